@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses that hold read-only arrays."""

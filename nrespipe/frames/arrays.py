@@ -1,0 +1,30 @@
+"""What every noun does with the arrays it is given."""
+
+import numpy as np
+
+
+def frozen(instance, **shapes):
+    """Make the arrays of a frozen dataclass read-only and check their shapes.
+
+    Parameters
+    ----------
+    instance : dataclass instance
+        The noun that is being made; called from its ``__post_init__``.
+    **shapes : tuple of (int or None)
+        Name of a field and the shape its array must have; None stands for any length.
+
+    Raises
+    ------
+    ValueError
+        If an array has another shape; the message names the noun and the field.
+    """
+    for name, shape in shapes.items():
+        array = getattr(instance, name)
+        if array is None:
+            continue
+        array = np.asarray(array)
+        if len(array.shape) != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
+            raise ValueError(f"{type(instance).__name__}.{name} has shape {array.shape}, expected {shape}")
+        view = array.view()
+        view.flags.writeable = False
+        object.__setattr__(instance, name, view)

@@ -1,0 +1,35 @@
+"""A detector image in electrons."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nrespipe.frames.arrays import frozen
+
+
+@dataclass(frozen=True)
+class Image:
+    """Bias- and dark-corrected pixels.
+
+    Attributes
+    ----------
+    electrons : ndarray of float32, shape (n_rows, n_columns)
+        Collected charge [electron].
+    floor_variance : ndarray of float32, shape (n_rows, n_columns)
+        Variance of everything but the photon noise of the light itself: read noise, dark current, and the errors of
+        the master bias, dark and background [electron2]. The photon part is added from a model of the light, never
+        from the noisy pixel.
+    mask : ndarray of uint8, shape (n_rows, n_columns)
+        Bits of ``Pixel``.
+    exposure_s : float
+        Exposure time [second].
+    """
+
+    electrons: np.ndarray
+    floor_variance: np.ndarray
+    mask: np.ndarray
+    exposure_s: float
+
+    def __post_init__(self):
+        shape = np.shape(self.electrons)
+        frozen(self, electrons=(None, None), floor_variance=shape, mask=shape)

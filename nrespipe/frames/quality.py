@@ -1,0 +1,45 @@
+"""Doubt, as bits: per pixel and per frame. Zero means that nothing is known against it."""
+
+from enum import IntFlag
+
+
+class Pixel(IntFlag):
+    """Why a pixel of an image or of a spectrum is not to be trusted; eight bits, 0 is good."""
+
+    BAD = 1  #: dead, hot or copied detector pixel
+    SATURATED = 2  #: at or above the saturation level
+    NONLINEAR = 4  #: above the level to which the detector is linear
+    COSMIC = 8  #: hit by a cosmic ray
+    OUTSIDE = 16  #: the trace has left the detector, or too little of it remains
+    DARK = 32  #: the lamp flat has too little light here to calibrate the pixel
+    BLENDED = 64  #: a trace of another lit fiber lies too close to tell the two apart
+    BLOOMED = 128  #: light of a saturated lamp line may have spilled here
+
+
+class Quality(IntFlag):
+    """Doubts about a whole frame; every bit labels a product, none hides it."""
+
+    GAIN_DISAGREES = 1 << 0  #: photon transfer of the flats contradicts the gain of the tables
+    FEW_CALIBRATIONS = 1 << 1  #: a master was made of fewer frames than it should be
+    NO_METER = 1 << 2  #: no usable exposure-meter series: the midpoint is the geometric one
+    NO_CATALOG_STAR = 1 << 3  #: the star is in no catalog: coordinates from the telescope, no proper motion
+    NO_COORDINATES = 1 << 4  #: no coordinates at all: no barycentric correction, no velocity
+    NO_DRIFT = 1 << 5  #: the reference fiber gave no drift: the arc's zero point stands
+    LOW_SIGNAL = 1 << 6  #: signal-to-noise per pixel below the limit at which errors are trusted
+    SATURATED_STAR = 1 << 7  #: part of the stellar spectrum is saturated
+    TRACE_SHIFTED = 1 << 8  #: the orders lie more than a pixel from where the flat saw them
+    ORDERS_RENUMBERED = 1 << 9  #: the lamp lines contradict the order numbers of the trace
+    BLENDED_FIBERS = 1 << 10  #: some orders of two lit fibers overlap
+    POOR_WAVELENGTHS = 1 << 11  #: the lamp lines scatter more than the solution allows
+    VELOCITY_INCONSISTENT = 1 << 12  #: orders disagree about the velocity by more than their errors
+    TYPE_GUESSED = 1 << 13  #: the spectral type came from the masks, not from a catalog
+
+    def names(self):
+        """Return the names of the bits that are set, in the order of the bits.
+
+        Returns
+        -------
+        list of str
+            Lower-case words, for a person or a table.
+        """
+        return [bit.name.lower() for bit in Quality if bit in self]

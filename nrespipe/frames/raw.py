@@ -1,0 +1,184 @@
+"""A raw frame as the spectrograph delivered it: pixels, when, where, what was lit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from nrespipe.frames.arrays import frozen
+
+
+class Kind(StrEnum):
+    """What a frame is; the recipe follows from it."""
+
+    BIAS = "bias"
+    DARK = "dark"
+    FLAT = "flat"
+    ARC = "arc"
+    SCIENCE = "science"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A rectangle of the raw image, zero-based and half open.
+
+    Attributes
+    ----------
+    first_column, end_column, first_row, end_row : int
+        Columns ``first_column <= x < end_column`` and rows likewise.
+    """
+
+    first_column: int
+    end_column: int
+    first_row: int
+    end_row: int
+
+    def __post_init__(self):
+        if not (0 <= self.first_column < self.end_column and 0 <= self.first_row < self.end_row):
+            raise ValueError(f"empty or negative section {self}")
+
+    @property
+    def slices(self):
+        """(slice, slice): rows and columns, to index an image with."""
+        return slice(self.first_row, self.end_row), slice(self.first_column, self.end_column)
+
+
+@dataclass(frozen=True)
+class ExposureMeter:
+    """The light that the exposure meter saw, one sample a row.
+
+    Attributes
+    ----------
+    start_mjd : ndarray of float, shape (n_samples,)
+        Start of each sample, UTC [MJD].
+    exposure_s : ndarray of float, shape (n_samples,)
+        Length of each sample [second].
+    counts : ndarray of float, shape (n_samples, 3)
+        Counts in the columns FIB0COUNTS, FIB1COUNTS, FIB2COUNTS, as they stand in the file [ADU].
+    """
+
+    start_mjd: np.ndarray
+    exposure_s: np.ndarray
+    counts: np.ndarray
+
+    def __post_init__(self):
+        n = len(self.start_mjd)
+        frozen(self, start_mjd=(n,), exposure_s=(n,), counts=(n, 3))
+
+
+@dataclass(frozen=True)
+class Telescope:
+    """One telescope's header; None for whatever was absent, blank, 'N/A' or 'NaN'.
+
+    Attributes
+    ----------
+    longitude_deg, latitude_deg, height_m : float or None
+        Geodetic position, east positive [degree, degree, metre].
+    ra_deg, dec_deg : float or None
+        Where the telescope pointed, ICRS [degree].
+    catalog_ra_deg, catalog_dec_deg : float or None
+        CAT-RA, CAT-DEC: the requested position, ICRS, epoch J2000 [degree].
+    pm_ra_mas_yr, pm_dec_mas_yr : float or None
+        Proper motion as the header has it, RA **without** cos(dec) [mas / yr].
+    parallax_mas : float or None
+        Parallax [mas].
+    object_name : str
+        OBJECT, '' where absent.
+    """
+
+    longitude_deg: float | None = None
+    latitude_deg: float | None = None
+    height_m: float | None = None
+    ra_deg: float | None = None
+    dec_deg: float | None = None
+    catalog_ra_deg: float | None = None
+    catalog_dec_deg: float | None = None
+    pm_ra_mas_yr: float | None = None
+    pm_dec_mas_yr: float | None = None
+    parallax_mas: float | None = None
+    object_name: str = ""
+
+
+@dataclass(frozen=True)
+class RawFrame:
+    """One raw composite data product.
+
+    Attributes
+    ----------
+    filename : str
+        Base name without ``.fits`` or ``.fits.fz``, e.g. ``lscnrs01-fa09-20190405-0021-e00``.
+    kind : Kind
+        What the frame is.
+    site, instrument, camera : str
+        Lower case: ``lsc``, ``nres01``, ``fa09``.
+    day : str
+        DAY-OBS, the local night, ``YYYYMMDD``.
+    start_mjd : float
+        Shutter open, UTC [MJD].
+    exposure_s : float
+        Exposure time [second].
+    objects : tuple of str
+        What lights fibers 0, 1, 2: ``none``, ``thar``, ``tung`` or the name of a star. Empty for bias and dark.
+    adu : ndarray of float32, shape (n_raw_rows, n_raw_columns)
+        The whole image with its overscan [ADU].
+    bias_section, data_section : Section
+        Overscan and light-sensitive part.
+    binning : str
+        CCDSUM, e.g. ``1 1``.
+    readout_mode : str
+        CONFMODE, '' where absent.
+    header_gain_e_per_adu, header_read_noise_e : float or None
+        GAIN and RDNOISE as the header claims them [electron / ADU, electron].
+    saturation_adu, max_linear_adu : float or None
+        SATURATE and MAXLIN [ADU].
+    pressure_psi, temperature_c : float or None
+        NRESPRES, NRESTEMP: the spectrograph's own [PSI, degree Celsius].
+    meter : ExposureMeter or None
+        None where the table is absent or empty.
+    telescopes : tuple of (Telescope or None)
+        TELESCOPE_1 and TELESCOPE_2; None for an absent one.
+    header : mapping of str to (value, comment)
+        Every card of the primary header, in order, to be carried into the products.
+    """
+
+    filename: str
+    kind: Kind
+    site: str
+    instrument: str
+    camera: str
+    day: str
+    start_mjd: float
+    exposure_s: float
+    objects: tuple[str, ...]
+    adu: np.ndarray
+    bias_section: Section
+    data_section: Section
+    binning: str = "1 1"
+    readout_mode: str = ""
+    header_gain_e_per_adu: float | None = None
+    header_read_noise_e: float | None = None
+    saturation_adu: float | None = None
+    max_linear_adu: float | None = None
+    pressure_psi: float | None = None
+    temperature_c: float | None = None
+    meter: ExposureMeter | None = None
+    telescopes: tuple[Telescope | None, ...] = (None, None)
+    header: Mapping[str, tuple] = field(default_factory=dict)
+
+    def __post_init__(self):
+        frozen(self, adu=(None, None))
+        rows, columns = self.adu.shape
+        for section in (self.bias_section, self.data_section):
+            if section.end_row > rows or section.end_column > columns:
+                raise ValueError(f"{self.filename}: {section} lies outside the image of {columns} x {rows} pixels")
+
+    @property
+    def lit_fibers(self):
+        """tuple of int: the fibers that carry light."""
+        return tuple(fiber for fiber, name in enumerate(self.objects) if name != "none")
+
+    @property
+    def star_fibers(self):
+        """tuple of int: the fibers that carry a star."""
+        return tuple(fiber for fiber in self.lit_fibers if self.objects[fiber] not in ("thar", "tung"))

@@ -1,0 +1,55 @@
+"""Extracted spectra and their wavelengths."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nrespipe.frames.arrays import frozen
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Extracted light of the lit fibers of one frame.
+
+    Attributes
+    ----------
+    fibers : tuple of int
+        Fiber numbers along the first axis.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders along the second axis, increasing.
+    flux : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        Extracted light, NaN where there is none to extract [electron].
+    variance : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        Variance of `flux`, NaN where it is [electron2].
+    quality : ndarray of uint8, shape (n_fibers, n_orders, n_pixels)
+        Bits of ``Pixel``: what is known against the pixels that went in.
+    blaze : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        Spectrum of the flat lamp through the same pixels, scaled to 1 at the peak of each order; 0 where unknown.
+    """
+
+    fibers: tuple[int, ...]
+    orders: np.ndarray
+    flux: np.ndarray
+    variance: np.ndarray
+    quality: np.ndarray
+    blaze: np.ndarray
+
+    def __post_init__(self):
+        shape = (len(self.fibers), len(self.orders), np.shape(self.flux)[-1])
+        frozen(self, orders=shape[1:2], flux=shape, variance=shape, quality=shape, blaze=shape)
+
+    def of(self, fiber):
+        """Return the arrays of one fiber.
+
+        Parameters
+        ----------
+        fiber : int
+            Fiber number, one of `fibers`.
+
+        Returns
+        -------
+        flux, variance, quality, blaze : ndarray, shape (n_orders, n_pixels)
+            Views of the arrays.
+        """
+        i = self.fibers.index(fiber)
+        return self.flux[i], self.variance[i], self.quality[i], self.blaze[i]
