@@ -1,0 +1,154 @@
+"""Master calibrations."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nrespipe.frames.arrays import frozen
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.traces import Profile, Traces
+from nrespipe.frames.wavelength import ArcLines, LineShape, Solution
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a master was made of.
+
+    Attributes
+    ----------
+    kind : Kind
+        What it calibrates.
+    site, instrument, camera, day : str
+        As in ``RawFrame``.
+    mean_mjd : float
+        Mean of the start times of the inputs, UTC [MJD].
+    inputs : tuple of str
+        File names of the inputs, sorted.
+    quality : Quality
+        Doubts.
+    """
+
+    kind: Kind
+    site: str
+    instrument: str
+    camera: str
+    day: str
+    mean_mjd: float
+    inputs: tuple[str, ...]
+    quality: Quality = Quality(0)
+
+
+@dataclass(frozen=True)
+class Bias:
+    """Mean bias structure that the overscan does not show.
+
+    Attributes
+    ----------
+    origin : Origin
+        What it was made of.
+    adu : ndarray of float32, shape (n_rows, n_columns)
+        Level relative to the overscan of the row [ADU].
+    variance : ndarray of float32, shape (n_rows, n_columns)
+        Variance of `adu` [ADU2].
+    read_noise_adu : float
+        Read noise of one exposure, from the differences of the inputs [ADU].
+    """
+
+    origin: Origin
+    adu: np.ndarray
+    variance: np.ndarray
+    read_noise_adu: float
+
+    def __post_init__(self):
+        frozen(self, adu=(None, None), variance=np.shape(self.adu))
+
+
+@dataclass(frozen=True)
+class Dark:
+    """Mean dark current.
+
+    Attributes
+    ----------
+    origin : Origin
+        What it was made of.
+    adu_per_s : ndarray of float32, shape (n_rows, n_columns)
+        Dark signal [ADU / second].
+    variance : ndarray of float32, shape (n_rows, n_columns)
+        Variance of it [ADU2 / second2].
+    mask : ndarray of uint8, shape (n_rows, n_columns)
+        ``Pixel.BAD`` where a pixel is hot.
+    """
+
+    origin: Origin
+    adu_per_s: np.ndarray
+    variance: np.ndarray
+    mask: np.ndarray
+
+    def __post_init__(self):
+        shape = np.shape(self.adu_per_s)
+        frozen(self, adu_per_s=(None, None), variance=shape, mask=shape)
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Everything that the lamp flats tell.
+
+    Attributes
+    ----------
+    origin : Origin
+        What it was made of.
+    traces : Traces
+        Where the orders lie.
+    profile : Profile
+        How their light spreads across them, and the response of the pixels.
+    blaze : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        Spectrum of the lamp, 1 at the peak of each order; 0 where it is too faint to use.
+    gain_e_per_adu, gain_error : float
+        Gain by photon transfer, and its error [electron / ADU].
+    mask : ndarray of uint8, shape (n_rows, n_columns)
+        ``Pixel.BAD`` where the response of a pixel deviates grossly.
+    """
+
+    origin: Origin
+    traces: Traces
+    profile: Profile
+    blaze: np.ndarray
+    gain_e_per_adu: float
+    gain_error: float
+    mask: np.ndarray
+
+    def __post_init__(self):
+        frozen(self, blaze=self.traces.centers.shape, mask=(None, None))
+
+
+@dataclass(frozen=True)
+class Arc:
+    """The wavelength scale of a night.
+
+    Attributes
+    ----------
+    origin : Origin
+        What it was made of.
+    solution : Solution
+        Wavelength as a function of x and m for each fiber, at the mean state of the night's arcs.
+    lines : ArcLines
+        Lines that were measured, with their identification.
+    line_shape : LineShape
+        Line-spread function.
+    reference : Spectra
+        Sum of the arcs of the reference fiber, to measure drifts against.
+    transfer_error_ms : ndarray of float, shape (n_fibers,)
+        Error of the zero point of each fiber of the solution relative to the reference fiber [m / s].
+    """
+
+    origin: Origin
+    solution: Solution
+    lines: ArcLines
+    line_shape: LineShape
+    reference: Spectra
+    transfer_error_ms: np.ndarray
+
+    def __post_init__(self):
+        frozen(self, transfer_error_ms=(len(self.solution.fibers),))

@@ -1,0 +1,36 @@
+"""What stands beside a raw frame when it is reduced."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nrespipe.frames.masters import Arc, Bias, Dark, Flat
+from nrespipe.frames.velocity import LineMask, Star, Tellurics
+from nrespipe.frames.wavelength import LampLines
+
+
+@dataclass(frozen=True)
+class References:
+    """Masters and tables that a recipe may need; None or empty where it does not.
+
+    Attributes
+    ----------
+    bias, dark, flat, arc : Bias, Dark, Flat, Arc or None
+        Masters.
+    stars : mapping of int to Star
+        What the catalog knows of the star in a fiber; no entry where it knows nothing.
+    masks : mapping of str to LineMask
+        Line masks by spectral type.
+    lamp : LampLines or None
+        Laboratory lines.
+    tellurics : Tellurics or None
+        Where the atmosphere absorbs.
+    """
+
+    bias: Bias | None = None
+    dark: Dark | None = None
+    flat: Flat | None = None
+    arc: Arc | None = None
+    stars: Mapping[int, Star] = field(default_factory=dict)
+    masks: Mapping[str, LineMask] = field(default_factory=dict)
+    lamp: LampLines | None = None
+    tellurics: Tellurics | None = None

@@ -1,0 +1,186 @@
+"""Stars, line masks, and what is measured of a star in one frame."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nrespipe.frames.arrays import frozen
+from nrespipe.frames.quality import Quality
+
+
+@dataclass(frozen=True)
+class Star:
+    """A star as a catalog knows it; None for what is not known.
+
+    Attributes
+    ----------
+    name : str
+        Name in the catalog, or OBJECTS where the star is in no catalog.
+    ra_deg, dec_deg : float or None
+        ICRS position at `epoch_year` [degree].
+    epoch_year : float
+        Julian year of the position.
+    pm_ra_mas_yr, pm_dec_mas_yr : float or None
+        Proper motion, RA **with** cos(dec) [mas / yr].
+    parallax_mas : float or None
+        Parallax [mas].
+    rv_kms : float or None
+        Systemic radial velocity [km / s].
+    v_mag, teff_k, logg, metallicity : float or None
+        Johnson V, effective temperature [kelvin], log surface gravity [cgs], [Fe/H].
+    spectral_type : str
+        '' where unknown.
+    aliases : tuple of str
+        Other names.
+    source : str
+        Where the figures come from; ``telescope`` for header coordinates.
+    """
+
+    name: str
+    ra_deg: float | None = None
+    dec_deg: float | None = None
+    epoch_year: float = 2000.0
+    pm_ra_mas_yr: float | None = None
+    pm_dec_mas_yr: float | None = None
+    parallax_mas: float | None = None
+    rv_kms: float | None = None
+    v_mag: float | None = None
+    teff_k: float | None = None
+    logg: float | None = None
+    metallicity: float | None = None
+    spectral_type: str = ""
+    aliases: tuple[str, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class LineMask:
+    """Absorption lines of one spectral type, at rest.
+
+    Attributes
+    ----------
+    name : str
+        Spectral type, e.g. ``G2``.
+    teff_k : float
+        Effective temperature the list was computed for [kelvin].
+    vacuum_angstrom : ndarray of float, shape (n_lines,)
+        Vacuum rest wavelength, increasing [angstrom].
+    depth : ndarray of float, shape (n_lines,)
+        Central depth below a continuum of 1.
+    """
+
+    name: str
+    teff_k: float
+    vacuum_angstrom: np.ndarray
+    depth: np.ndarray
+
+    def __post_init__(self):
+        n = len(self.vacuum_angstrom)
+        frozen(self, vacuum_angstrom=(n,), depth=(n,))
+
+
+@dataclass(frozen=True)
+class Tellurics:
+    """Wavelength intervals in which the Earth's atmosphere absorbs.
+
+    Attributes
+    ----------
+    start_angstrom, end_angstrom : ndarray of float, shape (n_intervals,)
+        Vacuum, observatory frame, increasing [angstrom].
+    """
+
+    start_angstrom: np.ndarray
+    end_angstrom: np.ndarray
+
+    def __post_init__(self):
+        n = len(self.start_angstrom)
+        frozen(self, start_angstrom=(n,), end_angstrom=(n,))
+
+
+@dataclass(frozen=True)
+class Barycentric:
+    """When and from where a star was seen.
+
+    Attributes
+    ----------
+    midpoint_mjd : float
+        Photon-weighted midpoint of the exposure, UTC [MJD].
+    bjd_tdb : float
+        The same at the barycenter [JD, TDB].
+    berv_ms : float
+        c * z_b: what the observer's motion adds, v_true = c * ((1 + v_measured / c) * (1 + z_b) - 1) [m / s].
+    from_meter : bool
+        Whether the exposure meter weighted the midpoint.
+    """
+
+    midpoint_mjd: float
+    bjd_tdb: float
+    berv_ms: float
+    from_meter: bool
+
+
+@dataclass(frozen=True)
+class Velocity:
+    """Radial velocity of the star in one fiber.
+
+    Attributes
+    ----------
+    fiber : int
+        Fiber number.
+    star : Star
+        Whose velocity it is.
+    mask : str
+        Name of the line mask.
+    rv_ms, error_ms : float
+        Barycentric radial velocity and its total error [m / s].
+    photon_error_ms, wavelength_error_ms, drift_error_ms : float
+        The parts of the error; their squares add to the total [m / s].
+    barycentric : Barycentric
+        Time and barycentric motion.
+    snr : float
+        Median signal-to-noise ratio per pixel, in the orders 85-95.
+    fwhm_ms, contrast, bisector_ms : float
+        Of the cross-correlation function: width, depth relative to the continuum, bisector span [m / s, 1, m / s].
+    grid_ms : ndarray of float, shape (n_velocities,)
+        Velocities of the cross-correlation function, barycentric [m / s].
+    ccf, ccf_variance : ndarray of float, shape (n_orders, n_velocities)
+        Cross-correlation function of each order, and its variance.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders.
+    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+        Velocity from each order alone with its photon error, NaN where it gives none [m / s]; its share in the sum.
+    order_start_angstrom, order_end_angstrom : ndarray of float, shape (n_orders,)
+        Wavelengths used, vacuum, observatory frame, NaN where none [angstrom].
+    quality : Quality
+        Doubts.
+    """
+
+    fiber: int
+    star: Star
+    mask: str
+    rv_ms: float
+    error_ms: float
+    photon_error_ms: float
+    wavelength_error_ms: float
+    drift_error_ms: float
+    barycentric: Barycentric
+    snr: float
+    fwhm_ms: float
+    contrast: float
+    bisector_ms: float
+    grid_ms: np.ndarray
+    ccf: np.ndarray
+    ccf_variance: np.ndarray
+    orders: np.ndarray
+    order_rv_ms: np.ndarray
+    order_error_ms: np.ndarray
+    order_weight: np.ndarray
+    order_start_angstrom: np.ndarray
+    order_end_angstrom: np.ndarray
+    quality: Quality = field(default=Quality(0))
+
+    def __post_init__(self):
+        n, k = len(self.orders), len(self.grid_ms)
+        per_order = ("orders", "order_rv_ms", "order_error_ms", "order_weight")
+        frozen(self, grid_ms=(k,), ccf=(n, k), ccf_variance=(n, k), **{name: (n,) for name in per_order})
+        frozen(self, order_start_angstrom=(n,), order_end_angstrom=(n,))

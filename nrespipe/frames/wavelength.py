@@ -1,0 +1,208 @@
+"""Lamp lines, line shapes and the wavelengths of pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nrespipe.frames.arrays import frozen
+
+
+@dataclass(frozen=True)
+class LampLines:
+    """Laboratory lines of the thorium-argon lamp.
+
+    Attributes
+    ----------
+    vacuum_angstrom : ndarray of float, shape (n_lines,)
+        Vacuum wavelength, increasing [angstrom].
+    error_angstrom : ndarray of float, shape (n_lines,)
+        Uncertainty of it [angstrom].
+    intensity : ndarray of float, shape (n_lines,)
+        Relative intensity; thorium and argon scales differ.
+    species : ndarray of str, shape (n_lines,)
+        ``Th``, ``Ar``, ``Na`` ...
+    use : ndarray of uint8, shape (n_lines,)
+        2 may fix the zero point, 1 may shape the solution, 0 serves only to recognise the line.
+    """
+
+    vacuum_angstrom: np.ndarray
+    error_angstrom: np.ndarray
+    intensity: np.ndarray
+    species: np.ndarray
+    use: np.ndarray
+
+    def __post_init__(self):
+        n = len(self.vacuum_angstrom)
+        frozen(self, vacuum_angstrom=(n,), error_angstrom=(n,), intensity=(n,), species=(n,), use=(n,))
+
+
+@dataclass(frozen=True)
+class ArcLines:
+    """Emission lines measured on the spectra of one or more fibers.
+
+    Attributes
+    ----------
+    fiber, order : ndarray of int, shape (n_lines,)
+        Fiber number and diffraction order.
+    x, x_error : ndarray of float, shape (n_lines,)
+        Center along the order and its error, 0 is the middle of the first pixel [pixel].
+    flux : ndarray of float, shape (n_lines,)
+        Light in the line [electron].
+    fwhm : ndarray of float, shape (n_lines,)
+        Full width at half maximum [pixel].
+    vacuum_angstrom : ndarray of float, shape (n_lines,)
+        Laboratory wavelength, NaN while not identified [angstrom].
+    used : ndarray of bool, shape (n_lines,)
+        Whether the line took part in the solution.
+    """
+
+    fiber: np.ndarray
+    order: np.ndarray
+    x: np.ndarray
+    x_error: np.ndarray
+    flux: np.ndarray
+    fwhm: np.ndarray
+    vacuum_angstrom: np.ndarray
+    used: np.ndarray
+
+    def __post_init__(self):
+        n = len(self.x)
+        frozen(
+            self, fiber=(n,), order=(n,), x=(n,), x_error=(n,), flux=(n,), fwhm=(n,), vacuum_angstrom=(n,), used=(n,)
+        )
+
+
+@dataclass(frozen=True)
+class LineShape:
+    """Line-spread function: how one wavelength spreads along an order.
+
+    Attributes
+    ----------
+    fibers : tuple of int
+        Fiber numbers along the first axes.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders along the second axis of `fwhm`.
+    fwhm : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        Full width at half maximum [pixel].
+    offsets : ndarray of float, shape (n_offsets,)
+        Evenly spaced distances from the line center in units of the local full width at half maximum.
+    columns : ndarray of float, shape (n_columns,)
+        Columns at which `values` stand; linear in between [pixel].
+    values : ndarray of float, shape (n_fibers, n_columns, n_offsets)
+        Density of light per unit of `offsets`; integrates to 1. It includes the width of a pixel. The point 0 is the
+        place that ``ArcLines.x`` and the wavelength solution call the center of a line.
+    """
+
+    fibers: tuple[int, ...]
+    orders: np.ndarray
+    fwhm: np.ndarray
+    offsets: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+
+    def __post_init__(self):
+        f, o, c, k = len(self.fibers), len(self.orders), len(self.columns), len(self.offsets)
+        frozen(self, orders=(o,), fwhm=(f, o, None), offsets=(k,), columns=(c,), values=(f, c, k))
+
+
+@dataclass(frozen=True)
+class Solution:
+    """m * wavelength as a sum of Legendre products in x and m, one set of coefficients a fiber.
+
+    Attributes
+    ----------
+    fibers : tuple of int
+        Fiber numbers along the first axes.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders the solution was fitted to.
+    n_pixels : int
+        Length of an order; x is mapped from 0..n_pixels-1 to -1..1, m from its extremes likewise.
+    degrees : ndarray of int, shape (n_terms, 2)
+        Legendre degree in x and in m of each term.
+    coefficients : ndarray of float, shape (n_fibers, n_terms)
+        Of m * wavelength [angstrom].
+    covariance : ndarray of float, shape (n_fibers, n_terms, n_terms)
+        Of the coefficients [angstrom2].
+    scatter_ms : ndarray of float, shape (n_fibers,)
+        Robust scatter of the lines about the solution [m / s].
+    n_lines : ndarray of int, shape (n_fibers,)
+        Lines used.
+    """
+
+    fibers: tuple[int, ...]
+    orders: np.ndarray
+    n_pixels: int
+    degrees: np.ndarray
+    coefficients: np.ndarray
+    covariance: np.ndarray
+    scatter_ms: np.ndarray
+    n_lines: np.ndarray
+
+    def __post_init__(self):
+        f, t = len(self.fibers), len(self.degrees)
+        frozen(
+            self,
+            orders=(None,),
+            degrees=(t, 2),
+            coefficients=(f, t),
+            covariance=(f, t, t),
+            scatter_ms=(f,),
+            n_lines=(f,),
+        )
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far the spectrum of the reference fiber has moved since the master arc.
+
+    Attributes
+    ----------
+    shift, shift_error : float
+        Shift at the middle of the detector, towards larger x positive [pixel].
+    stretch, stretch_error : float
+        Change of the shift from the middle to the last column [pixel].
+    velocity_ms, velocity_error_ms : float
+        The same as one number: mean change of the wavelength of a fixed pixel over all orders, as a velocity [m / s].
+    n_lines : int
+        Lines compared.
+    """
+
+    shift: float
+    shift_error: float
+    stretch: float
+    stretch_error: float
+    velocity_ms: float
+    velocity_error_ms: float
+    n_lines: int
+
+
+@dataclass(frozen=True)
+class Wavelengths:
+    """Wavelength of every pixel of one frame, drift corrected, in the observatory's frame.
+
+    Attributes
+    ----------
+    fibers : tuple of int
+        Fiber numbers along the first axis.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders along the second axis.
+    vacuum_angstrom : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        Vacuum wavelength of the middle of the pixel [angstrom].
+    error_ms : ndarray of float, shape (n_fibers,)
+        Error of the zero point that all pixels of a fiber share, without the drift [m / s].
+    drift : Drift or None
+        None where it could not be measured.
+    line_shape : LineShape
+        Line-spread function of the same fibers and orders.
+    """
+
+    fibers: tuple[int, ...]
+    orders: np.ndarray
+    vacuum_angstrom: np.ndarray
+    error_ms: np.ndarray
+    drift: Drift | None
+    line_shape: LineShape
+
+    def __post_init__(self):
+        f = len(self.fibers)
+        frozen(self, orders=(None,), vacuum_angstrom=(f, len(self.orders), None), error_ms=(f,))

@@ -1,0 +1,121 @@
+"""One table per spectrograph, and the loader that checks it."""
+
+import tomllib
+from dataclasses import fields
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from nrespipe.frames.spectrograph import Detector, Fibers, Optics, Spectrograph
+
+#: Legendre degrees (in x, in order) of the terms of ``Optics.polynomial_nm``, in its order
+POLYNOMIAL_TERMS = (
+    (0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (3, 0), (0, 4), (1, 3), (2, 2), (3, 1), (4, 0),
+)  # fmt: skip
+
+
+def names():
+    """Return the names of the spectrographs that have a table.
+
+    Returns
+    -------
+    list of str
+        ``nres01`` ..., sorted.
+    """
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in files(__package__).iterdir() if entry.name.endswith(".toml")
+    )
+
+
+@cache
+def load(name):
+    """Return a spectrograph that has a table in the package.
+
+    Parameters
+    ----------
+    name : str
+        ``nres01`` ...
+
+    Returns
+    -------
+    Spectrograph
+
+    Raises
+    ------
+    KeyError
+        If there is no such table.
+    ValueError
+        If the table is not a valid description; the message names the file and the entry.
+    """
+    if name not in names():
+        raise KeyError(f"no spectrograph {name!r}; known: {', '.join(names())}")
+    return read(files(__package__) / f"{name}.toml")
+
+
+def read(path):
+    """Read the table of a spectrograph.
+
+    Parameters
+    ----------
+    path : path-like
+        A TOML file in the form of those in this package.
+
+    Returns
+    -------
+    Spectrograph
+
+    Raises
+    ------
+    ValueError
+        If the table is not a valid description; the message names the file and the entry.
+    """
+    path = Path(str(path))
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _spectrograph(table)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    except KeyError as error:
+        raise ValueError(f"{path.name}: entry {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _spectrograph(table):
+    position, orders, fibers = table["position"], table["orders"], table["fibers"]
+    if sorted(fibers["upward"]) != list(range(len(fibers["upward"]))):
+        raise ValueError(f"fibers.upward must name every fiber once, got {fibers['upward']}")
+    if not orders["first"] < orders["last"]:
+        raise ValueError("orders.first must be below orders.last")
+    return Spectrograph(
+        name=table["name"],
+        site=table["site"],
+        time_zone=table["time_zone"],
+        restart_hour_utc=int(table["restart_hour_utc"]),
+        longitude_deg=float(position["longitude_deg"]),
+        latitude_deg=float(position["latitude_deg"]),
+        height_m=float(position["height_m"]),
+        detector=_entries(Detector, table["detector"]),
+        fibers=_entries(Fibers, fibers),
+        first_order=int(orders["first"]),
+        last_order=int(orders["last"]),
+        order_rows=np.array(orders["rows"], float),
+        optics=_optics(table["optics"]),
+        cameras=tuple(table["cameras"]),
+    )
+
+
+def _optics(table):
+    shifts = {int(fiber): tuple(map(float, values)) for fiber, values in table["fiber_shifts"].items()}
+    optics = _entries(Optics, {**table, "fiber_shifts": shifts})
+    if len(optics.polynomial_nm) != len(POLYNOMIAL_TERMS):
+        raise ValueError(f"optics.polynomial_nm needs {len(POLYNOMIAL_TERMS)} terms, got {len(optics.polynomial_nm)}")
+    return optics
+
+
+def _entries(noun, table):
+    """Make a noun of a table, taking exactly its fields."""
+    values = {f.name: table[f.name] for f in fields(noun)}
+    return noun(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

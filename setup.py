@@ -1,0 +1,5 @@
+"""Build the package; everything declarative is in pyproject.toml."""
+
+from setuptools import setup
+
+setup()
