@@ -182,5 +182,5 @@ class Velocity:
     def __post_init__(self):
         n, k = len(self.orders), len(self.grid_ms)
         per_order = ("orders", "order_rv_ms", "order_error_ms", "order_weight")
-        frozen(self, grid_ms=(k,), ccf=(n, k), ccf_variance=(n, k), **{name: (n,) for name in per_order})
+        frozen(self, grid_ms=(k,), ccf=(n, k), ccf_variance=(n, k), **dict.fromkeys(per_order, (n,)))
         frozen(self, order_start_angstrom=(n,), order_end_angstrom=(n,))

@@ -12,7 +12,8 @@ from nrespipe.frames.spectrograph import Detector, Fibers, Optics, Spectrograph
 
 #: Legendre degrees (in x, in order) of the terms of ``Optics.polynomial_nm``, in its order
 POLYNOMIAL_TERMS = (
-    (0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (3, 0), (0, 4), (1, 3), (2, 2), (3, 1), (4, 0),
+    (0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (2, 0),
+    (2, 1), (3, 0), (0, 4), (1, 3), (2, 2), (3, 1), (4, 0),
 )  # fmt: skip
 
 
