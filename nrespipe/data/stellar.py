@@ -1,0 +1,71 @@
+"""Absorption lines of stars, and of the atmosphere above the telescope."""
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from nrespipe.frames.velocity import LineMask, Tellurics
+
+#: Effective temperature of a dwarf of each type that has a list [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
+_TEFF_K = {"F5": 6550.0, "G2": 5770.0, "K2": 5040.0, "K5": 4440.0, "M0": 3870.0}
+
+
+def stellar_types():
+    """Return the spectral types that have a line list.
+
+    Returns
+    -------
+    tuple of str
+        Hottest first.
+    """
+    return tuple(sorted(_TEFF_K, key=_TEFF_K.get, reverse=True))
+
+
+@cache
+def stellar_lines(name):
+    """Return the absorption lines of a dwarf star.
+
+    Parameters
+    ----------
+    name : str
+        Spectral type, one of `stellar_types`.
+
+    Returns
+    -------
+    LineMask
+        Every line of the list, 3700-9200 angstrom.
+
+    Raises
+    ------
+    KeyError
+        If there is no list for the type.
+
+    Notes
+    -----
+    Wavelengths and depths are computed ones from VALD (Ryabchikova et al. 2015, Phys. Scr. 90, 054005): depths are
+    those of the undisturbed photosphere, before rotation and before any spectrograph, and lines blend.
+    """
+    if name not in _TEFF_K:
+        raise KeyError(f"no stellar lines for type {name!r}; known: {', '.join(stellar_types())}")
+    vacuum_angstrom, depth = _columns(f"stellar_{name}.csv")
+    return LineMask(name=name, teff_k=_TEFF_K[name], vacuum_angstrom=vacuum_angstrom, depth=depth)
+
+
+@cache
+def tellurics():
+    """Return the intervals in which the atmosphere absorbs.
+
+    Returns
+    -------
+    Tellurics
+        5000-9000 angstrom, in the frame of the observatory; little of the water above 8400 is in it.
+    """
+    start_angstrom, end_angstrom = _columns("tellurics.csv")
+    return Tellurics(start_angstrom=start_angstrom, end_angstrom=end_angstrom)
+
+
+def _columns(filename):
+    text = (files(__package__) / filename).read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if not line.startswith("#")][1:]
+    return np.array([row.split(",") for row in rows], dtype=float).T
