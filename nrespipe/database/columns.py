@@ -1,0 +1,90 @@
+"""Column types that mean the same on SQLite and PostgreSQL, and the states that the tables store."""
+
+import math
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import DateTime, Enum, Float
+from sqlalchemy.types import TypeDecorator
+
+
+class State(StrEnum):
+    """What has become of a frame so far, or what came of one attempt at it."""
+
+    NEW = "new"  #: recorded, nothing tried yet
+    DONE = "done"  #: reduced, its products are written
+    SKIPPED = "skipped"  #: not ours to reduce
+    BAD = "bad"  #: can never be reduced
+    WAITING = "waiting"  #: a master that it needs does not exist yet
+    RETRY = "retry"  #: something outside the frame failed; it is tried again
+    FAILED = "failed"  #: the program failed, and the traceback is kept
+
+
+class Standing(StrEnum):
+    """Whether a master may be used."""
+
+    CURRENT = "current"  #: the one to use
+    REPLACED = "replaced"  #: a later one of the same night was made of other frames
+    FAILED = "failed"  #: it could not be made; the reason is kept
+
+
+class Moment(TypeDecorator):
+    """A point in time, always UTC and always aware of it; SQLite alone would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value, dialect):
+        """Return the value in UTC; a naive one is refused with a ValueError."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"a moment needs a time zone, got {value!r}")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value, dialect):
+        """Return the value as an aware moment in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Real(TypeDecorator):
+    """A double that is either a finite number or NULL.
+
+    SQLite stores NaN as NULL and PostgreSQL as a NaN that sorts above all numbers; NULL is the same on both.
+    """
+
+    impl = Float(53)
+    cache_ok = True
+
+    def process_bind_param(self, value, dialect):
+        """Return the value as a plain float, or None where it is not finite."""
+        return float(value) if value is not None and math.isfinite(value) else None
+
+
+def words(enum):
+    """Return a column type that stores the values of a StrEnum as text.
+
+    Parameters
+    ----------
+    enum : type of StrEnum
+        The words.
+
+    Returns
+    -------
+    sqlalchemy.Enum
+        Plain VARCHAR on every engine: a new word needs no migration.
+    """
+    return Enum(
+        enum, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members]
+    )
+
+
+def now():
+    """Return the present moment.
+
+    Returns
+    -------
+    datetime
+        In UTC, aware of it.
+    """
+    return datetime.now(UTC)

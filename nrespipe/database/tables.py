@@ -1,0 +1,278 @@
+"""The tables. The row of a frame is the truth about it; everything else can be made again from the raw files."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, Column, ForeignKey, Index, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from nrespipe.database.columns import Moment, Real, Standing, State, now, words
+from nrespipe.frames.raw import Kind
+
+# every constraint has a name, so that a later migration can speak of it on every engine
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Row(DeclarativeBase):
+    """Mother of the tables."""
+
+    metadata = MetaData(naming_convention=_NAMES)
+
+
+#: Which masters an attempt used.
+attempt_masters = Table(
+    "attempt_masters",
+    Row.metadata,
+    Column("attempt_id", ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True),
+    Column("master_id", ForeignKey("masters.id"), primary_key=True, index=True),
+)
+
+#: Which frames a master was made of.
+master_inputs = Table(
+    "master_inputs",
+    Row.metadata,
+    Column("master_id", ForeignKey("masters.id", ondelete="CASCADE"), primary_key=True),
+    Column("frame_id", ForeignKey("frames.id"), primary_key=True, index=True),
+)
+
+
+class Frame(Row):
+    """One raw file, by name and content: the same name with another checksum is a new version.
+
+    Attributes
+    ----------
+    filename : str
+        Base name without ``.fits`` or ``.fits.fz``.
+    path, md5 : str
+        Where it was last seen; checksum of the whole file.
+    version : int
+        1 for the first content seen under this name, 2 for the second ...; only the highest is worked on.
+    kind : Kind or None
+        None where the file does not tell. So are `start_mjd` and `exposure_s`, and the texts are ''.
+    site, instrument, camera, day, binning : str
+        As in ``RawFrame``.
+    objects : str
+        OBJECTS, as ``HD102365&thar&none``.
+    start_mjd, exposure_s : float or None
+        Shutter open, UTC [MJD]; exposure time [second].
+    state, reason : State, str
+        What has become of it, and why in plain words; '' where done.
+    tries : int
+        Attempts so far.
+    quality : int
+        Bits of ``frames.quality.Quality`` of the last reduction.
+    code_version : str
+        Version of the program that set the state.
+    created, updated : datetime
+        When it was recorded, and when it last changed.
+    attempts : list of Attempt
+        Its history, oldest first.
+    products : list of Product
+        Files of its last reduction.
+    velocities : list of StarVelocity
+        Velocities of its last reduction.
+    """
+
+    __tablename__ = "frames"
+    __table_args__ = (
+        UniqueConstraint("filename", "md5"),
+        Index(None, "site", "instrument", "camera", "day", "kind"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    filename: Mapped[str] = mapped_column(Text)
+    path: Mapped[str] = mapped_column(Text)
+    md5: Mapped[str] = mapped_column(String(32))
+    version: Mapped[int] = mapped_column(default=1)
+    kind: Mapped[Kind | None] = mapped_column(words(Kind))
+    site: Mapped[str] = mapped_column(Text, default="")
+    instrument: Mapped[str] = mapped_column(Text, default="")
+    camera: Mapped[str] = mapped_column(Text, default="")
+    day: Mapped[str] = mapped_column(Text, default="")
+    binning: Mapped[str] = mapped_column(Text, default="")
+    objects: Mapped[str] = mapped_column(Text, default="")
+    start_mjd: Mapped[float | None] = mapped_column(Real)
+    exposure_s: Mapped[float | None] = mapped_column(Real)
+    state: Mapped[State] = mapped_column(words(State), default=State.NEW, index=True)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    tries: Mapped[int] = mapped_column(default=0)
+    quality: Mapped[int] = mapped_column(default=0)
+    code_version: Mapped[str] = mapped_column(Text, default="")
+    created: Mapped[datetime] = mapped_column(Moment, default=now)
+    updated: Mapped[datetime] = mapped_column(Moment, default=now, onupdate=now)
+
+    attempts: Mapped[list["Attempt"]] = relationship(back_populates="frame", order_by="Attempt.id")
+    products: Mapped[list["Product"]] = relationship(cascade="all, delete-orphan", order_by="Product.path")
+    velocities: Mapped[list["StarVelocity"]] = relationship(
+        back_populates="frame", cascade="all, delete-orphan", order_by="StarVelocity.fiber"
+    )
+
+
+class Attempt(Row):
+    """One try at reducing a frame.
+
+    Attributes
+    ----------
+    frame_id : int
+        The frame.
+    started, finished : datetime
+        When.
+    outcome, reason : State, str
+        What came of it, and why; '' where done.
+    traceback : str
+        Where the program failed; '' otherwise.
+    code_version : str
+        Version of the program.
+    measurements : dict of str to float
+        Numbers that the recipe found worth keeping; None for what is not finite.
+    masters : list of Master
+        The masters that were used.
+    """
+
+    __tablename__ = "attempts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"), index=True)
+    started: Mapped[datetime] = mapped_column(Moment)
+    finished: Mapped[datetime] = mapped_column(Moment)
+    outcome: Mapped[State] = mapped_column(words(State))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    traceback: Mapped[str] = mapped_column(Text, default="")
+    code_version: Mapped[str] = mapped_column(Text)
+    measurements: Mapped[dict] = mapped_column(JSON, default=dict)
+
+    frame: Mapped[Frame] = relationship(back_populates="attempts")
+    masters: Mapped[list["Master"]] = relationship(secondary=attempt_masters, order_by="Master.id")
+
+
+class Master(Row):
+    """One master calibration, or one that could not be made.
+
+    Attributes
+    ----------
+    kind : Kind
+        What it calibrates.
+    site, instrument, camera, binning, day : str
+        As in ``RawFrame``.
+    fibers : str
+        Fiber numbers that it serves, as ``012``; '' for a bias or a dark, which serve all.
+    path, md5 : str
+        The file and its checksum; '' where it could not be made.
+    mean_mjd : float or None
+        Mean of the start times of its inputs, UTC [MJD].
+    n_inputs : int
+        How many frames it was made of.
+    quality : int
+        Bits of ``frames.quality.Quality``.
+    standing, reason : Standing, str
+        Whether it may be used; why it could not be made, '' where it could.
+    traceback : str
+        Where the program failed; '' otherwise.
+    code_version : str
+        Version of the program.
+    created : datetime
+        When it was made.
+    inputs : list of Frame
+        What it was made of.
+    """
+
+    __tablename__ = "masters"
+    __table_args__ = (Index(None, "kind", "instrument", "camera", "binning", "standing"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[Kind] = mapped_column(words(Kind))
+    site: Mapped[str] = mapped_column(Text)
+    instrument: Mapped[str] = mapped_column(Text)
+    camera: Mapped[str] = mapped_column(Text)
+    binning: Mapped[str] = mapped_column(Text)
+    day: Mapped[str] = mapped_column(Text)
+    fibers: Mapped[str] = mapped_column(Text, default="")
+    path: Mapped[str] = mapped_column(Text, default="")
+    md5: Mapped[str] = mapped_column(String(32), default="")
+    mean_mjd: Mapped[float | None] = mapped_column(Real)
+    n_inputs: Mapped[int]
+    quality: Mapped[int] = mapped_column(default=0)
+    standing: Mapped[Standing] = mapped_column(words(Standing))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    traceback: Mapped[str] = mapped_column(Text, default="")
+    code_version: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Moment, default=now)
+
+    inputs: Mapped[list[Frame]] = relationship(secondary=master_inputs, order_by="Frame.filename")
+
+
+class Product(Row):
+    """One file that a reduction wrote.
+
+    Attributes
+    ----------
+    frame_id, attempt_id : int
+        Whose it is.
+    path, md5 : str
+        The file and its checksum.
+    level : str
+        What it holds, as the reduction level in its name has it; '' where the name has none.
+    """
+
+    __tablename__ = "products"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"), index=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), index=True)
+    path: Mapped[str] = mapped_column(Text)
+    level: Mapped[str] = mapped_column(Text, default="")
+    md5: Mapped[str] = mapped_column(String(32))
+
+
+class StarVelocity(Row):
+    """Radial velocity of the star in one fiber of one frame.
+
+    Attributes
+    ----------
+    frame_id, fiber : int
+        Where it was measured.
+    object, mask : str
+        Whose velocity it is; line mask.
+    bjd_tdb : float
+        Photon-weighted midpoint at the barycenter [JD, TDB].
+    rv_ms, rv_err_ms : float
+        Barycentric radial velocity and its total error [m / s].
+    photon_err_ms, wavelength_err_ms, drift_err_ms : float
+        The parts of the error [m / s].
+    berv_ms, drift_ms : float or None
+        What the observer's motion added; what the drift of the spectrograph took away, None where unknown [m / s].
+    snr : float
+        Signal-to-noise ratio per pixel.
+    fwhm_ms, contrast, bisector_ms : float
+        Of the cross-correlation function [m / s, 1, m / s].
+    quality : int
+        Bits of ``frames.quality.Quality``.
+    """
+
+    __tablename__ = "velocities"
+    __table_args__ = (UniqueConstraint("frame_id", "fiber"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"))
+    fiber: Mapped[int]
+    object: Mapped[str] = mapped_column(Text, index=True)
+    mask: Mapped[str] = mapped_column(Text)
+    bjd_tdb: Mapped[float | None] = mapped_column(Real)
+    rv_ms: Mapped[float | None] = mapped_column(Real)
+    rv_err_ms: Mapped[float | None] = mapped_column(Real)
+    photon_err_ms: Mapped[float | None] = mapped_column(Real)
+    wavelength_err_ms: Mapped[float | None] = mapped_column(Real)
+    drift_err_ms: Mapped[float | None] = mapped_column(Real)
+    berv_ms: Mapped[float | None] = mapped_column(Real)
+    drift_ms: Mapped[float | None] = mapped_column(Real)
+    snr: Mapped[float | None] = mapped_column(Real)
+    fwhm_ms: Mapped[float | None] = mapped_column(Real)
+    contrast: Mapped[float | None] = mapped_column(Real)
+    bisector_ms: Mapped[float | None] = mapped_column(Real)
+    quality: Mapped[int] = mapped_column(default=0)
+
+    frame: Mapped[Frame] = relationship(back_populates="velocities")
