@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Check the style, build the manual, and run all tests; arguments go to pytest.
+# shellcheck source-path=SCRIPTDIR
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+cd "$root"
+
+install_package "test,docs"
+
+failed=()
+check() {
+    local name=$1
+    shift
+    say "$name: $*"
+    "$@" || failed+=("$name")
+}
+check style "$venv/bin/ruff" check
+check format "$venv/bin/ruff" format --check
+check manual "$venv/bin/sphinx-build" -W --keep-going -q -j 2 -b html docs docs/_build/html
+# the manual runs first, so that the summary of the tests is the end of the output
+check tests "$venv/bin/pytest" -q -n 2 --dist worksteal -r fEs "$@"
+
+if [ "${#failed[@]}" -gt 0 ]; then
+    fail "failed: ${failed[*]}"
+fi
