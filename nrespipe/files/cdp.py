@@ -1,0 +1,159 @@
+"""Raw composite data products: a FITS file in, a ``RawFrame`` out."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from nrespipe.errors import BadFrame
+from nrespipe.files import fitsio, identity, sequences
+from nrespipe.files.cards import number, positive, section, text, value
+from nrespipe.frames.raw import RawFrame, Section
+
+
+def identify(path):
+    """Tell what a raw frame is, from its name and header alone (some milliseconds).
+
+    Parameters
+    ----------
+    path : str or Path
+        Raw frame, fpacked or not.
+
+    Returns
+    -------
+    identity.Identity
+        What it is.
+
+    Raises
+    ------
+    Skipped, BadFrame, Unavailable
+        As `read`, but for what only the pixels show.
+    """
+    identity.require_raw_name(path)
+    with fitsio.reading(path) as hdus:
+        header = _header(hdus, _spectrum(hdus))
+    return identity.of(path, header)
+
+
+def read(path):
+    """Read a raw frame.
+
+    Parameters
+    ----------
+    path : str or Path
+        Raw frame, fpacked or not. It is never changed.
+
+    Returns
+    -------
+    RawFrame
+        The frame.
+
+    Raises
+    ------
+    Skipped
+        If the file is not ours to reduce: a guider or experimental frame, a frame of another camera or of the
+        detector's own software, or one that is already reduced.
+    BadFrame
+        If it can never be reduced; the message names the defect.
+    Unavailable
+        If the disk does not give the file.
+    """
+    identity.require_raw_name(path)
+    name = Path(path).name
+    with fitsio.reading(path) as hdus:
+        spectrum = _spectrum(hdus)
+        header = _header(hdus, spectrum)
+        frame = identity.of(path, header)
+        fitsio.require_whole(hdus, path)
+        _require_image(spectrum, name)
+        pixels = spectrum.data
+        meter_table = sequences.meter_columns(hdus)
+        telescope_headers = sequences.telescope_headers(hdus)
+    adu = np.ascontiguousarray(pixels.reshape(pixels.shape[-2:]), dtype=np.float32)
+    data_section, bias_section = _sections(header, adu.shape, name)
+    _require_signal(adu[data_section.slices], name)
+    return RawFrame(
+        **vars(frame),
+        adu=adu,
+        bias_section=bias_section,
+        data_section=data_section,
+        **_claims(header),
+        meter=sequences.meter(meter_table),
+        telescopes=tuple(sequences.telescope(cards) for cards in telescope_headers),
+        header=header,
+    )
+
+
+def _spectrum(hdus):
+    """Return the part that holds the spectrum: by its name, else the first image, else the first part."""
+    images = []
+    for hdu in hdus:
+        if isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
+            if hdu.name == "SPECTRUM" and hdu.shape:
+                return hdu
+            if hdu.shape and not hdu.name.startswith(("TELESCOPE", "AGU")):
+                images.append(hdu)
+    return images[0] if images else hdus[0]
+
+
+def _header(hdus, spectrum):
+    """Return the cards of the spectrum, after those that only the primary part has."""
+    own = fitsio.cards(spectrum.header)
+    return own if spectrum is hdus[0] else fitsio.cards(hdus[0].header) | own
+
+
+def _require_image(spectrum, name):
+    shape = tuple(n for n in spectrum.shape)
+    if len(shape) < 2 or any(n != 1 for n in shape[:-2]) or min(shape[-2:]) < 2:
+        raise BadFrame(f"{name}: no image in it" if not shape else f"{name}: its image has the axes {shape}")
+    if np.prod(shape, dtype=float) > 2**28:
+        raise BadFrame(f"{name}: its header claims an image of {shape[-1]} x {shape[-2]} pixels")
+
+
+def _sections(header, shape, name):
+    """Return the data section, which must lie inside the image, and an overscan beside it."""
+    rows, columns = shape
+    data = section(value(header, "DATASEC")) or section(value(header, "TRIMSEC"))
+    if data is None:
+        raise BadFrame(f"{name}: neither DATASEC nor TRIMSEC tells where the light fell")
+    if data.end_column > columns or data.end_row > rows:
+        raise BadFrame(
+            f"{name}: the image has {columns} x {rows} pixels, DATASEC claims {data.end_column} x {data.end_row}"
+        )
+    claimed = section(value(header, "BIASSEC"))
+    first = data.end_column
+    if claimed and max(claimed.first_column, first) < min(claimed.end_column, columns):
+        return data, Section(max(claimed.first_column, first), min(claimed.end_column, columns), *_rows(data))
+    if columns - first < 8:
+        raise BadFrame(f"{name}: no overscan: BIASSEC is {value(header, 'BIASSEC')!r}, the image ends at {columns}")
+    # The first columns after the light still hold some of it: a real BIASSEC leaves out six.
+    return data, Section(first + 6, columns, *_rows(data))
+
+
+def _rows(data):
+    return data.first_row, data.end_row
+
+
+def _require_signal(adu, name):
+    lowest, highest = adu.min(axis=1), adu.max(axis=1)
+    if not np.isfinite(lowest + highest).all():
+        raise BadFrame(f"{name}: the image has pixels that are not numbers")
+    if lowest.min() == highest.max():
+        raise BadFrame(f"{name}: every pixel has the value {highest.max():g}")
+    # Read noise alone makes the pixels of a row differ: a row of one value was never read out.
+    empty = int((lowest == highest).sum())
+    if empty > 0.02 * len(adu):
+        raise BadFrame(f"{name}: {empty} of {len(adu)} rows hold a single value: the read-out is not complete")
+
+
+def _claims(header):
+    return {
+        "binning": " ".join(text(value(header, "CCDSUM")).split()) or "1 1",
+        "readout_mode": text(value(header, "CONFMODE")),
+        "header_gain_e_per_adu": positive(value(header, "GAIN")),
+        "header_read_noise_e": positive(value(header, "RDNOISE")),
+        "saturation_adu": positive(value(header, "SATURATE")),
+        "max_linear_adu": positive(value(header, "MAXLIN")),
+        "pressure_psi": number(value(header, "NRESPRES")),
+        "temperature_c": number(value(header, "NRESTEMP")),
+    }

@@ -1,0 +1,183 @@
+"""Opening and writing FITS files: what the disk does is told apart from what the file is."""
+
+import os
+import struct
+import warnings
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+from astropy.io import fits
+from astropy.io.fits.hdu.compressed._compression import CfitsioException
+from astropy.utils.exceptions import AstropyWarning
+
+from nrespipe.errors import BadFrame, Unavailable
+
+#: Bytes of a FITS block.
+BLOCK = 2880
+
+#: Cards that describe the file and not the observation.
+STRUCTURAL = frozenset(
+    {"SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "GROUPS", "BZERO", "BSCALE", "BLANK"}
+    | {"TFIELDS", "THEAP", "INHERIT", "EXTNAME", "EXTVER", "EXTLEVEL", "CHECKSUM", "DATASUM", "ZHECKSUM", "ZDATASUM"}
+    | {"LONGSTRN", "END"}
+)
+
+# What astropy raises on bytes that are not what their header claims. Found by cutting and scrambling files; an
+# OSError without a number is astropy's own, one with a number is the disk's.
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    CfitsioException,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    fits.VerifyError,
+    struct.error,
+    zlib.error,
+)
+
+
+@contextmanager
+def reading(path):
+    """Open a FITS file to read it; nothing is memory-mapped and nothing stays open.
+
+    Parameters
+    ----------
+    path : str or Path
+        File.
+
+    Yields
+    ------
+    astropy.io.fits.HDUList
+        Its parts are loaded as they are asked for. Do no more in the block than fetch from it: whatever the block
+        raises counts as a defect of the file.
+
+    Raises
+    ------
+    BadFrame
+        If the file is no FITS file, or a part that is asked for cannot be read.
+    Unavailable
+        If the disk does not give the file.
+    """
+    name = Path(path).name
+    try:
+        # astropy warns of what the callers test for themselves (truncation, cards that break the standard).
+        with open(path, "rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
+            _require_fits(stream.read(BLOCK), name)
+            stream.seek(0)
+            with fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
+                yield hdus
+    except OSError as error:
+        if error.errno is not None:
+            raise Unavailable(f"{name}: the disk does not give the file: {error.strerror}") from error
+        raise BadFrame(f"{name}: damaged FITS file: {error}") from error
+    except _DAMAGE as error:
+        raise BadFrame(f"{name}: damaged FITS file: {type(error).__name__}: {error}") from error
+
+
+def _require_fits(start, name):
+    if not start:
+        raise BadFrame(f"{name}: the file is empty")
+    if start.startswith(b"SIMPLE  ="):
+        return
+    if start.lstrip()[:1] == b"<":
+        raise BadFrame(f"{name}: not a FITS file but a web page, as a server sends it in place of a file")
+    if not start.strip(b"\0"):
+        raise BadFrame(f"{name}: not a FITS file: it begins with empty bytes")
+    raise BadFrame(f"{name}: not a FITS file")
+
+
+def require_whole(hdus, path):
+    """Check that a file is as long as its headers claim.
+
+    Parameters
+    ----------
+    hdus : astropy.io.fits.HDUList
+        The open file.
+    path : str or Path
+        Its path.
+
+    Raises
+    ------
+    BadFrame
+        If it is shorter, or if a part of it has no readable header.
+    """
+    size = os.stat(path).st_size
+    places = [hdus.fileinfo(i) for i in range(len(hdus))]
+    end = max(place["datLoc"] + place["datSpan"] for place in places)
+    if size < end:
+        raise BadFrame(f"{Path(path).name}: truncated: {size} bytes where its headers claim {end}")
+    if size > end:
+        with open(path, "rb") as stream:
+            stream.seek(end)
+            if stream.read(8) == b"XTENSION":
+                raise BadFrame(f"{Path(path).name}: truncated or damaged in the header of its part {len(hdus)}")
+
+
+def cards(header):
+    """Return the cards of a header as plain values.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header; its cards may break the standard.
+
+    Returns
+    -------
+    dict of str to (value, comment)
+        In order; the lines of COMMENT, HISTORY and blank cards are joined by newlines. None for a card without a
+        value; the text of the card where its value cannot be read.
+    """
+    found = {}
+    for card in header.cards:
+        try:
+            keyword, value, comment = card.keyword, card.value, card.comment
+        except (fits.VerifyError, ValueError):
+            # astropy mends a card by making its text the value.
+            card.verify("silentfix")
+            keyword, value, comment = card.keyword, card.value, card.comment
+        if isinstance(value, fits.card.Undefined):
+            value = None
+        if keyword in ("COMMENT", "HISTORY", "") and keyword in found:
+            value = f"{found[keyword][0]}\n{value}"
+        found[keyword] = (value, comment)
+    return found
+
+
+def write(hdus, path):
+    """Write a FITS file so that nobody ever sees a part of it.
+
+    Parameters
+    ----------
+    hdus : astropy.io.fits.HDUList
+        What to write.
+    path : str or Path
+        Where; its directory is made. A file of that name is replaced.
+
+    Raises
+    ------
+    Unavailable
+        If the disk does not take it.
+    """
+    path = Path(path)
+    # The process's number keeps two workers that write the same product apart.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(partial, "wb") as stream:
+                hdus.writeto(stream, output_verify="exception", checksum=False)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise Unavailable(f"{path.name}: the disk does not take the file: {error.strerror or error}") from error

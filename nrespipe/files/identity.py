@@ -1,0 +1,225 @@
+"""What a raw frame is, by its name and its header."""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from nrespipe.errors import BadFrame, Skipped
+from nrespipe.files.cards import number, text, value
+from nrespipe.frames.raw import Kind
+
+#: Codes of raw file names that are no frames to reduce.
+_FOREIGN_CODES = {"g": "a guider frame", "x": "an experimental frame"}
+
+_KIND_OF_CODE = {"b": Kind.BIAS, "d": Kind.DARK, "w": Kind.FLAT, "a": Kind.ARC, "e": Kind.SCIENCE}
+
+_KIND_OF_OBSTYPE = {
+    "BIAS": Kind.BIAS,
+    "DARK": Kind.DARK,
+    "FLAT": Kind.FLAT,
+    "LAMPFLAT": Kind.FLAT,
+    "DOUBLE": Kind.ARC,
+    "ARC": Kind.ARC,
+    "TARGET": Kind.SCIENCE,
+    "SPECTRUM": Kind.SCIENCE,
+    "EXPERIMENTAL": Kind.SCIENCE,
+}
+
+_LAMP_OF_KIND = {Kind.FLAT: "tung", Kind.ARC: "thar"}
+
+_NAME = re.compile(r"(?P<site>[a-z]{3})nrs(?P<number>\d{2})-(?P<camera>[a-z]{2}\d{2})-(?P<day>\d{8})-\d+-[a-z]\d{2}")
+_CODE = re.compile(r"-([a-z])(\d{2})$")
+
+#: Years 2000 to 2100; a clock that was never set says 1858 or 1970 [MJD].
+_MJD_RANGE = (51544.0, 88069.0)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the header and the name of a raw frame tell without its pixels.
+
+    Attributes
+    ----------
+    filename : str
+        Base name without ``.fits`` or ``.fits.fz``.
+    kind : Kind
+        What the frame is.
+    site, instrument, camera, day : str
+        As in ``RawFrame``.
+    start_mjd : float
+        Shutter open, UTC [MJD].
+    exposure_s : float
+        Exposure time [second].
+    objects : tuple of str
+        What lights fibers 0, 1, 2; empty for bias and dark.
+    """
+
+    filename: str
+    kind: Kind
+    site: str
+    instrument: str
+    camera: str
+    day: str
+    start_mjd: float
+    exposure_s: float
+    objects: tuple[str, ...]
+
+
+def stem(path):
+    """Return the base name of a frame.
+
+    Parameters
+    ----------
+    path : str or Path
+        File, compressed or not.
+
+    Returns
+    -------
+    str
+        Without ``.fits`` or ``.fits.fz``.
+    """
+    return Path(path).name.removesuffix(".fz").removesuffix(".fits")
+
+
+def require_raw_name(path):
+    """Check that the name of a file is that of a frame to reduce.
+
+    Parameters
+    ----------
+    path : str or Path
+        File; it need not exist.
+
+    Raises
+    ------
+    Skipped
+        If it is not; the message tells why.
+    """
+    name = Path(path).name
+    code = _CODE.search(stem(path))
+    if not name.endswith((".fits", ".fits.fz")):
+        raise Skipped(f"{name}: not the name of a FITS file")
+    if code and code[2] != "00":
+        raise Skipped(f"{name}: already reduced, to level {code[2]}")
+    if code and code[1] in _FOREIGN_CODES:
+        raise Skipped(f"{name}: {_FOREIGN_CODES[code[1]]}")
+    if not stem(path).endswith("00"):
+        raise Skipped(f"{name}: not the name of a raw frame, which ends in 00")
+
+
+def of(path, header):
+    """Tell what a raw frame is.
+
+    Parameters
+    ----------
+    path : str or Path
+        File.
+    header : mapping of str to (value, comment)
+        Cards of its spectrum.
+
+    Returns
+    -------
+    Identity
+        What it is.
+
+    Raises
+    ------
+    Skipped
+        If it is no frame of an NRES spectrograph, or already reduced.
+    BadFrame
+        If the header does not tell what a reduction must know, or contradicts itself.
+    """
+    name = Path(path).name
+    named = _NAME.fullmatch(stem(path))
+    _require_ours(header, named, name)
+    telescope = text(value(header, "TELESCOP")).lower() or f"nres{named['number']}"
+    if not re.fullmatch(r"nres\d{2}", telescope):
+        raise BadFrame(f"{name}: TELESCOP is {telescope!r}, no spectrograph has that name")
+    kind = _kind(header, path)
+    start_mjd = number(value(header, "MJD-OBS"))
+    if start_mjd is None or not _MJD_RANGE[0] < start_mjd < _MJD_RANGE[1]:
+        raise BadFrame(f"{name}: MJD-OBS is {value(header, 'MJD-OBS')!r}: nobody knows when it was taken")
+    return Identity(
+        filename=stem(path),
+        kind=kind,
+        site=_word(header, "SITEID", r"[a-z]{3}", named and named["site"], name),
+        instrument=telescope,
+        camera=_word(header, "INSTRUME", r"[a-z]{2}\d{2}", named and named["camera"], name),
+        day=_day(header, start_mjd, named and named["day"], name),
+        start_mjd=start_mjd,
+        exposure_s=_exposure_s(header, kind, name),
+        objects=_objects(header, kind, name),
+    )
+
+
+def _require_ours(header, named, name):
+    telescope = text(value(header, "TELESCOP")).lower()
+    if "nres" not in telescope and (telescope or not named):
+        raise Skipped(f"{name}: not a frame of an NRES spectrograph but of telescope {telescope or 'unknown'!r}")
+    level = text(value(header, "RLEVEL"))
+    if level and number(level) != 0:
+        raise Skipped(f"{name}: already reduced, RLEVEL is {level!r}")
+
+
+def _kind(header, path):
+    # A header with OBSTYPE 'fibers' exists: where the word is none of ours the letter of the name decides.
+    word = text(value(header, "OBSTYPE")).upper()
+    code = _CODE.search(stem(path))
+    kind = _KIND_OF_OBSTYPE.get(word) or (_KIND_OF_CODE.get(code[1]) if code else None)
+    if kind is None:
+        raise BadFrame(f"{Path(path).name}: OBSTYPE is {value(header, 'OBSTYPE')!r}, which is no kind of frame")
+    return kind
+
+
+def _word(header, keyword, pattern, fallback, name):
+    word = text(value(header, keyword)).lower() or fallback or ""
+    if not re.fullmatch(pattern, word):
+        raise BadFrame(f"{name}: {keyword} is {value(header, keyword)!r}")
+    return word
+
+
+def _day(header, start_mjd, fallback, name):
+    word = text(value(header, "DAY-OBS")).replace("-", "") or fallback or ""
+    try:
+        if not re.fullmatch(r"\d{8}", word):
+            raise ValueError
+        day = date(int(word[:4]), int(word[4:6]), int(word[6:]))
+    except ValueError:
+        raise BadFrame(f"{name}: DAY-OBS is {value(header, 'DAY-OBS')!r}, which is no date") from None
+    midnight_mjd = day.toordinal() - date(1858, 11, 17).toordinal()
+    # A local night that began on this date ends before the end of the next one in UTC, wherever the site is.
+    if not -1 <= start_mjd - midnight_mjd <= 2:
+        raise BadFrame(f"{name}: MJD-OBS {start_mjd} does not fall into the night of DAY-OBS {word}")
+    return word
+
+
+def _exposure_s(header, kind, name):
+    exposure_s = number(value(header, "EXPTIME"))
+    if kind is Kind.BIAS:
+        if exposure_s is not None and not 0 <= exposure_s <= 1:
+            raise BadFrame(f"{name}: EXPTIME is {exposure_s} s, which no bias has")
+        return exposure_s or 0.0
+    if exposure_s is None or not 0 < exposure_s <= 86400:
+        raise BadFrame(f"{name}: EXPTIME is {value(header, 'EXPTIME')!r}, which is no exposure time")
+    return exposure_s
+
+
+def _objects(header, kind, name):
+    if kind in (Kind.BIAS, Kind.DARK):
+        return ()
+    words = [" ".join(word.split()) for word in text(value(header, "OBJECTS")).split("&")]
+    if len(words) not in (2, 3):
+        raise BadFrame(f"{name}: OBJECTS is {value(header, 'OBJECTS')!r}, which does not name what three fibers see")
+    objects = tuple(_object(word) for word in [*words, "none"][:3])
+    lit = {word for word in objects if word != "none"}
+    if kind is Kind.SCIENCE and not lit - {"thar", "tung"}:
+        raise BadFrame(f"{name}: OBJECTS is {'&'.join(objects)!r}: no fiber sees a star")
+    if kind in _LAMP_OF_KIND and lit != {_LAMP_OF_KIND[kind]}:
+        raise BadFrame(f"{name}: OBJECTS is {'&'.join(objects)!r}, which is no {kind}")
+    return objects
+
+
+def _object(word):
+    if text(word) == "":
+        return "none"
+    return word.lower() if word.lower() in ("none", "thar", "tung") else word
