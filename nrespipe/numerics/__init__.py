@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: numerical kernels that know nothing of spectrographs."""

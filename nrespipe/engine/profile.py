@@ -1,0 +1,215 @@
+"""How the light of each trace spreads across its order, and how the pixels respond."""
+
+import numpy as np
+from numba import njit
+from scipy.ndimage import gaussian_filter1d
+
+from nrespipe.engine.extract import HALF_WINDOW
+from nrespipe.frames.traces import Profile
+from nrespipe.numerics import bspline
+from nrespipe.numerics import columns as kernel
+
+_REACH = HALF_WINDOW + 1.5  # the tables go a little beyond the window, for shifted traces [pixel]
+_FINE = 0.05  # spacing of the tables [pixel]
+_KNOT = 0.5  # knots of the splines [pixel]
+
+
+def measure(image, traces, lit, n_chunks=16, rounds=3, order_smoothing=1.5):
+    """Measure the cross-dispersion profiles of a flat.
+
+    Parameters
+    ----------
+    image : Image
+        Background-subtracted stack of flats.
+    traces : Traces
+        Where the orders lie in it.
+    lit : tuple of int
+        The fibers it lights.
+    n_chunks : int, optional
+        Pieces along an order with a profile of their own.
+    rounds : int, optional
+        How often light and profile are fitted in turn.
+    order_smoothing : float, optional
+        Standard deviation, in orders, over which profiles are averaged, weighted by their light.
+
+    Returns
+    -------
+    profile : Profile
+        Of the lit fibers; response 1 everywhere.
+    flux, variance : ndarray of float, shape (n_lit, n_orders, n_pixels)
+        Light of the lamp along each trace and its variance [electron, electron2].
+
+    Notes
+    -----
+    The curvature of the orders makes every sub-pixel position occur in each chunk, so the profile, including the
+    integration over a pixel, is a spline in the distance from the center with knots finer than a pixel. Light and
+    profile are fitted in turn, each with the other held; neighboring traces are subtracted meanwhile.
+    """
+    chosen = [traces.fibers.index(fiber) for fiber in lit]
+    centers = traces.centers[chosen]
+    n_fibers, n_orders, n_columns = centers.shape
+    flat_centers = centers.reshape(-1, n_columns)
+    typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in flat_centers])
+    order = np.argsort(typical, kind="stable")
+    sorted_centers = np.ascontiguousarray(flat_centers[order].T)
+    arrays = [np.ascontiguousarray(a.T) for a in (image.electrons, image.floor_variance)]
+    bad = np.ascontiguousarray((image.mask > 0).T.astype(np.uint8))
+    response = np.ones_like(arrays[0])
+    offsets = np.arange(-_REACH, _REACH + _FINE / 2, _FINE)
+    columns = (np.arange(n_chunks) + 0.5) * n_columns / n_chunks - 0.5
+    tables = np.tile(_first_guess(offsets), (len(order), n_chunks, 1)).astype(np.float32)
+    guard = np.full(len(order), 0.05)
+    table_grid = (columns, offsets[0], _FINE, HALF_WINDOW)
+    start = np.full((len(order), n_columns), np.nan)
+    for attempt in range(rounds + 1):
+        threshold = np.inf if attempt < 2 else 8.0
+        flux, variance, _ = kernel.extract(
+            *arrays, bad, response, sorted_centers, tables, *table_grid, guard, threshold, start, 3
+        )
+        if attempt == rounds:
+            break
+        splines, weights = _fit_chunks(*arrays, bad, sorted_centers, tables, columns, flux)
+        splines, weights = (_unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
+        smooth = _smooth_over_orders(splines, weights, order_smoothing)
+        table = _tabulate(smooth, offsets)
+        tables = table.reshape(len(order), n_chunks, -1)[order]
+    profile = Profile(offsets, columns, table, np.ones(image.electrons.shape, np.float32))
+    return profile, *(_unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
+
+
+def respond(image, traces, profile, flux, lit, spread=0.01):
+    """Measure the response of the pixels of a flat relative to the smooth model of its light.
+
+    Parameters
+    ----------
+    image : Image
+        Background-subtracted stack of flats.
+    traces : Traces
+        Where the orders lie in it.
+    profile : Profile
+        From `measure`.
+    flux : ndarray of float, shape (n_lit, n_orders, n_pixels)
+        From `measure` [electron].
+    lit : tuple of int
+        The fibers it lights.
+    spread : float, optional
+        Expected standard deviation of the response; a noisier pixel is drawn towards 1.
+
+    Returns
+    -------
+    response, weight : ndarray of float32, shape (n_rows, n_columns)
+        Sensitivity of each pixel, 1 where the flat is too faint; and the share that the flat, not the expectation,
+        decided.
+    """
+    chosen = [traces.fibers.index(fiber) for fiber in lit]
+    centers = traces.centers[chosen].reshape(-1, traces.centers.shape[-1])
+    tables = profile.values.reshape(len(centers), *profile.values.shape[2:])
+    model = _model_image(
+        image.electrons.shape, np.ascontiguousarray(centers.T), tables, profile.columns,
+        profile.offsets[0], _FINE, HALF_WINDOW - 1, np.nan_to_num(flux.reshape(len(centers), -1)),
+    )  # fmt: skip
+    lit_pixels = (model > 0) & (image.mask == 0)
+    ratio = np.where(lit_pixels, image.electrons / np.where(lit_pixels, model, 1), 1)
+    noise = np.where(lit_pixels, (image.floor_variance + model) / np.where(lit_pixels, model, 1) ** 2, np.inf)
+    weight = spread**2 / (spread**2 + noise)
+    # a pixel far from 1 is a dead pixel or a flaw of the profile, neither is a response
+    weight = np.where(np.abs(ratio - 1) < 0.2, weight, 0)
+    return (1 + weight * (ratio - 1)).astype(np.float32), weight.astype(np.float32)
+
+
+def _first_guess(offsets):
+    inside = np.exp(-0.5 * np.abs(offsets / 2.2) ** 3)
+    return inside / (inside.sum() * _FINE)
+
+
+def _unsort(values, order, lead):
+    result = np.empty_like(values)
+    result[order] = values
+    return result.reshape(*lead, *values.shape[1:])
+
+
+def _fit_chunks(data, floor, bad, centers, tables, columns, flux):
+    n_traces, n_chunks = len(flux), len(columns)
+    n_knots = round(2 * _REACH / _KNOT)
+    splines = np.zeros((n_traces, n_chunks, n_knots + 3))
+    weights = np.zeros((n_traces, n_chunks))
+    for c in range(n_chunks):
+        low, high = (round(len(data) * k / n_chunks) for k in (c, c + 1))
+        for k in range(n_traces):
+            u, value, weight = _points(data, floor, bad, centers, tables, columns, flux, k, low, high)
+            if len(u) > 200:
+                splines[k, c] = bspline.fit(u, value, weight, -_REACH, _KNOT, n_knots, 1e-4)
+                weights[k, c] = weight.sum()
+    return splines, weights
+
+
+@njit(cache=True)
+def _points(data, floor, bad, centers, tables, columns, flux, k, low, high):
+    """Share of the light against distance from the center, for one trace and a range of columns."""
+    size = (high - low) * (2 * int(_REACH) + 2)
+    u = np.empty(size)
+    value = np.empty(size)
+    weight = np.empty(size)
+    n = 0
+    n_rows = data.shape[1]
+    for x in range(low, high):
+        c, s = centers[x, k], flux[k, x]
+        if np.isnan(c) or np.isnan(s) or s <= 0:
+            continue
+        place, share = kernel.chunk_of(columns, float(x))
+        for y in range(max(0, int(np.ceil(c - _REACH))), min(n_rows, int(c + _REACH) + 1)):
+            if bad[x, y]:
+                continue
+            own = s * max(kernel.profile_of(tables[k], place, share, y - c, -_REACH, _FINE), 0.0)
+            others = 0.0
+            for i in range(max(0, k - 3), min(len(flux), k + 4)):
+                if i != k and not np.isnan(centers[x, i]) and not np.isnan(flux[i, x]):
+                    p = kernel.profile_of(tables[i], place, share, y - centers[x, i], -_REACH, _FINE)
+                    others += max(flux[i, x], 0.0) * p
+            # where a neighbor outshines the trace, its imperfect model would leak in
+            if others > 2 * own + 0.003 * s and abs(y - c) > 5:
+                continue
+            u[n] = y - c
+            value[n] = (data[x, y] - others) / s
+            weight[n] = s * s / (floor[x, y] + own + others + (0.02 * others) ** 2)
+            n += 1
+    return u[:n], value[:n], weight[:n]
+
+
+def _smooth_over_orders(splines, weights, sigma):
+    """Average the splines of neighboring orders, weighted by their light; linear in the order at the ends."""
+    scale = np.where(weights > 0, weights, 0)[..., np.newaxis]
+    scale = np.minimum(scale, 20 * np.median(scale[scale > 0])) if (scale > 0).any() else scale
+    total = gaussian_filter1d(scale, sigma, axis=1, mode="constant")
+    mean = gaussian_filter1d(scale * splines, sigma, axis=1, mode="constant")
+    return np.where(total > 0, mean / np.where(total > 0, total, 1), 0)
+
+
+def _tabulate(splines, offsets):
+    """Evaluate the splines and scale them so that a sum over pixels is 1 at every sub-pixel position."""
+    n_knots = splines.shape[-1] - 3
+    basis = np.stack(
+        [bspline.evaluate(np.eye(n_knots + 3)[i], offsets, -_REACH, _KNOT) for i in range(n_knots + 3)], axis=-1
+    )
+    table = np.maximum(splines @ basis.T, 0)
+    table[..., np.abs(offsets) > _REACH - 0.25] = 0
+    per_pixel = round(1 / _FINE)
+    inside = np.abs(offsets) <= HALF_WINDOW
+    for phase in range(per_pixel):
+        pixels = np.arange(phase, len(offsets), per_pixel)
+        total = table[..., pixels[inside[pixels]]].sum(axis=-1, keepdims=True)
+        table[..., pixels] /= np.where(total > 0, total, 1)
+    return table.astype(np.float32)
+
+
+@njit(cache=True)
+def _model_image(shape, centers, tables, columns, low, step, half, flux):
+    model = np.zeros(shape, np.float32)
+    for x in range(shape[1]):
+        place, weight = kernel.chunk_of(columns, float(x))
+        for k in range(len(flux)):
+            c = centers[x, k]
+            if not np.isnan(c):
+                for y in range(max(0, int(np.ceil(c - half))), min(shape[0], int(c + half) + 1)):
+                    model[y, x] += flux[k, x] * kernel.profile_of(tables[k], place, weight, y - c, low, step)
+    return model

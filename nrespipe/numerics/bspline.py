@@ -1,0 +1,90 @@
+"""Uniform cubic B-splines fitted by least squares through their banded normal equations."""
+
+import numpy as np
+from numba import njit
+from scipy.linalg import solveh_banded
+
+
+def fit(position, value, weight, low, step, n_knots, smoothing=0.0):
+    """Fit a uniform cubic B-spline to weighted points.
+
+    Parameters
+    ----------
+    position, value, weight : ndarray of float, shape (n_points,)
+        Abscissa, ordinate, and inverse variance of each point; points outside the spline are ignored.
+    low : float
+        Abscissa of the left end.
+    step : float
+        Distance of the knots.
+    n_knots : int
+        Number of intervals.
+    smoothing : float, optional
+        Weight of the squared second differences of the coefficients, relative to the mean of the diagonal of the
+        normal matrix: bridges gaps, and damps what the points do not decide.
+
+    Returns
+    -------
+    ndarray of float, shape (n_knots + 3,)
+        Coefficients; all 0 where the points carry no weight.
+    """
+    n = n_knots + 3
+    bands, right = _normal_equations(position, value, weight, low, step, n)
+    scale = bands[3].mean()
+    if not scale > 0:
+        return np.zeros(n)
+    penalty = scale * (smoothing + 1e-9)
+    difference = np.zeros((n - 2, n))
+    for i in range(n - 2):
+        difference[i, i : i + 3] = (1, -2, 1)
+    square = penalty * difference.T @ difference
+    for k in range(4):
+        bands[3 - k, k:] += np.diagonal(square, k)
+    bands[3] += scale * 1e-9
+    return solveh_banded(bands, right)
+
+
+def evaluate(coefficients, position, low, step):
+    """Return the values of a spline, 0 outside it.
+
+    Parameters
+    ----------
+    coefficients : ndarray of float, shape (n_knots + 3,)
+        From `fit`.
+    position : ndarray of float
+        Abscissae.
+    low, step : float
+        As in `fit`.
+
+    Returns
+    -------
+    ndarray of float
+        Same shape as `position`.
+    """
+    place = (np.asarray(position, float) - low) / step
+    index = np.clip(np.floor(place).astype(int), 0, len(coefficients) - 4)
+    t = place - index
+    basis = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    value = sum(b * coefficients[index + k] for k, b in enumerate(basis)) / 6
+    return np.where((place >= 0) & (place <= len(coefficients) - 3), value, 0.0)
+
+
+@njit(cache=True)
+def _normal_equations(position, value, weight, low, step, n):
+    bands = np.zeros((4, n))
+    right = np.zeros(n)
+    basis = np.empty(4)
+    for i in range(len(position)):
+        place = (position[i] - low) / step
+        if not (0 <= place <= n - 3) or not weight[i] > 0:
+            continue
+        index = min(int(place), n - 4)
+        t = place - index
+        basis[0] = (1 - t) ** 3 / 6
+        basis[1] = (3 * t**3 - 6 * t**2 + 4) / 6
+        basis[2] = (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6
+        basis[3] = t**3 / 6
+        for a in range(4):
+            right[index + a] += weight[i] * basis[a] * value[i]
+            for b in range(a, 4):
+                bands[3 - (b - a), index + b] += weight[i] * basis[a] * basis[b]
+    return bands, right

@@ -1,0 +1,43 @@
+"""The part that arcs and stars have in common: from a raw frame to extracted spectra."""
+
+from nrespipe.engine import background, detector, extract
+from nrespipe.errors import MissingCalibration
+from nrespipe.frames.image import Image
+
+
+def extract_frame(raw, refs, spectrograph):
+    """Correct a frame and extract its lit fibers.
+
+    Parameters
+    ----------
+    raw : RawFrame
+        A frame with light in its fibers.
+    refs : References
+        With the masters bias, dark and flat.
+    spectrograph : Spectrograph
+        Its detector.
+
+    Returns
+    -------
+    spectra : Spectra
+        Of the lit fibers.
+    shift : float
+        How far the orders lie above where the flat saw them [pixel].
+
+    Raises
+    ------
+    MissingCalibration
+        If the master flat does not know one of the lit fibers.
+    """
+    flat = refs.flat
+    unknown = [fiber for fiber in raw.lit_fibers if fiber not in flat.traces.fibers]
+    if unknown:
+        raise MissingCalibration(
+            f"{raw.filename}: the master flat of {flat.origin.day} did not light fiber {unknown[0]}"
+        )
+    image = detector.correct(raw, refs.bias, refs.dark, spectrograph.detector, flat.gain_e_per_adu)
+    image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
+    image = background.subtract(image, flat.traces, raw.lit_fibers)
+    traces, shift = extract.follow(image, flat.traces, flat, raw.lit_fibers)
+    lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
+    return extract.optimal(image, traces, flat, raw.lit_fibers, lamps), shift
