@@ -1,0 +1,208 @@
+"""When an exposure was taken, and how fast the observer moved towards the star then."""
+
+import numpy as np
+from astropy import constants, units
+from astropy.coordinates import EarthLocation, get_body_barycentric, get_body_barycentric_posvel
+from astropy.time import Time
+from astropy.utils import iers
+
+from nrespipe.frames.velocity import Barycentric
+
+_DAY_S = 86400.0
+_LIGHT_MS = constants.c.value
+_AU_M = constants.au.value
+_YEAR_S = 365.25 * _DAY_S
+_MAS_RAD = np.pi / 180 / 3600e3
+#: G M_sun / c3, half the scale of the Shapiro delay [second]
+_SUN_DELAY_S = 4.925490947e-6
+
+
+def midpoint(raw, fiber, *, largest_gap=0.25, spike=5.0):
+    """Return the photon-weighted midpoint of an exposure.
+
+    Parameters
+    ----------
+    raw : RawFrame
+        The exposure.
+    fiber : int
+        Fiber that carries the star.
+    largest_gap : float, optional
+        Share of the exposure that may pass without a sample of the meter.
+    spike : float, optional
+        A sample this many times brighter than its neighbors is a cosmic ray or a glitch and counts as they do.
+
+    Returns
+    -------
+    midpoint_mjd : float
+        Midpoint, UTC [MJD].
+    from_meter : bool
+        False where the exposure meter was of no use and the midpoint is the geometric one.
+
+    Notes
+    -----
+    A sample covers the time from its start to the end of its exposure, the rate in a gap is the mean of its two
+    neighbors, and both are cut to the time the shutter was open: the series runs on through the overheads.
+    """
+    middle = raw.start_mjd + raw.exposure_s / 2 / _DAY_S
+    if raw.meter is None or raw.exposure_s <= 0 or len(raw.meter.start_mjd) < 2:
+        return middle, False
+    start_s = (raw.meter.start_mjd - raw.start_mjd) * _DAY_S
+    samples = _samples(start_s, raw.meter.exposure_s, _star_counts(raw, fiber, start_s))
+    if samples is None or _longest_gap(*samples[:2], raw.exposure_s) > largest_gap * raw.exposure_s:
+        return middle, False
+    begin, end, rate = _filled(*samples, raw.exposure_s, spike)
+    light = rate * (end - begin)
+    if not light.sum() > 0 or -light[light < 0].sum() > 0.05 * light.sum():
+        return middle, False
+    seconds = float(np.sum(light * (begin + end) / 2) / light.sum())
+    return raw.start_mjd + seconds / _DAY_S, True
+
+
+def at(star, midpoint_mjd, place, from_meter=False):
+    """Return the barycentric motion and time of an observation.
+
+    Parameters
+    ----------
+    star : Star
+        With a position; proper motion, parallax and velocity serve where they are known.
+    midpoint_mjd : float
+        Photon-weighted midpoint, UTC [MJD].
+    place : Spectrograph or Telescope
+        Anything with `longitude_deg`, `latitude_deg` and `height_m`.
+    from_meter : bool, optional
+        Whether the exposure meter weighted the midpoint; carried along.
+
+    Returns
+    -------
+    Barycentric
+        With ``v_true = c * ((1 + v_measured / c) * (1 + z_b) - 1)``.
+
+    Raises
+    ------
+    ValueError
+        If the star has no position.
+
+    Notes
+    -----
+    Equation 28 of Wright & Eastman (2014, PASP 126, 838) without the Shapiro term (below 0.1 mm/s): the velocity is
+    the one the star had at the epoch of its position, so the perspective acceleration of a star with known parallax is
+    taken out of a series. The ephemeris is the one built into ERFA (0.5 cm/s); nothing is fetched from a network.
+    """
+    if star.ra_deg is None or star.dec_deg is None:
+        raise ValueError(f"star {star.name} has no position")
+    time = Time(midpoint_mjd, format="mjd", scale="utc")
+    location = EarthLocation.from_geodetic(place.longitude_deg, place.latitude_deg, place.height_m)
+    # without these two the first look at an old table sends astropy to the network
+    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("auto_max_age", None):
+        position_m, beta, redshift = _observer(location, time)
+        tdb = time.tdb
+        sun_m = position_m - get_body_barycentric("sun", time, "builtin").xyz.to_value(units.m)
+    here, at_epoch, beta_star = _directions(star, tdb.jyear)
+    seen = here - position_m / _AU_M * _parallax_rad(star)
+    distance = np.linalg.norm(seen)
+    gamma = 1 / np.sqrt(1 - beta @ beta)
+    ratio = gamma * (1 + beta @ seen / distance) / (1 + redshift)
+    ratio *= (1 + beta_star @ at_epoch) / (1 + beta_star @ seen / distance)
+    delay_s = _light_travel_s(here, seen, position_m) + _sun_delay_s(here, sun_m)
+    return Barycentric(
+        midpoint_mjd=float(midpoint_mjd),
+        bjd_tdb=float(tdb.jd1 + (tdb.jd2 + delay_s / _DAY_S)),
+        berv_ms=float(_LIGHT_MS * (ratio - 1)),
+        from_meter=bool(from_meter),
+    )
+
+
+def _star_counts(raw, fiber, start_s):
+    """Return the counts of a star, above those of the dark fiber where there is one.
+
+    The columns of the meter are mirrored against the fibers of the spectrograph in every frame that was looked at, but
+    no document says so: a lone star is the brighter of the two columns, whatever they are called.
+    """
+    mirrored, straight = raw.meter.counts[:, 2 - fiber], raw.meter.counts[:, fiber]
+    if fiber == 1:
+        return mirrored
+    if len(raw.star_fibers) > 1 or raw.objects[2 - fiber] != "none":
+        return mirrored
+    seen = (start_s + raw.meter.exposure_s > 0) & (start_s < raw.exposure_s)
+    totals = [np.nansum(counts[seen]) for counts in (mirrored, straight)]
+    star, dark = (mirrored, straight) if totals[0] >= totals[1] else (straight, mirrored)
+    good = seen & np.isfinite(dark)
+    return star - max(np.median(dark[good]), 0.0) if good.any() else star
+
+
+def _samples(start_s, exposure_s, counts):
+    """Return begin, end and rate of the usable samples in the order of time, or None where fewer than two are."""
+    usable = np.isfinite(start_s) & np.isfinite(counts) & (exposure_s > 0)
+    order = np.argsort(start_s[usable], kind="stable")
+    begin, length, counts = (a[usable][order] for a in (start_s, exposure_s, counts))
+    if len(begin) < 2:
+        return None
+    # a sample that claims to last into the next one ends where that begins
+    end = np.minimum(begin + length, np.append(begin[1:], np.inf))
+    kept = end > begin
+    return begin[kept], end[kept], counts[kept] / length[kept]
+
+
+def _longest_gap(begin, end, exposure_s):
+    """Return the longest time within the exposure that no sample covers [second]."""
+    gap_begin = np.clip(np.append(0.0, end), 0, exposure_s)
+    gap_end = np.clip(np.append(begin, exposure_s), 0, exposure_s)
+    return np.max(gap_end - gap_begin)
+
+
+def _filled(begin, end, rate, exposure_s, spike):
+    """Return begin, end and rate of samples and of the gaps between them, cut to the exposure."""
+    if len(rate) >= 5:
+        around = np.stack([np.roll(rate, k) for k in (-2, -1, 1, 2)])
+        around[:2, -1], around[2:, 0] = rate[-3:-1], rate[1:3]
+        quiet = np.median(around, axis=0)
+        rate = np.where((rate > spike * quiet) & (quiet > 0), quiet, rate)
+    between = (np.append(rate[0], rate) + np.append(rate, rate[-1])) / 2
+    begins = np.concatenate([begin, np.append(0.0, end)])
+    ends = np.concatenate([end, np.append(begin, exposure_s)])
+    begins, ends = np.clip(begins, 0, exposure_s), np.clip(ends, 0, exposure_s)
+    return begins, np.maximum(begins, ends), np.concatenate([rate, between])
+
+
+def _observer(location, time):
+    """Return barycentric position [metre], velocity over c, and gravitational redshift of an observer."""
+    earth, earth_velocity = get_body_barycentric_posvel("earth", time, ephemeris="builtin")
+    site, site_velocity = location.get_gcrs_posvel(time)
+    position_m = (earth + site).xyz.to_value(units.m)
+    beta = (earth_velocity + site_velocity).xyz.to_value(units.m / units.s) / _LIGHT_MS
+    redshift = location.gravitational_redshift(time).to_value(units.m / units.s) / _LIGHT_MS
+    return position_m, beta, redshift
+
+
+def _parallax_rad(star):
+    """Return the parallax, 0 where it is unknown or, as noise can make it, negative [radian]."""
+    return max(star.parallax_mas or 0.0, 0.0) * _MAS_RAD
+
+
+def _directions(star, julian_year):
+    """Return the star's place now and its direction at its epoch, both in units of its distance then, and v / c."""
+    ra, dec = np.radians(star.ra_deg), np.radians(star.dec_deg)
+    at_epoch = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+    east = np.array([-np.sin(ra), np.cos(ra), 0.0])
+    north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
+    parallax = _parallax_rad(star)
+    motion = ((star.pm_ra_mas_yr or 0.0) * east + (star.pm_dec_mas_yr or 0.0) * north) * _MAS_RAD
+    if parallax > 0:
+        distances_per_year = (star.rv_kms or 0.0) * 1e3 * _YEAR_S * parallax / _AU_M
+        motion = motion + distances_per_year * at_epoch
+    here = at_epoch + motion * (julian_year - star.epoch_year)
+    if parallax == 0:
+        return here / np.linalg.norm(here), at_epoch, np.zeros(3)
+    return here, at_epoch, motion * _AU_M / parallax / _YEAR_S / _LIGHT_MS
+
+
+def _light_travel_s(here, seen, position_m):
+    """Return how much later the light passes the barycenter than the observer, curved wavefront included [second]."""
+    return float(position_m @ (here + seen) / (np.linalg.norm(here) + np.linalg.norm(seen)) / _LIGHT_MS)
+
+
+def _sun_delay_s(here, sun_m):
+    """Return the Shapiro delay by the Sun relative to that at 1 au, at a right angle [second]."""
+    distance = np.linalg.norm(sun_m)
+    cosine = sun_m @ here / distance / np.linalg.norm(here)
+    return float(2 * _SUN_DELAY_S * np.log((1 + cosine) * distance / _AU_M))
