@@ -148,7 +148,6 @@ def _require_signal(adu, name):
 
 def _claims(header):
     return {
-        "binning": " ".join(text(value(header, "CCDSUM")).split()) or "1 1",
         "readout_mode": text(value(header, "CONFMODE")),
         "header_gain_e_per_adu": positive(value(header, "GAIN")),
         "header_read_noise_e": positive(value(header, "RDNOISE")),

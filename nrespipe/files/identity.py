@@ -64,6 +64,7 @@ class Identity:
     start_mjd: float
     exposure_s: float
     objects: tuple[str, ...]
+    binning: str
 
 
 def stem(path):
@@ -149,6 +150,7 @@ def of(path, header):
         start_mjd=start_mjd,
         exposure_s=_exposure_s(header, kind, name),
         objects=_objects(header, kind, name),
+        binning=" ".join(text(value(header, "CCDSUM")).split()) or "1 1",
     )
 
 
