@@ -25,7 +25,9 @@ class Standing(StrEnum):
 
     CURRENT = "current"  #: the one to use
     REPLACED = "replaced"  #: a later one of the same night was made of other frames
-    FAILED = "failed"  #: it could not be made; the reason is kept
+    BAD = "bad"  #: these frames can make none; the reason is kept
+    RETRY = "retry"  #: something outside the frames failed; it is tried again
+    FAILED = "failed"  #: the program failed, and the traceback is kept
 
 
 class Moment(TypeDecorator):

@@ -16,7 +16,7 @@ def connect(url):
 
     Parameters
     ----------
-    url : str
+    url : str or sqlalchemy.URL
         SQLAlchemy URL, e.g. ``sqlite:////data/nrespipe.sqlite``. The directory of an SQLite file must exist.
 
     Returns
@@ -34,7 +34,7 @@ def open_engine(url):
 
     Parameters
     ----------
-    url : str
+    url : str or sqlalchemy.URL
         SQLAlchemy URL.
 
     Returns

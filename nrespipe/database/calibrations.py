@@ -1,0 +1,191 @@
+"""Master calibrations: what they can be made of, which one serves a frame, what became of each."""
+
+from typing import NamedTuple
+
+from sqlalchemy import select
+
+from nrespipe.database.columns import Standing, State
+from nrespipe.database.frames import latest
+from nrespipe.database.tables import Frame, Master
+from nrespipe.frames.raw import Kind
+
+#: How far from a frame a master may lie [day]. Structure of the bias and dark changes with the electronics, traces and
+#: blaze whenever somebody opens the spectrograph, wavelengths with its pressure and temperature.
+REACH_DAYS = {Kind.BIAS: 30.0, Kind.DARK: 30.0, Kind.FLAT: 15.0, Kind.ARC: 5.0}
+
+
+class Night(NamedTuple):
+    """One night of one detector: what goes into one master.
+
+    Attributes
+    ----------
+    site, instrument, camera, binning, day : str
+        As in ``RawFrame``.
+    """
+
+    site: str
+    instrument: str
+    camera: str
+    binning: str
+    day: str
+
+
+def night_of(row):
+    """Return the night that a frame or a master belongs to.
+
+    Parameters
+    ----------
+    row : Frame or Master
+        Either.
+
+    Returns
+    -------
+    Night
+    """
+    return Night(row.site, row.instrument, row.camera, row.binning, row.day)
+
+
+def inputs(session, kind):
+    """Return the good frames of a kind, by night.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the frames.
+
+    Returns
+    -------
+    dict of Night to list of Frame
+        Frames that are done, last versions only, by file name; nights in the order of their names.
+    """
+    query = select(Frame).where(Frame.kind == kind, Frame.state == State.DONE, latest()).order_by(Frame.filename)
+    nights = {}
+    for frame in session.scalars(query):
+        nights.setdefault(night_of(frame), []).append(frame)
+    return dict(sorted(nights.items()))
+
+
+def last(session, kind, night):
+    """Return what was last made, or tried, for a night.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    night : Night
+        Of the master.
+
+    Returns
+    -------
+    Master or None
+        None where nothing was tried.
+    """
+    return session.scalar(_of(kind, night).order_by(Master.id.desc()).limit(1))
+
+
+def nearest(session, kind, frame):
+    """Return the master that serves a frame best.
+
+    The same spectrograph, camera and binning, fibers that cover those that are lit; of these the one of the same night,
+    or else the nearest in time within `REACH_DAYS`.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    frame : Frame or Master
+        What it is for: a frame, or a master with its `mean_mjd`.
+
+    Returns
+    -------
+    Master or None
+        None where there is none.
+    """
+    middle = frame.mean_mjd if isinstance(frame, Master) else frame.start_mjd
+    near = [
+        (master.day != frame.day, abs(master.mean_mjd - middle), master.id, master)
+        for master in session.scalars(_alike(kind, frame))
+        if abs(master.mean_mjd - middle) <= REACH_DAYS[kind] and _covers(master, frame)
+    ]
+    return min(near)[-1] if near else None
+
+
+def absence(session, kind, frame):
+    """Say why no master serves a frame.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    frame : Frame or Master
+        What it would be for.
+
+    Returns
+    -------
+    str
+        One sentence, in plain words.
+    """
+    reason = f"no master {kind} of {frame.instrument} {frame.camera} within {REACH_DAYS[kind]:g} days of {frame.day}"
+    tried = last(session, kind, night_of(frame))
+    if tried is not None and tried.reason:
+        return f"{reason}: the one of this night could not be made: {tried.reason}"
+    if any(not _covers(master, frame) for master in session.scalars(_alike(kind, frame))):
+        return f"{reason} covers the lit fibers of {frame.objects}"
+    states = session.execute(
+        select(Frame.state).where(Frame.kind == kind, *_same_night(Frame, night_of(frame)), latest())
+    ).scalars()
+    states = list(states)
+    return f"{reason}: this night has {len(states)} {kind} frames, of which {states.count(State.DONE)} are good"
+
+
+def record(session, master):
+    """Write down a master that was made, or why it could not be made.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    master : Master
+        A new row with everything but its key. If it is current, the earlier one of its night is replaced.
+    """
+    if master.standing == Standing.CURRENT:
+        for earlier in session.scalars(_of(master.kind, night_of(master)).where(Master.standing == Standing.CURRENT)):
+            earlier.standing = Standing.REPLACED
+    session.add(master)
+    session.flush()
+
+
+def _of(kind, night):
+    return select(Master).where(Master.kind == kind, *_same_night(Master, night))
+
+
+def _same_night(table, night):
+    return [getattr(table, name) == value for name, value in night._asdict().items()]
+
+
+def _alike(kind, frame):
+    """Select the masters of the same spectrograph, camera and binning."""
+    return select(Master).where(
+        Master.kind == kind,
+        Master.instrument == frame.instrument,
+        Master.camera == frame.camera,
+        Master.binning == frame.binning,
+        Master.standing == Standing.CURRENT,
+        Master.mean_mjd.is_not(None),
+    )
+
+
+def _covers(master, frame):
+    """Whether a master that is bound to fibers serves all the lit ones of a frame; a night's stack asks for none."""
+    if not master.fibers or isinstance(frame, Master) or not frame.objects:
+        return True
+    lit = {str(fiber) for fiber, name in enumerate(frame.objects.split("&")) if name.strip().lower() != "none"}
+    return lit <= set(master.fibers)

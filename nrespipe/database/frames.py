@@ -1,0 +1,208 @@
+"""What is known of raw frames: which there are, which are due, what came of each attempt."""
+
+import math
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
+
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Frame
+
+#: States of a frame on which work may go on by itself.
+UNFINISHED = (State.NEW, State.WAITING, State.RETRY)
+
+
+def arrive(session, filename, md5, **facts):
+    """Return the row of a raw file, and make it if this name with this content was never seen.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    filename : str
+        Base name without ``.fits`` or ``.fits.fz``.
+    md5 : str
+        Checksum of the whole file.
+    **facts : object
+        Other columns of the row. Of a row that exists only `path` is brought up to date.
+
+    Returns
+    -------
+    frame : Frame
+        The row.
+    is_new : bool
+        Whether it was made now.
+    """
+    frame = session.scalar(select(Frame).where(Frame.filename == filename, Frame.md5 == md5))
+    if frame is not None:
+        frame.path = facts.get("path", frame.path)
+        return frame, False
+    versions = session.scalar(select(func.max(Frame.version)).where(Frame.filename == filename)) or 0
+    frame = Frame(filename=filename, md5=md5, version=versions + 1, **facts)
+    session.add(frame)
+    session.flush()
+    return frame, True
+
+
+def identify(frame, facts):
+    """Write down what a frame is that could not be told before; it is new again.
+
+    Parameters
+    ----------
+    frame : Frame
+        A row without a kind.
+    facts : mapping of str to object
+        Columns that are known now.
+    """
+    for name, value in facts.items():
+        setattr(frame, name, value)
+    frame.state, frame.reason = State.NEW, ""
+
+
+def latest():
+    """Return the condition that a row is the last version of its file.
+
+    Returns
+    -------
+    sqlalchemy.ColumnElement
+        For the ``where`` of a select from `Frame`.
+    """
+    newer = aliased(Frame)
+    return ~select(newer.id).where(newer.filename == Frame.filename, newer.version > Frame.version).exists()
+
+
+def due(session, kind, code_version):
+    """Return the frames of one kind that wait for work.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Which frames.
+    code_version : str
+        Version of the program: what another version failed on is due again.
+
+    Returns
+    -------
+    list of Frame
+        Last versions only, by file name.
+    """
+    open_again = (Frame.state == State.FAILED) & (Frame.code_version != code_version)
+    query = select(Frame).where(Frame.kind == kind, Frame.state.in_(UNFINISHED) | open_again, latest())
+    return list(session.scalars(query.order_by(Frame.filename)))
+
+
+def record(session, attempt, quality=0, products=(), velocities=()):
+    """Write down what came of an attempt, and with it the state of the frame.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    attempt : Attempt
+        A new row with everything but its key.
+    quality : int
+        Bits of ``frames.quality.Quality``.
+    products : sequence of Product
+        New rows without their keys: the files that were written.
+    velocities : sequence of StarVelocity
+        New rows without their keys. Products and velocities replace those of an earlier reduction; an attempt that
+        did not end done leaves these alone.
+
+    Returns
+    -------
+    Frame
+        The frame in its new state.
+    """
+    frame = session.get_one(Frame, attempt.frame_id)
+    attempt.measurements = {name: _finite(value) for name, value in attempt.measurements.items()}
+    frame.attempts.append(attempt)
+    frame.state, frame.reason, frame.tries = attempt.outcome, attempt.reason, frame.tries + 1
+    frame.code_version = attempt.code_version
+    if attempt.outcome == State.DONE:
+        session.flush()
+        frame.products.clear()
+        frame.velocities.clear()
+        session.flush()  # the old rows must be gone before new ones take their (frame, fiber)
+        for product in products:
+            product.attempt_id = attempt.id
+        frame.quality = int(quality)
+        frame.products.extend(products)
+        frame.velocities.extend(velocities)
+    return frame
+
+
+def postpone(session, frame_id, reason):
+    """Write down why a frame goes on waiting; this is no attempt.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    frame_id : int
+        The frame.
+    reason : str
+        What it waits for, in plain words.
+    """
+    frame = session.get_one(Frame, frame_id)
+    frame.state, frame.reason = State.WAITING, reason
+
+
+def find(session, name):
+    """Return all versions of the frame with a name.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    name : str
+        Base name without ``.fits`` or ``.fits.fz``.
+
+    Returns
+    -------
+    list of Frame
+        Newest first.
+    """
+    return list(session.scalars(select(Frame).where(Frame.filename == name).order_by(Frame.version.desc())))
+
+
+def counts(session):
+    """Count the frames by night, kind and state.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    list of tuple
+        (site, instrument, camera, day, kind, state, count), sorted; last versions only.
+    """
+    columns = (Frame.site, Frame.instrument, Frame.camera, Frame.day, Frame.kind, Frame.state)
+    rows = session.execute(select(*columns, func.count()).where(latest()).group_by(*columns))
+    return sorted(
+        (tuple(row) for row in rows), key=lambda row: tuple("" if cell is None else str(cell) for cell in row)
+    )
+
+
+def unhappy(session):
+    """Return the frames that are neither done nor still new.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    list of Frame
+        Last versions only, by file name.
+    """
+    query = select(Frame).where(Frame.state.not_in((State.DONE, State.NEW)), latest())
+    return list(session.scalars(query.order_by(Frame.filename)))
+
+
+def _finite(value):
+    return float(value) if value is not None and math.isfinite(value) else None

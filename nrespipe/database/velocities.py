@@ -1,0 +1,36 @@
+"""Velocities of all reduced frames."""
+
+from sqlalchemy import select
+
+from nrespipe.database.columns import State
+from nrespipe.database.frames import latest
+from nrespipe.database.tables import Frame, StarVelocity
+from nrespipe.frames.quality import Quality
+
+#: Columns of the list of velocities, in their order.
+COLUMNS = (
+    "filename", "object", "fiber", "bjd_tdb", "rv_ms", "rv_err_ms", "berv_ms", "drift_ms", "snr", "quality",
+)  # fmt: skip
+
+
+def table(session):
+    """Return the velocities of the frames that are done.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    list of dict
+        `COLUMNS` of each star of each frame, last versions only, in order of time; `quality` is a list of words.
+    """
+    query = select(Frame.filename, StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, latest())
+    rows = session.execute(query.order_by(Frame.start_mjd, Frame.filename, StarVelocity.fiber))
+    return [_row(filename, velocity) for filename, velocity in rows]
+
+
+def _row(filename, velocity):
+    row = {name: getattr(velocity, name) for name in COLUMNS[1:-1]}
+    return {"filename": filename, **row, "quality": Quality(velocity.quality).names()}

@@ -1,0 +1,59 @@
+"""Log lines: colored text at a terminal, one JSON object a line anywhere else, on standard error."""
+
+import logging
+import sys
+
+import structlog
+
+#: Fields of the Elastic Common Schema; what is ours goes below ``nres``.
+_ECS = {"timestamp": "@timestamp", "level": "log.level", "logger": "log.logger", "event": "message"}
+_TRACEBACK = {"exception": "error.stack_trace", "stack": "error.stack_trace"}
+
+
+def configure(level="INFO", stream=None):
+    """Send everything that the program and its libraries log to one stream.
+
+    Parameters
+    ----------
+    level : str
+        Least severe lines to log.
+    stream : text file, optional
+        Where to; standard error if not given.
+    """
+    stream = sys.stderr if stream is None else stream
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(stream)))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.captureWarnings(True)
+    # these two tell what they do at length, at INFO
+    for name in ("alembic", "sqlalchemy.engine"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # astropy prints to the terminal by itself: every line would come twice
+    logging.getLogger("astropy").handlers.clear()
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(root.level),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _renderers(stream):
+    clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if stream.isatty():
+        return [clean, structlog.dev.ConsoleRenderer(colors=True)]
+    return [clean, structlog.processors.format_exc_info, _ecs, structlog.processors.JSONRenderer(default=str)]
+
+
+def _ecs(_logger, _method, event):
+    line = {new: event.pop(old) for old, new in _ECS.items() if old in event}
+    line |= {new: event.pop(old) for old, new in _TRACEBACK.items() if old in event}
+    return {**line, "service.name": "nrespipe", **{f"nres.{name}": value for name, value in event.items()}}

@@ -1,0 +1,175 @@
+"""Raw files on a disk -> rows of frames."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from nrespipe import __version__
+from nrespipe.database import frames
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Attempt
+from nrespipe.files import cdp, identity
+from nrespipe.service import outcome
+
+# what the name alone tells of a file that cannot be read, so that a person finds it among its night
+_NAME = re.compile(r"(?P<site>[a-z]{3})nrs(?P<number>\d\d)-(?P<camera>[a-z]{2}\d\d)-(?P<day>\d{8})-")
+
+
+class OutputRefused(ValueError):
+    """The output directory lies among raw files."""
+
+
+def require_apart(output, raw_root):
+    """Check that nothing would be written into a directory of raw files.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    raw_root : Path
+        Directory below which the raw files lie.
+
+    Raises
+    ------
+    OutputRefused
+        If `output` is, or lies in, a directory named ``raw`` or one that holds raw files and is `raw_root` or below it.
+    """
+    output, raw_root = output.resolve(), raw_root.resolve()
+    for folder in (output, *output.parents):
+        among = folder == raw_root or raw_root in folder.parents
+        if folder.name == "raw" or (
+            among and folder.is_dir() and any(_is_raw(entry.name) for entry in folder.iterdir())
+        ):
+            raise OutputRefused(f"{output} lies in {folder}, which holds raw files: choose another output directory")
+
+
+def find(raw_root, output):
+    """Find the raw files below a directory.
+
+    Parameters
+    ----------
+    raw_root : Path
+        Where to begin.
+    output : Path
+        Output directory; it is left out if it lies below `raw_root`.
+
+    Returns
+    -------
+    list of Path
+        Files named like raw frames, ``....00.fits`` or ``....00.fits.fz``, in the order of their names.
+    """
+    found = []
+    for folder, subfolders, names in os.walk(raw_root.resolve()):
+        subfolders[:] = [name for name in subfolders if Path(folder, name) != output.resolve()]
+        found += [Path(folder, name) for name in names if _is_raw(name)]
+    return sorted(found, key=lambda path: (path.name, path))
+
+
+def look(path):
+    """Tell what a raw file is, from its header, or from its name where the header does not tell.
+
+    Parameters
+    ----------
+    path : Path
+        A raw file.
+
+    Returns
+    -------
+    facts : dict of str to object
+        Columns of its row.
+    result : Outcome
+        Done, or why it cannot be reduced.
+    """
+    result = outcome.attempt(cdp.identify, path)
+    if result.state is not State.DONE:
+        return _named(path), result
+    facts = dict(vars(result.value))
+    del facts["filename"]
+    return facts | {"objects": "&".join(facts["objects"])}, result
+
+
+def record(session, path, facts, result):
+    """Return the row of a raw file, and make it if this content of it was never seen.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    path : Path
+        A raw file.
+    facts, result : dict of str to object, Outcome
+        What `look` tells of it.
+
+    Returns
+    -------
+    Frame
+        A new one is already skipped or bad where `result` says so.
+    """
+    checksum = outcome.attempt(md5, path)
+    if checksum.state is not State.DONE:
+        result = checksum
+    frame, is_new = frames.arrive(session, identity.stem(path), checksum.value or "", path=str(path), **facts)
+    if result.state is State.DONE and frame.kind is None:
+        # an earlier look could not tell what it is: the disk was away, or the program did not understand the header
+        frames.identify(frame, facts)
+    elif result.state is not State.DONE and (is_new or frame.state is State.RETRY):
+        frames.record(session, attempt_row(frame.id, result))
+    return frame
+
+
+def md5(path):
+    """Return the checksum of a file.
+
+    Parameters
+    ----------
+    path : Path
+        Any file.
+
+    Returns
+    -------
+    str
+        MD5 as hexadecimal digits.
+    """
+    with open(path, "rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def attempt_row(frame_id, result, **others):
+    """Return the row of an attempt.
+
+    Parameters
+    ----------
+    frame_id : int
+        The frame.
+    result : Outcome
+        What came of it.
+    **others : object
+        Other columns.
+
+    Returns
+    -------
+    Attempt
+        Not yet in any session.
+    """
+    return Attempt(
+        frame_id=frame_id,
+        started=result.started,
+        finished=result.finished,
+        outcome=result.state,
+        reason=result.reason,
+        traceback=result.traceback,
+        code_version=__version__,
+        **{"measurements": {}, **others},
+    )
+
+
+def _named(path):
+    name = _NAME.match(path.name)
+    if not name:
+        return {}
+    return {"instrument": f"nres{name['number']}"} | {key: name[key] for key in ("site", "camera", "day")}
+
+
+def _is_raw(name):
+    return not name.startswith(".") and name.endswith(("00.fits", "00.fits.fz"))

@@ -1,0 +1,106 @@
+"""From the settings to everything that the service works with, built once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from sqlalchemy.engine import URL
+from sqlalchemy.orm import sessionmaker
+
+from nrespipe.database import connection
+from nrespipe.frames.raw import Kind
+from nrespipe.service import workers
+
+#: Name of the embedded database in the output directory.
+DATABASE_FILE = "nrespipe.sqlite"
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What the service works with.
+
+    Attributes
+    ----------
+    sessions : sessionmaker
+        Of the database.
+    output : Path
+        Output directory, absolute.
+    recipes : mapping of Kind to module
+        What to do with each kind of frame.
+    processes : int
+        Frames at a time; 0 works in this process.
+    log_level : str
+        Least severe lines to log.
+    """
+
+    sessions: sessionmaker
+    output: Path
+    recipes: Mapping[Kind, ModuleType] = field(default_factory=dict)
+    processes: int = 0
+    log_level: str = "INFO"
+
+
+def database_url(output, settings):
+    """Return where the database is.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    settings : Settings
+        Whose ``database_url`` comes first.
+
+    Returns
+    -------
+    str or sqlalchemy.URL
+        Without a setting that of an SQLite file in `output`.
+    """
+    # not a text: a question mark in a directory's name would begin the options
+    return settings.database_url or URL.create("sqlite", database=str(output.resolve() / DATABASE_FILE))
+
+
+def build(output, settings, recipes):
+    """Make the output directory, open the database, and bring its tables up to date.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    settings : Settings
+        From the environment and the command line.
+    recipes : mapping of Kind to module
+        What to do with each kind of frame.
+
+    Returns
+    -------
+    Assembly
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    sessions = connection.connect(database_url(output, settings))
+    processes = workers.default_processes() if settings.processes is None else settings.processes
+    return Assembly(sessions, output.resolve(), recipes, processes, settings.log_level)
+
+
+def look_up(output, settings):
+    """Open a database that exists, to read what is known.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    settings : Settings
+        From the environment and the command line.
+
+    Returns
+    -------
+    sessionmaker
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no database in the output directory.
+    """
+    if not settings.database_url and not (output / DATABASE_FILE).is_file():
+        raise FileNotFoundError(f"no database in {output}: nothing was reduced into this directory yet")
+    return connection.connect(database_url(output, settings))

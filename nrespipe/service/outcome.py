@@ -1,0 +1,89 @@
+"""From what happened to what follows."""
+
+import traceback as tracebacks
+from dataclasses import dataclass
+from datetime import datetime
+
+from nrespipe.database.columns import State, now
+from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
+
+#: What follows from each error; the first that fits. Of errors that are not ours, a disk that is full or away and a
+#: machine out of memory lie outside the frame.
+_FOLLOWS = (
+    (Skipped, State.SKIPPED),
+    (BadFrame, State.BAD),
+    (MissingCalibration, State.WAITING),
+    ((Unavailable, OSError, MemoryError), State.RETRY),
+    (Exception, State.FAILED),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one piece of work.
+
+    Attributes
+    ----------
+    state : State
+        What follows.
+    reason : str
+        Why, in plain words; '' where done.
+    traceback : str
+        Where the program failed; '' otherwise.
+    started, finished : datetime
+        When, UTC.
+    value : object
+        What the work returned; None where it is not done.
+    """
+
+    state: State
+    reason: str
+    traceback: str
+    started: datetime
+    finished: datetime
+    value: object = None
+
+
+def attempt(work, *arguments):
+    """Do a piece of work, and turn whatever happens into an outcome: the task boundary.
+
+    Parameters
+    ----------
+    work : callable
+        What to do.
+    *arguments : object
+        What to do it with.
+
+    Returns
+    -------
+    Outcome
+        Done with the value of the work, or whatever follows from the error that it ended with.
+    """
+    started = now()
+    try:
+        value = work(*arguments)
+    except Exception as error:
+        return of(error, started)
+    return Outcome(State.DONE, "", "", started, now(), value)
+
+
+def of(error, started):
+    """Tell what follows from an error.
+
+    Parameters
+    ----------
+    error : Exception
+        What happened.
+    started : datetime
+        When the work began.
+
+    Returns
+    -------
+    Outcome
+        Its reason is the message of the error; for one that is not ours the type is named as well.
+    """
+    state = next(state for kind, state in _FOLLOWS if isinstance(error, kind))
+    ours = isinstance(error, Skipped | BadFrame | MissingCalibration | Unavailable)
+    reason = str(error) if ours and str(error) else f"{type(error).__name__}: {error}"
+    trace = "".join(tracebacks.format_exception(error)) if state is State.FAILED else ""
+    return Outcome(state, reason, trace, started, now())
