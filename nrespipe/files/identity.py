@@ -53,6 +53,8 @@ class Identity:
         Exposure time [second].
     objects : tuple of str
         What lights fibers 0, 1, 2; empty for bias and dark.
+    binning : str
+        CCDSUM, e.g. ``1 1``.
     """
 
     filename: str

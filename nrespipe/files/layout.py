@@ -1,0 +1,139 @@
+"""Where everything lies: raw frames, masters and products.
+
+Raw frames::
+
+    {archive}/{site}/{instrument}/{day}/raw/lscnrs01-fa09-20190405-0021-e00.fits.fz
+
+Masters and products::
+
+    {output}/{site}/{instrument}/{day}/masters/bias_lsc_nres01_fa09_20190405.fits.fz
+    {output}/{site}/{instrument}/{day}/processed/lscnrs01-fa09-20190405-0021-e91-L2.fits.fz
+"""
+
+from pathlib import Path
+
+from nrespipe.errors import Skipped
+from nrespipe.files.identity import require_raw_name, stem
+
+
+def raw_directory(archive, site, instrument, day):
+    """Return the directory of the raw frames of a night.
+
+    Parameters
+    ----------
+    archive : str or Path
+        Root of the raw archive.
+    site, instrument, day : str
+        ``lsc``, ``nres01``, ``YYYYMMDD``.
+
+    Returns
+    -------
+    Path
+    """
+    return Path(archive) / site / instrument / day / "raw"
+
+
+def raw_frames(directory):
+    """List the frames to reduce in a directory of raw frames, by their names alone.
+
+    Parameters
+    ----------
+    directory : str or Path
+        It need not exist.
+
+    Returns
+    -------
+    list of Path
+        In the order of their running numbers. Of a frame that is there packed and unpacked, the packed one.
+    """
+    found = {}
+    directory = Path(directory)
+    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
+        if _is_raw(path):
+            found[stem(path)] = path
+    return sorted(found.values(), key=lambda path: (_running_number(path), path.name))
+
+
+def _is_raw(path):
+    try:
+        require_raw_name(path)
+    except Skipped:
+        return False
+    return True
+
+
+def _running_number(path):
+    words = stem(path).split("-")
+    return int(words[-2]) if len(words) > 1 and words[-2].isdecimal() else 0
+
+
+def master_name(origin):
+    """Return the file name of a master.
+
+    Parameters
+    ----------
+    origin : Origin
+        What it was made of.
+
+    Returns
+    -------
+    str
+        Such as ``bias_lsc_nres01_fa09_20190405.fits.fz``.
+    """
+    return f"{origin.kind}_{origin.site}_{origin.instrument}_{origin.camera}_{origin.day}.fits.fz"
+
+
+def master_path(output, origin):
+    """Return where a master lies.
+
+    Parameters
+    ----------
+    output : str or Path
+        Root of what the pipeline makes.
+    origin : Origin
+        What it was made of.
+
+    Returns
+    -------
+    Path
+    """
+    return _night(output, origin) / "masters" / master_name(origin)
+
+
+def reduced_stem(filename):
+    """Return the base name of the products of a raw frame.
+
+    Parameters
+    ----------
+    filename : str
+        Base name of the raw frame, which ends in its level of reduction, 00.
+
+    Returns
+    -------
+    str
+        The same with level 91.
+    """
+    return filename.removesuffix("00") + "91"
+
+
+def product_path(output, frame, suffix):
+    """Return where a product of a raw frame lies.
+
+    Parameters
+    ----------
+    output : str or Path
+        Root of what the pipeline makes.
+    frame : RawFrame or Identity
+        The raw frame.
+    suffix : str
+        What follows the base name: ``-L2.fits.fz``, ``-L4.fits.fz``, ``.pdf``.
+
+    Returns
+    -------
+    Path
+    """
+    return _night(output, frame) / "processed" / f"{reduced_stem(frame.filename)}{suffix}"
+
+
+def _night(output, what):
+    return Path(output) / what.site / what.instrument / what.day

@@ -1,0 +1,30 @@
+from nrespipe.files import cdp, layout
+
+
+def test_masters_and_products_lie_under_their_site_instrument_and_night(write_raw, tmp_path):
+    frame = cdp.read(write_raw())
+    path = layout.product_path(tmp_path, frame, "-L2.fits.fz")
+    assert path == tmp_path / "lsc/nres01/20190405/processed/lscnrs01-fa09-20190405-0021-e91-L2.fits.fz"
+    assert (
+        layout.raw_directory("/archive", "lsc", "nres01", "20190405").as_posix() == "/archive/lsc/nres01/20190405/raw"
+    )
+
+
+def test_raw_frames_are_listed_once_in_the_order_of_their_numbers(tmp_path):
+    names = [
+        "lscnrs01-fa09-20190405-0021-e00.fits.fz",
+        "lscnrs01-fa09-20190405-0021-e00.fits",
+        "lscnrs01-fa09-20190405-0003-w00.fits.fz",
+        "lscnrs01-fa09-20190405-0010-b00.fits",
+        "lscnrs01-fa09-20190405-0011-g00.fits.fz",
+        "lscnrs01-fa09-20190405-0012-e91.fits.fz",
+        "notes.txt",
+    ]
+    for name in names:
+        (tmp_path / name).touch()
+    found = [path.name for path in layout.raw_frames(tmp_path)]
+    assert found == [names[2], names[3], names[0]]
+
+
+def test_a_night_without_frames_is_empty(tmp_path):
+    assert layout.raw_frames(tmp_path / "nowhere") == []

@@ -1,0 +1,159 @@
+from dataclasses import fields, is_dataclass, replace
+
+import numpy as np
+import pytest
+
+from nrespipe.errors import MissingCalibration, Unavailable
+from nrespipe.files import layout, masters
+from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.traces import Profile, Traces
+from nrespipe.frames.wavelength import ArcLines, LineShape, Solution
+
+N_FIBERS, N_ORDERS, N_PIXELS = SHAPE = 2, 5, 4096
+ONE = (1, N_ORDERS, N_PIXELS)
+RNG = np.random.default_rng(5)
+
+
+def origin(kind):
+    inputs = tuple(f"lscnrs01-fa09-20190405-{i:04d}-{kind[0]}00" for i in range(7))
+    quality = Quality.FEW_CALIBRATIONS | Quality.NO_METER
+    return Origin(kind, "lsc", "nres01", "fa09", "20190405", 58579.123456789012, inputs, quality)
+
+
+def noise(*shape, dtype="f8", scale=1.0):
+    return RNG.normal(0, scale, shape).astype(dtype)
+
+
+def a_bias():
+    return Bias(origin(Kind.BIAS), noise(200, 300, dtype="f4"), noise(200, 300, dtype="f4") ** 2, 2.3456789012345678)
+
+
+def a_dark():
+    mask = (RNG.random((200, 300)) > 0.99).astype(np.uint8)
+    return Dark(origin(Kind.DARK), noise(200, 300, dtype="f4"), np.ones((200, 300), "f4"), mask)
+
+
+def a_flat():
+    centers = noise(*SHAPE)
+    centers[0, 2, 100:300] = np.nan
+    values, response = noise(*SHAPE[:2], 12, 65, dtype="f4"), noise(200, N_PIXELS, dtype="f4")
+    profile = Profile(np.linspace(-8, 8, 65), np.arange(12.0), values, response)
+    traces = Traces((0, 2), np.arange(52, 52 + N_ORDERS), centers)
+    return Flat(
+        origin(Kind.FLAT),
+        traces,
+        profile,
+        abs(noise(*SHAPE)),
+        3.2,
+        1 / 3,
+        np.zeros((200, N_PIXELS), np.uint8),
+    )
+
+
+def an_arc():
+    orders = np.arange(52, 52 + N_ORDERS)
+    degrees = np.array([(i, j) for i in range(3) for j in range(3)])
+    found = noise(N_FIBERS, 9), noise(N_FIBERS, 9, 9), noise(N_FIBERS), np.array([900, 1100])
+    solution = Solution((0, 1), orders, N_PIXELS, degrees, *found)
+    n = 300
+    lines = ArcLines(
+        *(RNG.integers(0, 3, n), RNG.integers(52, 119, n), noise(n), noise(n), noise(n), noise(n)),
+        np.where(np.arange(n) % 3, noise(n), np.nan),
+        np.arange(n) % 2 == 0,
+    )
+    shape = LineShape((0, 1), orders, noise(*SHAPE), np.linspace(-3, 3, 61), np.arange(4.0), noise(N_FIBERS, 4, 61))
+    quality = RNG.integers(0, 255, ONE).astype(np.uint8)
+    reference = Spectra((1,), orders, noise(*ONE), noise(*ONE, dtype="f4"), quality, noise(*ONE))
+    return Arc(origin(Kind.ARC), solution, lines, shape, reference, np.array([1.5, np.nan]))
+
+
+def assert_same(one, other, where=""):
+    assert type(one) is type(other), where
+    if is_dataclass(one):
+        for field in fields(one):
+            assert_same(getattr(one, field.name), getattr(other, field.name), f"{where}.{field.name}")
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype, where
+        assert one.dtype.isnative
+        assert one.shape == other.shape, where
+        assert one.tobytes() == other.tobytes(), where
+    else:
+        assert one == other, where
+
+
+MASTERS = [a_bias, a_dark, a_flat, an_arc]
+
+
+@pytest.mark.parametrize("make", MASTERS)
+def test_a_master_comes_back_to_the_last_bit(tmp_path, make):
+    master = make()
+    path = layout.master_path(tmp_path, master.origin)
+    masters.write(master, path)
+    assert_same(masters.read(path), master)
+
+
+@pytest.mark.parametrize("make", MASTERS)
+def test_the_same_master_gives_the_same_bytes_at_another_time_of_day(tmp_path, make, monkeypatch):
+    master = make()
+    masters.write(master, tmp_path / "one.fits.fz")
+    monkeypatch.setattr("time.time", lambda: 1.9e9)
+    masters.write(master, tmp_path / "two.fits.fz")
+    assert (tmp_path / "one.fits.fz").read_bytes() == (tmp_path / "two.fits.fz").read_bytes()
+
+
+@pytest.mark.parametrize("make", MASTERS)
+def test_every_unit_of_the_table_stands_in_the_file(tmp_path, make):
+    from astropy.io import fits
+
+    master = make()
+    masters.write(master, tmp_path / "master.fits.fz")
+    with fits.open(tmp_path / "master.fits.fz") as hdus:
+        found = {hdu.header["BUNIT"] for hdu in hdus if "BUNIT" in hdu.header}
+        found |= {unit for hdu in hdus if hasattr(hdu, "columns") for unit in hdu.columns.units if unit}
+    assert found == set(masters.UNITS[master.origin.kind].values())
+
+
+def test_the_inputs_and_the_name_stand_in_the_header(tmp_path):
+    from astropy.io import fits
+
+    master = a_bias()
+    path = layout.master_path(tmp_path, master.origin)
+    masters.write(master, path)
+    header = fits.getheader(path)
+    assert header["OUTNAME"] == path.name == "bias_lsc_nres01_fa09_20190405.fits.fz"
+    assert header["IMCOM001"] == "lscnrs01-fa09-20190405-0000-b00"
+    assert header["QUALWORD"] == "few_calibrations no_meter"
+
+
+def test_a_master_of_no_inputs_and_no_lines_comes_back(tmp_path):
+    arc = an_arc()
+    none = ArcLines(*(getattr(arc.lines, field.name)[:0] for field in fields(ArcLines)))
+    arc = replace(arc, lines=none, origin=replace(arc.origin, inputs=(), quality=Quality(0)))
+    masters.write(arc, tmp_path / "arc.fits.fz")
+    assert_same(masters.read(tmp_path / "arc.fits.fz"), arc)
+
+
+def test_nothing_but_the_master_remains_in_its_directory(tmp_path):
+    masters.write(a_dark(), tmp_path / "masters" / "dark.fits.fz")
+    assert [path.name for path in (tmp_path / "masters").iterdir()] == ["dark.fits.fz"]
+
+
+def test_a_master_that_is_gone_or_cut_is_missing(tmp_path):
+    path = tmp_path / "bias.fits.fz"
+    with pytest.raises(MissingCalibration, match=r"bias\.fits\.fz: the master is not where"):
+        masters.read(path)
+    masters.write(a_bias(), path)
+    content = path.read_bytes()
+    for end in (0, 100, 2880, len(content) // 2, len(content) - 2880):
+        path.write_bytes(content[:end])
+        with pytest.raises(MissingCalibration, match=r"make it again: bias\.fits\.fz"):
+            masters.read(path)
+
+
+def test_a_disk_that_takes_nothing_is_unavailable(tmp_path):
+    (tmp_path / "masters").write_text("a file where a directory should be")
+    with pytest.raises(Unavailable, match=r"bias\.fits\.fz: the disk does not take the file"):
+        masters.write(a_bias(), tmp_path / "masters" / "bias.fits.fz")
