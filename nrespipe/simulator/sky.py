@@ -1,0 +1,217 @@
+"""Between the star and the fiber: clouds, the exposure meter, and the motion of the Earth, straight from astropy."""
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import AltAz, EarthLocation, SkyCoord, get_body_barycentric_posvel
+from astropy.time import Time
+from astropy.utils import iers
+
+from nrespipe.frames.arrays import frozen
+from nrespipe.frames.raw import ExposureMeter
+from nrespipe.simulator.bench import C_MS
+
+_AU_M, _PARSEC_AU = 149597870700.0, 648000 / np.pi
+_MAS_YR = np.radians(1 / 3.6e6)
+
+#: The meter's sample and the time between two starts [second].
+METER_SAMPLE_S, METER_CADENCE_S = 6.0, 6.8
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a star was seen during one exposure.
+
+    Attributes
+    ----------
+    midpoint_mjd : float
+        Photon-weighted midpoint, UTC [MJD].
+    bjd_tdb : float
+        The same at the barycenter [JD, TDB].
+    berv_ms : float
+        Photon-weighted mean of c * z_b, with ``1 + z_b = gamma (1 + beta . n) / (1 + Phi)`` [m / s].
+    airmass : float
+        At the middle.
+    """
+
+    midpoint_mjd: float
+    bjd_tdb: float
+    berv_ms: float
+    airmass: float
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What clouds and seeing let through, against time.
+
+    Attributes
+    ----------
+    time_s : ndarray of float, shape (n,)
+        From shutter open, evenly spaced; begins before it and ends after shutter close [second].
+    rate : ndarray of float, shape (n,)
+        Relative light.
+    """
+
+    time_s: np.ndarray
+    rate: np.ndarray
+
+    def __post_init__(self):
+        frozen(self, time_s=(None,), rate=(len(self.time_s),))
+
+
+def clouds(rng, exposure_s):
+    """Return the transparency during an exposure.
+
+    Parameters
+    ----------
+    rng : Generator
+    exposure_s : float
+        Exposure time [second].
+
+    Returns
+    -------
+    Throughput
+        From 60 s before the shutter opens to 45 s after it closes; varies by tens of percent over minutes.
+    """
+    time_s = np.arange(-60.0, exposure_s + 45.0 + 0.25, 0.5)
+    waves = np.zeros(len(time_s))
+    for _ in range(8):
+        period = np.exp(rng.uniform(np.log(40), np.log(2000)))
+        waves += rng.normal(0, 0.18) * np.sin(2 * np.pi * (time_s / period + rng.uniform()))
+    return Throughput(time_s, np.exp(waves - waves.max()))
+
+
+def see(spectrograph, star, start_mjd, exposure_s, throughput):
+    """Return when and from where a star was seen.
+
+    Parameters
+    ----------
+    spectrograph : Spectrograph
+        For its place on Earth.
+    star : Star
+        With position and proper motion.
+    start_mjd, exposure_s : float
+        Shutter open, UTC, and exposure time [MJD, second].
+    throughput : Throughput
+        Weighs the photons.
+
+    Returns
+    -------
+    Sight
+    """
+    open_ = (throughput.time_s >= 0) & (throughput.time_s <= exposure_s)
+    time_s, weight = throughput.time_s[open_], throughput.rate[open_]
+    middle_s = np.average(time_s, weights=weight)
+    knots = np.linspace(0, exposure_s, 7)
+    berv, _ = barycenter(spectrograph, star, start_mjd + knots / 86400)
+    smooth = np.polyfit(knots / exposure_s - 0.5, berv, 4)
+    berv_ms = np.average(np.polyval(smooth, time_s / exposure_s - 0.5), weights=weight)
+    midpoint_mjd = start_mjd + middle_s / 86400
+    _, bjd = barycenter(spectrograph, star, np.array([midpoint_mjd]))
+    return Sight(float(midpoint_mjd), float(bjd[0]), float(berv_ms), _airmass(spectrograph, star, midpoint_mjd))
+
+
+def barycenter(spectrograph, star, mjd_utc):
+    """Return the barycentric correction of a star.
+
+    Parameters
+    ----------
+    spectrograph : Spectrograph
+        For its place on Earth.
+    star : Star
+        With position and proper motion.
+    mjd_utc : ndarray of float, shape (n,)
+        Times [MJD].
+
+    Returns
+    -------
+    berv_ms, bjd_tdb : ndarray of float, shape (n,)
+        ``c * z_b`` [m / s], and the time at the barycenter [JD].
+
+    Notes
+    -----
+    ``1 + z_b = gamma (1 + beta . n) (1 + potential)``: the observer's speed toward the star and the depth of the
+    observatory in the potentials of Sun and Earth (Wright & Eastman 2014 PASP 126 838). The direction n is that of
+    the moving star from the observatory; no light-travel or perspective term is added to the star's velocity.
+    """
+    place = _place(spectrograph)
+    with _offline():
+        time = Time(mjd_utc, format="mjd", scale="utc", location=place)
+        earth, speed = get_body_barycentric_posvel("earth", time, ephemeris="builtin")
+        local, local_speed = place.get_gcrs_posvel(time)
+        potential = -place.gravitational_redshift(time).to_value(u.m / u.s) / C_MS
+        observer_m = (earth.xyz + local.xyz).to_value(u.m).T
+        beta = ((speed.xyz + local_speed.xyz).to_value(u.m / u.s) / C_MS).T
+        jd_tdb, years = time.tdb.jd, time.tdb.jyear
+    toward = _direction(star, years, observer_m)
+    gamma = 1 / np.sqrt(1 - np.sum(beta**2, axis=1))
+    z = gamma * (1 + np.sum(beta * toward, axis=1)) * (1 + potential) - 1
+    return C_MS * z, jd_tdb + np.sum(observer_m * toward, axis=1) / C_MS / 86400
+
+
+def _place(spectrograph):
+    return EarthLocation.from_geodetic(spectrograph.longitude_deg, spectrograph.latitude_deg, spectrograph.height_m)
+
+
+def _direction(star, years, observer_m):
+    """Unit vectors from the observatory to a star in straight motion, shape (n, 3)."""
+    a, d = np.radians(star.ra_deg), np.radians(star.dec_deg)
+    here = np.array([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
+    east, north = np.array([-np.sin(a), np.cos(a), 0.0]), np.cross(here, [-np.sin(a), np.cos(a), 0.0])
+    parallax = np.radians((star.parallax_mas or 0.0) / 3.6e6)
+    motion = _MAS_YR * ((star.pm_ra_mas_yr or 0.0) * east + (star.pm_dec_mas_yr or 0.0) * north)
+    # along the line of sight: km / s into parsecs a year, as a share of the distance
+    motion = motion + here * (star.rv_kms or 0.0) * 1e3 * 365.25 * 86400 / _AU_M * parallax
+    vector = here + motion * (years[:, None] - star.epoch_year) - observer_m / _AU_M * parallax
+    return vector / np.linalg.norm(vector, axis=1, keepdims=True)
+
+
+def _airmass(spectrograph, star, mjd_utc):
+    with _offline():
+        frame = AltAz(obstime=Time(mjd_utc, format="mjd"), location=_place(spectrograph))
+        height = SkyCoord(star.ra_deg, star.dec_deg, unit="deg").transform_to(frame).alt.rad
+    # a star that the plan put below the horizon is observed all the same, low in the sky
+    return float(1 / max(np.sin(height), 0.42))
+
+
+@contextmanager
+def _offline():
+    """Use the tables that astropy brings along, also for dates beyond their end, without a word."""
+    settings = iers.conf.set_temp("auto_download", False), iers.conf.set_temp("auto_max_age", None)
+    with settings[0], settings[1], warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def meter(rng, start_mjd, throughputs, counts):
+    """Return what the exposure meter recorded.
+
+    Parameters
+    ----------
+    rng : Generator
+    start_mjd : float
+        Shutter open, UTC [MJD].
+    throughputs : mapping of int to Throughput
+        By star fiber.
+    counts : mapping of int to float
+        Counts of a sample through a clear sky, by star fiber [ADU].
+
+    Returns
+    -------
+    ExposureMeter
+        Samples from before the shutter opens until after it closes; fiber 0 stands in the last column and fiber 2 in
+        the first, as in real files.
+    """
+    any_ = next(iter(throughputs.values()))
+    starts = np.arange(any_.time_s[0], any_.time_s[-1] - METER_SAMPLE_S, METER_CADENCE_S)
+    table = rng.normal(20.0, 6.0, (len(starts), 3))
+    table[:, 1] += 3000.0 + rng.normal(0, 55.0, len(starts))
+    for fiber, throughput in throughputs.items():
+        total = np.concatenate([[0], np.cumsum(throughput.rate)]) * 0.5
+        edges = np.append(throughput.time_s, throughput.time_s[-1] + 0.5)
+        collected = np.interp(starts + METER_SAMPLE_S, edges, total) - np.interp(starts, edges, total)
+        table[:, 2 - fiber] += rng.poisson(counts[fiber] * collected / METER_SAMPLE_S)
+    return ExposureMeter(start_mjd + starts / 86400, np.full(len(starts), METER_SAMPLE_S), table)
