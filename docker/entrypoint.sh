@@ -1,0 +1,27 @@
+#!/bin/sh
+# What a container does first: say what is wrong with its volumes in plain words, before a frame finds out.
+# usage: entrypoint COMMAND [ARGUMENT...]   run it
+#        entrypoint healthy                 exit 0 while the database answers and the services run
+set -eu
+umask 002
+
+if [ "$1" = healthy ]; then
+    # before the first night there is no database yet, and nothing wrong with that
+    if [ -n "${DB_URL:-}" ] || [ -e "$NRES_DATA_ROOT/nrespipe.sqlite" ]; then
+        nrespipe status >/dev/null
+    fi
+    # a container that runs one command has no supervisor
+    if [ -e /tmp/supervisord.pid ]; then
+        supervisorctl -c /etc/nrespipe/supervisord.conf status >/dev/null
+    fi
+    exit 0
+fi
+
+if [ ! -w "$NRES_DATA_ROOT" ]; then
+    echo "error: user $(id -u):$(id -g) cannot write into $NRES_DATA_ROOT: mount a volume that belongs to it" >&2
+    exit 1
+fi
+if [ ! -r "$NRES_RAW_ROOT" ]; then
+    echo "warning: no raw frames at $NRES_RAW_ROOT: mount the archive there, read-only" >&2
+fi
+exec "$@"

@@ -1,0 +1,100 @@
+"""What runs in the container: supervisord, and the loop that reduces the nights, with a stand-in for the program."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# says when it begins, needs a second, finishes its work in spite of TERM, and says so
+STAND_IN = """#!/bin/sh
+trap stopping=yes TERM
+echo "begin $*" >>"$JOURNAL"
+for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done
+echo "end $*" >>"$JOURNAL"
+"""
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A raw directory with two nights, a stand-in for nrespipe, and the environment of the container."""
+    today = datetime.now(UTC)
+    nights = [tmp_path / "raw/lsc/nres01" / (today - timedelta(days=back)).strftime("%Y%m%d") for back in (1, 0)]
+    for night in nights:
+        (night / "raw").mkdir(parents=True)
+    program = tmp_path / "bin/nrespipe"
+    program.parent.mkdir()
+    program.write_text(STAND_IN, encoding="utf-8")
+    program.chmod(0o755)
+    journal = tmp_path / "journal"
+    journal.touch()
+    environment = {
+        "PATH": f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "JOURNAL": str(journal),
+        "NRES_RAW_ROOT": str(tmp_path / "raw"),
+        "HOME": str(tmp_path),
+    }
+    return nights, journal, environment
+
+
+def wait_for(condition, seconds=30.0):
+    """Wait until something holds, and fail if it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def configuration(tmp_path):
+    """The configuration of the container, with the places of this checkout and this test in it."""
+    text = (ROOT / "supervisord.conf").read_text(encoding="utf-8")
+    for there, here in (("/usr/local/bin/night-loop", ROOT / "docker/night-loop.sh"), ("/tmp/", f"{tmp_path}/")):
+        assert there in text
+        text = text.replace(there, str(here))
+    path = tmp_path / "supervisord.conf"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_loop_takes_the_nights_in_order_and_finishes_the_one_in_hand_when_told_to_stop(machine):
+    nights, journal, environment = machine
+    with subprocess.Popen([ROOT / "docker/night-loop.sh", environment["NRES_RAW_ROOT"], "60"], env=environment) as loop:
+        wait_for(lambda: f"begin night {nights[1]}" in journal.read_text())
+        loop.send_signal(signal.SIGTERM)
+        assert loop.wait(30) == 0
+    assert journal.read_text().splitlines() == [
+        f"{what} night {night}" for night in nights for what in ("begin", "end")
+    ]
+
+
+def test_the_loop_stops_at_once_while_it_waits(machine):
+    nights, journal, environment = machine
+    with subprocess.Popen(
+        [ROOT / "docker/night-loop.sh", environment["NRES_RAW_ROOT"], "600"], env=environment
+    ) as loop:
+        wait_for(lambda: f"end night {nights[1]}" in journal.read_text())
+        loop.send_signal(signal.SIGTERM)
+        assert loop.wait(10) == 0
+
+
+def test_supervisord_starts_a_loop_that_died_again_and_a_stop_loses_no_work(machine, tmp_path):
+    nights, journal, environment = machine
+    conf = configuration(tmp_path)
+    program = [sys.executable, "-m", "supervisor.supervisord", "--configuration", conf]
+    control = [sys.executable, "-m", "supervisor.supervisorctl", "--configuration", conf]
+    with subprocess.Popen(program, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as supervisor:
+        wait_for(lambda: f"begin night {nights[0]}" in journal.read_text())
+        loop = int(subprocess.run([*control, "pid", "night"], capture_output=True, text=True, check=True).stdout)
+        os.kill(loop, signal.SIGKILL)
+        wait_for(lambda: journal.read_text().count(f"begin night {nights[0]}") == 2)
+        supervisor.send_signal(signal.SIGTERM)
+        output, _ = supervisor.communicate(timeout=30)
+    assert supervisor.returncode == 0
+    words = [line.split()[0] for line in journal.read_text().splitlines()]
+    assert words.count("begin") == words.count("end")
+    assert "stopped: night (exit status 0)" in output
