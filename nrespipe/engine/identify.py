@@ -1,0 +1,259 @@
+"""Which line of the lamp is which, with nothing but the optical model to start from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from nrespipe.instruments import optics
+from nrespipe.numerics import leastsquares, legendre2d
+
+#: Half width of the histograms of position minus prediction: shift, slope with order and slope with x together [pixel].
+_REACH = 180
+_SEGMENTS = 8
+_MARGIN = 200
+#: Windows [pixel], total degree of the shift, and brightest laboratory lines of an order that take part.
+_ROUNDS = (
+    (5.0, 1, 60), (4.0, 1, 60), (3.0, 2, 60), (2.5, 2, 80), (2.0, 3, 80),
+    (1.5, 3, 100), (1.0, 4, 120), (0.7, 4, 200), (0.5, 5, 200),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Start:
+    """A blind identification.
+
+    Attributes
+    ----------
+    renumber : int
+        What to add to the order numbers that were given.
+    terms : ndarray of int, shape (n_terms, 2)
+        Legendre degrees in x and m of the shift.
+    shift : ndarray of float, shape (n_terms,)
+        Position minus the prediction of the optical model [pixel].
+    significance : float
+        Height of the best vote above the mean vote, in standard deviations of the votes.
+    at_border : bool
+        Whether the best vote lies at the border of what was searched.
+    """
+
+    renumber: int
+    terms: np.ndarray
+    shift: np.ndarray
+    significance: float
+    at_border: bool
+
+
+class Projection:
+    """Where the optical model expects the lines of the lamp.
+
+    Parameters
+    ----------
+    spectrograph : Spectrograph
+        Whose model.
+    lamp : LampLines
+        Lines.
+    fiber : int
+        Fiber number.
+    """
+
+    def __init__(self, spectrograph, lamp, fiber):
+        self.n_pixels = spectrograph.detector.columns
+        self.first, self.last = spectrograph.first_order, spectrograph.last_order
+        self._x = np.arange(-_MARGIN, self.n_pixels + _MARGIN, 4.0)
+        self._lamp, self._known = lamp, {}
+        self._spectrograph, self._fiber = spectrograph, fiber
+
+    def lines(self, order):
+        """Return index, column and wavelength grid of the lines of an order.
+
+        Parameters
+        ----------
+        order : int
+            Diffraction order.
+
+        Returns
+        -------
+        index : ndarray of int
+            Into the table of the lamp.
+        x : ndarray of float
+            Predicted columns, up to 200 px beyond either end [pixel].
+        """
+        if order not in self._known:
+            wavelength = optics.wavelength(self._spectrograph, self._fiber, order, self._x)
+            table = self._lamp.vacuum_angstrom
+            index = np.arange(np.searchsorted(table, wavelength[0]), np.searchsorted(table, wavelength[-1]))
+            self._known[order] = index, np.interp(table[index], wavelength, self._x)
+        return self._known[order]
+
+    def scaled(self, order, x):
+        """Return x and m mapped to -1..1 over the whole spectrograph.
+
+        Parameters
+        ----------
+        order, x : ndarray of float
+            Diffraction order and column [pixel].
+
+        Returns
+        -------
+        x, m : ndarray of float
+        """
+        return legendre2d.scaled(x, 0, self.n_pixels - 1), legendre2d.scaled(order, self.first, self.last)
+
+
+def start(lines, orders, spectrograph, lamp, fiber, brightest=30, trusted=True):
+    """Recognise the lines of the lamp blindly.
+
+    Parameters
+    ----------
+    lines : ArcLines
+        Lines of one fiber, with the order numbers as given.
+    orders : ndarray of int, shape (n_orders,)
+        Order numbers as given; they may all be wrong by the same number.
+    spectrograph : Spectrograph
+        Whose optical model to start from.
+    lamp : LampLines
+        Laboratory lines.
+    fiber : int
+        Which fiber of the model.
+    brightest : int
+        Lines per order that vote.
+    trusted : bool
+        Whether the numbers are right to within three; otherwise, or if none of those will do, all are tried.
+
+    Returns
+    -------
+    Start
+
+    Notes
+    -----
+    Every pair of a peak and a predicted line votes for the difference of their columns. The votes are counted in
+    segments of the orders, and a plane (shift, slope with order, slope with x) is searched on which they pile up, for
+    each numbering of the orders. Then the nearest lines are taken in ever smaller windows while a polynomial of the
+    shift gains terms.
+    """
+    projection = Projection(spectrograph, lamp, fiber)
+    chosen = _brightest(lines, brightest)
+    near = [k for k in range(-3, 4) if trusted and _within(orders + k, spectrograph)]
+    far = [k for k in range(-80, 81) if k not in near and _within(orders + k, spectrograph)]
+    for candidates, slopes in ((near, 16), (near, 60), (far, 16), (far, 60)):
+        votes = [_vote(k, lines, chosen, orders, projection, lamp, slopes) for k in candidates]
+        if not votes:
+            continue
+        best = max(votes, key=lambda vote: vote[0])
+        rest = sorted((vote[0] for vote in votes), reverse=True)[1:2] or [0.0]
+        if best[0] > 12 and best[0] > 1.5 * rest[0] and not best[3]:
+            break
+    significance, renumber, plane, at_border = best
+    terms, shift = _refine(renumber, plane, lines, orders, projection, lamp)
+    return Start(renumber, terms, shift, significance, at_border)
+
+
+def _within(orders, spectrograph):
+    """Whether at most two orders lie beyond the spectrograph's."""
+    outside = (orders < spectrograph.first_order) | (orders > spectrograph.last_order)
+    return outside.sum() <= min(2, len(orders) // 4) and np.all(orders > 40)
+
+
+def _brightest(lines, n):
+    chosen = []
+    for order in np.unique(lines.order):
+        here = np.flatnonzero(lines.order == order)
+        chosen.append(here[np.argsort(-lines.flux[here], kind="stable")[:n]])
+    return np.concatenate(chosen) if chosen else np.zeros(0, int)
+
+
+def _vote(renumber, lines, chosen, orders, projection, lamp, slopes):
+    """Return significance, numbering, (shift, slope with order, slope with x), and whether that is at the border."""
+    votes = np.zeros((len(orders), _SEGMENTS, 2 * _REACH + 1))
+    brightness = np.log10(1 + lamp.intensity)
+    for i, order in enumerate(orders):
+        here = chosen[lines.order[chosen] == order]
+        if len(here) == 0:
+            continue
+        index, x = projection.lines(order + renumber)
+        height = np.log10(lines.flux[here])
+        height = 0.3 + height - height.min()
+        _count(lines.x[here], height, x, brightness[index], projection.n_pixels, votes[i])
+    votes = (
+        votes + np.pad(votes, ((0, 0), (0, 0), (1, 1)))[:, :, :-2] + np.pad(votes, ((0, 0), (0, 0), (1, 1)))[:, :, 2:]
+    )
+    votes -= votes.mean(axis=2, keepdims=True)
+    middles = (np.arange(_SEGMENTS) + 0.5) * 2 / _SEGMENTS - 1
+    scaled = projection.scaled(orders + renumber, 0.0)[1]
+    by_order, by_x = np.arange(-20, 21, 2.0), np.arange(-slopes, slopes + 1, 2.0)
+    score = _search(votes, np.broadcast_to(scaled, len(orders)).copy(), middles, by_order, by_x, 60)
+    place = np.unravel_index(np.argmax(score), score.shape)
+    significance = (score[place] - score.mean()) / max(score.std(), 1e-9)
+    border = place[2] in (0, score.shape[2] - 1) or place[1] in (0, len(by_x) - 1)
+    return float(significance), renumber, (place[2] - 60.0, by_order[place[0]], by_x[place[1]]), bool(border)
+
+
+@njit(cache=True)
+def _count(x, height, predicted, brightness, n_pixels, votes):
+    segments, n_bins = votes.shape
+    middle = n_bins // 2
+    for i in range(len(x)):
+        segment = min(segments - 1, max(0, int(x[i] * segments / n_pixels)))
+        for j in range(len(predicted)):
+            bin_ = int(np.rint(x[i] - predicted[j])) + middle
+            if 0 <= bin_ < n_bins:
+                votes[segment, bin_] += height[i] * brightness[j]
+
+
+@njit(cache=True)
+def _search(votes, order_places, x_places, by_order, by_x, largest):
+    n_bins = votes.shape[2]
+    middle = n_bins // 2
+    score = np.zeros((len(by_order), len(by_x), 2 * largest + 1))
+    for a in range(len(by_order)):
+        for b in range(len(by_x)):
+            for i in range(votes.shape[0]):
+                for s in range(votes.shape[1]):
+                    offset = middle + int(np.rint(by_order[a] * order_places[i] + by_x[b] * x_places[s]))
+                    for c in range(2 * largest + 1):
+                        k = offset + c - largest
+                        if 0 <= k < n_bins:
+                            score[a, b, c] += votes[i, s, k]
+    return score
+
+
+def _refine(renumber, plane, lines, orders, projection, lamp):
+    """Let a polynomial of the shift grow while the windows in which the nearest line is taken shrink."""
+    terms, shift = np.array([(0, 0), (0, 1), (1, 0)]), np.array(plane)
+    most_m = min(3, len(orders) - 1)
+    bright = _brightest(lines, 40)
+    for window, total, n_lamp in _ROUNDS:
+        at, predicted = _nearest(renumber, terms, shift, lines, bright, orders, projection, lamp, window, n_lamp)
+        terms_now = legendre2d.degrees(total, total, min(total, most_m))
+        if len(at) < 2 * len(terms_now):
+            break
+        terms = terms_now
+        design = legendre2d.design(terms, *projection.scaled(lines.order[at] + renumber, lines.x[at]))
+        sigma = np.full(len(at), 0.1 * window)
+        prior = np.zeros(len(terms)), np.where(terms.sum(axis=1) < 2, 1e3, 20.0)
+        shift, _, _ = leastsquares.robust(design, lines.x[at] - predicted, sigma, prior, clip=2.5)
+    return terms, shift
+
+
+def _nearest(renumber, terms, shift, lines, bright, orders, projection, lamp, window, n_lamp):
+    at, predicted = [], []
+    for order in orders:
+        here = bright[lines.order[bright] == order]
+        index, x = projection.lines(order + renumber)
+        if len(here) == 0 or len(index) == 0:
+            continue
+        best = np.sort(np.argsort(-lamp.intensity[index], kind="stable")[:n_lamp])
+        expected = (
+            lines.x[here]
+            - legendre2d.design(terms, *np.broadcast_arrays(*projection.scaled(order + renumber, lines.x[here])))
+            @ shift
+        )
+        distance = np.abs(expected[:, None] - x[best])
+        nearest = np.argmin(distance, axis=1)
+        close = distance[np.arange(len(here)), nearest] < window
+        at.append(here[close])
+        predicted.append(x[best][nearest[close]])
+    if not at:
+        return np.zeros(0, int), np.zeros(0)
+    return np.concatenate(at), np.concatenate(predicted)

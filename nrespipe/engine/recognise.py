@@ -1,0 +1,135 @@
+"""Which laboratory line each measured line is, and whether the answer deserves belief."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from nrespipe.engine import solution
+from nrespipe.errors import BadFrame
+from nrespipe.instruments import optics
+from nrespipe.numerics import legendre2d
+
+#: A right solution has 0.65 or more of the brightest peaks of an order on a line, a wrong one 0.15 or less.
+_LEAST_SHARE = 0.4
+_LEAST_SHARE_OF_ORDER = 0.3
+_LEAST_SIGNIFICANCE = 9.0
+
+
+def solve(lines, orders, spectrograph, lamp, start, fiber):
+    """Fit the solution of one fiber, beginning with a blind identification.
+
+    Parameters
+    ----------
+    lines : ArcLines
+        Lines of the fiber, in the true orders.
+    orders : ndarray of int, shape (n_orders,)
+        True diffraction orders.
+    spectrograph : Spectrograph
+        Whose optical model the start corrects.
+    lamp : LampLines
+        Laboratory lines.
+    start : identify.Start
+        Blind identification.
+    fiber : int
+        Fiber number.
+
+    Returns
+    -------
+    solution : Solution
+        Of this fiber.
+    lines : ArcLines
+        With wavelengths where known; `used` tells which lines took part.
+
+    Raises
+    ------
+    BadFrame
+        If there are too few lines, or if too few of the brightest are lines of the lamp.
+    """
+    scaled = (
+        legendre2d.scaled(lines.x, 0, spectrograph.detector.columns - 1),
+        legendre2d.scaled(lines.order, spectrograph.first_order, spectrograph.last_order),
+    )
+    x = lines.x - legendre2d.design(start.terms, *scaled) @ start.shift
+    predicted = optics.wavelength(spectrograph, fiber, lines.order, x)
+    per_pixel = optics.wavelength(spectrograph, fiber, lines.order, x + 1) - predicted
+    for window in (0.7, 0.5, 0.35, 0.3, 0.3):
+        index = names(lines, predicted, per_pixel, lamp, window)
+        index = np.where(_bright_as_others(lines, lamp, index), index, -1)
+        scale, used = solution.fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
+        predicted = solution.evaluate(scale, fiber, lines.order, lines.x)
+    _believe(lines, orders, predicted, per_pixel, lamp, start, fiber)
+    wavelength = np.where(index >= 0, lamp.vacuum_angstrom[index], np.nan)
+    return scale, replace(lines, vacuum_angstrom=wavelength, used=used)
+
+
+def names(lines, predicted, per_pixel, lamp, window):
+    """Find the laboratory line of each measured line.
+
+    Parameters
+    ----------
+    lines : ArcLines
+        Measured lines.
+    predicted, per_pixel : ndarray of float, shape (n_lines,)
+        Expected wavelength and dispersion [angstrom, angstrom / pixel].
+    lamp : LampLines
+        Laboratory lines.
+    window : float
+        Farthest distance [pixel].
+
+    Returns
+    -------
+    ndarray of int, shape (n_lines,)
+        Index of the brightest laboratory line in the window, distance considered; -1 for none.
+    """
+    table = lamp.vacuum_angstrom
+    first = np.searchsorted(table, predicted - window * per_pixel)
+    index, score = np.full(len(predicted), -1), np.full(len(predicted), -np.inf)
+    for step in range(4):
+        candidate = np.minimum(first + step, len(table) - 1)
+        distance = np.abs(table[candidate] - predicted) / per_pixel
+        worth = np.log10(lamp.intensity[candidate]) - (distance / window) ** 2
+        better = (distance < window) & (worth > score)
+        index, score = np.where(better, candidate, index), np.where(better, worth, score)
+    distance = np.abs(table[index] - predicted) / per_pixel
+    order = np.lexsort((distance, index, lines.order))
+    again = (np.diff(index[order]) == 0) & (np.diff(lines.order[order]) == 0)
+    index[order[1:][again]] = -1
+    return index
+
+
+def _bright_as_others(lines, lamp, index):
+    """Whether a line is about as bright as the lines of its species around it say; blaze and lamp are unknown."""
+    plausible = index >= 0
+    brightness = np.log10(lines.flux) - np.log10(lamp.intensity[index])
+    for species in ("Th", "Ar"):
+        members = np.flatnonzero(plausible & (lamp.species[index] == species))
+        if len(members) < 50:
+            continue
+        usual = np.median(brightness[members])
+        scatter = max(0.25, 1.4826 * np.median(np.abs(brightness[members] - usual)))
+        plausible[members] = np.abs(brightness[members] - usual) < 4 * scatter
+    return plausible
+
+
+def _believe(lines, orders, predicted, per_pixel, lamp, start, fiber):
+    """Raise BadFrame unless the brightest peaks of nearly all orders are lines of the lamp."""
+    table = lamp.vacuum_angstrom
+    place = np.clip(np.searchsorted(table, predicted), 1, len(table) - 1)
+    distance = np.minimum(np.abs(table[place] - predicted), np.abs(table[place - 1] - predicted)) / per_pixel
+    shares, hits, peaks = [], 0, 0
+    for order in orders:
+        here = np.flatnonzero(lines.order == order)
+        here = here[np.argsort(-lines.flux[here], kind="stable")[:25]]
+        if len(here) >= 10:
+            shares.append(np.mean(distance[here] < 0.25))
+        hits, peaks = hits + np.sum(distance[here] < 0.25), peaks + len(here)
+    total = hits / max(1, peaks)
+    good = np.mean(np.array(shares) >= _LEAST_SHARE_OF_ORDER) if shares else 0.0
+    if total < _LEAST_SHARE or good < 0.95 or start.significance < _LEAST_SIGNIFICANCE or start.at_border:
+        border = ", at the border of what was searched" if start.at_border else ""
+        raise BadFrame(
+            f"no wavelength solution to trust for fiber {fiber}, orders numbered {orders[0]} to {orders[-1]}: "
+            f"{100 * total:.0f} % of the brightest peaks are lines of the lamp (40 % needed), in {100 * good:.0f} % of "
+            f"the orders enough of them (95 % needed); the vote stands {start.significance:.0f} standard deviations "
+            f"high ({_LEAST_SIGNIFICANCE:.0f} needed){border}"
+        )

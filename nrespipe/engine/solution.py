@@ -1,0 +1,270 @@
+"""The wavelength solution: evaluating it, and fitting it to lines."""
+
+import numpy as np
+
+from nrespipe.errors import BadFrame
+from nrespipe.frames.wavelength import Solution
+from nrespipe.numerics import leastsquares, legendre2d
+
+C_MS = 299792458.0
+#: Scatter of the centers that photons do not explain: shape of the lines, faint blends [m / s].
+_FLOOR_MS = 20.0
+
+
+def evaluate(solution, fiber, order, x):
+    """Return the wavelength at places of the spectra.
+
+    Parameters
+    ----------
+    solution : Solution
+        Wavelength solution.
+    fiber : int
+        Fiber number.
+    order, x : ndarray
+        Diffraction order and column, broadcast [1, pixel].
+
+    Returns
+    -------
+    ndarray of float
+        Vacuum wavelength [angstrom].
+    """
+    order, x = np.broadcast_arrays(np.asarray(order, float), np.asarray(x, float))
+    design = legendre2d.design(solution.degrees, *_scaled(solution, order.ravel(), x.ravel()))
+    coefficients = solution.coefficients[solution.fibers.index(fiber)]
+    return ((design @ coefficients) / order.ravel()).reshape(order.shape)
+
+
+def on_grid(solution, fiber, orders, x):
+    """Return the wavelength at the same columns of several orders.
+
+    Parameters
+    ----------
+    solution : Solution
+        Wavelength solution.
+    fiber : int
+        Fiber number.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders.
+    x : ndarray of float, shape (n_x,)
+        Columns [pixel].
+
+    Returns
+    -------
+    ndarray of float, shape (n_orders, n_x)
+        Vacuum wavelength [angstrom].
+    """
+    coefficients = solution.coefficients[solution.fibers.index(fiber)]
+    orders = np.asarray(orders, float)
+    return legendre2d.on_grid(solution.degrees, coefficients, *_scaled(solution, orders, x)) / orders[:, None]
+
+
+def velocity_per_pixel(solution, fiber, order, x):
+    """Return the dispersion as a velocity.
+
+    Parameters
+    ----------
+    solution : Solution
+        Wavelength solution.
+    fiber : int
+        Fiber number.
+    order, x : ndarray
+        Diffraction order and column, broadcast [1, pixel].
+
+    Returns
+    -------
+    ndarray of float
+        Change of velocity from one pixel to the next [m / s / pixel].
+    """
+    x = np.asarray(x, float)
+    low, high = evaluate(solution, fiber, order, x - 0.5), evaluate(solution, fiber, order, x + 0.5)
+    return C_MS * 2 * (high - low) / (high + low)
+
+
+def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
+    """Fit the solution of one fiber to the lines whose laboratory wavelengths are known.
+
+    Parameters
+    ----------
+    lines : ArcLines
+        Lines of the fiber; those with `used` may take part.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders.
+    n_pixels : int
+        Length of an order.
+    lamp : LampLines
+        Laboratory lines.
+    index : ndarray of int, shape (n_lines,)
+        Which laboratory line each is, -1 for unknown.
+    per_pixel : ndarray of float, shape (n_lines,)
+        Dispersion at each line [angstrom / pixel].
+    fiber : int
+        Fiber number.
+
+    Returns
+    -------
+    solution : Solution
+        Of this fiber alone.
+    used : ndarray of bool, shape (n_lines,)
+        Lines that took part.
+
+    Raises
+    ------
+    BadFrame
+        If there are too few lines.
+
+    Notes
+    -----
+    m * lambda is a sum of Legendre products of x and m of total degree 7 (with fewer orders or lines, less). Argon, and
+    thorium without a modern wavelength, may each lie off the scale by a velocity that is fitted along, so that only the
+    best thorium lines fix the zero point.
+    """
+    part = np.flatnonzero(lines.used & (index >= 0) & (lamp.use[index] > 0))
+    terms = _terms(len(part), len(orders))
+    which, m = index[part], lines.order[part].astype(float)
+    target = m * lamp.vacuum_angstrom[which]
+    error_ms = C_MS * np.hypot(lines.x_error[part] * per_pixel[part], lamp.error_angstrom[which])
+    error_ms = np.hypot(error_ms / lamp.vacuum_angstrom[which], _FLOOR_MS)
+    design = legendre2d.design(terms, legendre2d.scaled(lines.x[part], 0, n_pixels - 1), _scaled_m(orders, m))
+    classes = [(lamp.use[which] < 2) & (lamp.species[which] == name) for name in ("Th", "Ar")]
+    offsets = np.column_stack([target / C_MS * 10 * member for member in classes])
+    matrix = np.column_stack([design, offsets])
+    prior = np.zeros(matrix.shape[1]), np.r_[np.full(len(terms), np.inf), 1.0, 1.0]
+    solved, covariance, kept = leastsquares.robust(matrix, target, target * error_ms / C_MS, prior)
+    used = np.zeros(len(lines.x), bool)
+    used[part[kept]] = True
+    n = len(terms)
+    residuals_ms = C_MS * (target - matrix @ solved)[kept] / target[kept]
+    scatter = 1.4826 * np.median(np.abs(residuals_ms))
+    return _one(fiber, orders, n_pixels, terms, solved[:n], covariance[:n, :n], scatter, kept.sum()), used
+
+
+def relative(base, lines, x, base_lines, fiber):
+    """Fit the solution of another fiber as a smooth difference from that of the reference fiber.
+
+    Parameters
+    ----------
+    base : Solution
+        Of the reference fiber alone.
+    lines : ArcLines
+        Lines of the other fiber, whose wavelengths say which is which.
+    x : ndarray of float, shape (n_lines,)
+        Their centers in the state of the spectrograph that `base` describes [pixel].
+    base_lines : ArcLines
+        Lines of the reference fiber.
+    fiber : int
+        Number of the other fiber.
+
+    Returns
+    -------
+    Solution
+        Of the other fiber alone, with the terms of `base`; its covariance includes that of `base`.
+    zero_error_ms : float
+        Error of the mean of the difference [m / s].
+
+    Notes
+    -----
+    The same line in both fibers needs no laboratory wavelength: neither the error of that nor blends enter.
+    """
+    mine, theirs = _common(lines, base_lines)
+    m = lines.order[mine].astype(float)
+    reference = base.fibers[0]
+    target = m * evaluate(base, reference, m, base_lines.x[theirs])
+    per_pixel = velocity_per_pixel(base, reference, m, base_lines.x[theirs])
+    error_ms = np.hypot(per_pixel * np.hypot(lines.x_error[mine], base_lines.x_error[theirs]), 0.3 * _FLOOR_MS)
+    design = legendre2d.design(base.degrees, *_scaled(base, m, x[mine]))
+    inside = base.degrees.sum(axis=1) <= (5 if len(mine) > 400 else 3)
+    difference, covariance, kept = leastsquares.robust(
+        design[:, inside], target - design @ base.coefficients[0], target * error_ms / C_MS
+    )
+    coefficients, full = base.coefficients[0].copy(), base.covariance[0].copy()
+    coefficients[inside] += difference
+    full[np.ix_(inside, inside)] += covariance
+    zero = np.sqrt(covariance[0, 0]) / coefficients[0] * C_MS
+    one = _one(fiber, base.orders, base.n_pixels, base.degrees, coefficients, full, 0.0, kept.sum())
+    return one, float(zero)
+
+
+def join(solutions):
+    """Put the solutions of several fibers together.
+
+    Parameters
+    ----------
+    solutions : sequence of Solution
+        One a fiber, with the same orders and terms.
+
+    Returns
+    -------
+    Solution
+    """
+    solutions = sorted(solutions, key=lambda solution: solution.fibers)
+    base = solutions[0]
+    return Solution(
+        tuple(solution.fibers[0] for solution in solutions),
+        base.orders,
+        base.n_pixels,
+        base.degrees,
+        *(
+            np.concatenate([getattr(solution, name) for solution in solutions])
+            for name in ("coefficients", "covariance", "scatter_ms", "n_lines")
+        ),
+    )
+
+
+def zero_error_ms(solution, fiber):
+    """Return the statistical error of the mean wavelength of a fiber.
+
+    Parameters
+    ----------
+    solution : Solution
+        Wavelength solution.
+    fiber : int
+        Fiber number.
+
+    Returns
+    -------
+    float
+        Of the mean over orders and pixels, as a velocity [m / s].
+    """
+    i = solution.fibers.index(fiber)
+    x, m = np.meshgrid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41))
+    mean = legendre2d.design(solution.degrees, x.ravel(), m.ravel()).mean(axis=0)
+    return float(C_MS * np.sqrt(mean @ solution.covariance[i] @ mean) / solution.coefficients[i][0])
+
+
+def _one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_lines):
+    return Solution(
+        (fiber,), np.asarray(orders), n_pixels, terms, coefficients[None], covariance[None],
+        np.array([float(scatter_ms)]), np.array([int(n_lines)]),
+    )  # fmt: skip
+
+
+def _terms(n_lines, n_orders):
+    total = 7 if n_lines > 300 else 6 if n_lines > 150 else 5
+    terms = legendre2d.degrees(total, total, min(total, n_orders - 1))
+    if n_lines < 2.5 * len(terms):
+        terms = legendre2d.degrees(4, 4, min(2, n_orders - 1))
+    if n_lines < 2.5 * len(terms):
+        raise BadFrame(f"only {n_lines} lines of the lamp could be identified, too few for a wavelength solution")
+    return terms
+
+
+def _scaled(solution, order, x):
+    return legendre2d.scaled(x, 0, solution.n_pixels - 1), _scaled_m(solution.orders, order)
+
+
+def _scaled_m(orders, m):
+    return legendre2d.scaled(m, np.min(orders), np.max(orders))
+
+
+def _common(lines, base_lines):
+    """Pairs of lines with the same order and the same laboratory wavelength, clean in both fibers."""
+    known = {}
+    for k in np.flatnonzero(np.isfinite(base_lines.vacuum_angstrom) & (base_lines.x_error < 0.2)):
+        known[int(base_lines.order[k]), float(base_lines.vacuum_angstrom[k])] = k
+    mine, theirs = [], []
+    for k in np.flatnonzero(np.isfinite(lines.vacuum_angstrom) & (lines.x_error < 0.2)):
+        pair = known.get((int(lines.order[k]), float(lines.vacuum_angstrom[k])))
+        if pair is not None:
+            mine.append(k)
+            theirs.append(pair)
+    return np.array(mine, int), np.array(theirs, int)

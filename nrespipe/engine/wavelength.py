@@ -1,0 +1,256 @@
+"""From arcs to wavelengths: a blind solution for the night, and the wavelengths of each frame."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nrespipe.engine import arclines, arcstack, drift, identify, lineshape, recognise, solution
+from nrespipe.errors import BadFrame, MissingCalibration
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.wavelength import ArcLines, LineShape, Solution, Wavelengths
+from nrespipe.numerics import legendre2d
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The wavelength scale of a night's arcs: what ``Arc`` holds beside its origin.
+
+    Attributes
+    ----------
+    solution : Solution
+        Of all fibers that the arcs lit, in the mean state of the arcs of the reference fiber.
+    lines : ArcLines
+        All lines that were measured.
+    line_shape : LineShape
+        Line-spread function of the fibers.
+    reference : Spectra
+        Sum of the arcs of the reference fiber.
+    transfer_error_ms : ndarray of float, shape (n_fibers,)
+        Error of the zero point of each fiber relative to the reference fiber [m / s].
+    renumbered : int
+        What the lamp added to the order numbers of the arcs.
+    """
+
+    solution: Solution
+    lines: ArcLines
+    line_shape: LineShape
+    reference: Spectra
+    transfer_error_ms: np.ndarray
+    renumbered: int
+
+    @property
+    def orders(self):
+        """ndarray of int: the true diffraction orders of the rows of the arcs."""
+        return self.solution.orders
+
+
+def calibrate(arcs, spectrograph, lamp):
+    """Find the wavelength scale of a night from its arcs, without an earlier one.
+
+    Parameters
+    ----------
+    arcs : sequence of Spectra
+        Extracted arcs; every lit fiber shows the lamp. The order numbers may all be wrong by the same number.
+    spectrograph : Spectrograph
+        Whose optical model to start from.
+    lamp : LampLines
+        Laboratory lines.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    BadFrame
+        If no solution can be found, or none that deserves trust; the message says what was tried.
+
+    Notes
+    -----
+    The arcs are added up fiber by fiber. The lines of the reference fiber are recognised blindly and give its solution;
+    the other fibers follow from the lines they share with it, corrected for how far the arcs that light them had
+    drifted from the mean. Wavelengths hold for the center of a line in the sense of ``lineshape.measure``.
+    """
+    reference = spectrograph.fibers.reference
+    if not any(reference in arc.fibers for arc in arcs):
+        raise BadFrame(f"no arc lights the reference fiber {reference}: there is no wavelength scale to find")
+    stack, levels = arcstack.add(arcs)
+    starts = _starts(stack, spectrograph, lamp)
+    renumbered = starts[reference].renumber
+    stack = replace(stack, orders=stack.orders + renumbered)
+    arcs = [replace(arc, orders=stack.orders) for arc in arcs]
+    shape = lineshape.join([_shape(stack, fiber) for fiber in stack.fibers])
+    singles, lines = {}, {}
+    for fiber in stack.fibers:
+        found = arclines.find(stack, fiber, shape)
+        singles[fiber], lines[fiber] = recognise.solve(found, stack.orders, spectrograph, lamp, starts[fiber], fiber)
+    base = singles[reference]
+    everything = _together(lines.values())
+    solutions, transfer = [], []
+    for i, fiber in enumerate(stack.fibers):
+        if fiber == reference:
+            solutions.append(base)
+            transfer.append(0.0)
+            continue
+        moved, error_ms = _state(arcs, levels[i], reference, stack, everything, shape, base)
+        x = lines[fiber].x - moved[0] - moved[1] * legendre2d.scaled(lines[fiber].x, 0, base.n_pixels - 1)
+        one, zero_ms = solution.relative(base, lines[fiber], x, lines[reference], fiber)
+        solutions.append(replace(one, scatter_ms=singles[fiber].scatter_ms))
+        transfer.append(float(np.hypot(zero_ms, error_ms)))
+    return Calibration(
+        solution=solution.join(solutions),
+        lines=everything,
+        line_shape=shape,
+        reference=_only(stack, reference),
+        transfer_error_ms=np.array(transfer),
+        renumbered=renumbered,
+    )
+
+
+def solve(flux, variance, spectrograph, lamp, fiber, orders=None):
+    """Find the wavelength solution of a single spectrum of the lamp, in plain arrays.
+
+    Parameters
+    ----------
+    flux, variance : ndarray of float, shape (n_orders, n_pixels)
+        Spectrum and its variance, NaN where there is none; a handful of orders is enough [electron, electron2].
+    spectrograph : Spectrograph
+        Whose optical model to start from.
+    lamp : LampLines
+        Laboratory lines.
+    fiber : int
+        Which fiber of the model.
+    orders : ndarray of int, shape (n_orders,), optional
+        First guess of the diffraction orders; where absent the rows are taken for neighbors and every numbering is
+        tried.
+
+    Returns
+    -------
+    solution : Solution
+    lines : ArcLines
+
+    Raises
+    ------
+    BadFrame
+        If no solution can be found, or none that deserves trust.
+    """
+    flux, variance = np.asarray(flux, float), np.asarray(variance, float)
+    guess = spectrograph.first_order + np.arange(len(flux)) if orders is None else np.asarray(orders)
+    parts = (flux[None], variance[None], np.zeros((1, *flux.shape), np.uint8), np.ones((1, *flux.shape)))
+    spectra = Spectra((fiber,), guess, *parts)
+    lines = arclines.find(spectra, fiber)
+    start = identify.start(lines, guess, spectrograph, lamp, fiber, trusted=orders is not None)
+    spectra = replace(spectra, orders=guess + start.renumber)
+    lines = arclines.find(spectra, fiber, _shape(spectra, fiber))
+    return recognise.solve(lines, spectra.orders, spectrograph, lamp, start, fiber)
+
+
+def at(scale, fiber, order, x):
+    """Return the wavelength at places of the spectra.
+
+    Parameters
+    ----------
+    scale : Solution
+        Wavelength solution.
+    fiber : int
+        Fiber number.
+    order, x : ndarray
+        Diffraction order and column, broadcast [1, pixel].
+
+    Returns
+    -------
+    ndarray of float
+        Vacuum wavelength [angstrom].
+    """
+    return solution.evaluate(scale, fiber, order, x)
+
+
+def of(spectra, arc, moved):
+    """Return the wavelengths of the pixels of a frame.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        The frame.
+    arc : Arc
+        Master arc.
+    moved : Drift
+        How far the frame has drifted from it; the same in pixels for all fibers.
+
+    Returns
+    -------
+    Wavelengths
+        Of all fibers of the frame. The orders are the true ones; rows beyond the orders of the arc are NaN.
+
+    Raises
+    ------
+    MissingCalibration
+        If the arc does not know one of the fibers.
+    """
+    unknown = [fiber for fiber in spectra.fibers if fiber not in arc.solution.fibers]
+    if unknown:
+        raise MissingCalibration(f"the master arc has no wavelengths for fiber {unknown[0]}: no arc lit it")
+    orders = drift.orders(spectra, arc)
+    known = np.isin(orders, arc.solution.orders)
+    columns = np.arange(spectra.flux.shape[2], dtype=float)
+    x = columns - moved.shift - moved.stretch * legendre2d.scaled(columns, 0, arc.solution.n_pixels - 1)
+    wavelength = np.full(spectra.flux.shape, np.nan)
+    for i, fiber in enumerate(spectra.fibers):
+        wavelength[i, known] = solution.on_grid(arc.solution, fiber, orders[known], x)
+    places = [arc.solution.fibers.index(fiber) for fiber in spectra.fibers]
+    zero_ms = solution.zero_error_ms(arc.solution, arc.reference.fibers[0])
+    return Wavelengths(
+        fibers=spectra.fibers,
+        orders=orders,
+        vacuum_angstrom=wavelength,
+        error_ms=np.hypot(arc.transfer_error_ms[places], zero_ms),
+        drift=moved,
+        line_shape=lineshape.select(arc.line_shape, spectra.fibers, orders),
+    )
+
+
+def _starts(stack, spectrograph, lamp):
+    """Blind identification of each fiber; they must agree on the numbers of the orders."""
+    starts = {}
+    for fiber in stack.fibers:
+        lines = arclines.find(stack, fiber)
+        starts[fiber] = identify.start(lines, stack.orders, spectrograph, lamp, fiber)
+    numbers = {fiber: start.renumber for fiber, start in starts.items()}
+    if len(set(numbers.values())) > 1:
+        raise BadFrame(f"the fibers disagree about the numbers of the orders: add {numbers} by fiber")
+    return starts
+
+
+def _shape(stack, fiber):
+    flux, variance, weight = arclines.prepared(stack, fiber)
+    row, fits = arclines.fitted(flux, variance, weight, stack.orders, fiber)
+    clean = arclines.undisturbed(stack, fiber, row, fits)
+    light = np.where(weight > 0, flux, np.nan)
+    return lineshape.measure(light, variance, row[clean], fits[clean], stack.orders, fiber)
+
+
+def _state(arcs, levels, reference, stack, lines, shape, base):
+    """Mean shift and stretch of the reference fiber in the arcs that light another fiber, and its error in m/s."""
+    moves, weights, errors_ms = [], [], []
+    for arc, level in zip(arcs, levels):
+        if level > 0 and reference in arc.fibers:
+            moved = drift.of_fiber(arc, reference, stack, lines, shape, base)
+            if moved.n_lines:
+                moves.append((moved.shift, moved.stretch))
+                weights.append(level)
+                errors_ms.append(moved.velocity_error_ms)
+    if not moves:
+        return np.zeros(2), np.inf
+    weights = np.array(weights) / np.sum(weights)
+    return weights @ np.array(moves), float(np.sqrt(np.sum((weights * errors_ms) ** 2)))
+
+
+def _together(parts):
+    names = ("fiber", "order", "x", "x_error", "flux", "fwhm", "vacuum_angstrom", "used")
+    parts = list(parts)
+    return ArcLines(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _only(stack, fiber):
+    flux, variance, quality, blaze = (a[None] for a in stack.of(fiber))
+    return Spectra((fiber,), stack.orders, flux, variance, quality, blaze)

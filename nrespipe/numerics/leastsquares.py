@@ -1,0 +1,59 @@
+"""Linear least squares that outliers do not move."""
+
+import numpy as np
+
+
+def robust(matrix, values, sigma, prior=None, clip=4.0, iterations=20):
+    """Fit a linear model, leaving out what does not belong to it.
+
+    Parameters
+    ----------
+    matrix : ndarray of float, shape (n_points, n_terms)
+        Model terms at the points.
+    values, sigma : ndarray of float, shape (n_points,)
+        Measured values and their errors.
+    prior : tuple of (ndarray, ndarray), each of shape (n_terms,), optional
+        Expected coefficients and their errors (infinite where nothing is known).
+    clip : float
+        Points further off than this many times the robust scatter of the normalised residuals (or their claimed
+        error, whichever is larger) are left out, on both sides.
+    iterations : int
+        Most rounds of rejection.
+
+    Returns
+    -------
+    coefficients : ndarray of float, shape (n_terms,)
+    covariance : ndarray of float, shape (n_terms, n_terms)
+        Scaled by the scatter of the points kept where that exceeds the claimed errors.
+    kept : ndarray of bool, shape (n_points,)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the points do not determine the coefficients.
+    """
+    kept = np.ones(len(values), bool)
+    for _ in range(iterations):
+        coefficients, inverse = _solve(matrix[kept], values[kept], sigma[kept], prior)
+        residuals = (values - matrix @ coefficients) / sigma
+        scatter = max(1.0, 1.4826 * np.median(np.abs(residuals[kept])))
+        now = np.abs(residuals) < clip * scatter
+        if np.array_equal(now, kept):
+            break
+        kept = now
+    excess = np.sum(residuals[kept] ** 2) / max(1, kept.sum() - matrix.shape[1])
+    return coefficients, inverse * max(1.0, excess), kept
+
+
+def _solve(matrix, values, sigma, prior):
+    weighted = matrix / sigma[:, None]
+    normal, right = weighted.T @ weighted, weighted.T @ (values / sigma)
+    if prior is not None:
+        expected, error = prior
+        normal = normal + np.diag(1 / error**2)
+        right = right + expected / error**2
+    scale = 1 / np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
+    factor = np.linalg.cholesky(normal * scale * scale[:, None])
+    root = np.linalg.inv(factor) * scale
+    inverse = root.T @ root
+    return inverse @ right, inverse

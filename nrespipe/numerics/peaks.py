@@ -1,0 +1,233 @@
+"""Peaks of a spectrum, and fits of a tabulated profile to them."""
+
+import numpy as np
+from numba import njit
+
+#: How the columns of the result of ``fit`` are ordered.
+COLUMNS = ("flux", "center", "fwhm", "background", "center_error", "flux_error", "chi2", "n_pixels")
+
+
+@njit(cache=True)
+def find(signal, noise, threshold, separation):
+    """Find local maxima.
+
+    Parameters
+    ----------
+    signal, noise : ndarray of float, shape (n_pixels,)
+        Spectrum and its standard deviation; a pixel without a positive noise is no peak.
+    threshold : float
+        Least signal-to-noise ratio.
+    separation : int
+        A peak is the largest value within this many pixels on either side [pixel].
+
+    Returns
+    -------
+    ndarray of int
+        Pixels of the peaks, increasing.
+    """
+    found = []
+    n = len(signal)
+    for i in range(1, n - 1):
+        if not (noise[i] > 0 and signal[i] > threshold * noise[i]):
+            continue
+        largest = True
+        for j in range(max(0, i - separation), min(n, i + separation + 1)):
+            if signal[j] > signal[i] or (signal[j] == signal[i] and j < i):
+                largest = False
+                break
+        if largest:
+            found.append(i)
+    return np.array(found, dtype=np.int64)
+
+
+@njit(cache=True)
+def profile(table, u):
+    """Interpolate a profile and its slope.
+
+    Parameters
+    ----------
+    table : ndarray of float, shape (3 + n_offsets,)
+        First offset, step, unused, then the values.
+    u : float
+        Where.
+
+    Returns
+    -------
+    value, slope : float
+        Cubic convolution (Keys 1981), 0 outside of the table.
+    """
+    step = table[1]
+    t = (u - table[0]) / step
+    i = int(np.floor(t))
+    n = len(table) - 3
+    if i < 1 or i > n - 3:
+        return 0.0, 0.0
+    f = t - i
+    a, b, c, d = table[2 + i], table[3 + i], table[4 + i], table[5 + i]
+    k1 = 0.5 * (c - a)
+    k2 = a - 2.5 * b + 2 * c - 0.5 * d
+    k3 = 1.5 * (b - c) + 0.5 * (d - a)
+    return b + f * (k1 + f * (k2 + f * k3)), (k1 + f * (2 * k2 + 3 * f * k3)) / step
+
+
+@njit(cache=True)
+def render(n_rows, n_pixels, row, flux, center, fwhm, tables, reach):
+    """Add up the profiles of lines.
+
+    Parameters
+    ----------
+    n_rows, n_pixels : int
+        Shape of the result.
+    row : ndarray of int, shape (n_lines,)
+        Row of each line.
+    flux, center, fwhm : ndarray of float, shape (n_lines,)
+        Light, center and width [electron, pixel, pixel].
+    tables : ndarray of float, shape (n_lines, 3 + n_offsets)
+        Profile of each line as a function of distance / fwhm.
+    reach : float
+        How far the profile reaches [fwhm].
+
+    Returns
+    -------
+    ndarray of float, shape (n_rows, n_pixels)
+    """
+    out = np.zeros((n_rows, n_pixels))
+    for k in range(len(row)):
+        if not flux[k] > 0:
+            continue
+        first = max(0, int(np.ceil(center[k] - reach * fwhm[k])))
+        last = min(n_pixels - 1, int(np.floor(center[k] + reach * fwhm[k])))
+        for i in range(first, last + 1):
+            out[row[k], i] += flux[k] / fwhm[k] * profile(tables[k], (i - center[k]) / fwhm[k])[0]
+    return out
+
+
+@njit(cache=True)
+def _own(start, table, i):
+    if not start[0] > 0:
+        return 0.0
+    return start[0] / start[2] * profile(table, (i - start[1]) / start[2])[0]
+
+
+@njit(cache=True)
+def _step(residual, weight, table, first, last, start, p, free_width, normal, right):
+    """Fill the normal equations of one line at the parameters p; return chi2 and the number of pixels."""
+    normal[:] = 0.0
+    right[:] = 0.0
+    chi2, n = 0.0, 0
+    gradient = np.zeros(4)
+    for i in range(first, last + 1):
+        if not weight[i] > 0:
+            continue
+        u = (i - p[1]) / p[2]
+        value, slope = profile(table, u)
+        gradient[0] = value / p[2]
+        gradient[1] = -p[0] * slope / p[2] ** 2
+        gradient[2] = 1.0
+        gradient[3] = -p[0] * (value + u * slope) / p[2] ** 2 if free_width else 0.0
+        r = residual[i] + _own(start, table, i) - p[0] * gradient[0] - p[3]
+        chi2 += weight[i] * r * r
+        n += 1
+        for a in range(4):
+            right[a] += weight[i] * gradient[a] * r
+            for b in range(4):
+                normal[a, b] += weight[i] * gradient[a] * gradient[b]
+    if not free_width:
+        normal[3, 3] = 1.0
+    return chi2, n
+
+
+@njit(cache=True)
+def _error(residual, weight, variance, table, first, last, p, inverse, free_width):
+    """Errors of flux and center under the true variance, which need not be the inverse of the weight."""
+    covariance = np.zeros(2)
+    gradient = np.zeros(4)
+    for i in range(first, last + 1):
+        if not weight[i] > 0:
+            continue
+        u = (i - p[1]) / p[2]
+        value, slope = profile(table, u)
+        gradient[0] = value / p[2]
+        gradient[1] = -p[0] * slope / p[2] ** 2
+        gradient[2] = 1.0
+        gradient[3] = -p[0] * (value + u * slope) / p[2] ** 2 if free_width else 0.0
+        for a in range(2):
+            response = 0.0
+            for b in range(4):
+                response += inverse[a, b] * gradient[b]
+            covariance[a] += (response * weight[i]) ** 2 * variance[i]
+    return np.sqrt(covariance[0]), np.sqrt(covariance[1])
+
+
+@njit(cache=True)
+def fit(residual, weight, variance, row, start, tables, window, free_width):
+    """Fit flux, center and background of lines, each by itself.
+
+    Parameters
+    ----------
+    residual : ndarray of float, shape (n_rows, n_pixels)
+        Spectrum minus the lines of `start`; each line is put back while it is fitted, so neighbors do not disturb it.
+    weight, variance : ndarray of float, shape (n_rows, n_pixels)
+        Weight of each pixel, 0 for a bad one, and its variance, which sets the errors.
+    row : ndarray of int, shape (n_lines,)
+        Row of each line.
+    start : ndarray of float, shape (n_lines, 3)
+        Flux, center and full width at half maximum; a flux of 0 for a line that has not been subtracted.
+    tables : ndarray of float, shape (n_lines, 3 + n_offsets)
+        Profile of each line.
+    window : float
+        Pixels up to this far from the starting center take part [fwhm].
+    free_width : bool
+        Whether the width is fitted, too.
+
+    Returns
+    -------
+    ndarray of float, shape (n_lines, 8)
+        Columns as in ``COLUMNS``; the center is NaN where the fit failed.
+    """
+    n_lines, n_pixels = len(row), residual.shape[1]
+    out = np.full((n_lines, 8), np.nan)
+    normal, right = np.zeros((4, 4)), np.zeros(4)
+    for k in range(n_lines):
+        spectrum, w, table = residual[row[k]], weight[row[k]], tables[k]
+        reach = max(3.0, window * start[k, 2])
+        first = max(0, int(np.ceil(start[k, 1] - reach)))
+        last = min(n_pixels - 1, int(np.floor(start[k, 1] + reach)))
+        p = np.array([start[k, 0], start[k, 1], start[k, 2], 0.0])
+        if not p[0] > 0:
+            p[0] = _sum(spectrum, w, first, last)
+        good = True
+        for iteration in range(25):
+            chi2, n = _step(spectrum, w, table, first, last, start[k], p, free_width, normal, right)
+            if n < 6 or not p[0] > 0 or not normal[1, 1] > 0:
+                good = False
+                break
+            delta = np.linalg.solve(normal + 1e-12 * np.diag(np.diag(normal)), right)
+            p[0] = max(p[0] + delta[0], 0.2 * p[0])
+            p[3] += delta[2]
+            move = min(max(delta[1], -0.15 * p[2]), 0.15 * p[2])
+            p[1] += move
+            if free_width:
+                p[2] = min(max(p[2] + delta[3], 0.8 * p[2]), 1.25 * p[2])
+            if abs(p[1] - start[k, 1]) > 0.6 * start[k, 2] or not (0.4 * start[k, 2] < p[2] < 2.5 * start[k, 2]):
+                good = False
+                break
+            if abs(move) < 1e-6 and abs(delta[0]) < 1e-6 * p[0] and iteration > 1:
+                break
+        if not good:
+            continue
+        chi2, n = _step(spectrum, w, table, first, last, start[k], p, free_width, normal, right)
+        inverse = np.linalg.inv(normal + 1e-12 * np.diag(np.diag(normal)))
+        flux_error, center_error = _error(spectrum, w, variance[row[k]], table, first, last, p, inverse, free_width)
+        out[k, 0], out[k, 1], out[k, 2], out[k, 3] = p[0], p[1], p[2], p[3]
+        out[k, 4], out[k, 5], out[k, 6], out[k, 7] = center_error, flux_error, chi2, n
+    return out
+
+
+@njit(cache=True)
+def _sum(spectrum, weight, first, last):
+    total = 0.0
+    for i in range(first, last + 1):
+        if weight[i] > 0:
+            total += spectrum[i]
+    return total
