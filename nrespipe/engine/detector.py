@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
+from nrespipe.numerics.robust import spread
 
 #: The first overscan columns hold charge that the serial register left behind.
 _DEFERRED_COLUMNS = 8
@@ -75,9 +76,9 @@ def flags(raw, detector):
     """
     adu = raw.adu[raw.data_section.slices]
     mask = np.zeros(adu.shape, np.uint8)
-    mask[adu > (raw.max_linear_adu or detector.max_linear_adu)] |= Pixel.NONLINEAR
-    mask[adu >= (raw.saturation_adu or detector.saturation_adu)] |= Pixel.SATURATED
-    mask[:, list(detector.bad_columns)] |= Pixel.BAD
+    mask[adu > (raw.max_linear_adu or detector.max_linear_adu)] |= np.uint8(Pixel.NONLINEAR)
+    mask[adu >= (raw.saturation_adu or detector.saturation_adu)] |= np.uint8(Pixel.SATURATED)
+    mask[:, list(detector.bad_columns)] |= np.uint8(Pixel.BAD)
     return mask
 
 
@@ -157,19 +158,19 @@ def photon_transfer(pairs, read_noise_adu, block=64):
             if n < 2000:
                 continue
             sample = difference[chosen]
-            spread = 1.4826 * np.median(np.abs(sample - np.median(sample)))
+            scatter = spread(sample)
             level.append(float(np.mean(mean[chosen])))
-            slope.append((spread**2 / 2 - read_noise_adu**2) / level[-1])
-            # the variance of n values is known to sqrt(2.7 / n) of itself when measured by the median deviation
-            weight.append(np.sqrt(n / 2.7) / max(spread**2 / 2 / level[-1], 1e-9))
+            slope.append((scatter**2 / 2 - read_noise_adu**2) / level[-1])
+            # the variance of n values is known to sqrt(2 / n) of itself
+            weight.append(np.sqrt(n / 2) / max(scatter**2 / 2 / level[-1], 1e-9))
     if len(level) < 4:
         return np.nan, np.inf
     design = np.stack([np.ones(len(level)), np.array(level) / 1e4], axis=1) * np.array(weight)[:, np.newaxis]
     (inverse, _), residual, _, _ = np.linalg.lstsq(design, np.array(slope) * weight)
     if inverse <= 0:
         return np.nan, np.inf
-    spread = np.sqrt(max(residual[0] / (len(level) - 2), 1.0)) if len(residual) else 1.0
-    error = spread * np.sqrt(np.linalg.inv(design.T @ design)[0, 0])
+    excess = np.sqrt(max(residual[0] / (len(level) - 2), 1.0)) if len(residual) else 1.0
+    error = excess * np.sqrt(np.linalg.inv(design.T @ design)[0, 0])
     return float(1 / inverse), float(error / inverse**2)
 
 

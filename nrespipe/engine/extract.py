@@ -80,7 +80,7 @@ def optimal(image, traces, flat, lit, lamps=(1,), threshold=5.5):
     places = [flat.traces.fibers.index(fiber) for fiber in lit]
     blaze = flat.blaze[places]
     quality = _unsort(quality, stack)
-    quality[blaze <= 0] |= Pixel.DARK
+    quality[blaze <= 0] |= np.uint8(Pixel.DARK)
     return Spectra(lit, traces.orders, _unsort(flux, stack), _unsort(variance, stack), quality, blaze)
 
 
@@ -119,17 +119,14 @@ def follow(image, traces, flat, lit, rounds=3, stride=8):
     profile = flat.profile
     table = (profile.columns, profile.offsets[0], profile.offsets[1] - profile.offsets[0], HALF_WINDOW)
     moved = Traces(lit, traces.orders, base)
+    thin = slice(stride // 2, None, stride)
     for _ in range(rounds):
-        stack = _arrange(image, moved, flat, lit)
-        thin = slice(stride // 2, None, stride)
-        pieces = [
-            np.ascontiguousarray(a[thin]) for a in (stack.data, stack.floor, stack.bad, stack.response, stack.centers)
-        ]
+        stack = _arrange(image, moved, flat, lit, thin)
+        pieces = (stack.data, stack.floor, stack.bad, stack.response, stack.centers, stack.tables)
         columns = ((profile.columns - stride // 2) / stride, *table[1:])
-        guard = np.zeros(len(stack.order))
-        start = np.full((len(stack.order), len(pieces[0])), np.nan)
-        flux, _, _ = kernel.extract(*pieces, stack.tables, *columns, guard, np.inf, start, 2)
-        offset, weight = kernel.shift_sums(*pieces, stack.tables, *columns, flux, 1)
+        start = np.full((len(stack.order), len(stack.data)), np.nan)
+        flux, _, _ = kernel.extract(*pieces, *columns, np.zeros(len(stack.order)), np.inf, start, 2)
+        offset, weight = kernel.shift_sums(*pieces, *columns, flux, 1)
         step = _weighted_median(offset[weight > 0], weight[weight > 0])
         shift += step
         moved = Traces(lit, traces.orders, base + shift)
@@ -148,8 +145,8 @@ def _weighted_median(values, weights):
     return float(values[order][np.searchsorted(sums, 0.5 * sums[-1])])
 
 
-def _arrange(image, traces, flat, lit):
-    """Sort the traces of the lit fibers by row and lay the columns of the image out in memory."""
+def _arrange(image, traces, flat, lit, thin=slice(None)):
+    """Sort the traces of the lit fibers by row and lay (some of) the columns of the image out in memory."""
     n_orders = len(traces.orders)
     chosen = [traces.fibers.index(fiber) for fiber in lit]
     centers = traces.centers[chosen].reshape(len(lit) * n_orders, -1)
@@ -158,12 +155,13 @@ def _arrange(image, traces, flat, lit):
     profile = flat.profile
     tables = profile.values[[flat.traces.fibers.index(fiber) for fiber in lit]]
     tables = tables.reshape(len(lit) * n_orders, *tables.shape[2:])
+    unusable = np.uint8(Pixel.BAD | Pixel.SATURATED)
     return _Stack(
-        data=np.ascontiguousarray(image.electrons.T),
-        floor=np.ascontiguousarray(image.floor_variance.T),
-        bad=np.ascontiguousarray((image.mask & (Pixel.BAD | Pixel.SATURATED) > 0).T.astype(np.uint8)),
-        response=np.ascontiguousarray(profile.response.T),
-        centers=np.ascontiguousarray(centers[order].T),
+        data=np.ascontiguousarray(image.electrons[:, thin].T),
+        floor=np.ascontiguousarray(image.floor_variance[:, thin].T),
+        bad=np.ascontiguousarray((image.mask[:, thin] & unusable > 0).T.astype(np.uint8)),
+        response=np.ascontiguousarray(profile.response[:, thin].T),
+        centers=np.ascontiguousarray(centers[order][:, thin].T),
         tables=np.ascontiguousarray(tables[order]),
         order=order,
         shape=(len(lit), n_orders, centers.shape[-1]),
@@ -185,7 +183,7 @@ def _quality(mask, stack, used, core=3):
     flipped = mask.T
     for k in range(n_traces):
         center = stack.centers[:, k]
-        quality[k, ~np.isfinite(center) | (used[k] < 0.6)] |= Pixel.OUTSIDE
+        quality[k, ~np.isfinite(center) | (used[k] < 0.6)] |= np.uint8(Pixel.OUTSIDE)
         place = np.where(np.isfinite(center), np.round(center), 0).astype(int)
         for step in range(-core, core + 1):
             y = np.clip(place + step, 0, rows - 1)
@@ -194,5 +192,5 @@ def _quality(mask, stack, used, core=3):
         for other in range(max(0, k - 2), min(n_traces, k + 3)):
             if other != k:
                 near = np.abs(stack.centers[:, other] - center) < _BLENDED
-                quality[k, near] |= Pixel.BLENDED
+                quality[k, near] |= np.uint8(Pixel.BLENDED)
     return quality

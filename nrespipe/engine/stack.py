@@ -44,8 +44,12 @@ def _mean(stack, noise_variance, photon_variance, threshold):
     for y in range(rows):
         for x in range(columns):
             for i in range(n):
-                values[i] = stack[i, y, x]
-            values.sort()
+                value = stack[i, y, x]
+                place = i
+                while place > 0 and values[place - 1] > value:
+                    values[place] = values[place - 1]
+                    place -= 1
+                values[place] = value
             center = values[0] if n == 2 else 0.5 * (values[(n - 1) // 2] + values[n // 2])
             expected = noise_variance + photon_variance * max(center, np.float32(0))
             limit = threshold * np.sqrt(expected)

@@ -62,6 +62,23 @@ def find(electrons, fibers, spectrograph, degree=(6, 6)):
     return Traces(tuple(sorted(upward)), orders[lit], centers[:, lit])
 
 
+def count(electrons):
+    """Count the ridges of light that cross the middle column of a flat.
+
+    Parameters
+    ----------
+    electrons : ndarray of float, shape (n_rows, n_columns)
+        A single flat [electron].
+
+    Returns
+    -------
+    int
+        Ridges well above noise and background.
+    """
+    middle = electrons.shape[1] // 2
+    return len(_peaks(_bin_columns(electrons[:, middle - 2 * _BIN : middle + 2 * _BIN])))
+
+
 def merge(pairs, spectrograph, tolerance=4.0):
     """Join the traces of flats that lit different fibers.
 
@@ -112,7 +129,9 @@ def merge(pairs, spectrograph, tolerance=4.0):
 def _bin_columns(electrons):
     width = _BIN // _SUBBINS
     n = electrons.shape[1] // width
-    return np.median(electrons[:, : n * width].reshape(electrons.shape[0], n, width), axis=2)
+    parts = electrons[:, : n * width].reshape(electrons.shape[0], n, width)
+    # the brightest pixel of each bin may be a cosmic ray
+    return ((parts.sum(axis=2) - parts.max(axis=2)) / (width - 1)).astype(float)
 
 
 def _peaks(binned, threshold=8.0):

@@ -10,6 +10,7 @@ from nrespipe.frames.masters import Bias
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reduction import Reduction
+from nrespipe.numerics.robust import spread
 from nrespipe.recipes.origin import origin_of
 
 NEEDS = ()
@@ -72,17 +73,13 @@ def combine(frames, refs, spectrograph):
         Its read noise comes from the differences of successive frames.
     """
     images = [detector.trim(raw) for raw in frames]
-    differences = [_spread(a[::4, ::4] - b[::4, ::4]) for a, b in itertools.pairwise(images)]
+    differences = [spread(a[::4, ::4] - b[::4, ::4]) for a, b in itertools.pairwise(images)]
     read_noise = float(np.median(differences) / np.sqrt(2))
     adu, variance, _ = stack.mean(images, read_noise**2)
     quality = Quality.FEW_CALIBRATIONS if len(images) < USUAL else Quality(0)
     return Bias(origin_of(Kind.BIAS, frames, quality), adu, variance, read_noise)
 
 
-def _spread(values):
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
-
-
 def _noise(adu):
     """Scatter of neighboring columns: blind to any smooth structure."""
-    return _spread(adu[::4, 1:] - adu[::4, :-1]) / np.sqrt(2)
+    return float(spread(adu[::4, 1:] - adu[::4, :-1]) / np.sqrt(2))

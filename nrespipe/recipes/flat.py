@@ -31,7 +31,7 @@ def reduce(raw, refs, spectrograph):
     Returns
     -------
     Reduction
-        With the measurements ``brightest_adu``, ``orders`` and ``saturated``.
+        With the measurements ``brightest_adu``, ``ridges`` and ``saturated``.
 
     Raises
     ------
@@ -47,8 +47,10 @@ def reduce(raw, refs, spectrograph):
     saturated = float(np.mean(image.mask & Pixel.SATURATED > 0))
     if saturated > 0.005:
         raise BadFrame(f"{raw.filename}: saturated: {saturated:.1%} of the pixels")
-    found = trace.find(image.electrons, raw.lit_fibers, spectrograph)
-    measurements = {"brightest_adu": brightest, "orders": float(len(found.orders)), "saturated": saturated}
+    ridges = trace.count(image.electrons)
+    if ridges < 5 * len(raw.lit_fibers):
+        raise BadFrame(f"{raw.filename}: only {ridges} orders with light cross the middle of the detector")
+    measurements = {"brightest_adu": brightest, "ridges": float(ridges), "saturated": saturated}
     return Reduction(measurements=measurements)
 
 

@@ -1,0 +1,42 @@
+"""Estimates that a few wild values cannot spoil."""
+
+import numpy as np
+
+
+def spread(values, clip=4.0, rounds=6):
+    """Standard deviation of the bulk of a sample.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        Sample; values that are not finite are ignored.
+    clip : float, optional
+        Values further than this many standard deviations from the mean are left out.
+    rounds : int, optional
+        Largest number of rounds of clipping.
+
+    Returns
+    -------
+    float
+        Standard deviation about the mean of what is kept; nan for an empty sample.
+
+    Notes
+    -----
+    The first bounds come from quartiles. Unlike the median absolute deviation the result is not stepped by the whole
+    counts of a digital detector.
+    """
+    values = np.asarray(values, float).ravel()
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return float("nan")
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    deviation = max((high - low) / 1.349, 1e-12 + 0.5 * (high > low))
+    center = middle
+    for _ in range(rounds):
+        kept = values[np.abs(values - center) <= clip * deviation]
+        if kept.size == 0:
+            break
+        center, previous, deviation = kept.mean(), deviation, kept.std()
+        if abs(deviation - previous) < 1e-4 * previous:
+            break
+    return float(deviation)
