@@ -1,0 +1,94 @@
+"""Arcs, the thorium-argon lamp in two fibers: the wavelength scale of a night."""
+
+import numpy as np
+
+from nrespipe.engine import wavelength
+from nrespipe.errors import BadFrame
+from nrespipe.frames.masters import Arc
+from nrespipe.frames.quality import Pixel, Quality
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.reduction import Reduction
+from nrespipe.recipes.origin import origin_of
+from nrespipe.recipes.spectra import extract_frame
+
+NEEDS = (Kind.BIAS, Kind.DARK, Kind.FLAT)
+MINIMUM, USUAL = 1, 4
+#: A lamp shows at least this many bright pixels an order; the real one has some 70 lines.
+_BRIGHT_PIXELS = 30
+#: A solution whose lines scatter more than this deserves a remark [m / s].
+_POOR_MS = 300.0
+
+
+def reduce(raw, refs, spectrograph):
+    """Check an arc.
+
+    Parameters
+    ----------
+    raw : RawFrame
+        The frame.
+    refs : References
+        With the masters bias, dark and flat.
+    spectrograph : Spectrograph
+        Detector and fibers.
+
+    Returns
+    -------
+    Reduction
+        With its spectra and the measurements ``trace_shift_px``, ``bright_pixels_per_order`` and ``saturated``.
+
+    Raises
+    ------
+    BadFrame
+        If the lamp was off.
+    MissingCalibration
+        If the flat does not know a lit fiber.
+    """
+    spectra, shift = extract_frame(raw, refs, spectrograph)
+    with np.errstate(invalid="ignore"):
+        bright = np.sum(spectra.flux > 20 * np.sqrt(spectra.variance), axis=2)
+    typical = float(np.median(bright, axis=1).min())
+    if typical < _BRIGHT_PIXELS:
+        raise BadFrame(f"{raw.filename}: the lamp was off or faint: {typical:.0f} bright pixels in the typical order")
+    saturated = float(np.mean(spectra.quality & np.uint8(Pixel.SATURATED) > 0))
+    quality = Quality.TRACE_SHIFTED if abs(shift) > 1 else Quality(0)
+    measurements = {"trace_shift_px": shift, "bright_pixels_per_order": typical, "saturated": saturated}
+    return Reduction(quality=quality, measurements=measurements, spectra=spectra)
+
+
+def combine(frames, refs, spectrograph):
+    """Find the wavelength scale of a night.
+
+    Parameters
+    ----------
+    frames : sequence of RawFrame
+        Checked arcs of one camera, of one or more fiber pairs.
+    refs : References
+        With the masters bias, dark and flat, and the lamp lines.
+    spectrograph : Spectrograph
+        Optical model to start from.
+
+    Returns
+    -------
+    Arc
+        Of all fibers that the arcs lit.
+
+    Raises
+    ------
+    BadFrame
+        If no trustworthy solution is found.
+    """
+    arcs = [extract_frame(raw, refs, spectrograph)[0] for raw in frames]
+    found = wavelength.calibrate(arcs, spectrograph, refs.lamp)
+    quality = Quality.FEW_CALIBRATIONS if len(arcs) < USUAL else Quality(0)
+    if found.renumbered:
+        quality |= Quality.ORDERS_RENUMBERED
+    if found.solution.scatter_ms.max() > _POOR_MS:
+        quality |= Quality.POOR_WAVELENGTHS
+    return Arc(
+        origin=origin_of(Kind.ARC, frames, quality),
+        solution=found.solution,
+        lines=found.lines,
+        line_shape=found.line_shape,
+        reference=found.reference,
+        transfer_error_ms=found.transfer_error_ms,
+    )

@@ -1,0 +1,102 @@
+"""Stellar exposures: from a raw frame to spectra and velocities."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from nrespipe.engine import barycenter, drift, velocity, wavelength
+from nrespipe.errors import BadFrame
+from nrespipe.frames.quality import Pixel, Quality
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.reduction import Reduction
+from nrespipe.recipes.spectra import extract_frame
+
+NEEDS = (Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC)
+
+
+def reduce(raw, refs, spectrograph):
+    """Turn a stellar exposure into spectra, and a velocity for each star.
+
+    Parameters
+    ----------
+    raw : RawFrame
+        The frame.
+    refs : References
+        With all masters, the stars of the frame, masks, lamp lines and telluric intervals.
+    spectrograph : Spectrograph
+        Detector, fibers and position.
+
+    Returns
+    -------
+    Reduction
+        With spectra, wavelengths, barycentric corrections and velocities.
+
+    Raises
+    ------
+    BadFrame
+        If no fiber carries a star.
+    MissingCalibration
+        If a master does not know a lit fiber.
+    """
+    if not raw.star_fibers:
+        raise BadFrame(f"{raw.filename}: no fiber carries a star, OBJECTS names {raw.objects}")
+    spectra, shift = extract_frame(raw, refs, spectrograph)
+    moved = drift.measure(spectra, refs.arc)
+    wavelengths = wavelength.of(spectra, refs.arc, moved)
+    spectra = replace(spectra, orders=wavelengths.orders)
+    barycentric = _barycentric(raw, refs.stars, spectrograph)
+    velocities = tuple(
+        velocity.measure(spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber])
+        for fiber in sorted(barycentric)
+    )
+    quality = _doubts(raw, spectra, moved, shift, barycentric, refs)
+    return Reduction(
+        quality=quality,
+        measurements={"trace_shift_px": shift, "drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)},
+        spectra=spectra,
+        wavelengths=wavelengths,
+        barycentric=barycentric,
+        velocities=tuple(replace(v, quality=v.quality | quality) for v in velocities),
+    )
+
+
+def _barycentric(raw, stars, spectrograph):
+    """Motion and time for each star that has coordinates, seen from the telescope that feeds its fiber."""
+    found = {}
+    for fiber in raw.star_fibers:
+        star = stars.get(fiber)
+        if star is None or star.ra_deg is None or star.dec_deg is None:
+            continue
+        middle, from_meter = barycenter.midpoint(raw, fiber)
+        found[fiber] = barycenter.at(star, middle, _place(raw, fiber, spectrograph), from_meter)
+    return found
+
+
+def _place(raw, fiber, spectrograph):
+    """Return the telescope that feeds a fiber, or the spectrograph where the header does not say where it stands."""
+    if fiber in spectrograph.fibers.star:
+        number = spectrograph.fibers.star.index(fiber)
+        telescope = raw.telescopes[number] if number < len(raw.telescopes) else None
+        if telescope is not None and None not in (telescope.longitude_deg, telescope.latitude_deg, telescope.height_m):
+            return telescope
+    return spectrograph
+
+
+def _doubts(raw, spectra, moved, shift, barycentric, refs):
+    quality = Quality(0)
+    if abs(shift) > 1:
+        quality |= Quality.TRACE_SHIFTED
+    if moved.n_lines == 0:
+        quality |= Quality.NO_DRIFT
+    if any(fiber not in barycentric for fiber in raw.star_fibers):
+        quality |= Quality.NO_COORDINATES
+    if any(not b.from_meter for b in barycentric.values()):
+        quality |= Quality.NO_METER
+    if any(star.source == "telescope" for fiber, star in refs.stars.items() if fiber in raw.star_fibers):
+        quality |= Quality.NO_CATALOG_STAR
+    stars = [spectra.fibers.index(fiber) for fiber in raw.star_fibers]
+    if np.any(spectra.quality[stars] & np.uint8(Pixel.BLENDED)):
+        quality |= Quality.BLENDED_FIBERS
+    if np.mean(spectra.quality[stars] & np.uint8(Pixel.SATURATED) > 0) > 1e-3:
+        quality |= Quality.SATURATED_STAR
+    return quality | (refs.arc.origin.quality & Quality.ORDERS_RENUMBERED)
