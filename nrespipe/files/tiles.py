@@ -16,15 +16,15 @@ _TILE_BYTES = 1 << 20
 #: Level 1 makes a spectrum 3 % larger than level 9 does, in a quarter of the time.
 _GZIP_LEVEL = 1
 
-#: An image that shrinks by less is left as it is: noise in floating point shrinks by 10 %, and unpacking it takes
-#: seven times as long as reading it.
+#: An image whose first tile shrinks by less is left as it is: noise in floating point shrinks by 10 %, and unpacking
+#: it takes seven times as long as reading it.
 _WORTHWHILE = 0.8
 
 _BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
 
 def image(array, name, cards=()):
-    """Return a compressed image.
+    """Return an image, compressed where that makes it smaller.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def image(array, name, cards=()):
 
     Returns
     -------
-    astropy.io.fits.BinTableHDU
-        astropy reads it back as a ``CompImageHDU``.
+    astropy.io.fits.BinTableHDU or astropy.io.fits.ImageHDU
+        A compressed image, which astropy reads back as a ``CompImageHDU``, or a plain one.
 
     Raises
     ------
@@ -49,17 +49,16 @@ def image(array, name, cards=()):
     code = array.dtype.newbyteorder("=").str[1:]
     if code not in _BITPIX or not array.size:
         raise ValueError(f"{name}: cannot pack an array of {array.dtype} and shape {array.shape}")
+    cards = [fits.Card(*card) for card in cards]
     shape = tile_shape(array.shape, array.itemsize)
     tiles = list(_tiles(array, shape))
-    packed = _pack(tiles[0])
-    method = "GZIP_2" if len(packed) < _WORTHWHILE * tiles[0].nbytes else "NOCOMPRESS"
+    if len(_pack(tiles[0])) > _WORTHWHILE * tiles[0].nbytes:
+        return fits.ImageHDU(array, fits.Header(cards), name=name)
     streams = np.empty(len(tiles), dtype=object)
     for i, tile in enumerate(tiles):
-        content = _pack(tile) if method == "GZIP_2" else _big_endian(tile)
-        streams[i] = np.frombuffer(content, np.uint8)
-    table = fits.BinTableHDU.from_columns([fits.Column("COMPRESSED_DATA", "1PB()", array=streams)], name=name)
-    table.header.extend(_description(array, code, shape, method), end=True)
-    table.header.extend((fits.Card(*card) for card in cards), end=True)
+        streams[i] = np.frombuffer(_pack(tile), np.uint8)
+    table = fits.BinTableHDU.from_columns([fits.Column("COMPRESSED_DATA", "1PB()", array=streams)])
+    table.header.extend([*_description(array, code, shape), fits.Card("EXTNAME", name), *cards], end=True)
     return table
 
 
@@ -92,26 +91,19 @@ def _tiles(array, shape):
         yield array[tuple(slice(s[i], s[i] + step) for s, i, step in zip(starts, corner, shape))]
 
 
-def _big_endian(tile):
-    return tile.astype(tile.dtype.newbyteorder(">")).tobytes()
-
-
 def _pack(tile):
     """Gzip after sorting the bytes by their place in the number; a stream begun this way holds no time (its zero)."""
-    by_place = np.frombuffer(_big_endian(tile), np.uint8).reshape(-1, tile.itemsize).T
+    by_place = np.frombuffer(tile.astype(tile.dtype.newbyteorder(">")).tobytes(), np.uint8).reshape(-1, tile.itemsize).T
     return zlib.compress(by_place.tobytes(), _GZIP_LEVEL, wbits=31)
 
 
-def _description(array, code, shape, method):
-    cards = [
-        ("ZIMAGE", True, "a compressed image"),
-        ("ZCMPTYPE", method, "how its tiles are compressed"),
-        ("ZBITPIX", _BITPIX[code], "type of its pixels"),
-        ("ZNAXIS", array.ndim, "number of its axes"),
-    ]
+def _description(array, code, shape):
+    # cfitsio makes the header of the unpacked image from these cards in their order: the type has to come first.
+    cards = [("ZIMAGE", True, "a compressed image"), ("ZTENSION", "IMAGE", "what it is when unpacked")]
+    cards += [("ZBITPIX", _BITPIX[code], "type of its pixels"), ("ZNAXIS", array.ndim, "number of its axes")]
     cards += [(f"ZNAXIS{i}", n, "length of an axis") for i, n in enumerate(reversed(array.shape), 1)]
-    cards += [(f"ZTILE{i}", n, "length of a tile along it") for i, n in enumerate(reversed(shape), 1)]
-    cards += [("ZPCOUNT", 0, ""), ("ZGCOUNT", 1, ""), ("ZTENSION", "IMAGE", "what it is when unpacked")]
+    cards += [("ZPCOUNT", 0, ""), ("ZGCOUNT", 1, ""), ("ZCMPTYPE", "GZIP_2", "how its tiles are compressed")]
+    cards += [(f"ZTILE{i}", n, "length of a tile along an axis") for i, n in enumerate(reversed(shape), 1)]
     if code[0] == "f":
         cards.append(("ZQUANTIZ", "NONE", "nothing was rounded"))
     return [fits.Card(*card) for card in cards]
