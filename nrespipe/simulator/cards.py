@@ -57,7 +57,7 @@ _WEATHER = (
     ("WMSMOIST", "N/A", "[mV] Moisture level"),
     ("WMSDEWPT", 1.4, "[deg C] Dewpoint"),
     ("WMSCLOUD", -30.03, "[deg C] Boltwood sky temperature"),
-    ("SKYMAG", 20.1, "[mag/arcsec^2] Computed (expected) sky brightness"),
+    ("SKYMAG", 20.1, "[mag/arcsec^2] Computed sky brightness"),
     ("UT1-UTC", -0.12379, "[s] UT1-UTC"),
     ("POLARMOX", 0.0515, "[arcsec] Polar motion X"),
     ("POLARMOY", 0.3892, "[arcsec] Polar motion Y"),

@@ -1,17 +1,16 @@
 """One exposure: from what lights the fibers to a raw image, with its truth."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.polynomial import polynomial
+from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter
 
-from nrespipe.frames.arrays import frozen
-from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, lamps, light, lineshape, stars
 from nrespipe.simulator.bench import State
+from nrespipe.simulator.scene import Rendered, Switches, Truth
 
 # ln(efficiency) against v, from the light of a K1 star in each order of a real frame.
 _EFFICIENCY = (-0.23, 0.07, 0.45, -0.49, -1.0)
@@ -25,119 +24,6 @@ FLAT_LEVEL = 350e3
 
 #: Rows whose read noise counts when a star's light is set by its signal-to-noise ratio.
 _ROWS = 11
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What lights the fibers during one exposure.
-
-    Attributes
-    ----------
-    kind : Kind
-        What the frame is.
-    sources : tuple of str
-        By fiber: ``none``, ``thar``, ``tung`` or ``star``; empty for bias and dark.
-    exposure_s : float
-        Exposure time [second].
-    targets : mapping of int to Target
-        The stars, by fiber.
-    berv_ms : mapping of int to float
-        Photon-weighted barycentric correction of each star [m / s].
-    airmass : float
-        Of the telluric lines.
-    lamp : float
-        Light of the lamp relative to an arc of 600 s or to a usual flat.
-    """
-
-    kind: Kind
-    sources: tuple[str, ...] = ()
-    exposure_s: float = 0.0
-    targets: Mapping[int, stars.Target] = field(default_factory=dict)
-    berv_ms: Mapping[int, float] = field(default_factory=dict)
-    airmass: float = 1.2
-    lamp: float = 1.0
-
-
-@dataclass(frozen=True)
-class Switches:
-    """What may be left out of an image, for tests of one thing at a time.
-
-    Attributes
-    ----------
-    photon_noise, read_noise, cosmics, scatter, fixed_pattern, response : bool
-        ``fixed_pattern`` stands for bias structure and dark current, ``response`` for the pixels' own sensitivity.
-    """
-
-    photon_noise: bool = True
-    read_noise: bool = True
-    cosmics: bool = True
-    scatter: bool = True
-    fixed_pattern: bool = True
-    response: bool = True
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What is true of an image.
-
-    Attributes
-    ----------
-    fibers : tuple of int
-        Lit fibers, along the first axes.
-    orders : ndarray of int, shape (n_orders,)
-        Diffraction orders.
-    wavelength : ndarray of float, shape (n_fibers, n_orders, n_columns)
-        Vacuum wavelength that is centered on the middle of each pixel [angstrom].
-    flux : ndarray of float, shape (n_fibers, n_orders, n_columns)
-        Noise-free light summed across the trace, whether or not the trace is on the detector [electron].
-    rows : ndarray of float, shape (n_fibers, n_orders, n_columns)
-        Row of the trace, also off the detector [pixel].
-    background : ndarray of float32, shape (64, 64)
-        Scattered light, mean over square cells of the detector [electron / pixel].
-    cosmics : ndarray of float, shape (n_hits, 3)
-        Row, column and charge of each pixel that a cosmic ray hit [pixel, pixel, electron].
-    state : State
-        Of the bench.
-    gain_e_per_adu, read_noise_e, level_adu : float
-        True gain and read noise, and the bias level [electron / ADU, electron, ADU].
-    """
-
-    fibers: tuple[int, ...]
-    orders: np.ndarray
-    wavelength: np.ndarray
-    flux: np.ndarray
-    rows: np.ndarray
-    background: np.ndarray
-    cosmics: np.ndarray
-    state: State
-    gain_e_per_adu: float
-    read_noise_e: float
-    level_adu: float
-
-    def __post_init__(self):
-        shape = (len(self.fibers), len(self.orders), None)
-        frozen(self, wavelength=shape, flux=shape, rows=shape, background=(None, None), cosmics=(None, 3))
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """A raw image and its truth.
-
-    Attributes
-    ----------
-    adu : ndarray of uint16, shape (4108, 4160)
-        Raw image [ADU].
-    electrons : ndarray of float32, shape (4096, 4096)
-        The light alone, without noise, response, dark or cosmic rays: traces and scattered light [electron].
-    truth : Truth
-    """
-
-    adu: np.ndarray
-    electrons: np.ndarray
-    truth: Truth
-
-    def __post_init__(self):
-        frozen(self, adu=(None, None), electrons=(None, None))
 
 
 def spectra(bench, scene, state=State(), *, orders=None):  # noqa: B008
@@ -271,17 +157,17 @@ def _star(bench, scene, state, fiber, index):
 
 
 def _arc(bench, scene, state, fiber, index):
-    wavelength, flux, _ = lamps.thorium_argon()
+    every, flux, _ = lamps.thorium_argon()
     columns = bench.spectrograph.detector.columns
     grid, out = np.arange(-light.PADDING, columns + light.PADDING, 8.0), []
     widths, softness = lineshape.widths(bench, fiber, grid), lineshape.softness(bench, fiber, grid)
     for i in index:
-        x = benches.position(bench, fiber, bench.spectrograph.orders[i], wavelength, state)
-        here = np.flatnonzero((x > -light.PADDING) & (x < columns - 1 + light.PADDING))
-        efficiency = _throughput(bench, np.array([i]), wavelength[None, here])[0]
+        here = slice(*np.searchsorted(every, benches.wavelength(bench, fiber, grid[[0, -1]], state)[i]))
+        x = benches.position(bench, fiber, bench.spectrograph.orders[i], every[here], state)
+        efficiency = _throughput(bench, np.array([i]), every[None, here])[0]
         strength = scene.lamp * (1.0, 1.0, 0.95)[fiber] * flux[here] * np.sqrt(efficiency * efficiency.max(initial=0))
-        shape = np.interp(x[here], grid, widths[i]), np.interp(x[here], grid, softness)
-        out.append(light.lines(x[here], strength, *shape, columns))
+        shape = np.interp(x, grid, widths[i]), np.interp(x, grid, softness)
+        out.append(light.lines(x, strength, *shape, columns))
     return np.array(out)
 
 
@@ -313,9 +199,8 @@ def _enlarged(cells, rows, columns):
     return _spline_matrix(rows) @ cells @ _spline_matrix(columns).T
 
 
+@cache
 def _spline_matrix(n):
-    from scipy.interpolate import CubicSpline
-
     middle = (np.arange(_COARSE) + 0.5) * n / _COARSE - 0.5
     return CubicSpline(middle, np.eye(_COARSE), bc_type="natural")(np.arange(n)).astype(np.float32)
 
@@ -327,7 +212,7 @@ def _collected(rng, bench, scene, image, switches):
     if switches.fixed_pattern:
         charge += fixed.dark_e_per_s * np.float32(scene.exposure_s)
     if switches.photon_noise and charge.max() > 0:
-        charge = rng.poisson(np.maximum(charge, 0)).astype(np.float32)
+        charge = detector.photons(rng, charge)
     hits = (np.zeros(0, int), np.zeros(0, int), np.zeros(0))
     if switches.cosmics:
         hits = detector.cosmics(rng, scene.exposure_s + 40.0, *image.shape)

@@ -17,13 +17,13 @@ _BLOOMING = {
 _SODIUM = (5891.583, 5897.558)
 
 # Peak height against local rank, from the percentiles of a real arc of 600 s, most of the blaze taken out [electron]
-_RANKS = (0.0, 0.25, 0.40, 0.55, 0.70, 0.82, 0.90, 0.95, 0.985, 1.0)
-_PEAKS = (40.0, 130.0, 320.0, 800.0, 1700.0, 3300.0, 7000.0, 20000.0, 48000.0, 95000.0)
+_RANKS = (0.0, 0.40, 0.52, 0.63, 0.75, 0.85, 0.91, 0.952, 0.985, 1.0)
+_PEAKS = (40.0, 130.0, 320.0, 900.0, 1900.0, 3600.0, 8500.0, 25000.0, 60000.0, 130000.0)
 _PIXELS_PER_PEAK = 3.9
 
 # Lines that no list knows, a angstrom, and the mean of their peaks [electron]
-_FOREST_PER_ANGSTROM = 4.0
-_FOREST_PEAK = 22.0
+_FOREST_PER_ANGSTROM = 8.0
+_FOREST_PEAK = 40.0
 
 
 def planck(wavelength_angstrom, temperature_k):

@@ -106,7 +106,7 @@ def parse(text, catalog=None, *, exposure_s=600.0):
             fiber = int(rest[1]) if len(rest) > 1 else 2 * index
         except ValueError as error:
             raise ValueError(f"cannot read {item!r} as name[:snr[:fiber]]") from error
-        if not name or len(rest) > 2 or fiber in targets or not snr > 0:
+        if not name or len(rest) > 2 or fiber in targets or not 0 < snr < 1e5:
             raise ValueError(f"cannot read {item!r} as name[:snr[:fiber]]")
         targets[fiber] = replace(target(name, catalog), snr=snr)
     return Exposure(targets, exposure_s)
@@ -127,13 +127,20 @@ def target(name, catalog=None):
     Target
         At signal-to-noise ratio 100.
     """
-    key = name.upper().replace(" ", "").split("_")[0]
+    key = _key(name)
     rng = np.random.default_rng(zlib.crc32(key.encode()))
     star = (catalog or {}).get(name) or (catalog or {}).get(key) or _listed(name, key) or _invented(name, rng)
     letter = (star.spectral_type or "G2")[:2]
     rv_ms = star.rv_kms * 1e3 if star.rv_kms is not None else rng.uniform(-40e3, 40e3)
     kind = _nearest_type(letter)
+    if star.ra_deg is None or star.dec_deg is None:
+        star = _invented(name, rng)
     return Target(replace(star, name=name), kind, rv_ms, vsini_kms=rng.uniform(1.5, 7.0 if kind == "F5" else 3.5))
+
+
+def _key(name):
+    """The name without blanks and without what an observer hung on it."""
+    return name.upper().replace(" ", "").split("_")[0]
 
 
 def _listed(name, key):
@@ -286,7 +293,7 @@ def seen(target, wavelength_angstrom, berv_ms):
     ndarray of float
         Light relative to the continuum.
     """
-    spectrum = rest_spectrum(target.spectral_type, target.vsini_kms, zlib.crc32(target.star.name.encode()))
+    spectrum = rest_spectrum(target.spectral_type, target.vsini_kms, zlib.crc32(_key(target.star.name).encode()))
     shift = np.log1p(target.rv_ms / C_MS) - np.log1p(berv_ms / C_MS)
     places = np.log(np.ravel(wavelength_angstrom)) - shift
     return light.sampled(spectrum, np.log(_START), STEP, places).reshape(np.shape(wavelength_angstrom))

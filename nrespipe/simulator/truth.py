@@ -1,0 +1,106 @@
+"""The truth of a night on disk, beside its frames."""
+
+import csv
+from dataclasses import asdict
+
+import numpy as np
+
+from nrespipe.simulator import bench as benches
+
+
+def velocities(path, bench, shots):
+    """Write the table of what is true of every star of a night.
+
+    Parameters
+    ----------
+    path : Path
+        Of the CSV file: one row a star and frame.
+    bench : Bench
+    shots : sequence of Shot
+    """
+    rows = []
+    for shot in shots:
+        for fiber, target in shot.scene.targets.items():
+            sight = shot.sights[fiber]
+            rows.append(
+                {
+                    "filename": shot.filename,
+                    "fiber": fiber,
+                    "object": target.star.name,
+                    "spectral_type": target.spectral_type,
+                    "rv_ms": f"{target.rv_ms:.4f}",
+                    "berv_ms": f"{sight.berv_ms:.4f}",
+                    "bjd_tdb": f"{sight.bjd_tdb:.8f}",
+                    "midpoint_mjd": f"{sight.midpoint_mjd:.8f}",
+                    "snr": f"{target.snr:g}",
+                    "vsini_kms": f"{target.vsini_kms:.3f}",
+                    "airmass": f"{sight.airmass:.3f}",
+                    "drift_ms": f"{benches.drift_ms(bench, shot.state):.4f}",
+                    "fiber_drift_ms": f"{benches.drift_ms(bench, shot.state, fiber):.4f}",
+                    "exposure_s": f"{shot.scene.exposure_s:g}",
+                }
+            )
+    _table(path, rows)
+
+
+def frames(path, bench, shots):
+    """Write the table of the state of the bench in every frame of a night.
+
+    Parameters
+    ----------
+    path : Path
+        Of the CSV file: one row a frame.
+    bench : Bench
+    shots : sequence of Shot
+    """
+    rows = []
+    for shot in shots:
+        state = asdict(shot.state)
+        fibers = state.pop("fiber_ms")
+        rows.append(
+            {
+                "filename": shot.filename,
+                "kind": str(shot.scene.kind),
+                "objects": "&".join(shot.objects),
+                "start_mjd": f"{shot.start_mjd:.8f}",
+                "exposure_s": f"{shot.scene.exposure_s:g}",
+                **{key: f"{value:.6f}" for key, value in state.items()},
+                **{f"fiber{i}_ms": f"{value:.4f}" for i, value in enumerate(fibers)},
+                "drift_ms": f"{benches.drift_ms(bench, shot.state):.4f}",
+                "gain_e_per_adu": f"{bench.gain_e_per_adu:.5f}",
+                "read_noise_e": f"{bench.read_noise_e:.4f}",
+            }
+        )
+    _table(path, rows)
+
+
+def _table(path, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        if rows:
+            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def arrays(path, truth):
+    """Write the arrays that are true of one frame.
+
+    Parameters
+    ----------
+    path : Path
+        Of the NPZ file.
+    truth : Truth
+    """
+    np.savez_compressed(
+        path,
+        fibers=np.array(truth.fibers, int),
+        orders=truth.orders,
+        wavelength_angstrom=truth.wavelength,
+        flux_electron=truth.flux.astype(np.float32),
+        rows=truth.rows.astype(np.float32),
+        background_electron=truth.background,
+        cosmics=truth.cosmics,
+        gain_e_per_adu=truth.gain_e_per_adu,
+        read_noise_e=truth.read_noise_e,
+        level_adu=truth.level_adu,
+    )
