@@ -8,8 +8,9 @@ from numba import njit
 from nrespipe.instruments import optics
 from nrespipe.numerics import leastsquares, legendre2d
 
-#: Half width of the histograms of position minus prediction: shift, slope with order and slope with x together [pixel].
-_REACH = 180
+#: Half width of the histograms of position minus prediction, and the largest shift that is searched [pixel].
+_REACH = 200
+_LARGEST = 110
 _SEGMENTS = 8
 _MARGIN = 200
 #: Windows [pixel], total degree of the shift, and brightest laboratory lines of an order that take part.
@@ -182,11 +183,11 @@ def _vote(renumber, lines, chosen, orders, projection, lamp, slopes):
     middles = (np.arange(_SEGMENTS) + 0.5) * 2 / _SEGMENTS - 1
     scaled = projection.scaled(orders + renumber, 0.0)[1]
     by_order, by_x = np.arange(-20, 21, 2.0), np.arange(-slopes, slopes + 1, 2.0)
-    score = _search(votes, np.broadcast_to(scaled, len(orders)).copy(), middles, by_order, by_x, 60)
+    score = _search(votes, np.broadcast_to(scaled, len(orders)).copy(), middles, by_order, by_x, _LARGEST)
     place = np.unravel_index(np.argmax(score), score.shape)
     significance = (score[place] - score.mean()) / max(score.std(), 1e-9)
     border = place[2] in (0, score.shape[2] - 1) or place[1] in (0, len(by_x) - 1)
-    return float(significance), renumber, (place[2] - 60.0, by_order[place[0]], by_x[place[1]]), bool(border)
+    return float(significance), renumber, (place[2] - float(_LARGEST), by_order[place[0]], by_x[place[1]]), bool(border)
 
 
 @njit(cache=True)

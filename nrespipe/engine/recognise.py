@@ -45,19 +45,21 @@ def solve(lines, orders, spectrograph, lamp, start, fiber):
     BadFrame
         If there are too few lines, or if too few of the brightest are lines of the lamp.
     """
-    scaled = (
-        legendre2d.scaled(lines.x, 0, spectrograph.detector.columns - 1),
-        legendre2d.scaled(lines.order, spectrograph.first_order, spectrograph.last_order),
-    )
-    x = lines.x - legendre2d.design(start.terms, *scaled) @ start.shift
-    predicted = optics.wavelength(spectrograph, fiber, lines.order, x)
-    per_pixel = optics.wavelength(spectrograph, fiber, lines.order, x + 1) - predicted
+
+    def place(order, x):
+        scaled_m = legendre2d.scaled(order, spectrograph.first_order, spectrograph.last_order)
+        scaled_x, scaled_m = np.broadcast_arrays(legendre2d.scaled(x, 0, spectrograph.detector.columns - 1), scaled_m)
+        shift = legendre2d.design(start.terms, scaled_x, scaled_m) @ start.shift
+        return optics.wavelength(spectrograph, fiber, order, x - shift)
+
+    predicted = place(lines.order, lines.x)
+    per_pixel = place(lines.order, lines.x + 1) - predicted
     for window in (0.7, 0.5, 0.35, 0.3, 0.3):
         index = names(lines, predicted, per_pixel, lamp, window)
         index = np.where(_bright_as_others(lines, lamp, index), index, -1)
         scale, used = solution.fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
         predicted = solution.evaluate(scale, fiber, lines.order, lines.x)
-    _believe(lines, orders, predicted, per_pixel, lamp, start, fiber)
+    _believe(lines, orders, predicted, per_pixel, place, lamp, start)
     wavelength = np.where(index >= 0, lamp.vacuum_angstrom[index], np.nan)
     return scale, replace(lines, vacuum_angstrom=wavelength, used=used)
 
@@ -111,25 +113,49 @@ def _bright_as_others(lines, lamp, index):
     return plausible
 
 
-def _believe(lines, orders, predicted, per_pixel, lamp, start, fiber):
-    """Raise BadFrame unless the brightest peaks of nearly all orders are lines of the lamp."""
-    table = lamp.vacuum_angstrom
-    place = np.clip(np.searchsorted(table, predicted), 1, len(table) - 1)
-    distance = np.minimum(np.abs(table[place] - predicted), np.abs(table[place - 1] - predicted)) / per_pixel
-    shares, hits, peaks = [], 0, 0
-    for order in orders:
-        here = np.flatnonzero(lines.order == order)
-        here = here[np.argsort(-lines.flux[here], kind="stable")[:25]]
-        if len(here) >= 10:
-            shares.append(np.mean(distance[here] < 0.25))
-        hits, peaks = hits + np.sum(distance[here] < 0.25), peaks + len(here)
-    total = hits / max(1, peaks)
-    good = np.mean(np.array(shares) >= _LEAST_SHARE_OF_ORDER) if shares else 0.0
-    if total < _LEAST_SHARE or good < 0.95 or start.significance < _LEAST_SIGNIFICANCE or start.at_border:
+def _believe(lines, orders, predicted, per_pixel, place, lamp, start):
+    """Raise BadFrame unless the brightest peaks of nearly all orders are lines of the lamp, and no order of another."""
+    hit = _distance(lamp, predicted) < 0.25 * per_pixel
+    chosen = {order: here for order, here in _brightest(lines, orders).items() if len(here) >= 10}
+    shares = {order: np.mean(hit[here]) for order, here in chosen.items()}
+    total = np.mean(hit[np.concatenate(list(chosen.values()))]) if chosen else 0.0
+    good = np.mean(np.array(list(shares.values())) >= _LEAST_SHARE_OF_ORDER) if shares else 0.0
+    trusted = total >= _LEAST_SHARE and good >= 0.95 and start.significance >= _LEAST_SIGNIFICANCE
+    if not trusted or start.at_border:
         border = ", at the border of what was searched" if start.at_border else ""
         raise BadFrame(
-            f"no wavelength solution to trust for fiber {fiber}, orders numbered {orders[0]} to {orders[-1]}: "
+            f"no wavelength solution to trust, orders numbered {orders[0]} to {orders[-1]}: "
             f"{100 * total:.0f} % of the brightest peaks are lines of the lamp (40 % needed), in {100 * good:.0f} % of "
             f"the orders enough of them (95 % needed); the vote stands {start.significance:.0f} standard deviations "
             f"high ({_LEAST_SIGNIFICANCE:.0f} needed){border}"
         )
+    for order, share in shares.items():
+        if share < _LEAST_SHARE_OF_ORDER:
+            _raise_if_another(order, lines.x[chosen[order]], place, lamp)
+
+
+def _raise_if_another(order, x, place, lamp):
+    """Raise BadFrame if the peaks of an order are the lines of another: an order is missing or invented before it."""
+    for other in range(order - 70, order + 71):
+        if other < 40 or other == order:
+            continue
+        predicted = place(other, x)
+        per_pixel = place(other, x + 1) - predicted
+        if np.mean(_distance(lamp, predicted) < 1.5 * per_pixel) >= 2 * _LEAST_SHARE_OF_ORDER:
+            raise BadFrame(
+                f"the spectra have an order too many or too few: order {order} shows the lamp lines of order {other}"
+            )
+
+
+def _distance(lamp, wavelength):
+    table = lamp.vacuum_angstrom
+    place = np.clip(np.searchsorted(table, wavelength), 1, len(table) - 1)
+    return np.minimum(np.abs(table[place] - wavelength), np.abs(table[place - 1] - wavelength))
+
+
+def _brightest(lines, orders, n=25):
+    chosen = {}
+    for order in orders:
+        here = np.flatnonzero(lines.order == order)
+        chosen[int(order)] = here[np.argsort(-lines.flux[here], kind="stable")[:n]]
+    return chosen
