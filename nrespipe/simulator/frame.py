@@ -11,6 +11,7 @@ from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, lamps, light, lineshape, stars
 from nrespipe.simulator.bench import State
 from nrespipe.simulator.scene import Rendered, Switches, Truth
+from nrespipe.simulator.scene import Scene as Scene
 
 # ln(efficiency) against v, from the light of a K1 star in each order of a real frame.
 _EFFICIENCY = (-0.23, 0.07, 0.45, -0.49, -1.0)

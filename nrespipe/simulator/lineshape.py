@@ -21,8 +21,8 @@ _SHARP = ((0.78, -0.03, 0.40), (0.18, 0.22, 0.50), (0.04, 0.10, 1.00))
 _SOFT = ((0.44, -0.27, 0.30), (0.40, 0.20, 0.33), (0.12, 0.48, 0.38), (0.04, 0.20, 1.00))
 
 # Across: the image of a round fiber, blurred, with wings of 2 percent [pixel]; and the same with coma.
-_ACROSS = ((0.34, -1.25, 1.20), (0.30, 0.0, 1.20), (0.34, 1.25, 1.20), (0.02, 0.0, 5.0))
-_ACROSS_SKEWED = ((0.42, -1.15, 1.05), (0.30, 0.1, 1.15), (0.26, 1.7, 1.45), (0.02, 0.5, 5.0))
+_ACROSS = ((0.34, -1.35, 1.20), (0.30, 0.0, 1.25), (0.34, 1.35, 1.20), (0.02, 0.0, 5.0))
+_ACROSS_SKEWED = ((0.40, -1.35, 1.10), (0.32, 0.25, 1.25), (0.26, 1.9, 1.35), (0.02, 0.5, 5.0))
 
 # Width at five places along an order, chosen so that a fit of pixel-integrated Gaussians gives what it gives on a real
 # arc: 2.85, 3.2, 3.6, 4.4, 5.8 pixels.

@@ -10,7 +10,8 @@ from nrespipe.frames.raw import ExposureMeter, Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import cards, drift, product, sky, truth
 from nrespipe.simulator.bench import State
-from nrespipe.simulator.frame import Scene, render
+from nrespipe.simulator.frame import render
+from nrespipe.simulator.scene import Scene
 
 _READOUT_S = 40.0
 _BIAS_S, _DARK_S, _FLAT_S, _ARC_S = 0.0, 900.0, 60.0, 600.0
