@@ -29,9 +29,9 @@ def spread(values, clip=4.0, rounds=6):
     values = values[np.isfinite(values)]
     if values.size == 0:
         return float("nan")
-    low, middle, high = np.percentile(values, (25, 50, 75))
-    deviation = max((high - low) / 1.349, 1e-12 + 0.5 * (high > low))
-    center = middle
+    lowest, low, center, high, highest = np.percentile(values, (2, 25, 50, 75, 98))
+    # the quartiles of whole counts may coincide
+    deviation = (high - low) / 1.349 or (highest - lowest) / 4.11
     for _ in range(rounds):
         kept = values[np.abs(values - center) <= clip * deviation]
         if kept.size == 0:

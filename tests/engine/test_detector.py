@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from nrespipe.engine import detector
+from nrespipe.frames.masters import Bias, Dark, Origin
+from nrespipe.frames.quality import Pixel
+from nrespipe.frames.raw import Kind, RawFrame, Section
+
+ORIGIN = Origin(Kind.BIAS, "lsc", "nres01", "fa09", "20190405", 58578.5, ())
+
+
+def frame(adu, exposure_s=100.0, **options):
+    rows, columns = adu.shape
+    sections = (Section(columns - 40, columns, 0, rows - 4), Section(0, columns - 50, 0, rows - 4))
+    return RawFrame(
+        "x", Kind.SCIENCE, "lsc", "nres01", "fa09", "20190405", 58578.5, exposure_s, (), adu, *sections, **options
+    )
+
+
+def masters(shape, read_noise_adu=2.0, rate=0.0):
+    zero = np.zeros(shape, np.float32)
+    bias = Bias(ORIGIN, zero, zero + np.float32(0.8), read_noise_adu)
+    return bias, Dark(ORIGIN, zero + np.float32(rate), zero, np.zeros(shape, np.uint8))
+
+
+def noisy(rng, light=0.0, level=1000.0, shape=(204, 250)):
+    adu = rng.normal(level, 2.0, shape)
+    adu[:200, :200] += light
+    return adu.astype(np.float32)
+
+
+def test_deferred_charge_in_the_overscan_does_not_lift_the_level():
+    adu = noisy(np.random.default_rng(1))
+    adu[:, 210:214] += 400 * np.exp(-np.arange(4))
+    assert np.abs(detector.overscan_level(frame(adu)) - 1000).max() < 0.6
+
+
+def test_a_slow_drift_of_the_level_along_the_rows_is_followed():
+    rng = np.random.default_rng(2)
+    adu = noisy(rng) + 5 * np.sin(np.arange(204) / 40)[:, None].astype(np.float32)
+    assert abs(np.std(detector.trim(frame(adu))) - 2) < 0.05
+
+
+def test_electrons_and_their_noise_are_those_that_were_collected():
+    rng = np.random.default_rng(3)
+    gain, light = 3.0, 500.0
+    shape = (204, 250)
+    adu = noisy(rng, rng.poisson(light, (200, 200)) / gain, shape=shape)
+    bias, dark = masters((200, 200), rate=0.1)
+    adu[:200, :200] += 10
+    bench = _limits()
+    image = detector.correct(frame(adu), bias, dark, bench, gain)
+    assert abs(np.mean(image.electrons[:, :-1]) - light) < 0.5
+    expected = light + np.median(image.floor_variance) - 0.8 * gain**2 - 10 * gain
+    assert np.var(image.electrons[:, :-1]) == pytest.approx(expected, rel=0.03)
+
+
+def test_saturated_and_nonlinear_pixels_and_the_copied_column_are_marked():
+    adu = noisy(np.random.default_rng(4))
+    adu[10, 10], adu[20, 20] = 60_000, 45_000
+    mask = detector.flags(frame(adu, saturation_adu=55_000.0), _limits())
+    assert mask[10, 10] == Pixel.SATURATED | Pixel.NONLINEAR
+    assert mask[20, 20] == Pixel.NONLINEAR
+    assert (mask[:, -1] == Pixel.BAD).all()
+    assert np.count_nonzero(mask[:, :-1]) == 2
+
+
+def test_masters_of_another_size_are_refused():
+    bias, dark = masters((100, 100))
+    with pytest.raises(ValueError, match="200 x 200 pixels do not fit"):
+        detector.correct(frame(noisy(np.random.default_rng(5))), bias, dark, _limits(), 1.0)
+
+
+@pytest.mark.parametrize("gain", [0.9, 2.17, 3.2])
+def test_the_gain_is_measured_to_a_percent_even_when_the_light_moves(gain):
+    rng = np.random.default_rng(6)
+    light = 20_000 * np.exp(-0.5 * (((np.arange(640)[:, None] + np.zeros(640)) % 40 - 20) / 6) ** 2) + 50
+    shifted = light + 0.004 * np.gradient(light, axis=0)
+    pairs = [[rng.poisson(x) / gain + rng.normal(0, 2, x.shape) for x in (light, shifted)] for _ in range(2)]
+    measured, error = detector.photon_transfer(pairs, 2.0)
+    assert measured == pytest.approx(gain, rel=0.01)
+    assert error < 0.02 * gain
+
+
+def test_without_light_no_gain_is_claimed():
+    rng = np.random.default_rng(7)
+    _, error = detector.photon_transfer([rng.normal(0, 2, (2, 256, 256))], 2.0)
+    assert error == np.inf
+
+
+def _limits():
+    from nrespipe.frames.spectrograph import Detector
+
+    return Detector(200, 200, 0.015, 3.0, 6.0, 47_500.0, 40_000.0, (-1,))

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from nrespipe.engine import extract
+from nrespipe.frames.quality import Pixel
+from nrespipe.frames.raw import Kind
+from nrespipe.recipes.spectra import extract_frame
+from nrespipe.simulator import bench as benches
+from nrespipe.simulator import frame as frames
+from nrespipe.simulator import stars
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def observed(expose, calibrations, nres01):
+    targets = {0: stars.target("HD102365")}
+    scene = frames.Scene(Kind.SCIENCE, ("star", "thar", "none"), 600.0, targets, {0: 1000.0})
+    shot = expose(scene, seed=91, state=benches.State(rise_px=0.13))
+    spectra, shift = extract_frame(shot.raw, calibrations, nres01)
+    return shot.truth, spectra, shift
+
+
+def test_the_shift_of_the_orders_is_found_in_the_light_of_the_frame(observed):
+    _, _, shift = observed
+    assert shift == pytest.approx(0.13, abs=0.005)
+
+
+def test_stellar_light_is_recovered_within_its_errors(observed):
+    truth, spectra, _ = observed
+    flux, variance, quality, _ = spectra.of(0)
+    good = quality == 0
+    assert good.mean() > 0.9
+    pulls = (flux - truth.flux[0])[good] / np.sqrt(variance[good])
+    # the background of the red orders, whose gaps the wings of the fibers fill, is the largest known bias
+    assert abs(np.median(pulls)) < 0.6
+    assert 0.95 < (np.percentile(pulls, 84) - np.percentile(pulls, 16)) / 2 < 1.15
+
+
+def test_few_cosmic_rays_survive_in_the_star(observed):
+    truth, spectra, _ = observed
+    flux, variance, quality, _ = spectra.of(0)
+    pulls = (flux - truth.flux[0]) / np.sqrt(variance)
+    assert np.mean(np.abs(pulls[quality == 0]) > 7) < 3e-4
+    assert 0 < np.mean(quality & np.uint8(Pixel.COSMIC) > 0) < 0.02
+
+
+def test_lamp_lines_keep_their_light(observed):
+    truth, spectra, _ = observed
+    flux, _, quality, _ = spectra.of(1)
+    bright = (truth.flux[1] > 3000) & (truth.flux[1] < 60_000) & (quality & ~np.uint8(Pixel.COSMIC) == 0)
+    assert np.median(flux[bright] / truth.flux[1][bright]) == pytest.approx(1, abs=0.02)
+    assert np.mean(quality[bright] & np.uint8(Pixel.COSMIC) > 0) < 0.01
+
+
+def test_light_of_an_order_that_leaves_the_detector_is_marked(observed):
+    truth, spectra, _ = observed
+    quality = spectra.of(0)[2]
+    outside = truth.rows[0] > 4096
+    assert outside.any()
+    assert (quality[outside] & np.uint8(Pixel.OUTSIDE) > 0).all()
+
+
+def test_a_weighted_median_ignores_a_wild_minority():
+    values = np.array([0.1, 0.11, 0.09, 5.0])
+    assert extract._weighted_median(values, np.array([1.0, 1.0, 1.0, 50.0])) < 0.2

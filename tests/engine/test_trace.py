@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from nrespipe import instruments
+from nrespipe.engine import trace
+from nrespipe.errors import BadFrame
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.traces import Traces
+from nrespipe.simulator import bench as benches
+from nrespipe.simulator import frame as frames
+
+PAIR = ("tung", "tung", "none")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", instruments.names())
+def test_every_order_of_every_site_is_found_and_numbered_from_a_single_flat(name):
+    spectrograph = instruments.load(name)
+    rendered = frames.render(benches.build(spectrograph), frames.Scene(Kind.FLAT, PAIR, 30.0), seed=1)
+    electrons = 3.2 * (rendered.adu[:4096, :4096].astype(np.float32) - 1020)
+    found = trace.find(electrons, (0, 1), spectrograph)
+    np.testing.assert_array_equal(found.orders, spectrograph.orders)
+    offset = found.centers - rendered.truth.rows
+    # a skewed profile has no true center: what counts is that the offset is the same everywhere
+    assert np.nanmax(np.abs(np.nanmedian(offset, axis=2))) < 0.2
+    assert np.nanmedian(np.nanstd(offset, axis=2)) < 0.01
+    assert np.nanmax(np.nanstd(offset, axis=2)) < 0.05
+
+
+def test_a_dark_image_has_no_orders(nres01):
+    image = np.random.default_rng(1).normal(0, 7, (4096, 4096)).astype(np.float32)
+    with pytest.raises(BadFrame, match="orders with light"):
+        trace.find(image, (0, 1), nres01)
+
+
+def parallel(fibers, rows, n_columns=400):
+    orders = np.arange(60, 60 + len(rows[0]))
+    centers = np.array(rows, float)[..., None] + np.zeros(n_columns)
+    return Traces(fibers, orders, centers)
+
+
+def test_the_flats_of_two_pairs_share_the_reference_fiber(nres01):
+    upper = parallel((0, 1), [np.arange(6) * 40 + 100, np.arange(6) * 40 + 82])
+    lower = parallel((1, 2), [np.arange(6) * 40 + 82.5, np.arange(6) * 40 + 64])
+    merged, shifts = trace.merge([upper, lower], nres01)
+    assert merged.fibers == (0, 1, 2)
+    assert shifts == pytest.approx([0, 0.5])
+    np.testing.assert_allclose(merged.centers[2, :, 0], np.arange(6) * 40 + 63.5)
+
+
+def test_an_order_seen_in_one_pair_only_is_left_out(nres01):
+    upper = parallel((0, 1), [np.arange(6) * 40 + 100, np.arange(6) * 40 + 82])
+    lower = parallel((1, 2), [np.arange(5) * 40 + 122, np.arange(5) * 40 + 104])
+    merged, _ = trace.merge([upper, lower], nres01)
+    np.testing.assert_array_equal(merged.orders, np.arange(61, 66))
+
+
+def test_flats_that_contradict_each_other_are_refused(nres01):
+    upper = parallel((0, 1), [np.arange(6) * 40 + 100, np.arange(6) * 40 + 82])
+    wrong = parallel((1, 2), [np.arange(6) * 40 + 100, np.arange(6) * 40 + 90])
+    with pytest.raises(BadFrame, match="do not agree on where fiber 1 lies"):
+        trace.merge([upper, wrong], nres01)

@@ -1,0 +1,50 @@
+import pytest
+
+from nrespipe import instruments
+from nrespipe.instruments import names, read
+
+
+@pytest.fixture
+def table(tmp_path):
+    text = (instruments.files("nrespipe.instruments") / "nres01.toml").read_text()
+
+    def write(old="", new=""):
+        path = tmp_path / "copied.toml"
+        path.write_text(text.replace(old, new, 1))
+        return path
+
+    return write
+
+
+def test_there_is_a_table_for_each_of_the_four_sites():
+    assert {instruments.load(name).site for name in names()} == {"lsc", "elp", "cpt", "tlv"}
+
+
+def test_all_sites_cover_the_67_orders_from_52_to_118():
+    for name in names():
+        assert instruments.load(name).orders.tolist() == list(range(52, 119))
+
+
+def test_a_new_spectrograph_is_a_copied_table(table):
+    assert read(table('name = "nres01"', 'name = "nres05"')).name == "nres05"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("first = 52", "", "'first' is missing"),
+        ("last = 118", "last = 12", "orders.first must be below"),
+        ("upward = [2, 1, 0]", "upward = [2, 1, 1]", "must name every fiber once"),
+        ("3.2", "3.2.1", "copied.toml"),
+        ("[orders]", "[ordres]", "'orders' is missing"),
+    ],
+)
+def test_a_wrong_table_is_refused_by_name_and_entry(table, old, new, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        read(table(old, new))
+    assert "copied.toml" in str(caught.value)
+
+
+def test_an_unknown_spectrograph_is_answered_with_the_known_ones():
+    with pytest.raises(KeyError, match="nres01, nres02, nres03, nres04"):
+        instruments.load("nres99")

@@ -1,0 +1,75 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from nrespipe.errors import BadFrame, MissingCalibration
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.references import References
+from nrespipe.recipes import RECIPES, arc, bias, dark, flat
+from nrespipe.simulator import frame as frames
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_kind_of_frame_has_a_recipe():
+    assert set(RECIPES) == set(Kind)
+    assert all(callable(recipe.reduce) for recipe in RECIPES.values())
+
+
+def test_the_read_noise_is_that_of_the_amplifier(master_bias, bench):
+    true = bench.read_noise_e / bench.gain_e_per_adu
+    assert master_bias.read_noise_adu == pytest.approx(np.hypot(true, np.sqrt(1 / 12)), rel=0.02)
+
+
+def test_a_bias_with_light_is_refused(expose, nres01):
+    lit = expose(frames.Scene(Kind.FLAT, ("tung", "tung", "none"), 30.0), seed=3).raw
+    with pytest.raises(BadFrame, match="not a bias"):
+        bias.reduce(dataclasses.replace(lit, kind=Kind.BIAS), References(), nres01)
+
+
+def test_a_dark_with_light_is_refused(expose, master_bias, nres01):
+    lit = expose(frames.Scene(Kind.FLAT, ("tung", "tung", "none"), 30.0), seed=3).raw
+    with pytest.raises(BadFrame, match="not a dark"):
+        dark.reduce(lit, References(bias=master_bias), nres01)
+
+
+def test_a_flat_with_the_lamp_off_is_refused(expose, calibrations, nres01):
+    off = expose(frames.Scene(Kind.FLAT, ("tung", "tung", "none"), 30.0, lamp=1e-4), seed=4).raw
+    with pytest.raises(BadFrame, match="lamp was off"):
+        flat.reduce(off, calibrations, nres01)
+
+
+def test_an_arc_with_the_lamp_off_is_refused(expose, calibrations, nres01):
+    off = expose(frames.Scene(Kind.ARC, ("thar", "thar", "none"), 600.0, lamp=1e-5), seed=5).raw
+    with pytest.raises(BadFrame, match="lamp was off"):
+        arc.reduce(off, calibrations, nres01)
+
+
+def test_a_fiber_that_no_flat_lit_is_a_missing_calibration(expose, calibrations, nres01):
+    traces = calibrations.flat.traces
+    narrow = dataclasses.replace(traces, fibers=traces.fibers[:2], centers=traces.centers[:2])
+    only = dataclasses.replace(calibrations.flat, traces=narrow, blaze=calibrations.flat.blaze[:2])
+    shot = expose(frames.Scene(Kind.ARC, ("none", "thar", "thar"), 600.0), seed=6).raw
+    with pytest.raises(MissingCalibration, match="did not light fiber 2"):
+        arc.reduce(shot, dataclasses.replace(calibrations, flat=only), nres01)
+
+
+def test_the_flat_measures_the_true_gain_whatever_the_header_says(master_flat, bench):
+    assert master_flat.gain_e_per_adu == pytest.approx(bench.gain_e_per_adu, rel=0.01)
+    assert master_flat.traces.fibers == (0, 1, 2)
+
+
+def test_a_profile_adds_up_to_one_over_the_pixels(master_flat):
+    profile = master_flat.profile
+    step = round(1 / (profile.offsets[1] - profile.offsets[0]))
+    inside = np.abs(profile.offsets) <= 8.5
+    for phase in (0, 7, 13):
+        pixels = np.arange(phase, len(profile.offsets), step)
+        sums = profile.values[..., pixels[inside[pixels]]].sum(axis=-1)
+        np.testing.assert_allclose(sums[sums > 0], 1, atol=1e-5)
+
+
+def test_masters_of_few_frames_say_so(biases, nres01):
+    assert Quality.FEW_CALIBRATIONS in bias.combine(biases[:3], References(), nres01).origin.quality
