@@ -1,0 +1,166 @@
+"""The parts that every product has: the raw header, the receipt, the configuration, the list of parts."""
+
+import warnings
+
+import astropy
+import numpy as np
+import scipy
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from nrespipe.files import fitsio
+from nrespipe.files.primary import card
+
+#: Beginnings of cards that describe an array or a table and not the observation.
+_STRUCTURAL = ("NAXIS", "TTYPE", "TFORM", "TUNIT", "ZNAXIS", "ZTILE")
+
+
+def instrument_header(account):
+    """Return every card of the raw header but for those that describe its arrays.
+
+    Parameters
+    ----------
+    account : Account
+        What the product is made from.
+
+    Returns
+    -------
+    astropy.io.fits.ImageHDU
+        Without data.
+    """
+    made = fits.Header()
+    with warnings.catch_warnings():
+        # long comments are cut and long keywords become HIERARCH cards: astropy warns of both
+        warnings.simplefilter("ignore", AstropyWarning)
+        for keyword, (content, comment) in account.raw.header.items():
+            if keyword in ("COMMENT", "HISTORY", ""):
+                for line in str(content).split("\n"):
+                    made.append(fits.Card(keyword, _ascii(line)), end=True)
+            elif keyword not in fitsio.STRUCTURAL and not keyword.startswith(_STRUCTURAL):
+                made.append(_carried(keyword, content, comment), end=True)
+        return fits.ImageHDU(header=made, name="INSTRUMENT_HEADER")
+
+
+def _carried(keyword, content, comment):
+    try:
+        return card(keyword, _ascii(content), _ascii(comment))
+    except ValueError:
+        # a keyword that the standard forbids is kept as words
+        return fits.Card("COMMENT", _ascii(f"{keyword} = {content!r} / {comment}"))
+
+
+def _ascii(content):
+    if not isinstance(content, str):
+        return content
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in content)
+
+
+def receipt(account):
+    """Return the table of the steps that led to the product.
+
+    Parameters
+    ----------
+    account : Account
+        What the product is made from.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU
+        A row a step. All have the time of the raw file: the same frame has to give the same bytes at any time.
+    """
+    rows = [
+        (account.date, account.version, "UNKNOWN", "UNKNOWN", function, arguments, "PASS")
+        for function, arguments in account.steps
+    ]
+    names = ("TIME", "CODE_RELEASE", "BRANCH_NAME", "COMMIT_HASH", "FUNCTION", "ARGS", "STATUS")
+    return words_table("RECEIPT", dict(zip(names, zip(*rows))))
+
+
+def configuration(account):
+    """Return the table of what a person needs to make the product again.
+
+    Parameters
+    ----------
+    account : Account
+        What the product is made from.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU
+        One column, an entry a row.
+    """
+    entries = {
+        "nrespipe": account.version,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "astropy": astropy.__version__,
+        "spectrograph": account.spectrograph.name,
+        "raw": account.raw.filename,
+        **{f"master_{kind}": name for kind, name in account.masters.items()},
+    }
+    return words_table("DRP_CONFIG", {"ENTRY": [f"{name} = {content}" for name, content in entries.items()]})
+
+
+def descriptions(words):
+    """Return the table that tells what every part of the product holds.
+
+    Parameters
+    ----------
+    words : mapping of str to str
+        Name of a part, and what it holds.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU
+        A row a part.
+    """
+    return words_table("EXT_DESCRIPT", {"Name": list(words), "Description": list(words.values())})
+
+
+def words_table(name, columns):
+    """Return a table of words.
+
+    Parameters
+    ----------
+    name : str
+        EXTNAME.
+    columns : mapping of str to sequence of str
+        The columns.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU
+    """
+    made = []
+    for title, content in columns.items():
+        cells = [_ascii(str(cell)) for cell in content]
+        made.append(fits.Column(title, f"{max(1, *map(len, cells), 1)}A", array=np.array(cells)))
+    return fits.BinTableHDU.from_columns(made, name=name)
+
+
+def assemble(primary, parts, words):
+    """Put a product together.
+
+    Parameters
+    ----------
+    primary : astropy.io.fits.Header
+        Primary header.
+    parts : list of astropy.io.fits.hdu.base.ExtensionHDU
+        INSTRUMENT_HEADER, RECEIPT, DRP_CONFIG, and what follows the table of descriptions.
+    words : mapping of str to str
+        What the parts from the fourth on hold.
+
+    Returns
+    -------
+    astropy.io.fits.HDUList
+        In the order of the standard.
+    """
+    all_words = {
+        "PRIMARY": "what, when and where, in the keywords of the EPRV standard",
+        "INSTRUMENT_HEADER": "the header of the raw frame",
+        "RECEIPT": "the steps that led to this file",
+        "DRP_CONFIG": "versions and masters",
+        "EXT_DESCRIPT": "what each part of this file holds",
+        **words,
+    }
+    return fits.HDUList([fits.PrimaryHDU(header=primary), *parts[:3], descriptions(all_words), *parts[3:]])

@@ -1,0 +1,201 @@
+"""The spectra of a frame: EPRV level 2."""
+
+import numpy as np
+from astropy.io import fits
+
+from nrespipe.files import common, primary, tiles
+from nrespipe.files.primary import card
+from nrespipe.frames.quality import Pixel
+
+_LIGHT_KMS = 299792.458
+
+_AXES = (card("CTYPE1", "Pixel", "name of axis 1"), card("CTYPE2", "Order", "name of axis 2"))
+
+
+def build(account, filename):
+    """Put the level 2 product of a frame together.
+
+    Parameters
+    ----------
+    account : Account
+        What it is made from.
+    filename : str
+        Its name.
+
+    Returns
+    -------
+    astropy.io.fits.HDUList
+        A trace is a lit fiber; TRACE1 is the one with the lowest number.
+
+    Notes
+    -----
+    Wavelengths are those of vacuum in the frame of the observatory, corrected for the drift of the spectrograph and
+    not for the motion of the Earth: multiply by 1 + BARYCORR_Z for the frame of the barycenter.
+    """
+    parts, words = [common.instrument_header(account), common.receipt(account), common.configuration(account)], {}
+    for name, hdu, description in _parts(account):
+        parts.append(hdu)
+        words[name] = description
+    return common.assemble(primary.header(account, "L2", filename), parts, words)
+
+
+def _parts(account):
+    yield "ORDER_TABLE", _order_table(account), "orders of trace 1 and the wavelengths they cover [Angstrom]"
+    for trace, fiber in account.traces:
+        yield from _trace(account, trace, fiber)
+    yield from _barycentric(account)
+    for trace, fiber in account.traces:
+        if account.reduction.wavelengths.drift is not None:
+            name = f"TRACE{trace}_DRIFT"
+            yield (
+                name,
+                _drift(account, name, fiber),
+                "drift in the wavelengths, mean of each order [Angstrom]",
+            )
+    for trace, fiber in account.traces:
+        name = f"TRACE{trace}_QUALITY"
+        yield name, _quality(account, name, fiber), "what is known against each pixel, as bits; 0 is good"
+    if account.raw.meter is not None:
+        yield "EXPMETER", _meter(account.raw.meter), "light that the exposure meter saw"
+
+
+def _order_table(account):
+    spectra, wavelengths = account.reduction.spectra, account.reduction.wavelengths
+    angstrom = wavelengths.vacuum_angstrom[wavelengths.fibers.index(spectra.fibers[0])]
+    columns = [
+        fits.Column("ECHELLE_ORDER", "J", array=spectra.orders),
+        fits.Column("ORDER_INDEX", "J", array=np.arange(len(spectra.orders))),
+        fits.Column("WAVE_START", "D", "Angstrom", array=_extreme(angstrom, np.fmin)),
+        fits.Column("WAVE_END", "D", "Angstrom", array=_extreme(angstrom, np.fmax)),
+    ]
+    return fits.BinTableHDU.from_columns(columns, name="ORDER_TABLE")
+
+
+def _extreme(angstrom, pick):
+    """Return the lowest or highest number of each row; NaN for a row without one."""
+    return pick.reduce(np.asarray(angstrom, float), axis=-1)
+
+
+def _trace(account, trace, fiber):
+    spectra, wavelengths = account.reduction.spectra, account.reduction.wavelengths
+    flux, variance, _, blaze = spectra.of(fiber)
+    angstrom = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
+    what = f"of fiber {fiber} ({account.raw.objects[fiber]})"
+    cards = [*_AXES, *_time_cards(account, fiber)]
+    yield _image(f"TRACE{trace}_FLUX", flux, np.float32, "electron", f"light {what}", cards)
+    yield _image(
+        f"TRACE{trace}_WAVE",
+        angstrom,
+        np.float64,
+        "Angstrom",
+        f"vacuum wavelengths {what}, frame of the observatory, drift corrected",
+        _wave_cards(wavelengths.orders, angstrom, fiber),
+    )
+    yield _image(f"TRACE{trace}_VAR", variance, np.float32, "electron2", f"variance of the light {what}", cards)
+    blaze_cards = [*cards, card("BLZNORM", True, "1 at the peak of each order")]
+    yield _image(f"TRACE{trace}_BLAZE", blaze, np.float32, "", f"spectrum of the flat lamp, {what}", blaze_cards)
+
+
+def _image(name, array, dtype, unit, description, cards):
+    unit_card = [card("BUNIT", unit, "unit of the pixels")] if unit else []
+    hdu = tiles.image(np.asarray(array, dtype), name, [tuple(each) for each in (*cards, *unit_card)])
+    return name, hdu, description
+
+
+def _time_cards(account, fiber):
+    """The barycentric time and motion of the star in this trace, which two stars do not share."""
+    cards = [card("FIBER", fiber, "fiber"), card("OBJECT", account.raw.objects[fiber], "what lit it")]
+    seen = account.reduction.barycentric.get(fiber)
+    if seen is not None:
+        cards += [
+            card("BJDTDB", seen.bjd_tdb, "[d] barycentric Julian date, TDB, of midpoint"),
+            card("BERV", seen.berv_ms / 1000, "[km/s] barycentric correction, c z"),
+            card("MJD-MID", seen.midpoint_mjd, "[d] UTC, photon-weighted midpoint"),
+            card("EXPMETER", seen.from_meter, "whether the exposure meter weighted it"),
+        ]
+    return cards
+
+
+def _wave_cards(orders, angstrom, fiber):
+    """The cards of the standard for every order; the array is the solution, they only say where each order lies."""
+    n_pixels = angstrom.shape[1]
+    middle = n_pixels // 2
+    slope = np.gradient(np.asarray(angstrom, float), axis=1)[:, middle]
+    cards = [card("WCSAXES", len(orders), "number of orders"), card("FIBER", fiber, "fiber")]
+    for i, (order, center, step) in enumerate(zip(orders, angstrom[:, middle], slope), 1):
+        cards += [
+            card(f"CTYPE{i}", "WAVE"),
+            card(f"CPDIS{i}", "Non-Parametric", "the array is the solution"),
+            card(f"CUNIT{i}", "Angstrom"),
+            card(f"CRPIX{i}", middle + 1),
+            card(f"CRVAL{i}", float(center)),
+            card(f"CDELT{i}", float(step)),
+            card(f"PS{i}_0", "Taylor", "two terms, for orientation"),
+            card(f"PS{i}_1", 2),
+            card(f"PS{i}_2", f"[1,{n_pixels}]"),
+            card(f"PS{i}_3", int(order), "echelle order"),
+            card(f"PV{i}_0", float(center)),
+            card(f"PV{i}_1", float(step)),
+        ]
+    return cards
+
+
+def _barycentric(account):
+    seen = account.reduction.barycentric.get(account.star_fiber)
+    berv_kms = np.nan if seen is None else seen.berv_ms / 1000
+    time = np.nan if seen is None else seen.bjd_tdb
+    for name, content, unit, description in (
+        (
+            "BARYCORR_KMS",
+            berv_kms,
+            "km s-1",
+            "barycentric correction of the first star, c z; one value for all",
+        ),
+        (
+            "BARYCORR_Z",
+            berv_kms / _LIGHT_KMS,
+            "",
+            "barycentric correction of the first star: wavelengths times 1 + z",
+        ),
+        ("BJD_TDB", time, "d", "photon-weighted midpoint at the barycenter, first star"),
+    ):
+        cards = [*_AXES, card("BUNIT", unit, "unit")] if unit else [*_AXES]
+        yield name, fits.ImageHDU(np.array([content], float), fits.Header(cards), name=name), description
+
+
+def _drift(account, name, fiber):
+    """Change of the wavelength of a fixed pixel since the master arc: lines that move up the columns lower it."""
+    wavelengths = account.reduction.wavelengths
+    drift, angstrom = wavelengths.drift, wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
+    from_middle = np.linspace(-1, 1, angstrom.shape[1])
+    change = -np.gradient(np.asarray(angstrom, float), axis=1) * (drift.shift + drift.stretch * from_middle)
+    finite = np.isfinite(change)
+    mean = np.where(finite, change, 0).sum(axis=1) / np.where(finite.any(axis=1), finite.sum(axis=1), np.nan)
+    cards = [
+        *_AXES,
+        card("BUNIT", "Angstrom", "unit"),
+        card("FIBER", fiber, "fiber"),
+        card("DRIFTPX", drift.shift, "[pixel] shift at the middle of the detector"),
+        card("DRIFTPXE", drift.shift_error, "[pixel] its error"),
+        card("STRETCH", drift.stretch, "[pixel] its change from there to the edge"),
+        card("STRETCHE", drift.stretch_error, "[pixel] its error"),
+        card("DRIFTV", drift.velocity_ms, "[m/s] the drift as a velocity"),
+        card("DRIFTVE", drift.velocity_error_ms, "[m/s] its error"),
+        card("NLINES", drift.n_lines, "lamp lines compared"),
+    ]
+    return fits.ImageHDU(mean, fits.Header(cards), name=name)
+
+
+def _quality(account, name, fiber):
+    _, _, quality, _ = account.reduction.spectra.of(fiber)
+    bits = [card(f"BIT{i}", bit.name, f"meaning of {int(bit)}") for i, bit in enumerate(Pixel)]
+    return tiles.image(np.asarray(quality, np.uint8), name, [tuple(each) for each in (*_AXES, *bits)])
+
+
+def _meter(meter):
+    columns = [
+        fits.Column("MJD_START", "D", "d", array=meter.start_mjd),
+        fits.Column("EXP_TIME", "D", "s", array=meter.exposure_s),
+        *(fits.Column(f"FIB{i}COUNTS", "D", "adu", array=meter.counts[:, i]) for i in range(3)),
+    ]
+    return fits.BinTableHDU.from_columns(columns, name="EXPMETER")

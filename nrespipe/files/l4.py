@@ -1,0 +1,123 @@
+"""The velocities of a frame: EPRV level 4."""
+
+import numpy as np
+from astropy.io import fits
+
+from nrespipe.files import common, primary, tiles
+from nrespipe.files.primary import card
+
+_METHOD = "CCF"
+
+
+def build(account, filename):
+    """Put the level 4 product of a frame together.
+
+    Parameters
+    ----------
+    account : Account
+        What it is made from; there is at least one velocity.
+    filename : str
+        Its name.
+
+    Returns
+    -------
+    astropy.io.fits.HDUList
+        RV1, CCF1, DIAGNOSTICS1 belong to the first star, RV2 ... to the second; TRACE in their headers tells whose
+        spectrum it is in the level 2 product.
+    """
+    header = primary.header(account, "L4", filename)
+    header.extend(_answer(account.reduction.velocities[0]))
+    parts, words = [common.instrument_header(account), common.receipt(account), common.configuration(account)], {}
+    for i, velocity in enumerate(account.reduction.velocities, 1):
+        for name, hdu, description in _parts(account, i, velocity):
+            parts.append(hdu)
+            words[name] = description
+    return common.assemble(header, parts, words)
+
+
+def _answer(velocity):
+    return [
+        card("BJDTDB", velocity.barycentric.bjd_tdb, "[d] barycentric Julian date, TDB, of midpoint"),
+        card("RV", velocity.rv_ms / 1000, "[km/s] barycentric velocity of the first star"),
+        card("RVERR", velocity.error_ms / 1000, "[km/s] its error, of all known sources"),
+        card("BERV", velocity.barycentric.berv_ms / 1000, "[km/s] barycentric correction, c z"),
+        card("RVMETHOD", _METHOD, "method"),
+        card("SYSVEL", 0.0, "[km/s] nothing was subtracted from the velocity"),
+    ]
+
+
+def _parts(account, i, velocity):
+    trace = {fiber: number for number, fiber in account.traces}[velocity.fiber]
+    whose = [
+        card("TRACE", trace, "trace of the star in the level 2 product"),
+        card("FIBER", velocity.fiber, "its fiber"),
+        card("OBJECT", velocity.star.name, "the star"),
+    ]
+    yield f"RV{i}", _orders(i, velocity, whose), f"velocity of {velocity.star.name} from each order [km/s]"
+    yield f"CCF{i}", _ccf(f"CCF{i}", velocity, velocity.ccf, whose), "cross-correlation function of each order"
+    name = f"CCF{i}_VAR"
+    yield name, _ccf(name, velocity, velocity.ccf_variance, whose), "variance of the cross-correlation functions"
+    yield f"DIAGNOSTICS{i}", _diagnostics(account, i, velocity, whose), "what else was measured of the star"
+
+
+def _orders(i, velocity, whose):
+    n = len(velocity.orders)
+    columns = [
+        fits.Column("BJD_TDB", "D", "d", array=np.full(n, velocity.barycentric.bjd_tdb)),
+        fits.Column("RV", "D", "km/s", array=velocity.order_rv_ms / 1000),
+        fits.Column("RV_ERR", "D", "km/s", array=velocity.order_error_ms / 1000),
+        fits.Column("BERV", "D", "km/s", array=np.full(n, velocity.barycentric.berv_ms / 1000)),
+        fits.Column("WAVE_START", "D", "Angstrom", array=velocity.order_start_angstrom),
+        fits.Column("WAVE_END", "D", "Angstrom", array=velocity.order_end_angstrom),
+        fits.Column("ORDER_INDEX", "J", array=np.arange(n)),
+        fits.Column("ECHELLE_ORDER", "J", array=velocity.orders),
+        fits.Column("WEIGHT", "D", array=velocity.order_weight),
+    ]
+    cards = [
+        card("CTYPE1", "Quantity", "name of axis 1"),
+        card("CTYPE2", "Order", "name of axis 2"),
+        card("RVMETHOD", _METHOD, "method"),
+        card("SKYRMVD", False, "no model of the sky was removed"),
+        card("TELLRMVD", False, "lines near telluric ones were left out instead"),
+        card("RVSUM", velocity.rv_ms / 1000, "[km/s] all orders together"),
+        card("RVSUMERR", velocity.error_ms / 1000, "[km/s] its error, of all known sources"),
+        card("RVERRPHO", velocity.photon_error_ms / 1000, "[km/s] part of the photon and read noise"),
+        card("RVERRWAV", velocity.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
+        card("RVERRDRI", velocity.drift_error_ms / 1000, "[km/s] part of the drift"),
+        card("DQWORDS", " ".join(velocity.quality.names()), "doubts"),
+        *whose,
+    ]
+    return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name=f"RV{i}")
+
+
+def _ccf(name, velocity, array, whose):
+    grid_kms = velocity.grid_ms / 1000
+    cards = [
+        card("CTYPE1", "Velocity", "name of axis 1"),
+        card("CTYPE2", "Order", "name of axis 2"),
+        card("VELSTART", float(grid_kms[0]), "[km/s] first velocity, barycentric"),
+        card("VELSTEP", float(grid_kms[-1] - grid_kms[0]) / max(1, len(grid_kms) - 1), "[km/s] step"),
+        card("VELNSTEP", len(grid_kms), "number of velocities"),
+        card("CCFMASK", f"nrespipe {velocity.mask}", "line mask"),
+        *whose,
+    ]
+    return tiles.image(np.asarray(array, np.float64), name, [tuple(each) for each in cards])
+
+
+def _diagnostics(account, i, velocity, whose):
+    rows = [
+        ("SNR", velocity.snr, ""),
+        ("FWHM", velocity.fwhm_ms / 1000, "km/s"),
+        ("CONTRAST", velocity.contrast, ""),
+        ("BISECTOR", velocity.bisector_ms / 1000, "km/s"),
+        *((name.upper(), content, "") for name, content in sorted(account.reduction.measurements.items())),
+    ]
+    names, values, units = zip(*rows)
+    columns = [
+        fits.Column("BJD_TDB", "D", "d", array=np.full(len(rows), velocity.barycentric.bjd_tdb)),
+        fits.Column("METRIC", f"{max(map(len, names))}A", array=np.array(names)),
+        fits.Column("VALUE", "D", array=np.array(values, float)),
+        fits.Column("ERROR", "D", array=np.full(len(rows), np.nan)),
+        fits.Column("UNIT", "8A", array=np.array(units)),
+    ]
+    return fits.BinTableHDU.from_columns(columns, fits.Header(whose), name=f"DIAGNOSTICS{i}")

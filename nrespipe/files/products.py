@@ -1,0 +1,60 @@
+"""The products of a science frame, in the EPRV data standard."""
+
+from nrespipe import instruments
+from nrespipe.errors import BadFrame
+from nrespipe.files import fitsio, l2, l4, layout
+from nrespipe.files.account import Account, master_names
+from nrespipe.frames.raw import Kind
+
+
+def write(raw, reduction, masters, output, *, stars=None, steps=()):
+    """Write the products of a frame; the same input always gives the same bytes.
+
+    Parameters
+    ----------
+    raw : RawFrame
+        The frame.
+    reduction : Reduction
+        What became of it.
+    masters : mapping of Kind or str to str or Path
+        File of every master that was used; its directory does not matter.
+    output : str or Path
+        Root of what the pipeline makes.
+    stars : mapping of int to Star, optional
+        What is known of the star in a fiber; a star with a velocity brings it along.
+    steps : sequence of (str, str), optional
+        Function and arguments of each step, for the receipt; the whole recipe as one step where there are none.
+
+    Returns
+    -------
+    list of Path
+        What was written: the spectra (L2), and the velocities (L4) if there are any. Nothing for calibrations.
+
+    Raises
+    ------
+    BadFrame
+        If there is no description of the spectrograph.
+    Unavailable
+        If the disk does not take a file.
+    """
+    if raw.kind is not Kind.SCIENCE or reduction.spectra is None or reduction.wavelengths is None:
+        return []
+    names = master_names(masters)
+    steps = tuple(steps) or ((f"nrespipe.recipes.{raw.kind}.reduce", " ".join([raw.filename, *names.values()])),)
+    account = Account(raw, reduction, names, _spectrograph(raw), stars or {}, steps)
+    builders = {"-L2.fits.fz": l2.build}
+    if reduction.velocities:
+        builders["-L4.fits.fz"] = l4.build
+    written = []
+    for suffix, build in builders.items():
+        path = layout.product_path(output, raw, suffix)
+        fitsio.write(build(account, path.name), path)
+        written.append(path)
+    return written
+
+
+def _spectrograph(raw):
+    try:
+        return instruments.load(raw.instrument)
+    except KeyError as error:
+        raise BadFrame(f"{raw.filename}: {error.args[0]}") from error

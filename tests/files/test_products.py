@@ -1,0 +1,346 @@
+"""The tables below are the required parts of the EPRV data standard for levels 2 and 4, in our own short form."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from nrespipe.errors import BadFrame
+from nrespipe.files import cdp, products
+from nrespipe.files.account import iso, public_date
+from nrespipe.files.primary import sexagesimal
+from nrespipe.frames.quality import Pixel, Quality
+from nrespipe.frames.reduction import Reduction
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.velocity import Barycentric, Star, Velocity
+from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
+
+WORD, COUNT, REAL, TRUTH = str, int, (float, int), bool
+
+PRIMARY = {
+    WORD: "INSTRUME DATALVL OBSERVER OBSTYPE BINNING OBJECT FILENAME DATE DATE-OBS OBSERVAT TELESCOP TELEID1 GEOSYS"
+    " DRPTAG EPRVTAG VOCLASS INSTERA FULLCOMP SUMMFLAG",
+    COUNT: "NUMTRACE NUMORDER NUMTEL DQLVL0 DQLVL1 DQLVL2",
+    REAL: "JD_UTC EXPTIME OBSLON OBSLAT OBSALT",
+    TRUTH: "ISSOLAR",
+}
+PRIMARY_OF_A_TRACE = {WORD: "TRACE CLSRC CSRC CID CRA CDEC", REAL: "CEQNX CEPCH CRV"}
+PRIMARY_L4 = {WORD: "RVMETHOD", REAL: "BJDTDB RV RVERR BERV SYSVEL"}
+WAVE_OF_AN_ORDER = {
+    WORD: "CTYPE{} CPDIS{} CUNIT{} PS{}_0 PS{}_2",
+    COUNT: "CRPIX{} PS{}_1 PS{}_3",
+    REAL: "CRVAL{} CDELT{} PV{}_0 PV{}_1",
+}
+BASE = ["PRIMARY", "INSTRUMENT_HEADER", "RECEIPT", "DRP_CONFIG", "EXT_DESCRIPT"]
+L2_IMAGES = ["FLUX", "WAVE", "VAR", "BLAZE"]
+COLUMNS = {
+    "RECEIPT": "TIME CODE_RELEASE BRANCH_NAME COMMIT_HASH FUNCTION ARGS STATUS",
+    "DRP_CONFIG": "ENTRY",
+    "ORDER_TABLE": "ECHELLE_ORDER ORDER_INDEX WAVE_START WAVE_END",
+    "RV1": "BJD_TDB RV RV_ERR BERV WAVE_START WAVE_END",
+}
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+N_ORDERS, N_PIXELS = 4, 4096
+ORDERS = np.arange(80, 80 + N_ORDERS)
+LIGHT_MS = 299792458.0
+
+
+def has(header, required, number=""):
+    """Assert that a header has every keyword of a table, with a value of its type or none where it is not known."""
+    for kind, keywords in required.items():
+        for keyword in keywords.split():
+            keyword = keyword.format(number) if "{" in keyword else f"{keyword}{number}"
+            assert keyword in header, keyword
+            value = header[keyword]
+            unknown = kind is REAL and value is None
+            assert unknown or isinstance(value, kind), (keyword, value)
+            assert kind is TRUTH or not isinstance(value, bool), keyword
+
+
+def wavelengths_of(fibers, drift):
+    x = np.linspace(-1, 1, N_PIXELS)
+    angstrom = np.stack([(5000 + 40 * x + i * 0.1) * 90 / ORDERS[:, None] for i in range(len(fibers))])
+    angstrom[:, 0, :100] = np.nan
+    shape = (len(fibers), N_ORDERS, N_PIXELS)
+    widths, columns, values = np.full(shape, 4.0), np.arange(2.0), np.ones((shape[0], 2, 3))
+    line_shape = LineShape(fibers, ORDERS, widths, np.arange(3.0), columns, values)
+    return Wavelengths(fibers, ORDERS, angstrom, np.full(shape[0], 1.0), drift, line_shape)
+
+
+def spectra_of(fibers):
+    rng = np.random.default_rng(2)
+    shape = (len(fibers), N_ORDERS, N_PIXELS)
+    flux = rng.normal(10000, 100, shape)
+    flux[0, 1, :10] = np.nan
+    quality = rng.integers(0, 256, shape).astype(np.uint8)
+    return Spectra(fibers, ORDERS, flux, np.full(shape, 1e4), quality, np.ones(shape))
+
+
+def velocity_of(fiber, name, barycentric):
+    rng = np.random.default_rng(fiber)
+    known = {"pm_ra_mas_yr": 207.25, "rv_kms": -33.2, "source": "Gaia DR3", "aliases": ("HD 217014",)}
+    star = Star(name, 344.366585, 20.768833, **known)
+    per_order = [rng.normal(size=N_ORDERS) for _ in range(5)]
+    grid = np.linspace(-20000.0, 20000.0, 81)
+    ccfs = rng.normal(size=(2, N_ORDERS, 81))
+    errors = (1.5, 1.0, 0.8, 0.5)
+    shape = (120.0, 7000.0, 0.4, -12.0)
+    return Velocity(fiber, star, "G2", -33200.5, *errors, barycentric, *shape, grid, *ccfs, ORDERS, *per_order)
+
+
+def reduction_of(raw, drift=True, **changes):
+    fibers = raw.lit_fibers
+    found = Drift(0.5, 0.01, 0.2, 0.02, -900.0, 2.0, 1500) if drift else None
+    seen = {i: Barycentric(58579.1035 + i, 2458579.6 + i, 12345.6 - i, True) for i in raw.star_fibers}
+    made = Reduction(
+        measurements={"drift_ms": -900.0},
+        spectra=spectra_of(fibers),
+        wavelengths=wavelengths_of(fibers, found),
+        barycentric=seen,
+        velocities=tuple(velocity_of(fiber, raw.objects[fiber], seen[fiber]) for fiber in raw.star_fibers),
+    )
+    return replace(made, **changes)
+
+
+MASTERS = {kind: f"/some/where/{kind}_lsc_nres01_fa09_20190405.fits.fz" for kind in ("bias", "dark", "flat", "arc")}
+
+
+@pytest.fixture
+def make(write_raw, tmp_path):
+    """Write the products of a frame with such OBJECTS; return the frame, its reduction and the open files."""
+    opened = []
+
+    def made(objects="51 Peg&thar&none", changes=None, header=None, **options):
+        raw = cdp.read(write_raw(OBJECTS=objects, **(header or {})))
+        reduction = reduction_of(raw, **(changes or {}))
+        paths = products.write(raw, reduction, MASTERS, tmp_path / "out", **options)
+        opened.extend(fits.open(path) for path in paths)
+        return raw, reduction, opened[-len(paths) :]
+
+    yield made
+    for hdus in opened:
+        hdus.close()
+
+
+@pytest.mark.parametrize("objects", ["51 Peg&thar&none", "none&thar&51 Peg", "51 Peg&thar&HD 10700"])
+def test_the_spectra_have_every_required_part_of_the_standard(make, objects):
+    _, reduction, (level2, _) = make(objects)
+    fibers = reduction.spectra.fibers
+    names = [hdu.name for hdu in level2]
+    assert names[:6] == [*BASE, "ORDER_TABLE"]
+    assert {"BARYCORR_KMS", "BARYCORR_Z", "BJD_TDB"} < set(names)
+    has(level2[0].header, PRIMARY)
+    for trace, fiber in enumerate(fibers, 1):
+        has(level2[0].header, PRIMARY_OF_A_TRACE, trace)
+        for part in L2_IMAGES:
+            hdu = level2[f"TRACE{trace}_{part}"]
+            assert hdu.data.shape == (N_ORDERS, N_PIXELS)
+            assert hdu.header["FIBER"] == fiber
+            has(hdu.header, {WORD: "EXTNAME CTYPE1"})
+        assert level2[f"TRACE{trace}_BLAZE"].header["BLZNORM"] is True
+        wave = level2[f"TRACE{trace}_WAVE"].header
+        assert wave["WCSAXES"] == N_ORDERS
+        for order in range(1, N_ORDERS + 1):
+            has(wave, WAVE_OF_AN_ORDER, order)
+        assert level2[f"TRACE{trace}_QUALITY"].data.dtype == np.uint8
+    assert level2[0].header["NUMTRACE"] == len(fibers)
+    assert level2[0].header["NUMORDER"] == N_ORDERS
+
+
+def test_the_velocities_have_every_required_part_of_the_standard(make):
+    raw, _, (_, level4) = make("51 Peg&thar&HD 10700")
+    assert [hdu.name for hdu in level4][:6] == [*BASE, "RV1"]
+    has(level4[0].header, PRIMARY)
+    has(level4[0].header, PRIMARY_L4)
+    for i, trace in ((1, 1), (2, 3)):
+        has(level4[f"RV{i}"].header, {WORD: "EXTNAME CTYPE1 CTYPE2 RVMETHOD", TRUTH: "SKYRMVD TELLRMVD"})
+        has(level4[f"CCF{i}"].header, {WORD: "CTYPE1 CTYPE2 CCFMASK", REAL: "VELSTART VELSTEP", COUNT: "VELNSTEP"})
+        assert level4[f"RV{i}"].header["TRACE"] == trace
+        assert level4[f"RV{i}"].header["OBJECT"] == raw.objects[trace - 1]
+        assert level4[f"CCF{i}"].data.shape == (N_ORDERS, 81)
+        assert len(level4[f"RV{i}"].data) == N_ORDERS
+        assert len(level4[f"DIAGNOSTICS{i}"].data) > 3
+
+
+def test_every_table_has_the_columns_of_the_standard_and_every_part_is_described(make):
+    _, _, (level2, level4) = make()
+    for hdus in (level2, level4):
+        for name in set(COLUMNS) & {hdu.name for hdu in hdus}:
+            assert set(COLUMNS[name].split()) <= set(hdus[name].columns.names)
+        assert [row["Name"] for row in hdus["EXT_DESCRIPT"].data] == [hdu.name for hdu in hdus]
+        assert all(len(row["Description"]) > 8 for row in hdus["EXT_DESCRIPT"].data)
+    assert level2["ORDER_TABLE"].data["WAVE_START"].dtype.itemsize == 8
+    for name in ("BJD_TDB", "WAVE_START", "WAVE_END"):
+        assert level4["RV1"].data[name].dtype.itemsize == 8
+
+
+def test_wavelengths_come_back_to_the_last_bit_and_light_in_single_precision(make):
+    _, reduction, (level2, _) = make()
+    for i in range(2):
+        wave, flux = level2[f"TRACE{i + 1}_WAVE"].data, level2[f"TRACE{i + 1}_FLUX"].data
+        assert wave.dtype == np.float64
+        assert wave.tobytes() == reduction.wavelengths.vacuum_angstrom[i].tobytes()
+        np.testing.assert_array_equal(flux, reduction.spectra.flux[i].astype("f4"))
+        np.testing.assert_array_equal(level2[f"TRACE{i + 1}_QUALITY"].data, reduction.spectra.quality[i])
+    assert level2["TRACE1_WAVE"].header["CUNIT1"] == "Angstrom"
+    assert level2["TRACE1_FLUX"].header["BUNIT"] == "electron"
+
+
+def test_the_order_table_tells_where_each_order_begins_and_ends(make):
+    _, reduction, (level2, _) = make()
+    table = level2["ORDER_TABLE"].data
+    assert table["ECHELLE_ORDER"].tolist() == ORDERS.tolist()
+    assert table["WAVE_START"][0] == reduction.wavelengths.vacuum_angstrom[0, 0, 100]
+    assert table["WAVE_END"][1] == reduction.wavelengths.vacuum_angstrom[0, 1, -1]
+
+
+def test_barycentric_parts_agree_with_each_other_and_each_star_keeps_its_own(make):
+    _, _, (level2, level4) = make("51 Peg&thar&HD 10700")
+    assert level2["BARYCORR_KMS"].data[0] == pytest.approx(12.3456, abs=1e-12)
+    assert level2["BARYCORR_Z"].data[0] * LIGHT_MS == pytest.approx(12345.6, abs=1e-6)
+    assert level2["BJD_TDB"].data[0] == 2458579.6
+    assert level2["TRACE1_FLUX"].header["BERV"] == pytest.approx(12.3456, abs=1e-12)
+    assert level2["TRACE3_FLUX"].header["BERV"] == pytest.approx(12.3436, abs=1e-12)
+    assert level2["TRACE3_FLUX"].header["BJDTDB"] == 2458581.6
+    assert "BERV" not in level2["TRACE2_FLUX"].header
+    assert level4["RV2"].header["RVSUM"] == pytest.approx(-33.2005, abs=1e-12)
+    assert level4["RV2"].data["BERV"][0] == pytest.approx(12.3436, abs=1e-12)
+
+
+def test_a_drift_to_higher_columns_lowers_the_wavelength_of_a_pixel(make):
+    _, reduction, (level2, _) = make()
+    step = np.nanmean(np.gradient(reduction.wavelengths.vacuum_angstrom[0, 1]))
+    assert level2["TRACE1_DRIFT"].data.shape == (N_ORDERS,)
+    assert level2["TRACE1_DRIFT"].data[1] == pytest.approx(-0.5 * step, rel=1e-6)
+    assert level2["TRACE1_DRIFT"].header["DRIFTV"] == -900.0
+
+
+def test_the_header_names_what_lit_each_trace_and_which_masters_were_used(make):
+    _, _, (level2, _) = make("none&thar&51 Peg")
+    header = level2[0].header
+    assert (header["TRACE1"], header["CLSRC1"], header["FIBER1"]) == ("CAL", "ThAr", 1)
+    assert (header["TRACE2"], header["CID2"], header["FIBER2"]) == ("SCI", "51 Peg", 2)
+    assert (header["CRA2"], header["CDEC2"]) == ("22:57:27.9804", "+20:46:07.799")
+    assert (header["CPMR2"], header["CRV2"], header["CSRC2"]) == (0.20725, -33.2, "Gaia DR3")
+    assert header["TELEID1"] == "TELESCOPE_2"
+    assert header["L1IDARC"] == "arc_lsc_nres01_fa09_20190405.fits.fz"
+    entries = level2["DRP_CONFIG"].data["ENTRY"].tolist()
+    assert "master_flat = flat_lsc_nres01_fa09_20190405.fits.fz" in entries
+
+
+def test_steps_stand_in_the_receipt_in_their_order(make):
+    steps = [("detector.correct", "bias dark"), ("extract.optimal", "")]
+    _, _, (level2, _) = make(steps=steps)
+    assert list(zip(level2["RECEIPT"].data["FUNCTION"], level2["RECEIPT"].data["ARGS"])) == steps
+    assert set(level2["RECEIPT"].data["TIME"]) == {"2019-04-06"}
+
+
+def test_the_raw_header_is_carried_with_all_its_oddities(make):
+    odd = {
+        "NRESTEMP": "21.499532699584961",
+        "SCHEDSEE": "NaN",
+        "TRIGGER": "        ",
+        "GROUPID": "daily arcs (Thorium Argon) with a name that is longer than a card of a FITS header can be, really",
+        "CLKMODE": 0,
+        "HISTORY": "one",
+        "WMSDEWPT": 1.399999976158142,
+    }
+    raw, _, (level2, level4) = make(header=odd)
+    for hdus in (level2, level4):
+        carried = hdus["INSTRUMENT_HEADER"].header
+        for keyword, (value, comment) in raw.header.items():
+            if keyword in ("NRESTEMP", "SCHEDSEE", "GROUPID", "CLKMODE", "WMSDEWPT", "OBJECTS", "BIASSEC", "MJD-OBS"):
+                assert carried[keyword] == value
+                assert carried.comments[keyword] == comment
+        assert carried["TRIGGER"].strip() == ""
+        assert list(carried["HISTORY"]) == ["one"]
+        assert "BZERO" not in carried
+
+
+def test_the_same_input_gives_the_same_bytes_at_another_time_of_day(write_raw, tmp_path, monkeypatch):
+    raw = cdp.read(write_raw())
+    reduction = reduction_of(raw)
+    one = products.write(raw, reduction, MASTERS, tmp_path / "one")
+    monkeypatch.setattr("time.time", lambda: 1.9e9)
+    two = products.write(raw, reduction, dict(reversed(MASTERS.items())), tmp_path / "two")
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+    assert [path.name for path in one] == [f"lscnrs01-fa09-20190405-0021-e91-{level}.fits.fz" for level in ("L2", "L4")]
+
+
+def test_a_doubt_labels_the_products_and_hides_none(make):
+    _, _, (level2, level4) = make(changes={"quality": Quality.NO_METER | Quality.POOR_WAVELENGTHS})
+    for hdus in (level2, level4):
+        header = hdus[0].header
+        assert (header["DQLVL2"], header["DQWORDS"]) == (2052, "no_meter poor_wavelengths")
+        assert (header["DRPFLAG"], header["SUMMFLAG"]) == ("Fail", "Fail")
+
+
+def test_the_bits_of_the_quality_are_explained_beside_it(make):
+    _, _, (level2, _) = make()
+    header = level2["TRACE1_QUALITY"].header
+    assert [header[f"BIT{i}"] for i in range(8)] == [bit.name for bit in Pixel]
+
+
+def test_a_star_without_coordinates_has_spectra_and_no_velocity(make):
+    _, _, files = make(changes={"barycentric": {}, "velocities": (), "drift": False, "quality": Quality.NO_COORDINATES})
+    assert len(files) == 1
+    header = files[0][0].header
+    has(header, PRIMARY)
+    assert header["CRA1"] == "UNKNOWN"
+    assert header["CEPCH1"] is None
+    assert np.isnan(files[0]["BJD_TDB"].data[0])
+    assert "TRACE1_DRIFT" not in files[0]
+
+
+def test_the_exposure_meter_is_kept(make):
+    raw, _, (level2, _) = make()
+    np.testing.assert_array_equal(level2["EXPMETER"].data["MJD_START"], raw.meter.start_mjd)
+    np.testing.assert_array_equal(level2["EXPMETER"].data["FIB2COUNTS"], raw.meter.counts[:, 2])
+
+
+def test_calibration_frames_have_no_products(write_raw, tmp_path):
+    raw = cdp.read(write_raw(OBSTYPE="LAMPFLAT", OBJECTS="tung&tung&none"))
+    assert products.write(raw, Reduction(spectra=spectra_of((0, 1))), {}, tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_spectrograph_without_a_table_is_named(write_raw, tmp_path):
+    raw = cdp.read(write_raw(TELESCOP="nres77"))
+    with pytest.raises(BadFrame, match="no spectrograph 'nres77'"):
+        products.write(raw, reduction_of(raw), MASTERS, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("proposal", "start", "public"),
+    [
+        ("NRES-2019A", "2019-04-06T02:24:00.000", "2020-04-06T02:24:00.000"),
+        ("NRES-2019A", "2020-02-29T23:00:00.000", "2021-03-01T23:00:00.000"),
+        ("calibrate", "2020-02-29T23:00:00.000", "2020-02-29T23:00:00.000"),
+        ("Standards", "2019-04-06T02:24:00.000", "2019-04-06T02:24:00.000"),
+        ("LCOEPO2018B-001", "2019-04-06T02:24:00.000", "2019-04-06T02:24:00.000"),
+        ("LCOEngineering", "2019-04-06T02:24:00.000", "9999-01-01T00:00:00"),
+    ],
+)
+def test_data_become_public_a_year_later_unless_they_are_calibrations(proposal, start, public):
+    assert public_date(proposal, start) == public
+
+
+@pytest.mark.parametrize(
+    ("angle", "hours", "words"),
+    [
+        (344.366585, True, "22:57:27.9804"),
+        (359.9999999999, True, "00:00:00.0000"),
+        (-0.5, False, "-00:30:00.000"),
+        (89.9999999999, False, "+90:00:00.000"),
+        (None, False, "UNKNOWN"),
+    ],
+)
+def test_angles_are_written_without_sixty_seconds(angle, hours, words):
+    assert sexagesimal(angle, hours) == words
+
+
+def test_a_date_is_written_to_the_millisecond():
+    assert iso(58578.5392471) == "2019-04-05T12:56:30.949"
