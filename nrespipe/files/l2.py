@@ -98,7 +98,7 @@ def _trace(account, trace, fiber):
 
 def _image(name, array, dtype, unit, description, cards):
     unit_card = [card("BUNIT", unit, "unit of the pixels")] if unit else []
-    hdu = tiles.image(np.asarray(array, dtype), name, [tuple(each) for each in (*cards, *unit_card)])
+    hdu = tiles.image(np.asarray(array, dtype), name, [*cards, *unit_card])
     return name, hdu, description
 
 
@@ -189,7 +189,7 @@ def _drift(account, name, fiber):
 def _quality(account, name, fiber):
     _, _, quality, _ = account.reduction.spectra.of(fiber)
     bits = [card(f"BIT{i}", bit.name, f"meaning of {int(bit)}") for i, bit in enumerate(Pixel)]
-    return tiles.image(np.asarray(quality, np.uint8), name, [tuple(each) for each in (*_AXES, *bits)])
+    return tiles.image(np.asarray(quality, np.uint8), name, [*_AXES, *bits])
 
 
 def _meter(meter):

@@ -101,7 +101,7 @@ def _ccf(name, velocity, array, whose):
         card("CCFMASK", f"nrespipe {velocity.mask}", "line mask"),
         *whose,
     ]
-    return tiles.image(np.asarray(array, np.float64), name, [tuple(each) for each in cards])
+    return tiles.image(np.asarray(array, np.float64), name, cards)
 
 
 def _diagnostics(account, i, velocity, whose):

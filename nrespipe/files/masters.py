@@ -135,10 +135,10 @@ def _name(path):
 
 
 def _image(array, path, units):
-    cards = [("BUNIT", units[path], "unit of the pixels")] if path in units else []
+    cards = [fits.Card("BUNIT", units[path], "unit of the pixels")] if path in units else []
     if array.nbytes >= _SMALL_BYTES:
         return tiles.image(array, _name(path), cards)
-    return fits.ImageHDU(array, fits.Header([fits.Card(*card) for card in cards]), name=_name(path))
+    return fits.ImageHDU(array, fits.Header(cards), name=_name(path))
 
 
 def _table(columns, path, units):

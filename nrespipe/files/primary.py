@@ -18,6 +18,9 @@ _GRAVE = Quality.NO_COORDINATES | Quality.POOR_WAVELENGTHS | Quality.ORDERS_RENU
 #: Wavelengths near which the signal-to-noise ratio is given, vacuum [angstrom].
 _SNR_ANGSTROM = (4300.0, 5180.0, 6000.0, 7000.0)
 
+#: Letters of a comment that fit beside any number.
+_COMMENT_FITS = 47
+
 #: Cards of the raw header that the standard has a keyword and a unit for: keyword, ours, factor, comment.
 _TELEMETRY = (
     ("AIRMASS", "AIRMASS", 1.0, "airmass at the start"),
@@ -77,9 +80,12 @@ def card(keyword, content, comment=""):
         content = float(content) if math.isfinite(content) else None
     if isinstance(content, str):
         content = content.encode("ascii", "replace").decode()
+    made = fits.Card(keyword, content, comment)
+    if len(comment) <= _COMMENT_FITS and not isinstance(content, str):
+        return made
     bare = len(str(fits.Card(keyword, content)).rstrip())
     # astropy cuts a long comment too, with a warning; a long value goes on in further cards and takes any comment
-    return fits.Card(keyword, content, comment if bare > 80 else comment[: 77 - max(30, bare)])
+    return made if bare > 80 else fits.Card(keyword, content, comment[: 77 - max(30, bare)])
 
 
 def sexagesimal(value_deg, hours=False):

@@ -32,7 +32,7 @@ def image(array, name, cards=()):
         What to keep, bit for bit.
     name : str
         EXTNAME.
-    cards : iterable of (keyword, value, comment)
+    cards : iterable of astropy.io.fits.Card
         Further cards.
 
     Returns
@@ -49,7 +49,7 @@ def image(array, name, cards=()):
     code = array.dtype.newbyteorder("=").str[1:]
     if code not in _BITPIX or not array.size:
         raise ValueError(f"{name}: cannot pack an array of {array.dtype} and shape {array.shape}")
-    cards = [fits.Card(*card) for card in cards]
+    cards = list(cards)
     shape = tile_shape(array.shape, array.itemsize)
     tiles = list(_tiles(array, shape))
     if len(_pack(tiles[0])) > _WORTHWHILE * tiles[0].nbytes:

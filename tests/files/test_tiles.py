@@ -47,7 +47,7 @@ def test_an_image_of_many_tiles_comes_back_as_it_was(dtype, shape):
     smooth = np.add.outer(np.arange(shape[0]), np.linspace(0, 50, int(np.prod(shape[1:])))).reshape(shape).astype(dtype)
     if smooth.dtype.kind == "f":
         smooth.flat[::977] = np.nan
-    found, header = pack_and_unpack(smooth, cards=[("BUNIT", "electron", "unit")])
+    found, header = pack_and_unpack(smooth, cards=[fits.Card("BUNIT", "electron", "unit")])
     assert found.tobytes() == smooth.tobytes()
     assert header["BUNIT"] == "electron"
 
