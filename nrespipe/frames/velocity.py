@@ -134,7 +134,7 @@ class Velocity:
     rv_ms, error_ms : float
         Barycentric radial velocity and its total error [m / s].
     photon_error_ms, wavelength_error_ms, drift_error_ms : float
-        The parts of the error; their squares add to the total [m / s].
+        The parts of the error; their squares add to the total together with that of `mask_error_ms` [m / s].
     barycentric : Barycentric
         Time and barycentric motion.
     snr : float
@@ -144,7 +144,8 @@ class Velocity:
     grid_ms : ndarray of float, shape (n_velocities,)
         Velocities of the cross-correlation function, barycentric [m / s].
     ccf, ccf_variance : ndarray of float, shape (n_orders, n_velocities)
-        Cross-correlation function of each order, and its variance.
+        Cross-correlation function of each order, and its variance; the sum over orders is 1 where no line is. A peak
+        fitted to it differs from `rv_ms` by what blends, order ends and the line-spread function do to it.
     orders : ndarray of int, shape (n_orders,)
         Diffraction orders.
     order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
@@ -153,6 +154,9 @@ class Velocity:
         Wavelengths used, vacuum, observatory frame, NaN where none [angstrom].
     quality : Quality
         Doubts.
+    mask_error_ms : float
+        What depths, wavelengths and blends of the list of lines add to the error of the velocity; the same in every
+        frame of a star, so it does not count in a series [m / s].
     """
 
     fiber: int
@@ -178,6 +182,7 @@ class Velocity:
     order_start_angstrom: np.ndarray
     order_end_angstrom: np.ndarray
     quality: Quality = field(default=Quality(0))
+    mask_error_ms: float = 0.0
 
     def __post_init__(self):
         n, k = len(self.orders), len(self.grid_ms)

@@ -1,0 +1,261 @@
+"""Cross-correlation of spectra with a line mask, and what its peak says."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from scipy.optimize import least_squares
+
+_LIGHT_MS = 299792458.0
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of a mask as they fall on the orders of a spectrum; a line on two orders counts twice.
+
+    Attributes
+    ----------
+    order : ndarray of int, shape (n_lines,)
+        Index of the order, increasing.
+    angstrom : ndarray of float, shape (n_lines,)
+        Wavelength at velocity 0, increasing within an order [angstrom].
+    weight : ndarray of float, shape (n_lines,)
+        Weight in the sum.
+    """
+
+    order: np.ndarray
+    angstrom: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A Gaussian fitted to the dip of a cross-correlation function.
+
+    Attributes
+    ----------
+    center_ms, fwhm_ms : float
+        [m / s].
+    contrast : float
+        Depth relative to `level`.
+    level : float
+        Value far from the dip.
+    """
+
+    center_ms: float
+    fwhm_ms: float
+    contrast: float
+    level: float
+
+
+def pixel_edges(wavelength):
+    """Return the wavelengths of the edges of pixels.
+
+    Parameters
+    ----------
+    wavelength : ndarray of float, shape (n_orders, n_pixels)
+        Wavelength of the middle of each pixel, increasing [angstrom].
+
+    Returns
+    -------
+    ndarray of float, shape (n_orders, n_pixels + 1)
+        [angstrom].
+    """
+    middle = (wavelength[:, 1:] + wavelength[:, :-1]) / 2
+    first = 2 * wavelength[:, :1] - middle[:, :1]
+    last = 2 * wavelength[:, -1:] - middle[:, -1:]
+    return np.concatenate([first, middle, last], axis=1)
+
+
+def correlate(spectra, edges, lines, grid_ms, box_ms):
+    """Return the weighted sum of spectra under the lines of a mask as the mask moves.
+
+    Parameters
+    ----------
+    spectra : ndarray of float, shape (n_spectra, n_orders, n_pixels)
+        Spectra on the same pixels, relative to the continuum.
+    edges : ndarray of float, shape (n_orders, n_pixels + 1)
+        From `pixel_edges` [angstrom].
+    lines : Lines
+        The mask.
+    grid_ms : ndarray of float, shape (n_velocities,)
+        Velocities, increasing [m / s].
+    box_ms : float
+        Full width of the box in which a line looks at the spectrum [m / s].
+
+    Returns
+    -------
+    ndarray of float, shape (n_spectra, n_orders, n_velocities)
+        Sum over the lines of weight times the mean in the box.
+    """
+    factors = 1 + np.asarray(grid_ms) / _LIGHT_MS
+    return _correlate(
+        spectra, edges, lines.order, lines.angstrom, lines.weight, factors, box_ms / 2 / _LIGHT_MS
+    )  # fmt: skip
+
+
+def variance(pixel_variance, edges, lines, grid_ms, box_ms):
+    """Return the variance of what `correlate` gives.
+
+    Parameters
+    ----------
+    pixel_variance : ndarray of float, shape (n_orders, n_pixels)
+        Variance of a spectrum.
+    edges, lines, grid_ms, box_ms
+        As for `correlate`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_orders, n_velocities)
+        Lines that look at the same pixel are correlated, and that is in it.
+    """
+    factors = 1 + np.asarray(grid_ms) / _LIGHT_MS
+    half = box_ms / 2 / _LIGHT_MS
+    return _variance(pixel_variance, edges, lines.order, lines.angstrom, lines.weight, factors, half)
+
+
+def projection(edges, lines, grid_ms, box_ms, coefficients):
+    """Return the spectrum whose scalar product with another one is a linear function of its correlation.
+
+    Parameters
+    ----------
+    edges, lines, grid_ms, box_ms
+        As for `correlate`.
+    coefficients : ndarray of float, shape (n_orders, n_velocities)
+        The linear function: sum of coefficient times correlation.
+
+    Returns
+    -------
+    ndarray of float, shape (n_orders, n_pixels)
+        The transpose of `correlate` applied to the coefficients.
+    """
+    factors = 1 + np.asarray(grid_ms) / _LIGHT_MS
+    half = box_ms / 2 / _LIGHT_MS
+    return _projection(edges, lines.order, lines.angstrom, lines.weight, factors, half, coefficients)
+
+
+def peak(grid_ms, function):
+    """Fit a Gaussian and a constant to the dip of a cross-correlation function.
+
+    Parameters
+    ----------
+    grid_ms, function : ndarray of float, shape (n_velocities,)
+        The function, with one dip in its range.
+
+    Returns
+    -------
+    Peak
+    """
+    scale = (grid_ms[-1] - grid_ms[0]) / 2
+    place = (grid_ms - grid_ms.mean()) / scale
+    level, lowest = function.max(), int(np.argmin(function))
+    start = np.array([level, level - function[lowest], place[lowest], 0.4])
+    shape = lambda p: p[0] - p[1] * np.exp(-0.5 * ((place - p[2]) / p[3]) ** 2)  # noqa: E731
+    p = least_squares(lambda p: shape(p) - function, start, method="lm", max_nfev=400).x
+    return Peak(
+        center_ms=float(p[2] * scale + grid_ms.mean()),
+        fwhm_ms=float(2 * np.sqrt(2 * np.log(2)) * abs(p[3]) * scale),
+        contrast=float(p[1] / p[0]) if p[0] != 0 else 0.0,
+        level=float(p[0]),
+    )
+
+
+def bisector_span(grid_ms, function, fitted, *, top=(0.1, 0.4), bottom=(0.55, 0.9)):
+    """Return the bisector span of the dip of a cross-correlation function.
+
+    Parameters
+    ----------
+    grid_ms, function : ndarray of float, shape (n_velocities,)
+        The function.
+    fitted : Peak
+        From `peak`.
+    top, bottom : (float, float), optional
+        Ranges of depth whose mean bisectors are compared, 0 at the level and 1 at the deepest point.
+
+    Returns
+    -------
+    float
+        Top minus bottom, NaN where a flank does not reach the depths [m / s].
+
+    Notes
+    -----
+    Queloz et al. 2001, A&A 379, 279.
+    """
+    lowest = int(np.argmin(function))
+    reached = (fitted.level - function) / max(fitted.level - function[lowest], 1e-30)
+    means = []
+    for low, high in (top, bottom):
+        depth = np.linspace(low, high, 20)
+        left = np.interp(depth, np.maximum.accumulate(reached[: lowest + 1]), grid_ms[: lowest + 1], left=np.nan)
+        right = np.interp(depth, np.maximum.accumulate(reached[lowest:][::-1]), grid_ms[lowest:][::-1], left=np.nan)
+        means.append(np.mean(left + right) / 2)
+    return float(means[0] - means[1])
+
+
+@njit(cache=True)
+def _first_pixel(edges, angstrom):
+    return min(max(np.searchsorted(edges, angstrom) - 1, 0), len(edges) - 2)
+
+
+@njit(cache=True)
+def _correlate(spectra, edges, order, angstrom, weight, factors, half):
+    n_spectra, n_orders, n_pixels = spectra.shape
+    total = np.zeros((n_spectra, n_orders, len(factors)))
+    for line in range(len(order)):
+        o = order[line]
+        first = _first_pixel(edges[o], angstrom[line] * factors[0] * (1 - half))
+        for k in range(len(factors)):
+            low, high = angstrom[line] * factors[k] * (1 - half), angstrom[line] * factors[k] * (1 + half)
+            while first < n_pixels - 1 and edges[o, first + 1] < low:
+                first += 1
+            scale = weight[line] / (high - low)
+            for i in range(first, n_pixels):
+                if edges[o, i] >= high:
+                    break
+                share = scale * (min(high, edges[o, i + 1]) - max(low, edges[o, i]))
+                for s in range(n_spectra):
+                    total[s, o, k] += share * spectra[s, o, i]
+    return total
+
+
+@njit(cache=True)
+def _variance(pixel_variance, edges, order, angstrom, weight, factors, half):
+    n_orders, n_pixels = pixel_variance.shape
+    total = np.zeros((n_orders, len(factors)))
+    shares = np.zeros(n_pixels)
+    start = 0
+    while start < len(order):
+        o, end = order[start], start
+        while end < len(order) and order[end] == o:
+            end += 1
+        for k in range(len(factors)):
+            shares[:] = 0.0
+            for line in range(start, end):
+                low, high = angstrom[line] * factors[k] * (1 - half), angstrom[line] * factors[k] * (1 + half)
+                for i in range(_first_pixel(edges[o], low), n_pixels):
+                    if edges[o, i] >= high:
+                        break
+                    shares[i] += weight[line] * (min(high, edges[o, i + 1]) - max(low, edges[o, i])) / (high - low)
+            for i in range(n_pixels):
+                total[o, k] += shares[i] ** 2 * pixel_variance[o, i]
+        start = end
+    return total
+
+
+@njit(cache=True)
+def _projection(edges, order, angstrom, weight, factors, half, coefficients):
+    n_orders, n_pixels = len(edges), edges.shape[1] - 1
+    total = np.zeros((n_orders, n_pixels))
+    for line in range(len(order)):
+        o = order[line]
+        first = _first_pixel(edges[o], angstrom[line] * factors[0] * (1 - half))
+        for k in range(len(factors)):
+            low, high = angstrom[line] * factors[k] * (1 - half), angstrom[line] * factors[k] * (1 + half)
+            while first < n_pixels - 1 and edges[o, first + 1] < low:
+                first += 1
+            scale = coefficients[o, k] * weight[line] / (high - low)
+            for i in range(first, n_pixels):
+                if edges[o, i] >= high:
+                    break
+                total[o, i] += scale * (min(high, edges[o, i + 1]) - max(low, edges[o, i]))
+    return total

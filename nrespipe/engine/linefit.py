@@ -1,0 +1,294 @@
+"""The velocity of a spectrum from its cross-correlation with a line mask, freed of what blends do to it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nrespipe.engine import ccf, continuum, linemodel, masklines
+from nrespipe.frames.arrays import frozen
+
+_LIGHT_MS = 299792458.0
+_FWHM = 2.3548200450309493
+
+
+@dataclass(frozen=True)
+class Orders:
+    """A spectrum in orders, from any spectrograph.
+
+    Attributes
+    ----------
+    flux, variance : ndarray of float, shape (n_orders, n_pixels)
+        Spectrum without its blaze, and its variance, in any unit.
+    good : ndarray of bool, shape (n_orders, n_pixels)
+        Pixels to use.
+    wavelength : ndarray of float, shape (n_orders, n_pixels)
+        Wavelength of the middle of the pixel, on the scale of the mask, frame of the observer, increasing [angstrom].
+    continuum : ndarray of float, shape (n_orders, n_pixels)
+        Level that `flux` would have without lines; 0 where unknown.
+    """
+
+    flux: np.ndarray
+    variance: np.ndarray
+    good: np.ndarray
+    wavelength: np.ndarray
+    continuum: np.ndarray
+
+    def __post_init__(self):
+        shape = np.shape(self.flux)
+        frozen(self, flux=shape, variance=shape, good=shape, wavelength=shape, continuum=shape)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What `fit` finds.
+
+    Attributes
+    ----------
+    rv_ms, photon_error_ms, mask_error_ms : float
+        Barycentric velocity, its error by the noise of the pixels, and by all else that makes parts of the spectrum
+        disagree: depths and wavelengths of the list, blends, the local wavelength scale [m / s].
+    fwhm_ms, contrast, bisector_ms : float
+        Of the cross-correlation function [m / s, 1, m / s].
+    broadening_ms, strength : float
+        Of the model, as in ``linemodel.at_rest``.
+    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+        Velocity of each order, photon error, share in the mean; NaN, NaN, 0 where there is none.
+    used : ndarray of bool, shape (n_orders, n_pixels)
+        Pixels that took part.
+    lines : Lines
+        Lines that took part.
+    model : ndarray of float, shape (n_orders, n_pixels)
+        Model spectrum relative to the continuum.
+    orders : Orders
+        The spectrum with its final continuum.
+    """
+
+    rv_ms: float
+    photon_error_ms: float
+    mask_error_ms: float
+    fwhm_ms: float
+    contrast: float
+    bisector_ms: float
+    broadening_ms: float
+    strength: float
+    order_rv_ms: np.ndarray
+    order_error_ms: np.ndarray
+    order_weight: np.ndarray
+    used: np.ndarray
+    lines: ccf.Lines
+    model: np.ndarray
+    orders: Orders
+
+
+def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None, window=1.25, rounds=8, **clear):
+    """Measure the radial velocity of a spectrum with a line mask.
+
+    Parameters
+    ----------
+    orders : Orders
+        The spectrum; its continuum need only be near.
+    mask : LineMask
+        All lines of the type of the star, at rest.
+    velocity_ms : float
+        First guess, barycentric, to a few km/s; ``masklines.search`` gives one [m / s].
+    berv_ms : float, optional
+        Barycentric correction, as in ``Barycentric`` [m / s].
+    sampling : Sampling or None, optional
+        Line-spread function; without one it counts as part of the broadening of the star.
+    tellurics : Tellurics or None, optional
+        Where the atmosphere absorbs.
+    window : float, optional
+        Half width of the part of the cross-correlation function that is fitted, in units of its width.
+    rounds : int, optional
+        Largest number of iterations.
+    **clear
+        Passed on to ``masklines.clear``.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ValueError
+        If no line of the mask falls on usable pixels.
+
+    Notes
+    -----
+    The cross-correlation function of an order is the weighted mean of its pixels under the lines of the mask as the
+    mask moves. Its peak, fitted with any symmetric function, is off by tens of m/s, because lines blend, orders end,
+    pixels are coarse and the line-spread function is skewed. So the function that is fitted to it (offset, scale,
+    shift; least squares) is the cross-correlation function of a model of this very spectrum: the full list of lines
+    with a common strength and broadening, through the line-spread function, on the same pixels, with the same mask.
+    The shift is iterated until it vanishes. All of it is linear in the pixels: the shift is ``sum(p (f - m))`` over
+    ``sum(p dm/dv)``, which gives the exact photon error ``sqrt(sum(p**2 var))`` over the same, and a pixel that is not
+    good is simply left out of both sums. Orders are joined with the inverse square of that error.
+    """
+    edges = ccf.pixel_edges(orders.wavelength)
+    state = _State(velocity_ms, 3500.0, 1.0, 10e3)
+    best = None
+    for number in range(rounds):
+        model = _model(mask, orders, state, berv_ms, sampling)
+        if number > 0:
+            orders = _releveled(orders, model[0])
+        reach_ms = window * state.fwhm_ms
+        lines = masklines.clear(mask, orders, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
+        if len(lines.order) == 0:
+            raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
+        best = _compare(orders, model, edges, lines, state.rv_ms, berv_ms, reach_ms)
+        settled = abs(best.shift_ms) < max(0.5, 0.05 * best.photon_ms) and best.shapes_agree
+        state = _advanced(state, best, settled)
+        if settled and number > 1:
+            break
+    return _result(state, best, orders, lines, model[0])
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where the iteration stands; `last` holds the squares of the last broadening and of the width it gave."""
+
+    rv_ms: float
+    broadening_ms: float
+    strength: float
+    fwhm_ms: float
+    last: tuple = ()
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Spectrum against model in one round; `signal` and `leverage` are the terms of the sums over pixels."""
+
+    shift_ms: float
+    photon_ms: float
+    peak: ccf.Peak
+    model_peak: ccf.Peak
+    bisector_ms: float
+    order_shift_ms: np.ndarray
+    order_error_ms: np.ndarray
+    order_weight: np.ndarray
+    signal: np.ndarray
+    leverage: np.ndarray
+
+    @property
+    def shapes_agree(self):
+        """bool: whether model and spectrum have lines of equal width and depth."""
+        return (
+            abs(self.peak.fwhm_ms / self.model_peak.fwhm_ms - 1) < 0.003
+            and abs(self.peak.contrast / self.model_peak.contrast - 1) < 0.005
+        )
+
+
+def _model(mask, orders, state, berv_ms, sampling):
+    """Return the model spectrum and its derivative with respect to the barycentric velocity."""
+    start, end = orders.wavelength.min(), orders.wavelength.max()
+    rest = linemodel.at_rest(mask, start * 0.995, end * 1.005, state.broadening_ms, strength=state.strength)
+    doppler = 1 + berv_ms / _LIGHT_MS
+    seen_ms = ((1 + state.rv_ms / _LIGHT_MS) / doppler - 1) * _LIGHT_MS
+    flux, slope = linemodel.observed(rest, seen_ms, orders.wavelength, sampling)
+    return flux, slope / doppler
+
+
+def _releveled(orders, model):
+    level = continuum.against_model(orders.flux, orders.variance, orders.good, model)
+    known = np.isfinite(level) & (level > 0)
+    return replace(orders, continuum=np.where(known, level, 0.0), good=orders.good & known)
+
+
+def _compare(orders, model, edges, lines, rv_ms, berv_ms, reach_ms):
+    model, slope = model
+    level = np.where(orders.good & (orders.continuum > 0), orders.continuum, 1.0)
+    good = orders.good & (orders.continuum > 0)
+    flux = np.where(good, orders.flux / level, model)
+    grid_ms = np.linspace(-reach_ms, reach_ms, 81)
+    box_ms = grid_ms[1] - grid_ms[0]
+    seen_ms = ((1 + (rv_ms + grid_ms) / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
+    functions = ccf.correlate(np.stack([flux, model, slope]), edges, lines, seen_ms, box_ms)
+    weights = ccf.projection(edges, lines, seen_ms, box_ms, _shift_coefficients(functions[1], functions[2]))
+    signal = np.where(good, weights * (flux - model), 0.0)
+    leverage = np.where(good, weights * slope, 0.0)
+    noise = np.where(good, weights**2 * orders.variance / level**2, 0.0).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = signal.sum(axis=1) / leverage.sum(axis=1)
+        error = np.sqrt(noise) / leverage.sum(axis=1)
+    able = np.isfinite(shift) & np.isfinite(error) & (error > 0)
+    weight = np.where(able, 1 / np.where(able, error, 1.0) ** 2, 0.0)
+    # pixels in the unit of the mean over orders: their sums are then the shift itself, and 1
+    scale = np.where(able, weight / weight.sum() / np.where(able, leverage.sum(axis=1), 1.0), 0.0)[:, None]
+    mean = functions[:2].sum(axis=1) / lines.weight.sum()
+    peak = ccf.peak(grid_ms, mean[0])
+    return _Comparison(
+        shift_ms=float(np.sum(signal * scale)),
+        photon_ms=float(1 / np.sqrt(weight.sum())),
+        peak=peak,
+        model_peak=ccf.peak(grid_ms, mean[1]),
+        bisector_ms=ccf.bisector_span(grid_ms, mean[0], peak),
+        order_shift_ms=np.where(able, shift, np.nan),
+        order_error_ms=np.where(able, error, np.nan),
+        order_weight=weight / weight.sum(),
+        signal=signal * scale,
+        leverage=leverage * scale,
+    )
+
+
+def _shift_coefficients(function, derivative):
+    """Return for each order the combination of points that answers to a shift and to no offset or change of scale."""
+    points = function - function.mean(axis=1, keepdims=True)
+    slope = derivative - derivative.mean(axis=1, keepdims=True)
+    square = np.sum(points**2, axis=1, keepdims=True)
+    share = np.sum(points * slope, axis=1, keepdims=True) / np.where(square > 0, square, 1.0)
+    slope = slope - share * points
+    norm = np.linalg.norm(slope, axis=1, keepdims=True)
+    return slope / np.where(norm > 0, norm, 1.0)
+
+
+def _advanced(state, found, settled):
+    """Return the next state: shift the model, and bring the width and depth of its lines to those of the spectrum."""
+    rv_ms = state.rv_ms + float(np.clip(found.shift_ms, -3e3, 3e3))
+    if settled:
+        return replace(state, rv_ms=rv_ms)
+    square, width = state.broadening_ms**2, (found.model_peak.fwhm_ms / _FWHM) ** 2
+    response = 1.0
+    if state.last and abs(square - state.last[0]) > 1e-3 * square:
+        response = np.clip((width - state.last[1]) / (square - state.last[0]), 0.4, 2.5)
+    wanted = square + ((found.peak.fwhm_ms / _FWHM) ** 2 - width) / response
+    return _State(
+        rv_ms=rv_ms,
+        broadening_ms=float(np.sqrt(np.clip(wanted, square / 4, square * 4))),
+        strength=float(state.strength * np.clip(found.peak.contrast / found.model_peak.contrast, 0.5, 2.0) ** 1.5),
+        fwhm_ms=float(np.clip(found.peak.fwhm_ms, state.fwhm_ms / 2, state.fwhm_ms * 2)),
+        last=(square, width),
+    )
+
+
+def _result(state, found, orders, lines, model):
+    return Fit(
+        rv_ms=state.rv_ms,
+        photon_error_ms=found.photon_ms,
+        mask_error_ms=_mask_error(found, orders.wavelength),
+        fwhm_ms=found.peak.fwhm_ms,
+        contrast=found.peak.contrast,
+        bisector_ms=found.bisector_ms,
+        broadening_ms=state.broadening_ms,
+        strength=state.strength,
+        order_rv_ms=state.rv_ms + found.order_shift_ms - found.shift_ms,
+        order_error_ms=found.order_error_ms,
+        order_weight=found.order_weight,
+        used=found.leverage != 0,
+        lines=lines,
+        model=model,
+        orders=orders,
+    )
+
+
+def _mask_error(found, wavelength, blocks=64):
+    """Return the scatter of blocks of wavelength about their mean beyond what the photons explain, as an error of it.
+
+    Blocks, not orders: neighboring orders share lines, and share what is wrong with them.
+    """
+    place = np.argsort(wavelength, axis=None, kind="stable")
+    block = np.empty(place.size, np.int64)
+    block[place] = np.clip(np.cumsum(found.leverage.ravel()[place]) * blocks, 0, blocks - 1)
+    signal = np.bincount(block, found.signal.ravel(), blocks)
+    leverage = np.bincount(block, found.leverage.ravel(), blocks)
+    total2 = np.sum((signal - leverage * found.shift_ms) ** 2) * blocks / (blocks - 1)
+    return float(np.sqrt(max(total2 - found.photon_ms**2, 0.0)))
