@@ -8,7 +8,7 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter
 
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import detector, lamps, light, lineshape, stars
+from nrespipe.simulator import detector, lamps, light, lineshape, starlight
 from nrespipe.simulator.bench import State
 from nrespipe.simulator.scene import Rendered, Switches, Truth
 from nrespipe.simulator.scene import Scene as Scene
@@ -146,9 +146,9 @@ def _flat(bench, scene, state, fiber, index):
 def _star(bench, scene, state, fiber, index):
     target = scene.targets[fiber]
     every = np.arange(len(bench.spectrograph.orders))
-    wavelength, samples = _continuum(bench, state, fiber, every, stars.temperature_k(target))
-    samples = samples * stars.seen(target, wavelength, scene.berv_ms[fiber])
-    samples = samples * stars.transmission(wavelength, scene.airmass)
+    wavelength, samples = _continuum(bench, state, fiber, every, starlight.temperature_k(target))
+    samples = samples * starlight.seen(target, wavelength, scene.berv_ms[fiber])
+    samples = samples * starlight.transmission(wavelength, scene.airmass)
     # blur conserves light, so the level can be set before it
     judged = (bench.spectrograph.orders >= 85) & (bench.spectrograph.orders <= 95)
     typical = np.median(samples[judged]) * light.OVERSAMPLING

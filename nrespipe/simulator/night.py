@@ -1,7 +1,7 @@
 """A night of raw frames: what is exposed when, and the files of it with their truth beside them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ def plan(bench, day, *, seed, stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3, stil
     day : str
         DAY-OBS, ``YYYYMMDD``.
     seed : int
-        Of clouds.
+        Of clouds and lamps.
     stars : sequence of Exposure
         What is observed after dusk, in turn.
     n_bias, n_dark : int, optional
@@ -93,7 +93,11 @@ def plan(bench, day, *, seed, stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3, stil
     # four hours after the robot's restart it is afternoon, eight hours later dark
     start = drift.midnight_mjd(day) + (spectrograph.restart_hour_utc + 4) / 24
     shots = []
+    lamp = np.random.default_rng([seed, int(day), 32])
     for scene in calibrations:
+        # lamps are not constant: half a percent from flat to flat, a few percent from arc to arc
+        level = 1 + {Kind.FLAT: 0.005, Kind.ARC: 0.03}.get(scene.kind, 0.0) * lamp.standard_normal()
+        scene = replace(scene, lamp=level)
         shots.append(_calibration(bench, day, len(shots) + 1, start, scene, movement))
         start += (scene.exposure_s + _READOUT_S) / 86400
     start = max(start, drift.midnight_mjd(day) + (spectrograph.restart_hour_utc + 9) / 24)
@@ -180,7 +184,7 @@ def write(
     day : str
         DAY-OBS, ``YYYYMMDD``.
     seed : int
-        Of noise and clouds; the bench and its drift belong to the spectrograph and the day.
+        Of noise, clouds and lamps; the bench and its drift belong to the spectrograph and the day.
     stars : sequence of Exposure
         What is observed.
     n_bias, n_dark, n_flat, n_arc : int, optional

@@ -1,20 +1,12 @@
-"""Stars: what is observed, and the light that a star sends."""
+"""Stars: what is observed, and how it is asked for."""
 
 import zlib
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
 
 from nrespipe import data
 from nrespipe.frames.velocity import Star
-from nrespipe.simulator import light
-from nrespipe.simulator.bench import C_MS
-
-#: Spacing of the grid of ln(wavelength) on which spectra are made: 0.25 km / s.
-STEP = 250.0 / C_MS
-
-_START, _END = 3700.0, 9250.0
 
 # Stars whose coordinates the simulator knows: RA, Dec [degree, ICRS, epoch 2000], proper motion with cos(dec)
 # [mas / yr], parallax [mas], radial velocity [km / s], V, type; rounded catalog values.
@@ -51,6 +43,8 @@ class Target:
         Projected rotation [km / s].
     snr : float
         Median signal-to-noise ratio per extracted pixel in the orders 85-95.
+    emission : float
+        Height of the emission in the cores of Ca H and K, relative to the continuum.
     """
 
     star: Star
@@ -58,6 +52,7 @@ class Target:
     rv_ms: float
     vsini_kms: float = 2.0
     snr: float = 100.0
+    emission: float = 0.06
 
 
 @dataclass(frozen=True)
@@ -127,9 +122,9 @@ def target(name, catalog=None):
     Target
         At signal-to-noise ratio 100.
     """
-    key = _key(name)
-    rng = np.random.default_rng(zlib.crc32(key.encode()))
-    star = (catalog or {}).get(name) or (catalog or {}).get(key) or _listed(name, key) or _invented(name, rng)
+    known_as = key(name)
+    rng = np.random.default_rng(zlib.crc32(known_as.encode()))
+    star = (catalog or {}).get(name) or (catalog or {}).get(known_as) or _listed(name, known_as) or _invented(name, rng)
     letter = (star.spectral_type or "G2")[:2]
     rv_ms = star.rv_kms * 1e3 if star.rv_kms is not None else rng.uniform(-40e3, 40e3)
     kind = _nearest_type(letter)
@@ -138,15 +133,26 @@ def target(name, catalog=None):
     return Target(replace(star, name=name), kind, rv_ms, vsini_kms=rng.uniform(1.5, 7.0 if kind == "F5" else 3.5))
 
 
-def _key(name):
-    """The name without blanks and without what an observer hung on it."""
+def key(name):
+    """Return the name that makes a star: without blanks, and without what an observer hung on it.
+
+    Parameters
+    ----------
+    name : str
+        ``HD49933_templ``, ``51 Peg``.
+
+    Returns
+    -------
+    str
+        ``HD49933``, ``51PEG``.
+    """
     return name.upper().replace(" ", "").split("_")[0]
 
 
-def _listed(name, key):
-    if key not in _STARS:
+def _listed(name, known_as):
+    if known_as not in _STARS:
         return None
-    ra, dec, pm_ra, pm_dec, parallax, rv, v_mag, kind = _STARS[key]
+    ra, dec, pm_ra, pm_dec, parallax, rv, v_mag, kind = _STARS[known_as]
     return Star(
         name=name,
         ra_deg=ra,
@@ -181,119 +187,3 @@ def _nearest_type(letter):
     if letter[:1] not in "OBAFGKM":
         return "G2"
     return min(data.stellar_types(), key=lambda kind: abs(scale(kind) - scale(letter)))
-
-
-@lru_cache(maxsize=6)
-def rest_spectrum(spectral_type, vsini_kms, seed):
-    """Return the normalized spectrum of a star at rest.
-
-    Parameters
-    ----------
-    spectral_type : str
-        One of ``data.stellar_types``.
-    vsini_kms : float
-        Projected rotation [km / s].
-    seed : int
-        Of what makes this star differ from its line list: depths by 7 percent, and faint lines that no list has.
-
-    Returns
-    -------
-    ndarray of float
-        Light relative to the continuum, at ``ln(3700) + STEP * k``.
-    """
-    mask, rng = data.stellar_lines(spectral_type), np.random.default_rng([seed, 3])
-    depth = np.clip(mask.depth * (1 + 0.07 * rng.standard_normal(len(mask.depth))), 0.001, 0.985)
-    count = 2 * len(depth)
-    wavelength = np.concatenate(
-        [mask.vacuum_angstrom, rng.choice(mask.vacuum_angstrom, count) + rng.normal(0, 4, count)]
-    )
-    depth = np.concatenate([depth, np.minimum(rng.exponential(0.015, count), 0.1)])
-    thickness = np.zeros(int(np.log(_END / _START) / STEP))
-    sigma_ms = rng.uniform(1900.0, 2300.0)
-    light.add_gaussians(thickness, np.log(wavelength / _START) / STEP, -np.log1p(-depth), sigma_ms / C_MS / STEP)
-    return _rotated(np.exp(-thickness), vsini_kms * 1e3 / C_MS / STEP)
-
-
-def _rotated(spectrum, half_width):
-    """Broaden by a rotating disk with limb darkening 0.6 (Gray 2005, eq. 18.14); `half_width` in samples."""
-    n = int(np.ceil(half_width))
-    if n < 1:
-        return spectrum
-    # each sample of the kernel is its mean over the sample, so a narrow kernel keeps its area and its symmetry
-    fine = (np.arange(-20 * n - 10, 20 * n + 10) + 0.5) / 20 / half_width
-    inside = np.clip(1 - fine**2, 0, None)
-    kernel = (2 * 0.4 * np.sqrt(inside) + np.pi / 2 * 0.6 * inside).reshape(-1, 20).mean(axis=1)
-    return np.convolve(spectrum, kernel / kernel.sum(), mode="same")
-
-
-@lru_cache(maxsize=2)
-def _telluric_thickness():
-    """Optical thickness at airmass 1 on the grid of spectra; the same above every site."""
-    bands, rng = data.tellurics(), np.random.default_rng(760)
-    width = bands.end_angstrom - bands.start_angstrom
-    lines_each = np.maximum(1, np.round(width / 0.9)).astype(int)
-    which = np.repeat(np.arange(len(width)), lines_each)
-    center = bands.start_angstrom[which] + width[which] * np.where(
-        lines_each[which] == 1, 0.5, rng.uniform(0.05, 0.95, len(which))
-    )
-    # a band that the mask gives more room has the deeper lines
-    strength = np.minimum(rng.exponential(0.25 + 1.5 * np.minimum(width[which], 0.5)), 4.0)
-    thickness = np.zeros(int(np.log(_END / _START) / STEP))
-    light.add_gaussians(thickness, np.log(center / _START) / STEP, strength, 1500.0 / C_MS / STEP)
-    return thickness
-
-
-def temperature_k(target):
-    """Return the temperature that colours the continuum of a star.
-
-    Parameters
-    ----------
-    target : Target
-
-    Returns
-    -------
-    float
-        Effective temperature of its type [kelvin].
-    """
-    return data.stellar_lines(target.spectral_type).teff_k
-
-
-def transmission(wavelength_angstrom, airmass):
-    """Return what the atmosphere lets through.
-
-    Parameters
-    ----------
-    wavelength_angstrom : ndarray of float
-        Vacuum, frame of the observatory [angstrom].
-    airmass : float
-
-    Returns
-    -------
-    ndarray of float
-        1 outside the telluric intervals.
-    """
-    places = np.log(np.ravel(wavelength_angstrom))
-    thickness = light.sampled(_telluric_thickness(), np.log(_START), STEP, places)
-    return np.exp(-airmass * thickness).reshape(np.shape(wavelength_angstrom))
-
-
-def seen(target, wavelength_angstrom, berv_ms):
-    """Return a star's spectrum at wavelengths of the observatory.
-
-    Parameters
-    ----------
-    target : Target
-    wavelength_angstrom : ndarray of float
-        Vacuum wavelength in the frame of the observatory [angstrom].
-    berv_ms : float
-        Barycentric correction, as in ``Barycentric.berv_ms`` [m / s].
-
-    Returns
-    -------
-    ndarray of float
-        Light relative to the continuum.
-    """
-    spectrum = rest_spectrum(target.spectral_type, target.vsini_kms, zlib.crc32(_key(target.star.name).encode()))
-    shift = np.log1p(target.rv_ms / C_MS) - np.log1p(berv_ms / C_MS)
-    places = np.log(np.ravel(wavelength_angstrom)) - shift
-    return light.sampled(spectrum, np.log(_START), STEP, places).reshape(np.shape(wavelength_angstrom))
