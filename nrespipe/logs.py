@@ -3,6 +3,7 @@
 import logging
 import sys
 
+import astropy
 import structlog
 
 #: Fields of the Elastic Common Schema; what is ours goes below ``nres``.
@@ -36,8 +37,9 @@ def configure(level="INFO", stream=None):
     # these two tell what they do at length, at INFO
     for name in ("alembic", "sqlalchemy.engine"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    # astropy prints to the terminal by itself: every line would come twice
-    logging.getLogger("astropy").handlers.clear()
+    # astropy prints to the terminal by itself: every line would come twice. Its logger must not be asked for by name
+    # before astropy has made it, in a class of its own.
+    astropy.log.handlers.clear()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

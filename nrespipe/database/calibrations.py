@@ -154,10 +154,13 @@ def record(session, master):
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
     master : Master
-        A new row with everything but its key. If it is current, the earlier one of its night is replaced.
+        A new row with everything but its key. If it is current, the earlier one of its night is replaced; an earlier
+        try that something outside the frames made fail is forgotten.
     """
-    if master.standing == Standing.CURRENT:
-        for earlier in session.scalars(_of(master.kind, night_of(master)).where(Master.standing == Standing.CURRENT)):
+    for earlier in session.scalars(_of(master.kind, night_of(master))):
+        if earlier.standing is Standing.RETRY:
+            session.delete(earlier)
+        elif earlier.standing is Standing.CURRENT is master.standing:
             earlier.standing = Standing.REPLACED
     session.add(master)
     session.flush()

@@ -57,12 +57,14 @@ def find(raw_root, output):
     Returns
     -------
     list of Path
-        Files named like raw frames, ``....00.fits`` or ``....00.fits.fz``, in the order of their names.
+        Files named like raw frames, ``....00.fits`` or ``....00.fits.fz``, in the order of their names. Of a frame that
+        lies in a directory packed and unpacked, the packed one.
     """
     found = []
     for folder, subfolders, names in os.walk(raw_root.resolve()):
         subfolders[:] = [name for name in subfolders if Path(folder, name) != output.resolve()]
-        found += [Path(folder, name) for name in names if _is_raw(name)]
+        # .fits.fz sorts after .fits and takes its place
+        found += {identity.stem(name): Path(folder, name) for name in sorted(names) if _is_raw(name)}.values()
     return sorted(found, key=lambda path: (path.name, path))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import sessionmaker
 
 from nrespipe.database import connection
 from nrespipe.frames.raw import Kind
+from nrespipe.recipes import RECIPES
 from nrespipe.service import workers
 
 #: Name of the embedded database in the output directory.
@@ -60,7 +61,7 @@ def database_url(output, settings):
     return settings.database_url or URL.create("sqlite", database=str(output.resolve() / DATABASE_FILE))
 
 
-def build(output, settings, recipes):
+def build(output, settings, recipes=RECIPES):
     """Make the output directory, open the database, and bring its tables up to date.
 
     Parameters
@@ -69,8 +70,8 @@ def build(output, settings, recipes):
         Output directory.
     settings : Settings
         From the environment and the command line.
-    recipes : mapping of Kind to module
-        What to do with each kind of frame.
+    recipes : mapping of Kind to module, optional
+        What to do with each kind of frame; those of the package if not given.
 
     Returns
     -------

@@ -1,0 +1,162 @@
+"""Answers for a person: where things stand, why a frame is not reduced, which velocities there are."""
+
+import csv
+import io
+
+from sqlalchemy import select
+
+from nrespipe.database import frames, velocities
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Master
+from nrespipe.files import identity
+from nrespipe.frames.quality import Quality
+
+
+def status(session):
+    """Count frames by night, kind and state, and list those that are not done.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    list of str
+        Lines.
+    """
+    nights = {}
+    for site, instrument, camera, day, kind, state, count in frames.counts(session):
+        where = " ".join(word for word in (site, instrument, camera, day) if word) or "(unknown)"
+        nights.setdefault((where, str(kind or "unknown")), {})[state] = count
+    rows = [[where, kind, *(str(states.get(state, "")) for state in State)] for (where, kind), states in nights.items()]
+    lines = aligned([["night", "kind", *State], *rows])
+    unhappy = [[frame.filename, frame.state, frame.reason] for frame in frames.unhappy(session)]
+    return lines + (["", *aligned(unhappy)] if unhappy else [])
+
+
+def why(session, name):
+    """Tell all that is known of a frame or of a master.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    name : str
+        File name; directory and extension do not matter.
+
+    Returns
+    -------
+    list of str
+        Lines.
+
+    Raises
+    ------
+    LookupError
+        If nothing is known of it.
+    """
+    stem = identity.stem(name)
+    found = frames.find(session, stem)
+    made = [m for m in session.scalars(select(Master).order_by(Master.id.desc())) if identity.stem(m.path) == stem]
+    if not found and not made:
+        raise LookupError(f"nothing is known of {stem}: no such frame was found so far")
+    return [line for one in found for line in _frame(one)] + [line for one in made for line in _master(one)]
+
+
+def velocity_table(session, form):
+    """Return the velocities of all frames that are done.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    form : {'csv', 'table'}
+        Comma-separated with all digits, or aligned for the eye.
+
+    Returns
+    -------
+    str
+        A line for each star of each frame, after one with the names of the columns. Doubts are words joined by ``|``.
+    """
+    rows = [{**row, "quality": "|".join(row["quality"])} for row in velocities.table(session)]
+    if form == "table":
+        return "\n".join(
+            aligned([velocities.COLUMNS, *([_shown(row[c], c) for c in velocities.COLUMNS] for row in rows)])
+        )
+    text = io.StringIO()
+    writer = csv.DictWriter(text, velocities.COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def aligned(rows):
+    """Lay out a table.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        Cells; all rows have as many.
+
+    Returns
+    -------
+    list of str
+        A line for each row.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _frame(frame):
+    told = [str(frame.kind or "unknown"), frame.site, frame.instrument, frame.camera, frame.day, frame.objects]
+    exposure = "" if frame.exposure_s is None else f"{frame.exposure_s:g} s from MJD {frame.start_mjd:.6f}"
+    facts = [
+        ("frame", f"{frame.filename}, version {frame.version}"),
+        ("file", f"{frame.path} (md5 {frame.md5 or 'unknown'})"),
+        ("is", " ".join(word for word in (*told, exposure) if word)),
+        ("state", f"{frame.state}: {frame.reason}" if frame.reason else str(frame.state)),
+        ("quality", " ".join(Quality(frame.quality).names()) or "nothing against it"),
+    ]
+    facts += [line for number, attempt in enumerate(frame.attempts, 1) for line in _attempt(number, attempt)]
+    facts += [("product", product.path) for product in frame.products]
+    facts += [
+        (
+            "velocity",
+            f"fiber {v.fiber} {v.object}: {_shown(v.rv_ms, 'rv_ms')} +- {_shown(v.rv_err_ms, 'rv_err_ms')} m/s",
+        )
+        for v in frame.velocities
+    ]
+    return [f"{label:<12}{text}" for label, text in facts]
+
+
+def _attempt(number, attempt):
+    seconds = (attempt.finished - attempt.started).total_seconds()
+    end = f"{attempt.outcome}: {attempt.reason}" if attempt.reason else str(attempt.outcome)
+    when = f"{attempt.started:%Y-%m-%d %H:%M:%S} UTC, {seconds:.1f} s, version {attempt.code_version}"
+    yield f"attempt {number}", f"{when}: {end}"
+    for master in attempt.masters:
+        yield "  with", f"{master.kind} of {master.day}, {master.n_inputs} inputs: {master.path}"
+    for name, value in attempt.measurements.items():
+        yield "  found", f"{name} = {value if value is None else format(value, 'g')}"
+    for line in attempt.traceback.splitlines():
+        yield "", line
+
+
+def _master(master):
+    made = f"{master.created:%Y-%m-%d %H:%M:%S} UTC, version {master.code_version}"
+    facts = [
+        ("master", f"{master.kind} of {master.site} {master.instrument} {master.camera} {master.day}"),
+        ("file", f"{master.path} (md5 {master.md5})"),
+        ("state", f"{master.standing}, made {made}"),
+        ("quality", " ".join(Quality(master.quality).names()) or "nothing against it"),
+        *(("input", frame.filename) for frame in master.inputs),
+    ]
+    return [f"{label:<12}{text}" for label, text in facts]
+
+
+def _shown(value, column):
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.{6 if column == 'bjd_tdb' else 2}f}"

@@ -1,0 +1,185 @@
+"""A night, or many: every raw frame below a directory, masters first."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import structlog
+
+from nrespipe import __version__
+from nrespipe.database import calibrations, frames
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Frame
+from nrespipe.frames.raw import Kind
+from nrespipe.service import arrivals, progress, reduction, stacking, workers
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run has come to.
+
+    Attributes
+    ----------
+    counts : mapping of State to int
+        Frames by their state, those of earlier runs among them.
+    unhappy : tuple of (str, State, str)
+        File name, state and reason of every frame that is neither done nor skipped.
+    new : int
+        Frames that were worked on now.
+    """
+
+    counts: Counter
+    unhappy: tuple[tuple[str, State, str], ...]
+    new: int
+
+    @property
+    def exit_status(self):
+        """int: 0 where every frame is done or skipped, 1 where one is bad or failed, 3 where some only wait."""
+        if self.counts[State.BAD] or self.counts[State.FAILED]:
+            return 1
+        return 3 if self.unhappy else 0
+
+
+def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines):
+    """Reduce every raw frame below a directory that was not reduced yet.
+
+    Kind after kind, in the order in which they need each other: all biases, their masters, all darks, their masters ...
+    Whatever the number of nights and processes, a frame therefore meets the same masters.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    raw_root : Path
+        Where the raw files lie.
+    sites, days : collection of str
+        Sites and local nights to take; all if empty.
+    report : callable
+        Shows progress: `progress.bar` or `progress.lines`.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    OutputRefused
+        If the output directory lies among the raw files.
+    """
+    arrivals.require_apart(assembly.output, raw_root)
+    paths = arrivals.find(raw_root, assembly.output)
+    with workers.team(assembly.processes, assembly.log_level) as run:
+        found = _arrive(assembly, paths, sites, days, report)
+        new = 0
+        for kind in Kind:
+            new += _reduce_kind(assembly, run, kind, found, report)
+            if hasattr(assembly.recipes[kind], "combine"):
+                _stack_kind(assembly, run, kind, found, report)
+    return _summary(assembly, found, new)
+
+
+def reduce_files(assembly, paths, report=progress.lines):
+    """Reduce some raw files again, or for the first time, with the masters that exist.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    paths : sequence of Path
+        Raw files.
+    report : callable
+        Shows progress: `progress.bar` or `progress.lines`.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    OutputRefused
+        If the output directory lies among the raw files.
+    """
+    for folder in {path.resolve().parent for path in paths}:
+        arrivals.require_apart(assembly.output, folder)
+    with workers.team(min(assembly.processes, len(paths)), assembly.log_level) as run:
+        found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
+        new = sum(_reduce_kind(assembly, run, kind, found, report, again=True) for kind in Kind)
+    return _summary(assembly, found, new)
+
+
+def _arrive(assembly, paths, sites, days, report):
+    """Record the files of some sites and nights; return the keys of their rows."""
+    found = set()
+    with report("finding frames", len(paths)) as advance:
+        for path in paths:
+            facts, result = arrivals.look(path)
+            if _wanted(facts.get("site"), sites) and _wanted(facts.get("day"), days):
+                with assembly.sessions.begin() as session:
+                    frame = arrivals.record(session, path, facts, result)
+                    found.add(frame.id)
+            advance(path.name)
+    return found
+
+
+def _wanted(value, choices):
+    # a file that does not even tell its night by its name belongs to every choice, or nobody would hear of it
+    return not choices or not value or value in choices
+
+
+def _reduce_kind(assembly, run, kind, found, report, again=False):
+    recipe, jobs = assembly.recipes[kind], []
+    with assembly.sessions.begin() as session:
+        for frame in _frames(session, kind, found, again):
+            job = reduction.plan(session, frame, recipe, assembly.output)
+            if job.missing and frame.state is State.WAITING and not again:
+                frames.postpone(session, frame.id, job.missing)
+            else:
+                jobs.append(job)
+    if jobs:
+        with report(f"{kind} frames", len(jobs)) as advance:
+            for job, outcome in run(reduction.reduce, jobs):
+                with assembly.sessions.begin() as session:
+                    frame = reduction.record(session, job, outcome)
+                advance(frame.filename, **_facts(outcome))
+    return len(jobs)
+
+
+def _frames(session, kind, found, again):
+    if again:
+        rows = (session.get_one(Frame, row) for row in sorted(found))
+        return [frame for frame in rows if frame.kind is kind]
+    return [frame for frame in frames.due(session, kind, __version__) if frame.id in found]
+
+
+def _stack_kind(assembly, run, kind, found, report):
+    recipe = assembly.recipes[kind]
+    with assembly.sessions.begin() as session:
+        nights = calibrations.inputs(session, kind).items()
+        jobs = [
+            stacking.plan(session, kind, night, inputs, recipe, assembly.output)
+            for night, inputs in nights
+            if any(frame.id in found for frame in inputs)
+        ]
+    jobs = [job for job in jobs if job is not None]
+    if jobs:
+        with report(f"master {kind}", len(jobs)) as advance:
+            for job, outcome in run(stacking.combine, jobs):
+                with assembly.sessions.begin() as session:
+                    stacking.record(session, job, outcome)
+                advance(f"{job.night.instrument} {job.night.day}", **_facts(outcome))
+
+
+def _facts(outcome):
+    seconds = round((outcome.finished - outcome.started).total_seconds(), 2)
+    facts = {"state": str(outcome.state), "seconds": seconds}
+    return facts | ({"reason": outcome.reason} if outcome.reason else {})
+
+
+def _summary(assembly, found, new):
+    with assembly.sessions.begin() as session:
+        rows = [session.get_one(Frame, row) for row in sorted(found)]
+    unhappy = sorted(
+        (frame.filename, frame.state, frame.reason) for frame in rows if frame.state not in (State.DONE, State.SKIPPED)
+    )
+    return Summary(Counter(frame.state for frame in rows), tuple(unhappy), new)

@@ -1,0 +1,55 @@
+"""How a person sees that a long command is alive: a bar at a terminal, plain lines in a log."""
+
+from contextlib import contextmanager
+
+import click
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def bar(label, total):
+    """Show a bar on standard error.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+    total : int
+        How many pieces there are.
+
+    Yields
+    ------
+    callable
+        ``advance(name, **facts)`` after each piece.
+    """
+    stream = click.get_text_stream("stderr")
+    with click.progressbar(length=total, label=f"{label:<16}", file=stream, item_show_func=str) as shown:
+        yield lambda name, **_: shown.update(1, name)
+
+
+@contextmanager
+def lines(label, total):
+    """Log a line for each piece.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+    total : int
+        How many pieces there are.
+
+    Yields
+    ------
+    callable
+        ``advance(name, **facts)`` after each piece; the facts go into the line.
+    """
+    done = 0
+
+    def advance(name, **facts):
+        nonlocal done
+        done += 1
+        _log.info(label, name=name, progress=f"{done}/{total}", **facts)
+
+    yield advance

@@ -1,0 +1,202 @@
+"""One frame: open it, fetch what its recipe needs, run the recipe, write the products, record what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from nrespipe.database import calibrations, frames
+from nrespipe.database.tables import Master, Product, StarVelocity
+from nrespipe.errors import MissingCalibration
+from nrespipe.files import cdp, products
+from nrespipe.frames.raw import Kind
+from nrespipe.service import references
+from nrespipe.service.arrivals import attempt_row, md5
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to know to reduce one frame.
+
+    Attributes
+    ----------
+    frame_id : int
+        Row of the frame.
+    path : str
+        The raw file.
+    recipe : module
+        What to do.
+    masters : mapping of Kind to tuple of (int, str, str)
+        Row, file and checksum of each master that serves it.
+    missing : str
+        Why a master that it needs is not there; '' where all are.
+    output : Path
+        Where products go.
+    """
+
+    frame_id: int
+    path: str
+    recipe: ModuleType
+    masters: Mapping[Kind, tuple[int, str, str]]
+    missing: str
+    output: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a reduction leaves for the database.
+
+    Attributes
+    ----------
+    quality : int
+        Bits of ``frames.quality.Quality``.
+    measurements : mapping of str to float
+        As in ``Reduction``.
+    velocities : tuple of mapping of str to object
+        Columns of each velocity.
+    products : tuple of (str, str)
+        Path and checksum of each file.
+    """
+
+    quality: int
+    measurements: Mapping[str, float]
+    velocities: tuple[Mapping, ...]
+    products: tuple[tuple[str, str], ...]
+
+
+def plan(session, frame, recipe, output):
+    """Choose what a frame is reduced with.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    frame : Frame
+        The frame.
+    recipe : module
+        What to do with it.
+    output : Path
+        Where products go.
+
+    Returns
+    -------
+    Job
+    """
+    chosen, missing = choose(session, frame, recipe)
+    return Job(frame.id, frame.path, recipe, chosen, missing, output)
+
+
+def choose(session, frame, recipe):
+    """Choose the masters that a recipe needs.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    frame : Frame or Master
+        A frame, or a master that is to be made.
+    recipe : module
+        What to do with it.
+
+    Returns
+    -------
+    chosen : dict of Kind to tuple of (int, str, str)
+        Row, file and checksum of each.
+    missing : str
+        Why others are not there; '' where all are.
+    """
+    chosen, missing = {}, []
+    for kind in recipe.NEEDS:
+        master = calibrations.nearest(session, kind, frame)
+        if master is None:
+            missing.append(calibrations.absence(session, kind, frame))
+        else:
+            chosen[kind] = (master.id, master.path, master.md5)
+    return chosen, "; ".join(missing)
+
+
+def reduce(job):
+    """Reduce one frame and write its products; runs in any process.
+
+    Parameters
+    ----------
+    job : Job
+        What to do.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    Skipped, BadFrame, MissingCalibration, Unavailable
+        As the readers, the recipe and the writers do.
+    """
+    raw = cdp.read(job.path)
+    if job.missing:
+        # a damaged file is told so at once: it would wait for nothing
+        raise MissingCalibration(job.missing)
+    spectrograph = references.spectrograph_of(raw.instrument, raw.filename)
+    refs = references.fetch(job.masters, raw.kind, raw)
+    reduction = job.recipe.reduce(raw, refs, spectrograph)
+    used = {kind: path for kind, (_, path, _) in job.masters.items()}
+    written = products.write(raw, reduction, used, job.output, stars=refs.stars)
+    return Result(
+        quality=int(reduction.quality),
+        measurements=dict(reduction.measurements),
+        velocities=tuple(_columns(velocity, reduction) for velocity in reduction.velocities),
+        products=tuple((str(path), md5(path)) for path in written),
+    )
+
+
+def record(session, job, outcome):
+    """Write down what came of a job.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    job : Job
+        What was done.
+    outcome : Outcome
+        What came of it; its value is a `Result` or None.
+
+    Returns
+    -------
+    Frame
+        In its new state.
+    """
+    result = outcome.value or Result(0, {}, (), ())
+    used = [session.get_one(Master, row) for row, _, _ in job.masters.values()]
+    attempt = attempt_row(job.frame_id, outcome, measurements=dict(result.measurements), masters=used)
+    files = [Product(path=path, level=_level(path), md5=checksum) for path, checksum in result.products]
+    velocities = [StarVelocity(**columns) for columns in result.velocities]
+    return frames.record(session, attempt, result.quality, files, velocities)
+
+
+def _columns(velocity, reduction):
+    drift = reduction.wavelengths.drift if reduction.wavelengths else None
+    return {
+        "fiber": velocity.fiber,
+        "object": velocity.star.name,
+        "mask": velocity.mask,
+        "bjd_tdb": velocity.barycentric.bjd_tdb,
+        "rv_ms": velocity.rv_ms,
+        "rv_err_ms": velocity.error_ms,
+        "photon_err_ms": velocity.photon_error_ms,
+        "wavelength_err_ms": velocity.wavelength_error_ms,
+        "drift_err_ms": velocity.drift_error_ms,
+        "berv_ms": velocity.barycentric.berv_ms,
+        "drift_ms": drift.velocity_ms if drift else None,
+        "snr": velocity.snr,
+        "fwhm_ms": velocity.fwhm_ms,
+        "contrast": velocity.contrast,
+        "bisector_ms": velocity.bisector_ms,
+        "quality": int(velocity.quality | reduction.quality),
+    }
+
+
+def _level(path):
+    """Reduction level in the name of a product, ``91`` in ``...-e91.fits.fz``."""
+    digits = Path(path).name.split(".")[0][-2:]
+    return digits if digits.isdecimal() else ""

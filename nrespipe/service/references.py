@@ -1,0 +1,91 @@
+"""What stands beside a frame: masters from their files, stars from the catalog, tables from the package."""
+
+import math
+from functools import lru_cache
+
+from nrespipe import data, instruments
+from nrespipe.errors import Skipped
+from nrespipe.files import masters
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.references import References
+from nrespipe.frames.velocity import Star
+
+
+def fetch(chosen, kind, raw=None):
+    """Read what a recipe needs.
+
+    Parameters
+    ----------
+    chosen : mapping of Kind to tuple of (int, str, str)
+        Row, file and checksum of each master.
+    kind : Kind
+        Whose recipe it is.
+    raw : RawFrame, optional
+        The frame; none where a master is made.
+
+    Returns
+    -------
+    References
+
+    Raises
+    ------
+    MissingCalibration, Unavailable
+        If a master cannot be read.
+    """
+    read = {str(of): _master(path, checksum) for of, (_, path, checksum) in chosen.items()}
+    lamp = data.lamp_lines() if kind in (Kind.ARC, Kind.SCIENCE) else None
+    if kind is not Kind.SCIENCE:
+        return References(**read, lamp=lamp)
+    masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
+    return References(**read, lamp=lamp, stars=_stars(raw), masks=masks, tellurics=data.tellurics())
+
+
+def spectrograph_of(name, filename):
+    """Return the spectrograph that took a frame.
+
+    Parameters
+    ----------
+    name : str
+        ``nres01`` ...
+    filename : str
+        The frame, for the message.
+
+    Returns
+    -------
+    Spectrograph
+
+    Raises
+    ------
+    Skipped
+        If the package has no table of it.
+    """
+    try:
+        return instruments.load(name)
+    except KeyError:
+        raise Skipped(f"{filename}: no table describes a spectrograph {name}") from None
+
+
+# the frames of a night use the same few masters, which take longer to read than a frame
+@lru_cache(maxsize=6)
+def _master(path, _checksum):
+    return masters.read(path)
+
+
+def _stars(raw):
+    """What the telescopes' headers tell of the stars of a frame, by fiber."""
+    star_fibers = instruments.load(raw.instrument).fibers.star
+    found = {}
+    for fiber, telescope in zip(star_fibers, raw.telescopes):
+        if fiber not in raw.star_fibers or telescope is None or telescope.catalog_ra_deg is None:
+            continue
+        cosine = math.cos(math.radians(telescope.catalog_dec_deg or 0.0))
+        found[fiber] = Star(
+            name=raw.objects[fiber],
+            ra_deg=telescope.catalog_ra_deg,
+            dec_deg=telescope.catalog_dec_deg,
+            pm_ra_mas_yr=telescope.pm_ra_mas_yr and telescope.pm_ra_mas_yr * cosine,
+            pm_dec_mas_yr=telescope.pm_dec_mas_yr,
+            parallax_mas=telescope.parallax_mas,
+            source="telescope",
+        )
+    return found

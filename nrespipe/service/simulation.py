@@ -1,0 +1,214 @@
+"""Simulated nights, and how well a reduction finds what was put into them."""
+
+import csv
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from nrespipe import instruments
+from nrespipe.database import velocities
+from nrespipe.service import night as nights
+from nrespipe.simulator import cards, night, stars
+
+#: What the demonstration observes: fiber 0, fiber 2, and two stars at once.
+DEMO_STARS = ("HD102365:120", "HD115617:80", "HD126053:60:2", "HD22049:100+HD76151:70")
+
+#: The demonstration fails where a star is off by more than this many errors, or by more than this velocity [m / s].
+MOST_ERRORS, MOST_OFF_MS = 5.0, 30.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Injected against measured velocity of one star.
+
+    Attributes
+    ----------
+    filename, object : str
+        The frame and the star.
+    fiber : int
+        Its fiber.
+    snr : float or None
+        Signal-to-noise ratio per pixel.
+    injected_ms : float
+        What the simulator put in [m / s].
+    measured_ms, error_ms : float or None
+        What the reduction found; None where it found none [m / s].
+    """
+
+    filename: str
+    object: str
+    fiber: int
+    snr: float | None
+    injected_ms: float
+    measured_ms: float | None
+    error_ms: float | None
+
+    @property
+    def agrees(self):
+        """bool: whether the two differ by less than the limits."""
+        if self.measured_ms is None or not self.error_ms:
+            return False
+        off_ms = abs(self.measured_ms - self.injected_ms)
+        return off_ms <= MOST_OFF_MS and off_ms <= MOST_ERRORS * self.error_ms
+
+    def cells(self):
+        """Return the row of a table.
+
+        Returns
+        -------
+        list of str
+            Under `HEADINGS`.
+        """
+        head = [self.object, str(self.fiber)]
+        if self.measured_ms is None:
+            return [*head, "-", f"{self.injected_ms:.2f}", "-", "-", "-", "-"]
+        off_ms = self.measured_ms - self.injected_ms
+        pull = f"{off_ms / self.error_ms:+.1f}" if self.error_ms else "-"
+        return [
+            *head,
+            "-" if self.snr is None else f"{self.snr:.0f}",
+            f"{self.injected_ms:.2f}",
+            f"{self.measured_ms:.2f}",
+            "-" if self.error_ms is None else f"{self.error_ms:.2f}",
+            f"{off_ms:+.2f}",
+            pull,
+        ]
+
+
+#: What stands above the columns of `Comparison.cells`; velocities in m/s.
+HEADINGS = ("object", "fiber", "S/N", "injected", "measured", "error", "difference", "difference/error")
+
+
+def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
+    """Simulate nights of one site.
+
+    Parameters
+    ----------
+    out : Path
+        Top of the archive to write.
+    site : str
+        ``lsc`` ...
+    day : str
+        First local night, ``YYYYMMDD``.
+    n_nights : int
+        How many, one after the other.
+    seed : int
+        Of noise and clouds.
+    observed : sequence of str
+        Stars, each ``name[:snr[:fiber]]``; two at once are joined by a plus.
+    report : callable
+        Shows progress: `progress.bar` or `progress.lines`.
+    **counts : int
+        ``n_bias``, ``n_dark``, ``n_flat``, ``n_arc`` of the simulator.
+
+    Returns
+    -------
+    list of Path
+        Directories of the nights.
+
+    Raises
+    ------
+    ValueError
+        If the site, the day or a star cannot be understood.
+    """
+    spectrograph = spectrograph_at(site)
+    exposures = [stars.parse(text) for text in observed]
+    first = date(int(day[:4]), int(day[4:6]), int(day[6:]))
+    written = []
+    for one in (f"{first + timedelta(days=i):%Y%m%d}" for i in range(n_nights)):
+        with report(f"simulating {one}", _n_frames(spectrograph, len(exposures), **counts)) as advance:
+            path = night.write(
+                out,
+                spectrograph,
+                one,
+                seed=seed,
+                stars=exposures,
+                progress=lambda path, advance=advance: advance(path.name),
+                **counts,
+            )
+        written.append(path)
+    return written
+
+
+def spectrograph_at(site):
+    """Return the spectrograph of a site.
+
+    Parameters
+    ----------
+    site : str
+        ``lsc`` ...
+
+    Returns
+    -------
+    Spectrograph
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    known = {spectrograph.site: spectrograph for spectrograph in map(instruments.load, instruments.names())}
+    if site not in known:
+        raise ValueError(f"no spectrograph at {site!r}; known: {', '.join(sorted(known))}")
+    return known[site]
+
+
+def demonstrate(assembly, raw_root, report):
+    """Simulate a small night, reduce it, and compare.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to reduce with.
+    raw_root : Path
+        Where the simulated frames go.
+    report : callable
+        Shows progress: `progress.bar` or `progress.lines`.
+
+    Returns
+    -------
+    comparisons : list of Comparison
+        One a star.
+    summary : Summary
+        Of the reduction.
+    """
+    (path,) = write_nights(raw_root, "lsc", "20190405", 1, 7, DEMO_STARS, report, n_bias=5, n_dark=3, n_flat=3, n_arc=3)
+    summary = nights.reduce_all(assembly, path / "raw", report=report)
+    return compare(assembly.sessions, path / "truth" / "velocities.csv"), summary
+
+
+def compare(sessions, truth):
+    """Set measured velocities against the truth.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+        Of the database.
+    truth : Path
+        ``velocities.csv`` of a simulated night.
+
+    Returns
+    -------
+    list of Comparison
+        One for each star of the truth, in its order.
+    """
+    with sessions.begin() as session:
+        measured = {(row["filename"], row["fiber"]): row for row in velocities.table(session)}
+    with truth.open(newline="", encoding="utf-8") as opened:
+        return [_compared(row, measured) for row in csv.DictReader(opened)]
+
+
+def _compared(row, measured):
+    found = measured.get((row["filename"], int(row["fiber"])), {})
+    return Comparison(
+        filename=row["filename"],
+        object=row["object"],
+        fiber=int(row["fiber"]),
+        snr=found.get("snr"),
+        injected_ms=float(row["rv_ms"]),
+        measured_ms=found.get("rv_ms"),
+        error_ms=found.get("rv_err_ms"),
+    )
+
+
+def _n_frames(spectrograph, n_stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3):
+    return n_bias + n_dark + (n_flat + n_arc) * len(cards.star_fibers(spectrograph)) + n_stars

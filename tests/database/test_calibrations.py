@@ -1,0 +1,93 @@
+"""Which master serves a frame."""
+
+import pytest
+
+from nrespipe.database import calibrations, connection, frames
+from nrespipe.database.columns import Standing
+from nrespipe.database.tables import Master
+from nrespipe.frames.raw import Kind
+
+PLACE = {"site": "lsc", "instrument": "nres01", "camera": "fa09", "binning": "1 1"}
+MJD = 58579.0
+
+
+@pytest.fixture
+def session(tmp_path):
+    with connection.connect(f"sqlite:///{tmp_path}/night.sqlite").begin() as opened:
+        yield opened
+
+
+@pytest.fixture
+def frame(session):
+    facts = {**PLACE, "day": "20190405", "kind": Kind.SCIENCE, "objects": "STAR&thar&none", "start_mjd": MJD}
+    made, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", **facts)
+    return made
+
+
+def add(session, days, day="20190401", kind=Kind.FLAT, fibers="01", standing=Standing.CURRENT, **others):
+    master = Master(
+        **{**PLACE, **others},
+        kind=kind,
+        day=day,
+        mean_mjd=MJD + days,
+        fibers=fibers,
+        n_inputs=2,
+        standing=standing,
+        code_version="1",
+    )
+    calibrations.record(session, master)
+    return master
+
+
+def test_the_nearest_in_time_serves_before_or_after(session, frame):
+    add(session, -3, day="20190402")
+    nearest = add(session, +2, day="20190407")
+    assert calibrations.nearest(session, Kind.FLAT, frame) is nearest
+
+
+def test_the_same_night_comes_before_a_nearer_one(session, frame):
+    same = add(session, -0.5, day="20190405")
+    add(session, 0.3, day="20190406")
+    assert calibrations.nearest(session, Kind.FLAT, frame) is same
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"camera": "fl09"},
+        {"instrument": "nres02"},
+        {"binning": "2 2"},
+        {"kind": Kind.ARC},
+        {"fibers": "12"},
+        {"standing": Standing.REPLACED},
+        {"standing": Standing.BAD},
+    ],
+)
+def test_a_master_of_something_else_does_not_serve(session, frame, others):
+    add(session, 0, **others)
+    assert calibrations.nearest(session, Kind.FLAT, frame) is None
+
+
+@pytest.mark.parametrize(("off", "serves"), [(-0.1, True), (0.1, False)])
+def test_a_master_serves_within_its_reach_only(session, frame, off, serves):
+    add(session, calibrations.REACH_DAYS[Kind.FLAT] + off)
+    assert (calibrations.nearest(session, Kind.FLAT, frame) is not None) == serves
+
+
+def test_a_bias_serves_whatever_is_lit(session, frame):
+    bias = add(session, 0, kind=Kind.BIAS, fibers="")
+    assert calibrations.nearest(session, Kind.BIAS, frame) is bias
+
+
+def test_the_reason_names_a_stack_that_failed(session, frame):
+    add(session, 0, day="20190405", standing=Standing.BAD, reason="the lamps were off")
+    assert "could not be made: the lamps were off" in calibrations.absence(session, Kind.FLAT, frame)
+
+
+def test_a_try_that_the_disk_made_fail_is_forgotten_with_the_next(session):
+    add(session, 0, standing=Standing.RETRY)
+    add(session, 0, standing=Standing.RETRY)
+    last = add(session, 0)
+    night = calibrations.night_of(last)
+    assert calibrations.last(session, Kind.FLAT, night) is last
+    assert session.query(Master).count() == 1

@@ -1,0 +1,127 @@
+"""Rows of frames: one a content, states that follow from attempts."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from nrespipe.database import connection, frames
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Attempt, Frame, Product, StarVelocity
+from nrespipe.frames.raw import Kind
+
+MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def session(tmp_path):
+    with connection.connect(f"sqlite:///{tmp_path}/night.sqlite").begin() as opened:
+        yield opened
+
+
+def attempt(frame, outcome, **others):
+    return Attempt(
+        frame_id=frame.id,
+        started=MOMENT,
+        finished=MOMENT,
+        outcome=outcome,
+        code_version="1",
+        **{"reason": "", "traceback": "", "measurements": {}, **others},
+    )
+
+
+def test_the_same_content_under_the_same_name_is_one_row_at_its_latest_path(session):
+    first, first_is_new = frames.arrive(session, "a-e00", "1" * 32, path="/old/a-e00.fits", kind=Kind.SCIENCE)
+    again, again_is_new = frames.arrive(session, "a-e00", "1" * 32, path="/new/a-e00.fits")
+    assert (first_is_new, again_is_new) == (True, False)
+    assert again.id == first.id
+    assert again.path == "/new/a-e00.fits"
+
+
+def test_another_content_under_the_same_name_is_a_new_version_and_only_that_is_due(session):
+    frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    second, is_new = frames.arrive(session, "a-e00", "2" * 32, path="/a", kind=Kind.SCIENCE)
+    assert is_new
+    assert second.version == 2
+    assert frames.due(session, Kind.SCIENCE, "1") == [second]
+    assert [frame.version for frame in frames.find(session, "a-e00")] == [2, 1]
+
+
+def test_the_database_refuses_the_same_content_twice(session):
+    session.add_all([Frame(filename="a", md5="1" * 32, path="/a"), Frame(filename="a", md5="1" * 32, path="/a")])
+    with pytest.raises(IntegrityError):
+        session.flush()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_due"),
+    [
+        (State.DONE, False),
+        (State.BAD, False),
+        (State.SKIPPED, False),
+        (State.FAILED, False),
+        (State.WAITING, True),
+        (State.RETRY, True),
+    ],
+)
+def test_only_what_may_still_succeed_is_due_again(session, outcome, is_due):
+    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    frames.record(session, attempt(frame, outcome, reason="so"))
+    assert (frame.state, frame.reason, frame.tries) == (outcome, "so", 1)
+    assert bool(frames.due(session, Kind.SCIENCE, "1")) == is_due
+
+
+def test_a_failure_is_due_again_for_another_version_of_the_program(session):
+    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    frames.record(session, attempt(frame, State.FAILED))
+    assert frames.due(session, Kind.SCIENCE, "2") == [frame]
+
+
+def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_leaves_them(session):
+    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    for _ in range(2):
+        frames.record(
+            session,
+            attempt(frame, State.DONE),
+            quality=3,
+            products=[Product(path="/p", level="91", md5="3" * 32)],
+            velocities=[StarVelocity(fiber=0, object="A", mask="G2", rv_ms=1.0, quality=0)],
+        )
+    frames.record(session, attempt(frame, State.RETRY))
+    session.flush()
+    assert frame.quality == 3
+    assert len(session.scalars(select(StarVelocity)).all()) == 1
+    (product,) = session.scalars(select(Product))
+    assert product.attempt_id == frame.attempts[1].id
+
+
+def test_numbers_that_are_none_are_kept_as_null_and_moments_as_utc(tmp_path):
+    sessions = connection.connect(f"sqlite:///{tmp_path}/night.sqlite")
+    with sessions.begin() as session:
+        frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=float("nan"))
+        frames.record(session, attempt(frame, State.DONE, measurements={"x": float("inf"), "y": 2}))
+    with sessions.begin() as session:
+        (frame,) = session.scalars(select(Frame))
+        assert frame.start_mjd is None
+        assert frame.attempts[0].measurements == {"x": None, "y": 2.0}
+        assert frame.attempts[0].started == MOMENT
+        assert frame.attempts[0].started.tzinfo is not None
+
+
+def test_a_moment_without_a_zone_is_refused(session):
+    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a")
+    row = attempt(frame, State.DONE)
+    row.started = datetime(2019, 4, 6)
+    with pytest.raises(StatementError, match="time zone"):
+        frames.record(session, row)
+
+
+def test_counts_go_by_night_kind_and_state(session):
+    for name in ("a", "b"):
+        frames.arrive(session, f"{name}-b00", "1" * 32, path="/a", kind=Kind.BIAS, site="lsc", day="20190405")
+    frames.arrive(session, "c-e00", "1" * 32, path="/c")
+    assert [(row[0], row[4], row[5], row[6]) for row in frames.counts(session)] == [
+        ("", None, State.NEW, 1),
+        ("lsc", Kind.BIAS, State.NEW, 2),
+    ]

@@ -1,0 +1,152 @@
+"""Recipes that take no time, for the tests of the service: what the object is called decides what happens to it."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
+from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.reduction import Reduction
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.traces import Profile, Traces
+from nrespipe.frames.velocity import Barycentric, Star, Velocity
+from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution, Wavelengths
+
+ORDERS, PIXELS = np.array([90, 91]), 8
+BRIGHT_ADU = 30_000
+ERRORS = {"BAD": BadFrame, "SKIPPED": Skipped, "MISSING": MissingCalibration, "AWAY": Unavailable, "CRASH": ValueError}
+
+
+@dataclass(frozen=True)
+class Science:
+    """Gives every star the velocity 100 m/s per fiber, or whatever its name asks for."""
+
+    NEEDS: tuple[Kind, ...] = (Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC)
+
+    def reduce(self, raw, refs, spectrograph):
+        for name in raw.objects:
+            word = name.removeprefix("STAR ")
+            if word in ERRORS:
+                raise ERRORS[word](f"{raw.filename}: asked for")
+            if word == "KILL":
+                os._exit(9)
+        assert all(getattr(refs, kind).origin.kind is kind for kind in self.NEEDS)
+        spectra = spectra_of(raw.lit_fibers)
+        drift = Drift(0.01, 0.001, 0.0, 0.0, 5.0, 1.0, 100)
+        waves = np.broadcast_to(np.linspace(5000, 5010, PIXELS), spectra.flux.shape)
+        wavelengths = Wavelengths(
+            raw.lit_fibers, ORDERS, waves, np.ones(len(raw.lit_fibers)), drift, line_shape(raw.lit_fibers)
+        )
+        velocities = tuple(velocity(raw, fiber) for fiber in raw.star_fibers)
+        return Reduction(
+            quality=Quality.NO_METER,
+            measurements={"trace_shift_px": 0.25, "hopeless": float("nan")},
+            spectra=spectra,
+            wavelengths=wavelengths,
+            barycentric={v.fiber: v.barycentric for v in velocities},
+            velocities=velocities,
+        )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Refuses bright frames; makes the smallest master there is."""
+
+    kind: Kind
+    NEEDS: tuple[Kind, ...] = ()
+    MINIMUM: int = 2
+
+    def reduce(self, raw, refs, spectrograph):
+        if raw.adu.max() > BRIGHT_ADU:
+            raise BadFrame(f"{raw.filename}: far too bright")
+        assert all(getattr(refs, kind).origin.kind is kind for kind in self.NEEDS)
+        return Reduction(measurements={"level_adu": float(raw.adu.mean())})
+
+    def combine(self, frames, refs, spectrograph):
+        first = frames[0]
+        mean_mjd = float(np.mean([raw.start_mjd for raw in frames]))
+        names = tuple(sorted(raw.filename for raw in frames))
+        origin = Origin(self.kind, first.site, first.instrument, first.camera, first.day, mean_mjd, names)
+        fibers = tuple(sorted({fiber for raw in frames for fiber in raw.lit_fibers}))
+        mean = np.mean([raw.adu for raw in frames], axis=0).astype(np.float32)
+        return MAKERS[self.kind](origin, mean, fibers)
+
+
+def bias(origin, mean, fibers):
+    return Bias(origin, mean, np.ones_like(mean), 5.0)
+
+
+def dark(origin, mean, fibers):
+    return Dark(origin, mean, np.ones_like(mean), np.zeros(mean.shape, np.uint8))
+
+
+def flat(origin, mean, fibers):
+    centers = np.full((len(fibers), len(ORDERS), PIXELS), 3.0)
+    values = np.ones((len(fibers), len(ORDERS), 1, 5), np.float32)
+    profile = Profile(np.arange(-2.0, 3.0), np.array([4.0]), values, np.ones_like(mean))
+    traces = Traces(fibers, ORDERS, centers)
+    return Flat(origin, traces, profile, np.ones_like(centers), 1.0, 0.1, np.zeros(mean.shape, np.uint8))
+
+
+def arc(origin, mean, fibers):
+    n = len(fibers)
+    degrees = np.array([[0, 0]])
+    solution = Solution(
+        fibers, ORDERS, PIXELS, degrees, np.ones((n, 1)), np.ones((n, 1, 1)), np.ones(n), np.ones(n, int)
+    )
+    one = np.ones(1)
+    lines = ArcLines(one.astype(int), one.astype(int), one, one, one, one, one, one > 0)
+    return Arc(origin, solution, lines, line_shape(fibers), spectra_of(fibers), np.ones(n))
+
+
+def line_shape(fibers):
+    n = len(fibers)
+    return LineShape(
+        fibers, ORDERS, np.ones((n, len(ORDERS), PIXELS)), np.arange(3.0), np.array([4.0]), np.ones((n, 1, 3))
+    )
+
+
+def spectra_of(fibers):
+    ones = np.ones((len(fibers), len(ORDERS), PIXELS))
+    return Spectra(fibers, ORDERS, ones, ones, np.zeros(ones.shape, np.uint8), ones)
+
+
+def velocity(raw, fiber):
+    n = len(ORDERS)
+    numbers = {
+        name: np.ones(n)
+        for name in ("order_rv_ms", "order_error_ms", "order_weight", "order_start_angstrom", "order_end_angstrom")
+    }
+    return Velocity(
+        fiber=fiber,
+        star=Star(raw.objects[fiber], ra_deg=10.0, dec_deg=-30.0),
+        mask="G2",
+        rv_ms=100.0 * (fiber + 1),
+        error_ms=5.0,
+        photon_error_ms=3.0,
+        wavelength_error_ms=4.0,
+        drift_error_ms=0.0,
+        barycentric=Barycentric(raw.start_mjd, raw.start_mjd + 2400000.5, 12_000.0, True),
+        snr=100.0,
+        fwhm_ms=7000.0,
+        contrast=0.5,
+        bisector_ms=float("nan"),
+        grid_ms=np.arange(3.0),
+        ccf=np.ones((n, 3)),
+        ccf_variance=np.ones((n, 3)),
+        orders=ORDERS,
+        **numbers,
+    )
+
+
+MAKERS = {Kind.BIAS: bias, Kind.DARK: dark, Kind.FLAT: flat, Kind.ARC: arc}
+RECIPES = {
+    Kind.BIAS: Calibration(Kind.BIAS),
+    Kind.DARK: Calibration(Kind.DARK, (Kind.BIAS,)),
+    Kind.FLAT: Calibration(Kind.FLAT, (Kind.BIAS, Kind.DARK)),
+    Kind.ARC: Calibration(Kind.ARC, (Kind.BIAS, Kind.DARK, Kind.FLAT)),
+    Kind.SCIENCE: Science(),
+}

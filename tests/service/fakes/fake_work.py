@@ -1,0 +1,21 @@
+"""Pieces of work for the tests of the processes."""
+
+import os
+
+
+def environment(name):
+    return os.environ.get(name)
+
+
+def process(_job):
+    return os.getpid()
+
+
+def die_at(job):
+    if job == "death":
+        os._exit(9)
+    return job
+
+
+def unpicklable(_job):
+    return lambda: None

@@ -1,0 +1,98 @@
+"""Damaged files are recorded with a reason that names the defect, and the night goes on."""
+
+import pytest
+from sqlalchemy import select
+
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Frame
+from nrespipe.frames.raw import Kind
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def truncated(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - 2000])
+
+
+def web_page(path):
+    path.write_text("<!DOCTYPE html><html><body>404 Not Found</body></html>")
+
+
+def scrambled(path):
+    path.write_bytes(b"\x89PNG" + bytes(range(256)) * 20)
+
+
+DAMAGE = [
+    (empty, "is empty"),
+    (truncated, "truncated"),
+    (web_page, "web page"),
+    (scrambled, "not a FITS file"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGE)
+@pytest.mark.parametrize("code", ["b", "e"])
+def test_a_damaged_file_is_bad_with_its_defect_and_the_night_goes_on(archive, run, query, damage, words, code):
+    archive.calibrations()
+    damage(archive.add(code, "" if code == "b" else "STAR A&thar&none"))
+    archive.add("e", "STAR A&thar&none")
+    summary = run()
+    assert summary.exit_status == 1
+    ((_, state, reason),) = summary.unhappy
+    assert state is State.BAD
+    assert words in reason
+    (good,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.state == State.DONE))
+    assert good.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"OBJECTS": None}, "OBJECTS"),
+        ({"OBJECTS": "none&none&none"}, "OBJECTS"),
+        ({"DATASEC": "[1:400,1:160]"}, "pixels"),
+        ({"MJD-OBS": None}, "MJD-OBS"),
+    ],
+)
+def test_a_header_without_what_is_needed_is_bad_and_names_the_keyword(archive, run, query, changes, words):
+    archive.calibrations()
+    archive.add("e", **{"objects": "STAR A&thar&none", **changes})
+    ((_, state, reason),) = run().unhappy
+    assert state is State.BAD
+    assert words in reason
+
+
+def test_a_damaged_file_is_bad_even_while_its_masters_are_missing(archive, run, query):
+    truncated(archive.add("e", "STAR A&thar&none"))
+    ((_, state, reason),) = run().unhappy
+    assert state is State.BAD
+    assert "truncated" in reason
+
+
+def test_a_file_that_cannot_be_identified_is_filed_under_the_night_in_its_name(archive, run, query):
+    empty(archive.add("e", "STAR A&thar&none"))
+    run()
+    (frame,) = query.all(select(Frame))
+    assert (frame.site, frame.instrument, frame.camera, frame.day) == ("lsc", "nres01", "fa09", "20190405")
+    assert frame.kind is None
+
+
+def test_a_repaired_file_is_reduced_under_its_name(archive, run, query):
+    archive.calibrations()
+    path = archive.add("e", "STAR A&thar&none")
+    whole = path.read_bytes()
+    empty(path)
+    assert run().exit_status == 1
+    path.write_bytes(whole)
+    assert run().exit_status == 0
+
+
+def test_a_foreign_frame_is_skipped_with_a_reason(archive, run, query):
+    archive.add("b", TELESCOP="1m0-09")
+    assert run().exit_status == 0
+    (frame,) = query.all(select(Frame))
+    assert frame.state is State.SKIPPED
+    assert "1m0-09" in frame.reason

@@ -1,0 +1,303 @@
+"""Whole nights through the service, with recipes that take no time."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from nrespipe.database.columns import Standing, State
+from nrespipe.database.tables import Attempt, Frame, Master, Product, StarVelocity
+from nrespipe.frames.raw import Kind
+from nrespipe.service import assembly, night
+from nrespipe.service.arrivals import OutputRefused
+from nrespipe.settings import Settings
+
+
+def states(query):
+    return {frame.filename.split("-", 3)[3]: frame.state for frame in query.all(select(Frame))}
+
+
+def test_every_frame_of_a_complete_night_is_done_in_one_run(archive, run, query):
+    archive.calibrations()
+    archive.add("e", "STAR A&thar&none")
+    summary = run()
+    assert set(states(query).values()) == {State.DONE}
+    assert summary.exit_status == 0
+    assert summary.new == 9
+    made = query.all(select(Master).order_by(Master.id))
+    assert [(master.kind, master.standing, master.n_inputs) for master in made] == [
+        (kind, Standing.CURRENT, 2) for kind in (Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC)
+    ]
+
+
+def test_an_attempt_tells_the_masters_and_the_measurements(archive, run, query):
+    archive.calibrations()
+    archive.add("e", "STAR A&thar&none")
+    run()
+    with query.sessions.begin() as session:
+        (attempt,) = session.scalars(select(Attempt).join(Attempt.frame).where(Frame.kind == Kind.SCIENCE))
+        assert {master.kind for master in attempt.masters} == {Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC}
+        assert attempt.measurements == {"trace_shift_px": 0.25, "hopeless": None}
+        assert attempt.started <= attempt.finished
+        assert attempt.frame.velocities[0].rv_ms == 100.0
+        assert attempt.frame.velocities[0].drift_ms == 5.0
+        assert attempt.frame.velocities[0].bisector_ms is None
+        assert {product.attempt_id for product in attempt.frame.products} == {attempt.id}
+
+
+def test_running_a_night_again_does_nothing_and_changes_no_file(archive, run, service, snapshot, query):
+    archive.calibrations()
+    archive.add("e", "STAR A&thar&none")
+    run()
+    products = service.output / "lsc"
+    before, attempts = snapshot(products), len(query.all(select(Attempt)))
+    assert before
+    assert run().new == 0
+    assert snapshot(products) == before
+    assert len(query.all(select(Attempt))) == attempts
+
+
+def test_raw_files_are_left_as_they_were(archive, run, snapshot):
+    archive.calibrations()
+    archive.add("e", "STAR A&thar&none")
+    before = snapshot(archive.root)
+    run()
+    assert snapshot(archive.root) == before
+
+
+def test_a_frame_without_its_master_waits_with_a_reason_and_is_done_when_the_master_exists(archive, run, query):
+    archive.add("b")
+    archive.add("d")
+    summary = run()
+    assert summary.exit_status == 3
+    ((name, state, reason),) = summary.unhappy
+    assert (name[-3:], state) == ("d00", State.WAITING)
+    assert "no master bias of nres01 fa09" in reason
+    assert "1 bias frames, of which 1 are good" in reason
+    archive.add("b")
+    assert run().exit_status == 0
+    assert set(states(query).values()) == {State.DONE}
+
+
+def test_a_frame_that_goes_on_waiting_is_not_tried_again(archive, run, query):
+    archive.add("d")
+    run()
+    assert run().new == 0
+    assert len(query.all(select(Attempt))) == 1
+
+
+def test_a_bad_calibration_never_enters_a_master(archive, run, query):
+    archive.calibrations(count=3)
+    bright = archive.add("b", adu=40_000)
+    assert run().exit_status == 1
+    with query.sessions.begin() as session:
+        master = session.scalar(select(Master).where(Master.kind == Kind.BIAS))
+        assert bright.stem not in {frame.filename for frame in master.inputs}
+        assert master.n_inputs == 3
+
+
+def test_frames_that_come_later_make_a_new_master_of_the_same_night(archive, run, query):
+    archive.calibrations()
+    run()
+    archive.add("b")
+    run()
+    made = query.all(select(Master).where(Master.kind == Kind.BIAS).order_by(Master.id))
+    assert [(master.standing, master.n_inputs) for master in made] == [(Standing.REPLACED, 2), (Standing.CURRENT, 3)]
+
+
+def test_a_master_whose_file_was_lost_or_damaged_is_made_again(archive, run, query):
+    archive.calibrations()
+    run()
+    (bias,) = query.all(select(Master).where(Master.kind == Kind.BIAS))
+    path = Path(bias.path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    run()
+    assert path.read_bytes() == whole
+
+
+def test_a_master_of_another_night_serves_within_its_reach_and_the_same_night_comes_first(archive, run, query):
+    archive.calibrations(day="20190405")
+    archive.add("e", "STAR A&thar&none", day="20190408")
+    archive.add("e", "STAR A&thar&none", day="20190425")
+    run()
+    assert sorted(states(query).values()) == [State.DONE] * 9 + [State.WAITING]
+    archive.calibrations(day="20190425")
+    archive.add("e", "STAR A&thar&none", day="20190425")
+    run()
+    with query.sessions.begin() as session:
+        for frame in session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE)):
+            used = {master.day for master in frame.attempts[-1].masters}
+            assert used == {"20190405" if frame.day == "20190408" else "20190425"}
+
+
+def test_masters_of_another_camera_do_not_serve(archive, run):
+    archive.calibrations(camera="fa09")
+    archive.add("e", "STAR A&thar&none", camera="fl09")
+    ((_, state, reason),) = run().unhappy
+    assert state is State.WAITING
+    assert "nres01 fl09" in reason
+
+
+def test_a_frame_waits_for_a_flat_that_covers_its_fibers(archive, run, query):
+    archive.calibrations()
+    archive.add("e", "none&thar&STAR A")
+    ((_, state, reason),) = run().unhappy
+    assert state is State.WAITING
+    assert "covers the lit fibers" in reason
+    for _ in range(2):
+        archive.add("w", "none&tung&tung")
+        archive.add("a", "none&thar&thar")
+    assert run().exit_status == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "state", "status"),
+    [
+        ("BAD", State.BAD, 1),
+        ("SKIPPED", State.SKIPPED, 0),
+        ("MISSING", State.WAITING, 3),
+        ("AWAY", State.RETRY, 3),
+        ("CRASH", State.FAILED, 1),
+    ],
+)
+def test_what_a_recipe_raises_decides_what_follows_and_the_night_goes_on(archive, run, query, word, state, status):
+    archive.calibrations()
+    archive.add("e", f"STAR {word}&thar&none")
+    archive.add("e", "STAR A&thar&none")
+    assert run().exit_status == status
+    with query.sessions.begin() as session:
+        sad, happy = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE).order_by(Frame.filename))
+        assert (sad.state, happy.state) == (state, State.DONE)
+        assert "asked for" in sad.reason
+        assert ("Traceback" in sad.attempts[0].traceback) == (state is State.FAILED)
+
+
+def test_a_frame_that_could_not_be_read_from_the_disk_is_tried_again(archive, run, query):
+    archive.calibrations()
+    archive.add("e", "STAR AWAY&thar&none")
+    run()
+    assert run().new == 1
+    assert len(query.all(select(Attempt).join(Attempt.frame).where(Frame.kind == Kind.SCIENCE))) == 2
+
+
+def test_a_failure_of_the_program_is_tried_again_by_another_version_only(archive, run, query, monkeypatch):
+    archive.calibrations()
+    archive.add("e", "STAR CRASH&thar&none")
+    run()
+    assert run().new == 0
+    monkeypatch.setattr(night, "__version__", "99.0")
+    assert run().new == 1
+
+
+def test_a_file_that_was_replaced_is_a_new_version_and_is_reduced(archive, run, query):
+    archive.calibrations()
+    path = archive.add("e", "STAR A&thar&none")
+    run()
+    archive.number -= 1
+    path.unlink()
+    archive.add("e", "STAR B&thar&none")
+    assert run().new == 1
+    old, new = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE).order_by(Frame.version))
+    assert (old.filename, old.version) == (new.filename, 1)
+    assert new.version == 2
+    with query.sessions.begin() as session:
+        assert {v.object for v in session.scalars(select(StarVelocity))} == {"STAR A", "STAR B"}
+
+
+def test_only_the_last_version_of_a_calibration_enters_a_master(archive, run, query):
+    archive.calibrations()
+    run()
+    archive.number = 0
+    (archive.root / "lsc/nres01/20190405/raw/lscnrs01-fa09-20190405-0001-b00.fits").unlink()
+    archive.add("b", adu=1500)
+    run()
+    with query.sessions.begin() as session:
+        master = session.scalar(select(Master).where(Master.kind == Kind.BIAS, Master.standing == Standing.CURRENT))
+        assert [(frame.filename[-8:], frame.version) for frame in master.inputs] == [("0001-b00", 2), ("0002-b00", 1)]
+
+
+def test_sites_and_days_choose_frames(archive, run, query):
+    archive.calibrations(day="20190405", count=1)
+    archive.calibrations(day="20190406", count=1)
+    run(days=["20190406"])
+    assert {frame.day for frame in query.all(select(Frame))} == {"20190406"}
+    assert run(sites=["elp"]).counts == {}
+
+
+def test_an_output_directory_among_raw_files_is_refused_before_anything_is_written(archive, recipes, snapshot):
+    path = archive.add("b")
+    service = assembly.build(archive.root.parent / "elsewhere", Settings(processes=0), recipes)
+    before = snapshot(archive.root)
+    for output in (path.parent, path.parent / "reduced", path.parent / "deep" / "er"):
+        inside = assembly.Assembly(service.sessions, output, recipes)
+        with pytest.raises(OutputRefused, match="raw"):
+            night.reduce_all(inside, archive.root)
+        with pytest.raises(OutputRefused, match="raw"):
+            night.reduce_files(inside, [path])
+    assert snapshot(archive.root) == before
+
+
+def test_an_archive_may_hold_its_own_products_and_they_are_not_taken_for_raw_frames(archive, recipes, query):
+    archive.calibrations()
+    archive.add("e", "STAR A&thar&none")
+    service = assembly.build(archive.root, Settings(processes=0), recipes)
+    assert night.reduce_all(service, archive.root).exit_status == 0
+    again = night.reduce_all(service, archive.root)
+    assert (sum(again.counts.values()), again.new) == (9, 0)
+
+
+def test_two_processes_come_to_the_same_result_as_one(archive, recipes, tmp_path, snapshot):
+    archive.calibrations()
+    archive.add("e", "STAR A&thar&none")
+    archive.add("e", "STAR B&thar&none")
+    files = []
+    for processes in (1, 2):
+        output = tmp_path / f"with-{processes}"
+        service = assembly.build(output, Settings(processes=processes), recipes)
+        assert night.reduce_all(service, archive.root).exit_status == 0
+        files.append({path.relative_to(output): content for path, content in snapshot(output / "lsc").items()})
+    assert files[0] == files[1]
+    assert len(files[0]) > 4
+
+
+def test_a_frame_that_kills_its_process_takes_no_other_with_it(archive, recipes, tmp_path):
+    archive.calibrations()
+    for word in ("A", "KILL", "B", "C"):
+        archive.add("e", f"STAR {word}&thar&none")
+    service = assembly.build(tmp_path / "out", Settings(processes=2), recipes)
+    summary = night.reduce_all(service, archive.root)
+    ((_, state, reason),) = summary.unhappy
+    assert state is State.RETRY
+    assert "process died" in reason
+    assert summary.counts[State.DONE] == 11
+
+
+def test_reducing_a_file_again_adds_an_attempt_and_replaces_its_rows(archive, run, service, query):
+    archive.calibrations()
+    path = archive.add("e", "STAR A&thar&none")
+    run()
+    products, velocities = (len(query.all(select(table))) for table in (Product, StarVelocity))
+    assert night.reduce_files(service, [path]).new == 1
+    assert len(query.all(select(Attempt).join(Attempt.frame).where(Frame.kind == Kind.SCIENCE))) == 2
+    assert [len(query.all(select(table))) for table in (Product, StarVelocity)] == [products, velocities]
+
+
+def test_an_interrupted_night_keeps_what_is_done_and_the_next_run_does_the_rest(archive, run, query):
+    archive.calibrations()
+    archive.add("e", "STAR A&thar&none")
+
+    class Stop(BaseException):
+        pass
+
+    def report(label, total):
+        if label == "flat frames":
+            raise Stop
+        return night.progress.lines(label, total)
+
+    with pytest.raises(Stop):
+        run(report=report)
+    done = [name for name, state in states(query).items() if state is State.DONE]
+    assert sorted(name[-3] for name in done) == ["b", "b", "d", "d"]
+    assert run().new == 5
+    assert set(states(query).values()) == {State.DONE}

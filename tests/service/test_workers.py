@@ -1,0 +1,50 @@
+"""Work is spread over processes, and survives the death of one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nrespipe.database.columns import State
+from nrespipe.service import workers
+
+
+@pytest.fixture
+def work(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent / "fakes")
+    return __import__("fake_work")
+
+
+def test_no_processes_means_the_work_is_done_here(work):
+    with workers.team(0) as run:
+        assert [result.value for _, result in run(work.process, [1, 2])] == [os.getpid()] * 2
+
+
+def test_a_process_uses_one_thread_for_linear_algebra_and_ours_keeps_its_own(work, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with workers.team(1) as run:
+        ((_, result),) = run(work.environment, ["OMP_NUM_THREADS"])
+    assert result.value == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_a_process_that_dies_takes_no_other_work_with_it(work):
+    jobs = ["a", "death", "b", "c"]
+    with workers.team(2) as run:
+        results = dict(run(work.die_at, jobs))
+        # and the team goes on
+        assert [result.value for _, result in run(work.die_at, ["d"])] == ["d"]
+    assert {job: result.value for job, result in results.items()} == {"a": "a", "b": "b", "c": "c", "death": None}
+    assert results["death"].state is State.RETRY
+    assert "died" in results["death"].reason
+
+
+def test_a_result_that_cannot_travel_is_a_failure_of_the_program(work):
+    with workers.team(1) as run:
+        ((_, result),) = run(work.unpicklable, [1])
+    assert result.state is State.FAILED
+    assert "pickle" in result.reason
+
+
+def test_there_is_at_least_one_process_and_never_too_many():
+    assert 1 <= workers.default_processes() <= workers.MOST_PROCESSES
