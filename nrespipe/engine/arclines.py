@@ -8,6 +8,7 @@ from nrespipe.engine import lineshape
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.wavelength import ArcLines
 from nrespipe.numerics import peaks
+from nrespipe.numerics.levels import between_lines
 
 _BAD = int(Pixel.BAD | Pixel.COSMIC | Pixel.OUTSIDE | Pixel.BLENDED)
 _FALSE_CENTER = int(Pixel.SATURATED | Pixel.NONLINEAR | Pixel.BLOOMED)
@@ -138,17 +139,9 @@ def undisturbed(spectra, fiber, row, fits):
 def _background(flux, good, block=64):
     """Level between the lines: median of each block, then again of what does not stand out, smooth along the order."""
     n = flux.shape[1]
-    edges = np.arange(0, n + block, block).clip(max=n)
-    middles, levels = [], []
-    for first, last in pairwise(edges):
-        part = np.ma.masked_array(flux[:, first:last], ~good[:, first:last])
-        for _ in range(4):
-            center = np.ma.median(part, axis=1)[:, None]
-            scatter = 1.4826 * np.ma.median(np.abs(part - center), axis=1)[:, None]
-            part = np.ma.masked_where(part > center + 2.5 * scatter, part)
-        middles.append(0.5 * (first + last - 1))
-        levels.append(np.ma.median(part, axis=1).filled(0.0))
-    levels = np.array(levels).T
+    edges = np.append(np.arange(0, n, block), n)
+    middles = 0.5 * (edges[:-1] + edges[1:] - 1)
+    levels = between_lines(np.ascontiguousarray(flux), good, edges)
     padded = np.pad(levels, ((0, 0), (2, 2)), mode="edge")
     smooth = np.median([padded[:, i : i + levels.shape[1]] for i in range(5)], axis=0)
     return np.array([np.interp(np.arange(n), middles, level) for level in smooth])

@@ -1,11 +1,9 @@
 """The line-spread function: how one wavelength spreads along an order."""
 
 import numpy as np
-from scipy.interpolate import BSpline
-from scipy.sparse import csr_array, diags_array
 
 from nrespipe.frames.wavelength import LineShape
-from nrespipe.numerics import leastsquares, legendre2d, peaks
+from nrespipe.numerics import leastsquares, legendre2d, peaks, tensorspline
 
 _OFFSETS = np.linspace(-2.5, 2.5, 101)
 _KNOTS = np.r_[np.arange(-2.5, -1.0, 0.25), np.arange(-1.0, 1.01, 0.125), np.arange(1.25, 2.51, 0.25)]
@@ -214,8 +212,8 @@ def _refined(shape, flux, variance, row, fits, degree_x):
     error = np.hypot(np.sqrt(variance[row[line], pixel]) * scale, 0.01)
     good = np.isfinite(light) & np.isfinite(error)
     x = legendre2d.scaled(fits[line, 1], 0, flux.shape[1] - 1)
-    spline, coefficients = _fit_profile(u[good], x[good], (light * scale)[good], error[good], degree_x)
-    return _normalised(shape, spline, coefficients)
+    coefficients = tensorspline.fit(u[good], x[good], (light * scale)[good], error[good], _KNOTS, degree_x)
+    return _normalised(shape, coefficients)
 
 
 def _own(tables, u):
@@ -227,39 +225,13 @@ def _own(tables, u):
     return low + (t - i) * (high - low)
 
 
-def _fit_profile(u, x, y, error, degree_x):
-    """Tensor product of a cubic spline in u, zero at its ends, and Legendre polynomials in x."""
-    knots = np.r_[[_KNOTS[0]] * 3, _KNOTS, [_KNOTS[-1]] * 3]
-    spline = BSpline.design_matrix(u, knots, 3).tocsr()[:, 2:-2]
-    legendre = np.polynomial.legendre.legvander(x, degree_x)
-    n_spline = spline.shape[1]
-    matrix = csr_array(_tensor(spline, legendre))
-    ridge = np.tile(np.where(np.arange(degree_x + 1) == 0, 1e-3, 30.0), n_spline)
-    weight = 1 / error**2
-    for _ in range(4):
-        normal = (matrix.T @ (diags_array(weight) @ matrix)).toarray() + np.diag(ridge)
-        solution = np.linalg.solve(normal, matrix.T @ (weight * y))
-        pull = (y - matrix @ solution) / error
-        limit = 4 * max(1.0, 1.4826 * np.median(np.abs(pull)))
-        weight = np.where(np.abs(pull) < limit, 1 / error**2, 0.0)
-    return knots, np.pad(solution.reshape(n_spline, degree_x + 1), ((2, 2), (0, 0)))
-
-
-def _tensor(spline, legendre):
-    rows, terms = np.repeat(np.arange(spline.shape[0]), np.diff(spline.indptr)), legendre.shape[1]
-    data = spline.data[:, None] * legendre[rows]
-    columns = spline.indices[:, None] * terms + np.arange(terms)
-    shape = (spline.shape[0], spline.shape[1] * terms)
-    return csr_array((data.ravel(), (np.repeat(rows, terms), columns.ravel())), shape=shape)
-
-
-def _normalised(shape, knots, coefficients):
+def _normalised(shape, coefficients):
     n_pixels = shape.fwhm.shape[2]
     columns, _ = _nodes(n_pixels)
     in_x = np.polynomial.legendre.legvander(legendre2d.scaled(columns, 0, n_pixels - 1), coefficients.shape[1] - 1)
     values, stretch = [], []
     for c in (coefficients @ in_x.T).T:
-        profile = BSpline(knots, c, 3, extrapolate=False)
+        profile = tensorspline.curve(_KNOTS, c)
         center, width = _center_and_width(profile)
         v = np.nan_to_num(profile(center + _OFFSETS * width))
         values.append(v / (v.sum() * (_OFFSETS[1] - _OFFSETS[0])))

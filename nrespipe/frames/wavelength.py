@@ -164,7 +164,7 @@ class Drift:
     velocity_ms, velocity_error_ms : float
         The same as one number: mean change of the wavelength of a fixed pixel over all orders, as a velocity [m / s].
     n_lines : int
-        Lines compared.
+        Lines compared; 0 where the drift could not be measured: then there is no shift, and the errors are infinite.
     """
 
     shift: float
@@ -190,8 +190,8 @@ class Wavelengths:
         Vacuum wavelength of the middle of the pixel [angstrom].
     error_ms : ndarray of float, shape (n_fibers,)
         Error of the zero point that all pixels of a fiber share, without the drift [m / s].
-    drift : Drift or None
-        None where it could not be measured.
+    drift : Drift
+        What the wavelengths are corrected for; its ``n_lines`` is 0 where it could not be measured.
     line_shape : LineShape
         Line-spread function of the same fibers and orders.
     """
@@ -200,7 +200,7 @@ class Wavelengths:
     orders: np.ndarray
     vacuum_angstrom: np.ndarray
     error_ms: np.ndarray
-    drift: Drift | None
+    drift: Drift
     line_shape: LineShape
 
     def __post_init__(self):

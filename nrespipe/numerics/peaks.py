@@ -110,8 +110,9 @@ def _own(start, table, i):
 
 
 @njit(cache=True)
-def _step(residual, weight, table, first, last, start, p, free_width, normal, right):
+def _step(line, first, last, start, p, free_width, normal, right):
     """Fill the normal equations of one line at the parameters p; return chi2 and the number of pixels."""
+    residual, weight, table = line
     normal[:] = 0.0
     right[:] = 0.0
     chi2, n = 0.0, 0
@@ -138,8 +139,9 @@ def _step(residual, weight, table, first, last, start, p, free_width, normal, ri
 
 
 @njit(cache=True)
-def _error(residual, weight, variance, table, first, last, p, inverse, free_width):
+def _error(line, variance, first, last, p, inverse, free_width):
     """Errors of flux and center under the true variance, which need not be the inverse of the weight."""
+    _, weight, table = line
     covariance = np.zeros(2)
     gradient = np.zeros(4)
     for i in range(first, last + 1):
@@ -185,43 +187,45 @@ def fit(residual, weight, variance, row, start, tables, window, free_width):
     ndarray of float, shape (n_lines, 8)
         Columns as in ``COLUMNS``; the center is NaN where the fit failed.
     """
-    n_lines, n_pixels = len(row), residual.shape[1]
-    out = np.full((n_lines, 8), np.nan)
+    out = np.full((len(row), 8), np.nan)
     normal, right = np.zeros((4, 4)), np.zeros(4)
-    for k in range(n_lines):
-        spectrum, w, table = residual[row[k]], weight[row[k]], tables[k]
+    for k in range(len(row)):
+        line = residual[row[k]], weight[row[k]], tables[k]
         reach = max(3.0, window * start[k, 2])
         first = max(0, int(np.ceil(start[k, 1] - reach)))
-        last = min(n_pixels - 1, int(np.floor(start[k, 1] + reach)))
+        last = min(residual.shape[1] - 1, int(np.floor(start[k, 1] + reach)))
         p = np.array([start[k, 0], start[k, 1], start[k, 2], 0.0])
-        if not p[0] > 0:
-            p[0] = _sum(spectrum, w, first, last)
-        good = True
-        for iteration in range(25):
-            chi2, n = _step(spectrum, w, table, first, last, start[k], p, free_width, normal, right)
-            if n < 6 or not p[0] > 0 or not normal[1, 1] > 0:
-                good = False
-                break
-            delta = np.linalg.solve(normal + 1e-12 * np.diag(np.diag(normal)), right)
-            p[0] = max(p[0] + delta[0], 0.2 * p[0])
-            p[3] += delta[2]
-            move = min(max(delta[1], -0.15 * p[2]), 0.15 * p[2])
-            p[1] += move
-            if free_width:
-                p[2] = min(max(p[2] + delta[3], 0.8 * p[2]), 1.25 * p[2])
-            if abs(p[1] - start[k, 1]) > 0.6 * start[k, 2] or not (0.4 * start[k, 2] < p[2] < 2.5 * start[k, 2]):
-                good = False
-                break
-            if abs(move) < 1e-6 and abs(delta[0]) < 1e-6 * p[0] and iteration > 1:
-                break
-        if not good:
+        if not _settle(line, first, last, start[k], p, free_width, normal, right):
             continue
-        chi2, n = _step(spectrum, w, table, first, last, start[k], p, free_width, normal, right)
+        chi2, n = _step(line, first, last, start[k], p, free_width, normal, right)
         inverse = np.linalg.inv(normal + 1e-12 * np.diag(np.diag(normal)))
-        flux_error, center_error = _error(spectrum, w, variance[row[k]], table, first, last, p, inverse, free_width)
-        out[k, 0], out[k, 1], out[k, 2], out[k, 3] = p[0], p[1], p[2], p[3]
-        out[k, 4], out[k, 5], out[k, 6], out[k, 7] = center_error, flux_error, chi2, n
+        errors = _error(line, variance[row[k]], first, last, p, inverse, free_width)
+        out[k, :4] = p
+        out[k, 4], out[k, 5], out[k, 6], out[k, 7] = errors[1], errors[0], chi2, n
     return out
+
+
+@njit(cache=True)
+def _settle(line, first, last, start, p, free_width, normal, right):
+    """Iterate the parameters p (flux, center, width, background) to rest; tell whether they stayed near the start."""
+    if not p[0] > 0:
+        p[0] = _sum(line[0], line[1], first, last)
+    for iteration in range(25):
+        _, n = _step(line, first, last, start, p, free_width, normal, right)
+        if n < 6 or not p[0] > 0 or not normal[1, 1] > 0:
+            return False
+        delta = np.linalg.solve(normal + 1e-12 * np.diag(np.diag(normal)), right)
+        p[0] = max(p[0] + delta[0], 0.2 * p[0])
+        p[3] += delta[2]
+        move = min(max(delta[1], -0.15 * p[2]), 0.15 * p[2])
+        p[1] += move
+        if free_width:
+            p[2] = min(max(p[2] + delta[3], 0.8 * p[2]), 1.25 * p[2])
+        if abs(p[1] - start[1]) > 0.6 * start[2] or not (0.4 * start[2] < p[2] < 2.5 * start[2]):
+            return False
+        if abs(move) < 1e-6 and abs(delta[0]) < 1e-6 * p[0] and iteration > 1:
+            break
+    return True
 
 
 @njit(cache=True)

@@ -1,0 +1,41 @@
+"""The level between the lines of an emission spectrum."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def between_lines(flux, good, edges, clip=2.5, rounds=4):
+    """Return the level of each block of pixels, without what stands out of it.
+
+    Parameters
+    ----------
+    flux : ndarray of float, shape (n_rows, n_pixels)
+        Spectra.
+    good : ndarray of bool, shape (n_rows, n_pixels)
+        Pixels that count.
+    edges : ndarray of int, shape (n_blocks + 1,)
+        Where the blocks begin, and where the last ends.
+    clip : float
+        Pixels this many scatters (1.4826 times the median deviation) above the median are left out.
+    rounds : int
+        How often.
+
+    Returns
+    -------
+    ndarray of float, shape (n_rows, n_blocks)
+        Median of what is left; 0 for a block without a good pixel.
+    """
+    levels = np.zeros((flux.shape[0], len(edges) - 1))
+    for row in range(flux.shape[0]):
+        for block in range(len(edges) - 1):
+            here = slice(edges[block], edges[block + 1])
+            values = flux[row, here][good[row, here]]
+            if len(values) == 0:
+                continue
+            for _ in range(rounds):
+                middle = np.median(values)
+                scatter = 1.4826 * np.median(np.abs(values - middle))
+                values = values[values <= middle + clip * scatter]
+            levels[row, block] = np.median(values)
+    return levels
