@@ -17,6 +17,13 @@ def velocities(path, bench, shots):
         Of the CSV file: one row a star and frame.
     bench : Bench
     shots : sequence of Shot
+
+    Notes
+    -----
+    ``drift_ms`` is the change of the wavelength of a fixed pixel of the reference fiber since the reference state of the
+    bench, mean over orders and columns, as in ``Drift.velocity_ms``; ``fiber_drift_ms`` the same of the star's fiber.
+    ``snr`` is the median per extracted pixel in the orders 85-95; ``midpoint_mjd`` is weighted by photons, and
+    ``berv_ms`` is the photon-weighted mean of the barycentric correction, not its value at one time.
     """
     rows = []
     for shot in shots:
@@ -90,6 +97,11 @@ def arrays(path, truth):
     path : Path
         Of the NPZ file.
     truth : Truth
+
+    Notes
+    -----
+    ``wavelength_angstrom``, ``flux_electron`` and ``rows`` have the axes (fiber, order, pixel) of ``fibers`` and
+    ``orders``; ``cosmics`` lists row, column and charge of every pixel that was hit.
     """
     np.savez_compressed(
         path,

@@ -1,0 +1,32 @@
+"""Header cards."""
+
+import numpy as np
+from astropy.coordinates import Angle
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nrespipe import instruments
+from nrespipe.simulator import cards
+
+
+@given(st.floats(-90, 90))
+def test_sexagesimal_degrees_read_back_to_a_hundredth_of_an_arcsecond(degrees):
+    text = cards.sexagesimal(degrees, 2, sign=True)
+    assert text[0] in "+-"
+    assert abs(Angle(text, unit="deg").deg - degrees) * 3600 <= 0.0051
+
+
+def test_seconds_are_never_written_as_sixty():
+    assert cards.sexagesimal(np.nextafter(12, 0), 3) == "12:00:00.000"
+    assert cards.sexagesimal(-0.5, 1, sign=True) == "-00:30:00.0"
+
+
+def test_only_sites_of_two_telescopes_feed_two_fibers():
+    fed = {name: cards.star_fibers(instruments.load(name)) for name in instruments.names()}
+    assert fed == {"nres01": (0, 2), "nres02": (0,), "nres03": (0, 2), "nres04": (0,)}
+
+
+def test_a_star_without_coordinates_leaves_a_header_of_words_only():
+    words = dict(card[:2] for card in cards.telescope(instruments.load("nres01"), None))
+    assert words["CAT-RA"] == words["RA"] == "N/A"
+    assert words["LONGITUD"] < 0
