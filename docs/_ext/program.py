@@ -1,0 +1,187 @@
+"""What the program is, as pages: its commands, variables, steps, reasons, marks and spectrographs."""
+
+import ast
+import importlib
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import click
+from numpydoc.docscrape import NumpyDocString
+from pages import attributes, escaped, heading, table
+
+import nrespipe
+from nrespipe import instruments
+from nrespipe.settings import Settings
+
+
+def bits(noun):
+    """Return the bits of a mask with their meanings, which stand as comments beside them.
+
+    Parameters
+    ----------
+    noun : type of IntFlag
+        The mask.
+
+    Returns
+    -------
+    str
+        In reStructuredText.
+    """
+    comments = {}
+    for line in inspect.getsource(noun).splitlines():
+        code, mark, comment = line.partition("#:")
+        if mark and "=" in code:
+            comments[code.split("=")[0].strip()] = comment.strip()
+    rows = [(bit.value, f"``{bit.name}``", comments[bit.name].capitalize()) for bit in noun]
+    return table(("Value", "Name", "Meaning"), rows)
+
+
+def spectrographs():
+    """Return the spectrographs as their tables describe them.
+
+    Returns
+    -------
+    str
+        In reStructuredText.
+    """
+    nouns = [instruments.load(name) for name in instruments.names()]
+    rows = [
+        (
+            f"``{s.name}``",
+            f"``{s.site}``",
+            f"{s.latitude_deg:.4f}, {s.longitude_deg:.4f}",
+            ", ".join(f"``{c}``" for c in s.cameras),
+            ", ".join(map(str, s.fibers.star)),
+            f"{s.first_order}-{s.last_order}",
+            f"{s.restart_hour_utc}:00",
+        )
+        for s in nouns
+    ]
+    return table(
+        (
+            "Spectrograph",
+            "Site",
+            "Latitude, longitude",
+            "Cameras",
+            "Star fibers",
+            "Orders",
+            "Night begins, UTC",
+        ),
+        rows,
+    )
+
+
+def environment():
+    """Return the environment variables, from the fields of the settings.
+
+    Returns
+    -------
+    str
+        In reStructuredText.
+    """
+    meanings = attributes(Settings)
+    rows = []
+    for entry in fields(Settings):
+        variable, _, meaning = meanings[entry.name].partition(": ")
+        default = entry.default if entry.default not in ("", None) else ""
+        rows.append((variable, f"``{default}``" if default else "not set", meaning[0].upper() + meaning[1:]))
+    return table(("Variable", "Default", "Meaning"), rows)
+
+
+def step(name):
+    """Return the functions of a step with what can be tuned in them.
+
+    Parameters
+    ----------
+    name : str
+        Module below ``nrespipe``, e.g. ``engine.trace``.
+
+    Returns
+    -------
+    str
+        In reStructuredText.
+    """
+    module = importlib.import_module(f"nrespipe.{name}")
+    calls, tunables = [], []
+    for function in vars(module).values():
+        if not inspect.isfunction(function) or function.__module__ != module.__name__ or function.__name__[0] == "_":
+            continue
+        parsed = NumpyDocString(inspect.getdoc(function))
+        calls.append(f"* :func:`~nrespipe.{name}.{function.__name__}`: {' '.join(parsed['Summary'])}")
+        meanings = {n: " ".join(p.desc) for p in parsed["Parameters"] for n in p.name.split(", ")}
+        for parameter in inspect.signature(function).parameters.values():
+            if isinstance(parameter.default, int | float | tuple) and not isinstance(parameter.default, bool):
+                where = f"``{function.__name__}({parameter.name}={parameter.default})``"
+                tunables.append((where, meanings[parameter.name]))
+    parts = [f"In :mod:`nrespipe.{name}`:\n", *calls, ""]
+    if tunables:
+        parts += ["What can be tuned, with its default:\n", table(("Argument", "Meaning"), tunables)]
+    return "\n".join(parts)
+
+
+def reasons(error):
+    """Return the messages with which the readers, the engine and the recipes raise an error.
+
+    Parameters
+    ----------
+    error : str
+        Name of the error.
+
+    Returns
+    -------
+    str
+        In reStructuredText; an ellipsis stands for what differs from frame to frame.
+    """
+    root, rows = Path(nrespipe.__file__).parent, []
+    for room in ("files", "engine", "recipes", "database", "service"):
+        for path in sorted((root / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == error and node.args:
+                    where = f"``{room}/{path.name}``"
+                    rows += [(where, message) for message in _messages(node.args[0])]
+    return table(("Where", "Message"), rows)
+
+
+def _messages(node):
+    """Texts that an expression may give."""
+    if isinstance(node, ast.IfExp):
+        return [*_messages(node.body), *_messages(node.orelse)]
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.JoinedStr):
+        text = "".join(_piece(part) for part in node.values).removeprefix("*name*: ").removeprefix("…: ")
+        return [text] if any(isinstance(part, ast.Constant) and part.value.strip(": ") for part in node.values) else []
+    return []
+
+
+def _piece(part):
+    if isinstance(part, ast.Constant):
+        return escaped(part.value)
+    named = isinstance(part.value, ast.Name)
+    return f"*{part.value.id}*" if named else "…"
+
+
+def commands():
+    """Return the command line: every command with its arguments and options.
+
+    Returns
+    -------
+    str
+        In reStructuredText.
+    """
+    from nrespipe.cli import main
+
+    return "\n".join(_command("nrespipe", main))
+
+
+def _command(path, command):
+    context = click.Context(command, info_name=path)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            yield from _command(f"{path} {name}", command.get_command(context, name))
+        return
+    shown = click.unstyle(command.get_help(context)).splitlines()
+    yield (
+        heading(f"``{path}``") + ".. code-block:: text\n\n" + "\n".join(f"   {line}".rstrip() for line in shown) + "\n"
+    )
