@@ -1,15 +1,17 @@
 """From the settings to everything that the service works with, built once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import sessionmaker
 
+from nrespipe import instruments
 from nrespipe.database import connection
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes import RECIPES
 from nrespipe.service import workers
 
@@ -29,6 +31,8 @@ class Assembly:
         Output directory, absolute.
     recipes : mapping of Kind to module
         What to do with each kind of frame.
+    spectrographs : callable
+        Makes a spectrograph of its name.
     processes : int
         Frames at a time; 0 works in this process.
     log_level : str
@@ -37,7 +41,8 @@ class Assembly:
 
     sessions: sessionmaker
     output: Path
-    recipes: Mapping[Kind, ModuleType] = field(default_factory=dict)
+    recipes: Mapping[Kind, ModuleType]
+    spectrographs: Callable[[str], Spectrograph] = instruments.load
     processes: int = 0
     log_level: str = "INFO"
 
@@ -61,7 +66,7 @@ def database_url(output, settings):
     return settings.database_url or URL.create("sqlite", database=str(output.resolve() / DATABASE_FILE))
 
 
-def build(output, settings, recipes=RECIPES):
+def build(output, settings, recipes=RECIPES, spectrographs=instruments.load):
     """Make the output directory, open the database, and bring its tables up to date.
 
     Parameters
@@ -72,6 +77,8 @@ def build(output, settings, recipes=RECIPES):
         From the environment and the command line.
     recipes : mapping of Kind to module, optional
         What to do with each kind of frame; those of the package if not given.
+    spectrographs : callable, optional
+        Makes a spectrograph of its name; from the tables of the package if not given.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def build(output, settings, recipes=RECIPES):
     output.mkdir(parents=True, exist_ok=True)
     sessions = connection.connect(database_url(output, settings))
     processes = workers.default_processes() if settings.processes is None else settings.processes
-    return Assembly(sessions, output.resolve(), recipes, processes, settings.log_level)
+    return Assembly(sessions, output.resolve(), recipes, spectrographs, processes, settings.log_level)
 
 
 def look_up(output, settings):

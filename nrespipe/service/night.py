@@ -128,10 +128,10 @@ def _wanted(value, choices):
 
 
 def _reduce_kind(assembly, run, kind, found, report, again=False):
-    recipe, jobs = assembly.recipes[kind], []
+    jobs = []
     with assembly.sessions.begin() as session:
         for frame in _frames(session, kind, found, again):
-            job = reduction.plan(session, frame, recipe, assembly.output)
+            job = reduction.plan(session, frame, assembly)
             if job.missing and frame.state is State.WAITING and not again:
                 frames.postpone(session, frame.id, job.missing)
             else:
@@ -153,11 +153,10 @@ def _frames(session, kind, found, again):
 
 
 def _stack_kind(assembly, run, kind, found, report):
-    recipe = assembly.recipes[kind]
     with assembly.sessions.begin() as session:
         nights = calibrations.inputs(session, kind).items()
         jobs = [
-            stacking.plan(session, kind, night, inputs, recipe, assembly.output)
+            stacking.plan(session, kind, night, inputs, assembly)
             for night, inputs in nights
             if any(frame.id in found for frame in inputs)
         ]

@@ -1,6 +1,6 @@
 """One frame: open it, fetch what its recipe needs, run the recipe, write the products, record what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +10,7 @@ from nrespipe.database.tables import Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import cdp, products
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import references
 from nrespipe.service.arrivals import attempt_row, md5
 
@@ -26,6 +27,8 @@ class Job:
         The raw file.
     recipe : module
         What to do.
+    spectrographs : callable
+        Makes a spectrograph of its name.
     masters : mapping of Kind to tuple of (int, str, str)
         Row, file and checksum of each master that serves it.
     missing : str
@@ -37,6 +40,7 @@ class Job:
     frame_id: int
     path: str
     recipe: ModuleType
+    spectrographs: Callable[[str], Spectrograph]
     masters: Mapping[Kind, tuple[int, str, str]]
     missing: str
     output: Path
@@ -64,7 +68,7 @@ class Result:
     products: tuple[tuple[str, str], ...]
 
 
-def plan(session, frame, recipe, output):
+def plan(session, frame, assembly):
     """Choose what a frame is reduced with.
 
     Parameters
@@ -73,17 +77,16 @@ def plan(session, frame, recipe, output):
         An open session.
     frame : Frame
         The frame.
-    recipe : module
-        What to do with it.
-    output : Path
-        Where products go.
+    assembly : Assembly
+        What to work with.
 
     Returns
     -------
     Job
     """
+    recipe = assembly.recipes[frame.kind]
     chosen, missing = choose(session, frame, recipe)
-    return Job(frame.id, frame.path, recipe, chosen, missing, output)
+    return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, assembly.output)
 
 
 def choose(session, frame, recipe):
@@ -133,10 +136,11 @@ def reduce(job):
         As the readers, the recipe and the writers do.
     """
     raw = cdp.read(job.path)
+    spectrograph = references.spectrograph_of(job.spectrographs, raw.instrument, raw.filename)
+    references.require_size(raw, spectrograph.detector)
     if job.missing:
-        # a damaged file is told so at once: it would wait for nothing
+        # not before the frame was looked at: a damaged one would wait for nothing
         raise MissingCalibration(job.missing)
-    spectrograph = references.spectrograph_of(raw.instrument, raw.filename)
     refs = references.fetch(job.masters, raw.kind, raw)
     reduction = job.recipe.reduce(raw, refs, spectrograph)
     used = {kind: path for kind, (_, path, _) in job.masters.items()}

@@ -4,7 +4,7 @@ import math
 from functools import lru_cache
 
 from nrespipe import data, instruments
-from nrespipe.errors import Skipped
+from nrespipe.errors import BadFrame, Skipped
 from nrespipe.files import masters
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
@@ -40,15 +40,17 @@ def fetch(chosen, kind, raw=None):
     return References(**read, lamp=lamp, stars=_stars(raw), masks=masks, tellurics=data.tellurics())
 
 
-def spectrograph_of(name, filename):
+def spectrograph_of(load, name, what):
     """Return the spectrograph that took a frame.
 
     Parameters
     ----------
+    load : callable
+        Makes a spectrograph of its name, as ``instruments.load``.
     name : str
         ``nres01`` ...
-    filename : str
-        The frame, for the message.
+    what : str
+        Frame or master it is for, for the message.
 
     Returns
     -------
@@ -57,12 +59,36 @@ def spectrograph_of(name, filename):
     Raises
     ------
     Skipped
-        If the package has no table of it.
+        If there is no table of it.
     """
     try:
-        return instruments.load(name)
+        return load(name)
     except KeyError:
-        raise Skipped(f"{filename}: no table describes a spectrograph {name}") from None
+        raise Skipped(f"{what}: no table describes a spectrograph {name}") from None
+
+
+def require_size(raw, detector):
+    """Check that a frame has the size of its detector: a stack of two sizes is none.
+
+    Parameters
+    ----------
+    raw : RawFrame
+        The frame.
+    detector : Detector
+        That of its spectrograph.
+
+    Raises
+    ------
+    BadFrame
+        If the light-sensitive part has another size.
+    """
+    light = raw.data_section
+    columns, rows = light.end_column - light.first_column, light.end_row - light.first_row
+    if (columns, rows) != (detector.columns, detector.rows):
+        raise BadFrame(
+            f"{raw.filename}: wrong size: {columns} x {rows} pixels of light (binning {raw.binning}), "
+            f"the detector of {raw.instrument} has {detector.columns} x {detector.rows}"
+        )
 
 
 # the frames of a night use the same few masters, which take longer to read than a frame

@@ -1,6 +1,6 @@
 """One master: choose the frames of a night, run the recipe's combine, write it, record it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +12,7 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import cdp, layout, masters
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import references
 from nrespipe.service.arrivals import md5
 from nrespipe.service.reduction import choose
@@ -45,6 +46,8 @@ class Job:
         Raw files of its inputs, by name.
     recipe : module
         What to do.
+    spectrographs : callable
+        Makes a spectrograph of its name.
     masters : mapping of Kind to tuple of (int, str, str)
         Row, file and checksum of each master that it needs.
     missing : str
@@ -58,12 +61,13 @@ class Job:
     frame_ids: tuple[int, ...]
     paths: tuple[str, ...]
     recipe: ModuleType
+    spectrographs: Callable[[str], Spectrograph]
     masters: Mapping[Kind, tuple[int, str, str]]
     missing: str
     output: Path
 
 
-def plan(session, kind, night, frames, recipe, output):
+def plan(session, kind, night, frames, assembly):
     """Tell what is to be done for the master of a night, if anything.
 
     Parameters
@@ -76,24 +80,22 @@ def plan(session, kind, night, frames, recipe, output):
         Of the master.
     frames : sequence of Frame
         The good frames of the night.
-    recipe : module
-        With ``MINIMUM``, the fewest frames it can use.
-    output : Path
-        Where masters go.
+    assembly : Assembly
+        What to work with.
 
     Returns
     -------
     Job or None
         None where there are too few frames, and where the master of these frames was made before or cannot be made.
     """
-    frames = _select(frames)
+    recipe, frames = assembly.recipes[kind], _select(frames)
     if len(frames) < recipe.MINIMUM or _settled(calibrations.last(session, kind, night), frames):
         return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
     chosen, missing = choose(session, wanted, recipe)
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
-    return Job(kind, night, ids, paths, recipe, chosen, missing, output)
+    return Job(kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output)
 
 
 def combine(job):
@@ -116,7 +118,9 @@ def combine(job):
     """
     if job.missing:
         raise MissingCalibration(job.missing)
-    spectrograph = references.spectrograph_of(job.night.instrument, f"master {job.kind} of {job.night.day}")
+    spectrograph = references.spectrograph_of(
+        job.spectrographs, job.night.instrument, f"master {job.kind} of {job.night.day}"
+    )
     raws = [cdp.read(path) for path in job.paths]
     master = job.recipe.combine(raws, references.fetch(job.masters, job.kind), spectrograph)
     path = layout.master_path(job.output, master.origin)

@@ -61,16 +61,19 @@ def archive(tmp_path):
 
 
 @pytest.fixture
-def recipes(monkeypatch):
-    """Recipes that take no time; processes find them too."""
+def build(monkeypatch):
+    """Build an assembly with recipes that take no time and a small detector; processes find them too."""
     monkeypatch.syspath_prepend(FAKES)
-    return __import__("fake_recipes").RECIPES
+    fakes = __import__("fake_recipes")
+    return lambda output, processes=0: assembly.build(
+        output, Settings(processes=processes), fakes.RECIPES, fakes.spectrograph
+    )
 
 
 @pytest.fixture
-def service(tmp_path, recipes):
+def service(tmp_path, build):
     """An assembly that works in this process, with its database and products in a directory of the test."""
-    return assembly.build(tmp_path / "out", Settings(processes=0), recipes)
+    return build(tmp_path / "out")
 
 
 @pytest.fixture

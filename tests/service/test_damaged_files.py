@@ -54,6 +54,7 @@ def test_a_damaged_file_is_bad_with_its_defect_and_the_night_goes_on(archive, ru
         ({"OBJECTS": None}, "OBJECTS"),
         ({"OBJECTS": "none&none&none"}, "OBJECTS"),
         ({"DATASEC": "[1:400,1:160]"}, "pixels"),
+        ({"DATASEC": "[1:24,1:8]"}, "wrong size: 24 x 8"),
         ({"MJD-OBS": None}, "MJD-OBS"),
     ],
 )
@@ -70,6 +71,12 @@ def test_a_damaged_file_is_bad_even_while_its_masters_are_missing(archive, run, 
     ((_, state, reason),) = run().unhappy
     assert state is State.BAD
     assert "truncated" in reason
+
+
+def test_a_bias_of_another_size_does_not_spoil_the_master(archive, run, query):
+    archive.calibrations()
+    archive.add("b", DATASEC="[1:12,1:16]", BIASSEC="[31:40,1:16]")
+    assert run().counts == {State.DONE: 8, State.BAD: 1}
 
 
 def test_a_file_that_cannot_be_identified_is_filed_under_the_night_in_its_name(archive, run, query):

@@ -1,5 +1,6 @@
 """Whole nights through the service, with recipes that take no time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,8 @@ from sqlalchemy import select
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, Product, StarVelocity
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, night
+from nrespipe.service import night
 from nrespipe.service.arrivals import OutputRefused
-from nrespipe.settings import Settings
 
 
 def states(query):
@@ -225,12 +225,12 @@ def test_sites_and_days_choose_frames(archive, run, query):
     assert run(sites=["elp"]).counts == {}
 
 
-def test_an_output_directory_among_raw_files_is_refused_before_anything_is_written(archive, recipes, snapshot):
+def test_an_output_directory_among_raw_files_is_refused_before_anything_is_written(archive, build, snapshot):
     path = archive.add("b")
-    service = assembly.build(archive.root.parent / "elsewhere", Settings(processes=0), recipes)
+    service = build(archive.root.parent / "elsewhere")
     before = snapshot(archive.root)
     for output in (path.parent, path.parent / "reduced", path.parent / "deep" / "er"):
-        inside = assembly.Assembly(service.sessions, output, recipes)
+        inside = replace(service, output=output)
         with pytest.raises(OutputRefused, match="raw"):
             night.reduce_all(inside, archive.root)
         with pytest.raises(OutputRefused, match="raw"):
@@ -238,34 +238,34 @@ def test_an_output_directory_among_raw_files_is_refused_before_anything_is_writt
     assert snapshot(archive.root) == before
 
 
-def test_an_archive_may_hold_its_own_products_and_they_are_not_taken_for_raw_frames(archive, recipes, query):
+def test_an_archive_may_hold_its_own_products_and_they_are_not_taken_for_raw_frames(archive, build, query):
     archive.calibrations()
     archive.add("e", "STAR A&thar&none")
-    service = assembly.build(archive.root, Settings(processes=0), recipes)
+    service = build(archive.root)
     assert night.reduce_all(service, archive.root).exit_status == 0
     again = night.reduce_all(service, archive.root)
     assert (sum(again.counts.values()), again.new) == (9, 0)
 
 
-def test_two_processes_come_to_the_same_result_as_one(archive, recipes, tmp_path, snapshot):
+def test_two_processes_come_to_the_same_result_as_one(archive, build, tmp_path, snapshot):
     archive.calibrations()
     archive.add("e", "STAR A&thar&none")
     archive.add("e", "STAR B&thar&none")
     files = []
     for processes in (1, 2):
         output = tmp_path / f"with-{processes}"
-        service = assembly.build(output, Settings(processes=processes), recipes)
+        service = build(output, processes=processes)
         assert night.reduce_all(service, archive.root).exit_status == 0
         files.append({path.relative_to(output): content for path, content in snapshot(output / "lsc").items()})
     assert files[0] == files[1]
     assert len(files[0]) > 4
 
 
-def test_a_frame_that_kills_its_process_takes_no_other_with_it(archive, recipes, tmp_path):
+def test_a_frame_that_kills_its_process_takes_no_other_with_it(archive, build, tmp_path):
     archive.calibrations()
     for word in ("A", "KILL", "B", "C"):
         archive.add("e", f"STAR {word}&thar&none")
-    service = assembly.build(tmp_path / "out", Settings(processes=2), recipes)
+    service = build(tmp_path / "out", processes=2)
     summary = night.reduce_all(service, archive.root)
     ((_, state, reason),) = summary.unhappy
     assert state is State.RETRY

@@ -1,10 +1,11 @@
 """Recipes that take no time, for the tests of the service: what the object is called decides what happens to it."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nrespipe import instruments
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Quality
@@ -140,6 +141,12 @@ def velocity(raw, fiber):
         orders=ORDERS,
         **numbers,
     )
+
+
+def spectrograph(name):
+    """Return a real spectrograph with a detector of 24 x 16 pixels."""
+    real = instruments.load(name)
+    return replace(real, detector=replace(real.detector, columns=24, rows=16))
 
 
 MAKERS = {Kind.BIAS: bias, Kind.DARK: dark, Kind.FLAT: flat, Kind.ARC: arc}
