@@ -1,5 +1,6 @@
 """The parts that every product has: the raw header, the receipt, the configuration, the list of parts."""
 
+import re
 import warnings
 
 import astropy
@@ -13,6 +14,9 @@ from nrespipe.files.primary import card
 
 #: Beginnings of cards that describe an array or a table and not the observation.
 _STRUCTURAL = ("NAXIS", "TTYPE", "TFORM", "TUNIT", "ZNAXIS", "ZTILE")
+
+#: Keywords of the standard, and the longer ones of ESO's HIERARCH convention.
+_ALLOWED = re.compile(r"[A-Z0-9_-]{1,8}|[A-Z0-9_-]+( [A-Z0-9_-]+)*")
 
 
 def instrument_header(account):
@@ -42,11 +46,10 @@ def instrument_header(account):
 
 
 def _carried(keyword, content, comment):
-    try:
-        return card(keyword, _ascii(content), _ascii(comment))
-    except ValueError:
-        # a keyword that the standard forbids is kept as words
+    if not _ALLOWED.fullmatch(keyword) or keyword in ("CONTINUE", "HIERARCH"):
+        # kept as words: it would not come back as the card it was
         return fits.Card("COMMENT", _ascii(f"{keyword} = {content!r} / {comment}"))
+    return card(keyword, _ascii(content), _ascii(comment))
 
 
 def _ascii(content):

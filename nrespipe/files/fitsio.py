@@ -79,7 +79,7 @@ def reading(path):
             raise Unavailable(f"{name}: the disk does not give the file: {error.strerror}") from error
         raise BadFrame(f"{name}: damaged FITS file: {error}") from error
     except _DAMAGE as error:
-        raise BadFrame(f"{name}: damaged FITS file: {type(error).__name__}: {error}") from error
+        raise BadFrame(f"{name}: damaged FITS file, a part of it makes no sense: {error!r}") from error
 
 
 def _require_fits(start, name):

@@ -172,7 +172,7 @@ def _drift(account, name, fiber):
     finite = np.isfinite(change)
     mean = np.where(finite, change, 0).sum(axis=1) / np.where(finite.any(axis=1), finite.sum(axis=1), np.nan)
     cards = [
-        *_AXES,
+        card("CTYPE1", "Order", "name of axis 1"),
         card("BUNIT", "Angstrom", "unit"),
         card("FIBER", fiber, "fiber"),
         card("DRIFTPX", drift.shift, "[pixel] shift at the middle of the detector"),
@@ -189,7 +189,7 @@ def _drift(account, name, fiber):
 def _quality(account, name, fiber):
     _, _, quality, _ = account.reduction.spectra.of(fiber)
     bits = [card(f"BIT{i}", bit.name, f"meaning of {int(bit)}") for i, bit in enumerate(Pixel)]
-    return tiles.image(np.asarray(quality, np.uint8), name, [*_AXES, *bits])
+    return tiles.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
 
 
 def _meter(meter):

@@ -1,13 +1,17 @@
 """The tables below are the required parts of the EPRV data standard for levels 2 and 4, in our own short form."""
 
+import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nrespipe.errors import BadFrame
-from nrespipe.files import cdp, products
+from nrespipe.files import cdp, common, products
 from nrespipe.files.account import iso, public_date
 from nrespipe.files.primary import sexagesimal
 from nrespipe.frames.quality import Pixel, Quality
@@ -258,6 +262,26 @@ def test_the_raw_header_is_carried_with_all_its_oddities(make):
         assert carried["TRIGGER"].strip() == ""
         assert list(carried["HISTORY"]) == ["one"]
         assert "BZERO" not in carried
+
+
+_KEYWORDS = st.one_of(
+    st.sampled_from(["NAXIS1", "TFORM1", "CHECKSUM", "EXTNAME", "BSCALE", "ZIMAGE", "CONTINUE", "END", "HIERARCH"]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12),
+)
+_VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=90))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.dictionaries(_KEYWORDS, st.tuples(_VALUES, st.text(max_size=60)), max_size=5))
+def test_no_raw_header_is_too_odd_to_be_carried(cards):
+    account = SimpleNamespace(raw=SimpleNamespace(header={"OBJECT": ("51 Peg", "name"), **cards}))
+    buffer = io.BytesIO()
+    hdus = fits.HDUList([fits.PrimaryHDU(), common.instrument_header(account)])
+    hdus.writeto(buffer, output_verify="exception")
+    buffer.seek(0)
+    with fits.open(buffer) as found:
+        assert found["INSTRUMENT_HEADER"].header["OBJECT"] == "51 Peg"
+        assert found["INSTRUMENT_HEADER"].data is None
 
 
 def test_the_same_input_gives_the_same_bytes_at_another_time_of_day(write_raw, tmp_path, monkeypatch):
