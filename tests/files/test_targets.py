@@ -59,7 +59,7 @@ def test_empty_fields_are_unknown_and_aliases_are_split(tmp_path):
     ],
 )
 def test_a_slip_of_the_pen_is_named(tmp_path, rows, message):
-    with pytest.raises(ValueError, match="stars.csv") as error:
+    with pytest.raises(ValueError, match=r"stars\.csv") as error:
         targets.read(written(tmp_path, *rows))
     assert message in str(error.value)
 
