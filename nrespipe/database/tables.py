@@ -236,7 +236,7 @@ class StarVelocity(Row):
     frame_id, fiber : int
         Where it was measured.
     object, mask : str
-        Whose velocity it is; line mask.
+        Whose velocity it is, as OBJECTS names it; line mask.
     bjd_tdb : float
         Photon-weighted midpoint at the barycenter [JD, TDB].
     rv_ms, rv_err_ms : float

@@ -148,7 +148,7 @@ def reduce(job):
     return Result(
         quality=int(reduction.quality),
         measurements=dict(reduction.measurements),
-        velocities=tuple(_columns(velocity, reduction) for velocity in reduction.velocities),
+        velocities=tuple(_columns(raw, velocity, reduction) for velocity in reduction.velocities),
         products=tuple((str(path), md5(path)) for path in written),
     )
 
@@ -178,11 +178,11 @@ def record(session, job, outcome):
     return frames.record(session, attempt, result.quality, files, velocities)
 
 
-def _columns(velocity, reduction):
+def _columns(raw, velocity, reduction):
     drift = reduction.wavelengths.drift if reduction.wavelengths else None
     return {
         "fiber": velocity.fiber,
-        "object": velocity.star.name,
+        "object": raw.objects[velocity.fiber],
         "mask": velocity.mask,
         "bjd_tdb": velocity.barycentric.bjd_tdb,
         "rv_ms": velocity.rv_ms,

@@ -1,14 +1,12 @@
 """What stands beside a frame: masters from their files, stars from the catalog, tables from the package."""
 
-import math
 from functools import lru_cache
 
-from nrespipe import data, instruments
+from nrespipe import data
 from nrespipe.errors import BadFrame, Skipped
-from nrespipe.files import masters
+from nrespipe.files import masters, targets
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
-from nrespipe.frames.velocity import Star
 
 
 def fetch(chosen, kind, raw=None):
@@ -37,7 +35,7 @@ def fetch(chosen, kind, raw=None):
     if kind is not Kind.SCIENCE:
         return References(**read, lamp=lamp)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
-    return References(**read, lamp=lamp, stars=_stars(raw), masks=masks, tellurics=data.tellurics())
+    return References(**read, lamp=lamp, stars=targets.stars(raw), masks=masks, tellurics=data.tellurics())
 
 
 def spectrograph_of(load, name, what):
@@ -95,23 +93,3 @@ def require_size(raw, detector):
 @lru_cache(maxsize=6)
 def _master(path, _checksum):
     return masters.read(path)
-
-
-def _stars(raw):
-    """What the telescopes' headers tell of the stars of a frame, by fiber."""
-    star_fibers = instruments.load(raw.instrument).fibers.star
-    found = {}
-    for fiber, telescope in zip(star_fibers, raw.telescopes):
-        if fiber not in raw.star_fibers or telescope is None or telescope.catalog_ra_deg is None:
-            continue
-        cosine = math.cos(math.radians(telescope.catalog_dec_deg or 0.0))
-        found[fiber] = Star(
-            name=raw.objects[fiber],
-            ra_deg=telescope.catalog_ra_deg,
-            dec_deg=telescope.catalog_dec_deg,
-            pm_ra_mas_yr=telescope.pm_ra_mas_yr and telescope.pm_ra_mas_yr * cosine,
-            pm_dec_mas_yr=telescope.pm_dec_mas_yr,
-            parallax_mas=telescope.parallax_mas,
-            source="telescope",
-        )
-    return found

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from nrespipe import instruments
 from nrespipe.database import velocities
+from nrespipe.files import targets
 from nrespipe.service import night as nights
 from nrespipe.simulator import cards, night, stars
 
@@ -111,7 +112,7 @@ def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
         If the site, the day or a star cannot be understood.
     """
     spectrograph = spectrograph_at(site)
-    exposures = [stars.parse(text) for text in observed]
+    exposures = [stars.parse(text, _catalog()) for text in observed]
     first = date(int(day[:4]), int(day[4:6]), int(day[6:]))
     written = []
     for one in (f"{first + timedelta(days=i):%Y%m%d}" for i in range(n_nights)):
@@ -195,6 +196,12 @@ def compare(sessions, truth):
         measured = {(row["filename"], row["fiber"]): row for row in velocities.table(session)}
     with truth.open(newline="", encoding="utf-8") as opened:
         return [_compared(row, measured) for row in csv.DictReader(opened)]
+
+
+def _catalog():
+    """Stars of the catalog by every name they have, so that a simulated star is where the reduction looks for it."""
+    known = targets.read(targets.installed())
+    return {targets.key(name): star for star in known for name in (star.name, *star.aliases)}
 
 
 def _compared(row, measured):
