@@ -21,8 +21,8 @@ def velocities(path, bench, shots):
     Notes
     -----
     ``drift_ms`` is the change of the wavelength of a fixed pixel of the reference fiber since the reference state of
-    the bench, mean over orders and columns, as in ``Drift.velocity_ms``; ``fiber_drift_ms`` the same of the star's fiber.
-    ``snr`` is the median per extracted pixel in the orders 85-95; ``midpoint_mjd`` is weighted by photons, and
+    the bench, mean over orders and columns, as in ``Drift.velocity_ms``; ``fiber_drift_ms`` is that of the star's
+    fiber. ``snr`` is the median per extracted pixel in the orders 85-95; ``midpoint_mjd`` is weighted by photons, and
     ``berv_ms`` is the photon-weighted mean of the barycentric correction, not its value at one time.
     """
     rows = []
