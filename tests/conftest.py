@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -11,6 +12,10 @@ from nrespipe.frames.references import References
 from nrespipe.recipes import bias, dark, flat
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
+
+# kernels compile within the first example, and the machine that runs the tests may be busy
+hypothesis.settings.register_profile("nrespipe", deadline=None)
+hypothesis.settings.load_profile("nrespipe")
 
 LAMPS = {
     Kind.FLAT: (("tung", "tung", "none"), ("none", "tung", "tung")),

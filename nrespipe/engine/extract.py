@@ -65,11 +65,12 @@ def optimal(image, traces, flat, lit, lamps=(1,), threshold=5.5):
 
     (Horne 1986 PASP 98 609; Zechmeister et al. 2014 A&A 561 A59, who divide by the flat itself). The variance V comes
     from the model of the previous pass, never from the noisy pixel. The worst outlier of each trace is left out and
-    the fit repeated until none remains.
+    the fit repeated until none remains. How well the profile fits this very frame is measured first, so that light
+    which fills a fiber otherwise than the lamp did is not taken for cosmic rays.
     """
     stack = _arrange(image, traces, flat, lit)
     profile = flat.profile
-    guard = np.array([_GUARD["lamp" if lit[i // len(traces.orders)] in lamps else "star"] for i in stack.order])
+    guard = _guards(image, traces, flat, lit, lamps)
     start = np.full((len(stack.order), image.electrons.shape[1]), np.nan)
     table = (profile.columns, profile.offsets[0], profile.offsets[1] - profile.offsets[0], HALF_WINDOW)
     flux, variance, used = kernel.extract(
@@ -133,6 +134,19 @@ def follow(image, traces, flat, lit, rounds=3, stride=8):
         if abs(step) < 0.002:
             break
     return moved, float(shift)
+
+
+def _guards(image, traces, flat, lit, lamps, stride=8):
+    """Relative error of the profile that the outlier test must allow in each trace, sorted as the kernel sorts them."""
+    profile = flat.profile
+    stack = _arrange(image, traces, flat, lit, slice(stride // 2, None, stride))
+    pieces = (stack.data, stack.floor, stack.bad, stack.response, stack.centers, stack.tables)
+    places = (profile.columns - stride // 2) / stride
+    table = (places, profile.offsets[0], profile.offsets[1] - profile.offsets[0], HALF_WINDOW)
+    start = np.full((len(stack.order), len(stack.data)), np.nan)
+    flux, _, _ = kernel.extract(*pieces, *table, np.zeros(len(stack.order)), np.inf, start, 3)
+    least = [_GUARD["lamp" if lit[i // len(traces.orders)] in lamps else "star"] for i in stack.order]
+    return np.hypot(least, 2 * kernel.mismatch(*pieces, *table, flux, 4.0))
 
 
 def _weighted_median(values, weights):

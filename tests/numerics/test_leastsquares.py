@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from nrespipe.numerics import leastsquares
+
+
+def _line(random, n=400, sigma=0.1):
+    x = random.uniform(-1, 1, n)
+    return np.column_stack([np.ones(n), x]), 2 - 3 * x + sigma * random.normal(size=n), np.full(n, sigma)
+
+
+def test_outliers_on_one_side_do_not_move_a_fit():
+    random = np.random.default_rng(2)
+    matrix, values, sigma = _line(random)
+    values[::8] += random.uniform(3, 30, len(values[::8]))
+    coefficients, covariance, kept = leastsquares.robust(matrix, values, sigma)
+    assert not kept[::8].any()
+    assert np.all(np.abs(coefficients - [2, -3]) < 4 * np.sqrt(np.diag(covariance)))
+
+
+def test_claimed_errors_of_the_coefficients_are_their_scatter():
+    random = np.random.default_rng(3)
+    pulls = []
+    for _ in range(300):
+        coefficients, covariance, _ = leastsquares.robust(*_line(random), clip=8)
+        pulls.append((coefficients - [2, -3]) / np.sqrt(np.diag(covariance)))
+    assert np.std(pulls, axis=0) == pytest.approx([1, 1], abs=0.15)
+
+
+def test_points_that_scatter_more_than_they_claim_enlarge_the_errors():
+    random = np.random.default_rng(4)
+    matrix, values, sigma = _line(random)
+    _, honest, _ = leastsquares.robust(matrix, values, sigma)
+    _, bold, _ = leastsquares.robust(matrix, values, sigma / 10)
+    assert bold[0, 0] == pytest.approx(honest[0, 0], rel=0.2)
+
+
+def test_a_prior_decides_where_the_points_say_nothing():
+    matrix = np.column_stack([np.ones(20), np.zeros(20)])
+    prior = np.array([0.0, 5.0]), np.array([np.inf, 0.1])
+    coefficients, covariance, _ = leastsquares.robust(matrix, np.ones(20), np.ones(20), prior)
+    assert coefficients == pytest.approx([1, 5])
+    assert covariance[1, 1] == pytest.approx(0.01)
+
+
+def test_points_that_do_not_determine_the_coefficients_are_an_error():
+    with pytest.raises(np.linalg.LinAlgError):
+        leastsquares.robust(np.zeros((5, 2)), np.ones(5), np.ones(5))
