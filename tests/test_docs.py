@@ -43,14 +43,19 @@ def test_every_step_of_the_engine_stands_on_a_page_of_the_algorithms():
     assert directives("step") == steps
 
 
-def test_every_page_is_in_a_table_of_contents():
+def test_every_page_is_in_a_table_of_contents(code):
     listed = set()
     for page in pages():
         text = DOCS.joinpath(f"{page}.rst").read_text(encoding="utf-8")
         for block in re.findall(r"^\.\. toctree::\n((?:   .*\n|\n)*)", text, re.MULTILINE):
             entries = [line.strip() for line in block.splitlines() if line.strip() and not line.strip().startswith(":")]
             listed |= {str(Path(page).parent / entry) for entry in entries}
-    assert pages() - {"index"} == listed - {"reference/*"}
+    assert listed == pages() - {"index"} | {f"reference/{room}" for room in code.ROOMS}
+
+
+def test_every_room_of_the_package_is_in_the_reference(code):
+    rooms = {path.stem for path in (ROOT / "nrespipe").iterdir() if path.suffix in ("", ".py")}
+    assert set(code.ROOMS) == rooms - {"__init__", "__pycache__"}
 
 
 def test_every_column_of_the_database_is_told_with_its_meaning(code):

@@ -91,7 +91,7 @@ def _form(hdu):
     # the first axis of a FITS file is the last of the array
     axes = [specimen.AXES[hdu.header[f"{prefix}{i}"]] for i in range(hdu.header[prefix], 0, -1)]
     unit = f" [{hdu.header['BUNIT']}]" if "BUNIT" in hdu.header else ""
-    return f"({', '.join(axes)}){unit}" if axes else "header"
+    return (f"({', '.join(axes)})" if axes != ["1"] else "one value") + unit if axes else "header"
 
 
 def _cards(header):
