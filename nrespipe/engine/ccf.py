@@ -89,9 +89,8 @@ def correlate(spectra, edges, lines, grid_ms, box_ms):
         Sum over the lines of weight times the mean in the box.
     """
     factors = 1 + np.asarray(grid_ms) / _LIGHT_MS
-    return _correlate(
-        spectra, edges, lines.order, lines.angstrom, lines.weight, factors, box_ms / 2 / _LIGHT_MS
-    )  # fmt: skip
+    half = box_ms / 2 / _LIGHT_MS
+    return _correlate(spectra, edges, lines.order, lines.angstrom, lines.weight, factors, half)
 
 
 def variance(pixel_variance, edges, lines, grid_ms, box_ms):
@@ -101,8 +100,14 @@ def variance(pixel_variance, edges, lines, grid_ms, box_ms):
     ----------
     pixel_variance : ndarray of float, shape (n_orders, n_pixels)
         Variance of a spectrum.
-    edges, lines, grid_ms, box_ms
-        As for `correlate`.
+    edges : ndarray of float, shape (n_orders, n_pixels + 1)
+        From `pixel_edges` [angstrom].
+    lines : Lines
+        The mask.
+    grid_ms : ndarray of float, shape (n_velocities,)
+        Velocities, increasing [m / s].
+    box_ms : float
+        Full width of the box [m / s].
 
     Returns
     -------
@@ -119,8 +124,14 @@ def projection(edges, lines, grid_ms, box_ms, coefficients):
 
     Parameters
     ----------
-    edges, lines, grid_ms, box_ms
-        As for `correlate`.
+    edges : ndarray of float, shape (n_orders, n_pixels + 1)
+        From `pixel_edges` [angstrom].
+    lines : Lines
+        The mask.
+    grid_ms : ndarray of float, shape (n_velocities,)
+        Velocities, increasing [m / s].
+    box_ms : float
+        Full width of the box [m / s].
     coefficients : ndarray of float, shape (n_orders, n_velocities)
         The linear function: sum of coefficient times correlation.
 
@@ -222,7 +233,9 @@ def _correlate(spectra, edges, order, angstrom, weight, factors, half):
 def _variance(pixel_variance, edges, order, angstrom, weight, factors, half):
     n_orders, n_pixels = pixel_variance.shape
     total = np.zeros((n_orders, len(factors)))
-    shares = np.zeros(n_pixels)
+    shares, place = np.zeros(n_pixels), np.zeros(len(order), np.int64)
+    for line in range(len(order)):
+        place[line] = _first_pixel(edges[order[line]], angstrom[line] * factors[0] * (1 - half))
     start = 0
     while start < len(order):
         o, end = order[start], start
@@ -232,7 +245,9 @@ def _variance(pixel_variance, edges, order, angstrom, weight, factors, half):
             shares[:] = 0.0
             for line in range(start, end):
                 low, high = angstrom[line] * factors[k] * (1 - half), angstrom[line] * factors[k] * (1 + half)
-                for i in range(_first_pixel(edges[o], low), n_pixels):
+                while place[line] < n_pixels - 1 and edges[o, place[line] + 1] < low:
+                    place[line] += 1
+                for i in range(place[line], n_pixels):
                     if edges[o, i] >= high:
                         break
                     shares[i] += weight[line] * (min(high, edges[o, i + 1]) - max(low, edges[o, i])) / (high - low)

@@ -61,8 +61,10 @@ def envelope(flux, variance, good, *, degree=5, fewest=200, rounds=12):
 
     Parameters
     ----------
-    flux, variance : ndarray of float, shape (n_orders, n_pixels)
+    flux : ndarray of float, shape (n_orders, n_pixels)
         Spectrum without its blaze.
+    variance : ndarray of float, shape (n_orders, n_pixels)
+        Variance of it.
     good : ndarray of bool, shape (n_orders, n_pixels)
         Pixels to use.
     degree : int, optional
@@ -77,18 +79,14 @@ def envelope(flux, variance, good, *, degree=5, fewest=200, rounds=12):
     ndarray of float, shape (n_orders, n_pixels)
         NaN in an order without one.
     """
-    basis = legendre.legvander(np.linspace(-1, 1, flux.shape[1]), degree)
-    result = np.full(flux.shape, np.nan)
-    for order in np.flatnonzero(good.sum(axis=1) >= fewest):
-        y, sigma, kept = flux[order], np.sqrt(variance[order]), good[order]
-        for _ in range(rounds):
-            level = basis @ weighted_fit(basis, y, 1 / sigma, kept)
-            above = y - level
-            kept = good[order] & (above > -sigma - 0.005 * np.abs(level)) & (above < 4 * sigma + 0.02 * np.abs(level))
-            if kept.sum() < fewest / 4:
-                break
-        result[order] = level
-    return result
+    sigma, kept = np.sqrt(variance), good
+    level = np.zeros(flux.shape)
+    for _ in range(rounds):
+        level = _smooth(flux, np.where(kept, 1 / variance, 0.0), degree)
+        above = flux - level
+        under = good & (above > -sigma - 0.005 * np.abs(level)) & (above < 4 * sigma + 0.02 * np.abs(level))
+        kept = np.where(under.sum(axis=1, keepdims=True) < fewest / 4, kept, under)
+    return np.where(good.sum(axis=1, keepdims=True) >= fewest, level, np.nan)
 
 
 def against_model(flux, variance, good, model, *, degree=5, fewest=200, mismatch=0.03):
@@ -96,12 +94,18 @@ def against_model(flux, variance, good, model, *, degree=5, fewest=200, mismatch
 
     Parameters
     ----------
-    flux, variance, good
-        As for `envelope`.
+    flux : ndarray of float, shape (n_orders, n_pixels)
+        Spectrum without its blaze.
+    variance : ndarray of float, shape (n_orders, n_pixels)
+        Variance of it.
+    good : ndarray of bool, shape (n_orders, n_pixels)
+        Pixels to use.
     model : ndarray of float, shape (n_orders, n_pixels)
         Spectrum relative to a continuum of 1.
-    degree, fewest : int, optional
-        As for `envelope`.
+    degree : int, optional
+        Degree of the polynomial.
+    fewest : int, optional
+        An order with fewer good pixels has none.
     mismatch : float, optional
         Error of the model relative to the continuum.
 
@@ -110,38 +114,25 @@ def against_model(flux, variance, good, model, *, degree=5, fewest=200, mismatch
     ndarray of float, shape (n_orders, n_pixels)
         NaN in an order with too few pixels. Unlike an envelope it does not care how many lines there are.
     """
-    basis = legendre.legvander(np.linspace(-1, 1, flux.shape[1]), degree)
-    result = np.full(flux.shape, np.nan)
     usable = good & (model > 0.3)
-    for order in np.flatnonzero(usable.sum(axis=1) >= fewest):
-        kept, ratio = usable[order], flux[order] / np.maximum(model[order], 0.3)
-        floor = mismatch * np.median(ratio[kept])
-        weight = model[order] / np.sqrt(variance[order] + floor**2)
-        for _ in range(3):
-            level = basis @ weighted_fit(basis, ratio, weight, kept)
-            kept = usable[order] & (np.abs(ratio - level) * weight < 4)
-        result[order] = level
-    return result
+    ratio = np.where(usable, flux / np.maximum(model, 0.3), 0.0)
+    typical = np.sum(ratio, axis=1, keepdims=True) / np.maximum(usable.sum(axis=1, keepdims=True), 1)
+    weight = model**2 / (variance + (mismatch * typical) ** 2)
+    kept, level = usable, ratio
+    for _ in range(3):
+        level = _smooth(ratio, np.where(kept, weight, 0.0), degree)
+        kept = usable & ((ratio - level) ** 2 * weight < 16)
+    return np.where(usable.sum(axis=1, keepdims=True) >= fewest, level, np.nan)
 
 
-def weighted_fit(basis, y, weight, kept):
-    """Return the coefficients of a weighted least-squares fit.
-
-    Parameters
-    ----------
-    basis : ndarray of float, shape (n_pixels, n_terms)
-        Well-conditioned basis functions.
-    y, weight : ndarray of float, shape (n_pixels,)
-        Data and the inverse of their errors.
-    kept : ndarray of bool, shape (n_pixels,)
-        Which pixels take part.
-
-    Returns
-    -------
-    ndarray of float, shape (n_terms,)
-    """
-    weighted = basis[kept] * weight[kept, None]
-    normal = weighted.T @ weighted
-    # a ridge far below any rounding that matters keeps an order with a hole in it solvable
-    normal[np.diag_indices_from(normal)] *= 1 + 1e-10
-    return np.linalg.solve(normal, weighted.T @ (y[kept] * weight[kept]))
+def _smooth(values, weights, degree):
+    """Return the weighted least-squares polynomial of each row."""
+    n_rows, n_pixels = values.shape
+    basis = legendre.legvander(np.linspace(-1, 1, n_pixels), degree)
+    products = (basis[:, :, None] * basis[:, None, :]).reshape(n_pixels, -1)
+    normal = (weights @ products).reshape(n_rows, degree + 1, degree + 1)
+    # a ridge far below what matters keeps a row with holes, or without any weight, solvable
+    trace = np.trace(normal, axis1=1, axis2=2)
+    normal = normal + (1e-10 * trace + (trace == 0))[:, None, None] * np.eye(degree + 1)
+    coefficients = np.linalg.solve(normal, ((weights * values) @ basis)[:, :, None])[:, :, 0]
+    return coefficients @ basis.T

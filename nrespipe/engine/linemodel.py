@@ -176,24 +176,32 @@ def _optical_depth(n, positions, tau, sigma):
 @njit(cache=True)
 def _convolve(flux, slope, grid, fwhm, offsets, kernels, columns):
     n_orders, n_pixels = grid.shape
+    kernel = _kernel_of_each_pixel(n_pixels, kernels, columns)
     out_flux, out_slope = np.empty((n_orders, n_pixels)), np.empty((n_orders, n_pixels))
     last = len(flux) - 2
+    for order in range(n_orders):
+        for pixel in range(n_pixels):
+            sum_flux = sum_slope = 0.0
+            for k in range(len(offsets)):
+                # light that belongs to column x - u arrives at x
+                x = pixel - offsets[k] * fwhm[order, pixel]
+                i = min(max(int(x), 0), n_pixels - 2)
+                place = grid[order, i] + (x - i) * (grid[order, i + 1] - grid[order, i])
+                j = min(max(int(place), 0), last)
+                part = min(max(place - j, 0.0), 1.0)
+                sum_flux += kernel[pixel, k] * (flux[j] + part * (flux[j + 1] - flux[j]))
+                sum_slope += kernel[pixel, k] * (slope[j] + part * (slope[j + 1] - slope[j]))
+            out_flux[order, pixel], out_slope[order, pixel] = sum_flux, sum_slope
+    return out_flux, out_slope
+
+
+@njit(cache=True)
+def _kernel_of_each_pixel(n_pixels, kernels, columns):
+    kernel = np.empty((n_pixels, kernels.shape[1]))
     for pixel in range(n_pixels):
         c = min(max(np.searchsorted(columns, pixel) - 1, 0), max(len(columns) - 2, 0))
         share = 0.0
         if len(columns) > 1:
             share = min(max((pixel - columns[c]) / (columns[c + 1] - columns[c]), 0.0), 1.0)
-        kernel = (1 - share) * kernels[c] + share * kernels[min(c + 1, len(columns) - 1)]
-        for order in range(n_orders):
-            sum_flux = sum_slope = 0.0
-            for k in range(len(offsets)):
-                # light that belongs to column x - u arrives at x
-                x = pixel - offsets[k] * fwhm[order, pixel]
-                i = min(max(int(np.floor(x)), 0), n_pixels - 2)
-                place = grid[order, i] + (x - i) * (grid[order, i + 1] - grid[order, i])
-                j = min(max(int(np.floor(place)), 0), last)
-                part = min(max(place - j, 0.0), 1.0)
-                sum_flux += kernel[k] * ((1 - part) * flux[j] + part * flux[j + 1])
-                sum_slope += kernel[k] * ((1 - part) * slope[j] + part * slope[j + 1])
-            out_flux[order, pixel], out_slope[order, pixel] = sum_flux, sum_slope
-    return out_flux, out_slope
+        kernel[pixel] = (1 - share) * kernels[c] + share * kernels[min(c + 1, len(columns) - 1)]
+    return kernel

@@ -104,13 +104,9 @@ def _orders(spectra, wavelengths, fiber, chosen):
         continuum=np.where(known, level, 0.0),
     )
     in_shape = np.searchsorted(shape.orders, spectra.orders[chosen])
-    kept = np.abs(shape.offsets) <= 2.5
-    return orders, linemodel.Sampling(
-        fwhm=np.ascontiguousarray(shape.fwhm[j][in_shape]),
-        offsets=np.ascontiguousarray(shape.offsets[kept]),
-        kernels=np.ascontiguousarray(shape.values[j][:, kept]),
-        columns=shape.columns,
-    )
+    offsets = np.linspace(-2.5, 2.5, 41)
+    kernels = np.stack([np.interp(offsets, shape.offsets, row, left=0, right=0) for row in shape.values[j]])
+    return orders, linemodel.Sampling(np.ascontiguousarray(shape.fwhm[j][in_shape]), offsets, kernels, shape.columns)
 
 
 def _temperature_k(star):
