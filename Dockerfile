@@ -14,7 +14,7 @@ RUN groupadd --gid "$ARCHIVE_GID" domainusers \
  && chown archive:domainusers /output /var/cache/nrespipe
 
 # The packages change less often than the code: a layer of their own saves minutes at each build.
-COPY pyproject.toml setup.py README.rst LICENSE /source/
+COPY pyproject.toml setup.py README.rst LICENSE targets.csv /source/
 RUN mkdir -p /source/nrespipe && touch /source/nrespipe/__init__.py \
  && python3 -m venv /opt/nrespipe \
  && /opt/nrespipe/bin/pip install --no-cache-dir "/source[container]" \

@@ -26,6 +26,7 @@ CONTENTS = {
     "schema": shelves.schema,
     "product": shelves.product,
     "master": shelves.master,
+    "catalog": shelves.catalog,
     "data-tables": shelves.data_tables,
     "pixel-bits": lambda: program.bits(Pixel),
     "quality-bits": lambda: program.bits(Quality),

@@ -14,9 +14,10 @@ from sqlalchemy.dialects import postgresql
 
 import nrespipe
 from nrespipe.database.tables import Row
-from nrespipe.files import fitsio, l2, l4, masters
+from nrespipe.files import fitsio, l2, l4, masters, targets
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.velocity import Star
 
 _PRODUCTS = {"L2": l2, "L4": l4}
 _MASTERS = {Kind.BIAS: Bias, Kind.DARK: Dark, Kind.FLAT: Flat, Kind.ARC: Arc}
@@ -138,6 +139,20 @@ def _part(noun, where, hint):
     if noun.__name__.endswith("Lines"):
         return f"column of ``{where.split('.')[0].upper()}``"
     return f"``{name}``" if hint is np.ndarray else f"column of ``VALUES``, ``{name}``"
+
+
+def catalog():
+    """Return the columns of the catalog of stars, and how many stars it has.
+
+    Returns
+    -------
+    str
+        In reStructuredText.
+    """
+    meanings = attributes(Star)
+    rows = [(f"``{name}``", meanings[name]) for name in targets.COLUMNS]
+    stars = targets.read(targets.installed())
+    return f"{len(stars)} stars; columns:\n\n" + table(("Column", "Meaning"), rows)
 
 
 def data_tables():
