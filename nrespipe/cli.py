@@ -69,7 +69,7 @@ def night_command(given, raw_root, output, sites, days, database, processes):
       nrespipe night /archive/engineering --site lsc --day 20190405 --output reduced
     """
     with _complaints():
-        assembled = assembly.build(*_places(given, output, database, processes))
+        assembled = assembly.build(*_places(given, output, database, processes), raw=[raw_root])
         summary = night.reduce_all(assembled, raw_root, sites, days, _progress())
     _finish(summary)
 
@@ -90,7 +90,8 @@ def reduce_command(given, files, output, database, processes):
       nrespipe reduce raw/lscnrs01-fa09-20190405-0021-e00.fits.fz --output reduced
     """
     with _complaints():
-        assembled = assembly.build(*_places(given, output, database, processes))
+        raw = sorted({path.parent for path in files})
+        assembled = assembly.build(*_places(given, output, database, processes), raw=raw)
         summary = night.reduce_files(assembled, files, _progress())
     _finish(summary)
 

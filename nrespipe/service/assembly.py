@@ -13,7 +13,7 @@ from nrespipe.database import connection
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes import RECIPES
-from nrespipe.service import workers
+from nrespipe.service import arrivals, workers
 
 #: Name of the embedded database in the output directory.
 DATABASE_FILE = "nrespipe.sqlite"
@@ -66,7 +66,7 @@ def database_url(output, settings):
     return settings.database_url or URL.create("sqlite", database=str(output.resolve() / DATABASE_FILE))
 
 
-def build(output, settings, recipes=RECIPES, spectrographs=instruments.load):
+def build(output, settings, recipes=RECIPES, spectrographs=instruments.load, raw=()):
     """Make the output directory, open the database, and bring its tables up to date.
 
     Parameters
@@ -80,10 +80,20 @@ def build(output, settings, recipes=RECIPES, spectrographs=instruments.load):
     spectrographs : callable, optional
         Makes a spectrograph of its name; from the tables of the package if not given.
 
+    raw : sequence of Path, optional
+        Directories of raw files.
+
     Returns
     -------
     Assembly
+
+    Raises
+    ------
+    OutputRefused
+        If the output directory lies among the raw files; then nothing was made.
     """
+    for folder in raw:
+        arrivals.require_apart(output, folder)
     output.mkdir(parents=True, exist_ok=True)
     sessions = connection.connect(database_url(output, settings))
     processes = workers.default_processes() if settings.processes is None else settings.processes

@@ -2,7 +2,7 @@
 
 import csv
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 
 from nrespipe import instruments
 from nrespipe.database import velocities
@@ -113,7 +113,7 @@ def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
     """
     spectrograph = spectrograph_at(site)
     exposures = [stars.parse(text, _catalog()) for text in observed]
-    first = date(int(day[:4]), int(day[4:6]), int(day[6:]))
+    first = _date(day)
     written = []
     for one in (f"{first + timedelta(days=i):%Y%m%d}" for i in range(n_nights)):
         with report(f"simulating {one}", _n_frames(spectrograph, len(exposures), **counts)) as advance:
@@ -196,6 +196,13 @@ def compare(sessions, truth):
         measured = {(row["filename"], row["fiber"]): row for row in velocities.table(session)}
     with truth.open(newline="", encoding="utf-8") as opened:
         return [_compared(row, measured) for row in csv.DictReader(opened)]
+
+
+def _date(day):
+    try:
+        return datetime.strptime(day, "%Y%m%d").date()
+    except ValueError:
+        raise ValueError(f"no day {day!r}; expected YYYYMMDD") from None
 
 
 def _catalog():

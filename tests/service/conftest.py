@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from nrespipe.service import assembly, night
+from nrespipe.service import night
+from nrespipe.service.assembly import build as build_assembly
 from nrespipe.settings import Settings
 
 FAKES = Path(__file__).parent / "fakes"
@@ -65,8 +66,8 @@ def build(monkeypatch):
     """Build an assembly with recipes that take no time and a small detector; processes find them too."""
     monkeypatch.syspath_prepend(FAKES)
     fakes = __import__("fake_recipes")
-    return lambda output, processes=0: assembly.build(
-        output, Settings(processes=processes), fakes.RECIPES, fakes.spectrograph
+    return lambda output, processes=0, **others: build_assembly(
+        output, Settings(processes=processes), fakes.RECIPES, fakes.spectrograph, **others
     )
 
 

@@ -1,0 +1,58 @@
+"""Simulated nights of every site through the whole program: simulate, reduce, compare."""
+
+import shutil
+
+import pytest
+
+from nrespipe.database.columns import State
+from nrespipe.service import assembly, night, progress, simulation
+from nrespipe.settings import Settings
+from nrespipe.simulator import cards, damage
+
+pytestmark = pytest.mark.slow
+
+COUNTS = {"n_bias": 2, "n_dark": 1, "n_flat": 2, "n_arc": 2}
+ONE_TELESCOPE = ("HD102365:110",)
+TWO_TELESCOPES = ("HD102365:110", "HD115617:90:2", "HD22049:100+HD76151:80")
+
+
+def simulate(root, site):
+    fibers = cards.star_fibers(simulation.spectrograph_at(site))
+    observed = TWO_TELESCOPES if len(fibers) > 1 else ONE_TELESCOPE
+    (path,) = simulation.write_nights(root, site, "20190405", 1, 3, observed, progress.lines, **COUNTS)
+    return path
+
+
+def damaged(raw):
+    """Put a damaged copy of each sort beside the frames of a night; return the words that must name each defect."""
+    source = sorted(raw.glob("*-e00.fits.fz"))[0]
+    wounds = {
+        "is empty": damage.empty,
+        "truncated": damage.truncated,
+        "web page": damage.web_page,
+        "OBJECTS": lambda source, target: damage.without_cards(source, target, "OBJECTS"),
+    }
+    for number, wound in enumerate(wounds.values(), 9001):
+        wound(source, raw / source.name.replace(source.name.split("-")[3], str(number)))
+    return list(wounds)
+
+
+@pytest.mark.parametrize("site", ["lsc", "elp", "cpt", "tlv"])
+def test_every_frame_of_a_night_is_done_and_its_stars_have_the_velocities_that_were_put_in(tmp_path, site):
+    path = simulate(tmp_path / "archive", site)
+    service = assembly.build(tmp_path / "out", Settings(processes=2))
+    summary = night.reduce_all(service, path)
+    assert set(summary.counts) == {State.DONE}, summary.unhappy
+    stars = simulation.compare(service.sessions, path / "truth" / "velocities.csv")
+    assert all(star.agrees for star in stars), [star.cells() for star in stars]
+
+
+def test_damaged_files_are_named_and_the_night_goes_on(tmp_path):
+    path = simulate(tmp_path / "archive", "elp")
+    defects = damaged(path / "raw")
+    summary = night.reduce_all(assembly.build(tmp_path / "out", Settings(processes=2)), tmp_path / "archive")
+    assert summary.exit_status == 1
+    assert summary.counts == {State.DONE: 8, State.BAD: len(defects)}
+    for (_, _, reason), words in zip(summary.unhappy, defects):
+        assert words in reason
+    shutil.rmtree(tmp_path / "archive")

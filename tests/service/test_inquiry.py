@@ -1,0 +1,174 @@
+"""The commands answer from the database; recipes take no time here."""
+
+import csv
+import io
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nrespipe import cli
+from nrespipe.database import velocities
+
+
+@pytest.fixture
+def command(tmp_path, build, monkeypatch):
+    """Run a command of the program on the directories of the test, with recipes that take no time."""
+    monkeypatch.setattr(cli.assembly, "build", lambda output, given, **others: build(output, **others))
+    for name in ("DB_URL", "NRES_DATA_ROOT", "NRES_PROCESSES", "NRES_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    return partial(CliRunner().invoke, cli.main)
+
+
+@pytest.fixture
+def reduced(archive, command, tmp_path):
+    """Reduce a night with a good star, a damaged one and one that crashes the recipe; return the output directory."""
+    archive.calibrations()
+    for name in ("STAR A", "STAR CRASH"):
+        archive.add("e", f"{name}&thar&none")
+    archive.add("e", "STAR A&thar&none").write_bytes(b"")
+    result = command(["night", str(archive.root), "--output", str(tmp_path / "out")])
+    assert result.exit_code == 1, result.output
+    return tmp_path / "out"
+
+
+def test_a_night_prints_what_came_of_it_and_why(archive, command, tmp_path):
+    archive.calibrations()
+    archive.add("e", "STAR BAD&thar&none")
+    result = command(["night", str(archive.root), "--output", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "9 frames: 1 bad, 8 done; 9 worked on now" in result.stdout
+    assert "lscnrs01-fa09-20190405-0009-e00  bad" in result.stdout
+
+
+def test_progress_off_a_terminal_is_one_json_line_a_frame_on_standard_error(archive, command, tmp_path):
+    archive.calibrations()
+    result = command(["night", str(archive.root), "--output", str(tmp_path / "out")])
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    flats = [line for line in lines if line["message"] == "flat frames"]
+    assert [line["nres.progress"] for line in flats] == ["1/2", "2/2"]
+    assert {line["nres.state"] for line in flats} == {"done"}
+    assert result.stdout.startswith("8 frames: 8 done")
+
+
+def test_an_empty_directory_is_told_so(command, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    result = command(["night", str(tmp_path / "nothing"), "--output", str(tmp_path / "out")])
+    assert result.exit_code == 0
+    assert "none found" in result.stdout
+
+
+def test_a_night_into_the_raw_directory_is_refused(archive, command):
+    path = archive.add("b")
+    result = command(["night", str(archive.root), "--output", str(path.parent / "reduced")])
+    assert result.exit_code == 1
+    assert "choose another output directory" in result.stderr
+    assert sorted(path.parent.iterdir()) == [path]
+
+
+def test_status_counts_and_gives_reasons(command, reduced):
+    text = command(["status", "--output", str(reduced)]).stdout
+    head, *rows = text.splitlines()
+    assert head.split() == ["night", "kind", "new", "done", "skipped", "bad", "waiting", "retry", "failed"]
+    assert any(row.split() == ["lsc", "nres01", "fa09", "20190405", "science", "1", "1"] for row in rows)
+    assert any("0011-e00" in row and "bad" in row and "is empty" in row for row in rows)
+
+
+def test_why_tells_the_masters_of_a_frame_that_is_done(command, reduced):
+    text = command(["why", "some/where/lscnrs01-fa09-20190405-0009-e00.fits.fz", "--output", str(reduced)]).stdout
+    assert "state       done" in text
+    for kind in ("bias", "dark", "flat", "arc"):
+        assert f"{kind}_lsc_nres01_fa09_20190405.fits.fz" in text
+    assert "e91-L2.fits.fz" in text
+    assert "fiber 0 STAR A: 100.00 +- 5.00 m/s" in text
+
+
+def test_why_shows_the_traceback_of_a_failure(command, reduced):
+    text = command(["why", "lscnrs01-fa09-20190405-0010-e00", "--output", str(reduced)]).stdout
+    assert "failed: ValueError" in text
+    assert "Traceback" in text
+
+
+def test_why_tells_what_a_master_was_made_of(command, reduced):
+    text = command(["why", "bias_lsc_nres01_fa09_20190405", "--output", str(reduced)]).stdout
+    assert "state       current" in text
+    assert "lscnrs01-fa09-20190405-0002-b00" in text
+
+
+def test_why_of_an_unknown_frame_fails_with_a_sentence(command, reduced):
+    result = command(["why", "nobody", "--output", str(reduced)])
+    assert result.exit_code == 1
+    assert "nothing is known of nobody" in result.stderr
+
+
+def test_velocities_as_csv_hold_every_digit_under_the_agreed_names(command, reduced):
+    text = command(["velocities", "--output", str(reduced), "--format", "csv"]).stdout
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert tuple(row) == velocities.COLUMNS
+    assert (row["object"], row["fiber"], row["rv_ms"], row["rv_err_ms"]) == ("STAR A", "0", "100.0", "5.0")
+    assert (row["drift_ms"], row["quality"]) == ("5.0", "no_meter")
+
+
+def test_velocities_as_a_table_have_a_line_for_each_star(command, reduced):
+    head, row = command(["velocities", "--output", str(reduced)]).stdout.splitlines()
+    assert head.split() == list(velocities.COLUMNS)
+    assert "STAR A" in row
+
+
+def test_a_file_is_reduced_again_on_demand(archive, command, reduced):
+    path = next(archive.root.rglob("*0009-e00.fits"))
+    result = command(["reduce", str(path), "--output", str(reduced)])
+    assert result.exit_code == 0, result.output
+    assert "1 frames: 1 done; 1 worked on now" in result.stdout
+    text = command(["why", path.name, "--output", str(reduced)]).stdout
+    assert "attempt 2" in text
+
+
+def test_an_archive_variable_stands_in_for_the_output(command, reduced, monkeypatch):
+    monkeypatch.setenv("NRES_DATA_ROOT", str(reduced))
+    assert command(["status"]).exit_code == 0
+
+
+def test_a_database_elsewhere_is_used_when_told(command, reduced, tmp_path):
+    url = f"sqlite:///{reduced / 'nrespipe.sqlite'}"
+    result = command(["status", "--output", str(tmp_path / "elsewhere"), "--database", url])
+    assert result.exit_code == 0
+    assert "science" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        (["status"], 2, "no output directory"),
+        (["status", "--output", "nowhere"], 1, "no database in nowhere"),
+        (["status", "--output", "nowhere", "--database", "nonsense"], 2, "--database"),
+        (["status", "--output", "nowhere", "--database", "sqlite:////nowhere/at/all.sqlite"], 1, "database"),
+        (["night", "nowhere", "--output", "out"], 2, "does not exist"),
+        (["simulate", "night", "out", "--site", "mars"], 2, "no spectrograph at 'mars'"),
+        (["simulate", "night", "out", "--stars", "A:fast"], 2, "cannot read 'A:fast'"),
+        (["simulate", "night", "out", "--day", "tonight"], 2, "day"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(command, words, status, complaint):
+    result = command(words)
+    assert result.exit_code == status
+    assert complaint in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_bad_variable_stops_the_start(command, monkeypatch):
+    monkeypatch.setenv("NRES_PROCESSES", "many")
+    result = command(["status"])
+    assert result.exit_code == 1
+    assert "NRES_PROCESSES is 'many'" in result.stderr
+
+
+def test_a_file_among_directories_does_not_hide_others(archive, command, tmp_path):
+    (archive.root / "notes00.fits").mkdir(parents=True)
+    archive.add("b")
+    archive.add("b")
+    result = command(["night", str(archive.root), "--output", str(tmp_path / "out")])
+    assert "2 frames: 2 done" in result.stdout
+    assert Path(tmp_path / "out/lsc/nres01/20190405/masters").is_dir()

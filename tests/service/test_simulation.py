@@ -1,0 +1,57 @@
+"""Measured velocities are set against those that were put in."""
+
+import pytest
+
+from nrespipe.service import simulation
+from nrespipe.service.simulation import Comparison
+
+
+def comparison(off_ms, error_ms, snr=100.0):
+    return Comparison("f", "STAR", 0, snr, 1000.0, None if off_ms is None else 1000.0 + off_ms, error_ms)
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "error_ms", "agrees"),
+    [
+        (0.0, 3.0, True),
+        (-14.9, 3.0, True),
+        (15.1, 3.0, False),
+        (29.0, 10.0, True),
+        (31.0, 10.0, False),
+        (None, None, False),
+        (0.0, None, False),
+        (0.0, 0.0, False),
+    ],
+)
+def test_a_star_agrees_within_five_errors_and_thirty_meters_a_second(off_ms, error_ms, agrees):
+    assert comparison(off_ms, error_ms).agrees is agrees
+
+
+@pytest.mark.parametrize("off_ms", [None, 2.0])
+@pytest.mark.parametrize("error_ms", [None, 0.0, 4.0])
+def test_a_comparison_fills_every_column(off_ms, error_ms):
+    assert len(comparison(off_ms, error_ms).cells()) == len(simulation.HEADINGS)
+
+
+def test_the_difference_is_measured_minus_injected_and_scaled_by_the_error():
+    assert comparison(-8.0, 4.0).cells() == ["STAR", "0", "100", "1000.00", "992.00", "4.00", "-8.00", "-2.0"]
+
+
+def test_stars_of_the_truth_without_a_velocity_are_told_too(archive, run, service, tmp_path):
+    archive.calibrations()
+    archive.add("e", "STAR A&thar&none")
+    run()
+    truth = tmp_path / "velocities.csv"
+    truth.write_text(
+        "filename,fiber,object,rv_ms\n"
+        "lscnrs01-fa09-20190405-0009-e00,0,STAR A,97.0\n"
+        "lscnrs01-fa09-20190405-0010-e00,2,STAR B,5.0\n"
+    )
+    found, lost = simulation.compare(service.sessions, truth)
+    assert (found.object, found.measured_ms, found.error_ms, found.agrees) == ("STAR A", 100.0, 5.0, True)
+    assert (lost.object, lost.measured_ms, lost.agrees) == ("STAR B", None, False)
+
+
+def test_the_demonstration_observes_both_star_fibers_and_two_stars_at_once():
+    exposures = [simulation.stars.parse(text) for text in simulation.DEMO_STARS]
+    assert {tuple(exposure.targets) for exposure in exposures} == {(0,), (2,), (0, 2)}

@@ -1,0 +1,33 @@
+"""Every command says what it does, with an example."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from nrespipe import __version__, cli
+
+
+def commands(group, path=()):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
+@pytest.mark.parametrize("words", list(commands(cli.main)), ids=" ".join)
+def test_the_help_of_every_command_has_an_example_of_it(words):
+    result = CliRunner().invoke(cli.main, [*words, "--help"])
+    assert result.exit_code == 0
+    assert "Example:" in result.stdout
+    assert f"nrespipe {' '.join(words)}" in result.stdout.split("Example:")[1]
+
+
+def test_the_commands_are_those_of_the_manual():
+    assert {" ".join(words) for words in commands(cli.main)} == {
+        "demo", "night", "reduce", "simulate night", "status", "velocities", "why",
+    }  # fmt: skip
+
+
+def test_the_version_is_that_of_the_package():
+    assert CliRunner().invoke(cli.main, ["--version"]).stdout.strip() == __version__
