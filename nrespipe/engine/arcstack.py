@@ -68,9 +68,9 @@ def _levels(flux, good, fiber):
     """Brightness relative to the median arc, from the brightest hundredth of the pixels."""
     clean = np.where(good, flux, 0.0)
     middle = np.median(clean, axis=0)
-    bright = middle > np.percentile(middle, 99)
+    bright = (middle >= np.percentile(middle, 99)) & (middle > 0)
     norm = middle[bright]
-    if not (len(norm) and np.median(norm) > 0):
+    if len(norm) == 0:
         raise BadFrame(f"no light of the lamp in fiber {fiber} of the arcs")
     return np.array([max(0.0, np.median(arc[bright] / norm)) for arc in clean])
 

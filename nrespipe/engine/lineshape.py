@@ -207,7 +207,7 @@ def _refined(shape, flux, variance, row, fits, degree_x):
     line, _ = np.nonzero(inside)
     pixel, u = pixel[inside], u[inside]
     own = _own(tables[line], u) * fits[line, 0] / fwhm[line]
-    light = (flux - model)[row[line], pixel] + own - fits[line, 3]
+    light = (flux - model)[row[line], pixel] + own
     scale = fwhm[line] / fits[line, 0]
     error = np.hypot(np.sqrt(variance[row[line], pixel]) * scale, 0.01)
     good = np.isfinite(light) & np.isfinite(error)

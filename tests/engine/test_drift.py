@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nrespipe import data, instruments
+from nrespipe.engine import drift, wavelength
+from nrespipe.frames.masters import Arc
+from nrespipe.frames.quality import Pixel
+from nrespipe.simulator import arc_spectra
+
+_ORDERS = np.arange(70, 100)
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=11)
+
+
+@pytest.fixture(scope="module")
+def arc(truth):
+    arcs = [arc_spectra.expose(truth, (1,), 20 + i, orders=_ORDERS) for i in range(4)]
+    found = wavelength.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+    return Arc(None, found.solution, found.lines, found.line_shape, found.reference, found.transfer_error_ms)
+
+
+def _frame(truth, seed, drift_px=(0.0, 0.0), orders=_ORDERS, **keywords):
+    return arc_spectra.expose(truth, (0, 1), seed, drift_px, orders, **keywords)
+
+
+def test_the_drift_of_a_frame_is_measured_within_its_error(truth, arc):
+    random, pulls = np.random.default_rng(1), []
+    for seed in range(12):
+        moved = random.normal(0, 0.15), random.normal(0, 0.05)
+        found = drift.measure(_frame(truth, 100 + seed, moved), arc)
+        pulls.append([(found.shift - moved[0]) / found.shift_error, (found.stretch - moved[1]) / found.stretch_error])
+        x = np.linspace(0, 4095, 33)
+        still, now = (truth.wavelength(1, _ORDERS[:, None], x, d) for d in ((0, 0), moved))
+        expected = np.mean(now / still - 1) * 299792458
+        assert abs(found.velocity_ms - expected) < 4.5 * found.velocity_error_ms
+        assert found.velocity_error_ms < 1.5
+    assert np.sqrt(np.mean(np.square(pulls))) < 1.5
+
+
+def test_a_faint_lamp_gives_a_larger_error_and_no_wrong_drift(truth, arc):
+    found = drift.measure(_frame(truth, 30, (0.1, 0.02), level=0.05), arc)
+    assert 1.5 < found.velocity_error_ms < 20
+    assert abs(found.shift - 0.1) < 4 * found.shift_error
+
+
+def test_cosmic_rays_do_not_move_the_drift(truth, arc):
+    frame = _frame(truth, 31, (0.1, 0.0))
+    random = np.random.default_rng(2)
+    flux = frame.flux.copy()
+    hits = random.integers(0, flux.shape[1], 3000), random.integers(0, flux.shape[2], 3000)
+    flux[1, hits[0], hits[1]] += random.uniform(500, 20_000, 3000)
+    found = drift.measure(replace(frame, flux=flux), arc)
+    assert abs(found.shift - 0.1) < 5 * found.shift_error
+
+
+@pytest.mark.parametrize("pixels", [-7.0, 1.3, 9.0])
+def test_a_frame_that_has_moved_by_pixels_is_measured_too(truth, arc, pixels):
+    found = drift.measure(_frame(truth, 32, (pixels, 0.1)), arc)
+    assert abs(found.shift - pixels) < 0.01
+    assert abs(found.stretch - 0.1) < 0.01
+
+
+def test_without_the_reference_fiber_there_is_no_drift_and_no_finite_error(truth, arc):
+    star = arc_spectra.expose(truth, (0,), 33, orders=_ORDERS)
+    found = drift.measure(star, arc)
+    assert found.n_lines == 0
+    assert found.shift == 0
+    assert np.isinf(found.velocity_error_ms)
+
+
+def test_a_dark_reference_fiber_gives_no_drift(truth, arc):
+    frame = _frame(truth, 34)
+    noise = np.random.default_rng(3).normal(0, 25, frame.flux.shape)
+    assert drift.measure(replace(frame, flux=noise), arc).n_lines == 0
+    assert drift.measure(replace(frame, flux=np.full(frame.flux.shape, np.nan)), arc).n_lines == 0
+    bad = np.full(frame.quality.shape, Pixel.BAD, np.uint8)
+    assert drift.measure(replace(frame, quality=bad), arc).n_lines == 0
+
+
+def test_wrong_numbers_of_the_rows_are_put_right_by_the_lamp(truth, arc):
+    frame = _frame(truth, 35, orders=_ORDERS[2:-1], renumber=3)
+    assert list(drift.orders(frame, arc)) == list(_ORDERS[2:-1])
+    assert abs(drift.measure(frame, arc).shift) < 0.005

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from nrespipe import data, instruments
+from nrespipe.engine import arclines, identify
+from nrespipe.instruments import optics
+from nrespipe.numerics import legendre2d
+from nrespipe.simulator import arc_spectra
+
+
+def _error_px(start, truth, orders):
+    """Farthest that the corrected optical model lies from the truth in the middle half of the orders [pixel]."""
+    x = np.linspace(1000, 3000, 9)
+    order, x = (a.ravel() for a in np.meshgrid(orders, x))
+    spectrograph = truth.spectrograph
+    scaled = legendre2d.scaled(x, 0, 4095), legendre2d.scaled(order, spectrograph.first_order, spectrograph.last_order)
+    shift = legendre2d.design(start.terms, *scaled) @ start.shift
+    found = optics.wavelength(spectrograph, 1, order, x - shift)
+    return np.max(np.abs(found / truth.wavelength(1, order, x) - 1)) * 299792458 / 1450
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_lamp_is_recognised_from_any_of_two_dozen_random_states(seed):
+    random = np.random.default_rng(seed)
+    spectrograph = instruments.load(f"nres0{1 + seed % 4}")
+    few = seed % 3 > 0
+    n = random.integers(3, 6) if few else 67
+    first = random.integers(52, 120 - n)
+    renumber = int(random.integers(-2, 3))
+    truth = arc_spectra.truth(spectrograph, data.lamp_lines(), seed)
+    orders = np.arange(first, first + n)
+    spectra = arc_spectra.expose(truth, (1,), seed, orders=orders, renumber=renumber)
+    start = identify.start(arclines.find(spectra, 1), spectra.orders, spectrograph, data.lamp_lines(), 1)
+    assert start.renumber == -renumber
+    assert _error_px(start, truth, orders) < 0.35
+
+
+def test_all_numberings_are_tried_where_the_given_one_is_far_off():
+    truth = arc_spectra.truth(instruments.load("nres02"), data.lamp_lines(), 5)
+    spectra = arc_spectra.expose(truth, (1,), 6, orders=[70, 71, 72], renumber=25)
+    start = identify.start(arclines.find(spectra, 1), spectra.orders, truth.spectrograph, data.lamp_lines(), 1)
+    assert start.renumber == -25

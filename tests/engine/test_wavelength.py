@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+
+from nrespipe import data, instruments
+from nrespipe.engine import drift, wavelength
+from nrespipe.errors import BadFrame, MissingCalibration
+from nrespipe.frames.masters import Arc
+from nrespipe.simulator import arc_spectra
+
+_C_MS = 299792458.0
+_DRIFTS = [(0.05, 0.01), (-0.03, 0.0), (0.08, -0.02), (-0.06, 0.01), (0.02, 0.02), (0.0, -0.01)]
+_X = np.arange(0, 4096, 32.0)
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=3)
+
+
+@pytest.fixture(scope="module")
+def calibration(truth):
+    arcs = [arc_spectra.expose(truth, (0, 1) if i < 3 else (1, 2), 300 + i, _DRIFTS[i], renumber=1) for i in range(6)]
+    return wavelength.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+
+
+@pytest.fixture(scope="module")
+def arc(calibration):
+    names = ("solution", "lines", "line_shape", "reference", "transfer_error_ms")
+    return Arc(None, *(getattr(calibration, name) for name in names))
+
+
+def _errors_ms(truth, fiber, orders, wavelengths, moved):
+    """Error of the wavelength of the place where a Gaussian fit finds a line."""
+    offset = truth.center_offset_px(orders[:, None], _X)
+    expected = truth.wavelength(fiber, orders[:, None], _X - offset, moved)
+    return _C_MS * (wavelengths / expected - 1)
+
+
+def _night_errors_ms(truth, calibration, fiber):
+    orders = calibration.orders
+    found = wavelength.at(calibration.solution, fiber, orders[:, None], _X)
+    return _errors_ms(truth, fiber, orders, found, np.mean(_DRIFTS, axis=0))
+
+
+@pytest.mark.slow
+def test_the_lamp_puts_the_numbers_of_the_orders_right(calibration):
+    assert calibration.renumbered == -1
+    assert list(calibration.orders) == list(range(52, 119))
+    assert list(calibration.reference.orders) == list(range(52, 119))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fiber", [0, 1, 2])
+def test_the_zero_point_of_a_night_is_good_to_three_metres_per_second(truth, calibration, fiber):
+    assert abs(np.mean(_night_errors_ms(truth, calibration, fiber))) < 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fiber", [0, 1, 2])
+def test_pixels_are_good_to_ten_metres_per_second_in_the_center_and_forty_in_the_blue(truth, calibration, fiber):
+    errors = _night_errors_ms(truth, calibration, fiber)
+    errors = errors - errors.mean()
+    assert np.std(errors[25:45, 32:96]) < 10
+    assert np.std(errors[20:50]) < 15
+    assert np.std(errors[55:]) < 40
+
+
+@pytest.mark.slow
+def test_the_fibers_agree_although_their_arcs_had_drifted_apart(truth, calibration):
+    zero = [np.mean(_night_errors_ms(truth, calibration, fiber)[:, 16:112]) for fiber in (0, 1, 2)]
+    claimed = calibration.transfer_error_ms
+    assert claimed[1] == 0
+    assert np.all(claimed < 1.5)
+    assert abs(zero[0] - zero[1]) < 3.5 * claimed[0]
+    assert abs(zero[2] - zero[1]) < 3.5 * claimed[2]
+
+
+@pytest.mark.slow
+def test_wavelengths_of_a_frame_follow_its_drift(truth, calibration, arc):
+    moved = (0.2, 0.05)
+    frame = arc_spectra.expose(truth, (0, 1, 2), 400, moved, renumber=1)
+    found = wavelength.of(frame, arc, drift.measure(frame, arc))
+    assert list(found.orders) == list(range(52, 119))
+    assert found.line_shape.fibers == (0, 1, 2)
+    for i, fiber in enumerate(found.fibers):
+        columns = found.vacuum_angstrom[i][:, _X.astype(int)]
+        now = _errors_ms(truth, fiber, found.orders, columns, moved)
+        night = _night_errors_ms(truth, calibration, fiber)
+        assert abs(np.mean(now - night)) < 4 * found.drift.velocity_error_ms
+        assert 0 < found.error_ms[i] < 4
+
+
+@pytest.mark.slow
+def test_a_fiber_that_no_arc_lit_has_no_wavelengths(truth, calibration, arc):
+    i = calibration.solution.fibers.index(1)
+    one = wavelength.Solution(
+        (1,), arc.solution.orders, 4096, arc.solution.degrees,
+        *(getattr(arc.solution, name)[i : i + 1] for name in ("coefficients", "covariance", "scatter_ms", "n_lines")),
+    )  # fmt: skip
+    poor = Arc(None, one, arc.lines, arc.line_shape, arc.reference, np.zeros(1))
+    star = arc_spectra.expose(truth, (0,), 401, orders=arc.solution.orders)
+    with pytest.raises(MissingCalibration, match="fiber 0"):
+        wavelength.of(star, poor, drift.measure(star, poor))
+
+
+def test_three_orders_in_plain_arrays_are_enough_for_a_solution(truth):
+    orders = np.array([80, 81, 82])
+    spectra = arc_spectra.expose(truth, (1,), 402, orders=orders)
+    flux, variance, _, _ = spectra.of(1)
+    for guess in (None, orders + 2):
+        scale, lines = wavelength.solve(flux, variance, truth.spectrograph, data.lamp_lines(), 1, guess)
+        assert list(scale.orders) == [80, 81, 82]
+        errors = _errors_ms(truth, 1, orders, wavelength.at(scale, 1, orders[:, None], _X), (0, 0))
+        assert np.median(np.abs(errors)) < 30
+        assert lines.used.sum() > 50
+
+
+def test_the_same_arcs_give_the_same_bytes(truth):
+    arcs = [arc_spectra.expose(truth, (0, 1), 500 + i, orders=np.arange(80, 90)) for i in range(2)]
+    first, again = (wavelength.calibrate(arcs, truth.spectrograph, data.lamp_lines()) for _ in range(2))
+    assert first.solution.coefficients.tobytes() == again.solution.coefficients.tobytes()
+    assert first.line_shape.values.tobytes() == again.line_shape.values.tobytes()
+
+
+def test_arcs_without_the_reference_fiber_are_refused(truth):
+    arc = arc_spectra.expose(truth, (0,), 403, orders=np.arange(80, 84))
+    with pytest.raises(BadFrame, match="reference fiber 1"):
+        wavelength.calibrate([arc], truth.spectrograph, data.lamp_lines())
