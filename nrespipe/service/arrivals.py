@@ -174,4 +174,4 @@ def _named(path):
 
 
 def _is_raw(name):
-    return not name.startswith(".") and name.endswith(("00.fits", "00.fits.fz"))
+    return name.isascii() and not name.startswith(".") and name.endswith(("00.fits", "00.fits.fz"))

@@ -1,5 +1,6 @@
 """How a person sees that a long command is alive: a bar at a terminal, plain lines in a log."""
 
+import sys
 from contextlib import contextmanager
 
 import click
@@ -24,8 +25,7 @@ def bar(label, total):
     callable
         ``advance(name, **facts)`` after each piece.
     """
-    stream = click.get_text_stream("stderr")
-    with click.progressbar(length=total, label=f"{label:<16}", file=stream, item_show_func=str) as shown:
+    with click.progressbar(length=total, label=f"{label:<16}", file=sys.stderr, item_show_func=_shown) as shown:
         yield lambda name, **_: shown.update(1, name)
 
 
@@ -53,3 +53,7 @@ def lines(label, total):
         _log.info(label, name=name, progress=f"{done}/{total}", **facts)
 
     yield advance
+
+
+def _shown(name):
+    return name or ""
