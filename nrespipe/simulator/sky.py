@@ -14,7 +14,7 @@ from nrespipe.frames.arrays import frozen
 from nrespipe.frames.raw import ExposureMeter
 from nrespipe.simulator.bench import C_MS
 
-_AU_M, _PARSEC_AU = 149597870700.0, 648000 / np.pi
+_AU_M, _YEAR_S = 149597870700.0, 365.25 * 86400
 _MAS_YR = np.radians(1 / 3.6e6)
 
 #: The meter's sample and the time between two starts [second].
@@ -135,7 +135,8 @@ def barycenter(spectrograph, star, mjd_utc):
     -----
     ``1 + z_b = gamma (1 + beta . n) (1 + potential)``: the observer's speed toward the star and the depth of the
     observatory in the potentials of Sun and Earth (Wright & Eastman 2014 PASP 126 838). The direction n is that of
-    the moving star from the observatory; no light-travel or perspective term is added to the star's velocity.
+    the moving star from the observatory. A star's `rv_ms` holds at the epoch of its position: what the line of sight
+    gains since, as the star flies past, is part of the correction.
     """
     place = _place(spectrograph)
     with _offline():
@@ -148,7 +149,9 @@ def barycenter(spectrograph, star, mjd_utc):
         jd_tdb, years = time.tdb.jd, time.tdb.jyear
     toward = _direction(star, years, observer_m)
     gamma = 1 / np.sqrt(1 - np.sum(beta**2, axis=1))
-    z = gamma * (1 + np.sum(beta * toward, axis=1)) * (1 + potential) - 1
+    epoch, motion, parallax = _course(star)
+    gained = (toward - epoch) @ motion * _AU_M / parallax / _YEAR_S / C_MS if parallax > 0 else 0.0
+    z = gamma * (1 + np.sum(beta * toward, axis=1)) * (1 + potential) * (1 - gained) - 1
     return C_MS * z, jd_tdb + np.sum(observer_m * toward, axis=1) / C_MS / 86400
 
 
@@ -158,15 +161,20 @@ def _place(spectrograph):
 
 def _direction(star, years, observer_m):
     """Unit vectors from the observatory to a star in straight motion, shape (n, 3)."""
+    epoch, motion, parallax = _course(star)
+    vector = epoch + motion * (years[:, None] - star.epoch_year) - observer_m / _AU_M * parallax
+    return vector / np.linalg.norm(vector, axis=1, keepdims=True)
+
+
+def _course(star):
+    """Direction of a star at its epoch, its motion a year as a share of its distance, and its parallax in radian."""
     a, d = np.radians(star.ra_deg), np.radians(star.dec_deg)
     here = np.array([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
     east, north = np.array([-np.sin(a), np.cos(a), 0.0]), np.cross(here, [-np.sin(a), np.cos(a), 0.0])
     parallax = np.radians((star.parallax_mas or 0.0) / 3.6e6)
     motion = _MAS_YR * ((star.pm_ra_mas_yr or 0.0) * east + (star.pm_dec_mas_yr or 0.0) * north)
-    # along the line of sight: km / s into parsecs a year, as a share of the distance
-    motion = motion + here * (star.rv_kms or 0.0) * 1e3 * 365.25 * 86400 / _AU_M * parallax
-    vector = here + motion * (years[:, None] - star.epoch_year) - observer_m / _AU_M * parallax
-    return vector / np.linalg.norm(vector, axis=1, keepdims=True)
+    # along the line of sight: km / s into distances a year
+    return here, motion + here * (star.rv_kms or 0.0) * 1e3 * _YEAR_S / _AU_M * parallax, parallax
 
 
 def _airmass(spectrograph, star, mjd_utc):
