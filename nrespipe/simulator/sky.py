@@ -150,8 +150,9 @@ def barycenter(spectrograph, star, mjd_utc):
     toward = _direction(star, years, observer_m)
     gamma = 1 / np.sqrt(1 - np.sum(beta**2, axis=1))
     epoch, motion, parallax = _course(star)
-    gained = (toward - epoch) @ motion * _AU_M / parallax / _YEAR_S / C_MS if parallax > 0 else 0.0
-    z = gamma * (1 + np.sum(beta * toward, axis=1)) * (1 + potential) * (1 - gained) - 1
+    speed = motion * _AU_M / parallax / _YEAR_S / C_MS if parallax > 0 else 0 * motion
+    gained = (1 + speed @ epoch) / (1 + toward @ speed)
+    z = gamma * (1 + np.sum(beta * toward, axis=1)) * (1 + potential) * gained - 1
     return C_MS * z, jd_tdb + np.sum(observer_m * toward, axis=1) / C_MS / 86400
 
 
