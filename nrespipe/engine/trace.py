@@ -79,6 +79,52 @@ def count(electrons):
     return len(_peaks(_bin_columns(electrons[:, middle - 2 * _BIN : middle + 2 * _BIN])))
 
 
+def upright(pairs, spectrograph, tolerance=4.0):
+    """Tell whether flats that lit different fibers agree on where the reference fiber lies.
+
+    Parameters
+    ----------
+    pairs : sequence of Traces
+        Each with the reference fiber among its fibers.
+    spectrograph : Spectrograph
+        Names the reference fiber.
+    tolerance : float, optional
+        Largest distance between the traces of the reference fiber in two flats [pixel].
+
+    Returns
+    -------
+    bool
+        False where the fibers cross the detector in the opposite order; True also for a single flat, which cannot tell.
+    """
+    if len(pairs) < 2:
+        return True
+    here, there = (pair.centers[pair.fibers.index(spectrograph.fibers.reference)] for pair in pairs[:2])
+    return np.median(_nearest(here, there)[1]) < tolerance
+
+
+def turned(traces):
+    """Return traces with their fibers in the opposite order across the detector.
+
+    Parameters
+    ----------
+    traces : Traces
+        As `find` named them.
+
+    Returns
+    -------
+    Traces
+        The same centers, the names of the fibers exchanged.
+    """
+    return Traces(traces.fibers, traces.orders, traces.centers[::-1])
+
+
+def _nearest(here, there):
+    """For each order of one flat the nearest of another, and the median distance along it."""
+    distance = np.abs(here[:, np.newaxis, ::64] - there[:, ::64])
+    distance = np.median(np.where(np.isfinite(distance), distance, 1e9), axis=2)
+    return np.argmin(distance, axis=1), distance.min(axis=1)
+
+
 def merge(pairs, spectrograph, tolerance=4.0):
     """Join the traces of flats that lit different fibers.
 
@@ -109,11 +155,9 @@ def merge(pairs, spectrograph, tolerance=4.0):
     orders, shifts = base.orders, [0.0]
     for other in pairs[1:]:
         theirs = other.centers[other.fibers.index(reference)]
-        distance = np.abs(centers[reference][:, np.newaxis, ::64] - theirs[:, ::64])
-        distance = np.median(np.where(np.isfinite(distance), distance, 1e9), axis=2)
-        there = np.argmin(distance, axis=1)
-        here = np.flatnonzero(distance.min(axis=1) < tolerance)
-        if len(here) < 0.8 * min(distance.shape):
+        there, distance = _nearest(centers[reference], theirs)
+        here = np.flatnonzero(distance < tolerance)
+        if len(here) < 0.8 * min(len(distance), len(theirs)):
             raise BadFrame(
                 f"the flats of fibers {base.fibers} and {other.fibers} do not agree on where fiber {reference} lies"
             )

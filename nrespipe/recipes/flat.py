@@ -80,6 +80,9 @@ def combine(frames, refs, spectrograph):
     gain, gain_error, quality = _gain(pairs, refs, spectrograph)
     stacked = [_stack(group, refs, spectrograph, gain) for group in pairs.values()]
     found = [trace.find(image.electrons, lit, spectrograph) for lit, image in zip(pairs, stacked)]
+    if not trace.upright(found, spectrograph):
+        found = [trace.turned(traces) for traces in found]
+        quality |= Quality.FIBERS_REVERSED
     traces, shifts = trace.merge(found, spectrograph)
     pieces = []
     for lit, image, shift in zip(pairs, stacked, shifts):

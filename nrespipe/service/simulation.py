@@ -8,7 +8,7 @@ from nrespipe import instruments
 from nrespipe.database import velocities
 from nrespipe.files import targets
 from nrespipe.service import night as nights
-from nrespipe.simulator import cards, night, stars
+from nrespipe.simulator import night, stars
 
 #: What the demonstration observes: fiber 0, fiber 2, and two stars at once.
 DEMO_STARS = ("HD102365:120", "HD115617:80", "HD126053:60:2", "HD22049:100+HD76151:70")
@@ -225,4 +225,4 @@ def _compared(row, measured):
 
 
 def _n_frames(spectrograph, n_stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3):
-    return n_bias + n_dark + (n_flat + n_arc) * len(cards.star_fibers(spectrograph)) + n_stars
+    return n_bias + n_dark + (n_flat + n_arc) * len(spectrograph.fibers.star) + n_stars

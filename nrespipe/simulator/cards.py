@@ -63,24 +63,6 @@ _WEATHER = (
     ("POLARMOY", 0.3892, "[arcsec] Polar motion Y"),
 )
 
-# Sites with one telescope; its light goes to fiber 0.
-_SINGLE = ("elp", "tlv")
-
-
-def star_fibers(spectrograph):
-    """Return the fibers that a telescope feeds.
-
-    Parameters
-    ----------
-    spectrograph : Spectrograph
-
-    Returns
-    -------
-    tuple of int
-        One a telescope, in the order of the telescopes.
-    """
-    return spectrograph.fibers.star[: 1 if spectrograph.site in _SINGLE else None]
-
 
 def primary(spectrograph, camera, day, shot):
     """Return the cards of the main image.

@@ -82,7 +82,7 @@ def plan(bench, day, *, seed, stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3, stil
     """
     spectrograph = bench.spectrograph
     movement = drift.through(bench, day, still=still)
-    pairs = [(0, 1), (1, 2)][: len(cards.star_fibers(spectrograph))]
+    pairs = [(0, 1), (1, 2)][: len(spectrograph.fibers.star)]
     lamps = lambda name, count: [_lit(name, pair) for pair in pairs for _ in range(count)]  # noqa: E731
     calibrations = [
         *[Scene(Kind.BIAS, exposure_s=_BIAS_S)] * n_bias,
@@ -125,7 +125,7 @@ def _calibration(bench, day, number, start, scene, movement):
 
 def _observation(bench, day, number, start, exposure, movement, seed):
     spectrograph = bench.spectrograph
-    strangers = set(exposure.targets) - set(cards.star_fibers(spectrograph))
+    strangers = set(exposure.targets) - set(spectrograph.fibers.star)
     if strangers:
         raise ValueError(f"{spectrograph.name}: no telescope feeds fiber {strangers.pop()}")
     rng = np.random.default_rng([seed, int(day), number, 31])

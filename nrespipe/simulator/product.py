@@ -61,7 +61,7 @@ def _meter(meter):
 
 
 def _guider(shot, number, spectrograph):
-    fiber = dict(enumerate(cards.star_fibers(spectrograph), 1)).get(number)
+    fiber = dict(enumerate(spectrograph.fibers.star, 1)).get(number)
     star = shot.scene.targets[fiber].star if shot.scene.kind is Kind.SCIENCE and fiber in shot.scene.targets else None
     n = 0 if star is None else int(shot.scene.exposure_s // 30)
     start = shot.start_mjd + _MJD + 30.0 * np.arange(n) / 86400
@@ -84,7 +84,7 @@ def _guider(shot, number, spectrograph):
 
 
 def _telescope(shot, number, spectrograph):
-    fibers = cards.star_fibers(spectrograph)
+    fibers = spectrograph.fibers.star
     exists = number <= len(fibers)
     target = shot.scene.targets.get(fibers[number - 1]) if exists else None
     words = cards.telescope(spectrograph, target.star if target else None, exists=exists)

@@ -60,3 +60,16 @@ def test_flats_that_contradict_each_other_are_refused(nres01):
     wrong = parallel((1, 2), [np.arange(6) * 40 + 100, np.arange(6) * 40 + 90])
     with pytest.raises(BadFrame, match="do not agree on where fiber 1 lies"):
         trace.merge([upper, wrong], nres01)
+
+
+def test_fibers_that_lie_the_other_way_round_are_noticed_and_renamed(nres01):
+    # fiber 0 is the lower one here, whatever the table says, so find has named both pairs upside down
+    pair = parallel((0, 1), [np.arange(6) * 40 + 118, np.arange(6) * 40 + 100])
+    other = parallel((1, 2), [np.arange(6) * 40 + 136, np.arange(6) * 40 + 118])
+    assert not trace.upright([pair, other], nres01)
+    merged, _ = trace.merge([trace.turned(pair), trace.turned(other)], nres01)
+    np.testing.assert_allclose(merged.centers[:, 0, 0], [100, 118, 136])
+
+
+def test_a_single_flat_cannot_tell_which_way_the_fibers_lie(nres01):
+    assert trace.upright([parallel((0, 1), [np.arange(6) * 40 + 118, np.arange(6) * 40 + 100])], nres01)

@@ -48,3 +48,8 @@ def test_a_wrong_table_is_refused_by_name_and_entry(table, old, new, message):
 def test_an_unknown_spectrograph_is_answered_with_the_known_ones():
     with pytest.raises(KeyError, match="nres01, nres02, nres03, nres04"):
         instruments.load("nres99")
+
+
+def test_only_the_sites_of_two_telescopes_feed_two_fibers():
+    fed = {name: instruments.load(name).fibers.star for name in names()}
+    assert fed == {"nres01": (0, 2), "nres02": (0,), "nres03": (0, 2), "nres04": (0,)}

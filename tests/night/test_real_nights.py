@@ -7,7 +7,7 @@ import pytest
 from nrespipe.database.columns import State
 from nrespipe.service import assembly, night, progress, simulation
 from nrespipe.settings import Settings
-from nrespipe.simulator import cards, damage
+from nrespipe.simulator import damage
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ TWO_TELESCOPES = ("HD102365:110", "HD115617:90:2", "HD22049:100+HD76151:80")
 
 
 def simulate(root, site):
-    fibers = cards.star_fibers(simulation.spectrograph_at(site))
+    fibers = simulation.spectrograph_at(site).fibers.star
     observed = TWO_TELESCOPES if len(fibers) > 1 else ONE_TELESCOPE
     (path,) = simulation.write_nights(root, site, "20190405", 1, 3, observed, progress.lines, **COUNTS)
     return path

@@ -21,11 +21,6 @@ def test_seconds_are_never_written_as_sixty():
     assert cards.sexagesimal(-0.5, 1, sign=True) == "-00:30:00.0"
 
 
-def test_only_sites_of_two_telescopes_feed_two_fibers():
-    fed = {name: cards.star_fibers(instruments.load(name)) for name in instruments.names()}
-    assert fed == {"nres01": (0, 2), "nres02": (0,), "nres03": (0, 2), "nres04": (0,)}
-
-
 def test_a_star_without_coordinates_leaves_a_header_of_words_only():
     words = dict(card[:2] for card in cards.telescope(instruments.load("nres01"), None))
     assert words["CAT-RA"] == words["RA"] == "N/A"
