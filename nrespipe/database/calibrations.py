@@ -146,6 +146,24 @@ def absence(session, kind, frame):
     return f"{reason}: this night has {len(states)} {kind} frames, of which {states.count(State.DONE)} are good"
 
 
+def unmade(session):
+    """Return the masters of which the last try did not succeed.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    list of Master
+        With their reasons, the oldest first.
+    """
+    sad = (Standing.BAD, Standing.FAILED, Standing.RETRY)
+    tries = session.scalars(select(Master).where(Master.standing.in_(sad)).order_by(Master.id))
+    return [master for master in tries if last(session, master.kind, night_of(master)) is master]
+
+
 def record(session, master):
     """Write down a master that was made, or why it could not be made.
 

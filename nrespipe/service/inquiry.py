@@ -5,15 +5,15 @@ import io
 
 from sqlalchemy import select
 
-from nrespipe.database import frames, velocities
+from nrespipe.database import calibrations, frames, velocities
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Master
-from nrespipe.files import identity
+from nrespipe.files import identity, layout
 from nrespipe.frames.quality import Quality
 
 
 def status(session):
-    """Count frames by night, kind and state, and list those that are not done.
+    """Count frames by night, kind and state, and list the masters that could not be made and frames that are not done.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ def status(session):
         nights.setdefault((where, str(kind or "unknown")), {})[state] = count
     rows = [[where, kind, *(str(states.get(state, "")) for state in State)] for (where, kind), states in nights.items()]
     lines = aligned([["night", "kind", *State], *rows])
-    unhappy = [[frame.filename, frame.state, frame.reason] for frame in frames.unhappy(session)]
+    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.unmade(session)]
+    unhappy += [[frame.filename, frame.state, frame.reason] for frame in frames.unhappy(session)]
     return lines + (["", *aligned(unhappy)] if unhappy else [])
 
 
@@ -57,7 +58,7 @@ def why(session, name):
     """
     stem = identity.stem(name)
     found = frames.find(session, stem)
-    made = [m for m in session.scalars(select(Master).order_by(Master.id.desc())) if identity.stem(m.path) == stem]
+    made = [m for m in session.scalars(select(Master).order_by(Master.id.desc())) if _name(m) == stem]
     if not found and not made:
         raise LookupError(f"nothing is known of {stem}: no such frame was found so far")
     return [line for one in found for line in _frame(one)] + [line for one in made for line in _master(one)]
@@ -129,6 +130,10 @@ def _frame(frame):
     return [f"{label:<12}{text}" for label, text in facts]
 
 
+def _name(master):
+    return identity.stem(layout.master_name(master))
+
+
 def _attempt(number, attempt):
     seconds = (attempt.finished - attempt.started).total_seconds()
     end = f"{attempt.outcome}: {attempt.reason}" if attempt.reason else str(attempt.outcome)
@@ -144,12 +149,15 @@ def _attempt(number, attempt):
 
 def _master(master):
     made = f"{master.created:%Y-%m-%d %H:%M:%S} UTC, version {master.code_version}"
+    state = f"{master.standing}: {master.reason}" if master.reason else str(master.standing)
     facts = [
         ("master", f"{master.kind} of {master.site} {master.instrument} {master.camera} {master.day}"),
-        ("file", f"{master.path} (md5 {master.md5})"),
-        ("state", f"{master.standing}, made {made}"),
+        ("file", f"{master.path} (md5 {master.md5})" if master.path else "none"),
+        ("state", state),
+        ("tried", made),
         ("quality", " ".join(Quality(master.quality).names()) or "nothing against it"),
         *(("input", frame.filename) for frame in master.inputs),
+        *(("", line) for line in master.traceback.splitlines()),
     ]
     return [f"{label:<12}{text}" for label, text in facts]
 

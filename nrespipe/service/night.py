@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import calibrations, frames
@@ -177,8 +178,7 @@ def _facts(outcome):
 
 def _summary(assembly, found, new):
     with assembly.sessions.begin() as session:
-        rows = [session.get_one(Frame, row) for row in sorted(found)]
-    unhappy = sorted(
-        (frame.filename, frame.state, frame.reason) for frame in rows if frame.state not in (State.DONE, State.SKIPPED)
-    )
-    return Summary(Counter(frame.state for frame in rows), tuple(unhappy), new)
+        rows = session.execute(select(Frame.id, Frame.filename, Frame.state, Frame.reason))
+        told = sorted(tuple(row) for _id, *row in rows if _id in found)
+    unhappy = [row for row in told if row[1] not in (State.DONE, State.SKIPPED)]
+    return Summary(Counter(state for _, state, _ in told), tuple(unhappy), new)

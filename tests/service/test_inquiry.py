@@ -97,6 +97,21 @@ def test_why_tells_what_a_master_was_made_of(command, reduced):
     assert "lscnrs01-fa09-20190405-0002-b00" in text
 
 
+def test_a_master_that_could_not_be_made_is_listed_with_its_reason(archive, command, tmp_path):
+    archive.calibrations()
+    for path in archive.root.rglob("*-w00.fits"):
+        path.unlink()
+    for _ in range(2):
+        archive.add("w", "tung&tung&none", PROPID="CONTRADICTORY")
+    output = ["--output", str(tmp_path / "out")]
+    assert command(["night", str(archive.root), *output]).exit_code == 3
+    status = command(["status", *output]).stdout
+    assert "flat_lsc_nres01_fa09_20190405    bad      the flats contradict each other" in status
+    assert "could not be made: the flats contradict each other" in status
+    told = command(["why", "flat_lsc_nres01_fa09_20190405.fits.fz", *output]).stdout
+    assert "state       bad: the flats contradict each other" in told
+
+
 def test_why_of_an_unknown_frame_fails_with_a_sentence(command, reduced):
     result = command(["why", "nobody", "--output", str(reduced)])
     assert result.exit_code == 1

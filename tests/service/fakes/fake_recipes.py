@@ -68,6 +68,8 @@ class Calibration:
 
     def combine(self, frames, refs, spectrograph):
         first = frames[0]
+        if first.header.get("PROPID", ("",))[0] == "CONTRADICTORY":
+            raise BadFrame(f"the {self.kind}s contradict each other")
         mean_mjd = float(np.mean([raw.start_mjd for raw in frames]))
         names = tuple(sorted(raw.filename for raw in frames))
         origin = Origin(self.kind, first.site, first.instrument, first.camera, first.day, mean_mjd, names)
