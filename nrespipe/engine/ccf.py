@@ -223,7 +223,8 @@ def _correlate(spectra, edges, order, angstrom, weight, factors, half):
             for i in range(first, n_pixels):
                 if edges[o, i] >= high:
                     break
-                share = scale * (min(high, edges[o, i + 1]) - max(low, edges[o, i]))
+                # a line that has left the order overlaps its last pixel by less than nothing
+                share = scale * max(min(high, edges[o, i + 1]) - max(low, edges[o, i]), 0.0)
                 for s in range(n_spectra):
                     total[s, o, k] += share * spectra[s, o, i]
     return total
@@ -250,7 +251,8 @@ def _variance(pixel_variance, edges, order, angstrom, weight, factors, half):
                 for i in range(place[line], n_pixels):
                     if edges[o, i] >= high:
                         break
-                    shares[i] += weight[line] * (min(high, edges[o, i + 1]) - max(low, edges[o, i])) / (high - low)
+                    overlap = max(min(high, edges[o, i + 1]) - max(low, edges[o, i]), 0.0)
+                    shares[i] += weight[line] * overlap / (high - low)
             for i in range(n_pixels):
                 total[o, k] += shares[i] ** 2 * pixel_variance[o, i]
         start = end
@@ -272,5 +274,5 @@ def _projection(edges, order, angstrom, weight, factors, half, coefficients):
             for i in range(first, n_pixels):
                 if edges[o, i] >= high:
                     break
-                total[o, i] += scale * (min(high, edges[o, i + 1]) - max(low, edges[o, i]))
+                total[o, i] += scale * max(min(high, edges[o, i + 1]) - max(low, edges[o, i]), 0.0)
     return total

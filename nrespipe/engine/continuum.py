@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.polynomial import legendre
+from scipy.special import ndtr
 
 
 def normalise(spectra, *, degree=5):
@@ -56,7 +57,7 @@ def above_blaze(flux, variance, quality, blaze, *, faintest=0.05):
     return np.where(good, flux / blaze, 0.0), np.where(good, variance / blaze**2, 1.0), good
 
 
-def envelope(flux, variance, good, *, degree=5, fewest=200, rounds=12):
+def envelope(flux, variance, good, *, degree=5, fewest=200, rounds=16):
     """Return a smooth upper envelope of each order.
 
     Parameters
@@ -81,12 +82,26 @@ def envelope(flux, variance, good, *, degree=5, fewest=200, rounds=12):
     """
     sigma, kept = np.sqrt(variance), good
     level = np.zeros(flux.shape)
-    for _ in range(rounds):
+    for number in range(rounds):
         level = _smooth(flux, np.where(kept, 1 / variance, 0.0), degree)
         above = flux - level
-        under = good & (above > -sigma - 0.005 * np.abs(level)) & (above < 4 * sigma + 0.02 * np.abs(level))
-        kept = np.where(under.sum(axis=1, keepdims=True) < fewest / 4, kept, under)
+        # at first the continuum itself lies far above the level, so only later does a hit stand out
+        ceiling = 4 * sigma + (0.02 if number > rounds / 2 else 3.0) * np.abs(level)
+        near = good & (above > -sigma - 0.005 * np.abs(level)) & (above < ceiling)
+        kept = np.where(near.sum(axis=1, keepdims=True) < fewest / 4, kept, near)
+    level = level - _smooth(_lift(1 + 0.005 * np.abs(level) / sigma) * sigma, good / variance, degree)
     return np.where(good.sum(axis=1, keepdims=True) >= fewest, level, np.nan)
+
+
+def _lift(cut):
+    """Return by how much, in units of the noise, a level rises above it that counts only what lies above level - cut.
+
+    It is the solution of ``lift = h(lift - cut)`` with the hazard function of the normal distribution.
+    """
+    lift = np.zeros(cut.shape)
+    for _ in range(15):
+        lift = np.exp(-0.5 * (lift - cut) ** 2) / np.sqrt(2 * np.pi) / ndtr(cut - lift)
+    return lift
 
 
 def against_model(flux, variance, good, model, *, degree=5, fewest=200, mismatch=0.03):

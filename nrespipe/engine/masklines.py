@@ -4,6 +4,7 @@ import numpy as np
 
 from nrespipe.engine import ccf
 from nrespipe.engine.ccf import Lines
+from nrespipe.engine.orders import smooth_snr2
 
 _LIGHT_MS = 299792458.0
 
@@ -65,34 +66,7 @@ def clear(mask, orders, velocity_ms, reach_ms, tellurics=None, *, motion_ms=3100
     return Lines(order=order[kept].astype(np.int64), angstrom=angstrom[kept], weight=weight[kept])
 
 
-def smooth_snr2(orders, *, bin_pixels=64):
-    """Return the square of the signal-to-noise ratio of each pixel, smoothed over noise and lines.
-
-    Parameters
-    ----------
-    orders : Orders
-        The spectrum.
-    bin_pixels : int, optional
-        Length of the bins whose medians are joined.
-
-    Returns
-    -------
-    ndarray of float, shape (n_orders, n_pixels)
-        0 where there is no light.
-    """
-    n_orders, n_pixels = orders.flux.shape
-    n_bins = max(n_pixels // bin_pixels, 1)
-    ratio = np.where(orders.good, orders.continuum**2 / orders.variance, np.nan)
-    ratio = ratio[:, : n_bins * bin_pixels].reshape(n_orders, n_bins, -1)
-    counts = np.isfinite(ratio).sum(axis=2)
-    sorted_ratio = np.sort(ratio, axis=2)
-    middle = np.take_along_axis(sorted_ratio, np.maximum(counts // 2, 0)[:, :, None], axis=2)[:, :, 0]
-    middle = np.where(counts > bin_pixels // 4, middle, 0.0)
-    centers = (np.arange(n_bins) + 0.5) * bin_pixels - 0.5
-    return np.stack([np.interp(np.arange(n_pixels), centers, row) for row in middle])
-
-
-def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_ms=1500.0, shallowest=0.3):
+def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_ms=1500.0, most=1500):
     """Return the velocity at which a mask finds most absorption, without a first guess.
 
     Parameters
@@ -105,10 +79,13 @@ def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_m
         Barycentric correction [m / s].
     tellurics : Tellurics or None, optional
         Where the atmosphere absorbs; those pixels do not count.
-    half_range_ms, step_ms : float, optional
-        Velocities tried, barycentric [m / s].
-    shallowest : float, optional
-        Depth of the shallowest line used.
+    half_range_ms : float, optional
+        Velocities tried, barycentric, either side of 0 [m / s].
+    step_ms : float, optional
+        Step of them [m / s].
+    most : int, optional
+        The velocity is sought with no more than this many lines, those that tell most: in the forest of a cool star
+        all of them together see something everywhere.
 
     Returns
     -------
@@ -117,23 +94,28 @@ def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_m
     significance : float
         Height of the peak over the robust scatter of the rest of the function.
     match : float
-        Likeness of mask and spectrum, to compare masks by.
+        Likeness of the spectrum and all deep lines of the mask at that velocity, to compare masks by.
     """
     snr2 = smooth_snr2(orders)
     counted = orders.good & (snr2 > 0) & ~_telluric_pixels(orders.wavelength, tellurics)
     level = np.where(orders.continuum > 0, orders.continuum, 1.0)
-    absorbed = np.where(counted, np.clip(1 - orders.flux / level, -1, 1) * snr2, 0.0)
-    order, angstrom, weight = _deep_lines(mask, orders.wavelength, shallowest)
-    edges, lines = ccf.pixel_edges(orders.wavelength), Lines(order, angstrom, weight)
+    absorbed = np.where(counted, np.clip(1 - orders.flux / level, -1, 1) * snr2, 0.0)[None]
+    edges, lines = ccf.pixel_edges(orders.wavelength), _deep_lines(mask, orders.wavelength)
+    if len(lines.order) == 0 or not counted.any():
+        return 0.0, 0.0, 0.0
+    factor = 1 + berv_ms / _LIGHT_MS
+    seen = lambda grid_ms: ((1 + grid_ms / _LIGHT_MS) / factor - 1) * _LIGHT_MS  # noqa: E731
     grid_ms = np.arange(-half_range_ms, half_range_ms + step_ms / 2, step_ms)
-    factors = (1 + grid_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS)
-    seen_ms = (factors - 1) * _LIGHT_MS
-    sums = ccf.correlate(np.stack([absorbed, np.where(counted, snr2, 0.0)]), edges, lines, seen_ms, step_ms).sum(axis=1)
-    norm = np.sum(snr2[counted])
-    height = sums[0] - np.median(sums[0])
-    best = int(np.argmax(height))
-    spread = 1.4826 * np.median(np.abs(height))
-    match = height[best] / np.sqrt(max(np.sum(weight**2), 1e-30) * max(norm, 1e-30))
+    telling = _most_telling(lines, orders.wavelength, snr2, most)
+    height = ccf.correlate(absorbed, edges, telling, seen(grid_ms), step_ms)[0].sum(axis=0)
+    height -= np.median(height)
+    best, spread = int(np.argmax(height)), 1.4826 * np.median(np.abs(height))
+    # the peak and forty velocities that say what the mask sees where the star is not
+    probes_ms = np.append(grid_ms[:: len(grid_ms) // 40], grid_ms[best])
+    place = np.argsort(probes_ms, kind="stable")
+    probed = np.empty(len(place))
+    probed[place] = ccf.correlate(absorbed, edges, lines, seen(probes_ms[place]), step_ms)[0].sum(axis=0)
+    match = (probed[-1] - np.median(probed[:-1])) / np.sqrt(np.sum(lines.weight**2) * np.sum(snr2[counted]))
     return float(grid_ms[best]), float(height[best] / spread) if spread > 0 else 0.0, float(match)
 
 
@@ -160,7 +142,8 @@ def _telluric_pixels(wavelength, tellurics):
     return inside
 
 
-def _deep_lines(mask, wavelength, shallowest):
+def _deep_lines(mask, wavelength, shallowest=0.3):
+    """Return the deep lines on each order, weighted by their depth."""
     deep = mask.depth > shallowest
     for center, half_width in _UNSTEADY:
         deep &= np.abs(mask.vacuum_angstrom - center) > half_width
@@ -168,4 +151,16 @@ def _deep_lines(mask, wavelength, shallowest):
     slices = [np.searchsorted(angstrom, (row[0], row[-1])) for row in wavelength]
     order = np.concatenate([np.full(b - a, i, np.int64) for i, (a, b) in enumerate(slices)])
     where = np.concatenate([np.arange(a, b) for a, b in slices])
-    return order, angstrom[where], depth[where]
+    return Lines(order, angstrom[where], depth[where])
+
+
+def _most_telling(lines, wavelength, snr2, most):
+    """Return the lines whose depth stands out most above the noise."""
+    if len(lines.order) <= most:
+        return lines
+    telling = np.empty(len(lines.order))
+    for order in np.unique(lines.order):
+        here = lines.order == order
+        telling[here] = lines.weight[here] ** 2 * np.interp(lines.angstrom[here], wavelength[order], snr2[order])
+    kept = np.sort(np.argsort(telling, kind="stable")[::-1][:most])
+    return Lines(lines.order[kept], lines.angstrom[kept], lines.weight[kept])

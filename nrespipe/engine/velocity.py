@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from nrespipe.engine import ccf, continuum, linefit, linemodel, masklines
+from nrespipe.engine.orders import Orders
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import Velocity
 
@@ -58,22 +59,18 @@ def measure(spectra, wavelengths, fiber, star, masks, tellurics, barycentric, *,
     Notes
     -----
     The mask is that of the nearest temperature; without one in the catalog, the mask that resembles the spectrum most.
-    The velocity is first sought over +-300 km/s. For the method see ``linefit.fit``.
+    Where parts of the spectrum disagree beyond `list_noise_ms` its neighbors are tried too, because a wrong list can
+    be hundreds of m/s off. The velocity is first sought over +-300 km/s. For the method see ``linefit.fit``.
     """
     chosen = np.flatnonzero((spectra.orders >= _FIRST_ORDER) & (spectra.orders <= _LAST_ORDER))
     orders, sampling = _orders(spectra, wavelengths, fiber, chosen)
     quality = Quality.LOW_SIGNAL if _snr(spectra, fiber) < 10 else Quality(0)
-    temperature = _temperature_k(star)
-    if temperature is None:
-        quality |= Quality.TYPE_GUESSED
-    mask, guess_ms, significance = _recognised(orders, masks, temperature, star, tellurics, barycentric.berv_ms)
-    found = None
-    if significance > 5:
-        found = linefit.fit(orders, mask, guess_ms, barycentric.berv_ms, sampling=sampling, tellurics=tellurics)
-    common = {"fiber": fiber, "star": star, "mask": mask.name, "barycentric": barycentric, "snr": _snr(spectra, fiber)}
-    if found is None or not np.isfinite(found.rv_ms):
-        return _nothing(spectra.orders, quality | Quality.LOW_SIGNAL, **common)
-    if found.mask_error_ms > max(list_noise_ms, 3 * found.photon_error_ms):
+    common = {"fiber": fiber, "star": star, "barycentric": barycentric, "snr": _snr(spectra, fiber)}
+    found, mask, guessed = _fitted(orders, sampling, masks, star, tellurics, barycentric.berv_ms, list_noise_ms)
+    quality |= Quality.TYPE_GUESSED if guessed else Quality(0)
+    if found is None:
+        return _nothing(spectra.orders, quality | Quality.LOW_SIGNAL, mask=mask.name, **common)
+    if not found.consistent or found.mask_error_ms > max(list_noise_ms, 3 * found.photon_error_ms):
         quality |= Quality.VELOCITY_INCONSISTENT
     errors = _errors(found, wavelengths, fiber, no_drift_ms)
     return Velocity(
@@ -86,6 +83,7 @@ def measure(spectra, wavelengths, fiber, star, masks, tellurics, barycentric, *,
         orders=spectra.orders,
         **_by_order(found, len(spectra.orders), chosen),
         quality=quality,
+        mask=mask.name,
         **common,
     )
 
@@ -96,7 +94,7 @@ def _orders(spectra, wavelengths, fiber, chosen):
     known = np.isfinite(level) & (level > 0)
     i, shape = wavelengths.fibers.index(fiber), wavelengths.line_shape
     j = shape.fibers.index(fiber)
-    orders = linefit.Orders(
+    orders = Orders(
         flux=flux,
         variance=variance,
         good=good & known,
@@ -122,11 +120,29 @@ def _temperature_k(star):
     return _SUBTYPE_0_K[type_[1]] * (1 - share) + _SUBTYPE_0_K[classes[hot + 1]] * share
 
 
-def _recognised(orders, masks, temperature, star, tellurics, berv_ms):
-    """Return the mask to use, where it sees the star, and how clearly."""
+def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
+    """Return the best fit or None, its mask, and whether that is another one than the catalog asks for."""
+    by_temperature = sorted(masks.values(), key=lambda mask: mask.teff_k)
+    temperature = _temperature_k(star)
+    first, guess_ms, significance = _recognised(orders, by_temperature, temperature, star, tellurics, berv_ms)
+    if significance < 5:
+        return None, first, temperature is None
+    fit = lambda mask: linefit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
+    place, fits = by_temperature.index(first), {}
+    for candidate in (place, place - 1, place + 1):
+        if 0 <= candidate < len(by_temperature):
+            fits[candidate] = fit(by_temperature[candidate])
+            doubted = fits[place].mask_error_ms > max(list_noise_ms, 2 * fits[place].photon_error_ms)
+            if temperature is not None and not doubted:
+                break
+    best = min(fits, key=lambda i: np.hypot(fits[i].photon_error_ms, fits[i].mask_error_ms))
+    return fits[best], by_temperature[best], temperature is None or best != place
+
+
+def _recognised(orders, candidates, temperature, star, tellurics, berv_ms):
+    """Return the mask to begin with, where it sees the star, and how clearly."""
     known_ms = None if star.rv_kms is None else star.rv_kms * 1e3
     half_range_ms = max(300e3, abs(known_ms or 0.0) + 50e3)
-    candidates = list(masks.values())
     if temperature is not None:
         candidates = [min(candidates, key=lambda mask: abs(mask.teff_k - temperature))]
     searches = [masklines.search(mask, orders, berv_ms, tellurics, half_range_ms=half_range_ms) for mask in candidates]
@@ -134,7 +150,7 @@ def _recognised(orders, masks, temperature, star, tellurics, berv_ms):
     guess_ms, significance, _ = searches[best]
     # the lines that are used depend on the guess, so every frame of a star should begin with the same one
     if known_ms is not None and abs(known_ms - guess_ms) < 3e3:
-        guess_ms = known_ms
+        guess_ms, significance = known_ms, np.inf
     return candidates[best], guess_ms, significance
 
 
