@@ -15,10 +15,12 @@ RUN groupadd --gid "$ARCHIVE_GID" domainusers \
 
 # The packages change less often than the code: a layer of their own saves minutes at each build.
 COPY pyproject.toml setup.py README.rst LICENSE targets.csv /source/
-RUN mkdir -p /source/nrespipe && touch /source/nrespipe/__init__.py \
+RUN mkdir -p /source/nrespipe/files \
+ && touch /source/nrespipe/__init__.py /source/nrespipe/files/__init__.py \
  && python3 -m venv /opt/nrespipe \
  && /opt/nrespipe/bin/pip install --no-cache-dir "/source[container]" \
- && /opt/nrespipe/bin/pip uninstall --yes nrespipe
+ && /opt/nrespipe/bin/pip uninstall --yes nrespipe \
+ && rm -rf /source/build
 COPY nrespipe /source/nrespipe
 RUN /opt/nrespipe/bin/pip install --no-cache-dir --no-deps /source && rm -rf /source
 
