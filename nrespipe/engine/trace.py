@@ -2,13 +2,10 @@
 
 import numpy as np
 from numpy.polynomial import legendre
-from scipy.ndimage import gaussian_filter1d, percentile_filter
 
+from nrespipe.engine import ridges
 from nrespipe.errors import BadFrame
 from nrespipe.frames.traces import Traces
-
-_BIN = 32  # columns a bin
-_SUBBINS = 4  # narrower bins inside, shifted along the slope of the order before they are added
 
 
 def find(electrons, fibers, spectrograph, degree=(6, 6)):
@@ -43,40 +40,23 @@ def find(electrons, fibers, spectrograph, degree=(6, 6)):
     Legendre surface in (x, m) (the method of Piskunov & Valenti 2002 A&A 385 1095 per order, joined over orders).
     """
     upward = tuple(fiber for fiber in spectrograph.fibers.upward if fiber in fibers)
-    binned = _bin_columns(electrons)
-    columns = (np.arange(binned.shape[1]) + 0.5) * (_BIN // _SUBBINS) - 0.5
-    ridges = [_follow(binned, columns, row, len(electrons[0])) for row in _peaks(binned)]
-    ridges = [ridge for ridge in ridges if np.isfinite(ridge[1]).sum() >= 8]
-    groups = _group(ridges, len(upward), electrons.shape[1])
+    x, centers, significance = ridges.find(electrons)
+    rows = ridges.middle_rows(x, centers, electrons.shape[1])
+    groups = ridges.group(rows, len(upward))
     if len(groups) < 5:
         raise BadFrame(f"only {len(groups)} orders with light in fibers {upward} found in the flat")
-    first = _first_order(groups, upward, spectrograph, electrons.shape[1])
+    top = groups[:, -1]
+    first = _first_order(np.where(top >= 0, rows[top], np.nan), spectrograph)
     orders = np.arange(first, first + len(groups))
-    centers = np.stack(
-        [
-            _surface([group[upward.index(fiber)] for group in groups], orders, electrons.shape, degree)
-            for fiber in sorted(upward)
-        ]
-    )
-    lit = np.isfinite(centers).any(axis=(0, 2)) & (orders >= 1)
-    return Traces(tuple(sorted(upward)), orders[lit], centers[:, lit])
-
-
-def count(electrons):
-    """Count the ridges of light that cross the middle column of a flat.
-
-    Parameters
-    ----------
-    electrons : ndarray of float, shape (n_rows, n_columns)
-        A single flat [electron].
-
-    Returns
-    -------
-    int
-        Ridges well above noise and background.
-    """
-    middle = electrons.shape[1] // 2
-    return len(_peaks(_bin_columns(electrons[:, middle - 2 * _BIN : middle + 2 * _BIN])))
+    smooth = []
+    for fiber in sorted(upward):
+        members = groups[:, upward.index(fiber)]
+        seen = members >= 0
+        points = (x, orders[seen], centers[members[seen]], significance[members[seen]])
+        smooth.append(_surface(points, orders, electrons.shape, degree))
+    smooth = np.stack(smooth)
+    lit = np.isfinite(smooth).any(axis=(0, 2)) & (orders >= 1)
+    return Traces(tuple(sorted(upward)), orders[lit], smooth[:, lit])
 
 
 def upright(pairs, spectrograph, tolerance=4.0):
@@ -170,190 +150,14 @@ def merge(pairs, spectrograph, tolerance=4.0):
     return Traces(fibers, orders, np.stack([centers[fiber] for fiber in fibers])), shifts
 
 
-def _bin_columns(electrons):
-    width = _BIN // _SUBBINS
-    n = electrons.shape[1] // width
-    parts = electrons[:, : n * width].reshape(electrons.shape[0], n, width)
-    # the brightest pixel of each bin may be a cosmic ray
-    return ((parts.sum(axis=2) - parts.max(axis=2)) / (width - 1)).astype(float)
-
-
-def _peaks(binned, threshold=8.0):
-    """Rows of the ridges at the middle column, by height above the local background and noise."""
-    middle = binned.shape[1] // 2
-    cut = binned[:, middle - _SUBBINS : middle + _SUBBINS].mean(axis=1)
-    smooth = gaussian_filter1d(cut, 1.2)
-    background = gaussian_filter1d(percentile_filter(smooth, 10, 61), 20)
-    noise = 1.4826 * np.median(np.abs(np.diff(cut - smooth))) + 1e-9
-    height = smooth - background
-    inner = (smooth[1:-1] > smooth[:-2]) & (smooth[1:-1] >= smooth[2:])
-    rows = np.flatnonzero(inner) + 1
-    local = percentile_filter(np.where(inner, height[1:-1], 0), 95, 301)[rows - 1]
-    return rows[(height[rows] > threshold * noise) & (height[rows] > 0.1 * local)]
-
-
-def _follow(binned, columns, row, n_columns):
-    """Follow one ridge from the middle column to both ends; NaN where it is lost or off the detector."""
-    centers = np.full(len(columns) // _SUBBINS, np.nan)
-    weights = np.zeros(len(centers))
-    middle = len(centers) // 2
-    for step in (1, -1):
-        recent = [] if step == 1 else [(i, centers[i]) for i in (middle + 2, middle + 1, middle) if i < len(centers)]
-        recent = [(i, c) for i, c in recent if np.isfinite(c)]
-        lost = 0
-        i = middle if step == 1 else middle - 1
-        while 0 <= i < len(centers) and lost < 4:
-            guess, slope = _predict(recent, i, row)
-            center, weight = _centroid(binned, i, guess, slope)
-            if np.isfinite(center):
-                centers[i], weights[i] = center, weight
-                recent = [*recent[-4:], (i, center)]
-                lost = 0
-            else:
-                lost += 1
-            i += step
-    x = (np.arange(len(centers)) + 0.5) * _BIN - 0.5
-    return x, centers, weights
-
-
-def _predict(recent, i, row):
-    """Extrapolate the last few centers; return the row expected and the slope per bin."""
-    if len(recent) < 2:
-        return (recent[-1][1] if recent else float(row)), 0.0
-    places, values = np.array(recent, float).T
-    fit = np.polyfit(places - i, values, 2 if len(recent) >= 5 else 1)
-    return float(fit[-1]), float(fit[-2])
-
-
-def _centroid(binned, i, guess, slope, half=5, sigma=2.0):
-    """Gaussian-weighted centroid of a ridge in one bin, its sub-bins shifted along the slope.
-
-    The fixed point of a centroid under a Gaussian weight that moves with it; converges by a factor of two each time.
-    """
-    rows = len(binned)
-    if not half + 2 < guess < rows - half - 3:
-        return np.nan, 0.0
-    low = round(guess) - half - 2
-    offsets = np.arange(low, low + 2 * half + 5)
-    offsets = offsets[(offsets >= 0) & (offsets < rows)]
-    cuts = binned[offsets[0] : offsets[-1] + 1, i * _SUBBINS : (i + 1) * _SUBBINS]
-    shifts = slope * ((np.arange(_SUBBINS) + 0.5) / _SUBBINS - 0.5)
-    cut = np.mean([np.interp(offsets + s, offsets, c) for s, c in zip(shifts, cuts.T)], axis=0)
-    cut = cut - np.sort(cut)[:3].mean()
-    center = guess
-    for _ in range(12):
-        weight = np.exp(-0.5 * ((offsets - center) / sigma) ** 2)
-        total = np.sum(weight * cut)
-        if total <= 0:
-            return np.nan, 0.0
-        step = 2 * np.sum(weight * cut * (offsets - center)) / total
-        center += np.clip(step, -1, 1)
-        if abs(center - guess) > 3:
-            return np.nan, 0.0
-        if abs(step) < 1e-4:
-            break
-    noise = 1.4826 * np.median(np.abs(np.diff(cuts, axis=1))) + 1e-9
-    significance = total / (noise * np.sqrt(np.sum(weight**2) / _SUBBINS))
-    return (center, significance) if significance > 5 else (np.nan, 0.0)
-
-
-def _middle_rows(ridges, n_columns):
-    """Row at the middle column, by a parabola through the bins around it."""
-    rows = []
-    for x, centers, _ in ridges:
-        near = np.isfinite(centers) & (np.abs(x - n_columns / 2) < 300)
-        rows.append(
-            np.polyval(np.polyfit((x[near] - n_columns / 2) / 300, centers[near], 2), 0) if near.sum() > 3 else np.nan
-        )
-    return np.array(rows)
-
-
-def _group(ridges, size, n_columns):
-    """Join ridges into orders of `size` fibers; a list, upward, of tuples of ridges (None where one is missing).
-
-    The blue (upper) orders are far apart, so there the short distances are those within an order. From the best such
-    order the others are predicted one by one, up and down, by the slowly changing spacing.
-    """
-    rows = _middle_rows(ridges, n_columns)
-    keep = np.isfinite(rows)
-    ridges = [ridge for ridge, k in zip(ridges, keep) if k]
-    rows = rows[keep]
-    order = np.argsort(rows)
-    ridges, rows = [ridges[i] for i in order], rows[order]
-    if len(rows) < 3 * size:
-        return []
-    seeds = _seeds(rows, size)
-    if len(seeds) < 3:
-        return []
-    found = {k: rows[i : i + size] for k, i in enumerate(seeds)}
-    used = set()
-    for step in (-1, 1):
-        _walk(found, rows, step, size)
-    groups = []
-    for k in sorted(found):
-        members = []
-        for row in found[k]:
-            i = int(np.argmin(np.abs(rows - row)))
-            taken = abs(rows[i] - row) < 3 and i not in used
-            used.add(i) if taken else None
-            members.append(ridges[i] if taken else None)
-        groups.append(tuple(members))
-    while groups and all(member is None for member in groups[0]):
-        groups.pop(0)
-    while groups and all(member is None for member in groups[-1]):
-        groups.pop()
-    return groups
-
-
-def _seeds(rows, size):
-    """Index of the lowest ridge of three consecutive complete orders, where the grouping is clearest."""
-    gaps = np.diff(rows)
-    best, clearest = [], 1.3
-    span = 3 * size
-    for i in range(len(rows) - span + 1):
-        local = gaps[i : i + span - 1]
-        between = local[size - 1 :: size]
-        within = np.delete(local, np.arange(size - 1, span - 1, size))
-        even = between.max() < 1.25 * between.min() and within.max() < 1.25 * within.min()
-        if even and between.min() > clearest * within.max():
-            clearest = between.min() / within.max()
-            best = [i + size * k for k in range(3)]
-    return best
-
-
-def _walk(found, rows, step, size, tolerance=5.0, give_up=3):
-    """Extend the known orders downward (-1) or upward (+1) until nothing is found any more."""
-    missing = 0
-    while missing < give_up:
-        edge = max(found) if step > 0 else min(found)
-        known = [edge - step * j for j in range(min(6, len(found)))]
-        places = -np.arange(len(known), dtype=float)
-        values = np.array([found[k] for k in known])
-        fit = np.polyfit(places, values, 2)
-        expected = np.polyval(fit, 1.0) if size == 1 else np.array([np.polyval(fit[:, j], 1.0) for j in range(size)])
-        if expected.max() < 0 or expected.min() > rows.max() + 200 or edge + step in found:
-            break
-        nearest = rows[np.argmin(np.abs(rows[:, None] - expected), axis=0)]
-        hit = np.abs(nearest - expected) < tolerance
-        offset = np.median(nearest[hit] - expected[hit]) if hit.any() else 0.0
-        found[edge + step] = np.where(hit, nearest, expected + offset)
-        missing = 0 if hit.any() else missing + 1
-    for _ in range(missing):
-        found.pop(max(found) if step > 0 else min(found))
-
-
-def _first_order(groups, upward, spectrograph, n_columns):
-    """Diffraction order of the lowest group, by the pattern of the spacings.
+def _first_order(rows, spectrograph):
+    """Diffraction order of the lowest of the orders that cross the middle at these rows, by the pattern of spacings.
 
     Shift and scale are free within what spectrographs of one design differ by, and the number whose pattern fits best
     wins. The lamp lines have the last word later.
     """
-    index = len(upward) - 1
-    members = [(k, group[index]) for k, group in enumerate(groups) if group[index] is not None]
-    k = np.array([pair[0] for pair in members])
-    rows = _middle_rows([pair[1] for pair in members], n_columns)
-    good = np.isfinite(rows)
-    k, rows = k[good], rows[good]
+    k = np.flatnonzero(np.isfinite(rows))
+    rows = rows[k]
     best = (np.inf, None)
     n_known = spectrograph.last_order - spectrograph.first_order
     for start in range(-5, n_known):
@@ -370,13 +174,11 @@ def _first_order(groups, upward, spectrograph, n_columns):
     return spectrograph.first_order + start
 
 
-def _surface(ridges, orders, shape, degree):
+def _surface(points, orders, shape, degree):
     """Smooth the centers of one fiber by a Legendre surface in (x, m); NaN off the detector."""
     rows, columns = shape
-    x = np.concatenate([r[0] for r in ridges if r is not None])
-    y = np.concatenate([r[1] for r in ridges if r is not None])
-    w = np.concatenate([r[2] for r in ridges if r is not None])
-    m = np.concatenate([np.full(len(r[0]), k) for k, r in zip(orders, ridges) if r is not None])
+    x, m = (grid.ravel() for grid in np.meshgrid(points[0], points[1].astype(float)))
+    y, w = points[2].ravel(), points[3].ravel()
     good = np.isfinite(y)
     x, y, m = x[good], y[good], m[good]
     w = np.minimum(w[good], 300.0) / 300.0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import background, blaze, detector, profile, stack, trace
+from nrespipe.engine import background, blaze, detector, profile, ridges, stack, trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
@@ -47,10 +47,10 @@ def reduce(raw, refs, spectrograph):
     saturated = float(np.mean(image.mask & Pixel.SATURATED > 0))
     if saturated > 0.005:
         raise BadFrame(f"{raw.filename}: saturated: {saturated:.1%} of the pixels")
-    ridges = trace.count(image.electrons)
-    if ridges < 5 * len(raw.lit_fibers):
-        raise BadFrame(f"{raw.filename}: only {ridges} orders with light cross the middle of the detector")
-    measurements = {"brightest_adu": brightest, "ridges": float(ridges), "saturated": saturated}
+    crossing = ridges.count(image.electrons)
+    if crossing < 5 * len(raw.lit_fibers):
+        raise BadFrame(f"{raw.filename}: only {crossing} orders with light cross the middle of the detector")
+    measurements = {"brightest_adu": brightest, "ridges": float(crossing), "saturated": saturated}
     return Reduction(measurements=measurements)
 
 

@@ -1,0 +1,137 @@
+"""Follow a ridge of light across the columns of a detector."""
+
+import numpy as np
+from numba import njit
+
+_RECENT = 5  # centers from which the next is predicted
+_HALF = 5  # half width of the window of a centroid [pixel]
+_WEIGHT = 2.0  # standard deviation of the weight of a centroid [pixel]
+
+
+@njit(cache=True)
+def follow(binned, sub, row, reach=3.0, least=5.0, give_up=4):
+    """Follow one ridge from the middle to both ends.
+
+    Parameters
+    ----------
+    binned : ndarray of float, shape (n_rows, n_bins * sub)
+        Light, averaged over narrow bins of columns.
+    sub : int
+        Narrow bins in a bin; they are shifted along the slope of the ridge before they are added.
+    row : float
+        Where the ridge crosses the middle [pixel].
+    reach : float, optional
+        Largest distance from the prediction [pixel].
+    least : float, optional
+        Least significance of a center.
+    give_up : int, optional
+        Bins without a center in succession after which the ridge is lost.
+
+    Returns
+    -------
+    centers : ndarray of float, shape (n_bins,)
+        Gaussian-weighted centroid in each bin, NaN where there is none [pixel].
+    significance : ndarray of float, shape (n_bins,)
+        Light under the weight over its noise.
+    """
+    n = binned.shape[1] // sub
+    centers = np.full(n, np.nan)
+    significance = np.zeros(n)
+    middle = n // 2
+    for step in (1, -1):
+        places = np.zeros(_RECENT)
+        values = np.zeros(_RECENT)
+        known = 0
+        i = middle
+        if step == -1:
+            i = middle - 1
+            for k in range(min(middle + 2, n - 1), middle - 1, -1):
+                if not np.isnan(centers[k]):
+                    known = _remember(places, values, known, float(k), centers[k])
+        lost = 0
+        while 0 <= i < n and lost < give_up:
+            guess, slope = _predict(places, values, known, float(i), row)
+            center, weight = _centroid(binned, sub, i, guess, slope, reach)
+            if weight > least:
+                centers[i], significance[i] = center, weight
+                known = _remember(places, values, known, float(i), center)
+                lost = 0
+            else:
+                lost += 1
+            i += step
+    return centers, significance
+
+
+@njit(cache=True)
+def _remember(places, values, known, place, value):
+    if known == len(places):
+        places[:-1] = places[1:].copy()
+        values[:-1] = values[1:].copy()
+        known -= 1
+    places[known], values[known] = place, value
+    return known + 1
+
+
+@njit(cache=True)
+def _predict(places, values, known, place, row):
+    """Return the row expected at a place and the slope there, by a polynomial through the last few centers."""
+    if known == 0:
+        return row, 0.0
+    if known == 1:
+        return values[0], 0.0
+    degree = 2 if known == _RECENT else 1
+    normal = np.zeros((degree + 1, degree + 1))
+    right = np.zeros(degree + 1)
+    for k in range(known):
+        u = places[k] - place
+        for a in range(degree + 1):
+            right[a] += u**a * values[k]
+            for b in range(degree + 1):
+                normal[a, b] += u ** (a + b)
+    fit = np.linalg.solve(normal, right)
+    return fit[0], fit[1]
+
+
+@njit(cache=True)
+def _centroid(binned, sub, i, guess, slope, reach):
+    """Return the fixed point of a centroid whose Gaussian weight moves with it, and its significance (0: none)."""
+    rows = binned.shape[0]
+    low = int(np.round(guess)) - _HALF - 2
+    high = low + 2 * _HALF + 5
+    if guess < _HALF + 2 or guess > rows - _HALF - 3 or low < 0 or high > rows:
+        return np.nan, 0.0
+    cut = np.zeros(high - low)
+    steps = np.empty((high - low) * (sub - 1))
+    for j in range(sub):
+        shift = slope * ((j + 0.5) / sub - 0.5)
+        for k in range(high - low):
+            place = min(max(k + shift, 0.0), high - low - 1.000001)
+            left = int(place)
+            column = i * sub + j
+            below, above = binned[low + left, column], binned[low + left + 1, column]
+            cut[k] += (below + (above - below) * (place - left)) / sub
+            if j > 0:
+                steps[k * (sub - 1) + j - 1] = abs(binned[low + k, column] - binned[low + k, column - 1])
+    cut -= np.sort(cut)[:3].mean()
+    center = guess
+    total, squares = 0.0, 0.0
+    for _ in range(12):
+        total, moment, squares = 0.0, 0.0, 0.0
+        for k in range(high - low):
+            u = low + k - center
+            w = np.exp(-0.5 * (u / _WEIGHT) ** 2)
+            total += w * cut[k]
+            moment += w * cut[k] * u
+            squares += w * w
+        if total <= 0:
+            return np.nan, 0.0
+        # a Gaussian ridge as wide as the weight moves its centroid by half the distance
+        step = 2 * moment / total
+        center += min(max(step, -1.0), 1.0)
+        if abs(center - guess) > reach:
+            return np.nan, 0.0
+        if abs(step) < 1e-4:
+            break
+    # on the flanks of a steep ridge bins differ by its slope, beside it only by noise; a quarter is below 0.3186 sigma
+    noise = np.sort(steps)[len(steps) // 4] / (0.3186 * np.sqrt(2)) + 1e-9
+    return center, total / (noise * np.sqrt(squares / sub))
