@@ -54,15 +54,16 @@ def main(context):
 @click.option("--day", "days", multiple=True, metavar="YYYYMMDD", help="Only this local night; may be repeated.")
 @_database
 @_processes
+@click.option("--again", is_flag=True, help="Try once more what this version of the program failed on.")
 @click.pass_obj
-def night_command(given, raw_root, output, sites, days, database, processes):
+def night_command(given, raw_root, output, sites, days, database, processes, again):
     """Reduce every raw frame below RAW_ROOT, masters first.
 
     Running it again does only what is new: frames that came since, frames that waited for a master, frames that could
     not be read. Raw files are never touched, and DIR may not lie among them.
 
-    The exit status is 0 where every frame is done or skipped, 1 where one is bad or failed (the reason is printed), and
-    3 where none is, but some still wait for a master or a disk.
+    The exit status is 0 where every frame is done or skipped, 1 where a frame or a master is bad or failed (the reason
+    is printed), and 3 where none is, but some still wait for a master or a disk.
 
     \b
     Example:
@@ -70,7 +71,7 @@ def night_command(given, raw_root, output, sites, days, database, processes):
     """
     with _complaints():
         assembled = assembly.build(*_places(given, output, database, processes), raw=[raw_root])
-        summary = night.reduce_all(assembled, raw_root, sites, days, _progress())
+        summary = night.reduce_all(assembled, raw_root, sites, days, _progress(), again)
     _finish(summary)
 
 
@@ -251,7 +252,8 @@ def _progress():
 def _summary(summary):
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     first = f"{sum(summary.counts.values())} frames: {states or 'none found'}; {summary.new} worked on now"
-    return [first, *inquiry.aligned(summary.unhappy)] if summary.unhappy else [first]
+    unhappy = [*summary.unmade, *summary.unhappy]
+    return [first, *inquiry.aligned(unhappy)] if unhappy else [first]
 
 
 def _finish(summary):

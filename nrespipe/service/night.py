@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import calibrations, frames
-from nrespipe.database.columns import State
+from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame
+from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.service import arrivals, progress, reduction, stacking, workers
 
@@ -28,21 +29,25 @@ class Summary:
         File name, state and reason of every frame that is neither done nor skipped.
     new : int
         Frames that were worked on now.
+    unmade : tuple of (str, Standing, str)
+        File name, standing and reason of every master of these nights that could not be made.
     """
 
     counts: Counter
     unhappy: tuple[tuple[str, State, str], ...]
     new: int
+    unmade: tuple[tuple[str, Standing, str], ...] = ()
 
     @property
     def exit_status(self):
-        """int: 0 where every frame is done or skipped, 1 where one is bad or failed, 3 where some only wait."""
-        if self.counts[State.BAD] or self.counts[State.FAILED]:
+        """int: 0 where every frame is done or skipped, 1 where a frame or master is bad or failed, else 3."""
+        hopeless = any(standing is not Standing.RETRY for _, standing, _ in self.unmade)
+        if hopeless or self.counts[State.BAD] or self.counts[State.FAILED]:
             return 1
-        return 3 if self.unhappy else 0
+        return 3 if self.unhappy or self.unmade else 0
 
 
-def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines):
+def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, again=False):
     """Reduce every raw frame below a directory that was not reduced yet.
 
     Kind after kind, in the order in which they need each other: all biases, their masters, all darks, their masters ...
@@ -58,6 +63,8 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines):
         Sites and local nights to take; all if empty.
     report : callable
         Shows progress: `progress.bar` or `progress.lines`.
+    again : bool
+        Whether to try once more what this version of the program failed on.
 
     Returns
     -------
@@ -69,14 +76,19 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines):
         If the output directory lies among the raw files.
     """
     arrivals.require_apart(assembly.output, raw_root)
+    # to no version is what this one failed on a settled matter
+    version = "" if again else __version__
     paths = arrivals.find(raw_root, assembly.output)
     with workers.team(assembly.processes, assembly.log_level) as run:
         found = _arrive(assembly, paths, sites, days, report)
         new = 0
         for kind in Kind:
-            new += _reduce_kind(assembly, run, kind, found, report)
+            with assembly.sessions.begin() as session:
+                due = [frame for frame in frames.due(session, kind, version) if frame.id in found]
+                jobs = _plan(session, assembly, due)
+            new += _reduce(assembly, run, f"{kind} frames", jobs, report)
             if hasattr(assembly.recipes[kind], "combine"):
-                _stack_kind(assembly, run, kind, found, report)
+                _stack(assembly, run, kind, found, report, version)
     return _summary(assembly, found, new)
 
 
@@ -105,7 +117,10 @@ def reduce_files(assembly, paths, report=progress.lines):
         arrivals.require_apart(assembly.output, folder)
     with workers.team(min(assembly.processes, len(paths)), assembly.log_level) as run:
         found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
-        new = sum(_reduce_kind(assembly, run, kind, found, report, again=True) for kind in Kind)
+        with assembly.sessions.begin() as session:
+            given = [session.get_one(Frame, row) for row in sorted(found)]
+            jobs = [reduction.plan(session, frame, assembly) for frame in given if frame.kind is not None]
+        new = _reduce(assembly, run, "frames", jobs, report)
     return _summary(assembly, found, new)
 
 
@@ -128,17 +143,21 @@ def _wanted(value, choices):
     return not choices or not value or value in choices
 
 
-def _reduce_kind(assembly, run, kind, found, report, again=False):
+def _plan(session, assembly, due):
+    """Return the jobs of frames that are due; one that waited and still must is left alone."""
     jobs = []
-    with assembly.sessions.begin() as session:
-        for frame in _frames(session, kind, found, again):
-            job = reduction.plan(session, frame, assembly)
-            if job.missing and frame.state is State.WAITING and not again:
-                frames.postpone(session, frame.id, job.missing)
-            else:
-                jobs.append(job)
+    for frame in due:
+        job = reduction.plan(session, frame, assembly)
+        if job.missing and frame.state is State.WAITING:
+            frames.postpone(session, frame.id, job.missing)
+        else:
+            jobs.append(job)
+    return jobs
+
+
+def _reduce(assembly, run, label, jobs, report):
     if jobs:
-        with report(f"{kind} frames", len(jobs)) as advance:
+        with report(label, len(jobs)) as advance:
             for job, outcome in run(reduction.reduce, jobs):
                 with assembly.sessions.begin() as session:
                     frame = reduction.record(session, job, outcome)
@@ -146,19 +165,11 @@ def _reduce_kind(assembly, run, kind, found, report, again=False):
     return len(jobs)
 
 
-def _frames(session, kind, found, again):
-    if again:
-        rows = (session.get_one(Frame, row) for row in sorted(found))
-        return [frame for frame in rows if frame.kind is kind]
-    return [frame for frame in frames.due(session, kind, __version__) if frame.id in found]
-
-
-def _stack_kind(assembly, run, kind, found, report):
+def _stack(assembly, run, kind, found, report, version):
     with assembly.sessions.begin() as session:
-        nights = calibrations.inputs(session, kind).items()
         jobs = [
-            stacking.plan(session, kind, night, inputs, assembly)
-            for night, inputs in nights
+            stacking.plan(session, kind, night, inputs, assembly, version)
+            for night, inputs in calibrations.inputs(session, kind).items()
             if any(frame.id in found for frame in inputs)
         ]
     jobs = [job for job in jobs if job is not None]
@@ -180,5 +191,10 @@ def _summary(assembly, found, new):
     with assembly.sessions.begin() as session:
         rows = session.execute(select(Frame.id, Frame.filename, Frame.state, Frame.reason))
         told = sorted(tuple(row) for _id, *row in rows if _id in found)
+        unmade = tuple(
+            (layout.master_name(master), master.standing, master.reason)
+            for master in calibrations.unmade(session)
+            if any(frame.id in found for frame in master.inputs)
+        )
     unhappy = [row for row in told if row[1] not in (State.DONE, State.SKIPPED)]
-    return Summary(Counter(state for _, state, _ in told), tuple(unhappy), new)
+    return Summary(Counter(state for _, state, _ in told), tuple(unhappy), new, unmade)

@@ -67,7 +67,7 @@ class Job:
     output: Path
 
 
-def plan(session, kind, night, frames, assembly):
+def plan(session, kind, night, frames, assembly, version=__version__):
     """Tell what is to be done for the master of a night, if anything.
 
     Parameters
@@ -82,6 +82,8 @@ def plan(session, kind, night, frames, assembly):
         The good frames of the night.
     assembly : Assembly
         What to work with.
+    version : str, optional
+        Version of the program: what another version failed on is tried again.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def plan(session, kind, night, frames, assembly):
         None where there are too few frames, and where the master of these frames was made before or cannot be made.
     """
     recipe, frames = assembly.recipes[kind], _select(frames)
-    if len(frames) < recipe.MINIMUM or _settled(calibrations.last(session, kind, night), frames):
+    if len(frames) < recipe.MINIMUM or _settled(calibrations.last(session, kind, night), frames, version):
         return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
@@ -166,13 +168,13 @@ def record(session, job, outcome):
     return master
 
 
-def _settled(last, frames):
+def _settled(last, frames, version):
     """Whether the last try used the same frames and another would come to the same end."""
     if last is None or {frame.id for frame in last.inputs} != {frame.id for frame in frames}:
         return False
     if last.standing is Standing.CURRENT:
         return Path(last.path).is_file() and md5(last.path) == last.md5
-    return last.standing is Standing.BAD or (last.standing is Standing.FAILED and last.code_version == __version__)
+    return last.standing is Standing.BAD or (last.standing is Standing.FAILED and last.code_version == version)
 
 
 def _select(frames):

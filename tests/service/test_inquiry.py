@@ -104,7 +104,9 @@ def test_a_master_that_could_not_be_made_is_listed_with_its_reason(archive, comm
     for _ in range(2):
         archive.add("w", "tung&tung&none", PROPID="CONTRADICTORY")
     output = ["--output", str(tmp_path / "out")]
-    assert command(["night", str(archive.root), *output]).exit_code == 3
+    result = command(["night", str(archive.root), *output])
+    assert result.exit_code == 1
+    assert "flat_lsc_nres01_fa09_20190405.fits.fz  bad" in result.stdout
     status = command(["status", *output]).stdout
     assert "flat_lsc_nres01_fa09_20190405    bad      the flats contradict each other" in status
     assert "could not be made: the flats contradict each other" in status

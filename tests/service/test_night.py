@@ -186,8 +186,27 @@ def test_a_failure_of_the_program_is_tried_again_by_another_version_only(archive
     archive.add("e", "STAR CRASH&thar&none")
     run()
     assert run().new == 0
+    assert run(again=True).new == 1
     monkeypatch.setattr(night, "__version__", "99.0")
     assert run().new == 1
+
+
+def test_a_master_on_which_the_program_failed_is_told_and_tried_again_when_asked(archive, run, query):
+    archive.calibrations()
+    for path in archive.root.rglob("*-a00.fits"):
+        path.unlink()
+    for _ in range(2):
+        archive.add("a", "thar&thar&none", PROPID="CRASH")
+    archive.add("e", "STAR A&thar&none")
+    summary = run()
+    assert summary.exit_status == 1
+    ((name, standing, reason),) = summary.unmade
+    assert (name, standing) == ("arc_lsc_nres01_fa09_20190405.fits.fz", Standing.FAILED)
+    assert "ZeroDivisionError" in reason
+    run()
+    assert len(query.all(select(Master).where(Master.kind == Kind.ARC))) == 1
+    run(again=True)
+    assert len(query.all(select(Master).where(Master.kind == Kind.ARC))) == 2
 
 
 def test_a_file_that_was_replaced_is_a_new_version_and_is_reduced(archive, run, query):

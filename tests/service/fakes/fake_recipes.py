@@ -70,6 +70,8 @@ class Calibration:
         first = frames[0]
         if first.header.get("PROPID", ("",))[0] == "CONTRADICTORY":
             raise BadFrame(f"the {self.kind}s contradict each other")
+        if first.header.get("PROPID", ("",))[0] == "CRASH":
+            _ = 1 / 0
         mean_mjd = float(np.mean([raw.start_mjd for raw in frames]))
         names = tuple(sorted(raw.filename for raw in frames))
         origin = Origin(self.kind, first.site, first.instrument, first.camera, first.day, mean_mjd, names)
