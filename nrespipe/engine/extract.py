@@ -8,6 +8,7 @@ from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.traces import Traces
 from nrespipe.numerics import columns as kernel
+from nrespipe.numerics import residuals
 
 #: Half width of the window across an order [pixel].
 HALF_WINDOW = 8.5
@@ -127,7 +128,7 @@ def follow(image, traces, flat, lit, rounds=3, stride=8):
         columns = ((profile.columns - stride // 2) / stride, *table[1:])
         start = np.full((len(stack.order), len(stack.data)), np.nan)
         flux, _, _ = kernel.extract(*pieces, *columns, np.zeros(len(stack.order)), np.inf, start, 2)
-        offset, weight = kernel.shift_sums(*pieces, *columns, flux, 1)
+        offset, weight = residuals.shift_sums(*pieces, *columns, flux, 1)
         step = _weighted_median(offset[weight > 0], weight[weight > 0])
         shift += step
         moved = Traces(lit, traces.orders, base + shift)
@@ -146,7 +147,7 @@ def _guards(image, traces, flat, lit, lamps, stride=8):
     start = np.full((len(stack.order), len(stack.data)), np.nan)
     flux, _, _ = kernel.extract(*pieces, *table, np.zeros(len(stack.order)), np.inf, start, 3)
     least = [_GUARD["lamp" if lit[i // len(traces.orders)] in lamps else "star"] for i in stack.order]
-    return np.hypot(least, 2 * kernel.mismatch(*pieces, *table, flux, 4.0))
+    return np.hypot(least, 2 * residuals.mismatch(*pieces, *table, flux, 4.0))
 
 
 def _weighted_median(values, weights):

@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.extract import HALF_WINDOW
 from nrespipe.frames.traces import Profile
-from nrespipe.numerics import bspline
+from nrespipe.numerics import bspline, lookup
 from nrespipe.numerics import columns as kernel
 
 _REACH = HALF_WINDOW + 1.5  # the tables go a little beyond the window, for shifted traces [pixel]
@@ -156,15 +156,15 @@ def _points(data, floor, bad, centers, tables, columns, flux, k, low, high):
         c, s = centers[x, k], flux[k, x]
         if np.isnan(c) or np.isnan(s) or s <= 0:
             continue
-        place, share = kernel.chunk_of(columns, float(x))
+        place, share = lookup.chunk_of(columns, float(x))
         for y in range(max(0, int(np.ceil(c - _REACH))), min(n_rows, int(c + _REACH) + 1)):
             if bad[x, y]:
                 continue
-            own = s * max(kernel.profile_of(tables[k], place, share, y - c, -_REACH, _FINE), 0.0)
+            own = s * max(lookup.profile_of(tables[k], place, share, y - c, -_REACH, _FINE), 0.0)
             others = 0.0
             for i in range(max(0, k - 3), min(len(flux), k + 4)):
                 if i != k and not np.isnan(centers[x, i]) and not np.isnan(flux[i, x]):
-                    p = kernel.profile_of(tables[i], place, share, y - centers[x, i], -_REACH, _FINE)
+                    p = lookup.profile_of(tables[i], place, share, y - centers[x, i], -_REACH, _FINE)
                     others += max(flux[i, x], 0.0) * p
             # where a neighbor outshines the trace, its imperfect model would leak in
             if others > 2 * own + 0.003 * s and abs(y - c) > 5:
@@ -206,10 +206,10 @@ def _tabulate(splines, offsets):
 def _model_image(shape, centers, tables, columns, low, step, half, flux):
     model = np.zeros(shape, np.float32)
     for x in range(shape[1]):
-        place, weight = kernel.chunk_of(columns, float(x))
+        place, weight = lookup.chunk_of(columns, float(x))
         for k in range(len(flux)):
             c = centers[x, k]
             if not np.isnan(c):
                 for y in range(max(0, int(np.ceil(c - half))), min(shape[0], int(c + half) + 1)):
-                    model[y, x] += flux[k, x] * kernel.profile_of(tables[k], place, weight, y - c, low, step)
+                    model[y, x] += flux[k, x] * lookup.profile_of(tables[k], place, weight, y - c, low, step)
     return model

@@ -1,34 +1,6 @@
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 
-from nrespipe.numerics import columns
-
-
-def banded(rng, n, width=4):
-    lower = sum(np.diag(rng.normal(size=n - k), -k) for k in range(min(width, n)))
-    matrix = lower @ lower.T + np.eye(n)
-    bands = np.zeros((n, width))
-    for k in range(min(width, n)):
-        bands[: n - k, k] = np.diagonal(matrix, k)
-    return matrix, bands
-
-
-@given(st.integers(1, 40), st.integers(0, 10_000))
-def test_banded_equations_are_solved_as_dense_ones(n, seed):
-    rng = np.random.default_rng(seed)
-    matrix, bands = banded(rng, n)
-    right = rng.normal(size=n)
-    solution, variance = columns.solve_banded_with_variances(bands, right)
-    np.testing.assert_allclose(solution, np.linalg.solve(matrix, right), rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(variance, np.diag(np.linalg.inv(matrix)), rtol=1e-6)
-
-
-def test_a_column_between_two_chunks_mixes_their_profiles():
-    middles = np.array([10.0, 20.0, 40.0])
-    assert columns.chunk_of(middles, 5.0) == (0, 0.0)
-    assert columns.chunk_of(middles, 25.0) == (1, 0.25)
-    assert columns.chunk_of(middles, 99.0) == (1, 1.0)
+from nrespipe.numerics import columns, residuals
 
 
 def scene(seed=1, n_columns=40, n_rows=120):
@@ -127,7 +99,7 @@ def test_the_offset_of_a_trace_is_measured_to_a_thousandth_of_a_pixel():
         bad,
         np.ones_like(s.light, np.float32),
     )
-    offset, weight = columns.shift_sums(*arrays, moved, s.tables, *s.grid, flux, 1)
+    offset, weight = residuals.shift_sums(*arrays, moved, s.tables, *s.grid, flux, 1)
     assert abs(np.average(offset, weights=weight) + 0.02) < 1e-3
 
 
@@ -137,9 +109,9 @@ def test_a_profile_that_is_five_percent_too_narrow_is_noticed_and_noise_alone_is
     _, _, _, bad = s.extract(data)
     arrays = (data.astype(np.float32), np.full(data.shape, 49, np.float32), bad, np.ones_like(data, np.float32))
     table = (*arrays, s.centers, s.tables, *s.grid)
-    assert columns.mismatch(*table, s.flux, 4.0).max() < 0.01
+    assert residuals.mismatch(*table, s.flux, 4.0).max() < 0.01
     narrow = s.tables * 0
     offsets = s.grid[1] + 0.05 * np.arange(s.tables.shape[-1])
     narrow[:] = np.exp(-0.5 * (offsets / 1.9) ** 2) / (1.9 * np.sqrt(2 * np.pi))
     table = (*arrays, s.centers, narrow, *s.grid)
-    assert columns.mismatch(*table, s.flux, 4.0).min() > 0.02
+    assert residuals.mismatch(*table, s.flux, 4.0).min() > 0.02

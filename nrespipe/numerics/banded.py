@@ -1,0 +1,56 @@
+"""Symmetric banded equations and the variances of their solution."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def solve(bands, right):
+    """Solve symmetric positive banded equations and return the diagonal of the inverse.
+
+    Parameters
+    ----------
+    bands : ndarray of float, shape (n, n_bands)
+        ``bands[k, j]`` is the element (k, k + j) of the matrix.
+    right : ndarray of float, shape (n,)
+        Right-hand side.
+
+    Returns
+    -------
+    solution, variance : ndarray of float, shape (n,)
+        Solution, and diagonal of the inverse matrix.
+
+    Notes
+    -----
+    L D L^T factorisation; the elements of the inverse inside the band follow from the factors alone
+    (Takahashi, Fagan & Chin 1973; Erisman & Tinney 1975).
+    """
+    n, width = bands.shape
+    lower = np.zeros((n, width))
+    diagonal = np.zeros(n)
+    for k in range(n):
+        d = bands[k, 0]
+        for j in range(1, min(width, k + 1)):
+            d -= lower[k - j, j] ** 2 * diagonal[k - j]
+        diagonal[k] = d
+        for i in range(1, min(width, n - k)):
+            v = bands[k, i]
+            for j in range(1, min(width - i, k + 1)):
+                v -= lower[k - j, j] * lower[k - j, j + i] * diagonal[k - j]
+            lower[k, i] = v / d
+    solution = right.copy()
+    for k in range(n):
+        for i in range(1, min(width, n - k)):
+            solution[k + i] -= lower[k, i] * solution[k]
+    solution /= diagonal
+    inverse = np.zeros((n, width))
+    for k in range(n - 1, -1, -1):
+        for i in range(1, min(width, n - k)):
+            solution[k] -= lower[k, i] * solution[k + i]
+        for i in range(min(width, n - k) - 1, -1, -1):
+            v = 0.0
+            for j in range(1, min(width, n - k)):
+                low, high = min(i, j), max(i, j)
+                v -= lower[k, j] * (inverse[k + low, high - low] if i > 0 else inverse[k, j])
+            inverse[k, i] = v + (1 / diagonal[k] if i == 0 else 0.0)
+    return solution, inverse[:, 0].copy()
