@@ -1,15 +1,16 @@
 """Light with known truth for the tests of the engine and the recipes; made once per test process."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import hypothesis
 import numpy as np
 import pytest
 
-from nrespipe import instruments
+from nrespipe import data, instruments
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
-from nrespipe.recipes import bias, dark, flat
+from nrespipe.recipes import arc, bias, dark, flat
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
 
@@ -86,3 +87,13 @@ def master_flat(expose, master_bias, master_dark, nres01):
 @pytest.fixture(scope="session")
 def calibrations(master_bias, master_dark, master_flat):
     return References(bias=master_bias, dark=master_dark, flat=master_flat)
+
+
+@pytest.fixture(scope="session")
+def references(expose, calibrations, nres01):
+    """All masters and tables; the bench stood still while the arcs were taken."""
+    scenes = [frames.Scene(Kind.ARC, sources, 600.0) for sources in LAMPS[Kind.ARC]]
+    arcs = [expose(scene, seed=50 + 10 * k + i).raw for k, scene in enumerate(scenes) for i in range(2)]
+    needed = replace(calibrations, lamp=data.lamp_lines())
+    masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
+    return replace(needed, arc=arc.combine(arcs, needed, nres01), masks=masks, tellurics=data.tellurics())

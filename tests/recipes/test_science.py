@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nrespipe.engine import barycenter, wavelength
+from nrespipe.errors import BadFrame
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Kind
+from nrespipe.recipes import science
+from nrespipe.simulator import bench as benches
+from nrespipe.simulator import frame as frames
+from nrespipe.simulator import stars
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("HD102365", "HD22049")
+
+
+@pytest.fixture(scope="module")
+def observed(expose, references, nres01):
+    """Two stars at once, after the bench has drifted by some tens of m/s."""
+    targets = {fiber: replace(stars.target(name), snr=90.0) for fiber, name in zip((0, 2), NAMES)}
+    seen = {fiber: barycenter.at(target.star, 58578.5 + 300 / 86400, nres01) for fiber, target in targets.items()}
+    state = benches.State(velocity_ms=25.0, shift_px=0.02, stretch_px=-0.01, rise_px=0.04)
+    scene = frames.Scene(
+        Kind.SCIENCE, ("star", "thar", "star"), 600.0, targets, {fiber: b.berv_ms for fiber, b in seen.items()}
+    )
+    shot = expose(scene, seed=7, state=state)
+    raw = replace(shot.raw, objects=(NAMES[0], "thar", NAMES[1]), start_mjd=58578.5)
+    refs = replace(references, stars={fiber: target.star for fiber, target in targets.items()})
+    return shot, raw, refs, targets, science.reduce(raw, refs, nres01)
+
+
+def test_each_of_two_stars_has_the_velocity_that_was_put_in(observed):
+    *_, targets, reduction = observed
+    assert [v.fiber for v in reduction.velocities] == [0, 2]
+    for v in reduction.velocities:
+        off = v.rv_ms - targets[v.fiber].rv_ms
+        assert abs(off) < 30
+        assert abs(off) < 5 * v.error_ms
+        assert v.error_ms < 10
+
+
+def test_the_drift_of_the_bench_is_found_to_three_metres_per_second(observed, bench):
+    shot, *_, reduction = observed
+    moved = reduction.wavelengths.drift
+    assert moved.n_lines > 1000
+    assert moved.velocity_ms == pytest.approx(benches.drift_ms(bench, shot.truth.state), abs=3)
+
+
+def test_wavelengths_are_right_but_for_the_definition_of_a_line_center(observed):
+    shot, *_, reduction = observed
+    truth = shot.truth.wavelength[:, np.isin(shot.truth.orders, reduction.wavelengths.orders)]
+    off_ms = 299792458.0 * (reduction.wavelengths.vacuum_angstrom / truth - 1)
+    middle = off_ms[:, 10:-10, 400:-400]
+    assert np.nanstd(middle) < 40
+    # the center of a skewed line is its core here, its first moment in the truth
+    assert np.ptp(np.nanmedian(middle, axis=(1, 2))) < 10
+
+
+def test_the_parts_of_the_error_add_up(observed):
+    *_, reduction = observed
+    for v in reduction.velocities:
+        assert v.error_ms >= np.sqrt(v.photon_error_ms**2 + v.wavelength_error_ms**2 + v.drift_error_ms**2) - 1e-9
+
+
+def test_overlapping_fibers_are_told(observed):
+    *_, reduction = observed
+    assert Quality.BLENDED_FIBERS in reduction.quality
+
+
+def test_a_star_without_coordinates_keeps_its_spectrum_and_has_no_velocity(observed, nres01):
+    _, raw, refs, _, first = observed
+    reduction = science.reduce(raw, replace(refs, stars={0: refs.stars[0]}), nres01)
+    assert [v.fiber for v in reduction.velocities] == [0]
+    assert Quality.NO_COORDINATES in reduction.quality
+    np.testing.assert_array_equal(reduction.spectra.flux, first.spectra.flux)
+
+
+def test_the_same_frame_gives_the_same_numbers_again(observed, nres01):
+    _, raw, refs, _, first = observed
+    again = science.reduce(raw, refs, nres01)
+    for name in ("flux", "variance", "quality"):
+        np.testing.assert_array_equal(getattr(again.spectra, name), getattr(first.spectra, name))
+    np.testing.assert_array_equal(again.wavelengths.vacuum_angstrom, first.wavelengths.vacuum_angstrom)
+    assert [v.rv_ms for v in again.velocities] == [v.rv_ms for v in first.velocities]
+
+
+def test_a_frame_without_a_star_is_refused(observed, nres01):
+    _, raw, refs, *_ = observed
+    with pytest.raises(BadFrame, match="no fiber carries a star"):
+        science.reduce(replace(raw, objects=("none", "thar", "none")), refs, nres01)
+
+
+def test_the_arc_knows_the_numbers_of_all_orders_and_the_wavelengths_of_all_fibers(references, nres01):
+    scale = references.arc.solution
+    assert scale.fibers == (0, 1, 2)
+    np.testing.assert_array_equal(scale.orders, nres01.orders)
+    green = wavelength.at(scale, 1, np.array([90]), np.array([2048.0]))
+    assert 5170 < green[0] < 5200
