@@ -121,7 +121,7 @@ def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None
 
 @dataclass(frozen=True)
 class _State:
-    """Where the iteration stands; `last` holds the squares of the last broadening and of the width it gave."""
+    """Where the iteration stands; `last` holds what was tried before and what it gave."""
 
     rv_ms: float
     broadening_ms: float
@@ -149,8 +149,8 @@ class _Comparison:
     def shapes_agree(self):
         """bool: whether model and spectrum have lines of equal width and depth."""
         return (
-            abs(self.peak.fwhm_ms / self.model_peak.fwhm_ms - 1) < 0.003
-            and abs(self.peak.contrast / self.model_peak.contrast - 1) < 0.005
+            abs(self.peak.fwhm_ms / self.model_peak.fwhm_ms - 1) < 0.006
+            and abs(self.peak.contrast / self.model_peak.contrast - 1) < 0.015
         )
 
 
@@ -218,22 +218,35 @@ def _shift_coefficients(function, derivative):
 
 
 def _advanced(state, found, settled):
-    """Return the next state: shift the model, and bring the width and depth of its lines to those of the spectrum."""
+    """Return the next state: shift the model, and bring the width and area of its lines to those of the spectrum."""
     rv_ms = state.rv_ms + float(np.clip(found.shift_ms, -3e3, 3e3))
     if settled:
         return replace(state, rv_ms=rv_ms)
-    square, width = state.broadening_ms**2, (found.model_peak.fwhm_ms / _FWHM) ** 2
-    response = 1.0
-    if state.last and abs(square - state.last[0]) > 1e-3 * square:
-        response = np.clip((width - state.last[1]) / (square - state.last[0]), 0.4, 2.5)
-    wanted = square + ((found.peak.fwhm_ms / _FWHM) ** 2 - width) / response
+    tried = np.array([state.broadening_ms**2, np.log(state.strength)])
+    given, wanted = ((_width2(peak), np.log(_area(peak))) for peak in (found.model_peak, found.peak))
+    # width answers to broadening one to one, area to strength less than that: lines saturate; then the last step tells
+    response = np.array([1.0, 0.75])
+    if state.last:
+        moved = tried - state.last[0]
+        told = np.abs(moved) > (1e-3 * tried[0], 1e-3)
+        slope = (np.array(given) - state.last[1]) / np.where(told, moved, 1.0)
+        response = np.where(told, np.clip(slope, (0.4, 0.3), (2.5, 1.2)), response)
+    square, ln_strength = tried + (np.array(wanted) - given) / response
     return _State(
         rv_ms=rv_ms,
-        broadening_ms=float(np.sqrt(np.clip(wanted, square / 4, square * 4))),
-        strength=float(state.strength * np.clip(found.peak.contrast / found.model_peak.contrast, 0.5, 2.0) ** 1.5),
+        broadening_ms=float(np.sqrt(np.clip(square, tried[0] / 4, tried[0] * 4))),
+        strength=float(np.exp(np.clip(ln_strength, tried[1] - 1, tried[1] + 1))),
         fwhm_ms=float(np.clip(found.peak.fwhm_ms, state.fwhm_ms / 2, state.fwhm_ms * 2)),
-        last=(square, width),
+        last=(tried, np.array(given)),
     )
+
+
+def _width2(peak):
+    return (peak.fwhm_ms / _FWHM) ** 2
+
+
+def _area(peak):
+    return max(peak.contrast * peak.fwhm_ms, 1e-3)
 
 
 def _result(state, found, orders, lines, model):

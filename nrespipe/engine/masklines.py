@@ -51,7 +51,7 @@ def clear(mask, orders, velocity_ms, reach_ms, tellurics=None, *, motion_ms=3100
     low, high = center * (1 - room), center * (1 + room)
     usable = (mask.depth > shallowest) & ~_spoiled(mask.vacuum_angstrom, low, high, tellurics)
     snr2 = smooth_snr2(orders)
-    found = []
+    found = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))]
     for order in range(len(orders.wavelength)):
         seen = np.flatnonzero(snr2[order] > 0)
         if len(seen) == 0:
@@ -61,9 +61,9 @@ def clear(mask, orders, velocity_ms, reach_ms, tellurics=None, *, motion_ms=3100
         here = np.flatnonzero(usable & (low > wavelength[first]) & (high < wavelength[last]))
         weight = mask.depth[here] * np.interp(center[here], wavelength, snr2[order])
         found.append((np.full(len(here), order), mask.vacuum_angstrom[here], weight))
-    order, angstrom, weight = (np.concatenate(part) if found else np.zeros(0) for part in zip(*found))
+    order, angstrom, weight = (np.concatenate(part) for part in zip(*found))
     kept = weight > 0
-    return Lines(order=order[kept].astype(np.int64), angstrom=angstrom[kept], weight=weight[kept])
+    return Lines(order=order[kept], angstrom=angstrom[kept], weight=weight[kept])
 
 
 def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_ms=1500.0, most=1500):

@@ -62,8 +62,9 @@ def measure(spectra, wavelengths, fiber, star, masks, tellurics, barycentric, *,
     Where parts of the spectrum disagree beyond `list_noise_ms` its neighbors are tried too, because a wrong list can
     be hundreds of m/s off. The velocity is first sought over +-300 km/s. For the method see ``linefit.fit``.
     """
-    chosen = np.flatnonzero((spectra.orders >= _FIRST_ORDER) & (spectra.orders <= _LAST_ORDER))
-    orders, sampling = _orders(spectra, wavelengths, fiber, chosen)
+    chosen = _usable_orders(spectra, wavelengths, fiber)
+    orders = _orders(spectra, wavelengths, fiber, chosen)
+    sampling = _sampling(wavelengths.line_shape, fiber, spectra.orders[chosen])
     quality = Quality.LOW_SIGNAL if _snr(spectra, fiber) < 10 else Quality(0)
     common = {"fiber": fiber, "star": star, "barycentric": barycentric, "snr": _snr(spectra, fiber)}
     found, mask, guessed = _fitted(orders, sampling, masks, star, tellurics, barycentric.berv_ms, list_noise_ms)
@@ -88,23 +89,37 @@ def measure(spectra, wavelengths, fiber, star, masks, tellurics, barycentric, *,
     )
 
 
+def _usable_orders(spectra, wavelengths, fiber):
+    """Return the indices of the orders that carry velocities and whose wavelengths are known."""
+    wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
+    known = np.all(np.diff(wavelength, axis=1) > 0, axis=1)
+    return np.flatnonzero((spectra.orders >= _FIRST_ORDER) & (spectra.orders <= _LAST_ORDER) & known)
+
+
 def _orders(spectra, wavelengths, fiber, chosen):
     flux, variance, good = continuum.above_blaze(*(a[chosen] for a in spectra.of(fiber)))
     level = continuum.envelope(flux, variance, good)
     known = np.isfinite(level) & (level > 0)
-    i, shape = wavelengths.fibers.index(fiber), wavelengths.line_shape
-    j = shape.fibers.index(fiber)
-    orders = Orders(
+    wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][chosen]
+    return Orders(
         flux=flux,
         variance=variance,
         good=good & known,
-        wavelength=np.ascontiguousarray(wavelengths.vacuum_angstrom[i][chosen]),
+        wavelength=np.ascontiguousarray(wavelength),
         continuum=np.where(known, level, 0.0),
     )
-    in_shape = np.searchsorted(shape.orders, spectra.orders[chosen])
+
+
+def _sampling(line_shape, fiber, orders):
+    """Return the line-spread function on a grid no finer than the model needs."""
+    i = line_shape.fibers.index(fiber)
+    nearest = np.abs(line_shape.orders[:, None] - orders[None, :]).argmin(axis=0)
+    fwhm = line_shape.fwhm[i][nearest]
     offsets = np.linspace(-2.5, 2.5, 41)
-    kernels = np.stack([np.interp(offsets, shape.offsets, row, left=0, right=0) for row in shape.values[j]])
-    return orders, linemodel.Sampling(np.ascontiguousarray(shape.fwhm[j][in_shape]), offsets, kernels, shape.columns)
+    kernels = np.stack([np.interp(offsets, line_shape.offsets, row, left=0, right=0) for row in line_shape.values[i]])
+    sane = np.isfinite(fwhm) & (fwhm > 0)
+    typical = np.median(fwhm[sane]) if sane.any() else 0.0
+    return linemodel.Sampling(np.where(sane, fwhm, typical), offsets, kernels, line_shape.columns)
 
 
 def _temperature_k(star):
@@ -125,18 +140,20 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     by_temperature = sorted(masks.values(), key=lambda mask: mask.teff_k)
     temperature = _temperature_k(star)
     first, guess_ms, significance = _recognised(orders, by_temperature, temperature, star, tellurics, berv_ms)
-    if significance < 5:
+    clear = masklines.clear(first, orders, guess_ms, 20e3, tellurics)
+    if significance < 5 or len(clear.order) < 20:
         return None, first, temperature is None
     fit = lambda mask: linefit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
     place, fits = by_temperature.index(first), {}
     for candidate in (place, place - 1, place + 1):
         if 0 <= candidate < len(by_temperature):
             fits[candidate] = fit(by_temperature[candidate])
-            doubted = fits[place].mask_error_ms > max(list_noise_ms, 2 * fits[place].photon_error_ms)
+            doubted = not fits[place].mask_error_ms < max(list_noise_ms, 2 * fits[place].photon_error_ms)
             if temperature is not None and not doubted:
                 break
-    best = min(fits, key=lambda i: np.hypot(fits[i].photon_error_ms, fits[i].mask_error_ms))
-    return fits[best], by_temperature[best], temperature is None or best != place
+    best = min(fits, key=lambda i: np.nan_to_num(np.hypot(fits[i].photon_error_ms, fits[i].mask_error_ms), nan=np.inf))
+    found = fits[best] if np.isfinite(fits[best].rv_ms) else None
+    return found, by_temperature[best], temperature is None or best != place
 
 
 def _recognised(orders, candidates, temperature, star, tellurics, berv_ms):
@@ -149,7 +166,7 @@ def _recognised(orders, candidates, temperature, star, tellurics, berv_ms):
     best = int(np.argmax([match for _, _, match in searches]))
     guess_ms, significance, _ = searches[best]
     # the lines that are used depend on the guess, so every frame of a star should begin with the same one
-    if known_ms is not None and abs(known_ms - guess_ms) < 3e3:
+    if known_ms is not None and abs(known_ms - guess_ms) < 3e3 and significance > 3:
         guess_ms, significance = known_ms, np.inf
     return candidates[best], guess_ms, significance
 

@@ -51,9 +51,9 @@ def test_the_published_function_is_one_far_from_the_lines_and_dips_at_the_veloci
 
 @pytest.mark.slow
 def test_photon_errors_are_the_scatter_of_repeated_exposures(starlight):
-    found = [measured(starlight("G2", snr=50.0, seed=seed)) for seed in range(24)]
+    found = [measured(starlight("G2", snr=50.0, seed=seed)) for seed in range(16)]
     scatter = np.std([f.rv_ms for f in found], ddof=1)
-    # 24 draws know a standard deviation to 15 percent
+    # 16 draws know a standard deviation to 18 percent
     assert scatter / found[0].photon_error_ms == pytest.approx(1.0, abs=0.45)
 
 
@@ -123,6 +123,18 @@ def test_a_spectrum_without_a_usable_pixel_gives_no_velocity_and_no_exception(st
     found = measured(light, **changes)
     assert np.isnan(found.rv_ms)
     assert Quality.LOW_SIGNAL in found.quality
+
+
+@pytest.mark.slow
+def test_an_order_without_wavelengths_is_left_out(starlight):
+    light = starlight("K2", snr=80.0, hits=0.0)
+    whole = measured(light)
+    holes = light.wavelengths.vacuum_angstrom.copy()
+    holes[0, 30] = np.nan
+    light.wavelengths = replace(light.wavelengths, vacuum_angstrom=holes)
+    found = measured(light)
+    assert np.isnan(found.order_rv_ms[30])
+    assert found.rv_ms == pytest.approx(whole.rv_ms, abs=2 * whole.photon_error_ms)
 
 
 def test_a_wrong_type_in_the_catalog_does_no_harm(starlight):
