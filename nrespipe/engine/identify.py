@@ -62,11 +62,11 @@ class Projection:
         self.n_pixels = spectrograph.detector.columns
         self.first, self.last = spectrograph.first_order, spectrograph.last_order
         self._x = np.arange(-_MARGIN, self.n_pixels + _MARGIN, 4.0)
-        self._lamp, self._known = lamp, {}
+        self.lamp, self._known = lamp, {}
         self._spectrograph, self._fiber = spectrograph, fiber
 
     def lines(self, order):
-        """Return index, column and wavelength grid of the lines of an order.
+        """Return the lines of an order.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Projection:
         """
         if order not in self._known:
             wavelength = optics.wavelength(self._spectrograph, self._fiber, order, self._x)
-            table = self._lamp.vacuum_angstrom
+            table = self.lamp.vacuum_angstrom
             index = np.arange(np.searchsorted(table, wavelength[0]), np.searchsorted(table, wavelength[-1]))
             self._known[order] = index, np.interp(table[index], wavelength, self._x)
         return self._known[order]
@@ -138,7 +138,7 @@ def start(lines, orders, spectrograph, lamp, fiber, brightest=30, trusted=True):
     near = [k for k in range(-3, 4) if trusted and _within(orders + k, spectrograph)]
     far = [k for k in range(-80, 81) if k not in near and _within(orders + k, spectrograph)]
     for candidates, slopes in ((near, 16), (near, 60), (far, 16), (far, 60)):
-        votes = [_vote(k, lines, chosen, orders, projection, lamp, slopes) for k in candidates]
+        votes = [_vote(k, lines, chosen, orders, projection, slopes) for k in candidates]
         if not votes:
             continue
         best = max(votes, key=lambda vote: vote[0])
@@ -146,7 +146,7 @@ def start(lines, orders, spectrograph, lamp, fiber, brightest=30, trusted=True):
         if best[0] > 12 and best[0] > 1.5 * rest[0] and not best[3]:
             break
     significance, renumber, plane, at_border = best
-    terms, shift = _refine(renumber, plane, lines, orders, projection, lamp)
+    terms, shift = _refine(renumber, plane, lines, orders, projection)
     return Start(renumber, terms, shift, significance, at_border)
 
 
@@ -164,10 +164,10 @@ def _brightest(lines, n):
     return np.concatenate(chosen) if chosen else np.zeros(0, int)
 
 
-def _vote(renumber, lines, chosen, orders, projection, lamp, slopes):
+def _vote(renumber, lines, chosen, orders, projection, slopes):
     """Return significance, numbering, (shift, slope with order, slope with x), and whether that is at the border."""
     votes = np.zeros((len(orders), _SEGMENTS, 2 * _REACH + 1))
-    brightness = np.log10(1 + lamp.intensity)
+    brightness = np.log10(1 + projection.lamp.intensity)
     for i, order in enumerate(orders):
         here = chosen[lines.order[chosen] == order]
         if len(here) == 0:
@@ -219,13 +219,13 @@ def _search(votes, order_places, x_places, by_order, by_x, largest):
     return score
 
 
-def _refine(renumber, plane, lines, orders, projection, lamp):
+def _refine(renumber, plane, lines, orders, projection):
     """Let a polynomial of the shift grow while the windows in which the nearest line is taken shrink."""
     terms, shift = np.array([(0, 0), (0, 1), (1, 0)]), np.array(plane)
     most_m = min(3, len(orders) - 1)
     bright = _brightest(lines, 40)
     for window, total, n_lamp in _ROUNDS:
-        at, predicted = _nearest(renumber, terms, shift, lines, bright, orders, projection, lamp, window, n_lamp)
+        at, predicted = _nearest((renumber, terms, shift), lines, bright, orders, projection, window, n_lamp)
         terms_now = legendre2d.degrees(total, total, min(total, most_m))
         if len(at) < 2 * len(terms_now):
             break
@@ -237,14 +237,15 @@ def _refine(renumber, plane, lines, orders, projection, lamp):
     return terms, shift
 
 
-def _nearest(renumber, terms, shift, lines, bright, orders, projection, lamp, window, n_lamp):
+def _nearest(guess, lines, bright, orders, projection, window, n_lamp):
+    (renumber, terms, shift), intensity = guess, projection.lamp.intensity
     at, predicted = [], []
     for order in orders:
         here = bright[lines.order[bright] == order]
         index, x = projection.lines(order + renumber)
         if len(here) == 0 or len(index) == 0:
             continue
-        best = np.sort(np.argsort(-lamp.intensity[index], kind="stable")[:n_lamp])
+        best = np.sort(np.argsort(-intensity[index], kind="stable")[:n_lamp])
         expected = (
             lines.x[here]
             - legendre2d.design(terms, *np.broadcast_arrays(*projection.scaled(order + renumber, lines.x[here])))

@@ -182,7 +182,7 @@ def _with(shape, fwhm, columns, values):
 
 
 def _width_surface(row, fits, n_orders, n_pixels):
-    terms = legendre2d.degrees(4, 3, min(2, n_orders - 1))
+    terms = legendre2d.degrees(6, 5, min(2, n_orders - 1))
     x = legendre2d.scaled(fits[:, 1], 0, n_pixels - 1)
     m = legendre2d.scaled(row, 0, n_orders - 1)
     snr = np.minimum(fits[:, 0] / fits[:, 5], 300.0)
