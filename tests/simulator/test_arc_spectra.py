@@ -19,7 +19,7 @@ def test_without_a_shift_the_wavelengths_are_those_of_the_optical_model():
 
 
 def test_a_drift_moves_the_light_to_larger_x(truth):
-    assert truth.wavelength(1, 80, 2000.0, (0.5, 0.0)) == pytest.approx(truth.wavelength(1, 80, 1999.5), rel=1e-9)
+    assert truth.wavelength(1, 80, 2000.0, (0.5, 0.0)) == pytest.approx(truth.wavelength(1, 80, 1999.5), rel=1e-7)
 
 
 def test_noise_has_the_variance_that_the_spectra_claim(truth):
