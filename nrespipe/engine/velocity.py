@@ -180,7 +180,7 @@ def _snr(spectra, fiber):
 
 def _errors(found, wavelengths, fiber, no_drift_ms):
     drift = wavelengths.drift
-    drift_ms = no_drift_ms if drift is None or drift.n_lines == 0 else drift.velocity_error_ms
+    drift_ms = no_drift_ms if drift.n_lines == 0 else drift.velocity_error_ms
     parts = {
         "photon_error_ms": found.photon_error_ms,
         "wavelength_error_ms": float(wavelengths.error_ms[wavelengths.fibers.index(fiber)]),

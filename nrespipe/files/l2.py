@@ -45,7 +45,7 @@ def _parts(account):
         yield from _trace(account, trace, fiber)
     yield from _barycentric(account)
     for trace, fiber in account.traces:
-        if account.reduction.wavelengths.drift is not None:
+        if account.reduction.wavelengths.drift.n_lines > 0:
             name = f"TRACE{trace}_DRIFT"
             yield (
                 name,

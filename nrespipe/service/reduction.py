@@ -191,7 +191,7 @@ def _columns(raw, velocity, reduction):
         "wavelength_err_ms": velocity.wavelength_error_ms,
         "drift_err_ms": velocity.drift_error_ms,
         "berv_ms": velocity.barycentric.berv_ms,
-        "drift_ms": drift.velocity_ms if drift else None,
+        "drift_ms": drift.velocity_ms if drift and drift.n_lines > 0 else None,
         "snr": velocity.snr,
         "fwhm_ms": velocity.fwhm_ms,
         "contrast": velocity.contrast,

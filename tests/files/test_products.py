@@ -97,7 +97,8 @@ def velocity_of(fiber, name, barycentric):
 
 def reduction_of(raw, drift=True, **changes):
     fibers = raw.lit_fibers
-    found = Drift(0.5, 0.01, 0.2, 0.02, -900.0, 2.0, 1500) if drift else None
+    unmeasured = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
+    found = Drift(0.5, 0.01, 0.2, 0.02, -900.0, 2.0, 1500) if drift else unmeasured
     seen = {i: Barycentric(58579.1035 + i, 2458579.6 + i, 12345.6 - i, True) for i in raw.star_fibers}
     made = Reduction(
         measurements={"drift_ms": -900.0},
