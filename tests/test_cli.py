@@ -1,10 +1,22 @@
 """Every command says what it does, with an example."""
 
+import logging
+
 import click
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from nrespipe import __version__, cli
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging():
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    yield
+    logging.captureWarnings(False)
+    logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
+    structlog.reset_defaults()
 
 
 def commands(group, path=()):

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import logging
 from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from nrespipe import cli
@@ -19,7 +21,11 @@ def command(tmp_path, build, monkeypatch):
     monkeypatch.setattr(cli.assembly, "build", lambda output, given, **others: build(output, **others))
     for name in ("DB_URL", "NRES_DATA_ROOT", "NRES_PROCESSES", "NRES_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
-    return partial(CliRunner().invoke, cli.main)
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    yield partial(CliRunner().invoke, cli.main)
+    logging.captureWarnings(False)
+    logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
+    structlog.reset_defaults()
 
 
 @pytest.fixture
