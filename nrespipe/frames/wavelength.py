@@ -107,7 +107,7 @@ class LineShape:
 
 @dataclass(frozen=True)
 class Solution:
-    """m * wavelength as a sum of Legendre products in x and m, one set of coefficients a fiber.
+    """Wavelength solution: m * wavelength as a sum of Legendre products in x and m, for each fiber.
 
     Attributes
     ----------

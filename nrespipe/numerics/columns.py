@@ -15,10 +15,12 @@ def extract(data, floor, bad, response, centers, tables, columns, low, step, hal
 
     Parameters
     ----------
-    data, floor, response : ndarray of float32, shape (n_columns, n_rows)
-        Light, variance without its photon noise, and sensitivity of the pixels [electron, electron2, 1].
+    data, floor : ndarray of float32, shape (n_columns, n_rows)
+        Light, and variance without its photon noise [electron, electron2].
     bad : ndarray of uint8, shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used. On return 2 where an outlier was found.
+    response : ndarray of float32, shape (n_columns, n_rows)
+        Sensitivity of the pixels.
     centers : ndarray of float, shape (n_columns, n_traces)
         Rows of the traces, increasing along the second axis; NaN where there is none.
     tables : ndarray of float32, shape (n_traces, n_chunks, n_offsets)

@@ -8,7 +8,7 @@ from nrespipe.numerics.lookup import chunk_of, profile_of
 
 @njit(cache=True)
 def shift_sums(data, floor, bad, response, centers, tables, columns, low, step, half, flux, stride):
-    """Sums from which the offset of each trace along the column follows.
+    """Measure how far each trace lies from where it is taken to be.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def shift_sums(data, floor, bad, response, centers, tables, columns, low, step, 
 
 @njit(cache=True)
 def mismatch(data, floor, bad, response, centers, tables, columns, low, step, half, flux, core):
-    """Relative misfit of the profile in the core of each trace, beyond what noise explains.
+    """Measure the relative misfit of the profile in the core of each trace, beyond what noise explains.
 
     Parameters
     ----------

@@ -144,6 +144,7 @@ def transmission(wavelength_angstrom, airmass):
     wavelength_angstrom : ndarray of float
         Vacuum, frame of the observatory [angstrom].
     airmass : float
+        Air mass that the light has crossed.
 
     Returns
     -------

@@ -17,6 +17,7 @@ def velocities(path, bench, shots):
         Of the CSV file: one row a star and frame.
     bench : Bench
     shots : sequence of Shot
+        The exposures of the night.
 
     Notes
     -----
@@ -59,6 +60,7 @@ def frames(path, bench, shots):
         Of the CSV file: one row a frame.
     bench : Bench
     shots : sequence of Shot
+        The exposures of the night.
     """
     rows = []
     for shot in shots:
