@@ -1,6 +1,7 @@
 """Small tables of physics: lamp lines, stellar lines, telluric intervals. Each names its unit and its source."""
 
 from nrespipe.data.lamp import lamp_lines as lamp_lines
+from nrespipe.data.lamp import line_lists as line_lists
 from nrespipe.data.stellar import stellar_lines as stellar_lines
 from nrespipe.data.stellar import stellar_types as stellar_types
 from nrespipe.data.stellar import tellurics as tellurics

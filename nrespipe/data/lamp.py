@@ -8,22 +8,45 @@ import numpy as np
 from nrespipe.frames.wavelength import LampLines
 
 
+def line_lists():
+    """Return the names of the line lists of lamps.
+
+    Returns
+    -------
+    tuple of str
+        What `lamp_lines` knows.
+    """
+    return ("thorium_argon",)
+
+
 @cache
-def lamp_lines():
-    """Return the lines of the thorium-argon lamp.
+def lamp_lines(name="thorium_argon"):
+    """Return the laboratory lines of a lamp.
+
+    Parameters
+    ----------
+    name : str, optional
+        One of `line_lists`.
 
     Returns
     -------
     LampLines
         Vacuum wavelengths from 3750 to 9150 angstrom.
 
+    Raises
+    ------
+    ValueError
+        If there is no such list.
+
     Notes
     -----
-    Thorium stands on the scale of Redman, Nave & Sansonetti (2014 ApJS 211 4), argon on that of Norlen (1973 Phys. Scr.
-    8 249). A line loses in `use`, and gains in error, by the shift that its known neighbors (Lovis & Pepe 2007 A&A 468
-    1115) cause in a fit of a single line at a resolving power of 50,000.
+    In the thorium-argon list thorium stands on the scale of Redman, Nave & Sansonetti (2014 ApJS 211 4), argon on that
+    of Norlen (1973 Phys. Scr. 8 249). A line loses in `use`, and gains in error, by the shift that its known neighbors
+    (Lovis & Pepe 2007 A&A 468 1115) cause in a fit of a single line at a resolving power of 50,000.
     """
-    text = (files(__package__) / "thorium_argon.csv").read_text(encoding="utf-8")
+    if name not in line_lists():
+        raise ValueError(f"no line list {name!r}; known: {', '.join(line_lists())}")
+    text = (files(__package__) / f"{name}.csv").read_text(encoding="utf-8")
     rows = [line.split(",") for line in text.splitlines() if not line.startswith("#")][1:]
     wavelength, error, intensity, species, use = zip(*rows)
     return LampLines(

@@ -111,6 +111,8 @@ class Spectrograph:
         Typical row of the order with index i = m - first_order at the middle column, a polynomial in i: the pattern
         by which orders are numbered. Shift and scale are free, so it serves every spectrograph of the design [pixel].
     optics : Optics
+    line_list : str
+        Name of the line list of the reference lamp, in ``data``.
     cameras : tuple of str
         Cameras it has had.
     """
@@ -128,6 +130,7 @@ class Spectrograph:
     last_order: int
     order_rows: np.ndarray
     optics: Optics
+    line_list: str
     cameras: tuple[str, ...]
 
     def __post_init__(self):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nrespipe.data import line_lists
 from nrespipe.frames.spectrograph import Detector, Fibers, Optics, Spectrograph
 
 #: Legendre degrees (in x, in order) of the terms of ``Optics.polynomial_nm``, in its order
@@ -104,8 +105,15 @@ def _spectrograph(table):
         last_order=int(orders["last"]),
         order_rows=np.array(orders["rows"], float),
         optics=_optics(table["optics"]),
+        line_list=_line_list(table["lamp"]["lines"]),
         cameras=tuple(table["cameras"]),
     )
+
+
+def _line_list(name):
+    if name not in line_lists():
+        raise ValueError(f"lamp.lines names no line list: {name!r}; known: {', '.join(line_lists())}")
+    return name
 
 
 def _optics(table):

@@ -9,7 +9,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
 
 
-def fetch(chosen, kind, raw=None):
+def fetch(chosen, kind, spectrograph, raw=None):
     """Read what a recipe needs.
 
     Parameters
@@ -18,6 +18,8 @@ def fetch(chosen, kind, raw=None):
         Row, file and checksum of each master.
     kind : Kind
         Whose recipe it is.
+    spectrograph : Spectrograph
+        Names the line list of its lamp.
     raw : RawFrame, optional
         The frame; none where a master is made.
 
@@ -31,7 +33,7 @@ def fetch(chosen, kind, raw=None):
         If a master cannot be read.
     """
     read = {str(of): _master(path, checksum) for of, (_, path, checksum) in chosen.items()}
-    lamp = data.lamp_lines() if kind in (Kind.ARC, Kind.SCIENCE) else None
+    lamp = data.lamp_lines(spectrograph.line_list) if kind in (Kind.ARC, Kind.SCIENCE) else None
     if kind is not Kind.SCIENCE:
         return References(**read, lamp=lamp)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}

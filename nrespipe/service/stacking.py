@@ -124,7 +124,7 @@ def combine(job):
         job.spectrographs, job.night.instrument, f"master {job.kind} of {job.night.day}"
     )
     raws = [cdp.read(path) for path in job.paths]
-    master = job.recipe.combine(raws, references.fetch(job.masters, job.kind), spectrograph)
+    master = job.recipe.combine(raws, references.fetch(job.masters, job.kind, spectrograph), spectrograph)
     path = layout.master_path(job.output, master.origin)
     masters.write(master, path)
     return {

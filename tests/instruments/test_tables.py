@@ -37,6 +37,7 @@ def test_a_new_spectrograph_is_a_copied_table(table):
         ("upward = [2, 1, 0]", "upward = [2, 1, 1]", "must name every fiber once"),
         ("3.2", "3.2.1", "copied.toml"),
         ("[orders]", "[ordres]", "'orders' is missing"),
+        ('lines = "thorium_argon"', 'lines = "uranium_neon"', "no line list: 'uranium_neon'"),
     ],
 )
 def test_a_wrong_table_is_refused_by_name_and_entry(table, old, new, message):
