@@ -1,10 +1,12 @@
 """What runs in the container: supervisord, and the loop that reduces the nights, with a stand-in for the program."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -52,18 +54,32 @@ def wait_for(condition, seconds=30.0):
 
 def configuration(tmp_path):
     """The configuration of the container, with the places of this checkout and this test in it."""
-    text = (ROOT / "supervisord.conf").read_text(encoding="utf-8")
-    for there, here in (("/usr/local/bin/night-loop", ROOT / "docker/night-loop.sh"), ("/tmp/", f"{tmp_path}/")):
-        assert there in text
-        text = text.replace(there, str(here))
+    places = {"/usr/local/bin/night-loop": str(ROOT / "docker/night-loop.sh"), "/tmp/": f"{tmp_path}/"}
+    text, n = re.subn("|".join(places), lambda found: places[found[0]], (ROOT / "supervisord.conf").read_text("utf-8"))
+    assert n == 4
     path = tmp_path / "supervisord.conf"
     path.write_text(text, encoding="utf-8")
     return path
 
 
+@contextmanager
+def started(command, **options):
+    """Start a program, and leave none behind when the test fails."""
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        except BaseException:
+            # by TERM first: supervisord and the loop then stop what they have started
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            raise
+
+
 def test_the_loop_takes_the_nights_in_order_and_finishes_the_one_in_hand_when_told_to_stop(machine):
     nights, journal, environment = machine
-    with subprocess.Popen([ROOT / "docker/night-loop.sh", environment["NRES_RAW_ROOT"], "60"], env=environment) as loop:
+    with started([ROOT / "docker/night-loop.sh", environment["NRES_RAW_ROOT"], "60"], env=environment) as loop:
         wait_for(lambda: f"begin night {nights[1]}" in journal.read_text())
         loop.send_signal(signal.SIGTERM)
         assert loop.wait(30) == 0
@@ -87,7 +103,7 @@ def test_supervisord_starts_a_loop_that_died_again_and_a_stop_loses_no_work(mach
     conf = configuration(tmp_path)
     program = [sys.executable, "-m", "supervisor.supervisord", "--configuration", conf]
     control = [sys.executable, "-m", "supervisor.supervisorctl", "--configuration", conf]
-    with subprocess.Popen(program, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as supervisor:
+    with started(program, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as supervisor:
         wait_for(lambda: f"begin night {nights[0]}" in journal.read_text())
         loop = int(subprocess.run([*control, "pid", "night"], capture_output=True, text=True, check=True).stdout)
         os.kill(loop, signal.SIGKILL)
