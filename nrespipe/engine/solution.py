@@ -179,7 +179,7 @@ def relative(base, lines, x, base_lines, fiber):
     coefficients, full = base.coefficients[0].copy(), base.covariance[0].copy()
     coefficients[inside] += difference
     full[np.ix_(inside, inside)] += covariance
-    zero = np.sqrt(covariance[0, 0]) / coefficients[0] * C_MS
+    zero = _mean_error_ms(design[kept][:, inside], covariance, coefficients[0])
     one = _one(fiber, base.orders, base.n_pixels, base.degrees, coefficients, full, 0.0, kept.sum())
     return one, float(zero)
 
@@ -210,25 +210,37 @@ def join(solutions):
     )
 
 
-def zero_error_ms(solution, fiber):
+def zero_error_ms(solution, lines, fiber):
     """Return the statistical error of the mean wavelength of a fiber.
 
     Parameters
     ----------
     solution : Solution
         Wavelength solution.
+    lines : ArcLines
+        Its lines.
     fiber : int
         Fiber number.
 
     Returns
     -------
     float
-        Of the mean over orders and pixels, as a velocity [m / s].
+        Of the mean over the places of the lines that were used, as a velocity [m / s].
+
+    Notes
+    -----
+    Ends of orders without a line are extrapolated with errors of hundreds of m/s. There is no light there either, so
+    they have no part in the mean.
     """
     i = solution.fibers.index(fiber)
-    x, m = np.meshgrid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41))
-    mean = legendre2d.design(solution.degrees, x.ravel(), m.ravel()).mean(axis=0)
-    return float(C_MS * np.sqrt(mean @ solution.covariance[i] @ mean) / solution.coefficients[i][0])
+    there = lines.used & (lines.fiber == fiber)
+    design = legendre2d.design(solution.degrees, *_scaled(solution, lines.order[there].astype(float), lines.x[there]))
+    return _mean_error_ms(design, solution.covariance[i], solution.coefficients[i][0])
+
+
+def _mean_error_ms(design, covariance, scale):
+    mean = design.mean(axis=0)
+    return float(C_MS * np.sqrt(mean @ covariance @ mean) / scale)
 
 
 def _one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_lines):

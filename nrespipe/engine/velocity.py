@@ -54,7 +54,7 @@ def measure(spectra, wavelengths, fiber, star, masks, tellurics, barycentric, *,
     Returns
     -------
     Velocity
-        With a velocity of NaN, infinite errors and ``LOW_SIGNAL`` where no mask finds a star in the spectrum.
+        With a velocity and a function of NaN, infinite errors and ``NO_VELOCITY`` where no mask finds a star.
 
     Notes
     -----
@@ -70,7 +70,7 @@ def measure(spectra, wavelengths, fiber, star, masks, tellurics, barycentric, *,
     found, mask, guessed = _fitted(orders, sampling, masks, star, tellurics, barycentric.berv_ms, list_noise_ms)
     quality |= Quality.TYPE_GUESSED if guessed else Quality(0)
     if found is None:
-        return _nothing(spectra.orders, quality | Quality.LOW_SIGNAL, mask=mask.name, **common)
+        return _nothing(spectra.orders, quality | Quality.NO_VELOCITY, mask=mask.name, **common)
     if not found.consistent or found.mask_error_ms > max(list_noise_ms, 3 * found.photon_error_ms):
         quality |= Quality.VELOCITY_INCONSISTENT
     errors = _errors(found, wavelengths, fiber, no_drift_ms)
@@ -227,11 +227,13 @@ def _by_order(found, n_orders, chosen):
 
 
 def _nothing(orders, quality, **common):
-    none, empty = np.full(len(orders), np.nan), np.zeros((len(orders), 0))
+    # as long as a usual one, so that products of stars with and without a velocity are alike
+    grid_ms = np.linspace(-20e3, 20e3, 81)
+    none, empty = np.full(len(orders), np.nan), np.full((len(orders), len(grid_ms)), np.nan)
     errors = ("error_ms", "photon_error_ms", "wavelength_error_ms", "drift_error_ms", "mask_error_ms")
     numbers = dict.fromkeys(("rv_ms", "fwhm_ms", "contrast", "bisector_ms"), np.nan) | dict.fromkeys(errors, np.inf)
     per_order = dict.fromkeys(("order_rv_ms", "order_error_ms", "order_start_angstrom", "order_end_angstrom"), none)
     return Velocity(
-        **common, **numbers, **per_order, grid_ms=np.zeros(0), ccf=empty, ccf_variance=empty, orders=orders,
+        **common, **numbers, **per_order, grid_ms=grid_ms, ccf=empty, ccf_variance=empty, orders=orders,
         order_weight=np.zeros(len(orders)), quality=quality,
     )  # fmt: skip

@@ -201,7 +201,7 @@ def of(spectra, arc, moved):
     for i, fiber in enumerate(spectra.fibers):
         wavelength[i, known] = solution.on_grid(arc.solution, fiber, orders[known], x)
     places = [arc.solution.fibers.index(fiber) for fiber in spectra.fibers]
-    zero_ms = solution.zero_error_ms(arc.solution, arc.reference.fibers[0])
+    zero_ms = solution.zero_error_ms(arc.solution, arc.lines, arc.reference.fibers[0])
     return Wavelengths(
         fibers=spectra.fibers,
         orders=orders,

@@ -84,6 +84,7 @@ def _orders(i, velocity, whose):
         card("RVERRPHO", velocity.photon_error_ms / 1000, "[km/s] part of the photon and read noise"),
         card("RVERRWAV", velocity.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
         card("RVERRDRI", velocity.drift_error_ms / 1000, "[km/s] part of the drift"),
+        card("RVERRMSK", velocity.mask_error_ms / 1000, "[km/s] part of the line mask, the same in a series"),
         card("DQWORDS", " ".join(velocity.quality.names()), "doubts"),
         *whose,
     ]

@@ -45,12 +45,12 @@ def write(raw, reduction, masters, output, *, stars=None, steps=()):
     builders = {"-L2.fits.fz": l2.build}
     if reduction.velocities:
         builders["-L4.fits.fz"] = l4.build
-    written = []
-    for suffix, build in builders.items():
-        path = layout.product_path(output, raw, suffix)
-        fitsio.write(build(account, path.name), path)
-        written.append(path)
-    return written
+    paths = {suffix: layout.product_path(output, raw, suffix) for suffix in builders}
+    # all are made before the first is written: a frame has all of its products or none
+    made = [(build(account, paths[suffix].name), paths[suffix]) for suffix, build in builders.items()]
+    for hdus, path in made:
+        fitsio.write(hdus, path)
+    return list(paths.values())
 
 
 def _spectrograph(raw):

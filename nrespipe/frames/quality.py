@@ -34,6 +34,7 @@ class Quality(IntFlag):
     VELOCITY_INCONSISTENT = 1 << 12  #: orders disagree about the velocity by more than their errors
     TYPE_GUESSED = 1 << 13  #: the spectral type came from the masks, not from a catalog
     FIBERS_REVERSED = 1 << 14  #: the fibers cross the detector in the opposite order to the spectrograph's table
+    NO_VELOCITY = 1 << 15  #: no mask finds the lines of a star in the spectrum
 
     def names(self):
         """Return the names of the bits that are set, in the order of the bits.

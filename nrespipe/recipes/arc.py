@@ -13,8 +13,9 @@ from nrespipe.recipes.spectra import extract_frame
 
 NEEDS = (Kind.BIAS, Kind.DARK, Kind.FLAT)
 MINIMUM, USUAL = 1, 4
-#: A lamp shows at least this many bright pixels an order; the real one has some 70 lines.
-_BRIGHT_PIXELS = 30
+#: A lamp that burns shows more bright pixels in an order than this, even at a thirtieth of its usual light; one that is
+#: off shows none.
+_BRIGHT_PIXELS = 4
 #: A solution whose lines scatter more than this deserves a remark [m / s].
 _POOR_MS = 300.0
 
@@ -48,7 +49,10 @@ def reduce(raw, refs, spectrograph):
         bright = np.sum(spectra.flux > 20 * np.sqrt(spectra.variance), axis=2)
     typical = float(np.median(bright, axis=1).min())
     if typical < _BRIGHT_PIXELS:
-        raise BadFrame(f"{raw.filename}: the lamp was off or faint: {typical:.0f} bright pixels in the typical order")
+        raise BadFrame(
+            f"{raw.filename}: the lamp was off or faint: the typical order has {typical:.0f} bright pixels, "
+            f"not even {_BRIGHT_PIXELS}"
+        )
     saturated = float(np.mean(spectra.quality & np.uint8(Pixel.SATURATED) > 0))
     quality = Quality.TRACE_SHIFTED if abs(shift) > 1 else Quality(0)
     measurements = {"trace_shift_px": shift, "bright_pixels_per_order": typical, "saturated": saturated}

@@ -1,5 +1,7 @@
 """Stellar exposures: from a raw frame to spectra and velocities."""
 
+import functools
+import operator
 from dataclasses import replace
 
 import numpy as np
@@ -49,14 +51,15 @@ def reduce(raw, refs, spectrograph):
         velocity.measure(spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber])
         for fiber in sorted(barycentric)
     )
-    quality = _doubts(raw, spectra, moved, shift, barycentric, refs)
+    quality = _doubts(raw, spectra, moved, shift, refs)
+    doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
-        quality=quality,
+        quality=functools.reduce(operator.or_, doubts.values(), quality),
         measurements={"trace_shift_px": shift, "drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)},
         spectra=spectra,
         wavelengths=wavelengths,
         barycentric=barycentric,
-        velocities=tuple(replace(v, quality=v.quality | quality) for v in velocities),
+        velocities=tuple(replace(v, quality=v.quality | quality | doubts[v.fiber]) for v in velocities),
     )
 
 
@@ -82,21 +85,28 @@ def _place(raw, fiber, spectrograph):
     return spectrograph
 
 
-def _doubts(raw, spectra, moved, shift, barycentric, refs):
-    quality = Quality(0)
+def _doubts(raw, spectra, moved, shift, refs):
+    """Doubts about the frame as a whole."""
+    quality = refs.arc.origin.quality & Quality.ORDERS_RENUMBERED
     if abs(shift) > 1:
         quality |= Quality.TRACE_SHIFTED
     if moved.n_lines == 0:
         quality |= Quality.NO_DRIFT
-    if any(fiber not in barycentric for fiber in raw.star_fibers):
-        quality |= Quality.NO_COORDINATES
-    if any(not b.from_meter for b in barycentric.values()):
-        quality |= Quality.NO_METER
-    if any(star.source == "telescope" for fiber, star in refs.stars.items() if fiber in raw.star_fibers):
-        quality |= Quality.NO_CATALOG_STAR
     stars = [spectra.fibers.index(fiber) for fiber in raw.star_fibers]
     if np.any(spectra.quality[stars] & np.uint8(Pixel.BLENDED)):
         quality |= Quality.BLENDED_FIBERS
-    if np.mean(spectra.quality[stars] & np.uint8(Pixel.SATURATED) > 0) > 1e-3:
+    return quality
+
+
+def _doubts_of_star(raw, fiber, spectra, barycentric, stars):
+    """Doubts about the star of one fiber alone."""
+    quality = Quality(0)
+    if fiber not in barycentric:
+        quality |= Quality.NO_COORDINATES
+    elif not barycentric[fiber].from_meter:
+        quality |= Quality.NO_METER
+    if fiber in stars and stars[fiber].source == "telescope":
+        quality |= Quality.NO_CATALOG_STAR
+    if np.mean(spectra.of(fiber)[2] & np.uint8(Pixel.SATURATED) > 0) > 1e-3:
         quality |= Quality.SATURATED_STAR
-    return quality | (refs.arc.origin.quality & Quality.ORDERS_RENUMBERED)
+    return quality

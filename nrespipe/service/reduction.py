@@ -59,7 +59,7 @@ class Result:
     velocities : tuple of mapping of str to object
         Columns of each velocity.
     products : tuple of (str, str)
-        Path and checksum of each file.
+        Path below the output directory and checksum of each file.
     """
 
     quality: int
@@ -85,11 +85,11 @@ def plan(session, frame, assembly):
     Job
     """
     recipe = assembly.recipes[frame.kind]
-    chosen, missing = choose(session, frame, recipe)
+    chosen, missing = choose(session, frame, recipe, assembly.output)
     return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, assembly.output)
 
 
-def choose(session, frame, recipe):
+def choose(session, frame, recipe, output):
     """Choose the masters that a recipe needs.
 
     Parameters
@@ -100,6 +100,8 @@ def choose(session, frame, recipe):
         A frame, or a master that is to be made.
     recipe : module
         What to do with it.
+    output : Path
+        Directory that the masters lie in.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def choose(session, frame, recipe):
         if master is None:
             missing.append(calibrations.absence(session, kind, frame))
         else:
-            chosen[kind] = (master.id, master.path, master.md5)
+            chosen[kind] = (master.id, str(output / master.path), master.md5)
     return chosen, "; ".join(missing)
 
 
@@ -149,7 +151,7 @@ def reduce(job):
         quality=int(reduction.quality),
         measurements=dict(reduction.measurements),
         velocities=tuple(_columns(raw, velocity, reduction) for velocity in reduction.velocities),
-        products=tuple((str(path), md5(path)) for path in written),
+        products=tuple((str(path.relative_to(job.output)), md5(path)) for path in written),
     )
 
 
@@ -196,7 +198,7 @@ def _columns(raw, velocity, reduction):
         "fwhm_ms": velocity.fwhm_ms,
         "contrast": velocity.contrast,
         "bisector_ms": velocity.bisector_ms,
-        "quality": int(velocity.quality | reduction.quality),
+        "quality": int(velocity.quality),
     }
 
 

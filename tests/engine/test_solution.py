@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -81,9 +83,22 @@ def test_the_claimed_error_of_the_zero_point_is_its_scatter():
     pulls = []
     for seed in range(30):
         lines = _lines(seed, n=600)
-        scale, _ = _fit(lines, _lamp(lines))
-        pulls.append(np.mean(_errors_ms(scale)) / solution.zero_error_ms(scale, 1))
+        scale, used = _fit(lines, _lamp(lines))
+        pulls.append(np.mean(_errors_ms(scale)) / solution.zero_error_ms(scale, replace(lines, used=used), 1))
     assert 0.5 < np.std(pulls) < 1.3
+
+
+def test_order_ends_without_a_line_do_not_inflate_the_error_of_the_zero_point():
+    full = _lines(1)
+    inside = (full.x > 0.25 * _N_PIXELS) | (full.order < 90)
+    names = ("fiber", "order", "x", "x_error", "flux", "fwhm", "vacuum_angstrom", "used")
+    gaps = ArcLines(*(getattr(full, name)[inside] for name in names))
+    claims = []
+    for lines in (full, gaps):
+        scale, used = _fit(lines, _lamp(lines))
+        claims.append(solution.zero_error_ms(scale, replace(lines, used=used), 1))
+    assert claims[1] < 1.5 * claims[0]
+    assert claims[1] < 1.5
 
 
 def test_another_fiber_follows_from_the_lines_it_shares_even_if_their_laboratory_wavelengths_are_wrong():

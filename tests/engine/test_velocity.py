@@ -109,7 +109,9 @@ def test_light_without_lines_gives_no_velocity_and_no_exception(starlight):
     flux = smooth + np.sqrt(smooth + 150.0) * rng.standard_normal(smooth.shape)
     found = measured(light, flux=flux, variance=smooth + 150.0)
     assert np.isnan(found.rv_ms)
-    assert Quality.LOW_SIGNAL in found.quality
+    assert Quality.NO_VELOCITY in found.quality
+    assert np.isnan(found.ccf).all()
+    assert len(found.grid_ms) > 40
 
 
 @pytest.mark.parametrize("what", ["dark", "flagged", "nan"])
@@ -122,7 +124,9 @@ def test_a_spectrum_without_a_usable_pixel_gives_no_velocity_and_no_exception(st
     }[what]
     found = measured(light, **changes)
     assert np.isnan(found.rv_ms)
-    assert Quality.LOW_SIGNAL in found.quality
+    assert Quality.NO_VELOCITY in found.quality
+    assert np.isnan(found.ccf).all()
+    assert len(found.grid_ms) > 40
 
 
 @pytest.mark.slow

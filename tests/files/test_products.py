@@ -130,6 +130,32 @@ def make(write_raw, tmp_path):
         hdus.close()
 
 
+def test_a_star_without_a_velocity_has_its_products_all_the_same(make):
+    def lost(velocity):
+        numbers = dict.fromkeys(("rv_ms", "fwhm_ms", "contrast", "bisector_ms"), np.nan)
+        errors = dict.fromkeys(("error_ms", "photon_error_ms", "wavelength_error_ms", "drift_error_ms"), np.inf)
+        return replace(velocity, **numbers, **errors, ccf=velocity.ccf * np.nan, quality=Quality.NO_VELOCITY)
+
+    _raw, reduction, _ = make("51 Peg&thar&HD 10700")
+    good, bad = reduction.velocities
+    _, _, (_, level4) = make("51 Peg&thar&HD 10700", changes={"velocities": (lost(good), bad)})
+    assert level4["RV1"].header["DQWORDS"] == "no_velocity"
+    assert np.isnan(level4["CCF1"].data).all()
+    assert level4["RV2"].header["RVSUM"] == pytest.approx(bad.rv_ms / 1000)
+
+
+def test_a_frame_has_all_of_its_products_or_none(write_raw, tmp_path, monkeypatch):
+    raw = cdp.read(write_raw(OBJECTS="51 Peg&thar&none"))
+
+    def broken(account, filename):
+        raise ValueError("the second product cannot be made")
+
+    monkeypatch.setattr(products.l4, "build", broken)
+    with pytest.raises(ValueError, match="second product"):
+        products.write(raw, reduction_of(raw), MASTERS, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.fits.fz"))
+
+
 @pytest.mark.parametrize("objects", ["51 Peg&thar&none", "none&thar&51 Peg", "51 Peg&thar&HD 10700"])
 def test_the_spectra_have_every_required_part_of_the_standard(make, objects):
     _, reduction, (level2, _) = make(objects)

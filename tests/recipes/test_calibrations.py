@@ -47,6 +47,11 @@ def test_an_arc_with_the_lamp_off_is_refused(expose, calibrations, nres01):
         arc.reduce(off, calibrations, nres01)
 
 
+def test_an_arc_of_a_faint_lamp_is_kept(expose, calibrations, nres01):
+    faint = expose(frames.Scene(Kind.ARC, ("thar", "thar", "none"), 600.0, lamp=0.05), seed=8).raw
+    assert arc.reduce(faint, calibrations, nres01).measurements["bright_pixels_per_order"] < 30
+
+
 def test_a_fiber_that_no_flat_lit_is_a_missing_calibration(expose, calibrations, nres01):
     traces = calibrations.flat.traces
     narrow = dataclasses.replace(traces, fibers=traces.fibers[:2], centers=traces.centers[:2])
