@@ -125,8 +125,9 @@ def why_command(given, name, output, database):
     Example:
       nrespipe why lscnrs01-fa09-20190405-0021-e00 --output reduced
     """
-    with _complaints(), assembly.look_up(*_places(given, output, database)).begin() as session:
-        lines = inquiry.why(session, name)
+    output, given = _places(given, output, database)
+    with _complaints(), assembly.look_up(output, given).begin() as session:
+        lines = inquiry.why(session, name, output.resolve())
     click.echo("\n".join(lines))
 
 

@@ -161,7 +161,7 @@ class Master(Row):
     fibers : str
         Fiber numbers that it serves, as ``012``; '' for a bias or a dark, which serve all.
     path, md5 : str
-        The file and its checksum; '' where it could not be made.
+        The file, below the output directory, and its checksum; '' where it could not be made.
     mean_mjd : float or None
         Mean of the start times of its inputs, UTC [MJD].
     n_inputs : int
@@ -213,7 +213,7 @@ class Product(Row):
     frame_id, attempt_id : int
         Whose it is.
     path, md5 : str
-        The file and its checksum.
+        The file, below the output directory, and its checksum.
     level : str
         What it holds, as the reduction level in its name has it; '' where the name has none.
     """

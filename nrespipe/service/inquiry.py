@@ -36,7 +36,7 @@ def status(session):
     return lines + (["", *aligned(unhappy)] if unhappy else [])
 
 
-def why(session, name):
+def why(session, name, output):
     """Tell all that is known of a frame or of a master.
 
     Parameters
@@ -45,6 +45,8 @@ def why(session, name):
         An open session.
     name : str
         File name; directory and extension do not matter.
+    output : Path
+        Output directory, below which masters and products lie.
 
     Returns
     -------
@@ -61,7 +63,9 @@ def why(session, name):
     made = [m for m in session.scalars(select(Master).order_by(Master.id.desc())) if _name(m) == stem]
     if not found and not made:
         raise LookupError(f"nothing is known of {stem}: no such frame was found so far")
-    return [line for one in found for line in _frame(one)] + [line for one in made for line in _master(one)]
+    return [line for one in found for line in _frame(one, output)] + [
+        line for one in made for line in _master(one, output)
+    ]
 
 
 def velocity_table(session, form):
@@ -108,7 +112,7 @@ def aligned(rows):
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
-def _frame(frame):
+def _frame(frame, output):
     told = [str(frame.kind or "unknown"), frame.site, frame.instrument, frame.camera, frame.day, frame.objects]
     exposure = "" if frame.exposure_s is None else f"{frame.exposure_s:g} s from MJD {frame.start_mjd:.6f}"
     facts = [
@@ -118,8 +122,8 @@ def _frame(frame):
         ("state", f"{frame.state}: {frame.reason}" if frame.reason else str(frame.state)),
         ("quality", " ".join(Quality(frame.quality).names()) or "nothing against it"),
     ]
-    facts += [line for number, attempt in enumerate(frame.attempts, 1) for line in _attempt(number, attempt)]
-    facts += [("product", product.path) for product in frame.products]
+    facts += [line for number, attempt in enumerate(frame.attempts, 1) for line in _attempt(number, attempt, output)]
+    facts += [("product", str(output / product.path)) for product in frame.products]
     facts += [
         (
             "velocity",
@@ -134,25 +138,25 @@ def _name(master):
     return identity.stem(layout.master_name(master))
 
 
-def _attempt(number, attempt):
+def _attempt(number, attempt, output):
     seconds = (attempt.finished - attempt.started).total_seconds()
     end = f"{attempt.outcome}: {attempt.reason}" if attempt.reason else str(attempt.outcome)
     when = f"{attempt.started:%Y-%m-%d %H:%M:%S} UTC, {seconds:.1f} s, version {attempt.code_version}"
     yield f"attempt {number}", f"{when}: {end}"
     for master in attempt.masters:
-        yield "  with", f"{master.kind} of {master.day}, {master.n_inputs} inputs: {master.path}"
+        yield "  with", f"{master.kind} of {master.day}, {master.n_inputs} inputs: {output / master.path}"
     for name, value in attempt.measurements.items():
         yield "  found", f"{name} = {value if value is None else format(value, 'g')}"
     for line in attempt.traceback.splitlines():
         yield "", line
 
 
-def _master(master):
+def _master(master, output):
     made = f"{master.created:%Y-%m-%d %H:%M:%S} UTC, version {master.code_version}"
     state = f"{master.standing}: {master.reason}" if master.reason else str(master.standing)
     facts = [
         ("master", f"{master.kind} of {master.site} {master.instrument} {master.camera} {master.day}"),
-        ("file", f"{master.path} (md5 {master.md5})" if master.path else "none"),
+        ("file", f"{output / master.path} (md5 {master.md5})" if master.path else "none"),
         ("state", state),
         ("tried", made),
         ("quality", " ".join(Quality(master.quality).names()) or "nothing against it"),

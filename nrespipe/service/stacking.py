@@ -91,11 +91,13 @@ def plan(session, kind, night, frames, assembly, version=__version__):
         None where there are too few frames, and where the master of these frames was made before or cannot be made.
     """
     recipe, frames = assembly.recipes[kind], _select(frames)
-    if len(frames) < recipe.MINIMUM or _settled(calibrations.last(session, kind, night), frames, version):
+    if len(frames) < recipe.MINIMUM or _settled(
+        calibrations.last(session, kind, night), frames, version, assembly.output
+    ):
         return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
-    chosen, missing = choose(session, wanted, recipe)
+    chosen, missing = choose(session, wanted, recipe, assembly.output)
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output)
 
@@ -128,7 +130,7 @@ def combine(job):
     path = layout.master_path(job.output, master.origin)
     masters.write(master, path)
     return {
-        "path": str(path),
+        "path": str(path.relative_to(job.output)),
         "md5": md5(path),
         "mean_mjd": master.origin.mean_mjd,
         "quality": int(master.origin.quality),
@@ -168,12 +170,13 @@ def record(session, job, outcome):
     return master
 
 
-def _settled(last, frames, version):
+def _settled(last, frames, version, output):
     """Whether the last try used the same frames and another would come to the same end."""
     if last is None or {frame.id for frame in last.inputs} != {frame.id for frame in frames}:
         return False
     if last.standing is Standing.CURRENT:
-        return Path(last.path).is_file() and md5(last.path) == last.md5
+        path = output / last.path
+        return path.is_file() and md5(path) == last.md5
     return last.standing is Standing.BAD or (last.standing is Standing.FAILED and last.code_version == version)
 
 

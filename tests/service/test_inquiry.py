@@ -195,3 +195,11 @@ def test_a_file_among_directories_does_not_hide_others(archive, command, tmp_pat
     result = command(["night", str(archive.root), "--output", str(tmp_path / "out")])
     assert "2 frames: 2 done" in result.stdout
     assert Path(tmp_path / "out/lsc/nres01/20190405/masters").is_dir()
+
+
+def test_why_shows_where_files_lie_now(command, reduced, tmp_path):
+    moved = reduced.rename(tmp_path / "moved")
+    text = command(["why", "lscnrs01-fa09-20190405-0009-e00", "--output", str(moved)]).stdout
+    assert f"with      bias of 20190405, 2 inputs: {moved}/lsc/nres01/20190405/masters/bias_" in text
+    assert f"product     {moved}/lsc/nres01/20190405/processed/" in text
+    assert f"file        {moved}/" in command(["why", "bias_lsc_nres01_fa09_20190405", "--output", str(moved)]).stdout

@@ -1,5 +1,6 @@
 """Whole nights through the service, with recipes that take no time."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,11 +106,11 @@ def test_frames_that_come_later_make_a_new_master_of_the_same_night(archive, run
     assert [(master.standing, master.n_inputs) for master in made] == [(Standing.REPLACED, 2), (Standing.CURRENT, 3)]
 
 
-def test_a_master_whose_file_was_lost_or_damaged_is_made_again(archive, run, query):
+def test_a_master_whose_file_was_lost_or_damaged_is_made_again(archive, run, service, query):
     archive.calibrations()
     run()
     (bias,) = query.all(select(Master).where(Master.kind == Kind.BIAS))
-    path = Path(bias.path)
+    path = service.output / bias.path
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     run()
@@ -320,3 +321,24 @@ def test_an_interrupted_night_keeps_what_is_done_and_the_next_run_does_the_rest(
     assert sorted(name[-3] for name in done) == ["b", "b", "d", "d"]
     assert run().new == 5
     assert set(states(query).values()) == {State.DONE}
+
+
+def test_an_output_directory_that_was_copied_uses_its_own_masters_and_one_that_was_moved_lacks_nothing(
+    archive, build, run, service, tmp_path
+):
+    archive.calibrations()
+    archive.add("e", "STAR A&thar&none")
+    run()
+    shutil.copytree(service.output, tmp_path / "copy")
+    for path in service.output.rglob("*.fits.fz"):
+        path.write_bytes(b"not what the copy is to read")
+    archive.add("e", "STAR B&thar&none")
+    copy = build(tmp_path / "copy")
+    summary = night.reduce_all(copy, archive.root)
+    assert (summary.exit_status, summary.new) == (0, 1)
+    with copy.sessions.begin() as session:
+        recorded = [row.path for table in (Master, Product) for row in session.scalars(select(table))]
+    assert len(recorded) > 6
+    assert all((copy.output / path).is_file() and not Path(path).is_absolute() for path in recorded)
+    copy.output.rename(tmp_path / "moved")
+    assert night.reduce_all(build(tmp_path / "moved"), archive.root).new == 0

@@ -142,6 +142,7 @@ def velocity(raw, fiber):
         grid_ms=np.arange(3.0),
         ccf=np.ones((n, 3)),
         ccf_variance=np.ones((n, 3)),
+        quality=Quality.NO_METER,
         orders=ORDERS,
         **numbers,
     )
