@@ -84,7 +84,8 @@ def night_command(given, raw_root, output, sites, days, database, processes, aga
 def reduce_command(given, files, output, database, processes):
     """Reduce raw FILES with the masters that DIR has, whether or not they were reduced before.
 
-    No master is made; see `night` for that. The exit status is that of `night`.
+    No master is made; see `night` for that. A frame that was done keeps its products and velocities if it cannot be
+    reduced now. The exit status is that of `night`, and 3 where a frame keeps an earlier result.
 
     \b
     Example:

@@ -113,13 +113,17 @@ def record(session, attempt, quality=0, products=(), velocities=()):
     Returns
     -------
     Frame
-        The frame in its new state.
+        The frame in its new state. One that was done stays so with what it has, and its reason tells how the later
+        attempt ended; but a calibration, which has no products, is no longer good where it is found bad.
     """
     frame = session.get_one(Frame, attempt.frame_id)
     attempt.measurements = {name: _finite(value) for name, value in attempt.measurements.items()}
     frame.attempts.append(attempt)
-    frame.state, frame.reason, frame.tries = attempt.outcome, attempt.reason, frame.tries + 1
-    frame.code_version = attempt.code_version
+    frame.tries += 1
+    if _keeps_result(frame, attempt.outcome):
+        frame.reason = f"an earlier result is kept; the last attempt ended {attempt.outcome}: {attempt.reason}"
+        return frame
+    frame.state, frame.reason, frame.code_version = attempt.outcome, attempt.reason, attempt.code_version
     if attempt.outcome == State.DONE:
         session.flush()
         frame.products.clear()
@@ -202,6 +206,12 @@ def unhappy(session):
     """
     query = select(Frame).where(Frame.state.not_in((State.DONE, State.NEW)), latest())
     return list(session.scalars(query.order_by(Frame.filename)))
+
+
+def _keeps_result(frame, outcome):
+    """Whether a frame has a good result that an attempt leaves standing."""
+    verdict = outcome in (State.BAD, State.SKIPPED)
+    return frame.state == State.DONE != outcome and (bool(frame.products) or not verdict)
 
 
 def _finite(value):

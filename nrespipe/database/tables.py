@@ -60,7 +60,8 @@ class Frame(Row):
     start_mjd, exposure_s : float or None
         Shutter open, UTC [MJD]; exposure time [second].
     state, reason : State, str
-        What has become of it, and why in plain words; '' where done.
+        What has become of it, and why in plain words; '' where done. A frame stays done with the result that it has
+        where a later attempt does not succeed; the reason tells of that attempt.
     tries : int
         Attempts so far.
     quality : int

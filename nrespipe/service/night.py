@@ -26,7 +26,8 @@ class Summary:
     counts : mapping of State to int
         Frames by their state, those of earlier runs among them.
     unhappy : tuple of (str, State, str)
-        File name, state and reason of every frame that is neither done nor skipped.
+        File name, state and reason of every frame that is neither done nor skipped, and of one that keeps an earlier
+        result because the attempt that was asked for now did not succeed.
     new : int
         Frames that were worked on now.
     unmade : tuple of (str, Standing, str)
@@ -121,7 +122,7 @@ def reduce_files(assembly, paths, report=progress.lines):
             given = [session.get_one(Frame, row) for row in sorted(found)]
             jobs = [reduction.plan(session, frame, assembly) for frame in given if frame.kind is not None]
         new = _reduce(assembly, run, "frames", jobs, report)
-    return _summary(assembly, found, new)
+    return _summary(assembly, found, new, kept=True)
 
 
 def _arrive(assembly, paths, sites, days, report):
@@ -187,7 +188,7 @@ def _facts(outcome):
     return facts | ({"reason": outcome.reason} if outcome.reason else {})
 
 
-def _summary(assembly, found, new):
+def _summary(assembly, found, new, kept=False):
     with assembly.sessions.begin() as session:
         rows = session.execute(select(Frame.id, Frame.filename, Frame.state, Frame.reason))
         told = sorted(tuple(row) for _id, *row in rows if _id in found)
@@ -196,5 +197,6 @@ def _summary(assembly, found, new):
             for master in calibrations.unmade(session)
             if any(frame.id in found for frame in master.inputs)
         )
-    unhappy = [row for row in told if row[1] not in (State.DONE, State.SKIPPED)]
+    content = (State.DONE, State.SKIPPED)
+    unhappy = [row for row in told if row[1] not in content or (kept and row[1] is State.DONE and row[2])]
     return Summary(Counter(state for _, state, _ in told), tuple(unhappy), new, unmade)

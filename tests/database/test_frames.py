@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from nrespipe.database import connection, frames
+from nrespipe.database import connection, frames, velocities
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt, Frame, Product, StarVelocity
 from nrespipe.frames.raw import Kind
@@ -26,8 +26,7 @@ def attempt(frame, outcome, **others):
         started=MOMENT,
         finished=MOMENT,
         outcome=outcome,
-        code_version="1",
-        **{"reason": "", "traceback": "", "measurements": {}, **others},
+        **{"code_version": "1", "reason": "", "traceback": "", "measurements": {}, **others},
     )
 
 
@@ -91,9 +90,33 @@ def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_lea
     frames.record(session, attempt(frame, State.RETRY))
     session.flush()
     assert frame.quality == 3
+    assert [row["rv_ms"] for row in velocities.table(session)] == [1.0]
     assert len(session.scalars(select(StarVelocity)).all()) == 1
     (product,) = session.scalars(select(Product))
     assert product.attempt_id == frame.attempts[1].id
+
+
+@pytest.mark.parametrize("outcome", [State.BAD, State.SKIPPED, State.WAITING, State.RETRY, State.FAILED])
+def test_a_frame_with_products_stays_done_whatever_a_later_attempt_comes_to(session, outcome):
+    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    frames.record(session, attempt(frame, State.DONE), products=[Product(path="p", level="91", md5="3" * 32)])
+    frames.record(session, attempt(frame, outcome, reason="so", code_version="2"))
+    assert (frame.state, frame.tries, frame.code_version) == (State.DONE, 2, "1")
+    assert frame.reason == f"an earlier result is kept; the last attempt ended {outcome}: so"
+    assert frame.attempts[1].outcome == outcome
+    frames.record(session, attempt(frame, State.DONE, code_version="2"))
+    assert (frame.state, frame.reason, frame.code_version) == (State.DONE, "", "2")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [(State.BAD, State.BAD), (State.SKIPPED, State.SKIPPED), (State.RETRY, State.DONE), (State.WAITING, State.DONE)],
+)
+def test_a_good_calibration_is_good_until_it_is_found_bad(session, outcome, state):
+    frame, _ = frames.arrive(session, "a-b00", "1" * 32, path="/a", kind=Kind.BIAS)
+    frames.record(session, attempt(frame, State.DONE))
+    frames.record(session, attempt(frame, outcome, reason="so"))
+    assert frame.state == state
 
 
 def test_numbers_that_are_none_are_kept_as_null_and_moments_as_utc(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from nrespipe.database import velocities
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, Product, StarVelocity
 from nrespipe.frames.raw import Kind
@@ -342,3 +343,23 @@ def test_an_output_directory_that_was_copied_uses_its_own_masters_and_one_that_w
     assert all((copy.output / path).is_file() and not Path(path).is_absolute() for path in recorded)
     copy.output.rename(tmp_path / "moved")
     assert night.reduce_all(build(tmp_path / "moved"), archive.root).new == 0
+
+
+def test_a_good_result_survives_a_later_attempt_that_must_wait(archive, run, service, query):
+    archive.calibrations()
+    path = archive.add("e", "STAR A&thar&none")
+    run()
+    with service.sessions.begin() as session:
+        for master in session.scalars(select(Master)):
+            master.standing = Standing.REPLACED
+        before = velocities.table(session)
+    summary = night.reduce_files(service, [path])
+    assert (summary.exit_status, summary.counts) == (3, {State.DONE: 1})
+    ((_, _, reason),) = summary.unhappy
+    assert "the last attempt ended waiting: no master" in reason
+    with service.sessions.begin() as session:
+        (frame,) = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE))
+        assert [attempt.outcome for attempt in frame.attempts] == [State.DONE, State.WAITING]
+        assert len(frame.products) == 2
+        assert velocities.table(session) == before
+    assert len(before) == 1
