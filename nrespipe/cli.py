@@ -253,7 +253,8 @@ def _progress():
 
 def _summary(summary):
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
-    first = f"{sum(summary.counts.values())} frames: {states or 'none found'}; {summary.new} worked on now"
+    total = sum(summary.counts.values())
+    first = f"{total} frame{'s' * (total != 1)}: {states or 'none found'}; {summary.new} worked on now"
     unhappy = [*summary.unmade, *summary.unhappy]
     return [first, *inquiry.aligned(unhappy)] if unhappy else [first]
 

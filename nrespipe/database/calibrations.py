@@ -116,7 +116,7 @@ def nearest(session, kind, frame):
     return min(near)[-1] if near else None
 
 
-def absence(session, kind, frame):
+def absence(session, kind, frame, minimum):
     """Say why no master serves a frame.
 
     Parameters
@@ -127,6 +127,8 @@ def absence(session, kind, frame):
         Of the master.
     frame : Frame or Master
         What it would be for.
+    minimum : int
+        How many good frames a master needs.
 
     Returns
     -------
@@ -139,11 +141,33 @@ def absence(session, kind, frame):
         return f"{reason}: the one of this night could not be made: {tried.reason}"
     if any(not _covers(master, frame) for master in session.scalars(_alike(kind, frame))):
         return f"{reason} covers the lit fibers of {frame.objects}"
-    states = session.execute(
-        select(Frame.state).where(Frame.kind == kind, *_same_night(Frame, night_of(frame)), latest())
-    ).scalars()
-    states = list(states)
-    return f"{reason}: this night has {len(states)} {kind} frames, of which {states.count(State.DONE)} are good"
+    states = _states(session, kind, frame)
+    good = states.count(State.DONE)
+    if good >= minimum:
+        return f"{reason}: none was made yet of the {kind} frames of this night"
+    others = f" of {len(states)}" if len(states) > good else ""
+    plural = "" if 1 in (good, len(states)) else "s"
+    return f"{reason}: this night has {good or 'no'} good {kind} frame{plural}{others}, a master needs {minimum}"
+
+
+def hopeful(session, kind, frame):
+    """Count the frames of a night that may enter a master, now or when they are reduced.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the frames.
+    frame : Frame or Master
+        Of the night.
+
+    Returns
+    -------
+    int
+        Last versions only.
+    """
+    return sum(state not in (State.BAD, State.SKIPPED) for state in _states(session, kind, frame))
 
 
 def unmade(session):
@@ -182,6 +206,11 @@ def record(session, master):
             earlier.standing = Standing.REPLACED
     session.add(master)
     session.flush()
+
+
+def _states(session, kind, frame):
+    same = (Frame.kind == kind, *_same_night(Frame, night_of(frame)), latest())
+    return list(session.scalars(select(Frame.state).where(*same)))
 
 
 def _of(kind, night):

@@ -144,7 +144,8 @@ def _attempt(number, attempt, output):
     when = f"{attempt.started:%Y-%m-%d %H:%M:%S} UTC, {seconds:.1f} s, version {attempt.code_version}"
     yield f"attempt {number}", f"{when}: {end}"
     for master in attempt.masters:
-        yield "  with", f"{master.kind} of {master.day}, {master.n_inputs} inputs: {output / master.path}"
+        inputs = "1 input" if master.n_inputs == 1 else f"{master.n_inputs} inputs"
+        yield "  with", f"{master.kind} of {master.day}, {inputs}: {output / master.path}"
     for name, value in attempt.measurements.items():
         yield "  found", f"{name} = {value if value is None else format(value, 'g')}"
     for line in attempt.traceback.splitlines():

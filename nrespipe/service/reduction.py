@@ -85,11 +85,11 @@ def plan(session, frame, assembly):
     Job
     """
     recipe = assembly.recipes[frame.kind]
-    chosen, missing = choose(session, frame, recipe, assembly.output)
+    chosen, missing = choose(session, frame, recipe, assembly)
     return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, assembly.output)
 
 
-def choose(session, frame, recipe, output):
+def choose(session, frame, recipe, assembly):
     """Choose the masters that a recipe needs.
 
     Parameters
@@ -100,24 +100,39 @@ def choose(session, frame, recipe, output):
         A frame, or a master that is to be made.
     recipe : module
         What to do with it.
-    output : Path
-        Directory that the masters lie in.
+    assembly : Assembly
+        What to work with: where the masters lie, and what they need themselves.
 
     Returns
     -------
     chosen : dict of Kind to tuple of (int, str, str)
         Row, file and checksum of each.
     missing : str
-        Why others are not there; '' where all are.
+        Why others are not there; '' where all are. Of masters that need each other the first is told in full.
     """
     chosen, missing = {}, []
     for kind in recipe.NEEDS:
         master = calibrations.nearest(session, kind, frame)
         if master is None:
-            missing.append(calibrations.absence(session, kind, frame))
+            missing.append(kind)
         else:
-            chosen[kind] = (master.id, str(output / master.path), master.md5)
-    return chosen, "; ".join(missing)
+            chosen[kind] = (master.id, str(assembly.output / master.path), master.md5)
+    return chosen, _missing(session, frame, missing, assembly.recipes)
+
+
+def _missing(session, frame, kinds, recipes):
+    """Say why masters are missing; one whose frames only wait for another of these is not worth a word."""
+    roots = [
+        kind
+        for kind in kinds
+        if not set(recipes[kind].NEEDS) & set(kinds)
+        or calibrations.hopeful(session, kind, frame) < recipes[kind].MINIMUM
+    ]
+    if not roots:
+        return ""
+    first, *others = roots
+    also = f"; there is no master {', '.join(others)} either" if others else ""
+    return calibrations.absence(session, first, frame, recipes[first].MINIMUM) + also
 
 
 def reduce(job):

@@ -97,7 +97,7 @@ def plan(session, kind, night, frames, assembly, version=__version__):
         return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
-    chosen, missing = choose(session, wanted, recipe, assembly.output)
+    chosen, missing = choose(session, wanted, recipe, assembly)
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from nrespipe.database import calibrations, connection, frames
-from nrespipe.database.columns import Standing
+from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Master
 from nrespipe.frames.raw import Kind
 
@@ -81,7 +81,24 @@ def test_a_bias_serves_whatever_is_lit(session, frame):
 
 def test_the_reason_names_a_stack_that_failed(session, frame):
     add(session, 0, day="20190405", standing=Standing.BAD, reason="the lamps were off")
-    assert "could not be made: the lamps were off" in calibrations.absence(session, Kind.FLAT, frame)
+    assert "could not be made: the lamps were off" in calibrations.absence(session, Kind.FLAT, frame, 1)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "words"),
+    [
+        (0, 0, "this night has no good bias frames, a master needs 2"),
+        (1, 0, "this night has 1 good bias frame, a master needs 2"),
+        (1, 2, "this night has 1 good bias frame of 3, a master needs 2"),
+        (0, 1, "this night has no good bias frame of 1, a master needs 2"),
+        (2, 0, "none was made yet of the bias frames of this night"),
+    ],
+)
+def test_the_reason_counts_the_frames_of_the_night(session, frame, good, bad, words):
+    facts = {**PLACE, "day": "20190405", "kind": Kind.BIAS, "start_mjd": MJD, "path": "/b"}
+    for number, state in enumerate([State.DONE] * good + [State.BAD] * bad):
+        frames.arrive(session, f"b{number}-b00", "1" * 32, state=state, **facts)
+    assert calibrations.absence(session, Kind.BIAS, frame, 2).endswith(words)
 
 
 def test_a_try_that_the_disk_made_fail_is_forgotten_with_the_next(session):

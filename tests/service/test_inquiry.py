@@ -144,7 +144,7 @@ def test_a_file_is_reduced_again_on_demand(archive, command, reduced):
     path = next(archive.root.rglob("*0009-e00.fits"))
     result = command(["reduce", str(path), "--output", str(reduced)])
     assert result.exit_code == 0, result.output
-    assert "1 frames: 1 done; 1 worked on now" in result.stdout
+    assert "1 frame: 1 done; 1 worked on now" in result.stdout
     text = command(["why", path.name, "--output", str(reduced)]).stdout
     assert "attempt 2" in text
 

@@ -75,10 +75,31 @@ def test_a_frame_without_its_master_waits_with_a_reason_and_is_done_when_the_mas
     ((name, state, reason),) = summary.unhappy
     assert (name[-3:], state) == ("d00", State.WAITING)
     assert "no master bias of nres01 fa09" in reason
-    assert "1 bias frames, of which 1 are good" in reason
+    assert reason.endswith("this night has 1 good bias frame, a master needs 2")
     archive.add("b")
     assert run().exit_status == 0
     assert set(states(query).values()) == {State.DONE}
+
+
+def test_a_star_without_any_master_is_told_the_root_cause_only(archive, run):
+    archive.add("b")
+    for code, objects in [("d", ""), ("w", "tung&tung&none"), ("a", "thar&thar&none")]:
+        archive.add(code, objects)
+        archive.add(code, objects)
+    archive.add("e", "STAR A&thar&none")
+    reasons = {reason for _, _, reason in run().unhappy}
+    assert reasons == {
+        "no master bias of nres01 fa09 within 30 days of 20190405: this night has 1 good bias frame, a master needs 2"
+    }
+
+
+def test_a_night_of_stars_alone_is_told_what_it_lacks_in_one_sentence(archive, run):
+    archive.add("e", "STAR A&thar&none")
+    ((_, _, reason),) = run().unhappy
+    assert reason == (
+        "no master bias of nres01 fa09 within 30 days of 20190405: this night has no good bias frames, "
+        "a master needs 2; there is no master dark, flat, arc either"
+    )
 
 
 def test_a_frame_that_goes_on_waiting_is_not_tried_again(archive, run, query):
