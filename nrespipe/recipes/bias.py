@@ -46,11 +46,10 @@ def reduce(raw, refs, spectrograph):
     if noise == 0:
         raise BadFrame(f"{raw.filename}: the image has no noise, all its pixels are alike")
     bright = float(np.mean(adu > 20 * noise + structure))
-    if abs(structure) > 10 * noise or bright > 0.01:
-        raise BadFrame(
-            f"{raw.filename}: not a bias: the level is {structure:.0f} ADU above the overscan "
-            f"and {bright:.1%} of the pixels are bright"
-        )
+    if abs(structure) > 10 * noise:
+        raise BadFrame(f"{raw.filename}: not a bias: the image lies {structure:.0f} ADU above its overscan")
+    if bright > 0.01:
+        raise BadFrame(f"{raw.filename}: not a bias: light has reached {bright:.1%} of the pixels")
     level = float(np.median(detector.overscan_level(raw)))
     return Reduction(measurements={"level_adu": level, "structure_adu": structure, "noise_adu": noise})
 
