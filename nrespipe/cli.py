@@ -4,6 +4,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -51,7 +52,14 @@ def main(context):
 @click.argument("raw_root", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @_output
 @click.option("--site", "sites", multiple=True, metavar="S", help="Only this site, e.g. lsc; may be repeated.")
-@click.option("--day", "days", multiple=True, metavar="YYYYMMDD", help="Only this local night; may be repeated.")
+@click.option(
+    "--day",
+    "days",
+    multiple=True,
+    metavar="YYYYMMDD",
+    callback=lambda _context, _option, days: [_day(day) for day in days],
+    help="Only this local night; may be repeated.",
+)
 @_database
 @_processes
 @click.option("--again", is_flag=True, help="Try once more what this version of the program failed on.")
@@ -233,6 +241,18 @@ def demo_command(given, output, processes):
     click.echo("\n".join([*_summary(summary), "", "radial velocities in m/s"]))
     click.echo("\n".join(inquiry.aligned([simulation.HEADINGS, *(star.cells() for star in stars)])))
     sys.exit(summary.exit_status or (0 if all(star.agrees for star in stars) else 1))
+
+
+def _day(text):
+    """Return a day as it stands in the names of files; a word that is none is refused."""
+    try:
+        # strptime alone takes 2019315 as well
+        if len(text) != 8 or not (text.isascii() and text.isdecimal()):
+            raise ValueError
+        datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no day, expected YYYYMMDD") from None
+    return text
 
 
 def _places(given, output, database, processes=None):
