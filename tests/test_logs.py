@@ -31,7 +31,7 @@ def test_every_line_off_a_terminal_is_one_json_object_with_standard_names():
     stream = io.StringIO()
     logs.configure(stream=stream)
     structlog.get_logger("nrespipe.test").info("frame done", filename="lsc-e00", seconds=2.5)
-    logging.getLogger("some.library").warning("odd %s", "thing")
+    logging.getLogger("some.module").warning("odd %s", "thing")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("careful", stacklevel=1)
@@ -72,5 +72,5 @@ def test_lines_below_the_level_are_left_out():
     stream = io.StringIO()
     logs.configure("WARNING", stream)
     structlog.get_logger().info("chatter")
-    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("some.module").info("chatter")
     assert stream.getvalue() == ""
