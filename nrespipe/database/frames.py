@@ -50,7 +50,7 @@ def identify(frame, facts):
     Parameters
     ----------
     frame : Frame
-        A row without a kind.
+        A row of which no more is known than its name tells.
     facts : mapping of str to object
         Columns that are known now.
     """
@@ -86,10 +86,11 @@ def due(session, kind, code_version):
     Returns
     -------
     list of Frame
-        Last versions only, by file name.
+        Last versions only, by file name; not those of which nothing but the name is known.
     """
     open_again = (Frame.state == State.FAILED) & (Frame.code_version != code_version)
-    query = select(Frame).where(Frame.kind == kind, Frame.state.in_(UNFINISHED) | open_again, latest())
+    is_due = (Frame.state.in_(UNFINISHED) | open_again) & Frame.start_mjd.is_not(None)
+    query = select(Frame).where(Frame.kind == kind, is_due, latest())
     return list(session.scalars(query.order_by(Frame.filename)))
 
 

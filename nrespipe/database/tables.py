@@ -52,13 +52,14 @@ class Frame(Row):
     version : int
         1 for the first content seen under this name, 2 for the second ...; only the highest is worked on.
     kind : Kind or None
-        None where the file does not tell. So are `start_mjd` and `exposure_s`, and the texts are ''.
+        None where not even the name tells.
     site, instrument, camera, day, binning : str
         As in ``RawFrame``.
     objects : str
         OBJECTS, as ``HD102365&thar&none``.
     start_mjd, exposure_s : float or None
-        Shutter open, UTC [MJD]; exposure time [second].
+        Shutter open, UTC [MJD]; exposure time [second]. None where the header could not be read; the other columns
+        are then what the name tells, or ''.
     state, reason : State, str
         What has become of it, and why in plain words; '' where done. A frame stays done with the result that it has
         where a later attempt does not succeed; the reason tells of that attempt.

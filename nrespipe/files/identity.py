@@ -85,6 +85,23 @@ def stem(path):
     return Path(path).name.removesuffix(".fz").removesuffix(".fits")
 
 
+def kind_named(path):
+    """Return what a frame is by the letter in its name.
+
+    Parameters
+    ----------
+    path : str or Path
+        File; it need not exist.
+
+    Returns
+    -------
+    Kind or None
+        None where the letter stands for no kind.
+    """
+    code = _CODE.search(stem(path))
+    return _KIND_OF_CODE.get(code[1]) if code else None
+
+
 def require_raw_name(path):
     """Check that the name of a file is that of a frame to reduce.
 
@@ -168,8 +185,7 @@ def _require_ours(header, named, name):
 def _kind(header, path):
     # A header with OBSTYPE 'fibers' exists: where the word is none of ours the letter of the name decides.
     word = text(value(header, "OBSTYPE")).upper()
-    code = _CODE.search(stem(path))
-    kind = _KIND_OF_OBSTYPE.get(word) or (_KIND_OF_CODE.get(code[1]) if code else None)
+    kind = _KIND_OF_OBSTYPE.get(word) or kind_named(path)
     if kind is None:
         raise BadFrame(f"{Path(path).name}: OBSTYPE is {value(header, 'OBSTYPE')!r}, which is no kind of frame")
     return kind
@@ -211,6 +227,8 @@ def _exposure_s(header, kind, name):
 def _objects(header, kind, name):
     if kind in (Kind.BIAS, Kind.DARK):
         return ()
+    if not text(value(header, "OBJECTS")):
+        raise BadFrame(f"{name}: {'OBJECTS is empty' if 'OBJECTS' in header else 'no OBJECTS card'}")
     words = [" ".join(word.split()) for word in text(value(header, "OBJECTS")).split("&")]
     if len(words) not in (2, 3):
         raise BadFrame(f"{name}: OBJECTS is {value(header, 'OBJECTS')!r}, which does not name what three fibers see")

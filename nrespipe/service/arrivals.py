@@ -112,7 +112,7 @@ def record(session, path, facts, result):
     if checksum.state is not State.DONE:
         result = checksum
     frame, is_new = frames.arrive(session, identity.stem(path), checksum.value or "", path=str(path), **facts)
-    if result.state is State.DONE and frame.kind is None:
+    if result.state is State.DONE and frame.start_mjd is None:
         # an earlier look could not tell what it is: the disk was away, or the program did not understand the header
         frames.identify(frame, facts)
     elif result.state is not State.DONE and (is_new or frame.state is State.RETRY):
@@ -170,7 +170,8 @@ def _named(path):
     name = _NAME.match(path.name)
     if not name:
         return {}
-    return {"instrument": f"nres{name['number']}"} | {key: name[key] for key in ("site", "camera", "day")}
+    place = {key: name[key] for key in ("site", "camera", "day")}
+    return {"instrument": f"nres{name['number']}", "kind": identity.kind_named(path), **place}
 
 
 def _is_raw(name):

@@ -10,6 +10,7 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Master
 from nrespipe.files import identity, layout
 from nrespipe.frames.quality import Quality
+from nrespipe.service.outcome import bare
 
 
 def status(session):
@@ -32,7 +33,7 @@ def status(session):
     rows = [[where, kind, *(str(states.get(state, "")) for state in State)] for (where, kind), states in nights.items()]
     lines = aligned([["night", "kind", *State], *rows])
     unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.unmade(session)]
-    unhappy += [[frame.filename, frame.state, frame.reason] for frame in frames.unhappy(session)]
+    unhappy += [[frame.filename, frame.state, bare(frame.reason, frame.filename)] for frame in frames.unhappy(session)]
     return lines + (["", *aligned(unhappy)] if unhappy else [])
 
 
@@ -114,12 +115,13 @@ def aligned(rows):
 
 def _frame(frame, output):
     told = [str(frame.kind or "unknown"), frame.site, frame.instrument, frame.camera, frame.day, frame.objects]
+    reason = bare(frame.reason, frame.filename)
     exposure = "" if frame.exposure_s is None else f"{frame.exposure_s:g} s from MJD {frame.start_mjd:.6f}"
     facts = [
         ("frame", f"{frame.filename}, version {frame.version}"),
         ("file", f"{frame.path} (md5 {frame.md5 or 'unknown'})"),
         ("is", " ".join(word for word in (*told, exposure) if word)),
-        ("state", f"{frame.state}: {frame.reason}" if frame.reason else str(frame.state)),
+        ("state", f"{frame.state}: {reason}" if reason else str(frame.state)),
         ("quality", " ".join(Quality(frame.quality).names()) or "nothing against it"),
     ]
     facts += [line for number, attempt in enumerate(frame.attempts, 1) for line in _attempt(number, attempt, output)]
@@ -140,7 +142,8 @@ def _name(master):
 
 def _attempt(number, attempt, output):
     seconds = (attempt.finished - attempt.started).total_seconds()
-    end = f"{attempt.outcome}: {attempt.reason}" if attempt.reason else str(attempt.outcome)
+    reason = bare(attempt.reason, attempt.frame.filename)
+    end = f"{attempt.outcome}: {reason}" if reason else str(attempt.outcome)
     when = f"{attempt.started:%Y-%m-%d %H:%M:%S} UTC, {seconds:.1f} s, version {attempt.code_version}"
     yield f"attempt {number}", f"{when}: {end}"
     for master in attempt.masters:

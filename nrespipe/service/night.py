@@ -13,6 +13,7 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.service import arrivals, progress, reduction, stacking, workers
+from nrespipe.service.outcome import bare
 
 _log = structlog.get_logger(__name__)
 
@@ -120,7 +121,7 @@ def reduce_files(assembly, paths, report=progress.lines):
         found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:
             given = [session.get_one(Frame, row) for row in sorted(found)]
-            jobs = [reduction.plan(session, frame, assembly) for frame in given if frame.kind is not None]
+            jobs = [reduction.plan(session, frame, assembly) for frame in given if frame.start_mjd is not None]
         new = _reduce(assembly, run, "frames", jobs, report)
     return _summary(assembly, found, new, kept=True)
 
@@ -191,7 +192,7 @@ def _facts(outcome):
 def _summary(assembly, found, new, kept=False):
     with assembly.sessions.begin() as session:
         rows = session.execute(select(Frame.id, Frame.filename, Frame.state, Frame.reason))
-        told = sorted(tuple(row) for _id, *row in rows if _id in found)
+        told = sorted((name, state, bare(reason, name)) for _id, name, state, reason in rows if _id in found)
         unmade = tuple(
             (layout.master_name(master), master.standing, master.reason)
             for master in calibrations.unmade(session)

@@ -1,5 +1,6 @@
 """From what happened to what follows."""
 
+import re
 import traceback as tracebacks
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,3 +88,21 @@ def of(error, started):
     reason = str(error) if ours and str(error) else f"{type(error).__name__}: {error}"
     trace = "".join(tracebacks.format_exception(error)) if state is State.FAILED else ""
     return Outcome(state, reason, trace, started, now())
+
+
+def bare(reason, filename):
+    """Return a reason without the file name in it, for a line that shows the name already.
+
+    Parameters
+    ----------
+    reason : str
+        As in `Outcome`.
+    filename : str
+        Base name of the frame without ``.fits`` or ``.fits.fz``.
+
+    Returns
+    -------
+    str
+        The same where the name is not in it.
+    """
+    return re.sub(rf"(^|: ){re.escape(filename)}(\.fits)?(\.fz)?: ", r"\1", reason, count=1)

@@ -39,8 +39,8 @@ def test_the_same_content_under_the_same_name_is_one_row_at_its_latest_path(sess
 
 
 def test_another_content_under_the_same_name_is_a_new_version_and_only_that_is_due(session):
-    frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
-    second, is_new = frames.arrive(session, "a-e00", "2" * 32, path="/a", kind=Kind.SCIENCE)
+    frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
+    second, is_new = frames.arrive(session, "a-e00", "2" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     assert is_new
     assert second.version == 2
     assert frames.due(session, Kind.SCIENCE, "1") == [second]
@@ -65,14 +65,19 @@ def test_the_database_refuses_the_same_content_twice(session):
     ],
 )
 def test_only_what_may_still_succeed_is_due_again(session, outcome, is_due):
-    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     frames.record(session, attempt(frame, outcome, reason="so"))
     assert (frame.state, frame.reason, frame.tries) == (outcome, "so", 1)
     assert bool(frames.due(session, Kind.SCIENCE, "1")) == is_due
 
 
+def test_a_frame_of_which_only_the_name_is_known_is_not_due(session):
+    frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    assert frames.due(session, Kind.SCIENCE, "1") == []
+
+
 def test_a_failure_is_due_again_for_another_version_of_the_program(session):
-    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     frames.record(session, attempt(frame, State.FAILED))
     assert frames.due(session, Kind.SCIENCE, "2") == [frame]
 

@@ -5,7 +5,10 @@ from sqlalchemy import select
 
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
+from nrespipe.errors import Unavailable
+from nrespipe.files import cdp
 from nrespipe.frames.raw import Kind
+from nrespipe.service import night
 
 
 def empty(path):
@@ -51,7 +54,8 @@ def test_a_damaged_file_is_bad_with_its_defect_and_the_night_goes_on(archive, ru
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"OBJECTS": None}, "OBJECTS"),
+        ({"OBJECTS": None}, "no OBJECTS card"),
+        ({"OBJECTS": " "}, "OBJECTS is empty"),
         ({"OBJECTS": "none&none&none"}, "OBJECTS"),
         ({"DATASEC": "[1:400,1:160]"}, "pixels"),
         ({"DATASEC": "[1:24,1:8]"}, "wrong size: 24 x 8"),
@@ -84,7 +88,7 @@ def test_a_file_that_cannot_be_identified_is_filed_under_the_night_in_its_name(a
     run()
     (frame,) = query.all(select(Frame))
     assert (frame.site, frame.instrument, frame.camera, frame.day) == ("lsc", "nres01", "fa09", "20190405")
-    assert frame.kind is None
+    assert frame.kind is Kind.SCIENCE
 
 
 def test_a_repaired_file_is_reduced_under_its_name(archive, run, query):
@@ -95,6 +99,22 @@ def test_a_repaired_file_is_reduced_under_its_name(archive, run, query):
     assert run().exit_status == 1
     path.write_bytes(whole)
     assert run().exit_status == 0
+
+
+def test_files_that_the_disk_does_not_give_at_first_are_reduced_when_it_does(archive, run, service, query, monkeypatch):
+    archive.calibrations()
+    path = archive.add("e", "STAR A&thar&none")
+
+    def away(path):
+        raise Unavailable(f"{path.name}: the disk does not give the file")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cdp, "identify", away)
+        assert run().counts == {State.RETRY: 9}
+        summary = night.reduce_files(service, [path])
+    assert summary.unhappy == ((path.stem, State.RETRY, "the disk does not give the file"),)
+    assert {frame.kind for frame in query.all(select(Frame))} == set(Kind)
+    assert run().counts == {State.DONE: 9}
 
 
 def test_a_foreign_frame_is_skipped_with_a_reason(archive, run, query):

@@ -78,8 +78,18 @@ def test_status_counts_and_gives_reasons(command, reduced):
     text = command(["status", "--output", str(reduced)]).stdout
     head, *rows = text.splitlines()
     assert head.split() == ["night", "kind", "new", "done", "skipped", "bad", "waiting", "retry", "failed"]
-    assert any(row.split() == ["lsc", "nres01", "fa09", "20190405", "science", "1", "1"] for row in rows)
-    assert any("0011-e00" in row and "bad" in row and "is empty" in row for row in rows)
+    assert any(row.split() == ["lsc", "nres01", "fa09", "20190405", "science", "1", "1", "1"] for row in rows)
+    assert "lscnrs01-fa09-20190405-0011-e00  bad     the file is empty" in rows
+    assert "unknown" not in text
+
+
+def test_a_line_that_shows_the_name_of_a_file_does_not_repeat_it(archive, command, reduced):
+    name = "lscnrs01-fa09-20190405-0011-e00"
+    again = command(["night", str(archive.root), "--output", str(reduced)]).stdout
+    assert f"{name}  bad     the file is empty" in again
+    told = command(["why", name, "--output", str(reduced)]).stdout
+    assert "state       bad: the file is empty" in told
+    assert told.count(f"{name}.fits") == 1
 
 
 def test_why_tells_the_masters_of_a_frame_that_is_done(command, reduced):

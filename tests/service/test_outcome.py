@@ -51,3 +51,18 @@ def test_work_that_succeeds_is_done_with_its_value():
     result = outcome.attempt(lambda a, b: a + b, 1, 2)
     assert (result.state, result.reason, result.value) == (State.DONE, "", 3)
     assert result.started <= result.finished
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("a-e00.fits.fz: is empty", "is empty"),
+        ("a-e00.fits: is empty", "is empty"),
+        ("a-e00: no star", "no star"),
+        ("an earlier result is kept: a-e00.fits: away", "an earlier result is kept: away"),
+        ("aaa-e00: no star", "aaa-e00: no star"),
+        ("no master bias", "no master bias"),
+    ],
+)
+def test_a_reason_is_told_without_the_name_of_the_file(reason, told):
+    assert outcome.bare(reason, "a-e00") == told
