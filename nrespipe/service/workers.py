@@ -87,7 +87,13 @@ class _Crew:
             else:
                 yield job, result
         for job in suspects:
-            (_, result), *_ = self._together(work, [job])
+            (_, loaded), *_ = self._together(_load, [(work, job)])
+            if loaded is None:
+                result = outcome.of(
+                    Unavailable("a process could not start: it died while it loaded the program"), now()
+                )
+            else:
+                (_, result), *_ = self._together(work, [job])
             yield job, result or outcome.of(Unavailable("the process died at it twice (out of memory?)"), now())
 
     def dismiss(self):
@@ -114,6 +120,10 @@ class _Crew:
         # forked children would inherit the locks of threads that do not exist in them
         context = get_context("spawn")
         return ProcessPoolExecutor(self.processes, context, initializer=_enter, initargs=(self.log_level,))
+
+
+def _load(_work):
+    """Do nothing: what came with this call has imported all that the work needs."""
 
 
 def _enter(log_level):

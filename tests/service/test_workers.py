@@ -39,6 +39,18 @@ def test_a_process_that_dies_takes_no_other_work_with_it(work):
     assert "died" in results["death"].reason
 
 
+def test_a_program_that_does_not_load_is_told_as_such_and_tried_again(work):
+    import broken_work
+
+    with workers.team(1) as run:
+        results = dict(run(broken_work.same, [1, 2]))
+        assert [result.value for _, result in run(work.die_at, ["c"])] == ["c"]
+    assert {result.state for result in results.values()} == {State.RETRY}
+    assert {result.reason for result in results.values()} == {
+        "a process could not start: it died while it loaded the program"
+    }
+
+
 def test_a_result_that_cannot_travel_is_a_failure_of_the_program(work):
     with workers.team(1) as run:
         ((_, result),) = run(work.unpicklable, [1])
