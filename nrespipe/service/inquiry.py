@@ -126,14 +126,16 @@ def _frame(frame, output):
     ]
     facts += [line for number, attempt in enumerate(frame.attempts, 1) for line in _attempt(number, attempt, output)]
     facts += [("product", str(output / product.path)) for product in frame.products]
-    facts += [
-        (
-            "velocity",
-            f"fiber {v.fiber} {v.object}: {_shown(v.rv_ms, 'rv_ms')} +- {_shown(v.rv_err_ms, 'rv_err_ms')} m/s",
-        )
-        for v in frame.velocities
-    ]
+    facts += [("velocity", _velocity(velocity)) for velocity in frame.velocities]
     return [f"{label:<12}{text}" for label, text in facts]
+
+
+def _velocity(velocity):
+    measured = "no velocity"
+    if velocity.rv_ms is not None:
+        measured = f"{velocity.rv_ms:.2f} +- {_shown(velocity.rv_err_ms, 'rv_err_ms')} m/s"
+    doubts = " ".join(Quality(velocity.quality).names())
+    return f"fiber {velocity.fiber} {velocity.object}: {measured}{f' ({doubts})' if doubts else ''}"
 
 
 def _name(master):

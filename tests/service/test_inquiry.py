@@ -98,7 +98,17 @@ def test_why_tells_the_masters_of_a_frame_that_is_done(command, reduced):
     for kind in ("bias", "dark", "flat", "arc"):
         assert f"{kind}_lsc_nres01_fa09_20190405.fits.fz" in text
     assert "e91-L2.fits.fz" in text
-    assert "fiber 0 STAR A: 100.00 +- 5.00 m/s" in text
+    assert "fiber 0 STAR A: 100.00 +- 5.00 m/s (no_meter)" in text
+
+
+def test_a_star_without_a_velocity_is_listed_with_empty_numbers(archive, command, tmp_path):
+    archive.calibrations()
+    name = archive.add("e", "STAR HOT&thar&none").stem
+    output = ["--output", str(tmp_path / "out")]
+    assert command(["night", str(archive.root), *output]).exit_code == 0
+    assert "fiber 0 STAR HOT: no velocity (no_meter)\n" in command(["why", name, *output]).stdout
+    (row,) = csv.DictReader(io.StringIO(command(["velocities", *output, "--format", "csv"]).stdout))
+    assert (row["object"], row["rv_ms"], row["rv_err_ms"], row["snr"]) == ("STAR HOT", "", "", "100.0")
 
 
 def test_why_shows_the_traceback_of_a_failure(command, reduced):

@@ -120,7 +120,7 @@ def spectra_of(fibers):
 
 
 def velocity(raw, fiber):
-    n = len(ORDERS)
+    n, hot = len(ORDERS), raw.objects[fiber] == "STAR HOT"
     numbers = {
         name: np.ones(n)
         for name in ("order_rv_ms", "order_error_ms", "order_weight", "order_start_angstrom", "order_end_angstrom")
@@ -129,8 +129,8 @@ def velocity(raw, fiber):
         fiber=fiber,
         star=Star(raw.objects[fiber], ra_deg=10.0, dec_deg=-30.0),
         mask="G2",
-        rv_ms=100.0 * (fiber + 1),
-        error_ms=5.0,
+        rv_ms=float("nan") if hot else 100.0 * (fiber + 1),
+        error_ms=float("nan") if hot else 5.0,
         photon_error_ms=3.0,
         wavelength_error_ms=4.0,
         drift_error_ms=0.0,
