@@ -55,7 +55,8 @@ def team(processes, log_level="INFO"):
     callable
         ``run(work, jobs)`` yields a pair (job, Outcome) for each job as it ends, in any order. A process that dies
         takes no other job with it: those that it may have held are tried again alone, and one that kills its process
-        again ends in state retry.
+        again ends in state retry. An interrupt or an exit while it waits is put off until the jobs that have begun
+        are handed on; a second one is not.
     """
     if processes == 0:
         yield _in_turn
@@ -105,8 +106,17 @@ class _Crew:
         """Yield (job, outcome), the outcome being None for every job that a dying process may have held."""
         pool = self.pool = self.pool or self._hire()
         pending = {pool.submit(outcome.attempt, work, job): job for job in jobs}
+        leaving = None
         while pending:
-            finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+            try:
+                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+            except (KeyboardInterrupt, SystemExit) as asked:
+                if leaving is not None:
+                    raise
+                # what the processes have begun is finished and handed on, or it would be done once more
+                leaving = asked
+                pending = {future: job for future, job in pending.items() if not future.cancel()}
+                continue
             for future in finished:
                 job = pending.pop(future)
                 error = future.exception()
@@ -115,6 +125,8 @@ class _Crew:
                     yield job, None
                 else:
                     yield job, future.result() if error is None else outcome.of(error, now())
+        if leaving is not None:
+            raise leaving
 
     def _hire(self):
         # forked children would inherit the locks of threads that do not exist in them

@@ -1,6 +1,10 @@
 """Work is spread over processes, and survives the death of one."""
 
 import os
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +53,33 @@ def test_a_program_that_does_not_load_is_told_as_such_and_tried_again(work):
     assert {result.reason for result in results.values()} == {
         "a process could not start: it died while it loaded the program"
     }
+
+
+def test_work_in_flight_is_handed_on_when_the_program_is_asked_to_end(work, tmp_path):
+    jobs = [str(tmp_path / f"job-{number}") for number in range(9)]
+
+    def ask_to_end():
+        while not Path(jobs[0]).exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def spread():
+        with workers.team(1) as run:
+            threading.Thread(target=ask_to_end, daemon=True).start()
+            for job, result in run(work.take_time, jobs):
+                assert result.value == job
+                handed_on.append(job)
+
+    handed_on = []
+    kept = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with pytest.raises(SystemExit):
+            spread()
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+    begun = [job for job in jobs if Path(job).exists()]
+    assert handed_on == begun
+    assert 1 <= len(begun) < len(jobs)
 
 
 def test_a_result_that_cannot_travel_is_a_failure_of_the_program(work):

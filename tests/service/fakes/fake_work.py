@@ -1,6 +1,8 @@
 """Pieces of work for the tests of the processes."""
 
 import os
+import time
+from pathlib import Path
 
 
 def environment(name):
@@ -19,3 +21,9 @@ def die_at(job):
 
 def unpicklable(_job):
     return lambda: None
+
+
+def take_time(marker):
+    Path(marker).touch()
+    time.sleep(0.5)
+    return marker
