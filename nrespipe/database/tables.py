@@ -243,7 +243,7 @@ class StarVelocity(Row):
         Photon-weighted midpoint at the barycenter [JD, TDB].
     rv_ms, rv_err_ms : float
         Barycentric radial velocity and its total error [m / s].
-    photon_err_ms, wavelength_err_ms, drift_err_ms : float
+    photon_err_ms, wavelength_err_ms, drift_err_ms, mask_err_ms : float
         The parts of the error [m / s].
     berv_ms, drift_ms : float or None
         What the observer's motion added; what the drift of the spectrograph took away, None where unknown [m / s].
@@ -269,6 +269,7 @@ class StarVelocity(Row):
     photon_err_ms: Mapped[float | None] = mapped_column(Real)
     wavelength_err_ms: Mapped[float | None] = mapped_column(Real)
     drift_err_ms: Mapped[float | None] = mapped_column(Real)
+    mask_err_ms: Mapped[float | None] = mapped_column(Real)
     berv_ms: Mapped[float | None] = mapped_column(Real)
     drift_ms: Mapped[float | None] = mapped_column(Real)
     snr: Mapped[float | None] = mapped_column(Real)

@@ -207,6 +207,7 @@ def _columns(raw, velocity, reduction):
         "photon_err_ms": velocity.photon_error_ms,
         "wavelength_err_ms": velocity.wavelength_error_ms,
         "drift_err_ms": velocity.drift_error_ms,
+        "mask_err_ms": velocity.mask_error_ms,
         "berv_ms": velocity.barycentric.berv_ms,
         "drift_ms": drift.velocity_ms if drift and drift.n_lines > 0 else None,
         "snr": velocity.snr,

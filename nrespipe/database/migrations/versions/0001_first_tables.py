@@ -149,6 +149,7 @@ def _velocities():
         sa.Column("photon_err_ms", sa.Float(53), nullable=True),
         sa.Column("wavelength_err_ms", sa.Float(53), nullable=True),
         sa.Column("drift_err_ms", sa.Float(53), nullable=True),
+        sa.Column("mask_err_ms", sa.Float(53), nullable=True),
         sa.Column("berv_ms", sa.Float(53), nullable=True),
         sa.Column("drift_ms", sa.Float(53), nullable=True),
         sa.Column("snr", sa.Float(53), nullable=True),
