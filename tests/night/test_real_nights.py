@@ -1,26 +1,28 @@
 """Simulated nights of every site through the whole program: simulate, reduce, compare."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from nrespipe.database.columns import State
-from nrespipe.service import assembly, night, progress, simulation
+from nrespipe.service import assembly, night, simulation
 from nrespipe.settings import Settings
-from nrespipe.simulator import damage
+from nrespipe.simulator import damage, stars
+from nrespipe.simulator import night as simulated
 
 pytestmark = pytest.mark.slow
 
 COUNTS = {"n_bias": 2, "n_dark": 1, "n_flat": 2, "n_arc": 2}
-ONE_TELESCOPE = ("HD102365:110",)
-TWO_TELESCOPES = ("HD102365:110", "HD115617:90:2", "HD22049:100+HD76151:80")
+OBSERVED = ("HD102365:110", "HD115617:90:2", "HD22049:100+HD76151:80")
 
 
-def simulate(root, site):
-    fibers = simulation.spectrograph_at(site).fibers.star
-    observed = TWO_TELESCOPES if len(fibers) > 1 else ONE_TELESCOPE
-    (path,) = simulation.write_nights(root, site, "20190405", 1, 3, observed, progress.lines, **COUNTS)
-    return path
+def simulate(root, site, observed):
+    """Simulate a night with light in both star fibers, also where one telescope feeds only the first today."""
+    nres = simulation.spectrograph_at(site)
+    nres = replace(nres, fibers=replace(nres.fibers, star=(0, 2)))
+    exposures = [stars.parse(text) for text in observed]
+    return simulated.write(root, nres, "20190405", seed=3, stars=exposures, **COUNTS)
 
 
 def damaged(raw):
@@ -39,7 +41,7 @@ def damaged(raw):
 
 @pytest.mark.parametrize("site", ["lsc", "elp", "cpt", "tlv"])
 def test_every_frame_of_a_night_is_done_and_its_stars_have_the_velocities_that_were_put_in(tmp_path, site):
-    path = simulate(tmp_path / "archive", site)
+    path = simulate(tmp_path / "archive", site, OBSERVED)
     service = assembly.build(tmp_path / "out", Settings(processes=2))
     summary = night.reduce_all(service, path)
     assert set(summary.counts) == {State.DONE}, summary.unhappy
@@ -48,11 +50,11 @@ def test_every_frame_of_a_night_is_done_and_its_stars_have_the_velocities_that_w
 
 
 def test_damaged_files_are_named_and_the_night_goes_on(tmp_path):
-    path = simulate(tmp_path / "archive", "elp")
+    path = simulate(tmp_path / "archive", "elp", OBSERVED[:1])
     defects = damaged(path / "raw")
     summary = night.reduce_all(assembly.build(tmp_path / "out", Settings(processes=2)), tmp_path / "archive")
     assert summary.exit_status == 1
-    assert summary.counts == {State.DONE: 8, State.BAD: len(defects)}
+    assert summary.counts == {State.DONE: 12, State.BAD: len(defects)}
     for (_, _, reason), words in zip(summary.unhappy, defects):
         assert words in reason
     shutil.rmtree(tmp_path / "archive")
