@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.engine import background, detector, extract
+from nrespipe.engine import background, detector, extract, follow
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
@@ -57,7 +57,7 @@ def reduced(raw, refs, nres):
     clock.append(time.process_time())
     clean = background.subtract(image, refs.flat.traces, raw.lit_fibers)
     clock.append(time.process_time())
-    traces, shift = extract.follow(clean, refs.flat.traces, refs.flat, raw.lit_fibers)
+    traces, shift = follow.orders(clean, refs.flat.traces, refs.flat, raw.lit_fibers)
     clock.append(time.process_time())
     spectra = extract.optimal(clean, traces, refs.flat, raw.lit_fibers)
     clock.append(time.process_time())

@@ -4,10 +4,12 @@ import numpy as np
 from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
-from nrespipe.engine.extract import HALF_WINDOW
+from nrespipe.engine.columns import HALF_WINDOW
+from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile
 from nrespipe.numerics import bspline, lookup
 from nrespipe.numerics import columns as kernel
+from nrespipe.numerics.robust import spread
 
 _REACH = HALF_WINDOW + 1.5  # the tables go a little beyond the window, for shifted traces [pixel]
 _FINE = 0.05  # spacing of the tables [pixel]
@@ -73,11 +75,12 @@ def measure(image, traces, lit, n_chunks=16, rounds=3, order_smoothing=1.5):
         smooth = _smooth_over_orders(splines, weights, order_smoothing)
         table = _tabulate(smooth, offsets)
         tables = table.reshape(len(order), n_chunks, -1)[order]
-    profile = Profile(offsets, columns, table, np.ones(image.electrons.shape, np.float32))
+    even = np.ones(image.electrons.shape, np.float32)
+    profile = Profile(offsets, columns, table, even, np.zeros_like(even))
     return profile, *(_unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
 
 
-def respond(image, traces, profile, flux, lit, spread=0.01):
+def respond(image, traces, profile, flux, lit, core=4.0, flawed=0.2):
     """Measure the response of the pixels of a flat relative to the smooth model of its light.
 
     Parameters
@@ -92,29 +95,52 @@ def respond(image, traces, profile, flux, lit, spread=0.01):
         From `measure` [electron].
     lit : tuple of int
         The fibers it lights.
-    spread : float, optional
-        Expected standard deviation of the response; a noisier pixel is drawn towards 1.
+    core : float, optional
+        A pixel can be told flawed within this distance of a trace, where the model is beyond doubt [pixel].
+    flawed : float, optional
+        A pixel whose response differs from 1 by more is no use.
 
     Returns
     -------
-    response, weight : ndarray of float32, shape (n_rows, n_columns)
-        Sensitivity of each pixel, 1 where the flat is too faint; and the share that the flat, not the expectation,
-        decided.
+    response, error : ndarray of float32, shape (n_rows, n_columns)
+        Sensitivity of each pixel and its error.
+    mask : ndarray of uint8, shape (n_rows, n_columns)
+        ``Pixel.BAD`` where a pixel is flawed.
+
+    Notes
+    -----
+    A pixel's own flat is known to the noise n; that it resembles its neighbors is known to the scatter s of the
+    response over the detector, which is measured where the flat is bright. The two together give the share
+    :math:`w = s^2 / (s^2 + n^2)` of the flat and the error :math:`s \\sqrt{1 - w}`.
     """
     chosen = [traces.fibers.index(fiber) for fiber in lit]
     centers = traces.centers[chosen].reshape(-1, traces.centers.shape[-1])
     tables = profile.values.reshape(len(centers), *profile.values.shape[2:])
-    model = _model_image(
-        image.electrons.shape, np.ascontiguousarray(centers.T), tables, profile.columns,
-        profile.offsets[0], _FINE, HALF_WINDOW - 1, np.nan_to_num(flux.reshape(len(centers), -1)),
-    )  # fmt: skip
+    grid = (profile.columns, profile.offsets[0], _FINE)
+    flux = np.nan_to_num(flux.reshape(len(centers), -1))
+    places = np.ascontiguousarray(centers.T)
+    model = _model_image(image.electrons.shape, places, tables, *grid, HALF_WINDOW - 1, flux)
     lit_pixels = (model > 0) & (image.mask == 0)
-    ratio = np.where(lit_pixels, image.electrons / np.where(lit_pixels, model, 1), 1)
-    noise = np.where(lit_pixels, (image.floor_variance + model) / np.where(lit_pixels, model, 1) ** 2, np.inf)
-    weight = spread**2 / (spread**2 + noise)
-    # a pixel far from 1 is a dead pixel or a flaw of the profile, neither is a response
-    weight = np.where(np.abs(ratio - 1) < 0.2, weight, 0)
-    return (1 + weight * (ratio - 1)).astype(np.float32), weight.astype(np.float32)
+    safe = np.where(lit_pixels, model, 1)
+    ratio = np.where(lit_pixels, image.electrons / safe, 1)
+    noise = np.where(lit_pixels, (image.floor_variance + safe) / safe**2, np.inf)
+    inner = _model_image(image.electrons.shape, places, tables, *grid, core, flux) > 0
+    scatter = _scatter(ratio[inner][::8], noise[inner][::8])
+    weight = scatter**2 / (scatter**2 + noise)
+    far = np.abs(ratio - 1) > flawed
+    # far from 1 outside the core is a flaw of the model, which is no response either
+    weight = np.where(far, 0, weight)
+    bad = far & inner & (np.abs(ratio - 1) > flawed + 5 * np.sqrt(noise))
+    response, error = 1 + weight * (ratio - 1), scatter * np.sqrt(1 - weight)
+    return response.astype(np.float32), error.astype(np.float32), np.where(bad, Pixel.BAD, 0).astype(np.uint8)
+
+
+def _scatter(ratio, noise, least=1e-3, most=0.03):
+    """Scatter of the response where photon noise does not hide it."""
+    clear = noise < 0.005**2
+    if clear.sum() < 10_000:
+        return 0.01
+    return float(np.clip(np.sqrt(max(spread(ratio[clear]) ** 2 - np.median(noise[clear]), 0)), least, most))
 
 
 def _first_guess(offsets):

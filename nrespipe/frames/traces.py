@@ -44,13 +44,17 @@ class Profile:
         Share of the light of a column that falls into a pixel whose middle lies at the offset; a sum over pixels is 1.
     response : ndarray of float32, shape (n_rows, n_columns)
         Sensitivity of each pixel relative to its surroundings; 1 where the flats say nothing.
+    response_error : ndarray of float32, shape (n_rows, n_columns)
+        Error of `response`; where the flats say nothing it is the scatter of the response over the detector.
     """
 
     offsets: np.ndarray
     columns: np.ndarray
     values: np.ndarray
     response: np.ndarray
+    response_error: np.ndarray
 
     def __post_init__(self):
         n, k = len(self.columns), len(self.offsets)
         frozen(self, offsets=(k,), columns=(n,), values=(None, None, n, k), response=(None, None))
+        frozen(self, response_error=self.response.shape)

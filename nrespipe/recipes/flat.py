@@ -89,13 +89,13 @@ def combine(frames, refs, spectrograph):
         here = Traces(traces.fibers, traces.orders, traces.centers + shift)
         image = background.subtract(image, here, lit)
         shape, flux, variance = profile.measure(image, here, lit)
-        response, weight = profile.respond(image, here, shape, flux, lit)
-        pieces.append((lit, shape, flux, variance, response, weight))
-    values, lamp, variance, response = _merge(traces.fibers, pieces)
-    shape = Profile(pieces[0][1].offsets, pieces[0][1].columns, values, response)
+        pieces.append((lit, shape, flux, variance, *profile.respond(image, here, shape, flux, lit)))
+    values, lamp, variance, response, error = _merge(traces.fibers, pieces)
+    shape = Profile(pieces[0][1].offsets, pieces[0][1].columns, values, response, error)
     if min(len(group) for group in pairs.values()) < USUAL:
         quality |= Quality.FEW_CALIBRATIONS
     mask = np.bitwise_and.reduce([image.mask for image in stacked]) & np.uint8(Pixel.BAD)
+    mask = np.bitwise_or.reduce([mask, *(piece[6] for piece in pieces)])
     origin = origin_of(Kind.FLAT, frames, quality)
     return Flat(origin, traces, shape, blaze.normalise(lamp, variance), gain, gain_error, mask)
 
@@ -144,11 +144,11 @@ def _stack(frames, refs, spectrograph, gain):
 def _merge(fibers, pieces):
     """Take each fiber from the first pair that lit it, and each pixel's response from the pair that lit it best."""
     chosen = {}
-    for lit, shape, flux, variance, _, _ in pieces:
+    for lit, shape, flux, variance, *_ in pieces:
         for i, fiber in enumerate(lit):
             chosen.setdefault(fiber, (shape.values[i], flux[i], variance[i]))
     values, lamp, variance = (np.stack([chosen[fiber][k] for fiber in fibers]) for k in range(3))
-    weights = np.stack([piece[5] for piece in pieces])
-    responses = np.stack([piece[4] for piece in pieces])
-    best = np.argmax(weights, axis=0)[np.newaxis]
-    return values, lamp, variance, np.take_along_axis(responses, best, axis=0)[0]
+    responses, errors = (np.stack([piece[k] for piece in pieces]) for k in (4, 5))
+    best = np.argmin(errors, axis=0)[np.newaxis]
+    response, error = (np.take_along_axis(maps, best, axis=0)[0] for maps in (responses, errors))
+    return values, lamp, variance, response, error

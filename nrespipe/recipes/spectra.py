@@ -1,6 +1,6 @@
 """The part that arcs and stars have in common: from a raw frame to extracted spectra."""
 
-from nrespipe.engine import background, detector, extract
+from nrespipe.engine import background, detector, extract, follow
 from nrespipe.errors import MissingCalibration
 from nrespipe.frames.image import Image
 
@@ -38,6 +38,6 @@ def extract_frame(raw, refs, spectrograph):
     image = detector.correct(raw, refs.bias, refs.dark, spectrograph.detector, flat.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
     image = background.subtract(image, flat.traces, raw.lit_fibers)
-    traces, shift = extract.follow(image, flat.traces, flat, raw.lit_fibers)
+    traces, shift = follow.orders(image, flat.traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
     return extract.optimal(image, traces, flat, raw.lit_fibers, lamps), shift

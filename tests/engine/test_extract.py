@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import extract
+from nrespipe.engine import extract, follow
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame
@@ -64,4 +64,4 @@ def test_light_of_an_order_that_leaves_the_detector_is_marked(observed):
 def test_a_weighted_median_ignores_a_wild_minority():
     values = np.append(np.linspace(0.09, 0.11, 40), 5.0)
     weights = np.append(np.ones(40), 500.0)
-    assert 0.09 < extract._weighted_median(values, weights) < 0.11
+    assert 0.09 < follow._weighted_median(values, weights) < 0.11

@@ -40,7 +40,7 @@ def a_flat():
     centers = noise(*SHAPE)
     centers[0, 2, 100:300] = np.nan
     values, response = noise(*SHAPE[:2], 12, 65, dtype="f4"), noise(200, N_PIXELS, dtype="f4")
-    profile = Profile(np.linspace(-8, 8, 65), np.arange(12.0), values, response)
+    profile = Profile(np.linspace(-8, 8, 65), np.arange(12.0), values, response, response / 100)
     traces = Traces((0, 2), np.arange(52, 52 + N_ORDERS), centers)
     return Flat(
         origin(Kind.FLAT),

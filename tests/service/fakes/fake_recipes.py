@@ -91,7 +91,7 @@ def dark(origin, mean, fibers):
 def flat(origin, mean, fibers):
     centers = np.full((len(fibers), len(ORDERS), PIXELS), 3.0)
     values = np.ones((len(fibers), len(ORDERS), 1, 5), np.float32)
-    profile = Profile(np.arange(-2.0, 3.0), np.array([4.0]), values, np.ones_like(mean))
+    profile = Profile(np.arange(-2.0, 3.0), np.array([4.0]), values, np.ones_like(mean), np.zeros_like(mean))
     traces = Traces(fibers, ORDERS, centers)
     return Flat(origin, traces, profile, np.ones_like(centers), 1.0, 0.1, np.zeros(mean.shape, np.uint8))
 

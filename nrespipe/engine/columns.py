@@ -1,0 +1,112 @@
+"""The lit traces of a frame, column by column, as the kernels want them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nrespipe.frames.quality import Pixel
+
+#: Half width of the window across an order [pixel].
+HALF_WINDOW = 8.5
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a frame laid out in memory, with its traces sorted by row.
+
+    Attributes
+    ----------
+    data, floor, bad, response : ndarray, shape (n_columns, n_rows)
+        Light, variance without its photon noise, whether a pixel must not be used, sensitivity of the pixels.
+    centers : ndarray of float, shape (n_columns, n_traces)
+        Rows of the traces, increasing along the second axis; NaN where there is none [pixel].
+    tables : ndarray of float32, shape (n_traces, n_chunks, n_offsets)
+        Profiles of the traces.
+    order : ndarray of int, shape (n_traces,)
+        Place of each sorted trace among those of the frame, fiber by fiber.
+    shape : (int, int, int)
+        Numbers of fibers, orders and columns of the frame.
+    grid : (ndarray of float, float, float, float)
+        Middles of the chunks of the profiles among these columns, first offset and spacing of the tables, half width of
+        the window [pixel].
+    """
+
+    data: np.ndarray
+    floor: np.ndarray
+    bad: np.ndarray
+    response: np.ndarray
+    centers: np.ndarray
+    tables: np.ndarray
+    order: np.ndarray
+    shape: tuple
+    grid: tuple
+
+    @property
+    def pieces(self):
+        """tuple: the first arguments of every kernel: the arrays, then the grid of the profiles."""
+        return (self.data, self.floor, self.bad, self.response, self.centers, self.tables, *self.grid)
+
+    def unsort(self, values):
+        """Put values of the sorted traces back into the order of fibers and orders.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n_traces, n_columns)
+            Of the sorted traces.
+
+        Returns
+        -------
+        ndarray, shape (n_fibers, n_orders, n_columns)
+        """
+        result = np.empty_like(values)
+        result[self.order] = values
+        return result.reshape(*self.shape[:2], -1)
+
+
+def lay_out(image, traces, flat, lit, stride=1):
+    """Sort the traces of the lit fibers by row and lay the columns of the image out in memory.
+
+    Parameters
+    ----------
+    image : Image
+        Background-subtracted frame.
+    traces : Traces
+        Where the orders lie in this frame.
+    flat : Flat
+        Profile and response.
+    lit : tuple of int
+        Fibers that carry light.
+    stride : int, optional
+        Every `stride`-th column is taken.
+
+    Returns
+    -------
+    Columns
+        Copies: kernels may mark pixels in them.
+    """
+    thin = slice(stride // 2, None, stride)
+    n_orders = len(traces.orders)
+    chosen = [traces.fibers.index(fiber) for fiber in lit]
+    centers = traces.centers[chosen].reshape(len(lit) * n_orders, -1)
+    typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in centers])
+    order = np.argsort(typical, kind="stable")
+    profile = flat.profile
+    tables = profile.values[[flat.traces.fibers.index(fiber) for fiber in lit]]
+    tables = tables.reshape(len(lit) * n_orders, *tables.shape[2:])
+    unusable = np.uint8(Pixel.BAD | Pixel.SATURATED)
+    return Columns(
+        data=np.ascontiguousarray(image.electrons[:, thin].T),
+        floor=np.ascontiguousarray(image.floor_variance[:, thin].T),
+        bad=np.ascontiguousarray((image.mask[:, thin] & unusable > 0).T.astype(np.uint8)),
+        response=np.ascontiguousarray(profile.response[:, thin].T),
+        centers=np.ascontiguousarray(centers[order][:, thin].T),
+        tables=np.ascontiguousarray(tables[order]),
+        order=order,
+        shape=(len(lit), n_orders, centers.shape[-1]),
+        grid=(
+            (profile.columns - stride // 2) / stride,
+            profile.offsets[0],
+            profile.offsets[1] - profile.offsets[0],
+            HALF_WINDOW,
+        ),
+    )
