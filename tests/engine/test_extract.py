@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import extract, follow
+from nrespipe.engine import follow
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame
