@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 
 from nrespipe.errors import BadFrame
-from nrespipe.files import fitsio, identity, sequences
+from nrespipe.files import fitsio, identity, pixels, sequences
 from nrespipe.files.cards import number, positive, section, text, value
 from nrespipe.frames.raw import RawFrame, Section
 
@@ -31,17 +30,20 @@ def identify(path):
     """
     identity.require_raw_name(path)
     with fitsio.reading(path) as hdus:
-        header = _header(hdus, _spectrum(hdus))
+        header = _header(hdus, pixels.spectrum(hdus))
     return identity.of(path, header)
 
 
-def read(path):
+def read(path, whole=True):
     """Read a raw frame.
 
     Parameters
     ----------
     path : str or Path
         Raw frame, fpacked or not. It is never changed.
+    whole : bool, optional
+        False leaves the pixels in the file, to be read in parts when they are asked for, so that a stack of any number
+        of frames can be made. They are not looked at here; what the file is too damaged to give raises `BadFrame` then.
 
     Returns
     -------
@@ -61,17 +63,21 @@ def read(path):
     identity.require_raw_name(path)
     name = Path(path).name
     with fitsio.reading(path) as hdus:
-        spectrum = _spectrum(hdus)
+        spectrum = pixels.spectrum(hdus)
         header = _header(hdus, spectrum)
         frame = identity.of(path, header)
         fitsio.require_whole(hdus, path)
         _require_image(spectrum, name)
-        pixels = spectrum.data
+        shape = tuple(int(n) for n in spectrum.shape[-2:])
+        image = spectrum.data if whole else None
         meter_table = sequences.meter_columns(hdus)
         telescope_headers = sequences.telescope_headers(hdus)
-    adu = np.ascontiguousarray(pixels.reshape(pixels.shape[-2:]), dtype=np.float32)
-    data_section, bias_section = _sections(header, adu.shape, name)
-    _require_signal(adu[data_section.slices], name)
+    data_section, bias_section = _sections(header, shape, name)
+    if whole:
+        adu = np.ascontiguousarray(image.reshape(shape), dtype=np.float32)
+        _require_signal(adu[data_section.slices], name)
+    else:
+        adu = pixels.StoredPixels(Path(path), shape)
     return RawFrame(
         **vars(frame),
         adu=adu,
@@ -82,18 +88,6 @@ def read(path):
         telescopes=tuple(sequences.telescope(cards) for cards in telescope_headers),
         header=header,
     )
-
-
-def _spectrum(hdus):
-    """Return the part that holds the spectrum: by its name, else the first image, else the first part."""
-    images = []
-    for hdu in hdus:
-        if isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
-            if hdu.name == "SPECTRUM" and hdu.shape:
-                return hdu
-            if hdu.shape and not hdu.name.startswith(("TELESCOPE", "AGU")):
-                images.append(hdu)
-    return images[0] if images else hdus[0]
 
 
 def _header(hdus, spectrum):

@@ -121,7 +121,8 @@ class RawFrame:
     objects : tuple of str
         What lights fibers 0, 1, 2: ``none``, ``thar``, ``tung`` or the name of a star. Empty for bias and dark.
     adu : ndarray of float32, shape (n_raw_rows, n_raw_columns)
-        The whole image with its overscan [ADU].
+        The whole image with its overscan [ADU]. A frame of a stack may hold in its place what has a `shape` and gives
+        any part of the image when it is indexed with two slices.
     bias_section, data_section : Section
         Overscan and light-sensitive part.
     binning : str
@@ -167,7 +168,8 @@ class RawFrame:
     header: Mapping[str, tuple] = field(default_factory=dict)
 
     def __post_init__(self):
-        frozen(self, adu=(None, None))
+        if isinstance(self.adu, np.ndarray):
+            frozen(self, adu=(None, None))
         rows, columns = self.adu.shape
         for section in (self.bias_section, self.data_section):
             if section.end_row > rows or section.end_column > columns:

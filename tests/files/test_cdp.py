@@ -22,6 +22,28 @@ def test_the_pixels_of_a_frame_arrive_unchanged(write_raw, raw, packed):
     assert not frame.adu.flags.writeable
 
 
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("rows", [slice(0, 66), slice(10, 23), slice(60, 66), slice(5, 40, 7)])
+def test_pixels_left_in_the_file_are_those_of_the_whole_image(write_raw, raw, packed, rows):
+    frame = cdp.read(write_raw(packed=packed), whole=False)
+    assert frame.adu.shape == (66, 100)
+    part = frame.adu[rows, slice(3, 90)]
+    np.testing.assert_array_equal(part, raw.pixels()[rows, 3:90])
+    assert part.dtype == np.float32
+    np.testing.assert_array_equal(np.asarray(frame.adu), raw.pixels())
+
+
+def test_pixels_left_in_a_file_that_is_cut_or_changed_meanwhile_are_bad(write_raw, raw):
+    path = write_raw(packed=True)
+    frame = cdp.read(path, whole=False)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    with pytest.raises(BadFrame):
+        frame.adu[0:66, 0:100]
+    write_raw(image=raw.pixels((40, 100)), packed=True)
+    with pytest.raises(BadFrame, match="changed its size"):
+        frame.adu[0:66, 0:100]
+
+
 def test_what_the_header_says_arrives_in_the_units_of_the_house(write_raw):
     frame = cdp.read(write_raw())
     assert (frame.filename, frame.kind) == ("lscnrs01-fa09-20190405-0021-e00", Kind.SCIENCE)
