@@ -14,6 +14,8 @@ from nrespipe.recipes import arc, bias, dark, flat
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
 
+pytest_plugins = ["servers"]
+
 # kernels compile within the first example, and the machine that runs the tests may be busy
 hypothesis.settings.register_profile("nrespipe", deadline=None)
 hypothesis.settings.load_profile("nrespipe")

@@ -35,7 +35,7 @@ def schema():
     parts = []
     for entry in Row.metadata.sorted_tables:
         noun = classes.get(entry.name)
-        meanings = attributes(noun) if noun else {}
+        meanings = {k: v for c in reversed(noun.__mro__[:-1]) for k, v in attributes(c).items()} if noun else {}
         parts.append(heading(f"``{entry.name}``"))
         parts.append(f"{inspect.getdoc(noun).splitlines()[0]}\n\n" if noun else "Which belongs to which.\n\n")
         parts.append(table(("Column", "Type", "Meaning"), [_column(column, meanings) for column in entry.columns]))

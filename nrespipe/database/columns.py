@@ -4,14 +4,15 @@ import math
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import DateTime, Enum, Float
+from sqlalchemy import DateTime, Enum, Float, text
 from sqlalchemy.types import TypeDecorator
 
 
 class State(StrEnum):
     """What has become of a frame so far, or what came of one attempt at it."""
 
-    NEW = "new"  #: recorded, nothing tried yet
+    QUEUED = "queued"  #: its turn has not come yet
+    RUNNING = "running"  #: a process is working on it
     DONE = "done"  #: reduced, its products are written
     SKIPPED = "skipped"  #: not ours to reduce
     BAD = "bad"  #: can never be reduced
@@ -90,3 +91,22 @@ def now():
         In UTC, aware of it.
     """
     return datetime.now(UTC)
+
+
+def clock(session):
+    """Return the present moment by the clock of the database, which all hosts that share it agree on.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    datetime
+        In UTC. That of this host where the database is a file.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return now()
+    # now() of PostgreSQL stands still within a transaction
+    return session.scalar(text("select clock_timestamp()")).astimezone(UTC)

@@ -9,6 +9,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import sessionmaker
 
 _BUSY_TIMEOUT_MS = 30_000
+_CONNECT_TIMEOUT_S = 10
+#: Any number that no other program locks: two processes that start at once must not both make the tables.
+_UPGRADE_LOCK = 522_118_067
 
 
 def connect(url):
@@ -41,11 +44,16 @@ def open_engine(url):
     -------
     sqlalchemy.Engine
     """
-    engine = create_engine(url, pool_pre_ping=True)
-    if make_url(url).get_backend_name() == "sqlite":
+    url = make_url(url)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, pool_pre_ping=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    return engine
+        return engine
+    if url.drivername == "postgresql":
+        # the driver that this package brings
+        url = url.set(drivername="postgresql+psycopg")
+    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S})
 
 
 def upgrade(engine, revision="head"):
@@ -59,6 +67,8 @@ def upgrade(engine, revision="head"):
         Revision of the migrations; the newest if not given.
     """
     with as_file(files("nrespipe.database") / "migrations") as folder, engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"select pg_advisory_xact_lock({_UPGRADE_LOCK})")
         config = Config()
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.attributes["connection"] = connection

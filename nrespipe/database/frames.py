@@ -1,15 +1,23 @@
 """What is known of raw frames: which there are, which are due, what came of each attempt."""
 
 import math
+from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
-from nrespipe.database.columns import State
+from nrespipe.database.columns import State, clock, now
 from nrespipe.database.tables import Frame
 
 #: States of a frame on which work may go on by itself.
-UNFINISHED = (State.NEW, State.WAITING, State.RETRY)
+UNFINISHED = (State.QUEUED, State.WAITING, State.RETRY)
+#: After so many attempts in a row that something outside the frame ended, a day and a half, nobody waits any more.
+MOST_RETRIES = 40
+#: Pauses before the first and after many of these attempts [second].
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
+#: A frame that waits for a master is told when it is made; in case it was not, it looks by itself so often [second].
+LOOK_AGAIN_S = 1800.0
 
 
 def arrive(session, filename, md5, **facts):
@@ -33,15 +41,17 @@ def arrive(session, filename, md5, **facts):
     is_new : bool
         Whether it was made now.
     """
-    frame = session.scalar(select(Frame).where(Frame.filename == filename, Frame.md5 == md5))
-    if frame is not None:
-        frame.path = facts.get("path", frame.path)
-        return frame, False
-    versions = session.scalar(select(func.max(Frame.version)).where(Frame.filename == filename)) or 0
-    frame = Frame(filename=filename, md5=md5, version=versions + 1, **facts)
-    session.add(frame)
-    session.flush()
-    return frame, True
+    # another process may insert between the question and the answer: then the question is asked again
+    while True:
+        frame = session.scalar(select(Frame).where(Frame.filename == filename, Frame.md5 == md5))
+        if frame is not None:
+            frame.path = facts.get("path") or frame.path
+            return frame, False
+        version = session.scalar(select(func.max(Frame.version)).where(Frame.filename == filename)) or 0
+        made = _insert(session, filename=filename, md5=md5, version=version + 1, **facts)
+        if made is not None:
+            _replace_older(session, filename, version + 1)
+            return session.get_one(Frame, made), True
 
 
 def identify(frame, facts):
@@ -56,7 +66,7 @@ def identify(frame, facts):
     """
     for name, value in facts.items():
         setattr(frame, name, value)
-    frame.state, frame.reason = State.NEW, ""
+    frame.state, frame.reason, frame.next_try = State.QUEUED, "", now()
 
 
 def latest():
@@ -86,10 +96,11 @@ def due(session, kind, code_version):
     Returns
     -------
     list of Frame
-        Last versions only, by file name; not those of which nothing but the name is known.
+        Last versions only, by file name; not those of which nothing but the name is known, nor those that a process
+        is working on. How long ago the last attempt was does not matter.
     """
     open_again = (Frame.state == State.FAILED) & (Frame.code_version != code_version)
-    is_due = (Frame.state.in_(UNFINISHED) | open_again) & Frame.start_mjd.is_not(None)
+    is_due = (Frame.state.in_(UNFINISHED) | open_again) & Frame.start_mjd.is_not(None) & (Frame.owner == "")
     query = select(Frame).where(Frame.kind == kind, is_due, latest())
     return list(session.scalars(query.order_by(Frame.filename)))
 
@@ -114,18 +125,26 @@ def record(session, attempt, quality=0, products=(), velocities=()):
     Returns
     -------
     Frame
-        The frame in its new state. One that was done stays so with what it has, and its reason tells how the later
-        attempt ended; but a calibration, which has no products, is no longer good where it is found bad.
+        The frame in its new state, in nobody's hands. One that was done stays so with what it has, and its reason tells
+        how the later attempt ended; but a calibration, which has no products, is no longer good where it is found bad.
     """
-    frame = session.get_one(Frame, attempt.frame_id)
+    session.flush()  # or what was changed here would be read over
+    frame = session.get_one(Frame, attempt.frame_id, populate_existing=True)
     attempt.measurements = {name: _finite(value) for name, value in attempt.measurements.items()}
     frame.attempts.append(attempt)
     frame.tries += 1
+    frame.owner, frame.lease = "", None
+    frame.retries = frame.retries + 1 if attempt.outcome == State.RETRY else 0
+    if frame.retries >= MOST_RETRIES:
+        attempt.outcome = State.FAILED
+        attempt.reason = f"given up after {frame.retries} attempts: {attempt.reason}"
+    frame.next_try = _next_try(session, frame, attempt.outcome)
     if _keeps_result(frame, attempt.outcome):
         frame.reason = f"an earlier result is kept; the last attempt ended {attempt.outcome}: {attempt.reason}"
         return frame
     frame.state, frame.reason, frame.code_version = attempt.outcome, attempt.reason, attempt.code_version
     if attempt.outcome == State.DONE:
+        frame.deaths = 0
         session.flush()
         frame.products.clear()
         frame.velocities.clear()
@@ -150,8 +169,9 @@ def postpone(session, frame_id, reason):
     reason : str
         What it waits for, in plain words.
     """
-    frame = session.get_one(Frame, frame_id)
+    frame = session.get_one(Frame, frame_id, populate_existing=True)
     frame.state, frame.reason = State.WAITING, reason
+    frame.owner, frame.lease, frame.next_try = "", None, clock(session) + timedelta(seconds=LOOK_AGAIN_S)
 
 
 def find(session, name):
@@ -193,7 +213,7 @@ def counts(session):
 
 
 def unhappy(session):
-    """Return the frames that are neither done nor still new.
+    """Return the frames that are neither done nor still to come.
 
     Parameters
     ----------
@@ -205,8 +225,31 @@ def unhappy(session):
     list of Frame
         Last versions only, by file name.
     """
-    query = select(Frame).where(Frame.state.not_in((State.DONE, State.NEW)), latest())
+    query = select(Frame).where(Frame.state.not_in((State.DONE, State.QUEUED, State.RUNNING)), latest())
     return list(session.scalars(query.order_by(Frame.filename)))
+
+
+def _insert(session, **columns):
+    """Insert a frame that is due at once, and return its key; None where such a row exists."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    row = dialect.insert(Frame).values(**{"state": State.QUEUED, "next_try": now(), **columns})
+    return session.scalar(row.on_conflict_do_nothing().returning(Frame.id))
+
+
+def _replace_older(session, filename, version):
+    """Close the earlier versions of a file on which nobody works: they will never be worked on."""
+    older = (Frame.filename == filename, Frame.version < version, Frame.owner == "", Frame.state.in_(UNFINISHED))
+    closed = {"state": State.SKIPPED, "next_try": None, "reason": f"replaced by version {version} of the file"}
+    session.execute(update(Frame).where(*older).values(**closed).execution_options(synchronize_session="fetch"))
+
+
+def _next_try(session, frame, outcome):
+    if outcome == State.RETRY:
+        pause_s = min(SHORTEST_PAUSE_S * 2 ** (frame.retries - 1), LONGEST_PAUSE_S)
+        return clock(session) + timedelta(seconds=pause_s)
+    if outcome == State.WAITING and frame.state != State.DONE:
+        return clock(session) + timedelta(seconds=LOOK_AGAIN_S)
+    return None
 
 
 def _keeps_result(frame, outcome):

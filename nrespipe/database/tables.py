@@ -2,26 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, Column, ForeignKey, Index, MetaData, String, Table, Text, UniqueConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import JSON, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, Real, Standing, State, now, words
 from nrespipe.frames.raw import Kind
-
-# every constraint has a name, so that a later migration can speak of it on every engine
-_NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-class Row(DeclarativeBase):
-    """Mother of the tables."""
-
-    metadata = MetaData(naming_convention=_NAMES)
-
 
 #: Which masters an attempt used.
 attempt_masters = Table(
@@ -40,7 +26,7 @@ master_inputs = Table(
 )
 
 
-class Frame(Row):
+class Frame(Work, Row):
     """One raw file, by name and content: the same name with another checksum is a new version.
 
     Attributes
@@ -63,8 +49,12 @@ class Frame(Row):
     state, reason : State, str
         What has become of it, and why in plain words; '' where done. A frame stays done with the result that it has
         where a later attempt does not succeed; the reason tells of that attempt.
-    tries : int
-        Attempts so far.
+    archive_id : int or None
+        Number of the frame in the archive that it is fetched from; None where it lies on a disk.
+    body : str
+        The message that told of it, as it came; '' where none did.
+    retries : int
+        How many of the last attempts, one after the other, something outside the frame ended.
     quality : int
         Bits of ``frames.quality.Quality`` of the last reduction.
     code_version : str
@@ -82,6 +72,7 @@ class Frame(Row):
     __tablename__ = "frames"
     __table_args__ = (
         UniqueConstraint("filename", "md5"),
+        UniqueConstraint("filename", "version"),
         Index(None, "site", "instrument", "camera", "day", "kind"),
     )
 
@@ -99,9 +90,11 @@ class Frame(Row):
     objects: Mapped[str] = mapped_column(Text, default="")
     start_mjd: Mapped[float | None] = mapped_column(Real)
     exposure_s: Mapped[float | None] = mapped_column(Real)
-    state: Mapped[State] = mapped_column(words(State), default=State.NEW, index=True)
+    state: Mapped[State] = mapped_column(words(State), default=State.QUEUED, index=True)
     reason: Mapped[str] = mapped_column(Text, default="")
-    tries: Mapped[int] = mapped_column(default=0)
+    archive_id: Mapped[int | None]
+    body: Mapped[str] = mapped_column(Text, default="", server_default="")
+    retries: Mapped[int] = mapped_column(default=0, server_default="0")
     quality: Mapped[int] = mapped_column(default=0)
     code_version: Mapped[str] = mapped_column(Text, default="")
     created: Mapped[datetime] = mapped_column(Moment, default=now)
@@ -205,6 +198,29 @@ class Master(Row):
     created: Mapped[datetime] = mapped_column(Moment, default=now)
 
     inputs: Mapped[list[Frame]] = relationship(secondary=master_inputs, order_by="Frame.filename")
+
+
+class Stacking(Work, Row):
+    """The masters that are owed: one of each kind for every night that has frames of it.
+
+    Attributes
+    ----------
+    kind : Kind
+        What it calibrates.
+    site, instrument, camera, binning, day : str
+        As in ``RawFrame``.
+    """
+
+    __tablename__ = "stackings"
+    __table_args__ = (UniqueConstraint("kind", "site", "instrument", "camera", "binning", "day"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[Kind] = mapped_column(words(Kind))
+    site: Mapped[str] = mapped_column(Text)
+    instrument: Mapped[str] = mapped_column(Text)
+    camera: Mapped[str] = mapped_column(Text)
+    binning: Mapped[str] = mapped_column(Text)
+    day: Mapped[str] = mapped_column(Text)
 
 
 class Product(Row):

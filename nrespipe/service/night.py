@@ -1,5 +1,6 @@
 """A night, or many: every raw frame below a directory, masters first."""
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -7,15 +8,18 @@ import structlog
 from sqlalchemy import select
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, frames
+from nrespipe.database import calibrations, frames, stackings
 from nrespipe.database.columns import Standing, State
-from nrespipe.database.tables import Frame
+from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, progress, reduction, stacking, workers
+from nrespipe.service import arrivals, hold, progress, reduction, stacking, workers
 from nrespipe.service.outcome import bare
 
 _log = structlog.get_logger(__name__)
+
+#: How often to look whether another run has finished what it is doing [second].
+_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
     """Reduce every raw frame below a directory that was not reduced yet.
 
     Kind after kind, in the order in which they need each other: all biases, their masters, all darks, their masters ...
-    Whatever the number of nights and processes, a frame therefore meets the same masters.
+    Whatever the number of nights and processes, a frame therefore meets the same masters. Several runs on one output
+    share the work: none does what another has in hand, and all wait for it before they go on to the next kind.
 
     Parameters
     ----------
@@ -81,16 +86,17 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
     # to no version is what this one failed on a settled matter
     version = "" if again else __version__
     paths = arrivals.find(raw_root, assembly.output)
-    with workers.team(assembly.processes, assembly.log_level) as run:
+    with (
+        workers.team(assembly.processes, assembly.log_level) as run,
+        hold.holding(assembly.sessions, "night") as held,
+    ):
+        crew = _Crew(assembly, run, held, report)
         found = _arrive(assembly, paths, sites, days, report)
         new = 0
         for kind in Kind:
-            with assembly.sessions.begin() as session:
-                due = [frame for frame in frames.due(session, kind, version) if frame.id in found]
-                jobs = _plan(session, assembly, due)
-            new += _reduce(assembly, run, f"{kind} frames", jobs, report)
+            new += _finish_kind(crew, kind, found, version)
             if hasattr(assembly.recipes[kind], "combine"):
-                _stack(assembly, run, kind, found, report, version)
+                _stack(crew, kind, found, version)
     return _summary(assembly, found, new)
 
 
@@ -117,13 +123,27 @@ def reduce_files(assembly, paths, report=progress.lines):
     """
     for folder in {path.resolve().parent for path in paths}:
         arrivals.require_apart(assembly.output, folder)
-    with workers.team(min(assembly.processes, len(paths)), assembly.log_level) as run:
+    with (
+        workers.team(min(assembly.processes, len(paths)), assembly.log_level) as run,
+        hold.holding(assembly.sessions, "reduce") as held,
+    ):
         found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:
+            hold.bury(session)
             given = [session.get_one(Frame, row) for row in sorted(found)]
-            jobs = [reduction.plan(session, frame, assembly) for frame in given if frame.start_mjd is not None]
-        new = _reduce(assembly, run, "frames", jobs, report)
+            plans = [(reduction.plan(session, f, assembly), f.tries) for f in given if f.start_mjd is not None]
+        new = _reduce(_Crew(assembly, run, held, report), "frames", plans)
     return _summary(assembly, found, new, kept=True)
+
+
+@dataclass(frozen=True)
+class _Crew:
+    """What every part of a night works with."""
+
+    assembly: object
+    run: object
+    hold: object
+    report: object
 
 
 def _arrive(assembly, paths, sites, days, report):
@@ -145,42 +165,112 @@ def _wanted(value, choices):
     return not choices or not value or value in choices
 
 
+def _finish_kind(crew, kind, found, version):
+    """Reduce all frames of a kind that are due, and wait for those that others have in hand; return how many."""
+    tried, new = set(), 0
+    while True:
+        with crew.assembly.sessions.begin() as session:
+            hold.bury(session)
+            due = [f for f in frames.due(session, kind, version) if f.id in found and f.id not in tried]
+            plans = _plan(session, crew.assembly, due)
+        tried |= {frame.id for frame in due}
+        new += _reduce(crew, f"{kind} frames", plans)
+        # when another run has died there may be more to do
+        if not _wait(crew.assembly, kind, found):
+            return new
+
+
+def _wait(assembly, kind, found):
+    """Wait while others work on frames of a kind; return whether there was anything to wait for."""
+    at_work = select(Frame.id, Frame.owner).where(Frame.kind == kind, Frame.owner != "")
+    for turn in range(1_000_000):
+        with assembly.sessions.begin() as session:
+            hold.bury(session)
+            owners = {owner for row, owner in session.execute(at_work) if row in found}
+        if not owners:
+            return turn > 0
+        if turn == 0:
+            _log.info("waiting for what others have in hand", kind=str(kind), owners=sorted(owners))
+        time.sleep(_POLL_S)
+    return True
+
+
 def _plan(session, assembly, due):
-    """Return the jobs of frames that are due; one that waited and still must is left alone."""
-    jobs = []
+    """Return the jobs of frames that are due, with their tries; one that waited and still must is left alone."""
+    plans = []
     for frame in due:
         job = reduction.plan(session, frame, assembly)
         if job.missing and frame.state is State.WAITING:
             frames.postpone(session, frame.id, job.missing)
         else:
-            jobs.append(job)
-    return jobs
+            plans.append((job, frame.tries))
+    return plans
 
 
-def _reduce(assembly, run, label, jobs, report):
-    if jobs:
-        with report(label, len(jobs)) as advance:
-            for job, outcome in run(reduction.reduce, jobs):
-                with assembly.sessions.begin() as session:
-                    frame = reduction.record(session, job, outcome)
-                advance(frame.filename, **_facts(outcome))
-    return len(jobs)
+def _reduce(crew, label, plans):
+    """Work on what nobody else takes first; return how many frames that were."""
+    if not plans:
+        return 0
+    sessions, new = crew.assembly.sessions, 0
+    jobs = (job for job, tries in plans if crew.hold.take(Frame, job.frame_id, tries))
+    with crew.report(label, len(plans)) as advance:
+        for job, outcome in crew.run(reduction.reduce, jobs):
+            with sessions.begin() as session:
+                kept = crew.hold.keeps(session, Frame, job.frame_id)
+                frame = reduction.record(session, job, outcome) if kept else session.get_one(Frame, job.frame_id)
+            new += 1
+            advance(frame.filename, **_facts(outcome))
+    return new
 
 
-def _stack(assembly, run, kind, found, report, version):
-    with assembly.sessions.begin() as session:
-        jobs = [
-            stacking.plan(session, kind, night, inputs, assembly, version)
+def _stack(crew, kind, found, version):
+    """Make the masters of the nights of these frames, or wait until another run has made them."""
+    with crew.assembly.sessions.begin() as session:
+        nights = [
+            night
             for night, inputs in calibrations.inputs(session, kind).items()
             if any(frame.id in found for frame in inputs)
         ]
-    jobs = [job for job in jobs if job is not None]
-    if jobs:
-        with report(f"master {kind}", len(jobs)) as advance:
-            for job, outcome in run(stacking.combine, jobs):
-                with assembly.sessions.begin() as session:
-                    stacking.record(session, job, outcome)
-                advance(f"{job.night.instrument} {job.night.day}", **_facts(outcome))
+    while nights:
+        taken, nights = _take(crew, kind, nights)
+        jobs = dict(_stackings(crew.assembly, kind, taken, version))
+        if jobs:
+            with crew.report(f"master {kind}", len(jobs)) as advance:
+                for job, outcome in crew.run(stacking.combine, jobs.values()):
+                    with crew.assembly.sessions.begin() as session:
+                        _finish_stacking(session, crew, kind, job.night, job, outcome)
+                    advance(f"{job.night.instrument} {job.night.day}", **_facts(outcome))
+        with crew.assembly.sessions.begin() as session:
+            for night in set(taken) - set(jobs):
+                _finish_stacking(session, crew, kind, night)
+            hold.bury(session)
+        if nights:
+            time.sleep(_POLL_S)
+
+
+def _take(crew, kind, nights):
+    """Return the nights whose master is ours to make, and those that others have in hand."""
+    with crew.assembly.sessions.begin() as session:
+        rows = [(night, stackings.of(session, kind, night)) for night in nights]
+    taken = [night for night, row in rows if crew.hold.take(Stacking, row.id, row.tries)]
+    return taken, [night for night in nights if night not in taken]
+
+
+def _stackings(assembly, kind, nights, version):
+    with assembly.sessions.begin() as session:
+        inputs = calibrations.inputs(session, kind)
+        for night in nights:
+            job = stacking.plan(session, kind, night, inputs.get(night, []), assembly, version)
+            if job is not None:
+                yield night, job
+
+
+def _finish_stacking(session, crew, kind, night, job=None, outcome=None):
+    row = stackings.of(session, kind, night)
+    if crew.hold.keeps(session, Stacking, row.id):
+        if job is not None:
+            stacking.record(session, job, outcome)
+        stackings.finish(row)
 
 
 def _facts(outcome):

@@ -23,6 +23,8 @@ MOST_PROCESSES = 16
 #: sums that are split over threads differ in their last digits.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+_NONE = object()
+
 # recipes are modules, and travel to a process by their names
 ForkingPickler.register(ModuleType, lambda module: (import_module, (module.__name__,)))
 
@@ -53,7 +55,8 @@ def team(processes, log_level="INFO"):
     Yields
     ------
     callable
-        ``run(work, jobs)`` yields a pair (job, Outcome) for each job as it ends, in any order. A process that dies
+        ``run(work, jobs)`` yields a pair (job, Outcome) for each job as it ends, in any order. Jobs are fetched from
+        `jobs` as there is room for them, one more than there are processes. A process that dies
         takes no other job with it: those that it may have held are tried again alone, and one that kills its process
         again ends in state retry. An interrupt or an exit while it waits is put off until the jobs that have begun
         are handed on; a second one is not.
@@ -104,11 +107,14 @@ class _Crew:
 
     def _together(self, work, jobs):
         """Yield (job, outcome), the outcome being None for every job that a dying process may have held."""
-        pool = self.pool = self.pool or self._hire()
-        pending = {pool.submit(outcome.attempt, work, job): job for job in jobs}
-        leaving = None
-        while pending:
+        jobs, pending, leaving = iter(jobs), {}, None
+        while True:
             try:
+                # one more than there are processes: the next is at hand when one of them is ready
+                while leaving is None and len(pending) <= self.processes and (job := next(jobs, _NONE)) is not _NONE:
+                    pending[self._submit(work, job)] = job
+                if not pending:
+                    break
                 finished, _ = wait(pending, return_when=FIRST_COMPLETED)
             except (KeyboardInterrupt, SystemExit) as asked:
                 if leaving is not None:
@@ -127,6 +133,16 @@ class _Crew:
                     yield job, future.result() if error is None else outcome.of(error, now())
         if leaving is not None:
             raise leaving
+
+    def _submit(self, work, job):
+        self.pool = self.pool or self._hire()
+        try:
+            return self.pool.submit(outcome.attempt, work, job)
+        except BrokenProcessPool:
+            # a process died since the last job was handed over; this one has not begun
+            self.dismiss()
+            self.pool = self._hire()
+            return self.pool.submit(outcome.attempt, work, job)
 
     def _hire(self):
         # forked children would inherit the locks of threads that do not exist in them

@@ -12,8 +12,8 @@ MJD = 58579.0
 
 
 @pytest.fixture
-def session(tmp_path):
-    with connection.connect(f"sqlite:///{tmp_path}/night.sqlite").begin() as opened:
+def session(database_url):
+    with connection.connect(database_url).begin() as opened:
         yield opened
 
 

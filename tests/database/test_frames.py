@@ -15,8 +15,8 @@ MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
 
 
 @pytest.fixture
-def session(tmp_path):
-    with connection.connect(f"sqlite:///{tmp_path}/night.sqlite").begin() as opened:
+def session(database_url):
+    with connection.connect(database_url).begin() as opened:
         yield opened
 
 
@@ -124,8 +124,8 @@ def test_a_good_calibration_is_good_until_it_is_found_bad(session, outcome, stat
     assert frame.state == state
 
 
-def test_numbers_that_are_none_are_kept_as_null_and_moments_as_utc(tmp_path):
-    sessions = connection.connect(f"sqlite:///{tmp_path}/night.sqlite")
+def test_numbers_that_are_none_are_kept_as_null_and_moments_as_utc(database_url):
+    sessions = connection.connect(database_url)
     with sessions.begin() as session:
         frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=float("nan"))
         frames.record(session, attempt(frame, State.DONE, measurements={"x": float("inf"), "y": 2}))
@@ -150,6 +150,6 @@ def test_counts_go_by_night_kind_and_state(session):
         frames.arrive(session, f"{name}-b00", "1" * 32, path="/a", kind=Kind.BIAS, site="lsc", day="20190405")
     frames.arrive(session, "c-e00", "1" * 32, path="/c")
     assert [(row[0], row[4], row[5], row[6]) for row in frames.counts(session)] == [
-        ("", None, State.NEW, 1),
-        ("lsc", Kind.BIAS, State.NEW, 2),
+        ("", None, State.QUEUED, 1),
+        ("lsc", Kind.BIAS, State.QUEUED, 2),
     ]

@@ -77,7 +77,18 @@ def test_a_night_into_the_raw_directory_is_refused(archive, command):
 def test_status_counts_and_gives_reasons(command, reduced):
     text = command(["status", "--output", str(reduced)]).stdout
     head, *rows = text.splitlines()
-    assert head.split() == ["night", "kind", "new", "done", "skipped", "bad", "waiting", "retry", "failed"]
+    assert head.split() == [
+        "night",
+        "kind",
+        "queued",
+        "running",
+        "done",
+        "skipped",
+        "bad",
+        "waiting",
+        "retry",
+        "failed",
+    ]
     assert any(row.split() == ["lsc", "nres01", "fa09", "20190405", "science", "1", "1", "1"] for row in rows)
     assert "lscnrs01-fa09-20190405-0011-e00  bad     the file is empty" in rows
     assert "unknown" not in text

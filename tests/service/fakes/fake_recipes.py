@@ -1,6 +1,7 @@
 """Recipes that take no time, for the tests of the service: what the object is called decides what happens to it."""
 
 import os
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution, Wav
 ORDERS, PIXELS = np.array([90, 91]), 8
 BRIGHT_ADU = 30_000
 ERRORS = {"BAD": BadFrame, "SKIPPED": Skipped, "MISSING": MissingCalibration, "AWAY": Unavailable, "CRASH": ValueError}
+SECONDS = {"SLOW": 0.2, "SLEEPER": 300.0}
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Science:
                 raise ERRORS[word](f"{raw.filename}: asked for")
             if word == "KILL":
                 os._exit(9)
+            if word in SECONDS:
+                # for all to see that it has begun
+                print(raw.filename, flush=True)
+                time.sleep(SECONDS[word])
         assert all(getattr(refs, kind).origin.kind is kind for kind in self.NEEDS)
         spectra = spectra_of(raw.lit_fibers)
         drift = Drift(0.01, 0.001, 0.0, 0.0, 5.0, 1.0, 100)

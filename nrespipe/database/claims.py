@@ -1,0 +1,204 @@
+"""Whose work a row is: one process at a time, and none that died keeps it."""
+
+from datetime import timedelta
+
+from sqlalchemy import case, select, update
+from sqlalchemy.orm import aliased
+
+from nrespipe import __version__
+from nrespipe.database.columns import State, clock
+from nrespipe.database.frames import SHORTEST_PAUSE_S, latest, record
+from nrespipe.database.tables import Attempt, Frame, Stacking
+
+#: A process that keeps a row longer than this is taken for dead [second], unless it says otherwise.
+LEASE_S = 7200.0
+#: A frame at which the process died so often is taken for the cause.
+MOST_DEATHS = 3
+
+
+def claim(session, table, row_id, owner, lease_s=LEASE_S, seen=None):
+    """Take a row to work on it, if nobody else has it.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the row is taken once the caller commits.
+    table : type
+        `Frame` or `Stacking`.
+    row_id : int
+        The row.
+    owner : str
+        Who takes it.
+    lease_s : float
+        For how long at most [second].
+    seen : int, optional
+        Number of tries that the caller has seen: the row is then taken if nobody has tried it since. Without it the
+        row must be due now.
+
+    Returns
+    -------
+    bool
+        Whether it was free. A frame that is done stays so while it is done again, any other is running.
+
+    Notes
+    -----
+    One conditional update: of several processes that ask at once exactly one is told yes, on every engine. Nothing is
+    locked while the work goes on.
+    """
+    moment = clock(session)
+    conditions = [table.id == row_id, table.owner == ""]
+    conditions.append(table.next_try <= moment if seen is None else table.tries == seen)
+    values = {"owner": owner, "lease": moment + timedelta(seconds=lease_s)}
+    if table is Frame:
+        conditions += [latest(), _no_version_at_work()]
+        values["state"] = case((Frame.state == State.DONE, State.DONE), else_=State.RUNNING)
+    taken = update(table).where(*conditions).values(**values).returning(table.id)
+    return session.scalar(taken.execution_options(synchronize_session=False)) is not None
+
+
+def holds(session, table, row_id, owner):
+    """Tell whether a process still has a row, and keep others from taking it until the caller commits.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    table : type
+        `Frame` or `Stacking`.
+    row_id : int
+        The row.
+    owner : str
+        Who took it.
+
+    Returns
+    -------
+    bool
+    """
+    kept = update(table).where(table.id == row_id, table.owner == owner).values(owner=owner).returning(table.id)
+    return session.scalar(kept.execution_options(synchronize_session=False)) is not None
+
+
+def give_back(session, table, row_id, owner):
+    """Let go of a row on which no work was begun; it is due at once.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    table : type
+        `Frame` or `Stacking`.
+    row_id : int
+        The row.
+    owner : str
+        Who took it; nothing happens where it is not theirs any more.
+    """
+    values = {"owner": "", "lease": None, "next_try": clock(session)}
+    if table is Frame:
+        values["state"] = case((Frame.state == State.RUNNING, State.QUEUED), else_=Frame.state)
+    back = update(table).where(table.id == row_id, table.owner == owner).values(**values)
+    session.execute(back.execution_options(synchronize_session=False))
+
+
+def owners(session):
+    """Return who has rows.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    set of str
+    """
+    return {
+        name
+        for table in (Frame, Stacking)
+        for name in session.scalars(select(table.owner).where(table.owner != "").distinct())
+    }
+
+
+def release(session, reason, owners=()):
+    """Take rows away from processes that died.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    reason : str
+        How they died, in plain words.
+    owners : collection of str
+        Whose rows; those whose lease has run out if empty.
+
+    Returns
+    -------
+    list of tuple (type, int)
+        Table and key of each row that was released.
+    """
+    released = []
+    for table in (Frame, Stacking):
+        lost = table.owner.in_(owners) if owners else (table.owner != "") & (table.lease < clock(session))
+        for row_id, owner in session.execute(select(table.id, table.owner).where(lost)).all():
+            if holds(session, table, row_id, owner):
+                died(session, session.get_one(table, row_id, populate_existing=True), reason)
+                released.append((table, row_id))
+    return released
+
+
+def died(session, work, reason):
+    """Write down that the process that worked on a frame or a master died; another may take it, but not for ever.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    work : Frame or Stacking
+        Whose owner died.
+    reason : str
+        How, in plain words.
+    """
+    moment = clock(session)
+    work.deaths += 1
+    given_up = work.deaths >= MOST_DEATHS
+    if given_up:
+        reason = f"given up: the process died at it {work.deaths} times; the last time: {reason}"
+    if isinstance(work, Frame):
+        outcome = State.FAILED if given_up else State.RETRY
+        # when it was taken is not known any more; the lease was counted from then
+        attempt = Attempt(
+            frame_id=work.id,
+            started=moment,
+            finished=moment,
+            outcome=outcome,
+            reason=reason,
+            traceback="",
+            code_version=__version__,
+            measurements={},
+        )
+        record(session, attempt)
+    else:
+        work.tries += 1
+        work.owner, work.lease = "", None
+    work.next_try = None if given_up else moment + timedelta(seconds=SHORTEST_PAUSE_S * (work.deaths - 1))
+
+
+def request(session, frame):
+    """Ask for a frame to be worked on now, whatever has become of it so far.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    frame : Frame
+        One that no process is working on. One that is done stays done until then.
+    """
+    frame.next_try, frame.sent, frame.deaths, frame.retries = clock(session), None, 0, 0
+    if frame.state != State.DONE:
+        frame.state, frame.reason = State.QUEUED, ""
+
+
+def _no_version_at_work():
+    """Two versions of a frame write the same products: they take turns."""
+    other = aliased(Frame)
+    at_work = (other.filename == Frame.filename, other.id != Frame.id, other.owner != "")
+    return ~select(other.id).where(*at_work).exists()

@@ -1,0 +1,60 @@
+"""The masters that are owed, one row for each kind and night."""
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from nrespipe.database.calibrations import Night
+from nrespipe.database.tables import Stacking
+
+
+def of(session, kind, night):
+    """Return the row of a master, and make it if there is none.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    kind : Kind
+        Of the master.
+    night : Night
+        Of the master.
+
+    Returns
+    -------
+    Stacking
+        The same one whoever asks, and however many at once.
+    """
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    place = {"kind": kind, **night._asdict()}
+    session.execute(dialect.insert(Stacking).values(place).on_conflict_do_nothing())
+    return session.scalars(select(Stacking).filter_by(**place)).one()
+
+
+def night_of(stacking):
+    """Return the night of a master that is owed.
+
+    Parameters
+    ----------
+    stacking : Stacking
+        Its row.
+
+    Returns
+    -------
+    Night
+    """
+    return Night(stacking.site, stacking.instrument, stacking.camera, stacking.binning, stacking.day)
+
+
+def finish(stacking, next_try=None):
+    """Write down that nobody works on a master any more.
+
+    Parameters
+    ----------
+    stacking : Stacking
+        Its row.
+    next_try : datetime, optional
+        When to look again; not before it is asked for if not given.
+    """
+    stacking.owner, stacking.lease, stacking.deaths = "", None, 0
+    stacking.tries += 1
+    stacking.next_try = next_try

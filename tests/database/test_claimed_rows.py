@@ -1,0 +1,179 @@
+"""One process at a time works on a row, and none that died keeps it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from nrespipe.database import claims, connection, frames
+from nrespipe.database.columns import State, clock
+from nrespipe.database.tables import Frame, Stacking
+from nrespipe.frames.raw import Kind
+
+FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
+
+
+@pytest.fixture
+def sessions(database_url):
+    made = connection.connect(database_url)
+    yield made
+    made.kw["bind"].dispose()
+
+
+def add(session, name="a-e00", md5="1" * 32, **others):
+    return frames.arrive(session, name, md5, **FACTS, **others)[0]
+
+
+def test_a_frame_is_taken_once_and_is_running_then(sessions):
+    with sessions.begin() as session:
+        frame = add(session)
+        assert claims.claim(session, Frame, frame.id, "one")
+        assert not claims.claim(session, Frame, frame.id, "two")
+        session.refresh(frame)
+        assert (frame.state, frame.owner) == (State.RUNNING, "one")
+        assert claims.holds(session, Frame, frame.id, "one")
+        assert not claims.holds(session, Frame, frame.id, "two")
+
+
+def test_of_many_that_ask_at_once_each_frame_has_one_owner(sessions):
+    with sessions.begin() as session:
+        rows = [add(session, f"a{number}-e00").id for number in range(30)]
+
+    def ask(owner):
+        taken = []
+        for row in rows:
+            with sessions.begin() as session:
+                if claims.claim(session, Frame, row, owner):
+                    taken.append(row)
+        return taken
+
+    with ThreadPoolExecutor(6) as pool:
+        taken = list(pool.map(ask, map(str, range(6))))
+    assert sorted(row for rows in taken for row in rows) == rows
+
+
+def test_of_many_that_insert_the_same_file_at_once_one_row_is_made(sessions):
+    def arrive(_):
+        with sessions.begin() as session:
+            return frames.arrive(session, "a-e00", "1" * 32, **FACTS)[1]
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(arrive, range(12))) == [False] * 11 + [True]
+
+
+def test_two_contents_that_come_at_once_are_two_versions(sessions):
+    def arrive(number):
+        with sessions.begin() as session:
+            return frames.arrive(session, "a-e00", str(number) * 32, **FACTS)[0].version
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(arrive, range(4))) == [1, 2, 3, 4]
+
+
+def test_a_frame_is_not_taken_before_its_time_unless_somebody_insists(sessions):
+    with sessions.begin() as session:
+        frame = add(session)
+        frame.next_try = clock(session) + timedelta(hours=1)
+        session.flush()
+        assert not claims.claim(session, Frame, frame.id, "one")
+        assert claims.claim(session, Frame, frame.id, "one", seen=frame.tries)
+
+
+def test_who_insists_does_not_repeat_what_another_has_done_since(sessions):
+    with sessions.begin() as session:
+        frame = add(session)
+        seen = frame.tries
+        claims.claim(session, Frame, frame.id, "one", seen=seen)
+        frame.owner, frame.tries = "", seen + 1
+        session.flush()
+        assert not claims.claim(session, Frame, frame.id, "two", seen=seen)
+
+
+def test_a_frame_that_is_done_again_stays_done(sessions):
+    with sessions.begin() as session:
+        frame = add(session, state=State.DONE)
+        assert claims.claim(session, Frame, frame.id, "one")
+        session.refresh(frame)
+        assert frame.state is State.DONE
+
+
+def test_only_the_last_version_is_worked_on_and_not_while_the_one_before_is(sessions):
+    with sessions.begin() as session:
+        first = add(session)
+        assert claims.claim(session, Frame, first.id, "one")
+        second = add(session, md5="2" * 32)
+        assert not claims.claim(session, Frame, second.id, "two")
+        claims.give_back(session, Frame, first.id, "one")
+        assert not claims.claim(session, Frame, first.id, "one")
+        assert claims.claim(session, Frame, second.id, "two")
+
+
+def test_a_version_that_was_replaced_before_its_turn_says_so(sessions):
+    with sessions.begin() as session:
+        first = add(session)
+        add(session, md5="2" * 32)
+        session.refresh(first)
+        assert (first.state, first.next_try) == (State.SKIPPED, None)
+        assert first.reason == "replaced by version 2 of the file"
+
+
+def test_what_was_given_back_is_due_and_was_no_attempt(sessions):
+    with sessions.begin() as session:
+        frame = add(session)
+        claims.claim(session, Frame, frame.id, "one")
+        claims.give_back(session, Frame, frame.id, "two")
+        claims.give_back(session, Frame, frame.id, "one")
+        session.refresh(frame)
+        assert (frame.state, frame.owner, frame.tries, frame.attempts) == (State.QUEUED, "", 0, [])
+        assert claims.claim(session, Frame, frame.id, "two")
+
+
+def test_the_frame_of_a_process_that_died_is_tried_again_and_its_death_is_told(sessions):
+    with sessions.begin() as session:
+        frame = add(session)
+        claims.claim(session, Frame, frame.id, "one")
+        assert claims.release(session, "killed", ["another"]) == []
+        assert claims.release(session, "killed", ["one"]) == [(Frame, frame.id)]
+        assert (frame.state, frame.reason, frame.deaths, frame.owner) == (State.RETRY, "killed", 1, "")
+        assert [attempt.reason for attempt in frame.attempts] == ["killed"]
+        session.flush()
+        assert claims.claim(session, Frame, frame.id, "two")
+
+
+def test_only_a_lease_that_has_run_out_is_taken_away(sessions):
+    with sessions.begin() as session:
+        slow, quick = add(session, "slow-e00"), add(session, "quick-e00")
+        claims.claim(session, Frame, slow.id, "one", lease_s=-1)
+        claims.claim(session, Frame, quick.id, "two", lease_s=60)
+        assert claims.release(session, "took too long") == [(Frame, slow.id)]
+        assert claims.owners(session) == {"two"}
+
+
+def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions):
+    with sessions.begin() as session:
+        frame = add(session)
+        for _ in range(claims.MOST_DEATHS):
+            assert claims.claim(session, Frame, frame.id, "one", seen=frame.tries)
+            claims.release(session, "killed", ["one"])
+            session.flush()
+        assert (frame.state, frame.next_try) == (State.FAILED, None)
+        assert frame.reason == "given up: the process died at it 3 times; the last time: killed"
+        claims.request(session, frame)
+        session.flush()
+        assert (frame.state, frame.deaths) == (State.QUEUED, 0)
+        assert claims.claim(session, Frame, frame.id, "two")
+
+
+def test_a_master_is_taken_once_and_given_up_like_a_frame(sessions):
+    place = dict.fromkeys(("site", "instrument", "camera", "binning", "day"), "x")
+    with sessions.begin() as session:
+        work = Stacking(kind=Kind.BIAS, next_try=clock(session), **place)
+        session.add(work)
+        session.flush()
+        for _ in range(claims.MOST_DEATHS):
+            assert claims.claim(session, Stacking, work.id, "one", seen=work.tries)
+            assert not claims.claim(session, Stacking, work.id, "two", seen=work.tries)
+            claims.release(session, "killed", ["one"])
+            session.flush()
+        assert session.scalars(select(Stacking)).one().next_try is None
