@@ -1,19 +1,26 @@
 """Every environment variable, typed, read once."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_BROKERS = ("amqp", "amqps", "pyamqp", "memory")
+
+#: Address of the broker that lives in the memory of one process.
+MEMORY = "memory://localhost/"
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the environment says; an option of a command comes before it.
+
+    What may hold a password is left out where the settings are printed.
 
     Attributes
     ----------
@@ -21,16 +28,44 @@ class Settings:
         ``DB_URL``: SQLAlchemy URL of the database; '' (the default) means one SQLite file in the output directory.
     data_root : Path or None
         ``NRES_DATA_ROOT``: output directory of the commands that are given none; None where there is none.
+    raw_root : Path or None
+        ``NRES_RAW_ROOT``: directory of raw frames, below which lie the sites; None where there is none.
     processes : int or None
         ``NRES_PROCESSES``: frames to reduce at a time; None means one a processor core.
     log_level : str
         ``NRES_LOG_LEVEL``: least severe lines to log, one of DEBUG, INFO (the default), WARNING, ERROR.
+    fits_broker : str
+        ``FITS_BROKER``: URL of the broker that tells of new raw frames, as ``amqp://user:password@host/``.
+    fits_exchange : str
+        ``FITS_EXCHANGE``: name of the fanout exchange at that broker.
+    broker_url : str
+        ``BROKER_URL``: URL of the broker that wakes the workers; the default lives in one process and serves ``run``.
+    time_limit_s : float
+        ``NRES_TIME_LIMIT``: a frame or a master that takes longer than this is stopped [second].
+    memory_limit_mb : int or None
+        ``NRES_MEMORY_LIMIT``: a worker's process that has grown above this is replaced after its frame [MB]; None
+        means no limit.
+    stack_delay_h : float
+        ``CAL_STACK_DELAY``: how long after the end of a night its masters are made [hour].
+    api_root : str
+        ``API_ROOT``: URL of the archive from which frames are fetched that are announced by number.
+    auth_token : str
+        ``AUTH_TOKEN``: what the archive knows this service by.
     """
 
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)
     data_root: Path | None = None
+    raw_root: Path | None = None
     processes: int | None = None
     log_level: str = "INFO"
+    fits_broker: str = field(default=MEMORY, repr=False)
+    fits_exchange: str = "fits_files"
+    broker_url: str = field(default=MEMORY, repr=False)
+    time_limit_s: float = 1800.0
+    memory_limit_mb: int | None = None
+    stack_delay_h: float = 4.0
+    api_root: str = ""
+    auth_token: str = field(default="", repr=False)
 
 
 def read(environment: Mapping[str, str] = os.environ):
@@ -50,32 +85,81 @@ def read(environment: Mapping[str, str] = os.environ):
     ValueError
         If a variable has a value that it cannot have; the message names the variable and what it expects.
     """
-    given = {name: text.strip() for name, text in environment.items() if text.strip()}
-    return Settings(
-        database_url=_url(given.get("DB_URL", "")),
-        data_root=Path(given["NRES_DATA_ROOT"]) if "NRES_DATA_ROOT" in given else None,
-        processes=_positive("NRES_PROCESSES", given["NRES_PROCESSES"]) if "NRES_PROCESSES" in given else None,
-        log_level=_one_of("NRES_LOG_LEVEL", given.get("NRES_LOG_LEVEL", "INFO").upper(), _LOG_LEVELS),
-    )
-
-
-def _url(text):
-    try:
+    given = {}
+    for setting, (name, typed) in _VARIABLES.items():
+        text = environment.get(name, "").strip()
         if text:
-            make_url(text)
+            given[setting] = typed(name, text)
+    return Settings(**given)
+
+
+def _text(_name, text):
+    return text
+
+
+def _path(_name, text):
+    return Path(text)
+
+
+def _database(name, text):
+    try:
+        make_url(text)
     except ArgumentError:
         # the text may hold a password: it is not repeated
-        raise ValueError("DB_URL is not a database URL; expected e.g. sqlite:////data/nrespipe.sqlite") from None
+        raise ValueError(f"{name} is not a database URL; expected e.g. sqlite:////data/nrespipe.sqlite") from None
+    return text
+
+
+def _broker(name, text):
+    if urlsplit(text).scheme not in _BROKERS:
+        raise ValueError(f"{name} is not the URL of a broker; expected e.g. amqp://user:password@host:5672/")
+    return text
+
+
+def _site(name, text):
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(f"{name} is not a web address; expected e.g. https://archive.example.org/")
     return text
 
 
 def _positive(name, text):
-    if not text.isdecimal() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise ValueError(f"{name} is {text!r}; expected a whole number from 1")
     return int(text)
 
 
-def _one_of(name, text, choices):
-    if text not in choices:
-        raise ValueError(f"{name} is {text!r}; expected one of {', '.join(choices)}")
-    return text
+def _number(least) -> Callable[[str, str], float]:
+    def typed(name, text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value < float("inf"):
+            raise ValueError(f"{name} is {text!r}; expected a number from {least:g}")
+        return value
+
+    return typed
+
+
+def _level(name, text):
+    if text.upper() not in _LOG_LEVELS:
+        raise ValueError(f"{name} is {text!r}; expected one of {', '.join(_LOG_LEVELS)}")
+    return text.upper()
+
+
+_VARIABLES = {
+    "database_url": ("DB_URL", _database),
+    "data_root": ("NRES_DATA_ROOT", _path),
+    "raw_root": ("NRES_RAW_ROOT", _path),
+    "processes": ("NRES_PROCESSES", _positive),
+    "log_level": ("NRES_LOG_LEVEL", _level),
+    "fits_broker": ("FITS_BROKER", _broker),
+    "fits_exchange": ("FITS_EXCHANGE", _text),
+    "broker_url": ("BROKER_URL", _broker),
+    "time_limit_s": ("NRES_TIME_LIMIT", _number(1)),
+    "memory_limit_mb": ("NRES_MEMORY_LIMIT", _positive),
+    "stack_delay_h": ("CAL_STACK_DELAY", _number(0)),
+    "api_root": ("API_ROOT", _site),
+    "auth_token": ("AUTH_TOKEN", _text),
+}

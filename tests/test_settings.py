@@ -15,11 +15,49 @@ def test_every_variable_is_read_and_typed():
     given = {
         "DB_URL": "sqlite:////data/night.sqlite",
         "NRES_DATA_ROOT": "/data",
+        "NRES_RAW_ROOT": "/archive",
         "NRES_PROCESSES": "3",
         "NRES_LOG_LEVEL": "warning",
+        "FITS_BROKER": "amqp://guest:guest@fits/",
+        "FITS_EXCHANGE": "archived_fits",
+        "BROKER_URL": "amqp://guest:guest@celery:5673/nres",
+        "NRES_TIME_LIMIT": "600",
+        "NRES_MEMORY_LIMIT": "4000",
+        "CAL_STACK_DELAY": "2.5",
+        "API_ROOT": "https://archive.example.org/",
+        "AUTH_TOKEN": "abc",
     }
-    expected = settings.Settings("sqlite:////data/night.sqlite", Path("/data"), 3, "WARNING")
-    assert settings.read(given) == expected
+    expected = settings.Settings(
+        database_url="sqlite:////data/night.sqlite",
+        data_root=Path("/data"),
+        raw_root=Path("/archive"),
+        processes=3,
+        log_level="WARNING",
+        fits_broker="amqp://guest:guest@fits/",
+        fits_exchange="archived_fits",
+        broker_url="amqp://guest:guest@celery:5673/nres",
+        time_limit_s=600.0,
+        memory_limit_mb=4000,
+        stack_delay_h=2.5,
+        api_root="https://archive.example.org/",
+        auth_token="abc",
+    )
+    read = settings.read(given)
+    assert read == expected
+    different = [name for name in vars(read) if getattr(read, name) != getattr(settings.Settings(), name)]
+    assert different == list(vars(read)), "every setting must be tried"
+
+
+def test_settings_that_are_printed_show_no_secret():
+    given = {
+        "DB_URL": "postgresql://user:secret@host/db",
+        "FITS_BROKER": "amqp://user:secret@host/",
+        "BROKER_URL": "amqp://user:secret@host/",
+        "AUTH_TOKEN": "secret",
+    }
+    read = settings.read(given)
+    assert [value for value in vars(read).values() if "secret" in str(value)]
+    assert "secret" not in f"{read} {read!r}"
 
 
 def test_a_blank_variable_counts_as_absent():
@@ -28,14 +66,30 @@ def test_a_blank_variable_counts_as_absent():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("NRES_PROCESSES", "0"), ("NRES_PROCESSES", "two"), ("NRES_LOG_LEVEL", "loud"), ("DB_URL", "night.sqlite")],
+    [
+        ("NRES_PROCESSES", "0"),
+        ("NRES_PROCESSES", "two"),
+        ("NRES_LOG_LEVEL", "loud"),
+        ("DB_URL", "night.sqlite"),
+        ("FITS_BROKER", "rabbit"),
+        ("BROKER_URL", "http://host"),
+        ("CAL_STACK_DELAY", "-1"),
+        ("CAL_STACK_DELAY", "nan"),
+        ("NRES_TIME_LIMIT", "0"),
+        ("NRES_MEMORY_LIMIT", "some"),
+        ("API_ROOT", "archive.example.org"),
+    ],
 )
 def test_a_bad_value_is_refused_with_the_name_of_its_variable(name, value):
     with pytest.raises(ValueError, match=name):
         settings.read({name: value})
 
 
-def test_a_refused_database_url_does_not_show_its_password():
-    with pytest.raises(ValueError, match="DB_URL") as refusal:
-        settings.read({"DB_URL": "postgresql:/user:secret@host/db"})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DB_URL", "postgresql:/user:secret@host/db"), ("BROKER_URL", "rabbit://user:secret@host/")],
+)
+def test_a_refused_url_does_not_show_its_password(name, value):
+    with pytest.raises(ValueError, match=name) as refusal:
+        settings.read({name: value})
     assert "secret" not in str(refusal.value)

@@ -8,6 +8,10 @@ Masters and products::
 
     {output}/{site}/{instrument}/{day}/masters/bias_lsc_nres01_fa09_20190405.fits.fz
     {output}/{site}/{instrument}/{day}/processed/lscnrs01-fa09-20190405-0021-e91-L2.fits.fz
+
+Raw frames that were fetched from the archive::
+
+    {output}/{site}/{instrument}/{day}/fetched/lscnrs01-fa09-20190405-0021-e00.fits.fz
 """
 
 from pathlib import Path
@@ -133,6 +137,25 @@ def product_path(output, frame, suffix):
     Path
     """
     return _night(output, frame) / "processed" / f"{reduced_stem(frame.filename)}{suffix}"
+
+
+def fetched_path(output, frame, name):
+    """Return where a raw frame lies that was fetched from the archive.
+
+    Parameters
+    ----------
+    output : str or Path
+        Root of what the pipeline makes.
+    frame : RawFrame, Identity or Frame
+        The raw frame; what is not known of it is left out.
+    name : str
+        Name of the file.
+
+    Returns
+    -------
+    Path
+    """
+    return Path(output, *filter(None, (frame.site, frame.instrument, frame.day)), "fetched", name)
 
 
 def _night(output, what):

@@ -1,0 +1,118 @@
+"""A message is understood, passed over or refused, whatever it is."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nrespipe.errors import Skipped
+from nrespipe.service import messages
+
+NAME = "lscnrs01-fa09-20190405-0021-e00.fits.fz"
+MD5 = "0123456789abcdef0123456789abcdef"
+
+
+def body(**fields):
+    return json.dumps(fields)
+
+
+def test_a_message_with_a_path_tells_of_a_file_on_a_disk():
+    text = body(path=f"/archive/lsc/{NAME}")
+    assert messages.read(text) == messages.Arrival(NAME, path=f"/archive/lsc/{NAME}", body=text)
+    assert messages.read(text.encode()) == messages.read(text)
+
+
+def test_a_message_of_the_archive_tells_of_a_frame_to_fetch():
+    text = body(filename=NAME, frameid=17, version_set=[{"md5": MD5.upper(), "key": "k"}], SITEID="lsc", EXPTIME=60.0)
+    assert messages.read(text) == messages.Arrival(NAME, archive_id=17, md5=MD5, body=text)
+
+
+def test_a_frame_of_the_archive_is_known_by_its_base_name_too():
+    text = body(basename=NAME.removesuffix(".fits.fz"), id="17", version_set=[{"extension": ".fits.fz"}])
+    arrival = messages.read(text)
+    assert (arrival.name, arrival.archive_id, arrival.md5) == (NAME, 17, "")
+
+
+def test_a_path_comes_before_a_number():
+    assert messages.read(body(path=f"/a/{NAME}", filename=NAME, frameid=17)).archive_id is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cpt1m010-fa16-20190405-0021-e00.fits.fz",
+        NAME.replace("e00", "e91"),
+        NAME.replace("e00", "g00"),
+        NAME.replace("e00", "x00"),
+        NAME.replace(".fits.fz", ".jpg"),
+        NAME.replace("-e00.fits.fz", "-e92-1d.tar.gz"),
+    ],
+)
+@pytest.mark.parametrize("form", ["path", "archive"])
+def test_a_frame_that_is_not_ours_is_passed_over(name, form):
+    text = body(path=f"/archive/{name}") if form == "path" else body(filename=name, frameid=1)
+    with pytest.raises(Skipped, match=name):
+        messages.read(text)
+
+
+def test_a_frame_with_an_odd_name_is_ours_if_its_header_says_so():
+    text = body(filename="test-0001-e00.fits", frameid=1, TELESCOP="nres01")
+    assert messages.read(text).name == "test-0001-e00.fits"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff\xfe",
+        b"not json",
+        b"[" * 100_000,
+        b"17",
+        b"null",
+        b"[]",
+        b"{}",
+        body(path=""),
+        body(path=17),
+        body(path=f"relative/{NAME}"),
+        body(path=f"/archive/\0/{NAME}"),
+        body(path=f"/{'a' * 5000}/{NAME}"),
+        body(path="/archive/lscnrs01-a b-e00.fits"),
+        body(filename=NAME),
+        body(filename=NAME, frameid="many"),
+        body(filename=NAME, frameid=True),
+        body(filename=NAME, frameid=-1),
+        body(filename=NAME, frameid=2**63),
+        body(filename=NAME, frameid="²"),
+        body(filename=NAME, frameid=1, version_set=[{"md5": "short"}]),
+        body(filename=NAME, frameid=1, version_set=[{"md5": [1]}]),
+        body(filename=["a"], frameid=1),
+        body(filename=f"lscnrs01-{'9' * 300}-e00.fits", frameid=1),
+    ],
+)
+def test_a_message_that_names_no_file_is_refused(text):
+    with pytest.raises(messages.Malformed):
+        messages.read(text)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+)
+KEYS = ("path", "filename", "basename", "frameid", "id", "version_set", "TELESCOP")
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), anything | st.sampled_from([f"/a/{NAME}", NAME, "nres01"])))
+def test_whatever_comes_is_an_arrival_or_one_of_two_refusals(fields):
+    try:
+        arrival = messages.read(json.dumps(fields))
+    except (messages.Malformed, Skipped):
+        return
+    assert arrival.name.endswith(("00.fits", "00.fits.fz"))
+    assert bool(arrival.path) != (arrival.archive_id is not None)
+
+
+@given(st.binary())
+def test_whatever_bytes_come_are_refused(raw):
+    with pytest.raises((messages.Malformed, Skipped)):
+        messages.read(raw)
