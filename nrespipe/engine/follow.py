@@ -1,64 +1,193 @@
 """Where the orders of a frame lie, by the light of the frame itself."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine import columns
+from nrespipe.errors import BadFrame
+from nrespipe.frames.motion import Motion
 from nrespipe.frames.traces import Traces
 from nrespipe.numerics import columns as kernel
 from nrespipe.numerics import residuals
+from nrespipe.numerics.leastsquares import huber
+
+_BLOCK = 8  # columns that a cut adds up: the orders climb by a pixel at most within it
+_NEAR, _FAR = 8.0, 40.0  # shifts that are followed, and shifts that are looked for to be refused [pixel]
+_RIDGE = 2.0  # standard deviation of a trace across the order, roughly [pixel]
+_COSMIC, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of the profile that is none of them
+_UNEVEN = 0.05  # error of the offset of one column that no light mends: lines are tilted against the columns [pixel]
 
 
-def orders(image, traces, flat, lit, rounds=3, stride=8):
-    """Find how far the orders of a frame lie from where the flat saw them.
+def roughly(image, traces, lit, cuts=32, least=10.0):
+    """Find by how much the orders of a frame have moved, to a fraction of a pixel.
+
+    Parameters
+    ----------
+    image : Image
+        Corrected frame, its background subtracted or not.
+    traces : Traces
+        Where the flat saw the orders.
+    lit : tuple of int
+        Fibers that carry light.
+    cuts : int, optional
+        Cuts across the orders that are looked at.
+    least : float, optional
+        Light over noise below which no shift is believed.
+
+    Returns
+    -------
+    Traces
+        All fibers, moved as a whole; where the flat saw them if there is too little light to tell.
+
+    Raises
+    ------
+    BadFrame
+        If the light of the orders lies where no shift of eight pixels or less explains it.
+
+    Notes
+    -----
+    Cuts across the orders are correlated with a ridge of no mean. Its significance at the traces shifted by s, summed
+    over all of them, has its maximum at the shift; what is brighter than ten standard deviations counts by its
+    logarithm. A frame that has moved so far that the light of one fiber lies in the window of another has its maximum
+    at a shift that is not allowed.
+    """
+    chosen = [traces.fibers.index(fiber) for fiber in lit]
+    shifts = np.arange(-_FAR, _FAR + 0.25, 0.5)
+    score, number = np.zeros(len(shifts)), 1
+    for x in np.linspace(0, traces.centers.shape[2] - _BLOCK, cuts).astype(int):
+        centers = traces.centers[chosen][:, :, x + _BLOCK // 2].ravel()
+        places = shifts[:, np.newaxis] + centers[np.isfinite(centers)]
+        ridge = _ridge(image.electrons[:, x : x + _BLOCK], image.floor_variance[:, x : x + _BLOCK])
+        score += np.interp(places, np.arange(len(ridge)), ridge, 0, 0).sum(axis=1)
+        number += places.shape[1]
+    best = np.argmax(np.where(np.abs(shifts) <= _NEAR, score, -np.inf))
+    certain = least * np.sqrt(number)
+    if score.max() > max(1.25 * score[best], score[best] + certain):
+        raise BadFrame(
+            f"the orders are not where the flat saw them: their light lies {shifts[np.argmax(score)]:+.0f} px from "
+            f"there, or in other fibers than {lit}"
+        )
+    if score[best] < certain:
+        return traces
+    left, middle, right = score[best - 1 : best + 2]
+    bend = left - 2 * middle + right
+    shift = shifts[best] + (0.25 * (left - right) / bend if bend < 0 else 0.0)
+    return Traces(traces.fibers, traces.orders, traces.centers + shift)
+
+
+def orders(image, traces, flat, lit, rounds=8, stride=8, worth_px=0.02):
+    """Find how the orders of a frame lie against where the flat saw them.
 
     Parameters
     ----------
     image : Image
         Background-subtracted frame.
     traces : Traces
-        Where the flat saw the orders.
+        Where to begin: those of the flat, or moved as a whole by `roughly`.
     flat : Flat
-        Its profile.
+        Where the flat saw the orders, and their profile.
     lit : tuple of int
         Fibers that carry light.
     rounds : int, optional
         Largest number of iterations.
     stride : int, optional
         Every `stride`-th column is used.
+    worth_px : float, optional
+        A term with a larger error is left out, unless it is five times as large as its error.
 
     Returns
     -------
     moved : Traces
         The lit fibers at their place in this frame.
-    shift : float
-        The distance, upward positive [pixel].
+    motion : Motion
+        The distance from where the flat saw them.
 
     Notes
     -----
     Each column of each trace gives a least-squares offset, the residual of the fit projected on the derivative of the
-    profile; their weighted median is taken and the fit repeated. A clipped mean would stop at half the shift.
+    profile. A shift, a stretch about the middle row and a turn are fitted to the offsets by the estimator of Huber
+    (1964 Ann. Math. Stat. 35 73), the orders moved, and all repeated until they settle. A clipped mean would stop at
+    half the shift.
     """
-    chosen = [traces.fibers.index(fiber) for fiber in lit]
-    base, shift = traces.centers[chosen], 0.0
-    moved = Traces(lit, traces.orders, base)
-    for _ in range(rounds):
-        laid = columns.lay_out(image, moved, flat, lit, stride)
-        start = np.full((len(laid.order), len(laid.data)), np.nan)
-        flux, _, _ = kernel.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
-        offset, weight = residuals.shift_sums(*laid.pieces, flux, 1)
-        step = _weighted_median(offset[weight > 0], weight[weight > 0])
-        shift += step
-        moved = Traces(lit, traces.orders, base + shift)
-        if abs(step) < 0.002:
+    base = flat.traces.centers[[flat.traces.fibers.index(fiber) for fiber in lit]]
+    design = _design(base, image.electrons.shape[0])
+    begin = np.array([np.nanmedian(traces.centers - flat.traces.centers), 0.0, 0.0])
+    terms = begin
+    for attempt in range(rounds):
+        moved = _moved(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
+        points = _offsets(image, moved, flat, lit, design, stride, np.inf if attempt == 0 else _COSMIC)
+        if attempt < 2:
+            kept = _worth(*points, terms, worth_px)
+            terms = np.where(kept, terms, begin)
+        step, covariance = _fit(*points, kept)
+        terms = terms + step
+        if attempt > 0 and np.all(np.abs(step) < max(0.0003, 0.1 * np.sqrt(covariance[0, 0]))):
             break
-    return moved, float(shift)
+    moved = _moved(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
+    return moved, _motion(terms, covariance, design[np.isfinite(base)])
 
 
-def _weighted_median(values, weights):
-    if len(values) == 0:
-        return 0.0
-    order = np.argsort(values)
-    # a few saturated lines must not decide alone
-    weights = np.minimum(weights, np.percentile(weights, 90))[order]
-    sums = np.cumsum(weights)
-    return float(values[order][np.searchsorted(sums, 0.5 * sums[-1])])
+def _design(centers, rows):
+    """Terms of the motion at every point of the traces: shift, stretch about the middle row, turn."""
+    columns = centers.shape[-1]
+    v = (np.nan_to_num(centers) - (rows - 1) / 2) / (rows / 2)
+    u = np.broadcast_to((np.arange(columns) - (columns - 1) / 2) / (columns / 2), centers.shape)
+    return np.stack([np.ones(centers.shape), v, u], axis=-1)
+
+
+def _moved(lit, orders, centers, distance, rows):
+    centers = centers + distance
+    off = (centers < 0) | (centers > rows - 1)
+    return Traces(lit, orders, np.where(off, np.nan, centers))
+
+
+def _offsets(image, moved, flat, lit, design, stride, threshold):
+    """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
+    laid = columns.lay_out(image, moved, flat, lit, stride)
+    start = np.full((len(laid.order), len(laid.data)), np.nan)
+    flux, variance, _ = kernel.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
+    offset, weight = residuals.shift_sums(*laid.pieces, flux, 1)
+    seen = weight > 0
+    thin = design[:, :, stride // 2 :: stride].reshape(*flux.shape, 3)[laid.order][seen]
+    # the square of a flux is too large by its variance, and so is the weight
+    real = 1 - variance[seen] / flux[seen] ** 2
+    return thin, offset[seen], 1 / (1 / weight[seen] + _UNEVEN**2), real
+
+
+def _fit(design, offsets, weights, real, kept):
+    """Coefficients of the terms that are kept, 0 for the others, and their covariance, infinite for the others."""
+    step, covariance = np.zeros(len(kept)), np.diag(np.full(len(kept), np.inf))
+    if kept.any():
+        found, square, influence = huber(design[:, kept], offsets, weights)
+        # noise in the light makes the weights too large, and so the steps too small, by the same factor
+        excess = np.sum(influence * weights) / max(np.sum(influence * weights * real), 1e-9)
+        step[kept], covariance[np.ix_(kept, kept)] = found, square * excess**2
+    return step, covariance
+
+
+def _worth(design, offsets, weights, real, terms, worth_px):
+    """Tell the terms that the light determines: the shift before all others."""
+    every, alone = np.ones(design.shape[1], bool), np.arange(design.shape[1]) == 0
+    if len(offsets) < 50 or _fit(design, offsets, weights, real, alone)[1][0, 0] > worth_px**2:
+        return ~every
+    step, covariance = _fit(design, offsets, weights, real, every)
+    errors = np.sqrt(np.diag(covariance))
+    return alone | (errors < np.clip(np.abs(terms + step) / 5, worth_px, 5 * worth_px))
+
+
+def _motion(terms, covariance, design):
+    typical = np.array([1.0, *np.median(design[:, 1:], axis=0)])
+    known = np.isfinite(np.diag(covariance))
+    error = np.sqrt(typical[known] @ covariance[np.ix_(known, known)] @ typical[known]) if known.any() else np.inf
+    (_, scale, turn), (_, scale_error, turn_error) = terms, np.sqrt(np.diag(covariance))
+    shift = float(np.median(design @ terms))
+    return Motion(shift, float(error), float(scale), float(scale_error), float(turn), float(turn_error))
+
+
+def _ridge(light, floor):
+    """Significance of a ridge at each row of a cut across the orders."""
+    noise = np.sqrt((floor + np.maximum(light, 0)).sum(axis=1))
+    # a ridge as wide as a trace against what lies on both sides of it
+    total = gaussian_filter1d(light.sum(axis=1), _RIDGE) - gaussian_filter1d(light.sum(axis=1), 2 * _RIDGE)
+    level = gaussian_filter1d(noise, 2 * _RIDGE)
+    return 10 * np.arcsinh(total / (1.9 * level))

@@ -57,3 +57,50 @@ def _solve(matrix, values, sigma, prior):
     root = np.linalg.inv(factor) * scale
     inverse = root.T @ root
     return inverse @ right, inverse
+
+
+def huber(matrix, values, weights, bend=1.5, iterations=30):
+    """Fit a linear model by absolute residuals where they are large, by their squares where they are small.
+
+    Parameters
+    ----------
+    matrix : ndarray of float, shape (n_points, n_terms)
+        Model terms at the points.
+    values, weights : ndarray of float, shape (n_points,)
+        Measured values and their inverse variances.
+    bend : float, optional
+        From this many times the robust scatter of the normalised residuals on a point counts by its absolute residual.
+    iterations : int, optional
+        Most rounds of new weights, with the claimed errors and again with the scatter of the points.
+
+    Returns
+    -------
+    coefficients : ndarray of float, shape (n_terms,)
+    covariance : ndarray of float, shape (n_terms, n_terms)
+        Scaled by the scatter of the points where that exceeds the claimed errors.
+    influence : ndarray of float, shape (n_points,)
+        1 for a point that counts by its square, less the further it lies from the fit.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the points do not determine the coefficients.
+
+    Notes
+    -----
+    Huber (1964 Ann. Math. Stat. 35 73), by weights that are made anew from the residuals of the fit before. Unlike a
+    fit that leaves points out, it does not depend on where it begins.
+    """
+    root, influence, scatter = np.sqrt(weights), np.ones(len(values)), 1.0
+    coefficients = np.full(matrix.shape[1], np.inf)
+    # with the claimed errors there is one solution, from which the scatter of the bulk can be told
+    for claimed in (True, False):
+        for _ in range(iterations):
+            previous = coefficients
+            coefficients, inverse = _solve(matrix, values, 1 / (root * np.sqrt(influence)), None)
+            residuals = np.abs(values - matrix @ coefficients) * root
+            scatter = 1.0 if claimed else max(1.0, 1.4826 * np.median(residuals))
+            influence = np.minimum(1, bend * scatter / np.maximum(residuals, 1e-9))
+            if np.all(np.abs(coefficients - previous) < 1e-3 * np.sqrt(np.diag(inverse))):
+                break
+    return coefficients, inverse * scatter**2, influence

@@ -35,7 +35,7 @@ def reduce(raw, refs, spectrograph):
     Returns
     -------
     Reduction
-        With its spectra and the measurements ``trace_shift_px``, ``bright_pixels_per_order`` and ``saturated``.
+        With its spectra and the measurements of its motion, ``bright_pixels_per_order`` and ``saturated``.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def reduce(raw, refs, spectrograph):
     MissingCalibration
         If the flat does not know a lit fiber.
     """
-    spectra, shift = extract_frame(raw, refs, spectrograph)
+    spectra, motion = extract_frame(raw, refs, spectrograph)
     with np.errstate(invalid="ignore"):
         bright = np.sum(spectra.flux > 20 * np.sqrt(spectra.variance), axis=2)
     typical = float(np.median(bright, axis=1).min())
@@ -54,8 +54,8 @@ def reduce(raw, refs, spectrograph):
             f"not even {_BRIGHT_PIXELS}"
         )
     saturated = float(np.mean(spectra.quality & np.uint8(Pixel.SATURATED) > 0))
-    quality = Quality.TRACE_SHIFTED if abs(shift) > 1 else Quality(0)
-    measurements = {"trace_shift_px": shift, "bright_pixels_per_order": typical, "saturated": saturated}
+    quality = Quality.TRACE_SHIFTED if motion.farthest_px > 1 else Quality(0)
+    measurements = {**motion.measurements, "bright_pixels_per_order": typical, "saturated": saturated}
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
 
 

@@ -42,7 +42,7 @@ def reduce(raw, refs, spectrograph):
     """
     if not raw.star_fibers:
         raise BadFrame(f"{raw.filename}: no fiber carries a star, OBJECTS names {raw.objects}")
-    spectra, shift = extract_frame(raw, refs, spectrograph)
+    spectra, motion = extract_frame(raw, refs, spectrograph)
     moved = drift.measure(spectra, refs.arc)
     wavelengths = wavelength.of(spectra, refs.arc, moved)
     spectra = replace(spectra, orders=wavelengths.orders)
@@ -51,11 +51,11 @@ def reduce(raw, refs, spectrograph):
         velocity.measure(spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber])
         for fiber in sorted(barycentric)
     )
-    quality = _doubts(raw, spectra, moved, shift, refs)
+    quality = _doubts(raw, spectra, moved, motion, refs)
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
         quality=functools.reduce(operator.or_, doubts.values(), quality),
-        measurements={"trace_shift_px": shift, "drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)},
+        measurements={**motion.measurements, "drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)},
         spectra=spectra,
         wavelengths=wavelengths,
         barycentric=barycentric,
@@ -85,10 +85,10 @@ def _place(raw, fiber, spectrograph):
     return spectrograph
 
 
-def _doubts(raw, spectra, moved, shift, refs):
+def _doubts(raw, spectra, moved, motion, refs):
     """Doubts about the frame as a whole."""
     quality = refs.arc.origin.quality & Quality.ORDERS_RENUMBERED
-    if abs(shift) > 1:
+    if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
     if moved.n_lines == 0:
         quality |= Quality.NO_DRIFT

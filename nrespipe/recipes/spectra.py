@@ -21,11 +21,13 @@ def extract_frame(raw, refs, spectrograph):
     -------
     spectra : Spectra
         Of the lit fibers.
-    shift : float
-        How far the orders lie above where the flat saw them [pixel].
+    motion : Motion
+        How the orders lie against where the flat saw them.
 
     Raises
     ------
+    BadFrame
+        If the orders are not where the flat saw them, nor within eight pixels.
     MissingCalibration
         If the master flat does not know one of the lit fibers.
     """
@@ -37,7 +39,8 @@ def extract_frame(raw, refs, spectrograph):
         )
     image = detector.correct(raw, refs.bias, refs.dark, spectrograph.detector, flat.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
-    image = background.subtract(image, flat.traces, raw.lit_fibers)
-    traces, shift = follow.orders(image, flat.traces, flat, raw.lit_fibers)
+    traces = follow.roughly(image, flat.traces, raw.lit_fibers)
+    image = background.subtract(image, traces, raw.lit_fibers)
+    traces, motion = follow.orders(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
-    return extract.optimal(image, traces, flat, raw.lit_fibers, lamps), shift
+    return extract.optimal(image, traces, flat, raw.lit_fibers, lamps), motion

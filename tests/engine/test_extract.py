@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import follow
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame
@@ -17,13 +16,13 @@ def observed(expose, calibrations, nres01):
     targets = {0: stars.target("HD102365")}
     scene = frames.Scene(Kind.SCIENCE, ("star", "thar", "none"), 600.0, targets, {0: 1000.0})
     shot = expose(scene, seed=91, state=benches.State(rise_px=0.13))
-    spectra, shift = extract_frame(shot.raw, calibrations, nres01)
-    return shot.truth, spectra, shift
+    spectra, motion = extract_frame(shot.raw, calibrations, nres01)
+    return shot.truth, spectra, motion
 
 
 def test_the_shift_of_the_orders_is_found_in_the_light_of_the_frame(observed):
-    _, _, shift = observed
-    assert shift == pytest.approx(0.13, abs=0.005)
+    _, _, motion = observed
+    assert motion.shift_px == pytest.approx(0.13, abs=0.005)
 
 
 def test_stellar_light_is_recovered_within_its_errors(observed):
@@ -59,9 +58,3 @@ def test_light_of_an_order_that_leaves_the_detector_is_marked(observed):
     outside = truth.rows[0] > 4096
     assert outside.any()
     assert (quality[outside] & np.uint8(Pixel.OUTSIDE) > 0).all()
-
-
-def test_a_weighted_median_ignores_a_wild_minority():
-    values = np.append(np.linspace(0.09, 0.11, 40), 5.0)
-    weights = np.append(np.ones(40), 500.0)
-    assert 0.09 < follow._weighted_median(values, weights) < 0.11

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from nrespipe.numerics import leastsquares
 
@@ -46,3 +47,37 @@ def test_a_prior_decides_where_the_points_say_nothing():
 def test_points_that_do_not_determine_the_coefficients_are_an_error():
     with pytest.raises(np.linalg.LinAlgError):
         leastsquares.robust(np.zeros((5, 2)), np.ones(5), np.ones(5))
+
+
+def test_the_huber_estimate_of_a_clean_line_is_almost_as_good_as_the_least_squares_one():
+    random = np.random.default_rng(6)
+    pulls = []
+    for _ in range(300):
+        matrix, values, sigma = _line(random)
+        coefficients, covariance, _ = leastsquares.huber(matrix, values, 1 / sigma**2)
+        pulls.append((coefficients - [2, -3]) / np.sqrt(np.diag(covariance)))
+    assert np.std(pulls, axis=0) == pytest.approx([1, 1], abs=0.15)
+
+
+def test_the_huber_estimate_is_the_minimum_of_its_loss():
+    random = np.random.default_rng(7)
+    matrix, values, sigma = _line(random, n=60)
+    values[:6] += 3.0
+    coefficients, _, influence = leastsquares.huber(matrix, values, 1 / sigma**2, iterations=300)
+    residuals = np.abs(values - matrix @ coefficients) / sigma
+    limit = 1.5 * max(1.0, 1.4826 * np.median(residuals))
+
+    def loss(c):
+        r = np.abs(values - matrix @ c) / sigma
+        return np.sum(np.where(r < limit, r**2 / 2, limit * r - limit**2 / 2))
+
+    found = minimize(loss, [2, -3], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10})
+    np.testing.assert_allclose(coefficients, found.x, atol=1e-4)
+    np.testing.assert_allclose(influence, np.minimum(1, limit / residuals), rtol=1e-2)
+
+
+def test_a_wild_minority_with_great_weights_does_not_decide_the_huber_estimate():
+    values = np.append(np.linspace(0.09, 0.11, 40), 5.0)
+    weights = np.append(np.ones(40), 500.0)
+    found, _, _ = leastsquares.huber(np.ones((41, 1)), values, weights / 0.01**2)
+    assert 0.09 < found[0] < 0.12
