@@ -145,8 +145,8 @@ def _claims(header):
         "readout_mode": text(value(header, "CONFMODE")),
         "header_gain_e_per_adu": positive(value(header, "GAIN")),
         "header_read_noise_e": positive(value(header, "RDNOISE")),
-        "saturation_adu": positive(value(header, "SATURATE")),
-        "max_linear_adu": positive(value(header, "MAXLIN")),
+        "saturation_adu": number(value(header, "SATURATE")),
+        "max_linear_adu": number(value(header, "MAXLIN")),
         "pressure_psi": number(value(header, "NRESPRES")),
         "temperature_c": number(value(header, "NRESTEMP")),
     }

@@ -54,15 +54,21 @@ class Bias:
         Variance of `adu` [ADU2].
     read_noise_adu : float
         Read noise of one exposure, from the differences of the inputs [ADU].
+    mask : ndarray of uint8, shape (n_rows, n_columns), optional
+        ``Pixel.BAD`` where a pixel is unsteady or its level is far off; by default none is.
     """
 
     origin: Origin
     adu: np.ndarray
     variance: np.ndarray
     read_noise_adu: float
+    mask: np.ndarray | None = None
 
     def __post_init__(self):
-        frozen(self, adu=(None, None), variance=np.shape(self.adu))
+        shape = np.shape(self.adu)
+        if self.mask is None:
+            object.__setattr__(self, "mask", np.zeros(shape, np.uint8))
+        frozen(self, adu=(None, None), variance=shape, mask=shape)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Dark:
     variance : ndarray of float32, shape (n_rows, n_columns)
         Variance of it [ADU2 / second2].
     mask : ndarray of uint8, shape (n_rows, n_columns)
-        ``Pixel.BAD`` where a pixel is hot.
+        ``Pixel.BAD`` where a pixel is very hot or unsteady.
     """
 
     origin: Origin

@@ -35,6 +35,8 @@ class Quality(IntFlag):
     TYPE_GUESSED = 1 << 13  #: the spectral type came from the masks, not from a catalog
     FIBERS_REVERSED = 1 << 14  #: the fibers cross the detector in the opposite order to the spectrograph's table
     NO_VELOCITY = 1 << 15  #: no mask finds the lines of a star in the spectrum
+    READ_NOISE_DISAGREES = 1 << 16  #: noise of the biases against the tables, or of a frame against the biases
+    HEADER_DISAGREES = 1 << 17  #: gain, read noise or limits in the header contradict the frames or make no sense
 
     def names(self):
         """Return the names of the bits that are set, in the order of the bits.

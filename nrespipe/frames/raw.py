@@ -132,7 +132,7 @@ class RawFrame:
     header_gain_e_per_adu, header_read_noise_e : float or None
         GAIN and RDNOISE as the header claims them [electron / ADU, electron].
     saturation_adu, max_linear_adu : float or None
-        SATURATE and MAXLIN [ADU].
+        SATURATE and MAXLIN, however absurd [ADU].
     pressure_psi, temperature_c : float or None
         NRESPRES, NRESTEMP: the spectrograph's own [PSI, degree Celsius].
     meter : ExposureMeter or None

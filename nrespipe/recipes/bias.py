@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 
-from nrespipe.engine import detector, stack
+from nrespipe.engine import claims, detector, fixedpattern, stack
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
-from nrespipe.frames.quality import Quality
+from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reduction import Reduction
 from nrespipe.numerics.robust import spread
@@ -28,12 +28,12 @@ def reduce(raw, refs, spectrograph):
     refs : References
         Not used.
     spectrograph : Spectrograph
-        Not used.
+        Its table of the detector is held against the frame.
 
     Returns
     -------
     Reduction
-        With the measurements ``level_adu``, ``structure_adu`` and ``noise_adu``.
+        With doubts about header and noise, and the measurements ``level_adu``, ``structure_adu`` and ``noise_adu``.
 
     Raises
     ------
@@ -51,10 +51,12 @@ def reduce(raw, refs, spectrograph):
     if bright > 0.01:
         raise BadFrame(f"{raw.filename}: not a bias: light has reached {bright:.1%} of the pixels")
     level = float(np.median(detector.overscan_level(raw)))
-    return Reduction(measurements={"level_adu": level, "structure_adu": structure, "noise_adu": noise})
+    quality = claims.doubts(raw, spectrograph.detector, noise)
+    measurements = {"level_adu": level, "structure_adu": structure, "noise_adu": noise}
+    return Reduction(quality=quality, measurements=measurements)
 
 
-def combine(frames, refs, spectrograph):
+def combine(frames, refs, spectrograph, far_off=10.0):
     """Stack biases into a master.
 
     Parameters
@@ -64,19 +66,38 @@ def combine(frames, refs, spectrograph):
     refs : References
         Not used.
     spectrograph : Spectrograph
-        Not used.
+        Its table of the detector is held against the frames.
+    far_off : float, optional
+        A pixel or a column whose level differs from its surroundings by more than this many times the read noise is
+        marked bad.
 
     Returns
     -------
     Bias
-        Its read noise comes from the differences of successive frames.
+        Its read noise comes from the differences of successive frames. Pixels that vary by more than it are marked bad.
     """
-    images = [detector.trim(raw) for raw in frames]
-    differences = [spread(a[::4, ::4] - b[::4, ::4]) for a, b in itertools.pairwise(images)]
-    read_noise = float(np.median(differences) / np.sqrt(2))
-    adu, variance, _ = stack.mean(images, read_noise**2)
-    quality = Quality.FEW_CALIBRATIONS if len(images) < USUAL else Quality(0)
-    return Bias(origin_of(Kind.BIAS, frames, quality), adu, variance, read_noise)
+    detector_table = spectrograph.detector
+    light = frames[0].data_section
+    shape = light.end_row - light.first_row, light.end_column - light.first_column
+    read_noise = _read_noise(frames, shape[0])
+    mean, variance, _, unsteady = stack.mean(frames, detector.trim, shape, read_noise**2)
+    adu, variance, deviation = fixedpattern.settle(mean, variance)
+    limit = far_off * read_noise
+    bad = unsteady | (np.abs(deviation) > limit) | fixedpattern.far_columns(adu, limit)
+    read_noise_e = read_noise * detector_table.gain_e_per_adu
+    quality = Quality.FEW_CALIBRATIONS if len(frames) < USUAL else Quality(0)
+    quality |= claims.read_noise(read_noise_e, detector_table.read_noise_e)
+    quality |= claims.header_noise(frames, read_noise_e)
+    mask = np.where(bad, Pixel.BAD, 0).astype(np.uint8)
+    return Bias(origin_of(Kind.BIAS, frames, quality), adu, variance, read_noise, mask)
+
+
+def _read_noise(frames, n_rows):
+    """Read noise of one frame from the differences of successive ones [ADU]."""
+    samples = stack.samples(n_rows, 64, 8)
+    trimmed = (np.concatenate([detector.trim(raw, rows)[:, ::2] for rows in samples]) for raw in frames)
+    found = [spread(second - first) for first, second in itertools.pairwise(trimmed)]
+    return float(np.median(found) / np.sqrt(2))
 
 
 def _noise(adu):

@@ -1,9 +1,8 @@
 """Dark frames: the current that needs no light, and the hot pixels."""
 
 import numpy as np
-from scipy.ndimage import zoom
 
-from nrespipe.engine import detector, stack
+from nrespipe.engine import claims, detector, fixedpattern, stack
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Dark
 from nrespipe.frames.quality import Pixel, Quality
@@ -13,7 +12,6 @@ from nrespipe.recipes.origin import origin_of
 
 NEEDS = (Kind.BIAS,)
 MINIMUM, USUAL = 1, 3
-_BLOCK = 128
 
 
 def reduce(raw, refs, spectrograph):
@@ -26,12 +24,12 @@ def reduce(raw, refs, spectrograph):
     refs : References
         With the master bias.
     spectrograph : Spectrograph
-        Not used.
+        Its table of the detector is held against the header.
 
     Returns
     -------
     Reduction
-        With the measurements ``level_adu`` and ``rate_adu_per_s``.
+        With doubts about header and noise, and the measurements ``level_adu`` and ``rate_adu_per_s``.
 
     Raises
     ------
@@ -45,10 +43,11 @@ def reduce(raw, refs, spectrograph):
     bright = float(np.mean(adu > level + 30 * refs.bias.read_noise_adu))
     if bright > 0.02 or level > 100 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: not a dark: median {level:.0f} ADU, {bright:.1%} of the pixels are bright")
-    return Reduction(measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
+    quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
+    return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 
 
-def combine(frames, refs, spectrograph, hot_sigma=6.0):
+def combine(frames, refs, spectrograph, hot_sigma=4.5):
     """Stack darks into a master.
 
     Parameters
@@ -66,29 +65,25 @@ def combine(frames, refs, spectrograph, hot_sigma=6.0):
     Returns
     -------
     Dark
-        Pixels whose charge in the longest input exceeds a tenth of the linear range are marked bad.
+        Marked bad are pixels whose charge in the longest input exceeds a tenth of the linear range, those whose charge
+        does not grow with the exposure time, and, where one dark alone cannot tell them from cosmic rays, all hot ones.
     """
     longest = max(raw.exposure_s for raw in frames)
-    rates = [(detector.trim(raw) - refs.bias.adu) / np.float32(raw.exposure_s) for raw in frames]
-    typical = float(np.median([raw.exposure_s for raw in frames]))
-    noise = (refs.bias.read_noise_adu / typical) ** 2
-    photon = 1 / (spectrograph.detector.gain_e_per_adu * typical)
-    rate, variance, _ = stack.mean(rates, noise, photon)
-    smooth = _smooth(rate)
-    hot = np.abs(rate - smooth) > hot_sigma * np.sqrt(variance + np.maximum(smooth, 0) * photon / len(frames))
-    mask = np.where(rate * longest > 0.1 * spectrograph.detector.max_linear_adu, Pixel.BAD, 0).astype(np.uint8)
+    exposures_s = np.array([raw.exposure_s for raw in frames])
+    bias = refs.bias
+
+    def band_of(raw, rows):
+        return detector.trim(raw, rows) - bias.adu[rows]
+
+    photon = 1 / spectrograph.detector.gain_e_per_adu
+    noise = bias.read_noise_adu**2
+    rate, variance, _, unsteady = stack.mean(frames, band_of, bias.adu.shape, noise, photon, scales=exposures_s)
+    # the error of the master bias is the same in all inputs
+    variance += bias.variance * np.float32(len(frames) / exposures_s.sum()) ** 2
+    pattern, variance, deviation = fixedpattern.settle(rate, variance, hot_sigma)
+    bad = unsteady | (pattern * longest > 0.1 * spectrograph.detector.max_linear_adu)
+    if len(frames) == 1:
+        bad |= deviation > hot_sigma * np.sqrt(variance)
     quality = Quality.FEW_CALIBRATIONS if len(frames) < USUAL else Quality(0)
-    return Dark(
-        origin_of(Kind.DARK, frames, quality),
-        np.where(hot, rate, smooth).astype(np.float32),
-        np.where(hot, variance, variance / _BLOCK**2).astype(np.float32),
-        mask,
-    )
-
-
-def _smooth(rate):
-    rows, columns = (n // _BLOCK for n in rate.shape)
-    blocks = rate[: rows * _BLOCK, : columns * _BLOCK].reshape(rows, _BLOCK, columns, _BLOCK)
-    medians = np.median(blocks.swapaxes(1, 2).reshape(rows, columns, -1), axis=2)
-    factors = [n / k for n, k in zip(rate.shape, medians.shape)]
-    return zoom(medians, factors, order=1, mode="nearest", grid_mode=True).astype(np.float32)
+    mask = np.where(bad, Pixel.BAD, 0).astype(np.uint8)
+    return Dark(origin_of(Kind.DARK, frames, quality), pattern, variance, mask)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import background, blaze, detector, profile, ridges, stack, trace
+from nrespipe.engine import background, blaze, claims, detector, gain, profile, ridges, stack, trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
@@ -31,7 +31,7 @@ def reduce(raw, refs, spectrograph):
     Returns
     -------
     Reduction
-        With the measurements ``brightest_adu``, ``ridges`` and ``saturated``.
+        With doubts about header and noise, and the measurements ``brightest_adu``, ``ridges`` and ``saturated``.
 
     Raises
     ------
@@ -50,8 +50,9 @@ def reduce(raw, refs, spectrograph):
     crossing = ridges.count(image.electrons)
     if crossing < 5 * len(raw.lit_fibers):
         raise BadFrame(f"{raw.filename}: only {crossing} orders with light cross the middle of the detector")
+    quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
     measurements = {"brightest_adu": brightest, "ridges": float(crossing), "saturated": saturated}
-    return Reduction(measurements=measurements)
+    return Reduction(quality=quality, measurements=measurements)
 
 
 def combine(frames, refs, spectrograph):
@@ -77,27 +78,31 @@ def combine(frames, refs, spectrograph):
         If no trace can be found, or the fiber pairs contradict each other.
     """
     pairs = _by_fibers(frames, spectrograph)
-    gain, gain_error, quality = _gain(pairs, refs, spectrograph)
-    stacked = [_stack(group, refs, spectrograph, gain) for group in pairs.values()]
+    measured, error, levels = _samples(pairs, refs)
+    gain_e, gain_error, quality = _trusted(measured, error, spectrograph.detector.gain_e_per_adu, frames)
+    stacked = [_stack(group, refs, spectrograph, gain_e, levels) for group in pairs.values()]
     found = [trace.find(image.electrons, lit, spectrograph) for lit, image in zip(pairs, stacked)]
     if not trace.upright(found, spectrograph):
         found = [trace.turned(traces) for traces in found]
         quality |= Quality.FIBERS_REVERSED
     traces, shifts = trace.merge(found, spectrograph)
-    pieces = []
-    for lit, image, shift in zip(pairs, stacked, shifts):
+    mask = np.bitwise_and.reduce([image.mask for image in stacked]) & np.uint8(Pixel.BAD)
+    pieces, best = [], (np.float32(1), np.float32(np.inf))
+    for lit, shift in zip(pairs, shifts):
         here = Traces(traces.fibers, traces.orders, traces.centers + shift)
-        image = background.subtract(image, here, lit)
+        # a stack is not needed any more once its background is gone
+        image = background.subtract(stacked.pop(0), here, lit)
         shape, flux, variance = profile.measure(image, here, lit)
-        pieces.append((lit, shape, flux, variance, *profile.respond(image, here, shape, flux, lit)))
-    values, lamp, variance, response, error = _merge(traces.fibers, pieces)
-    shape = Profile(pieces[0][1].offsets, pieces[0][1].columns, values, response, error)
+        response, error, flawed = profile.respond(image, here, shape, flux, lit)
+        mask |= flawed
+        pieces.append((lit, shape, flux, variance))
+        best = _better(*best, response, error)
+    values, lamp, variance = _merge(traces.fibers, pieces)
+    shape = Profile(pieces[0][1].offsets, pieces[0][1].columns, values, *best)
     if min(len(group) for group in pairs.values()) < USUAL:
         quality |= Quality.FEW_CALIBRATIONS
-    mask = np.bitwise_and.reduce([image.mask for image in stacked]) & np.uint8(Pixel.BAD)
-    mask = np.bitwise_or.reduce([mask, *(piece[6] for piece in pieces)])
     origin = origin_of(Kind.FLAT, frames, quality)
-    return Flat(origin, traces, shape, blaze.normalise(lamp, variance), gain, gain_error, mask)
+    return Flat(origin, traces, shape, blaze.normalise(lamp, variance), gain_e, gain_error, mask)
 
 
 def _by_fibers(frames, spectrograph):
@@ -109,46 +114,69 @@ def _by_fibers(frames, spectrograph):
     return dict(sorted(pairs.items(), key=lambda item: (top not in item[0], item[0])))
 
 
-def _gain(pairs, refs, spectrograph):
-    """Gain by photon transfer where the flats allow it, else from the table; flagged when they disagree."""
-    nominal = spectrograph.detector.gain_e_per_adu
+def _samples(pairs, refs):
+    """Gain by photon transfer, its error, and the level of each flat by its name, all from a part of the rows."""
+    levels = {}
+
+    def bands(raw):
+        parts = [detector.trim(raw, rows) - refs.bias.adu[rows] for rows in stack.samples(len(refs.bias.adu))]
+        levels[raw.filename] = float(np.percentile([part[::4, ::4] for part in parts], 98))
+        return parts
 
     def doubles():
         for group in pairs.values():
-            for first, second in zip(group[:-1:2], group[1::2]):
-                yield tuple(detector.trim(raw) - refs.bias.adu for raw in (first, second))
+            for i in range(0, len(group) - 1, 2):
+                yield from zip(bands(group[i]), bands(group[i + 1]))
+            if len(group) % 2:
+                bands(group[-1])
 
-    gain, error = detector.photon_transfer(doubles(), refs.bias.read_noise_adu)
-    if not error < 0.05 * gain:
+    return *gain.measure(doubles(), refs.bias.read_noise_adu), levels
+
+
+def _trusted(measured, error, nominal, frames):
+    """Gain and its error, those of the table where the flats do not allow to measure it, and what speaks against it."""
+    if not error < 0.05 * measured:
         return nominal, 0.2 * nominal, Quality.GAIN_DISAGREES
-    return gain, error, Quality.GAIN_DISAGREES if abs(gain / nominal - 1) > 0.1 else Quality(0)
+    quality = Quality.GAIN_DISAGREES if abs(measured / nominal - 1) > 0.1 else Quality(0)
+    return measured, error, quality | claims.header_gain(frames, measured)
 
 
-def _stack(frames, refs, spectrograph, gain):
-    images = [detector.correct(raw, refs.bias, refs.dark, spectrograph.detector, gain) for raw in frames]
-    levels = np.array([np.percentile(image.electrons[::4, ::4], 98) for image in images])
-    scales = (levels / levels.mean()).astype(np.float32)
-    floor = images[0].floor_variance
-    scaled = [image.electrons / scale for image, scale in zip(images, scales)]
-    mean, _variance, _ = stack.mean(scaled, float(np.median(floor)), 1.0, threshold=6.0)
-    n = np.float32(len(images))
-    # light of n exposures in electrons, so that photon noise stays Poisson
-    return Image(
-        mean * n,
-        floor * n,
-        np.bitwise_or.reduce([image.mask for image in images]),
-        float(sum(image.exposure_s for image in images)),
+def _stack(frames, refs, spectrograph, gain_e_per_adu, levels):
+    bias, dark, shape = refs.bias, refs.dark, refs.bias.adu.shape
+    scales = np.array([levels[raw.filename] for raw in frames])
+    scales /= scales.mean()
+    mask = bias.mask | dark.mask
+    electron = np.float32(gain_e_per_adu)
+
+    def band_of(raw, rows):
+        adu, level = detector.counts(raw, rows)
+        mask[rows] |= detector.flags(adu, raw, spectrograph.detector)
+        return (adu - level[:, np.newaxis] - bias.adu[rows] - dark.adu_per_s[rows] * raw.exposure_s) * electron
+
+    n, mean_s = len(frames), float(np.mean([raw.exposure_s for raw in frames]))
+    noise = (bias.read_noise_adu * electron) ** 2 + np.maximum(dark.adu_per_s, 0) * np.float32(mean_s * electron)
+    light, variance, _, unsteady = stack.mean(
+        frames, band_of, shape, noise, 1.0, scales=scales, threshold=6.0, mismatch=0.01
     )
+    mask[unsteady] |= np.uint8(Pixel.BAD)
+    # light of n exposures in electrons, so that photon noise stays Poisson; where values were left out the noise of it
+    # is more than Poisson's, and the error of the other masters is the same in all exposures
+    variance = n**2 * (variance + electron**2 * (bias.variance + dark.variance * mean_s**2))
+    light *= n
+    floor = np.maximum(variance - np.maximum(light, 0), n * noise)
+    return Image(light, floor, mask, n * mean_s)
 
 
 def _merge(fibers, pieces):
-    """Take each fiber from the first pair that lit it, and each pixel's response from the pair that lit it best."""
+    """Take each fiber from the first pair that lit it."""
     chosen = {}
-    for lit, shape, flux, variance, *_ in pieces:
+    for lit, shape, flux, variance in pieces:
         for i, fiber in enumerate(lit):
             chosen.setdefault(fiber, (shape.values[i], flux[i], variance[i]))
-    values, lamp, variance = (np.stack([chosen[fiber][k] for fiber in fibers]) for k in range(3))
-    responses, errors = (np.stack([piece[k] for piece in pieces]) for k in (4, 5))
-    best = np.argmin(errors, axis=0)[np.newaxis]
-    response, error = (np.take_along_axis(maps, best, axis=0)[0] for maps in (responses, errors))
-    return values, lamp, variance, response, error
+    return (np.stack([chosen[fiber][k] for fiber in fibers]) for k in range(3))
+
+
+def _better(response, error, other, other_error):
+    """Take each pixel's response from the pair that lit it best."""
+    better = other_error < error
+    return np.where(better, other, response), np.where(better, other_error, error)

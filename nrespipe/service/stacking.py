@@ -17,8 +17,8 @@ from nrespipe.service import references
 from nrespipe.service.arrivals import md5
 from nrespipe.service.reduction import choose
 
-#: Of each set of lit fibers no more frames than this enter a master: they are all in memory at once.
-MOST_INPUTS = 20
+#: Of each set of lit fibers no more frames than this enter a master: more would only take more time.
+MOST_INPUTS = 100
 
 _STANDINGS = {
     State.DONE: Standing.CURRENT,
@@ -125,7 +125,8 @@ def combine(job):
     spectrograph = references.spectrograph_of(
         job.spectrographs, job.night.instrument, f"master {job.kind} of {job.night.day}"
     )
-    raws = [cdp.read(path) for path in job.paths]
+    # the pixels stay in the files: any number of frames needs the same memory
+    raws = [cdp.read(path, whole=False) for path in job.paths]
     master = job.recipe.combine(raws, references.fetch(job.masters, job.kind, spectrograph), spectrograph)
     path = layout.master_path(job.output, master.origin)
     masters.write(master, path)

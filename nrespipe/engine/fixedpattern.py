@@ -1,0 +1,134 @@
+"""What is fixed on a detector, told apart from the noise of the few frames that show it."""
+
+import numpy as np
+from numba import njit
+from scipy.ndimage import median_filter
+
+#: Pixels along a column, then along a row, over which the structure is averaged.
+_WINDOW = 257
+#: Side of the blocks in which the scatter from pixel to pixel is judged [pixel].
+_BLOCK = 64
+#: Scatter by which a block must exceed its noise before its pixels differ from each other, as a ratio of variances:
+#: that of 4096 values is known to 2 percent.
+_EXCESS = 1.1
+#: Standard deviations beyond which a pixel has no part in the first of the running means.
+_WILD = 8.0
+
+
+def settle(mean, variance, significant=5.0):
+    """Keep the structure of a mean image that its noise allows to see, and smooth out the rest.
+
+    Parameters
+    ----------
+    mean, variance : ndarray of float32, shape (n_rows, n_columns)
+        Mean of few frames, and the variance of it by the noise model.
+    significant : float, optional
+        A pixel that stands out by more than this many standard deviations keeps its own value.
+
+    Returns
+    -------
+    pattern, variance : ndarray of float32, shape (n_rows, n_columns)
+        Best estimate, and the variance of it.
+    deviation : ndarray of float32, shape (n_rows, n_columns)
+        By how much the mean of each pixel exceeds the structure of its columns, rows and surroundings.
+
+    Notes
+    -----
+    A running mean along the columns, and one along the rows of what is left, hold the structure of columns and rows and
+    all that is smooth. What remains in a block scatters by the noise n of the mean and by the structure s of single
+    pixels; a pixel takes the share :math:`w = s^2 / (s^2 + n^2)` of its own deviation, and the variance of the result
+    is :math:`w n^2` with that of the running means. Where single pixels do not differ w is 0: then a master of five
+    biases costs 1 percent of the variance of the read noise and not 20.
+    """
+    limit = np.float32(_WILD) * np.sqrt(variance)
+    coarse = _coarse(mean)
+    smooth = _running(np.clip(mean, coarse - limit, coarse + limit))
+    outlying = np.abs(mean - smooth) > significant * np.sqrt(variance)
+    smooth = _running(np.where(outlying, smooth, mean))
+    deviation = mean - smooth
+    alone = np.abs(deviation) > significant * np.sqrt(variance)
+    share = _share(deviation, variance, alone)
+    share[alone] = 1
+    return smooth + share * deviation, variance * np.minimum(share + np.float32(2 / _WINDOW), 1), deviation
+
+
+def far_columns(image, limit, segment=512):
+    """Find columns, or parts of them, whose level is far from that of their neighbors.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (n_rows, n_columns)
+        Pattern, from `settle`.
+    limit : float
+        Largest difference that is not far, in the unit of the image.
+    segment : int, optional
+        Rows of the parts [pixel].
+
+    Returns
+    -------
+    ndarray of bool, shape (n_rows, n_columns)
+        Whether a pixel lies in such a part.
+    """
+    far = np.zeros(image.shape, bool)
+    for first in range(0, len(image), segment):
+        level = np.median(image[first : first + segment], axis=0)
+        far[first : first + segment] = np.abs(level - median_filter(level, 15, mode="nearest")) > limit
+    return far
+
+
+def _coarse(mean):
+    """Structure of rows, of columns, and of blocks, by medians of some of the pixels: no hot pixel spoils it."""
+    rows = np.median(mean[:, ::8], axis=1, keepdims=True)
+    columns = np.median(mean[::8] - rows[::8], axis=0)
+    rest = mean[::4] - rows[::4] - columns
+    rest = rest[:, ::4]
+    step = _BLOCK // 4
+    starts = [range(0, n, step) for n in rest.shape]
+    blocks = np.array([[np.median(rest[y : y + step, x : x + step]) for x in starts[1]] for y in starts[0]], np.float32)
+    return _enlarged(blocks, mean.shape) + rows + columns
+
+
+def _enlarged(blocks, shape):
+    return np.repeat(np.repeat(blocks, _BLOCK, 0), _BLOCK, 1)[: shape[0], : shape[1]]
+
+
+def _running(image):
+    columns = _mean_along(image)
+    return columns + _mean_along((image - columns).T).T
+
+
+@njit(cache=True)
+def _mean_along(image):
+    """Running mean along the first axis, the image mirrored at its ends."""
+    n, width = image.shape
+    half = min(_WINDOW, n) // 2
+    total = np.zeros(width)
+    result = np.empty(image.shape, np.float32)
+    for y in range(-half, half):
+        for x in range(width):
+            total[x] += image[_mirrored(y, n), x]
+    for y in range(n):
+        first, last = _mirrored(y - half - 1, n), _mirrored(y + half, n)
+        for x in range(width):
+            total[x] += image[last, x]
+            if y > 0:
+                total[x] -= image[first, x]
+            result[y, x] = total[x] / (2 * half + 1)
+    return result
+
+
+@njit(cache=True)
+def _mirrored(place, n):
+    return -place - 1 if place < 0 else 2 * n - place - 1 if place >= n else place
+
+
+def _share(deviation, variance, alone):
+    """Share of a pixel's own deviation that is no noise, the same within a block."""
+    square = np.where(alone, 1, deviation**2 / variance)
+    rows, columns = (-(-n // _BLOCK) for n in deviation.shape)
+    starts = [np.arange(k) * _BLOCK for k in (rows, columns)]
+    sums = np.add.reduceat(np.add.reduceat(square, starts[0], axis=0, dtype=np.float64), starts[1], axis=1)
+    counts = np.outer(*(np.diff(np.append(start, n)) for start, n in zip(starts, deviation.shape)))
+    ratio = sums / counts
+    share = np.where(ratio > _EXCESS, 1 - 1 / ratio, 0).astype(np.float32)
+    return _enlarged(share, deviation.shape)
