@@ -23,7 +23,7 @@ def settle(mean, variance, significant=5.0):
     mean, variance : ndarray of float32, shape (n_rows, n_columns)
         Mean of few frames, and the variance of it by the noise model.
     significant : float, optional
-        A pixel that stands out by more than this many standard deviations keeps its own value.
+        A pixel that stands out among its neighbors by more than this many standard deviations keeps its own value.
 
     Returns
     -------
@@ -46,8 +46,10 @@ def settle(mean, variance, significant=5.0):
     outlying = np.abs(mean - smooth) > significant * np.sqrt(variance)
     smooth = _running(np.where(outlying, smooth, mean))
     deviation = mean - smooth
-    alone = np.abs(deviation) > significant * np.sqrt(variance)
-    share = _share(deviation, variance, alone)
+    square = deviation**2 / variance
+    # what stands out among pixels that all differ is judged by how much they do
+    alone = square > significant**2 * np.maximum(_typical(square), 1)
+    share = _share(np.where(alone, 1, square))
     share[alone] = 1
     return smooth + share * deviation, variance * np.minimum(share + np.float32(2 / _WINDOW), 1), deviation
 
@@ -80,12 +82,20 @@ def _coarse(mean):
     """Structure of rows, of columns, and of blocks, by medians of some of the pixels: no hot pixel spoils it."""
     rows = np.median(mean[:, ::8], axis=1, keepdims=True)
     columns = np.median(mean[::8] - rows[::8], axis=0)
-    rest = mean[::4] - rows[::4] - columns
-    rest = rest[:, ::4]
-    step = _BLOCK // 4
-    starts = [range(0, n, step) for n in rest.shape]
-    blocks = np.array([[np.median(rest[y : y + step, x : x + step]) for x in starts[1]] for y in starts[0]], np.float32)
-    return _enlarged(blocks, mean.shape) + rows + columns
+    return _medians(mean - rows - columns) + rows + columns
+
+
+def _typical(square):
+    """Variance of the bulk of the pixels of each block, from the median of the squares."""
+    return _medians(square) / np.float32(0.4549)
+
+
+def _medians(image):
+    """Median of every fourth pixel of every fourth row of each block, enlarged to the size of the image."""
+    thin, step = image[::4, ::4], _BLOCK // 4
+    starts = [range(0, n, step) for n in thin.shape]
+    blocks = [[np.median(thin[y : y + step, x : x + step]) for x in starts[1]] for y in starts[0]]
+    return _enlarged(np.array(blocks, np.float32), image.shape)
 
 
 def _enlarged(blocks, shape):
@@ -122,13 +132,12 @@ def _mirrored(place, n):
     return -place - 1 if place < 0 else 2 * n - place - 1 if place >= n else place
 
 
-def _share(deviation, variance, alone):
+def _share(square):
     """Share of a pixel's own deviation that is no noise, the same within a block."""
-    square = np.where(alone, 1, deviation**2 / variance)
-    rows, columns = (-(-n // _BLOCK) for n in deviation.shape)
+    rows, columns = (-(-n // _BLOCK) for n in square.shape)
     starts = [np.arange(k) * _BLOCK for k in (rows, columns)]
     sums = np.add.reduceat(np.add.reduceat(square, starts[0], axis=0, dtype=np.float64), starts[1], axis=1)
-    counts = np.outer(*(np.diff(np.append(start, n)) for start, n in zip(starts, deviation.shape)))
+    counts = np.outer(*(np.diff(np.append(start, n)) for start, n in zip(starts, square.shape)))
     ratio = sums / counts
     share = np.where(ratio > _EXCESS, 1 - 1 / ratio, 0).astype(np.float32)
-    return _enlarged(share, deviation.shape)
+    return _enlarged(share, square.shape)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,51 @@ def test_deferred_charge_in_the_overscan_does_not_lift_the_level():
     adu = noisy(np.random.default_rng(1))
     adu[:, 210:214] += 400 * np.exp(-np.arange(4))
     assert np.abs(detector.overscan_level(frame(adu)) - 1000).max() < 0.6
+
+
+@pytest.mark.parametrize("rows", [slice(60, 61), slice(60, 69), slice(0, 200)])
+def test_a_long_tail_behind_saturated_rows_moves_no_level_by_a_tenth(rows):
+    """Overscan of a real frame: 58 columns, six of them left out by the header."""
+    rng = np.random.default_rng(8)
+    clean = rng.normal(1000, 2.2, (204, 264)).astype(np.float32)
+    tailed = clean.copy()
+    tailed[rows, :200] = 60_000
+    tailed[rows, 200:258] += 1e-3 * 59_000 * np.exp(-np.arange(58) / 4)
+    sections = Section(206, 258, 0, 200), Section(0, 200, 0, 200)
+    first, second = (
+        detector.overscan_level(dataclasses.replace(frame(adu), bias_section=sections[0], data_section=sections[1]))
+        for adu in (clean, tailed)
+    )
+    assert np.abs(second - first).max() < 0.1
+
+
+@pytest.mark.parametrize("charge", [15, 100, 40_000])
+def test_a_hit_in_the_overscan_moves_no_level_by_a_tenth(charge):
+    clean = noisy(np.random.default_rng(9))
+    hit = clean.copy()
+    hit[50:53, 230:233] += charge
+    hit[120, 225:250] += charge
+    moved = np.abs(detector.overscan_level(frame(hit)) - detector.overscan_level(frame(clean)))
+    assert np.delete(moved, range(104, 137)).max() < 0.1
+
+
+def test_the_level_of_a_row_does_not_depend_on_how_the_frame_is_cut():
+    raw = frame(noisy(np.random.default_rng(10)))
+    whole = detector.trim(raw)
+    for step in (1, 7, 64, 150):
+        parts = [detector.trim(raw, slice(first, min(first + step, 200))) for first in range(0, 200, step)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_the_masks_of_the_masters_and_hot_pixels_of_a_long_exposure_are_applied():
+    bias, dark = masters((200, 200))
+    flawed, hot, rate = (np.zeros((200, 200), kind) for kind in (np.uint8, np.uint8, np.float32))
+    flawed[3, 4], hot[5, 6], rate[7, 8] = Pixel.BAD, Pixel.BAD, 50
+    bias, dark = dataclasses.replace(bias, mask=flawed), dataclasses.replace(dark, mask=hot, adu_per_s=rate)
+    for exposure_s, bad in ((10.0, {(3, 4), (5, 6)}), (100.0, {(3, 4), (5, 6), (7, 8)})):
+        raw = frame(noisy(np.random.default_rng(11)), exposure_s)
+        mask = detector.correct(raw, bias, dark, _limits(), 3.0).mask[:, :-1]
+        assert {tuple(place) for place in np.argwhere(mask)} == bad
 
 
 def test_a_slow_drift_of_the_level_along_the_rows_is_followed():
