@@ -7,15 +7,18 @@ from nrespipe.numerics import ridges as kernel
 
 _BIN = 32  # columns a bin
 _SUBBINS = 4  # narrower bins inside, shifted along the slope of the order before they are added
+_ASIDE = np.array([0, -2, 2, -4, 4])  # bins from the middle where ridges may be looked for
 
 
-def find(electrons, least_bins=8):
-    """Find the ridges that cross the middle column and follow them to both ends.
+def find(binned, share=0.1, least_bins=8):
+    """Find the ridges that cross the middle of the detector and follow them to both ends.
 
     Parameters
     ----------
-    electrons : ndarray of float, shape (n_rows, n_columns)
-        Flat [electron].
+    binned : ndarray of float, shape (n_rows, n_narrow_bins)
+        Flat, from `bin_columns` [electron].
+    share : float, optional
+        A ridge that is fainter than its brightest neighbors by more than this factor is none.
     least_bins : int, optional
         A ridge that is seen in fewer bins is none.
 
@@ -28,13 +31,55 @@ def find(electrons, least_bins=8):
     significance : ndarray of float, shape (n_ridges, n_bins)
         Light over noise in each bin.
     """
-    binned = _bin_columns(electrons)
-    found = [kernel.follow(binned, _SUBBINS, float(row)) for row in _peaks(binned)]
-    found = [pair for pair in found if np.isfinite(pair[0]).sum() >= least_bins]
     n = binned.shape[1] // _SUBBINS
+    # the middle itself may be dead
+    starts = [first for first in n // 2 + _ASIDE if 0 < first < n]
+    peaks = [_peaks(binned, first, share) for first in starts]
+    most = max(len(rows) for rows in peaks)
+    first, rows = next(pair for pair in zip(starts, peaks) if len(pair[1]) >= 0.97 * most)
+    found = [kernel.follow(binned, _SUBBINS, float(row), first) for row in rows]
+    found = [pair for pair in found if np.isfinite(pair[0]).sum() >= least_bins]
     x = (np.arange(n) + 0.5) * _BIN - 0.5
     centers, significance = (np.array([pair[k] for pair in found]).reshape(-1, n) for k in range(2))
     return x, centers, significance
+
+
+def measure(binned, rows):
+    """Measure ridges where they are expected, to one and a half pixels.
+
+    Parameters
+    ----------
+    binned : ndarray of float, shape (n_rows, n_narrow_bins)
+        Flat, from `bin_columns` [electron].
+    rows : ndarray of float, shape (..., n_bins)
+        Where the ridges are expected [pixel].
+
+    Returns
+    -------
+    centers, significance : ndarray of float, shape (..., n_bins)
+        As from `find`.
+    """
+    found = kernel.measure(binned, _SUBBINS, np.ascontiguousarray(rows.reshape(-1, rows.shape[-1])))
+    return tuple(values.reshape(rows.shape) for values in found)
+
+
+def bin_columns(electrons):
+    """Average a flat over narrow bins of columns, without the brightest pixel of each, which may be a cosmic ray.
+
+    Parameters
+    ----------
+    electrons : ndarray of float, shape (n_rows, n_columns)
+        Flat [electron].
+
+    Returns
+    -------
+    ndarray of float, shape (n_rows, n_narrow_bins)
+        Four bins for each that `find` returns [electron].
+    """
+    width = _BIN // _SUBBINS
+    n = electrons.shape[1] // width
+    parts = electrons[:, : n * width].reshape(electrons.shape[0], n, width)
+    return ((parts.sum(axis=2) - parts.max(axis=2)) / (width - 1)).astype(float)
 
 
 def count(electrons):
@@ -51,7 +96,7 @@ def count(electrons):
         Ridges well above noise and background.
     """
     middle = electrons.shape[1] // 2
-    return len(_peaks(_bin_columns(electrons[:, middle - 2 * _BIN : middle + 2 * _BIN])))
+    return len(_peaks(bin_columns(electrons[:, middle - 2 * _BIN : middle + 2 * _BIN]), 2))
 
 
 def middle_rows(x, centers, n_columns, reach=300.0):
@@ -118,18 +163,9 @@ def group(rows, size):
     return groups[seen[0] : seen[-1] + 1] if len(seen) else groups[:0]
 
 
-def _bin_columns(electrons):
-    width = _BIN // _SUBBINS
-    n = electrons.shape[1] // width
-    parts = electrons[:, : n * width].reshape(electrons.shape[0], n, width)
-    # the brightest pixel of each bin may be a cosmic ray
-    return ((parts.sum(axis=2) - parts.max(axis=2)) / (width - 1)).astype(float)
-
-
-def _peaks(binned, threshold=8.0):
-    """Rows of the ridges at the middle column, by height above the local background and noise."""
-    middle = binned.shape[1] // 2
-    cut = binned[:, middle - _SUBBINS : middle + _SUBBINS].mean(axis=1)
+def _peaks(binned, first, share=0.1, threshold=8.0):
+    """Rows of the ridges at the left end of a bin, by height above the local background and noise."""
+    cut = binned[:, (first - 1) * _SUBBINS : (first + 1) * _SUBBINS].mean(axis=1)
     smooth = gaussian_filter1d(cut, 1.2)
     background = gaussian_filter1d(percentile_filter(smooth, 10, 61), 20)
     noise = 1.4826 * np.median(np.abs(np.diff(cut - smooth))) + 1e-9
@@ -137,7 +173,7 @@ def _peaks(binned, threshold=8.0):
     inner = (smooth[1:-1] > smooth[:-2]) & (smooth[1:-1] >= smooth[2:])
     rows = np.flatnonzero(inner) + 1
     local = percentile_filter(np.where(inner, height[1:-1], 0), 95, 301)[rows - 1]
-    return rows[(height[rows] > threshold * noise) & (height[rows] > 0.1 * local)]
+    return rows[(height[rows] > threshold * noise) & (height[rows] > share * local)]
 
 
 def _seeds(rows, size):

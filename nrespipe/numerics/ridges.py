@@ -9,8 +9,8 @@ _WEIGHT = 2.0  # standard deviation of the weight of a centroid [pixel]
 
 
 @njit(cache=True)
-def follow(binned, sub, row, reach=3.0, least=5.0, give_up=4):
-    """Follow one ridge from the middle to both ends.
+def follow(binned, sub, row, first, reach=3.0, least=5.0, give_up=4):
+    """Follow one ridge from where it is known to both ends.
 
     Parameters
     ----------
@@ -19,7 +19,9 @@ def follow(binned, sub, row, reach=3.0, least=5.0, give_up=4):
     sub : int
         Narrow bins in a bin; they are shifted along the slope of the ridge before they are added.
     row : float
-        Where the ridge crosses the middle [pixel].
+        Where the ridge begins [pixel].
+    first : int
+        Bin whose left end it is known at.
     reach : float, optional
         Largest distance from the prediction [pixel].
     least : float, optional
@@ -37,15 +39,14 @@ def follow(binned, sub, row, reach=3.0, least=5.0, give_up=4):
     n = binned.shape[1] // sub
     centers = np.full(n, np.nan)
     significance = np.zeros(n)
-    middle = n // 2
     for step in (1, -1):
         places = np.zeros(_RECENT)
         values = np.zeros(_RECENT)
         known = 0
-        i = middle
+        i = first
         if step == -1:
-            i = middle - 1
-            for k in range(min(middle + 2, n - 1), middle - 1, -1):
+            i = first - 1
+            for k in range(min(first + 2, n - 1), first - 1, -1):
                 if not np.isnan(centers[k]):
                     known = _remember(places, values, known, float(k), centers[k])
         lost = 0
@@ -59,6 +60,41 @@ def follow(binned, sub, row, reach=3.0, least=5.0, give_up=4):
             else:
                 lost += 1
             i += step
+    return centers, significance
+
+
+@njit(cache=True)
+def measure(binned, sub, rows, reach=1.5, least=9.0):
+    """Measure ridges where they are expected.
+
+    Parameters
+    ----------
+    binned : ndarray of float, shape (n_rows, n_bins * sub)
+        Light, averaged over narrow bins of columns.
+    sub : int
+        Narrow bins in a bin.
+    rows : ndarray of float, shape (n_ridges, n_bins)
+        Where the ridges are expected [pixel].
+    reach : float, optional
+        Largest distance from there [pixel].
+    least : float, optional
+        Least significance of a center. Noise alone has 3, because its floor is the mean of the lowest three pixels.
+
+    Returns
+    -------
+    centers, significance : ndarray of float, shape (n_ridges, n_bins)
+        As from `follow`.
+    """
+    centers = np.full(rows.shape, np.nan)
+    significance = np.zeros(rows.shape)
+    n = rows.shape[1]
+    for k in range(rows.shape[0]):
+        for i in range(n):
+            left, right = max(i - 1, 0), min(i + 1, n - 1)
+            slope = (rows[k, right] - rows[k, left]) / (right - left)
+            center, weight = _centroid(binned, sub, i, rows[k, i], slope, reach)
+            if weight > least:
+                centers[k, i], significance[k, i] = center, weight
     return centers, significance
 
 
