@@ -169,14 +169,26 @@ def _numbered(binned, n_columns, upward, spectrograph):
     x, centers, significance, rows, groups = best[1]
     if len(groups) < 5:
         raise BadFrame(f"only {len(groups)} orders with light in fibers {upward} found in the flat")
-    first = _first_order(np.where(groups[:, -1] >= 0, rows[groups[:, -1]], np.nan), spectrograph)
+    crossing = np.where(groups >= 0, rows[groups], np.nan).T
+    first = _first_order(_highest(crossing, upward, spectrograph.fibers.upward), spectrograph)
     seen = (groups.T >= 0)[..., np.newaxis]
     ridge = np.where(seen, centers[groups.T], np.nan), np.where(seen, significance[groups.T], 0.0)
     return first + np.arange(len(groups)), x, *ridge
 
 
+def _highest(rows, lit, upward):
+    """Rows of the highest of all fibers, lit or not, from those of the lit ones (fiber, order), all evenly apart."""
+    places = [upward.index(fiber) for fiber in lit]
+    apart = (rows[-1] - rows[0]) / (places[-1] - places[0])
+    k, seen = np.arange(rows.shape[1]), np.isfinite(apart)
+    if places[-1] == len(upward) - 1 or seen.sum() < 4:
+        return rows[-1]
+    apart = np.polyval(np.polyfit(k[seen], apart[seen], 2), k)
+    return rows[-1] + apart * (len(upward) - 1 - places[-1])
+
+
 def _first_order(rows, spectrograph):
-    """Diffraction order of the lowest of the orders that cross the middle at these rows, by the pattern of spacings.
+    """Diffraction order of the lowest order, by the pattern in which the highest fiber crosses the middle.
 
     Shift and scale are free within what spectrographs of one design differ by, and the number whose pattern fits best
     wins. The lamp lines have the last word later.

@@ -73,3 +73,20 @@ def test_fibers_that_lie_the_other_way_round_are_noticed_and_renamed(nres01):
 
 def test_a_single_flat_cannot_tell_which_way_the_fibers_lie(nres01):
     assert trace.upright([parallel((0, 1), [np.arange(6) * 40 + 118, np.arange(6) * 40 + 100])], nres01)
+
+
+@pytest.mark.parametrize("lit", [(1, 0), (2, 1), (2, 0)])
+def test_either_pair_of_fibers_is_numbered_right_on_any_bench_and_with_orders_missing_at_the_ends(lit):
+    for seed in range(40):
+        spectrograph = instruments.load(instruments.names()[seed % 4])
+        bench = benches.build(spectrograph, seed)
+        crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in lit])
+        for lost in (0, 4):
+            highest = trace._highest(crossing[:, lost : 67 - 3 * lost], lit, spectrograph.fibers.upward)
+            assert trace._first_order(highest, spectrograph) == 52 + lost
+
+
+def test_a_missing_ridge_does_not_spoil_the_numbers(nres01, bench):
+    crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in (2, 1)])
+    crossing[0, 7], crossing[1, [20, 21]] = np.nan, np.nan
+    assert trace._first_order(trace._highest(crossing, (2, 1), nres01.fibers.upward), nres01) == 52
