@@ -1,22 +1,29 @@
 """Scattered light: a smooth surface through the pixels between the orders, apart from the wings of the orders."""
 
 import numpy as np
-from numba import njit
-from numpy.polynomial import legendre
 
+from nrespipe.engine import columns
 from nrespipe.frames.image import Image
+from nrespipe.numerics import columns as kernel
+from nrespipe.numerics import scattered
 
 #: Distances from the nearest trace at which free pixels are averaged apart from each other [pixel].
-_CLASSES = np.array([6.5, 7.5, 9.0, 12.0, 17.0, 24.0, 1e9])
-#: Scales of the exponentials whose sum stands for the wings of a trace [pixel].
-_SCALES = np.array([1.5, 4.0, 10.0])
-#: Beyond this distance the wings of a trace are part of the surface [pixel].
-_REACH = 40.0
-_FINE = 64  # steps a pixel of the table of the exponentials
-_CORE = 4  # half width of the window that measures the light of a trace [pixel]
+_CLASSES = np.array([6.5, 7.5, 8.5, 10.0, 12.0, 14.5, 18.0, 24.0, 60.0])
+#: Distances at which the wings of a flat are free; linear in between, they end at the last [pixel].
+_KNOTS = np.array([6.5, 7.5, 8.5, 9.5, 11.0, 13.0, 15.0, 18.0, 22.0])
+#: Distances at which wings are tabulated [pixel].
+DISTANCES = np.arange(0, _KNOTS[-1] + 0.1, 0.25)
+#: Distance of the knots of the splines [pixel], and their stiffness.
+_SPACING, _STIFFNESS = 300, 1e-3
+#: Rows and columns of the cells over which pixels are averaged; every so many columns are used.
+_CELL, _STRIDE = (64, 64), 4
+#: Half width of the window that tells the light of a trace while its profile is not known [pixel].
+_CORE = 4
+#: Share by which the wings of a frame may differ from those of the flat: stars and lamps do not fill a fiber alike.
+_ALIKE = 0.1
 
 
-def subtract(image, traces, lit, degree=(7, 7), cell=(32, 64), stride=4):
+def subtract(image, traces, flat, lit):
     """Subtract the light that reaches the detector outside the orders.
 
     Parameters
@@ -24,15 +31,11 @@ def subtract(image, traces, lit, degree=(7, 7), cell=(32, 64), stride=4):
     image : Image
         Corrected frame.
     traces : Traces
-        Where the orders lie.
+        Where the orders lie in it.
+    flat : Flat
+        Profile of the traces, with its wings.
     lit : tuple of int
         Fibers that carry light in this frame.
-    degree : (int, int), optional
-        Legendre degrees of the surface along rows and columns.
-    cell : (int, int), optional
-        Rows and columns of the cells over which pixels are averaged before the fit.
-    stride : int, optional
-        Every `stride`-th column is used.
 
     Returns
     -------
@@ -42,124 +45,119 @@ def subtract(image, traces, lit, degree=(7, 7), cell=(32, 64), stride=4):
 
     Notes
     -----
-    Each cell contributes the clipped mean of its free pixels in several classes of distance from the nearest trace.
-    They are fitted at once by a Legendre surface and by the wings of the traces, a sum of exponentials in the distance
-    times the light of each trace. Only the surface is subtracted: the wings belong to the profile. Where orders are so
-    close that no pixel is free of wings, the fit knows them from the orders that are far apart.
+    Each cell contributes the clipped mean of its free pixels in several classes of distance from the nearest trace,
+    after the wings W of the traces are taken off: their form is that of the flat, their light f that of this frame. The
+    rest is
+
+    .. math:: L(y, x) = \\sum_{a,b} s_{ab}\\, B_a(y)\\, B_b(x) + \\epsilon \\sum_k f_k(x)\\, W(y - c_k(x))
+
+    with cubic splines B and a small correction to the strength of the wings. Only the surface is subtracted: the wings
+    belong to the profile. Where orders are so close that no pixel is free of wings, the flat knows them from the orders
+    that are far apart.
     """
-    centers = traces.centers[[traces.fibers.index(fiber) for fiber in lit if fiber in traces.fibers]]
-    centers = centers.reshape(-1, centers.shape[-1])[:, stride // 2 :: stride]
-    thin = [np.ascontiguousarray(a[:, stride // 2 :: stride].T) for a in (image.electrons, image.floor_variance)]
-    mask = np.ascontiguousarray(image.mask[:, stride // 2 :: stride].T)
-    near, wings = _wings(thin[0], np.ascontiguousarray(centers.T), _CLASSES[0], _SCALES, _REACH)
-    points = _cells(*thin, mask, near, wings, cell[0], cell[1] // stride, _CLASSES)
-    points[:, 3] = points[:, 3] * stride + stride // 2
-    surface, variance = _surface(points, image.electrons.shape, degree)
-    floor = image.floor_variance + np.maximum(surface, 0) + variance
-    return Image(image.electrons - surface, floor, image.mask, image.exposure_s)
+    laid = columns.lay_out(image, traces, flat, lit, _STRIDE)
+    start = np.full((len(laid.order), len(laid.data)), np.nan)
+    flux, _, _ = kernel.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
+    light = np.ascontiguousarray(flux.T)
+    points, strength, _ = _cells(laid.data, laid.floor, laid.bad, laid.centers, light, flat.profile.wings, _KNOTS[:0])
+    fit = _robust(points, strength[:, np.newaxis], image.electrons.shape, 0.0, _ALIKE)
+    return _without(image, fit)
 
 
-@njit(cache=True)
-def _wings(data, centers, nearest, scales, reach):
-    """Distance of each pixel from the nearest trace, and the exponentials of all traces there; axes (column, row)."""
-    n_columns, n_rows = data.shape
-    table = np.empty((int(reach * _FINE) + 2, len(scales)))
-    for place in range(len(table)):
-        for j in range(len(scales)):
-            table[place, j] = np.exp(-((place + 0.5) / _FINE - nearest) / scales[j])
-    near = np.full((n_columns, n_rows), np.float32(1e9))
-    wings = np.zeros((n_columns, n_rows, len(scales)), np.float32)
-    for x in range(n_columns):
-        for k in range(centers.shape[1]):
-            c = centers[x, k]
-            if np.isnan(c):
-                continue
-            light = 0.0
-            for y in range(max(0, int(c) - _CORE), min(n_rows, int(c) + _CORE + 2)):
-                light += data[x, y]
-            for y in range(max(0, int(np.ceil(c - reach))), min(n_rows, int(c + reach) + 1)):
-                d = abs(y - c)
-                near[x, y] = min(near[x, y], d)
-                if d >= nearest and light > 0:
-                    for j in range(len(scales)):
-                        wings[x, y, j] += light * table[int(d * _FINE), j]
-    return near, wings
+def of_flat(image, traces, lit, rounds=3):
+    """Subtract the scattered light of a flat, whose profile is not known yet, and measure the wings of its traces.
 
+    Parameters
+    ----------
+    image : Image
+        Stack of flats.
+    traces : Traces
+        Where the orders lie in it.
+    lit : tuple of int
+        Fibers that it lights.
+    rounds : int, optional
+        How often surface and wings are fitted, each time with the outliers of the last.
 
-@njit(cache=True)
-def _cells(data, floor, mask, near, wings, cell_rows, cell_columns, classes):
-    """Clipped mean, its error, mean place and mean wings of the free pixels of each cell and class of distance.
-
-    A class with fewer than twelve pixels in a cell is left out.
+    Returns
+    -------
+    Image
+        As from `subtract`.
+    wings : ndarray of float, shape (2, n_distances)
+        Light per pixel at `DISTANCES` below and above a trace, relative to its light within 4 pixels; 0 where the
+        profile itself knows it better.
     """
-    n_columns, n_rows = data.shape
-    shape = (n_rows // cell_rows, n_columns // cell_columns, len(classes) - 1)
-    result = np.empty((shape[0] * shape[1] * shape[2], 4 + wings.shape[2]))
-    values = np.empty(cell_rows * cell_columns)
-    found = 0
-    for i in range(shape[0]):
-        for j in range(shape[1]):
-            for c in range(shape[2]):
-                n = 0
-                sums = np.zeros(result.shape[1])
-                for x in range(j * cell_columns, (j + 1) * cell_columns):
-                    for y in range(i * cell_rows, (i + 1) * cell_rows):
-                        if mask[x, y] == 0 and classes[c] <= near[x, y] < classes[c + 1]:
-                            values[n] = data[x, y]
-                            sums[1] += floor[x, y]
-                            sums[2] += y
-                            sums[3] += x
-                            sums[4:] += wings[x, y]
-                            n += 1
-                if n >= 12:
-                    sums /= n
-                    result[found] = sums
-                    result[found, 0], result[found, 1] = _clipped_mean(values[:n], sums[1])
-                    found += 1
-    return result[:found]
+    chosen = traces.centers[[traces.fibers.index(fiber) for fiber in lit]].reshape(-1, traces.centers.shape[-1])
+    typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in chosen])
+    thin = slice(_STRIDE // 2, None, _STRIDE)
+    centers = np.ascontiguousarray(chosen[np.argsort(typical, kind="stable"), thin].T)
+    data, floor, mask = (kernel.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask))
+    light = _core_light(data, centers)
+    wings = np.zeros((2, len(DISTANCES)))
+    for attempt in range(rounds):
+        points, strength, hats = _cells(data, floor, mask, centers, light, wings, _KNOTS)
+        # the wings end at the last knot
+        hats = np.delete(hats, [len(_KNOTS) - 1, 2 * len(_KNOTS) - 1], axis=1)
+        scale = np.maximum(hats.max(axis=0), 1e-9)
+        # a share of the wings is not as modelled, which counts where the light is strong
+        doubt = 2e-3 * strength if attempt else 0.1 * np.abs(points[:, 0])
+        fit = _robust(points, hats / scale, image.electrons.shape, doubt, np.inf)
+        found = (fit[1] / scale).reshape(2, -1)
+        wings = wings + np.array([np.interp(DISTANCES, _KNOTS, np.append(side, 0.0), left=0.0) for side in found])
+    return _without(image, fit), wings
 
 
-@njit(cache=True)
-def _clipped_mean(values, floor):
-    """Mean of the values within 3.5 standard deviations, by the noise model, of the median; and its error."""
-    middle = np.median(values)
-    noise = floor + max(middle, 0.0)
-    limit = 3.5 * np.sqrt(noise)
-    total, kept = 0.0, 0
-    for value in values:
-        if abs(value - middle) < limit:
-            total += value
-            kept += 1
-    return (total / kept, np.sqrt(noise / kept)) if kept > 0 else (middle, np.sqrt(noise))
+def _core_light(data, centers):
+    """Sum of the pixels around each trace; NaN where the window leaves the detector."""
+    column = np.arange(len(data))[:, np.newaxis]
+    inside = (centers > _CORE) & (centers < data.shape[1] - 1 - _CORE)
+    middle = np.where(inside, np.round(centers), _CORE).astype(int)
+    light = sum(data[column, middle + step].astype(float) for step in range(-_CORE, _CORE + 1))
+    return np.where(inside, light, np.nan)
 
 
-def _surface(points, shape, degree):
-    """Weighted Legendre surface through the cells beside the wings, and its mean variance over the detector."""
-    (level, error, rows, columns), wings = points[:, :4].T, points[:, 4:]
-    n_surface = (degree[0] + 1) * (degree[1] + 1)
-    if len(level) < 3 * n_surface:
-        return np.zeros(shape, np.float32), np.float32(0)
-    y, x = 2 * rows / (shape[0] - 1) - 1, 2 * columns / (shape[1] - 1) - 1
-    brightest = np.maximum(wings.max(axis=0), 1e-9)
-    design = np.concatenate([legendre.legvander2d(y, x, degree), wings / brightest], axis=1)
-    # a share of the wings is not as modelled, which counts where the light is strong
-    weight = 1 / np.hypot(error, 0.002 * wings[:, 0])
+def _cells(data, floor, mask, centers, light, wings, knots):
+    """Means of the cells, with columns counted on the whole detector; strength of the known wings; free wings."""
+    points = scattered.cells(
+        data, floor, mask, centers, light, wings, DISTANCES[1], _CLASSES, knots, _CELL[0], _CELL[1] // _STRIDE
+    )
+    points[:, 3] = points[:, 3] * _STRIDE + _STRIDE // 2
+    return points[:, :4], points[:, 4], points[:, 5:]
+
+
+def _robust(points, extra, shape, doubt, prior):
+    """Fit the surface; what else a fiber spills only adds light, so the clip is not symmetric.
+
+    Returns coefficients of the surface, factors of the extra terms, and the covariance of the coefficients.
+    """
+    level, error, row, column = points.T
+    intervals = _intervals(shape)
+    if len(level) < 3 * (intervals[0] + 3):
+        return None, np.zeros(extra.shape[1]), None
+    weight = 1 / np.hypot(error, doubt)
     keep = np.ones(len(level), bool)
     for _ in range(10):
-        fit = _solve(design[keep] * weight[keep, None], level[keep] * weight[keep])
-        residual = (level - design @ fit) * weight
+        coefficients, factors, covariance = scattered.surface(
+            row, column, level, weight * keep, extra, prior, shape, intervals, _STIFFNESS
+        )
+        residual = (level - scattered.at_points(coefficients, row, column, shape) - extra @ factors) * weight
         scatter = max(1.4826 * np.median(np.abs(residual[keep])), 1.0)
         previous, keep = keep, (residual < 3 * scatter) & (residual > -4 * scatter)
         if np.array_equal(keep, previous):
             break
-    grid = (np.linspace(-1, 1, shape[0]), np.linspace(-1, 1, shape[1]))
-    coefficients = fit[:n_surface].reshape(degree[0] + 1, degree[1] + 1)
-    surface = legendre.legvander(grid[0], degree[0]) @ coefficients @ legendre.legvander(grid[1], degree[1]).T
-    variance = np.float32(scatter**2 * n_surface / np.sum(weight[keep] ** 2))
-    return surface.astype(np.float32), variance
+    return coefficients, factors, covariance * scatter**2
 
 
-def _solve(design, values):
-    normal = design.T @ design
-    normal[np.diag_indices_from(normal)] *= 1 + 1e-9
-    return np.linalg.solve(normal, design.T @ values)
+def _intervals(shape):
+    return tuple(max(round(size / _SPACING), 2) for size in shape)
+
+
+def _without(image, fit):
+    """Return the image without the surface; the image as it is where there are too few free pixels to tell."""
+    coefficients, _, covariance = fit
+    if coefficients is None:
+        return image
+    shape = image.electrons.shape
+    surface = scattered.on_image(coefficients, shape)
+    variance = scattered.variance_on_image(covariance, shape, _intervals(shape))
+    floor = image.floor_variance + np.maximum(surface, 0) + variance
+    return Image(image.electrons - surface, floor, image.mask, image.exposure_s)

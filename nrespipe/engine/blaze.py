@@ -3,6 +3,45 @@
 import numpy as np
 from scipy.ndimage import median_filter
 
+from nrespipe.numerics import bspline
+
+
+def smooth(flux, variance, knot=40.0, clip=4.0):
+    """Return the smooth spectrum of the lamp, without the response of the pixels.
+
+    Parameters
+    ----------
+    flux, variance : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        Extracted lamp and its variance [electron, electron2].
+    knot : float, optional
+        Distance of the knots of the spline along an order [pixel].
+    clip : float, optional
+        Pixels that deviate by more than this many standard deviations of the order do not count: dust, dead columns.
+
+    Returns
+    -------
+    ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        NaN where the trace was not extracted [electron].
+    """
+    n_pixels = flux.shape[-1]
+    x, n_knots = np.arange(n_pixels, dtype=float), max(round((n_pixels - 1) / knot), 1)
+    step = (n_pixels - 1) / n_knots
+    result = np.full(flux.shape, np.nan)
+    for place in np.ndindex(*flux.shape[:2]):
+        light, known = flux[place], np.isfinite(flux[place]) & (variance[place] > 0)
+        if known.sum() < 4 * knot:
+            continue
+        weight = np.where(known, 1 / np.where(known, variance[place], 1), 0)
+        for _ in range(3):
+            spline = bspline.fit(x, np.nan_to_num(light), weight, 0.0, step, n_knots, 1e-6)
+            curve = bspline.evaluate(spline, x, 0.0, step)
+            # the response scatters by a share of the light, more than the photons of a bright lamp
+            relative = np.where(known, (light - curve) / np.sqrt(np.where(known, variance[place], 1)), 0)
+            limit = clip * max(1.4826 * np.median(np.abs(relative[known])), 1.0)
+            weight = np.where(known & (np.abs(relative) < limit), 1 / np.where(known, variance[place], 1), 0)
+        result[place] = np.where(known, curve, np.nan)
+    return result
+
 
 def normalise(flux, variance, faintest=0.01, least_snr=8.0):
     """Scale the spectrum of the lamp to 1 at the peak of each order.
@@ -19,7 +58,7 @@ def normalise(flux, variance, faintest=0.01, least_snr=8.0):
     Returns
     -------
     ndarray of float, shape (n_fibers, n_orders, n_pixels)
-        Blaze, with the pixel-to-pixel response still in it; 0 where the lamp is too faint to calibrate with.
+        Blaze; 0 where the lamp is too faint to calibrate with.
     """
     light = np.nan_to_num(flux)
     peak = np.percentile(median_filter(light, (1, 1, 25)), 99, axis=-1, keepdims=True)

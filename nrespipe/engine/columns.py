@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nrespipe.frames.quality import Pixel
+from nrespipe.numerics import columns as kernel
 
 #: Half width of the window across an order [pixel].
 HALF_WINDOW = 8.5
@@ -18,6 +19,8 @@ class Columns:
     ----------
     data, floor, bad, response : ndarray, shape (n_columns, n_rows)
         Light, variance without its photon noise, whether a pixel must not be used, sensitivity of the pixels.
+    error : ndarray of float32, shape (n_columns, n_rows)
+        Error of the response.
     centers : ndarray of float, shape (n_columns, n_traces)
         Rows of the traces, increasing along the second axis; NaN where there is none [pixel].
     tables : ndarray of float32, shape (n_traces, n_chunks, n_offsets)
@@ -35,6 +38,7 @@ class Columns:
     floor: np.ndarray
     bad: np.ndarray
     response: np.ndarray
+    error: np.ndarray
     centers: np.ndarray
     tables: np.ndarray
     order: np.ndarray
@@ -43,24 +47,38 @@ class Columns:
 
     @property
     def pieces(self):
-        """tuple: the first arguments of every kernel: the arrays, then the grid of the profiles."""
+        """tuple: the first arguments of many kernels: the arrays, then the grid of the profiles."""
         return (self.data, self.floor, self.bad, self.response, self.centers, self.tables, *self.grid)
+
+    def sort(self, values):
+        """Put values of the fibers and orders into the order of the traces by row.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n_fibers, n_orders, ...)
+            Of the frame.
+
+        Returns
+        -------
+        ndarray, shape (n_traces, ...)
+        """
+        return np.ascontiguousarray(values.reshape(len(self.order), *values.shape[2:])[self.order])
 
     def unsort(self, values):
         """Put values of the sorted traces back into the order of fibers and orders.
 
         Parameters
         ----------
-        values : ndarray, shape (n_traces, n_columns)
+        values : ndarray, shape (n_traces, ...)
             Of the sorted traces.
 
         Returns
         -------
-        ndarray, shape (n_fibers, n_orders, n_columns)
+        ndarray, shape (n_fibers, n_orders, ...)
         """
         result = np.empty_like(values)
         result[self.order] = values
-        return result.reshape(*self.shape[:2], -1)
+        return result.reshape(*self.shape[:2], *values.shape[1:])
 
 
 def lay_out(image, traces, flat, lit, stride=1):
@@ -95,10 +113,11 @@ def lay_out(image, traces, flat, lit, stride=1):
     tables = tables.reshape(len(lit) * n_orders, *tables.shape[2:])
     unusable = np.uint8(Pixel.BAD | Pixel.SATURATED)
     return Columns(
-        data=np.ascontiguousarray(image.electrons[:, thin].T),
-        floor=np.ascontiguousarray(image.floor_variance[:, thin].T),
-        bad=np.ascontiguousarray((image.mask[:, thin] & unusable > 0).T.astype(np.uint8)),
-        response=np.ascontiguousarray(profile.response[:, thin].T),
+        data=kernel.transposed(image.electrons[:, thin]),
+        floor=kernel.transposed(image.floor_variance[:, thin]),
+        bad=kernel.transposed((image.mask[:, thin] & unusable > 0).view(np.uint8)),
+        response=kernel.transposed(profile.response[:, thin]),
+        error=kernel.transposed(profile.response_error[:, thin]),
         centers=np.ascontiguousarray(centers[order][:, thin].T),
         tables=np.ascontiguousarray(tables[order]),
         order=order,

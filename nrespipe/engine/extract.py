@@ -1,21 +1,26 @@
 """Flat-relative optimal extraction: all fibers of a column are fitted at once."""
 
 import numpy as np
+from scipy.stats import chi2
 
 from nrespipe.engine import columns
+from nrespipe.engine import slant as slants
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
 from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import residuals
+from nrespipe.numerics import outliers, scattered, slanted
 
 #: Least distance of two lit traces that can be told apart [pixel].
 _BLENDED = 3.5
-#: Relative error of the profile that an outlier must exceed: lamp lines are sharp, and tilted against the columns.
-_GUARD = {"lamp": 0.12, "star": 0.02}
+#: Relative error of the profile that an outlier must exceed, of lamps and stars: before the slant of the lines is
+#: known, and afterwards.
+_UNSLANTED, _GUARD = (0.12, 0.02), (0.02, 0.004)
 _COSMIC = 2
+#: Chi-square that a run of 1, 2 ... 8 pixels must save: noise does so once in a thousand million cases.
+_RUN_LIMITS = chi2.isf(1e-9, np.arange(1, 9))
 
 
-def optimal(image, traces, flat, lit, lamps=(1,), threshold=5.5):
+def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
     """Extract the lit fibers of a frame.
 
     Parameters
@@ -28,6 +33,8 @@ def optimal(image, traces, flat, lit, lamps=(1,), threshold=5.5):
         Profile, response, blaze.
     lit : tuple of int
         Fibers that carry light.
+    slant : Slant or None, optional
+        How the images of lines lean and bend; None if they stand upright.
     lamps : tuple of int, optional
         Those of `lit` that carry a line lamp.
     threshold : float, optional
@@ -43,31 +50,44 @@ def optimal(image, traces, flat, lit, lamps=(1,), threshold=5.5):
     With the profile :math:`P_k(y)` of trace k and the response r of the pixels, the light of all traces of a column is
     the solution of
 
-    .. math:: \\sum_l s_l \\sum_y \\frac{P_k P_l r^2}{V} = \\sum_y \\frac{P_k r D}{V},
-        \\qquad V = V_0 + \\sum_k s_k P_k r
+    .. math:: \\sum_l s_l \\sum_y \\frac{P_k P_l r^2}{V} = \\sum_y \\frac{P_k r (D - E)}{V},
+        \\qquad M = \\sum_k s_k P_k r + E, \\quad V = V_0 + M + \\left(\\frac{\\sigma_r}{r} M\\right)^2
 
     (Horne 1986 PASP 98 609; Zechmeister et al. 2014 A&A 561 A59, who divide by the flat itself). The variance V comes
-    from the model of the previous pass, never from the noisy pixel. The worst outlier of each trace is left out and
-    the fit repeated until none remains. How well the profile fits this very frame is measured first, so that light
-    which fills a fiber otherwise than the lamp did is not taken for cosmic rays.
+    from the model of the previous pass, never from the noisy pixel. E is what the slant of the lines adds:
+    the light of the neighboring columns, which is known from the previous fit (``slanted.displaced``), and the wings of
+    the other traces. Without the slant the light above the trace would be taken for that of another wavelength, by an
+    amount that depends on the weights and so on the brightness of the star. The worst outlier of each trace is left out
+    and the fit repeated until none remains; then runs of pixels that one cosmic ray hit along the column, and those
+    beside the outliers, also in the neighboring columns, which stand out less.
     """
     laid = columns.lay_out(image, traces, flat, lit)
-    guard = _guards(image, traces, flat, lit, lamps)
-    start = np.full((len(laid.order), image.electrons.shape[1]), np.nan)
-    flux, variance, used = kernel.extract(*laid.pieces, guard, threshold, start, 12)
+    shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
+    of_lamp = np.isin(np.repeat(lit, len(traces.orders))[laid.order], lamps)
+    extra, flux = np.zeros_like(laid.data), np.full((len(laid.order), len(laid.data)), np.nan)
+    flux, _, _ = kernel.fit(*arrays, extra, np.where(of_lamp, *_UNSLANTED), 1.2 * threshold, flux, 8)
+    lean, bend = (laid.sort(values) for values in slants.of(slant or slants.nothing(traces, lit), traces, lit))
+    extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
+    guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * outliers.misfit(*arrays, extra, flux, 8))
+    flux, _, _ = kernel.fit(*arrays, extra, guard, threshold, flux, 12)
+    extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
+    outliers.runs(*arrays, extra, flux, guard, _RUN_LIMITS, 0.3)
+    outliers.grow(*arrays, extra, flux, guard, 2.5)
+    flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12)
     quality = laid.unsort(_quality(image.mask, laid, used))
     blaze = flat.blaze[[flat.traces.fibers.index(fiber) for fiber in lit]]
     quality[blaze <= 0] |= np.uint8(Pixel.DARK)
-    return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze)
+    rejected = np.argwhere(laid.bad == _COSMIC)[:, ::-1].astype(np.int16)
+    return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected)
 
 
-def _guards(image, traces, flat, lit, lamps):
-    """Relative error of the profile that the outlier test must allow in each trace, sorted as the kernel sorts them."""
-    laid = columns.lay_out(image, traces, flat, lit, stride=8)
-    start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, _, _ = kernel.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 3)
-    least = [_GUARD["lamp" if lit[i // len(traces.orders)] in lamps else "star"] for i in laid.order]
-    return np.hypot(least, 2 * residuals.mismatch(*laid.pieces, flux, 4.0))
+def _extra(laid, shares, first, flux, lean, bend, profile):
+    """Light that the fit of a column alone does not know: of neighboring columns, and of the wings of other traces."""
+    extra = slanted.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
+    light = np.ascontiguousarray(flux.T)
+    scattered.add_wings(extra, laid.centers, light, profile.wings, profile.distances[1], laid.grid[-1])
+    return extra
 
 
 def _quality(mask, laid, used, core=3):

@@ -2,12 +2,13 @@
 
 import numpy as np
 from numba import njit
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, uniform_filter
 
+from nrespipe.engine.background import DISTANCES
 from nrespipe.engine.columns import HALF_WINDOW
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile
-from nrespipe.numerics import bspline, lookup
+from nrespipe.numerics import bspline, lookup, scattered
 from nrespipe.numerics import columns as kernel
 from nrespipe.numerics.robust import spread
 
@@ -16,7 +17,7 @@ _FINE = 0.05  # spacing of the tables [pixel]
 _KNOT = 0.5  # knots of the splines [pixel]
 
 
-def measure(image, traces, lit, n_chunks=16, rounds=3, order_smoothing=1.5):
+def measure(image, traces, lit, wings, n_chunks=16, rounds=3, order_smoothing=1.5):
     """Measure the cross-dispersion profiles of a flat.
 
     Parameters
@@ -27,6 +28,8 @@ def measure(image, traces, lit, n_chunks=16, rounds=3, order_smoothing=1.5):
         Where the orders lie in it.
     lit : tuple of int
         The fibers it lights.
+    wings : ndarray of float, shape (2, n_distances)
+        From ``background.of_flat``.
     n_chunks : int, optional
         Pieces along an order with a profile of their own.
     rounds : int, optional
@@ -54,29 +57,31 @@ def measure(image, traces, lit, n_chunks=16, rounds=3, order_smoothing=1.5):
     typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in flat_centers])
     order = np.argsort(typical, kind="stable")
     sorted_centers = np.ascontiguousarray(flat_centers[order].T)
-    arrays = [np.ascontiguousarray(a.T) for a in (image.electrons, image.floor_variance)]
-    bad = np.ascontiguousarray((image.mask > 0).T.astype(np.uint8))
-    response = np.ones_like(arrays[0])
+    data, floor = (kernel.transposed(a) for a in (image.electrons, image.floor_variance))
+    bad = kernel.transposed((image.mask > 0).view(np.uint8))
+    even, nothing = np.ones_like(data), np.zeros_like(data)
     offsets = np.arange(-_REACH, _REACH + _FINE / 2, _FINE)
     columns = (np.arange(n_chunks) + 0.5) * n_columns / n_chunks - 0.5
-    tables = np.tile(_first_guess(offsets), (len(order), n_chunks, 1)).astype(np.float32)
-    guard = np.full(len(order), 0.05)
-    table_grid = (columns, offsets[0], _FINE, HALF_WINDOW)
-    start = np.full((len(order), n_columns), np.nan)
+    table = np.tile(_first_guess(offsets), (n_fibers, n_orders, n_chunks, 1)).astype(np.float32)
+    guard, extra = np.full(len(order), 0.05), nothing
+    flux = np.full((len(order), n_columns), np.nan)
     for attempt in range(rounds + 1):
+        tables = table.reshape(len(order), n_chunks, -1)[order]
+        shares, first = kernel.shares_of(even, sorted_centers, tables, columns, offsets[0], _FINE, HALF_WINDOW)
         threshold = np.inf if attempt < 2 else 8.0
-        flux, variance, _ = kernel.extract(
-            *arrays, bad, response, sorted_centers, tables, *table_grid, guard, threshold, start, 3
-        )
+        flux, variance, _ = kernel.fit(data, floor, nothing, bad, shares, first, extra, guard, threshold, flux, 3)
         if attempt == rounds:
             break
-        splines, weights = _fit_chunks(*arrays, bad, sorted_centers, tables, columns, flux)
+        splines, weights = _fit_chunks(data - extra, floor, bad, sorted_centers, tables, columns, flux)
         splines, weights = (_unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
-        smooth = _smooth_over_orders(splines, weights, order_smoothing)
-        table = _tabulate(smooth, offsets)
-        tables = table.reshape(len(order), n_chunks, -1)[order]
-    even = np.ones(image.electrons.shape, np.float32)
-    profile = Profile(offsets, columns, table, even, np.zeros_like(even))
+        table, beyond = _with_wings(
+            _tabulate(_smooth_over_orders(splines, weights, order_smoothing), offsets), offsets, wings
+        )
+        extra = np.zeros_like(data)
+        light = np.ascontiguousarray(flux.T)
+        scattered.add_wings(extra, sorted_centers, light, beyond, DISTANCES[1], HALF_WINDOW)
+    blank = np.ones(image.electrons.shape, np.float32)
+    profile = Profile(offsets, columns, table, DISTANCES, beyond, blank, np.zeros_like(blank))
     return profile, *(_unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
 
 
@@ -104,6 +109,8 @@ def respond(image, traces, profile, flux, lit, core=4.0, flawed=0.2):
     -------
     response, error : ndarray of float32, shape (n_rows, n_columns)
         Sensitivity of each pixel and its error.
+    weight : ndarray of float32, shape (n_rows, n_columns)
+        Share of the response that this flat decided, 0 where it does not light the pixel.
     mask : ndarray of uint8, shape (n_rows, n_columns)
         ``Pixel.BAD`` where a pixel is flawed.
 
@@ -125,14 +132,18 @@ def respond(image, traces, profile, flux, lit, core=4.0, flawed=0.2):
     ratio = np.where(lit_pixels, image.electrons / safe, 1)
     noise = np.where(lit_pixels, (image.floor_variance + safe) / safe**2, np.inf)
     inner = _model_image(image.electrons.shape, places, tables, *grid, core, flux) > 0
-    scatter = _scatter(ratio[inner][::8], noise[inner][::8])
+    scatter = np.full(ratio.shape, _scatter(ratio[inner][::8], noise[inner][::8]))
+    # dust and the like: nothing but the flat itself tells how dark it is
+    scatter[uniform_filter(np.where(lit_pixels, (ratio - 1) / np.sqrt(scatter**2 + noise), 0), 3) < -4 / 3] = flawed
+    scatter[np.abs(ratio - 1) > 4 * np.sqrt(scatter**2 + noise)] = flawed
     weight = scatter**2 / (scatter**2 + noise)
     far = np.abs(ratio - 1) > flawed
     # far from 1 outside the core is a flaw of the model, which is no response either
     weight = np.where(far, 0, weight)
     bad = far & inner & (np.abs(ratio - 1) > flawed + 5 * np.sqrt(noise))
     response, error = 1 + weight * (ratio - 1), scatter * np.sqrt(1 - weight)
-    return response.astype(np.float32), error.astype(np.float32), np.where(bad, Pixel.BAD, 0).astype(np.uint8)
+    maps = (a.astype(np.float32) for a in (response, error, weight))
+    return *maps, np.where(bad, Pixel.BAD, 0).astype(np.uint8)
 
 
 def _scatter(ratio, noise, least=1e-3, most=0.03):
@@ -209,6 +220,14 @@ def _smooth_over_orders(splines, weights, sigma):
     total = gaussian_filter1d(scale, sigma, axis=1, mode="constant")
     mean = gaussian_filter1d(scale * splines, sigma, axis=1, mode="constant")
     return np.where(total > 0, mean / np.where(total > 0, total, 1), 0)
+
+
+def _with_wings(table, offsets, wings):
+    """Scale profiles that sum to 1 in the window, and the wings that belong to their core, to 1 together."""
+    core = table[..., np.abs(offsets) < 4.5].sum(axis=-1) * _FINE
+    core = np.median(core[core > 0])
+    total = 1 + core * wings[:, DISTANCES > HALF_WINDOW].sum() * DISTANCES[1]
+    return (table / total).astype(np.float32), wings * core / total
 
 
 def _tabulate(splines, offsets):

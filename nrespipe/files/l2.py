@@ -55,6 +55,8 @@ def _parts(account):
     for trace, fiber in account.traces:
         name = f"TRACE{trace}_QUALITY"
         yield name, _quality(account, name, fiber), "what is known against each pixel, as bits; 0 is good"
+    if account.reduction.spectra.rejected is not None:
+        yield "REJECTED", _rejected(account.reduction.spectra.rejected), "pixels left out as cosmic rays"
     if account.raw.meter is not None:
         yield "EXPMETER", _meter(account.raw.meter), "light that the exposure meter saw"
 
@@ -190,6 +192,11 @@ def _quality(account, name, fiber):
     _, _, quality, _ = account.reduction.spectra.of(fiber)
     bits = [card(f"BIT{i}", bit.name, f"meaning of {int(bit)}") for i, bit in enumerate(Pixel)]
     return tiles.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
+
+
+def _rejected(pixels):
+    row, column = (fits.Column(name, "I", "pixel", array=pixels[:, i]) for i, name in enumerate(("ROW", "COLUMN")))
+    return fits.BinTableHDU.from_columns([row, column], name="REJECTED")
 
 
 def _meter(meter):

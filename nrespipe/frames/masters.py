@@ -8,7 +8,7 @@ from nrespipe.frames.arrays import frozen
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.traces import Profile, Traces
+from nrespipe.frames.traces import Profile, Slant, Traces
 from nrespipe.frames.wavelength import ArcLines, LineShape, Solution
 
 
@@ -143,6 +143,8 @@ class Arc:
         Lines that were measured, with their identification.
     line_shape : LineShape
         Line-spread function.
+    slant : Slant
+        How the images of lines lean and bend against the columns of the detector.
     reference : Spectra
         Sum of the arcs of the reference fiber, to measure drifts against.
     transfer_error_ms : ndarray of float, shape (n_fibers,)
@@ -153,6 +155,7 @@ class Arc:
     solution: Solution
     lines: ArcLines
     line_shape: LineShape
+    slant: Slant
     reference: Spectra
     transfer_error_ms: np.ndarray
 

@@ -24,7 +24,9 @@ class Spectra:
     quality : ndarray of uint8, shape (n_fibers, n_orders, n_pixels)
         Bits of ``Pixel``: what is known against the pixels that went in.
     blaze : ndarray of float, shape (n_fibers, n_orders, n_pixels)
-        Spectrum of the flat lamp through the same pixels, scaled to 1 at the peak of each order; 0 where unknown.
+        Spectrum of the flat lamp, scaled to 1 at the peak of each order; 0 where unknown.
+    rejected : ndarray of int, shape (n_rejected, 2), or None
+        Row and column of the pixels of the detector that were left out as cosmic rays; None for a sum of frames.
     """
 
     fibers: tuple[int, ...]
@@ -33,10 +35,11 @@ class Spectra:
     variance: np.ndarray
     quality: np.ndarray
     blaze: np.ndarray
+    rejected: np.ndarray | None = None
 
     def __post_init__(self):
         shape = (len(self.fibers), len(self.orders), np.shape(self.flux)[-1])
-        frozen(self, orders=shape[1:2], flux=shape, variance=shape, quality=shape, blaze=shape)
+        frozen(self, orders=shape[1:2], flux=shape, variance=shape, quality=shape, blaze=shape, rejected=(None, 2))
 
     def of(self, fiber):
         """Return the arrays of one fiber.

@@ -41,7 +41,13 @@ class Profile:
     columns : ndarray of float, shape (n_chunks,)
         Column of the middle of each chunk of the detector; the profile is linear in between.
     values : ndarray of float32, shape (n_fibers, n_orders, n_chunks, n_offsets)
-        Share of the light of a column that falls into a pixel whose middle lies at the offset; a sum over pixels is 1.
+        Share of the light of a column that falls into a pixel whose middle lies at the offset; a sum over the pixels of
+        the window, together with the wings beyond it, is 1.
+    distances : ndarray of float, shape (n_distances,)
+        Evenly spaced distances from the center, from 0 [pixel].
+    wings : ndarray of float, shape (2, n_distances)
+        Share of the light that falls into a pixel that far below a trace, and above it, alike for all traces; 0 where
+        `values` know it better.
     response : ndarray of float32, shape (n_rows, n_columns)
         Sensitivity of each pixel relative to its surroundings; 1 where the flats say nothing.
     response_error : ndarray of float32, shape (n_rows, n_columns)
@@ -51,10 +57,43 @@ class Profile:
     offsets: np.ndarray
     columns: np.ndarray
     values: np.ndarray
+    distances: np.ndarray
+    wings: np.ndarray
     response: np.ndarray
     response_error: np.ndarray
 
     def __post_init__(self):
         n, k = len(self.columns), len(self.offsets)
         frozen(self, offsets=(k,), columns=(n,), values=(None, None, n, k), response=(None, None))
-        frozen(self, response_error=self.response.shape)
+        frozen(self, distances=(None,), wings=(2, len(self.distances)), response_error=self.response.shape)
+
+
+@dataclass(frozen=True)
+class Slant:
+    """How the image of a line leans and bends against the columns of the detector.
+
+    Attributes
+    ----------
+    fibers : tuple of int
+        Fiber numbers along the first axis.
+    orders : (int, int)
+        Diffraction orders that are mapped to -1 and 1.
+    n_pixels : int
+        Length of an order; x is mapped from 0..n_pixels-1 to -1..1.
+    degrees : ndarray of int, shape (n_terms, 2)
+        Legendre degrees in x and m of each term.
+    lean, bend : ndarray of float, shape (n_fibers, n_terms)
+        Coefficients. Light at the distance u above its trace lies ``lean * u + bend * (u**2 - q)`` columns to the right
+        of the light at the center, q being the mean square of u [pixel / pixel, pixel / pixel2].
+    """
+
+    fibers: tuple[int, ...]
+    orders: tuple[int, int]
+    n_pixels: int
+    degrees: np.ndarray
+    lean: np.ndarray
+    bend: np.ndarray
+
+    def __post_init__(self):
+        n = len(self.degrees)
+        frozen(self, degrees=(n, 2), lean=(len(self.fibers), n), bend=(len(self.fibers), n))

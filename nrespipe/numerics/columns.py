@@ -1,4 +1,4 @@
-"""The kernel of the extraction: one detector column, all traces at once."""
+"""The kernels of the extraction: one detector column at a time, all traces at once."""
 
 import numpy as np
 from numba import njit
@@ -7,18 +7,39 @@ from nrespipe.numerics import banded
 from nrespipe.numerics.lookup import chunk_of, profile_of
 
 _NEIGHBORS = 3  # traces above a trace whose light may overlap with it
+_BLOCK = 64  # side of the blocks in which an image is transposed: two of them fit into the fastest cache
 
 
 @njit(cache=True)
-def extract(data, floor, bad, response, centers, tables, columns, low, step, half, guard, threshold, start, passes):
-    """Fit the light of all traces to every column.
+def transposed(image):
+    """Return an image with columns and rows exchanged, each column contiguous in memory.
 
     Parameters
     ----------
-    data, floor : ndarray of float32, shape (n_columns, n_rows)
-        Light, and variance without its photon noise [electron, electron2].
-    bad : ndarray of uint8, shape (n_columns, n_rows)
-        Not 0 where a pixel is not to be used. On return 2 where an outlier was found.
+    image : ndarray, shape (n_rows, n_columns)
+        Any image.
+
+    Returns
+    -------
+    ndarray, shape (n_columns, n_rows)
+        A copy; several times faster than a plain copy of the transpose.
+    """
+    n_rows, n_columns = image.shape
+    out = np.empty((n_columns, n_rows), image.dtype)
+    for top in range(0, n_rows, _BLOCK):
+        for left in range(0, n_columns, _BLOCK):
+            for x in range(left, min(left + _BLOCK, n_columns)):
+                for y in range(top, min(top + _BLOCK, n_rows)):
+                    out[x, y] = image[y, x]
+    return out
+
+
+@njit(cache=True)
+def shares_of(response, centers, tables, columns, low, step, half):
+    """Tell which share of the light of each trace falls on each pixel of its window.
+
+    Parameters
+    ----------
     response : ndarray of float32, shape (n_columns, n_rows)
         Sensitivity of the pixels.
     centers : ndarray of float, shape (n_columns, n_traces)
@@ -29,6 +50,50 @@ def extract(data, floor, bad, response, centers, tables, columns, low, step, hal
         Middles of the chunks.
     low, step, half : float
         First offset and spacing of the tables; half width of the window [pixel].
+
+    Returns
+    -------
+    shares : ndarray of float32, shape (n_columns, n_traces, n_window)
+        Profile times response.
+    first : ndarray of int32, shape (n_columns, n_traces)
+        Row of the first pixel of the window; -1 where there is no trace.
+    """
+    n_columns, n_rows = response.shape
+    n = centers.shape[1]
+    window = int(2 * half) + 1
+    shares = np.zeros((n_columns, n, window), np.float32)
+    first = np.full((n_columns, n), np.int32(-1))
+    for x in range(n_columns):
+        place, weight = chunk_of(columns, float(x))
+        for k in range(n):
+            c = centers[x, k]
+            if np.isnan(c) or c + half < 0 or c - half > n_rows - 1:
+                continue
+            start = max(0, int(np.ceil(c - half)))
+            first[x, k] = start
+            for j in range(window):
+                y = start + j
+                if y < n_rows and y - c <= half:
+                    shares[x, k, j] = profile_of(tables[k], place, weight, y - c, low, step) * response[x, y]
+    return shares, first
+
+
+@njit(cache=True)
+def fit(data, floor, error, bad, shares, first, extra, guard, threshold, start, passes):
+    """Fit the light of all traces to every column.
+
+    Parameters
+    ----------
+    data, floor : ndarray of float32, shape (n_columns, n_rows)
+        Light, and variance without its photon noise [electron, electron2].
+    error : ndarray of float32, shape (n_columns, n_rows)
+        Error of the response of the pixels.
+    bad : ndarray of uint8, shape (n_columns, n_rows)
+        Not 0 where a pixel is not to be used. On return 2 where an outlier was found.
+    shares, first : ndarray
+        From `shares_of`.
+    extra : ndarray of float32, shape (n_columns, n_rows)
+        Light that is known and must not be fitted [electron].
     guard : ndarray of float, shape (n_traces,)
         Error of the profile relative to the light in a pixel, which no outlier test may undercut.
     threshold : float
@@ -46,106 +111,135 @@ def extract(data, floor, bad, response, centers, tables, columns, low, step, hal
         Share of the profile that fell on used pixels.
     """
     n_columns, n_rows = data.shape
-    n = centers.shape[1]
-    window = int(2 * half) + 1
+    n, window = shares.shape[1:]
     flux = np.full((n, n_columns), np.nan)
     variance = np.full((n, n_columns), np.nan)
     used = np.zeros((n, n_columns), np.float32)
-    shares = np.zeros((n, window))
-    first = np.zeros(n, np.int64)
     model = np.zeros(n_rows)
+    noise = np.zeros(n_rows)
     guards = np.zeros(n_rows)
     bands = np.zeros((n, _NEIGHBORS + 1))
     right = np.zeros(n)
     solution = np.zeros(n)
     inverse = np.zeros(n)
     for x in range(n_columns):
-        place, weight = chunk_of(columns, float(x))
         for k in range(n):
-            c = centers[x, k]
-            first[k] = -1
             solution[k] = 0.0
-            if np.isnan(c):
-                continue
-            first[k] = max(0, int(np.ceil(c - half)))
-            total = 0.0
-            for j in range(window):
-                y = first[k] + j
-                shares[k, j] = 0.0
-                if y < n_rows and y - c <= half:
-                    shares[k, j] = profile_of(tables[k], place, weight, y - c, low, step) * response[x, y]
-                    if not bad[x, y]:
-                        total += data[x, y]
-            solution[k] = start[k, x] if not np.isnan(start[k, x]) else max(total, 0.0)
+            if first[x, k] >= 0:
+                solution[k] = start[k, x] if not np.isnan(start[k, x]) else _sum(data[x], bad[x], first[x, k], window)
         for attempt in range(passes):
-            _model(model, guards, shares, first, solution, guard)
+            _model(model, guards, extra[x], shares[x], first[x], solution, guard)
+            _noise(noise, floor[x], error[x], model, first[x], window)
             if attempt > 0 and np.isfinite(threshold):
-                found = _outliers(data[x], floor[x], bad[x], model, guards, first, window, threshold)
+                found = _outliers(data[x], bad[x], model, noise, guards, first[x], window, threshold)
                 if found == 0 and attempt > 2:
                     break
             elif attempt > 2:
                 break
-            _normal_equations(bands, right, data[x], floor[x], bad[x], model, shares, first)
+            _normal_equations(bands, right, data[x], extra[x], bad[x], noise, shares[x], first[x])
             solution, inverse = banded.solve(bands, right)
         for k in range(n):
-            if first[k] < 0:
-                continue
-            share = 0.0
-            whole = 0.0
-            for j in range(window):
-                y = first[k] + j
-                if y < n_rows:
-                    whole += shares[k, j]
-                    if not bad[x, y]:
-                        share += shares[k, j]
-            used[k, x] = share
-            if share > 0.05:
-                flux[k, x] = solution[k]
-                variance[k, x] = inverse[k]
+            if first[x, k] >= 0:
+                used[k, x] = _share_used(bad[x], shares[x, k], first[x, k])
+                if used[k, x] > 0.05:
+                    flux[k, x] = solution[k]
+                    variance[k, x] = inverse[k]
     return flux, variance, used
 
 
 @njit(cache=True)
-def _model(model, guards, shares, first, solution, guard):
-    model[:] = 0.0
-    guards[:] = 0.0
-    for k in range(len(first)):
-        if first[k] < 0:
-            continue
-        for j in range(shares.shape[1]):
-            y = first[k] + j
-            if y < len(model):
-                light = max(solution[k], 0.0) * shares[k, j]
-                model[y] += light
-                guards[y] += (guard[k] * light) ** 2
+def extract(data, floor, bad, response, centers, tables, columns, low, step, half, guard, threshold, start, passes):
+    """Fit the light of all traces to every column, with a response beyond doubt.
+
+    Parameters
+    ----------
+    data, floor, bad : ndarray
+        As in `fit`.
+    response, centers, tables, columns, low, step, half : ndarray or float
+        As in `shares_of`.
+    guard, threshold, start, passes : ndarray, float or int
+        As in `fit`.
+
+    Returns
+    -------
+    flux, variance, used : ndarray
+        As from `fit`.
+    """
+    shares, first = shares_of(response, centers, tables, columns, low, step, half)
+    nothing = np.zeros(data.shape, np.float32)
+    return fit(data, floor, nothing, bad, shares, first, nothing, guard, threshold, start, passes)
 
 
 @njit(cache=True)
-def _outliers(data, floor, bad, model, guards, first, window, threshold):
+def _sum(data, bad, first, window):
+    total = 0.0
+    for y in range(first, min(first + window, len(data))):
+        if not bad[y]:
+            total += data[y]
+    return max(total, 0.0)
+
+
+@njit(cache=True)
+def _share_used(bad, shares, first):
+    share = 0.0
+    for j in range(len(shares)):
+        y = first + j
+        if y < len(bad) and not bad[y]:
+            share += shares[j]
+    return share
+
+
+@njit(cache=True)
+def _model(model, guards, extra, shares, first, solution, guard):
+    window = shares.shape[1]
+    for k in range(len(first)):
+        if first[k] >= 0:
+            for y in range(first[k], min(first[k] + window, len(model))):
+                model[y] = extra[y]
+                guards[y] = 0.0
+    for k in range(len(first)):
+        if first[k] < 0:
+            continue
+        light = max(solution[k], 0.0)
+        for j in range(min(window, len(model) - first[k])):
+            y = first[k] + j
+            model[y] += light * shares[k, j]
+            guards[y] += (guard[k] * light * shares[k, j]) ** 2
+
+
+@njit(cache=True)
+def _noise(noise, floor, error, model, first, window):
+    for k in range(len(first)):
+        if first[k] >= 0:
+            for y in range(first[k], min(first[k] + window, len(model))):
+                light = max(model[y], 0.0)
+                noise[y] = floor[y] + light + (error[y] * light) ** 2
+
+
+@njit(cache=True)
+def _outliers(data, bad, model, noise, guards, first, window, threshold):
     """Mark the worst pixel of each trace that the noise cannot explain; return how many were found."""
     found = 0
     for k in range(len(first)):
         if first[k] < 0:
             continue
         worst, where = threshold**2, -1
-        for j in range(window):
-            y = first[k] + j
-            if y < len(model) and not bad[y]:
-                square = (data[y] - model[y]) ** 2 / (floor[y] + model[y] + guards[y])
-                if square > worst:
-                    worst, where = square, y
+        for y in range(first[k], min(first[k] + window, len(model))):
+            square = (data[y] - model[y]) ** 2
+            if square > worst * noise[y] and not bad[y] and square > worst * (noise[y] + guards[y]):
+                worst, where = square / (noise[y] + guards[y]), y
         if where >= 0:
             bad[where] = 2
             found += 1
-            for y in range(max(0, where - 1), min(len(model), where + 2)):
+            for y in range(max(first[k], where - 1), min(len(model), first[k] + window, where + 2)):
                 residual = data[y] - model[y]
-                if not bad[y] and residual > 0 and residual**2 > 6.25 * (floor[y] + model[y] + guards[y]):
+                if not bad[y] and residual > 0 and residual**2 > 6.25 * (noise[y] + guards[y]):
                     bad[y] = 2
     return found
 
 
 @njit(cache=True)
-def _normal_equations(bands, right, data, floor, bad, model, shares, first):
+def _normal_equations(bands, right, data, extra, bad, noise, shares, first):
     bands[:] = 0.0
     right[:] = 0.0
     window = shares.shape[1]
@@ -154,15 +248,19 @@ def _normal_equations(bands, right, data, floor, bad, model, shares, first):
         if first[k] < 0:
             bands[k, 0] = 1.0
             continue
-        for j in range(window):
+        end = min(window, len(data) - first[k])
+        for j in range(end):
             y = first[k] + j
-            if y >= len(data) or bad[y] or shares[k, j] == 0.0:
+            if not bad[y]:
+                w = shares[k, j] / noise[y]
+                right[k] += w * (data[y] - extra[y])
+                bands[k, 0] += w * shares[k, j]
+        for i in range(1, min(_NEIGHBORS + 1, n - k)):
+            apart = first[k + i] - first[k]
+            if first[k + i] < 0 or apart >= window:
                 continue
-            w = shares[k, j] / (floor[y] + model[y])
-            right[k] += w * data[y]
-            for i in range(min(_NEIGHBORS + 1, n - k)):
-                if first[k + i] >= 0:
-                    other = y - first[k + i]
-                    if 0 <= other < window:
-                        bands[k, i] += w * shares[k + i, other]
+            for j in range(max(apart, 0), min(end, window + apart)):
+                y = first[k] + j
+                if not bad[y]:
+                    bands[k, i] += shares[k, j] * shares[k + i, j - apart] / noise[y]
         bands[k, 0] = bands[k, 0] * (1 + 1e-9) + 1e-12

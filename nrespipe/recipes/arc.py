@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import wavelength
+from nrespipe.engine import slant, wavelength
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
@@ -44,7 +44,7 @@ def reduce(raw, refs, spectrograph):
     MissingCalibration
         If the flat does not know a lit fiber.
     """
-    spectra, motion = extract_frame(raw, refs, spectrograph)
+    spectra, motion, _ = extract_frame(raw, refs, spectrograph)
     with np.errstate(invalid="ignore"):
         bright = np.sum(spectra.flux > 20 * np.sqrt(spectra.variance), axis=2)
     typical = float(np.median(bright, axis=1).min())
@@ -81,7 +81,7 @@ def combine(frames, refs, spectrograph):
     BadFrame
         If no trustworthy solution is found.
     """
-    arcs = [extract_frame(raw, refs, spectrograph)[0] for raw in frames]
+    arcs, _, slants = zip(*(extract_frame(raw, refs, spectrograph) for raw in frames))
     found = wavelength.calibrate(arcs, spectrograph, refs.lamp)
     quality = Quality.FEW_CALIBRATIONS if len(arcs) < USUAL else Quality(0)
     if found.renumbered:
@@ -93,6 +93,7 @@ def combine(frames, refs, spectrograph):
         solution=found.solution,
         lines=found.lines,
         line_shape=found.line_shape,
+        slant=slant.mean(slants),
         reference=found.reference,
         transfer_error_ms=found.transfer_error_ms,
     )

@@ -1,5 +1,7 @@
 """Lamp flats: where the orders lie, how their light spreads, the blaze, the response of the pixels, the gain."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from nrespipe.engine import background, blaze, claims, detector, gain, profile, ridges, stack, trace
@@ -9,7 +11,7 @@ from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.traces import Profile, Traces
+from nrespipe.frames.traces import Traces
 from nrespipe.recipes.origin import origin_of
 
 NEEDS = (Kind.BIAS, Kind.DARK)
@@ -87,18 +89,20 @@ def combine(frames, refs, spectrograph):
         quality |= Quality.FIBERS_REVERSED
     traces, shifts = trace.merge(found, spectrograph)
     mask = np.bitwise_and.reduce([image.mask for image in stacked]) & np.uint8(Pixel.BAD)
-    pieces, best = [], (np.float32(1), np.float32(np.inf))
+    pieces, best = [], (np.float32(1), np.float32(0), np.float32(-1))
     for lit, shift in zip(pairs, shifts):
         here = Traces(traces.fibers, traces.orders, traces.centers + shift)
         # a stack is not needed any more once its background is gone
-        image = background.subtract(stacked.pop(0), here, lit)
-        shape, flux, variance = profile.measure(image, here, lit)
-        response, error, flawed = profile.respond(image, here, shape, flux, lit)
+        image, wings = background.of_flat(stacked.pop(0), here, lit)
+        shape, flux, variance = profile.measure(image, here, lit, wings)
+        lamp = blaze.smooth(flux, variance)
+        *response, flawed = profile.respond(image, here, shape, lamp, lit)
         mask |= flawed
-        pieces.append((lit, shape, flux, variance))
-        best = _better(*best, response, error)
+        pieces.append((lit, shape, lamp, variance))
+        best = _better(best, response)
     values, lamp, variance = _merge(traces.fibers, pieces)
-    shape = Profile(pieces[0][1].offsets, pieces[0][1].columns, values, *best)
+    wings = np.mean([piece[1].wings for piece in pieces], axis=0)
+    shape = replace(pieces[0][1], values=values, wings=wings, response=best[0], response_error=best[1])
     if min(len(group) for group in pairs.values()) < USUAL:
         quality |= Quality.FEW_CALIBRATIONS
     origin = origin_of(Kind.FLAT, frames, quality)
@@ -176,7 +180,7 @@ def _merge(fibers, pieces):
     return (np.stack([chosen[fiber][k] for fiber in fibers]) for k in range(3))
 
 
-def _better(response, error, other, other_error):
-    """Take each pixel's response from the pair that lit it best."""
-    better = other_error < error
-    return np.where(better, other, response), np.where(better, other_error, error)
+def _better(response, other):
+    """Take each pixel's response, its error and its weight from the pair that lit it best."""
+    better = other[2] > response[2]
+    return [np.where(better, theirs, ours) for ours, theirs in zip(response, other)]

@@ -42,7 +42,7 @@ def reduce(raw, refs, spectrograph):
     """
     if not raw.star_fibers:
         raise BadFrame(f"{raw.filename}: no fiber carries a star, OBJECTS names {raw.objects}")
-    spectra, motion = extract_frame(raw, refs, spectrograph)
+    spectra, motion, _ = extract_frame(raw, refs, spectrograph)
     moved = drift.measure(spectra, refs.arc)
     wavelengths = wavelength.of(spectra, refs.arc, moved)
     spectra = replace(spectra, orders=wavelengths.orders)

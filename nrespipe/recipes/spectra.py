@@ -1,6 +1,6 @@
 """The part that arcs and stars have in common: from a raw frame to extracted spectra."""
 
-from nrespipe.engine import background, detector, extract, follow
+from nrespipe.engine import background, detector, extract, follow, slant
 from nrespipe.errors import MissingCalibration
 from nrespipe.frames.image import Image
 
@@ -13,7 +13,8 @@ def extract_frame(raw, refs, spectrograph):
     raw : RawFrame
         A frame with light in its fibers.
     refs : References
-        With the masters bias, dark and flat.
+        With the masters bias, dark and flat; the slant of the lines is that of the master arc, or, without one, that of
+        the frame's own lamps.
     spectrograph : Spectrograph
         Its detector.
 
@@ -23,6 +24,8 @@ def extract_frame(raw, refs, spectrograph):
         Of the lit fibers.
     motion : Motion
         How the orders lie against where the flat saw them.
+    leaning : Slant
+        How the images of lines lean and bend, as it was used.
 
     Raises
     ------
@@ -40,7 +43,8 @@ def extract_frame(raw, refs, spectrograph):
     image = detector.correct(raw, refs.bias, refs.dark, spectrograph.detector, flat.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
     traces = follow.roughly(image, flat.traces, raw.lit_fibers)
-    image = background.subtract(image, traces, raw.lit_fibers)
+    image = background.subtract(image, traces, flat, raw.lit_fibers)
     traces, motion = follow.orders(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
-    return extract.optimal(image, traces, flat, raw.lit_fibers, lamps), motion
+    leaning = refs.arc.slant if refs.arc else slant.measure(image, traces, flat, lamps)
+    return extract.optimal(image, traces, flat, raw.lit_fibers, leaning, lamps), motion, leaning

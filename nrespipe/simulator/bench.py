@@ -72,6 +72,8 @@ class Bench:
         Chebyshev coefficients of the row of the trace, reference state [pixel].
     tilt : ndarray of float, shape (n_fibers, n_orders, 2)
         Tilt of the image of a line at the first and at the last column: columns per row, linear in between.
+    bow : ndarray of float, shape (n_fibers, n_orders)
+        Curvature of the image of a line: columns per square of the row.
     gain_e_per_adu, read_noise_e : float
         Of the amplifier; the header claims otherwise [electron / ADU, electron].
     """
@@ -81,12 +83,13 @@ class Bench:
     wavelength_terms: np.ndarray
     row_terms: np.ndarray
     tilt: np.ndarray
+    bow: np.ndarray
     gain_e_per_adu: float
     read_noise_e: float
 
     def __post_init__(self):
         f, o = len(self.spectrograph.fibers.upward), len(self.spectrograph.orders)
-        frozen(self, wavelength_terms=(f, o, None), row_terms=(f, o, None), tilt=(f, o, 2))
+        frozen(self, wavelength_terms=(f, o, None), row_terms=(f, o, None), tilt=(f, o, 2), bow=(f, o))
 
 
 def build(spectrograph, seed=None):
@@ -127,6 +130,7 @@ def build(spectrograph, seed=None):
         wavelength_terms=fit(wavelengths).reshape(shape),
         row_terms=fit(rows).reshape(shape),
         tilt=_tilts(rng, n_fibers, v),
+        bow=_bows(seed, n_fibers, v),
         gain_e_per_adu=3.2 * (1 + rng.uniform(-0.04, 0.04)),
         read_noise_e=rng.uniform(6.6, 7.6),
     )
@@ -166,6 +170,13 @@ def _tilts(rng, n_fibers, v):
     degrees = np.stack([middle + slope * v + bow * v**2 - ends, middle + slope * v + bow * v**2 + ends], axis=-1)
     fibers = 1 + 0.04 * rng.standard_normal(n_fibers)
     return np.tan(np.radians(degrees * fibers[:, None, None]))
+
+
+def _bows(seed, n_fibers, v):
+    """A few thousandths, as coma and the plane of the grating make it; slowly varying, the fibers not quite alike."""
+    rng = np.random.default_rng([seed, 7])
+    middle, slope = rng.uniform(-0.004, 0.004), rng.uniform(-0.002, 0.002)
+    return (middle + slope * v) * (1 + 0.1 * rng.standard_normal((n_fibers, 1)))
 
 
 def _nodes(bench, x):

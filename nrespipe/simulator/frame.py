@@ -185,7 +185,8 @@ def _paint(image, bench, state, fiber, orders, samples):
         v = i / (len(bench.spectrograph.orders) - 1)
         scale = scales[0] * (1 - v) + scales[1] * v + 0.004 * fiber
         skew = 0.5 + 0.4 * (skews[0] * (1 - v) + skews[1] * v)
-        light.paint(image, spectrum, rows[i], tilt, scale, skew, symmetric, odd, lineshape.STEP)
+        slant = np.stack([tilt, np.full(columns, bench.bow[fiber, i])])
+        light.paint(image, spectrum, rows[i], slant, scale, skew, symmetric, odd, lineshape.STEP)
 
 
 def _scattered(image):

@@ -141,7 +141,7 @@ def _lines(out, x, flux, width, softness, sharp, soft, middle, step, reach):
 
 
 @njit(cache=True)
-def paint(image, spectrum, rows, tilt, scale, skew, symmetric, odd, step):
+def paint(image, spectrum, rows, slant, scale, skew, symmetric, odd, step):
     """Spread the light of one order across the rows of an image, in place.
 
     Parameters
@@ -152,8 +152,9 @@ def paint(image, spectrum, rows, tilt, scale, skew, symmetric, odd, step):
         Blurred light, as from `blur` or `lines` [electron].
     rows : ndarray of float, shape (n_columns,)
         Row of the trace [pixel].
-    tilt : ndarray of float, shape (n_columns,)
-        Columns by which the image of a line leans per row.
+    slant : ndarray of float, shape (2, n_columns)
+        Columns by which the image of a line leans per row, and by which it bends per square of the row; the bend leaves
+        the center of light on its column.
     scale, skew : float
         Width of the profile relative to the nominal one, and its skew.
     symmetric, odd : ndarray of float
@@ -164,16 +165,22 @@ def paint(image, spectrum, rows, tilt, scale, skew, symmetric, odd, step):
     n_rows, n_columns = image.shape
     middle = (symmetric.size - 1) / 2
     reach = middle * step * scale
+    shares = np.zeros(int(2 * reach) + 4)
     for x in range(n_columns):
         first = max(0, int(np.ceil(rows[x] - reach - 0.5)))
         last = min(n_rows - 1, int(np.floor(rows[x] + reach + 0.5)))
+        square = 0.0
         for y in range(first, last + 1):
             dy = y - rows[x]
             low = (dy - 0.5) / scale / step + middle
             high = (dy + 0.5) / scale / step + middle
-            share = _cumulative(symmetric, high) - _cumulative(symmetric, low)
-            share += skew * (_odd(odd, high) - _odd(odd, low))
-            image[y, x] += share * _cubic(spectrum, (x - tilt[x] * dy + PADDING) * OVERSAMPLING)
+            shares[y - first] = _cumulative(symmetric, high) - _cumulative(symmetric, low)
+            shares[y - first] += skew * (_odd(odd, high) - _odd(odd, low))
+            square += shares[y - first] * dy * dy
+        for y in range(first, last + 1):
+            dy = y - rows[x]
+            place = x - slant[0, x] * dy - slant[1, x] * (dy * dy - square)
+            image[y, x] += shares[y - first] * _cubic(spectrum, (place + PADDING) * OVERSAMPLING)
 
 
 @njit(cache=True)

@@ -21,7 +21,7 @@ def truth():
 def arc(truth):
     arcs = [arc_spectra.expose(truth, (1,), 20 + i, orders=_ORDERS) for i in range(4)]
     found = wavelength.calibrate(arcs, truth.spectrograph, data.lamp_lines())
-    return Arc(None, found.solution, found.lines, found.line_shape, found.reference, found.transfer_error_ms)
+    return Arc(None, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 
 def _frame(truth, seed, drift_px=(0.0, 0.0), orders=_ORDERS, **keywords):

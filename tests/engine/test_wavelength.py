@@ -26,7 +26,7 @@ def calibration(truth):
 @pytest.fixture(scope="module")
 def arc(calibration):
     names = ("solution", "lines", "line_shape", "reference", "transfer_error_ms")
-    return Arc(None, *(getattr(calibration, name) for name in names))
+    return Arc(None, slant=None, **{name: getattr(calibration, name) for name in names})
 
 
 def _errors_ms(truth, fiber, orders, wavelengths, moved):
@@ -97,7 +97,7 @@ def test_a_fiber_that_no_arc_lit_has_no_wavelengths(truth, calibration, arc):
         (1,), arc.solution.orders, 4096, arc.solution.degrees,
         *(getattr(arc.solution, name)[i : i + 1] for name in ("coefficients", "covariance", "scatter_ms", "n_lines")),
     )  # fmt: skip
-    poor = Arc(None, one, arc.lines, arc.line_shape, arc.reference, np.zeros(1))
+    poor = Arc(None, one, arc.lines, arc.line_shape, None, arc.reference, np.zeros(1))
     star = arc_spectra.expose(truth, (0,), 401, orders=arc.solution.orders)
     with pytest.raises(MissingCalibration, match="fiber 0"):
         wavelength.of(star, poor, drift.measure(star, poor))

@@ -9,7 +9,7 @@ from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.traces import Profile, Traces
+from nrespipe.frames.traces import Profile, Slant, Traces
 from nrespipe.frames.wavelength import ArcLines, LineShape, Solution
 
 N_FIBERS, N_ORDERS, N_PIXELS = SHAPE = 2, 5, 4096
@@ -40,7 +40,9 @@ def a_flat():
     centers = noise(*SHAPE)
     centers[0, 2, 100:300] = np.nan
     values, response = noise(*SHAPE[:2], 12, 65, dtype="f4"), noise(200, N_PIXELS, dtype="f4")
-    profile = Profile(np.linspace(-8, 8, 65), np.arange(12.0), values, response, response / 100)
+    profile = Profile(
+        np.linspace(-8, 8, 65), np.arange(12.0), values, np.arange(8.0), noise(2, 8), response, response / 100
+    )
     traces = Traces((0, 2), np.arange(52, 52 + N_ORDERS), centers)
     return Flat(
         origin(Kind.FLAT),
@@ -67,7 +69,8 @@ def an_arc():
     shape = LineShape((0, 1), orders, noise(*SHAPE), np.linspace(-3, 3, 61), np.arange(4.0), noise(N_FIBERS, 4, 61))
     quality = RNG.integers(0, 255, ONE).astype(np.uint8)
     reference = Spectra((1,), orders, noise(*ONE), noise(*ONE, dtype="f4"), quality, noise(*ONE))
-    return Arc(origin(Kind.ARC), solution, lines, shape, reference, np.array([1.5, np.nan]))
+    slant = Slant((0, 1), (52, 118), N_PIXELS, degrees, noise(N_FIBERS, 9), noise(N_FIBERS, 9))
+    return Arc(origin(Kind.ARC), solution, lines, shape, slant, reference, np.array([1.5, np.nan]))
 
 
 def assert_same(one, other, where=""):

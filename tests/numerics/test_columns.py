@@ -101,17 +101,3 @@ def test_the_offset_of_a_trace_is_measured_to_a_thousandth_of_a_pixel():
     )
     offset, weight = residuals.shift_sums(*arrays, moved, s.tables, *s.grid, flux, 1)
     assert abs(np.average(offset, weights=weight) + 0.02) < 1e-3
-
-
-def test_a_profile_that_is_five_percent_too_narrow_is_noticed_and_noise_alone_is_not():
-    s = scene(n_columns=200)
-    data = s.rng.poisson(s.light) + s.rng.normal(0, 7, s.light.shape)
-    _, _, _, bad = s.extract(data)
-    arrays = (data.astype(np.float32), np.full(data.shape, 49, np.float32), bad, np.ones_like(data, np.float32))
-    table = (*arrays, s.centers, s.tables, *s.grid)
-    assert residuals.mismatch(*table, s.flux, 4.0).max() < 0.01
-    narrow = s.tables * 0
-    offsets = s.grid[1] + 0.05 * np.arange(s.tables.shape[-1])
-    narrow[:] = np.exp(-0.5 * (offsets / 1.9) ** 2) / (1.9 * np.sqrt(2 * np.pi))
-    table = (*arrays, s.centers, narrow, *s.grid)
-    assert residuals.mismatch(*table, s.flux, 4.0).min() > 0.02

@@ -68,14 +68,15 @@ def test_paint_agrees_with_plain_interpolation():
     symmetric, odd = lineshape.across()
     x = np.arange(COLUMNS)
     spectrum = 50 + 20 * np.sin(light.grid(COLUMNS) / 4)
-    rows, tilt = 20 + 0.1 * x, np.full(COLUMNS, 0.02)
+    rows, slant = 20 + 0.1 * x, np.full((2, COLUMNS), [[0.02], [0.004]])
     image = np.zeros((48, COLUMNS), np.float32)
-    light.paint(image, spectrum, rows, tilt, 1.02, 0.5, symmetric, odd, lineshape.STEP)
+    light.paint(image, spectrum, rows, slant, 1.02, 0.5, symmetric, odd, lineshape.STEP)
     y = np.arange(48)[:, None]
     dy, reach = y - rows, lineshape.REACH_ACROSS
     both = symmetric + 0.5 * odd
     share = _table((dy + 0.5) / 1.02, both, reach) - _table((dy - 0.5) / 1.02, both, reach)
-    expected = share * (50 + 20 * np.sin((x - 0.02 * dy) / 4))
+    bend = 0.004 * (dy**2 - np.sum(share * dy**2, axis=0))
+    expected = share * (50 + 20 * np.sin((x - 0.02 * dy - bend) / 4))
     np.testing.assert_allclose(image, expected, atol=1e-3)
     assert image.sum() == pytest.approx(spectrum[104 : 104 + 4 * COLUMNS : 4].sum(), rel=2e-4)
 

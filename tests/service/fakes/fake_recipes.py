@@ -13,7 +13,7 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.traces import Profile, Traces
+from nrespipe.frames.traces import Profile, Slant, Traces
 from nrespipe.frames.velocity import Barycentric, Star, Velocity
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution, Wavelengths
 
@@ -96,8 +96,8 @@ def dark(origin, mean, fibers):
 
 def flat(origin, mean, fibers):
     centers = np.full((len(fibers), len(ORDERS), PIXELS), 3.0)
-    values = np.ones((len(fibers), len(ORDERS), 1, 5), np.float32)
-    profile = Profile(np.arange(-2.0, 3.0), np.array([4.0]), values, np.ones_like(mean), np.zeros_like(mean))
+    values, wings = np.ones((len(fibers), len(ORDERS), 1, 5), np.float32), (np.arange(4.0), np.zeros((2, 4)))
+    profile = Profile(np.arange(-2.0, 3.0), np.array([4.0]), values, *wings, np.ones_like(mean), np.zeros_like(mean))
     traces = Traces(fibers, ORDERS, centers)
     return Flat(origin, traces, profile, np.ones_like(centers), 1.0, 0.1, np.zeros(mean.shape, np.uint8))
 
@@ -110,7 +110,12 @@ def arc(origin, mean, fibers):
     )
     one = np.ones(1)
     lines = ArcLines(one.astype(int), one.astype(int), one, one, one, one, one, one > 0)
-    return Arc(origin, solution, lines, line_shape(fibers), spectra_of(fibers), np.ones(n))
+    return Arc(origin, solution, lines, line_shape(fibers), upright(fibers), spectra_of(fibers), np.ones(n))
+
+
+def upright(fibers):
+    zero = np.zeros((len(fibers), 1))
+    return Slant(fibers, (int(ORDERS[0]), int(ORDERS[-1])), PIXELS, np.zeros((1, 2), int), zero, zero)
 
 
 def line_shape(fibers):

@@ -1,0 +1,174 @@
+"""How the images of lamp lines lean and bend against the columns of the detector."""
+
+import numpy as np
+
+from nrespipe.engine import columns
+from nrespipe.frames.traces import Slant
+from nrespipe.numerics import columns as kernel
+from nrespipe.numerics import legendre2d, slanted
+
+#: Terms of the surfaces in (x, m): a slant changes slowly over the detector.
+_DEGREES = legendre2d.degrees(3)
+#: Pieces of an order with a slant of their own before the surfaces are fitted.
+_PIECES = 8
+#: Beyond this distance from a trace its neighbors disturb the measurement [pixel].
+_CORE = 4.5
+#: Error of the profile relative to the light: what remains of the sharp lines while the slant is not known [1].
+_GUARD = 0.05
+#: Scatter of lean and bend about their surfaces that the optics allow [pixel / pixel, pixel / pixel2].
+_SMOOTH = (2e-3, 5e-4)
+
+
+def measure(image, traces, flat, lamps, rounds=3, least_snr=30.0):
+    """Measure the slant of the lines in a frame whose fibers carry a line lamp.
+
+    Parameters
+    ----------
+    image : Image
+        Background-subtracted frame.
+    traces : Traces
+        Where the orders lie in this frame.
+    flat : Flat
+        Profile, response.
+    lamps : tuple of int
+        Fibers that carry a line lamp, all that carry light; without any the lines are taken to stand upright.
+    rounds : int, optional
+        How often light and slant are fitted in turn.
+    least_snr : float, optional
+        Columns whose light is less significant do not count.
+
+    Returns
+    -------
+    Slant
+        Of these fibers.
+
+    Notes
+    -----
+    A column beside a leaning line is brighter above its trace and fainter below it, by the slope of the light:
+
+    .. math:: D(x, y) = P(u)\\, s(x - \\delta) \\approx P(u)\\, [s(x) - \\delta\\, s'(x)] ,
+        \\qquad \\delta = a\\, u + b\\, (u^2 - q) .
+
+    Least squares give a and b in pieces along every order, and a low surface in (x, m) smooths them for each fiber.
+    """
+    known = nothing(traces, lamps)
+    if not lamps:
+        return known
+    laid = columns.lay_out(image, traces, flat, lamps)
+    shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    guard = np.full(len(laid.order), 0.15)
+    edges = np.linspace(0, len(laid.data), _PIECES + 1).astype(np.int64)
+    flux = np.full((len(laid.order), len(laid.data)), np.nan)
+    extra = np.zeros_like(laid.data)
+    for _ in range(rounds):
+        arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
+        flux, _, _ = kernel.fit(*arrays, extra, guard, 8.0, flux, 3)
+        lean, bend = (laid.sort(values) for values in of(known, traces, lamps))
+        extra = slanted.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
+        matrix, right = slanted.sums(
+            laid.data, laid.floor, laid.bad, shares, first, laid.centers, flux, extra, _GUARD, least_snr, _CORE, edges
+        )
+        known = _improved(known, laid.unsort(matrix), laid.unsort(right), traces, edges)
+    return known
+
+
+def nothing(traces, fibers):
+    """Return the slant of lines that stand upright.
+
+    Parameters
+    ----------
+    traces : Traces
+        Orders and length.
+    fibers : tuple of int
+        Fibers.
+
+    Returns
+    -------
+    Slant
+    """
+    orders = int(traces.orders[0]), int(traces.orders[-1])
+    zero = np.zeros((len(fibers), len(_DEGREES)))
+    return Slant(tuple(fibers), orders, traces.centers.shape[-1], _DEGREES, zero, zero)
+
+
+def of(slant, traces, fibers):
+    """Return the slant of every pixel of the traces.
+
+    Parameters
+    ----------
+    slant : Slant
+        As measured on lamps.
+    traces : Traces
+        Orders and length.
+    fibers : tuple of int
+        Fibers; one of which nothing is known stands upright.
+
+    Returns
+    -------
+    lean, bend : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        As in ``Slant``.
+    """
+    x = legendre2d.scaled(np.arange(traces.centers.shape[-1]), 0, slant.n_pixels - 1)
+    m = legendre2d.scaled(traces.orders, *slant.orders)
+    result = np.zeros((2, len(fibers), len(m), len(x)))
+    for i, fiber in enumerate(fibers):
+        if fiber in slant.fibers:
+            place = slant.fibers.index(fiber)
+            for part, coefficients in enumerate((slant.lean[place], slant.bend[place])):
+                result[part, i] = legendre2d.on_grid(slant.degrees, coefficients, x, m)
+    return result
+
+
+def mean(slants):
+    """Return the mean slant of several frames, fiber by fiber.
+
+    Parameters
+    ----------
+    slants : sequence of Slant
+        Of frames with the same orders; each may know other fibers.
+
+    Returns
+    -------
+    Slant
+        Of every fiber that one of them knows.
+    """
+    fibers = sorted({fiber for slant in slants for fiber in slant.fibers})
+
+    def averaged(part):
+        known = [[getattr(s, part)[s.fibers.index(f)] for s in slants if f in s.fibers] for f in fibers]
+        return np.array([np.mean(values, axis=0) for values in known])
+
+    first = slants[0]
+    return Slant(tuple(fibers), first.orders, first.n_pixels, first.degrees, averaged("lean"), averaged("bend"))
+
+
+def _improved(slant, matrix, right, traces, edges):
+    """Add to a slant the surfaces through what its pieces lack."""
+    x = legendre2d.scaled((edges[:-1] + edges[1:] - 1) / 2, 0, slant.n_pixels - 1)
+    m = legendre2d.scaled(traces.orders, *slant.orders)
+    grid = [axis.ravel() for axis in np.meshgrid(x, m)]
+    lean, bend = slant.lean.copy(), slant.bend.copy()
+    for i in range(len(slant.fibers)):
+        known = np.linalg.det(matrix[i]).ravel() > 0
+        inverse = np.linalg.inv(matrix[i].reshape(-1, 2, 2)[known])
+        values = np.einsum("nij,nj->ni", inverse, right[i].reshape(-1, 2)[known])
+        errors = np.sqrt(np.einsum("nii->ni", inverse))
+        design = legendre2d.design(slant.degrees, *(axis[known] for axis in grid))
+        for part, coefficients in enumerate((lean, bend)):
+            coefficients[i] += _fit(design, values[:, part], np.hypot(errors[:, part], _SMOOTH[part]))
+    return Slant(slant.fibers, slant.orders, slant.n_pixels, slant.degrees, lean, bend)
+
+
+def _fit(design, values, errors):
+    """Robust weighted fit; 0 where there is too little to fit."""
+    keep = np.isfinite(values) & (errors < 0.1)
+    for _ in range(6):
+        if keep.sum() < 2 * design.shape[1]:
+            return np.zeros(design.shape[1])
+        fit = np.linalg.lstsq(design[keep] / errors[keep, None], values[keep] / errors[keep])[0]
+        residual = np.abs(values - design @ fit) / errors
+        limit = 4 * max(1.4826 * np.median(residual[keep]), 0.5)
+        previous, keep = keep, np.isfinite(values) & (errors < 0.1) & (residual < limit)
+        if np.array_equal(previous, keep):
+            break
+    return fit
