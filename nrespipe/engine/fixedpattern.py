@@ -42,9 +42,9 @@ def settle(mean, variance, significant=5.0):
     """
     limit = np.float32(_WILD) * np.sqrt(variance)
     coarse = _coarse(mean)
-    smooth = _running(np.clip(mean, coarse - limit, coarse + limit))
+    smooth = _running(np.clip(mean, coarse - limit, coarse + limit), limit)
     outlying = np.abs(mean - smooth) > significant * np.sqrt(variance)
-    smooth = _running(np.where(outlying, smooth, mean))
+    smooth = _running(np.where(outlying, smooth, mean), limit)
     deviation = mean - smooth
     square = deviation**2 / variance
     # what stands out among pixels that all differ is judged by how much they do
@@ -80,9 +80,17 @@ def far_columns(image, limit, segment=512):
 
 def _coarse(mean):
     """Structure of rows, of columns, and of blocks, by medians of some of the pixels: no hot pixel spoils it."""
-    rows = np.median(mean[:, ::8], axis=1, keepdims=True)
-    columns = np.median(mean[::8] - rows[::8], axis=0)
-    return _medians(mean - rows - columns) + rows + columns
+    rest = mean - _level_of_columns(mean.T).T
+    rest -= _level_of_columns(rest)
+    return mean - rest + _medians(rest)
+
+
+def _level_of_columns(image):
+    """Median of each column within 256 rows, from every fourth of them: a column may change its level on its way."""
+    level = np.empty(image.shape, np.float32)
+    for first in range(0, len(image), 256):
+        level[first : first + 256] = np.median(image[first : first + 256 : 4], axis=0)
+    return level
 
 
 def _typical(square):
@@ -102,9 +110,11 @@ def _enlarged(blocks, shape):
     return np.repeat(np.repeat(blocks, _BLOCK, 0), _BLOCK, 1)[: shape[0], : shape[1]]
 
 
-def _running(image):
+def _running(image, limit):
     columns = _mean_along(image)
-    return columns + _mean_along((image - columns).T).T
+    # where a column changes its level, its mean is wrong for a while, which its neighbors must not pay for
+    rest = np.clip(image - columns, -limit, limit)
+    return columns + _mean_along(rest.T).T
 
 
 @njit(cache=True)
