@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Frame, Master
+from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.frames.raw import Kind
 
 #: How far from a frame a master may lie [day]. Structure of the bias and dark changes with the electronics, traces and
@@ -196,8 +196,9 @@ def record(session, master):
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
     master : Master
-        A new row with everything but its key. If it is current, the earlier one of its night is replaced; an earlier
-        try that something outside the frames made fail is forgotten.
+        A new row with everything but its key. If it is current, the earlier one of its night is replaced, and what
+        waits for a master of this camera is due. An earlier try that something outside the frames made fail is
+        forgotten.
     """
     for earlier in session.scalars(_of(master.kind, night_of(master))):
         if earlier.standing is Standing.RETRY:
@@ -206,6 +207,18 @@ def record(session, master):
             earlier.standing = Standing.REPLACED
     session.add(master)
     session.flush()
+    if master.standing is Standing.CURRENT:
+        _wake(session, master)
+
+
+def _wake(session, master):
+    """Make due what waits for a master of this camera; what still must wait finds that out quickly."""
+    places = ("instrument", "camera", "binning")
+    waiting = (Frame.state == State.WAITING, Frame.owner == ""), (Stacking.next_try.is_not(None), Stacking.owner == "")
+    for table, conditions in zip((Frame, Stacking), waiting):
+        same = [getattr(table, name) == getattr(master, name) for name in places]
+        due = update(table).where(*same, *conditions).values(next_try=clock(session))
+        session.execute(due.execution_options(synchronize_session=False))
 
 
 def _states(session, kind, frame):

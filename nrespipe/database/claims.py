@@ -118,6 +118,57 @@ def owners(session):
     }
 
 
+def pick(session, table, patience_s, most=500):
+    """Choose rows of which a worker is to be told, and note that it is.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits, and tells the workers then.
+    table : type
+        `Frame` or `Stacking`.
+    patience_s : float
+        For how long a worker that was told may leave a row alone before it is told again [second].
+    most : int
+        How many at a time.
+
+    Returns
+    -------
+    list of int
+        Keys of rows that are due, the oldest first. Of several that pick at once each gets others.
+    """
+    moment = clock(session)
+    untold = (table.sent.is_(None)) | (table.sent < table.next_try)
+    conditions = [
+        table.owner == "",
+        table.next_try <= moment,
+        untold | (table.sent < moment - timedelta(0, patience_s)),
+    ]
+    if table is Frame:
+        conditions.append(latest())
+    oldest = select(table.id).where(*conditions).order_by(table.next_try, table.id).limit(most)
+    # the conditions once more: another that picks at the same time may have been first
+    stamped = update(table).where(table.id.in_(oldest.scalar_subquery()), *conditions).values(sent=moment)
+    return sorted(session.scalars(stamped.returning(table.id).execution_options(synchronize_session=False)))
+
+
+def untell(session, table, rows=None):
+    """Note that no worker could be told of some rows, or that none knows any more.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    table : type
+        `Frame` or `Stacking`.
+    rows : collection of int, optional
+        Keys as `pick` returned them; all if not given.
+    """
+    which = table.next_try.is_not(None) if rows is None else table.id.in_(rows)
+    forgotten = update(table).where(which).values(sent=None)
+    session.execute(forgotten.execution_options(synchronize_session=False))
+
+
 def release(session, reason, owners=()):
     """Take rows away from processes that died.
 

@@ -66,7 +66,8 @@ def identify(frame, facts):
     """
     for name, value in facts.items():
         setattr(frame, name, value)
-    frame.state, frame.reason, frame.next_try = State.QUEUED, "", now()
+    if frame.state != State.RUNNING:
+        frame.state, frame.reason, frame.next_try = State.QUEUED, "", now()
 
 
 def latest():
@@ -232,7 +233,7 @@ def unhappy(session):
 def _insert(session, **columns):
     """Insert a frame that is due at once, and return its key; None where such a row exists."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    row = dialect.insert(Frame).values(**{"state": State.QUEUED, "next_try": now(), **columns})
+    row = dialect.insert(Frame).values(**{"state": State.QUEUED, "next_try": clock(session), **columns})
     return session.scalar(row.on_conflict_do_nothing().returning(Frame.id))
 
 

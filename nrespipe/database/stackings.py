@@ -4,7 +4,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nrespipe.database.calibrations import Night
-from nrespipe.database.tables import Stacking
+from nrespipe.database.columns import State
+from nrespipe.database.frames import latest
+from nrespipe.database.tables import Frame, Stacking
 
 
 def of(session, kind, night):
@@ -58,3 +60,23 @@ def finish(stacking, next_try=None):
     stacking.owner, stacking.lease, stacking.deaths = "", None, 0
     stacking.tries += 1
     stacking.next_try = next_try
+
+
+def inputs(session, stacking):
+    """Return the frames that a master can be made of.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    stacking : Stacking
+        Its row.
+
+    Returns
+    -------
+    list of Frame
+        As ``calibrations.inputs`` has them for its night.
+    """
+    same = [getattr(Frame, name) == value for name, value in night_of(stacking)._asdict().items()]
+    query = select(Frame).where(Frame.kind == stacking.kind, Frame.state == State.DONE, *same, latest())
+    return list(session.scalars(query.order_by(Frame.filename)))

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from nrespipe.database.base import Row, Work
@@ -92,7 +92,7 @@ class Frame(Work, Row):
     exposure_s: Mapped[float | None] = mapped_column(Real)
     state: Mapped[State] = mapped_column(words(State), default=State.QUEUED, index=True)
     reason: Mapped[str] = mapped_column(Text, default="")
-    archive_id: Mapped[int | None]
+    archive_id: Mapped[int | None] = mapped_column(BigInteger)
     body: Mapped[str] = mapped_column(Text, default="", server_default="")
     retries: Mapped[int] = mapped_column(default=0, server_default="0")
     quality: Mapped[int] = mapped_column(default=0)

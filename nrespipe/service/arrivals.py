@@ -85,7 +85,7 @@ def look(path):
     """
     result = outcome.attempt(cdp.identify, path)
     if result.state is not State.DONE:
-        return _named(path), result
+        return named(path.name), result
     facts = dict(vars(result.value))
     del facts["filename"]
     return facts | {"objects": "&".join(facts["objects"])}, result
@@ -101,23 +101,44 @@ def record(session, path, facts, result):
     path : Path
         A raw file.
     facts, result : dict of str to object, Outcome
-        What `look` tells of it.
+        What `look` tells of it; with its checksum as `md5`, or that is computed.
 
     Returns
     -------
     Frame
         A new one is already skipped or bad where `result` says so.
     """
-    checksum = outcome.attempt(md5, path)
-    if checksum.state is not State.DONE:
-        result = checksum
-    frame, is_new = frames.arrive(session, identity.stem(path), checksum.value or "", path=str(path), **facts)
+    facts = dict(facts)
+    if "md5" not in facts:
+        facts, result = check(path, facts, result)
+    frame, is_new = frames.arrive(session, identity.stem(path), path=str(path), **facts)
     if result.state is State.DONE and frame.start_mjd is None:
         # an earlier look could not tell what it is: the disk was away, or the program did not understand the header
         frames.identify(frame, facts)
     elif result.state is not State.DONE and (is_new or frame.state is State.RETRY):
         frames.record(session, attempt_row(frame.id, result))
     return frame
+
+
+def check(path, facts, result):
+    """Add the checksum of a raw file to what is known of it.
+
+    Parameters
+    ----------
+    path : Path
+        A raw file.
+    facts, result : dict of str to object, Outcome
+        What `look` tells of it.
+
+    Returns
+    -------
+    facts : dict of str to object
+        With `md5`; '' where the file cannot be read.
+    result : Outcome
+        Why it cannot be read, if so.
+    """
+    checksum = outcome.attempt(md5, path)
+    return facts | {"md5": checksum.value or ""}, result if checksum.state is State.DONE else checksum
 
 
 def md5(path):
@@ -166,12 +187,24 @@ def attempt_row(frame_id, result, **others):
     )
 
 
-def _named(path):
-    name = _NAME.match(path.name)
+def named(filename):
+    """Tell what the name alone tells of a raw file.
+
+    Parameters
+    ----------
+    filename : str
+        Name of the file.
+
+    Returns
+    -------
+    dict of str to object
+        Columns of its row; none where it is named otherwise.
+    """
+    name = _NAME.match(filename)
     if not name:
         return {}
     place = {key: name[key] for key in ("site", "camera", "day")}
-    return {"instrument": f"nres{name['number']}", "kind": identity.kind_named(path), **place}
+    return {"instrument": f"nres{name['number']}", "kind": identity.kind_named(filename), **place}
 
 
 def _is_raw(name):

@@ -14,6 +14,8 @@ from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes import RECIPES
 from nrespipe.service import arrivals, workers
+from nrespipe.service.pace import Pace
+from nrespipe.settings import Settings
 
 #: Name of the embedded database in the output directory.
 DATABASE_FILE = "nrespipe.sqlite"
@@ -37,6 +39,10 @@ class Assembly:
         Frames at a time; 0 works in this process.
     log_level : str
         Least severe lines to log.
+    settings : Settings
+        From the environment and the command line.
+    pace : Pace
+        How fast the service goes on.
     """
 
     sessions: sessionmaker
@@ -45,6 +51,8 @@ class Assembly:
     spectrographs: Callable[[str], Spectrograph] = instruments.load
     processes: int = 0
     log_level: str = "INFO"
+    settings: Settings = Settings()
+    pace: Pace = Pace()
 
 
 def database_url(output, settings):
@@ -97,7 +105,7 @@ def build(output, settings, recipes=RECIPES, spectrographs=instruments.load, raw
     output.mkdir(parents=True, exist_ok=True)
     sessions = connection.connect(database_url(output, settings))
     processes = workers.default_processes() if settings.processes is None else settings.processes
-    return Assembly(sessions, output.resolve(), recipes, spectrographs, processes, settings.log_level)
+    return Assembly(sessions, output.resolve(), recipes, spectrographs, processes, settings.log_level, settings)
 
 
 def look_up(output, settings):

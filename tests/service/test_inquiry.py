@@ -13,12 +13,13 @@ from click.testing import CliRunner
 
 from nrespipe import cli
 from nrespipe.database import velocities
+from nrespipe.service import assembly
 
 
 @pytest.fixture
 def command(tmp_path, build, monkeypatch):
     """Run a command of the program on the directories of the test, with recipes that take no time."""
-    monkeypatch.setattr(cli.assembly, "build", lambda output, given, **others: build(output, **others))
+    monkeypatch.setattr(assembly, "build", lambda output, given, **others: build(output, **others))
     for name in ("DB_URL", "NRES_DATA_ROOT", "NRES_PROCESSES", "NRES_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level

@@ -59,7 +59,7 @@ def _work():
 
 def _arrival():
     return (
-        sa.Column("archive_id", sa.Integer()),
+        sa.Column("archive_id", sa.BigInteger()),
         sa.Column("body", sa.Text(), nullable=False, server_default=""),
         sa.Column("retries", sa.Integer(), nullable=False, server_default="0"),
     )

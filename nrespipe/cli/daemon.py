@@ -1,0 +1,189 @@
+"""Commands of the service: programs that go on, and what people ask of them."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from nrespipe.cli import options
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Frame, Stacking
+from nrespipe.service import assembly, daemon, health, inquiry, intake
+
+_QUEUES = {"reduction": [Frame], "periodic": [Stacking], "both": [Frame, Stacking]}
+
+
+@click.command("listen")
+@options.output_option
+@options.database_option
+@click.pass_obj
+def listen_command(given, output, database):
+    """Write down the raw frames that the broker FITS_BROKER tells of, and wake the workers.
+
+    Goes on until it is told to stop (TERM). What it has not acknowledged by then comes again.
+
+    \b
+    Example:
+      FITS_BROKER=amqp://user:password@rabbit/ BROKER_URL=amqp://user:password@celery/ nrespipe listen
+    """
+    with options.complaints():
+        daemon.listen(_assembled(given, output, database))
+
+
+@click.command("work")
+@options.output_option
+@options.database_option
+@options.processes_option
+@click.option("--queue", type=click.Choice(list(_QUEUES)), default="reduction", show_default=True, help="What to do.")
+@click.option("--name", metavar="NAME", help="Of this node, unique on its host. Default: that of the queue.")
+@click.pass_obj
+def work_command(given, output, database, processes, queue, name):
+    """Reduce frames (queue reduction) or make masters (queue periodic) as the broker BROKER_URL tells.
+
+    Any number of these may run, on any number of hosts, on one database. TERM lets the frames in flight finish.
+
+    \b
+    Example:
+      BROKER_URL=amqp://user:password@celery/ nrespipe work --processes 4 --name worker1
+    """
+    with options.complaints():
+        assembled = _assembled(given, output, database, processes)
+        if assembled.settings.broker_url == options.settings.MEMORY:
+            raise click.UsageError("nobody can wake this worker: set BROKER_URL, or use 'nrespipe run'")
+        daemon.work(assembled, name or queue, _QUEUES[queue])
+
+
+@click.command("schedule")
+@options.output_option
+@options.database_option
+@click.option("--once", is_flag=True, help="Do it once and end.")
+@click.pass_obj
+def schedule_command(given, output, database, once):
+    """Write down the masters that are owed, and wake workers for all that is due; two of these do no harm.
+
+    \b
+    Example:
+      BROKER_URL=amqp://user:password@celery/ nrespipe schedule
+    """
+    with options.complaints():
+        daemon.schedule(_assembled(given, output, database), once)
+
+
+@click.command("run")
+@options.output_option
+@options.database_option
+@options.processes_option
+@click.pass_obj
+def run_command(given, output, database, processes):
+    """Be the whole service in one program, without a broker or a database server.
+
+    Bring it frames with `nrespipe submit`, or set FITS_BROKER. TERM or Ctrl-C lets the frames in flight finish.
+
+    \b
+    Example:
+      nrespipe run --output reduced
+    """
+    with options.complaints():
+        daemon.run(_assembled(given, output, database, processes))
+
+
+@click.command("submit")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@options.output_option
+@options.database_option
+@click.pass_obj
+def submit_command(given, paths, output, database):
+    """Bring raw frames to the service: files, or directories that hold some.
+
+    It takes them up within some seconds. The exit status is 1 where a file can never be reduced.
+
+    \b
+    Example:
+      nrespipe submit /archive/engineering/lsc/nres01/20190405/raw --output reduced
+    """
+    with options.complaints():
+        told = intake.submit(_assembled(given, output, database), paths)
+    click.echo("\n".join(inquiry.aligned([[path.name, str(state), reason] for path, state, reason in told])))
+    sys.exit(1 if any(state in (State.BAD, State.FAILED) for _, state, _ in told) else 0)
+
+
+@click.command("requeue")
+@click.argument("names", nargs=-1)
+@options.output_option
+@options.database_option
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(["bad", "done", "failed", "retry", "skipped", "waiting"]),
+    help="Those in this state; may be repeated.",
+)
+@click.option("--since", metavar="HOURS", type=click.FloatRange(min=0), help="Those that changed in the last hours.")
+@click.pass_obj
+def requeue_command(given, names, output, database, states, since):
+    """Ask for frames to be worked on again: by their NAMES, their state, or both.
+
+    A frame that is done keeps what it has until it is done again.
+
+    \b
+    Example:
+      nrespipe requeue --state failed --since 24 --output reduced
+    """
+    if not names and not states:
+        raise click.UsageError("say which: names, or --state")
+    since = datetime.now(UTC) - timedelta(hours=since) if since is not None else None
+    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+        asked = intake.requeue(session, names, [State(state) for state in states], since)
+    click.echo("\n".join([*asked, f"{len(asked)} frames are due"]))
+
+
+@click.command("reconcile")
+@options.output_option
+@options.database_option
+@click.option("--raw", "raw_root", type=options.DIRECTORY, metavar="DIR", help="Raw frames. Default: NRES_RAW_ROOT.")
+@click.option("--site", required=True, metavar="S", help="Site, e.g. lsc.")
+@click.option("--day", required=True, metavar="YYYYMMDD", callback=lambda _c, _o, day: options.day(day), help="Night.")
+@click.option("--dry-run", is_flag=True, help="Only list them.")
+@click.pass_obj
+def reconcile_command(given, output, database, raw_root, site, day, dry_run):
+    """Find the raw frames of a night that nobody has told of, and bring them to the service.
+
+    \b
+    Example:
+      nrespipe reconcile --site lsc --day 20190405 --raw /archive/engineering --output reduced
+    """
+    raw_root = raw_root or given.raw_root
+    if raw_root is None:
+        raise click.UsageError("no directory of raw frames: give --raw DIR, or set NRES_RAW_ROOT")
+    with options.complaints():
+        assembled = _assembled(given, output, database)
+        with assembled.sessions.begin() as session:
+            paths = intake.missed(session, raw_root, site, day)
+        if not dry_run:
+            intake.submit(assembled, paths)
+    click.echo("\n".join([*map(str, paths), f"{len(paths)} frames were missed"]))
+
+
+@click.command("doctor")
+@options.output_option
+@options.database_option
+@click.pass_obj
+def doctor_command(given, output, database):
+    """Look whether the service can work: database, brokers, disk, masters, clock.
+
+    The exit status is 1 where something is broken; a doubt leaves it at 0.
+
+    \b
+    Example:
+      nrespipe doctor --output reduced
+    """
+    with options.complaints():
+        findings = health.examine(_assembled(given, output, database))
+    click.echo("\n".join(inquiry.aligned([[found.name, found.state, found.words] for found in findings])))
+    sys.exit(1 if any(found.state == "broken" for found in findings) else 0)
+
+
+def _assembled(given, output, database, processes=None):
+    output, given = options.places(given, output, database, processes)
+    return assembly.build(output, given, raw=[given.raw_root] if given.raw_root else [])

@@ -1,0 +1,139 @@
+"""What the commands share: options, and how they begin and end."""
+
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from nrespipe import settings
+from nrespipe.service import inquiry, progress
+from nrespipe.service.arrivals import OutputRefused
+
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+
+output_option = click.option(
+    "--output",
+    type=DIRECTORY,
+    metavar="DIR",
+    help="Where masters and products go, and the database unless told otherwise. Default: NRES_DATA_ROOT.",
+)
+database_option = click.option("--database", metavar="URL", help="Database, as an SQLAlchemy URL. Default: DB_URL.")
+processes_option = click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Frames at a time. Default: NRES_PROCESSES, or all cores.",
+)
+
+
+def day(text):
+    """Return a day as it stands in the names of files.
+
+    Parameters
+    ----------
+    text : str
+        What was given.
+
+    Returns
+    -------
+    str
+        The same.
+
+    Raises
+    ------
+    click.BadParameter
+        If it is no day.
+    """
+    try:
+        # strptime alone takes 2019315 as well
+        if len(text) != 8 or not (text.isascii() and text.isdecimal()):
+            raise ValueError
+        datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no day, expected YYYYMMDD") from None
+    return text
+
+
+def places(given, output, database, processes=None):
+    """Join the options of a command with the environment.
+
+    Parameters
+    ----------
+    given : Settings
+        From the environment.
+    output, database, processes : Path, str, int
+        From the command line; None where not given.
+
+    Returns
+    -------
+    output : Path
+        Output directory.
+    settings : Settings
+        With what the command line says.
+
+    Raises
+    ------
+    click.UsageError
+        If there is no output directory, or the database is none.
+    """
+    output = output or given.data_root
+    if output is None:
+        raise click.UsageError("no output directory: give --output DIR, or set NRES_DATA_ROOT")
+    try:
+        url = settings.read({"DB_URL": database}).database_url if database else given.database_url
+    except ValueError as error:
+        raise click.BadParameter(str(error).replace("DB_URL", "it"), param_hint="--database") from error
+    return output, replace(given, database_url=url, processes=processes or given.processes)
+
+
+def progress_bar():
+    """Return how this command shows its progress.
+
+    Returns
+    -------
+    callable
+        ``progress.bar`` at a terminal, ``progress.lines`` anywhere else.
+    """
+    return progress.bar if sys.stderr.isatty() else progress.lines
+
+
+def summary_lines(summary):
+    """Return what a run has come to, for a person.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of the run.
+
+    Returns
+    -------
+    list of str
+        Lines.
+    """
+    states = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
+    total = sum(summary.counts.values())
+    first = f"{total} frame{'s' * (total != 1)}: {states or 'none found'}; {summary.new} worked on now"
+    unhappy = [*summary.unmade, *summary.unhappy]
+    return [first, *inquiry.aligned(unhappy)] if unhappy else [first]
+
+
+@contextmanager
+def complaints():
+    """Say in one line what a person can mend; everything else keeps its traceback.
+
+    Yields
+    ------
+    None
+    """
+    try:
+        yield
+    except (OutputRefused, LookupError, OSError) as error:
+        if isinstance(error, KeyError | IndexError):
+            raise
+        raise click.ClickException(str(error)) from error
+    except SQLAlchemyError as error:
+        raise click.ClickException(f"database: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,231 @@
+"""One row, from the moment it is taken until its outcome is written down, whoever told of it."""
+
+import random
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from nrespipe.database import claims, frames, stackings
+from nrespipe.database.columns import State, clock
+from nrespipe.database.tables import Frame, Stacking
+from nrespipe.files import archive
+from nrespipe.frames.raw import Kind
+from nrespipe.service import arrivals, outcome, plan, reduction, stacking
+
+_log = structlog.get_logger(__name__)
+
+_AWAY = (OperationalError, InterfaceError)
+
+
+def frame(assembly, row_id, owner):
+    """Reduce a frame, if it is due and nobody else does.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    row_id : int
+        The frame.
+    owner : str
+        Who asks.
+
+    Returns
+    -------
+    State or None
+        What came of it; None where there was nothing to do.
+    """
+    lease_s, end, before_work = _times(assembly)
+    row = persist(assembly.sessions, lambda session: _take(session, Frame, row_id, owner, lease_s), before_work)
+    if row is None:
+        return None
+    structlog.contextvars.bind_contextvars(filename=row.filename, site=row.site, attempt=row.tries + 1)
+    looked = outcome.attempt(_look, assembly, row)
+    if looked.state is State.DONE:
+        # the value of the attempt is itself a look at the file: columns, and whether they are those of a good frame
+        columns, looked = looked.value
+        job = persist(assembly.sessions, lambda session: _plan(session, assembly, row_id, owner, columns, looked), end)
+        if job is None:
+            return None
+    if looked.state is State.DONE:
+        result = outcome.attempt(reduction.reduce, job)
+        kept = persist(assembly.sessions, lambda session: _record(session, assembly, job, result, owner), end)
+        return _told("frame", result, kept)
+    kept = persist(assembly.sessions, lambda session: _refuse(session, row_id, looked, owner), end)
+    return _told("frame", looked, kept)
+
+
+def master(assembly, row_id, owner):
+    """Make a master, if it is due and nobody else does.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    row_id : int
+        Row of ``stackings``.
+    owner : str
+        Who asks.
+
+    Returns
+    -------
+    State or None
+        What came of it; None where there was nothing to do.
+    """
+    lease_s, end, before_work = _times(assembly)
+    row = persist(assembly.sessions, lambda session: _take(session, Stacking, row_id, owner, lease_s), before_work)
+    if row is None:
+        return None
+    structlog.contextvars.bind_contextvars(master=f"{row.kind} of {row.instrument} {row.camera} {row.day}")
+    job = persist(assembly.sessions, lambda session: _plan_master(session, assembly, row_id, owner), end)
+    if job is None:
+        return None
+    result = outcome.attempt(stacking.combine, job)
+    kept = persist(assembly.sessions, lambda session: _record_master(session, row_id, job, result, owner), end)
+    return _told("master", result, kept)
+
+
+def persist(sessions, work, end):
+    """Do something in a transaction; while the database is away, again and again.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+        Of the database.
+    work : callable
+        Takes a session; done from the beginning each time.
+    end : float
+        Moment of the monotonic clock after which nobody waits any more.
+
+    Returns
+    -------
+    object
+        What the work returns.
+
+    Raises
+    ------
+    sqlalchemy.exc.DBAPIError
+        If the database does not come back in time, or what was asked of it is wrong.
+    """
+    pause_s = 1.0
+    while True:
+        try:
+            with sessions.begin() as session:
+                return work(session)
+        except DBAPIError as error:
+            if not (isinstance(error, _AWAY) or error.connection_invalidated) or time.monotonic() > end:
+                raise
+            _log.warning("database away", reason=str(error.orig).strip(), pause_s=pause_s)
+            # many workers that come back at once would push it over again
+            time.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, 30.0)
+
+
+def _told(what, result, kept):
+    """Log what came of the work, and return it; None where the row was taken away meanwhile."""
+    if not kept:
+        _log.warning(f"{what} taken away: another does it")
+        return None
+    seconds = (result.finished - result.started).total_seconds()
+    facts = {
+        "state": str(result.state),
+        "seconds": round(seconds, 3),
+        **({"reason": result.reason} if result.reason else {}),
+    }
+    _log.info(what, **facts)
+    return result.state
+
+
+def _times(assembly):
+    """Return the lease, its end, and the end of the patience for a database that is away before the work begins."""
+    lease_s, now = assembly.settings.time_limit_s + assembly.pace.margin_s, time.monotonic()
+    return lease_s, now + lease_s, now + assembly.pace.patience_s
+
+
+def _take(session, table, row_id, owner, lease_s):
+    taken = claims.claim(session, table, row_id, owner, lease_s)
+    return session.get_one(table, row_id, populate_existing=True) if taken else None
+
+
+def _look(assembly, row):
+    """Fetch the file and look at it, where that was not done before; return columns, and an outcome."""
+    path = Path(row.path)
+    # another version of it may lie there
+    if row.archive_id is not None and (row.start_mjd is None or not path.is_file()):
+        given = assembly.settings
+        archive.fetch(row.archive_id, path, row.md5, api_root=given.api_root, token=given.auth_token)
+    if row.start_mjd is not None and row.md5:
+        return {}, outcome.attempt(lambda: None)
+    facts, result = arrivals.look(path)
+    return (facts, result) if row.md5 else arrivals.check(path, facts, result)
+
+
+def _plan(session, assembly, row_id, owner, columns, looked):
+    """Write down what the file is; return what is to be done with it, or None if nothing is."""
+    if not claims.holds(session, Frame, row_id, owner):
+        return None
+    row = session.get_one(Frame, row_id, populate_existing=True)
+    md5 = columns.get("md5", row.md5)
+    if md5 != row.md5 and session.scalar(select(Frame.id).where(Frame.filename == row.filename, Frame.md5 == md5)):
+        # told twice, once without its checksum: the other row is the frame
+        for attempt in row.attempts:
+            session.delete(attempt)
+        session.delete(row)
+        return None
+    for name, value in columns.items():
+        setattr(row, name, value)
+    session.flush()
+    if looked.state is not State.DONE:
+        return row
+    job = reduction.plan(session, row, assembly)
+    if job.missing and row.attempts and row.attempts[-1].outcome == State.WAITING:
+        frames.postpone(session, row_id, job.missing)
+        return None
+    return job
+
+
+def _record(session, assembly, job, result, owner):
+    if not claims.holds(session, Frame, job.frame_id, owner):
+        return False
+    row = reduction.record(session, job, result)
+    session.flush()
+    if row.state == State.DONE and row.kind is not Kind.SCIENCE:
+        plan.owe(session, row, assembly)
+    return True
+
+
+def _refuse(session, row_id, looked, owner):
+    if not claims.holds(session, Frame, row_id, owner):
+        return False
+    frames.record(session, arrivals.attempt_row(row_id, looked))
+    return True
+
+
+def _plan_master(session, assembly, row_id, owner):
+    if not claims.holds(session, Stacking, row_id, owner):
+        return None
+    row = session.get_one(Stacking, row_id, populate_existing=True)
+    if not plan.is_ripe(session, row):
+        stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.quiet_s))
+        return None
+    job = stacking.plan(session, row.kind, stackings.night_of(row), stackings.inputs(session, row), assembly)
+    if job is None:
+        stackings.finish(row)
+    return job
+
+
+def _record_master(session, row_id, job, result, owner):
+    if not claims.holds(session, Stacking, row_id, owner):
+        return False
+    row = session.get_one(Stacking, row_id, populate_existing=True)
+    # before the record: the new master makes due what waits for it, and this row does not
+    stackings.finish(row)
+    session.flush()
+    stacking.record(session, job, result)
+    pauses_s = {State.RETRY: 10 * frames.SHORTEST_PAUSE_S, State.WAITING: frames.LOOK_AGAIN_S}
+    if result.state in pauses_s:
+        row.next_try = clock(session) + timedelta(seconds=pauses_s[result.state])
+    return True

@@ -1,0 +1,153 @@
+"""Whether the service can work: its database, brokers, disk, masters and clock."""
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from astropy.utils import iers
+from kombu import Connection
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from nrespipe.database import calibrations
+from nrespipe.database.columns import clock, now
+from nrespipe.database.tables import Frame
+from nrespipe.frames.raw import Kind
+from nrespipe.settings import MEMORY
+
+#: A night of one spectrograph comes to about this [byte].
+_ENOUGH_DISK = 20e9
+#: A clock that is off by this much moves a barycentric velocity by 1 cm/s or more [second].
+_CLOCK_S = 5.0
+_RECENT_DAYS = 7.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one thing.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at.
+    state : {'ok', 'doubt', 'broken'}
+        Doubt needs a look, but the service works.
+    words : str
+        What was found.
+    """
+
+    name: str
+    state: str
+    words: str
+
+
+def examine(assembly):
+    """Look at all that the service needs.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+
+    Returns
+    -------
+    list of Finding
+    """
+    settings = assembly.settings
+    parts = [
+        ("database", lambda: _database(assembly)),
+        ("broker of raw frames", lambda: _broker(settings.fits_broker)),
+        ("broker of the workers", lambda: _broker(settings.broker_url)),
+        ("disk", lambda: _disk(assembly.output)),
+        ("raw frames", lambda: _raw(settings.raw_root)),
+        ("masters", lambda: _masters(assembly)),
+        ("clock", lambda: _clock(assembly)),
+        ("Earth rotation", _earth),
+    ]
+    return [_finding(name, look) for name, look in parts]
+
+
+def _finding(name, look: Callable[[], tuple[str, str]]):
+    try:
+        return Finding(name, *look())
+    except (OSError, SQLAlchemyError) as error:
+        return Finding(name, "broken", str(error).splitlines()[0])
+
+
+def _database(assembly):
+    with assembly.sessions.begin() as session:
+        count = session.scalar(select(func.count()).select_from(Frame))
+        return "ok", f"{session.get_bind().dialect.name}, {count} frames"
+
+
+def _broker(url):
+    if url == MEMORY:
+        return "ok", "none: within one program"
+    # the address of a broker holds its password
+    with Connection(url, connect_timeout=5) as connection:
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=5)
+        except (*connection.connection_errors, BrokerError) as error:
+            return "broken", f"{connection.as_uri()} does not answer: {error}"
+        return "ok", connection.as_uri()
+
+
+def _disk(output):
+    with tempfile.TemporaryFile(dir=output) as stream:
+        stream.write(b"x" * 4096)
+        stream.flush()
+        os.fsync(stream.fileno())
+    free = shutil.disk_usage(output).free
+    return "doubt" if free < _ENOUGH_DISK else "ok", f"{free / 1e9:.1f} GB free at {output}"
+
+
+def _raw(raw_root):
+    if raw_root is None:
+        return "ok", "NRES_RAW_ROOT is not set"
+    next(os.scandir(raw_root), None)
+    return "ok", str(raw_root)
+
+
+def _masters(assembly):
+    """Every camera that took stars lately needs masters that serve them."""
+    with assembly.sessions.begin() as session:
+        newest = session.scalar(select(func.max(Frame.start_mjd)).where(Frame.kind == Kind.SCIENCE))
+        if newest is None:
+            return "ok", "no stars yet"
+        recent = (Frame.kind == Kind.SCIENCE, Frame.start_mjd > newest - _RECENT_DAYS)
+        last = {}
+        for frame in session.scalars(select(Frame).where(*recent).order_by(Frame.start_mjd)):
+            last[frame.instrument, frame.camera, frame.binning] = frame
+        lacking = [
+            f"{frame.instrument} {frame.camera} lacks a {kind} for {frame.day}"
+            for frame in last.values()
+            for kind in assembly.recipes[Kind.SCIENCE].NEEDS
+            if calibrations.nearest(session, kind, frame) is None
+        ]
+    return ("doubt", "; ".join(lacking)) if lacking else ("ok", f"{len(last)} cameras have all that their stars need")
+
+
+def _clock(assembly):
+    with assembly.sessions.begin() as session:
+        before = now()
+        off_s = (clock(session) - before).total_seconds()
+    if abs(off_s) > _CLOCK_S:
+        return "broken", f"this host and the database differ by {off_s:.1f} s"
+    # a monotonic clock that ran longer than the world: the clock of the host was never set
+    return ("broken", f"it is {before:%Y}") if before.year < 2020 else ("ok", f"{before:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _earth():
+    """Leap seconds and Earth orientation that were shipped with astropy; nothing is fetched from a network."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        leap = iers.LeapSeconds.auto_open()
+    expires = leap.expires.to_datetime().replace(tzinfo=None)
+    left = expires - now().replace(tzinfo=None)
+    words = f"leap seconds are known until {expires:%Y-%m-%d}"
+    return ("doubt", f"{words}: update astropy-iers-data") if left < timedelta(0) else ("ok", words)

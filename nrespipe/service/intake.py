@@ -1,0 +1,114 @@
+"""Frames that people bring, ask for again, or miss."""
+
+from pathlib import Path
+
+from sqlalchemy import select
+
+from nrespipe.database import claims, frames
+from nrespipe.database.tables import Frame
+from nrespipe.files import identity, layout
+from nrespipe.service import arrivals
+
+
+def submit(assembly, paths):
+    """Make the rows of raw files; the service finds them by itself.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    paths : sequence of Path
+        Raw files, and directories that hold some.
+
+    Returns
+    -------
+    list of (Path, State, str)
+        File, state of its row, and the reason for it.
+
+    Raises
+    ------
+    OutputRefused
+        If the output directory lies among the raw files.
+    """
+    files = []
+    for path in paths:
+        arrivals.require_apart(assembly.output, path if path.is_dir() else path.resolve().parent)
+        files += arrivals.find(path, assembly.output) if path.is_dir() else [path.resolve()]
+    told = []
+    for path in files:
+        facts, result = arrivals.check(path, *arrivals.look(path))
+        with assembly.sessions.begin() as session:
+            frame = arrivals.record(session, path, facts, result)
+            told.append((path, frame.state, frame.reason))
+    return told
+
+
+def requeue(session, names=(), states=(), since=None):
+    """Ask for frames to be worked on again.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    names : collection of str
+        Their names; directory and extension do not matter.
+    states : collection of State
+        The states that they are in.
+    since : datetime, optional
+        When they changed last, or later.
+
+    Returns
+    -------
+    list of str
+        Names of the frames, last versions only, that meet everything that is given and that nobody is working on.
+
+    Raises
+    ------
+    LookupError
+        If a name is that of no frame.
+    """
+    stems = {identity.stem(name) for name in names}
+    unknown = sorted(stem for stem in stems if not frames.find(session, stem))
+    if unknown:
+        raise LookupError(f"nothing is known of {', '.join(unknown)}: no such frame was found so far")
+    conditions = [frames.latest(), Frame.owner == ""]
+    conditions += [Frame.filename.in_(stems)] if stems else []
+    conditions += [Frame.state.in_(states)] if states else []
+    conditions += [Frame.updated >= since] if since else []
+    found = list(session.scalars(select(Frame).where(*conditions).order_by(Frame.filename)))
+    for frame in found:
+        claims.request(session, frame)
+    return [frame.filename for frame in found]
+
+
+def missed(session, raw_root, site, day):
+    """Find the raw files of a night that have no row.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    raw_root : Path
+        Directory of raw frames, below which lie the sites.
+    site, day : str
+        ``lsc``, ``YYYYMMDD``.
+
+    Returns
+    -------
+    list of Path
+        By instrument and number.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the site has no directory there: a disk that is away must not look like a night without frames.
+    """
+    place = Path(raw_root) / site
+    if not place.is_dir():
+        raise FileNotFoundError(f"no directory {place}: is the raw archive mounted?")
+    instruments = sorted(path.name for path in place.iterdir() if path.is_dir())
+    found = [
+        path for name in instruments for path in layout.raw_frames(layout.raw_directory(raw_root, site, name, day))
+    ]
+    known = set(session.scalars(select(Frame.filename).where(Frame.filename.in_([identity.stem(p) for p in found]))))
+    return [path for path in found if identity.stem(path) not in known]

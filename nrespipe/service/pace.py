@@ -1,0 +1,30 @@
+"""How fast the service goes on."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Times between what the service does by itself.
+
+    Attributes
+    ----------
+    sweep_s : float
+        Pause between two sweeps [second].
+    lost_s, queued_s : float
+        A message that was not answered is sent again after this time where the queue is empty, and where it is not or
+        nobody knows [second]: a row in a long queue is not lost.
+    quiet_s : float
+        The calibrations of a sequence follow each other within this time: no master is made of a part of them [second].
+    margin_s : float
+        A lease is this much longer than the work may take [second]: the limit comes first.
+    patience_s : float
+        For how long a database may be away before a message is given up; the row stays [second].
+    """
+
+    sweep_s: float = 5.0
+    lost_s: float = 60.0
+    queued_s: float = 3600.0
+    quiet_s: float = 120.0
+    margin_s: float = 60.0
+    patience_s: float = 60.0

@@ -1,0 +1,87 @@
+"""Rows that are due, overdue or orphaned -> work again."""
+
+import time
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from nrespipe.database import claims
+from nrespipe.database.tables import Frame, Stacking
+from nrespipe.service import hold
+
+_log = structlog.get_logger(__name__)
+
+
+def sweep(assembly, send, is_empty=lambda _table: False):
+    """Wake workers for all that is due, and take rows away from processes that died; two at once do no harm.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    send : callable
+        ``send(table, row_id)`` wakes a worker for a row of `Frame` or `Stacking`.
+    is_empty : callable
+        ``is_empty(table)`` tells whether no message about such rows waits for a worker; False where nobody knows.
+
+    Returns
+    -------
+    int
+        How many messages were sent.
+    """
+    with assembly.sessions.begin() as session:
+        for table, row_id in hold.bury(session):
+            _log.warning("taken from a process that died", table=table.__tablename__, row=row_id)
+    return sum(_send(assembly, table, send, is_empty(table)) for table in (Frame, Stacking))
+
+
+class Timer:
+    """Sweep every now and then, from a loop that has other things to do as well.
+
+    Parameters
+    ----------
+    assembly, send, is_empty : Assembly, callable, callable
+        As for `sweep`.
+    """
+
+    def __init__(self, assembly, send, is_empty):
+        self._arguments, self._pause_s, self._next = (assembly, send, is_empty), assembly.pace.sweep_s, 0.0
+
+    def tick(self):
+        """Sweep if it is time; a database that is away is tried again the next time."""
+        if time.monotonic() < self._next:
+            return
+        try:
+            sweep(*self._arguments)
+        except DBAPIError as error:
+            _log.warning("database away", reason=str(error.orig).strip())
+        # after the work, however long that took
+        self._next = time.monotonic() + self._pause_s
+
+
+def _send(assembly, table, send, is_empty):
+    pace = assembly.pace
+    with assembly.sessions.begin() as session:
+        rows = claims.pick(session, table, pace.lost_s if is_empty else pace.queued_s)
+    for number, row_id in enumerate(rows):
+        try:
+            send(table, row_id)
+        except Exception as error:
+            # whatever a broker does wrong: the rows wait, and the next sweep tries again
+            _log.warning("no worker could be told", reason=f"{type(error).__name__}: {error}", rows=len(rows) - number)
+            with assembly.sessions.begin() as session:
+                claims.untell(session, table, rows[number:])
+            return number
+    return len(rows)
+
+
+def forget_messages(session):
+    """Note that no message that was ever sent waits for a worker: the broker that held them began anew.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    """
+    for table in (Frame, Stacking):
+        claims.untell(session, table)

@@ -1,0 +1,167 @@
+"""The Celery application: who wakes the workers, what they do, and what follows when one of them dies."""
+
+import logging
+import time
+
+import structlog
+from celery import Celery, signals
+from kombu.exceptions import OperationalError as BrokerError
+
+from nrespipe import logs
+from nrespipe.database import claims
+from nrespipe.database.tables import Frame, Stacking
+from nrespipe.service import duty, owner
+
+_log = structlog.get_logger(__name__)
+
+#: Queue and task of each kind of work.
+QUEUES = {Frame: "reduction", Stacking: "periodic"}
+TASKS = {Frame: "nrespipe.reduce_frame", Stacking: "nrespipe.make_master"}
+
+
+def application(settings):
+    """Return a Celery application that sends work to the workers.
+
+    Parameters
+    ----------
+    settings : Settings
+        They name the broker and the limits.
+
+    Returns
+    -------
+    celery.Celery
+    """
+    app = Celery("nrespipe", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(
+        task_acks_late=True,
+        # a task whose process died would come back at once, and hide from the signal that gives its row back
+        task_reject_on_worker_lost=False,
+        task_acks_on_failure_or_timeout=True,
+        task_ignore_result=True,
+        # a soft limit has no effect within compiled code
+        task_time_limit=settings.time_limit_s,
+        task_routes={TASKS[table]: {"queue": QUEUES[table]} for table in QUEUES},
+        # whoever sends finds out quickly that nobody is there; the sweep sends again
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0},
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_redirect_stdouts=False,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_heartbeat=20,
+    )
+    if settings.broker_url.startswith(("amqp", "pyamqp")):
+        app.conf.broker_transport_options = {"confirm_publish": True, "connect_timeout": 5}
+        # elsewhere a recycled process is killed at the end of the program
+        app.conf.worker_max_tasks_per_child = 50
+        if settings.memory_limit_mb:
+            app.conf.worker_max_memory_per_child = settings.memory_limit_mb * 1024
+    return app
+
+
+def sender(app):
+    """Return the function that wakes a worker.
+
+    Parameters
+    ----------
+    app : celery.Celery
+        As `application` made it.
+
+    Returns
+    -------
+    callable
+        ``wake(table, row_id)``.
+    """
+    return lambda table, row_id: app.send_task(TASKS[table], args=[row_id], queue=QUEUES[table])
+
+
+def emptiness(app):
+    """Return the function that tells whether no message waits.
+
+    Parameters
+    ----------
+    app : celery.Celery
+        As `application` made it.
+
+    Returns
+    -------
+    callable
+        ``is_empty(table)``; False where the broker does not tell.
+    """
+
+    def is_empty(table):
+        connection = app.connection_for_write()
+        try:
+            with connection:
+                return connection.default_channel.queue_declare(QUEUES[table], passive=True).message_count == 0
+        except (*connection.connection_errors, *connection.channel_errors, BrokerError):
+            return False
+
+    return is_empty
+
+
+def serve(app, assembly):
+    """Give an application what its workers do, and what happens when one of them dies.
+
+    Parameters
+    ----------
+    app : celery.Celery
+        As `application` made it.
+    assembly : Assembly
+        What to work with; built before the workers start, and inherited by their processes.
+    """
+    _define(app, Frame, lambda row_id, who: duty.frame(assembly, row_id, who))
+    _define(app, Stacking, lambda row_id, who: duty.master(assembly, row_id, who))
+
+    @signals.setup_logging.connect(weak=False)
+    def _log_as_we_do(**_):
+        logs.configure(assembly.log_level)
+        # two lines for each message, which say less than ours
+        for name in ("celery.worker.strategy", "celery.app.trace"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    @signals.worker_process_init.connect(weak=False)
+    def _begin(**_):
+        # connections are not to be shared with the parent
+        assembly.sessions.kw["bind"].dispose(close=False)
+
+    @signals.celeryd_after_setup.connect(weak=False)
+    def _own_nothing(sender, **_):
+        # names of nodes are unique: what one of that name had in hand belongs to nobody
+        _release(assembly, lambda name: name.startswith(f"{sender}/"), "its worker was started anew")
+
+    @signals.task_failure.connect(weak=False)
+    def _give_back(task_id, exception, **_):
+        _release(assembly, lambda name: name.endswith(f"/{task_id}"), _words(exception))
+
+
+def _define(app, table, work):
+    def run(task, row_id):
+        node = task.request.hostname
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(node=node)
+        work(row_id, f"{owner.here(node)}/{task.request.id}")
+
+    app.task(run, name=TASKS[table], bind=True)
+
+
+def _release(assembly, lost, reason):
+    """Take rows away from those that are gone, and let the next sweep tell of them."""
+
+    def release(session):
+        names = [name for name in claims.owners(session) if lost(name)]
+        return claims.release(session, reason, names) if names else []
+
+    for table, row_id in duty.persist(assembly.sessions, release, time.monotonic() + assembly.pace.patience_s):
+        _log.warning("taken from a process that died", table=table.__tablename__, row=row_id, reason=reason)
+
+
+def _words(exception):
+    name = type(exception).__name__
+    if name == "TimeLimitExceeded":
+        return "it took longer than it may and was stopped"
+    if name == "WorkerLostError":
+        return f"its process died: {exception}"
+    return f"the program failed around it: {name}: {exception}"

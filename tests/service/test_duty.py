@@ -1,0 +1,248 @@
+"""Frames and masters one by one, in whatever order workers are told of them."""
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import OperationalError
+
+from nrespipe.database import claims, frames
+from nrespipe.database.columns import Standing, State, clock
+from nrespipe.database.tables import Attempt, Frame, Master, Stacking
+from nrespipe.errors import Unavailable
+from nrespipe.files import archive as remote
+from nrespipe.frames.raw import Kind
+from nrespipe.service import arrivals, duty, night, plan, sweep
+from nrespipe.service.pace import Pace
+
+
+def submit(service, *paths):
+    for path in paths:
+        facts, result = arrivals.look(path)
+        with service.sessions.begin() as session:
+            arrivals.record(session, path, facts, result)
+
+
+@pytest.fixture
+def work(service):
+    """Sweep and work until nothing is due; return what was done, in order."""
+
+    def until_quiet(owner="me", quiet_s=0.0):
+        paced = replace(service, pace=Pace(quiet_s=quiet_s))
+        done, told = [], []
+        for _ in range(50):
+            told.clear()
+            sweep.sweep(service, lambda *row: told.append(row))
+            for table, row in told:
+                do = duty.frame if table is Frame else duty.master
+                done.append((table, row, do(paced, row, owner)))
+            if not told:
+                return done
+        raise AssertionError("it never ends")
+
+    return until_quiet
+
+
+def states(query):
+    return sorted(frame.state for frame in query.all(select(Frame)))
+
+
+def test_a_night_in_any_order_is_done_with_all_its_masters(archive, service, work, query):
+    archive.add("e", "STAR A&thar&none")
+    archive.calibrations()
+    submit(service, *sorted(archive.root.rglob("*.fits"), reverse=True))
+    work()
+    assert states(query) == [State.DONE] * 9
+    assert [m.standing for m in query.all(select(Master))] == [Standing.CURRENT] * 4
+    assert night.reduce_all(service, archive.root).new == 0, "a night finds nothing left to do"
+    assert {row.next_try for row in query.all(select(Stacking))} == {None}
+
+
+def test_a_master_waits_until_the_sequence_is_complete(archive, service, work, query):
+    submit(service, *[archive.add("b") for _ in range(3)])
+    work(quiet_s=600.0)
+    assert query.all(select(Master)) == []
+    with service.sessions.begin() as session:
+        row = session.scalars(select(Stacking)).one()
+        assert timedelta(seconds=500) < row.next_try - clock(session) < timedelta(seconds=700)
+        row.next_try = clock(session)
+        # one more that nobody has reduced yet
+    submit(service, archive.add("b"))
+    with service.sessions.begin() as session:
+        (stacking,) = session.scalars(select(Stacking.id))
+    assert duty.master(replace(service, pace=Pace(quiet_s=0.0)), stacking, "me") is None
+    work()
+    assert [m.n_inputs for m in query.all(select(Master))] == [4]
+
+
+def test_where_another_master_serves_the_next_is_made_after_the_night(archive, service, work, query):
+    submit(service, archive.add("b"), archive.add("b"))
+    work()
+    assert len(query.all(select(Master))) == 1
+    submit(service, archive.add("b"))
+    with service.sessions.begin() as session:
+        session.execute(update(Frame).values(day=f"{datetime.now(UTC):%Y%m%d}"))
+        session.execute(update(Master).values(day="20190405"))
+    work()
+    with service.sessions.begin() as session:
+        owed = session.scalars(select(Stacking).where(Stacking.next_try.is_not(None))).one()
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        # nres01 begins its night at 16 h, and the delay is 4 h
+        assert owed.next_try == today + timedelta(days=1, hours=20)
+
+
+def test_a_frame_told_twice_is_done_once(archive, service, query):
+    submit(service, archive.add("b"))
+    (row,) = query.all(select(Frame))
+    assert duty.frame(service, row.id, "me") is State.DONE
+    assert duty.frame(service, row.id, "me") is None
+    assert duty.frame(service, 4711, "me") is None
+    assert len(query.all(select(Attempt))) == 1
+
+
+def test_a_frame_that_goes_on_waiting_is_one_attempt_and_is_woken_by_its_master(archive, service, work, query):
+    submit(service, archive.add("d"), archive.add("d"))
+    for _ in range(3):
+        with service.sessions.begin() as session:
+            session.execute(update(Frame).values(next_try=clock(session)))
+        work()
+    assert states(query) == [State.WAITING] * 2
+    assert len(query.all(select(Attempt))) == 2
+    submit(service, archive.add("b"), archive.add("b"))
+    work()
+    assert states(query) == [State.DONE] * 4
+
+
+def test_a_result_that_comes_too_late_is_not_recorded(archive, service, query, monkeypatch):
+    submit(service, archive.add("b"))
+    (row,) = query.all(select(Frame))
+
+    def slow(job):
+        with service.sessions.begin() as session:
+            session.execute(update(Frame).values(lease=clock(session) - timedelta(seconds=1)))
+        sweep.sweep(service, lambda *_: None)
+        with service.sessions.begin() as session:
+            assert claims.claim(session, Frame, row.id, "another")
+        raise Unavailable("too late")
+
+    monkeypatch.setattr(duty.reduction, "reduce", slow)
+    assert duty.frame(service, row.id, "me") is None
+    (row,) = query.all(select(Frame))
+    assert (row.owner, row.state) == ("another", State.RUNNING)
+    assert ["ran" in a.reason or "took longer" in a.reason for a in query.all(select(Attempt))] == [True]
+
+
+def test_a_result_survives_a_database_that_is_away_for_a_while(archive, service, query, monkeypatch):
+    submit(service, archive.add("b"))
+    (row,) = query.all(select(Frame))
+    monkeypatch.setattr(duty.time, "sleep", lambda _: None)
+    record, away = duty.reduction.record, iter(range(3))
+
+    def fail(session, job, result):
+        for _ in away:
+            raise OperationalError("insert", {}, Exception("server closed the connection"))
+        return record(session, job, result)
+
+    monkeypatch.setattr(duty.reduction, "record", fail)
+    assert duty.frame(service, row.id, "me") is State.DONE
+    assert states(query) == [State.DONE]
+
+
+def test_a_sweep_that_nobody_hears_sends_again_the_next_time(archive, service):
+    submit(service, archive.add("b"), archive.add("b"))
+
+    def deaf(table, row):
+        raise ConnectionRefusedError("no broker")
+
+    assert sweep.sweep(service, deaf) == 0
+    told = []
+    assert sweep.sweep(service, lambda *work: told.append(work)) == 2
+    assert sweep.sweep(service, lambda *work: told.append(work)) == 0
+    assert len(told) == 2
+
+
+def test_a_message_that_was_lost_is_sent_again_once_the_queue_is_empty(archive, service):
+    submit(service, archive.add("b"))
+    told = []
+    sweep.sweep(service, lambda *work: told.append(work))
+    with service.sessions.begin() as session:
+        session.execute(update(Frame).values(sent=Frame.sent, next_try=clock(session) - timedelta(minutes=5)))
+        session.execute(update(Frame).values(sent=clock(session) - timedelta(minutes=2)))
+    assert sweep.sweep(service, lambda *work: told.append(work), lambda _: False) == 0
+    assert sweep.sweep(service, lambda *work: told.append(work), lambda _: True) == 1
+
+
+def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, service, query, monkeypatch):
+    path = archive.add("b")
+    store = archive.root.parent / path.name
+    path.rename(store)
+    md5, fetched = arrivals.md5(store), []
+    target = service.output / "lsc/fetched" / store.name
+
+    def fetch(frame_id, path, _md5, **_):
+        fetched.append(frame_id)
+        if len(fetched) == 1:
+            raise Unavailable("the archive answers 500")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(store, path)
+
+    monkeypatch.setattr(remote, "fetch", fetch)
+    with service.sessions.begin() as session:
+        facts = {"path": str(target), "archive_id": 17, **arrivals.named(store.name)}
+        frame, _ = frames.arrive(session, store.stem, "", **facts)
+    assert duty.frame(service, frame.id, "me") is State.RETRY
+    with service.sessions.begin() as session:
+        session.execute(update(Frame).values(next_try=clock(session)))
+    assert duty.frame(service, frame.id, "me") is State.DONE
+    (row,) = query.all(select(Frame))
+    assert (row.md5, row.kind, fetched) == (md5, Kind.BIAS, [17, 17])
+    assert row.path == str(target)
+    with service.sessions.begin() as session:
+        again, is_new = frames.arrive(session, store.stem, "", **facts)
+        assert is_new, "without its checksum nobody knows that it is the same"
+    assert duty.frame(service, again.id, "me") is None
+    assert [row.id for row in query.all(select(Frame))] == [frame.id]
+
+
+def test_a_file_that_cannot_be_read_when_it_is_told_of_is_read_later(archive, service, work, query):
+    path = archive.add("b")
+    hidden = path.rename(path.with_suffix(".hidden"))
+    submit(service, path)
+    assert states(query) == [State.RETRY]
+    hidden.rename(path)
+    with service.sessions.begin() as session:
+        session.execute(update(Frame).values(next_try=clock(session)))
+    work()
+    assert states(query) == [State.DONE]
+    (row,) = query.all(select(Frame))
+    assert row.md5 == arrivals.md5(path)
+    with service.sessions.begin() as session:
+        assert session.scalar(select(func.count()).select_from(Attempt)) == 2
+
+
+def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service, work, query):
+    submit(service, archive.add("b"), archive.add("b"))
+    work(quiet_s=600.0)
+    with service.sessions.begin() as session:
+        session.execute(update(Stacking).values(next_try=None))
+        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0))) == 1
+    work()
+    assert len(query.all(select(Master))) == 1
+    with service.sessions.begin() as session:
+        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0))) == 0
+    late = replace(service, recipes={Kind.SCIENCE: service.recipes[Kind.SCIENCE]})
+    with service.sessions.begin() as session:
+        assert plan.owe_all(session, late) == 0
+
+
+def test_a_frame_that_was_asked_for_again_stays_done_and_is_done_again(archive, service, work, query):
+    submit(service, archive.add("b"))
+    work()
+    with service.sessions.begin() as session:
+        claims.request(session, session.scalars(select(Frame)).one())
+    assert states(query) == [State.DONE]
+    assert [state for table, _, state in work() if table is Frame] == [State.DONE]
+    assert json.dumps([a.outcome for a in query.all(select(Attempt))]) == '["done", "done"]'

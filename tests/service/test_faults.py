@@ -1,0 +1,379 @@
+"""The whole service against real servers, while they and its own processes are killed, frozen and restarted.
+
+After each fault every frame has exactly one result or one stated reason.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+from kombu import Connection, Exchange, Queue
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+
+from nrespipe import settings
+from nrespipe.database import connection as database
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Attempt, Frame, Master, Product, Stacking, StarVelocity
+from nrespipe.service import assembly, intake, tasks
+
+FAKES = Path(__file__).parent / "fakes"
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+
+def until(condition, seconds=60.0, pause=0.1):
+    """Wait until something holds, and return it; fail if it never does."""
+    end = time.monotonic() + seconds
+    while True:
+        with suppress(DBAPIError):
+            found = condition()
+            if found:
+                return found
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(pause)
+
+
+class Rig:
+    """Programs of the service, a broker and a database of one test."""
+
+    def __init__(self, stack, output, database_url, broker_url):
+        self.output, self.database_url, self.broker_url = output, database_url, broker_url
+        self._stack, self._folder = stack, output.parent
+        self.sessions = database.connect(database_url)
+        stack.callback(self.sessions.kw["bind"].dispose)
+
+    def start(self, what, name="", **variables):
+        """Start a program of the service."""
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{FAKES}:{ROOT}",
+            "DB_URL": self.database_url,
+            "FITS_BROKER": self.broker_url,
+            "BROKER_URL": self.broker_url,
+            "NRES_PROCESSES": "1",
+            "NRES_TIME_LIMIT": "8",
+            **variables,
+        }
+        command = [sys.executable, FAKES / "run_service.py", what, self.output, *filter(None, [name])]
+        with open(self._folder / f"{what}{name}.log", "ab") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        self._stack.callback(self.end, process)
+        return process
+
+    def end(self, process):
+        """End a program and all that it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def log(self, name):
+        """Return what a program has logged."""
+        return (self._folder / f"{name}.log").read_text(encoding="utf-8")
+
+    def publish(self, *bodies):
+        """Tell the service of frames, as the archive does."""
+        with Connection(self.broker_url) as connection:
+            exchange = Exchange("fits_files", type="fanout")
+            # a message that comes before the listener waits
+            Queue("nres_pipeline", exchange).bind(connection.default_channel).declare()
+            producer = connection.Producer(exchange=exchange)
+            for body in bodies:
+                producer.publish(body, content_type="application/json", content_encoding="utf-8")
+
+    def tell(self, *paths):
+        """Tell the service of files."""
+        self.publish(*(json.dumps({"path": str(path)}) for path in paths))
+
+    def all(self, statement):
+        """Ask the database."""
+        with self.sessions.begin() as session:
+            return list(session.scalars(statement))
+
+    def states(self):
+        """Count the frames by state."""
+        return Counter(str(frame.state) for frame in self.all(select(Frame)))
+
+    def settled(self, n, **states):
+        """Wait until there are n frames and none is owed anything any more; check their states."""
+        until(lambda: sum(self.states().values()) == n and not self.owed())
+        expected = Counter({"done": n - sum(states.values()), **states})
+        assert +self.states() == +expected, self.reasons()
+        self.check()
+
+    def owed(self):
+        """Return how many rows are in somebody's hands or due."""
+        busy = [(table.owner != "") | table.next_try.is_not(None) for table in (Frame, Stacking)]
+        with self.sessions.begin() as session:
+            return sum(session.scalar(select(func.count()).where(condition)) for condition in busy)
+
+    def reasons(self):
+        """Return what is told of the frames that are not done."""
+        return [(f.filename, f.state, f.reason) for f in self.all(select(Frame).where(Frame.state != State.DONE))]
+
+    def check(self):
+        """Every frame has one result, or one stated reason and none."""
+        for frame in self.all(select(Frame)):
+            done = self.all(select(Attempt).where(Attempt.frame_id == frame.id, Attempt.outcome == State.DONE))
+            products = self.all(select(Product).where(Product.frame_id == frame.id))
+            stars = self.all(select(StarVelocity).where(StarVelocity.frame_id == frame.id))
+            science = frame.kind == "science"
+            if frame.state == State.DONE:
+                assert len(done) == 1, f"{frame.filename} was done {len(done)} times"
+                assert (len(products), len(stars)) == ((2, 1) if science else (0, 0))
+                assert all((self.output / product.path).is_file() for product in products)
+            else:
+                assert (done, products, stars) == ([], [], [])
+                assert frame.reason
+        assert not list(self.output.rglob("*.partial"))
+
+
+@pytest.fixture
+def rig(tmp_path, postgres, rabbit):
+    """Real servers, and nothing running yet."""
+    with ExitStack() as stack:
+        yield Rig(stack, tmp_path / "out", postgres.create(), rabbit.create())
+
+
+@pytest.fixture
+def night(archive):
+    """Calibrations for every master, and stars that take 0.2 s each."""
+    archive.calibrations()
+    stars = [archive.add("e", "STAR SLOW&thar&none") for _ in range(8)]
+    return [*sorted(set(archive.root.rglob("*.fits")) - set(stars)), *stars]
+
+
+def begun(rig):
+    """Wait until a worker has a star in hand that lacks no master, and return its row."""
+    current = select(Master).where(Master.standing == "current")
+    until(lambda: len(rig.all(current)) == 4)
+    working = select(Frame).where(Frame.owner != "", Frame.kind == "science")
+    return until(lambda: rig.all(working))[0]
+
+
+def child(frame):
+    """Return the process that works on a frame, by its owner."""
+    return int(frame.owner.split("/")[2].split(".")[0])
+
+
+def test_a_night_with_two_workers_ends_with_a_result_for_every_frame(rig, night):
+    rig.start("listen")
+    for name in ("one", "two"):
+        rig.start("work", name)
+    rig.tell(*night)
+    rig.settled(16)
+    assert all('"message": "frame"' in rig.log(f"work{name}") for name in ("one", "two")), "both have worked"
+    assert Counter(master.standing for master in rig.all(select(Master))) == {"current": 4}
+
+
+def test_five_hundred_frames_through_two_workers_end_with_five_hundred_results(rig, archive):
+    paths = [archive.add("b") for _ in range(500)]
+    rig.tell(*paths)
+    rig.start("listen")
+    for name in ("one", "two"):
+        rig.start("work", name)
+    rig.settled(500)
+
+
+def test_a_listener_that_is_killed_loses_no_message_and_doubles_none(rig, archive):
+    paths = [archive.add("b") for _ in range(60)]
+    rig.tell(*paths)
+    for _ in range(3):
+        listener = rig.start("listen")
+        before = sum(rig.states().values())
+        until(lambda before=before: sum(rig.states().values()) > before)
+        rig.end(listener)
+    rig.start("listen")
+    rig.start("work", "one")
+    rig.settled(60)
+
+
+def test_a_worker_that_is_killed_and_started_again_loses_no_frame(rig, night):
+    rig.start("listen")
+    worker = rig.start("work", "one")
+    rig.tell(*night)
+    frame = begun(rig)
+    rig.end(worker)
+    rig.start("work", "one")
+    rig.settled(16)
+    died = rig.all(select(Attempt).where(Attempt.frame_id == frame.id, Attempt.outcome == State.RETRY))
+    assert [attempt.reason for attempt in died] in (["its process died"], ["its worker was started anew"])
+
+
+def test_a_process_that_is_killed_gives_its_frame_back_at_once(rig, night):
+    rig.start("listen")
+    rig.start("work", "one")
+    rig.tell(*night)
+    frame = begun(rig)
+    os.kill(child(frame), signal.SIGKILL)
+    rig.settled(16)
+    died = rig.all(select(Attempt).where(Attempt.frame_id == frame.id, Attempt.outcome == State.RETRY))
+    assert len(died) == 1
+    assert died[0].reason.startswith("its process died")
+
+
+def test_a_worker_that_is_told_to_end_finishes_what_it_has_in_hand(rig, night):
+    rig.start("listen")
+    worker = rig.start("work", "one")
+    rig.tell(*night)
+    frame = begun(rig)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert rig.all(select(Frame).where(Frame.id == frame.id))[0].state == State.DONE
+    assert not rig.all(select(Frame).where(Frame.owner != ""))
+    rig.start("work", "two")
+    rig.settled(16)
+    assert not rig.all(select(Attempt).where(Attempt.outcome == State.RETRY))
+
+
+def test_a_worker_that_is_frozen_beyond_its_lease_does_no_harm_when_it_wakes(rig, night):
+    rig.start("listen")
+    frozen = rig.start("work", "one", NRES_TIME_LIMIT="2")
+    rig.tell(*night)
+    begun(rig)
+    os.killpg(frozen.pid, signal.SIGSTOP)
+    rig.start("work", "two")
+    rig.settled(16)
+    os.killpg(frozen.pid, signal.SIGCONT)
+    until(lambda: "taken away" in rig.log("workone"))
+    rig.settled(16)
+
+
+def test_frames_that_crash_hang_or_kill_their_process_are_given_up_with_a_reason(rig, archive):
+    archive.calibrations()
+    for word in ("CRASH", "SLEEPER", "KILL", "BAD", "A"):
+        archive.add("e", f"STAR {word}&thar&none")
+    rig.start("listen")
+    rig.start("work", "one", NRES_TIME_LIMIT="2")
+    rig.start("work", "two", NRES_TIME_LIMIT="2")
+    rig.tell(*archive.root.rglob("*.fits"))
+    rig.settled(13, failed=3, bad=1)
+    crash, sleeper, kill = rig.all(select(Frame).where(Frame.state == State.FAILED).order_by(Frame.filename))
+    assert "asked for" in crash.reason
+    (attempt,) = rig.all(select(Attempt).where(Attempt.frame_id == crash.id, Attempt.outcome == State.FAILED))
+    assert "Traceback" in attempt.traceback
+    assert sleeper.reason.endswith("it took longer than it may and was stopped")
+    assert kill.reason.startswith("given up: the process died at it 3 times")
+
+
+def test_a_broker_that_is_killed_and_comes_back_loses_no_frame(rig, night, rabbit):
+    rig.start("listen")
+    rig.start("work", "one")
+    rig.tell(*night[:12])
+    begun(rig)
+    rabbit.kill()
+    # what was begun is finished without a broker
+    until(lambda: not rig.all(select(Frame).where(Frame.owner != "")))
+    rabbit.start()
+    rig.tell(*night[12:])
+    rig.settled(16)
+    assert not rig.all(select(Attempt).where(Attempt.outcome == State.RETRY))
+
+
+def test_a_broker_that_is_frozen_for_a_while_loses_no_frame(rig, night, rabbit):
+    rig.start("listen")
+    rig.start("work", "one")
+    rig.tell(*night)
+    begun(rig)
+    rabbit.kill(signal.SIGSTOP)
+    until(lambda: not rig.all(select(Frame).where(Frame.owner != "")))
+    rabbit.kill(signal.SIGCONT)
+    rig.settled(16)
+
+
+def test_a_database_that_is_restarted_loses_no_frame_and_no_result(rig, night, postgres):
+    rig.start("listen")
+    rig.start("work", "one")
+    rig.tell(*night[:12])
+    begun(rig)
+    postgres.stop()
+    rig.tell(*night[12:])
+    until(lambda: "database away" in rig.log("listen") and "database away" in rig.log("workone"))
+    postgres.start()
+    rig.settled(16)
+
+
+def test_messages_that_come_three_times_and_two_listeners_make_one_row_each(rig, night):
+    for _ in range(2):
+        rig.start("listen")
+    rig.start("work", "one")
+    rig.start("work", "two")
+    rig.tell(*night, *night, *reversed(night))
+    rig.settled(16)
+
+
+def test_a_thousand_foreign_messages_and_malformed_bodies_pass_without_a_row(rig, archive):
+    foreign = [json.dumps({"path": f"/archive/cpt1m010-fa16-20190405-{i:04d}-e00.fits.fz"}) for i in range(1000)]
+    malformed = [b"", b"\xff\xfe", b"[]", b"{}", b"not json", b'{"filename": "lscnrs01-e00.fits"}', b"[" * 10_000]
+    rig.publish(*foreign[:500], *malformed)
+    rig.tell(archive.add("b"))
+    rig.publish(*foreign[500:])
+    rig.tell(archive.add("b"))
+    rig.start("listen")
+    rig.start("work", "one")
+    rig.settled(2)
+    with Connection(rig.broker_url) as connection:
+        left = connection.default_channel.queue_declare("nres_pipeline", passive=True)
+    assert left.message_count == 0
+
+
+def test_two_workers_that_are_told_of_one_frame_many_times_do_it_once(rig, night):
+    app = tasks.application(settings.Settings(broker_url=rig.broker_url))
+    for name in ("one", "two"):
+        rig.start("work", name)
+    rig.start("listen")
+    rig.tell(*night)
+    until(lambda: sum(rig.states().values()) == 16)
+    for frame in rig.all(select(Frame)) * 5:
+        tasks.sender(app)(Frame, frame.id)
+    rig.settled(16)
+
+
+def test_a_disk_that_is_full_delays_frames_and_leaves_no_half_file(rig, night):
+    rig.output.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", rig.output], check=False).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        rig.start("listen")
+        worker = rig.start("work", "one")
+        rig.tell(*night)
+        full = select(Attempt).where(Attempt.outcome == State.RETRY)
+        until(lambda: rig.all(full))
+        assert "the disk does not take the file: No space left on device" in rig.all(full)[0].reason
+        subprocess.run(["mount", "-o", "remount,size=50m", rig.output], check=True)
+        # the pauses have grown with every try
+        until(lambda: not rig.reasons(), 120)
+        rig.settled(16)
+        rig.end(worker)
+    finally:
+        subprocess.run(["umount", "--lazy", rig.output], check=True)
+
+
+def test_the_whole_service_in_one_program_needs_no_server(tmp_path, archive):
+    archive.calibrations()
+    with ExitStack() as stack:
+        rig = Rig(stack, tmp_path / "out", f"sqlite:///{tmp_path}/one.sqlite", settings.MEMORY)
+        first = rig.start("run", NRES_PROCESSES="2")
+        until(lambda: "ready" in rig.log("run"))
+        built = assembly.build(rig.output, settings.Settings(database_url=rig.database_url), raw=[archive.root])
+        intake.submit(built, [archive.root])
+        rig.settled(8)
+        star = archive.add("e", "STAR SLOW&thar&none")
+        intake.submit(built, [star])
+        os.kill(child(begun(rig)), signal.SIGKILL)
+        rig.settled(9)
+        # what was told to one program is told again to the next
+        intake.submit(built, [archive.add("e", "STAR SLOW&thar&none") for _ in range(4)])
+        begun(rig)
+        rig.end(first)
+        second = rig.start("run", NRES_PROCESSES="2")
+        rig.settled(13)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(30) == 0
