@@ -115,11 +115,17 @@ def test_pixels_that_jump_or_are_noisy_are_unsteady_and_good_ones_are_not(n):
     frames[:, 0] *= 5
     frames[: 2 * n // 5, 1] += 40
     frames[0, 2] -= 60
+    # three rows of four hundred are no rule
     unsteady = mean(frames, 4.0)[3]
     assert unsteady[0].mean() > (0.9 if n > 5 else 0.6)
     assert unsteady[1].all()
     assert unsteady[2].all()
     assert unsteady[3:].mean() < 1e-4
+
+
+def test_pixels_are_not_blamed_for_a_noise_that_was_expected_too_small():
+    frames = np.random.default_rng(6).normal(0, 8, (5, 100, 100)).astype(np.float32)
+    assert not mean(frames, 4.0)[3].any()
 
 
 def test_samples_do_not_overlap_and_stay_within_the_image():
