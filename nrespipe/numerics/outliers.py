@@ -126,7 +126,7 @@ def grow(data, floor, error, bad, shares, first, extra, flux, guard, threshold):
             for j in range(min(window, n_rows - first[x, k])):
                 y = first[x, k] + j
                 residual = data[x, y] - model[y]
-                if not near[y] or bad[x, y] or residual <= 0:
+                if not near[y] or bad[x, y] or marked[x, y] or residual <= 0:
                     continue
                 light = max(model[y], 0.0)
                 variance = floor[x, y] + light + (error[x, y] ** 2 + guard[k] ** 2) * light**2
