@@ -6,7 +6,7 @@ import sys
 import click
 
 from nrespipe import __version__, logs, settings
-from nrespipe.cli import answers, daemon, reduction, simulation
+from nrespipe.cli import answers, daemon, kernels, reduction, simulation
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,5 +42,6 @@ for _command in (
     daemon.doctor_command,
     simulation.simulate_group,
     simulation.demo_command,
+    kernels.compile_command,
 ):
     main.add_command(_command)
