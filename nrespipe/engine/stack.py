@@ -110,55 +110,109 @@ def _most_hits(n, share):
 @njit(cache=True)
 def _mean(band, noise, photon, scales, threshold, mismatch, limits, average, variance, rejected, high, unsteady):
     n, rows, columns = band.shape
+    # the values of a pixel side by side: a pixel of forty frames would lie in forty places of one cache set
+    line = np.empty((columns, n), np.float32)
     values = np.empty(n, np.float32)
-    inverse = 1 / scales
+    inverse, largest = 1 / scales, scales.max()
     square = threshold * threshold
     for y in range(rows):
+        for i in range(n):
+            for x in range(columns):
+                line[x, i] = band[i, y, x]
         for x in range(columns):
-            floor = noise[y, x]
-            center = _middle(band, inverse, y, x, values)
-            light = photon * max(center, 0.0)
-            extra = (mismatch * center) ** 2
-            total, exposure, kept, low, above = 0.0, 0.0, 0, 0, 0
+            pixel, floor = line[x], noise[y, x]
+            lowest, highest = np.inf, -np.inf
             for i in range(n):
-                s = scales[i]
-                deviation = band[i, y, x] - center * s
-                if deviation * deviation <= square * (floor + s * (light + s * extra)):
-                    total += band[i, y, x]
-                    exposure += s
-                    kept += 1
-                elif deviation > 0:
-                    above += 1
-                else:
-                    low += 1
-            if kept == 0:
-                total, exposure, kept = center * scales[0], scales[0], 1
-            m = total / exposure
-            light = photon * max(m, 0.0)
-            extra = (mismatch * m) ** 2
-            spoiled = 0.0
-            for i in range(n):
-                s = scales[i]
-                expected = floor + s * (light + s * extra)
-                deviation = band[i, y, x] - center * s
-                if deviation * deviation <= square * expected:
-                    spoiled += (band[i, y, x] - m * s) ** 2 / expected
+                value = pixel[i] * inverse[i]
+                values[i] = value
+                lowest, highest = min(lowest, value), max(highest, value)
+            least = _expected(floor, photon, mismatch, lowest, largest) * square
+            if ((highest - lowest) * largest) ** 2 <= least:
+                # none can lie beyond the limit, wherever the median is
+                center, limit = lowest, np.inf
+            else:
+                center, limit = _middle(values), square
+            m, exposure, above, low = _kept(pixel, scales, center, limit, floor, photon, mismatch)
+            kept = n - above - low
             average[y, x] = m
-            variance[y, x] = (kept * floor + light * exposure) / (exposure * exposure)
-            rejected[y, x] = n - kept
+            variance[y, x] = (max(kept, 1) * floor + photon * max(m, 0.0) * exposure) / (exposure * exposure)
+            rejected[y, x] = above + low
             high[y, x] = above
+            spoiled = _chi_square(pixel, scales, center, m, limit, floor, photon, mismatch)
             unsteady[y, x] = low > 0 or spoiled > limits[kept]
 
 
 @njit(cache=True)
-def _middle(band, inverse, y, x, values):
-    """Median of a pixel; of two values the lower."""
+def _expected(floor, photon, mismatch, signal, scale):
+    """Variance of one value of a pixel."""
+    light = max(signal, 0.0)
+    return floor + scale * light * (photon + scale * light * mismatch * mismatch)
+
+
+@njit(cache=True)
+def _kept(pixel, scales, center, limit, floor, photon, mismatch):
+    """Mean of the values within the limit and their scales, and how many lie above and below it."""
+    total, exposure, above, low = 0.0, 0.0, 0, 0
+    for i in range(len(pixel)):
+        s = scales[i]
+        deviation = pixel[i] - center * s
+        if deviation * deviation <= limit * _expected(floor, photon, mismatch, center, s):
+            total += pixel[i]
+            exposure += s
+        elif deviation > 0:
+            above += 1
+        else:
+            low += 1
+    if exposure == 0:
+        return center, scales[0], above, low
+    return total / exposure, exposure, above, low
+
+
+@njit(cache=True)
+def _chi_square(pixel, scales, center, m, limit, floor, photon, mismatch):
+    """Chi-square of the values that are not left out."""
+    total = 0.0
+    for i in range(len(pixel)):
+        s = scales[i]
+        expected = _expected(floor, photon, mismatch, m, s)
+        deviation = pixel[i] - center * s
+        if deviation * deviation <= limit * expected:
+            total += (pixel[i] - m * s) ** 2 / expected
+    return total
+
+
+@njit(cache=True)
+def _middle(values):
+    """Median, of two values the lower; the values change their places."""
     n = len(values)
-    for i in range(n):
-        value = np.float32(band[i, y, x] * inverse[i])
-        place = i
-        while place > 0 and values[place - 1] > value:
-            values[place] = values[place - 1]
-            place -= 1
-        values[place] = value
-    return float(values[0]) if n == 2 else 0.5 * (values[(n - 1) // 2] + values[n // 2])
+    if n == 2:
+        return float(min(values[0], values[1]))
+    upper = _select(values, n // 2)
+    if n % 2:
+        return float(upper)
+    lower = values[0]
+    for i in range(1, n // 2):
+        lower = max(lower, values[i])
+    return 0.5 * (lower + upper)
+
+
+@njit(cache=True)
+def _select(values, k):
+    """Return the value of rank k; all before it are not larger (Hoare 1961, Communications of the ACM 4, 321)."""
+    first, last = 0, len(values) - 1
+    while first < last:
+        pivot, i, j = values[k], first, last
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if j < k:
+            first = i
+        if k < i:
+            last = j
+    return values[k]

@@ -2,6 +2,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nrespipe.engine import stack
 
@@ -55,6 +57,11 @@ def test_the_kernel_agrees_with_plain_numpy():
     np.testing.assert_array_equal(rejected, np.sum(~kept, axis=0))
     np.testing.assert_allclose(average, plain, rtol=1e-5)
     np.testing.assert_allclose(variance, (25 * kept.sum(axis=0) + plain * exposure) / exposure**2, rtol=1e-5)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=50))
+def test_the_median_of_any_values_is_that_of_numpy(values):
+    assert stack._middle(np.array(values, np.float32)) == pytest.approx(np.median(values), rel=1e-6, abs=1e-30)
 
 
 def test_cosmic_rays_in_every_frame_leave_no_trace():
