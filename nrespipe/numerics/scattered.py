@@ -300,8 +300,8 @@ def variance_on_image(covariance, shape, intervals, cell=64):
 
 
 def _knots(size, n):
-    ends = -0.5, size - 0.5
-    return np.r_[[ends[0]] * 3, np.linspace(*ends, n + 1), [ends[1]] * 3]
+    # evenly spaced beyond the ends too: of a plane the coefficients then have no second differences
+    return -0.5 + size / n * np.arange(-3, n + 4)
 
 
 def _matrix(place, size, n):
