@@ -102,11 +102,14 @@ def turned(traces):
     return Traces(traces.fibers, traces.orders, traces.centers[::-1])
 
 
-def _nearest(here, there):
-    """For each order of one flat the nearest of another, and the median distance along it."""
-    distance = np.abs(here[:, np.newaxis, ::64] - there[:, ::64])
-    distance = np.median(np.where(np.isfinite(distance), distance, 1e9), axis=2)
-    return np.argmin(distance, axis=1), distance.min(axis=1)
+def _nearest(here, there, stride=32, least=3):
+    """For each order of one flat the nearest of another, and the median distance where both are seen."""
+    distance = np.sort(np.abs(here[:, np.newaxis, ::stride] - there[:, ::stride]), axis=2)
+    common = np.isfinite(distance).sum(axis=2)
+    # what is not seen is sorted to the end
+    middle = np.take_along_axis(distance, np.maximum(common - 1, 0)[..., np.newaxis] // 2, axis=2)[..., 0]
+    middle = np.where(common >= least, middle, np.inf)
+    return np.argmin(middle, axis=1), middle.min(axis=1)
 
 
 def merge(pairs, spectrograph, tolerance=4.0):

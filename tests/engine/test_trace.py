@@ -90,3 +90,14 @@ def test_a_missing_ridge_does_not_spoil_the_numbers(nres01, bench):
     crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in (2, 1)])
     crossing[0, 7], crossing[1, [20, 21]] = np.nan, np.nan
     assert trace._first_order(trace._highest(crossing, (2, 1), nres01.fibers.upward), nres01) == 52
+
+
+def test_an_order_that_is_seen_along_a_third_of_its_length_is_kept_when_flats_are_joined(nres01):
+    upper = parallel((0, 1), [np.arange(6) * 40 + 100, np.arange(6) * 40 + 82])
+    lower = parallel((1, 2), [np.arange(6) * 40 + 82.5, np.arange(6) * 40 + 64])
+    seen = np.where(np.arange(400) < 260, np.nan, lower.centers[:, 5:])
+    lower = Traces(lower.fibers, lower.orders, np.concatenate([lower.centers[:, :5], seen], axis=1))
+    merged, shifts = trace.merge([upper, lower], nres01)
+    np.testing.assert_array_equal(merged.orders, np.arange(60, 66))
+    assert shifts[1] == pytest.approx(0.5)
+    assert np.isfinite(merged.centers[:, 5]).sum(axis=1).tolist() == [400, 400, 140]
