@@ -18,6 +18,8 @@ _UNSLANTED, _GUARD = (0.12, 0.02), (0.02, 0.004)
 _COSMIC = 2
 #: Chi-square that a run of 1, 2 ... 8 pixels must save: noise does so once in a thousand million cases.
 _RUN_LIMITS = chi2.isf(1e-9, np.arange(1, 9))
+#: Chi-square of a column of 0, 1, 2 ... pixels that noise exceeds once in a hundred cases.
+_POOR_FIT = np.append(np.inf, chi2.isf(0.01, np.arange(1, 40)))
 
 
 def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
@@ -70,16 +72,37 @@ def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
     lean, bend = (laid.sort(values) for values in slants.of(slant or slants.nothing(traces, lit), traces, lit))
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
     guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * outliers.misfit(*arrays, extra, flux, 8))
-    flux, _, _ = kernel.fit(*arrays, extra, guard, threshold, flux, 12)
+    flux, _, _ = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
     outliers.runs(*arrays, extra, flux, guard, _RUN_LIMITS, 0.3)
     outliers.grow(*arrays, extra, flux, guard, 2.5)
-    flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12)
-    quality = laid.unsort(_quality(image.mask, laid, used))
+    flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    hidden = _hidden(flux, variance, *outliers.chi_square(*arrays, extra, flux, guard)) * ~of_lamp[:, np.newaxis]
+    variance = variance + hidden**2
+    quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden > 0, np.uint8(Pixel.COSMIC), np.uint8(0)))
     blaze = flat.blaze[[flat.traces.fibers.index(fiber) for fiber in lit]]
     quality[blaze <= 0] |= np.uint8(Pixel.DARK)
     rejected = np.argwhere(laid.bad == _COSMIC)[:, ::-1].astype(np.int16)
     return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected)
+
+
+def _hidden(flux, variance, chi_square, count, threshold=5.0):
+    """Light of hits that look like the profile: in one column alone, which the optics cannot do, and badly fitted.
+
+    The prediction from three neighbors on either side is exact for a polynomial of the fifth degree; a line as narrow
+    as the line-spread function differs from it by a few percent of its depth, but it fits the profile.
+    """
+    far, near = (np.full(flux.shape, np.nan) for _ in range(2))
+    sides = [
+        flux[:, 3 + step : flux.shape[1] - 3 + step] + flux[:, 3 - step : flux.shape[1] - 3 - step]
+        for step in (1, 2, 3)
+    ]
+    far[:, 3:-3] = flux[:, 3:-3] - (15 * sides[0] - 6 * sides[1] + sides[2]) / 20
+    # neighbors are as noisy as the pixel itself
+    near[:, 3:-3] = np.sqrt(variance[:, 3:-3] * (1 + 2 * (15**2 + 6**2 + 1) / 20**2))
+    with np.errstate(invalid="ignore"):
+        found = (far > threshold * near) & (chi_square > _POOR_FIT[np.minimum(count, len(_POOR_FIT) - 1)])
+    return np.where(found, far, 0.0)
 
 
 def _extra(laid, shares, first, flux, lean, bend, profile):
@@ -105,6 +128,9 @@ def _quality(mask, laid, used, core=3):
             y = np.clip(place + step, 0, rows - 1)
             quality[k] |= flipped[column, y]
             quality[k] |= np.where(laid.bad[column, y] == _COSMIC, np.uint8(Pixel.COSMIC), np.uint8(0))
+        # beside saturated pixels the light is not known to whom the slant of the lines brings some
+        saturated = np.convolve(quality[k] & np.uint8(Pixel.SATURATED) > 0, np.ones(7), "same") > 0
+        quality[k, saturated] |= np.uint8(Pixel.BLOOMED)
         for other in range(max(0, k - 2), min(n_traces, k + 3)):
             if other != k:
                 near = np.abs(laid.centers[:, other] - center) < _BLENDED

@@ -79,7 +79,7 @@ def shares_of(response, centers, tables, columns, low, step, half):
 
 
 @njit(cache=True)
-def fit(data, floor, error, bad, shares, first, extra, guard, threshold, start, passes):
+def fit(data, floor, error, bad, shares, first, extra, guard, threshold, start, passes, least=3):
     """Fit the light of all traces to every column.
 
     Parameters
@@ -102,6 +102,8 @@ def fit(data, floor, error, bad, shares, first, extra, guard, threshold, start, 
         A first guess of the light, for the first weights; NaN makes the kernel sum the window.
     passes : int
         Largest number of fits; at least 2.
+    least : int, optional
+        Smallest number of fits: each finds better weights, unless they were good from the start.
 
     Returns
     -------
@@ -132,9 +134,9 @@ def fit(data, floor, error, bad, shares, first, extra, guard, threshold, start, 
             _noise(noise, floor[x], error[x], model, first[x], window)
             if attempt > 0 and np.isfinite(threshold):
                 found = _outliers(data[x], bad[x], model, noise, guards, first[x], window, threshold)
-                if found == 0 and attempt > 2:
+                if found == 0 and attempt >= least:
                     break
-            elif attempt > 2:
+            elif attempt >= least:
                 break
             _normal_equations(bands, right, data[x], extra[x], bad[x], noise, shares[x], first[x])
             solution, inverse = banded.solve(bands, right)

@@ -80,6 +80,44 @@ def misfit(data, floor, error, bad, shares, first, extra, flux, stride):
 
 
 @njit(cache=True)
+def chi_square(data, floor, error, bad, shares, first, extra, flux, guard):
+    """Tell how well each trace fits each column.
+
+    Parameters
+    ----------
+    data, floor, error, bad, shares, first, extra : ndarray
+        As in ``columns.fit``.
+    flux : ndarray of float, shape (n_traces, n_columns)
+        Light of each trace.
+    guard : ndarray of float, shape (n_traces,)
+        As in ``columns.fit``.
+
+    Returns
+    -------
+    chi_square : ndarray of float, shape (n_traces, n_columns)
+        Sum over the window.
+    count : ndarray of int, shape (n_traces, n_columns)
+        Number of pixels in it.
+    """
+    n_columns, n_rows = data.shape
+    n, window = shares.shape[1:]
+    total, count = np.zeros((n, n_columns)), np.zeros((n, n_columns), np.int64)
+    model = np.zeros(n_rows)
+    for x in range(n_columns):
+        model_of(model, shares[x], first[x], flux[:, x], extra[x])
+        for k in range(n):
+            if first[x, k] < 0 or np.isnan(flux[k, x]):
+                continue
+            for y in range(first[x, k], min(first[x, k] + window, n_rows)):
+                if not bad[x, y]:
+                    light = max(model[y], 0.0)
+                    variance = floor[x, y] + light + (error[x, y] ** 2 + guard[k] ** 2) * light**2
+                    total[k, x] += (data[x, y] - model[y]) ** 2 / variance
+                    count[k, x] += 1
+    return total, count
+
+
+@njit(cache=True)
 def grow(data, floor, error, bad, shares, first, extra, flux, guard, threshold):
     """Mark the pixels beside outliers, in all directions, that stand out as well.
 

@@ -9,6 +9,8 @@ _SECOND = (3 / 2, -3 / 20, 1 / 90)
 _SECOND_MIDDLE = -49 / 18
 _THIRD = (-13 / 8, 1.0, -1 / 8)
 
+_CORE = 6.5  # further from its trace there is too little light for its slant to matter [pixel]
+
 
 @njit(cache=True)
 def derivatives(flux, x):
@@ -99,6 +101,8 @@ def displaced(n_rows, shares, first, centers, flux, lean, bend):
             square = moment(shares[x, k], first[x, k], centers[x, k])
             for j in range(min(window, n_rows - first[x, k])):
                 u = first[x, k] + j - centers[x, k]
+                if abs(u) > _CORE:
+                    continue
                 d = lean[k, x] * u + bend[k, x] * (u * u - square)
                 extra[x, first[x, k] + j] += shares[x, k, j] * d * (-slope + d * (0.5 * curvature - d * third / 6))
     return extra
