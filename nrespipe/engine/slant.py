@@ -17,6 +17,9 @@ _CORE = 4.5
 _GUARD = 0.05
 #: Scatter of lean and bend about their surfaces that the optics allow [pixel / pixel, pixel / pixel2].
 _SMOOTH = (2e-3, 5e-4)
+#: What optics make likely of a constant lean and bend; a third of it for each degree of the surface, which holds the
+#: surfaces where a lamp has no lines.
+_LIKELY = (0.1, 1e-2)
 
 
 def measure(image, traces, flat, lamps, rounds=3, least_snr=30.0):
@@ -50,6 +53,7 @@ def measure(image, traces, flat, lamps, rounds=3, least_snr=30.0):
         \\qquad \\delta = a\\, u + b\\, (u^2 - q) .
 
     Least squares give a and b in pieces along every order, and a low surface in (x, m) smooths them for each fiber.
+    Where a lamp has no lines the surface stays near what optics make likely.
     """
     known = nothing(traces, lamps)
     if not lamps:
@@ -155,17 +159,20 @@ def _improved(slant, matrix, right, traces, edges):
         errors = np.sqrt(np.einsum("nii->ni", inverse))
         design = legendre2d.design(slant.degrees, *(axis[known] for axis in grid))
         for part, coefficients in enumerate((lean, bend)):
-            coefficients[i] += _fit(design, values[:, part], np.hypot(errors[:, part], _SMOOTH[part]))
+            total = values[:, part] + design @ coefficients[i]
+            likely = _LIKELY[part] / 3.0 ** slant.degrees.sum(axis=1)
+            coefficients[i] = _fit(design, total, np.hypot(errors[:, part], _SMOOTH[part]), likely)
     return Slant(slant.fibers, slant.orders, slant.n_pixels, slant.degrees, lean, bend)
 
 
-def _fit(design, values, errors):
-    """Robust weighted fit; 0 where there is too little to fit."""
+def _fit(design, values, errors, likely):
+    """Robust weighted fit, each coefficient about as large as is likely; 0 where there is too little to fit."""
     keep = np.isfinite(values) & (errors < 0.1)
     for _ in range(6):
         if keep.sum() < 2 * design.shape[1]:
             return np.zeros(design.shape[1])
-        fit = np.linalg.lstsq(design[keep] / errors[keep, None], values[keep] / errors[keep])[0]
+        rows = np.vstack([design[keep] / errors[keep, None], np.diag(1 / likely)])
+        fit = np.linalg.lstsq(rows, np.append(values[keep] / errors[keep], np.zeros(len(likely))))[0]
         residual = np.abs(values - design @ fit) / errors
         limit = 4 * max(1.4826 * np.median(residual[keep]), 0.5)
         previous, keep = keep, np.isfinite(values) & (errors < 0.1) & (residual < limit)

