@@ -24,7 +24,7 @@ RUN mkdir -p /source/nrespipe/files \
 COPY nrespipe /source/nrespipe
 RUN /opt/nrespipe/bin/pip install --no-cache-dir --no-deps /source && rm -rf /source
 
-COPY supervisord.conf /etc/nrespipe/supervisord.conf
+COPY supervisord.conf docker/night.conf /etc/nrespipe/
 COPY --chmod=755 docker/entrypoint.sh /usr/local/bin/entrypoint
 COPY --chmod=755 docker/night-loop.sh /usr/local/bin/night-loop
 COPY --chmod=755 docker/self-test.sh /usr/local/bin/self-test
@@ -42,9 +42,9 @@ ENV PATH=/opt/nrespipe/bin:$PATH \
 USER archive
 WORKDIR /output
 # compiles the kernels, so that a container starts warm, and shows that the image works
-RUN self-test
+RUN nrespipe compile
 
 VOLUME /output
 HEALTHCHECK --interval=5m --timeout=60s --start-period=5m --retries=3 CMD ["entrypoint", "healthy"]
 ENTRYPOINT ["/usr/bin/tini", "--", "/usr/local/bin/entrypoint"]
-CMD ["supervisord", "--nodaemon", "--configuration", "/etc/nrespipe/supervisord.conf"]
+CMD ["service"]

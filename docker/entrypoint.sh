@@ -1,18 +1,21 @@
 #!/bin/sh
 # What a container does first: say what is wrong with its volumes in plain words, before a frame finds out.
-# usage: entrypoint COMMAND [ARGUMENT...]   run it
+# usage: entrypoint service                 run the service: that of the brokers, or without BROKER_URL a loop over nights
+#        entrypoint COMMAND [ARGUMENT...]   run it
 #        entrypoint healthy                 exit 0 while the database answers and the services run
 set -eu
 umask 002
 
 if [ "$1" = healthy ]; then
+    if [ -n "${BROKER_URL:-}" ]; then
+        nrespipe doctor
     # before the first night there is no database yet, and nothing wrong with that
-    if [ -n "${DB_URL:-}" ] || [ -e "$NRES_DATA_ROOT/nrespipe.sqlite" ]; then
+    elif [ -n "${DB_URL:-}" ] || [ -e "$NRES_DATA_ROOT/nrespipe.sqlite" ]; then
         nrespipe status >/dev/null
     fi
     # a container that runs one command has no supervisor
     if [ -e /tmp/supervisord.pid ]; then
-        supervisorctl -c /etc/nrespipe/supervisord.conf status >/dev/null
+        supervisorctl -s unix:///tmp/supervisor.sock status >/dev/null
     fi
     exit 0
 fi
@@ -23,5 +26,11 @@ if [ ! -w "$NRES_DATA_ROOT" ]; then
 fi
 if [ ! -r "$NRES_RAW_ROOT" ]; then
     echo "warning: no raw frames at $NRES_RAW_ROOT: mount the archive there, read-only" >&2
+fi
+if [ "$1" = service ]; then
+    export NRES_WORKERS="${NRES_WORKERS:-$(nproc)}"
+    program=night
+    [ -z "${BROKER_URL:-}" ] || program=supervisord
+    set -- supervisord --nodaemon --configuration "/etc/nrespipe/$program.conf"
 fi
 exec "$@"

@@ -55,7 +55,7 @@ def wait_for(condition, seconds=30.0):
 def configuration(tmp_path):
     """The configuration of the container, with the places of this checkout and this test in it."""
     places = {"/usr/local/bin/night-loop": str(ROOT / "docker/night-loop.sh"), "/tmp/": f"{tmp_path}/"}
-    text, n = re.subn("|".join(places), lambda found: places[found[0]], (ROOT / "supervisord.conf").read_text("utf-8"))
+    text, n = re.subn("|".join(places), lambda found: places[found[0]], (ROOT / "docker/night.conf").read_text("utf-8"))
     assert n == 4
     path = tmp_path / "supervisord.conf"
     path.write_text(text, encoding="utf-8")
@@ -114,3 +114,19 @@ def test_supervisord_starts_a_loop_that_died_again_and_a_stop_loses_no_work(mach
     words = [line.split()[0] for line in journal.read_text().splitlines()]
     assert words.count("begin") == words.count("end")
     assert "stopped: night (exit status 0)" in output
+
+
+@pytest.mark.parametrize(
+    ("broker", "configuration"), [("", "night.conf"), ("amqp://user:password@broker/", "supervisord.conf")]
+)
+def test_the_container_runs_the_service_where_there_is_a_broker_and_a_loop_where_there_is_none(
+    machine, tmp_path, broker, configuration
+):
+    _, _, environment = machine
+    stand_in = tmp_path / "bin/supervisord"
+    stand_in.write_text('#!/bin/sh\necho "$NRES_WORKERS $*"\n', encoding="utf-8")
+    stand_in.chmod(0o755)
+    given = {**environment, "NRES_DATA_ROOT": str(tmp_path), "BROKER_URL": broker, "NRES_WORKERS": "3"}
+    command = [ROOT / "docker/entrypoint.sh", "service"]
+    done = subprocess.run(command, env=given, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "--nodaemon", "--configuration", f"/etc/nrespipe/{configuration}"]

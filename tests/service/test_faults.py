@@ -7,160 +7,30 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections import Counter
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
-from kombu import Connection, Exchange, Queue
-from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError
+from kombu import Connection
+from rigs import Rig, begun, child, until
+from sqlalchemy import select
 
 from nrespipe import settings
-from nrespipe.database import connection as database
 from nrespipe.database.columns import State
-from nrespipe.database.tables import Attempt, Frame, Master, Product, Stacking, StarVelocity
+from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.service import assembly, intake, tasks
 
-FAKES = Path(__file__).parent / "fakes"
-ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 
-def until(condition, seconds=60.0, pause=0.1):
-    """Wait until something holds, and return it; fail if it never does."""
-    end = time.monotonic() + seconds
-    while True:
-        with suppress(DBAPIError):
-            found = condition()
-            if found:
-                return found
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(pause)
-
-
-class Rig:
-    """Programs of the service, a broker and a database of one test."""
-
-    def __init__(self, stack, output, database_url, broker_url):
-        self.output, self.database_url, self.broker_url = output, database_url, broker_url
-        self._stack, self._folder = stack, output.parent
-        self.sessions = database.connect(database_url)
-        stack.callback(self.sessions.kw["bind"].dispose)
-
-    def start(self, what, name="", **variables):
-        """Start a program of the service."""
-        environment = {
-            **os.environ,
-            "PYTHONPATH": f"{FAKES}:{ROOT}",
-            "DB_URL": self.database_url,
-            "FITS_BROKER": self.broker_url,
-            "BROKER_URL": self.broker_url,
-            "NRES_PROCESSES": "1",
-            "NRES_TIME_LIMIT": "8",
-            **variables,
-        }
-        command = [sys.executable, FAKES / "run_service.py", what, self.output, *filter(None, [name])]
-        with open(self._folder / f"{what}{name}.log", "ab") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        self._stack.callback(self.end, process)
-        return process
-
-    def end(self, process):
-        """End a program and all that it has started."""
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-    def log(self, name):
-        """Return what a program has logged."""
-        return (self._folder / f"{name}.log").read_text(encoding="utf-8")
-
-    def publish(self, *bodies):
-        """Tell the service of frames, as the archive does."""
-        with Connection(self.broker_url) as connection:
-            exchange = Exchange("fits_files", type="fanout")
-            # a message that comes before the listener waits
-            Queue("nres_pipeline", exchange).bind(connection.default_channel).declare()
-            producer = connection.Producer(exchange=exchange)
-            for body in bodies:
-                producer.publish(body, content_type="application/json", content_encoding="utf-8")
-
-    def tell(self, *paths):
-        """Tell the service of files."""
-        self.publish(*(json.dumps({"path": str(path)}) for path in paths))
-
-    def all(self, statement):
-        """Ask the database."""
-        with self.sessions.begin() as session:
-            return list(session.scalars(statement))
-
-    def states(self):
-        """Count the frames by state."""
-        return Counter(str(frame.state) for frame in self.all(select(Frame)))
-
-    def settled(self, n, **states):
-        """Wait until there are n frames and none is owed anything any more; check their states."""
-        until(lambda: sum(self.states().values()) == n and not self.owed())
-        expected = Counter({"done": n - sum(states.values()), **states})
-        assert +self.states() == +expected, self.reasons()
-        self.check()
-
-    def owed(self):
-        """Return how many rows are in somebody's hands or due."""
-        busy = [(table.owner != "") | table.next_try.is_not(None) for table in (Frame, Stacking)]
-        with self.sessions.begin() as session:
-            return sum(session.scalar(select(func.count()).where(condition)) for condition in busy)
-
-    def reasons(self):
-        """Return what is told of the frames that are not done."""
-        return [(f.filename, f.state, f.reason) for f in self.all(select(Frame).where(Frame.state != State.DONE))]
-
-    def check(self):
-        """Every frame has one result, or one stated reason and none."""
-        for frame in self.all(select(Frame)):
-            done = self.all(select(Attempt).where(Attempt.frame_id == frame.id, Attempt.outcome == State.DONE))
-            products = self.all(select(Product).where(Product.frame_id == frame.id))
-            stars = self.all(select(StarVelocity).where(StarVelocity.frame_id == frame.id))
-            science = frame.kind == "science"
-            if frame.state == State.DONE:
-                assert len(done) == 1, f"{frame.filename} was done {len(done)} times"
-                assert (len(products), len(stars)) == ((2, 1) if science else (0, 0))
-                assert all((self.output / product.path).is_file() for product in products)
-            else:
-                assert (done, products, stars) == ([], [], [])
-                assert frame.reason
-        assert not list(self.output.rglob("*.partial"))
-
-
 @pytest.fixture
-def rig(tmp_path, postgres, rabbit):
-    """Real servers, and nothing running yet."""
-    with ExitStack() as stack:
-        yield Rig(stack, tmp_path / "out", postgres.create(), rabbit.create())
-
-
-@pytest.fixture
-def night(archive):
-    """Calibrations for every master, and stars that take 0.2 s each."""
+def night(archive, snapshot):
+    """Calibrations for every master, and stars that take 0.2 s each; whatever happens, nobody touches them."""
     archive.calibrations()
     stars = [archive.add("e", "STAR SLOW&thar&none") for _ in range(8)]
-    return [*sorted(set(archive.root.rglob("*.fits")) - set(stars)), *stars]
-
-
-def begun(rig):
-    """Wait until a worker has a star in hand that lacks no master, and return its row."""
-    current = select(Master).where(Master.standing == "current")
-    until(lambda: len(rig.all(current)) == 4)
-    working = select(Frame).where(Frame.owner != "", Frame.kind == "science")
-    return until(lambda: rig.all(working))[0]
-
-
-def child(frame):
-    """Return the process that works on a frame, by its owner."""
-    return int(frame.owner.split("/")[2].split(".")[0])
+    before = snapshot(archive.root)
+    yield [*sorted(set(before) - set(stars)), *stars]
+    assert snapshot(archive.root) == before
 
 
 def test_a_night_with_two_workers_ends_with_a_result_for_every_frame(rig, night):

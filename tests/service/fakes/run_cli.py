@@ -1,0 +1,25 @@
+"""The program with the fake recipes, and in a hurry: the words of a command line; settings in the environment."""
+
+from dataclasses import replace
+
+import fake_recipes
+
+from nrespipe import cli
+from nrespipe.database import claims, frames
+from nrespipe.service import assembly
+from nrespipe.service.pace import Pace
+
+PACE = Pace(sweep_s=0.3, lost_s=3.0, queued_s=20.0, quiet_s=0.3, margin_s=1.0, patience_s=20.0)
+REAL = assembly.build
+
+
+def build(output, settings, **others):
+    """Build an assembly whose recipes take no time."""
+    built = REAL(output, settings, fake_recipes.RECIPES, fake_recipes.spectrograph, **others)
+    return replace(built, pace=PACE)
+
+
+if __name__ == "__main__":
+    claims.SHORTEST_PAUSE_S = frames.SHORTEST_PAUSE_S = 0.3
+    assembly.build = build
+    cli.main()
