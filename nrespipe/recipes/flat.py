@@ -89,17 +89,21 @@ def combine(frames, refs, spectrograph):
         quality |= Quality.FIBERS_REVERSED
     traces, shifts = trace.merge(found, spectrograph)
     mask = np.bitwise_and.reduce([image.mask for image in stacked]) & np.uint8(Pixel.BAD)
-    pieces, best = [], (np.float32(1), np.float32(0), np.float32(-1))
+    pieces, best = [], ()
     for lit, shift in zip(pairs, shifts):
         here = Traces(traces.fibers, traces.orders, traces.centers + shift)
         # a stack is not needed any more once its background is gone
         image, wings = background.of_flat(stacked.pop(0), here, lit)
         shape, flux, variance = profile.measure(image, here, lit, wings)
         lamp = blaze.smooth(flux, variance)
-        *response, flawed = profile.respond(image, here, shape, lamp, lit)
-        mask |= flawed
+        # the response is not known yet, and a stand-in needs no memory
+        even = np.broadcast_to(np.float32(1), mask.shape)
+        shape = replace(shape, response=even, response_error=even)
         pieces.append((lit, shape, lamp, variance))
-        best = _better(best, response)
+        *response, flawed = profile.respond(image, here, shape, lamp, lit)
+        del image
+        mask |= flawed
+        best = _better(best, response) if best else response
     values, lamp, variance = _merge(traces.fibers, pieces)
     wings = np.mean([piece[1].wings for piece in pieces], axis=0)
     shape = replace(pieces[0][1], values=values, wings=wings, response=best[0], response_error=best[1])
@@ -180,7 +184,9 @@ def _merge(fibers, pieces):
     return (np.stack([chosen[fiber][k] for fiber in fibers]) for k in range(3))
 
 
-def _better(response, other):
-    """Take each pixel's response, its error and its weight from the pair that lit it best."""
-    better = other[2] > response[2]
-    return [np.where(better, theirs, ours) for ours, theirs in zip(response, other)]
+def _better(maps, others):
+    """Take each pixel from the pair whose flat decided most of its response; the maps are changed in place."""
+    better = others[2] > maps[2]
+    for one, other in zip(maps, others):
+        np.copyto(one, other, where=better)
+    return maps
