@@ -51,6 +51,12 @@ class Settings:
         ``API_ROOT``: URL of the archive from which frames are fetched that are announced by number.
     auth_token : str
         ``AUTH_TOKEN``: what the archive knows this service by.
+    opentsdb_hostname : str
+        ``OPENTSDB_HOSTNAME``: server that takes numbers for dashboards; '' (the default) sends none.
+    opentsdb_port : int
+        ``OPENTSDB_PORT``: where it takes them, over HTTP.
+    metrics_port : int or None
+        ``NRES_METRICS_PORT``: where the scheduler answers Prometheus; None does not.
     """
 
     database_url: str = field(default="", repr=False)
@@ -66,6 +72,9 @@ class Settings:
     stack_delay_h: float = 4.0
     api_root: str = ""
     auth_token: str = field(default="", repr=False)
+    opentsdb_hostname: str = ""
+    opentsdb_port: int = 4242
+    metrics_port: int | None = None
 
 
 def read(environment: Mapping[str, str] = os.environ):
@@ -129,6 +138,12 @@ def _positive(name, text):
     return int(text)
 
 
+def _port(name, text):
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) < 65536:
+        raise ValueError(f"{name} is {text!r}; expected a port, from 1 to 65535")
+    return int(text)
+
+
 def _number(least) -> Callable[[str, str], float]:
     def typed(name, text):
         try:
@@ -162,4 +177,7 @@ _VARIABLES = {
     "stack_delay_h": ("CAL_STACK_DELAY", _number(0)),
     "api_root": ("API_ROOT", _site),
     "auth_token": ("AUTH_TOKEN", _text),
+    "opentsdb_hostname": ("OPENTSDB_HOSTNAME", _text),
+    "opentsdb_port": ("OPENTSDB_PORT", _port),
+    "metrics_port": ("NRES_METRICS_PORT", _port),
 }

@@ -14,7 +14,7 @@ from nrespipe.recipes import arc, bias, dark, flat
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
 
-pytest_plugins = ["servers", "brokers", "rigs"]
+pytest_plugins = ["servers", "brokers", "rigs", "metrics_server"]
 
 # kernels compile within the first example, and the machine that runs the tests may be busy
 hypothesis.settings.register_profile("nrespipe", deadline=None)

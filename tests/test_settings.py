@@ -26,6 +26,9 @@ def test_every_variable_is_read_and_typed():
         "CAL_STACK_DELAY": "2.5",
         "API_ROOT": "https://archive.example.org/",
         "AUTH_TOKEN": "abc",
+        "OPENTSDB_HOSTNAME": "metrics",
+        "OPENTSDB_PORT": "80",
+        "NRES_METRICS_PORT": "9100",
     }
     expected = settings.Settings(
         database_url="sqlite:////data/night.sqlite",
@@ -41,6 +44,9 @@ def test_every_variable_is_read_and_typed():
         stack_delay_h=2.5,
         api_root="https://archive.example.org/",
         auth_token="abc",
+        opentsdb_hostname="metrics",
+        opentsdb_port=80,
+        metrics_port=9100,
     )
     read = settings.read(given)
     assert read == expected
@@ -75,6 +81,8 @@ def test_a_blank_variable_counts_as_absent():
         ("BROKER_URL", "http://host"),
         ("CAL_STACK_DELAY", "-1"),
         ("CAL_STACK_DELAY", "nan"),
+        ("OPENTSDB_PORT", "0"),
+        ("NRES_METRICS_PORT", "70000"),
         ("NRES_TIME_LIMIT", "0"),
         ("NRES_MEMORY_LIMIT", "some"),
         ("API_ROOT", "archive.example.org"),

@@ -1,7 +1,7 @@
 """From the settings to everything that the service works with, built once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +13,7 @@ from nrespipe.database import connection
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes import RECIPES
-from nrespipe.service import arrivals, workers
+from nrespipe.service import arrivals, metrics, workers
 from nrespipe.service.pace import Pace
 from nrespipe.settings import Settings
 
@@ -43,6 +43,8 @@ class Assembly:
         From the environment and the command line.
     pace : Pace
         How fast the service goes on.
+    recorder : Recorder
+        Takes numbers for the dashboards.
     """
 
     sessions: sessionmaker
@@ -53,6 +55,7 @@ class Assembly:
     log_level: str = "INFO"
     settings: Settings = Settings()
     pace: Pace = Pace()
+    recorder: metrics.Recorder = field(default_factory=metrics.Recorder)
 
 
 def database_url(output, settings):
@@ -104,8 +107,11 @@ def build(output, settings, recipes=RECIPES, spectrographs=instruments.load, raw
         arrivals.require_apart(output, folder)
     output.mkdir(parents=True, exist_ok=True)
     sessions = connection.connect(database_url(output, settings))
+    recorder = metrics.Recorder(settings.opentsdb_hostname, settings.opentsdb_port)
     processes = workers.default_processes() if settings.processes is None else settings.processes
-    return Assembly(sessions, output.resolve(), recipes, spectrographs, processes, settings.log_level, settings)
+    return Assembly(
+        sessions, output.resolve(), recipes, spectrographs, processes, settings.log_level, settings, recorder=recorder
+    )
 
 
 def look_up(output, settings):

@@ -9,7 +9,7 @@ from celery import signals
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe import settings
-from nrespipe.service import plan, sweep, tasks
+from nrespipe.service import metrics, plan, sweep, tasks
 from nrespipe.service.duty import persist
 from nrespipe.service.listener import Listener
 
@@ -75,10 +75,14 @@ def schedule(assembly, once=False):
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
+    if assembly.settings.metrics_port and not once:
+        metrics.serve(assembly.settings.metrics_port, lambda: _numbers(assembly, app))
     while True:
         _patiently(assembly, lambda session: plan.owe_all(session, assembly))
         timer.tick()
+        assembly.recorder.send(_numbers(assembly, app))
         if once or stopped.wait(PERIOD_S):
+            assembly.recorder.flush()
             return
 
 
@@ -101,12 +105,21 @@ def run(assembly):
     work(assembly, "nrespipe", list(tasks.QUEUES))
 
 
+def _numbers(assembly, app):
+    """Return how things stand in the database and in the queues."""
+    points = _patiently(assembly, metrics.of_database) or []
+    depths = ((queue, tasks.depth(app, table)) for table, queue in tasks.QUEUES.items())
+    known = [(queue, depth) for queue, depth in depths if depth is not None]
+    return [*points, *(metrics.Point("nrespipe.queue_length", float(n), {"queue": queue}) for queue, n in known)]
+
+
 def _patiently(assembly, work):
-    """Do something in a transaction; if the database stays away it is for the next time."""
+    """Do something in a transaction and return what it returns; None if the database stays away."""
     try:
-        persist(assembly.sessions, work, time.monotonic() + assembly.pace.patience_s)
+        return persist(assembly.sessions, work, time.monotonic() + assembly.pace.patience_s)
     except DBAPIError as error:
         _log.warning("database away", reason=str(error.orig).strip())
+        return None
 
 
 def _attend(assembly, app):

@@ -14,7 +14,7 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import archive
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, outcome, plan, reduction, stacking
+from nrespipe.service import arrivals, metrics, outcome, plan, reduction, stacking
 
 _log = structlog.get_logger(__name__)
 
@@ -53,6 +53,9 @@ def frame(assembly, row_id, owner):
     if looked.state is State.DONE:
         result = outcome.attempt(reduction.reduce, job)
         kept = persist(assembly.sessions, lambda session: _record(session, assembly, job, result, owner), end)
+        if kept:
+            # columns of the row that were not known when it was taken do not matter here
+            assembly.recorder.send(metrics.of_frame(row, result))
         return _told("frame", result, kept)
     kept = persist(assembly.sessions, lambda session: _refuse(session, row_id, looked, owner), end)
     return _told("frame", looked, kept)

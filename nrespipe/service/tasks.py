@@ -77,6 +77,29 @@ def sender(app):
     return lambda table, row_id: app.send_task(TASKS[table], args=[row_id], queue=QUEUES[table])
 
 
+def depth(app, table):
+    """Return how many messages wait for a worker.
+
+    Parameters
+    ----------
+    app : celery.Celery
+        As `application` made it.
+    table : type
+        `Frame` or `Stacking`.
+
+    Returns
+    -------
+    int or None
+        None where the broker does not tell.
+    """
+    connection = app.connection_for_write()
+    try:
+        with connection:
+            return connection.default_channel.queue_declare(QUEUES[table], passive=True).message_count
+    except (*connection.connection_errors, *connection.channel_errors, BrokerError):
+        return None
+
+
 def emptiness(app):
     """Return the function that tells whether no message waits.
 
@@ -90,16 +113,7 @@ def emptiness(app):
     callable
         ``is_empty(table)``; False where the broker does not tell.
     """
-
-    def is_empty(table):
-        connection = app.connection_for_write()
-        try:
-            with connection:
-                return connection.default_channel.queue_declare(QUEUES[table], passive=True).message_count == 0
-        except (*connection.connection_errors, *connection.channel_errors, BrokerError):
-            return False
-
-    return is_empty
+    return lambda table: depth(app, table) == 0
 
 
 def serve(app, assembly):
@@ -126,6 +140,10 @@ def serve(app, assembly):
     def _begin(**_):
         # connections are not to be shared with the parent
         assembly.sessions.kw["bind"].dispose(close=False)
+
+    @signals.worker_process_shutdown.connect(weak=False)
+    def _end(**_):
+        assembly.recorder.flush()
 
     @signals.celeryd_after_setup.connect(weak=False)
     def _own_nothing(sender, **_):

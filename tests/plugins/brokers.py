@@ -24,7 +24,7 @@ class Rabbit:
     def __init__(self):
         debian("rabbitmq-server", "rabbitmq-server")
         self.folder = Path(tempfile.mkdtemp(prefix="mq-"))
-        self.port, dist, epmd = _free_ports(3)
+        self.port, dist, epmd = free_ports(3)
         (self.folder / "enabled_plugins").write_text("[].", encoding="utf-8")
         self.environment = {
             **os.environ,
@@ -93,7 +93,8 @@ class Rabbit:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _free_ports(number):
+def free_ports(number):
+    """Return ports that nobody listens on."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [server.getsockname()[1] for server in held]
     for server in held:

@@ -1,0 +1,236 @@
+"""Numbers for the dashboards; a dead metrics server never stops a frame."""
+
+import gzip
+import json
+import logging
+import math
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+
+from opentsdb import TSDBClient
+from opentsdb.protocols import HttpTSDBConnect
+from opentsdb.push_thread import HTTPPushThread
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from sqlalchemy import func, select
+
+from nrespipe.database.columns import clock
+from nrespipe.database.frames import latest
+from nrespipe.database.tables import Attempt, Frame, Master
+
+#: Columns of a velocity that are worth a curve.
+_OF_STAR = {"snr": "snr", "rv_err_ms": "rv_error_ms", "drift_ms": "drift_ms"}
+#: How many points wait at most while the server is away; the oldest go first.
+_MOST_POINTS = 10_000
+# a full traceback each second while the server is away
+logging.getLogger("opentsdb-py").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One number of one moment.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``nrespipe.frame.seconds``.
+    value : float
+        The number.
+    tags : dict of str to str
+        What it belongs to.
+    """
+
+    name: str
+    value: float
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def of_frame(row, result):
+    """Return what the reduction of a frame tells.
+
+    Parameters
+    ----------
+    row : Frame
+        The frame.
+    result : Outcome
+        What came of it; its value is that of ``reduction.reduce`` or None.
+
+    Returns
+    -------
+    list of Point
+        Finite numbers only.
+    """
+    tags = {"site": row.site, "instrument": row.instrument, "kind": str(row.kind or "unknown")}
+    seconds = (result.finished - result.started).total_seconds()
+    points = [Point("nrespipe.frame.seconds", seconds, {**tags, "state": str(result.state)})]
+    if result.value is not None:
+        points += [Point(f"nrespipe.frame.{name}", value, tags) for name, value in result.value.measurements.items()]
+        for star in result.value.velocities:
+            points += [
+                Point(f"nrespipe.star.{name}", star[column], {**tags, "fiber": str(star["fiber"])})
+                for column, name in _OF_STAR.items()
+            ]
+    return [point for point in points if point.value is not None and math.isfinite(point.value)]
+
+
+def of_database(session):
+    """Return how things stand.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    list of Point
+        Frames by state, attempts by outcome, masters by standing; for how long the oldest frame that is due has waited
+        [second].
+    """
+    counted = (
+        ("nrespipe.frames", "state", select(Frame.state, func.count()).where(latest()).group_by(Frame.state)),
+        ("nrespipe.attempts", "outcome", select(Attempt.outcome, func.count()).group_by(Attempt.outcome)),
+        ("nrespipe.masters", "standing", select(Master.standing, func.count()).group_by(Master.standing)),
+    )
+    points = [
+        Point(name, float(count), {tag: str(word)})
+        for name, tag, query in counted
+        for word, count in session.execute(query)
+    ]
+    moment = clock(session)
+    oldest = session.scalar(select(func.min(Frame.next_try)).where(Frame.owner == "", latest()))
+    waited_s = max((moment - oldest).total_seconds(), 0.0) if oldest else 0.0
+    return [*points, Point("nrespipe.oldest_due.seconds", waited_s)]
+
+
+class Recorder:
+    """The way to an OpenTSDB server; without a name of one a way to nowhere.
+
+    Parameters
+    ----------
+    hostname : str
+        Of the server; '' for none.
+    port : int
+        Where it takes ``/api/put``.
+    """
+
+    def __init__(self, hostname="", port=4242):
+        self._where, self._clients = (hostname, port), {}
+
+    def send(self, points):
+        """Hand points over; they are sent by a thread, and dropped if the server stays away.
+
+        Parameters
+        ----------
+        points : sequence of Point
+            Numbers.
+        """
+        if not self._where[0]:
+            return
+        # a thread does not survive a fork: every process has its own
+        client = self._clients.get(os.getpid())
+        if client is None:
+            self._clients = {os.getpid(): (client := _Client(*self._where))}
+        for point in points:
+            if math.isfinite(point.value):
+                client.send(_clean(point.name), float(point.value), **{k: _clean(v) for k, v in point.tags.items()})
+
+    def flush(self, longest_s=2.0):
+        """Wait until all is sent, but not for ever.
+
+        Parameters
+        ----------
+        longest_s : float
+            For how long at most [second].
+
+        Returns
+        -------
+        bool
+            Whether it was.
+        """
+        client, end = self._clients.get(os.getpid()), time.monotonic() + longest_s
+        while client is not None and not client.has_sent_all():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
+
+
+def serve(port, points):
+    """Answer Prometheus at ``/metrics``, in a thread.
+
+    Parameters
+    ----------
+    port : int
+        Where.
+    points : callable
+        Returns the points of the moment; asked at every scrape.
+
+    Returns
+    -------
+    callable
+        Ends it.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Collector(points))
+    server, thread = start_http_server(port, registry=registry)
+
+    def stop():
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop
+
+
+class _Collector:
+    def __init__(self, points):
+        self._points, self._one_at_a_time = points, threading.Lock()
+
+    def describe(self):
+        # nothing is asked of the database before the first scrape
+        return []
+
+    def collect(self):
+        families = {}
+        with self._one_at_a_time:
+            for point in self._points():
+                name = re.sub(r"\W", "_", point.name)
+                family = families.setdefault(name, GaugeMetricFamily(name, point.name, labels=list(point.tags)))
+                family.add_metric(list(point.tags.values()), point.value)
+        return families.values()
+
+
+class _Connect(HttpTSDBConnect):
+    """InfluxDB and others answer 204 and no body, which the library takes for a failure and sends again for ever."""
+
+    def sendall(self, *points):
+        body = gzip.compress(json.dumps(points).encode())
+        response = self.connect.post(self.tsdb_urls.put, data=body, timeout=self.SEND_TIMEOUT)
+        if response.status_code >= 500:
+            raise OSError(f"the metrics server answers {response.status_code}")
+        # what it refuses it would refuse again
+        refused = len(points) if response.status_code >= 400 else 0
+        return {"success": len(points) - refused, "failed": refused}
+
+
+class _Client(TSDBClient):
+    def __init__(self, hostname, port):
+        super().__init__(run_at_once=False, max_queue_size=_MOST_POINTS)
+        self._tsdb_connect = _Connect(hostname, port, False, "gzip", None)
+        self._metric_send_thread = HTTPPushThread(
+            self._tsdb_connect, self._metrics_queue, self._close_client, 0, self.send_metrics_batch_limit, self.statuses
+        )
+        self._metric_send_thread.daemon = True
+        self._metric_send_thread.start()
+
+    def has_sent_all(self):
+        return self.statuses["success"] + self.statuses["failed"] >= self.statuses["queued"]
+
+
+def _clean(text):
+    """Return a text with nothing in it that breaks a line of the protocol."""
+    return re.sub(r"[^A-Za-z0-9_./-]", "_", str(text)) or "none"

@@ -1,0 +1,146 @@
+"""Numbers arrive once, whatever they are called, and a server that is away stops nothing."""
+
+import json
+import math
+import multiprocessing
+import re
+import time
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from brokers import free_ports
+
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Frame
+from nrespipe.frames.raw import Kind
+from nrespipe.service import metrics, night
+from nrespipe.service.outcome import Outcome
+from nrespipe.service.reduction import Result
+
+MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def reduced():
+    """A frame and what came of it."""
+    row = Frame(site="lsc", instrument="nres01", kind=Kind.SCIENCE)
+    star = {"fiber": 0, "snr": 100.0, "rv_err_ms": 5.0, "drift_ms": None}
+    value = Result(0, {"trace_shift_px": 0.25, "hopeless": math.nan}, (star,), ())
+    return row, Outcome(State.DONE, "", "", MOMENT, MOMENT + timedelta(seconds=12.5), value)
+
+
+def test_a_reduced_frame_tells_its_time_its_measurements_and_its_stars(reduced):
+    points = {point.name: point for point in metrics.of_frame(*reduced)}
+    assert {name: point.value for name, point in points.items()} == {
+        "nrespipe.frame.seconds": 12.5,
+        "nrespipe.frame.trace_shift_px": 0.25,
+        "nrespipe.star.snr": 100.0,
+        "nrespipe.star.rv_error_ms": 5.0,
+    }
+    tags = {"site": "lsc", "instrument": "nres01", "kind": "science"}
+    assert points["nrespipe.frame.seconds"].tags == {**tags, "state": "done"}
+    assert points["nrespipe.star.snr"].tags == {**tags, "fiber": "0"}
+
+
+def test_the_database_tells_how_many_frames_are_in_each_state(archive, run, query):
+    archive.calibrations()
+    archive.add("e", "STAR CRASH&thar&none")
+    run()
+    with query.sessions.begin() as session:
+        points = {(p.name, *p.tags.values()): p.value for p in metrics.of_database(session)}
+    assert points["nrespipe.frames", "done"] == 8
+    assert points["nrespipe.frames", "failed"] == 1
+    assert points["nrespipe.attempts", "done"] == 8
+    assert points["nrespipe.masters", "current"] == 4
+    assert points["nrespipe.oldest_due.seconds",] == 0
+
+
+@pytest.mark.slow
+def test_every_point_arrives_once_with_its_tags(influx, reduced):
+    recorder = metrics.Recorder("127.0.0.1", influx.port)
+    recorder.send(metrics.of_frame(*reduced))
+    odd = {"object": 'HD 1=0,"x"\n', "empty": ""}
+    recorder.send([metrics.Point("nrespipe.odd name", 1.0, odd), metrics.Point("nrespipe.nan", math.nan)])
+    assert recorder.flush(20)
+    end = time.monotonic() + 20
+    while not influx.points("nrespipe.odd_name"):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    # the library itself takes the answer of this server for a failure, and sends again each second
+    time.sleep(2.5)
+    ((odd,),) = [influx.points("nrespipe.odd_name")]
+    assert (odd["value"], odd["object"], odd["empty"]) == (1.0, "HD_1_0__x__", "none")
+    ((seconds,),) = [influx.points("nrespipe.frame.seconds")]
+    assert (seconds["value"], seconds["site"], seconds["state"]) == (12.5, "lsc", "done")
+    assert influx.points("nrespipe.nan") == []
+
+
+def _send_from_a_fork(recorder, n):
+    recorder.send([metrics.Point("nrespipe.forked", float(n), {"n": str(n)})])
+    assert recorder.flush(20)
+
+
+@pytest.mark.slow
+def test_points_of_forked_processes_arrive_too(influx):
+    recorder = metrics.Recorder("127.0.0.1", influx.port)
+    recorder.send([metrics.Point("nrespipe.forked", 0.0, {"n": "0"})])
+    processes = [
+        multiprocessing.get_context("fork").Process(target=_send_from_a_fork, args=(recorder, n)) for n in (1, 2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert recorder.flush(20)
+    end = time.monotonic() + 20
+    while len(points := influx.points("nrespipe.forked")) < 3:
+        assert time.monotonic() < end, points
+        time.sleep(0.05)
+    assert sorted(point["value"] for point in points) == [0.0, 1.0, 2.0]
+
+
+def test_a_server_that_is_away_stops_nothing(reduced, caplog):
+    recorder = metrics.Recorder("127.0.0.1", free_ports(1)[0])
+    for _ in range(5):
+        recorder.send(metrics.of_frame(*reduced))
+    assert not recorder.flush(0.1)
+    assert caplog.records == []
+
+
+def test_without_a_server_nothing_is_sent_and_no_thread_is_started(reduced):
+    recorder = metrics.Recorder()
+    recorder.send(metrics.of_frame(*reduced))
+    assert recorder._clients == {}
+    assert recorder.flush()
+
+
+def test_prometheus_reads_what_the_database_tells(archive, service):
+    archive.add("b")
+    night.reduce_all(service, archive.root)
+
+    def points():
+        with service.sessions.begin() as session:
+            return metrics.of_database(session)
+
+    (port,) = free_ports(1)
+    stop = metrics.serve(port, points)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    finally:
+        stop()
+    assert 'nrespipe_frames{state="done"} 1.0' in text
+    assert "nrespipe_oldest_due_seconds 0.0" in text
+
+
+def test_the_dashboard_shows_numbers_that_are_sent(archive, run, query, reduced):
+    archive.add("b")
+    run()
+    with query.sessions.begin() as session:
+        sent = {point.name for point in (*metrics.of_frame(*reduced), *metrics.of_database(session))}
+    board = json.loads((Path(__file__).parents[2] / "docker/grafana.json").read_text(encoding="utf-8"))
+    shown = {re.search(r'FROM "([^"]+)"', panel["targets"][0]["query"])[1] for panel in board["panels"]}
+    assert shown <= sent | {"nrespipe.queue_length", "nrespipe.star.drift_ms"}
