@@ -20,7 +20,7 @@ class Columns:
     data, floor, bad, response : ndarray, shape (n_columns, n_rows)
         Light, variance without its photon noise, whether a pixel must not be used, sensitivity of the pixels.
     error : ndarray of float32, shape (n_columns, n_rows)
-        Error of the response.
+        Error of the response, relative to it: the light that is expected of a pixel has its response in it.
     centers : ndarray of float, shape (n_columns, n_traces)
         Rows of the traces, increasing along the second axis; NaN where there is none [pixel].
     tables : ndarray of float32, shape (n_traces, n_chunks, n_offsets)
@@ -112,12 +112,13 @@ def lay_out(image, traces, flat, lit, stride=1):
     tables = profile.values[[flat.traces.fibers.index(fiber) for fiber in lit]]
     tables = tables.reshape(len(lit) * n_orders, *tables.shape[2:])
     unusable = np.uint8(Pixel.BAD | Pixel.SATURATED)
+    response = kernel.transposed(profile.response[:, thin])
     return Columns(
         data=kernel.transposed(image.electrons[:, thin]),
         floor=kernel.transposed(image.floor_variance[:, thin]),
         bad=kernel.transposed((image.mask[:, thin] & unusable > 0).view(np.uint8)),
-        response=kernel.transposed(profile.response[:, thin]),
-        error=kernel.transposed(profile.response_error[:, thin]),
+        response=response,
+        error=kernel.transposed(profile.response_error[:, thin]) / response,
         centers=np.ascontiguousarray(centers[order][:, thin].T),
         tables=np.ascontiguousarray(tables[order]),
         order=order,

@@ -87,7 +87,7 @@ def fit(data, floor, error, bad, shares, first, extra, guard, threshold, start, 
     data, floor : ndarray of float32, shape (n_columns, n_rows)
         Light, and variance without its photon noise [electron, electron2].
     error : ndarray of float32, shape (n_columns, n_rows)
-        Error of the response of the pixels.
+        Error of the response of the pixels, relative to it.
     bad : ndarray of uint8, shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used. On return 2 where an outlier was found.
     shares, first : ndarray

@@ -140,6 +140,30 @@ def test_too_few_pixels_tell_of_no_misfit():
     assert (frame.misfit(frame.flux) == 0).all()
 
 
+def test_chi_square_is_the_sum_of_the_squared_residuals_of_the_window():
+    frame = Frame(even(9000, 50), seed=12, apart=7.0)
+    frame.error[:], frame.guard = 0.01, np.array([0.004, 0.02])
+    frame.bad[frame.rng.random(frame.bad.shape) < 0.05] = 1
+    frame.first[10, 1], frame.flux[0, 20] = -1, np.nan
+    found, count = outliers.chi_square(*frame.arrays, frame.extra, frame.flux, frame.guard)
+    lit = np.where((frame.first.T >= 0) & np.isfinite(frame.flux), frame.flux, 0)
+    for k in range(2):
+        residual, variance = frame.variance(lit, k)
+        window = np.arange(N_ROWS) - frame.first[:, k, None]
+        use = (window >= 0) & (window < 18) & (frame.bad == 0)
+        known = (frame.first[:, k] >= 0) & np.isfinite(frame.flux[k])
+        np.testing.assert_array_equal(count[k], use.sum(axis=1) * known)
+        np.testing.assert_allclose(found[k], np.sum(residual**2 / variance * use, axis=1) * known, rtol=1e-3)
+
+
+def test_chi_square_of_noise_is_that_of_the_pixels_less_one():
+    frame = Frame(even(9000, 2000), seed=13, apart=24.0, guard=0.0)
+    flux, _, _ = frame.fit()
+    found, count = outliers.chi_square(*frame.arrays, frame.extra, flux, frame.guard)
+    assert np.mean(found - count + 1) == pytest.approx(0, abs=0.3)
+    assert np.var(found) == pytest.approx(2 * (np.mean(count) - 1), rel=0.1)
+
+
 @pytest.mark.parametrize("apart", [11.0, 7.0])
 def test_pixels_beside_outliers_are_marked_where_dilation_and_the_noise_say_so(apart):
     frame = Frame(even(3000, 200), seed=5, apart=apart)
