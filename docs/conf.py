@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 import nrespipe
@@ -16,6 +17,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx_automodapi.automodapi",
     "numpydoc",
+    "figure_from_code",
     "from_code",
     "mathml",
 ]

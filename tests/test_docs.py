@@ -1,8 +1,10 @@
 """The manual tells all: every step, every variable, every column, every part of a product, and no chapter is lost."""
 
+import inspect
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,10 @@ from nrespipe.frames.quality import Pixel, Quality
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+#: Pages of the algorithms that show a plot made by the code.
+STEPS_WITH_A_FIGURE = {
+    "background", "blaze", "detector", "extract", "follow", "profile", "slant", "stack", "trace",
+}  # fmt: skip
 pytest.importorskip("sphinx", reason="the manual is built with the extra 'docs'")
 
 
@@ -24,6 +30,19 @@ def code():
     finally:
         sys.path.remove(str(DOCS / "_ext"))
     return from_code
+
+
+@pytest.fixture(scope="module")
+def figures():
+    """The package of the manual that makes its figures."""
+    pytest.importorskip("matplotlib", reason="the figures are made with the extra 'docs'")
+    sys.path.insert(0, str(DOCS))
+    try:
+        import figures
+        from figures import simulated, style
+    finally:
+        sys.path.remove(str(DOCS))
+    return SimpleNamespace(every=figures.every(), light=simulated.LIGHT, style=style)
 
 
 def pages():
@@ -41,6 +60,34 @@ def directives(name):
 def test_every_step_of_the_engine_stands_on_a_page_of_the_algorithms():
     steps = {f"engine.{path.stem}" for path in (ROOT / "nrespipe/engine").glob("*.py")} - {"engine.__init__"}
     assert directives("step") == steps
+
+
+def test_every_step_shows_a_figure_that_a_function_of_its_own_makes(figures):
+    shown = {}
+    for page in DOCS.joinpath("algorithms").glob("*.rst"):
+        names = re.findall(r"^\.\. figure-from-code:: (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        shown |= dict.fromkeys(names, page.stem)
+    assert set(shown) == set(figures.every)
+    assert {name: name.split(".")[0] for name in shown} == shown
+    assert set(shown.values()) == STEPS_WITH_A_FIGURE
+
+
+def test_every_figure_names_light_that_its_caption_can_tell(figures):
+    for name, (function, light) in figures.every.items():
+        assert set(light) <= set(figures.light), name
+        assert len(inspect.signature(function).parameters) == bool(light), name
+
+
+def test_a_figure_has_no_background_and_is_the_same_whenever_it_is_made(figures, tmp_path):
+    for path in (tmp_path / "first.svg", tmp_path / "second.svg"):
+        with figures.style.applied():
+            drawn, axes = figures.style.panels()
+            figures.style.label(axes, "column [pixel]", "light [electron]")
+            figures.style.save(drawn, path)
+    text = tmp_path.joinpath("first.svg").read_text(encoding="utf-8")
+    assert text == tmp_path.joinpath("second.svg").read_text(encoding="utf-8")
+    assert "fill: #ffffff" not in text
+    assert figures.style.GREY in text
 
 
 def test_every_page_is_in_a_table_of_contents(code):
