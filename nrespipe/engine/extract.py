@@ -1,6 +1,7 @@
 """Flat-relative optimal extraction: all fibers of a column are fitted at once."""
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 from scipy.stats import chi2
 
 from nrespipe.engine import columns
@@ -18,6 +19,8 @@ _UNSLANTED, _GUARD = (0.12, 0.02), (0.02, 0.004)
 _COSMIC = 2
 #: Chi-square that a run of 1, 2 ... 8 pixels must save: noise does so once in a thousand million cases.
 _RUN_LIMITS = chi2.isf(1e-9, np.arange(1, 9))
+#: The light of a single column stands out by so many errors; variance without light that is typical of a column.
+_SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
 #: Chi-square of a column of 0, 1, 2 ... pixels that noise exceeds once in a hundred cases.
 _POOR_FIT = np.append(np.inf, chi2.isf(0.01, np.arange(1, 40)))
 
@@ -72,37 +75,47 @@ def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
     lean, bend = (laid.sort(values) for values in slants.of(slant or slants.nothing(traces, lit), traces, lit))
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
     guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * outliers.misfit(*arrays, extra, flux, 8))
-    flux, _, _ = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    flux, variance, _ = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
+    excess, error = _spikes(flux, variance, of_lamp)
+    expected = np.where(excess > _SPIKE * error, flux - excess, np.nan)
+    outliers.reveal(*arrays, extra, flux, expected, 0.03, 4.0)
     outliers.runs(*arrays, extra, flux, guard, _RUN_LIMITS, 0.3)
     outliers.grow(*arrays, extra, flux, guard, 2.5)
     flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
-    hidden = _hidden(flux, variance, *outliers.chi_square(*arrays, extra, flux, guard)) * ~of_lamp[:, np.newaxis]
-    variance = variance + hidden**2
-    quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden > 0, np.uint8(Pixel.COSMIC), np.uint8(0)))
+    excess, error = _spikes(flux, variance, of_lamp)
+    chi_square, count = outliers.chi_square(*arrays, extra, flux, guard)
+    # what neither the profile nor the neighbors explain, and no pixel betrays, is at least an error
+    poor = (chi_square > _POOR_FIT[np.minimum(count, len(_POOR_FIT) - 1)]) | (used < 0.95)
+    hidden = poor & (excess > _SPIKE * error)
+    variance = np.where(hidden, variance + excess**2, variance)
+    quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden, np.uint8(Pixel.COSMIC), np.uint8(0)))
     blaze = flat.blaze[[flat.traces.fibers.index(fiber) for fiber in lit]]
     quality[blaze <= 0] |= np.uint8(Pixel.DARK)
     rejected = np.argwhere(laid.bad == _COSMIC)[:, ::-1].astype(np.int16)
     return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected)
 
 
-def _hidden(flux, variance, chi_square, count, threshold=5.0):
-    """Light of hits that look like the profile: in one column alone, which the optics cannot do, and badly fitted.
+def _spikes(flux, variance, of_lamp):
+    """By how much the light of one column alone exceeds what the optics can do, and its error; lamps are left out.
 
     The prediction from three neighbors on either side is exact for a polynomial of the fifth degree; a line as narrow
-    as the line-spread function differs from it by a few percent of its depth, but it fits the profile.
+    as the line-spread function differs from it by a few percent of its depth.
     """
-    far, near = (np.full(flux.shape, np.nan) for _ in range(2))
+    excess, error = np.full(flux.shape, np.nan), np.full(flux.shape, np.nan)
+    middle = slice(3, flux.shape[1] - 3)
     sides = [
-        flux[:, 3 + step : flux.shape[1] - 3 + step] + flux[:, 3 - step : flux.shape[1] - 3 - step]
-        for step in (1, 2, 3)
+        flux[:, 3 + step :][:, : flux.shape[1] - 6] + flux[:, 3 - step :][:, : flux.shape[1] - 6] for step in (1, 2, 3)
     ]
-    far[:, 3:-3] = flux[:, 3:-3] - (15 * sides[0] - 6 * sides[1] + sides[2]) / 20
-    # neighbors are as noisy as the pixel itself
-    near[:, 3:-3] = np.sqrt(variance[:, 3:-3] * (1 + 2 * (15**2 + 6**2 + 1) / 20**2))
-    with np.errstate(invalid="ignore"):
-        found = (far > threshold * near) & (chi_square > _POOR_FIT[np.minimum(count, len(_POOR_FIT) - 1)])
-    return np.where(found, far, 0.0)
+    excess[:, middle] = flux[:, middle] - (15 * sides[0] - 6 * sides[1] + sides[2]) / 20
+    # the neighbors are as noisy as the pixel itself would be without a hit
+    light = np.maximum(flux - np.nan_to_num(np.maximum(excess, 0)), 0)
+    clean = variance * (light + _TYPICAL_FLOOR) / (np.maximum(flux, 0) + _TYPICAL_FLOOR)
+    error[:, middle] = np.sqrt(clean[:, middle] * (1 + 2 * (15**2 + 6**2 + 1) / 20**2))
+    excess[of_lamp] = 0.0
+    excess = np.nan_to_num(excess)
+    # two columns beside a hit the prediction is wrong by a third of it
+    return np.where(excess > 0.5 * maximum_filter1d(excess, 7, axis=1), excess, 0.0), error
 
 
 def _extra(laid, shares, first, flux, lean, bend, profile):

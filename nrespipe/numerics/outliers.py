@@ -118,6 +118,54 @@ def chi_square(data, floor, error, bad, shares, first, extra, flux, guard):
 
 
 @njit(cache=True)
+def reveal(data, floor, error, bad, shares, first, extra, flux, expected, guard, threshold):
+    """Mark the pixels that are too bright for the light that is expected of their trace.
+
+    Parameters
+    ----------
+    data, floor, error : ndarray
+        As in ``columns.fit``.
+    bad : ndarray of uint8, shape (n_columns, n_rows)
+        Not 0 where a pixel is not to be used; 2 is written.
+    shares, first, extra : ndarray
+        As in ``columns.fit``.
+    flux : ndarray of float, shape (n_traces, n_columns)
+        Light of each trace.
+    expected : ndarray of float, shape (n_traces, n_columns)
+        Light that the neighboring columns suggest; NaN where nothing is to be looked for.
+    guard : float
+        Error of `expected` relative to itself.
+    threshold : float
+        A pixel that is brighter by this many standard deviations is marked.
+
+    Returns
+    -------
+    int
+        Number of pixels that were marked.
+    """
+    n_columns, n_rows = data.shape
+    n, window = shares.shape[1:]
+    model, light = np.zeros(n_rows), np.zeros(n)
+    total = 0
+    for x in range(n_columns):
+        for k in range(n):
+            if first[x, k] < 0 or np.isnan(expected[k, x]):
+                continue
+            light[:] = flux[:, x]
+            light[k] = expected[k, x]
+            model_of(model, shares[x], first[x], light, extra[x])
+            for j in range(min(window, n_rows - first[x, k])):
+                y = first[x, k] + j
+                residual, level = data[x, y] - model[y], max(model[y], 0.0)
+                doubt = (guard * max(expected[k, x], 0.0) * shares[x, k, j]) ** 2
+                variance = floor[x, y] + level + (error[x, y] * level) ** 2 + doubt
+                if not bad[x, y] and residual > 0 and residual**2 > threshold**2 * variance:
+                    bad[x, y] = 2
+                    total += 1
+    return total
+
+
+@njit(cache=True)
 def grow(data, floor, error, bad, shares, first, extra, flux, guard, threshold):
     """Mark the pixels beside outliers, in all directions, that stand out as well.
 
