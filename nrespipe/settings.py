@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _BROKERS = ("amqp", "amqps", "pyamqp", "memory")
 
 #: Address of the broker that lives in the memory of one process.
@@ -51,6 +52,11 @@ class Settings:
         ``API_ROOT``: URL of the archive from which frames are fetched that are announced by number.
     auth_token : str
         ``AUTH_TOKEN``: what the archive knows this service by.
+    do_ingest : bool
+        ``DO_INGEST``: whether products are delivered.
+    ingest_to : str
+        ``NRES_INGEST_TO``: where to: a directory, as ``file:///deliveries``, or a server that takes files by PUT, as
+        ``https://ingest.example.org/nres/``; it is shown ``AUTH_TOKEN``.
     opentsdb_hostname : str
         ``OPENTSDB_HOSTNAME``: server that takes numbers for dashboards; '' (the default) sends none.
     opentsdb_port : int
@@ -72,6 +78,8 @@ class Settings:
     stack_delay_h: float = 4.0
     api_root: str = ""
     auth_token: str = field(default="", repr=False)
+    do_ingest: bool = False
+    ingest_to: str = ""
     opentsdb_hostname: str = ""
     opentsdb_port: int = 4242
     metrics_port: int | None = None
@@ -99,6 +107,8 @@ def read(environment: Mapping[str, str] = os.environ):
         text = environment.get(name, "").strip()
         if text:
             given[setting] = typed(name, text)
+    if given.get("do_ingest") and not given.get("ingest_to"):
+        raise ValueError("DO_INGEST is true, but NRES_INGEST_TO does not tell where products are delivered")
     return Settings(**given)
 
 
@@ -157,6 +167,19 @@ def _number(least) -> Callable[[str, str], float]:
     return typed
 
 
+def _switch(name, text):
+    if text.lower() not in _YES + _NO:
+        raise ValueError(f"{name} is {text!r}; expected true or false")
+    return text.lower() in _YES
+
+
+def _target(name, text):
+    parts = urlsplit(text)
+    if not (parts.scheme in ("http", "https") and parts.netloc) and not (parts.scheme == "file" and parts.path):
+        raise ValueError(f"{name} is {text!r}; expected e.g. file:///deliveries or https://ingest.example.org/nres/")
+    return text
+
+
 def _level(name, text):
     if text.upper() not in _LOG_LEVELS:
         raise ValueError(f"{name} is {text!r}; expected one of {', '.join(_LOG_LEVELS)}")
@@ -177,6 +200,8 @@ _VARIABLES = {
     "stack_delay_h": ("CAL_STACK_DELAY", _number(0)),
     "api_root": ("API_ROOT", _site),
     "auth_token": ("AUTH_TOKEN", _text),
+    "do_ingest": ("DO_INGEST", _switch),
+    "ingest_to": ("NRES_INGEST_TO", _target),
     "opentsdb_hostname": ("OPENTSDB_HOSTNAME", _text),
     "opentsdb_port": ("OPENTSDB_PORT", _port),
     "metrics_port": ("NRES_METRICS_PORT", _port),

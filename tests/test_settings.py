@@ -26,6 +26,8 @@ def test_every_variable_is_read_and_typed():
         "CAL_STACK_DELAY": "2.5",
         "API_ROOT": "https://archive.example.org/",
         "AUTH_TOKEN": "abc",
+        "DO_INGEST": "True",
+        "NRES_INGEST_TO": "file:///deliveries",
         "OPENTSDB_HOSTNAME": "metrics",
         "OPENTSDB_PORT": "80",
         "NRES_METRICS_PORT": "9100",
@@ -44,6 +46,8 @@ def test_every_variable_is_read_and_typed():
         stack_delay_h=2.5,
         api_root="https://archive.example.org/",
         auth_token="abc",
+        do_ingest=True,
+        ingest_to="file:///deliveries",
         opentsdb_hostname="metrics",
         opentsdb_port=80,
         metrics_port=9100,
@@ -82,6 +86,9 @@ def test_a_blank_variable_counts_as_absent():
         ("CAL_STACK_DELAY", "-1"),
         ("CAL_STACK_DELAY", "nan"),
         ("OPENTSDB_PORT", "0"),
+        ("DO_INGEST", "maybe"),
+        ("DO_INGEST", "true"),
+        ("NRES_INGEST_TO", "deliveries"),
         ("NRES_METRICS_PORT", "70000"),
         ("NRES_TIME_LIMIT", "0"),
         ("NRES_MEMORY_LIMIT", "some"),
@@ -101,3 +108,8 @@ def test_a_refused_url_does_not_show_its_password(name, value):
     with pytest.raises(ValueError, match=name) as refusal:
         settings.read({name: value})
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("word", ["false", "False", "0", "no", "off"])
+def test_false_means_false(word):
+    assert settings.read({"DO_INGEST": word}).do_ingest is False

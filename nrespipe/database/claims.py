@@ -8,8 +8,10 @@ from sqlalchemy.orm import aliased
 from nrespipe import __version__
 from nrespipe.database.columns import State, clock
 from nrespipe.database.frames import SHORTEST_PAUSE_S, latest, record
-from nrespipe.database.tables import Attempt, Frame, Stacking
+from nrespipe.database.tables import Attempt, Delivery, Frame, Stacking
 
+#: Tables whose rows are work.
+KINDS_OF_WORK = (Frame, Stacking, Delivery)
 #: A process that keeps a row longer than this is taken for dead [second], unless it says otherwise.
 LEASE_S = 7200.0
 #: A frame at which the process died so often is taken for the cause.
@@ -24,7 +26,7 @@ def claim(session, table, row_id, owner, lease_s=LEASE_S, seen=None):
     session : sqlalchemy.orm.Session
         An open session; the row is taken once the caller commits.
     table : type
-        `Frame` or `Stacking`.
+        One of `KINDS_OF_WORK`.
     row_id : int
         The row.
     owner : str
@@ -64,7 +66,7 @@ def holds(session, table, row_id, owner):
     session : sqlalchemy.orm.Session
         An open session.
     table : type
-        `Frame` or `Stacking`.
+        One of `KINDS_OF_WORK`.
     row_id : int
         The row.
     owner : str
@@ -86,7 +88,7 @@ def give_back(session, table, row_id, owner):
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
     table : type
-        `Frame` or `Stacking`.
+        One of `KINDS_OF_WORK`.
     row_id : int
         The row.
     owner : str
@@ -113,7 +115,7 @@ def owners(session):
     """
     return {
         name
-        for table in (Frame, Stacking)
+        for table in KINDS_OF_WORK
         for name in session.scalars(select(table.owner).where(table.owner != "").distinct())
     }
 
@@ -126,7 +128,7 @@ def pick(session, table, patience_s, most=500):
     session : sqlalchemy.orm.Session
         An open session; the caller commits, and tells the workers then.
     table : type
-        `Frame` or `Stacking`.
+        One of `KINDS_OF_WORK`.
     patience_s : float
         For how long a worker that was told may leave a row alone before it is told again [second].
     most : int
@@ -160,7 +162,7 @@ def untell(session, table, rows=None):
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
     table : type
-        `Frame` or `Stacking`.
+        One of `KINDS_OF_WORK`.
     rows : collection of int, optional
         Keys as `pick` returned them; all if not given.
     """
@@ -187,7 +189,7 @@ def release(session, reason, owners=()):
         Table and key of each row that was released.
     """
     released = []
-    for table in (Frame, Stacking):
+    for table in KINDS_OF_WORK:
         lost = table.owner.in_(owners) if owners else (table.owner != "") & (table.lease < clock(session))
         for row_id, owner in session.execute(select(table.id, table.owner).where(lost)).all():
             if holds(session, table, row_id, owner):
@@ -197,13 +199,13 @@ def release(session, reason, owners=()):
 
 
 def died(session, work, reason):
-    """Write down that the process that worked on a frame or a master died; another may take it, but not for ever.
+    """Write down that the process that worked on a row died; another may take it, but not for ever.
 
     Parameters
     ----------
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
-    work : Frame or Stacking
+    work : Frame, Stacking or Delivery
         Whose owner died.
     reason : str
         How, in plain words.
@@ -230,6 +232,8 @@ def died(session, work, reason):
     else:
         work.tries += 1
         work.owner, work.lease = "", None
+        if isinstance(work, Delivery):
+            work.reason = reason
     work.next_try = None if given_up else moment + timedelta(seconds=SHORTEST_PAUSE_S * (work.deaths - 1))
 
 

@@ -193,6 +193,22 @@ def find(session, name):
     return list(session.scalars(select(Frame).where(Frame.filename == name).order_by(Frame.version.desc())))
 
 
+def pause_s(retries):
+    """Return how long to wait after something outside made an attempt fail.
+
+    Parameters
+    ----------
+    retries : int
+        How often that was so, one after the other.
+
+    Returns
+    -------
+    float
+        Twice as long each time, within bounds [second].
+    """
+    return min(SHORTEST_PAUSE_S * 2.0 ** (retries - 1), LONGEST_PAUSE_S)
+
+
 def counts(session):
     """Count the frames by night, kind and state.
 
@@ -246,8 +262,7 @@ def _replace_older(session, filename, version):
 
 def _next_try(session, frame, outcome):
     if outcome == State.RETRY:
-        pause_s = min(SHORTEST_PAUSE_S * 2 ** (frame.retries - 1), LONGEST_PAUSE_S)
-        return clock(session) + timedelta(seconds=pause_s)
+        return clock(session) + timedelta(seconds=pause_s(frame.retries))
     if outcome == State.WAITING and frame.state != State.DONE:
         return clock(session) + timedelta(seconds=LOOK_AGAIN_S)
     return None

@@ -7,7 +7,13 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, Real, Standing, State, now, words
+from nrespipe.database.results import Delivery, Product, StarVelocity
 from nrespipe.frames.raw import Kind
+
+__all__ = [
+    "Attempt", "Delivery", "Frame", "Master", "Product", "Row", "Stacking", "StarVelocity",
+    "attempt_masters", "master_inputs",
+]  # fmt: skip
 
 #: Which masters an attempt used.
 attempt_masters = Table(
@@ -221,77 +227,3 @@ class Stacking(Work, Row):
     camera: Mapped[str] = mapped_column(Text)
     binning: Mapped[str] = mapped_column(Text)
     day: Mapped[str] = mapped_column(Text)
-
-
-class Product(Row):
-    """One file that a reduction wrote.
-
-    Attributes
-    ----------
-    frame_id, attempt_id : int
-        Whose it is.
-    path, md5 : str
-        The file, below the output directory, and its checksum.
-    level : str
-        What it holds, as the reduction level in its name has it; '' where the name has none.
-    """
-
-    __tablename__ = "products"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"), index=True)
-    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), index=True)
-    path: Mapped[str] = mapped_column(Text)
-    level: Mapped[str] = mapped_column(Text, default="")
-    md5: Mapped[str] = mapped_column(String(32))
-
-
-class StarVelocity(Row):
-    """Radial velocity of the star in one fiber of one frame.
-
-    Attributes
-    ----------
-    frame_id, fiber : int
-        Where it was measured.
-    object, mask : str
-        Whose velocity it is, as OBJECTS names it; line mask.
-    bjd_tdb : float
-        Photon-weighted midpoint at the barycenter [JD, TDB].
-    rv_ms, rv_err_ms : float
-        Barycentric radial velocity and its total error [m / s].
-    photon_err_ms, wavelength_err_ms, drift_err_ms, mask_err_ms : float
-        The parts of the error [m / s].
-    berv_ms, drift_ms : float or None
-        What the observer's motion added; what the drift of the spectrograph took away, None where unknown [m / s].
-    snr : float
-        Signal-to-noise ratio per pixel.
-    fwhm_ms, contrast, bisector_ms : float
-        Of the cross-correlation function [m / s, 1, m / s].
-    quality : int
-        Bits of ``frames.quality.Quality``.
-    """
-
-    __tablename__ = "velocities"
-    __table_args__ = (UniqueConstraint("frame_id", "fiber"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"))
-    fiber: Mapped[int]
-    object: Mapped[str] = mapped_column(Text, index=True)
-    mask: Mapped[str] = mapped_column(Text)
-    bjd_tdb: Mapped[float | None] = mapped_column(Real)
-    rv_ms: Mapped[float | None] = mapped_column(Real)
-    rv_err_ms: Mapped[float | None] = mapped_column(Real)
-    photon_err_ms: Mapped[float | None] = mapped_column(Real)
-    wavelength_err_ms: Mapped[float | None] = mapped_column(Real)
-    drift_err_ms: Mapped[float | None] = mapped_column(Real)
-    mask_err_ms: Mapped[float | None] = mapped_column(Real)
-    berv_ms: Mapped[float | None] = mapped_column(Real)
-    drift_ms: Mapped[float | None] = mapped_column(Real)
-    snr: Mapped[float | None] = mapped_column(Real)
-    fwhm_ms: Mapped[float | None] = mapped_column(Real)
-    contrast: Mapped[float | None] = mapped_column(Real)
-    bisector_ms: Mapped[float | None] = mapped_column(Real)
-    quality: Mapped[int] = mapped_column(default=0)
-
-    frame: Mapped[Frame] = relationship(back_populates="velocities")

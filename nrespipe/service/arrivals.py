@@ -1,6 +1,5 @@
 """Raw files on a disk -> rows of frames."""
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -10,6 +9,7 @@ from nrespipe.database import frames
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt
 from nrespipe.files import cdp, identity
+from nrespipe.files.checksum import md5
 from nrespipe.service import outcome
 
 # what the name alone tells of a file that cannot be read, so that a person finds it among its night
@@ -139,23 +139,6 @@ def check(path, facts, result):
     """
     checksum = outcome.attempt(md5, path)
     return facts | {"md5": checksum.value or ""}, result if checksum.state is State.DONE else checksum
-
-
-def md5(path):
-    """Return the checksum of a file.
-
-    Parameters
-    ----------
-    path : Path
-        Any file.
-
-    Returns
-    -------
-    str
-        MD5 as hexadecimal digits.
-    """
-    with open(path, "rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def attempt_row(frame_id, result, **others):

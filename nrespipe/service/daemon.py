@@ -50,7 +50,7 @@ def work(assembly, name, tables):
     """
     app = tasks.application(assembly.settings)
     tasks.serve(app, assembly)
-    queues = ",".join(tasks.QUEUES[table] for table in tables)
+    queues = ",".join(sorted({tasks.QUEUES[table] for table in tables}))
     options = {
         "--pool": "prefork",
         "--concurrency": str(max(assembly.processes, 1)),
@@ -108,7 +108,8 @@ def run(assembly):
 def _numbers(assembly, app):
     """Return how things stand in the database and in the queues."""
     points = _patiently(assembly, metrics.of_database) or []
-    depths = ((queue, tasks.depth(app, table)) for table, queue in tasks.QUEUES.items())
+    tables = {queue: table for table, queue in tasks.QUEUES.items()}
+    depths = ((queue, tasks.depth(app, table)) for queue, table in tables.items())
     known = [(queue, depth) for queue, depth in depths if depth is not None]
     return [*points, *(metrics.Point("nrespipe.queue_length", float(n), {"queue": queue}) for queue, n in known)]
 

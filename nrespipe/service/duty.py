@@ -3,6 +3,7 @@
 import random
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -11,8 +12,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from nrespipe.database import claims, frames, stackings
 from nrespipe.database.columns import State, clock
-from nrespipe.database.tables import Frame, Stacking
-from nrespipe.files import archive
+from nrespipe.database.tables import Delivery, Frame, Product, Stacking
+from nrespipe.files import archive, deliveries
 from nrespipe.frames.raw import Kind
 from nrespipe.service import arrivals, metrics, outcome, plan, reduction, stacking
 
@@ -89,6 +90,37 @@ def master(assembly, row_id, owner):
     result = outcome.attempt(stacking.combine, job)
     kept = persist(assembly.sessions, lambda session: _record_master(session, row_id, job, result, owner), end)
     return _told("master", result, kept)
+
+
+def delivery(assembly, row_id, owner):
+    """Deliver a product, if it is due and nobody else does.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    row_id : int
+        Row of ``deliveries``.
+    owner : str
+        Who asks.
+
+    Returns
+    -------
+    State or None
+        What came of it; None where there was nothing to do.
+    """
+    lease_s, end, before_work = _times(assembly)
+    row = persist(assembly.sessions, lambda session: _take(session, Delivery, row_id, owner, lease_s), before_work)
+    if row is None:
+        return None
+    product = persist(assembly.sessions, lambda session: session.get_one(Product, row.product_id), end)
+    structlog.contextvars.bind_contextvars(product=product.path)
+    given = assembly.settings
+    result = outcome.attempt(
+        partial(deliveries.deliver, product.path, product.md5, token=given.auth_token), assembly.output, given.ingest_to
+    )
+    kept = persist(assembly.sessions, lambda session: _record_delivery(session, row_id, result, owner), end)
+    return _told("delivery", result, kept)
 
 
 def persist(sessions, work, end):
@@ -195,6 +227,9 @@ def _record(session, assembly, job, result, owner):
         return False
     row = reduction.record(session, job, result)
     session.flush()
+    if assembly.settings.do_ingest and result.state is State.DONE:
+        for product in row.products:
+            product.delivery = Delivery(next_try=clock(session))
     if row.state == State.DONE and row.kind is not Kind.SCIENCE:
         plan.owe(session, row, assembly)
     return True
@@ -231,4 +266,17 @@ def _record_master(session, row_id, job, result, owner):
     pauses_s = {State.RETRY: 10 * frames.SHORTEST_PAUSE_S, State.WAITING: frames.LOOK_AGAIN_S}
     if result.state in pauses_s:
         row.next_try = clock(session) + timedelta(seconds=pauses_s[result.state])
+    return True
+
+
+def _record_delivery(session, row_id, result, owner):
+    if not claims.holds(session, Delivery, row_id, owner):
+        return False
+    row = session.get_one(Delivery, row_id, populate_existing=True)
+    row.owner, row.lease, row.reason, row.next_try = "", None, result.reason, None
+    row.tries += 1
+    if result.state is State.DONE:
+        row.delivered = clock(session)
+    elif result.state is State.RETRY and row.tries < frames.MOST_RETRIES:
+        row.next_try = clock(session) + timedelta(seconds=frames.pause_s(row.tries))
     return True

@@ -10,11 +10,12 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Master
 from nrespipe.files import identity, layout
 from nrespipe.frames.quality import Quality
+from nrespipe.service import work
 from nrespipe.service.outcome import bare
 
 
 def status(session):
-    """Count frames by night, kind and state, and list the masters that could not be made and frames that are not done.
+    """Count frames by night, kind and state, tell how the work goes on, and list what is not done, with the reason.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def status(session):
     lines = aligned([["night", "kind", *State], *rows])
     unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.unmade(session)]
     unhappy += [[frame.filename, frame.state, bare(frame.reason, frame.filename)] for frame in frames.unhappy(session)]
-    return lines + (["", *aligned(unhappy)] if unhappy else [])
+    return lines + ["", *work.told(session)] + (["", *aligned(unhappy)] if unhappy else [])
 
 
 def why(session, name, output):

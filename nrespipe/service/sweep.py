@@ -6,7 +6,6 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe.database import claims
-from nrespipe.database.tables import Frame, Stacking
 from nrespipe.service import hold
 
 _log = structlog.get_logger(__name__)
@@ -20,7 +19,7 @@ def sweep(assembly, send, is_empty=lambda _table: False):
     assembly : Assembly
         What to work with.
     send : callable
-        ``send(table, row_id)`` wakes a worker for a row of `Frame` or `Stacking`.
+        ``send(table, row_id)`` wakes a worker for a row of one of ``claims.KINDS_OF_WORK``.
     is_empty : callable
         ``is_empty(table)`` tells whether no message about such rows waits for a worker; False where nobody knows.
 
@@ -32,7 +31,7 @@ def sweep(assembly, send, is_empty=lambda _table: False):
     with assembly.sessions.begin() as session:
         for table, row_id in hold.bury(session):
             _log.warning("taken from a process that died", table=table.__tablename__, row=row_id)
-    return sum(_send(assembly, table, send, is_empty(table)) for table in (Frame, Stacking))
+    return sum(_send(assembly, table, send, is_empty(table)) for table in claims.KINDS_OF_WORK)
 
 
 class Timer:
@@ -83,5 +82,5 @@ def forget_messages(session):
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
     """
-    for table in (Frame, Stacking):
+    for table in claims.KINDS_OF_WORK:
         claims.untell(session, table)

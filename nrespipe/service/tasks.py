@@ -9,14 +9,14 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
 from nrespipe.database import claims
-from nrespipe.database.tables import Frame, Stacking
+from nrespipe.database.tables import Delivery, Frame, Stacking
 from nrespipe.service import duty, owner
 
 _log = structlog.get_logger(__name__)
 
 #: Queue and task of each kind of work.
-QUEUES = {Frame: "reduction", Stacking: "periodic"}
-TASKS = {Frame: "nrespipe.reduce_frame", Stacking: "nrespipe.make_master"}
+QUEUES = {Frame: "reduction", Stacking: "periodic", Delivery: "periodic"}
+TASKS = {Frame: "nrespipe.reduce_frame", Stacking: "nrespipe.make_master", Delivery: "nrespipe.deliver"}
 
 
 def application(settings):
@@ -85,7 +85,7 @@ def depth(app, table):
     app : celery.Celery
         As `application` made it.
     table : type
-        `Frame` or `Stacking`.
+        One of `QUEUES`.
 
     Returns
     -------
@@ -128,6 +128,7 @@ def serve(app, assembly):
     """
     _define(app, Frame, lambda row_id, who: duty.frame(assembly, row_id, who))
     _define(app, Stacking, lambda row_id, who: duty.master(assembly, row_id, who))
+    _define(app, Delivery, lambda row_id, who: duty.delivery(assembly, row_id, who))
 
     @signals.setup_logging.connect(weak=False)
     def _log_as_we_do(**_):

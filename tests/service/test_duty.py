@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, frames
 from nrespipe.database.columns import Standing, State, clock
-from nrespipe.database.tables import Attempt, Frame, Master, Stacking
+from nrespipe.database.tables import Attempt, Delivery, Frame, Master, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.raw import Kind
@@ -246,3 +246,39 @@ def test_a_frame_that_was_asked_for_again_stays_done_and_is_done_again(archive, 
     assert states(query) == [State.DONE]
     assert [state for table, _, state in work() if table is Frame] == [State.DONE]
     assert json.dumps([a.outcome for a in query.all(select(Attempt))]) == '["done", "done"]'
+
+
+def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, service, work, query, tmp_path):
+    archive.calibrations()
+    submit(service, *sorted(archive.root.rglob("*.fits")))
+    work()
+    submit(service, archive.add("e", "STAR A&thar&none"))
+    target = tmp_path / "deliveries"
+    target.write_bytes(b"not a directory yet")
+    given = replace(service.settings, do_ingest=True, ingest_to=f"file://{target}")
+    delivering = replace(service, settings=given)
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    assert duty.frame(delivering, star.id, "me") is State.DONE
+    rows = query.all(select(Delivery))
+    assert [duty.delivery(delivering, row.id, "me") for row in rows] == [State.RETRY] * 2
+    assert all("cannot be delivered" in row.reason and row.next_try for row in query.all(select(Delivery)))
+    target.unlink()
+    with service.sessions.begin() as session:
+        session.execute(update(Delivery).values(next_try=clock(session)))
+    assert [duty.delivery(delivering, row.id, "me") for row in rows] == [State.DONE] * 2
+    assert all(row.delivered and not row.reason and not row.next_try for row in query.all(select(Delivery)))
+    delivered = {path.relative_to(target) for path in target.rglob("*.fz")}
+    assert delivered == {path.relative_to(service.output) for path in service.output.rglob("*-L[24].fits.fz")}
+
+
+def test_products_that_are_made_again_are_delivered_again(archive, service, work, query, tmp_path):
+    archive.calibrations()
+    submit(service, *sorted(archive.root.rglob("*.fits")), archive.add("e", "STAR A&thar&none"))
+    work()
+    given = replace(service.settings, do_ingest=True, ingest_to=f"file://{tmp_path}/deliveries")
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    for _ in range(2):
+        with service.sessions.begin() as session:
+            claims.request(session, session.get_one(Frame, star.id))
+        assert duty.frame(replace(service, settings=given), star.id, "me") is State.DONE
+    assert len(query.all(select(Delivery))) == 2

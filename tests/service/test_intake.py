@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from nrespipe import cli
+from nrespipe.database import claims
 from nrespipe.database.columns import State
-from nrespipe.database.tables import Frame
+from nrespipe.database.tables import Frame, Stacking
 from nrespipe.service import assembly, health, intake, night
 
 
@@ -125,6 +126,24 @@ def test_the_doctor_tells_of_a_broker_that_is_away_without_its_password(service)
     assert found.state == "broken"
     assert "127.0.0.1:1" in found.words
     assert "secret" not in found.words
+
+
+def test_status_tells_what_is_due_in_hand_owed_and_done(archive, service, command):
+    archive.calibrations()
+    night.reduce_all(service, archive.root)
+    command("submit", *(archive.add("b") for _ in range(3)))
+    with service.sessions.begin() as session:
+        due = list(session.scalars(select(Frame).where(Frame.state == State.QUEUED)))
+        assert claims.claim(session, Frame, due[0].id, "worker1@host/x/1.1")
+        due[1].next_try -= timedelta(hours=3)
+        session.scalars(select(Stacking).where(Stacking.kind == "bias")).one().next_try = datetime(
+            2030, 1, 2, tzinfo=UTC
+        )
+    told = command("status").stdout
+    assert "2 frames due, the oldest for 3 hours\n" in told
+    assert "1 frame in the hands of worker1@host\n" in told
+    assert "1 master owed, the next at 2030-01-02 00:00 UTC\n" in told
+    assert "attempts in the last hour: 8 done\n" in told
 
 
 def test_a_worker_that_nobody_can_wake_is_refused(command):

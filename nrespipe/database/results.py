@@ -1,0 +1,113 @@
+"""The tables of what a reduction leaves: files, where they were delivered, velocities."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from nrespipe.database.base import Row, Work
+from nrespipe.database.columns import Moment, Real
+
+if TYPE_CHECKING:
+    from nrespipe.database.tables import Frame
+
+
+class Product(Row):
+    """One file that a reduction wrote.
+
+    Attributes
+    ----------
+    frame_id, attempt_id : int
+        Whose it is.
+    path, md5 : str
+        The file, below the output directory, and its checksum.
+    level : str
+        What it holds, as the reduction level in its name has it; '' where the name has none.
+    """
+
+    __tablename__ = "products"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"), index=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), index=True)
+    path: Mapped[str] = mapped_column(Text)
+    level: Mapped[str] = mapped_column(Text, default="")
+    md5: Mapped[str] = mapped_column(String(32))
+
+    delivery: Mapped["Delivery | None"] = relationship(back_populates="product", cascade="all, delete-orphan")
+
+
+class Delivery(Work, Row):
+    """One file that is to be delivered, where the service is told to.
+
+    Attributes
+    ----------
+    product_id : int
+        The file.
+    delivered : datetime or None
+        When it was; None where not yet.
+    reason : str
+        Why the last try failed; '' where it did not.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (UniqueConstraint("product_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"))
+    delivered: Mapped[datetime | None] = mapped_column(Moment)
+    reason: Mapped[str] = mapped_column(Text, default="")
+
+    product: Mapped[Product] = relationship(back_populates="delivery")
+
+
+class StarVelocity(Row):
+    """Radial velocity of the star in one fiber of one frame.
+
+    Attributes
+    ----------
+    frame_id, fiber : int
+        Where it was measured.
+    object, mask : str
+        Whose velocity it is, as OBJECTS names it; line mask.
+    bjd_tdb : float
+        Photon-weighted midpoint at the barycenter [JD, TDB].
+    rv_ms, rv_err_ms : float
+        Barycentric radial velocity and its total error [m / s].
+    photon_err_ms, wavelength_err_ms, drift_err_ms, mask_err_ms : float
+        The parts of the error [m / s].
+    berv_ms, drift_ms : float or None
+        What the observer's motion added; what the drift of the spectrograph took away, None where unknown [m / s].
+    snr : float
+        Signal-to-noise ratio per pixel.
+    fwhm_ms, contrast, bisector_ms : float
+        Of the cross-correlation function [m / s, 1, m / s].
+    quality : int
+        Bits of ``frames.quality.Quality``.
+    """
+
+    __tablename__ = "velocities"
+    __table_args__ = (UniqueConstraint("frame_id", "fiber"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"))
+    fiber: Mapped[int]
+    object: Mapped[str] = mapped_column(Text, index=True)
+    mask: Mapped[str] = mapped_column(Text)
+    bjd_tdb: Mapped[float | None] = mapped_column(Real)
+    rv_ms: Mapped[float | None] = mapped_column(Real)
+    rv_err_ms: Mapped[float | None] = mapped_column(Real)
+    photon_err_ms: Mapped[float | None] = mapped_column(Real)
+    wavelength_err_ms: Mapped[float | None] = mapped_column(Real)
+    drift_err_ms: Mapped[float | None] = mapped_column(Real)
+    mask_err_ms: Mapped[float | None] = mapped_column(Real)
+    berv_ms: Mapped[float | None] = mapped_column(Real)
+    drift_ms: Mapped[float | None] = mapped_column(Real)
+    snr: Mapped[float | None] = mapped_column(Real)
+    fwhm_ms: Mapped[float | None] = mapped_column(Real)
+    contrast: Mapped[float | None] = mapped_column(Real)
+    bisector_ms: Mapped[float | None] = mapped_column(Real)
+    quality: Mapped[int] = mapped_column(default=0)
+
+    frame: Mapped["Frame"] = relationship(back_populates="velocities")
