@@ -1,5 +1,7 @@
 """The migrations and the tables describe the same database."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select
@@ -20,6 +22,13 @@ def test_the_newest_revision_holds_exactly_the_tables_of_the_program(database_ur
     assert differences(engine), "an empty database must differ, or the comparison compares nothing"
     connection.upgrade(engine)
     assert differences(engine) == []
+
+
+def test_programs_that_start_at_once_on_an_empty_database_take_turns_at_making_the_tables(database_url):
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: connection.connect(database_url), range(4)))
+    with made[0].begin() as session:
+        assert differences(session.get_bind()) == []
 
 
 def test_upgrading_twice_changes_nothing(database_url):

@@ -227,6 +227,31 @@ def test_a_disk_that_is_full_delays_frames_and_leaves_no_half_file(rig, night):
         subprocess.run(["umount", "--lazy", rig.output], check=True)
 
 
+def test_the_service_in_one_program_listens_where_it_is_told_of_a_broker(rig, archive):
+    archive.calibrations()
+    rig.start("run", BROKER_URL=settings.MEMORY)
+    rig.tell(*archive.root.rglob("*.fits"))
+    rig.settled(8)
+
+
+def test_no_log_holds_a_password(rig):
+    wrong = rig.broker_url.replace("guest:guest", "guest:broker-secret")
+    database = "postgresql://nres:database-secret@127.0.0.1:1/nres"
+    given = {"AUTH_TOKEN": "token-secret", "API_ROOT": "http://127.0.0.1:1/", "NRES_LOG_LEVEL": "DEBUG"}
+    rig.start("listen", **given)
+    rig.start("work", "good", **given)
+    rig.start("work", "bad", BROKER_URL=wrong, **given)
+    schedule = rig.start("schedule", DB_URL=database, **given)
+    rig.publish(json.dumps({"filename": "lscnrs01-fa09-20190405-0001-b00.fits.fz", "frameid": 1}))
+    until(lambda: rig.states()["retry"] == 1)
+    assert "refused" in rig.reasons()[0][2]
+    until(lambda: "ACCESS_REFUSED" in rig.log("workbad"))
+    assert schedule.wait(60) != 0
+    logs = [rig.log(name) for name in ("listen", "workgood", "workbad", "schedule")]
+    assert all(logs)
+    assert not [word for log in logs for word in ("secret", "guest:guest") if word in log]
+
+
 def test_the_whole_service_in_one_program_needs_no_server(tmp_path, archive):
     archive.calibrations()
     with ExitStack() as stack:

@@ -48,6 +48,20 @@ def test_what_lies_among_raw_files_is_no_output(archive, build, command, tmp_pat
     assert "holds raw files" in result.output
 
 
+@pytest.mark.parametrize("words", [["listen"], ["work"], ["schedule"], ["run"], ["doctor"]])
+def test_no_program_of_the_service_starts_with_its_output_among_raw_files(
+    archive, command, monkeypatch, snapshot, words
+):
+    raw = archive.add("b").parent
+    before = snapshot(archive.root)
+    monkeypatch.setenv("NRES_RAW_ROOT", str(archive.root))
+    monkeypatch.setenv("BROKER_URL", "amqp://127.0.0.1:1/")
+    result = CliRunner().invoke(cli.main, [*words, "--output", str(raw / "reduced")])
+    assert result.exit_code == 1
+    assert "choose another output directory" in result.output
+    assert snapshot(archive.root) == before
+
+
 def test_frames_are_asked_for_again_by_name_and_by_state(archive, service, command, query):
     archive.calibrations()
     for word in ("CRASH", "A"):
