@@ -14,7 +14,7 @@ _KNOTS = np.array([6.5, 7.5, 8.5, 9.5, 11.0, 13.0, 15.0, 18.0, 22.0])
 #: Distances at which wings are tabulated [pixel].
 DISTANCES = np.arange(0, _KNOTS[-1] + 0.1, 0.25)
 #: Distance of the knots of the splines [pixel], and their stiffness.
-_SPACING, _STIFFNESS = 300, 1e-3
+_SPACING, _STIFFNESS = 300, 1e-4
 #: Rows and columns of the cells over which pixels are averaged; every so many columns are used.
 _CELL, _STRIDE = (64, 64), 4
 #: Half width of the window that tells the light of a trace while its profile is not known [pixel].

@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter1d
 from nrespipe.engine import claims
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
+from nrespipe.numerics.robust import spread
 
 #: The share of the overscan that is left out at its beginning: it holds charge that the serial register left behind,
 #: which behind a saturated pixel is found twenty columns on.
@@ -45,18 +46,52 @@ def counts(raw, rows=None):
     # the scatter and then the level are averaged over neighboring rows
     low, high = max(start - 2 * _RADIUS, 0), min(end + 2 * _RADIUS, n_rows)
     image = raw.adu[light.first_row + low : light.first_row + high, : max(light.end_column, dark.end_column)]
-    first = dark.first_column + round(_DEFERRED * (dark.end_column - dark.first_column))
     inner = slice(start - low, end - low)
-    return image[inner, light.slices[1]], _level(image[:, first : dark.end_column])[inner]
+    level = _along_rows(_row_means(image[:, _usable_overscan(raw)])).astype(np.float32)
+    return image[inner, light.slices[1]], level[inner]
 
 
-def _level(overscan):
-    overscan = overscan.astype(np.float32)
+def level_variance(raw):
+    """Return the variance of the bias level of a row, which all its pixels share.
+
+    Parameters
+    ----------
+    raw : RawFrame
+        Frame with its overscan.
+
+    Returns
+    -------
+    float
+        Variance of `overscan_level` about the true level [ADU2].
+
+    Notes
+    -----
+    With the kernel k of the average along the rows, the means of the rows scatter about the average by
+    :math:`(\\rho^2 + n^2) (1 - 2 k_0 + \\sum k^2)`, where n is the noise of a mean and :math:`\\rho` what changes from
+    row to row. The average follows neither: its variance is :math:`\\rho^2 (1 - 2 k_0 + \\sum k^2) + n^2 \\sum k^2`.
+    """
+    rows = slice(raw.data_section.first_row, raw.data_section.end_row)
+    overscan = raw.adu[rows, _usable_overscan(raw)].astype(np.float32)
+    means, noise = _row_means(overscan), spread(np.diff(overscan)) / np.sqrt(2 * overscan.shape[1])
+    kernel = _along_rows((np.arange(4 * _RADIUS) == 2 * _RADIUS).astype(float))
+    squares = np.sum(kernel**2)
+    left = 1 - 2 * kernel.max() + squares
+    excess = max(spread(means - _along_rows(means)) ** 2 - noise**2 * left, 0.0)
+    return float(excess + noise**2 * squares)
+
+
+def _usable_overscan(raw):
+    dark = raw.bias_section
+    return slice(dark.first_column + round(_DEFERRED * (dark.end_column - dark.first_column)), dark.end_column)
+
+
+def _row_means(overscan):
+    overscan = overscan.astype(np.float32, copy=False)
     residual = np.abs(overscan - np.median(overscan, axis=1, keepdims=True))
     scatter = _along_rows(1.4826 * np.median(residual, axis=1))
     good = residual <= np.maximum(4 * scatter, 1.0)[:, np.newaxis]
-    level = np.sum(overscan * good, axis=1) / np.maximum(good.sum(axis=1), 1)
-    return _along_rows(level).astype(np.float32)
+    means = np.sum(overscan * good, axis=1) / np.maximum(good.sum(axis=1), 1)
+    return means
 
 
 def _along_rows(values):
@@ -156,7 +191,7 @@ def correct(raw, bias, dark, detector, gain_e_per_adu):
     mask = flags(adu, raw, detector) | bias.mask
     adu = adu - level[:, np.newaxis]
     adu -= bias.adu
-    variance = bias.variance + np.float32(bias.read_noise_adu**2)
+    variance = bias.variance + np.float32(bias.read_noise_adu**2 + level_variance(raw))
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)
         adu -= charge

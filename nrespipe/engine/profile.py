@@ -2,7 +2,7 @@
 
 import numpy as np
 from numba import njit
-from scipy.ndimage import gaussian_filter1d, uniform_filter
+from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.background import DISTANCES
 from nrespipe.engine.columns import HALF_WINDOW
@@ -15,6 +15,8 @@ from nrespipe.numerics.robust import spread
 _REACH = HALF_WINDOW + 1.5  # the tables go a little beyond the window, for shifted traces [pixel]
 _FINE = 0.05  # spacing of the tables [pixel]
 _KNOT = 0.5  # knots of the splines [pixel]
+_DUST = 4.0  # significance beyond which a pixel, or nine, do not belong to the scatter of the response
+_BAD = np.uint8(Pixel.BAD)
 # Their smoothing bridges gaps. It is relative to the mean weight, which the dark flanks of a bright flat dominate: 1e-4
 # already flattened the core by half a percent.
 _SMOOTHING = 1e-6
@@ -75,16 +77,18 @@ def measure(image, traces, lit, wings, n_chunks=16, rounds=3, order_smoothing=1.
         flux, variance, _ = kernel.fit(data, floor, nothing, bad, shares, first, extra, guard, threshold, flux, 3)
         if attempt == rounds:
             break
-        splines, weights = _fit_chunks(data - extra, floor, bad, sorted_centers, tables, columns, flux)
+        known, extra = data - extra, None
+        splines, weights = _fit_chunks(known, floor, bad, sorted_centers, tables, columns, flux)
         splines, weights = (_unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
         table, beyond = _with_wings(
             _tabulate(_smooth_over_orders(splines, weights, order_smoothing), offsets), offsets, wings
         )
-        extra = np.zeros_like(data)
+        known[:] = 0
+        extra = known
         light = np.ascontiguousarray(flux.T)
         scattered.add_wings(extra, sorted_centers, light, beyond, DISTANCES[1], HALF_WINDOW)
-    blank = np.ones(image.electrons.shape, np.float32)
-    profile = Profile(offsets, columns, table, DISTANCES, beyond, blank, np.zeros_like(blank))
+    even, sure = (np.broadcast_to(np.float32(value), image.electrons.shape) for value in (1, 0))
+    profile = Profile(offsets, columns, table, DISTANCES, beyond, even, sure)
     return profile, *(_unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
 
 
@@ -130,31 +134,59 @@ def respond(image, traces, profile, flux, lit, core=4.0, flawed=0.2):
     flux = np.nan_to_num(flux.reshape(len(centers), -1))
     places = np.ascontiguousarray(centers.T)
     model = _model_image(image.electrons.shape, places, tables, *grid, HALF_WINDOW - 1, flux)
-    lit_pixels = (model > 0) & (image.mask == 0)
-    safe = np.where(lit_pixels, model, 1)
-    ratio = np.where(lit_pixels, image.electrons / safe, 1)
-    noise = np.where(lit_pixels, (image.floor_variance + safe) / safe**2, np.inf)
     inner = _model_image(image.electrons.shape, places, tables, *grid, core, flux) > 0
-    scatter = np.full(ratio.shape, _scatter(ratio[inner][::8], noise[inner][::8]))
-    # dust and the like: nothing but the flat itself tells how dark it is
-    scatter[uniform_filter(np.where(lit_pixels, (ratio - 1) / np.sqrt(scatter**2 + noise), 0), 3) < -4 / 3] = flawed
-    scatter[np.abs(ratio - 1) > 4 * np.sqrt(scatter**2 + noise)] = flawed
-    weight = scatter**2 / (scatter**2 + noise)
-    far = np.abs(ratio - 1) > flawed
-    # far from 1 outside the core is a flaw of the model, which is no response either
-    weight = np.where(far, 0, weight)
-    bad = far & inner & (np.abs(ratio - 1) > flawed + 5 * np.sqrt(noise))
-    response, error = 1 + weight * (ratio - 1), scatter * np.sqrt(1 - weight)
-    maps = (a.astype(np.float32) for a in (response, error, weight))
-    return *maps, np.where(bad, Pixel.BAD, 0).astype(np.uint8)
+    scatter = _scatter(image, model, inner)
+    return _responses(image.electrons, image.floor_variance, image.mask, model, inner, scatter, flawed)
 
 
-def _scatter(ratio, noise, least=1e-3, most=0.03):
+def _scatter(image, model, inner, stride=8, least=1e-3, most=0.03):
     """Scatter of the response where photon noise does not hide it."""
+    thin = inner[::stride] & (image.mask[::stride] == 0)
+    light = model[::stride][thin].astype(float)
+    noise = (image.floor_variance[::stride][thin] + light) / light**2
     clear = noise < 0.005**2
     if clear.sum() < 10_000:
         return 0.01
-    return float(np.clip(np.sqrt(max(spread(ratio[clear]) ** 2 - np.median(noise[clear]), 0)), least, most))
+    ratio = image.electrons[::stride][thin][clear] / light[clear]
+    return float(np.clip(np.sqrt(max(spread(ratio) ** 2 - np.median(noise[clear]), 0)), least, most))
+
+
+@njit(cache=True)
+def _responses(electrons, floor, mask, model, inner, scatter, flawed):
+    """Response, its error, the share of the flat in it, and the flawed pixels."""
+    n_rows, n_columns = model.shape
+    response = np.ones((n_rows, n_columns), np.float32)
+    error = np.full((n_rows, n_columns), np.float32(scatter))
+    weight = np.zeros((n_rows, n_columns), np.float32)
+    bad = np.zeros((n_rows, n_columns), np.uint8)
+    significance = np.zeros((n_rows, n_columns), np.float32)
+    for y in range(n_rows):
+        for x in range(n_columns):
+            if model[y, x] > 0 and mask[y, x] == 0:
+                noise = (floor[y, x] + model[y, x]) / model[y, x] ** 2
+                significance[y, x] = (electrons[y, x] / model[y, x] - 1) / np.sqrt(scatter**2 + noise)
+    for y in range(n_rows):
+        for x in range(n_columns):
+            if not (model[y, x] > 0 and mask[y, x] == 0):
+                continue
+            ratio = electrons[y, x] / model[y, x]
+            noise = (floor[y, x] + model[y, x]) / model[y, x] ** 2
+            around = significance[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+            prior = scatter
+            # dust and the like: nothing but the flat itself tells how dark it is
+            if abs(significance[y, x]) > _DUST or np.sum(around) < -_DUST * np.sqrt(around.size):
+                prior = flawed
+            if abs(ratio - 1) > flawed:
+                # outside the core that is a flaw of the model, which is no response either
+                error[y, x] = prior
+                if inner[y, x] and abs(ratio - 1) > flawed + 5 * np.sqrt(noise):
+                    bad[y, x] = _BAD
+                continue
+            share = prior**2 / (prior**2 + noise)
+            response[y, x] = 1 + share * (ratio - 1)
+            error[y, x] = prior * np.sqrt(1 - share)
+            weight[y, x] = share
+    return response, error, weight, bad
 
 
 def _first_guess(offsets):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import slant, wavelength
+from nrespipe.engine import claims, slant, wavelength
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
@@ -54,7 +54,9 @@ def reduce(raw, refs, spectrograph):
             f"not even {_BRIGHT_PIXELS}"
         )
     saturated = float(np.mean(spectra.quality & np.uint8(Pixel.SATURATED) > 0))
-    quality = Quality.TRACE_SHIFTED if motion.farthest_px > 1 else Quality(0)
+    quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
+    if motion.farthest_px > 1:
+        quality |= Quality.TRACE_SHIFTED
     measurements = {**motion.measurements, "bright_pixels_per_order": typical, "saturated": saturated}
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
 

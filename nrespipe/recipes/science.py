@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import barycenter, drift, velocity, wavelength
+from nrespipe.engine import barycenter, claims, drift, velocity, wavelength
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
@@ -52,6 +52,7 @@ def reduce(raw, refs, spectrograph):
         for fiber in sorted(barycentric)
     )
     quality = _doubts(raw, spectra, moved, motion, refs)
+    quality |= claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
         quality=functools.reduce(operator.or_, doubts.values(), quality),

@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -140,3 +141,12 @@ def _limits():
     from nrespipe.frames.spectrograph import Detector
 
     return Detector(200, 200, 0.015, 3.0, 6.0, 47_500.0, 40_000.0, (-1,))
+
+
+def test_the_error_of_the_level_of_a_row_is_known():
+    rng = np.random.default_rng(4)
+    wander = np.cumsum(rng.normal(0, 0.03, 4096)) + rng.normal(0, 0.15, 4096)
+    adu = (1000 + wander[:, np.newaxis] + rng.normal(0, 2.2, (4096, 100))).astype(np.float32)
+    raw = SimpleNamespace(adu=adu, data_section=Section(0, 42, 0, 4096), bias_section=Section(42, 100, 0, 4096))
+    error = detector.overscan_level(raw) - (1000 + wander)
+    assert detector.level_variance(raw) == pytest.approx(np.var(error), rel=0.15)
