@@ -60,7 +60,7 @@ class Rig:
             "BROKER_URL": self.broker_url,
             "NRES_DATA_ROOT": str(self.output),
             "NRES_PROCESSES": "1",
-            "NRES_TIME_LIMIT": "8",
+            "NRES_TIME_LIMIT": "60",
             **variables,
         }
         with open(self._folder / f"{log}.log", "ab") as out:

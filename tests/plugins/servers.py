@@ -1,5 +1,6 @@
 """Servers of our own for the tests: private, on no fixed port, and gone afterwards."""
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -19,15 +20,21 @@ def debian(program, package):
     """Return the path of a program of a Debian package, which is installed where that is possible; else skip."""
     path = _path(program)
     if path is None and os.getuid() == 0 and shutil.which("apt-get"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for step in (["update"], ["install", "-y", "--no-install-recommends", package]):
-            # xdist: only one process at a time may install
-            command = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *step]
-            subprocess.run(command, env=environment, capture_output=True, check=False)
-        path = _path(program)
+        # several processes run the tests: the first one installs, the others find what it has installed
+        with open(Path(tempfile.gettempdir(), "nrespipe-tests-install"), "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            path = _path(program) or _install(program, package)
     if path is None:
         pytest.skip(f"{program} is not here: install the package {package}")
     return path
+
+
+def _install(program, package):
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for step in (["update"], ["install", "-y", "--no-install-recommends", package]):
+        command = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *step]
+        subprocess.run(command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    return _path(program)
 
 
 def _path(program):
