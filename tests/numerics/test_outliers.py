@@ -321,3 +321,33 @@ def test_pixels_that_are_darker_than_the_fit_are_no_hits():
     flux, _, _ = frame.fit()
     frame.runs(flux)
     assert not frame.bad[::5, 24:28].all(axis=1).any()
+
+
+@pytest.mark.parametrize("apart", [11.0, 7.0])
+def test_pixels_are_revealed_that_are_too_bright_for_the_light_expected_of_their_trace(apart):
+    frame = Frame(even(9000, 150), seed=14, apart=apart)
+    frame.error[:] = 0.01
+    frame.bad[frame.rng.random(frame.bad.shape) < 0.05] = 1
+    frame.first[10, 1] = -1
+    expected = np.where(frame.rng.random(frame.flux.shape) < 0.4, frame.flux * 0.93, np.nan)
+    before = frame.bad.copy()
+    total = outliers.reveal(*frame.arrays, frame.extra, frame.flux, expected, 0.03, 1.5)
+    found = np.zeros(before.shape, bool)
+    for x, k in np.argwhere(np.isfinite(expected.T) & (frame.first >= 0)):
+        light = frame.flux[:, x] * (frame.first[x] >= 0)
+        light[k] = expected[k, x]
+        model = light @ frame.full[x]
+        noise = 36 + model + (0.01 * model) ** 2 + (0.03 * expected[k, x] * frame.full[x, k]) ** 2
+        window = np.arange(N_ROWS) - frame.first[x, k]
+        bright = frame.data[x] - model > 1.5 * np.sqrt(noise)
+        found[x] |= (window >= 0) & (window < 18) & (before[x] == 0) & bright
+    np.testing.assert_array_equal(frame.bad == 2, found)
+    np.testing.assert_array_equal(frame.bad == 1, before == 1)
+    assert total == found.sum() > 100
+
+
+def test_nothing_is_revealed_where_nothing_is_expected():
+    frame = Frame(even(9000, 50), seed=15)
+    frame.data += 500
+    assert outliers.reveal(*frame.arrays, frame.extra, frame.flux, np.full(frame.flux.shape, np.nan), 0.03, 4.0) == 0
+    assert not frame.bad.any()
