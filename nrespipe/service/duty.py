@@ -247,7 +247,7 @@ def _plan_master(session, assembly, row_id, owner):
         return None
     row = session.get_one(Stacking, row_id, populate_existing=True)
     if not plan.is_ripe(session, row):
-        stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.quiet_s))
+        stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
         return None
     job = stacking.plan(session, row.kind, stackings.night_of(row), stackings.inputs(session, row), assembly)
     if job is None:

@@ -14,8 +14,9 @@ class Pace:
     lost_s, queued_s : float
         A message that was not answered is sent again after this time where the queue is empty, and where it is not or
         nobody knows [second]: a row in a long queue is not lost.
-    quiet_s : float
-        The calibrations of a sequence follow each other within this time: no master is made of a part of them [second].
+    quiet_s, past_s : float
+        The calibrations of a sequence follow each other within this time: no master is made of a part of them. The same
+        for a night that is over, whose frames come together [second].
     margin_s : float
         A lease is this much longer than the work may take [second]: the limit comes first.
     patience_s : float
@@ -26,5 +27,6 @@ class Pace:
     lost_s: float = 60.0
     queued_s: float = 3600.0
     quiet_s: float = 120.0
+    past_s: float = 5.0
     margin_s: float = 60.0
     patience_s: float = 60.0

@@ -31,9 +31,11 @@ def owe(session, frame, assembly):
     if not hasattr(assembly.recipes[frame.kind], "combine"):
         return
     row = stackings.of(session, frame.kind, calibrations.night_of(frame))
-    when = clock(session) + timedelta(seconds=assembly.pace.quiet_s)
+    moment, after_night = clock(session), due_after(frame, assembly)
+    pace = assembly.pace
+    when = moment + timedelta(seconds=pace.quiet_s if moment < after_night else pace.past_s)
     if calibrations.nearest(session, frame.kind, frame) is not None:
-        when = max(when, due_after(frame, assembly))
+        when = max(when, after_night)
     row.next_try = when
 
 

@@ -31,7 +31,7 @@ def work(service):
     """Sweep and work until nothing is due; return what was done, in order."""
 
     def until_quiet(owner="me", quiet_s=0.0):
-        paced = replace(service, pace=Pace(quiet_s=quiet_s))
+        paced = replace(service, pace=Pace(quiet_s=quiet_s, past_s=quiet_s))
         done, told = [], []
         for _ in range(50):
             told.clear()
@@ -73,7 +73,7 @@ def test_a_master_waits_until_the_sequence_is_complete(archive, service, work, q
     submit(service, archive.add("b"))
     with service.sessions.begin() as session:
         (stacking,) = session.scalars(select(Stacking.id))
-    assert duty.master(replace(service, pace=Pace(quiet_s=0.0)), stacking, "me") is None
+    assert duty.master(replace(service, pace=Pace(quiet_s=0.0, past_s=0.0)), stacking, "me") is None
     work()
     assert [m.n_inputs for m in query.all(select(Master))] == [4]
 
@@ -228,11 +228,11 @@ def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service,
     work(quiet_s=600.0)
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=None))
-        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0))) == 1
+        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
     work()
     assert len(query.all(select(Master))) == 1
     with service.sessions.begin() as session:
-        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0))) == 0
+        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
     late = replace(service, recipes={Kind.SCIENCE: service.recipes[Kind.SCIENCE]})
     with service.sessions.begin() as session:
         assert plan.owe_all(session, late) == 0
