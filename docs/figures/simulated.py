@@ -66,6 +66,8 @@ class Night:
         The lowest rows of those of the master.
     flat, arc, star : Exposure
         A flat and an arc of the fibers 0 and 1, and a star in fiber 0 with the lamp in fiber 1.
+    berv_ms : float
+        Barycentric correction of the star [m / s].
     """
 
     bench: benches.Bench
@@ -74,6 +76,7 @@ class Night:
     flat: Exposure
     arc: Exposure
     star: Exposure
+    berv_ms: float = _BERV_MS
 
     def corrected(self, exposure):
         """Return a frame in electrons, with the masks of all masters.

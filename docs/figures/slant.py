@@ -38,7 +38,7 @@ def lines(night):
             axes.plot(other, "--", lw=0.9, color=color)
         style.label(axes, "column [pixel]", unit)
         axes.margins(y=0.35)
-    leans.legend(loc="upper right")
+    leans.legend(loc="lower left")
     return result
 
 

@@ -36,7 +36,7 @@ _SETTINGS = {
     "lines.linewidth": 1.2,
     "lines.markersize": 3,
     "savefig.bbox": "tight",
-    "savefig.dpi": 160,
+    "savefig.dpi": 130,
     "savefig.facecolor": "none",
     "savefig.pad_inches": 0.02,
     "svg.hashsalt": "nrespipe",
