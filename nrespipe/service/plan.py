@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from nrespipe.database import calibrations, stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Frame
+from nrespipe.database.tables import Frame, Master, Stacking
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def owe(session, frame, assembly):
@@ -93,22 +95,38 @@ def owe_all(session, assembly):
     Returns
     -------
     int
-        How many nights and kinds that are. None of those whose last master was made, or tried, of all frames that are
-        good now: whoever calls this often changes nothing.
+        How many nights and kinds that are. Those of which a worker was told, or whose last master was made, after the
+        last of their frames changed are none of them: whoever calls this often changes nothing.
     """
+    key = ("kind", *calibrations.Night._fields)
+    made = _newest(session, key, Master, Master.created)
+    looked = _newest(session, key, Stacking, Stacking.sent)
+    open_yet = {
+        row[:-1] for row in session.execute(_by(key, Stacking, func.count()).where(Stacking.next_try.is_not(None)))
+    }
+    good = _by(key, Frame, func.count(), func.max(Frame.updated), func.min(Frame.id)).where(
+        Frame.state == State.DONE, latest()
+    )
     owed = 0
-    for kind, recipe in assembly.recipes.items():
-        if not hasattr(recipe, "combine"):
-            continue
-        for night, inputs in calibrations.inputs(session, kind).items():
-            row = stackings.of(session, kind, night)
-            if row.next_try is None and len(inputs) >= recipe.MINIMUM and _is_news(session, kind, night, inputs):
-                owe(session, inputs[0], assembly)
-                owed += 1
+    for *place, count, changed, frame_id in session.execute(good):
+        place, recipe = tuple(place), assembly.recipes.get(place[0])
+        seen = [moment for moment in (made.get(place), looked.get(place)) if moment is not None]
+        if (
+            hasattr(recipe, "combine")
+            and place not in open_yet
+            and count >= recipe.MINIMUM
+            and changed > max(seen, default=_EVER)
+        ):
+            owe(session, session.get_one(Frame, frame_id), assembly)
+            owed += 1
     return owed
 
 
-def _is_news(session, kind, night, inputs):
-    """Whether there are frames that came after the last master of a night was made or tried."""
-    last = calibrations.last(session, kind, night)
-    return last is None or any(frame.updated > last.created for frame in inputs)
+def _by(key, table, *measures):
+    columns = [getattr(table, name) for name in key]
+    return select(*columns, *measures).group_by(*columns)
+
+
+def _newest(session, key, table, moment):
+    """Return the last of some moments by kind and night."""
+    return {tuple(row[:-1]): row[-1] for row in session.execute(_by(key, table, func.max(moment)))}
