@@ -58,4 +58,7 @@ def _renderers(stream):
 def _ecs(_logger, _method, event):
     line = {new: event.pop(old) for old, new in _ECS.items() if old in event}
     line |= {new: event.pop(old) for old, new in _TRACEBACK.items() if old in event}
+    if "seconds" in event:
+        # the schema counts nanoseconds
+        line["event.duration"] = round(event["seconds"] * 1e9)
     return {**line, "service.name": "nrespipe", **{f"nres.{name}": value for name, value in event.items()}}

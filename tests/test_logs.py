@@ -40,6 +40,7 @@ def test_every_line_off_a_terminal_is_one_json_object_with_standard_names():
     assert lines[0]["message"] == "frame done"
     assert lines[0]["nres.filename"] == "lsc-e00"
     assert lines[0]["nres.seconds"] == 2.5
+    assert lines[0]["event.duration"] == 2_500_000_000
     assert lines[1]["message"] == "odd thing"
     assert "careful" in lines[2]["message"]
     assert all("@timestamp" in line and line["service.name"] == "nrespipe" for line in lines)
