@@ -58,6 +58,18 @@ def test_every_step_of_the_engine_stands_on_a_page_of_the_algorithms():
     assert directives("step") == steps
 
 
+def test_the_generated_page_of_a_function_that_is_gone_goes_too(code, tmp_path):
+    api = tmp_path / "api"
+    api.mkdir()
+    kept, *gone = (
+        api / f"nrespipe.engine.{name}.rst" for name in ("extract.optimal", "extract.gone", "extract.chi2", "gone.now")
+    )
+    for page in (kept, *gone):
+        page.touch()
+    code.drop_stale_pages(SimpleNamespace(srcdir=tmp_path), None)
+    assert list(api.iterdir()) == [kept]
+
+
 def test_every_step_shows_a_figure_that_a_function_of_its_own_makes(figures):
     shown = {}
     for page in DOCS.joinpath("algorithms").glob("*.rst"):

@@ -91,6 +91,27 @@ def write_reference(app, _config):
             page.write_text(text, encoding="utf-8")
 
 
+def drop_stale_pages(app, _config):
+    """Delete the generated pages of functions and classes that do not exist any more.
+
+    Parameters
+    ----------
+    app : sphinx.application.Sphinx
+        The build.
+    _config : sphinx.config.Config
+        Its configuration.
+    """
+    for page in (Path(app.srcdir) / "api").glob("*.rst"):
+        name, _, member = page.stem.rpartition(".")
+        try:
+            noun = getattr(importlib.import_module(name), member)
+        except (ImportError, AttributeError):
+            page.unlink()
+        else:
+            if getattr(noun, "__module__", name) != name:
+                page.unlink()
+
+
 def _automodapi(name):
     """Document what a module defines, and not what it imports."""
     module = importlib.import_module(name)
@@ -131,5 +152,6 @@ def setup(app):
     app.add_directive("from-code", FromCode)
     # before the build lists its files, among which automodapi looks for its directives
     app.connect("config-inited", write_reference)
+    app.connect("config-inited", drop_stale_pages)
     app.connect("autodoc-process-docstring", drop_foreign_docstrings)
     return {"parallel_read_safe": True}

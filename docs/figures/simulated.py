@@ -23,8 +23,9 @@ _NAME = "HD102365"
 LIGHT = {
     "biases": f"five biases (seeds {_BIASES[0]} to {_BIASES[-1]})",
     "flat": f"a flat of the fibers 0 and 1 (seed {_FLATS[0][0]})",
-    "flats": "six flats of both pairs of fibers "
-    + " and ".join(f"(seeds {seeds[0]} to {seeds[-1]})" for seeds in _FLATS),
+    "flats": "six flats of both pairs of fibers (seeds "
+    + " and ".join(f"{seeds[0]} to {seeds[-1]}" for seeds in _FLATS)
+    + ")",
     "arc": f"an arc of the fibers 0 and 1 (seed {_ARCS[0]})",
     "arcs": f"two arcs (seeds {_ARCS[0]} and {_ARCS[1]})",
     "star": f"an exposure of {_NAME} at a signal-to-noise ratio of 100 with the lamp in fiber 1 (seed {_STAR})",
