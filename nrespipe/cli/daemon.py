@@ -28,7 +28,11 @@ def listen_command(given, output, database):
       FITS_BROKER=amqp://user:password@rabbit/ BROKER_URL=amqp://user:password@celery/ nrespipe listen
     """
     with options.complaints():
-        daemon.listen(_assembled(given, output, database))
+        assembled = _assembled(given, output, database)
+        _require_broker(assembled)
+        if assembled.settings.fits_broker == options.settings.MEMORY:
+            raise click.UsageError("there is nothing to listen to: set FITS_BROKER")
+        daemon.listen(assembled)
 
 
 @click.command("work")
@@ -49,8 +53,7 @@ def work_command(given, output, database, processes, queue, name):
     """
     with options.complaints():
         assembled = _assembled(given, output, database, processes)
-        if assembled.settings.broker_url == options.settings.MEMORY:
-            raise click.UsageError("nobody can wake this worker: set BROKER_URL, or use 'nrespipe run'")
+        _require_broker(assembled)
         daemon.work(assembled, name or queue, _QUEUES[queue])
 
 
@@ -67,7 +70,9 @@ def schedule_command(given, output, database, once):
       BROKER_URL=amqp://user:password@celery/ nrespipe schedule
     """
     with options.complaints():
-        daemon.schedule(_assembled(given, output, database), once)
+        assembled = _assembled(given, output, database)
+        _require_broker(assembled)
+        daemon.schedule(assembled, once)
 
 
 @click.command("run")
@@ -182,6 +187,12 @@ def doctor_command(given, output, database):
         findings = health.examine(_assembled(given, output, database))
     click.echo("\n".join(inquiry.aligned([[found.name, found.state, found.words] for found in findings])))
     sys.exit(1 if any(found.state == "broken" for found in findings) else 0)
+
+
+def _require_broker(assembled):
+    """Refuse to start a program whose messages no other could hear: it would think that the workers were told."""
+    if assembled.settings.broker_url == options.settings.MEMORY:
+        raise click.UsageError("no broker between this program and the others: set BROKER_URL, or use 'nrespipe run'")
 
 
 def _assembled(given, output, database, processes=None):

@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from brokers import free_ports
 from kombu import Connection, Exchange, Queue
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
@@ -41,6 +42,7 @@ class Rig:
     def __init__(self, stack, output, database_url, broker_url):
         self.output, self.database_url, self.broker_url = output, database_url, broker_url
         self._stack, self._folder = stack, output.parent
+        self.metrics_port = None
         self.sessions = database.connect(database_url)
         stack.callback(self.sessions.kw["bind"].dispose)
 
@@ -166,7 +168,9 @@ def supervised(rig, tmp_path):
     text = text.replace("startsecs=5", "startsecs=1")
     configuration = tmp_path / "supervisord.conf"
     configuration.write_text(text, encoding="utf-8")
+    (rig.metrics_port,) = free_ports(1)
     variables = {"NRES_WORKERS": "2", "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    variables["NRES_METRICS_PORT"] = str(rig.metrics_port)
     words = [sys.executable, "-m", "supervisor.supervisord", "--configuration", configuration]
     process = rig.launch(words, "supervisord", **variables)
 

@@ -160,7 +160,15 @@ def test_status_tells_what_is_due_in_hand_owed_and_done(archive, service, comman
     assert "attempts in the last hour: 8 done\n" in told
 
 
-def test_a_worker_that_nobody_can_wake_is_refused(command):
-    result = command("work")
+@pytest.mark.parametrize("word", ["work", "listen", "schedule"])
+def test_a_program_that_no_other_can_hear_is_refused(command, word):
+    result = command(word)
     assert result.exit_code == 2
     assert "set BROKER_URL" in result.output
+
+
+def test_a_listener_with_nothing_to_listen_to_is_refused(command, monkeypatch):
+    monkeypatch.setenv("BROKER_URL", "amqp://127.0.0.1:1/")
+    result = command("listen")
+    assert result.exit_code == 2
+    assert "set FITS_BROKER" in result.output

@@ -1,6 +1,7 @@
 """The programs of the container under the real supervisord, with real servers and frames in flight."""
 
 import signal
+import urllib.request
 
 import pytest
 from rigs import begun, until
@@ -17,6 +18,10 @@ def test_a_restart_with_frames_in_flight_finishes_them_and_loses_nothing(rig, ar
     archive.calibrations()
     rig.tell(*sorted(archive.root.rglob("*.fits")))
     rig.settled(8)
+    with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/metrics", timeout=30) as answer:
+        numbers = answer.read().decode()
+    assert 'nrespipe_frames{state="done"} 8.0' in numbers
+    assert 'nrespipe_queue_length{queue="reduction"} 0.0' in numbers
     rig.tell(*(archive.add("e", "STAR SLOW&thar&none") for _ in range(12)))
     begun(rig)
     told = control("restart", "worker:*", "periodic", "listener", "scheduler")
