@@ -126,7 +126,7 @@ def reveal(data, floor, error, bad, shares, first, extra, flux, expected, guard,
     data, floor, error : ndarray
         As in ``columns.fit``.
     bad : ndarray of uint8, shape (n_columns, n_rows)
-        Not 0 where a pixel is not to be used; 2 is written.
+        Not 0 where a pixel is not to be used; 2 is written, and taken back where it was written for the wrong light.
     shares, first, extra : ndarray
         As in ``columns.fit``.
     flux : ndarray of float, shape (n_traces, n_columns)
@@ -148,6 +148,12 @@ def reveal(data, floor, error, bad, shares, first, extra, flux, expected, guard,
     model, light = np.zeros(n_rows), np.zeros(n)
     total = 0
     for x in range(n_columns):
+        # a hit that draws the fit with it makes its dark neighbors look like outliers
+        for k in range(n):
+            if first[x, k] >= 0 and not np.isnan(expected[k, x]):
+                for y in range(first[x, k], min(first[x, k] + window, n_rows)):
+                    if bad[x, y] == 2:
+                        bad[x, y] = 0
         for k in range(n):
             if first[x, k] < 0 or np.isnan(expected[k, x]):
                 continue

@@ -346,6 +346,17 @@ def test_pixels_are_revealed_that_are_too_bright_for_the_light_expected_of_their
     assert total == found.sum() > 100
 
 
+def test_outliers_of_the_wrong_light_are_taken_back_where_better_light_is_expected():
+    frame = Frame(even(9000, 50), seed=16)
+    frame.bad[:] = 2
+    expected = np.full(frame.flux.shape, np.nan)
+    expected[1, 7] = frame.flux[1, 7]
+    outliers.reveal(*frame.arrays, frame.extra, frame.flux, expected, 0.03, 6.0)
+    window = slice(frame.first[7, 1], frame.first[7, 1] + 18)
+    assert not frame.bad[7, window].any()
+    assert np.count_nonzero(frame.bad == 0) == 18
+
+
 def test_nothing_is_revealed_where_nothing_is_expected():
     frame = Frame(even(9000, 50), seed=15)
     frame.data += 500
