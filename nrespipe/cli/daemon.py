@@ -27,12 +27,11 @@ def listen_command(given, output, database):
     Example:
       FITS_BROKER=amqp://user:password@rabbit/ BROKER_URL=amqp://user:password@celery/ nrespipe listen
     """
+    _require_broker(given)
+    if given.fits_broker == options.settings.MEMORY:
+        raise click.UsageError("there is nothing to listen to: set FITS_BROKER")
     with options.complaints():
-        assembled = _assembled(given, output, database)
-        _require_broker(assembled)
-        if assembled.settings.fits_broker == options.settings.MEMORY:
-            raise click.UsageError("there is nothing to listen to: set FITS_BROKER")
-        daemon.listen(assembled)
+        daemon.listen(_assembled(given, output, database))
 
 
 @click.command("work")
@@ -51,9 +50,9 @@ def work_command(given, output, database, processes, queue, name):
     Example:
       BROKER_URL=amqp://user:password@celery/ nrespipe work --processes 4 --name worker1
     """
+    _require_broker(given)
     with options.complaints():
         assembled = _assembled(given, output, database, processes)
-        _require_broker(assembled)
         daemon.work(assembled, name or queue, _QUEUES[queue])
 
 
@@ -69,10 +68,9 @@ def schedule_command(given, output, database, once):
     Example:
       BROKER_URL=amqp://user:password@celery/ nrespipe schedule
     """
+    _require_broker(given)
     with options.complaints():
-        assembled = _assembled(given, output, database)
-        _require_broker(assembled)
-        daemon.schedule(assembled, once)
+        daemon.schedule(_assembled(given, output, database), once)
 
 
 @click.command("run")
@@ -189,9 +187,9 @@ def doctor_command(given, output, database):
     sys.exit(1 if any(found.state == "broken" for found in findings) else 0)
 
 
-def _require_broker(assembled):
+def _require_broker(given):
     """Refuse to start a program whose messages no other could hear: it would think that the workers were told."""
-    if assembled.settings.broker_url == options.settings.MEMORY:
+    if given.broker_url == options.settings.MEMORY:
         raise click.UsageError("no broker between this program and the others: set BROKER_URL, or use 'nrespipe run'")
 
 

@@ -55,7 +55,8 @@ def test_no_program_of_the_service_starts_with_its_output_among_raw_files(
     raw = archive.add("b").parent
     before = snapshot(archive.root)
     monkeypatch.setenv("NRES_RAW_ROOT", str(archive.root))
-    monkeypatch.setenv("BROKER_URL", "amqp://127.0.0.1:1/")
+    for name in ("BROKER_URL", "FITS_BROKER"):
+        monkeypatch.setenv(name, "amqp://127.0.0.1:1/")
     result = CliRunner().invoke(cli.main, [*words, "--output", str(raw / "reduced")])
     assert result.exit_code == 1
     assert "choose another output directory" in result.output
