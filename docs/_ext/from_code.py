@@ -115,7 +115,9 @@ def drop_stale_pages(app, _config):
 def _automodapi(name):
     """Document what a module defines, and not what it imports."""
     module = importlib.import_module(name)
-    skipped = (k for k, v in vars(module).items() if getattr(v, "__module__", name) != name and not k.startswith("_"))
+    # automodapi sees no more than what a module declares to be its own
+    public = {k: vars(module)[k] for k in getattr(module, "__all__", vars(module)) if not k.startswith("_")}
+    skipped = (k for k, v in public.items() if getattr(v, "__module__", name) != name)
     lines = [f".. automodapi:: {name}", f"   :allowed-package-names: {name}", *(f"   :skip: {k}" for k in skipped)]
     return "\n".join(lines) + "\n\n"
 
