@@ -116,13 +116,16 @@ def cosmic_rays(bench, spectra, rendered, flat_, fiber, noise_variance):
     sound = (np.abs(fixed.response - 1) < 0.1) & (fixed.dark_e_per_s < 0.01) & (flat_.mask == 0)
     # saturated lines spill light that no model knows
     sound &= ~maximum_filter(rendered.electrons > 100_000, (61, 15))
+    # where two fibers lie on each other neither light is known
+    place = spectra.fibers.index(fiber)
+    blended = spectra.quality[place] & np.uint8(Pixel.BLENDED) > 0
     hit, rejected, window = np.zeros(shape, np.float32), np.zeros(shape, bool), np.zeros(shape, bool)
     row, column, charge = rendered.truth.cosmics.T
     hit[row.astype(int), column.astype(int)] = charge
     rejected[tuple(spectra.rejected.T.astype(int))] = True
     x = np.arange(shape[1])
-    for centers in traces.centers[traces.fibers.index(fiber)]:
-        known = np.isfinite(centers)
+    for centers, unknown in zip(traces.centers[traces.fibers.index(fiber)], blended):
+        known = np.isfinite(centers) & ~unknown
         for step in range(-4, 5):
             y = np.round(centers[known]).astype(int) + step
             inside = (y >= 0) & (y < shape[0])
@@ -230,6 +233,7 @@ def main():
     bench = benches.build(instruments.load("nres01"))
     refs = masters(bench, (5, 5) if quick else (10, 5))
     shares = true_shares(bench)
+    print(f"gain / true gain - 1, in thousandths: {1e3 * (refs.flat.gain_e_per_adu / bench.gain_e_per_adu - 1):+.2f}")
     print("\nfluxes of the first star against the truth; targets in brackets")
     print("  pull: median and width of all pixels, 5-95 percent range of the width of the orders (1.00 +- 0.02)")
     print("  bias: median of flux / truth - 1, in thousandths; eff: share of the photon limit, percent (99.5)")

@@ -32,7 +32,8 @@ def block(translator, node):
     node : docutils.nodes.math_block
         The equation.
     """
-    translator.body.append(f'<div class="math">{_converted(node, True)}</div>')
+    # sums and brackets are taller than their line, for which the theme would show a scroll bar
+    translator.body.append(f'<div class="math" style="padding-block: 0.6em">{_converted(node, True)}</div>')
     raise nodes.SkipNode
 
 
