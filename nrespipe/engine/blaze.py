@@ -6,7 +6,7 @@ from scipy.ndimage import median_filter
 from nrespipe.numerics import bspline
 
 
-def smooth(flux, variance, knot=40.0, clip=4.0):
+def smooth(flux, variance, knot=100.0, clip=4.0):
     """Return the smooth spectrum of the lamp, without the response of the pixels.
 
     Parameters
@@ -29,7 +29,7 @@ def smooth(flux, variance, knot=40.0, clip=4.0):
     result = np.full(flux.shape, np.nan)
     for place in np.ndindex(*flux.shape[:2]):
         light, known = flux[place], np.isfinite(flux[place]) & (variance[place] > 0)
-        if known.sum() < 4 * knot:
+        if known.sum() < 2 * knot:
             continue
         weight = np.where(known, 1 / np.where(known, variance[place], 1), 0)
         for _ in range(3):

@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
 from nrespipe.engine import columns
 from nrespipe.engine import slant as slants
@@ -21,8 +21,8 @@ _COSMIC = 2
 _RUN_LIMITS = chi2.isf(1e-9, np.arange(1, 9))
 #: The light of a single column stands out by so many errors; variance without light that is typical of a column.
 _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
-#: Chi-square of a column of 0, 1, 2 ... pixels that noise exceeds once in a hundred cases.
-_POOR_FIT = np.append(np.inf, chi2.isf(0.01, np.arange(1, 40)))
+#: A column is believed to be hit where light and fit together are less likely than this.
+_HIDDEN = 1e-6
 
 
 def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
@@ -86,8 +86,8 @@ def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
     excess, error = _spikes(flux, variance, of_lamp)
     chi_square, count = outliers.chi_square(*arrays, extra, flux, guard)
     # what neither the profile nor the neighbors explain, and no pixel betrays, is at least an error
-    poor = (chi_square > _POOR_FIT[np.minimum(count, len(_POOR_FIT) - 1)]) | (used < 0.95)
-    hidden = poor & (excess > _SPIKE * error)
+    chance = _chance(excess, error, chi_square, count)
+    hidden = (chance < _HIDDEN) | ((used < 0.95) & (excess > _SPIKE * error))
     variance = np.where(hidden, variance + excess**2, variance)
     quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden, np.uint8(Pixel.COSMIC), np.uint8(0)))
     blaze = flat.blaze[[flat.traces.fibers.index(fiber) for fiber in lit]]
@@ -116,6 +116,13 @@ def _spikes(flux, variance, of_lamp):
     excess = np.nan_to_num(excess)
     # two columns beside a hit the prediction is wrong by a third of it
     return np.where(excess > 0.5 * maximum_filter1d(excess, 7, axis=1), excess, 0.0), error
+
+
+def _chance(excess, error, chi_square, count):
+    """Chance that noise makes a column stand out so far from its neighbors times that it fits its profile so badly."""
+    chance, far = np.ones(excess.shape), excess > 2 * error
+    chance[far] = norm.sf(excess[far] / error[far]) * chi2.sf(chi_square[far], np.maximum(count[far] - 1, 1))
+    return chance
 
 
 def _extra(laid, shares, first, flux, lean, bend, profile):
