@@ -21,6 +21,8 @@ _COSMIC = 2
 _RUN_LIMITS = chi2.isf(1e-9, np.arange(1, 9))
 #: The light of a single column stands out by so many errors; variance without light that is typical of a column.
 _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
+#: Chi-square of a column that noise exceeds once in twenty cases.
+_ODD_FIT = chi2.isf(0.05, round(2 * columns.HALF_WINDOW))
 #: A column is believed to be hit where light and fit together are less likely than this.
 _HIDDEN = 1e-6
 
@@ -75,10 +77,13 @@ def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
     lean, bend = (laid.sort(values) for values in slants.of(slant or slants.nothing(traces, lit), traces, lit))
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
     guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * outliers.misfit(*arrays, extra, flux, 8))
-    flux, variance, _ = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
     excess, error = _spikes(flux, variance, of_lamp)
-    expected = np.where(excess > _SPIKE * error, flux - excess, np.nan)
+    # sharp lines of the atmosphere stand out as well, but they fit the profile and are never so high
+    odd = outliers.chi_square(*arrays, extra, flux, guard)[0] > _ODD_FIT
+    odd |= (used < 0.95) | (excess > 0.2 * flux)
+    expected = np.where(odd & (excess > _SPIKE * error), flux - excess, np.nan)
     outliers.reveal(*arrays, extra, flux, expected, 0.03, 4.0)
     outliers.runs(*arrays, extra, flux, guard, _RUN_LIMITS, 0.3)
     outliers.grow(*arrays, extra, flux, guard, 2.5)
