@@ -80,10 +80,10 @@ def combine(frames, refs, spectrograph, hot_sigma=4.5):
     rate, variance, _, unsteady = stack.mean(frames, band_of, bias.adu.shape, noise, photon, scales=exposures_s)
     # the error of the master bias is the same in all inputs
     variance += bias.variance * np.float32(len(frames) / exposures_s.sum()) ** 2
-    pattern, variance, deviation = fixedpattern.settle(rate, variance, hot_sigma)
+    pattern, error, deviation = fixedpattern.settle(rate, variance, hot_sigma)
     bad = unsteady | (pattern * longest > 0.1 * spectrograph.detector.max_linear_adu)
     if len(frames) == 1:
         bad |= deviation > hot_sigma * np.sqrt(variance)
     quality = Quality.FEW_CALIBRATIONS if len(frames) < USUAL else Quality(0)
     mask = np.where(bad, Pixel.BAD, 0).astype(np.uint8)
-    return Dark(origin_of(Kind.DARK, frames, quality), pattern, variance, mask)
+    return Dark(origin_of(Kind.DARK, frames, quality), pattern, error, mask)

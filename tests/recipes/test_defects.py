@@ -118,6 +118,12 @@ def test_hot_pixels_of_a_single_dark_may_be_cosmic_rays_and_are_marked(expose, m
     assert np.mean(mask[rows[hard].astype(int), columns[hard].astype(int)] > 0) > 0.99
 
 
+def test_a_single_dark_above_a_bias_of_two_frames_loses_less_than_a_pixel_in_a_thousand(expose, biases, nres01):
+    shot = expose(frames.Scene(Kind.DARK, exposure_s=900.0), seed=11)
+    mask = dark.combine([shot.raw], References(bias=bias.combine(biases[:2], References(), nres01)), nres01).mask
+    assert 0 < np.mean(mask > 0) < 2e-3
+
+
 def test_a_read_noise_that_the_table_or_the_header_does_not_have_is_said_once(biases, nres01):
     some = [replace(raw, header_read_noise_e=7.3) for raw in biases[:2]]
     other = replace(nres01, detector=replace(nres01.detector, read_noise_e=12.0))
