@@ -1,13 +1,12 @@
 """Products on their way to others: into a directory, or to a server."""
 
 import base64
-import http.client
 import os
 import shutil
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
+
+import urllib3
 
 from nrespipe.errors import BadFrame, Unavailable
 from nrespipe.files.checksum import md5 as checksum
@@ -47,11 +46,8 @@ def deliver(path, md5, output, target, *, token="", patience_s=60.0):
             _copy(source, Path(urllib.parse.unquote(parts.path)) / path)
         else:
             _put(source, f"{target.rstrip('/')}/{urllib.parse.quote(path)}", md5, token, patience_s)
-    except urllib.error.HTTPError as error:
-        raise Unavailable(f"{source.name}: the server answers {error.code} {error.reason}") from error
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise Unavailable(f"{source.name}: cannot be delivered: {reason or type(error).__name__}") from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise Unavailable(f"{source.name}: cannot be delivered: {error or type(error).__name__}") from error
 
 
 def _copy(source, target):
@@ -68,12 +64,15 @@ def _copy(source, target):
 
 
 def _put(source, url, md5, token, patience_s):
-    with open(source, "rb") as stream:
-        request = urllib.request.Request(url, data=stream, method="PUT")
-        request.add_header("Content-Length", str(source.stat().st_size))
-        request.add_header("Content-MD5", base64.b64encode(bytes.fromhex(md5)).decode())
-        request.add_header("Content-Type", "application/octet-stream")
-        if token:
-            request.add_unredirected_header("Authorization", f"Token {token}")
-        with urllib.request.urlopen(request, timeout=patience_s) as answer:
-            answer.read(1)
+    headers = {
+        "Content-Length": str(source.stat().st_size),
+        "Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode(),
+        "Content-Type": "application/octet-stream",
+    }
+    if token:
+        headers["Authorization"] = f"Token {token}"
+    # hears also a server that refuses and hangs up before it has read the file
+    with open(source, "rb") as stream, urllib3.PoolManager() as pool:
+        answer = pool.request("PUT", url, body=stream, headers=headers, timeout=patience_s, retries=False)
+        if not 200 <= answer.status < 300:
+            raise Unavailable(f"{source.name}: the server answers {answer.status} {answer.reason}")

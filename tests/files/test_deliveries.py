@@ -23,6 +23,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self):
         if self.server.refuses:
+            if not self.server.hangs_up:
+                self.rfile.read(int(self.headers["Content-Length"]))
             self.send_error(self.server.refuses)
             return
         self.server.headers = self.headers
@@ -34,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
-        served.refuses, served.taken, served.handle_error = 0, {}, lambda *_: None
+        served.refuses, served.hangs_up, served.taken, served.handle_error = 0, False, {}, lambda *_: None
         thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
         yield served
@@ -63,11 +65,16 @@ def test_a_file_is_put_to_a_server_with_its_checksum_and_our_name(output, server
     assert server.headers["Authorization"] == "Token secret"
 
 
-@pytest.mark.parametrize("code", [401, 500])
-def test_a_server_that_refuses_is_tried_again(output, server, code):
-    server.refuses = code
+@pytest.mark.parametrize("hangs_up", [False, True])
+@pytest.mark.parametrize("code", [302, 401, 500])
+def test_a_server_that_refuses_is_tried_again(output, server, code, hangs_up):
+    # more than the buffers of a connection hold: the server hangs up while we are still sending
+    long = CONTENT * 100
+    (output / PATH).write_bytes(long)
+    md5 = hashlib.md5(long, usedforsecurity=False).hexdigest()
+    server.refuses, server.hangs_up = code, hangs_up
     with pytest.raises(Unavailable, match=f"the server answers {code}"):
-        deliveries.deliver(PATH, MD5, output, f"http://127.0.0.1:{server.server_port}", token="secret")
+        deliveries.deliver(PATH, md5, output, f"http://127.0.0.1:{server.server_port}", token="secret")
 
 
 def test_a_server_or_a_directory_that_is_away_is_tried_again_and_leaves_nothing(output, tmp_path):
