@@ -72,33 +72,45 @@ def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
     shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
     of_lamp = np.isin(np.repeat(lit, len(traces.orders))[laid.order], lamps)
-    extra, flux = np.zeros_like(laid.data), np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, _, _ = kernel.fit(*arrays, extra, np.where(of_lamp, *_UNSLANTED), 1.2 * threshold, flux, 8)
+    flux = np.full((len(laid.order), len(laid.data)), np.nan)
+    upright = np.zeros_like(laid.data)
+    flux, _, _ = kernel.fit(*arrays, upright, np.where(of_lamp, *_UNSLANTED), 1.2 * threshold, flux, 8)
     lean, bend = (laid.sort(values) for values in slants.of(slant or slants.nothing(traces, lit), traces, lit))
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
     guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * outliers.misfit(*arrays, extra, flux, 8))
     flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
-    excess, error = _spikes(flux, variance, of_lamp)
-    # sharp lines of the atmosphere stand out as well, but they fit the profile and are never so high
-    odd = outliers.chi_square(*arrays, extra, flux, guard)[0] > _ODD_FIT
-    odd |= (used < 0.95) | (excess > 0.2 * flux)
-    expected = np.where(odd & (excess > _SPIKE * error), flux - excess, np.nan)
-    outliers.reveal(*arrays, extra, flux, expected, 0.03, 4.0)
-    outliers.runs(*arrays, extra, flux, guard, _RUN_LIMITS, 0.3)
-    outliers.grow(*arrays, extra, flux, guard, 2.5)
+    _reject((*arrays, extra), guard, flux, variance, used, of_lamp)
     flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
-    excess, error = _spikes(flux, variance, of_lamp)
-    chi_square, count = outliers.chi_square(*arrays, extra, flux, guard)
-    # what neither the profile nor the neighbors explain, and no pixel betrays, is at least an error
-    chance = _chance(excess, error, chi_square, count)
-    hidden = (chance < _HIDDEN) | ((used < 0.95) & (excess > _SPIKE * error))
+    excess, hidden = _hidden((*arrays, extra), guard, flux, variance, used, of_lamp)
     variance = np.where(hidden, variance + excess**2, variance)
     quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden, np.uint8(Pixel.COSMIC), np.uint8(0)))
     blaze = flat.blaze[[flat.traces.fibers.index(fiber) for fiber in lit]]
     quality[blaze <= 0] |= np.uint8(Pixel.DARK)
     rejected = np.argwhere(laid.bad == _COSMIC)[:, ::-1].astype(np.int16)
     return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected)
+
+
+def _reject(arrays, guard, flux, variance, used, of_lamp):
+    """Mark, in the bad pixels of the arrays, what hits left that no single pixel betrays."""
+    excess, error = _spikes(flux, variance, of_lamp)
+    # sharp lines of the atmosphere stand out as well, but they fit the profile and are never so high
+    odd = outliers.chi_square(*arrays, flux, guard)[0] > _ODD_FIT
+    odd |= (used < 0.95) | (excess > 0.2 * flux)
+    expected = np.where(odd & (excess > _SPIKE * error), flux - excess, np.nan)
+    outliers.reveal(*arrays, flux, expected, 0.03, 4.0)
+    outliers.runs(*arrays, flux, guard, _RUN_LIMITS, 0.3)
+    outliers.grow(*arrays, flux, guard, 2.5)
+
+
+def _hidden(arrays, guard, flux, variance, used, of_lamp):
+    """Tell by how much columns stand out, and those that neither the profile nor the neighbors explain.
+
+    No pixel betrays the hit in those; their light is known to be no better than by what it stands out.
+    """
+    excess, error = _spikes(flux, variance, of_lamp)
+    chance = _chance(excess, error, *outliers.chi_square(*arrays, flux, guard))
+    return excess, (chance < _HIDDEN) | ((used < 0.95) & (excess > _SPIKE * error))
 
 
 def _spikes(flux, variance, of_lamp):

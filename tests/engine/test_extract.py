@@ -31,9 +31,8 @@ def test_stellar_light_is_recovered_within_its_errors(observed):
     good = quality == 0
     assert good.mean() > 0.9
     pulls = (flux - truth.flux[0])[good] / np.sqrt(variance[good])
-    # the background of the red orders, whose gaps the wings of the fibers fill, is the largest known bias
-    assert abs(np.median(pulls)) < 0.6
-    assert 0.95 < (np.percentile(pulls, 84) - np.percentile(pulls, 16)) / 2 < 1.15
+    assert abs(np.median(pulls)) < 0.25
+    assert (np.percentile(pulls, 84) - np.percentile(pulls, 16)) / 2 == pytest.approx(1, abs=0.02)
 
 
 def test_few_cosmic_rays_survive_in_the_star(observed):
