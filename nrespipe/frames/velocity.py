@@ -34,6 +34,9 @@ class Star:
         Other names.
     source : str
         Where the figures come from; ``telescope`` for header coordinates.
+    template : str
+        Star whose template is to be used for this one; '' leaves the choice to the program: the star's own, else that
+        of the nearest type.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Star:
     spectral_type: str = ""
     aliases: tuple[str, ...] = ()
     source: str = ""
+    template: str = ""
 
 
 @dataclass(frozen=True)
