@@ -38,7 +38,7 @@ def test_the_help_of_every_command_has_an_example_of_it(words):
 def test_the_commands_are_those_of_the_manual():
     assert {" ".join(words) for words in commands(cli.main)} == {
         "compile", "demo", "doctor", "listen", "night", "reconcile", "reduce", "requeue", "run", "schedule",
-        "simulate night", "status", "submit", "velocities", "why", "work",
+        "simulate night", "status", "submit", "targets check", "targets deploy", "velocities", "why", "work",
     }  # fmt: skip
 
 

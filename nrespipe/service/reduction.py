@@ -158,7 +158,7 @@ def reduce(job):
     if job.missing:
         # not before the frame was looked at: a damaged one would wait for nothing
         raise MissingCalibration(job.missing)
-    refs = references.fetch(job.masters, raw.kind, spectrograph, raw)
+    refs = references.fetch(job.masters, raw.kind, spectrograph, raw, job.output)
     reduction = job.recipe.reduce(raw, refs, spectrograph)
     used = {kind: path for kind, (_, path, _) in job.masters.items()}
     written = products.write(raw, reduction, used, job.output, stars=refs.stars)

@@ -3,13 +3,13 @@
 from functools import lru_cache
 
 from nrespipe import data
-from nrespipe.errors import BadFrame, Skipped
+from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files import masters, targets
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
 
 
-def fetch(chosen, kind, spectrograph, raw=None):
+def fetch(chosen, kind, spectrograph, raw=None, output=None):
     """Read what a recipe needs.
 
     Parameters
@@ -22,6 +22,8 @@ def fetch(chosen, kind, spectrograph, raw=None):
         Names the line list of its lamp.
     raw : RawFrame, optional
         The frame; none where a master is made.
+    output : Path, optional
+        Output directory, where a catalog of stars may be deployed; without it the one of the program serves.
 
     Returns
     -------
@@ -30,14 +32,14 @@ def fetch(chosen, kind, spectrograph, raw=None):
     Raises
     ------
     MissingCalibration, Unavailable
-        If a master cannot be read.
+        If a master or the catalog of stars cannot be read.
     """
     read = {str(of): _master(path, checksum) for of, (_, path, checksum) in chosen.items()}
     lamp = data.lamp_lines(spectrograph.line_list) if kind in (Kind.ARC, Kind.SCIENCE) else None
     if kind is not Kind.SCIENCE:
         return References(**read, lamp=lamp)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
-    return References(**read, lamp=lamp, stars=targets.stars(raw), masks=masks, tellurics=data.tellurics())
+    return References(**read, lamp=lamp, stars=_stars(raw, output), masks=masks, tellurics=data.tellurics())
 
 
 def spectrograph_of(load, name, what):
@@ -89,6 +91,14 @@ def require_size(raw, detector):
             f"{raw.filename}: wrong size: {columns} x {rows} pixels of light (binning {raw.binning}), "
             f"the detector of {raw.instrument} has {detector.columns} x {detector.rows}"
         )
+
+
+def _stars(raw, output):
+    path = targets.installed() if output is None else targets.in_use(output, raw.site)
+    try:
+        return targets.stars(raw, targets.read(path))
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"the catalog of stars {path} cannot be used: {error}") from error
 
 
 # the frames of a night use the same few masters, which take longer to read than a frame

@@ -208,7 +208,7 @@ def _date(day):
 def _catalog():
     """Stars of the catalog by every name they have, so that a simulated star is where the reduction looks for it."""
     known = targets.read(targets.installed())
-    return {targets.key(name): star for star in known for name in (star.name, *star.aliases)}
+    return {stars.key(name): star for star in known for name in (star.name, *star.aliases)}
 
 
 def _compared(row, measured):

@@ -1,0 +1,92 @@
+"""The catalog of stars, for people: what is wrong with one, and putting one to use."""
+
+from nrespipe import instruments
+from nrespipe.files import targetcheck, targets
+
+
+def check(path=None):
+    """Say what is wrong with a catalog of stars.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The catalog; the one that came with the program by default.
+
+    Returns
+    -------
+    lines : list of str
+        Every defect with its line and column, then a summary.
+    valid : bool
+        Whether there is none.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    path = targets.installed() if path is None else path
+    stars, defects = targetcheck.read(path)
+    if defects:
+        lines = [f"{path}: {defect}" for defect in defects]
+        return [*lines, f"{len(defects)} defect{'s' * (len(defects) > 1)}"], False
+    return [f"{path}: {len(stars)} stars, nothing wrong", *_unknown(stars)], True
+
+
+def deploy(path, output, site=""):
+    """Put a catalog of stars where the reductions read it, and say what changes by it.
+
+    Parameters
+    ----------
+    path : Path
+        The catalog.
+    output : Path
+        Output directory.
+    site : str, optional
+        ``lsc`` ...; '' for all sites that have no catalog of their own.
+
+    Returns
+    -------
+    list of str
+        Lines.
+
+    Raises
+    ------
+    LookupError
+        If no spectrograph stands at the site.
+    ValueError
+        If the catalog has a defect; then nothing is changed.
+    """
+    known = sorted({instruments.load(name).site for name in instruments.names()})
+    if site and site not in known:
+        raise LookupError(f"no spectrograph stands at {site}; sites: {', '.join(known)}")
+    now, before = targets.read(path), _before(output, site)
+    target = targets.deploy(path, output, site)
+    own = [other for other in known if not site and targets.deployed(output, other).is_file()]
+    lines = [f"{target}: {len(now)} stars, read from the next frame on", *_differences(before, now)]
+    return lines + [f"{other} keeps a catalog of its own: {targets.deployed(output, other)}" for other in own]
+
+
+def _unknown(stars):
+    """Count the stars without each number that a reduction would use."""
+    columns = ("pm_ra_mas_yr", "parallax_mas", "rv_kms", "v_mag", "teff_k", "logg", "metallicity")
+    counts = [(column, sum(getattr(star, column) is None for star in stars)) for column in columns]
+    told = ", ".join(f"{column}: {count}" for column, count in counts if count)
+    return [f"without {told}"] if told else []
+
+
+def _before(output, site):
+    """Return the stars that the site knew until now; none where its catalog cannot be read."""
+    try:
+        return targets.read(targets.in_use(output, site))
+    except (OSError, ValueError):
+        return ()
+
+
+def _differences(before, now):
+    old, new = ({star.name: star for star in stars} for stars in (before, now))
+    parts = {
+        "new": [name for name in new if name not in old],
+        "changed": [name for name in new if name in old and new[name] != old[name]],
+        "gone": [name for name in old if name not in new],
+    }
+    return [f"{word}: {', '.join(names)}" for word, names in parts.items() if names] or ["no star has changed"]
