@@ -78,7 +78,7 @@ def schedule(assembly, once=False):
     if assembly.settings.metrics_port and not once:
         metrics.serve(assembly.settings.metrics_port, lambda: _numbers(assembly, app))
     while True:
-        _patiently(assembly, lambda session: plan.owe_all(session, assembly))
+        _look_ahead(assembly)
         timer.tick()
         assembly.recorder.send(_numbers(assembly, app))
         if once or stopped.wait(PERIOD_S):
@@ -123,6 +123,12 @@ def _patiently(assembly, work):
         return None
 
 
+def _look_ahead(assembly):
+    """Write down what is owed, and wake what was overlooked."""
+    _patiently(assembly, lambda session: plan.owe_all(session, assembly))
+    _patiently(assembly, plan.remind)
+
+
 def _attend(assembly, app):
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
     next_plan = 0.0
@@ -132,7 +138,7 @@ def _attend(assembly, app):
     while True:
         timer.tick()
         if time.monotonic() >= next_plan:
-            _patiently(assembly, lambda session: plan.owe_all(session, assembly))
+            _look_ahead(assembly)
             next_plan = time.monotonic() + PERIOD_S
         time.sleep(_TURN_S)
 

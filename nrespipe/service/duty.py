@@ -88,7 +88,9 @@ def master(assembly, row_id, owner):
     if job is None:
         return None
     result = outcome.attempt(stacking.combine, job)
-    kept = persist(assembly.sessions, lambda session: _record_master(session, row_id, job, result, owner), end)
+    kept = persist(
+        assembly.sessions, lambda session: _record_master(session, assembly, row_id, job, result, owner), end
+    )
     return _told("master", result, kept)
 
 
@@ -232,6 +234,9 @@ def _record(session, assembly, job, result, owner):
             product.delivery = Delivery(next_try=clock(session))
     if row.state == State.DONE and row.kind is not Kind.SCIENCE:
         plan.owe(session, row, assembly)
+    if row.state == State.WAITING and reduction.plan(session, row, assembly).masters != job.masters:
+        # a master that was made meanwhile has woken whoever waited then, and this one did not wait yet
+        row.next_try = clock(session)
     return True
 
 
@@ -255,7 +260,7 @@ def _plan_master(session, assembly, row_id, owner):
     return job
 
 
-def _record_master(session, row_id, job, result, owner):
+def _record_master(session, assembly, row_id, job, result, owner):
     if not claims.holds(session, Stacking, row_id, owner):
         return False
     row = session.get_one(Stacking, row_id, populate_existing=True)
@@ -266,7 +271,16 @@ def _record_master(session, row_id, job, result, owner):
     pauses_s = {State.RETRY: 10 * frames.SHORTEST_PAUSE_S, State.WAITING: frames.LOOK_AGAIN_S}
     if result.state in pauses_s:
         row.next_try = clock(session) + timedelta(seconds=pauses_s[result.state])
+    if result.state is State.WAITING and _chosen(session, row, assembly) != job.masters:
+        # as for a frame
+        row.next_try = clock(session)
     return True
+
+
+def _chosen(session, row, assembly):
+    """Return the masters that a master is made with now."""
+    job = stacking.plan(session, row.kind, stackings.night_of(row), stackings.inputs(session, row), assembly)
+    return job and job.masters
 
 
 def _record_delivery(session, row_id, result, owner):

@@ -2,14 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 
 from nrespipe.database import calibrations, stackings
-from nrespipe.database.columns import State, clock
+from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master, Stacking
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
+#: Two transactions at once do not see each other; none takes longer, and the clocks of hosts differ by less.
+_AT_ONCE = timedelta(seconds=10)
 
 
 def owe(session, frame, assembly):
@@ -120,6 +122,36 @@ def owe_all(session, assembly):
             owe(session, session.get_one(Frame, frame_id), assembly)
             owed += 1
     return owed
+
+
+def remind(session):
+    """Make due the frames that wait although a master of their camera was made after they looked for one.
+
+    A new master wakes what waits for it, but not a frame that was written down as waiting at the same moment.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+
+    Returns
+    -------
+    int
+        How many frames that are.
+    """
+    moment = clock(session)
+    same = [getattr(Master, name) == getattr(Frame, name) for name in ("instrument", "camera", "binning")]
+    waiting = (Frame.state == State.WAITING, Frame.owner == "", Frame.next_try > moment, latest())
+    newest = (
+        select(Frame, func.max(Master.created))
+        .join(Master, and_(*same, Master.standing == Standing.CURRENT))
+        .where(*waiting)
+        .group_by(Frame.id)
+    )
+    missed = [frame for frame, made in session.execute(newest) if made > frame.updated - _AT_ONCE]
+    for frame in missed:
+        frame.next_try = moment
+    return len(missed)
 
 
 def _by(key, table, *measures):

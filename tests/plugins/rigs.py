@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,16 +25,12 @@ ROOT = Path(__file__).parents[2]
 FAKES = ROOT / "tests/service/fakes"
 
 
-def until(condition, seconds=120.0, pause=0.1):
-    """Wait until something holds, and return it; fail if it never does."""
-    end = time.monotonic() + seconds
-    while True:
-        with suppress(DBAPIError):
-            found = condition()
-            if found:
-                return found
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(pause)
+#: How much of each log a failure shows.
+_TAIL = 25
+#: Columns that tell why a row is not done.
+_TELLING = (
+    "filename", "kind", "day", "state", "reason", "owner", "lease", "next_try", "sent", "tries", "deaths", "updated",
+)  # fmt: skip
 
 
 class Rig:
@@ -99,13 +96,43 @@ class Rig:
         with self.sessions.begin() as session:
             return list(session.scalars(statement))
 
+    def until(self, condition, seconds=120.0, pause=0.05):
+        """Wait until something holds, and return it; if it never does, fail with all that rows and logs tell."""
+        end = time.monotonic() + seconds
+        while True:
+            trouble = ""
+            try:
+                found = condition()
+                if found:
+                    return found
+            except DBAPIError as error:
+                trouble = f"; the database: {error}"
+            assert time.monotonic() < end, f"it never happened in {seconds:g} s{trouble}\n{self.told()}"
+            time.sleep(pause)
+
+    def told(self):
+        """Return what rows and logs tell, for a person who looks at a failure."""
+        lines = [f"now {datetime.now(UTC)}"]
+        try:
+            for table in (Frame, Stacking):
+                for row in self.all(select(table).order_by(table.id)):
+                    if getattr(row, "state", None) != State.DONE or row.owner or row.next_try:
+                        facts = {name: value for name, value in vars(row).items() if value and name in _TELLING}
+                        lines.append(f"{table.__tablename__} {row.id}: {facts}")
+        except DBAPIError as error:
+            lines.append(f"the database tells nothing: {error}")
+        for path in sorted(self._folder.glob("*.log")):
+            text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines += [f"--- {path.name}, the last of {len(text)} lines", *text[-_TAIL:]]
+        return "\n".join(lines)
+
     def states(self):
         """Count the frames by state."""
         return Counter(str(frame.state) for frame in self.all(select(Frame)))
 
     def settled(self, n, **states):
         """Wait until there are n frames and none is owed anything any more; check their states."""
-        until(lambda: sum(self.states().values()) == n and not self.owed())
+        self.until(lambda: sum(self.states().values()) == n and not self.owed())
         expected = Counter({"done": n - sum(states.values()), **states})
         assert +self.states() == +expected, self.reasons()
         self.check()
@@ -140,9 +167,9 @@ class Rig:
 def begun(rig):
     """Wait until a worker has a star in hand that lacks no master, and return its row."""
     current = select(Master).where(Master.standing == "current")
-    until(lambda: len(rig.all(current)) == 4)
+    rig.until(lambda: len(rig.all(current)) == 4)
     working = select(Frame).where(Frame.owner != "", Frame.kind == "science")
-    return until(lambda: rig.all(working))[0]
+    return rig.until(lambda: rig.all(working))[0]
 
 
 def child(frame):
@@ -179,7 +206,7 @@ def supervised(rig, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **variables})
         return done.stdout
 
-    until(lambda: control("status").count("RUNNING") == 5)
+    rig.until(lambda: control("status").count("RUNNING") == 5)
     yield process, control
     if process.poll() is None:
         process.terminate()

@@ -289,3 +289,68 @@ def test_products_that_are_made_again_are_delivered_again(archive, service, work
             claims.request(session, session.get_one(Frame, star.id))
         assert duty.frame(replace(service, settings=given), star.id, "me") is State.DONE
     assert len(query.all(select(Delivery))) == 2
+
+
+def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it(
+    archive, service, work, query, monkeypatch
+):
+    submit(service, archive.add("b"), archive.add("b"))
+    work(quiet_s=600.0)
+    submit(service, archive.add("d"))
+    (stacking,) = query.all(select(Stacking))
+    (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
+    reduce = duty.reduction.reduce
+
+    def meanwhile(job):
+        # another worker makes the master bias between the plan of the dark and its end
+        assert duty.master(service, stacking.id, "another") is State.DONE
+        return reduce(job)
+
+    with service.sessions.begin() as session:
+        session.execute(update(Stacking).values(next_try=clock(session)))
+    monkeypatch.setattr(duty.reduction, "reduce", meanwhile)
+    assert duty.frame(service, dark.id, "me") is State.WAITING
+    monkeypatch.setattr(duty.reduction, "reduce", reduce)
+    assert work()[0] == (Frame, dark.id, State.DONE)
+
+
+def test_a_master_whose_own_master_is_made_while_it_is_looked_at_does_not_wait_for_it(
+    archive, service, work, query, monkeypatch
+):
+    archive.calibrations()
+    submit(service, *sorted(archive.root.rglob("*.fits")))
+    work()
+    with service.sessions.begin() as session:
+        session.execute(update(Stacking).where(Stacking.kind == Kind.DARK).values(next_try=clock(session)))
+        session.execute(
+            update(Master).where(Master.kind.in_((Kind.BIAS, Kind.DARK))).values(standing=Standing.REPLACED)
+        )
+    (stacking,) = query.all(select(Stacking).where(Stacking.kind == Kind.DARK))
+    combine = duty.stacking.combine
+
+    def meanwhile(job):
+        with service.sessions.begin() as session:
+            session.execute(update(Master).where(Master.kind == Kind.BIAS).values(standing=Standing.CURRENT))
+        return combine(job)
+
+    monkeypatch.setattr(duty.stacking, "combine", meanwhile)
+    assert duty.master(service, stacking.id, "me") is State.WAITING
+    monkeypatch.setattr(duty.stacking, "combine", combine)
+    assert (Stacking, stacking.id, State.DONE) in work()
+
+
+def test_a_frame_that_was_overlooked_when_its_master_was_made_is_woken_once(archive, service, work, query):
+    archive.calibrations()
+    submit(service, *sorted(archive.root.rglob("*.fits")), archive.add("e", "STAR MISSING&thar&none"))
+    work()
+    assert states(query) == [State.DONE] * 8 + [State.WAITING]
+    star = Frame.kind == Kind.SCIENCE
+    with service.sessions.begin() as session:
+        # it looked at the moment when the last master was made
+        session.execute(update(Master).values(created=session.scalar(select(Frame.updated).where(star))))
+        assert plan.remind(session) == 1
+        assert plan.remind(session) == 0, "it is due"
+    assert [(row, state) for _, row, state in work()] == [(query.all(select(Frame.id).where(star))[0], State.WAITING)]
+    with service.sessions.begin() as session:
+        session.execute(update(Master).values(created=clock(session) - timedelta(minutes=1)))
+        assert plan.remind(session) == 0, "it has looked since"

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 from kombu import Connection
-from rigs import Rig, begun, child, until
+from rigs import Rig, begun, child
 from sqlalchemy import select
 
 from nrespipe import settings
@@ -58,7 +58,7 @@ def test_a_listener_that_is_killed_loses_no_message_and_doubles_none(rig, archiv
     for _ in range(3):
         listener = rig.start("listen")
         before = sum(rig.states().values())
-        until(lambda before=before: sum(rig.states().values()) > before)
+        rig.until(lambda before=before: sum(rig.states().values()) > before)
         rig.end(listener)
     rig.start("listen")
     rig.start("work", "one")
@@ -113,7 +113,7 @@ def test_a_worker_that_is_frozen_beyond_its_lease_does_no_harm_when_it_wakes(rig
     rig.settled(16)
     os.killpg(frozen.pid, signal.SIGCONT)
     # its process finds the row gone, or is stopped by the limit that has passed meanwhile
-    until(lambda: "taken away" in rig.log("workone") or "time limit" in rig.log("workone"))
+    rig.until(lambda: "taken away" in rig.log("workone") or "time limit" in rig.log("workone"))
     rig.settled(16)
 
 
@@ -141,7 +141,7 @@ def test_a_broker_that_is_killed_and_comes_back_loses_no_frame(rig, night, rabbi
     begun(rig)
     rabbit.kill()
     # what was begun is finished without a broker
-    until(lambda: not rig.all(select(Frame).where(Frame.owner != "")))
+    rig.until(lambda: not rig.all(select(Frame).where(Frame.owner != "")))
     rabbit.start()
     rig.tell(*night[12:])
     rig.settled(16)
@@ -154,7 +154,7 @@ def test_a_broker_that_is_frozen_for_a_while_loses_no_frame(rig, night, rabbit):
     rig.tell(*night)
     begun(rig)
     rabbit.kill(signal.SIGSTOP)
-    until(lambda: not rig.all(select(Frame).where(Frame.owner != "")))
+    rig.until(lambda: not rig.all(select(Frame).where(Frame.owner != "")))
     rabbit.kill(signal.SIGCONT)
     rig.settled(16)
 
@@ -166,7 +166,7 @@ def test_a_database_that_is_restarted_loses_no_frame_and_no_result(rig, night, p
     begun(rig)
     postgres.stop()
     rig.tell(*night[12:])
-    until(lambda: "database away" in rig.log("listen") and "database away" in rig.log("workone"))
+    rig.until(lambda: "database away" in rig.log("listen") and "database away" in rig.log("workone"))
     postgres.start()
     rig.settled(16)
 
@@ -201,7 +201,7 @@ def test_two_workers_that_are_told_of_one_frame_many_times_do_it_once(rig, night
         rig.start("work", name)
     rig.start("listen")
     rig.tell(*night)
-    until(lambda: sum(rig.states().values()) == 16)
+    rig.until(lambda: sum(rig.states().values()) == 16)
     for frame in rig.all(select(Frame)) * 5:
         tasks.sender(app)(Frame, frame.id)
     rig.settled(16)
@@ -216,11 +216,11 @@ def test_a_disk_that_is_full_delays_frames_and_leaves_no_half_file(rig, night):
         worker = rig.start("work", "one")
         rig.tell(*night)
         full = select(Attempt).where(Attempt.outcome == State.RETRY)
-        until(lambda: rig.all(full))
+        rig.until(lambda: rig.all(full))
         assert "the disk does not take the file: No space left on device" in rig.all(full)[0].reason
         subprocess.run(["mount", "-o", "remount,size=50m", rig.output], check=True)
         # the pauses have grown with every try
-        until(lambda: not rig.reasons(), 120)
+        rig.until(lambda: not rig.reasons(), 120)
         rig.settled(16)
         rig.end(worker)
     finally:
@@ -243,9 +243,9 @@ def test_no_log_holds_a_password(rig):
     rig.start("work", "bad", BROKER_URL=wrong, **given)
     schedule = rig.start("schedule", DB_URL=database, **given)
     rig.publish(json.dumps({"filename": "lscnrs01-fa09-20190405-0001-b00.fits.fz", "frameid": 1}))
-    until(lambda: rig.states()["retry"] == 1)
+    rig.until(lambda: rig.states()["retry"] == 1)
     assert "refused" in rig.reasons()[0][2]
-    until(lambda: "ACCESS_REFUSED" in rig.log("workbad"))
+    rig.until(lambda: "ACCESS_REFUSED" in rig.log("workbad"))
     assert schedule.wait(60) != 0
     logs = [rig.log(name) for name in ("listen", "workgood", "workbad", "schedule")]
     assert all(logs)
@@ -257,7 +257,7 @@ def test_the_whole_service_in_one_program_needs_no_server(tmp_path, archive):
     with ExitStack() as stack:
         rig = Rig(stack, tmp_path / "out", f"sqlite:///{tmp_path}/one.sqlite", settings.MEMORY)
         first = rig.start("run", NRES_PROCESSES="2")
-        until(lambda: "ready" in rig.log("run"))
+        rig.until(lambda: "ready" in rig.log("run"))
         built = assembly.build(rig.output, settings.Settings(database_url=rig.database_url), raw=[archive.root])
         intake.submit(built, [archive.root])
         rig.settled(8)

@@ -4,7 +4,7 @@ import signal
 import urllib.request
 
 import pytest
-from rigs import begun, until
+from rigs import begun
 from sqlalchemy import select
 
 from nrespipe.database.columns import State
@@ -40,8 +40,8 @@ def test_programs_that_cannot_start_without_the_database_start_when_it_is_back(r
     _, control = supervised
     postgres.stop()
     control("restart", "all")
-    until(lambda: "database" in rig.log("supervisord") and "RUNNING" not in control("status", "listener"))
+    rig.until(lambda: "database" in rig.log("supervisord") and "RUNNING" not in control("status", "listener"))
     postgres.start()
-    until(lambda: control("status").count("RUNNING") == 5)
+    rig.until(lambda: control("status").count("RUNNING") == 5)
     rig.tell(archive.add("b"))
     rig.settled(1)
