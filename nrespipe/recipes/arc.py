@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import claims, slant, wavelength
+from nrespipe.engine import claims, company, slant, wavelength
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
@@ -16,6 +16,10 @@ MINIMUM, USUAL = 1, 4
 #: A lamp that burns shows more bright pixels in an order than this, even at a thirtieth of its usual light; one that is
 #: off shows none.
 _BRIGHT_PIXELS = 4
+#: Arcs of a night whose orders lie further apart were not taken with the same bench [pixel].
+_MOVED_PX = 0.5
+#: An arc whose lamp shows fewer or more bright pixels than the others by more than this factor is not like them.
+_FACTOR = 3.0
 #: A solution whose lines scatter more than this deserves a remark [m / s].
 _POOR_MS = 300.0
 
@@ -61,6 +65,29 @@ def reduce(raw, refs, spectrograph):
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
 
 
+def odd(lit, measured):
+    """Tell which arcs of a night do not belong with the others.
+
+    Parameters
+    ----------
+    lit : sequence of str
+        What lights the fibers of each, as OBJECTS has it.
+    measured : sequence of mapping of str to float
+        Measurements of each.
+
+    Returns
+    -------
+    list of str
+        Reasons; '' for those that do.
+    """
+    bright = np.array([each.get("bright_pixels_per_order", np.nan) for each in measured])
+    shifts = [each.get("trace_shift_px", np.nan) for each in measured]
+    dim = company.by_light(lit, _dim, np.log10(np.maximum(bright, 0.1)))
+    says = "its orders lie {value:+.2f} px from those of the flat, those of the other arcs {usual:+.2f} px"
+    moved = company.by_light(lit, lambda values: company.odd(values, _MOVED_PX, says), shifts)
+    return [one or other for one, other in zip(dim, moved)]
+
+
 def combine(frames, refs, spectrograph):
     """Find the wavelength scale of a night.
 
@@ -99,3 +126,8 @@ def combine(frames, refs, spectrograph):
         reference=found.reference,
         transfer_error_ms=found.transfer_error_ms,
     )
+
+
+def _dim(brightness):
+    says = "its orders have 10^{value:.1f} bright pixels, those of the other arcs 10^{usual:.1f}"
+    return company.odd(brightness, np.log10(_FACTOR), says)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from nrespipe.engine import claims, detector, fixedpattern, stack
+from nrespipe.engine import claims, company, detector, fixedpattern, stack
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
 from nrespipe.frames.quality import Pixel, Quality
@@ -54,6 +54,29 @@ def reduce(raw, refs, spectrograph):
     quality = claims.doubts(raw, spectrograph.detector, noise)
     measurements = {"level_adu": level, "structure_adu": structure, "noise_adu": noise}
     return Reduction(quality=quality, measurements=measurements)
+
+
+def odd(_lit, measured):
+    """Tell which biases of a night do not belong with the others.
+
+    Parameters
+    ----------
+    _lit : sequence of str
+        Not used.
+    measured : sequence of mapping of str to float
+        Measurements of each.
+
+    Returns
+    -------
+    list of str
+        Reasons; '' for those that do.
+    """
+    noise = np.array([each.get("noise_adu", np.nan) for each in measured])
+    structure = [each.get("structure_adu", np.nan) for each in measured]
+    usual = np.nanmedian(noise) if np.isfinite(noise).any() else np.nan
+    noisy = company.odd(noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU")
+    high = company.odd(structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU")
+    return [one or other for one, other in zip(noisy, high)]
 
 
 def combine(frames, refs, spectrograph, far_off=10.0):

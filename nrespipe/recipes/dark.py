@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import claims, detector, fixedpattern, stack
+from nrespipe.engine import claims, company, detector, fixedpattern, stack
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Dark
 from nrespipe.frames.quality import Pixel, Quality
@@ -12,6 +12,8 @@ from nrespipe.recipes.origin import origin_of
 
 NEEDS = (Kind.BIAS,)
 MINIMUM, USUAL = 1, 3
+#: Darks of a night whose rates differ by more than this were not all taken in the dark [ADU / second].
+_LEAK_ADU_PER_S = 1 / 300
 
 
 def reduce(raw, refs, spectrograph):
@@ -45,6 +47,26 @@ def reduce(raw, refs, spectrograph):
         raise BadFrame(f"{raw.filename}: not a dark: median {level:.0f} ADU, {bright:.1%} of the pixels are bright")
     quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
+
+
+def odd(_lit, measured):
+    """Tell which darks of a night do not belong with the others.
+
+    Parameters
+    ----------
+    _lit : sequence of str
+        Not used.
+    measured : sequence of mapping of str to float
+        Measurements of each.
+
+    Returns
+    -------
+    list of str
+        Reasons; '' for those that do.
+    """
+    rates = [each.get("rate_adu_per_s", np.nan) for each in measured]
+    says = "it gains {value:.4f} ADU a second, the other darks {usual:.4f} ADU a second"
+    return company.odd(rates, _LEAK_ADU_PER_S, says)
 
 
 def combine(frames, refs, spectrograph, hot_sigma=4.5):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import background, blaze, claims, detector, gain, profile, ridges, stack, trace
+from nrespipe.engine import background, blaze, claims, company, detector, gain, profile, ridges, stack, trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
@@ -16,6 +16,10 @@ from nrespipe.recipes.origin import origin_of
 
 NEEDS = (Kind.BIAS, Kind.DARK)
 MINIMUM, USUAL = 1, 5
+#: Orders of two flats of a night that are further apart were not taken with the same bench.
+_MOVED_PX = 0.5
+#: The light of two pairs of fibers lies some twenty pixels apart; what is nearer is the same light.
+_TWIN_PX = 5.0
 
 
 def reduce(raw, refs, spectrograph):
@@ -33,12 +37,13 @@ def reduce(raw, refs, spectrograph):
     Returns
     -------
     Reduction
-        With doubts about header and noise, and the measurements ``brightest_adu``, ``ridges`` and ``saturated``.
+        With doubts about header and noise, and the measurements ``brightest_adu``, ``middle_row_px``, ``ridges`` and
+        ``saturated``.
 
     Raises
     ------
     BadFrame
-        If the lamp was off, or the orders are saturated.
+        If the lamp was off, the orders are saturated, or they cannot be found and numbered.
     """
     if len(raw.lit_fibers) < 2:
         raise BadFrame(f"{raw.filename}: a flat must light two fibers, OBJECTS names {raw.objects}")
@@ -53,8 +58,40 @@ def reduce(raw, refs, spectrograph):
     if crossing < 5 * len(raw.lit_fibers):
         raise BadFrame(f"{raw.filename}: only {crossing} orders with light cross the middle of the detector")
     quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
-    measurements = {"brightest_adu": brightest, "ridges": float(crossing), "saturated": saturated}
+    measurements = {
+        "brightest_adu": brightest,
+        "middle_row_px": _middle_row(trace.find(image.electrons, raw.lit_fibers, spectrograph), spectrograph),
+        "ridges": float(crossing),
+        "saturated": saturated,
+    }
     return Reduction(quality=quality, measurements=measurements)
+
+
+def odd(lit, measured):
+    """Tell which flats of a night do not belong with the others.
+
+    Parameters
+    ----------
+    lit : sequence of str
+        What lights the fibers of each, as OBJECTS has it.
+    measured : sequence of mapping of str to float
+        Measurements of each.
+
+    Returns
+    -------
+    list of str
+        Reasons; '' for those that do.
+    """
+    rows = [each.get("middle_row_px", np.nan) for each in measured]
+    others = {name: np.median([row for row, own in zip(rows, lit) if own != name] or [np.nan]) for name in set(lit)}
+    twins = [abs(row - others[name]) < _TWIN_PX for row, name in zip(rows, lit)]
+    if all(twins):
+        # nobody can tell which pair it is
+        twins = [False] * len(rows)
+    rows = [np.nan if twin else row for row, twin in zip(rows, twins)]
+    far = company.by_light(lit, _moved, rows)
+    wrong = "its light lies in the fibers of another pair than its header says"
+    return [wrong if twin else reason for twin, reason in zip(twins, far)]
 
 
 def combine(frames, refs, spectrograph):
@@ -111,6 +148,17 @@ def combine(frames, refs, spectrograph):
         quality |= Quality.FEW_CALIBRATIONS
     origin = origin_of(Kind.FLAT, frames, quality)
     return Flat(origin, traces, shape, blaze.normalise(lamp, variance), gain_e, gain_error, mask)
+
+
+def _moved(rows):
+    return company.odd(rows, _MOVED_PX, "its orders lie at {value:.2f} px, those of the other flats at {usual:.2f} px")
+
+
+def _middle_row(traces, spectrograph):
+    """Median distance of the traces from the pattern of the spectrograph, in the middle of the detector [pixel]."""
+    middle = traces.centers[:, :, traces.centers.shape[2] // 2]
+    pattern = np.polynomial.polynomial.polyval(traces.orders - spectrograph.first_order, spectrograph.order_rows)
+    return float(np.nanmedian(middle - pattern))
 
 
 def _by_fibers(frames, spectrograph):

@@ -1,0 +1,220 @@
+"""New masters against the last good ones of their camera, or on their own merits where there is none."""
+
+import numpy as np
+
+from nrespipe.engine import solution
+from nrespipe.frames.judgement import Finding, Judgement
+from nrespipe.frames.quality import Pixel
+from nrespipe.frames.raw import Kind
+from nrespipe.numerics.robust import spread
+
+#: Side of the squares over which structure is compared: noise of the pixels averages out [pixel].
+_SQUARE = 64
+
+
+def master(new, last, spectrograph):
+    """Judge a master.
+
+    Parameters
+    ----------
+    new : Bias, Dark, Flat or Arc
+        The new one.
+    last : Bias, Dark, Flat, Arc or None
+        The last good one of the same kind and camera; None for the first.
+    spectrograph : Spectrograph
+        Its table says what a first one should be like.
+
+    Returns
+    -------
+    Judgement
+        A first master is judged by what it shows itself, a later one also by what has changed.
+    """
+    own, compare = {
+        Kind.BIAS: (_own_bias, _bias),
+        Kind.DARK: (_own_dark, _dark),
+        Kind.FLAT: (_own_flat, _flat),
+        Kind.ARC: (_own_arc, _arc),
+    }[new.origin.kind]
+    findings = own(new, spectrograph)
+    if last is not None:
+        findings += compare(new, last)
+    return Judgement(tuple(findings))
+
+
+def _own_bias(new, spectrograph):
+    expected = spectrograph.detector.read_noise_e / spectrograph.detector.gain_e_per_adu
+    return [
+        Finding(
+            "read_noise_share", new.read_noise_adu / expected - 1, 0.25, 1.0, "read noise {value:+.0%} of the table's"
+        ),
+        Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels are bad"),
+    ]
+
+
+def _bias(new, last):
+    noise = last.read_noise_adu
+    change = new.adu - last.adu
+    level = float(np.median(change))
+    return [
+        Finding("level_adu", level, 0.5 * noise, 5 * noise, "its level has changed by {value:+.2f} ADU"),
+        Finding(
+            "structure_adu", _structure(change), 0.3 * noise, 3 * noise, "its structure has changed by {value:.2f} ADU"
+        ),
+        Finding("noise_change", new.read_noise_adu / noise - 1, 0.1, 0.5, "the read noise has changed by {value:+.0%}"),
+    ]
+
+
+def _own_dark(new, spectrograph):
+    # charge of the longest usual exposure against the linear range
+    rate = float(np.median(new.adu_per_s))
+    worst = 0.01 * spectrograph.detector.max_linear_adu / 900
+    return [
+        Finding(
+            "rate_adu_per_s", rate, 0.1 * worst, worst, "half of the pixels gain more than {value:.3f} ADU a second"
+        ),
+        Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels are hot or unsteady"),
+    ]
+
+
+def _dark(new, last):
+    change = new.adu_per_s - last.adu_per_s
+    rate = float(np.median(change))
+    # two and thirty ADU in a quarter of an hour
+    return [
+        Finding("rate_change", rate, 2 / 900, 30 / 900, "the dark current has changed by {value:+.4f} ADU a second"),
+        Finding(
+            "structure_change",
+            _structure(change),
+            2 / 900,
+            30 / 900,
+            "its structure has changed by {value:.4f} ADU a second",
+        ),
+        Finding(
+            "bad_change",
+            _share(new.mask) - _share(last.mask),
+            2e-3,
+            0.05,
+            "{value:+.2%} more pixels are hot or unsteady",
+        ),
+    ]
+
+
+def _own_flat(new, spectrograph):
+    expected = spectrograph.last_order - spectrograph.first_order + 1
+    missing = expected - len(new.traces.orders)
+    gain = new.gain_e_per_adu / spectrograph.detector.gain_e_per_adu - 1
+    dark = float(np.mean(new.blaze <= 0))
+    return [
+        Finding("orders_missing", float(missing), 0, 5, "{value:.0f} orders were not found"),
+        Finding("gain_share", gain, 0.1, 0.5, "the gain is {value:+.0%} of the table's"),
+        Finding("dark_share", dark, 0.1, 0.4, "{value:.0%} of the spectrum has too little light"),
+        Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels respond badly"),
+    ]
+
+
+def _flat(new, last):
+    fibers = sorted(set(new.traces.fibers) & set(last.traces.fibers))
+    lost = sorted(set(last.traces.fibers) - set(new.traces.fibers))
+    findings = [Finding("fibers_lost", float(len(lost)), 0, 2, "fibers " + str(lost) + " have no light any more")]
+    orders, rows, before = np.intersect1d(new.traces.orders, last.traces.orders, return_indices=True)
+    gone = len(last.traces.orders) - len(orders)
+    findings.append(Finding("orders_lost", float(gone), 0, 3, "{value:.0f} orders of the last flat were not found"))
+    if not fibers or len(orders) == 0:
+        return findings
+    new_rows, old_rows = (
+        np.array([traces.centers[traces.fibers.index(fiber)][chosen] for fiber in fibers])
+        for traces, chosen in ((new.traces, rows), (last.traces, before))
+    )
+    moved = new_rows - old_rows
+    shift = float(np.nanmedian(moved))
+    lamp, lamp_before = (
+        np.array([flat.blaze[flat.traces.fibers.index(fiber)][chosen] for fiber in fibers])
+        for flat, chosen in ((new, rows), (last, before))
+    )
+    bright = (lamp > 0.1) & (lamp_before > 0.1)
+    blaze = spread(lamp[bright] / lamp_before[bright]) if bright.any() else np.nan
+    width = float(np.median(_widths(new, fibers) / _widths(last, fibers))) - 1
+    return [
+        *findings,
+        Finding("shift_px", shift, 0.3, 2.0, "the orders have moved by {value:+.2f} px"),
+        Finding("warp_px", spread(moved - shift), 0.05, 0.5, "the orders have bent by {value:.2f} px"),
+        Finding("width_change", width, 0.05, 0.25, "the width of the orders has changed by {value:+.0%}"),
+        Finding("blaze_change", blaze, 0.05, 0.3, "the color of the lamp has changed by {value:.0%}"),
+        Finding(
+            "gain_change",
+            new.gain_e_per_adu / last.gain_e_per_adu - 1,
+            0.03,
+            0.2,
+            "the gain has changed by {value:+.1%}",
+        ),
+    ]
+
+
+def _own_arc(new, spectrograph):
+    fewest = float(np.min(new.solution.n_lines) / len(new.solution.orders))
+    # a fiber shows some fifty usable lines an order
+    return [
+        Finding("lines_missing", max(0.0, 25 - fewest), 0, 20, "{value:.0f} lines an order fewer than 25 were used"),
+        Finding("scatter_ms", float(np.max(new.solution.scatter_ms)), 150, 400, "the lines scatter by {value:.0f} m/s"),
+        Finding(
+            "transfer_ms",
+            float(np.max(new.transfer_error_ms)),
+            5,
+            100,
+            "a fiber's zero point is known to {value:.1f} m/s",
+        ),
+    ]
+
+
+def _arc(new, last):
+    fibers = sorted(set(new.solution.fibers) & set(last.solution.fibers))
+    lost = sorted(set(last.solution.fibers) - set(new.solution.fibers))
+    findings = [Finding("fibers_lost", float(len(lost)), 0, 2, "fibers " + str(lost) + " have no lamp any more")]
+    orders = np.intersect1d(new.solution.orders, last.solution.orders)
+    if not fibers or len(orders) == 0:
+        return findings
+    x = np.linspace(0, new.solution.n_pixels - 1.0, 33)
+    ratio = [
+        solution.on_grid(new.solution, f, orders, x) / solution.on_grid(last.solution, f, orders, x) for f in fibers
+    ]
+    change_ms = solution.C_MS * (np.array(ratio) - 1)
+    zero_ms = np.median(change_ms, axis=(1, 2))
+    apart_ms = float(np.ptp(zero_ms))
+    bent_ms = spread(change_ms - zero_ms[:, None, None])
+    light = np.nansum(new.reference.flux) / np.nansum(last.reference.flux)
+    # a pressure of some hectopascal moves the lines by some hundred meters per second
+    return [
+        *findings,
+        Finding("zero_ms", float(np.median(zero_ms)), 500, 5000, "the wavelengths have moved by {value:+.0f} m/s"),
+        Finding("apart_ms", apart_ms, 20, 200, "the fibers have moved apart by {value:.0f} m/s"),
+        Finding("bent_ms", bent_ms, 100, 500, "the wavelengths have bent by {value:.0f} m/s"),
+        Finding(
+            "light_change",
+            float(np.log10(light)),
+            0.5,
+            1.5,
+            "the light of the lamp has changed by a factor 10^{value:+.1f}",
+        ),
+    ]
+
+
+def _share(mask):
+    return float(np.mean(mask & np.uint8(Pixel.BAD) > 0))
+
+
+def _structure(change):
+    """Robust scatter of the means of squares about their median."""
+    rows, columns = (n // _SQUARE * _SQUARE for n in change.shape)
+    squares = change[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE)
+    return spread(np.median(squares[:, ::4, :, ::4], axis=(1, 3)))
+
+
+def _widths(flat, fibers):
+    """Standard deviation of the profiles of some fibers, in the middle of the detector [pixel]."""
+    values = flat.profile.values[
+        [flat.traces.fibers.index(fiber) for fiber in fibers], :, flat.profile.values.shape[2] // 2
+    ]
+    share = np.clip(values, 0, None)
+    share = share / np.maximum(share.sum(axis=-1, keepdims=True), 1e-9)
+    mean = share @ flat.profile.offsets
+    return np.median(np.sqrt(np.maximum(share @ flat.profile.offsets**2 - mean**2, 1e-9)), axis=1)

@@ -1,0 +1,124 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nrespipe.engine import judge, solution
+from nrespipe.frames.judgement import Finding, Judgement, Verdict
+from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
+from nrespipe.frames.quality import Pixel
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.traces import Profile, Traces
+from nrespipe.frames.wavelength import Solution
+
+N, ORDERS = 512, np.arange(52, 119)
+X = np.arange(float(N))
+OFFSETS = np.linspace(-8, 8, 65)
+
+
+def origin(kind):
+    return Origin(kind, "lsc", "nres01", "fa09", "20190405", 58578.5, ("a", "b"))
+
+
+def bias(seed=0, level=0.0, noise=2.2, structure=0.0):
+    adu = level + 0.1 * np.random.default_rng(seed).standard_normal((N, N)) + structure * np.sin(X / 60)
+    return Bias(origin(Kind.BIAS), adu.astype(np.float32), np.full((N, N), 0.01, np.float32), noise)
+
+
+def dark(seed=0, rate=2e-4, hot=1e-4):
+    rng = np.random.default_rng(seed)
+    adu = rate + 1e-4 * rng.standard_normal((N, N))
+    mask = np.where(rng.random((N, N)) < hot, Pixel.BAD, 0).astype(np.uint8)
+    return Dark(origin(Kind.DARK), adu.astype(np.float32), np.full((N, N), 1e-8, np.float32), mask)
+
+
+def flat(fibers=(0, 1, 2), orders=ORDERS, shift=0.0, warp=0.0, width=1.0, tilt=0.0, gain=3.2, seed=0):
+    noise = np.random.default_rng(seed).standard_normal((len(fibers), len(orders), N))
+    rows = 40 + 7.0 * (orders - 52)[:, None] + 2.2 * np.array(fibers)[:, None, None] + 0 * X
+    centers = rows + shift + warp * (X / N - 0.5) ** 2 + 3e-4 * noise
+    shape = np.exp(-0.5 * (OFFSETS / (1.9 * width)) ** 2)
+    values = np.broadcast_to(shape / shape.sum(), (len(fibers), len(orders), 3, len(OFFSETS)))
+    blaze = (0.2 + np.sin(np.pi * (X + 0.5) / N) ** 2) / 1.2 * (1 + tilt * (X / N - 0.5)) * (1 + 0.003 * noise)
+    even = np.ones((8, 8), np.float32)
+    profile = Profile(OFFSETS, np.array([0.0, N / 2, N - 1]), values, np.arange(3.0), np.zeros((2, 3)), even, even)
+    traces = Traces(fibers, orders, centers)
+    return Flat(origin(Kind.FLAT), traces, profile, blaze, gain, 0.01, np.zeros((N, N), np.uint8))
+
+
+def arc(fibers=(0, 1, 2), moved_ms=0.0, apart_ms=0.0, lines=3500, light=1.0, scatter_ms=60.0, transfer_ms=1.0):
+    degrees = np.array([(0, 0), (1, 0), (0, 1)])
+    velocity = moved_ms + apart_ms * np.array(fibers) / 2
+    terms = np.array([466000.0, 4100.0, 10.0]) * (1 + velocity[:, None] / solution.C_MS)
+    f, t = len(fibers), len(degrees)
+    scale = Solution(fibers, ORDERS, N, degrees, terms, np.zeros((f, t, t)), np.full(f, scatter_ms), np.full(f, lines))
+    flux = np.full((1, len(ORDERS), N), 1000.0 * light)
+    reference = Spectra((1,), ORDERS, flux, flux, np.zeros(flux.shape, np.uint8), np.ones(flux.shape))
+    return Arc(origin(Kind.ARC), scale, None, None, None, reference, np.full(f, transfer_ms))
+
+
+def test_a_master_is_judged_by_the_worst_that_is_found():
+    calm, odd = Finding("a", 0.1, 1, 2, "a {value:.1f}"), Finding("b", -1.5, 1, 2, "b {value:+.1f}")
+    assert Judgement(()).verdict is Judgement((calm,)).verdict is Verdict.ACCEPTED
+    assert Judgement((calm, odd)).verdict is Verdict.FLAGGED
+    wild = replace(odd, value=-2.5)
+    assert Judgement((calm, odd, wild)).verdict is Verdict.HELD
+    assert Judgement((calm, odd, wild)).reasons == ["b -2.5", "b -1.5"]
+
+
+def test_what_cannot_be_measured_is_held():
+    assert Finding("a", np.nan, 1, 2, "a").verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize("make", [bias, dark, flat])
+def test_masters_that_differ_by_noise_are_accepted(make, nres01):
+    assert judge.master(make(seed=1), None, nres01).verdict is Verdict.ACCEPTED
+    assert judge.master(make(seed=1), make(seed=2), nres01).verdict is Verdict.ACCEPTED
+
+
+def test_arcs_of_two_usual_nights_are_accepted(nres01):
+    assert judge.master(arc(), None, nres01).verdict is Verdict.ACCEPTED
+    assert judge.master(arc(moved_ms=120), arc(moved_ms=-60, light=1.3), nres01).verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("new", "last", "verdict", "words"),
+    [
+        (bias(level=2), bias(), Verdict.FLAGGED, "its level has changed by +2.00 ADU"),
+        (bias(level=-30), bias(), Verdict.HELD, "its level has changed by -30.00 ADU"),
+        (bias(structure=3), bias(), Verdict.FLAGGED, "its structure has changed"),
+        (bias(noise=2.6), bias(), Verdict.FLAGGED, "the read noise has changed by +18%"),
+        (bias(noise=5.0), None, Verdict.HELD, "read noise +129% of the table's"),
+        (dark(rate=0.05), dark(), Verdict.HELD, "the dark current has changed by +0.0498 ADU a second"),
+        (dark(rate=1.0), None, Verdict.HELD, "half of the pixels gain more than 1.000 ADU a second"),
+        (dark(hot=0.2), None, Verdict.HELD, "% of the pixels are hot or unsteady"),
+        (flat(shift=0.7), flat(), Verdict.FLAGGED, "the orders have moved by +0.70 px"),
+        (flat(shift=-3.0), flat(), Verdict.HELD, "the orders have moved by -3.00 px"),
+        (flat(warp=10.0), flat(), Verdict.HELD, "the orders have bent by"),
+        (flat(width=1.1), flat(), Verdict.FLAGGED, "the width of the orders has changed by +10%"),
+        (flat(tilt=0.5), flat(), Verdict.FLAGGED, "the color of the lamp has changed"),
+        (flat(gain=3.5), flat(), Verdict.FLAGGED, "the gain has changed by +9.4%"),
+        (flat(gain=9.0), None, Verdict.HELD, "the gain is +181% of the table's"),
+        (flat(fibers=(0, 1)), flat(), Verdict.FLAGGED, "fibers [2] have no light any more"),
+        (flat(orders=ORDERS[:60]), None, Verdict.HELD, "7 orders were not found"),
+        (flat(orders=ORDERS[:65]), flat(), Verdict.FLAGGED, "2 orders of the last flat were not found"),
+        (arc(moved_ms=900), arc(), Verdict.FLAGGED, "the wavelengths have moved by +900 m/s"),
+        (arc(moved_ms=-9000), arc(), Verdict.HELD, "the wavelengths have moved by -9000 m/s"),
+        (arc(apart_ms=50), arc(), Verdict.FLAGGED, "the fibers have moved apart by 50 m/s"),
+        (arc(fibers=(0, 1)), arc(), Verdict.FLAGGED, "fibers [2] have no lamp any more"),
+        (arc(light=0.1), arc(), Verdict.FLAGGED, "the light of the lamp has changed by a factor 10^-1.0"),
+        (arc(lines=1200), None, Verdict.FLAGGED, "7 lines an order fewer than 25 were used"),
+        (arc(scatter_ms=600), None, Verdict.HELD, "the lines scatter by 600 m/s"),
+        (arc(transfer_ms=np.inf), None, Verdict.HELD, "a fiber's zero point is known to inf m/s"),
+    ],
+)  # fmt: skip
+def test_a_master_that_is_unlike_the_last_one_is_told_so(new, last, verdict, words, nres01):
+    judged = judge.master(new, last, nres01)
+    assert judged.verdict is verdict
+    assert any(words in reason for reason in judged.reasons), judged.reasons
+
+
+def test_masters_of_different_fibers_and_orders_can_be_compared(nres01):
+    judged = judge.master(flat(fibers=(1, 2), orders=ORDERS[1:]), flat(fibers=(0,), orders=ORDERS[:-1]), nres01)
+    assert judged.verdict is Verdict.FLAGGED
+    assert "fibers [0] have no light any more" in judged.reasons
