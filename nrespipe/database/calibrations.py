@@ -138,7 +138,8 @@ def absence(session, kind, frame, minimum):
     reason = f"no master {kind} of {frame.instrument} {frame.camera} within {REACH_DAYS[kind]:g} days of {frame.day}"
     tried = last(session, kind, night_of(frame))
     if tried is not None and tried.reason:
-        return f"{reason}: the one of this night could not be made: {tried.reason}"
+        end = "is held" if tried.standing is Standing.HELD else "could not be made"
+        return f"{reason}: the one of this night {end}: {tried.reason}"
     if any(not _covers(master, frame) for master in session.scalars(_alike(kind, frame))):
         return f"{reason} covers the lit fibers of {frame.objects}"
     states = _states(session, kind, frame)
@@ -148,6 +149,35 @@ def absence(session, kind, frame, minimum):
     others = f" of {len(states)}" if len(states) > good else ""
     plural = "" if 1 in (good, len(states)) else "s"
     return f"{reason}: this night has {good or 'no'} good {kind} frame{plural}{others}, a master needs {minimum}"
+
+
+def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
+    """Return the master of another night that a new one is held against.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    night : Night
+        Of the new one.
+    mean_mjd : float
+        Of the new one.
+    standing : Standing, optional
+        Of the peer.
+
+    Returns
+    -------
+    Master or None
+        The last one of the same spectrograph, camera and binning before the new one, or else the first one after it.
+    """
+    others = [
+        (master.mean_mjd > mean_mjd, abs(master.mean_mjd - mean_mjd), master.id, master)
+        for master in session.scalars(_alike(kind, Master(**night._asdict()), standing))
+        if master.day != night.day
+    ]
+    return min(others)[-1] if others else None
 
 
 def hopeful(session, kind, frame):
@@ -171,7 +201,7 @@ def hopeful(session, kind, frame):
 
 
 def unmade(session):
-    """Return the masters of which the last try did not succeed.
+    """Return the masters of which the last try did not succeed, or is held.
 
     Parameters
     ----------
@@ -183,7 +213,7 @@ def unmade(session):
     list of Master
         With their reasons, the oldest first.
     """
-    sad = (Standing.BAD, Standing.FAILED, Standing.RETRY)
+    sad = (Standing.HELD, Standing.BAD, Standing.FAILED, Standing.RETRY)
     tries = session.scalars(select(Master).where(Master.standing.in_(sad)).order_by(Master.id))
     return [master for master in tries if last(session, master.kind, night_of(master)) is master]
 
@@ -196,18 +226,39 @@ def record(session, master):
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
     master : Master
-        A new row with everything but its key. If it is current, the earlier one of its night is replaced, and what
-        waits for a master of this camera is due. An earlier try that something outside the frames made fail is
-        forgotten.
+        A new row with everything but its key. If it is current or held, the earlier one of its night, whose file it has
+        overwritten, is replaced; if it is current, what waits for a master of this camera is due. An earlier try that
+        something outside the frames made fail is forgotten.
     """
+    made = (Standing.CURRENT, Standing.HELD)
     for earlier in session.scalars(_of(master.kind, night_of(master))):
         if earlier.standing is Standing.RETRY:
             session.delete(earlier)
-        elif earlier.standing is Standing.CURRENT is master.standing:
+        elif earlier.standing in made and master.standing in made:
             earlier.standing = Standing.REPLACED
     session.add(master)
     session.flush()
     if master.standing is Standing.CURRENT:
+        _wake(session, master)
+
+
+def judge(session, master, standing, reason):
+    """Write down that a master may be used after all, or may not.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    master : Master
+        Its row; it has a file.
+    standing : Standing
+        CURRENT: what waits for it is due. BAD: nobody uses it from now on.
+    reason : str
+        Who says so, and why.
+    """
+    master.standing, master.reason = standing, reason
+    session.flush()
+    if standing is Standing.CURRENT:
         _wake(session, master)
 
 
@@ -234,14 +285,14 @@ def _same_night(table, night):
     return [getattr(table, name) == value for name, value in night._asdict().items()]
 
 
-def _alike(kind, frame):
+def _alike(kind, frame, standing=Standing.CURRENT):
     """Select the masters of the same spectrograph, camera and binning."""
     return select(Master).where(
         Master.kind == kind,
         Master.instrument == frame.instrument,
         Master.camera == frame.camera,
         Master.binning == frame.binning,
-        Master.standing == Standing.CURRENT,
+        Master.standing == standing,
         Master.mean_mjd.is_not(None),
     )
 

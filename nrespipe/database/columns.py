@@ -25,6 +25,7 @@ class Standing(StrEnum):
     """Whether a master may be used."""
 
     CURRENT = "current"  #: the one to use
+    HELD = "held"  #: unlike the last good one, or doubtful by itself: not used until a person or another night says so
     REPLACED = "replaced"  #: a later one of the same night was made of other frames
     BAD = "bad"  #: these frames can make none; the reason is kept
     RETRY = "retry"  #: something outside the frames failed; it is tried again

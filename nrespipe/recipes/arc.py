@@ -3,6 +3,7 @@
 import numpy as np
 
 from nrespipe.engine import claims, company, slant, wavelength
+from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from nrespipe.engine import claims, company, detector, fixedpattern, stack
+from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
 from nrespipe.frames.quality import Pixel, Quality

@@ -3,6 +3,7 @@
 import numpy as np
 
 from nrespipe.engine import claims, company, detector, fixedpattern, stack
+from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Dark
 from nrespipe.frames.quality import Pixel, Quality

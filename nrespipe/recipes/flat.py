@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from nrespipe.engine import background, blaze, claims, company, detector, gain, profile, ridges, stack, trace
+from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat

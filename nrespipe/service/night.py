@@ -232,7 +232,9 @@ def _stack(crew, kind, found, version):
             if any(frame.id in found for frame in inputs)
         ]
     while nights:
-        taken, nights = _take(crew, kind, nights)
+        # a master is judged by the one of the night before
+        taken = _take(crew, kind, _first_of_each_camera(nights))
+        nights = [night for night in nights if night not in taken]
         jobs = dict(_stackings(crew.assembly, kind, taken, version))
         if jobs:
             with crew.report(f"master {kind}", len(jobs)) as advance:
@@ -244,16 +246,22 @@ def _stack(crew, kind, found, version):
             for night in set(taken) - set(jobs):
                 _finish_stacking(session, crew, kind, night)
             hold.bury(session)
-        if nights:
+        if nights and not taken:
             time.sleep(_POLL_S)
 
 
+def _first_of_each_camera(nights):
+    first = {}
+    for night in sorted(nights, key=lambda night: night.day):
+        first.setdefault((night.instrument, night.camera, night.binning), night)
+    return list(first.values())
+
+
 def _take(crew, kind, nights):
-    """Return the nights whose master is ours to make, and those that others have in hand."""
+    """Return the nights whose master is ours to make: others may have some in hand."""
     with crew.assembly.sessions.begin() as session:
         rows = [(night, stackings.of(session, kind, night)) for night in nights]
-    taken = [night for night, row in rows if crew.hold.take(Stacking, row.id, row.tries)]
-    return taken, [night for night in nights if night not in taken]
+    return [night for night, row in rows if crew.hold.take(Stacking, row.id, row.tries)]
 
 
 def _stackings(assembly, kind, nights, version):

@@ -1,6 +1,8 @@
 """One master: choose the frames of a night, run the recipe's combine, write it, record it."""
 
+import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +13,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import cdp, layout, masters
+from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import references
@@ -54,6 +57,12 @@ class Job:
         Why a master that it needs is not there; '' where all are.
     output : Path
         Where masters go.
+    last : str
+        File of the last good master of this kind, which the new one is held against; '' for the first.
+    held : tuple of (int, str), optional
+        Row and file of the last one that is held; the two may agree.
+    left_out : tuple of str
+        Why other frames of the night take no part.
     """
 
     kind: Kind
@@ -65,6 +74,9 @@ class Job:
     masters: Mapping[Kind, tuple[int, str, str]]
     missing: str
     output: Path
+    last: str = ""
+    held: tuple[int, str] | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def plan(session, kind, night, frames, assembly, version=__version__):
@@ -90,7 +102,9 @@ def plan(session, kind, night, frames, assembly, version=__version__):
     Job or None
         None where there are too few frames, and where the master of these frames was made before or cannot be made.
     """
-    recipe, frames = assembly.recipes[kind], _select(frames)
+    recipe = assembly.recipes[kind]
+    frames, left_out = _fitting(frames, recipe)
+    frames = _select(frames)
     if len(frames) < recipe.MINIMUM or _settled(
         calibrations.last(session, kind, night), frames, version, assembly.output
     ):
@@ -99,7 +113,14 @@ def plan(session, kind, night, frames, assembly, version=__version__):
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
     chosen, missing = choose(session, wanted, recipe, assembly)
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
-    return Job(kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output)
+    last = calibrations.peer(session, kind, night, middle)
+    held = calibrations.peer(session, kind, night, middle, Standing.HELD)
+    return Job(
+        kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
+        last=str(assembly.output / last.path) if last else "",
+        held=(held.id, str(assembly.output / held.path)) if held else None,
+        left_out=left_out,
+    )  # fmt: skip
 
 
 def combine(job):
@@ -128,9 +149,11 @@ def combine(job):
     # the pixels stay in the files: any number of frames needs the same memory
     raws = [cdp.read(path, whole=False) for path in job.paths]
     master = job.recipe.combine(raws, references.fetch(job.masters, job.kind, spectrograph), spectrograph)
+    judged = _judge(master, job, spectrograph)
     path = layout.master_path(job.output, master.origin)
     masters.write(master, path)
     return {
+        **judged,
         "path": str(path.relative_to(job.output)),
         "md5": md5(path),
         "mean_mjd": master.origin.mean_mjd,
@@ -156,18 +179,22 @@ def record(session, job, outcome):
     Master
         The new row.
     """
+    columns = {"standing": _STANDINGS[outcome.state], "reason": outcome.reason, **(outcome.value or {})}
+    agrees_with = columns.pop("agrees_with", None)
     master = Master(
         kind=job.kind,
         n_inputs=len(job.frame_ids),
         inputs=[session.get_one(Frame, row) for row in job.frame_ids],
-        standing=_STANDINGS[outcome.state],
-        reason=outcome.reason,
         traceback=outcome.traceback,
         code_version=__version__,
         **job.night._asdict(),
-        **(outcome.value or {}),
+        **columns,
     )
     calibrations.record(session, master)
+    released = session.get(Master, agrees_with) if agrees_with is not None else None
+    if released is not None and released.standing is Standing.HELD:
+        reason = f"{released.reason}; the one of {master.day} agrees with it"
+        calibrations.judge(session, released, Standing.CURRENT, reason)
     return master
 
 
@@ -175,10 +202,46 @@ def _settled(last, frames, version, output):
     """Whether the last try used the same frames and another would come to the same end."""
     if last is None or {frame.id for frame in last.inputs} != {frame.id for frame in frames}:
         return False
-    if last.standing is Standing.CURRENT:
+    if last.standing in (Standing.CURRENT, Standing.HELD):
         path = output / last.path
         return path.is_file() and md5(path) == last.md5
     return last.standing is Standing.BAD or (last.standing is Standing.FAILED and last.code_version == version)
+
+
+def _fitting(frames, recipe):
+    """Leave out what does not belong with the others of its night; return the rest, and the reasons."""
+    measured = [next((a.measurements for a in reversed(f.attempts) if a.outcome is State.DONE), {}) for f in frames]
+    reasons = recipe.odd([frame.objects for frame in frames], [_numbers(each) for each in measured])
+    kept = [frame for frame, reason in zip(frames, reasons) if not reason]
+    return kept, tuple(f"{frame.filename}: {reason}" for frame, reason in zip(frames, reasons) if reason)
+
+
+def _numbers(measured):
+    """Measurements as a recipe made them: the database keeps no NaN."""
+    return {name: math.nan if value is None else value for name, value in measured.items()}
+
+
+def _judge(master, job, spectrograph):
+    """Standing of a new master, what speaks against it, and the row of a held one that agrees with it."""
+    judged = job.recipe.judge(master, _peer(job.last), spectrograph)
+    reasons, standing, agrees_with = list(judged.reasons), Standing.CURRENT, None
+    if judged.verdict is Verdict.HELD:
+        row, path = job.held or (None, "")
+        peer = _peer(path)
+        if peer is not None and job.recipe.judge(master, peer, spectrograph).verdict is not Verdict.HELD:
+            agrees_with = row
+            reasons.append(f"the one of {peer.origin.day} agrees with it")
+        else:
+            standing = Standing.HELD
+    left_out = [f"left out {told}" for told in job.left_out]
+    return {"standing": standing, "reason": "; ".join(reasons + left_out), "agrees_with": agrees_with}
+
+
+def _peer(path):
+    """Read the master that another is held against; None where there is none, or none that can be read."""
+    with suppress(MissingCalibration):
+        return masters.read(path) if path else None
+    return None
 
 
 def _select(frames):

@@ -8,6 +8,7 @@ import numpy as np
 
 from nrespipe import instruments
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
+from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -18,7 +19,7 @@ from nrespipe.frames.velocity import Barycentric, Star, Velocity
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution, Wavelengths
 
 ORDERS, PIXELS = np.array([90, 91]), 8
-BRIGHT_ADU = 30_000
+BRIGHT_ADU, ODD_ADU = 30_000, 20_000
 ERRORS = {"BAD": BadFrame, "SKIPPED": Skipped, "MISSING": MissingCalibration, "AWAY": Unavailable, "CRASH": ValueError}
 SECONDS = {"SLOW": 0.2, "SLEEPER": 300.0}
 
@@ -71,6 +72,15 @@ class Calibration:
             raise BadFrame(f"{raw.filename}: far too bright")
         assert all(getattr(refs, kind).origin.kind is kind for kind in self.NEEDS)
         return Reduction(measurements={"level_adu": float(raw.adu.mean())})
+
+    def odd(self, lit, measured):
+        return ["asked for" if each["level_adu"] > ODD_ADU else "" for each in measured]
+
+    def judge(self, new, last, spectrograph):
+        if last is None or self.kind is not Kind.BIAS:
+            return Judgement(())
+        change = float(np.mean(new.adu) - np.mean(last.adu))
+        return Judgement((Finding("level_adu", change, 100, 1000, "its level has changed by {value:.0f} ADU"),))
 
     def combine(self, frames, refs, spectrograph):
         first = frames[0]

@@ -1,0 +1,83 @@
+"""A master that is unlike the last one is not used before somebody, or another night, says so."""
+
+import pytest
+from sqlalchemy import select
+
+from nrespipe.database import calibrations
+from nrespipe.database.columns import Standing, State
+from nrespipe.database.tables import Frame, Master
+from nrespipe.frames.raw import Kind
+
+
+@pytest.fixture
+def masters(service):
+    def by_day(kind=Kind.BIAS):
+        with service.sessions() as session:
+            rows = session.scalars(select(Master).where(Master.kind == kind).order_by(Master.id))
+            return {row.day: (row.standing, row.reason) for row in rows}
+
+    return by_day
+
+
+def biases(archive, day, adu, n=3):
+    return [archive.add("b", day=day, adu=adu) for _ in range(n)]
+
+
+def test_a_master_like_the_last_one_is_used_and_a_doubt_is_told(service, archive, run, masters):
+    biases(archive, "20190405", 1000)
+    biases(archive, "20190406", 1300)
+    run()
+    (first, told), (second, doubt) = masters().values()
+    assert (first, told, second) == (Standing.CURRENT, "", Standing.CURRENT)
+    assert doubt.startswith("its level has changed by ")
+
+
+def test_a_master_unlike_the_last_one_is_held_and_the_last_one_serves(service, archive, run, masters):
+    biases(archive, "20190405", 1000)
+    biases(archive, "20190406", 6000)
+    archive.add("d", day="20190406")
+    summary = run()
+    assert masters()["20190406"][0] is Standing.HELD
+    assert [(standing, why.split(" by ")[0]) for _, standing, why in summary.unmade] == [
+        (Standing.HELD, "its level has changed")
+    ]
+    with service.sessions() as session:
+        (dark,) = session.scalars(select(Frame).where(Frame.kind == Kind.DARK))
+        assert dark.state is State.DONE
+        assert [master.day for master in dark.attempts[-1].masters] == ["20190405"]
+
+
+def test_two_nights_that_agree_outvote_the_older_one(service, archive, run, masters):
+    for day, adu in (("20190405", 1000), ("20190406", 6000), ("20190407", 6050), ("20190408", 6020)):
+        biases(archive, day, adu)
+    run()
+    found = masters()
+    assert [standing for standing, _ in found.values()] == [Standing.CURRENT] * 4
+    assert found["20190406"][1].endswith("the one of 20190407 agrees with it")
+    assert found["20190407"][1].endswith("the one of 20190406 agrees with it")
+    assert found["20190408"][1] == ""
+
+
+def test_a_held_master_is_not_made_again_and_a_person_may_release_it(service, archive, run, masters):
+    biases(archive, "20190406", 6000)
+    biases(archive, "20190405", 1000)
+    run()
+    run()
+    with service.sessions.begin() as session:
+        (held,) = session.scalars(select(Master).where(Master.standing == Standing.HELD))
+        calibrations.judge(session, held, Standing.CURRENT, "ada: the amplifier was replaced")
+    run()
+    assert masters()["20190406"] == (Standing.CURRENT, "ada: the amplifier was replaced")
+
+
+def test_a_frame_unlike_the_others_of_its_night_takes_no_part(service, archive, run, masters):
+    biases(archive, "20190405", 1000)
+    archive.add("b", day="20190405", adu=21_000)
+    run()
+    standing, reason = masters()["20190405"]
+    assert standing is Standing.CURRENT
+    assert reason.startswith("left out lscnrs01-fa09-20190405-")
+    with service.sessions() as session:
+        (master,) = session.scalars(select(Master))
+        assert master.n_inputs == len(master.inputs) == 3
+        assert session.query(Frame).count() == 4
