@@ -66,6 +66,60 @@ def clear(mask, orders, velocity_ms, reach_ms, tellurics=None, *, motion_ms=3100
     return Lines(order=order[kept], angstrom=angstrom[kept], weight=weight[kept])
 
 
+def window(wavelength, berv_ms, velocity_ms, tellurics=None, *, motion_ms=31000.0, margin=20):
+    """Tell which pixels stay clear of the atmosphere, the ends of orders and the chromosphere the whole year round.
+
+    Parameters
+    ----------
+    wavelength : ndarray of float, shape (n_orders, n_pixels)
+        Vacuum, frame of the observer, increasing; NaN in an order without wavelengths [angstrom].
+    berv_ms : float
+        Barycentric correction [m / s].
+    velocity_ms : float
+        Barycentric velocity of the star [m / s].
+    tellurics : Tellurics or None, optional
+        Where the atmosphere absorbs.
+    motion_ms : float, optional
+        Largest motion of the observer [m / s].
+    margin : int, optional
+        Pixels at either end of an order that are not used.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_orders, n_pixels)
+        Which pixels they are follows from their barycentric wavelength: every frame of a star uses the same ones.
+    """
+    seen, room = wavelength * (1 + berv_ms / _LIGHT_MS), motion_ms / _LIGHT_MS
+    with np.errstate(invalid="ignore"):
+        clear_ = seen * (1 - room) > wavelength[:, [margin]]
+        clear_ &= seen * (1 + room) < wavelength[:, [-1 - margin]]
+    rest = seen / (1 + velocity_ms / _LIGHT_MS)
+    return clear_ & ~_spoiled(rest, seen * (1 - room), seen * (1 + room), tellurics)
+
+
+def telluric_pixels(wavelength, tellurics):
+    """Tell which pixels the atmosphere darkens.
+
+    Parameters
+    ----------
+    wavelength : ndarray of float, shape (n_orders, n_pixels)
+        Vacuum, frame of the observer [angstrom].
+    tellurics : Tellurics or None
+        Where the atmosphere absorbs; the stretches that it closes are known without.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_orders, n_pixels)
+    """
+    inside = np.zeros(wavelength.shape, bool)
+    for start, end in _OPAQUE:
+        inside |= (wavelength > start) & (wavelength < end)
+    if tellurics is not None and len(tellurics.start_angstrom):
+        next_band = np.searchsorted(tellurics.end_angstrom, wavelength)
+        inside |= np.append(tellurics.start_angstrom, np.inf)[next_band] < wavelength
+    return inside
+
+
 def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_ms=1500.0, most=1500):
     """Return the velocity at which a mask finds most absorption, without a first guess.
 
@@ -97,7 +151,7 @@ def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_m
         Likeness of the spectrum and all deep lines of the mask at that velocity, to compare masks by.
     """
     snr2 = smooth_snr2(orders)
-    counted = orders.good & (snr2 > 0) & ~_telluric_pixels(orders.wavelength, tellurics)
+    counted = orders.good & (snr2 > 0) & ~telluric_pixels(orders.wavelength, tellurics)
     level = np.where(orders.continuum > 0, orders.continuum, 1.0)
     absorbed = np.where(counted, np.clip(1 - orders.flux / level, -1, 1) * snr2, 0.0)[None]
     edges, lines = ccf.pixel_edges(orders.wavelength), _deep_lines(mask, orders.wavelength)
@@ -120,7 +174,7 @@ def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_m
 
 
 def _spoiled(vacuum_angstrom, low, high, tellurics):
-    spoiled = np.zeros(len(low), bool)
+    spoiled = np.zeros(low.shape, bool)
     for center, half_width in _UNSTEADY:
         spoiled |= np.abs(vacuum_angstrom - center) < half_width
     for start, end in _OPAQUE:
@@ -130,16 +184,6 @@ def _spoiled(vacuum_angstrom, low, high, tellurics):
         start = np.append(tellurics.start_angstrom, np.inf)[next_band]
         spoiled |= start < high
     return spoiled
-
-
-def _telluric_pixels(wavelength, tellurics):
-    inside = np.zeros(wavelength.shape, bool)
-    for start, end in _OPAQUE:
-        inside |= (wavelength > start) & (wavelength < end)
-    if tellurics is not None and len(tellurics.start_angstrom):
-        next_band = np.searchsorted(tellurics.end_angstrom, wavelength)
-        inside |= np.append(tellurics.start_angstrom, np.inf)[next_band] < wavelength
-    return inside
 
 
 def _deep_lines(mask, wavelength, shallowest=0.3):

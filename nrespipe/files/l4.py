@@ -58,6 +58,9 @@ def _parts(account, i, velocity):
     name = f"CCF{i}_VAR"
     yield name, _ccf(name, velocity, velocity.ccf_variance, whose), "variance of the cross-correlation functions"
     yield f"DIAGNOSTICS{i}", _diagnostics(account, i, velocity, whose), "what else was measured of the star"
+    if velocity.template is not None:
+        name = f"TEMPLATE{i}"
+        yield name, _template(name, velocity, whose), "velocity of the star by a template, from each order [km/s]"
 
 
 def _orders(i, velocity, whose):
@@ -84,11 +87,43 @@ def _orders(i, velocity, whose):
         card("RVERRPHO", velocity.photon_error_ms / 1000, "[km/s] part of the photon and read noise"),
         card("RVERRWAV", velocity.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
         card("RVERRDRI", velocity.drift_error_ms / 1000, "[km/s] part of the drift"),
-        card("RVERRMSK", velocity.mask_error_ms / 1000, "[km/s] part of the line mask, the same in a series"),
+        card("RVERRTRA", velocity.transfer_error_ms / 1000, "[km/s] part of the fiber against the reference fiber"),
+        card(
+            "RVERRMSK", velocity.mask_error_ms / 1000, "[km/s] of the line mask, constant in a series, not in RVSUMERR"
+        ),
         card("DQWORDS", " ".join(velocity.quality.names()), "doubts"),
         *whose,
     ]
     return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name=f"RV{i}")
+
+
+def _template(name, velocity, whose):
+    second = velocity.template
+    columns = [
+        fits.Column("RV", "D", "km/s", array=second.order_rv_ms / 1000),
+        fits.Column("RV_ERR", "D", "km/s", array=second.order_error_ms / 1000),
+        fits.Column("ECHELLE_ORDER", "J", array=velocity.orders),
+        fits.Column("WEIGHT", "D", array=second.order_weight),
+    ]
+    cards = [
+        card("RVMETHOD", "TEMPLATE", "least squares of all orders against a template"),
+        card("TEMPLATE", second.name, "star of the template"),
+        card("TEMPLHSH", second.fingerprint, "what tells it from other templates of that star"),
+        card("TEMPLOWN", second.own, "whether it is of the star itself"),
+        card("TEMPLNUM", second.n_spectra, "exposures in it"),
+        card("RVSUM", second.rv_ms / 1000, "[km/s] all orders together"),
+        card("RVSUMERR", second.error_ms / 1000, "[km/s] its error, of all known sources"),
+        card("RVERRPHO", second.photon_error_ms / 1000, "[km/s] part of the noise of spectrum and template"),
+        card("RVERRWAV", second.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
+        card("RVERRDRI", second.drift_error_ms / 1000, "[km/s] part of the drift"),
+        card("RVERRTRA", second.transfer_error_ms / 1000, "[km/s] part of the fiber against the reference fiber"),
+        card("RVMTEMP", (velocity.rv_ms - second.rv_ms) / 1000, "[km/s] velocity by the mask less this one"),
+        card("ORDCHI2", second.order_chi2, "scatter of the orders over their errors, squared"),
+        card("ODDEVEN", second.odd_even_ms / 1000, "[km/s] odd less even orders"),
+        card("ODDEVENE", second.odd_even_error_ms / 1000, "[km/s] its error"),
+        *whose,
+    ]
+    return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name=name)
 
 
 def _ccf(name, velocity, array, whose):

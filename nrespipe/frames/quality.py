@@ -37,6 +37,8 @@ class Quality(IntFlag):
     NO_VELOCITY = 1 << 15  #: no mask finds the lines of a star in the spectrum
     READ_NOISE_DISAGREES = 1 << 16  #: noise of the biases against the tables, or of a frame against the biases
     HEADER_DISAGREES = 1 << 17  #: gain, read noise or limits in the header contradict the frames or make no sense
+    ENGINES_DISAGREE = 1 << 18  #: the velocities by line mask and by template differ by more than their errors
+    YOUNG_TEMPLATE = 1 << 19  #: the template has fewer exposures, or less motion of the Earth, than can be trusted
 
     def names(self):
         """Return the names of the bits that are set, in the order of the bits.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
+from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import LineMask, Star, Tellurics
 from nrespipe.frames.wavelength import LampLines
 
@@ -19,11 +20,13 @@ class References:
     stars : mapping of int to Star
         What the catalog knows of the star in a fiber; no entry where it knows nothing.
     masks : mapping of str to LineMask
-        Line masks by spectral type.
+        Line masks by spectral type; without any, no velocity is measured.
     lamp : LampLines or None
         Laboratory lines.
     tellurics : Tellurics or None
         Where the atmosphere absorbs.
+    templates : mapping of int to Template
+        Template for the star in a fiber; no entry where there is none.
     """
 
     bias: Bias | None = None
@@ -34,3 +37,4 @@ class References:
     masks: Mapping[str, LineMask] = field(default_factory=dict)
     lamp: LampLines | None = None
     tellurics: Tellurics | None = None
+    templates: Mapping[int, Template] = field(default_factory=dict)

@@ -124,6 +124,55 @@ class Barycentric:
 
 
 @dataclass(frozen=True)
+class TemplateVelocity:
+    """Radial velocity of a star by a template of its spectrum.
+
+    Attributes
+    ----------
+    name, fingerprint : str
+        Star of the template, and what tells it from other ones of that star.
+    own : bool
+        Whether that is the star itself.
+    n_spectra : int
+        Number of exposures in the template.
+    rv_ms, error_ms : float
+        Barycentric radial velocity, on the zero point of the velocities that the template was made with, and its total
+        error [m / s].
+    photon_error_ms : float
+        Part of the error that the noise of spectrum and template makes [m / s].
+    order_chi2 : float
+        Scatter of the orders over what their errors allow, squared; 1 is expected.
+    odd_even_ms, odd_even_error_ms : float
+        Velocity of the odd orders minus that of the even ones, and its error [m / s].
+    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+        As in ``Velocity``.
+    wavelength_error_ms, drift_error_ms, transfer_error_ms : float
+        The other parts of the error [m / s].
+    """
+
+    name: str
+    fingerprint: str
+    own: bool
+    n_spectra: int
+    rv_ms: float
+    photon_error_ms: float
+    order_chi2: float
+    odd_even_ms: float
+    odd_even_error_ms: float
+    order_rv_ms: np.ndarray
+    order_error_ms: np.ndarray
+    order_weight: np.ndarray
+    error_ms: float = 0.0
+    wavelength_error_ms: float = 0.0
+    drift_error_ms: float = 0.0
+    transfer_error_ms: float = 0.0
+
+    def __post_init__(self):
+        n = len(self.order_rv_ms)
+        frozen(self, order_rv_ms=(n,), order_error_ms=(n,), order_weight=(n,))
+
+
+@dataclass(frozen=True)
 class Velocity:
     """Radial velocity of the star in one fiber.
 
@@ -138,7 +187,8 @@ class Velocity:
     rv_ms, error_ms : float
         Barycentric radial velocity and its total error [m / s].
     photon_error_ms, wavelength_error_ms, drift_error_ms : float
-        The parts of the error; their squares add to the total together with that of `mask_error_ms` [m / s].
+        The parts of the error: noise of the pixels, scale of the wavelengths, drift of the spectrograph; their squares
+        add to the total together with that of `transfer_error_ms` [m / s].
     barycentric : Barycentric
         Time and barycentric motion.
     snr : float
@@ -159,8 +209,12 @@ class Velocity:
     quality : Quality
         Doubts.
     mask_error_ms : float
-        What depths, wavelengths and blends of the list of lines add to the error of the velocity; the same in every
-        frame of a star, so it does not count in a series [m / s].
+        What depths, wavelengths and blends of the list of lines add to the error of the absolute velocity; the same in
+        every frame of a star, so it is no part of `error_ms` [m / s].
+    transfer_error_ms : float
+        Part of the error that comes from the difference of the star's fiber and the reference fiber [m / s].
+    template : TemplateVelocity or None
+        The velocity by a template; None where there is none.
     """
 
     fiber: int
@@ -187,6 +241,8 @@ class Velocity:
     order_end_angstrom: np.ndarray
     quality: Quality = field(default=Quality(0))
     mask_error_ms: float = 0.0
+    transfer_error_ms: float = 0.0
+    template: TemplateVelocity | None = None
 
     def __post_init__(self):
         n, k = len(self.orders), len(self.grid_ms)

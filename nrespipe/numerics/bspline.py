@@ -27,18 +27,38 @@ def fit(position, value, weight, low, step, n_knots, smoothing=0.0):
     ndarray of float, shape (n_knots + 3,)
         Coefficients; all 0 where the points carry no weight.
     """
-    n = n_knots + 3
-    bands, right = _normal_equations(position, value, weight, low, step, n)
+    bands, right = normal_equations(position, value, weight, low, step, n_knots + 3)
+    return solve(bands, right, smoothing)
+
+
+def solve(bands, right, smoothing=0.0):
+    """Solve the normal equations of a spline.
+
+    Parameters
+    ----------
+    bands : ndarray of float, shape (4, n_coefficients)
+        From `normal_equations`, or a sum of them.
+    right : ndarray of float, shape (n_coefficients,)
+        Right-hand side.
+    smoothing : float, optional
+        As in `fit`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_coefficients,)
+        Coefficients; all 0 where the points carry no weight.
+    """
     scale = bands[3].mean()
     if not scale > 0:
-        return np.zeros(n)
-    penalty = scale * (smoothing + 1e-9)
-    difference = np.zeros((n - 2, n))
-    for i in range(n - 2):
-        difference[i, i : i + 3] = (1, -2, 1)
-    square = penalty * difference.T @ difference
-    for k in range(4):
-        bands[3 - k, k:] += np.diagonal(square, k)
+        return np.zeros(len(right))
+    bands, penalty = bands.copy(), scale * (smoothing + 1e-9)
+    # the square of the matrix of second differences
+    bands[3, :-2] += penalty
+    bands[3, 1:-1] += 4 * penalty
+    bands[3, 2:] += penalty
+    bands[2, 1:-1] -= 2 * penalty
+    bands[2, 2:] -= 2 * penalty
+    bands[1, 2:] += penalty
     bands[3] += scale * 1e-9
     return solveh_banded(bands, right)
 
@@ -69,7 +89,25 @@ def evaluate(coefficients, position, low, step):
 
 
 @njit(cache=True)
-def _normal_equations(position, value, weight, low, step, n):
+def normal_equations(position, value, weight, low, step, n):
+    """Return the normal equations of the least-squares spline; those of several sets of points may be added.
+
+    Parameters
+    ----------
+    position, value, weight : ndarray of float, shape (n_points,)
+        As in `fit`.
+    low, step : float
+        As in `fit`.
+    n : int
+        Number of coefficients.
+
+    Returns
+    -------
+    bands : ndarray of float, shape (4, n)
+        Upper bands of the matrix, as ``scipy.linalg.solveh_banded`` takes them.
+    right : ndarray of float, shape (n,)
+        Right-hand side.
+    """
     bands = np.zeros((4, n))
     right = np.zeros(n)
     basis = np.empty(4)

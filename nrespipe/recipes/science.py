@@ -31,7 +31,7 @@ def reduce(raw, refs, spectrograph):
     Returns
     -------
     Reduction
-        With spectra, wavelengths, barycentric corrections and velocities.
+        With spectra, wavelengths, barycentric corrections and velocities; without velocities where `refs` has no masks.
 
     Raises
     ------
@@ -47,10 +47,7 @@ def reduce(raw, refs, spectrograph):
     wavelengths = wavelength.of(spectra, refs.arc, moved)
     spectra = replace(spectra, orders=wavelengths.orders)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
-    velocities = tuple(
-        velocity.measure(spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber])
-        for fiber in sorted(barycentric)
-    )
+    velocities = _velocities(spectra, wavelengths, barycentric, refs)
     quality = _doubts(raw, spectra, moved, motion, refs)
     quality |= claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
@@ -62,6 +59,20 @@ def reduce(raw, refs, spectrograph):
         barycentric=barycentric,
         velocities=tuple(replace(v, quality=v.quality | quality | doubts[v.fiber]) for v in velocities),
     )
+
+
+def _velocities(spectra, wavelengths, barycentric, refs):
+    """Velocity of each star that has coordinates."""
+    if not refs.masks:
+        return ()
+    fibers = refs.arc.solution.fibers
+    return tuple(
+        velocity.measure(
+            spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber],
+            template=refs.templates.get(fiber), transfer_ms=refs.arc.transfer_error_ms[fibers.index(fiber)],
+        )
+        for fiber in sorted(barycentric)
+    )  # fmt: skip
 
 
 def _barycentric(raw, stars, spectrograph):

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from nrespipe import data
-from nrespipe.engine import velocity
+from nrespipe.engine import temperature, velocity
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import Star
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
+
+
+def absolute_error_ms(found):
+    """Error of an absolute velocity: what the list of lines may do is no error of a series."""
+    return np.hypot(found.error_ms, found.mask_error_ms)
 
 
 def measured(light, star=None, **changes):
@@ -25,13 +30,13 @@ def test_an_absolute_velocity_is_right_within_its_error_and_ten_meters_per_secon
     light = starlight(kind, rv_ms=-23456.0, snr=150.0, vsini_ms=2000.0)
     found = measured(light)
     assert found.mask == kind
-    assert abs(found.rv_ms - light.rv_ms) < min(3 * found.error_ms, 15.0)
-    assert found.error_ms < 10.0
+    assert abs(found.rv_ms - light.rv_ms) < min(3 * absolute_error_ms(found), 15.0)
+    assert absolute_error_ms(found) < 10.0
 
 
 def test_the_parts_of_the_error_add_up(starlight):
     found = measured(starlight())
-    parts = (found.photon_error_ms, found.wavelength_error_ms, found.drift_error_ms, found.mask_error_ms)
+    parts = (found.photon_error_ms, found.wavelength_error_ms, found.drift_error_ms, found.transfer_error_ms)
     assert found.error_ms == pytest.approx(np.sqrt(np.sum(np.square(parts))))
     assert found.order_weight.sum() == pytest.approx(1.0)
     kept = found.order_weight > 0
@@ -68,8 +73,8 @@ def test_errors_cover_the_absolute_velocities_of_many_stars(starlight):
             product=number % 2 == 0,
         )  # fmt: skip
         found = measured(light)
-        assert found.rv_ms == pytest.approx(light.rv_ms, abs=max(30.0, 3 * found.error_ms))
-        pulls.append((found.rv_ms - light.rv_ms) / found.error_ms)
+        assert found.rv_ms == pytest.approx(light.rv_ms, abs=max(30.0, 3 * absolute_error_ms(found)))
+        pulls.append((found.rv_ms - light.rv_ms) / absolute_error_ms(found))
     assert np.sqrt(np.mean(np.square(pulls))) == pytest.approx(1.0, abs=0.4)
     assert np.max(np.abs(pulls)) < 4
 
@@ -93,13 +98,13 @@ def test_a_star_of_unknown_type_gets_a_neighboring_mask_and_says_so(starlight, k
     found = measured(light, star=Star("unknown", 10.0, 10.0))
     assert abs(list(MASKS).index(found.mask) - list(MASKS).index(kind)) <= 1
     assert Quality.TYPE_GUESSED in found.quality
-    assert abs(found.rv_ms - light.rv_ms) < 5 * found.error_ms
+    assert abs(found.rv_ms - light.rv_ms) < 5 * absolute_error_ms(found)
 
 
 @pytest.mark.parametrize("rv_ms", [-285e3, 240e3])
 def test_a_fast_star_is_found_without_a_first_guess(starlight, rv_ms):
     found = measured(starlight("G2", rv_ms=rv_ms, snr=60.0))
-    assert found.rv_ms == pytest.approx(rv_ms, abs=5 * found.error_ms)
+    assert found.rv_ms == pytest.approx(rv_ms, abs=5 * absolute_error_ms(found))
 
 
 def test_light_without_lines_gives_no_velocity_and_no_exception(starlight):
@@ -146,7 +151,7 @@ def test_a_wrong_type_in_the_catalog_does_no_harm(starlight):
     found = measured(light, star=replace(light.star, spectral_type="F5V"))
     assert found.mask == "G2"
     assert Quality.TYPE_GUESSED in found.quality
-    assert abs(found.rv_ms - light.rv_ms) < 4 * found.error_ms
+    assert abs(found.rv_ms - light.rv_ms) < 4 * absolute_error_ms(found)
 
 
 def test_a_wavelength_scale_that_bends_is_found_inconsistent(starlight):
@@ -162,5 +167,5 @@ def test_a_wavelength_scale_that_bends_is_found_inconsistent(starlight):
     [("G5 V", None, "G2"), ("K9V", None, "M0"), ("M3.5 V", None, "M0"), ("dK3", None, "K2"), ("F0V", 4400.0, "K5")],
 )
 def test_the_mask_is_that_of_the_nearest_temperature(spectral_type, teff_k, mask):
-    temperature = velocity._temperature_k(Star("x", spectral_type=spectral_type, teff_k=teff_k))
-    assert min(MASKS.values(), key=lambda m: abs(m.teff_k - temperature)).name == mask
+    teff_k = temperature.of_star(Star("x", spectral_type=spectral_type, teff_k=teff_k))
+    assert min(MASKS.values(), key=lambda m: abs(m.teff_k - teff_k)).name == mask

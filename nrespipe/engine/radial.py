@@ -1,0 +1,236 @@
+"""The radial velocity of a spectrum from arrays alone, for any spectrograph."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nrespipe.engine import ccf, continuum, linefit, masklines, templatefit
+from nrespipe.engine.orders import Orders
+from nrespipe.frames.template import Template
+
+_LIGHT_MS = 299792458.0
+
+#: An order longer than twice this is a merged spectrum and is cut into pieces of about this length [pixel]
+_PIECE = 4096
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A velocity, and what was found beside it.
+
+    Attributes
+    ----------
+    rv_ms, error_ms : float
+        Radial velocity, barycentric if the barycentric correction was given, and its photon error [m / s].
+    mask_error_ms : float
+        What the list of lines adds to the error of the absolute velocity; NaN where no model tells [m / s].
+    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+        Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
+    fwhm_ms, contrast, bisector_ms : float
+        Of the cross-correlation function; NaN for a template [m / s, 1, m / s].
+    order_chi2 : float
+        Scatter of the orders over what their errors allow, squared.
+    """
+
+    rv_ms: float
+    error_ms: float
+    mask_error_ms: float
+    order_rv_ms: np.ndarray
+    order_error_ms: np.ndarray
+    order_weight: np.ndarray
+    fwhm_ms: float
+    contrast: float
+    bisector_ms: float
+    order_chi2: float
+
+
+def velocity(
+    wavelength, flux, variance, reference, *, velocity_ms=None, berv_ms=0.0, blaze=None, numbers=None, tellurics=None,
+    motion_ms=31000.0,
+):  # fmt: skip
+    """Measure the radial velocity of a spectrum.
+
+    Parameters
+    ----------
+    wavelength : ndarray of float, shape (n_orders, n_pixels) or (n_pixels,)
+        Wavelength of the middle of each pixel, increasing, in the medium of `reference` (vacuum for the masks of
+        ``nrespipe.data``) [angstrom].
+    flux, variance : ndarray of float, shape of `wavelength`
+        Spectrum and its variance, in any unit. A pixel is left out where either is not finite, or the variance is not
+        positive.
+    reference : LineMask or Template
+        What to compare with: ``nrespipe.data.stellar_lines("G2")``, a mask of your own, or ``template.build(...)``.
+    velocity_ms : float, optional
+        First guess, to a few km/s. Without one a mask is sought over +-300 km/s, a template at its velocity [m / s].
+    berv_ms : float, optional
+        Barycentric correction c z: ``v = c ((1 + v_seen / c) (1 + berv / c) - 1)`` [m / s].
+    blaze : ndarray of float, shape of `wavelength`, optional
+        What the flux is to be divided by; pixels below 5 percent of its peak are not used.
+    numbers : ndarray of int, shape (n_orders,), optional
+        Diffraction orders, to find those of a template by; 0, 1, 2 ... without.
+    tellurics : Tellurics or None, optional
+        Where the atmosphere absorbs, ``nrespipe.data.tellurics()``.
+    motion_ms : float, optional
+        Largest barycentric correction of a series: lines and pixels that meet an end of an order or the atmosphere
+        anywhere within it are not used; 0 for a spectrum that is at rest in the barycenter [m / s].
+
+    Returns
+    -------
+    Measurement
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not match, or nothing of `reference` falls on usable pixels.
+
+    Notes
+    -----
+    A merged spectrum (one long order) is cut into pieces of about 4096 pixels. See ``linefit.fit`` and
+    ``templatefit.fit`` for the methods, and `gaussian` for the plain cross-correlation of other pipelines.
+    """
+    orders = _orders(*_arrays(wavelength, flux, variance, blaze))
+    if isinstance(reference, Template):
+        rows = np.arange(len(orders.flux)) if numbers is None else np.asarray(numbers)
+        guess_ms = reference.rv_ms if velocity_ms is None else velocity_ms
+        fit = templatefit.fit(orders, rows, reference, guess_ms, berv_ms, tellurics=tellurics, motion_ms=motion_ms)
+        shape = {"fwhm_ms": np.nan, "contrast": np.nan, "bisector_ms": np.nan, "mask_error_ms": np.nan}
+    else:
+        if velocity_ms is None:
+            velocity_ms, significance, _ = masklines.search(reference, orders, berv_ms, tellurics)
+            if significance < 5:
+                raise ValueError(f"mask {reference.name} finds no lines in the spectrum: give a first guess")
+        fit = linefit.fit(orders, reference, velocity_ms, berv_ms, tellurics=tellurics, motion_ms=motion_ms)
+        shape = {name: getattr(fit, name) for name in ("fwhm_ms", "contrast", "bisector_ms", "mask_error_ms")}
+    return _measurement(fit.rv_ms, fit.photon_error_ms, fit.order_rv_ms, fit.order_error_ms, fit.order_weight, **shape)
+
+
+def gaussian(
+    wavelength, flux, variance, mask, velocity_ms, *, berv_ms=0.0, blaze=None, box_ms=820.0, reach_ms=6000.0,
+    step_ms=100.0,
+):  # fmt: skip
+    """Measure a velocity as HARPS does: a Gaussian fitted to the plain cross-correlation function of all orders.
+
+    Parameters
+    ----------
+    wavelength, flux, variance, mask
+        As in `velocity`; the depths of the mask are the weights of its lines. Flux is that of the pixel, not per
+        angstrom.
+    velocity_ms : float
+        Middle of the range of velocities that is fitted [m / s].
+    berv_ms, blaze
+        As in `velocity`; a line counts with the blaze at its place.
+    box_ms : float, optional
+        Full width of the box in which a line looks at the spectrum [m / s].
+    reach_ms : float, optional
+        Half width of the range that is fitted; the velocity depends on it by some m/s, because lines blend [m / s].
+    step_ms : float, optional
+        Step of it [m / s].
+
+    Returns
+    -------
+    Measurement
+        Its shape is that of the Gaussian, and the bisector span.
+
+    Raises
+    ------
+    ValueError
+        If no line of the mask falls on usable pixels, with all of its range.
+
+    Notes
+    -----
+    It reproduces the velocity of another pipeline where its mask and conventions are known (Pepe et al. 2002, A&A 388,
+    632); `velocity` is the better one, as this depends on blends, on the ends of the orders and on the line-spread
+    function. Lines that leave an order within the range are not used.
+    """
+    wavelength, flux, variance, blaze = _arrays(wavelength, flux, variance, blaze, cut=False)
+    grid_ms = velocity_ms + np.arange(-round(reach_ms / step_ms), round(reach_ms / step_ms) + 1) * step_ms
+    seen_ms = ((1 + grid_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
+    good = np.isfinite(flux) & np.isfinite(variance) & (variance > 0) & (blaze > 0)
+    divided = np.where(good, flux / np.where(good, blaze, 1.0), 0.0)
+    lines = _within(mask, wavelength, blaze, seen_ms, box_ms)
+    if len(lines.order) == 0:
+        raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
+    edges = ccf.pixel_edges(wavelength)
+    each = ccf.correlate(divided[None], edges, lines, seen_ms, box_ms)[0]
+    noise = np.where(good, variance / np.where(good, blaze, 1.0) ** 2, 0.0)
+    fits = [_shift(grid_ms, function) for function in (each.sum(axis=0), *each)]
+    projected = ccf.projection(edges, lines, seen_ms, box_ms, np.tile(fits[0][1], (len(each), 1)))
+    found, total = fits[0][0], float(np.sqrt(np.sum(projected**2 * noise)))
+    single = ccf.projection(edges, lines, seen_ms, box_ms, np.array([pull for _, pull in fits[1:]]))
+    error = np.sqrt(np.sum(single**2 * noise, axis=1))
+    able = np.isfinite(error) & (error > 0)
+    weight = np.where(able, 1 / np.where(able, error, 1.0) ** 2, 0.0)
+    return _measurement(
+        found.center_ms, total,
+        np.where(able, [peak.center_ms for peak, _ in fits[1:]], np.nan), np.where(able, error, np.nan),
+        weight / max(weight.sum(), 1e-300),
+        fwhm_ms=found.fwhm_ms, contrast=found.contrast, mask_error_ms=np.nan,
+        bisector_ms=ccf.bisector_span(grid_ms, each.sum(axis=0), found),
+    )  # fmt: skip
+
+
+def _shift(grid_ms, function):
+    """Return the peak of a function, and the combination of its points that tells by how much it is shifted."""
+    if not np.ptp(function) > 0:
+        return ccf.Peak(np.nan, np.nan, 0.0, 0.0), np.zeros(len(grid_ms))
+    found = ccf.peak(grid_ms, function)
+    u = (grid_ms - found.center_ms) / (found.fwhm_ms / 2.3548)
+    dip = np.exp(-0.5 * u**2)
+    # what answers to a shift and to no change of level, depth or width
+    columns = np.stack([np.ones(len(u)), dip, u**2 * dip, u * dip], axis=1)
+    depth = found.contrast * found.level / (found.fwhm_ms / 2.3548)
+    return found, -np.linalg.pinv(columns)[3] / depth if depth != 0 else np.zeros(len(u))
+
+
+def _arrays(wavelength, flux, variance, blaze, cut=True):
+    """Return the arrays with the axes order and pixel; a merged spectrum is cut into pieces."""
+    blaze = np.ones(np.shape(flux)) if blaze is None else blaze
+    arrays = [np.atleast_2d(np.asarray(a, float)) for a in (wavelength, flux, variance, blaze)]
+    shape = arrays[0].shape
+    if len(shape) != 2 or any(a.shape != shape for a in arrays):
+        raise ValueError(f"wavelength, flux, variance and blaze must match: {', '.join(str(a.shape) for a in arrays)}")
+    if not np.all(np.diff(arrays[0], axis=1) > 0):
+        raise ValueError("wavelengths must increase along every order")
+    if cut and shape[0] == 1 and shape[1] > 2 * _PIECE:
+        pieces = shape[1] // _PIECE
+        length = shape[1] // pieces
+        arrays = [a[0, : pieces * length].reshape(pieces, length) for a in arrays]
+    return [np.ascontiguousarray(a) for a in arrays]
+
+
+def _orders(wavelength, flux, variance, blaze):
+    peak = np.max(np.where(np.isfinite(blaze), blaze, 0.0), axis=1, keepdims=True)
+    flux, variance, good = continuum.above_blaze(
+        flux, variance, np.zeros(flux.shape, np.uint8), blaze / np.where(peak > 0, peak, 1.0)
+    )
+    level = continuum.envelope(flux, variance, good)
+    known = np.isfinite(level) & (level > 0)
+    return Orders(flux, variance, good & known, wavelength, np.where(known, level, 0.0))
+
+
+def _within(mask, wavelength, blaze, seen_ms, box_ms):
+    """Return the lines that stay on an order over the whole range of velocities."""
+    ends_ms = seen_ms[[0, -1]] + np.array([-box_ms, box_ms])
+    low, high = (mask.vacuum_angstrom * (1 + end / _LIGHT_MS) for end in ends_ms)
+    center = mask.vacuum_angstrom * (1 + seen_ms[len(seen_ms) // 2] / _LIGHT_MS)
+    parts = []
+    for order, row in enumerate(wavelength):
+        here = np.flatnonzero((low > row[0]) & (high < row[-1]))
+        weight = mask.depth[here] * np.interp(center[here], row, blaze[order])
+        parts.append((np.full(len(here), order), mask.vacuum_angstrom[here], weight))
+    order, angstrom, weight = (np.concatenate(part) for part in zip(*parts))
+    return ccf.Lines(order[weight > 0], angstrom[weight > 0], weight[weight > 0])
+
+
+def _measurement(rv_ms, error_ms, order_rv_ms, order_error_ms, order_weight, **shape):
+    able = np.isfinite(order_rv_ms) & (order_weight > 0)
+    pulls = (order_rv_ms[able] - rv_ms) / order_error_ms[able]
+    return Measurement(
+        rv_ms=float(rv_ms),
+        error_ms=float(error_ms),
+        order_rv_ms=order_rv_ms,
+        order_error_ms=order_error_ms,
+        order_weight=order_weight,
+        order_chi2=float(np.sum(pulls**2) / max(able.sum() - 1, 1)),
+        **{name: float(value) for name, value in shape.items()},
+    )

@@ -1,0 +1,331 @@
+"""Templates: spectra of a star at rest, co-added from its exposures, and the choice among them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from nrespipe.engine import continuum, masklines, temperature, templatefit
+from nrespipe.engine.orders import Orders
+from nrespipe.frames.template import Template
+from nrespipe.frames.velocity import Star
+from nrespipe.numerics import bspline
+
+_LIGHT_MS = 299792458.0
+_NOBODY = Star("")
+
+#: Pixels by which the knots of an order reach beyond the first exposure, for those seen from another side of the Earth
+_BEYOND = 60
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One exposure of a star, from which a template may be made.
+
+    Attributes
+    ----------
+    orders : Orders
+        Its spectrum.
+    numbers : ndarray of int, shape (n_orders,)
+        Diffraction orders.
+    rv_ms, berv_ms : float
+        Barycentric velocity of the star by a line mask, and barycentric correction [m / s].
+    name : str, optional
+        File it comes from.
+    mjd : float, optional
+        When it was taken, UTC [MJD].
+    fiber : int, optional
+        Fiber of the star.
+    fwhm : ndarray of float, shape (n_orders, n_pixels), or None, optional
+        Full width at half maximum of the line-spread function, to place the knots by [pixel].
+    """
+
+    orders: Orders
+    numbers: np.ndarray
+    rv_ms: float
+    berv_ms: float
+    name: str = ""
+    mjd: float = float("nan")
+    fiber: int = 0
+    fwhm: np.ndarray | None = None
+
+
+def build(exposures, star, *, site="", instrument="", tellurics=None, rounds=3, clip=5.0):
+    """Co-add exposures of a star.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        At least two, of one star.
+    star : Star
+        Whose they are.
+    site, instrument : str, optional
+        Where they were taken.
+    tellurics : Tellurics or None, optional
+        Where the atmosphere absorbs: those pixels do not count.
+    rounds : int, optional
+        How often the velocities and the levels of the exposures are found anew against the template.
+    clip : float, optional
+        Pixels further off than this many errors, of noise and 1 percent of the level, are hits and are left out.
+
+    Returns
+    -------
+    Template
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two exposures, or if they share no order.
+
+    Notes
+    -----
+    In each order a cubic spline is fitted to the pixels of all exposures, each shifted to rest by its own velocity,
+    divided by its own smooth level, and weighted with its own variance. The knots lie 0.5 widths of the line-spread
+    function apart, and two pixels at least: what is finer is noise. The variance of a knot is the inverse of the weight
+    of the pixels around it. The zero point is that of the velocities that come with the exposures.
+    """
+    return _coadded(exposures, tellurics, rounds, clip).template(exposures, star, site, instrument)
+
+
+def leave_one_out(exposures, star, *, tellurics=None, rounds=3, clip=5.0):
+    """Measure each exposure with a template of all the others.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        At least three, of one star.
+    star : Star
+        Whose they are.
+    tellurics : Tellurics or None, optional
+        Where the atmosphere absorbs.
+    rounds, clip
+        As in `build`.
+
+    Returns
+    -------
+    list of TemplateFit
+        One for each exposure. No noise of it is in its template, so its error is that of both.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three exposures.
+    """
+    if len(exposures) < 3:
+        raise ValueError(f"leaving one out needs at least three exposures, not {len(exposures)}")
+    stack = _coadded(exposures, tellurics, rounds, clip)
+    found = []
+    for i, exposure in enumerate(exposures):
+        template = stack.template(exposures, star, without=i)
+        found.append(
+            templatefit.fit(
+                stack.leveled[i], exposure.numbers, template, stack.rv_ms[i], exposure.berv_ms, tellurics=tellurics
+            )
+        )
+    return found
+
+
+def choose(templates, star, *, site="", farthest_k=250.0, farthest_logg=0.5):
+    """Choose the template of a star.
+
+    Parameters
+    ----------
+    templates : sequence of Template
+        All that there are.
+    star : Star
+        Whose velocity is asked for.
+    site : str, optional
+        Where it was observed: a template of that site comes first.
+    farthest_k, farthest_logg : float, optional
+        Farthest temperature and surface gravity of another star whose template may serve [kelvin, cgs].
+
+    Returns
+    -------
+    Template or None
+        One of the star that the catalog names for it, or of the star itself, the best of them; or a trusted one of the
+        star whose temperature is nearest; or None.
+    """
+    named = [template for template in templates if star.template and _key(star.template) in _names(template.star)]
+    own = named or [template for template in templates if is_of(template, star)]
+    if own:
+        return max(own, key=lambda t: (t.trusted, t.site == site, len(t.inputs), t.end_mjd, t.fingerprint))
+    wanted_k, near = temperature.of_star(star), []
+    for template in templates:
+        its_k = temperature.of_star(template.star)
+        if not template.trusted or wanted_k is None or its_k is None or abs(its_k - wanted_k) > farthest_k:
+            continue
+        if None in (star.logg, template.star.logg) or abs(star.logg - template.star.logg) <= farthest_logg:
+            near.append((template.site != site, abs(its_k - wanted_k), template.fingerprint, template))
+    return min(near, key=lambda row: row[:3])[3] if near else None
+
+
+def is_of(template, star):
+    """Tell whether a template was made of a star itself.
+
+    Parameters
+    ----------
+    template : Template
+        The template.
+    star : Star
+        The star.
+
+    Returns
+    -------
+    bool
+        Whether they share a name, whatever blanks and capitals it is written with.
+    """
+    return bool(_names(template.star) & _names(star))
+
+
+def _names(star):
+    return {_key(name) for name in (star.name, *star.aliases)}
+
+
+def _key(name):
+    return "".join(name.split()).upper()
+
+
+class _Stack:
+    """Exposures on common knots."""
+
+    def __init__(self, exposures, tellurics):
+        self.exposures, self.tellurics = exposures, tellurics
+        self.numbers = np.array(sorted(set.intersection(*(set(map(int, e.numbers)) for e in exposures))))
+        if len(self.numbers) == 0:
+            raise ValueError("the exposures of the template share no order")
+        self.rows = [[int(np.flatnonzero(e.numbers == number)[0]) for number in self.numbers] for e in exposures]
+        self.rv_ms = np.array([e.rv_ms for e in exposures], float)
+        self.knots = [_knots(exposures[0], row, self.rv_ms[0]) for row in self.rows[0]]
+        self.places = [CubicSpline(ln_angstrom, np.arange(len(ln_angstrom))) for ln_angstrom in self.knots]
+        self.leveled = [e.orders for e in exposures]
+        self.kept = [_clean(e, tellurics) for e in exposures]
+
+    def knot_of_pixels(self, i):
+        """Return where the pixels of an exposure lie between the knots."""
+        e = self.exposures[i]
+        doppler = np.log1p(e.berv_ms / _LIGHT_MS) - np.log1p(self.rv_ms[i] / _LIGHT_MS)
+        ln_rest = np.log(e.orders.wavelength[self.rows[i]]) + doppler
+        return np.stack([place(row) for place, row in zip(self.places, ln_rest)])
+
+    def add(self):
+        """Gather the equations of all exposures anew."""
+        self.equations = []
+        for i, orders in enumerate(self.leveled):
+            rows, u = self.rows[i], self.knot_of_pixels(i)
+            kept = self.kept[i][rows] & (orders.continuum[rows] > 0)
+            level = np.where(kept, orders.continuum[rows], 1.0)
+            weight = np.where(kept, level**2 / orders.variance[rows], 0.0)
+            flux = np.where(kept, orders.flux[rows] / level, 0.0)
+            self.equations.append(
+                [
+                    (*bspline.normal_equations(*o, -1.0, 1.0, len(k) + 4), _information(o[0], o[2], len(k)))
+                    for o, k in zip(zip(u, flux, weight), self.knots)
+                ]
+            )
+
+    def spectrum(self, without=None):
+        """Return flux and variance at the knots of each order, NaN where nothing is known."""
+        n = max(map(len, self.knots))
+        flux, variance = np.full((2, len(self.knots), n), np.nan)
+        for o, knots in enumerate(self.knots):
+            parts = [e[o] for i, e in enumerate(self.equations) if i != without]
+            bands, right, information = (sum(part[k] for part in parts) for k in range(3))
+            coefficients = bspline.solve(bands, right)
+            typical = np.median(information[information > 0]) if information.any() else np.inf
+            known = information > 1e-3 * typical
+            values = bspline.evaluate(coefficients, np.arange(len(knots)), -1.0, 1.0)
+            flux[o, : len(knots)] = np.where(known, values, np.nan)
+            variance[o, : len(knots)] = np.where(known, templatefit.AT_KNOT / np.where(known, information, 1.0), np.nan)
+        return flux, variance
+
+    def template(self, exposures, star, site="", instrument="", without=None):
+        """Return the template of all exposures but perhaps one."""
+        flux, variance = self.spectrum(without)
+        angstrom = np.full(flux.shape, np.nan)
+        for row, knots in zip(angstrom, self.knots):
+            row[: len(knots)] = np.exp(knots)
+        chosen = [e for i, e in enumerate(exposures) if i != without]
+        bervs, times = [e.berv_ms for e in chosen], [e.mjd for e in chosen]
+        return Template(
+            star=star,
+            orders=self.numbers,
+            vacuum_angstrom=angstrom,
+            flux=flux,
+            variance=variance,
+            rv_ms=float(np.mean([e.rv_ms for e in chosen])),
+            site=site,
+            instrument=instrument,
+            fibers=tuple(sorted({e.fiber for e in chosen})),
+            start_mjd=float(min(times)),
+            end_mjd=float(max(times)),
+            berv_range_ms=float(max(bervs) - min(bervs)),
+            inputs=tuple(sorted(e.name for e in chosen)),
+        )
+
+
+def _coadded(exposures, tellurics, rounds, clip):
+    """Return a stack whose velocities, levels and hits have settled."""
+    if len(exposures) < 2:
+        raise ValueError(f"a template needs at least two spectra of its star, there are {len(exposures)}")
+    stack = _Stack(exposures, tellurics)
+    stack.add()
+    for _ in range(rounds):
+        template = stack.template(exposures, _NOBODY)
+        moved = np.zeros((len(exposures), 2))
+        for i, e in enumerate(exposures):
+            stack.leveled[i], stack.kept[i] = _compared(stack, i, template, clip)
+            fit = templatefit.fit(stack.leveled[i], e.numbers, template, stack.rv_ms[i], e.berv_ms, tellurics=tellurics)
+            moved[i] = fit.rv_ms - e.rv_ms, fit.photon_error_ms**-2.0
+        # the mean of the velocities stays that of the mask
+        stack.rv_ms = (
+            np.array([e.rv_ms for e in exposures]) + moved[:, 0] - np.average(moved[:, 0], weights=moved[:, 1])
+        )
+        stack.add()
+    return stack
+
+
+def _compared(stack, i, template, clip):
+    """Return an exposure with the level that the template asks for, and its pixels that are clean."""
+    e, orders = stack.exposures[i], stack.leveled[i]
+    flux, _, noise = templatefit.expected(orders, e.numbers, template, stack.rv_ms[i], e.berv_ms)
+    able = _clean(e, stack.tellurics) & np.isfinite(flux)
+    model = np.where(able, flux, 0.0)
+    level = continuum.against_model(orders.flux, orders.variance, stack.kept[i] & able, model)
+    known = np.isfinite(level) & (level > 0)
+    level = np.where(known, level, 0.0)
+    error = np.sqrt(orders.variance + level**2 * (np.where(able, noise, 0.0) + 1e-4))
+    near = np.abs(orders.flux - level * model) < clip * error
+    # where the template knows nothing yet nothing can be said against a pixel
+    kept = _clean(e, stack.tellurics) & (near | ~np.isfinite(flux))
+    return replace(orders, continuum=np.where(known, level, orders.continuum)), kept
+
+
+def _clean(exposure, tellurics):
+    orders = exposure.orders
+    known = orders.good & (orders.continuum > 0) & (orders.variance > 0)
+    return known & ~masklines.telluric_pixels(orders.wavelength, tellurics)
+
+
+def _knots(exposure, row, rv_ms):
+    """Return the logarithms of the wavelengths of the knots of an order, at rest."""
+    wavelength = exposure.orders.wavelength[row]
+    n = len(wavelength)
+    doppler = np.log1p(exposure.berv_ms / _LIGHT_MS) - np.log1p(rv_ms / _LIGHT_MS)
+    x = np.arange(-_BEYOND, n + _BEYOND, dtype=float)
+    inside = np.log(wavelength) + doppler
+    ln_angstrom = np.interp(x, np.arange(n), inside)
+    ln_angstrom += np.minimum(x, 0) * (inside[20] - inside[0]) / 20
+    ln_angstrom += np.maximum(x - n + 1, 0) * (inside[-1] - inside[-21]) / 20
+    width = np.full(n, np.nan) if exposure.fwhm is None else exposure.fwhm[row]
+    step = np.maximum(np.where(np.isfinite(width), 0.5 * width, 2.0), 2.0)
+    knot = np.cumsum(1 / np.interp(x, np.arange(n), step))
+    return np.interp(np.arange(np.ceil(knot[0]), knot[-1]), knot, ln_angstrom)
+
+
+def _information(u, weight, n):
+    """Return the weight of the pixels around each knot."""
+    inside = (u > 0) & (u < n - 1)
+    left = u[inside].astype(np.int64)
+    share = u[inside] - left
+    right = np.bincount(left + 1, weight[inside] * share, n)
+    return np.bincount(left, weight[inside] * (1 - share), n) + right

@@ -1,0 +1,259 @@
+"""The velocity of a spectrum by least squares of all its orders against a template."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import legendre
+from scipy.interpolate import CubicSpline
+
+from nrespipe.engine import masklines
+
+_LIGHT_MS = 299792458.0
+
+#: Variance of a cubic spline at a knot over the inverse of the weight of the points around it, where they lie densely
+AT_KNOT = 1.2035
+
+
+@dataclass(frozen=True)
+class TemplateFit:
+    """What `fit` finds.
+
+    Attributes
+    ----------
+    rv_ms, photon_error_ms : float
+        Barycentric velocity, and its error by the noise of the spectrum and of the template [m / s].
+    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+        Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
+    order_chi2 : float
+        Scatter of the orders about the velocity over what their errors allow, squared; 1 is expected.
+    odd_even_ms, odd_even_error_ms : float
+        Velocity of the odd orders minus that of the even ones, and its error [m / s].
+    chi2 : float
+        Mean square of the residuals of the pixels in units of their errors.
+    used : ndarray of bool, shape (n_orders, n_pixels)
+        Pixels that took part.
+    leverage : ndarray of float, shape (n_orders, n_pixels)
+        Share of each pixel in the velocity; the sum is 1.
+    """
+
+    rv_ms: float
+    photon_error_ms: float
+    order_rv_ms: np.ndarray
+    order_error_ms: np.ndarray
+    order_weight: np.ndarray
+    order_chi2: float
+    odd_even_ms: float
+    odd_even_error_ms: float
+    chi2: float
+    used: np.ndarray
+    leverage: np.ndarray
+
+
+def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, degree=3, clip=5.0, **window):
+    """Measure the radial velocity of a spectrum with a template.
+
+    Parameters
+    ----------
+    orders : Orders
+        The spectrum; its continuum need only be near.
+    numbers : ndarray of int, shape (n_orders,)
+        Diffraction orders, to find those of the template by.
+    template : Template
+        Of the same star, or of one like it.
+    velocity_ms : float
+        First guess, barycentric, to half the width of a line [m / s].
+    berv_ms : float, optional
+        Barycentric correction, as in ``Barycentric`` [m / s].
+    tellurics : Tellurics or None, optional
+        Where the atmosphere absorbs.
+    degree : int, optional
+        Degree of the polynomial by which the level of an order may differ from that of the template.
+    clip : float, optional
+        Pixels further off than this many errors, of noise and 1 percent of the level, are left out.
+    **window
+        `motion_ms` and `margin`, as in ``masklines.window``.
+
+    Returns
+    -------
+    TemplateFit
+
+    Raises
+    ------
+    ValueError
+        If no pixel of the spectrum falls on the template.
+
+    Notes
+    -----
+    The model of order *o* is ``p_o(x) T_o(ln wavelength - ln(1 + v / c))`` with one *v* for all orders and a polynomial
+    *p* for each (Anglada-Escude & Butler 2012, ApJS 200, 15; Zechmeister et al. 2018, A&A 609, A12). It is linear but
+    for *v*, which is iterated; eliminating the polynomials leaves one equation for each order, whose sum gives *v* and
+    its error. The noise of the template counts as noise of the pixels. The pixels are chosen by their wavelength in
+    the frame of the barycenter, so that they are the same in every frame of a star.
+    """
+    able = masklines.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
+    able &= (orders.continuum > 0) & (orders.variance > 0)
+    light = _Light(orders, numbers, template, berv_ms)
+    kept, rv_ms = able, velocity_ms
+    for number in range(12):
+        flux, slope, noise = light.model(rv_ms)
+        used = kept & np.isfinite(flux)
+        if not used.any():
+            raise ValueError(f"no usable pixel falls on the template of {template.star.name}")
+        solved = _solve(light, used, flux, slope, noise, degree)
+        rv_ms += float(np.clip(solved.shift_ms, -2e3, 2e3))
+        if number >= 1:
+            near = np.abs(solved.residual) < clip * np.sqrt(solved.variance + (0.01 * light.level) ** 2)
+            kept, before = able & near, kept
+            if abs(solved.shift_ms) < 0.02 * solved.error_ms and np.array_equal(kept, before):
+                break
+    return _result(rv_ms, solved, numbers)
+
+
+def expected(orders, numbers, template, rv_ms, berv_ms=0.0):
+    """Return what a template lets expect of a spectrum.
+
+    Parameters
+    ----------
+    orders, numbers, template
+        As in `fit`.
+    rv_ms : float
+        Barycentric velocity of the star [m / s].
+    berv_ms : float, optional
+        Barycentric correction [m / s].
+
+    Returns
+    -------
+    flux : ndarray of float, shape (n_orders, n_pixels)
+        Relative to the continuum, NaN where the template does not tell.
+    slope : ndarray of float, shape (n_orders, n_pixels)
+        Derivative of it with respect to the velocity [1 / (m / s)].
+    variance : ndarray of float, shape (n_orders, n_pixels)
+        That of independent pixels which carry as much noise into a velocity as the template does.
+    """
+    return _Light(orders, numbers, template, berv_ms).model(rv_ms)
+
+
+class _Light:
+    """A spectrum and the template that lies below it."""
+
+    def __init__(self, orders, numbers, template, berv_ms):
+        self.orders, self.berv_ms = orders, berv_ms
+        self.level = np.maximum(orders.continuum, 0)
+        self.rest = [_spline(template, number) for number in numbers]
+
+    def model(self, rv_ms):
+        """Return template, its slope with velocity, and its variance per pixel; NaN beyond it."""
+        shape = self.orders.wavelength.shape
+        flux, slope, noise = np.full((3, *shape), np.nan)
+        doppler = np.log1p(self.berv_ms / _LIGHT_MS) - np.log1p(rv_ms / _LIGHT_MS)
+        for i, splines in enumerate(self.rest):
+            if splines is None:
+                continue
+            place, light, variance, first, last = splines
+            ln_rest = np.log(self.orders.wavelength[i]) + doppler
+            inside = (ln_rest > first) & (ln_rest < last)
+            if inside.sum() < 2:
+                continue
+            u = place(ln_rest[inside])
+            noise[i, inside] = np.interp(u, np.arange(len(variance)), variance) / (AT_KNOT * np.gradient(u))
+            flux[i, inside] = np.where(np.isfinite(noise[i, inside]), light(u), np.nan)
+            slope[i, inside] = -light(u, 1) * place(ln_rest[inside], 1) / (_LIGHT_MS + rv_ms)
+        return flux, slope, noise
+
+
+def _spline(template, number):
+    """Return functions of one order of a template: knot of a wavelength, flux at a knot; and where they hold."""
+    row = np.flatnonzero(template.orders == number)
+    if len(row) == 0:
+        return None
+    angstrom, flux, variance = (a[row[0]] for a in (template.vacuum_angstrom, template.flux, template.variance))
+    known = np.isfinite(flux) & np.isfinite(variance)
+    n = int(np.isfinite(angstrom).sum())
+    if known.sum() < 20:
+        return None
+    knots = np.arange(n)
+    # a spline feels a hole, and its own end, a few knots away
+    edge = np.convolve(~known[:n], np.ones(9), mode="same") > 0
+    ln_angstrom = np.log(angstrom[:n])
+    filled = np.interp(knots, knots[known[:n]], flux[:n][known[:n]])
+    inside = np.flatnonzero(~edge)
+    if len(inside) == 0:
+        return None
+    first, last = ln_angstrom[inside[0]], ln_angstrom[inside[-1]]
+    return (
+        CubicSpline(ln_angstrom, knots), CubicSpline(knots, filled), np.where(edge, np.nan, variance[:n]), first, last
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Solved:
+    shift_ms: float
+    error_ms: float
+    order_shift_ms: np.ndarray
+    information: np.ndarray
+    residual: np.ndarray
+    variance: np.ndarray
+    used: np.ndarray
+    leverage: np.ndarray
+
+
+def _solve(light, used, flux, slope, noise, degree):
+    """Solve for one step of the velocity, and for a polynomial in each order."""
+    n_orders, n_pixels = used.shape
+    basis = legendre.legvander(np.linspace(-1, 1, n_pixels), degree)
+    flux, slope = np.where(used, flux, 0.0), np.where(used, slope, 0.0)
+    variance = light.orders.variance + light.level**2 * np.where(used, noise, 0.0)
+    weight = np.where(used, 1 / variance, 0.0)
+    data = np.where(used, light.orders.flux, 0.0)
+    shift, information = np.zeros(n_orders), np.zeros(n_orders)
+    residual, leverage = np.zeros(used.shape), np.zeros(used.shape)
+    for o in np.flatnonzero(used.sum(axis=1) > 10 * (degree + 2)):
+        # in the unit of the level all columns are of one size
+        columns = basis * (flux[o] * light.level[o])[:, None]
+        terms = _least_squares(columns, data[o], weight[o])
+        moving = (basis @ terms) * light.level[o] * slope[o]
+        pure = moving - columns @ _least_squares(columns, moving, weight[o])
+        residual[o] = data[o] - columns @ terms
+        information[o] = weight[o] @ pure**2
+        shift[o] = weight[o] @ (pure * residual[o]) / information[o] if information[o] > 0 else 0.0
+        leverage[o] = weight[o] * pure * moving
+    total = information.sum()
+    return _Solved(
+        shift_ms=float(information @ shift / total),
+        error_ms=float(1 / np.sqrt(total)),
+        order_shift_ms=shift,
+        information=information,
+        residual=residual,
+        variance=variance,
+        used=used,
+        leverage=leverage / total,
+    )
+
+
+def _least_squares(columns, values, weight):
+    normal = columns.T @ (weight[:, None] * columns)
+    ridge = 1e-12 * np.trace(normal) * np.eye(len(normal))
+    return np.linalg.solve(normal + ridge, columns.T @ (weight * values))
+
+
+def _result(rv_ms, solved, numbers):
+    able = solved.information > 0
+    information = np.where(able, solved.information, 1.0)
+    off, weight = solved.order_shift_ms - solved.shift_ms, np.where(able, information, 0.0)
+    sides = [able & (np.asarray(numbers) % 2 == parity) for parity in (1, 0)]
+    means = [np.sum(weight[s] * off[s]) / weight[s].sum() if s.any() else np.nan for s in sides]
+    errors = [1 / weight[s].sum() if s.any() else np.nan for s in sides]
+    used = solved.used & able[:, None]
+    return TemplateFit(
+        rv_ms=rv_ms,
+        photon_error_ms=solved.error_ms,
+        order_rv_ms=np.where(able, rv_ms + off, np.nan),
+        order_error_ms=np.where(able, 1 / np.sqrt(information), np.nan),
+        order_weight=weight / weight.sum(),
+        order_chi2=float(np.sum(weight * off**2) / max(able.sum() - 1, 1)),
+        odd_even_ms=float(means[0] - means[1]),
+        odd_even_error_ms=float(np.sqrt(errors[0] + errors[1])),
+        chi2=float(np.mean(solved.residual[used] ** 2 / solved.variance[used])) if used.any() else np.nan,
+        used=used,
+        leverage=solved.leverage,
+    )

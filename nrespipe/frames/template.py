@@ -1,0 +1,74 @@
+"""The spectrum of a star at rest, free of most noise."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from nrespipe.frames.arrays import frozen
+from nrespipe.frames.velocity import Star
+
+
+@dataclass(frozen=True)
+class Template:
+    """The spectrum of a star at rest, made of many exposures of it.
+
+    Attributes
+    ----------
+    star : Star
+        Whose spectrum it is; its temperature, surface gravity and metallicity tell whom else it may serve.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders, increasing.
+    vacuum_angstrom : ndarray of float, shape (n_orders, n_knots)
+        Wavelength of the knots at rest, increasing; NaN beyond the last one of an order [angstrom].
+    flux : ndarray of float, shape (n_orders, n_knots)
+        Relative to a continuum of about 1; NaN where no exposure tells. A cubic spline joins the knots.
+    variance : ndarray of float, shape (n_orders, n_knots)
+        Variance of `flux`, NaN where it is.
+    rv_ms : float
+        Barycentric velocity of the star, mean of the exposures, by the line mask [m / s].
+    site, instrument : str
+        Where it was seen; '' for several.
+    fibers : tuple of int
+        Fibers that the star was seen through.
+    start_mjd, end_mjd : float
+        Times of the first and of the last exposure, UTC [MJD].
+    berv_range_ms : float
+        Difference of the largest and the smallest barycentric correction [m / s].
+    inputs : tuple of str
+        Names of the exposures, sorted.
+    """
+
+    star: Star
+    orders: np.ndarray
+    vacuum_angstrom: np.ndarray
+    flux: np.ndarray
+    variance: np.ndarray
+    rv_ms: float
+    site: str = ""
+    instrument: str = ""
+    fibers: tuple[int, ...] = ()
+    start_mjd: float = float("nan")
+    end_mjd: float = float("nan")
+    berv_range_ms: float = 0.0
+    inputs: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        shape = (len(self.orders), np.shape(self.flux)[-1])
+        frozen(self, orders=shape[:1], vacuum_angstrom=shape, flux=shape, variance=shape)
+
+    @property
+    def trusted(self):
+        """bool: whether it has the eight exposures, seen at different places of the pixels, that its noise needs.
+
+        With fewer, noise that is interpolated between the pixels draws every velocity to the places of the pixels.
+        """
+        return len(self.inputs) >= 8 and self.berv_range_ms >= 3000.0
+
+    @property
+    def fingerprint(self):
+        """str: 12 hexadecimal digits that change with any number of the spectrum."""
+        digest = hashlib.sha256()
+        for array in (self.orders, self.vacuum_angstrom, self.flux, self.variance):
+            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()[:12]

@@ -1,0 +1,144 @@
+"""Velocities from arrays alone: of other spectrographs, HARPS among them, and of the example in the manual."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from nrespipe import data
+from nrespipe.engine import ccf, radial, template
+from nrespipe.engine.orders import Orders
+from nrespipe.frames.velocity import LineMask, Star
+
+C_MS = 299792458.0
+ROOT = Path(__file__).parents[2]
+REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", ROOT.parent / "shared" / "realdata"))
+WAVELENGTH = np.linspace(5000.0, 5080.0, 2500) + 90.0 * np.arange(3)[:, None]
+LINES = data.stellar_lines("G2")
+
+
+def light(rv_ms, berv_ms=0.0, snr=100.0, seed=0, wavelength=WAVELENGTH):
+    """Lines of a G2 dwarf with a Gaussian shape."""
+    flux = np.ones(wavelength.shape)
+    for center, depth in zip(LINES.vacuum_angstrom * (1 + rv_ms / C_MS) / (1 + berv_ms / C_MS), LINES.depth):
+        near = np.abs(wavelength - center) < 0.4
+        flux[near] *= 1 - depth * np.exp(-0.5 * ((wavelength[near] - center) / 0.06) ** 2)
+    variance = snr**2 * flux
+    return variance + np.sqrt(variance) * np.random.default_rng(seed).standard_normal(flux.shape), variance
+
+
+def harps(name):
+    """Find a file of HARPS."""
+    path = REALDATA / name
+    if not path.exists():
+        pytest.skip(f"real data are not here: {path.name}")
+    return path
+
+
+def test_a_peak_of_harps_is_where_its_own_pipeline_found_it():
+    with fits.open(harps("gl581_harps_ccf_M2.fits")) as hdus:
+        header, function = hdus[0].header, hdus[0].data[-1].astype(float)
+    grid_ms = 1e3 * (header["CRVAL1"] + header["CDELT1"] * np.arange(len(function)))
+    found = ccf.peak(grid_ms, function)
+    assert found.center_ms == pytest.approx(1e3 * header["ESO DRS CCF RVC"], abs=0.05)
+    assert found.fwhm_ms == pytest.approx(1e3 * header["ESO DRS CCF FWHM"], abs=1.0)
+    assert 100 * found.contrast == pytest.approx(header["ESO DRS CCF CONTRAST"], abs=0.05)
+
+
+def test_a_spectrum_of_harps_and_its_mask_give_the_velocity_and_the_shape_that_harps_gives():
+    start, end, weight = np.loadtxt(harps("M2_ceres_harps.mas"), unpack=True)
+    with fits.open(harps("gl581_harps_s1d.fits")) as hdus:
+        header, flux = hdus[0].header, hdus[0].data.astype(float)
+    # the spectrum is at rest in the barycenter already, in air like its mask
+    wavelength = header["CRVAL1"] + header["CDELT1"] * np.arange(len(flux))
+    mask = LineMask("M2", 3400.0, (start + end) / 2, weight)
+    found = radial.gaussian(wavelength, flux, np.where(flux > 0, flux, np.nan), mask, -9200.0)
+    assert found.rv_ms == pytest.approx(-9198.84, abs=1.0)
+    assert found.fwhm_ms == pytest.approx(3807.2, rel=0.01)
+    assert 0.5 < found.error_ms < 2
+
+
+def test_the_sun_is_at_rest_for_the_mask_of_harps_and_falls_out_of_its_own_gravity_for_laboratory_wavelengths():
+    start, end, weight = np.loadtxt(harps("G2_ceres_harps.mas"), unpack=True)
+    with fits.open(harps("sun_harps_s1d.fits")) as hdus:
+        header, flux = hdus[0].header, hdus[0].data.astype(float)
+    air = header["CRVAL1"] + header["CDELT1"] * np.arange(len(flux))
+    noise = np.where(flux > 0, flux / 1e5, np.nan)
+    by_harps = radial.gaussian(air, flux, noise, LineMask("G2", 5770.0, (start + end) / 2, weight), 0.0)
+    assert abs(by_harps.rv_ms) < 20
+    # Ciddor 1996, Appl. Opt. 35, 1566, in the form of Morton
+    s2 = (1e4 / air) ** 2
+    index = (
+        1 + 8.336624212083e-5 + 2.408926869968e-2 / (130.1065924522 - s2) + 1.599740894897e-4 / (38.92568793293 - s2)
+    )
+    found = radial.velocity(air * index, flux, noise, LINES, tellurics=data.tellurics(), motion_ms=0.0)
+    # 633 m/s of gravity less the rise of hot gas, 200 to 400 m/s
+    assert 150 < found.rv_ms < 450
+
+
+@pytest.mark.parametrize("berv_ms", [0.0, 21e3])
+def test_arrays_and_a_mask_give_the_velocity_within_its_error(berv_ms):
+    flux, variance = light(-31e3, berv_ms)
+    found = radial.velocity(WAVELENGTH, flux, variance, LINES, berv_ms=berv_ms, tellurics=data.tellurics())
+    assert found.rv_ms == pytest.approx(-31e3, abs=4 * np.hypot(found.error_ms, found.mask_error_ms))
+    assert found.error_ms < 8
+    assert found.order_weight.sum() == pytest.approx(1)
+    plain = radial.gaussian(WAVELENGTH, flux, variance, LINES, -31e3, berv_ms=berv_ms)
+    assert plain.rv_ms == pytest.approx(-31e3, abs=100)
+
+
+def test_the_error_of_the_plain_gaussian_is_the_scatter_of_spectra():
+    found = [radial.gaussian(WAVELENGTH, *light(500.0, seed=seed, snr=50.0), LINES, 500.0) for seed in range(40)]
+    scatter = np.std([f.rv_ms for f in found], ddof=1)
+    assert scatter / np.mean([f.error_ms for f in found]) == pytest.approx(1.0, abs=0.35)
+    single = np.array([f.order_rv_ms for f in found])
+    ratios = single.std(axis=0, ddof=1) / np.mean([f.order_error_ms for f in found], axis=0)
+    np.testing.assert_allclose(ratios, 1.0, atol=0.45)
+
+
+def test_a_template_serves_as_a_mask_does_and_pixels_that_are_no_numbers_are_left_out():
+    exposures = []
+    for seed, berv_ms in enumerate(np.linspace(-15e3, 15e3, 8)):
+        flux, variance = light(2e3, berv_ms, seed=seed)
+        orders = Orders(flux, variance, np.ones(flux.shape, bool), WAVELENGTH, np.full(flux.shape, 1e4))
+        exposures.append(template.Exposure(orders, np.arange(3), 2e3, berv_ms))
+    made = template.build(exposures, Star("x"), rounds=1)
+    flux, variance = light(2040.0, 5e3, seed=77)
+    flux[1, 700:720], variance[2, 300:310] = np.nan, 0.0
+    found = radial.velocity(WAVELENGTH, flux, variance, made, berv_ms=5e3)
+    assert found.rv_ms == pytest.approx(2040.0, abs=4 * found.error_ms)
+    assert np.isnan(found.fwhm_ms)
+
+
+def test_a_merged_spectrum_is_one_long_row():
+    wavelength = np.linspace(5000.0, 5300.0, 10000)
+    flux, variance = light(1e3, wavelength=wavelength)
+    found = radial.velocity(wavelength, flux, variance, LINES)
+    assert len(found.order_rv_ms) == 2
+    assert found.rv_ms == pytest.approx(1e3, abs=4 * np.hypot(found.error_ms, found.mask_error_ms))
+
+
+def test_what_makes_no_sense_is_refused_in_words():
+    flux, variance = light(0.0)
+    with pytest.raises(ValueError, match="must match"):
+        radial.velocity(WAVELENGTH, flux[:2], variance, LINES)
+    with pytest.raises(ValueError, match="increase along every order"):
+        radial.velocity(WAVELENGTH[:, ::-1], flux, variance, LINES)
+    with pytest.raises(ValueError, match="finds no lines in the spectrum"):
+        radial.velocity(WAVELENGTH, variance * 0 + 1e4 + flux - variance, variance * 0 + 1e4, LINES)
+    with pytest.raises(ValueError, match="no line of mask G2 falls on usable pixels"):
+        radial.gaussian(WAVELENGTH + 9000, flux, variance, LINES, 0.0)
+
+
+def test_the_example_of_the_manual_measures_what_it_put_in():
+    script = ROOT / "docs/examples/velocity_from_arrays.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    pairs = re.findall(r"(mask|template): ([\d.]+) \+- ([\d.]+) m/s", done.stdout)
+    assert [name for name, *_ in pairs] == ["mask", "template"]
+    for _, velocity, error in pairs:
+        assert abs(float(velocity) - 12345.0) < 4 * float(error) < 16
