@@ -110,7 +110,7 @@ def nearest(session, kind, frame):
     middle = frame.mean_mjd if isinstance(frame, Master) else frame.start_mjd
     near = [
         (master.day != frame.day, abs(master.mean_mjd - middle), master.id, master)
-        for master in session.scalars(_alike(kind, frame))
+        for master in session.scalars(alike(kind, frame))
         if abs(master.mean_mjd - middle) <= REACH_DAYS[kind] and _covers(master, frame)
     ]
     return min(near)[-1] if near else None
@@ -140,7 +140,7 @@ def absence(session, kind, frame, minimum):
     if tried is not None and tried.reason:
         end = "is held" if tried.standing is Standing.HELD else "could not be made"
         return f"{reason}: the one of this night {end}: {tried.reason}"
-    if any(not _covers(master, frame) for master in session.scalars(_alike(kind, frame))):
+    if any(not _covers(master, frame) for master in session.scalars(alike(kind, frame))):
         return f"{reason} covers the lit fibers of {frame.objects}"
     states = _states(session, kind, frame)
     good = states.count(State.DONE)
@@ -149,35 +149,6 @@ def absence(session, kind, frame, minimum):
     others = f" of {len(states)}" if len(states) > good else ""
     plural = "" if 1 in (good, len(states)) else "s"
     return f"{reason}: this night has {good or 'no'} good {kind} frame{plural}{others}, a master needs {minimum}"
-
-
-def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
-    """Return the master of another night that a new one is held against.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
-        Of the new one.
-    mean_mjd : float
-        Of the new one.
-    standing : Standing, optional
-        Of the peer.
-
-    Returns
-    -------
-    Master or None
-        The last one of the same spectrograph, camera and binning before the new one, or else the first one after it.
-    """
-    others = [
-        (master.mean_mjd > mean_mjd, abs(master.mean_mjd - mean_mjd), master.id, master)
-        for master in session.scalars(_alike(kind, Master(**night._asdict()), standing))
-        if master.day != night.day
-    ]
-    return min(others)[-1] if others else None
 
 
 def hopeful(session, kind, frame):
@@ -285,8 +256,22 @@ def _same_night(table, night):
     return [getattr(table, name) == value for name, value in night._asdict().items()]
 
 
-def _alike(kind, frame, standing=Standing.CURRENT):
-    """Select the masters of the same spectrograph, camera and binning."""
+def alike(kind, frame, standing=Standing.CURRENT):
+    """Select the masters of the same spectrograph, camera and binning.
+
+    Parameters
+    ----------
+    kind : Kind
+        Of the masters.
+    frame : Frame, Master or Night
+        What they are for.
+    standing : Standing, optional
+        Of the masters.
+
+    Returns
+    -------
+    sqlalchemy.Select
+    """
     return select(Master).where(
         Master.kind == kind,
         Master.instrument == frame.instrument,

@@ -14,6 +14,8 @@ from nrespipe.recipes.spectra import extract_frame
 
 NEEDS = (Kind.BIAS, Kind.DARK, Kind.FLAT)
 MINIMUM, USUAL = 1, 4
+#: The bench of another night is another one.
+LOOKBACK_DAYS = 0
 #: A lamp that burns shows more bright pixels in an order than this, even at a thirtieth of its usual light; one that is
 #: off shows none.
 _BRIGHT_PIXELS = 4

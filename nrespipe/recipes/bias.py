@@ -17,6 +17,8 @@ from nrespipe.recipes.origin import origin_of
 NEEDS = ()
 #: Fewest frames that make a master, and the number below which it is flagged.
 MINIMUM, USUAL = 2, 5
+#: Biases of so many nights before join in where nothing has changed: five alone leave a pattern of noise.
+LOOKBACK_DAYS = 10
 
 
 def reduce(raw, refs, spectrograph):

@@ -13,6 +13,8 @@ from nrespipe.recipes.origin import origin_of
 
 NEEDS = (Kind.BIAS,)
 MINIMUM, USUAL = 1, 3
+#: Darks of so many nights before join in where nothing has changed: three alone are little more than read noise.
+LOOKBACK_DAYS = 10
 #: Darks of a night whose rates differ by more than this were not all taken in the dark [ADU / second].
 _LEAK_ADU_PER_S = 1 / 300
 

@@ -17,6 +17,8 @@ from nrespipe.recipes.origin import origin_of
 
 NEEDS = (Kind.BIAS, Kind.DARK)
 MINIMUM, USUAL = 1, 5
+#: The bench of another night is another one.
+LOOKBACK_DAYS = 0
 #: Orders of two flats of a night that are further apart were not taken with the same bench.
 _MOVED_PX = 0.5
 #: The light of two pairs of fibers lies some twenty pixels apart; what is nearer is the same light.

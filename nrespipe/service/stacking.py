@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 from nrespipe import __version__
-from nrespipe.database import calibrations
+from nrespipe.database import calibrations, neighbors
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
@@ -22,6 +22,8 @@ from nrespipe.service.reduction import choose
 
 #: Of each set of lit fibers no more frames than this enter a master: more would only take more time.
 MOST_INPUTS = 100
+#: Of the nights before no more frames than this join in, the last ones: their noise is a third of that of five by then.
+MOST_EARLIER = 40
 
 _STANDINGS = {
     State.DONE: Standing.CURRENT,
@@ -63,6 +65,8 @@ class Job:
         Row and file of the last one that is held; the two may agree.
     left_out : tuple of str
         Why other frames of the night take no part.
+    earlier : tuple of (int, str), optional
+        Row and file of frames of the nights before, which join in if this night is like them.
     """
 
     kind: Kind
@@ -77,6 +81,7 @@ class Job:
     last: str = ""
     held: tuple[int, str] | None = None
     left_out: tuple[str, ...] = ()
+    earlier: tuple[tuple[int, str], ...] = ()
 
 
 def plan(session, kind, night, frames, assembly, version=__version__):
@@ -105,21 +110,22 @@ def plan(session, kind, night, frames, assembly, version=__version__):
     recipe = assembly.recipes[kind]
     frames, left_out = _fitting(frames, recipe)
     frames = _select(frames)
-    if len(frames) < recipe.MINIMUM or _settled(
-        calibrations.last(session, kind, night), frames, version, assembly.output
-    ):
+    earlier = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)[:MOST_EARLIER]
+    last = calibrations.last(session, kind, night)
+    if len(frames) < recipe.MINIMUM or _settled(last, frames, earlier, version, assembly.output):
         return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
     chosen, missing = choose(session, wanted, recipe, assembly)
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
-    last = calibrations.peer(session, kind, night, middle)
-    held = calibrations.peer(session, kind, night, middle, Standing.HELD)
+    last = neighbors.peer(session, kind, night, middle)
+    held = neighbors.peer(session, kind, night, middle, Standing.HELD)
     return Job(
         kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
         last=str(assembly.output / last.path) if last else "",
         held=(held.id, str(assembly.output / held.path)) if held else None,
         left_out=left_out,
+        earlier=tuple((frame.id, frame.path) for frame in earlier),
     )  # fmt: skip
 
 
@@ -148,12 +154,19 @@ def combine(job):
     )
     # the pixels stay in the files: any number of frames needs the same memory
     raws = [cdp.read(path, whole=False) for path in job.paths]
-    master = job.recipe.combine(raws, references.fetch(job.masters, job.kind, spectrograph), spectrograph)
-    judged = _judge(master, job, spectrograph)
+    refs = references.fetch(job.masters, job.kind, spectrograph)
+    master = job.recipe.combine(raws, refs, spectrograph)
+    judged, inputs = _judge(master, job, spectrograph), job.frame_ids
+    if job.earlier and judged["unchanged"]:
+        rows, paths = zip(*job.earlier)
+        more = job.recipe.combine([*raws, *(cdp.read(path, whole=False) for path in paths)], refs, spectrograph)
+        place = {name: getattr(master.origin, name) for name in ("day", "mean_mjd")}
+        master, inputs = replace(more, origin=replace(more.origin, **place)), (*inputs, *rows)
     path = layout.master_path(job.output, master.origin)
     masters.write(master, path)
     return {
         **judged,
+        "inputs": inputs,
         "path": str(path.relative_to(job.output)),
         "md5": md5(path),
         "mean_mjd": master.origin.mean_mjd,
@@ -180,11 +193,12 @@ def record(session, job, outcome):
         The new row.
     """
     columns = {"standing": _STANDINGS[outcome.state], "reason": outcome.reason, **(outcome.value or {})}
-    agrees_with = columns.pop("agrees_with", None)
+    agrees_with, _ = columns.pop("agrees_with", None), columns.pop("unchanged", None)
+    inputs = columns.pop("inputs", job.frame_ids)
     master = Master(
         kind=job.kind,
-        n_inputs=len(job.frame_ids),
-        inputs=[session.get_one(Frame, row) for row in job.frame_ids],
+        n_inputs=len(inputs),
+        inputs=[session.get_one(Frame, row) for row in inputs],
         traceback=outcome.traceback,
         code_version=__version__,
         **job.night._asdict(),
@@ -198,9 +212,10 @@ def record(session, job, outcome):
     return master
 
 
-def _settled(last, frames, version, output):
+def _settled(last, frames, earlier, version, output):
     """Whether the last try used the same frames and another would come to the same end."""
-    if last is None or {frame.id for frame in last.inputs} != {frame.id for frame in frames}:
+    own = {frame.id for frame in frames}
+    if last is None or {frame.id for frame in last.inputs} not in (own, own | {frame.id for frame in earlier}):
         return False
     if last.standing in (Standing.CURRENT, Standing.HELD):
         path = output / last.path
@@ -222,7 +237,7 @@ def _numbers(measured):
 
 
 def _judge(master, job, spectrograph):
-    """Standing of a new master, what speaks against it, and the row of a held one that agrees with it."""
+    """Standing of a new master, what speaks against it, a held one that agrees, and whether nothing has changed."""
     judged = job.recipe.judge(master, _peer(job.last), spectrograph)
     reasons, standing, agrees_with = list(judged.reasons), Standing.CURRENT, None
     if judged.verdict is Verdict.HELD:
@@ -234,7 +249,9 @@ def _judge(master, job, spectrograph):
         else:
             standing = Standing.HELD
     left_out = [f"left out {told}" for told in job.left_out]
-    return {"standing": standing, "reason": "; ".join(reasons + left_out), "agrees_with": agrees_with}
+    unchanged = bool(job.last) and judged.verdict is Verdict.ACCEPTED
+    reason = "; ".join(reasons + left_out)
+    return {"standing": standing, "reason": reason, "agrees_with": agrees_with, "unchanged": unchanged}
 
 
 def _peer(path):

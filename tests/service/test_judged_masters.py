@@ -1,12 +1,16 @@
 """A master that is unlike the last one is not used before somebody, or another night, says so."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
 from nrespipe.database import calibrations
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master
+from nrespipe.files.masters import read
 from nrespipe.frames.raw import Kind
+from nrespipe.service import night
 
 
 @pytest.fixture
@@ -81,3 +85,27 @@ def test_a_frame_unlike_the_others_of_its_night_takes_no_part(service, archive, 
         (master,) = session.scalars(select(Master))
         assert master.n_inputs == len(master.inputs) == 3
         assert session.query(Frame).count() == 4
+
+
+def test_frames_of_the_nights_before_join_in_where_nothing_has_changed(service, archive, query):
+    recipe = replace(service.recipes[Kind.BIAS], LOOKBACK_DAYS=3)
+    service = replace(service, recipes={**service.recipes, Kind.BIAS: recipe})
+    for day, adu in (
+        ("20190401", 1000),
+        ("20190405", 1000),
+        ("20190406", 1010),
+        ("20190407", 1400),
+        ("20190408", 1390),
+    ):
+        biases(archive, day, adu)
+    summary = night.reduce_all(service, archive.root)
+    inputs = {master.day: master.n_inputs for master in query.all(select(Master).order_by(Master.day))}
+    assert inputs == {"20190401": 3, "20190405": 3, "20190406": 6, "20190407": 3, "20190408": 6}
+    assert not summary.unmade
+    (master,) = query.all(select(Master).where(Master.day == "20190406"))
+    kept = read(service.output / master.path)
+    assert (kept.origin.day, len(kept.origin.inputs)) == ("20190406", 6)
+    assert kept.origin.mean_mjd == master.mean_mjd > 58579
+    # what was made of the same frames is not made again
+    night.reduce_all(service, archive.root)
+    assert len(query.all(select(Master))) == 5

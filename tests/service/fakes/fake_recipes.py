@@ -66,6 +66,7 @@ class Calibration:
     kind: Kind
     NEEDS: tuple[Kind, ...] = ()
     MINIMUM: int = 2
+    LOOKBACK_DAYS: int = 0
 
     def reduce(self, raw, refs, spectrograph):
         if raw.adu.max() > BRIGHT_ADU:
