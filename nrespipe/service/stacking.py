@@ -215,8 +215,10 @@ def record(session, job, outcome):
 def _settled(last, frames, earlier, version, output):
     """Whether the last try used the same frames and another would come to the same end."""
     own = {frame.id for frame in frames}
-    if last is None or {frame.id for frame in last.inputs} not in (own, own | {frame.id for frame in earlier}):
-        return False
+    used = set() if last is None else {frame.id for frame in last.inputs}
+    if used not in (own, own | {frame.id for frame in earlier}):
+        # what a person has called bad stays bad, whoever else might join in
+        return bool(own) and own <= used and last.standing is Standing.BAD
     if last.standing in (Standing.CURRENT, Standing.HELD):
         path = output / last.path
         return path.is_file() and md5(path) == last.md5

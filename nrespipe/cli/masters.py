@@ -1,0 +1,109 @@
+"""Commands for master calibrations."""
+
+import click
+
+from nrespipe.cli import options
+from nrespipe.database.columns import Standing
+from nrespipe.frames.raw import Kind
+from nrespipe.service import assembly, inquiry, verdicts
+
+_WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it is kept.")
+
+
+@click.group("masters")
+def masters_group():
+    """List, compare and judge master calibrations."""
+
+
+@masters_group.command("list")
+@options.output_option
+@options.database_option
+@click.option("--kind", type=click.Choice([str(k) for k in Kind if k is not Kind.SCIENCE]), help="Only this kind.")
+@click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc.")
+@click.option("--every", is_flag=True, help="Also those that were replaced.")
+@click.pass_obj
+def list_command(given, output, database, kind, site, every):
+    """List the masters, with what was said of each.
+
+    \b
+    Example:
+      nrespipe masters list --output reduced --kind flat
+    """
+    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+        lines = verdicts.listing(session, kind or "", site, every)
+    click.echo("\n".join(lines))
+
+
+@masters_group.command("show")
+@click.argument("name")
+@options.output_option
+@options.database_option
+@click.pass_obj
+def show_command(given, name, output, database):
+    """Tell all that is known of the master NAME: standing, inputs, what was said of it.
+
+    \b
+    Example:
+      nrespipe masters show flat_lsc_nres01_fa09_20190405 --output reduced
+    """
+    output, given = options.places(given, output, database)
+    with options.complaints(), assembly.look_up(output, given).begin() as session:
+        lines = inquiry.why(session, name, output.resolve())
+    click.echo("\n".join(lines))
+
+
+@masters_group.command("compare")
+@click.argument("name")
+@click.argument("other", default="")
+@options.output_option
+@options.database_option
+@click.pass_obj
+def compare_command(given, name, other, output, database):
+    """Hold the master NAME against OTHER, or against the last good one of its camera.
+
+    \b
+    Example:
+      nrespipe masters compare flat_lsc_nres01_fa09_20190406 --output reduced
+    """
+    output, given = options.places(given, output, database)
+    with options.complaints(), assembly.look_up(output, given).begin() as session:
+        lines = verdicts.compare(session, name, output.resolve(), other)
+    click.echo("\n".join(lines))
+
+
+@masters_group.command("good")
+@click.argument("name")
+@_WHY
+@options.output_option
+@options.database_option
+@click.pass_obj
+def good_command(given, name, why, output, database):
+    """Let the master NAME be used, though it is held or was called bad.
+
+    \b
+    Example:
+      nrespipe masters good flat_lsc_nres01_fa09_20190406 --why "fiber cable moved" --output reduced
+    """
+    _decide(given, name, Standing.CURRENT, why, output, database)
+
+
+@masters_group.command("bad")
+@click.argument("name")
+@_WHY
+@options.output_option
+@options.database_option
+@click.pass_obj
+def bad_command(given, name, why, output, database):
+    """Let nobody use the master NAME from now on, and list the frames that were reduced with it.
+
+    \b
+    Example:
+      nrespipe masters bad flat_lsc_nres01_fa09_20190406 --why "lamp flickered" --output reduced
+    """
+    _decide(given, name, Standing.BAD, why, output, database)
+
+
+def _decide(given, name, standing, why, output, database):
+    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+        lines = verdicts.decide(session, name, standing, why)
+    click.echo("\n".join(lines))

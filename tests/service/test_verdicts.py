@@ -1,0 +1,74 @@
+"""A person lists, compares and judges masters; recipes take no time here."""
+
+import getpass
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
+
+from nrespipe import cli
+from nrespipe.database.columns import Standing
+from nrespipe.database.tables import Master
+
+NAME = "bias_lsc_nres01_fa09_20190406"
+
+
+@pytest.fixture
+def masters(service, archive, run, monkeypatch):
+    """A good master and a held one; return a function that runs a command of the group."""
+    for day, adu in (("20190405", 1000), ("20190406", 6000)):
+        for _ in range(3):
+            archive.add("b", day=day, adu=adu)
+    archive.add("d", day="20190406")
+    run()
+    for name in ("DB_URL", "NRES_DATA_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+    def command(*words):
+        result = CliRunner().invoke(cli.main, ["masters", *words, "--output", str(service.output)])
+        assert result.exit_code == 0, result.output
+        return result.stdout.splitlines()
+
+    return command
+
+
+def test_the_list_tells_what_was_said_of_each_master(masters):
+    head, first, second = masters("list", "--kind", "bias")
+    assert head.split()[:3] == ["master", "standing", "inputs"]
+    assert first.split()[:3] == ["bias_lsc_nres01_fa09_20190405", "current", "3"]
+    assert second.split()[:3] == [NAME, "held", "3"]
+    assert "its level has changed by" in second
+    assert len(masters("list", "--site", "elp")) == 1
+
+
+def test_a_person_lets_a_held_master_be_used(masters, query):
+    assert masters("good", NAME, "--why", "new amplifier") == [f"{NAME}: held -> current"]
+    (row,) = query.all(select(Master).where(Master.day == "20190406", Master.kind == "bias"))
+    assert row.standing is Standing.CURRENT
+    assert row.reason.endswith("new amplifier")
+    assert getpass.getuser() in row.reason
+    assert any(NAME in line for line in masters("show", NAME))
+
+
+def test_a_bad_master_serves_nobody_and_is_not_made_again(masters, query, run):
+    used = masters("bad", "bias_lsc_nres01_fa09_20190405.fits.fz", "--why", "light leak")
+    assert used == [
+        "bias_lsc_nres01_fa09_20190405: current -> bad",
+        "was used for lscnrs01-fa09-20190406-0007-d00",
+    ]
+    run()
+    rows = query.all(select(Master).where(Master.day == "20190405"))
+    assert [row.standing for row in rows] == [Standing.BAD]
+
+
+def test_a_master_that_is_not_there_is_said_so(masters, service):
+    result = CliRunner().invoke(cli.main, ["masters", "good", "bias_x", "--why", "", "--output", str(service.output)])
+    assert result.exit_code == 1
+    assert result.output == "Error: there is no master bias_x\n"
+
+
+@pytest.mark.parametrize("word", ["good", "bad"])
+def test_a_verdict_needs_a_reason(masters, service, word):
+    result = CliRunner().invoke(cli.main, ["masters", word, NAME, "--output", str(service.output)])
+    assert result.exit_code == 2
+    assert "--why" in result.output
