@@ -48,6 +48,11 @@ class Settings:
         means no limit.
     stack_delay_h : float
         ``CAL_STACK_DELAY``: how long after the end of a night its masters are made [hour].
+    master_patience_days : float
+        ``NRES_MASTER_PATIENCE``: how long a star waits for masters near in time before it is reduced with others, and
+        flagged [day].
+    future_masters : bool
+        ``NRES_FUTURE_MASTERS``: whether a frame may be reduced with masters of later nights.
     api_root : str
         ``API_ROOT``: URL of the archive from which frames are fetched that are announced by number.
     auth_token : str
@@ -76,6 +81,8 @@ class Settings:
     time_limit_s: float = 1800.0
     memory_limit_mb: int | None = None
     stack_delay_h: float = 4.0
+    master_patience_days: float = 5.0
+    future_masters: bool = True
     api_root: str = ""
     auth_token: str = field(default="", repr=False)
     do_ingest: bool = False
@@ -198,6 +205,8 @@ _VARIABLES = {
     "time_limit_s": ("NRES_TIME_LIMIT", _number(1)),
     "memory_limit_mb": ("NRES_MEMORY_LIMIT", _positive),
     "stack_delay_h": ("CAL_STACK_DELAY", _number(0)),
+    "master_patience_days": ("NRES_MASTER_PATIENCE", _number(0)),
+    "future_masters": ("NRES_FUTURE_MASTERS", _switch),
     "api_root": ("API_ROOT", _site),
     "auth_token": ("AUTH_TOKEN", _text),
     "do_ingest": ("DO_INGEST", _switch),

@@ -87,7 +87,7 @@ def last(session, kind, night):
     return session.scalar(_of(kind, night).order_by(Master.id.desc()).limit(1))
 
 
-def nearest(session, kind, frame):
+def nearest(session, kind, frame, *, far=False, future=True):
     """Return the master that serves a frame best.
 
     The same spectrograph, camera and binning, fibers that cover those that are lit; of these the one of the same night,
@@ -101,19 +101,42 @@ def nearest(session, kind, frame):
         Of the master.
     frame : Frame or Master
         What it is for: a frame, or a master with its `mean_mjd`.
+    far : bool, optional
+        Whether one beyond `REACH_DAYS` is better than none.
+    future : bool, optional
+        Whether it may be of a later night.
 
     Returns
     -------
     Master or None
         None where there is none.
     """
-    middle = frame.mean_mjd if isinstance(frame, Master) else frame.start_mjd
     near = [
-        (master.day != frame.day, abs(master.mean_mjd - middle), master.id, master)
+        (master.day != frame.day, abs(distance_days(master, frame)), master.id, master)
         for master in session.scalars(alike(kind, frame))
-        if abs(master.mean_mjd - middle) <= REACH_DAYS[kind] and _covers(master, frame)
+        if (far or abs(distance_days(master, frame)) <= REACH_DAYS[kind])
+        and (future or master.day <= frame.day)
+        and _covers(master, frame)
     ]
     return min(near)[-1] if near else None
+
+
+def distance_days(master, frame):
+    """Return how far a master is from what it is for.
+
+    Parameters
+    ----------
+    master : Master
+        The master.
+    frame : Frame or Master
+        What it is for.
+
+    Returns
+    -------
+    float
+        Positive if the master is of a later time [day].
+    """
+    return master.mean_mjd - (frame.mean_mjd if isinstance(frame, Master) else frame.start_mjd)
 
 
 def absence(session, kind, frame, minimum):

@@ -151,11 +151,24 @@ def _attempt(number, attempt, output):
     yield f"attempt {number}", f"{when}: {end}"
     for master in attempt.masters:
         inputs = "1 input" if master.n_inputs == 1 else f"{master.n_inputs} inputs"
-        yield "  with", f"{master.kind} of {master.day}, {inputs}: {output / master.path}"
+        yield (
+            "  with",
+            f"{master.kind} of {master.day}, {inputs}, {_chosen(master, attempt.frame)}: {output / master.path}",
+        )
     for name, value in attempt.measurements.items():
         yield "  found", f"{name} = {value if value is None else format(value, 'g')}"
     for line in attempt.traceback.splitlines():
         yield "", line
+
+
+def _chosen(master, frame):
+    """Say why a master was chosen for a frame."""
+    if master.day == frame.day:
+        return "of the same night"
+    days = calibrations.distance_days(master, frame)
+    reach = calibrations.REACH_DAYS[master.kind]
+    within = f"within {reach:g} days" if abs(days) <= reach else f"because there was none within {reach:g} days"
+    return f"the nearest, {abs(days):.1f} days {'later' if days > 0 else 'earlier'}, {within}"
 
 
 def _master(master, output):

@@ -1,14 +1,17 @@
 """One frame: open it, fetch what its recipe needs, run the recipe, write the products, record what came of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
 from nrespipe.database import calibrations, frames
-from nrespipe.database.tables import Master, Product, StarVelocity
+from nrespipe.database.columns import clock
+from nrespipe.database.tables import Frame, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import cdp, products
+from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import references
@@ -35,6 +38,8 @@ class Job:
         Why a master that it needs is not there; '' where all are.
     output : Path
         Where products go.
+    doubts : Quality
+        What the choice of masters says against the frame.
     """
 
     frame_id: int
@@ -44,6 +49,7 @@ class Job:
     masters: Mapping[Kind, tuple[int, str, str]]
     missing: str
     output: Path
+    doubts: Quality = Quality(0)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,10 @@ def plan(session, frame, assembly):
     """
     recipe = assembly.recipes[frame.kind]
     chosen, missing = choose(session, frame, recipe, assembly)
-    return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, assembly.output)
+    used = [session.get_one(Master, row) for row, _, _ in chosen.values()]
+    is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
+    doubts = Quality.OLD_CALIBRATION if is_far else Quality(0)
+    return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, assembly.output, doubts)
 
 
 def choose(session, frame, recipe, assembly):
@@ -111,13 +120,21 @@ def choose(session, frame, recipe, assembly):
         Why others are not there; '' where all are. Of masters that need each other the first is told in full.
     """
     chosen, missing = {}, []
+    far, future = _impatient(session, frame, assembly.settings), assembly.settings.future_masters
     for kind in recipe.NEEDS:
-        master = calibrations.nearest(session, kind, frame)
+        master = calibrations.nearest(session, kind, frame, far=far, future=future)
         if master is None:
             missing.append(kind)
         else:
             chosen[kind] = (master.id, str(assembly.output / master.path), master.md5)
     return chosen, _missing(session, frame, missing, assembly.recipes)
+
+
+def _impatient(session, frame, settings):
+    """Whether a frame has waited for so long that a master far away in time is better than none."""
+    if not isinstance(frame, Frame) or frame.kind is not Kind.SCIENCE:
+        return False
+    return clock(session) - frame.created > timedelta(days=settings.master_patience_days)
 
 
 def _missing(session, frame, kinds, recipes):
@@ -159,7 +176,7 @@ def reduce(job):
         # not before the frame was looked at: a damaged one would wait for nothing
         raise MissingCalibration(job.missing)
     refs = references.fetch(job.masters, raw.kind, spectrograph, raw, job.output)
-    reduction = job.recipe.reduce(raw, refs, spectrograph)
+    reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
     used = {kind: path for kind, (_, path, _) in job.masters.items()}
     written = products.write(raw, reduction, used, job.output, stars=refs.stars)
     return Result(
@@ -193,6 +210,11 @@ def record(session, job, outcome):
     files = [Product(path=path, level=_level(path), md5=checksum) for path, checksum in result.products]
     velocities = [StarVelocity(**columns) for columns in result.velocities]
     return frames.record(session, attempt, result.quality, files, velocities)
+
+
+def _doubted(reduction, doubts):
+    velocities = tuple(replace(velocity, quality=velocity.quality | doubts) for velocity in reduction.velocities)
+    return replace(reduction, quality=reduction.quality | doubts, velocities=velocities)
 
 
 def _columns(raw, velocity, reduction):

@@ -235,6 +235,6 @@ def test_a_file_among_directories_does_not_hide_others(archive, command, tmp_pat
 def test_why_shows_where_files_lie_now(command, reduced, tmp_path):
     moved = reduced.rename(tmp_path / "moved")
     text = command(["why", "lscnrs01-fa09-20190405-0009-e00", "--output", str(moved)]).stdout
-    assert f"with      bias of 20190405, 2 inputs: {moved}/lsc/nres01/20190405/masters/bias_" in text
+    assert f"with      bias of 20190405, 2 inputs, of the same night: {moved}/lsc/nres01/20190405/masters/bias_" in text
     assert f"product     {moved}/lsc/nres01/20190405/processed/" in text
     assert f"file        {moved}/" in command(["why", "bias_lsc_nres01_fa09_20190405", "--output", str(moved)]).stdout

@@ -1,0 +1,66 @@
+"""Which masters a star is reduced with, and what is told of the choice."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select
+
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Frame
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Kind
+from nrespipe.service import inquiry, night
+
+STAR = "STAR A&thar&none"
+
+
+@pytest.fixture
+def star(archive, query):
+    """Return a function that tells the state of the only star, its doubts, and the days of its masters."""
+
+    def told():
+        (frame,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+        with query.sessions() as session:
+            frame = session.get_one(Frame, frame.id)
+            days = {master.day for attempt in frame.attempts[-1:] for master in attempt.masters}
+        return frame.state, Quality(frame.quality).names(), days
+
+    return told
+
+
+def reduce(service, archive, **settings):
+    service = replace(service, settings=replace(service.settings, **settings))
+    return night.reduce_all(service, archive.root)
+
+
+def test_a_night_without_calibrations_uses_the_nearest_and_says_so(service, archive, star, query):
+    archive.calibrations("20190403")
+    archive.calibrations("20190406")
+    path = archive.add("e", STAR, day="20190407")
+    reduce(service, archive)
+    assert star() == (State.DONE, ["no_meter"], {"20190406"})
+    with query.sessions() as session:
+        text = "\n".join(inquiry.why(session, path.name, service.output))
+    assert "flat of 20190406, 2 inputs, the nearest, 1.0 days earlier, within 15 days" in text
+
+
+def test_a_star_waits_for_masters_near_in_time_until_its_patience_ends(service, archive, star, query):
+    archive.calibrations("20190405")
+    path = archive.add("e", STAR, day="20190425")
+    reduce(service, archive)
+    assert star()[0] is State.WAITING
+    reduce(service, archive, master_patience_days=0)
+    assert star() == (State.DONE, ["no_meter", "old_calibration"], {"20190405"})
+    with query.sessions() as session:
+        text = "\n".join(inquiry.why(session, path.name, service.output))
+    assert "arc of 20190405, 2 inputs, the nearest, 20.0 days earlier, because there was none within 5 days" in text
+    assert "bias of 20190405, 2 inputs, the nearest, 20.0 days earlier, within 30 days" in text
+
+
+def test_masters_of_later_nights_serve_only_where_they_may(service, archive, star):
+    archive.calibrations("20190406")
+    archive.add("e", STAR, day="20190405")
+    reduce(service, archive, future_masters=False)
+    assert star()[0] is State.WAITING
+    reduce(service, archive)
+    assert star() == (State.DONE, ["no_meter"], {"20190406"})
