@@ -12,13 +12,35 @@ from nrespipe import instruments
 from nrespipe.database import connection
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.recipes import RECIPES
 from nrespipe.service import arrivals, metrics, workers
 from nrespipe.service.pace import Pace
 from nrespipe.settings import Settings
 
 #: Name of the embedded database in the output directory.
 DATABASE_FILE = "nrespipe.sqlite"
+
+
+class _Recipes(Mapping):
+    """The recipes of the package, loaded when one is asked for: they bring the compiler of the kernels with them."""
+
+    def __getitem__(self, kind):
+        return self._loaded()[kind]
+
+    def __iter__(self):
+        return iter(self._loaded())
+
+    def __len__(self):
+        return len(self._loaded())
+
+    @staticmethod
+    def _loaded():
+        from nrespipe.recipes import RECIPES
+
+        return RECIPES
+
+
+#: The recipes of the package.
+RECIPES = _Recipes()
 
 
 @dataclass(frozen=True)
@@ -90,7 +112,6 @@ def build(output, settings, recipes=RECIPES, spectrographs=instruments.load, raw
         What to do with each kind of frame; those of the package if not given.
     spectrographs : callable, optional
         Makes a spectrograph of its name; from the tables of the package if not given.
-
     raw : sequence of Path, optional
         Directories of raw files.
 

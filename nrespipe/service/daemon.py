@@ -33,7 +33,7 @@ def listen(assembly):
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
     listener = Listener(assembly, tasks.sender(app), timer)
     signal.signal(signal.SIGTERM, lambda *_: listener.stop())
-    listener.run()
+    listener.listen()
 
 
 def work(assembly, name, tables):
@@ -140,9 +140,9 @@ def _attend(assembly, app):
         if time.monotonic() >= next_plan:
             _look_ahead(assembly)
             next_plan = time.monotonic() + PERIOD_S
-        time.sleep(_TURN_S)
+        time.sleep(min(_TURN_S, assembly.pace.sweep_s))
 
 
 def _listen_beside(assembly, app):
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
-    Listener(assembly, tasks.sender(app), timer).run()
+    Listener(assembly, tasks.sender(app), timer).listen()

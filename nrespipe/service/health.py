@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from astropy.utils import iers
 from kombu import Connection
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import func, select
@@ -144,6 +143,9 @@ def _clock(assembly):
 
 def _earth():
     """Leap seconds and Earth orientation that were shipped with astropy; nothing is fetched from a network."""
+    # here, not above: it brings the tables of astropy with it, which no other command needs
+    from astropy.utils import iers
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         leap = iers.LeapSeconds.auto_open()

@@ -6,9 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from numba.core.dispatcher import Dispatcher
-
-from nrespipe import engine, numerics
 from nrespipe.service import assembly, simulation
 from nrespipe.service import night as nights
 
@@ -59,6 +56,11 @@ def known():
     dict of str to Dispatcher
         By the name of the module and the function.
     """
+    # here, not above: every other command starts in half the time without the compiler
+    from numba.core.dispatcher import Dispatcher
+
+    from nrespipe import engine, numerics
+
     found = {}
     for package in (numerics, engine):
         for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):

@@ -55,6 +55,11 @@ class Listener(ConsumerMixin):
         self._assembly, self._wake, self._timer = assembly, wake, timer
         self._pending, self._pause_s, self._not_before, self._live = [], 0.0, 0.0, None
 
+    def listen(self):
+        """Write down what comes until `stop` is called."""
+        # a message is taken at once; this is how often the timer is asked while none comes
+        self.run(safety_interval=min(self._assembly.pace.sweep_s, 1.0))
+
     def get_consumers(self, Consumer, channel):  # noqa: N803
         """Return the one consumer, which hands over messages as they are."""
         return [Consumer([self._queue], on_message=self.on_message, prefetch_count=_PREFETCH)]

@@ -8,7 +8,6 @@ from nrespipe import instruments
 from nrespipe.database import velocities
 from nrespipe.files import targets
 from nrespipe.service import night as nights
-from nrespipe.simulator import night, stars
 
 #: What the demonstration observes: fiber 0, fiber 2, and two stars at once.
 DEMO_STARS = ("HD102365:120", "HD115617:80", "HD126053:60:2", "HD22049:100+HD76151:70")
@@ -111,8 +110,11 @@ def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
     ValueError
         If the site, the day or a star cannot be understood.
     """
+    # here, not above: the simulator brings the compiler of the kernels with it, and most commands need neither
+    from nrespipe.simulator import night, stars
+
     spectrograph = spectrograph_at(site)
-    exposures = [stars.parse(text, _catalog()) for text in observed]
+    exposures = [stars.parse(text, _catalog(stars.key)) for text in observed]
     first = _date(day)
     written = []
     for one in (f"{first + timedelta(days=i):%Y%m%d}" for i in range(n_nights)):
@@ -205,10 +207,10 @@ def _date(day):
         raise ValueError(f"no day {day!r}; expected YYYYMMDD") from None
 
 
-def _catalog():
+def _catalog(key):
     """Stars of the catalog by every name they have, so that a simulated star is where the reduction looks for it."""
     known = targets.read(targets.installed())
-    return {stars.key(name): star for star in known for name in (star.name, *star.aliases)}
+    return {key(name): star for star in known for name in (star.name, *star.aliases)}
 
 
 def _compared(row, measured):

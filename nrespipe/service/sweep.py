@@ -1,11 +1,14 @@
 """Rows that are due, overdue or orphaned -> work again."""
 
 import time
+from datetime import timedelta
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe.database import claims
+from nrespipe.database.columns import clock
 from nrespipe.service import hold
 
 _log = structlog.get_logger(__name__)
@@ -31,7 +34,7 @@ def sweep(assembly, send, is_empty=lambda _table: False):
     with assembly.sessions.begin() as session:
         for table, row_id in hold.bury(session):
             _log.warning("taken from a process that died", table=table.__tablename__, row=row_id)
-    return sum(_send(assembly, table, send, is_empty(table)) for table in claims.KINDS_OF_WORK)
+    return sum(_send(assembly, table, send, is_empty) for table in claims.KINDS_OF_WORK)
 
 
 class Timer:
@@ -60,8 +63,12 @@ class Timer:
 
 def _send(assembly, table, send, is_empty):
     pace = assembly.pace
+    # a broker is not asked at every sweep: only where it matters whether a message waits or was lost
     with assembly.sessions.begin() as session:
-        rows = claims.pick(session, table, pace.lost_s if is_empty else pace.queued_s)
+        doubtful = _is_overdue(session, table, pace.lost_s)
+    patience_s = pace.lost_s if doubtful and is_empty(table) else pace.queued_s
+    with assembly.sessions.begin() as session:
+        rows = claims.pick(session, table, patience_s)
     for number, row_id in enumerate(rows):
         try:
             send(table, row_id)
@@ -72,6 +79,13 @@ def _send(assembly, table, send, is_empty):
                 claims.untell(session, table, rows[number:])
             return number
     return len(rows)
+
+
+def _is_overdue(session, table, patience_s):
+    """Whether a worker that was told of a row has left it alone for long."""
+    moment = clock(session)
+    told = (table.owner == "", table.next_try <= moment, table.sent < moment - timedelta(seconds=patience_s))
+    return session.scalar(select(table.id).where(*told).limit(1)) is not None
 
 
 def forget_messages(session):

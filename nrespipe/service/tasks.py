@@ -126,6 +126,9 @@ def serve(app, assembly):
     assembly : Assembly
         What to work with; built before the workers start, and inherited by their processes.
     """
+    # loaded once, by the parent: each of its processes would load them anew
+    list(assembly.recipes)
+
     _define(app, Frame, lambda row_id, who: duty.frame(assembly, row_id, who))
     _define(app, Stacking, lambda row_id, who: duty.master(assembly, row_id, who))
     _define(app, Delivery, lambda row_id, who: duty.delivery(assembly, row_id, who))

@@ -11,7 +11,7 @@ from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.files import identity, layout, masters
 from nrespipe.frames.quality import Quality
-from nrespipe.recipes import RECIPES
+from nrespipe.service.assembly import RECIPES
 from nrespipe.service.inquiry import aligned
 
 _LAST = (Standing.REPLACED, Standing.RETRY)

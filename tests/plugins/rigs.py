@@ -10,12 +10,15 @@ from collections import Counter
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from xmlrpc.client import ServerProxy
 
 import pytest
 from brokers import free_ports
 from kombu import Connection, Exchange, Queue
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
+from supervisor.xmlrpc import SupervisorTransport
 
 from nrespipe.database import connection as database
 from nrespipe.database.columns import State
@@ -96,7 +99,7 @@ class Rig:
         with self.sessions.begin() as session:
             return list(session.scalars(statement))
 
-    def until(self, condition, seconds=120.0, pause=0.05):
+    def until(self, condition, seconds=120.0, pause=0.1):
         """Wait until something holds, and return it; if it never does, fail with all that rows and logs tell."""
         end = time.monotonic() + seconds
         while True:
@@ -128,7 +131,9 @@ class Rig:
 
     def states(self):
         """Count the frames by state."""
-        return Counter(str(frame.state) for frame in self.all(select(Frame)))
+        with self.sessions.begin() as session:
+            counts = session.execute(select(Frame.state, func.count()).group_by(Frame.state))
+            return Counter({str(state): count for state, count in counts})
 
     def settled(self, n, **states):
         """Wait until there are n frames and none is owed anything any more; check their states."""
@@ -206,8 +211,21 @@ def supervised(rig, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **variables})
         return done.stdout
 
-    rig.until(lambda: control("status").count("RUNNING") == 5)
-    yield process, control
-    if process.poll() is None:
-        process.terminate()
-        process.wait(60)
+    # over its socket: a program of its own for every look would slow down what is looked at
+    def programs():
+        transport = SupervisorTransport(serverurl=f"unix://{tmp_path}/supervisor.sock")
+        with suppress(OSError), ServerProxy("http://localhost", transport) as server:
+            return {told["name"]: told for told in server.supervisor.getAllProcessInfo()}
+        return {}
+
+    def running():
+        return {name for name, told in programs().items() if told["statename"] == "RUNNING"}
+
+    rig.until(lambda: len(running()) == 5)
+    yield SimpleNamespace(process=process, control=control, running=running)
+    left = [told["pid"] for told in programs().values() if told["pid"]]
+    # first of all the one that would start the others again
+    rig.end(process)
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)

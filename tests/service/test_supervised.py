@@ -14,7 +14,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 
 def test_a_restart_with_frames_in_flight_finishes_them_and_loses_nothing(rig, archive, supervised):
-    process, control = supervised
     archive.calibrations()
     rig.tell(*sorted(archive.root.rglob("*.fits")))
     rig.settled(8)
@@ -24,24 +23,23 @@ def test_a_restart_with_frames_in_flight_finishes_them_and_loses_nothing(rig, ar
     assert 'nrespipe_queue_length{queue="reduction"} 0.0' in numbers
     rig.tell(*(archive.add("e", "STAR SLOW&thar&none") for _ in range(12)))
     begun(rig)
-    told = control("restart", "worker:*", "periodic", "listener", "scheduler")
+    told = supervised.control("restart", "worker:*", "periodic", "listener", "scheduler")
     assert told.count("stopped") == told.count("started") == 5, told
     rig.settled(20)
     assert not rig.all(select(Attempt).where(Attempt.outcome == State.RETRY)), "no process was killed"
     log = rig.log("supervisord")
     assert "WARN killing" not in log
     assert log.count("(exit status 0)") == 5
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    supervised.process.send_signal(signal.SIGTERM)
+    assert supervised.process.wait(60) == 0
     assert not rig.all(select(Frame).where(Frame.owner != ""))
 
 
 def test_programs_that_cannot_start_without_the_database_start_when_it_is_back(rig, archive, supervised, postgres):
-    _, control = supervised
     postgres.stop()
-    control("restart", "all")
-    rig.until(lambda: "database" in rig.log("supervisord") and "RUNNING" not in control("status", "listener"))
+    supervised.control("restart", "all")
+    rig.until(lambda: "database" in rig.log("supervisord") and "listener" not in supervised.running())
     postgres.start()
-    rig.until(lambda: control("status").count("RUNNING") == 5)
+    rig.until(lambda: len(supervised.running()) == 5)
     rig.tell(archive.add("b"))
     rig.settled(1)
