@@ -4,6 +4,7 @@ import numpy as np
 
 from figures import figure, lamp, style
 from nrespipe.engine import arclines, identify
+from nrespipe.engine.projection import Projection
 from nrespipe.numerics import legendre2d
 
 
@@ -24,7 +25,7 @@ def start(night):
     spectra, known = refs.arc.reference, lamp.of_fiber(refs.arc.lines, 1, used=True)
     peaks = arclines.find(spectra, 1)
     found = identify.start(peaks, spectra.orders, spectrograph, refs.lamp, 1)
-    projection = identify.Projection(spectrograph, refs.lamp, 1)
+    projection = Projection(spectrograph, refs.lamp, 1)
     before = known.x - _predicted(projection, known)
     design = legendre2d.design(found.terms, *projection.scaled(known.order, known.x))
     result, parts = style.panels(1, 2, 2.8)

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from nrespipe.instruments import optics
+from nrespipe.engine.projection import Projection
+from nrespipe.errors import BadFrame
 from nrespipe.numerics import leastsquares, legendre2d
 
 #: Half width of the histograms of position minus prediction, and the largest shift that is searched [pixel].
 _REACH = 200
 _LARGEST = 110
 _SEGMENTS = 8
-_MARGIN = 200
 #: Windows [pixel], total degree of the shift, and brightest laboratory lines of an order that take part.
 _ROUNDS = (
     (5.0, 1, 60), (4.0, 1, 60), (3.0, 2, 60), (2.5, 2, 80), (2.0, 3, 80),
-    (1.5, 3, 100), (1.0, 4, 120), (0.7, 4, 200), (0.5, 5, 200),
+    (1.5, 4, 100), (1.5, 5, 120), (1.0, 5, 120), (0.7, 6, 200), (0.5, 6, 200),
 )  # fmt: skip
 
 
@@ -45,63 +45,6 @@ class Start:
     at_border: bool
 
 
-class Projection:
-    """Where the optical model expects the lines of the lamp.
-
-    Parameters
-    ----------
-    spectrograph : Spectrograph
-        Whose model.
-    lamp : LampLines
-        Lines.
-    fiber : int
-        Fiber number.
-    """
-
-    def __init__(self, spectrograph, lamp, fiber):
-        self.n_pixels = spectrograph.detector.columns
-        self.first, self.last = spectrograph.first_order, spectrograph.last_order
-        self._x = np.arange(-_MARGIN, self.n_pixels + _MARGIN, 4.0)
-        self.lamp, self._known = lamp, {}
-        self._spectrograph, self._fiber = spectrograph, fiber
-
-    def lines(self, order):
-        """Return the lines of an order.
-
-        Parameters
-        ----------
-        order : int
-            Diffraction order.
-
-        Returns
-        -------
-        index : ndarray of int
-            Into the table of the lamp.
-        x : ndarray of float
-            Predicted columns, up to 200 px beyond either end [pixel].
-        """
-        if order not in self._known:
-            wavelength = optics.wavelength(self._spectrograph, self._fiber, order, self._x)
-            table = self.lamp.vacuum_angstrom
-            index = np.arange(np.searchsorted(table, wavelength[0]), np.searchsorted(table, wavelength[-1]))
-            self._known[order] = index, np.interp(table[index], wavelength, self._x)
-        return self._known[order]
-
-    def scaled(self, order, x):
-        """Return x and m mapped to -1..1 over the whole spectrograph.
-
-        Parameters
-        ----------
-        order, x : ndarray of float
-            Diffraction order and column [pixel].
-
-        Returns
-        -------
-        x, m : ndarray of float
-        """
-        return legendre2d.scaled(x, 0, self.n_pixels - 1), legendre2d.scaled(order, self.first, self.last)
-
-
 def start(lines, orders, spectrograph, lamp, fiber, brightest=30, trusted=True):
     """Recognise the lines of the lamp blindly.
 
@@ -126,6 +69,11 @@ def start(lines, orders, spectrograph, lamp, fiber, brightest=30, trusted=True):
     -------
     Start
 
+    Raises
+    ------
+    BadFrame
+        If the spectrograph has fewer orders than were given.
+
     Notes
     -----
     Every pair of a peak and a predicted line votes for the difference of their columns. The votes are counted in
@@ -134,11 +82,16 @@ def start(lines, orders, spectrograph, lamp, fiber, brightest=30, trusted=True):
     shift gains terms.
     """
     projection = Projection(spectrograph, lamp, fiber)
-    chosen = _brightest(lines, brightest)
+    chosen = brightest_of(lines, brightest)
     near = [k for k in range(-3, 4) if trusted and _within(orders + k, spectrograph)]
     far = [k for k in range(-80, 81) if k not in near and _within(orders + k, spectrograph)]
+    if not near and not far:
+        raise BadFrame(
+            f"{len(orders)} orders numbered {orders[0]} to {orders[-1]} do not fit into the "
+            f"{len(spectrograph.orders)} of {spectrograph.name}"
+        )
     for candidates, slopes in ((near, 16), (near, 60), (far, 16), (far, 60)):
-        votes = [_vote(k, lines, chosen, orders, projection, slopes) for k in candidates]
+        votes = [vote(k, lines, chosen, orders, projection, slopes) for k in candidates]
         if not votes:
             continue
         best = max(votes, key=lambda vote: vote[0])
@@ -156,7 +109,21 @@ def _within(orders, spectrograph):
     return outside.sum() <= min(2, len(orders) // 4) and np.all(orders > 40)
 
 
-def _brightest(lines, n):
+def brightest_of(lines, n):
+    """Choose the brightest lines of each order.
+
+    Parameters
+    ----------
+    lines : ArcLines
+        Lines of one fiber.
+    n : int
+        How many of an order.
+
+    Returns
+    -------
+    ndarray of int
+        Their places in the list.
+    """
     chosen = []
     for order in np.unique(lines.order):
         here = np.flatnonzero(lines.order == order)
@@ -164,8 +131,34 @@ def _brightest(lines, n):
     return np.concatenate(chosen) if chosen else np.zeros(0, int)
 
 
-def _vote(renumber, lines, chosen, orders, projection, slopes):
-    """Return significance, numbering, (shift, slope with order, slope with x), and whether that is at the border."""
+def vote(renumber, lines, chosen, orders, projection, slopes, turn=20):
+    """Let pairs of peaks and predicted lines vote for shift and slopes, with one numbering of the orders.
+
+    Parameters
+    ----------
+    renumber : int
+        What to add to the order numbers.
+    lines : ArcLines
+        Lines of one fiber.
+    chosen : ndarray of int
+        Places of the lines that vote.
+    orders : ndarray of int, shape (n_orders,)
+        Order numbers as given.
+    projection : Projection
+        Where lines are expected.
+    slopes, turn : int
+        Largest slope with x and with order from the middle of the detector to its edge [pixel].
+
+    Returns
+    -------
+    significance : float
+        Height of the best vote above the mean vote, in standard deviations of the votes.
+    renumber : int
+    plane : tuple of (float, float, float)
+        Shift, slope with order, slope with x [pixel].
+    at_border : bool
+        Whether the best lies at the border of what was searched.
+    """
     votes = np.zeros((len(orders), _SEGMENTS, 2 * _REACH + 1))
     brightness = np.log10(1 + projection.lamp.intensity)
     for i, order in enumerate(orders):
@@ -182,7 +175,10 @@ def _vote(renumber, lines, chosen, orders, projection, slopes):
     votes -= votes.mean(axis=2, keepdims=True)
     middles = (np.arange(_SEGMENTS) + 0.5) * 2 / _SEGMENTS - 1
     scaled = projection.scaled(orders + renumber, 0.0)[1]
-    by_order, by_x = np.arange(-20, 21, 2.0), np.arange(-slopes, slopes + 1, 2.0)
+    # a handful of rows cannot tell a slope with order from a shift
+    step = max(2.0, 4.0 / max(np.ptp(scaled), 0.01))
+    by_order = step * np.arange(-int(turn / step), int(turn / step) + 1)
+    by_x = np.arange(-slopes, slopes + 1, 2.0)
     score = _search(votes, np.broadcast_to(scaled, len(orders)).copy(), middles, by_order, by_x, _LARGEST)
     place = np.unravel_index(np.argmax(score), score.shape)
     significance = (score[place] - score.mean()) / max(score.std(), 1e-9)
@@ -222,8 +218,8 @@ def _search(votes, order_places, x_places, by_order, by_x, largest):
 def _refine(renumber, plane, lines, orders, projection):
     """Let a polynomial of the shift grow while the windows in which the nearest line is taken shrink."""
     terms, shift = np.array([(0, 0), (0, 1), (1, 0)]), np.array(plane)
-    most_m = min(3, len(orders) - 1)
-    bright = _brightest(lines, 40)
+    most_m = len(orders) - 1
+    bright = brightest_of(lines, 40)
     for window, total, n_lamp in _ROUNDS:
         at, predicted = _nearest((renumber, terms, shift), lines, bright, orders, projection, window, n_lamp)
         terms_now = legendre2d.degrees(total, total, min(total, most_m))

@@ -12,7 +12,11 @@ from nrespipe.numerics import legendre2d
 #: A right solution has 0.65 or more of the brightest peaks of an order on a line, a wrong one 0.15 or less.
 _LEAST_SHARE = 0.4
 _LEAST_SHARE_OF_ORDER = 0.3
+#: How high the vote must stand [standard deviations]; half of it where the lines leave no doubt.
 _LEAST_SIGNIFICANCE = 9.0
+_ENOUGH_SHARE = 0.65
+#: Peaks without which an order is not judged.
+_FEWEST = 10
 
 
 def solve(lines, orders, spectrograph, lamp, start, fiber):
@@ -46,22 +50,71 @@ def solve(lines, orders, spectrograph, lamp, start, fiber):
         If there are too few lines, or if too few of the brightest are lines of the lamp.
     """
 
+    place = _placed(spectrograph, start, fiber)
+    predicted = place(lines.order, lines.x)
+    per_pixel = place(lines.order, lines.x + 1) - predicted
+    for window in (0.7, 0.5, 0.35, 0.3, 0.3):
+        index = names(lines, predicted, per_pixel, lamp, window)
+        index = np.where(_bright_as_others(lines, lamp, index), index, -1)
+        scale, used = _fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
+        predicted = solution.evaluate(scale, fiber, lines.order, lines.x)
+    _believe(lines, orders, predicted, per_pixel, place, lamp, start)
+    wavelength = np.where(index >= 0, lamp.vacuum_angstrom[index], np.nan)
+    return scale, replace(lines, vacuum_angstrom=wavelength, used=used)
+
+
+def promises(lines, orders, spectrograph, lamp, start, fiber):
+    """Tell whether a blind identification is worth a solution.
+
+    Parameters
+    ----------
+    lines : ArcLines
+        Lines of the fiber, in the orders as the identification numbers them.
+    orders : ndarray of int, shape (n_orders,)
+        The same orders.
+    spectrograph : Spectrograph
+        Whose optical model the start corrects.
+    lamp : LampLines
+        Laboratory lines.
+    start : identify.Start
+        Blind identification.
+    fiber : int
+        Fiber number.
+
+    Returns
+    -------
+    bool
+        Whether a fifth of the brightest peaks lie within half a pixel of a line: a solution that passes has twice that
+        within a quarter.
+    """
+    place = _placed(spectrograph, start, fiber)
+    predicted = place(lines.order, lines.x)
+    hit = _distance(lamp, predicted) < 0.5 * (place(lines.order, lines.x + 1) - predicted)
+    bright = np.concatenate(list(_brightest(lines, orders).values()))
+    return bool(len(bright) and np.mean(hit[bright]) >= 0.5 * _LEAST_SHARE)
+
+
+def _placed(spectrograph, start, fiber):
+    """Return the wavelength as a function of order and column that a blind identification gives."""
+
     def place(order, x):
         scaled_m = legendre2d.scaled(order, spectrograph.first_order, spectrograph.last_order)
         scaled_x, scaled_m = np.broadcast_arrays(legendre2d.scaled(x, 0, spectrograph.detector.columns - 1), scaled_m)
         shift = legendre2d.design(start.terms, scaled_x, scaled_m) @ start.shift
         return optics.wavelength(spectrograph, fiber, order, x - shift)
 
-    predicted = place(lines.order, lines.x)
-    per_pixel = place(lines.order, lines.x + 1) - predicted
-    for window in (0.7, 0.5, 0.35, 0.3, 0.3):
-        index = names(lines, predicted, per_pixel, lamp, window)
-        index = np.where(_bright_as_others(lines, lamp, index), index, -1)
-        scale, used = solution.fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
-        predicted = solution.evaluate(scale, fiber, lines.order, lines.x)
-    _believe(lines, orders, predicted, per_pixel, place, lamp, start)
-    wavelength = np.where(index >= 0, lamp.vacuum_angstrom[index], np.nan)
-    return scale, replace(lines, vacuum_angstrom=wavelength, used=used)
+    return place
+
+
+def _fit(lines, orders, *given):
+    """Fit the solution; lines that do not determine it, in one order only for instance, are no frame to use."""
+    try:
+        return solution.fit(lines, orders, *given)
+    except np.linalg.LinAlgError:
+        raise BadFrame(
+            f"no wavelength solution to trust, orders numbered {orders[0]} to {orders[-1]}: the lines that could be "
+            "identified do not determine it"
+        ) from None
 
 
 def names(lines, predicted, per_pixel, lamp, window):
@@ -99,6 +152,32 @@ def names(lines, predicted, per_pixel, lamp, window):
     return index
 
 
+def shares(lines, orders, lamp, one):
+    """Return how many of the brightest peaks of each order are lines of the lamp.
+
+    Parameters
+    ----------
+    lines : ArcLines
+        Lines of one fiber.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders, in any sequence.
+    lamp : LampLines
+        Laboratory lines.
+    one : Solution
+        Of the fiber.
+
+    Returns
+    -------
+    ndarray of float, shape (n_orders,)
+        Share of the 25 brightest within a quarter of a pixel of a line; NaN for an order with fewer than ten.
+    """
+    predicted = solution.evaluate(one, one.fibers[0], lines.order, lines.x)
+    per_pixel = solution.evaluate(one, one.fibers[0], lines.order, lines.x + 1) - predicted
+    hit = _distance(lamp, predicted) < 0.25 * per_pixel
+    chosen = _brightest(lines, orders)
+    return np.array([np.mean(hit[here]) if len(here) >= _FEWEST else np.nan for here in chosen.values()])
+
+
 def _bright_as_others(lines, lamp, index):
     """Whether a line is about as bright as the lines of its species around it say; blaze and lamp are unknown."""
     plausible = index >= 0
@@ -116,18 +195,19 @@ def _bright_as_others(lines, lamp, index):
 def _believe(lines, orders, predicted, per_pixel, place, lamp, start):
     """Raise BadFrame unless the brightest peaks of nearly all orders are lines of the lamp, and no order of another."""
     hit = _distance(lamp, predicted) < 0.25 * per_pixel
-    chosen = {order: here for order, here in _brightest(lines, orders).items() if len(here) >= 10}
+    chosen = {order: here for order, here in _brightest(lines, orders).items() if len(here) >= _FEWEST}
     shares = {order: np.mean(hit[here]) for order, here in chosen.items()}
     total = np.mean(hit[np.concatenate(list(chosen.values()))]) if chosen else 0.0
     good = np.mean(np.array(list(shares.values())) >= _LEAST_SHARE_OF_ORDER) if shares else 0.0
-    trusted = total >= _LEAST_SHARE and good >= 0.95 and start.significance >= _LEAST_SIGNIFICANCE
+    needed = _LEAST_SIGNIFICANCE if total < _ENOUGH_SHARE else 0.5 * _LEAST_SIGNIFICANCE
+    trusted = total >= _LEAST_SHARE and good >= 0.95 and start.significance >= needed
     if not trusted or start.at_border:
         border = ", at the border of what was searched" if start.at_border else ""
         raise BadFrame(
             f"no wavelength solution to trust, orders numbered {orders[0]} to {orders[-1]}: "
             f"{100 * total:.0f} % of the brightest peaks are lines of the lamp (40 % needed), in {100 * good:.0f} % of "
             f"the orders enough of them (95 % needed); the vote stands {start.significance:.0f} standard deviations "
-            f"high ({_LEAST_SIGNIFICANCE:.0f} needed){border}"
+            f"high ({needed:.1f} needed){border}"
         )
     for order, share in shares.items():
         if share < _LEAST_SHARE_OF_ORDER:

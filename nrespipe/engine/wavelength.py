@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nrespipe.engine import arclines, arcstack, drift, identify, lineshape, recognise, solution
+from nrespipe.engine import arclines, arcstack, blind, drift, identify, lineshape, recognise, solution
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import ArcLines, LineShape, Solution, Wavelengths
@@ -116,7 +116,7 @@ def solve(flux, variance, spectrograph, lamp, fiber, orders=None):
     Parameters
     ----------
     flux, variance : ndarray of float, shape (n_orders, n_pixels)
-        Spectrum and its variance, NaN where there is none; a handful of orders is enough [electron, electron2].
+        As ``blind.solve`` takes them, which tells more of what it finds; `variance` may be None.
     spectrograph : Spectrograph
         Whose optical model to start from.
     lamp : LampLines
@@ -124,8 +124,7 @@ def solve(flux, variance, spectrograph, lamp, fiber, orders=None):
     fiber : int
         Which fiber of the model.
     orders : ndarray of int, shape (n_orders,), optional
-        First guess of the diffraction orders; where absent the rows are taken for neighbors and every numbering is
-        tried.
+        First guess of the diffraction orders.
 
     Returns
     -------
@@ -137,15 +136,8 @@ def solve(flux, variance, spectrograph, lamp, fiber, orders=None):
     BadFrame
         If no solution can be found, or none that deserves trust.
     """
-    flux, variance = np.asarray(flux, float), np.asarray(variance, float)
-    guess = spectrograph.first_order + np.arange(len(flux)) if orders is None else np.asarray(orders)
-    parts = (flux[None], variance[None], np.zeros((1, *flux.shape), np.uint8), np.ones((1, *flux.shape)))
-    spectra = Spectra((fiber,), guess, *parts)
-    lines = arclines.find(spectra, fiber)
-    start = identify.start(lines, guess, spectrograph, lamp, fiber, trusted=orders is not None)
-    spectra = replace(spectra, orders=guess + start.renumber)
-    lines = arclines.find(spectra, fiber, _shape(spectra, fiber))
-    return recognise.solve(lines, spectra.orders, spectrograph, lamp, start, fiber)
+    found = blind.solve(flux, spectrograph, fiber=fiber, orders=orders, variance=variance, lamp=lamp)
+    return found.solution, found.lines
 
 
 def at(scale, fiber, order, x):

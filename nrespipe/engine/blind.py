@@ -1,0 +1,282 @@
+"""Wavelengths of a spectrum of the lamp that comes in plain arrays, with nothing known of how it was extracted."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from nrespipe import data
+from nrespipe.engine import arclines, identify, lineshape, numbering, recognise, solution
+from nrespipe.errors import BadFrame
+from nrespipe.frames.quality import Pixel
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.wavelength import ArcLines, Solution
+from nrespipe.numerics import legendre2d
+
+C_MS = 299792458.0
+#: Read noise of an extracted pixel [electron], by which the unit of an unknown spectrum is guessed from its noise.
+_READ_NOISE_E = 33.0
+_BLOCK = 256
+#: What the terms of the solution and the shape of the lines leave over at a place, in the scatter of the lines.
+_UNSEEN = 0.25
+#: An array this much longer or shorter than the detector is no spectrum of it [pixel].
+_ODD_PIXELS = 150
+
+
+@dataclass(frozen=True)
+class Found:
+    """Wavelengths of a spectrum of the lamp.
+
+    Attributes
+    ----------
+    orders : ndarray of int, shape (n_orders,)
+        True diffraction order of each row, in the sequence of the rows as they came.
+    vacuum_angstrom : ndarray of float, shape (n_orders, n_pixels)
+        Vacuum wavelength of the middle of each pixel [angstrom].
+    error_ms : ndarray of float, shape (n_orders, n_pixels)
+        Its error, without what all lines share: their asymmetry, and the scale of the laboratory [m / s].
+    share : ndarray of float, shape (n_orders,)
+        Share of the 25 brightest peaks of each row that lie within a quarter of a pixel of a line of the lamp: 0.65 or
+        more where all is well; NaN for a row with fewer than ten peaks.
+    solution : Solution
+        The same wavelengths as a polynomial; its orders increase.
+    lines : ArcLines
+        All lines that were measured, with the laboratory wavelength of those that are known.
+    """
+
+    orders: np.ndarray
+    vacuum_angstrom: np.ndarray
+    error_ms: np.ndarray
+    share: np.ndarray
+    solution: Solution
+    lines: ArcLines
+
+
+def solve(flux, spectrograph, *, fiber=None, orders=None, variance=None, lamp=None):
+    """Find the wavelengths of an extracted spectrum of the lamp, blindly.
+
+    Parameters
+    ----------
+    flux : array_like of float, shape (n_orders, n_pixels)
+        Spectrum of one fiber in any unit, divided by the blaze or not, with or without its background; NaN, or a run of
+        one value, where there is none. Three orders are enough. Wavelengths increase along the rows.
+    spectrograph : Spectrograph
+        Whose optical model to start from, as ``nrespipe.instruments.load("nres03")`` returns it. The light may lie up
+        to 100 px from where the model has it.
+    fiber : int, optional
+        Which fiber of the model; that of the reference lamp where absent. They differ by some pixels, no more.
+    orders : array_like of int, shape (n_orders,), optional
+        First guess of the diffraction orders; it may be off by a constant, decrease, and have gaps. Where absent, each
+        row is told by its lines.
+    variance : array_like of float, shape (n_orders, n_pixels), optional
+        Variance of `flux`; estimated from the noise between the lines where absent.
+    lamp : LampLines, optional
+        Laboratory lines; those of the spectrograph's lamp where absent.
+
+    Returns
+    -------
+    Found
+
+    Raises
+    ------
+    BadFrame
+        If no solution can be found, or none that deserves trust; the message says what was tried, and whether the
+        spectrum would do if it were turned around.
+    ValueError
+        If the arrays do not have the shapes above.
+
+    Notes
+    -----
+    The numbering of all rows at once is tried first, then that of each row by itself.
+    """
+    fiber = spectrograph.fibers.reference if fiber is None else fiber
+    lamp = data.lamp_lines(spectrograph.line_list) if lamp is None else lamp
+    flux, variance, guess = _arrays(flux, variance, orders, spectrograph)
+    task = _Task(spectrograph, fiber, lamp, orders is not None)
+    try:
+        true, one, lines = _numbered(flux, variance, guess, task)
+    except BadFrame as error:
+        turned = _turned(flux, variance, guess, task)
+        raise BadFrame(f"{error}{turned}") from None
+    wavelength, error_ms = _pixels(one, true, flux.shape[1])
+    return Found(true, wavelength, error_ms, recognise.shares(lines, true, lamp, one), one, lines)
+
+
+@dataclass(frozen=True)
+class _Task:
+    spectrograph: object
+    fiber: int
+    lamp: object
+    trusted: bool
+
+
+def _arrays(flux, variance, orders, spectrograph):
+    """Check the arguments; return flux, variance and the first guess of the orders."""
+    flux = np.ma.filled(np.ma.asarray(flux).astype(float), np.nan)
+    if flux.ndim != 2:
+        raise ValueError(f"flux must have the axes (order, pixel), got the shape {flux.shape}")
+    columns = spectrograph.detector.columns
+    if abs(flux.shape[1] - columns) > _ODD_PIXELS:
+        raise ValueError(
+            f"flux must have a pixel for each of the {columns} columns of {spectrograph.name}, got {flux.shape[1]}: "
+            "fill what is not there with NaN, and undo any binning"
+        )
+    flux = np.where(_told(flux), flux, np.nan)
+    variance = _estimated(flux) if variance is None else np.ma.filled(np.ma.asarray(variance).astype(float), np.nan)
+    if variance.shape != flux.shape:
+        raise ValueError(f"variance must have the shape of flux {flux.shape}, got {variance.shape}")
+    guess = spectrograph.first_order + np.arange(len(flux)) if orders is None else np.asarray(orders)
+    if guess.shape != flux.shape[:1] or len(np.unique(guess)) != len(guess):
+        raise ValueError(f"orders must have {len(flux)} numbers, each another, got {guess}")
+    return flux, variance, guess.astype(int)
+
+
+def _told(flux, longest=7):
+    """Pixels that say something: not NaN, and not of a run of one value, as edges that were filled are."""
+    told = np.isfinite(flux)
+    for row, good in zip(flux, told):
+        starts = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+        lengths = np.diff(np.append(starts, len(row)))
+        good &= np.repeat(lengths <= longest, lengths)
+    return told
+
+
+def _estimated(flux):
+    """Variance of a spectrum of unknown unit: its noise between the lines, and what that says of its photons."""
+    variance = np.full(flux.shape, np.nan)
+    n = flux.shape[1]
+    middles = np.arange(0, n, _BLOCK) + _BLOCK / 2
+    for i, row in enumerate(flux):
+        noise, level = np.array([_quiet(row[start : start + _BLOCK]) for start in range(0, n, _BLOCK)]).T
+        known = noise > 0
+        if not known.any():
+            continue
+        filled = np.pad(np.interp(middles, middles[known], noise[known]), 2, mode="edge")
+        smooth = np.median([filled[k : k + len(middles)] for k in range(5)], axis=0)
+        sigma = np.interp(np.arange(n), middles, smooth)
+        light = row - np.interp(np.arange(n), middles[known], level[known])
+        variance[i] = sigma**2 + np.maximum(light, 0) * sigma / _READ_NOISE_E
+    return variance
+
+
+def _quiet(values, rounds=6):
+    """Return noise and level of a stretch of spectrum, without the lines that stand out of it."""
+    values = values[np.isfinite(values)]
+    if len(values) < 16:
+        return 0.0, 0.0
+    for _ in range(rounds):
+        level = np.median(values)
+        noise = 1.4826 * np.median(level - values[values <= level])
+        values = values[values <= level + 3 * noise]
+    return noise, level
+
+
+def _numbered(flux, variance, guess, task):
+    """Return the true orders of the rows, the solution and its lines."""
+    tries = [guess] if task.trusted else [guess, guess[::-1]]
+    spectra = [_spectra(flux, variance, numbers, task.fiber) for numbers in tries]
+    found = [arclines.find(each, task.fiber) for each in spectra]
+    given = task.spectrograph, task.lamp, task.fiber
+    starts = [identify.start(lines, np.sort(guess), *given, trusted=task.trusted) for lines in found]
+    best = int(np.argmax([start.significance for start in starts]))
+    try:
+        return _solved(flux, variance, tries[best] + starts[best].renumber, starts[best], task)
+    except BadFrame as error:
+        own = _filled(numbering.of_rows(found[0], guess, *given))
+        if task.trusted or not _usable(own):
+            shown = numbering.described(range(len(own)), own)
+            raise BadFrame(f"{error}; by its own lines, {shown}" if shown else str(error)) from None
+    spectra = _spectra(flux, variance, own, task.fiber)
+    lines = arclines.find(spectra, task.fiber)
+    start = identify.start(lines, np.sort(own), *given)
+    return _solved(flux, variance, own + start.renumber, start, task)
+
+
+def _filled(own):
+    """Number the rows that were not told as their neighbors say, if those agree."""
+    told = np.flatnonzero(own)
+    own = own.copy()
+    for before, after in pairwise(told):
+        if abs(own[after] - own[before]) == after - before:
+            own[before : after + 1] = np.linspace(own[before], own[after], after - before + 1).round()
+    if len(told) > 1:
+        step = np.sign(own[told[-1]] - own[told[0]])
+        own[: told[0]] = own[told[0]] - step * np.arange(told[0], 0, -1)
+        own[told[-1] + 1 :] = own[told[-1]] + step * np.arange(1, len(own) - told[-1])
+    return own
+
+
+def _usable(own):
+    """Whether all rows are told, and run in one direction."""
+    step = np.diff(own)
+    return np.all(own > 0) and (np.all(step > 0) or np.all(step < 0))
+
+
+def _spectra(flux, variance, orders, fiber):
+    """Put arrays in the form that the engine takes, the orders increasing."""
+    rows = np.argsort(orders)
+    flux, variance = flux[rows][None], variance[rows][None]
+    quality = np.where(np.isfinite(flux), 0, Pixel.BAD).astype(np.uint8)
+    quality[_flat_topped(flux, variance)] |= np.uint8(Pixel.SATURATED)
+    return Spectra((fiber,), orders[rows], flux, variance, quality, np.ones(flux.shape))
+
+
+def _flat_topped(flux, variance):
+    """Pixels far above the noise that equal both neighbors: the lamp saturated the detector."""
+    with np.errstate(invalid="ignore"):
+        same = np.abs(np.diff(flux, axis=-1)) < 1e-3 * np.sqrt(variance[..., 1:])
+        flat = np.zeros(flux.shape, bool)
+        flat[..., 1:-1] = same[..., 1:] & same[..., :-1] & (flux[..., 1:-1] > 30 * np.sqrt(variance[..., 1:-1]))
+    flat[..., 1:-1] |= flat[..., 2:] | flat[..., :-2]
+    return flat
+
+
+def _solved(flux, variance, orders, start, task):
+    spectra = _spectra(flux, variance, orders, task.fiber)
+    given = task.spectrograph, task.lamp, start, task.fiber
+    # most of the time goes into the shape of the lines, which is of no use to what is not the lamp
+    if not recognise.promises(arclines.find(spectra, task.fiber), spectra.orders, *given):
+        raise BadFrame(
+            f"no wavelength solution to trust, orders numbered {spectra.orders[0]} to {spectra.orders[-1]}: not even "
+            "20 % of the brightest peaks are within half a pixel of lines of the lamp; the vote stands "
+            f"{start.significance:.0f} standard deviations high"
+        )
+    prepared = arclines.prepared(spectra, task.fiber)
+    row, fits = arclines.fitted(*prepared, spectra.orders, task.fiber)
+    clean = arclines.undisturbed(spectra, task.fiber, row, fits)
+    light = np.where(prepared[2] > 0, prepared[0], np.nan)
+    shape = lineshape.measure(light, prepared[1], row[clean], fits[clean], spectra.orders, task.fiber)
+    lines = arclines.find(spectra, task.fiber, shape)
+    one, lines = recognise.solve(lines, spectra.orders, *given)
+    return orders, one, lines
+
+
+def _turned(flux, variance, guess, task):
+    """Say in words which way around the spectrum would do; '' where in none."""
+    ways = [
+        ("the columns mirrored: wavelengths must increase along a row", np.s_[:, ::-1]),
+        ("the rows in the reverse sequence", np.s_[::-1]),
+        ("the columns mirrored and the rows in the reverse sequence", np.s_[::-1, ::-1]),
+    ]
+    for words, turn in ways:
+        if not task.trusted and turn != np.s_[:, ::-1]:
+            continue
+        try:
+            _numbered(flux[turn], variance[turn], guess, task)
+        except BadFrame:
+            continue
+        return f". There is a solution with {words}"
+    return ""
+
+
+def _pixels(one, orders, n_pixels):
+    """Wavelengths of all pixels, and their errors."""
+    columns = np.arange(float(n_pixels))
+    wavelength = solution.on_grid(one, one.fibers[0], orders, columns)
+    x = legendre2d.scaled(columns, 0, one.n_pixels - 1)
+    error = np.empty(wavelength.shape)
+    for i, m in enumerate(legendre2d.scaled(orders, one.orders.min(), one.orders.max())):
+        design = legendre2d.design(one.degrees, x, np.full(n_pixels, m))
+        error[i] = np.sqrt(np.einsum("ij,jk,ik->i", design, one.covariance[0], design)) / orders[i]
+    error_ms = C_MS * error / wavelength
+    return wavelength, np.hypot(error_ms, _UNSEEN * one.scatter_ms[0])

@@ -1,0 +1,181 @@
+"""Arcs as a stranger would extract them: plain arrays, summed over a box, nothing flagged, no variance.
+
+They are made in other ways than ``arc_spectra``, to tell whether the wavelengths are found because the two agree.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import erf
+
+from nrespipe.instruments import optics
+
+#: Parts of the profile of a line: share, offset and width in units of its standard deviation.
+_PARTS = ((0.80, -0.10, 0.95), (0.17, 0.50, 1.10), (0.03, 0.0, 2.5))
+#: Scatter of the Legendre coefficients of a total degree in how far the light lies from the optical model [pixel].
+_BENDS = {2: 1.5, 3: 0.5, 4: 0.2, 5: 0.1, 6: 0.05}
+_FOREST = 60
+
+
+@dataclass(frozen=True)
+class BoxTruth:
+    """Where the light of a fiber falls.
+
+    Attributes
+    ----------
+    spectrograph : Spectrograph
+        Whose optical model the truth departs from.
+    fiber : int
+        Fiber number.
+    shift_px : ndarray of float, shape (7, 7)
+        Legendre coefficients, in x and in m, of how far the light lies from where the model has it [pixel].
+    """
+
+    spectrograph: object
+    fiber: int
+    shift_px: np.ndarray
+
+    def wavelength(self, order, x):
+        """Return the true wavelength.
+
+        Parameters
+        ----------
+        order, x : ndarray
+            Diffraction order and column [pixel], broadcast.
+
+        Returns
+        -------
+        ndarray of float
+            Vacuum wavelength [angstrom].
+        """
+        order, x = np.broadcast_arrays(np.asarray(order, float), np.asarray(x, float))
+        first, last = self.spectrograph.first_order, self.spectrograph.last_order
+        at = 2 * x / (self.spectrograph.detector.columns - 1) - 1, (2 * order - first - last) / (last - first)
+        return optics.wavelength(
+            self.spectrograph, self.fiber, order, x - np.polynomial.legendre.legval2d(*at, self.shift_px)
+        )
+
+
+def truth(spectrograph, seed, fiber=1, plane_px=None, bend=1.0):
+    """Make up a bench.
+
+    Parameters
+    ----------
+    spectrograph : Spectrograph
+        Whose optical model the truth departs from.
+    seed : int
+        Of the random numbers.
+    fiber : int, optional
+        Fiber number.
+    plane_px : tuple of (float, float, float), optional
+        Shift, slope with x and slope with order, which a turn of the detector makes; where absent up to 30, 10 and
+        11 px (0.3 degree) [pixel].
+    bend : float, optional
+        Scale of what is no plane.
+
+    Returns
+    -------
+    BoxTruth
+    """
+    random = np.random.default_rng([seed, 1])
+    shift_px = np.zeros((7, 7))
+    for a in range(7):
+        for b in range(7 - a):
+            shift_px[a, b] = bend * _BENDS.get(a + b, 0.0) * random.normal()
+    plane = random.uniform(-1, 1, 3) * (30, 10, 11) if plane_px is None else plane_px
+    shift_px[0, 0], shift_px[1, 0], shift_px[0, 1] = plane
+    return BoxTruth(spectrograph, fiber, shift_px)
+
+
+def thorium(lamp, seed, level=1.0, missing=0.2):
+    """Let the lines of a lamp shine with brightnesses that the list does not tell.
+
+    Parameters
+    ----------
+    lamp : LampLines
+        Lines that may shine.
+    seed : int
+        Of the random numbers.
+    level : float, optional
+        Brightness of the lamp.
+    missing : float, optional
+        Share of the lines that do not shine.
+
+    Returns
+    -------
+    vacuum_angstrom, electrons : ndarray of float, shape (n_lines,)
+    """
+    random = np.random.default_rng([seed, 2])
+    shine = random.uniform(size=len(lamp.intensity)) > missing
+    electrons = 900 * level * lamp.intensity[shine] * 10 ** random.normal(0, 0.35, shine.sum())
+    return lamp.vacuum_angstrom[shine], np.minimum(electrons, 2e7)
+
+
+def draw(bench, orders, lines, seed, n_pixels=4096, fwhm_px=(2.85, 3.2, 3.6, 4.4, 5.8), noise=33.0):
+    """Draw an extracted arc.
+
+    Parameters
+    ----------
+    bench : BoxTruth
+        Where the light falls.
+    orders : sequence of int
+        Diffraction order of each row.
+    lines : tuple of (ndarray, ndarray)
+        Vacuum wavelengths and light of the lines [angstrom, electron].
+    seed : int
+        Of the noise and of the faint lines that no list has.
+    n_pixels : int, optional
+        Length of a row; it is centered on the detector.
+    fwhm_px : tuple of float, optional
+        Widths of the lines, evenly spaced along the row [pixel].
+    noise : float, optional
+        Of a pixel without light; correlated with its neighbor [electron].
+
+    Returns
+    -------
+    ndarray of float, shape (n_orders, n_pixels)
+        Light [electron].
+    """
+    random = np.random.default_rng([seed, 3])
+    columns = np.arange(-30, n_pixels + 30) - first_column(bench, n_pixels)
+    light = np.zeros((len(orders), n_pixels))
+    for row, order in zip(light, orders):
+        wavelength = bench.wavelength(order, columns)
+        inside = (lines[0] > wavelength[0]) & (lines[0] < wavelength[-1])
+        center = np.interp(lines[0][inside], wavelength, np.arange(-30.0, n_pixels + 30))
+        center = np.append(center, random.uniform(0, n_pixels, _FOREST))
+        electrons = np.append(lines[1][inside], 10 ** random.normal(2.0, 0.4, _FOREST))
+        electrons *= np.sinc(1.0 * (center / n_pixels - 0.5)) ** 2
+        _add(row, center, electrons, np.interp(center, np.linspace(0, n_pixels, len(fwhm_px)), fwhm_px) / 2.3548)
+    grain = random.normal(size=light.shape)
+    grain = noise * (grain + 0.3 * np.roll(grain, 1, axis=1)) / np.hypot(1, 0.3)
+    return random.poisson(light) + grain
+
+
+def first_column(bench, n_pixels):
+    """Return the index of the pixel of a row that is column 0 of the detector.
+
+    Parameters
+    ----------
+    bench : BoxTruth
+        Whose detector.
+    n_pixels : int
+        Length of a row.
+
+    Returns
+    -------
+    float
+        Index, a half where the lengths differ by an odd number [pixel].
+    """
+    return (n_pixels - bench.spectrograph.detector.columns) / 2
+
+
+def _add(row, center, electrons, sigma):
+    """Add lines, integrated over the pixels, to a row."""
+    pixel = np.rint(center).astype(int)[:, None] + np.arange(-25, 26)
+    profile = np.zeros(pixel.shape)
+    for share, offset, width in _PARTS:
+        middle, scale = (center + offset * sigma)[:, None], np.sqrt(2) * width * sigma[:, None]
+        profile += share * 0.5 * (erf((pixel + 0.5 - middle) / scale) - erf((pixel - 0.5 - middle) / scale))
+    there = (pixel >= 0) & (pixel < len(row))
+    np.add.at(row, pixel[there], (electrons[:, None] * profile)[there])

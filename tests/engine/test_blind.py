@@ -1,0 +1,228 @@
+"""Wavelengths of arrays that are made in other ways than the program's own arcs, and arrays that deserve none."""
+
+import numpy as np
+import pytest
+
+from nrespipe import data, instruments
+from nrespipe.engine import blind, wavelength
+from nrespipe.errors import BadFrame
+from nrespipe.simulator import box_arcs
+
+_C_MS = 299792458.0
+_COLUMN = np.arange(4096)
+_ORDERS = np.array([80, 81, 82])
+NRES03 = instruments.load("nres03")
+LAMP = data.lamp_lines()
+
+
+def _arc(seed, orders=_ORDERS, plane_px=None, bend=1.0, level=1.0, **options):
+    bench = box_arcs.truth(NRES03, seed, plane_px=plane_px, bend=bend)
+    return bench, box_arcs.draw(bench, orders, box_arcs.thorium(LAMP, seed, level), seed, **options)
+
+
+@pytest.fixture(scope="module")
+def arc():
+    return _arc(5)
+
+
+def _errors_ms(bench, found):
+    """Errors of the pixels, without what the asymmetry of the lines adds to all of them."""
+    n = found.vacuum_angstrom.shape[1]
+    x = np.arange(60, n - 60, 40)
+    expected = bench.wavelength(found.orders[:, None], x - box_arcs.first_column(bench, n))
+    return _C_MS * (found.vacuum_angstrom[:, x] / expected - 1), found.error_ms[:, x]
+
+
+def _is_right(bench, found, orders=_ORDERS):
+    errors_ms, _ = _errors_ms(bench, found)
+    return list(found.orders) == list(orders) and np.median(np.abs(errors_ms)) < 100
+
+
+def _refused(flux, **options):
+    with pytest.raises(BadFrame) as error:
+        blind.solve(flux, NRES03, **options)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("orders", [None, _ORDERS + 2, _ORDERS - 5, _ORDERS + 25])
+def test_three_orders_are_enough_whatever_they_are_called(arc, orders):
+    assert _is_right(arc[0], blind.solve(arc[1], NRES03, orders=orders))
+
+
+def _with_cosmics(flux):
+    random = np.random.default_rng(1)
+    at = np.arange(3)[:, None].repeat(100, 1), random.integers(0, 4096, (3, 100))
+    flux = flux.copy()
+    flux[at] += 10 ** random.uniform(2.5, 5, (3, 100))
+    return flux
+
+
+def _without_edges(flux, value):
+    flux = flux + 500.0
+    flux[:, :200], flux[:, -150:] = value, value
+    return flux
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda flux: flux / flux.max(),
+        lambda flux: (flux / 3.2).astype(">f4"),
+        lambda flux: flux + 1000 + 0.5 * _COLUMN,
+        lambda flux: flux - 3000,
+        lambda flux: flux / (np.sinc(1.5 * (_COLUMN / 4096 - 0.5)) ** 2 + 0.02),
+        lambda flux: np.minimum(flux, 2e4),
+        lambda flux: 2e4 * np.tanh(flux / 2e4),
+        lambda flux: _without_edges(flux, np.nan),
+        lambda flux: _without_edges(flux, 0.0),
+        lambda flux: np.ma.masked_where(_without_edges(flux, 0.0) == 0, flux),
+        _with_cosmics,
+    ],
+    ids=[
+        "normalised", "big-endian ADU", "pedestal", "negative", "divided by the blaze", "clipped", "non-linear",
+        "NaN at the edges", "0 at the edges", "masked edges", "cosmic rays",
+    ],
+)  # fmt: skip
+def test_the_unit_the_background_and_damage_do_not_matter(arc, change):
+    assert _is_right(arc[0], blind.solve(change(arc[1]), NRES03))
+
+
+@pytest.mark.parametrize("plane_px", [(60, 10, 0), (-60, -10, 11), (20, 50, -11), (0, -50, 5)])
+def test_the_light_may_lie_far_from_where_the_model_has_it(plane_px):
+    bench, flux = _arc(6, plane_px=plane_px, bend=2.0)
+    assert _is_right(bench, blind.solve(flux, NRES03))
+
+
+@pytest.mark.parametrize("n_pixels", [4056, 4136])
+def test_rows_may_be_cut_or_extended(n_pixels):
+    bench, flux = _arc(7, n_pixels=n_pixels)
+    assert _is_right(bench, blind.solve(flux, NRES03))
+
+
+@pytest.mark.parametrize("level", [0.05, 20.0])
+def test_the_lamp_may_be_faint_or_bright(level):
+    bench, flux = _arc(8, level=level)
+    assert _is_right(bench, blind.solve(flux, NRES03))
+
+
+@pytest.mark.parametrize("orders", [(75, 76, 79, 84), (84, 79, 76, 75), (92, 91, 90)])
+def test_rows_may_decrease_and_have_gaps(orders):
+    bench, flux = _arc(9, orders=orders)
+    assert _is_right(bench, blind.solve(flux, NRES03), orders)
+    assert _is_right(bench, blind.solve(flux, NRES03, orders=np.array(orders) - 2), orders)
+
+
+def test_all_orders_are_found_and_nearly_all_their_bright_peaks_are_lines():
+    orders = np.arange(52, 119)
+    bench, flux = _arc(10, orders=orders)
+    found = blind.solve(flux, NRES03)
+    errors_ms, claimed_ms = _errors_ms(bench, found)
+    assert _is_right(bench, found, orders)
+    assert np.std(errors_ms[10:50]) < 15
+    assert np.all((claimed_ms > 3) & np.isfinite(claimed_ms))
+    assert np.nanmin(found.share) > 0.5
+
+
+def test_a_handful_of_orders_claims_the_errors_that_it_has():
+    pulls = []
+    for seed in range(20, 28):
+        bench, flux = _arc(seed, orders=70 + 5 * (seed - 20) + np.arange(3))
+        errors_ms, claimed_ms = _errors_ms(bench, blind.solve(flux, NRES03))
+        pulls.append((errors_ms - np.median(errors_ms)) / claimed_ms)
+    assert 0.4 < 1.4826 * np.median(np.abs(pulls)) < 1.3
+    assert np.mean(np.abs(pulls) > 4) < 0.03
+
+
+def test_the_old_form_of_the_arguments_gives_the_same(arc):
+    scale, lines = wavelength.solve(arc[1], None, NRES03, LAMP, 1, _ORDERS + 1)
+    found = blind.solve(arc[1], NRES03, orders=_ORDERS + 1)
+    assert scale.coefficients.tobytes() == found.solution.coefficients.tobytes()
+    assert np.array_equal(lines.x, found.lines.x)
+
+
+@pytest.mark.parametrize(
+    ("turn", "orders", "words"),
+    [
+        (np.s_[:, ::-1], None, "the columns mirrored: wavelengths must increase along a row"),
+        (np.s_[::-1], _ORDERS, "the rows in the reverse sequence"),
+        (np.s_[::-1, ::-1], _ORDERS, "the columns mirrored and the rows in the reverse sequence"),
+    ],
+)
+def test_spectra_that_are_turned_around_are_refused_and_how_is_named(arc, turn, orders, words):
+    assert f"There is a solution with {words}" in _refused(arc[1][turn], orders=orders)
+
+
+@pytest.mark.parametrize("place", [0, 1, 8, 15])
+def test_a_missing_order_is_either_known_or_named(place):
+    whole = 60 + np.arange(16)
+    orders = np.delete(whole, place)
+    bench, flux = _arc(11, orders=orders)
+    assert _is_right(bench, blind.solve(flux, NRES03), orders)
+    if place == 8:
+        assert "rows 0-7 show orders 60-67, rows 8-14 show orders 69-75" in _refused(flux, orders=whole[:-1])
+
+
+@pytest.mark.parametrize("rows", [(0, 0, 1), (0, 1, 1), (1, 0, 2)])
+def test_doubled_and_shuffled_rows_are_refused_and_named(arc, rows):
+    assert "by its own lines, row" in _refused(arc[1][list(rows)])
+
+
+def _foreign_lamps():
+    random = np.random.default_rng(12)
+    listed, electrons = box_arcs.thorium(LAMP, 12)
+    anywhere = lambda n: (np.sort(random.uniform(3800, 9100, n)), 2000 * 10 ** random.normal(0, 0.8, n))  # noqa: E731
+    return {
+        "as dense as uranium": anywhere(12000),
+        "as dense as iron": anywhere(3000),
+        "as sparse as neon": anywhere(300),
+        "thorium with its gaps shuffled": (3800 + np.cumsum(random.permutation(np.diff(listed))), electrons[1:]),
+        "thorium out of place": (np.sort(listed * (1 + 3e-4 * random.normal(size=len(listed)))), electrons),
+        "thorium moved by 240 km/s": (listed * 1.0008, electrons),
+        "thorium with few lines": (listed[::30], electrons[::30]),
+    }
+
+
+@pytest.mark.parametrize("name", _foreign_lamps())
+def test_another_lamp_is_refused(name):
+    bench = box_arcs.truth(NRES03, 13)
+    message = _refused(box_arcs.draw(bench, _ORDERS, _foreign_lamps()[name], 13))
+    assert "lines of the lamp" in message or "lines that could be identified" in message
+
+
+@pytest.mark.parametrize("shift", [300, -300, 150])
+def test_an_arc_that_lies_out_of_reach_is_refused(arc, shift):
+    assert "There is a solution" not in _refused(np.roll(arc[1], shift, axis=1))
+
+
+def _star(lines):
+    random = np.random.default_rng(14)
+    light = 2e5 * np.sinc(1.2 * (_COLUMN / 4096 - 0.5)) ** 2 * np.ones((3, 1))
+    for row in light:
+        for center, depth in random.uniform((0, 0), (4096, 0.9), (lines, 2)):
+            row *= 1 - depth * np.exp(-(((_COLUMN - center) / 5) ** 2))
+    return random.poisson(light).astype(float)
+
+
+@pytest.mark.parametrize(
+    "flux",
+    [_star(0), _star(150), np.zeros((3, 4096)), np.full((3, 4096), np.nan),
+     np.random.default_rng(15).normal(0, 30, (3, 4096)), np.roll(_star(150), 1, axis=0) - 1e5],
+    ids=["flat", "star", "nothing", "not a number", "noise", "star below 0"],
+)  # fmt: skip
+def test_what_is_no_arc_is_refused(flux):
+    assert "lines of the lamp" in _refused(flux)
+
+
+@pytest.mark.parametrize(
+    ("flux", "options", "words"),
+    [
+        (np.zeros(4096), {}, "axes"),
+        (np.zeros((3, 2048)), {}, "pixel for each"),
+        (np.zeros((3, 4096)), {"orders": [80, 81]}, "3 numbers"),
+        (np.zeros((3, 4096)), {"orders": [80, 81, 81]}, "each another"),
+        (np.zeros((3, 4096)), {"variance": np.ones(4096)}, "shape of flux"),
+    ],
+)
+def test_arrays_of_the_wrong_shape_are_named(flux, options, words):
+    with pytest.raises(ValueError, match=words):
+        blind.solve(flux, NRES03, **options)
