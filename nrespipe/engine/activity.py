@@ -1,0 +1,210 @@
+"""Lines that answer to the chromosphere of a star, measured against the light beside them."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from nrespipe.engine import ccf, continuum, orderscale
+from nrespipe.frames.activity import Index
+
+_LIGHT_MS = 299792458.0
+
+
+@dataclass(frozen=True)
+class Band:
+    """A stretch of the spectrum whose mean light is taken.
+
+    Attributes
+    ----------
+    center_angstrom : float
+        Vacuum, at rest [angstrom].
+    width_angstrom : float
+        Full width; of a triangle the full width at half maximum [angstrom].
+    triangular : bool
+        Whether the weight falls off from the center to both sides.
+    """
+
+    center_angstrom: float
+    width_angstrom: float
+    triangular: bool = False
+
+    @property
+    def reach_angstrom(self):
+        """float: no light farther than this from the center counts [angstrom]."""
+        return self.width_angstrom * (1.0 if self.triangular else 0.5)
+
+
+_K, _H = Band(3934.777, 1.09, triangular=True), Band(3969.591, 1.09, triangular=True)
+_V, _R = Band(3902.175, 20.0), Band(4002.201, 20.0)
+#: 8 alpha with alpha = 2.4, and the widths of the bands (Duncan et al. 1991, ApJS 76, 383)
+_MOUNT_WILSON = 8 * 2.4 * 1.09 / 20
+
+#: Name, lines, reference bands, factor. H alpha and sodium as in Gomes da Silva et al. 2011, A&A 534, A30, but vacuum
+INDICES = (
+    ("s_index", (_K, _H), (_V, _R), _MOUNT_WILSON),
+    ("s_index_r", (_K, _H), (_R, _R), _MOUNT_WILSON),
+    ("h_alpha", (Band(6564.614, 1.6),), (Band(6552.68, 10.75), Band(6582.13, 8.75)), 1.0),
+    ("na_d", (Band(5891.583, 0.5), Band(5897.558, 0.5)), (Band(5806.61, 10.0), Band(6098.69, 20.0)), 0.5),
+)
+
+
+def measure(spectra, wavelengths, fiber, rv_ms, berv_ms, *, faintest=5.0, motion_ms=31000.0):
+    """Measure the activity indices of the star in a fiber.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        Extracted light.
+    wavelengths : Wavelengths
+        Of the same fibers, orders and pixels.
+    fiber : int
+        Fiber of the star.
+    rv_ms : float
+        Barycentric radial velocity of the star [m / s].
+    berv_ms : float
+        Barycentric correction, as in ``Barycentric`` [m / s].
+    faintest : float, optional
+        Signal-to-noise ratio that the reference bands of an index must reach.
+    motion_ms : float, optional
+        Largest motion of the observer: with the room it needs, every frame of a star uses the same orders [m / s].
+
+    Returns
+    -------
+    tuple of Index
+        One for each of `INDICES`, in their order.
+
+    Notes
+    -----
+    An index is ``factor * sum(lines) / sum(references)`` of the mean light of its bands relative to the flat lamp. The
+    bands may lie on several orders, which are brought to one scale where they overlap; a band on two orders is their
+    weighted mean. The lamp is part of the scale of an index, so that a series of one spectrograph is consistent, and
+    stars of known index must tell how it compares with another one.
+    """
+    if not np.isfinite(rv_ms):
+        return tuple(Index(name, reason="the star has no velocity") for name, *_ in INDICES)
+    doppler = (1 + rv_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS)
+    light = _Light.of(spectra, wavelengths, fiber)
+    room = (1 + rv_ms / _LIGHT_MS) * np.array([1 - motion_ms / _LIGHT_MS, 1 + motion_ms / _LIGHT_MS])
+    return tuple(_index(light, doppler, room, definition, faintest) for definition in INDICES)
+
+
+def chromatic(order_rv_ms, order_error_ms, wavelength_angstrom, *, fewest=10):
+    """Measure how the velocities of the orders change with wavelength.
+
+    Parameters
+    ----------
+    order_rv_ms, order_error_ms : ndarray of float, shape (n_orders,)
+        Velocity of each order and its photon error, NaN where there is none [m / s].
+    wavelength_angstrom : ndarray of float, shape (n_orders,)
+        Middle of each order [angstrom].
+    fewest : int, optional
+        With fewer orders there is no index.
+
+    Returns
+    -------
+    Index
+        ``chromatic``: slope of the velocity against the natural logarithm of the wavelength [m / s].
+
+    Notes
+    -----
+    Zechmeister et al. 2018, A&A 609, A12: spots move the blue more than the red, a planet does not. The line mask gives
+    every star a slope of its own, so that only its changes within a series count; the error is that of the photons.
+    """
+    usable = np.isfinite(order_rv_ms) & np.isfinite(order_error_ms) & np.isfinite(wavelength_angstrom)
+    if usable.sum() < fewest:
+        return Index("chromatic", unit="m/s", reason="too few orders have a velocity")
+    weight = np.asarray(order_error_ms)[usable] ** -2.0
+    color = np.log(np.asarray(wavelength_angstrom)[usable])
+    color = color - np.average(color, weights=weight)
+    leverage = np.sum(weight * color**2)
+    slope = np.sum(weight * color * np.asarray(order_rv_ms)[usable]) / leverage
+    return Index("chromatic", float(slope), float(leverage**-0.5), "m/s")
+
+
+@dataclass(frozen=True)
+class _Light:
+    """Light above the blaze, and where the lamp lights the orders."""
+
+    flux: np.ndarray
+    variance: np.ndarray
+    good: np.ndarray
+    wavelength: np.ndarray
+    blaze: np.ndarray
+    bright: tuple
+
+    @classmethod
+    def of(cls, spectra, wavelengths, fiber):
+        flux, variance, good = continuum.above_blaze(*spectra.of(fiber))
+        wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
+        known = np.all(np.diff(wavelength, axis=1) > 0, axis=1)
+        blaze = np.where(known[:, None], spectra.of(fiber)[3], 0.0)
+        bright = orderscale.bright_range(wavelength, blaze)
+        return cls(flux, variance, good & known[:, None], wavelength, blaze, bright)
+
+    def order(self, o):
+        return self.flux[o], self.variance[o], self.good[o], self.wavelength[o], self.blaze[o]
+
+
+def _index(light, doppler, room, definition, faintest):
+    """Return one index, or why there is none."""
+    name, lines, references, factor = definition
+    bands = Counter(lines), Counter(references)
+    seen = {}
+    for band in (*bands[0], *bands[1]):
+        seen[band] = _on_orders(light, band, doppler, room)
+        if isinstance(seen[band], str):
+            return Index(name, reason=f"{seen[band]} {band.center_angstrom:.1f} angstrom")
+    orders = sorted({order for found in seen.values() for order in found})
+    steps = [orderscale.ratio(light.order(o), light.order(o + 1)) for o in range(orders[0], orders[-1])]
+    ln_steps, step_errors = np.array(steps).reshape(-1, 2).T
+    if not np.all(np.isfinite(ln_steps)):
+        return Index(name, reason="the orders of its bands share too little light")
+    scale = dict(zip(range(orders[0], orders[-1] + 1), np.exp(np.append(0.0, np.cumsum(ln_steps)))))
+    joined = {band: _join(found, scale) for band, found in seen.items()}
+    above, below = (sum(n * joined[band][0] for band, n in counted.items()) for counted in bands)
+    above_variance, below_variance = (
+        sum(n**2 * joined[band][1] for band, n in counted.items()) for counted in bands
+    )  # fmt: skip
+    if not below > faintest * np.sqrt(below_variance):
+        return Index(name, reason="too faint")
+    value = factor * above / below
+    variance = factor**2 * (above_variance + (above / below) ** 2 * below_variance) / below**2
+    for step, error in enumerate(step_errors):
+        variance += (_slope(joined, bands, orders[0] + step, value) * error) ** 2
+    return Index(name, float(value), float(np.sqrt(variance)))
+
+
+def _on_orders(light, band, doppler, room):
+    """Return mean light and variance of a band on each order that shows all of it all the year, or what is missing."""
+    low, high = band.center_angstrom - band.reach_angstrom, band.center_angstrom + band.reach_angstrom
+    start, end = light.bright
+    complete = np.flatnonzero((start < low * room[0]) & (end > high * room[1]))
+    found = {}
+    for order in complete:
+        edges = ccf.pixel_edges(light.wavelength[order][None])[0] / doppler
+        good = light.good[order]
+        weights = orderscale.band_weights(edges, good, band.center_angstrom, band.width_angstrom, band.triangular)
+        if weights is not None:
+            found[int(order)] = weights @ light.flux[order], weights**2 @ light.variance[order]
+    if found:
+        return found
+    return "too many pixels are missing at" if len(complete) else "no order shows all of the band at"
+
+
+def _join(found, scale):
+    """Return the weighted mean of a band over its orders, its variance, and the share of each order in it."""
+    values = {order: value * scale[order] for order, (value, _) in found.items()}
+    weights = {order: 1 / (variance * scale[order] ** 2) for order, (_, variance) in found.items()}
+    total = sum(weights.values())
+    parts = {order: weights[order] / total * values[order] for order in found}
+    return sum(parts.values()), 1 / total, parts
+
+
+def _slope(joined, bands, order, value):
+    """Return how an index answers to the logarithm of the ratio of an order and the next one."""
+    sums = []
+    for counted in bands:
+        moved = sum(n * part for band, n in counted.items() for o, part in joined[band][2].items() if o > order)
+        sums.append(moved / sum(n * joined[band][0] for band, n in counted.items()))
+    return value * (sums[0] - sums[1])

@@ -1,0 +1,203 @@
+"""The type and the rotation of a star from the lines of its spectrum."""
+
+import numpy as np
+from numpy.polynomial import legendre
+
+from nrespipe.engine import linemodel, masklines, temperature
+from nrespipe.frames.stellartype import StellarType
+from nrespipe.frames.velocity import Star
+
+_LIGHT_MS = 299792458.0
+_FWHM2 = 8 * np.log(2)
+#: Standard deviation of a rotation profile in units of v sin i, with the limb darkening of ``linemodel``
+_ROTATION_DEVIATION = 0.4743
+#: What widens the lines of a star that hardly rotates, as linefit sees it in spectra of HARPS: GJ 581, and the Sun less
+#: the 1.9 km/s of its rotation; temperature [kelvin], standard deviation [m / s]
+_COOL, _SUN = (3450.0, 1560.0), (5777.0, 2790.0)
+#: Where the lines of all types stand apart, and the atmosphere has few [angstrom]
+_RANGE = (4150.0, 5900.0)
+_SUBTYPES = tuple(f"{letter}{digit}" for letter in "FGKM" for digit in range(10 if letter != "M" else 6))
+
+
+def estimate(
+    found, masks, berv_ms, sampling=None, tellurics=None, *, deepest=0.15, list_error_k=90.0, end_error_k=250.0
+):
+    """Estimate temperature, type and rotation of a star.
+
+    Parameters
+    ----------
+    found : Fit
+        From ``linefit.fit`` with the mask of a type that is near.
+    masks : mapping of str to LineMask
+        To compare with.
+    berv_ms : float
+        Barycentric correction [m / s].
+    sampling : Sampling or None, optional
+        Line-spread function that `found` was made with; without one the instrument counts as rotation, and there is
+        no v sin i.
+    tellurics : Tellurics or None, optional
+        Where the atmosphere absorbs.
+    deepest : float, optional
+        Pixels that a model darkens more are not used: what saturation does to deep lines no list tells.
+    list_error_k : float, optional
+        Error of the temperature that the lists and the way in which lines form leave at any signal [kelvin].
+    end_error_k : float, optional
+        Error where the star may be beyond the hottest or the coolest list, or is less than 60 K inside [kelvin].
+
+    Returns
+    -------
+    StellarType
+
+    Notes
+    -----
+    The absorption is fitted with the sum of those of two neighboring lists, each order less a parabola:
+    ``T = (c1 T1 + c2 T2) / (c1 + c2)``. The pair that fits best is taken. Its statistical error is the jackknife
+    over twelve stretches of the spectrum. See `rotation` for v sin i.
+    """
+    by_temperature = sorted(masks.values(), key=lambda mask: mask.teff_k)
+    teff_k = np.array([mask.teff_k for mask in by_temperature])
+    normal, right = _equations(found, by_temperature, berv_ms, sampling, tellurics, deepest)
+    if len(normal) < 3:
+        return StellarType(reason="too few orders between 415 and 590 nm")
+    best_k, at_end = _temperature(normal.sum(axis=0), right.sum(axis=0), teff_k)
+    if not np.isfinite(best_k):
+        return StellarType(reason="no list of lines resembles the spectrum")
+    rest = [_temperature(normal.sum(axis=0) - n, right.sum(axis=0) - r, teff_k)[0] for n, r in zip(normal, right)]
+    statistical_k = np.sqrt((len(rest) - 1) * np.mean((rest - np.mean(rest)) ** 2))
+    error_k = float(np.hypot(statistical_k, end_error_k if at_end else list_error_k))
+    vsini_ms, vsini_error_ms = (np.nan, np.inf) if sampling is None else rotation(found, best_k)
+    return StellarType(
+        teff_k=float(best_k),
+        teff_error_k=error_k,
+        spectral_type=subtype(best_k),
+        vsini_ms=vsini_ms,
+        vsini_error_ms=vsini_error_ms,
+        reason=f"at the {at_end} end of the lists of lines" if at_end else "",
+    )
+
+
+def rotation(found, teff_k, *, motions_error_ms=500.0, width_error=0.01):
+    """Estimate the projected velocity of rotation from the width of the lines.
+
+    Parameters
+    ----------
+    found : Fit
+        From ``linefit.fit`` with a line-spread function, which takes out what the spectrograph adds to the width.
+    teff_k : float
+        Effective temperature: the motions in the atmosphere grow with it [kelvin].
+    motions_error_ms : float, optional
+        Error of the standard deviation of these motions, and of the model of the lines [m / s].
+    width_error : float, optional
+        Relative error of the width of the line-spread function.
+
+    Returns
+    -------
+    vsini_ms, error_ms : float
+        [m / s].
+
+    Notes
+    -----
+    ``b**2 = s0**2 + (0.4743 v sin i)**2`` with the broadening ``b`` of the model that fits the cross-correlation
+    function best, whose line shape is that of rotation (Gray 2005, limb darkening 0.6) and not a Gaussian. ``s0``,
+    what else moves in the atmosphere, is what spectra of GJ 581 and of the Sun show, on a straight line in between;
+    above the temperature of the Sun half the macroturbulence of Doyle et al. 2014, MNRAS 444, 3592, adds to it.
+    """
+    motions_ms = np.interp(teff_k, *zip(_COOL, _SUN))
+    hotter_k = np.clip(teff_k, 5777.0, 6400.0) - 5777.0
+    macro_ms = 3210.0 + 2.33 * hotter_k + 2.00e-3 * hotter_k**2
+    motions_ms = np.sqrt(motions_ms**2 + (macro_ms**2 - 3210.0**2) / 4)
+    square = (found.broadening_ms**2 - motions_ms**2) / _ROTATION_DEVIATION**2
+    instrument2 = max(found.fwhm_ms**2 / _FWHM2 - found.broadening_ms**2, 0.0)
+    # center and width of a Gaussian are known equally well
+    parts = (
+        2 * motions_ms * motions_error_ms,
+        2 * instrument2 * width_error,
+        2 * found.broadening_ms * found.photon_error_ms,
+    )
+    square_error = np.linalg.norm(parts) / _ROTATION_DEVIATION**2
+    vsini_ms = np.sqrt(max(square, 0.0))
+    return float(vsini_ms), float(np.sqrt(max(square, 0.0) + square_error) - vsini_ms)
+
+
+def subtype(teff_k):
+    """Return the spectral subtype of a dwarf.
+
+    Parameters
+    ----------
+    teff_k : float
+        Effective temperature [kelvin].
+
+    Returns
+    -------
+    str
+        The nearest of F0 to M5 on the scale of ``temperature.of_star``.
+    """
+    return min(_SUBTYPES, key=lambda name: abs(temperature.of_star(Star("", spectral_type=name)) - teff_k))
+
+
+def _equations(found, masks, berv_ms, sampling, tellurics, deepest, blocks=12):
+    """Return normal matrix and right side of the fit of all masks, for each stretch of the spectrum."""
+    orders = found.orders
+    middle = orders.wavelength[:, orders.wavelength.shape[1] // 2]
+    chosen = np.flatnonzero((middle > _RANGE[0]) & (middle < _RANGE[1]) & orders.good.any(axis=1))
+    if len(chosen) == 0:
+        return np.zeros((0, len(masks), len(masks))), np.zeros((0, len(masks)))
+    wavelength, level = orders.wavelength[chosen], orders.continuum[chosen]
+    absorption = _absorption(found, masks, berv_ms, sampling, chosen)
+    good = orders.good[chosen] & (level > 0) & (absorption.max(axis=0) < deepest)
+    good &= masklines.window(wavelength, berv_ms, found.rv_ms, tellurics)
+    level = np.where(good, level, 1.0)
+    # a mismatch of three percent, which the lists have anywhere, keeps a bright star from resting on few pixels
+    root = np.where(good, (orders.variance[chosen] / level**2 + 0.03**2) ** -0.5, 0.0)
+    columns = np.concatenate([absorption, (1 - orders.flux[chosen] / level)[None]]) * root
+    columns = _without_parabola(columns, root)
+    products = np.einsum("aop,bop->oab", columns, columns)
+    stretches = np.array_split(np.arange(len(chosen)), min(blocks, len(chosen)))
+    summed = np.stack([products[stretch].sum(axis=0) for stretch in stretches])
+    return summed[:, :-1, :-1], summed[:, :-1, -1]
+
+
+def _absorption(found, masks, berv_ms, sampling, chosen):
+    """Return what each list absorbs, with the width and the strength of the lines of the star."""
+    wavelength = np.ascontiguousarray(found.orders.wavelength[chosen])
+    if sampling is not None:
+        fwhm = np.ascontiguousarray(sampling.fwhm[chosen])
+        sampling = linemodel.Sampling(fwhm, sampling.offsets, sampling.kernels, sampling.columns)
+    start, end = wavelength.min() * 0.995, wavelength.max() * 1.005
+    seen_ms = ((1 + found.rv_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
+    absorbed = []
+    for mask in masks:
+        rest = linemodel.at_rest(mask, start, end, found.broadening_ms, strength=found.strength)
+        absorbed.append(1 - linemodel.observed(rest, seen_ms, wavelength, sampling)[0])
+    return np.array(absorbed)
+
+
+def _without_parabola(columns, root):
+    """Take from each order of weighted columns the parabola that fits it best."""
+    basis = legendre.legvander(np.linspace(-1, 1, root.shape[1]), 2).T[None] * root[:, None, :]
+    normal = np.einsum("oip,ojp->oij", basis, basis) + 1e-9 * np.eye(3)
+    right = np.einsum("oip,aop->oia", basis, columns)
+    return columns - np.einsum("oia,oip->aop", np.linalg.solve(normal, right), basis)
+
+
+def _temperature(normal, right, teff_k, inside_k=60.0):
+    """Return the temperature of the best pair of neighbors, and which end of the lists it is at."""
+    gain, best_k = 0.0, np.nan
+    for j in range(len(teff_k) - 1):
+        pair = slice(j, j + 2)
+        shares = _not_negative(normal[pair, pair], right[pair])
+        if shares @ right[pair] > gain:
+            gain, best_k = shares @ right[pair], shares @ teff_k[pair] / shares.sum()
+    end = "cool" if best_k < teff_k[0] + inside_k else "hot" if best_k > teff_k[-1] - inside_k else ""
+    return best_k, end
+
+
+def _not_negative(normal, right):
+    """Solve two equations; a share that would be negative is 0."""
+    if normal[0, 0] <= 0 or normal[1, 1] <= 0:
+        return np.zeros(2)
+    shares = np.linalg.lstsq(normal, right, rcond=1e-12)[0]
+    if shares.min() >= 0:
+        return shares
+    alone = np.maximum(right / np.diag(normal), 0.0)
+    return alone * (np.arange(2) == np.argmax(alone * right))

@@ -1,0 +1,26 @@
+"""What the lines of a star say about its chromosphere and its surface."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Index:
+    """One number that follows the activity of a star.
+
+    Attributes
+    ----------
+    name : str
+        ``s_index``, ``h_alpha`` ...
+    value, error : float
+        The number and its error, NaN and infinite where it could not be measured.
+    unit : str
+        '' for a pure number.
+    reason : str
+        Why it could not be measured; '' where it could.
+    """
+
+    name: str
+    value: float = float("nan")
+    error: float = float("inf")
+    unit: str = ""
+    reason: str = ""
