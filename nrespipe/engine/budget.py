@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from nrespipe.engine import wavelength
 
-def parts(photon_ms, wavelengths, fiber, *, transfer_ms=0.0, no_drift_ms=50.0):
+
+def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, no_drift_ms=50.0):
     """Return the total error of a velocity and the parts whose squares add up to it.
 
     Parameters
@@ -14,6 +16,8 @@ def parts(photon_ms, wavelengths, fiber, *, transfer_ms=0.0, no_drift_ms=50.0):
         Of the frame.
     fiber : int
         Fiber of the star.
+    weight : ndarray of float, shape (n_orders, n_pixels)
+        Share of each pixel of the frame in the velocity.
     transfer_ms : float, optional
         Error of the zero point of the fiber relative to the reference fiber [m / s].
     no_drift_ms : float, optional
@@ -27,15 +31,23 @@ def parts(photon_ms, wavelengths, fiber, *, transfer_ms=0.0, no_drift_ms=50.0):
 
     Notes
     -----
-    ``Wavelengths.error_ms`` is the error of the scale and that of the fiber together; they are told apart here.
+    The covariances of the wavelength solution and of the drift are carried through the weights where the wavelengths
+    know them; else their errors of the zero point stand. The error of the scale contains that of the fiber, which is
+    told apart here.
     """
-    drift = wavelengths.drift
-    scale_ms = float(wavelengths.error_ms[wavelengths.fibers.index(fiber)])
+    scale_ms, drift_ms = _scale(wavelengths, fiber, weight)
     transfer_ms = min(float(transfer_ms), scale_ms)
     found = {
         "photon_error_ms": float(photon_ms),
         "wavelength_error_ms": float(np.sqrt(scale_ms**2 - transfer_ms**2)) if np.isfinite(scale_ms) else scale_ms,
-        "drift_error_ms": float(no_drift_ms if drift.n_lines == 0 else drift.velocity_error_ms),
+        "drift_error_ms": float(no_drift_ms if wavelengths.drift.n_lines == 0 else drift_ms),
         "transfer_error_ms": transfer_ms,
     }
     return {"error_ms": float(np.sqrt(sum(part**2 for part in found.values()))), **found}
+
+
+def _scale(wavelengths, fiber, weight):
+    """Return the errors of scale and drift."""
+    if getattr(wavelengths, "solution", None) is not None:
+        return wavelength.mean_error_ms(wavelengths, fiber, weight)
+    return float(wavelengths.error_ms[wavelengths.fibers.index(fiber)]), wavelengths.drift.velocity_error_ms

@@ -30,6 +30,8 @@ class Fit:
         Velocity of each order, photon error, share in the mean; NaN, NaN, 0 where there is none.
     used : ndarray of bool, shape (n_orders, n_pixels)
         Pixels that took part.
+    leverage : ndarray of float, shape (n_orders, n_pixels)
+        Share of each pixel in the velocity; the sum is 1.
     lines : Lines
         Lines that took part.
     model : ndarray of float, shape (n_orders, n_pixels)
@@ -51,6 +53,7 @@ class Fit:
     order_error_ms: np.ndarray
     order_weight: np.ndarray
     used: np.ndarray
+    leverage: np.ndarray
     lines: ccf.Lines
     model: np.ndarray
     orders: Orders
@@ -98,7 +101,8 @@ def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None
     with a common strength and broadening, through the line-spread function, on the same pixels, with the same mask.
     The shift is iterated until it vanishes. All of it is linear in the pixels: the shift is ``sum(p (f - m))`` over
     ``sum(p dm/dv)``, which gives the exact photon error ``sqrt(sum(p**2 var))`` over the same, and a pixel that is not
-    good is simply left out of both sums. Orders are joined with the inverse square of that error.
+    good is simply left out of both sums. Orders are joined with the inverse square of the error that they have at the
+    usual brightness: with that of this frame the mean of orders that differ would depend on how bright it is.
     """
     edges = ccf.pixel_edges(orders.wavelength)
     state = _State(velocity_ms, 3500.0, 1.0, 10e3)
@@ -182,19 +186,23 @@ def _compare(orders, model, edges, lines, rv_ms, berv_ms, reach_ms):
     weights = ccf.projection(edges, lines, seen_ms, box_ms, _shift_coefficients(functions[1], functions[2]))
     signal = np.where(good, weights * (flux - model), 0.0)
     leverage = np.where(good, weights * slope, 0.0)
-    noise = np.where(good, weights**2 * orders.variance / level**2, 0.0).sum(axis=1)
+    noise, usual = (
+        np.where(good, weights**2 * variance / level**2, 0.0).sum(axis=1)
+        for variance in (orders.variance, orders.weighing_variance * np.maximum(model, 0.05))
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = signal.sum(axis=1) / leverage.sum(axis=1)
         error = np.sqrt(noise) / leverage.sum(axis=1)
-    able = np.isfinite(shift) & np.isfinite(error) & (error > 0)
-    weight = np.where(able, 1 / np.where(able, error, 1.0) ** 2, 0.0)
+        weight = leverage.sum(axis=1) ** 2 / usual
+    able = np.isfinite(shift) & np.isfinite(error) & (error > 0) & np.isfinite(weight)
+    weight = np.where(able, weight, 0.0)
     # pixels in the unit of the mean over orders: their sums are then the shift itself, and 1
     scale = np.where(able, weight / weight.sum() / np.where(able, leverage.sum(axis=1), 1.0), 0.0)[:, None]
     mean = functions[:2].sum(axis=1) / lines.weight.sum()
     peak = ccf.peak(grid_ms, mean[0])
     return _Comparison(
         shift_ms=float(np.sum(signal * scale)),
-        photon_ms=float(1 / np.sqrt(weight.sum())),
+        photon_ms=float(np.sqrt(np.sum((weight * np.where(able, error, 0.0)) ** 2)) / weight.sum()),
         peak=peak,
         model_peak=ccf.peak(grid_ms, mean[1]),
         bisector_ms=ccf.bisector_span(grid_ms, mean[0], peak),
@@ -265,6 +273,7 @@ def _result(state, found, orders, lines, model):
         order_error_ms=found.order_error_ms,
         order_weight=found.order_weight,
         used=found.leverage != 0,
+        leverage=found.leverage,
         lines=lines,
         model=model,
         orders=orders,

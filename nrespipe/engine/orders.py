@@ -21,6 +21,9 @@ class Orders:
         Wavelength of the middle of the pixel, on the scale of the mask, frame of the observer, increasing [angstrom].
     continuum : ndarray of float, shape (n_orders, n_pixels)
         Level that `flux` would have without lines; 0 where unknown.
+    usual_variance : ndarray of float, shape (n_orders, n_pixels), optional
+        Variance of the continuum, up to a factor, at a brightness at which stars are usually seen. Weights are made
+        from it, so that a faint spectrum of a star is weighted as a bright one. Without it `variance` takes its place.
     """
 
     flux: np.ndarray
@@ -28,14 +31,22 @@ class Orders:
     good: np.ndarray
     wavelength: np.ndarray
     continuum: np.ndarray
+    usual_variance: np.ndarray | None = None
 
     def __post_init__(self):
         shape = np.shape(self.flux)
-        frozen(self, flux=shape, variance=shape, good=shape, wavelength=shape, continuum=shape)
+        frozen(self, flux=shape, variance=shape, good=shape, wavelength=shape, continuum=shape, usual_variance=shape)
+
+    @property
+    def weighing_variance(self):
+        """ndarray of float, shape (n_orders, n_pixels): `usual_variance`, or `variance` where that is not given."""
+        return self.variance if self.usual_variance is None else self.usual_variance
 
 
 def smooth_snr2(orders, *, bin_pixels=64):
     """Return the square of the signal-to-noise ratio of each pixel, smoothed over noise and lines.
+
+    It is that of the usual brightness, up to a factor, where the orders know one.
 
     Parameters
     ----------
@@ -51,7 +62,7 @@ def smooth_snr2(orders, *, bin_pixels=64):
     """
     n_orders, n_pixels = orders.flux.shape
     n_bins = max(n_pixels // bin_pixels, 1)
-    ratio = np.where(orders.good, orders.continuum**2 / orders.variance, np.nan)
+    ratio = np.where(orders.good, orders.continuum**2 / orders.weighing_variance, np.nan)
     ratio = ratio[:, : n_bins * bin_pixels].reshape(n_orders, n_bins, -1)
     counts = np.isfinite(ratio).sum(axis=2)
     sorted_ratio = np.sort(ratio, axis=2)

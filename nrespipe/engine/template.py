@@ -269,7 +269,7 @@ def _coadded(exposures, tellurics, rounds, clip):
         raise ValueError(f"a template needs at least two spectra of its star, there are {len(exposures)}")
     stack = _Stack(exposures, tellurics)
     stack.add()
-    for _ in range(rounds):
+    for number in range(rounds):
         template = stack.template(exposures, _NOBODY)
         moved = np.zeros((len(exposures), 2))
         for i, e in enumerate(exposures):
@@ -277,10 +277,11 @@ def _coadded(exposures, tellurics, rounds, clip):
             fit = templatefit.fit(stack.leveled[i], e.numbers, template, stack.rv_ms[i], e.berv_ms, tellurics=tellurics)
             moved[i] = fit.rv_ms - e.rv_ms, fit.photon_error_ms**-2.0
         # the mean of the velocities stays that of the mask
-        stack.rv_ms = (
-            np.array([e.rv_ms for e in exposures]) + moved[:, 0] - np.average(moved[:, 0], weights=moved[:, 1])
-        )
+        mean_ms = np.average(moved[:, 0], weights=moved[:, 1])
+        before, stack.rv_ms = stack.rv_ms, np.array([e.rv_ms for e in exposures]) + moved[:, 0] - mean_ms
         stack.add()
+        if number > 0 and np.all((stack.rv_ms - before) ** 2 * moved[:, 1] < 0.05**2):
+            break
     return stack
 
 

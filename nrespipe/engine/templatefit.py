@@ -1,6 +1,7 @@
 """The velocity of a spectrum by least squares of all its orders against a template."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -139,7 +140,7 @@ class _Light:
     def __init__(self, orders, numbers, template, berv_ms):
         self.orders, self.berv_ms = orders, berv_ms
         self.level = np.maximum(orders.continuum, 0)
-        self.rest = [_spline(template, number) for number in numbers]
+        self.rest = [_splines(template).get(int(number)) for number in numbers]
 
     def model(self, rv_ms):
         """Return template, its slope with velocity, and its variance per pixel; NaN beyond it."""
@@ -161,12 +162,15 @@ class _Light:
         return flux, slope, noise
 
 
-def _spline(template, number):
+@lru_cache(maxsize=4)
+def _splines(template):
+    """Return what `_spline` gives of each order of a template, by its number."""
+    rows = zip(template.vacuum_angstrom, template.flux, template.variance)
+    return {int(number): _spline(*row) for number, row in zip(template.orders, rows)}
+
+
+def _spline(angstrom, flux, variance):
     """Return functions of one order of a template: knot of a wavelength, flux at a knot; and where they hold."""
-    row = np.flatnonzero(template.orders == number)
-    if len(row) == 0:
-        return None
-    angstrom, flux, variance = (a[row[0]] for a in (template.vacuum_angstrom, template.flux, template.variance))
     known = np.isfinite(flux) & np.isfinite(variance)
     n = int(np.isfinite(angstrom).sum())
     if known.sum() < 20:

@@ -1,7 +1,5 @@
 """The radial velocity of a star."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from nrespipe.engine import budget, continuum, linefit, linemodel, masklines, published, temperature, templatefit
@@ -9,6 +7,11 @@ from nrespipe.engine.orders import Orders
 from nrespipe.engine.template import is_of
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import TemplateVelocity, Velocity
+
+#: Noise of the detector that weights reckon with, as a share of the typical light of the star: that at a ratio of
+#: signal to noise of 40. With the true noise the velocity of a K5 dwarf moved by 1.5 m/s between ratios of 20 and 150,
+#: with none the error at 20 was 44 percent larger; so it is 0.1 m/s and 4 percent
+_FLOOR = 0.3
 
 #: Orders of a spectrograph of the design that carry velocities: below are fringes and water, above too little light
 _FIRST_ORDER, _LAST_ORDER = 58, 117
@@ -68,16 +71,18 @@ def measure(
         return published.nothing(spectra.orders, quality | Quality.NO_VELOCITY, mask=mask.name, **common)
     if not found.consistent or found.mask_error_ms > max(list_noise_ms, 3 * found.photon_error_ms):
         quality |= Quality.VELOCITY_INCONSISTENT
-    allowance = {"transfer_ms": transfer_ms, "no_drift_ms": no_drift_ms}
-    second = None
-    if template is not None:
-        second = _second(found, spectra.orders, chosen, template, star, tellurics, barycentric.berv_ms)
-        quality |= _doubts(found, second, template)
-        if second is not None:
-            second = replace(second, **budget.parts(second.photon_error_ms, wavelengths, fiber, **allowance))
+
+    def errors(fit):
+        weight = np.zeros(spectra.of(fiber)[0].shape)
+        weight[chosen] = fit.leverage
+        allowance = {"transfer_ms": transfer_ms, "no_drift_ms": no_drift_ms}
+        return budget.parts(fit.photon_error_ms, wavelengths, fiber, weight, **allowance)
+
+    second = _second(found, template, star, spectra.orders, chosen, tellurics, barycentric.berv_ms, errors)
+    quality |= _doubts(found, second, template)
     return Velocity(
         rv_ms=found.rv_ms,
-        **budget.parts(found.photon_error_ms, wavelengths, fiber, **allowance),
+        **errors(found),
         mask_error_ms=found.mask_error_ms,
         fwhm_ms=found.fwhm_ms,
         contrast=found.contrast,
@@ -115,12 +120,12 @@ def prepared(spectra, wavelengths, fiber):
     return _orders(spectra, wavelengths, fiber, chosen), spectra.orders[chosen]
 
 
-def _second(found, numbers, chosen, template, star, tellurics, berv_ms):
-    """Return the velocity by the template, or None where it does not cover the spectrum."""
+def _second(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
+    """Return the velocity by the template; None where there is none, or where it does not cover the spectrum."""
+    if template is None:
+        return None
     try:
-        fit = templatefit.fit(
-            found.orders, numbers[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics
-        )  # fmt: skip
+        fit = templatefit.fit(found.orders, numbers[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics)
     except ValueError:
         return None
     by_order = {}
@@ -133,7 +138,7 @@ def _second(found, numbers, chosen, template, star, tellurics, berv_ms):
         own=is_of(template, star),
         n_spectra=len(template.inputs),
         rv_ms=fit.rv_ms,
-        photon_error_ms=fit.photon_error_ms,
+        **errors(fit),
         order_chi2=fit.order_chi2,
         odd_even_ms=fit.odd_even_ms,
         odd_even_error_ms=fit.odd_even_error_ms,
@@ -143,6 +148,8 @@ def _second(found, numbers, chosen, template, star, tellurics, berv_ms):
 
 def _doubts(found, second, template, *, alarm=2.0, farthest=4.0):
     """Return what is to be doubted where a velocity by a template stands beside that by the mask."""
+    if template is None:
+        return Quality(0)
     quality = Quality(0) if template.trusted else Quality.YOUNG_TEMPLATE
     if second is None:
         return quality
@@ -164,9 +171,13 @@ def _usable_orders(spectra, wavelengths, fiber):
 
 
 def _orders(spectra, wavelengths, fiber, chosen):
-    flux, variance, good = continuum.above_blaze(*(a[chosen] for a in spectra.of(fiber)))
+    arrays = [a[chosen] for a in spectra.of(fiber)]
+    flux, variance, good = continuum.above_blaze(*arrays)
     level = continuum.envelope(flux, variance, good)
     known = np.isfinite(level) & (level > 0)
+    lit = good & known
+    electrons, blaze = np.where(lit, level * arrays[3], 0.0), np.where(good, arrays[3], 1.0)
+    floor = _FLOOR * np.median(electrons[lit]) if lit.any() else 1.0
     wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][chosen]
     return Orders(
         flux=flux,
@@ -174,6 +185,7 @@ def _orders(spectra, wavelengths, fiber, chosen):
         good=good & known,
         wavelength=np.ascontiguousarray(wavelength),
         continuum=np.where(known, level, 0.0),
+        usual_variance=(electrons + floor) / blaze**2,
     )
 
 

@@ -9,7 +9,7 @@ from nrespipe.frames.arrays import frozen
 from nrespipe.frames.velocity import Star
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Template:
     """The spectrum of a star at rest, made of many exposures of it.
 

@@ -49,7 +49,7 @@ def expose(bench, target, berv_ms, *, seed, fiber=0, airmass=1.2, hits=0.002, mi
     """
     rng, noisy = np.random.default_rng(seed), np.isfinite(target.snr)
     scale = target.snr**2 if noisy else 1e8
-    flux = scale * _light(bench, replace(target, snr=1.0), float(berv_ms), fiber, float(airmass))
+    flux = scale * spectrum(bench, target, berv_ms, fiber=fiber, airmass=airmass)
     variance = flux + (read_variance if noisy else 0.0)
     quality = np.where(lamp(bench, fiber) < _FAINTEST, Pixel.DARK, 0)
     if noisy:
@@ -63,6 +63,22 @@ def expose(bench, target, berv_ms, *, seed, fiber=0, airmass=1.2, hits=0.002, mi
     return Spectra(
         (fiber,), bench.spectrograph.orders, flux[None], variance[None], quality[None].astype(np.uint8), blaze[None]
     )
+
+
+def spectrum(bench, target, berv_ms, *, fiber=0, airmass=1.2):
+    """Return the light of a star without noise.
+
+    Parameters
+    ----------
+    bench, target, berv_ms, fiber, airmass
+        As in `expose`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_orders, n_columns)
+        1 in a typical pixel of the orders 85 to 95.
+    """
+    return _light(bench, replace(target, snr=1.0), float(berv_ms), fiber, float(airmass))
 
 
 def wavelengths(bench, fiber=0, *, zero_ms=0.0, drift_ms=0.0, bend_ms=(), error_ms=0.0, drift_error_ms=0.0):

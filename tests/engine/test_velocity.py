@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from nrespipe import data
-from nrespipe.engine import temperature, velocity
+from nrespipe.engine import temperature, template, velocity
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.velocity import Barycentric, Star
+from nrespipe.simulator import bench_stars, stars
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
 
@@ -41,7 +42,8 @@ def test_the_parts_of_the_error_add_up(starlight):
     assert found.order_weight.sum() == pytest.approx(1.0)
     kept = found.order_weight > 0
     assert np.sum(found.order_weight[kept] * found.order_rv_ms[kept]) == pytest.approx(found.rv_ms, abs=0.1)
-    assert found.photon_error_ms == pytest.approx(np.sum(found.order_error_ms[kept] ** -2.0) ** -0.5)
+    by_order = found.order_weight[kept] * found.order_error_ms[kept]
+    assert found.photon_error_ms == pytest.approx(np.sqrt(np.sum(by_order**2)))
 
 
 def test_the_published_function_is_one_far_from_the_lines_and_dips_at_the_velocity(starlight):
@@ -169,3 +171,61 @@ def test_a_wavelength_scale_that_bends_is_found_inconsistent(starlight):
 def test_the_mask_is_that_of_the_nearest_temperature(spectral_type, teff_k, mask):
     teff_k = temperature.of_star(Star("x", spectral_type=spectral_type, teff_k=teff_k))
     assert min(MASKS.values(), key=lambda m: abs(m.teff_k - teff_k)).name == mask
+
+
+def seen(bench, target, berv_ms, seed=0, spectra=None, **options):
+    """Measure an extracted star of the bench."""
+    spectra = spectra or bench_stars.expose(bench, target, berv_ms, seed=seed)
+    motion = Barycentric(58000.0, 2458000.5, berv_ms, True)
+    return velocity.measure(
+        spectra, bench_stars.wavelengths(bench), 0, target.star, MASKS, data.tellurics(), motion, **options
+    )
+
+
+@pytest.mark.slow
+def test_the_velocity_does_not_depend_on_how_bright_the_star_was(bench):
+    target, means = stars.target("HD201091"), []
+    for snr in (20.0, 150.0):
+        noisy = bench_stars.expose(bench, replace(target, snr=snr), 5e3, seed=3, hits=0.0)
+        light = snr**2 * bench_stars.spectrum(bench, target, 5e3)
+        # noise and its opposite: what is linear in it cancels, and what it biases stays
+        pair = [replace(noisy, flux=flux) for flux in (noisy.flux, 2 * light - noisy.flux)]
+        means.append(np.mean([seen(bench, target, 5e3, spectra=one).rv_ms for one in pair]))
+    assert abs(means[0] - means[1]) < 0.5
+
+
+@pytest.fixture(scope="module")
+def made(bench):
+    """A template of nine exposures of one star."""
+    target, exposures = stars.target("HD102365"), []
+    wavelengths = bench_stars.wavelengths(bench)
+    for seed, berv_ms in enumerate(np.linspace(-24e3, 24e3, 9)):
+        orders, numbers = velocity.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
+        exposures.append(template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed)))
+    return template.build(exposures, target.star, rounds=1, tellurics=data.tellurics())
+
+
+@pytest.mark.slow
+def test_where_there_is_a_template_both_velocities_are_measured_and_agree(bench, made):
+    target = stars.target("HD102365")
+    found = seen(bench, target, 7e3, seed=50, template=made, transfer_ms=0.4)
+    second = found.template
+    assert abs(second.rv_ms - target.rv_ms) < 4 * second.photon_error_ms
+    assert abs(found.rv_ms - target.rv_ms) < 4 * absolute_error_ms(found)
+    assert 0.8 < second.photon_error_ms / found.photon_error_ms < 1.2
+    assert (second.own, second.n_spectra, second.fingerprint) == (True, 9, made.fingerprint)
+    doubts = Quality.ENGINES_DISAGREE | Quality.YOUNG_TEMPLATE | Quality.VELOCITY_INCONSISTENT
+    assert not found.quality & doubts
+    assert second.order_rv_ms.shape == found.order_rv_ms.shape
+    parts = (second.photon_error_ms, second.wavelength_error_ms, second.drift_error_ms, second.transfer_error_ms)
+    assert second.error_ms == pytest.approx(np.sqrt(np.sum(np.square(parts))))
+
+
+@pytest.mark.slow
+def test_velocities_that_disagree_and_templates_of_few_exposures_are_told(bench, made):
+    moved = replace(made, vacuum_angstrom=made.vacuum_angstrom * (1 + 60.0 / 299792458.0))
+    found = seen(bench, stars.target("HD102365"), 7e3, seed=50, template=moved)
+    assert Quality.ENGINES_DISAGREE in found.quality
+    young = seen(bench, stars.target("HD102365"), 7e3, seed=50, template=replace(made, inputs=made.inputs[:3]))
+    assert Quality.YOUNG_TEMPLATE in young.quality
+    assert Quality.ENGINES_DISAGREE not in young.quality
