@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, lamp, style
-from nrespipe.engine import arclines, lineshape
+from nrespipe.engine import arclines, drift, lineshape
 from nrespipe.simulator import bench as benches
 
 
@@ -26,8 +26,9 @@ def lines(night):
     now = arclines.find(night.star_spectra, 1, shape)
     x, difference, error = _pairs(known, now)
     result, (points, binned) = style.panels(1, 2, 2.7)
-    column = np.linspace(0, 4095, 9)
-    fitted = moved.shift + moved.stretch * (2 * column / 4095 - 1)
+    column = np.linspace(0, 4095, 33)
+    terms = drift.terms(arc.solution, 1, float(np.median(known.order)), column)
+    fitted = terms @ [moved.shift, moved.stretch, moved.turn, moved.pressure_ms]
     true = lamp.true_columns(night.bench, known, state) - lamp.true_columns(night.bench, known)
     points.plot(x, 1e3 * difference, ".", ms=1.5, color=style.GREY, rasterized=True)
     places = np.digitize(x, np.linspace(0, 4096, 17))
@@ -38,7 +39,7 @@ def lines(night):
     )
     for axes in (points, binned):
         axes.plot(known.x, 1e3 * true, ".", ms=1, color=style.VERMILION, rasterized=True, label="truth")
-        axes.plot(column, 1e3 * fitted, color=style.BLUE, label="shift and stretch")
+        axes.plot(column, 1e3 * fitted, color=style.BLUE, label="fit, middle order")
         style.label(axes, "column [pixel]", "star − arc [mpx]")
     points.set(ylim=(-300, 500))
     binned.legend(loc="upper left")

@@ -2,12 +2,17 @@
 
 import numpy as np
 
-from nrespipe.engine import arclines, lineshape, solution
+from nrespipe.engine import displacement, lineshape, solution
 from nrespipe.frames.wavelength import Drift
-from nrespipe.numerics import leastsquares, legendre2d, peaks
+from nrespipe.numerics import leastsquares, legendre2d
 
 #: Farthest whole-pixel move that is looked for [pixel].
 _FARTHEST = 12
+#: What may be expected of shift, stretch, turn [pixel] and pressure [m / s]: hardly felt with a usual lamp, but a faint
+#: one does not tell them apart.
+_PRIOR = np.array([np.inf, np.inf, 0.03, 300.0])
+#: Scatter of the moves that photons do not explain [pixel].
+_FLOOR_PX = 0.002
 
 
 def measure(spectra, arc):
@@ -27,8 +32,12 @@ def measure(spectra, arc):
 
     Notes
     -----
-    Each line of the arc is fitted in the arc and in the frame with the same profile, the same pixels and the same
-    weights, so that blends and imperfections of the profile move both alike; the differences give shift and stretch.
+    Each line of the arc is fitted in the arc and in the frame with the same profile and weights, so that blends
+    and imperfections of the profile move both alike. The differences are fitted with four terms: a shift and its change
+    along the order (stretch) and over the orders (turn), and the bend that a velocity common to all wavelengths causes
+    (pressure), because pixels are not equally wide in velocity. Without the bend a change of the pressure by 400 m/s
+    leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a twelfth of the
+    precision.
     """
     return of_fiber(spectra, arc.reference.fibers[0], arc.reference, arc.lines, arc.line_shape, arc.solution)
 
@@ -60,13 +69,14 @@ def of_fiber(spectra, fiber, reference, lines, line_shape, scale):
         return _unknown()
     rows, coarse = _match(spectra, reference, fiber)
     mine, theirs = np.flatnonzero(rows >= 0), rows[rows >= 0]
-    ours, other = _Lamp(spectra, fiber, mine, coarse), _Lamp(reference, fiber, theirs, 0)
+    lamps = displacement.Lamp(spectra, fiber, mine, coarse), displacement.Lamp(reference, fiber, theirs, 0)
     here = (lines.fiber == fiber) & np.isin(lines.order, reference.orders[theirs])
     row = np.searchsorted(reference.orders[theirs], lines.order[here])
     fwhm, tables = lineshape.at(line_shape, fiber, np.searchsorted(line_shape.orders, lines.order[here]), lines.x[here])
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
-    x, moved, error = compare(ours, other, row, start, tables)
-    return _drift(x, moved + coarse, error, scale, fiber)
+    which, moved, error = displacement.compare(*lamps, row, start, tables)
+    x, order = lines.x[here][which], lines.order[here][which].astype(float)
+    return _fitted(order, x, moved + coarse, error, scale, fiber)
 
 
 def orders(spectra, arc):
@@ -93,84 +103,107 @@ def orders(spectra, arc):
     return spectra.orders - spectra.orders[first] + true[rows[first]]
 
 
-class _Lamp:
-    """Spectra of the lamp, moved by whole pixels, without background."""
-
-    def __init__(self, spectra, fiber, rows, coarse):
-        flux, variance, weight = arclines.prepared(spectra, fiber)
-        self.flux, self.variance, self.good = (np.roll(a[rows], -coarse, axis=1) for a in (flux, variance, weight > 0))
-
-
-def compare(frame, reference, row, start, tables, rounds=2):
-    """Compare the centers of lines in two spectra.
+def undone(moved, x, n_pixels):
+    """Return where light that falls on a column would have fallen without shift and stretch.
 
     Parameters
     ----------
-    frame, reference : _Lamp
-        Spectra with the same rows.
-    row : ndarray of int, shape (n_lines,)
-        Row of each line.
-    start : ndarray of float, shape (n_lines, 3)
-        Flux, center and width in the reference.
-    tables : ndarray of float, shape (n_lines, 3 + n_offsets)
-        Profiles.
-    rounds : int
-        How often all lines are fitted, with their neighbors taken away.
+    moved : Drift
+        The drift.
+    x : ndarray of float
+        Columns [pixel].
+    n_pixels : int
+        Length of an order.
 
     Returns
     -------
-    x, moved, error : ndarray of float, shape (n_compared,)
-        Center in the reference, how much larger it is in the frame, and the error of that [pixel].
+    ndarray of float
+        Columns in the master arc [pixel].
     """
-    level = _level(frame, reference, row, start)
-    floor = _floor(frame)
-    weight = np.where(frame.good & reference.good, 1 / (floor + level * np.maximum(reference.flux, 0)), 0.0)
-    fits = []
-    for lamp, factor in ((frame, level), (reference, 1.0)):
-        now = start * [factor, 1, 1]
-        for _ in range(rounds):
-            model = peaks.render(*lamp.flux.shape, row, *now.T, tables, 2.4)
-            fit = peaks.fit(lamp.flux - model, weight, lamp.variance, row, now, tables, 1.5, False)
-            good = np.isfinite(fit[:, 1])
-            now = np.where(good[:, None], np.column_stack([fit[:, :2], start[:, 2]]), now * [0, 1, 1])
-        fits.append(fit)
-    a, b = fits
-    error = np.hypot(a[:, 4], b[:, 4])
-    good = np.isfinite(error) & (a[:, 0] > 3 * a[:, 5]) & (b[:, 0] > 3 * b[:, 5])
-    # a peak of the noise, or a cosmic ray, is not as bright as the lamp makes the line
-    good &= np.abs(a[:, 0] - level * b[:, 0]) < 0.5 * level * b[:, 0] + 2.5 * a[:, 5]
-    return b[good, 1], (a - b)[good, 1], error[good]
+    middle = (n_pixels - 1) / 2
+    return middle + (np.asarray(x, float) - moved.shift - middle) / (1 + moved.stretch / middle)
 
 
-def _floor(frame):
-    """Variance of the pixels between the lines, per row."""
-    return np.array([[np.percentile(v[g], 20) if g.any() else 1.0] for v, g in zip(frame.variance, frame.good)])
+def terms(scale, fiber, order, x):
+    """Return how far each term of a drift moves a line.
+
+    Parameters
+    ----------
+    scale : Solution
+        Wavelength solution.
+    fiber : int
+        Fiber number.
+    order, x : ndarray
+        Diffraction order and column, broadcast [1, pixel].
+
+    Returns
+    -------
+    ndarray of float, shape (..., 4)
+        For shift, stretch and turn [1], and pressure [pixel / (m / s)], of which everything straight is taken out.
+    """
+    x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
+    columns, orders = np.broadcast_arrays(_middles(scale.n_pixels), scale.orders[:, None])
+    everywhere = _straight(scale, orders, columns).reshape(-1, 3)
+    pressure = 1 / solution.velocity_per_pixel(scale, fiber, orders, columns)
+    as_straight = np.linalg.lstsq(everywhere, pressure.ravel())[0]
+    straight = _straight(scale, order, x)
+    bend = 1 / solution.velocity_per_pixel(scale, fiber, order, x) - straight @ as_straight
+    return np.concatenate([straight, bend[..., None]], axis=-1)
 
 
-def _level(frame, reference, row, start):
-    pixel = np.clip(np.rint(start[:, 1]).astype(int), 1, frame.flux.shape[1] - 2)
-    ours, theirs = (sum(lamp.flux[row, pixel + i] for i in (-1, 0, 1)) for lamp in (frame, reference))
-    bright = theirs > np.percentile(theirs, 50) if len(theirs) else np.zeros(0, bool)
-    return max(1e-4, float(np.median(ours[bright] / theirs[bright]))) if bright.any() else 1.0
+def _straight(scale, order, x):
+    scaled_x = legendre2d.scaled(x, 0, scale.n_pixels - 1)
+    scaled_m = legendre2d.scaled(order, scale.orders.min(), scale.orders.max())
+    return np.stack([np.ones(x.shape), scaled_x, scaled_m], axis=-1)
 
 
-def _drift(x, moved, error, scale, fiber):
+def _middles(n_pixels, blocks=64):
+    return (np.arange(blocks) + 0.5) / blocks * n_pixels - 0.5
+
+
+def effect_ms(scale, fiber, order, x):
+    """Return what each term of a drift does to the wavelength of a fixed pixel.
+
+    Parameters
+    ----------
+    scale : Solution
+        Wavelength solution.
+    fiber : int
+        Fiber number.
+    order, x : ndarray
+        Diffraction order and column, broadcast [1, pixel].
+
+    Returns
+    -------
+    ndarray of float, shape (..., 4)
+        For shift, stretch and turn [m / s / pixel], and pressure [1].
+    """
+    return -solution.velocity_per_pixel(scale, fiber, order, x)[..., None] * terms(scale, fiber, order, x)
+
+
+def _fitted(order, x, moved, error, scale, fiber):
+    """Fit shift, stretch, turn and pressure to the moves of lines."""
     if len(x) < 10:
         return _unknown()
-    scaled = legendre2d.scaled(x, 0, scale.n_pixels - 1)
-    design = np.column_stack([np.ones(len(x)), scaled])
-    (shift, stretch), covariance, kept = leastsquares.robust(design, moved, np.hypot(error, 0.002))
-    grid = np.linspace(0, scale.n_pixels - 1, 33)
-    per_pixel = solution.velocity_per_pixel(scale, fiber, scale.orders[:, None], grid)
-    effect = -np.array([per_pixel.mean(), (per_pixel * legendre2d.scaled(grid, 0, scale.n_pixels - 1)).mean()])
+    prior = np.zeros(4), _PRIOR
+    values, covariance, kept = leastsquares.robust(
+        terms(scale, fiber, order, x), moved, np.hypot(error, _FLOOR_PX), prior
+    )
+    mean = effect_ms(scale, fiber, scale.orders[:, None], _middles(scale.n_pixels)).mean(axis=(0, 1))
+    (shift, stretch, turn, pressure), errors = values.tolist(), np.sqrt(np.diag(covariance)).tolist()
     return Drift(
-        shift=float(shift),
-        shift_error=float(np.sqrt(covariance[0, 0])),
-        stretch=float(stretch),
-        stretch_error=float(np.sqrt(covariance[1, 1])),
-        velocity_ms=float(effect @ [shift, stretch]),
-        velocity_error_ms=float(np.sqrt(effect @ covariance @ effect)),
+        shift=shift,
+        shift_error=errors[0],
+        stretch=stretch,
+        stretch_error=errors[1],
+        velocity_ms=float(mean @ values),
+        velocity_error_ms=float(np.sqrt(mean @ covariance @ mean)),
         n_lines=int(kept.sum()),
+        turn=turn,
+        turn_error=errors[2],
+        pressure_ms=pressure,
+        pressure_error_ms=errors[3],
+        covariance=covariance,
     )
 
 
@@ -183,15 +216,22 @@ def _match(spectra, reference, fiber):
     ours, theirs = (_outline(lamp.of(fiber)[0]) for lamp in (spectra, reference))
     n = len(ours)
     scores = {}
-    for k in range(-3, len(theirs) - n + 4):
+
+    def score(k, s):
         rows = np.arange(n) + k
         inside = (rows >= 0) & (rows < len(theirs))
         a, b = ours[inside], theirs[rows[inside]]
+        scores[k, s] = np.vdot(a[:, 20 + s : a.shape[1] - 20 + s], b[:, 20:-20])
+
+    for k in range(-3, len(theirs) - n + 4):
         for s in range(-_FARTHEST, _FARTHEST + 1, 2):
-            scores[k, s] = np.vdot(a[:, 20 + s : a.shape[1] - 20 + s], b[:, 20:-20])
+            score(k, s)
+    k, s = max(scores, key=scores.get)
+    score(k, s - 1)
+    score(k, s + 1)
     k, s = max(scores, key=scores.get)
     rows = np.arange(n) + k
-    return np.where((rows >= 0) & (rows < len(theirs)), rows, -1), s if abs(s) > 2 else 0
+    return np.where((rows >= 0) & (rows < len(theirs)), rows, -1), s
 
 
 def _outline(flux):

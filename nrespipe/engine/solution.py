@@ -8,7 +8,7 @@ from nrespipe.numerics import leastsquares, legendre2d
 
 C_MS = 299792458.0
 #: Scatter of the centers that photons do not explain: shape of the lines, faint blends [m / s].
-_FLOOR_MS = 20.0
+FLOOR_MS = 20.0
 
 
 def evaluate(solution, fiber, order, x):
@@ -29,7 +29,7 @@ def evaluate(solution, fiber, order, x):
         Vacuum wavelength [angstrom].
     """
     order, x = np.broadcast_arrays(np.asarray(order, float), np.asarray(x, float))
-    design = legendre2d.design(solution.degrees, *_scaled(solution, order.ravel(), x.ravel()))
+    design = legendre2d.design(solution.degrees, *scaled(solution, order.ravel(), x.ravel()))
     coefficients = solution.coefficients[solution.fibers.index(fiber)]
     return ((design @ coefficients) / order.ravel()).reshape(order.shape)
 
@@ -55,7 +55,7 @@ def on_grid(solution, fiber, orders, x):
     """
     coefficients = solution.coefficients[solution.fibers.index(fiber)]
     orders = np.asarray(orders, float)
-    return legendre2d.on_grid(solution.degrees, coefficients, *_scaled(solution, orders, x)) / orders[:, None]
+    return legendre2d.on_grid(solution.degrees, coefficients, *scaled(solution, orders, x)) / orders[:, None]
 
 
 def velocity_per_pixel(solution, fiber, order, x):
@@ -78,6 +78,29 @@ def velocity_per_pixel(solution, fiber, order, x):
     x = np.asarray(x, float)
     low, high = evaluate(solution, fiber, order, x - 0.5), evaluate(solution, fiber, order, x + 0.5)
     return C_MS * 2 * (high - low) / (high + low)
+
+
+def slopes_ms(solution, fiber, order, x):
+    """Return how the wavelength changes with each coefficient.
+
+    Parameters
+    ----------
+    solution : Solution
+        Wavelength solution.
+    fiber : int
+        Fiber number.
+    order, x : ndarray
+        Diffraction order and column, broadcast [1, pixel].
+
+    Returns
+    -------
+    ndarray of float, shape (..., n_terms)
+        As a velocity [m / s / angstrom].
+    """
+    order, x = np.broadcast_arrays(np.asarray(order, float), np.asarray(x, float))
+    design = legendre2d.design(solution.degrees, *scaled(solution, order.ravel(), x.ravel()))
+    level = design @ solution.coefficients[solution.fibers.index(fiber)]
+    return (C_MS * design / level[:, None]).reshape(*order.shape, -1)
 
 
 def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
@@ -123,7 +146,7 @@ def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
     which, m = index[part], lines.order[part].astype(float)
     target = m * lamp.vacuum_angstrom[which]
     error_ms = C_MS * np.hypot(lines.x_error[part] * per_pixel[part], lamp.error_angstrom[which])
-    error_ms = np.hypot(error_ms / lamp.vacuum_angstrom[which], _FLOOR_MS)
+    error_ms = np.hypot(error_ms / lamp.vacuum_angstrom[which], FLOOR_MS)
     design = legendre2d.design(terms, legendre2d.scaled(lines.x[part], 0, n_pixels - 1), _scaled_m(orders, m))
     classes = [(lamp.use[which] < 2) & (lamp.species[which] == name) for name in ("Th", "Ar")]
     offsets = np.column_stack([target / C_MS * 10 * member for member in classes])
@@ -135,53 +158,7 @@ def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
     n = len(terms)
     residuals_ms = C_MS * (target - matrix @ solved)[kept] / target[kept]
     scatter = 1.4826 * np.median(np.abs(residuals_ms))
-    return _one(fiber, orders, n_pixels, terms, solved[:n], covariance[:n, :n], scatter, kept.sum()), used
-
-
-def relative(base, lines, x, base_lines, fiber):
-    """Fit the solution of another fiber as a smooth difference from that of the reference fiber.
-
-    Parameters
-    ----------
-    base : Solution
-        Of the reference fiber alone.
-    lines : ArcLines
-        Lines of the other fiber, whose wavelengths say which is which.
-    x : ndarray of float, shape (n_lines,)
-        Their centers in the state of the spectrograph that `base` describes [pixel].
-    base_lines : ArcLines
-        Lines of the reference fiber.
-    fiber : int
-        Number of the other fiber.
-
-    Returns
-    -------
-    Solution
-        Of the other fiber alone, with the terms of `base`; its covariance includes that of `base`.
-    zero_error_ms : float
-        Error of the mean of the difference [m / s].
-
-    Notes
-    -----
-    The same line in both fibers needs no laboratory wavelength: neither the error of that nor blends enter.
-    """
-    mine, theirs = _common(lines, base_lines)
-    m = lines.order[mine].astype(float)
-    reference = base.fibers[0]
-    target = m * evaluate(base, reference, m, base_lines.x[theirs])
-    per_pixel = velocity_per_pixel(base, reference, m, base_lines.x[theirs])
-    error_ms = np.hypot(per_pixel * np.hypot(lines.x_error[mine], base_lines.x_error[theirs]), 0.3 * _FLOOR_MS)
-    design = legendre2d.design(base.degrees, *_scaled(base, m, x[mine]))
-    inside = base.degrees.sum(axis=1) <= (5 if len(mine) > 400 else 3)
-    difference, covariance, kept = leastsquares.robust(
-        design[:, inside], target - design @ base.coefficients[0], target * error_ms / C_MS
-    )
-    coefficients, full = base.coefficients[0].copy(), base.covariance[0].copy()
-    coefficients[inside] += difference
-    full[np.ix_(inside, inside)] += covariance
-    zero = _mean_error_ms(design[kept][:, inside], covariance, coefficients[0])
-    one = _one(fiber, base.orders, base.n_pixels, base.degrees, coefficients, full, 0.0, kept.sum())
-    return one, float(zero)
+    return one(fiber, orders, n_pixels, terms, solved[:n], covariance[:n, :n], scatter, kept.sum()), used
 
 
 def join(solutions):
@@ -234,16 +211,57 @@ def zero_error_ms(solution, lines, fiber):
     """
     i = solution.fibers.index(fiber)
     there = lines.used & (lines.fiber == fiber)
-    design = legendre2d.design(solution.degrees, *_scaled(solution, lines.order[there].astype(float), lines.x[there]))
-    return _mean_error_ms(design, solution.covariance[i], solution.coefficients[i][0])
+    design = legendre2d.design(solution.degrees, *scaled(solution, lines.order[there].astype(float), lines.x[there]))
+    return mean_error_ms(design, solution.covariance[i], solution.coefficients[i][0])
 
 
-def _mean_error_ms(design, covariance, scale):
+def mean_error_ms(design, covariance, scale):
+    """Return the error of the mean wavelength of some places.
+
+    Parameters
+    ----------
+    design : ndarray of float, shape (n_places, n_terms)
+        Terms of the solution there.
+    covariance : ndarray of float, shape (n_terms, n_terms)
+        Of their coefficients [angstrom2].
+    scale : float
+        The first coefficient, the mean of m * wavelength [angstrom].
+
+    Returns
+    -------
+    float
+        As a velocity [m / s].
+    """
     mean = design.mean(axis=0)
     return float(C_MS * np.sqrt(mean @ covariance @ mean) / scale)
 
 
-def _one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_lines):
+def one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_lines):
+    """Return the solution of a single fiber.
+
+    Parameters
+    ----------
+    fiber : int
+        Fiber number.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders.
+    n_pixels : int
+        Length of an order.
+    terms : ndarray of int, shape (n_terms, 2)
+        Legendre degrees in x and in m.
+    coefficients : ndarray of float, shape (n_terms,)
+        Of m * wavelength [angstrom].
+    covariance : ndarray of float, shape (n_terms, n_terms)
+        Of the coefficients [angstrom2].
+    scatter_ms : float
+        Scatter of the lines [m / s].
+    n_lines : int
+        Lines used.
+
+    Returns
+    -------
+    Solution
+    """
     return Solution(
         (fiber,), np.asarray(orders), n_pixels, terms, coefficients[None], covariance[None],
         np.array([float(scatter_ms)]), np.array([int(n_lines)]),
@@ -260,23 +278,23 @@ def _terms(n_lines, n_orders):
     return terms
 
 
-def _scaled(solution, order, x):
+def scaled(solution, order, x):
+    """Return where places lie on the axes of the Legendre polynomials.
+
+    Parameters
+    ----------
+    solution : Solution
+        Wavelength solution.
+    order, x : ndarray of float
+        Diffraction order and column [1, pixel].
+
+    Returns
+    -------
+    x, m : ndarray of float
+        -1 to 1.
+    """
     return legendre2d.scaled(x, 0, solution.n_pixels - 1), _scaled_m(solution.orders, order)
 
 
 def _scaled_m(orders, m):
     return legendre2d.scaled(m, np.min(orders), np.max(orders))
-
-
-def _common(lines, base_lines):
-    """Pairs of lines with the same order and the same laboratory wavelength, clean in both fibers."""
-    known = {}
-    for k in np.flatnonzero(np.isfinite(base_lines.vacuum_angstrom) & (base_lines.x_error < 0.2)):
-        known[int(base_lines.order[k]), float(base_lines.vacuum_angstrom[k])] = k
-    mine, theirs = [], []
-    for k in np.flatnonzero(np.isfinite(lines.vacuum_angstrom) & (lines.x_error < 0.2)):
-        pair = known.get((int(lines.order[k]), float(lines.vacuum_angstrom[k])))
-        if pair is not None:
-            mine.append(k)
-            theirs.append(pair)
-    return np.array(mine, int), np.array(theirs, int)

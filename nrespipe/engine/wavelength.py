@@ -4,14 +4,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nrespipe.engine import arclines, arcstack, blind, drift, identify, lineshape, recognise, solution
+from nrespipe.engine import (
+    arclines,
+    arcstack,
+    blind,
+    drift,
+    identify,
+    lineshape,
+    recognise,
+    scaleerror,
+    solution,
+    transfer,
+)
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import ArcLines, LineShape, Solution, Wavelengths
-from nrespipe.numerics import legendre2d
-
-#: Share of a drift between the arcs that its correction misses, because their sum is blurred by it (measured: 1.3 %).
-_BLUR = 0.02
 
 
 @dataclass(frozen=True)
@@ -89,23 +96,23 @@ def calibrate(arcs, spectrograph, lamp):
         singles[fiber], lines[fiber] = recognise.solve(found, stack.orders, spectrograph, lamp, starts[fiber], fiber)
     base = singles[reference]
     everything = _together(lines.values())
-    solutions, transfer = [], []
+    solutions, errors_ms = [], []
     for i, fiber in enumerate(stack.fibers):
         if fiber == reference:
             solutions.append(base)
-            transfer.append(0.0)
+            errors_ms.append(0.0)
             continue
         moved, error_ms = _state(arcs, levels[i], reference, stack, everything, shape, base)
-        x = lines[fiber].x - moved[0] - moved[1] * legendre2d.scaled(lines[fiber].x, 0, base.n_pixels - 1)
-        one, zero_ms = solution.relative(base, lines[fiber], x, lines[reference], fiber)
-        solutions.append(replace(one, scatter_ms=singles[fiber].scatter_ms))
-        transfer.append(float(np.hypot(zero_ms, error_ms)))
+        x = lines[fiber].x - drift.terms(base, reference, lines[fiber].order, lines[fiber].x) @ moved
+        one, zero_ms = transfer.relative(base, lines[fiber], x, lines[reference], fiber)
+        solutions.append(transfer.doubted(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
+        errors_ms.append(float(np.hypot(zero_ms, error_ms)))
     return Calibration(
         solution=solution.join(solutions),
         lines=everything,
         line_shape=shape,
         reference=_only(stack, reference),
-        transfer_error_ms=np.array(transfer),
+        transfer_error_ms=np.array(errors_ms),
         renumbered=renumbered,
     )
 
@@ -187,11 +194,11 @@ def of(spectra, arc, moved):
         raise MissingCalibration(f"the master arc has no wavelengths for fiber {unknown[0]}: no arc lit it")
     orders = drift.orders(spectra, arc)
     known = np.isin(orders, arc.solution.orders)
-    columns = np.arange(spectra.flux.shape[2], dtype=float)
-    x = columns - moved.shift - moved.stretch * legendre2d.scaled(columns, 0, arc.solution.n_pixels - 1)
     wavelength = np.full(spectra.flux.shape, np.nan)
+    error_ms = np.full(spectra.flux.shape, np.nan, np.float32)
     for i, fiber in enumerate(spectra.fibers):
-        wavelength[i, known] = solution.on_grid(arc.solution, fiber, orders[known], x)
+        wavelength[i, known] = _drifted(arc.solution, fiber, orders[known], moved)
+        error_ms[i, known] = scaleerror.per_pixel(arc.solution, moved, fiber, orders[known])
     places = [arc.solution.fibers.index(fiber) for fiber in spectra.fibers]
     zero_ms = solution.zero_error_ms(arc.solution, arc.lines, arc.reference.fibers[0])
     return Wavelengths(
@@ -201,7 +208,48 @@ def of(spectra, arc, moved):
         error_ms=np.hypot(arc.transfer_error_ms[places], zero_ms),
         drift=moved,
         line_shape=lineshape.select(arc.line_shape, spectra.fibers, orders),
+        pixel_error_ms=error_ms,
+        solution=arc.solution,
     )
+
+
+def mean_error_ms(wavelengths, fiber, weight):
+    """Return the error of a mean over many pixels of a frame, as that of a star's velocity.
+
+    Parameters
+    ----------
+    wavelengths : Wavelengths
+        As `of` returns them.
+    fiber : int
+        Fiber number.
+    weight : ndarray of float, shape (n_orders, n_pixels)
+        Share of each pixel in the mean; 0 where the wavelength is unknown.
+
+    Returns
+    -------
+    scale_ms, drift_ms : float
+        What the solution and the place of the fiber, and what the drift add to the error, infinite where the drift is
+        not known [m / s].
+
+    Notes
+    -----
+    Nearby pixels err together, and the drift errs with shift, stretch, turn and pressure that are not independent: the
+    covariances are carried through the weights.
+    """
+    known = np.isin(wavelengths.orders, wavelengths.solution.orders)
+    return scaleerror.of_mean(
+        wavelengths.solution, wavelengths.drift, fiber, wavelengths.orders[known], np.asarray(weight)[known]
+    )
+
+
+def _drifted(scale, fiber, orders, moved):
+    """Wavelengths of all pixels of some orders after a drift."""
+    columns = np.arange(scale.n_pixels, dtype=float)
+    wavelength = solution.on_grid(scale, fiber, orders, drift.undone(moved, columns, scale.n_pixels))
+    nodes = np.linspace(0, scale.n_pixels - 1, 129)
+    bent = drift.terms(scale, fiber, orders[:, None], nodes)[..., 2:] @ [moved.turn, moved.pressure_ms]
+    further = np.array([np.interp(columns, nodes, one) for one in bent])
+    return wavelength - further * np.gradient(wavelength, axis=1)
 
 
 def _starts(stack, spectrograph, lamp):
@@ -225,21 +273,19 @@ def _shape(stack, fiber):
 
 
 def _state(arcs, levels, reference, stack, lines, shape, base):
-    """Mean shift and stretch of the reference fiber in the arcs that light another fiber, and its error in m/s."""
-    moves, weights, errors_ms, velocities_ms = [], [], [], []
+    """Mean drift of the reference fiber in the arcs that light another fiber, and its error in m/s."""
+    moves, weights, errors_ms = [], [], []
     for arc, level in zip(arcs, levels):
         if level > 0 and reference in arc.fibers:
             moved = drift.of_fiber(arc, reference, stack, lines, shape, base)
             if moved.n_lines:
-                moves.append((moved.shift, moved.stretch))
+                moves.append((moved.shift, moved.stretch, moved.turn, moved.pressure_ms))
                 weights.append(level)
                 errors_ms.append(moved.velocity_error_ms)
-                velocities_ms.append(moved.velocity_ms)
     if not moves:
-        return np.zeros(2), np.inf
+        return np.zeros(4), np.inf
     weights = np.array(weights) / np.sum(weights)
-    blur_ms = _BLUR * (weights @ np.array(velocities_ms))
-    return weights @ np.array(moves), float(np.hypot(np.sqrt(np.sum((weights * errors_ms) ** 2)), blur_ms))
+    return weights @ np.array(moves), float(np.sqrt(np.sum((weights * errors_ms) ** 2)))
 
 
 def _together(parts):

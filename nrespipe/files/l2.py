@@ -3,6 +3,7 @@
 import numpy as np
 from astropy.io import fits
 
+from nrespipe.engine.drift import terms as drift_terms
 from nrespipe.files import common, primary, tiles
 from nrespipe.files.primary import card
 from nrespipe.frames.quality import Pixel
@@ -52,6 +53,10 @@ def _parts(account):
                 _drift(account, name, fiber),
                 "drift in the wavelengths, mean of each order [Angstrom]",
             )
+    for trace, fiber in account.traces:
+        if account.reduction.wavelengths.pixel_error_ms is not None:
+            name = f"TRACE{trace}_WAVE_ERR"
+            yield name, _wave_error(account, name, fiber), "error of the wavelengths as a velocity [m/s]"
     for trace, fiber in account.traces:
         name = f"TRACE{trace}_QUALITY"
         yield name, _quality(account, name, fiber), "what is known against each pixel, as bits; 0 is good"
@@ -169,8 +174,7 @@ def _drift(account, name, fiber):
     """Change of the wavelength of a fixed pixel since the master arc: lines that move up the columns lower it."""
     wavelengths = account.reduction.wavelengths
     drift, angstrom = wavelengths.drift, wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
-    from_middle = np.linspace(-1, 1, angstrom.shape[1])
-    change = -np.gradient(np.asarray(angstrom, float), axis=1) * (drift.shift + drift.stretch * from_middle)
+    change = -np.gradient(np.asarray(angstrom, float), axis=1) * _moved_px(wavelengths, fiber)
     finite = np.isfinite(change)
     mean = np.where(finite, change, 0).sum(axis=1) / np.where(finite.any(axis=1), finite.sum(axis=1), np.nan)
     cards = [
@@ -181,11 +185,32 @@ def _drift(account, name, fiber):
         card("DRIFTPXE", drift.shift_error, "[pixel] its error"),
         card("STRETCH", drift.stretch, "[pixel] its change from there to the edge"),
         card("STRETCHE", drift.stretch_error, "[pixel] its error"),
+        card("TURN", drift.turn, "[pixel] change from the middle order to the highest"),
+        card("TURNE", drift.turn_error, "[pixel] its error"),
+        card("BENDV", drift.pressure_ms, "[m/s] bend, as the velocity that causes it"),
+        card("BENDVE", drift.pressure_error_ms, "[m/s] its error"),
         card("DRIFTV", drift.velocity_ms, "[m/s] the drift as a velocity"),
         card("DRIFTVE", drift.velocity_error_ms, "[m/s] its error"),
         card("NLINES", drift.n_lines, "lamp lines compared"),
     ]
     return fits.ImageHDU(mean, fits.Header(cards), name=name)
+
+
+def _moved_px(wavelengths, fiber):
+    """How far light has moved at every pixel since the master arc."""
+    drift, scale = wavelengths.drift, wavelengths.solution
+    columns = np.arange(wavelengths.vacuum_angstrom.shape[2], dtype=float)
+    if scale is None:
+        return drift.shift + drift.stretch * (2 * columns / columns[-1] - 1)
+    moves = drift_terms(scale, fiber, wavelengths.orders[:, None], columns)
+    return moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]
+
+
+def _wave_error(account, name, fiber):
+    wavelengths = account.reduction.wavelengths
+    error = wavelengths.pixel_error_ms[wavelengths.fibers.index(fiber)]
+    cards = [*_AXES, card("BUNIT", "m / s", "unit of the pixels"), card("FIBER", fiber, "fiber")]
+    return tiles.image(np.asarray(error, np.float32), name, cards)
 
 
 def _quality(account, name, fiber):

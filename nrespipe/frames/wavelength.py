@@ -162,9 +162,18 @@ class Drift:
     stretch, stretch_error : float
         Change of the shift from the middle to the last column [pixel].
     velocity_ms, velocity_error_ms : float
-        The same as one number: mean change of the wavelength of a fixed pixel over all orders, as a velocity [m / s].
+        All of it as one number: mean change of the wavelength of a fixed pixel over all orders, as a velocity; lines
+        that move to larger x lower it [m / s].
     n_lines : int
         Lines compared; 0 where the drift could not be measured: then there is no shift, and the errors are infinite.
+    turn, turn_error : float
+        Change of the shift from the middle order to the highest [pixel].
+    pressure_ms, pressure_error_ms : float
+        How the move is bent along the orders, given as the velocity by which all wavelengths would have to look longer
+        to cause that bend, as when the air in the spectrograph changes; what is straight in such a move is part of
+        shift, stretch and turn [m / s].
+    covariance : ndarray of float, shape (4, 4)
+        Of shift, stretch, turn [pixel] and pressure [m / s], in this order; of the errors alone where it is not given.
     """
 
     shift: float
@@ -174,6 +183,17 @@ class Drift:
     velocity_ms: float
     velocity_error_ms: float
     n_lines: int
+    turn: float = 0.0
+    turn_error: float = 0.0
+    pressure_ms: float = 0.0
+    pressure_error_ms: float = 0.0
+    covariance: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.covariance is None:
+            errors = self.shift_error, self.stretch_error, self.turn_error, self.pressure_error_ms
+            object.__setattr__(self, "covariance", np.diag(np.square(errors)))
+        frozen(self, covariance=(4, 4))
 
 
 @dataclass(frozen=True)
@@ -194,6 +214,11 @@ class Wavelengths:
         What the wavelengths are corrected for; its ``n_lines`` is 0 where it could not be measured.
     line_shape : LineShape
         Line-spread function of the same fibers and orders.
+    pixel_error_ms : ndarray of float32, shape (n_fibers, n_orders, n_pixels), optional
+        Error of each pixel's wavelength: of the solution, the drift and the fiber, with their covariances. Pixels near
+        each other err together; ``engine.wavelength.mean_error_ms`` has the error of a mean over many [m / s].
+    solution : Solution, optional
+        Of the master arc, whose covariance `pixel_error_ms` comes from.
     """
 
     fibers: tuple[int, ...]
@@ -202,7 +227,10 @@ class Wavelengths:
     error_ms: np.ndarray
     drift: Drift
     line_shape: LineShape
+    pixel_error_ms: np.ndarray | None = None
+    solution: Solution | None = None
 
     def __post_init__(self):
         f = len(self.fibers)
         frozen(self, orders=(None,), vacuum_angstrom=(f, len(self.orders), None), error_ms=(f,))
+        frozen(self, pixel_error_ms=np.shape(self.vacuum_angstrom))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine import drift, wavelength
+from nrespipe.engine import drift, solution, wavelength
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel
 from nrespipe.simulator import arc_spectra
@@ -24,8 +24,8 @@ def arc(truth):
     return Arc(None, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 
-def _frame(truth, seed, drift_px=(0.0, 0.0), orders=_ORDERS, **keywords):
-    return arc_spectra.expose(truth, (0, 1), seed, drift_px, orders, **keywords)
+def _frame(truth, seed, drift_px=(0.0, 0.0), orders=_ORDERS, fibers=(0, 1), **keywords):
+    return arc_spectra.expose(truth, fibers, seed, drift_px, orders, **keywords)
 
 
 def test_the_drift_of_a_frame_is_measured_within_its_error(truth, arc):
@@ -58,11 +58,47 @@ def test_cosmic_rays_do_not_move_the_drift(truth, arc):
     assert abs(found.shift - 0.1) < 5 * found.shift_error
 
 
-@pytest.mark.parametrize("pixels", [-7.0, 1.3, 9.0])
+def _error_ms(frame, arc, ratio):
+    """Error of what the drift does to the wavelengths of the reference fiber."""
+    x = np.arange(32, 4096, 64)
+    found = wavelength.of(frame, arc, drift.measure(frame, arc)).vacuum_angstrom[frame.fibers.index(1)][:, x]
+    return 299792458 * (found / solution.on_grid(arc.solution, 1, arc.solution.orders, x) / ratio(x) - 1)
+
+
+@pytest.mark.parametrize("pixels", [-7.0, 1.3, 2.5, 9.0])
 def test_a_frame_that_has_moved_by_pixels_is_measured_too(truth, arc, pixels):
-    found = drift.measure(_frame(truth, 32, (pixels, 0.1)), arc)
-    assert abs(found.shift - pixels) < 0.01
-    assert abs(found.stretch - 0.1) < 0.01
+    moved, row = (pixels, 0.1), _ORDERS[:, None]
+    ratio = lambda x: truth.wavelength(1, row, x, moved) / truth.wavelength(1, row, x)  # noqa: E731
+    error_ms = _error_ms(_frame(truth, 32, moved, fibers=(1,)), arc, ratio)
+    assert abs(np.mean(error_ms)) < 4
+    assert np.std(error_ms) < 10
+
+
+@pytest.mark.parametrize("velocity_ms", [-400.0, 150.0])
+def test_a_change_of_the_pressure_is_followed_everywhere_on_the_detector(truth, arc, velocity_ms):
+    factor = 1 + velocity_ms / 299792458
+    denser = replace(truth, vacuum_angstrom=truth.vacuum_angstrom * factor)
+    error_ms = _error_ms(_frame(denser, 36, fibers=(1,)), arc, lambda x: 1 / factor)
+    assert abs(np.mean(error_ms)) < 3
+    assert np.std(error_ms) < 4
+
+
+def test_the_covariance_of_the_terms_tells_the_error_of_any_mean(truth, arc):
+    left = np.zeros((len(_ORDERS), 4096))
+    left[:, :1500] = 1.0
+    pulls, claims = [], []
+    for seed in range(12):
+        frame = _frame(truth, 60 + seed, fibers=(1,))
+        found = wavelength.of(frame, arc, drift.measure(frame, arc))
+        night = solution.on_grid(arc.solution, 1, _ORDERS, np.arange(4096.0))
+        change = 299792458 * (found.vacuum_angstrom[0] / night - 1)
+        _, claimed = wavelength.mean_error_ms(found, 1, left)
+        pulls.append(np.sum(change * left) / left.sum() / claimed)
+        claims.append(claimed)
+    # the noise of the master arc is common to all frames
+    assert 0.4 < np.std(pulls) < 1.4
+    assert abs(np.mean(pulls)) < 2.5
+    assert max(claims) < 2.5
 
 
 def test_without_the_reference_fiber_there_is_no_drift_and_no_finite_error(truth, arc):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine import solution
+from nrespipe.engine import solution, transfer
 from nrespipe.errors import BadFrame
 from nrespipe.frames.wavelength import ArcLines, LampLines
 
@@ -108,7 +108,7 @@ def test_another_fiber_follows_from_the_lines_it_shares_even_if_their_laboratory
     names = ("fiber", "order", "x", "x_error", "flux", "fwhm")
     base, other = (ArcLines(*(getattr(lines, name) for name in names), wrong, lines.used) for lines in (base, other))
     x = other.x + 3.0
-    one, error_ms = solution.relative(scale, other, x, base, 0)
+    one, error_ms = transfer.relative(scale, other, x, base, 0)
     difference = _C_MS * (solution.evaluate(one, 0, 80, 2003.0) / _wavelength(80, 2000.0) - 1)
     assert abs(difference) < 5
     assert error_ms < 1

@@ -1,0 +1,81 @@
+"""Errors of wavelengths, with the covariances of the solution and of the drift."""
+
+import numpy as np
+
+from nrespipe.engine import drift, solution
+
+#: Columns between which errors are interpolated.
+_NODES = 65
+
+
+def per_pixel(scale, moved, fiber, orders):
+    """Return the error of the wavelength of every pixel of a fiber.
+
+    Parameters
+    ----------
+    scale : Solution
+        Wavelength solution of the night.
+    moved : Drift
+        Drift of the frame.
+    fiber : int
+        Fiber number.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_orders, n_pixels)
+        Infinite where the drift is not known [m / s].
+
+    Notes
+    -----
+    With ``J`` the derivatives of the wavelength with respect to the coefficients of the solution, ``J'`` those with
+    respect to the terms of the drift, as velocities, and ``C``, ``C'`` their covariances: ``sqrt(J C J + J' C' J')``.
+    """
+    if moved.n_lines == 0:
+        return np.full((len(orders), scale.n_pixels), np.inf, np.float32)
+    nodes = np.linspace(0, scale.n_pixels - 1, _NODES)
+    order = np.asarray(orders, float)[:, None]
+    shape = solution.slopes_ms(scale, fiber, order, nodes)
+    motion = drift.effect_ms(scale, fiber, order, nodes)
+    variance = _form(shape, scale.covariance[scale.fibers.index(fiber)]) + _form(motion, moved.covariance)
+    columns = np.arange(scale.n_pixels)
+    return np.array([np.interp(columns, nodes, one) for one in np.sqrt(variance)], np.float32)
+
+
+def of_mean(scale, moved, fiber, orders, weight, blocks=64):
+    """Return the error of a weighted mean over the pixels of a fiber.
+
+    Parameters
+    ----------
+    scale : Solution
+        Wavelength solution of the night.
+    moved : Drift
+        Drift of the frame.
+    fiber : int
+        Fiber number.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders.
+    weight : ndarray of float, shape (n_orders, n_pixels)
+        Share of each pixel, for instance in the velocity of a star.
+    blocks : int, optional
+        Pieces of an order within which the error is constant.
+
+    Returns
+    -------
+    scale_ms, drift_ms : float
+        Part of the solution, and part of the drift, infinite where that is not known [m / s].
+    """
+    n = weight.shape[1]
+    edges = np.linspace(0, n, blocks + 1).astype(int)
+    shares = np.add.reduceat(weight, edges[:-1], axis=1) / weight.sum()
+    middles, order = 0.5 * (edges[:-1] + edges[1:] - 1), np.asarray(orders, float)[:, None]
+    shape = np.tensordot(shares, solution.slopes_ms(scale, fiber, order, middles), 2)
+    motion = np.tensordot(shares, drift.effect_ms(scale, fiber, order, middles), 2)
+    scale_ms = np.sqrt(_form(shape, scale.covariance[scale.fibers.index(fiber)]))
+    drift_ms = np.sqrt(_form(motion, moved.covariance)) if moved.n_lines else np.inf
+    return float(scale_ms), float(drift_ms)
+
+
+def _form(slopes, covariance):
+    return np.einsum("...i,ij,...j->...", slopes, covariance, slopes, optimize=True)
