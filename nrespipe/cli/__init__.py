@@ -6,7 +6,7 @@ import sys
 import click
 
 from nrespipe import __version__, logs, settings
-from nrespipe.cli import answers, daemon, kernels, masters, reduction, simulation, targets
+from nrespipe.cli import answers, daemon, kernels, masters, reduction, simulation, targets, velocities
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -31,7 +31,7 @@ for _command in (
     reduction.reduce_command,
     answers.status_command,
     answers.why_command,
-    answers.velocities_command,
+    velocities.velocities_command,
     daemon.run_command,
     daemon.submit_command,
     daemon.requeue_command,

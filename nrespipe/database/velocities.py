@@ -31,6 +31,36 @@ def table(session):
     return [_row(filename, velocity) for filename, velocity in rows]
 
 
+def of_star(session, belongs, *, site="", first_day="", last_day=""):
+    """Return the velocities of a star.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    belongs : callable
+        Whether what stands in OBJECTS is the star.
+    site : str, optional
+        Only those of this site.
+    first_day, last_day : str, optional
+        Only those of these nights, ``YYYYMMDD``, both included.
+
+    Returns
+    -------
+    list of (Frame, StarVelocity)
+        Of the frames that are done, last versions only, in order of time.
+    """
+    query = select(Frame, StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, latest())
+    if site:
+        query = query.where(Frame.site == site)
+    if first_day:
+        query = query.where(Frame.day >= first_day)
+    if last_day:
+        query = query.where(Frame.day <= last_day)
+    rows = session.execute(query.order_by(StarVelocity.bjd_tdb, Frame.filename, StarVelocity.fiber))
+    return [(frame, velocity) for frame, velocity in rows if belongs(velocity.object)]
+
+
 def _row(filename, velocity):
     row = {name: getattr(velocity, name) for name in COLUMNS[1:-1]}
     return {"filename": filename, **row, "quality": Quality(velocity.quality).names()}

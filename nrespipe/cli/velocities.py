@@ -1,0 +1,79 @@
+"""The command that gives velocities: of all frames, or the series of one star."""
+
+from pathlib import Path
+
+import click
+
+from nrespipe.cli import options
+from nrespipe.files import series as forms
+from nrespipe.frames.quality import Quality
+from nrespipe.service import assembly, inquiry, series
+
+_BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
+
+
+@click.command("velocities")
+@click.argument("star", required=False)
+@options.output_option
+@options.database_option
+@click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc. Default: all.")
+@click.option("--from", "first_day", metavar="YYYYMMDD", default="", help="First night.")
+@click.option("--to", "last_day", metavar="YYYYMMDD", default="", help="Last night.")
+@click.option(
+    "--keep",
+    multiple=True,
+    type=click.Choice([*_BITS, "all"]),
+    help="Do not leave out what has this doubt; may be repeated.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the series there: .csv for radvel, .dat or .txt for juliet, .ecsv for astropy.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "table", "radvel", "juliet", "ecsv"]),
+    default="table",
+    show_default=True,
+    help="Form of the list; of FILE its suffix decides.",
+)
+@click.pass_obj
+def velocities_command(given, star, output, database, site, first_day, last_day, keep, out, form):
+    """List radial velocities: of every star of every frame that is done, or the series of STAR over all sites.
+
+    Velocities and their errors are barycentric, in m/s; BJD is in TDB. Doubts are words joined by |.
+
+    Without STAR the columns are filename, object, fiber, bjd_tdb, rv_ms, rv_err_ms, berv_ms, drift_ms, snr, quality.
+    With STAR, by any of its names, what is in doubt is left out (see --keep), and standard error says how much and why;
+    each spectrograph, camera and fiber (tel) has a zero point of its own.
+
+    \b
+    Example:
+      nrespipe velocities "tau Cet" --from 20190401 --to 20190930 --output reduced -o tau_cet.csv
+      nrespipe velocities --output reduced --format csv > velocities.csv
+    """
+    output, given = options.places(given, output, database)
+    first_day, last_day = (options.day(day) if day else "" for day in (first_day, last_day))
+    if not star:
+        if any((site, first_day, last_day, keep, out)) or form not in ("csv", "table"):
+            raise click.UsageError("--site, --from, --to, --keep, -o and other forms are for the series of a STAR")
+        with options.complaints(), assembly.look_up(output, given).begin() as session:
+            click.echo(inquiry.velocity_table(session, form))
+        return
+    kept = series.DOUBTFUL if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
+    with options.complaints(), assembly.look_up(output, given).begin() as session:
+        table = series.of_star(
+            session, output, star, site=site, first_day=first_day, last_day=last_day, keep=kept
+        )  # fmt: skip
+    click.echo(series.summary(table), err=True)
+    if out is None:
+        click.echo(series.for_the_eye(table) if form == "table" else forms.text(table, form).rstrip("\n"))
+        return
+    with options.complaints():
+        try:
+            forms.write(table, out)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error

@@ -1,0 +1,195 @@
+"""The velocities of one star over all sites and fibers, as a series."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+
+from nrespipe import settings
+from nrespipe.database import velocities
+from nrespipe.files import starmatch, targets
+from nrespipe.frames.quality import Quality
+from nrespipe.service import assembly, inquiry
+
+#: What takes a velocity out of a series unless it is asked for: its error, or what it is the velocity of, is in doubt.
+DOUBTFUL = (
+    Quality.NO_VELOCITY | Quality.NO_COORDINATES | Quality.NO_DRIFT | Quality.LOW_SIGNAL | Quality.SATURATED_STAR
+    | Quality.ORDERS_RENUMBERED | Quality.POOR_WAVELENGTHS | Quality.VELOCITY_INCONSISTENT | Quality.ENGINES_DISAGREE
+)  # fmt: skip
+
+#: No doubt at all.
+NOTHING = Quality(0)
+
+_PARTS = ("photon_err_ms", "wavelength_err_ms", "drift_err_ms")
+#: Columns that hold a number of the database: name, attribute, unit.
+_NUMBERS = (
+    ("bjd_tdb", "bjd_tdb", u.day), ("rv", "rv_ms", u.m / u.s), ("photon_err", "photon_err_ms", u.m / u.s),
+    ("wavelength_err", "wavelength_err_ms", u.m / u.s), ("drift_err", "drift_err_ms", u.m / u.s),
+    ("berv", "berv_ms", u.m / u.s), ("drift", "drift_ms", u.m / u.s), ("snr", "snr", u.one),
+    ("fwhm", "fwhm_ms", u.m / u.s), ("contrast", "contrast", u.one), ("bisector", "bisector_ms", u.m / u.s),
+)  # fmt: skip
+
+
+def read(output, star, **choice):
+    """Return the series of a star from an output directory.
+
+    Parameters
+    ----------
+    output : str or Path
+        Output directory of the reductions.
+    star : str
+        Any name of the star.
+    **choice
+        As `of_star` takes it.
+
+    Returns
+    -------
+    astropy.table.QTable
+        As `of_star` gives it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no database in the output directory.
+    LookupError
+        If nothing is known of the star.
+    """
+    output = Path(output)
+    with assembly.look_up(output, settings.read()).begin() as session:
+        return of_star(session, output, star, **choice)
+
+
+def of_star(session, output, star, *, site="", first_day="", last_day="", keep=NOTHING):
+    """Return the velocities of a star over all sites and both fibers.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    output : Path
+        Output directory, where catalogs of stars may be deployed.
+    star : str
+        Any name of the star, by the catalog or as in OBJECTS.
+    site : str, optional
+        Only this site.
+    first_day, last_day : str, optional
+        Only these nights, ``YYYYMMDD``, both included.
+    keep : Quality, optional
+        Doubts for which a velocity is not left out; those of `DOUBTFUL` leave it out otherwise.
+
+    Returns
+    -------
+    astropy.table.QTable
+        In order of time, with units. ``rv_err`` holds photons, wavelengths and drift, and not what the line mask adds
+        to the absolute velocity, the same in all of them. ``tel`` tells spectrograph, camera and fiber: each has a
+        zero point of its own. ``meta`` has the star, and how many velocities were left out for which reason.
+
+    Raises
+    ------
+    LookupError
+        If no velocity of such a star is known at all.
+    """
+    names = _names(output, site, star)
+    found = velocities.of_star(
+        session, lambda name: starmatch.key(name) in names, site=site, first_day=first_day, last_day=last_day
+    )  # fmt: skip
+    if not found:
+        raise LookupError(f"no velocity of {star} is known: no frame that is done shows it in these nights")
+    reasons = [_reason(velocity, keep) for _, velocity in found]
+    masks = Counter(velocity.mask for (_, velocity), reason in zip(found, reasons) if not reason)
+    usual = max(masks, key=lambda name: (masks[name], name), default="")
+    reasons = [
+        reason or ("" if velocity.mask == usual else f"mask {velocity.mask}")
+        for (_, velocity), reason in zip(found, reasons)
+    ]
+    kept = [row for row, reason in zip(found, reasons) if not reason]
+    table = _table(kept)
+    table.meta = {"star": star, "mask": usual, "left_out": dict(sorted(Counter(filter(None, reasons)).items()))}
+    return table
+
+
+def summary(table):
+    """Say what a series holds, and what was left out of it.
+
+    Parameters
+    ----------
+    table : astropy.table.QTable
+        From `of_star`.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    telescopes = ", ".join(sorted(set(table["tel"]))) or "nowhere"
+    told = f"{len(table)} velocities of {table.meta['star']} by mask {table.meta['mask'] or 'none'} from {telescopes}"
+    left_out = ", ".join(f"{count} {reason}" for reason, count in table.meta["left_out"].items())
+    return f"{told}; left out: {left_out}" if left_out else told
+
+
+def for_the_eye(table):
+    """Lay a series out for a person.
+
+    Parameters
+    ----------
+    table : astropy.table.QTable
+        From `of_star`.
+
+    Returns
+    -------
+    str
+        A line for each velocity, after one with the names of the columns; velocities in m/s.
+    """
+    digits = {"bjd_tdb": 6, "rv": 2, "rv_err": 2, "drift": 2, "snr": 1, "fwhm": 1, "bisector": 1}
+    numbers = [[f"{value:.{n}f}" for value in table[name].value] for name, n in digits.items()]
+    columns = [*numbers, *(list(table[name]) for name in ("tel", "quality", "filename"))]
+    return "\n".join(inquiry.aligned([[*digits, "tel", "quality", "filename"], *zip(*columns)]))
+
+
+def _names(output, site, star):
+    """Return all names of a star, as they are compared."""
+    wanted = starmatch.key(star)
+    for known in targets.read(targets.in_use(output, site)):
+        if wanted in starmatch.keys(known):
+            return starmatch.keys(known)
+    return {wanted}
+
+
+def _reason(velocity, keep):
+    """Say why a velocity is left out; '' where it is not."""
+    doubts = Quality(velocity.quality) & DOUBTFUL & ~keep
+    if velocity.rv_ms is None or velocity.bjd_tdb is None:
+        return "no_velocity"
+    if not np.isfinite(_error_ms(velocity)):
+        return "no error"
+    return "|".join(doubts.names())
+
+
+def _error_ms(velocity):
+    parts = [getattr(velocity, name) for name in _PARTS]
+    return np.inf if None in parts else float(np.linalg.norm(parts))
+
+
+def _table(rows):
+    frames, found = zip(*rows) if rows else ((), ())
+    number = lambda value: np.nan if value is None else float(value)  # noqa: E731
+    columns = {
+        name: np.array([number(getattr(velocity, attribute)) for velocity in found], float) * unit
+        for name, attribute, unit in _NUMBERS
+    }
+    columns["rv_err"] = np.array([_error_ms(velocity) for velocity in found], float) * u.m / u.s
+    columns["tel"] = _words(f"{f.instrument}{f.camera}f{v.fiber}" for f, v in zip(frames, found))
+    columns["site"] = _words(frame.site for frame in frames)
+    columns["fiber"] = np.array([velocity.fiber for velocity in found], int)
+    columns["mask"] = _words(velocity.mask for velocity in found)
+    columns["object"] = _words(velocity.object for velocity in found)
+    columns["quality"] = _words("|".join(Quality(velocity.quality).names()) for velocity in found)
+    columns["filename"] = _words(frame.filename for frame in frames)
+    order = ("bjd_tdb", "rv", "rv_err", "tel", *(name for name, *_ in _NUMBERS[2:]))
+    return QTable({name: columns[name] for name in (*order, *(name for name in columns if name not in order))})
+
+
+def _words(words):
+    return np.array([*words], dtype=str)

@@ -1,0 +1,142 @@
+"""The series of a star over sites and fibers, in the forms that programs for orbits read."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.table import QTable
+from click.testing import CliRunner
+
+from nrespipe import cli
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Frame, StarVelocity
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Kind
+from nrespipe.service import assembly, series
+from nrespipe.settings import Settings
+
+
+@pytest.fixture
+def output(tmp_path, monkeypatch):
+    """An output directory whose database has velocities of two stars from two sites."""
+    for name in ("DB_URL", "NRES_DATA_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    built = assembly.build(tmp_path / "out", Settings())
+    sites = {"lsc": ("nres01", "fa09"), "elp": ("nres02", "fa17")}
+    rows = [  # site, day, fiber, object, velocity, mask, quality
+        ("lsc", "20190405", 0, "tau Cet", -16680.0, "K2", 0),
+        ("lsc", "20190406", 2, "HD10700_engr", -16675.5, "K2", Quality.NO_METER),
+        ("elp", "20190407", 0, "hd 010700", -16690.25, "K2", 0),
+        ("elp", "20190408", 0, "HD10700", -16000.0, "K2", Quality.NO_DRIFT | Quality.LOW_SIGNAL),
+        ("elp", "20190409", 0, "HD10700", -16500.0, "G2", 0),
+        ("elp", "20190410", 0, "HD10700", None, "K2", Quality.NO_VELOCITY),
+        ("lsc", "20190406", 0, "HD22049", 16400.0, "K2", 0),
+    ]
+    with built.sessions.begin() as session:
+        for number, (site, day, fiber, name, rv_ms, mask, quality) in enumerate(rows):
+            instrument, camera = sites[site]
+            frame = Frame(
+                filename=f"{site}nrs01-{camera}-{day}-{number:04d}-e00", path="/a", md5=str(number), kind=Kind.SCIENCE,
+                site=site, instrument=instrument, camera=camera, day=day, state=State.DONE, start_mjd=58578.0 + number,
+            )  # fmt: skip
+            frame.velocities = [
+                StarVelocity(
+                    fiber=fiber, object=name, mask=mask, bjd_tdb=2458578.5 + number, rv_ms=rv_ms, rv_err_ms=9.0,
+                    photon_err_ms=3.0, wavelength_err_ms=0.0, drift_err_ms=4.0, mask_err_ms=7.0, berv_ms=1.0,
+                    snr=80.0, fwhm_ms=7000.0, contrast=0.4, bisector_ms=12.0, quality=int(quality),
+                )
+            ]  # fmt: skip
+            session.add(frame)
+    return tmp_path / "out"
+
+
+def run(*words):
+    return CliRunner().invoke(cli.main, ["velocities", *map(str, words)])
+
+
+def test_a_series_joins_sites_fibers_and_spellings_and_leaves_out_what_is_in_doubt(output):
+    table = series.read(output, "HIP 8102")
+    assert list(table["rv"].to_value(u.km / u.s)) == [-16.68, -16.6755, -16.69025]
+    assert list(table["tel"]) == ["nres01fa09f0", "nres01fa09f2", "nres02fa17f0"]
+    assert table.meta["left_out"] == {"mask G2": 1, "no_drift|low_signal": 1, "no_velocity": 1}
+
+
+def test_the_error_of_a_series_is_without_that_of_the_mask(output):
+    np.testing.assert_allclose(series.read(output, "tau Cet")["rv_err"].to_value(u.m / u.s), 5.0)
+
+
+def test_site_nights_and_doubts_can_be_chosen(output):
+    assert len(series.read(output, "tau Cet", site="lsc")) == 2
+    assert len(series.read(output, "tau Cet", first_day="20190406", last_day="20190407")) == 2
+    assert len(series.read(output, "tau Cet", keep=Quality.NO_DRIFT)) == 3
+    assert len(series.read(output, "tau Cet", keep=Quality.NO_DRIFT | Quality.LOW_SIGNAL)) == 4
+
+
+def test_a_star_that_nobody_observed_is_told(output):
+    with pytest.raises(LookupError, match="no velocity of HD1 is known"):
+        series.read(output, "HD1")
+    result = run("HD1", "--output", output)
+    assert result.exit_code == 1
+    assert "no velocity of HD1 is known" in result.output
+
+
+def test_the_file_for_radvel_has_its_four_columns(output, tmp_path):
+    path = tmp_path / "tau.csv"
+    result = run("tau Cet", "--output", output, "-o", path)
+    assert result.exit_code == 0, result.output
+    assert "3 velocities of tau Cet by mask K2 from nres01fa09f0, nres01fa09f2, nres02fa17f0" in result.stderr
+    assert "left out: 1 mask G2" in result.stderr
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    # radvel takes a table with these names; tel becomes part of the names of its parameters
+    assert header == "time,mnvel,errvel,tel"
+    assert lines[1] == "2458579.5000000,-16675.500,5.000,nres01fa09f2"
+    assert all(line.split(",")[3].isalnum() for line in lines)
+
+
+def test_the_file_for_juliet_is_read_as_juliet_reads_it(output, tmp_path):
+    path = tmp_path / "tau.dat"
+    assert run("tau Cet", "--output", output, "-o", path).exit_code == 0
+    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    # time, velocity, error, instrument; an underscore in the instrument would mean several
+    assert [len(row) for row in rows] == [4, 4, 4]
+    assert [float(row[1]) for row in rows] == [-16680.0, -16675.5, -16690.25]
+    assert all("_" not in row[3] for row in rows)
+
+
+def test_the_table_of_astropy_comes_back_with_its_units(output, tmp_path):
+    path = tmp_path / "tau.ecsv"
+    assert run("tau Cet", "--output", output, "-o", path).exit_code == 0
+    table = QTable.read(path)
+    assert table["rv"].unit == u.m / u.s
+    assert table["bjd_tdb"].unit == u.day
+    assert table.meta["mask"] == "K2"
+    assert list(table["quality"].filled("")) == ["", "no_meter", ""]
+
+
+def test_the_series_is_printed_for_the_eye_or_in_any_form(output):
+    head, *lines = run("tau Cet", "--output", output).stdout.splitlines()
+    assert head.split() == ["bjd_tdb", "rv", "rv_err", "drift", "snr", "fwhm", "bisector", "tel", "quality", "filename"]
+    assert len(lines) == 3
+    text = run("tau Cet", "--output", output, "--format", "ecsv", "--keep", "all").stdout
+    assert len(QTable.read(text.splitlines(), format="ascii.ecsv")) == 4
+
+
+def test_a_series_of_which_nothing_is_left_has_its_header_and_says_why(output, tmp_path):
+    result = run("tau Cet", "--output", output, "--from", "20190410", "-o", tmp_path / "none.csv")
+    assert result.exit_code == 0, result.output
+    assert "0 velocities of tau Cet by mask none from nowhere; left out: 1 no_velocity" in result.stderr
+    assert (tmp_path / "none.csv").read_text(encoding="utf-8") == "time,mnvel,errvel,tel\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--site", "lsc"), "are for the series of a STAR"),
+        (("tau Cet", "--from", "yesterday"), "'yesterday' is no day"),
+        (("tau Cet", "-o", "x.fits"), "its suffix tells no form"),
+        (("tau Cet", "--keep", "rain"), "'rain' is not one of"),
+    ],
+)
+def test_what_cannot_be_asked_is_told(output, words, message):
+    result = run(*words, "--output", output)
+    assert result.exit_code != 0
+    assert message in result.output
