@@ -71,6 +71,22 @@ def _running_number(path):
     return int(words[-2]) if len(words) > 1 and words[-2].isdecimal() else 0
 
 
+def instruments(output):
+    """Return the directory of the tables of spectrographs that the program did not come with.
+
+    Parameters
+    ----------
+    output : str or Path
+        Root of what the pipeline makes.
+
+    Returns
+    -------
+    Path
+        ``{output}/instruments``; it need not exist.
+    """
+    return Path(output) / "instruments"
+
+
 def master_name(origin):
     """Return the file name of a master.
 

@@ -1,13 +1,11 @@
 """The products of a science frame, in the EPRV data standard."""
 
-from nrespipe import instruments
-from nrespipe.errors import BadFrame
 from nrespipe.files import fitsio, l2, l4, layout
 from nrespipe.files.account import Account, master_names
 from nrespipe.frames.raw import Kind
 
 
-def write(raw, reduction, masters, output, *, stars=None, steps=()):
+def write(raw, reduction, masters, spectrograph, output, *, stars=None, steps=()):
     """Write the products of a frame; the same input always gives the same bytes.
 
     Parameters
@@ -18,6 +16,8 @@ def write(raw, reduction, masters, output, *, stars=None, steps=()):
         What became of it.
     masters : mapping of Kind or str to str or Path
         File of every master that was used; its directory does not matter.
+    spectrograph : Spectrograph
+        That took it.
     output : str or Path
         Root of what the pipeline makes.
     stars : mapping of int to Star, optional
@@ -32,8 +32,6 @@ def write(raw, reduction, masters, output, *, stars=None, steps=()):
 
     Raises
     ------
-    BadFrame
-        If there is no description of the spectrograph.
     Unavailable
         If the disk does not take a file.
     """
@@ -41,7 +39,7 @@ def write(raw, reduction, masters, output, *, stars=None, steps=()):
         return []
     names = master_names(masters)
     steps = tuple(steps) or ((f"nrespipe.recipes.{raw.kind}.reduce", " ".join([raw.filename, *names.values()])),)
-    account = Account(raw, reduction, names, _spectrograph(raw), stars or {}, steps)
+    account = Account(raw, reduction, names, spectrograph, stars or {}, steps)
     builders = {"-L2.fits.fz": l2.build}
     if reduction.velocities:
         builders["-L4.fits.fz"] = l4.build
@@ -51,10 +49,3 @@ def write(raw, reduction, masters, output, *, stars=None, steps=()):
     for hdus, path in made:
         fitsio.write(hdus, path)
     return list(paths.values())
-
-
-def _spectrograph(raw):
-    try:
-        return instruments.load(raw.instrument)
-    except KeyError as error:
-        raise BadFrame(f"{raw.filename}: {error.args[0]}") from error

@@ -11,6 +11,8 @@ import numpy as np
 from nrespipe.data import line_lists
 from nrespipe.frames.spectrograph import Detector, Fibers, Optics, Spectrograph
 
+_DESIGN = "nres01.toml"
+
 #: Legendre degrees (in x, in order) of the terms of ``Optics.polynomial_nm``, in its order
 POLYNOMIAL_TERMS = (
     (0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (2, 0),
@@ -18,27 +20,32 @@ POLYNOMIAL_TERMS = (
 )  # fmt: skip
 
 
-def names():
+def names(folder=None):
     """Return the names of the spectrographs that have a table.
+
+    Parameters
+    ----------
+    folder : path-like, optional
+        Directory with tables beside those of the package; it need not exist.
 
     Returns
     -------
     list of str
         ``nres01`` ..., sorted.
     """
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in files(__package__).iterdir() if entry.name.endswith(".toml")
-    )
+    return sorted(_tables(folder))
 
 
 @cache
-def load(name):
-    """Return a spectrograph that has a table in the package.
+def load(name, folder=None):
+    """Return a spectrograph that has a table.
 
     Parameters
     ----------
     name : str
         ``nres01`` ...
+    folder : path-like, optional
+        Directory with tables beside those of the package; they come first, and it need not exist.
 
     Returns
     -------
@@ -51,9 +58,10 @@ def load(name):
     ValueError
         If the table is not a valid description; the message names the file and the entry.
     """
-    if name not in names():
-        raise KeyError(f"no spectrograph {name!r}; known: {', '.join(names())}")
-    return read(files(__package__) / f"{name}.toml")
+    tables = _tables(folder)
+    if name not in tables:
+        raise KeyError(f"no spectrograph {name!r}; known: {', '.join(sorted(tables))}")
+    return read(tables[name])
 
 
 def read(path):
@@ -62,11 +70,13 @@ def read(path):
     Parameters
     ----------
     path : path-like
-        A TOML file in the form of those in this package.
+        A TOML file in the form of those in this package. Name, site and optics are needed; detector, fibers,
+        orders and lamp are those of the first spectrograph of the design where the table has none.
 
     Returns
     -------
     Spectrograph
+        Without a position in the table it has none (NaN), and without time zone and restart hour those of Greenwich.
 
     Raises
     ------
@@ -75,14 +85,29 @@ def read(path):
     """
     path = Path(str(path))
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return _spectrograph(table)
+        return _spectrograph(_completed(tomllib.loads(path.read_text(encoding="utf-8"))))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path.name}: {error}") from error
     except KeyError as error:
         raise ValueError(f"{path.name}: entry {error} is missing") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path.name}: {error}") from error
+
+
+def _tables(folder):
+    shelves = [files(__package__), *([Path(folder)] if folder is not None and Path(folder).is_dir() else [])]
+    entries = [entry for shelf in shelves for entry in shelf.iterdir() if entry.name.endswith(".toml")]
+    return {entry.name.removesuffix(".toml"): entry for entry in entries}
+
+
+def _completed(table):
+    """Give a table what it need not tell."""
+    design = tomllib.loads((files(__package__) / _DESIGN).read_text(encoding="utf-8"))
+    shared = {name: design[name] for name in ("detector", "fibers", "orders", "lamp")}
+    nowhere = {"longitude_deg": "nan", "latitude_deg": "nan", "height_m": "nan"}
+    # the robots of the other sites begin a new night around local noon
+    greenwich = {"time_zone": "UTC", "restart_hour_utc": 12, "cameras": [], "position": nowhere}
+    return {**shared, **greenwich, **table}
 
 
 def _spectrograph(table):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,7 @@ from sqlalchemy.orm import sessionmaker
 
 from nrespipe import instruments
 from nrespipe.database import connection
+from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import arrivals, metrics, workers
@@ -99,7 +101,7 @@ def database_url(output, settings):
     return settings.database_url or URL.create("sqlite", database=str(output.resolve() / DATABASE_FILE))
 
 
-def build(output, settings, recipes=RECIPES, spectrographs=instruments.load, raw=()):
+def build(output, settings, recipes=RECIPES, spectrographs=None, raw=()):
     """Make the output directory, open the database, and bring its tables up to date.
 
     Parameters
@@ -111,7 +113,8 @@ def build(output, settings, recipes=RECIPES, spectrographs=instruments.load, raw
     recipes : mapping of Kind to module, optional
         What to do with each kind of frame; those of the package if not given.
     spectrographs : callable, optional
-        Makes a spectrograph of its name; from the tables of the package if not given.
+        Makes a spectrograph of its name; if not given, from the tables of the package and those in the directory
+        ``instruments`` of the output.
     raw : sequence of Path, optional
         Directories of raw files.
 
@@ -130,6 +133,7 @@ def build(output, settings, recipes=RECIPES, spectrographs=instruments.load, raw
     sessions = connection.connect(database_url(output, settings))
     recorder = metrics.Recorder(settings.opentsdb_hostname, settings.opentsdb_port)
     processes = workers.default_processes() if settings.processes is None else settings.processes
+    spectrographs = spectrographs or partial(instruments.load, folder=layout.instruments(output.resolve()))
     return Assembly(
         sessions, output.resolve(), recipes, spectrographs, processes, settings.log_level, settings, recorder=recorder
     )

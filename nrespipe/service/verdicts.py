@@ -76,7 +76,7 @@ def compare(session, name, output, other=""):
     if peer is not None and peer.kind != row.kind:
         raise LookupError(f"{_name(row)} and {_name(peer)} are masters of different kinds")
     new, last = (masters.read(output / one.path) if one else None for one in (row, peer))
-    judged = RECIPES[row.kind].judge(new, last, instruments.load(row.instrument))
+    judged = RECIPES[row.kind].judge(new, last, instruments.load(row.instrument, layout.instruments(output)))
     numbers = [
         [f.name, f"{f.value:.4g}", f"{f.usual:.4g}", f"{f.worst:.4g}", str(f.verdict), f.words] for f in judged.findings
     ]

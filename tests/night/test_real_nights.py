@@ -4,7 +4,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
+from nrespipe import cli, instruments
 from nrespipe.database.columns import State
 from nrespipe.service import assembly, night, simulation
 from nrespipe.settings import Settings
@@ -58,3 +60,22 @@ def test_damaged_files_are_named_and_the_night_goes_on(tmp_path):
     for (_, _, reason), words in zip(summary.unhappy, defects):
         assert words in reason
     shutil.rmtree(tmp_path / "archive")
+
+
+def test_a_new_spectrograph_works_from_a_table_of_its_optics_alone(tmp_path, monkeypatch):
+    text = (instruments.files("nrespipe.instruments") / "nres03.toml").read_text(encoding="utf-8")
+    table = tmp_path / "ogg.toml"
+    table.write_text(f'name = "nres05"\nsite = "ogg"\n{text[text.index("[optics]") :]}', encoding="utf-8")
+    nres = replace(
+        instruments.read(table), cameras=("fa77",), longitude_deg=-156.257, latitude_deg=20.707, height_m=3055
+    )
+    path = simulated.write(tmp_path / "archive", nres, "20190405", seed=5, stars=[stars.parse(OBSERVED[0])], **COUNTS)
+    for name in ("DB_URL", "NRES_DATA_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    words = ["site", "start", tmp_path / "archive", "--site", "ogg", "--table", table, "--output", tmp_path / "out"]
+    result = CliRunner().invoke(cli.main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    assert "orders 52 to 118, 67 in all" in result.stdout
+    sessions = assembly.build(tmp_path / "out", Settings()).sessions
+    (star,) = simulation.compare(sessions, path / "truth" / "velocities.csv")
+    assert star.agrees, star.cells()
