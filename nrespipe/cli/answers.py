@@ -38,3 +38,31 @@ def why_command(given, name, output, database):
     with options.complaints(), assembly.look_up(output, given).begin() as session:
         lines = inquiry.why(session, name, output.resolve())
     click.echo("\n".join(lines))
+
+
+@click.command("drifts")
+@options.output_option
+@options.database_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "table"]),
+    default="table",
+    show_default=True,
+    help="Form of the list.",
+)
+@click.pass_obj
+def drifts_command(given, output, database, form):
+    """List how far the spectrograph had drifted in every frame that is done, in order of time.
+
+    Velocities are in m/s, shifts in pixels, both from the master arc that the last column names; mid_mjd is the middle
+    of the exposure in UTC. Beside them stand the pressure in PSI and the temperature in degree Celsius that the
+    spectrograph's own sensors told. What could not be measured is empty.
+
+    \b
+    Example:
+      nrespipe drifts --output reduced --format csv > drifts.csv
+    """
+    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+        text = inquiry.drift_table(session, form)
+    click.echo(text)

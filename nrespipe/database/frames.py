@@ -106,7 +106,7 @@ def due(session, kind, code_version):
     return list(session.scalars(query.order_by(Frame.filename)))
 
 
-def record(session, attempt, quality=0, products=(), velocities=()):
+def record(session, attempt, quality=0, products=(), velocities=(), drift=None):
     """Write down what came of an attempt, and with it the state of the frame.
 
     Parameters
@@ -120,8 +120,10 @@ def record(session, attempt, quality=0, products=(), velocities=()):
     products : sequence of Product
         New rows without their keys: the files that were written.
     velocities : sequence of StarVelocity
-        New rows without their keys. Products and velocities replace those of an earlier reduction; an attempt that
-        did not end done leaves these alone.
+        New rows without their keys.
+    drift : FrameDrift, optional
+        A new row without its key. All of these replace those of an earlier reduction; an attempt that did not end done
+        leaves these alone.
 
     Returns
     -------
@@ -149,12 +151,14 @@ def record(session, attempt, quality=0, products=(), velocities=()):
         session.flush()
         frame.products.clear()
         frame.velocities.clear()
+        frame.drift = None
         session.flush()  # the old rows must be gone before new ones take their (frame, fiber)
         for product in products:
             product.attempt_id = attempt.id
         frame.quality = int(quality)
         frame.products.extend(products)
         frame.velocities.extend(velocities)
+        frame.drift = drift
     return frame
 
 

@@ -1,4 +1,4 @@
-"""The tables of what a reduction leaves: files, where they were delivered, velocities."""
+"""The tables of what a reduction leaves: files, where they were delivered, velocities, drifts."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -111,3 +111,51 @@ class StarVelocity(Row):
     quality: Mapped[int] = mapped_column(default=0)
 
     frame: Mapped["Frame"] = relationship(back_populates="velocities")
+
+
+class FrameDrift(Row):
+    """Drift of the spectrograph between the master arc and one frame, and what its sensors said.
+
+    Attributes
+    ----------
+    frame_id : int
+        Where it was measured.
+    mid_mjd : float
+        Middle of the exposure, UTC [MJD].
+    velocity_ms, velocity_err_ms : float or None
+        Mean change of the wavelength of a fixed pixel, as a velocity, and its error; None where it could not be
+        measured [m / s].
+    shift_px, shift_err_px, stretch_px, stretch_err_px, turn_px, turn_err_px : float or None
+        Shift along the order, and its change to the last column and to the highest order [pixel].
+    bend_ms, bend_err_ms : float or None
+        Pressure that the bend of the shift along the orders tells of [m / s].
+    n_lines : int
+        Lines of the lamp that were compared.
+    pressure_psi, temperature_c : float or None
+        NRESPRES, NRESTEMP: the spectrograph's own [PSI, degree Celsius].
+    arc : str
+        The master arc that it is measured from, below the output directory: drifts from two arcs are not comparable.
+    """
+
+    __tablename__ = "drifts"
+    __table_args__ = (UniqueConstraint("frame_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"))
+    mid_mjd: Mapped[float | None] = mapped_column(Real)
+    velocity_ms: Mapped[float | None] = mapped_column(Real)
+    velocity_err_ms: Mapped[float | None] = mapped_column(Real)
+    shift_px: Mapped[float | None] = mapped_column(Real)
+    shift_err_px: Mapped[float | None] = mapped_column(Real)
+    stretch_px: Mapped[float | None] = mapped_column(Real)
+    stretch_err_px: Mapped[float | None] = mapped_column(Real)
+    turn_px: Mapped[float | None] = mapped_column(Real)
+    turn_err_px: Mapped[float | None] = mapped_column(Real)
+    bend_ms: Mapped[float | None] = mapped_column(Real)
+    bend_err_ms: Mapped[float | None] = mapped_column(Real)
+    n_lines: Mapped[int]
+    pressure_psi: Mapped[float | None] = mapped_column(Real)
+    temperature_c: Mapped[float | None] = mapped_column(Real)
+    arc: Mapped[str] = mapped_column(Text, default="")
+
+    frame: Mapped["Frame"] = relationship(back_populates="drift")

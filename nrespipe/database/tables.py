@@ -7,11 +7,11 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, Real, Standing, State, now, words
-from nrespipe.database.results import Delivery, Product, StarVelocity
+from nrespipe.database.results import Delivery, FrameDrift, Product, StarVelocity
 from nrespipe.frames.raw import Kind
 
 __all__ = [
-    "Attempt", "Delivery", "Frame", "Master", "Product", "Row", "Stacking", "StarVelocity",
+    "Attempt", "Delivery", "Frame", "FrameDrift", "Master", "Product", "Row", "Stacking", "StarVelocity",
     "attempt_masters", "master_inputs",
 ]  # fmt: skip
 
@@ -73,6 +73,8 @@ class Frame(Work, Row):
         Files of its last reduction.
     velocities : list of StarVelocity
         Velocities of its last reduction.
+    drift : FrameDrift or None
+        Drift that its last reduction measured; None where it had none to measure.
     """
 
     __tablename__ = "frames"
@@ -111,6 +113,7 @@ class Frame(Work, Row):
     velocities: Mapped[list["StarVelocity"]] = relationship(
         back_populates="frame", cascade="all, delete-orphan", order_by="StarVelocity.fiber"
     )
+    drift: Mapped["FrameDrift | None"] = relationship(back_populates="frame", cascade="all, delete-orphan")
 
 
 class Attempt(Row):

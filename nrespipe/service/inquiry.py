@@ -5,13 +5,16 @@ import io
 
 from sqlalchemy import select
 
-from nrespipe.database import calibrations, frames, velocities
+from nrespipe.database import calibrations, drifts, frames, velocities
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Master
 from nrespipe.files import identity, layout
 from nrespipe.frames.quality import Quality
 from nrespipe.service import work
 from nrespipe.service.outcome import bare
+
+#: Digits after the point in a table for the eye, where not as usual.
+_DIGITS = {"bjd_tdb": 6, "mid_mjd": 6, "pressure_psi": 4}
 
 
 def status(session):
@@ -86,15 +89,25 @@ def velocity_table(session, form):
         A line for each star of each frame, after one with the names of the columns. Doubts are words joined by ``|``.
     """
     rows = [{**row, "quality": "|".join(row["quality"])} for row in velocities.table(session)]
-    if form == "table":
-        return "\n".join(
-            aligned([velocities.COLUMNS, *([_shown(row[c], c) for c in velocities.COLUMNS] for row in rows)])
-        )
-    text = io.StringIO()
-    writer = csv.DictWriter(text, velocities.COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().rstrip("\n")
+    return _listed(velocities.COLUMNS, rows, form)
+
+
+def drift_table(session, form):
+    """Return the drift of the spectrograph in all frames that are done.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    form : {'csv', 'table'}
+        Comma-separated with all digits, or aligned for the eye.
+
+    Returns
+    -------
+    str
+        A line for each frame, after one with the names of the columns.
+    """
+    return _listed(drifts.COLUMNS, drifts.table(session), form)
 
 
 def aligned(rows):
@@ -112,6 +125,17 @@ def aligned(rows):
     """
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _listed(columns, rows, form):
+    """Write rows as a table for the eye or as CSV."""
+    if form == "table":
+        return "\n".join(aligned([columns, *([_shown(row[c], c) for c in columns] for row in rows)]))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
 
 
 def _frame(frame, output):
@@ -191,4 +215,4 @@ def _shown(value, column):
         return "-"
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.{6 if column == 'bjd_tdb' else 2}f}"
+    return f"{value:.{_DIGITS.get(column, 5 if column.endswith('_px') else 2)}f}"

@@ -1,14 +1,14 @@
 """One frame: open it, fetch what its recipe needs, run the recipe, write the products, record what came of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
 from nrespipe.database import calibrations, frames
 from nrespipe.database.columns import clock
-from nrespipe.database.tables import Frame, Master, Product, StarVelocity
+from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import cdp, products
 from nrespipe.frames.quality import Quality
@@ -66,12 +66,15 @@ class Result:
         Columns of each velocity.
     products : tuple of (str, str)
         Path below the output directory and checksum of each file.
+    drift : mapping of str to object
+        Columns of the drift; empty where none was to be measured.
     """
 
     quality: int
     measurements: Mapping[str, float]
     velocities: tuple[Mapping, ...]
     products: tuple[tuple[str, str], ...]
+    drift: Mapping[str, object] = field(default_factory=dict)
 
 
 def plan(session, frame, assembly):
@@ -178,12 +181,13 @@ def reduce(job):
     refs = references.fetch(job.masters, raw.kind, spectrograph, raw, job.output)
     reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
     used = {kind: path for kind, (_, path, _) in job.masters.items()}
-    written = products.write(raw, reduction, used, spectrograph, job.output, stars=refs.stars)
+    written = products.write(raw, reduction, used, job.output, stars=refs.stars)
     return Result(
         quality=int(reduction.quality),
         measurements=dict(reduction.measurements),
         velocities=tuple(_columns(raw, velocity, reduction) for velocity in reduction.velocities),
         products=tuple((str(path.relative_to(job.output)), md5(path)) for path in written),
+        drift=_drift_columns(raw, reduction, used, job.output),
     )
 
 
@@ -209,7 +213,8 @@ def record(session, job, outcome):
     attempt = attempt_row(job.frame_id, outcome, measurements=dict(result.measurements), masters=used)
     files = [Product(path=path, level=_level(path), md5=checksum) for path, checksum in result.products]
     velocities = [StarVelocity(**columns) for columns in result.velocities]
-    return frames.record(session, attempt, result.quality, files, velocities)
+    drift = FrameDrift(**result.drift) if result.drift else None
+    return frames.record(session, attempt, result.quality, files, velocities, drift)
 
 
 def _doubted(reduction, doubts):
@@ -244,3 +249,30 @@ def _level(path):
     """Reduction level in the name of a product, ``91`` in ``...-e91.fits.fz``."""
     digits = Path(path).name.split(".")[0][-2:]
     return digits if digits.isdecimal() else ""
+
+
+def _drift_columns(raw, reduction, masters, output):
+    if reduction.wavelengths is None:
+        return {}
+    drift = reduction.wavelengths.drift
+    known = drift.n_lines > 0
+    numbers = {
+        "velocity_ms": drift.velocity_ms,
+        "velocity_err_ms": drift.velocity_error_ms,
+        "shift_px": drift.shift,
+        "shift_err_px": drift.shift_error,
+        "stretch_px": drift.stretch,
+        "stretch_err_px": drift.stretch_error,
+        "turn_px": drift.turn,
+        "turn_err_px": drift.turn_error,
+        "bend_ms": drift.pressure_ms,
+        "bend_err_ms": drift.pressure_error_ms,
+    }
+    return {
+        **{name: float(value) if known else None for name, value in numbers.items()},
+        "mid_mjd": raw.start_mjd + raw.exposure_s / 2 / 86400,
+        "n_lines": int(drift.n_lines),
+        "pressure_psi": raw.pressure_psi,
+        "temperature_c": raw.temperature_c,
+        "arc": str(Path(masters[Kind.ARC]).relative_to(output)) if Kind.ARC in masters else "",
+    }

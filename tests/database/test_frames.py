@@ -1,14 +1,15 @@
 """Rows of frames: one a content, states that follow from attempts."""
 
+import math
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from nrespipe.database import connection, frames, velocities
+from nrespipe.database import connection, drifts, frames, velocities
 from nrespipe.database.columns import State
-from nrespipe.database.tables import Attempt, Frame, Product, StarVelocity
+from nrespipe.database.tables import Attempt, Frame, FrameDrift, Product, StarVelocity
 from nrespipe.frames.raw import Kind
 
 MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
@@ -91,12 +92,16 @@ def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_lea
             quality=3,
             products=[Product(path="/p", level="91", md5="3" * 32)],
             velocities=[StarVelocity(fiber=0, object="A", mask="G2", rv_ms=1.0, quality=0)],
+            drift=FrameDrift(velocity_ms=3.0, velocity_err_ms=math.inf, n_lines=900),
         )
     frames.record(session, attempt(frame, State.RETRY))
     session.flush()
     assert frame.quality == 3
     assert [row["rv_ms"] for row in velocities.table(session)] == [1.0]
     assert len(session.scalars(select(StarVelocity)).all()) == 1
+    (drift,) = drifts.table(session)
+    assert (drift["filename"], drift["velocity_ms"], drift["n_lines"]) == ("a-e00", 3.0, 900)
+    assert drift["velocity_err_ms"] is None
     (product,) = session.scalars(select(Product))
     assert product.attempt_id == frame.attempts[1].id
 

@@ -12,7 +12,7 @@ import structlog
 from click.testing import CliRunner
 
 from nrespipe import cli
-from nrespipe.database import velocities
+from nrespipe.database import drifts, velocities
 from nrespipe.service import assembly
 
 
@@ -34,7 +34,7 @@ def reduced(archive, command, tmp_path):
     """Reduce a night with a good star, a damaged one and one that crashes the recipe; return the output directory."""
     archive.calibrations()
     for name in ("STAR A", "STAR CRASH"):
-        archive.add("e", f"{name}&thar&none")
+        archive.add("e", f"{name}&thar&none", NRESPRES=12.25, NRESTEMP="21.5")
     archive.add("e", "STAR A&thar&none").write_bytes(b"")
     result = command(["night", str(archive.root), "--output", str(tmp_path / "out")])
     assert result.exit_code == 1, result.output
@@ -170,6 +170,23 @@ def test_velocities_as_a_table_have_a_line_for_each_star(command, reduced):
     head, row = command(["velocities", "--output", str(reduced)]).stdout.splitlines()
     assert head.split() == list(velocities.COLUMNS)
     assert "STAR A" in row
+
+
+def test_drifts_as_csv_stand_beside_pressure_and_temperature(command, reduced):
+    text = command(["drifts", "--output", str(reduced), "--format", "csv"]).stdout
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert tuple(row) == drifts.COLUMNS
+    assert (row["velocity_ms"], row["velocity_err_ms"], row["n_lines"]) == ("5.0", "1.0", "100")
+    assert (row["shift_px"], row["shift_err_px"], row["stretch_px"]) == ("0.01", "0.001", "0.0")
+    assert (row["pressure_psi"], row["temperature_c"]) == ("12.25", "21.5")
+    assert row["arc"].endswith("arc_lsc_nres01_fa09_20190405.fits.fz")
+    assert row["instrument"] == "nres01"
+
+
+def test_drifts_as_a_table_have_a_line_for_each_frame(command, reduced):
+    head, row = command(["drifts", "--output", str(reduced)]).stdout.splitlines()
+    assert head.split() == list(drifts.COLUMNS)
+    assert "0.01000" in row
 
 
 def test_a_file_is_reduced_again_on_demand(archive, command, reduced):
