@@ -181,7 +181,7 @@ def reduce(job):
     refs = references.fetch(job.masters, raw.kind, spectrograph, raw, job.output)
     reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
     used = {kind: path for kind, (_, path, _) in job.masters.items()}
-    written = products.write(raw, reduction, used, job.output, stars=refs.stars)
+    written = products.write(raw, reduction, used, spectrograph, job.output, stars=refs.stars)
     return Result(
         quality=int(reduction.quality),
         measurements=dict(reduction.measurements),
