@@ -1,10 +1,11 @@
 """Every environment variable, typed, read once."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -41,11 +42,21 @@ class Settings:
         ``FITS_EXCHANGE``: name of the fanout exchange at that broker.
     broker_url : str
         ``BROKER_URL``: URL of the broker that wakes the workers; the default lives in one process and serves ``run``.
+    broker_host : str
+        ``RABBITMQ_HOST``: host of the broker that wakes the workers, where ``BROKER_URL`` is not set; with a port as
+        ``rabbit:5673``.
+    broker_username : str
+        ``BROKER_USERNAME``: what that broker knows this service by.
+    broker_password : str
+        ``BROKER_PASSWORD``: and by what it believes it.
     time_limit_s : float
         ``NRES_TIME_LIMIT``: a frame or a master that takes longer than this is stopped [second].
     memory_limit_mb : int or None
-        ``NRES_MEMORY_LIMIT``: a worker's process that has grown above this is replaced after its frame [MB]; None
-        means no limit.
+        ``NRES_MEMORY_LIMIT``: a worker's process that holds more memory than this is ended with its frame, which is
+        tried twice more; one that has held half of it is replaced after its frame [MB]. None means no limit.
+    do_rv : bool
+        ``NRES_DO_RV``: whether velocities are measured; without them a star gets its spectra and wavelengths, and the
+        correction to the barycenter.
     stack_delay_h : float
         ``CAL_STACK_DELAY``: how long after the end of a night its masters are made [hour].
     master_patience_days : float
@@ -68,6 +79,13 @@ class Settings:
         ``OPENTSDB_PORT``: where it takes them, over HTTP.
     metrics_port : int or None
         ``NRES_METRICS_PORT``: where the scheduler answers Prometheus; None does not.
+    summary_recipients : tuple of str
+        ``SUMMARY_RECIPIENTS``: who gets the summary of a night by mail, addresses with commas between them; none (the
+        default) gets none.
+    summary_sender : str
+        ``SUMMARY_SENDER``: address that the mail comes from.
+    summary_password : str
+        ``SUMMARY_SENDER_PASSWORD``: what its mail server believes the sender by.
     """
 
     database_url: str = field(default="", repr=False)
@@ -78,8 +96,12 @@ class Settings:
     fits_broker: str = field(default=MEMORY, repr=False)
     fits_exchange: str = "fits_files"
     broker_url: str = field(default=MEMORY, repr=False)
+    broker_host: str = ""
+    broker_username: str = "guest"
+    broker_password: str = field(default="guest", repr=False)
     time_limit_s: float = 1800.0
     memory_limit_mb: int | None = None
+    do_rv: bool = True
     stack_delay_h: float = 4.0
     master_patience_days: float = 5.0
     future_masters: bool = True
@@ -90,6 +112,9 @@ class Settings:
     opentsdb_hostname: str = ""
     opentsdb_port: int = 4242
     metrics_port: int | None = None
+    summary_recipients: tuple[str, ...] = ()
+    summary_sender: str = ""
+    summary_password: str = field(default="", repr=False)
 
 
 def read(environment: Mapping[str, str] = os.environ):
@@ -116,6 +141,11 @@ def read(environment: Mapping[str, str] = os.environ):
             given[setting] = typed(name, text)
     if given.get("do_ingest") and not given.get("ingest_to"):
         raise ValueError("DO_INGEST is true, but NRES_INGEST_TO does not tell where products are delivered")
+    if given.get("summary_recipients") and not given.get("summary_sender"):
+        raise ValueError("SUMMARY_RECIPIENTS is set, but SUMMARY_SENDER does not tell whom the mail comes from")
+    if "broker_host" in given and "broker_url" not in given:
+        names = [given.get(name, getattr(Settings, name)) for name in ("broker_username", "broker_password")]
+        given["broker_url"] = f"amqp://{':'.join(quote(name, safe='') for name in names)}@{given['broker_host']}/"
     return Settings(**given)
 
 
@@ -140,6 +170,23 @@ def _broker(name, text):
     if urlsplit(text).scheme not in _BROKERS:
         raise ValueError(f"{name} is not the URL of a broker; expected e.g. amqp://user:password@host:5672/")
     return text
+
+
+def _host(name, text):
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?", text):
+        # the text may hold a password: it is not repeated
+        raise ValueError(f"{name} is not the name of a host; expected e.g. rabbit or rabbit:5673")
+    return text
+
+
+def _address(name, text):
+    if not re.fullmatch(r"[^@\s,]+@[^@\s,]+", text):
+        raise ValueError(f"{name} has {text!r}; expected addresses such as nres@example.org")
+    return text
+
+
+def _addresses(name, text):
+    return tuple(_address(name, word.strip()) for word in text.split(",") if word.strip())
 
 
 def _site(name, text):
@@ -202,8 +249,12 @@ _VARIABLES = {
     "fits_broker": ("FITS_BROKER", _broker),
     "fits_exchange": ("FITS_EXCHANGE", _text),
     "broker_url": ("BROKER_URL", _broker),
+    "broker_host": ("RABBITMQ_HOST", _host),
+    "broker_username": ("BROKER_USERNAME", _text),
+    "broker_password": ("BROKER_PASSWORD", _text),
     "time_limit_s": ("NRES_TIME_LIMIT", _number(1)),
     "memory_limit_mb": ("NRES_MEMORY_LIMIT", _positive),
+    "do_rv": ("NRES_DO_RV", _switch),
     "stack_delay_h": ("CAL_STACK_DELAY", _number(0)),
     "master_patience_days": ("NRES_MASTER_PATIENCE", _number(0)),
     "future_masters": ("NRES_FUTURE_MASTERS", _switch),
@@ -214,4 +265,7 @@ _VARIABLES = {
     "opentsdb_hostname": ("OPENTSDB_HOSTNAME", _text),
     "opentsdb_port": ("OPENTSDB_PORT", _port),
     "metrics_port": ("NRES_METRICS_PORT", _port),
+    "summary_recipients": ("SUMMARY_RECIPIENTS", _addresses),
+    "summary_sender": ("SUMMARY_SENDER", _address),
+    "summary_password": ("SUMMARY_SENDER_PASSWORD", _text),
 }

@@ -21,8 +21,12 @@ def test_every_variable_is_read_and_typed():
         "FITS_BROKER": "amqp://guest:guest@fits/",
         "FITS_EXCHANGE": "archived_fits",
         "BROKER_URL": "amqp://guest:guest@celery:5673/nres",
+        "RABBITMQ_HOST": "celery:5673",
+        "BROKER_USERNAME": "nres",
+        "BROKER_PASSWORD": "broker",
         "NRES_TIME_LIMIT": "600",
         "NRES_MEMORY_LIMIT": "4000",
+        "NRES_DO_RV": "false",
         "CAL_STACK_DELAY": "2.5",
         "NRES_MASTER_PATIENCE": "2",
         "NRES_FUTURE_MASTERS": "no",
@@ -33,6 +37,9 @@ def test_every_variable_is_read_and_typed():
         "OPENTSDB_HOSTNAME": "metrics",
         "OPENTSDB_PORT": "80",
         "NRES_METRICS_PORT": "9100",
+        "SUMMARY_RECIPIENTS": "one@example.org, two@example.org,",
+        "SUMMARY_SENDER": "nres@example.org",
+        "SUMMARY_SENDER_PASSWORD": "mail",
     }
     expected = settings.Settings(
         database_url="sqlite:////data/night.sqlite",
@@ -43,8 +50,12 @@ def test_every_variable_is_read_and_typed():
         fits_broker="amqp://guest:guest@fits/",
         fits_exchange="archived_fits",
         broker_url="amqp://guest:guest@celery:5673/nres",
+        broker_host="celery:5673",
+        broker_username="nres",
+        broker_password="broker",
         time_limit_s=600.0,
         memory_limit_mb=4000,
+        do_rv=False,
         stack_delay_h=2.5,
         master_patience_days=2.0,
         future_masters=False,
@@ -55,6 +66,9 @@ def test_every_variable_is_read_and_typed():
         opentsdb_hostname="metrics",
         opentsdb_port=80,
         metrics_port=9100,
+        summary_recipients=("one@example.org", "two@example.org"),
+        summary_sender="nres@example.org",
+        summary_password="mail",
     )
     read = settings.read(given)
     assert read == expected
@@ -68,6 +82,9 @@ def test_settings_that_are_printed_show_no_secret():
         "FITS_BROKER": "amqp://user:secret@host/",
         "BROKER_URL": "amqp://user:secret@host/",
         "AUTH_TOKEN": "secret",
+        "RABBITMQ_HOST": "rabbit",
+        "BROKER_PASSWORD": "secret",
+        "SUMMARY_SENDER_PASSWORD": "secret",
     }
     read = settings.read(given)
     assert [value for value in vars(read).values() if "secret" in str(value)]
@@ -97,6 +114,12 @@ def test_a_blank_variable_counts_as_absent():
         ("NRES_TIME_LIMIT", "0"),
         ("NRES_MEMORY_LIMIT", "some"),
         ("API_ROOT", "archive.example.org"),
+        ("RABBITMQ_HOST", "user:word@rabbit"),
+        ("RABBITMQ_HOST", "two words"),
+        ("NRES_DO_RV", "never"),
+        ("SUMMARY_RECIPIENTS", "nobody"),
+        ("SUMMARY_RECIPIENTS", "one@example.org"),
+        ("SUMMARY_SENDER", "one@example.org,two@example.org"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_name_of_its_variable(name, value):
@@ -106,7 +129,11 @@ def test_a_bad_value_is_refused_with_the_name_of_its_variable(name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("DB_URL", "postgresql:/user:secret@host/db"), ("BROKER_URL", "rabbit://user:secret@host/")],
+    [
+        ("DB_URL", "postgresql:/user:secret@host/db"),
+        ("BROKER_URL", "rabbit://user:secret@host/"),
+        ("RABBITMQ_HOST", "user:secret@host"),
+    ],
 )
 def test_a_refused_url_does_not_show_its_password(name, value):
     with pytest.raises(ValueError, match=name) as refusal:
@@ -114,6 +141,16 @@ def test_a_refused_url_does_not_show_its_password(name, value):
     assert "secret" not in str(refusal.value)
 
 
+def test_the_host_of_the_broker_stands_in_for_its_url():
+    given = {"RABBITMQ_HOST": "rabbit", "BROKER_USERNAME": "nres", "BROKER_PASSWORD": "a/b@c"}
+    assert settings.read(given).broker_url == "amqp://nres:a%2Fb%40c@rabbit/"
+    assert settings.read({"RABBITMQ_HOST": "rabbit:5673"}).broker_url == "amqp://guest:guest@rabbit:5673/"
+    url = "amqp://other:word@elsewhere/"
+    assert settings.read({**given, "BROKER_URL": url}).broker_url == url
+    assert settings.read({"BROKER_USERNAME": "nres"}).broker_url == settings.MEMORY
+
+
 @pytest.mark.parametrize("word", ["false", "False", "0", "no", "off"])
 def test_false_means_false(word):
-    assert settings.read({"DO_INGEST": word}).do_ingest is False
+    read = settings.read({"DO_INGEST": word, "NRES_DO_RV": word})
+    assert read.do_ingest is read.do_rv is False

@@ -68,6 +68,8 @@ def of_frame(row, result):
     points = [Point("nrespipe.frame.seconds", seconds, {**tags, "state": str(result.state)})]
     if result.value is not None:
         points += [Point(f"nrespipe.frame.{name}", value, tags) for name, value in result.value.measurements.items()]
+        steps = result.value.seconds.items()
+        points += [Point("nrespipe.step.seconds", value, {**tags, "step": name}) for name, value in steps]
         for star in result.value.velocities:
             points += [
                 Point(f"nrespipe.star.{name}", star[column], {**tags, "fiber": str(star["fiber"])})

@@ -47,6 +47,24 @@ def is_dead(owner):
     return _started(pid) not in (started, "")
 
 
+def is_process(owner, pid):
+    """Tell whether rows are those of a process of this machine.
+
+    Parameters
+    ----------
+    owner : str
+        As `here` tells it, with or without more behind another slash.
+    pid : int
+        Number of the process.
+
+    Returns
+    -------
+    bool
+    """
+    words = owner.split("/")
+    return len(words) > 2 and words[1] == _machine() and words[2].partition(".")[0] == str(pid)
+
+
 def _machine():
     """Name this machine and, as containers count their processes each for itself, the container."""
     try:

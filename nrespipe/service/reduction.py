@@ -1,5 +1,6 @@
 """One frame: open it, fetch what its recipe needs, run the recipe, write the products, record what came of it."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -40,6 +41,8 @@ class Job:
         Where products go.
     doubts : Quality
         What the choice of masters says against the frame.
+    velocities : bool
+        Whether velocities are measured.
     """
 
     frame_id: int
@@ -50,6 +53,7 @@ class Job:
     missing: str
     output: Path
     doubts: Quality = Quality(0)
+    velocities: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Result:
         Path below the output directory and checksum of each file.
     drift : mapping of str to object
         Columns of the drift; empty where none was to be measured.
+    seconds : mapping of str to float
+        How long each step took.
     """
 
     quality: int
@@ -75,6 +81,7 @@ class Result:
     velocities: tuple[Mapping, ...]
     products: tuple[tuple[str, str], ...]
     drift: Mapping[str, object] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan(session, frame, assembly):
@@ -98,7 +105,8 @@ def plan(session, frame, assembly):
     used = [session.get_one(Master, row) for row, _, _ in chosen.values()]
     is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
     doubts = Quality.OLD_CALIBRATION if is_far else Quality(0)
-    return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, assembly.output, doubts)
+    told = (assembly.output, doubts, assembly.settings.do_rv)
+    return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, *told)
 
 
 def choose(session, frame, recipe, assembly):
@@ -172,21 +180,28 @@ def reduce(job):
     Skipped, BadFrame, MissingCalibration, Unavailable
         As the readers, the recipe and the writers do.
     """
+    watch = _Watch()
     raw = cdp.read(job.path)
+    watch.lap("read")
     spectrograph = references.spectrograph_of(job.spectrographs, raw.instrument, raw.filename)
     references.require_size(raw, spectrograph.detector)
     if job.missing:
         # not before the frame was looked at: a damaged one would wait for nothing
         raise MissingCalibration(job.missing)
-    refs = references.fetch(job.masters, raw.kind, spectrograph, raw, job.output)
+    refs = references.fetch(job.masters, raw.kind, spectrograph, raw, job.output, job.velocities)
+    watch.lap("references")
     reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
+    watch.lap("recipe")
     used = {kind: path for kind, (_, path, _) in job.masters.items()}
-    written = products.write(raw, reduction, used, spectrograph, job.output, stars=refs.stars)
+    written = products.write(raw, reduction, used, job.output, stars=refs.stars)
+    checksums = tuple((str(path.relative_to(job.output)), md5(path)) for path in written)
+    watch.lap("products")
     return Result(
         quality=int(reduction.quality),
         measurements=dict(reduction.measurements),
         velocities=tuple(_columns(raw, velocity, reduction) for velocity in reduction.velocities),
-        products=tuple((str(path.relative_to(job.output)), md5(path)) for path in written),
+        products=checksums,
+        seconds=watch.laps,
         drift=_drift_columns(raw, reduction, used, job.output),
     )
 
@@ -215,6 +230,17 @@ def record(session, job, outcome):
     velocities = [StarVelocity(**columns) for columns in result.velocities]
     drift = FrameDrift(**result.drift) if result.drift else None
     return frames.record(session, attempt, result.quality, files, velocities, drift)
+
+
+class _Watch:
+    """Takes the time of the steps that follow each other."""
+
+    def __init__(self):
+        self.laps, self._begin = {}, time.perf_counter()
+
+    def lap(self, step):
+        now = time.perf_counter()
+        self.laps[step], self._begin = now - self._begin, now
 
 
 def _doubted(reduction, doubts):

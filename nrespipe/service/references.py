@@ -9,7 +9,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
 
 
-def fetch(chosen, kind, spectrograph, raw=None, output=None):
+def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True):
     """Read what a recipe needs.
 
     Parameters
@@ -24,6 +24,8 @@ def fetch(chosen, kind, spectrograph, raw=None, output=None):
         The frame; none where a master is made.
     output : Path, optional
         Output directory, where a catalog of stars may be deployed; without it the one of the program serves.
+    velocities : bool
+        Whether velocities are to be measured; without them there are no masks.
 
     Returns
     -------
@@ -38,8 +40,11 @@ def fetch(chosen, kind, spectrograph, raw=None, output=None):
     lamp = data.lamp_lines(spectrograph.line_list) if kind in (Kind.ARC, Kind.SCIENCE) else None
     if kind is not Kind.SCIENCE:
         return References(**read, lamp=lamp)
+    read |= {"lamp": lamp, "stars": _stars(raw, output)}
+    if not velocities:
+        return References(**read)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
-    return References(**read, lamp=lamp, stars=_stars(raw, output), masks=masks, tellurics=data.tellurics())
+    return References(**read, masks=masks, tellurics=data.tellurics())
 
 
 def spectrograph_of(load, name, what):

@@ -2,15 +2,17 @@
 
 import logging
 import time
+from contextlib import suppress
 
 import structlog
 from celery import Celery, signals
 from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy.exc import DBAPIError
 
 from nrespipe import logs
 from nrespipe.database import claims
 from nrespipe.database.tables import Delivery, Frame, Stacking
-from nrespipe.service import duty, owner
+from nrespipe.service import duty, memory, owner
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +59,8 @@ def application(settings):
         # elsewhere a recycled process is killed at the end of the program
         app.conf.worker_max_tasks_per_child = 50
         if settings.memory_limit_mb:
-            app.conf.worker_max_memory_per_child = settings.memory_limit_mb * 1024
+            # after a frame, and long before the guard would end the process with a frame in hand
+            app.conf.worker_max_memory_per_child = settings.memory_limit_mb * 1024 // 2
     return app
 
 
@@ -128,7 +131,6 @@ def serve(app, assembly):
     """
     # loaded once, by the parent: each of its processes would load them anew
     list(assembly.recipes)
-
     _define(app, Frame, lambda row_id, who: duty.frame(assembly, row_id, who))
     _define(app, Stacking, lambda row_id, who: duty.master(assembly, row_id, who))
     _define(app, Delivery, lambda row_id, who: duty.delivery(assembly, row_id, who))
@@ -139,6 +141,16 @@ def serve(app, assembly):
         # two lines for each message, which say less than ours
         for name in ("celery.worker.strategy", "celery.app.trace"):
             logging.getLogger(name).setLevel(logging.WARNING)
+
+    def _end_of(pid, reason):
+        # a database that stays away hears of it later: the guard goes on
+        with suppress(DBAPIError):
+            _release(assembly, lambda name: owner.is_process(name, pid), reason)
+
+    @signals.worker_ready.connect(weak=False)
+    def _guard(**_):
+        if assembly.settings.memory_limit_mb:
+            memory.Guard(assembly.settings.memory_limit_mb, _end_of).start()
 
     @signals.worker_process_init.connect(weak=False)
     def _begin(**_):

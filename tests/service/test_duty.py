@@ -354,3 +354,21 @@ def test_a_frame_that_was_overlooked_when_its_master_was_made_is_woken_once(arch
     with service.sessions.begin() as session:
         session.execute(update(Master).values(created=clock(session) - timedelta(minutes=1)))
         assert plan.remind(session) == 0, "it has looked since"
+
+
+def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, work, query):
+    archive.calibrations()
+    submit(service, *sorted(archive.root.rglob("*.fits")))
+    work()
+    submit(service, archive.add("e", "STAR A&thar&none"))
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    fetched = {}
+    for do_rv in (True, False):
+        assembly = replace(service, settings=replace(service.settings, do_rv=do_rv))
+        with service.sessions.begin() as session:
+            job = duty.reduction.plan(session, session.get_one(Frame, star.id), assembly)
+        raw = duty.reduction.cdp.read(job.path)
+        real = service.spectrographs("nres01")
+        refs = duty.reduction.references.fetch(job.masters, raw.kind, real, raw, job.output, job.velocities)
+        fetched[do_rv] = (bool(refs.masks), bool(refs.tellurics), bool(refs.stars), bool(refs.lamp), bool(refs.arc))
+    assert fetched == {True: (True,) * 5, False: (False, False, True, True, True)}

@@ -134,6 +134,22 @@ def test_frames_that_crash_hang_or_kill_their_process_are_given_up_with_a_reason
     assert kill.reason.startswith("given up: the process died at it 3 times")
 
 
+def test_a_frame_that_takes_too_much_memory_is_given_up_with_a_reason_and_the_worker_goes_on(rig, archive):
+    archive.calibrations()
+    for word in ("HOG", "A"):
+        archive.add("e", f"STAR {word}&thar&none")
+    rig.start("listen")
+    worker = rig.start("work", "one", NRES_MEMORY_LIMIT="600")
+    rig.tell(*archive.root.rglob("*.fits"))
+    rig.settled(10, failed=1)
+    (hog,) = rig.all(select(Frame).where(Frame.state == State.FAILED))
+    assert hog.reason.startswith("given up: the process died at it 3 times; the last time: it took ")
+    assert hog.reason.endswith(" MB of memory, 600 MB are allowed, and was stopped")
+    rig.tell(archive.add("e", "STAR A&thar&none"))
+    rig.settled(11, failed=1)
+    assert worker.poll() is None
+
+
 def test_a_broker_that_is_killed_and_comes_back_loses_no_frame(rig, night, rabbit):
     rig.start("listen")
     rig.start("work", "one")
@@ -238,6 +254,7 @@ def test_no_log_holds_a_password(rig):
     wrong = rig.broker_url.replace("guest:guest", "guest:broker-secret")
     database = "postgresql://nres:database-secret@127.0.0.1:1/nres"
     given = {"AUTH_TOKEN": "token-secret", "API_ROOT": "http://127.0.0.1:1/", "NRES_LOG_LEVEL": "DEBUG"}
+    given |= {"SUMMARY_SENDER_PASSWORD": "mail-secret", "BROKER_PASSWORD": "rabbit-secret"}
     rig.start("listen", **given)
     rig.start("work", "good", **given)
     rig.start("work", "bad", BROKER_URL=wrong, **given)

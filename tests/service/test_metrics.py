@@ -6,19 +6,22 @@ import multiprocessing
 import re
 import time
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from brokers import free_ports
+from sqlalchemy import select
 
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import metrics, night
+from nrespipe.service import duty, intake, metrics, night
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction import Result
 
+ROOT = Path(__file__).parents[2]
 MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
 
 
@@ -27,7 +30,7 @@ def reduced():
     """A frame and what came of it."""
     row = Frame(site="lsc", instrument="nres01", kind=Kind.SCIENCE)
     star = {"fiber": 0, "snr": 100.0, "rv_err_ms": 5.0, "drift_ms": None}
-    value = Result(0, {"trace_shift_px": 0.25, "hopeless": math.nan}, (star,), ())
+    value = Result(0, {"trace_shift_px": 0.25, "hopeless": math.nan}, (star,), (), seconds={"recipe": 9.0})
     return row, Outcome(State.DONE, "", "", MOMENT, MOMENT + timedelta(seconds=12.5), value)
 
 
@@ -36,12 +39,14 @@ def test_a_reduced_frame_tells_its_time_its_measurements_and_its_stars(reduced):
     assert {name: point.value for name, point in points.items()} == {
         "nrespipe.frame.seconds": 12.5,
         "nrespipe.frame.trace_shift_px": 0.25,
+        "nrespipe.step.seconds": 9.0,
         "nrespipe.star.snr": 100.0,
         "nrespipe.star.rv_error_ms": 5.0,
     }
     tags = {"site": "lsc", "instrument": "nres01", "kind": "science"}
     assert points["nrespipe.frame.seconds"].tags == {**tags, "state": "done"}
     assert points["nrespipe.star.snr"].tags == {**tags, "fiber": "0"}
+    assert points["nrespipe.step.seconds"].tags == {**tags, "step": "recipe"}
 
 
 def test_the_database_tells_how_many_frames_are_in_each_state(archive, run, query):
@@ -75,6 +80,24 @@ def test_every_point_arrives_once_with_its_tags(influx, reduced):
     ((seconds,),) = [influx.points("nrespipe.frame.seconds")]
     assert (seconds["value"], seconds["site"], seconds["state"]) == (12.5, "lsc", "done")
     assert influx.points("nrespipe.nan") == []
+
+
+@pytest.mark.slow
+def test_the_time_of_every_step_of_a_frame_arrives(influx, archive, service):
+    recorder = metrics.Recorder("127.0.0.1", influx.port)
+    intake.submit(service, [archive.add("b")])
+    with service.sessions.begin() as session:
+        row = session.scalars(select(Frame)).one()
+    assert duty.frame(replace(service, recorder=recorder), row.id, "me") is State.DONE
+    assert recorder.flush(20)
+    end = time.monotonic() + 20
+    while len(points := influx.points("nrespipe.step.seconds")) < 4:
+        assert time.monotonic() < end, points
+        time.sleep(0.05)
+    assert {point["step"] for point in points} == {"read", "references", "recipe", "products"}
+    assert all(point["value"] >= 0 and point["instrument"] == "nres01" for point in points)
+    (whole,) = [point for point in influx.points("nrespipe.frame.seconds") if point["kind"] == "bias"]
+    assert sum(point["value"] for point in points) <= whole["value"] + 0.01
 
 
 def _send_from_a_fork(recorder, n):
@@ -141,6 +164,12 @@ def test_the_dashboard_shows_numbers_that_are_sent(archive, run, query, reduced)
     run()
     with query.sessions.begin() as session:
         sent = {point.name for point in (*metrics.of_frame(*reduced), *metrics.of_database(session))}
-    board = json.loads((Path(__file__).parents[2] / "docker/grafana.json").read_text(encoding="utf-8"))
-    shown = {re.search(r'FROM "([^"]+)"', panel["targets"][0]["query"])[1] for panel in board["panels"]}
+    board = json.loads((ROOT / "docker/grafana.json").read_text(encoding="utf-8"))
+    shown = {
+        re.search(r'FROM "([^"]+)"', target["query"])[1] for panel in board["panels"] for target in panel["targets"]
+    }
     assert shown <= sent | {"nrespipe.queue_length", "nrespipe.star.drift_ms"}
+    # what a recipe measures is sent under the name that the recipe gives it
+    named = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "nrespipe/recipes").glob("*.py"))
+    measured = {name.removeprefix("nrespipe.frame.") for name in shown} - {"seconds"}
+    assert all(f'"{name}"' in named for name in measured if "." not in name)

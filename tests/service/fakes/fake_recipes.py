@@ -37,6 +37,8 @@ class Science:
                 raise ERRORS[word](f"{raw.filename}: asked for")
             if word == "KILL":
                 os._exit(9)
+            if word == "HOG":
+                eat()
             if word in SECONDS:
                 # for all to see that it has begun
                 print(raw.filename, flush=True)
@@ -57,6 +59,14 @@ class Science:
             barycentric={v.fiber: v.barycentric for v in velocities},
             velocities=velocities,
         )
+
+
+def eat():
+    """Take memory, some more every moment, for longer than anybody may."""
+    held = []
+    for _ in range(100):
+        held.append(b"x" * 50_000_000)
+        time.sleep(0.1)
 
 
 @dataclass(frozen=True)
