@@ -8,18 +8,15 @@ import structlog
 from sqlalchemy import select
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, frames, stackings
+from nrespipe.database import calibrations, frames
 from nrespipe.database.columns import Standing, State
-from nrespipe.database.tables import Frame, Stacking
+from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, hold, progress, reduction, stacking, workers
+from nrespipe.service import arrivals, crews, hold, progress, reduction, workers
 from nrespipe.service.outcome import bare
 
 _log = structlog.get_logger(__name__)
-
-#: How often to look whether another run has finished what it is doing [second].
-_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
         workers.team(assembly.processes, assembly.log_level) as run,
         hold.holding(assembly.sessions, "night") as held,
     ):
-        crew = _Crew(assembly, run, held, report)
+        crew = crews.Crew(assembly, run, held, report)
         found = _arrive(assembly, paths, sites, days, report)
         new = 0
         for kind in Kind:
@@ -132,18 +129,8 @@ def reduce_files(assembly, paths, report=progress.lines):
             hold.bury(session)
             given = [session.get_one(Frame, row) for row in sorted(found)]
             plans = [(reduction.plan(session, f, assembly), f.tries) for f in given if f.start_mjd is not None]
-        new = _reduce(_Crew(assembly, run, held, report), "frames", plans)
+        new = crews.reduce(crews.Crew(assembly, run, held, report), "frames", plans)
     return _summary(assembly, found, new, kept=True)
-
-
-@dataclass(frozen=True)
-class _Crew:
-    """What every part of a night works with."""
-
-    assembly: object
-    run: object
-    hold: object
-    report: object
 
 
 def _arrive(assembly, paths, sites, days, report):
@@ -174,7 +161,7 @@ def _finish_kind(crew, kind, found, version):
             due = [f for f in frames.due(session, kind, version) if f.id in found and f.id not in tried]
             plans = _plan(session, crew.assembly, due)
         tried |= {frame.id for frame in due}
-        new += _reduce(crew, f"{kind} frames", plans)
+        new += crews.reduce(crew, f"{kind} frames", plans)
         # when another run has died there may be more to do
         if not _wait(crew.assembly, kind, found):
             return new
@@ -191,7 +178,7 @@ def _wait(assembly, kind, found):
             return turn > 0
         if turn == 0:
             _log.info("waiting for what others have in hand", kind=str(kind), owners=sorted(owners))
-        time.sleep(_POLL_S)
+        time.sleep(crews.POLL_S)
     return True
 
 
@@ -207,22 +194,6 @@ def _plan(session, assembly, due):
     return plans
 
 
-def _reduce(crew, label, plans):
-    """Work on what nobody else takes first; return how many frames that were."""
-    if not plans:
-        return 0
-    sessions, new = crew.assembly.sessions, 0
-    jobs = (job for job, tries in plans if crew.hold.take(Frame, job.frame_id, tries))
-    with crew.report(label, len(plans)) as advance:
-        for job, outcome in crew.run(reduction.reduce, jobs):
-            with sessions.begin() as session:
-                kept = crew.hold.keeps(session, Frame, job.frame_id)
-                frame = reduction.record(session, job, outcome) if kept else session.get_one(Frame, job.frame_id)
-            new += 1
-            advance(frame.filename, **_facts(outcome))
-    return new
-
-
 def _stack(crew, kind, found, version):
     """Make the masters of the nights of these frames, or wait until another run has made them."""
     with crew.assembly.sessions.begin() as session:
@@ -231,60 +202,7 @@ def _stack(crew, kind, found, version):
             for night, inputs in calibrations.inputs(session, kind).items()
             if any(frame.id in found for frame in inputs)
         ]
-    while nights:
-        # a master is judged by the one of the night before
-        taken = _take(crew, kind, _first_of_each_camera(nights))
-        nights = [night for night in nights if night not in taken]
-        jobs = dict(_stackings(crew.assembly, kind, taken, version))
-        if jobs:
-            with crew.report(f"master {kind}", len(jobs)) as advance:
-                for job, outcome in crew.run(stacking.combine, jobs.values()):
-                    with crew.assembly.sessions.begin() as session:
-                        _finish_stacking(session, crew, kind, job.night, job, outcome)
-                    advance(f"{job.night.instrument} {job.night.day}", **_facts(outcome))
-        with crew.assembly.sessions.begin() as session:
-            for night in set(taken) - set(jobs):
-                _finish_stacking(session, crew, kind, night)
-            hold.bury(session)
-        if nights and not taken:
-            time.sleep(_POLL_S)
-
-
-def _first_of_each_camera(nights):
-    first = {}
-    for night in sorted(nights, key=lambda night: night.day):
-        first.setdefault((night.instrument, night.camera, night.binning), night)
-    return list(first.values())
-
-
-def _take(crew, kind, nights):
-    """Return the nights whose master is ours to make: others may have some in hand."""
-    with crew.assembly.sessions.begin() as session:
-        rows = [(night, stackings.of(session, kind, night)) for night in nights]
-    return [night for night, row in rows if crew.hold.take(Stacking, row.id, row.tries)]
-
-
-def _stackings(assembly, kind, nights, version):
-    with assembly.sessions.begin() as session:
-        inputs = calibrations.inputs(session, kind)
-        for night in nights:
-            job = stacking.plan(session, kind, night, inputs.get(night, []), assembly, version)
-            if job is not None:
-                yield night, job
-
-
-def _finish_stacking(session, crew, kind, night, job=None, outcome=None):
-    row = stackings.of(session, kind, night)
-    if crew.hold.keeps(session, Stacking, row.id):
-        if job is not None:
-            stacking.record(session, job, outcome)
-        stackings.finish(row)
-
-
-def _facts(outcome):
-    seconds = round((outcome.finished - outcome.started).total_seconds(), 2)
-    facts = {"state": str(outcome.state), "seconds": seconds}
-    return facts | ({"reason": outcome.reason} if outcome.reason else {})
+    crews.stack(crew, kind, nights, version)
 
 
 def _summary(assembly, found, new, kept=False):

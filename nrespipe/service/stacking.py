@@ -84,7 +84,7 @@ class Job:
     earlier: tuple[tuple[int, str], ...] = ()
 
 
-def plan(session, kind, night, frames, assembly, version=__version__):
+def plan(session, kind, night, frames, assembly, version=__version__, since=None):
     """Tell what is to be done for the master of a night, if anything.
 
     Parameters
@@ -101,6 +101,8 @@ def plan(session, kind, night, frames, assembly, version=__version__):
         What to work with.
     version : str, optional
         Version of the program: what another version failed on is tried again.
+    since : datetime, optional
+        A master that was made before is made again.
 
     Returns
     -------
@@ -112,7 +114,8 @@ def plan(session, kind, night, frames, assembly, version=__version__):
     frames = _select(frames)
     earlier = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)[:MOST_EARLIER]
     last = calibrations.last(session, kind, night)
-    if len(frames) < recipe.MINIMUM or _settled(last, frames, earlier, version, assembly.output):
+    is_recent = last is not None and (since is None or last.created >= since)
+    if len(frames) < recipe.MINIMUM or (is_recent and _settled(last, frames, earlier, version, assembly.output)):
         return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
@@ -215,7 +218,7 @@ def record(session, job, outcome):
 def _settled(last, frames, earlier, version, output):
     """Whether the last try used the same frames and another would come to the same end."""
     own = {frame.id for frame in frames}
-    used = set() if last is None else {frame.id for frame in last.inputs}
+    used = {frame.id for frame in last.inputs}
     if used not in (own, own | {frame.id for frame in earlier}):
         # what a person has called bad stays bad, whoever else might join in
         return bool(own) and own <= used and last.standing is Standing.BAD
