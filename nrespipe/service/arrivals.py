@@ -141,6 +141,24 @@ def check(path, facts, result):
     return facts | {"md5": checksum.value or ""}, result if checksum.state is State.DONE else checksum
 
 
+def examine(path):
+    """Tell what a raw file is, with its checksum.
+
+    Parameters
+    ----------
+    path : Path
+        A raw file.
+
+    Returns
+    -------
+    facts : dict of str to object
+        As `look` tells it, with `md5`.
+    result : Outcome
+        Done, or why it cannot be reduced.
+    """
+    return check(path, *look(path))
+
+
 def attempt_row(frame_id, result, **others):
     """Return the row of an attempt.
 

@@ -15,7 +15,7 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, Frame, Product, Stacking
 from nrespipe.files import archive, deliveries
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, metrics, outcome, plan, reduction, stacking
+from nrespipe.service import arrivals, metrics, outcome, plan, reading, reduction, stacking
 
 _log = structlog.get_logger(__name__)
 
@@ -194,10 +194,12 @@ def _look(assembly, row):
     if row.archive_id is not None and (row.start_mjd is None or not path.is_file()):
         given = assembly.settings
         archive.fetch(row.archive_id, path, row.md5, api_root=given.api_root, token=given.auth_token)
+    reader = reading.Reader(assembly.pace.read_s)
     if row.start_mjd is not None and row.md5:
+        # a reduction that hangs would be taken for one that takes too long
+        reader.do(reading.touch, path)
         return {}, outcome.attempt(lambda: None)
-    facts, result = arrivals.look(path)
-    return (facts, result) if row.md5 else arrivals.check(path, facts, result)
+    return reader.do(arrivals.look if row.md5 else arrivals.examine, path)
 
 
 def _plan(session, assembly, row_id, owner, columns, looked):

@@ -14,7 +14,7 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Skipped
 from nrespipe.files import identity, layout
-from nrespipe.service import arrivals, messages
+from nrespipe.service import arrivals, messages, outcome, reading
 
 _log = structlog.get_logger(__name__)
 
@@ -53,6 +53,7 @@ class Listener(ConsumerMixin):
         # no arguments: a queue that exists with others would be refused; quorum, dead letters by policy of the broker
         self._queue = Queue(queue, exchange, durable=True)
         self._assembly, self._wake, self._timer = assembly, wake, timer
+        self._reader = reading.Reader(assembly.pace.read_s, self._beat)
         self._pending, self._pause_s, self._not_before, self._live = [], 0.0, 0.0, None
 
     def listen(self):
@@ -88,8 +89,7 @@ class Listener(ConsumerMixin):
 
     def on_iteration(self):
         """Do what is due between two messages."""
-        if self._live is not None and self._live.supports_heartbeats:
-            self._live.heartbeat_check()
+        self._beat()
         self._flush()
         self._timer.tick()
 
@@ -98,6 +98,11 @@ class Listener(ConsumerMixin):
         self.should_stop = True
         if self._live is None or not self._live.connected:
             sys.exit(0)
+
+    def _beat(self):
+        """Let the broker know that we live."""
+        if self._live is not None and self._live.supports_heartbeats:
+            self._live.heartbeat_check()
 
     def _flush(self):
         while self._pending and time.monotonic() >= self._not_before:
@@ -116,7 +121,7 @@ class Listener(ConsumerMixin):
         """Write a message down and acknowledge it, or refuse it."""
         try:
             arrival = messages.read(message.body)
-            row_id, is_due = write_down(self._assembly, arrival)
+            row_id, is_due = write_down(self._assembly, arrival, self._reader)
         except Skipped as foreign:
             _log.debug("not ours", reason=str(foreign))
             message.ack()
@@ -142,7 +147,7 @@ class Listener(ConsumerMixin):
             _log.warning("no worker could be told", reason=f"{type(error).__name__}: {error}")
 
 
-def write_down(assembly, arrival):
+def write_down(assembly, arrival, reader):
     """Make the row of a raw frame that somebody tells of, if there is none.
 
     Parameters
@@ -151,6 +156,8 @@ def write_down(assembly, arrival):
         What to work with.
     arrival : Arrival
         What has arrived.
+    reader : Reader
+        Reads the file.
 
     Returns
     -------
@@ -161,9 +168,10 @@ def write_down(assembly, arrival):
     """
     if arrival.path:
         path = Path(arrival.path)
-        facts, result = arrivals.look(path)
-        # the checksum is computed before the transaction begins: it takes long
-        facts, result = arrivals.check(path, facts, result)
+        # before the transaction begins: it takes long
+        looked = outcome.attempt(reader.do, arrivals.examine, path)
+        # the value of the attempt is itself a look at the file
+        facts, result = looked.value or ({**arrivals.named(path.name), "md5": ""}, looked)
         with assembly.sessions.begin() as session:
             moment = clock(session)
             told = {"sent": moment, "next_try": moment, "body": arrival.body}

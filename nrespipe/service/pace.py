@@ -21,6 +21,8 @@ class Pace:
         A lease is this much longer than the work may take [second]: the limit comes first.
     patience_s : float
         For how long a database may be away before a message is given up; the row stays [second].
+    read_s : float
+        How long a disk may take to tell what a file is; after that the frame is tried again later [second].
     """
 
     sweep_s: float = 5.0
@@ -30,3 +32,4 @@ class Pace:
     past_s: float = 5.0
     margin_s: float = 60.0
     patience_s: float = 60.0
+    read_s: float = 60.0

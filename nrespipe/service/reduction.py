@@ -193,7 +193,7 @@ def reduce(job):
     reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
     watch.lap("recipe")
     used = {kind: path for kind, (_, path, _) in job.masters.items()}
-    written = products.write(raw, reduction, used, job.output, stars=refs.stars)
+    written = products.write(raw, reduction, used, spectrograph, job.output, stars=refs.stars)
     checksums = tuple((str(path.relative_to(job.output)), md5(path)) for path in written)
     watch.lap("products")
     return Result(
@@ -225,11 +225,17 @@ def record(session, job, outcome):
     """
     result = outcome.value or Result(0, {}, (), ())
     used = [session.get_one(Master, row) for row, _, _ in job.masters.values()]
-    attempt = attempt_row(job.frame_id, outcome, measurements=dict(result.measurements), masters=used)
+    measurements = {**result.measurements, **_kept(result.velocities)}
+    attempt = attempt_row(job.frame_id, outcome, measurements=measurements, masters=used)
     files = [Product(path=path, level=_level(path), md5=checksum) for path, checksum in result.products]
     velocities = [StarVelocity(**columns) for columns in result.velocities]
     drift = FrameDrift(**result.drift) if result.drift else None
     return frames.record(session, attempt, result.quality, files, velocities, drift)
+
+
+def _kept(velocities):
+    """Numbers of the velocities that stay with the attempt when another one replaces its results."""
+    return {f"{name}_fiber{one['fiber']}": one[name] for one in velocities for name in ("rv_ms", "rv_err_ms")}
 
 
 class _Watch:

@@ -46,11 +46,15 @@ class Rig:
         self.sessions = database.connect(database_url)
         stack.callback(self.sessions.kw["bind"].dispose)
 
-    def start(self, what, name="", **variables):
-        """Start a program of the service."""
+    def start(self, what, name="", host="", **variables):
+        """Start a program of the service; with a name of a host as if it ran there."""
         words = ["--queue", "both", "--name", name] if name else []
         command = [sys.executable, FAKES / "run_cli.py", what, *words]
-        return self.launch(command, f"{what}{name}", **variables)
+        if host:
+            if subprocess.run(["unshare", "--uts", "true"], check=False, capture_output=True).returncode:
+                pytest.skip("a host of another name can only be made by root")
+            command = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', host, *command]
+        return self.launch(command, f"{what}{name}{host}", **variables)
 
     def launch(self, command, log, **variables):
         """Start any program in the environment of the service."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nrespipe.database.columns import State
-from nrespipe.service import assembly, health, inquiry, intake, messages, metrics, night, plan, sweep
+from nrespipe.service import assembly, health, inquiry, intake, messages, metrics, night, plan, reading, sweep
 from nrespipe.service.listener import write_down
 from nrespipe.settings import Settings
 
@@ -44,10 +44,11 @@ def test_a_night_is_reduced_and_every_question_is_answered(archive, anywhere):
 def test_a_message_is_written_down_once_and_another_content_is_another_version(archive, anywhere):
     path = archive.add("b")
     arrival = messages.read(json.dumps({"path": str(path)}))
-    first, second = write_down(anywhere, arrival), write_down(anywhere, arrival)
+    reader = reading.Reader(60.0)
+    first, second = (write_down(anywhere, arrival, reader) for _ in range(2))
     assert (first[0], first[1], second[1]) == (second[0], True, False)
     path.write_bytes(path.read_bytes() + b"\0" * 2880)
-    third = write_down(anywhere, arrival)
+    third = write_down(anywhere, arrival, reader)
     assert third[0] != first[0]
     remote = json.dumps({"filename": path.name, "frameid": 2**40, "version_set": [{"md5": "1" * 32}]})
-    assert [write_down(anywhere, messages.read(remote))[1] for _ in range(2)] == [True, False]
+    assert [write_down(anywhere, messages.read(remote), reader)[1] for _ in range(2)] == [True, False]

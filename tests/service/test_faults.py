@@ -223,6 +223,35 @@ def test_two_workers_that_are_told_of_one_frame_many_times_do_it_once(rig, night
     rig.settled(16)
 
 
+def test_workers_on_two_hosts_share_a_night_and_one_takes_over_what_the_other_had_when_it_went_away(rig, night):
+    rig.start("listen")
+    away = rig.start("work", "one", host="alpha", NRES_TIME_LIMIT="3")
+    rig.tell(*night)
+    frame = begun(rig)
+    assert "alpha" in frame.owner
+    rig.end(away)
+    rig.start("work", "one", host="beta", NRES_TIME_LIMIT="3")
+    rig.settled(16)
+    # nobody on another host can see that it died: its lease has run out
+    died = rig.all(select(Attempt).where(Attempt.outcome == State.RETRY))
+    assert [attempt.reason for attempt in died] == ["its process took longer than it may, or its machine went away"]
+
+
+def test_a_raw_disk_that_hangs_holds_up_no_other_frame(rig, archive):
+    paths = [archive.add("b") for _ in range(4)]
+    hanging = paths[0]
+    held = hanging.rename(hanging.with_suffix(".held"))
+    # whoever opens it waits for a writer
+    os.mkfifo(hanging)
+    rig.start("listen")
+    rig.start("work", "one")
+    rig.tell(*paths)
+    rig.until(lambda: rig.states() == {"done": 3, "retry": 1})
+    assert rig.reasons()[0][2] == f"{hanging.name}: the disk does not answer within 1 s"
+    os.replace(held, hanging)
+    rig.settled(4)
+
+
 def test_a_disk_that_is_full_delays_frames_and_leaves_no_half_file(rig, night):
     rig.output.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", rig.output], check=False).returncode:

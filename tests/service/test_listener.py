@@ -1,6 +1,7 @@
 """Messages become rows, once, and none is lost whatever fails."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.service import listener as listeners
+from nrespipe.service import reading
 
 NAME = "lscnrs01-fa09-20190405-0021-e00.fits.fz"
 MD5 = "0123456789abcdef0123456789abcdef"
@@ -141,14 +143,29 @@ def test_while_the_database_is_away_messages_wait(listening, archive, query, mon
     assert len(listening.woken) == 3
 
 
+def test_a_file_that_its_disk_does_not_give_is_a_row_to_try_later_and_holds_up_nothing(listening, archive, query):
+    hanging, good = archive.add("b"), archive.add("b")
+    hanging.unlink()
+    # whoever opens it waits for a writer, as for a disk that is away
+    os.mkfifo(hanging)
+    listening._reader = reading.Reader(0.2)
+    listening.publish(*(json.dumps({"path": str(path)}) for path in (hanging, good)))
+    listening.consume_all()
+    first, second = query.all(select(Frame).order_by(Frame.filename))
+    assert (first.state, first.reason) == (State.RETRY, f"{hanging.name}: the disk does not answer within 0.2 s")
+    assert (first.site, first.kind) == ("lsc", "bias"), "its name tells"
+    assert second.state == State.QUEUED
+    assert left(listening) == 0
+
+
 def test_what_the_database_will_never_take_holds_up_nothing(listening, archive, query, monkeypatch):
     write_down = listeners.write_down
     bad = archive.add("b")
 
-    def refuse(assembly, arrival):
+    def refuse(assembly, arrival, reader):
         if arrival.path == str(bad):
             raise DataError("insert", {}, Exception("value out of range"))
-        return write_down(assembly, arrival)
+        return write_down(assembly, arrival, reader)
 
     monkeypatch.setattr(listeners, "write_down", refuse)
     listening.publish(*(json.dumps({"path": str(path)}) for path in (bad, archive.add("b"))))
