@@ -6,7 +6,18 @@ import sys
 import click
 
 from nrespipe import __version__, logs, settings
-from nrespipe.cli import answers, daemon, kernels, masters, reduction, simulation, site, targets, velocities
+from nrespipe.cli import (
+    answers,
+    daemon,
+    kernels,
+    masters,
+    reduction,
+    reprocessing,
+    simulation,
+    site,
+    targets,
+    velocities,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,6 +53,7 @@ for _command in (
     daemon.schedule_command,
     daemon.doctor_command,
     masters.masters_group,
+    reprocessing.reprocess_command,
     site.site_group,
     targets.targets_group,
     simulation.simulate_group,

@@ -7,7 +7,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import sessionmaker
 
-from nrespipe.database import connection
+from nrespipe.database import (
+    connection,
+    reprocessings,  # noqa: F401
+)
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Row
 

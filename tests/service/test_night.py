@@ -39,7 +39,9 @@ def test_an_attempt_tells_the_masters_and_the_measurements(archive, run, query):
     with query.sessions.begin() as session:
         (attempt,) = session.scalars(select(Attempt).join(Attempt.frame).where(Frame.kind == Kind.SCIENCE))
         assert {master.kind for master in attempt.masters} == {Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC}
-        assert attempt.measurements == {"trace_shift_px": 0.25, "hopeless": None}
+        assert attempt.measurements == {
+            "trace_shift_px": 0.25, "hopeless": None, "rv_ms_fiber0": 100.0, "rv_err_ms_fiber0": 5.0,
+        }  # fmt: skip
         assert attempt.started <= attempt.finished
         assert attempt.frame.velocities[0].rv_ms == 100.0
         assert attempt.frame.velocities[0].drift_ms == 5.0

@@ -1,0 +1,137 @@
+"""Reducing again what was reduced before: in the order in which it depends on each other, and what changes by it."""
+
+import csv
+import os
+
+import numpy as np
+from sqlalchemy import select
+
+from nrespipe import __version__
+from nrespipe.database import calibrations, frames, reprocessings
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Frame
+from nrespipe.frames.raw import Kind
+from nrespipe.service import crews, hold, progress, reduction, workers
+
+COLUMNS = (
+    "filename", "fiber", "before_ms", "before_err_ms", "before_version", "after_ms", "after_err_ms", "after_version",
+    "change_ms", "why",
+)  # fmt: skip
+
+
+def reprocess(assembly, site, first_day, last_day, kinds=tuple(Kind), why="", report=progress.lines):
+    """Reduce the frames of some nights again, and make their masters again.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    site : str
+        ``lsc`` ...
+    first_day, last_day : str
+        Nights, both included, ``YYYYMMDD``.
+    kinds : collection of Kind, optional
+        What is done again; all if not given. They are taken in the order in which they need each other.
+    why : str, optional
+        The reason, which is kept.
+    report : callable, optional
+        Shows progress: `progress.bar` or `progress.lines`.
+
+    Returns
+    -------
+    lines : list of str
+        What was done, and by how much velocities have changed.
+    path : Path
+        Table of the velocities before and after.
+
+    Raises
+    ------
+    LookupError
+        If there is nothing to do again.
+
+    Notes
+    -----
+    A run that was interrupted goes on where it was when the same is asked for again: what has been done since the run
+    began is not done twice. Products are replaced one by one and whole; what was found before stays in the attempts of
+    the database.
+    """
+    with assembly.sessions.begin() as session:
+        begun = reprocessings.begin(session, site, first_day, last_day, [kind for kind in Kind if kind in kinds], why)
+        row_id, moment = begun.id, begun.begun
+        if not _frames(session, site, first_day, last_day, tuple(Kind)):
+            raise LookupError(f"no frame of {site} from {first_day} to {last_day} is known")
+    done = 0
+    with workers.team(assembly.processes, assembly.log_level) as run, hold.holding(assembly.sessions, "again") as held:
+        crew = crews.Crew(assembly, run, held, report)
+        for kind in [kind for kind in Kind if kind in kinds]:
+            with assembly.sessions.begin() as session:
+                hold.bury(session)
+                mine = _frames(session, site, first_day, last_day, (kind,))
+                due = [f for f in mine if not any(attempt.finished >= moment for attempt in f.attempts)]
+                plans = [(reduction.plan(session, frame, assembly), frame.tries) for frame in due]
+                nights = sorted({calibrations.night_of(frame) for frame in mine})
+            done += crews.reduce(crew, f"{kind} frames", plans)
+            if hasattr(assembly.recipes[kind], "combine"):
+                crews.stack(crew, kind, nights, since=moment)
+    with assembly.sessions.begin() as session:
+        reprocessings.finish(session, row_id)
+        changes = _changes(session, _frames(session, site, first_day, last_day, (Kind.SCIENCE,)), moment, why)
+    path = assembly.output / site / "reprocessing" / f"{moment:%Y%m%dT%H%M%S}.csv"
+    _write(path, changes)
+    return [
+        f"{done} frames reduced again with version {__version__}",
+        *_told(changes),
+        f"before and after: {path}",
+    ], path
+
+
+def _frames(session, site, first_day, last_day, kinds):
+    query = select(Frame).where(
+        Frame.site == site, Frame.day >= first_day, Frame.day <= last_day, Frame.kind.in_(kinds),
+        Frame.start_mjd.is_not(None), frames.latest(),
+    )  # fmt: skip
+    return list(session.scalars(query.order_by(Frame.filename)))
+
+
+def _changes(session, stars, moment, why):
+    """Rows of the table: velocities of the last attempt before the run, and of the last one since."""
+    rows = []
+    for frame in stars:
+        done = [attempt for attempt in frame.attempts if attempt.outcome is State.DONE]
+        before = [attempt for attempt in done if attempt.finished < moment]
+        after = [attempt for attempt in done if attempt.finished >= moment]
+        if before and after:
+            rows += _pairs(frame.filename, before[-1], after[-1], why)
+    return rows
+
+
+def _pairs(filename, before, after, why):
+    measured = {**before.measurements, **after.measurements}
+    for fiber in sorted({name[-1] for name in measured if name.startswith("rv_ms_fiber")}):
+        old, old_error = (before.measurements.get(f"{name}_fiber{fiber}") for name in ("rv_ms", "rv_err_ms"))
+        new, new_error = (after.measurements.get(f"{name}_fiber{fiber}") for name in ("rv_ms", "rv_err_ms"))
+        change = None if None in (old, new) else new - old
+        versions = before.code_version, after.code_version
+        cells = (filename, int(fiber), old, old_error, versions[0], new, new_error, versions[1], change, why)
+        yield dict(zip(COLUMNS, cells, strict=True))
+
+
+def _told(changes):
+    known = np.array([row["change_ms"] for row in changes if row["change_ms"] is not None])
+    if len(known) == 0:
+        return ["no velocity can be compared"]
+    lost = sum(row["change_ms"] is None for row in changes)
+    return [
+        f"{len(known)} velocities: median change {np.median(known):+.2f} m/s, scatter {known.std():.2f} m/s, "
+        f"largest {known[np.argmax(np.abs(known))]:+.2f} m/s" + (f"; {lost} are known only once" if lost else "")
+    ]
+
+
+def _write(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with open(partial, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
