@@ -139,7 +139,8 @@ def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
     -----
     m * lambda is a sum of Legendre products of x and m of total degree 7 (with fewer orders or lines, less). Argon, and
     thorium without a modern wavelength, may each lie off the scale by a velocity that is fitted along, so that only the
-    best thorium lines fix the zero point.
+    best thorium lines fix the zero point. Neighbors too faint to be seen displace a line by an amount that falls with
+    its light; how much is told by the residuals, and counts in the weights.
     """
     part = np.flatnonzero(lines.used & (index >= 0) & (lamp.use[index] > 0))
     terms = _terms(len(part), len(orders))
@@ -147,12 +148,18 @@ def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
     target = m * lamp.vacuum_angstrom[which]
     error_ms = C_MS * np.hypot(lines.x_error[part] * per_pixel[part], lamp.error_angstrom[which])
     error_ms = np.hypot(error_ms / lamp.vacuum_angstrom[which], FLOOR_MS)
+    faintness_ms = C_MS * per_pixel[part] / lamp.vacuum_angstrom[which] / lines.flux[part]
     design = legendre2d.design(terms, legendre2d.scaled(lines.x[part], 0, n_pixels - 1), _scaled_m(orders, m))
     classes = [(lamp.use[which] < 2) & (lamp.species[which] == name) for name in ("Th", "Ar")]
     offsets = np.column_stack([target / C_MS * 10 * member for member in classes])
     matrix = np.column_stack([design, offsets])
     prior = np.zeros(matrix.shape[1]), np.r_[np.full(len(terms), np.inf), 1.0, 1.0]
-    solved, covariance, kept = leastsquares.robust(matrix, target, target * error_ms / C_MS, prior)
+    fitted = lambda error: leastsquares.robust(matrix, target, target * error / C_MS, prior)  # noqa: E731
+    for _ in range(2):
+        solved, _, kept = fitted(error_ms)
+        residuals_ms = C_MS * (target - matrix @ solved) / target
+        error_ms = np.hypot(error_ms, _crowding(residuals_ms[kept], error_ms[kept], faintness_ms[kept]) * faintness_ms)
+    solved, covariance, kept = fitted(error_ms)
     used = np.zeros(len(lines.x), bool)
     used[part[kept]] = True
     n = len(terms)
@@ -234,6 +241,16 @@ def mean_error_ms(design, covariance, scale):
     """
     mean = design.mean(axis=0)
     return float(C_MS * np.sqrt(mean @ covariance @ mean) / scale)
+
+
+def _crowding(residuals_ms, error_ms, faintness_ms):
+    """What neighbors too faint to be seen add to the error of a line, times its light [pixel electron].
+
+    The likelihood of the residuals, with a distribution whose wings do not let outliers decide.
+    """
+    trials = np.r_[0.0, np.geomspace(3, 30_000, 25)]
+    errors = [np.hypot(error_ms, trial * faintness_ms) for trial in trials]
+    return trials[np.argmin([np.sum(np.log(e) + 2 * np.log1p((residuals_ms / e) ** 2 / 3)) for e in errors])]
 
 
 def one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_lines):
