@@ -1,11 +1,13 @@
 """Commands for master calibrations."""
 
+from pathlib import Path
+
 import click
 
 from nrespipe.cli import options
 from nrespipe.database.columns import Standing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, inquiry, verdicts
+from nrespipe.service import assembly, drawing, inquiry, verdicts
 
 _WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it is kept.")
 
@@ -101,6 +103,28 @@ def bad_command(given, name, why, output, database):
       nrespipe masters bad flat_lsc_nres01_fa09_20190406 --why "lamp flickered" --output reduced
     """
     _decide(given, name, Standing.BAD, why, output, database)
+
+
+@masters_group.command("plot")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The drawing, .pdf or .png."
+)
+def plot_command(file, out):
+    """Draw how good the wavelengths of the master arc FILE are.
+
+    The residuals of its lines against wavelength, order and column, their scatter against the error of their light, the
+    number of lines of each order, and how well neighboring orders agree.
+
+    \b
+    Example:
+      nrespipe masters plot reduced/lsc/nres01/20190405/masters/arc_lsc_nres01_fa09_20190405.fits.fz -o arc.pdf
+    """
+    with options.complaints():
+        try:
+            drawing.draw_master(file, out)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def _decide(given, name, standing, why, output, database):

@@ -2,7 +2,10 @@
 
 Every array is an extension of its own; its name is the path of the field, ``TRACES_CENTERS`` for ``traces.centers``
 of a ``Flat``. The lines of an arc are a table ``LINES``, and the numbers that are no arrays stand in the one row of the
-table ``VALUES``. The primary header tells what the master was made of.
+table ``VALUES``. The primary header tells what the master was made of. An arc carries three tables for people besides,
+which follow from the others and are not read again: how far each of its ``LINES`` lies from the laboratory
+(``LINE_RESIDUALS``), the lines of each order summed up (``ORDER_QUALITY``), and lines that two orders show
+(``ORDER_OVERLAPS``).
 """
 
 from dataclasses import fields, is_dataclass
@@ -13,6 +16,7 @@ from typing import get_args, get_type_hints
 import numpy as np
 from astropy.io import fits
 
+from nrespipe.engine import arcquality
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.files import fitsio, tiles
 from nrespipe.files.layout import master_name
@@ -50,6 +54,11 @@ UNITS = {
         "reference.flux": "electron",
         "reference.variance": "electron2",
         "transfer_error_ms": "m s-1",
+        **{f"line_residuals.{name}_ms": "m s-1" for name in ("residual", "photon")},
+        **{f"order_quality.{name}_ms": "m s-1" for name in ("mean", "mean_error", "rms", "photon")},
+        **{f"order_overlaps.{name}_ms": "m s-1" for name in ("difference", "error")},
+        **{f"order_overlaps.{name}": "pixel" for name in ("x", "x_next")},
+        "order_overlaps.vacuum_angstrom": "Angstrom",
     },
 }
 
@@ -74,6 +83,8 @@ def write(master, path):
     for field in fields(type(master)):
         if field.name != "origin":
             _collect(getattr(master, field.name), field.name, units, values, hdus)
+    if isinstance(master, Arc):
+        hdus += _for_people(master, units)
     table = [_values_table(values, units)] if values else []
     fitsio.write(fits.HDUList([_primary(master.origin), *table, *hdus]), path)
 
@@ -123,6 +134,14 @@ def _collect(value, path, units, values, hdus):
         hdus.append(_image(value, path, units))
     elif value is not None:
         values[path] = value
+
+
+def _for_people(arc, units):
+    """Tables of how good the wavelengths of an arc are."""
+    residual_ms, photon_ms = arcquality.residuals(arc.solution, arc.lines)
+    yield _table({"residual_ms": residual_ms, "photon_ms": photon_ms}, "line_residuals", units)
+    yield _table(arcquality.by_order(arc.solution, arc.lines), "order_quality", units)
+    yield _table(arcquality.overlaps(arc.solution, arc.lines), "order_overlaps", units)
 
 
 def _is_table(noun):

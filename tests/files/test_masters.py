@@ -160,3 +160,15 @@ def test_a_disk_that_takes_nothing_is_unavailable(tmp_path):
     (tmp_path / "masters").write_text("a file where a directory should be")
     with pytest.raises(Unavailable, match=r"bias\.fits\.fz: the disk does not take the file"):
         masters.write(a_bias(), tmp_path / "masters" / "bias.fits.fz")
+
+
+def test_an_arc_carries_how_good_its_wavelengths_are_for_people_to_read(tmp_path):
+    from astropy.io import fits
+
+    master = an_arc()
+    masters.write(master, tmp_path / "arc.fits.fz")
+    with fits.open(tmp_path / "arc.fits.fz") as hdus:
+        assert len(hdus["LINE_RESIDUALS"].data) == len(hdus["LINES"].data) == len(master.lines.x)
+        assert hdus["LINE_RESIDUALS"].columns.names == ["residual_ms", "photon_ms"]
+        assert list(hdus["ORDER_QUALITY"].data["order"]) == 2 * list(master.solution.orders)
+        assert hdus["ORDER_OVERLAPS"].columns["difference_ms"].unit == "m s-1"
