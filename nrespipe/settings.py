@@ -86,6 +86,8 @@ class Settings:
         ``SUMMARY_SENDER``: address that the mail comes from.
     summary_password : str
         ``SUMMARY_SENDER_PASSWORD``: what its mail server believes the sender by.
+    summary_server : str
+        ``SUMMARY_SERVER``: mail server, as ``host:port``.
     """
 
     database_url: str = field(default="", repr=False)
@@ -115,6 +117,7 @@ class Settings:
     summary_recipients: tuple[str, ...] = ()
     summary_sender: str = ""
     summary_password: str = field(default="", repr=False)
+    summary_server: str = "smtp.gmail.com:587"
 
 
 def read(environment: Mapping[str, str] = os.environ):
@@ -208,6 +211,13 @@ def _port(name, text):
     return int(text)
 
 
+def _server(name, text):
+    host, colon, port = text.partition(":")
+    if not host or "/" in text or (colon and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536)):
+        raise ValueError(f"{name} is {text!r}; expected e.g. mail.example.org:587")
+    return text
+
+
 def _number(least) -> Callable[[str, str], float]:
     def typed(name, text):
         try:
@@ -268,4 +278,5 @@ _VARIABLES = {
     "summary_recipients": ("SUMMARY_RECIPIENTS", _addresses),
     "summary_sender": ("SUMMARY_SENDER", _address),
     "summary_password": ("SUMMARY_SENDER_PASSWORD", _text),
+    "summary_server": ("SUMMARY_SERVER", _server),
 }

@@ -40,6 +40,7 @@ def test_every_variable_is_read_and_typed():
         "SUMMARY_RECIPIENTS": "one@example.org, two@example.org,",
         "SUMMARY_SENDER": "nres@example.org",
         "SUMMARY_SENDER_PASSWORD": "mail",
+        "SUMMARY_SERVER": "mail.example.org:25",
     }
     expected = settings.Settings(
         database_url="sqlite:////data/night.sqlite",
@@ -69,6 +70,7 @@ def test_every_variable_is_read_and_typed():
         summary_recipients=("one@example.org", "two@example.org"),
         summary_sender="nres@example.org",
         summary_password="mail",
+        summary_server="mail.example.org:25",
     )
     read = settings.read(given)
     assert read == expected

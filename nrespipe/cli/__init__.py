@@ -15,6 +15,7 @@ from nrespipe.cli import (
     reprocessing,
     simulation,
     site,
+    summary,
     targets,
     velocities,
 )
@@ -55,6 +56,7 @@ for _command in (
     masters.masters_group,
     reprocessing.reprocess_command,
     site.site_group,
+    summary.summary_command,
     targets.targets_group,
     simulation.simulate_group,
     simulation.demo_command,

@@ -9,6 +9,10 @@ Masters and products::
     {output}/{site}/{instrument}/{day}/masters/bias_lsc_nres01_fa09_20190405.fits.fz
     {output}/{site}/{instrument}/{day}/processed/lscnrs01-fa09-20190405-0021-e91-L2.fits.fz
 
+Templates of stars::
+
+    {output}/{site}/templates/template_HD10700_lsc_0123456789ab.fits
+
 Raw frames that were fetched from the archive::
 
     {output}/{site}/{instrument}/{day}/fetched/lscnrs01-fa09-20190405-0021-e00.fits.fz
@@ -118,6 +122,47 @@ def master_path(output, origin):
     Path
     """
     return _night(output, origin) / "masters" / master_name(origin)
+
+
+def template_path(output, site, star, fingerprint):
+    """Return where the template of a star lies.
+
+    Parameters
+    ----------
+    output : str or Path
+        Root of what the pipeline makes.
+    site : str
+        Where the star was seen.
+    star : str
+        Its name.
+    fingerprint : str
+        What tells the template from other ones: a file is never replaced by another template.
+
+    Returns
+    -------
+    Path
+    """
+    word = "".join(letter if letter.isalnum() or letter in "+-" else "_" for letter in star)
+    return Path(output) / site / "templates" / f"template_{word}_{site}_{fingerprint}.fits"
+
+
+def summary_path(output, site, day, suffix):
+    """Return where the summary of a night lies.
+
+    Parameters
+    ----------
+    output : str or Path
+        Root of what the pipeline makes.
+    site, day : str
+        ``lsc``, ``YYYYMMDD``.
+    suffix : str
+        ``.html``, ``.pdf``, or ``.sent`` for the mark of one that was written.
+
+    Returns
+    -------
+    Path
+    """
+    return Path(output) / site / "summaries" / f"summary_{site}_{day}{suffix}"
 
 
 def reduced_stem(filename):

@@ -9,7 +9,7 @@ from celery import signals
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe import settings
-from nrespipe.service import metrics, plan, sweep, tasks
+from nrespipe.service import metrics, plan, summary, sweep, tasks
 from nrespipe.service.duty import persist
 from nrespipe.service.listener import Listener
 
@@ -127,6 +127,12 @@ def _look_ahead(assembly):
     """Write down what is owed, and wake what was overlooked."""
     _patiently(assembly, lambda session: plan.owe_all(session, assembly))
     _patiently(assembly, plan.remind)
+    try:
+        with assembly.sessions.begin() as session:
+            nights = summary.ended(session, assembly)
+        summary.owed(assembly, nights)
+    except (OSError, DBAPIError) as error:
+        _log.warning("no summary could be written", reason=str(error))
 
 
 def _attend(assembly, app):
