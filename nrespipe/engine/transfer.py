@@ -8,7 +8,7 @@ from nrespipe.engine import solution
 from nrespipe.numerics import leastsquares, legendre2d
 
 
-def relative(base, lines, x, base_lines, fiber):
+def relative(base, lines, base_lines, fiber):
     """Fit the solution of another fiber as a smooth difference from that of the reference fiber.
 
     Parameters
@@ -16,9 +16,8 @@ def relative(base, lines, x, base_lines, fiber):
     base : Solution
         Of the reference fiber alone.
     lines : ArcLines
-        Lines of the other fiber, whose wavelengths say which is which.
-    x : ndarray of float, shape (n_lines,)
-        Their centers in the state of the spectrograph that `base` describes [pixel].
+        Lines of the other fiber, whose wavelengths say which is which, with their centers in the state of the
+        spectrograph that `base` describes.
     base_lines : ArcLines
         Lines of the reference fiber.
     fiber : int
@@ -41,7 +40,7 @@ def relative(base, lines, x, base_lines, fiber):
     target = m * solution.evaluate(base, reference, m, base_lines.x[theirs])
     per_pixel = solution.velocity_per_pixel(base, reference, m, base_lines.x[theirs])
     error_ms = np.hypot(per_pixel * np.hypot(lines.x_error[mine], base_lines.x_error[theirs]), 0.3 * solution.FLOOR_MS)
-    design = legendre2d.design(base.degrees, *solution.scaled(base, m, x[mine]))
+    design = legendre2d.design(base.degrees, *solution.scaled(base, m, lines.x[mine]))
     inside = base.degrees.sum(axis=1) <= (5 if len(mine) > 400 else 3)
     difference, covariance, kept = leastsquares.robust(
         design[:, inside], target - design @ base.coefficients[0], target * error_ms / solution.C_MS

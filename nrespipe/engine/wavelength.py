@@ -30,7 +30,7 @@ class Calibration:
     solution : Solution
         Of all fibers that the arcs lit, in the mean state of the arcs of the reference fiber.
     lines : ArcLines
-        All lines that were measured.
+        All lines that were measured, in that state.
     line_shape : LineShape
         Line-spread function of the fibers.
     reference : Spectra
@@ -94,22 +94,21 @@ def calibrate(arcs, spectrograph, lamp):
     for fiber in stack.fibers:
         found = arclines.find(stack, fiber, shape)
         singles[fiber], lines[fiber] = recognise.solve(found, stack.orders, spectrograph, lamp, starts[fiber], fiber)
-    base = singles[reference]
-    everything = _together(lines.values())
-    solutions, errors_ms = [], []
+    base, solutions, errors_ms = singles[reference], [], []
     for i, fiber in enumerate(stack.fibers):
         if fiber == reference:
             solutions.append(base)
             errors_ms.append(0.0)
             continue
-        moved, error_ms = _state(arcs, levels[i], reference, stack, everything, shape, base)
+        moved, error_ms = _state(arcs, levels[i], reference, stack, lines[reference], shape, base)
         x = lines[fiber].x - drift.terms(base, reference, lines[fiber].order, lines[fiber].x) @ moved
-        one, zero_ms = transfer.relative(base, lines[fiber], x, lines[reference], fiber)
+        lines[fiber] = replace(lines[fiber], x=x)
+        one, zero_ms = transfer.relative(base, lines[fiber], lines[reference], fiber)
         solutions.append(transfer.doubted(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
         errors_ms.append(float(np.hypot(zero_ms, error_ms)))
     return Calibration(
         solution=solution.join(solutions),
-        lines=everything,
+        lines=_together(lines.values()),
         line_shape=shape,
         reference=_only(stack, reference),
         transfer_error_ms=np.array(errors_ms),

@@ -76,6 +76,17 @@ def test_the_fibers_agree_although_their_arcs_had_drifted_apart(truth, calibrati
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fiber", [0, 2])
+def test_the_lines_of_every_fiber_are_kept_in_the_state_that_the_solution_describes(calibration, fiber):
+    lines = calibration.lines
+    here = (lines.fiber == fiber) & lines.used & (lines.x_error < 0.05)
+    found = wavelength.at(calibration.solution, fiber, lines.order[here], lines.x[here])
+    residual_ms = _C_MS * (found / lines.vacuum_angstrom[here] - 1)
+    assert here.sum() > 500
+    assert abs(np.median(residual_ms)) < 5
+
+
+@pytest.mark.slow
 def test_wavelengths_of_a_frame_follow_its_drift(truth, calibration, arc):
     moved = (0.2, 0.05)
     frame = arc_spectra.expose(truth, (0, 1, 2), 400, moved, renumber=1)
@@ -88,6 +99,19 @@ def test_wavelengths_of_a_frame_follow_its_drift(truth, calibration, arc):
         night = _night_errors_ms(truth, calibration, fiber)
         assert abs(np.mean(now - night)) < 4 * found.drift.velocity_error_ms
         assert 0 < found.error_ms[i] < 4
+
+
+@pytest.mark.slow
+def test_the_error_of_a_pixel_is_how_far_its_wavelength_is_off(truth, arc):
+    moved = (-0.1, 0.02)
+    frame = arc_spectra.expose(truth, (0, 1, 2), 410, moved, renumber=1)
+    found = wavelength.of(frame, arc, drift.measure(frame, arc))
+    pulls = []
+    for i, fiber in enumerate(found.fibers):
+        columns = _X.astype(int)
+        errors = _errors_ms(truth, fiber, found.orders, found.vacuum_angstrom[i][:, columns], moved)
+        pulls.append((errors / found.pixel_error_ms[i][:, columns])[3:-3, 8:-8])
+    assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.5
 
 
 @pytest.mark.slow
