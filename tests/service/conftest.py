@@ -16,21 +16,22 @@ OBSTYPES = {"b": "BIAS", "d": "DARK", "w": "LAMPFLAT", "a": "DOUBLE", "e": "TARG
 
 
 class Archive:
-    """Writes raw files of one spectrograph, two minutes apart."""
+    """Writes raw files, two minutes apart."""
 
     def __init__(self, root):
         self.root, self.number = root, 0
 
-    def add(self, code, objects="", day="20190405", adu=1000, camera="fa09", **changes):
+    def add(self, code, objects="", day="20190405", adu=1000, camera="fa09", site="lsc", **changes):
         """Write one raw file and return its path."""
         self.number += 1
-        folder = self.root / "lsc" / "nres01" / day / "raw"
+        instrument = {"lsc": "nres01", "elp": "nres02"}[site]
+        folder = self.root / site / instrument / day / "raw"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"lscnrs01-{camera}-{day}-{self.number:04d}-{code}00.fits"
+        path = folder / f"{site}{instrument.replace('nres', 'nrs')}-{camera}-{day}-{self.number:04d}-{code}00.fits"
         midnight = 58578 + int(day) - 20190405
         cards = {
-            "TELESCOP": "nres01",
-            "SITEID": "lsc",
+            "TELESCOP": instrument,
+            "SITEID": site,
             "INSTRUME": camera,
             "OBSTYPE": OBSTYPES[code],
             "DAY-OBS": day,
