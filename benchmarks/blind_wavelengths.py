@@ -159,10 +159,11 @@ def main(n_starts, n_stress):
     for name, n, _ in wrong:
         print(f"accepted, and wrong: {name}, {n} rows")
     n_refused = sum(outcome.startswith("refused") for *_, outcome in outcomes)
+    n_right = len(outcomes) - n_refused - len(wrong)
     named = sum("There is a solution" in outcome or "by its own lines" in outcome for *_, outcome in outcomes)
     print(
-        f"{len(outcomes)} cases of stress: {n_refused} refused, {named} of them naming the rows or the way to turn them; "
-        f"{len(outcomes) - n_refused - len(wrong)} solved, and rightly"
+        f"{len(outcomes)} cases of stress: {n_refused} refused, {named} of them naming the rows or how to turn them, "
+        f"{n_right} solved rightly"
     )
     print(f"wrong solutions accepted (target 0): {len(wrong)}: {verdict(not wrong)}")
 

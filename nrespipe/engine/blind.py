@@ -1,6 +1,6 @@
 """Wavelengths of a spectrum of the lamp that comes in plain arrays, with nothing known of how it was extracted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +17,8 @@ C_MS = 299792458.0
 #: Read noise of an extracted pixel [electron], by which the unit of an unknown spectrum is guessed from its noise.
 _READ_NOISE_E = 33.0
 _BLOCK = 256
+#: A vote this many standard deviations high leaves no doubt which way the rows run.
+_CLEAR = 12.0
 #: What the terms of the solution and the shape of the lines leave over at a place, in the scatter of the lines.
 _UNSEEN = 0.25
 #: An array this much longer or shorter than the detector is no spectrum of it [pixel].
@@ -173,23 +175,28 @@ def _quiet(values, rounds=6):
 
 def _numbered(flux, variance, guess, task):
     """Return the true orders of the rows, the solution and its lines."""
-    tries = [guess] if task.trusted else [guess, guess[::-1]]
-    spectra = [_spectra(flux, variance, numbers, task.fiber) for numbers in tries]
-    found = [arclines.find(each, task.fiber) for each in spectra]
+    lines = arclines.find(_spectra(flux, variance, guess, task.fiber), task.fiber)
     given = task.spectrograph, task.lamp, task.fiber
-    starts = [identify.start(lines, np.sort(guess), *given, trusted=task.trusted) for lines in found]
-    best = int(np.argmax([start.significance for start in starts]))
+    numbers, start = guess, identify.start(lines, np.sort(guess), *given, trusted=task.trusted)
+    if not task.trusted and (start.significance < _CLEAR or start.at_border):
+        other = identify.start(_called(lines, guess, guess[::-1]), np.sort(guess), *given, trusted=False)
+        numbers, start = max((guess, start), (guess[::-1], other), key=lambda each: each[1].significance)
     try:
-        return _solved(flux, variance, tries[best] + starts[best].renumber, starts[best], task)
+        return _solved(flux, variance, _called(lines, guess, numbers + start.renumber), start, task, numbers)
     except BadFrame as error:
-        own = _filled(numbering.of_rows(found[0], guess, *given))
+        own = _filled(numbering.of_rows(lines, guess, *given))
         if task.trusted or not _usable(own):
             shown = numbering.described(range(len(own)), own)
             raise BadFrame(f"{error}; by its own lines, {shown}" if shown else str(error)) from None
-    spectra = _spectra(flux, variance, own, task.fiber)
-    lines = arclines.find(spectra, task.fiber)
+    lines = _called(lines, guess, own)
     start = identify.start(lines, np.sort(own), *given)
-    return _solved(flux, variance, own + start.renumber, start, task)
+    return _solved(flux, variance, _called(lines, own, own + start.renumber), start, task, own)
+
+
+def _called(lines, now, then):
+    """Give the rows of lines other numbers."""
+    places = np.argsort(now)
+    return replace(lines, order=then[places[np.searchsorted(now[places], lines.order)]])
 
 
 def _filled(own):
@@ -231,11 +238,12 @@ def _flat_topped(flux, variance):
     return flat
 
 
-def _solved(flux, variance, orders, start, task):
+def _solved(flux, variance, lines, start, task, numbers):
+    orders = numbers + start.renumber
     spectra = _spectra(flux, variance, orders, task.fiber)
     given = task.spectrograph, task.lamp, start, task.fiber
     # most of the time goes into the shape of the lines, which is of no use to what is not the lamp
-    if not recognise.promises(arclines.find(spectra, task.fiber), spectra.orders, *given):
+    if not recognise.promises(lines, spectra.orders, *given):
         raise BadFrame(
             f"no wavelength solution to trust, orders numbered {spectra.orders[0]} to {spectra.orders[-1]}: not even "
             "20 % of the brightest peaks are within half a pixel of lines of the lamp; the vote stands "
@@ -277,6 +285,6 @@ def _pixels(one, orders, n_pixels):
     error = np.empty(wavelength.shape)
     for i, m in enumerate(legendre2d.scaled(orders, one.orders.min(), one.orders.max())):
         design = legendre2d.design(one.degrees, x, np.full(n_pixels, m))
-        error[i] = np.sqrt(np.einsum("ij,jk,ik->i", design, one.covariance[0], design)) / orders[i]
+        error[i] = np.sqrt(np.sum((design @ one.covariance[0]) * design, axis=1)) / orders[i]
     error_ms = C_MS * error / wavelength
     return wavelength, np.hypot(error_ms, _UNSEEN * one.scatter_ms[0])

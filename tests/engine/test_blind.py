@@ -1,7 +1,11 @@
 """Wavelengths of arrays that are made in other ways than the program's own arcs, and arrays that deserve none."""
 
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from nrespipe import data, instruments
 from nrespipe.engine import blind, wavelength
@@ -125,8 +129,8 @@ def test_all_orders_are_found_and_nearly_all_their_bright_peaks_are_lines():
 
 def test_a_handful_of_orders_claims_the_errors_that_it_has():
     pulls = []
-    for seed in range(20, 28):
-        bench, flux = _arc(seed, orders=70 + 5 * (seed - 20) + np.arange(3))
+    for seed in range(20, 26):
+        bench, flux = _arc(seed, orders=70 + 7 * (seed - 20) + np.arange(3))
         errors_ms, claimed_ms = _errors_ms(bench, blind.solve(flux, NRES03))
         pulls.append((errors_ms - np.median(errors_ms)) / claimed_ms)
     assert 0.4 < 1.4826 * np.median(np.abs(pulls)) < 1.3
@@ -138,6 +142,16 @@ def test_the_old_form_of_the_arguments_gives_the_same(arc):
     found = blind.solve(arc[1], NRES03, orders=_ORDERS + 1)
     assert scale.coefficients.tobytes() == found.solution.coefficients.tobytes()
     assert np.array_equal(lines.x, found.lines.x)
+
+
+def test_the_example_of_the_manual_works(arc, tmp_path, monkeypatch):
+    manual = Path(__file__).parents[2] / "docs/algorithms/identify.rst"
+    block = manual.read_text(encoding="utf-8").split(".. code-block:: python\n\n")[1].split("\n\nThe unit")[0]
+    fits.PrimaryHDU(arc[1].astype("f4")).writeto(tmp_path / "arc_fiber1.fits")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(textwrap.dedent(block), names)
+    assert _is_right(arc[0], names["found"])
 
 
 @pytest.mark.parametrize(
@@ -152,14 +166,14 @@ def test_spectra_that_are_turned_around_are_refused_and_how_is_named(arc, turn, 
     assert f"There is a solution with {words}" in _refused(arc[1][turn], orders=orders)
 
 
-@pytest.mark.parametrize("place", [0, 1, 8, 15])
+@pytest.mark.parametrize("place", [0, 4, 8])
 def test_a_missing_order_is_either_known_or_named(place):
-    whole = 60 + np.arange(16)
+    whole = 60 + np.arange(9)
     orders = np.delete(whole, place)
     bench, flux = _arc(11, orders=orders)
     assert _is_right(bench, blind.solve(flux, NRES03), orders)
-    if place == 8:
-        assert "rows 0-7 show orders 60-67, rows 8-14 show orders 69-75" in _refused(flux, orders=whole[:-1])
+    if place == 4:
+        assert "rows 0-3 show orders 60-63, rows 4-7 show orders 65-68" in _refused(flux, orders=whole[:-1])
 
 
 @pytest.mark.parametrize("rows", [(0, 0, 1), (0, 1, 1), (1, 0, 2)])
