@@ -1,16 +1,20 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from nrespipe import data, instruments
 from nrespipe.engine import arclines, identify
+from nrespipe.frames.spectra import Spectra
 from nrespipe.instruments import optics
 from nrespipe.numerics import legendre2d
-from nrespipe.simulator import arc_spectra
+from nrespipe.simulator import arc_spectra, box_arcs
 
 
-def _error_px(start, truth, orders):
+def _error_px(start, truth, orders, first=1000, last=3000):
     """Farthest that the corrected optical model lies from the truth in the middle half of the orders [pixel]."""
-    x = np.linspace(1000, 3000, 9)
+    x = np.linspace(first, last, 9)
     order, x = (a.ravel() for a in np.meshgrid(orders, x))
     spectrograph = truth.spectrograph
     scaled = legendre2d.scaled(x, 0, 4095), legendre2d.scaled(order, spectrograph.first_order, spectrograph.last_order)
@@ -40,3 +44,19 @@ def test_all_numberings_are_tried_where_the_given_one_is_far_off():
     spectra = arc_spectra.expose(truth, (1,), 6, orders=[70, 71, 72], renumber=25)
     start = identify.start(arclines.find(spectra, 1), spectra.orders, truth.spectrograph, data.lamp_lines(), 1)
     assert start.renumber == -25
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_start_is_good_to_a_third_of_a_pixel_to_the_ends_of_the_first_and_the_last_order(seed):
+    bench = box_arcs.truth(instruments.load("nres01"), seed)
+    orders, turned = np.arange(52, 119), np.zeros((7, 7))
+    turned[1, 3], turned[0, 4] = 1.5, 2.0
+    bench = replace(bench, shift_px=bench.shift_px + turned)
+    flux = box_arcs.draw(bench, orders, box_arcs.thorium(data.lamp_lines(), seed), seed)[None]
+    spectra = Spectra((1,), orders, flux, np.abs(flux) + 1100, np.zeros(flux.shape, np.uint8), np.ones(flux.shape))
+    start = identify.start(arclines.find(spectra, 1), orders, bench.spectrograph, data.lamp_lines(), 1)
+    assert start.renumber == 0
+    truth = SimpleNamespace(
+        spectrograph=bench.spectrograph, wavelength=lambda fiber, order, x: bench.wavelength(order, x)
+    )
+    assert _error_px(start, truth, orders, 100, 4000) < 0.33
