@@ -40,8 +40,8 @@ def test_the_commands_are_those_of_the_manual():
         "compile", "demo", "doctor", "drifts", "listen", "masters bad", "masters compare",
         "masters good", "masters list", "masters plot", "masters show", "night", "reconcile",
         "reduce", "reprocess", "requeue", "run", "schedule", "simulate night", "site start",
-        "status", "submit", "summary", "targets check", "targets deploy", "velocities", "why",
-        "work",
+        "status", "submit", "summary", "targets check", "targets deploy", "template build",
+        "template list", "velocities", "why", "work",
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from nrespipe.cli import (
     site,
     summary,
     targets,
+    templates,
     velocities,
 )
 
@@ -58,6 +59,7 @@ for _command in (
     site.site_group,
     summary.summary_command,
     targets.targets_group,
+    templates.template_group,
     simulation.simulate_group,
     simulation.demo_command,
     kernels.compile_command,

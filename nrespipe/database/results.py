@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from nrespipe.database.base import Row, Work
@@ -69,20 +69,32 @@ class StarVelocity(Row):
     ----------
     frame_id, fiber : int
         Where it was measured.
-    object, mask : str
-        Whose velocity it is, as OBJECTS names it; line mask.
+    object, star, mask : str
+        Whose velocity it is, as OBJECTS names it, and as the catalog does ('' in none); line mask.
     bjd_tdb : float
         Photon-weighted midpoint at the barycenter [JD, TDB].
     rv_ms, rv_err_ms : float
         Barycentric radial velocity and its total error [m / s].
     photon_err_ms, wavelength_err_ms, drift_err_ms, mask_err_ms : float
         The parts of the error [m / s].
+    transfer_err_ms : float
+        Part of the error that the difference of the star's fiber and the reference fiber makes [m / s].
     berv_ms, drift_ms : float or None
         What the observer's motion added; what the drift of the spectrograph took away, None where unknown [m / s].
     snr : float
         Signal-to-noise ratio per pixel.
     fwhm_ms, contrast, bisector_ms : float
         Of the cross-correlation function [m / s, 1, m / s].
+    fwhm_err_ms, contrast_err, bisector_err_ms : float
+        Their errors.
+    template : str
+        Star whose template measured the velocity a second time; '' where none did.
+    template_rv_ms, template_err_ms : float or None
+        Velocity by the template, and its total error [m / s].
+    teff_k, teff_err_k, vsini_ms, vsini_err_ms : float or None
+        Temperature and rotation by the spectrum, with their errors [kelvin, m / s].
+    activity : dict of str to list
+        Value and error of each activity index, or None and the reason why there is none.
     quality : int
         Bits of ``frames.quality.Quality``.
     """
@@ -109,6 +121,19 @@ class StarVelocity(Row):
     contrast: Mapped[float | None] = mapped_column(Real)
     bisector_ms: Mapped[float | None] = mapped_column(Real)
     quality: Mapped[int] = mapped_column(default=0)
+    star: Mapped[str] = mapped_column(Text, default="", server_default="")
+    transfer_err_ms: Mapped[float | None] = mapped_column(Real)
+    fwhm_err_ms: Mapped[float | None] = mapped_column(Real)
+    contrast_err: Mapped[float | None] = mapped_column(Real)
+    bisector_err_ms: Mapped[float | None] = mapped_column(Real)
+    template: Mapped[str] = mapped_column(Text, default="", server_default="")
+    template_rv_ms: Mapped[float | None] = mapped_column(Real)
+    template_err_ms: Mapped[float | None] = mapped_column(Real)
+    teff_k: Mapped[float | None] = mapped_column(Real)
+    teff_err_k: Mapped[float | None] = mapped_column(Real)
+    vsini_ms: Mapped[float | None] = mapped_column(Real)
+    vsini_err_ms: Mapped[float | None] = mapped_column(Real)
+    activity: Mapped[dict | None] = mapped_column(JSON)
 
     frame: Mapped["Frame"] = relationship(back_populates="velocities")
 

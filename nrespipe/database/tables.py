@@ -8,11 +8,12 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, Real, Standing, State, now, words
 from nrespipe.database.results import Delivery, FrameDrift, Product, StarVelocity
+from nrespipe.database.templates import StarTemplate
 from nrespipe.frames.raw import Kind
 
 __all__ = [
-    "Attempt", "Delivery", "Frame", "FrameDrift", "Master", "Product", "Row", "Stacking", "StarVelocity",
-    "attempt_masters", "master_inputs",
+    "Attempt", "Delivery", "Frame", "FrameDrift", "Master", "Product", "Row", "Stacking", "StarTemplate",
+    "StarVelocity", "attempt_masters", "master_inputs",
 ]  # fmt: skip
 
 #: Which masters an attempt used.

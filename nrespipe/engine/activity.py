@@ -89,6 +89,28 @@ def measure(spectra, wavelengths, fiber, rv_ms, berv_ms, *, faintest=5.0, motion
     return tuple(_index(light, doppler, room, definition, faintest) for definition in INDICES)
 
 
+def of(velocity, spectra, wavelengths):
+    """Return all that is known of the activity of a star whose velocity was measured.
+
+    Parameters
+    ----------
+    velocity : Velocity
+        Of the star in a fiber.
+    spectra : Spectra
+        Extracted light.
+    wavelengths : Wavelengths
+        Of the same fibers, orders and pixels.
+
+    Returns
+    -------
+    tuple of Index
+        Those of `measure`, and that of `chromatic`.
+    """
+    indices = measure(spectra, wavelengths, velocity.fiber, velocity.rv_ms, velocity.barycentric.berv_ms)
+    middle = (velocity.order_start_angstrom + velocity.order_end_angstrom) / 2
+    return (*indices, chromatic(velocity.order_rv_ms, velocity.order_error_ms, middle))
+
+
 def chromatic(order_rv_ms, order_error_ms, wavelength_angstrom, *, fewest=10):
     """Measure how the velocities of the orders change with wavelength.
 
@@ -189,7 +211,10 @@ def _on_orders(light, band, doppler, room):
             found[int(order)] = weights @ light.flux[order], weights**2 @ light.variance[order]
     if found:
         return found
-    return "too many pixels are missing at" if len(complete) else "no order shows all of the band at"
+    if len(complete):
+        return "too many pixels are missing at"
+    reached = np.any((light.wavelength[:, 0] < low * room[0]) & (light.wavelength[:, -1] > high * room[1]))
+    return "the lamp is too faint at" if reached else "no order shows all of the band at"
 
 
 def _join(found, scale):

@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from nrespipe.engine import budget, continuum, linefit, linemodel, masklines, published, temperature, templatefit
+from nrespipe.engine import (
+    budget,
+    ccfshape,
+    continuum,
+    linefit,
+    linemodel,
+    masklines,
+    published,
+    stellartype,
+    temperature,
+    templatefit,
+)
 from nrespipe.engine.orders import Orders
 from nrespipe.engine.template import is_of
 from nrespipe.frames.quality import Quality
@@ -15,6 +26,8 @@ _FLOOR = 0.3
 
 #: Orders of a spectrograph of the design that carry velocities: below are fringes and water, above too little light
 _FIRST_ORDER, _LAST_ORDER = 58, 117
+
+_SHAPE_ERRORS = ("fwhm_error_ms", "contrast_error", "bisector_error_ms")
 
 
 def measure(
@@ -78,6 +91,7 @@ def measure(
         allowance = {"transfer_ms": transfer_ms, "no_drift_ms": no_drift_ms}
         return budget.parts(fit.photon_error_ms, wavelengths, fiber, weight, **allowance)
 
+    kind = stellartype.estimate(found, masks, barycentric.berv_ms, sampling, tellurics)
     second = _second(found, template, star, spectra.orders, chosen, tellurics, barycentric.berv_ms, errors)
     quality |= _doubts(found, second, template)
     return Velocity(
@@ -87,6 +101,8 @@ def measure(
         fwhm_ms=found.fwhm_ms,
         contrast=found.contrast,
         bisector_ms=found.bisector_ms,
+        **dict(zip(_SHAPE_ERRORS, ccfshape.errors(found, barycentric.berv_ms))),
+        stellar_type=kind,
         **published.function(found, len(spectra.orders), chosen, barycentric.berv_ms),
         orders=spectra.orders,
         **published.by_order(found, len(spectra.orders), chosen),

@@ -141,19 +141,29 @@ def _ccf(name, velocity, array, whose):
 
 
 def _diagnostics(account, i, velocity, whose):
+    kind, unknown = velocity.stellar_type, np.nan
     rows = [
-        ("SNR", velocity.snr, ""),
-        ("FWHM", velocity.fwhm_ms / 1000, "km/s"),
-        ("CONTRAST", velocity.contrast, ""),
-        ("BISECTOR", velocity.bisector_ms / 1000, "km/s"),
-        *((name.upper(), content, "") for name, content in sorted(account.reduction.measurements.items())),
+        ("SNR", velocity.snr, unknown, "", ""),
+        ("FWHM", velocity.fwhm_ms / 1000, velocity.fwhm_error_ms / 1000, "km/s", ""),
+        ("CONTRAST", velocity.contrast, velocity.contrast_error, "", ""),
+        ("BISECTOR", velocity.bisector_ms / 1000, velocity.bisector_error_ms / 1000, "km/s", ""),
+        ("TEFF", kind.teff_k, kind.teff_error_k, "K", kind.reason),
+        ("VSINI", kind.vsini_ms / 1000, kind.vsini_error_ms / 1000, "km/s", ""),
+        *map(_index_row, velocity.activity),
+        *((name.upper(), content, unknown, "", "") for name, content in sorted(account.reduction.measurements.items())),
     ]
-    names, values, units = zip(*rows)
+    names, values, errors, units, reasons = zip(*rows)
     columns = [
         fits.Column("BJD_TDB", "D", "d", array=np.full(len(rows), velocity.barycentric.bjd_tdb)),
         fits.Column("METRIC", f"{max(map(len, names))}A", array=np.array(names)),
         fits.Column("VALUE", "D", array=np.array(values, float)),
-        fits.Column("ERROR", "D", array=np.full(len(rows), np.nan)),
+        fits.Column("ERROR", "D", array=np.array(errors, float)),
         fits.Column("UNIT", "8A", array=np.array(units)),
+        fits.Column("REASON", f"{max(1, *map(len, reasons))}A", array=np.array(reasons)),
     ]
     return fits.BinTableHDU.from_columns(columns, fits.Header(whose), name=f"DIAGNOSTICS{i}")
+
+
+def _index_row(index):
+    scale, unit = (1000, "km/s") if index.unit == "m/s" else (1, index.unit)
+    return index.name.upper(), index.value / scale, index.error / scale, unit, index.reason

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nrespipe.frames.activity import Index
 from nrespipe.frames.arrays import frozen
 from nrespipe.frames.quality import Quality
+from nrespipe.frames.stellartype import StellarType
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,12 @@ class Velocity:
         Part of the error that comes from the difference of the star's fiber and the reference fiber [m / s].
     template : TemplateVelocity or None
         The velocity by a template; None where there is none.
+    fwhm_error_ms, contrast_error, bisector_error_ms : float
+        Photon errors of the shape of the cross-correlation function; infinite where unknown [m / s, 1, m / s].
+    stellar_type : StellarType
+        Temperature and rotation by the spectrum.
+    activity : tuple of Index
+        What the lines say of the activity of the star.
     """
 
     fiber: int
@@ -243,6 +251,11 @@ class Velocity:
     mask_error_ms: float = 0.0
     transfer_error_ms: float = 0.0
     template: TemplateVelocity | None = None
+    fwhm_error_ms: float = float("inf")
+    contrast_error: float = float("inf")
+    bisector_error_ms: float = float("inf")
+    stellar_type: StellarType = StellarType()
+    activity: tuple[Index, ...] = ()
 
     def __post_init__(self):
         n, k = len(self.orders), len(self.grid_ms)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import barycenter, claims, drift, velocity, wavelength
+from nrespipe.engine import activity, barycenter, claims, drift, velocity, wavelength
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
@@ -57,7 +57,10 @@ def reduce(raw, refs, spectrograph):
         spectra=spectra,
         wavelengths=wavelengths,
         barycentric=barycentric,
-        velocities=tuple(replace(v, quality=v.quality | quality | doubts[v.fiber]) for v in velocities),
+        velocities=tuple(
+            replace(v, quality=v.quality | quality | doubts[v.fiber], activity=activity.of(v, spectra, wavelengths))
+            for v in velocities
+        ),
     )
 
 

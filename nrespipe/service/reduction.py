@@ -17,6 +17,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import references
 from nrespipe.service.arrivals import attempt_row, md5
+from nrespipe.service.templates import Candidate, candidates
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Job:
         What the choice of masters says against the frame.
     velocities : bool
         Whether velocities are measured.
+    templates : tuple of Candidate
+        Templates to choose from.
     """
 
     frame_id: int
@@ -54,6 +57,7 @@ class Job:
     output: Path
     doubts: Quality = Quality(0)
     velocities: bool = True
+    templates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ def plan(session, frame, assembly):
     used = [session.get_one(Master, row) for row, _, _ in chosen.values()]
     is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
     doubts = Quality.OLD_CALIBRATION if is_far else Quality(0)
-    told = (assembly.output, doubts, assembly.settings.do_rv)
+    among = candidates(session, assembly.output, frame.day) if frame.kind is Kind.SCIENCE else ()
+    told = (assembly.output, doubts, assembly.settings.do_rv, among)
     return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, *told)
 
 
@@ -188,7 +193,7 @@ def reduce(job):
     if job.missing:
         # not before the frame was looked at: a damaged one would wait for nothing
         raise MissingCalibration(job.missing)
-    refs = references.fetch(job.masters, raw.kind, spectrograph, raw, job.output, job.velocities)
+    refs = references.fetch(job.masters, raw.kind, spectrograph, raw, job.output, job.velocities, job.templates)
     watch.lap("references")
     reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
     watch.lap("recipe")
@@ -274,6 +279,26 @@ def _columns(raw, velocity, reduction):
         "contrast": velocity.contrast,
         "bisector_ms": velocity.bisector_ms,
         "quality": int(velocity.quality),
+        **_further_columns(velocity),
+    }
+
+
+def _further_columns(velocity):
+    kind, second = velocity.stellar_type, velocity.template
+    return {
+        "star": "" if velocity.star.source == "telescope" else velocity.star.name,
+        "transfer_err_ms": velocity.transfer_error_ms,
+        "fwhm_err_ms": velocity.fwhm_error_ms,
+        "contrast_err": velocity.contrast_error,
+        "bisector_err_ms": velocity.bisector_error_ms,
+        "template": second.name if second else "",
+        "template_rv_ms": second.rv_ms if second else None,
+        "template_err_ms": second.error_ms if second else None,
+        "teff_k": kind.teff_k,
+        "teff_err_k": kind.teff_error_k,
+        "vsini_ms": kind.vsini_ms,
+        "vsini_err_ms": kind.vsini_error_ms,
+        "activity": {i.name: [None, i.reason] if i.reason else [i.value, i.error] for i in velocity.activity},
     }
 
 

@@ -7,9 +7,10 @@ from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files import masters, targets
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
+from nrespipe.service import templates
 
 
-def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True):
+def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, among=()):
     """Read what a recipe needs.
 
     Parameters
@@ -26,6 +27,8 @@ def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True):
         Output directory, where a catalog of stars may be deployed; without it the one of the program serves.
     velocities : bool
         Whether velocities are to be measured; without them there are no masks.
+    among : sequence of Candidate, optional
+        Templates to choose from.
 
     Returns
     -------
@@ -34,15 +37,17 @@ def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True):
     Raises
     ------
     MissingCalibration, Unavailable
-        If a master or the catalog of stars cannot be read.
+        If a master, a template or the catalog of stars cannot be read.
     """
     read = {str(of): _master(path, checksum) for of, (_, path, checksum) in chosen.items()}
     lamp = data.lamp_lines(spectrograph.line_list) if kind in (Kind.ARC, Kind.SCIENCE) else None
     if kind is not Kind.SCIENCE:
         return References(**read, lamp=lamp)
-    read |= {"lamp": lamp, "stars": _stars(raw, output)}
+    stars = _stars(raw, output)
+    read |= {"lamp": lamp, "stars": stars}
     if not velocities:
         return References(**read)
+    read["templates"] = templates.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
     return References(**read, masks=masks, tellurics=data.tellurics())
 

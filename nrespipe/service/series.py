@@ -169,7 +169,7 @@ def _reason(velocity, keep):
 
 def _error_ms(velocity):
     parts = [getattr(velocity, name) for name in _PARTS]
-    return np.inf if None in parts else float(np.linalg.norm(parts))
+    return np.inf if None in parts else float(np.linalg.norm([*parts, velocity.transfer_err_ms or 0.0]))
 
 
 def _table(rows):

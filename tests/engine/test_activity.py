@@ -103,6 +103,15 @@ def test_a_band_that_no_order_shows_is_named(bright):
     assert index.reason == "no order shows all of the band at 3902.2 angstrom"
 
 
+def test_a_band_where_the_lamp_is_too_faint_is_named(bright):
+    light, spectra = bright.light, bright.make()
+    blaze = np.where(light.wavelengths.vacuum_angstrom < 4100, 0.0, spectra.blaze)
+    found = activity.measure(
+        replace(spectra, blaze=blaze), light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms
+    )
+    assert found[1].reason == "the lamp is too faint at 3934.8 angstrom"
+
+
 def test_a_faint_star_has_a_reason_and_no_number(bright):
     found = bright(snr=0.5, seed=1)
     assert found["h_alpha"].reason == "too faint"

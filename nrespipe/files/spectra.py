@@ -1,0 +1,78 @@
+"""Spectra of a star read back from a level 2 product."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nrespipe.errors import BadFrame
+from nrespipe.files import fitsio
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One fiber of a level 2 product.
+
+    Attributes
+    ----------
+    spectra : Spectra
+        Of this fiber alone.
+    wavelengths : Wavelengths
+        Of the same pixels; the product does not keep the line-spread function nor the errors.
+    berv_ms : float
+        Barycentric correction [m / s].
+    midpoint_mjd : float
+        Photon-weighted midpoint, UTC [MJD].
+    """
+
+    spectra: Spectra
+    wavelengths: Wavelengths
+    berv_ms: float
+    midpoint_mjd: float
+
+
+def read(path, fiber):
+    """Read the spectrum of one fiber from a level 2 product.
+
+    Parameters
+    ----------
+    path : str or Path
+        The product.
+    fiber : int
+        Fiber of the star.
+
+    Returns
+    -------
+    Observed
+
+    Raises
+    ------
+    BadFrame
+        If the file is damaged, or has no spectrum of this fiber with a barycentric correction.
+    Unavailable
+        If the disk does not give the file.
+    """
+    with fitsio.reading(path) as hdus:
+        fitsio.require_whole(hdus, path)
+        return _observed(hdus, fiber, Path(path).name)
+
+
+def _observed(hdus, fiber, name):
+    fluxes = [hdu for hdu in hdus if hdu.name.startswith("TRACE") and hdu.name.endswith("_FLUX")]
+    flux = next((hdu for hdu in fluxes if hdu.header.get("FIBER") == fiber), None)
+    if flux is None or "BERV" not in flux.header:
+        raise BadFrame(f"{name}: has no spectrum of fiber {fiber} with a barycentric correction")
+    trace = flux.name.removesuffix("_FLUX")
+    orders = np.asarray(hdus["ORDER_TABLE"].data["ECHELLE_ORDER"], np.int64)
+    array = lambda part, dtype: np.asarray(hdus[f"{trace}_{part}"].data, dtype)[None]  # noqa: E731
+    spectra = Spectra(
+        (fiber,), orders, array("FLUX", np.float64), array("VAR", np.float64), array("QUALITY", np.uint8),
+        array("BLAZE", np.float64),
+    )  # fmt: skip
+    angstrom = array("WAVE", np.float64)
+    unknown = LineShape((fiber,), orders, np.full(angstrom.shape, np.nan), np.zeros(1), np.zeros(1), np.ones((1, 1, 1)))
+    still = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
+    wavelengths = Wavelengths((fiber,), orders, angstrom, np.full(1, np.inf), still, unknown)
+    return Observed(spectra, wavelengths, 1e3 * float(flux.header["BERV"]), float(flux.header["MJD-MID"]))

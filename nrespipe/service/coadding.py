@@ -1,0 +1,152 @@
+"""Making the template of a star from its reduced spectra, and what there are."""
+
+from nrespipe import __version__, data
+from nrespipe.database import templates as rows
+from nrespipe.database.columns import Standing
+from nrespipe.database.velocities import of_star
+from nrespipe.engine import template as engine
+from nrespipe.engine import velocity
+from nrespipe.errors import BadFrame
+from nrespipe.files import layout, spectra, starmatch, targets
+from nrespipe.files import templates as files
+from nrespipe.frames.velocity import Star
+from nrespipe.service import inquiry, series
+from nrespipe.service.arrivals import md5
+from nrespipe.service.templates import known
+
+
+def build(assembly, name, site, *, first_day="", last_day="", serves=("", "")):
+    """Make the template of a star, write it, and record it.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        Database and output directory.
+    name : str
+        Any name of the star.
+    site : str
+        Where its spectra were taken.
+    first_day, last_day : str, optional
+        Only spectra of these nights, ``YYYYMMDD``.
+    serves : (str, str), optional
+        Nights whose frames it may serve; '' for no limit.
+
+    Returns
+    -------
+    list of str
+        What was made, for a person.
+
+    Raises
+    ------
+    LookupError
+        If there are fewer than two spectra of the star that can be used; the message says what was left out.
+    """
+    star = _star(assembly.output, site, name)
+    with assembly.sessions.begin() as session:
+        found = _inputs(session, assembly.output, star, site, first_day, last_day)
+    exposures, broken = _exposures(found, assembly.output)
+    if len(exposures) < 2:
+        raise LookupError(
+            f"a template needs at least two spectra of its star, there are {len(exposures)} of {star.name} at {site}"
+            + "".join(f"; {words}" for words in broken)
+        )
+    instrument = found[0][0].instrument
+    try:
+        made = engine.build(exposures, star, site=site, instrument=instrument, tellurics=data.tellurics())
+    except ValueError as error:
+        raise LookupError(f"no template of {star.name} at {site}: {error}") from error
+    path = layout.template_path(assembly.output, site, star.name, made.fingerprint)
+    files.write(made, path)
+    with assembly.sessions.begin() as session:
+        rows.record(session, _row(made, path, assembly.output, serves))
+    return [*_told(made, path), *broken]
+
+
+def listed(session):
+    """List the templates that are in use.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    list of str
+        Lines.
+    """
+    head = ["star", "site", "spectra", "berv_range_kms", "teff_k", "logg", "metallicity", "serves", "trusted", "file"]
+    shown = lambda value, form: "-" if value is None else format(value, form)  # noqa: E731
+    lines = [
+        [
+            row.star, row.site, str(len(row.inputs)), shown((row.berv_range_ms or 0) / 1e3, ".1f"),
+            shown(row.teff_k, ".0f"), shown(row.logg, ".2f"), shown(row.metallicity, ".2f"),
+            f"{row.first_day or '...'}-{row.last_day or '...'}", "yes" if known(row).trusted else "no", row.path,
+        ]
+        for row in rows.current(session)
+    ]  # fmt: skip
+    return inquiry.aligned([head, *lines])
+
+
+def _star(output, site, name):
+    """Return the star of the catalog, or one that only has a name."""
+    catalog = targets.read(targets.in_use(output, site))
+    return starmatch.match(catalog, name, None, None, 2000.0) or Star(name, source="telescope")
+
+
+def _inputs(session, output, star, site, first_day, last_day):
+    """Return frame and velocity of each spectrum that a template may be made of."""
+    table = series.of_star(session, output, star.name, site=site, first_day=first_day, last_day=last_day)
+    wanted = {(row["filename"], row["fiber"]) for row in table}
+    names = starmatch.keys(star)
+    found = of_star(session, lambda name: starmatch.key(name) in names, site=site)
+    found = [(frame, velocity) for frame, velocity in found if (frame.filename, velocity.fiber) in wanted]
+    for frame, _ in found:
+        frame.products  # noqa: B018  # read while the session is open
+    return found
+
+
+def _exposures(found, output):
+    """Read the spectra, and say which cannot be read."""
+    exposures, broken = [], []
+    for frame, measured in found:
+        product = next((p for p in frame.products if "-L2." in p.path), None)
+        try:
+            if product is None:
+                raise BadFrame(f"{frame.filename}: its spectrum was not written")
+            seen = spectra.read(output / product.path, measured.fiber)
+        except BadFrame as error:
+            broken.append(f"left out: {error}")
+            continue
+        orders, numbers = velocity.prepared(seen.spectra, seen.wavelengths, measured.fiber)
+        exposures.append(
+            engine.Exposure(
+                orders, numbers, measured.rv_ms, seen.berv_ms, frame.filename, seen.midpoint_mjd, measured.fiber
+            )
+        )
+    return exposures, broken
+
+
+def _row(made, path, output, serves):
+    star = made.star
+    return rows.StarTemplate(
+        star=star.name, site=made.site, instrument=made.instrument, path=str(path.relative_to(output)), md5=md5(path),
+        fingerprint=made.fingerprint, teff_k=star.teff_k, logg=star.logg, metallicity=star.metallicity,
+        spectral_type=star.spectral_type, aliases=list(star.aliases), inputs=list(made.inputs),
+        berv_range_ms=made.berv_range_ms, start_mjd=made.start_mjd, end_mjd=made.end_mjd, first_day=serves[0],
+        last_day=serves[1], standing=Standing.CURRENT, code_version=__version__,
+    )  # fmt: skip
+
+
+def _told(made, path):
+    why = "" if made.trusted else " (8 spectra and 3 km/s are needed before it is trusted)"
+    figures = [
+        f"{name} {value:g}"
+        for name, value in (("Teff", made.star.teff_k), ("logg", made.star.logg), ("[Fe/H]", made.star.metallicity))
+        if value is not None
+    ]
+    return [
+        f"{path}: {len(made.inputs)} spectra of {made.star.name} at {made.site}",
+        f"motion of the Earth over {made.berv_range_ms / 1e3:.1f} km/s{why}",
+        f"of a star of {', '.join(figures)}" if figures else "of a star of unknown type: it serves this star alone",
+    ]

@@ -1,0 +1,110 @@
+"""Templates of stars that serve a frame."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from nrespipe.database import templates as rows
+from nrespipe.engine import template as engine
+from nrespipe.errors import MissingCalibration
+from nrespipe.files import templates as files
+from nrespipe.frames.template import Template
+from nrespipe.frames.velocity import Star
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A template that may serve a frame, without its spectrum.
+
+    Attributes
+    ----------
+    path, md5 : str
+        The file and its checksum.
+    known : Template
+        What the database knows of it: star, site, inputs, times.
+    """
+
+    path: str
+    md5: str
+    known: Template
+
+
+def candidates(session, output, day):
+    """Return the templates that may serve the frames of a night.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    output : Path
+        Output directory.
+    day : str
+        The night, ``YYYYMMDD``.
+
+    Returns
+    -------
+    tuple of Candidate
+    """
+    return tuple(Candidate(str(output / row.path), row.md5, known(row)) for row in rows.current(session, day))
+
+
+def choose(among, stars, filename, site):
+    """Choose a template for each star of a frame, and read it.
+
+    Parameters
+    ----------
+    among : sequence of Candidate
+        What there is.
+    stars : mapping of int to Star
+        By fiber.
+    filename : str
+        The frame: a template that it is part of is not used, because it holds the noise of the very frame.
+    site : str
+        Where it was taken.
+
+    Returns
+    -------
+    dict of int to Template
+        No entry for a star that none fits.
+    """
+    able = {id(one.known): one for one in among if filename not in one.known.inputs}
+    chosen = {}
+    for fiber, star in stars.items():
+        known = engine.choose([one.known for one in able.values()], star, site=site)
+        if known is not None:
+            chosen[fiber] = _read(able[id(known)].path, able[id(known)].md5)
+    return chosen
+
+
+def known(row):
+    """Return a template as the database knows it, without its spectrum.
+
+    Parameters
+    ----------
+    row : StarTemplate
+        The row.
+
+    Returns
+    -------
+    Template
+        With empty arrays.
+    """
+    star = Star(
+        row.star, teff_k=row.teff_k, logg=row.logg, metallicity=row.metallicity, spectral_type=row.spectral_type,
+        aliases=tuple(row.aliases),
+    )  # fmt: skip
+    nothing = np.zeros((0, 0))
+    return Template(
+        star, np.zeros(0, int), nothing, nothing, nothing, 0.0, row.site, row.instrument, (), row.start_mjd or 0.0,
+        row.end_mjd or 0.0, row.berv_range_ms or 0.0, tuple(row.inputs),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=6)
+def _read(path, _checksum):
+    try:
+        return files.read(Path(path))
+    except MissingCalibration as error:
+        raise MissingCalibration(f"{error}: nrespipe template build") from error
