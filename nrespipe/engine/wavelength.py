@@ -20,6 +20,9 @@ from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import ArcLines, LineShape, Solution, Wavelengths
 
+#: How well the zero points of the line-spread functions of two fibers agree (measured) [m / s].
+_PROFILE_MS = 1.0
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -102,13 +105,13 @@ def calibrate(arcs, spectrograph, lamp):
             continue
         moved, error_ms = _state(arcs, levels[i], reference, stack, lines[reference], shape, base)
         x = lines[fiber].x - drift.terms(base, reference, lines[fiber].order, lines[fiber].x) @ moved
-        lines[fiber] = replace(lines[fiber], x=x)
+        lines[fiber], error_ms = replace(lines[fiber], x=x), float(np.hypot(error_ms, _PROFILE_MS))
         one, zero_ms = transfer.relative(base, lines[fiber], lines[reference], fiber)
         solutions.append(transfer.doubted(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
         errors_ms.append(float(np.hypot(zero_ms, error_ms)))
     return Calibration(
         solution=solution.join(solutions),
-        lines=_together(lines.values()),
+        lines=_together(list(lines.values())),
         line_shape=shape,
         reference=_only(stack, reference),
         transfer_error_ms=np.array(errors_ms),
@@ -289,7 +292,6 @@ def _state(arcs, levels, reference, stack, lines, shape, base):
 
 def _together(parts):
     names = ("fiber", "order", "x", "x_error", "flux", "fwhm", "vacuum_angstrom", "used")
-    parts = list(parts)
     return ArcLines(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
