@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Build the image where there is no Docker engine, and run its self-test: needs root, buildah and mmdebstrap, and 5 minutes.
+# Build the image where there is no Docker engine, run its self-test, and start and stop the service in it: needs root,
+# buildah and mmdebstrap, and 5 minutes. Where BROKER_URL and DB_URL are set, it is the service of the brokers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,5 +33,48 @@ done
 buildah build --isolation chroot --pull-never --network host --format docker "${volumes[@]}" --tag "$tag" "$context"
 
 container=$(buildah from --pull-never "$tag")
-trap 'buildah rm "$container" >/dev/null; rm -rf "${archive:-}" "$context"' EXIT
-buildah run --isolation chroot --user archive "$container" -- /usr/local/bin/self-test
+raw=$(mktemp -d)
+trap 'buildah rm "$container" >/dev/null; rm -rf "${archive:-}" "$context" "$raw"' EXIT
+chmod 755 "$raw"
+mkdir -p "$raw/engineering"
+
+# inside COMMAND...: run it in the container as Docker would, with the raw archive read-only
+inside() {
+    local name words=()
+    for name in BROKER_URL FITS_BROKER DB_URL NRES_WORKERS; do
+        [ -z "${!name:-}" ] || words+=(--env "$name=${!name}")
+    done
+    buildah run --isolation chroot --network host --user archive --volume "$raw:/archive:ro" \
+        ${words[@]+"${words[@]}"} "$container" -- "$@"
+}
+
+# soon COMMAND...: wait until it succeeds, for two minutes at most
+soon() {
+    local end=$((SECONDS + 120))
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$end" ] || return 1
+        sleep 1
+    done
+}
+
+inside /usr/local/bin/self-test
+
+log=$(mktemp)
+inside /usr/bin/tini -- /usr/local/bin/entrypoint service >"$log" 2>&1 &
+service=$!
+control=(supervisorctl -s unix:///tmp/supervisor.sock)
+if ! { soon inside "${control[@]}" status && soon inside /usr/local/bin/entrypoint healthy; }; then
+    cat "$log"
+    echo "error: the service is not healthy" >&2
+    exit 1
+fi
+inside "${control[@]}" status
+if inside touch /archive/engineering/written 2>/dev/null; then
+    echo "error: the raw archive can be written to" >&2
+    exit 1
+fi
+inside "${control[@]}" shutdown
+wait "$service"
+cat "$log"
+rm -f "$log"
+echo "the service was healthy and stopped when it was told to"

@@ -103,7 +103,9 @@ class Calibration:
         names = tuple(sorted(raw.filename for raw in frames))
         origin = Origin(self.kind, first.site, first.instrument, first.camera, first.day, mean_mjd, names)
         fibers = tuple(sorted({fiber for raw in frames for fiber in raw.lit_fibers}))
+        light = first.data_section
         mean = np.mean([raw.adu for raw in frames], axis=0).astype(np.float32)
+        mean = mean[light.first_row : light.end_row, light.first_column : light.end_column]
         return MAKERS[self.kind](origin, mean, fibers)
 
 
