@@ -26,6 +26,13 @@ _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
     help="Do not leave out what has this doubt; may be repeated.",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["mask", "template"]),
+    default="mask",
+    show_default=True,
+    help="By the line mask, or by a template of the star.",
+)
+@click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -41,7 +48,7 @@ _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
     help="Form of the list; of FILE its suffix decides.",
 )
 @click.pass_obj
-def velocities_command(given, star, output, database, site, first_day, last_day, keep, out, form):
+def velocities_command(given, star, output, database, site, first_day, last_day, keep, engine, out, form):
     """List radial velocities: of every star of every frame that is done, or the series of STAR over all sites.
 
     Velocities and their errors are barycentric, in m/s; BJD is in TDB. Doubts are words joined by |.
@@ -58,16 +65,16 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
     output, given = options.places(given, output, database)
     first_day, last_day = (options.day(day) if day else "" for day in (first_day, last_day))
     if not star:
-        if any((site, first_day, last_day, keep, out)) or form not in ("csv", "table"):
-            raise click.UsageError("--site, --from, --to, --keep, -o and other forms are for the series of a STAR")
+        if any((site, first_day, last_day, keep, out, engine != "mask")) or form not in ("csv", "table"):
+            raise click.UsageError("without a STAR there is no more to choose than --format csv or table")
         with options.complaints(), assembly.look_up(output, given).begin() as session:
             click.echo(inquiry.velocity_table(session, form))
         return
     kept = series.DOUBTFUL if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
     with options.complaints(), assembly.look_up(output, given).begin() as session:
         table = series.of_star(
-            session, output, star, site=site, first_day=first_day, last_day=last_day, keep=kept
-        )  # fmt: skip
+            session, output, star, site=site, first_day=first_day, last_day=last_day, keep=kept, engine=engine
+        )
     click.echo(series.summary(table), err=True)
     if out is None:
         click.echo(series.for_the_eye(table) if form == "table" else forms.text(table, form).rstrip("\n"))

@@ -28,8 +28,13 @@ _NUMBERS = (
     ("bjd_tdb", "bjd_tdb", u.day), ("rv", "rv_ms", u.m / u.s), ("photon_err", "photon_err_ms", u.m / u.s),
     ("wavelength_err", "wavelength_err_ms", u.m / u.s), ("drift_err", "drift_err_ms", u.m / u.s),
     ("berv", "berv_ms", u.m / u.s), ("drift", "drift_ms", u.m / u.s), ("snr", "snr", u.one),
-    ("fwhm", "fwhm_ms", u.m / u.s), ("contrast", "contrast", u.one), ("bisector", "bisector_ms", u.m / u.s),
+    ("fwhm", "fwhm_ms", u.m / u.s), ("fwhm_err", "fwhm_err_ms", u.m / u.s), ("contrast", "contrast", u.one),
+    ("contrast_err", "contrast_err", u.one), ("bisector", "bisector_ms", u.m / u.s),
+    ("bisector_err", "bisector_err_ms", u.m / u.s), ("rv_mask", "rv_ms", u.m / u.s),
+    ("rv_template", "template_rv_ms", u.m / u.s), ("teff", "teff_k", u.K), ("vsini", "vsini_ms", u.m / u.s),
 )  # fmt: skip
+#: Activity indices that every table has: name, unit.
+_INDICES = (("s_index", u.one), ("s_index_r", u.one), ("h_alpha", u.one), ("na_d", u.one), ("chromatic", u.m / u.s))
 
 
 def read(output, star, **choice):
@@ -61,7 +66,7 @@ def read(output, star, **choice):
         return of_star(session, output, star, **choice)
 
 
-def of_star(session, output, star, *, site="", first_day="", last_day="", keep=NOTHING):
+def of_star(session, output, star, *, site="", first_day="", last_day="", keep=NOTHING, engine="mask"):
     """Return the velocities of a star over all sites and both fibers.
 
     Parameters
@@ -78,12 +83,15 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
         Only these nights, ``YYYYMMDD``, both included.
     keep : Quality, optional
         Doubts for which a velocity is not left out; those of `DOUBTFUL` leave it out otherwise.
+    engine : {'mask', 'template'}, optional
+        Whether ``rv`` is the velocity by the line mask, or that by a template of the star; what has none is left out.
 
     Returns
     -------
     astropy.table.QTable
-        In order of time, with units. ``rv_err`` holds photons, wavelengths and drift, and not what the line mask adds
-        to the absolute velocity, the same in all of them. ``tel`` tells spectrograph, camera and fiber: each has a
+        In order of time, with units. ``rv_err`` holds photons, wavelengths, drift and fiber, and not what the line mask
+        adds to the absolute velocity, the same in all of them. Activity indices have columns of their name and of
+        their error, NaN where there is none. ``tel`` tells spectrograph, camera and fiber: each has a
         zero point of its own. ``meta`` has the star, and how many velocities were left out for which reason.
 
     Raises
@@ -97,16 +105,18 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
     )  # fmt: skip
     if not found:
         raise LookupError(f"no velocity of {star} is known: no frame that is done shows it in these nights")
-    reasons = [_reason(velocity, keep) for _, velocity in found]
-    masks = Counter(velocity.mask for (_, velocity), reason in zip(found, reasons) if not reason)
-    usual = max(masks, key=lambda name: (masks[name], name), default="")
+    reasons = [_reason(velocity, keep, engine) for _, velocity in found]
+    by = lambda velocity: velocity.mask if engine == "mask" else velocity.template  # noqa: E731
+    used = Counter(by(velocity) for (_, velocity), reason in zip(found, reasons) if not reason)
+    usual = max(used, key=lambda name: (used[name], name), default="")
     reasons = [
-        reason or ("" if velocity.mask == usual else f"mask {velocity.mask}")
+        reason or ("" if by(velocity) == usual else f"{engine} {by(velocity)}")
         for (_, velocity), reason in zip(found, reasons)
     ]
     kept = [row for row, reason in zip(found, reasons) if not reason]
-    table = _table(kept)
-    table.meta = {"star": star, "mask": usual, "left_out": dict(sorted(Counter(filter(None, reasons)).items()))}
+    table = _table(kept, engine)
+    left_out = Counter(reason for reason in reasons if reason)
+    table.meta = {"star": star, "engine": engine, "by": usual, "left_out": dict(sorted(left_out.items()))}
     return table
 
 
@@ -124,7 +134,8 @@ def summary(table):
         One line.
     """
     telescopes = ", ".join(sorted(set(table["tel"]))) or "nowhere"
-    told = f"{len(table)} velocities of {table.meta['star']} by mask {table.meta['mask'] or 'none'} from {telescopes}"
+    by = f"{table.meta['engine']} {table.meta['by'] or 'none'}"
+    told = f"{len(table)} velocities of {table.meta['star']} by {by} from {telescopes}"
     left_out = ", ".join(f"{count} {reason}" for reason, count in table.meta["left_out"].items())
     return f"{told}; left out: {left_out}" if left_out else told
 
@@ -157,29 +168,38 @@ def _names(output, site, star):
     return {wanted}
 
 
-def _reason(velocity, keep):
+def _reason(velocity, keep, engine):
     """Say why a velocity is left out; '' where it is not."""
     doubts = Quality(velocity.quality) & DOUBTFUL & ~keep
     if velocity.rv_ms is None or velocity.bjd_tdb is None:
         return "no_velocity"
-    if not np.isfinite(_error_ms(velocity)):
+    if engine == "template" and velocity.template_rv_ms is None:
+        return "no template"
+    if not np.isfinite(_error_ms(velocity, engine)):
         return "no error"
     return "|".join(doubts.names())
 
 
-def _error_ms(velocity):
+def _error_ms(velocity, engine):
+    if engine == "template":
+        return np.inf if velocity.template_err_ms is None else velocity.template_err_ms
     parts = [getattr(velocity, name) for name in _PARTS]
     return np.inf if None in parts else float(np.linalg.norm([*parts, velocity.transfer_err_ms or 0.0]))
 
 
-def _table(rows):
+def _table(rows, engine):
     frames, found = zip(*rows) if rows else ((), ())
     number = lambda value: np.nan if value is None else float(value)  # noqa: E731
     columns = {
         name: np.array([number(getattr(velocity, attribute)) for velocity in found], float) * unit
         for name, attribute, unit in _NUMBERS
     }
-    columns["rv_err"] = np.array([_error_ms(velocity) for velocity in found], float) * u.m / u.s
+    columns["rv_err"] = np.array([_error_ms(velocity, engine) for velocity in found], float) * u.m / u.s
+    if engine == "template":
+        columns["rv"] = columns["rv_template"]
+    for name, unit in _INDICES:
+        values = [_index(velocity, name) for velocity in found]
+        columns[name], columns[f"{name}_err"] = np.array(values, float).reshape(-1, 2).T * unit
     columns["tel"] = _words(f"{f.instrument}{f.camera}f{v.fiber}" for f, v in zip(frames, found))
     columns["site"] = _words(frame.site for frame in frames)
     columns["fiber"] = np.array([velocity.fiber for velocity in found], int)
@@ -189,6 +209,11 @@ def _table(rows):
     columns["filename"] = _words(frame.filename for frame in frames)
     order = ("bjd_tdb", "rv", "rv_err", "tel", *(name for name, *_ in _NUMBERS[2:]))
     return QTable({name: columns[name] for name in (*order, *(name for name in columns if name not in order))})
+
+
+def _index(velocity, name):
+    value, error = (velocity.activity or {}).get(name, (None, None))
+    return (np.nan, np.nan) if value is None else (value, error)
 
 
 def _words(words):

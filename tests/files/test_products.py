@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nrespipe import instruments
-from nrespipe.files import cdp, common, products
+from nrespipe.errors import BadFrame
+from nrespipe.files import cdp, common, products, spectra
 from nrespipe.files.account import iso, public_date
 from nrespipe.files.primary import sexagesimal
 from nrespipe.frames.quality import Pixel, Quality
@@ -390,3 +391,22 @@ def test_angles_are_written_without_sixty_seconds(angle, hours, words):
 
 def test_a_date_is_written_to_the_millisecond():
     assert iso(58578.5392471) == "2019-04-05T12:56:30.949"
+
+
+@pytest.mark.parametrize("fiber", [0, 2])
+def test_the_spectrum_of_a_star_is_read_back_with_its_motion(make, fiber):
+    _, reduction, (level2, _) = make("51 Peg&thar&HD 10700")
+    observed = spectra.read(level2.filename(), fiber)
+    flux, _, quality, _ = reduction.spectra.of(fiber)
+    np.testing.assert_array_equal(observed.spectra.flux[0], flux.astype(np.float32))
+    np.testing.assert_array_equal(observed.spectra.quality[0], quality)
+    angstrom = reduction.wavelengths.vacuum_angstrom[reduction.wavelengths.fibers.index(fiber)]
+    np.testing.assert_array_equal(observed.wavelengths.vacuum_angstrom[0], angstrom)
+    assert observed.berv_ms == pytest.approx(reduction.barycentric[fiber].berv_ms)
+    assert observed.midpoint_mjd == pytest.approx(reduction.barycentric[fiber].midpoint_mjd)
+
+
+def test_a_fiber_without_a_star_is_refused(make):
+    *_, (level2, _) = make()
+    with pytest.raises(BadFrame, match="no spectrum of fiber 1 with a barycentric correction"):
+        spectra.read(level2.filename(), 1)

@@ -43,6 +43,8 @@ def output(tmp_path, monkeypatch):
                     fiber=fiber, object=name, mask=mask, bjd_tdb=2458578.5 + number, rv_ms=rv_ms, rv_err_ms=9.0,
                     photon_err_ms=3.0, wavelength_err_ms=0.0, drift_err_ms=4.0, mask_err_ms=7.0, berv_ms=1.0,
                     snr=80.0, fwhm_ms=7000.0, contrast=0.4, bisector_ms=12.0, quality=int(quality),
+                    activity={"h_alpha": [0.3, 0.01], "s_index": [None, "too faint"]},
+                    **({"template": "HD10700", "template_rv_ms": rv_ms + 1.5, "template_err_ms": 2.5} if fiber else {}),
                 )
             ]  # fmt: skip
             session.add(frame)
@@ -62,6 +64,26 @@ def test_a_series_joins_sites_fibers_and_spellings_and_leaves_out_what_is_in_dou
 
 def test_the_error_of_a_series_is_without_that_of_the_mask(output):
     np.testing.assert_allclose(series.read(output, "tau Cet")["rv_err"].to_value(u.m / u.s), 5.0)
+
+
+def test_indices_have_columns_with_errors_and_nan_where_there_is_none(output):
+    table = series.read(output, "tau Cet")
+    np.testing.assert_allclose(table["h_alpha"].value, 0.3)
+    np.testing.assert_allclose(table["h_alpha_err"].value, 0.01)
+    assert np.isnan(table["s_index"].value).all()
+    assert np.isnan(table["chromatic"].value).all()
+    assert table["chromatic"].unit == u.m / u.s
+
+
+def test_velocities_by_the_template_are_given_where_there_are_any(output):
+    table = series.read(output, "tau Cet", engine="template")
+    assert [*table["rv"].to_value(u.m / u.s), *table["rv_err"].to_value(u.m / u.s)] == [-16674.0, 2.5]
+    assert [*table["rv_mask"].to_value(u.m / u.s)] == [-16675.5]
+    assert table.meta["left_out"]["no template"] == 4
+    assert (
+        "1 velocities of tau Cet by template HD10700"
+        in run("tau Cet", "--output", output, "--engine", "template").stderr
+    )
 
 
 def test_site_nights_and_doubts_can_be_chosen(output):
@@ -108,7 +130,7 @@ def test_the_table_of_astropy_comes_back_with_its_units(output, tmp_path):
     table = QTable.read(path)
     assert table["rv"].unit == u.m / u.s
     assert table["bjd_tdb"].unit == u.day
-    assert table.meta["mask"] == "K2"
+    assert table.meta["by"] == "K2"
     assert list(table["quality"].filled("")) == ["", "no_meter", ""]
 
 
@@ -130,7 +152,7 @@ def test_a_series_of_which_nothing_is_left_has_its_header_and_says_why(output, t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--site", "lsc"), "are for the series of a STAR"),
+        (("--site", "lsc"), "without a STAR there is no more to choose"),
         (("tau Cet", "--from", "yesterday"), "'yesterday' is no day"),
         (("tau Cet", "-o", "x.fits"), "its suffix tells no form"),
         (("tau Cet", "--keep", "rain"), "'rain' is not one of"),
