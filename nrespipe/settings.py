@@ -152,6 +152,16 @@ def read(environment: Mapping[str, str] = os.environ):
     return Settings(**given)
 
 
+def names():
+    """Return the names of all variables.
+
+    Returns
+    -------
+    list of str
+    """
+    return [name for name, _ in _VARIABLES.values()]
+
+
 def _text(_name, text):
     return text
 

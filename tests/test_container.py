@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from nrespipe import settings
+
 ROOT = Path(__file__).parents[1]
 # says when it begins, needs a second, finishes its work in spite of TERM, and says so
 STAND_IN = """#!/bin/sh
@@ -130,3 +132,25 @@ def test_the_container_runs_the_service_where_there_is_a_broker_and_a_loop_where
     command = [ROOT / "docker/entrypoint.sh", "service"]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["3", "--nodaemon", "--configuration", f"/etc/nrespipe/{configuration}"]
+
+
+def test_the_compose_file_sets_variables_that_the_service_knows_with_values_that_it_takes():
+    text = (ROOT / "docker/compose.yml").read_text(encoding="utf-8")
+    service = text[text.index("    environment:") : text.index("    volumes:")]
+    given = dict(re.findall(r"^      ([A-Z_]+): (.+)$", service, re.MULTILINE))
+    # as compose does where nothing but the passwords is set
+    passwords = {"POSTGRES_PASSWORD": "one", "RABBITMQ_PASSWORD": "two"}
+
+    def filled(value):
+        # the innermost first
+        while found := re.search(r"\$\{(\w+)(?::[-?]([^${}]*))?\}", value):
+            value = value.replace(found[0], passwords.get(found[1], found[2] or ""))
+        return value
+
+    values = {name: filled(value) for name, value in given.items()}
+    assert values["BROKER_URL"] == "amqp://nres:two@broker/"
+    assert values["FITS_BROKER"] == "amqp://nres:two@broker/"
+    read = settings.read(values)
+    assert (read.do_rv, read.do_ingest, read.opentsdb_hostname) == (True, False, "numbers")
+    # how many workers there are is for supervisord
+    assert set(values) - {"NRES_WORKERS"} <= set(settings.names())
