@@ -10,6 +10,9 @@ from nrespipe.frames.velocity import LineMask, Tellurics
 #: Effective temperature of a dwarf of each type that has a list [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
 _TEFF_K = {"F5": 6550.0, "G2": 5770.0, "K2": 5040.0, "K5": 4440.0, "M0": 3870.0}
 
+#: A list that goes by the name F5 where it comes from; its depths are those of a hotter star, and it lacks many lines
+_SPARE_K = {"F2": 6820.0}
+
 
 def stellar_types():
     """Return the spectral types that have a line list.
@@ -29,7 +32,7 @@ def stellar_lines(name):
     Parameters
     ----------
     name : str
-        Spectral type, one of `stellar_types`.
+        Spectral type, one of `stellar_types`, or F2, a list of few lines that serves where no other does.
 
     Returns
     -------
@@ -44,12 +47,15 @@ def stellar_lines(name):
     Notes
     -----
     Wavelengths and depths are computed ones from VALD (Ryabchikova et al. 2015, Phys. Scr. 90, 054005): depths are
-    those of the undisturbed photosphere, before rotation and before any spectrograph, and lines blend.
+    those of the undisturbed photosphere, before rotation and before any spectrograph, and lines blend. The list F5 has
+    the lines of G2 with depths carried on from K2 over G2, as the one that goes by its name lacks many of them; that
+    one stands as F2.
     """
-    if name not in _TEFF_K:
+    known = _TEFF_K | _SPARE_K
+    if name not in known:
         raise KeyError(f"no stellar lines for type {name!r}; known: {', '.join(stellar_types())}")
     vacuum_angstrom, depth = _columns(f"stellar_{name}.csv")
-    return LineMask(name=name, teff_k=_TEFF_K[name], vacuum_angstrom=vacuum_angstrom, depth=depth)
+    return LineMask(name=name, teff_k=known[name], vacuum_angstrom=vacuum_angstrom, depth=depth)
 
 
 @cache

@@ -4,11 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nrespipe.engine import ccf, continuum, linemodel, masklines
+from nrespipe.engine import ccf, continuum, linemodel, linestate, masklines
 from nrespipe.engine.orders import Orders
 
 _LIGHT_MS = 299792458.0
-_FWHM = 2.3548200450309493
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Fit:
         Whether neighboring parts of the spectrum disagree as independent ones would, and not as on a bent scale.
     fwhm_ms, contrast, bisector_ms : float
         Of the cross-correlation function [m / s, 1, m / s].
-    broadening_ms, strength : float
+    broadening_ms, strength, thermal_ms : float
         Of the model, as in ``linemodel.at_rest``.
     order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
         Velocity of each order, photon error, share in the mean; NaN, NaN, 0 where there is none.
@@ -49,6 +48,7 @@ class Fit:
     bisector_ms: float
     broadening_ms: float
     strength: float
+    thermal_ms: float
     order_rv_ms: np.ndarray
     order_error_ms: np.ndarray
     order_weight: np.ndarray
@@ -59,7 +59,7 @@ class Fit:
     orders: Orders
 
 
-def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None, window=1.25, rounds=8, **clear):
+def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None, window=1.25, rounds=12, **clear):
     """Measure the radial velocity of a spectrum with a line mask.
 
     Parameters
@@ -105,7 +105,7 @@ def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None
     usual brightness: with that of this frame the mean of orders that differ would depend on how bright it is.
     """
     edges = ccf.pixel_edges(orders.wavelength)
-    state = _State(velocity_ms, 3500.0, 1.0, 10e3)
+    state = linestate.State(velocity_ms)
     best = None
     for number in range(rounds):
         model = _model(mask, orders, state, berv_ms, sampling)
@@ -115,33 +115,39 @@ def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None
         lines = masklines.clear(mask, orders, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
         if len(lines.order) == 0:
             raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
-        best = _compare(orders, model, edges, lines, state.rv_ms, berv_ms, reach_ms)
+        best = _compare(orders, model, edges, _halves(lines, mask), state.rv_ms, berv_ms, reach_ms)
         settled = abs(best.shift_ms) < max(0.5, 0.05 * best.photon_ms) and best.shapes_agree
-        state = _advanced(state, best, settled)
+        state = linestate.advanced(state, best, settled)
         if settled and number > 1:
             break
     return _result(state, best, orders, lines, model[0])
 
 
 @dataclass(frozen=True)
-class _State:
-    """Where the iteration stands; `last` holds what was tried before and what it gave."""
+class Comparison:
+    """Spectrum against model in one round.
 
-    rv_ms: float
-    broadening_ms: float
-    strength: float
-    fwhm_ms: float
-    last: tuple = ()
-
-
-@dataclass(frozen=True)
-class _Comparison:
-    """Spectrum against model in one round; `signal` and `leverage` are the terms of the sums over pixels."""
+    Attributes
+    ----------
+    shift_ms, photon_ms : float
+        What the velocity of the model lacks, and the photon error of that [m / s].
+    peak, model_peak : Peak
+        Of the two cross-correlation functions.
+    saturation : float
+        Logarithm of the area of deep lines over that of shallow ones, spectrum less model; NaN where it cannot be told.
+    bisector_ms : float
+        Bisector span of the spectrum [m / s].
+    order_shift_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+        The same for each order, and its share in the mean.
+    signal, leverage : ndarray of float, shape (n_orders, n_pixels)
+        Terms of the sums over pixels: they add up to `shift_ms`, and to 1.
+    """
 
     shift_ms: float
     photon_ms: float
     peak: ccf.Peak
     model_peak: ccf.Peak
+    saturation: float
     bisector_ms: float
     order_shift_ms: np.ndarray
     order_error_ms: np.ndarray
@@ -155,13 +161,16 @@ class _Comparison:
         return (
             abs(self.peak.fwhm_ms / self.model_peak.fwhm_ms - 1) < 0.006
             and abs(self.peak.contrast / self.model_peak.contrast - 1) < 0.015
+            and not abs(self.saturation) > 0.015
         )
 
 
 def _model(mask, orders, state, berv_ms, sampling):
     """Return the model spectrum and its derivative with respect to the barycentric velocity."""
     start, end = orders.wavelength.min(), orders.wavelength.max()
-    rest = linemodel.at_rest(mask, start * 0.995, end * 1.005, state.broadening_ms, strength=state.strength)
+    rest = linemodel.at_rest(
+        mask, start * 0.995, end * 1.005, state.broadening_ms, strength=state.strength, thermal_ms=state.thermal_ms
+    )
     doppler = 1 + berv_ms / _LIGHT_MS
     seen_ms = ((1 + state.rv_ms / _LIGHT_MS) / doppler - 1) * _LIGHT_MS
     flux, slope = linemodel.observed(rest, seen_ms, orders.wavelength, sampling)
@@ -174,7 +183,7 @@ def _releveled(orders, model):
     return replace(orders, continuum=np.where(known, level, 0.0), good=orders.good & known)
 
 
-def _compare(orders, model, edges, lines, rv_ms, berv_ms, reach_ms):
+def _compare(orders, model, edges, halves, rv_ms, berv_ms, reach_ms):
     model, slope = model
     level = np.where(orders.good & (orders.continuum > 0), orders.continuum, 1.0)
     good = orders.good & (orders.continuum > 0)
@@ -182,8 +191,10 @@ def _compare(orders, model, edges, lines, rv_ms, berv_ms, reach_ms):
     grid_ms = np.linspace(-reach_ms, reach_ms, 81)
     box_ms = grid_ms[1] - grid_ms[0]
     seen_ms = ((1 + (rv_ms + grid_ms) / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
-    functions = ccf.correlate(np.stack([flux, model, slope]), edges, lines, seen_ms, box_ms)
-    weights = ccf.projection(edges, lines, seen_ms, box_ms, _shift_coefficients(functions[1], functions[2]))
+    parts = [ccf.correlate(np.stack([flux, model, slope]), edges, half, seen_ms, box_ms) for half in halves]
+    functions = sum(parts)
+    coefficients = _shift_coefficients(functions[1], functions[2])
+    weights = sum(ccf.projection(edges, half, seen_ms, box_ms, coefficients) for half in halves)
     signal = np.where(good, weights * (flux - model), 0.0)
     leverage = np.where(good, weights * slope, 0.0)
     noise, usual = (
@@ -198,13 +209,14 @@ def _compare(orders, model, edges, lines, rv_ms, berv_ms, reach_ms):
     weight = np.where(able, weight, 0.0)
     # pixels in the unit of the mean over orders: their sums are then the shift itself, and 1
     scale = np.where(able, weight / weight.sum() / np.where(able, leverage.sum(axis=1), 1.0), 0.0)[:, None]
-    mean = functions[:2].sum(axis=1) / lines.weight.sum()
+    mean = functions[:2].sum(axis=1) / sum(half.weight.sum() for half in halves)
     peak = ccf.peak(grid_ms, mean[0])
-    return _Comparison(
+    return Comparison(
         shift_ms=float(np.sum(signal * scale)),
         photon_ms=float(np.sqrt(np.sum((weight * np.where(able, error, 0.0)) ** 2)) / weight.sum()),
         peak=peak,
         model_peak=ccf.peak(grid_ms, mean[1]),
+        saturation=_saturation(grid_ms, parts, halves),
         bisector_ms=ccf.bisector_span(grid_ms, mean[0], peak),
         order_shift_ms=np.where(able, shift, np.nan),
         order_error_ms=np.where(able, error, np.nan),
@@ -212,6 +224,25 @@ def _compare(orders, model, edges, lines, rv_ms, berv_ms, reach_ms):
         signal=signal * scale,
         leverage=leverage * scale,
     )
+
+
+def _halves(lines, mask):
+    """Return the shallow and the deep lines, each half of the weight."""
+    depth = mask.depth[np.searchsorted(mask.vacuum_angstrom, lines.angstrom)]
+    rising = np.argsort(depth, kind="stable")
+    share = np.cumsum(lines.weight[rising])
+    limit = depth[rising][min(np.searchsorted(share, share[-1] / 2), len(rising) - 1)]
+    sides = depth < limit, depth >= limit
+    return [ccf.Lines(lines.order[side], lines.angstrom[side], lines.weight[side]) for side in sides]
+
+
+def _saturation(grid_ms, parts, halves):
+    areas = np.full((2, 2), np.nan)
+    for i, (part, half) in enumerate(zip(parts, halves)):
+        if len(half.order) >= 20:
+            areas[i] = [linestate.area(ccf.peak(grid_ms, one.sum(axis=0) / half.weight.sum())) for one in part[:2]]
+    (shallow, shallow_model), (deep, deep_model) = np.log(areas)
+    return float(deep - shallow - deep_model + shallow_model)
 
 
 def _shift_coefficients(function, derivative):
@@ -223,38 +254,6 @@ def _shift_coefficients(function, derivative):
     slope = slope - share * points
     norm = np.linalg.norm(slope, axis=1, keepdims=True)
     return slope / np.where(norm > 0, norm, 1.0)
-
-
-def _advanced(state, found, settled):
-    """Return the next state: shift the model, and bring the width and area of its lines to those of the spectrum."""
-    rv_ms = state.rv_ms + float(np.clip(found.shift_ms, -3e3, 3e3))
-    if settled:
-        return replace(state, rv_ms=rv_ms)
-    tried = np.array([state.broadening_ms**2, np.log(state.strength)])
-    given, wanted = ((_width2(peak), np.log(_area(peak))) for peak in (found.model_peak, found.peak))
-    # width answers to broadening one to one, area to strength less than that: lines saturate; then the last step tells
-    response = np.array([1.0, 0.75])
-    if state.last:
-        moved = tried - state.last[0]
-        told = np.abs(moved) > (1e-3 * tried[0], 1e-3)
-        slope = (np.array(given) - state.last[1]) / np.where(told, moved, 1.0)
-        response = np.where(told, np.clip(slope, (0.4, 0.3), (2.5, 1.2)), response)
-    square, ln_strength = tried + (np.array(wanted) - given) / response
-    return _State(
-        rv_ms=rv_ms,
-        broadening_ms=float(np.sqrt(np.clip(square, tried[0] / 4, tried[0] * 4))),
-        strength=float(np.exp(np.clip(ln_strength, tried[1] - 1, tried[1] + 1))),
-        fwhm_ms=float(np.clip(found.peak.fwhm_ms, state.fwhm_ms / 2, state.fwhm_ms * 2)),
-        last=(tried, np.array(given)),
-    )
-
-
-def _width2(peak):
-    return (peak.fwhm_ms / _FWHM) ** 2
-
-
-def _area(peak):
-    return max(peak.contrast * peak.fwhm_ms, 1e-3)
 
 
 def _result(state, found, orders, lines, model):
@@ -269,6 +268,7 @@ def _result(state, found, orders, lines, model):
         bisector_ms=found.bisector_ms,
         broadening_ms=state.broadening_ms,
         strength=state.strength,
+        thermal_ms=state.thermal_ms,
         order_rv_ms=state.rv_ms + found.order_shift_ms - found.shift_ms,
         order_error_ms=found.order_error_ms,
         order_weight=found.order_weight,

@@ -11,8 +11,8 @@ from nrespipe.frames.arrays import frozen
 _LIGHT_MS = 299792458.0
 #: A line is followed out to this many standard deviations
 _REACH = 4.0
-#: Standard deviations of the motions of atoms and of large eddies at most [m / s]
-_THERMAL_MS, _EDDIES_MS = 1800.0, 2500.0
+#: Standard deviation of the motions of large eddies at most [m / s]
+_EDDIES_MS = 2500.0
 _LIMB_DARKENING = 0.6
 #: Standard deviation of the rotation profile with that limb darkening, in units of v sin i
 _ROTATION_DEVIATION = 0.4743
@@ -68,7 +68,9 @@ class Sampling:
         frozen(self, fwhm=(None, None), offsets=(k,), kernels=(c, k), columns=(c,))
 
 
-def at_rest(mask, start_angstrom, end_angstrom, broadening_ms, *, strength=1.0, step_ms=400.0):
+def at_rest(
+    mask, start_angstrom, end_angstrom, broadening_ms, *, strength=1.0, thermal_ms=1800.0, step_ms=400.0
+):  # fmt: skip
     """Return the spectrum of a list of lines.
 
     Parameters
@@ -81,6 +83,8 @@ def at_rest(mask, start_angstrom, end_angstrom, broadening_ms, *, strength=1.0, 
         Standard deviation of all that widens the lines of the star [m / s].
     strength : float, optional
         Factor on the optical depth of every line.
+    thermal_ms : float, optional
+        Standard deviation of the motions of the atoms and of small eddies, part of the broadening [m / s].
     step_ms : float, optional
         Step of the grid [m / s].
 
@@ -92,8 +96,8 @@ def at_rest(mask, start_angstrom, end_angstrom, broadening_ms, *, strength=1.0, 
     -----
     ``exp(-sum tau_l g(v - v_l))`` with Gaussian ``g`` and ``tau_l = -strength ln(1 - depth_l)``, so that a lone line of
     strength 1 has its listed depth, then convolved with what widens the light of the whole disk. Of the broadening, up
-    to 1.8 km/s are heat and small eddies, which widen a saturated line; up to 2.5 km/s large eddies, a Gaussian again;
-    what remains is rotation (Gray 2005, *The Observation and Analysis of Stellar Photospheres*, eq. 18.14, limb
+    to `thermal_ms` are heat and small eddies, which widen a saturated line; up to 2.5 km/s large eddies, a Gaussian
+    again; what remains is rotation (Gray 2005, *The Observation and Analysis of Stellar Photospheres*, eq. 18.14, limb
     darkening 0.6). At 10 km/s of rotation a Gaussian instead of it doubles the errors that blends leave.
     """
     step = step_ms / _LIGHT_MS
@@ -101,7 +105,7 @@ def at_rest(mask, start_angstrom, end_angstrom, broadening_ms, *, strength=1.0, 
     ln_start = np.log(start_angstrom)
     tau = -strength * np.log1p(-np.minimum(mask.depth, 0.995))
     positions = (np.log(mask.vacuum_angstrom) - ln_start) / step
-    narrow_ms, kernel = _broadening(broadening_ms, step_ms)
+    narrow_ms, kernel = _broadening(broadening_ms, thermal_ms, step_ms)
     flux = np.exp(-_optical_depth(n, positions, tau, max(narrow_ms / step_ms, 0.5)))
     if len(kernel) > 1:
         flux = 1 - oaconvolve(1 - flux, kernel, mode="same")
@@ -139,9 +143,9 @@ def observed(rest, velocity_ms, wavelength, sampling=None):
     return flux, -slope / (_LIGHT_MS + velocity_ms)
 
 
-def _broadening(broadening_ms, step_ms):
+def _broadening(broadening_ms, thermal_ms, step_ms):
     """Return the broadening of the single line, and the kernel of the rest on a grid of `step_ms`."""
-    narrow_ms = min(broadening_ms, _THERMAL_MS)
+    narrow_ms = min(broadening_ms, thermal_ms)
     eddies_ms = np.sqrt(min(max(broadening_ms**2 - narrow_ms**2, 0.0), _EDDIES_MS**2))
     rotation_ms = np.sqrt(max(broadening_ms**2 - narrow_ms**2 - eddies_ms**2, 0.0)) / _ROTATION_DEVIATION
     reach = int(np.ceil((_REACH * eddies_ms + rotation_ms) / step_ms)) + 1

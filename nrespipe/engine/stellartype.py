@@ -167,7 +167,9 @@ def _absorption(found, masks, berv_ms, sampling, chosen):
     seen_ms = ((1 + found.rv_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
     absorbed = []
     for mask in masks:
-        rest = linemodel.at_rest(mask, start, end, found.broadening_ms, strength=found.strength)
+        rest = linemodel.at_rest(
+            mask, start, end, found.broadening_ms, strength=found.strength, thermal_ms=found.thermal_ms
+        )
         absorbed.append(1 - linemodel.observed(rest, seen_ms, wavelength, sampling)[0])
     return np.array(absorbed)
 

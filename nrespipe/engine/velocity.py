@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nrespipe import data
 from nrespipe.engine import (
     budget,
     ccfshape,
@@ -219,7 +220,8 @@ def _sampling(line_shape, fiber, orders):
 
 def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     """Return the best fit or None, its mask, and whether that is another one than the catalog asks for."""
-    by_temperature = sorted(masks.values(), key=lambda mask: mask.teff_k)
+    spare = (data.stellar_lines("F2"),) if "F5" in masks else ()
+    by_temperature = sorted((*masks.values(), *spare), key=lambda mask: mask.teff_k)
     teff_k = temperature.of_star(star)
     first, guess_ms, significance = _recognised(orders, by_temperature, teff_k, star, tellurics, berv_ms)
     clear = masklines.clear(first, orders, guess_ms, 20e3, tellurics)

@@ -6,7 +6,7 @@ import pytest
 from nrespipe import data
 
 
-@pytest.mark.parametrize("name", data.stellar_types())
+@pytest.mark.parametrize("name", ["F2", *data.stellar_types()])
 def test_a_line_list_covers_the_spectrograph_in_increasing_order(name):
     mask = data.stellar_lines(name)
     assert mask.name == name
@@ -29,6 +29,14 @@ def test_strong_lines_stand_at_their_vacuum_wavelengths(line, vacuum_angstrom):
     nearest = np.argmin(np.abs(mask.vacuum_angstrom - vacuum_angstrom))
     assert abs(mask.vacuum_angstrom[nearest] - vacuum_angstrom) < 0.005, line
     assert mask.depth[nearest] > 0.75
+
+
+def test_the_magnesium_triplet_is_in_every_list():
+    for name in data.stellar_types():
+        mask = data.stellar_lines(name)
+        for vacuum_angstrom in (5168.76, 5174.12, 5185.05):
+            near = np.abs(mask.vacuum_angstrom - vacuum_angstrom) < 0.05
+            assert mask.depth[near].max() > 0.45, (name, vacuum_angstrom)
 
 
 def test_an_unknown_type_is_named_in_the_error():
