@@ -59,12 +59,12 @@ soon() {
 
 inside /usr/local/bin/self-test
 
-log=$(mktemp)
-inside /usr/bin/tini -- /usr/local/bin/entrypoint service >"$log" 2>&1 &
+# the programs open the output once more: Docker gives it to the user of the image, buildah keeps it
+inside sh -c 'exec /usr/bin/tini -s -- /usr/local/bin/entrypoint service >/tmp/service.log 2>&1' &
 service=$!
 control=(supervisorctl -s unix:///tmp/supervisor.sock)
-if ! { soon inside "${control[@]}" status && soon inside /usr/local/bin/entrypoint healthy; }; then
-    cat "$log"
+if ! { soon inside test -S /tmp/supervisor.sock && sleep 10 && soon inside /usr/local/bin/entrypoint healthy; }; then
+    inside cat /tmp/service.log
     echo "error: the service is not healthy" >&2
     exit 1
 fi
@@ -75,6 +75,5 @@ if inside touch /archive/engineering/written 2>/dev/null; then
 fi
 inside "${control[@]}" shutdown
 wait "$service"
-cat "$log"
-rm -f "$log"
+inside cat /tmp/service.log
 echo "the service was healthy and stopped when it was told to"

@@ -134,6 +134,20 @@ def test_the_container_runs_the_service_where_there_is_a_broker_and_a_loop_where
     assert done.stdout.split() == ["3", "--nodaemon", "--configuration", f"/etc/nrespipe/{configuration}"]
 
 
+@pytest.mark.parametrize(("state", "status"), [("RUNNING", 0), ("STARTING", 0), ("BACKOFF", 1), ("FATAL", 1)])
+def test_a_container_whose_program_dies_again_and_again_is_not_healthy(machine, tmp_path, state, status):
+    _, _, environment = machine
+    stand_in = tmp_path / "bin/supervisorctl"
+    stand_in.write_text(f'#!/bin/sh\necho "listener   RUNNING   pid 7"\necho "worker:0   {state}   Exited"\n', "utf-8")
+    stand_in.chmod(0o755)
+    (tmp_path / "supervisord.pid").touch()
+    entrypoint = tmp_path / "entrypoint"
+    text = (ROOT / "docker/entrypoint.sh").read_text(encoding="utf-8")
+    entrypoint.write_text(text.replace("/tmp/supervisord.pid", f"{tmp_path}/supervisord.pid"), encoding="utf-8")
+    given = {**environment, "NRES_DATA_ROOT": str(tmp_path)}
+    assert subprocess.run(["sh", entrypoint, "healthy"], env=given, check=False).returncode == status
+
+
 def test_the_compose_file_sets_variables_that_the_service_knows_with_values_that_it_takes():
     text = (ROOT / "docker/compose.yml").read_text(encoding="utf-8")
     service = text[text.index("    environment:") : text.index("    volumes:")]
