@@ -15,7 +15,7 @@ from nrespipe.files import cdp, products
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.service import references
+from nrespipe.service import references, results
 from nrespipe.service.arrivals import attempt_row, md5
 from nrespipe.service.templates import Candidate, candidates
 
@@ -204,10 +204,10 @@ def reduce(job):
     return Result(
         quality=int(reduction.quality),
         measurements=dict(reduction.measurements),
-        velocities=tuple(_columns(raw, velocity, reduction) for velocity in reduction.velocities),
+        velocities=tuple(results.of_velocity(raw, velocity, reduction) for velocity in reduction.velocities),
         products=checksums,
         seconds=watch.laps,
-        drift=_drift_columns(raw, reduction, used, job.output),
+        drift=results.of_drift(raw, reduction, used, job.output),
     )
 
 
@@ -259,77 +259,7 @@ def _doubted(reduction, doubts):
     return replace(reduction, quality=reduction.quality | doubts, velocities=velocities)
 
 
-def _columns(raw, velocity, reduction):
-    drift = reduction.wavelengths.drift if reduction.wavelengths else None
-    return {
-        "fiber": velocity.fiber,
-        "object": raw.objects[velocity.fiber],
-        "mask": velocity.mask,
-        "bjd_tdb": velocity.barycentric.bjd_tdb,
-        "rv_ms": velocity.rv_ms,
-        "rv_err_ms": velocity.error_ms,
-        "photon_err_ms": velocity.photon_error_ms,
-        "wavelength_err_ms": velocity.wavelength_error_ms,
-        "drift_err_ms": velocity.drift_error_ms,
-        "mask_err_ms": velocity.mask_error_ms,
-        "berv_ms": velocity.barycentric.berv_ms,
-        "drift_ms": drift.velocity_ms if drift and drift.n_lines > 0 else None,
-        "snr": velocity.snr,
-        "fwhm_ms": velocity.fwhm_ms,
-        "contrast": velocity.contrast,
-        "bisector_ms": velocity.bisector_ms,
-        "quality": int(velocity.quality),
-        **_further_columns(velocity),
-    }
-
-
-def _further_columns(velocity):
-    kind, second = velocity.stellar_type, velocity.template
-    return {
-        "star": "" if velocity.star.source == "telescope" else velocity.star.name,
-        "transfer_err_ms": velocity.transfer_error_ms,
-        "fwhm_err_ms": velocity.fwhm_error_ms,
-        "contrast_err": velocity.contrast_error,
-        "bisector_err_ms": velocity.bisector_error_ms,
-        "template": second.name if second else "",
-        "template_rv_ms": second.rv_ms if second else None,
-        "template_err_ms": second.error_ms if second else None,
-        "teff_k": kind.teff_k,
-        "teff_err_k": kind.teff_error_k,
-        "vsini_ms": kind.vsini_ms,
-        "vsini_err_ms": kind.vsini_error_ms,
-        "activity": {i.name: [None, i.reason] if i.reason else [i.value, i.error] for i in velocity.activity},
-    }
-
-
 def _level(path):
     """Reduction level in the name of a product, ``91`` in ``...-e91.fits.fz``."""
     digits = Path(path).name.split(".")[0][-2:]
     return digits if digits.isdecimal() else ""
-
-
-def _drift_columns(raw, reduction, masters, output):
-    if reduction.wavelengths is None:
-        return {}
-    drift = reduction.wavelengths.drift
-    known = drift.n_lines > 0
-    numbers = {
-        "velocity_ms": drift.velocity_ms,
-        "velocity_err_ms": drift.velocity_error_ms,
-        "shift_px": drift.shift,
-        "shift_err_px": drift.shift_error,
-        "stretch_px": drift.stretch,
-        "stretch_err_px": drift.stretch_error,
-        "turn_px": drift.turn,
-        "turn_err_px": drift.turn_error,
-        "bend_ms": drift.pressure_ms,
-        "bend_err_ms": drift.pressure_error_ms,
-    }
-    return {
-        **{name: float(value) if known else None for name, value in numbers.items()},
-        "mid_mjd": raw.start_mjd + raw.exposure_s / 2 / 86400,
-        "n_lines": int(drift.n_lines),
-        "pressure_psi": raw.pressure_psi,
-        "temperature_c": raw.temperature_c,
-        "arc": str(Path(masters[Kind.ARC]).relative_to(output)) if Kind.ARC in masters else "",
-    }
