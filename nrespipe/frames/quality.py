@@ -39,7 +39,7 @@ class Quality(IntFlag):
     HEADER_DISAGREES = 1 << 17  #: gain, read noise or limits in the header contradict the frames or make no sense
     ENGINES_DISAGREE = 1 << 18  #: the velocities by line mask and by template differ by more than their errors
     YOUNG_TEMPLATE = 1 << 19  #: the template has fewer exposures, or less motion of the Earth, than can be trusted
-    OLD_CALIBRATION = 1 << 20  #: it waited for a master in vain, and was reduced with one that is further away than usual
+    OLD_CALIBRATION = 1 << 20  #: it waited for masters in vain and was reduced with one that is far away
 
     def names(self):
         """Return the names of the bits that are set, in the order of the bits.

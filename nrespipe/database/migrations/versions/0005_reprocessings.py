@@ -14,7 +14,10 @@ def upgrade():
     op.create_table(
         "reprocessings",
         sa.Column("id", sa.Integer(), nullable=False),
-        *(sa.Column(name, sa.Text(), nullable=False) for name in ("site", "first_day", "last_day", "why", "code_version")),
+        *(
+            sa.Column(name, sa.Text(), nullable=False)
+            for name in ("site", "first_day", "last_day", "why", "code_version")
+        ),
         sa.Column("kinds", sa.JSON(), nullable=False),
         sa.Column("begun", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished", sa.DateTime(timezone=True), nullable=True),
