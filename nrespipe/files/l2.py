@@ -3,7 +3,6 @@
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.engine.drift import terms as drift_terms
 from nrespipe.files import common, primary, tiles
 from nrespipe.files.primary import card
 from nrespipe.frames.quality import Pixel
@@ -202,7 +201,10 @@ def _moved_px(wavelengths, fiber):
     columns = np.arange(wavelengths.vacuum_angstrom.shape[2], dtype=float)
     if scale is None:
         return drift.shift + drift.stretch * (2 * columns / columns[-1] - 1)
-    moves = drift_terms(scale, fiber, wavelengths.orders[:, None], columns)
+    # here, not above: the engine brings the compiler of the kernels with it, and most commands write no product
+    from nrespipe.engine.drift import terms
+
+    moves = terms(scale, fiber, wavelengths.orders[:, None], columns)
     return moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]
 
 

@@ -4,8 +4,6 @@ from nrespipe import __version__, data
 from nrespipe.database import templates as rows
 from nrespipe.database.columns import Standing
 from nrespipe.database.velocities import of_star
-from nrespipe.engine import template as engine
-from nrespipe.engine import velocity
 from nrespipe.errors import BadFrame
 from nrespipe.files import layout, spectra, starmatch, targets
 from nrespipe.files import templates as files
@@ -50,6 +48,9 @@ def build(assembly, name, site, *, first_day="", last_day="", serves=("", "")):
             f"a template needs at least two spectra of its star, there are {len(exposures)} of {star.name} at {site}"
             + "".join(f"; {words}" for words in broken)
         )
+    # here, as below: the engine brings the compiler of the kernels with it
+    from nrespipe.engine import template as engine
+
     instrument = found[0][0].instrument
     try:
         made = engine.build(exposures, star, site=site, instrument=instrument, tellurics=data.tellurics())
@@ -108,6 +109,9 @@ def _inputs(session, output, star, site, first_day, last_day):
 
 def _exposures(found, output):
     """Read the spectra, and say which cannot be read."""
+    from nrespipe.engine import template as engine
+    from nrespipe.engine import velocity
+
     exposures, broken = [], []
     for frame, measured in found:
         product = next((p for p in frame.products if "-L2." in p.path), None)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
-from astropy.table import QTable
 
 from nrespipe import settings
 from nrespipe.database import velocities
@@ -208,6 +207,9 @@ def _table(rows, engine):
     columns["quality"] = _words("|".join(Quality(velocity.quality).names()) for velocity in found)
     columns["filename"] = _words(frame.filename for frame in frames)
     order = ("bjd_tdb", "rv", "rv_err", "tel", *(name for name, *_ in _NUMBERS[2:]))
+    # here, not above: tables take half a second to load
+    from astropy.table import QTable
+
     return QTable({name: columns[name] for name in (*order, *(name for name in columns if name not in order))})
 
 

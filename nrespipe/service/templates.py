@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe.database import templates as rows
-from nrespipe.engine import template as engine
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import templates as files
 from nrespipe.frames.template import Template
@@ -69,6 +68,9 @@ def choose(among, stars, filename, site):
     dict of int to Template
         No entry for a star that none fits.
     """
+    # here, not above: the engine brings the compiler of the kernels with it
+    from nrespipe.engine import template as engine
+
     able = {id(one.known): one for one in among if filename not in one.known.inputs}
     chosen = {}
     for fiber, star in stars.items():

@@ -67,9 +67,7 @@ def test_the_commands_of_the_manual_make_a_template_that_the_next_frame_is_measu
     run("reduce", raw / "20190405" / "raw" / "lscnrs01-fa09-20190405-0014-e00.fits.fz", "--output", output)
     assert velocities(output)["lscnrs01-fa09-20190405-0014-e00"][0].template == ""
 
-
-def test_too_few_spectra_are_told(nights):
-    output = nights / "reduced"
+    # the next night alone is too little
     words = ("template", "build", "--target", "HD22049", "--site", "lsc", "--output", output)
     result = CliRunner().invoke(cli.main, [str(word) for word in (*words, "--from", "20190406")])
     assert result.exit_code == 1

@@ -85,18 +85,20 @@ def test_every_point_arrives_once_with_its_tags(influx, reduced):
 @pytest.mark.slow
 def test_the_time_of_every_step_of_a_frame_arrives(influx, archive, service):
     recorder = metrics.Recorder("127.0.0.1", influx.port)
-    intake.submit(service, [archive.add("b")])
+    # the numbers of other tests are those of another spectrograph
+    intake.submit(service, [archive.add("b", site="elp", camera="fa17")])
     with service.sessions.begin() as session:
         row = session.scalars(select(Frame)).one()
     assert duty.frame(replace(service, recorder=recorder), row.id, "me") is State.DONE
     assert recorder.flush(20)
     end = time.monotonic() + 20
-    while len(points := influx.points("nrespipe.step.seconds")) < 4:
+    ours = lambda name: [point for point in influx.points(name) if point["instrument"] == "nres02"]  # noqa: E731
+    while len(points := ours("nrespipe.step.seconds")) < 4:
         assert time.monotonic() < end, points
         time.sleep(0.05)
     assert {point["step"] for point in points} == {"read", "references", "recipe", "products"}
-    assert all(point["value"] >= 0 and point["instrument"] == "nres01" for point in points)
-    (whole,) = [point for point in influx.points("nrespipe.frame.seconds") if point["kind"] == "bias"]
+    assert all(point["value"] >= 0 for point in points)
+    (whole,) = [point for point in ours("nrespipe.frame.seconds") if point["kind"] == "bias"]
     assert sum(point["value"] for point in points) <= whole["value"] + 0.01
 
 

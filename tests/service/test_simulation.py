@@ -4,6 +4,7 @@ import pytest
 
 from nrespipe.service import simulation
 from nrespipe.service.simulation import Comparison
+from nrespipe.simulator import stars
 
 
 def comparison(off_ms, error_ms, snr=100.0):
@@ -53,5 +54,5 @@ def test_stars_of_the_truth_without_a_velocity_are_told_too(archive, run, servic
 
 
 def test_the_demonstration_observes_both_star_fibers_and_two_stars_at_once():
-    exposures = [simulation.stars.parse(text) for text in simulation.DEMO_STARS]
+    exposures = [stars.parse(text) for text in simulation.DEMO_STARS]
     assert {tuple(exposure.targets) for exposure in exposures} == {(0,), (2,), (0, 2)}
