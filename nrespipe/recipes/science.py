@@ -85,8 +85,12 @@ def _barycentric(raw, stars, spectrograph):
         star = stars.get(fiber)
         if star is None or star.ra_deg is None or star.dec_deg is None:
             continue
+        place = _place(raw, fiber, spectrograph)
+        if np.isnan(place.longitude_deg):
+            # neither the header nor the table of the spectrograph tells where it stands
+            continue
         middle, from_meter = barycenter.midpoint(raw, fiber)
-        found[fiber] = barycenter.at(star, middle, _place(raw, fiber, spectrograph), from_meter)
+        found[fiber] = barycenter.at(star, middle, place, from_meter)
     return found
 
 

@@ -81,6 +81,15 @@ def test_a_star_without_coordinates_keeps_its_spectrum_and_has_no_velocity(obser
     np.testing.assert_array_equal(reduction.spectra.flux, first.spectra.flux)
 
 
+def test_a_spectrograph_of_unknown_place_gives_spectra_and_says_why_there_is_no_velocity(observed, nres01):
+    _, raw, refs, _, _ = observed
+    nowhere = replace(nres01, longitude_deg=np.nan, latitude_deg=np.nan, height_m=np.nan)
+    reduction = science.reduce(replace(raw, telescopes=()), refs, nowhere)
+    assert Quality.NO_COORDINATES in reduction.quality
+    assert reduction.velocities == ()
+    assert reduction.wavelengths is not None
+
+
 def test_a_doubt_about_one_star_is_not_held_against_the_other(observed, nres01):
     _, raw, refs, _, _ = observed
     unknown = replace(refs.stars[2], source="telescope")
