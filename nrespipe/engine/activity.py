@@ -104,11 +104,18 @@ def of(velocity, spectra, wavelengths):
     Returns
     -------
     tuple of Index
-        Those of `measure`, and that of `chromatic`.
+        Those of `measure`, that of `chromatic`, and ``dlw``, the differential line width against the template.
     """
     indices = measure(spectra, wavelengths, velocity.fiber, velocity.rv_ms, velocity.barycentric.berv_ms)
     middle = (velocity.order_start_angstrom + velocity.order_end_angstrom) / 2
-    return (*indices, chromatic(velocity.order_rv_ms, velocity.order_error_ms, middle))
+    color = chromatic(velocity.order_rv_ms, velocity.order_error_ms, middle)
+    return (*indices, color, _width_change(velocity.template))
+
+
+def _width_change(second):
+    if second is None or not np.isfinite(second.width_change_m2_s2):
+        return Index("dlw", unit="m2/s2", reason="no template")
+    return Index("dlw", second.width_change_m2_s2, second.width_change_error_m2_s2, "m2/s2")
 
 
 def chromatic(order_rv_ms, order_error_ms, wavelength_angstrom, *, fewest=10):

@@ -214,9 +214,9 @@ def _solve(light, used, flux, slope, noise, degree):
     for o in np.flatnonzero(used.sum(axis=1) > 10 * (degree + 2)):
         # in the unit of the level all columns are of one size
         columns = basis * (flux[o] * light.level[o])[:, None]
-        terms = _least_squares(columns, data[o], weight[o])
+        terms = least_squares(columns, data[o], weight[o])
         moving = (basis @ terms) * light.level[o] * slope[o]
-        pure = moving - columns @ _least_squares(columns, moving, weight[o])
+        pure = moving - columns @ least_squares(columns, moving, weight[o])
         residual[o] = data[o] - columns @ terms
         information[o] = weight[o] @ pure**2
         shift[o] = weight[o] @ (pure * residual[o]) / information[o] if information[o] > 0 else 0.0
@@ -234,7 +234,20 @@ def _solve(light, used, flux, slope, noise, degree):
     )
 
 
-def _least_squares(columns, values, weight):
+def least_squares(columns, values, weight):
+    """Return the coefficients of a weighted least-squares fit.
+
+    Parameters
+    ----------
+    columns : ndarray of float, shape (n, n_columns)
+        Functions to add up, all of about one size.
+    values, weight : ndarray of float, shape (n,)
+        What to fit, and the inverse variances.
+
+    Returns
+    -------
+    ndarray of float, shape (n_columns,)
+    """
     normal = columns.T @ (weight[:, None] * columns)
     ridge = 1e-12 * np.trace(normal) * np.eye(len(normal))
     return np.linalg.solve(normal + ridge, columns.T @ (weight * values))

@@ -9,6 +9,7 @@ from nrespipe.engine import (
     continuum,
     linefit,
     linemodel,
+    linewidth,
     masklines,
     published,
     stellartype,
@@ -145,6 +146,7 @@ def _second(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
         fit = templatefit.fit(found.orders, numbers[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics)
     except ValueError:
         return None
+    wider, wider_error = linewidth.change(found.orders, numbers[chosen], template, fit, berv_ms)
     by_order = {}
     for name, nothing in (("order_rv_ms", np.nan), ("order_error_ms", np.nan), ("order_weight", 0.0)):
         by_order[name] = np.full(len(numbers), nothing)
@@ -159,6 +161,8 @@ def _second(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
         order_chi2=fit.order_chi2,
         odd_even_ms=fit.odd_even_ms,
         odd_even_error_ms=fit.odd_even_error_ms,
+        width_change_m2_s2=wider,
+        width_change_error_m2_s2=wider_error,
         **by_order,
     )
 

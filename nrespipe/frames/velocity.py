@@ -150,6 +150,8 @@ class TemplateVelocity:
         As in ``Velocity``.
     wavelength_error_ms, drift_error_ms, transfer_error_ms : float
         The other parts of the error [m / s].
+    width_change_m2_s2, width_change_error_m2_s2 : float
+        Differential line width and its photon error, as ``linewidth.change`` gives them [m2 / s2].
     """
 
     name: str
@@ -168,6 +170,8 @@ class TemplateVelocity:
     wavelength_error_ms: float = 0.0
     drift_error_ms: float = 0.0
     transfer_error_ms: float = 0.0
+    width_change_m2_s2: float = float("nan")
+    width_change_error_m2_s2: float = float("inf")
 
     def __post_init__(self):
         n = len(self.order_rv_ms)

@@ -33,7 +33,10 @@ _NUMBERS = (
     ("rv_template", "template_rv_ms", u.m / u.s), ("teff", "teff_k", u.K), ("vsini", "vsini_ms", u.m / u.s),
 )  # fmt: skip
 #: Activity indices that every table has: name, unit.
-_INDICES = (("s_index", u.one), ("s_index_r", u.one), ("h_alpha", u.one), ("na_d", u.one), ("chromatic", u.m / u.s))
+_INDICES = (
+    ("s_index", u.one), ("s_index_r", u.one), ("h_alpha", u.one), ("na_d", u.one), ("chromatic", u.m / u.s),
+    ("dlw", u.m**2 / u.s**2),
+)  # fmt: skip
 
 
 def read(output, star, **choice):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nrespipe import data
-from nrespipe.engine import activity, ccf, orderscale
+from nrespipe.engine import activity, ccf, orderscale, velocity
+from nrespipe.frames.velocity import TemplateVelocity
 
 LIGHT_MS = 299792458.0
 PLACES = {"s_index_r": (3934.777, 3969.591), "h_alpha": (6564.614,), "na_d": (5891.583, 5897.558)}
@@ -184,3 +185,31 @@ def test_the_chromatic_index_is_the_slope_with_its_error():
     assert np.std(pulls) == pytest.approx(1.0, abs=0.2)
     assert abs(np.mean(pulls)) < 0.3
     assert activity.chromatic(rv_ms[:9], error_ms[:9], wavelength[:9]).reason == "too few orders have a velocity"
+
+
+@pytest.mark.slow
+def test_velocities_that_change_with_color_are_found_in_the_orders_of_a_spectrum(starlight):
+    masks, light = {"K2": data.stellar_lines("K2")}, starlight("K2", snr=100.0)
+    found = []
+    for slope_ms in (0.0, 80.0):
+        wavelength = light.wavelengths.vacuum_angstrom
+        colored = wavelength * (1 + slope_ms * np.log(wavelength / 5500.0) / LIGHT_MS)
+        scale = replace(light.wavelengths, vacuum_angstrom=colored)
+        one = velocity.measure(light.spectra, scale, 0, light.star, masks, data.tellurics(), light.barycentric)
+        found.append(next(index for index in activity.of(one, light.spectra, scale) if index.name == "chromatic"))
+    assert found[1].value - found[0].value == pytest.approx(80.0, abs=5.0)
+    assert found[1].error < 80.0
+
+
+def test_the_width_of_the_lines_stands_beside_the_other_indices_where_there_is_a_template(starlight):
+    light, masks = starlight("K2", snr=60.0), {"K2": data.stellar_lines("K2")}
+    one = velocity.measure(light.spectra, light.wavelengths, 0, light.star, masks, None, light.barycentric)
+    without = activity.of(one, light.spectra, light.wavelengths)[-1]
+    assert (without.name, without.reason, without.unit) == ("dlw", "no template", "m2/s2")
+    nothing = np.zeros(len(one.orders))
+    second = TemplateVelocity(
+        "HD1", "", True, 9, one.rv_ms, 1.0, 1.0, 0.0, 1.0, nothing, nothing, nothing,
+        width_change_m2_s2=4e4, width_change_error_m2_s2=5e3,
+    )  # fmt: skip
+    wide = activity.of(replace(one, template=second), light.spectra, light.wavelengths)[-1]
+    assert (wide.value, wide.error, wide.reason) == (4e4, 5e3, "")
