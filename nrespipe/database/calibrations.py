@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import literal, or_, select, update
 
 from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.frames import latest
@@ -19,7 +19,7 @@ class Night(NamedTuple):
 
     Attributes
     ----------
-    site, instrument, camera, binning, day : str
+    site, instrument, camera, binning, readout_mode, day : str
         As in ``RawFrame``.
     """
 
@@ -27,6 +27,7 @@ class Night(NamedTuple):
     instrument: str
     camera: str
     binning: str
+    readout_mode: str
     day: str
 
 
@@ -42,7 +43,7 @@ def night_of(row):
     -------
     Night
     """
-    return Night(row.site, row.instrument, row.camera, row.binning, row.day)
+    return Night(*(getattr(row, name) for name in Night._fields))
 
 
 def inputs(session, kind):
@@ -90,8 +91,8 @@ def last(session, kind, night):
 def nearest(session, kind, frame, *, far=False, future=True):
     """Return the master that serves a frame best.
 
-    The same spectrograph, camera and binning, fibers that cover those that are lit; of these the one of the same night,
-    or else the nearest in time within `REACH_DAYS`.
+    Of the same detector, read out in the same way, with fibers that cover those that are lit: that of the same night, or
+    else the nearest in time within `REACH_DAYS`.
 
     Parameters
     ----------
@@ -163,6 +164,8 @@ def absence(session, kind, frame, minimum):
     if tried is not None and tried.reason:
         end = "is held" if tried.standing is Standing.HELD else "could not be made"
         return f"{reason}: the one of this night {end}: {tried.reason}"
+    if any(abs(distance_days(master, frame)) <= REACH_DAYS[kind] for master in _of_other_modes(session, kind, frame)):
+        return f"{reason} was read out in mode {frame.readout_mode}"
     if any(not _covers(master, frame) for master in session.scalars(alike(kind, frame))):
         return f"{reason} covers the lit fibers of {frame.objects}"
     states = _states(session, kind, frame)
@@ -258,10 +261,9 @@ def judge(session, master, standing, reason):
 
 def _wake(session, master):
     """Make due what waits for a master of this camera; what still must wait finds that out quickly."""
-    places = ("instrument", "camera", "binning")
     waiting = (Frame.state == State.WAITING, Frame.owner == ""), (Stacking.next_try.is_not(None), Stacking.owner == "")
     for table, conditions in zip((Frame, Stacking), waiting):
-        same = [getattr(table, name) == getattr(master, name) for name in places]
+        same = same_detector(table, master)
         due = update(table).where(*same, *conditions).values(next_try=clock(session))
         session.execute(due.execution_options(synchronize_session=False))
 
@@ -280,7 +282,7 @@ def _same_night(table, night):
 
 
 def alike(kind, frame, standing=Standing.CURRENT):
-    """Select the masters of the same spectrograph, camera and binning.
+    """Select the masters of the same spectrograph, camera, binning and read-out mode.
 
     Parameters
     ----------
@@ -297,12 +299,36 @@ def alike(kind, frame, standing=Standing.CURRENT):
     """
     return select(Master).where(
         Master.kind == kind,
-        Master.instrument == frame.instrument,
-        Master.camera == frame.camera,
-        Master.binning == frame.binning,
+        *same_detector(Master, frame),
         Master.standing == standing,
         Master.mean_mjd.is_not(None),
     )
+
+
+def _of_other_modes(session, kind, frame):
+    same = [getattr(Master, name) == getattr(frame, name) for name in ("instrument", "camera", "binning")]
+    good = (Master.standing == Standing.CURRENT, Master.readout_mode != frame.readout_mode)
+    return session.scalars(select(Master).where(Master.kind == kind, *same, *good, Master.mean_mjd.is_not(None)))
+
+
+def same_detector(table, row):
+    """Return the conditions that a row is of the same detector, read out in the same way.
+
+    Parameters
+    ----------
+    table : type
+        What is selected: `Frame`, `Master` or `Stacking`.
+    row : Frame, Master, Night or type
+        What it is to be like; a table in a join.
+
+    Returns
+    -------
+    list of sqlalchemy.ColumnElement
+        Spectrograph, camera and binning are equal; so is the read-out mode, unless one of the two does not tell it.
+    """
+    same = [getattr(table, name) == getattr(row, name) for name in ("instrument", "camera", "binning")]
+    modes = table.readout_mode, literal(row.readout_mode) if isinstance(row.readout_mode, str) else row.readout_mode
+    return [*same, or_(modes[0] == modes[1], *(mode == "" for mode in modes))]
 
 
 def _covers(master, frame):

@@ -29,7 +29,7 @@ def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
     Returns
     -------
     Master or None
-        The last one of the same spectrograph, camera and binning before the new one, or else the first one after it.
+        The last one of the same detector, read out in the same way, before the new one, or else the first one after it.
     """
     others = [
         (master.mean_mjd > mean_mjd, abs(master.mean_mjd - mean_mjd), master.id, master)

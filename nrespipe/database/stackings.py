@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from nrespipe.database.calibrations import Night
+from nrespipe.database.calibrations import night_of
 from nrespipe.database.columns import State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Stacking
@@ -30,21 +30,6 @@ def of(session, kind, night):
     place = {"kind": kind, **night._asdict()}
     session.execute(dialect.insert(Stacking).values(place).on_conflict_do_nothing())
     return session.scalars(select(Stacking).filter_by(**place)).one()
-
-
-def night_of(stacking):
-    """Return the night of a master that is owed.
-
-    Parameters
-    ----------
-    stacking : Stacking
-        Its row.
-
-    Returns
-    -------
-    Night
-    """
-    return Night(stacking.site, stacking.instrument, stacking.camera, stacking.binning, stacking.day)
 
 
 def finish(stacking, next_try=None):

@@ -16,6 +16,8 @@ __all__ = [
     "StarVelocity", "attempt_masters", "master_inputs",
 ]  # fmt: skip
 
+_PLACE = ("site", "instrument", "camera", "binning", "readout_mode")
+
 #: Which masters an attempt used.
 attempt_masters = Table(
     "attempt_masters",
@@ -46,7 +48,7 @@ class Frame(Work, Row):
         1 for the first content seen under this name, 2 for the second ...; only the highest is worked on.
     kind : Kind or None
         None where not even the name tells.
-    site, instrument, camera, day, binning : str
+    site, instrument, camera, day, binning, readout_mode : str
         As in ``RawFrame``.
     objects : str
         OBJECTS, as ``HD102365&thar&none``.
@@ -96,6 +98,7 @@ class Frame(Work, Row):
     camera: Mapped[str] = mapped_column(Text, default="")
     day: Mapped[str] = mapped_column(Text, default="")
     binning: Mapped[str] = mapped_column(Text, default="")
+    readout_mode: Mapped[str] = mapped_column(Text, default="", server_default="")
     objects: Mapped[str] = mapped_column(Text, default="")
     start_mjd: Mapped[float | None] = mapped_column(Real)
     exposure_s: Mapped[float | None] = mapped_column(Real)
@@ -161,7 +164,7 @@ class Master(Row):
     ----------
     kind : Kind
         What it calibrates.
-    site, instrument, camera, binning, day : str
+    site, instrument, camera, binning, readout_mode, day : str
         As in ``RawFrame``.
     fibers : str
         Fiber numbers that it serves, as ``012``; '' for a bias or a dark, which serve all.
@@ -194,6 +197,7 @@ class Master(Row):
     instrument: Mapped[str] = mapped_column(Text)
     camera: Mapped[str] = mapped_column(Text)
     binning: Mapped[str] = mapped_column(Text)
+    readout_mode: Mapped[str] = mapped_column(Text, default="", server_default="")
     day: Mapped[str] = mapped_column(Text)
     fibers: Mapped[str] = mapped_column(Text, default="")
     path: Mapped[str] = mapped_column(Text, default="")
@@ -217,12 +221,12 @@ class Stacking(Work, Row):
     ----------
     kind : Kind
         What it calibrates.
-    site, instrument, camera, binning, day : str
+    site, instrument, camera, binning, readout_mode, day : str
         As in ``RawFrame``.
     """
 
     __tablename__ = "stackings"
-    __table_args__ = (UniqueConstraint("kind", "site", "instrument", "camera", "binning", "day"),)
+    __table_args__ = (UniqueConstraint("kind", *_PLACE, "day", name="uq_stackings_night"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[Kind] = mapped_column(words(Kind))
@@ -230,4 +234,5 @@ class Stacking(Work, Row):
     instrument: Mapped[str] = mapped_column(Text)
     camera: Mapped[str] = mapped_column(Text)
     binning: Mapped[str] = mapped_column(Text)
+    readout_mode: Mapped[str] = mapped_column(Text, default="", server_default="")
     day: Mapped[str] = mapped_column(Text)

@@ -6,7 +6,7 @@ import numpy as np
 
 from nrespipe.errors import BadFrame
 from nrespipe.files import fitsio, identity, pixels, sequences
-from nrespipe.files.cards import number, positive, section, text, value
+from nrespipe.files.cards import number, positive, section, value
 from nrespipe.frames.raw import RawFrame, Section
 
 
@@ -142,7 +142,6 @@ def _require_signal(adu, name):
 
 def _claims(header):
     return {
-        "readout_mode": text(value(header, "CONFMODE")),
         "header_gain_e_per_adu": positive(value(header, "GAIN")),
         "header_read_noise_e": positive(value(header, "RDNOISE")),
         "saturation_adu": number(value(header, "SATURATE")),

@@ -55,6 +55,8 @@ class Identity:
         What lights fibers 0, 1, 2; empty for bias and dark.
     binning : str
         CCDSUM, e.g. ``1 1``.
+    readout_mode : str
+        CONFMODE, '' where absent.
     """
 
     filename: str
@@ -67,6 +69,7 @@ class Identity:
     exposure_s: float
     objects: tuple[str, ...]
     binning: str
+    readout_mode: str
 
 
 def stem(path):
@@ -170,6 +173,7 @@ def of(path, header):
         exposure_s=_exposure_s(header, kind, name),
         objects=_objects(header, kind, name),
         binning=" ".join(text(value(header, "CCDSUM")).split()) or "1 1",
+        readout_mode=text(value(header, "CONFMODE")),
     )
 
 

@@ -18,10 +18,14 @@ Raw frames that were fetched from the archive::
     {output}/{site}/{instrument}/{day}/fetched/lscnrs01-fa09-20190405-0021-e00.fits.fz
 """
 
+import re
 from pathlib import Path
 
 from nrespipe.errors import Skipped
 from nrespipe.files.identity import require_raw_name, stem
+
+#: Read-out mode that names of masters need not tell: that of all cameras, by the header of a real frame of 2019-04-05.
+_USUAL_MODE = "lco2_500kHz_1amp_DRH_B"
 
 
 def raw_directory(archive, site, instrument, day):
@@ -102,9 +106,10 @@ def master_name(origin):
     Returns
     -------
     str
-        Such as ``bias_lsc_nres01_fa09_20190405.fits.fz``.
+        Such as ``bias_lsc_nres01_fa09_20190405.fits.fz``; a read-out mode that is not the usual one follows the night.
     """
-    return f"{origin.kind}_{origin.site}_{origin.instrument}_{origin.camera}_{origin.day}.fits.fz"
+    mode = "" if origin.readout_mode in ("", _USUAL_MODE) else "_" + re.sub(r"\W|_", "-", origin.readout_mode)
+    return f"{origin.kind}_{origin.site}_{origin.instrument}_{origin.camera}_{origin.day}{mode}.fits.fz"
 
 
 def master_path(output, origin):

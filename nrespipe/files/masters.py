@@ -184,11 +184,12 @@ def _integral(value):
 
 def _primary(origin):
     header = fits.Header()
-    header["OUTNAME"] = (master_name(origin), "name of this file")
+    header["OUTNAME"] = (master_name(origin), "name")
     header["OBSTYPE"] = (origin.kind.upper(), "what it calibrates")
     header["SITEID"] = (origin.site, "site")
     header["TELESCOP"] = (origin.instrument, "spectrograph")
     header["INSTRUME"] = (origin.camera, "camera")
+    header["CONFMODE"] = (origin.readout_mode, "read-out mode")
     header["DAY-OBS"] = (origin.day, "local night")
     header["RLEVEL"] = (91, "level of reduction")
     header["MJD-MEAN"] = (float(origin.mean_mjd), "[d] mean start time of the inputs, UTC")
@@ -210,6 +211,7 @@ def _origin(header):
         mean_mjd=header["MJD-MEAN"],
         inputs=tuple(header[f"IMCOM{i:03d}"] for i in range(1, header["NCOMBINE"] + 1)),
         quality=Quality(header["QUALITY"]),
+        readout_mode=header.get("CONFMODE", ""),
     )
 
 

@@ -22,6 +22,8 @@ class Origin:
         What it calibrates.
     site, instrument, camera, day : str
         As in ``RawFrame``.
+    readout_mode : str
+        As in ``RawFrame``, that of all inputs.
     mean_mjd : float
         Mean of the start times of the inputs, UTC [MJD].
     inputs : tuple of str
@@ -38,6 +40,7 @@ class Origin:
     mean_mjd: float
     inputs: tuple[str, ...]
     quality: Quality = Quality(0)
+    readout_mode: str = ""
 
 
 @dataclass(frozen=True)

@@ -32,4 +32,5 @@ def origin_of(kind, frames, quality):
         mean_mjd=float(np.mean([raw.start_mjd for raw in frames])),
         inputs=tuple(sorted(raw.filename for raw in frames)),
         quality=quality,
+        readout_mode=first.readout_mode,
     )

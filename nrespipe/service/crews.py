@@ -104,7 +104,7 @@ def stack(crew, kind, nights, version=__version__, since=None):
 def _first_of_each_camera(nights):
     first = {}
     for night in sorted(nights, key=lambda night: night.day):
-        first.setdefault((night.instrument, night.camera, night.binning), night)
+        first.setdefault(night._replace(site="", day=""), night)
     return list(first.values())
 
 

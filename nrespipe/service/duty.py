@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from nrespipe.database import claims, frames, stackings
+from nrespipe.database import calibrations, claims, frames, stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, Frame, Product, Stacking
 from nrespipe.files import archive, deliveries
@@ -256,7 +256,7 @@ def _plan_master(session, assembly, row_id, owner):
     if not plan.is_ripe(session, row):
         stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
         return None
-    job = stacking.plan(session, row.kind, stackings.night_of(row), stackings.inputs(session, row), assembly)
+    job = stacking.plan(session, row.kind, calibrations.night_of(row), stackings.inputs(session, row), assembly)
     if job is None:
         stackings.finish(row)
     return job
@@ -281,7 +281,7 @@ def _record_master(session, assembly, row_id, job, result, owner):
 
 def _chosen(session, row, assembly):
     """Return the masters that a master is made with now."""
-    job = stacking.plan(session, row.kind, stackings.night_of(row), stackings.inputs(session, row), assembly)
+    job = stacking.plan(session, row.kind, calibrations.night_of(row), stackings.inputs(session, row), assembly)
     return job and job.masters
 
 

@@ -121,7 +121,7 @@ def _masters(assembly):
         recent = (Frame.kind == Kind.SCIENCE, Frame.start_mjd > newest - _RECENT_DAYS)
         last = {}
         for frame in session.scalars(select(Frame).where(*recent).order_by(Frame.start_mjd)):
-            last[frame.instrument, frame.camera, frame.binning] = frame
+            last[calibrations.night_of(frame)._replace(day="")] = frame
         lacking = [
             f"{frame.instrument} {frame.camera} lacks a {kind} for {frame.day}"
             for frame in last.values()

@@ -77,7 +77,7 @@ def is_ripe(session, stacking):
     -------
     bool
     """
-    night = stackings.night_of(stacking)
+    night = calibrations.night_of(stacking)
     same = [getattr(Frame, name) == value for name, value in night._asdict().items()]
     open_yet = or_(Frame.owner != "", Frame.state == State.QUEUED, Frame.next_try <= clock(session))
     query = select(Frame.id).where(Frame.kind == stacking.kind, *same, latest(), open_yet)
@@ -140,7 +140,7 @@ def remind(session):
         How many frames that are.
     """
     moment = clock(session)
-    same = [getattr(Master, name) == getattr(Frame, name) for name in ("instrument", "camera", "binning")]
+    same = calibrations.same_detector(Master, Frame)
     waiting = (Frame.state == State.WAITING, Frame.owner == "", Frame.next_try > moment, latest())
     newest = (
         select(Frame, func.max(Master.created))

@@ -7,7 +7,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Master
 from nrespipe.frames.raw import Kind
 
-PLACE = {"site": "lsc", "instrument": "nres01", "camera": "fa09", "binning": "1 1"}
+PLACE = {"site": "lsc", "instrument": "nres01", "camera": "fa09", "binning": "1 1", "readout_mode": "fast"}
 MJD = 58579.0
 
 
@@ -57,6 +57,7 @@ def test_the_same_night_comes_before_a_nearer_one(session, frame):
         {"camera": "fl09"},
         {"instrument": "nres02"},
         {"binning": "2 2"},
+        {"readout_mode": "slow"},
         {"kind": Kind.ARC},
         {"fibers": "12"},
         {"standing": Standing.REPLACED},
@@ -72,6 +73,17 @@ def test_a_master_of_something_else_does_not_serve(session, frame, others):
 def test_a_master_serves_within_its_reach_only(session, frame, off, serves):
     add(session, calibrations.REACH_DAYS[Kind.FLAT] + off)
     assert (calibrations.nearest(session, Kind.FLAT, frame) is not None) == serves
+
+
+def test_a_master_serves_where_the_header_does_not_tell_how_the_frame_was_read_out(session, frame):
+    frame.readout_mode = ""
+    flat = add(session, 0)
+    assert calibrations.nearest(session, Kind.FLAT, frame) is flat
+
+
+def test_the_reason_names_the_read_out_mode_that_masters_lack(session, frame):
+    add(session, 0, readout_mode="slow")
+    assert calibrations.absence(session, Kind.FLAT, frame, 2).endswith("was read out in mode fast")
 
 
 def test_a_bias_serves_whatever_is_lit(session, frame):

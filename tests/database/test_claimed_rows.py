@@ -166,7 +166,7 @@ def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions)
 
 
 def test_a_master_is_taken_once_and_given_up_like_a_frame(sessions):
-    place = dict.fromkeys(("site", "instrument", "camera", "binning", "day"), "x")
+    place = dict.fromkeys(("site", "instrument", "camera", "binning", "readout_mode", "day"), "x")
     with sessions.begin() as session:
         work = Stacking(kind=Kind.BIAS, next_try=clock(session), **place)
         session.add(work)

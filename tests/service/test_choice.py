@@ -1,12 +1,13 @@
 """Which masters a star is reduced with, and what is told of the choice."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from nrespipe.database.columns import State
-from nrespipe.database.tables import Frame
+from nrespipe.database.tables import Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import inquiry, night
@@ -55,6 +56,24 @@ def test_a_star_waits_for_masters_near_in_time_until_its_patience_ends(service, 
         text = "\n".join(inquiry.why(session, path.name, service.output))
     assert "arc of 20190405, 2 inputs, the nearest, 20.0 days earlier, because there was none within 5 days" in text
     assert "bias of 20190405, 2 inputs, the nearest, 20.0 days earlier, within 30 days" in text
+
+
+def test_a_night_with_two_read_out_modes_has_masters_of_each_and_a_star_uses_those_of_its_own(service, archive, query):
+    for mode in ("lco2_500kHz_1amp_DRH_B", "slow 100 kHz"):
+        archive.calibrations(CONFMODE=mode)
+        archive.add("e", STAR, CONFMODE=mode)
+    for _ in range(2):
+        reduce(service, archive)
+    assert len(query.all(select(Master))) == 8
+    with query.sessions() as session:
+        for frame in session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE)):
+            (attempt,) = frame.attempts
+            assert {master.readout_mode for master in attempt.masters} == {frame.readout_mode}
+            names = {Path(master.path).name for master in attempt.masters if master.kind is Kind.BIAS}
+            assert names == {
+                "slow 100 kHz": {"bias_lsc_nres01_fa09_20190405_slow-100-kHz.fits.fz"},
+                "lco2_500kHz_1amp_DRH_B": {"bias_lsc_nres01_fa09_20190405.fits.fz"},
+            }[frame.readout_mode]  # fmt: skip
 
 
 def test_masters_of_later_nights_serve_only_where_they_may(service, archive, star):

@@ -101,7 +101,8 @@ class Calibration:
             _ = 1 / 0
         mean_mjd = float(np.mean([raw.start_mjd for raw in frames]))
         names = tuple(sorted(raw.filename for raw in frames))
-        origin = Origin(self.kind, first.site, first.instrument, first.camera, first.day, mean_mjd, names)
+        place = {name: getattr(first, name) for name in ("site", "instrument", "camera", "day", "readout_mode")}
+        origin = Origin(self.kind, mean_mjd=mean_mjd, inputs=names, **place)
         fibers = tuple(sorted({fiber for raw in frames for fiber in raw.lit_fibers}))
         light = first.data_section
         mean = np.mean([raw.adu for raw in frames], axis=0).astype(np.float32)
