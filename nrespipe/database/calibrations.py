@@ -91,8 +91,8 @@ def last(session, kind, night):
 def nearest(session, kind, frame, *, far=False, future=True):
     """Return the master that serves a frame best.
 
-    Of the same detector, read out in the same way, with fibers that cover those that are lit: that of the same night, or
-    else the nearest in time within `REACH_DAYS`.
+    Of the same detector, read out in the same way, with fibers that cover those that are lit; of these that of the same
+    night, or else the nearest in time within `REACH_DAYS`.
 
     Parameters
     ----------
