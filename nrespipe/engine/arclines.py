@@ -75,6 +75,28 @@ def prepared(spectra, fiber):
     return flux, variance, np.where(good, 1 / variance, 0.0)
 
 
+def line_shape(spectra, fiber):
+    """Measure the line-spread function of a fiber from the lines in its spectra.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        An arc, or a sum of arcs.
+    fiber : int
+        Which fiber.
+
+    Returns
+    -------
+    LineShape
+        Of this fiber, as from ``lineshape.measure``.
+    """
+    flux, variance, weight = prepared(spectra, fiber)
+    row, fits = fitted(flux, variance, weight, spectra.orders, fiber)
+    clean = undisturbed(spectra, fiber, row, fits)
+    light = np.where(weight > 0, flux, np.nan)
+    return lineshape.measure(light, variance, row[clean], fits[clean], spectra.orders, fiber)
+
+
 def fitted(flux, variance, weight, orders, fiber, shape=None, threshold=5.0, rounds=3):
     """Find peaks and fit them, the neighbors of each taken away.
 

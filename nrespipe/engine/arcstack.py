@@ -43,6 +43,24 @@ def add(arcs):
     return Spectra(fibers, first.orders, flux, variance, quality.astype(np.uint8), blaze), levels
 
 
+def only(spectra, fiber):
+    """Return the spectra of one fiber alone.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        Of one or more fibers.
+    fiber : int
+        Fiber number, one of theirs.
+
+    Returns
+    -------
+    Spectra
+    """
+    flux, variance, quality, blaze = (a[None] for a in spectra.of(fiber))
+    return Spectra((fiber,), spectra.orders, flux, variance, quality, blaze)
+
+
 def _sum(parts, fiber):
     flux = np.array([part[0] for part in parts], float)
     variance = np.array([part[1] for part in parts], float)

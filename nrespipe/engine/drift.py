@@ -13,6 +13,8 @@ _FARTHEST = 12
 _PRIOR = np.array([np.inf, np.inf, 0.03, 300.0])
 #: Scatter of the moves that photons do not explain [pixel].
 _FLOOR_PX = 0.002
+#: A drift that could not be measured.
+UNKNOWN = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
 
 def measure(spectra, arc):
@@ -66,7 +68,7 @@ def of_fiber(spectra, fiber, reference, lines, line_shape, scale):
         As from `measure`.
     """
     if fiber not in spectra.fibers:
-        return _unknown()
+        return UNKNOWN
     rows, coarse = _match(spectra, reference, fiber)
     mine, theirs = np.flatnonzero(rows >= 0), rows[rows >= 0]
     lamps = displacement.Lamp(spectra, fiber, mine, coarse), displacement.Lamp(reference, fiber, theirs, 0)
@@ -184,7 +186,7 @@ def effect_ms(scale, fiber, order, x):
 def _fitted(order, x, moved, error, scale, fiber):
     """Fit shift, stretch, turn and pressure to the moves of lines."""
     if len(x) < 10:
-        return _unknown()
+        return UNKNOWN
     prior = np.zeros(4), _PRIOR
     values, covariance, kept = leastsquares.robust(
         terms(scale, fiber, order, x), moved, np.hypot(error, _FLOOR_PX), prior
@@ -205,10 +207,6 @@ def _fitted(order, x, moved, error, scale, fiber):
         pressure_error_ms=errors[3],
         covariance=covariance,
     )
-
-
-def _unknown():
-    return Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
 
 def _match(spectra, reference, fiber):

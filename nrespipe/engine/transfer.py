@@ -4,8 +4,78 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import solution
+from nrespipe.engine import arclines, arcstack, drift, solution
+from nrespipe.frames.wavelength import Drift
 from nrespipe.numerics import leastsquares, legendre2d
+
+#: How far from where it is expected a line may lie and still be the same one [m / s].
+_SAME_MS = 1000.0
+
+
+def beside(arcs, levels, stack, lines, shape, base):
+    """Measure the lines of the reference fiber in those arcs that light another fiber.
+
+    Parameters
+    ----------
+    arcs : sequence of Spectra
+        All arcs of a night.
+    levels : ndarray of float, shape (n_arcs,)
+        Brightness of the other fiber in each, 0 where it is dark.
+    stack : Spectra
+        Sum of all arcs.
+    lines : ArcLines
+        Lines of the reference fiber in that sum, identified.
+    shape : LineShape
+        Line-spread function of the sum.
+    base : Solution
+        Of the reference fiber alone.
+
+    Returns
+    -------
+    lines : ArcLines
+        Of the reference fiber in the sum of these arcs, identified.
+    moved : Drift
+        How far they have drifted from the sum of all; ``n_lines`` is 0 where that is not known, because no arc lights
+        both fibers: then the lines are those of all arcs.
+
+    Notes
+    -----
+    The sum of a few arcs has its own line-spread function: arcs that drifted by 1000 m/s while they were taken are
+    blurred, and their lines, fitted with the profile of a sum that is blurred more, lie 3 m/s off.
+    """
+    reference = base.fibers[0]
+    with_it = [arc for arc in arcs if reference in arc.fibers]
+    both = [arc for arc, level in zip(arcs, levels) if level > 0 and reference in arc.fibers]
+    if len(both) == len(with_it):
+        return lines, Drift(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, len(lines.x))
+    if not both:
+        return lines, drift.UNKNOWN
+    total, _ = arcstack.add([arcstack.only(arc, reference) for arc in both])
+    moved = drift.of_fiber(total, reference, stack, lines, shape, base)
+    found = arclines.find(total, reference, arclines.line_shape(total, reference))
+    there = returned(found, moved, base)
+    expected = solution.evaluate(base, reference, there.order, there.x)
+    return replace(found, vacuum_angstrom=_nearest(lines, there.order, expected)), moved
+
+
+def returned(lines, moved, base):
+    """Put lines where they would lie without a drift.
+
+    Parameters
+    ----------
+    lines : ArcLines
+        Lines of any fiber.
+    moved : Drift
+        Drift that they have seen.
+    base : Solution
+        Of the reference fiber.
+
+    Returns
+    -------
+    ArcLines
+    """
+    values = np.array([moved.shift, moved.stretch, moved.turn, moved.pressure_ms])
+    return replace(lines, x=lines.x - drift.terms(base, base.fibers[0], lines.order, lines.x) @ values)
 
 
 def relative(base, lines, base_lines, fiber):
@@ -72,6 +142,18 @@ def doubted(scale, error_ms):
         return scale
     all_of_it = scale.coefficients[:, :, None] * scale.coefficients[:, None, :]
     return replace(scale, covariance=scale.covariance + all_of_it * (error_ms / solution.C_MS) ** 2)
+
+
+def _nearest(lines, order, expected):
+    """Laboratory wavelength of the identified line of the same order that lies where each is expected; NaN for none."""
+    known = np.flatnonzero(np.isfinite(lines.vacuum_angstrom))
+    # orders lie further apart than wavelengths, so that one search finds both
+    table = lines.order[known] * 1e5 + lines.vacuum_angstrom[known]
+    known, table = known[np.argsort(table)], np.sort(table)
+    place = np.clip(np.searchsorted(table, order * 1e5 + expected), 1, len(table) - 1)
+    nearer = np.abs(table[place - 1] - order * 1e5 - expected) < np.abs(table[place] - order * 1e5 - expected)
+    best = lines.vacuum_angstrom[known[np.where(nearer, place - 1, place)]]
+    return np.where(np.abs(best / expected - 1) < _SAME_MS / solution.C_MS, best, np.nan)
 
 
 def _common(lines, base_lines):

@@ -81,8 +81,9 @@ def calibrate(arcs, spectrograph, lamp):
     Notes
     -----
     The arcs are added up fiber by fiber. The lines of the reference fiber are recognised blindly and give its solution;
-    the other fibers follow from the lines they share with it, corrected for how far the arcs that light them had
-    drifted from the mean. Wavelengths hold for the center of a line in the sense of ``lineshape.measure``.
+    the other fibers follow from the lines they share with it in the same exposures, so that no drift between those of
+    one pair of fibers and those of another comes between. Wavelengths hold for the center of a line in the sense of
+    ``lineshape.measure``.
     """
     reference = spectrograph.fibers.reference
     if not any(reference in arc.fibers for arc in arcs):
@@ -92,7 +93,7 @@ def calibrate(arcs, spectrograph, lamp):
     renumbered = starts[reference].renumber
     stack = replace(stack, orders=stack.orders + renumbered)
     arcs = [replace(arc, orders=stack.orders) for arc in arcs]
-    shape = lineshape.join([_shape(stack, fiber) for fiber in stack.fibers])
+    shape = lineshape.join([arclines.line_shape(stack, fiber) for fiber in stack.fibers])
     singles, lines = {}, {}
     for fiber in stack.fibers:
         found = arclines.find(stack, fiber, shape)
@@ -103,17 +104,17 @@ def calibrate(arcs, spectrograph, lamp):
             solutions.append(base)
             errors_ms.append(0.0)
             continue
-        moved, error_ms = _state(arcs, levels[i], reference, stack, lines[reference], shape, base)
-        x = lines[fiber].x - drift.terms(base, reference, lines[fiber].order, lines[fiber].x) @ moved
-        lines[fiber], error_ms = replace(lines[fiber], x=x), float(np.hypot(error_ms, _PROFILE_MS))
-        one, zero_ms = transfer.relative(base, lines[fiber], lines[reference], fiber)
+        beside, moved = transfer.beside(arcs, levels[i], stack, lines[reference], shape, base)
+        lines[fiber] = transfer.returned(lines[fiber], moved, base)
+        error_ms = _PROFILE_MS if moved.n_lines else np.inf
+        one, zero_ms = transfer.relative(base, lines[fiber], transfer.returned(beside, moved, base), fiber)
         solutions.append(transfer.doubted(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
         errors_ms.append(float(np.hypot(zero_ms, error_ms)))
     return Calibration(
         solution=solution.join(solutions),
         lines=_together(list(lines.values())),
         line_shape=shape,
-        reference=_only(stack, reference),
+        reference=arcstack.only(stack, reference),
         transfer_error_ms=np.array(errors_ms),
         renumbered=renumbered,
     )
@@ -266,35 +267,6 @@ def _starts(stack, spectrograph, lamp):
     return starts
 
 
-def _shape(stack, fiber):
-    flux, variance, weight = arclines.prepared(stack, fiber)
-    row, fits = arclines.fitted(flux, variance, weight, stack.orders, fiber)
-    clean = arclines.undisturbed(stack, fiber, row, fits)
-    light = np.where(weight > 0, flux, np.nan)
-    return lineshape.measure(light, variance, row[clean], fits[clean], stack.orders, fiber)
-
-
-def _state(arcs, levels, reference, stack, lines, shape, base):
-    """Mean drift of the reference fiber in the arcs that light another fiber, and its error in m/s."""
-    moves, weights, errors_ms = [], [], []
-    for arc, level in zip(arcs, levels):
-        if level > 0 and reference in arc.fibers:
-            moved = drift.of_fiber(arc, reference, stack, lines, shape, base)
-            if moved.n_lines:
-                moves.append((moved.shift, moved.stretch, moved.turn, moved.pressure_ms))
-                weights.append(level)
-                errors_ms.append(moved.velocity_error_ms)
-    if not moves:
-        return np.zeros(4), np.inf
-    weights = np.array(weights) / np.sum(weights)
-    return weights @ np.array(moves), float(np.sqrt(np.sum((weights * errors_ms) ** 2)))
-
-
 def _together(parts):
     names = ("fiber", "order", "x", "x_error", "flux", "fwhm", "vacuum_angstrom", "used")
     return ArcLines(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-
-
-def _only(stack, fiber):
-    flux, variance, quality, blaze = (a[None] for a in stack.of(fiber))
-    return Spectra((fiber,), stack.orders, flux, variance, quality, blaze)

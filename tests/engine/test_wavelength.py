@@ -5,7 +5,9 @@ from nrespipe import data, instruments
 from nrespipe.engine import drift, wavelength
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Arc
-from nrespipe.simulator import arc_spectra
+from nrespipe.simulator import arc_spectra, bench_arcs
+from nrespipe.simulator import bench as benches
+from nrespipe.simulator.bench import State
 
 _C_MS = 299792458.0
 _DRIFTS = [(0.05, 0.01), (-0.03, 0.0), (0.08, -0.02), (-0.06, 0.01), (0.02, 0.02), (0.0, -0.01)]
@@ -150,3 +152,19 @@ def test_arcs_without_the_reference_fiber_are_refused(truth):
     arc = arc_spectra.expose(truth, (0,), 403, orders=np.arange(80, 84))
     with pytest.raises(BadFrame, match="reference fiber 1"):
         wavelength.calibrate([arc], truth.spectrograph, data.lamp_lines())
+
+
+@pytest.mark.slow
+def test_a_drift_while_the_arcs_were_taken_does_not_come_between_the_fibers():
+    """A thousand metres per second, the arcs of one pair of fibers after those of the other."""
+    bench = benches.build(instruments.load("nres01"))
+    states = [State(velocity_ms=velocity_ms) for velocity_ms in (0.0, 333.0, 667.0, 1000.0)]
+    arcs = [bench_arcs.expose(bench, ((0, 1), (1, 2))[i // 2], state, seed=30 + i) for i, state in enumerate(states)]
+    found = wavelength.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+    zero = []
+    for fiber in (0, 1, 2):
+        expected = bench_arcs.wavelength(bench, fiber, _X, State(velocity_ms=500.0))
+        errors = _C_MS * (wavelength.at(found.solution, fiber, found.orders[:, None], _X) / expected - 1)
+        zero.append(np.mean(errors[:, 12:-12]))
+    assert abs(zero[0] - zero[1]) < 2.5
+    assert abs(zero[2] - zero[1]) < 2.5
