@@ -43,6 +43,22 @@ def smooth(flux, variance, knot=100.0, clip=4.0):
     return result
 
 
+def peaks(flux):
+    """Return the light of the lamp at the peak of each order.
+
+    Parameters
+    ----------
+    flux : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        Smooth spectrum of the lamp, NaN where it is not known [electron].
+
+    Returns
+    -------
+    ndarray of float, shape (n_fibers, n_orders)
+        In the unit of `flux`.
+    """
+    return np.percentile(median_filter(np.nan_to_num(flux), (1, 1, 25)), 99, axis=-1)
+
+
 def normalise(flux, variance, faintest=0.01, least_snr=8.0):
     """Scale the spectrum of the lamp to 1 at the peak of each order.
 
@@ -60,9 +76,8 @@ def normalise(flux, variance, faintest=0.01, least_snr=8.0):
     ndarray of float, shape (n_fibers, n_orders, n_pixels)
         Blaze; 0 where the lamp is too faint to calibrate with.
     """
-    light = np.nan_to_num(flux)
-    peak = np.percentile(median_filter(light, (1, 1, 25)), 99, axis=-1, keepdims=True)
-    shape = np.where(peak > 0, light / np.where(peak > 0, peak, 1), 0)
+    peak = peaks(flux)[..., np.newaxis]
+    shape = np.where(peak > 0, np.nan_to_num(flux) / np.where(peak > 0, peak, 1), 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         clear = (flux / np.sqrt(variance) > least_snr) & (shape > faintest)
     return np.where(clear, shape, 0.0)

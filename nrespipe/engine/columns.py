@@ -22,7 +22,9 @@ class Columns:
     error : ndarray of float32, shape (n_columns, n_rows)
         Error of the response, relative to it: the light that is expected of a pixel has its response in it.
     centers : ndarray of float, shape (n_columns, n_traces)
-        Rows of the traces, increasing along the second axis; NaN where there is none [pixel].
+        Rows of the traces, their medians increasing along the second axis; NaN where there is none. Fibers 0 and 2 of
+        neighboring orders cross at some columns, which the kernels allow for: they pair each trace with the next three
+        [pixel].
     tables : ndarray of float32, shape (n_traces, n_chunks, n_offsets)
         Profiles of the traces.
     order : ndarray of int, shape (n_traces,)

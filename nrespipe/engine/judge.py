@@ -10,6 +10,10 @@ from nrespipe.numerics.robust import spread
 
 #: Side of the squares over which structure is compared: noise of the pixels averages out [pixel].
 _SQUARE = 64
+#: A lamp that gives less than this share of its light, or as much more, deserves a look: lamps vary by some percent
+#: from night to night. At a fifth a fiber is cut, a filter in the way or the lamp at its end, and the errors of what
+#: is calibrated with it more than double.
+_DIMMED, _DARK = 0.7, 0.2
 
 
 def master(new, last, spectrograph):
@@ -147,7 +151,27 @@ def _flat(new, last):
             0.2,
             "the gain has changed by {value:+.1%}",
         ),
+        *_flat_light(new, last, fibers, rows, before),
     ]
+
+
+def _flat_light(new, last, fibers, rows, before):
+    """Light of the lamp at the blaze peaks of each fiber, by the orders that both flats have."""
+    if new.peak_e_per_s is None or last.peak_e_per_s is None:
+        return []
+    pairs = [
+        (new.peak_e_per_s[new.traces.fibers.index(f), rows], last.peak_e_per_s[last.traces.fibers.index(f), before])
+        for f in fibers
+    ]
+    return [_light(fiber, now, then) for fiber, (now, then) in zip(fibers, pairs)]
+
+
+def _light(fiber, now, then):
+    """Median over orders or lines of the light in one fiber against that of the last master, as a decimal logarithm."""
+    lit = (now > 0) & (then > 0)
+    factor = float(np.median(now[lit] / then[lit])) if lit.any() else np.nan
+    says = f"the lamp gives fiber {fiber} {factor:.2f} times the light of the last one"
+    return Finding(f"light_fiber{fiber}_dex", float(np.log10(factor)), -np.log10(_DIMMED), -np.log10(_DARK), says)
 
 
 def _own_arc(new, spectrograph):
@@ -181,21 +205,34 @@ def _arc(new, last):
     zero_ms = np.median(change_ms, axis=(1, 2))
     apart_ms = float(np.ptp(zero_ms))
     bent_ms = spread(change_ms - zero_ms[:, None, None])
-    light = np.nansum(new.reference.flux) / np.nansum(last.reference.flux)
     # a pressure of some hectopascal moves the lines by some hundred meters per second
     return [
         *findings,
         Finding("zero_ms", float(np.median(zero_ms)), 500, 5000, "the wavelengths have moved by {value:+.0f} m/s"),
         Finding("apart_ms", apart_ms, 20, 200, "the fibers have moved apart by {value:.0f} m/s"),
         Finding("bent_ms", bent_ms, 100, 500, "the wavelengths have bent by {value:.0f} m/s"),
-        Finding(
-            "light_change",
-            float(np.log10(light)),
-            0.5,
-            1.5,
-            "the light of the lamp has changed by a factor 10^{value:+.1f}",
-        ),
+        *_arc_light(new, last, fibers),
     ]
+
+
+def _arc_light(new, last, fibers):
+    """Light of the lines of each fiber, by those that both arcs use."""
+    if new.exposure_s is None or last.exposure_s is None:
+        return []
+    return [_light(fiber, *_shared(_rates(new, fiber), _rates(last, fiber))) for fiber in fibers]
+
+
+def _rates(arc, fiber):
+    """Light of the used lines of a fiber by order and wavelength [electron / second]."""
+    lines, seconds = arc.lines, arc.exposure_s[arc.solution.fibers.index(fiber)]
+    used = lines.used & (lines.fiber == fiber) & np.isfinite(lines.vacuum_angstrom)
+    return dict(zip(zip(lines.order[used], lines.vacuum_angstrom[used]), lines.flux[used] / seconds))
+
+
+def _shared(new, last):
+    """Values of the keys that two mappings share, in the order of the first."""
+    keys = [key for key in new if key in last]
+    return np.array([new[key] for key in keys]), np.array([last[key] for key in keys])
 
 
 def _share(mask):

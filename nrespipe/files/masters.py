@@ -35,10 +35,12 @@ UNITS = {
     Kind.DARK: {"adu_per_s": "adu s-1", "variance": "adu2 s-2"},
     Kind.FLAT: {
         "traces.centers": "pixel",
+        "traces.errors": "pixel",
         "profile.offsets": "pixel",
         "profile.columns": "pixel",
         "gain_e_per_adu": "electron adu-1",
         "gain_error": "electron adu-1",
+        "peak_e_per_s": "electron s-1",
     },
     Kind.ARC: {
         "solution.coefficients": "Angstrom",
@@ -54,6 +56,7 @@ UNITS = {
         "reference.flux": "electron",
         "reference.variance": "electron2",
         "transfer_error_ms": "m s-1",
+        "exposure_s": "s",
         **{f"line_residuals.{name}_ms": "m s-1" for name in ("residual", "photon")},
         **{f"order_quality.{name}_ms": "m s-1" for name in ("mean", "mean_error", "rms", "photon")},
         **{f"order_overlaps.{name}_ms": "m s-1" for name in ("difference", "error")},

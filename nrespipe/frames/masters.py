@@ -118,6 +118,8 @@ class Flat:
         Gain by photon transfer, and its error [electron / ADU].
     mask : ndarray of uint8, shape (n_rows, n_columns)
         ``Pixel.BAD`` where the response of a pixel deviates grossly.
+    peak_e_per_s : ndarray of float, shape (n_fibers, n_orders), optional
+        Light of the lamp at the peak of each order, where `blaze` is 1 [electron / second / pixel].
     """
 
     origin: Origin
@@ -127,9 +129,11 @@ class Flat:
     gain_e_per_adu: float
     gain_error: float
     mask: np.ndarray
+    peak_e_per_s: np.ndarray | None = None
 
     def __post_init__(self):
-        frozen(self, blaze=self.traces.centers.shape, mask=(None, None))
+        shape = self.traces.centers.shape
+        frozen(self, blaze=shape, mask=(None, None), peak_e_per_s=shape[:2])
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,8 @@ class Arc:
         Sum of the arcs of the reference fiber, to measure drifts against.
     transfer_error_ms : ndarray of float, shape (n_fibers,)
         Error of the zero point of each fiber of the solution relative to the reference fiber [m / s].
+    exposure_s : ndarray of float, shape (n_fibers,), optional
+        Exposure time in which the light of `lines` was gathered, all arcs together [second].
     """
 
     origin: Origin
@@ -161,6 +167,8 @@ class Arc:
     slant: Slant
     reference: Spectra
     transfer_error_ms: np.ndarray
+    exposure_s: np.ndarray | None = None
 
     def __post_init__(self):
-        frozen(self, transfer_error_ms=(len(self.solution.fibers),))
+        n = len(self.solution.fibers)
+        frozen(self, transfer_error_ms=(n,), exposure_s=(n,))

@@ -19,15 +19,19 @@ class Traces:
         Diffraction orders along the second axis, increasing (upward on the detector).
     centers : ndarray of float, shape (n_fibers, n_orders, n_pixels)
         Row of the center of light, 0 is the middle of the lowest row; NaN where the trace is off the detector [pixel].
+    errors : ndarray of float32, shape (n_fibers, n_orders, n_pixels), optional
+        Errors of the centers, by noise and by how far the flat scatters about smooth orders; centers near each other
+        err together [pixel].
     """
 
     fibers: tuple[int, ...]
     orders: np.ndarray
     centers: np.ndarray
+    errors: np.ndarray | None = None
 
     def __post_init__(self):
         n = len(self.orders)
-        frozen(self, orders=(n,), centers=(len(self.fibers), n, None))
+        frozen(self, orders=(n,), centers=(len(self.fibers), n, None), errors=np.shape(self.centers))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import claims, company, slant, wavelength
+from nrespipe.engine import claims, company, lampshift, slant, wavelength
 from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
@@ -21,6 +21,9 @@ LOOKBACK_DAYS = 0
 _BRIGHT_PIXELS = 4
 #: Arcs of a night whose orders lie further apart were not taken with the same bench [pixel].
 _MOVED_PX = 0.5
+#: Arcs of a night whose lines lie further apart along the orders were not taken with the same bench, and their sum has
+#: skewed lines; pressure and temperature move them by some tenths [pixel].
+_SHIFTED_PX = 1.0
 #: An arc whose lamp shows fewer or more bright pixels than the others by more than this factor is not like them.
 _FACTOR = 3.0
 #: A solution whose lines scatter more than this deserves a remark [m / s].
@@ -42,7 +45,8 @@ def reduce(raw, refs, spectrograph):
     Returns
     -------
     Reduction
-        With its spectra and the measurements of its motion, ``bright_pixels_per_order`` and ``saturated``.
+        With its spectra and the measurements of its motion, ``bright_pixels_per_order``, ``saturated`` and, for each
+        lit fiber, how far its lines lie from the optical model, as ``lines_fiber1_px``.
 
     Raises
     ------
@@ -64,7 +68,10 @@ def reduce(raw, refs, spectrograph):
     quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
-    measurements = {**motion.measurements, "bright_pixels_per_order": typical, "saturated": saturated}
+    shifts = {
+        f"lines_fiber{fiber}_px": lampshift.measure(spectra, fiber, spectrograph, refs.lamp) for fiber in spectra.fibers
+    }
+    measurements = {**motion.measurements, "bright_pixels_per_order": typical, "saturated": saturated, **shifts}
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
 
 
@@ -88,7 +95,7 @@ def odd(lit, measured):
     dim = company.by_light(lit, _dim, np.log10(np.maximum(bright, 0.1)))
     says = "its orders lie {value:+.2f} px from those of the flat, those of the other arcs {usual:+.2f} px"
     moved = company.by_light(lit, lambda values: company.odd(values, _MOVED_PX, says), shifts)
-    return [one or other for one, other in zip(dim, moved)]
+    return [one or other or third for one, other, third in zip(dim, moved, _shifted(measured))]
 
 
 def combine(frames, refs, spectrograph):
@@ -128,7 +135,24 @@ def combine(frames, refs, spectrograph):
         slant=slant.mean(slants),
         reference=found.reference,
         transfer_error_ms=found.transfer_error_ms,
+        exposure_s=np.array(
+            [sum(raw.exposure_s for raw in frames if fiber in raw.lit_fibers) for fiber in found.solution.fibers]
+        ),
     )
+
+
+def _shifted(measured):
+    """Reasons against arcs whose lines lie elsewhere along the orders, in any fiber."""
+    reasons = [""] * len(measured)
+    for name in sorted({name for each in measured for name in each if name.startswith("lines_fiber")}):
+        fiber = name.removeprefix("lines_").removesuffix("_px").replace("fiber", "fiber ")
+        says = (
+            f"the lines of {fiber} lie {{value:+.2f}} px from the optical model, "
+            f"those of the other arcs {{usual:+.2f}} px"
+        )
+        found = company.odd([each.get(name, np.nan) for each in measured], _SHIFTED_PX, says)
+        reasons = [one or other for one, other in zip(reasons, found)]
+    return reasons
 
 
 def _dim(brightness):

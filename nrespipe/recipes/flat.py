@@ -139,18 +139,19 @@ def combine(frames, refs, spectrograph):
         # the response is not known yet, and a stand-in needs no memory
         even = np.broadcast_to(np.float32(1), mask.shape)
         shape = replace(shape, response=even, response_error=even)
-        pieces.append((lit, shape, lamp, variance))
+        pieces.append((lit, shape, lamp, variance, np.full(len(lit), image.exposure_s)))
         *response, flawed = profile.respond(image, here, shape, lamp, lit)
         del image
         mask |= flawed
         best = _better(best, response) if best else response
-    values, lamp, variance = _merge(traces.fibers, pieces)
+    values, lamp, variance, seconds = _merge(traces.fibers, pieces)
     wings = np.mean([piece[1].wings for piece in pieces], axis=0)
     shape = replace(pieces[0][1], values=values, wings=wings, response=best[0], response_error=best[1])
     if min(len(group) for group in pairs.values()) < USUAL:
         quality |= Quality.FEW_CALIBRATIONS
     origin = origin_of(Kind.FLAT, frames, quality)
-    return Flat(origin, traces, shape, blaze.normalise(lamp, variance), gain_e, gain_error, mask)
+    peak_e_per_s = blaze.peaks(lamp) / seconds[:, np.newaxis]
+    return Flat(origin, traces, shape, blaze.normalise(lamp, variance), gain_e, gain_error, mask, peak_e_per_s)
 
 
 def _moved(rows):
@@ -229,10 +230,10 @@ def _stack(frames, refs, spectrograph, gain_e_per_adu, levels):
 def _merge(fibers, pieces):
     """Take each fiber from the first pair that lit it."""
     chosen = {}
-    for lit, shape, flux, variance in pieces:
+    for lit, shape, *others in pieces:
         for i, fiber in enumerate(lit):
-            chosen.setdefault(fiber, (shape.values[i], flux[i], variance[i]))
-    return (np.stack([chosen[fiber][k] for fiber in fibers]) for k in range(3))
+            chosen.setdefault(fiber, (shape.values[i], *(each[i] for each in others)))
+    return (np.stack(each) for each in zip(*(chosen[fiber] for fiber in fibers)))
 
 
 def _better(maps, others):

@@ -1,7 +1,7 @@
 """The part that arcs and stars have in common: from a raw frame to extracted spectra."""
 
 from nrespipe.engine import background, detector, extract, follow, slant
-from nrespipe.errors import MissingCalibration
+from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.image import Image
 
 
@@ -42,7 +42,10 @@ def extract_frame(raw, refs, spectrograph):
         )
     image = detector.correct(raw, refs.bias, refs.dark, spectrograph.detector, flat.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
-    traces = follow.roughly(image, flat.traces, raw.lit_fibers)
+    try:
+        traces = follow.roughly(image, flat.traces, raw.lit_fibers)
+    except BadFrame as error:
+        raise BadFrame(f"{raw.filename}: {error}") from error
     image = background.subtract(image, traces, flat, raw.lit_fibers)
     traces, motion = follow.orders(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")

@@ -10,7 +10,7 @@ from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.traces import Profile, Traces
-from nrespipe.frames.wavelength import Solution
+from nrespipe.frames.wavelength import ArcLines, Solution
 
 N, ORDERS = 512, np.arange(52, 119)
 X = np.arange(float(N))
@@ -33,7 +33,7 @@ def dark(seed=0, rate=2e-4, hot=1e-4):
     return Dark(origin(Kind.DARK), adu.astype(np.float32), np.full((N, N), 1e-8, np.float32), mask)
 
 
-def flat(fibers=(0, 1, 2), orders=ORDERS, shift=0.0, warp=0.0, width=1.0, tilt=0.0, gain=3.2, seed=0):
+def flat(fibers=(0, 1, 2), orders=ORDERS, shift=0.0, warp=0.0, width=1.0, tilt=0.0, gain=3.2, seed=0, light=1.0):
     noise = np.random.default_rng(seed).standard_normal((len(fibers), len(orders), N))
     rows = 40 + 7.0 * (orders - 52)[:, None] + 2.2 * np.array(fibers)[:, None, None] + 0 * X
     centers = rows + shift + warp * (X / N - 0.5) ** 2 + 3e-4 * noise
@@ -43,10 +43,20 @@ def flat(fibers=(0, 1, 2), orders=ORDERS, shift=0.0, warp=0.0, width=1.0, tilt=0
     even = np.ones((8, 8), np.float32)
     profile = Profile(OFFSETS, np.array([0.0, N / 2, N - 1]), values, np.arange(3.0), np.zeros((2, 3)), even, even)
     traces = Traces(fibers, orders, centers)
-    return Flat(origin(Kind.FLAT), traces, profile, blaze, gain, 0.01, np.zeros((N, N), np.uint8))
+    peaks = 100.0 * np.array(orders)[None] * np.broadcast_to(light, len(fibers))[:, None]
+    return Flat(origin(Kind.FLAT), traces, profile, blaze, gain, 0.01, np.zeros((N, N), np.uint8), peaks)
 
 
-def arc(fibers=(0, 1, 2), moved_ms=0.0, apart_ms=0.0, lines=3500, light=1.0, scatter_ms=60.0, transfer_ms=1.0):
+def arc(
+    fibers=(0, 1, 2),
+    moved_ms=0.0,
+    apart_ms=0.0,
+    lines=3500,
+    light=1.0,
+    scatter_ms=60.0,
+    transfer_ms=1.0,
+    exposure_s=600.0,
+):
     degrees = np.array([(0, 0), (1, 0), (0, 1)])
     velocity = moved_ms + apart_ms * np.array(fibers) / 2
     terms = np.array([466000.0, 4100.0, 10.0]) * (1 + velocity[:, None] / solution.C_MS)
@@ -54,7 +64,21 @@ def arc(fibers=(0, 1, 2), moved_ms=0.0, apart_ms=0.0, lines=3500, light=1.0, sca
     scale = Solution(fibers, ORDERS, N, degrees, terms, np.zeros((f, t, t)), np.full(f, scatter_ms), np.full(f, lines))
     flux = np.full((1, len(ORDERS), N), 1000.0 * light)
     reference = Spectra((1,), ORDERS, flux, flux, np.zeros(flux.shape, np.uint8), np.ones(flux.shape))
-    return Arc(origin(Kind.ARC), scale, None, None, None, reference, np.full(f, transfer_ms))
+    return Arc(
+        origin(Kind.ARC), scale, lamp(fibers, light, exposure_s), None, None, reference, np.full(f, transfer_ms),
+        np.full(f, exposure_s),
+    )  # fmt: skip
+
+
+def lamp(fibers, light, exposure_s, n=40):
+    """Lines of all fibers, each light that of its number; some have no wavelength, and each lamp has one of its own."""
+    rng = np.random.default_rng(3)
+    fiber, order = np.repeat(fibers, n), np.tile(np.arange(60, 60 + n), len(fibers))
+    flux = light * exposure_s * (1 + order - 60.0) * rng.uniform(0.97, 1.03, len(order))
+    angstrom = np.where(order % 7 == 0, np.nan, 460000.0 / order)
+    angstrom[-1] += light
+    nothing = np.ones(len(order))
+    return ArcLines(fiber, order, nothing, nothing, flux, nothing, angstrom, order % 5 > 0)
 
 
 def test_a_master_is_judged_by_the_worst_that_is_found():
@@ -106,7 +130,10 @@ def test_arcs_of_two_usual_nights_are_accepted(nres01):
         (arc(moved_ms=-9000), arc(), Verdict.HELD, "the wavelengths have moved by -9000 m/s"),
         (arc(apart_ms=50), arc(), Verdict.FLAGGED, "the fibers have moved apart by 50 m/s"),
         (arc(fibers=(0, 1)), arc(), Verdict.FLAGGED, "fibers [2] have no lamp any more"),
-        (arc(light=0.1), arc(), Verdict.FLAGGED, "the light of the lamp has changed by a factor 10^-1.0"),
+        (arc(light=0.5), arc(), Verdict.FLAGGED, "the lamp gives fiber 2 0.50 times the light of the last one"),
+        (arc(light=0.1), arc(), Verdict.HELD, "the lamp gives fiber 0 0.10 times the light of the last one"),
+        (flat(light=0.6), flat(), Verdict.FLAGGED, "the lamp gives fiber 1 0.60 times the light of the last one"),
+        (flat(light=(1, 1, 0.15)), flat(), Verdict.HELD, "the lamp gives fiber 2 0.15 times the light of the last one"),
         (arc(lines=1200), None, Verdict.FLAGGED, "7 lines an order fewer than 25 were used"),
         (arc(scatter_ms=600), None, Verdict.HELD, "the lines scatter by 600 m/s"),
         (arc(transfer_ms=np.inf), None, Verdict.HELD, "a fiber's zero point is known to inf m/s"),
@@ -116,6 +143,23 @@ def test_a_master_that_is_unlike_the_last_one_is_told_so(new, last, verdict, wor
     judged = judge.master(new, last, nres01)
     assert judged.verdict is verdict
     assert any(words in reason for reason in judged.reasons), judged.reasons
+
+
+def test_longer_arcs_of_the_same_lamp_have_the_same_light(nres01):
+    judged = judge.master(arc(exposure_s=1800.0), arc(exposure_s=600.0), nres01)
+    assert judged.verdict is Verdict.ACCEPTED
+    assert [abs(f.value) < 0.01 for f in judged.findings if f.name.startswith("light_fiber")] == [True] * 3
+
+
+def test_masters_from_before_the_light_was_kept_are_compared_by_the_rest(nres01):
+    old_flat, old_arc = replace(flat(), peak_e_per_s=None), replace(arc(), exposure_s=None)
+    for new, last in ((flat(light=0.1), old_flat), (arc(light=0.1), old_arc)):
+        assert judge.master(new, last, nres01).verdict is Verdict.ACCEPTED
+
+
+def test_a_fiber_without_any_light_in_common_with_the_last_flat_is_held(nres01):
+    judged = judge.master(flat(light=(0, 1, 1)), flat(), nres01)
+    assert judged.verdict is Verdict.HELD
 
 
 def test_masters_of_different_fibers_and_orders_can_be_compared(nres01):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nrespipe import instruments
-from nrespipe.engine import trace
+from nrespipe.engine import pattern, trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Traces
@@ -25,6 +25,8 @@ def test_every_order_of_every_site_is_found_and_numbered_from_a_single_flat(name
     assert np.nanmax(np.abs(np.nanmedian(offset, axis=2))) < 0.2
     assert np.nanmedian(np.nanstd(offset, axis=2)) < 0.01
     assert np.nanmax(np.nanstd(offset, axis=2)) < 0.05
+    assert np.nanmedian(found.errors) < 0.001
+    np.testing.assert_array_equal(np.isfinite(found.errors), np.isfinite(found.centers))
 
 
 def test_a_dark_image_has_no_orders(nres01):
@@ -46,6 +48,8 @@ def test_the_flats_of_two_pairs_share_the_reference_fiber(nres01):
     assert merged.fibers == (0, 1, 2)
     assert shifts == pytest.approx([0, 0.5])
     np.testing.assert_allclose(merged.centers[2, :, 0], np.arange(6) * 40 + 63.5)
+    assert merged.errors.shape == merged.centers.shape
+    assert np.isnan(merged.errors).all()
 
 
 def test_an_order_seen_in_one_pair_only_is_left_out(nres01):
@@ -82,14 +86,14 @@ def test_either_pair_of_fibers_is_numbered_right_on_any_bench_and_with_orders_mi
         bench = benches.build(spectrograph, seed)
         crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in lit])
         for lost in (0, 4):
-            highest = trace._highest(crossing[:, lost : 67 - 3 * lost], lit, spectrograph.fibers.upward)
-            assert trace._first_order(highest, spectrograph) == 52 + lost
+            highest = pattern.highest(crossing[:, lost : 67 - 3 * lost], lit, spectrograph.fibers.upward)
+            assert pattern.first_order(highest, spectrograph) == 52 + lost
 
 
 def test_a_missing_ridge_does_not_spoil_the_numbers(nres01, bench):
     crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in (2, 1)])
     crossing[0, 7], crossing[1, [20, 21]] = np.nan, np.nan
-    assert trace._first_order(trace._highest(crossing, (2, 1), nres01.fibers.upward), nres01) == 52
+    assert pattern.first_order(pattern.highest(crossing, (2, 1), nres01.fibers.upward), nres01) == 52
 
 
 def test_an_order_that_is_seen_along_a_third_of_its_length_is_kept_when_flats_are_joined(nres01):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nrespipe import instruments
-from nrespipe.engine import trace
+from nrespipe.engine import pattern, trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
@@ -136,9 +136,9 @@ def test_a_bench_that_stands_higher_or_lower_than_any_other_is_numbered_right(li
 
 def test_a_bench_that_stands_half_an_order_off_is_not_numbered_at_all(nres01):
     # by the pattern alone: where two numberings fit alike depends on how the bench is bent
-    pattern = np.polynomial.polynomial.polyval(np.arange(0.5, 60), nres01.order_rows)
+    rows = np.polynomial.polynomial.polyval(np.arange(0.5, 60), nres01.order_rows)
     with pytest.raises(BadFrame, match="between two numberings: the lowest of 60 may be"):
-        trace._first_order(pattern, nres01)
+        pattern.first_order(rows, nres01)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def a_flat():
     profile = Profile(
         np.linspace(-8, 8, 65), np.arange(12.0), values, np.arange(8.0), noise(2, 8), response, response / 100
     )
-    traces = Traces((0, 2), np.arange(52, 52 + N_ORDERS), centers)
+    traces = Traces((0, 2), np.arange(52, 52 + N_ORDERS), centers, abs(noise(*SHAPE, dtype="f4")))
     return Flat(
         origin(Kind.FLAT),
         traces,
@@ -52,6 +52,7 @@ def a_flat():
         3.2,
         1 / 3,
         np.zeros((200, N_PIXELS), np.uint8),
+        abs(noise(*SHAPE[:2])),
     )
 
 
@@ -70,7 +71,9 @@ def an_arc():
     quality = RNG.integers(0, 255, ONE).astype(np.uint8)
     reference = Spectra((1,), orders, noise(*ONE), noise(*ONE, dtype="f4"), quality, noise(*ONE))
     slant = Slant((0, 1), (52, 118), N_PIXELS, degrees, noise(N_FIBERS, 9), noise(N_FIBERS, 9))
-    return Arc(origin(Kind.ARC), solution, lines, shape, slant, reference, np.array([1.5, np.nan]))
+    return Arc(
+        origin(Kind.ARC), solution, lines, shape, slant, reference, np.array([1.5, np.nan]), np.array([600.0, 1200.0])
+    )
 
 
 def assert_same(one, other, where=""):

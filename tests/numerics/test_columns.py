@@ -57,6 +57,21 @@ def test_the_kernel_agrees_with_weighted_least_squares_by_dense_algebra():
         np.testing.assert_allclose(variance[:, x], np.diag(np.linalg.inv(normal)), rtol=2e-3)
 
 
+def test_traces_that_cross_give_the_same_light_whichever_is_called_the_lower():
+    """As fibers 0 and 2 of neighboring orders do, where both show a star."""
+    s = scene(seed=4, n_columns=60)
+    s.centers[:, 1] = s.centers[:, 0] + np.linspace(-7, 7, 60)
+    s.shares = np.exp(-0.5 * ((np.arange(120) - s.centers[..., None]) / 2.0) ** 2) / (2.0 * np.sqrt(2 * np.pi))
+    s.shares[np.abs(np.arange(120) - s.centers[..., None]) > 8.5] = 0
+    data = np.einsum("kx,xkr->xr", s.flux, s.shares)
+    one = s.extract(data)[:2]
+    s.centers = np.ascontiguousarray(s.centers[:, [1, 0, 2]])
+    other = [values[[1, 0, 2]] for values in s.extract(data)[:2]]
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+    apart = np.abs(np.linspace(-7, 7, 60)) > 2
+    np.testing.assert_allclose(one[0][:, apart], s.flux[:, apart], rtol=2e-3)
+
+
 def test_errors_of_the_extracted_light_are_true():
     pulls = []
     for seed in range(30):

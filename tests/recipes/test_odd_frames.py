@@ -60,6 +60,19 @@ def test_an_arc_with_a_dying_lamp_or_a_moved_bench_is_left_out():
     assert [bool(reason) for reason in reasons] == [False, False, True, True, False]
 
 
+def test_an_arc_whose_lines_lie_a_pixel_and_more_along_the_orders_is_left_out_of_whichever_pair():
+    lit = ["thar&thar&none"] * 2 + ["none&thar&thar"] * 2
+    reasons = arc.odd(lit, [{"lines_fiber1_px": x} for x in (-10.4, -10.3, -12.0, -10.1)])
+    assert reasons == [
+        "", "", "the lines of fiber 1 lie -12.00 px from the optical model, those of the other arcs -10.35 px", ""
+    ]  # fmt: skip
+
+
+def test_an_arc_with_a_star_fiber_that_has_moved_alone_is_left_out():
+    measured = [{"lines_fiber1_px": -10.4, "lines_fiber2_px": x} for x in (3.2, 3.1, 4.6)]
+    assert [bool(reason) for reason in arc.odd(["none&thar&thar"] * 3, measured)] == [False, False, True]
+
+
 @pytest.mark.parametrize("recipe", [arc, bias, dark, flat])
 def test_frames_without_measurements_are_kept(recipe):
     assert recipe.odd([ONE, ONE, TWO], [{}, {}, {}]) == [""] * 3

@@ -1,0 +1,43 @@
+"""Where the lines of the lamp lie in a single arc, before there is any wavelength scale."""
+
+import numpy as np
+
+from nrespipe.engine import arclines, identify
+from nrespipe.engine.projection import Projection
+from nrespipe.numerics import legendre2d
+
+#: Below this height of the vote nobody knows whether the lines were recognised.
+_LEAST_SIGNIFICANCE = 12.0
+
+
+def measure(spectra, fiber, spectrograph, lamp):
+    """Measure how far the lines of the lamp lie from where the optical model has them.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        An arc.
+    fiber : int
+        A fiber that shows the lamp.
+    spectrograph : Spectrograph
+        Its optical model.
+    lamp : LampLines
+        Laboratory lines.
+
+    Returns
+    -------
+    float
+        Mean over the orders, towards larger x positive, to some hundredths of a pixel; NaN where too few lines are
+        recognised [pixel].
+
+    Notes
+    -----
+    The model errs by some ten pixels, but by the same in every arc: the difference between two arcs is a move.
+    """
+    found = identify.start(arclines.find(spectra, fiber), spectra.orders, spectrograph, lamp, fiber)
+    if found.significance < _LEAST_SIGNIFICANCE:
+        return np.nan
+    # by its mean over what is lit: beyond that the polynomial means nothing
+    orders, x = np.meshgrid(spectra.orders + found.renumber, np.linspace(0, spectra.flux.shape[2] - 1, 33))
+    place = Projection(spectrograph, lamp, fiber).scaled(orders.ravel(), x.ravel())
+    return float(np.mean(legendre2d.design(found.terms, *place) @ found.shift))
