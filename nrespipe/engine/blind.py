@@ -1,12 +1,11 @@
 """Wavelengths of a spectrum of the lamp that comes in plain arrays, with nothing known of how it was extracted."""
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
-from nrespipe import data
-from nrespipe.engine import arclines, identify, lineshape, numbering, recognise, solution
+from nrespipe import data, instruments
+from nrespipe.engine import arclines, identify, numbering, recognise, solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
@@ -19,8 +18,9 @@ _READ_NOISE_E = 33.0
 _BLOCK = 256
 #: A vote this many standard deviations high leaves no doubt which way the rows run.
 _CLEAR = 12.0
-#: What the terms of the solution and the shape of the lines leave over at a place, in the scatter of the lines.
-_UNSEEN = 0.25
+#: What the profile of three orders or fewer leaves over at a place, in the scatter of the lines (measured); with more of
+#: them it is no more than the covariance of the solution says.
+_UNSEEN, _FEW_ORDERS = 0.33, 3
 #: An array this much longer or shorter than the detector is no spectrum of it [pixel].
 _ODD_PIXELS = 150
 
@@ -44,6 +44,10 @@ class Found:
         The same wavelengths as a polynomial; its orders increase.
     lines : ArcLines
         All lines that were measured, with the laboratory wavelength of those that are known.
+    residual_ms : ndarray of float, shape (n_lines,)
+        Wavelength of each of `lines` by the solution less that of the laboratory; NaN where that is not known [m / s].
+    rms_ms : float
+        Root of the mean square of the residuals of the lines that were used [m / s].
     """
 
     orders: np.ndarray
@@ -52,6 +56,8 @@ class Found:
     share: np.ndarray
     solution: Solution
     lines: ArcLines
+    residual_ms: np.ndarray
+    rms_ms: float
 
 
 def solve(flux, spectrograph, *, fiber=None, orders=None, variance=None, lamp=None):
@@ -62,9 +68,9 @@ def solve(flux, spectrograph, *, fiber=None, orders=None, variance=None, lamp=No
     flux : array_like of float, shape (n_orders, n_pixels)
         Spectrum of one fiber in any unit, divided by the blaze or not, with or without its background; NaN, or a run of
         one value, where there is none. Three orders are enough. Wavelengths increase along the rows.
-    spectrograph : Spectrograph
-        Whose optical model to start from, as ``nrespipe.instruments.load("nres03")`` returns it. The light may lie up
-        to 100 px from where the model has it.
+    spectrograph : str or Spectrograph
+        Whose optical model to start from, ``"nres03"`` or what ``nrespipe.instruments.load`` returns. The light may lie
+        up to 100 px from where the model has it.
     fiber : int, optional
         Which fiber of the model; that of the reference lamp where absent. They differ by some pixels, no more.
     orders : array_like of int, shape (n_orders,), optional
@@ -91,6 +97,7 @@ def solve(flux, spectrograph, *, fiber=None, orders=None, variance=None, lamp=No
     -----
     The numbering of all rows at once is tried first, then that of each row by itself.
     """
+    spectrograph = instruments.load(spectrograph) if isinstance(spectrograph, str) else spectrograph
     fiber = spectrograph.fibers.reference if fiber is None else fiber
     lamp = data.lamp_lines(spectrograph.line_list) if lamp is None else lamp
     flux, variance, guess = _arrays(flux, variance, orders, spectrograph)
@@ -101,7 +108,10 @@ def solve(flux, spectrograph, *, fiber=None, orders=None, variance=None, lamp=No
         turned = _turned(flux, variance, guess, task)
         raise BadFrame(f"{error}{turned}") from None
     wavelength, error_ms = _pixels(one, true, flux.shape[1])
-    return Found(true, wavelength, error_ms, recognise.shares(lines, true, lamp, one), one, lines)
+    residual_ms = C_MS * (solution.evaluate(one, fiber, lines.order, lines.x) / lines.vacuum_angstrom - 1)
+    rms_ms = float(np.sqrt(np.mean(residual_ms[lines.used] ** 2)))
+    share = recognise.shares(lines, true, lamp, one)
+    return Found(true, wavelength, error_ms, share, one, lines, residual_ms, rms_ms)
 
 
 @dataclass(frozen=True)
@@ -120,8 +130,8 @@ def _arrays(flux, variance, orders, spectrograph):
     columns = spectrograph.detector.columns
     if abs(flux.shape[1] - columns) > _ODD_PIXELS:
         raise ValueError(
-            f"flux must have a pixel for each of the {columns} columns of {spectrograph.name}, got {flux.shape[1]}: "
-            "fill what is not there with NaN, and undo any binning"
+            f"flux must have a pixel for each of the {columns} columns of {spectrograph.name}, got the shape "
+            f"{flux.shape}: fill what is not there with NaN, undo any binning, and put the pixels on the last axis"
         )
     flux = np.where(_told(flux), flux, np.nan)
     variance = _estimated(flux) if variance is None else np.ma.filled(np.ma.asarray(variance).astype(float), np.nan)
@@ -200,17 +210,16 @@ def _called(lines, now, then):
 
 
 def _filled(own):
-    """Number the rows that were not told as their neighbors say, if those agree."""
+    """Number the rows that were not told as their neighbors say, if those agree on the step from row to row."""
     told = np.flatnonzero(own)
-    own = own.copy()
-    for before, after in pairwise(told):
-        if abs(own[after] - own[before]) == after - before:
-            own[before : after + 1] = np.linspace(own[before], own[after], after - before + 1).round()
-    if len(told) > 1:
-        step = np.sign(own[told[-1]] - own[told[0]])
-        own[: told[0]] = own[told[0]] - step * np.arange(told[0], 0, -1)
-        own[told[-1] + 1 :] = own[told[-1]] + step * np.arange(1, len(own) - told[-1])
-    return own
+    if len(told) < 2:
+        return own
+    step = np.median(np.diff(own[told]) / np.diff(told))
+    rows = np.arange(len(own))
+    before = told[np.clip(np.searchsorted(told, rows, "right") - 1, 0, None)]
+    after = told[np.clip(np.searchsorted(told, rows), None, len(told) - 1)]
+    filled, again = (own[near] + step * (rows - near) for near in (before, after))
+    return np.where((own == 0) & (filled == again), filled.astype(int), own)
 
 
 def _usable(own):
@@ -249,11 +258,7 @@ def _solved(flux, variance, lines, start, task, numbers):
             "20 % of the brightest peaks are within half a pixel of lines of the lamp; the vote stands "
             f"{start.significance:.0f} standard deviations high"
         )
-    prepared = arclines.prepared(spectra, task.fiber)
-    row, fits = arclines.fitted(*prepared, spectra.orders, task.fiber)
-    clean = arclines.undisturbed(spectra, task.fiber, row, fits)
-    light = np.where(prepared[2] > 0, prepared[0], np.nan)
-    shape = lineshape.measure(light, prepared[1], row[clean], fits[clean], spectra.orders, task.fiber)
+    shape = arclines.line_shape(spectra, task.fiber)
     lines = arclines.find(spectra, task.fiber, shape)
     one, lines = recognise.solve(lines, spectra.orders, *given)
     return orders, one, lines
@@ -287,4 +292,5 @@ def _pixels(one, orders, n_pixels):
         design = legendre2d.design(one.degrees, x, np.full(n_pixels, m))
         error[i] = np.sqrt(np.sum((design @ one.covariance[0]) * design, axis=1)) / orders[i]
     error_ms = C_MS * error / wavelength
-    return wavelength, np.hypot(error_ms, _UNSEEN * one.scatter_ms[0])
+    unseen = _UNSEEN * min(1.0, _FEW_ORDERS / len(orders)) ** 2
+    return wavelength, np.hypot(error_ms, unseen * one.scatter_ms[0])

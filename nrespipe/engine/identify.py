@@ -88,7 +88,7 @@ def start(lines, orders, spectrograph, lamp, fiber, brightest=30, trusted=True):
     if not near and not far:
         raise BadFrame(
             f"{len(orders)} orders numbered {orders[0]} to {orders[-1]} do not fit into the "
-            f"{len(spectrograph.orders)} of {spectrograph.name}"
+            f"{len(spectrograph.orders)} that one fiber of {spectrograph.name} has"
         )
     for candidates, slopes in ((near, 16), (near, 60), (far, 16), (far, 60)):
         votes = [vote(k, lines, chosen, orders, projection, slopes) for k in candidates]

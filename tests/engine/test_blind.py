@@ -123,7 +123,8 @@ def test_all_orders_are_found_and_nearly_all_their_bright_peaks_are_lines():
     errors_ms, claimed_ms = _errors_ms(bench, found)
     assert _is_right(bench, found, orders)
     assert np.std(errors_ms[10:50]) < 15
-    assert np.all((claimed_ms > 3) & np.isfinite(claimed_ms))
+    assert 0.5 < 1.4826 * np.median(np.abs(errors_ms - np.median(errors_ms)) / claimed_ms) < 1.5
+    assert 10 < found.rms_ms < 200
     assert np.nanmin(found.share) > 0.5
 
 
@@ -135,6 +136,36 @@ def test_a_handful_of_orders_claims_the_errors_that_it_has():
         pulls.append((errors_ms - np.median(errors_ms)) / claimed_ms)
     assert 0.4 < 1.4826 * np.median(np.abs(pulls)) < 1.3
     assert np.mean(np.abs(pulls) > 4) < 0.03
+
+
+def test_a_spectrograph_may_be_named_and_every_line_tells_how_far_off_it_is(arc):
+    found = blind.solve([list(row) for row in arc[1].astype("f4")], "nres03")
+    known = np.isfinite(found.lines.vacuum_angstrom)
+    assert found.residual_ms.shape == found.lines.x.shape
+    assert np.array_equal(np.isfinite(found.residual_ms), known)
+    pixel = np.rint(found.lines.x).astype(int)
+    row = found.lines.order - found.orders[0]
+    near = found.vacuum_angstrom[row, pixel]
+    slope = np.gradient(found.vacuum_angstrom, axis=1)[row, pixel]
+    there = near + (found.lines.x - pixel) * slope
+    off_ms = _C_MS * (there / found.lines.vacuum_angstrom - 1)
+    assert np.nanmax(np.abs(off_ms - found.residual_ms)) < 1
+    used = found.lines.used
+    assert found.rms_ms == pytest.approx(np.std(found.residual_ms[used]), rel=0.05)
+    assert 5 < found.rms_ms < 150
+
+
+def test_every_third_order_is_enough_although_one_of_them_is_not_told_by_its_own_lines():
+    orders = np.arange(52, 119, 3)
+    for seed in (9, 14):
+        bench, flux = _arc(seed, orders=orders)
+        flux[3] = np.random.default_rng(seed).normal(0, 33, 4096)
+        assert _is_right(bench, blind.solve(flux, NRES03), orders)
+
+
+def test_the_rows_of_two_fibers_are_refused_and_the_message_says_one():
+    flux = np.random.default_rng(16).normal(0, 30, (134, 4096))
+    assert "134 orders" in _refused(flux) and "one fiber" in _refused(flux)
 
 
 def test_the_old_form_of_the_arguments_gives_the_same(arc):
@@ -232,6 +263,7 @@ def test_what_is_no_arc_is_refused(flux):
     [
         (np.zeros(4096), {}, "axes"),
         (np.zeros((3, 2048)), {}, "pixel for each"),
+        (np.zeros((4096, 67)), {}, "pixels on the last axis"),
         (np.zeros((3, 4096)), {"orders": [80, 81]}, "3 numbers"),
         (np.zeros((3, 4096)), {"orders": [80, 81, 81]}, "each another"),
         (np.zeros((3, 4096)), {"variance": np.ones(4096)}, "shape of flux"),
