@@ -18,8 +18,8 @@ _READ_NOISE_E = 33.0
 _BLOCK = 256
 #: A vote this many standard deviations high leaves no doubt which way the rows run.
 _CLEAR = 12.0
-#: What the profile of three orders or fewer leaves over at a place, in the scatter of the lines (measured); with more of
-#: them it is no more than the covariance of the solution says.
+#: What the profile of three orders or fewer leaves over at a place, in the scatter of the lines (measured); with more
+#: orders it is no more than the covariance of the solution says.
 _UNSEEN, _FEW_ORDERS = 0.33, 3
 #: An array this much longer or shorter than the detector is no spectrum of it [pixel].
 _ODD_PIXELS = 150
