@@ -7,7 +7,7 @@ from sqlalchemy import select
 from nrespipe.database.calibrations import alike
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Frame
+from nrespipe.database.tables import Frame, master_inputs
 
 
 def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
@@ -56,20 +56,17 @@ def earlier(session, kind, night, days):
     Returns
     -------
     list of Frame
-        Of nights of the same camera that have a good master of their own, the last ones first; the night whose master
-        something was said against is the last.
+        Those that the good masters of these nights of the same camera were made of, the last ones first; the night
+        whose master something was said against is the last.
     """
     first = datetime.strptime(night.day, "%Y%m%d") - timedelta(days=days)
-    doubts = {
-        master.day: master.reason
-        for master in session.scalars(alike(kind, night))
-        if f"{first:%Y%m%d}" <= master.day < night.day
-    }
+    good = {m.day: m for m in session.scalars(alike(kind, night)) if f"{first:%Y%m%d}" <= m.day < night.day}
     found = []
-    same = {name: value for name, value in night._asdict().items() if name != "day"}
-    for day in sorted(doubts, reverse=True):
-        query = select(Frame).filter_by(kind=kind, day=day, state=State.DONE, **same).where(latest())
+    for day in sorted(good, reverse=True):
+        # what was left out of the master of its own night must not come in by the next one
+        entered = select(master_inputs.c.frame_id).where(master_inputs.c.master_id == good[day].id)
+        query = select(Frame).where(Frame.id.in_(entered), Frame.day == day, Frame.state == State.DONE, latest())
         found += session.scalars(query.order_by(Frame.start_mjd.desc(), Frame.filename.desc()))
-        if doubts[day]:
+        if good[day].reason:
             break
     return found

@@ -9,11 +9,12 @@ from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, Real, Standing, State, now, words
 from nrespipe.database.results import Delivery, FrameDrift, Product, StarVelocity
 from nrespipe.database.templates import StarTemplate
+from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.frames.raw import Kind
 
 __all__ = [
     "Attempt", "Delivery", "Frame", "FrameDrift", "Master", "Product", "Row", "Stacking", "StarTemplate",
-    "StarVelocity", "attempt_masters", "master_inputs",
+    "StarVelocity", "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs",
 ]  # fmt: skip
 
 _PLACE = ("site", "instrument", "camera", "binning", "readout_mode")
@@ -178,6 +179,9 @@ class Master(Row):
         Bits of ``frames.quality.Quality``.
     standing, reason : Standing, str
         Whether it may be used; why it could not be made, '' where it could.
+    findings : list of dict or None
+        Every number that it was judged by: ``name``, ``value`` (None where it could not be measured), the limits
+        ``usual`` and ``worst``, and the ``verdict``. None where it was not judged.
     traceback : str
         Where the program failed; '' otherwise.
     code_version : str
@@ -207,6 +211,7 @@ class Master(Row):
     quality: Mapped[int] = mapped_column(default=0)
     standing: Mapped[Standing] = mapped_column(words(Standing))
     reason: Mapped[str] = mapped_column(Text, default="")
+    findings: Mapped[list | None] = mapped_column(JSON)
     traceback: Mapped[str] = mapped_column(Text, default="")
     code_version: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(Moment, default=now)

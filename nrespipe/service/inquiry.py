@@ -204,10 +204,17 @@ def _master(master, output):
         ("state", state),
         ("tried", made),
         ("quality", " ".join(Quality(master.quality).names()) or "nothing against it"),
+        *(("judged by", _finding(finding)) for finding in master.findings or ()),
         *(("input", frame.filename) for frame in master.inputs),
         *(("", line) for line in master.traceback.splitlines()),
     ]
     return [f"{label:<12}{text}" for label, text in facts]
+
+
+def _finding(finding):
+    value = "not measured" if finding["value"] is None else f"{finding['value']:.4g}"
+    limits = f"flagged beyond {finding['usual']:.4g}, held beyond {finding['worst']:.4g}"
+    return f"{finding['name']} = {value}, {finding['verdict']} ({limits})"
 
 
 def _shown(value, column):

@@ -256,7 +256,22 @@ def _judge(master, job, spectrograph):
     left_out = [f"left out {told}" for told in job.left_out]
     unchanged = bool(job.last) and judged.verdict is Verdict.ACCEPTED
     reason = "; ".join(reasons + left_out)
-    return {"standing": standing, "reason": reason, "agrees_with": agrees_with, "unchanged": unchanged}
+    told = {"standing": standing, "reason": reason, "findings": _numbered(judged)}
+    return {**told, "agrees_with": agrees_with, "unchanged": unchanged}
+
+
+def _numbered(judged):
+    """Findings as the database keeps them."""
+    return [
+        {
+            "name": finding.name,
+            "value": float(finding.value) if math.isfinite(finding.value) else None,
+            "usual": float(finding.usual),
+            "worst": float(finding.worst),
+            "verdict": str(finding.verdict),
+        }
+        for finding in judged.findings
+    ]
 
 
 def _peer(path):

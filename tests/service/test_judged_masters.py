@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import selectinload
 
 from nrespipe.database import calibrations
 from nrespipe.database.columns import Standing, State
@@ -109,3 +110,26 @@ def test_frames_of_the_nights_before_join_in_where_nothing_has_changed(service, 
     # what was made of the same frames is not made again
     night.reduce_all(service, archive.root)
     assert len(query.all(select(Master))) == 5
+
+
+def test_a_frame_that_was_left_out_of_its_night_does_not_join_in_later(service, archive, query):
+    recipe = replace(service.recipes[Kind.BIAS], LOOKBACK_DAYS=3)
+    service = replace(service, recipes={**service.recipes, Kind.BIAS: recipe})
+    biases(archive, "20190405", 1000)
+    odd = archive.add("b", day="20190405", adu=21_000)
+    biases(archive, "20190406", 1000)
+    night.reduce_all(service, archive.root)
+    (master,) = query.all(select(Master).where(Master.day == "20190406").options(selectinload(Master.inputs)))
+    assert len(master.inputs) == 6
+    assert odd.stem not in {frame.filename for frame in master.inputs}
+
+
+def test_the_numbers_that_a_master_was_judged_by_are_kept_with_their_limits(archive, run, query):
+    biases(archive, "20190405", 1000)
+    biases(archive, "20190406", 6000)
+    run()
+    first, second = query.all(select(Master).order_by(Master.day))
+    assert first.findings == []
+    (finding,) = second.findings
+    assert abs(finding.pop("value") - 5000) < 20
+    assert finding == {"name": "level_adu", "usual": 100.0, "worst": 1000.0, "verdict": "held"}

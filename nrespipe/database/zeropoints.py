@@ -1,0 +1,118 @@
+"""Zero points of nights, in versions: each is measured anew, and the velocities stay as they are."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, ForeignKey, Text, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from nrespipe.database.base import Row
+from nrespipe.database.columns import Moment, Real, now
+
+
+class ZeroPointVersion(Row):
+    """One measurement of all zero points.
+
+    Attributes
+    ----------
+    created : datetime
+        When it was made.
+    code_version : str
+        Version of the program.
+    parameters : dict of str to object
+        What it was made with: sites, nights, stars and limits.
+    n_velocities : int
+        How many velocities it was made of.
+    zeros : list of ZeroPoint
+        In order of spectrograph, camera, fiber and night.
+    """
+
+    __tablename__ = "zero_point_versions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created: Mapped[datetime] = mapped_column(Moment, default=now)
+    code_version: Mapped[str] = mapped_column(Text)
+    parameters: Mapped[dict] = mapped_column(JSON, default=dict)
+    n_velocities: Mapped[int]
+
+    zeros: Mapped[list["ZeroPoint"]] = relationship(
+        cascade="all, delete-orphan",
+        order_by="ZeroPoint.instrument, ZeroPoint.camera, ZeroPoint.fiber, ZeroPoint.day",
+    )
+
+
+class ZeroPoint(Row):
+    """By how much the velocities of one fiber are off in one night.
+
+    Attributes
+    ----------
+    version_id : int
+        The measurement that it belongs to.
+    instrument, camera, fiber, day : str, str, int, str
+        Of which velocities.
+    value_ms, error_ms : float or None
+        What is to be taken from a velocity, and its error; None where nothing tells [m / s].
+    n_stars : int
+        Constant stars that tell of the night.
+    method : str
+        ``stars``: those of the night itself; ``around``: the median of the nights around it; ``none``.
+    stars : dict of str to list
+        Distance of each star of the night from its mean of the other nights, and the error of that [m / s].
+    """
+
+    __tablename__ = "zero_points"
+    __table_args__ = (UniqueConstraint("version_id", "instrument", "camera", "fiber", "day"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("zero_point_versions.id", ondelete="CASCADE"))
+    instrument: Mapped[str] = mapped_column(Text)
+    camera: Mapped[str] = mapped_column(Text)
+    fiber: Mapped[int]
+    day: Mapped[str] = mapped_column(Text)
+    value_ms: Mapped[float | None] = mapped_column(Real)
+    error_ms: Mapped[float | None] = mapped_column(Real)
+    n_stars: Mapped[int]
+    method: Mapped[str] = mapped_column(Text)
+    stars: Mapped[dict] = mapped_column(JSON, default=dict)
+
+
+def versions(session):
+    """Return all versions.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+
+    Returns
+    -------
+    list of ZeroPointVersion
+        The oldest first.
+    """
+    return list(session.scalars(select(ZeroPointVersion).order_by(ZeroPointVersion.id)))
+
+
+def version(session, number=None):
+    """Return one version.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    number : int, optional
+        Which one; the last one if not given.
+
+    Returns
+    -------
+    ZeroPointVersion
+
+    Raises
+    ------
+    LookupError
+        If there is none.
+    """
+    query = select(ZeroPointVersion).order_by(ZeroPointVersion.id.desc()).limit(1)
+    found = session.scalar(query if number is None else query.where(ZeroPointVersion.id == number))
+    if found is None:
+        which = "no zero points were measured so far" if number is None else f"there are no zero points {number}"
+        raise LookupError(f"{which}: see nrespipe zeropoints list")
+    return found
