@@ -34,6 +34,22 @@ class State:
     last: tuple = ()
 
 
+def at_bound(strength):
+    """Tell whether the strength of the lines of a model has met the end of what it may be.
+
+    Parameters
+    ----------
+    strength : float
+        As in ``linemodel.at_rest``.
+
+    Returns
+    -------
+    bool
+        Whether the star is unlike the list: its own lines are weaker or stronger than the model can make them.
+    """
+    return not 1.01 * _STRENGTHS[0] < strength < 0.99 * _STRENGTHS[1]
+
+
 def advanced(state, found, settled):
     """Return the next state: shift the model, and bring width, area and saturation of its lines to the spectrum's.
 

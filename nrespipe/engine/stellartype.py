@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.polynomial import legendre
 
-from nrespipe.engine import linemodel, masklines, temperature
+from nrespipe.engine import linemodel, linestate, masklines, temperature
 from nrespipe.frames.stellartype import StellarType
 from nrespipe.frames.velocity import Star
 
@@ -20,8 +20,9 @@ _SUBTYPES = tuple(f"{letter}{digit}" for letter in "FGKM" for digit in range(10 
 
 
 def estimate(
-    found, masks, berv_ms, sampling=None, tellurics=None, *, deepest=0.15, list_error_k=90.0, end_error_k=250.0
-):
+    found, masks, berv_ms, sampling=None, tellurics=None, *, deepest=0.15, list_error_k=90.0, end_error_k=250.0,
+    unlike_error_k=500.0,
+):  # fmt: skip
     """Estimate temperature, type and rotation of a star.
 
     Parameters
@@ -43,6 +44,9 @@ def estimate(
         Error of the temperature that the lists and the way in which lines form leave at any signal [kelvin].
     end_error_k : float, optional
         Error where the star may be beyond the hottest or the coolest list, or is less than 60 K inside [kelvin].
+    unlike_error_k : float, optional
+        Error where the lines are weaker or stronger than the list can make them: HARPS shows GJ 581, of 3500 K, with
+        less than a third of the lines of M0, and it is taken for one of 3940 K [kelvin].
 
     Returns
     -------
@@ -64,7 +68,11 @@ def estimate(
         return StellarType(reason="no list of lines resembles the spectrum")
     rest = [_temperature(normal.sum(axis=0) - n, right.sum(axis=0) - r, teff_k)[0] for n, r in zip(normal, right)]
     statistical_k = np.sqrt((len(rest) - 1) * np.mean((rest - np.mean(rest)) ** 2))
-    error_k = float(np.hypot(statistical_k, end_error_k if at_end else list_error_k))
+    reason = f"at the {at_end} end of the lists of lines" if at_end else ""
+    systematic_k = end_error_k if at_end else list_error_k
+    if linestate.at_bound(found.strength):
+        reason, systematic_k = "its lines are unlike those of any list", unlike_error_k
+    error_k = float(np.hypot(statistical_k, systematic_k))
     vsini_ms, vsini_error_ms = (np.nan, np.inf) if sampling is None else rotation(found, best_k)
     return StellarType(
         teff_k=float(best_k),
@@ -72,7 +80,7 @@ def estimate(
         spectral_type=subtype(best_k),
         vsini_ms=vsini_ms,
         vsini_error_ms=vsini_error_ms,
-        reason=f"at the {at_end} end of the lists of lines" if at_end else "",
+        reason=reason,
     )
 
 
