@@ -41,7 +41,7 @@ def test_the_commands_are_those_of_the_manual():
         "masters good", "masters list", "masters plot", "masters show", "night", "reconcile",
         "reduce", "reprocess", "requeue", "run", "schedule", "simulate night", "site start",
         "status", "submit", "summary", "targets check", "targets deploy", "template build",
-        "template list", "velocities", "why", "work",
+        "template list", "velocities", "why", "work", "zeropoints list", "zeropoints make",
     }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from nrespipe.cli import (
     targets,
     templates,
     velocities,
+    zeropoints,
 )
 
 
@@ -45,6 +46,7 @@ for _command in (
     answers.status_command,
     answers.why_command,
     velocities.velocities_command,
+    zeropoints.zeropoints_group,
     answers.drifts_command,
     daemon.run_command,
     daemon.submit_command,

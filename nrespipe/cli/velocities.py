@@ -7,7 +7,7 @@ import click
 from nrespipe.cli import options
 from nrespipe.files import series as forms
 from nrespipe.frames.quality import Quality
-from nrespipe.service import assembly, inquiry, series
+from nrespipe.service import assembly, inquiry, series, zeropoints
 
 _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
 
@@ -33,6 +33,14 @@ _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
     help="By the line mask, or by a template of the star.",
 )
 @click.option(
+    "--zeropoints",
+    "version",
+    is_flag=False,
+    flag_value="last",
+    metavar="[VERSION]",
+    help="Add velocities that are free of the zero points of their nights, by default of the last version.",
+)
+@click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -48,14 +56,15 @@ _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
     help="Form of the list; of FILE its suffix decides.",
 )
 @click.pass_obj
-def velocities_command(given, star, output, database, site, first_day, last_day, keep, engine, out, form):
+def velocities_command(given, star, output, database, site, first_day, last_day, keep, engine, version, out, form):
     """List radial velocities: of every star of every frame that is done, or the series of STAR over all sites.
 
     Velocities and their errors are barycentric, in m/s; BJD is in TDB. Doubts are words joined by |.
 
     Without STAR the columns are filename, object, fiber, bjd_tdb, rv_ms, rv_err_ms, berv_ms, drift_ms, snr, quality.
     With STAR, by any of its names, what is in doubt is left out (see --keep), and standard error says how much and why;
-    each spectrograph, camera and fiber (tel) has a zero point of its own.
+    each spectrograph, camera and fiber (tel) has a zero point of its own. With --zeropoints the columns zero_point,
+    zero_point_err, rv_corrected and rv_corrected_err stand behind the others, which stay as they are.
 
     \b
     Example:
@@ -65,7 +74,7 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
     output, given = options.places(given, output, database)
     first_day, last_day = (options.day(day) if day else "" for day in (first_day, last_day))
     if not star:
-        if any((site, first_day, last_day, keep, out, engine != "mask")) or form not in ("csv", "table"):
+        if any((site, first_day, last_day, keep, out, version, engine != "mask")) or form not in ("csv", "table"):
             raise click.UsageError("without a STAR there is no more to choose than --format csv or table")
         with options.complaints(), assembly.look_up(output, given).begin() as session:
             click.echo(inquiry.velocity_table(session, form))
@@ -75,6 +84,8 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
         table = series.of_star(
             session, output, star, site=site, first_day=first_day, last_day=last_day, keep=kept, engine=engine
         )
+        if version:
+            table = zeropoints.apply(session, output, table, _number(version))
     click.echo(series.summary(table), err=True)
     if out is None:
         click.echo(series.for_the_eye(table) if form == "table" else forms.text(table, form).rstrip("\n"))
@@ -84,3 +95,11 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
             forms.write(table, out)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
+
+
+def _number(version):
+    if version == "last":
+        return None
+    if not version.isdecimal():
+        raise click.BadParameter(f"{version!r} is no number of a version; write STAR before --zeropoints")
+    return int(version)

@@ -9,6 +9,9 @@ import numpy as np
 #: Form of a file by its suffix.
 FORMS = {".csv": "radvel", ".dat": "juliet", ".txt": "juliet", ".ecsv": "ecsv"}
 
+_RADVEL = ["time", "mnvel", "errvel", "tel"]
+_CORRECTED = ("zero_point", "zero_point_err", "rv_corrected", "rv_corrected_err")
+
 
 def text(table, form):
     """Return a series as text.
@@ -18,7 +21,8 @@ def text(table, form):
     table : astropy.table.QTable
         With the columns ``bjd_tdb``, ``rv``, ``rv_err`` and ``tel``.
     form : {'radvel', 'juliet', 'ecsv'}
-        ``radvel``: comma-separated, columns time, mnvel, errvel, tel, with a header (RadVel). ``juliet``: time,
+        ``radvel``: comma-separated, columns time, mnvel, errvel, tel, with a header (RadVel), and behind them the zero
+        points and what is corrected for them, where the table has these, empty where there is none. ``juliet``: time,
         velocity, error and instrument, separated by blanks, without a header (juliet's ``rvfilename``). ``ecsv``: all
         columns with their units (astropy).
 
@@ -26,14 +30,26 @@ def text(table, form):
     -------
     str
         Times are BJD in TDB, velocities m/s.
+
+    Raises
+    ------
+    ValueError
+        If the form has no place for what the table holds.
     """
     if form == "ecsv":
         stream = io.StringIO()
         table.write(stream, format="ascii.ecsv")
         return stream.getvalue()
-    numbers = (np.asarray(table[name].value, float) for name in ("bjd_tdb", "rv", "rv_err"))
-    separator, header = (",", ["time,mnvel,errvel,tel"]) if form == "radvel" else (" ", [])
-    lines = [separator.join(_cells(*row)) for row in zip(*numbers, table["tel"])]
+    corrected = [name for name in _CORRECTED if name in table.colnames]
+    if corrected and form == "juliet":
+        raise ValueError("the form of juliet has no place beside the velocity for its zero point: use .csv or .ecsv")
+    numbers = [np.asarray(table[name].value, float) for name in ("bjd_tdb", "rv", "rv_err")]
+    separator, header = (",", [",".join(_RADVEL + corrected)]) if form == "radvel" else (" ", [])
+    more = zip(*(np.asarray(table[name].value, float) for name in corrected)) if corrected else [()] * len(table)
+    lines = [
+        separator.join([*_cells(*row), *("" if np.isnan(value) else f"{value:.3f}" for value in others)])
+        for row, others in zip(zip(*numbers, table["tel"]), more)
+    ]
     return "".join(f"{line}\n" for line in [*header, *lines])
 
 
@@ -57,7 +73,7 @@ def write(table, path, form=""):
     Raises
     ------
     ValueError
-        If the suffix tells no form.
+        If the suffix tells no form, or the form has no place for what the table holds.
     """
     path = Path(path)
     form = form or FORMS.get(path.suffix.lower(), "")

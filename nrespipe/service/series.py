@@ -101,7 +101,7 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
     LookupError
         If no velocity of such a star is known at all.
     """
-    names = _names(output, site, star)
+    names = names_of(output, site, star)
     found = velocities.of_star(
         session, lambda name: starmatch.key(name) in names, site=site, first_day=first_day, last_day=last_day
     )  # fmt: skip
@@ -138,6 +138,8 @@ def summary(table):
     telescopes = ", ".join(sorted(set(table["tel"]))) or "nowhere"
     by = f"{table.meta['engine']} {table.meta['by'] or 'none'}"
     told = f"{len(table)} velocities of {table.meta['star']} by {by} from {telescopes}"
+    if "zero_points" in table.meta:
+        told += f", zero points {table.meta['zero_points']}"
     left_out = ", ".join(f"{count} {reason}" for reason, count in table.meta["left_out"].items())
     return f"{told}; left out: {left_out}" if left_out else told
 
@@ -156,13 +158,30 @@ def for_the_eye(table):
         A line for each velocity, after one with the names of the columns; velocities in m/s.
     """
     digits = {"bjd_tdb": 6, "rv": 2, "rv_err": 2, "drift": 2, "snr": 1, "fwhm": 1, "bisector": 1}
+    if "zero_points" in table.meta:
+        digits |= dict.fromkeys(("zero_point", "zero_point_err", "rv_corrected", "rv_corrected_err"), 2)
     numbers = [[f"{value:.{n}f}" for value in table[name].value] for name, n in digits.items()]
     columns = [*numbers, *(list(table[name]) for name in ("tel", "quality", "filename"))]
     return "\n".join(inquiry.aligned([[*digits, "tel", "quality", "filename"], *zip(*columns)]))
 
 
-def _names(output, site, star):
-    """Return all names of a star, as they are compared."""
+def names_of(output, site, star):
+    """Return all names of a star, as ``starmatch.key`` has them.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory, where catalogs of stars may be deployed.
+    site : str
+        Whose catalog; '' for that of all sites.
+    star : str
+        Any of its names.
+
+    Returns
+    -------
+    set of str
+        Only the one that was given where no catalog knows it.
+    """
     wanted = starmatch.key(star)
     for known in targets.read(targets.in_use(output, site)):
         if wanted in starmatch.keys(known):

@@ -1,0 +1,68 @@
+"""Commands for the zero points of nights."""
+
+import click
+
+from nrespipe.cli import options
+from nrespipe.service import assembly, zeropoints
+
+
+def _day(_context, _option, text):
+    return options.day(text) if text else ""
+
+
+@click.group("zeropoints")
+def zeropoints_group():
+    """Measure what all constant stars of a night are off together, and list it."""
+
+
+@zeropoints_group.command("make")
+@click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc. Default: all.")
+@click.option("--from", "first_day", default="", metavar="YYYYMMDD", callback=_day, help="First night.")
+@click.option("--to", "last_day", default="", metavar="YYYYMMDD", callback=_day, help="Last night.")
+@click.option(
+    "--star", "stars", multiple=True, metavar="NAME", help="A constant star; may be repeated. Default: the catalog."
+)
+@click.option(
+    "--fewest-stars",
+    type=click.IntRange(min=1),
+    default=zeropoints.LIMITS["fewest_stars"],
+    show_default=True,
+    help="Stars without which a night has no zero point of its own.",
+)
+@options.output_option
+@options.database_option
+@click.pass_obj
+def make_command(given, site, first_day, last_day, stars, fewest_stars, output, database):
+    """Measure the zero points of all nights, and keep them as a new version beside the earlier ones.
+
+    Velocities are not changed: see nrespipe velocities STAR --zeropoints.
+
+    \b
+    Example:
+      nrespipe zeropoints make --star "tau Cet" --star HD115617 --star HD102365 --output reduced
+    """
+    output, given = options.places(given, output, database)
+    with options.complaints(), assembly.look_up(output, given).begin() as session:
+        made = zeropoints.make(
+            session, output, site=site, first_day=first_day, last_day=last_day, stars=stars, fewest_stars=fewest_stars
+        )
+        lines = zeropoints.listing(session, made.id)
+    click.echo(f"version {made.id}, of {made.n_velocities} velocities", err=True)
+    click.echo("\n".join(lines))
+
+
+@zeropoints_group.command("list")
+@click.argument("version", type=click.IntRange(min=1), required=False)
+@options.output_option
+@options.database_option
+@click.pass_obj
+def list_command(given, version, output, database):
+    """List the versions, or the zero points of VERSION.
+
+    \b
+    Example:
+      nrespipe zeropoints list 3 --output reduced
+    """
+    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+        lines = zeropoints.listing(session, version)
+    click.echo("\n".join(lines))

@@ -1,0 +1,209 @@
+"""Zero points of nights: measured from the constant stars in the database, kept in versions, applied to a series."""
+
+from collections import Counter
+from datetime import date, datetime
+
+import numpy as np
+from astropy import units as u
+from sqlalchemy import select
+
+from nrespipe import __version__
+from nrespipe.database import velocities, zeropoints
+from nrespipe.database.tables import Frame
+from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
+from nrespipe.engine import nightzero
+from nrespipe.files import starmatch
+from nrespipe.frames.quality import Quality
+from nrespipe.service import series
+from nrespipe.service.inquiry import aligned
+
+#: Fewest constant stars that tell of a night, nights that a star must be seen in, and days that a night without such
+#: stars looks around.
+LIMITS = {"fewest_stars": 2, "fewest_nights": 3, "window_days": 10}
+
+_UNIT = u.m / u.s
+
+
+def make(session, output, *, site="", first_day="", last_day="", stars=(), **limits):
+    """Measure the zero points of all nights, and keep them as a new version.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    output : Path
+        Output directory, where catalogs of stars may be deployed.
+    site : str, optional
+        Only this site.
+    first_day, last_day : str, optional
+        Only these nights, ``YYYYMMDD``, both included.
+    stars : sequence of str, optional
+        The constant stars, by any of their names; all stars of the catalog if empty.
+    **limits : int
+        Instead of `LIMITS`.
+
+    Returns
+    -------
+    ZeroPointVersion
+        The new row, with its zero points.
+
+    Raises
+    ------
+    LookupError
+        If no velocity of such a star is known.
+    """
+    limits = LIMITS | limits
+    found = _constant(session, output, site, first_day, last_day, stars)
+    if not found:
+        raise LookupError("no velocity of a constant star is known in these nights")
+    asked = {"site": site, "first_day": first_day, "last_day": last_day, "stars": sorted(stars), **limits}
+    made = ZeroPointVersion(code_version=__version__, parameters=asked, n_velocities=len(found))
+    for place in sorted({_place(*row) for row in found}):
+        made.zeros += _of_fiber(place, [row for row in found if _place(*row) == place], limits)
+    session.add(made)
+    session.flush()
+    return made
+
+
+def listing(session, number=None):
+    """List the versions, or the zero points of one of them.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    number : int, optional
+        Of the version; 0 for the last one.
+
+    Returns
+    -------
+    list of str
+        Lines.
+
+    Raises
+    ------
+    LookupError
+        If there is no such version.
+    """
+    if number is None:
+        rows = [
+            [
+                str(v.id),
+                f"{v.created:%Y-%m-%d %H:%M}",
+                v.code_version,
+                str(v.n_velocities),
+                str(len(v.zeros)),
+                _asked(v),
+            ]
+            for v in zeropoints.versions(session)
+        ]
+        return aligned([["version", "made (UTC)", "by", "velocities", "nights", "of"], *rows])
+    rows = [
+        [f"{z.instrument}{z.camera}f{z.fiber}", z.day, _shown(z.value_ms), _shown(z.error_ms), str(z.n_stars), z.method]
+        for z in zeropoints.version(session, number or None).zeros
+    ]
+    return aligned([["tel", "night", "value_ms", "error_ms", "stars", "method"], *rows])
+
+
+def apply(session, output, table, number=None):
+    """Add the velocities that are free of the zero points of their nights to a series.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    output : Path
+        Output directory, where catalogs of stars may be deployed.
+    table : astropy.table.QTable
+        From `series.of_star`; its columns stay as they are.
+    number : int, optional
+        Which version; the last one if not given.
+
+    Returns
+    -------
+    astropy.table.QTable
+        With ``zero_point``, ``zero_point_err``, ``rv_corrected`` and ``rv_corrected_err`` behind its own columns, NaN
+        where a night has none, and the number and time of the version in ``meta``. Where the star is itself one of
+        the constant stars of a night, its zero point is that of the others.
+
+    Raises
+    ------
+    LookupError
+        If there is no such version.
+    """
+    version = zeropoints.version(session, number)
+    names = series.names_of(output, version.parameters["site"], table.meta["star"])
+    zeros = {(f"{z.instrument}{z.camera}f{z.fiber}", z.day): z for z in version.zeros}
+    query = select(Frame.filename, Frame.day).where(Frame.filename.in_([*map(str, table["filename"])]))
+    days = dict(session.execute(query).all())
+    fewest = version.parameters["fewest_stars"]
+    pairs = [_for(zeros.get((str(tel), days[str(name)])), names, fewest) for tel, name in table["tel", "filename"]]
+    value, error = np.array(pairs, float).reshape(-1, 2).T * _UNIT
+    table = table.copy()
+    table["zero_point"], table["zero_point_err"] = value, error
+    table["rv_corrected"] = table["rv"] - value
+    table["rv_corrected_err"] = np.hypot(table["rv_err"], error)
+    table.meta["zero_points"] = f"version {version.id} of {version.created:%Y-%m-%d}"
+    return table
+
+
+def _constant(session, output, site, first_day, last_day, stars):
+    """Velocities without doubts of the constant stars, each by the line mask that the star usually has."""
+    wanted = set().union(*(series.names_of(output, site, star) for star in stars))
+    rows = velocities.of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
+    good = [
+        (frame, velocity)
+        for frame, velocity in rows
+        if velocity.star
+        and (not wanted or starmatch.key(velocity.star) in wanted)
+        and velocity.rv_ms is not None
+        and velocity.rv_err_ms
+        and not Quality(velocity.quality) & series.DOUBTFUL
+    ]
+    counts = Counter((velocity.star, velocity.mask) for _, velocity in good)
+    usual = {star: mask for (star, mask), _ in sorted(counts.items(), key=lambda item: (item[1], item[0]))}
+    return [(frame, velocity) for frame, velocity in good if usual[velocity.star] == velocity.mask]
+
+
+def _place(frame, velocity):
+    return frame.instrument, frame.camera, velocity.fiber
+
+
+def _of_fiber(place, rows, limits):
+    """Return the rows of the zero points of one fiber."""
+    nights = [datetime.strptime(frame.day, "%Y%m%d").toordinal() for frame, _ in rows]
+    columns = [[getattr(velocity, name) for _, velocity in rows] for name in ("star", "rv_ms", "rv_err_ms")]
+    found = nightzero.measure(columns[0], nights, *columns[1:], **limits)
+    for i, night in enumerate(found.nights):
+        known = np.flatnonzero(np.isfinite(found.deviation_ms[:, i]))
+        pairs = np.stack([found.deviation_ms[known, i], found.deviation_error_ms[known, i]], axis=-1)
+        method = "stars" if found.is_own[i] else "around" if np.isfinite(found.value_ms[i]) else "none"
+        yield ZeroPoint(
+            **dict(zip(("instrument", "camera", "fiber"), place)),
+            day=f"{date.fromordinal(int(night)):%Y%m%d}",
+            value_ms=found.value_ms[i],
+            error_ms=found.error_ms[i],
+            n_stars=int(found.n_stars[i]),
+            method=method,
+            stars=dict(zip(map(str, found.stars[known]), pairs.tolist())),
+        )
+
+
+def _for(zero, names, fewest):
+    """Zero point and error for a star; NaN where there is none."""
+    if zero is None or zero.value_ms is None:
+        return np.nan, np.nan
+    others = [told for star, told in zero.stars.items() if starmatch.key(star) not in names]
+    if zero.method == "stars" and len(others) < len(zero.stars):
+        return nightzero.combine(*zip(*others), fewest_stars=fewest) if others else (np.nan, np.nan)
+    return zero.value_ms, zero.error_ms
+
+
+def _asked(version):
+    asked = version.parameters
+    nights = " to ".join(filter(None, (asked["first_day"], asked["last_day"])))
+    return ", ".join(filter(None, (asked["site"] or "all sites", nights, *asked["stars"])))
+
+
+def _shown(value):
+    return "-" if value is None else f"{value:+.2f}"
