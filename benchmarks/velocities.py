@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/velocities.py [number of epochs]``; the stars are extracted spectra of a bench (photon and read
 noise, tellurics, skewed lines, hits flagged and missed), with errors of wavelengths, drift and fiber of known size, a
-planet of 30 m/s, and the Earth's motion over a year.
+planet of 30 m/s, and the Earth's motion over a year. ``--frames`` takes raw frames through the whole recipe instead;
+``--cache`` names a directory that keeps them for the next time.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import velocity_frames
 
 from nrespipe import data, instruments
 from nrespipe.engine import template, templatefit, velocity
@@ -173,4 +175,10 @@ def main(epochs):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("epochs", nargs="?", type=int, default=16)
-    main(parser.parse_args().epochs)
+    parser.add_argument("--frames", action="store_true", help="raw frames of three nights instead")
+    parser.add_argument("--cache", default=None, help="directory that keeps raw frames and masters")
+    chosen = parser.parse_args()
+    if chosen.frames:
+        velocity_frames.main(benches.build(instruments.load("nres01")), chosen.cache, verdict)
+    else:
+        main(chosen.epochs)

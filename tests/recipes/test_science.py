@@ -7,6 +7,7 @@ from nrespipe.engine import barycenter, wavelength
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.velocity import Star
 from nrespipe.recipes import science
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
@@ -128,3 +129,49 @@ def test_the_arc_knows_the_numbers_of_all_orders_and_the_wavelengths_of_all_fibe
     np.testing.assert_array_equal(scale.orders, nres01.orders)
     green = wavelength.at(scale, 1, np.array([90]), np.array([2048.0]))
     assert 5170 < green[0] < 5200
+
+
+@pytest.fixture
+def reduced(expose, references, nres01):
+    """Return a function that reduces stars of given signal-to-noise ratio, as the catalog has them or otherwise."""
+
+    def make(snr, known=None, seed=40):
+        targets = {fiber: replace(stars.target(name), snr=snr[fiber]) for fiber, name in zip(snr, NAMES)}
+        seen = {fiber: barycenter.at(target.star, 58578.5 + 300 / 86400, nres01) for fiber, target in targets.items()}
+        sources = tuple("star" if fiber in snr else "thar" if fiber == 1 else "none" for fiber in range(3))
+        bervs = {fiber: b.berv_ms for fiber, b in seen.items()}
+        raw = expose(frames.Scene(Kind.SCIENCE, sources, 600.0, targets, bervs), seed=seed).raw
+        names = tuple(targets[fiber].star.name if fiber in snr else sources[fiber] for fiber in range(3))
+        catalog = {fiber: target.star for fiber, target in targets.items()} | (known or {})
+        refs = replace(references, stars=catalog)
+        return targets, science.reduce(replace(raw, objects=names, start_mjd=58578.5), refs, nres01)
+
+    return make
+
+
+def test_a_saturated_star_has_a_velocity_from_the_pixels_that_are_left_and_says_so(reduced):
+    targets, reduction = reduced({0: 900.0})
+    (found,) = reduction.velocities
+    assert Quality.SATURATED_STAR in found.quality
+    assert abs(found.rv_ms - targets[0].rv_ms) < 5 * np.hypot(found.error_ms, found.mask_error_ms)
+    assert np.mean(found.order_weight > 0) > 0.2
+
+
+def test_a_star_of_a_signal_of_two_and_one_of_no_catalog_have_results_with_their_reasons(reduced):
+    nobody = Star("NEWSTAR", ra_deg=stars.target(NAMES[1]).star.ra_deg, dec_deg=stars.target(NAMES[1]).star.dec_deg)
+    targets, reduction = reduced({0: 2.0, 2: 60.0}, {2: replace(nobody, source="telescope")})
+    faint, unknown = reduction.velocities
+    assert Quality.LOW_SIGNAL in faint.quality
+    if Quality.NO_VELOCITY in faint.quality:
+        assert np.isnan(faint.rv_ms)
+    else:
+        assert abs(faint.rv_ms - targets[0].rv_ms) < 5 * np.hypot(faint.error_ms, faint.mask_error_ms)
+        assert faint.error_ms > 20
+    assert {index.reason for index in faint.activity if index.name == "s_index_r"} != {""}
+    assert Quality.NO_CATALOG_STAR in unknown.quality
+    assert Quality.TYPE_GUESSED in unknown.quality
+    assert Quality.NO_CATALOG_STAR not in faint.quality
+    assert unknown.mask == "K2"
+    # without proper motion and parallax the barycentric correction of this star is off by 3 m/s more
+    assert abs(unknown.rv_ms - targets[2].rv_ms) < 5 * np.hypot(unknown.error_ms, unknown.mask_error_ms) + 10
+    assert abs(unknown.stellar_type.teff_k - 5050) < 3 * unknown.stellar_type.teff_error_k
