@@ -1,13 +1,13 @@
-"""Templates: spectra of a star at rest, co-added from its exposures, and the choice among them."""
+"""Templates: spectra of a star at rest, co-added from its exposures."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from nrespipe.engine import continuum, masklines, temperature, templatefit
+from nrespipe.engine import continuum, masklines, templatefit
 from nrespipe.engine.orders import Orders
-from nrespipe.frames.template import Template
+from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Star
 from nrespipe.numerics import bspline
 
@@ -50,7 +50,7 @@ class Exposure:
     fwhm: np.ndarray | None = None
 
 
-def build(exposures, star, *, site="", instrument="", tellurics=None, rounds=3, clip=5.0):
+def build(exposures, star, *, site="", instrument="", tellurics=None, rounds=3, clip=5.0, leave_out=False):
     """Co-add exposures of a star.
 
     Parameters
@@ -67,6 +67,8 @@ def build(exposures, star, *, site="", instrument="", tellurics=None, rounds=3, 
         How often the velocities and the levels of the exposures are found anew against the template.
     clip : float, optional
         Pixels further off than this many errors, of noise and 1 percent of the level, are hits and are left out.
+    leave_out : bool, optional
+        Whether each exposure is measured with a template of all the others, where there are two others.
 
     Returns
     -------
@@ -84,7 +86,13 @@ def build(exposures, star, *, site="", instrument="", tellurics=None, rounds=3, 
     function apart, and two pixels at least: what is finer is noise. The variance of a knot is the inverse of the weight
     of the pixels around it. The zero point is that of the velocities that come with the exposures.
     """
-    return _coadded(exposures, tellurics, rounds, clip).template(exposures, star, site, instrument)
+    stack = _coadded(exposures, tellurics, rounds, clip)
+    made = stack.template(exposures, star, site, instrument)
+    if not leave_out or len(exposures) < 3:
+        return made
+    fits = zip(exposures, stack.by_the_others(star))
+    left = [LeftOut(e.name, e.fiber, fit.rv_ms, fit.photon_error_ms, fit.order_chi2) for e, fit in fits]
+    return replace(made, left_out=tuple(sorted(left, key=lambda one: (one.name, one.fiber))))
 
 
 def leave_one_out(exposures, star, *, tellurics=None, rounds=3, clip=5.0):
@@ -113,76 +121,7 @@ def leave_one_out(exposures, star, *, tellurics=None, rounds=3, clip=5.0):
     """
     if len(exposures) < 3:
         raise ValueError(f"leaving one out needs at least three exposures, not {len(exposures)}")
-    stack = _coadded(exposures, tellurics, rounds, clip)
-    found = []
-    for i, exposure in enumerate(exposures):
-        template = stack.template(exposures, star, without=i)
-        found.append(
-            templatefit.fit(
-                stack.leveled[i], exposure.numbers, template, stack.rv_ms[i], exposure.berv_ms, tellurics=tellurics
-            )
-        )
-    return found
-
-
-def choose(templates, star, *, site="", farthest_k=250.0, farthest_logg=0.5):
-    """Choose the template of a star.
-
-    Parameters
-    ----------
-    templates : sequence of Template
-        All that there are.
-    star : Star
-        Whose velocity is asked for.
-    site : str, optional
-        Where it was observed: a template of that site comes first.
-    farthest_k, farthest_logg : float, optional
-        Farthest temperature and surface gravity of another star whose template may serve [kelvin, cgs].
-
-    Returns
-    -------
-    Template or None
-        One of the star that the catalog names for it, or of the star itself, the best of them; or a trusted one of the
-        star whose temperature is nearest; or None.
-    """
-    named = [template for template in templates if star.template and _key(star.template) in _names(template.star)]
-    own = named or [template for template in templates if is_of(template, star)]
-    if own:
-        return max(own, key=lambda t: (t.trusted, t.site == site, len(t.inputs), t.end_mjd, t.fingerprint))
-    wanted_k, near = temperature.of_star(star), []
-    for template in templates:
-        its_k = temperature.of_star(template.star)
-        if not template.trusted or wanted_k is None or its_k is None or abs(its_k - wanted_k) > farthest_k:
-            continue
-        if None in (star.logg, template.star.logg) or abs(star.logg - template.star.logg) <= farthest_logg:
-            near.append((template.site != site, abs(its_k - wanted_k), template.fingerprint, template))
-    return min(near, key=lambda row: row[:3])[3] if near else None
-
-
-def is_of(template, star):
-    """Tell whether a template was made of a star itself.
-
-    Parameters
-    ----------
-    template : Template
-        The template.
-    star : Star
-        The star.
-
-    Returns
-    -------
-    bool
-        Whether they share a name, whatever blanks and capitals it is written with.
-    """
-    return bool(_names(template.star) & _names(star))
-
-
-def _names(star):
-    return {_key(name) for name in (star.name, *star.aliases)}
-
-
-def _key(name):
-    return "".join(name.split()).upper()
+    return _coadded(exposures, tellurics, rounds, clip).by_the_others(star)
 
 
 class _Stack:
@@ -261,6 +200,16 @@ class _Stack:
             berv_range_ms=float(max(bervs) - min(bervs)),
             inputs=tuple(sorted(e.name for e in chosen)),
         )
+
+    def by_the_others(self, star):
+        """Return what a template of all the others gives of each exposure."""
+        return [
+            templatefit.fit(
+                self.leveled[i], e.numbers, self.template(self.exposures, star, without=i), self.rv_ms[i], e.berv_ms,
+                tellurics=self.tellurics,
+            )
+            for i, e in enumerate(self.exposures)
+        ]  # fmt: skip
 
 
 def _coadded(exposures, tellurics, rounds, clip):

@@ -17,7 +17,7 @@ from nrespipe.engine import (
     templatefit,
 )
 from nrespipe.engine.orders import Orders
-from nrespipe.engine.template import is_of
+from nrespipe.engine.templatechoice import is_of
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import TemplateVelocity, Velocity
 

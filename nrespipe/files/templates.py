@@ -1,7 +1,8 @@
 """Templates of stars as FITS files, without any loss.
 
 The primary header tells of the star and of what the template was made of; WAVELENGTH, FLUX and VARIANCE are images with
-the axes order and knot, ORDERS is a table.
+the axes order and knot. ORDERS is a table, and so is LEFT_OUT, the velocities of the exposures by a template of all the
+others.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from astropy.io import fits
 
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.files import fitsio
-from nrespipe.frames.template import Template
+from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Star
 
 #: Cards of the star: keyword, attribute, comment.
@@ -66,6 +67,8 @@ def write(template, path):
     for name, field, unit in _IMAGES:
         cards = [fits.Card("BUNIT", unit, "unit of the pixels")] if unit else []
         hdus.append(fits.ImageHDU(np.asarray(getattr(template, field), np.float64), fits.Header(cards), name=name))
+    if template.left_out:
+        hdus.append(_left_out(template.left_out))
     fitsio.write(fits.HDUList(hdus), path)
 
 
@@ -100,6 +103,18 @@ def read(path):
         raise MissingCalibration(f"the template cannot be read, make it again: {error}") from error
 
 
+def _left_out(rows):
+    columns = [
+        fits.Column(name, form, unit, array=np.array([getattr(row, field) for row in rows]))
+        for name, field, form, unit in (
+            ("NAME", "name", f"{max(len(row.name) for row in rows)}A", None), ("FIBER", "fiber", "J", None),
+            ("RV", "rv_ms", "D", "m/s"), ("RV_ERR", "photon_error_ms", "D", "m/s"),
+            ("ORDCHI2", "order_chi2", "D", None),
+        )
+    ]  # fmt: skip
+    return fits.BinTableHDU.from_columns(columns, name="LEFT_OUT")
+
+
 def _header(template, name):
     header = fits.Header()
     header["OUTNAME"] = (name, "name of this file")
@@ -126,6 +141,7 @@ def _template(hdus):
     star = Star(**known, aliases=tuple(header["ALIAS*"].values()))
     making = {field: header[keyword] for keyword, field, _ in _MAKING if keyword in header}
     arrays = {field: np.ascontiguousarray(hdus[name].data, "=f8") for name, field, _ in _IMAGES}
+    left = hdus["LEFT_OUT"].data if "LEFT_OUT" in hdus else ()
     return Template(
         star=star,
         orders=np.ascontiguousarray(hdus["ORDERS"].data["ORDER"], "=i8"),
@@ -133,4 +149,5 @@ def _template(hdus):
         **making,
         fibers=tuple(int(word) for word in header["FIBERS"].split()),
         inputs=tuple(header[f"IMCOM{i:03d}"] for i in range(1, header["NCOMBINE"] + 1)),
+        left_out=tuple(LeftOut(str(name), int(fiber), *map(float, numbers)) for name, fiber, *numbers in left),
     )

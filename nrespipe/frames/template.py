@@ -9,6 +9,29 @@ from nrespipe.frames.arrays import frozen
 from nrespipe.frames.velocity import Star
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Velocity of one exposure of a template, by a template of all the others.
+
+    Attributes
+    ----------
+    name : str
+        File of the exposure.
+    fiber : int
+        Fiber of the star.
+    rv_ms, photon_error_ms : float
+        Barycentric velocity, and its error by the noise of both spectra [m / s].
+    order_chi2 : float
+        Scatter of the orders over what their errors allow, squared.
+    """
+
+    name: str
+    fiber: int
+    rv_ms: float
+    photon_error_ms: float
+    order_chi2: float
+
+
 @dataclass(frozen=True, eq=False)
 class Template:
     """The spectrum of a star at rest, made of many exposures of it.
@@ -37,6 +60,8 @@ class Template:
         Difference of the largest and the smallest barycentric correction [m / s].
     inputs : tuple of str
         Names of the exposures, sorted.
+    left_out : tuple of LeftOut
+        Velocities of the exposures in which they have no part, by name and fiber; empty where they were not measured.
     """
 
     star: Star
@@ -52,6 +77,7 @@ class Template:
     end_mjd: float = float("nan")
     berv_range_ms: float = 0.0
     inputs: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self):
         shape = (len(self.orders), np.shape(self.flux)[-1])

@@ -53,7 +53,9 @@ def build(assembly, name, site, *, first_day="", last_day="", serves=("", "")):
 
     instrument = found[0][0].instrument
     try:
-        made = engine.build(exposures, star, site=site, instrument=instrument, tellurics=data.tellurics())
+        made = engine.build(
+            exposures, star, site=site, instrument=instrument, tellurics=data.tellurics(), leave_out=True
+        )
     except ValueError as error:
         raise LookupError(f"no template of {star.name} at {site}: {error}") from error
     path = layout.template_path(assembly.output, site, star.name, made.fingerprint)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from astropy import units as u
@@ -10,7 +11,7 @@ from nrespipe import settings
 from nrespipe.database import velocities
 from nrespipe.files import starmatch, targets
 from nrespipe.frames.quality import Quality
-from nrespipe.service import assembly, inquiry
+from nrespipe.service import assembly, inquiry, leftout
 
 #: What takes a velocity out of a series unless it is asked for: its error, or what it is the velocity of, is in doubt.
 DOUBTFUL = (
@@ -87,6 +88,7 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
         Doubts for which a velocity is not left out; those of `DOUBTFUL` leave it out otherwise.
     engine : {'mask', 'template'}, optional
         Whether ``rv`` is the velocity by the line mask, or that by a template of the star; what has none is left out.
+        An exposure that is part of the template has the velocity by a template of all the others.
 
     Returns
     -------
@@ -107,6 +109,8 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
     )  # fmt: skip
     if not found:
         raise LookupError(f"no velocity of {star} is known: no frame that is done shows it in these nights")
+    if engine == "template":
+        found = _with_left_out(found, leftout.of_star(session, output, names, site))
     reasons = [_reason(velocity, keep, engine) for _, velocity in found]
     by = lambda velocity: velocity.mask if engine == "mask" else velocity.template  # noqa: E731
     used = Counter(by(velocity) for (_, velocity), reason in zip(found, reasons) if not reason)
@@ -199,6 +203,22 @@ def _reason(velocity, keep, engine):
     if not np.isfinite(_error_ms(velocity, engine)):
         return "no error"
     return "|".join(doubts.names())
+
+
+def _with_left_out(found, left_out):
+    """Give what has no velocity by a template the one by a template of all other exposures, where there is one."""
+    rows = []
+    for frame, velocity in found:
+        star, one = left_out.get((frame.filename, velocity.fiber), ("", None))
+        if velocity.template_rv_ms is None and one is not None:
+            # a copy: the session would write down what is changed in a row
+            values = {column.key: getattr(velocity, column.key) for column in velocity.__table__.columns}
+            others = [getattr(velocity, name) or 0.0 for name in (*_PARTS[1:], "transfer_err_ms")]
+            error_ms = float(np.linalg.norm([one.photon_error_ms, *others]))
+            values |= {"template": star, "template_rv_ms": one.rv_ms, "template_err_ms": error_ms}
+            velocity = SimpleNamespace(**values)
+        rows.append((frame, velocity))
+    return rows
 
 
 def _error_ms(velocity, engine):

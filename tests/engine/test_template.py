@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine import template, templatefit
+from nrespipe.engine import template, templatechoice, templatefit
 from nrespipe.engine.orders import Orders
 from nrespipe.engine.template import Exposure
 from nrespipe.frames.template import Template
@@ -118,6 +118,18 @@ def test_errors_of_velocities_without_their_own_noise_are_their_scatter():
     assert np.std(np.concatenate(pulls)) == pytest.approx(1.0, abs=0.35)
 
 
+def test_a_template_tells_the_velocity_of_each_exposure_by_all_the_others():
+    truth, exposures = series(5, 60.0, 4)
+    made = template.build(exposures[::-1], STAR, leave_out=True)
+    assert [one.name for one in made.left_out] == list(made.inputs)
+    fits = template.leave_one_out(exposures, STAR)
+    # the first exposure lays the knots
+    np.testing.assert_allclose([one.rv_ms for one in made.left_out], [fit.rv_ms for fit in fits], atol=1.5)
+    off = np.array([one.rv_ms for one in made.left_out]) - truth
+    assert np.all(np.abs(off - off.mean()) < 4 * np.array([one.photon_error_ms for one in made.left_out]))
+    assert template.build(exposures[:2], STAR, leave_out=True).left_out == ()
+
+
 def test_the_error_is_the_photon_limit_and_what_the_template_adds(quiet):
     light = exposure(0.0, 5e3, snr=100.0)
     found = templatefit.fit(light.orders, NUMBERS, quiet, 0.0, 5e3)
@@ -177,30 +189,30 @@ def made(name, n=9, teff_k=None, site="lsc", berv_range_ms=2e4, logg=None):
 
 def test_a_template_of_the_star_itself_comes_first_even_a_young_one():
     own, other = made("alpha one", n=3), made("HD2", teff_k=5700.0)
-    assert template.choose([other, own], STAR) is own
-    assert template.is_of(own, STAR)
-    assert not template.is_of(other, STAR)
+    assert templatechoice.choose([other, own], STAR) is own
+    assert templatechoice.is_of(own, STAR)
+    assert not templatechoice.is_of(other, STAR)
 
 
 def test_of_several_of_the_star_a_trusted_one_of_the_site_is_chosen():
     young, far, near = made("HD1", n=3), made("HD1", site="elp"), made("HD1")
-    assert template.choose([young, far, near], STAR, site="lsc") is near
-    assert template.choose([young, far], STAR, site="lsc") is far
+    assert templatechoice.choose([young, far, near], STAR, site="lsc") is near
+    assert templatechoice.choose([young, far], STAR, site="lsc") is far
 
 
 def test_else_the_nearest_type_serves_if_it_is_trusted_and_near():
     cool, warm, young = made("HD3", teff_k=5500.0), made("HD2", teff_k=5790.0), made("HD4", n=7, teff_k=5700.0)
-    assert template.choose([cool, warm, young], STAR) is warm
-    assert template.choose([made("HD5", teff_k=4900.0), young], STAR) is None
+    assert templatechoice.choose([cool, warm, young], STAR) is warm
+    assert templatechoice.choose([made("HD5", teff_k=4900.0), young], STAR) is None
     giant = made("HD6", teff_k=5700.0, logg=2.5)
-    assert template.choose([giant], replace(STAR, logg=4.4)) is None
-    assert template.choose([warm], Star("unknown")) is None
+    assert templatechoice.choose([giant], replace(STAR, logg=4.4)) is None
+    assert templatechoice.choose([warm], Star("unknown")) is None
 
 
 def test_the_catalog_may_name_the_star_whose_template_serves():
     named, nearest = made("HD7", teff_k=6200.0), made("HD2", teff_k=5700.0)
-    assert template.choose([named, nearest], replace(STAR, template="hd 7")) is named
-    assert template.choose([nearest], replace(STAR, template="hd 7")) is nearest
+    assert templatechoice.choose([named, nearest], replace(STAR, template="hd 7")) is named
+    assert templatechoice.choose([nearest], replace(STAR, template="hd 7")) is nearest
 
 
 def test_the_fingerprint_tells_two_templates_apart():

@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import templates
-from nrespipe.frames.template import Template
+from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Star
 
 
@@ -22,6 +22,7 @@ def template():
     return Template(
         star, np.array([90, 91, 92]), angstrom, flux, flux * 1e-4, -4512.3, "lsc", "nres01", (0, 2), 58000.1, 58100.2,
         12345.6, tuple(f"lscnrs01-fa09-20190405-{i:04d}-e91" for i in range(9)),
+        tuple(LeftOut(f"lscnrs01-fa09-20190405-{i:04d}-e91", i % 2, -4512.3 + i, 2.5, 1.1) for i in range(9)),
     )  # fmt: skip
 
 

@@ -7,11 +7,15 @@ from astropy.table import QTable
 from click.testing import CliRunner
 
 from nrespipe import cli
+from nrespipe.database import templates as rows
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity
+from nrespipe.files import templates
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, series
+from nrespipe.frames.template import LeftOut, Template
+from nrespipe.frames.velocity import Star
+from nrespipe.service import assembly, coadding, series
 from nrespipe.settings import Settings
 
 
@@ -73,6 +77,26 @@ def test_indices_have_columns_with_errors_and_nan_where_there_is_none(output):
     assert np.isnan(table["s_index"].value).all()
     assert np.isnan(table["chromatic"].value).all()
     assert table["chromatic"].unit == u.m / u.s
+
+
+def test_an_exposure_of_the_template_has_the_velocity_by_all_the_others(output):
+    frame, grid = "lscnrs01-fa09-20190405-0000-e00", np.ones((1, 50))
+    made = Template(
+        Star("HD10700"), np.array([90]), 5000 + np.arange(50.0)[None], grid, grid, -16680.0, "lsc", "nres01", (0,),
+        58578.0, 58600.0, 9e3, (frame,), (LeftOut(frame, 0, -16677.5, 3.0, 1.1),),
+    )  # fmt: skip
+    service = assembly.build(output, Settings())
+    path = output / "lsc" / "templates" / "template.fits"
+    templates.write(made, path)
+    with service.sessions.begin() as session:
+        rows.record(session, coadding._row(made, path, service.output, ("", "")))
+    table = series.read(output, "tau Cet", engine="template")
+    assert list(table["rv"].to_value(u.m / u.s)) == [-16677.5, -16674.0]
+    # photons by both spectra, wavelengths and drift as with the mask
+    np.testing.assert_allclose(table["rv_err"].to_value(u.m / u.s), [5.0, 2.5])
+    assert len(series.read(output, "tau Cet")) == 3
+    path.unlink()
+    assert len(series.read(output, "tau Cet", engine="template")) == 1
 
 
 def test_velocities_by_the_template_are_given_where_there_are_any(output):

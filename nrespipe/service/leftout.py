@@ -1,0 +1,39 @@
+"""Velocities of the exposures of a template in which they have no part."""
+
+from nrespipe.database import templates as rows
+from nrespipe.errors import MissingCalibration
+from nrespipe.files import starmatch
+from nrespipe.files import templates as files
+
+
+def of_star(session, output, names, site=""):
+    """Return what the templates of a star say of their own exposures.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    output : Path
+        Output directory.
+    names : set of str
+        All names of the star, as ``starmatch.key`` gives them.
+    site : str, optional
+        Only templates of this site.
+
+    Returns
+    -------
+    dict of (str, int) to (str, LeftOut)
+        By frame and fiber: the star of the template, and the velocity by all other exposures. A template whose file is
+        gone says nothing; of several the newest counts.
+    """
+    found = {}
+    for row in rows.current(session):
+        if starmatch.key(row.star) not in names or site not in ("", row.site):
+            continue
+        try:
+            template = files.read(output / row.path)
+        except MissingCalibration:
+            continue
+        for one in template.left_out:
+            found.setdefault((one.name, one.fiber), (row.star, one))
+    return found
