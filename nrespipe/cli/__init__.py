@@ -9,6 +9,7 @@ from nrespipe import __version__, logs, settings
 from nrespipe.cli import (
     answers,
     daemon,
+    exports,
     kernels,
     masters,
     reduction,
@@ -48,6 +49,7 @@ for _command in (
     velocities.velocities_command,
     zeropoints.zeropoints_group,
     answers.drifts_command,
+    exports.export_command,
     daemon.run_command,
     daemon.submit_command,
     daemon.requeue_command,

@@ -1,0 +1,63 @@
+"""Tables as comma-separated text, for people and for programs that know nothing of this one."""
+
+import csv
+import io
+import math
+import os
+from pathlib import Path
+
+
+def text(remark, columns, rows):
+    """Return a table as text.
+
+    Parameters
+    ----------
+    remark : str
+        What stands in the first line, behind ``#``.
+    columns : mapping of str to int or None
+        Digits behind the point of the numbers of each column; None for words and whole numbers.
+    rows : iterable of mapping of str to object
+        Cells by column; empty where it has none, where it is None, or not finite.
+
+    Returns
+    -------
+    str
+        UTF-8 holds it; lines end with a newline alone. The second line has the names of the columns, also where there
+        are no rows.
+    """
+    stream = io.StringIO()
+    stream.write(f"# {remark}\n")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(name), digits) for name, digits in columns.items()])
+    return stream.getvalue()
+
+
+def write(content, path):
+    """Write text to a file; nobody ever sees a part of it.
+
+    Parameters
+    ----------
+    content : str
+        What to write.
+    path : str or Path
+        The file; one that is there is replaced.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _cell(value, digits):
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    # a table of lines has no place for a line break
+    return " ".join(str(value).split()) if digits is None else f"{value:.{digits}f}"
