@@ -9,6 +9,7 @@ from nrespipe.database.columns import Standing
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly, drawing, inquiry, verdicts
 
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it is kept.")
 
 
@@ -106,25 +107,48 @@ def bad_command(given, name, why, output, database):
 
 
 @masters_group.command("plot")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The drawing, .pdf or .png."
-)
-def plot_command(file, out):
-    """Draw how good the wavelengths of the master arc FILE are.
+@click.argument("name")
+@click.option("-o", "--out", required=True, type=_FILE, metavar="FILE", help="The drawing, .pdf or .png.")
+@options.output_option
+@options.database_option
+@click.pass_obj
+def plot_command(given, name, out, output, database):
+    """Draw the master NAME.
 
-    The residuals of its lines against wavelength, order and column, their scatter against the error of their light, the
-    number of lines of each order, and how well neighboring orders agree.
+    Of a bias or dark its structure and its bad pixels; of a flat orders, profiles, blaze and light; of an arc the
+    residuals of its lines, how neighboring orders agree, and the resolution.
 
     \b
     Example:
-      nrespipe masters plot reduced/lsc/nres01/20190405/masters/arc_lsc_nres01_fa09_20190405.fits.fz -o arc.pdf
+      nrespipe masters plot arc_lsc_nres01_fa09_20190405 --output reduced -o arc.pdf
     """
-    with options.complaints():
-        try:
-            drawing.draw_master(file, out)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
+    if out.suffix not in (".pdf", ".png"):
+        raise click.BadParameter(f"{out.name}: a drawing is a .pdf or a .png", param_hint="--out")
+    output, given = options.places(given, output, database)
+    with options.complaints(), assembly.look_up(output, given).begin() as session:
+        written = drawing.draw_master(session, name, output.resolve(), out)
+    click.echo("\n".join(map(str, written)))
+
+
+@masters_group.command("region")
+@click.argument("name")
+@click.option("-o", "--out", required=True, type=_FILE, metavar="FILE", help="The region file, .reg.")
+@options.output_option
+@options.database_option
+@click.pass_obj
+def region_command(given, name, out, output, database):
+    """Write the orders of the master flat NAME as a region file, to lay over a raw frame in ds9.
+
+    Each fiber has a color, each order its diffraction number; coordinates are those of the raw image.
+
+    \b
+    Example:
+      nrespipe masters region flat_lsc_nres01_fa09_20190405 --output reduced -o orders.reg
+    """
+    output, given = options.places(given, output, database)
+    with options.complaints(), assembly.look_up(output, given).begin() as session:
+        out.write_text(drawing.outline(session, name, output.resolve()), encoding="ascii")
+    click.echo(out)
 
 
 def _decide(given, name, standing, why, output, database):

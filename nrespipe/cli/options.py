@@ -10,6 +10,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from nrespipe import settings
+from nrespipe.errors import MissingCalibration
 from nrespipe.service import inquiry, progress
 from nrespipe.service.arrivals import OutputRefused
 
@@ -131,7 +132,7 @@ def complaints():
     """
     try:
         yield
-    except (OutputRefused, LookupError, OSError) as error:
+    except (OutputRefused, LookupError, OSError, MissingCalibration) as error:
         if isinstance(error, KeyError | IndexError):
             raise
         raise click.ClickException(str(error)) from error

@@ -170,6 +170,23 @@ def summary_path(output, site, day, suffix):
     return Path(output) / site / "summaries" / f"summary_{site}_{day}{suffix}"
 
 
+def start_path(output, site):
+    """Return where the report of the start of a site lies.
+
+    Parameters
+    ----------
+    output : str or Path
+        Root of what the pipeline makes.
+    site : str
+        ``lsc`` ...
+
+    Returns
+    -------
+    Path
+    """
+    return Path(output) / site / "summaries" / f"start_{site}.pdf"
+
+
 def reduced_stem(filename):
     """Return the base name of the products of a raw frame.
 

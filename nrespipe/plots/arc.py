@@ -4,9 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nrespipe.engine import arcquality
+from nrespipe.plots import style
 
-#: Colors of the fibers 0, 1, 2, told apart by the color-blind too (Okabe & Ito).
-_COLORS = ("#0072b2", "#d55e00", "#009e73")
 _LARGEST_MS = 300.0
 
 
@@ -24,13 +23,13 @@ def draw(arc):
         Residuals of the lines against wavelength, order and column; the scatter of the lines against the error of their
         light; how many lines each order has; and how well neighboring orders agree.
     """
-    figure = Figure(figsize=(11.7, 8.3), layout="constrained")
+    figure = Figure(figsize=style.PAGE, layout="constrained")
     axes = figure.subplots(3, 2)
     residual_ms, photon_ms = arcquality.residuals(arc.solution, arc.lines)
     orders = arcquality.by_order(arc.solution, arc.lines)
     pairs = arcquality.overlaps(arc.solution, arc.lines)
     for fiber in arc.solution.fibers:
-        color = _COLORS[fiber % len(_COLORS)]
+        color = style.color(fiber)
         used = arc.lines.used & (arc.lines.fiber == fiber) & np.isfinite(residual_ms)
         for panel, where in ((axes[0, 0], arc.lines.vacuum_angstrom), (axes[1, 0], arc.lines.x)):
             panel.plot(where[used], residual_ms[used], ".", ms=2, color=color, alpha=0.5, rasterized=True)
@@ -93,8 +92,4 @@ def _label(axes, arc):
         f"fiber {fiber}: {n} lines, {ms:.0f} m/s"
         for fiber, n, ms in zip(arc.solution.fibers, arc.solution.n_lines, arc.solution.scatter_ms)
     )
-    axes[0, 0].figure.suptitle(
-        f"Arc of {arc.origin.site} {arc.origin.instrument} {arc.origin.camera} {arc.origin.day}, "
-        f"{len(arc.origin.inputs)} frames. {scatter}",
-        fontsize=11,
-    )
+    axes[0, 0].figure.suptitle(f"{style.of(arc.origin)}. {scatter}", fontsize=11)

@@ -1,39 +1,123 @@
-"""Drawings of masters for a person."""
+"""Masters for the eye of a person: drawings, and orders to lay over a raw frame."""
 
+from contextlib import suppress
 from pathlib import Path
 
-from nrespipe.files import masters
-from nrespipe.frames.masters import Arc
+from nrespipe.errors import BadFrame, Skipped, Unavailable
+from nrespipe.files import cdp, masters, region
+from nrespipe.frames.masters import Arc, Dark, Flat
+from nrespipe.frames.raw import Kind, Section
+from nrespipe.service import verdicts
 
 
-def draw_master(path, target):
-    """Draw the quality of a master.
+def draw_master(session, name, output, target):
+    """Draw a master.
 
     Parameters
     ----------
-    path : str or Path
-        The file of the master.
+    session : sqlalchemy.orm.Session
+        An open session.
+    name : str
+        The master; its file name, the directory and the extension do not matter.
+    output : Path
+        Output directory, below which masters lie.
     target : str or Path
         Where the drawing goes; the suffix tells the form, ``.pdf`` or ``.png``.
 
+    Returns
+    -------
+    list of Path
+        What was written: one file, or for an image of a master with several pages one for each.
+
     Raises
     ------
+    LookupError
+        If there is no such master, or no file of it.
     MissingCalibration
-        If there is no such master, or if it cannot be read.
-    ValueError
-        If there is no drawing for its kind.
+        If it cannot be read.
     """
+    master = masters.read(output / verdicts.find(session, name).path)
+    return save(_pages(master), target, Path(name).name)
+
+
+def _pages(master):
     # what draws is slow to load, and no other command needs it
-    from nrespipe.plots import arc
+    from nrespipe.plots import arc, detector, flat, resolution
 
-    master = masters.read(path)
-    if not isinstance(master, Arc):
-        raise ValueError(
-            f"{Path(path).name}: there is a drawing of master arcs alone, and this is a {master.origin.kind}"
-        )
-    arc.draw(master).savefig(target, dpi=130, metadata=_undated(target))
+    if isinstance(master, Arc):
+        return [arc.draw(master), resolution.draw(master)]
+    if isinstance(master, Flat):
+        return [flat.draw(master)]
+    return [detector.draw(dark=master) if isinstance(master, Dark) else detector.draw(bias=master)]
 
 
-def _undated(target):
-    """The same master makes the same bytes: leave out when it was drawn."""
-    return {"CreationDate": None} if Path(target).suffix == ".pdf" else None
+def save(pages, target, title):
+    """Write drawings to a file; the same drawings always give the same bytes.
+
+    Parameters
+    ----------
+    pages : list of matplotlib.figure.Figure
+        Pages.
+    target : str or Path
+        Where; ``.pdf`` takes all pages, of an image the further pages have ``-2`` and so on in their names.
+    title : str
+        Of the document.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    target = Path(target)
+    if target.suffix == ".pdf":
+        # the same masters make the same bytes: leave out when they were drawn
+        with PdfPages(target, metadata={"CreationDate": None, "Title": title}) as pdf:
+            for page in pages:
+                pdf.savefig(page, dpi=130)
+        return [target]
+    paths = [target, *(target.with_stem(f"{target.stem}-{i}") for i in range(2, len(pages) + 1))]
+    for path, page in zip(paths, pages, strict=True):
+        page.savefig(path, dpi=130)
+    return paths
+
+
+def outline(session, name, output):
+    """Return the orders of a master flat as a region file for its raw frames.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    name : str
+        The master.
+    output : Path
+        Output directory, below which masters lie.
+
+    Returns
+    -------
+    str
+        In image coordinates of the raw frames.
+
+    Raises
+    ------
+    LookupError
+        If there is no such master flat, or no file of it.
+    MissingCalibration
+        If it cannot be read.
+    """
+    row = verdicts.find(session, name)
+    if row.kind is not Kind.FLAT:
+        raise LookupError(f"{Path(name).name} is a master {row.kind}; a flat alone knows where the orders lie")
+    master = masters.read(output / row.path)
+    return region.text(master.traces, _section(row, master))
+
+
+def _section(row, master):
+    """Where the light fell in the raw frames of a flat, as one that can still be read has it; or at their corner."""
+    for frame in row.inputs:
+        with suppress(Skipped, BadFrame, Unavailable, OSError):
+            return cdp.read(frame.path, whole=False).data_section
+    rows, columns = master.mask.shape
+    return Section(0, columns, 0, rows)

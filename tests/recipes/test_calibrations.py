@@ -3,10 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from nrespipe import data
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
+from nrespipe.frames.traces import Traces
 from nrespipe.recipes import RECIPES, arc, bias, dark, flat
 from nrespipe.simulator import frame as frames
 
@@ -49,13 +51,14 @@ def test_an_arc_with_the_lamp_off_is_refused(expose, calibrations, nres01):
 
 def test_an_arc_of_a_faint_lamp_is_kept(expose, calibrations, nres01):
     faint = expose(frames.Scene(Kind.ARC, ("thar", "thar", "none"), 600.0, lamp=0.05), seed=8).raw
-    assert arc.reduce(faint, calibrations, nres01).measurements["bright_pixels_per_order"] < 30
+    kept = arc.reduce(faint, dataclasses.replace(calibrations, lamp=data.lamp_lines()), nres01)
+    assert kept.measurements["bright_pixels_per_order"] < 30
 
 
 def test_a_fiber_that_no_flat_lit_is_a_missing_calibration(expose, calibrations, nres01):
     traces = calibrations.flat.traces
-    narrow = dataclasses.replace(traces, fibers=traces.fibers[:2], centers=traces.centers[:2])
-    only = dataclasses.replace(calibrations.flat, traces=narrow, blaze=calibrations.flat.blaze[:2])
+    narrow = Traces(traces.fibers[:2], traces.orders, traces.centers[:2])
+    only = dataclasses.replace(calibrations.flat, traces=narrow, blaze=calibrations.flat.blaze[:2], peak_e_per_s=None)
     shot = expose(frames.Scene(Kind.ARC, ("none", "thar", "thar"), 600.0), seed=6).raw
     with pytest.raises(MissingCalibration, match="did not light fiber 2"):
         arc.reduce(shot, dataclasses.replace(calibrations, flat=only), nres01)
@@ -64,6 +67,15 @@ def test_a_fiber_that_no_flat_lit_is_a_missing_calibration(expose, calibrations,
 def test_the_flat_measures_the_true_gain_whatever_the_header_says(master_flat, bench):
     assert master_flat.gain_e_per_adu == pytest.approx(bench.gain_e_per_adu, rel=0.01)
     assert master_flat.traces.fibers == (0, 1, 2)
+
+
+def test_the_flat_keeps_the_light_of_the_lamp_per_second(expose, master_flat):
+    light = expose(frames.Scene(Kind.FLAT, ("tung", "tung", "none"), 30.0), seed=20).electrons
+    columns = np.arange(0, 4096, 8)
+    for k in (5, 30, 55):
+        rows = np.rint(master_flat.traces.centers[0, k, columns]).astype(int)
+        across = [light[row - 8 : row + 9, x].sum() for row, x in zip(rows, columns)]
+        assert master_flat.peak_e_per_s[0, k] == pytest.approx(np.percentile(across, 99) / 30, rel=0.03)
 
 
 def test_a_profile_and_its_wings_add_up_to_one_over_the_pixels(master_flat):

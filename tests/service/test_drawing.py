@@ -1,54 +1,91 @@
+"""Masters for the eye; recipes take no time here."""
+
+from types import SimpleNamespace
+
 import matplotlib.image
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import select
 
 from nrespipe import cli, data, instruments
+from nrespipe.database.tables import Master
 from nrespipe.engine import wavelength
 from nrespipe.files import masters
-from nrespipe.frames.masters import Arc, Bias, Origin
-from nrespipe.frames.quality import Quality
+from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Slant
 from nrespipe.simulator import arc_spectra
 
+NAME = "{}_lsc_nres01_fa09_20190405"
 
-def _origin(kind):
-    return Origin(kind, "lsc", "nres01", "fa09", "20190405", 58579.0, ("a", "b"), Quality(0))
+
+@pytest.fixture
+def made(service, archive, run, monkeypatch, query):
+    """Masters of a night; a function that runs a command of the group."""
+    for variable in ("DB_URL", "NRES_DATA_ROOT"):
+        monkeypatch.delenv(variable, raising=False)
+    archive.calibrations()
+    run()
+
+    def command(*words):
+        return CliRunner().invoke(cli.main, ["masters", *map(str, words), "--output", str(service.output)])
+
+    paths = {row.kind: service.output / row.path for row in query.all(select(Master))}
+    return SimpleNamespace(command=command, paths=paths)
 
 
 @pytest.fixture(scope="module")
-def arc_file(tmp_path_factory):
+def real_arc():
     truth = arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=3)
     arcs = [arc_spectra.expose(truth, (0, 1), 300 + i, orders=np.arange(88, 94)) for i in range(2)]
     found = wavelength.calibrate(arcs, truth.spectrograph, data.lamp_lines())
     names = ("solution", "lines", "line_shape", "reference", "transfer_error_ms")
     slant = Slant((0, 1), (52, 118), 4096, np.zeros((1, 2), int), np.zeros((2, 1)), np.zeros((2, 1)))
-    path = tmp_path_factory.mktemp("masters") / "arc.fits.fz"
-    masters.write(Arc(_origin(Kind.ARC), slant=slant, **{name: getattr(found, name) for name in names}), path)
-    return path
+    origin = Origin(Kind.ARC, "lsc", "nres01", "fa09", "20190405", 58579.0, ("a", "b"))
+    return Arc(origin, slant=slant, **{name: getattr(found, name) for name in names})
 
 
-def _plot(*words):
-    return CliRunner().invoke(cli.main, ["masters", "plot", *map(str, words)])
-
-
-def test_the_drawing_of_a_master_arc_shows_its_fibers_in_their_colors(arc_file, tmp_path):
-    result = _plot(arc_file, "-o", tmp_path / "arc.png")
+def test_the_drawing_of_a_master_arc_shows_its_fibers_in_their_colors(made, real_arc, tmp_path):
+    masters.write(real_arc, made.paths[Kind.ARC])
+    result = made.command("plot", NAME.format("arc"), "-o", tmp_path / "arc.png")
     assert result.exit_code == 0, result.output
-    image = matplotlib.image.imread(tmp_path / "arc.png")[..., :3]
-    for color in ((0, 0x72, 0xB2), (0xD5, 0x5E, 0)):
-        assert np.sum(np.all(np.abs(255 * image - color) < 3, axis=2)) > 300
+    assert result.stdout.split() == [str(tmp_path / "arc.png"), str(tmp_path / "arc-2.png")]
+    for name in ("arc.png", "arc-2.png"):
+        image = matplotlib.image.imread(tmp_path / name)[..., :3]
+        for color in ((0, 0x72, 0xB2), (0xD5, 0x5E, 0)):
+            assert np.sum(np.all(np.abs(255 * image - color) < 3, axis=2)) > 300
 
 
-def test_the_same_master_gives_the_same_drawing(arc_file, tmp_path):
+@pytest.mark.parametrize(("kind", "pages"), [("bias", 1), ("dark", 1), ("flat", 1), ("arc", 2)])
+def test_a_master_of_any_kind_is_drawn_and_always_to_the_same_bytes(made, tmp_path, kind, pages):
     for name in ("one.pdf", "two.pdf"):
-        assert _plot(arc_file, "-o", tmp_path / name).exit_code == 0
-    assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
+        result = made.command("plot", NAME.format(kind), "-o", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    first, second = ((tmp_path / name).read_bytes() for name in ("one.pdf", "two.pdf"))
+    assert first == second
+    assert first.count(b"/Type /Page ") == pages
+    assert b"CreationDate" not in first
 
 
-def test_a_master_of_another_kind_is_named(tmp_path):
-    masters.write(Bias(_origin(Kind.BIAS), np.zeros((8, 8), "f4"), np.ones((8, 8), "f4"), 2.0), tmp_path / "b.fits.fz")
-    result = _plot(tmp_path / "b.fits.fz", "-o", tmp_path / "b.png")
+def test_what_is_no_master_or_no_drawing_is_named(made, tmp_path):
+    result = made.command("plot", NAME.format("flat").replace("lsc", "elp"), "-o", tmp_path / "flat.pdf")
     assert result.exit_code == 1
-    assert "b.fits.fz: there is a drawing of master arcs alone, and this is a bias" in result.output
+    assert "there is no master flat_elp_nres01_fa09_20190405" in result.output
+    assert "a drawing is a .pdf or a .png" in made.command("plot", NAME.format("flat"), "-o", "flat.doc").output
+    made.paths[Kind.BIAS].write_bytes(b"not a file of FITS")
+    broken = made.command("plot", NAME.format("bias"), "-o", tmp_path / "bias.pdf")
+    assert broken.exit_code == 1
+    assert "the master cannot be read, make it again" in broken.output
+
+
+def test_the_orders_of_a_flat_are_laid_over_its_raw_frames_and_those_of_an_arc_over_none(made, tmp_path):
+    result = made.command("region", NAME.format("flat"), "-o", tmp_path / "orders.reg")
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "orders.reg").read_text()
+    # the traces of the recipe lie in row 3, which is 4 where the first is 1
+    assert "line(1,4.00,8,4.00) # line=0 0 color=orange tag={fiber 1}" in text
+    assert "text={91} color=cyan" in text
+    result = made.command("region", NAME.format("arc"), "-o", tmp_path / "arc.reg")
+    assert result.exit_code == 1
+    assert "is a master arc; a flat alone knows where the orders lie" in result.output

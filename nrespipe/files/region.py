@@ -1,0 +1,45 @@
+"""The orders of a flat as a region file, which a viewer such as ds9 lays over a raw frame."""
+
+from itertools import pairwise
+
+import numpy as np
+
+#: Colors of the fibers 0, 1, 2.
+_COLORS = ("cyan", "orange", "green")
+
+
+def text(traces, section, step=128, label_every=1):
+    """Return the traces of a flat as a region file.
+
+    Parameters
+    ----------
+    traces : Traces
+        Of the flat.
+    section : Section
+        Where the light-sensitive part lies in the raw image.
+    step : int, optional
+        Length of the straight pieces that a trace is drawn with; orders bend by less than a tenth of a pixel in between
+        [pixel].
+    label_every : int, optional
+        Every so many orders carry their number.
+
+    Returns
+    -------
+    str
+        In image coordinates of the raw frame, whose first pixel has its center at (1, 1). Each fiber has a color and a
+        tag; the numbers are diffraction orders.
+    """
+    lines = ["# Region file format: DS9", "global width=1 select=1 edit=0 move=0", "image"]
+    columns = np.unique(np.append(np.arange(0, traces.centers.shape[2], step), traces.centers.shape[2] - 1))
+    for fiber, rows in zip(traces.fibers, traces.centers[:, :, columns]):
+        color = f"color={_COLORS[fiber % len(_COLORS)]} tag={{fiber {fiber}}}"
+        for order, row in zip(traces.orders, rows):
+            # the center of the first pixel is 0 inside the program and 1 in a region file
+            x, y = columns + section.first_column + 1, row + section.first_row + 1
+            seen = np.flatnonzero(np.isfinite(y))
+            pieces = [(i, j) for i, j in pairwise(seen) if j == i + 1]
+            lines += [f"line({x[i]},{y[i]:.2f},{x[j]},{y[j]:.2f}) # line=0 0 {color}" for i, j in pieces]
+            if pieces and (order - traces.orders[0]) % label_every == 0:
+                middle = seen[len(seen) // 2]
+                lines.append(f"# text({x[middle]},{y[middle]:.2f}) text={{{order}}} {color}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,66 @@
+"""What was found on the cameras of a new site."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nrespipe.frames.masters import Arc, Bias, Dark, Flat
+from nrespipe.frames.raw import Kind
+
+
+@dataclass(frozen=True)
+class FlatLook:
+    """One flat, looked at with the master that was made of it.
+
+    Attributes
+    ----------
+    filename : str
+        Which.
+    lit : tuple of int
+        Fibers that it lights.
+    light : ndarray of float, shape (n_rows // size, n_columns // size)
+        Mean light of squares of pixels [electron].
+    cut : ndarray of float, shape (n_rows,)
+        Mean light of the columns in the middle [electron].
+    chi2, share : ndarray of float, shape (n_lit, n_orders)
+        As from ``engine.misfit.by_order``.
+    """
+
+    filename: str
+    lit: tuple[int, ...]
+    light: np.ndarray
+    cut: np.ndarray
+    chi2: np.ndarray
+    share: np.ndarray
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """What was found on one camera.
+
+    Attributes
+    ----------
+    name : str
+        Site, spectrograph and camera.
+    told : tuple of str
+        For a person: each master with what it shows and what speaks against it, what is missing and why.
+    advice : tuple of str
+        What to do next.
+    masters : mapping of Kind to Bias, Dark, Flat or Arc
+        The masters that may be used.
+    looks : tuple of FlatLook
+        A flat of each set of lit fibers.
+    numbering : mapping of int to float
+        How badly each numbering of the orders fits, as from ``engine.pattern.costs``.
+    arcs : tuple of (float, mapping of int to float)
+        Of each arc its time [MJD] and by fiber how far its lines lie from the optical model [pixel].
+    """
+
+    name: str
+    told: tuple[str, ...]
+    advice: tuple[str, ...]
+    masters: Mapping[Kind, Bias | Dark | Flat | Arc] = field(default_factory=dict)
+    looks: tuple[FlatLook, ...] = ()
+    numbering: Mapping[int, float] = field(default_factory=dict)
+    arcs: tuple[tuple[float, Mapping[int, float]], ...] = ()

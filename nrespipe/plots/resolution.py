@@ -1,0 +1,97 @@
+"""How sharp the lines of a master arc are, how bright, and how they moved from arc to arc."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from nrespipe.engine import solution
+from nrespipe.plots import style
+
+
+def draw(arc, single=()):
+    """Draw the line-spread function of a master arc.
+
+    Parameters
+    ----------
+    arc : Arc
+        The master.
+    single : sequence of (float, mapping of int to float), optional
+        Of each single arc its time [MJD] and by fiber how far its lines lie from the optical model [pixel].
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Resolving power by order, width of the lines along the orders, their shape, their light, and where those of the
+        single arcs lie.
+    """
+    figure = Figure(figsize=style.PAGE, layout="constrained")
+    power, width, shape, light, moved = (figure.add_subplot(2, 3, place) for place in (1, 2, 3, 4, (5, 6)))
+    best = []
+    for i, fiber in enumerate(arc.solution.fibers):
+        best.append(_power(power, arc, fiber))
+        along = np.nanmedian(arc.line_shape.fwhm[arc.line_shape.fibers.index(fiber)], axis=0)
+        width.plot(along, lw=0.9, color=style.color(fiber), label=f"fiber {fiber}")
+        _shape(shape, arc.line_shape, fiber)
+        _light(light, arc, i, fiber)
+    width.legend(fontsize=8)
+    _moved(moved, arc.solution.fibers, single)
+    style.label(power, "order", "resolving power", "wavelength / width: median of the order; dotted: both ends")
+    style.label(
+        width, "column [pixel]", "full width at half maximum [pixel]", "width of the lines, median over the orders"
+    )
+    style.label(
+        shape, "distance [full width at half maximum]", "density of light", "shape of a line, left to right end"
+    )
+    style.label(light, "electron" + (" / s" if arc.exposure_s is not None else ""), "lines", "light of the lines used")
+    numbers = "; ".join(
+        f"fiber {fiber}: R {r:,.0f}, {n} lines, ± {error:.1f} m/s"
+        for fiber, r, n, error in zip(arc.solution.fibers, best, arc.solution.n_lines, arc.transfer_error_ms)
+    )
+    figure.suptitle(f"{style.of(arc.origin)}\n{numbers}", fontsize=9.5)
+    return figure
+
+
+def _power(axes, arc, fiber):
+    """Draw the resolving power of a fiber and return its median."""
+    columns = np.linspace(0, arc.solution.n_pixels - 1, 17)
+    orders = arc.line_shape.orders
+    fwhm = arc.line_shape.fwhm[arc.line_shape.fibers.index(fiber)][:, np.rint(columns).astype(int)]
+    pixel_ms = solution.velocity_per_pixel(arc.solution, fiber, orders[:, None], columns)
+    power = solution.C_MS / np.where(pixel_ms > 0, fwhm * pixel_ms, np.nan)
+    if not np.isfinite(power).any():
+        return np.nan
+    axes.plot(orders, np.nanmedian(power, axis=1), color=style.color(fiber), lw=1)
+    axes.plot(orders, power[:, [0, -1]], ":", color=style.color(fiber), lw=0.6)
+    return float(np.nanmedian(power))
+
+
+def _shape(axes, shape, fiber):
+    values = shape.values[shape.fibers.index(fiber)]
+    for column, dash in ((0, ":"), (len(shape.columns) // 2, "-"), (-1, "--")):
+        axes.plot(shape.offsets, values[column], dash, lw=0.8, color=style.color(fiber))
+
+
+def _light(axes, arc, i, fiber):
+    used = arc.lines.used & (arc.lines.fiber == fiber) & (arc.lines.flux > 0)
+    seconds = 1.0 if arc.exposure_s is None else arc.exposure_s[i]
+    light = np.log10(arc.lines.flux[used] / seconds)
+    if light.size:
+        edges = np.arange(np.floor(light.min()), np.ceil(light.max()) + 0.1, 0.1)
+        axes.hist(10**light, 10**edges, histtype="step", color=style.color(fiber))
+        axes.set_xscale("log")
+
+
+def _moved(axes, fibers, single):
+    for fiber in fibers:
+        known = [(mjd, shift[fiber]) for mjd, shift in single if fiber in shift]
+        if known:
+            hours, shifts = (np.array(each) for each in zip(*known))
+            first = min(mjd for mjd, _ in single)
+            axes.plot(24 * (hours - first), shifts - np.median(shifts), "o", ms=4, color=style.color(fiber))
+    if single:
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, -0.1), max(high, 0.1))
+        style.label(
+            axes, "time since the first arc [h]", "moved [pixel]", "lines of the single arcs, against their median"
+        )
+    else:
+        axes.set_axis_off()

@@ -1,0 +1,113 @@
+"""What is told of the masters of a new site, and what a person should do next."""
+
+from sqlalchemy import select
+
+from nrespipe.database import calibrations
+from nrespipe.database.columns import Standing, State
+from nrespipe.database.frames import latest
+from nrespipe.database.tables import Frame
+from nrespipe.files import identity, layout
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Kind
+
+_ADVICE = {
+    Quality.FEW_CALIBRATIONS: "{kind}: {n} frames are few; take {wanted}",
+    Quality.GAIN_DISAGREES: "{kind}: measure the gain again with more flats, or correct gain_e_per_adu in the table",
+    Quality.READ_NOISE_DISAGREES: "{kind}: correct read_noise_e in the table, or find what makes noise",
+    Quality.HEADER_DISAGREES: "{kind}: the raw headers claim another gain or read noise than the frames show",
+    Quality.FIBERS_REVERSED: "{kind}: the fibers lie the other way round; turn the list `upward` of the table",
+    Quality.ORDERS_RENUMBERED: "{kind}: the lamp contradicts the numbers of the flat; correct `rows` of the table",
+    Quality.POOR_WAVELENGTHS: "{kind}: the lines scatter widely; look at the page of the wavelengths, and at the focus",
+}
+
+
+def of(session, kind, place, recipe, made):
+    """Tell what there is to say of the master of a kind.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    place : tuple of (str, str, str)
+        Site, spectrograph and camera.
+    recipe : module
+        That of the kind.
+    made : tuple of (Master, Bias or Dark or Flat or Arc, Spectrograph) or None
+        Row of the master that may be used, the master, and whose it is; None where there is none.
+
+    Returns
+    -------
+    told, advice : list of str
+        What was found, and what to do about it.
+    """
+    tries = [m for m in calibrations.unmade(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)]
+    said = [f"  {m.day}: {m.standing}: {m.reason or 'no reason is known'}" for m in tries]
+    if made is None:
+        told, advice = _missing(session, kind, place, recipe)
+        held = [
+            f"look at {_name(m)}, then `nrespipe masters good` or `bad`" for m in tries if m.standing is Standing.HELD
+        ]
+        return told + said, [f"{kind}: {one}" for one in held] or advice
+    row, master, spectrograph = made
+    judged, quality = recipe.judge(master, None, spectrograph), Quality(row.quality)
+    doubts = ", ".join([*judged.reasons, *quality.names()]) or "nothing against it"
+    told = [f"{kind} of {row.day}, {row.n_inputs} inputs: {doubts}", f"  {row.path}"]
+    told += [f"  {line}" for line in _SHOWN[kind](master)]
+    told += [f"  {row.reason}"] * bool(row.reason) + said
+    words = {"kind": kind, "n": row.n_inputs, "wanted": _wanted(kind, recipe)}
+    advice = [text.format(**words) for flag, text in _ADVICE.items() if flag in quality]
+    return told, advice + [f"{kind}: {reason}: look at its page" for reason in judged.reasons]
+
+
+def _missing(session, kind, place, recipe):
+    """Why there is no master of a kind, by its frames, and what to do."""
+    site, instrument, camera = place
+    same = (Frame.kind == kind, Frame.site == site, Frame.instrument == instrument, Frame.camera == camera)
+    frames = session.scalars(select(Frame).where(*same, latest()).order_by(Frame.filename)).all()
+    sad = [frame for frame in frames if frame.state is not State.DONE]
+    told = [f"{kind}: none", f"  {len(frames) - len(sad)} of {len(frames)} {kind} frames are good"]
+    told += [f"  {frame.filename}: {frame.state}: {frame.reason}" for frame in sad]
+    if len(frames) - len(sad) < recipe.MINIMUM and not any(frame.state is State.WAITING for frame in sad):
+        return told, [f"{kind}: take {_wanted(kind, recipe)}"]
+    return told, [f"{kind}: see above why there is none"]
+
+
+def _wanted(kind, recipe):
+    each = " of each pair of fibers" if kind in (Kind.FLAT, Kind.ARC) else ""
+    several = "biases" if kind is Kind.BIAS else f"{kind}s"
+    return f"{getattr(recipe, 'USUAL', recipe.MINIMUM)} {several}{each}"
+
+
+def _name(master):
+    return identity.stem(layout.master_name(master))
+
+
+def _bias(master):
+    return [f"read noise {master.read_noise_adu:.2f} ADU"]
+
+
+def _dark(master):
+    return [f"{(master.mask > 0).mean():.3%} of the pixels are hot or unsteady"]
+
+
+def _flat(master):
+    traces = master.traces
+    middle = traces.centers[:, :, traces.centers.shape[2] // 2]
+    rows = [f"fiber {f}: rows {r[0]:.1f} to {r[-1]:.1f} in the middle" for f, r in zip(traces.fibers, middle)]
+    orders = f"orders {traces.orders[0]} to {traces.orders[-1]}, {len(traces.orders)} in all"
+    return [orders, *rows, f"gain {master.gain_e_per_adu:.3f} +- {master.gain_error:.3f} electron / ADU"]
+
+
+def _arc(master):
+    scale = master.solution
+    return [
+        f"fiber {fiber}: {lines} lines, scatter {scatter:.0f} m/s, zero point +- {error:.1f} m/s"
+        for fiber, lines, scatter, error in zip(
+            scale.fibers, scale.n_lines, scale.scatter_ms, master.transfer_error_ms, strict=True
+        )
+    ]
+
+
+_SHOWN = {Kind.BIAS: _bias, Kind.DARK: _dark, Kind.FLAT: _flat, Kind.ARC: _arc}

@@ -1,0 +1,101 @@
+"""A new site and its report; recipes take no time here."""
+
+import numpy as np
+import pytest
+
+from nrespipe.frames.raw import Kind
+from nrespipe.frames.sitereport import FlatLook
+from nrespipe.plots import site as plots
+from nrespipe.service import flatlooks, sitereport, sitestart
+
+
+def look(raw, made, spectrograph):
+    """Return what the step would find in a flat of the recipes that take no time."""
+    orders = len(made[Kind.FLAT].traces.orders)
+    numbers = np.ones((len(raw.lit_fibers), orders))
+    return FlatLook(raw.filename, raw.lit_fibers, np.ones((2, 3)), np.arange(16.0), numbers, 0.01 * numbers)
+
+
+@pytest.fixture
+def start(service, archive, monkeypatch):
+    monkeypatch.setattr(flatlooks, "look", look)
+
+    def begin(*days):
+        lines, working = sitestart.start(service, archive.root, "lsc", days)
+        return "\n".join(lines), working
+
+    return begin
+
+
+@pytest.fixture
+def words(service):
+    """All words on the pages of the report."""
+
+    def read():
+        with service.sessions.begin() as session:
+            found = sitereport.gather(session, service, "lsc")
+        pages = [page for camera in found for page in plots.pages(camera)]
+        return "\n".join(text.get_text() for page in pages for text in page.texts), len(pages)
+
+    return read
+
+
+def test_a_site_with_all_calibrations_works_and_its_report_has_a_page_for_each_master(start, archive, service, words):
+    archive.calibrations()
+    text, working = start()
+    assert working
+    assert "there is a master of every kind" in text
+    assert "all masters are there: reduce standard stars" in text
+    path = service.output / "lsc" / "summaries" / "start_lsc.pdf"
+    assert text.splitlines()[-1] == f"report: {path}"
+    before = path.read_bytes()
+    assert before.count(b"/Type /Page ") == words()[1] >= 5
+    start()
+    assert path.read_bytes() == before
+
+
+def test_what_is_missing_is_named_with_its_reason_and_with_what_to_do(start, archive, service, words):
+    for _ in range(2):
+        archive.add("b")
+        archive.add("d")
+    archive.add("w", "tung&tung&none")
+    spoiled = archive.add("w", "tung&tung&none", adu=40_000)
+    text, working = start()
+    assert not working
+    assert "missing: flat, arc" in text
+    assert f"{spoiled.name.split('.')[0]}: bad: " in text
+    assert "far too bright" in text
+    assert "flat: take 2 flats of each pair of fibers" in text
+    assert "arc: take 2 arcs of each pair of fibers" in text
+    assert "then run `nrespipe site start` again" in text
+    shown, pages = words()
+    assert pages == 2
+    for line in ("missing: flat, arc", "  arc: take 2 arcs of each pair of fibers", "  0 of 0 arc frames are good"):
+        assert line in shown.splitlines()
+    assert "far too bright" in shown
+
+
+def test_a_held_master_is_left_to_a_person(start, archive):
+    for day, adu in (("20190405", 1000), ("20190406", 6000)):
+        for _ in range(3):
+            archive.add("b", day=day, adu=adu)
+    text, _ = start()
+    assert "20190406: held: its level has changed by" in text
+
+
+def test_a_site_without_frames_has_a_report_that_says_so(start, archive, service):
+    archive.root.mkdir()
+    text, working = start()
+    assert not working
+    assert "none found" in text
+    assert (service.output / "lsc" / "summaries" / "start_lsc.pdf").stat().st_size > 0
+
+
+def test_every_camera_has_a_report_of_its_own(start, archive):
+    archive.calibrations()
+    archive.add("b", camera="fl09")
+    archive.add("b", camera="fl09")
+    text, working = start()
+    assert working
+    assert "lsc nres01 fa09" in text
+    assert "lsc nres01 fl09" in text
