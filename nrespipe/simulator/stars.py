@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from nrespipe import data
+from nrespipe.engine import temperature
 from nrespipe.frames.velocity import Star
 
 # Stars whose coordinates the simulator knows: RA, Dec [degree, ICRS, epoch 2000], proper motion with cos(dec)
@@ -128,9 +130,8 @@ def target(name, catalog=None):
     known_as = key(name)
     rng = np.random.default_rng(zlib.crc32(known_as.encode()))
     star = (catalog or {}).get(name) or (catalog or {}).get(known_as) or _listed(name, known_as) or _invented(name, rng)
-    letter = (star.spectral_type or "G2")[:2]
     rv_ms = star.rv_kms * 1e3 if star.rv_kms is not None else rng.uniform(-40e3, 40e3)
-    kind = _nearest_type(letter)
+    kind = _nearest_type(star)
     if star.ra_deg is None or star.dec_deg is None:
         star = _invented(name, rng)
     return Target(replace(star, name=name), kind, rv_ms, vsini_kms=rng.uniform(1.5, 7.0 if kind == "F5" else 3.5))
@@ -185,8 +186,9 @@ def _invented(name, rng):
     )
 
 
-def _nearest_type(letter):
-    scale = lambda kind: "OBAFGKM".index(kind[0]) * 10 + int(kind[1] if kind[1:2].isdigit() else 5)  # noqa: E731
-    if letter[:1] not in "OBAFGKM":
+def _nearest_type(star):
+    """Return the type of the list of lines that is nearest in temperature, as the velocity is measured with it."""
+    teff_k = temperature.of_star(star)
+    if teff_k is None:
         return "G2"
-    return min(_KINDS, key=lambda kind: abs(scale(kind) - scale(letter)))
+    return min(_KINDS, key=lambda kind: abs(data.stellar_lines(kind).teff_k - teff_k))

@@ -50,3 +50,19 @@ def test_a_catalog_goes_before_the_own_table():
 def test_an_unknown_star_is_made_up_the_same_every_time():
     assert stars.target("TIC 1234") == stars.target("TIC 1234")
     assert stars.target("TIC 1234").star.ra_deg != stars.target("TIC 1235").star.ra_deg
+
+
+@pytest.mark.parametrize(
+    ("spectral_type", "teff_k", "kind"),
+    [
+        ("G8V", 5463.0, "G2"),
+        ("G8V", None, "G2"),
+        ("K2V", None, "K2"),
+        ("A0V", None, "F5"),
+        ("M5V", None, "M0"),
+        ("", None, "G2"),
+    ],
+)
+def test_a_star_has_the_lines_of_the_list_that_is_nearest_in_temperature(spectral_type, teff_k, kind):
+    star = Star(name="HD1", ra_deg=1.0, dec_deg=2.0, rv_kms=3.0, spectral_type=spectral_type, teff_k=teff_k)
+    assert stars.target("HD1", {"HD1": star}).spectral_type == kind
