@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nrespipe import data
 from nrespipe.engine import activity, ccf, orderscale, velocity
+from nrespipe.frames.quality import Pixel
 from nrespipe.frames.velocity import TemplateVelocity
 
 LIGHT_MS = 299792458.0
@@ -134,6 +135,22 @@ def test_a_core_that_is_saturated_has_a_reason(bright):
         replace(spectra, quality=quality), light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms
     )
     assert found[2].reason == "too many pixels are missing at 6564.6 angstrom"
+
+
+def test_light_that_is_left_of_a_pixel_beside_a_hit_is_not_bridged(bright):
+    light, spectra = bright.light, bright.make(emission=0.2)
+    core = np.abs(light.wavelengths.vacuum_angstrom - 6565.06) < 0.08
+    assert 2 < core.sum() < 8
+    hit = np.where(core, spectra.quality | np.uint8(Pixel.COSMIC), spectra.quality)
+    spoiled = np.where(core, spectra.flux * 3, spectra.flux)
+    values = []
+    for changes in ({}, {"quality": hit}, {"quality": hit, "flux": spoiled}):
+        some = replace(spectra, **changes)
+        found = activity.measure(some, light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms)
+        values.append(found[2].value)
+    assert values[1] == values[0]
+    # what the hit has left is not believed where it lies far from the light around it
+    assert values[2] == pytest.approx(values[0], rel=0.05)
 
 
 @given(
