@@ -119,7 +119,7 @@ def _own_flat(new, spectrograph):
 def _flat(new, last):
     fibers = sorted(set(new.traces.fibers) & set(last.traces.fibers))
     lost = sorted(set(last.traces.fibers) - set(new.traces.fibers))
-    findings = [Finding("fibers_lost", float(len(lost)), 0, 2, "fibers " + str(lost) + " have no light any more")]
+    findings = [_fibers_lost(lost, "light")]
     orders, rows, before = np.intersect1d(new.traces.orders, last.traces.orders, return_indices=True)
     gone = len(last.traces.orders) - len(orders)
     findings.append(Finding("orders_lost", float(gone), 0, 3, "{value:.0f} orders of the last flat were not found"))
@@ -193,7 +193,7 @@ def _own_arc(new, spectrograph):
 def _arc(new, last):
     fibers = sorted(set(new.solution.fibers) & set(last.solution.fibers))
     lost = sorted(set(last.solution.fibers) - set(new.solution.fibers))
-    findings = [Finding("fibers_lost", float(len(lost)), 0, 2, "fibers " + str(lost) + " have no lamp any more")]
+    findings = [_fibers_lost(lost, "lamp")]
     orders = np.intersect1d(new.solution.orders, last.solution.orders)
     if not fibers or len(orders) == 0:
         return findings
@@ -233,6 +233,11 @@ def _shared(new, last):
     """Values of the keys that two mappings share, in the order of the first."""
     keys = [key for key in new if key in last]
     return np.array([new[key] for key in keys]), np.array([last[key] for key in keys])
+
+
+def _fibers_lost(lost, what):
+    says = f"fibers {lost} have no {what} any more" if lost else f"every fiber still has its {what}"
+    return Finding("fibers_lost", float(len(lost)), 0, 2, says)
 
 
 def _share(mask):

@@ -43,6 +43,37 @@ def test_a_flat_with_the_lamp_off_is_refused(expose, calibrations, nres01):
         flat.reduce(off, calibrations, nres01)
 
 
+def test_a_flat_that_is_saturated_is_refused(expose, calibrations, nres01):
+    bright = expose(frames.Scene(Kind.FLAT, ("tung", "tung", "none"), 30.0, lamp=8.0), seed=4).raw
+    with pytest.raises(BadFrame, match="saturated"):
+        flat.reduce(bright, calibrations, nres01)
+
+
+def test_a_flat_whose_light_lies_in_another_pair_than_its_header_says_is_told_by_the_others(
+    expose, calibrations, nres01
+):
+    pairs = ("tung", "tung", "none"), ("none", "tung", "tung")
+    one, two = (expose(frames.Scene(Kind.FLAT, lit, 30.0), seed=20).raw for lit in pairs)
+    shots = [one, two, dataclasses.replace(two, objects=one.objects)]
+    measured = [flat.reduce(raw, calibrations, nres01).measurements for raw in shots]
+    reasons = flat.odd(["&".join(raw.objects) for raw in shots], measured)
+    assert reasons == ["", "", "its light lies in the fibers of another pair than its header says"]
+
+
+def test_an_arc_that_has_moved_along_the_orders_is_told_by_its_lines(expose, calibrations, nres01):
+    raw = expose(frames.Scene(Kind.ARC, ("thar", "thar", "none"), 600.0), seed=50).raw
+    moved = raw.adu.copy()
+    moved[:, :4096] = np.roll(moved[:, :4096], 2, axis=1)
+    refs = dataclasses.replace(calibrations, lamp=data.lamp_lines())
+    here, there = (
+        arc.reduce(shot, refs, nres01).measurements for shot in (raw, dataclasses.replace(raw, adu=moved))
+    )  # fmt: skip
+    for name in ("lines_fiber0_px", "lines_fiber1_px"):
+        assert there[name] - here[name] == pytest.approx(2, abs=0.1)
+    reasons = arc.odd(["thar&thar&none"] * 3, [here, here, there])
+    assert [bool(reason) for reason in reasons] == [False, False, True]
+
+
 def test_an_arc_with_the_lamp_off_is_refused(expose, calibrations, nres01):
     off = expose(frames.Scene(Kind.ARC, ("thar", "thar", "none"), 600.0, lamp=1e-5), seed=5).raw
     with pytest.raises(BadFrame, match="lamp was off"):
