@@ -28,6 +28,7 @@ def lines(night):
     edges = np.geomspace(3e2, 1e6, 13)
     bins = np.digitize(used.flux, edges)
     filled = [k for k in range(1, len(edges)) if np.count_nonzero(bins == k) > 20]
+    errors.plot(used.flux, 1e3 * used.x_noise, ".", ms=1, color=style.BLUE, rasterized=True, label="of the photons")
     errors.plot(used.flux, 1e3 * used.x_error, ".", ms=1, color=style.GREY, rasterized=True, label="claimed")
     middle = np.sqrt(edges[:-1] * edges[1:])[np.array(filled) - 1]
     typical = [1.4826e3 * np.median(wrong[bins == k]) for k in filled]

@@ -61,7 +61,7 @@ def _pairs(known, now):
         nearest = theirs[np.argmin(np.abs(now.x[theirs] - known.x[ours, np.newaxis]), axis=1)]
         close = np.abs(now.x[nearest] - known.x[ours]) < 1
         ours, nearest = ours[close], nearest[close]
-        error = np.hypot(known.x_error[ours], now.x_error[nearest])
+        error = np.hypot(known.x_noise[ours], now.x_noise[nearest])
         found.append((known.x[ours], now.x[nearest] - known.x[ours], error))
     return (np.concatenate(parts) for parts in zip(*found))
 

@@ -83,7 +83,7 @@ def terms(night):
 def _terms(scale, known, group, x, true, degrees):
     """Number of terms, typical residual of held lines, and rms error of the pixels."""
     per_pixel = solution.velocity_per_pixel(scale, 1, known.order, known.x)
-    error_ms = np.hypot(np.hypot(known.x_error * per_pixel, 20), 500 * per_pixel / known.flux)
+    error_ms = known.x_error * per_pixel
     every, target = _design(degrees, scale, known.order, known.x), known.order * known.vacuum_angstrom
     error, rest = target * error_ms / benches.C_MS, np.zeros(len(target))
     for fold in range(group.max() + 1):

@@ -34,7 +34,7 @@ def residuals(scale, lines):
         order, x = lines.order[here], lines.x[here]
         found = solution.evaluate(scale, fiber, order, x)
         residual_ms[here] = C_MS * (found / lines.vacuum_angstrom[here] - 1)
-        photon_ms[here] = lines.x_error[here] * solution.velocity_per_pixel(scale, fiber, order, x)
+        photon_ms[here] = lines.x_noise[here] * solution.velocity_per_pixel(scale, fiber, order, x)
     return residual_ms, photon_ms
 
 
@@ -102,7 +102,7 @@ def overlaps(scale, lines):
     The wavelength of the laboratory does not enter: the same light must have the same wavelength in both orders.
     """
     residual_ms, photon_ms = residuals(scale, lines)
-    known = np.flatnonzero(np.isfinite(residual_ms) & (lines.x_error < 0.2))
+    known = np.flatnonzero(np.isfinite(residual_ms) & (lines.x_noise < 0.2))
     known = known[np.lexsort((lines.order[known], lines.vacuum_angstrom[known], lines.fiber[known]))]
     same = [
         (a, b)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import solution
+from nrespipe.engine import scalefit, solution
 from nrespipe.errors import BadFrame
 from nrespipe.instruments import optics
 from nrespipe.numerics import legendre2d
@@ -56,11 +56,11 @@ def solve(lines, orders, spectrograph, lamp, start, fiber):
     for window in (0.7, 0.5, 0.35, 0.3, 0.3):
         index = names(lines, predicted, per_pixel, lamp, window)
         index = np.where(_bright_as_others(lines, lamp, index), index, -1)
-        scale, used = _fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
+        scale, used, x_error = _fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
         predicted = solution.evaluate(scale, fiber, lines.order, lines.x)
     _believe(lines, orders, predicted, per_pixel, place, lamp, start)
     wavelength = np.where(index >= 0, lamp.vacuum_angstrom[index], np.nan)
-    return scale, replace(lines, vacuum_angstrom=wavelength, used=used)
+    return scale, replace(lines, vacuum_angstrom=wavelength, used=used, x_error=x_error)
 
 
 def promises(lines, orders, spectrograph, lamp, start, fiber):
@@ -109,7 +109,7 @@ def _placed(spectrograph, start, fiber):
 def _fit(lines, orders, *given):
     """Fit the solution; lines that do not determine it, in one order only for instance, are no frame to use."""
     try:
-        return solution.fit(lines, orders, *given)
+        return scalefit.fit(lines, orders, *given)
     except np.linalg.LinAlgError:
         raise BadFrame(
             f"no wavelength solution to trust, orders numbered {orders[0]} to {orders[-1]}: the lines that could be "

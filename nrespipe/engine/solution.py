@@ -1,14 +1,11 @@
-"""The wavelength solution: evaluating it, and fitting it to lines."""
+"""The wavelength solution: evaluating it, and what it claims."""
 
 import numpy as np
 
-from nrespipe.errors import BadFrame
 from nrespipe.frames.wavelength import Solution
-from nrespipe.numerics import leastsquares, legendre2d
+from nrespipe.numerics import legendre2d
 
 C_MS = 299792458.0
-#: Scatter of the centers that photons do not explain: shape of the lines, faint blends [m / s].
-FLOOR_MS = 20.0
 
 
 def evaluate(solution, fiber, order, x):
@@ -103,71 +100,6 @@ def slopes_ms(solution, fiber, order, x):
     return (C_MS * design / level[:, None]).reshape(*order.shape, -1)
 
 
-def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
-    """Fit the solution of one fiber to the lines whose laboratory wavelengths are known.
-
-    Parameters
-    ----------
-    lines : ArcLines
-        Lines of the fiber; those with `used` may take part.
-    orders : ndarray of int, shape (n_orders,)
-        Diffraction orders.
-    n_pixels : int
-        Length of an order.
-    lamp : LampLines
-        Laboratory lines.
-    index : ndarray of int, shape (n_lines,)
-        Which laboratory line each is, -1 for unknown.
-    per_pixel : ndarray of float, shape (n_lines,)
-        Dispersion at each line [angstrom / pixel].
-    fiber : int
-        Fiber number.
-
-    Returns
-    -------
-    solution : Solution
-        Of this fiber alone.
-    used : ndarray of bool, shape (n_lines,)
-        Lines that took part.
-
-    Raises
-    ------
-    BadFrame
-        If there are too few lines.
-
-    Notes
-    -----
-    m * lambda is a sum of Legendre products of x and m of total degree 7 (with fewer orders or lines, less). Argon, and
-    thorium without a modern wavelength, may each lie off the scale by a velocity that is fitted along, so that only the
-    best thorium lines fix the zero point. Neighbors too faint to be seen displace a line by an amount that falls with
-    its light; how much is told by the residuals, and counts in the weights.
-    """
-    part = np.flatnonzero(lines.used & (index >= 0) & (lamp.use[index] > 0))
-    terms = _terms(len(part), len(orders))
-    which, m = index[part], lines.order[part].astype(float)
-    target = m * lamp.vacuum_angstrom[which]
-    error_ms = C_MS * np.hypot(lines.x_error[part] * per_pixel[part], lamp.error_angstrom[which])
-    error_ms = np.hypot(error_ms / lamp.vacuum_angstrom[which], FLOOR_MS)
-    faintness_ms = C_MS * per_pixel[part] / lamp.vacuum_angstrom[which] / lines.flux[part]
-    design = legendre2d.design(terms, legendre2d.scaled(lines.x[part], 0, n_pixels - 1), _scaled_m(orders, m))
-    classes = [(lamp.use[which] < 2) & (lamp.species[which] == name) for name in ("Th", "Ar")]
-    offsets = np.column_stack([target / C_MS * 10 * member for member in classes])
-    matrix = np.column_stack([design, offsets])
-    prior = np.zeros(matrix.shape[1]), np.r_[np.full(len(terms), np.inf), 1.0, 1.0]
-    fitted = lambda error: leastsquares.robust(matrix, target, target * error / C_MS, prior)  # noqa: E731
-    for _ in range(2):
-        solved, _, kept = fitted(error_ms)
-        residuals_ms = C_MS * (target - matrix @ solved) / target
-        error_ms = np.hypot(error_ms, _crowding(residuals_ms[kept], error_ms[kept], faintness_ms[kept]) * faintness_ms)
-    solved, covariance, kept = fitted(error_ms)
-    used = np.zeros(len(lines.x), bool)
-    used[part[kept]] = True
-    n = len(terms)
-    residuals_ms = C_MS * (target - matrix @ solved)[kept] / target[kept]
-    scatter = 1.4826 * np.median(np.abs(residuals_ms))
-    return one(fiber, orders, n_pixels, terms, solved[:n], covariance[:n, :n], scatter, kept.sum()), used
-
-
 def join(solutions):
     """Put the solutions of several fibers together.
 
@@ -243,16 +175,6 @@ def mean_error_ms(design, covariance, scale):
     return float(C_MS * np.sqrt(mean @ covariance @ mean) / scale)
 
 
-def _crowding(residuals_ms, error_ms, faintness_ms):
-    """What neighbors too faint to be seen add to the error of a line, times its light [pixel electron].
-
-    The likelihood of the residuals, with a distribution whose wings do not let outliers decide.
-    """
-    trials = np.r_[0.0, np.geomspace(3, 30_000, 25)]
-    errors = [np.hypot(error_ms, trial * faintness_ms) for trial in trials]
-    return trials[np.argmin([np.sum(np.log(e) + 2 * np.log1p((residuals_ms / e) ** 2 / 3)) for e in errors])]
-
-
 def one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_lines):
     """Return the solution of a single fiber.
 
@@ -283,16 +205,6 @@ def one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_
         (fiber,), np.asarray(orders), n_pixels, terms, coefficients[None], covariance[None],
         np.array([float(scatter_ms)]), np.array([int(n_lines)]),
     )  # fmt: skip
-
-
-def _terms(n_lines, n_orders):
-    total = 7 if n_lines > 300 else 6 if n_lines > 150 else 5
-    terms = legendre2d.degrees(total, total, min(total, n_orders - 1))
-    if n_lines < 2.5 * len(terms):
-        terms = legendre2d.degrees(4, 4, min(2, n_orders - 1))
-    if n_lines < 2.5 * len(terms):
-        raise BadFrame(f"only {n_lines} lines of the lamp could be identified, too few for a wavelength solution")
-    return terms
 
 
 def scaled(solution, order, x):

@@ -10,6 +10,8 @@ from nrespipe.numerics import leastsquares, legendre2d
 
 #: How far from where it is expected a line may lie and still be the same one [m / s].
 _SAME_MS = 1000.0
+#: Scatter of the difference of one line in two fibers that photons do not explain [m / s].
+_FLOOR_MS = 6.0
 
 
 def beside(arcs, levels, stack, lines, shape, base):
@@ -109,7 +111,7 @@ def relative(base, lines, base_lines, fiber):
     reference = base.fibers[0]
     target = m * solution.evaluate(base, reference, m, base_lines.x[theirs])
     per_pixel = solution.velocity_per_pixel(base, reference, m, base_lines.x[theirs])
-    error_ms = np.hypot(per_pixel * np.hypot(lines.x_error[mine], base_lines.x_error[theirs]), 0.3 * solution.FLOOR_MS)
+    error_ms = np.hypot(per_pixel * np.hypot(lines.x_noise[mine], base_lines.x_noise[theirs]), _FLOOR_MS)
     design = legendre2d.design(base.degrees, *solution.scaled(base, m, lines.x[mine]))
     inside = base.degrees.sum(axis=1) <= (5 if len(mine) > 400 else 3)
     difference, covariance, kept = leastsquares.robust(
@@ -159,10 +161,10 @@ def _nearest(lines, order, expected):
 def _common(lines, base_lines):
     """Pairs of lines with the same order and the same laboratory wavelength, clean in both fibers."""
     known = {}
-    for k in np.flatnonzero(np.isfinite(base_lines.vacuum_angstrom) & (base_lines.x_error < 0.2)):
+    for k in np.flatnonzero(np.isfinite(base_lines.vacuum_angstrom) & (base_lines.x_noise < 0.2)):
         known[int(base_lines.order[k]), float(base_lines.vacuum_angstrom[k])] = k
     mine, theirs = [], []
-    for k in np.flatnonzero(np.isfinite(lines.vacuum_angstrom) & (lines.x_error < 0.2)):
+    for k in np.flatnonzero(np.isfinite(lines.vacuum_angstrom) & (lines.x_noise < 0.2)):
         pair = known.get((int(lines.order[k]), float(lines.vacuum_angstrom[k])))
         if pair is not None:
             mine.append(k)

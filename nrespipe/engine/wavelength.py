@@ -20,8 +20,9 @@ from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import ArcLines, LineShape, Solution, Wavelengths
 
-#: How well the zero points of the line-spread functions of two fibers agree (measured) [m / s].
-_PROFILE_MS = 1.0
+#: How well the zero point of the line-spread function of a fiber is known, and how well those of two fibers agree
+#: (measured) [m / s].
+_PROFILE_MS, _PROFILES_MS = 1.0, 0.8
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def calibrate(arcs, spectrograph, lamp):
             continue
         beside, moved = transfer.beside(arcs, levels[i], stack, lines[reference], shape, base)
         lines[fiber] = transfer.returned(lines[fiber], moved, base)
-        error_ms = _PROFILE_MS if moved.n_lines else np.inf
+        error_ms = _PROFILES_MS if moved.n_lines else np.inf
         one, zero_ms = transfer.relative(base, lines[fiber], transfer.returned(beside, moved, base), fiber)
         solutions.append(transfer.doubted(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
         errors_ms.append(float(np.hypot(zero_ms, error_ms)))
@@ -203,17 +204,33 @@ def of(spectra, arc, moved):
         wavelength[i, known] = _drifted(arc.solution, fiber, orders[known], moved)
         error_ms[i, known] = scaleerror.per_pixel(arc.solution, moved, fiber, orders[known])
     places = [arc.solution.fibers.index(fiber) for fiber in spectra.fibers]
-    zero_ms = solution.zero_error_ms(arc.solution, arc.lines, arc.reference.fibers[0])
     return Wavelengths(
         fibers=spectra.fibers,
         orders=orders,
         vacuum_angstrom=wavelength,
-        error_ms=np.hypot(arc.transfer_error_ms[places], zero_ms),
+        error_ms=np.hypot(arc.transfer_error_ms[places], zero_error_ms(arc)),
         drift=moved,
         line_shape=lineshape.select(arc.line_shape, spectra.fibers, orders),
         pixel_error_ms=error_ms,
         solution=arc.solution,
     )
+
+
+def zero_error_ms(arc):
+    """Return the error of the zero point of the wavelengths of a master arc.
+
+    Parameters
+    ----------
+    arc : Arc
+        Master arc.
+
+    Returns
+    -------
+    float
+        Of the reference fiber: of lines and laboratory, and of the line-spread function that tells what the center of a
+        line is; without the asymmetry that star and lamp share [m / s].
+    """
+    return float(np.hypot(solution.zero_error_ms(arc.solution, arc.lines, arc.reference.fibers[0]), _PROFILE_MS))
 
 
 def mean_error_ms(wavelengths, fiber, weight):
@@ -268,5 +285,5 @@ def _starts(stack, spectrograph, lamp):
 
 
 def _together(parts):
-    names = ("fiber", "order", "x", "x_error", "flux", "fwhm", "vacuum_angstrom", "used")
+    names = ("fiber", "order", "x", "x_error", "flux", "fwhm", "vacuum_angstrom", "used", "x_noise")
     return ArcLines(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})

@@ -48,6 +48,7 @@ UNITS = {
         "solution.scatter_ms": "m s-1",
         "lines.x": "pixel",
         "lines.x_error": "pixel",
+        "lines.x_noise": "pixel",
         "lines.flux": "electron",
         "lines.fwhm": "pixel",
         "lines.vacuum_angstrom": "Angstrom",
@@ -222,7 +223,7 @@ def _restore(noun, path, hdus, origin=None):
     """Make a noun from the extensions whose names begin with its path."""
     if _is_table(noun):
         table = hdus[_name(path)].data
-        return noun(**{field.name: _native(table[field.name]) for field in fields(noun)})
+        return noun(**{f.name: _native(table[f.name]) for f in fields(noun) if f.name in table.names})
     hints = get_type_hints(noun)
     found = {} if origin is None else {"origin": origin}
     for field in fields(noun):

@@ -45,7 +45,10 @@ class ArcLines:
     fiber, order : ndarray of int, shape (n_lines,)
         Fiber number and diffraction order.
     x, x_error : ndarray of float, shape (n_lines,)
-        Center along the order and its error, 0 is the middle of the first pixel [pixel].
+        Center along the order, 0 is the middle of the first pixel, and its error. Neighbors too faint to be seen, and
+        the profile, displace a line by as much as its photons; they count as soon as the lines are identified, for then
+        the residuals tell how much. A line that is not used may be displaced further, by neighbors that are seen
+        [pixel].
     flux : ndarray of float, shape (n_lines,)
         Light in the line [electron].
     fwhm : ndarray of float, shape (n_lines,)
@@ -54,6 +57,9 @@ class ArcLines:
         Laboratory wavelength, NaN while not identified [angstrom].
     used : ndarray of bool, shape (n_lines,)
         Whether the line took part in the solution.
+    x_noise : ndarray of float, shape (n_lines,), optional
+        Error of the center by the photons alone, by which it differs in two exposures of one state; `x_error` where
+        absent [pixel].
     """
 
     fiber: np.ndarray
@@ -64,12 +70,14 @@ class ArcLines:
     fwhm: np.ndarray
     vacuum_angstrom: np.ndarray
     used: np.ndarray
+    x_noise: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.x_noise is None:
+            object.__setattr__(self, "x_noise", self.x_error)
         n = len(self.x)
-        frozen(
-            self, fiber=(n,), order=(n,), x=(n,), x_error=(n,), flux=(n,), fwhm=(n,), vacuum_angstrom=(n,), used=(n,)
-        )
+        frozen(self, fiber=(n,), order=(n,), x=(n,), x_error=(n,), flux=(n,), fwhm=(n,))
+        frozen(self, vacuum_angstrom=(n,), used=(n,), x_noise=(n,))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectra import Spectra
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import frame, light, lineshape
+from nrespipe.simulator import frame, lamps, light, lineshape
 from nrespipe.simulator.bench import State
 
 #: Light of a pixel of an extracted spectrum whose brightest pixel of the detector is full [electron].
@@ -17,7 +17,7 @@ SATURATION_E = 6e5
 _BLOOM = 0.2
 
 
-def expose(bench, fibers, state=State(), *, seed, lamp=1.0, read_variance=650.0):  # noqa: B008
+def expose(bench, fibers, state=State(), *, seed, lamp=1.0, read_variance=650.0, lamp_seed=lamps.SEED):  # noqa: B008
     """Expose fibers to the lamp, and extract them.
 
     Parameters
@@ -33,6 +33,8 @@ def expose(bench, fibers, state=State(), *, seed, lamp=1.0, read_variance=650.0)
         Brightness of the lamp, relative to 600 s of the usual one.
     read_variance : float, optional
         Variance of an extracted pixel without light [electron2].
+    lamp_seed : int, optional
+        Which lamp it is, as in ``lamps.thorium_argon``.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def expose(bench, fibers, state=State(), *, seed, lamp=1.0, read_variance=650.0)
         neighboring orders, flagged where it is more than noise.
     """
     rng = np.random.default_rng(seed)
-    bright = np.array([lamp * one for one in _light(bench, tuple(fibers), state)])
+    bright = np.array([lamp * one for one in _light(bench, tuple(fibers), state, lamp_seed)])
     excess = np.maximum(bright - SATURATION_E, 0)
     spill = _BLOOM * (np.roll(excess, 1, axis=1) + np.roll(excess, -1, axis=1))
     clipped = np.minimum(bright, SATURATION_E) + spill
@@ -56,9 +58,9 @@ def expose(bench, fibers, state=State(), *, seed, lamp=1.0, read_variance=650.0)
     return Spectra(tuple(fibers), bench.spectrograph.orders, flux, variance, quality.astype(np.uint8), ones)
 
 
-def _light(bench, fibers, state):
+def _light(bench, fibers, state, lamp_seed):
     sources = tuple("thar" if fiber in fibers else "none" for fiber in range(3))
-    samples = frame.spectra(bench, frame.Scene(Kind.ARC, sources, 600.0), state)
+    samples = frame.spectra(bench, frame.Scene(Kind.ARC, sources, 600.0, lamp_seed=lamp_seed), state)
     first, columns = light.PADDING * light.OVERSAMPLING, bench.spectrograph.detector.columns
     pick = slice(first, first + columns * light.OVERSAMPLING, light.OVERSAMPLING)
     return [samples[fiber][:, pick] for fiber in fibers]

@@ -21,6 +21,9 @@ _RANKS = (0.0, 0.40, 0.52, 0.63, 0.75, 0.85, 0.91, 0.952, 0.985, 1.0)
 _PEAKS = (40.0, 130.0, 320.0, 900.0, 1900.0, 3600.0, 8500.0, 25000.0, 60000.0, 130000.0)
 _PIXELS_PER_PEAK = 3.9
 
+#: Of the lamp that most simulations share.
+SEED = 8406
+
 # Lines that no list knows, a angstrom, and the mean of their peaks [electron]
 _FOREST_PER_ANGSTROM = 8.0
 _FOREST_PEAK = 40.0
@@ -46,8 +49,13 @@ def planck(wavelength_angstrom, temperature_k):
 
 
 @cache
-def thorium_argon():
+def thorium_argon(seed=SEED):
     """Return the lines that the lamp emits, with their light in an arc of 600 s at the peak of the blaze.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Of the errors of the list, of the strengths of the lines, and of the lines that no list knows.
 
     Returns
     -------
@@ -58,7 +66,7 @@ def thorium_argon():
     listed : ndarray of bool, shape (n_lines,)
         Whether ``data.lamp_lines`` has the line.
     """
-    lamp, rng = data.lamp_lines(), np.random.default_rng(8406)
+    lamp, rng = data.lamp_lines(), np.random.default_rng(seed)
     wavelength = lamp.vacuum_angstrom + np.minimum(lamp.error_angstrom, 4e-4) * rng.standard_normal(
         len(lamp.vacuum_angstrom)
     )

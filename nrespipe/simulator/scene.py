@@ -8,6 +8,7 @@ import numpy as np
 from nrespipe.frames.arrays import frozen
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator.bench import State
+from nrespipe.simulator.lamps import SEED
 from nrespipe.simulator.stars import Target
 
 
@@ -31,6 +32,8 @@ class Scene:
         Of the telluric lines.
     lamp : float
         Light of the lamp relative to an arc of 600 s or to a usual flat.
+    lamp_seed : int
+        Which thorium-argon lamp it is, as in ``lamps.thorium_argon``.
     """
 
     kind: Kind
@@ -40,6 +43,7 @@ class Scene:
     berv_ms: Mapping[int, float] = field(default_factory=dict)
     airmass: float = 1.2
     lamp: float = 1.0
+    lamp_seed: int = SEED
 
 
 @dataclass(frozen=True)

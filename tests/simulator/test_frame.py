@@ -37,7 +37,7 @@ def test_the_centroid_of_an_isolated_line_on_the_detector_is_its_true_position_t
 ):
     state = State(velocity_ms=120.0, shift_px=0.07, stretch_px=0.02, fiber_ms=(0.6, 0.0, -0.3), rise_px=0.04)
     wavelength = benches.wavelength(bench, 1, np.arange(100.3, 4000, 97.7), state)[30]
-    monkeypatch.setattr(lamps, "thorium_argon", lambda: (wavelength, np.full(len(wavelength), 1e5), None))
+    monkeypatch.setattr(lamps, "thorium_argon", lambda seed: (wavelength, np.full(len(wavelength), 1e5), None))
     x = np.arange(4096)
     for fiber, sources in ((1, ("none", "thar", "none")), (2, ("none", "none", "thar"))):
         scene = Scene(Kind.ARC, sources, 600.0)

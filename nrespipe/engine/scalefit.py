@@ -1,0 +1,114 @@
+"""Fitting the wavelength solution of a fiber to the lines of the lamp."""
+
+import numpy as np
+
+from nrespipe.engine import solution
+from nrespipe.errors import BadFrame
+from nrespipe.numerics import leastsquares, legendre2d
+
+C_MS = 299792458.0
+#: What may displace centers alike in all lines [m / s], and by the root of their light [pixel electron^1/2].
+_FLOORS_MS = np.geomspace(5, 80, 9)
+_CROWDS = np.r_[0.0, np.geomspace(0.5, 50, 15)]
+#: What they are taken to be before the residuals tell.
+_USUAL = 20.0, 4.0
+#: Degrees of freedom of the distribution of the residuals: its wings do not let outliers decide.
+_WINGS = 8
+
+
+def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
+    """Fit the solution of one fiber to the lines whose laboratory wavelengths are known.
+
+    Parameters
+    ----------
+    lines : ArcLines
+        Lines of the fiber; those with `used` may take part.
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders.
+    n_pixels : int
+        Length of an order.
+    lamp : LampLines
+        Laboratory lines.
+    index : ndarray of int, shape (n_lines,)
+        Which laboratory line each is, -1 for unknown.
+    per_pixel : ndarray of float, shape (n_lines,)
+        Dispersion at each line [angstrom / pixel].
+    fiber : int
+        Fiber number.
+
+    Returns
+    -------
+    solution : Solution
+        Of this fiber alone.
+    used : ndarray of bool, shape (n_lines,)
+        Lines that took part.
+    x_error : ndarray of float, shape (n_lines,)
+        Errors of the centers of all lines, with what the residuals tell beside the photons [pixel].
+
+    Raises
+    ------
+    BadFrame
+        If there are too few lines.
+
+    Notes
+    -----
+    m * lambda is a sum of Legendre products of x and m of total degree 7 (with fewer orders or lines, less). Argon, and
+    thorium without a modern wavelength, may each lie off the scale by a velocity that is fitted along, so that only the
+    best thorium lines fix the zero point. Neighbors too faint to be seen displace a line by an amount that falls with
+    the root of its light, and the line-spread function all lines alike; how much is told by the residuals, and counts
+    in the weights: the variance of a center is that of its photons, plus c2 / light, plus f2, where c and f maximise
+    the likelihood of the residuals.
+    """
+    part = np.flatnonzero(lines.used & (index >= 0) & (lamp.use[index] > 0))
+    terms = _terms(len(part), len(orders))
+    matrix, target, prior = _system(lines, part, orders, n_pixels, lamp, index[part], terms)
+    ms_per_pixel = C_MS * lines.order[part] * per_pixel[part] / target
+    laboratory_ms = C_MS * lines.order[part] * lamp.error_angstrom[index[part]] / target
+    known_ms = np.hypot(lines.x_noise[part] * ms_per_pixel, laboratory_ms)
+    faint_ms = ms_per_pixel / np.sqrt(lines.flux[part])
+    floor_ms, crowd = _USUAL
+    for again in (True, True, False):
+        error_ms = np.sqrt(known_ms**2 + floor_ms**2 + (crowd * faint_ms) ** 2)
+        solved, covariance, kept = leastsquares.robust(matrix, target, target * error_ms / C_MS, prior)
+        residual_ms = C_MS * (target - matrix @ solved) / target
+        if again:
+            floor_ms, crowd = _excess(residual_ms[kept], known_ms[kept], faint_ms[kept])
+    used = np.zeros(len(lines.x), bool)
+    used[part[kept]] = True
+    scatter_ms, n = 1.4826 * np.median(np.abs(residual_ms[kept])), len(terms)
+    found = solution.one(fiber, orders, n_pixels, terms, solved[:n], covariance[:n, :n], scatter_ms, kept.sum())
+    floor_px = floor_ms / solution.velocity_per_pixel(found, fiber, lines.order, lines.x)
+    return found, used, np.sqrt(lines.x_noise**2 + floor_px**2 + crowd**2 / lines.flux)
+
+
+def _system(lines, part, orders, n_pixels, lamp, which, terms):
+    """Matrix of the terms and of the velocities of the lesser classes of lines, values, and what is expected."""
+    m = lines.order[part].astype(float)
+    target = m * lamp.vacuum_angstrom[which]
+    x = legendre2d.scaled(lines.x[part], 0, n_pixels - 1)
+    design = legendre2d.design(terms, x, legendre2d.scaled(m, np.min(orders), np.max(orders)))
+    classes = [(lamp.use[which] < 2) & (lamp.species[which] == name) for name in ("Th", "Ar")]
+    offsets = np.column_stack([target / C_MS * 10 * member for member in classes])
+    prior = np.zeros(len(terms) + 2), np.r_[np.full(len(terms), np.inf), 1.0, 1.0]
+    return np.column_stack([design, offsets]), target, prior
+
+
+def _excess(residual_ms, known_ms, faint_ms):
+    """What displaces lines beside photons and laboratory: all alike, and by the root of their light."""
+    best = np.inf, *_USUAL
+    for floor_ms in _FLOORS_MS:
+        for crowd in _CROWDS:
+            variance = known_ms**2 + floor_ms**2 + (crowd * faint_ms) ** 2
+            wings = (_WINGS + 1) * np.log1p(residual_ms**2 / (_WINGS * variance))
+            best = min(best, (np.sum(np.log(variance) + wings), floor_ms, crowd))
+    return best[1:]
+
+
+def _terms(n_lines, n_orders):
+    total = 7 if n_lines > 300 else 6 if n_lines > 150 else 5
+    terms = legendre2d.degrees(total, total, min(total, n_orders - 1))
+    if n_lines < 2.5 * len(terms):
+        terms = legendre2d.degrees(4, 4, min(2, n_orders - 1))
+    if n_lines < 2.5 * len(terms):
+        raise BadFrame(f"only {n_lines} lines of the lamp could be identified, too few for a wavelength solution")
+    return terms

@@ -1,0 +1,59 @@
+"""What the residuals of the lines tell about the errors of their centers."""
+
+import numpy as np
+import pytest
+
+from nrespipe.engine import scalefit, solution
+from nrespipe.frames.wavelength import ArcLines, LampLines
+
+_C_MS = 299792458.0
+_ORDERS = np.arange(60, 100)
+_N_PIXELS = 4096
+
+
+def _wavelength(order, x):
+    scaled = 2 * np.asarray(x) / (_N_PIXELS - 1) - 1
+    return 466_000 * (1 + 0.0145 * scaled - 0.0025 * scaled**2 + 1e-5 * (order - 80) * scaled) / order
+
+
+def _fit(seed, crowd, floor_px, n=3000):
+    """Fit lines that their photons, neighbors too faint to be seen, and their profile displace."""
+    random = np.random.default_rng(seed)
+    order, x = random.choice(_ORDERS, n), random.uniform(0, _N_PIXELS - 1, n)
+    flux = 10 ** random.uniform(3, 6, n)
+    noise = 2.0 / np.sqrt(flux) * np.sqrt(1 + 3000 / flux)
+    off = np.sqrt(noise**2 + crowd**2 / flux + floor_px**2) * random.normal(size=n)
+    laboratory = _wavelength(order, x)
+    same = np.ones(n)
+    lines = ArcLines(same, order, x + off, noise, flux, 4 * same, laboratory, same > 0)
+    lamp = LampLines(laboratory, laboratory * 1 / _C_MS, same, np.full(n, "Th"), np.full(n, 2))
+    per_pixel = _wavelength(order, x + 1) - laboratory
+    found, used, x_error = scalefit.fit(lines, _ORDERS, _N_PIXELS, lamp, np.arange(n), per_pixel, 1)
+    return found, used, off, x_error, noise, flux
+
+
+@pytest.mark.parametrize(("crowd", "floor_px"), [(4.0, 0.005), (2.0, 0.0), (0.0, 0.02), (8.0, 0.01)])
+def test_the_errors_of_centers_are_those_that_they_have_at_every_brightness(crowd, floor_px):
+    _, _, off, x_error, _, flux = _fit(1, crowd, floor_px)
+    for low, high in ((1e3, 1e4), (1e4, 1e5), (1e5, 1e6)):
+        here = (flux > low) & (flux < high)
+        assert np.std(off[here] / x_error[here]) == pytest.approx(1, abs=0.25)
+
+
+def test_photons_alone_are_not_the_error_of_a_center():
+    _, _, off, x_error, noise, _ = _fit(2, 4.0, 0.005)
+    assert np.std(off / noise) > 1.7
+    assert np.all(x_error > noise)
+
+
+@pytest.mark.parametrize("floor_px", [0.0, 0.03])
+def test_bright_lines_count_as_much_as_their_residuals_allow(floor_px):
+    pulls = []
+    for seed in range(12):
+        found, *_ = _fit(10 + seed, 3.0, floor_px)
+        x = np.linspace(100, _N_PIXELS - 100, 40)
+        wrong_ms = _C_MS * (solution.on_grid(found, 1, _ORDERS, x) / _wavelength(_ORDERS[:, None], x) - 1)
+        slopes = solution.slopes_ms(found, 1, _ORDERS[:, None], x)
+        claimed_ms = np.sqrt(np.einsum("...i,ij,...j->...", slopes, found.covariance[0], slopes))
+        pulls.append(wrong_ms / claimed_ms)
+    assert np.std(pulls) == pytest.approx(1, abs=0.25)
