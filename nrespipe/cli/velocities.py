@@ -87,12 +87,15 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
         if version:
             table = zeropoints.apply(session, output, table, _number(version))
     click.echo(series.summary(table), err=True)
-    if out is None:
-        click.echo(series.for_the_eye(table) if form == "table" else forms.text(table, form).rstrip("\n"))
-        return
     with options.complaints():
         try:
-            forms.write(table, out)
+            if out is None:
+                # csv means here what it means as a suffix
+                in_form = forms.FORMS.get(f".{form}", form)
+                told = series.for_the_eye(table) if form == "table" else forms.text(table, in_form)
+                click.echo(told.rstrip("\n"))
+            else:
+                forms.write(table, out)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
 

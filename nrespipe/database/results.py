@@ -23,7 +23,7 @@ class Product(Row):
     path, md5 : str
         The file, below the output directory, and its checksum.
     level : str
-        What it holds, as the reduction level in its name has it; '' where the name has none.
+        Level of the data standard in its name: ``L2`` for spectra, ``L4`` for velocities; '' where the name has none.
     """
 
     __tablename__ = "products"

@@ -1,5 +1,6 @@
 """One frame: open it, fetch what its recipe needs, run the recipe, write the products, record what came of it."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -260,6 +261,6 @@ def _doubted(reduction, doubts):
 
 
 def _level(path):
-    """Reduction level in the name of a product, ``91`` in ``...-e91.fits.fz``."""
-    digits = Path(path).name.split(".")[0][-2:]
-    return digits if digits.isdecimal() else ""
+    """Level of a product in its name, ``L2`` in ``...-e91-L2.fits.fz``."""
+    level = re.search(r"-(L\d)\.", Path(path).name)
+    return level[1] if level else ""

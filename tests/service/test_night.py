@@ -47,6 +47,7 @@ def test_an_attempt_tells_the_masters_and_the_measurements(archive, run, query):
         assert attempt.frame.velocities[0].drift_ms == 5.0
         assert attempt.frame.velocities[0].bisector_ms is None
         assert {product.attempt_id for product in attempt.frame.products} == {attempt.id}
+        assert [product.level for product in attempt.frame.products] == ["L2", "L4"]
 
 
 def test_running_a_night_again_does_nothing_and_changes_no_file(archive, run, service, snapshot, query):

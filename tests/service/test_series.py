@@ -162,6 +162,9 @@ def test_the_series_is_printed_for_the_eye_or_in_any_form(output):
     head, *lines = run("tau Cet", "--output", output).stdout.splitlines()
     assert head.split() == ["bjd_tdb", "rv", "rv_err", "drift", "snr", "fwhm", "bisector", "tel", "quality", "filename"]
     assert len(lines) == 3
+    csv, radvel = (run("tau Cet", "--output", output, "--format", form).stdout for form in ("csv", "radvel"))
+    assert csv == radvel
+    assert csv.startswith("time,mnvel,errvel,tel\n")
     text = run("tau Cet", "--output", output, "--format", "ecsv", "--keep", "all").stdout
     assert len(QTable.read(text.splitlines(), format="ascii.ecsv")) == 4
 

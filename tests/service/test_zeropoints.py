@@ -150,6 +150,9 @@ def test_what_cannot_be_is_said_in_words(output, tmp_path):
     result = run("velocities", "HD10700", "--zeropoints", "-o", tmp_path / "a.dat", output=output)
     assert "has no place beside the velocity" in result.output
     assert not (tmp_path / "a.dat").exists()
+    printed = run("velocities", "HD10700", "--zeropoints", "--format", "juliet", output=output)
+    assert printed.exit_code == 1
+    assert "has no place beside the velocity" in printed.output
 
 
 def test_a_version_that_goes_takes_its_zero_points_along(session, output):
