@@ -8,7 +8,7 @@ from nrespipe.numerics import leastsquares, legendre2d
 
 C_MS = 299792458.0
 #: What may displace centers alike in all lines [m / s], and by the root of their light [pixel electron^1/2].
-_FLOORS_MS = np.geomspace(5, 80, 7)
+_FLOORS_MS = np.geomspace(5, 80, 11)
 _CROWDS = np.r_[0.0, np.geomspace(0.7, 30, 21)]
 #: What they are taken to be before the residuals tell.
 _USUAL = 20.0, 4.0
