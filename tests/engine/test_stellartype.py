@@ -72,6 +72,16 @@ def test_a_star_at_the_end_of_the_lists_says_so(starlight):
     assert found.teff_error_k >= 250
 
 
+@pytest.mark.parametrize(("strength", "reason"), [(0.3, "its lines are unlike those of any list"), (0.9, "")])
+def test_a_star_whose_lines_are_as_weak_as_a_model_can_be_says_so(starlight, strength, reason):
+    light = starlight("K5", snr=60.0)
+    found, sampling = fitted(light, "K5")
+    weak = replace(found, strength=strength)
+    result = stellartype.estimate(weak, MASKS, light.barycentric.berv_ms, sampling, data.tellurics())
+    assert result.reason == reason
+    assert (result.teff_error_k >= 500) == bool(reason)
+
+
 @pytest.mark.parametrize("vsini_ms", [0.0, 3000.0, 8000.0, 20000.0])
 def test_rotation_is_right_within_its_error(starlight, vsini_ms):
     found = estimated(starlight("G2", snr=60.0, vsini_ms=vsini_ms), "G2")
