@@ -138,6 +138,43 @@ def test_a_handful_of_orders_claims_the_errors_that_it_has():
     assert np.mean(np.abs(pulls) > 4) < 0.03
 
 
+@pytest.fixture(scope="module")
+def whole():
+    return _arc(17, orders=np.arange(52, 119))
+
+
+def test_a_whole_arc_of_raw_counts_with_all_that_spoils_one_is_solved(whole):
+    """From blue to red, in unsigned ADU on a bias, clipped and bloomed, hit, dark in two rows, and off the chip."""
+    bench, electrons = whole
+    random = np.random.default_rng(17)
+    flux = np.minimum(electrons, 1.5e5)
+    full = np.argwhere(electrons > 1.5e5)
+    for step in (-1, 1):
+        row = np.clip(full[:, 0] + step, 0, 66)
+        flux[row, full[:, 1]] += random.uniform(0, 3e4, len(full))
+    flux[random.integers(0, 67, 3000), random.integers(0, 4096, 3000)] += 10 ** random.uniform(2.5, 5.5, 3000)
+    scattered = 800 * np.exp(-(((_COLUMN - 2000) / 1500) ** 2)) + 200 * np.sin(_COLUMN / 300)
+    counts = np.clip(np.rint(flux / 3.2 + 1000 + scattered), 0, 65535).astype(np.uint16)
+    counts[-1, :900], counts[-1, 3500:], counts[30], counts[31] = 0, 0, 0, 0
+    found = blind.solve(counts[::-1], NRES03)
+    assert _is_right(bench, found, np.arange(118, 51, -1))
+    errors_ms, _ = _errors_ms(bench, found)
+    assert np.std(errors_ms[15:55]) < 25
+
+
+def test_a_whole_arc_normalised_order_by_order_with_a_row_too_many_and_some_pixels_too_few_is_solved(whole):
+    bench, flux = whole
+    random = np.random.default_rng(18)
+    flux = np.vstack([flux / flux.max(axis=1)[:, None], 1e-3 * random.normal(size=4096)])
+    flux[random.uniform(size=flux.shape) < 0.02] = np.nan
+    found = blind.solve(np.ma.masked_invalid(flux[:, 6:].astype(">f4")), "nres03")
+    assert list(found.orders) == list(range(52, 120))
+    x = np.arange(60, 4000, 40)
+    errors_ms = _C_MS * (found.vacuum_angstrom[:67, x] / bench.wavelength(found.orders[:67, None], x + 6) - 1)
+    assert np.median(np.abs(errors_ms)) < 100
+    assert np.std(errors_ms[15:55]) < 25
+
+
 def test_a_spectrograph_may_be_named_and_every_line_tells_how_far_off_it_is(arc):
     found = blind.solve([list(row) for row in arc[1].astype("f4")], "nres03")
     known = np.isfinite(found.lines.vacuum_angstrom)
