@@ -9,6 +9,7 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import identity, layout
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
+from nrespipe.service.outcome import bare
 
 _ADVICE = {
     Quality.FEW_CALIBRATIONS: "{kind}: {n} frames are few; take {wanted}",
@@ -19,6 +20,9 @@ _ADVICE = {
     Quality.ORDERS_RENUMBERED: "{kind}: the lamp contradicts the numbers of the flat; correct `rows` of the table",
     Quality.POOR_WAVELENGTHS: "{kind}: the lines scatter widely; look at the page of the wavelengths, and at the focus",
 }
+
+#: Frames of a kind that are named; of a site that is far from working the first say it all.
+_MOST = 12
 
 
 def of(session, kind, place, recipe, made):
@@ -44,12 +48,18 @@ def of(session, kind, place, recipe, made):
     """
     tries = [m for m in calibrations.unmade(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)]
     said = [f"  {m.day}: {m.standing}: {m.reason or 'no reason is known'}" for m in tries]
+    frames = _frames(session, kind, place)
+    said += _unhappy(frames)
     if made is None:
-        told, advice = _missing(session, kind, place, recipe)
         held = [
             f"look at {_name(m)}, then `nrespipe masters good` or `bad`" for m in tries if m.standing is Standing.HELD
         ]
-        return told + said, [f"{kind}: {one}" for one in held] or advice
+        good = sum(frame.state is State.DONE for frame in frames)
+        told = [f"{kind}: none", f"  {good} of {len(frames)} {kind} frames are good", *said]
+        waits = any(frame.state is State.WAITING for frame in frames)
+        few = good < recipe.MINIMUM and not waits
+        other = f"take {_wanted(kind, recipe)}" if few else "see above why there is none"
+        return told, [f"{kind}: {one}" for one in held or [other]]
     row, master, spectrograph = made
     judged, quality = recipe.judge(master, None, spectrograph), Quality(row.quality)
     doubts = ", ".join([*judged.reasons, *quality.names()]) or "nothing against it"
@@ -61,17 +71,17 @@ def of(session, kind, place, recipe, made):
     return told, advice + [f"{kind}: {reason}: look at its page" for reason in judged.reasons]
 
 
-def _missing(session, kind, place, recipe):
-    """Why there is no master of a kind, by its frames, and what to do."""
+def _frames(session, kind, place):
     site, instrument, camera = place
     same = (Frame.kind == kind, Frame.site == site, Frame.instrument == instrument, Frame.camera == camera)
-    frames = session.scalars(select(Frame).where(*same, latest()).order_by(Frame.filename)).all()
+    return session.scalars(select(Frame).where(*same, latest()).order_by(Frame.filename)).all()
+
+
+def _unhappy(frames):
+    """Lines for the frames that are not done."""
     sad = [frame for frame in frames if frame.state is not State.DONE]
-    told = [f"{kind}: none", f"  {len(frames) - len(sad)} of {len(frames)} {kind} frames are good"]
-    told += [f"  {frame.filename}: {frame.state}: {frame.reason}" for frame in sad]
-    if len(frames) - len(sad) < recipe.MINIMUM and not any(frame.state is State.WAITING for frame in sad):
-        return told, [f"{kind}: take {_wanted(kind, recipe)}"]
-    return told, [f"{kind}: see above why there is none"]
+    lines = [f"  {frame.filename}: {frame.state}: {bare(frame.reason, frame.filename)}" for frame in sad]
+    return [*lines[:_MOST], f"  and {len(lines) - _MOST} more"] if len(lines) > _MOST else lines
 
 
 def _wanted(kind, recipe):

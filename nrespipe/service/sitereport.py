@@ -44,7 +44,7 @@ def gather(session, assembly, site, days=()):
     return [_camera(session, assembly, (site, *place), days) for place in places]
 
 
-def write(reports, output, site):
+def write(reports, output, site, others=()):
     """Write what was found as a document.
 
     Parameters
@@ -55,6 +55,8 @@ def write(reports, output, site):
         Output directory.
     site : str
         ``lsc`` ...
+    others : sequence of str, optional
+        What is told of frames that are no calibrations.
 
     Returns
     -------
@@ -66,6 +68,7 @@ def write(reports, output, site):
     from nrespipe.plots import words
 
     pages = [page for report in reports for page in plots.pages(report)]
+    pages += words.pages(f"{site}: other frames that are of no use", others) if others else []
     path = layout.start_path(output, site)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{os.getpid()}.partial.pdf")

@@ -6,6 +6,7 @@ import shutil
 from nrespipe import instruments
 from nrespipe.files import layout
 from nrespipe.service import night, progress, sitereport
+from nrespipe.service.outcome import bare
 
 
 def register(table, output):
@@ -68,13 +69,17 @@ def start(assembly, raw_root, site, days=(), report=progress.lines):
     summary = night.reduce_all(assembly, raw_root, {site}, set(days), report)
     with assembly.sessions.begin() as session:
         found = sitereport.gather(session, assembly, site, days)
-        path = sitereport.write(found, assembly.output, site)
     lines = [f"{sum(summary.counts.values())} frames of {site}: {dict(summary.counts) or 'none found'}"]
     for camera in found:
         lines += [camera.name, *(f"  {line}" for line in (*camera.told, "what to do next:")), *_indented(camera.advice)]
-    lines += [f"{name}: {reason}" for name, _, reason in summary.unhappy]
+    others = [
+        f"{name}: {bare(reason, name)}"
+        for name, _, reason in summary.unhappy
+        if not any(name in line for line in lines)
+    ]
+    path = sitereport.write(found, assembly.output, site, others)
     working = any(set(camera.masters) == set(sitereport.KINDS) for camera in found)
-    return [*lines, f"report: {path}"], working
+    return [*lines, *others, f"report: {path}"], working
 
 
 def _indented(lines):

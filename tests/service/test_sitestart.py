@@ -75,12 +75,34 @@ def test_what_is_missing_is_named_with_its_reason_and_with_what_to_do(start, arc
     assert "far too bright" in shown
 
 
+def test_a_frame_that_is_of_no_use_is_named_though_there_is_a_master_and_many_are_counted(start, archive, words):
+    archive.calibrations()
+    for _ in range(14):
+        archive.add("b", adu=40_000)
+    _, working = start()
+    assert working
+    shown = words()[0].splitlines()
+    assert sum("far too bright" in line for line in shown) == 12
+    assert "  and 2 more" in shown
+
+
 def test_a_held_master_is_left_to_a_person(start, archive):
     for day, adu in (("20190405", 1000), ("20190406", 6000)):
         for _ in range(3):
             archive.add("b", day=day, adu=adu)
     text, _ = start()
     assert "20190406: held: its level has changed by" in text
+
+
+def test_a_file_that_cannot_be_read_is_named_once_and_a_star_that_was_refused_has_a_page(start, archive, service):
+    archive.calibrations()
+    broken, star = archive.add("b"), archive.add("e", "BAD&thar&none")
+    broken.write_bytes(b"")
+    text, _ = start()
+    for path in (broken, star):
+        assert text.count(path.name.split(".")[0]) == 1
+    pages = (service.output / "lsc" / "summaries" / "start_lsc.pdf").read_bytes().count(b"/Type /Page ")
+    assert pages == 7
 
 
 def test_a_site_without_frames_has_a_report_that_says_so(start, archive, service):
