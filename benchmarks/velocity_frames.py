@@ -95,10 +95,10 @@ def of_brightness(archive, refs):
     return float(np.max(np.abs(differences)))
 
 
-def of_quiet(archive, refs):
-    """Print what is left of the scatter of frames without noise; return it."""
+def of_quiet(archive, refs, every):
+    """Print what scatters in frames without noise, and what noise does to the activity; return the scatter."""
     print("\nframes without noise and hits, one star, through the whole recipe")
-    left = []
+    left, noisy, pulls = [], {one.epoch.name: one.found for one in every if one.epoch.scene.targets[0].snr == 100}, {}
     for epoch in plan(archive.bench, 100.0)[1::2]:
         raw = archive.of_epoch(epoch, QUIET, "_quiet")
         one = reduced(archive.bench, refs[epoch.night], raw, epoch)[0][0]
@@ -107,7 +107,22 @@ def of_quiet(archive, refs):
             f"  {epoch.night} {one.found.barycentric.berv_ms / 1e3:+.1f} km/s, airmass {epoch.scene.airmass:.2f}: "
             f"{left[-1][1]:+.2f} m/s, with the true wavelengths {left[-1][0]:+.2f}"
         )
+        if epoch.name in noisy:
+            for name, pull in activity_pulls(noisy[epoch.name], one.found):
+                pulls.setdefault(name, []).append(pull)
+    told = ", ".join(f"{name} {np.sqrt(np.mean(np.square(some))):.2f}" for name, some in pulls.items())
+    print(f"  activity of these frames at S/N 100, with noise less without, in errors (rms): {told}")
     return np.std(left, axis=0, ddof=1)
+
+
+def activity_pulls(noisy, quiet):
+    """Return by how many errors the activity of a frame differs from that of the same frame without noise."""
+    for one, true in zip(noisy.activity, quiet.activity):
+        if not one.reason and not true.reason:
+            yield one.name, (one.value - true.value) / one.error
+    shape = ("fwhm_ms", "fwhm_error_ms"), ("contrast", "contrast_error"), ("bisector_ms", "bisector_error_ms")
+    for name, error in shape:
+        yield name, (getattr(noisy, name) - getattr(quiet, name)) / getattr(noisy, error)
 
 
 def main(bench, directory, verdict):
@@ -121,7 +136,7 @@ def main(bench, directory, verdict):
         every += some
         seconds.append(cpu / len(some))
     ratios, wavelengths = of_series(every), of_wavelengths(every)
-    brightness, quiet = of_brightness(archive, refs), of_quiet(archive, refs)
+    brightness, quiet = of_brightness(archive, refs), of_quiet(archive, refs, every)
     doubts = sum(bool(one.found.quality & Quality.ENGINES_DISAGREE) for one in every)
     off = [(one.found.rv_ms - one.truth_ms, np.hypot(one.found.error_ms, one.found.mask_error_ms)) for one in every]
     dof = sum(n for _, n in ratios["mask"])
