@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import solution
+from nrespipe.engine import solution, succession
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
@@ -211,7 +211,22 @@ def _arc(new, last):
         Finding("zero_ms", float(np.median(zero_ms)), 500, 5000, "the wavelengths have moved by {value:+.0f} m/s"),
         Finding("apart_ms", apart_ms, 20, 200, "the fibers have moved apart by {value:.0f} m/s"),
         Finding("bent_ms", bent_ms, 100, 500, "the wavelengths have bent by {value:.0f} m/s"),
+        *_arc_lamp(new, last),
         *_arc_light(new, last, fibers),
+    ]
+
+
+def _arc_lamp(new, last):
+    """What of the change the lamp itself does not show, line by line: then one of the solutions is at fault."""
+    if new.line_shape is None or last.line_shape is None:
+        return []
+    found = succession.compare(new, last)
+    if not found["lines"]:
+        return []
+    off, bent = found["offset_ms"], found["shape_ms"]
+    return [
+        Finding("offset_ms", off, 10, 100, "the wavelengths lie {value:+.1f} m/s from where the lamp has moved them"),
+        Finding("shape_ms", bent, 60, 300, "the wavelengths have bent by {value:.0f} m/s beside what the lamp shows"),
     ]
 
 
