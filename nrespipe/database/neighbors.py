@@ -8,6 +8,7 @@ from nrespipe.database.calibrations import alike
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, master_inputs
+from nrespipe.frames.judgement import Verdict
 
 
 def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
@@ -67,6 +68,13 @@ def earlier(session, kind, night, days):
         entered = select(master_inputs.c.frame_id).where(master_inputs.c.master_id == good[day].id)
         query = select(Frame).where(Frame.id.in_(entered), Frame.day == day, Frame.state == State.DONE, latest())
         found += session.scalars(query.order_by(Frame.start_mjd.desc(), Frame.filename.desc()))
-        if good[day].reason:
+        if _has_changed(good[day]):
             break
     return found
+
+
+def _has_changed(master):
+    """Whether something was said against a master itself, not only against frames that it does not contain."""
+    if master.findings is None:
+        return bool(master.reason)
+    return any(finding["verdict"] != Verdict.ACCEPTED for finding in master.findings)

@@ -124,6 +124,17 @@ def test_a_frame_that_was_left_out_of_its_night_does_not_join_in_later(service, 
     assert odd.stem not in {frame.filename for frame in master.inputs}
 
 
+def test_a_night_with_an_odd_frame_does_not_end_the_look_back(service, archive, query):
+    recipe = replace(service.recipes[Kind.BIAS], LOOKBACK_DAYS=3)
+    service = replace(service, recipes={**service.recipes, Kind.BIAS: recipe})
+    for day in ("20190404", "20190405", "20190406"):
+        biases(archive, day, 1000)
+    archive.add("b", day="20190405", adu=21_000)
+    night.reduce_all(service, archive.root)
+    inputs = {master.day: master.n_inputs for master in query.all(select(Master).order_by(Master.day))}
+    assert inputs == {"20190404": 3, "20190405": 6, "20190406": 9}
+
+
 def test_the_numbers_that_a_master_was_judged_by_are_kept_with_their_limits(archive, run, query):
     biases(archive, "20190405", 1000)
     biases(archive, "20190406", 6000)
