@@ -21,6 +21,11 @@ def _pooled(chis):
     return np.sqrt(sum(chi**2 * n for chi, n in chis) / sum(n for _, n in chis))
 
 
+def _absolute_ms(found):
+    """Error of a velocity with what is the same in every frame."""
+    return np.linalg.norm([found.error_ms, found.mask_error_ms, found.scale_error_ms])
+
+
 def of_series(every):
     """Print the series of each star by both engines; return the roots of reduced chi-squares by engine."""
     print("\nscatter over photon error, the errors of the wavelengths set aside; pulls of the total error")
@@ -138,7 +143,7 @@ def main(bench, directory, verdict):
     ratios, wavelengths = of_series(every), of_wavelengths(every)
     brightness, quiet = of_brightness(archive, refs), of_quiet(archive, refs, every)
     doubts = sum(bool(one.found.quality & Quality.ENGINES_DISAGREE) for one in every)
-    off = [(one.found.rv_ms - one.truth_ms, np.hypot(one.found.error_ms, one.found.mask_error_ms)) for one in every]
+    off = [(one.found.rv_ms - one.truth_ms, _absolute_ms(one.found)) for one in every]
     dof = sum(n for _, n in ratios["mask"])
     print(f"\n{len(every)} velocities of {len(plan(bench))} frames; ratios are known to {1 / np.sqrt(2 * dof):.2f}")
     verdict("frames, mask: scatter / photon error", _pooled(ratios["mask"]), 0, 1.2)
@@ -149,12 +154,13 @@ def main(bench, directory, verdict):
     verdict("drift of a frame [m/s]", wavelengths["drift"], 0, 1.5)
     verdict("pulls of the drift", wavelengths["drift pull"], 0.75, 1.25)
     verdict("zero point from night to night [m/s]", wavelengths["night"], 0, 1.5)
+    verdict("frames, mask: pulls of the total error in a series", _pooled(ratios["mask total"]), 0.9, 1.1)
+    verdict("frames, template: pulls of the total error in a series", _pooled(ratios["template total"]), 0.9, 1.1)
     verdict(
-        "absolute velocities: pulls, with the error of the mask",
+        "absolute velocities: pulls, with the errors of mask and scale",
         np.sqrt(np.mean([(a / b) ** 2 for a, b in off])),
         0.5,
         1.5,
     )
-    print(f"pulls of the total error in a series: mask {_pooled(ratios['mask total']):.2f}")
     print(f"zero point that all nights share: {wavelengths['common']:+.2f} m/s; frames in doubt: {doubts}")
     print(f"CPU of a star: {np.median(seconds):.1f} s; all {time.process_time() - began:.0f} s")

@@ -189,7 +189,7 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
         error = C_MS * (now / solution.on_grid(arc.solution, fiber, wavelengths.orders, _X) / ratio - 1)
         weight, shares = _star(wavelengths.orders)
         star = float(np.sum(error * weight))
-        _, claimed = wavelength.mean_error_ms(wavelengths, fiber, shares)
+        *_, claimed = wavelength.mean_error_ms(wavelengths, fiber, shares)
         means.append(star)
         pulls.append(star / claimed)
         name = f"{state.velocity_ms:+.0f} m/s, {state.shift_px:+.2f} px, {state.stretch_px:+.2f} px of stretch"

@@ -79,6 +79,8 @@ class StarVelocity(Row):
         The parts of the error [m / s].
     transfer_err_ms : float
         Part of the error that the difference of the star's fiber and the reference fiber makes [m / s].
+    scale_err_ms : float or None
+        Error of the scale of the lamp, the same in every night and no part of the total [m / s].
     berv_ms, drift_ms : float or None
         What the observer's motion added; what the drift of the spectrograph took away, None where unknown [m / s].
     snr : float
@@ -123,6 +125,7 @@ class StarVelocity(Row):
     quality: Mapped[int] = mapped_column(default=0)
     star: Mapped[str] = mapped_column(Text, default="", server_default="")
     transfer_err_ms: Mapped[float | None] = mapped_column(Real)
+    scale_err_ms: Mapped[float | None] = mapped_column(Real)
     fwhm_err_ms: Mapped[float | None] = mapped_column(Real)
     contrast_err: Mapped[float | None] = mapped_column(Real)
     bisector_err_ms: Mapped[float | None] = mapped_column(Real)

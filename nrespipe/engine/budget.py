@@ -19,35 +19,36 @@ def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, no_drift_ms
     weight : ndarray of float, shape (n_orders, n_pixels)
         Share of each pixel of the frame in the velocity.
     transfer_ms : float, optional
-        Error of the zero point of the fiber relative to the reference fiber [m / s].
+        Error of the zero point of the fiber relative to the reference fiber, of this night [m / s].
     no_drift_ms : float, optional
         Error of the zero point where the drift was not measured [m / s].
 
     Returns
     -------
     dict of str to float
-        ``error_ms``, ``photon_error_ms``, ``wavelength_error_ms``, ``drift_error_ms``, ``transfer_error_ms``, as the
-        attributes of a ``Velocity`` [m / s].
+        ``error_ms``, ``photon_error_ms``, ``wavelength_error_ms``, ``drift_error_ms``, ``transfer_error_ms``, and
+        ``scale_error_ms``, which is no part of the total, as the attributes of a ``Velocity`` [m / s].
 
     Notes
     -----
     The covariances of the wavelength solution and of the drift are carried through the weights where the wavelengths
-    know them; else their errors of the zero point stand. The error of the scale contains that of the fiber, which is
-    told apart here.
+    know them; else their errors of the zero point stand, and are taken to differ from night to night. The error of the
+    scale contains that of the fiber, which is told apart here.
     """
-    scale_ms, drift_ms = _scale(wavelengths, fiber, weight)
-    transfer_ms = min(float(transfer_ms), scale_ms)
+    night_ms, common_ms, drift_ms = _scale(wavelengths, fiber, weight)
+    transfer_ms = min(float(transfer_ms), night_ms)
     found = {
         "photon_error_ms": float(photon_ms),
-        "wavelength_error_ms": float(np.sqrt(scale_ms**2 - transfer_ms**2)) if np.isfinite(scale_ms) else scale_ms,
+        "wavelength_error_ms": float(np.sqrt(night_ms**2 - transfer_ms**2)) if np.isfinite(night_ms) else night_ms,
         "drift_error_ms": float(no_drift_ms if wavelengths.drift.n_lines == 0 else drift_ms),
         "transfer_error_ms": transfer_ms,
     }
-    return {"error_ms": float(np.sqrt(sum(part**2 for part in found.values()))), **found}
+    total_ms = float(np.sqrt(sum(part**2 for part in found.values())))
+    return {"error_ms": total_ms, "scale_error_ms": common_ms, **found}
 
 
 def _scale(wavelengths, fiber, weight):
-    """Return the errors of scale and drift."""
-    if getattr(wavelengths, "solution", None) is not None:
+    """Return the errors of the scale, of this night and of all nights, and of the drift."""
+    if wavelengths.solution is not None:
         return wavelength.mean_error_ms(wavelengths, fiber, weight)
-    return float(wavelengths.error_ms[wavelengths.fibers.index(fiber)]), wavelengths.drift.velocity_error_ms
+    return float(wavelengths.error_ms[wavelengths.fibers.index(fiber)]), 0.0, wavelengths.drift.velocity_error_ms

@@ -63,8 +63,9 @@ def of_mean(scale, moved, fiber, orders, weight, blocks=64):
 
     Returns
     -------
-    scale_ms, drift_ms : float
-        Part of the solution, and part of the drift, infinite where that is not known [m / s].
+    night_ms, common_ms, drift_ms : float
+        Part that the photons of the night's arcs make, part of the solution that is the same in every night, and part
+        of the drift, infinite where that is not known [m / s].
     """
     n = weight.shape[1]
     edges = np.linspace(0, n, blocks + 1).astype(int)
@@ -72,9 +73,11 @@ def of_mean(scale, moved, fiber, orders, weight, blocks=64):
     middles, order = 0.5 * (edges[:-1] + edges[1:] - 1), np.asarray(orders, float)[:, None]
     shape = np.tensordot(shares, solution.slopes_ms(scale, fiber, order, middles), 2)
     motion = np.tensordot(shares, drift.effect_ms(scale, fiber, order, middles), 2)
-    scale_ms = np.sqrt(_form(shape, scale.covariance[scale.fibers.index(fiber)]))
+    i = scale.fibers.index(fiber)
+    noise = scale.covariance if scale.noise_covariance is None else scale.noise_covariance
+    night, total = _form(shape, noise[i]), _form(shape, scale.covariance[i])
     drift_ms = np.sqrt(_form(motion, moved.covariance)) if moved.n_lines else np.inf
-    return float(scale_ms), float(drift_ms)
+    return float(np.sqrt(night)), float(np.sqrt(max(total - night, 0.0))), float(drift_ms)
 
 
 def _form(slopes, covariance):

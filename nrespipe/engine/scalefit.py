@@ -76,7 +76,14 @@ def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
     used = np.zeros(len(lines.x), bool)
     used[part[kept]] = True
     scatter_ms, n = 1.4826 * np.median(np.abs(residual_ms[kept])), len(terms)
-    found = solution.one(fiber, orders, n_pixels, terms, solved[:n], covariance[:n, :n], scatter_ms, kept.sum())
+    noise = leastsquares.carried(
+        matrix[kept],
+        (target * error_ms / C_MS)[kept],
+        (target * lines.x_noise[part] * ms_per_pixel / C_MS)[kept],
+        prior,
+    )
+    covariances = covariance[:n, :n], noise[:n, :n]
+    found = solution.one(fiber, orders, n_pixels, terms, solved[:n], covariances, scatter_ms, kept.sum())
     floor_px = floor_ms / solution.velocity_per_pixel(found, fiber, lines.order, lines.x)
     return found, used, np.sqrt(lines.x_noise**2 + floor_px**2 + crowd**2 / lines.flux)
 

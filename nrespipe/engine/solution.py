@@ -121,7 +121,7 @@ def join(solutions):
         base.degrees,
         *(
             np.concatenate([getattr(solution, name) for solution in solutions])
-            for name in ("coefficients", "covariance", "scatter_ms", "n_lines")
+            for name in ("coefficients", "covariance", "scatter_ms", "n_lines", "noise_covariance")
         ),
     )
 
@@ -175,7 +175,7 @@ def mean_error_ms(design, covariance, scale):
     return float(C_MS * np.sqrt(mean @ covariance @ mean) / scale)
 
 
-def one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_lines):
+def one(fiber, orders, n_pixels, terms, coefficients, covariances, scatter_ms, n_lines):
     """Return the solution of a single fiber.
 
     Parameters
@@ -190,8 +190,8 @@ def one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_
         Legendre degrees in x and in m.
     coefficients : ndarray of float, shape (n_terms,)
         Of m * wavelength [angstrom].
-    covariance : ndarray of float, shape (n_terms, n_terms)
-        Of the coefficients [angstrom2].
+    covariances : ndarray of float, shape (2, n_terms, n_terms)
+        Of the coefficients, and the part of it that the photons make [angstrom2].
     scatter_ms : float
         Scatter of the lines [m / s].
     n_lines : int
@@ -202,8 +202,8 @@ def one(fiber, orders, n_pixels, terms, coefficients, covariance, scatter_ms, n_
     Solution
     """
     return Solution(
-        (fiber,), np.asarray(orders), n_pixels, terms, coefficients[None], covariance[None],
-        np.array([float(scatter_ms)]), np.array([int(n_lines)]),
+        (fiber,), np.asarray(orders), n_pixels, terms, coefficients[None], covariances[0][None],
+        np.array([float(scatter_ms)]), np.array([int(n_lines)]), covariances[1][None],
     )  # fmt: skip
 
 

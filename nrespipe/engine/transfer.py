@@ -111,15 +111,19 @@ def relative(base, lines, base_lines, fiber):
     reference = base.fibers[0]
     target = m * solution.evaluate(base, reference, m, base_lines.x[theirs])
     per_pixel = solution.velocity_per_pixel(base, reference, m, base_lines.x[theirs])
-    error_ms = np.hypot(per_pixel * np.hypot(lines.x_noise[mine], base_lines.x_noise[theirs]), _FLOOR_MS)
+    noise_ms = per_pixel * np.hypot(lines.x_noise[mine], base_lines.x_noise[theirs])
+    error_ms = np.hypot(noise_ms, _FLOOR_MS)
     design = legendre2d.design(base.degrees, *solution.scaled(base, m, lines.x[mine]))
     inside = base.degrees.sum(axis=1) <= (5 if len(mine) > 400 else 3)
     difference, covariance, kept = leastsquares.robust(
         design[:, inside], target - design @ base.coefficients[0], target * error_ms / solution.C_MS
     )
-    coefficients, full = base.coefficients[0].copy(), base.covariance[0].copy()
+    errors = [(target * ms / solution.C_MS)[kept] for ms in (error_ms, noise_ms)]
+    noise = leastsquares.carried(design[kept][:, inside], *errors)
+    coefficients, full = base.coefficients[0].copy(), np.stack([base.covariance[0], base.noise_covariance[0]])
     coefficients[inside] += difference
-    full[np.ix_(inside, inside)] += covariance
+    full[0][np.ix_(inside, inside)] += covariance
+    full[1][np.ix_(inside, inside)] += noise
     zero = solution.mean_error_ms(design[kept][:, inside], covariance, coefficients[0])
     found = solution.one(fiber, base.orders, base.n_pixels, base.degrees, coefficients, full, 0.0, kept.sum())
     return found, float(zero)

@@ -247,9 +247,10 @@ def mean_error_ms(wavelengths, fiber, weight):
 
     Returns
     -------
-    scale_ms, drift_ms : float
-        What the solution and the place of the fiber, and what the drift add to the error, infinite where the drift is
-        not known [m / s].
+    night_ms, common_ms, drift_ms : float
+        What the photons of the night's arcs add to the error by the solution and the place of the fiber; what
+        laboratory wavelengths, unseen blends and line-spread functions do, which is the same in every night; and what
+        the drift does, infinite where that is not known [m / s].
 
     Notes
     -----
@@ -257,9 +258,29 @@ def mean_error_ms(wavelengths, fiber, weight):
     covariances are carried through the weights.
     """
     known = np.isin(wavelengths.orders, wavelengths.solution.orders)
-    return scaleerror.of_mean(
+    night_ms, common_ms, drift_ms = scaleerror.of_mean(
         wavelengths.solution, wavelengths.drift, fiber, wavelengths.orders[known], np.asarray(weight)[known]
     )
+    return night_ms, float(np.hypot(common_ms, _PROFILE_MS)), drift_ms
+
+
+def transfer_noise_ms(arc, fiber):
+    """Return the part of the error of a fiber's place that the photons of the arcs make.
+
+    Parameters
+    ----------
+    arc : Arc
+        Master arc.
+    fiber : int
+        Fiber number.
+
+    Returns
+    -------
+    float
+        The rest of ``transfer_error_ms`` is of the line-spread functions and the same in every night [m / s].
+    """
+    total_ms = arc.transfer_error_ms[arc.solution.fibers.index(fiber)]
+    return float(np.sqrt(max(total_ms**2 - _PROFILES_MS**2, 0.0)))
 
 
 def _drifted(scale, fiber, orders, moved):

@@ -91,6 +91,7 @@ def _orders(i, velocity, whose):
         card(
             "RVERRMSK", velocity.mask_error_ms / 1000, "[km/s] of the line mask, constant in a series, not in RVSUMERR"
         ),
+        card("RVERRSCL", velocity.scale_error_ms / 1000, "[km/s] of the lamp's scale, constant too, not in RVSUMERR"),
         card("DQWORDS", " ".join(velocity.quality.names()), "doubts"),
         *whose,
     ]

@@ -45,6 +45,7 @@ UNITS = {
     Kind.ARC: {
         "solution.coefficients": "Angstrom",
         "solution.covariance": "Angstrom2",
+        "solution.noise_covariance": "Angstrom2",
         "solution.scatter_ms": "m s-1",
         "lines.x": "pixel",
         "lines.x_error": "pixel",

@@ -150,6 +150,8 @@ class TemplateVelocity:
         As in ``Velocity``.
     wavelength_error_ms, drift_error_ms, transfer_error_ms : float
         The other parts of the error [m / s].
+    scale_error_ms : float
+        As in ``Velocity`` [m / s].
     width_change_m2_s2, width_change_error_m2_s2 : float
         Differential line width and its photon error, as ``linewidth.change`` gives them [m2 / s2].
     """
@@ -170,6 +172,7 @@ class TemplateVelocity:
     wavelength_error_ms: float = 0.0
     drift_error_ms: float = 0.0
     transfer_error_ms: float = 0.0
+    scale_error_ms: float = 0.0
     width_change_m2_s2: float = float("nan")
     width_change_error_m2_s2: float = float("inf")
 
@@ -219,6 +222,9 @@ class Velocity:
         every frame of a star, so it is no part of `error_ms` [m / s].
     transfer_error_ms : float
         Part of the error that comes from the difference of the star's fiber and the reference fiber [m / s].
+    scale_error_ms : float
+        What laboratory wavelengths, unseen blends of the lamp and line-spread functions add to the error of the
+        absolute velocity; the same in every night of a spectrograph, so it is no part of `error_ms` [m / s].
     template : TemplateVelocity or None
         The velocity by a template; None where there is none.
     fwhm_error_ms, contrast_error, bisector_error_ms : float
@@ -254,6 +260,7 @@ class Velocity:
     quality: Quality = field(default=Quality(0))
     mask_error_ms: float = 0.0
     transfer_error_ms: float = 0.0
+    scale_error_ms: float = 0.0
     template: TemplateVelocity | None = None
     fwhm_error_ms: float = float("inf")
     contrast_error: float = float("inf")

@@ -135,6 +135,9 @@ class Solution:
         Robust scatter of the lines about the solution [m / s].
     n_lines : ndarray of int, shape (n_fibers,)
         Lines used.
+    noise_covariance : ndarray of float, shape (n_fibers, n_terms, n_terms), optional
+        The part of `covariance` that the photons of these arcs make; the rest, of laboratory wavelengths, unseen blends
+        and the line-spread function, is the same in every night [angstrom2].
     """
 
     fibers: tuple[int, ...]
@@ -145,6 +148,7 @@ class Solution:
     covariance: np.ndarray
     scatter_ms: np.ndarray
     n_lines: np.ndarray
+    noise_covariance: np.ndarray | None = None
 
     def __post_init__(self):
         f, t = len(self.fibers), len(self.degrees)
@@ -156,6 +160,7 @@ class Solution:
             covariance=(f, t, t),
             scatter_ms=(f,),
             n_lines=(f,),
+            noise_covariance=(f, t, t),
         )
 
 

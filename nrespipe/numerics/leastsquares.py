@@ -45,6 +45,30 @@ def robust(matrix, values, sigma, prior=None, clip=4.0, iterations=20):
     return coefficients, inverse * max(1.0, excess), kept
 
 
+def carried(matrix, sigma, noise, prior=None):
+    """Return the covariance that a part of the errors gives the coefficients of a fit.
+
+    Parameters
+    ----------
+    matrix : ndarray of float, shape (n_points, n_terms)
+        Model terms at the points.
+    sigma : ndarray of float, shape (n_points,)
+        Errors that the fit was weighted with.
+    noise : ndarray of float, shape (n_points,)
+        The part of them that is independent from fit to fit.
+    prior : tuple of (ndarray, ndarray), each of shape (n_terms,), optional
+        As in `robust`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_terms, n_terms)
+        By how much the coefficients of fits differ that have only this part of their errors not in common.
+    """
+    _, inverse = _solve(matrix, np.zeros(len(sigma)), sigma, prior)
+    effect = (matrix * (noise / sigma**2)[:, None]) @ inverse
+    return effect.T @ effect
+
+
 def _solve(matrix, values, sigma, prior):
     weighted = matrix / sigma[:, None]
     normal, right = weighted.T @ weighted, weighted.T @ (values / sigma)

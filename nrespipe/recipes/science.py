@@ -68,11 +68,10 @@ def _velocities(spectra, wavelengths, barycentric, refs):
     """Velocity of each star that has coordinates."""
     if not refs.masks:
         return ()
-    fibers = refs.arc.solution.fibers
     return tuple(
         velocity.measure(
             spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber],
-            template=refs.templates.get(fiber), transfer_ms=refs.arc.transfer_error_ms[fibers.index(fiber)],
+            template=refs.templates.get(fiber), transfer_ms=wavelength.transfer_noise_ms(refs.arc, fiber),
         )
         for fiber in sorted(barycentric)
     )  # fmt: skip

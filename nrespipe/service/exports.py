@@ -24,7 +24,8 @@ VELOCITIES = {
     "target": None, "created_mjd": 5, "bjd_tdb": 8, "site": None, "exposure_s": 3, "filename": None, "product": None,
     "n_lines": None, "rv_raw_kms": 6, "contrast": 5, "fwhm_ms": 3, "berv_ms": 3, "rv_ms": 3, "rv_err_ms": 3,
     "instrument": None, "camera": None, "fiber": None, "night": None, "object": None, "photon_err_ms": 3,
-    "wavelength_err_ms": 3, "drift_err_ms": 3, "transfer_err_ms": 3, "mask_err_ms": 3, "drift_ms": 3, "snr": 2,
+    "wavelength_err_ms": 3, "drift_err_ms": 3, "transfer_err_ms": 3, "mask_err_ms": 3, "scale_err_ms": 3, "drift_ms": 3,
+    "snr": 2,
     "bisector_ms": 3, "mask": None, "template": None, "template_rv_ms": 3, "template_err_ms": 3, "quality": None,
     "code_version": None,
 }  # fmt: skip

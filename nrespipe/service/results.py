@@ -50,6 +50,7 @@ def _further(velocity):
     return {
         "star": "" if velocity.star.source == "telescope" else velocity.star.name,
         "transfer_err_ms": velocity.transfer_error_ms,
+        "scale_err_ms": velocity.scale_error_ms,
         "fwhm_err_ms": velocity.fwhm_error_ms,
         "contrast_err": velocity.contrast_error,
         "bisector_err_ms": velocity.bisector_error_ms,

@@ -200,12 +200,13 @@ def compare(sessions, truth):
     """
     with sessions.begin() as session:
         measured = {(row["filename"], row["fiber"]): row for row in velocities.table(session)}
-        by_list = select(Frame.filename, StarVelocity.fiber, StarVelocity.mask_err_ms).join(StarVelocity.frame)
-        for filename, fiber, mask_ms in session.execute(by_list):
+        constant = StarVelocity.mask_err_ms, StarVelocity.scale_err_ms
+        always = select(Frame.filename, StarVelocity.fiber, *constant).join(StarVelocity.frame)
+        for filename, fiber, mask_ms, scale_ms in session.execute(always):
             row = measured.get((filename, fiber), {})
             if row.get("rv_err_ms") is not None:
-                # the error of a series leaves out what the list of lines may do; against the truth it counts
-                row["rv_err_ms"] = math.hypot(row["rv_err_ms"], mask_ms or 0.0)
+                # the error of a series leaves out what is the same in every frame; against the truth it counts
+                row["rv_err_ms"] = math.hypot(row["rv_err_ms"], mask_ms or 0.0, scale_ms or 0.0)
     with truth.open(newline="", encoding="utf-8") as opened:
         return [_compared(row, measured) for row in csv.DictReader(opened)]
 

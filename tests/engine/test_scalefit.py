@@ -16,13 +16,14 @@ def _wavelength(order, x):
     return 466_000 * (1 + 0.0145 * scaled - 0.0025 * scaled**2 + 1e-5 * (order - 80) * scaled) / order
 
 
-def _fit(seed, crowd, floor_px, n=3000):
+def _fit(seed, crowd, floor_px, n=3000, exposure=0):
     """Fit lines that their photons, neighbors too faint to be seen, and their profile displace."""
     random = np.random.default_rng(seed)
     order, x = random.choice(_ORDERS, n), random.uniform(0, _N_PIXELS - 1, n)
     flux = 10 ** random.uniform(3, 6, n)
     noise = 2.0 / np.sqrt(flux) * np.sqrt(1 + 3000 / flux)
-    off = np.sqrt(noise**2 + crowd**2 / flux + floor_px**2) * random.normal(size=n)
+    always = np.sqrt(crowd**2 / flux + floor_px**2) * random.normal(size=n)
+    off = always + noise * np.random.default_rng([seed, exposure]).normal(size=n)
     laboratory = _wavelength(order, x)
     same = np.ones(n)
     lines = ArcLines(same, order, x + off, noise, flux, 4 * same, laboratory, same > 0)
@@ -56,4 +57,17 @@ def test_bright_lines_count_as_much_as_their_residuals_allow(floor_px):
         slopes = solution.slopes_ms(found, 1, _ORDERS[:, None], x)
         claimed_ms = np.sqrt(np.einsum("...i,ij,...j->...", slopes, found.covariance[0], slopes))
         pulls.append(wrong_ms / claimed_ms)
+    assert np.std(pulls) == pytest.approx(1, abs=0.25)
+
+
+def test_two_nights_of_one_lamp_differ_by_what_their_photons_make():
+    pulls = []
+    for seed in range(12):
+        first, second = (_fit(30 + seed, 4.0, 0.01, exposure=night)[0] for night in (1, 2))
+        x = np.linspace(100, _N_PIXELS - 100, 40)
+        apart_ms = _C_MS * (solution.on_grid(first, 1, _ORDERS, x) / solution.on_grid(second, 1, _ORDERS, x) - 1)
+        slopes = solution.slopes_ms(first, 1, _ORDERS[:, None], x)
+        noise = first.noise_covariance[0] + second.noise_covariance[0]
+        pulls.append(apart_ms / np.sqrt(np.einsum("...i,ij,...j->...", slopes, noise, slopes)))
+        assert np.trace(first.noise_covariance[0]) < 0.7 * np.trace(first.covariance[0])
     assert np.std(pulls) == pytest.approx(1, abs=0.25)

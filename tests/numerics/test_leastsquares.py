@@ -28,6 +28,17 @@ def test_claimed_errors_of_the_coefficients_are_their_scatter():
     assert np.std(pulls, axis=0) == pytest.approx([1, 1], abs=0.15)
 
 
+def test_fits_that_share_a_part_of_their_errors_differ_by_the_other_part():
+    random = np.random.default_rng(5)
+    matrix, values, shared = _line(random, sigma=0.2)
+    own = random.uniform(0.02, 0.2, len(values))
+    sigma = np.hypot(shared, own)
+    prior = np.zeros(2), np.array([np.inf, 0.05])
+    fits = [leastsquares.robust(matrix, values + own * random.normal(size=400), sigma, prior)[0] for _ in range(400)]
+    claimed = leastsquares.carried(matrix, sigma, own, prior)
+    assert np.std(fits, axis=0) == pytest.approx(np.sqrt(np.diag(claimed)), rel=0.12)
+
+
 def test_points_that_scatter_more_than_they_claim_enlarge_the_errors():
     random = np.random.default_rng(4)
     matrix, values, sigma = _line(random)
