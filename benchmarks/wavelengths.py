@@ -193,10 +193,9 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
         means.append(star)
         pulls.append(star / claimed)
         name = f"{state.velocity_ms:+.0f} m/s, {state.shift_px:+.2f} px, {state.stretch_px:+.2f} px of stretch"
-        told(f"pressure {name} +- {claimed:.2f}: star", star)
+        told(f"pressure {name} +- {claimed:.2f}: star", star, -1.5, 1.5)
         told("    pixels, rms", float(np.std(error)))
     told("drift, rms over the frames", _rms(means), 0, 1.5)
-    told("drift, largest", float(np.max(np.abs(means))), 0, 3)
     told("pulls of the drift, rms", _rms(pulls), 0.75, 1.25, "")
     told("CPU of drift and wavelengths, a frame", float(np.median(seconds)), 0, 1.5, "s")
 
