@@ -119,8 +119,8 @@ class Archive:
             epoch.name + mark, epoch.night, epoch.scene, epoch.state, epoch.start_mjd, epoch.meter, switches
         )  # fmt: skip
 
-    def references(self, night, n_flat=5):
-        """Return the masters of a night: arcs of its own, the others of the first night."""
+    def references(self, night, n_flat=5, flat_switches=None):
+        """Return the masters of a night: arcs of its own, the others of the first night; switches are of the flats."""
         masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
         refs = References(lamp=data.lamp_lines(), masks=masks, tellurics=data.tellurics())
         lamps = lambda source, n: [*[(source, source, "none")] * n, *[("none", source, source)] * n]  # noqa: E731
@@ -132,18 +132,22 @@ class Archive:
             ("arc", night, arc, [frames.Scene(Kind.ARC, lit, 600.0) for lit in lamps("thar", 2)]),
         )
         for name, of, recipe, wanted in scenes:
-            refs = replace(refs, **{name: self._master(name, of, recipe, wanted, refs)})
+            quiet = flat_switches if name == "flat" else None
+            refs = replace(refs, **{name: self._master(name, of, recipe, wanted, refs, quiet)})
         return refs
 
-    def _master(self, name, night, recipe, scenes, refs):
-        path = self.directory and self.directory / f"master_{name}_{night}.fits"
+    def _master(self, name, night, recipe, scenes, refs, switches):
+        night_or_quiet = f"{night}_quiet" if switches else night
+        path = self.directory and self.directory / f"master_{name}_{night_or_quiet}.fits"
         if path and path.exists():
             return shelf.read(path)
         moving, afternoon = drift.through(self.bench, night), drift.midnight_mjd(night) + 0.8
         inputs = []
         for i, scene in enumerate(scenes):
             at = afternoon + i * (scene.exposure_s + 40.0) / 86400
-            inputs.append(self.raw(f"{name}{i:02d}_{night}", night, scene, moving.at(at), at))
+            inputs.append(
+                self.raw(f"{name}{i:02d}_{night_or_quiet}", night, scene, moving.at(at), at, switches=switches)
+            )
         began = time.process_time()
         made = recipe.combine(inputs, refs, self.bench.spectrograph)
         print(f"master {name} of {night}, {len(inputs)} frames: {time.process_time() - began:.1f} s CPU", flush=True)
@@ -179,8 +183,11 @@ class Found:
         return self.found.rv_ms - self.ideal.rv_ms
 
 
-def reduced(bench, refs, raw, epoch):
-    """Reduce a frame; return what is found of each star, and the CPU time [second]."""
+def reduced(bench, refs, raw, epoch, line_shape=None):
+    """Reduce a frame; return what is found of each star, and the CPU time [second].
+
+    The velocities with the true wavelengths are those that another line-spread function gives, if there is one.
+    """
     refs = replace(refs, stars={fiber: target.star for fiber, target in epoch.scene.targets.items()})
     began = time.process_time()
     reduction = science.reduce(raw, refs, bench.spectrograph)
@@ -191,10 +198,8 @@ def reduced(bench, refs, raw, epoch):
     for one in reduction.velocities:
         angstrom = scale.vacuum_angstrom.copy()
         angstrom[scale.fibers.index(one.fiber)] = bench_arcs.wavelength(bench, one.fiber, x, epoch.state)[there]
-        ideal = velocity.measure(
-            spectra, replace(scale, vacuum_angstrom=angstrom), one.fiber, one.star, refs.masks, refs.tellurics,
-            one.barycentric,
-        )  # fmt: skip
+        true = replace(scale, vacuum_angstrom=angstrom, line_shape=line_shape or scale.line_shape)
+        ideal = velocity.measure(spectra, true, one.fiber, one.star, refs.masks, refs.tellurics, one.barycentric)
         orders, numbers = velocity.prepared(spectra, scale, one.fiber)
         exposure = template.Exposure(orders, numbers, one.rv_ms, one.barycentric.berv_ms, raw.filename)
         every.append(Found(epoch, epoch.scene.targets[one.fiber].rv_ms, one, ideal, exposure))

@@ -2,11 +2,13 @@
 
 Run ``python benchmarks/velocities.py [number of epochs]``; the stars are extracted spectra of a bench (photon and read
 noise, tellurics, skewed lines, hits flagged and missed), with errors of wavelengths, drift and fiber of known size, a
-planet of 30 m/s, and the Earth's motion over a year. ``--frames`` takes raw frames through the whole recipe instead;
-``--cache`` names a directory that keeps them for the next time.
+planet of 30 m/s, and the Earth's motion over a year. ``--seeds`` draws as many series of each star, ``--stars`` takes
+some of the stars only. ``--frames`` takes raw frames through the whole recipe instead; ``--cache`` names a directory
+that keeps them for the next time.
 """
 
 import argparse
+import itertools
 import time
 from dataclasses import replace
 
@@ -77,13 +79,13 @@ def by_template(target, exposures):
     return made, [fit(e) for e in exposures], template.leave_one_out(exposures, target.star, tellurics=TELLURICS)
 
 
-def statistics(bench, epochs):
-    """Print the series of all stars; return pulls and ratios by engine and signal-to-noise ratio."""
+def statistics(bench, epochs, names, seeds):
+    """Print all series of all stars; return pulls and ratios by engine and signal-to-noise ratio."""
     print(" ".join(f"{word:>9}" for word in _HEADINGS))
     pulls, ratios, templates = {"mask": [], "template": []}, {}, {}
     for snr in (100.0, 30.0):
-        for name in STARS:
-            target, truth, made_ms, found, exposures = series(bench, name, snr, epochs)
+        for name, seed in itertools.product(names, range(seeds)):
+            target, truth, made_ms, found, exposures = series(bench, name, snr, epochs, seed)
             column = lambda attribute: np.array([getattr(one, attribute) for one in found])  # noqa: E731, B023
             one = row(
                 name, snr, "mask", column("rv_ms") - truth, made_ms, column("photon_error_ms"), column("error_ms"),
@@ -105,10 +107,10 @@ def statistics(bench, epochs):
     return pulls, ratios, templates
 
 
-def brightness(bench):
+def brightness(bench, names):
     """Print by how much the velocity at S/N 20 differs from that at 150: noise and its opposite cancel."""
     worst = 0.0
-    for name in STARS:
+    for name in names:
         target, wavelengths, means = stars.target(name), bench_stars.wavelengths(bench), {}
         for snr, seeds in ((20.0, (1, 2)), (150.0, (1,))):
             light, off = snr**2 * bench_stars.spectrum(bench, target, 5e3), []
@@ -122,10 +124,10 @@ def brightness(bench):
     return worst
 
 
-def seasons(bench, templates):
+def seasons(bench, templates, names):
     """Print how far noise-free spectra move with the Earth, by the mask and by templates that have noise."""
     worst = {"mask": 0.0, "template": 0.0}
-    for name in STARS:
+    for name in names:
         target, wavelengths, moved = replace(stars.target(name), snr=np.inf), bench_stars.wavelengths(bench), {}
         for berv_ms in np.linspace(-27e3, 27e3, 7):
             spectra = bench_stars.expose(bench, target, berv_ms, seed=0)
@@ -151,14 +153,14 @@ def verdict(what, value, low, high):
     print(f"{'met   ' if low <= value <= high else 'MISSED'} {what}: {value:.2f} (target {low:g} to {high:g})")
 
 
-def main(epochs):
+def main(epochs, names=STARS, seeds=1):
     """Print all rows and which targets are met."""
     bench, began = benches.build(instruments.load("nres01")), time.process_time()
-    pulls, ratios, templates = statistics(bench, epochs)
-    dependence, season = brightness(bench), seasons(bench, templates)
+    pulls, ratios, templates = statistics(bench, epochs, names, seeds)
+    dependence, season = brightness(bench, names), seasons(bench, templates, names)
     pooled = lambda key: np.sqrt(np.mean([r[0] ** 2 for r in ratios[key]]))  # noqa: E731
     worst = lambda key: np.sqrt(np.mean([r[1] ** 2 for r in ratios[key]]))  # noqa: E731
-    sigma = 1 / np.sqrt(2 * (epochs - 1) * len(STARS))
+    sigma = 1 / np.sqrt(2 * (epochs - 1) * len(names) * seeds)
     print(f"ratios of scatter and photon error are known to {sigma:.2f} (one standard deviation)")
     verdict("mask, S/N 100: scatter / photon error", pooled(("mask", 100.0)), 0, 1.2)
     verdict("template, S/N 100: scatter / photon error", pooled(("template", 100.0)), 0, 1.05)
@@ -177,8 +179,10 @@ if __name__ == "__main__":
     parser.add_argument("epochs", nargs="?", type=int, default=16)
     parser.add_argument("--frames", action="store_true", help="raw frames of three nights instead")
     parser.add_argument("--cache", default=None, help="directory that keeps raw frames and masters")
+    parser.add_argument("--stars", default=",".join(STARS))
+    parser.add_argument("--seeds", type=int, default=1, help="series of each star")
     chosen = parser.parse_args()
     if chosen.frames:
         velocity_frames.main(benches.build(instruments.load("nres01")), chosen.cache, verdict)
     else:
-        main(chosen.epochs)
+        main(chosen.epochs, chosen.stars.split(","), chosen.seeds)

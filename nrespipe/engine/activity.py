@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import lagrange
 
 from nrespipe.engine import ccf, continuum, orderscale
 from nrespipe.frames.activity import Index
@@ -230,16 +231,33 @@ def _on_orders(light, band, doppler, room):
     found = {}
     for order in complete:
         edges = ccf.pixel_edges(light.wavelength[order][None])[0] / doppler
-        good = light.good[order]
-        weights = orderscale.band_weights(edges, good, band.center_angstrom, band.width_angstrom, band.triangular)
+        flux, good, shape = (
+            light.flux[order],
+            light.good[order],
+            (band.center_angstrom, band.width_angstrom, band.triangular),
+        )
+        weights = orderscale.band_weights(edges, good, *shape)
         if weights is not None:
-            found[int(order)] = weights @ light.flux[order], weights**2 @ light.variance[order]
+            all_weights = orderscale.band_weights(edges, np.ones(good.shape, bool), *shape)
+            off = all_weights @ _bend_of_bridges(flux, good, all_weights)
+            found[int(order)] = weights @ flux, weights**2 @ light.variance[order] + off**2
     if found:
         return found
     if len(complete):
         return "too many pixels are missing at"
     reached = np.any((light.wavelength[:, 0] < low * room[0]) & (light.wavelength[:, -1] > high * room[1]))
     return "the lamp is too faint at" if reached else "no order shows all of the band at"
+
+
+def _bend_of_bridges(flux, good, weights):
+    """Return by how much a cubic through the four nearest good pixels differs from the line that bridges the others."""
+    bent, kept = np.zeros(flux.shape), np.flatnonzero(good)
+    bridged = np.flatnonzero(~good & (weights > 0))
+    right = np.clip(np.searchsorted(kept, bridged), 2, len(kept) - 2)
+    for x, near in zip(bridged, kept[right[:, None] + np.arange(-2, 2)]):
+        cubic = lagrange(near - x, flux[near])(0.0)
+        bent[x] = cubic - np.interp(x, near, flux[near])
+    return bent
 
 
 def _join(found, scale):

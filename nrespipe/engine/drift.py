@@ -13,6 +13,8 @@ _FARTHEST = 12
 _PRIOR = np.array([np.inf, np.inf, 0.03, 300.0])
 #: Scatter of the moves that photons do not explain [pixel].
 _FLOOR_PX = 0.002
+#: Share of the weight of all lines that the fit is content with.
+_TOLD = 0.99
 #: A drift that could not be measured.
 UNKNOWN = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
@@ -187,9 +189,11 @@ def _fitted(order, x, moved, error, scale, fiber):
     """Fit shift, stretch, turn and pressure to the moves of lines."""
     if len(x) < 10:
         return UNKNOWN
+    sigma = np.hypot(error, _FLOOR_PX)
+    best = _that_tell(sigma)
     prior = np.zeros(4), _PRIOR
     values, covariance, kept = leastsquares.robust(
-        terms(scale, fiber, order, x), moved, np.hypot(error, _FLOOR_PX), prior
+        terms(scale, fiber, order[best], x[best]), moved[best], sigma[best], prior
     )
     mean = effect_ms(scale, fiber, scale.orders[:, None], _middles(scale.n_pixels)).mean(axis=(0, 1))
     (shift, stretch, turn, pressure), errors = values.tolist(), np.sqrt(np.diag(covariance)).tolist()
@@ -207,6 +211,16 @@ def _fitted(order, x, moved, error, scale, fiber):
         pressure_error_ms=errors[3],
         covariance=covariance,
     )
+
+
+def _that_tell(sigma):
+    """Return the lines that hold nearly all of the weight.
+
+    The others are hardly seen. Their centers scatter by more than their errors, which would count as a fault of all.
+    """
+    order = np.argsort(sigma, kind="stable")
+    weight = np.cumsum(sigma[order] ** -2.0)
+    return np.sort(order[: max(10, np.searchsorted(weight, _TOLD * weight[-1]) + 1)])
 
 
 def _match(spectra, reference, fiber):

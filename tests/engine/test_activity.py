@@ -153,6 +153,24 @@ def test_light_that_is_left_of_a_pixel_beside_a_hit_is_not_bridged(bright):
     assert values[2] == pytest.approx(values[0], rel=0.05)
 
 
+@pytest.mark.parametrize("lost", [(-1, 1), (0, 2), (2, 4), (4, 6), (-5, -2)])
+def test_the_error_tells_what_is_lost_with_the_core_of_a_line(bright, lost):
+    light, spectra = bright.light, bright.make(snr=2000.0, emission=-0.3)
+    order = int(np.argmin(np.abs(light.wavelengths.vacuum_angstrom[0, :, 2048] - 5891.6)))
+    seen = 5891.583 * (1 + light.rv_ms / LIGHT_MS) / (1 + light.barycentric.berv_ms / LIGHT_MS)
+    core = int(np.argmin(np.abs(light.wavelengths.vacuum_angstrom[0, order] - seen)))
+    quality = spectra.quality.copy()
+    quality[0, order, core + lost[0] : core + lost[1]] |= np.uint8(Pixel.SATURATED)
+    whole, holed = (
+        activity.measure(
+            replace(spectra, quality=q), light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms
+        )[3]
+        for q in (spectra.quality, quality)
+    )  # fmt: skip
+    assert abs(holed.value - whole.value) < 2.5 * holed.error
+    assert holed.error < 0.1 * whole.value
+
+
 @given(
     center=st.floats(5.0, 15.0), width=st.floats(0.3, 4.0), triangular=st.booleans(), missing=st.integers(30, 170),
     slope=st.floats(-1, 1),

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter1d
 
 from nrespipe import data, instruments
 from nrespipe.engine import drift, solution, wavelength
@@ -46,6 +47,15 @@ def test_a_faint_lamp_gives_a_larger_error_and_no_wrong_drift(truth, arc):
     found = drift.measure(_frame(truth, 30, (0.1, 0.02), level=0.05), arc)
     assert 1.5 < found.velocity_error_ms < 20
     assert abs(found.shift - 0.1) < 4 * found.shift_error
+
+
+def test_faint_lines_that_scatter_by_more_than_they_claim_do_not_raise_the_error(truth, arc):
+    for seed in (37, 38, 39):
+        frame = _frame(truth, seed, (0.1, 0.0))
+        noise = np.random.default_rng(seed).normal(0, np.sqrt(np.percentile(frame.variance[1], 5)), (30, 4096))
+        between_bright = maximum_filter1d(arc.reference.flux[0], 15) < 2000
+        rough = replace(frame, flux=frame.flux + noise * between_bright)
+        assert drift.measure(rough, arc).velocity_error_ms < 1.05 * drift.measure(frame, arc).velocity_error_ms
 
 
 def test_cosmic_rays_do_not_move_the_drift(truth, arc):
