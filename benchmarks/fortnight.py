@@ -3,7 +3,7 @@
 Run ``python benchmarks/fortnight.py --work DIR``: it simulates what is not yet in DIR (10 MB and 2 s a frame), reduces
 morning after morning as ``nrespipe night`` does, and holds every master that a star was reduced with against the one
 that a careful person would have taken, who knows only what was damaged. It ends with 1 where anything differs. It takes
-three quarters of an hour of one processor; ``--short`` has nearly all the damages in seven nights and a quarter of it.
+about an hour of one processor; ``--short`` has nearly all the damages in seven nights and a quarter of it.
 """
 
 import argparse

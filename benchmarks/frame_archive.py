@@ -132,22 +132,20 @@ class Archive:
             ("arc", night, arc, [frames.Scene(Kind.ARC, lit, 600.0) for lit in lamps("thar", 2)]),
         )
         for name, of, recipe, wanted in scenes:
-            quiet = flat_switches if name == "flat" else None
-            refs = replace(refs, **{name: self._master(name, of, recipe, wanted, refs, quiet)})
+            switches = flat_switches if name == "flat" else None
+            refs = replace(refs, **{name: self._master(name, of, recipe, wanted, refs, switches)})
         return refs
 
     def _master(self, name, night, recipe, scenes, refs, switches):
-        night_or_quiet = f"{night}_quiet" if switches else night
-        path = self.directory and self.directory / f"master_{name}_{night_or_quiet}.fits"
+        marked = f"{night}_alike" if switches else night
+        path = self.directory and self.directory / f"master_{name}_{marked}.fits"
         if path and path.exists():
             return shelf.read(path)
         moving, afternoon = drift.through(self.bench, night), drift.midnight_mjd(night) + 0.8
         inputs = []
         for i, scene in enumerate(scenes):
             at = afternoon + i * (scene.exposure_s + 40.0) / 86400
-            inputs.append(
-                self.raw(f"{name}{i:02d}_{night_or_quiet}", night, scene, moving.at(at), at, switches=switches)
-            )
+            inputs.append(self.raw(f"{name}{i:02d}_{marked}", night, scene, moving.at(at), at, switches=switches))
         began = time.process_time()
         made = recipe.combine(inputs, refs, self.bench.spectrograph)
         print(f"master {name} of {night}, {len(inputs)} frames: {time.process_time() - began:.1f} s CPU", flush=True)

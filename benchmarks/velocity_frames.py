@@ -1,6 +1,7 @@
 """Velocities of raw frames of three nights through the whole recipe; ``velocities.py --frames`` prints them."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 from frame_archive import NIGHTS, QUIET, Archive, plan, reduced
@@ -103,15 +104,16 @@ def of_brightness(archive, refs):
 def of_quiet(archive, refs, every):
     """Print what scatters in frames without noise, and what noise does to the activity; return the scatters."""
     print("\nframes without noise and hits, one star, through the whole recipe: velocity less the truth [m / s]")
-    print("  as found; with the true wavelengths; and the line-spread function of one night; and flats without noise")
+    print("  as found; with the true wavelengths; and the line-spread function of one night; and pixels all alike")
     left, noisy, pulls = [], {one.epoch.name: one.found for one in every if one.epoch.scene.targets[0].snr == 100}, {}
-    shape = refs[NIGHTS[0]].arc.line_shape
+    shape, alike = refs[NIGHTS[0]].arc.line_shape, replace(QUIET, response=False)
+    refs_alike = {night: archive.references(night, flat_switches=alike) for night in NIGHTS}
     for epoch in plan(archive.bench, 100.0)[1::2]:
-        raw = archive.of_epoch(epoch, QUIET, "_quiet")
-        clean = archive.references(epoch.night, flat_switches=QUIET)
+        raw, other = archive.of_epoch(epoch, QUIET, "_quiet"), archive.of_epoch(epoch, alike, "_alike")
+        usual = refs[epoch.night], raw, epoch
         one, two, three = (
-            reduced(archive.bench, masters, raw, epoch, other)[0][0]
-            for masters, other in ((refs[epoch.night], None), (refs[epoch.night], shape), (clean, shape))
+            reduced(archive.bench, *with_these)[0][0]
+            for with_these in (usual, (*usual, shape), (refs_alike[epoch.night], other, epoch, shape))
         )
         left.append([v.rv_ms - one.truth_ms for v in (one.found, one.ideal, two.ideal, three.ideal)])
         berv_kms, told = one.found.barycentric.berv_ms / 1e3, " ".join(f"{off:+.2f}" for off in left[-1])
