@@ -77,7 +77,9 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
         if any((site, first_day, last_day, keep, out, version, engine != "mask")) or form not in ("csv", "table"):
             raise click.UsageError("without a STAR there is no more to choose than --format csv or table")
         with options.complaints(), assembly.look_up(output, given).begin() as session:
-            click.echo(inquiry.velocity_table(session, form))
+            text = inquiry.velocity_table(session, form)
+        # not before the transaction has ended: a pager may stand still for hours
+        click.echo(text)
         return
     kept = series.DOUBTFUL if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
     with options.complaints(), assembly.look_up(output, given).begin() as session:

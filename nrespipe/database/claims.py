@@ -137,7 +137,8 @@ def pick(session, table, patience_s, most=500):
     Returns
     -------
     list of int
-        Keys of rows that are due, the oldest first. Of several that pick at once each gets others.
+        Keys of rows that are due, the oldest first. Of several that pick at once each gets others. A row that is locked
+        by somebody else at this moment is left to the next time: one process that hangs must not hold up the service.
     """
     moment = clock(session)
     untold = (table.sent.is_(None)) | (table.sent < table.next_try)
@@ -149,6 +150,7 @@ def pick(session, table, patience_s, most=500):
     if table is Frame:
         conditions.append(latest())
     oldest = select(table.id).where(*conditions).order_by(table.next_try, table.id).limit(most)
+    oldest = oldest.with_for_update(skip_locked=True)
     # the conditions once more: another that picks at the same time may have been first
     stamped = update(table).where(table.id.in_(oldest.scalar_subquery()), *conditions).values(sent=moment)
     return sorted(session.scalars(stamped.returning(table.id).execution_options(synchronize_session=False)))
@@ -186,12 +188,18 @@ def release(session, reason, owners=()):
     Returns
     -------
     list of tuple (type, int)
-        Table and key of each row that was released.
+        Table and key of each row that was released. Where a lease has run out but the row is locked by somebody at this
+        moment, that is left to the next time.
     """
     released = []
     for table in KINDS_OF_WORK:
-        lost = table.owner.in_(owners) if owners else (table.owner != "") & (table.lease < clock(session))
-        for row_id, owner in session.execute(select(table.id, table.owner).where(lost)).all():
+        lost = select(table.id, table.owner)
+        if owners:
+            # told once: this waits for a server that still ends what the dead had begun
+            lost = lost.where(table.owner.in_(owners))
+        else:
+            lost = lost.where(table.owner != "", table.lease < clock(session)).with_for_update(skip_locked=True)
+        for row_id, owner in session.execute(lost).all():
             if holds(session, table, row_id, owner):
                 died(session, session.get_one(table, row_id, populate_existing=True), reason)
                 released.append((table, row_id))

@@ -9,7 +9,18 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import sessionmaker
 
 _BUSY_TIMEOUT_MS = 30_000
-_CONNECT_TIMEOUT_S = 10
+#: A PostgreSQL server ends a transaction in which nothing was asked for so long, and gives free what it has locked
+#: [second]: its process is frozen, or its machine away. No transaction of ours pauses for more than a few seconds.
+LONGEST_SILENCE_S = 120.0
+#: What the driver is told, where the URL does not tell it otherwise: a server that went away without a word is noticed
+#: within two minutes, not after hours (the times of the probes in seconds, the last one in milliseconds).
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+    "tcp_user_timeout": 120_000,
+}
 #: Any number that no other program locks: two processes that start at once must not both make the tables.
 _UPGRADE_LOCK = 522_118_067
 
@@ -43,6 +54,11 @@ def open_engine(url):
     Returns
     -------
     sqlalchemy.Engine
+
+    Notes
+    -----
+    A PostgreSQL server ends transactions of this engine in which nothing was asked for `LONGEST_SILENCE_S`. Whoever
+    wakes in one is told by a ``DBAPIError`` with ``connection_invalidated``, has written nothing, and begins anew.
     """
     url = make_url(url)
     if url.get_backend_name() == "sqlite":
@@ -53,7 +69,10 @@ def open_engine(url):
     if url.drivername == "postgresql":
         # the driver that this package brings
         url = url.set(drivername="postgresql+psycopg")
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S})
+    patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    engine = create_engine(url, pool_pre_ping=True, connect_args=patience)
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
 
 
 def upgrade(engine, revision="head"):
@@ -73,6 +92,13 @@ def upgrade(engine, revision="head"):
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+def _prepare_postgresql(connection, _record):
+    # by a statement: ``options`` of the connection would take the place of those in the URL
+    with connection.cursor() as cursor:
+        cursor.execute(f"set idle_in_transaction_session_timeout = {round(1000 * LONGEST_SILENCE_S)}")
+    connection.commit()
 
 
 def _prepare_sqlite(connection, _record):

@@ -135,7 +135,7 @@ def persist(sessions, work, end):
     work : callable
         Takes a session; done from the beginning each time.
     end : float
-        Moment of the monotonic clock after which nobody waits any more.
+        Moment of the monotonic clock after which no more than one try is begun.
 
     Returns
     -------
@@ -149,11 +149,13 @@ def persist(sessions, work, end):
     """
     pause_s = 1.0
     while True:
+        # not when it failed: a process that was frozen meanwhile looks once more what has become of its work
+        last = time.monotonic() > end
         try:
             with sessions.begin() as session:
                 return work(session)
         except DBAPIError as error:
-            if not (isinstance(error, _AWAY) or error.connection_invalidated) or time.monotonic() > end:
+            if last or not (isinstance(error, _AWAY) or error.connection_invalidated):
                 raise
             _log.warning("database away", reason=str(error.orig).strip(), pause_s=pause_s)
             # many workers that come back at once would push it over again
@@ -167,12 +169,8 @@ def _told(what, result, kept):
         _log.warning(f"{what} taken away: another does it")
         return None
     seconds = (result.finished - result.started).total_seconds()
-    facts = {
-        "state": str(result.state),
-        "seconds": round(seconds, 3),
-        **({"reason": result.reason} if result.reason else {}),
-    }
-    _log.info(what, **facts)
+    facts = {"reason": result.reason} if result.reason else {}
+    _log.info(what, state=str(result.state), seconds=round(seconds, 3), **facts)
     return result.state
 
 

@@ -1,0 +1,136 @@
+"""A process that falls silent within a transaction holds nobody up for long, and finds its way back when it wakes."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from nrespipe.database import claims, connection, frames
+from nrespipe.database.columns import clock
+from nrespipe.database.tables import Frame
+from nrespipe.frames.raw import Kind
+
+FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
+
+
+@pytest.fixture
+def url(postgres):
+    """An empty database of a server."""
+    return postgres.create()
+
+
+@pytest.fixture
+def sessions(url, monkeypatch):
+    """Of processes that may be silent for a second."""
+    monkeypatch.setattr(connection, "LONGEST_SILENCE_S", 1.0)
+    made = connection.connect(url)
+    yield made
+    made.kw["bind"].dispose()
+
+
+def add(sessions, name="a-e00", owner=""):
+    with sessions.begin() as session:
+        frame = frames.arrive(session, name, "1" * 32, **FACTS)[0]
+        frame.next_try = clock(session) - timedelta(seconds=1)
+        session.flush()
+        if owner:
+            assert claims.claim(session, Frame, frame.id, owner, lease_s=-1)
+        return frame.id
+
+
+def at_once(session):
+    """Fail rather than wait for ever for what somebody else has locked."""
+    session.execute(text("set local lock_timeout = '30s'"))
+
+
+def until(sessions, work):
+    """Do something in transactions of its own until it gives something."""
+    end = time.monotonic() + 60
+    while True:
+        with sessions.begin() as session:
+            at_once(session)
+            found = work(session)
+        if found:
+            return found
+        assert time.monotonic() < end, "it never came to anything"
+        time.sleep(0.1)
+
+
+def test_a_process_that_falls_silent_within_a_transaction_does_not_keep_its_row(sessions):
+    row = add(sessions, owner="silent")
+    with sessions() as silent:
+        assert claims.holds(silent, Frame, row, "silent")
+        assert until(sessions, lambda session: claims.release(session, "took too long")) == [(Frame, row)]
+        assert until(sessions, lambda session: claims.claim(session, Frame, row, "another"))
+        silent.invalidate()
+
+
+def test_a_row_that_was_being_taken_by_one_that_fell_silent_is_taken_by_another(sessions):
+    row = add(sessions)
+    with sessions() as silent:
+        assert claims.claim(silent, Frame, row, "silent")
+        assert until(sessions, lambda session: claims.claim(session, Frame, row, "another"))
+        silent.invalidate()
+
+
+def test_one_that_wakes_after_its_transaction_was_ended_is_told_and_has_written_nothing(sessions):
+    row = add(sessions)
+    with sessions() as silent:
+        assert claims.claim(silent, Frame, row, "silent")
+        assert until(sessions, lambda session: claims.claim(session, Frame, row, "another"))
+        with pytest.raises(DBAPIError) as told:
+            silent.commit()
+    assert told.value.connection_invalidated
+    with sessions.begin() as session:
+        assert claims.owners(session) == {"another"}
+
+
+def test_one_that_wakes_goes_on_over_a_new_connection(sessions):
+    row = add(sessions)
+    with sessions() as silent:
+        assert claims.claim(silent, Frame, row, "silent")
+        assert until(sessions, lambda session: claims.claim(session, Frame, row, "another"))
+        with pytest.raises(DBAPIError):
+            claims.holds(silent, Frame, row, "silent")
+        silent.rollback()
+        assert not claims.holds(silent, Frame, row, "silent")
+        assert claims.holds(silent, Frame, row, "another")
+
+
+def test_workers_are_told_of_all_other_rows_while_one_is_locked(url):
+    sessions = connection.connect(url)
+    locked, free = add(sessions), add(sessions, "b-e00")
+    with sessions() as silent:
+        assert claims.claim(silent, Frame, locked, "silent")
+        with sessions.begin() as session:
+            at_once(session)
+            assert claims.pick(session, Frame, 60.0) == [free]
+    with sessions.begin() as session:
+        assert claims.pick(session, Frame, 60.0) == [locked]
+    sessions.kw["bind"].dispose()
+
+
+def test_of_leases_that_have_run_out_all_others_are_released_while_one_row_is_locked(url):
+    sessions = connection.connect(url)
+    locked, free = add(sessions, owner="silent"), add(sessions, "b-e00", owner="dead")
+    with sessions() as silent:
+        assert claims.holds(silent, Frame, locked, "silent")
+        with sessions.begin() as session:
+            at_once(session)
+            assert claims.release(session, "took too long") == [(Frame, free)]
+    with sessions.begin() as session:
+        assert claims.release(session, "took too long") == [(Frame, locked)]
+    sessions.kw["bind"].dispose()
+
+
+def test_a_server_that_goes_away_without_a_word_is_noticed_unless_the_url_says_otherwise(url):
+    told = {}
+    for words in ("", "&keepalives_idle=7"):
+        engine = connection.open_engine(url + words)
+        with engine.connect() as opened:
+            told[words] = opened.connection.dbapi_connection.info.get_parameters()
+        engine.dispose()
+    assert [given["keepalives_idle"] for given in told.values()] == ["60", "7"]
+    assert {given["tcp_user_timeout"] for given in told.values()} == {"120000"}
