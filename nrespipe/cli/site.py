@@ -50,7 +50,7 @@ def start_command(given, raw_root, name, table, days, output, database, processe
         assembled = assembly.build(output, given, raw=[raw_root])
         if table is not None:
             try:
-                name = sitestart.register(table, output).site
+                sitestart.register(table, output, name)
             except ValueError as error:
                 raise click.ClickException(str(error)) from error
         lines, working = sitestart.start(assembled, raw_root, name, days, options.progress_bar())

@@ -42,8 +42,10 @@ def draw(arc, single=()):
         shape, "distance [full width at half maximum]", "density of light", "shape of a line, left to right end"
     )
     style.label(light, "electron" + (" / s" if arc.exposure_s is not None else ""), "lines", "light of the lines used")
+    reference = arc.reference.fibers[0]
     numbers = "; ".join(
-        f"fiber {fiber}: R {r:,.0f}, {n} lines, ± {error:.1f} m/s"
+        f"fiber {fiber}: R {r:,.0f}, {n} lines"
+        + (fiber != reference) * f", ± {error:.1f} m/s against fiber {reference}"
         for fiber, r, n, error in zip(arc.solution.fibers, best, arc.solution.n_lines, arc.transfer_error_ms)
     )
     figure.suptitle(f"{style.of(arc.origin)}\n{numbers}", fontsize=9.5)

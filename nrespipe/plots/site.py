@@ -41,7 +41,7 @@ def _light(report, traces):
     _cut(axes["cut"], report.looks, traces)
     _numbers(axes["numbers"], report.numbering, int(traces.orders[0]))
     _fit(axes["fit"], report.looks, traces.orders)
-    names = ", ".join(f"{look.filename} (fibers {look.lit})" for look in report.looks)
+    names = ", ".join(f"{look.filename} (fibers {' and '.join(map(str, look.lit))})" for look in report.looks)
     figure.suptitle(f"{report.name}: light of {names}", fontsize=10)
     return figure
 

@@ -21,6 +21,8 @@ _ADVICE = {
     Quality.POOR_WAVELENGTHS: "{kind}: the lines scatter widely; look at the page of the wavelengths, and at the focus",
 }
 
+_NO_GAIN = "{kind}: take two flats or more of each pair of fibers, for the gain was not measured; {nominal} was assumed"
+
 #: Frames of a kind that are named; of a site that is far from working the first say it all.
 _MOST = 12
 
@@ -67,7 +69,11 @@ def of(session, kind, place, recipe, made):
     told += [f"  {line}" for line in _SHOWN[kind](master)]
     told += [f"  {row.reason}"] * bool(row.reason) + said
     words = {"kind": kind, "n": row.n_inputs, "wanted": _wanted(kind, recipe)}
-    advice = [text.format(**words) for flag, text in _ADVICE.items() if flag in quality]
+    texts = _ADVICE
+    if kind is Kind.FLAT and not _knows_gain(master):
+        texts = {**_ADVICE, Quality.GAIN_DISAGREES: _NO_GAIN}
+        words["nominal"] = f"{master.gain_e_per_adu:.3f} of the table"
+    advice = [text.format(**words) for flag, text in texts.items() if flag in quality]
     return told, advice + [f"{kind}: {reason}: look at its page" for reason in judged.reasons]
 
 
@@ -107,16 +113,27 @@ def _flat(master):
     middle = traces.centers[:, :, traces.centers.shape[2] // 2]
     rows = [f"fiber {f}: rows {r[0]:.1f} to {r[-1]:.1f} in the middle" for f, r in zip(traces.fibers, middle)]
     orders = f"orders {traces.orders[0]} to {traces.orders[-1]}, {len(traces.orders)} in all"
-    return [orders, *rows, f"gain {master.gain_e_per_adu:.3f} +- {master.gain_error:.3f} electron / ADU"]
+    gain = f"gain {master.gain_e_per_adu:.3f} +- {master.gain_error:.3f} electron / ADU"
+    if not _knows_gain(master):
+        gain = f"gain {master.gain_e_per_adu:.3f} electron / ADU, that of the table: these flats do not tell it"
+    return [orders, *rows, gain]
+
+
+def _knows_gain(flat):
+    """Whether a flat tells its gain; one that is taken from the table has an error of a fifth, others of 5 percent."""
+    return bool(flat.gain_error <= 0.1 * flat.gain_e_per_adu)
 
 
 def _arc(master):
-    scale = master.solution
+    # what compiles kernels is slow to load, and the other commands do not need it
+    from nrespipe.engine import wavelength
+
+    scale, reference = master.solution, master.reference.fibers[0]
+    errors = [f"+- {error:.1f} m/s against fiber {reference}" for error in master.transfer_error_ms]
+    errors[scale.fibers.index(reference)] = f"zero point +- {wavelength.zero_error_ms(master):.1f} m/s"
     return [
-        f"fiber {fiber}: {lines} lines, scatter {scatter:.0f} m/s, zero point +- {error:.1f} m/s"
-        for fiber, lines, scatter, error in zip(
-            scale.fibers, scale.n_lines, scale.scatter_ms, master.transfer_error_ms, strict=True
-        )
+        f"fiber {fiber}: {lines} lines, scatter {scatter:.0f} m/s, {error}"
+        for fiber, lines, scatter, error in zip(scale.fibers, scale.n_lines, scale.scatter_ms, errors, strict=True)
     ]
 
 

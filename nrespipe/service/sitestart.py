@@ -9,7 +9,7 @@ from nrespipe.service import night, progress, sitereport
 from nrespipe.service.outcome import bare
 
 
-def register(table, output):
+def register(table, output, site):
     """Put the table of a new spectrograph where the reductions read it.
 
     Parameters
@@ -18,6 +18,8 @@ def register(table, output):
         A TOML file, in the form of those of the package.
     output : Path
         Output directory.
+    site : str
+        Where the spectrograph is said to be.
 
     Returns
     -------
@@ -27,9 +29,12 @@ def register(table, output):
     Raises
     ------
     ValueError
-        If the table is not valid; then nothing is changed.
+        If the table is not valid, or that of a spectrograph elsewhere; then nothing is changed.
     """
     spectrograph = instruments.read(table)
+    if spectrograph.site != site:
+        # a copied table that still names the site of the other one would find no frames
+        raise ValueError(f"{table.name}: describes a spectrograph at {spectrograph.site}, not at {site}")
     target = layout.instruments(output) / f"{spectrograph.name}.toml"
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
@@ -69,7 +74,8 @@ def start(assembly, raw_root, site, days=(), report=progress.lines):
     summary = night.reduce_all(assembly, raw_root, {site}, set(days), report)
     with assembly.sessions.begin() as session:
         found = sitereport.gather(session, assembly, site, days)
-    lines = [f"{sum(summary.counts.values())} frames of {site}: {dict(summary.counts) or 'none found'}"]
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
+    lines = [f"{sum(summary.counts.values())} frames of {site}: {counts or 'none found'}"]
     for camera in found:
         lines += [camera.name, *(f"  {line}" for line in (*camera.told, "what to do next:")), *_indented(camera.advice)]
     others = [

@@ -1,8 +1,12 @@
 """A new site and its report; recipes take no time here."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from nrespipe import instruments
+from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.sitereport import FlatLook
 from nrespipe.plots import site as plots
@@ -103,6 +107,47 @@ def test_a_file_that_cannot_be_read_is_named_once_and_a_star_that_was_refused_ha
         assert text.count(path.name.split(".")[0]) == 1
     pages = (service.output / "lsc" / "summaries" / "start_lsc.pdf").read_bytes().count(b"/Type /Page ")
     assert pages == 7
+
+
+def test_the_frames_are_counted_in_plain_words(start, archive):
+    archive.calibrations()
+    archive.add("b", adu=40_000)
+    text, _ = start()
+    assert text.splitlines()[0] == "9 frames of lsc: 1 bad, 8 done"
+
+
+def test_the_zero_point_of_the_other_fibers_is_told_against_the_reference_fiber(start, archive):
+    archive.calibrations()
+    lines = start()[0].splitlines()
+    assert sum("zero point +- " in line and "against" not in line for line in lines) == 1
+    assert "    fiber 1: 1 lines, scatter 1 m/s, +- 1.0 m/s against fiber 0" in lines
+
+
+def test_a_gain_that_the_flats_do_not_tell_is_said_to_be_that_of_the_table(start, archive, monkeypatch):
+    fakes = __import__("fake_recipes")
+
+    def flat(origin, mean, fibers):
+        unsure = replace(origin, quality=Quality.GAIN_DISAGREES)
+        return replace(fakes.flat(unsure, mean, fibers), gain_e_per_adu=3.2, gain_error=0.64)
+
+    monkeypatch.setitem(fakes.MAKERS, Kind.FLAT, flat)
+    archive.calibrations()
+    text, working = start()
+    assert working
+    assert "gain 3.200 electron / ADU, that of the table: these flats do not tell it" in text
+    assert "flat: take two flats or more of each pair of fibers, for the gain was not measured" in text
+    assert "correct gain_e_per_adu" not in text
+
+
+def test_a_table_of_another_site_is_refused_and_not_kept(tmp_path):
+    text = (instruments.files("nrespipe.instruments") / "nres03.toml").read_text(encoding="utf-8")
+    table = tmp_path / "new.toml"
+    table.write_text(text.replace("nres03", "nres05"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"new\.toml: describes a spectrograph at cpt, not at ogg"):
+        sitestart.register(table, tmp_path / "out", "ogg")
+    assert not (tmp_path / "out").exists()
+    assert sitestart.register(table, tmp_path / "out", "cpt").name == "nres05"
+    assert instruments.names(tmp_path / "out" / "instruments").count("nres05") == 1
 
 
 def test_a_site_without_frames_has_a_report_that_says_so(start, archive, service):

@@ -133,7 +133,7 @@ def arc(origin, mean, fibers):
         fibers, ORDERS, PIXELS, degrees, np.ones((n, 1)), np.ones((n, 1, 1)), np.ones(n), np.ones(n, int)
     )
     one = np.ones(1)
-    lines = ArcLines(one.astype(int), one.astype(int), one, one, one, one, one, one > 0)
+    lines = ArcLines(np.full(1, fibers[0]), one.astype(int), one, one, one, one, one, one > 0)
     return Arc(origin, solution, lines, line_shape(fibers), upright(fibers), spectra_of(fibers), np.ones(n))
 
 
