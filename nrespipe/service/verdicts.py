@@ -104,7 +104,8 @@ def decide(session, name, standing, why):
     Returns
     -------
     list of str
-        What has changed, and the frames that were reduced with a master that is bad now.
+        What has changed, the frames that were reduced with a master that is bad now, or with another one than that of
+        their night, and how to reduce them again.
 
     Raises
     ------
@@ -117,9 +118,23 @@ def decide(session, name, standing, why):
     calibrations.judge(session, row, standing, "; ".join(filter(None, (row.reason, said))))
     lines = [f"{_name(row)}: {before} -> {standing}"]
     if standing is Standing.BAD:
-        used = select(Frame.filename).join(Attempt).where(Attempt.masters.contains(row)).distinct()
-        lines += [f"was used for {filename}" for filename in session.scalars(used.order_by(Frame.filename))]
+        touched, said = _reduced(Attempt.masters.contains(row)), "was used for"
+    else:
+        another = Attempt.masters.any((Master.kind == row.kind) & (Master.id != row.id))
+        same_night = (Frame.site == row.site) & (Frame.camera == row.camera) & (Frame.day == row.day)
+        touched, said = _reduced(another & same_night), "another one was used for"
+    frames = session.execute(touched).all()
+    lines += [f"{said} {filename}" for filename, _ in frames]
+    if frames:
+        days = [day for _, day in frames]
+        again = f"nrespipe reprocess --site {row.site} --from {min(days)} --to {max(days)}"
+        lines.append(f"reduce these frames again: {again}")
     return lines
+
+
+def _reduced(which):
+    """Query of names and nights of the frames of which an attempt is of some kind."""
+    return select(Frame.filename, Frame.day).join(Attempt).where(which).distinct().order_by(Frame.filename)
 
 
 def find(session, name):

@@ -42,7 +42,12 @@ def test_the_list_tells_what_was_said_of_each_master(masters):
 
 
 def test_a_person_lets_a_held_master_be_used(masters, query):
-    assert masters("good", NAME, "--why", "new amplifier") == [f"{NAME}: held -> current"]
+    again = "nrespipe reprocess --site lsc --from 20190406 --to 20190406"
+    assert masters("good", NAME, "--why", "new amplifier") == [
+        f"{NAME}: held -> current",
+        "another one was used for lscnrs01-fa09-20190406-0007-d00",
+        f"reduce these frames again: {again}",
+    ]
     (row,) = query.all(select(Master).where(Master.day == "20190406", Master.kind == "bias"))
     assert row.standing is Standing.CURRENT
     assert row.reason.endswith("new amplifier")
@@ -55,6 +60,7 @@ def test_a_bad_master_serves_nobody_and_is_not_made_again(masters, query, run):
     assert used == [
         "bias_lsc_nres01_fa09_20190405: current -> bad",
         "was used for lscnrs01-fa09-20190406-0007-d00",
+        "reduce these frames again: nrespipe reprocess --site lsc --from 20190406 --to 20190406",
     ]
     run()
     rows = query.all(select(Master).where(Master.day == "20190405"))
