@@ -10,8 +10,8 @@ from sqlalchemy.orm import sessionmaker
 
 _BUSY_TIMEOUT_MS = 30_000
 #: A PostgreSQL server ends a transaction in which nothing was asked for so long, and gives free what it has locked
-#: [second]: its process is frozen, or its machine away. Ours pause for a quarter of a second where they write (the checksum
-#: of a master), and for 10 s where they only read (the report of a site, on a machine that is far too busy).
+#: [second]: its process is frozen, or its machine away. Ours pause for a quarter of a second where they write (the
+#: checksum of a master), and for 10 s where they only read (the report of a site, on a machine that is far too busy).
 LONGEST_SILENCE_S = 120.0
 #: What the driver is told, where the URL does not tell it otherwise: a server that went away without a word is noticed
 #: within two minutes, not after hours (the times of the probes in seconds, the last one in milliseconds).
