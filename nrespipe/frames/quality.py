@@ -40,6 +40,7 @@ class Quality(IntFlag):
     ENGINES_DISAGREE = 1 << 18  #: the velocities by line mask and by template differ by more than their errors
     YOUNG_TEMPLATE = 1 << 19  #: the template has fewer exposures, or less motion of the Earth, than can be trusted
     OLD_CALIBRATION = 1 << 20  #: it waited for masters in vain and was reduced with one that is far away
+    GAIN_ASSUMED = 1 << 21  #: the flats do not tell the gain: that of the tables stands
 
     def names(self):
         """Return the names of the bits that are set, in the order of the bits.

@@ -196,7 +196,7 @@ def _samples(pairs, refs):
 def _trusted(measured, error, nominal, frames):
     """Gain and its error, those of the table where the flats do not allow to measure it, and what speaks against it."""
     if not error < 0.05 * measured:
-        return nominal, 0.2 * nominal, Quality.GAIN_DISAGREES
+        return nominal, 0.2 * nominal, Quality.GAIN_ASSUMED
     quality = Quality.GAIN_DISAGREES if abs(measured / nominal - 1) > 0.1 else Quality(0)
     return measured, error, quality | claims.header_gain(frames, measured)
 

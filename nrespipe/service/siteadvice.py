@@ -13,6 +13,7 @@ from nrespipe.service.outcome import bare
 
 _ADVICE = {
     Quality.FEW_CALIBRATIONS: "{kind}: {n} frames are few; take {wanted}",
+    Quality.GAIN_ASSUMED: "{kind}: take two flats or more of each pair of fibers, for the gain was not measured",
     Quality.GAIN_DISAGREES: "{kind}: measure the gain again with more flats, or correct gain_e_per_adu in the table",
     Quality.READ_NOISE_DISAGREES: "{kind}: correct read_noise_e in the table, or find what makes noise",
     Quality.HEADER_DISAGREES: "{kind}: the raw headers claim another gain or read noise than the frames show",
@@ -20,8 +21,6 @@ _ADVICE = {
     Quality.ORDERS_RENUMBERED: "{kind}: the lamp contradicts the numbers of the flat; correct `rows` of the table",
     Quality.POOR_WAVELENGTHS: "{kind}: the lines scatter widely; look at the page of the wavelengths, and at the focus",
 }
-
-_NO_GAIN = "{kind}: take two flats or more of each pair of fibers, for the gain was not measured; {nominal} was assumed"
 
 #: Frames of a kind that are named; of a site that is far from working the first say it all.
 _MOST = 12
@@ -69,11 +68,7 @@ def of(session, kind, place, recipe, made):
     told += [f"  {line}" for line in _SHOWN[kind](master)]
     told += [f"  {row.reason}"] * bool(row.reason) + said
     words = {"kind": kind, "n": row.n_inputs, "wanted": _wanted(kind, recipe)}
-    texts = _ADVICE
-    if kind is Kind.FLAT and not _knows_gain(master):
-        texts = {**_ADVICE, Quality.GAIN_DISAGREES: _NO_GAIN}
-        words["nominal"] = f"{master.gain_e_per_adu:.3f} of the table"
-    advice = [text.format(**words) for flag, text in texts.items() if flag in quality]
+    advice = [text.format(**words) for flag, text in _ADVICE.items() if flag in quality]
     return told, advice + [f"{kind}: {reason}: look at its page" for reason in judged.reasons]
 
 
@@ -114,14 +109,9 @@ def _flat(master):
     rows = [f"fiber {f}: rows {r[0]:.1f} to {r[-1]:.1f} in the middle" for f, r in zip(traces.fibers, middle)]
     orders = f"orders {traces.orders[0]} to {traces.orders[-1]}, {len(traces.orders)} in all"
     gain = f"gain {master.gain_e_per_adu:.3f} +- {master.gain_error:.3f} electron / ADU"
-    if not _knows_gain(master):
+    if Quality.GAIN_ASSUMED in master.origin.quality:
         gain = f"gain {master.gain_e_per_adu:.3f} electron / ADU, that of the table: these flats do not tell it"
     return [orders, *rows, gain]
-
-
-def _knows_gain(flat):
-    """Whether a flat tells its gain; one that is taken from the table has an error of a fifth, others of 5 percent."""
-    return bool(flat.gain_error <= 0.1 * flat.gain_e_per_adu)
 
 
 def _arc(master):

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from nrespipe import logs
+from nrespipe.database.tables import Master
+from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import simulation
 from nrespipe.simulator import bench as benches
@@ -42,3 +45,8 @@ def test_a_star_gets_the_masters_of_the_night_before_in_place_of_bad_ones_and_it
         "20190401", "20190401", "20190401", "20190402",
     ]  # fmt: skip
     assert benchmark.check(service, nights) == []
+    # a single flat of each pair does not tell the gain
+    with service.sessions.begin() as session:
+        flats = session.scalars(select(Master).where(Master.kind == Kind.FLAT, Master.path != "")).all()
+        doubts = [Quality(master.quality) & (Quality.GAIN_ASSUMED | Quality.GAIN_DISAGREES) for master in flats]
+    assert doubts == [Quality.GAIN_ASSUMED]

@@ -127,7 +127,7 @@ def test_a_gain_that_the_flats_do_not_tell_is_said_to_be_that_of_the_table(start
     fakes = __import__("fake_recipes")
 
     def flat(origin, mean, fibers):
-        unsure = replace(origin, quality=Quality.GAIN_DISAGREES)
+        unsure = replace(origin, quality=Quality.GAIN_ASSUMED)
         return replace(fakes.flat(unsure, mean, fibers), gain_e_per_adu=3.2, gain_error=0.64)
 
     monkeypatch.setitem(fakes.MAKERS, Kind.FLAT, flat)
