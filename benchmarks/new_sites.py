@@ -39,7 +39,7 @@ REST = {
     "cameras": ("fa20",), "longitude_deg": -156.26, "latitude_deg": 20.71, "height_m": 3055.0, "restart_hour_utc": 22
 }  # fmt: skip
 #: An order, and a wavelength, is where it is by the truth within these [pixel, m / s]; a star by this many errors.
-NEAR_PX, NEAR_MS, MOST_ERRORS = 2.0, 30.0, 4.0
+NEAR_PX, NEAR_MS, MOST_ERRORS = 2.0, 10.0, 4.0
 HEADINGS = "site|orders|lines|scatter m/s|zero points m/s|star|fiber|off by m/s|error m/s|CPU s|working"
 _X = np.arange(100, 4000, 100)
 
