@@ -7,7 +7,7 @@ from sqlalchemy import select
 from nrespipe.database.calibrations import alike
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Frame, master_inputs
+from nrespipe.database.tables import Frame, Master, master_inputs
 from nrespipe.frames.judgement import Verdict
 
 
@@ -38,6 +38,48 @@ def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
         if master.day != night.day
     ]
     return min(others)[-1] if others else None
+
+
+def following(session, kind, night):
+    """Return the first good master after a night.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    night : Night
+        The night.
+
+    Returns
+    -------
+    Master or None
+        Of the same detector, read out in the same way; None where there is none.
+    """
+    after = [master for master in session.scalars(alike(kind, night)) if master.day > night.day]
+    return min(after, key=lambda master: (master.mean_mjd, master.id), default=None)
+
+
+def passed(session, kind, night):
+    """Return the master of a night that is used although it was held at first.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    night : Night
+        The night.
+
+    Returns
+    -------
+    Master or None
+        The one that a person, or the master of another night, has let through; None where there is none.
+    """
+    own = session.scalars(alike(kind, night).where(Master.day == night.day).order_by(Master.id.desc()))
+    return next((master for master in own if _verdicts(master) & {Verdict.HELD}), None)
 
 
 def earlier(session, kind, night, days):
@@ -77,4 +119,8 @@ def _has_changed(master):
     """Whether something was said against a master itself, not only against frames that it does not contain."""
     if master.findings is None:
         return bool(master.reason)
-    return any(finding["verdict"] != Verdict.ACCEPTED for finding in master.findings)
+    return bool(_verdicts(master) - {Verdict.ACCEPTED})
+
+
+def _verdicts(master):
+    return {finding["verdict"] for finding in master.findings or ()}

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -13,10 +12,9 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import cdp, layout, masters
-from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.service import references
+from nrespipe.service import acceptance, references
 from nrespipe.service.arrivals import md5
 from nrespipe.service.reduction import choose
 
@@ -59,10 +57,8 @@ class Job:
         Why a master that it needs is not there; '' where all are.
     output : Path
         Where masters go.
-    last : str
-        File of the last good master of this kind, which the new one is held against; '' for the first.
-    held : tuple of (int, str), optional
-        Row and file of the last one that is held; the two may agree.
+    peers : Peers
+        Masters that the new one is held against.
     left_out : tuple of str
         Why other frames of the night take no part.
     earlier : tuple of (int, str), optional
@@ -78,8 +74,7 @@ class Job:
     masters: Mapping[Kind, tuple[int, str, str]]
     missing: str
     output: Path
-    last: str = ""
-    held: tuple[int, str] | None = None
+    peers: acceptance.Peers = acceptance.Peers()
     left_out: tuple[str, ...] = ()
     earlier: tuple[tuple[int, str], ...] = ()
 
@@ -102,7 +97,7 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     version : str, optional
         Version of the program: what another version failed on is tried again.
     since : datetime, optional
-        A master that was made before is made again.
+        A master that was made before is made again, unless a person has called it bad.
 
     Returns
     -------
@@ -115,18 +110,17 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     earlier = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)[:MOST_EARLIER]
     last = calibrations.last(session, kind, night)
     is_recent = last is not None and (since is None or last.created >= since)
-    if len(frames) < recipe.MINIMUM or (is_recent and _settled(last, frames, earlier, version, assembly.output)):
+    if len(frames) < recipe.MINIMUM or (last is not None and _is_refused(last, frames)):
+        return None
+    if is_recent and _settled(last, frames, earlier, version, assembly.output):
         return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
     chosen, missing = choose(session, wanted, recipe, assembly)
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
-    last = neighbors.peer(session, kind, night, middle)
-    held = neighbors.peer(session, kind, night, middle, Standing.HELD)
     return Job(
         kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
-        last=str(assembly.output / last.path) if last else "",
-        held=(held.id, str(assembly.output / held.path)) if held else None,
+        peers=acceptance.peers(session, kind, night, middle, assembly.output),
         left_out=left_out,
         earlier=tuple((frame.id, frame.path) for frame in earlier),
     )  # fmt: skip
@@ -143,7 +137,7 @@ def combine(job):
     Returns
     -------
     dict of str to object
-        Columns of its row.
+        Columns of its row, and as ``agrees_with`` the row of the one that speaks for it.
 
     Raises
     ------
@@ -159,8 +153,12 @@ def combine(job):
     raws = [cdp.read(path, whole=False) for path in job.paths]
     refs = references.fetch(job.masters, job.kind, spectrograph)
     master = job.recipe.combine(raws, refs, spectrograph)
-    judged, inputs = _judge(master, job, spectrograph), job.frame_ids
-    if job.earlier and judged["unchanged"]:
+    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.recipe, spectrograph)
+    # what was said of the one made before may tell of the same frames
+    left_out = [told for told in job.left_out if told not in columns["reason"]]
+    reason = "; ".join(filter(None, [columns["reason"], *(f"left out {told}" for told in left_out)]))
+    inputs = job.frame_ids
+    if job.earlier and unchanged:
         rows, paths = zip(*job.earlier)
         more = job.recipe.combine([*raws, *(cdp.read(path, whole=False) for path in paths)], refs, spectrograph)
         place = {name: getattr(master.origin, name) for name in ("day", "mean_mjd")}
@@ -168,7 +166,9 @@ def combine(job):
     path = layout.master_path(job.output, master.origin)
     masters.write(master, path)
     return {
-        **judged,
+        **columns,
+        "reason": reason,
+        "agrees_with": agrees_with,
         "inputs": inputs,
         "path": str(path.relative_to(job.output)),
         "md5": md5(path),
@@ -196,8 +196,7 @@ def record(session, job, outcome):
         The new row.
     """
     columns = {"standing": _STANDINGS[outcome.state], "reason": outcome.reason, **(outcome.value or {})}
-    agrees_with, _ = columns.pop("agrees_with", None), columns.pop("unchanged", None)
-    inputs = columns.pop("inputs", job.frame_ids)
+    agrees_with, inputs = columns.pop("agrees_with", None), columns.pop("inputs", job.frame_ids)
     master = Master(
         kind=job.kind,
         n_inputs=len(inputs),
@@ -208,20 +207,21 @@ def record(session, job, outcome):
         **columns,
     )
     calibrations.record(session, master)
-    released = session.get(Master, agrees_with) if agrees_with is not None else None
-    if released is not None and released.standing is Standing.HELD:
-        reason = f"{released.reason}; the one of {master.day} agrees with it"
-        calibrations.judge(session, released, Standing.CURRENT, reason)
+    if agrees_with is not None:
+        acceptance.release(session, agrees_with, master)
     return master
+
+
+def _is_refused(last, frames):
+    """Whether a person has called bad what was made of these frames, whoever else had joined in."""
+    # where it is the recipe that refuses them there is no file
+    return last.standing is Standing.BAD and last.path != "" and set(frames) <= set(last.inputs)
 
 
 def _settled(last, frames, earlier, version, output):
     """Whether the last try used the same frames and another would come to the same end."""
-    own = {frame.id for frame in frames}
-    used = {frame.id for frame in last.inputs}
-    if used not in (own, own | {frame.id for frame in earlier}):
-        # what a person has called bad stays bad, whoever else might join in
-        return bool(own) and own <= used and last.standing is Standing.BAD
+    if set(last.inputs) not in (set(frames), {*frames, *earlier}):
+        return False
     if last.standing in (Standing.CURRENT, Standing.HELD):
         path = output / last.path
         return path.is_file() and md5(path) == last.md5
@@ -239,46 +239,6 @@ def _fitting(frames, recipe):
 def _numbers(measured):
     """Measurements as a recipe made them: the database keeps no NaN."""
     return {name: math.nan if value is None else value for name, value in measured.items()}
-
-
-def _judge(master, job, spectrograph):
-    """Standing of a new master, what speaks against it, a held one that agrees, and whether nothing has changed."""
-    judged = job.recipe.judge(master, _peer(job.last), spectrograph)
-    reasons, standing, agrees_with = list(judged.reasons), Standing.CURRENT, None
-    if judged.verdict is Verdict.HELD:
-        row, path = job.held or (None, "")
-        peer = _peer(path)
-        if peer is not None and job.recipe.judge(master, peer, spectrograph).verdict is not Verdict.HELD:
-            agrees_with = row
-            reasons.append(f"the one of {peer.origin.day} agrees with it")
-        else:
-            standing = Standing.HELD
-    left_out = [f"left out {told}" for told in job.left_out]
-    unchanged = bool(job.last) and judged.verdict is Verdict.ACCEPTED
-    reason = "; ".join(reasons + left_out)
-    told = {"standing": standing, "reason": reason, "findings": _numbered(judged)}
-    return {**told, "agrees_with": agrees_with, "unchanged": unchanged}
-
-
-def _numbered(judged):
-    """Findings as the database keeps them."""
-    return [
-        {
-            "name": finding.name,
-            "value": float(finding.value) if math.isfinite(finding.value) else None,
-            "usual": float(finding.usual),
-            "worst": float(finding.worst),
-            "verdict": str(finding.verdict),
-        }
-        for finding in judged.findings
-    ]
-
-
-def _peer(path):
-    """Read the master that another is held against; None where there is none, or none that can be read."""
-    with suppress(MissingCalibration):
-        return masters.read(path) if path else None
-    return None
 
 
 def _select(frames):

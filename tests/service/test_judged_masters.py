@@ -11,7 +11,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.files.masters import read
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night
+from nrespipe.service import night, reprocessing
 
 
 @pytest.fixture
@@ -59,8 +59,25 @@ def test_two_nights_that_agree_outvote_the_older_one(service, archive, run, mast
     found = masters()
     assert [standing for standing, _ in found.values()] == [Standing.CURRENT] * 4
     assert found["20190406"][1].endswith("the one of 20190407 agrees with it")
-    assert found["20190407"][1].endswith("the one of 20190406 agrees with it")
     assert found["20190408"][1] == ""
+    *_, told = found["20190407"][1].split("; ")
+    again = "nrespipe reprocess --site lsc --from 20190406 --to 20190406"
+    assert (
+        told == f"the one of 20190406 agrees with it, and serves from now on (that night is reduced again by {again})"
+    )
+    reprocessing.reprocess(service, "lsc", "20190406", "20190406")
+    assert masters() == found
+
+
+def test_a_night_that_comes_late_agrees_with_the_one_after_it(service, archive, run, masters):
+    for day, adu in (("20190405", 1000), ("20190407", 6000), ("20190408", 6050)):
+        biases(archive, day, adu)
+    run()
+    biases(archive, "20190406", 6020)
+    run()
+    standing, reason = masters()["20190406"]
+    assert standing is Standing.CURRENT
+    assert reason.endswith("the one of 20190407 agrees with it")
 
 
 def test_a_held_master_is_not_made_again_and_a_person_may_release_it(service, archive, run, masters):

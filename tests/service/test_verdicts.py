@@ -8,7 +8,9 @@ from sqlalchemy import select
 
 from nrespipe import cli
 from nrespipe.database.columns import Standing
-from nrespipe.database.tables import Master
+from nrespipe.database.tables import Attempt, Frame, Master
+from nrespipe.frames.raw import Kind
+from nrespipe.service import reprocessing
 
 NAME = "bias_lsc_nres01_fa09_20190406"
 
@@ -65,6 +67,50 @@ def test_a_bad_master_serves_nobody_and_is_not_made_again(masters, query, run):
     run()
     rows = query.all(select(Master).where(Master.day == "20190405"))
     assert [row.standing for row in rows] == [Standing.BAD]
+
+
+def test_what_a_person_has_called_good_stays_good_when_its_night_is_reduced_again(masters, service, query):
+    masters("good", NAME, "--why", "new amplifier")
+    for _ in range(2):
+        reprocessing.reprocess(service, "lsc", "20190406", "20190406")
+        *_, last = query.all(select(Master).where(Master.day == "20190406", Master.kind == "bias").order_by(Master.id))
+        assert last.standing is Standing.CURRENT
+        assert last.reason.startswith("its level has changed by")
+        assert last.reason.count("new amplifier") == 1
+    with query.sessions() as session:
+        dark = session.scalar(select(Attempt).join(Frame).where(Frame.kind == Kind.DARK).order_by(Attempt.id.desc()))
+        assert [master.id for master in dark.masters] == [last.id]
+
+
+def test_a_first_master_that_is_good_despite_its_flaws_stays_good_when_its_night_is_reduced_again(
+    masters, archive, run, service, query
+):
+    for _ in range(3):
+        archive.add("b", day="20190406", adu=15_000, site="elp")
+    run()
+    name = "bias_elp_nres02_fa09_20190406"
+    assert masters("good", name, "--why", "new amplifier") == [f"{name}: held -> current"]
+    reprocessing.reprocess(service, "elp", "20190406", "20190406")
+    before, last = query.all(select(Master).where(Master.site == "elp").order_by(Master.id))
+    assert (before.standing, last.standing) == (Standing.REPLACED, Standing.CURRENT)
+    assert last.reason.startswith("its level is 14999 ADU; ")
+    assert last.reason.endswith("new amplifier")
+
+
+def test_what_a_person_has_called_bad_stays_bad_when_its_night_is_reduced_again(masters, service, query):
+    masters("bad", "bias_lsc_nres01_fa09_20190405", "--why", "light leak")
+    reprocessing.reprocess(service, "lsc", "20190405", "20190405")
+    rows = query.all(select(Master).where(Master.day == "20190405"))
+    assert [(row.standing, row.reason.endswith("light leak")) for row in rows] == [(Standing.BAD, True)]
+
+
+def test_a_master_that_was_called_good_is_held_when_it_changes(masters, archive, query, run):
+    masters("good", NAME, "--why", "new amplifier")
+    for _ in range(9):
+        archive.add("b", day="20190406", adu=9000)
+    run()
+    *_, last = query.all(select(Master).where(Master.day == "20190406", Master.kind == "bias").order_by(Master.id))
+    assert (last.n_inputs, last.standing) == (12, Standing.HELD)
 
 
 def test_a_master_that_is_not_there_is_said_so(masters, service):

@@ -19,7 +19,8 @@ from nrespipe.frames.velocity import Barycentric, Star, Velocity
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution, Wavelengths
 
 ORDERS, PIXELS = np.array([90, 91]), 8
-BRIGHT_ADU, ODD_ADU = 30_000, 20_000
+BRIGHT_ADU, ODD_ADU, HIGH_ADU = 30_000, 20_000, 12_000
+CHANGED = "its level has changed by {value:.0f} ADU"
 ERRORS = {"BAD": BadFrame, "SKIPPED": Skipped, "MISSING": MissingCalibration, "AWAY": Unavailable, "CRASH": ValueError}
 SECONDS = {"SLOW": 0.2, "SLEEPER": 300.0}
 
@@ -88,10 +89,14 @@ class Calibration:
         return ["asked for" if each["level_adu"] > ODD_ADU else "" for each in measured]
 
     def judge(self, new, last, spectrograph):
-        if last is None or self.kind is not Kind.BIAS:
+        if self.kind is not Kind.BIAS:
             return Judgement(())
-        change = float(np.mean(new.adu) - np.mean(last.adu))
-        return Judgement((Finding("level_adu", change, 100, 1000, "its level has changed by {value:.0f} ADU"),))
+        level = float(np.mean(new.adu))
+        own = (Finding("high_adu", level, HIGH_ADU, HIGH_ADU, "its level is {value:.0f} ADU"),) * (level > HIGH_ADU)
+        if last is None:
+            return Judgement(own)
+        change = Finding("level_adu", level - float(np.mean(last.adu)), 100, 1000, CHANGED)
+        return Judgement((*own, change))
 
     def combine(self, frames, refs, spectrograph):
         first = frames[0]

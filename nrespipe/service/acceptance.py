@@ -1,0 +1,158 @@
+"""Whether a new master may be used: held against the last good one, and against those that may speak for it."""
+
+import math
+from contextlib import suppress
+from typing import NamedTuple
+
+from nrespipe.database import calibrations, neighbors
+from nrespipe.database.columns import Standing
+from nrespipe.database.tables import Master
+from nrespipe.errors import MissingCalibration
+from nrespipe.files import masters
+from nrespipe.frames.judgement import Verdict
+
+
+class Peers(NamedTuple):
+    """Files of the masters that a new one is held against.
+
+    Attributes
+    ----------
+    last : str
+        The last good one of another night; '' for the first.
+    passed : tuple of (str, str) or None
+        The one that was made of this night before and let through although something held it, and what was said of it.
+    witnesses : tuple of (int, str, str)
+        Row and file of masters of other nights that may speak for the new one, and what is said of it then.
+    """
+
+    last: str = ""
+    passed: tuple[str, str] | None = None
+    witnesses: tuple[tuple[int, str, str], ...] = ()
+
+
+def peers(session, kind, night, mean_mjd, output):
+    """Choose the masters that a new one is held against.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the new one.
+    night : Night
+        Of the new one.
+    mean_mjd : float
+        Of the new one.
+    output : Path
+        Where masters lie.
+
+    Returns
+    -------
+    Peers
+    """
+    last = neighbors.peer(session, kind, night, mean_mjd)
+    passed = neighbors.passed(session, kind, night)
+    held = neighbors.peer(session, kind, night, mean_mjd, Standing.HELD)
+    later = neighbors.following(session, kind, night)
+    witnesses = [(held, f"{_agrees(held)}, and serves from now on ({_again(held)})")] if held else []
+    witnesses += [(later, _agrees(later))] if later else []
+    return Peers(
+        last=str(output / last.path) if last else "",
+        passed=(str(output / passed.path), passed.reason) if passed else None,
+        witnesses=tuple((other.id, str(output / other.path), words) for other, words in witnesses),
+    )
+
+
+def judge(master, others, recipe, spectrograph):
+    """Judge a new master.
+
+    Parameters
+    ----------
+    master : Bias, Dark, Flat or Arc
+        The new one.
+    others : Peers
+        What it is held against; a file that cannot be read is as good as none.
+    recipe : module
+        Its `judge` compares two masters.
+    spectrograph : Spectrograph
+        Says what the first one should be like.
+
+    Returns
+    -------
+    columns : dict of str to object
+        Standing, reason and findings of its row.
+    agrees_with : int or None
+        Row of the master of another night that speaks for it.
+    unchanged : bool
+        Whether nothing is said against it, by the last good one either.
+    """
+    judged = recipe.judge(master, _read(others.last), spectrograph)
+    columns = {"standing": Standing.CURRENT, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
+    if judged.verdict is not Verdict.HELD:
+        return columns, None, bool(others.last) and judged.verdict is Verdict.ACCEPTED
+    if others.passed and _is_like(master, _read(others.passed[0]), recipe, spectrograph, flawed=True):
+        return columns | {"reason": others.passed[1]}, None, False
+    for row, path, words in others.witnesses:
+        if _is_like(master, _read(path), recipe, spectrograph):
+            return columns | {"reason": f"{columns['reason']}; {words}"}, row, False
+    return columns | {"standing": Standing.HELD}, None, False
+
+
+def release(session, row_id, master):
+    """Let a master that is held be used, because that of another night agrees with it.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    row_id : int
+        The one that may be held.
+    master : Master
+        The other one.
+    """
+    row = session.get(Master, row_id)
+    if row is not None and row.standing is Standing.HELD:
+        calibrations.judge(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
+
+
+def _agrees(master):
+    return f"the one of {master.day} agrees with it"
+
+
+def _again(master):
+    return (
+        f"that night is reduced again by nrespipe reprocess --site {master.site} --from {master.day} --to {master.day}"
+    )
+
+
+def _read(path):
+    """Read a master that another is held against; None where there is none, or none that can be read."""
+    with suppress(MissingCalibration):
+        return masters.read(path) if path else None
+    return None
+
+
+def _is_like(master, peer, recipe, spectrograph, flawed=False):
+    """Whether nothing holds a master against another; or, where it may be as flawed, nothing but the other's flaws."""
+    if peer is None:
+        return False
+    flaws = _holding(recipe.judge(peer, None, spectrograph)) if flawed else set()
+    return _holding(recipe.judge(master, peer, spectrograph)) <= flaws
+
+
+def _holding(judged):
+    return {finding.name for finding in judged.findings if finding.verdict is Verdict.HELD}
+
+
+def _numbered(judged):
+    """Findings as the database keeps them."""
+    return [
+        {
+            "name": finding.name,
+            "value": float(finding.value) if math.isfinite(finding.value) else None,
+            "usual": float(finding.usual),
+            "worst": float(finding.worst),
+            "verdict": str(finding.verdict),
+        }
+        for finding in judged.findings
+    ]
