@@ -61,8 +61,8 @@ def following(session, kind, night):
     return min(after, key=lambda master: (master.mean_mjd, master.id), default=None)
 
 
-def passed(session, kind, night):
-    """Return the master of a night that is used although it was held at first.
+def own(session, kind, night):
+    """Return the master of a night that is used.
 
     Parameters
     ----------
@@ -76,10 +76,49 @@ def passed(session, kind, night):
     Returns
     -------
     Master or None
-        The one that a person, or the master of another night, has let through; None where there is none.
+        None where there is none.
     """
-    own = session.scalars(alike(kind, night).where(Master.day == night.day).order_by(Master.id.desc()))
-    return next((master for master in own if _verdicts(master) & {Verdict.HELD}), None)
+    return session.scalar(alike(kind, night).where(Master.day == night.day).order_by(Master.id.desc()).limit(1))
+
+
+def was_held(master):
+    """Tell whether a master was held when it was made.
+
+    Parameters
+    ----------
+    master : Master
+        Its row.
+
+    Returns
+    -------
+    bool
+        If so and it is used, a person or the master of another night has let it through.
+    """
+    return Verdict.HELD in _verdicts(master)
+
+
+def refused(session, kind, night):
+    """Return the master of a night that a person has called bad.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    night : Night
+        The night.
+
+    Returns
+    -------
+    Master or None
+        The last one; None where there is none, and where another one of this night is used since.
+    """
+    place = [getattr(Master, name) == value for name, value in night._asdict().items()]
+    # where it is the recipe that refuses its frames there is no file
+    said = (Master.kind == kind, *place, Master.path != "", Master.standing.in_((Standing.CURRENT, Standing.BAD)))
+    last = session.scalar(select(Master).where(*said).order_by(Master.id.desc()).limit(1))
+    return last if last is not None and last.standing is Standing.BAD else None
 
 
 def earlier(session, kind, night, days):

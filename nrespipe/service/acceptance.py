@@ -18,7 +18,8 @@ class Peers(NamedTuple):
     Attributes
     ----------
     last : str
-        The last good one of another night; '' for the first.
+        The last good one of another night; '' for the first. Where all others are later, the one that was made of this
+        night before: what came after it may have changed.
     passed : tuple of (str, str) or None
         The one that was made of this night before and let through although something held it, and what was said of it.
     witnesses : tuple of (int, str, str)
@@ -50,9 +51,13 @@ def peers(session, kind, night, mean_mjd, output):
     -------
     Peers
     """
-    last = neighbors.peer(session, kind, night, mean_mjd)
-    passed = neighbors.passed(session, kind, night)
+    last, own = neighbors.peer(session, kind, night, mean_mjd), neighbors.own(session, kind, night)
+    if last is not None and last.mean_mjd > mean_mjd:
+        last = own or last
+    passed = own if own is not None and neighbors.was_held(own) else None
     held = neighbors.peer(session, kind, night, mean_mjd, Standing.HELD)
+    if held is not None and neighbors.refused(session, kind, calibrations.night_of(held)) is not None:
+        held = None
     later = neighbors.following(session, kind, night)
     witnesses = [(held, f"{_agrees(held)}, and serves from now on ({_again(held)})")] if held else []
     witnesses += [(later, _agrees(later))] if later else []
@@ -86,16 +91,56 @@ def judge(master, others, recipe, spectrograph):
     unchanged : bool
         Whether nothing is said against it, by the last good one either.
     """
-    judged = recipe.judge(master, _read(others.last), spectrograph)
+    last = _read(others.last)
+    judged = recipe.judge(master, last, spectrograph)
     columns = {"standing": Standing.CURRENT, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
     if judged.verdict is not Verdict.HELD:
-        return columns, None, bool(others.last) and judged.verdict is Verdict.ACCEPTED
+        return columns, None, last is not None and judged.verdict is Verdict.ACCEPTED
     if others.passed and _is_like(master, _read(others.passed[0]), recipe, spectrograph, flawed=True):
         return columns | {"reason": others.passed[1]}, None, False
     for row, path, words in others.witnesses:
         if _is_like(master, _read(path), recipe, spectrograph):
             return columns | {"reason": f"{columns['reason']}; {words}"}, row, False
     return columns | {"standing": Standing.HELD}, None, False
+
+
+def heed(session, kind, night, frame_ids, columns, passed):
+    """Let what a person has said of a master of a night hold for the one that was made of it.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    night : Night
+        Of the master.
+    frame_ids : collection of int
+        Rows of the frames of this night that the new one was made of.
+    columns : dict of str to object
+        Standing and reason of the new one, as `judge` has them.
+    passed : tuple or None
+        As in `Peers`.
+
+    Returns
+    -------
+    dict of str to object
+        Standing and reason that it has. One that shares frames with the one that was called bad is held: a late frame
+        must not bring back the others. One of the frames of a held one that was let through meanwhile is used.
+    """
+    standing, reason = columns["standing"], columns["reason"]
+    refused = neighbors.refused(session, kind, night)
+    own = neighbors.own(session, kind, night)
+    shared = {frame.id for frame in refused.inputs} & set(frame_ids) if refused is not None else ()
+    if shared:
+        share = f"{len(shared)} of its {len(frame_ids)} frames"
+        told = f"{share} are those of the one that was called bad: {refused.reason}"
+        return {"standing": Standing.HELD, "reason": "; ".join(filter(None, (reason, told)))}
+    # the files are not compared here: only the same frames are alike for certain
+    is_new = passed is None and own is not None and neighbors.was_held(own)
+    if standing is Standing.HELD and is_new and {frame.id for frame in own.inputs} == set(frame_ids):
+        return {"standing": Standing.CURRENT, "reason": own.reason}
+    return {"standing": standing, "reason": reason}
 
 
 def release(session, row_id, master):

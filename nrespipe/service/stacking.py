@@ -10,7 +10,7 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, neighbors
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master
-from nrespipe.errors import MissingCalibration
+from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import cdp, layout, masters
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
@@ -108,9 +108,10 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     frames, left_out = _fitting(frames, recipe)
     frames = _select(frames)
     earlier = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)[:MOST_EARLIER]
-    last = calibrations.last(session, kind, night)
+    last, refused = calibrations.last(session, kind, night), neighbors.refused(session, kind, night)
     is_recent = last is not None and (since is None or last.created >= since)
-    if len(frames) < recipe.MINIMUM or (last is not None and _is_refused(last, frames)):
+    # whoever else had joined in
+    if len(frames) < recipe.MINIMUM or (refused is not None and set(frames) <= set(refused.inputs)):
         return None
     if is_recent and _settled(last, frames, earlier, version, assembly.output):
         return None
@@ -159,10 +160,11 @@ def combine(job):
     reason = "; ".join(filter(None, [columns["reason"], *(f"left out {told}" for told in left_out)]))
     inputs = job.frame_ids
     if job.earlier and unchanged:
-        rows, paths = zip(*job.earlier)
-        more = job.recipe.combine([*raws, *(cdp.read(path, whole=False) for path in paths)], refs, spectrograph)
-        place = {name: getattr(master.origin, name) for name in ("day", "mean_mjd")}
-        master, inputs = replace(more, origin=replace(more.origin, **place)), (*inputs, *rows)
+        try:
+            master, inputs = _join(job, master, raws, refs, spectrograph)
+        except (Skipped, BadFrame, Unavailable, OSError) as error:
+            # those of this night alone can be combined: nobody waits for others
+            reason = "; ".join(filter(None, [reason, f"without the frames of the nights before: {error}"]))
     path = layout.master_path(job.output, master.origin)
     masters.write(master, path)
     return {
@@ -197,6 +199,9 @@ def record(session, job, outcome):
     """
     columns = {"standing": _STANDINGS[outcome.state], "reason": outcome.reason, **(outcome.value or {})}
     agrees_with, inputs = columns.pop("agrees_with", None), columns.pop("inputs", job.frame_ids)
+    if columns.get("path"):
+        # as it stands now: a person may have said something while it was made
+        columns |= acceptance.heed(session, job.kind, job.night, job.frame_ids, columns, job.peers.passed)
     master = Master(
         kind=job.kind,
         n_inputs=len(inputs),
@@ -207,15 +212,17 @@ def record(session, job, outcome):
         **columns,
     )
     calibrations.record(session, master)
-    if agrees_with is not None:
+    if agrees_with is not None and master.standing is Standing.CURRENT:
         acceptance.release(session, agrees_with, master)
     return master
 
 
-def _is_refused(last, frames):
-    """Whether a person has called bad what was made of these frames, whoever else had joined in."""
-    # where it is the recipe that refuses them there is no file
-    return last.standing is Standing.BAD and last.path != "" and set(frames) <= set(last.inputs)
+def _join(job, master, raws, refs, spectrograph):
+    """Make a master once more, with the frames of the nights before; return it, and the rows of its frames."""
+    rows, paths = zip(*job.earlier)
+    more = job.recipe.combine([*raws, *(cdp.read(path, whole=False) for path in paths)], refs, spectrograph)
+    place = {name: getattr(master.origin, name) for name in ("day", "mean_mjd")}
+    return replace(more, origin=replace(more.origin, **place)), (*job.frame_ids, *rows)
 
 
 def _settled(last, frames, earlier, version, output):

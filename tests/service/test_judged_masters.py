@@ -69,6 +69,28 @@ def test_two_nights_that_agree_outvote_the_older_one(service, archive, run, mast
     assert masters() == found
 
 
+def test_nights_before_and_after_a_change_are_all_used_still_when_they_are_reduced_again(
+    service, archive, run, masters
+):
+    for day, adu in (("20190405", 1000), ("20190406", 6000), ("20190407", 6050)):
+        biases(archive, day, adu)
+    run()
+    for _ in range(2):
+        reprocessing.reprocess(service, "lsc", "20190405", "20190407")
+        found = masters()
+        assert [standing for standing, _ in found.values()] == [Standing.CURRENT] * 3
+        assert found["20190405"][1] == ""
+
+
+def test_the_first_master_of_a_camera_is_held_when_it_is_not_what_it_was(service, archive, run, masters):
+    for day, adu in (("20190405", 1000), ("20190406", 1000)):
+        biases(archive, day, adu)
+    run()
+    biases(archive, "20190405", 9000, n=9)
+    run()
+    assert masters()["20190405"][0] is Standing.HELD
+
+
 def test_a_night_that_comes_late_agrees_with_the_one_after_it(service, archive, run, masters):
     for day, adu in (("20190405", 1000), ("20190407", 6000), ("20190408", 6050)):
         biases(archive, day, adu)
@@ -127,6 +149,35 @@ def test_frames_of_the_nights_before_join_in_where_nothing_has_changed(service, 
     # what was made of the same frames is not made again
     night.reduce_all(service, archive.root)
     assert len(query.all(select(Master))) == 5
+
+
+@pytest.fixture
+def looking_back(service):
+    recipe = replace(service.recipes[Kind.BIAS], LOOKBACK_DAYS=3)
+    return replace(service, recipes={**service.recipes, Kind.BIAS: recipe})
+
+
+def test_frames_that_are_gone_do_not_keep_a_later_night_from_its_master(looking_back, archive, query):
+    gone, *_ = biases(archive, "20190405", 1000)
+    biases(archive, "20190406", 1000)
+    night.reduce_all(looking_back, archive.root, days=["20190405"])
+    gone.unlink()
+    for _ in range(2):
+        night.reduce_all(looking_back, archive.root)
+        (row,) = query.all(select(Master).where(Master.day == "20190406"))
+        assert (row.standing, row.n_inputs) == (Standing.CURRENT, 3)
+        assert row.reason.startswith(f"without the frames of the nights before: {gone.name}: the disk does not give")
+
+
+def test_nothing_joins_in_where_the_last_master_is_gone(looking_back, archive, query):
+    biases(archive, "20190405", 1000)
+    night.reduce_all(looking_back, archive.root)
+    (last,) = query.all(select(Master))
+    (looking_back.output / last.path).unlink()
+    biases(archive, "20190406", 6000)
+    night.reduce_all(looking_back, archive.root, days=["20190406"])
+    (row,) = query.all(select(Master).where(Master.day == "20190406"))
+    assert (row.standing, row.n_inputs) == (Standing.CURRENT, 3)
 
 
 def test_a_frame_that_was_left_out_of_its_night_does_not_join_in_later(service, archive, query):

@@ -7,10 +7,10 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from nrespipe import cli
-from nrespipe.database.columns import Standing
+from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.raw import Kind
-from nrespipe.service import reprocessing
+from nrespipe.service import reprocessing, stacking
 
 NAME = "bias_lsc_nres01_fa09_20190406"
 
@@ -102,6 +102,55 @@ def test_what_a_person_has_called_bad_stays_bad_when_its_night_is_reduced_again(
     reprocessing.reprocess(service, "lsc", "20190405", "20190405")
     rows = query.all(select(Master).where(Master.day == "20190405"))
     assert [(row.standing, row.reason.endswith("light leak")) for row in rows] == [(Standing.BAD, True)]
+
+
+def biases_of(query, day):
+    rows = query.all(select(Master).where(Master.day == day, Master.kind == "bias").order_by(Master.id))
+    return [(row.standing, row.n_inputs) for row in rows], rows[-1].reason
+
+
+def test_a_late_frame_does_not_bring_back_what_a_person_has_called_bad(masters, archive, run, query):
+    masters("bad", NAME, "--why", "lamp flickered")
+    archive.add("b", day="20190406", adu=1000)
+    for _ in range(2):
+        run()
+        rows, reason = biases_of(query, "20190406")
+        assert rows == [(Standing.BAD, 3), (Standing.HELD, 4)]
+        told = reason.rpartition("; 3 of its 4 frames are those of the one that was called bad: ")[-1]
+        assert told.endswith("lamp flickered")
+    masters("good", NAME, "--why", "three are few")
+    run()
+    assert biases_of(query, "20190406")[0] == [(Standing.BAD, 3), (Standing.CURRENT, 4)]
+
+
+def test_a_try_that_fails_does_not_make_a_verdict_forgotten(masters, archive, run, query):
+    first = "bias_lsc_nres01_fa09_20190405"
+    masters("bad", first, "--why", "light leak")
+    late = archive.add("b", day="20190405", PROPID="CRASH")
+    # the recipe looks at the first of the frames
+    late = late.rename(late.with_name("lscnrs01-fa09-20190405-0000-b00.fits"))
+    run()
+    assert biases_of(query, "20190405")[0] == [(Standing.BAD, 3), (Standing.FAILED, 4)]
+    with query.sessions.begin() as session:
+        session.scalars(select(Frame).where(Frame.filename == late.stem)).one().state = State.BAD
+    run()
+    assert biases_of(query, "20190405")[0] == [(Standing.BAD, 3), (Standing.FAILED, 4)]
+
+
+@pytest.mark.parametrize(("word", "day", "standing"), [("good", "06", "current"), ("bad", "05", "held")])
+def test_what_is_said_while_a_master_is_made_again_holds(masters, service, query, monkeypatch, word, day, standing):
+    combine = stacking.combine
+
+    def interrupted(job):
+        made = combine(job)
+        masters(word, f"bias_lsc_nres01_fa09_201904{day}", "--why", "said just now")
+        return made
+
+    monkeypatch.setattr(stacking, "combine", interrupted)
+    reprocessing.reprocess(service, "lsc", f"201904{day}", f"201904{day}", kinds=(Kind.BIAS,))
+    (_, last), reason = biases_of(query, f"201904{day}")
+    assert last == (Standing(standing), 3)
+    assert reason.endswith("said just now")
 
 
 def test_a_master_that_was_called_good_is_held_when_it_changes(masters, archive, query, run):
