@@ -1,5 +1,6 @@
 """Commands for master calibrations."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -97,7 +98,7 @@ def good_command(given, name, why, output, database):
 @options.database_option
 @click.pass_obj
 def bad_command(given, name, why, output, database):
-    """Let nobody use the master NAME from now on, and list the frames that were reduced with it.
+    """Let nobody use the master NAME from now on, and list the masters and the results that come from it.
 
     \b
     Example:
@@ -154,4 +155,8 @@ def region_command(given, name, out, output, database):
 def _decide(given, name, standing, why, output, database):
     with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
         lines = verdicts.decide(session, name, standing, why)
+    if "nrespipe reprocess" in lines[-1]:
+        # a command that can be given as it stands; a URL may hold a password
+        lines[-1] += f" --output {shlex.quote(str(output))}" if output else ""
+        lines[-1] += " --database URL" if database else ""
     click.echo("\n".join(lines))

@@ -8,9 +8,10 @@ from sqlalchemy import select
 from nrespipe import instruments
 from nrespipe.database import calibrations, neighbors
 from nrespipe.database.columns import Standing
-from nrespipe.database.tables import Attempt, Frame, Master
+from nrespipe.database.tables import Master
 from nrespipe.files import identity, layout, masters
 from nrespipe.frames.quality import Quality
+from nrespipe.service import consequences
 from nrespipe.service.assembly import RECIPES
 from nrespipe.service.inquiry import aligned
 
@@ -104,8 +105,8 @@ def decide(session, name, standing, why):
     Returns
     -------
     list of str
-        What has changed, the frames that were reduced with a master that is bad now, or with another one than that of
-        their night, and how to reduce them again.
+        What has changed; the masters that come from one that is bad now, and the frames whose results do; or the frames
+        of its night that a good one serves and whose results come from another; and how to reduce all these again.
 
     Raises
     ------
@@ -114,27 +115,27 @@ def decide(session, name, standing, why):
     """
     row = find(session, name)
     before = row.standing
+    if standing is Standing.BAD:
+        told, days = _told_of_bad(session, row)
     said = f"{getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d}: {why}"
     calibrations.judge(session, row, standing, "; ".join(filter(None, (row.reason, said))))
-    lines = [f"{_name(row)}: {before} -> {standing}"]
-    if standing is Standing.BAD:
-        touched, said = _reduced(Attempt.masters.contains(row)), "was used for"
-    else:
-        another = Attempt.masters.any((Master.kind == row.kind) & (Master.id != row.id))
-        same_night = (Frame.site == row.site) & (Frame.camera == row.camera) & (Frame.day == row.day)
-        touched, said = _reduced(another & same_night), "another one was used for"
-    frames = session.execute(touched).all()
-    lines += [f"{said} {filename}" for filename, _ in frames]
-    if frames:
-        days = [day for _, day in frames]
+    if standing is Standing.CURRENT:
+        frames = consequences.of_good(session, row)
+        told, days = [f"another one was used for {name}" for name, _ in frames], [day for _, day in frames]
+    lines = [f"{_name(row)}: {before} -> {standing}", *told]
+    if days:
         again = f"nrespipe reprocess --site {row.site} --from {min(days)} --to {max(days)}"
         lines.append(f"reduce these frames again: {again}")
     return lines
 
 
-def _reduced(which):
-    """Query of names and nights of the frames of which an attempt is of some kind."""
-    return select(Frame.filename, Frame.day).join(Attempt).where(which).distinct().order_by(Frame.filename)
+def _told_of_bad(session, row):
+    """Lines that tell what comes from a bad master, and the nights of all that."""
+    masters, frames = consequences.of_bad(session, row, RECIPES)
+    words = {"frames": "frames of its night are in", "with": "was used for"}
+    lines = [f"{words[how]} {_name(master)}" for master, how in masters.items()]
+    lines += [f"was used for {name}{f', by way of {_name(way)}' if way else ''}" for name, _, way in frames]
+    return lines, [master.day for master in masters] + [day for _, day, _ in frames]
 
 
 def find(session, name):

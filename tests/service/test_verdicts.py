@@ -1,6 +1,7 @@
 """A person lists, compares and judges masters; recipes take no time here."""
 
 import getpass
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -10,7 +11,7 @@ from nrespipe import cli
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.raw import Kind
-from nrespipe.service import reprocessing, stacking
+from nrespipe.service import night, reprocessing, stacking, verdicts
 
 NAME = "bias_lsc_nres01_fa09_20190406"
 
@@ -43,8 +44,8 @@ def test_the_list_tells_what_was_said_of_each_master(masters):
     assert len(masters("list", "--site", "elp")) == 1
 
 
-def test_a_person_lets_a_held_master_be_used(masters, query):
-    again = "nrespipe reprocess --site lsc --from 20190406 --to 20190406"
+def test_a_person_lets_a_held_master_be_used(masters, service, query):
+    again = f"nrespipe reprocess --site lsc --from 20190406 --to 20190406 --output {service.output}"
     assert masters("good", NAME, "--why", "new amplifier") == [
         f"{NAME}: held -> current",
         "another one was used for lscnrs01-fa09-20190406-0007-d00",
@@ -57,12 +58,13 @@ def test_a_person_lets_a_held_master_be_used(masters, query):
     assert any(NAME in line for line in masters("show", NAME))
 
 
-def test_a_bad_master_serves_nobody_and_is_not_made_again(masters, query, run):
+def test_a_bad_master_serves_nobody_and_is_not_made_again(masters, service, query, run):
     used = masters("bad", "bias_lsc_nres01_fa09_20190405.fits.fz", "--why", "light leak")
     assert used == [
         "bias_lsc_nres01_fa09_20190405: current -> bad",
         "was used for lscnrs01-fa09-20190406-0007-d00",
-        "reduce these frames again: nrespipe reprocess --site lsc --from 20190406 --to 20190406",
+        "reduce these frames again: nrespipe reprocess --site lsc --from 20190406 --to 20190406 --output "
+        + str(service.output),
     ]
     run()
     rows = query.all(select(Master).where(Master.day == "20190405"))
@@ -102,6 +104,83 @@ def test_what_a_person_has_called_bad_stays_bad_when_its_night_is_reduced_again(
     reprocessing.reprocess(service, "lsc", "20190405", "20190405")
     rows = query.all(select(Master).where(Master.day == "20190405"))
     assert [(row.standing, row.reason.endswith("light leak")) for row in rows] == [(Standing.BAD, True)]
+
+
+def decide(service, name, standing):
+    with service.sessions.begin() as session:
+        return verdicts.decide(session, name, standing, "said")[1:]
+
+
+def test_only_results_that_come_from_a_master_now_are_told(masters, service):
+    assert len(decide(service, NAME, Standing.CURRENT)) == 2
+    reprocessing.reprocess(service, "lsc", "20190406", "20190406")
+    assert decide(service, NAME, Standing.CURRENT) == []
+    assert len(decide(service, NAME, Standing.BAD)) == 2
+    reprocessing.reprocess(service, "lsc", "20190406", "20190406")
+    assert decide(service, NAME, Standing.BAD) == []
+
+
+def test_what_was_reduced_before_more_frames_came_is_told_too(service, archive, run):
+    for _ in range(2):
+        archive.add("b")
+    archive.add("d")
+    run()
+    archive.add("b")
+    run()
+    told, _ = decide(service, "bias_lsc_nres01_fa09_20190405", Standing.BAD)
+    assert told == "was used for lscnrs01-fa09-20190405-0003-d00"
+
+
+def test_a_frame_of_another_read_out_mode_had_no_use_for_a_master(service, archive, run):
+    for mode, adu in (("slow", 1000), ("fast", 1000), ("slow", 6000)):
+        day = "20190405" if adu == 6000 else "20190404"
+        for _ in range(2):
+            archive.add("b", day=day, adu=adu, CONFMODE=mode)
+    slow = archive.add("d", day="20190405", CONFMODE="slow")
+    archive.add("d", day="20190405", CONFMODE="fast")
+    run()
+    told, _ = decide(service, "bias_lsc_nres01_fa09_20190405_slow", Standing.CURRENT)
+    assert told == f"another one was used for {slow.stem}"
+
+
+def test_masters_that_were_made_with_a_bad_one_and_what_they_served_are_told(service, archive, run):
+    archive.calibrations("20190405")
+    archive.add("e", "STAR A&thar&none", day="20190405")
+    archive.calibrations("20190406")
+    for _ in range(2):
+        archive.add("d", day="20190407")
+    star = archive.add("e", "STAR A&thar&none", day="20190407")
+    run()
+    *told, again = decide(service, "bias_lsc_nres01_fa09_20190406", Standing.BAD)
+    kinds = ["dark_lsc_nres01_fa09_20190406", "dark_lsc_nres01_fa09_20190407", "flat_lsc_nres01_fa09_20190406"]
+    assert told[:4] == [f"was used for {name}" for name in (*kinds, "arc_lsc_nres01_fa09_20190406")]
+    assert f"was used for {star.stem}" in told
+    assert not any("20190405" in line for line in told)
+    assert again.endswith("--from 20190406 --to 20190407")
+    *told, _ = decide(service, "flat_lsc_nres01_fa09_20190405", Standing.BAD)
+    assert told[0] == "was used for arc_lsc_nres01_fa09_20190405"
+    assert not any("20190406" in line for line in told)
+
+
+def test_masters_that_frames_of_a_bad_one_have_joined_in_are_told(service, archive):
+    recipe = replace(service.recipes[Kind.BIAS], LOOKBACK_DAYS=3)
+    looking_back = replace(service, recipes={**service.recipes, Kind.BIAS: recipe})
+    for day in ("20190404", "20190405", "20190406"):
+        for _ in range(2):
+            archive.add("b", day=day)
+        archive.add("d", day=day)
+    night.reduce_all(looking_back, archive.root)
+    later = "bias_lsc_nres01_fa09_20190406"
+    assert decide(service, "bias_lsc_nres01_fa09_20190405", Standing.BAD) == [
+        f"frames of its night are in {later}",
+        "was used for lscnrs01-fa09-20190405-0006-d00",
+        f"was used for lscnrs01-fa09-20190406-0009-d00, by way of {later}",
+        "reduce these frames again: nrespipe reprocess --site lsc --from 20190405 --to 20190406",
+    ]
+    reprocessing.reprocess(looking_back, "lsc", "20190405", "20190406")
+    with service.sessions() as session:
+        made = verdicts.find(session, later)
+        assert {frame.day for frame in made.inputs} == {"20190404", "20190406"}
 
 
 def biases_of(query, day):
