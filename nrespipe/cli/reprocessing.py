@@ -31,7 +31,8 @@ def reprocess_command(given, site, first, last, kinds, why, output, database, pr
     """Reduce the frames of some nights again and make their masters again, after a change of program or masters.
 
     Products are replaced one by one; what was found before stays in the database, and a table of the velocities before
-    and after is written. A run that was interrupted goes on where it was when the same command is given again.
+    and after is written. A run that was interrupted goes on where it was when the same command is given again, with the
+    same reason. What cannot be reduced again is listed, and keeps the result that it has.
 
     \b
     Example:

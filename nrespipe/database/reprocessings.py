@@ -52,19 +52,19 @@ def begin(session, site, first_day, last_day, kinds, why):
     kinds : list of Kind
         What is done again.
     why : str
-        The reason.
+        The reason. One that is asked for again for another reason is another run: something has changed meanwhile.
 
     Returns
     -------
     Reprocessing
     """
-    same = {"site": site, "first_day": first_day, "last_day": last_day, "code_version": __version__}
+    same = {"site": site, "first_day": first_day, "last_day": last_day, "why": why, "code_version": __version__}
     query = select(Reprocessing).filter_by(**same, finished=None).order_by(Reprocessing.id.desc())
     words = [str(kind) for kind in kinds]
     for row in session.scalars(query):
         if row.kinds == words:
             return row
-    row = Reprocessing(**same, kinds=words, why=why, begun=clock(session))
+    row = Reprocessing(**same, kinds=words, begun=clock(session))
     session.add(row)
     session.flush()
     return row

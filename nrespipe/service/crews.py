@@ -46,7 +46,8 @@ def reduce(crew, label, plans):
     label : str
         For the progress.
     plans : sequence of (Job, int)
-        What to do, and how often the frame had been tried when that was planned.
+        What to do, and how often the frame had been tried when that was planned. Its masters are chosen once more when
+        its turn comes: a run takes hours, and a person may have called one of them bad.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def reduce(crew, label, plans):
     if not plans:
         return 0
     sessions, new = crew.assembly.sessions, 0
-    jobs = (job for job, tries in plans if crew.hold.take(Frame, job.frame_id, tries))
+    jobs = (_planned(crew, job.frame_id) for job, tries in plans if crew.hold.take(Frame, job.frame_id, tries))
     with crew.report(label, len(plans)) as advance:
         for job, outcome in crew.run(reduction.reduce, jobs):
             with sessions.begin() as session:
@@ -65,6 +66,11 @@ def reduce(crew, label, plans):
             new += 1
             advance(frame.filename, **_facts(outcome))
     return new
+
+
+def _planned(crew, frame_id):
+    with crew.assembly.sessions.begin() as session:
+        return reduction.plan(session, session.get_one(Frame, frame_id), crew.assembly)
 
 
 def stack(crew, kind, nights, version=__version__, since=None):

@@ -8,10 +8,11 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import calibrations, frames, reprocessings
-from nrespipe.database.columns import State
+from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame
+from nrespipe.files import identity, layout
 from nrespipe.frames.raw import Kind
-from nrespipe.service import crews, hold, progress, reduction, workers
+from nrespipe.service import crews, hold, inquiry, outcome, progress, reduction, workers
 
 COLUMNS = (
     "filename", "fiber", "before_ms", "before_err_ms", "before_version", "after_ms", "after_err_ms", "after_version",
@@ -40,7 +41,7 @@ def reprocess(assembly, site, first_day, last_day, kinds=tuple(Kind), why="", re
     Returns
     -------
     lines : list of str
-        What was done, and by how much velocities have changed.
+        What was done, by how much velocities have changed, and what could not be done again.
     path : Path
         Table of the velocities before and after.
 
@@ -51,38 +52,69 @@ def reprocess(assembly, site, first_day, last_day, kinds=tuple(Kind), why="", re
 
     Notes
     -----
-    A run that was interrupted goes on where it was when the same is asked for again: what has been done since the run
-    began is not done twice. Products are replaced one by one and whole; what was found before stays in the attempts of
-    the database.
+    A run that was interrupted goes on where it was when the same is asked for again, for the same reason: what has been
+    done since the run began is not done twice, unless it would have other masters now. Products are replaced one by one
+    and whole; what was found before stays in the attempts of the database.
     """
+    kinds, nights = [kind for kind in Kind if kind in kinds], (site, first_day, last_day)
     with assembly.sessions.begin() as session:
-        begun = reprocessings.begin(session, site, first_day, last_day, [kind for kind in Kind if kind in kinds], why)
+        asked = clock(session)
+        begun = reprocessings.begin(session, *nights, kinds, why)
         row_id, moment = begun.id, begun.begun
-        if not _frames(session, site, first_day, last_day, tuple(Kind)):
+        if not _frames(session, *nights, tuple(Kind)):
             raise LookupError(f"no frame of {site} from {first_day} to {last_day} is known")
     done = 0
     with workers.team(assembly.processes, assembly.log_level) as run, hold.holding(assembly.sessions, "again") as held:
         crew = crews.Crew(assembly, run, held, report)
-        for kind in [kind for kind in Kind if kind in kinds]:
-            with assembly.sessions.begin() as session:
-                hold.bury(session)
-                mine = _frames(session, site, first_day, last_day, (kind,))
-                due = [f for f in mine if not any(attempt.finished >= moment for attempt in f.attempts)]
-                plans = [(reduction.plan(session, frame, assembly), frame.tries) for frame in due]
-                nights = sorted({calibrations.night_of(frame) for frame in mine})
-            done += crews.reduce(crew, f"{kind} frames", plans)
-            if hasattr(assembly.recipes[kind], "combine"):
-                crews.stack(crew, kind, nights, since=moment)
+        for kind in kinds:
+            done += _redo(crew, kind, nights, moment)
+    path = assembly.output / site / "reprocessing" / f"{moment:%Y%m%dT%H%M%S}.csv"
     with assembly.sessions.begin() as session:
         reprocessings.finish(session, row_id)
-        changes = _changes(session, _frames(session, site, first_day, last_day, (Kind.SCIENCE,)), moment, why)
-    path = assembly.output / site / "reprocessing" / f"{moment:%Y%m%dT%H%M%S}.csv"
+        changes = _changes(session, _frames(session, *nights, (Kind.SCIENCE,)), moment, why)
+        sad = _unsuccessful(session, _frames(session, *nights, kinds), kinds, moment)
     _write(path, changes)
-    return [
-        f"{done} frames reduced again with version {__version__}",
-        *_told(changes),
-        f"before and after: {path}",
-    ], path
+    goes_on = f", going on with the run of {moment:%Y-%m-%d %H:%M} UTC" if moment < asked else ""
+    first = f"{done} frames reduced again with version {__version__}{goes_on}"
+    return [first, *_told(changes), f"before and after: {path}", *sad], path
+
+
+def _redo(crew, kind, nights, moment):
+    """Reduce frames of a kind and make its masters, where that was not done since the run began; return how many."""
+    with crew.assembly.sessions.begin() as session:
+        hold.bury(session)
+        mine = _frames(session, *nights, (kind,))
+        plans = [(reduction.plan(session, frame, crew.assembly), frame) for frame in mine]
+        due = [(job, frame.tries) for job, frame in plans if not _is_done(frame, job, moment)]
+        owed = sorted({calibrations.night_of(frame) for frame in mine})
+    done = crews.reduce(crew, f"{kind} frames", due)
+    if hasattr(crew.assembly.recipes[kind], "combine"):
+        crews.stack(crew, kind, owed, since=moment)
+    return done
+
+
+def _is_done(frame, job, moment):
+    """Whether a frame was tried since the run began, with the masters that it would have now."""
+    last = frame.attempts[-1] if frame.attempts else None
+    chosen = {row for row, _, _ in job.masters.values()}
+    return last is not None and last.finished >= moment and {master.id for master in last.masters} == chosen
+
+
+def _unsuccessful(session, tried, kinds, moment):
+    """Lines about masters that could not be made or are held, and about frames whose last attempt did not end well."""
+    nights = {calibrations.night_of(frame) for frame in tried}
+    unmade = [
+        (identity.stem(layout.master_name(master)), str(master.standing), master.reason)
+        for master in calibrations.unmade(session)
+        if master.kind in kinds and calibrations.night_of(master) in nights
+    ]
+    ends = [(frame.filename, frame.attempts[-1]) for frame in tried if frame.attempts]
+    sad = [
+        (name, str(last.outcome), outcome.bare(last.reason, name))
+        for name, last in ends
+        if last.outcome is not State.DONE and last.finished >= moment
+    ]
+    return ["without success:", *inquiry.aligned([*unmade, *sad])] if unmade or sad else []
 
 
 def _frames(session, site, first_day, last_day, kinds):

@@ -97,7 +97,8 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     version : str, optional
         Version of the program: what another version failed on is tried again.
     since : datetime, optional
-        A master that was made before is made again, unless a person has called it bad.
+        A master that was made before, or before its frames were last tried, is made again, unless a person has called
+        it bad.
 
     Returns
     -------
@@ -109,7 +110,9 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     frames = _select(frames)
     earlier = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)[:MOST_EARLIER]
     last, refused = calibrations.last(session, kind, night), neighbors.refused(session, kind, night)
-    is_recent = last is not None and (since is None or last.created >= since)
+    # what its frames were tried with since may not be what it was made with
+    tried = [frame.attempts[-1].finished for frame in frames if frame.attempts]
+    is_recent = last is not None and (since is None or last.created >= max(since, *tried))
     # whoever else had joined in
     if len(frames) < recipe.MINIMUM or (refused is not None and set(frames) <= set(refused.inputs)):
         return None

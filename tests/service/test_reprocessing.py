@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from nrespipe.database.columns import Standing
+from nrespipe.database.columns import Standing, State
 from nrespipe.database.reprocessings import Reprocessing
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.raw import Kind
-from nrespipe.service import reprocessing
+from nrespipe.service import consequences, reprocessing, verdicts
 
 
 @pytest.fixture
@@ -69,6 +69,86 @@ def test_an_interrupted_run_goes_on_where_it_was(reduced, service, query, monkey
     (row,) = query.all(select(Reprocessing))
     assert row.finished is not None
     assert len(query.all(select(Master).where(Master.day == "20190405", Master.kind == Kind.BIAS))) == 2
+
+
+@pytest.fixture
+def interrupted(reduced, service, monkeypatch):
+    """A run that was interrupted at the last of its stars; return a function that asks for it again."""
+    reduce = reprocessing.crews.reduce
+
+    def stop(crew, label, plans):
+        if not label.startswith("science"):
+            return reduce(crew, label, plans)
+        reduce(crew, label, plans[:1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reprocessing.crews, "reduce", stop)
+    with pytest.raises(KeyboardInterrupt):
+        reprocessing.reprocess(service, "lsc", "20190405", "20190406", why="new flat field")
+    monkeypatch.undo()
+    return lambda **asked: reprocessing.reprocess(service, "lsc", "20190405", "20190406", **asked)[0]
+
+
+def test_a_run_that_goes_on_says_so(interrupted, query):
+    (row,) = query.all(select(Reprocessing))
+    first, *_ = interrupted(why="new flat field")
+    assert first.startswith("1 frames reduced again")
+    assert first.endswith(f"going on with the run of {row.begun:%Y-%m-%d %H:%M} UTC")
+
+
+def test_what_is_asked_for_again_for_another_reason_is_another_run(interrupted, query):
+    first, *_ = interrupted(why="new catalog")
+    assert first.startswith("18 frames reduced again")
+    assert "going on" not in first
+    assert [row.why for row in query.all(select(Reprocessing))] == ["new flat field", "new catalog"]
+
+
+def test_a_run_that_goes_on_leaves_nothing_with_a_master_that_was_called_bad_meanwhile(interrupted, service, query):
+    name = "flat_lsc_nres01_fa09_20190405"
+    with service.sessions.begin() as session:
+        verdicts.decide(session, name, Standing.BAD, "lamp flickered")
+    first, *others = interrupted(why="new flat field")
+    # arcs and star of this night, and the star of the other one
+    assert first.startswith("4 frames reduced again")
+    assert others[-2:] == ["without success:", f"{name}  bad  {others[-1].split('  ')[-1]}"]
+    with query.sessions() as session:
+        bad = verdicts.find(session, name)
+        assert consequences.of_bad(session, bad, service.recipes) == ({}, [])
+        arc = verdicts.find(session, "arc_lsc_nres01_fa09_20190405")
+        assert arc.created > max(frame.attempts[-1].finished for frame in arc.inputs)
+
+
+def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
+    reduced, archive, run, service, query, monkeypatch
+):
+    star = archive.add("e", "STAR A&thar&none", day="20190405")
+    run()
+    reduce = reprocessing.reduction.reduce
+
+    def judged_meanwhile(job):
+        if job.path == str(star):
+            return reduce(job)
+        with service.sessions.begin() as session:
+            verdicts.decide(session, "flat_lsc_nres01_fa09_20190405", Standing.BAD, "lamp flickered")
+        return reduce(job)
+
+    monkeypatch.setattr(reprocessing.reduction, "reduce", judged_meanwhile)
+    reprocessing.reprocess(service, "lsc", "20190405", "20190405", kinds=(Kind.SCIENCE,))
+    with query.sessions() as session:
+        last = session.scalars(select(Attempt).order_by(Attempt.id.desc())).first()
+        assert last.frame.filename == star.stem
+        assert {master.day for master in last.masters if master.kind is Kind.FLAT} == {"20190406"}
+
+
+def test_what_could_not_be_done_again_is_told_and_keeps_its_result(reduced, archive, service, query):
+    (star,) = archive.root.rglob("*20190405*e00.fits")
+    star.unlink()
+    first, _, _, *told = reprocessing.reprocess(service, "lsc", "20190405", "20190405")[0]
+    assert first.startswith("9 frames reduced again")
+    assert told[0] == "without success:"
+    assert [line.split("  ")[:2] for line in told[1:]] == [[star.stem, "retry"]]
+    (frame,) = query.all(select(Frame).where(Frame.filename == star.stem))
+    assert (frame.state, frame.quality > 0) == (State.DONE, True)
 
 
 def test_only_what_is_asked_for_is_done_again(reduced, service, query):
