@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nrespipe.engine import ccf
+
 _FWHM = 2.3548200450309493
 
 #: What heat and small eddies [m / s], and strength relative to the list may be
@@ -32,6 +34,75 @@ class State:
     fwhm_ms: float = 10e3
     thermal_ms: float = 1800.0
     last: tuple = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Spectrum against model in one round.
+
+    Attributes
+    ----------
+    shift_ms, photon_ms : float
+        What the velocity of the model lacks, and the photon error of that [m / s].
+    peak, model_peak : Peak
+        Of the two cross-correlation functions.
+    saturation : float
+        Logarithm of the area of deep lines over that of shallow ones, spectrum less model; NaN where it cannot be told.
+    bisector_ms : float
+        Bisector span of the spectrum [m / s].
+    order_shift_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+        The same for each order, and its share in the mean.
+    signal, leverage : ndarray of float, shape (n_orders, n_pixels)
+        Terms of the sums over pixels: they add up to `shift_ms`, and to 1.
+    """
+
+    shift_ms: float
+    photon_ms: float
+    peak: ccf.Peak
+    model_peak: ccf.Peak
+    saturation: float
+    bisector_ms: float
+    order_shift_ms: np.ndarray
+    order_error_ms: np.ndarray
+    order_weight: np.ndarray
+    signal: np.ndarray
+    leverage: np.ndarray
+
+    @property
+    def shapes_agree(self):
+        """bool: whether model and spectrum have lines of equal width and depth."""
+        return (
+            abs(self.peak.fwhm_ms / self.model_peak.fwhm_ms - 1) < 0.006
+            and abs(self.peak.contrast / self.model_peak.contrast - 1) < 0.015
+            and not abs(self.saturation) > 0.015
+        )
+
+    @property
+    def alike(self):
+        """bool: whether model and spectrum have lines of about one width and depth, within a factor of 1.3.
+
+        Whatever list of lines is fitted to whatever dwarf, they agree within a percent.
+        """
+        pairs = (self.peak.fwhm_ms, self.model_peak.fwhm_ms), (self.peak.contrast, self.model_peak.contrast)
+        return all(expected < 1.3 * value and value < 1.3 * expected for value, expected in pairs)
+
+
+def wide(velocity_ms, fwhm_ms):
+    """Return a model to begin with for a star that rotates fast.
+
+    Parameters
+    ----------
+    velocity_ms : float
+        Barycentric velocity [m / s].
+    fwhm_ms : float
+        Width of the cross-correlation function [m / s].
+
+    Returns
+    -------
+    State
+    """
+    # models that rotate with 30 to 150 km/s have functions 2.9 to 3.2 times as wide as they are broadened
+    return State(velocity_ms, broadening_ms=fwhm_ms / 3.0, fwhm_ms=fwhm_ms)
 
 
 def at_bound(strength):

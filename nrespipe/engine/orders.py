@@ -70,3 +70,51 @@ def smooth_snr2(orders, *, bin_pixels=64):
     middle = np.where(counts > bin_pixels // 4, middle, 0.0)
     centers = (np.arange(n_bins) + 0.5) * bin_pixels - 0.5
     return np.stack([np.interp(np.arange(n_pixels), centers, row) for row in middle])
+
+
+def line_depth(orders, model, used=None):
+    """Return how deep the lines of a spectrum are, relative to those of a model.
+
+    Parameters
+    ----------
+    orders : Orders
+        The spectrum.
+    model : ndarray of float, shape (n_orders, n_pixels)
+        What is expected, relative to the continuum.
+    used : ndarray of bool, shape (n_orders, n_pixels), optional
+        Pixels that count; those that are good if not given.
+
+    Returns
+    -------
+    depth, error : float
+        Regression of the light on the model, each less its mean in the order, and what noise adds to it: 1 where they
+        have the same lines, 0 where the spectrum has none there; NaN and infinite where the model has none.
+    """
+    used = orders.good & (orders.continuum > 0) if used is None else used
+    level, model = np.where(used, orders.continuum, 1.0), np.where(used, model, 0.0)
+    weight = np.where(used, level**2 / np.where(used, orders.variance, 1.0), 0.0)
+    total = np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+    light, model = (
+        values - np.sum(weight * values, axis=1, keepdims=True) / total
+        for values in (np.where(used, orders.flux, 0.0) / level, model)
+    )
+    square = np.sum(weight * model**2)
+    return (float(np.sum(weight * model * light) / square), float(square**-0.5)) if square > 0 else (np.nan, np.inf)
+
+
+def resembles(orders, model, used=None):
+    """Tell whether a spectrum has the lines of a model.
+
+    Parameters
+    ----------
+    orders, model, used
+        As in `line_depth`.
+
+    Returns
+    -------
+    bool
+        Whether they stand out of the noise, and are at least half and at most four times as deep: the Sun and GJ 581 as
+        HARPS saw them have lines 1.2 to 2.3 times as deep as models by lists from F2 to M0.
+    """
+    depth, error = line_depth(orders, model, used)
+    return bool(0.5 < depth < 4.0 and depth > 8 * error)

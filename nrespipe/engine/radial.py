@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nrespipe.engine import ccf, continuum, linefit, masklines, templatefit
-from nrespipe.engine.orders import Orders
+from nrespipe.engine import arrays, ccf, continuum, linefit, masklines, templatefit
+from nrespipe.engine.orders import Orders, resembles
 from nrespipe.frames.template import Template
 
 _LIGHT_MS = 299792458.0
@@ -56,8 +56,8 @@ def velocity(
         Wavelength of the middle of each pixel, increasing, in the medium of `reference` (vacuum for the masks of
         ``nrespipe.data``) [angstrom].
     flux, variance : ndarray of float, shape of `wavelength`
-        Spectrum and its variance, in any unit. A pixel is left out where either is not finite, or the variance is not
-        positive.
+        Spectrum and its variance, in any unit. A pixel is left out where either is not finite or hidden by the mask of
+        an array, or the variance is not positive.
     reference : LineMask or Template
         What to compare with: ``nrespipe.data.stellar_lines("G2")``, a mask of your own, or ``template.build(...)``.
     velocity_ms : float, optional
@@ -81,25 +81,24 @@ def velocity(
     Raises
     ------
     ValueError
-        If the arrays do not match, or nothing of `reference` falls on usable pixels.
+        If the arrays do not match or hold nothing to use, nothing of `reference` falls on usable pixels, or its lines
+        are not those of the spectrum near the velocity.
 
     Notes
     -----
-    A merged spectrum (one long order) is cut into pieces of about 4096 pixels. See ``linefit.fit`` and
-    ``templatefit.fit`` for the methods, and `gaussian` for the plain cross-correlation of other pipelines.
+    Quantities of astropy count with their units. A merged spectrum (one long order) is cut into pieces of about 4096
+    pixels. See ``linefit.fit`` and ``templatefit.fit`` for the methods, and `gaussian` for the plain cross-correlation
+    of other pipelines.
     """
     orders = _orders(*_arrays(wavelength, flux, variance, blaze))
+    berv_ms = arrays.speed_ms(berv_ms, "berv_ms")
+    known_ms = None if velocity_ms is None else arrays.speed_ms(velocity_ms, "velocity_ms")
+    options = {"tellurics": tellurics, "motion_ms": motion_ms}
     if isinstance(reference, Template):
-        rows = np.arange(len(orders.flux)) if numbers is None else np.asarray(numbers)
-        guess_ms = reference.rv_ms if velocity_ms is None else velocity_ms
-        fit = templatefit.fit(orders, rows, reference, guess_ms, berv_ms, tellurics=tellurics, motion_ms=motion_ms)
+        fit = _by_template(orders, numbers, reference, known_ms, berv_ms, options)
         shape = {"fwhm_ms": np.nan, "contrast": np.nan, "bisector_ms": np.nan, "mask_error_ms": np.nan}
     else:
-        if velocity_ms is None:
-            velocity_ms, significance, _ = masklines.search(reference, orders, berv_ms, tellurics)
-            if significance < 5:
-                raise ValueError(f"mask {reference.name} finds no lines in the spectrum: give a first guess")
-        fit = linefit.fit(orders, reference, velocity_ms, berv_ms, tellurics=tellurics, motion_ms=motion_ms)
+        fit = _by_mask(orders, reference, known_ms, berv_ms, options)
         shape = {name: getattr(fit, name) for name in ("fwhm_ms", "contrast", "bisector_ms", "mask_error_ms")}
     return _measurement(fit.rv_ms, fit.photon_error_ms, fit.order_rv_ms, fit.order_error_ms, fit.order_weight, **shape)
 
@@ -134,20 +133,22 @@ def gaussian(
     Raises
     ------
     ValueError
-        If no line of the mask falls on usable pixels, with all of its range.
+        If no line of the mask falls on usable pixels, with all of its range, or the function has no dip in it.
 
     Notes
     -----
     It reproduces the velocity of another pipeline where its mask and conventions are known (Pepe et al. 2002, A&A 388,
     632); `velocity` is the better one, as this depends on blends, on the ends of the orders and on the line-spread
-    function. Lines that leave an order within the range are not used.
+    function. Lines that leave an order within the range, or meet a pixel that is left out, are not used.
     """
+    arrays.check_lines(mask)
     wavelength, flux, variance, blaze = _arrays(wavelength, flux, variance, blaze, cut=False)
+    velocity_ms, berv_ms = arrays.speed_ms(velocity_ms, "velocity_ms"), arrays.speed_ms(berv_ms, "berv_ms")
     grid_ms = velocity_ms + np.arange(-round(reach_ms / step_ms), round(reach_ms / step_ms) + 1) * step_ms
     seen_ms = ((1 + grid_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
     good = np.isfinite(flux) & np.isfinite(variance) & (variance > 0) & (blaze > 0)
     divided = np.where(good, flux / np.where(good, blaze, 1.0), 0.0)
-    lines = _within(mask, wavelength, blaze, seen_ms, box_ms)
+    lines = _within(mask, wavelength, good, blaze, seen_ms, box_ms)
     if len(lines.order) == 0:
         raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
     edges = ccf.pixel_edges(wavelength)
@@ -156,6 +157,9 @@ def gaussian(
     fits = [_shift(grid_ms, function) for function in (each.sum(axis=0), *each)]
     projected = ccf.projection(edges, lines, seen_ms, box_ms, np.tile(fits[0][1], (len(each), 1)))
     found, total = fits[0][0], float(np.sqrt(np.sum(projected**2 * noise)))
+    if not (found.contrast > 0 and grid_ms[0] < found.center_ms < grid_ms[-1]):
+        ends = " to ".join(f"{end / 1e3:.1f}" for end in grid_ms[[0, -1]])
+        raise ValueError(f"the lines of mask {mask.name} make no dip within {ends} km/s")
     single = ccf.projection(edges, lines, seen_ms, box_ms, np.array([pull for _, pull in fits[1:]]))
     error = np.sqrt(np.sum(single**2 * noise, axis=1))
     able = np.isfinite(error) & (error > 0)
@@ -182,20 +186,52 @@ def _shift(grid_ms, function):
     return found, -np.linalg.pinv(columns)[3] / depth if depth != 0 else np.zeros(len(u))
 
 
+def _by_template(orders, numbers, template, known_ms, berv_ms, options):
+    rows = np.arange(len(orders.flux)) if numbers is None else np.asarray(numbers)
+    if rows.shape != (len(orders.flux),):
+        raise ValueError(f"numbers must name each of the {len(orders.flux)} orders, not {rows.size}")
+    guess_ms = template.rv_ms if known_ms is None else known_ms
+    fit = templatefit.fit(orders, rows, template, guess_ms, berv_ms, **options)
+    light, _, _ = templatefit.expected(orders, rows, template, fit.rv_ms, berv_ms)
+    if not resembles(orders, light, fit.used):
+        raise ValueError(_unlike(f"the template of {template.star.name}", guess_ms))
+    return fit
+
+
+def _by_mask(orders, mask, known_ms, berv_ms, options):
+    arrays.check_lines(mask)
+    guess_ms = known_ms
+    if known_ms is None:
+        guess_ms, significance, _ = masklines.search(mask, orders, berv_ms, options["tellurics"])
+        if significance < 5:
+            raise ValueError(f"mask {mask.name} finds no lines in the spectrum: give a first guess")
+    fit = linefit.fit(orders, mask, guess_ms, berv_ms, **options)
+    if not fit.resembles:
+        raise ValueError(_unlike(f"mask {mask.name}", guess_ms))
+    return fit
+
+
+def _unlike(reference, guess_ms):
+    return (
+        f"{reference} does not resemble the spectrum near {guess_ms / 1e3:.1f} km/s: its lines are not there, or much "
+        "weaker; another first guess is needed, or other lines"
+    )
+
+
 def _arrays(wavelength, flux, variance, blaze, cut=True):
     """Return the arrays with the axes order and pixel; a merged spectrum is cut into pieces."""
     blaze = np.ones(np.shape(flux)) if blaze is None else blaze
-    arrays = [np.atleast_2d(np.asarray(a, float)) for a in (wavelength, flux, variance, blaze)]
-    shape = arrays[0].shape
-    if len(shape) != 2 or any(a.shape != shape for a in arrays):
-        raise ValueError(f"wavelength, flux, variance and blaze must match: {', '.join(str(a.shape) for a in arrays)}")
-    if not np.all(np.diff(arrays[0], axis=1) > 0):
-        raise ValueError("wavelengths must increase along every order")
+    given = arrays.plain(wavelength, "angstrom"), *(arrays.plain(a) for a in (flux, variance, blaze))
+    found = [np.atleast_2d(a) for a in given]
+    shape = found[0].shape
+    if len(shape) != 2 or any(a.shape != shape for a in found):
+        raise ValueError(f"wavelength, flux, variance and blaze must match: {', '.join(str(a.shape) for a in found)}")
+    arrays.check_wavelength(found[0])
     if cut and shape[0] == 1 and shape[1] > 2 * _PIECE:
         pieces = shape[1] // _PIECE
         length = shape[1] // pieces
-        arrays = [a[0, : pieces * length].reshape(pieces, length) for a in arrays]
-    return [np.ascontiguousarray(a) for a in arrays]
+        found = [a[0, : pieces * length].reshape(pieces, length) for a in found]
+    return [np.ascontiguousarray(a) for a in found]
 
 
 def _orders(wavelength, flux, variance, blaze):
@@ -204,18 +240,26 @@ def _orders(wavelength, flux, variance, blaze):
         flux, variance, np.zeros(flux.shape, np.uint8), blaze / np.where(peak > 0, peak, 1.0)
     )
     level = continuum.envelope(flux, variance, good)
-    known = np.isfinite(level) & (level > 0)
-    return Orders(flux, variance, good & known, wavelength, np.where(known, level, 0.0))
+    usable = good & np.isfinite(level) & (level > 0)
+    if not usable.any():
+        raise ValueError(
+            "no order has 200 pixels that can be used: with finite flux, a variance that is finite and positive, and a "
+            "blaze above 5 percent of its peak"
+        )
+    return Orders(flux, variance, usable, wavelength, np.where(np.isfinite(level) & (level > 0), level, 0.0))
 
 
-def _within(mask, wavelength, blaze, seen_ms, box_ms):
-    """Return the lines that stay on an order over the whole range of velocities."""
+def _within(mask, wavelength, good, blaze, seen_ms, box_ms):
+    """Return the lines that stay on good pixels of an order over the whole range of velocities."""
     ends_ms = seen_ms[[0, -1]] + np.array([-box_ms, box_ms])
     low, high = (mask.vacuum_angstrom * (1 + end / _LIGHT_MS) for end in ends_ms)
     center = mask.vacuum_angstrom * (1 + seen_ms[len(seen_ms) // 2] / _LIGHT_MS)
     parts = []
-    for order, row in enumerate(wavelength):
+    for order, (row, edges) in enumerate(zip(wavelength, ccf.pixel_edges(wavelength))):
         here = np.flatnonzero((low > row[0]) & (high < row[-1]))
+        bad_before = np.append(0, np.cumsum(~good[order]))
+        first, end = np.searchsorted(edges, low[here], "right") - 1, np.searchsorted(edges, high[here])
+        here = here[bad_before[end] == bad_before[first]]
         weight = mask.depth[here] * np.interp(center[here], row, blaze[order])
         parts.append((np.full(len(here), order), mask.vacuum_angstrom[here], weight))
     order, angstrom, weight = (np.concatenate(part) for part in zip(*parts))

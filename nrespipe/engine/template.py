@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from nrespipe.engine import continuum, masklines, templatefit
+from nrespipe.engine import arrays, continuum, masklines, templatefit
 from nrespipe.engine.orders import Orders
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Star
@@ -77,7 +77,8 @@ def build(exposures, star, *, site="", instrument="", tellurics=None, rounds=3, 
     Raises
     ------
     ValueError
-        If there are fewer than two exposures, or if they share no order.
+        If there are fewer than two exposures, if they share no order, or if one of them cannot be used; the message
+        names it.
 
     Notes
     -----
@@ -133,6 +134,8 @@ class _Stack:
         if len(self.numbers) == 0:
             raise ValueError("the exposures of the template share no order")
         self.rows = [[int(np.flatnonzero(e.numbers == number)[0]) for number in self.numbers] for e in exposures]
+        for number, (e, rows) in enumerate(zip(exposures, self.rows)):
+            _check(e, rows, tellurics, e.name or f"number {number}")
         self.rv_ms = np.array([e.rv_ms for e in exposures], float)
         self.knots = [_knots(exposures[0], row, self.rv_ms[0]) for row in self.rows[0]]
         self.places = [CubicSpline(ln_angstrom, np.arange(len(ln_angstrom))) for ln_angstrom in self.knots]
@@ -250,9 +253,21 @@ def _compared(stack, i, template, clip):
     return replace(orders, continuum=np.where(known, level, orders.continuum)), kept
 
 
+def _check(exposure, rows, tellurics, name):
+    """Refuse an exposure that can be no part of a template, in words."""
+    try:
+        arrays.speed_ms(exposure.rv_ms, "rv_ms")
+        arrays.speed_ms(exposure.berv_ms, "berv_ms")
+        arrays.check_wavelength(exposure.orders.wavelength[rows])
+    except ValueError as error:
+        raise ValueError(f"exposure {name}: {error}") from error
+    if not _clean(exposure, tellurics)[rows].any():
+        raise ValueError(f"exposure {name}: none of its pixels can be used")
+
+
 def _clean(exposure, tellurics):
     orders = exposure.orders
-    known = orders.good & (orders.continuum > 0) & (orders.variance > 0)
+    known = orders.good & (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
     return known & ~masklines.telluric_pixels(orders.wavelength, tellurics)
 
 

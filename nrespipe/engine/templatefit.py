@@ -92,7 +92,7 @@ def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, 
     the frame of the barycenter, so that they are the same in every frame of a star.
     """
     able = masklines.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
-    able &= (orders.continuum > 0) & (orders.variance > 0)
+    able &= (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
     light = _Light(orders, numbers, template, berv_ms)
     kept, rv_ms = able, velocity_ms
     for number in range(12):

@@ -66,7 +66,8 @@ def measure(
     Returns
     -------
     Velocity
-        With a velocity and a function of NaN, infinite errors and ``NO_VELOCITY`` where no mask finds a star.
+        With a velocity and a function of NaN, infinite errors and ``NO_VELOCITY`` where no mask finds a star, or the
+        lines of none are those of the spectrum.
 
     Notes
     -----
@@ -236,11 +237,13 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     for candidate in (place, place - 1, place + 1):
         if 0 <= candidate < len(by_temperature):
             fits[candidate] = fit(by_temperature[candidate])
-            doubted = not fits[place].mask_error_ms < max(list_noise_ms, 2 * fits[place].photon_error_ms)
+            doubted = not fits[place].resembles
+            doubted |= not fits[place].mask_error_ms < max(list_noise_ms, 2 * fits[place].photon_error_ms)
             if teff_k is not None and not doubted:
                 break
-    best = min(fits, key=lambda i: np.nan_to_num(np.hypot(fits[i].photon_error_ms, fits[i].mask_error_ms), nan=np.inf))
-    found = fits[best] if np.isfinite(fits[best].rv_ms) else None
+    error_ms = lambda fit: np.nan_to_num(np.hypot(fit.photon_error_ms, fit.mask_error_ms), nan=np.inf)  # noqa: E731
+    best = min(fits, key=lambda i: (not fits[i].resembles, error_ms(fits[i])))
+    found = fits[best] if fits[best].resembles and np.isfinite(fits[best].rv_ms) else None
     return found, by_temperature[best], teff_k is None or best != place
 
 

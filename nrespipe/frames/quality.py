@@ -34,7 +34,7 @@ class Quality(IntFlag):
     VELOCITY_INCONSISTENT = 1 << 12  #: orders disagree about the velocity by more than their errors
     TYPE_GUESSED = 1 << 13  #: the spectral type came from the masks, not from a catalog
     FIBERS_REVERSED = 1 << 14  #: the fibers cross the detector in the opposite order to the spectrograph's table
-    NO_VELOCITY = 1 << 15  #: no mask finds the lines of a star in the spectrum
+    NO_VELOCITY = 1 << 15  #: no mask finds the lines of a star in the spectrum, or resembles them
     READ_NOISE_DISAGREES = 1 << 16  #: noise of the biases against the tables, or of a frame against the biases
     HEADER_DISAGREES = 1 << 17  #: gain, read noise or limits in the header contradict the frames or make no sense
     ENGINES_DISAGREE = 1 << 18  #: the velocities by line mask and by template differ by more than their errors

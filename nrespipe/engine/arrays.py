@@ -1,0 +1,102 @@
+"""Spectra as other programs hand them over: plain or masked arrays, lists, quantities with a unit."""
+
+import numpy as np
+
+
+def plain(values, unit=None):
+    """Return numbers as an array that says of a pixel all that can be known of it.
+
+    Parameters
+    ----------
+    values : array_like
+        Numbers; of a masked array, or with an astropy unit, if need be.
+    unit : str, optional
+        Unit to which values that have one are brought; they stay as they are without.
+
+    Returns
+    -------
+    ndarray of float
+        NaN where a masked array hides something.
+
+    Raises
+    ------
+    ValueError
+        If the values have a unit of another kind.
+    """
+    if hasattr(values, "to_value"):
+        values = values.to_value(unit)
+    return np.ma.asarray(values).astype(float).filled(np.nan)
+
+
+def speed_ms(value, name):
+    """Return a velocity as a plain number.
+
+    Parameters
+    ----------
+    value : float or Quantity
+        The velocity, in m/s where it has no unit.
+    name : str
+        What it is called, for the message.
+
+    Returns
+    -------
+    float
+        [m / s].
+
+    Raises
+    ------
+    ValueError
+        If it is not finite, or no velocity.
+    """
+    number = np.nan if value is None else float(value.to_value("m/s") if hasattr(value, "to_value") else value)
+    if not np.isfinite(number):
+        raise ValueError(f"{name} is {value}, a number in m/s is needed")
+    return number
+
+
+def check_wavelength(wavelength):
+    """Refuse wavelengths that do not increase, in words that tell where.
+
+    Parameters
+    ----------
+    wavelength : ndarray of float, shape (n_orders, n_pixels)
+        Of the middle of each pixel [angstrom].
+
+    Raises
+    ------
+    ValueError
+        If a pixel has none, or if they do not increase along an order.
+    """
+    if not wavelength.size:
+        raise ValueError("there are no pixels")
+    for order, row in enumerate(wavelength):
+        if not np.all(np.isfinite(row)):
+            pixel = np.flatnonzero(~np.isfinite(row))[0]
+            raise ValueError(
+                f"order {order}: pixel {pixel} has no wavelength; give every pixel one, and NaN as flux to those "
+                "that are not to be used"
+            )
+        if not np.all(np.diff(row) > 0):
+            pixel = np.flatnonzero(np.diff(row) <= 0)[0] + 1
+            raise ValueError(
+                f"wavelengths must increase along every order: those of order {order} fall at pixel {pixel}"
+            )
+
+
+def check_lines(mask):
+    """Refuse what is no list of lines.
+
+    Parameters
+    ----------
+    mask : LineMask
+        The list.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or its lines do not stand in the order of their wavelengths.
+    """
+    if not hasattr(mask, "vacuum_angstrom") or not hasattr(mask, "depth"):
+        raise ValueError(f"{mask!r:.60} is no LineMask: take one, as nrespipe.data.stellar_lines('G2')")
+    if not (np.all(np.diff(mask.vacuum_angstrom) >= 0) and np.all(np.isfinite(mask.depth))):
+        raise ValueError(f"the lines of mask {mask.name} must increase in wavelength, and no depth may be NaN")
