@@ -4,9 +4,13 @@ import math
 from contextlib import suppress
 from typing import NamedTuple
 
+from sqlalchemy import select
+
+from nrespipe import __version__
 from nrespipe.database import calibrations, neighbors
-from nrespipe.database.columns import Standing
-from nrespipe.database.tables import Master
+from nrespipe.database.columns import Standing, State
+from nrespipe.database.frames import latest
+from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import masters
 from nrespipe.frames.judgement import Verdict
@@ -141,6 +145,36 @@ def heed(session, kind, night, frame_ids, columns, passed):
     if standing is Standing.HELD and is_new and {frame.id for frame in own.inputs} == set(frame_ids):
         return {"standing": Standing.CURRENT, "reason": own.reason}
     return {"standing": standing, "reason": reason}
+
+
+def retire(session, kind, night, minimum):
+    """Take the master of a night out of use where too few of the frames that it was made of are good now.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    kind : Kind
+        Of the master.
+    night : Night
+        Of the master, of which no other can be made.
+    minimum : int
+        How many good frames a master needs.
+    """
+    made = calibrations.last(session, kind, night)
+    if made is None or made.standing not in (Standing.CURRENT, Standing.HELD):
+        return
+    names = [frame.filename for frame in made.inputs if frame.day == night.day]
+    now = list(session.scalars(select(Frame).where(Frame.filename.in_(names), latest()).order_by(Frame.filename)))
+    # what waits or was not tried yet may still be good
+    gone = sum(frame.state in (State.BAD, State.SKIPPED) for frame in now)
+    if not gone or len(now) - gone >= minimum:
+        return
+    made.standing = Standing.REPLACED
+    good = [frame for frame in now if frame.state == State.DONE]
+    reason = f"{gone} of the {len(now)} frames of the one made before are bad now, a master needs {minimum}"
+    columns = {"standing": Standing.BAD, "reason": reason, "n_inputs": len(good), "inputs": good}
+    session.add(Master(kind=kind, code_version=__version__, **columns, **night._asdict()))
 
 
 def release(session, row_id, master):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nrespipe import __version__
 from nrespipe.database import calibrations, stackings
 from nrespipe.database.tables import Frame, Stacking
-from nrespipe.service import hold, reduction, stacking
+from nrespipe.service import acceptance, hold, reduction, stacking
 from nrespipe.service.assembly import Assembly
 
 #: How often to look whether another run has finished what it is doing [second].
@@ -135,6 +135,8 @@ def _finish(session, crew, kind, night, job=None, outcome=None):
     if crew.hold.keeps(session, Stacking, row.id):
         if job is not None:
             stacking.record(session, job, outcome)
+        else:
+            acceptance.retire(session, kind, night, crew.assembly.recipes[kind].MINIMUM)
         stackings.finish(row)
 
 

@@ -14,8 +14,7 @@ from nrespipe.database import calibrations, claims, frames, stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, Frame, Product, Stacking
 from nrespipe.files import archive, deliveries
-from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, metrics, outcome, plan, reading, reduction, stacking
+from nrespipe.service import acceptance, arrivals, metrics, outcome, plan, reading, reduction, stacking
 
 _log = structlog.get_logger(__name__)
 
@@ -58,7 +57,7 @@ def frame(assembly, row_id, owner):
             # columns of the row that were not known when it was taken do not matter here
             assembly.recorder.send(metrics.of_frame(row, result))
         return _told("frame", result, kept)
-    kept = persist(assembly.sessions, lambda session: _refuse(session, row_id, looked, owner), end)
+    kept = persist(assembly.sessions, lambda session: _refuse(session, assembly, row_id, looked, owner), end)
     return _told("frame", looked, kept)
 
 
@@ -232,18 +231,17 @@ def _record(session, assembly, job, result, owner):
     if assembly.settings.do_ingest and result.state is State.DONE:
         for product in row.products:
             product.delivery = Delivery(next_try=clock(session))
-    if row.state == State.DONE and row.kind is not Kind.SCIENCE:
-        plan.owe(session, row, assembly)
+    plan.owe(session, row, assembly)
     if row.state == State.WAITING and reduction.plan(session, row, assembly).masters != job.masters:
         # a master that was made meanwhile has woken whoever waited then, and this one did not wait yet
         row.next_try = clock(session)
     return True
 
 
-def _refuse(session, row_id, looked, owner):
+def _refuse(session, assembly, row_id, looked, owner):
     if not claims.holds(session, Frame, row_id, owner):
         return False
-    frames.record(session, arrivals.attempt_row(row_id, looked))
+    plan.owe(session, frames.record(session, arrivals.attempt_row(row_id, looked)), assembly)
     return True
 
 
@@ -254,8 +252,10 @@ def _plan_master(session, assembly, row_id, owner):
     if not plan.is_ripe(session, row):
         stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
         return None
-    job = stacking.plan(session, row.kind, calibrations.night_of(row), stackings.inputs(session, row), assembly)
+    night = calibrations.night_of(row)
+    job = stacking.plan(session, row.kind, night, stackings.inputs(session, row), assembly)
     if job is None:
+        acceptance.retire(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
         stackings.finish(row)
     return job
 

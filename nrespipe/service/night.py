@@ -197,11 +197,10 @@ def _plan(session, assembly, due):
 def _stack(crew, kind, found, version):
     """Make the masters of the nights of these frames, or wait until another run has made them."""
     with crew.assembly.sessions.begin() as session:
-        nights = [
-            night
-            for night, inputs in calibrations.inputs(session, kind).items()
-            if any(frame.id in found for frame in inputs)
-        ]
+        # bad ones too: a master may have been made of them
+        ended = Frame.state.in_((State.DONE, State.BAD, State.SKIPPED)) & Frame.start_mjd.is_not(None)
+        rows = session.scalars(select(Frame).where(Frame.kind == kind, ended, frames.latest()))
+        nights = sorted({calibrations.night_of(frame) for frame in rows if frame.id in found})
     crews.stack(crew, kind, nights, version)
 
 

@@ -15,14 +15,14 @@ _AT_ONCE = timedelta(seconds=10)
 
 
 def owe(session, frame, assembly):
-    """Write down that the night of a calibration owes a master, if its kind has any.
+    """Write down that the night of a frame owes a master, if its kind has any and the frame counts for it.
 
     Parameters
     ----------
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
     frame : Frame
-        A calibration that is done.
+        One that was tried: it counts where it is done, and where it is bad now although the last master contains it.
     assembly : Assembly
         What to work with.
 
@@ -32,7 +32,7 @@ def owe(session, frame, assembly):
     frames of this camera, as soon as the sequence is complete. Each frame that comes later puts it off or asks for it
     once more. There is one row for each kind and night, whoever asks and however often.
     """
-    if not hasattr(assembly.recipes[frame.kind], "combine"):
+    if not hasattr(assembly.recipes.get(frame.kind), "combine") or not _counts(session, frame):
         return
     row = stackings.of(session, frame.kind, calibrations.night_of(frame))
     moment, after_night = clock(session), due_after(frame, assembly)
@@ -41,6 +41,13 @@ def owe(session, frame, assembly):
     if calibrations.nearest(session, frame.kind, frame) is not None:
         when = max(when, after_night)
     row.next_try = when
+
+
+def _counts(session, frame):
+    last = calibrations.last(session, frame.kind, calibrations.night_of(frame))
+    # by its name: an earlier version of the file may have been good
+    is_in = last is not None and frame.filename in {one.filename for one in last.inputs}
+    return frame.state == State.DONE or (is_in and frame.state in (State.BAD, State.SKIPPED))
 
 
 def due_after(frame, assembly):

@@ -112,7 +112,7 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     last, refused = calibrations.last(session, kind, night), neighbors.refused(session, kind, night)
     # what its frames were tried with since may not be what it was made with
     tried = [frame.attempts[-1].finished for frame in frames if frame.attempts]
-    is_recent = last is not None and (since is None or last.created >= max(since, *tried))
+    is_recent = last is not None and (since is None or last.created >= max([since, *tried]))
     # whoever else had joined in
     if len(frames) < recipe.MINIMUM or (refused is not None and set(frames) <= set(refused.inputs)):
         return None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from astropy.io import fits
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
@@ -15,7 +16,7 @@ from nrespipe.database.tables import Attempt, Delivery, Frame, Master, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, duty, night, plan, sweep
+from nrespipe.service import arrivals, duty, intake, night, plan, sweep
 from nrespipe.service.pace import Pace
 
 
@@ -243,6 +244,25 @@ def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service,
     late = replace(service, recipes={Kind.SCIENCE: service.recipes[Kind.SCIENCE]})
     with service.sessions.begin() as session:
         assert plan.owe_all(session, late) == 0
+
+
+def test_a_calibration_that_is_bad_when_it_is_looked_at_again_leaves_its_master(archive, service, work, query):
+    archive.calibrations(count=3)
+    paths = sorted(archive.root.rglob("*.fits"))
+    submit(service, *paths)
+    work()
+    flat = next(path for path in paths if path.name.endswith("w00.fits"))
+    with fits.open(flat, mode="update") as hdus:
+        hdus[0].data[:] = 40_000
+    with service.sessions.begin() as session:
+        assert intake.requeue(session, [flat.name]) == [flat.stem]
+    work()
+    made = query.all(select(Master).where(Master.kind == Kind.FLAT).order_by(Master.id))
+    assert [(m.standing, m.n_inputs) for m in made] == [(Standing.REPLACED, 3), (Standing.CURRENT, 2)]
+    submit(service, bright := archive.add("w", "tung&tung&none", adu=40_000))
+    work()
+    assert query.all(select(Frame.state).where(Frame.filename == bright.stem)) == [State.BAD]
+    assert len(query.all(select(Master).where(Master.kind == Kind.FLAT))) == 2
 
 
 def test_a_frame_that_was_asked_for_again_stays_done_and_is_done_again(archive, service, work, query):

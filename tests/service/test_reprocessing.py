@@ -4,11 +4,13 @@ import csv
 from dataclasses import replace
 
 import pytest
+from astropy.io import fits
 from sqlalchemy import select
 
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.reprocessings import Reprocessing
 from nrespipe.database.tables import Attempt, Frame, Master
+from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.service import consequences, reprocessing, verdicts
 
@@ -149,6 +151,39 @@ def test_what_could_not_be_done_again_is_told_and_keeps_its_result(reduced, arch
     assert [line.split("  ")[:2] for line in told[1:]] == [[star.stem, "retry"]]
     (frame,) = query.all(select(Frame).where(Frame.filename == star.stem))
     assert (frame.state, frame.quality > 0) == (State.DONE, True)
+
+
+def test_a_master_of_frames_that_are_bad_now_serves_nobody(reduced, service, query, monkeypatch):
+    recipe = type(service.recipes[Kind.FLAT])
+    reduce = recipe.reduce
+
+    def strict(self, raw, refs, spectrograph):
+        if raw.kind is Kind.FLAT:
+            raise BadFrame(f"{raw.filename}: the lamp was off")
+        return reduce(self, raw, refs, spectrograph)
+
+    monkeypatch.setattr(recipe, "reduce", strict)
+    *_, told, _, _ = reprocessing.reprocess(service, "lsc", "20190405", "20190405")[0]
+    monkeypatch.undo()
+    why = "2 of the 2 frames of the one made before are bad now, a master needs 2"
+    assert told == f"flat_lsc_nres01_fa09_20190405    bad  {why}"
+    with query.sessions() as session:
+        star = session.scalars(select(Attempt).order_by(Attempt.id.desc())).first()
+        assert {master.day for master in star.masters if master.kind is Kind.FLAT} == {"20190406"}
+    # frames that are good after all make a master again
+    reprocessing.reprocess(service, "lsc", "20190405", "20190405")
+    flats = query.all(select(Master).where(Master.kind == Kind.FLAT, Master.day == "20190405").order_by(Master.id))
+    assert [flat.standing for flat in flats] == [Standing.REPLACED, Standing.BAD, Standing.CURRENT]
+
+
+def test_a_night_takes_a_master_out_of_use_when_a_new_version_of_its_frame_is_bad(reduced, archive, run, query):
+    flat = sorted(archive.root.rglob("*20190405*w00.fits"))[0]
+    with fits.open(flat, mode="update") as hdus:
+        hdus[0].data[:] = 40_000
+    run()
+    flats = query.all(select(Master).where(Master.kind == Kind.FLAT, Master.day == "20190405").order_by(Master.id))
+    assert [flat.standing for flat in flats] == [Standing.REPLACED, Standing.BAD]
+    assert flats[-1].reason == "1 of the 2 frames of the one made before are bad now, a master needs 2"
 
 
 def test_only_what_is_asked_for_is_done_again(reduced, service, query):
