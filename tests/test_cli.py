@@ -8,6 +8,7 @@ import structlog
 from click.testing import CliRunner
 
 from nrespipe import __version__, cli
+from nrespipe.cli import options
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +48,8 @@ def test_the_commands_are_those_of_the_manual():
 
 def test_the_version_is_that_of_the_package():
     assert CliRunner().invoke(cli.main, ["--version"]).stdout.strip() == __version__
+
+
+def test_a_reader_that_has_seen_enough_is_no_complaint():
+    with pytest.raises(BrokenPipeError), options.complaints():
+        raise BrokenPipeError

@@ -6,7 +6,7 @@ import click
 
 from nrespipe.cli import options
 from nrespipe.files import plaintable
-from nrespipe.service import assembly, exports
+from nrespipe.service import assembly, catalog, exports
 
 _TABLES = {"standards": exports.standards, "velocities": exports.velocities, "masters": exports.masters}
 
@@ -38,7 +38,9 @@ def export_command(given, table, output, database, site, first_day, last_day, ou
       nrespipe export velocities --site lsc --from 20190401 --to 20190430 --output reduced -o velocities.csv
     """
     output, given = options.places(given, output, database)
-    first_day, last_day = (options.day(day) if day else "" for day in (first_day, last_day))
+    first_day, last_day = options.nights(first_day, last_day)
+    with options.complaints():
+        site = catalog.site_of(output, site)
     with options.complaints(), assembly.look_up(output, given).begin() as session:
         text = _TABLES[table](session, site=site, first_day=first_day, last_day=last_day)
     if str(out) == "-":

@@ -59,6 +59,32 @@ def day(text):
     return text
 
 
+def nights(first, last, prefix="--"):
+    """Return the first and the last of some nights.
+
+    Parameters
+    ----------
+    first, last : str
+        What was given; '' for no limit.
+    prefix : str, optional
+        What the names of the two options begin with.
+
+    Returns
+    -------
+    first, last : str
+        The same.
+
+    Raises
+    ------
+    click.UsageError
+        If one is no day, or the last is before the first.
+    """
+    first, last = (day(text) if text else "" for text in (first, last))
+    if first and last and first > last:
+        raise click.UsageError(f"{prefix}from {first} is after {prefix}to {last}")
+    return first, last
+
+
 def places(given, output, database, processes=None):
     """Join the options of a command with the environment.
 
@@ -133,7 +159,8 @@ def complaints():
     try:
         yield
     except (OutputRefused, LookupError, OSError, MissingCalibration) as error:
-        if isinstance(error, KeyError | IndexError):
+        # a reader that has seen enough, as head, is no complaint: click ends quietly
+        if isinstance(error, KeyError | IndexError | BrokenPipeError):
             raise
         raise click.ClickException(str(error)) from error
     except SQLAlchemyError as error:

@@ -3,11 +3,7 @@
 import click
 
 from nrespipe.cli import options
-from nrespipe.service import assembly, coadding
-
-
-def _day(_context, _option, text):
-    return options.day(text) if text else ""
+from nrespipe.service import assembly, catalog, coadding
 
 
 @click.group("template")
@@ -18,10 +14,10 @@ def template_group():
 @template_group.command("build")
 @click.option("--target", required=True, metavar="NAME", help="The star, by any of its names.")
 @click.option("--site", required=True, metavar="S", help="Where its spectra were taken, e.g. lsc.")
-@click.option("--from", "first_day", default="", metavar="YYYYMMDD", callback=_day, help="First night of its spectra.")
-@click.option("--to", "last_day", default="", metavar="YYYYMMDD", callback=_day, help="Last night of its spectra.")
-@click.option("--serves-from", default="", metavar="YYYYMMDD", callback=_day, help="First night that it may serve.")
-@click.option("--serves-to", default="", metavar="YYYYMMDD", callback=_day, help="Last night that it may serve.")
+@click.option("--from", "first_day", default="", metavar="YYYYMMDD", help="First night of its spectra.")
+@click.option("--to", "last_day", default="", metavar="YYYYMMDD", help="Last night of its spectra.")
+@click.option("--serves-from", default="", metavar="YYYYMMDD", help="First night that it may serve.")
+@click.option("--serves-to", default="", metavar="YYYYMMDD", help="Last night that it may serve.")
 @options.output_option
 @options.database_option
 @click.pass_obj
@@ -36,7 +32,10 @@ def build_command(given, target, site, first_day, last_day, serves_from, serves_
       nrespipe template build --target "tau Cet" --site lsc --from 20190401 --to 20190930 --output reduced
     """
     output, given = options.places(given, output, database)
+    first_day, last_day = options.nights(first_day, last_day)
+    serves_from, serves_to = options.nights(serves_from, serves_to, "--serves-")
     with options.complaints():
+        site = catalog.site_of(output, site)
         assembly.look_up(output, given)
         lines = coadding.build(
             assembly.build(output, given), target, site, first_day=first_day, last_day=last_day,

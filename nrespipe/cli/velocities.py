@@ -7,7 +7,7 @@ import click
 from nrespipe.cli import options
 from nrespipe.files import series as forms
 from nrespipe.frames.quality import Quality
-from nrespipe.service import assembly, inquiry, series, zeropoints
+from nrespipe.service import assembly, catalog, inquiry, series, zeropoints
 
 _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
 
@@ -72,7 +72,8 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
       nrespipe velocities --output reduced --format csv > velocities.csv
     """
     output, given = options.places(given, output, database)
-    first_day, last_day = (options.day(day) if day else "" for day in (first_day, last_day))
+    first_day, last_day = options.nights(first_day, last_day)
+    number = _number(version) if version else None
     if not star:
         if any((site, first_day, last_day, keep, out, version, engine != "mask")) or form not in ("csv", "table"):
             raise click.UsageError("without a STAR there is no more to choose than --format csv or table")
@@ -82,12 +83,14 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
         click.echo(text)
         return
     kept = series.DOUBTFUL if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
+    with options.complaints():
+        site = catalog.site_of(output, site)
     with options.complaints(), assembly.look_up(output, given).begin() as session:
         table = series.of_star(
             session, output, star, site=site, first_day=first_day, last_day=last_day, keep=kept, engine=engine
         )
         if version:
-            table = zeropoints.apply(session, output, table, _number(version))
+            table = zeropoints.apply(session, output, table, number)
     click.echo(series.summary(table), err=True)
     with options.complaints():
         try:

@@ -3,11 +3,7 @@
 import click
 
 from nrespipe.cli import options
-from nrespipe.service import assembly, zeropoints
-
-
-def _day(_context, _option, text):
-    return options.day(text) if text else ""
+from nrespipe.service import assembly, catalog, zeropoints
 
 
 @click.group("zeropoints")
@@ -17,8 +13,8 @@ def zeropoints_group():
 
 @zeropoints_group.command("make")
 @click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc. Default: all.")
-@click.option("--from", "first_day", default="", metavar="YYYYMMDD", callback=_day, help="First night.")
-@click.option("--to", "last_day", default="", metavar="YYYYMMDD", callback=_day, help="Last night.")
+@click.option("--from", "first_day", default="", metavar="YYYYMMDD", help="First night.")
+@click.option("--to", "last_day", default="", metavar="YYYYMMDD", help="Last night.")
 @click.option(
     "--star", "stars", multiple=True, metavar="NAME", help="A constant star; may be repeated. Default: the catalog."
 )
@@ -42,6 +38,9 @@ def make_command(given, site, first_day, last_day, stars, fewest_stars, output, 
       nrespipe zeropoints make --star "tau Cet" --star HD115617 --star HD102365 --output reduced
     """
     output, given = options.places(given, output, database)
+    first_day, last_day = options.nights(first_day, last_day)
+    with options.complaints():
+        site = catalog.site_of(output, site)
     with options.complaints(), assembly.look_up(output, given).begin() as session:
         made = zeropoints.make(
             session, output, site=site, first_day=first_day, last_day=last_day, stars=stars, fewest_stars=fewest_stars

@@ -43,8 +43,14 @@ def write(content, path):
         What to write.
     path : str or Path
         The file; one that is there is replaced.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such directory.
     """
     path = Path(path)
+    check_place(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as stream:
@@ -54,6 +60,23 @@ def write(content, path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_place(path):
+    """Refuse a file that lies nowhere.
+
+    Parameters
+    ----------
+    path : Path
+        What is to be written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such directory; the message names the file itself, and not the partial one that comes first.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no directory {path.parent}")
 
 
 def _cell(value, digits):

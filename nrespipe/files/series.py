@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nrespipe.files import plaintable
+
 #: Form of a file by its suffix.
 FORMS = {".csv": "radvel", ".dat": "juliet", ".txt": "juliet", ".ecsv": "ecsv"}
 
@@ -74,11 +76,14 @@ def write(table, path, form=""):
     ------
     ValueError
         If the suffix tells no form, or the form has no place for what the table holds.
+    FileNotFoundError
+        If there is no such directory.
     """
     path = Path(path)
     form = form or FORMS.get(path.suffix.lower(), "")
     if not form:
         raise ValueError(f"{path.name}: its suffix tells no form, use one of {', '.join(FORMS)}")
+    plaintable.check_place(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         partial.write_text(text(table, form), encoding="utf-8")

@@ -69,7 +69,8 @@ def read(path):
     Parameters
     ----------
     path : Path or str
-        A CSV file with the columns of `COLUMNS`; lines that begin with ``#`` are remarks.
+        A CSV file with the columns of `COLUMNS`; lines that begin with ``#`` are remarks. Rows without a word, and
+        nameless empty columns at the end, as spreadsheets write them, do not count.
 
     Returns
     -------
@@ -87,27 +88,40 @@ def read(path):
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         return (), [Defect(0, "", f"is no text in UTF-8: byte {error.start} is {error.object[error.start]:#04x}")]
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
+    lines = enumerate(text.splitlines(), 1)
+    lines = [(number, line) for number, line in lines if line.strip(', "\t') and line.lstrip('"')[0] != "#"]
     if not lines:
         return (), [Defect(0, "", "has neither columns nor stars")]
     (top, first), *rest = lines
-    header = [word.strip() for word in next(csv.reader([first]))]
+    header = _cells(first)
     defects = _header_defects(top, header)
     if not {"name", "ra_deg", "dec_deg"} <= set(header):
         return (), defects
     named, stars = [], []
     for number, line in rest:
-        row, found = _row(number, next(csv.reader([line])), header)
+        row, found = _row(number, _cells(line, len(header)), header)
         defects += found
         if row["name"]:
             named.append((number, _star(row)))
             stars += [] if found else [named[-1][1]]
     placed = [(line, star) for line, star in named if None not in (star.ra_deg, star.dec_deg)]
+    defects += [] if rest else [Defect(0, "", "has no stars")]
     defects += _names_twice(named) + _places_twice(placed) + _motions_twice(placed) + _hours(placed)
     return tuple(stars), sorted(defects, key=lambda defect: defect.line)
 
 
+def _cells(line, fewest=1):
+    """Return the fields of a line, without empty ones beyond the last column."""
+    cells = [cell.strip() for cell in next(csv.reader([line]))]
+    while len(cells) > fewest and not cells[-1]:
+        cells.pop()
+    return cells
+
+
 def _header_defects(line, header):
+    for mark, name in ((";", "';'"), ("\t", "a tab")):
+        if len(header) == 1 and mark in header[0]:
+            return [Defect(line, "", f"{name} stands between the columns; a comma is needed")]
     missing = [column for column in COLUMNS if column not in header]
     strange = [column for column in header if column not in COLUMNS]
     twice = sorted({column for column in header if header.count(column) > 1})
@@ -120,7 +134,7 @@ def _row(line, cells, header):
     """Return the fields of one line by column, those that cannot be left empty, and what is wrong with each."""
     if len(cells) != len(header):
         return dict.fromkeys(COLUMNS, ""), [Defect(line, "", f"has {len(cells)} fields, {len(header)} are needed")]
-    row = dict.fromkeys(COLUMNS, "") | dict(zip(header, (cell.strip() for cell in cells)))
+    row = dict.fromkeys(COLUMNS, "") | dict(zip(header, cells))
     found = [Defect(line, column, "is empty") for column in _NEEDED if column in header and not row[column]]
     for column in _RANGES:
         if column in header and row[column] and (words := _number_defect(column, row[column])):

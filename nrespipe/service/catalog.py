@@ -1,7 +1,7 @@
 """The catalog of stars, for people: what is wrong with one, and putting one to use."""
 
 from nrespipe import instruments
-from nrespipe.files import targetcheck, targets
+from nrespipe.files import layout, targetcheck, targets
 
 
 def check(path=None):
@@ -56,14 +56,43 @@ def deploy(path, output, site=""):
     ValueError
         If the catalog has a defect; then nothing is changed.
     """
-    known = sorted({instruments.load(name).site for name in instruments.names()})
-    if site and site not in known:
-        raise LookupError(f"no spectrograph stands at {site}; sites: {', '.join(known)}")
+    site, known = site_of(output, site), _sites(output)
     now, before = targets.read(path), _before(output, site)
     target = targets.deploy(path, output, site)
     own = [other for other in known if not site and targets.deployed(output, other).is_file()]
     lines = [f"{target}: {len(now)} stars, read from the next frame on", *_differences(before, now)]
     return lines + [f"{other} keeps a catalog of its own: {targets.deployed(output, other)}" for other in own]
+
+
+def site_of(output, name):
+    """Return a site by its name, in letters of any size.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory, where tables of more spectrographs may lie.
+    name : str
+        ``lsc``, ``LSC`` ...; '' for all.
+
+    Returns
+    -------
+    str
+        ``lsc`` ...; '' for all.
+
+    Raises
+    ------
+    LookupError
+        If no spectrograph stands there.
+    """
+    site, known = name.strip().lower(), _sites(output)
+    if site and site not in known:
+        raise LookupError(f"no spectrograph stands at {site}; sites: {', '.join(known)}")
+    return site
+
+
+def _sites(output):
+    folder = layout.instruments(output)
+    return sorted({instruments.load(name, folder).site for name in instruments.names(folder)})
 
 
 def _unknown(stars):

@@ -1,5 +1,6 @@
 """The velocities of one star over all sites and fibers, as a series."""
 
+import difflib
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,7 +109,7 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
         session, lambda name: starmatch.key(name) in names, site=site, first_day=first_day, last_day=last_day
     )  # fmt: skip
     if not found:
-        raise LookupError(f"no velocity of {star} is known: no frame that is done shows it in these nights")
+        raise LookupError(f"no velocity of {star} is known: {_unseen(session, output, star, names)}")
     if engine == "template":
         found = _with_left_out(found, leftout.of_star(session, output, names, site))
     reasons = [_reason(velocity, keep, engine) for _, velocity in found]
@@ -191,6 +192,40 @@ def names_of(output, site, star):
         if wanted in starmatch.keys(known):
             return starmatch.keys(known)
     return {wanted}
+
+
+def near(star, names):
+    """Name what a name may be a misspelling of.
+
+    Parameters
+    ----------
+    star : str
+        Name that is not known.
+    names : mapping of str to str
+        Names that are, as people write them, by what ``starmatch.key`` gives of them.
+
+    Returns
+    -------
+    str
+        To be put behind a message; '' where nothing is near.
+    """
+    found = difflib.get_close_matches(starmatch.key(star), names, n=3, cutoff=0.7)
+    return f"; near in name: {', '.join(dict.fromkeys(names[key] for key in found))}" if found else ""
+
+
+def _unseen(session, output, star, names):
+    """Say why there is no velocity of a star."""
+    every = velocities.of_star(session, lambda _: True)
+    seen = [frame for frame, velocity in every if starmatch.key(velocity.object) in names]
+    if seen:
+        days = sorted({frame.day for frame in seen})
+        sites = ", ".join(sorted({frame.site for frame in seen}))
+        return f"it was seen at {sites} from {days[0]} to {days[-1]}, but not in these nights at this site"
+    known = {starmatch.key(velocity.object): velocity.object for _, velocity in every}
+    for other in targets.read(targets.in_use(output, "")):
+        if starmatch.keys(other) & set(known):
+            known |= {starmatch.key(name): name for name in (other.name, *other.aliases)}
+    return f"no frame that is done shows it{near(star, known)}"
 
 
 def _reason(velocity, keep, engine):

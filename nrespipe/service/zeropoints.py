@@ -12,7 +12,7 @@ from nrespipe.database import velocities, zeropoints
 from nrespipe.database.tables import Frame
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.engine import nightzero
-from nrespipe.files import starmatch
+from nrespipe.files import starmatch, targets
 from nrespipe.frames.quality import Quality
 from nrespipe.service import series
 from nrespipe.service.inquiry import aligned
@@ -50,7 +50,7 @@ def make(session, output, *, site="", first_day="", last_day="", stars=(), **lim
     Raises
     ------
     LookupError
-        If no velocity of such a star is known.
+        If no velocity of such a star is known, or a star is none of the catalog.
     """
     limits = LIMITS | limits
     found = _constant(session, output, site, first_day, last_day, stars)
@@ -149,6 +149,11 @@ def apply(session, output, table, number=None):
 
 def _constant(session, output, site, first_day, last_day, stars):
     """Velocities without doubts of the constant stars, each by the line mask that the star usually has."""
+    catalog = targets.read(targets.in_use(output, site))
+    known = {starmatch.key(name): name for star in catalog for name in (star.name, *star.aliases)}
+    for star in stars:
+        if starmatch.key(star) not in known:
+            raise LookupError(f"{star} is no star of the catalog{series.near(star, known)}")
     wanted = set().union(*(series.names_of(output, site, star) for star in stars))
     rows = velocities.of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
     good = [
@@ -206,4 +211,4 @@ def _asked(version):
 
 
 def _shown(value):
-    return "-" if value is None else f"{value:+.2f}"
+    return "-" if value is None or np.isnan(value) else f"{value:+.2f}"

@@ -96,6 +96,28 @@ def test_columns_that_are_missing_or_unknown_are_named_and_the_rest_is_checked(t
     assert "line 3, dec_deg: -95 lies outside -90..90" in found
 
 
+def test_empty_rows_and_columns_that_a_spreadsheet_adds_do_not_count(tmp_path):
+    path = tmp_path / "stars.csv"
+    lines = ["# stars", '"# of, a spreadsheet"', f"{HEADER},,", f"{row()},,", ",,,,", "   ", f"{row(name='Bb2')},x,"]
+    path.write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    stars, found = targetcheck.read(path)
+    assert len(stars) == 1
+    assert [str(one) for one in found if one.line == 7] == ["line 7: has 17 fields, 16 are needed"]
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "';'"), ("\t", "a tab")])
+def test_another_mark_between_the_columns_is_one_defect(tmp_path, mark, name):
+    path = tmp_path / "stars.csv"
+    path.write_text(HEADER.replace(",", mark) + "\n" + row().replace(",", mark), encoding="utf-8")
+    assert [*map(str, targetcheck.read(path)[1])] == [f"line 1: {name} stands between the columns; a comma is needed"]
+
+
+def test_a_catalog_without_a_star_is_none(tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_text(HEADER + "\n# HD1,,1.0,2.0\n", encoding="utf-8")
+    assert [*map(str, targetcheck.read(path)[1])] == ["has no stars"]
+
+
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\xff\xfe\x00", b'name,"ra_deg\n\n'])
 def test_what_is_no_catalog_is_told_and_raises_nothing(tmp_path, content):
     path = tmp_path / "stars.csv"

@@ -1,5 +1,6 @@
 """The commands for the catalog of stars, and whom a deployed one reaches."""
 
+from importlib import resources
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 
 from nrespipe import cli, instruments
 from nrespipe.errors import Unavailable
-from nrespipe.files import targets
+from nrespipe.files import layout, targets
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.service import references
 
@@ -86,6 +87,16 @@ def test_an_unknown_site_is_refused(command, tmp_path):
     result = command("targets", "deploy", targets.installed(), "--output", tmp_path, "--site", "ogg")
     assert result.exit_code == 1
     assert "no spectrograph stands at ogg; sites: cpt, elp, lsc, tlv" in result.output
+
+
+def test_a_site_whose_spectrograph_the_program_did_not_come_with_gets_a_catalog(command, tmp_path):
+    folder = layout.instruments(tmp_path)
+    folder.mkdir()
+    table = resources.files("nrespipe.instruments").joinpath("nres01.toml").read_text(encoding="utf-8")
+    (folder / "nres05.toml").write_text(table.replace("lsc", "ogg").replace("nres01", "nres05"), encoding="utf-8")
+    result = command("targets", "deploy", targets.installed(), "--output", tmp_path, "--site", "OGG")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "ogg" / "targets.csv").is_file()
 
 
 def test_a_deployed_catalog_that_was_damaged_since_lets_the_frame_wait(tmp_path):

@@ -157,7 +157,24 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(output, tmp_
     words = ["export", "masters", "--output", str(output), "-o", str(tmp_path / "no" / "a.csv")]
     result = CliRunner().invoke(cli.main, words)
     assert result.exit_code == 1
-    assert "a.csv" in result.output
+    assert "a.csv: there is no directory" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--site", "xyz"), "no spectrograph stands at xyz"),
+        (("--from", "20190406", "--to", "20190405"), "--from 20190406 is after --to 20190405"),
+    ],
+)
+def test_a_choice_that_nothing_can_meet_is_refused_and_gives_no_empty_table(output, words, message):
+    result = CliRunner().invoke(cli.main, ["export", "velocities", "--output", str(output), *words])
+    assert result.exit_code != 0
+    assert message in result.output
+
+
+def test_the_site_may_be_written_in_large_letters(output):
+    assert export(output, "masters", "--site", "LSC") == export(output, "masters", "--site", "lsc")
 
 
 def test_a_cell_holds_no_line_break_and_no_number_that_is_none():

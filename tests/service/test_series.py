@@ -125,6 +125,35 @@ def test_a_star_that_nobody_observed_is_told(output):
     assert "no velocity of HD1 is known" in result.output
 
 
+@pytest.mark.parametrize(("asked", "near"), [("tau Ceti", "tau Cet"), ("HD10701", "HD10700"), ("HIP8120", "HIP8102")])
+def test_a_star_that_is_misspelled_is_told_with_the_nearest_names(output, asked, near):
+    result = run(asked, "--output", output)
+    assert result.exit_code == 1
+    assert f"no velocity of {asked} is known" in result.output
+    assert near in result.output.split("near in name: ")[1]
+
+
+def test_a_star_that_was_seen_elsewhere_or_in_other_nights_is_told_with_these(output):
+    for words in (("--from", "20200101"), ("--to", "20190101"), ("--site", "tlv")):
+        result = run("tau Cet", "--output", output, *words)
+        assert result.exit_code == 1
+        assert "it was seen at elp, lsc from 20190405 to 20190410" in result.output
+
+
+def test_the_letters_of_a_site_may_be_large(output):
+    assert (
+        run("tau Cet", "--output", output, "--site", "LSC").stdout
+        == run("tau Cet", "--output", output, "--site", "lsc").stdout
+    )
+
+
+def test_a_file_in_a_directory_that_is_not_there_is_refused_by_its_own_name(output, tmp_path):
+    path = tmp_path / "no" / "a.csv"
+    result = run("tau Cet", "--output", output, "-o", path)
+    assert result.exit_code == 1
+    assert f"{path}: there is no directory {path.parent}" in result.output
+
+
 def test_the_file_for_radvel_has_its_four_columns(output, tmp_path):
     path = tmp_path / "tau.csv"
     result = run("tau Cet", "--output", output, "-o", path)
@@ -179,6 +208,9 @@ def test_a_series_of_which_nothing_is_left_has_its_header_and_says_why(output, t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--zeropoints", "tau Cet"), "'tau Cet' is no number of a version; write STAR before --zeropoints"),
+        (("tau Cet", "--site", "xyz"), "no spectrograph stands at xyz; sites: cpt, elp, lsc, tlv"),
+        (("tau Cet", "--from", "20190410", "--to", "20190401"), "--from 20190410 is after --to 20190401"),
         (("--site", "lsc"), "without a STAR there is no more to choose"),
         (("tau Cet", "--from", "yesterday"), "'yesterday' is no day"),
         (("tau Cet", "-o", "x.fits"), "its suffix tells no form"),

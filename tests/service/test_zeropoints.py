@@ -155,6 +155,19 @@ def test_what_cannot_be_is_said_in_words(output, tmp_path):
     assert "has no place beside the velocity" in printed.output
 
 
+def test_a_star_that_the_catalog_does_not_know_is_told_with_the_nearest_names(output):
+    result = run("zeropoints", "make", "--star", "HD115617", "--star", "tau Ceti", output=output)
+    assert result.exit_code == 1
+    assert "tau Ceti is no star of the catalog; near in name: tau Cet" in result.output
+    assert "no zero points were measured" in run("velocities", "HD10700", "--zeropoints", output=output).output
+
+
+def test_a_night_without_a_zero_point_is_shown_alike_when_it_is_made_and_when_it_is_listed(output):
+    made = run("zeropoints", "make", "--fewest-stars", "5", output=output)
+    assert "  -         -         4      none" in made.stdout
+    assert made.stdout == run("zeropoints", "list", "1", output=output).stdout
+
+
 def test_a_version_that_goes_takes_its_zero_points_along(session, output):
     made = zeropoints.make(session, output)
     session.delete(made)
