@@ -52,7 +52,8 @@ def frame(assembly, row_id, owner):
             return None
     if looked.state is State.DONE:
         result = outcome.attempt(reduction.reduce, job)
-        kept = persist(assembly.sessions, lambda session: _record(session, assembly, job, result, owner), end)
+        lost = plan.lost(job, result)
+        kept = persist(assembly.sessions, lambda session: _record(session, assembly, job, result, owner, lost), end)
         if kept:
             # columns of the row that were not known when it was taken do not matter here
             assembly.recorder.send(metrics.of_frame(row, result))
@@ -87,8 +88,9 @@ def master(assembly, row_id, owner):
     if job is None:
         return None
     result = outcome.attempt(stacking.combine, job)
+    lost = plan.lost(job, result)
     kept = persist(
-        assembly.sessions, lambda session: _record_master(session, assembly, row_id, job, result, owner), end
+        assembly.sessions, lambda session: _record_master(session, assembly, row_id, job, result, owner, lost), end
     )
     return _told("master", result, kept)
 
@@ -223,9 +225,10 @@ def _plan(session, assembly, row_id, owner, columns, looked):
     return job
 
 
-def _record(session, assembly, job, result, owner):
+def _record(session, assembly, job, result, owner, lost):
     if not claims.holds(session, Frame, job.frame_id, owner):
         return False
+    plan.renew(session, lost)
     row = reduction.record(session, job, result)
     session.flush()
     if assembly.settings.do_ingest and result.state is State.DONE:
@@ -260,9 +263,10 @@ def _plan_master(session, assembly, row_id, owner):
     return job
 
 
-def _record_master(session, assembly, row_id, job, result, owner):
+def _record_master(session, assembly, row_id, job, result, owner, lost):
     if not claims.holds(session, Stacking, row_id, owner):
         return False
+    plan.renew(session, lost)
     row = session.get_one(Stacking, row_id, populate_existing=True)
     # before the record: the new master makes due what waits for it, and this row does not
     stackings.finish(row)

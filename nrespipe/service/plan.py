@@ -1,6 +1,7 @@
 """What is owed: which masters are to be made, and when."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import and_, func, or_, select
 
@@ -8,6 +9,8 @@ from nrespipe.database import calibrations, stackings
 from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master, Stacking
+from nrespipe.files.checksum import md5
+from nrespipe.service import outcome
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 #: Two transactions at once do not see each other; none takes longer, and the clocks of hosts differ by less.
@@ -41,6 +44,46 @@ def owe(session, frame, assembly):
     if calibrations.nearest(session, frame.kind, frame) is not None:
         when = max(when, after_night)
     row.next_try = when
+
+
+def lost(job, result):
+    """Tell which masters work waits for although they were made; not within a transaction, which files may hold up.
+
+    Parameters
+    ----------
+    job : reduction.Job or stacking.Job
+        What was to be done.
+    result : Outcome
+        What came of it.
+
+    Returns
+    -------
+    list of int
+        Rows of those whose files are gone, or are not what was written.
+    """
+    if result.state is not State.WAITING or job.missing:
+        return []
+    return [row for row, path, checksum in job.masters.values() if not _is_whole(Path(path), checksum)]
+
+
+def _is_whole(path, checksum):
+    # one that the disk does not give at this moment is not lost
+    return path.is_file() and outcome.attempt(md5, path).value in (checksum, None)
+
+
+def renew(session, rows):
+    """Ask for masters to be made again whose files are gone or damaged.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    rows : sequence of int
+        Their rows. What waits for them is due when they are made.
+    """
+    for row in rows:
+        master = session.get_one(Master, row)
+        stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
 def _counts(session, frame):

@@ -16,7 +16,7 @@ from nrespipe.database.tables import Attempt, Delivery, Frame, Master, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, duty, intake, night, plan, sweep
+from nrespipe.service import arrivals, duty, intake, night, plan, references, sweep
 from nrespipe.service.pace import Pace
 
 
@@ -244,6 +244,23 @@ def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service,
     late = replace(service, recipes={Kind.SCIENCE: service.recipes[Kind.SCIENCE]})
     with service.sessions.begin() as session:
         assert plan.owe_all(session, late) == 0
+
+
+@pytest.mark.parametrize("of", [Kind.FLAT, Kind.BIAS])
+def test_a_master_whose_file_is_gone_is_made_again_for_what_waits_for_it(archive, service, work, query, of):
+    archive.calibrations()
+    submit(service, *sorted(archive.root.rglob("*.fits")))
+    work()
+    (made,) = query.all(select(Master).where(Master.kind == of))
+    (service.output / made.path).unlink()
+    references._master.cache_clear()
+    submit(service, archive.add("e", "STAR A&thar&none"), archive.add("a", "thar&thar&none"))
+    work()
+    assert states(query) == [State.DONE] * 10
+    assert [m.standing for m in query.all(select(Master).where(Master.kind == of).order_by(Master.id))] == [
+        Standing.REPLACED, Standing.CURRENT,
+    ]  # fmt: skip
+    assert {row.next_try for row in query.all(select(Stacking))} == {None}
 
 
 def test_a_calibration_that_is_bad_when_it_is_looked_at_again_leaves_its_master(archive, service, work, query):
