@@ -1,5 +1,6 @@
 """Which star is meant: by what observers call it, and by where it is."""
 
+import difflib
 import re
 
 import numpy as np
@@ -60,6 +61,25 @@ def keys(star):
         From `key`.
     """
     return {key(star.name), *map(key, star.aliases)}
+
+
+def near(star, names):
+    """Name what a name may be a misspelling of.
+
+    Parameters
+    ----------
+    star : str
+        Name that is not known.
+    names : mapping of str to str
+        Names that are, as people write them, by what `key` gives of them.
+
+    Returns
+    -------
+    str
+        To be put behind a message; '' where nothing is near.
+    """
+    found = difflib.get_close_matches(key(star), names, n=3, cutoff=0.7)
+    return f"; near in name: {', '.join(dict.fromkeys(names[one] for one in found))}" if found else ""
 
 
 def separation_arcsec(star, ra_deg, dec_deg, julian_year):

@@ -64,6 +64,32 @@ def deploy(path, output, site=""):
     return lines + [f"{other} keeps a catalog of its own: {targets.deployed(output, other)}" for other in own]
 
 
+def stars(output, site=""):
+    """Return the stars that the reductions of a site know.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    site : str, optional
+        ``lsc`` ...; '' for all sites that have no catalog of their own.
+
+    Returns
+    -------
+    tuple of Star
+
+    Raises
+    ------
+    LookupError
+        If the catalog was damaged since it was deployed.
+    """
+    path = targets.in_use(output, site)
+    try:
+        return targets.read(path)
+    except ValueError as error:
+        raise LookupError(f"the catalog of stars {path} cannot be used: {error}") from error
+
+
 def site_of(output, name):
     """Return a site by its name, in letters of any size.
 

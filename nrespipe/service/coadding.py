@@ -5,10 +5,10 @@ from nrespipe.database import templates as rows
 from nrespipe.database.columns import Standing
 from nrespipe.database.velocities import of_star
 from nrespipe.errors import BadFrame
-from nrespipe.files import layout, spectra, starmatch, targets
+from nrespipe.files import layout, spectra, starmatch
 from nrespipe.files import templates as files
 from nrespipe.frames.velocity import Star
-from nrespipe.service import inquiry, series
+from nrespipe.service import catalog, inquiry, series
 from nrespipe.service.arrivals import md5
 from nrespipe.service.templates import known
 
@@ -93,8 +93,7 @@ def listed(session):
 
 def _star(output, site, name):
     """Return the star of the catalog, or one that only has a name."""
-    catalog = targets.read(targets.in_use(output, site))
-    return starmatch.match(catalog, name, None, None, 2000.0) or Star(name, source="telescope")
+    return starmatch.match(catalog.stars(output, site), name, None, None, 2000.0) or Star(name, source="telescope")
 
 
 def _inputs(session, output, star, site, first_day, last_day):

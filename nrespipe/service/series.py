@@ -1,6 +1,5 @@
 """The velocities of one star over all sites and fibers, as a series."""
 
-import difflib
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +9,9 @@ from astropy import units as u
 
 from nrespipe import settings
 from nrespipe.database import velocities
-from nrespipe.files import starmatch, targets
+from nrespipe.files import starmatch
 from nrespipe.frames.quality import Quality
-from nrespipe.service import assembly, inquiry, leftout
+from nrespipe.service import assembly, catalog, inquiry, leftout
 
 #: What takes a velocity out of a series unless it is asked for: its error, or what it is the velocity of, is in doubt.
 DOUBTFUL = (
@@ -103,7 +102,14 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
     ------
     LookupError
         If no velocity of such a star is known at all.
+    ValueError
+        If a night is no ``YYYYMMDD``, or there is no such engine.
     """
+    for day in (first_day, last_day):
+        if day and not (isinstance(day, str) and len(day) == 8 and day.isdecimal()):
+            raise ValueError(f"{day!r} is no night, expected 'YYYYMMDD'")
+    if engine not in ("mask", "template"):
+        raise ValueError(f"{engine!r} is no engine: 'mask' or 'template'")
     names = names_of(output, site, star)
     found = velocities.of_star(
         session, lambda name: starmatch.key(name) in names, site=site, first_day=first_day, last_day=last_day
@@ -188,29 +194,10 @@ def names_of(output, site, star):
         Only the one that was given where no catalog knows it.
     """
     wanted = starmatch.key(star)
-    for known in targets.read(targets.in_use(output, site)):
+    for known in catalog.stars(output, site):
         if wanted in starmatch.keys(known):
             return starmatch.keys(known)
     return {wanted}
-
-
-def near(star, names):
-    """Name what a name may be a misspelling of.
-
-    Parameters
-    ----------
-    star : str
-        Name that is not known.
-    names : mapping of str to str
-        Names that are, as people write them, by what ``starmatch.key`` gives of them.
-
-    Returns
-    -------
-    str
-        To be put behind a message; '' where nothing is near.
-    """
-    found = difflib.get_close_matches(starmatch.key(star), names, n=3, cutoff=0.7)
-    return f"; near in name: {', '.join(dict.fromkeys(names[key] for key in found))}" if found else ""
 
 
 def _unseen(session, output, star, names):
@@ -222,10 +209,10 @@ def _unseen(session, output, star, names):
         sites = ", ".join(sorted({frame.site for frame in seen}))
         return f"it was seen at {sites} from {days[0]} to {days[-1]}, but not in these nights at this site"
     known = {starmatch.key(velocity.object): velocity.object for _, velocity in every}
-    for other in targets.read(targets.in_use(output, "")):
+    for other in catalog.stars(output):
         if starmatch.keys(other) & set(known):
             known |= {starmatch.key(name): name for name in (other.name, *other.aliases)}
-    return f"no frame that is done shows it{near(star, known)}"
+    return f"no frame that is done shows it{starmatch.near(star, known)}"
 
 
 def _reason(velocity, keep, engine):

@@ -12,9 +12,9 @@ from nrespipe.database import velocities, zeropoints
 from nrespipe.database.tables import Frame
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.engine import nightzero
-from nrespipe.files import starmatch, targets
+from nrespipe.files import starmatch
 from nrespipe.frames.quality import Quality
-from nrespipe.service import series
+from nrespipe.service import catalog, series
 from nrespipe.service.inquiry import aligned
 
 #: Fewest constant stars that tell of a night, nights that a star must be seen in, and days that a night without such
@@ -149,11 +149,11 @@ def apply(session, output, table, number=None):
 
 def _constant(session, output, site, first_day, last_day, stars):
     """Velocities without doubts of the constant stars, each by the line mask that the star usually has."""
-    catalog = targets.read(targets.in_use(output, site))
-    known = {starmatch.key(name): name for star in catalog for name in (star.name, *star.aliases)}
+    stars_known = catalog.stars(output, site)
+    known = {starmatch.key(name): name for star in stars_known for name in (star.name, *star.aliases)}
     for star in stars:
         if starmatch.key(star) not in known:
-            raise LookupError(f"{star} is no star of the catalog{series.near(star, known)}")
+            raise LookupError(f"{star} is no star of the catalog{starmatch.near(star, known)}")
     wanted = set().union(*(series.names_of(output, site, star) for star in stars))
     rows = velocities.of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
     good = [

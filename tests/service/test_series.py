@@ -147,6 +147,24 @@ def test_the_letters_of_a_site_may_be_large(output):
     )
 
 
+def test_a_catalog_that_was_damaged_since_is_named_and_nothing_is_guessed(output):
+    (output / "targets.csv").write_text("name,ra\n", encoding="utf-8")
+    for words in (
+        ["velocities", "HD10700"],
+        ["zeropoints", "make", "--star", "HD10700"],
+        ["template", "build", "--target", "HD10700", "--site", "lsc"],
+    ):
+        result = CliRunner().invoke(cli.main, [*words, "--output", str(output)])
+        assert result.exit_code == 1
+        assert f"Error: the catalog of stars {output / 'targets.csv'} cannot be used" in result.output
+
+
+@pytest.mark.parametrize("choice", [{"first_day": "2019-04-06"}, {"last_day": 20190406}, {"engine": "forest"}])
+def test_a_choice_that_python_does_not_know_is_refused(output, choice):
+    with pytest.raises(ValueError, match=r"is no (night|engine)"):
+        series.read(output, "tau Cet", **choice)
+
+
 def test_a_file_in_a_directory_that_is_not_there_is_refused_by_its_own_name(output, tmp_path):
     path = tmp_path / "no" / "a.csv"
     result = run("tau Cet", "--output", output, "-o", path)
