@@ -4,22 +4,25 @@ import sys
 
 import click
 
-from nrespipe.service import kernels, progress
+from nrespipe.cli import options
+from nrespipe.service import kernels, workers
 
 
 @click.command("compile")
 @click.pass_obj
 def compile_command(given):
-    """Compile the numerical kernels, so that no frame has to wait for it.
+    """Compile the numerical kernels, so that no frame waits for it.
 
-    Reduces a small simulated night, which takes some minutes, and leaves the kernels in NUMBA_CACHE_DIR or, where that
-    is not set, beside the modules. To be run once after each installation by a user who may write there. The exit
-    status is 0 where every frame of that night was reduced.
+    Half a minute of one core, shared by all cores. The kernels are kept in NUMBA_CACHE_DIR or, where that is not set,
+    beside the modules. Run it once after each installation, as a user who may write there. The exit status is 0 where
+    every kernel was compiled.
 
     \b
     Example:
       NUMBA_CACHE_DIR=/var/cache/nrespipe nrespipe compile
     """
-    compiled = kernels.compile_all(given, progress.bar if sys.stderr.isatty() else progress.lines)
-    click.echo("\n".join([*compiled.lines(), *(" ".join(row) for row in compiled.unhappy)]))
-    sys.exit(1 if compiled.unhappy else 0)
+    processes = workers.default_processes() if given.processes is None else given.processes
+    with workers.team(processes, given.log_level) as run:
+        compiled = kernels.prepare(run, options.progress_bar(), kernels.REDUCTION + kernels.SIMULATION)
+    click.echo("\n".join(compiled.lines()))
+    sys.exit(1 if compiled.failed else 0)

@@ -118,7 +118,7 @@ def _core_light(data, centers):
 def _cells(data, floor, mask, centers, light, wings, knots):
     """Means of the cells, with columns counted on the whole detector; strength of the known wings; free wings."""
     points = scattered.cells(
-        data, floor, mask, centers, light, wings, DISTANCES[1], _CLASSES, knots, _CELL[0], _CELL[1] // _STRIDE
+        data, floor, mask, centers, light, np.array(wings), DISTANCES[1], _CLASSES, knots, _CELL[0], _CELL[1] // _STRIDE
     )
     points[:, 3] = points[:, 3] * _STRIDE + _STRIDE // 2
     return points[:, :4], points[:, 4], points[:, 5:]

@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from scipy.optimize import least_squares
 
+from nrespipe.numerics.selection import interval_of
+
 _LIGHT_MS = 299792458.0
 
 
@@ -204,17 +206,12 @@ def bisector_span(grid_ms, function, fitted, *, top=(0.1, 0.4), bottom=(0.55, 0.
 
 
 @njit(cache=True)
-def _first_pixel(edges, angstrom):
-    return min(max(np.searchsorted(edges, angstrom) - 1, 0), len(edges) - 2)
-
-
-@njit(cache=True)
 def _correlate(spectra, edges, order, angstrom, weight, factors, half):
     n_spectra, n_orders, n_pixels = spectra.shape
     total = np.zeros((n_spectra, n_orders, len(factors)))
     for line in range(len(order)):
         o = order[line]
-        first = _first_pixel(edges[o], angstrom[line] * factors[0] * (1 - half))
+        first = interval_of(edges[o], angstrom[line] * factors[0] * (1 - half))
         for k in range(len(factors)):
             low, high = angstrom[line] * factors[k] * (1 - half), angstrom[line] * factors[k] * (1 + half)
             while first < n_pixels - 1 and edges[o, first + 1] < low:
@@ -236,7 +233,7 @@ def _variance(pixel_variance, edges, order, angstrom, weight, factors, half):
     total = np.zeros((n_orders, len(factors)))
     shares, place = np.zeros(n_pixels), np.zeros(len(order), np.int64)
     for line in range(len(order)):
-        place[line] = _first_pixel(edges[order[line]], angstrom[line] * factors[0] * (1 - half))
+        place[line] = interval_of(edges[order[line]], angstrom[line] * factors[0] * (1 - half))
     start = 0
     while start < len(order):
         o, end = order[start], start
@@ -265,7 +262,7 @@ def _projection(edges, order, angstrom, weight, factors, half, coefficients):
     total = np.zeros((n_orders, n_pixels))
     for line in range(len(order)):
         o = order[line]
-        first = _first_pixel(edges[o], angstrom[line] * factors[0] * (1 - half))
+        first = interval_of(edges[o], angstrom[line] * factors[0] * (1 - half))
         for k in range(len(factors)):
             low, high = angstrom[line] * factors[k] * (1 - half), angstrom[line] * factors[k] * (1 + half)
             while first < n_pixels - 1 and edges[o, first + 1] < low:

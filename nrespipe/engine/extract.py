@@ -146,7 +146,7 @@ def _extra(laid, shares, first, flux, lean, bend, profile):
     """Light that the fit of a column alone does not know: of neighboring columns, and of the wings of other traces."""
     extra = slanted.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
     light = np.ascontiguousarray(flux.T)
-    scattered.add_wings(extra, laid.centers, light, profile.wings, profile.distances[1], laid.grid[-1])
+    scattered.add_wings(extra, laid.centers, light, np.array(profile.wings), profile.distances[1], laid.grid[-1])
     return extra
 
 

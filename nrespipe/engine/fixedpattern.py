@@ -1,8 +1,9 @@
 """What is fixed on a detector, told apart from the noise of the few frames that show it."""
 
 import numpy as np
-from numba import njit
-from scipy.ndimage import median_filter
+from scipy.ndimage import median_filter, uniform_filter1d
+
+from nrespipe.numerics.columns import transposed
 
 #: Pixels along a column, then along a row, over which the structure is averaged.
 _WINDOW = 257
@@ -111,35 +112,15 @@ def _enlarged(blocks, shape):
 
 
 def _running(image, limit):
-    columns = _mean_along(image)
+    columns = transposed(_mean_along(transposed(image)))
     # where a column changes its level, its mean is wrong for a while, which its neighbors must not pay for
-    rest = np.clip(image - columns, -limit, limit)
-    return columns + _mean_along(rest.T).T
+    return columns + _mean_along(np.clip(image - columns, -limit, limit))
 
 
-@njit(cache=True)
 def _mean_along(image):
-    """Running mean along the first axis, the image mirrored at its ends."""
-    n, width = image.shape
-    half = min(_WINDOW, n) // 2
-    total = np.zeros(width)
-    result = np.empty(image.shape, np.float32)
-    for y in range(-half, half):
-        for x in range(width):
-            total[x] += image[_mirrored(y, n), x]
-    for y in range(n):
-        first, last = _mirrored(y - half - 1, n), _mirrored(y + half, n)
-        for x in range(width):
-            total[x] += image[last, x]
-            if y > 0:
-                total[x] -= image[first, x]
-            result[y, x] = total[x] / (2 * half + 1)
-    return result
-
-
-@njit(cache=True)
-def _mirrored(place, n):
-    return -place - 1 if place < 0 else 2 * n - place - 1 if place >= n else place
+    """Running mean along the second axis, the image mirrored at its ends."""
+    half = min(_WINDOW, image.shape[1]) // 2
+    return uniform_filter1d(image, 2 * half + 1, axis=1, mode="reflect")
 
 
 def _share(square):

@@ -7,6 +7,7 @@ from numba import njit
 from scipy.signal import oaconvolve
 
 from nrespipe.frames.arrays import frozen
+from nrespipe.numerics.selection import interval_of
 
 _LIGHT_MS = 299792458.0
 #: A line is followed out to this many standard deviations
@@ -203,9 +204,11 @@ def _convolve(flux, slope, grid, fwhm, offsets, kernels, columns):
 def _kernel_of_each_pixel(n_pixels, kernels, columns):
     kernel = np.empty((n_pixels, kernels.shape[1]))
     for pixel in range(n_pixels):
-        c = min(max(np.searchsorted(columns, pixel) - 1, 0), max(len(columns) - 2, 0))
+        c = interval_of(columns, float(pixel))
         share = 0.0
         if len(columns) > 1:
             share = min(max((pixel - columns[c]) / (columns[c + 1] - columns[c]), 0.0), 1.0)
-        kernel[pixel] = (1 - share) * kernels[c] + share * kernels[min(c + 1, len(columns) - 1)]
+        right = min(c + 1, len(columns) - 1)
+        for k in range(kernels.shape[1]):
+            kernel[pixel, k] = (1 - share) * kernels[c, k] + share * kernels[right, k]
     return kernel

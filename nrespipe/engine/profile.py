@@ -129,8 +129,8 @@ def respond(image, traces, profile, flux, lit, core=4.0, flawed=0.2):
     """
     chosen = [traces.fibers.index(fiber) for fiber in lit]
     centers = traces.centers[chosen].reshape(-1, traces.centers.shape[-1])
-    tables = profile.values.reshape(len(centers), *profile.values.shape[2:])
-    grid = (profile.columns, profile.offsets[0], _FINE)
+    tables = np.array(profile.values).reshape(len(centers), *profile.values.shape[2:])
+    grid = (np.array(profile.columns), profile.offsets[0], _FINE)
     flux = np.nan_to_num(flux.reshape(len(centers), -1))
     places = np.ascontiguousarray(centers.T)
     model = _model_image(image.electrons.shape, places, tables, *grid, HALF_WINDOW - 1, flux)
@@ -171,10 +171,14 @@ def _responses(electrons, floor, mask, model, inner, scatter, flawed):
                 continue
             ratio = electrons[y, x] / model[y, x]
             noise = (floor[y, x] + model[y, x]) / model[y, x] ** 2
-            around = significance[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+            around, count = np.float32(0.0), 0
+            for j in range(max(0, y - 1), min(n_rows, y + 2)):
+                for i in range(max(0, x - 1), min(n_columns, x + 2)):
+                    around += significance[j, i]
+                    count += 1
             prior = scatter
             # dust and the like: nothing but the flat itself tells how dark it is
-            if abs(significance[y, x]) > _DUST or np.sum(around) < -_DUST * np.sqrt(around.size):
+            if abs(significance[y, x]) > _DUST or around < -_DUST * np.sqrt(count):
                 prior = flawed
             if abs(ratio - 1) > flawed:
                 # outside the core that is a flaw of the model, which is no response either

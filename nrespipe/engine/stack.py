@@ -4,6 +4,8 @@ import numpy as np
 from numba import njit
 from scipy.stats import binom, chi2
 
+from nrespipe.numerics.selection import median
+
 #: Memory for the bands of all frames [byte].
 _BAND_BYTES = 192 << 20
 #: Share of good pixels that may be called unsteady by chance.
@@ -187,32 +189,4 @@ def _middle(values):
     n = len(values)
     if n == 2:
         return float(min(values[0], values[1]))
-    upper = _select(values, n // 2)
-    if n % 2:
-        return float(upper)
-    lower = values[0]
-    for i in range(1, n // 2):
-        lower = max(lower, values[i])
-    return 0.5 * (lower + upper)
-
-
-@njit(cache=True)
-def _select(values, k):
-    """Return the value of rank k; all before it are not larger (Hoare 1961, Communications of the ACM 4, 321)."""
-    first, last = 0, len(values) - 1
-    while first < last:
-        pivot, i, j = values[k], first, last
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if j < k:
-            first = i
-        if k < i:
-            last = j
-    return values[k]
+    return median(values)

@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.numerics.selection import median
+
 
 @njit(cache=True)
 def between_lines(flux, good, edges, clip=2.5, rounds=4):
@@ -27,15 +29,25 @@ def between_lines(flux, good, edges, clip=2.5, rounds=4):
         Median of what is left; 0 for a block without a good pixel.
     """
     levels = np.zeros((flux.shape[0], len(edges) - 1))
+    values, work = np.empty(flux.shape[1]), np.empty(flux.shape[1])
     for row in range(flux.shape[0]):
         for block in range(len(edges) - 1):
-            here = slice(edges[block], edges[block + 1])
-            values = flux[row, here][good[row, here]]
-            if len(values) == 0:
+            n = 0
+            for x in range(edges[block], edges[block + 1]):
+                if good[row, x]:
+                    values[n] = flux[row, x]
+                    n += 1
+            if n == 0:
                 continue
             for _ in range(rounds):
-                middle = np.median(values)
-                scatter = 1.4826 * np.median(np.abs(values - middle))
-                values = values[values <= middle + clip * scatter]
-            levels[row, block] = np.median(values)
+                middle = median(values[:n])
+                for i in range(n):
+                    work[i] = abs(values[i] - middle)
+                limit, kept = middle + clip * (1.4826 * median(work[:n])), 0
+                for i in range(n):
+                    if values[i] <= limit:
+                        values[kept] = values[i]
+                        kept += 1
+                n = kept
+            levels[row, block] = median(values[:n])
     return levels

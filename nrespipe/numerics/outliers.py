@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.numerics.selection import median
+
 
 @njit(cache=True)
 def model_of(model, shares, first, flux, extra):
@@ -74,7 +76,7 @@ def misfit(data, floor, error, bad, shares, first, extra, flux, stride):
     for k in range(n):
         if count[k] > 50:
             # the median of the square of a normal deviate is 0.455 of its variance
-            excess = np.median(square[k, : count[k]]) / 0.455 - np.median(noise[k, : count[k]])
+            excess = median(square[k, : count[k]]) / 0.455 - median(noise[k, : count[k]])
             result[k] = np.sqrt(max(excess, 0.0))
     return result
 

@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.numerics.inverse import invert
+
 #: How the columns of the result of ``fit`` are ordered.
 COLUMNS = ("flux", "center", "fwhm", "background", "center_error", "flux_error", "chi2", "n_pixels")
 
@@ -25,8 +27,8 @@ def find(signal, noise, threshold, separation):
     ndarray of int
         Pixels of the peaks, increasing.
     """
-    found = []
     n = len(signal)
+    found, count = np.empty(n, np.int64), 0
     for i in range(1, n - 1):
         if not (noise[i] > 0 and signal[i] > threshold * noise[i]):
             continue
@@ -36,8 +38,9 @@ def find(signal, noise, threshold, separation):
                 largest = False
                 break
         if largest:
-            found.append(i)
-    return np.array(found, dtype=np.int64)
+            found[count] = i
+            count += 1
+    return found[:count].copy()
 
 
 @njit(cache=True)
@@ -135,6 +138,8 @@ def _step(line, first, last, start, p, free_width, normal, right):
                 normal[a, b] += weight[i] * gradient[a] * gradient[b]
     if not free_width:
         normal[3, 3] = 1.0
+    for a in range(4):
+        normal[a, a] *= 1 + 1e-12
     return chi2, n
 
 
@@ -188,44 +193,50 @@ def fit(residual, weight, variance, row, start, tables, window, free_width):
         Columns as in ``COLUMNS``; the center is NaN where the fit failed.
     """
     out = np.full((len(row), 8), np.nan)
-    normal, right = np.zeros((4, 4)), np.zeros(4)
+    normal, right, inverse, p = np.zeros((4, 4)), np.zeros(4), np.zeros((4, 4)), np.zeros(4)
     for k in range(len(row)):
         line = residual[row[k]], weight[row[k]], tables[k]
         reach = max(3.0, window * start[k, 2])
         first = max(0, int(np.ceil(start[k, 1] - reach)))
         last = min(residual.shape[1] - 1, int(np.floor(start[k, 1] + reach)))
-        p = np.array([start[k, 0], start[k, 1], start[k, 2], 0.0])
-        if not _settle(line, first, last, start[k], p, free_width, normal, right):
+        p[0], p[1], p[2], p[3] = start[k, 0], start[k, 1], start[k, 2], 0.0
+        if not _settle(line, first, last, start[k], p, free_width, normal, right, inverse):
             continue
         chi2, n = _step(line, first, last, start[k], p, free_width, normal, right)
-        inverse = np.linalg.inv(normal + 1e-12 * np.diag(np.diag(normal)))
+        if not invert(normal, inverse):
+            continue
         errors = _error(line, variance[row[k]], first, last, p, inverse, free_width)
-        out[k, :4] = p
+        out[k, 0], out[k, 1], out[k, 2], out[k, 3] = p[0], p[1], p[2], p[3]
         out[k, 4], out[k, 5], out[k, 6], out[k, 7] = errors[1], errors[0], chi2, n
     return out
 
 
 @njit(cache=True)
-def _settle(line, first, last, start, p, free_width, normal, right):
+def _settle(line, first, last, start, p, free_width, normal, right, inverse):
     """Iterate the parameters p (flux, center, width, background) to rest; tell whether they stayed near the start."""
     if not p[0] > 0:
         p[0] = _sum(line[0], line[1], first, last)
     for iteration in range(25):
         _, n = _step(line, first, last, start, p, free_width, normal, right)
-        if n < 6 or not p[0] > 0 or not normal[1, 1] > 0:
+        if n < 6 or not p[0] > 0 or not invert(normal, inverse):
             return False
-        delta = np.linalg.solve(normal + 1e-12 * np.diag(np.diag(normal)), right)
-        p[0] = max(p[0] + delta[0], 0.2 * p[0])
-        p[3] += delta[2]
-        move = min(max(delta[1], -0.15 * p[2]), 0.15 * p[2])
+        more = _dot(inverse[0], right)
+        p[0] = max(p[0] + more, 0.2 * p[0])
+        p[3] += _dot(inverse[2], right)
+        move = min(max(_dot(inverse[1], right), -0.15 * p[2]), 0.15 * p[2])
         p[1] += move
         if free_width:
-            p[2] = min(max(p[2] + delta[3], 0.8 * p[2]), 1.25 * p[2])
+            p[2] = min(max(p[2] + _dot(inverse[3], right), 0.8 * p[2]), 1.25 * p[2])
         if abs(p[1] - start[1]) > 0.6 * start[2] or not (0.4 * start[2] < p[2] < 2.5 * start[2]):
             return False
-        if abs(move) < 1e-6 and abs(delta[0]) < 1e-6 * p[0] and iteration > 1:
+        if abs(move) < 1e-6 and abs(more) < 1e-6 * p[0] and iteration > 1:
             break
     return True
+
+
+@njit(cache=True)
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3]
 
 
 @njit(cache=True)

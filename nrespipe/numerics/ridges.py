@@ -3,6 +3,9 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.numerics.inverse import invert
+from nrespipe.numerics.selection import select
+
 _RECENT = 5  # centers from which the next is predicted
 _HALF = 5  # half width of the window of a centroid [pixel]
 _WEIGHT = 2.0  # standard deviation of the weight of a centroid [pixel]
@@ -48,14 +51,20 @@ def follow(binned, sub, row, first, reach=3.0, least=5.0, give_up=4):
             i = first - 1
             for k in range(min(first + 2, n - 1), first - 1, -1):
                 if not np.isnan(centers[k]):
-                    known = _remember(places, values, known, float(k), centers[k])
+                    places[known], values[known] = k, centers[k]
+                    known += 1
         lost = 0
         while 0 <= i < n and lost < give_up:
-            guess, slope = _predict(places, values, known, float(i), row)
+            guess, slope = _predict(places[:known], values[:known], float(i), row)
             center, weight = _centroid(binned, sub, i, guess, slope, reach)
             if weight > least:
                 centers[i], significance[i] = center, weight
-                known = _remember(places, values, known, float(i), center)
+                if known == _RECENT:
+                    known -= 1
+                    for k in range(known):
+                        places[k], values[k] = places[k + 1], values[k + 1]
+                places[known], values[known] = i, center
+                known += 1
                 lost = 0
             else:
                 lost += 1
@@ -99,24 +108,15 @@ def measure(binned, sub, rows, reach=1.5, least=9.0):
 
 
 @njit(cache=True)
-def _remember(places, values, known, place, value):
-    if known == len(places):
-        places[:-1] = places[1:].copy()
-        values[:-1] = values[1:].copy()
-        known -= 1
-    places[known], values[known] = place, value
-    return known + 1
-
-
-@njit(cache=True)
-def _predict(places, values, known, place, row):
+def _predict(places, values, place, row):
     """Return the row expected at a place and the slope there, by a polynomial through the last few centers."""
+    known = len(places)
     if known == 0:
         return row, 0.0
     if known == 1:
         return values[0], 0.0
     degree = 2 if known == _RECENT else 1
-    normal = np.zeros((degree + 1, degree + 1))
+    normal, inverse = np.zeros((degree + 1, degree + 1)), np.zeros((degree + 1, degree + 1))
     right = np.zeros(degree + 1)
     for k in range(known):
         u = places[k] - place
@@ -124,8 +124,13 @@ def _predict(places, values, known, place, row):
             right[a] += u**a * values[k]
             for b in range(degree + 1):
                 normal[a, b] += u ** (a + b)
-    fit = np.linalg.solve(normal, right)
-    return fit[0], fit[1]
+    if not invert(normal, inverse):
+        return values[known - 1], 0.0
+    guess = slope = 0.0
+    for a in range(degree + 1):
+        guess += inverse[0, a] * right[a]
+        slope += inverse[1, a] * right[a]
+    return guess, slope
 
 
 @njit(cache=True)
@@ -148,7 +153,11 @@ def _centroid(binned, sub, i, guess, slope, reach):
             cut[k] += (below + (above - below) * (place - left)) / sub
             if j > 0:
                 steps[k * (sub - 1) + j - 1] = abs(binned[low + k, column] - binned[low + k, column - 1])
-    cut -= np.sort(cut)[:3].mean()
+    lowest = cut.copy()
+    select(lowest, 2)
+    base = (lowest[0] + lowest[1] + lowest[2]) / 3
+    for k in range(high - low):
+        cut[k] -= base
     center = guess
     total, squares = 0.0, 0.0
     for _ in range(12):
@@ -169,5 +178,5 @@ def _centroid(binned, sub, i, guess, slope, reach):
         if abs(step) < 1e-4:
             break
     # on the flanks of a steep ridge bins differ by its slope, beside it only by noise; a quarter is below 0.3186 sigma
-    noise = np.sort(steps)[len(steps) // 4] / (0.3186 * np.sqrt(2)) + 1e-9
+    noise = select(steps, len(steps) // 4) / (0.3186 * np.sqrt(2)) + 1e-9
     return center, total / (noise * np.sqrt(squares / sub))

@@ -4,6 +4,8 @@ import numpy as np
 from numba import njit
 from scipy.interpolate import BSpline
 
+from nrespipe.numerics.selection import median
+
 #: Clip of the pixels of a cell, in standard deviations of the noise model.
 _CLIP = 3.5
 
@@ -92,9 +94,11 @@ def cells(data, floor, mask, centers, light, table, step, classes, knots, rows, 
     result = np.empty((shape[0] * shape[1] * n_classes, 5 + 2 * n_knots))
     found = 0
     values = np.empty((shape[0], n_classes, rows * columns), np.float32)
+    count = np.zeros((shape[0], n_classes), np.int64)
+    sums = np.zeros((shape[0], n_classes, 5 + 2 * n_knots))
     for j in range(shape[1]):
-        count = np.zeros((shape[0], n_classes), np.int64)
-        sums = np.zeros((shape[0], n_classes, 5 + 2 * n_knots))
+        count[:] = 0
+        sums[:] = 0.0
         for x in range(j * columns, (j + 1) * columns):
             near = nearest_trace(n_rows, centers[x])
             low = 0
@@ -127,7 +131,8 @@ def cells(data, floor, mask, centers, light, table, step, classes, knots, rows, 
             for c in range(n_classes):
                 n = count[i, c]
                 if n >= 12:
-                    result[found] = sums[i, c] / n
+                    for k in range(result.shape[1]):
+                        result[found, k] = sums[i, c, k] / n
                     result[found, 0], result[found, 1] = _clipped_mean(values[i, c, :n], sums[i, c, 1] / n)
                     found += 1
     return result[:found]
@@ -149,8 +154,8 @@ def _add_hats(sums, knots, distance, light):
 
 @njit(cache=True)
 def _clipped_mean(values, floor):
-    """Mean of the values within the clip, by the noise model, of the median; and its error."""
-    middle = np.median(values)
+    """Mean of the values within the clip, by the noise model, of the median; and its error. They change places."""
+    middle = median(values)
     noise = floor + max(middle, 0.0)
     limit = _CLIP * np.sqrt(noise)
     total, kept = 0.0, 0
@@ -221,7 +226,8 @@ def surface(row, column, level, weight, extra, prior, shape, intervals, stiffnes
         _basis(place, size, n) for place, size, n in zip((row, column), shape, intervals)
     )
     n_y, n_x = intervals[0] + 3, intervals[1] + 3
-    normal, right = _normal_equations(first_y, in_y, first_x, in_x, n_y, n_x, extra, level, weight)
+    points = (np.ascontiguousarray(array) for array in (extra, level, weight))
+    normal, right = _normal_equations(first_y, in_y, first_x, in_x, n_y, n_x, *points)
     n_surface = n_y * n_x
     # relative to the median: a few cells with many pixels must not stiffen the rest
     diagonal = normal.diagonal()[:n_surface]

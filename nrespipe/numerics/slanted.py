@@ -155,7 +155,7 @@ def sums(data, floor, bad, shares, first, centers, flux, extra, guard, least_snr
                 if abs(slope) < 0.02 * max(flux[k, x], 1.0):
                     continue
                 square = moment(shares[x, k], first[x, k], centers[x, k])
-                overlap, total = np.zeros(2), 0.0
+                total, first_overlap, second_overlap = 0.0, 0.0, 0.0
                 for j in range(window):
                     y = first[x, k] + j
                     weights[j] = 0.0
@@ -167,15 +167,16 @@ def sums(data, floor, bad, shares, first, centers, flux, extra, guard, least_snr
                         terms[0, j] = -slope * share * u
                         terms[1, j] = -slope * share * (u * u - square)
                         total += weights[j] * share * share
-                        overlap += weights[j] * share * terms[:, j]
+                        first_overlap += weights[j] * share * terms[0, j]
+                        second_overlap += weights[j] * share * terms[1, j]
                 if total == 0.0:
                     continue
                 for j in range(window):
                     if weights[j] > 0:
                         y = first[x, k] + j
                         # the light of the column was fitted, so only what its profile cannot mimic tells anything
-                        a = terms[0, j] - overlap[0] / total * shares[x, k, j]
-                        b = terms[1, j] - overlap[1] / total * shares[x, k, j]
+                        a = terms[0, j] - first_overlap / total * shares[x, k, j]
+                        b = terms[1, j] - second_overlap / total * shares[x, k, j]
                         residual = data[x, y] - model[y]
                         matrix[k, piece, 0, 0] += weights[j] * a * a
                         matrix[k, piece, 0, 1] += weights[j] * a * b
@@ -188,7 +189,8 @@ def sums(data, floor, bad, shares, first, centers, flux, extra, guard, least_snr
 
 @njit(cache=True)
 def _model(model, shares, first, flux, extra):
-    model[:] = extra
+    for y in range(len(model)):
+        model[y] = extra[y]
     for k in range(len(first)):
         if first[k] >= 0 and not np.isnan(flux[k]):
             for j in range(min(shares.shape[1], len(model) - first[k])):

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from nrespipe import __version__
 from nrespipe.database import calibrations, stackings
 from nrespipe.database.tables import Frame, Stacking
-from nrespipe.service import acceptance, hold, reduction, stacking
-from nrespipe.service.assembly import Assembly
+from nrespipe.service import acceptance, hold, kernels, reduction, stacking
+from nrespipe.service.assembly import RECIPES, Assembly
 
 #: How often to look whether another run has finished what it is doing [second].
 POLL_S = 0.5
@@ -35,6 +36,16 @@ class Crew:
     hold: hold.Hold
     report: Callable
 
+    @cached_property
+    def kernels(self):
+        """Compiled or None: the kernels, compiled before the first frame by all processes together."""
+        return kernels.prepare(self.run, self.report) if self.assembly.recipes is RECIPES else None
+
+    def work(self, function, jobs):
+        """Do some work as ``workers.team`` does, with kernels that are compiled."""
+        _ = self.kernels
+        return self.run(function, jobs)
+
 
 def reduce(crew, label, plans):
     """Reduce the frames that nobody else takes first.
@@ -59,7 +70,7 @@ def reduce(crew, label, plans):
     sessions, new = crew.assembly.sessions, 0
     jobs = (_planned(crew, job.frame_id) for job, tries in plans if crew.hold.take(Frame, job.frame_id, tries))
     with crew.report(label, len(plans)) as advance:
-        for job, outcome in crew.run(reduction.reduce, jobs):
+        for job, outcome in crew.work(reduction.reduce, jobs):
             with sessions.begin() as session:
                 kept = crew.hold.keeps(session, Frame, job.frame_id)
                 frame = reduction.record(session, job, outcome) if kept else session.get_one(Frame, job.frame_id)
@@ -95,7 +106,7 @@ def stack(crew, kind, nights, version=__version__, since=None):
         jobs = dict(_jobs(crew.assembly, kind, taken, version, since))
         if jobs:
             with crew.report(f"master {kind}", len(jobs)) as advance:
-                for job, outcome in crew.run(stacking.combine, jobs.values()):
+                for job, outcome in crew.work(stacking.combine, jobs.values()):
                     with crew.assembly.sessions.begin() as session:
                         _finish(session, crew, kind, job.night, job, outcome)
                     advance(f"{job.night.instrument} {job.night.day}", **_facts(outcome))

@@ -1,17 +1,24 @@
-"""Compile the kernels before the first frame needs them."""
+"""Compile the kernels once, before the first frame needs them."""
 
+import fcntl
 import pkgutil
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from nrespipe.service import assembly, simulation
-from nrespipe.service import night as nights
+import structlog
 
-#: The smallest night that goes through every step: both fiber pairs, the reference lamp, two stars at once.
-_NIGHT = {"n_bias": 2, "n_dark": 2, "n_flat": 2, "n_arc": 1}
-_STARS = ("HD22049:100+HD76151:70",)
+from nrespipe.database.columns import State
+
+_log = structlog.get_logger(__name__)
+
+#: Packages whose kernels reduce a frame, and those that simulate one.
+REDUCTION, SIMULATION = ("numerics", "engine"), ("simulator",)
+#: For which types each kernel is compiled: those that it meets when whole nights are reduced.
+_SIGNATURES = "kernel_signatures.txt"
 
 
 @dataclass(frozen=True)
@@ -20,49 +27,32 @@ class Compiled:
 
     Attributes
     ----------
-    compiled : dict of str to int
-        Kernels that were compiled now, by name, and for how many kinds of arguments.
-    loaded : dict of str to int
-        Kernels that had been compiled before, and for how many kinds of arguments they were loaded.
+    compiled, loaded : tuple of str
+        Kernels that were compiled now, and kernels that were on disk.
+    failed : tuple of (str, str)
+        Kernels that could not be compiled, and why.
     folders : tuple of Path
         Where they are kept.
-    unhappy : tuple of (str, str, str)
-        Frames of the night that was reduced for it that did not end well: name, state, reason.
     """
 
-    compiled: dict[str, int]
-    loaded: dict[str, int]
+    compiled: tuple[str, ...]
+    loaded: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
     folders: tuple[Path, ...]
-    unhappy: tuple
 
-    def lines(self):
-        """Tell what was done.
-
-        Returns
-        -------
-        list of str
-            For a person.
-        """
-        names = [f"  {name}" + (f" ({count} kinds)" if count > 1 else "") for name, count in self.compiled.items()]
-        first = f"{len(self.compiled)} kernels compiled now, {len(self.loaded)} were there; they are kept in"
-        return [first, *(f"  {folder}" for folder in self.folders), *(["compiled:", *names] if names else [])]
+    def lines(self) -> list[str]:
+        """Describe it for a person."""
+        counts = f"{len(self.compiled)} kernels compiled, {len(self.loaded)} were there; they are kept in"
+        return [counts, *(f"  {folder}" for folder in self.folders), *(" ".join(row) for row in self.failed)]
 
 
-def known():
-    """Return every kernel of the reduction.
-
-    Returns
-    -------
-    dict of str to Dispatcher
-        By the name of the module and the function.
-    """
+def known(packages: tuple[str, ...] = REDUCTION + SIMULATION) -> dict:
+    """Return the kernels of some packages as ``package.module.function`` -> numba's Dispatcher."""
     # here, not above: every other command starts in half the time without the compiler
     from numba.core.dispatcher import Dispatcher
 
-    from nrespipe import engine, numerics
-
     found = {}
-    for package in (numerics, engine):
+    for package in (import_module(f"nrespipe.{name}") for name in packages):
         for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
             for name, item in vars(import_module(module.name)).items():
                 if isinstance(item, Dispatcher) and item.__module__ == module.name:
@@ -70,41 +60,100 @@ def known():
     return found
 
 
-def compile_all(settings, report):
-    """Compile every kernel of the reduction, by reducing the smallest simulated night in this process.
+@cache
+def recorded() -> dict[str, tuple[str, ...]]:
+    """Return for which types each kernel is compiled, as numba writes them, by the name of the kernel.
+
+    ``python scripts/record_kernels.py`` writes them down.
+    """
+    signatures = {}
+    for line in (files(__package__) / _SIGNATURES).read_text(encoding="utf-8").splitlines():
+        name, _, types = line.partition(" ")
+        signatures[name] = (*signatures.get(name, ()), types)
+    return signatures
+
+
+def prepare(run, report, packages: tuple[str, ...] = REDUCTION) -> Compiled:
+    """Load every kernel of some packages, and compile those that are not on disk.
 
     Parameters
     ----------
-    settings : Settings
-        From the environment; its database is left alone.
+    run : callable
+        Runs a function on jobs, as ``workers.team`` gives it: its processes share the work.
     report : callable
-        Shows progress: `progress.bar` or `progress.lines`.
-
-    Returns
-    -------
-    Compiled
+        Shows progress, only if anything is compiled: `progress.bar` or `progress.lines`.
+    packages : tuple of str
+        Whose kernels.
 
     Notes
     -----
-    A kernel is compiled for the types of its arguments, and they depend on how arrays were made: their memory layout,
-    whether they are read-only. Reducing a night gives each kernel the very types that it meets in one; calls made up
-    for the purpose would have to be kept in step with every recipe.
+    A kernel is compiled for the types of its arguments, their memory layout and whether they may be written to. The
+    types that it meets are written down, so that no night must be reduced to find them.
     """
-    with TemporaryDirectory(prefix="nrespipe-compile-") as folder:
-        archive, reduced = Path(folder, "archive"), Path(folder, "reduced")
-        (path,) = simulation.write_nights(archive, "lsc", "20190405", 1, 7, _STARS, report, **_NIGHT)
-        # processes=0: in this process, whose kernels tell what became of them
-        assembled = assembly.build(reduced, replace(settings, database_url="", processes=0))
-        summary = nights.reduce_all(assembled, path / "raw", report=report)
-    kernels = known()
-    return Compiled(
-        compiled=_counts(kernels, "cache_misses"),
-        loaded=_counts(kernels, "cache_hits"),
-        folders=tuple(sorted({Path(kernel.stats.cache_path) for kernel in kernels.values()})),
-        unhappy=(*summary.unmade, *summary.unhappy),
-    )
+    names = [name for name in recorded() if name.partition(".")[0] in packages]
+    compiled, loaded, failed, folders = [], [], [], set()
+    with ExitStack() as stack:
+        advance = None
+        for name, outcome in run(load, names):
+            if outcome.state is not State.DONE:
+                failed.append((name, outcome.reason))
+                continue
+            is_new, folder = outcome.value
+            folders.add(folder)
+            (compiled if is_new else loaded).append(name)
+            if is_new and advance is None:
+                advance = stack.enter_context(report("compiling, first run only", len(names) - len(loaded)))
+            if advance is not None:
+                advance(name)
+    for name, reason in failed:
+        # the first frame that needs it compiles it, or tells why not
+        _log.warning("a kernel could not be compiled ahead", kernel=name, reason=reason)
+    return Compiled(*map(tuple, map(sorted, (compiled, loaded, failed, folders))))
 
 
-def _counts(kernels, kind):
-    counts = {name: sum(getattr(kernel.stats, kind).values()) for name, kernel in kernels.items()}
-    return {name: count for name, count in sorted(counts.items()) if count}
+def load(name: str) -> tuple[bool, Path]:
+    """Load one kernel into this process for every recorded type, and compile it where it is not on disk.
+
+    Returns
+    -------
+    is_new : bool
+        Whether anything was compiled.
+    folder : Path
+        Where it is kept.
+    """
+    module, _, function = name.rpartition(".")
+    kernel = getattr(import_module(f"nrespipe.{module}"), function)
+    folder, before = Path(kernel.stats.cache_path), sum(kernel.stats.cache_misses.values())
+    with _alone(folder, list(recorded()).index(name)):
+        for types in recorded()[name]:
+            kernel.compile(_parsed(types))
+    return sum(kernel.stats.cache_misses.values()) > before, folder
+
+
+def used() -> list[str]:
+    """Return the lines of `recorded` that the kernels of this process have met."""
+    return sorted(f"{name} {types}" for name, kernel in known().items() for types in map(str, kernel.signatures))
+
+
+def _parsed(types):
+    """Turn a signature as numba writes it into its types."""
+    from numba import types as numba_types
+
+    names = {**vars(numba_types), "omitted": lambda default: numba_types.Omitted(default)}
+    # the text comes with the package
+    return eval(types, {"__builtins__": {}}, names)
+
+
+@contextmanager
+def _alone(folder, place):
+    """Let no other process compile the same kernel at the same time: it would wait as long and find it done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = open(folder / "nrespipe-kernels.lock", "ab")
+    except OSError:
+        # nothing can be kept here, so nobody would find what another has compiled
+        yield
+        return
+    with stream:
+        fcntl.lockf(stream, fcntl.LOCK_EX, 1, place)
+        yield
