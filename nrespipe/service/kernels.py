@@ -2,7 +2,7 @@
 
 import fcntl
 import pkgutil
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -132,7 +132,9 @@ def load(name: str) -> tuple[bool, Path]:
 
 def used() -> list[str]:
     """Return the lines of `recorded` that the kernels of this process have met."""
-    return sorted(f"{name} {types}" for name, kernel in known().items() for types in map(str, kernel.signatures))
+    met = [f"{name} {types}" for name, kernel in known().items() for types in kernel.signatures]
+    # a constant has a type of its own, and comes with the kernel that hands it over
+    return sorted(line for line in met if "Literal" not in line)
 
 
 def _parsed(types):
@@ -147,13 +149,10 @@ def _parsed(types):
 @contextmanager
 def _alone(folder, place):
     """Let no other process compile the same kernel at the same time: it would wait as long and find it done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = open(folder / "nrespipe-kernels.lock", "ab")
-    except OSError:
-        # nothing can be kept here, so nobody would find what another has compiled
-        yield
-        return
-    with stream:
-        fcntl.lockf(stream, fcntl.LOCK_EX, 1, place)
+    with ExitStack() as stack:
+        # where nothing can be kept, nobody would find what another has compiled
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            stream = stack.enter_context(open(folder / "nrespipe-kernels.lock", "ab"))
+            fcntl.lockf(stream, fcntl.LOCK_EX, 1, place)
         yield

@@ -1,6 +1,7 @@
 """How a person sees that a long command is alive: a bar at a terminal, plain lines in a log."""
 
 import sys
+import time
 from contextlib import contextmanager
 
 import click
@@ -53,6 +54,33 @@ def lines(label, total):
         _log.info(label, name=name, progress=f"{done}/{total}", **facts)
 
     yield advance
+
+
+@contextmanager
+def words(label, total):
+    """Print a line when the work begins and one when it has ended, for a person who reads them later.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+    total : int
+        How many pieces there are.
+
+    Yields
+    ------
+    callable
+        ``advance(name, **facts)`` after each piece; one that is not done is named with its reason.
+    """
+    start = time.monotonic()
+    click.echo(f"{label} ({total}) ...", err=True)
+
+    def advance(name, reason="", **_):
+        if reason:
+            click.echo(f"  {name}: {reason}", err=True)
+
+    yield advance
+    click.echo(f"{label} ({total}) took {time.monotonic() - start:.0f} s", err=True)
 
 
 def _shown(name):

@@ -11,6 +11,7 @@ from nrespipe import instruments
 from nrespipe.database import velocities
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files import targets
+from nrespipe.service import kernels, workers
 from nrespipe.service import night as nights
 
 #: What the demonstration observes: fiber 0, fiber 2, and two stars at once.
@@ -82,7 +83,7 @@ class Comparison:
 HEADINGS = ("object", "fiber", "S/N", "injected", "measured", "error", "difference", "difference/error")
 
 
-def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
+def write_nights(out, site, day, n_nights, seed, observed, report, run=workers.in_turn, keep=False, **counts):
     """Simulate nights of one site.
 
     Parameters
@@ -101,6 +102,10 @@ def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
         Stars, each ``name[:snr[:fiber]]``; two at once are joined by a plus.
     report : callable
         Shows progress: `progress.bar` or `progress.lines`.
+    run : callable, optional
+        Runs a function on jobs, as ``workers.team`` gives it; one after the other if not given.
+    keep : bool, optional
+        Whether frames of the same night that are there already are left as they are.
     **counts : int
         ``n_bias``, ``n_dark``, ``n_flat``, ``n_arc`` of the simulator.
 
@@ -129,6 +134,8 @@ def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
                 one,
                 seed=seed,
                 stars=exposures,
+                keep=keep,
+                run=lambda work, shots: workers.values(run(work, shots)),
                 progress=lambda path, advance=advance: advance(path.name),
                 **counts,
             )
@@ -160,7 +167,7 @@ def spectrograph_at(site):
 
 
 def demonstrate(assembly, raw_root, report):
-    """Simulate a small night, reduce it, and compare.
+    """Simulate a small night, reduce it, and compare; what an earlier call has done is not done again.
 
     Parameters
     ----------
@@ -178,7 +185,11 @@ def demonstrate(assembly, raw_root, report):
     summary : Summary
         Of the reduction.
     """
-    (path,) = write_nights(raw_root, "lsc", "20190405", 1, 7, DEMO_STARS, report, n_bias=5, n_dark=3, n_flat=3, n_arc=3)
+    with workers.team(assembly.processes, assembly.log_level) as run:
+        kernels.prepare(run, report, kernels.SIMULATION + kernels.REDUCTION)
+        (path,) = write_nights(
+            raw_root, "lsc", "20190405", 1, 7, DEMO_STARS, report, run, keep=True, n_bias=5, n_dark=3, n_flat=3, n_arc=3
+        )
     summary = nights.reduce_all(assembly, path / "raw", report=report)
     return compare(assembly.sessions, path / "truth" / "velocities.csv"), summary
 

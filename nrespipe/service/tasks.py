@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from nrespipe import logs
 from nrespipe.database import claims
 from nrespipe.database.tables import Delivery, Frame, Stacking
-from nrespipe.service import duty, memory, owner
+from nrespipe.service import duty, kernels, memory, owner, progress, workers
+from nrespipe.service.assembly import RECIPES
 
 _log = structlog.get_logger(__name__)
 
@@ -131,6 +132,8 @@ def serve(app, assembly):
     """
     # loaded once, by the parent: each of its processes would load them anew
     list(assembly.recipes)
+    if assembly.recipes is RECIPES:
+        kernels.prepare(workers.in_turn, progress.lines)
     _define(app, Frame, lambda row_id, who: duty.frame(assembly, row_id, who))
     _define(app, Stacking, lambda row_id, who: duty.master(assembly, row_id, who))
     _define(app, Delivery, lambda row_id, who: duty.delivery(assembly, row_id, who))

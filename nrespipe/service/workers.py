@@ -12,7 +12,7 @@ from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 
 from nrespipe import logs
-from nrespipe.database.columns import now
+from nrespipe.database.columns import State, now
 from nrespipe.errors import Unavailable
 from nrespipe.service import outcome
 
@@ -62,7 +62,7 @@ def team(processes, log_level="INFO"):
         are handed on; a second one is not.
     """
     if processes == 0:
-        yield _in_turn
+        yield in_turn
         return
     with _environment(_ONE_THREAD):
         crew = _Crew(processes, log_level)
@@ -72,9 +72,24 @@ def team(processes, log_level="INFO"):
             crew.dismiss()
 
 
-def _in_turn(work, jobs):
+def in_turn(work, jobs):
+    """Do what ``run`` of a `team` does, in this process, one job after the other."""
     for job in jobs:
         yield job, outcome.attempt(work, job)
+
+
+def values(results):
+    """Yield what the work returned, for each pair that ``run`` of a `team` yields.
+
+    Raises
+    ------
+    Unavailable
+        If a job was not done; the message is its reason.
+    """
+    for _, result in results:
+        if result.state is not State.DONE:
+            raise Unavailable(result.reason)
+        yield result.value
 
 
 class _Crew:

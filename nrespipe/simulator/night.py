@@ -171,7 +171,20 @@ def expose(bench, shot, *, seed):
 
 
 def write(
-    root, spectrograph, day, *, seed, stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3, truth_arrays=False, progress=None
+    root,
+    spectrograph,
+    day,
+    *,
+    seed,
+    stars,
+    n_bias=5,
+    n_dark=3,
+    n_flat=5,
+    n_arc=3,
+    truth_arrays=False,
+    keep=False,
+    run=map,
+    progress=None,
 ):
     """Write a night of raw files, in the layout of the archive, with the truth beside them.
 
@@ -191,6 +204,10 @@ def write(
         Frames of each; flats and arcs for each pair of fibers.
     truth_arrays : bool, optional
         Whether the arrays of every frame's truth are written too, as ``truth/{filename}.npz``.
+    keep : bool, optional
+        Whether raw files of the same night that are there already are left as they are.
+    run : callable, optional
+        Applies a function to jobs as ``map`` does, in any order: processes may share the work.
     progress : callable, optional
         Called with the path of each file that is written.
 
@@ -204,14 +221,27 @@ def write(
     (night / "raw").mkdir(parents=True, exist_ok=True)
     (night / "truth").mkdir(exist_ok=True)
     shots = plan(bench, day, seed=seed, stars=stars, n_bias=n_bias, n_dark=n_dark, n_flat=n_flat, n_arc=n_arc)
+    told = night / "truth" / "frames.csv"
+    before = told.read_bytes() if keep and told.exists() else b""
     truth.velocities(night / "truth" / "velocities.csv", bench, shots)
-    truth.frames(night / "truth" / "frames.csv", bench, shots)
-    for shot in shots:
-        rendered = expose(bench, shot, seed=seed)
-        path = night / "raw" / f"{shot.filename}.fits.fz"
-        product.save(path, rendered.adu, spectrograph, spectrograph.cameras[0], day, shot)
-        if truth_arrays:
-            truth.arrays(night / "truth" / f"{shot.filename}.npz", rendered.truth)
+    truth.frames(told, bench, shots)
+    if before == told.read_bytes():
+        shots = [shot for shot in shots if not _path(night, shot).exists()]
+    for path in run(_write_shot, [(spectrograph, day, seed, night, truth_arrays, shot) for shot in shots]):
         if progress is not None:
             progress(path)
     return night
+
+
+def _path(night, shot):
+    return night / "raw" / f"{shot.filename}.fits.fz"
+
+
+def _write_shot(job):
+    """Write one raw file, and return its path; a process of its own may do it."""
+    spectrograph, day, seed, night, truth_arrays, shot = job
+    rendered = expose(benches.build(spectrograph), shot, seed=seed)
+    product.save(_path(night, shot), rendered.adu, spectrograph, spectrograph.cameras[0], day, shot)
+    if truth_arrays:
+        truth.arrays(night / "truth" / f"{shot.filename}.npz", rendered.truth)
+    return _path(night, shot)
