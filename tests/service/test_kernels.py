@@ -7,41 +7,53 @@ from pathlib import Path
 import pytest
 
 import nrespipe
-from nrespipe.service import kernels
+from nrespipe.service import kernels, progress, workers
 
-_COMPILE = """
-from nrespipe import settings
-from nrespipe.service import kernels, progress
-{changes}
-done = kernels.compile_all(settings.read({{}}), progress.lines)
-assert not done.unhappy, done.unhappy
-print(sorted(done.compiled), sorted(done.loaded), sep="\\n")
+_ROOT = Path(__file__).parents[2]
+_PREPARE = """
+from nrespipe import logs
+from nrespipe.service import kernels, progress, workers
+logs.configure()
+done = kernels.prepare(workers.in_turn, progress.lines, ("simulator",))
+assert not done.failed, done.failed
+print(done.compiled, done.loaded, sep="\\n")
 """
 
 
-def jitted():
+def jitted(*packages):
     """Names of the compiled functions, read from the source."""
     root = Path(nrespipe.__file__).parent
-    for path in sorted([*root.glob("numerics/*.py"), *root.glob("engine/*.py")]):
+    for path in sorted(path for package in packages for path in root.glob(f"{package}/*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and any("njit" in ast.unparse(d) for d in node.decorator_list):
                 yield f"{path.parent.name}.{path.stem}.{node.name}"
 
 
-def run(cache, changes=""):
-    """Compile in a process of its own; return the names of the kernels that it compiled and that it loaded."""
-    done = subprocess.run(
-        [sys.executable, "-c", _COMPILE.format(changes=changes)],
+def start(cache):
+    """Begin to prepare the kernels of the simulator in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _PREPARE],
         env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=True,
     )
-    return tuple(set(ast.literal_eval(line)) for line in done.stdout.splitlines()[-2:])
+
+
+def end(process):
+    """Wait for it; return the names of the kernels that it compiled and that it loaded, and what it logged."""
+    out, log = process.communicate()
+    assert process.returncode == 0, log
+    compiled, loaded = (set(ast.literal_eval(line)) for line in out.splitlines())
+    return compiled, loaded, log
 
 
 def test_every_compiled_function_is_known():
-    assert set(kernels.known()) == set(jitted())
+    assert set(kernels.known()) == set(jitted("numerics", "engine", "simulator"))
+
+
+def test_every_compiled_function_is_recorded():
+    assert set(kernels.recorded()) == set(jitted("numerics", "engine", "simulator"))
 
 
 def test_every_compiled_function_is_kept_on_disk():
@@ -49,25 +61,36 @@ def test_every_compiled_function_is_kept_on_disk():
 
 
 @pytest.mark.slow
-def test_another_night_compiles_nothing_more(tmp_path):
-    compiled, loaded = run(tmp_path)
-    assert (compiled, loaded) == (set(kernels.known()), set())
-    # one star in the other fiber, single flats, more arcs
-    other = "kernels._STARS, kernels._NIGHT = ('HD126053:40:2',), dict(n_bias=3, n_dark=2, n_flat=1, n_arc=2)"
-    compiled, loaded = run(tmp_path, other)
-    assert compiled == set()
-    assert loaded
+def test_a_night_needs_the_recorded_types_and_no_others():
+    command = [sys.executable, _ROOT / "scripts/record_kernels.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr[-2000:]
+
+
+def test_what_one_process_compiled_the_next_one_loads_without_a_word(tmp_path):
+    every = set(jitted("simulator"))
+    compiled, loaded, log = end(start(tmp_path))
+    assert (compiled, loaded) == (every, set())
+    assert f'"nres.progress": "{len(every)}/{len(every)}"' in log
+    compiled, loaded, log = end(start(tmp_path))
+    assert (compiled, loaded, log) == (set(), every, "")
+
+
+def test_of_two_processes_at_the_same_time_one_compiles_each_kernel(tmp_path):
+    (first, _, _), (second, _, _) = map(end, [start(tmp_path), start(tmp_path)])
+    assert first | second == set(jitted("simulator"))
+    assert first & second == set()
+
+
+def test_a_kernel_that_cannot_be_compiled_is_named_and_stops_nothing(monkeypatch):
+    monkeypatch.setattr(kernels, "recorded", lambda: {"numerics.lookup.chunk_of": ("(nonsense,)",)})
+    done = kernels.prepare(workers.in_turn, progress.lines)
+    assert done.failed == (("numerics.lookup.chunk_of", "NameError: name 'nonsense' is not defined"),)
 
 
 def test_what_was_compiled_is_told_in_lines(tmp_path):
-    done = kernels.Compiled({"engine.a.b": 2, "engine.c.d": 1}, {}, (tmp_path,), ())
-    assert done.lines() == [
-        "2 kernels compiled now, 0 were there; they are kept in",
-        f"  {tmp_path}",
-        "compiled:",
-        "  engine.a.b (2 kinds)",
-        "  engine.c.d",
-    ]
+    done = kernels.Compiled(("engine.a.b", "engine.c.d"), ("engine.e.f",), (("engine.g.h", "why"),), (tmp_path,))
+    assert done.lines() == ["2 kernels compiled, 1 were there; they are kept in", f"  {tmp_path}", "engine.g.h why"]
 
 
 def test_a_command_that_reduces_nothing_starts_without_the_compiler():
