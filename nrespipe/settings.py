@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _BROKERS = ("amqp", "amqps", "pyamqp", "memory")
@@ -171,6 +168,10 @@ def _path(_name, text):
 
 
 def _database(name, text):
+    # a command that opens no database starts without SQLAlchemy
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         make_url(text)
     except ArgumentError:

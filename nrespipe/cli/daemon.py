@@ -9,7 +9,7 @@ import click
 from nrespipe.cli import options
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Stacking
-from nrespipe.service import assembly, daemon, health, inquiry, intake
+from nrespipe.service import assembly, inquiry, intake
 
 _QUEUES = {"reduction": [Frame], "periodic": [Stacking], "both": [Frame, Stacking]}
 
@@ -27,6 +27,9 @@ def listen_command(given, output, database):
     Example:
       FITS_BROKER=amqp://user:password@rabbit/ BROKER_URL=amqp://user:password@celery/ nrespipe listen
     """
+    # here and below: commands that only ask something of the service start without the libraries of its queues
+    from nrespipe.service import daemon
+
     _require_broker(given)
     if given.fits_broker == options.settings.MEMORY:
         raise click.UsageError("there is nothing to listen to: set FITS_BROKER")
@@ -50,6 +53,8 @@ def work_command(given, output, database, processes, queue, name):
     Example:
       BROKER_URL=amqp://user:password@celery/ nrespipe work --processes 4 --name worker1
     """
+    from nrespipe.service import daemon
+
     _require_broker(given)
     with options.complaints():
         assembled = _assembled(given, output, database, processes)
@@ -68,6 +73,8 @@ def schedule_command(given, output, database, once):
     Example:
       BROKER_URL=amqp://user:password@celery/ nrespipe schedule
     """
+    from nrespipe.service import daemon
+
     _require_broker(given)
     with options.complaints():
         daemon.schedule(_assembled(given, output, database), once)
@@ -87,6 +94,8 @@ def run_command(given, output, database, processes):
     Example:
       nrespipe run --output reduced
     """
+    from nrespipe.service import daemon
+
     with options.complaints():
         daemon.run(_assembled(given, output, database, processes))
 
@@ -181,6 +190,8 @@ def doctor_command(given, output, database):
     Example:
       nrespipe doctor --output reduced
     """
+    from nrespipe.service import health
+
     with options.complaints():
         findings = health.examine(_assembled(given, output, database))
     click.echo("\n".join(inquiry.aligned([[found.name, found.state, found.words] for found in findings])))

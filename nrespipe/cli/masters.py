@@ -8,7 +8,7 @@ import click
 from nrespipe.cli import options
 from nrespipe.database.columns import Standing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, drawing, inquiry, verdicts
+from nrespipe.service import assembly, inquiry, verdicts
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it is kept.")
@@ -123,6 +123,9 @@ def plot_command(given, name, out, output, database):
     Example:
       nrespipe masters plot arc_lsc_nres01_fa09_20190405 --output reduced -o arc.pdf
     """
+    # the other commands read no FITS file, and start without astropy.io.fits
+    from nrespipe.service import drawing
+
     if out.suffix not in (".pdf", ".png"):
         raise click.BadParameter(f"{out.name}: a drawing is a .pdf or a .png", param_hint="--out")
     output, given = options.places(given, output, database)
@@ -146,6 +149,8 @@ def region_command(given, name, out, output, database):
     Example:
       nrespipe masters region flat_lsc_nres01_fa09_20190405 --output reduced -o orders.reg
     """
+    from nrespipe.service import drawing
+
     output, given = options.places(given, output, database)
     with options.complaints(), assembly.look_up(output, given).begin() as session:
         out.write_text(drawing.outline(session, name, output.resolve()), encoding="ascii")

@@ -94,6 +94,28 @@ def now():
     return datetime.now(UTC)
 
 
+def insert(session, table):
+    """Return an INSERT of the session's database, which may say what to do about rows that exist.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    table : type
+        Whose row is inserted.
+
+    Returns
+    -------
+    sqlalchemy.Insert
+        With ``on_conflict_do_nothing``.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql as dialect
+    else:
+        from sqlalchemy.dialects import sqlite as dialect
+    return dialect.insert(table)
+
+
 def clock(session):
     """Return the present moment by the clock of the database, which all hosts that share it agree on.
 

@@ -2,8 +2,6 @@
 
 from importlib.resources import as_file, files
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import sessionmaker
@@ -86,6 +84,10 @@ def upgrade(engine, revision="head"):
     revision : str
         Revision of the migrations; the newest if not given.
     """
+    # the migrations bring a tenth of a second of libraries with them
+    from alembic import command
+    from alembic.config import Config
+
     with as_file(files("nrespipe.database") / "migrations") as folder, engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(f"select pg_advisory_xact_lock({_UPGRADE_LOCK})")

@@ -4,10 +4,9 @@ import math
 from datetime import timedelta
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
-from nrespipe.database.columns import State, clock, now
+from nrespipe.database.columns import State, clock, insert, now
 from nrespipe.database.tables import Frame
 
 #: States of a frame on which work may go on by itself.
@@ -252,8 +251,7 @@ def unhappy(session):
 
 def _insert(session, **columns):
     """Insert a frame that is due at once, and return its key; None where such a row exists."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    row = dialect.insert(Frame).values(**{"state": State.QUEUED, "next_try": clock(session), **columns})
+    row = insert(session, Frame).values(**{"state": State.QUEUED, "next_try": clock(session), **columns})
     return session.scalar(row.on_conflict_do_nothing().returning(Frame.id))
 
 

@@ -1,10 +1,9 @@
 """The masters that are owed, one row for each kind and night."""
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from nrespipe.database.calibrations import night_of
-from nrespipe.database.columns import State
+from nrespipe.database.columns import State, insert
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Stacking
 
@@ -26,9 +25,8 @@ def of(session, kind, night):
     Stacking
         The same one whoever asks, and however many at once.
     """
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     place = {"kind": kind, **night._asdict()}
-    session.execute(dialect.insert(Stacking).values(place).on_conflict_do_nothing())
+    session.execute(insert(session, Stacking).values(place).on_conflict_do_nothing())
     return session.scalars(select(Stacking).filter_by(**place)).one()
 
 

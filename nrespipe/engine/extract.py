@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
-from scipy.stats import chi2, norm
+from scipy.special import chdtrc, chdtri, ndtr
 
 from nrespipe.engine import columns
 from nrespipe.engine import slant as slants
@@ -18,11 +18,11 @@ _BLENDED = 3.5
 _UNSLANTED, _GUARD = (0.12, 0.02), (0.02, 0.004)
 _COSMIC = 2
 #: Chi-square that a run of 1, 2 ... 8 pixels must save: noise does so once in a thousand million cases.
-_RUN_LIMITS = chi2.isf(1e-9, np.arange(1, 9))
+_RUN_LIMITS = chdtri(np.arange(1, 9), 1e-9)
 #: The light of a single column stands out by so many errors; variance without light that is typical of a column.
 _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
 #: Chi-square of a column that noise exceeds once in twenty cases.
-_ODD_FIT = chi2.isf(0.05, round(2 * columns.HALF_WINDOW))
+_ODD_FIT = chdtri(round(2 * columns.HALF_WINDOW), 0.05)
 #: A column is believed to be hit where light and fit together are less likely than this.
 _HIDDEN = 1e-6
 
@@ -138,7 +138,7 @@ def _spikes(flux, variance, of_lamp):
 def _chance(excess, error, chi_square, count):
     """Chance that noise makes a column stand out so far from its neighbors times that it fits its profile so badly."""
     chance, far = np.ones(excess.shape), excess > 2 * error
-    chance[far] = norm.sf(excess[far] / error[far]) * chi2.sf(chi_square[far], np.maximum(count[far] - 1, 1))
+    chance[far] = ndtr(-excess[far] / error[far]) * chdtrc(np.maximum(count[far] - 1, 1), chi_square[far])
     return chance
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from scipy.signal import oaconvolve
 
 from nrespipe.frames.arrays import frozen
 from nrespipe.numerics.selection import interval_of
@@ -109,7 +108,7 @@ def at_rest(
     narrow_ms, kernel = _broadening(broadening_ms, thermal_ms, step_ms)
     flux = np.exp(-_optical_depth(n, positions, tau, max(narrow_ms / step_ms, 0.5)))
     if len(kernel) > 1:
-        flux = 1 - oaconvolve(1 - flux, kernel, mode="same")
+        flux = 1 - np.convolve(1 - flux, kernel, mode="same")
     return RestSpectrum(ln_start=ln_start, ln_step=step, flux=flux, slope=np.gradient(flux, step))
 
 

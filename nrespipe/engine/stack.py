@@ -2,7 +2,7 @@
 
 import numpy as np
 from numba import njit
-from scipy.stats import binom, chi2
+from scipy.special import bdtrc, chdtri
 
 from nrespipe.numerics.selection import median
 
@@ -86,7 +86,7 @@ def mean(frames, band_of, shape, noise_variance, photon_variance=0.0, *, scales=
     """
     n = len(frames)
     scales = np.ones(n) if scales is None else np.asarray(scales, float)
-    limits = np.array([np.inf, np.inf, *chi2.isf(_CHANCE, np.arange(1, n))])
+    limits = np.array([np.inf, np.inf, *chdtri(np.arange(1, n), _CHANCE)])
     tunables = np.float32(photon_variance), scales, float(threshold), float(mismatch), limits
     out = [np.empty(shape, kind) for kind in (np.float32, np.float32, np.uint16, np.uint16, np.bool_)]
     average, variance, rejected, high, unsteady = out
@@ -106,7 +106,7 @@ def mean(frames, band_of, shape, noise_variance, photon_variance=0.0, *, scales=
 
 def _most_hits(n, share):
     """Fewest values above the rest, of n, that cosmic rays which hit a share of all values do not explain."""
-    return 2 + int(np.count_nonzero(binom.sf(np.arange(1, n), n, share) > _CHANCE_OF_HITS))
+    return 2 + int(np.count_nonzero(bdtrc(np.arange(1, n), n, share) > _CHANCE_OF_HITS))
 
 
 @njit(cache=True)

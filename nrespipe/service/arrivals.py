@@ -8,7 +8,7 @@ from nrespipe import __version__
 from nrespipe.database import frames
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt
-from nrespipe.files import cdp, identity
+from nrespipe.files import identity
 from nrespipe.files.checksum import md5
 from nrespipe.service import outcome
 
@@ -83,6 +83,9 @@ def look(path):
     result : Outcome
         Done, or why it cannot be reduced.
     """
+    # a command that looks at no raw file starts without the reader, and without astropy.io.fits
+    from nrespipe.files import cdp
+
     result = outcome.attempt(cdp.identify, path)
     if result.state is not State.DONE:
         return named(path.name), result

@@ -1,8 +1,5 @@
 """Numbers for the dashboards; a dead metrics server never stops a frame."""
 
-import gzip
-import json
-import logging
 import math
 import os
 import re
@@ -10,11 +7,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from opentsdb import TSDBClient
-from opentsdb.protocols import HttpTSDBConnect
-from opentsdb.push_thread import HTTPPushThread
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import func, select
 
 from nrespipe.database.columns import clock
@@ -23,10 +15,6 @@ from nrespipe.database.tables import Attempt, Frame, Master
 
 #: Columns of a velocity that are worth a curve.
 _OF_STAR = {"snr": "snr", "rv_err_ms": "rv_error_ms", "drift_ms": "drift_ms"}
-#: How many points wait at most while the server is away; the oldest go first.
-_MOST_POINTS = 10_000
-# a full traceback each second while the server is away
-logging.getLogger("opentsdb-py").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
@@ -135,7 +123,10 @@ class Recorder:
         # a thread does not survive a fork: every process has its own
         client = self._clients.get(os.getpid())
         if client is None:
-            self._clients = {os.getpid(): (client := _Client(*self._where))}
+            # most commands send nothing, and start without the library
+            from nrespipe.service.tsdbclient import Client
+
+            self._clients = {os.getpid(): (client := Client(*self._where))}
         for point in points:
             if math.isfinite(point.value):
                 client.send(_clean(point.name), float(point.value), **{k: _clean(v) for k, v in point.tags.items()})
@@ -176,6 +167,8 @@ def serve(port, points):
     callable
         Ends it.
     """
+    from prometheus_client import CollectorRegistry, start_http_server
+
     registry = CollectorRegistry()
     registry.register(_Collector(points))
     server, thread = start_http_server(port, registry=registry)
@@ -197,6 +190,8 @@ class _Collector:
         return []
 
     def collect(self):
+        from prometheus_client.core import GaugeMetricFamily
+
         families = {}
         with self._one_at_a_time:
             for point in self._points():
@@ -204,33 +199,6 @@ class _Collector:
                 family = families.setdefault(name, GaugeMetricFamily(name, point.name, labels=list(point.tags)))
                 family.add_metric(list(point.tags.values()), point.value)
         return families.values()
-
-
-class _Connect(HttpTSDBConnect):
-    """InfluxDB and others answer 204 and no body, which the library takes for a failure and sends again for ever."""
-
-    def sendall(self, *points):
-        body = gzip.compress(json.dumps(points).encode())
-        response = self.connect.post(self.tsdb_urls.put, data=body, timeout=self.SEND_TIMEOUT)
-        if response.status_code >= 500:
-            raise OSError(f"the metrics server answers {response.status_code}")
-        # what it refuses it would refuse again
-        refused = len(points) if response.status_code >= 400 else 0
-        return {"success": len(points) - refused, "failed": refused}
-
-
-class _Client(TSDBClient):
-    def __init__(self, hostname, port):
-        super().__init__(run_at_once=False, max_queue_size=_MOST_POINTS)
-        self._tsdb_connect = _Connect(hostname, port, False, "gzip", None)
-        self._metric_send_thread = HTTPPushThread(
-            self._tsdb_connect, self._metrics_queue, self._close_client, 0, self.send_metrics_batch_limit, self.statuses
-        )
-        self._metric_send_thread.daemon = True
-        self._metric_send_thread.start()
-
-    def has_sent_all(self):
-        return self.statuses["success"] + self.statuses["failed"] >= self.statuses["queued"]
 
 
 def _clean(text):

@@ -9,7 +9,7 @@ from nrespipe import instruments
 from nrespipe.database import calibrations, neighbors
 from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Master
-from nrespipe.files import identity, layout, masters
+from nrespipe.files import identity, layout
 from nrespipe.frames.quality import Quality
 from nrespipe.service import consequences
 from nrespipe.service.assembly import RECIPES
@@ -72,6 +72,9 @@ def compare(session, name, output, other=""):
     LookupError
         If there is no such master, or no file of it.
     """
+    # a list of masters is made without astropy.io.fits
+    from nrespipe.files import masters
+
     row = find(session, name)
     peer = find(session, other) if other else _peer(session, row)
     if peer is not None and peer.kind != row.kind:

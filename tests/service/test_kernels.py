@@ -95,6 +95,7 @@ def test_what_was_compiled_is_told_in_lines(tmp_path):
 
 def test_a_command_that_reduces_nothing_starts_without_the_compiler():
     heavy = "('numba', 'scipy.interpolate', 'astropy.coordinates', 'astropy.table')"
-    words = f"import sys, nrespipe.cli; print([name for name in {heavy} if name in sys.modules])"
+    every = "import sys; from nrespipe.cli import main; commands = list(main.commands.values())"
+    words = f"{every}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
