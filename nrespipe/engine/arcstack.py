@@ -66,11 +66,13 @@ def _sum(parts, fiber):
     variance = np.array([part[1] for part in parts], float)
     quality = np.array([part[2] for part in parts], np.uint8)
     good = np.isfinite(flux) & (variance > 0) & (quality & ~np.uint8(_FALSE_LIGHT) == 0)
-    levels = _levels(flux, good, fiber)
+    # what is saturated in one arc shows another share of its light in each of them
+    false = (quality & np.uint8(_FALSE_LIGHT) > 0).any(axis=0)
+    levels = _levels(flux, good & ~false, fiber)
     lit = levels > 0.05
     flux, variance, quality, good = (a[lit] for a in (flux, variance, quality, good))
     scale = levels[lit][:, None, None]
-    good &= ~_spikes(flux / scale, variance / scale**2, good)
+    good &= false | ~_spikes(flux / scale, variance / scale**2, good)
     share = np.where(good, scale, 0.0).sum(axis=0) / scale.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.where(good, flux, 0.0).sum(axis=0) / share
@@ -83,7 +85,7 @@ def _sum(parts, fiber):
 
 
 def _levels(flux, good, fiber):
-    """Brightness relative to the median arc, from the brightest hundredth of the pixels."""
+    """Brightness relative to the median arc, from the brightest hundredth of the usable pixels."""
     clean = np.where(good, flux, 0.0)
     middle = np.median(clean, axis=0)
     bright = (middle >= np.percentile(middle, 99)) & (middle > 0)

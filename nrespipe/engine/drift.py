@@ -11,6 +11,8 @@ _FARTHEST = 12
 #: What may be expected of shift, stretch, turn [pixel] and pressure [m / s]: hardly felt with a usual lamp, but a faint
 #: one does not tell them apart.
 _PRIOR = np.array([np.inf, np.inf, 0.03, 300.0])
+#: Fewest rows that a frame and the arc must share for their numbers to be compared.
+_FEWEST_ROWS = 3
 #: Scatter of the moves that photons do not explain [pixel].
 _FLOOR_PX = 0.002
 #: Share of the weight of all lines that the fit is content with.
@@ -226,24 +228,24 @@ def _that_tell(sigma):
 def _match(spectra, reference, fiber):
     """Row of the arc for each row of the frame (-1 for none), and how many whole pixels the frame lies to the right."""
     ours, theirs = (_outline(lamp.of(fiber)[0]) for lamp in (spectra, reference))
-    n = len(ours)
-    scores = {}
+    n, end = len(ours), ours.shape[1] - 20
+    norms = (theirs[:, 20:-20] ** 2).sum(axis=1) * ((ours[:, 20:end] ** 2).sum(axis=1))[:, None]
+    shifts = np.arange(-_FARTHEST - 1, _FARTHEST + 2)
+    # every row of the frame with every row of the arc; a numbering is a diagonal of these
+    alike = [ours[:, 20 + s : end + s] @ theirs[:, 20:-20].T for s in shifts]
+    offsets = np.arange(1 - n, len(theirs))
+    scores = np.array([[_significance(products, norms, k) for k in offsets] for products in alike])
+    shift, best = np.unravel_index(np.argmax(scores), scores.shape)
+    rows = np.arange(n) + offsets[best]
+    return np.where((rows >= 0) & (rows < len(theirs)), rows, -1), int(shifts[shift])
 
-    def score(k, s):
-        rows = np.arange(n) + k
-        inside = (rows >= 0) & (rows < len(theirs))
-        a, b = ours[inside], theirs[rows[inside]]
-        scores[k, s] = np.vdot(a[:, 20 + s : a.shape[1] - 20 + s], b[:, 20:-20])
 
-    for k in range(-3, len(theirs) - n + 4):
-        for s in range(-_FARTHEST, _FARTHEST + 1, 2):
-            score(k, s)
-    k, s = max(scores, key=scores.get)
-    score(k, s - 1)
-    score(k, s + 1)
-    k, s = max(scores, key=scores.get)
-    rows = np.arange(n) + k
-    return np.where((rows >= 0) & (rows < len(theirs)), rows, -1), s
+def _significance(products, norms, k):
+    """Correlation of the rows that a numbering pairs, times the root of their number; 0 for too few."""
+    pairs = np.diagonal(products, k)
+    if len(pairs) < min(_FEWEST_ROWS, *products.shape):
+        return 0.0
+    return float(pairs.sum() / max(np.sqrt(np.diagonal(norms, k)).sum(), 1e-30) * np.sqrt(len(pairs)))
 
 
 def _outline(flux):

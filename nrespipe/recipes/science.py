@@ -105,7 +105,7 @@ def _place(raw, fiber, spectrograph):
 
 def _doubts(raw, spectra, moved, motion, refs):
     """Doubts about the frame as a whole."""
-    quality = refs.arc.origin.quality & Quality.ORDERS_RENUMBERED
+    quality = refs.arc.origin.quality & (Quality.ORDERS_RENUMBERED | Quality.POOR_WAVELENGTHS)
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
     if moved.n_lines == 0:

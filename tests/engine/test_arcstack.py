@@ -67,3 +67,26 @@ def test_arcs_without_light_or_along_different_orders_cannot_be_added():
         arcstack.add([_arc((1,), 0.0)])
     with pytest.raises(BadFrame, match="different orders"):
         arcstack.add([_arc((1,)), _arc((1,), orders=(81, 82))])
+
+
+def test_saturated_lines_do_not_tell_the_level_of_a_lamp_and_keep_their_light():
+    # every other line is beyond the full well in all arcs but the faintest
+    factors, well = (0.4, 1.0, 2.0, 1.0), 60_000.0
+    light = _LINES.copy()
+    light[:, 19:300:80] *= 12
+    light[:, 20:300:80] *= 12
+    light[:, 21:300:80] *= 12
+    arcs = []
+    for factor in factors:
+        arc = _arc((1,))
+        flux = np.minimum(factor * light, well)[None]
+        quality = np.where(flux >= well, Pixel.SATURATED, 0).astype(np.uint8)
+        arcs.append(Spectra(arc.fibers, arc.orders, flux, arc.variance, quality, arc.blaze))
+    stack, levels = arcstack.add(arcs)
+    assert levels[0] == pytest.approx(factors)
+    # a line that no arc saturates is the sum of all
+    assert stack.flux[0, 0, 60] == pytest.approx(sum(factors) * 10_000)
+    assert stack.quality[0, 0, 60] == 0
+    # a saturated one is flagged in its core, and no wider than it is
+    assert stack.quality[0, 0, 20] == Pixel.SATURATED
+    assert stack.flux[0, 0, 20] == pytest.approx(np.minimum(np.array(factors) * light[0, 20], well).sum())
