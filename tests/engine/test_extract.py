@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import chi2, norm
 
+from nrespipe.engine import extract
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame
@@ -57,3 +59,13 @@ def test_light_of_an_order_that_leaves_the_detector_is_marked(observed):
     outside = truth.rows[0] > 4096
     assert outside.any()
     assert (quality[outside] & np.uint8(Pixel.OUTSIDE) > 0).all()
+
+
+def test_the_chances_of_outliers_are_those_of_the_normal_and_the_chi_square_distribution():
+    rng = np.random.default_rng(4)
+    excess, error, count = rng.exponential(5, 1000), rng.uniform(0.5, 2, 1000), rng.integers(0, 20, 1000)
+    chi_square = rng.exponential(20, 1000)
+    far = excess > 2 * error
+    expected = np.where(far, norm.sf(excess / error) * chi2.sf(chi_square, np.maximum(count - 1, 1)), 1.0)
+    np.testing.assert_allclose(extract._chance(excess, error, chi_square, count), expected, rtol=1e-12)
+    np.testing.assert_allclose(extract._RUN_LIMITS, chi2.isf(1e-9, np.arange(1, 9)), rtol=1e-12)

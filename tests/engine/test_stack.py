@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from nrespipe.engine import stack
 
@@ -141,3 +142,10 @@ def test_samples_do_not_overlap_and_stay_within_the_image():
         assert rows[0].start >= 0
         assert rows[-1].stop <= n_rows
         assert all(a.stop <= b.start for a, b in itertools.pairwise(rows))
+
+
+@pytest.mark.parametrize("n", [2, 5, 10, 40])
+def test_the_most_hits_of_a_pixel_are_those_of_the_binomial_distribution(n):
+    for share in (0.0, *np.geomspace(1e-8, 0.3, 50)):
+        expected = 2 + np.count_nonzero(binom.sf(np.arange(1, n), n, share) > 1e-4)
+        assert stack._most_hits(n, share) == expected
