@@ -18,6 +18,12 @@ def simulate_group():
 @simulate_group.command("night")
 @click.argument("out", type=options.DIRECTORY)
 @click.option("--site", default="lsc", show_default=True, help="Whose spectrograph.")
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="TOML",
+    help="Table of the spectrograph, where it is not the one that the program knows at the site.",
+)
 @click.option("--day", default="20190405", show_default=True, metavar="YYYYMMDD", help="First local night.")
 @click.option(
     "--nights", type=click.IntRange(min=1), default=1, show_default=True, help="How many, one after the other."
@@ -38,7 +44,7 @@ def simulate_group():
     "--flat", "n_flat", type=click.IntRange(min=0), default=5, show_default=True, help="Flats of a fiber pair."
 )
 @click.option("--arc", "n_arc", type=click.IntRange(min=0), default=3, show_default=True, help="Arcs of a fiber pair.")
-def simulate_night_command(out, site, day, nights, seed, stars, **counts):
+def simulate_night_command(out, site, table, day, nights, seed, stars, **counts):
     """Write simulated nights below OUT, in the layout of the archive.
 
     Raw frames go to OUT/site/instrument/day/raw, the velocities that were put in to .../truth/velocities.csv.
@@ -50,7 +56,7 @@ def simulate_night_command(out, site, day, nights, seed, stars, **counts):
     with options.complaints():
         try:
             paths = simulation.write_nights(
-                out, site, day, nights, seed, stars.split(","), options.progress_bar(), **counts
+                out, site, day, nights, seed, stars.split(","), options.progress_bar(), table, **counts
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from error

@@ -82,7 +82,7 @@ class Comparison:
 HEADINGS = ("object", "fiber", "S/N", "injected", "measured", "error", "difference", "difference/error")
 
 
-def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
+def write_nights(out, site, day, n_nights, seed, observed, report, table=None, **counts):
     """Simulate nights of one site.
 
     Parameters
@@ -101,6 +101,8 @@ def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
         Stars, each ``name[:snr[:fiber]]``; two at once are joined by a plus.
     report : callable
         Shows progress: `progress.bar` or `progress.lines`.
+    table : Path, optional
+        Table of the spectrograph, in place of that of the package for the site.
     **counts : int
         ``n_bias``, ``n_dark``, ``n_flat``, ``n_arc`` of the simulator.
 
@@ -112,12 +114,12 @@ def write_nights(out, site, day, n_nights, seed, observed, report, **counts):
     Raises
     ------
     ValueError
-        If the site, the day or a star cannot be understood.
+        If the site, the table, the day or a star cannot be understood.
     """
     # here, not above: the simulator brings the compiler of the kernels with it, and most commands need neither
     from nrespipe.simulator import night, stars
 
-    spectrograph = spectrograph_at(site)
+    spectrograph = spectrograph_at(site) if table is None else _tabled(table, site)
     exposures = [stars.parse(text, _catalog(stars.key)) for text in observed]
     first = _date(day)
     written = []
@@ -157,6 +159,16 @@ def spectrograph_at(site):
     if site not in known:
         raise ValueError(f"no spectrograph at {site!r}; known: {', '.join(sorted(known))}")
     return known[site]
+
+
+def _tabled(table, site):
+    """Spectrograph of a table, which must tell all that frames need."""
+    spectrograph = instruments.read(table)
+    if spectrograph.site != site:
+        raise ValueError(f"{table.name}: describes a spectrograph at {spectrograph.site}, not at {site}")
+    if not spectrograph.cameras or math.isnan(spectrograph.longitude_deg):
+        raise ValueError(f"{table.name}: to simulate frames, a table needs a position and a name in cameras")
+    return spectrograph
 
 
 def demonstrate(assembly, raw_root, report):
