@@ -1,5 +1,6 @@
 """Light with known truth: frames and masters of a spectrograph, made once in a run of the tests."""
 
+import shutil
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,8 @@ from nrespipe import data, instruments
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
 from nrespipe.recipes import arc, bias, dark, flat
+from nrespipe.service import assembly
+from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector
 from nrespipe.simulator import frame as frames
@@ -37,6 +40,35 @@ def small(name="nres03"):
     Spectrograph
     """
     return instruments.load(name, SMALL)
+
+
+def tabled(output):
+    """Put the tables of the small spectrographs where every command that works on an output finds them.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    """
+    shutil.copytree(SMALL, output / "instruments", dirs_exist_ok=True)
+
+
+def assemble(output, processes=0):
+    """Return an assembly that reduces frames of the small spectrographs.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    processes : int, optional
+        Frames at a time; 0 works in this process.
+
+    Returns
+    -------
+    Assembly
+    """
+    tabled(output)
+    return assembly.build(output, Settings(processes=processes))
 
 
 class Light:
