@@ -19,6 +19,12 @@ def simulate_group():
 @simulate_group.command("night")
 @click.argument("out", type=options.DIRECTORY)
 @click.option("--site", default="lsc", show_default=True, help="Whose spectrograph.")
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="TOML",
+    help="Table of the spectrograph, where it is not the one that the program knows at the site.",
+)
 @click.option("--day", default="20190405", show_default=True, metavar="YYYYMMDD", help="First local night.")
 @click.option(
     "--nights", type=click.IntRange(min=1), default=1, show_default=True, help="How many, one after the other."
@@ -40,7 +46,7 @@ def simulate_group():
 )
 @click.option("--arc", "n_arc", type=click.IntRange(min=0), default=3, show_default=True, help="Arcs of a fiber pair.")
 @click.pass_obj
-def simulate_night_command(given, out, site, day, nights, seed, stars, **counts):
+def simulate_night_command(given, out, site, table, day, nights, seed, stars, **counts):
     """Write simulated nights below OUT, in the layout of the archive.
 
     Raw frames go to OUT/site/instrument/day/raw, the velocities that were put in to .../truth/velocities.csv.
@@ -53,7 +59,7 @@ def simulate_night_command(given, out, site, day, nights, seed, stars, **counts)
     with options.complaints(), workers.team(processes, given.log_level) as run:
         try:
             paths = simulation.write_nights(
-                out, site, day, nights, seed, stars.split(","), options.progress_bar(), run, **counts
+                out, site, day, nights, seed, stars.split(","), options.progress_bar(), run, table=table, **counts
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from error

@@ -14,6 +14,8 @@ _SQUARE = 64
 #: from night to night. At a fifth a fiber is cut, a filter in the way or the lamp at its end, and the errors of what
 #: is calibrated with it more than double.
 _DIMMED, _DARK = 0.7, 0.2
+#: Length of the orders for which the number of lines is told; shorter ones have fewer [pixel].
+_WIDE = 4096
 
 
 def master(new, last, spectrograph):
@@ -175,8 +177,8 @@ def _light(fiber, now, then):
 
 
 def _own_arc(new, spectrograph):
-    fewest = float(np.min(new.solution.n_lines) / len(new.solution.orders))
-    # a fiber shows some fifty usable lines an order
+    fewest = float(np.min(new.solution.n_lines) / len(new.solution.orders) * (_WIDE / spectrograph.detector.columns))
+    # a fiber shows some fifty usable lines an order of a wide detector
     return [
         Finding("lines_missing", max(0.0, 25 - fewest), 0, 20, "{value:.0f} lines an order fewer than 25 were used"),
         Finding("scatter_ms", float(np.max(new.solution.scatter_ms)), 150, 400, "the lines scatter by {value:.0f} m/s"),

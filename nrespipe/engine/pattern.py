@@ -51,11 +51,11 @@ def costs(rows, spectrograph):
     -----
     Shift and scale are free within what spectrographs of one design differ by.
     """
-    k = np.flatnonzero(np.isfinite(rows))
+    k, half = np.flatnonzero(np.isfinite(rows)), spectrograph.detector.rows / 2
     rows, found = rows[k], {}
     for start in range(-5, spectrograph.last_order - spectrograph.first_order):
         expected = np.polynomial.polynomial.polyval(k + start, spectrograph.order_rows)
-        design = np.stack([np.ones(len(k)), (expected - 2048) / 2048], axis=1)
+        design = np.stack([np.ones(len(k)), (expected - half) / half], axis=1)
         fit, *_ = np.linalg.lstsq(design, rows - expected, rcond=None)
         # A pattern one order off fits almost as well, 60 pixels away; spectrographs of one design differ by some 15
         # pixels in shift and scale and by half a pixel in form, and the form has few degrees of freedom.

@@ -83,7 +83,9 @@ class Comparison:
 HEADINGS = ("object", "fiber", "S/N", "injected", "measured", "error", "difference", "difference/error")
 
 
-def write_nights(out, site, day, n_nights, seed, observed, report, run=workers.in_turn, keep=False, **counts):
+def write_nights(
+    out, site, day, n_nights, seed, observed, report, run=workers.in_turn, keep=False, table=None, **counts
+):
     """Simulate nights of one site.
 
     Parameters
@@ -106,6 +108,8 @@ def write_nights(out, site, day, n_nights, seed, observed, report, run=workers.i
         Runs a function on jobs, as ``workers.team`` gives it; one after the other if not given.
     keep : bool, optional
         Whether frames of the same night that are there already are left as they are.
+    table : Path, optional
+        Table of the spectrograph, in place of that of the package for the site.
     **counts : int
         ``n_bias``, ``n_dark``, ``n_flat``, ``n_arc`` of the simulator.
 
@@ -117,12 +121,12 @@ def write_nights(out, site, day, n_nights, seed, observed, report, run=workers.i
     Raises
     ------
     ValueError
-        If the site, the day or a star cannot be understood.
+        If the site, the table, the day or a star cannot be understood.
     """
     # here, not above: the simulator brings the compiler of the kernels with it, and most commands need neither
     from nrespipe.simulator import night, stars
 
-    spectrograph = spectrograph_at(site)
+    spectrograph = spectrograph_at(site) if table is None else _tabled(table, site)
     exposures = [stars.parse(text, _catalog(stars.key)) for text in observed]
     first = _date(day)
     written = []
@@ -164,6 +168,16 @@ def spectrograph_at(site):
     if site not in known:
         raise ValueError(f"no spectrograph at {site!r}; known: {', '.join(sorted(known))}")
     return known[site]
+
+
+def _tabled(table, site):
+    """Spectrograph of a table, which must tell all that frames need."""
+    spectrograph = instruments.read(table)
+    if spectrograph.site != site:
+        raise ValueError(f"{table.name}: describes a spectrograph at {spectrograph.site}, not at {site}")
+    if not spectrograph.cameras or math.isnan(spectrograph.longitude_deg):
+        raise ValueError(f"{table.name}: to simulate frames, a table needs a position and a name in cameras")
+    return spectrograph
 
 
 def demonstrate(assembly, raw_root, report):

@@ -13,8 +13,8 @@ from nrespipe.instruments import optics
 #: Speed of light [m / s].
 C_MS = 299792458.0
 
-# Row of fiber 0 and its distance from the next fiber, Legendre degree in u = (x - center) / center down, power of
-# v = (i - 33) / 33 across; smooth fits (0.03-0.25 px) to the lsc order positions of 2018-09.
+# Row of the highest fiber and its distance from the next one, Legendre degree in u = (x - 2048) / 2048 down, power of
+# v = (m - 85) / 33 across; smooth fits (0.03-0.25 px) to the lsc order positions of 2018-09.
 _ROWS = (
     (1508.634, 1802.607, 529.437, 123.708, 19.433, 9.797),
     (-28.325, -43.803, -23.330, -7.620, 0.0, 0.0),
@@ -23,6 +23,9 @@ _ROWS = (
     (0.516, -0.172, -0.172, -0.541, 0.0, 0.0),
 )
 _SEPARATION = ((19.977, 2.792, 1.175, 0.276), (-0.014, 0.060, -0.139, -0.198), (-0.005, 0.058, 0.176, 0.044))
+_FIRST_ORDER, _PLACES = 52, np.linspace(-1, 1, 67)
+# Half the side of the detector for which that holds; a smaller one sees a part of the same image [pixel].
+_HALF = 2048
 
 # Columns beyond either end of an order for which the model still holds: light scatters in from there.
 MARGIN = 30
@@ -114,11 +117,11 @@ def build(spectrograph, seed=None):
     nodes = np.cos(np.pi * (np.arange(48) + 0.5) / 48)
     x = (half + MARGIN) * nodes + half - 0.5
     n_fibers, n_orders = len(spectrograph.fibers.upward), len(spectrograph.orders)
-    v = np.linspace(-1, 1, n_orders)
+    v = places(spectrograph)
     warp = _warp(rng)
     rows, wavelengths = [], []
     for fiber in range(n_fibers):
-        row = _rows(spectrograph, fiber, v, (x - half) / half)
+        row = _rows(spectrograph, fiber, v, (x - half) / _HALF)
         seen = x - warp["x"](x - half, row - half) - 0.8 * rng.standard_normal() * (1 + 0.3 * v[:, None])
         wavelengths.append(optics.wavelength(spectrograph, fiber, spectrograph.orders[:, None], seen))
         rows.append(row + warp["y"](x - half, row - half))
@@ -136,10 +139,28 @@ def build(spectrograph, seed=None):
     )
 
 
+def places(spectrograph):
+    """Return the place of each order among those of the design.
+
+    Parameters
+    ----------
+    spectrograph : Spectrograph
+
+    Returns
+    -------
+    ndarray of float, shape (n_orders,)
+        -1 for order 52, 1 for order 118.
+    """
+    return _PLACES[spectrograph.orders - _FIRST_ORDER]
+
+
 def _rows(spectrograph, fiber, v, u):
     """Row of the traces of a fiber by the common pattern, shape (n_orders, n_columns)."""
     step = spectrograph.fibers.upward[::-1].index(fiber)
     terms = np.array([polynomial.polyval(v, c) for c in _ROWS])
+    # the table tells which part of the image a smaller detector sees, to a whole pixel
+    expected = polynomial.polyval(spectrograph.orders - spectrograph.first_order, spectrograph.order_rows)
+    terms[0] -= np.rint(np.median(legendre.legval(0.0, terms) - expected))
     terms[: len(_SEPARATION)] -= step * np.array([polynomial.polyval(v, c) for c in _SEPARATION])
     return legendre.legval(u, terms)
 
@@ -156,7 +177,7 @@ def _warp(rng):
     def along(axis):
         def displacement(x, y):
             turn = -angle * y if axis == 0 else angle * x
-            bend = legendre.legval2d(*np.broadcast_arrays(x / 2048, y / 2048), bends[axis])
+            bend = legendre.legval2d(*np.broadcast_arrays(x / _HALF, y / _HALF), bends[axis])
             return shift[axis] + magnification * (x if axis == 0 else y) + turn + bend
 
         return displacement

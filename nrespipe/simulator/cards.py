@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from nrespipe.frames.raw import Kind
+from nrespipe.simulator.detector import OVERSCAN_COLUMNS, SPARE_ROWS
 
 #: Code in the file name and OBSTYPE of each kind of frame.
 CODES = {
@@ -17,7 +18,7 @@ CODES = {
 
 _TELESCOPE = {"lsc": ("LCOGT node at Cerro Tololo", "igla"), "elp": ("LCOGT node at McDonald Observatory", "igla")}
 
-_FIXED_DETECTOR = (
+_CAMERA = (
     ("INSSTATE", "OKAY", "The instrument status"),
     ("ICSVER", "master@0x7cd2562", "Version number of the ICS software"),
     ("CONFMODE", "lco2_500kHz_1amp_DRH_B", "Camera mode configuration"),
@@ -30,15 +31,9 @@ _FIXED_DETECTOR = (
     ("SATURATE", 47500.0, "[ADU] Saturation level"),
     ("MAXLIN", 40000.0, "[ADU] Non-linearity level"),
     ("RDSPEED", 75.0, "[kpix/s] Readout speed used"),
-    ("DETSIZE", "[1:4160,1:4108]", "[pixel] Detector size"),
-    ("AMPNAME", "default", "Amplifier name"),
-    ("CCDSEC", "UNKNOWN", "[pixel] Region of CCD read"),
-    ("CCDSUM", "1 1", "CCD on-chip summing/binning"),
-    ("BIASSEC", "[4103:4160,1:4096]", "[binned pixel] Section of bias/overscan data"),
-    ("DATASEC", "[1:4096,1:4096]", "[binned pixel] Data section"),
-    ("TRIMSEC", "[1:4096,1:4096]", "[binned pixel] Section of useful data"),
-    ("ROI", "UNKNOWN", "[binned pixel] Region of interest or MULTIPLE"),
-    ("DETSEC", "[1:4096,1:4096]", "[binned pixel] Section of useful data"),
+)
+
+_COOLER = (
     ("CCDXPIXE", 0.000015, "[m] Size of pixels"),
     ("CCDYPIXE", 0.000015, "[m] Size of pixels"),
     ("CCDSTEMP", -90.0, "[deg C] CCD required temperature"),
@@ -110,13 +105,33 @@ def primary(spectrograph, camera, day, shot):
         ("MJD-OBS", round(shot.start_mjd, 8), "Start date/time (Modified Julian Date)"),
         ("EXPTIME", float(shot.scene.exposure_s), "[s] Exposure length"),
         ("INSTRUME", camera, "Instrument used"),
-        *_FIXED_DETECTOR,
+        *_CAMERA,
+        *_sections(spectrograph.detector),
+        *_COOLER,
         *_request(shot),
         *_pointing(shot),
         *_WEATHER,
         *_bench(shot),
         ("OBJECTS", "&".join(shot.objects), "Concatenation of 3 fiber objects"),
         ("OBJECT", "&".join(name for name in shot.objects if name not in ("none", "thar", "tung")), "Object"),
+    ]
+
+
+def _sections(detector):
+    rows, columns = detector.rows, detector.columns
+    last_row, last_column = rows + SPARE_ROWS, columns + OVERSCAN_COLUMNS
+    light = f"[1:{columns},1:{rows}]"
+    return [
+        ("DETSIZE", f"[1:{last_column},1:{last_row}]", "[pixel] Detector size"),
+        ("AMPNAME", "default", "Amplifier name"),
+        ("CCDSEC", "UNKNOWN", "[pixel] Region of CCD read"),
+        ("CCDSUM", "1 1", "CCD on-chip summing/binning"),
+        # the first columns hold charge that the transfer left behind
+        ("BIASSEC", f"[{columns + 7}:{last_column},1:{rows}]", "[binned pixel] Section of bias/overscan data"),
+        ("DATASEC", light, "[binned pixel] Data section"),
+        ("TRIMSEC", light, "[binned pixel] Section of useful data"),
+        ("ROI", "UNKNOWN", "[binned pixel] Region of interest or MULTIPLE"),
+        ("DETSEC", light, "[binned pixel] Section of useful data"),
     ]
 
 

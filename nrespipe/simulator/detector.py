@@ -8,8 +8,8 @@ from numba import njit
 
 from nrespipe.frames.arrays import frozen
 
-#: Size of a raw image: data, overscan to the right, spare rows on top.
-RAW_ROWS, RAW_COLUMNS = 4108, 4160
+#: What a raw image has beside the light: columns of overscan to the right, spare rows on top.
+OVERSCAN_COLUMNS, SPARE_ROWS = 64, 12
 
 #: Charge that a pixel holds before it spills along its column [electron].
 FULL_WELL_E = 185000.0
@@ -31,7 +31,7 @@ class Pattern:
         Sensitivity of each pixel, mean 1.
     dark_e_per_s : ndarray of float32, shape (n_rows, n_columns)
         Dark current, hot pixels included [electron / second].
-    bias_adu : ndarray of float32, shape (RAW_ROWS, RAW_COLUMNS)
+    bias_adu : ndarray of float32, shape (n_rows + SPARE_ROWS, n_columns + OVERSCAN_COLUMNS)
         Bias relative to its overscan [ADU].
     """
 
@@ -57,34 +57,36 @@ def pattern(seed, rows=4096, columns=4096):
     Returns
     -------
     Pattern
-        Response scatters by 0.7 percent, with dust; 2,500 hot pixels and three hot column ends; a bias of a few ADU.
+        Response scatters by 0.7 percent, with dust; 2,500 hot pixels on 4096 x 4096, and three hot column ends; a bias
+        of a few ADU.
     """
+    part = rows * columns / 4096**2
     rng = np.random.default_rng([seed, 11])
     response = (1 + 0.007 * rng.standard_normal((rows, columns), dtype=np.float32)).astype(np.float32)
     y, x = np.mgrid[-6:7, -6:7]
-    for _ in range(40):
+    for _ in range(round(40 * part)):
         r, c = rng.integers(10, rows - 10), rng.integers(10, columns - 10)
         spot = 1 - rng.uniform(0.02, 0.15) * np.exp(-(x**2 + y**2) / (2 * rng.uniform(1, 2.5) ** 2))
         response[r - 6 : r + 7, c - 6 : c + 7] *= spot.astype(np.float32)
-    dead = rng.integers(0, rows, 300), rng.integers(0, columns, 300)
-    response[dead] = rng.uniform(0.0, 0.6, 300)
+    n_dead, n_hot = round(300 * part), round(2500 * part)
+    dead = rng.integers(0, rows, n_dead), rng.integers(0, columns, n_dead)
+    response[dead] = rng.uniform(0.0, 0.6, n_dead)
     dark = np.full((rows, columns), 0.0015, np.float32)
     dark *= np.linspace(0.7, 1.4, rows, dtype=np.float32)[:, None]
-    hot = rng.integers(0, rows, 2500), rng.integers(0, columns, 2500)
-    dark[hot] += np.minimum(0.02 * rng.pareto(0.8, 2500), 60.0)
+    hot = rng.integers(0, rows, n_hot), rng.integers(0, columns, n_hot)
+    dark[hot] += np.minimum(0.02 * rng.pareto(0.8, n_hot), 60.0)
     for _ in range(3):
-        dark[rng.integers(500, rows) :, rng.integers(0, columns)] += rng.uniform(0.05, 1.0)
-    return Pattern(response, dark, _bias(rng))
+        dark[rng.integers(500 * rows // 4096, rows) :, rng.integers(0, columns)] += rng.uniform(0.05, 1.0)
+    return Pattern(response, dark, _bias(rng, rows, columns))
 
 
-def _bias(rng):
-    x, y = np.arange(RAW_COLUMNS), np.arange(RAW_ROWS)
-    columns = 4.0 * np.exp(-x / 60.0) + 0.3 * rng.standard_normal(RAW_COLUMNS) + 1.2 * np.cos(x / 700.0)
-    columns[4096:] *= 0.2
-    rows = 2.0 * np.exp(-y / 25.0)
+def _bias(rng, rows, columns):
+    x, y = np.arange(columns + OVERSCAN_COLUMNS), np.arange(rows + SPARE_ROWS)
+    along = 4.0 * np.exp(-x / 60.0) + 0.3 * rng.standard_normal(len(x)) + 1.2 * np.cos(x / 700.0)
+    along[columns:] *= 0.2
     waves = 0.8 * np.outer(np.sin(y / 430.0 + rng.uniform(0, 6)), np.sin(x / 610.0 + rng.uniform(0, 6)))
-    waves[:, 4096:] = 0
-    bias = waves + columns + 0.5 * rows[:, None]
+    waves[:, columns:] = 0
+    bias = waves + along + 0.5 * (2.0 * np.exp(-y / 25.0))[:, None]
     return bias.astype(np.float32)
 
 
@@ -214,11 +216,11 @@ def read_out(rng, electrons, bench, level_adu, *, fixed=True, noise=True):
 
     Returns
     -------
-    ndarray of uint16, shape (RAW_ROWS, RAW_COLUMNS)
+    ndarray of uint16, shape (n_rows + SPARE_ROWS, n_columns + OVERSCAN_COLUMNS)
         With overscan and spare rows [ADU].
     """
     rows, columns = electrons.shape
-    raw = np.zeros((RAW_ROWS, RAW_COLUMNS), np.float32)
+    raw = np.zeros((rows + SPARE_ROWS, columns + OVERSCAN_COLUMNS), np.float32)
     np.divide(_compressed(electrons), np.float32(bench.gain_e_per_adu), out=raw[:rows, :columns])
     # charge that the transfer left behind shows up in the first columns of the overscan
     tail = 3e-4 * np.exp(-np.arange(10) / 1.6)
@@ -229,7 +231,7 @@ def read_out(rng, electrons, bench, level_adu, *, fixed=True, noise=True):
         raw[:, columns - 1] = raw[:, columns - 2]
     if fixed:
         raw += pattern(bench.seed, rows, columns).bias_adu
-        raw += _level_drift(rng).astype(np.float32)[:, None]
+        raw += _level_drift(rng, len(raw)).astype(np.float32)[:, None]
     raw += np.float32(level_adu + 0.5)
     return np.clip(raw, 0, 65535).astype(np.uint16)
 
@@ -244,7 +246,7 @@ def _compressed(electrons):
     return out
 
 
-def _level_drift(rng):
+def _level_drift(rng, n_rows):
     """A slow wander of the bias through the readout, plus 0.15 ADU from row to row."""
-    walk = np.cumsum(rng.standard_normal(RAW_ROWS)) * 0.03
-    return walk - np.linspace(0, walk[-1], RAW_ROWS) + 0.15 * rng.standard_normal(RAW_ROWS)
+    walk = np.cumsum(rng.standard_normal(n_rows)) * 0.03
+    return walk - np.linspace(0, walk[-1], n_rows) + 0.15 * rng.standard_normal(n_rows)

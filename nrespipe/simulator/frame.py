@@ -113,7 +113,7 @@ def _truth(bench, state, orders, blurred, background, hits, level_adu):
 def _throughput(bench, index, wavelength):
     """Efficiency of the orders times blaze, shape of `wavelength`."""
     orders = bench.spectrograph.orders
-    v = np.linspace(-1, 1, len(orders))[index]
+    v = benches.places(bench.spectrograph)[index]
     rng = np.random.default_rng([bench.seed, 5])
     ripple = 1 + 0.04 * rng.standard_normal(len(orders))[index]
     peak = 46640.0 + 25.0 * v + rng.uniform(-15, 15)
@@ -192,7 +192,8 @@ def _paint(image, bench, state, fiber, orders, samples):
 def _scattered(image):
     rows, columns = image.shape
     cells = image.reshape(_COARSE, rows // _COARSE, _COARSE, columns // _COARSE).mean(axis=(1, 3))
-    smooth = gaussian_filter(cells, _SCATTER_PX / (rows / _COARSE), mode="constant", truncate=5)
+    reach = [_SCATTER_PX / (n / _COARSE) for n in (rows, columns)]
+    smooth = gaussian_filter(cells, reach, mode="constant", truncate=5)
     return (_SCATTERED * (0.85 * smooth + 0.15 * cells.mean())).astype(np.float32)
 
 

@@ -113,9 +113,9 @@ class Rendered:
 
     Attributes
     ----------
-    adu : ndarray of uint16, shape (4108, 4160)
-        Raw image [ADU].
-    electrons : ndarray of float32, shape (4096, 4096)
+    adu : ndarray of uint16, shape (n_rows + 12, n_columns + 64)
+        Raw image, with its overscan and spare rows [ADU].
+    electrons : ndarray of float32, shape (n_rows, n_columns)
         The light alone, without noise, response, dark or cosmic rays: traces and scattered light [electron].
     truth : Truth
     """

@@ -18,7 +18,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def fortnight(monkeypatch):
+def fortnight(monkeypatch, small_sites):
     """The benchmark of a fortnight, of which two nights are enough here."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import damaged_nights

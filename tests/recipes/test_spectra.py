@@ -10,7 +10,7 @@ from nrespipe.frames.traces import Traces
 from nrespipe.recipes import spectra
 
 
-def test_a_frame_whose_orders_lie_elsewhere_is_refused_by_its_name(monkeypatch, nres01):
+def test_a_frame_whose_orders_lie_elsewhere_is_refused_by_its_name(monkeypatch, spectrograph):
     rows = 300.0 + 60 * np.arange(5)[None, :, None] + np.zeros(256)
     light = np.zeros((700, 256), np.float32)
     for row in rows[0, :, 0] + 20:
@@ -20,4 +20,4 @@ def test_a_frame_whose_orders_lie_elsewhere_is_refused_by_its_name(monkeypatch, 
     flat = SimpleNamespace(traces=Traces((0,), np.arange(60, 65), rows), gain_e_per_adu=3.2, mask=image.mask)
     raw = SimpleNamespace(filename="lscnrs01-fa09-20190405-0021-e00", lit_fibers=(0,))
     with pytest.raises(BadFrame, match=r"^lscnrs01-fa09-20190405-0021-e00: the orders are not where the flat saw them"):
-        spectra.extract_frame(raw, References(flat=flat), nres01)
+        spectra.extract_frame(raw, References(flat=flat), spectrograph)
