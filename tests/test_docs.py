@@ -1,5 +1,6 @@
 """The manual tells all: every step, every variable, every column, every part of a product, and no chapter is lost."""
 
+import importlib
 import inspect
 import re
 import sys
@@ -44,7 +45,7 @@ def figures():
 def pages():
     """Names of the pages of the manual that a person wrote, without their suffix."""
     written = (path.relative_to(DOCS) for path in DOCS.rglob("*.rst"))
-    return {str(p.with_suffix("")) for p in written if p.parts[0] not in ("_build", "_templates", "api", "reference")}
+    return {str(p.with_suffix("")) for p in written if p.parts[0] not in ("_build", "api", "reference")}
 
 
 def directives(name):
@@ -58,16 +59,23 @@ def test_every_step_of_the_engine_stands_on_a_page_of_the_algorithms():
     assert directives("step") == steps
 
 
-def test_the_generated_page_of_a_function_that_is_gone_goes_too(code, tmp_path):
-    api = tmp_path / "api"
-    api.mkdir()
-    kept, *gone = (
-        api / f"nrespipe.engine.{name}.rst" for name in ("extract.optimal", "extract.gone", "extract.chi2", "gone.now")
-    )
-    for page in (kept, *gone):
-        page.touch()
-    code.drop_stale_pages(SimpleNamespace(srcdir=tmp_path), None)
-    assert list(api.iterdir()) == [kept]
+def test_the_reference_tells_what_each_module_defines_and_nothing_that_it_imports(code, tmp_path):
+    code.write_reference(SimpleNamespace(srcdir=tmp_path), None)
+    text = tmp_path.joinpath("reference/engine.rst").read_text(encoding="utf-8")
+    modules = [f"nrespipe.engine.{path.stem}" for path in sorted((ROOT / "nrespipe/engine").glob("[!_]*.py"))]
+    assert re.findall(r"^\.\. automodule:: (.*)$", text, re.MULTILINE) == ["nrespipe.engine", *modules]
+    (told,) = re.findall(r"^\.\. automodule:: nrespipe.engine.extract\n   :members: (.*)$", text, re.MULTILINE)
+    extract = importlib.import_module("nrespipe.engine.extract")
+    assert {"optimal"} <= set(told.split(", ")) <= {name for name in vars(extract) if not name.startswith("_")}
+    assert not {"Spectra", "np"} & set(told.split(", "))
+
+
+def test_the_page_of_a_room_that_is_gone_goes_too(code, tmp_path):
+    gone = tmp_path / "reference/gone.rst"
+    gone.parent.mkdir()
+    gone.touch()
+    code.write_reference(SimpleNamespace(srcdir=tmp_path), None)
+    assert {path.stem for path in gone.parent.iterdir()} == set(code.ROOMS)
 
 
 def test_every_step_shows_a_figure_that_a_function_of_its_own_makes(figures):
