@@ -55,6 +55,8 @@ class FromCode(SphinxDirective):
         what, *arguments = self.arguments
         if what not in CONTENTS:
             raise ExtensionError(f"from-code knows {', '.join(CONTENTS)}; it was asked for {what}")
+        # the code may have changed since the page was read
+        self.env.note_reread()
         content = CONTENTS[what](*arguments)
         return self.parse_text_to_nodes(content, allow_section_headings=True)
 
@@ -95,7 +97,7 @@ def write_reference(app, _config):
             page.write_text(text, encoding="utf-8")
 
 
-def documented(name):
+def documented(name: str) -> str:
     """Document what a module defines, and not what it imports.
 
     Parameters
