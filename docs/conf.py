@@ -15,15 +15,13 @@ release = version = nrespipe.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx_automodapi.automodapi",
     "numpydoc",
     "figure_from_code",
     "from_code",
     "mathml",
 ]
-exclude_patterns = ["_build", "_ext", "_templates"]
-# the class page of automodapi would list the fields of every dataclass a second time, without their meaning
-templates_path = ["_templates"]
+# earlier versions of the build wrote pages into api
+exclude_patterns = ["_build", "_ext", "api"]
 root_doc = "index"
 
 html_theme = "furo"
@@ -32,8 +30,7 @@ html_math_renderer = "mathml"
 html_copy_source = False
 
 autodoc_typehints = "none"
-automodapi_inheritance_diagram = False
-automodapi_toctreedirnm = "api"
+autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 # the interactive tables of contents of the reference would repeat every field of every noun
 toc_object_entries = False

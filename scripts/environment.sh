@@ -1,4 +1,4 @@
-# Sourced by demo.sh and test.sh: make the virtual environment .venv of this checkout, whatever the machine lacks.
+# Sourced by the scripts beside it: make the virtual environment .venv of this checkout, whatever the machine lacks.
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)

@@ -1,7 +1,9 @@
 """The manual tells all: every step, every variable, every column, every part of a product, and no chapter is lost."""
 
+import importlib
 import inspect
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,21 +32,47 @@ def code():
 
 @pytest.fixture(scope="module")
 def figures():
-    """The package of the manual that makes its figures."""
+    """The package of the manual that draws its figures, and the extension that shows them."""
     pytest.importorskip("matplotlib", reason="the figures are made with the extra 'docs'")
-    sys.path.insert(0, str(DOCS))
+    sys.path[:0] = [str(DOCS), str(DOCS / "_ext")]
     try:
+        import figure_from_code
         import figures
-        from figures import simulated, style
+        from figures import drawings, simulated, sources, style
     finally:
-        sys.path.remove(str(DOCS))
-    return SimpleNamespace(every=figures.every(), light=simulated.LIGHT, style=style)
+        del sys.path[:2]
+    return SimpleNamespace(
+        every=figures.every(),
+        light=simulated.LIGHT,
+        style=style,
+        drawings=drawings,
+        sources=sources.Sources(),
+        of_checkout=sources.Sources,
+        shown=figure_from_code,
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the code that figures come from."""
+    for part in ("nrespipe", "docs/figures"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.svg"))
+    return tmp_path
+
+
+def rewrite(path, *changes):
+    """Replace words of a file, each of which must be there."""
+    text = path.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
 
 
 def pages():
     """Names of the pages of the manual that a person wrote, without their suffix."""
     written = (path.relative_to(DOCS) for path in DOCS.rglob("*.rst"))
-    return {str(p.with_suffix("")) for p in written if p.parts[0] not in ("_build", "_templates", "api", "reference")}
+    return {str(p.with_suffix("")) for p in written if p.parts[0] not in ("_build", "api", "reference")}
 
 
 def directives(name):
@@ -58,16 +86,23 @@ def test_every_step_of_the_engine_stands_on_a_page_of_the_algorithms():
     assert directives("step") == steps
 
 
-def test_the_generated_page_of_a_function_that_is_gone_goes_too(code, tmp_path):
-    api = tmp_path / "api"
-    api.mkdir()
-    kept, *gone = (
-        api / f"nrespipe.engine.{name}.rst" for name in ("extract.optimal", "extract.gone", "extract.chi2", "gone.now")
-    )
-    for page in (kept, *gone):
-        page.touch()
-    code.drop_stale_pages(SimpleNamespace(srcdir=tmp_path), None)
-    assert list(api.iterdir()) == [kept]
+def test_the_reference_tells_what_each_module_defines_and_nothing_that_it_imports(code, tmp_path):
+    code.write_reference(SimpleNamespace(srcdir=tmp_path), None)
+    text = tmp_path.joinpath("reference/engine.rst").read_text(encoding="utf-8")
+    modules = [f"nrespipe.engine.{path.stem}" for path in sorted((ROOT / "nrespipe/engine").glob("[!_]*.py"))]
+    assert re.findall(r"^\.\. automodule:: (.*)$", text, re.MULTILINE) == ["nrespipe.engine", *modules]
+    (told,) = re.findall(r"^\.\. automodule:: nrespipe.engine.extract\n   :members: (.*)$", text, re.MULTILINE)
+    extract = importlib.import_module("nrespipe.engine.extract")
+    assert {"optimal"} <= set(told.split(", ")) <= {name for name in vars(extract) if not name.startswith("_")}
+    assert not {"Spectra", "np"} & set(told.split(", "))
+
+
+def test_the_page_of_a_room_that_is_gone_goes_too(code, tmp_path):
+    gone = tmp_path / "reference/gone.rst"
+    gone.parent.mkdir()
+    gone.touch()
+    code.write_reference(SimpleNamespace(srcdir=tmp_path), None)
+    assert {path.stem for path in gone.parent.iterdir()} == set(code.ROOMS)
 
 
 def test_every_step_shows_a_figure_that_a_function_of_its_own_makes(figures):
@@ -97,6 +132,111 @@ def test_a_figure_has_no_background_and_is_the_same_whenever_it_is_made(figures,
     assert text == tmp_path.joinpath("second.svg").read_text(encoding="utf-8")
     assert "fill: #ffffff" not in text
     assert figures.style.GREY in text
+
+
+def test_every_figure_of_the_manual_is_drawn_and_has_its_words(figures):
+    told = {}
+    for page in DOCS.joinpath("algorithms").glob("*.rst"):
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"^\.\. figure-from-code:: (\S+)\n((?:   .*\n|\n)*)", text, re.MULTILINE)
+        told |= {name: re.fullmatch(r"   :alt: (.+?)\n\n(   .+)", block, re.DOTALL) for name, block in blocks}
+    for name, words in told.items():
+        assert words, f"{name} needs :alt: and a caption"
+        assert len(words[1].split()) >= 10, name
+        assert len(words[2].split()) >= 10, name
+        assert "<svg" in figures.drawings.path(name).read_text(encoding="utf-8"), name
+    assert {path.stem for path in figures.drawings.FOLDER.iterdir()} == set(told)
+
+
+def test_the_drawn_figures_are_small(figures):
+    sizes = {path.name: path.stat().st_size for path in figures.drawings.FOLDER.iterdir()}
+    assert max(sizes.values()) < 400_000, max(sizes, key=sizes.get)
+    assert sum(sizes.values()) < 4_000_000
+
+
+def test_no_figure_is_older_than_the_code_in_docs_that_draws_it(figures):
+    stale = figures.drawings.stale(figures.sources)
+    own = {name: [m for m in changed if m.startswith("figures.")] for name, changed in stale.items()}
+    assert not {name: modules for name, modules in own.items() if modules}, "run scripts/figures.sh"
+
+
+def test_a_figure_comes_from_the_modules_that_it_uses_and_from_no_others(figures):
+    for name in figures.every:
+        used = figures.sources.of(*figures.drawings.modules(name))
+        assert f"figures.{name.split('.')[0]}" in used
+        assert not [m for m in used if re.match(r"nrespipe\.(cli|service|database|files|plots)", m)], name
+    pulls = figures.sources.of(*figures.drawings.modules("extract.pulls"))
+    through_others = {"nrespipe.numerics.outliers", "nrespipe.simulator.frame", "nrespipe.data.thorium_argon.csv"}
+    assert {"figures.simulated", "figures.style", "nrespipe.engine.extract"} | through_others <= set(pulls)
+    assert not {"nrespipe.engine.velocity", "nrespipe.recipes.science", "nrespipe.engine.nightzero"} & set(pulls)
+
+
+def test_a_changed_function_makes_stale_the_figures_that_use_it_and_no_others(figures, checkout):
+    rewrite(checkout / "nrespipe/engine/nightzero.py", ("np.median(", "np.mean("))
+    sources = figures.of_checkout(checkout)
+    for name in figures.every:
+        modules = figures.drawings.modules(name)
+        then, now = figures.sources.of(*modules).items(), sources.of(*modules).items()
+        changed = {module for module, _ in then ^ now}
+        assert changed == ({"nrespipe.engine.nightzero"} if name == "nightzero.fortnight" else set()), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "tells"),
+    [
+        ([("threshold=5.0", "threshold=6.0")], True),
+        ([("_BLENDED = 3.5", "_BLENDED = 3.6")], True),
+        ([("def optimal(", "@staticmethod\ndef optimal(")], True),
+        ([("#: Least distance of two lit traces", "#: Smallest distance of lit traces")], False),
+        ([("Extract the lit fibers of a frame.", "Extract what is lit.")], False),
+        (
+            [("threshold=5.0", "threshold: float = 5.0"), ("def optimal(image,", "def optimal(\n    image: object,")],
+            False,
+        ),
+    ],
+    ids=["default", "constant", "decorator", "comment", "docstring", "types and layout"],
+)
+def test_a_fingerprint_tells_what_code_does_and_not_how_it_is_written(figures, checkout, changes, tells):
+    rewrite(checkout / "nrespipe/engine/extract.py", *changes)
+    module = "nrespipe.engine.extract"
+    assert (figures.of_checkout(checkout).of(module)[module] != figures.sources.of(module)[module]) is tells
+
+
+def test_the_words_of_an_error_leave_a_fingerprint_as_it_is_and_its_kind_does_not(figures, checkout):
+    module, path = "nrespipe.engine.detector", checkout / "nrespipe/engine/detector.py"
+    prints = []
+    for error in ('ValueError("too few rows")', 'ValueError(f"{3} rows")', 'KeyError("too few rows")'):
+        path.write_text(f"def trim(raw):\n    raise {error}\n", encoding="utf-8")
+        prints.append(figures.of_checkout(checkout).of(module)[module])
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_changed_table_makes_a_figure_stale(figures, checkout):
+    rewrite(checkout / "nrespipe/data/tellurics.csv", ("\n7", "\n8"))
+    module = "nrespipe.data.stellar"
+    then, now = figures.sources.of(module).items(), figures.of_checkout(checkout).of(module).items()
+    assert {name for name, _ in then ^ now} == {"nrespipe.data.tellurics.csv"}
+
+
+def test_drawing_makes_a_figure_what_the_code_would_draw_and_leaves_no_other(figures, checkout, tmp_path):
+    drawings, sources = figures.drawings, figures.of_checkout(checkout)
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    folder.joinpath("gone.one.svg").touch()
+    drawings.draw(["nightzero.fortnight"], sources, folder)
+    assert [path.name for path in folder.iterdir()] == ["nightzero.fortnight.svg"]
+    assert drawings.changed("nightzero.fortnight", sources, folder) == ()
+    assert set(drawings.stale(sources, folder)) == set(figures.every) - {"nightzero.fortnight"}
+    rewrite(checkout / "docs/figures/style.py", ('GREY = "#7a7a7a"', 'GREY = "#7a7a7b"'))
+    assert drawings.changed("nightzero.fortnight", figures.of_checkout(checkout), folder) == ("figures.style",)
+
+
+def test_the_caption_of_a_stale_figure_says_what_has_changed(figures):
+    age = figures.shown.age
+    assert age(()) == ""
+    assert age(["nrespipe.engine.extract"]) == "*Drawn before the last change of* ``engine.extract``."
+    many = age(["figures.extract", "nrespipe.a", "nrespipe.b", "nrespipe.c", "nrespipe.d"])
+    assert many == "*Drawn before the last change of* ``figures.extract``, ``a``, ``b`` and 2 more modules."
 
 
 def test_every_page_is_in_a_table_of_contents(code):

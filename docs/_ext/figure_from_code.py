@@ -1,28 +1,24 @@
-"""The directive ``figure-from-code``: a figure that a function of ``docs/figures`` makes when the manual is built.
+"""The directive ``figure-from-code``: a figure that a function of ``docs/figures`` has drawn.
 
 ``.. figure-from-code:: extract.cosmic_rays`` stands for the figure of the function ``cosmic_rays`` of the module
-``figures.extract``. Its content is the caption, to which the simulated light that is shown is added, and its option
-``:alt:`` tells the figure in words. The figures and the light lie in ``docs/_build/figures``, beside the fingerprint of
-the sources that they came from, and are made again when that changes.
+``figures.extract``. Its content is the caption, and its option ``:alt:`` tells the figure in words. To the caption are
+added the simulated light that is shown, and the modules that the figure comes from and that have changed since it was
+drawn. No figure is drawn here: ``scripts/figures.sh`` does that.
 """
 
-import hashlib
-import shutil
-from pathlib import Path
+from collections.abc import Sequence
 
 import figures
-import matplotlib
 from docutils.parsers.rst import directives
-from figures import simulated, style
+from figures import drawings, simulated
+from figures.sources import Sources
 from sphinx.errors import ExtensionError
-from sphinx.util.display import progress_message
 from sphinx.util.docutils import SphinxDirective
 
-import nrespipe
-
-_PLACE = Path("_build/figures")
-#: Rooms of the package that simulated light and figures come from.
-_ROOMS = ("data", "engine", "frames", "instruments", "numerics", "recipes", "simulator")
+#: The code as it is when the build begins.
+_SOURCES = Sources()
+#: Modules that a caption names.
+_NAMED = 3
 
 
 class FigureFromCode(SphinxDirective):
@@ -44,59 +40,61 @@ class FigureFromCode(SphinxDirective):
             raise ExtensionError(f"figure-from-code knows {', '.join(known)}; it was asked for {name}")
         if "alt" not in self.options or not self.content:
             raise ExtensionError(f"{self.env.docname}: the figure {name} needs :alt: and a caption")
+        path = drawings.path(name)
+        if not path.exists():
+            raise ExtensionError(f"{self.env.docname}: the figure {name} is not drawn yet; run scripts/figures.sh")
+        # the code may have changed since the page was read
+        self.env.note_reread()
         alternative = " ".join(self.options["alt"].split())
-        caption = " ".join([*self.content, _source(known[name][1])]).strip()
-        text = f".. figure:: /{_PLACE / name}.svg\n   :alt: {alternative}\n   :width: 100%\n\n   {caption}\n"
-        return self.parse_text_to_nodes(text)
+        caption = " ".join([*self.content, light(known[name][1]), age(drawings.changed(name, _SOURCES))]).strip()
+        where = f"/{path.relative_to(self.env.srcdir)}"
+        return self.parse_text_to_nodes(
+            f".. figure:: {where}\n   :alt: {alternative}\n   :width: 100%\n\n   {caption}\n"
+        )
 
 
-def _source(light):
-    return f"Simulated light: {' and '.join(simulated.LIGHT[name] for name in light)}." if light else ""
-
-
-def fingerprint(*folders):
-    """Return what changes with the sources of the figures.
+def light(shown: Sequence[str]) -> str:
+    """Return the sentence about the simulated light of a figure.
 
     Parameters
     ----------
-    *folders : Path
-        Where they lie.
+    shown : sequence of str
+        Names in ``figures.simulated.LIGHT``.
 
     Returns
     -------
     str
-        Hexadecimal.
+        Empty without light.
     """
-    digest = hashlib.sha256(matplotlib.__version__.encode())
-    for folder in folders:
-        for path in sorted(path for kind in ("*.py", "*.toml", "*.csv") for path in folder.rglob(kind)):
-            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return digest.hexdigest()
+    return f"Simulated light: {' and '.join(simulated.LIGHT[name] for name in shown)}." if shown else ""
 
 
-def make(app):
-    """Make all figures, before the pages are read, which may happen in several processes.
+def age(changed: Sequence[str]) -> str:
+    """Return the sentence about a figure that other code would draw now.
 
     Parameters
     ----------
-    app : sphinx.application.Sphinx
-        The build.
+    changed : sequence of str
+        Modules and tables that the figure comes from and that have changed since.
+
+    Returns
+    -------
+    str
+        Empty if none has.
     """
-    place, sources = Path(app.srcdir) / _PLACE, Path(figures.__file__).parent
-    rooms = [Path(nrespipe.__file__).parent / room for room in _ROOMS]
-    wanted = {name: place / f"{name}.svg" for name in figures.every()}
-    drawn, light = place / "fingerprint", place / f"light-{fingerprint(*rooms)[:16]}"
-    current = fingerprint(*rooms, sources)
-    if drawn.exists() and drawn.read_text() == current and all(path.exists() for path in wanted.values()):
-        return
-    drawn.unlink(missing_ok=True)
-    for old in set(place.glob("light-*")) - {light}:
-        shutil.rmtree(old)
-    with progress_message("making figures from simulated light"), style.applied():
-        night = simulated.kept(light / "night")
-        for name, (function, needs) in figures.every().items():
-            style.save(function(*([night] if needs else [])), wanted[name])
-    drawn.write_text(current)
+    if not changed:
+        return ""
+    named = [f"``{name.removeprefix('nrespipe.')}``" for name in changed[:_NAMED]]
+    others = len(changed) - len(named)
+    named += [f"{others} more module{'s' if others > 1 else ''}"] if others else []
+    listed = ", ".join(named[:-1]) + " and " + named[-1] if len(named) > 1 else named[0]
+    return f"*Drawn before the last change of* {listed}."
+
+
+def _read(_app):
+    """Read the code once for all pages, before they are read, which may happen in several processes."""
+    for name in figures.every():
+        _SOURCES.of(*drawings.modules(name))
 
 
 def setup(app):
@@ -113,5 +111,5 @@ def setup(app):
         What Sphinx wants to know of an extension.
     """
     app.add_directive("figure-from-code", FigureFromCode)
-    app.connect("builder-inited", make)
+    app.connect("builder-inited", _read)
     return {"parallel_read_safe": True}

@@ -4,6 +4,7 @@
 """
 
 import importlib
+import inspect
 import pkgutil
 from pathlib import Path
 
@@ -54,6 +55,8 @@ class FromCode(SphinxDirective):
         what, *arguments = self.arguments
         if what not in CONTENTS:
             raise ExtensionError(f"from-code knows {', '.join(CONTENTS)}; it was asked for {what}")
+        # the code may have changed since the page was read
+        self.env.note_reread()
         content = CONTENTS[what](*arguments)
         return self.parse_text_to_nodes(content, allow_section_headings=True)
 
@@ -72,7 +75,7 @@ def modules():
 
 
 def write_reference(app, _config):
-    """Write one page of the reference for each room.
+    """Write one page of the reference for each room, and delete those of rooms that do not exist any more.
 
     Parameters
     ----------
@@ -83,43 +86,38 @@ def write_reference(app, _config):
     """
     folder = Path(app.srcdir) / "reference"
     folder.mkdir(exist_ok=True)
-    for room, names in modules().items():
-        title = f"nrespipe.{room}"
-        text = heading(title, "=") + "".join(_automodapi(name) for name in names)
+    for page in folder.glob("*.rst"):
+        if page.stem not in ROOMS:
+            page.unlink()
+    for room, (first, *others) in modules().items():
+        text = heading(first, "=") + documented(first)
+        text += "".join(heading(name) + documented(name) for name in others)
         page = folder / f"{room}.rst"
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
 
 
-def drop_stale_pages(app, _config):
-    """Delete the generated pages of functions and classes that do not exist any more.
+def documented(name: str) -> str:
+    """Document what a module defines, and not what it imports.
 
     Parameters
     ----------
-    app : sphinx.application.Sphinx
-        The build.
-    _config : sphinx.config.Config
-        Its configuration.
+    name : str
+        Full name of the module.
+
+    Returns
+    -------
+    str
+        In reStructuredText.
     """
-    for page in (Path(app.srcdir) / "api").glob("*.rst"):
-        name, _, member = page.stem.rpartition(".")
-        try:
-            noun = getattr(importlib.import_module(name), member)
-        except (ImportError, AttributeError):
-            page.unlink()
-        else:
-            if getattr(noun, "__module__", name) != name:
-                page.unlink()
+    own = [k for k, v in vars(importlib.import_module(name)).items() if k[0] != "_" and _is_own(v, name)]
+    # the option without names would list what the module imports
+    listed = f"   :members: {', '.join(own)}\n" if own else ""
+    return f".. automodule:: {name}\n{listed}\n"
 
 
-def _automodapi(name):
-    """Document what a module defines, and not what it imports."""
-    module = importlib.import_module(name)
-    # automodapi sees no more than what a module declares to be its own
-    public = {k: vars(module)[k] for k in getattr(module, "__all__", vars(module)) if not k.startswith("_")}
-    skipped = (k for k, v in public.items() if getattr(v, "__module__", name) != name)
-    lines = [f".. automodapi:: {name}", f"   :allowed-package-names: {name}", *(f"   :skip: {k}" for k in skipped)]
-    return "\n".join(lines) + "\n\n"
+def _is_own(noun, module):
+    return not inspect.ismodule(noun) and getattr(noun, "__module__", module) == module
 
 
 def drop_foreign_docstrings(_app, what, name, _obj, _options, lines):
@@ -152,8 +150,7 @@ def setup(app):
         What Sphinx wants to know of an extension.
     """
     app.add_directive("from-code", FromCode)
-    # before the build lists its files, among which automodapi looks for its directives
+    # before the build lists its files
     app.connect("config-inited", write_reference)
-    app.connect("config-inited", drop_stale_pages)
     app.connect("autodoc-process-docstring", drop_foreign_docstrings)
     return {"parallel_read_safe": True}

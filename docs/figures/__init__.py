@@ -1,7 +1,8 @@
 """The figures of the manual: every function that is marked with `figure` makes one, from simulated light.
 
 Each takes a ``Night`` of raw frames, masters and truth, or nothing, and returns a ``matplotlib.figure.Figure``. What it
-shows, it asks of the public functions of the engine.
+shows, it asks of the public functions of the engine. The figures are drawn by ``scripts/figures.sh`` and kept in
+``drawn/``, with the fingerprints of the code that drew them; the build of the manual draws none.
 """
 
 import importlib
@@ -41,5 +42,6 @@ def every():
         By name, module and function: what makes the figure, and the light that it shows.
     """
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        importlib.import_module(module.name)
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     return dict(sorted(_MARKED.items()))

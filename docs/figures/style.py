@@ -1,6 +1,7 @@
 """How the figures look: no background, grey letters, colors that the color-blind can tell, on white and on black."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -101,7 +102,7 @@ def label(axes, x, y, title=None):
         axes.set_title(title)
 
 
-def save(figure, path):
+def save(figure: Figure, path: Path, source: str | None = None) -> None:
     """Write a figure; the same figure gives the same bytes.
 
     Parameters
@@ -110,5 +111,7 @@ def save(figure, path):
         The figure.
     path : Path
         An SVG file.
+    source : str, optional
+        What the figure was made from, kept in the file.
     """
-    figure.savefig(path, metadata={"Date": None, "Creator": None})
+    figure.savefig(path, metadata={"Date": None, "Creator": None, "Source": source})

@@ -77,6 +77,7 @@ def by_template():
     ratio = np.median((last.orders.flux[row, near] / level / expected[row, near])[good])
     light.plot(angstrom[good], (last.orders.flux[row, near] / level)[good] / ratio, ".", color=style.BLUE)
     light.plot(angstrom, expected[row, near], color=style.VERMILION, lw=0.9, label="template of nine others")
+    light.set(ylim=(0.42, 1.08))
     light.legend(loc="lower left")
     style.label(light, "wavelength [Å]", "light / continuum")
     known = np.isfinite(found.order_rv_ms) & (found.order_error_ms < 60)
