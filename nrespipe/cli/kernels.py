@@ -4,8 +4,7 @@ import sys
 
 import click
 
-from nrespipe.cli import options
-from nrespipe.service import kernels, workers
+from nrespipe.service import kernels, progress, workers
 
 
 @click.command("compile")
@@ -23,6 +22,7 @@ def compile_command(given):
     """
     processes = workers.default_processes() if given.processes is None else given.processes
     with workers.team(processes, given.log_level) as run:
-        compiled = kernels.prepare(run, options.progress_bar(), kernels.REDUCTION + kernels.SIMULATION)
+        report = progress.bar if sys.stderr.isatty() else progress.words
+        compiled = kernels.prepare(run, report, kernels.REDUCTION + kernels.SIMULATION)
     click.echo("\n".join(compiled.lines()))
     sys.exit(1 if compiled.failed else 0)
