@@ -15,6 +15,8 @@ from nrespipe import logs
 def restored_logging():
     root = logging.getLogger()
     kept = root.handlers[:], root.level
+    # a test before this one may have had warnings captured, and its end has put the function of Python back
+    logging.captureWarnings(False)
     yield
     logging.captureWarnings(False)
     root.handlers[:], root.level = kept

@@ -10,7 +10,7 @@ from nrespipe.service import kernels, progress, workers
 @click.command("compile")
 @click.pass_obj
 def compile_command(given):
-    """Compile the numerical kernels, so that no frame waits for it.
+    """Compile the numerical kernels, so that no frame has to wait for it.
 
     Half a minute of one core, shared by all cores. The kernels are kept in NUMBA_CACHE_DIR or, where that is not set,
     beside the modules. Run it once after each installation, as a user who may write there. The exit status is 0 where

@@ -70,6 +70,7 @@ def interval_of(edges, value):
     edges : ndarray of float, shape (n + 1,)
         Increasing; ``edges[i] < value <= edges[i + 1]`` in interval i.
     value : float
+        Without a NaN.
 
     Returns
     -------

@@ -38,11 +38,24 @@ class Crew:
 
     @cached_property
     def kernels(self):
-        """Compiled or None: the kernels, compiled before the first frame by all processes together."""
+        """Compiled or None: the kernels, which all processes compile together before the first frame."""
         return kernels.prepare(self.run, self.report) if self.assembly.recipes is RECIPES else None
 
     def work(self, function, jobs):
-        """Do some work as ``workers.team`` does, with kernels that are compiled."""
+        """Do some work as ``workers.team`` does, with kernels that are compiled.
+
+        Parameters
+        ----------
+        function : callable
+            What to do.
+        jobs : iterable
+            What to do it with.
+
+        Returns
+        -------
+        iterator of (object, Outcome)
+            Each job as it ends.
+        """
         _ = self.kernels
         return self.run(function, jobs)
 

@@ -41,13 +41,30 @@ class Compiled:
     folders: tuple[Path, ...]
 
     def lines(self) -> list[str]:
-        """Describe it for a person."""
+        """Describe it for a person.
+
+        Returns
+        -------
+        list of str
+            Lines: counts, folders, and what failed.
+        """
         counts = f"{len(self.compiled)} kernels compiled, {len(self.loaded)} were there; they are kept in"
         return [counts, *(f"  {folder}" for folder in self.folders), *(" ".join(row) for row in self.failed)]
 
 
 def known(packages: tuple[str, ...] = REDUCTION + SIMULATION) -> dict:
-    """Return the kernels of some packages as ``package.module.function`` -> numba's Dispatcher."""
+    """Find the kernels.
+
+    Parameters
+    ----------
+    packages : tuple of str, optional
+        Where to look.
+
+    Returns
+    -------
+    dict of str to Dispatcher
+        By ``package.module.function``.
+    """
     # here, not above: every other command starts in half the time without the compiler
     from numba.core.dispatcher import Dispatcher
 
@@ -62,9 +79,12 @@ def known(packages: tuple[str, ...] = REDUCTION + SIMULATION) -> dict:
 
 @cache
 def recorded() -> dict[str, tuple[str, ...]]:
-    """Return for which types each kernel is compiled, as numba writes them, by the name of the kernel.
+    """Read for which types each kernel is compiled; ``python scripts/record_kernels.py`` writes them down.
 
-    ``python scripts/record_kernels.py`` writes them down.
+    Returns
+    -------
+    dict of str to tuple of str
+        Types of the arguments as numba writes them, by the name of the kernel.
     """
     signatures = {}
     for line in (files(__package__) / _SIGNATURES).read_text(encoding="utf-8").splitlines():
@@ -84,6 +104,10 @@ def prepare(run, report, packages: tuple[str, ...] = REDUCTION) -> Compiled:
         Shows progress, only if anything is compiled: `progress.bar` or `progress.lines`.
     packages : tuple of str
         Whose kernels.
+
+    Returns
+    -------
+    Compiled
 
     Notes
     -----
@@ -114,6 +138,11 @@ def prepare(run, report, packages: tuple[str, ...] = REDUCTION) -> Compiled:
 def load(name: str) -> tuple[bool, Path]:
     """Load one kernel into this process for every recorded type, and compile it where it is not on disk.
 
+    Parameters
+    ----------
+    name : str
+        As in `recorded`.
+
     Returns
     -------
     is_new : bool
@@ -131,7 +160,13 @@ def load(name: str) -> tuple[bool, Path]:
 
 
 def used() -> list[str]:
-    """Return the lines of `recorded` that the kernels of this process have met."""
+    """Tell for which types the kernels of this process were compiled or loaded.
+
+    Returns
+    -------
+    list of str
+        Lines as in the file that `recorded` reads.
+    """
     met = [f"{name} {types}" for name, kernel in known().items() for types in kernel.signatures]
     # a constant has a type of its own, and comes with the kernel that hands it over
     return sorted(line for line in met if "Literal" not in line)

@@ -73,13 +73,38 @@ def team(processes, log_level="INFO"):
 
 
 def in_turn(work, jobs):
-    """Do what ``run`` of a `team` does, in this process, one job after the other."""
+    """Do what ``run`` of a `team` does, in this process, one job after the other.
+
+    Parameters
+    ----------
+    work : callable
+        What to do.
+    jobs : iterable
+        What to do it with.
+
+    Yields
+    ------
+    job : object
+        Each of them.
+    result : Outcome
+        What came of it.
+    """
     for job in jobs:
         yield job, outcome.attempt(work, job)
 
 
 def values(results):
-    """Yield what the work returned, for each pair that ``run`` of a `team` yields.
+    """Return what was made, or fail.
+
+    Parameters
+    ----------
+    results : iterable of (object, Outcome)
+        As ``run`` of a `team` yields them.
+
+    Yields
+    ------
+    object
+        What the work returned for each job.
 
     Raises
     ------

@@ -47,11 +47,16 @@ def at_once(session):
 
 def until(sessions, work):
     """Do something in transactions of its own until it gives something."""
-    end = time.monotonic() + 60
+    end, found = time.monotonic() + 60, None
     while True:
-        with sessions.begin() as session:
-            at_once(session)
-            found = work(session)
+        try:
+            with sessions.begin() as session:
+                at_once(session)
+                found = work(session)
+        except DBAPIError as error:
+            # on a busy machine this process itself may be silent for a second, and be cut off
+            if not error.connection_invalidated:
+                raise
         if found:
             return found
         assert time.monotonic() < end, "it never came to anything"

@@ -90,7 +90,8 @@ def test_either_pair_of_fibers_is_numbered_right_on_any_bench_and_with_orders_mi
             assert pattern.first_order(highest, spectrograph) == 52 + lost
 
 
-def test_a_missing_ridge_does_not_spoil_the_numbers(nres01, bench):
+def test_a_missing_ridge_does_not_spoil_the_numbers(nres01):
+    bench = benches.build(nres01)
     crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in (2, 1)])
     crossing[0, 7], crossing[1, [20, 21]] = np.nan, np.nan
     assert pattern.first_order(pattern.highest(crossing, (2, 1), nres01.fibers.upward), nres01) == 52
