@@ -159,6 +159,7 @@ class _Light:
 
     flux: np.ndarray
     variance: np.ndarray
+    slope: np.ndarray
     good: np.ndarray
     wavelength: np.ndarray
     blaze: np.ndarray
@@ -171,7 +172,8 @@ class _Light:
         known = np.all(np.diff(wavelength, axis=1) > 0, axis=1)
         blaze = np.where(known[:, None], spectra.of(fiber)[3], 0.0)
         bright = orderscale.bright_range(wavelength, blaze)
-        return cls(flux, variance, good & known[:, None], wavelength, blaze, bright)
+        slope = continuum.noise(flux, variance, good).slope
+        return cls(flux, variance, slope, good & known[:, None], wavelength, blaze, bright)
 
     def order(self, o):
         return self.flux[o], self.variance[o], self.good[o], self.wavelength[o], self.blaze[o]
@@ -224,7 +226,10 @@ def _index(light, doppler, room, definition, faintest):
 
 
 def _on_orders(light, band, doppler, room):
-    """Return mean light and variance of a band on each order that shows all of it all the year, or what is missing."""
+    """Return mean light of a band, its variance, and what more light adds to that, on each order, or what is missing.
+
+    An order must show all of the band all the year.
+    """
     low, high = band.center_angstrom - band.reach_angstrom, band.center_angstrom + band.reach_angstrom
     start, end = light.bright
     complete = np.flatnonzero((start < low * room[0]) & (end > high * room[1]))
@@ -240,7 +245,9 @@ def _on_orders(light, band, doppler, room):
         if weights is not None:
             all_weights = orderscale.band_weights(edges, np.ones(good.shape, bool), *shape)
             off = all_weights @ _bend_of_bridges(flux, good, all_weights)
-            found[int(order)] = weights @ flux, weights**2 @ light.variance[order] + off**2
+            found[int(order)] = (
+                weights @ flux, weights**2 @ light.variance[order] + off**2, weights**2 @ light.slope[order]
+            )  # fmt: skip
     if found:
         return found
     if len(complete):
@@ -262,11 +269,19 @@ def _bend_of_bridges(flux, good, weights):
 
 def _join(found, scale):
     """Return the weighted mean of a band over its orders, its variance, and the share of each order in it."""
-    values = {order: value * scale[order] for order, (value, _) in found.items()}
-    weights = {order: 1 / (variance * scale[order] ** 2) for order, (_, variance) in found.items()}
-    total = sum(weights.values())
-    parts = {order: weights[order] / total * values[order] for order in found}
-    return sum(parts.values()), 1 / total, parts
+    values = {order: value * scale[order] for order, (value, *_) in found.items()}
+    variances = {order: variance * scale[order] ** 2 for order, (_, variance, _) in found.items()}
+    mean = sum(values.values()) / len(values)
+    for _ in range(2):
+        # the variance of an order at the light of all of them: its own would follow its noise
+        weights = {
+            order: 1 / max(variances[order] + slope * scale[order] * (mean - values[order]), 0.1 * variances[order])
+            for order, (*_, slope) in found.items()
+        }
+        total = sum(weights.values())
+        parts = {order: weights[order] / total * values[order] for order in found}
+        mean = sum(parts.values())
+    return mean, 1 / total, parts
 
 
 def _slope(joined, bands, order, value):

@@ -1,5 +1,7 @@
 """What a star would send if it had no lines."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.polynomial import legendre
 from scipy.special import ndtr
@@ -80,9 +82,14 @@ def envelope(flux, variance, good, *, degree=5, fewest=200, rounds=16):
     ndarray of float, shape (n_orders, n_pixels)
         NaN in an order without one.
     """
-    sigma, kept = np.sqrt(variance), good
-    level = np.zeros(flux.shape)
+    kept, depends = good, noise(flux, variance, good)
+    count = np.maximum(good.sum(axis=1, keepdims=True), 1)
+    level = np.broadcast_to(np.where(good, flux, 0.0).sum(axis=1, keepdims=True) / count, flux.shape)
+    sigma, lift = 0.0, _lift(np.ones(1))
     for number in range(rounds):
+        # the light lies below the level, which only what lies above it has settled
+        variance = depends.at(level - lift * sigma)
+        sigma = np.sqrt(variance)
         level = _smooth(flux, np.where(kept, 1 / variance, 0.0), degree)
         above = flux - level
         # at first the continuum itself lies far above the level, so only later does a hit stand out
@@ -102,6 +109,87 @@ def _lift(cut):
     for _ in range(15):
         lift = np.exp(-0.5 * (lift - cut) ** 2) / np.sqrt(2 * np.pi) / ndtr(cut - lift)
     return lift
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How the variance of the pixels depends on the light that falls on them.
+
+    Attributes
+    ----------
+    dark, slope : ndarray of float, shape (n_orders, n_pixels)
+        Variance without light, and what each unit of light adds to it.
+    least : ndarray of float, shape (n_orders, n_pixels)
+        Smallest variance that was found nearby: no expectation lies below it.
+    """
+
+    dark: np.ndarray
+    slope: np.ndarray
+    least: np.ndarray
+
+    def at(self, light):
+        """Return the variance of pixels on which some light is expected.
+
+        Parameters
+        ----------
+        light : ndarray of float, shape (n_orders, n_pixels)
+            Expected flux; negative counts as 0.
+
+        Returns
+        -------
+        ndarray of float, shape (n_orders, n_pixels)
+        """
+        return np.maximum(self.dark + self.slope * np.maximum(light, 0), self.least)
+
+
+def noise(flux, variance, good, *, bin_pixels=128, fewest=16):
+    """Return how the variance of the pixels depends on their light.
+
+    Parameters
+    ----------
+    flux, variance : ndarray of float, shape (n_orders, n_pixels)
+        Spectrum and its variance.
+    good : ndarray of bool, shape (n_orders, n_pixels)
+        Pixels to use.
+    bin_pixels : int, optional
+        Length of the pieces of an order in each of which the variance is a straight line in the flux.
+    fewest : int, optional
+        A piece with fewer good pixels takes after its neighbors.
+
+    Returns
+    -------
+    Noise
+
+    Notes
+    -----
+    The variance of an extracted pixel is that of the flux that was found in it, noise included: pixels that came out
+    low have a low variance. A mean with the inverse of such a variance as weight is too low, at a signal-to-noise ratio
+    of 3 by 4 percent. Weights are therefore made from the variance at the light that is expected.
+    """
+    n_orders, n_pixels = flux.shape
+    good = good & np.isfinite(flux) & np.isfinite(variance) & (variance > 0)
+    flux, variance = np.where(good, flux, 0.0), np.where(good, variance, 1.0)
+    edges = np.linspace(0, n_pixels, max(n_pixels // bin_pixels, 1) + 1).round().astype(int)
+    pieces = lambda values: np.add.reduceat(good * values, edges[:-1], axis=1)  # noqa: E731
+    count = pieces(np.ones(flux.shape))
+    means = [pieces(values) / np.maximum(count, 1) for values in (flux, variance, flux**2, flux * variance)]
+    mean, level, square, product = means
+    scatter = square - mean**2
+    slope = np.where(scatter > 1e-12 * square, (product - mean * level) / np.maximum(scatter, 1e-300), 0.0)
+    # light adds no less than nothing, and no more than there is
+    slope = np.clip(slope, 0.0, np.where(mean > 0, level / np.where(mean > 0, mean, 1.0), 0.0))
+    dark = level - slope * np.maximum(mean, 0)
+    least = np.minimum.reduceat(np.where(good, variance, np.inf), edges[:-1], axis=1)
+    middles, x = (edges[1:] + edges[:-1] - 1) / 2, np.arange(n_pixels)
+    lines = np.ones((3, n_orders, n_pixels))
+    for o in range(n_orders):
+        known = count[o] >= fewest
+        if known.any():
+            for line, values in zip(lines, (dark, slope, least)):
+                line[o] = np.interp(x, middles[known], values[o, known])
+        else:
+            lines[0, o], lines[1, o], lines[2, o] = np.mean(variance[o]), 0.0, 0.0
+    return Noise(*lines)
 
 
 def against_model(flux, variance, good, model, *, degree=5, fewest=200, mismatch=0.03):
@@ -131,10 +219,10 @@ def against_model(flux, variance, good, model, *, degree=5, fewest=200, mismatch
     """
     usable = good & (model > 0.3)
     ratio = np.where(usable, flux / np.maximum(model, 0.3), 0.0)
-    typical = np.sum(ratio, axis=1, keepdims=True) / np.maximum(usable.sum(axis=1, keepdims=True), 1)
-    weight = model**2 / (variance + (mismatch * typical) ** 2)
-    kept, level = usable, ratio
+    level = np.sum(ratio, axis=1, keepdims=True) / np.maximum(usable.sum(axis=1, keepdims=True), 1)
+    kept, depends = usable, noise(flux, variance, good)
     for _ in range(3):
+        weight = model**2 / (depends.at(level * model) + (mismatch * level) ** 2)
         level = _smooth(ratio, np.where(kept, weight, 0.0), degree)
         kept = usable & ((ratio - level) ** 2 * weight < 16)
     return np.where(usable.sum(axis=1, keepdims=True) >= fewest, level, np.nan)

@@ -61,7 +61,7 @@ def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
         \\qquad M = \\sum_k s_k P_k r + E, \\quad V = V_0 + M + \\left(\\frac{\\sigma_r}{r} M\\right)^2
 
     (Horne 1986 PASP 98 609; Zechmeister et al. 2014 A&A 561 A59, who divide by the flat itself). The variance V comes
-    from the model of the previous pass, never from the noisy pixel. E is what the slant of the lines adds:
+    from the model of the previous pass, not from the single pixel. E is what the slant of the lines adds:
     the light of the neighboring columns, which is known from the previous fit (``slanted.displaced``), and the wings of
     the other traces. Without the slant the light above the trace would be taken for that of another wavelength, by an
     amount that depends on the weights and so on the brightness of the star. The worst outlier of each trace is left out

@@ -43,7 +43,7 @@ def change(orders, numbers, template, fit, berv_ms=0.0, *, degree=3, step_ms=200
     used = fit.used & np.isfinite(curvature)
     level = np.where(used, orders.continuum, 0.0)
     flux, slope, curvature, noise = (np.where(used, a, 0.0) for a in (flux, slope, curvature, noise))
-    weight = np.where(used, 1 / np.where(used, orders.variance + level**2 * noise, 1.0), 0.0)
+    weight = np.where(used, 1 / np.where(used, orders.noise().at(level * flux) + level**2 * noise, 1.0), 0.0)
     basis = legendre.legvander(np.linspace(-1, 1, used.shape[1]), degree)
     signal = information = 0.0
     for o in np.flatnonzero(used.sum(axis=1) > 10 * (degree + 3)):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nrespipe.engine import continuum
 from nrespipe.frames.arrays import frozen
 
 
@@ -41,6 +42,15 @@ class Orders:
     def weighing_variance(self):
         """ndarray of float, shape (n_orders, n_pixels): `usual_variance`, or `variance` where that is not given."""
         return self.variance if self.usual_variance is None else self.usual_variance
+
+    def noise(self):
+        """Return how the variance of the pixels depends on the light that is expected on them.
+
+        Returns
+        -------
+        Noise
+        """
+        return continuum.noise(self.flux, self.variance, self.good)
 
 
 def smooth_snr2(orders, *, bin_pixels=64):
@@ -92,7 +102,7 @@ def line_depth(orders, model, used=None):
     """
     used = orders.good & (orders.continuum > 0) if used is None else used
     level, model = np.where(used, orders.continuum, 1.0), np.where(used, model, 0.0)
-    weight = np.where(used, level**2 / np.where(used, orders.variance, 1.0), 0.0)
+    weight = np.where(used, level**2 / orders.noise().at(level), 0.0)
     total = np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
     light, model = (
         values - np.sum(weight * values, axis=1, keepdims=True) / total

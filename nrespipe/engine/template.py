@@ -140,6 +140,8 @@ class _Stack:
         self.knots = [_knots(exposures[0], row, self.rv_ms[0]) for row in self.rows[0]]
         self.places = [CubicSpline(ln_angstrom, np.arange(len(ln_angstrom))) for ln_angstrom in self.knots]
         self.leveled = [e.orders for e in exposures]
+        # nothing is known of the lines yet
+        self.expected = [np.ones(e.orders.flux.shape) for e in exposures]
         self.kept = [_clean(e, tellurics) for e in exposures]
 
     def knot_of_pixels(self, i):
@@ -156,7 +158,7 @@ class _Stack:
             rows, u = self.rows[i], self.knot_of_pixels(i)
             kept = self.kept[i][rows] & (orders.continuum[rows] > 0)
             level = np.where(kept, orders.continuum[rows], 1.0)
-            weight = np.where(kept, level**2 / orders.variance[rows], 0.0)
+            weight = np.where(kept, level**2 / orders.noise().at(orders.continuum * self.expected[i])[rows], 0.0)
             flux = np.where(kept, orders.flux[rows] / level, 0.0)
             self.equations.append(
                 [
@@ -225,7 +227,7 @@ def _coadded(exposures, tellurics, rounds, clip):
         template = stack.template(exposures, _NOBODY)
         moved = np.zeros((len(exposures), 2))
         for i, e in enumerate(exposures):
-            stack.leveled[i], stack.kept[i] = _compared(stack, i, template, clip)
+            stack.leveled[i], stack.kept[i], stack.expected[i] = _compared(stack, i, template, clip)
             fit = templatefit.fit(stack.leveled[i], e.numbers, template, stack.rv_ms[i], e.berv_ms, tellurics=tellurics)
             moved[i] = fit.rv_ms - e.rv_ms, fit.photon_error_ms**-2.0
         # the mean of the velocities stays that of the mask
@@ -238,7 +240,7 @@ def _coadded(exposures, tellurics, rounds, clip):
 
 
 def _compared(stack, i, template, clip):
-    """Return an exposure with the level that the template asks for, and its pixels that are clean."""
+    """Return an exposure at the level that the template asks for, its clean pixels, and the light that is expected."""
     e, orders = stack.exposures[i], stack.leveled[i]
     flux, _, noise = templatefit.expected(orders, e.numbers, template, stack.rv_ms[i], e.berv_ms)
     able = _clean(e, stack.tellurics) & np.isfinite(flux)
@@ -246,11 +248,11 @@ def _compared(stack, i, template, clip):
     level = continuum.against_model(orders.flux, orders.variance, stack.kept[i] & able, model)
     known = np.isfinite(level) & (level > 0)
     level = np.where(known, level, 0.0)
-    error = np.sqrt(orders.variance + level**2 * (np.where(able, noise, 0.0) + 1e-4))
+    error = np.sqrt(orders.noise().at(level * model) + level**2 * (np.where(able, noise, 0.0) + 1e-4))
     near = np.abs(orders.flux - level * model) < clip * error
     # where the template knows nothing yet nothing can be said against a pixel
     kept = _clean(e, stack.tellurics) & (near | ~np.isfinite(flux))
-    return replace(orders, continuum=np.where(known, level, orders.continuum)), kept
+    return replace(orders, continuum=np.where(known, level, orders.continuum)), kept, np.where(able, flux, 1.0)
 
 
 def _check(exposure, rows, tellurics, name):

@@ -88,7 +88,8 @@ def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, 
     The model of order *o* is ``p_o(x) T_o(ln wavelength - ln(1 + v / c))`` with one *v* for all orders and a polynomial
     *p* for each (Anglada-Escude & Butler 2012, ApJS 200, 15; Zechmeister et al. 2018, A&A 609, A12). It is linear but
     for *v*, which is iterated; eliminating the polynomials leaves one equation for each order, whose sum gives *v* and
-    its error. The noise of the template counts as noise of the pixels. The pixels are chosen by their wavelength in
+    its error. The noise of the template counts as noise of the pixels, whose own is that of the light that the template
+    expects on them. The pixels are chosen by their wavelength in
     the frame of the barycenter, so that they are the same in every frame of a star.
     """
     able = masklines.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
@@ -141,6 +142,7 @@ class _Light:
         self.orders, self.berv_ms = orders, berv_ms
         self.level = np.maximum(orders.continuum, 0)
         self.rest = [_splines(template).get(int(number)) for number in numbers]
+        self.noise = orders.noise()
 
     def model(self, rv_ms):
         """Return template, its slope with velocity, and its variance per pixel; NaN beyond it."""
@@ -206,7 +208,7 @@ def _solve(light, used, flux, slope, noise, degree):
     n_orders, n_pixels = used.shape
     basis = legendre.legvander(np.linspace(-1, 1, n_pixels), degree)
     flux, slope = np.where(used, flux, 0.0), np.where(used, slope, 0.0)
-    variance = light.orders.variance + light.level**2 * np.where(used, noise, 0.0)
+    variance = light.noise.at(light.level * flux) + light.level**2 * np.where(used, noise, 0.0)
     weight = np.where(used, 1 / variance, 0.0)
     data = np.where(used, light.orders.flux, 0.0)
     shift, information = np.zeros(n_orders), np.zeros(n_orders)

@@ -40,3 +40,38 @@ def test_an_order_without_enough_pixels_has_no_continuum():
     found = continuum.envelope(np.ones((2, 4096)), np.full((2, 4096), 1e-4), good)
     assert np.all(np.isfinite(found[0]))
     assert np.all(np.isnan(found[1]))
+
+
+def faint(snr, n_orders=200, seed=4):
+    """A spectrum with lines whose variance is that of the flux that was found, as the extraction gives it."""
+    rng, x = np.random.default_rng(seed), np.linspace(-1, 1, 1024)
+    level = snr**2 * (1 + 0.3 * x - 0.2 * x**3) * np.ones((n_orders, 1))
+    model = np.where(rng.random(level.shape) < 0.15, 0.5, 1.0)
+    floor = 50.0
+    flux = level * model + np.sqrt(level * model + floor) * rng.standard_normal(level.shape)
+    return flux, floor + np.maximum(flux, 0), np.ones(level.shape, bool), model, level
+
+
+@pytest.mark.parametrize("snr", [3.0, 5.0, 10.0, 50.0])
+def test_the_level_of_a_faint_star_is_as_true_as_that_of_a_bright_one(snr):
+    *seen, model, level = faint(snr)
+    found = continuum.against_model(*seen, model)
+    # the mean of 200 orders is known to that
+    error = np.sqrt(np.mean(50.0 + level)) / np.mean(level) / np.sqrt(level.size)
+    assert abs(np.mean(found / level) - 1) < 4 * error
+
+
+@pytest.mark.parametrize("snr", [5.0, 10.0, 50.0])
+def test_the_envelope_of_a_faint_star_is_within_half_a_percent(snr):
+    flux, variance, good, _, level = faint(snr)
+    free = faint(snr)[3] > 0.9
+    found = continuum.envelope(flux, variance, good & free)
+    assert abs(np.mean(found / level) - 1) < 0.005
+
+
+def test_the_variance_of_expected_light_does_not_follow_the_noise():
+    flux, variance, good, model, level = faint(4.0)
+    depends = continuum.noise(flux, variance, good)
+    found, true = depends.at(level * model), 50.0 + level * model
+    assert np.mean(found / true) == pytest.approx(1, abs=0.02)
+    assert abs(np.corrcoef((flux - level * model).ravel(), (found - true).ravel())[0, 1]) < 0.05
