@@ -41,8 +41,8 @@ ENV PATH=/opt/nrespipe/bin:$PATH \
 
 USER archive
 WORKDIR /output
-# compiles the kernels, so that a container starts warm, and shows that the image works
-RUN nrespipe compile
+# the kernels, so that a container starts warm; then a small night, which shows that the image works
+RUN nrespipe compile && self-test
 
 VOLUME /output
 HEALTHCHECK --interval=5m --timeout=60s --start-period=5m --retries=3 CMD ["entrypoint", "healthy"]
