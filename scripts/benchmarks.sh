@@ -25,6 +25,7 @@ measure() {
 }
 chosen=("$@")
 measure start
+measure compiling
 measure masters
 measure traces
 measure extraction

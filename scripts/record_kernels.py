@@ -1,7 +1,7 @@
 """Write down for which types the kernels are compiled: those that they meet when a small simulated night is reduced.
 
-``python scripts/record_kernels.py`` compiles everything anew and replaces ``nrespipe/service/kernel_signatures.txt``; with
-``--check`` it lists the types that this file lacks, and exits with 1 where there are any.
+``python scripts/record_kernels.py`` compiles everything anew and replaces ``nrespipe/service/kernel_signatures.txt``.
+With ``--check`` it lists the types that this file lacks, and exits with 1 where there are any.
 """
 
 import os

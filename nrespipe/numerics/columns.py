@@ -1,4 +1,8 @@
-"""The kernels of the extraction: one detector column at a time, all traces at once."""
+"""The kernels of the extraction: one detector column at a time, all traces at once.
+
+Indices within a column are unsigned in the innermost loops: a signed one is checked for negative values at every pixel,
+which costs a third of the time of a fit (``benchmarks/toolchains.py``).
+"""
 
 import numpy as np
 from numba import njit
@@ -194,7 +198,7 @@ def _model(model, guards, extra, shares, first, solution, guard):
     window = shares.shape[1]
     for k in range(len(first)):
         if first[k] >= 0:
-            for y in range(first[k], min(first[k] + window, len(model))):
+            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, len(model)))):
                 model[y] = extra[y]
                 guards[y] = 0.0
     for k in range(len(first)):
@@ -202,7 +206,7 @@ def _model(model, guards, extra, shares, first, solution, guard):
             continue
         light = max(solution[k], 0.0)
         for j in range(min(window, len(model) - first[k])):
-            y = first[k] + j
+            y = np.uint64(first[k] + j)
             model[y] += light * shares[k, j]
             guards[y] += (guard[k] * light * shares[k, j]) ** 2
 
@@ -211,7 +215,7 @@ def _model(model, guards, extra, shares, first, solution, guard):
 def _noise(noise, floor, error, model, first, window):
     for k in range(len(first)):
         if first[k] >= 0:
-            for y in range(first[k], min(first[k] + window, len(model))):
+            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, len(model)))):
                 light = max(model[y], 0.0)
                 noise[y] = floor[y] + light + (error[y] * light) ** 2
 
@@ -224,10 +228,11 @@ def _outliers(data, bad, model, noise, guards, first, window, threshold):
         if first[k] < 0:
             continue
         worst, where = threshold**2, -1
-        for y in range(first[k], min(first[k] + window, len(model))):
+        for at in range(first[k], min(first[k] + window, len(model))):
+            y = np.uint64(at)
             square = (data[y] - model[y]) ** 2
             if square > worst * noise[y] and not bad[y] and square > worst * (noise[y] + guards[y]):
-                worst, where = square / (noise[y] + guards[y]), y
+                worst, where = square / (noise[y] + guards[y]), at
         if where >= 0:
             bad[where] = 2
             found += 1
@@ -250,7 +255,7 @@ def _normal_equations(bands, right, data, extra, bad, noise, shares, first):
             continue
         end = min(window, len(data) - first[k])
         for j in range(end):
-            y = first[k] + j
+            y = np.uint64(first[k] + j)
             if not bad[y]:
                 w = shares[k, j] / noise[y]
                 right[k] += w * (data[y] - extra[y])
@@ -260,7 +265,7 @@ def _normal_equations(bands, right, data, extra, bad, noise, shares, first):
             if first[k + i] < 0 or apart >= window:
                 continue
             for j in range(max(apart, 0), min(end, window + apart)):
-                y = first[k] + j
+                y = np.uint64(first[k] + j)
                 if not bad[y]:
-                    bands[k, i] += shares[k, j] * shares[k + i, j - apart] / noise[y]
+                    bands[k, i] += shares[k, np.uint64(j)] * shares[k + i, np.uint64(j - apart)] / noise[y]
         bands[k, 0] = bands[k, 0] * (1 + 1e-9) + 1e-12
