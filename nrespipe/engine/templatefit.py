@@ -22,7 +22,8 @@ class TemplateFit:
     Attributes
     ----------
     rv_ms, photon_error_ms : float
-        Barycentric velocity, and its error by the noise of the spectrum and of the template [m / s].
+        Barycentric velocity, and its error by the noise of the spectrum and of the template, and by what the orders
+        disagree beyond that [m / s].
     order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
         Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
     order_chi2 : float
@@ -263,13 +264,16 @@ def _result(rv_ms, solved, numbers):
     means = [np.sum(weight[s] * off[s]) / weight[s].sum() if s.any() else np.nan for s in sides]
     errors = [1 / weight[s].sum() if s.any() else np.nan for s in sides]
     used = solved.used & able[:, None]
+    order_chi2, n_free = float(np.sum(weight * off**2)) / max(able.sum() - 1, 1), max(able.sum() - 1, 1)
+    # a template that does not fit is wrong by more than noise; what chance gives in one of twenty is left out
+    excess = max(order_chi2 - 2 * np.sqrt(2 / n_free), 1.0)
     return TemplateFit(
         rv_ms=rv_ms,
-        photon_error_ms=solved.error_ms,
+        photon_error_ms=solved.error_ms * float(np.sqrt(excess)),
         order_rv_ms=np.where(able, rv_ms + off, np.nan),
         order_error_ms=np.where(able, 1 / np.sqrt(information), np.nan),
         order_weight=weight / weight.sum(),
-        order_chi2=float(np.sum(weight * off**2) / max(able.sum() - 1, 1)),
+        order_chi2=order_chi2,
         odd_even_ms=float(means[0] - means[1]),
         odd_even_error_ms=float(np.sqrt(errors[0] + errors[1])),
         chi2=float(np.mean(solved.residual[used] ** 2 / solved.variance[used])) if used.any() else np.nan,

@@ -156,6 +156,10 @@ def test_an_order_that_has_moved_is_told_by_the_scatter_of_the_orders(quiet):
     wavelength[3] *= 1 + 100.0 / C_MS
     bad = templatefit.fit(replace(light, wavelength=wavelength), NUMBERS, quiet, 0.0, 5e3)
     assert good.order_chi2 < 3 < 20 < bad.order_chi2
+    # noise alone would let the velocity be wrong by many of its errors
+    noise_ms = np.sum(bad.order_error_ms**-2.0) ** -0.5
+    assert abs(bad.rv_ms) > 5 * noise_ms
+    assert abs(bad.rv_ms) < 3 * bad.photon_error_ms
     assert abs(bad.odd_even_ms) > 5 * bad.odd_even_error_ms
 
 
