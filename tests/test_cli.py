@@ -100,6 +100,7 @@ def test_version_and_help_load_no_large_library(word):
 
 
 @pytest.mark.parametrize("name", ["status", "why", "drifts", "masters", "export", "summary", "submit", "requeue"])
+@pytest.mark.slow
 def test_a_command_that_only_asks_the_database_loads_no_reader_of_frames_and_no_queue(name):
     told, large = loaded(
         "from nrespipe.cli import main; main()", set(LARGE) | {"astropy.io.fits", "alembic"}, name, "-h"

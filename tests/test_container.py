@@ -79,6 +79,7 @@ def started(command, **options):
             raise
 
 
+@pytest.mark.slow
 def test_the_loop_takes_the_nights_in_order_and_finishes_the_one_in_hand_when_told_to_stop(machine):
     nights, journal, environment = machine
     with started([ROOT / "docker/night-loop.sh", environment["NRES_RAW_ROOT"], "60"], env=environment) as loop:
@@ -90,6 +91,7 @@ def test_the_loop_takes_the_nights_in_order_and_finishes_the_one_in_hand_when_to
     ]
 
 
+@pytest.mark.slow
 def test_the_loop_stops_at_once_while_it_waits(machine):
     nights, journal, environment = machine
     with subprocess.Popen(
@@ -100,6 +102,7 @@ def test_the_loop_stops_at_once_while_it_waits(machine):
         assert loop.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_supervisord_starts_a_loop_that_died_again_and_a_stop_loses_no_work(machine, tmp_path):
     nights, journal, environment = machine
     conf = configuration(tmp_path)

@@ -81,6 +81,7 @@ def complaints(member):
 
 
 @pytest.mark.parametrize("name", modules())
+@pytest.mark.slow
 def test_every_public_name_of_the_module_is_documented(name):
     module = importlib.import_module(name)
     wrong = {} if module.__doc__ or not _source(module) else {name: ["the module has no docstring"]}

@@ -75,6 +75,7 @@ def test_the_package_keeps_every_import_contract():
 
 
 @pytest.mark.parametrize(("contract", "module", "text"), VIOLATIONS)
+@pytest.mark.slow
 def test_a_forbidden_import_breaks_its_contract(tmp_path, contract, module, text):
     shutil.copytree(ROOT / "nrespipe", tmp_path / "nrespipe", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

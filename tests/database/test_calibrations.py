@@ -39,6 +39,7 @@ def add(session, days, day="20190401", kind=Kind.FLAT, fibers="01", standing=Sta
     return master
 
 
+@pytest.mark.slow
 def test_the_nearest_in_time_serves_before_or_after(session, frame):
     add(session, -3, day="20190402")
     nearest = add(session, +2, day="20190407")
@@ -64,12 +65,14 @@ def test_the_same_night_comes_before_a_nearer_one(session, frame):
         {"standing": Standing.BAD},
     ],
 )
+@pytest.mark.slow
 def test_a_master_of_something_else_does_not_serve(session, frame, others):
     add(session, 0, **others)
     assert calibrations.nearest(session, Kind.FLAT, frame) is None
 
 
 @pytest.mark.parametrize(("off", "serves"), [(-0.1, True), (0.1, False)])
+@pytest.mark.slow
 def test_a_master_serves_within_its_reach_only(session, frame, off, serves):
     add(session, calibrations.REACH_DAYS[Kind.FLAT] + off)
     assert (calibrations.nearest(session, Kind.FLAT, frame) is not None) == serves
@@ -106,6 +109,7 @@ def test_the_reason_names_a_stack_that_failed(session, frame):
         (2, 0, "none was made yet of the bias frames of this night"),
     ],
 )
+@pytest.mark.slow
 def test_the_reason_counts_the_frames_of_the_night(session, frame, good, bad, words):
     facts = {**PLACE, "day": "20190405", "kind": Kind.BIAS, "start_mjd": MJD, "path": "/b"}
     for number, state in enumerate([State.DONE] * good + [State.BAD] * bad):

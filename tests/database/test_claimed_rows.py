@@ -36,6 +36,7 @@ def test_a_frame_is_taken_once_and_is_running_then(sessions):
         assert not claims.holds(session, Frame, frame.id, "two")
 
 
+@pytest.mark.slow
 def test_of_many_that_ask_at_once_each_frame_has_one_owner(sessions):
     with sessions.begin() as session:
         rows = [add(session, f"a{number}-e00").id for number in range(30)]
@@ -98,6 +99,7 @@ def test_a_frame_that_is_done_again_stays_done(sessions):
         assert frame.state is State.DONE
 
 
+@pytest.mark.slow
 def test_only_the_last_version_is_worked_on_and_not_while_the_one_before_is(sessions):
     with sessions.begin() as session:
         first = add(session)

@@ -63,6 +63,7 @@ def until(sessions, work):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_process_that_falls_silent_within_a_transaction_does_not_keep_its_row(sessions):
     row = add(sessions, owner="silent")
     with sessions() as silent:
@@ -72,6 +73,7 @@ def test_a_process_that_falls_silent_within_a_transaction_does_not_keep_its_row(
         silent.invalidate()
 
 
+@pytest.mark.slow
 def test_a_row_that_was_being_taken_by_one_that_fell_silent_is_taken_by_another(sessions):
     row = add(sessions)
     with sessions() as silent:
@@ -80,6 +82,7 @@ def test_a_row_that_was_being_taken_by_one_that_fell_silent_is_taken_by_another(
         silent.invalidate()
 
 
+@pytest.mark.slow
 def test_one_that_wakes_after_its_transaction_was_ended_is_told_and_has_written_nothing(sessions):
     row = add(sessions)
     with sessions() as silent:
@@ -92,6 +95,7 @@ def test_one_that_wakes_after_its_transaction_was_ended_is_told_and_has_written_
         assert claims.owners(session) == {"another"}
 
 
+@pytest.mark.slow
 def test_one_that_wakes_goes_on_over_a_new_connection(sessions):
     row = add(sessions)
     with sessions() as silent:

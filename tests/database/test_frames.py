@@ -65,6 +65,7 @@ def test_the_database_refuses_the_same_content_twice(session):
         (State.RETRY, True),
     ],
 )
+@pytest.mark.slow
 def test_only_what_may_still_succeed_is_due_again(session, outcome, is_due):
     frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     frames.record(session, attempt(frame, outcome, reason="so"))
@@ -107,6 +108,7 @@ def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_lea
 
 
 @pytest.mark.parametrize("outcome", [State.BAD, State.SKIPPED, State.WAITING, State.RETRY, State.FAILED])
+@pytest.mark.slow
 def test_a_frame_with_products_stays_done_whatever_a_later_attempt_comes_to(session, outcome):
     frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
     frames.record(session, attempt(frame, State.DONE), products=[Product(path="p", level="91", md5="3" * 32)])
@@ -122,6 +124,7 @@ def test_a_frame_with_products_stays_done_whatever_a_later_attempt_comes_to(sess
     ("outcome", "state"),
     [(State.BAD, State.BAD), (State.SKIPPED, State.SKIPPED), (State.RETRY, State.DONE), (State.WAITING, State.DONE)],
 )
+@pytest.mark.slow
 def test_a_good_calibration_is_good_until_it_is_found_bad(session, outcome, state):
     frame, _ = frames.arrive(session, "a-b00", "1" * 32, path="/a", kind=Kind.BIAS)
     frames.record(session, attempt(frame, State.DONE))

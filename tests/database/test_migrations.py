@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select
@@ -34,6 +35,7 @@ def test_programs_that_start_at_once_on_an_empty_database_take_turns_at_making_t
         assert differences(session.get_bind()) == []
 
 
+@pytest.mark.slow
 def test_upgrading_twice_changes_nothing(database_url):
     engine = connection.open_engine(database_url)
     connection.upgrade(engine)

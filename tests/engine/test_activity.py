@@ -65,6 +65,7 @@ def mean_relative_to_lamp(bright, center, width, triangular, emission):
 
 @pytest.mark.parametrize("name", PLACES)
 @pytest.mark.parametrize("emission", [0.0, 0.1, 0.4])
+@pytest.mark.slow
 def test_an_index_is_what_the_bands_hold_whatever_order_they_lie_on(bright, name, emission):
     _, lines, references, factor = next(d for d in activity.INDICES if d[0] == name)
     expected = [
@@ -76,6 +77,7 @@ def test_an_index_is_what_the_bands_hold_whatever_order_they_lie_on(bright, name
 
 
 @pytest.mark.parametrize("snr", [20.0, 120.0])
+@pytest.mark.slow
 def test_errors_are_the_scatter_of_repeated_exposures_with_hits(bright, snr):
     truth = bright(snr=snr, emission=0.2)
     pulls = {name: [] for name in PLACES}
@@ -89,6 +91,7 @@ def test_errors_are_the_scatter_of_repeated_exposures_with_hits(bright, snr):
         assert abs(np.mean(some)) < 0.55, name
 
 
+@pytest.mark.slow
 def test_the_s_index_does_not_move_with_the_earth(starlight):
     values = []
     for berv_ms in (-28e3, -5e3, 12e3, 29e3):
@@ -236,6 +239,7 @@ def test_velocities_that_change_with_color_are_found_in_the_orders_of_a_spectrum
     assert found[1].error < 80.0
 
 
+@pytest.mark.slow
 def test_the_width_of_the_lines_stands_beside_the_other_indices_where_there_is_a_template(starlight):
     light, masks = starlight("K2", snr=60.0), {"K2": data.stellar_lines("K2")}
     one = velocity.measure(light.spectra, light.wavelengths, 0, light.star, masks, None, light.barycentric)

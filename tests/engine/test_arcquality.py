@@ -17,6 +17,7 @@ def calibration():
     return wavelength.calibrate(arcs, truth.spectrograph, data.lamp_lines())
 
 
+@pytest.mark.slow
 def test_residuals_are_those_of_the_wavelength_at_the_line(calibration):
     lines, scale = calibration.lines, calibration.solution
     residual_ms, photon_ms = arcquality.residuals(scale, lines)

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from nrespipe.engine import background, profile
 from nrespipe.frames.image import Image
@@ -41,6 +42,7 @@ def test_the_smooth_background_of_a_flat_is_recovered_to_half_an_electron():
     assert np.percentile(np.abs(removed - smooth()), 95) < 0.6
 
 
+@pytest.mark.slow
 def test_the_background_of_a_star_is_recovered_to_half_an_electron_with_the_wings_of_the_flat():
     image, traces = scene(smooth())
     result = background.subtract(image, traces, flat_of(traces), (0,))
@@ -60,6 +62,7 @@ def test_the_wings_of_a_flat_are_measured_to_a_few_parts_in_a_hundred_thousand_o
     np.testing.assert_allclose(wings[:, near], [expected, expected], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_the_photon_noise_of_the_background_is_kept():
     image, traces = scene(100.0)
     result = background.subtract(image, traces, flat_of(traces), (0,))

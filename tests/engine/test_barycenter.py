@@ -144,6 +144,7 @@ def _arrival_s(star, time, place):
 
 @pytest.mark.parametrize("star", [BARNARD, TAU_CETI, FAR], ids=lambda star: star.name)
 @pytest.mark.parametrize("name", ["nres01", "nres02", "nres03", "nres04"])
+@pytest.mark.slow
 def test_the_motion_is_the_rate_at_which_the_light_travel_time_changes(star, name):
     place = instruments.load(name)
     for mjd in np.linspace(57900.1, 60900.9, 7):
@@ -166,6 +167,7 @@ def test_the_motion_is_the_rate_at_which_the_light_travel_time_changes(star, nam
 
 
 @pytest.mark.parametrize("star", [BARNARD, TAU_CETI, FAR], ids=lambda star: star.name)
+@pytest.mark.slow
 def test_the_motion_agrees_with_astropy_to_two_centimetres_per_second(star):
     for name in instruments.names():
         place = instruments.load(name)

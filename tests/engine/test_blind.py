@@ -49,6 +49,7 @@ def _refused(flux, **options):
 
 
 @pytest.mark.parametrize("orders", [None, _ORDERS + 2, _ORDERS - 5, _ORDERS + 25])
+@pytest.mark.slow
 def test_three_orders_are_enough_whatever_they_are_called(arc, orders):
     assert _is_right(arc[0], blind.solve(arc[1], NRES03, orders=orders))
 
@@ -87,6 +88,7 @@ def _without_edges(flux, value):
         "NaN at the edges", "0 at the edges", "masked edges", "cosmic rays",
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_the_unit_the_background_and_damage_do_not_matter(arc, change):
     assert _is_right(arc[0], blind.solve(change(arc[1]), NRES03))
 
@@ -110,12 +112,14 @@ def test_the_lamp_may_be_faint_or_bright(level):
 
 
 @pytest.mark.parametrize("orders", [(75, 76, 79, 84), (84, 79, 76, 75), (92, 91, 90)])
+@pytest.mark.slow
 def test_rows_may_decrease_and_have_gaps(orders):
     bench, flux = _arc(9, orders=orders)
     assert _is_right(bench, blind.solve(flux, NRES03), orders)
     assert _is_right(bench, blind.solve(flux, NRES03, orders=np.array(orders) - 2), orders)
 
 
+@pytest.mark.slow
 def test_all_orders_are_found_and_nearly_all_their_bright_peaks_are_lines():
     orders = np.arange(52, 119)
     bench, flux = _arc(10, orders=orders)
@@ -128,6 +132,7 @@ def test_all_orders_are_found_and_nearly_all_their_bright_peaks_are_lines():
     assert np.nanmin(found.share) > 0.5
 
 
+@pytest.mark.slow
 def test_a_handful_of_orders_claims_the_errors_that_it_has():
     pulls = []
     for seed in range(20, 26):
@@ -143,6 +148,7 @@ def whole():
     return _arc(17, orders=np.arange(52, 119))
 
 
+@pytest.mark.slow
 def test_a_whole_arc_of_raw_counts_with_all_that_spoils_one_is_solved(whole):
     """From blue to red, in unsigned ADU on a bias, clipped and bloomed, hit, dark in two rows, and off the chip."""
     bench, electrons = whole
@@ -162,6 +168,7 @@ def test_a_whole_arc_of_raw_counts_with_all_that_spoils_one_is_solved(whole):
     assert np.std(errors_ms[15:55]) < 25
 
 
+@pytest.mark.slow
 def test_a_whole_arc_normalised_order_by_order_with_a_row_too_many_and_some_pixels_too_few_is_solved(whole):
     bench, flux = whole
     random = np.random.default_rng(18)
@@ -192,6 +199,7 @@ def test_a_spectrograph_may_be_named_and_every_line_tells_how_far_off_it_is(arc)
     assert 5 < found.rms_ms < 150
 
 
+@pytest.mark.slow
 def test_every_third_order_is_enough_although_one_of_them_is_not_told_by_its_own_lines():
     orders = np.arange(52, 119, 3)
     for seed in (9, 14):
@@ -232,11 +240,13 @@ def test_the_example_of_the_manual_works(arc, tmp_path, monkeypatch):
         (np.s_[::-1, ::-1], _ORDERS, "the columns mirrored and the rows in the reverse sequence"),
     ],
 )
+@pytest.mark.slow
 def test_spectra_that_are_turned_around_are_refused_and_how_is_named(arc, turn, orders, words):
     assert f"There is a solution with {words}" in _refused(arc[1][turn], orders=orders)
 
 
 @pytest.mark.parametrize("place", [0, 4, 8])
+@pytest.mark.slow
 def test_a_missing_order_is_either_known_or_named(place):
     whole = 60 + np.arange(9)
     orders = np.delete(whole, place)
@@ -247,6 +257,7 @@ def test_a_missing_order_is_either_known_or_named(place):
 
 
 @pytest.mark.parametrize("rows", [(0, 0, 1), (0, 1, 1), (1, 0, 2)])
+@pytest.mark.slow
 def test_doubled_and_shuffled_rows_are_refused_and_named(arc, rows):
     assert "by its own lines, row" in _refused(arc[1][list(rows)])
 
@@ -267,6 +278,7 @@ def _foreign_lamps():
 
 
 @pytest.mark.parametrize("name", _foreign_lamps())
+@pytest.mark.slow
 def test_another_lamp_is_refused(name):
     bench = box_arcs.truth(NRES03, 13)
     message = _refused(box_arcs.draw(bench, _ORDERS, _foreign_lamps()[name], 13))

@@ -7,6 +7,7 @@ from nrespipe.engine import continuum
 
 
 @pytest.mark.parametrize("kind", ["F5", "G2", "K2"])
+@pytest.mark.slow
 def test_the_continuum_is_right_to_half_a_percent_where_lines_leave_room(starlight, kind):
     light = starlight(kind, snr=150.0, hits=0.001)
     middle = (light.spectra.orders >= 85) & (light.spectra.orders <= 105)

@@ -29,6 +29,7 @@ def _frame(truth, seed, drift_px=(0.0, 0.0), orders=_ORDERS, fibers=(0, 1), **ke
     return arc_spectra.expose(truth, fibers, seed, drift_px, orders, **keywords)
 
 
+@pytest.mark.slow
 def test_the_drift_of_a_frame_is_measured_within_its_error(truth, arc):
     random, pulls = np.random.default_rng(1), []
     for seed in range(12):
@@ -93,6 +94,7 @@ def test_a_change_of_the_pressure_is_followed_everywhere_on_the_detector(truth, 
     assert np.std(error_ms) < 4
 
 
+@pytest.mark.slow
 def test_the_covariance_of_the_terms_tells_the_error_of_any_mean(truth, arc):
     left = np.zeros((len(_ORDERS), 4096))
     left[:, :1500] = 1.0

@@ -61,6 +61,7 @@ def test_the_optical_depth_is_a_sum_of_gaussians():
 
 
 @pytest.mark.parametrize("columns", [np.array([40.0]), np.array([10.0, 30.0, 70.0])])
+@pytest.mark.slow
 def test_the_convolution_takes_light_from_where_it_belongs(columns):
     rng = np.random.default_rng(4)
     flux, slope, offsets = rng.normal(1, 0.1, 400), rng.normal(0, 1, 400), np.linspace(-2, 2, 9)

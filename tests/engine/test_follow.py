@@ -79,6 +79,7 @@ def test_a_shift_of_up_to_six_pixels_is_found_within_its_error(flat, shift):
     assert abs(motion.shift_px - shift) < 4 * motion.shift_error_px
 
 
+@pytest.mark.slow
 def test_the_claimed_errors_of_shift_scale_and_turn_are_their_scatter(flat):
     pulls = []
     for seed in range(25):

@@ -24,6 +24,7 @@ def _error_px(start, truth, orders, first=1000, last=3000):
 
 
 @pytest.mark.parametrize("seed", range(24))
+@pytest.mark.slow
 def test_the_lamp_is_recognised_from_any_of_two_dozen_random_states(seed):
     random = np.random.default_rng(seed)
     spectrograph = instruments.load(f"nres0{1 + seed % 4}")

@@ -57,6 +57,7 @@ def test_weights_follow_the_light_and_not_the_noise(orders):
 
 
 @pytest.mark.parametrize("rv_ms", [-250e3, -3e3, 120e3])
+@pytest.mark.slow
 def test_a_star_is_found_from_three_hundred_kilometers_per_second_away(starlight, rv_ms):
     light = starlight("K2", rv_ms=rv_ms, snr=40.0)
     flux, variance, quality, blaze = light.spectra.of(0)

@@ -70,6 +70,7 @@ def responded(flat, flux=None):
     return profile.respond(flat.image, flat.traces, flat.profile, flat.flux if flux is None else flux, (0, 2))
 
 
+@pytest.mark.slow
 def test_the_profile_is_recovered_to_a_ten_thousandth_of_the_light(flat):
     inside = np.abs(flat.profile.offsets) <= 8.0
     truth = share_at(flat.profile.offsets[inside])

@@ -37,6 +37,7 @@ def test_the_model_of_an_image_is_the_sum_of_its_traces(crowd):
     np.testing.assert_allclose(model, expected.T, rtol=2e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_points_of_a_profile_are_the_pixels_without_the_light_of_the_neighbors(crowd):
     rng, centers, tables, flux = crowd
     flux[1, 7] = -3.0

@@ -92,6 +92,7 @@ def test_arrays_and_a_mask_give_the_velocity_within_its_error(berv_ms):
     assert plain.rv_ms == pytest.approx(-31e3, abs=100)
 
 
+@pytest.mark.slow
 def test_the_error_of_the_plain_gaussian_is_the_scatter_of_spectra():
     found = [radial.gaussian(WAVELENGTH, *light(500.0, seed=seed, snr=50.0), LINES, 500.0) for seed in range(40)]
     scatter = np.std([f.rv_ms for f in found], ddof=1)
@@ -135,6 +136,7 @@ def test_what_makes_no_sense_is_refused_in_words():
         radial.gaussian(WAVELENGTH + 9000, flux, variance, LINES, 0.0)
 
 
+@pytest.mark.slow
 def test_the_example_of_the_manual_measures_what_it_put_in():
     script = ROOT / "docs/examples/velocity_from_arrays.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)

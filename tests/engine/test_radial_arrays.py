@@ -83,6 +83,7 @@ def assert_true(found, rv_ms=RV_MS, errors=4.0):
 
 
 @pytest.mark.parametrize(("vsini_ms", "snr"), [(45e3, 20.0), (60e3, 20.0), (100e3, 100.0), (150e3, 100.0)])
+@pytest.mark.slow
 def test_a_star_that_rotates_with_a_hundred_km_s_is_where_it_is(vsini_ms, snr):
     wavelength = scale(20, start=4400.0)
     flux, variance = seen(spectrum(wavelength, mask=HOT, vsini_ms=vsini_ms), snr, seed=7)
@@ -92,11 +93,13 @@ def test_a_star_that_rotates_with_a_hundred_km_s_is_where_it_is(vsini_ms, snr):
 
 
 @pytest.mark.parametrize("guess_ms", [212e3, -90e3])
+@pytest.mark.slow
 def test_a_first_guess_where_no_lines_are_is_refused(guess_ms):
     with pytest.raises(ValueError, match="mask own does not resemble the spectrum near"):
         velocity(velocity_ms=guess_ms)
 
 
+@pytest.mark.slow
 def test_a_spectrum_without_lines_or_with_lines_in_emission_is_refused():
     for light in (np.ones(LIGHT.shape), 2 - LIGHT):
         flux, variance = seen(light)
@@ -220,6 +223,7 @@ def test_as_many_numbers_as_orders_are_asked_for(made):
 
 @pytest.mark.parametrize("name", ["flux", "variance"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.slow
 def test_a_pixel_that_is_no_number_is_no_part_of_a_template(name, value):
     broken = template.build(
         exposures(**{name: lambda array: np.where(np.arange(1500) % 50 == 0, value, array)}), Star("")
@@ -237,6 +241,7 @@ def test_a_pixel_that_is_no_number_is_no_part_of_a_template(name, value):
         ({"good": np.zeros_like}, "exposure e2: none of its pixels can be used"),
     ],
 )
+@pytest.mark.slow
 def test_an_exposure_of_a_template_that_cannot_be_used_is_named(changes, words):
     with pytest.raises(ValueError, match=words):
         template.build(exposures(**changes), Star("star"))

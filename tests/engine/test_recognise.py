@@ -50,11 +50,13 @@ def test_lines_at_random_places_are_refused(arc):
 
 
 @pytest.mark.parametrize("missing", [2, 30, 64])
+@pytest.mark.slow
 def test_a_missing_order_is_refused(arc, missing):
     _refused(_rows(arc, np.delete(np.arange(67), missing)))
 
 
 @pytest.mark.parametrize("place", [33, 67])
+@pytest.mark.slow
 def test_an_invented_order_is_refused(arc, place):
     _refused(_rows(arc, np.insert(np.arange(67), place, 10)))
 

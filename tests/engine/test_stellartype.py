@@ -41,6 +41,7 @@ def between(starlight, kind, other, share, snr):
 
 
 @pytest.mark.parametrize(("kind", "snr", "vsini_ms"), [("G2", 100.0, 0.0), ("K2", 30.0, 6000.0), ("K5", 60.0, 0.0)])
+@pytest.mark.slow
 def test_the_temperature_of_a_star_of_a_list_is_right_within_its_error(starlight, kind, snr, vsini_ms):
     found = estimated(starlight(kind, snr=snr, vsini_ms=vsini_ms), kind)
     assert found.reason == ""
@@ -59,6 +60,7 @@ def test_a_star_between_two_lists_gets_a_temperature_in_between_to_a_subtype(sta
     assert abs(found.teff_k - expected) < (100 if kind == "F5" else 60)
 
 
+@pytest.mark.slow
 def test_the_neighboring_list_gives_the_same_temperature(starlight):
     light = starlight("K2", snr=80.0)
     one, other = estimated(light, "K2"), estimated(light, "K5")
@@ -73,6 +75,7 @@ def test_a_star_at_the_end_of_the_lists_says_so(starlight):
 
 
 @pytest.mark.parametrize(("strength", "reason"), [(0.3, "its lines are unlike those of any list"), (0.9, "")])
+@pytest.mark.slow
 def test_a_star_whose_lines_are_as_weak_as_a_model_can_be_says_so(starlight, strength, reason):
     light = starlight("K5", snr=60.0)
     found, sampling = fitted(light, "K5")
@@ -83,6 +86,7 @@ def test_a_star_whose_lines_are_as_weak_as_a_model_can_be_says_so(starlight, str
 
 
 @pytest.mark.parametrize("vsini_ms", [0.0, 3000.0, 8000.0, 20000.0])
+@pytest.mark.slow
 def test_rotation_is_right_within_its_error(starlight, vsini_ms):
     found = estimated(starlight("G2", snr=60.0, vsini_ms=vsini_ms), "G2")
     assert abs(found.vsini_ms - vsini_ms) < 1.5 * found.vsini_error_ms

@@ -105,6 +105,7 @@ def test_the_variance_of_a_template_is_that_of_its_noise():
     assert np.std(np.concatenate(pulls)) == pytest.approx(1.0, abs=0.12)
 
 
+@pytest.mark.slow
 def test_errors_of_velocities_without_their_own_noise_are_their_scatter():
     pulls = []
     for seed in range(3):

@@ -27,6 +27,7 @@ def measured(light, star=None, **changes):
 
 
 @pytest.mark.parametrize("kind", ["F5", "G2", "K5", "M0"])
+@pytest.mark.slow
 def test_an_absolute_velocity_is_right_within_its_error_and_ten_meters_per_second(starlight, kind):
     light = starlight(kind, rv_ms=-23456.0, snr=150.0, vsini_ms=2000.0)
     found = measured(light)
@@ -35,6 +36,7 @@ def test_an_absolute_velocity_is_right_within_its_error_and_ten_meters_per_secon
     assert absolute_error_ms(found) < 10.0
 
 
+@pytest.mark.slow
 def test_the_parts_of_the_error_add_up(starlight):
     found = measured(starlight())
     parts = (found.photon_error_ms, found.wavelength_error_ms, found.drift_error_ms, found.transfer_error_ms)
@@ -88,6 +90,7 @@ def test_a_star_does_not_move_with_the_earth(starlight):
     assert np.std(found) < 1.5
 
 
+@pytest.mark.slow
 def test_hits_that_are_flagged_leave_the_velocity_where_it_was(starlight):
     clean, hit = (measured(starlight("G2", snr=80.0, hits=hits)) for hits in (0.0, 0.03))
     assert abs(hit.rv_ms - clean.rv_ms) < 3 * clean.photon_error_ms * np.sqrt(0.03 * 4) + 1.0
@@ -95,6 +98,7 @@ def test_hits_that_are_flagged_leave_the_velocity_where_it_was(starlight):
 
 
 @pytest.mark.parametrize("kind", ["F5", "K2", "M0"])
+@pytest.mark.slow
 def test_a_star_of_unknown_type_gets_a_neighboring_mask_and_says_so(starlight, kind):
     light = starlight(kind, snr=60.0)
     found = measured(light, star=Star("unknown", 10.0, 10.0))
@@ -104,6 +108,7 @@ def test_a_star_of_unknown_type_gets_a_neighboring_mask_and_says_so(starlight, k
 
 
 @pytest.mark.parametrize("rv_ms", [-285e3, 240e3])
+@pytest.mark.slow
 def test_a_fast_star_is_found_without_a_first_guess(starlight, rv_ms):
     found = measured(starlight("G2", rv_ms=rv_ms, snr=60.0))
     assert found.rv_ms == pytest.approx(rv_ms, abs=5 * absolute_error_ms(found))
@@ -149,6 +154,7 @@ def test_an_order_without_wavelengths_is_left_out(starlight):
 
 
 @pytest.mark.parametrize(("said", "guessed"), [("F5V", False), ("F2V", True)])
+@pytest.mark.slow
 def test_a_wrong_type_in_the_catalog_does_no_harm(starlight, said, guessed):
     light = starlight("G2", snr=80.0)
     found = measured(light, star=replace(light.star, spectral_type=said))

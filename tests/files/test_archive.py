@@ -122,6 +122,7 @@ def test_a_token_is_not_passed_on_where_the_archive_sends_us_elsewhere(fetch, se
         ("trickle", "too slowly"),
     ],
 )
+@pytest.mark.slow
 def test_whatever_the_archive_does_wrong_leaves_no_file_and_is_tried_again(fetch, tmp_path, way, words):
     with pytest.raises(Unavailable, match=words):
         fetch(way)

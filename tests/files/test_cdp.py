@@ -351,6 +351,7 @@ def fuzzed(raw, tmp_path_factory):
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(_KEYWORDS.split()), _values, max_size=4))
+@pytest.mark.slow
 def test_no_header_raises_anything_but_the_four_errors(fuzzed, changes):
     path = fuzzed(**{keyword.replace("-", "_"): value for keyword, value in changes.items()})
     frame, reason = read_or_reason(path)
@@ -362,6 +363,7 @@ def test_no_header_raises_anything_but_the_four_errors(fuzzed, changes):
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=80))
+@pytest.mark.slow
 def test_no_scrambled_bytes_raise_anything_but_the_four_errors(fuzzed, raw, place, scramble):
     path = fuzzed()
     content = bytearray(path.read_bytes())

@@ -302,6 +302,7 @@ _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.tex
 
 @settings(deadline=None, max_examples=150)
 @given(st.dictionaries(_KEYWORDS, st.tuples(_VALUES, st.text(max_size=60)), max_size=5))
+@pytest.mark.slow
 def test_no_raw_header_is_too_odd_to_be_carried(cards):
     account = SimpleNamespace(raw=SimpleNamespace(header={"OBJECT": ("51 Peg", "name"), **cards}))
     buffer = io.BytesIO()

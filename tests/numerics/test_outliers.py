@@ -272,6 +272,7 @@ def test_the_light_is_right_within_its_error_after_hits_of_two_and_three_pixels(
 
 
 @pytest.mark.parametrize(("level", "read"), [(100, 6.0), (1000, 4.0), (50_000, 6.0)])
+@pytest.mark.slow
 def test_noise_alone_is_no_hit_in_a_million_pixels(level, read):
     marked, pixels = 0, 0
     for seed in range(8):

@@ -44,6 +44,7 @@ def test_the_profile_between_its_points_is_the_curve_they_sample_to_a_ten_thousa
     assert slope == pytest.approx(-8 * np.log(2) * u * norm * np.exp(-4 * np.log(2) * u**2), abs=2e-2)
 
 
+@pytest.mark.slow
 def test_rendered_lines_hold_their_light():
     image = _spectrum(np.array([1000.0]), np.array([100.3]), np.array([4.0]), _table())
     assert image.sum() == pytest.approx(1000, rel=1e-4)

@@ -33,6 +33,7 @@ def test_the_curve_ends_at_zero():
     assert ends == pytest.approx([0, 0], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_normal_equations_agree_with_a_dense_design_matrix():
     random = np.random.default_rng(3)
     n, n_spline, terms = 50, 9, 3

@@ -34,6 +34,7 @@ def reduce(service, archive, **settings):
     return night.reduce_all(service, archive.root)
 
 
+@pytest.mark.slow
 def test_a_night_without_calibrations_uses_the_nearest_and_says_so(service, archive, star, query):
     archive.calibrations("20190403")
     archive.calibrations("20190406")
@@ -45,6 +46,7 @@ def test_a_night_without_calibrations_uses_the_nearest_and_says_so(service, arch
     assert "flat of 20190406, 2 inputs, the nearest, 1.0 days earlier, within 15 days" in text
 
 
+@pytest.mark.slow
 def test_a_star_waits_for_masters_near_in_time_until_its_patience_ends(service, archive, star, query):
     archive.calibrations("20190405")
     path = archive.add("e", STAR, day="20190425")
@@ -58,6 +60,7 @@ def test_a_star_waits_for_masters_near_in_time_until_its_patience_ends(service, 
     assert "bias of 20190405, 2 inputs, the nearest, 20.0 days earlier, within 30 days" in text
 
 
+@pytest.mark.slow
 def test_a_night_with_two_read_out_modes_has_masters_of_each_and_a_star_uses_those_of_its_own(service, archive, query):
     for mode in ("lco2_500kHz_1amp_DRH_B", "slow 100 kHz"):
         archive.calibrations(CONFMODE=mode)
@@ -76,6 +79,7 @@ def test_a_night_with_two_read_out_modes_has_masters_of_each_and_a_star_uses_tho
             }[frame.readout_mode]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_masters_of_later_nights_serve_only_where_they_may(service, archive, star):
     archive.calibrations("20190406")
     archive.add("e", STAR, day="20190405")

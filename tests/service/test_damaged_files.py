@@ -38,6 +38,7 @@ DAMAGE = [
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGE)
 @pytest.mark.parametrize("code", ["b", "e"])
+@pytest.mark.slow
 def test_a_damaged_file_is_bad_with_its_defect_and_the_night_goes_on(archive, run, query, damage, words, code):
     archive.calibrations()
     damage(archive.add(code, "" if code == "b" else "STAR A&thar&none"))
@@ -62,6 +63,7 @@ def test_a_damaged_file_is_bad_with_its_defect_and_the_night_goes_on(archive, ru
         ({"MJD-OBS": None}, "MJD-OBS"),
     ],
 )
+@pytest.mark.slow
 def test_a_header_without_what_is_needed_is_bad_and_names_the_keyword(archive, run, query, changes, words):
     archive.calibrations()
     archive.add("e", **{"objects": "STAR A&thar&none", **changes})
@@ -91,6 +93,7 @@ def test_a_file_that_cannot_be_identified_is_filed_under_the_night_in_its_name(a
     assert frame.kind is Kind.SCIENCE
 
 
+@pytest.mark.slow
 def test_a_repaired_file_is_reduced_under_its_name(archive, run, query):
     archive.calibrations()
     path = archive.add("e", "STAR A&thar&none")
@@ -101,6 +104,7 @@ def test_a_repaired_file_is_reduced_under_its_name(archive, run, query):
     assert run().exit_status == 0
 
 
+@pytest.mark.slow
 def test_files_that_the_disk_does_not_give_at_first_are_reduced_when_it_does(archive, run, service, query, monkeypatch):
     archive.calibrations()
     path = archive.add("e", "STAR A&thar&none")

@@ -94,6 +94,7 @@ def prepared(archive, service, run):
     assert run().counts == {State.DONE: 8}
 
 
+@pytest.mark.slow
 def test_every_defect_ends_in_its_state_with_its_words(archive, service, query, prepared):
     wrong = {}
     for defect, (code, damage, state, words) in DEFECTS.items():
@@ -125,6 +126,7 @@ BIASSEC DATASEC TRIMSEC OBJECTS"""
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(changes=st.dictionaries(st.sampled_from(_KEYWORDS.split()), _VALUES, max_size=4))
 @pytest.mark.parametrize("code", ["b", "d", "w", "a", "e"])
+@pytest.mark.slow
 def test_no_header_makes_the_reduction_of_any_kind_crash(archive, service, query, prepared, code, changes):
     objects = {"w": "tung&tung&none", "a": "thar&thar&none", "e": STAR}.get(code, "")
     path = archive.add(code, objects)

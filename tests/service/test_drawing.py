@@ -46,6 +46,7 @@ def real_arc():
     return Arc(origin, slant=slant, **{name: getattr(found, name) for name in names})
 
 
+@pytest.mark.slow
 def test_the_drawing_of_a_master_arc_shows_its_fibers_in_their_colors(made, real_arc, tmp_path):
     masters.write(real_arc, made.paths[Kind.ARC])
     result = made.command("plot", NAME.format("arc"), "-o", tmp_path / "arc.png")
@@ -58,6 +59,7 @@ def test_the_drawing_of_a_master_arc_shows_its_fibers_in_their_colors(made, real
 
 
 @pytest.mark.parametrize(("kind", "pages"), [("bias", 1), ("dark", 1), ("flat", 1), ("arc", 2)])
+@pytest.mark.slow
 def test_a_master_of_any_kind_is_drawn_and_always_to_the_same_bytes(made, tmp_path, kind, pages):
     for name in ("one.pdf", "two.pdf"):
         result = made.command("plot", NAME.format(kind), "-o", tmp_path / name)
@@ -68,6 +70,7 @@ def test_a_master_of_any_kind_is_drawn_and_always_to_the_same_bytes(made, tmp_pa
     assert b"CreationDate" not in first
 
 
+@pytest.mark.slow
 def test_what_is_no_master_or_no_drawing_is_named(made, tmp_path):
     result = made.command("plot", NAME.format("flat").replace("lsc", "elp"), "-o", tmp_path / "flat.pdf")
     assert result.exit_code == 1

@@ -51,6 +51,7 @@ def states(query):
     return sorted(frame.state for frame in query.all(select(Frame)))
 
 
+@pytest.mark.slow
 def test_a_night_in_any_order_is_done_with_all_its_masters(archive, service, work, query):
     archive.add("e", "STAR A&thar&none")
     archive.calibrations()
@@ -224,6 +225,7 @@ def test_a_file_that_cannot_be_read_when_it_is_told_of_is_read_later(archive, se
         assert session.scalar(select(func.count()).select_from(Attempt)) == 2
 
 
+@pytest.mark.slow
 def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service, work, query):
     submit(service, archive.add("b"), archive.add("b"))
     work(quiet_s=600.0)
@@ -247,6 +249,7 @@ def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service,
 
 
 @pytest.mark.parametrize("of", [Kind.FLAT, Kind.BIAS])
+@pytest.mark.slow
 def test_a_master_whose_file_is_gone_is_made_again_for_what_waits_for_it(archive, service, work, query, of):
     archive.calibrations()
     submit(service, *sorted(archive.root.rglob("*.fits")))
@@ -292,6 +295,7 @@ def test_a_frame_that_was_asked_for_again_stays_done_and_is_done_again(archive, 
     assert json.dumps([a.outcome for a in query.all(select(Attempt))]) == '["done", "done"]'
 
 
+@pytest.mark.slow
 def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, service, work, query, tmp_path):
     archive.calibrations()
     submit(service, *sorted(archive.root.rglob("*.fits")))

@@ -20,6 +20,7 @@ def anywhere(tmp_path, build, database_url):
     made.sessions.kw["bind"].dispose()
 
 
+@pytest.mark.slow
 def test_a_night_is_reduced_and_every_question_is_answered(archive, anywhere):
     archive.calibrations()
     star = archive.add("e", "STAR A&thar&none")

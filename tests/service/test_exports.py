@@ -141,6 +141,7 @@ def test_the_same_database_gives_the_same_bytes_and_the_file_those_of_the_screen
 
 
 @pytest.mark.parametrize("table", ["standards", "velocities", "masters"])
+@pytest.mark.slow
 def test_of_nights_without_any_there_are_the_names_of_the_columns_alone(output, table):
     assert len(export(output, table, "--from", "20190406", "--to", "20190406").splitlines()) > 2
     assert len(export(output, table, "--from", "20190405", "--to", "20190405", "--site", "elp").splitlines()) == 2

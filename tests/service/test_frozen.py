@@ -70,6 +70,7 @@ def finished_by_another(service):
 
 
 @pytest.mark.parametrize("where", ["take", "record"])
+@pytest.mark.slow
 def test_a_worker_that_is_frozen_within_a_transaction_loses_its_frame_and_does_no_harm(service, archive, freeze, where):
     path = archive.add("b")
     intake.submit(service, [path])

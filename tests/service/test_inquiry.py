@@ -75,6 +75,7 @@ def test_a_night_into_the_raw_directory_is_refused(archive, command):
     assert sorted(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_status_counts_and_gives_reasons(command, reduced):
     text = command(["status", "--output", str(reduced)]).stdout
     head, *rows = text.splitlines()
@@ -152,6 +153,7 @@ def test_a_master_that_could_not_be_made_is_listed_with_its_reason(archive, comm
     assert "state       bad: the flats contradict each other" in told
 
 
+@pytest.mark.slow
 def test_why_of_an_unknown_frame_fails_with_a_sentence(command, reduced):
     result = command(["why", "nobody", "--output", str(reduced)])
     assert result.exit_code == 1
@@ -203,6 +205,7 @@ def test_an_archive_variable_stands_in_for_the_output(command, reduced, monkeypa
     assert command(["status"]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_database_elsewhere_is_used_when_told(command, reduced, tmp_path):
     url = f"sqlite:///{reduced / 'nrespipe.sqlite'}"
     result = command(["status", "--output", str(tmp_path / "elsewhere"), "--database", url])

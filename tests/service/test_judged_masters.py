@@ -102,6 +102,7 @@ def test_a_night_that_comes_late_agrees_with_the_one_after_it(service, archive, 
     assert reason.endswith("the one of 20190407 agrees with it")
 
 
+@pytest.mark.slow
 def test_a_held_master_is_not_made_again_and_a_person_may_release_it(service, archive, run, masters):
     biases(archive, "20190406", 6000)
     biases(archive, "20190405", 1000)
@@ -127,6 +128,7 @@ def test_a_frame_unlike_the_others_of_its_night_takes_no_part(service, archive, 
         assert session.query(Frame).count() == 4
 
 
+@pytest.mark.slow
 def test_frames_of_the_nights_before_join_in_where_nothing_has_changed(service, archive, query):
     recipe = replace(service.recipes[Kind.BIAS], LOOKBACK_DAYS=3)
     service = replace(service, recipes={**service.recipes, Kind.BIAS: recipe})

@@ -67,6 +67,7 @@ def test_a_night_needs_the_recorded_types_and_no_others():
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_what_one_process_compiled_the_next_one_loads_without_a_word(tmp_path):
     every = set(jitted("simulator"))
     compiled, loaded, log = end(start(tmp_path))
@@ -76,6 +77,7 @@ def test_what_one_process_compiled_the_next_one_loads_without_a_word(tmp_path):
     assert (compiled, loaded, log) == (set(), every, "")
 
 
+@pytest.mark.slow
 def test_of_two_processes_at_the_same_time_one_compiles_each_kernel(tmp_path):
     (first, _, _), (second, _, _) = map(end, [start(tmp_path), start(tmp_path)])
     assert first | second == set(jitted("simulator"))
@@ -93,6 +95,7 @@ def test_what_was_compiled_is_told_in_lines(tmp_path):
     assert done.lines() == ["2 kernels compiled, 1 were there; they are kept in", f"  {tmp_path}", "engine.g.h why"]
 
 
+@pytest.mark.slow
 def test_a_command_that_reduces_nothing_starts_without_the_compiler():
     heavy = "('numba', 'scipy.interpolate', 'astropy.coordinates', 'astropy.table')"
     every = "import sys; from nrespipe.cli import main; commands = list(main.commands.values())"

@@ -19,6 +19,7 @@ def states(query):
     return {frame.filename.split("-", 3)[3]: frame.state for frame in query.all(select(Frame))}
 
 
+@pytest.mark.slow
 def test_every_frame_of_a_complete_night_is_done_in_one_run(archive, run, query):
     archive.calibrations()
     archive.add("e", "STAR A&thar&none")
@@ -32,6 +33,7 @@ def test_every_frame_of_a_complete_night_is_done_in_one_run(archive, run, query)
     ]
 
 
+@pytest.mark.slow
 def test_an_attempt_tells_the_masters_and_the_measurements(archive, run, query):
     archive.calibrations()
     archive.add("e", "STAR A&thar&none")
@@ -50,6 +52,7 @@ def test_an_attempt_tells_the_masters_and_the_measurements(archive, run, query):
         assert [product.level for product in attempt.frame.products] == ["L2", "L4"]
 
 
+@pytest.mark.slow
 def test_running_a_night_again_does_nothing_and_changes_no_file(archive, run, service, snapshot, query):
     archive.calibrations()
     archive.add("e", "STAR A&thar&none")
@@ -62,6 +65,7 @@ def test_running_a_night_again_does_nothing_and_changes_no_file(archive, run, se
     assert len(query.all(select(Attempt))) == attempts
 
 
+@pytest.mark.slow
 def test_raw_files_are_left_as_they_were(archive, run, snapshot):
     archive.calibrations()
     archive.add("e", "STAR A&thar&none")
@@ -122,6 +126,7 @@ def test_a_bad_calibration_never_enters_a_master(archive, run, query):
         assert master.n_inputs == 3
 
 
+@pytest.mark.slow
 def test_frames_that_come_later_make_a_new_master_of_the_same_night(archive, run, query):
     archive.calibrations()
     run()
@@ -131,6 +136,7 @@ def test_frames_that_come_later_make_a_new_master_of_the_same_night(archive, run
     assert [(master.standing, master.n_inputs) for master in made] == [(Standing.REPLACED, 2), (Standing.CURRENT, 3)]
 
 
+@pytest.mark.slow
 def test_a_master_whose_file_was_lost_or_damaged_is_made_again(archive, run, service, query):
     archive.calibrations()
     run()
@@ -142,6 +148,7 @@ def test_a_master_whose_file_was_lost_or_damaged_is_made_again(archive, run, ser
     assert path.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_a_master_of_another_night_serves_within_its_reach_and_the_same_night_comes_first(archive, run, query):
     archive.calibrations(day="20190405")
     archive.add("e", "STAR A&thar&none", day="20190408")
@@ -157,6 +164,7 @@ def test_a_master_of_another_night_serves_within_its_reach_and_the_same_night_co
             assert used == {"20190405" if frame.day == "20190408" else "20190425"}
 
 
+@pytest.mark.slow
 def test_masters_of_another_camera_do_not_serve(archive, run):
     archive.calibrations(camera="fa09")
     archive.add("e", "STAR A&thar&none", camera="fl09")
@@ -165,6 +173,7 @@ def test_masters_of_another_camera_do_not_serve(archive, run):
     assert "nres01 fl09" in reason
 
 
+@pytest.mark.slow
 def test_a_frame_waits_for_a_flat_that_covers_its_fibers(archive, run, query):
     archive.calibrations()
     archive.add("e", "none&thar&STAR A")
@@ -187,6 +196,7 @@ def test_a_frame_waits_for_a_flat_that_covers_its_fibers(archive, run, query):
         ("CRASH", State.FAILED, 1),
     ],
 )
+@pytest.mark.slow
 def test_what_a_recipe_raises_decides_what_follows_and_the_night_goes_on(archive, run, query, word, state, status):
     archive.calibrations()
     archive.add("e", f"STAR {word}&thar&none")
@@ -199,6 +209,7 @@ def test_what_a_recipe_raises_decides_what_follows_and_the_night_goes_on(archive
         assert ("Traceback" in sad.attempts[0].traceback) == (state is State.FAILED)
 
 
+@pytest.mark.slow
 def test_a_frame_that_could_not_be_read_from_the_disk_is_tried_again(archive, run, query):
     archive.calibrations()
     archive.add("e", "STAR AWAY&thar&none")
@@ -207,6 +218,7 @@ def test_a_frame_that_could_not_be_read_from_the_disk_is_tried_again(archive, ru
     assert len(query.all(select(Attempt).join(Attempt.frame).where(Frame.kind == Kind.SCIENCE))) == 2
 
 
+@pytest.mark.slow
 def test_a_failure_of_the_program_is_tried_again_by_another_version_only(archive, run, query, monkeypatch):
     archive.calibrations()
     archive.add("e", "STAR CRASH&thar&none")
@@ -217,6 +229,7 @@ def test_a_failure_of_the_program_is_tried_again_by_another_version_only(archive
     assert run().new == 1
 
 
+@pytest.mark.slow
 def test_a_master_on_which_the_program_failed_is_told_and_tried_again_when_asked(archive, run, query):
     archive.calibrations()
     for path in archive.root.rglob("*-a00.fits"):
@@ -235,6 +248,7 @@ def test_a_master_on_which_the_program_failed_is_told_and_tried_again_when_asked
     assert len(query.all(select(Master).where(Master.kind == Kind.ARC))) == 2
 
 
+@pytest.mark.slow
 def test_a_file_that_was_replaced_is_a_new_version_and_is_reduced(archive, run, query):
     archive.calibrations()
     path = archive.add("e", "STAR A&thar&none")
@@ -250,6 +264,7 @@ def test_a_file_that_was_replaced_is_a_new_version_and_is_reduced(archive, run, 
         assert {v.object for v in session.scalars(select(StarVelocity))} == {"STAR A", "STAR B"}
 
 
+@pytest.mark.slow
 def test_only_the_last_version_of_a_calibration_enters_a_master(archive, run, query):
     archive.calibrations()
     run()
@@ -283,6 +298,7 @@ def test_an_output_directory_among_raw_files_is_refused_before_anything_is_writt
     assert snapshot(archive.root) == before
 
 
+@pytest.mark.slow
 def test_an_archive_may_hold_its_own_products_and_they_are_not_taken_for_raw_frames(archive, build, query):
     archive.calibrations()
     archive.add("e", "STAR A&thar&none")
@@ -292,6 +308,7 @@ def test_an_archive_may_hold_its_own_products_and_they_are_not_taken_for_raw_fra
     assert (sum(again.counts.values()), again.new) == (9, 0)
 
 
+@pytest.mark.slow
 def test_two_processes_come_to_the_same_result_as_one(archive, build, tmp_path, snapshot):
     archive.calibrations()
     archive.add("e", "STAR A&thar&none")
@@ -306,6 +323,7 @@ def test_two_processes_come_to_the_same_result_as_one(archive, build, tmp_path, 
     assert len(files[0]) > 4
 
 
+@pytest.mark.slow
 def test_a_frame_that_kills_its_process_takes_no_other_with_it(archive, build, tmp_path):
     archive.calibrations()
     for word in ("A", "KILL", "B", "C"):
@@ -318,6 +336,7 @@ def test_a_frame_that_kills_its_process_takes_no_other_with_it(archive, build, t
     assert summary.counts[State.DONE] == 11
 
 
+@pytest.mark.slow
 def test_reducing_a_file_again_adds_an_attempt_and_replaces_its_rows(archive, run, service, query):
     archive.calibrations()
     path = archive.add("e", "STAR A&thar&none")
@@ -348,6 +367,7 @@ def test_an_interrupted_night_keeps_what_is_done_and_the_next_run_does_the_rest(
     assert set(states(query).values()) == {State.DONE}
 
 
+@pytest.mark.slow
 def test_an_output_directory_that_was_copied_uses_its_own_masters_and_one_that_was_moved_lacks_nothing(
     archive, build, run, service, tmp_path
 ):
@@ -369,6 +389,7 @@ def test_an_output_directory_that_was_copied_uses_its_own_masters_and_one_that_w
     assert night.reduce_all(build(tmp_path / "moved"), archive.root).new == 0
 
 
+@pytest.mark.slow
 def test_a_good_result_survives_a_later_attempt_that_must_wait(archive, run, service, query):
     archive.calibrations()
     path = archive.add("e", "STAR A&thar&none")

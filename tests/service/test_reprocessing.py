@@ -24,6 +24,7 @@ def reduced(archive, run):
     run()
 
 
+@pytest.mark.slow
 def test_frames_and_masters_are_made_again_in_the_order_of_their_needs(reduced, service, query):
     lines, path = reprocessing.reprocess(service, "lsc", "20190405", "20190406", why="new flat field")
     assert lines[0].startswith("18 frames reduced again")
@@ -46,6 +47,7 @@ def test_frames_and_masters_are_made_again_in_the_order_of_their_needs(reduced, 
     }
 
 
+@pytest.mark.slow
 def test_other_nights_and_sites_are_left_alone(reduced, service, query):
     reprocessing.reprocess(service, "lsc", "20190405", "20190405")
     assert len(query.all(select(Attempt).join(Frame).where(Frame.day == "20190407"))) == 9
@@ -53,6 +55,7 @@ def test_other_nights_and_sites_are_left_alone(reduced, service, query):
         reprocessing.reprocess(service, "elp", "20190405", "20190407")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(reduced, service, query, monkeypatch):
     stack = reprocessing.crews.stack
 
@@ -91,6 +94,7 @@ def interrupted(reduced, service, monkeypatch):
     return lambda **asked: reprocessing.reprocess(service, "lsc", "20190405", "20190406", **asked)[0]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_says_so(interrupted, query):
     (row,) = query.all(select(Reprocessing))
     first, *_ = interrupted(why="new flat field")
@@ -98,6 +102,7 @@ def test_a_run_that_goes_on_says_so(interrupted, query):
     assert first.endswith(f"going on with the run of {row.begun:%Y-%m-%d %H:%M} UTC")
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_again_for_another_reason_is_another_run(interrupted, query):
     first, *_ = interrupted(why="new catalog")
     assert first.startswith("18 frames reduced again")
@@ -105,6 +110,7 @@ def test_what_is_asked_for_again_for_another_reason_is_another_run(interrupted, 
     assert [row.why for row in query.all(select(Reprocessing))] == ["new flat field", "new catalog"]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_leaves_nothing_with_a_master_that_was_called_bad_meanwhile(interrupted, service, query):
     name = "flat_lsc_nres01_fa09_20190405"
     with service.sessions.begin() as session:
@@ -120,6 +126,7 @@ def test_a_run_that_goes_on_leaves_nothing_with_a_master_that_was_called_bad_mea
         assert arc.created > max(frame.attempts[-1].finished for frame in arc.inputs)
 
 
+@pytest.mark.slow
 def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
     reduced, archive, run, service, query, monkeypatch
 ):
@@ -142,6 +149,7 @@ def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
         assert {master.day for master in last.masters if master.kind is Kind.FLAT} == {"20190406"}
 
 
+@pytest.mark.slow
 def test_what_could_not_be_done_again_is_told_and_keeps_its_result(reduced, archive, service, query):
     (star,) = archive.root.rglob("*20190405*e00.fits")
     star.unlink()
@@ -153,6 +161,7 @@ def test_what_could_not_be_done_again_is_told_and_keeps_its_result(reduced, arch
     assert (frame.state, frame.quality > 0) == (State.DONE, True)
 
 
+@pytest.mark.slow
 def test_a_master_of_frames_that_are_bad_now_serves_nobody(reduced, service, query, monkeypatch):
     recipe = type(service.recipes[Kind.FLAT])
     reduce = recipe.reduce
@@ -176,6 +185,7 @@ def test_a_master_of_frames_that_are_bad_now_serves_nobody(reduced, service, que
     assert [flat.standing for flat in flats] == [Standing.REPLACED, Standing.BAD, Standing.CURRENT]
 
 
+@pytest.mark.slow
 def test_a_night_takes_a_master_out_of_use_when_a_new_version_of_its_frame_is_bad(reduced, archive, run, query):
     flat = sorted(archive.root.rglob("*20190405*w00.fits"))[0]
     with fits.open(flat, mode="update") as hdus:
@@ -186,12 +196,14 @@ def test_a_night_takes_a_master_out_of_use_when_a_new_version_of_its_frame_is_ba
     assert flats[-1].reason == "1 of the 2 frames of the one made before are bad now, a master needs 2"
 
 
+@pytest.mark.slow
 def test_only_what_is_asked_for_is_done_again(reduced, service, query):
     lines, _ = reprocessing.reprocess(service, "lsc", "20190405", "20190406", kinds=(Kind.SCIENCE,))
     assert lines[0].startswith("2 frames reduced again")
     assert len(query.all(select(Master))) == 12
 
 
+@pytest.mark.slow
 def test_a_night_reduced_again_keeps_the_bytes_of_its_products(reduced, service, snapshot):
     before = {path: data for path, data in snapshot(service.output).items() if path.suffix == ".fz"}
     reprocessing.reprocess(replace(service, processes=0), "lsc", "20190405", "20190407")

@@ -66,6 +66,7 @@ def test_a_series_joins_sites_fibers_and_spellings_and_leaves_out_what_is_in_dou
     assert table.meta["left_out"] == {"mask G2": 1, "no_drift|low_signal": 1, "no_velocity": 1}
 
 
+@pytest.mark.slow
 def test_the_error_of_a_series_is_without_that_of_the_mask(output):
     np.testing.assert_allclose(series.read(output, "tau Cet")["rv_err"].to_value(u.m / u.s), 5.0)
 

@@ -36,6 +36,7 @@ def start(archive, tmp_path):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_no_work_twice(archive, service, query):
     archive.calibrations(count=3)
     for _ in range(6):
@@ -51,6 +52,7 @@ def test_two_runs_at_once_do_no_work_twice(archive, service, query):
     }
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_leaves_nothing_that_the_next_does_not_finish(archive, start, query):
     archive.calibrations()
     archive.add("e", "STAR SLEEPER&thar&none")

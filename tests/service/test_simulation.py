@@ -38,6 +38,7 @@ def test_the_difference_is_measured_minus_injected_and_scaled_by_the_error():
     assert comparison(-8.0, 4.0).cells() == ["STAR", "0", "100", "1000.00", "992.00", "4.00", "-8.00", "-2.0"]
 
 
+@pytest.mark.slow
 def test_stars_of_the_truth_without_a_velocity_are_told_too(archive, run, service, tmp_path):
     archive.calibrations()
     archive.add("e", "STAR A&thar&none")

@@ -44,6 +44,7 @@ def words(service):
     return read
 
 
+@pytest.mark.slow
 def test_a_site_with_all_calibrations_works_and_its_report_has_a_page_for_each_master(start, archive, service, words):
     archive.calibrations()
     text, working = start()
@@ -58,6 +59,7 @@ def test_a_site_with_all_calibrations_works_and_its_report_has_a_page_for_each_m
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named_with_its_reason_and_with_what_to_do(start, archive, service, words):
     for _ in range(2):
         archive.add("b")
@@ -79,6 +81,7 @@ def test_what_is_missing_is_named_with_its_reason_and_with_what_to_do(start, arc
     assert "far too bright" in shown
 
 
+@pytest.mark.slow
 def test_a_frame_that_is_of_no_use_is_named_though_there_is_a_master_and_many_are_counted(start, archive, words):
     archive.calibrations()
     for _ in range(14):
@@ -98,6 +101,7 @@ def test_a_held_master_is_left_to_a_person(start, archive):
     assert "20190406: held: its level has changed by" in text
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_is_named_once_and_a_star_that_was_refused_has_a_page(start, archive, service):
     archive.calibrations()
     broken, star = archive.add("b"), archive.add("e", "BAD&thar&none")
@@ -109,6 +113,7 @@ def test_a_file_that_cannot_be_read_is_named_once_and_a_star_that_was_refused_ha
     assert pages == 7
 
 
+@pytest.mark.slow
 def test_the_frames_are_counted_in_plain_words(start, archive):
     archive.calibrations()
     archive.add("b", adu=40_000)
@@ -116,6 +121,7 @@ def test_the_frames_are_counted_in_plain_words(start, archive):
     assert text.splitlines()[0] == "9 frames of lsc: 1 bad, 8 done"
 
 
+@pytest.mark.slow
 def test_the_zero_point_of_the_other_fibers_is_told_against_the_reference_fiber(start, archive):
     archive.calibrations()
     lines = start()[0].splitlines()
@@ -123,6 +129,7 @@ def test_the_zero_point_of_the_other_fibers_is_told_against_the_reference_fiber(
     assert "    fiber 1: 1 lines, scatter 1 m/s, +- 1.0 m/s against fiber 0" in lines
 
 
+@pytest.mark.slow
 def test_a_gain_that_the_flats_do_not_tell_is_said_to_be_that_of_the_table(start, archive, monkeypatch):
     fakes = __import__("fake_recipes")
 
@@ -158,6 +165,7 @@ def test_a_site_without_frames_has_a_report_that_says_so(start, archive, service
     assert (service.output / "lsc" / "summaries" / "start_lsc.pdf").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_every_camera_has_a_report_of_its_own(start, archive):
     archive.calibrations()
     archive.add("b", camera="fl09")

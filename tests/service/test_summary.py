@@ -83,6 +83,7 @@ def test_the_page_shows_no_name_as_markup(report):
     assert "asked for" in text
 
 
+@pytest.mark.slow
 def test_the_document_is_always_the_same(report):
     first = summary.document(report)
     assert first.startswith(b"%PDF")
@@ -94,6 +95,7 @@ def test_a_night_that_nobody_knows_has_no_summary(reduced, service):
         summary.gather(session, "elp", DAY, service.output)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page_and_a_document(reduced, service, monkeypatch):
     for name in ("DB_URL", "NRES_DATA_ROOT", "SUMMARY_RECIPIENTS"):
         monkeypatch.delenv(name, raising=False)
@@ -113,6 +115,7 @@ def settings(post):
     )
 
 
+@pytest.mark.slow
 def test_a_summary_is_mailed_with_its_page_and_its_document(report, post):
     summary.mail(report, settings(post))
     (message,) = post.messages
@@ -124,6 +127,7 @@ def test_a_summary_is_mailed_with_its_page_and_its_document(report, post):
     assert attached.get_content() == summary.document(report)
 
 
+@pytest.mark.slow
 def test_a_mail_server_that_refuses_or_is_away_is_told_of(report, post):
     post.answer = "451 later"
     with pytest.raises(Unavailable, match="451"):
@@ -132,6 +136,7 @@ def test_a_mail_server_that_refuses_or_is_away_is_told_of(report, post):
         summary.mail(report, replace(settings(post), summary_server="127.0.0.1:1"))
 
 
+@pytest.mark.slow
 def test_each_night_is_mailed_once_and_again_where_the_server_was_away(reduced, service, post):
     away = replace(settings(post), summary_server="127.0.0.1:1")
     assert summary.owed(replace(service, settings=away), [("lsc", DAY)]) == 0

@@ -51,6 +51,7 @@ def test_the_template_of_a_star_is_read_with_its_spectrum_by_any_name(service):
     assert found.star == TAU_CET
 
 
+@pytest.mark.slow
 def test_a_frame_that_is_part_of_a_template_is_not_measured_with_it(service):
     kept(service)
     assert chosen(service, TAU_CET, "lsc-3") is None

@@ -99,6 +99,7 @@ def test_a_first_master_that_is_good_despite_its_flaws_stays_good_when_its_night
     assert last.reason.endswith("new amplifier")
 
 
+@pytest.mark.slow
 def test_what_a_person_has_called_bad_stays_bad_when_its_night_is_reduced_again(masters, service, query):
     masters("bad", "bias_lsc_nres01_fa09_20190405", "--why", "light leak")
     reprocessing.reprocess(service, "lsc", "20190405", "20190405")
@@ -217,6 +218,7 @@ def test_a_try_that_fails_does_not_make_a_verdict_forgotten(masters, archive, ru
 
 
 @pytest.mark.parametrize(("word", "day", "standing"), [("good", "06", "current"), ("bad", "05", "held")])
+@pytest.mark.slow
 def test_what_is_said_while_a_master_is_made_again_holds(masters, service, query, monkeypatch, word, day, standing):
     combine = stacking.combine
 

@@ -43,6 +43,7 @@ def test_a_process_that_dies_takes_no_other_work_with_it(work):
     assert "died" in results["death"].reason
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_load_is_told_as_such_and_tried_again(work):
     import broken_work
 
@@ -55,6 +56,7 @@ def test_a_program_that_does_not_load_is_told_as_such_and_tried_again(work):
     }
 
 
+@pytest.mark.slow
 def test_work_in_flight_is_handed_on_when_the_program_is_asked_to_end(work, tmp_path):
     jobs = [str(tmp_path / f"job-{number}") for number in range(9)]
 

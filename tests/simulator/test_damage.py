@@ -15,6 +15,7 @@ def sound(tmp_path_factory):
     return next((path / "raw").iterdir())
 
 
+@pytest.mark.slow
 def test_an_empty_file_has_no_bytes_and_a_truncated_one_fewer(sound, tmp_path):
     assert damage.empty(sound, tmp_path / "a").stat().st_size == 0
     assert damage.truncated(sound, tmp_path / "b", share=0.3).stat().st_size == int(0.3 * sound.stat().st_size)

@@ -139,6 +139,7 @@ def test_lines_double_in_width_along_the_order_as_on_a_real_arc(bench):
     assert np.all((np.array(chi2) > 4) & (np.array(chi2) < 60))
 
 
+@pytest.mark.slow
 def test_red_argon_saturates_and_the_sodium_of_the_lamp_is_among_the_brightest_lines(bench):
     image = frame.render(bench, ARC, seed=3, switches=Switches(cosmics=False)).adu
     assert np.sum(image[:1000] > 47500) > 200

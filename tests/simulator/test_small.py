@@ -54,6 +54,7 @@ def simulate(out, *words):
     return CliRunner().invoke(cli.main, ["simulate", "night", *map(str, (out, *few, *words))])
 
 
+@pytest.mark.slow
 def test_a_table_on_the_command_line_says_whose_night_is_simulated_and_the_header_says_where_the_light_lies(tmp_path):
     result = simulate(tmp_path, "--site", "cpt", "--table", SMALL / "nres03.toml")
     assert result.exit_code == 0, result.output
