@@ -10,7 +10,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from nrespipe import settings
-from nrespipe.errors import MissingCalibration
+from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.service import inquiry, progress
 from nrespipe.service.arrivals import OutputRefused
 
@@ -158,7 +158,7 @@ def complaints():
     """
     try:
         yield
-    except (OutputRefused, LookupError, OSError, MissingCalibration) as error:
+    except (OutputRefused, LookupError, OSError, MissingCalibration, Unavailable) as error:
         # a reader that has seen enough, as head, is no complaint: click ends quietly
         if isinstance(error, KeyError | IndexError | BrokenPipeError):
             raise

@@ -13,6 +13,8 @@ _FARTHEST = 12
 _PRIOR = np.array([np.inf, np.inf, 0.03, 300.0])
 #: Fewest rows that a frame and the arc must share for their numbers to be compared.
 _FEWEST_ROWS = 3
+#: Correlation of all rows, in units of what noise gives, from which on a lamp is seen; noise alone has 6 at most.
+_SEEN = 10.0
 #: Scatter of the moves that photons do not explain [pixel].
 _FLOOR_PX = 0.002
 #: Share of the weight of all lines that the fit is content with.
@@ -75,6 +77,8 @@ def of_fiber(spectra, fiber, reference, lines, line_shape, scale):
         return UNKNOWN
     rows, coarse = _match(spectra, reference, fiber)
     mine, theirs = np.flatnonzero(rows >= 0), rows[rows >= 0]
+    if len(mine) == 0:
+        return UNKNOWN
     lamps = displacement.Lamp(spectra, fiber, mine, coarse), displacement.Lamp(reference, fiber, theirs, 0)
     here = (lines.fiber == fiber) & np.isin(lines.order, reference.orders[theirs])
     row = np.searchsorted(reference.orders[theirs], lines.order[here])
@@ -98,13 +102,13 @@ def orders(spectra, arc):
     Returns
     -------
     ndarray of int, shape (n_orders,)
-        Found by comparing the lamp of the reference fiber; without it the rows are taken to be those of the arc if
-        they are as many, otherwise the numbers stand as they are.
+        Found by comparing the lamp of the reference fiber; without its light the rows are taken to be those of the
+        arc if they are as many, otherwise the numbers stand as they are.
     """
-    true = arc.solution.orders
-    if arc.reference.fibers[0] not in spectra.fibers:
+    true, fiber = arc.solution.orders, arc.reference.fibers[0]
+    rows = _match(spectra, arc.reference, fiber)[0] if fiber in spectra.fibers else np.full(1, -1)
+    if (rows < 0).all():
         return np.array(true) if len(true) == len(spectra.orders) else np.array(spectra.orders)
-    rows, _ = _match(spectra, arc.reference, arc.reference.fibers[0])
     first = int(np.flatnonzero(rows >= 0)[0])
     return spectra.orders - spectra.orders[first] + true[rows[first]]
 
@@ -226,7 +230,10 @@ def _that_tell(sigma):
 
 
 def _match(spectra, reference, fiber):
-    """Row of the arc for each row of the frame (-1 for none), and how many whole pixels the frame lies to the right."""
+    """Row of the arc for each row of the frame (-1 for none), and how many whole pixels the frame lies to the right.
+
+    There is none where the frame shows no lamp.
+    """
     ours, theirs = (_outline(lamp.of(fiber)[0]) for lamp in (spectra, reference))
     n, end = len(ours), ours.shape[1] - 20
     norms = (theirs[:, 20:-20] ** 2).sum(axis=1) * ((ours[:, 20:end] ** 2).sum(axis=1))[:, None]
@@ -236,6 +243,8 @@ def _match(spectra, reference, fiber):
     offsets = np.arange(1 - n, len(theirs))
     scores = np.array([[_significance(products, norms, k) for k in offsets] for products in alike])
     shift, best = np.unravel_index(np.argmax(scores), scores.shape)
+    if scores[shift, best] * np.sqrt(ours.shape[1]) < _SEEN:
+        return np.full(n, -1), 0
     rows = np.arange(n) + offsets[best]
     return np.where((rows >= 0) & (rows < len(theirs)), rows, -1), int(shifts[shift])
 

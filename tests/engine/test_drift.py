@@ -125,6 +125,9 @@ def test_a_dark_reference_fiber_gives_no_drift(truth, arc):
     frame = _frame(truth, 34)
     noise = np.random.default_rng(3).normal(0, 25, frame.flux.shape)
     assert drift.measure(replace(frame, flux=noise), arc).n_lines == 0
+    # a lamp that is off says nothing against the numbers of the rows
+    for dark in (noise, np.zeros(frame.flux.shape)):
+        assert list(drift.orders(replace(frame, flux=dark), arc)) == list(_ORDERS)
     assert drift.measure(replace(frame, flux=np.full(frame.flux.shape, np.nan)), arc).n_lines == 0
     bad = np.full(frame.quality.shape, Pixel.BAD, np.uint8)
     assert drift.measure(replace(frame, quality=bad), arc).n_lines == 0
