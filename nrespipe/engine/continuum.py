@@ -113,17 +113,20 @@ def _lift(cut):
 
 @dataclass(frozen=True)
 class Noise:
-    """How the variance of the pixels depends on the light that falls on them.
+    """How the variance of each pixel depends on the light that is expected on it.
 
     Attributes
     ----------
-    dark, slope : ndarray of float, shape (n_orders, n_pixels)
-        Variance without light, and what each unit of light adds to it.
+    variance, light : ndarray of float, shape (n_orders, n_pixels)
+        Variance of each pixel, and the light that was found in it and that this variance belongs to.
+    slope : ndarray of float, shape (n_orders, n_pixels)
+        What each unit of light adds to the variance.
     least : ndarray of float, shape (n_orders, n_pixels)
         Smallest variance that was found nearby: no expectation lies below it.
     """
 
-    dark: np.ndarray
+    variance: np.ndarray
+    light: np.ndarray
     slope: np.ndarray
     least: np.ndarray
 
@@ -139,7 +142,7 @@ class Noise:
         -------
         ndarray of float, shape (n_orders, n_pixels)
         """
-        return np.maximum(self.dark + self.slope * np.maximum(light, 0), self.least)
+        return np.maximum(self.variance + self.slope * (np.maximum(light, 0) - self.light), self.least)
 
 
 def noise(flux, variance, good, *, bin_pixels=128, fewest=16):
@@ -150,11 +153,12 @@ def noise(flux, variance, good, *, bin_pixels=128, fewest=16):
     flux, variance : ndarray of float, shape (n_orders, n_pixels)
         Spectrum and its variance.
     good : ndarray of bool, shape (n_orders, n_pixels)
-        Pixels to use.
+        Pixels to use; what is returned of the others is finite and means nothing.
     bin_pixels : int, optional
-        Length of the pieces of an order in each of which the variance is a straight line in the flux.
+        Length of the pieces of an order in each of which the variance grows with the flux at one rate.
     fewest : int, optional
-        A piece with fewer good pixels takes after its neighbors.
+        A piece with fewer good pixels takes after its neighbors; in an order without any other piece, the variance is
+        taken as it is.
 
     Returns
     -------
@@ -163,33 +167,42 @@ def noise(flux, variance, good, *, bin_pixels=128, fewest=16):
     Notes
     -----
     The variance of an extracted pixel is that of the flux that was found in it, noise included: pixels that came out
-    low have a low variance. A mean with the inverse of such a variance as weight is too low, at a signal-to-noise ratio
-    of 3 by 4 percent. Weights are therefore made from the variance at the light that is expected.
+    low have a low variance. A mean with the inverse of such a variance as weight is too low: the continuum of a star at
+    a signal-to-noise ratio of 3 by 10 percent. Weights are therefore made from the variance at the light that is
+    expected: each pixel keeps its own, moved by the rate at which variance grows with light around it. The noise of the
+    pixel then cancels, and what is particular to it, as a row that is left out, stays.
     """
     n_orders, n_pixels = flux.shape
     good = good & np.isfinite(flux) & np.isfinite(variance) & (variance > 0)
-    flux, variance = np.where(good, flux, 0.0), np.where(good, variance, 1.0)
+    # where more is subtracted than there is light, the variance is that of no light
+    light, variance = np.where(good, np.maximum(flux, 0), 0.0), np.where(good, variance, 1.0)
     edges = np.linspace(0, n_pixels, max(n_pixels // bin_pixels, 1) + 1).round().astype(int)
-    pieces = lambda values: np.add.reduceat(good * values, edges[:-1], axis=1)  # noqa: E731
-    count = pieces(np.ones(flux.shape))
-    means = [pieces(values) / np.maximum(count, 1) for values in (flux, variance, flux**2, flux * variance)]
-    mean, level, square, product = means
+    slope, level, count = _growth(light, variance, good, edges)
+    # a pixel that is known much less well than its neighbors says nothing of them
+    usual = good & (variance < 2 * np.repeat(level, np.diff(edges), axis=1))
+    slope, _, count = _growth(light, variance, usual, edges)
+    middles, x = (edges[1:] + edges[:-1] - 1) / 2, np.arange(n_pixels)
+    everywhere = np.zeros((n_orders, n_pixels))
+    for o in np.flatnonzero((count >= fewest).any(axis=1)):
+        known = count[o] >= fewest
+        everywhere[o] = np.interp(x, middles[known], slope[o, known])
+    least = np.minimum.reduceat(np.where(good, variance, np.inf), edges[:-1], axis=1)
+    least = np.where(np.isfinite(least), least, 1.0)
+    return Noise(variance, light, everywhere, np.repeat(least, np.diff(edges), axis=1))
+
+
+def _growth(light, variance, usual, edges):
+    """Return slope of the variance with light, its largest value on that line, and the number of pixels, by piece."""
+    pieces = lambda values: np.add.reduceat(usual * values, edges[:-1], axis=1)  # noqa: E731
+    count = pieces(np.ones(light.shape))
+    sums = [pieces(values) for values in (light, variance, light**2, light * variance)]
+    mean, level, square, product = (total / np.maximum(count, 1) for total in sums)
     scatter = square - mean**2
     slope = np.where(scatter > 1e-12 * square, (product - mean * level) / np.maximum(scatter, 1e-300), 0.0)
     # light adds no less than nothing, and no more than there is
     slope = np.clip(slope, 0.0, np.where(mean > 0, level / np.where(mean > 0, mean, 1.0), 0.0))
-    dark = level - slope * np.maximum(mean, 0)
-    least = np.minimum.reduceat(np.where(good, variance, np.inf), edges[:-1], axis=1)
-    middles, x = (edges[1:] + edges[:-1] - 1) / 2, np.arange(n_pixels)
-    lines = np.ones((3, n_orders, n_pixels))
-    for o in range(n_orders):
-        known = count[o] >= fewest
-        if known.any():
-            for line, values in zip(lines, (dark, slope, least)):
-                line[o] = np.interp(x, middles[known], values[o, known])
-        else:
-            lines[0, o], lines[1, o], lines[2, o] = np.mean(variance[o]), 0.0, 0.0
-    return Noise(*lines)
+    brightest = np.maximum.reduceat(np.where(usual, light, 0.0), edges[:-1], axis=1)
+    return slope, level + slope * (brightest - mean), count
 
 
 def against_model(flux, variance, good, model, *, degree=5, fewest=200, mismatch=0.03):

@@ -76,3 +76,47 @@ def test_the_variance_of_expected_light_does_not_follow_the_noise():
     found, true = depends.at(level * model), 50.0 + level * model
     assert np.mean(found / true) == pytest.approx(1, abs=0.02)
     assert abs(np.corrcoef((flux - level * model).ravel(), (found - true).ravel())[0, 1]) < 0.05
+
+
+def above_blaze(snr=60.0, floor=400.0, seed=5):
+    """Orders divided by a blaze that falls to a twentieth at their ends, with the true variance of every pixel."""
+    rng, x = np.random.default_rng(seed), np.linspace(-0.96, 0.96, 1536)
+    blaze = np.sinc(x) ** 2 + 0.05
+    model = 1 - 0.6 * (rng.random((40, len(x))) < 0.15)
+    electrons = snr**2 * blaze * model
+    found = electrons + np.sqrt(electrons + floor) * rng.standard_normal(electrons.shape)
+    true = (electrons + floor) / blaze**2
+    return found / blaze, (np.maximum(found, 0) + floor) / blaze**2, electrons / blaze, true
+
+
+def test_the_variance_is_right_to_the_ends_of_an_order_where_it_rises_steeply():
+    flux, variance, expected, true = above_blaze()
+    found = continuum.noise(flux, variance, np.ones(flux.shape, bool)).at(expected)
+    for end in (slice(0, 64), slice(64, 512), slice(-64, None)):
+        assert np.mean(found[:, end] / true[:, end]) == pytest.approx(1, abs=0.03)
+        assert np.std(found[:, end] / true[:, end]) < 0.1
+
+
+def test_a_pixel_that_is_known_less_well_than_its_neighbors_keeps_its_variance():
+    flux, variance, good, model, level = faint(10.0)
+    variance[:, ::50] += 40_000.0
+    found = continuum.noise(flux, variance, good).at(level * model)
+    assert np.all(found[:, ::50] > 39_000)
+    others = np.delete(np.arange(flux.shape[1]), slice(None, None, 50))
+    assert np.mean((found / (50.0 + level * model))[:, others]) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("step", [14, 200, 2000])
+def test_an_order_of_few_usable_pixels_has_their_variance(step):
+    flux, variance, good, model, level = faint(10.0)
+    good[:] = False
+    good[:, ::step] = True
+    found = continuum.noise(flux, np.where(good, variance, 1.0), good).at(level * model)[good]
+    assert np.mean(found / (50.0 + level * model)[good]) == pytest.approx(1, abs=0.05)
+
+
+def test_orders_without_any_usable_pixel_or_light_are_no_error():
+    flux, variance, *_ = faint(10.0, n_orders=3)
+    for good in (np.zeros(flux.shape, bool), np.ones(flux.shape, bool)):
+        found = continuum.noise(np.zeros(flux.shape), variance, good).at(np.zeros(flux.shape))
+        assert np.all(np.isfinite(found) & (found > 0))
