@@ -8,7 +8,7 @@ import click
 
 from nrespipe import logs
 from nrespipe.cli import options
-from nrespipe.service import assembly, inquiry, progress, simulation, workers
+from nrespipe.service import assembly, inquiry, kernels, progress, simulation, workers
 
 
 @click.group("simulate")
@@ -58,6 +58,7 @@ def simulate_night_command(given, out, site, table, day, nights, seed, stars, **
     processes = workers.default_processes() if given.processes is None else given.processes
     with options.complaints(), workers.team(processes, given.log_level) as run:
         try:
+            kernels.prepare(run, options.progress_bar(), kernels.SIMULATION)
             paths = simulation.write_nights(
                 out, site, day, nights, seed, stars.split(","), options.progress_bar(), run, table=table, **counts
             )

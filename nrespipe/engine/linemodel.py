@@ -108,7 +108,8 @@ def at_rest(
     narrow_ms, kernel = _broadening(broadening_ms, thermal_ms, step_ms)
     flux = np.exp(-_optical_depth(n, positions, tau, max(narrow_ms / step_ms, 0.5)))
     if len(kernel) > 1:
-        flux = 1 - np.convolve(1 - flux, kernel, mode="same")
+        # mode "same" gives the longer of the two, and a short spectrum may be shorter than the kernel
+        flux = 1 - np.convolve(1 - flux, kernel)[len(kernel) // 2 : len(kernel) // 2 + n]
     return RestSpectrum(ln_start=ln_start, ln_step=step, flux=flux, slope=np.gradient(flux, step))
 
 

@@ -179,7 +179,9 @@ def _doubts(found, second, template, *, alarm=2.0, farthest=4.0):
         quality |= Quality.VELOCITY_INCONSISTENT
     # a template of the star itself has the zero point of its mask; that of another one has that of another star
     list_ms = 0.0 if second.own else np.sqrt(2) * found.mask_error_ms
-    expected_ms = np.sqrt(found.photon_error_ms**2 + second.photon_error_ms**2 + list_ms**2 + 1.0)
+    # noise alone: the error of a template that does not fit is larger, and must not hide that
+    noise_ms = np.nansum(second.order_error_ms**-2.0) ** -0.5
+    expected_ms = np.sqrt(found.photon_error_ms**2 + noise_ms**2 + list_ms**2 + 1.0)
     if abs(second.rv_ms - found.rv_ms) > farthest * expected_ms:
         quality |= Quality.ENGINES_DISAGREE
     return quality

@@ -114,7 +114,7 @@ def _template(name, velocity, whose):
         card("TEMPLNUM", second.n_spectra, "exposures in it"),
         card("RVSUM", second.rv_ms / 1000, "[km/s] all orders together"),
         card("RVSUMERR", second.error_ms / 1000, "[km/s] its error, of all known sources"),
-        card("RVERRPHO", second.photon_error_ms / 1000, "[km/s] part of the noise of spectrum and template"),
+        card("RVERRPHO", second.photon_error_ms / 1000, "[km/s] part of noise and scatter of orders"),
         card("RVERRWAV", second.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
         card("RVERRDRI", second.drift_error_ms / 1000, "[km/s] part of the drift"),
         card("RVERRTRA", second.transfer_error_ms / 1000, "[km/s] part of the fiber against the reference fiber"),

@@ -141,7 +141,8 @@ class TemplateVelocity:
         Barycentric radial velocity, on the zero point of the velocities that the template was made with, and its total
         error [m / s].
     photon_error_ms : float
-        Part of the error that the noise of spectrum and template makes [m / s].
+        Part of the error that the noise of spectrum and template makes, and what the orders disagree beyond that
+        [m / s].
     order_chi2 : float
         Scatter of the orders over what their errors allow, squared; 1 is expected.
     odd_even_ms, odd_even_error_ms : float

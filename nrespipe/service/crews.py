@@ -82,8 +82,9 @@ def reduce(crew, label, plans):
         return 0
     sessions, new = crew.assembly.sessions, 0
     jobs = (_planned(crew, job.frame_id) for job, tries in plans if crew.hold.take(Frame, job.frame_id, tries))
+    results = crew.work(reduction.reduce, jobs)
     with crew.report(label, len(plans)) as advance:
-        for job, outcome in crew.work(reduction.reduce, jobs):
+        for job, outcome in results:
             with sessions.begin() as session:
                 kept = crew.hold.keeps(session, Frame, job.frame_id)
                 frame = reduction.record(session, job, outcome) if kept else session.get_one(Frame, job.frame_id)
@@ -118,8 +119,9 @@ def stack(crew, kind, nights, version=__version__, since=None):
         nights = [night for night in nights if night not in taken]
         jobs = dict(_jobs(crew.assembly, kind, taken, version, since))
         if jobs:
+            results = crew.work(stacking.combine, jobs.values())
             with crew.report(f"master {kind}", len(jobs)) as advance:
-                for job, outcome in crew.work(stacking.combine, jobs.values()):
+                for job, outcome in results:
                     with crew.assembly.sessions.begin() as session:
                         _finish(session, crew, kind, job.night, job, outcome)
                     advance(f"{job.night.instrument} {job.night.day}", **_facts(outcome))

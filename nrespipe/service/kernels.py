@@ -28,7 +28,7 @@ class Compiled:
     Attributes
     ----------
     compiled, loaded : tuple of str
-        Kernels that were compiled now, and kernels that were on disk.
+        Kernels that were compiled now, and kernels that were on disk or in another process.
     failed : tuple of (str, str)
         Kernels that could not be compiled, and why.
     folders : tuple of Path
@@ -118,13 +118,13 @@ def prepare(run, report, packages: tuple[str, ...] = REDUCTION) -> Compiled:
     compiled, loaded, failed, folders = [], [], [], set()
     with ExitStack() as stack:
         advance = None
-        for name, outcome in run(load, names):
+        for name, outcome in _in_order(run, names):
+            is_new, folder = outcome.value or (True, None)
             if outcome.state is not State.DONE:
                 failed.append((name, outcome.reason))
-                continue
-            is_new, folder = outcome.value
-            folders.add(folder)
-            (compiled if is_new else loaded).append(name)
+            else:
+                folders.add(folder)
+                (compiled if is_new else loaded).append(name)
             if is_new and advance is None:
                 advance = stack.enter_context(report("compiling, first run only", len(names) - len(loaded)))
             if advance is not None:
@@ -133,6 +133,16 @@ def prepare(run, report, packages: tuple[str, ...] = REDUCTION) -> Compiled:
         # the first frame that needs it compiles it, or tells why not
         _log.warning("a kernel could not be compiled ahead", kernel=name, reason=reason)
     return Compiled(*map(tuple, map(sorted, (compiled, loaded, failed, folders))))
+
+
+def _in_order(run, names):
+    """Load kernels one by one as long as they are on disk, which one process does; then all processes compile."""
+    for done, name in enumerate(names, 1):
+        ((_, outcome),) = run(load, [name])
+        yield name, outcome
+        if outcome.state is not State.DONE or outcome.value[0]:
+            yield from run(load, names[done:])
+            return
 
 
 def load(name: str) -> tuple[bool, Path]:
@@ -146,17 +156,17 @@ def load(name: str) -> tuple[bool, Path]:
     Returns
     -------
     is_new : bool
-        Whether anything was compiled.
+        Whether this process has compiled it, now or with a kernel that calls it.
     folder : Path
         Where it is kept.
     """
     module, _, function = name.rpartition(".")
     kernel = getattr(import_module(f"nrespipe.{module}"), function)
-    folder, before = Path(kernel.stats.cache_path), sum(kernel.stats.cache_misses.values())
+    folder = Path(kernel.stats.cache_path)
     with _alone(folder, list(recorded()).index(name)):
         for types in recorded()[name]:
             kernel.compile(_parsed(types))
-    return sum(kernel.stats.cache_misses.values()) > before, folder
+    return any(kernel.stats.cache_misses.values()), folder
 
 
 def used() -> list[str]:

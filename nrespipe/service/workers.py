@@ -11,10 +11,14 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 
+import structlog
+
 from nrespipe import logs
 from nrespipe.database.columns import State, now
 from nrespipe.errors import Unavailable
 from nrespipe.service import outcome
+
+_log = structlog.get_logger(__name__)
 
 #: More processes than this starve for memory and disk before they help.
 MOST_PROCESSES = 16
@@ -109,10 +113,12 @@ def values(results):
     Raises
     ------
     Unavailable
-        If a job was not done; the message is its reason.
+        If a job was not done; the message is its reason, and where the program failed is logged.
     """
     for _, result in results:
         if result.state is not State.DONE:
+            if result.traceback:
+                _log.error("a piece of work failed", exception=result.traceback)
             raise Unavailable(result.reason)
         yield result.value
 

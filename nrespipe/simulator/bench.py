@@ -150,8 +150,17 @@ def places(spectrograph):
     -------
     ndarray of float, shape (n_orders,)
         -1 for order 52, 1 for order 118.
+
+    Raises
+    ------
+    ValueError
+        If the table has orders beyond these.
     """
-    return _PLACES[spectrograph.orders - _FIRST_ORDER]
+    places = spectrograph.orders - _FIRST_ORDER
+    if places.min() < 0 or places.max() >= len(_PLACES):
+        last = _FIRST_ORDER + len(_PLACES) - 1
+        raise ValueError(f"{spectrograph.name}: only orders {_FIRST_ORDER} to {last} can be simulated")
+    return _PLACES[places]
 
 
 def _rows(spectrograph, fiber, v, u):

@@ -221,15 +221,20 @@ def write(
     (night / "raw").mkdir(parents=True, exist_ok=True)
     (night / "truth").mkdir(exist_ok=True)
     shots = plan(bench, day, seed=seed, stars=stars, n_bias=n_bias, n_dark=n_dark, n_flat=n_flat, n_arc=n_arc)
-    told = night / "truth" / "frames.csv"
-    before = told.read_bytes() if keep and told.exists() else b""
-    truth.velocities(night / "truth" / "velocities.csv", bench, shots)
-    truth.frames(told, bench, shots)
-    if before == told.read_bytes():
+    tables = {night / "truth" / "velocities.csv": truth.velocities, night / "truth" / "frames.csv": truth.frames}
+    before = [path.read_bytes() if path.exists() else b"" for path in tables]
+    for path, tell in tables.items():
+        tell(path, bench, shots)
+    after = [path.read_bytes() for path in tables]
+    begun = night / "truth" / "incomplete"
+    if keep and before == after and not begun.exists():
         shots = [shot for shot in shots if not _path(night, shot).exists()]
+    # a run that is interrupted may leave frames of another plan under the names of this one
+    begun.touch()
     for path in run(_write_shot, [(spectrograph, day, seed, night, truth_arrays, shot) for shot in shots]):
         if progress is not None:
             progress(path)
+    begun.unlink()
     return night
 
 

@@ -73,3 +73,12 @@ def test_the_slope_is_the_derivative_with_respect_to_velocity():
     early, late = (linemodel.observed(rest, v, wavelength)[0] for v in (900.0, 1100.0))
     slope = linemodel.observed(rest, 1000.0, wavelength)[1]
     np.testing.assert_allclose(slope, (late - early) / 200.0, atol=0.04 * np.abs(slope).max())
+
+
+def test_a_spectrum_shorter_than_the_broadening_keeps_its_length_and_its_lines_their_place():
+    lines = mask([5000.5], [0.6])
+    short, long = (linemodel.at_rest(lines, *ends, 150e3, step_ms=1000.0) for ends in ((5000, 5001), (4950, 5050)))
+    assert len(short.flux) < 150e3 / 1000
+    ln = short.ln_start + short.ln_step * np.arange(len(short.flux))
+    expected = np.interp(ln, long.ln_start + long.ln_step * np.arange(len(long.flux)), long.flux)
+    np.testing.assert_allclose(short.flux, expected, atol=0.01)

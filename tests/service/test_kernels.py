@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import nrespipe
+from nrespipe.database.columns import State, now
 from nrespipe.service import kernels, progress, workers
+from nrespipe.service.outcome import Outcome
 
 _ROOT = Path(__file__).parents[2]
 _PREPARE = """
@@ -82,6 +84,27 @@ def test_of_two_processes_at_the_same_time_one_compiles_each_kernel(tmp_path):
     (first, _, _), (second, _, _) = map(end, [start(tmp_path), start(tmp_path)])
     assert first | second == set(jitted("simulator"))
     assert first & second == set()
+
+
+def test_what_is_on_disk_is_loaded_by_one_process_and_the_rest_compiled_by_all(monkeypatch):
+    calls = []
+
+    def run(_, names):
+        calls.append(list(names))
+        return ((name, Outcome(State.DONE, "", "", now(), now(), (name == "b.b.b", "folder"))) for name in names)
+
+    monkeypatch.setattr(kernels, "recorded", lambda: dict.fromkeys(("b.b.a", "b.b.b", "b.b.c", "b.b.d"), ("",)))
+    done = kernels.prepare(run, progress.lines, ("b",))
+    assert calls == [["b.b.a"], ["b.b.b"], ["b.b.c", "b.b.d"]]
+    assert (done.compiled, done.loaded) == (("b.b.b",), ("b.b.a", "b.b.c", "b.b.d"))
+
+
+def test_a_kernel_that_came_with_one_that_calls_it_was_compiled_too(tmp_path):
+    load = "[kernels.load(f'numerics.selection.{name}')[0] for name in ('median', 'select')]"
+    words = f"from nrespipe.service import kernels; print({load})"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    told = [subprocess.check_output([sys.executable, "-c", words], env=environment, text=True) for _ in range(2)]
+    assert told == ["[True, True]\n", "[False, False]\n"]
 
 
 def test_a_kernel_that_cannot_be_compiled_is_named_and_stops_nothing(monkeypatch):

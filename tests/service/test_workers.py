@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nrespipe.database.columns import State
+from nrespipe.errors import Unavailable
 from nrespipe.service import workers
 
 
@@ -93,3 +94,14 @@ def test_a_result_that_cannot_travel_is_a_failure_of_the_program(work):
 
 def test_there_is_at_least_one_process_and_never_too_many():
     assert 1 <= workers.default_processes() <= workers.MOST_PROCESSES
+
+
+def fail(job):
+    raise {"disk": OSError, "program": KeyError}[job](job)
+
+
+def test_work_that_must_not_fail_says_why_it_did_and_where_the_program_is_at_fault(capsys):
+    for job, logged in (("disk", False), ("program", True)):
+        with pytest.raises(Unavailable, match=job):
+            list(workers.values(workers.in_turn(fail, [job])))
+        assert ("in fail" in "".join(capsys.readouterr())) is logged

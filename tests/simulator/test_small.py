@@ -1,5 +1,7 @@
 """Small spectrographs: a part of the image of the real ones, on a part of the detector."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -9,7 +11,7 @@ from light import SMALL, small
 from nrespipe import cli, instruments
 from nrespipe.instruments import optics
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import detector
+from nrespipe.simulator import detector, night, stars
 
 NAMES = [f"nres0{k}" for k in (1, 2, 3, 4)]
 #: Columns of the real detector that the small ones see.
@@ -75,3 +77,38 @@ def test_a_table_of_another_site_or_without_a_place_or_a_camera_is_refused(tmp_p
         result = simulate(tmp_path, "--site", "cpt", "--table", bare)
         assert "bare.toml: to simulate frames, a table needs a position and a name in cameras" in result.output
     assert result.exit_code == 2
+
+
+def written(root, snr=40.0, **options):
+    """Write a night of two biases and a star; return the names of the frames that were written now."""
+    fresh = []
+    options["progress"] = lambda path: fresh.append(path.name)
+    star = [stars.parse(f"HD102365:{snr:g}")]
+    few = {"n_dark": 0, "n_flat": 0, "n_arc": 0, "n_bias": n_bias}
+    night.write(
+        root, small(name), "20190405", seed=3, stars=star, progress=lambda p: fresh.append(p.name), **few, **options
+    )
+    return fresh
+
+
+def test_a_night_that_is_there_is_kept_and_one_of_another_plan_or_a_broken_run_is_not(tmp_path):
+    every = written(tmp_path)
+    assert len(every) == 3
+    assert written(tmp_path) == every
+    assert written(tmp_path, keep=True) == []
+    # the star is as bright as the truth says, also where no name has changed
+    assert written(tmp_path, keep=True, snr=50.0) == every
+
+    def broken(work, jobs):
+        yield work(jobs[0])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        written(tmp_path, snr=60.0, keep=True, run=broken)
+    assert written(tmp_path, snr=60.0, keep=True) == every
+    assert written(tmp_path, snr=60.0, keep=True) == []
+
+
+def test_orders_that_the_simulator_does_not_know_are_refused():
+    with pytest.raises(ValueError, match="only orders 52 to 118 can be simulated"):
+        benches.places(replace(small("nres01"), first_order=51))
