@@ -195,7 +195,7 @@ def _parsed(types):
 def _alone(folder, place):
     """Let no other process compile the same kernel at the same time: it would wait as long and find it done."""
     with ExitStack() as stack:
-        # where nothing can be kept, nobody would find what another has compiled
+        # where nothing can be written, no other process would find the compiled kernel
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             stream = stack.enter_context(open(folder / "nrespipe-kernels.lock", "ab"))

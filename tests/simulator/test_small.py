@@ -84,10 +84,8 @@ def written(root, snr=40.0, **options):
     fresh = []
     options["progress"] = lambda path: fresh.append(path.name)
     star = [stars.parse(f"HD102365:{snr:g}")]
-    few = {"n_dark": 0, "n_flat": 0, "n_arc": 0, "n_bias": n_bias}
-    night.write(
-        root, small(name), "20190405", seed=3, stars=star, progress=lambda p: fresh.append(p.name), **few, **options
-    )
+    few = {"n_dark": 0, "n_flat": 0, "n_arc": 0, "n_bias": 2}
+    night.write(root, small("nres01"), "20190405", seed=3, stars=star, **few, **options)
     return fresh
 
 
