@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from spread import absorb, spread
 
 from nrespipe import data, instruments
 from nrespipe.frames.spectra import Spectra
@@ -36,11 +37,8 @@ def _rest(kind, vsini_ms, rng, scatter=0.1, faint=4000, product=False):
     depth = np.clip(mask.depth * (1 + scatter * rng.standard_normal(len(mask.depth))), 0.003, 0.97)
     angstrom = np.append(mask.vacuum_angstrom, rng.uniform(3850, 9150, faint))
     depth = np.append(depth, np.clip(rng.exponential(0.02, faint), 0, 0.5))
-    log_flux, sigma = np.zeros(int(np.log(9200 / 3850) / STEP)), 25.0
-    for place, d in zip(np.log(angstrom / 3850) / STEP, depth):
-        around = np.arange(max(0, int(place) - 110), min(len(log_flux), int(place) + 110))
-        shape = np.exp(-0.5 * ((around - place) / sigma) ** 2)
-        log_flux[around] += np.log1p(-d * shape) if product else np.log1p(-d) * shape
+    log_flux = np.zeros(int(np.log(9200 / 3850) / STEP))
+    absorb(log_flux, np.log(angstrom / 3850) / STEP, depth, product)
     flux = np.exp(log_flux)
     if vsini_ms > 0:
         v = np.arange(-(vsini_ms // 100) - 1, vsini_ms // 100 + 2) * 100 / vsini_ms
@@ -54,14 +52,7 @@ def _seen(rest, ln_rest):
     """Through the line-spread function: light of column x - u arrives at x."""
     weights = np.stack([np.interp(X, COLUMNS, KERNELS[:, k]) for k in range(len(OFFSETS))])
     flux = np.zeros(ln_rest.shape)
-    for offset, weight in zip(OFFSETS, weights / weights.sum(axis=0)):
-        x = np.clip(X - offset * FWHM, 0, len(X) - 1.001)
-        left = x.astype(int)
-        place = ln_rest[:, left] + (x - left) * (ln_rest[:, left + 1] - ln_rest[:, left])
-        place = (place - np.log(3850)) / STEP
-        below = place.astype(int)
-        place -= below
-        flux += weight * ((1 - place) * rest[below] + place * rest[below + 1])
+    spread(flux, rest, (ln_rest - np.log(3850)) / STEP, weights / weights.sum(axis=0), OFFSETS, FWHM)
     return flux
 
 

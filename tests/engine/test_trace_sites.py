@@ -1,5 +1,7 @@
 """Flats as real sites may give them: faint, uneven, damaged, not as their header says."""
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 
@@ -9,26 +11,37 @@ from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
+from nrespipe.simulator.scene import Switches
 
 pytestmark = pytest.mark.slow
 
 SITE, SEED, ROWS = "nres03", 5, 4096
+#: Only the light is looked at, and that is without noise.
+QUIET = Switches(photon_noise=False, read_noise=False, cosmics=False, fixed_pattern=False, response=False)
 
 
 @pytest.fixture(scope="module")
-def light():
+def light(shelf):
     """Noise-free light of a flat through each fiber alone, and the rows of their traces."""
     bench = benches.build(instruments.load(SITE), SEED)
     alone = [tuple("tung" if fiber == lit else "none" for fiber in range(3)) for lit in range(3)]
-    images = [frames.render(bench, frames.Scene(Kind.FLAT, lamps, 30.0)).electrons for lamps in alone]
-    return images, [benches.row(bench, fiber, np.arange(ROWS)) for fiber in range(3)]
+
+    def render():
+        scenes = [frames.Scene(Kind.FLAT, lamps, 30.0) for lamps in alone]
+        return [frames.render(bench, scene, switches=QUIET).electrons for scene in scenes]
+
+    return shelf.get("flats-alone", render), [benches.row(bench, fiber, np.arange(ROWS)) for fiber in range(3)]
 
 
 def flat(light, levels, seed=1):
     """Add noise to the light of fibers at these levels."""
-    rng = np.random.default_rng(seed)
-    image = sum(level * image for level, image in zip(levels, light[0]))
-    return (image + rng.normal(0, 1, image.shape) * np.sqrt(image + 7.0**2)).astype(np.float32)
+    image = sum(level * image for level, image in zip(levels, light[0]) if level)
+    return image + _noise(seed) * np.sqrt(image + np.float32(7.0**2))
+
+
+@lru_cache(maxsize=1)
+def _noise(seed):
+    return np.random.default_rng(seed).normal(0, 1, (ROWS, ROWS)).astype(np.float32)
 
 
 def find(image, fibers=(0, 1)):
