@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from nrespipe.database.columns import State
 from nrespipe.errors import Unavailable
@@ -100,8 +101,8 @@ def fail(job):
     raise {"disk": OSError, "program": KeyError}[job](job)
 
 
-def test_work_that_must_not_fail_says_why_it_did_and_where_the_program_is_at_fault(capsys):
+def test_work_that_must_not_fail_says_why_it_did_and_where_the_program_is_at_fault():
     for job, logged in (("disk", False), ("program", True)):
-        with pytest.raises(Unavailable, match=job):
+        with capture_logs() as lines, pytest.raises(Unavailable, match=job):
             list(workers.values(workers.in_turn(fail, [job])))
-        assert ("in fail" in "".join(capsys.readouterr())) is logged
+        assert any("in fail" in line["exception"] for line in lines) is logged
