@@ -8,7 +8,7 @@ from figures import figure, style
 from nrespipe.engine import judge
 from nrespipe.frames.judgement import Verdict
 
-_COLORS = {Verdict.ACCEPTED: style.GREEN, Verdict.FLAGGED: style.ORANGE, Verdict.HELD: style.VERMILION}
+_COLORS = {Verdict.ACCEPTED: style.GREEN, Verdict.FLAGGED: style.ORANGE, Verdict.REVIEW: style.VERMILION}
 
 
 @figure("flats")
@@ -36,6 +36,6 @@ def findings(night):
         axes.axvline(1, color=style.GREY, lw=0.9)
         axes.set_yticks(place, [f.name for f in judged.findings])
         axes.set(xlim=(0, 2))
-        style.label(axes, "number / limit of held", "", f"moved by {shift:g} px: {judged.verdict}")
+        style.label(axes, "number / limit of review", "", f"moved by {shift:g} px: {judged.verdict}")
     panels[0].invert_yaxis()
     return result

@@ -63,7 +63,7 @@ def show_command(given, name, output, database):
 @options.database_option
 @click.pass_obj
 def compare_command(given, name, other, output, database):
-    """Hold the master NAME against OTHER, or against the last good one of its camera.
+    """Compare the master NAME with OTHER, or with the last good one of its camera.
 
     \b
     Example:
@@ -82,7 +82,9 @@ def compare_command(given, name, other, output, database):
 @options.database_option
 @click.pass_obj
 def good_command(given, name, why, output, database):
-    """Let the master NAME be used, though it is held or was called bad.
+    """Accept the master NAME, though it needs review or was called bad.
+
+    Stars that had to do without it are reduced again when nothing else is due.
 
     \b
     Example:
@@ -100,11 +102,13 @@ def good_command(given, name, why, output, database):
 def bad_command(given, name, why, output, database):
     """Let nobody use the master NAME from now on, and list the masters and the results that come from it.
 
+    All these are made and reduced again by themselves, when nothing else is due.
+
     \b
     Example:
       nrespipe masters bad flat_lsc_nres01_fa09_20190406 --why "lamp flickered" --output reduced
     """
-    _decide(given, name, Standing.BAD, why, output, database)
+    _decide(given, name, Standing.REJECTED, why, output, database)
 
 
 @masters_group.command("plot")

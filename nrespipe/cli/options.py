@@ -144,8 +144,9 @@ def summary_lines(summary):
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     total = sum(summary.counts.values())
     first = f"{total} frame{'s' * (total != 1)}: {states or 'none found'}; {summary.new} worked on now"
-    unhappy = [*summary.unmade, *summary.unhappy]
-    return [first, *inquiry.aligned(unhappy)] if unhappy else [first]
+    told = inquiry.aligned([*summary.masters, *summary.unhappy])
+    left = f"{summary.left} frames can have a better result, by the next run"
+    return [first, *told, *[left] * bool(summary.left)]
 
 
 @contextmanager

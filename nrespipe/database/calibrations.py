@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import literal, or_, select, update
 
-from nrespipe.database.columns import Standing, State, clock
+from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.frames.raw import Kind
@@ -88,7 +88,7 @@ def last(session, kind, night):
     return session.scalar(_of(kind, night).order_by(Master.id.desc()).limit(1))
 
 
-def nearest(session, kind, frame, *, far=False, future=True):
+def nearest(session, kind, frame, *, far=False, future=True, without=()):
     """Return the master that serves a frame best.
 
     Of the same detector, read out in the same way, with fibers that cover those that are lit; of these that of the same
@@ -106,6 +106,8 @@ def nearest(session, kind, frame, *, far=False, future=True):
         Whether one beyond `REACH_DAYS` is better than none.
     future : bool, optional
         Whether it may be of a later night.
+    without : collection of int, optional
+        Rows of masters that do not come into question.
 
     Returns
     -------
@@ -118,6 +120,7 @@ def nearest(session, kind, frame, *, far=False, future=True):
         if (far or abs(distance_days(master, frame)) <= REACH_DAYS[kind])
         and (future or master.day <= frame.day)
         and _covers(master, frame)
+        and master.id not in without
     ]
     return min(near)[-1] if near else None
 
@@ -161,8 +164,8 @@ def absence(session, kind, frame, minimum):
     """
     reason = f"no master {kind} of {frame.instrument} {frame.camera} within {REACH_DAYS[kind]:g} days of {frame.day}"
     tried = last(session, kind, night_of(frame))
-    if tried is not None and tried.reason:
-        end = "is held" if tried.standing is Standing.HELD else "could not be made"
+    if tried is not None and tried.reason and tried.standing not in USABLE:
+        end = "was called bad" if tried.path else "could not be made"
         return f"{reason}: the one of this night {end}: {tried.reason}"
     if any(abs(distance_days(master, frame)) <= REACH_DAYS[kind] for master in _of_other_modes(session, kind, frame)):
         return f"{reason} was read out in mode {frame.readout_mode}"
@@ -197,8 +200,8 @@ def hopeful(session, kind, frame):
     return sum(state not in (State.BAD, State.SKIPPED) for state in _states(session, kind, frame))
 
 
-def unmade(session):
-    """Return the masters of which the last try did not succeed, or is held.
+def questionable(session):
+    """Return the masters that need review, and those of which the last try did not succeed.
 
     Parameters
     ----------
@@ -210,9 +213,28 @@ def unmade(session):
     list of Master
         With their reasons, the oldest first.
     """
-    sad = (Standing.HELD, Standing.BAD, Standing.FAILED, Standing.RETRY)
+    sad = (Standing.REVIEW, Standing.REJECTED, Standing.FAILED, Standing.RETRY)
     tries = session.scalars(select(Master).where(Master.standing.in_(sad)).order_by(Master.id))
     return [master for master in tries if last(session, master.kind, night_of(master)) is master]
+
+
+def outdated(session, kind):
+    """Return the nights whose masters are to be made anew, because what they come from was called bad.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the masters.
+
+    Returns
+    -------
+    list of Night
+        In the order of their days.
+    """
+    query = select(Master).where(Master.kind == kind, Master.outdated, Master.standing.in_(USABLE))
+    return sorted({night_of(master) for master in session.scalars(query)}, key=lambda night: night.day)
 
 
 def record(session, master):
@@ -223,20 +245,26 @@ def record(session, master):
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
     master : Master
-        A new row with everything but its key. If it is current or held, the earlier one of its night, whose file it has
-        overwritten, is replaced; if it is current, what waits for a master of this camera is due. An earlier try that
+        A new row with everything but its key. If it has a file, the earlier one of its night, whose file it has
+        overwritten, is replaced; if it is used, what waits for a master of this camera is due. An earlier try that
         something outside the frames made fail is forgotten.
+
+    Returns
+    -------
+    Master or None
+        The one that is replaced.
     """
-    made = (Standing.CURRENT, Standing.HELD)
-    for earlier in session.scalars(_of(master.kind, night_of(master))):
+    replaced = None
+    for earlier in session.scalars(_of(master.kind, night_of(master)).order_by(Master.id)):
         if earlier.standing is Standing.RETRY:
             session.delete(earlier)
-        elif earlier.standing in made and master.standing in made:
-            earlier.standing = Standing.REPLACED
+        elif earlier.standing in USABLE and master.path:
+            earlier.standing, replaced = Standing.REPLACED, earlier
     session.add(master)
     session.flush()
-    if master.standing is Standing.CURRENT:
+    if master.standing in USABLE:
         _wake(session, master)
+    return replaced
 
 
 def judge(session, master, standing, reason):
@@ -249,7 +277,7 @@ def judge(session, master, standing, reason):
     master : Master
         Its row; it has a file.
     standing : Standing
-        CURRENT: what waits for it is due. BAD: nobody uses it from now on.
+        CURRENT: what waits for it is due. REJECTED: nobody uses it from now on.
     reason : str
         Who says so, and why.
     """
@@ -257,6 +285,28 @@ def judge(session, master, standing, reason):
     session.flush()
     if standing is Standing.CURRENT:
         _wake(session, master)
+
+
+def unreviewed(session, masters):
+    """Return what of some masters, and of those that they were made with, nobody has looked at.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    masters : sequence of Master
+        What a frame is reduced with.
+
+    Returns
+    -------
+    list of Master
+        Those that need review, and those that come from one that was called bad since; by their keys.
+    """
+    found, generation = {}, list(masters)
+    while generation:
+        found |= {master.id: master for master in generation}
+        generation = [parent for master in generation for parent in master.parents if parent.id not in found]
+    return [master for _, master in sorted(found.items()) if master.outdated or master.standing is Standing.REVIEW]
 
 
 def _wake(session, master):
@@ -281,7 +331,7 @@ def _same_night(table, night):
     return [getattr(table, name) == value for name, value in night._asdict().items()]
 
 
-def alike(kind, frame, standing=Standing.CURRENT):
+def alike(kind, frame, standings=USABLE):
     """Select the masters of the same spectrograph, camera, binning and read-out mode.
 
     Parameters
@@ -290,7 +340,7 @@ def alike(kind, frame, standing=Standing.CURRENT):
         Of the masters.
     frame : Frame, Master or Night
         What they are for.
-    standing : Standing, optional
+    standings : sequence of Standing, optional
         Of the masters.
 
     Returns
@@ -300,14 +350,14 @@ def alike(kind, frame, standing=Standing.CURRENT):
     return select(Master).where(
         Master.kind == kind,
         *same_detector(Master, frame),
-        Master.standing == standing,
+        Master.standing.in_(standings),
         Master.mean_mjd.is_not(None),
     )
 
 
 def _of_other_modes(session, kind, frame):
     same = [getattr(Master, name) == getattr(frame, name) for name in ("instrument", "camera", "binning")]
-    good = (Master.standing == Standing.CURRENT, Master.readout_mode != frame.readout_mode)
+    good = (Master.standing.in_(USABLE), Master.readout_mode != frame.readout_mode)
     return session.scalars(select(Master).where(Master.kind == kind, *same, *good, Master.mean_mjd.is_not(None)))
 
 

@@ -120,7 +120,7 @@ def owners(session):
     }
 
 
-def pick(session, table, patience_s, most=500):
+def pick(session, table, patience_s, most=500, low_priority=False):
     """Choose rows of which a worker is to be told, and note that it is.
 
     Parameters
@@ -133,6 +133,8 @@ def pick(session, table, patience_s, most=500):
         For how long a worker that was told may leave a row alone before it is told again [second].
     most : int
         How many at a time.
+    low_priority : bool
+        Whether frames are chosen whose turn comes when nothing else is due, or all others.
 
     Returns
     -------
@@ -148,7 +150,7 @@ def pick(session, table, patience_s, most=500):
         untold | (table.sent < moment - timedelta(0, patience_s)),
     ]
     if table is Frame:
-        conditions.append(latest())
+        conditions += [latest(), Frame.low_priority == low_priority]
     oldest = select(table.id).where(*conditions).order_by(table.next_try, table.id).limit(most)
     oldest = oldest.with_for_update(skip_locked=True)
     # the conditions once more: another that picks at the same time may have been first
@@ -245,7 +247,7 @@ def died(session, work, reason):
     work.next_try = None if given_up else moment + timedelta(seconds=SHORTEST_PAUSE_S * (work.deaths - 1))
 
 
-def request(session, frame):
+def request(session, frame, low_priority=False):
     """Ask for a frame to be worked on now, whatever has become of it so far.
 
     Parameters
@@ -254,7 +256,10 @@ def request(session, frame):
         An open session; the caller commits.
     frame : Frame
         One that no process is working on. One that is done stays done until then.
+    low_priority : bool
+        Whether its turn comes when nothing else is due.
     """
+    frame.low_priority = low_priority
     frame.next_try, frame.sent, frame.deaths, frame.retries = clock(session), None, 0, 0
     if frame.state != State.DONE:
         frame.state, frame.reason = State.QUEUED, ""

@@ -24,12 +24,16 @@ class State(StrEnum):
 class Standing(StrEnum):
     """Whether a master may be used."""
 
-    CURRENT = "current"  #: the one to use
-    HELD = "held"  #: unlike the last good one, or doubtful by itself: not used until a person or another night says so
+    CURRENT = "current"  #: nothing against it, or nothing that matters
+    REVIEW = "needs review"  #: unlike the last good one, or doubtful by itself; used, and its frames say so
     REPLACED = "replaced"  #: a later one of the same night was made of other frames
-    BAD = "bad"  #: these frames can make none; the reason is kept
+    REJECTED = "rejected"  #: these frames can make none that serves, or a person has called it bad; the reason is kept
     RETRY = "retry"  #: something outside the frames failed; it is tried again
     FAILED = "failed"  #: the program failed, and the traceback is kept
+
+
+#: Masters of these standings are used.
+USABLE = (Standing.CURRENT, Standing.REVIEW)
 
 
 class Moment(TypeDecorator):

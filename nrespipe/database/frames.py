@@ -105,6 +105,26 @@ def due(session, kind, code_version):
     return list(session.scalars(query.order_by(Frame.filename)))
 
 
+def to_redo(session, kind):
+    """Return the frames of one kind that have a result and can have a better one.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Which frames.
+
+    Returns
+    -------
+    list of Frame
+        The oldest request first.
+    """
+    asked = (Frame.low_priority, Frame.next_try <= clock(session), Frame.owner == "")
+    query = select(Frame).where(Frame.kind == kind, *asked, latest())
+    return list(session.scalars(query.order_by(Frame.next_try, Frame.filename)))
+
+
 def record(session, attempt, quality=0, products=(), velocities=(), drift=None):
     """Write down what came of an attempt, and with it the state of the frame.
 
@@ -141,6 +161,7 @@ def record(session, attempt, quality=0, products=(), velocities=(), drift=None):
         attempt.outcome = State.FAILED
         attempt.reason = f"given up after {frame.retries} attempts: {attempt.reason}"
     frame.next_try = _next_try(session, frame, attempt.outcome)
+    frame.low_priority = frame.low_priority and frame.next_try is not None
     if _keeps_result(frame, attempt.outcome):
         frame.reason = f"an earlier result is kept; the last attempt ended {attempt.outcome}: {attempt.reason}"
         return frame
@@ -162,7 +183,7 @@ def record(session, attempt, quality=0, products=(), velocities=(), drift=None):
 
 
 def postpone(session, frame_id, reason):
-    """Write down why a frame goes on waiting; this is no attempt.
+    """Write down why a frame goes on waiting, or keeps the result that it has; this is no attempt.
 
     Parameters
     ----------
@@ -174,8 +195,10 @@ def postpone(session, frame_id, reason):
         What it waits for, in plain words.
     """
     frame = session.get_one(Frame, frame_id, populate_existing=True)
-    frame.state, frame.reason = State.WAITING, reason
-    frame.owner, frame.lease, frame.next_try = "", None, clock(session) + timedelta(seconds=LOOK_AGAIN_S)
+    frame.owner, frame.lease, frame.next_try, frame.low_priority = "", None, None, False
+    if frame.state != State.DONE:
+        frame.state, frame.reason = State.WAITING, reason
+        frame.next_try = clock(session) + timedelta(seconds=LOOK_AGAIN_S)
 
 
 def find(session, name):

@@ -1,18 +1,20 @@
-"""What the nights around one night have: masters to hold a new one against, frames that may join in."""
+"""What the nights around one night have: masters to compare a new one with, frames that may join in."""
 
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
 from nrespipe.database.calibrations import alike
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master, master_inputs
 from nrespipe.frames.judgement import Verdict
 
+_GOOD = (Standing.CURRENT,)
+
 
 def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
-    """Return the master of another night that a new one is held against.
+    """Return the master of another night that a new one is compared with.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
     """
     others = [
         (master.mean_mjd > mean_mjd, abs(master.mean_mjd - mean_mjd), master.id, master)
-        for master in session.scalars(alike(kind, night, standing))
+        for master in session.scalars(alike(kind, night, [standing]))
         if master.day != night.day
     ]
     return min(others)[-1] if others else None
@@ -57,7 +59,7 @@ def following(session, kind, night):
     Master or None
         Of the same detector, read out in the same way; None where there is none.
     """
-    after = [master for master in session.scalars(alike(kind, night)) if master.day > night.day]
+    after = [master for master in session.scalars(alike(kind, night, _GOOD)) if master.day > night.day]
     return min(after, key=lambda master: (master.mean_mjd, master.id), default=None)
 
 
@@ -81,8 +83,8 @@ def own(session, kind, night):
     return session.scalar(alike(kind, night).where(Master.day == night.day).order_by(Master.id.desc()).limit(1))
 
 
-def was_held(master):
-    """Tell whether a master was held when it was made.
+def needed_review(master):
+    """Tell whether a master needed review when it was made.
 
     Parameters
     ----------
@@ -92,9 +94,9 @@ def was_held(master):
     Returns
     -------
     bool
-        If so and it is used, a person or the master of another night has let it through.
+        If so and it is current, a person or the master of another night has accepted it.
     """
-    return Verdict.HELD in _verdicts(master)
+    return Verdict.REVIEW in _verdicts(master)
 
 
 def refused(session, kind, night):
@@ -116,9 +118,9 @@ def refused(session, kind, night):
     """
     place = [getattr(Master, name) == value for name, value in night._asdict().items()]
     # where it is the recipe that refuses its frames there is no file
-    said = (Master.kind == kind, *place, Master.path != "", Master.standing.in_((Standing.CURRENT, Standing.BAD)))
+    said = (Master.kind == kind, *place, Master.path != "", Master.standing.in_((*USABLE, Standing.REJECTED)))
     last = session.scalar(select(Master).where(*said).order_by(Master.id.desc()).limit(1))
-    return last if last is not None and last.standing is Standing.BAD else None
+    return last if last is not None and last.standing is Standing.REJECTED else None
 
 
 def earlier(session, kind, night, days):
@@ -142,7 +144,7 @@ def earlier(session, kind, night, days):
         whose master something was said against is the last.
     """
     first = datetime.strptime(night.day, "%Y%m%d") - timedelta(days=days)
-    good = {m.day: m for m in session.scalars(alike(kind, night)) if f"{first:%Y%m%d}" <= m.day < night.day}
+    good = {m.day: m for m in session.scalars(alike(kind, night, _GOOD)) if f"{first:%Y%m%d}" <= m.day < night.day}
     found = []
     for day in sorted(good, reverse=True):
         # what was left out of the master of its own night must not come in by the next one
@@ -162,4 +164,4 @@ def _has_changed(master):
 
 
 def _verdicts(master):
-    return {finding["verdict"] for finding in master.findings or ()}
+    return {finding["verdict"] for finding in master.findings or () if not finding.get("known")}

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from nrespipe.database.base import Row, Work
@@ -14,7 +14,7 @@ from nrespipe.frames.raw import Kind
 
 __all__ = [
     "Attempt", "Delivery", "Frame", "FrameDrift", "Master", "Product", "Row", "Stacking", "StarTemplate",
-    "StarVelocity", "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs",
+    "StarVelocity", "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs", "master_parents",
 ]  # fmt: skip
 
 _PLACE = ("site", "instrument", "camera", "binning", "readout_mode")
@@ -33,6 +33,15 @@ master_inputs = Table(
     Row.metadata,
     Column("master_id", ForeignKey("masters.id", ondelete="CASCADE"), primary_key=True),
     Column("frame_id", ForeignKey("frames.id"), primary_key=True, index=True),
+)
+
+
+#: Which masters a master was made with.
+master_parents = Table(
+    "master_parents",
+    Row.metadata,
+    Column("master_id", ForeignKey("masters.id", ondelete="CASCADE"), primary_key=True),
+    Column("parent_id", ForeignKey("masters.id", ondelete="CASCADE"), primary_key=True, index=True),
 )
 
 
@@ -65,6 +74,8 @@ class Frame(Work, Row):
         The message that told of it, as it came; '' where none did.
     retries : int
         How many of the last attempts, one after the other, something outside the frame ended.
+    low_priority : bool
+        Whether its turn comes when nothing else is due: it has a result, and a better one can be had.
     quality : int
         Bits of ``frames.quality.Quality`` of the last reduction.
     code_version : str
@@ -108,6 +119,7 @@ class Frame(Work, Row):
     archive_id: Mapped[int | None] = mapped_column(BigInteger)
     body: Mapped[str] = mapped_column(Text, default="", server_default="")
     retries: Mapped[int] = mapped_column(default=0, server_default="0")
+    low_priority: Mapped[bool] = mapped_column(default=False, server_default=false())
     quality: Mapped[int] = mapped_column(default=0)
     code_version: Mapped[str] = mapped_column(Text, default="")
     created: Mapped[datetime] = mapped_column(Moment, default=now)
@@ -178,7 +190,9 @@ class Master(Row):
     quality : int
         Bits of ``frames.quality.Quality``.
     standing, reason : Standing, str
-        Whether it may be used; why it could not be made, '' where it could.
+        Whether it is used; what was said of it, or why it could not be made.
+    outdated : bool
+        Whether it was made with, or of frames of, a master that was called bad since: another is to be made.
     findings : list of dict or None
         Every number that it was judged by: ``name``, ``value`` (None where it could not be measured), the limits
         ``usual`` and ``worst``, and the ``verdict``. None where it was not judged.
@@ -190,6 +204,8 @@ class Master(Row):
         When it was made.
     inputs : list of Frame
         What it was made of.
+    parents : list of Master
+        What it was made with.
     """
 
     __tablename__ = "masters"
@@ -215,8 +231,15 @@ class Master(Row):
     traceback: Mapped[str] = mapped_column(Text, default="")
     code_version: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(Moment, default=now)
+    outdated: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     inputs: Mapped[list[Frame]] = relationship(secondary=master_inputs, order_by="Frame.filename")
+    parents: Mapped[list["Master"]] = relationship(
+        secondary=master_parents,
+        primaryjoin=id == master_parents.c.master_id,
+        secondaryjoin=id == master_parents.c.parent_id,
+        order_by="Master.id",
+    )
 
 
 class Stacking(Work, Row):

@@ -1,15 +1,20 @@
 """What speaks for and against a master calibration."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """Whether a new master may be used."""
+    """What speaks against a new master; the later the worse."""
 
-    ACCEPTED = "accepted"  #: nothing against it
-    FLAGGED = "flagged"  #: it may be used, and the doubt is told
-    HELD = "held"  #: a person must decide
+    ACCEPTED = "accepted"  #: nothing
+    FLAGGED = "flagged"  #: a doubt that is told
+    REVIEW = "needs review"  #: it is used, and what it is used for says that nobody has looked at it
+    REJECTED = "rejected"  #: it cannot serve
+
+
+_RANKS = list(Verdict)
 
 
 @dataclass(frozen=True)
@@ -23,9 +28,14 @@ class Finding:
     value : float
         The number; NaN where it could not be measured.
     usual, worst : float
-        The master is flagged if the number is beyond the first, held if it is beyond the second, in either direction.
+        The master is flagged if the number is beyond the first, and needs review if it is beyond the second, in either
+        direction, or could not be measured.
     says : str
         What it means, for a person; ``{value}`` stands for the number.
+    useless : float, optional
+        The master is rejected if the number is beyond this one.
+    known : bool, optional
+        Whether the last good master shows the same: then it is told and is no reason for a review.
     """
 
     name: str
@@ -33,12 +43,16 @@ class Finding:
     usual: float
     worst: float
     says: str
+    useless: float = math.inf
+    known: bool = False
 
     @property
     def verdict(self):
-        """Verdict: of this number alone; one that could not be measured is a reason to ask a person."""
+        """Verdict: of this number alone."""
+        if abs(self.value) > self.useless:
+            return Verdict.REJECTED
         if not abs(self.value) <= self.worst:
-            return Verdict.HELD
+            return Verdict.FLAGGED if self.known else Verdict.REVIEW
         return Verdict.ACCEPTED if abs(self.value) <= self.usual else Verdict.FLAGGED
 
     @property
@@ -62,12 +76,35 @@ class Judgement:
     @property
     def verdict(self):
         """Verdict: the worst of all."""
-        ranks = list(Verdict)
-        return max((finding.verdict for finding in self.findings), key=ranks.index, default=Verdict.ACCEPTED)
+        return max((finding.verdict for finding in self.findings), key=_RANKS.index, default=Verdict.ACCEPTED)
+
+    @property
+    def changed(self):
+        """bool: whether anything is said against the master that the last good one does not show as well."""
+        return any(finding.verdict is not Verdict.ACCEPTED and not finding.known for finding in self.findings)
 
     @property
     def reasons(self):
         """list of str: what speaks against the master, the worst first."""
-        ranks = list(Verdict)
         against = [finding for finding in self.findings if finding.verdict is not Verdict.ACCEPTED]
-        return [f.words for f in sorted(against, key=lambda finding: -ranks.index(finding.verdict))]
+        return [f.words for f in sorted(against, key=lambda finding: -_RANKS.index(finding.verdict))]
+
+    def beside(self, last):
+        """Return this judgement, with what the last good master shows as well marked as known.
+
+        Parameters
+        ----------
+        last : Judgement
+            Of that master by itself.
+
+        Returns
+        -------
+        Judgement
+        """
+        before = {finding.name: _RANKS.index(finding.verdict) for finding in last.findings}
+        return Judgement(
+            tuple(
+                replace(finding, known=_RANKS.index(finding.verdict) <= before.get(finding.name, 0))
+                for finding in self.findings
+            )
+        )

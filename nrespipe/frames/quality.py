@@ -41,6 +41,7 @@ class Quality(IntFlag):
     YOUNG_TEMPLATE = 1 << 19  #: the template has fewer exposures, or less motion of the Earth, than can be trusted
     OLD_CALIBRATION = 1 << 20  #: it waited for masters in vain and was reduced with one that is far away
     GAIN_ASSUMED = 1 << 21  #: the flats do not tell the gain: that of the tables stands
+    UNREVIEWED_MASTER = 1 << 23  #: a master that it was reduced with needs review, or was made with one that does
 
     def names(self):
         """Return the names of the bits that are set, in the order of the bits.

@@ -1,4 +1,4 @@
-"""Whether a new master may be used: held against the last good one, and against those that may speak for it."""
+"""Whether a new master is accepted: compared with the last good one, and with those that may speak for it."""
 
 import math
 from contextlib import suppress
@@ -8,35 +8,38 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import calibrations, neighbors
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import masters
 from nrespipe.frames.judgement import Verdict
+from nrespipe.service import consequences
+
+_STANDINGS = {Verdict.REVIEW: Standing.REVIEW, Verdict.REJECTED: Standing.REJECTED}
 
 
 class Peers(NamedTuple):
-    """Files of the masters that a new one is held against.
+    """Files of the masters that a new one is compared with.
 
     Attributes
     ----------
     last : str
         The last good one of another night; '' for the first. Where all others are later, the one that was made of this
         night before: what came after it may have changed.
-    passed : tuple of (str, str) or None
-        The one that was made of this night before and let through although something held it, and what was said of it.
+    accepted : tuple of (str, str) or None
+        The one that was made of this night before and accepted although it needed review, and what was said of it.
     witnesses : tuple of (int, str, str)
         Row and file of masters of other nights that may speak for the new one, and what is said of it then.
     """
 
     last: str = ""
-    passed: tuple[str, str] | None = None
+    accepted: tuple[str, str] | None = None
     witnesses: tuple[tuple[int, str, str], ...] = ()
 
 
 def peers(session, kind, night, mean_mjd, output):
-    """Choose the masters that a new one is held against.
+    """Choose the masters that a new one is compared with.
 
     Parameters
     ----------
@@ -58,17 +61,16 @@ def peers(session, kind, night, mean_mjd, output):
     last, own = neighbors.peer(session, kind, night, mean_mjd), neighbors.own(session, kind, night)
     if last is not None and last.mean_mjd > mean_mjd:
         last = own or last
-    passed = own if own is not None and neighbors.was_held(own) else None
-    held = neighbors.peer(session, kind, night, mean_mjd, Standing.HELD)
-    if held is not None and neighbors.refused(session, kind, calibrations.night_of(held)) is not None:
-        held = None
+    is_accepted = own is not None and own.standing is Standing.CURRENT and neighbors.needed_review(own)
+    unreviewed = neighbors.peer(session, kind, night, mean_mjd, Standing.REVIEW)
+    if unreviewed is not None and neighbors.refused(session, kind, calibrations.night_of(unreviewed)) is not None:
+        unreviewed = None
     later = neighbors.following(session, kind, night)
-    witnesses = [(held, f"{_agrees(held)}, and serves from now on ({_again(held)})")] if held else []
-    witnesses += [(later, _agrees(later))] if later else []
+    found = [other for other in (unreviewed, later) if other is not None]
     return Peers(
         last=str(output / last.path) if last else "",
-        passed=(str(output / passed.path), passed.reason) if passed else None,
-        witnesses=tuple((other.id, str(output / other.path), words) for other, words in witnesses),
+        accepted=(str(output / own.path), own.reason) if is_accepted else None,
+        witnesses=tuple((other.id, str(output / other.path), _agrees(other)) for other in found),
     )
 
 
@@ -80,7 +82,7 @@ def judge(master, others, recipe, spectrograph):
     master : Bias, Dark, Flat or Arc
         The new one.
     others : Peers
-        What it is held against; a file that cannot be read is as good as none.
+        What it is compared with; a file that cannot be read is as good as none.
     recipe : module
         Its `judge` compares two masters.
     spectrograph : Spectrograph
@@ -93,22 +95,47 @@ def judge(master, others, recipe, spectrograph):
     agrees_with : int or None
         Row of the master of another night that speaks for it.
     unchanged : bool
-        Whether nothing is said against it, by the last good one either.
+        Whether the last good one says nothing against it.
     """
     last = _read(others.last)
-    judged = recipe.judge(master, last, spectrograph)
-    columns = {"standing": Standing.CURRENT, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
-    if judged.verdict is not Verdict.HELD:
-        return columns, None, last is not None and judged.verdict is Verdict.ACCEPTED
-    if others.passed and _is_like(master, _read(others.passed[0]), recipe, spectrograph, flawed=True):
-        return columns | {"reason": others.passed[1]}, None, False
+    judged = against(master, last, recipe, spectrograph)
+    standing = _STANDINGS.get(judged.verdict, Standing.CURRENT)
+    columns = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
+    if standing is not Standing.REVIEW:
+        return columns, None, last is not None and not judged.changed
+    if others.accepted and _is_like(master, _read(others.accepted[0]), recipe, spectrograph):
+        return columns | {"standing": Standing.CURRENT, "reason": others.accepted[1]}, None, False
     for row, path, words in others.witnesses:
         if _is_like(master, _read(path), recipe, spectrograph):
-            return columns | {"reason": f"{columns['reason']}; {words}"}, row, False
-    return columns | {"standing": Standing.HELD}, None, False
+            accepted = {"standing": Standing.CURRENT, "reason": f"{columns['reason']}; {words}"}
+            return columns | accepted, row, False
+    return columns, None, False
 
 
-def heed(session, kind, night, frame_ids, columns, passed):
+def against(master, last, recipe, spectrograph):
+    """Compare a master with the last good one.
+
+    Parameters
+    ----------
+    master : Bias, Dark, Flat or Arc
+        The new one.
+    last : Bias, Dark, Flat, Arc or None
+        The last good one; None for the first.
+    recipe : module
+        Its `judge` compares two masters.
+    spectrograph : Spectrograph
+        Says what the first one should be like.
+
+    Returns
+    -------
+    Judgement
+        What the last one shows as well is known.
+    """
+    judged = recipe.judge(master, last, spectrograph)
+    return judged if last is None else judged.beside(recipe.judge(last, None, spectrograph))
+
+
+def heed(session, kind, night, frame_ids, columns, accepted):
     """Let what a person has said of a master of a night hold for the one that was made of it.
 
     Parameters
@@ -123,14 +150,14 @@ def heed(session, kind, night, frame_ids, columns, passed):
         Rows of the frames of this night that the new one was made of.
     columns : dict of str to object
         Standing and reason of the new one, as `judge` has them.
-    passed : tuple or None
+    accepted : tuple or None
         As in `Peers`.
 
     Returns
     -------
     dict of str to object
-        Standing and reason that it has. One that shares frames with the one that was called bad is held: a late frame
-        must not bring back the others. One of the frames of a held one that was let through meanwhile is used.
+        Standing and reason that it has. One that shares frames with the one that was called bad is rejected: a late
+        frame must not bring back the others. One of the frames of another that was accepted meanwhile is so too.
     """
     standing, reason = columns["standing"], columns["reason"]
     refused = neighbors.refused(session, kind, night)
@@ -138,13 +165,20 @@ def heed(session, kind, night, frame_ids, columns, passed):
     shared = {frame.id for frame in refused.inputs} & set(frame_ids) if refused is not None else ()
     if shared:
         share = f"{len(shared)} of its {len(frame_ids)} frames"
-        told = f"{share} are those of the one that was called bad: {refused.reason}"
-        return {"standing": Standing.HELD, "reason": "; ".join(filter(None, (reason, told)))}
+        said = refused.reason.rpartition(_CALLED_BAD)[-1]
+        return {
+            "standing": Standing.REJECTED,
+            "reason": "; ".join(filter(None, (reason, f"{share} are those of {_CALLED_BAD}{said}"))),
+        }
     # the files are not compared here: only the same frames are alike for certain
-    is_new = passed is None and own is not None and neighbors.was_held(own)
-    if standing is Standing.HELD and is_new and {frame.id for frame in own.inputs} == set(frame_ids):
+    is_new = accepted is None and own is not None and own.standing is Standing.CURRENT
+    is_new = is_new and neighbors.needed_review(own)
+    if standing is Standing.REVIEW and is_new and {frame.id for frame in own.inputs} == set(frame_ids):
         return {"standing": Standing.CURRENT, "reason": own.reason}
     return {"standing": standing, "reason": reason}
+
+
+_CALLED_BAD = "the one that was called bad: "
 
 
 def retire(session, kind, night, minimum):
@@ -162,7 +196,7 @@ def retire(session, kind, night, minimum):
         How many good frames a master needs.
     """
     made = calibrations.last(session, kind, night)
-    if made is None or made.standing not in (Standing.CURRENT, Standing.HELD):
+    if made is None or made.standing not in USABLE:
         return
     names = [frame.filename for frame in made.inputs if frame.day == night.day]
     now = list(session.scalars(select(Frame).where(Frame.filename.in_(names), latest()).order_by(Frame.filename)))
@@ -173,54 +207,45 @@ def retire(session, kind, night, minimum):
     made.standing = Standing.REPLACED
     good = [frame for frame in now if frame.state == State.DONE]
     reason = f"{gone} of the {len(now)} frames of the one made before are bad now, a master needs {minimum}"
-    columns = {"standing": Standing.BAD, "reason": reason, "n_inputs": len(good), "inputs": good}
+    columns = {"standing": Standing.REJECTED, "reason": reason, "n_inputs": len(good), "inputs": good}
     session.add(Master(kind=kind, code_version=__version__, **columns, **night._asdict()))
 
 
-def release(session, row_id, master):
-    """Let a master that is held be used, because that of another night agrees with it.
+def accept(session, row_id, master):
+    """Accept a master that needs review, because that of another night agrees with it.
 
     Parameters
     ----------
     session : sqlalchemy.orm.Session
-        An open session; the caller commits.
+        An open session; the caller commits. What was reduced with it is reduced again when nothing else is due.
     row_id : int
-        The one that may be held.
+        The one that may need review.
     master : Master
         The other one.
     """
     row = session.get(Master, row_id)
-    if row is not None and row.standing is Standing.HELD:
+    if row is not None and row.standing is Standing.REVIEW:
         calibrations.judge(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
+        consequences.redo_for_good(session, row)
 
 
 def _agrees(master):
     return f"the one of {master.day} agrees with it"
 
 
-def _again(master):
-    return (
-        f"that night is reduced again by nrespipe reprocess --site {master.site} --from {master.day} --to {master.day}"
-    )
-
-
 def _read(path):
-    """Read a master that another is held against; None where there is none, or none that can be read."""
+    """Read a master that another is compared with; None where there is none, or none that can be read."""
     with suppress(MissingCalibration):
         return masters.read(path) if path else None
     return None
 
 
-def _is_like(master, peer, recipe, spectrograph, flawed=False):
-    """Whether nothing holds a master against another; or, where it may be as flawed, nothing but the other's flaws."""
-    if peer is None:
-        return False
-    flaws = _holding(recipe.judge(peer, None, spectrograph)) if flawed else set()
-    return _holding(recipe.judge(master, peer, spectrograph)) <= flaws
+def _is_like(master, peer, recipe, spectrograph):
+    """Whether a master needs no review beside another, but for what that one shows as well."""
+    return peer is not None and against(master, peer, recipe, spectrograph).verdict in _GOOD
 
 
-def _holding(judged):
-    return {finding.name for finding in judged.findings if finding.verdict is Verdict.HELD}
+_GOOD = (Verdict.ACCEPTED, Verdict.FLAGGED)
 
 
 def _numbered(judged):
@@ -232,6 +257,7 @@ def _numbered(judged):
             "usual": float(finding.usual),
             "worst": float(finding.worst),
             "verdict": str(finding.verdict),
+            "known": finding.known,
         }
         for finding in judged.findings
     ]

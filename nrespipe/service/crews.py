@@ -7,6 +7,7 @@ from functools import cached_property
 
 from nrespipe import __version__
 from nrespipe.database import calibrations, stackings
+from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.service import acceptance, hold, kernels, reduction, stacking
 from nrespipe.service.assembly import RECIPES, Assembly
@@ -87,7 +88,11 @@ def reduce(crew, label, plans):
         for job, outcome in results:
             with sessions.begin() as session:
                 kept = crew.hold.keeps(session, Frame, job.frame_id)
-                frame = reduction.record(session, job, outcome) if kept else session.get_one(Frame, job.frame_id)
+                frame = (
+                    reduction.record(session, job, outcome, crew.assembly)
+                    if kept
+                    else session.get_one(Frame, job.frame_id)
+                )
             new += 1
             advance(frame.filename, **_facts(outcome))
     return new
@@ -116,19 +121,22 @@ def stack(crew, kind, nights, version=__version__, since=None):
     """
     while nights:
         taken = _take(crew, kind, _first_of_each_camera(nights))
-        nights = [night for night in nights if night not in taken]
+        nights, refused = [night for night in nights if night not in taken], []
         jobs = dict(_jobs(crew.assembly, kind, taken, version, since))
         if jobs:
             results = crew.work(stacking.combine, jobs.values())
             with crew.report(f"master {kind}", len(jobs)) as advance:
                 for job, outcome in results:
                     with crew.assembly.sessions.begin() as session:
-                        _finish(session, crew, kind, job.night, job, outcome)
+                        made = _finish(session, crew, kind, job.night, job, outcome)
+                        refused += [job.night] * (made is not None and made.standing is Standing.REJECTED)
                     advance(f"{job.night.instrument} {job.night.day}", **_facts(outcome))
         with crew.assembly.sessions.begin() as session:
             for night in set(taken) - set(jobs):
                 _finish(session, crew, kind, night)
             hold.bury(session)
+        # once more, where it was one of its own masters that was at fault and there is another
+        nights += refused
         if nights and not taken:
             time.sleep(POLL_S)
 
@@ -157,13 +165,15 @@ def _jobs(assembly, kind, nights, version, since):
 
 
 def _finish(session, crew, kind, night, job=None, outcome=None):
-    row = stackings.of(session, kind, night)
+    """Write down what came of a job, or that there is none; return the row of the master."""
+    row, made = stackings.of(session, kind, night), None
     if crew.hold.keeps(session, Stacking, row.id):
         if job is not None:
-            stacking.record(session, job, outcome)
+            made = stacking.record(session, job, outcome)
         else:
             acceptance.retire(session, kind, night, crew.assembly.recipes[kind].MINIMUM)
         stackings.finish(row)
+    return made
 
 
 def _facts(outcome):

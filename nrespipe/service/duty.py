@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from nrespipe.database import calibrations, claims, frames, stackings
-from nrespipe.database.columns import State, clock
+from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Delivery, Frame, Product, Stacking
 from nrespipe.files import archive, deliveries
 from nrespipe.service import acceptance, arrivals, metrics, outcome, plan, reading, reduction, stacking
@@ -229,8 +229,7 @@ def _record(session, assembly, job, result, owner, lost):
     if not claims.holds(session, Frame, job.frame_id, owner):
         return False
     plan.renew(session, lost)
-    row = reduction.record(session, job, result)
-    session.flush()
+    row = reduction.record(session, job, result, assembly)
     if assembly.settings.do_ingest and result.state is State.DONE:
         for product in row.products:
             product.delivery = Delivery(next_try=clock(session))
@@ -271,20 +270,16 @@ def _record_master(session, assembly, row_id, job, result, owner, lost):
     # before the record: the new master makes due what waits for it, and this row does not
     stackings.finish(row)
     session.flush()
-    stacking.record(session, job, result)
+    made = stacking.record(session, job, result)
     pauses_s = {State.RETRY: 10 * frames.SHORTEST_PAUSE_S, State.WAITING: frames.LOOK_AGAIN_S}
     if result.state in pauses_s:
         row.next_try = clock(session) + timedelta(seconds=pauses_s[result.state])
-    if result.state is State.WAITING and _chosen(session, row, assembly) != job.masters:
-        # as for a frame
-        row.next_try = clock(session)
+    if result.state is State.WAITING or made.standing is Standing.REJECTED:
+        job_now = stacking.plan(session, row.kind, job.night, stackings.inputs(session, row), assembly)
+        if job_now is not None and job_now.masters != job.masters:
+            # made meanwhile, as for a frame; or one that needs review was at fault, and there is another
+            row.next_try = clock(session)
     return True
-
-
-def _chosen(session, row, assembly):
-    """Return the masters that a master is made with now."""
-    job = stacking.plan(session, row.kind, calibrations.night_of(row), stackings.inputs(session, row), assembly)
-    return job and job.masters
 
 
 def _record_delivery(session, row_id, result, owner):

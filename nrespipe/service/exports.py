@@ -3,10 +3,11 @@
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master, StarVelocity
 from nrespipe.files import plaintable
+from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 
@@ -37,7 +38,7 @@ MASTERS = {
 
 _TYPES = {Kind.BIAS: ("BIAS",), Kind.DARK: ("DARK",), Kind.FLAT: ("FLAT", "TRACE")}
 _PAIRS = {"01": "1", "12": "2", "012": "3"}
-_WORST = ("accepted", "flagged", "held")
+_WORST = tuple(map(str, Verdict))
 
 
 def standards(session, *, site="", first_day="", last_day=""):
@@ -64,7 +65,7 @@ def standards(session, *, site="", first_day="", last_day=""):
             "filename": master.path,
             "navg": master.n_inputs,
             "jd": master.mean_mjd + _JD,
-            "flags": f"{int(master.standing is not Standing.CURRENT)}0{_PAIRS.get(master.fibers, '0')}0",
+            "flags": f"{int(master.standing not in USABLE)}0{_PAIRS.get(master.fibers, '0')}0",
         }
         for master in _masters(session, site, first_day, last_day)
         if master.path and master.standing is not Standing.REPLACED and master.mean_mjd is not None

@@ -36,7 +36,7 @@ def status(session):
         nights.setdefault((where, str(kind or "unknown")), {})[state] = count
     rows = [[where, kind, *(str(states.get(state, "")) for state in State)] for (where, kind), states in nights.items()]
     lines = aligned([["night", "kind", *State], *rows])
-    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.unmade(session)]
+    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.questionable(session)]
     unhappy += [[frame.filename, frame.state, bare(frame.reason, frame.filename)] for frame in frames.unhappy(session)]
     return lines + ["", *work.told(session)] + (["", *aligned(unhappy)] if unhappy else [])
 
@@ -213,7 +213,8 @@ def _master(master, output):
 
 def _finding(finding):
     value = "not measured" if finding["value"] is None else f"{finding['value']:.4g}"
-    limits = f"flagged beyond {finding['usual']:.4g}, held beyond {finding['worst']:.4g}"
+    limits = f"flagged beyond {finding['usual']:.4g}, needs review beyond {finding['worst']:.4g}"
+    limits += ", the last good one shows the same" * bool(finding.get("known"))
     return f"{finding['name']} = {value}, {finding['verdict']} ({limits})"
 
 

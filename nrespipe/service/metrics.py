@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Attempt, Frame, Master
+from nrespipe.frames.quality import Quality
 
 #: Columns of a velocity that are worth a curve.
 _OF_STAR = {"snr": "snr", "rv_err_ms": "rv_error_ms", "drift_ms": "drift_ms"}
@@ -77,8 +78,9 @@ def of_database(session):
     Returns
     -------
     list of Point
-        Frames by state, attempts by outcome, masters by standing; for how long the oldest frame that is due has waited
-        [second].
+        Frames by state, attempts by outcome, masters by standing; frames whose last result comes from a master that
+        needs review, and frames that are to be reduced again; for how long the oldest other frame that is due has
+        waited [second].
     """
     counted = (
         ("nrespipe.frames", "state", select(Frame.state, func.count()).where(latest()).group_by(Frame.state)),
@@ -91,8 +93,12 @@ def of_database(session):
         for word, count in session.execute(query)
     ]
     moment = clock(session)
-    oldest = session.scalar(select(func.min(Frame.next_try)).where(Frame.owner == "", latest()))
+    oldest = session.scalar(select(func.min(Frame.next_try)).where(Frame.owner == "", ~Frame.low_priority, latest()))
     waited_s = max((moment - oldest).total_seconds(), 0.0) if oldest else 0.0
+    flagged = Frame.quality.op("&")(int(Quality.UNREVIEWED_MASTER)) != 0
+    for name, condition in (("unreviewed", flagged), ("to_redo", Frame.low_priority)):
+        count = session.scalar(select(func.count()).select_from(Frame).where(condition, latest()))
+        points.append(Point(f"nrespipe.frames.{name}", float(count)))
     return [*points, Point("nrespipe.oldest_due.seconds", waited_s)]
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy import select
@@ -18,6 +18,9 @@ from nrespipe.service.outcome import bare
 
 _log = structlog.get_logger(__name__)
 
+#: A run reduces no more frames than this again for a better result; the next one goes on with it.
+_MOST_REDONE = 200
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -32,22 +35,25 @@ class Summary:
         result because the attempt that was asked for now did not succeed.
     new : int
         Frames that were worked on now.
-    unmade : tuple of (str, Standing, str)
-        File name, standing and reason of every master of these nights that could not be made.
+    masters : tuple of (str, Standing, str)
+        File name, standing and reason of every master of these nights that needs review or could not be made.
+    left : int
+        Frames with a result that can have a better one, which is left to the next run.
     """
 
     counts: Counter
     unhappy: tuple[tuple[str, State, str], ...]
     new: int
-    unmade: tuple[tuple[str, Standing, str], ...] = ()
+    masters: tuple[tuple[str, Standing, str], ...] = ()
+    left: int = 0
 
     @property
     def exit_status(self):
         """int: 0 where every frame is done or skipped, 1 where a frame or master is bad or failed, else 3."""
-        hopeless = any(standing is not Standing.RETRY for _, standing, _ in self.unmade)
-        if hopeless or self.counts[State.BAD] or self.counts[State.FAILED]:
+        unmade = {standing for _, standing, _ in self.masters if standing is not Standing.REVIEW}
+        if unmade - {Standing.RETRY} or self.counts[State.BAD] or self.counts[State.FAILED]:
             return 1
-        return 3 if self.unhappy or self.unmade else 0
+        return 3 if self.unhappy or unmade else 0
 
 
 def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, again=False):
@@ -94,7 +100,8 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
             new += _finish_kind(crew, kind, found, version)
             if hasattr(assembly.recipes[kind], "combine"):
                 _stack(crew, kind, found, version)
-    return _summary(assembly, found, new)
+        again, left = _redo(crew, version)
+    return replace(_summary(assembly, found, new + again), left=left)
 
 
 def reduce_files(assembly, paths, report=progress.lines):
@@ -154,17 +161,43 @@ def _wanted(value, choices):
 
 def _finish_kind(crew, kind, found, version):
     """Reduce all frames of a kind that are due, and wait for those that others have in hand; return how many."""
-    tried, new = set(), 0
+    tried, new = Counter(), 0
     while True:
         with crew.assembly.sessions.begin() as session:
             hold.bury(session)
-            due = [f for f in frames.due(session, kind, version) if f.id in found and f.id not in tried]
+            # what is queued after its turn was refused with a master that needs review, and there is another
+            due = [
+                frame
+                for frame in frames.due(session, kind, version)
+                if frame.id in found and tried[frame.id] < (2 if frame.state is State.QUEUED else 1)
+            ]
             plans = _plan(session, crew.assembly, due)
-        tried |= {frame.id for frame in due}
+        tried.update(frame.id for frame in due)
         new += crews.reduce(crew, f"{kind} frames", plans)
         # when another run has died there may be more to do
-        if not _wait(crew.assembly, kind, found):
+        if not _wait(crew.assembly, kind, found) and not due:
             return new
+
+
+def _redo(crew, version):
+    """Reduce what can have a better result, and make the masters anew that come from a bad one.
+
+    Returns
+    -------
+    done, left : int
+        How many frames were reduced, and how many are left to the next run.
+    """
+    done = 0
+    for kind in Kind:
+        with crew.assembly.sessions.begin() as session:
+            due = frames.to_redo(session, kind)[: max(_MOST_REDONE - done, 0)]
+            plans = [(reduction.plan(session, frame, crew.assembly), frame.tries) for frame in due]
+        done += crews.reduce(crew, f"{kind} frames again", plans)
+        with crew.assembly.sessions.begin() as session:
+            nights = calibrations.outdated(session, kind)
+        crews.stack(crew, kind, nights, version)
+    with crew.assembly.sessions.begin() as session:
+        return done, sum(len(frames.to_redo(session, kind)) for kind in Kind)
 
 
 def _wait(assembly, kind, found):
@@ -208,11 +241,11 @@ def _summary(assembly, found, new, kept=False):
     with assembly.sessions.begin() as session:
         rows = session.execute(select(Frame.id, Frame.filename, Frame.state, Frame.reason))
         told = sorted((name, state, bare(reason, name)) for _id, name, state, reason in rows if _id in found)
-        unmade = tuple(
+        masters = tuple(
             (layout.master_name(master), master.standing, master.reason)
-            for master in calibrations.unmade(session)
+            for master in calibrations.questionable(session)
             if any(frame.id in found for frame in master.inputs)
         )
     content = (State.DONE, State.SKIPPED)
     unhappy = [row for row in told if row[1] not in content or (kept and row[1] is State.DONE and row[2])]
-    return Summary(Counter(state for _, state, _ in told), tuple(unhappy), new, unmade)
+    return Summary(Counter(state for _, state, _ in told), tuple(unhappy), new, masters)

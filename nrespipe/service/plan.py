@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import and_, func, or_, select
 
 from nrespipe.database import calibrations, stackings
-from nrespipe.database.columns import Standing, State, clock
+from nrespipe.database.columns import USABLE, State, clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.files.checksum import md5
@@ -194,7 +194,7 @@ def remind(session):
     waiting = (Frame.state == State.WAITING, Frame.owner == "", Frame.next_try > moment, latest())
     newest = (
         select(Frame, func.max(Master.created))
-        .join(Master, and_(*same, Master.standing == Standing.CURRENT))
+        .join(Master, and_(*same, Master.standing.in_(USABLE)))
         .where(*waiting)
         .group_by(Frame.id)
     )

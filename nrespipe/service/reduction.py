@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
-from nrespipe.database import calibrations, frames
-from nrespipe.database.columns import clock
+from nrespipe.database import calibrations, claims, frames
+from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import cdp, products
@@ -110,6 +110,8 @@ def plan(session, frame, assembly):
     used = [session.get_one(Master, row) for row, _, _ in chosen.values()]
     is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
     doubts = Quality.OLD_CALIBRATION if is_far else Quality(0)
+    if frame.kind is Kind.SCIENCE and calibrations.unreviewed(session, used):
+        doubts |= Quality.UNREVIEWED_MASTER
     among = candidates(session, assembly.output, frame.day) if frame.kind is Kind.SCIENCE else ()
     told = (assembly.output, doubts, assembly.settings.do_rv, among)
     return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, *told)
@@ -138,13 +140,25 @@ def choose(session, frame, recipe, assembly):
     """
     chosen, missing = {}, []
     far, future = _impatient(session, frame, assembly.settings), assembly.settings.future_masters
+    mistrusted = _mistrusted(session, frame)
     for kind in recipe.NEEDS:
-        master = calibrations.nearest(session, kind, frame, far=far, future=future)
+        master = calibrations.nearest(session, kind, frame, far=far, future=future, without=mistrusted)
+        master = master or calibrations.nearest(session, kind, frame, far=far, future=future)
         if master is None:
             missing.append(kind)
         else:
             chosen[kind] = (master.id, str(assembly.output / master.path), master.md5)
     return chosen, _missing(session, frame, missing, assembly.recipes)
+
+
+def _mistrusted(session, row):
+    """Rows of the masters that need review and with which a frame was refused, or a master could not be made."""
+    if isinstance(row, Frame):
+        used = [master for attempt in row.attempts if attempt.outcome is State.BAD for master in attempt.masters]
+    else:
+        tried = calibrations.last(session, row.kind, calibrations.night_of(row))
+        used = tried.parents if tried is not None and tried.standing is Standing.REJECTED and not tried.path else ()
+    return {master.id for master in used if master.standing is Standing.REVIEW}
 
 
 def _impatient(session, frame, settings):
@@ -212,8 +226,8 @@ def reduce(job):
     )
 
 
-def record(session, job, outcome):
-    """Write down what came of a job.
+def record(session, job, outcome, assembly):
+    """Write down what came of a job; where that would come out otherwise by now, the frame is asked for once more.
 
     Parameters
     ----------
@@ -223,6 +237,8 @@ def record(session, job, outcome):
         What was done.
     outcome : Outcome
         What came of it; its value is a `Result` or None.
+    assembly : Assembly
+        What to work with.
 
     Returns
     -------
@@ -236,7 +252,21 @@ def record(session, job, outcome):
     files = [Product(path=path, level=_level(path), md5=checksum) for path, checksum in result.products]
     velocities = [StarVelocity(**columns) for columns in result.velocities]
     drift = FrameDrift(**result.drift) if result.drift else None
-    return frames.record(session, attempt, result.quality, files, velocities, drift)
+    frame = frames.record(session, attempt, result.quality, files, velocities, drift)
+    session.flush()
+    if outcome.state in (State.DONE, State.BAD) and _is_outdated(session, frame, job, assembly):
+        claims.request(session, frame, low_priority=frame.state is State.DONE)
+    return frame
+
+
+def _is_outdated(session, frame, job, assembly):
+    """Whether a frame that was just reduced has better masters, or is doubted less, by now.
+
+    What was said of a master while the frame was in hand, or what was made meanwhile, did not find it; and a frame that
+    was refused with a master that needs review is tried with another.
+    """
+    now = plan(session, frame, assembly)
+    return not now.missing and (now.masters != job.masters or now.doubts != job.doubts)
 
 
 def _kept(velocities):

@@ -101,11 +101,11 @@ def _is_done(frame, job, moment):
 
 
 def _unsuccessful(session, tried, kinds, moment):
-    """Lines about masters that could not be made or are held, and about frames whose last attempt did not end well."""
+    """Lines about masters that could not be made or need review, and about frames whose last attempt failed."""
     nights = {calibrations.night_of(frame) for frame in tried}
-    unmade = [
+    masters = [
         (identity.stem(layout.master_name(master)), str(master.standing), master.reason)
-        for master in calibrations.unmade(session)
+        for master in calibrations.questionable(session)
         if master.kind in kinds and calibrations.night_of(master) in nights
     ]
     ends = [(frame.filename, frame.attempts[-1]) for frame in tried if frame.attempts]
@@ -114,7 +114,7 @@ def _unsuccessful(session, tried, kinds, moment):
         for name, last in ends
         if last.outcome is not State.DONE and last.finished >= moment
     ]
-    return ["without success:", *inquiry.aligned([*unmade, *sad])] if unmade or sad else []
+    return ["to be looked at:", *inquiry.aligned([*masters, *sad])] if masters or sad else []
 
 
 def _frames(session, site, first_day, last_day, kinds):

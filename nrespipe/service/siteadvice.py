@@ -47,20 +47,19 @@ def of(session, kind, place, recipe, made):
     told, advice : list of str
         What was found, and what to do about it.
     """
-    tries = [m for m in calibrations.unmade(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)]
+    tries = [
+        m for m in calibrations.questionable(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)
+    ]
     said = [f"  {m.day}: {m.standing}: {m.reason or 'no reason is known'}" for m in tries]
     frames = _frames(session, kind, place)
     said += _unhappy(frames)
     if made is None:
-        held = [
-            f"look at {_name(m)}, then `nrespipe masters good` or `bad`" for m in tries if m.standing is Standing.HELD
-        ]
         good = sum(frame.state is State.DONE for frame in frames)
         told = [f"{kind}: none", f"  {good} of {len(frames)} {kind} frames are good", *said]
         waits = any(frame.state is State.WAITING for frame in frames)
         few = good < recipe.MINIMUM and not waits
         other = f"take {_wanted(kind, recipe)}" if few else "see above why there is none"
-        return told, [f"{kind}: {one}" for one in held or [other]]
+        return told, [f"{kind}: {other}"]
     row, master, spectrograph = made
     judged, quality = recipe.judge(master, None, spectrograph), Quality(row.quality)
     doubts = ", ".join([*judged.reasons, *quality.names()]) or "nothing against it"
@@ -69,6 +68,11 @@ def of(session, kind, place, recipe, made):
     told += [f"  {row.reason}"] * bool(row.reason) + said
     words = {"kind": kind, "n": row.n_inputs, "wanted": _wanted(kind, recipe)}
     advice = [text.format(**words) for flag, text in _ADVICE.items() if flag in quality]
+    advice += [
+        f"{kind}: look at {_name(m)}, then `nrespipe masters good` or `bad`"
+        for m in tries
+        if m.standing is Standing.REVIEW
+    ]
     return told, advice + [f"{kind}: {reason}: look at its page" for reason in judged.reasons]
 
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from sqlalchemy import select
 
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.columns import USABLE, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master
 from nrespipe.engine import pattern
@@ -110,9 +110,8 @@ def _camera(session, assembly, place, days):
 def _row(session, kind, place, days):
     """Row of the last master of a kind that may be used."""
     site, instrument, camera = place
-    query = select(Master).filter_by(
-        kind=kind, site=site, instrument=instrument, camera=camera, standing=Standing.CURRENT
-    )  # fmt: skip
+    query = select(Master).filter_by(kind=kind, site=site, instrument=instrument, camera=camera)
+    query = query.where(Master.standing.in_(USABLE))
     if days:
         query = query.where(Master.day.in_(days))
     return session.scalar(query.order_by(Master.mean_mjd.desc()).limit(1))

@@ -6,17 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+import structlog
+
 from nrespipe import __version__
 from nrespipe.database import calibrations, neighbors
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import cdp, layout, masters
+from nrespipe.files import cdp, identity, layout, masters
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.service import acceptance, references
+from nrespipe.service import acceptance, consequences, references
 from nrespipe.service.arrivals import md5
 from nrespipe.service.reduction import choose
+
+_log = structlog.get_logger(__name__)
 
 #: Of each set of lit fibers no more frames than this enter a master: more would only take more time.
 MOST_INPUTS = 100
@@ -25,8 +29,8 @@ MOST_EARLIER = 40
 
 _STANDINGS = {
     State.DONE: Standing.CURRENT,
-    State.BAD: Standing.BAD,
-    State.SKIPPED: Standing.BAD,
+    State.BAD: Standing.REJECTED,
+    State.SKIPPED: Standing.REJECTED,
     State.FAILED: Standing.FAILED,
     State.WAITING: Standing.RETRY,
     State.RETRY: Standing.RETRY,
@@ -58,7 +62,7 @@ class Job:
     output : Path
         Where masters go.
     peers : Peers
-        Masters that the new one is held against.
+        Masters that the new one is compared with.
     left_out : tuple of str
         Why other frames of the night take no part.
     earlier : tuple of (int, str), optional
@@ -116,11 +120,11 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     # whoever else had joined in
     if len(frames) < recipe.MINIMUM or (refused is not None and set(frames) <= set(refused.inputs)):
         return None
-    if is_recent and _settled(last, frames, earlier, version, assembly.output):
-        return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
     chosen, missing = choose(session, wanted, recipe, assembly)
+    if is_recent and _settled(last, frames, earlier, version, assembly.output) and not _has_other(last, chosen):
+        return None
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(
         kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
@@ -168,13 +172,14 @@ def combine(job):
         except (Skipped, BadFrame, Unavailable, OSError) as error:
             # those of this night alone can be combined: nobody waits for others
             reason = "; ".join(filter(None, [reason, f"without the frames of the nights before: {error}"]))
+    columns = {**columns, "reason": reason, "agrees_with": agrees_with, "inputs": inputs}
+    if columns["standing"] is Standing.REJECTED:
+        # one that was made of other frames of this night, and serves, keeps its file
+        return columns
     path = layout.master_path(job.output, master.origin)
     masters.write(master, path)
     return {
         **columns,
-        "reason": reason,
-        "agrees_with": agrees_with,
-        "inputs": inputs,
         "path": str(path.relative_to(job.output)),
         "md5": md5(path),
         "mean_mjd": master.origin.mean_mjd,
@@ -204,19 +209,24 @@ def record(session, job, outcome):
     agrees_with, inputs = columns.pop("agrees_with", None), columns.pop("inputs", job.frame_ids)
     if columns.get("path"):
         # as it stands now: a person may have said something while it was made
-        columns |= acceptance.heed(session, job.kind, job.night, job.frame_ids, columns, job.peers.passed)
+        columns |= acceptance.heed(session, job.kind, job.night, job.frame_ids, columns, job.peers.accepted)
     master = Master(
         kind=job.kind,
         n_inputs=len(inputs),
         inputs=[session.get_one(Frame, row) for row in inputs],
+        parents=[session.get_one(Master, row) for row, _, _ in job.masters.values()],
         traceback=outcome.traceback,
         code_version=__version__,
         **job.night._asdict(),
         **columns,
     )
-    calibrations.record(session, master)
+    replaced = calibrations.record(session, master)
+    if master.standing in USABLE:
+        consequences.redo_for_new(session, master, replaced)
     if agrees_with is not None and master.standing is Standing.CURRENT:
-        acceptance.release(session, agrees_with, master)
+        acceptance.accept(session, agrees_with, master)
+    if master.standing is Standing.REVIEW:
+        _log.warning("master needs review", master=identity.stem(layout.master_name(master)), reason=master.reason)
     return master
 
 
@@ -230,12 +240,19 @@ def _join(job, master, raws, refs, spectrograph):
 
 def _settled(last, frames, earlier, version, output):
     """Whether the last try used the same frames and another would come to the same end."""
-    if set(last.inputs) not in (set(frames), {*frames, *earlier}):
+    if last.outdated or set(last.inputs) not in (set(frames), {*frames, *earlier}):
         return False
-    if last.standing in (Standing.CURRENT, Standing.HELD):
+    if last.standing in USABLE:
         path = output / last.path
         return path.is_file() and md5(path) == last.md5
-    return last.standing is Standing.BAD or (last.standing is Standing.FAILED and last.code_version == version)
+    return last.standing is Standing.REJECTED or (last.standing is Standing.FAILED and last.code_version == version)
+
+
+def _has_other(last, chosen):
+    """Whether a try that did not succeed was made with a master that needs review, and there is another now."""
+    refused = last.standing is Standing.REJECTED and not last.path
+    mistrusted = any(parent.standing is Standing.REVIEW for parent in last.parents)
+    return refused and mistrusted and {row for row, _, _ in chosen.values()} != {parent.id for parent in last.parents}
 
 
 def _fitting(frames, recipe):

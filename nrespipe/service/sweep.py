@@ -9,9 +9,13 @@ from sqlalchemy.exc import DBAPIError
 
 from nrespipe.database import claims
 from nrespipe.database.columns import clock
+from nrespipe.database.tables import Frame
 from nrespipe.service import hold
 
 _log = structlog.get_logger(__name__)
+
+#: So many frames that are reduced again may stand before a new one in the queue.
+_SPARE = 4
 
 
 def sweep(assembly, send, is_empty=lambda _table: False):
@@ -69,6 +73,8 @@ def _send(assembly, table, send, is_empty):
     patience_s = pace.lost_s if doubtful and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
         rows = claims.pick(session, table, patience_s)
+    if table is Frame and not rows:
+        rows = _spare(assembly, is_empty)
     for number, row_id in enumerate(rows):
         try:
             send(table, row_id)
@@ -79,6 +85,16 @@ def _send(assembly, table, send, is_empty):
                 claims.untell(session, table, rows[number:])
             return number
     return len(rows)
+
+
+def _spare(assembly, is_empty):
+    """Choose some frames that have a result and can have a better one, if the workers have nothing else to do."""
+    with assembly.sessions.begin() as session:
+        waiting = session.scalar(select(Frame.id).where(Frame.low_priority, Frame.next_try <= clock(session)).limit(1))
+    if waiting is None or not is_empty(Frame):
+        return []
+    with assembly.sessions.begin() as session:
+        return claims.pick(session, Frame, assembly.pace.lost_s, most=_SPARE, low_priority=True)
 
 
 def _is_overdue(session, table, patience_s):

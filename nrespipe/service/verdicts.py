@@ -11,7 +11,7 @@ from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Master
 from nrespipe.files import identity, layout
 from nrespipe.frames.quality import Quality
-from nrespipe.service import consequences
+from nrespipe.service import acceptance, consequences
 from nrespipe.service.assembly import RECIPES
 from nrespipe.service.inquiry import aligned
 
@@ -49,7 +49,7 @@ def listing(session, kind="", site="", every=False):
 
 
 def compare(session, name, output, other=""):
-    """Hold a master against another, number by number.
+    """Compare a master with another, number by number.
 
     Parameters
     ----------
@@ -80,14 +80,15 @@ def compare(session, name, output, other=""):
     if peer is not None and peer.kind != row.kind:
         raise LookupError(f"{_name(row)} and {_name(peer)} are masters of different kinds")
     new, last = (masters.read(output / one.path) if one else None for one in (row, peer))
-    judged = RECIPES[row.kind].judge(new, last, instruments.load(row.instrument, layout.instruments(output)))
+    spectrograph = instruments.load(row.instrument, layout.instruments(output))
+    judged = acceptance.against(new, last, RECIPES[row.kind], spectrograph)
     numbers = [
         [f.name, f"{f.value:.4g}", f"{f.usual:.4g}", f"{f.worst:.4g}", str(f.verdict), f.words] for f in judged.findings
     ]
     against = f"against {_name(peer)}" if peer else "by itself: there is no other one of its camera"
     return [
         f"{_name(row)} {against}: {judged.verdict}",
-        *aligned([["number", "value", "flagged at", "held at", "verdict", "in words"], *numbers]),
+        *aligned([["number", "value", "flagged at", "review at", "verdict", "in words"], *numbers]),
     ]
 
 
@@ -101,7 +102,7 @@ def decide(session, name, standing, why):
     name : str
         The master.
     standing : Standing
-        CURRENT or BAD.
+        CURRENT or REJECTED.
     why : str
         The reason; it is kept with the name of the person and the day.
 
@@ -109,7 +110,8 @@ def decide(session, name, standing, why):
     -------
     list of str
         What has changed; the masters that come from one that is bad now, and the frames whose results do; or the frames
-        of its night that a good one serves and whose results come from another; and how to reduce all these again.
+        of its night that a good one serves and whose results come from another. All these are made and reduced again
+        when nothing else is due; the last line tells how to do so at once.
 
     Raises
     ------
@@ -118,27 +120,30 @@ def decide(session, name, standing, why):
     """
     row = find(session, name)
     before = row.standing
-    if standing is Standing.BAD:
+    if standing is Standing.REJECTED:
         told, days = _told_of_bad(session, row)
     said = f"{getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d}: {why}"
     calibrations.judge(session, row, standing, "; ".join(filter(None, (row.reason, said))))
-    if standing is Standing.CURRENT:
+    if standing is Standing.REJECTED:
+        consequences.redo_for_bad(session, row)
+    else:
         frames = consequences.of_good(session, row)
-        told, days = [f"another one was used for {name}" for name, _ in frames], [day for _, day in frames]
+        told, days = [f"another one was used for {f.filename}" for f in frames], [frame.day for frame in frames]
+        consequences.redo_for_good(session, row)
     lines = [f"{_name(row)}: {before} -> {standing}", *told]
     if days:
         again = f"nrespipe reprocess --site {row.site} --from {min(days)} --to {max(days)}"
-        lines.append(f"reduce these frames again: {again}")
+        lines.append(f"they come again by themselves when nothing else is due; at once by: {again}")
     return lines
 
 
 def _told_of_bad(session, row):
     """Lines that tell what comes from a bad master, and the nights of all that."""
-    masters, frames = consequences.of_bad(session, row, RECIPES)
+    masters, frames = consequences.of_bad(session, row)
     words = {"frames": "frames of its night are in", "with": "was used for"}
     lines = [f"{words[how]} {_name(master)}" for master, how in masters.items()]
-    lines += [f"was used for {name}{f', by way of {_name(way)}' if way else ''}" for name, _, way in frames]
-    return lines, [master.day for master in masters] + [day for _, day, _ in frames]
+    lines += [f"was used for {frame.filename}{f', by way of {_name(way)}' if way else ''}" for frame, way in frames]
+    return lines, [master.day for master in masters] + [frame.day for frame, _ in frames]
 
 
 def find(session, name):

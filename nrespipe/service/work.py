@@ -22,19 +22,26 @@ def told(session):
     Returns
     -------
     list of str
-        Lines: frames that are due, with the age of the oldest; frames in hand and whose; masters that are owed; files
+        Lines: frames that are due, with the age of the oldest; frames that are to be reduced again; frames in hand and
+        whose; masters that are owed; files
         that are to be delivered; attempts of the last hour and day by outcome. What there is none of is left out.
     """
     moment = clock(session)
-    lines = [_due(session, moment), _in_hand(session), _owed(session), _undelivered(session)]
+    lines = [_due(session, moment), _again(session, moment), _in_hand(session), _owed(session), _undelivered(session)]
     lines += [_done(session, moment, hours) for hours in _LATELY_H]
     return [line for line in lines if line]
 
 
 def _due(session, moment):
-    due = (Frame.owner == "", Frame.next_try <= moment, latest())
+    due = (Frame.owner == "", Frame.next_try <= moment, ~Frame.low_priority, latest())
     count, oldest = session.execute(select(func.count(), func.min(Frame.next_try)).where(*due)).one()
     return f"{_n(count, 'frame')} due, the oldest for {_span(moment - oldest)}" if count else ""
+
+
+def _again(session, moment):
+    again = (Frame.owner == "", Frame.next_try <= moment, Frame.low_priority, latest())
+    count = session.scalar(select(func.count()).where(*again))
+    return f"{_n(count, 'frame')} to be reduced again with better masters, when nothing else is due" if count else ""
 
 
 def _in_hand(session):

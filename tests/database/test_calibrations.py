@@ -62,7 +62,7 @@ def test_the_same_night_comes_before_a_nearer_one(session, frame):
         {"kind": Kind.ARC},
         {"fibers": "12"},
         {"standing": Standing.REPLACED},
-        {"standing": Standing.BAD},
+        {"standing": Standing.REJECTED},
     ],
 )
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_a_bias_serves_whatever_is_lit(session, frame):
 
 
 def test_the_reason_names_a_stack_that_failed(session, frame):
-    add(session, 0, day="20190405", standing=Standing.BAD, reason="the lamps were off")
+    add(session, 0, day="20190405", standing=Standing.REJECTED, reason="the lamps were off")
     assert "could not be made: the lamps were off" in calibrations.absence(session, Kind.FLAT, frame, 1)
 
 

@@ -1,19 +1,21 @@
 """The migrations and the tables describe the same database."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, text
 from sqlalchemy.orm import sessionmaker
 
 from nrespipe.database import (
     connection,
     reprocessings,  # noqa: F401
 )
-from nrespipe.database.columns import State
-from nrespipe.database.tables import Frame, Row
+from nrespipe.database.columns import Standing, State
+from nrespipe.database.tables import Frame, Master, Row
 
 
 def differences(engine):
@@ -81,3 +83,25 @@ def test_what_the_first_revision_knew_is_kept_and_what_was_unfinished_is_due(dat
             name: State(name.replace("new", "queued")) for name in states
         }
         assert {name for name, frame in rows.items() if frame.next_try} == {"new", "waiting", "retry"}
+
+
+def test_masters_that_were_held_are_used_and_need_review(database_url):
+    engine = connection.open_engine(database_url)
+    connection.upgrade(engine, "0009")
+    finding = {"name": "level_adu", "value": 9.0, "usual": 1.0, "worst": 5.0, "verdict": "held"}
+    words = ("kind", "site", "instrument", "camera", "binning", "day", "fibers", "path", "md5", "reason", "traceback")
+    columns = {**dict.fromkeys(words, ""), "kind": "bias", "n_inputs": 1, "quality": 0, "code_version": "0"}
+    moment = datetime(2019, 4, 6, tzinfo=UTC)
+    with engine.begin() as opened:
+        for standing, findings in (("held", [finding]), ("bad", None), ("current", [])):
+            names = [*columns, "standing", "findings", "created"]
+            opened.execute(
+                text(f"insert into masters ({', '.join(names)}) values ({', '.join(':' + name for name in names)})"),
+                {**columns, "standing": standing, "findings": json.dumps(findings), "created": moment},
+            )
+    connection.upgrade(engine)
+    with sessionmaker(engine).begin() as session:
+        rows = session.scalars(select(Master).order_by(Master.id)).all()
+        assert [row.standing for row in rows] == [Standing.REVIEW, Standing.REJECTED, Standing.CURRENT]
+        assert [row.findings for row in rows] == [[{**finding, "verdict": "needs review"}], None, []]
+        assert not any(row.outdated for row in rows)

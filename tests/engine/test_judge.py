@@ -86,12 +86,12 @@ def test_a_master_is_judged_by_the_worst_that_is_found():
     assert Judgement(()).verdict is Judgement((calm,)).verdict is Verdict.ACCEPTED
     assert Judgement((calm, odd)).verdict is Verdict.FLAGGED
     wild = replace(odd, value=-2.5)
-    assert Judgement((calm, odd, wild)).verdict is Verdict.HELD
+    assert Judgement((calm, odd, wild)).verdict is Verdict.REVIEW
     assert Judgement((calm, odd, wild)).reasons == ["b -2.5", "b -1.5"]
 
 
 def test_what_cannot_be_measured_is_held():
-    assert Finding("a", np.nan, 1, 2, "a").verdict is Verdict.HELD
+    assert Finding("a", np.nan, 1, 2, "a").verdict is Verdict.REVIEW
 
 
 @pytest.mark.parametrize("make", [bias, dark, flat])
@@ -109,34 +109,34 @@ def test_arcs_of_two_usual_nights_are_accepted(nres01):
     ("new", "last", "verdict", "words"),
     [
         (bias(level=2), bias(), Verdict.FLAGGED, "its level has changed by +2.00 ADU"),
-        (bias(level=-30), bias(), Verdict.HELD, "its level has changed by -30.00 ADU"),
+        (bias(level=-30), bias(), Verdict.REVIEW, "its level has changed by -30.00 ADU"),
         (bias(structure=3), bias(), Verdict.FLAGGED, "its structure has changed"),
         (bias(noise=2.6), bias(), Verdict.FLAGGED, "the read noise has changed by +18%"),
-        (bias(noise=5.0), None, Verdict.HELD, "read noise +129% of the table's"),
-        (dark(rate=0.05), dark(), Verdict.HELD, "the dark current has changed by +0.0498 ADU a second"),
-        (dark(rate=1.0), None, Verdict.HELD, "half of the pixels gain more than 1.000 ADU a second"),
-        (dark(hot=0.2), None, Verdict.HELD, "% of the pixels are hot or unsteady"),
+        (bias(noise=5.0), None, Verdict.REVIEW, "read noise +129% of the table's"),
+        (dark(rate=0.05), dark(), Verdict.REVIEW, "the dark current has changed by +0.0498 ADU a second"),
+        (dark(rate=1.0), None, Verdict.REVIEW, "half of the pixels gain more than 1.000 ADU a second"),
+        (dark(hot=0.2), None, Verdict.REVIEW, "% of the pixels are hot or unsteady"),
         (flat(shift=0.7), flat(), Verdict.FLAGGED, "the orders have moved by +0.70 px"),
-        (flat(shift=-3.0), flat(), Verdict.HELD, "the orders have moved by -3.00 px"),
-        (flat(warp=10.0), flat(), Verdict.HELD, "the orders have bent by"),
+        (flat(shift=-3.0), flat(), Verdict.REVIEW, "the orders have moved by -3.00 px"),
+        (flat(warp=10.0), flat(), Verdict.REVIEW, "the orders have bent by"),
         (flat(width=1.1), flat(), Verdict.FLAGGED, "the width of the orders has changed by +10%"),
         (flat(tilt=0.5), flat(), Verdict.FLAGGED, "the color of the lamp has changed"),
         (flat(gain=3.5), flat(), Verdict.FLAGGED, "the gain has changed by +9.4%"),
-        (flat(gain=9.0), None, Verdict.HELD, "the gain is +181% of the table's"),
+        (flat(gain=9.0), None, Verdict.REVIEW, "the gain is +181% of the table's"),
         (flat(fibers=(0, 1)), flat(), Verdict.FLAGGED, "fibers [2] have no light any more"),
-        (flat(orders=ORDERS[:60]), None, Verdict.HELD, "7 orders were not found"),
+        (flat(orders=ORDERS[:60]), None, Verdict.REVIEW, "7 orders were not found"),
         (flat(orders=ORDERS[:65]), flat(), Verdict.FLAGGED, "2 orders of the last flat were not found"),
         (arc(moved_ms=900), arc(), Verdict.FLAGGED, "the wavelengths have moved by +900 m/s"),
-        (arc(moved_ms=-9000), arc(), Verdict.HELD, "the wavelengths have moved by -9000 m/s"),
+        (arc(moved_ms=-9000), arc(), Verdict.REVIEW, "the wavelengths have moved by -9000 m/s"),
         (arc(apart_ms=50), arc(), Verdict.FLAGGED, "the fibers have moved apart by 50 m/s"),
         (arc(fibers=(0, 1)), arc(), Verdict.FLAGGED, "fibers [2] have no lamp any more"),
         (arc(light=0.5), arc(), Verdict.FLAGGED, "the lamp gives fiber 2 0.50 times the light of the last one"),
-        (arc(light=0.1), arc(), Verdict.HELD, "the lamp gives fiber 0 0.10 times the light of the last one"),
+        (arc(light=0.1), arc(), Verdict.REVIEW, "the lamp gives fiber 0 0.10 times the light of the last one"),
         (flat(light=0.6), flat(), Verdict.FLAGGED, "the lamp gives fiber 1 0.60 times the light of the last one"),
-        (flat(light=(1, 1, 0.15)), flat(), Verdict.HELD, "the lamp gives fiber 2 0.15 times the light of the last one"),
+        (flat(light=(1, 1, 0.15)), flat(), Verdict.REVIEW, "the lamp gives fiber 2 0.15 times the light of the last"),
         (arc(lines=1200), None, Verdict.FLAGGED, "7 lines an order fewer than 25 were used"),
-        (arc(scatter_ms=600), None, Verdict.HELD, "the lines scatter by 600 m/s"),
-        (arc(transfer_ms=np.inf), None, Verdict.HELD, "a fiber's zero point is known to inf m/s"),
+        (arc(scatter_ms=600), None, Verdict.REVIEW, "the lines scatter by 600 m/s"),
+        (arc(transfer_ms=np.inf), None, Verdict.REVIEW, "a fiber's zero point is known to inf m/s"),
     ],
 )  # fmt: skip
 def test_a_master_that_is_unlike_the_last_one_is_told_so(new, last, verdict, words, nres01):
@@ -159,7 +159,7 @@ def test_masters_from_before_the_light_was_kept_are_compared_by_the_rest(nres01)
 
 def test_a_fiber_without_any_light_in_common_with_the_last_flat_is_held(nres01):
     judged = judge.master(flat(light=(0, 1, 1)), flat(), nres01)
-    assert judged.verdict is Verdict.HELD
+    assert judged.verdict is Verdict.REVIEW
 
 
 def test_masters_of_different_fibers_and_orders_can_be_compared(nres01):

@@ -15,6 +15,7 @@ from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Attempt, Delivery, Frame, Master, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.files import archive as remote
+from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import arrivals, duty, intake, night, plan, references, sweep
 from nrespipe.service.pace import Pace
@@ -36,7 +37,7 @@ def work(service):
         done, told = [], []
         for _ in range(50):
             told.clear()
-            sweep.sweep(service, lambda *row: told.append(row))
+            sweep.sweep(service, lambda *row: told.append(row), lambda _: True)
             for table, row in told:
                 do = duty.frame if table is Frame else duty.master
                 done.append((table, row, do(paced, row, owner)))
@@ -143,10 +144,10 @@ def test_a_result_survives_a_database_that_is_away_for_a_while(archive, service,
     monkeypatch.setattr(duty.time, "sleep", lambda _: None)
     record, away = duty.reduction.record, iter(range(3))
 
-    def fail(session, job, result):
+    def fail(session, job, result, assembly):
         for _ in away:
             raise OperationalError("insert", {}, Exception("server closed the connection"))
-        return record(session, job, result)
+        return record(session, job, result, assembly)
 
     monkeypatch.setattr(duty.reduction, "record", fail)
     assert duty.frame(service, row.id, "me") is State.DONE
@@ -175,6 +176,40 @@ def test_a_message_that_was_lost_is_sent_again_once_the_queue_is_empty(archive, 
         session.execute(update(Frame).values(sent=clock(session) - timedelta(minutes=2)))
     assert sweep.sweep(service, lambda *work: told.append(work), lambda _: False) == 0
     assert sweep.sweep(service, lambda *work: told.append(work), lambda _: True) == 1
+
+
+def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(archive, service, query):
+    submit(service, *(archive.add("b") for _ in range(7)))
+    for row in query.all(select(Frame)):
+        assert duty.frame(service, row.id, "me") is State.DONE
+    with service.sessions.begin() as session:
+        for frame in session.scalars(select(Frame).order_by(Frame.id).limit(6)):
+            claims.request(session, frame, low_priority=True)
+        claims.request(session, session.get_one(Frame, 7))
+    told = []
+    for empty in (True, True, False, True):
+        sweep.sweep(service, lambda table, row: told.append(row), lambda _, empty=empty: empty)
+    # the seventh first, then four while nothing waits, and two when nothing waits again
+    assert told == [7, 1, 2, 3, 4, 5, 6]
+    assert duty.frame(service, 1, "me") is State.DONE
+    (first, *_) = query.all(select(Frame).order_by(Frame.id))
+    assert (first.state, first.low_priority, first.next_try) == (State.DONE, False, None)
+
+
+@pytest.mark.slow
+def test_a_master_that_needs_review_is_used_by_the_workers_too_and_the_next_night_clears_its_stars(
+    archive, service, work, query
+):
+    for day, adu in (("20190405", 1000), ("20190406", 6000), ("20190407", 6010)):
+        submit(service, *(archive.add("b", day=day, adu=adu) for _ in range(2)))
+        for code, objects in [("d", ""), ("w", "tung&tung&none"), ("a", "thar&thar&none")] * 2:
+            submit(service, archive.add(code, objects, day=day))
+        submit(service, archive.add("e", "STAR A&thar&none", day=day))
+        work()
+        stars = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE).order_by(Frame.day))
+        flagged = [Quality.UNREVIEWED_MASTER in Quality(star.quality) for star in stars]
+        assert all(star.state is State.DONE for star in stars)
+        assert flagged == {"20190405": [False], "20190406": [False, True], "20190407": [False] * 3}[day]
 
 
 def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, service, query, monkeypatch):

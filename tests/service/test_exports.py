@@ -23,7 +23,7 @@ PLACE = {"instrument": "nres01", "camera": "fa09", "binning": "1 1", "readout_mo
 MADE = datetime(2019, 4, 7, 6, tzinfo=UTC)
 FINDINGS = [
     {"name": "level_adu", "value": 1.5, "usual": 1.0, "worst": 10.0, "verdict": "flagged"},
-    {"name": "noise_change", "value": None, "usual": 0.1, "worst": 0.5, "verdict": "held"},
+    {"name": "noise_change", "value": None, "usual": 0.1, "worst": 0.5, "verdict": "needs review"},
 ]
 
 
@@ -64,7 +64,7 @@ def frame(site, day, mjd):
 def masters(site, day, mjd):
     of_night = {**PLACE, "site": site, "day": day, "mean_mjd": mjd - 0.2, "code_version": "1.0"}
     rows = [
-        (Kind.BIAS, "", Standing.HELD, 'its level has changed, "a lot"\nof it'),
+        (Kind.BIAS, "", Standing.REVIEW, 'its level has changed, "a lot"\nof it'),
         (Kind.FLAT, "01", Standing.CURRENT, ""), (Kind.ARC, "012", Standing.CURRENT, ""),
         (Kind.DARK, "", Standing.REPLACED, ""),
     ]  # fmt: skip
@@ -76,7 +76,7 @@ def masters(site, day, mjd):
         for kind, fibers, standing, reason in rows
     ]  # fmt: skip
     failed = Master(
-        **{**of_night, "mean_mjd": None}, kind=Kind.DARK, standing=Standing.BAD, reason="no dark", n_inputs=1
+        **{**of_night, "mean_mjd": None}, kind=Kind.DARK, standing=Standing.REJECTED, reason="no dark", n_inputs=1
     )
     return [*made, failed]
 
@@ -96,8 +96,8 @@ def rows(text):
 def test_the_calibrations_are_listed_as_the_earlier_service_listed_them(output):
     found = rows(export(output, "standards"))
     assert [(row["type"], row["site"], row["flags"]) for row in found] == [
-        ("TRIPLE", "lsc", "0030"), ("BIAS", "lsc", "1000"), ("FLAT", "lsc", "0010"), ("TRACE", "lsc", "0010"),
-        ("TRIPLE", "elp", "0030"), ("BIAS", "elp", "1000"), ("FLAT", "elp", "0010"), ("TRACE", "elp", "0010"),
+        ("TRIPLE", "lsc", "0030"), ("BIAS", "lsc", "0000"), ("FLAT", "lsc", "0010"), ("TRACE", "lsc", "0010"),
+        ("TRIPLE", "elp", "0030"), ("BIAS", "elp", "0000"), ("FLAT", "elp", "0010"), ("TRACE", "elp", "0010"),
     ]  # fmt: skip
     assert found[0] | {"filename": ""} == {
         "type": "TRIPLE", "filename": "", "navg": "5", "site": "lsc", "camera": "fa09", "jd": "2458578.800000",
@@ -120,10 +120,10 @@ def test_the_velocities_are_in_order_of_time_with_the_one_that_the_ground_sees(o
 def test_the_masters_have_a_column_for_every_number_that_they_were_judged_by(output):
     found = rows(export(output, "masters", "--site", "lsc"))
     assert [(row["kind"], row["standing"]) for row in found] == [
-        ("arc", "current"), ("bias", "held"), ("dark", "replaced"), ("dark", "bad"), ("flat", "current"),
+        ("arc", "current"), ("bias", "needs review"), ("dark", "replaced"), ("dark", "rejected"), ("flat", "current"),
     ]  # fmt: skip
     bias = found[1]
-    assert (bias["level_adu"], bias["noise_change"], bias["verdict"]) == ("1.500000", "", "held")
+    assert (bias["level_adu"], bias["noise_change"], bias["verdict"]) == ("1.500000", "", "needs review")
     assert bias["reason"] == 'its level has changed, "a lot" of it'
     assert found[0]["level_adu"] == ""
 

@@ -145,12 +145,12 @@ def test_a_master_that_could_not_be_made_is_listed_with_its_reason(archive, comm
     output = ["--output", str(tmp_path / "out")]
     result = command(["night", str(archive.root), *output])
     assert result.exit_code == 1
-    assert "flat_lsc_nres01_fa09_20190405.fits.fz  bad" in result.stdout
+    assert "flat_lsc_nres01_fa09_20190405.fits.fz  rejected" in result.stdout
     status = command(["status", *output]).stdout
-    assert "flat_lsc_nres01_fa09_20190405    bad      the flats contradict each other" in status
+    assert "flat_lsc_nres01_fa09_20190405    rejected  the flats contradict each other" in status
     assert "could not be made: the flats contradict each other" in status
     told = command(["why", "flat_lsc_nres01_fa09_20190405.fits.fz", *output]).stdout
-    assert "state       bad: the flats contradict each other" in told
+    assert "state       rejected: the flats contradict each other" in told
 
 
 @pytest.mark.slow

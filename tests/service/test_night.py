@@ -239,7 +239,7 @@ def test_a_master_on_which_the_program_failed_is_told_and_tried_again_when_asked
     archive.add("e", "STAR A&thar&none")
     summary = run()
     assert summary.exit_status == 1
-    ((name, standing, reason),) = summary.unmade
+    ((name, standing, reason),) = summary.masters
     assert (name, standing) == ("arc_lsc_nres01_fa09_20190405.fits.fz", Standing.FAILED)
     assert "ZeroDivisionError" in reason
     run()

@@ -114,14 +114,14 @@ def test_what_is_asked_for_again_for_another_reason_is_another_run(interrupted, 
 def test_a_run_that_goes_on_leaves_nothing_with_a_master_that_was_called_bad_meanwhile(interrupted, service, query):
     name = "flat_lsc_nres01_fa09_20190405"
     with service.sessions.begin() as session:
-        verdicts.decide(session, name, Standing.BAD, "lamp flickered")
+        verdicts.decide(session, name, Standing.REJECTED, "lamp flickered")
     first, *others = interrupted(why="new flat field")
     # arcs and star of this night, and the star of the other one
     assert first.startswith("4 frames reduced again")
-    assert others[-2:] == ["without success:", f"{name}  bad  {others[-1].split('  ')[-1]}"]
+    assert others[-2:] == ["to be looked at:", f"{name}  rejected  {others[-1].split('  ')[-1]}"]
     with query.sessions() as session:
         bad = verdicts.find(session, name)
-        assert consequences.of_bad(session, bad, service.recipes) == ({}, [])
+        assert consequences.of_bad(session, bad) == ({}, [])
         arc = verdicts.find(session, "arc_lsc_nres01_fa09_20190405")
         assert arc.created > max(frame.attempts[-1].finished for frame in arc.inputs)
 
@@ -138,7 +138,7 @@ def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
         if job.path == str(star):
             return reduce(job)
         with service.sessions.begin() as session:
-            verdicts.decide(session, "flat_lsc_nres01_fa09_20190405", Standing.BAD, "lamp flickered")
+            verdicts.decide(session, "flat_lsc_nres01_fa09_20190405", Standing.REJECTED, "lamp flickered")
         return reduce(job)
 
     monkeypatch.setattr(reprocessing.reduction, "reduce", judged_meanwhile)
@@ -155,7 +155,7 @@ def test_what_could_not_be_done_again_is_told_and_keeps_its_result(reduced, arch
     star.unlink()
     first, _, _, *told = reprocessing.reprocess(service, "lsc", "20190405", "20190405")[0]
     assert first.startswith("9 frames reduced again")
-    assert told[0] == "without success:"
+    assert told[0] == "to be looked at:"
     assert [line.split("  ")[:2] for line in told[1:]] == [[star.stem, "retry"]]
     (frame,) = query.all(select(Frame).where(Frame.filename == star.stem))
     assert (frame.state, frame.quality > 0) == (State.DONE, True)
@@ -175,14 +175,14 @@ def test_a_master_of_frames_that_are_bad_now_serves_nobody(reduced, service, que
     *_, told, _, _ = reprocessing.reprocess(service, "lsc", "20190405", "20190405")[0]
     monkeypatch.undo()
     why = "2 of the 2 frames of the one made before are bad now, a master needs 2"
-    assert told == f"flat_lsc_nres01_fa09_20190405    bad  {why}"
+    assert told == f"flat_lsc_nres01_fa09_20190405    rejected  {why}"
     with query.sessions() as session:
         star = session.scalars(select(Attempt).order_by(Attempt.id.desc())).first()
         assert {master.day for master in star.masters if master.kind is Kind.FLAT} == {"20190406"}
     # frames that are good after all make a master again
     reprocessing.reprocess(service, "lsc", "20190405", "20190405")
     flats = query.all(select(Master).where(Master.kind == Kind.FLAT, Master.day == "20190405").order_by(Master.id))
-    assert [flat.standing for flat in flats] == [Standing.REPLACED, Standing.BAD, Standing.CURRENT]
+    assert [flat.standing for flat in flats] == [Standing.REPLACED, Standing.REJECTED, Standing.CURRENT]
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_a_night_takes_a_master_out_of_use_when_a_new_version_of_its_frame_is_ba
         hdus[0].data[:] = 40_000
     run()
     flats = query.all(select(Master).where(Master.kind == Kind.FLAT, Master.day == "20190405").order_by(Master.id))
-    assert [flat.standing for flat in flats] == [Standing.REPLACED, Standing.BAD]
+    assert [flat.standing for flat in flats] == [Standing.REPLACED, Standing.REJECTED]
     assert flats[-1].reason == "1 of the 2 frames of the one made before are bad now, a master needs 2"
 
 

@@ -93,12 +93,13 @@ def test_a_frame_that_is_of_no_use_is_named_though_there_is_a_master_and_many_ar
     assert "  and 2 more" in shown
 
 
-def test_a_held_master_is_left_to_a_person(start, archive):
+def test_a_master_that_needs_review_is_shown_to_a_person(start, archive):
     for day, adu in (("20190405", 1000), ("20190406", 6000)):
         for _ in range(3):
             archive.add("b", day=day, adu=adu)
     text, _ = start()
-    assert "20190406: held: its level has changed by" in text
+    assert "20190406: needs review: its level has changed by" in text
+    assert "bias: look at bias_lsc_nres01_fa09_20190406, then `nrespipe masters good` or `bad`" in text
 
 
 @pytest.mark.slow

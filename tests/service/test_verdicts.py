@@ -10,6 +10,7 @@ from sqlalchemy import select
 from nrespipe import cli
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
+from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import night, reprocessing, stacking, verdicts
 
@@ -18,7 +19,7 @@ NAME = "bias_lsc_nres01_fa09_20190406"
 
 @pytest.fixture
 def masters(service, archive, run, monkeypatch):
-    """A good master and a held one; return a function that runs a command of the group."""
+    """A good master and one that needs review; return a function that runs a command of the group."""
     for day, adu in (("20190405", 1000), ("20190406", 6000)):
         for _ in range(3):
             archive.add("b", day=day, adu=adu)
@@ -39,18 +40,13 @@ def test_the_list_tells_what_was_said_of_each_master(masters):
     head, first, second = masters("list", "--kind", "bias")
     assert head.split()[:3] == ["master", "standing", "inputs"]
     assert first.split()[:3] == ["bias_lsc_nres01_fa09_20190405", "current", "3"]
-    assert second.split()[:3] == [NAME, "held", "3"]
+    assert second.split()[:3] == [NAME, "needs", "review"]
     assert "its level has changed by" in second
     assert len(masters("list", "--site", "elp")) == 1
 
 
-def test_a_person_lets_a_held_master_be_used(masters, service, query):
-    again = f"nrespipe reprocess --site lsc --from 20190406 --to 20190406 --output {service.output}"
-    assert masters("good", NAME, "--why", "new amplifier") == [
-        f"{NAME}: held -> current",
-        "another one was used for lscnrs01-fa09-20190406-0007-d00",
-        f"reduce these frames again: {again}",
-    ]
+def test_a_person_accepts_a_master_that_needs_review(masters, service, query):
+    assert masters("good", NAME, "--why", "new amplifier") == [f"{NAME}: needs review -> current"]
     (row,) = query.all(select(Master).where(Master.day == "20190406", Master.kind == "bias"))
     assert row.standing is Standing.CURRENT
     assert row.reason.endswith("new amplifier")
@@ -59,16 +55,59 @@ def test_a_person_lets_a_held_master_be_used(masters, service, query):
 
 
 def test_a_bad_master_serves_nobody_and_is_not_made_again(masters, service, query, run):
-    used = masters("bad", "bias_lsc_nres01_fa09_20190405.fits.fz", "--why", "light leak")
+    used = masters("bad", f"{NAME}.fits.fz", "--why", "light leak")
+    again = f"nrespipe reprocess --site lsc --from 20190406 --to 20190406 --output {service.output}"
     assert used == [
-        "bias_lsc_nres01_fa09_20190405: current -> bad",
+        f"{NAME}: needs review -> rejected",
         "was used for lscnrs01-fa09-20190406-0007-d00",
-        "reduce these frames again: nrespipe reprocess --site lsc --from 20190406 --to 20190406 --output "
-        + str(service.output),
+        f"they come again by themselves when nothing else is due; at once by: {again}",
     ]
     run()
-    rows = query.all(select(Master).where(Master.day == "20190405"))
-    assert [row.standing for row in rows] == [Standing.BAD]
+    rows = query.all(select(Master).where(Master.day == "20190406", Master.kind == "bias"))
+    assert [row.standing for row in rows] == [Standing.REJECTED]
+    with query.sessions() as session:
+        dark = session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one()
+        assert [[master.day for master in attempt.masters] for attempt in dark.attempts] == [["20190406"], ["20190405"]]
+
+
+@pytest.mark.slow
+def test_all_that_comes_from_a_bad_master_is_made_and_reduced_again_by_itself(service, archive, run, query):
+    for day in ("20190405", "20190406"):
+        archive.calibrations(day)
+        archive.add("e", "STAR A&thar&none", day=day)
+    run()
+    before = {(row.kind, row.day): row.id for row in query.all(select(Master))}
+    decide(service, NAME, Standing.REJECTED)
+    summary = run()
+    # two darks, flats and arcs of this night and its star
+    assert summary.new == 7
+    with query.sessions() as session:
+        star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.day == "20190406")).one()
+        used = {master.kind: master for master in star.attempts[-1].masters}
+        assert {kind: master.day for kind, master in used.items()} == {
+            Kind.BIAS: "20190405", Kind.DARK: "20190406", Kind.FLAT: "20190406", Kind.ARC: "20190406"
+        }  # fmt: skip
+        assert not {master.id for master in used.values()} & {before[kind, "20190406"] for kind in used}
+        assert all(parent.day == "20190405" for parent in used[Kind.DARK].parents)
+        assert not Quality(star.quality) & Quality.UNREVIEWED_MASTER
+    assert run().new == 0
+
+
+def test_a_bad_master_without_another_leaves_the_results_that_it_gave(service, archive, run, query):
+    archive.calibrations("20190406")
+    archive.add("e", "STAR A&thar&none", day="20190406")
+    run()
+    decide(service, NAME, Standing.REJECTED)
+    run()
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    assert star.state is State.DONE
+    assert star.reason.startswith("an earlier result is kept; the last attempt ended waiting: no master bias")
+    for _ in range(2):
+        archive.add("b", day="20190405")
+    run()
+    with query.sessions() as session:
+        star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE)).one()
+        assert {master.kind: master.day for master in star.attempts[-1].masters}[Kind.BIAS] == "20190405"
 
 
 def test_what_a_person_has_called_good_stays_good_when_its_night_is_reduced_again(masters, service, query):
@@ -91,7 +130,7 @@ def test_a_first_master_that_is_good_despite_its_flaws_stays_good_when_its_night
         archive.add("b", day="20190406", adu=15_000, site="elp")
     run()
     name = "bias_elp_nres02_fa09_20190406"
-    assert masters("good", name, "--why", "new amplifier") == [f"{name}: held -> current"]
+    assert masters("good", name, "--why", "new amplifier") == [f"{name}: needs review -> current"]
     reprocessing.reprocess(service, "elp", "20190406", "20190406")
     before, last = query.all(select(Master).where(Master.site == "elp").order_by(Master.id))
     assert (before.standing, last.standing) == (Standing.REPLACED, Standing.CURRENT)
@@ -104,7 +143,7 @@ def test_what_a_person_has_called_bad_stays_bad_when_its_night_is_reduced_again(
     masters("bad", "bias_lsc_nres01_fa09_20190405", "--why", "light leak")
     reprocessing.reprocess(service, "lsc", "20190405", "20190405")
     rows = query.all(select(Master).where(Master.day == "20190405"))
-    assert [(row.standing, row.reason.endswith("light leak")) for row in rows] == [(Standing.BAD, True)]
+    assert [(row.standing, row.reason.endswith("light leak")) for row in rows] == [(Standing.REJECTED, True)]
 
 
 def decide(service, name, standing):
@@ -113,12 +152,12 @@ def decide(service, name, standing):
 
 
 def test_only_results_that_come_from_a_master_now_are_told(masters, service):
+    assert len(decide(service, NAME, Standing.REJECTED)) == 2
+    reprocessing.reprocess(service, "lsc", "20190406", "20190406")
+    assert decide(service, NAME, Standing.REJECTED) == []
     assert len(decide(service, NAME, Standing.CURRENT)) == 2
     reprocessing.reprocess(service, "lsc", "20190406", "20190406")
     assert decide(service, NAME, Standing.CURRENT) == []
-    assert len(decide(service, NAME, Standing.BAD)) == 2
-    reprocessing.reprocess(service, "lsc", "20190406", "20190406")
-    assert decide(service, NAME, Standing.BAD) == []
 
 
 def test_what_was_reduced_before_more_frames_came_is_told_too(service, archive, run):
@@ -128,7 +167,7 @@ def test_what_was_reduced_before_more_frames_came_is_told_too(service, archive, 
     run()
     archive.add("b")
     run()
-    told, _ = decide(service, "bias_lsc_nres01_fa09_20190405", Standing.BAD)
+    told, _ = decide(service, "bias_lsc_nres01_fa09_20190405", Standing.REJECTED)
     assert told == "was used for lscnrs01-fa09-20190405-0003-d00"
 
 
@@ -140,7 +179,11 @@ def test_a_frame_of_another_read_out_mode_had_no_use_for_a_master(service, archi
     slow = archive.add("d", day="20190405", CONFMODE="slow")
     archive.add("d", day="20190405", CONFMODE="fast")
     run()
-    told, _ = decide(service, "bias_lsc_nres01_fa09_20190405_slow", Standing.CURRENT)
+    name = "bias_lsc_nres01_fa09_20190405_slow"
+    told, _ = decide(service, name, Standing.REJECTED)
+    assert told == f"was used for {slow.stem}"
+    run()
+    told, _ = decide(service, name, Standing.CURRENT)
     assert told == f"another one was used for {slow.stem}"
 
 
@@ -152,13 +195,13 @@ def test_masters_that_were_made_with_a_bad_one_and_what_they_served_are_told(ser
         archive.add("d", day="20190407")
     star = archive.add("e", "STAR A&thar&none", day="20190407")
     run()
-    *told, again = decide(service, "bias_lsc_nres01_fa09_20190406", Standing.BAD)
+    *told, again = decide(service, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED)
     kinds = ["dark_lsc_nres01_fa09_20190406", "dark_lsc_nres01_fa09_20190407", "flat_lsc_nres01_fa09_20190406"]
     assert told[:4] == [f"was used for {name}" for name in (*kinds, "arc_lsc_nres01_fa09_20190406")]
     assert f"was used for {star.stem}" in told
     assert not any("20190405" in line for line in told)
     assert again.endswith("--from 20190406 --to 20190407")
-    *told, _ = decide(service, "flat_lsc_nres01_fa09_20190405", Standing.BAD)
+    *told, _ = decide(service, "flat_lsc_nres01_fa09_20190405", Standing.REJECTED)
     assert told[0] == "was used for arc_lsc_nres01_fa09_20190405"
     assert not any("20190406" in line for line in told)
 
@@ -172,11 +215,12 @@ def test_masters_that_frames_of_a_bad_one_have_joined_in_are_told(service, archi
         archive.add("d", day=day)
     night.reduce_all(looking_back, archive.root)
     later = "bias_lsc_nres01_fa09_20190406"
-    assert decide(service, "bias_lsc_nres01_fa09_20190405", Standing.BAD) == [
+    assert decide(service, "bias_lsc_nres01_fa09_20190405", Standing.REJECTED) == [
         f"frames of its night are in {later}",
         "was used for lscnrs01-fa09-20190405-0006-d00",
         f"was used for lscnrs01-fa09-20190406-0009-d00, by way of {later}",
-        "reduce these frames again: nrespipe reprocess --site lsc --from 20190405 --to 20190406",
+        "they come again by themselves when nothing else is due; at once by: "
+        "nrespipe reprocess --site lsc --from 20190405 --to 20190406",
     ]
     reprocessing.reprocess(looking_back, "lsc", "20190405", "20190406")
     with service.sessions() as session:
@@ -195,12 +239,12 @@ def test_a_late_frame_does_not_bring_back_what_a_person_has_called_bad(masters, 
     for _ in range(2):
         run()
         rows, reason = biases_of(query, "20190406")
-        assert rows == [(Standing.BAD, 3), (Standing.HELD, 4)]
+        assert rows == [(Standing.REJECTED, 3), (Standing.REJECTED, 4)]
         told = reason.rpartition("; 3 of its 4 frames are those of the one that was called bad: ")[-1]
         assert told.endswith("lamp flickered")
     masters("good", NAME, "--why", "three are few")
     run()
-    assert biases_of(query, "20190406")[0] == [(Standing.BAD, 3), (Standing.CURRENT, 4)]
+    assert biases_of(query, "20190406")[0] == [(Standing.REJECTED, 3), (Standing.CURRENT, 4)]
 
 
 def test_a_try_that_fails_does_not_make_a_verdict_forgotten(masters, archive, run, query):
@@ -210,14 +254,14 @@ def test_a_try_that_fails_does_not_make_a_verdict_forgotten(masters, archive, ru
     # the recipe looks at the first of the frames
     late = late.rename(late.with_name("lscnrs01-fa09-20190405-0000-b00.fits"))
     run()
-    assert biases_of(query, "20190405")[0] == [(Standing.BAD, 3), (Standing.FAILED, 4)]
+    assert biases_of(query, "20190405")[0] == [(Standing.REJECTED, 3), (Standing.FAILED, 4)]
     with query.sessions.begin() as session:
         session.scalars(select(Frame).where(Frame.filename == late.stem)).one().state = State.BAD
     run()
-    assert biases_of(query, "20190405")[0] == [(Standing.BAD, 3), (Standing.FAILED, 4)]
+    assert biases_of(query, "20190405")[0] == [(Standing.REJECTED, 3), (Standing.FAILED, 4)]
 
 
-@pytest.mark.parametrize(("word", "day", "standing"), [("good", "06", "current"), ("bad", "05", "held")])
+@pytest.mark.parametrize(("word", "day", "standing"), [("good", "06", "current"), ("bad", "05", "rejected")])
 @pytest.mark.slow
 def test_what_is_said_while_a_master_is_made_again_holds(masters, service, query, monkeypatch, word, day, standing):
     combine = stacking.combine
@@ -234,13 +278,13 @@ def test_what_is_said_while_a_master_is_made_again_holds(masters, service, query
     assert reason.endswith("said just now")
 
 
-def test_a_master_that_was_called_good_is_held_when_it_changes(masters, archive, query, run):
+def test_a_master_that_was_called_good_needs_review_when_it_changes(masters, archive, query, run):
     masters("good", NAME, "--why", "new amplifier")
     for _ in range(9):
         archive.add("b", day="20190406", adu=9000)
     run()
     *_, last = query.all(select(Master).where(Master.day == "20190406", Master.kind == "bias").order_by(Master.id))
-    assert (last.n_inputs, last.standing) == (12, Standing.HELD)
+    assert (last.n_inputs, last.standing) == (12, Standing.REVIEW)
 
 
 def test_a_master_that_is_not_there_is_said_so(masters, service):
