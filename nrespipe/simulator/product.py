@@ -11,7 +11,7 @@ from nrespipe.simulator import cards
 _MJD = 2400000.5
 
 
-def save(path, adu, spectrograph, camera, day, shot):
+def save(path, adu, spectrograph, camera, day, shot, claims=None):
     """Write a raw file.
 
     Parameters
@@ -27,8 +27,15 @@ def save(path, adu, spectrograph, camera, day, shot):
         DAY-OBS.
     shot : Shot
         What was exposed.
+    claims : mapping of str to float or None, optional
+        Cards whose values are others; None takes one out.
     """
     header = fits.Header([fits.Card(*card) for card in cards.primary(spectrograph, camera, day, shot)])
+    for keyword, value in (claims or {}).items():
+        if value is None:
+            del header[keyword]
+        else:
+            header[keyword] = value
     image = fits.CompImageHDU(
         adu, header, name="SPECTRUM", compression_type="RICE_1", tile_shape=(1, adu.shape[1]), uint=True
     )
