@@ -10,12 +10,19 @@ from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile
 from nrespipe.numerics import bspline, lookup, scattered
 from nrespipe.numerics import columns as kernel
-from nrespipe.numerics.robust import spread
 
 _REACH = HALF_WINDOW + 1.5  # the tables go a little beyond the window, for shifted traces [pixel]
 _FINE = 0.05  # spacing of the tables [pixel]
 _KNOT = 0.5  # knots of the splines [pixel]
-_DUST = 4.0  # significance beyond which a pixel, or nine, do not belong to the scatter of the response
+# The scatter of the response is measured in tiles of this size: fringes make it larger in the red [pixel].
+_TILE = (128, 256)
+_USUAL = 0.01  # scatter of the response where no flat is bright enough to tell
+_LIMITS = (1e-3**2, 0.1**2)  # variances of the response that are believed
+_UNLIKE = 0.3  # how far the variance of a tile may be from the typical one, as a share of it
+_CLIP = 4.0  # significance beyond which a deviation does not belong to the scatter
+# Share of the pixels that are expected under dust, or with foreign light, and how far those are off. A factor of ten in
+# the share moves the deviation at which a pixel is taken for one of those by half a standard deviation, from 4.3.
+_RARE, _DEPTH = 3e-4, 0.1
 _BAD = np.uint8(Pixel.BAD)
 # Their smoothing bridges gaps. It is relative to the mean weight, which the dark flanks of a bright flat dominate: 1e-4
 # already flattened the core by half a percent.
@@ -104,11 +111,12 @@ def respond(image, traces, profile, flux, lit, core=4.0, flawed=0.2):
     profile : Profile
         From `measure`.
     flux : ndarray of float, shape (n_lit, n_orders, n_pixels)
-        From `measure` [electron].
+        Smooth spectrum of the lamp [electron].
     lit : tuple of int
         The fibers it lights.
     core : float, optional
-        A pixel can be told flawed within this distance of a trace, where the model is beyond doubt [pixel].
+        Within this distance of a trace the model is beyond doubt: there the scatter of the response is measured, and
+        a pixel can be told flawed [pixel].
     flawed : float, optional
         A pixel whose response differs from 1 by more is no use.
 
@@ -124,8 +132,11 @@ def respond(image, traces, profile, flux, lit, core=4.0, flawed=0.2):
     Notes
     -----
     A pixel's own flat is known to the noise n; that it resembles its neighbors is known to the scatter s of the
-    response over the detector, which is measured where the flat is bright. The two together give the share
-    :math:`w = s^2 / (s^2 + n^2)` of the flat and the error :math:`s \\sqrt{1 - w}`.
+    response in that part of the detector. The two together give the share :math:`w = s^2 / (s^2 + n^2)` of the flat and
+    the error :math:`s \\sqrt{1 - w}`. A pixel may instead be under dust, where only the flat tells how dark it is
+    (:math:`s` is then 0.1), or have light that is not the lamp's, as of a cosmic ray, and then the flat tells
+    nothing of it. The response is the mean over the three cases with their probabilities, which follow from the flat of
+    the pixel and, for dust, from that of the eight pixels around it. It is a smooth function of the flat.
     """
     chosen = [traces.fibers.index(fiber) for fiber in lit]
     centers = traces.centers[chosen].reshape(-1, traces.centers.shape[-1])
@@ -135,62 +146,111 @@ def respond(image, traces, profile, flux, lit, core=4.0, flawed=0.2):
     places = np.ascontiguousarray(centers.T)
     model = _model_image(image.electrons.shape, places, tables, *grid, HALF_WINDOW - 1, flux)
     inner = _model_image(image.electrons.shape, places, tables, *grid, core, flux) > 0
-    scatter = _scatter(image, model, inner)
-    return _responses(image.electrons, image.floor_variance, image.mask, model, inner, scatter, flawed)
+    known = image.electrons, image.floor_variance, image.mask, model, inner
+    return _responses(*known, *_scatter(*known), flawed)
 
 
-def _scatter(image, model, inner, stride=8, least=1e-3, most=0.03):
-    """Scatter of the response where photon noise does not hide it."""
-    thin = inner[::stride] & (image.mask[::stride] == 0)
-    light = model[::stride][thin].astype(float)
-    noise = (image.floor_variance[::stride][thin] + light) / light**2
-    clear = noise < 0.005**2
-    if clear.sum() < 10_000:
-        return 0.01
-    ratio = image.electrons[::stride][thin][clear] / light[clear]
-    return float(np.clip(np.sqrt(max(spread(ratio) ** 2 - np.median(noise[clear]), 0)), least, most))
+def _scatter(*known, rounds=6):
+    """Scatter of the response beyond the noise, in each tile and typically.
+
+    Tiles whose noise hides it, as where there is hardly any light, take the typical one.
+    """
+    n_rows, n_columns = known[0].shape
+    tiles = np.full((-(-n_rows // _TILE[0]), -(-n_columns // _TILE[1])), _USUAL**2)
+    typical = _USUAL**2
+    for _ in range(rounds):
+        square, weight = _excess(*known, tiles, typical)
+        if not weight.any():
+            break
+        # the scatter of a squared normal deviate is the root of two times its mean
+        typical = float(np.clip(square.sum() / weight.sum(), *_LIMITS))
+        prior = 2 / (_UNLIKE * typical) ** 2
+        tiles = np.clip((square + prior * typical) / (weight + prior), *_LIMITS)
+    return np.sqrt(tiles), np.sqrt(typical)
 
 
 @njit(cache=True)
-def _responses(electrons, floor, mask, model, inner, scatter, flawed):
+def _excess(electrons, floor, mask, model, inner, tiles, typical):
+    """Weighted squared deviations beyond the noise, summed over each tile, and the sums of their weights."""
+    square = np.zeros(tiles.shape)
+    weight = np.zeros(tiles.shape)
+    for y in range(model.shape[0]):
+        for x in range(model.shape[1]):
+            if inner[y, x] and mask[y, x] == 0:
+                i, j = y // _TILE[0], x // _TILE[1]
+                light = float(model[y, x])
+                noise = (floor[y, x] + light) / light**2
+                deviation = electrons[y, x] / light - 1
+                if deviation**2 < _CLIP**2 * (tiles[i, j] + noise):
+                    w = 1 / (typical + noise) ** 2
+                    square[i, j] += w * (deviation**2 - noise)
+                    weight[i, j] += w
+    return square, weight
+
+
+@njit(cache=True)
+def _responses(electrons, floor, mask, model, inner, scatter, typical, flawed):
     """Response, its error, the share of the flat in it, and the flawed pixels."""
     n_rows, n_columns = model.shape
     response = np.ones((n_rows, n_columns), np.float32)
-    error = np.full((n_rows, n_columns), np.float32(scatter))
+    error = np.full((n_rows, n_columns), np.float32(typical))
     weight = np.zeros((n_rows, n_columns), np.float32)
     bad = np.zeros((n_rows, n_columns), np.uint8)
-    significance = np.zeros((n_rows, n_columns), np.float32)
+    # deviation over its variance, and the inverse of that, of the pixels that the flat lights
+    pull = np.zeros((n_rows, n_columns), np.float32)
+    inverse = np.zeros((n_rows, n_columns), np.float32)
     for y in range(n_rows):
         for x in range(n_columns):
             if model[y, x] > 0 and mask[y, x] == 0:
                 noise = (floor[y, x] + model[y, x]) / model[y, x] ** 2
-                significance[y, x] = (electrons[y, x] / model[y, x] - 1) / np.sqrt(scatter**2 + noise)
+                inverse[y, x] = 1 / (scatter[y // _TILE[0], x // _TILE[1]] ** 2 + noise)
+                pull[y, x] = (electrons[y, x] / model[y, x] - 1) * inverse[y, x]
     for y in range(n_rows):
         for x in range(n_columns):
-            if not (model[y, x] > 0 and mask[y, x] == 0):
+            if inverse[y, x] == 0:
                 continue
-            ratio = electrons[y, x] / model[y, x]
+            own = scatter[y // _TILE[0], x // _TILE[1]]
             noise = (floor[y, x] + model[y, x]) / model[y, x] ** 2
-            around, count = np.float32(0.0), 0
-            for j in range(max(0, y - 1), min(n_rows, y + 2)):
-                for i in range(max(0, x - 1), min(n_columns, x + 2)):
-                    around += significance[j, i]
-                    count += 1
-            prior = scatter
-            # dust and the like: nothing but the flat itself tells how dark it is
-            if abs(significance[y, x]) > _DUST or around < -_DUST * np.sqrt(count):
-                prior = flawed
-            if abs(ratio - 1) > flawed:
+            deviation = electrons[y, x] / model[y, x] - 1
+            if abs(deviation) > flawed:
                 # outside the core that is a flaw of the model, which is no response either
-                error[y, x] = prior
-                if inner[y, x] and abs(ratio - 1) > flawed + 5 * np.sqrt(noise):
+                error[y, x] = own
+                if inner[y, x] and abs(deviation) > flawed + 5 * np.sqrt(noise):
                     bad[y, x] = _BAD
                 continue
-            share = prior**2 / (prior**2 + noise)
-            response[y, x] = 1 + share * (ratio - 1)
-            error[y, x] = prior * np.sqrt(1 - share)
-            weight[y, x] = share
+            # the odds of dust, which makes a pixel darker, or of foreign light against a pixel like the others
+            dust, light = 0.0, 0.0
+            if deviation < 0:
+                around, known = -pull[y, x], -inverse[y, x]
+                for j in range(max(0, y - 1), min(n_rows, y + 2)):
+                    for i in range(max(0, x - 1), min(n_columns, x + 2)):
+                        around += pull[j, i]
+                        known += inverse[j, i]
+                dust = _RARE * _odds(deviation, own**2 + noise)
+                if known > 0 and around < 0:
+                    dust *= 1 + _odds(around / known, 1 / known)
+            else:
+                light = _RARE * _odds(deviation, own**2 + noise)
+            total = 1 + dust + light
+            dust, light = dust / total, light / total
+            usual = 1 - dust - light
+            share, all_ = own**2 / (own**2 + noise), _DEPTH**2 / (_DEPTH**2 + noise)
+            mean = (usual * share + dust * all_) * deviation
+            variance = usual * (own**2 * (1 - share) + (share * deviation - mean) ** 2)
+            variance += dust * (_DEPTH**2 * (1 - all_) + (all_ * deviation - mean) ** 2)
+            variance += light * (own**2 + mean**2)
+            response[y, x] = 1 + mean
+            error[y, x] = np.sqrt(variance)
+            weight[y, x] = usual * share + dust * all_
     return response, error, weight, bad
+
+
+@njit(cache=True)
+def _odds(deviation, variance):
+    """Likelihood of a deviation to one side if it is of dust or foreign light, over that of what all pixels have."""
+    wider = variance + _DEPTH**2
+    exponent = 0.5 * deviation**2 * (1 / variance - 1 / wider)
+    return 2 * np.sqrt(variance / wider) * np.exp(min(exponent, 80.0))
 
 
 def _first_guess(offsets):

