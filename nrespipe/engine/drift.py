@@ -2,19 +2,13 @@
 
 import numpy as np
 
-from nrespipe.engine import displacement, lineshape, solution
+from nrespipe.engine import displacement, lampmatch, lineshape, solution
 from nrespipe.frames.wavelength import Drift
 from nrespipe.numerics import leastsquares, legendre2d
 
-#: Farthest whole-pixel move that is looked for [pixel].
-_FARTHEST = 12
 #: What may be expected of shift, stretch, turn [pixel] and pressure [m / s]: hardly felt with a usual lamp, but a faint
 #: one does not tell them apart.
 _PRIOR = np.array([np.inf, np.inf, 0.03, 300.0])
-#: Fewest rows that a frame and the arc must share for their numbers to be compared.
-_FEWEST_ROWS = 3
-#: Correlation of all rows, in units of what noise gives, from which on a lamp is seen; noise alone has 6 at most.
-_SEEN = 10.0
 #: Scatter of the moves that photons do not explain [pixel].
 _FLOOR_PX = 0.002
 #: Share of the weight of all lines that the fit is content with.
@@ -29,7 +23,7 @@ def measure(spectra, arc):
     Parameters
     ----------
     spectra : Spectra
-        The frame; its reference fiber shows the lamp.
+        The frame, with true diffraction orders; its reference fiber shows the lamp.
     arc : Arc
         Master arc.
 
@@ -60,7 +54,7 @@ def of_fiber(spectra, fiber, reference, lines, line_shape, scale):
     fiber : int
         A fiber that shows the lamp in both.
     reference : Spectra
-        What to compare with.
+        What to compare with, order by order.
     lines : ArcLines
         Lines in `reference`.
     line_shape : LineShape
@@ -75,42 +69,18 @@ def of_fiber(spectra, fiber, reference, lines, line_shape, scale):
     """
     if fiber not in spectra.fibers:
         return UNKNOWN
-    rows, coarse = _match(spectra, reference, fiber)
-    mine, theirs = np.flatnonzero(rows >= 0), rows[rows >= 0]
-    if len(mine) == 0:
+    orders, mine, theirs = np.intersect1d(spectra.orders, reference.orders, return_indices=True)
+    coarse = lampmatch.whole_pixels(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
+    if coarse is None:
         return UNKNOWN
     lamps = displacement.Lamp(spectra, fiber, mine, coarse), displacement.Lamp(reference, fiber, theirs, 0)
-    here = (lines.fiber == fiber) & np.isin(lines.order, reference.orders[theirs])
-    row = np.searchsorted(reference.orders[theirs], lines.order[here])
+    here = (lines.fiber == fiber) & np.isin(lines.order, orders)
+    row = np.searchsorted(orders, lines.order[here])
     fwhm, tables = lineshape.at(line_shape, fiber, np.searchsorted(line_shape.orders, lines.order[here]), lines.x[here])
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
     which, moved, error = displacement.compare(*lamps, row, start, tables)
     x, order = lines.x[here][which], lines.order[here][which].astype(float)
     return _fitted(order, x, moved + coarse, error, scale, fiber)
-
-
-def orders(spectra, arc):
-    """Return the true diffraction orders of the rows of a frame's spectra.
-
-    Parameters
-    ----------
-    spectra : Spectra
-        The frame.
-    arc : Arc
-        Master arc, whose order numbers the lamp has proven.
-
-    Returns
-    -------
-    ndarray of int, shape (n_orders,)
-        Found by comparing the lamp of the reference fiber; without its light the rows are taken to be those of the
-        arc if they are as many, otherwise the numbers stand as they are.
-    """
-    true, fiber = arc.solution.orders, arc.reference.fibers[0]
-    rows = _match(spectra, arc.reference, fiber)[0] if fiber in spectra.fibers else np.full(1, -1)
-    if (rows < 0).all():
-        return np.array(true) if len(true) == len(spectra.orders) else np.array(spectra.orders)
-    first = int(np.flatnonzero(rows >= 0)[0])
-    return spectra.orders - spectra.orders[first] + true[rows[first]]
 
 
 def undone(moved, x, n_pixels):
@@ -227,39 +197,3 @@ def _that_tell(sigma):
     order = np.argsort(sigma, kind="stable")
     weight = np.cumsum(sigma[order] ** -2.0)
     return np.sort(order[: max(10, np.searchsorted(weight, _TOLD * weight[-1]) + 1)])
-
-
-def _match(spectra, reference, fiber):
-    """Row of the arc for each row of the frame (-1 for none), and how many whole pixels the frame lies to the right.
-
-    There is none where the frame shows no lamp.
-    """
-    ours, theirs = (_outline(lamp.of(fiber)[0]) for lamp in (spectra, reference))
-    n, end = len(ours), ours.shape[1] - 20
-    norms = (theirs[:, 20:-20] ** 2).sum(axis=1) * ((ours[:, 20:end] ** 2).sum(axis=1))[:, None]
-    shifts = np.arange(-_FARTHEST - 1, _FARTHEST + 2)
-    # every row of the frame with every row of the arc; a numbering is a diagonal of these
-    alike = [ours[:, 20 + s : end + s] @ theirs[:, 20:-20].T for s in shifts]
-    offsets = np.arange(1 - n, len(theirs))
-    scores = np.array([[_significance(products, norms, k) for k in offsets] for products in alike])
-    shift, best = np.unravel_index(np.argmax(scores), scores.shape)
-    if scores[shift, best] * np.sqrt(ours.shape[1]) < _SEEN:
-        return np.full(n, -1), 0
-    rows = np.arange(n) + offsets[best]
-    return np.where((rows >= 0) & (rows < len(theirs)), rows, -1), int(shifts[shift])
-
-
-def _significance(products, norms, k):
-    """Correlation of the rows that a numbering pairs, times the root of their number; 0 for too few."""
-    pairs = np.diagonal(products, k)
-    if len(pairs) < min(_FEWEST_ROWS, *products.shape):
-        return 0.0
-    return float(pairs.sum() / max(np.sqrt(np.diagonal(norms, k)).sum(), 1e-30) * np.sqrt(len(pairs)))
-
-
-def _outline(flux):
-    light = np.nan_to_num(flux).astype(np.float32)
-    level = np.maximum(light - np.median(light, axis=1)[:, None], 0)
-    root = np.sqrt(level)
-    smooth = root + np.roll(root, 1, axis=1) + np.roll(root, -1, axis=1)
-    return smooth - smooth.mean(axis=1)[:, None]

@@ -106,8 +106,7 @@ def _dark(new, last):
 
 
 def _own_flat(new, spectrograph):
-    expected = spectrograph.last_order - spectrograph.first_order + 1
-    missing = expected - len(new.traces.orders)
+    missing = len(np.setdiff1d(spectrograph.orders, new.traces.orders))
     gain = new.gain_e_per_adu / spectrograph.detector.gain_e_per_adu - 1
     dark = float(np.mean(new.blaze <= 0))
     return [

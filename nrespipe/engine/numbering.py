@@ -1,14 +1,116 @@
-"""Which diffraction order each row of the spectra is, told row by row."""
+"""Which diffraction order each row of the spectra is: of an arc, of a frame against its arc, and row by row."""
+
+from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import identify
+from nrespipe.engine import arclines, identify, lampmatch
 from nrespipe.engine.projection import Projection
+from nrespipe.errors import BadFrame
+from nrespipe.frames.quality import Quality
 
 #: A row is told where its best vote stands this many standard deviations high, and this many times as high as that of
 #: any other order. Of rows of a lamp 9 in 10 have 11.5 or more and 1.5 or more; mirrored ones 8.5 and 1.25 or less.
 _LEAST_SIGNIFICANCE = 9.5
 _LEAST_LEAD = 1.35
+#: Orders that a frame must share with its arc to have wavelengths.
+_FEWEST = 3
+
+
+def of_arc(stack, spectrograph, lamp):
+    """Decide the diffraction orders of the arcs of a night, by the lines of the lamp in all fibers.
+
+    Parameters
+    ----------
+    stack : Spectra
+        Sum of the arcs, its orders as the flat numbered them.
+    spectrograph : Spectrograph
+        Whose optical model predicts the lines.
+    lamp : LampLines
+        Laboratory lines.
+
+    Returns
+    -------
+    stack : Spectra
+        With true orders.
+    starts : dict of int to identify.Start
+        Blind identification of each fiber.
+    added : int
+        What was added to the numbers.
+
+    Raises
+    ------
+    BadFrame
+        If the fibers do not agree on the numbers.
+    """
+    starts = {}
+    for fiber in stack.fibers:
+        starts[fiber] = identify.start(arclines.find(stack, fiber), stack.orders, spectrograph, lamp, fiber)
+    numbers = {fiber: start.renumber for fiber, start in starts.items()}
+    if len(set(numbers.values())) > 1:
+        raise BadFrame(f"the fibers disagree about the numbers of the orders: add {numbers} by fiber")
+    (added,) = set(numbers.values())
+    return replace(stack, orders=stack.orders + added), starts, added
+
+
+def of_frame(spectra, arc):
+    """Decide the diffraction orders of a frame, by the lamp in its reference fiber against that of the master arc.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        The frame, its orders as the flat numbered them.
+    arc : Arc
+        Master arc, whose numbers the lamp has proven. It may be of another flat, with more orders or fewer.
+
+    Returns
+    -------
+    spectra : Spectra
+        With true orders.
+    added : int
+        What was added to the numbers.
+
+    Raises
+    ------
+    BadFrame
+        If the lamp does not tell, and the numbers of flat and arc contradict each other; or if frame and arc share
+        hardly any order.
+
+    Notes
+    -----
+    Where the frame shows no lamp, or one that fits two numberings, the numbers of the flat stand if the lamp did not
+    contradict them in the arc. If it did, a flat with as many orders is taken for the one that the arc was made with.
+    """
+    true, fiber = arc.solution.orders, arc.reference.fibers[0]
+    added = lampmatch.renumbering(spectra, arc.reference, fiber) if fiber in spectra.fibers else None
+    if added is None:
+        added = _without_lamp(spectra.orders, true, arc.origin.quality, fiber)
+    orders = spectra.orders + added
+    shared = np.isin(orders, true).sum()
+    if shared < min(_FEWEST, len(true)):
+        raise BadFrame(
+            f"the frame has {_range(orders)} and the master arc {_range(true)}: {shared} in common, expected {_FEWEST} "
+            "or more; check the flat and the arc of the night"
+        )
+    return replace(spectra, orders=orders), added
+
+
+def _without_lamp(orders, true, quality, fiber):
+    """Return what to add to the numbers of a flat where the lamp of the frame does not tell."""
+    if Quality.ORDERS_RENUMBERED not in quality:
+        return 0
+    distances = np.unique(true - orders) if len(true) == len(orders) else ()
+    if len(distances) != 1:
+        raise BadFrame(
+            f"the numbers of the orders cannot be told: the flat has {_range(orders)}, the master arc {_range(true)} "
+            f"after its lamp contradicted the numbers of its flat, and fiber {fiber} shows too little of the lamp to "
+            "compare them; reduce the frame with an arc that was made with the same flat"
+        )
+    return int(distances[0])
+
+
+def _range(orders):
+    return f"{len(orders)} orders from {orders[0]} to {orders[-1]}"
 
 
 def of_rows(lines, orders, spectrograph, lamp, fiber, brightest=30):

@@ -145,15 +145,24 @@ def group(rows, size):
     Notes
     -----
     The blue (upper) orders are far apart, so there the short distances are those within an order. From the clearest
-    such orders the others are predicted one by one, up and down, by the slowly changing spacing.
+    such orders the others are predicted one by one, up and down, by the slowly changing spacing. Where that ends with
+    less than half of the ridges, it is tried again from the clearest of the rest, and the most orders are kept.
     """
     usable = np.flatnonzero(np.isfinite(rows))
     usable = usable[np.argsort(rows[usable])]
     known = rows[usable]
-    seeds = _seeds(known, size)
-    found = {k: known[i : i + size] for k, i in enumerate(seeds)}
-    for step in (-1, 1) if found else ():
-        _walk(found, known, step, size)
+    found, left = {}, np.ones(len(known), bool)
+    # the clearest orders may be few, cut off from the others by dark ones
+    while 2 * len(found) * size < len(known):
+        seeds = _seeds(known[left], size)
+        other = {k: known[left][i : i + size] for k, i in enumerate(seeds)}
+        if not other:
+            break
+        for step in (-1, 1):
+            _walk(other, known, step, size)
+        found = max(found, other, key=len)
+        rows_of = np.concatenate(list(other.values()))
+        left &= (known < rows_of.min() - 3) | (known > rows_of.max() + 3)
     groups = np.full((len(found), size), -1)
     for k, expected in enumerate(found[order] for order in sorted(found)):
         nearest = np.argmin(np.abs(known[:, np.newaxis] - expected), axis=0)

@@ -175,11 +175,50 @@ def _numbered(binned, n_columns, upward, spectrograph):
     x, centers, significance, rows, groups = best[1]
     if len(groups) < 5:
         raise BadFrame(f"only {len(groups)} orders with light in fibers {upward} found in the flat")
-    crossing = np.where(groups >= 0, rows[groups], np.nan).T
-    first = pattern.first_order(pattern.highest(crossing, upward, spectrograph.fibers.upward), spectrograph)
+    first = pattern.first_order(_highest(groups, rows, upward, spectrograph), spectrograph)
+    groups = _beyond_gaps(groups, rows, first, spectrograph)
+    first = pattern.first_order(_highest(groups, rows, upward, spectrograph), spectrograph)
     seen = (groups.T >= 0)[..., np.newaxis]
     ridge = np.where(seen, centers[groups.T], np.nan), np.where(seen, significance[groups.T], 0.0)
     return first + np.arange(len(groups)), x, *ridge
+
+
+def _highest(groups, rows, upward, spectrograph):
+    """Row of the highest fiber of each order at the middle column [pixel]."""
+    return pattern.highest(_crossing(groups, rows), upward, spectrograph.fibers.upward)
+
+
+def _crossing(groups, rows):
+    return np.where(groups >= 0, rows[groups], np.nan).T
+
+
+def _beyond_gaps(groups, rows, first, spectrograph, tolerance=5.0):
+    """Add the orders on the far side of a gap, of dark or hidden orders, that is too wide to be walked over.
+
+    They are looked for where the pattern of the spectrograph has them, moved as the known ones are.
+    """
+    orders = spectrograph.orders
+    at = np.polynomial.polynomial.polyval(orders - spectrograph.first_order, spectrograph.order_rows)
+    found = np.full((len(orders), groups.shape[1]), -1)
+    known = np.arange(first, first + len(groups))
+    inside = np.isin(known, orders)
+    found[known[inside] - orders[0]] = groups[inside]
+    seen = np.flatnonzero((found >= 0).any(axis=1))
+    if not inside.all() or len(seen) < 5:
+        return groups
+    free = np.setdiff1d(np.flatnonzero(np.isfinite(rows)), groups)
+    for k in [*range(seen[0] - 1, -1, -1), *range(seen[-1] + 1, len(orders))]:
+        for fiber, ridges_of in enumerate(found.T):
+            there = np.flatnonzero(ridges_of >= 0)
+            if len(there) < 5 or len(free) == 0:
+                continue
+            moved = np.polyfit(at[there], rows[ridges_of[there]] - at[there], 2)
+            distance = np.abs(rows[free] - at[k] - np.polyval(moved, at[k]))
+            if distance.min() < tolerance:
+                found[k, fiber] = free[np.argmin(distance)]
+                free = np.delete(free, np.argmin(distance))
+    seen = np.flatnonzero((found >= 0).any(axis=1))
+    return found[seen[0] : seen[-1] + 1]
 
 
 def _lit(kept, x, n_columns, reach=4):

@@ -9,8 +9,8 @@ from nrespipe.engine import (
     arcstack,
     blind,
     drift,
-    identify,
     lineshape,
+    numbering,
     recognise,
     scaleerror,
     solution,
@@ -90,9 +90,7 @@ def calibrate(arcs, spectrograph, lamp):
     if not any(reference in arc.fibers for arc in arcs):
         raise BadFrame(f"no arc lights the reference fiber {reference}: there is no wavelength scale to find")
     stack, levels = arcstack.add(arcs)
-    starts = _starts(stack, spectrograph, lamp)
-    renumbered = starts[reference].renumber
-    stack = replace(stack, orders=stack.orders + renumbered)
+    stack, starts, renumbered = numbering.of_arc(stack, spectrograph, lamp)
     arcs = [replace(arc, orders=stack.orders) for arc in arcs]
     shape = lineshape.join([arclines.line_shape(stack, fiber) for fiber in stack.fibers])
     singles, lines = {}, {}
@@ -177,7 +175,7 @@ def of(spectra, arc, moved):
     Parameters
     ----------
     spectra : Spectra
-        The frame.
+        The frame, its orders those that ``numbering.of_frame`` has decided.
     arc : Arc
         Master arc.
     moved : Drift
@@ -186,7 +184,7 @@ def of(spectra, arc, moved):
     Returns
     -------
     Wavelengths
-        Of all fibers of the frame. The orders are the true ones; rows beyond the orders of the arc are NaN.
+        Of all fibers of the frame; rows beyond the orders of the arc are NaN.
 
     Raises
     ------
@@ -196,7 +194,7 @@ def of(spectra, arc, moved):
     unknown = [fiber for fiber in spectra.fibers if fiber not in arc.solution.fibers]
     if unknown:
         raise MissingCalibration(f"the master arc has no wavelengths for fiber {unknown[0]}: no arc lit it")
-    orders = drift.orders(spectra, arc)
+    orders = spectra.orders
     known = np.isin(orders, arc.solution.orders)
     wavelength = np.full(spectra.flux.shape, np.nan)
     error_ms = np.full(spectra.flux.shape, np.nan, np.float32)
@@ -291,18 +289,6 @@ def _drifted(scale, fiber, orders, moved):
     bent = drift.terms(scale, fiber, orders[:, None], nodes)[..., 2:] @ [moved.turn, moved.pressure_ms]
     further = np.array([np.interp(columns, nodes, one) for one in bent])
     return wavelength - further * np.gradient(wavelength, axis=1)
-
-
-def _starts(stack, spectrograph, lamp):
-    """Blind identification of each fiber; they must agree on the numbers of the orders."""
-    starts = {}
-    for fiber in stack.fibers:
-        lines = arclines.find(stack, fiber)
-        starts[fiber] = identify.start(lines, stack.orders, spectrograph, lamp, fiber)
-    numbers = {fiber: start.renumber for fiber, start in starts.items()}
-    if len(set(numbers.values())) > 1:
-        raise BadFrame(f"the fibers disagree about the numbers of the orders: add {numbers} by fiber")
-    return starts
 
 
 def _together(parts):

@@ -61,9 +61,13 @@ def reduce(raw, refs, spectrograph):
     if crossing < 5 * len(raw.lit_fibers):
         raise BadFrame(f"{raw.filename}: only {crossing} orders with light cross the middle of the detector")
     quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
+    try:
+        traces = trace.find(image.electrons, raw.lit_fibers, spectrograph)
+    except BadFrame as error:
+        raise BadFrame(f"{raw.filename}: {error}") from error
     measurements = {
         "brightest_adu": brightest,
-        "middle_row_px": _middle_row(trace.find(image.electrons, raw.lit_fibers, spectrograph), spectrograph),
+        "middle_row_px": _middle_row(traces, spectrograph),
         "ridges": float(crossing),
         "saturated": saturated,
     }

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import activity, barycenter, claims, drift, velocity, wavelength
+from nrespipe.engine import activity, barycenter, claims, drift, numbering, velocity, wavelength
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reduction import Reduction
 from nrespipe.recipes.spectra import extract_frame
+
+#: Typical signal-to-noise ratio of a pixel above which a fiber has light, and below which it has none.
+_LIT_SNR, _UNLIT_SNR = 3.0, 0.5
 
 NEEDS = (Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC)
 
@@ -36,19 +39,22 @@ def reduce(raw, refs, spectrograph):
     Raises
     ------
     BadFrame
-        If no fiber carries a star.
+        If no fiber carries a star, or if the numbers of the orders cannot be told.
     MissingCalibration
         If a master does not know a lit fiber.
     """
     if not raw.star_fibers:
         raise BadFrame(f"{raw.filename}: no fiber carries a star, OBJECTS names {raw.objects}")
     spectra, motion, _ = extract_frame(raw, refs, spectrograph)
+    spectra, renumbered = _numbered(raw, spectra, refs.arc)
     moved = drift.measure(spectra, refs.arc)
+    _refuse_light_in_the_wrong_fiber(raw, spectra, moved, refs.arc.reference.fibers[0])
     wavelengths = wavelength.of(spectra, refs.arc, moved)
-    spectra = replace(spectra, orders=wavelengths.orders)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
     quality = _doubts(raw, spectra, moved, motion, refs)
+    if renumbered:
+        quality |= Quality.ORDERS_RENUMBERED
     quality |= claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
@@ -62,6 +68,34 @@ def reduce(raw, refs, spectrograph):
             for v in velocities
         ),
     )
+
+
+def _numbered(raw, spectra, arc):
+    try:
+        return numbering.of_frame(spectra, arc)
+    except BadFrame as error:
+        raise BadFrame(f"{raw.filename}: {error}") from error
+
+
+def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference):
+    """Raise BadFrame if the fiber of the lamp shows no lamp but light, and no star has any.
+
+    A bench that has moved by the distance of two fibers puts a star there, and nothing else tells if the lamp was off.
+    """
+    if moved.n_lines or reference in raw.star_fibers or reference not in spectra.fibers:
+        return
+    ratio = spectra.flux / np.sqrt(spectra.variance)
+    signal = {
+        f: float(np.median(one[np.isfinite(one)])) for f, one in zip(spectra.fibers, ratio) if np.isfinite(one).any()
+    }
+    if reference not in signal:
+        return
+    if signal[reference] > _LIT_SNR and all(signal.get(fiber, 0.0) < _UNLIT_SNR for fiber in raw.star_fibers):
+        raise BadFrame(
+            f"{raw.filename}: the light lies in fiber {reference}, which shows no lamp (signal-to-noise ratio "
+            f"{signal[reference]:.1f}), and not in the fibers of the stars {raw.star_fibers}; the orders have moved by "
+            "the distance of two fibers since the flat, or OBJECTS names the wrong fibers"
+        )
 
 
 def _velocities(spectra, wavelengths, barycentric, refs):
@@ -105,7 +139,7 @@ def _place(raw, fiber, spectrograph):
 
 def _doubts(raw, spectra, moved, motion, refs):
     """Doubts about the frame as a whole."""
-    quality = refs.arc.origin.quality & (Quality.ORDERS_RENUMBERED | Quality.POOR_WAVELENGTHS)
+    quality = refs.arc.origin.quality & Quality.POOR_WAVELENGTHS
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
     if moved.n_lines == 0:

@@ -125,39 +125,6 @@ def test_a_dark_reference_fiber_gives_no_drift(truth, arc):
     frame = _frame(truth, 34)
     noise = np.random.default_rng(3).normal(0, 25, frame.flux.shape)
     assert drift.measure(replace(frame, flux=noise), arc).n_lines == 0
-    # a lamp that is off says nothing against the numbers of the rows
-    for dark in (noise, np.zeros(frame.flux.shape)):
-        assert list(drift.orders(replace(frame, flux=dark), arc)) == list(_ORDERS)
     assert drift.measure(replace(frame, flux=np.full(frame.flux.shape, np.nan)), arc).n_lines == 0
     bad = np.full(frame.quality.shape, Pixel.BAD, np.uint8)
     assert drift.measure(replace(frame, quality=bad), arc).n_lines == 0
-
-
-def test_wrong_numbers_of_the_rows_are_put_right_by_the_lamp(truth, arc):
-    frame = _frame(truth, 35, orders=_ORDERS[2:-1], renumber=3)
-    assert list(drift.orders(frame, arc)) == list(_ORDERS[2:-1])
-    assert abs(drift.measure(frame, arc).shift) < 0.005
-
-
-@pytest.mark.parametrize(
-    ("frame_rows", "arc_rows"),
-    [
-        (slice(0, -5), slice(None)),
-        (slice(7, None), slice(None)),
-        (slice(None), slice(0, -5)),
-        (slice(None), slice(7, None)),
-        (slice(0, 12), slice(8, None)),
-        (slice(20, None), slice(0, -6)),
-    ],
-)
-def test_rows_get_their_numbers_whatever_orders_frame_and_arc_lack_at_either_end(truth, arc, frame_rows, arc_rows):
-    # the frame's own numbers are wrong by three
-    frame = _frame(truth, 39, orders=_ORDERS[frame_rows], renumber=3)
-    reference, known = arc.reference, arc.solution.orders[arc_rows]
-    fewer = replace(
-        reference,
-        orders=known,
-        **{name: getattr(reference, name)[:, arc_rows] for name in ("flux", "variance", "quality", "blaze")},
-    )
-    scale = replace(arc.solution, orders=known)
-    assert list(drift.orders(frame, replace(arc, reference=fewer, solution=scale))) == list(_ORDERS[frame_rows])

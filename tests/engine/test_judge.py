@@ -94,6 +94,11 @@ def test_what_cannot_be_measured_is_held():
     assert Finding("a", np.nan, 1, 2, "a").verdict is Verdict.REVIEW
 
 
+def test_a_flat_is_missing_the_orders_of_the_spectrograph_that_it_does_not_have_whatever_others_it_has(nres01):
+    shifted = judge.master(flat(orders=np.arange(55, 122)), None, nres01)
+    assert {f.name: f.value for f in shifted.findings}["orders_missing"] == 3
+
+
 @pytest.mark.parametrize("make", [bias, dark, flat])
 def test_masters_that_differ_by_noise_are_accepted(make, nres01):
     assert judge.master(make(seed=1), None, nres01).verdict is Verdict.ACCEPTED

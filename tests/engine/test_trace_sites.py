@@ -100,6 +100,18 @@ def test_a_dead_block_of_rows_takes_no_other_order_with_it(light, rows):
     assert np.nanmax(np.abs(offset - np.nanmedian(offset))) < 0.3
 
 
+@pytest.mark.parametrize("first", [8, 30, 45, 54])
+@pytest.mark.parametrize("dark", [4, 10])
+def test_orders_on_both_sides_of_a_dark_gap_are_found_and_numbered_right(light, first, dark):
+    image, rows = flat(light, (1, 1, 0)), np.arange(ROWS)[:, None]
+    lowest, highest = light[1][1][first] - 9, light[1][0][first + dark - 1] + 9
+    image[(rows > lowest) & (rows < highest)] = 0
+    found = find(image)
+    kept = np.delete(np.arange(52, 119), range(first, first + dark))
+    np.testing.assert_array_equal(found.orders, kept)
+    assert worst(found, light) < 0.3
+
+
 @pytest.mark.parametrize("columns", [(2030, 2070), (1900, 2200), (0, 300), (2040, 2041)])
 def test_dead_columns_even_in_the_middle_change_nothing_elsewhere(light, columns):
     image = flat(light, (1, 1, 0))
