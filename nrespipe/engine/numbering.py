@@ -79,7 +79,8 @@ def of_frame(spectra, arc):
     Notes
     -----
     Where the frame shows no lamp, or one that fits two numberings, the numbers of the flat stand if the lamp did not
-    contradict them in the arc. If it did, a flat with as many orders is taken for the one that the arc was made with.
+    contradict them in the arc, and the arc has not as many orders with other numbers. If the lamp did, a flat with as
+    many orders as the arc is taken for the one that the arc was made with.
     """
     true, fiber = arc.solution.orders, arc.reference.fibers[0]
     added = lampmatch.renumbering(spectra, arc.reference, fiber) if fiber in spectra.fibers else None
@@ -97,16 +98,19 @@ def of_frame(spectra, arc):
 
 def _without_lamp(orders, true, quality, fiber):
     """Return what to add to the numbers of a flat where the lamp of the frame does not tell."""
-    if Quality.ORDERS_RENUMBERED not in quality:
-        return 0
     distances = np.unique(true - orders) if len(true) == len(orders) else ()
-    if len(distances) != 1:
+    contradicted = Quality.ORDERS_RENUMBERED in quality
+    if len(distances) == 1 and (contradicted or distances[0] == 0):
+        return int(distances[0])
+    # as many orders with other numbers are more likely the same than orders lost at opposite ends
+    if contradicted or len(distances) == 1:
+        after = " after its lamp contradicted the numbers of its flat" if contradicted else ""
         raise BadFrame(
-            f"the numbers of the orders cannot be told: the flat has {_range(orders)}, the master arc {_range(true)} "
-            f"after its lamp contradicted the numbers of its flat, and fiber {fiber} shows too little of the lamp to "
-            "compare them; reduce the frame with an arc that was made with the same flat"
+            f"the numbers of the orders cannot be told: the flat has {_range(orders)}, the master arc {_range(true)}"
+            f"{after}, and fiber {fiber} shows too little of the lamp to compare them; reduce the frame with an arc that "
+            "was made with the same flat"
         )
-    return int(distances[0])
+    return 0
 
 
 def _range(orders):

@@ -79,7 +79,7 @@ def test_an_arc_has_the_right_numbers_whatever_orders_its_flat_has_lost(lamp, lo
 @pytest.mark.parametrize("theirs", LOST)
 def test_without_the_lamp_the_numbers_of_a_flat_stand_that_the_arc_does_not_contradict(lamp, theirs):
     arc = master(without(lamp.arc, LOST[theirs]))
-    for frame in (lamp.frames[1.0], without(lamp.frames[1.0], LOST["1 lowest"])):
+    for frame in (lamp.frames[1.0], without(lamp.frames[1.0], range(2))):
         spectra, added = numbering.of_frame(dark(frame), arc)
         assert list(spectra.orders) == list(frame.orders)
         assert added == 0
@@ -90,6 +90,15 @@ def test_without_the_lamp_the_flat_that_the_arc_was_made_with_has_the_numbers_th
     spectra, added = numbering.of_frame(dark(without(lamp.frames[1.0], [], off=2)), renumbered)
     assert list(spectra.orders) == list(ORDERS)
     assert added == -2
+
+
+def test_as_many_orders_with_other_numbers_are_a_contradiction_without_the_lamp_and_none_with_it(lamp):
+    arc, frame = master(without(lamp.arc, LOST["1 highest"])), without(lamp.frames[1.0], LOST["1 lowest"])
+    assert numbering.of_frame(frame, arc)[1] == 0
+    with pytest.raises(
+        BadFrame, match="the flat has 66 orders from 53 to 118, the master arc 66 orders from 52 to 117, "
+    ):
+        numbering.of_frame(dark(frame), arc)
 
 
 def test_a_contradiction_that_no_lamp_decides_is_a_bad_frame(lamp):
