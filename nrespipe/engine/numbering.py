@@ -107,8 +107,8 @@ def _without_lamp(orders, true, quality, fiber):
         after = " after its lamp contradicted the numbers of its flat" if contradicted else ""
         raise BadFrame(
             f"the numbers of the orders cannot be told: the flat has {_range(orders)}, the master arc {_range(true)}"
-            f"{after}, and fiber {fiber} shows too little of the lamp to compare them; reduce the frame with an arc that "
-            "was made with the same flat"
+            f"{after}, and fiber {fiber} shows too little of the lamp to compare them; reduce the frame with an arc of "
+            "the same flat"
         )
     return 0
 
