@@ -15,6 +15,8 @@ _YEAR_S = 365.25 * _DAY_S
 _MAS_RAD = np.pi / 180 / 3600e3
 #: G M_sun / c3, half the scale of the Shapiro delay [second]
 _SUN_DELAY_S = 4.925490947e-6
+#: How often the path of the light is found anew; each time it is known better by the velocity of the star over c
+_LIGHT_ROUNDS = 6
 
 
 def midpoint(raw, fiber, *, largest_gap=0.25, spike=5.0):
@@ -86,7 +88,11 @@ def at(star, midpoint_mjd, place, from_meter=False):
     -----
     Equation 28 of Wright & Eastman (2014, PASP 126, 838) without the Shapiro term (below 0.1 mm/s): the velocity is
     the one the star had at the epoch of its position, so the perspective acceleration of a star with known parallax is
-    taken out of a series. The ephemeris is the one built into ERFA (0.5 cm/s); nothing is fetched from a network.
+    taken out of a series. The star stands where the light that arrives has left it, and its proper motion is what is
+    seen as that light arrives, ``1 / (1 + v_r / c)`` times the true one (Butkevich & Lindegren 2014, A&A 570, A62). To
+    first order this adds ``-v_r d mu**2 t / c`` to the correction, as their equation D.11 and the program of Wright &
+    Eastman have it: 0.17 cm/s a year for Barnard's star. The ephemeris is the one built into ERFA (0.5 cm/s); nothing
+    is fetched from a network.
     """
     if star.ra_deg is None or star.dec_deg is None:
         raise ValueError(f"star {star.name} has no position")
@@ -97,7 +103,7 @@ def at(star, midpoint_mjd, place, from_meter=False):
         position_m, beta, redshift = _observer(location, time)
         tdb = time.tdb
         sun_m = position_m - get_body_barycentric("sun", time, "builtin").xyz.to_value(units.m)
-    here, at_epoch, beta_star = _directions(star, tdb.jyear)
+    here, at_epoch, beta_star = _directions(star, tdb.jyear, position_m)
     seen = here - position_m / _AU_M * _parallax_rad(star)
     distance = np.linalg.norm(seen)
     gamma = 1 / np.sqrt(1 - beta @ beta)
@@ -179,21 +185,26 @@ def _parallax_rad(star):
     return max(star.parallax_mas or 0.0, 0.0) * _MAS_RAD
 
 
-def _directions(star, julian_year):
-    """Return the star's place now and its direction at its epoch, both in units of its distance then, and v / c."""
+def _directions(star, julian_year, position_m):
+    """Return where the light left the star and its direction at its epoch, in units of its distance then, and v / c."""
     ra, dec = np.radians(star.ra_deg), np.radians(star.dec_deg)
     at_epoch = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
     east = np.array([-np.sin(ra), np.cos(ra), 0.0])
     north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
     parallax = _parallax_rad(star)
     motion = ((star.pm_ra_mas_yr or 0.0) * east + (star.pm_dec_mas_yr or 0.0) * north) * _MAS_RAD
-    if parallax > 0:
-        distances_per_year = (star.rv_kms or 0.0) * 1e3 * _YEAR_S * parallax / _AU_M
-        motion = motion + distances_per_year * at_epoch
-    here = at_epoch + motion * (julian_year - star.epoch_year)
+    years = julian_year - star.epoch_year
     if parallax == 0:
+        here = at_epoch + motion * years
         return here / np.linalg.norm(here), at_epoch, np.zeros(3)
-    return here, at_epoch, motion * _AU_M / parallax / _YEAR_S / _LIGHT_MS
+    recession = (star.rv_kms or 0.0) * 1e3 / _LIGHT_MS
+    path_years = _AU_M / parallax / _LIGHT_MS / _YEAR_S
+    # seen as its light arrives, later and later from a star that recedes
+    motion = motion * (1 + recession) + recession / path_years * at_epoch
+    emitted, observer = years, position_m / _AU_M * parallax
+    for _ in range(_LIGHT_ROUNDS):
+        emitted = years - path_years * (np.linalg.norm(at_epoch + motion * emitted - observer) - 1)
+    return at_epoch + motion * emitted, at_epoch, motion * path_years
 
 
 def _light_travel_s(here, seen, position_m):
