@@ -3,9 +3,10 @@
 import numpy as np
 
 from nrespipe.engine import wavelength
+from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 
 
-def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, no_drift_ms=50.0):
+def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, drift_scatter_ms=DRIFT_SCATTER_MS):
     """Return the total error of a velocity and the parts whose squares add up to it.
 
     Parameters
@@ -20,8 +21,8 @@ def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, no_drift_ms
         Share of each pixel of the frame in the velocity.
     transfer_ms : float, optional
         Error of the zero point of the fiber relative to the reference fiber, of this night [m / s].
-    no_drift_ms : float, optional
-        Error of the zero point where the drift was not measured [m / s].
+    drift_scatter_ms : float, optional
+        Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
 
     Returns
     -------
@@ -40,7 +41,7 @@ def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, no_drift_ms
     found = {
         "photon_error_ms": float(photon_ms),
         "wavelength_error_ms": float(np.sqrt(night_ms**2 - transfer_ms**2)) if np.isfinite(night_ms) else night_ms,
-        "drift_error_ms": float(no_drift_ms if wavelengths.drift.n_lines == 0 else drift_ms),
+        "drift_error_ms": float(drift_scatter_ms if wavelengths.drift.n_lines == 0 else drift_ms),
         "transfer_error_ms": transfer_ms,
     }
     total_ms = float(np.sqrt(sum(part**2 for part in found.values())))

@@ -3,12 +3,12 @@
 import numpy as np
 
 from nrespipe.engine import displacement, lampmatch, lineshape, solution
-from nrespipe.frames.wavelength import Drift
+from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Drift
 from nrespipe.numerics import leastsquares, legendre2d
 
 #: What may be expected of shift, stretch, turn [pixel] and pressure [m / s]: hardly felt with a usual lamp, but a faint
 #: one does not tell them apart.
-_PRIOR = np.array([np.inf, np.inf, 0.03, 300.0])
+_PRIOR = np.array([np.inf, np.inf, 0.03, DRIFT_SCATTER_MS])
 #: Scatter of the moves that photons do not explain [pixel].
 _FLOOR_PX = 0.002
 #: Share of the weight of all lines that the fit is content with.

@@ -21,7 +21,10 @@ class Measurement:
     Attributes
     ----------
     rv_ms, error_ms : float
-        Radial velocity, barycentric if the barycentric correction was given, and its photon error [m / s].
+        Radial velocity, barycentric if the barycentric correction was given, and its error: that of the photons and of
+        the drift [m / s].
+    photon_error_ms : float
+        Part of the error that the noise makes [m / s].
     mask_error_ms : float
         What the list of lines adds to the error of the absolute velocity; NaN where no model tells [m / s].
     order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
@@ -34,6 +37,7 @@ class Measurement:
 
     rv_ms: float
     error_ms: float
+    photon_error_ms: float
     mask_error_ms: float
     order_rv_ms: np.ndarray
     order_error_ms: np.ndarray
@@ -46,7 +50,7 @@ class Measurement:
 
 def velocity(
     wavelength, flux, variance, reference, *, velocity_ms=None, berv_ms=0.0, blaze=None, numbers=None, tellurics=None,
-    motion_ms=31000.0,
+    motion_ms=31000.0, drift_scatter_ms=0.0,
 ):  # fmt: skip
     """Measure the radial velocity of a spectrum.
 
@@ -73,6 +77,10 @@ def velocity(
     motion_ms : float, optional
         Largest barycentric correction of a series: lines and pixels that meet an end of an order or the atmosphere
         anywhere within it are not used; 0 for a spectrum that is at rest in the barycenter [m / s].
+    drift_scatter_ms : float, optional
+        Scatter of the drift of the spectrograph since its wavelengths were measured, where they are not corrected for
+        it: the error of their zero point. Arrays do not tell of it, so without it the error is that of the photons
+        alone [m / s].
 
     Returns
     -------
@@ -100,12 +108,13 @@ def velocity(
     else:
         fit = _by_mask(orders, reference, known_ms, berv_ms, options)
         shape = {name: getattr(fit, name) for name in ("fwhm_ms", "contrast", "bisector_ms", "mask_error_ms")}
-    return _measurement(fit.rv_ms, fit.photon_error_ms, fit.order_rv_ms, fit.order_error_ms, fit.order_weight, **shape)
+    by_order = fit.order_rv_ms, fit.order_error_ms, fit.order_weight
+    return _measurement(fit.rv_ms, fit.photon_error_ms, drift_scatter_ms, *by_order, **shape)
 
 
 def gaussian(
     wavelength, flux, variance, mask, velocity_ms, *, berv_ms=0.0, blaze=None, box_ms=820.0, reach_ms=6000.0,
-    step_ms=100.0,
+    step_ms=100.0, drift_scatter_ms=0.0,
 ):  # fmt: skip
     """Measure a velocity as HARPS does: a Gaussian fitted to the plain cross-correlation function of all orders.
 
@@ -124,6 +133,8 @@ def gaussian(
         Half width of the range that is fitted; the velocity depends on it by some m/s, because lines blend [m / s].
     step_ms : float, optional
         Step of it [m / s].
+    drift_scatter_ms
+        As in `velocity`.
 
     Returns
     -------
@@ -165,7 +176,7 @@ def gaussian(
     able = np.isfinite(error) & (error > 0)
     weight = np.where(able, 1 / np.where(able, error, 1.0) ** 2, 0.0)
     return _measurement(
-        found.center_ms, total,
+        found.center_ms, total, drift_scatter_ms,
         np.where(able, [peak.center_ms for peak, _ in fits[1:]], np.nan), np.where(able, error, np.nan),
         weight / max(weight.sum(), 1e-300),
         fwhm_ms=found.fwhm_ms, contrast=found.contrast, mask_error_ms=np.nan,
@@ -266,12 +277,13 @@ def _within(mask, wavelength, good, blaze, seen_ms, box_ms):
     return ccf.Lines(order[weight > 0], angstrom[weight > 0], weight[weight > 0])
 
 
-def _measurement(rv_ms, error_ms, order_rv_ms, order_error_ms, order_weight, **shape):
+def _measurement(rv_ms, photon_error_ms, drift_ms, order_rv_ms, order_error_ms, order_weight, **shape):
     able = np.isfinite(order_rv_ms) & (order_weight > 0)
     pulls = (order_rv_ms[able] - rv_ms) / order_error_ms[able]
     return Measurement(
         rv_ms=float(rv_ms),
-        error_ms=float(error_ms),
+        error_ms=float(np.hypot(photon_error_ms, drift_ms)),
+        photon_error_ms=float(photon_error_ms),
         order_rv_ms=order_rv_ms,
         order_error_ms=order_error_ms,
         order_weight=order_weight,

@@ -20,6 +20,7 @@ from nrespipe.engine.orders import Orders
 from nrespipe.engine.templatechoice import is_of
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import TemplateVelocity, Velocity
+from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 
 #: Noise of the detector that weights reckon with, as a share of the typical light of the star: that at a ratio of
 #: signal to noise of 40. With the true noise the velocity of a K5 dwarf moved by 1.5 m/s between ratios of 20 and 150,
@@ -34,7 +35,7 @@ _SHAPE_ERRORS = ("fwhm_error_ms", "contrast_error", "bisector_error_ms")
 
 def measure(
     spectra, wavelengths, fiber, star, masks, tellurics, barycentric, *, template=None, transfer_ms=0.0,
-    no_drift_ms=50.0, list_noise_ms=30.0,
+    drift_scatter_ms=DRIFT_SCATTER_MS, list_noise_ms=30.0,
 ):  # fmt: skip
     """Measure the radial velocity of the star in a fiber.
 
@@ -58,8 +59,8 @@ def measure(
         Of the star, or of one like it: then the velocity is measured with it as well.
     transfer_ms : float, optional
         Error of the zero point of the fiber relative to the reference fiber; part of that of the wavelengths [m / s].
-    no_drift_ms : float, optional
-        Error of the zero point where the drift was not measured [m / s].
+    drift_scatter_ms : float, optional
+        Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
     list_noise_ms : float, optional
         Disagreement of the orders that a list of lines may cause; more is doubted [m / s].
 
@@ -91,7 +92,7 @@ def measure(
     def errors(fit):
         weight = np.zeros(spectra.of(fiber)[0].shape)
         weight[chosen] = fit.leverage
-        allowance = {"transfer_ms": transfer_ms, "no_drift_ms": no_drift_ms}
+        allowance = {"transfer_ms": transfer_ms, "drift_scatter_ms": drift_scatter_ms}
         return budget.parts(fit.photon_error_ms, wavelengths, fiber, weight, **allowance)
 
     kind = stellartype.estimate(found, masks, barycentric.berv_ms, sampling, tellurics)

@@ -233,7 +233,16 @@ def _pipeline(account):
         card("DQLVL2", int(quality), "doubts about the spectra, as bits"),
         card("DQWORDS", " ".join(quality.names()), "the same in words"),
         *(card(f"L1ID{kind.upper()}"[:8], name, "master") for kind, name in account.masters.items()),
+        *_drift_scatter(account),
     ]
+
+
+def _drift_scatter(account):
+    """Return the scatter of the drifts of the spectrograph where it stands for that of the frame, an input."""
+    scatter_ms = account.reduction.measurements.get("drift_scatter_ms")
+    if scatter_ms is None:
+        return []
+    return [card("DRIFTSCT", scatter_ms, "[m/s] scatter of earlier drifts; this has none")]
 
 
 def _snr(account):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import LineMask, Star, Tellurics
-from nrespipe.frames.wavelength import LampLines
+from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, LampLines
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class References:
         Where the atmosphere absorbs.
     templates : mapping of int to Template
         Template for the star in a fiber; no entry where there is none.
+    drift_scatter_ms : float
+        Scatter of the drifts of this spectrograph against the arc of their night: the error of the zero point of a
+        frame whose own drift cannot be measured [m / s].
     """
 
     bias: Bias | None = None
@@ -38,3 +41,4 @@ class References:
     lamp: LampLines | None = None
     tellurics: Tellurics | None = None
     templates: Mapping[int, Template] = field(default_factory=dict)
+    drift_scatter_ms: float = DRIFT_SCATTER_MS

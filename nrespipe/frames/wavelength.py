@@ -164,6 +164,13 @@ class Solution:
         )
 
 
+#: Scatter of the drifts of a frame against the arc of its night, where the spectrograph's own are not known yet. The
+#: bench stands in air of the pressure of the site (12.35 PSI in a raw header), whose refractive index moves all
+#: wavelengths by 80 m/s a hPa, and by 24 m/s for the 0.1 degree to which its room is held: so it is what the weather
+#: does to the pressure within a day, 3 to 4 hPa [m / s].
+DRIFT_SCATTER_MS = 300.0
+
+
 @dataclass(frozen=True)
 class Drift:
     """How far the spectrum of the reference fiber has moved since the master arc.

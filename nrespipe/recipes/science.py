@@ -59,7 +59,7 @@ def reduce(raw, refs, spectrograph):
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
         quality=functools.reduce(operator.or_, doubts.values(), quality),
-        measurements={**motion.measurements, "drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)},
+        measurements={**motion.measurements, **_told_of_drift(moved, refs)},
         spectra=spectra,
         wavelengths=wavelengths,
         barycentric=barycentric,
@@ -98,6 +98,12 @@ def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference):
         )
 
 
+def _told_of_drift(moved, refs):
+    """Measurements of the drift; the scatter only where it counts, so that other products do not depend on it."""
+    told = {"drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)}
+    return told if moved.n_lines > 0 else told | {"drift_scatter_ms": refs.drift_scatter_ms}
+
+
 def _velocities(spectra, wavelengths, barycentric, refs):
     """Velocity of each star that has coordinates."""
     if not refs.masks:
@@ -106,6 +112,7 @@ def _velocities(spectra, wavelengths, barycentric, refs):
         velocity.measure(
             spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber],
             template=refs.templates.get(fiber), transfer_ms=wavelength.transfer_noise_ms(refs.arc, fiber),
+            drift_scatter_ms=refs.drift_scatter_ms,
         )
         for fiber in sorted(barycentric)
     )  # fmt: skip

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
-from nrespipe.database import calibrations, claims, frames
+from nrespipe.database import calibrations, claims, drifts, frames
 from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
@@ -16,6 +16,7 @@ from nrespipe.files import cdp, products
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 from nrespipe.service import references, results
 from nrespipe.service.arrivals import attempt_row, md5
 from nrespipe.service.templates import Candidate, candidates
@@ -47,6 +48,8 @@ class Job:
         Whether velocities are measured.
     templates : tuple of Candidate
         Templates to choose from.
+    drift_scatter_ms : float
+        As in ``References`` [m / s].
     """
 
     frame_id: int
@@ -59,6 +62,7 @@ class Job:
     doubts: Quality = Quality(0)
     velocities: bool = True
     templates: tuple[Candidate, ...] = ()
+    drift_scatter_ms: float = DRIFT_SCATTER_MS
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,9 @@ def plan(session, frame, assembly):
     doubts = Quality.OLD_CALIBRATION if is_far else Quality(0)
     if frame.kind is Kind.SCIENCE and calibrations.unreviewed(session, used):
         doubts |= Quality.UNREVIEWED_MASTER
-    among = candidates(session, assembly.output, frame.day) if frame.kind is Kind.SCIENCE else ()
-    told = (assembly.output, doubts, assembly.settings.do_rv, among)
+    told = (assembly.output, doubts, assembly.settings.do_rv)
+    if frame.kind is Kind.SCIENCE:
+        told += candidates(session, assembly.output, frame.day), drifts.scatter_ms(session, frame)
     return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, *told)
 
 
@@ -208,7 +213,10 @@ def reduce(job):
     if job.missing:
         # not before the frame was looked at: a damaged one would wait for nothing
         raise MissingCalibration(job.missing)
-    refs = references.fetch(job.masters, raw.kind, spectrograph, raw, job.output, job.velocities, job.templates)
+    refs = references.fetch(
+        job.masters, raw.kind, spectrograph, raw, job.output, job.velocities, job.templates,
+        drift_scatter_ms=job.drift_scatter_ms,
+    )  # fmt: skip
     watch.lap("references")
     reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
     watch.lap("recipe")

@@ -10,7 +10,7 @@ from nrespipe.frames.references import References
 from nrespipe.service import templates
 
 
-def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, among=()):
+def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, among=(), **measured):
     """Read what a recipe needs.
 
     Parameters
@@ -29,6 +29,8 @@ def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, am
         Whether velocities are to be measured; without them there are no masks.
     among : sequence of Candidate, optional
         Templates to choose from.
+    **measured : float
+        What the database knows of the spectrograph: ``drift_scatter_ms``, as in ``References``.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, am
     if kind is not Kind.SCIENCE:
         return References(**read, lamp=lamp)
     stars = _stars(raw, output)
-    read |= {"lamp": lamp, "stars": stars}
+    read |= {"lamp": lamp, "stars": stars, **measured}
     if not velocities:
         return References(**read)
     read["templates"] = templates.choose(among, stars, raw.filename, raw.site)

@@ -124,6 +124,15 @@ def test_a_merged_spectrum_is_one_long_row():
     assert found.rv_ms == pytest.approx(1e3, abs=4 * np.hypot(found.error_ms, found.mask_error_ms))
 
 
+def test_an_error_of_the_zero_point_that_is_told_is_part_of_the_error():
+    flux, variance = light(500.0)
+    for measure in (radial.velocity, radial.gaussian):
+        options = {"velocity_ms": 500.0}
+        alone, both = (measure(WAVELENGTH, flux, variance, LINES, drift_scatter_ms=s, **options) for s in (0.0, 80.0))
+        assert alone.error_ms == alone.photon_error_ms == both.photon_error_ms
+        assert both.error_ms == pytest.approx(np.hypot(alone.photon_error_ms, 80.0))
+
+
 def test_what_makes_no_sense_is_refused_in_words():
     flux, variance = light(0.0)
     with pytest.raises(ValueError, match="must match"):

@@ -349,6 +349,14 @@ def test_a_star_without_coordinates_has_spectra_and_no_velocity(make):
     assert "TRACE1_DRIFT" not in files[0]
 
 
+def test_the_scatter_of_earlier_drifts_is_in_the_headers_where_it_stands_for_a_drift_and_nowhere_else(make):
+    measurements = {"drift_ms": 0.0, "drift_lines": 0.0, "drift_scatter_ms": 218.5}
+    _, _, without = make(changes={"drift": False, "measurements": measurements})
+    assert [product[0].header["DRIFTSCT"] for product in without] == [218.5, 218.5]
+    _, _, measured = make()
+    assert not any("DRIFTSCT" in product[0].header for product in measured)
+
+
 def test_the_exposure_meter_is_kept(make):
     raw, _, (level2, _) = make()
     np.testing.assert_array_equal(level2["EXPMETER"].data["MJD_START"], raw.meter.start_mjd)

@@ -58,6 +58,7 @@ def test_the_parts_of_the_error_add_up(observed):
         parts = v.photon_error_ms, v.wavelength_error_ms, v.drift_error_ms, v.transfer_error_ms
         assert v.error_ms == pytest.approx(np.sqrt(np.sum(np.square(parts))))
         assert all(0 < part < 20 for part in parts)
+    assert "drift_scatter_ms" not in reduction.measurements
 
 
 def test_a_star_without_coordinates_keeps_its_spectrum_and_has_no_velocity(observed, spectrograph):
@@ -103,6 +104,15 @@ def test_without_masks_there_are_spectra_and_motions_and_no_velocities(observed,
     np.testing.assert_array_equal(reduction.spectra.flux, first.spectra.flux)
 
 
+def test_a_star_without_the_lamp_has_the_scatter_of_earlier_drifts_in_its_error(reduced):
+    _, reduction = reduced({0: 60.0}, lamp=False, drift_scatter_ms=123.0)
+    (found,) = reduction.velocities
+    assert Quality.NO_DRIFT in found.quality
+    assert found.drift_error_ms == 123.0
+    assert found.error_ms > 123.0
+    assert reduction.measurements["drift_scatter_ms"] == 123.0
+
+
 def test_a_frame_without_a_star_is_refused(observed, spectrograph):
     _, raw, refs, *_ = observed
     with pytest.raises(BadFrame, match="no fiber carries a star"):
@@ -121,17 +131,17 @@ def test_the_arc_knows_the_numbers_of_all_orders_and_the_wavelengths_of_all_fibe
 def reduced(expose, references, spectrograph):
     """Return a function that reduces stars of given signal-to-noise ratio, as the catalog has them or otherwise."""
 
-    def make(snr, known=None, seed=40):
+    def make(snr, known=None, seed=40, lamp=True, **others):
         targets = {fiber: replace(stars.target(name), snr=snr[fiber]) for fiber, name in zip(snr, NAMES)}
         seen = {
             fiber: barycenter.at(target.star, 58578.5 + 300 / 86400, spectrograph) for fiber, target in targets.items()
         }
-        sources = tuple("star" if fiber in snr else "thar" if fiber == 1 else "none" for fiber in range(3))
+        sources = tuple("star" if fiber in snr else "thar" if fiber == 1 and lamp else "none" for fiber in range(3))
         bervs = {fiber: b.berv_ms for fiber, b in seen.items()}
         raw = expose(frames.Scene(Kind.SCIENCE, sources, 600.0, targets, bervs), seed=seed).raw
         names = tuple(targets[fiber].star.name if fiber in snr else sources[fiber] for fiber in range(3))
         catalog = {fiber: target.star for fiber, target in targets.items()} | (known or {})
-        refs = replace(references, stars=catalog)
+        refs = replace(references, stars=catalog, **others)
         return targets, science.reduce(replace(raw, objects=names, start_mjd=58578.5), refs, spectrograph)
 
     return make

@@ -10,7 +10,7 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import inquiry, night
+from nrespipe.service import inquiry, night, reduction
 
 STAR = "STAR A&thar&none"
 
@@ -44,6 +44,21 @@ def test_a_night_without_calibrations_uses_the_nearest_and_says_so(service, arch
     with query.sessions() as session:
         text = "\n".join(inquiry.why(session, path.name, service.output))
     assert "flat of 20190406, 2 inputs, the nearest, 1.0 days earlier, within 15 days" in text
+
+
+@pytest.mark.slow
+def test_a_star_is_told_the_scatter_of_the_drifts_of_earlier_nights(service, archive, query):
+    for day in ("20190405", "20190406"):
+        archive.calibrations(day)
+        for _ in range(10):
+            archive.add("e", STAR, day=day)
+    reduce(service, archive)
+    scatters_ms = {}
+    with query.sessions() as session:
+        for frame in session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE)):
+            scatters_ms.setdefault(frame.day, set()).add(reduction.plan(session, frame, service).drift_scatter_ms)
+    # every star of these recipes has a drift of 5 m/s
+    assert scatters_ms == {"20190405": {300.0}, "20190406": {5.0}}
 
 
 @pytest.mark.slow
