@@ -98,7 +98,7 @@ def statistics(bench, epochs, names, seeds):
                 photon_ms = np.array([fit.photon_error_ms for fit in fits])
                 two = row(
                     name, snr, engine, np.array([fit.rv_ms for fit in fits]) - truth, made_ms, photon_ms,
-                    np.hypot(photon_ms, others_ms), np.mean([fit.order_chi2 for fit in fits]),
+                    np.hypot([fit.error_ms for fit in fits], others_ms), np.mean([fit.order_chi2 for fit in fits]),
                 )  # fmt: skip
                 ratios.setdefault((engine, snr), []).append(two)
             ratios.setdefault(("mask", snr), []).append(one)

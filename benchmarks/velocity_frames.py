@@ -41,7 +41,8 @@ def of_series(every):
             ratios.setdefault(engine, []).append(chi)
             others = [np.hypot(one.found.wavelength_error_ms, one.found.transfer_error_ms) for one in mine]
             drifts = [one.found.drift_error_ms for one in mine]
-            total, _ = _chi(rv_ms - truth, np.sqrt(photon_ms**2 + np.square(drifts) + np.square(others)))
+            mismatch = [getattr(v, "mismatch_ms", 0.0) for v in velocities]
+            total, _ = _chi(rv_ms - truth, np.linalg.norm([photon_ms, mismatch, drifts, others], axis=0))
             ratios.setdefault(f"{engine} total", []).append((total, chi[1]))
             print(
                 f"  {name} {engine:9} {len(mine)} frames, photon error {photon_ms.min():.2f} to {photon_ms.max():.2f}: "

@@ -34,6 +34,7 @@ measure wavelengths --frames
 measure blind_wavelengths
 measure velocities 32 --seeds 4
 measure velocities --frames --cache "$work/frames"
+measure borrowed_templates
 measure new_sites --work "$work/sites"
 measure fortnight --work "$work/fortnight"
 say "what they printed is in $out"

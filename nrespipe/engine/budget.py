@@ -6,7 +6,9 @@ from nrespipe.engine import wavelength
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 
 
-def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, drift_scatter_ms=DRIFT_SCATTER_MS):
+def parts(
+    photon_ms, wavelengths, fiber, weight, *, mismatch_ms=None, transfer_ms=0.0, drift_scatter_ms=DRIFT_SCATTER_MS
+):
     """Return the total error of a velocity and the parts whose squares add up to it.
 
     Parameters
@@ -19,6 +21,8 @@ def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, drift_scatt
         Fiber of the star.
     weight : ndarray of float, shape (n_orders, n_pixels)
         Share of each pixel of the frame in the velocity.
+    mismatch_ms : float or None, optional
+        Error by what a template does not have in common with the spectrum; None where there is no template [m / s].
     transfer_ms : float, optional
         Error of the zero point of the fiber relative to the reference fiber, of this night [m / s].
     drift_scatter_ms : float, optional
@@ -27,8 +31,9 @@ def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, drift_scatt
     Returns
     -------
     dict of str to float
-        ``error_ms``, ``photon_error_ms``, ``wavelength_error_ms``, ``drift_error_ms``, ``transfer_error_ms``, and
-        ``scale_error_ms``, which is no part of the total, as the attributes of a ``Velocity`` [m / s].
+        ``error_ms``, ``photon_error_ms``, ``wavelength_error_ms``, ``drift_error_ms``, ``transfer_error_ms``, with a
+        template ``mismatch_error_ms``, and ``scale_error_ms``, which is no part of the total, as the attributes of a
+        ``Velocity`` or ``TemplateVelocity`` [m / s].
 
     Notes
     -----
@@ -44,6 +49,8 @@ def parts(photon_ms, wavelengths, fiber, weight, *, transfer_ms=0.0, drift_scatt
         "drift_error_ms": float(drift_scatter_ms if wavelengths.drift.n_lines == 0 else drift_ms),
         "transfer_error_ms": transfer_ms,
     }
+    if mismatch_ms is not None:
+        found["mismatch_error_ms"] = float(mismatch_ms)
     total_ms = float(np.sqrt(sum(part**2 for part in found.values())))
     return {"error_ms": total_ms, "scale_error_ms": common_ms, **found}
 

@@ -4,10 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nrespipe.engine import ccf, continuum, linemodel, linestate, masklines
+from nrespipe.engine import ccf, continuum, linemodel, linestate, masklines, weighing
 from nrespipe.engine.orders import Orders, resembles
 
 _LIGHT_MS = 299792458.0
+
+#: Errors, or robust scatters of the orders where these are larger, beyond which an order loses weight. The faults of a
+#: list make orders disagree in every frame of a star alike, and weights that follow them depend on its brightness: with
+#: 4 the velocity of a K5 dwarf at a signal-to-noise ratio of 20 differed by 1.1 m/s from that at 150, with 6 by less
+#: than 0.1 m/s
+_BEND = 6.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,8 @@ def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None
     The shift is iterated until it vanishes. All of it is linear in the pixels: the shift is ``sum(p (f - m))`` over
     ``sum(p dm/dv)``, which gives the exact photon error ``sqrt(sum(p**2 var))`` over the same, and a pixel that is not
     good is simply left out of both sums. Orders are joined with the inverse square of the error that they have at the
-    usual brightness: with that of this frame the mean of orders that differ would depend on how bright it is.
+    usual brightness: with that of this frame the mean of orders that differ would depend on how bright it is. An order
+    that lies far from all others loses its weight (``weighing.mean``).
 
     The model begins with lines of 10 km/s. In a star that rotates with more than about 50 km/s it can then end as a few
     narrow lines in the noise of a dip that is much wider, hundreds of errors from the truth. Where it does not resemble
@@ -190,6 +197,7 @@ def _compare(orders, model, edges, halves, rv_ms, berv_ms, reach_ms):
         weight = leverage.sum(axis=1) ** 2 / usual
     able = np.isfinite(shift) & np.isfinite(error) & (error > 0) & np.isfinite(weight)
     weight = np.where(able, weight, 0.0)
+    weight *= weighing.mean(shift, weight, error, bend=_BEND)[1]
     # pixels in the unit of the mean over orders: their sums are then the shift itself, and 1
     scale = np.where(able, weight / weight.sum() / np.where(able, leverage.sum(axis=1), 1.0), 0.0)[:, None]
     mean = functions[:2].sum(axis=1) / sum(half.weight.sum() for half in halves)
@@ -240,7 +248,9 @@ def _shift_coefficients(function, derivative):
 
 
 def _result(state, found, orders, lines, model):
-    mask_error_ms, consistent = _mask_error(found, orders.wavelength)
+    mask_error_ms, consistent = weighing.disagreement(
+        found.signal, found.leverage, found.shift_ms, found.photon_ms, orders.wavelength
+    )
     return Fit(
         rv_ms=state.rv_ms,
         photon_error_ms=found.photon_ms,
@@ -262,23 +272,3 @@ def _result(state, found, orders, lines, model):
         model=model,
         orders=orders,
     )
-
-
-def _mask_error(found, wavelength, fine=64, coarse=12, alarm=3.0):
-    """Return what the scatter of parts of the spectrum adds to the photon error, and whether they are independent.
-
-    Blocks of wavelength and not orders: neighboring orders share lines, and share what is wrong with them. Lines err
-    independently, so wide blocks give the same error of the mean as narrow ones; a bent wavelength scale moves
-    neighbors together, and then the wide ones tell the truth. The variance ratio passes 3 by chance once in 400 times.
-    """
-    place = np.argsort(wavelength, axis=None, kind="stable")
-    signal, leverage = found.signal.ravel()[place], found.leverage.ravel()[place]
-    share = np.cumsum(leverage)
-    variances = []
-    for blocks in (fine, coarse):
-        block = np.clip(share * blocks, 0, blocks - 1).astype(np.int64)
-        rest = np.bincount(block, signal - leverage * found.shift_ms, blocks)
-        variances.append(np.sum(rest**2) * blocks / (blocks - 1))
-    consistent = bool(variances[1] < alarm * max(variances[0], found.photon_ms**2))
-    variance = variances[0] if consistent else variances[1]
-    return float(np.sqrt(max(variance - found.photon_ms**2, 0.0))), consistent

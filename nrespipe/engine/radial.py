@@ -22,7 +22,7 @@ class Measurement:
     ----------
     rv_ms, error_ms : float
         Radial velocity, barycentric if the barycentric correction was given, and its error: that of the photons and of
-        the drift [m / s].
+        the drift, and with a template what that does not match [m / s].
     photon_error_ms : float
         Part of the error that the noise makes [m / s].
     mask_error_ms : float
@@ -105,11 +105,13 @@ def velocity(
     if isinstance(reference, Template):
         fit = _by_template(orders, numbers, reference, known_ms, berv_ms, options)
         shape = {"fwhm_ms": np.nan, "contrast": np.nan, "bisector_ms": np.nan, "mask_error_ms": np.nan}
+        further_ms = np.hypot(drift_scatter_ms, fit.mismatch_ms)
     else:
+        further_ms = drift_scatter_ms
         fit = _by_mask(orders, reference, known_ms, berv_ms, options)
         shape = {name: getattr(fit, name) for name in ("fwhm_ms", "contrast", "bisector_ms", "mask_error_ms")}
     by_order = fit.order_rv_ms, fit.order_error_ms, fit.order_weight
-    return _measurement(fit.rv_ms, fit.photon_error_ms, drift_scatter_ms, *by_order, **shape)
+    return _measurement(fit.rv_ms, fit.photon_error_ms, further_ms, *by_order, **shape)
 
 
 def gaussian(
@@ -277,12 +279,12 @@ def _within(mask, wavelength, good, blaze, seen_ms, box_ms):
     return ccf.Lines(order[weight > 0], angstrom[weight > 0], weight[weight > 0])
 
 
-def _measurement(rv_ms, photon_error_ms, drift_ms, order_rv_ms, order_error_ms, order_weight, **shape):
+def _measurement(rv_ms, photon_error_ms, further_ms, order_rv_ms, order_error_ms, order_weight, **shape):
     able = np.isfinite(order_rv_ms) & (order_weight > 0)
     pulls = (order_rv_ms[able] - rv_ms) / order_error_ms[able]
     return Measurement(
         rv_ms=float(rv_ms),
-        error_ms=float(np.hypot(photon_error_ms, drift_ms)),
+        error_ms=float(np.hypot(photon_error_ms, further_ms)),
         photon_error_ms=float(photon_error_ms),
         order_rv_ms=order_rv_ms,
         order_error_ms=order_error_ms,

@@ -92,7 +92,7 @@ def build(exposures, star, *, site="", instrument="", tellurics=None, rounds=3, 
     if not leave_out or len(exposures) < 3:
         return made
     fits = zip(exposures, stack.by_the_others(star))
-    left = [LeftOut(e.name, e.fiber, fit.rv_ms, fit.photon_error_ms, fit.order_chi2) for e, fit in fits]
+    left = [LeftOut(e.name, e.fiber, fit.rv_ms, fit.error_ms, fit.order_chi2) for e, fit in fits]
     return replace(made, left_out=tuple(sorted(left, key=lambda one: (one.name, one.fiber))))
 
 
@@ -229,7 +229,7 @@ def _coadded(exposures, tellurics, rounds, clip):
         for i, e in enumerate(exposures):
             stack.leveled[i], stack.kept[i], stack.expected[i] = _compared(stack, i, template, clip)
             fit = templatefit.fit(stack.leveled[i], e.numbers, template, stack.rv_ms[i], e.berv_ms, tellurics=tellurics)
-            moved[i] = fit.rv_ms - e.rv_ms, fit.photon_error_ms**-2.0
+            moved[i] = fit.rv_ms - e.rv_ms, fit.error_ms**-2.0
         # the mean of the velocities stays that of the mask
         mean_ms = np.average(moved[:, 0], weights=moved[:, 1])
         before, stack.rv_ms = stack.rv_ms, np.array([e.rv_ms for e in exposures]) + moved[:, 0] - mean_ms

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy.interpolate import CubicSpline
 
-from nrespipe.engine import masklines
+from nrespipe.engine import masklines, weighing
 
 _LIGHT_MS = 299792458.0
 
@@ -22,12 +22,17 @@ class TemplateFit:
     Attributes
     ----------
     rv_ms, photon_error_ms : float
-        Barycentric velocity, and its error by the noise of the spectrum and of the template, and by what the orders
-        disagree beyond that [m / s].
+        Barycentric velocity, and its error by the noise of the spectrum and of the template [m / s].
+    mismatch_ms : float
+        Its error by all else that makes parts of the spectrum disagree: the lines of another star, noise of the
+        template that was not told, what is wrong with an order [m / s].
+    consistent : bool
+        Whether neighboring parts of the spectrum disagree as independent ones would.
     order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
         Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
     order_chi2 : float
-        Scatter of the orders about the velocity over what their errors allow, squared; 1 is expected.
+        Scatter of the orders about the velocity over what their errors allow, squared, of the orders as far as they
+        count in it; 1 is expected.
     odd_even_ms, odd_even_error_ms : float
         Velocity of the odd orders minus that of the even ones, and its error [m / s].
     chi2 : float
@@ -40,6 +45,8 @@ class TemplateFit:
 
     rv_ms: float
     photon_error_ms: float
+    mismatch_ms: float
+    consistent: bool
     order_rv_ms: np.ndarray
     order_error_ms: np.ndarray
     order_weight: np.ndarray
@@ -49,6 +56,11 @@ class TemplateFit:
     chi2: float
     used: np.ndarray
     leverage: np.ndarray
+
+    @property
+    def error_ms(self):
+        """float: error of the velocity by noise and mismatch [m / s]."""
+        return float(np.hypot(self.photon_error_ms, self.mismatch_ms))
 
 
 def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, degree=3, clip=5.0, **window):
@@ -89,9 +101,10 @@ def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, 
     The model of order *o* is ``p_o(x) T_o(ln wavelength - ln(1 + v / c))`` with one *v* for all orders and a polynomial
     *p* for each (Anglada-Escude & Butler 2012, ApJS 200, 15; Zechmeister et al. 2018, A&A 609, A12). It is linear but
     for *v*, which is iterated; eliminating the polynomials leaves one equation for each order, whose sum gives *v* and
-    its error. The noise of the template counts as noise of the pixels, whose own is that of the light that the template
-    expects on them. The pixels are chosen by their wavelength in
-    the frame of the barycenter, so that they are the same in every frame of a star.
+    its error. Orders that disagree with the others lose their weight in the sum (``weighing.mean``), and by how much
+    parts of the spectrum disagree then is an error of its own (``weighing.disagreement``). The noise of the template
+    counts as noise of the pixels, whose own is that of the light that the template expects on them. The pixels are
+    chosen by their wavelength in the frame of the barycenter, so that they are the same in every frame of a star.
     """
     able = masklines.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
     able &= (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
@@ -109,7 +122,7 @@ def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, 
             kept, before = able & near, kept
             if abs(solved.shift_ms) < 0.02 * solved.error_ms and np.array_equal(kept, before):
                 break
-    return _result(rv_ms, solved, numbers)
+    return _result(rv_ms, solved, orders, numbers)
 
 
 def expected(orders, numbers, template, rv_ms, berv_ms=0.0):
@@ -198,9 +211,11 @@ class _Solved:
     error_ms: float
     order_shift_ms: np.ndarray
     information: np.ndarray
+    share: np.ndarray
     residual: np.ndarray
     variance: np.ndarray
     used: np.ndarray
+    signal: np.ndarray
     leverage: np.ndarray
 
 
@@ -213,7 +228,7 @@ def _solve(light, used, flux, slope, noise, degree):
     weight = np.where(used, 1 / variance, 0.0)
     data = np.where(used, light.orders.flux, 0.0)
     shift, information = np.zeros(n_orders), np.zeros(n_orders)
-    residual, leverage = np.zeros(used.shape), np.zeros(used.shape)
+    residual, signal, leverage = np.zeros((3, *used.shape))
     for o in np.flatnonzero(used.sum(axis=1) > 10 * (degree + 2)):
         # in the unit of the level all columns are of one size
         columns = basis * (flux[o] * light.level[o])[:, None]
@@ -222,18 +237,21 @@ def _solve(light, used, flux, slope, noise, degree):
         pure = moving - columns @ least_squares(columns, moving, weight[o])
         residual[o] = data[o] - columns @ terms
         information[o] = weight[o] @ pure**2
-        shift[o] = weight[o] @ (pure * residual[o]) / information[o] if information[o] > 0 else 0.0
-        leverage[o] = weight[o] * pure * moving
-    total = information.sum()
+        signal[o], leverage[o] = weight[o] * pure * residual[o], weight[o] * pure * moving
+        shift[o] = signal[o].sum() / information[o] if information[o] > 0 else 0.0
+    mean, share = weighing.mean(shift, information, 1 / np.sqrt(np.where(information > 0, information, 1.0)))
+    total = share @ information
     return _Solved(
-        shift_ms=float(information @ shift / total),
-        error_ms=float(1 / np.sqrt(total)),
+        shift_ms=mean,
+        error_ms=float(np.sqrt(share**2 @ information) / total),
         order_shift_ms=shift,
         information=information,
+        share=share,
         residual=residual,
         variance=variance,
         used=used,
-        leverage=leverage / total,
+        signal=signal * share[:, None] / total,
+        leverage=leverage * share[:, None] / total,
     )
 
 
@@ -256,24 +274,29 @@ def least_squares(columns, values, weight):
     return np.linalg.solve(normal + ridge, columns.T @ (weight * values))
 
 
-def _result(rv_ms, solved, numbers):
+def _result(rv_ms, solved, orders, numbers):
     able = solved.information > 0
     information = np.where(able, solved.information, 1.0)
-    off, weight = solved.order_shift_ms - solved.shift_ms, np.where(able, information, 0.0)
+    off, weight = solved.order_shift_ms - solved.shift_ms, np.where(able, solved.share * information, 0.0)
     sides = [able & (np.asarray(numbers) % 2 == parity) for parity in (1, 0)]
     means = [np.sum(weight[s] * off[s]) / weight[s].sum() if s.any() else np.nan for s in sides]
-    errors = [1 / weight[s].sum() if s.any() else np.nan for s in sides]
+    errors = [np.sum(solved.share[s] * weight[s]) / weight[s].sum() ** 2 if s.any() else np.nan for s in sides]
     used = solved.used & able[:, None]
-    order_chi2, n_free = float(np.sum(weight * off**2)) / max(able.sum() - 1, 1), max(able.sum() - 1, 1)
-    # a template that does not fit is wrong by more than noise; what chance gives in one of twenty is left out
-    excess = max(order_chi2 - 2 * np.sqrt(2 / n_free), 1.0)
+    by_blocks_ms, consistent = weighing.disagreement(
+        solved.signal, solved.leverage, solved.shift_ms, solved.error_ms, orders.wavelength
+    )
+    # blocks of wavelength hold what neighboring orders share, orders what is wrong with one of them from end to end
+    part = weight / weight.sum()
+    by_orders = np.sum((part * off) ** 2) / max(1 - np.sum(part**2), 1e-9) - solved.error_ms**2
     return TemplateFit(
         rv_ms=rv_ms,
-        photon_error_ms=solved.error_ms * float(np.sqrt(excess)),
+        photon_error_ms=solved.error_ms,
+        mismatch_ms=float(np.sqrt(max(by_blocks_ms**2, by_orders))),
+        consistent=consistent,
         order_rv_ms=np.where(able, rv_ms + off, np.nan),
         order_error_ms=np.where(able, 1 / np.sqrt(information), np.nan),
-        order_weight=weight / weight.sum(),
-        order_chi2=order_chi2,
+        order_weight=part,
+        order_chi2=float(np.sum(weight * off**2) / max(solved.share.sum() - 1, 1)),
         odd_even_ms=float(means[0] - means[1]),
         odd_even_error_ms=float(np.sqrt(errors[0] + errors[1])),
         chi2=float(np.mean(solved.residual[used] ** 2 / solved.variance[used])) if used.any() else np.nan,

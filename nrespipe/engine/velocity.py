@@ -89,11 +89,11 @@ def measure(
     if not found.consistent or found.mask_error_ms > max(list_noise_ms, 3 * found.photon_error_ms):
         quality |= Quality.VELOCITY_INCONSISTENT
 
-    def errors(fit):
+    def errors(fit, **further):
         weight = np.zeros(spectra.of(fiber)[0].shape)
         weight[chosen] = fit.leverage
         allowance = {"transfer_ms": transfer_ms, "drift_scatter_ms": drift_scatter_ms}
-        return budget.parts(fit.photon_error_ms, wavelengths, fiber, weight, **allowance)
+        return budget.parts(fit.photon_error_ms, wavelengths, fiber, weight, **allowance, **further)
 
     kind = stellartype.estimate(found, masks, barycentric.berv_ms, sampling, tellurics)
     second = _second(found, template, star, spectra.orders, chosen, tellurics, barycentric.berv_ms, errors)
@@ -159,8 +159,9 @@ def _second(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
         own=is_of(template, star),
         n_spectra=len(template.inputs),
         rv_ms=fit.rv_ms,
-        **errors(fit),
+        **errors(fit, mismatch_ms=fit.mismatch_ms),
         order_chi2=fit.order_chi2,
+        consistent=fit.consistent,
         odd_even_ms=fit.odd_even_ms,
         odd_even_error_ms=fit.odd_even_error_ms,
         width_change_m2_s2=wider,
@@ -176,13 +177,15 @@ def _doubts(found, second, template, *, alarm=2.0, farthest=4.0):
     quality = Quality(0) if template.trusted else Quality.YOUNG_TEMPLATE
     if second is None:
         return quality
-    if second.order_chi2 > alarm or abs(second.odd_even_ms) > farthest * second.odd_even_error_ms:
+    # the lines of another star always disagree by more than noise, which its error tells
+    odd_even = abs(second.odd_even_ms) > farthest * second.odd_even_error_ms
+    if not second.consistent or (second.own and (second.order_chi2 > alarm or odd_even)):
         quality |= Quality.VELOCITY_INCONSISTENT
     # a template of the star itself has the zero point of its mask; that of another one has that of another star
     list_ms = 0.0 if second.own else np.sqrt(2) * found.mask_error_ms
-    # noise alone: the error of a template that does not fit is larger, and must not hide that
-    noise_ms = np.nansum(second.order_error_ms**-2.0) ** -0.5
-    expected_ms = np.sqrt(found.photon_error_ms**2 + noise_ms**2 + list_ms**2 + 1.0)
+    # a template of the star that does not fit has a larger error, which must not hide that
+    other_ms = 0.0 if second.own else second.mismatch_error_ms
+    expected_ms = np.sqrt(found.photon_error_ms**2 + second.photon_error_ms**2 + list_ms**2 + other_ms**2 + 1.0)
     if abs(second.rv_ms - found.rv_ms) > farthest * expected_ms:
         quality |= Quality.ENGINES_DISAGREE
     return quality

@@ -20,7 +20,7 @@ class LeftOut:
     fiber : int
         Fiber of the star.
     rv_ms, photon_error_ms : float
-        Barycentric velocity, and its error by the noise of both spectra and by what the orders disagree beyond that
+        Barycentric velocity, and its error by the noise of both spectra and by what parts of them disagree beyond that
         [m / s].
     order_chi2 : float
         Scatter of the orders over what their errors allow, squared.

@@ -141,18 +141,20 @@ class TemplateVelocity:
         Barycentric radial velocity, on the zero point of the velocities that the template was made with, and its total
         error [m / s].
     photon_error_ms : float
-        Part of the error that the noise of spectrum and template makes, and what the orders disagree beyond that
-        [m / s].
+        Part of the error that the noise of spectrum and template makes [m / s].
     order_chi2 : float
-        Scatter of the orders over what their errors allow, squared; 1 is expected.
+        Scatter of the orders over what their errors allow, squared, of the orders as far as they count; 1 is expected.
     odd_even_ms, odd_even_error_ms : float
         Velocity of the odd orders minus that of the even ones, and its error [m / s].
     order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
         As in ``Velocity``.
-    wavelength_error_ms, drift_error_ms, transfer_error_ms : float
-        The other parts of the error [m / s].
+    wavelength_error_ms, drift_error_ms, transfer_error_ms, mismatch_error_ms : float
+        The other parts of the error; the last by what makes parts of the spectrum disagree beyond noise, as the lines
+        of another star do [m / s].
     scale_error_ms : float
         As in ``Velocity`` [m / s].
+    consistent : bool
+        Whether neighboring parts of the spectrum disagree as independent ones would.
     width_change_m2_s2, width_change_error_m2_s2 : float
         Differential line width and its photon error, as ``linewidth.change`` gives them [m2 / s2].
     """
@@ -173,7 +175,9 @@ class TemplateVelocity:
     wavelength_error_ms: float = 0.0
     drift_error_ms: float = 0.0
     transfer_error_ms: float = 0.0
+    mismatch_error_ms: float = 0.0
     scale_error_ms: float = 0.0
+    consistent: bool = True
     width_change_m2_s2: float = float("nan")
     width_change_error_m2_s2: float = float("inf")
 

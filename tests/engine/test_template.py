@@ -138,6 +138,7 @@ def test_the_error_is_the_photon_limit_and_what_the_template_adds(quiet):
     level = light.orders.continuum
     limit = np.sum((level * slope)[found.used] ** 2 / light.orders.variance[found.used]) ** -0.5
     assert found.photon_error_ms == pytest.approx(limit, rel=0.06)
+    assert found.error_ms == pytest.approx(np.hypot(found.photon_error_ms, found.mismatch_ms))
 
 
 def test_hits_in_the_exposures_leave_no_mark_on_the_template():
@@ -150,18 +151,73 @@ def test_hits_in_the_exposures_leave_no_mark_on_the_template():
     assert np.max(np.abs(clean.flux - marked.flux)[known] / np.sqrt(clean.variance[known])) < 3
 
 
-def test_an_order_that_has_moved_is_told_by_the_scatter_of_the_orders(quiet):
-    light = exposure(0.0, 5e3, snr=200.0).orders
+def moved(light, by_order_ms):
+    """Give the orders of a spectrum velocities of their own."""
+    factors = 1 + np.asarray(by_order_ms)[:, None] / C_MS
+    return replace(light, wavelength=light.wavelength * factors)
+
+
+def test_an_order_that_has_moved_does_not_move_the_velocity(quiet):
+    changes, weights = [], []
+    for seed in range(5):
+        light = exposure(0.0, 5e3, snr=200.0, seed=seed).orders
+        good = templatefit.fit(light, NUMBERS, quiet, 0.0, 5e3)
+        bad = templatefit.fit(moved(light, [0, 0, 0, 100.0, 0, 0]), NUMBERS, quiet, 0.0, 5e3)
+        assert bad.order_rv_ms[3] > bad.rv_ms + 10 * bad.order_error_ms[3]
+        assert abs(bad.rv_ms) < 3 * bad.error_ms
+        changes.append(abs(bad.rv_ms - good.rv_ms) / good.photon_error_ms)
+        weights.append(bad.order_weight[3] / good.order_weight[3])
+    # its full weight would move the mean by a sixth of its distance, eleven errors
+    assert np.median(changes) < 1
+    assert np.median(weights) < 0.1
+
+
+def test_a_trail_over_half_an_order_does_not_move_the_velocity(quiet):
+    light = exposure(0.0, 5e3, snr=100.0).orders
     good = templatefit.fit(light, NUMBERS, quiet, 0.0, 5e3)
-    wavelength = light.wavelength.copy()
-    wavelength[3] *= 1 + 100.0 / C_MS
-    bad = templatefit.fit(replace(light, wavelength=wavelength), NUMBERS, quiet, 0.0, 5e3)
-    assert good.order_chi2 < 3 < 20 < bad.order_chi2
-    # noise alone would let the velocity be wrong by many of its errors
-    noise_ms = np.sum(bad.order_error_ms**-2.0) ** -0.5
-    assert abs(bad.rv_ms) > 5 * noise_ms
-    assert abs(bad.rv_ms) < 3 * bad.photon_error_ms
-    assert abs(bad.odd_even_ms) > 5 * bad.odd_even_error_ms
+    flux = light.flux.copy()
+    flux[2, 300:900] *= 1 + 0.02 * np.sin(np.arange(600) / 4.0)
+    trailed = templatefit.fit(replace(light, flux=flux), NUMBERS, quiet, 0.0, 5e3)
+    assert abs(trailed.rv_ms - good.rv_ms) < good.photon_error_ms
+
+
+def test_orders_that_all_disagree_are_told_and_their_scatter_is_the_error(quiet):
+    light = exposure(0.0, 5e3, snr=200.0).orders
+    rng, pulls, told = np.random.default_rng(8), [], []
+    for _ in range(30):
+        bad = templatefit.fit(moved(light, 40.0 * rng.standard_normal(6)), NUMBERS, quiet, 0.0, 5e3)
+        told.append(bad.order_chi2)
+        pulls.append(bad.rv_ms / bad.error_ms)
+        assert bad.error_ms > 2 * bad.photon_error_ms
+    assert np.min(told) > 5
+    # the scatter of six orders is known to a third, so that pulls have the wings of Student's distribution: 1.3 rms
+    assert np.sqrt(np.mean(np.square(pulls))) == pytest.approx(1.3, abs=0.4)
+
+
+def other_star(seed, berv_ms, snr=200.0):
+    """Expose a star of the same type: depths that differ by a seventh, faint lines that the first one has not."""
+    rng = np.random.default_rng([seed, 31])
+    ln_rest = LN_WAVELENGTH + np.log1p(berv_ms / C_MS)
+    flux = np.ones(ln_rest.shape)
+    lines = np.append(LINES, rng.uniform(LINES.min(), LINES.max(), 600))
+    depths = np.append(DEPTHS * (1 + 0.15 * rng.standard_normal(len(DEPTHS))), rng.exponential(0.02, 600))
+    for line, depth in zip(lines, np.clip(depths, 0, 0.95)):
+        near = np.abs(ln_rest - line) < 6 * WIDTH
+        flux[near] *= 1 - depth * np.exp(-0.5 * ((ln_rest[near] - line) / WIDTH) ** 2)
+    variance = snr**2 * flux
+    flux = variance + np.sqrt(variance) * rng.standard_normal(flux.shape)
+    return Orders(flux, variance, np.ones(flux.shape, bool), np.exp(LN_WAVELENGTH), np.full(flux.shape, snr**2))
+
+
+@pytest.mark.parametrize("snr", [40.0, 200.0])
+@pytest.mark.slow
+def test_the_error_by_a_borrowed_template_covers_what_the_other_star_does_differently(quiet, snr):
+    fits = [templatefit.fit(other_star(seed, 5e3, snr), NUMBERS, quiet, 0.0, 5e3) for seed in range(24)]
+    off_ms = np.array([fit.rv_ms for fit in fits])
+    if snr > 100:
+        assert np.std(off_ms) > 2 * np.mean([fit.photon_error_ms for fit in fits])
+    # 24 draws know a standard deviation to 15 percent
+    assert np.std(off_ms / [fit.error_ms for fit in fits]) == pytest.approx(1.0, abs=0.35)
 
 
 def test_the_atmosphere_is_left_out_of_the_same_pixels_the_whole_year(quiet):

@@ -153,6 +153,21 @@ def test_an_order_without_wavelengths_is_left_out(starlight):
     assert found.rv_ms == pytest.approx(whole.rv_ms, abs=2 * whole.photon_error_ms)
 
 
+@pytest.mark.slow
+def test_an_order_far_from_all_others_does_not_move_the_velocity(starlight):
+    light = starlight("G2", snr=100.0, hits=0.0)
+    whole = measured(light)
+    wrong = light.wavelengths.vacuum_angstrom.copy()
+    order = int(np.argmax(whole.order_weight))
+    wrong[0, order] *= 1 + 600.0 / 299792458.0
+    light.wavelengths = replace(light.wavelengths, vacuum_angstrom=wrong)
+    found = measured(light)
+    assert found.order_rv_ms[order] == pytest.approx(whole.order_rv_ms[order] + 600.0, abs=30.0)
+    # with all of its weight it would move the mean by more than ten errors
+    assert whole.order_weight[order] * 600.0 > 10 * whole.photon_error_ms
+    assert found.rv_ms == pytest.approx(whole.rv_ms, abs=whole.photon_error_ms)
+
+
 @pytest.mark.parametrize(("said", "guessed"), [("F5V", False), ("F2V", True)])
 @pytest.mark.slow
 def test_a_wrong_type_in_the_catalog_does_no_harm(starlight, said, guessed):
@@ -235,8 +250,21 @@ def test_where_there_is_a_template_both_velocities_are_measured_and_agree(bench,
     doubts = Quality.ENGINES_DISAGREE | Quality.YOUNG_TEMPLATE | Quality.VELOCITY_INCONSISTENT
     assert not found.quality & doubts
     assert second.order_rv_ms.shape == found.order_rv_ms.shape
-    parts = (second.photon_error_ms, second.wavelength_error_ms, second.drift_error_ms, second.transfer_error_ms)
-    assert second.error_ms == pytest.approx(np.sqrt(np.sum(np.square(parts))))
+    assert second.mismatch_error_ms < second.photon_error_ms
+
+
+@pytest.mark.slow
+def test_a_template_of_another_star_has_an_error_of_its_own_and_casts_no_doubt_on_the_frame(bench, made):
+    target = stars.target("HD126053")
+    found = seen(bench, target, 7e3, seed=51, template=made, transfer_ms=0.4)
+    second = found.template
+    assert not second.own
+    assert second.mismatch_error_ms > second.photon_error_ms
+    assert abs(second.rv_ms - target.rv_ms) < 4 * second.error_ms
+    assert not found.quality & (Quality.ENGINES_DISAGREE | Quality.VELOCITY_INCONSISTENT)
+    names = ("photon", "wavelength", "drift", "transfer", "mismatch")
+    parts = [getattr(second, f"{name}_error_ms") for name in names]
+    assert second.error_ms == pytest.approx(np.linalg.norm(parts))
 
 
 @pytest.mark.slow
