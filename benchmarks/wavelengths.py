@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/wavelengths.py``: extracted arcs of the bench, without a detector between, with lines that no
 list knows, blends, saturation, sodium, and lines whose width doubles along the order. ``--frames`` takes frames
-instead, with all that a detector does.
+instead, with all that a detector does. ``--shared NIGHTS`` tells how the errors of solution and drift go together, as
+they share the photons of the arcs, over so many nights of one arc and of four.
 """
 
 import argparse
@@ -229,6 +230,36 @@ def of_damage(bench, states, arcs, found, state):
             told(what, error[fiber] - error[1], -1.5, 1.5, why="(their sum is blurred)")
 
 
+def of_shared_photons(bench, nights, n_arcs):
+    """Print the scatter of a star's zero point by solution and drift, night by night, and how they are correlated.
+
+    The bench stands still and the lamp is one, so that only the photons of arcs and frames differ.
+    """
+    state, rows = State(), {1: [], 0: []}
+    weight, shares = _star(bench.spectrograph.orders)
+    for night_number in range(nights):
+        seed = 5000 + 100 * night_number
+        arcs = [bench_arcs.expose(bench, (0, 1), state, seed=seed + i) for i in range(n_arcs)]
+        found = wavelength.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+        frame = bench_arcs.expose(bench, (0, 1), state, seed=seed + 50, lamp=0.7)
+        wavelengths = wavelength.of(frame, arc_of(found), drift.measure(frame, arc_of(found)))
+        for fiber, lines in rows.items():
+            now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
+            total = C_MS * np.sum(weight * (now / bench_arcs.wavelength(bench, fiber, _X, state) - 1))
+            scale = np.sum(weight * errors_ms(bench, found.solution, state, fiber))
+            night_ms, _, drift_ms = wavelength.mean_error_ms(wavelengths, fiber, shares)
+            lines.append((scale, total - scale, total, night_ms, drift_ms, np.hypot(night_ms, drift_ms)))
+    for fiber, lines in rows.items():
+        values = np.array(lines)
+        scatter, claimed = values[:, :3].std(axis=0, ddof=1), values[:, 3:].mean(axis=0)
+        correlation = np.corrcoef(values[:, 0], values[:, 1])[0, 1]
+        parts = zip(("solution", "drift", "both"), scatter, claimed)
+        words = ", ".join(f"{name} {got:.2f} ({claim:.2f})" for name, got, claim in parts)
+        print(
+            f"{n_arcs} arcs, fiber {fiber}: scatter (error) of {words} m/s; correlation {correlation:+.2f}", flush=True
+        )
+
+
 def of_detector(bench):
     """Print the same for frames that a detector has seen."""
     print("\nframes with detector: masters of 3 flats a pair and 4 arcs")
@@ -259,8 +290,13 @@ def main():
     """Print all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", action="store_true", help="frames with all that a detector does instead")
-    bench = benches.build(instruments.load("nres01"))
-    if parser.parse_args().frames:
+    parser.add_argument("--shared", type=int, metavar="NIGHTS", help="only solution and drift together")
+    chosen, bench = parser.parse_args(), benches.build(instruments.load("nres01"))
+    if chosen.shared:
+        for n_arcs in (1, 4):
+            of_shared_photons(bench, chosen.shared, n_arcs)
+        return
+    if chosen.frames:
         of_detector(bench)
     else:
         of_spectra(bench)

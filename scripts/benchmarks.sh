@@ -31,6 +31,7 @@ measure traces
 measure extraction
 measure wavelengths
 measure wavelengths --frames
+measure wavelengths --shared 60
 measure blind_wavelengths
 measure velocities 32 --seeds 4
 measure velocities --frames --cache "$work/frames"

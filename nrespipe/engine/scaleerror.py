@@ -66,6 +66,13 @@ def of_mean(scale, moved, fiber, orders, weight, blocks=64):
     night_ms, common_ms, drift_ms : float
         Part that the photons of the night's arcs make, part of the solution that is the same in every night, and part
         of the drift, infinite where that is not known [m / s].
+
+    Notes
+    -----
+    The first and the last share the photons of the arcs, and no covariance between them is carried. Over 60 nights of
+    one arc they correlated by +0.27 in the fiber of a star and by -0.37 in the reference fiber, of four arcs by +0.06
+    and -0.18 (``benchmarks/wavelengths.py --shared 60``); their sum in quadrature was 4 to 30 percent larger than the
+    scatter of both.
     """
     n = weight.shape[1]
     edges = np.linspace(0, n, blocks + 1).astype(int)
