@@ -5,7 +5,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine import claims
 from nrespipe.frames.image import Image
-from nrespipe.frames.quality import Pixel
+from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.numerics.robust import spread
 
 #: The share of the overscan that is left out at its beginning: it holds charge that the serial register left behind,
@@ -14,6 +14,8 @@ _DEFERRED = 1 / 3
 #: Standard deviation of the Gaussian along the rows that averages the read noise of the overscan [pixel].
 _SMOOTHING_ROWS = 4.0
 _RADIUS = 16  # rows that the Gaussian reaches
+#: Columns on either side of the middle whose levels are compared, and the share of the rows, the darkest, that counts.
+_BESIDE, _DARKEST = 8, 25
 #: Dark charge that makes a pixel useless, as a share of the linear range.
 _HOT = 0.1
 
@@ -133,27 +135,97 @@ def trim(raw, rows=None):
     return np.asarray(adu, np.float32) - level[:, np.newaxis]
 
 
-def flags(adu, raw, detector):
+def level_step(parts, read_noise_adu):
+    """Measure by how much the level of the right half of a detector exceeds that of the left one.
+
+    Parameters
+    ----------
+    parts : ndarray of float32, shape (n_rows, n_columns)
+        Frame, or rows of it, above its overscan and the master bias [ADU].
+    read_noise_adu : float
+        Read noise [ADU].
+
+    Returns
+    -------
+    float
+        Median step in the darkest quarter of the rows [ADU]; 0 where it is below the read noise.
+
+    Notes
+    -----
+    Where the halves of a detector are read by two amplifiers, the overscan tells the level of one of them, and that of
+    the other may jump against it. Light does not jump: it runs along the rows.
+    """
+    middle = parts.shape[1] // 2
+    left, right = (
+        parts[:, part].mean(axis=1) for part in (slice(middle - _BESIDE, middle), slice(middle, middle + _BESIDE))
+    )
+    total = left + right
+    dark = total <= np.percentile(total, _DARKEST)
+    step = float(np.median((right - left)[dark]))
+    return step if abs(step) > read_noise_adu else 0.0
+
+
+def levelled(parts, step):
+    """Lift the left half of a detector to the level of the right one, in place.
+
+    Parameters
+    ----------
+    parts : ndarray of float32, shape (n_rows, n_columns)
+        Frame, or rows of it [ADU].
+    step : float
+        From `level_step` [ADU].
+
+    Returns
+    -------
+    ndarray of float32, shape (n_rows, n_columns)
+        `parts`.
+    """
+    if step:
+        parts[:, : parts.shape[1] // 2] += np.float32(step)
+    return parts
+
+
+def doubts(raw, bias, rows=None):
+    """Tell whether the level of one half of the detector has jumped in a frame.
+
+    Parameters
+    ----------
+    raw : RawFrame
+        The frame.
+    bias : Bias
+        Master bias.
+    rows : slice, optional
+        Rows of the data section to look at; all by default.
+
+    Returns
+    -------
+    Quality
+        ``LEVEL_JUMPED`` or nothing.
+    """
+    step = level_step(trim(raw, rows) - bias.adu[rows or slice(None)], bias.read_noise_adu)
+    return Quality.LEVEL_JUMPED if step else Quality(0)
+
+
+def flags(adu, limits, detector):
     """Mark the pixels whose value says nothing, or little, about the light.
 
     Parameters
     ----------
     adu : ndarray of float32, shape (n_rows, n_columns)
-        Counts of any rows of the frame, from `counts` [ADU].
-    raw : RawFrame
-        Frame whose they are; its header has limits.
+        Counts of any rows of a frame, from `counts` [ADU].
+    limits : Limits
+        Of the frame.
     detector : Detector
-        Limits where the header has none that make sense, and the columns that are known to be bad.
+        Has the columns that are known to be bad.
 
     Returns
     -------
     ndarray of uint8, shape (n_rows, n_columns)
         ``Pixel.SATURATED``, ``Pixel.NONLINEAR`` and ``Pixel.BAD``.
     """
-    saturation_adu, max_linear_adu = claims.limits(raw, detector)
     mask = np.zeros(adu.shape, np.uint8)
-    mask[adu > max_linear_adu] |= np.uint8(Pixel.NONLINEAR)
-    mask[adu >= saturation_adu] |= np.uint8(Pixel.SATURATED)
+    mask[adu > limits.max_linear_adu] |= np.uint8(Pixel.NONLINEAR)
+    mask[adu >= limits.saturation_adu] |= np.uint8(Pixel.SATURATED)
     mask[:, list(detector.bad_columns)] |= np.uint8(Pixel.BAD)
     return mask
 
@@ -166,13 +238,13 @@ def correct(raw, bias, dark, detector, gain_e_per_adu):
     raw : RawFrame
         Frame as it was read.
     bias : Bias
-        Master bias; its read noise is that of the frame.
+        Master bias; its read noise is that of the frame, unless the overscan of the frame is noisier by a quarter.
     dark : Dark or None
         Master dark; None leaves the dark current in.
     detector : Detector
         Limits and bad columns.
     gain_e_per_adu : float
-        Gain [electron / ADU].
+        Gain that was measured, or that of `claims.gain` [electron / ADU].
 
     Returns
     -------
@@ -188,16 +260,18 @@ def correct(raw, bias, dark, detector, gain_e_per_adu):
     adu, level = counts(raw)
     if adu.shape != bias.adu.shape or (dark is not None and adu.shape != dark.adu_per_s.shape):
         raise ValueError(f"{raw.filename}: {adu.shape[1]} x {adu.shape[0]} pixels do not fit the masters")
-    mask = flags(adu, raw, detector) | bias.mask
+    limits = claims.limits(raw, detector, gain_e_per_adu, claims.pile(adu, float(np.median(level))))
+    mask = flags(adu, limits, detector) | bias.mask
     adu = adu - level[:, np.newaxis]
     adu -= bias.adu
-    variance = bias.variance + np.float32(bias.read_noise_adu**2 + level_variance(raw))
+    levelled(adu, level_step(adu, bias.read_noise_adu))
+    variance = bias.variance + np.float32(claims.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance(raw))
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)
         adu -= charge
         variance += dark.variance * np.float32(raw.exposure_s) ** 2
         variance += np.maximum(charge, 0) / np.float32(gain_e_per_adu)
         mask |= dark.mask
-        mask[charge > _HOT * detector.max_linear_adu] |= np.uint8(Pixel.BAD)
+        mask[charge > _HOT * limits.max_linear_adu] |= np.uint8(Pixel.BAD)
     gain = np.float32(gain_e_per_adu)
     return Image(adu * gain, variance * gain**2, mask, raw.exposure_s)
