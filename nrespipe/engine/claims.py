@@ -101,14 +101,14 @@ def pile(adu, level_adu):
     counts = np.histogram(bright - np.float32(level_adu), _PILE_EDGES)[0]
     width, below = 3, 12
     # pixels of three neighboring bins, of the twelve below them, and of all above them
-    here = np.convolve(counts, np.ones(width, int))[width - 1 :]
-    total = np.concatenate([[0], np.cumsum(counts)])
-    best = int(np.argmax(here[below:])) + below
-    end = min(best + width, len(counts))
-    above, lower = total[-1] - total[end], total[best] - total[best - below]
-    if here[best] < max(_PILE, _PILE_FACTOR * width / below * lower, 10 * above):
+    total = np.concatenate([[0], np.cumsum(counts), np.full(width, counts.sum())])
+    first = np.arange(below, len(counts))
+    here = total[first + width] - total[first]
+    lower, above = total[first] - total[first - below], total[-1] - total[first + width]
+    piled = (here >= _PILE) & (here >= _PILE_FACTOR * width / below * lower) & (here >= 10 * above)
+    if not piled.any():
         return np.inf
-    return float(level_adu + _PILE_EDGES[best])
+    return float(level_adu + _PILE_EDGES[first[np.argmax(np.where(piled, here, 0))]])
 
 
 def gain(frames, detector):

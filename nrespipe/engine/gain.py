@@ -60,13 +60,15 @@ class Gain(NamedTuple):
         return bool(np.isfinite(self.e_per_adu) and np.isfinite(self.error))
 
 
-def pairs(first, second):
+def pairs(first, second, share=1.0):
     """Gather what two equal exposures show of the gain.
 
     Parameters
     ----------
     first, second : ndarray of float32, shape (n_rows, n_columns)
         Equal flats, bias subtracted, or like parts of them [ADU].
+    share : float, optional
+        Of how many exposures `second` is the mean.
 
     Returns
     -------
@@ -78,10 +80,10 @@ def pairs(first, second):
     -----
     The lamp may have drifted, and the orders may have moved: in each block the difference is fitted by the mean of the
     two, by what the neighboring rows say of a shift and a change of width, and by a constant; what is left is the
-    noise. The mean of two equal exposures does not depend on the noise of their difference, so the fit takes only its
-    degrees of freedom away.
+    noise. The mean of all exposures does not depend on the noise of the difference, so the fit takes only its degrees
+    of freedom away.
     """
-    level, noise, moved = _matched(np.asarray(first, np.float32), np.asarray(second, np.float32))
+    level, noise, moved = _matched(np.asarray(first, np.float32), np.asarray(second, np.float32), share)
     place = np.digitize(level, _EDGES)
     order = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[order], np.arange(1, len(_EDGES) + 1))
@@ -90,7 +92,7 @@ def pairs(first, second):
         if end - start >= _FEWEST:
             chosen = order[start:end]
             light = level[chosen].astype(np.float64)
-            variance = spread(noise[chosen]) ** 2 / 2 / _CLIPPED
+            variance = spread(noise[chosen]) ** 2 / _CLIPPED
             # the variance of n values is known to sqrt(2 / n) of itself
             error = np.hypot(np.sqrt(2 / (end - start)), _MOVED * moved**2)
             points.append((light.mean(), np.mean(light**2), variance, error, moved))
@@ -98,7 +100,7 @@ def pairs(first, second):
 
 
 def single(frame):
-    """Gather what a single flat shows of the gain: neighboring columns take the place of two exposures.
+    """Gather what a single flat shows of the gain: every other column is compared with the mean of its two neighbors.
 
     Parameters
     ----------
@@ -110,8 +112,8 @@ def single(frame):
     ndarray of float, shape (n_bins, 5)
         As from `pairs`.
     """
-    end = frame.shape[1] // 2 * 2
-    return pairs(frame[:, :end:2], frame[:, 1:end:2])
+    end = (frame.shape[1] - 1) // 2 * 2
+    return pairs(frame[:, 1:end:2], (frame[:, 0:end:2] + frame[:, 2 : end + 1 : 2]) / 2, share=2.0)
 
 
 def measure(points, read_noise_adu, linear_adu=60000.0, linear_e=np.inf, least=_LEAST):
@@ -215,9 +217,9 @@ def _fit(level, square, variance, trust, moved, read_variance, least):
     return Gain(float(1 / fit[0]), float(np.linalg.norm([relative, common, least]) / fit[0]))
 
 
-def _matched(first, second):
-    """Mean of two frames and the noise in their difference, of the pixels that count; and how far the orders moved."""
-    mean, difference = (first + second) / 2, first - second
+def _matched(first, second, share):
+    """Mean of two frames and the noise of the first, for the pixels that count; and how far the orders have moved."""
+    mean, difference = (first + np.float32(share) * second) / np.float32(1 + share), first - second
     height, width = first.shape[0] - 2 * _REACH, first.shape[1]
     rows, columns = (max(n // _BLOCK, 1) for n in (height, width))
     rows_each, columns_each = height // rows, width // columns
@@ -235,32 +237,47 @@ def _matched(first, second):
     above, below = ([blocks(smooth, sign * k) for k in range(1, _REACH + 1)] for sign in (1, -1))
     wider = above[0] + below[0] - 2 * blocks(smooth)
     shapes = np.stack([light, np.ones_like(light), wider, *(up - down for up, down in zip(above, below))], axis=1)
-    # brighter pixels are noisier; which gain they have does not matter much here
+    # brighter pixels are noisier, by how much these very pixels tell
     weight = 1 / np.maximum(np.maximum(light, np.median(light)), 1.0)
     for _ in range(2):
-        terms = _solve(shapes, apart, weight)
+        terms, inverse = _solve(shapes, apart, weight)
         rest = apart - np.einsum("bk,bkp->bp", terms, shapes)
-        scatter = np.sqrt(np.maximum(weight, 0))
-        scaled = rest * scatter
-        limit = 5 * 1.4826 * np.median(np.abs(scaled), axis=1, keepdims=True)
-        weight = np.where(np.abs(scaled) > limit, 0, weight)
+        variance = _variance(light, rest)
+        weight = np.where(rest**2 > 25 * variance, 0, 1 / variance).astype(np.float32)
+    # a pixel that the fit had to follow has lost more of its noise than others
+    lost = weight * np.einsum("bkp,bkp->bp", np.einsum("bkl,blp->bkp", inverse, shapes, optimize=True), shapes)
     # what the noise of the mean and of its neighbors adds, and how two exposures of unequal length share the noise
     unequal, _, width, *moved = terms.T
-    factor = 1 - unequal**2 / 4 + (3 * width**2 + np.sum(np.square(moved), axis=0)) / (2 * _SMOOTH)
-    factor *= 1 - shapes.shape[1] / apart.shape[1]
+    moving = (3 * width**2 + np.sum(np.square(moved), axis=0)) / _SMOOTH
+    # from the difference to one exposure
+    factor = (1 - unequal**2 / 4 + 2 * share / (1 + share) ** 2 * moving) * (1 + 1 / share)
     equal = np.abs(unequal) < _UNEQUAL
     total = light.sum(axis=1)
     shifts = (2 * np.arange(1, _REACH + 1) @ np.array(moved))[total >= np.median(total)]
-    noise = rest[equal] / np.sqrt(factor[equal])[:, np.newaxis]
+    noise = rest[equal] / np.sqrt(factor[equal][:, np.newaxis] * np.maximum(1 - lost[equal], 0.1))
     return light[equal].ravel(), noise.ravel(), float(np.median(np.abs(shifts)))
 
 
+def _variance(light, rest):
+    """Variance of the difference for each pixel, as pixels of like brightness have it."""
+    thin = slice(None, None, 7)
+    level, size = light.ravel()[thin], np.abs(rest.ravel()[thin])
+    order = np.argsort(level)
+    groups = np.array_split(order, 48)
+    middle = np.array([level[group].mean() for group in groups])
+    # the median of what noise of a standard deviation of one does not exceed
+    square = np.array([(np.median(size[group]) / 0.6745) ** 2 for group in groups])
+    return np.interp(light, middle, np.maximum(square, 1e-6))
+
+
 def _solve(shapes, values, weight):
-    """Weighted least squares in each block."""
+    """Weighted least squares in each block: terms, and the inverse of the normal matrix."""
     weighted = shapes * weight[:, np.newaxis]
     normal = np.einsum("bkp,blp->bkl", weighted, shapes, dtype=np.float64, optimize=True)
     right = np.einsum("bkp,bp->bk", weighted, values, dtype=np.float64, optimize=True)
     scale = np.sqrt(np.maximum(np.einsum("bkk->bk", normal), 1e-12))
+    outer = scale[:, :, np.newaxis] * scale[:, np.newaxis]
     # terms that a dark block cannot tell apart stay small
-    normal = normal / (scale[:, :, np.newaxis] * scale[:, np.newaxis]) + 1e-6 * np.eye(shapes.shape[1])
-    return (np.linalg.solve(normal, (right / scale)[:, :, np.newaxis])[:, :, 0] / scale).astype(np.float32)
+    inverse = np.linalg.inv(normal / outer + 1e-6 * np.eye(shapes.shape[1])) / outer
+    terms = np.einsum("bkl,bl->bk", inverse, right)
+    return terms.astype(np.float32), inverse.astype(np.float32)

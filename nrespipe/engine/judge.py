@@ -45,27 +45,23 @@ def master(new, last, spectrograph):
         Kind.ARC: (_own_arc, _arc),
     }[new.origin.kind]
     findings = own(new, spectrograph)
-    # what the frames of other nights have shown is known better than by any table
-    told = _by_table(new, spectrograph) if last is None else []
     if last is not None:
         findings += compare(new, last)
-    return Judgement((*told, *findings))
+    return Judgement(tuple(findings))
 
 
-def _by_table(new, spectrograph):
-    """Read noise or gain of a first master against header and table; the others have none."""
-    table = spectrograph.detector
-    if new.origin.kind is Kind.BIAS:
-        known = table.read_noise_e / table.gain_e_per_adu
-        words = _three(f"read noise {new.read_noise_adu:.1f} ADU", new.header_read_noise_adu, known, ".1f")
-        return [_against("read_noise_share", new.read_noise_adu, new.header_read_noise_adu, known, 0.25, words)]
-    if new.origin.kind is Kind.FLAT:
-        known = table.gain_e_per_adu
-        measured = "is not measured" if Quality.GAIN_ASSUMED in new.origin.quality else f"+- {new.gain_error:.3f}"
-        words = f"gain {new.gain_e_per_adu:.3f} electron / ADU {measured}"
-        words = _three(words, new.header_gain_e_per_adu, known, ".2f")
-        return [_against("gain_share", new.gain_e_per_adu, new.header_gain_e_per_adu, known, 0.1, words)]
-    return []
+def _noise_by_table(new, table):
+    known = table.read_noise_e / table.gain_e_per_adu
+    words = _three(f"read noise {new.read_noise_adu:.1f} ADU", new.header_read_noise_adu, known, ".1f")
+    return _against("read_noise_share", new.read_noise_adu, new.header_read_noise_adu, known, 0.25, words)
+
+
+def _gain_by_table(new, table):
+    words = f"gain {new.gain_e_per_adu:.3f} +- {new.gain_error:.3f} electron / ADU"
+    if Quality.GAIN_ASSUMED in new.origin.quality:
+        words += " (no flat tells it)"
+    words = _three(words, new.header_gain_e_per_adu, table.gain_e_per_adu, ".2f")
+    return _against("gain_share", new.gain_e_per_adu, new.header_gain_e_per_adu, table.gain_e_per_adu, 0.1, words)
 
 
 def _against(name, measured, header, table, usual, words):
@@ -79,8 +75,9 @@ def _three(words, header, table, digits):
     return f"{words}, {said}, the table {table:{digits}}"
 
 
-def _own_bias(new, _spectrograph):
+def _own_bias(new, spectrograph):
     return [
+        _noise_by_table(new, spectrograph.detector),
         Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels are bad"),
     ]
 
@@ -139,6 +136,7 @@ def _own_flat(new, spectrograph):
     dark = float(np.mean(new.blaze <= 0))
     return [
         Finding("orders_missing", float(missing), 0, 5, "{value:.0f} orders were not found"),
+        _gain_by_table(new, spectrograph.detector),
         Finding("dark_share", dark, 0.1, 0.4, "{value:.0%} of the spectrum has too little light"),
         Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels respond badly"),
     ]

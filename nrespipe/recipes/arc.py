@@ -66,7 +66,8 @@ def reduce(raw, refs, spectrograph):
         )
     saturated = float(np.mean(spectra.quality & np.uint8(Pixel.SATURATED) > 0))
     quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    quality |= detector.doubts(raw, refs.bias)
+    if any(detector.jumps(raw, refs.bias)):
+        quality |= Quality.LEVEL_JUMPED
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
     shifts = {

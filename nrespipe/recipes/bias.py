@@ -63,7 +63,8 @@ def reduce(raw, refs, spectrograph):
             )
         quality |= Quality.LEVEL_JUMPED
     if bright > 0.01:
-        bright = float(np.mean(detector.levelled(adu, detector.level_step(adu, noise)) > 20 * noise + np.median(adu)))
+        # each quarter of the detector by itself, as the amplifiers may have levels of their own
+        bright = max(np.mean(part > 20 * noise + np.median(part)) for part in _quarters(adu))
     if bright > 0.01:
         raise BadFrame(f"{raw.filename}: not a bias: light has reached {bright:.1%} of the pixels")
     level = float(np.median(detector.overscan_level(raw)))
@@ -116,20 +117,21 @@ def combine(frames, refs, spectrograph, far_off=10.0):
     """
     light, table = frames[0].data_section, spectrograph.detector
     shape = light.end_row - light.first_row, light.end_column - light.first_column
-    read_noise, steps = _samples(frames, shape[0])
+    read_noise, levels = _samples(frames, shape[0])
     # the level of an amplifier that jumps is that of most frames
-    usual = float(np.median(list(steps.values())))
+    off = levels - np.median(levels, axis=0)
+    off[np.abs(off) <= read_noise] = 0.0
+    jumped = {raw.filename: each for raw, each in zip(frames, off)}
 
     def band_of(raw, rows):
-        step = steps[raw.filename] - usual
-        return detector.levelled(detector.trim(raw, rows), step if abs(step) > read_noise else 0.0)
+        return _levelled(detector.trim(raw, rows), jumped[raw.filename], shape[0], rows)
 
     mean, variance, _, unsteady = stack.mean(frames, band_of, shape, read_noise**2)
     adu, variance, deviation = fixedpattern.settle(mean, variance)
     limit = far_off * read_noise
     bad = unsteady | (np.abs(deviation) > limit) | fixedpattern.far_columns(adu, limit)
     quality = Quality.FEW_CALIBRATIONS if len(frames) < USUAL else Quality(0)
-    if np.ptp(list(steps.values())) > read_noise:
+    if off.any():
         quality |= Quality.LEVEL_JUMPED
     header = claims.header_noise(frames, table, read_noise)
     known = table.read_noise_e / table.gain_e_per_adu
@@ -140,18 +142,33 @@ def combine(frames, refs, spectrograph, far_off=10.0):
 
 
 def _samples(frames, n_rows):
-    """Read noise of one frame from the differences of successive ones, and the step in the middle of each [ADU]."""
+    """Read noise of one frame from the differences of successive ones, and the levels of the quarters of each [ADU]."""
     samples = stack.samples(n_rows, 64, 8)
-    found, steps, before = [], {}, None
+    found, levels, before = [], [], None
     for raw in frames:
         adu = np.concatenate([detector.trim(raw, rows) for rows in samples])
-        steps[raw.filename] = detector.level_step(adu, 0.0)
+        levels.append([np.median(part) for part in _quarters(adu)])
         if before is not None:
             difference = adu - before
             # neighboring columns: a level that has jumped is no noise
             found.append(spread(difference[:, 1:] - difference[:, :-1]) / 2)
         before = adu
-    return float(np.median(found)), steps
+    return float(np.median(found)), np.array(levels)
+
+
+def _quarters(adu):
+    """Quarters of an image, or of rows that are spread evenly over it."""
+    return [half for part in np.array_split(adu, 2) for half in np.array_split(part, 2, axis=1)]
+
+
+def _levelled(adu, off, n_rows, rows):
+    """Subtract from rows of a frame what each quarter lies off, in place."""
+    start, end, _ = rows.indices(n_rows)
+    border = int(np.clip(n_rows // 2 - start, 0, end - start))
+    parts = [half for part in (adu[:border], adu[border:]) for half in np.array_split(part, 2, axis=1)]
+    for part, level in zip(parts, off):
+        part -= np.float32(level)
+    return adu
 
 
 def _noise(adu):

@@ -44,15 +44,15 @@ def reduce(raw, refs, spectrograph):
     if not raw.exposure_s > 0:
         raise BadFrame(f"{raw.filename}: a dark of {raw.exposure_s} s")
     adu = detector.trim(raw) - refs.bias.adu
-    step = detector.level_step(adu, refs.bias.read_noise_adu)
-    detector.levelled(adu, step)
+    jumped = detector.jumps(raw, refs.bias)
+    detector.levelled(adu, jumped, len(adu))
     level = float(np.median(adu))
     bright = float(np.mean(adu > level + 30 * refs.bias.read_noise_adu))
     if bright > 0.02 or level > 100 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: not a dark: median {level:.0f} ADU, {bright:.1%} of the pixels are bright")
     gain_e = claims.gain([raw], spectrograph.detector).e_per_adu
     quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
-    quality |= Quality.LEVEL_JUMPED if step else Quality(0)
+    quality |= Quality.LEVEL_JUMPED if any(jumped) else Quality(0)
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 
 
@@ -102,10 +102,10 @@ def combine(frames, refs, spectrograph, hot_sigma=4.5):
     bias = refs.bias
 
     samples = stack.samples(len(bias.adu), 64, 8)
-    steps = {raw.filename: _step(raw, bias, samples) for raw in frames}
+    jumped = {raw.filename: detector.jumps(raw, bias, samples) for raw in frames}
 
     def band_of(raw, rows):
-        return detector.levelled(detector.trim(raw, rows) - bias.adu[rows], steps[raw.filename])
+        return detector.levelled(detector.trim(raw, rows) - bias.adu[rows], jumped[raw.filename], len(bias.adu), rows)
 
     # no flat has told the gain yet: of two claims the one with more noise, so that no good pixel is called unsteady
     gains = claims.gain(frames, spectrograph.detector).e_per_adu, spectrograph.detector.gain_e_per_adu
@@ -119,12 +119,6 @@ def combine(frames, refs, spectrograph, hot_sigma=4.5):
     if len(frames) == 1:
         bad |= deviation > hot_sigma * np.sqrt(variance)
     quality = Quality.FEW_CALIBRATIONS if len(frames) < USUAL else Quality(0)
-    quality |= Quality.LEVEL_JUMPED if any(steps.values()) else Quality(0)
+    quality |= Quality.LEVEL_JUMPED if any(map(any, jumped.values())) else Quality(0)
     mask = np.where(bad, Pixel.BAD, 0).astype(np.uint8)
     return Dark(origin_of(Kind.DARK, frames, quality), pattern, error, mask)
-
-
-def _step(raw, bias, samples):
-    """Step of the level in the middle of a dark, from some of its rows [ADU]."""
-    parts = [detector.trim(raw, rows) - bias.adu[rows] for rows in samples]
-    return detector.level_step(np.concatenate(parts), bias.read_noise_adu)

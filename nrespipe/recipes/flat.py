@@ -67,7 +67,8 @@ def reduce(raw, refs, spectrograph):
     if crossing < 5 * len(raw.lit_fibers):
         raise BadFrame(f"{raw.filename}: only {crossing} orders with light cross the middle of the detector")
     quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
-    quality |= detector.doubts(raw, refs.bias)
+    if any(detector.jumps(raw, refs.bias)):
+        quality |= Quality.LEVEL_JUMPED
     measurements = {
         "brightest_adu": brightest,
         "middle_row_px": _middle_row(trace.find(image.electrons, raw.lit_fibers, spectrograph), spectrograph),
@@ -189,12 +190,12 @@ def _by_fibers(frames, spectrograph):
 
 
 class _Sample(NamedTuple):
-    """What some rows of a flat show: bias level, light, read noise, step of the level, where saturation piles up."""
+    """What some rows of a flat show: bias level, light, read noise, jumps of the level, where saturation piles up."""
 
     level_adu: float
     light_adu: float
     read_noise_adu: float
-    step_adu: float
+    jumped: detector.Jumps
     pile_adu: float
 
 
@@ -210,12 +211,12 @@ def _samples(pairs, bias):
             np.asarray(adu, np.float32) - each[:, np.newaxis] - bias.adu[rows]
             for (adu, each), rows in zip(counts, bands)
         ]
-        step = detector.level_step(np.concatenate(above), bias.read_noise_adu)
-        above = [detector.levelled(part, step) for part in above]
+        jumped = detector.jumps(raw, bias, bands)
+        above = [detector.levelled(part, jumped, len(bias.adu), rows) for part, rows in zip(above, bands)]
         noise = float(np.median([claims.read_noise(raw, bias.read_noise_adu, rows) for rows in bands]))
         light = float(np.percentile([part[::4, ::4] for part in above], 98))
         pile = min(claims.pile(adu, level) for adu, _ in counts)
-        samples[raw.filename] = _Sample(level, light, noise, step, pile)
+        samples[raw.filename] = _Sample(level, light, noise, jumped, pile)
         return above
 
     alone = all(len(group) == 1 for group in pairs.values())
@@ -281,7 +282,7 @@ def _stack(frames, refs, spectrograph, gain_e_per_adu, samples):
         adu, level = detector.counts(raw, rows)
         mask[rows] |= detector.flags(adu, limits[raw.filename], spectrograph.detector)
         above = adu - level[:, np.newaxis] - bias.adu[rows] - dark.adu_per_s[rows] * raw.exposure_s
-        return detector.levelled(above, samples[raw.filename].step_adu) * electron
+        return detector.levelled(above, samples[raw.filename].jumped, len(bias.adu), rows) * electron
 
     n, mean_s = len(frames), float(np.mean([raw.exposure_s for raw in frames]))
     read_variance = np.mean([samples[raw.filename].read_noise_adu ** 2 for raw in frames])

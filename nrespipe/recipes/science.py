@@ -58,7 +58,8 @@ def reduce(raw, refs, spectrograph):
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
     quality = _doubts(raw, spectra, moved, motion, refs)
     quality |= claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    quality |= detector.doubts(raw, refs.bias)
+    if any(detector.jumps(raw, refs.bias)):
+        quality |= Quality.LEVEL_JUMPED
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
         quality=functools.reduce(operator.or_, doubts.values(), quality),
