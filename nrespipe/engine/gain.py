@@ -25,7 +25,7 @@ _UNEQUAL = 0.5
 _SIGNIFICANT = 10.0
 #: Relative error of the variance for a shift of the orders by one pixel between the two exposures; it grows with the
 #: square of the shift, because what the neighboring rows say of it is not exact.
-_MOVED = 2.0
+_MOVED = 3.0
 #: Relative error of the square of the read noise that is handed in.
 _READ_NOISE = 0.05
 #: Least relative error of a gain: no light is so equal, and no amplifier so linear, that it is known better.
