@@ -227,6 +227,18 @@ def test_one_flat_of_a_pair_takes_the_running_gain_and_without_one_measures_it_p
     assert after.night_gain_e_per_adu == alone.gain_e_per_adu
 
 
+def test_flats_whose_brightest_orders_saturate_are_used_and_serve(usual):
+    camera, refs = usual
+    camera.lamp = 2.5
+    bright = camera.flats(refs, first=180)
+    camera.lamp = 1.0
+    made = flat.combine(bright, refs, camera.spectrograph)
+    assert flat.reduce(bright[0], refs, camera.spectrograph).measurements["saturated"] > 0.005
+    assert abs(made.gain_e_per_adu - 3.2) < 3 * made.gain_error
+    star = camera.star(replace(refs, flat=made))
+    assert 0.95 < width(star.pulls) < 1.05
+
+
 def test_flats_of_one_pair_alone_measure_the_gain(usual):
     camera, refs = usual
     only = camera.flats(refs)[:2]
