@@ -1,15 +1,43 @@
-"""What a header claims of the detector, held against the spectrograph's table and against the frame itself."""
+"""What header and table say of the detector, compared with each other and with what the frames show."""
+
+from typing import NamedTuple
 
 import numpy as np
 
+from nrespipe.engine.gain import Gain
 from nrespipe.frames.quality import Quality
 from nrespipe.numerics.robust import spread
 
 #: What a counter of 16 bits can hold [ADU].
 _MOST_ADU = 65535.0
+#: Gains that an amplifier may have [electron / ADU].
+_GAINS = 0.1, 30.0
+#: Relative error of a gain that was not measured, where nothing contradicts it.
+_UNMEASURED = 0.3
+#: A frame whose overscan is noisier by more than this than the biases were has its own read noise, relative.
+_NOISIER = 0.25
+#: Bins of brightness in which a pile of saturated pixels is looked for, above the bias level [ADU].
+_PILE_EDGES = np.geomspace(4000.0, 66000.0, 142)
+#: A pile has at least so many pixels, and so many times those of as many bins below it.
+_PILE, _PILE_FACTOR = 40, 5.0
 
 
-def limits(raw, detector):
+class Limits(NamedTuple):
+    """Levels of a raw frame, its bias level included.
+
+    Attributes
+    ----------
+    saturation_adu : float
+        At and above it a pixel is saturated [ADU].
+    max_linear_adu : float
+        Up to it the detector is linear; never above `saturation_adu` [ADU].
+    """
+
+    saturation_adu: float
+    max_linear_adu: float
+
+
+def limits(raw, detector, gain_e_per_adu, pile_adu=np.inf):
     """Return the levels above which a frame is saturated and no longer linear.
 
     Parameters
@@ -17,29 +45,111 @@ def limits(raw, detector):
     raw : RawFrame
         The frame; its header may have limits.
     detector : Detector
-        Its table, which stands where the header has none, or one that makes no sense.
+        Its table, for what the header does not tell.
+    gain_e_per_adu : float
+        Gain that was measured, or that of `gain` [electron / ADU].
+    pile_adu : float, optional
+        Level at which the saturated pixels of this frame pile up, from `pile`; infinite where none do.
 
     Returns
     -------
-    saturation_adu, max_linear_adu : float
-        The second is never above the first [ADU].
+    Limits
 
     Notes
     -----
-    A limit makes sense between a third of the table's and what a counter of 16 bits can hold.
+    What a pixel holds is a number of electrons: a table's limit is that of its gain, and becomes that of the gain that
+    was measured, as far as a counter of 16 bits goes. A header's limit makes sense between a third of that and what 16
+    bits hold, and is believed then, down to where the pixels pile up. Without one, the pile decides.
     """
-    saturation_adu, max_linear_adu = (
-        claimed if _sensible(claimed, known) else known
-        for claimed, known in (
-            (raw.saturation_adu, detector.saturation_adu),
-            (raw.max_linear_adu, detector.max_linear_adu),
-        )
-    )
-    return saturation_adu, min(max_linear_adu, saturation_adu)
+    saturation, linear = _expected(detector, gain_e_per_adu)
+    ratio = detector.max_linear_adu / detector.saturation_adu
+    if _sensible(raw.saturation_adu, saturation):
+        saturation = min(raw.saturation_adu, pile_adu)
+    elif np.isfinite(pile_adu):
+        saturation = pile_adu
+    if _sensible(raw.max_linear_adu, linear):
+        linear = raw.max_linear_adu
+    if np.isfinite(pile_adu):
+        linear = min(linear, ratio * pile_adu)
+    return Limits(float(saturation), float(min(linear, saturation)))
 
 
-def doubts(raw, detector, read_noise_adu, tolerance=0.25):
-    """Check the claims of a frame's header, and the noise of its overscan.
+def pile(adu, level_adu):
+    """Find the level at which saturated pixels pile up: a full well, or the end of the counter.
+
+    Parameters
+    ----------
+    adu : ndarray of float32, shape (n_rows, n_columns)
+        Counts as they were read; a large part of a frame or all of it [ADU].
+    level_adu : float
+        Its bias level [ADU].
+
+    Returns
+    -------
+    float
+        Lower end of the pile [ADU]; infinite where there is none.
+
+    Notes
+    -----
+    The number of pixels of lines and stars falls with their brightness, and that of the tops of the orders of a flat is
+    even. Where forty pixels and more, and five times as many as at the levels below, have the same level within some
+    percent, and hardly any has a higher one, it is the highest that there is.
+    """
+    bright = adu[adu > level_adu + _PILE_EDGES[0]]
+    if bright.size < _PILE:
+        return np.inf
+    counts = np.histogram(bright - np.float32(level_adu), _PILE_EDGES)[0]
+    width, below = 3, 12
+    # pixels of three neighboring bins, of the twelve below them, and of all above them
+    total = np.concatenate([[0], np.cumsum(counts), np.full(width, counts.sum())])
+    first = np.arange(below, len(counts))
+    here = total[first + width] - total[first]
+    lower, above = total[first] - total[first - below], total[-1] - total[first + width]
+    piled = (here >= _PILE) & (here >= _PILE_FACTOR * width / below * lower) & (here >= 10 * above)
+    if not piled.any():
+        return np.inf
+    return float(level_adu + _PILE_EDGES[first[np.argmax(np.where(piled, here, 0))]])
+
+
+def gain(frames, detector):
+    """Return the gain of frames that cannot be measured: that of their headers where it makes sense, else the table's.
+
+    Parameters
+    ----------
+    frames : sequence of RawFrame
+        With headers.
+    detector : Detector
+        Table.
+
+    Returns
+    -------
+    Gain
+        Its error is 30 percent, or by how much header and table differ.
+    """
+    header, table = typical([raw.header_gain_e_per_adu for raw in frames]), detector.gain_e_per_adu
+    if header is None or not _GAINS[0] <= header <= _GAINS[1]:
+        return Gain(table, _UNMEASURED * table)
+    return Gain(header, max(_UNMEASURED * header, abs(header - table)))
+
+
+def typical(values):
+    """Return the median of what headers say.
+
+    Parameters
+    ----------
+    values : sequence of float or None
+        None where a header says nothing.
+
+    Returns
+    -------
+    float or None
+    """
+    told = [value for value in values if value is not None]
+    return float(np.median(told)) if told else None
+
+
+def doubts(raw, detector, read_noise_adu, gain_e_per_adu, tolerance=_NOISIER):
+    """Check the limits in a frame's header, and the noise of its overscan.
 
     Parameters
     ----------
@@ -49,6 +159,8 @@ def doubts(raw, detector, read_noise_adu, tolerance=0.25):
         Its table.
     read_noise_adu : float
         Read noise of the master bias [ADU].
+    gain_e_per_adu : float
+        Gain that was measured, or that of `gain` [electron / ADU].
     tolerance : float, optional
         By how much the noise of the overscan may differ from it, relative.
 
@@ -60,95 +172,109 @@ def doubts(raw, detector, read_noise_adu, tolerance=0.25):
         do not have.
     """
     quality = Quality(0)
-    pairs = (raw.saturation_adu, detector.saturation_adu), (raw.max_linear_adu, detector.max_linear_adu)
-    absurd = any(claimed is not None and not _sensible(claimed, known) for claimed, known in pairs)
+    pairs = zip((raw.saturation_adu, raw.max_linear_adu), _expected(detector, gain_e_per_adu))
+    absurd = any(value is not None and not _sensible(value, expected) for value, expected in pairs)
     if absurd or (raw.max_linear_adu or 0) > (raw.saturation_adu or np.inf):
         quality |= Quality.HEADER_DISAGREES
-    return quality | read_noise(overscan_noise(raw), read_noise_adu, tolerance)
+    differs = read_noise_adu > 0 and not abs(overscan_noise(raw) / read_noise_adu - 1) <= tolerance
+    return quality | (Quality.READ_NOISE_DISAGREES if differs else Quality(0))
 
 
-def overscan_noise(raw):
+def overscan_noise(raw, rows=None):
     """Measure the read noise of a single frame in its overscan.
 
     Parameters
     ----------
     raw : RawFrame
         Frame with its overscan.
+    rows : slice, optional
+        Rows of the image to look at; those of the overscan by default.
 
     Returns
     -------
     float
         Scatter of neighboring columns, which is blind to the level of the rows [ADU].
     """
-    rows, columns = raw.bias_section.slices
+    own, columns = raw.bias_section.slices
     half = (columns.start + columns.stop) // 2
-    overscan = raw.adu[rows, half : columns.stop]
+    overscan = raw.adu[rows or own, half : columns.stop]
     return float(spread(overscan[:, 1:] - overscan[:, :-1]) / np.sqrt(2))
 
 
-def read_noise(found, expected, tolerance=0.3):
-    """Compare two values of the read noise.
+def read_noise(raw, biases_adu, rows=None):
+    """Return the read noise of a frame: that of the biases, or its own where its overscan is noisier than they were.
 
     Parameters
     ----------
-    found, expected : float
-        In one unit; an `expected` that is not positive is not known.
-    tolerance : float, optional
-        By how much they may differ, relative to `expected`.
+    raw : RawFrame
+        The frame.
+    biases_adu : float
+        Read noise of the master bias [ADU].
+    rows : slice, optional
+        As for `overscan_noise`.
 
     Returns
     -------
-    Quality
-        ``READ_NOISE_DISAGREES`` or nothing.
+    float
+        In ADU. A frame whose overscan is more quiet keeps that of the biases: an overscan may be all alike, an
+        amplifier is not.
     """
-    differs = expected > 0 and not abs(found / expected - 1) <= tolerance
-    return Quality.READ_NOISE_DISAGREES if differs else Quality(0)
+    seen = overscan_noise(raw, rows)
+    return seen if seen > (1 + _NOISIER) * biases_adu else biases_adu
 
 
-def header_noise(frames, found_e, tolerance=0.3):
-    """Hold the read noise that headers claim against the one that was measured.
-
-    Parameters
-    ----------
-    frames : sequence of RawFrame
-        Frames with headers; one without the card claims nothing.
-    found_e : float
-        Read noise that was measured [electron].
-    tolerance : float, optional
-        By how much a claim may differ, relative.
-
-    Returns
-    -------
-    Quality
-        ``HEADER_DISAGREES`` or nothing.
-    """
-    return _contradicted([raw.header_read_noise_e for raw in frames], found_e, tolerance)
-
-
-def header_gain(frames, gain_e_per_adu, tolerance=0.1):
-    """Hold the gain that headers claim against the one that was measured.
+def header_noise(frames, detector, measured_adu):
+    """Return the read noise that headers have.
 
     Parameters
     ----------
     frames : sequence of RawFrame
-        Frames with headers; one without the card claims nothing.
-    gain_e_per_adu : float
-        Gain by photon transfer [electron / ADU].
-    tolerance : float, optional
-        By how much a claim may differ, relative.
+        With headers.
+    detector : Detector
+        Table.
+    measured_adu : float
+        Read noise that was measured [ADU].
+
+    Returns
+    -------
+    float or None
+        In ADU; None where no header has it. Headers have it in electrons, and their gain may be wrong: by the gain of
+        the header or by that of the table, whichever comes nearer to the measurement.
+    """
+    told = typical([raw.header_read_noise_e for raw in frames])
+    if told is None:
+        return None
+    gains = {gain(frames, detector).e_per_adu, detector.gain_e_per_adu}
+    return float(min((told / g for g in sorted(gains)), key=lambda noise: abs(noise / measured_adu - 1)))
+
+
+def contradicted(value, measured, tolerance, flag):
+    """Compare a value of a header or of a table with a measurement.
+
+    Parameters
+    ----------
+    value : float or None
+        None is no contradiction.
+    measured : float
+        In the same unit.
+    tolerance : float
+        By how much the value may differ, relative to the measurement.
+    flag : Quality
+        What to return if it differs by more.
 
     Returns
     -------
     Quality
-        ``HEADER_DISAGREES`` or nothing.
+        `flag` or nothing.
     """
-    return _contradicted([raw.header_gain_e_per_adu for raw in frames], gain_e_per_adu, tolerance)
+    return flag if value is not None and not abs(value / measured - 1) <= tolerance else Quality(0)
 
 
-def _contradicted(claimed, found, tolerance):
-    wrong = any(claim is not None and not abs(claim / found - 1) <= tolerance for claim in claimed)
-    return Quality.HEADER_DISAGREES if wrong else Quality(0)
+def _expected(detector, gain_e_per_adu):
+    """Limits of the table for another gain than its own [ADU]."""
+    ratio = detector.gain_e_per_adu / gain_e_per_adu
+    return tuple(min(ratio * known, _MOST_ADU) for known in (detector.saturation_adu, detector.max_linear_adu))
 
 
-def _sensible(claimed, known):
-    return claimed is not None and known / 3 <= claimed <= _MOST_ADU
+def _sensible(value, expected):
+    return value is not None and expected / 3 <= value <= _MOST_ADU

@@ -1,5 +1,7 @@
 """From counts to electrons: overscan, trim, bias, dark, gain, and what is known against each pixel."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
@@ -14,6 +16,13 @@ _DEFERRED = 1 / 3
 #: Standard deviation of the Gaussian along the rows that averages the read noise of the overscan [pixel].
 _SMOOTHING_ROWS = 4.0
 _RADIUS = 16  # rows that the Gaussian reaches
+#: Columns, and rows, on either side of the middle whose levels are compared. A trace lies along the rows: it leaves
+#: little room between the fibers.
+_BESIDE, _ABOVE = 8, 4
+#: Share of the rows, or of the columns, that counts: the darkest [%].
+_DARKEST = 10
+#: A step of a smaller share of the level of the darkest places may be one of the light.
+_SHARE = 0.3
 #: Dark charge that makes a pixel useless, as a share of the linear range.
 _HOT = 0.1
 
@@ -133,27 +142,126 @@ def trim(raw, rows=None):
     return np.asarray(adu, np.float32) - level[:, np.newaxis]
 
 
-def flags(adu, raw, detector):
+class Jumps(NamedTuple):
+    """By how much the levels of the halves of a detector lie off, in one exposure.
+
+    Attributes
+    ----------
+    left, right, lower, upper : float
+        Excess of the level of each half; 0 where nothing is wrong [ADU].
+    """
+
+    left: float = 0.0
+    right: float = 0.0
+    lower: float = 0.0
+    upper: float = 0.0
+
+
+def jumps(raw, bias, bands=(slice(None),)):
+    """Measure whether the level of one half of the detector has jumped against the overscan.
+
+    Parameters
+    ----------
+    raw : RawFrame
+        The frame.
+    bias : Bias
+        Master bias.
+    bands : sequence of slice, optional
+        Rows of the data section from which the step between left and right is measured.
+
+    Returns
+    -------
+    Jumps
+
+    Notes
+    -----
+    Where the halves of a detector are read by two amplifiers, the overscan tells the level of one of them, and that of
+    the other may jump against it. Light does not jump: the median step from one side of the middle to the other, where
+    the frame is darkest, is one of the level. Light is not negative either: if the lower side lies below the master
+    bias it has fallen, else the higher one has risen. Steps below the read noise, or below a third of the light between
+    the orders, are left to the fit of the scattered light.
+    """
+    middle_column, middle_row = (n // 2 for n in bias.adu.shape[::-1])
+    beside = slice(middle_column - _BESIDE, middle_column + _BESIDE)
+    columns = [(trim(raw, rows) - bias.adu[rows])[:, beside] for rows in bands]
+    near = slice(middle_row - _ABOVE, middle_row + _ABOVE)
+    return _jumps(np.concatenate(columns), trim(raw, near) - bias.adu[near], bias.read_noise_adu)
+
+
+def _jumps(columns, rows, read_noise_adu):
+    """Jumps by the columns beside the middle one and by the rows beside the middle one, from all columns."""
+    left, right = _step(columns, read_noise_adu)
+    middle = rows.shape[1] // 2
+    level = np.repeat(np.array([left, right], np.float32), (middle, rows.shape[1] - middle))
+    return Jumps(left, right, *_step((rows - level).T, read_noise_adu))
+
+
+def _step(strip, read_noise_adu):
+    """Excess of the level of the first half and of the second half of the columns of a strip [ADU]."""
+    half, inner = strip.shape[1] // 2, strip.shape[1] // 4
+    sides = strip[:, :half].mean(axis=1), strip[:, half:].mean(axis=1)
+    total = sides[0] + sides[1]
+    dark = total <= np.percentile(total, _DARKEST)
+    near = strip[:, half : half + inner].mean(axis=1) - strip[:, half - inner : half].mean(axis=1)
+    # light that changes evenly differs half as much between the nearer ones
+    step = float(np.median((2 * near - (sides[1] - sides[0]))[dark]))
+    if not abs(step) > max(read_noise_adu, _SHARE * abs(float(np.median(total[dark]))) / 2):
+        return 0.0, 0.0
+    below = min(float(np.median(side[dark])) for side in sides)
+    fallen = below < -read_noise_adu / 2
+    excess = np.where(np.array([-step, step]) > 0, 0.0 if fallen else abs(step), -abs(step) if fallen else 0.0)
+    return tuple(excess.tolist())
+
+
+def levelled(parts, jumped, n_rows, rows=slice(None)):
+    """Subtract what the levels of the halves of a detector lie off, in place.
+
+    Parameters
+    ----------
+    parts : ndarray of float32, shape (k, n_columns)
+        Rows of a frame [ADU].
+    jumped : Jumps
+        Of the frame.
+    n_rows : int
+        Rows of the whole frame.
+    rows : slice, optional
+        Which rows they are; all by default.
+
+    Returns
+    -------
+    ndarray of float32, shape (k, n_columns)
+        `parts`.
+    """
+    if any(jumped):
+        start, end, _ = rows.indices(n_rows)
+        middle, border = parts.shape[1] // 2, np.clip(n_rows // 2 - start, 0, end - start)
+        parts[:, :middle] -= np.float32(jumped.left)
+        parts[:, middle:] -= np.float32(jumped.right)
+        parts[:border] -= np.float32(jumped.lower)
+        parts[border:] -= np.float32(jumped.upper)
+    return parts
+
+
+def flags(adu, limits, detector):
     """Mark the pixels whose value says nothing, or little, about the light.
 
     Parameters
     ----------
     adu : ndarray of float32, shape (n_rows, n_columns)
-        Counts of any rows of the frame, from `counts` [ADU].
-    raw : RawFrame
-        Frame whose they are; its header has limits.
+        Counts of any rows of a frame, from `counts` [ADU].
+    limits : Limits
+        Of the frame.
     detector : Detector
-        Limits where the header has none that make sense, and the columns that are known to be bad.
+        Has the columns that are known to be bad.
 
     Returns
     -------
     ndarray of uint8, shape (n_rows, n_columns)
         ``Pixel.SATURATED``, ``Pixel.NONLINEAR`` and ``Pixel.BAD``.
     """
-    saturation_adu, max_linear_adu = claims.limits(raw, detector)
     mask = np.zeros(adu.shape, np.uint8)
-    mask[adu > max_linear_adu] |= np.uint8(Pixel.NONLINEAR)
-    mask[adu >= saturation_adu] |= np.uint8(Pixel.SATURATED)
+    mask[adu > limits.max_linear_adu] |= np.uint8(Pixel.NONLINEAR)
+    mask[adu >= limits.saturation_adu] |= np.uint8(Pixel.SATURATED)
     mask[:, list(detector.bad_columns)] |= np.uint8(Pixel.BAD)
     return mask
 
@@ -166,13 +274,13 @@ def correct(raw, bias, dark, detector, gain_e_per_adu):
     raw : RawFrame
         Frame as it was read.
     bias : Bias
-        Master bias; its read noise is that of the frame.
+        Master bias; its read noise is that of the frame, unless the overscan of the frame is noisier by a quarter.
     dark : Dark or None
         Master dark; None leaves the dark current in.
     detector : Detector
         Limits and bad columns.
     gain_e_per_adu : float
-        Gain [electron / ADU].
+        Gain that was measured, or that of `claims.gain` [electron / ADU].
 
     Returns
     -------
@@ -188,16 +296,21 @@ def correct(raw, bias, dark, detector, gain_e_per_adu):
     adu, level = counts(raw)
     if adu.shape != bias.adu.shape or (dark is not None and adu.shape != dark.adu_per_s.shape):
         raise ValueError(f"{raw.filename}: {adu.shape[1]} x {adu.shape[0]} pixels do not fit the masters")
-    mask = flags(adu, raw, detector) | bias.mask
+    limits = claims.limits(raw, detector, gain_e_per_adu, claims.pile(adu, float(np.median(level))))
+    mask = flags(adu, limits, detector) | bias.mask
     adu = adu - level[:, np.newaxis]
     adu -= bias.adu
-    variance = bias.variance + np.float32(bias.read_noise_adu**2 + level_variance(raw))
+    middle_row, middle_column = (n // 2 for n in adu.shape)
+    beside, near = adu[:, middle_column - _BESIDE : middle_column + _BESIDE], adu[middle_row - _ABOVE :][: 2 * _ABOVE]
+    jumped = _jumps(beside, near, bias.read_noise_adu)
+    levelled(adu, jumped, len(adu))
+    variance = bias.variance + np.float32(claims.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance(raw))
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)
         adu -= charge
         variance += dark.variance * np.float32(raw.exposure_s) ** 2
         variance += np.maximum(charge, 0) / np.float32(gain_e_per_adu)
         mask |= dark.mask
-        mask[charge > _HOT * detector.max_linear_adu] |= np.uint8(Pixel.BAD)
+        mask[charge > _HOT * limits.max_linear_adu] |= np.uint8(Pixel.BAD)
     gain = np.float32(gain_e_per_adu)
     return Image(adu * gain, variance * gain**2, mask, raw.exposure_s)

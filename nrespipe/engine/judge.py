@@ -4,7 +4,7 @@ import numpy as np
 
 from nrespipe.engine import solution, succession
 from nrespipe.frames.judgement import Finding, Judgement
-from nrespipe.frames.quality import Pixel
+from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.numerics.robust import spread
 
@@ -16,6 +16,9 @@ _SQUARE = 64
 _DIMMED, _DARK = 0.7, 0.2
 #: Length of the orders for which the number of lines is told; shorter ones have fewer [pixel].
 _WIDE = 4096
+#: A table is a guess until frames have been seen: what speaks against it alone never calls for a person. The number is
+#: finite because the database keeps it.
+_NEVER = 1e6
 
 
 def master(new, last, spectrograph):
@@ -47,13 +50,35 @@ def master(new, last, spectrograph):
     return Judgement(tuple(findings))
 
 
+def _noise_by_table(new, table):
+    known = table.read_noise_e / table.gain_e_per_adu
+    words = _three(f"read noise {new.read_noise_adu:.1f} ADU", new.header_read_noise_adu, known, ".1f")
+    return _against("read_noise_share", new.read_noise_adu, new.header_read_noise_adu, known, 0.25, words)
+
+
+def _gain_by_table(new, table):
+    words = f"gain {new.gain_e_per_adu:.3f} +- {new.gain_error:.3f} electron / ADU"
+    if Quality.GAIN_ASSUMED in new.origin.quality:
+        words += " (no flat tells it)"
+    words = _three(words, new.header_gain_e_per_adu, table.gain_e_per_adu, ".2f")
+    return _against("gain_share", new.gain_e_per_adu, new.header_gain_e_per_adu, table.gain_e_per_adu, 0.1, words)
+
+
+def _against(name, measured, header, table, usual, words):
+    """Finding of a number by that of header and table from which it differs most."""
+    shares = [measured / known - 1 for known in (header, table) if known]
+    return Finding(name, max(shares, key=abs), usual, _NEVER, words)
+
+
+def _three(words, header, table, digits):
+    said = "the header does not say" if header is None else f"the header says {header:{digits}}"
+    return f"{words}, {said}, the table {table:{digits}}"
+
+
 def _own_bias(new, spectrograph):
-    expected = spectrograph.detector.read_noise_e / spectrograph.detector.gain_e_per_adu
     return [
-        Finding(
-            "read_noise_share", new.read_noise_adu / expected - 1, 0.25, 1.0, "read noise {value:+.0%} of the table's"
-        ),
-        Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels are bad"),
+        _noise_by_table(new, spectrograph.detector),
+        Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels are bad", useless=0.5),
     ]
 
 
@@ -78,7 +103,7 @@ def _own_dark(new, spectrograph):
         Finding(
             "rate_adu_per_s", rate, 0.1 * worst, worst, "half of the pixels gain more than {value:.3f} ADU a second"
         ),
-        Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels are hot or unsteady"),
+        Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels are hot or unsteady", useless=0.5),
     ]
 
 
@@ -107,13 +132,12 @@ def _dark(new, last):
 
 def _own_flat(new, spectrograph):
     missing = len(np.setdiff1d(spectrograph.orders, new.traces.orders))
-    gain = new.gain_e_per_adu / spectrograph.detector.gain_e_per_adu - 1
     dark = float(np.mean(new.blaze <= 0))
     return [
         Finding("orders_missing", float(missing), 0, 5, "{value:.0f} orders were not found"),
-        Finding("gain_share", gain, 0.1, 0.5, "the gain is {value:+.0%} of the table's"),
-        Finding("dark_share", dark, 0.1, 0.4, "{value:.0%} of the spectrum has too little light"),
-        Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels respond badly"),
+        _gain_by_table(new, spectrograph.detector),
+        Finding("dark_share", dark, 0.1, 0.4, "{value:.0%} of the spectrum has too little light", useless=0.9),
+        Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels respond badly", useless=0.5),
     ]
 
 
@@ -145,15 +169,19 @@ def _flat(new, last):
         Finding("warp_px", spread(moved - shift), 0.05, 0.5, "the orders have bent by {value:.2f} px"),
         Finding("width_change", width, 0.05, 0.25, "the width of the orders has changed by {value:+.0%}"),
         Finding("blaze_change", blaze, 0.05, 0.3, "the color of the lamp has changed by {value:.0%}"),
-        Finding(
-            "gain_change",
-            new.gain_e_per_adu / last.gain_e_per_adu - 1,
-            0.03,
-            0.2,
-            "the gain has changed by {value:+.1%}",
-        ),
+        _gain_change(new, last),
         *_flat_light(new, last, fibers, rows, before),
     ]
+
+
+def _gain_change(new, last):
+    """Change of the gain: of what this night's flats show, where they show it."""
+    now = new.night_gain_e_per_adu or new.gain_e_per_adu
+    error = new.night_gain_error or new.gain_error
+    # what the error of the night explains is no change
+    usual = max(0.01, 4 * np.hypot(error, last.gain_error) / last.gain_e_per_adu)
+    words = f"the gain has changed from {last.gain_e_per_adu:.3f} to {now:.3f} electron / ADU ({{value:+.1%}})"
+    return Finding("gain_change", now / last.gain_e_per_adu - 1, usual, max(0.2, usual), words)
 
 
 def _flat_light(new, last, fibers, rows, before):

@@ -29,9 +29,20 @@ _CLASSES = {Kind.BIAS: Bias, Kind.DARK: Dark, Kind.FLAT: Flat, Kind.ARC: Arc}
 #: Arrays of fewer bytes are kept as plain images.
 _SMALL_BYTES = 1 << 16
 
+#: Numbers that stand in the primary header too, for people: field, keyword, comment. Those that are not known do not.
+_CARDS = (
+    ("read_noise_adu", "RDNADU", "[ADU] read noise, measured"),
+    ("header_read_noise_adu", "RDNADUHD", "[ADU] the same by the raw headers"),
+    ("gain_e_per_adu", "GAINUSED", "[electron/ADU] gain in use, all nights together"),
+    ("gain_error", "GAINERR", "[electron/ADU] its error"),
+    ("night_gain_e_per_adu", "GAINNGT", "[electron/ADU] gain by these flats alone"),
+    ("night_gain_error", "GAINNGTE", "[electron/ADU] its error"),
+    ("header_gain_e_per_adu", "GAINHD", "[electron/ADU] gain by the raw headers"),
+)
+
 #: Unit of every field that has one.
 UNITS = {
-    Kind.BIAS: {"adu": "adu", "variance": "adu2", "read_noise_adu": "adu"},
+    Kind.BIAS: {"adu": "adu", "variance": "adu2", "read_noise_adu": "adu", "header_read_noise_adu": "adu"},
     Kind.DARK: {"adu_per_s": "adu s-1", "variance": "adu2 s-2"},
     Kind.FLAT: {
         "traces.centers": "pixel",
@@ -41,6 +52,9 @@ UNITS = {
         "gain_e_per_adu": "electron adu-1",
         "gain_error": "electron adu-1",
         "peak_e_per_s": "electron s-1",
+        "night_gain_e_per_adu": "electron adu-1",
+        "night_gain_error": "electron adu-1",
+        "header_gain_e_per_adu": "electron adu-1",
     },
     Kind.ARC: {
         "solution.coefficients": "Angstrom",
@@ -91,7 +105,7 @@ def write(master, path):
     if isinstance(master, Arc):
         hdus += _for_people(master, units)
     table = [_values_table(values, units)] if values else []
-    fitsio.write(fits.HDUList([_primary(master.origin), *table, *hdus]), path)
+    fitsio.write(fits.HDUList([_primary(master), *table, *hdus]), path)
 
 
 def read(path):
@@ -187,8 +201,8 @@ def _integral(value):
     return all(isinstance(part, int | np.integer) for part in (value if isinstance(value, tuple) else (value,)))
 
 
-def _primary(origin):
-    header = fits.Header()
+def _primary(master):
+    origin, header = master.origin, fits.Header()
     header["OUTNAME"] = (master_name(origin), "name")
     header["OBSTYPE"] = (origin.kind.upper(), "what it calibrates")
     header["SITEID"] = (origin.site, "site")
@@ -200,6 +214,10 @@ def _primary(origin):
     header["MJD-MEAN"] = (float(origin.mean_mjd), "[d] mean start time of the inputs, UTC")
     header["QUALITY"] = (int(origin.quality), "doubts, as bits")
     header["QUALWORD"] = (" ".join(origin.quality.names()), "doubts, in words")
+    for field, keyword, comment in _CARDS:
+        number = getattr(master, field, None)
+        if number is not None:
+            header[keyword] = (float(number), comment)
     header["NCOMBINE"] = (len(origin.inputs), "number of inputs")
     for i, name in enumerate(origin.inputs, 1):
         header[f"IMCOM{i:03d}"] = (name, "input")

@@ -56,7 +56,7 @@ def header(account, level, filename):
     made.extend([*_file(account, level, filename), *_observation(account)])
     for trace, fiber in account.traces:
         made.extend(_trace(account, trace, fiber))
-    made.extend([*_site(account), *_telemetry(account), *_pipeline(account), *_snr(account)])
+    made.extend([*_site(account), *_telemetry(account), *_camera(account), *_pipeline(account), *_snr(account)])
     return made
 
 
@@ -212,6 +212,22 @@ def _site(account):
 def _telemetry(account):
     found = [(ours, number(value(account.raw.header, theirs)), k, words) for theirs, ours, k, words in _TELEMETRY]
     return [card(ours, content * factor, words) for ours, content, factor, words in found if content is not None]
+
+
+def _camera(account):
+    """Gain and read noise that were measured, and what header and table have instead."""
+    measured, raw, table = account.reduction.measurements, account.raw, account.spectrograph.detector
+    gain, noise = (measured.get(name, np.nan) for name in ("gain_e_per_adu", "read_noise_adu"))
+    return [
+        card("GAINUSED", gain, "[electron/ADU] gain, from the flats"),
+        card("GAINERR", measured.get("gain_error", np.nan), "[electron/ADU] its error"),
+        card("GAINHD", raw.header_gain_e_per_adu, "[electron/ADU] gain by the raw header"),
+        card("GAINTAB", table.gain_e_per_adu, "[electron/ADU] gain by the table"),
+        card("RDNADU", noise, "[ADU] read noise, from the biases"),
+        card("RDNUSED", noise * gain, "[electron] the same"),
+        card("RDNHD", raw.header_read_noise_e, "[electron] read noise by the raw header"),
+        card("RDNTAB", table.read_noise_e, "[electron] read noise by the table"),
+    ]
 
 
 def _pipeline(account):

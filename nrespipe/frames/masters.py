@@ -59,6 +59,8 @@ class Bias:
         Read noise of one exposure, from the differences of the inputs [ADU].
     mask : ndarray of uint8, shape (n_rows, n_columns), optional
         ``Pixel.BAD`` where a pixel is unsteady or its level is far off; by default none is.
+    header_read_noise_adu : float, optional
+        What the headers of the inputs have; None where they have none [ADU].
     """
 
     origin: Origin
@@ -66,6 +68,7 @@ class Bias:
     variance: np.ndarray
     read_noise_adu: float
     mask: np.ndarray | None = None
+    header_read_noise_adu: float | None = None
 
     def __post_init__(self):
         shape = np.shape(self.adu)
@@ -115,11 +118,15 @@ class Flat:
     blaze : ndarray of float, shape (n_fibers, n_orders, n_pixels)
         Spectrum of the lamp, 1 at the peak of each order; 0 where it is too faint to use.
     gain_e_per_adu, gain_error : float
-        Gain by photon transfer, and its error [electron / ADU].
+        Gain that counts, and its error: the running value of the camera, this night included [electron / ADU].
     mask : ndarray of uint8, shape (n_rows, n_columns)
         ``Pixel.BAD`` where the response of a pixel deviates grossly.
     peak_e_per_s : ndarray of float, shape (n_fibers, n_orders), optional
         Light of the lamp at the peak of each order, where `blaze` is 1 [electron / second / pixel].
+    night_gain_e_per_adu, night_gain_error : float, optional
+        Gain by photon transfer of these flats alone, and its error; None where they do not tell it [electron / ADU].
+    header_gain_e_per_adu : float, optional
+        What the headers of the inputs have; None where they have none [electron / ADU].
     """
 
     origin: Origin
@@ -130,6 +137,9 @@ class Flat:
     gain_error: float
     mask: np.ndarray
     peak_e_per_s: np.ndarray | None = None
+    night_gain_e_per_adu: float | None = None
+    night_gain_error: float | None = None
+    header_gain_e_per_adu: float | None = None
 
     def __post_init__(self):
         shape = self.traces.centers.shape

@@ -19,7 +19,7 @@ class Pixel(IntFlag):
 class Quality(IntFlag):
     """Doubts about a whole frame; every bit labels a product, none hides it."""
 
-    GAIN_DISAGREES = 1 << 0  #: photon transfer of the flats contradicts the gain of the tables
+    GAIN_DISAGREES = 1 << 0  #: the gain that the flats show is not that of the table
     FEW_CALIBRATIONS = 1 << 1  #: a master was made of fewer frames than it should be
     NO_METER = 1 << 2  #: no usable exposure-meter series: the midpoint is the geometric one
     NO_CATALOG_STAR = 1 << 3  #: the star is in no catalog: coordinates from the telescope, no proper motion
@@ -35,13 +35,15 @@ class Quality(IntFlag):
     TYPE_GUESSED = 1 << 13  #: the spectral type came from the masks, not from a catalog
     FIBERS_REVERSED = 1 << 14  #: the fibers cross the detector in the opposite order to the spectrograph's table
     NO_VELOCITY = 1 << 15  #: no mask finds the lines of a star in the spectrum, or resembles them
-    READ_NOISE_DISAGREES = 1 << 16  #: noise of the biases against the tables, or of a frame against the biases
+    READ_NOISE_DISAGREES = 1 << 16  #: noise of the biases against the table, or of a frame against the biases
     HEADER_DISAGREES = 1 << 17  #: gain, read noise or limits in the header contradict the frames or make no sense
     ENGINES_DISAGREE = 1 << 18  #: the velocities by line mask and by template differ by more than their errors
     YOUNG_TEMPLATE = 1 << 19  #: the template has fewer exposures, or less motion of the Earth, than can be trusted
     OLD_CALIBRATION = 1 << 20  #: it waited for masters in vain and was reduced with one that is far away
-    GAIN_ASSUMED = 1 << 21  #: the flats do not tell the gain: that of the tables stands
+    GAIN_ASSUMED = 1 << 21  #: no flat tells the gain: it is that of the header or of the table
+    GAIN_CHANGED = 1 << 22  #: the gain is not the one that the camera had on the nights before
     UNREVIEWED_MASTER = 1 << 23  #: a master that it was reduced with needs review, or was made with one that does
+    LEVEL_JUMPED = 1 << 24  #: a part of the detector has another level against the overscan than it should have
 
     def names(self):
         """Return the names of the bits that are set, in the order of the bits.

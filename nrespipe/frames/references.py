@@ -17,6 +17,8 @@ class References:
     ----------
     bias, dark, flat, arc : Bias, Dark, Flat, Arc or None
         Masters.
+    previous : Bias, Dark, Flat, Arc or None
+        Where a master is made: the last good one of its kind and camera; None for the first.
     stars : mapping of int to Star
         What the catalog knows of the star in a fiber; no entry where it knows nothing.
     masks : mapping of str to LineMask
@@ -36,6 +38,7 @@ class References:
     dark: Dark | None = None
     flat: Flat | None = None
     arc: Arc | None = None
+    previous: Bias | Dark | Flat | Arc | None = None
     stars: Mapping[int, Star] = field(default_factory=dict)
     masks: Mapping[str, LineMask] = field(default_factory=dict)
     lamp: LampLines | None = None

@@ -1,7 +1,5 @@
 """Bias frames: the structure that the overscan does not show, and the read noise."""
 
-import itertools
-
 import numpy as np
 
 from nrespipe.engine import claims, company, detector, fixedpattern, stack
@@ -19,6 +17,11 @@ NEEDS = ()
 MINIMUM, USUAL = 2, 5
 #: Biases of so many nights before join in where nothing has changed: five alone leave a pattern of noise.
 LOOKBACK_DAYS = 10
+#: Noise that the image may have beside that of the overscan, as a share of the variance, and least variance of light
+#: per count: that of the largest gain there is.
+_ALIKE, _FAINTEST = 0.2, 1 / 30
+#: Difference between the read noise that is measured and that of header or table which is worth a word, relative.
+_TOLERANCE = 0.3
 
 
 def reduce(raw, refs, spectrograph):
@@ -31,7 +34,7 @@ def reduce(raw, refs, spectrograph):
     refs : References
         Not used.
     spectrograph : Spectrograph
-        Its table of the detector is held against the frame.
+        Its table of the detector is compared with the header.
 
     Returns
     -------
@@ -49,12 +52,22 @@ def reduce(raw, refs, spectrograph):
     if noise == 0:
         raise BadFrame(f"{raw.filename}: the image has no noise, all its pixels are alike")
     bright = float(np.mean(adu > 20 * noise + structure))
+    quality = claims.doubts(raw, spectrograph.detector, noise, claims.gain([raw], spectrograph.detector).e_per_adu)
     if abs(structure) > 10 * noise:
-        raise BadFrame(f"{raw.filename}: not a bias: the image lies {structure:.0f} ADU above its overscan")
+        # light brings its own noise with it, a level of the amplifier does not
+        dark = claims.overscan_noise(raw)
+        if structure > 0 and noise**2 > (1 + _ALIKE) * dark**2 + _FAINTEST * structure:
+            raise BadFrame(
+                f"{raw.filename}: not a bias: the image lies {structure:.0f} ADU above its overscan, with the noise of "
+                f"light: {noise:.1f} ADU, that of the overscan is {dark:.1f} ADU"
+            )
+        quality |= Quality.LEVEL_JUMPED
+    if bright > 0.01:
+        # each quarter of the detector by itself, as the amplifiers may have levels of their own
+        bright = max(np.mean(part > 20 * noise + np.median(part)) for part in _quarters(adu))
     if bright > 0.01:
         raise BadFrame(f"{raw.filename}: not a bias: light has reached {bright:.1%} of the pixels")
     level = float(np.median(detector.overscan_level(raw)))
-    quality = claims.doubts(raw, spectrograph.detector, noise)
     measurements = {"level_adu": level, "structure_adu": structure, "noise_adu": noise}
     return Reduction(quality=quality, measurements=measurements)
 
@@ -102,28 +115,60 @@ def combine(frames, refs, spectrograph, far_off=10.0):
     Bias
         Its read noise comes from the differences of successive frames. Pixels that vary by more than it are marked bad.
     """
-    detector_table = spectrograph.detector
-    light = frames[0].data_section
+    light, table = frames[0].data_section, spectrograph.detector
     shape = light.end_row - light.first_row, light.end_column - light.first_column
-    read_noise = _read_noise(frames, shape[0])
-    mean, variance, _, unsteady = stack.mean(frames, detector.trim, shape, read_noise**2)
+    read_noise, levels = _samples(frames, shape[0])
+    # the level of an amplifier that jumps is that of most frames
+    off = levels - np.median(levels, axis=0)
+    off[np.abs(off) <= read_noise] = 0.0
+    jumped = {raw.filename: each for raw, each in zip(frames, off)}
+
+    def band_of(raw, rows):
+        return _levelled(detector.trim(raw, rows), jumped[raw.filename], shape[0], rows)
+
+    mean, variance, _, unsteady = stack.mean(frames, band_of, shape, read_noise**2)
     adu, variance, deviation = fixedpattern.settle(mean, variance)
     limit = far_off * read_noise
     bad = unsteady | (np.abs(deviation) > limit) | fixedpattern.far_columns(adu, limit)
-    read_noise_e = read_noise * detector_table.gain_e_per_adu
     quality = Quality.FEW_CALIBRATIONS if len(frames) < USUAL else Quality(0)
-    quality |= claims.read_noise(read_noise_e, detector_table.read_noise_e)
-    quality |= claims.header_noise(frames, read_noise_e)
+    if off.any():
+        quality |= Quality.LEVEL_JUMPED
+    header = claims.header_noise(frames, table, read_noise)
+    known = table.read_noise_e / table.gain_e_per_adu
+    quality |= claims.contradicted(known, read_noise, _TOLERANCE, Quality.READ_NOISE_DISAGREES)
+    quality |= claims.contradicted(header, read_noise, _TOLERANCE, Quality.HEADER_DISAGREES)
     mask = np.where(bad, Pixel.BAD, 0).astype(np.uint8)
-    return Bias(origin_of(Kind.BIAS, frames, quality), adu, variance, read_noise, mask)
+    return Bias(origin_of(Kind.BIAS, frames, quality), adu, variance, read_noise, mask, header)
 
 
-def _read_noise(frames, n_rows):
-    """Read noise of one frame from the differences of successive ones [ADU]."""
+def _samples(frames, n_rows):
+    """Read noise of one frame from the differences of successive ones, and the levels of the quarters of each [ADU]."""
     samples = stack.samples(n_rows, 64, 8)
-    trimmed = (np.concatenate([detector.trim(raw, rows)[:, ::2] for rows in samples]) for raw in frames)
-    found = [spread(second - first) for first, second in itertools.pairwise(trimmed)]
-    return float(np.median(found) / np.sqrt(2))
+    found, levels, before = [], [], None
+    for raw in frames:
+        adu = np.concatenate([detector.trim(raw, rows) for rows in samples])
+        levels.append([np.median(part) for part in _quarters(adu)])
+        if before is not None:
+            difference = adu - before
+            # neighboring columns: a level that has jumped is no noise
+            found.append(spread(difference[:, 1:] - difference[:, :-1]) / 2)
+        before = adu
+    return float(np.median(found)), np.array(levels)
+
+
+def _quarters(adu):
+    """Quarters of an image, or of rows that are spread evenly over it."""
+    return [half for part in np.array_split(adu, 2) for half in np.array_split(part, 2, axis=1)]
+
+
+def _levelled(adu, off, n_rows, rows):
+    """Subtract from rows of a frame what each quarter lies off, in place."""
+    start, end, _ = rows.indices(n_rows)
+    border = int(np.clip(n_rows // 2 - start, 0, end - start))
+    parts = [half for part in (adu[:border], adu[border:]) for half in np.array_split(part, 2, axis=1)]
+    for part, level in zip(parts, off):
+        part -= np.float32(level)
+    return adu
 
 
 def _noise(adu):

@@ -29,7 +29,7 @@ def reduce(raw, refs, spectrograph):
     refs : References
         With the master bias.
     spectrograph : Spectrograph
-        Its table of the detector is held against the header.
+        Its table of the detector is compared with the header.
 
     Returns
     -------
@@ -44,11 +44,15 @@ def reduce(raw, refs, spectrograph):
     if not raw.exposure_s > 0:
         raise BadFrame(f"{raw.filename}: a dark of {raw.exposure_s} s")
     adu = detector.trim(raw) - refs.bias.adu
+    jumped = detector.jumps(raw, refs.bias)
+    detector.levelled(adu, jumped, len(adu))
     level = float(np.median(adu))
     bright = float(np.mean(adu > level + 30 * refs.bias.read_noise_adu))
     if bright > 0.02 or level > 100 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: not a dark: median {level:.0f} ADU, {bright:.1%} of the pixels are bright")
-    quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
+    gain_e = claims.gain([raw], spectrograph.detector).e_per_adu
+    quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
+    quality |= Quality.LEVEL_JUMPED if any(jumped) else Quality(0)
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 
 
@@ -82,7 +86,7 @@ def combine(frames, refs, spectrograph, hot_sigma=4.5):
     refs : References
         With the master bias.
     spectrograph : Spectrograph
-        Its nominal gain scales the photon noise of the hot pixels.
+        Its table of the detector, or the headers, tell the gain, on which the photon noise of the hot pixels depends.
     hot_sigma : float, optional
         Pixels that stand out by more than this keep their own value; all others take that of their surroundings,
         because the read noise of a few darks exceeds their dark current.
@@ -97,18 +101,24 @@ def combine(frames, refs, spectrograph, hot_sigma=4.5):
     exposures_s = np.array([raw.exposure_s for raw in frames])
     bias = refs.bias
 
-    def band_of(raw, rows):
-        return detector.trim(raw, rows) - bias.adu[rows]
+    samples = stack.samples(len(bias.adu), 64, 8)
+    jumped = {raw.filename: detector.jumps(raw, bias, samples) for raw in frames}
 
-    photon = 1 / spectrograph.detector.gain_e_per_adu
-    noise = bias.read_noise_adu**2
-    rate, variance, _, unsteady = stack.mean(frames, band_of, bias.adu.shape, noise, photon, scales=exposures_s)
+    def band_of(raw, rows):
+        return detector.levelled(detector.trim(raw, rows) - bias.adu[rows], jumped[raw.filename], len(bias.adu), rows)
+
+    # no flat has told the gain yet: of two claims the one with more noise, so that no good pixel is called unsteady
+    gains = claims.gain(frames, spectrograph.detector).e_per_adu, spectrograph.detector.gain_e_per_adu
+    noise = np.mean([claims.read_noise(raw, bias.read_noise_adu, samples[0]) ** 2 for raw in frames])
+    rate, variance, _, unsteady = stack.mean(frames, band_of, bias.adu.shape, noise, 1 / min(gains), scales=exposures_s)
     # the error of the master bias is the same in all inputs
     variance += bias.variance * np.float32(len(frames) / exposures_s.sum()) ** 2
     pattern, error, deviation = fixedpattern.settle(rate, variance, hot_sigma)
-    bad = unsteady | (pattern * longest > 0.1 * spectrograph.detector.max_linear_adu)
+    linear_adu = claims.limits(frames[0], spectrograph.detector, gains[0]).max_linear_adu
+    bad = unsteady | (pattern * longest > 0.1 * linear_adu)
     if len(frames) == 1:
         bad |= deviation > hot_sigma * np.sqrt(variance)
     quality = Quality.FEW_CALIBRATIONS if len(frames) < USUAL else Quality(0)
+    quality |= Quality.LEVEL_JUMPED if any(map(any, jumped.values())) else Quality(0)
     mask = np.where(bad, Pixel.BAD, 0).astype(np.uint8)
     return Dark(origin_of(Kind.DARK, frames, quality), pattern, error, mask)

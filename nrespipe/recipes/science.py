@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import activity, barycenter, claims, drift, numbering, velocity, wavelength
+from nrespipe.engine import activity, barycenter, claims, detector, drift, numbering, velocity, wavelength
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
@@ -17,6 +17,14 @@ from nrespipe.recipes.spectra import extract_frame
 _LIT_SNR, _UNLIT_SNR = 3.0, 0.5
 
 NEEDS = (Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC)
+#: What masters tell of the camera, and what is true of every frame that it takes.
+_OF_THE_CAMERA = (
+    Quality.GAIN_DISAGREES
+    | Quality.GAIN_ASSUMED
+    | Quality.GAIN_CHANGED
+    | Quality.READ_NOISE_DISAGREES
+    | Quality.HEADER_DISAGREES
+)
 
 
 def reduce(raw, refs, spectrograph):
@@ -55,11 +63,19 @@ def reduce(raw, refs, spectrograph):
     quality = _doubts(raw, spectra, moved, motion, refs)
     if renumbered:
         quality |= Quality.ORDERS_RENUMBERED
-    quality |= claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu)
+    quality |= claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    if any(detector.jumps(raw, refs.bias)):
+        quality |= Quality.LEVEL_JUMPED
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
         quality=functools.reduce(operator.or_, doubts.values(), quality),
-        measurements={**motion.measurements, **_told_of_drift(moved, refs)},
+        measurements={
+            **motion.measurements,
+            **_told_of_drift(moved, refs),
+            "gain_e_per_adu": refs.flat.gain_e_per_adu,
+            "gain_error": refs.flat.gain_error,
+            "read_noise_adu": claims.read_noise(raw, refs.bias.read_noise_adu),
+        },
         spectra=spectra,
         wavelengths=wavelengths,
         barycentric=barycentric,
@@ -147,6 +163,8 @@ def _place(raw, fiber, spectrograph):
 def _doubts(raw, spectra, moved, motion, refs):
     """Doubts about the frame as a whole."""
     quality = refs.arc.origin.quality & Quality.POOR_WAVELENGTHS
+    for master in (refs.bias, refs.dark, refs.flat):
+        quality |= master.origin.quality & _OF_THE_CAMERA
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
     if moved.n_lines == 0:

@@ -1,9 +1,10 @@
 """What stands beside a frame: masters from their files, stars from the catalog, tables from the package."""
 
+from contextlib import suppress
 from functools import lru_cache
 
 from nrespipe import data
-from nrespipe.errors import BadFrame, Skipped, Unavailable
+from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import masters, targets
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
@@ -52,6 +53,24 @@ def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, am
     read["templates"] = templates.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
     return References(**read, masks=masks, tellurics=data.tellurics())
+
+
+def previous(path):
+    """Read the last good master of the kind and camera of a new one.
+
+    Parameters
+    ----------
+    path : str
+        File; '' for the first.
+
+    Returns
+    -------
+    Bias, Dark, Flat, Arc or None
+        None for the first, and where it cannot be read: the new one can be made without it.
+    """
+    with suppress(MissingCalibration):
+        return masters.read(path) if path else None
+    return None
 
 
 def spectrograph_of(load, name, what):

@@ -160,6 +160,7 @@ def combine(job):
     # the pixels stay in the files: any number of frames needs the same memory
     raws = [cdp.read(path, whole=False) for path in job.paths]
     refs = references.fetch(job.masters, job.kind, spectrograph)
+    refs = replace(refs, previous=references.previous(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
     columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.recipe, spectrograph)
     # what was said of the one made before may tell of the same frames

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine import detector, gain
+from nrespipe.engine import claims, detector
 from nrespipe.frames.masters import Bias, Dark, Origin
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind, RawFrame, Section
@@ -107,34 +107,54 @@ def test_saturated_and_nonlinear_pixels_and_the_copied_column_are_marked():
     adu = noisy(np.random.default_rng(4))
     adu[10, 10], adu[20, 20] = 60_000, 45_000
     raw = frame(adu, saturation_adu=55_000.0)
-    mask = detector.flags(detector.counts(raw)[0], raw, _limits())
+    mask = detector.flags(detector.counts(raw)[0], claims.limits(raw, _limits(), 3.0), _limits())
     assert mask[10, 10] == Pixel.SATURATED | Pixel.NONLINEAR
     assert mask[20, 20] == Pixel.NONLINEAR
     assert (mask[:, -1] == Pixel.BAD).all()
     assert np.count_nonzero(mask[:, :-1]) == 2
 
 
+def test_a_frame_that_is_noisier_than_the_biases_has_its_own_read_noise_and_a_quieter_one_theirs():
+    bias, dark = masters((200, 200), read_noise_adu=2.0)
+    for noise, used in ((4.0, 4.0), (1.0, 2.0)):
+        rng = np.random.default_rng(12)
+        raw = frame(rng.normal(1000, noise, (204, 250)).astype(np.float32))
+        floor = detector.correct(raw, bias, dark, _limits(), 1.0).floor_variance
+        expected = used**2 + 0.8 + detector.level_variance(raw)
+        assert np.median(floor) == pytest.approx(expected, rel=0.06)
+
+
+@pytest.mark.parametrize("half", ["left", "right", "lower", "upper"])
+@pytest.mark.parametrize("excess", [60.0, -40.0])
+def test_a_half_whose_level_has_jumped_is_found_and_put_right_beside_orders_of_any_light(half, excess):
+    rng = np.random.default_rng(13)
+    rows, columns = np.mgrid[:200, :200]
+    # orders that run across the middle in a curve, above light that rises
+    light = 20 + rows / 20 + 5000 * np.exp(-0.5 * (((rows + columns**2 / 1000) % 50 - 25) / 2) ** 2)
+    adu = noisy(rng)
+    adu[:200, :200] += light
+    part = {
+        "left": np.s_[:200, :100],
+        "right": np.s_[:200, 100:200],
+        "lower": np.s_[:100, :200],
+        "upper": np.s_[100:200, :200],
+    }
+    bias, dark = masters((200, 200))
+    assert not any(detector.jumps(frame(adu), bias))
+    adu[part[half]] += excess
+    jumped = detector.jumps(frame(adu), bias)
+    sides = ("left", "right") if half in ("left", "right") else ("lower", "upper")
+    other = sides[1 - sides.index(half)]
+    assert getattr(jumped, half) - getattr(jumped, other) == pytest.approx(excess, abs=2.5)
+    image = detector.correct(frame(adu), bias, dark, _limits(), 1.0)
+    left = image.electrons - light
+    assert np.ptp([np.median(left[place]) for place in part.values()]) < 2.5
+
+
 def test_masters_of_another_size_are_refused():
     bias, dark = masters((100, 100))
     with pytest.raises(ValueError, match="200 x 200 pixels do not fit"):
         detector.correct(frame(noisy(np.random.default_rng(5))), bias, dark, _limits(), 1.0)
-
-
-@pytest.mark.parametrize("true", [0.9, 2.17, 3.2])
-def test_the_gain_is_measured_to_a_percent_even_when_the_light_moves(true):
-    rng = np.random.default_rng(6)
-    light = 20_000 * np.exp(-0.5 * (((np.arange(640)[:, None] + np.zeros(640)) % 40 - 20) / 6) ** 2) + 50
-    shifted = light + 0.004 * np.gradient(light, axis=0)
-    pairs = [[rng.poisson(x) / true + rng.normal(0, 2, x.shape) for x in (light, shifted)] for _ in range(2)]
-    measured, error = gain.measure(pairs, 2.0)
-    assert measured == pytest.approx(true, rel=0.01)
-    assert error < 0.02 * true
-
-
-def test_without_light_no_gain_is_claimed():
-    rng = np.random.default_rng(7)
-    _, error = gain.measure([rng.normal(0, 2, (2, 256, 256))], 2.0)
-    assert error == np.inf
 
 
 def _limits():
