@@ -2,6 +2,7 @@ from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.files import layout, masters
@@ -99,6 +100,21 @@ def test_a_master_comes_back_to_the_last_bit(tmp_path, make):
     path = layout.master_path(tmp_path, master.origin)
     masters.write(master, path)
     assert_same(masters.read(path), master)
+
+
+def test_what_frames_and_headers_say_of_the_camera_comes_back_and_stands_in_the_header(tmp_path):
+    flat = replace(a_flat(), night_gain_e_per_adu=3.1, night_gain_error=0.02, header_gain_e_per_adu=1.0)
+    bias = replace(a_bias(), header_read_noise_adu=7.3)
+    cards = {}
+    for master in (flat, bias, a_flat(), a_bias()):
+        masters.write(master, tmp_path / "master.fits.fz")
+        assert_same(masters.read(tmp_path / "master.fits.fz"), master)
+        cards.setdefault(master.origin.kind, []).append(fits.getheader(tmp_path / "master.fits.fz"))
+    names = ("GAINUSED", "GAINERR", "GAINNGT", "GAINNGTE", "GAINHD")
+    assert [cards[Kind.FLAT][0][name] for name in names] == [3.2, 1 / 3, 3.1, 0.02, 1.0]
+    assert [cards[Kind.BIAS][0][name] for name in ("RDNADU", "RDNADUHD")] == [2.3456789012345678, 7.3]
+    assert not {"GAINNGT", "GAINNGTE", "GAINHD"} & set(cards[Kind.FLAT][1])
+    assert "RDNADUHD" not in cards[Kind.BIAS][1]
 
 
 @pytest.mark.parametrize("make", MASTERS)

@@ -332,6 +332,17 @@ def test_a_doubt_labels_the_products_and_hides_none(make):
         assert (header["DRPFLAG"], header["SUMMFLAG"]) == ("Fail", "Fail")
 
 
+def test_gain_and_read_noise_of_frames_header_and_table_stand_side_by_side(make):
+    measured = {"gain_e_per_adu": 2.5, "gain_error": 0.01, "read_noise_adu": 3.0}
+    _, _, files = make(changes={"measurements": measured}, header={"GAIN": 1.0, "RDNOISE": 7.3})
+    for hdus in files:
+        header = hdus[0].header
+        assert [header[name] for name in ("GAINUSED", "GAINERR", "GAINHD", "GAINTAB")] == [2.5, 0.01, 1.0, 3.2]
+        assert [header[name] for name in ("RDNADU", "RDNUSED", "RDNHD", "RDNTAB")] == [3.0, 7.5, 7.3, 7.0]
+    _, _, files = make(header={"GAIN": "N/A", "RDNOISE": "N/A"})
+    assert files[0][0].header["GAINHD"] is files[0][0].header["RDNHD"] is files[0][0].header["GAINUSED"] is None
+
+
 def test_the_bits_of_the_quality_are_explained_beside_it(make):
     _, _, (level2, _) = make()
     header = level2["TRACE1_QUALITY"].header

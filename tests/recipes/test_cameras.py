@@ -9,6 +9,7 @@ from light import LAMPS, Light
 
 from nrespipe import data
 from nrespipe.engine import barycenter
+from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
@@ -144,6 +145,18 @@ def noisier(raw, _):
     """Double the read noise."""
     more = 3**0.5 * 7.0 / 3.2 * np.random.default_rng(5).standard_normal(raw.adu.shape, dtype=np.float32)
     return replace(raw, adu=np.rint(raw.adu + more))
+
+
+def test_a_bias_far_above_its_overscan_is_refused_only_if_it_has_the_noise_of_light(spectrograph, light):
+    raw, lit = light.biases[0], light.biases[0].data_section.slices
+    level, shone = raw.adu.copy(), raw.adu.copy()
+    level[lit] += 300
+    shone[lit] += np.random.default_rng(4).poisson(300 * 3.2, shone[lit].shape) / 3.2
+    reduction = bias.reduce(replace(raw, adu=level), References(), spectrograph)
+    assert Quality.LEVEL_JUMPED in reduction.quality
+    assert Quality.LEVEL_JUMPED not in bias.reduce(raw, References(), spectrograph).quality
+    with pytest.raises(BadFrame, match=r"30\d ADU above its overscan, with the noise of light: 9\.\d ADU"):
+        bias.reduce(replace(raw, adu=shone), References(), spectrograph)
 
 
 @pytest.mark.parametrize("half", ["left", "upper"])
