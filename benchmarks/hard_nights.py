@@ -184,7 +184,7 @@ def write(root, nres, case):
         truth.velocities(folder / "truth" / "velocities.csv", bench, shots)
         for shot in shots:
             rendered = simulated.expose(bench, shot, seed=SEED)
-            adu = rendered.adu
+            adu = np.array(rendered.adu)
             case.image(number, np.random.default_rng([SEED, number, shot.number]), adu, nres.detector)
             path = folder / "raw" / f"{shot.filename}.fits.fz"
             product.save(path, adu, nres, nres.cameras[0], day, shot, claims=camera.claims)
