@@ -383,3 +383,14 @@ def test_the_numbers_that_a_master_was_judged_by_are_kept_with_their_limits(arch
     (finding,) = second.findings
     assert abs(finding.pop("value") - 5000) < 20
     assert finding == {"name": "level_adu", "usual": 100.0, "worst": 1000.0, "verdict": "needs review", "known": False}
+
+
+@pytest.mark.slow
+def test_a_master_between_one_that_needs_review_and_the_last_good_one_accepts_it(archive, run, masters, stars):
+    complete(archive, "20190405", 1000)
+    complete(archive, "20190406", 2100)
+    run()
+    biases(archive, "20190407", 1950)
+    run()
+    assert [standing for standing, _ in masters().values()] == [Standing.CURRENT] * 3
+    assert stars()["20190406"][1] is False
