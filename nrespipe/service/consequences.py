@@ -125,11 +125,14 @@ def redo_for_new(session, row, replaced=None):
 
 def _cleared(session, row):
     """Stars that are flagged because a master of this night needed review, and that no other gives a reason for."""
-    flagged = Frame.quality.op("&")(int(Quality.UNREVIEWED_MASTER)) != 0
     versions = calibrations.versions(session, row)
     family = [one.id for one in (*versions, *_descendants(session, versions))]
-    query = _last().where(Frame.kind == Kind.SCIENCE, flagged, _used(family))
-    return [frame for frame, attempt in session.execute(query) if not calibrations.unreviewed(session, attempt.masters)]
+    # no more conditions: with these a database begins with all frames, and not with the few of these masters
+    return [
+        frame
+        for frame, attempt in session.execute(_last().where(_used(family)))
+        if Quality.UNREVIEWED_MASTER in Quality(frame.quality) and not calibrations.unreviewed(session, attempt.masters)
+    ]
 
 
 def _with_stand_ins(session, row):
