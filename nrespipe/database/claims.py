@@ -152,9 +152,10 @@ def pick(session, table, patience_s, most=500, low_priority=False):
     if table is Frame:
         conditions += [latest(), Frame.low_priority == low_priority]
     oldest = select(table.id).where(*conditions).order_by(table.next_try, table.id).limit(most)
-    oldest = oldest.with_for_update(skip_locked=True)
+    # a table of its own: PostgreSQL may ask a subquery row by row, and find others when these are stamped
+    oldest = oldest.with_for_update(skip_locked=True).cte("oldest")
     # the conditions once more: another that picks at the same time may have been first
-    stamped = update(table).where(table.id.in_(oldest.scalar_subquery()), *conditions).values(sent=moment)
+    stamped = update(table).where(table.id.in_(select(oldest.c.id)), *conditions).values(sent=moment)
     return sorted(session.scalars(stamped.returning(table.id).execution_options(synchronize_session=False)))
 
 

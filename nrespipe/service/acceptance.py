@@ -29,13 +29,15 @@ class Peers(NamedTuple):
         night before: what came after it may have changed.
     accepted : tuple of (str, str) or None
         The one that was made of this night before and accepted although it needed review, and what was said of it.
-    witnesses : tuple of (int, str, str)
-        Row and file of masters of other nights that may speak for the new one, and what is said of it then.
+    unreviewed, later : tuple of (int, str, str) or None
+        Row and file of a master of another night that may speak for the new one, and what is said of it then: the last
+        one that needs review itself, and the first good one that follows.
     """
 
     last: str = ""
     accepted: tuple[str, str] | None = None
-    witnesses: tuple[tuple[int, str, str], ...] = ()
+    unreviewed: tuple[int, str, str] | None = None
+    later: tuple[int, str, str] | None = None
 
 
 def peers(session, kind, night, mean_mjd, output):
@@ -66,11 +68,15 @@ def peers(session, kind, night, mean_mjd, output):
     if unreviewed is not None and neighbors.refused(session, kind, calibrations.night_of(unreviewed)) is not None:
         unreviewed = None
     later = neighbors.following(session, kind, night)
-    found = [other for other in (unreviewed, later) if other is not None]
+    unreviewed, later = (
+        (other.id, str(output / other.path), _agrees(other)) if other is not None else None
+        for other in (unreviewed, later)
+    )
     return Peers(
         last=str(output / last.path) if last else "",
         accepted=(str(output / own.path), own.reason) if is_accepted else None,
-        witnesses=tuple((other.id, str(output / other.path), _agrees(other)) for other in found),
+        unreviewed=unreviewed,
+        later=later,
     )
 
 
@@ -93,7 +99,7 @@ def judge(master, others, recipe, spectrograph):
     columns : dict of str to object
         Standing, reason and findings of its row.
     agrees_with : int or None
-        Row of the master of another night that speaks for it.
+        Row of the master of another night that agrees with it.
     unchanged : bool
         Whether the last good one says nothing against it.
     """
@@ -101,15 +107,25 @@ def judge(master, others, recipe, spectrograph):
     judged = against(master, last, recipe, spectrograph)
     standing = _STANDINGS.get(judged.verdict, Standing.CURRENT)
     columns = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
-    if standing is not Standing.REVIEW:
-        return columns, None, last is not None and not judged.changed
+    if standing is Standing.REJECTED:
+        return columns, None, False
+    if standing is Standing.CURRENT:
+        agrees_with, _ = _agreeing(master, (others.unreviewed,), recipe, spectrograph)
+        return columns, agrees_with, last is not None and not judged.changed
     if others.accepted and _is_like(master, _read(others.accepted[0]), recipe, spectrograph):
         return columns | {"standing": Standing.CURRENT, "reason": others.accepted[1]}, None, False
-    for row, path, words in others.witnesses:
+    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), recipe, spectrograph)
+    if agrees_with is not None:
+        columns |= {"standing": Standing.CURRENT, "reason": f"{columns['reason']}; {words}"}
+    return columns, agrees_with, False
+
+
+def _agreeing(master, others, recipe, spectrograph):
+    """Row of the first of some masters of other nights that a master is like, and what is said of it then."""
+    for row, path, words in filter(None, others):
         if _is_like(master, _read(path), recipe, spectrograph):
-            accepted = {"standing": Standing.CURRENT, "reason": f"{columns['reason']}; {words}"}
-            return columns | accepted, row, False
-    return columns, None, False
+            return row, words
+    return None, ""
 
 
 def against(master, last, recipe, spectrograph):

@@ -1,11 +1,12 @@
 """What a verdict on a master, or a new master, touches; and how that is made or reduced again by itself."""
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
 
 from nrespipe.database import calibrations, claims, stackings
 from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Attempt, Frame, Master, master_inputs, master_parents
+from nrespipe.database.tables import Attempt, Frame, Master, attempt_masters, master_inputs, master_parents
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 
@@ -30,13 +31,13 @@ def of_bad(session, row):
     frames : list of (Frame, Master or None)
         The frames whose last result, or refusal, was found with one of them, and with which; None for the bad one.
     """
-    family = list(session.scalars(select(Master).where(Master.kind == row.kind, Master.path == row.path)))
+    family = calibrations.versions(session, row)
     joined = _joined(session, row)
     made_with = _descendants(session, [*family, *joined])
     # the nearest cause first
     bad = {one.id: None for one in family} | {master.id: master for master in (*joined, *made_with)}
     found = []
-    for frame, attempt in session.execute(_last().where(Attempt.masters.any(Master.id.in_(bad)))):
+    for frame, attempt in session.execute(_last().where(_used(bad))):
         used = {master.id for master in attempt.masters}
         found.append((frame, next(way for row_id, way in bad.items() if row_id in used)))
     in_use = dict.fromkeys(joined, "frames") | {one: "with" for one in made_with if one.standing in USABLE}
@@ -76,17 +77,16 @@ def redo_for_bad(session, row):
     Notes
     -----
     Its frames come when nothing else is due; those that another process has in hand look at their end what they were
-    reduced with.
+    reduced with. A master that could not be made with it is tried once more.
     """
     masters, frames = of_bad(session, row)
-    for master in masters:
-        master.outdated = True
-        stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
     _ask_again(session, [frame for frame, _ in frames])
+    _make_again(session, masters)
+    _try_again(session, [row.id])
 
 
 def redo_for_good(session, row):
-    """Have the stars reduced again that had to do without a master of their night, or with one that needed review.
+    """Have the stars reduced again that had to do without an accepted master, or with one that needed review.
 
     Parameters
     ----------
@@ -95,17 +95,11 @@ def redo_for_good(session, row):
     row : Master
         One that was accepted.
     """
-    flagged = Frame.quality.op("&")(int(Quality.UNREVIEWED_MASTER)) != 0
-    family = [row.id, *(one.id for one in _descendants(session, [row]))]
-    query = _last().where(Frame.kind == Kind.SCIENCE, flagged, Attempt.masters.any(Master.id.in_(family)))
-    cleared = [
-        frame for frame, attempt in session.execute(query) if not calibrations.unreviewed(session, attempt.masters)
-    ]
-    _ask_again(session, [*cleared, *_with_stand_ins(session, row)])
+    _ask_again(session, [*_cleared(session, row), *_with_stand_ins(session, row)])
 
 
 def redo_for_new(session, row, replaced=None):
-    """Have the stars reduced again that had to do without a new master.
+    """Have the stars reduced again, and the masters tried again, that had to do without a new master.
 
     Parameters
     ----------
@@ -117,24 +111,79 @@ def redo_for_new(session, row, replaced=None):
         The one that was made of its night before.
     """
     frames = _with_stand_ins(session, row)
+    if replaced is not None and row.standing is Standing.CURRENT:
+        frames += _cleared(session, row)
     if replaced is not None and replaced.outdated:
-        query = _last().where(Frame.kind == Kind.SCIENCE, Attempt.masters.contains(replaced))
+        query = _last().where(Frame.kind == Kind.SCIENCE, _used([replaced.id]))
         frames += [frame for frame, _ in session.execute(query)]
     _ask_again(session, frames)
+    if replaced is not None and replaced.outdated:
+        # one that was made with it although it was known to be bad: there was no other yet
+        _make_again(session, [one for one in _made_with(session, [replaced.id]) if one.standing in USABLE])
+    _try_again(session, [one.id for one in _doubted(session, row)])
+
+
+def _cleared(session, row):
+    """Stars that are flagged because a master of this night needed review, and that no other gives a reason for."""
+    versions = calibrations.versions(session, row)
+    family = [one.id for one in (*versions, *_descendants(session, versions))]
+    # no more conditions: with these a database begins with all frames, and not with the few of these masters
+    return [
+        frame
+        for frame, attempt in session.execute(_last().where(_used(family)))
+        if Quality.UNREVIEWED_MASTER in Quality(frame.quality) and not calibrations.unreviewed(session, attempt.masters)
+    ]
 
 
 def _with_stand_ins(session, row):
-    """Stars of its night that a master serves, and that were reduced with one of another night or with a bad one."""
-    stand_in = (Master.day != row.day) | (Master.standing == Standing.REJECTED)
-    another = Attempt.masters.any((Master.kind == row.kind) & stand_in)
-    query = _last().where(*_its_night(row), Frame.kind == Kind.SCIENCE, another)
-    return [frame for frame, _ in session.execute(query) if calibrations.nearest(session, row.kind, frame) is row]
+    """Frames that a master serves now, and that had to do with another.
+
+    Stars of its night that were reduced with one of another night, stars of any night that were reduced with one that
+    was called bad, and frames that were refused with one that needs review or was called bad.
+    """
+    other = Attempt.masters.any((Master.kind == row.kind) & (Master.day != row.day))
+    queries = [_last().where(*_its_night(row), Frame.kind == Kind.SCIENCE, other)]
+    if doubted := _doubted(session, row):
+        bad = [one.id for one in doubted if one.standing is Standing.REJECTED]
+        queries.append(_last().where(Frame.kind == Kind.SCIENCE, Frame.state == State.DONE, _used(bad)))
+        queries.append(_last().where(Frame.state == State.BAD, _used([one.id for one in doubted])))
+    return [
+        frame
+        for query in queries
+        for frame, _ in session.execute(query)
+        if calibrations.nearest(session, row.kind, frame, without=calibrations.mistrusted(session, frame)) is row
+    ]
+
+
+def _doubted(session, row):
+    """Other masters of the same detector that need review or were called bad, near enough to serve the same frames."""
+    alike = calibrations.alike(row.kind, row, (Standing.REVIEW, Standing.REJECTED)).where(Master.id != row.id)
+    reach = 2 * calibrations.REACH_DAYS[row.kind]
+    return list(session.scalars(alike.where(Master.mean_mjd.between(row.mean_mjd - reach, row.mean_mjd + reach))))
 
 
 def _ask_again(session, frames):
-    for frame in dict.fromkeys(frames):
-        if frame.owner == "":
+    """Ask for frames, but for those that are in hand or due anyway."""
+    rows = {frame.id for frame in frames}
+    # locked, and read once more: one in hand is looked at when it is finished, which must not happen at this moment
+    query = select(Frame).where(Frame.id.in_(rows)).order_by(Frame.id).with_for_update()
+    for frame in session.scalars(query.execution_options(populate_existing=True)):
+        if frame.owner == "" and frame.next_try is None:
             claims.request(session, frame, low_priority=True)
+
+
+def _make_again(session, masters):
+    """Have masters made anew that come from a bad one."""
+    for master in masters:
+        master.outdated = True
+        stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
+
+
+def _try_again(session, rows):
+    """Have the masters tried again that could not be made with some others."""
+    for one in _made_with(session, rows):
+        if one.standing is Standing.REJECTED and not one.path:
+            stackings.of(session, one.kind, calibrations.night_of(one)).next_try = clock(session)
 
 
 def _its_night(row):
@@ -154,16 +203,28 @@ def _descendants(session, masters):
     known, found = {master.id for master in masters}, {}
     generation = known
     while generation:
-        with_one = select(master_parents.c.master_id).where(master_parents.c.parent_id.in_(generation))
-        children = {master.id: master for master in session.scalars(select(Master).where(Master.id.in_(with_one)))}
+        children = {master.id: master for master in _made_with(session, generation)}
         generation = set(children) - set(found) - known
         found |= children
     return sorted(found.values(), key=lambda master: (_KINDS.index(master.kind), master.day, master.id))
 
 
+def _made_with(session, rows):
+    """Masters that were made, or tried, with some others."""
+    with_one = select(master_parents.c.master_id).where(master_parents.c.parent_id.in_(rows))
+    return list(session.scalars(select(Master).where(Master.id.in_(with_one)).order_by(Master.id)))
+
+
+def _used(rows):
+    """Condition that an attempt used one of some masters."""
+    return Attempt.id.in_(select(attempt_masters.c.attempt_id).where(attempt_masters.c.master_id.in_(rows)))
+
+
 def _last():
     """Query of the frames that are done, or were found bad, each with the attempt that this comes from."""
-    last = select(func.max(Attempt.id)).join(Attempt.frame).where(Attempt.outcome == Frame.state)
-    last = last.group_by(Attempt.frame_id)
-    settled = (Frame.state.in_((State.DONE, State.BAD)), latest(), Attempt.id.in_(last))
+    later = aliased(Attempt)
+    # of each frame by itself: the cost must not grow with the number of all attempts
+    last = select(func.max(later.id)).where(later.frame_id == Frame.id, later.outcome == Frame.state)
+    last = last.correlate(Frame).scalar_subquery()
+    settled = (Frame.state.in_((State.DONE, State.BAD)), latest(), Attempt.id == last)
     return select(Frame, Attempt).join(Attempt.frame).where(*settled).order_by(Frame.filename)

@@ -168,11 +168,12 @@ def _finish(session, crew, kind, night, job=None, outcome=None):
     """Write down what came of a job, or that there is none; return the row of the master."""
     row, made = stackings.of(session, kind, night), None
     if crew.hold.keeps(session, Stacking, row.id):
+        # before the record, which may ask for another one
+        stackings.finish(row)
         if job is not None:
             made = stacking.record(session, job, outcome)
         else:
             acceptance.retire(session, kind, night, crew.assembly.recipes[kind].MINIMUM)
-        stackings.finish(row)
     return made
 
 

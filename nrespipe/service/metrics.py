@@ -96,7 +96,9 @@ def of_database(session):
     oldest = session.scalar(select(func.min(Frame.next_try)).where(Frame.owner == "", ~Frame.low_priority, latest()))
     waited_s = max((moment - oldest).total_seconds(), 0.0) if oldest else 0.0
     flagged = Frame.quality.op("&")(int(Quality.UNREVIEWED_MASTER)) != 0
-    for name, condition in (("unreviewed", flagged), ("to_redo", Frame.low_priority)):
+    # few have a moment, which has an index
+    to_redo = Frame.low_priority & Frame.next_try.is_not(None)
+    for name, condition in (("unreviewed", flagged), ("to_redo", to_redo)):
         count = session.scalar(select(func.count()).select_from(Frame).where(condition, latest()))
         points.append(Point(f"nrespipe.frames.{name}", float(count)))
     return [*points, Point("nrespipe.oldest_due.seconds", waited_s)]

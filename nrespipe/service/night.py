@@ -161,7 +161,7 @@ def _wanted(value, choices):
 
 def _finish_kind(crew, kind, found, version):
     """Reduce all frames of a kind that are due, and wait for those that others have in hand; return how many."""
-    tried, new = Counter(), 0
+    tried, new = {}, 0
     while True:
         with crew.assembly.sessions.begin() as session:
             hold.bury(session)
@@ -169,10 +169,11 @@ def _finish_kind(crew, kind, found, version):
             due = [
                 frame
                 for frame in frames.due(session, kind, version)
-                if frame.id in found and tried[frame.id] < (2 if frame.state is State.QUEUED else 1)
+                if frame.id in found
+                and (frame.id not in tried or (frame.state is State.QUEUED and frame.tries > tried[frame.id]))
             ]
             plans = _plan(session, crew.assembly, due)
-        tried.update(frame.id for frame in due)
+        tried.update((frame.id, frame.tries) for frame in due)
         new += crews.reduce(crew, f"{kind} frames", plans)
         # when another run has died there may be more to do
         if not _wait(crew.assembly, kind, found) and not due:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from nrespipe.database import calibrations, claims, drifts, frames
-from nrespipe.database.columns import Standing, State, clock
+from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import cdp, products
@@ -145,7 +145,7 @@ def choose(session, frame, recipe, assembly):
     """
     chosen, missing = {}, []
     far, future = _impatient(session, frame, assembly.settings), assembly.settings.future_masters
-    mistrusted = _mistrusted(session, frame)
+    mistrusted = calibrations.mistrusted(session, frame)
     for kind in recipe.NEEDS:
         master = calibrations.nearest(session, kind, frame, far=far, future=future, without=mistrusted)
         master = master or calibrations.nearest(session, kind, frame, far=far, future=future)
@@ -154,16 +154,6 @@ def choose(session, frame, recipe, assembly):
         else:
             chosen[kind] = (master.id, str(assembly.output / master.path), master.md5)
     return chosen, _missing(session, frame, missing, assembly.recipes)
-
-
-def _mistrusted(session, row):
-    """Rows of the masters that need review and with which a frame was refused, or a master could not be made."""
-    if isinstance(row, Frame):
-        used = [master for attempt in row.attempts if attempt.outcome is State.BAD for master in attempt.masters]
-    else:
-        tried = calibrations.last(session, row.kind, calibrations.night_of(row))
-        used = tried.parents if tried is not None and tried.standing is Standing.REJECTED and not tried.path else ()
-    return {master.id for master in used if master.standing is Standing.REVIEW}
 
 
 def _impatient(session, frame, settings):
@@ -262,19 +252,27 @@ def record(session, job, outcome, assembly):
     drift = FrameDrift(**result.drift) if result.drift else None
     frame = frames.record(session, attempt, result.quality, files, velocities, drift)
     session.flush()
-    if outcome.state in (State.DONE, State.BAD) and _is_outdated(session, frame, job, assembly):
+    is_settled = frame.state in (State.DONE, State.BAD) and outcome.state is not State.RETRY
+    if is_settled and _is_outdated(session, frame, job, assembly):
         claims.request(session, frame, low_priority=frame.state is State.DONE)
+    elif is_settled and outcome.state is State.WAITING and not job.missing:
+        # the file of a master is gone or damaged; the next run, or another worker, makes it again
+        claims.request(session, frame, low_priority=True)
+        frame.next_try += timedelta(seconds=frames.LOOK_AGAIN_S)
     return frame
 
 
 def _is_outdated(session, frame, job, assembly):
-    """Whether a frame that was just reduced has better masters, or is doubted less, by now.
+    """Whether a frame that was just tried has better masters, or fewer flags, by now.
 
-    What was said of a master while the frame was in hand, or what was made meanwhile, did not find it; and a frame that
-    was refused with a master that needs review is tried with another.
+    A decision on a master, or a new master, does not reach a frame that is in hand; and one that was refused with a
+    master that needs review is tried with others, each of them once.
     """
     now = plan(session, frame, assembly)
-    return not now.missing and (now.masters != job.masters or now.doubts != job.doubts)
+    refused = [attempt.masters for attempt in frame.attempts if attempt.outcome is State.BAD]
+    rows = {row for row, _, _ in now.masters.values()}
+    is_new = frame.attempts[-1].outcome is not State.BAD or all(rows != {one.id for one in used} for used in refused)
+    return not now.missing and is_new and (now.masters != job.masters or now.doubts != job.doubts)
 
 
 def _kept(velocities):

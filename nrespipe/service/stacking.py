@@ -9,8 +9,8 @@ from types import ModuleType
 import structlog
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, neighbors
-from nrespipe.database.columns import USABLE, Standing, State
+from nrespipe.database import calibrations, neighbors, stackings
+from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import cdp, identity, layout, masters
@@ -123,8 +123,11 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
     chosen, missing = choose(session, wanted, recipe, assembly)
-    if is_recent and _settled(last, frames, earlier, version, assembly.output) and not _has_other(last, chosen):
-        return None
+    if is_recent and _settled(last, frames, earlier, version, assembly.output):
+        rows = {row for row, _, _ in chosen.values()}
+        refusals = calibrations.refusals(session, kind, night)
+        if not _can_be_replaced(last, rows) and not _has_other(last, rows, refusals):
+            return None
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(
         kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
@@ -211,11 +214,14 @@ def record(session, job, outcome):
     if columns.get("path"):
         # as it stands now: a person may have said something while it was made
         columns |= acceptance.heed(session, job.kind, job.night, job.frame_ids, columns, job.peers.accepted)
+    used = [session.get_one(Frame, row) for row in inputs]
+    parents = [session.get_one(Master, row) for row, _, _ in job.masters.values()]
     master = Master(
         kind=job.kind,
-        n_inputs=len(inputs),
-        inputs=[session.get_one(Frame, row) for row in inputs],
-        parents=[session.get_one(Master, row) for row, _, _ in job.masters.values()],
+        n_inputs=len(used),
+        inputs=used,
+        parents=parents,
+        outdated=_is_outdated(session, job, used, parents),
         traceback=outcome.traceback,
         code_version=__version__,
         **job.night._asdict(),
@@ -224,11 +230,21 @@ def record(session, job, outcome):
     replaced = calibrations.record(session, master)
     if master.standing in USABLE:
         consequences.redo_for_new(session, master, replaced)
+        if master.outdated:
+            stackings.of(session, job.kind, job.night).next_try = clock(session)
     if agrees_with is not None and master.standing is Standing.CURRENT:
         acceptance.accept(session, agrees_with, master)
     if master.standing is Standing.REVIEW:
         _log.warning("master needs review", master=identity.stem(layout.master_name(master)), reason=master.reason)
     return master
+
+
+def _is_outdated(session, job, inputs, parents):
+    """Whether a master comes from one that was called bad meanwhile, or contains frames of its night."""
+    if any(parent.outdated or parent.standing is Standing.REJECTED for parent in parents):
+        return True
+    nights = {calibrations.night_of(frame) for frame in inputs if frame.day != job.night.day}
+    return any(neighbors.refused(session, job.kind, night) is not None for night in nights)
 
 
 def _join(job, master, raws, refs, spectrograph):
@@ -241,7 +257,7 @@ def _join(job, master, raws, refs, spectrograph):
 
 def _settled(last, frames, earlier, version, output):
     """Whether the last try used the same frames and another would come to the same end."""
-    if last.outdated or set(last.inputs) not in (set(frames), {*frames, *earlier}):
+    if set(last.inputs) not in (set(frames), {*frames, *earlier}):
         return False
     if last.standing in USABLE:
         path = output / last.path
@@ -249,11 +265,27 @@ def _settled(last, frames, earlier, version, output):
     return last.standing is Standing.REJECTED or (last.standing is Standing.FAILED and last.code_version == version)
 
 
-def _has_other(last, chosen):
-    """Whether a try that did not succeed was made with a master that needs review, and there is another now."""
-    refused = last.standing is Standing.REJECTED and not last.path
-    mistrusted = any(parent.standing is Standing.REVIEW for parent in last.parents)
-    return refused and mistrusted and {row for row, _, _ in chosen.values()} != {parent.id for parent in last.parents}
+def _can_be_replaced(last, rows):
+    """Whether a master that comes from a bad one can be made of others."""
+    is_bad = last.outdated or any(parent.standing is Standing.REJECTED for parent in last.parents)
+    # one that is made with the same would come from the bad one as well
+    is_same = rows == _parents(last) and any(parent.outdated for parent in last.parents)
+    return last.standing in USABLE and is_bad and not is_same
+
+
+def _has_other(last, rows, refusals):
+    """Whether the recipe has refused these frames with masters that need review, and not yet with those of now."""
+    doubted = (Standing.REVIEW, Standing.REJECTED)
+    tries = [one for one in refusals if set(one.inputs) == set(last.inputs)]
+    return (
+        last in tries
+        and any(parent.standing in doubted for one in tries for parent in one.parents)
+        and all(rows != _parents(one) for one in tries)
+    )
+
+
+def _parents(master):
+    return {parent.id for parent in master.parents}
 
 
 def _fitting(frames, recipe):

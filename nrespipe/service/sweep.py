@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from nrespipe.database import claims
 from nrespipe.database.columns import clock
+from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame
 from nrespipe.service import hold
 
@@ -90,7 +91,8 @@ def _send(assembly, table, send, is_empty):
 def _spare(assembly, is_empty):
     """Choose some frames that have a result and can have a better one, if the workers have nothing else to do."""
     with assembly.sessions.begin() as session:
-        waiting = session.scalar(select(Frame.id).where(Frame.low_priority, Frame.next_try <= clock(session)).limit(1))
+        due = (Frame.low_priority, Frame.owner == "", Frame.next_try <= clock(session), latest())
+        waiting = session.scalar(select(Frame.id).where(*due).limit(1))
     if waiting is None or not is_empty(Frame):
         return []
     with assembly.sessions.begin() as session:

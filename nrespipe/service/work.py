@@ -23,8 +23,8 @@ def told(session):
     -------
     list of str
         Lines: frames that are due, with the age of the oldest; frames that are to be reduced again; frames in hand and
-        whose; masters that are owed; files
-        that are to be delivered; attempts of the last hour and day by outcome. What there is none of is left out.
+        whose; masters that are owed; files that are to be delivered; attempts of the last hour and day by outcome. What
+        there is none of is left out.
     """
     moment = clock(session)
     lines = [_due(session, moment), _again(session, moment), _in_hand(session), _owed(session), _undelivered(session)]

@@ -179,3 +179,17 @@ def test_a_master_is_taken_once_and_given_up_like_a_frame(sessions):
             claims.release(session, "killed", ["one"])
             session.flush()
         assert session.scalars(select(Stacking)).one().next_try is None
+
+
+def test_no_more_rows_are_picked_than_were_asked_for(sessions):
+    with sessions.begin() as session:
+        found = [add(session, f"{number}-e00") for number in range(7)]
+        for frame in found:
+            claims.request(session, frame, low_priority=True)
+        rows = [frame.id for frame in found]
+    picked = []
+    for _ in range(3):
+        with sessions.begin() as session:
+            assert claims.pick(session, Frame, 60.0) == []
+            picked.append(claims.pick(session, Frame, 60.0, most=4, low_priority=True))
+    assert picked == [rows[:4], rows[4:], []]

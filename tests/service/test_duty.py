@@ -10,14 +10,14 @@ from astropy.io import fits
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, frames
+from nrespipe.database import calibrations, claims, frames
 from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Attempt, Delivery, Frame, Master, Stacking
-from nrespipe.errors import Unavailable
+from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, duty, intake, night, plan, references, sweep
+from nrespipe.service import arrivals, duty, intake, night, plan, references, sweep, verdicts
 from nrespipe.service.pace import Pace
 
 
@@ -448,3 +448,121 @@ def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, 
         refs = duty.reduction.references.fetch(job.masters, raw.kind, real, raw, job.output, job.velocities)
         fetched[do_rv] = (bool(refs.masks), bool(refs.tellurics), bool(refs.stars), bool(refs.lamp), bool(refs.arc))
     assert fetched == {True: (True,) * 5, False: (False, False, True, True, True)}
+
+
+@pytest.fixture
+def no_flat_with(service, monkeypatch):
+    """Return a function that lets flats be refused where their bias is of some nights; it returns the nights tried."""
+    recipe = type(service.recipes[Kind.FLAT])
+    combine = recipe.combine
+
+    def refuse(*days):
+        tried = []
+
+        def strict(self, frames, refs, spectrograph):
+            if self.kind is Kind.FLAT and refs.bias.origin.day in days:
+                tried.append(refs.bias.origin.day)
+                raise BadFrame("no trace can be found")
+            return combine(self, frames, refs, spectrograph)
+
+        monkeypatch.setattr(recipe, "combine", strict)
+        return tried
+
+    return refuse
+
+
+@pytest.mark.slow
+def test_a_master_that_no_other_master_helps_is_tried_with_each_of_them_once(archive, service, work, no_flat_with):
+    tried = no_flat_with("20190405", "20190406")
+    for day, adu in (("20190405", 15_000), ("20190406", 20_000)):
+        archive.calibrations(day, adu=adu)
+    submit(service, *sorted(archive.root.rglob("*.fits")))
+    work()
+    # two flats
+    assert sorted(tried) == ["20190405"] * 2 + ["20190406"] * 2
+
+
+@pytest.mark.slow
+def test_a_master_that_could_not_be_made_is_tried_when_there_is_another_to_make_it_with(
+    archive, service, work, query, no_flat_with
+):
+    no_flat_with("20190406")
+    archive.calibrations("20190406", adu=15_000)
+    submit(service, *sorted(archive.root.rglob("*.fits")), archive.add("e", "STAR A&thar&none", day="20190406"))
+    work()
+    assert states(query)[-1] is State.WAITING
+    submit(service, *(archive.add("b", day="20190407") for _ in range(2)))
+    work()
+    assert set(states(query)) == {State.DONE}
+
+
+@pytest.mark.slow
+def test_what_comes_from_a_bad_master_is_made_again_in_whatever_order_it_comes(archive, service, work, query):
+    for day in ("20190405", "20190406"):
+        archive.calibrations(day)
+        submit(service, *sorted(archive.root.rglob(f"*{day}*.fits")), archive.add("e", "STAR A&thar&none", day=day))
+    work()
+    with service.sessions.begin() as session:
+        verdicts.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
+        calibrations_again = select(Frame).where(Frame.low_priority, Frame.kind != Kind.SCIENCE)
+        rows = [frame.id for frame in session.scalars(calibrations_again)]
+        last_first = select(Stacking.id).where(Stacking.day == "20190406", Stacking.next_try.is_not(None))
+        owed = list(session.scalars(last_first.order_by(Stacking.kind == Kind.DARK, Stacking.kind == Kind.FLAT)))
+    paced = replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))
+    assert [duty.frame(paced, row, "me") for row in rows] == [State.DONE] * 6
+    # the arc with a flat and the flat with a dark that come from the bad bias
+    assert [duty.master(paced, row, "me") for row in owed] == [State.DONE] * 3
+    work()
+    with query.sessions() as session:
+        star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.day == "20190406")).one()
+        assert [master.day for master in star.attempts[-1].masters].count("20190406") == 3
+        assert not calibrations.unreviewed(session, star.attempts[-1].masters)
+        assert not Quality(star.quality) & Quality.UNREVIEWED_MASTER
+
+
+@pytest.mark.slow
+def test_a_frame_that_is_reduced_again_comes_once_more_when_the_file_of_a_master_was_gone(
+    archive, service, work, query
+):
+    for day in ("20190405", "20190406"):
+        archive.calibrations(day)
+    submit(service, *sorted(archive.root.rglob("*.fits")), archive.add("e", "STAR A&thar&none", day="20190406"))
+    work()
+    (flat,) = query.all(select(Master).where(Master.kind == Kind.FLAT, Master.day == "20190406"))
+    (service.output / flat.path).unlink()
+    references._master.cache_clear()
+    with service.sessions.begin() as session:
+        verdicts.decide(session, "arc_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
+    work()
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    assert star.reason.startswith("an earlier result is kept; the last attempt ended waiting: ")
+    with service.sessions.begin() as session:
+        session.execute(update(Frame).where(Frame.next_try.is_not(None)).values(next_try=clock(session)))
+    work()
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    assert (star.state, star.reason, star.low_priority) == (State.DONE, "", False)
+
+
+@pytest.mark.parametrize("end", ["CRASH", "MISSING"])
+def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once_more_however_that_ends(
+    archive, service, work, query, monkeypatch, end
+):
+    submit(service, *(archive.add("b", day=day) for day in ("20190405", "20190406") for _ in range(2)))
+    submit(service, archive.add("d", day="20190406"))
+    work()
+    (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
+    reduce = duty.reduction.reduce
+
+    def meanwhile(job):
+        with service.sessions.begin() as session:
+            verdicts.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
+        raise {"CRASH": ValueError, "MISSING": MissingCalibration}[end]("asked for")
+
+    with service.sessions.begin() as session:
+        claims.request(session, session.get_one(Frame, dark.id))
+    monkeypatch.setattr(duty.reduction, "reduce", meanwhile)
+    duty.frame(service, dark.id, "me")
+    monkeypatch.setattr(duty.reduction, "reduce", reduce)
+    assert work()[0] == (Frame, dark.id, State.DONE)
+    with query.sessions() as session:
+        assert [one.day for one in session.get_one(Frame, dark.id).attempts[-1].masters] == ["20190405"]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
-from nrespipe.database.tables import Attempt
-from nrespipe.service import assembly, duty, intake, sweep
+from nrespipe.database import claims
+from nrespipe.database.columns import Standing, State
+from nrespipe.database.tables import Attempt, Frame, Stacking
+from nrespipe.frames.raw import Kind
+from nrespipe.service import assembly, duty, intake, sweep, verdicts
 from nrespipe.service.pace import Pace
 from nrespipe.settings import Settings
 
@@ -84,3 +87,38 @@ def test_a_worker_that_is_frozen_within_a_transaction_loses_its_frame_and_does_n
     with service.sessions.begin() as session:
         done = select(Attempt).where(Attempt.outcome == State.DONE)
         assert len(list(session.scalars(done))) == 1
+
+
+@pytest.mark.slow
+def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(service, archive, monkeypatch):
+    paths = [archive.add("b", day=day) for day in ("20190405", "20190406") for _ in range(2)]
+    intake.submit(service, paths)
+    finished_by_another(service)
+    with service.sessions.begin() as session:
+        stackings = list(session.scalars(select(Stacking.id)))
+    assert [duty.master(service, row, "another") for row in stackings] == [State.DONE] * 2
+    intake.submit(service, [archive.add("d", day="20190406")])
+    finished_by_another(service)
+    with service.sessions.begin() as session:
+        dark = session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one()
+        claims.request(session, dark)
+    taken, said = threading.Event(), threading.Event()
+    reduce = duty.reduction.reduce
+
+    def meanwhile(job):
+        taken.set()
+        assert said.wait(60)
+        return reduce(job)
+
+    monkeypatch.setattr(duty.reduction, "reduce", meanwhile)
+    worker = threading.Thread(target=duty.frame, args=(service, dark.id, "another"))
+    worker.start()
+    assert taken.wait(60)
+    with service.sessions.begin() as session:
+        verdicts.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
+        # it is written down, and nobody can see it yet
+        said.set()
+        worker.join(2.0)
+    worker.join(60)
+    with service.sessions.begin() as session:
+        assert session.get_one(Frame, dark.id).next_try is not None

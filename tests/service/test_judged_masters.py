@@ -383,3 +383,116 @@ def test_the_numbers_that_a_master_was_judged_by_are_kept_with_their_limits(arch
     (finding,) = second.findings
     assert abs(finding.pop("value") - 5000) < 20
     assert finding == {"name": "level_adu", "usual": 100.0, "worst": 1000.0, "verdict": "needs review", "known": False}
+
+
+@pytest.fixture
+def refused(service, monkeypatch):
+    """Let the flats of 20190407 be refused with any master; return the nights of the biases that were tried."""
+    recipe, tried = type(service.recipes[Kind.FLAT]), []
+    combine = recipe.combine
+
+    def strict(self, frames, refs, spectrograph):
+        if self.kind is Kind.FLAT and frames[0].day == "20190407":
+            tried.append(refs.bias.origin.day)
+            if len(tried) > 8:
+                # an error would be recorded, and the loop go on
+                raise SystemExit("it never ends")
+            raise BadFrame("no trace can be found")
+        return combine(self, frames, refs, spectrograph)
+
+    monkeypatch.setattr(recipe, "combine", strict)
+    return tried
+
+
+@pytest.mark.slow
+def test_a_master_that_no_other_master_helps_is_tried_with_each_of_them_once(archive, run, refused):
+    for day, adu in (("20190405", 1000), ("20190406", 6000), ("20190407", 11_000)):
+        complete(archive, day, adu)
+    run()
+    assert refused == ["20190407", "20190406", "20190405"]
+    run()
+    assert len(refused) == 3
+
+
+@pytest.mark.slow
+def test_a_star_that_no_other_master_helps_is_tried_with_each_of_them_once_and_is_bad(
+    service, archive, run, stars, monkeypatch
+):
+    recipe, tried = type(service.recipes[Kind.SCIENCE]), []
+    reduce = recipe.reduce
+
+    def strict(self, raw, refs, spectrograph):
+        if raw.day == "20190407":
+            tried.append(refs.bias.origin.day)
+            raise BadFrame(f"{raw.filename}: no light")
+        return reduce(self, raw, refs, spectrograph)
+
+    monkeypatch.setattr(recipe, "reduce", strict)
+    for day, adu in (("20190405", 1000), ("20190406", 6000), ("20190407", 11_000)):
+        complete(archive, day, adu)
+    run()
+    assert tried == ["20190407", "20190406", "20190405"]
+    assert stars()["20190407"][0] is State.BAD
+    assert run().new == 0
+
+
+@pytest.mark.slow
+def test_what_was_made_with_an_earlier_version_of_a_master_that_needs_review_says_so_still(archive, run, stars):
+    complete(archive, "20190405", 1000)
+    complete(archive, "20190406", 6000)
+    run()
+    # its flat is of the first version
+    biases(archive, "20190406", 6001, n=1)
+    biases(archive, "20190407", 1000)
+    archive.add("e", "STAR A&thar&none", day="20190407")
+    run()
+    assert stars()["20190407"] == (State.DONE, True, ["20190406"] * 3 + ["20190407"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("late", "n"), [(6001, 1), (1000, 40)])
+def test_a_star_with_an_earlier_version_of_a_master_is_cleared_when_the_last_one_is_accepted(
+    archive, run, stars, late, n
+):
+    complete(archive, "20190405", 1000)
+    complete(archive, "20190406", 6000)
+    run()
+    # the version with these needs review as well, or is like the night before
+    biases(archive, "20190406", late, n=n)
+    run()
+    assert stars()["20190406"][1] is (late == 6001)
+    biases(archive, "20190407", late)
+    run()
+    assert stars()["20190406"][1] is False
+
+
+@pytest.mark.slow
+def test_a_master_between_one_that_needs_review_and_the_last_good_one_accepts_it(archive, run, masters, stars):
+    complete(archive, "20190405", 1000)
+    complete(archive, "20190406", 2100)
+    run()
+    biases(archive, "20190407", 1950)
+    run()
+    assert [standing for standing, _ in masters().values()] == [Standing.CURRENT] * 3
+    assert stars()["20190406"][1] is False
+
+
+@pytest.mark.slow
+def test_a_star_that_was_refused_with_a_master_that_needs_review_is_tried_with_the_one_of_the_next_night(
+    service, archive, run, stars, monkeypatch
+):
+    recipe = type(service.recipes[Kind.SCIENCE])
+    reduce = recipe.reduce
+
+    def strict(self, raw, refs, spectrograph):
+        if refs.bias.origin.day == "20190406":
+            raise BadFrame(f"{raw.filename}: the orders are not where the flat saw them")
+        return reduce(self, raw, refs, spectrograph)
+
+    monkeypatch.setattr(recipe, "reduce", strict)
+    complete(archive, "20190406", 15_000)
+    run()
+    assert stars()["20190406"][0] is State.BAD
+    biases(archive, "20190407", 1000)
+    run()
+    assert stars()["20190406"] == (State.DONE, True, ["20190406"] * 3 + ["20190407"])

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from nrespipe import cli
+from nrespipe.database import calibrations, claims
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
@@ -298,3 +299,67 @@ def test_a_verdict_needs_a_reason(masters, service, word):
     result = CliRunner().invoke(cli.main, ["masters", word, NAME, "--output", str(service.output)])
     assert result.exit_code == 2
     assert "--why" in result.output
+
+
+@pytest.mark.slow
+def test_a_star_whose_arc_was_called_bad_is_reduced_again_when_another_night_has_one(service, archive, run, query):
+    archive.calibrations("20190405")
+    archive.add("e", "STAR A&thar&none", day="20190405")
+    run()
+    decide(service, "arc_lsc_nres01_fa09_20190405", Standing.REJECTED)
+    run()
+    archive.calibrations("20190406")
+    run()
+    with query.sessions() as session:
+        star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE)).one()
+        assert {master.kind: master.day for master in star.attempts[-1].masters}[Kind.ARC] == "20190406"
+        assert (star.state, star.reason) == (State.DONE, "")
+
+
+@pytest.mark.slow
+def test_a_master_whose_own_master_is_called_bad_while_it_is_made_is_made_again(
+    service, archive, run, query, monkeypatch
+):
+    for day in ("20190405", "20190406"):
+        archive.calibrations(day)
+        archive.add("e", "STAR A&thar&none", day=day)
+    combine, said = stacking.combine, []
+
+    def interrupted(job):
+        made = combine(job)
+        if job.kind is Kind.DARK and job.night.day == "20190406" and not said:
+            said.extend(decide(service, NAME, Standing.REJECTED))
+        return made
+
+    monkeypatch.setattr(stacking, "combine", interrupted)
+    run()
+    with query.sessions() as session:
+        star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.day == "20190406")).one()
+        used = star.attempts[-1].masters
+        assert [[parent.day for parent in one.parents if parent.kind is Kind.BIAS] for one in used] == [
+            [], ["20190405"], ["20190405"], ["20190405"]
+        ]  # fmt: skip
+        assert not calibrations.unreviewed(session, used)
+    assert run().new == 0
+
+
+@pytest.mark.slow
+def test_a_master_that_was_called_bad_and_then_good_leaves_no_flag(service, archive, run, query):
+    archive.calibrations("20190406")
+    archive.add("e", "STAR A&thar&none", day="20190406")
+    run()
+    for standing in (Standing.REJECTED, Standing.CURRENT):
+        decide(service, NAME, standing)
+        run()
+    assert run().new == 0
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    assert (star.state, star.reason) == (State.DONE, "")
+    assert Quality.UNREVIEWED_MASTER not in Quality(star.quality)
+
+
+def test_a_frame_that_a_person_has_asked_for_does_not_lose_its_turn(masters, service, query):
+    with service.sessions.begin() as session:
+        claims.request(session, session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one())
+    masters("bad", NAME, "--why", "light leak")
+    (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
+    assert not dark.low_priority
