@@ -117,7 +117,7 @@ def saturated(n_lines):
     """Return a change that saturates lines of the lamp."""
 
     def change(number, shot):
-        return replace(shot, scene=replace(shot.scene, n_saturated=n_lines))
+        return replace(shot, scene=replace(shot.scene, saturated_lines=n_lines))
 
     return change
 
