@@ -114,7 +114,7 @@ def _flat(master):
     orders = f"orders {traces.orders[0]} to {traces.orders[-1]}, {len(traces.orders)} in all"
     gain = f"gain {master.gain_e_per_adu:.3f} +- {master.gain_error:.3f} electron / ADU"
     if Quality.GAIN_ASSUMED in master.origin.quality:
-        gain = f"gain {master.gain_e_per_adu:.3f} electron / ADU, that of the table: these flats do not tell it"
+        gain = f"gain {master.gain_e_per_adu:.3f} electron / ADU, assumed: these flats do not tell it"
     return [orders, *rows, gain]
 
 
