@@ -14,6 +14,9 @@ OVERSCAN_COLUMNS, SPARE_ROWS = 64, 12
 #: Charge that a pixel holds before it spills along its column [electron].
 FULL_WELL_E = 185000.0
 
+#: Length over which the ends of a trail of such charge fall by a factor of e [pixel].
+TAPER_PX = 8.0
+
 #: Cosmic-ray hits per square centimetre and minute.
 COSMIC_RATE = 5.0
 
@@ -138,6 +141,12 @@ def bloom(image, full_well):
         Charge [electron].
     full_well : float
         What a pixel holds [electron].
+
+    Notes
+    -----
+    Each pixel on the way keeps the share ``1 / TAPER_PX`` of the charge that passes, but no more than fits in. So a
+    long trail is flat at the full well near the line, and its ends fall off exponentially. Charge that reaches the edge
+    is lost.
     """
     n_rows, n_columns = image.shape
     for x in range(n_columns):
@@ -150,7 +159,7 @@ def bloom(image, full_well):
                     while rest > 0 and 0 <= r < n_rows:
                         # what a pixel beyond the well holds is spilled in its own turn
                         room = max(0.0, full_well - image[r, x])
-                        taken = min(room, rest)
+                        taken = min(room, max(rest / TAPER_PX, min(rest, 1.0)))
                         image[r, x] += taken
                         rest -= taken
                         r += direction

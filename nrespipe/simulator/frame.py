@@ -158,7 +158,7 @@ def _star(bench, scene, state, fiber, index):
 
 
 def _arc(bench, scene, state, fiber, index):
-    every, flux, _ = lamps.thorium_argon(scene.lamp_seed)
+    every, flux, _ = lamps.thorium_argon(scene.lamp_seed, scene.saturated_lines)
     columns = bench.spectrograph.detector.columns
     grid, out = np.arange(-light.PADDING, columns + light.PADDING, 8.0), []
     widths, softness = lineshape.widths(bench, fiber, grid), lineshape.softness(bench, fiber, grid)

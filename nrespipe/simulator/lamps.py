@@ -9,11 +9,20 @@ from nrespipe import data
 #: Temperature of the tungsten filament as the detector sees it: faint in the blue [kelvin].
 TUNGSTEN_K = 2900.0
 
-# Argon lines strong enough to saturate and to bloom, with their light relative to an ordinary bright line
+#: Lines that saturate in an arc of 600 s: as many as are known to do so on the real instrument.
+SATURATED_LINES = 22
+
+# Argon lines strong enough to saturate and to bloom, with their light relative to `_SATURATED`
 _BLOOMING = {
     6967.35: 12, 7069.17: 9, 7274.94: 5, 7386.01: 10, 7505.93: 25, 7516.72: 18, 7637.21: 60, 7726.33: 30, 7950.36: 25,
     8008.36: 25, 8016.99: 40, 8105.92: 30, 8117.54: 80, 8266.79: 25, 8410.52: 50, 8426.96: 60, 8523.78: 40, 8670.33: 15,
 }  # fmt: skip
+# The same of further lines, of the first and from the last of 200 on, which still fills a pixel twice
+_FURTHER, _LAST, _MOST = (10.0, 5.0), 200, 400
+# With this light at the peak, charge of the brightest spills over three orders either way, as it does in real arcs
+_SATURATED = 3.6e5
+# Argon is brighter than thorium beyond this wavelength, so its lines saturate first there [angstrom]
+_RED = 6900.0
 _SODIUM = (5891.583, 5897.558)
 
 # Peak height against local rank, from the percentiles of a real arc of 600 s, most of the blaze taken out [electron]
@@ -49,13 +58,15 @@ def planck(wavelength_angstrom, temperature_k):
 
 
 @cache
-def thorium_argon(seed=SEED):
+def thorium_argon(seed=SEED, saturated=SATURATED_LINES):
     """Return the lines that the lamp emits, with their light in an arc of 600 s at the peak of the blaze.
 
     Parameters
     ----------
     seed : int, optional
         Of the errors of the list, of the strengths of the lines, and of the lines that no list knows.
+    saturated : int, optional
+        How many lines saturate, from 18 to 400: argon lines beyond 6900 angstrom, then argon lines elsewhere.
 
     Returns
     -------
@@ -65,6 +76,11 @@ def thorium_argon(seed=SEED):
         Light of each line [electron].
     listed : ndarray of bool, shape (n_lines,)
         Whether ``data.lamp_lines`` has the line.
+
+    Raises
+    ------
+    ValueError
+        If so many lines cannot saturate.
     """
     lamp, rng = data.lamp_lines(), np.random.default_rng(seed)
     wavelength = lamp.vacuum_angstrom + np.minimum(lamp.error_angstrom, 4e-4) * rng.standard_normal(
@@ -78,13 +94,27 @@ def thorium_argon(seed=SEED):
         peak[np.argmin(np.abs(lamp.vacuum_angstrom - line))] = 9e4
     for line, strength in _BLOOMING.items():
         nearest = np.argmin(np.abs(lamp.vacuum_angstrom - line) + 99 * ~argon)
-        peak[nearest] = 9e4 * strength
+        peak[nearest] = _SATURATED * strength
+    for nearest, strength in zip(*_further(lamp, argon, saturated)):
+        peak[nearest] = _SATURATED * strength
     forest, forest_peak = _forest(rng, wavelength[0], wavelength[-1])
     every = np.concatenate([wavelength, forest])
     order = np.argsort(every)
     flux = _PIXELS_PER_PEAK * np.concatenate([peak, forest_peak])
     listed = np.arange(len(every)) < len(wavelength)
     return every[order], flux[order], listed[order]
+
+
+def _further(lamp, argon, saturated):
+    """Lines that saturate besides `_BLOOMING`, and their light relative to an ordinary bright line."""
+    if not len(_BLOOMING) <= saturated <= _MOST:
+        raise ValueError(f"from {len(_BLOOMING)} to {_MOST} lines can saturate, not {saturated}")
+    count = saturated - len(_BLOOMING)
+    known = np.min(np.abs(lamp.vacuum_angstrom[:, None] - np.array([*_BLOOMING])), axis=1) < 0.5
+    red = lamp.vacuum_angstrom > _RED
+    brightest = np.lexsort((-lamp.intensity, ~red, ~argon | known))
+    strength = np.interp(np.arange(count), [0, _LAST - len(_BLOOMING)], _FURTHER)
+    return brightest[:count], strength
 
 
 def _local_rank(wavelength, strength, neighbors=150):

@@ -11,6 +11,7 @@ from nrespipe.simulator import bench as benches
 from nrespipe.simulator import cards, drift, product, sky, truth
 from nrespipe.simulator.bench import State
 from nrespipe.simulator.frame import render
+from nrespipe.simulator.lamps import SATURATED_LINES
 from nrespipe.simulator.scene import Scene
 
 _READOUT_S = 40.0
@@ -52,7 +53,9 @@ class Shot:
     meter: ExposureMeter | None = None
 
 
-def plan(bench, day, *, seed, stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3, still=False):
+def plan(
+    bench, day, *, seed, stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3, saturated_lines=SATURATED_LINES, still=False
+):
     """Return the exposures of a night.
 
     Parameters
@@ -68,6 +71,8 @@ def plan(bench, day, *, seed, stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3, stil
         Frames of each in the afternoon.
     n_flat, n_arc : int, optional
         Frames for each pair of fibers: 0 and 1 everywhere, also 1 and 2 where there are two telescopes.
+    saturated_lines : int, optional
+        Lines of the lamp that saturate in an arc, 18 to 400, as in ``lamps.thorium_argon``.
     still : bool, optional
         Whether the bench does not drift.
 
@@ -97,12 +102,12 @@ def plan(bench, day, *, seed, stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3, stil
     for scene in calibrations:
         # lamps are not constant: half a percent from flat to flat, a few percent from arc to arc
         level = 1 + {Kind.FLAT: 0.005, Kind.ARC: 0.03}.get(scene.kind, 0.0) * lamp.standard_normal()
-        scene = replace(scene, lamp=level)
+        scene = replace(scene, lamp=level, saturated_lines=saturated_lines)
         shots.append(_calibration(bench, day, len(shots) + 1, start, scene, movement))
         start += (scene.exposure_s + _READOUT_S) / 86400
     start = max(start, drift.midnight_mjd(day) + (spectrograph.restart_hour_utc + 9) / 24)
     for exposure in stars:
-        shots.append(_observation(bench, day, len(shots) + 1, start, exposure, movement, seed))
+        shots.append(_observation(bench, day, len(shots) + 1, start, exposure, movement, seed, saturated_lines))
         start += (exposure.exposure_s + 3 * _READOUT_S) / 86400
     return shots
 
@@ -123,7 +128,7 @@ def _calibration(bench, day, number, start, scene, movement):
     return Shot(number, _filename(bench, day, number, scene.kind), start, objects, scene, state)
 
 
-def _observation(bench, day, number, start, exposure, movement, seed):
+def _observation(bench, day, number, start, exposure, movement, seed, saturated_lines):
     spectrograph = bench.spectrograph
     strangers = set(exposure.targets) - set(spectrograph.fibers.star)
     if strangers:
@@ -144,6 +149,7 @@ def _observation(bench, day, number, start, exposure, movement, seed):
         berv_ms={fiber: sight.berv_ms for fiber, sight in sights.items()},
         airmass=next(iter(sights.values())).airmass,
         lamp=0.7,
+        saturated_lines=saturated_lines,
     )
     counts = {fiber: _METER_COUNTS * (target.snr / 100) ** 2 for fiber, target in exposure.targets.items()}
     meter = sky.meter(rng, start, clouds, counts)
@@ -181,6 +187,7 @@ def write(
     n_dark=3,
     n_flat=5,
     n_arc=3,
+    saturated_lines=SATURATED_LINES,
     truth_arrays=False,
     keep=False,
     run=map,
@@ -202,6 +209,8 @@ def write(
         What is observed.
     n_bias, n_dark, n_flat, n_arc : int, optional
         Frames of each; flats and arcs for each pair of fibers.
+    saturated_lines : int, optional
+        Lines of the lamp that saturate in an arc, 18 to 400.
     truth_arrays : bool, optional
         Whether the arrays of every frame's truth are written too, as ``truth/{filename}.npz``.
     keep : bool, optional
@@ -220,7 +229,8 @@ def write(
     night = Path(root) / spectrograph.site / spectrograph.name / day
     (night / "raw").mkdir(parents=True, exist_ok=True)
     (night / "truth").mkdir(exist_ok=True)
-    shots = plan(bench, day, seed=seed, stars=stars, n_bias=n_bias, n_dark=n_dark, n_flat=n_flat, n_arc=n_arc)
+    counts = {"n_bias": n_bias, "n_dark": n_dark, "n_flat": n_flat, "n_arc": n_arc}
+    shots = plan(bench, day, seed=seed, stars=stars, saturated_lines=saturated_lines, **counts)
     tables = {night / "truth" / "velocities.csv": truth.velocities, night / "truth" / "frames.csv": truth.frames}
     before = [path.read_bytes() if path.exists() else b"" for path in tables]
     for path, tell in tables.items():

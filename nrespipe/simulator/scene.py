@@ -8,7 +8,7 @@ import numpy as np
 from nrespipe.frames.arrays import frozen
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator.bench import State
-from nrespipe.simulator.lamps import SEED
+from nrespipe.simulator.lamps import SATURATED_LINES, SEED
 from nrespipe.simulator.stars import Target
 
 
@@ -34,6 +34,8 @@ class Scene:
         Light of the lamp relative to an arc of 600 s or to a usual flat.
     lamp_seed : int
         Which thorium-argon lamp it is, as in ``lamps.thorium_argon``.
+    saturated_lines : int
+        How many of its lines saturate in an arc of 600 s, 18 to 400, as in ``lamps.thorium_argon``.
     """
 
     kind: Kind
@@ -44,6 +46,7 @@ class Scene:
     airmass: float = 1.2
     lamp: float = 1.0
     lamp_seed: int = SEED
+    saturated_lines: int = SATURATED_LINES
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ def frames(path, bench, shots):
                 "objects": "&".join(shot.objects),
                 "start_mjd": f"{shot.start_mjd:.8f}",
                 "exposure_s": f"{shot.scene.exposure_s:g}",
+                "saturated_lines": shot.scene.saturated_lines,
                 **{key: f"{value:.6f}" for key, value in state.items()},
                 **{f"fiber{i}_ms": f"{value:.4f}" for i, value in enumerate(fibers)},
                 "drift_ms": f"{benches.drift_ms(bench, shot.state):.4f}",

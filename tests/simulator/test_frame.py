@@ -37,7 +37,7 @@ def test_the_centroid_of_an_isolated_line_on_the_detector_is_its_true_position_t
 ):
     state = State(velocity_ms=120.0, shift_px=0.07, stretch_px=0.02, fiber_ms=(0.6, 0.0, -0.3), rise_px=0.04)
     wavelength = benches.wavelength(bench, 1, np.arange(100.3, 4000, 97.7), state)[30]
-    monkeypatch.setattr(lamps, "thorium_argon", lambda seed: (wavelength, np.full(len(wavelength), 1e5), None))
+    monkeypatch.setattr(lamps, "thorium_argon", lambda *_: (wavelength, np.full(len(wavelength), 1e5), None))
     x = np.arange(4096)
     for fiber, sources in ((1, ("none", "thar", "none")), (2, ("none", "none", "thar"))):
         scene = Scene(Kind.ARC, sources, 600.0)
@@ -209,14 +209,49 @@ def test_photons_have_the_mean_the_variance_and_the_skew_of_poisson():
 
 
 def test_blooming_keeps_the_charge_and_leaves_no_pixel_above_the_well():
-    image = np.zeros((60, 3), np.float32)
-    image[30, 1], image[31, 1], image[10, 2] = 1000.0, 500.0, 90.0
+    image = np.zeros((400, 3), np.float32)
+    image[200, 1], image[201, 1], image[10, 2] = 10_000.0, 5000.0, 90.0
     detector.bloom(image, 100.0)
     assert image.max() <= 100.0
-    assert image.sum() == pytest.approx(1590.0)
-    assert np.count_nonzero(image[:, 1] == 100.0) >= 14
+    assert image.sum() == pytest.approx(15_090.0)
     assert image[10, 2] == 90.0
     assert not image[:, 0].any()
+
+
+def test_charge_that_blooms_is_flat_near_its_line_and_falls_off_to_both_ends():
+    image = np.zeros((800, 1), np.float32)
+    image[400] = 4e6
+    detector.bloom(image, 185_000.0)
+    for side in (image[400:, 0], image[400::-1, 0]):
+        assert np.all(np.diff(side) <= 0)
+        assert np.count_nonzero(side == 185_000.0) > 2
+        # below a hundredth of the well only after more than the distance of two orders of the red
+        assert np.count_nonzero(side > 1850) > 36
+        assert side[-1] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("asked", "few", "most"), [(20, 15, 23), (200, 150, 210)])
+def test_as_many_lines_saturate_as_are_asked_for(bench, asked, few, most):
+    scene = Scene(Kind.ARC, ("none", "thar", "none"), 600.0, saturated_lines=asked)
+    image = frame.render(bench, scene, switches=Switches(cosmics=False)).adu
+    wavelength, flux, _ = lamps.thorium_argon(saturated=asked)
+    brightest = wavelength[np.argsort(flux)[-asked:]]
+    seen = set()
+    for order in bench.spectrograph.orders:
+        x = benches.position(bench, 1, order, brightest)
+        y = benches.row(bench, 1, np.nan_to_num(x))[order - bench.spectrograph.first_order]
+        for line in np.flatnonzero((x > 5) & (x < 4090) & (y > 5) & (y < 4090)):
+            r, c = round(y[line]), round(x[line])
+            if image[r - 4 : r + 5, c - 2 : c + 3].max() > 47500:
+                seen.add(line)
+    assert few <= len(seen) <= most
+
+
+def test_fewer_or_more_lines_than_can_saturate_are_refused():
+    for count in (17, 401):
+        with pytest.raises(ValueError, match="from 18 to 400 lines can saturate"):
+            lamps.thorium_argon(saturated=count)
 
 
 def test_reading_out_divides_by_the_gain_copies_the_last_column_and_leaves_a_tail_in_the_overscan(bench):

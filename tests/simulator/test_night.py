@@ -212,3 +212,8 @@ def test_the_bench_drifts_smoothly_and_its_sensors_follow():
 
 def test_the_day_begins_at_its_midnight():
     assert drift.midnight_mjd("20190405") == Time("2019-04-05").mjd
+
+
+def test_every_lamp_of_a_night_saturates_in_as_many_lines_as_are_asked_for():
+    _, shots = _plan(n_bias=1, n_dark=0, n_flat=1, n_arc=1, saturated_lines=200)
+    assert {shot.scene.saturated_lines for shot in shots} == {200}
