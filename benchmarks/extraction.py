@@ -60,7 +60,8 @@ def raw_of(bench, scene, seed, **options):
     sections = Section(4102, 4160, 0, 4096), Section(0, 4096, 0, 4096)
     place = ("lsc", "nres01", "fa09", "20190405", 58578.5 + seed / 1440, scene.exposure_s)
     limits = {"saturation_adu": 47500.0, "max_linear_adu": 40000.0}
-    return RawFrame(f"frame{seed}", scene.kind, *place, scene.sources, rendered.adu, *sections, **limits), rendered
+    adu = rendered.adu.astype(np.float32)
+    return RawFrame(f"frame{seed}", scene.kind, *place, scene.sources, adu, *sections, **limits), rendered
 
 
 def masters(bench, flats):

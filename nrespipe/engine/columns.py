@@ -113,7 +113,7 @@ def lay_out(image, traces, flat, lit, stride=1):
     profile = flat.profile
     tables = profile.values[[flat.traces.fibers.index(fiber) for fiber in lit]]
     tables = tables.reshape(len(lit) * n_orders, *tables.shape[2:])
-    unusable = np.uint8(Pixel.BAD | Pixel.SATURATED)
+    unusable = np.uint8(Pixel.BAD | Pixel.SATURATED | Pixel.BLOOMED)
     response = kernel.transposed(profile.response[:, thin])
     return Columns(
         data=kernel.transposed(image.electrons[:, thin]),

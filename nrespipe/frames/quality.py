@@ -13,7 +13,7 @@ class Pixel(IntFlag):
     OUTSIDE = 16  #: the trace has left the detector, or too little of it remains
     DARK = 32  #: the lamp flat has too little light here to calibrate the pixel
     BLENDED = 64  #: a trace of another lit fiber lies too close to tell the two apart
-    BLOOMED = 128  #: light of a saturated lamp line may have spilled here
+    BLOOMED = 128  #: charge of saturated pixels may have spilled here, along the column of the detector
 
 
 class Quality(IntFlag):

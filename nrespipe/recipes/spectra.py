@@ -1,6 +1,6 @@
 """The part that arcs and stars have in common: from a raw frame to extracted spectra."""
 
-from nrespipe.engine import background, detector, extract, follow, slant
+from nrespipe.engine import background, bleeding, detector, extract, follow, slant
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.image import Image
 
@@ -46,6 +46,7 @@ def extract_frame(raw, refs, spectrograph):
         traces = follow.roughly(image, flat.traces, raw.lit_fibers)
     except BadFrame as error:
         raise BadFrame(f"{raw.filename}: {error}") from error
+    image = bleeding.mark(image, traces, flat, raw.lit_fibers)
     image = background.subtract(image, traces, flat, raw.lit_fibers)
     traces, motion = follow.orders(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
