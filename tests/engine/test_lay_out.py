@@ -15,9 +15,9 @@ SHAPE = (50, 30)
 def scene():
     """Two fibers with two orders each, of which one lies beside the detector; the third fiber is dark."""
     rng = np.random.default_rng(2)
-    mask = rng.choice([0, Pixel.BAD, Pixel.SATURATED, Pixel.NONLINEAR, Pixel.BAD | Pixel.COSMIC], SHAPE).astype(
-        np.uint8
-    )
+    mask = rng.choice(
+        [0, Pixel.BAD, Pixel.SATURATED, Pixel.NONLINEAR, Pixel.BAD | Pixel.COSMIC, Pixel.BLOOMED], SHAPE
+    ).astype(np.uint8)
     image = Image(rng.normal(9, 1, SHAPE).astype(np.float32), rng.random(SHAPE).astype(np.float32), mask, 60.0)
     rows = np.array([[10.0, 30.0], [17.0, 37.0], [3.0, 23.0]])[..., None] + np.linspace(0, 4, SHAPE[1])
     rows[1, 1] = np.nan
@@ -39,7 +39,9 @@ def test_columns_lie_contiguous_in_memory_and_every_few_of_them_are_taken(scene,
     np.testing.assert_array_equal(laid.data, image.electrons.T[taken])
     np.testing.assert_array_equal(laid.floor, image.floor_variance.T[taken])
     np.testing.assert_array_equal(laid.response, flat.profile.response.T[taken])
-    np.testing.assert_array_equal(laid.bad > 0, (image.mask.T[taken] & (Pixel.BAD | Pixel.SATURATED)) > 0)
+    np.testing.assert_array_equal(
+        laid.bad > 0, (image.mask.T[taken] & (Pixel.BAD | Pixel.SATURATED | Pixel.BLOOMED)) > 0
+    )
     # the middles of the chunks stay where they are on the detector
     np.testing.assert_allclose(np.interp(laid.grid[0], np.arange(len(taken)), taken), [7, 22])
 
