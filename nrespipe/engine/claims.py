@@ -197,7 +197,7 @@ def overscan_noise(raw, rows=None):
     """
     own, columns = raw.bias_section.slices
     half = (columns.start + columns.stop) // 2
-    overscan = raw.adu[rows or own, half : columns.stop]
+    overscan = raw.adu[rows or own, half : columns.stop].astype(np.float32)
     return float(spread(overscan[:, 1:] - overscan[:, :-1]) / np.sqrt(2))
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -137,3 +139,9 @@ def test_values_that_contradict_a_measurement_are_named():
     assert claims.contradicted(3.1, 3.2, 0.1, flag) == Quality(0)
     assert claims.contradicted(1.0, 3.2, 0.1, flag) == flag
     assert claims.contradicted(np.nan, 3.2, 0.1, flag) == flag
+
+
+def test_the_noise_of_the_overscan_is_that_of_counts_as_the_camera_writes_them_too():
+    real = frame(noise=6.0)
+    whole = replace(real, adu=real.adu.astype(np.uint16))
+    assert claims.overscan_noise(whole) == claims.overscan_noise(real) == pytest.approx(6.0, rel=0.05)
