@@ -54,8 +54,8 @@ def test_the_workers_go_on_with_a_camera_that_was_exchanged_and_the_next_night_a
     assert not any(Quality.UNREVIEWED_MASTER in row.flags for row in rows)
 
 
-def test_two_hundred_saturated_lines_leave_the_stars_beside_them_as_they_are(hard, tmp_path):
-    rows = rows_of(hard, tmp_path, "200 saturated lines", "night", (hard.OURS,))
+def test_four_hundred_saturated_lines_leave_the_stars_beside_them_as_they_are(hard, tmp_path):
+    rows = rows_of(hard, tmp_path, "400 saturated lines", "night", (hard.OURS,))
     assert all(row.is_right for row in rows), rows
 
 
