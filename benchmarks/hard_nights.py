@@ -247,7 +247,9 @@ class Row:
     off_ms, error_ms : float
         Measured against injected velocity, and its error; NaN where there is none [m / s].
     flux_pull, flux_bias : float
-        Robust scatter of the fluxes about the truth in units of their errors; their median difference, relative.
+        Robust scatter of the fluxes about the truth in units of their errors; what they have too much, relative.
+    gain_error : float
+        Error of the gain that the product states, relative.
     flags : Quality
         Of the frame.
     """
@@ -259,13 +261,14 @@ class Row:
     error_ms: float
     flux_pull: float
     flux_bias: float
+    gain_error: float
     flags: Quality
 
     @property
     def is_right(self):
         """bool: whether velocity and flux are right within their errors."""
         velocity = abs(self.off_ms) <= min(LIMIT_ERRORS * self.error_ms, LIMIT_MS)
-        return bool(velocity and 0.9 < self.flux_pull < 1.15 and abs(self.flux_bias) < 0.005)
+        return bool(velocity and 0.9 < self.flux_pull < 1.15 and abs(self.flux_bias) < 0.002 + 4 * self.gain_error)
 
     @property
     def told(self):
@@ -283,28 +286,29 @@ def look(service, folders):
             with service.sessions.begin() as session:
                 frame = session.scalars(select(Frame).where(Frame.filename == star.filename)).one()
                 state, flags, paths = frame.state, Quality(frame.quality), [p.path for p in frame.products]
-            pull, bias = np.nan, np.nan
+            light = np.nan, np.nan, np.nan
             spectra = [path for path in paths if path.endswith("-L2.fits.fz")]
             if spectra:
-                pull, bias = fluxes(service.output / spectra[0], folder / "truth" / f"{star.filename}.npz", star.fiber)
+                light = fluxes(service.output / spectra[0], folder / "truth" / f"{star.filename}.npz", star.fiber)
             measured = star.measured_ms is not None
             off, error = (star.measured_ms - star.injected_ms, star.error_ms) if measured else (np.nan, np.nan)
-            rows.append(Row(folder.name, star.fiber, state, off, error, pull, bias, flags))
+            rows.append(Row(folder.name, star.fiber, state, off, error, *light, flags))
     return rows
 
 
 def fluxes(path, true, fiber):
-    """Return the robust scatter of the fluxes of a fiber about the truth in errors, and their median difference."""
+    """Return `flux_pull`, `flux_bias` and `gain_error` of a product."""
     with fits.open(path) as units, np.load(true) as arrays:
         name = next(u.name for u in units if u.name.endswith("_FLUX") and u.header["FIBER"] == fiber)
         part = lambda word: np.array(units[name.replace("FLUX", word)].data, float)  # noqa: E731
+        gain_error = units[0].header["GAINERR"] / units[0].header["GAINUSED"]
         flux, variance, quality = part("FLUX"), part("VAR"), part("QUALITY")
         expected = arrays["flux_electron"][list(arrays["fibers"]).index(fiber)]
     good = (quality == 0) & (variance > 0) & (expected > 0)
     pulls = ((flux - expected) / np.sqrt(variance))[good]
     middle = np.median(pulls)
     scatter = 1.4826 * np.median(np.abs(pulls - middle))
-    return float(scatter), float(np.sum((flux - expected)[good]) / np.sum(expected[good]))
+    return float(scatter), float(np.sum((flux - expected)[good]) / np.sum(expected[good])), gain_error
 
 
 def check(name, rows, masters, expected):
@@ -327,7 +331,7 @@ def summed_up(name, found):
     flags = sorted({flag for row in done for flag in row.told} - {"header_disagrees"})
     return [
         name, f"{len(done)} of {len(rows)}", f"{np.sqrt(np.mean(np.square(errors))):.2f}", f"{max(errors):.2f}",
-        f"{min(pulls):.2f}-{max(pulls):.2f}", f"{1e3 * max(abs(row.flux_bias) for row in done):.1f}",
+        f"{min(pulls):.2f}-{max(pulls):.2f}", f"{max(abs(row.flux_bias) / row.gain_error for row in done):.1f}",
         " ".join(flags),
     ]  # fmt: skip
 

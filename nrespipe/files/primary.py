@@ -85,7 +85,7 @@ def card(keyword, content, comment=""):
         return made
     bare = len(str(fits.Card(keyword, content)).rstrip())
     # astropy cuts a long comment too, with a warning; a long value goes on in further cards and takes any comment
-    return made if bare > 80 else fits.Card(keyword, content, comment[: 77 - max(30, bare)])
+    return made if bare > 80 else fits.Card(keyword, content, comment[: max(77 - max(30, bare), 0)])
 
 
 def sexagesimal(value_deg, hours=False):

@@ -11,7 +11,7 @@ from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Master
 from nrespipe.files import identity, layout
 from nrespipe.frames.quality import Quality
-from nrespipe.service import acceptance, consequences
+from nrespipe.service import consequences
 from nrespipe.service.assembly import RECIPES
 from nrespipe.service.inquiry import aligned
 
@@ -74,6 +74,7 @@ def compare(session, name, output, other=""):
     """
     # a list of masters is made without astropy.io.fits
     from nrespipe.files import masters
+    from nrespipe.service import acceptance
 
     row = find(session, name)
     peer = find(session, other) if other else _peer(session, row)

@@ -14,7 +14,7 @@ from nrespipe import instruments
 from nrespipe.errors import BadFrame
 from nrespipe.files import cdp, common, products, spectra
 from nrespipe.files.account import iso, public_date
-from nrespipe.files.primary import sexagesimal
+from nrespipe.files.primary import card, sexagesimal
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
@@ -430,3 +430,13 @@ def test_a_fiber_without_a_star_is_refused(make):
     *_, (level2, _) = make()
     with pytest.raises(BadFrame, match="no spectrum of fiber 1 with a barycentric correction"):
         spectra.read(level2.filename(), 1)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("comment", ["", "the same in words", "a comment of more characters than any card has room for"])
+def test_a_text_of_any_length_is_kept_whole_and_its_comment_as_far_as_there_is_room(comment):
+    for length in range(100):
+        made = card("DQWORDS", "x" * length, comment)
+        read = fits.Card.fromstring(str(made))
+        assert read.value == "x" * length
+        assert comment.startswith(read.comment)
