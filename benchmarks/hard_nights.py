@@ -2,9 +2,9 @@
 
 Run ``python benchmarks/hard_nights.py --work DIR [CASE ...]``. Each case is a run of nights of one spectrograph,
 simulated (small detectors of ten orders by default, ``--full`` for the real ones), reduced morning after morning by
-``nrespipe night``, and once more frame by frame as the workers of the service do. Every star must end reduced; velocity
-and flux must be right within their errors, or the frame flagged. A table is printed; it ends with 1 where anything else
-happened.
+``nrespipe night``, and once more sequence by sequence as the workers of the service do. Every star must end reduced;
+velocity and flux must be right within their errors, or the frame flagged. A table is printed; it ends with 1 where
+anything else happened.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -216,13 +217,14 @@ def by_night(service, folders):
 
 
 def by_workers(service, folders):
-    """Reduce the nights as the workers do that are told of each frame when it comes."""
+    """Reduce the nights as the workers do that are told of the frames as they come, one sequence after the other."""
     paced = replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))
     for folder in folders:
-        for path in sorted((folder / "raw").iterdir()):
-            facts, looked = arrivals.look(path)
-            with service.sessions.begin() as session:
-                arrivals.record(session, path, facts, looked)
+        for _, sequence in groupby(sorted((folder / "raw").iterdir()), lambda path: path.name.split("-")[4][0]):
+            for path in sequence:
+                facts, looked = arrivals.look(path)
+                with service.sessions.begin() as session:
+                    arrivals.record(session, path, facts, looked)
             settle(paced)
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from nrespipe import logs
@@ -57,10 +56,3 @@ def test_the_workers_go_on_with_a_camera_that_was_exchanged_and_the_next_night_a
 def test_four_hundred_saturated_lines_leave_the_stars_beside_them_as_they_are(hard, tmp_path):
     rows = rows_of(hard, tmp_path, "400 saturated lines", "night", (hard.OURS,))
     assert all(row.is_right for row in rows), rows
-
-
-def test_a_bench_that_has_moved_by_three_pixels_is_followed(hard, tmp_path):
-    rows = rows_of(hard, tmp_path, "bench moved by 3 px", "workers", (hard.OURS, hard.OURS))
-    assert all(row.is_right for row in rows), rows
-    assert [Quality.UNREVIEWED_MASTER in row.flags for row in rows] == [False, False, True, True]
-    assert np.isfinite([row.off_ms for row in rows]).all()
