@@ -8,6 +8,8 @@ from nrespipe.numerics import leastsquares, legendre2d, peaks, tensorspline
 _OFFSETS = np.linspace(-2.5, 2.5, 101)
 _KNOTS = np.r_[np.arange(-2.5, -1.0, 0.25), np.arange(-1.0, 1.01, 0.125), np.arange(1.25, 2.51, 0.25)]
 _FOUR_LN2 = 4 * np.log(2)
+#: Lines that a profile is measured from: fewest, and as many of the brightest where few are bright.
+_FEWEST, _WANTED = 30, 60
 
 
 def gaussian(fibers, orders, n_pixels, fwhm=4.0):
@@ -71,7 +73,7 @@ def at(shape, fiber, row, x):
     return shape.fwhm[f, row, column], tables
 
 
-def measure(flux, variance, row, fits, orders, fiber, degree_x=3, iterations=4, least_snr=40.0):
+def measure(flux, variance, row, fits, orders, fiber, degree_x=3, iterations=4, least_snr=40.0, faintest_snr=10.0):
     """Measure the line-spread function of one fiber from the lines of its arcs.
 
     Parameters
@@ -90,13 +92,13 @@ def measure(flux, variance, row, fits, orders, fiber, degree_x=3, iterations=4, 
         Degree of the change of the profile along the order.
     iterations : int
         Rounds of: profile from the lines, lines from the profile.
-    least_snr : float
-        Least signal-to-noise ratio of a line.
+    least_snr, faintest_snr : float
+        Least signal-to-noise ratio of a line; the second where fewer than sixty lines have the first.
 
     Returns
     -------
     LineShape
-        Of this fiber; a Gaussian of the width of the lines where there are too few of them for more.
+        Of this fiber; a Gaussian of the width of the lines where fewer than thirty have `faintest_snr`.
 
     Notes
     -----
@@ -107,8 +109,13 @@ def measure(flux, variance, row, fits, orders, fiber, degree_x=3, iterations=4, 
     stellar lines finds them: the static difference between lamp and star that remains is the same in every frame.
     """
     n_pixels = flux.shape[1]
-    bright = np.isfinite(fits[:, 1]) & (fits[:, 0] > least_snr * fits[:, 5])
-    if bright.sum() < 30:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        snr = np.where(np.isfinite(fits[:, 1]), fits[:, 0] / fits[:, 5], 0.0)
+    # a Gaussian in place of a skewed profile moves stars against the lamp by tens of m/s: the skew is told
+    # by faint lines better than by none
+    wanted = np.sort(snr)[-min(_WANTED, len(snr)) :].min(initial=np.inf)
+    bright = (snr > least_snr) | (snr >= max(wanted, faintest_snr))
+    if bright.sum() < _FEWEST:
         return gaussian((fiber,), orders, n_pixels, np.nanmedian(fits[:, 2]) if len(fits) else 4.0)
     row, fits = row[bright], fits[bright]
     width = _width_surface(row, fits, len(orders), n_pixels)

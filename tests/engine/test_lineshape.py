@@ -81,6 +81,24 @@ def test_the_measured_profile_centers_bright_lines_better_than_a_gaussian(arc, s
     assert empirical < 0.008
 
 
+def test_the_skew_of_the_profile_is_found_in_a_faint_arc_of_few_orders(truth):
+    """Ten orders at a twentieth of the light of `arc`: few lines are bright."""
+    faint = arc_spectra.expose(truth, (1,), seed=9, orders=np.arange(80, 90), level=0.2, read_variance=2600)
+    flux, variance, weight = arclines.prepared(faint, 1)
+    row, fits = arclines.fitted(flux, variance, weight, faint.orders, 1)
+    clean = arclines.undisturbed(faint, 1, row, fits)
+    fits = fits[clean]
+    assert 0 < np.sum(fits[:, 0] > 40 * fits[:, 5]) < 30
+    found = lineshape.measure(np.where(weight > 0, flux, np.nan), variance, row[clean], fits, faint.orders, 1)
+    assert len(found.columns) == 17
+    for node in (4, 8, 12):
+        x = found.columns[node]
+        u = found.offsets * found.fwhm[0, 5, int(x)] + truth.center_offset_px(85, x)
+        expected = truth._profile(u, x)
+        expected = expected / expected.sum() / (found.offsets[1] - found.offsets[0])
+        assert np.max(np.abs(found.values[0, node] - expected)) < 0.05 * expected.max()
+
+
 def test_too_few_lines_give_a_gaussian_of_their_width():
     fits = np.array([[5000.0, 100 + 30 * i, 3.3, 0, 0.01, 10, 1, 12] for i in range(5)])
     shape = lineshape.measure(np.zeros((1, 400)), np.ones((1, 400)), np.zeros(5, int), fits, np.array([80]), 1)
