@@ -1,4 +1,4 @@
-"""Nights that no table foresees: other cameras, few calibrations, saturated lamps, a moved bench; nobody lends a hand.
+"""Nights with other cameras, few calibrations, saturated lamps or a moved bench, reduced without a command by hand.
 
 Run ``python benchmarks/hard_nights.py --work DIR [CASE ...]``. Each case is a run of nights of one spectrograph,
 simulated (small detectors of ten orders by default, ``--full`` for the real ones), reduced morning after morning by
@@ -39,7 +39,7 @@ SMALL = Path(__file__).parents[1] / "tests" / "small"
 COUNTS = {"n_bias": 3, "n_dark": 1, "n_flat": 3, "n_arc": 1}
 OBSERVED = ("HD102365:110", "HD115617:90:2")
 CLAIMS = ("GAIN", "RDNOISE", "SATURATE", "MAXLIN")
-#: What a doubtful frame may say; a number that is off must have one of these beside it.
+#: Largest difference of a velocity from the truth [errors, m / s].
 LIMIT_ERRORS, LIMIT_MS = 5.0, 40.0
 
 
@@ -217,7 +217,7 @@ def by_night(service, folders):
 
 
 def by_workers(service, folders):
-    """Reduce the nights as the workers do that are told of the frames as they come, one sequence after the other."""
+    """Reduce the nights with the functions of the workers, each sequence of frames as it arrives."""
     paced = replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))
     for folder in folders:
         for _, sequence in groupby(sorted((folder / "raw").iterdir()), lambda path: path.name.split("-")[4][0]):
@@ -314,7 +314,7 @@ def fluxes(path, true, fiber):
 
 
 def check(name, rows, masters, expected):
-    """Return what is wrong with a case."""
+    """Return the stars and masters of a case that fail, a line each."""
     wrong = [f"{name}: {len(rows)} stars of {expected}"] * (len(rows) != expected)
     for row in rows:
         if row.state is not State.DONE:

@@ -85,7 +85,7 @@ def last(session, kind, night):
     Master or None
         None where nothing was tried.
     """
-    return session.scalar(_of(kind, night).order_by(Master.id.desc()).limit(1))
+    return session.scalar(of_night(kind, night).order_by(Master.id.desc()).limit(1))
 
 
 def nearest(session, kind, frame, *, far=False, future=True, without=()):
@@ -218,25 +218,6 @@ def questionable(session):
     return [master for master in tries if last(session, master.kind, night_of(master)) is master]
 
 
-def outdated(session, kind):
-    """Return the nights whose masters are to be made anew, because what they come from was called bad.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the masters.
-
-    Returns
-    -------
-    list of Night
-        In the order of their days.
-    """
-    query = select(Master).where(Master.kind == kind, Master.outdated, Master.standing.in_(USABLE))
-    return sorted({night_of(master) for master in session.scalars(query)}, key=lambda night: night.day)
-
-
 def record(session, master):
     """Write down a master that was made, or why it could not be made.
 
@@ -255,7 +236,7 @@ def record(session, master):
         The one that is replaced.
     """
     replaced = None
-    for earlier in session.scalars(_of(master.kind, night_of(master)).order_by(Master.id)):
+    for earlier in session.scalars(of_night(master.kind, night_of(master)).order_by(Master.id)):
         if earlier.standing is Standing.RETRY:
             session.delete(earlier)
         elif earlier.standing in USABLE and master.path:
@@ -277,7 +258,7 @@ def judge(session, master, standing, reason):
     master : Master
         Its row; it has a file.
     standing : Standing
-        CURRENT: what waits for it is due. REJECTED: nobody uses it from now on.
+        CURRENT: frames that wait for it are due. REJECTED: no frame uses it from now on.
     reason : str
         Who says so, and why.
     """
@@ -285,96 +266,6 @@ def judge(session, master, standing, reason):
     session.flush()
     if standing is Standing.CURRENT:
         _wake(session, master)
-
-
-def unreviewed(session, masters):
-    """Return what of some masters, and of those that they were made with, nobody has looked at.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    masters : sequence of Master
-        What a frame is reduced with.
-
-    Returns
-    -------
-    list of Master
-        Those that need review, and those that were called bad or come from one that was; by their keys. For one that
-        was replaced the decision on its successor counts.
-    """
-    found, generation = {}, list(masters)
-    while generation:
-        found |= {master.id: master for master in generation}
-        generation = [parent for master in generation for parent in master.parents if parent.id not in found]
-    return [master for _, master in sorted(found.items()) if master.outdated or _is_doubted(session, master)]
-
-
-def _is_doubted(session, master):
-    last = versions(session, master)[-1] if master.standing is Standing.REPLACED else master
-    return last.standing in (Standing.REVIEW, Standing.REJECTED)
-
-
-def versions(session, master):
-    """Return the masters that were made of one night, one after the other, and have the same file.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    master : Master
-        One of them; it has a file.
-
-    Returns
-    -------
-    list of Master
-        The last one at the end.
-    """
-    same = select(Master).where(*_same_night(Master, night_of(master)), Master.path == master.path)
-    return list(session.scalars(same.where(Master.kind == master.kind).order_by(Master.id)))
-
-
-def refusals(session, kind, night):
-    """Return the tries at the master of a night that its recipe has refused.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
-        Of the master.
-
-    Returns
-    -------
-    list of Master
-        The last one at the end.
-    """
-    refused = _of(kind, night).where(Master.standing == Standing.REJECTED, Master.path == "")
-    return list(session.scalars(refused.order_by(Master.id)))
-
-
-def mistrusted(session, row):
-    """Return the masters that need review and with which a frame was refused, or a master could not be made.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    row : Frame or Master
-        The frame, or a master that is to be made.
-
-    Returns
-    -------
-    set of int
-        Their rows.
-    """
-    if isinstance(row, Frame):
-        used = [master for attempt in row.attempts if attempt.outcome is State.BAD for master in attempt.masters]
-    else:
-        used = [master for one in refusals(session, row.kind, night_of(row)) for master in one.parents]
-    return {master.id for master in used if master.standing is Standing.REVIEW}
 
 
 def _wake(session, master):
@@ -391,7 +282,20 @@ def _states(session, kind, frame):
     return list(session.scalars(select(Frame.state).where(*same)))
 
 
-def _of(kind, night):
+def of_night(kind, night):
+    """Select the masters of a night, and the tries at one.
+
+    Parameters
+    ----------
+    kind : Kind
+        Of the masters.
+    night : Night
+        Of the masters.
+
+    Returns
+    -------
+    sqlalchemy.Select
+    """
     return select(Master).where(Master.kind == kind, *_same_night(Master, night))
 
 

@@ -137,10 +137,10 @@ def combine(frames, refs, spectrograph):
         If no trace can be found, or the fiber pairs contradict each other.
     """
     pairs = _by_fibers(frames, spectrograph)
-    samples, points, alike = _samples(pairs, refs.bias)
+    samples, points, single = _samples(pairs, refs.bias)
     before = _running(refs.previous, frames)
-    night = _night_gain(frames, samples, points, alike, before, spectrograph.detector)
-    adopted, quality = _adopted(night, alike, before, frames, spectrograph.detector)
+    night = _night_gain(frames, samples, points, single, before, spectrograph.detector)
+    adopted, quality = _adopted(night, single, before, frames, spectrograph.detector)
     stacked = [_stack(group, refs, spectrograph, adopted.e_per_adu, samples) for group in pairs.values()]
     found = [trace.find(image.electrons, lit, spectrograph) for lit, image in zip(pairs, stacked)]
     if not trace.upright(found, spectrograph):
@@ -208,7 +208,7 @@ class _Sample(NamedTuple):
 
 
 def _samples(pairs, bias):
-    """A sample of each flat by its name; what they show of the gain; and whether that is of single flats."""
+    """Sample of each flat by its name, bins of the photon transfer, and whether these are of single flats."""
     samples, points = {}, []
     bands = stack.samples(len(bias.adu))
 
@@ -246,8 +246,8 @@ def _running(previous, frames):
     return gain.Gain(previous.gain_e_per_adu, previous.gain_error), days
 
 
-def _night_gain(frames, samples, points, alike, before, table):
-    """Gain that the flats of a night show."""
+def _night_gain(frames, samples, points, single, before, table):
+    """Measured gain of the flats of a night."""
     running, _ = before
     noise = float(np.mean([sample.read_noise_adu for sample in samples.values()]))
     # of what may be claimed of the gain the smallest: a limit in counts is that of the header then, or of the counter
@@ -257,14 +257,14 @@ def _night_gain(frames, samples, points, alike, before, table):
         - samples[raw.filename].level_adu
         for raw in frames
     )
-    least = {"least": gain.SINGLE} if alike else {}
+    least = {"least": gain.SINGLE} if single else {}
     return gain.measure(points, noise, linear_adu, table.max_linear_adu * table.gain_e_per_adu, **least)
 
 
-def _adopted(night, alike, before, frames, table):
-    """Gain to use, and what is to be said of it."""
+def _adopted(night, single, before, frames, table):
+    """Gain to use, and quality flags."""
     assumed = claims.gain(frames, table)
-    adopted, changed = gain.follow(night, *before, alike)
+    adopted, changed = gain.follow(night, *before, single)
     # a poor measurement is better than a claim that may be off by more
     if not adopted.is_known or adopted.error * assumed.e_per_adu > assumed.error * adopted.e_per_adu:
         return assumed, Quality.GAIN_ASSUMED

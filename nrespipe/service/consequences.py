@@ -3,7 +3,7 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
-from nrespipe.database import calibrations, claims, stackings
+from nrespipe.database import calibrations, claims, lineage, stackings
 from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Attempt, Frame, Master, attempt_masters, master_inputs, master_parents
@@ -31,7 +31,7 @@ def of_bad(session, row):
     frames : list of (Frame, Master or None)
         The frames whose last result, or refusal, was found with one of them, and with which; None for the bad one.
     """
-    family = calibrations.versions(session, row)
+    family = lineage.versions(session, row)
     joined = _joined(session, row)
     made_with = _descendants(session, [*family, *joined])
     # the nearest cause first
@@ -125,13 +125,13 @@ def redo_for_new(session, row, replaced=None):
 
 def _cleared(session, row):
     """Stars that are flagged because a master of this night needed review, and that no other gives a reason for."""
-    versions = calibrations.versions(session, row)
+    versions = lineage.versions(session, row)
     family = [one.id for one in (*versions, *_descendants(session, versions))]
     # no more conditions: with these a database begins with all frames, and not with the few of these masters
     return [
         frame
         for frame, attempt in session.execute(_last().where(_used(family)))
-        if Quality.UNREVIEWED_MASTER in Quality(frame.quality) and not calibrations.unreviewed(session, attempt.masters)
+        if Quality.UNREVIEWED_MASTER in Quality(frame.quality) and not lineage.unreviewed(session, attempt.masters)
     ]
 
 
@@ -151,7 +151,7 @@ def _with_stand_ins(session, row):
         frame
         for query in queries
         for frame, _ in session.execute(query)
-        if calibrations.nearest(session, row.kind, frame, without=calibrations.mistrusted(session, frame)) is row
+        if calibrations.nearest(session, row.kind, frame, without=lineage.mistrusted(session, frame)) is row
     ]
 
 

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import select
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, frames
+from nrespipe.database import calibrations, frames, lineage
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
@@ -195,7 +195,7 @@ def _redo(crew, version):
             plans = [(reduction.plan(session, frame, crew.assembly), frame.tries) for frame in due]
         done += crews.reduce(crew, f"{kind} frames again", plans)
         with crew.assembly.sessions.begin() as session:
-            nights = calibrations.outdated(session, kind)
+            nights = lineage.outdated(session, kind)
         crews.stack(crew, kind, nights, version)
     with crew.assembly.sessions.begin() as session:
         return done, sum(len(frames.to_redo(session, kind)) for kind in Kind)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
-from nrespipe.database import calibrations, claims, drifts, frames
+from nrespipe.database import calibrations, claims, drifts, frames, lineage
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
@@ -114,7 +114,7 @@ def plan(session, frame, assembly):
     used = [session.get_one(Master, row) for row, _, _ in chosen.values()]
     is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
     doubts = Quality.OLD_CALIBRATION if is_far else Quality(0)
-    if frame.kind is Kind.SCIENCE and calibrations.unreviewed(session, used):
+    if frame.kind is Kind.SCIENCE and lineage.unreviewed(session, used):
         doubts |= Quality.UNREVIEWED_MASTER
     told = (assembly.output, doubts, assembly.settings.do_rv)
     if frame.kind is Kind.SCIENCE:
@@ -145,7 +145,7 @@ def choose(session, frame, recipe, assembly):
     """
     chosen, missing = {}, []
     far, future = _impatient(session, frame, assembly.settings), assembly.settings.future_masters
-    mistrusted = calibrations.mistrusted(session, frame)
+    mistrusted = lineage.mistrusted(session, frame)
     for kind in recipe.NEEDS:
         master = calibrations.nearest(session, kind, frame, far=far, future=future, without=mistrusted)
         master = master or calibrations.nearest(session, kind, frame, far=far, future=future)

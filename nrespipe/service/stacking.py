@@ -9,7 +9,7 @@ from types import ModuleType
 import structlog
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, neighbors, stackings
+from nrespipe.database import calibrations, lineage, neighbors, stackings
 from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
@@ -125,7 +125,7 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     chosen, missing = choose(session, wanted, recipe, assembly)
     if is_recent and _settled(last, frames, earlier, version, assembly.output):
         rows = {row for row, _, _ in chosen.values()}
-        refusals = calibrations.refusals(session, kind, night)
+        refusals = lineage.refusals(session, kind, night)
         if not _can_be_replaced(last, rows) and not _has_other(last, rows, refusals):
             return None
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))

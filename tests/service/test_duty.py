@@ -10,7 +10,7 @@ from astropy.io import fits
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import calibrations, claims, frames
+from nrespipe.database import claims, frames, lineage
 from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Attempt, Delivery, Frame, Master, Stacking
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
@@ -516,7 +516,7 @@ def test_what_comes_from_a_bad_master_is_made_again_in_whatever_order_it_comes(a
     with query.sessions() as session:
         star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.day == "20190406")).one()
         assert [master.day for master in star.attempts[-1].masters].count("20190406") == 3
-        assert not calibrations.unreviewed(session, star.attempts[-1].masters)
+        assert not lineage.unreviewed(session, star.attempts[-1].masters)
         assert not Quality(star.quality) & Quality.UNREVIEWED_MASTER
 
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from nrespipe import cli
-from nrespipe.database import calibrations, claims
+from nrespipe.database import claims, lineage
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
@@ -339,7 +339,7 @@ def test_a_master_whose_own_master_is_called_bad_while_it_is_made_is_made_again(
         assert [[parent.day for parent in one.parents if parent.kind is Kind.BIAS] for one in used] == [
             [], ["20190405"], ["20190405"], ["20190405"]
         ]  # fmt: skip
-        assert not calibrations.unreviewed(session, used)
+        assert not lineage.unreviewed(session, used)
     assert run().new == 0
 
 

@@ -1,0 +1,116 @@
+"""What masters were made with, which versions of one there are, and what follows from a decision on one of them."""
+
+from sqlalchemy import select
+
+from nrespipe.database.calibrations import night_of, of_night
+from nrespipe.database.columns import USABLE, Standing, State
+from nrespipe.database.tables import Frame, Master
+
+
+def outdated(session, kind):
+    """Return the nights whose masters are to be made anew, because what they come from was called bad.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the masters.
+
+    Returns
+    -------
+    list of Night
+        In the order of their days.
+    """
+    query = select(Master).where(Master.kind == kind, Master.outdated, Master.standing.in_(USABLE))
+    return sorted({night_of(master) for master in session.scalars(query)}, key=lambda night: night.day)
+
+
+def unreviewed(session, masters):
+    """Return the masters that need review, among some masters and all that these were made with.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    masters : sequence of Master
+        What a frame is reduced with.
+
+    Returns
+    -------
+    list of Master
+        Those that need review, and those that were called bad or come from one that was; by their keys. For one that
+        was replaced the decision on its successor counts.
+    """
+    found, generation = {}, list(masters)
+    while generation:
+        found |= {master.id: master for master in generation}
+        generation = [parent for master in generation for parent in master.parents if parent.id not in found]
+    return [master for _, master in sorted(found.items()) if master.outdated or _is_doubted(session, master)]
+
+
+def _is_doubted(session, master):
+    last = versions(session, master)[-1] if master.standing is Standing.REPLACED else master
+    return last.standing in (Standing.REVIEW, Standing.REJECTED)
+
+
+def versions(session, master):
+    """Return the masters that were made of one night, one after the other, and have the same file.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    master : Master
+        One of them; it has a file.
+
+    Returns
+    -------
+    list of Master
+        The last one at the end.
+    """
+    same = of_night(master.kind, night_of(master)).where(Master.path == master.path)
+    return list(session.scalars(same.order_by(Master.id)))
+
+
+def refusals(session, kind, night):
+    """Return the tries at the master of a night that its recipe has refused.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    kind : Kind
+        Of the master.
+    night : Night
+        Of the master.
+
+    Returns
+    -------
+    list of Master
+        The last one at the end.
+    """
+    refused = of_night(kind, night).where(Master.standing == Standing.REJECTED, Master.path == "")
+    return list(session.scalars(refused.order_by(Master.id)))
+
+
+def mistrusted(session, row):
+    """Return the masters that need review and with which a frame was refused, or a master could not be made.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    row : Frame or Master
+        The frame, or a master that is to be made.
+
+    Returns
+    -------
+    set of int
+        Their rows.
+    """
+    if isinstance(row, Frame):
+        used = [master for attempt in row.attempts if attempt.outcome is State.BAD for master in attempt.masters]
+    else:
+        used = [master for one in refusals(session, row.kind, night_of(row)) for master in one.parents]
+    return {master.id for master in used if master.standing is Standing.REVIEW}
