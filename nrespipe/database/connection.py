@@ -108,7 +108,8 @@ def _prepare_sqlite(connection, _record):
     # the driver's own transactions begin late (at the first write) and then fail at once with "locked" when another
     # process has written meanwhile; BEGIN IMMEDIATE waits for its turn instead
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", f"busy_timeout={_BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
+    # the patience first: the change of the journal waits for a migration of another process as well
+    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -1,6 +1,9 @@
 """A process that falls silent within a transaction holds nobody up for long, and finds its way back when it wakes."""
 
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -143,3 +146,18 @@ def test_a_server_that_goes_away_without_a_word_is_noticed_unless_the_url_says_o
         engine.dispose()
     assert [given["keepalives_idle"] for given in told.values()] == ["60", "7"]
     assert {given["tcp_user_timeout"] for given in told.values()} == {"120000"}
+
+
+@pytest.mark.slow
+def test_a_program_that_opens_a_new_database_waits_for_the_one_that_makes_its_tables(tmp_path):
+    path = tmp_path / "nrespipe.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as busy:
+        busy.execute("BEGIN EXCLUSIVE")
+        busy.execute("create table begun (id integer)")
+        with ThreadPoolExecutor(1) as pool:
+            opened = pool.submit(lambda: connection.open_engine(f"sqlite:///{path}").connect().close())
+            # longer than the driver would wait by itself
+            time.sleep(6)
+            assert not opened.done()
+            busy.execute("COMMIT")
+            opened.result()
