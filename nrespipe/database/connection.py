@@ -1,6 +1,8 @@
 """The way to the database: an engine, and the tables at their newest revision."""
 
+from functools import cache
 from importlib.resources import as_file, files
+from multiprocessing.reduction import ForkingPickler
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
@@ -95,6 +97,15 @@ def upgrade(engine, revision="head"):
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+@cache
+def _opened(url):
+    return sessionmaker(open_engine(url), expire_on_commit=False)
+
+
+# what makes sessions travels to another process by its address: there it has connections of its own
+ForkingPickler.register(sessionmaker, lambda sessions: (_opened, (sessions.kw["bind"].url,)))
 
 
 def _prepare_postgresql(connection, _record):

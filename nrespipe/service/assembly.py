@@ -34,6 +34,10 @@ class _Recipes(Mapping):
     def __len__(self):
         return len(self._loaded())
 
+    def __reduce__(self):
+        # there is one in each process
+        return "RECIPES"
+
     @staticmethod
     def _loaded():
         from nrespipe.recipes import RECIPES

@@ -1,7 +1,8 @@
-"""One row, from the moment it is taken until its outcome is written down, whoever told of it."""
+"""One row, from the moment it is taken until its outcome is written down: what workers and commands do alike."""
 
 import random
 import time
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from nrespipe import __version__
 from nrespipe.database import calibrations, claims, frames, stackings
 from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Delivery, Frame, Product, Stacking
@@ -21,7 +23,7 @@ _log = structlog.get_logger(__name__)
 _AWAY = (OperationalError, InterfaceError)
 
 
-def frame(assembly, row_id, owner):
+def frame(assembly, row_id, owner, seen=None):
     """Reduce a frame, if it is due and nobody else does.
 
     Parameters
@@ -32,14 +34,16 @@ def frame(assembly, row_id, owner):
         The frame.
     owner : str
         Who asks.
+    seen : int, optional
+        How often it had been tried when somebody decided that it is to be done; it need not be due then.
 
     Returns
     -------
-    State or None
-        What came of it; None where there was nothing to do.
+    Outcome or None
+        What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    lease_s, end, before_work = _times(assembly)
-    row = persist(assembly.sessions, lambda session: _take(session, Frame, row_id, owner, lease_s), before_work)
+    lease_s, end, soon = _times(assembly)
+    row = persist(assembly.sessions, lambda session: _take(session, Frame, row_id, owner, lease_s, seen), soon)
     if row is None:
         return None
     structlog.contextvars.bind_contextvars(filename=row.filename, site=row.site, attempt=row.tries + 1)
@@ -57,12 +61,12 @@ def frame(assembly, row_id, owner):
         if kept:
             # columns of the row that were not known when it was taken do not matter here
             assembly.recorder.send(metrics.of_frame(row, result))
-        return _told("frame", result, kept)
+        return _ended("frame", result, kept)
     kept = persist(assembly.sessions, lambda session: _refuse(session, assembly, row_id, looked, owner), end)
-    return _told("frame", looked, kept)
+    return _ended("frame", looked, kept)
 
 
-def master(assembly, row_id, owner):
+def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
     """Make a master, if it is due and nobody else does.
 
     Parameters
@@ -73,18 +77,27 @@ def master(assembly, row_id, owner):
         Row of ``stackings``.
     owner : str
         Who asks.
+    seen : int, optional
+        How often it had been tried when somebody decided that it is to be done; it need not be due then.
+
+    version : str, optional
+        Version of the program: what another version failed on is tried again.
+    since : datetime, optional
+        A master that was made before is made again.
 
     Returns
     -------
-    State or None
-        What came of it; None where there was nothing to do.
+    Outcome or None
+        What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    lease_s, end, before_work = _times(assembly)
-    row = persist(assembly.sessions, lambda session: _take(session, Stacking, row_id, owner, lease_s), before_work)
+    lease_s, end, soon = _times(assembly)
+    row = persist(assembly.sessions, lambda session: _take(session, Stacking, row_id, owner, lease_s, seen), soon)
     if row is None:
         return None
     structlog.contextvars.bind_contextvars(master=f"{row.kind} of {row.instrument} {row.camera} {row.day}")
-    job = persist(assembly.sessions, lambda session: _plan_master(session, assembly, row_id, owner), end)
+    # whoever asks for one that is not due has looked for its frames
+    plan_it = partial(_plan_master, assembly=assembly, row_id=row_id, owner=owner, ripe=seen is not None)
+    job = persist(assembly.sessions, partial(plan_it, version=version, since=since), end)
     if job is None:
         return None
     result = outcome.attempt(stacking.combine, job)
@@ -92,10 +105,10 @@ def master(assembly, row_id, owner):
     kept = persist(
         assembly.sessions, lambda session: _record_master(session, assembly, row_id, job, result, owner, lost), end
     )
-    return _told("master", result, kept)
+    return _ended("master", result, kept)
 
 
-def delivery(assembly, row_id, owner):
+def delivery(assembly, row_id, owner, seen=None):
     """Deliver a product, if it is due and nobody else does.
 
     Parameters
@@ -106,14 +119,16 @@ def delivery(assembly, row_id, owner):
         Row of ``deliveries``.
     owner : str
         Who asks.
+    seen : int, optional
+        How often it had been tried when somebody decided that it is to be done; it need not be due then.
 
     Returns
     -------
-    State or None
-        What came of it; None where there was nothing to do.
+    Outcome or None
+        What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    lease_s, end, before_work = _times(assembly)
-    row = persist(assembly.sessions, lambda session: _take(session, Delivery, row_id, owner, lease_s), before_work)
+    lease_s, end, soon = _times(assembly)
+    row = persist(assembly.sessions, lambda session: _take(session, Delivery, row_id, owner, lease_s, seen), soon)
     if row is None:
         return None
     product = persist(assembly.sessions, lambda session: session.get_one(Product, row.product_id), end)
@@ -123,7 +138,7 @@ def delivery(assembly, row_id, owner):
         partial(deliveries.deliver, product.path, product.md5, token=given.auth_token), assembly.output, given.ingest_to
     )
     kept = persist(assembly.sessions, lambda session: _record_delivery(session, row_id, result, owner), end)
-    return _told("delivery", result, kept)
+    return _ended("delivery", result, kept)
 
 
 def persist(sessions, work, end):
@@ -164,15 +179,12 @@ def persist(sessions, work, end):
             pause_s = min(2 * pause_s, 30.0)
 
 
-def _told(what, result, kept):
-    """Log what came of the work, and return it; None where the row was taken away meanwhile."""
+def _ended(what, result, kept):
+    """Return what came of the work; None where the row was taken away meanwhile."""
     if not kept:
         _log.warning(f"{what} taken away: another does it")
         return None
-    seconds = (result.finished - result.started).total_seconds()
-    facts = {"reason": result.reason} if result.reason else {}
-    _log.info(what, state=str(result.state), seconds=round(seconds, 3), **facts)
-    return result.state
+    return replace(result, value=None)
 
 
 def _times(assembly):
@@ -181,8 +193,8 @@ def _times(assembly):
     return lease_s, now + lease_s, now + assembly.pace.patience_s
 
 
-def _take(session, table, row_id, owner, lease_s):
-    taken = claims.claim(session, table, row_id, owner, lease_s)
+def _take(session, table, row_id, owner, lease_s, seen):
+    taken = claims.claim(session, table, row_id, owner, lease_s, seen)
     return session.get_one(table, row_id, populate_existing=True) if taken else None
 
 
@@ -247,15 +259,15 @@ def _refuse(session, assembly, row_id, looked, owner):
     return True
 
 
-def _plan_master(session, assembly, row_id, owner):
+def _plan_master(session, assembly, row_id, owner, ripe, version, since):
     if not claims.holds(session, Stacking, row_id, owner):
         return None
     row = session.get_one(Stacking, row_id, populate_existing=True)
-    if not plan.is_ripe(session, row):
+    if not ripe and not plan.is_ripe(session, row):
         stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
         return None
     night = calibrations.night_of(row)
-    job = stacking.plan(session, row.kind, night, stackings.inputs(session, row), assembly)
+    job = stacking.plan(session, row.kind, night, stackings.inputs(session, row), assembly, version, since)
     if job is None:
         acceptance.retire(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
         stackings.finish(row)
@@ -293,3 +305,7 @@ def _record_delivery(session, row_id, result, owner):
     elif result.state is State.RETRY and row.tries < frames.MOST_RETRIES:
         row.next_try = clock(session) + timedelta(seconds=frames.pause_s(row.tries))
     return True
+
+
+#: What each kind of row is called, and what is done with it.
+WORK = {Frame: ("frame", frame), Stacking: ("master", master), Delivery: ("delivery", delivery)}

@@ -118,6 +118,10 @@ class Recorder:
     def __init__(self, hostname="", port=4242):
         self._where, self._clients = (hostname, port), {}
 
+    def __reduce__(self):
+        # in another process it sends by itself
+        return Recorder, self._where
+
     def send(self, points):
         """Hand points over; they are sent by a thread, and dropped if the server stays away.
 

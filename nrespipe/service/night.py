@@ -13,7 +13,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, crews, hold, progress, reduction, workers
+from nrespipe.service import arrivals, batch, hold, progress, reduction
 from nrespipe.service.outcome import bare
 
 _log = structlog.get_logger(__name__)
@@ -89,18 +89,15 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
     # to no version is what this one failed on a settled matter
     version = "" if again else __version__
     paths = arrivals.find(raw_root, assembly.output)
-    with (
-        workers.team(assembly.processes, assembly.log_level) as run,
-        hold.holding(assembly.sessions, "night") as held,
-    ):
-        crew = crews.Crew(assembly, run, held, report)
+    with batch.begun(assembly, "night", report) as run:
         found = _arrive(assembly, paths, sites, days, report)
         new = 0
         for kind in Kind:
-            new += _finish_kind(crew, kind, found, version)
+            new += _finish_kind(run, kind, found, version)
             if hasattr(assembly.recipes[kind], "combine"):
-                _stack(crew, kind, found, version)
-        again, left = _redo(crew, version)
+                _stack(run, kind, found, version)
+        again, left = _redo(run, version)
+        batch.deliver(run)
     return replace(_summary(assembly, found, new + again), left=left)
 
 
@@ -127,16 +124,13 @@ def reduce_files(assembly, paths, report=progress.lines):
     """
     for folder in {path.resolve().parent for path in paths}:
         arrivals.require_apart(assembly.output, folder)
-    with (
-        workers.team(min(assembly.processes, len(paths)), assembly.log_level) as run,
-        hold.holding(assembly.sessions, "reduce") as held,
-    ):
+    with batch.begun(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
         found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:
             hold.bury(session)
             given = [session.get_one(Frame, row) for row in sorted(found)]
-            plans = [(reduction.plan(session, f, assembly), f.tries) for f in given if f.start_mjd is not None]
-        new = crews.reduce(crews.Crew(assembly, run, held, report), "frames", plans)
+        new = batch.finish(run, "frames", batch.of_frames(run, [f for f in given if f.start_mjd is not None]))
+        batch.deliver(run)
     return _summary(assembly, found, new, kept=True)
 
 
@@ -159,11 +153,11 @@ def _wanted(value, choices):
     return not choices or not value or value in choices
 
 
-def _finish_kind(crew, kind, found, version):
+def _finish_kind(run, kind, found, version):
     """Reduce all frames of a kind that are due, and wait for those that others have in hand; return how many."""
     tried, new = {}, 0
     while True:
-        with crew.assembly.sessions.begin() as session:
+        with run.assembly.sessions.begin() as session:
             hold.bury(session)
             # what is queued after its turn was refused with a master that needs review, and there is another
             due = [
@@ -172,15 +166,15 @@ def _finish_kind(crew, kind, found, version):
                 if frame.id in found
                 and (frame.id not in tried or (frame.state is State.QUEUED and frame.tries > tried[frame.id]))
             ]
-            plans = _plan(session, crew.assembly, due)
+            ready = _ready(session, run.assembly, due)
         tried.update((frame.id, frame.tries) for frame in due)
-        new += crews.reduce(crew, f"{kind} frames", plans)
+        new += batch.finish(run, f"{kind} frames", batch.of_frames(run, ready))
         # when another run has died there may be more to do
-        if not _wait(crew.assembly, kind, found) and not due:
+        if not _wait(run.assembly, kind, found) and not due:
             return new
 
 
-def _redo(crew, version):
+def _redo(run, version):
     """Reduce what can have a better result, and make the masters anew that come from a bad one.
 
     Returns
@@ -190,14 +184,13 @@ def _redo(crew, version):
     """
     done = 0
     for kind in Kind:
-        with crew.assembly.sessions.begin() as session:
+        with run.assembly.sessions.begin() as session:
             due = frames.to_redo(session, kind)[: max(_MOST_REDONE - done, 0)]
-            plans = [(reduction.plan(session, frame, crew.assembly), frame.tries) for frame in due]
-        done += crews.reduce(crew, f"{kind} frames again", plans)
-        with crew.assembly.sessions.begin() as session:
+        done += batch.finish(run, f"{kind} frames again", batch.of_frames(run, due))
+        with run.assembly.sessions.begin() as session:
             nights = lineage.outdated(session, kind)
-        crews.stack(crew, kind, nights, version)
-    with crew.assembly.sessions.begin() as session:
+        batch.masters(run, kind, nights, version)
+    with run.assembly.sessions.begin() as session:
         return done, sum(len(frames.to_redo(session, kind)) for kind in Kind)
 
 
@@ -212,30 +205,30 @@ def _wait(assembly, kind, found):
             return turn > 0
         if turn == 0:
             _log.info("waiting for what others have in hand", kind=str(kind), owners=sorted(owners))
-        time.sleep(crews.POLL_S)
+        time.sleep(batch.POLL_S)
     return True
 
 
-def _plan(session, assembly, due):
-    """Return the jobs of frames that are due, with their tries; one that waited and still must is left alone."""
-    plans = []
+def _ready(session, assembly, due):
+    """Return the frames that are to be tried now; one that waited and still must is left alone."""
+    ready = []
     for frame in due:
-        job = reduction.plan(session, frame, assembly)
-        if job.missing and frame.state is State.WAITING:
-            frames.postpone(session, frame.id, job.missing)
+        missing = reduction.plan(session, frame, assembly).missing if frame.state is State.WAITING else ""
+        if missing:
+            frames.postpone(session, frame.id, missing)
         else:
-            plans.append((job, frame.tries))
-    return plans
+            ready.append(frame)
+    return ready
 
 
-def _stack(crew, kind, found, version):
+def _stack(run, kind, found, version):
     """Make the masters of the nights of these frames, or wait until another run has made them."""
-    with crew.assembly.sessions.begin() as session:
+    with run.assembly.sessions.begin() as session:
         # bad ones too: a master may have been made of them
         ended = Frame.state.in_((State.DONE, State.BAD, State.SKIPPED)) & Frame.start_mjd.is_not(None)
         rows = session.scalars(select(Frame).where(Frame.kind == kind, ended, frames.latest()))
         nights = sorted({calibrations.night_of(frame) for frame in rows if frame.id in found})
-    crews.stack(crew, kind, nights, version)
+    batch.masters(run, kind, nights, version)
 
 
 def _summary(assembly, found, new, kept=False):

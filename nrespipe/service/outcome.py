@@ -44,6 +44,18 @@ class Outcome:
     finished: datetime
     value: object = None
 
+    def told(self):
+        """Tell of it in a line of the log.
+
+        Returns
+        -------
+        dict of str to object
+            Its state, how many seconds it took, and the reason if there is one.
+        """
+        seconds = round((self.finished - self.started).total_seconds(), 3)
+        facts = {"state": str(self.state), "seconds": seconds}
+        return facts | ({"reason": self.reason} if self.reason else {})
+
 
 def attempt(work, *arguments):
     """Do a piece of work, and turn whatever happens into an outcome: the task boundary.

@@ -12,7 +12,7 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame
 from nrespipe.files import identity, layout
 from nrespipe.frames.raw import Kind
-from nrespipe.service import crews, hold, inquiry, outcome, progress, reduction, workers
+from nrespipe.service import batch, hold, inquiry, outcome, progress, reduction
 
 COLUMNS = (
     "filename", "fiber", "before_ms", "before_err_ms", "before_version", "after_ms", "after_err_ms", "after_version",
@@ -64,10 +64,10 @@ def reprocess(assembly, site, first_day, last_day, kinds=tuple(Kind), why="", re
         if not _frames(session, *nights, tuple(Kind)):
             raise LookupError(f"no frame of {site} from {first_day} to {last_day} is known")
     done = 0
-    with workers.team(assembly.processes, assembly.log_level) as run, hold.holding(assembly.sessions, "again") as held:
-        crew = crews.Crew(assembly, run, held, report)
+    with batch.begun(assembly, "again", report) as run:
         for kind in kinds:
-            done += _redo(crew, kind, nights, moment)
+            done += _redo(run, kind, nights, moment)
+        batch.deliver(run)
     path = assembly.output / site / "reprocessing" / f"{moment:%Y%m%dT%H%M%S}.csv"
     with assembly.sessions.begin() as session:
         reprocessings.finish(session, row_id)
@@ -79,17 +79,16 @@ def reprocess(assembly, site, first_day, last_day, kinds=tuple(Kind), why="", re
     return [first, *_told(changes), f"before and after: {path}", *sad], path
 
 
-def _redo(crew, kind, nights, moment):
+def _redo(run, kind, nights, moment):
     """Reduce frames of a kind and make its masters, where that was not done since the run began; return how many."""
-    with crew.assembly.sessions.begin() as session:
+    with run.assembly.sessions.begin() as session:
         hold.bury(session)
         mine = _frames(session, *nights, (kind,))
-        plans = [(reduction.plan(session, frame, crew.assembly), frame) for frame in mine]
-        due = [(job, frame.tries) for job, frame in plans if not _is_done(frame, job, moment)]
+        due = [f for f in mine if not _is_done(f, reduction.plan(session, f, run.assembly), moment)]
         owed = sorted({calibrations.night_of(frame) for frame in mine})
-    done = crews.reduce(crew, f"{kind} frames", due)
-    if hasattr(crew.assembly.recipes[kind], "combine"):
-        crews.stack(crew, kind, owed, since=moment)
+    done = batch.finish(run, f"{kind} frames", batch.of_frames(run, due))
+    if hasattr(run.assembly.recipes[kind], "combine"):
+        batch.masters(run, kind, owed, since=moment)
     return done
 
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from celery import Celery, signals
@@ -134,9 +135,8 @@ def serve(app, assembly):
     list(assembly.recipes)
     if assembly.recipes is RECIPES:
         kernels.prepare(workers.in_turn, progress.lines)
-    _define(app, Frame, lambda row_id, who: duty.frame(assembly, row_id, who))
-    _define(app, Stacking, lambda row_id, who: duty.master(assembly, row_id, who))
-    _define(app, Delivery, lambda row_id, who: duty.delivery(assembly, row_id, who))
+    for table, (what, work) in duty.WORK.items():
+        _define(app, table, what, partial(work, assembly))
 
     @signals.setup_logging.connect(weak=False)
     def _log_as_we_do(**_):
@@ -174,12 +174,14 @@ def serve(app, assembly):
         _release(assembly, lambda name: name.endswith(f"/{task_id}"), _words(exception))
 
 
-def _define(app, table, work):
+def _define(app, table, what, work):
     def run(task, row_id):
         node = task.request.hostname
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(node=node)
-        work(row_id, f"{owner.here(node)}/{task.request.id}")
+        ended = work(row_id, f"{owner.here(node)}/{task.request.id}")
+        if ended is not None:
+            _log.info(what, **ended.told())
 
     app.task(run, name=TASKS[table], bind=True)
 

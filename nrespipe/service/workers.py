@@ -1,9 +1,10 @@
 """Work for several processors: one process each, one frame at a time."""
 
 import os
+import pickle
 import signal
 import threading
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
@@ -12,11 +13,12 @@ from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 
 import structlog
+from pebble import ProcessExpired, ProcessPool
 
 from nrespipe import logs
 from nrespipe.database.columns import State, now
 from nrespipe.errors import Unavailable
-from nrespipe.service import outcome
+from nrespipe.service import memory, outcome
 
 _log = structlog.get_logger(__name__)
 
@@ -46,34 +48,41 @@ def default_processes():
 
 
 @contextmanager
-def team(processes, log_level="INFO"):
+def team(processes, log_level="INFO", time_limit_s=None, memory_limit_mb=None):
     """Keep processes at hand for as long as the block lasts.
 
     Parameters
     ----------
     processes : int
-        How many. 0 does the work in this process, one piece after the other, and starts none.
+        How many. 0 does the work in this process, one piece after the other and without limits, and starts none.
     log_level : str
         Least severe lines that they log.
+    time_limit_s : float, optional
+        A piece of work that takes longer ends with its process [second]; none is ended for its time if not given.
+    memory_limit_mb : int, optional
+        The same for a process that holds more memory than this [MB].
 
     Yields
     ------
     callable
         ``run(work, jobs)`` yields a pair (job, Outcome) for each job as it ends, in any order. Jobs are fetched from
-        `jobs` as there is room for them, one more than there are processes. A process that dies
-        takes no other job with it: those that it may have held are tried again alone, and one that kills its process
-        again ends in state retry. An interrupt or an exit while it waits is put off until the jobs that have begun
-        are handed on; a second one is not.
+        `jobs` as there is a process for them. A process that dies, or is ended by one of the limits, takes no other job
+        with it; its own ends in state retry, with the reason. An interrupt or an exit while it waits is put off until
+        the jobs that have begun are handed on; a second one is not.
     """
     if processes == 0:
         yield in_turn
         return
     with _environment(_ONE_THREAD):
-        crew = _Crew(processes, log_level)
+        crew = _Crew(processes, log_level, time_limit_s)
+        if memory_limit_mb:
+            memory.Guard(memory_limit_mb, crew.ended.__setitem__).start()
         try:
             yield crew.run
-        finally:
-            crew.dismiss()
+        except BaseException:
+            crew.dismiss(at_once=True)
+            raise
+        crew.dismiss()
 
 
 def in_turn(work, jobs):
@@ -124,40 +133,17 @@ def values(results):
 
 
 class _Crew:
-    """A pool of processes that is replaced when one of them dies."""
+    """A pool of processes, and why some of them were ended."""
 
-    def __init__(self, processes, log_level):
-        self.processes, self.log_level, self.pool = processes, log_level, None
+    def __init__(self, processes, log_level, time_limit_s):
+        self._processes, self._log_level, self._time_limit_s, self._pool = processes, log_level, time_limit_s, None
+        self.ended = {}
 
     def run(self, work, jobs):
-        suspects = []
-        for job, result in self._together(work, jobs):
-            if result is None:
-                suspects.append(job)
-            else:
-                yield job, result
-        for job in suspects:
-            (_, loaded), *_ = self._together(_load, [(work, job)])
-            if loaded is None:
-                result = outcome.of(
-                    Unavailable("a process could not start: it died while it loaded the program"), now()
-                )
-            else:
-                (_, result), *_ = self._together(work, [job])
-            yield job, result or outcome.of(Unavailable("the process died at it twice (out of memory?)"), now())
-
-    def dismiss(self):
-        if self.pool is not None:
-            self.pool.shutdown(wait=True, cancel_futures=True)
-            self.pool = None
-
-    def _together(self, work, jobs):
-        """Yield (job, outcome), the outcome being None for every job that a dying process may have held."""
         jobs, pending, leaving = iter(jobs), {}, None
         while True:
             try:
-                # one more than there are processes: the next is at hand when one of them is ready
-                while leaving is None and len(pending) <= self.processes and (job := next(jobs, _NONE)) is not _NONE:
+                while leaving is None and len(pending) < self._processes and (job := next(jobs, _NONE)) is not _NONE:
                     pending[self._submit(work, job)] = job
                 if not pending:
                     break
@@ -167,37 +153,52 @@ class _Crew:
                     raise
                 # what the processes have begun is finished and handed on, or it would be done once more
                 leaving = asked
-                pending = {future: job for future, job in pending.items() if not future.cancel()}
                 continue
             for future in finished:
-                job = pending.pop(future)
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    self.dismiss()
-                    yield job, None
-                else:
-                    yield job, future.result() if error is None else outcome.of(error, now())
+                yield pending.pop(future), self._outcome(future)
         if leaving is not None:
             raise leaving
 
+    def dismiss(self, at_once=False):
+        if self._pool is not None:
+            (self._pool.stop if at_once else self._pool.close)()
+            self._pool.join()
+            self._pool = None
+
     def _submit(self, work, job):
-        self.pool = self.pool or self._hire()
-        try:
-            return self.pool.submit(outcome.attempt, work, job)
-        except BrokenProcessPool:
-            # a process died since the last job was handed over; this one has not begun
-            self.dismiss()
-            self.pool = self._hire()
-            return self.pool.submit(outcome.attempt, work, job)
+        # packed here, and unpacked where an error is an outcome: a program that does not load, a result that does not
+        # travel
+        packed = bytes(ForkingPickler.dumps((work, job)))
+        if self._pool is None:
+            # forked children would inherit the locks of threads that do not exist in them
+            self._pool = ProcessPool(
+                self._processes, context=get_context("spawn"), initializer=_enter, initargs=(self._log_level,)
+            )
+        return self._pool.schedule(_perform, (packed,), timeout=self._time_limit_s)
 
-    def _hire(self):
-        # forked children would inherit the locks of threads that do not exist in them
-        context = get_context("spawn")
-        return ProcessPoolExecutor(self.processes, context, initializer=_enter, initargs=(self.log_level,))
+    def _outcome(self, future):
+        error = future.exception()
+        if error is None:
+            return pickle.loads(future.result())
+        if isinstance(error, TimeoutError):
+            return outcome.of(Unavailable("it took longer than it may and was stopped"), now())
+        if isinstance(error, ProcessExpired):
+            died = f"its process died with status {error.exitcode} (out of memory?)"
+            return outcome.of(Unavailable(self.ended.pop(error.pid, died)), now())
+        if isinstance(error, BrokenProcessPool):
+            self.dismiss(at_once=True)
+            return outcome.of(Unavailable("no process could be started"), now())
+        return outcome.of(error, now())
 
 
-def _load(_work):
-    """Do nothing: what came with this call has imported all that the work needs."""
+def _perform(packed):
+    """Do a piece of work in a process of the team; packed it comes, and packed goes what came of it."""
+    begun = now()
+    try:
+        work, job = pickle.loads(packed)
+        return bytes(ForkingPickler.dumps(outcome.attempt(work, job)))
+    except Exception as error:
+        return pickle.dumps(outcome.of(error, begun))
 
 
 def _enter(log_level):

@@ -40,7 +40,8 @@ def work(service):
             sweep.sweep(service, lambda *row: told.append(row), lambda _: True)
             for table, row in told:
                 do = duty.frame if table is Frame else duty.master
-                done.append((table, row, do(paced, row, owner)))
+                ended = do(paced, row, owner)
+                done.append((table, row, ended and ended.state))
             if not told:
                 return done
         raise AssertionError("it never ends")
@@ -100,7 +101,7 @@ def test_where_another_master_serves_the_next_is_made_after_the_night(archive, s
 def test_a_frame_told_twice_is_done_once(archive, service, query):
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
-    assert duty.frame(service, row.id, "me") is State.DONE
+    assert duty.frame(service, row.id, "me").state is State.DONE
     assert duty.frame(service, row.id, "me") is None
     assert duty.frame(service, 4711, "me") is None
     assert len(query.all(select(Attempt))) == 1
@@ -150,7 +151,7 @@ def test_a_result_survives_a_database_that_is_away_for_a_while(archive, service,
         return record(session, job, result, assembly)
 
     monkeypatch.setattr(duty.reduction, "record", fail)
-    assert duty.frame(service, row.id, "me") is State.DONE
+    assert duty.frame(service, row.id, "me").state is State.DONE
     assert states(query) == [State.DONE]
 
 
@@ -181,7 +182,7 @@ def test_a_message_that_was_lost_is_sent_again_once_the_queue_is_empty(archive, 
 def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(archive, service, query):
     submit(service, *(archive.add("b") for _ in range(7)))
     for row in query.all(select(Frame)):
-        assert duty.frame(service, row.id, "me") is State.DONE
+        assert duty.frame(service, row.id, "me").state is State.DONE
     with service.sessions.begin() as session:
         for frame in session.scalars(select(Frame).order_by(Frame.id).limit(6)):
             claims.request(session, frame, low_priority=True)
@@ -191,7 +192,7 @@ def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(a
         sweep.sweep(service, lambda table, row: told.append(row), lambda _, empty=empty: empty)
     # the seventh first, then four while nothing waits, and two when nothing waits again
     assert told == [7, 1, 2, 3, 4, 5, 6]
-    assert duty.frame(service, 1, "me") is State.DONE
+    assert duty.frame(service, 1, "me").state is State.DONE
     (first, *_) = query.all(select(Frame).order_by(Frame.id))
     assert (first.state, first.low_priority, first.next_try) == (State.DONE, False, None)
 
@@ -230,10 +231,10 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
     with service.sessions.begin() as session:
         facts = {"path": str(target), "archive_id": 17, **arrivals.named(store.name)}
         frame, _ = frames.arrive(session, store.stem, "", **facts)
-    assert duty.frame(service, frame.id, "me") is State.RETRY
+    assert duty.frame(service, frame.id, "me").state is State.RETRY
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(next_try=clock(session)))
-    assert duty.frame(service, frame.id, "me") is State.DONE
+    assert duty.frame(service, frame.id, "me").state is State.DONE
     (row,) = query.all(select(Frame))
     assert (row.md5, row.kind, fetched) == (md5, Kind.BIAS, [17, 17])
     assert row.path == str(target)
@@ -341,14 +342,14 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     given = replace(service.settings, do_ingest=True, ingest_to=f"file://{target}")
     delivering = replace(service, settings=given)
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
-    assert duty.frame(delivering, star.id, "me") is State.DONE
+    assert duty.frame(delivering, star.id, "me").state is State.DONE
     rows = query.all(select(Delivery))
-    assert [duty.delivery(delivering, row.id, "me") for row in rows] == [State.RETRY] * 2
+    assert [duty.delivery(delivering, row.id, "me").state for row in rows] == [State.RETRY] * 2
     assert all("cannot be delivered" in row.reason and row.next_try for row in query.all(select(Delivery)))
     target.unlink()
     with service.sessions.begin() as session:
         session.execute(update(Delivery).values(next_try=clock(session)))
-    assert [duty.delivery(delivering, row.id, "me") for row in rows] == [State.DONE] * 2
+    assert [duty.delivery(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
     assert all(row.delivered and not row.reason and not row.next_try for row in query.all(select(Delivery)))
     delivered = {path.relative_to(target) for path in target.rglob("*.fz")}
     assert delivered == {path.relative_to(service.output) for path in service.output.rglob("*-L[24].fits.fz")}
@@ -363,7 +364,7 @@ def test_products_that_are_made_again_are_delivered_again(archive, service, work
     for _ in range(2):
         with service.sessions.begin() as session:
             claims.request(session, session.get_one(Frame, star.id))
-        assert duty.frame(replace(service, settings=given), star.id, "me") is State.DONE
+        assert duty.frame(replace(service, settings=given), star.id, "me").state is State.DONE
     assert len(query.all(select(Delivery))) == 2
 
 
@@ -379,13 +380,13 @@ def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it
 
     def meanwhile(job):
         # another worker makes the master bias between the plan of the dark and its end
-        assert duty.master(service, stacking.id, "another") is State.DONE
+        assert duty.master(service, stacking.id, "another").state is State.DONE
         return reduce(job)
 
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=clock(session)))
     monkeypatch.setattr(duty.reduction, "reduce", meanwhile)
-    assert duty.frame(service, dark.id, "me") is State.WAITING
+    assert duty.frame(service, dark.id, "me").state is State.WAITING
     monkeypatch.setattr(duty.reduction, "reduce", reduce)
     assert work()[0] == (Frame, dark.id, State.DONE)
 
@@ -410,7 +411,7 @@ def test_a_master_whose_own_master_is_made_while_it_is_looked_at_does_not_wait_f
         return combine(job)
 
     monkeypatch.setattr(duty.stacking, "combine", meanwhile)
-    assert duty.master(service, stacking.id, "me") is State.WAITING
+    assert duty.master(service, stacking.id, "me").state is State.WAITING
     monkeypatch.setattr(duty.stacking, "combine", combine)
     assert (Stacking, stacking.id, State.DONE) in work()
 
@@ -509,9 +510,9 @@ def test_what_comes_from_a_bad_master_is_made_again_in_whatever_order_it_comes(a
         last_first = select(Stacking.id).where(Stacking.day == "20190406", Stacking.next_try.is_not(None))
         owed = list(session.scalars(last_first.order_by(Stacking.kind == Kind.DARK, Stacking.kind == Kind.FLAT)))
     paced = replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))
-    assert [duty.frame(paced, row, "me") for row in rows] == [State.DONE] * 6
+    assert [duty.frame(paced, row, "me").state for row in rows] == [State.DONE] * 6
     # the arc with a flat and the flat with a dark that come from the bad bias
-    assert [duty.master(paced, row, "me") for row in owed] == [State.DONE] * 3
+    assert [duty.master(paced, row, "me").state for row in owed] == [State.DONE] * 3
     work()
     with query.sessions() as session:
         star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.day == "20190406")).one()

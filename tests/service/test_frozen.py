@@ -78,7 +78,7 @@ def test_a_worker_that_is_frozen_within_a_transaction_loses_its_frame_and_does_n
     path = archive.add("b")
     intake.submit(service, [path])
     frozen = freeze(1, where)
-    assert finished_by_another(service) == [State.DONE]
+    assert [ended.state for ended in finished_by_another(service)] == [State.DONE]
     frozen.send_signal(signal.SIGCONT)
     told, _ = frozen.communicate(timeout=60)
     assert frozen.returncode == 0, told
@@ -96,7 +96,7 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
     finished_by_another(service)
     with service.sessions.begin() as session:
         stackings = list(session.scalars(select(Stacking.id)))
-    assert [duty.master(service, row, "another") for row in stackings] == [State.DONE] * 2
+    assert [duty.master(service, row, "another").state for row in stackings] == [State.DONE] * 2
     intake.submit(service, [archive.add("d", day="20190406")])
     finished_by_another(service)
     with service.sessions.begin() as session:

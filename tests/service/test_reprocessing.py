@@ -57,14 +57,14 @@ def test_other_nights_and_sites_are_left_alone(reduced, service, query):
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(reduced, service, query, monkeypatch):
-    stack = reprocessing.crews.stack
+    masters = reprocessing.batch.masters
 
-    def interrupted(crew, kind, nights, **options):
+    def interrupted(run, kind, nights, **options):
         if kind is Kind.FLAT:
             raise KeyboardInterrupt
-        stack(crew, kind, nights, **options)
+        masters(run, kind, nights, **options)
 
-    monkeypatch.setattr(reprocessing.crews, "stack", interrupted)
+    monkeypatch.setattr(reprocessing.batch, "masters", interrupted)
     with pytest.raises(KeyboardInterrupt):
         reprocessing.reprocess(service, "lsc", "20190405", "20190406")
     monkeypatch.undo()
@@ -79,15 +79,15 @@ def test_an_interrupted_run_goes_on_where_it_was(reduced, service, query, monkey
 @pytest.fixture
 def interrupted(reduced, service, monkeypatch):
     """A run that was interrupted at the last of its stars; return a function that asks for it again."""
-    reduce = reprocessing.crews.reduce
+    finish = reprocessing.batch.finish
 
-    def stop(crew, label, plans):
+    def stop(run, label, orders, **options):
         if not label.startswith("science"):
-            return reduce(crew, label, plans)
-        reduce(crew, label, plans[:1])
+            return finish(run, label, orders, **options)
+        finish(run, label, orders[:1])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reprocessing.crews, "reduce", stop)
+    monkeypatch.setattr(reprocessing.batch, "finish", stop)
     with pytest.raises(KeyboardInterrupt):
         reprocessing.reprocess(service, "lsc", "20190405", "20190406", why="new flat field")
     monkeypatch.undo()

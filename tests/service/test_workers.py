@@ -46,16 +46,24 @@ def test_a_process_that_dies_takes_no_other_work_with_it(work):
 
 
 @pytest.mark.slow
-def test_a_program_that_does_not_load_is_told_as_such_and_tried_again(work):
+def test_a_program_that_does_not_load_is_told_as_such(work):
     import broken_work
 
     with workers.team(1) as run:
         results = dict(run(broken_work.same, [1, 2]))
         assert [result.value for _, result in run(work.die_at, ["c"])] == ["c"]
-    assert {result.state for result in results.values()} == {State.RETRY}
-    assert {result.reason for result in results.values()} == {
-        "a process could not start: it died while it loaded the program"
-    }
+    assert {result.state for result in results.values()} == {State.FAILED}
+    assert {result.reason for result in results.values()} == {"ImportError: broken on purpose"}
+
+
+@pytest.mark.slow
+def test_work_that_takes_too_long_or_too_much_memory_is_ended_with_its_reason_and_takes_no_other_with_it(work):
+    with workers.team(2, time_limit_s=2.0, memory_limit_mb=400) as run:
+        results = dict(run(work.exceed, ["time", "a", "memory", "b"]))
+    assert {job: result.value for job, result in results.items()} == {"a": "a", "b": "b", "time": None, "memory": None}
+    assert results["time"].reason == "it took longer than it may and was stopped"
+    assert results["memory"].reason.endswith(" MB of memory, 400 MB are allowed, and was stopped")
+    assert results["time"].state is results["memory"].state is State.RETRY
 
 
 @pytest.mark.slow

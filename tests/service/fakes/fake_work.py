@@ -27,3 +27,14 @@ def take_time(marker):
     Path(marker).touch()
     time.sleep(0.5)
     return marker
+
+
+def exceed(job):
+    if job == "time":
+        time.sleep(300)
+    if job == "memory":
+        held = []
+        for _ in range(100):
+            held.append(b"x" * 50_000_000)
+            time.sleep(0.05)
+    return job

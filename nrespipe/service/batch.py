@@ -1,0 +1,263 @@
+"""What the commands that end by themselves share: rows go to a team of processes, and what they leave is told."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import count
+from time import monotonic, sleep
+
+import structlog
+from sqlalchemy import select
+
+from nrespipe import __version__
+from nrespipe.database import calibrations, claims, stackings
+from nrespipe.database.columns import State, clock
+from nrespipe.database.tables import Delivery, Product
+from nrespipe.service import duty, hold, kernels, owner, stacking, workers
+from nrespipe.service.assembly import RECIPES, Assembly
+
+_log = structlog.get_logger(__name__)
+
+#: How often to look whether another run has finished what it is doing [second].
+POLL_S = 0.5
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Order:
+    """One row that is to be done.
+
+    Attributes
+    ----------
+    name : str
+        What a person calls it.
+    table : type
+        One of ``claims.KINDS_OF_WORK``.
+    row_id, seen : int
+        The row, and how often it had been tried when that was decided: it is done if nobody has tried it since.
+    owner : str
+        Who does it.
+    """
+
+    name: str
+    table: type
+    row_id: int
+    seen: int
+    owner: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What every part of a run works with.
+
+    Attributes
+    ----------
+    assembly : Assembly
+        What to work with.
+    run : callable
+        Runs a function on jobs, as ``workers.team`` gives it.
+    report : callable
+        Shows progress: ``progress.bar`` or ``progress.lines``.
+    owner : str
+        Beginning of the names by which this run has rows.
+    """
+
+    assembly: Assembly
+    run: Callable
+    report: Callable
+    owner: str = field(repr=False)
+
+    @cached_property
+    def kernels(self):
+        """Compiled or None: the kernels, which all processes compile together before the first frame."""
+        return kernels.prepare(self.run, self.report) if self.assembly.recipes is RECIPES else None
+
+    def order(self, name, row):
+        """Return the order to do a row.
+
+        Parameters
+        ----------
+        name : str
+            What a person calls it.
+        row : Frame, Stacking or Delivery
+            The row as it is now.
+
+        Returns
+        -------
+        Order
+        """
+        return Order(name, type(row), row.id, row.tries, f"{self.owner}.{next(_numbers)}")
+
+
+@contextmanager
+def begun(assembly, name, report, processes=None):
+    """Keep processes at hand for a run; rows that it has at the end, because it was interrupted, are given back.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    name : str
+        Of the run, for others that see its rows.
+    report : callable
+        Shows progress: ``progress.bar`` or ``progress.lines``.
+    processes : int, optional
+        How many; those of the assembly if not given.
+
+    Yields
+    ------
+    Batch
+    """
+    processes, settings = assembly.processes if processes is None else processes, assembly.settings
+    mine = f"{owner.here(name)}/{next(_numbers)}"
+    try:
+        with workers.team(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
+            yield Batch(assembly, run, report, mine)
+    finally:
+        with assembly.sessions.begin() as session:
+            for table in claims.KINDS_OF_WORK:
+                kept = session.execute(select(table.id, table.owner).where(table.owner.startswith(f"{mine}."))).all()
+                for row_id, name_of_order in kept:
+                    claims.give_back(session, table, row_id, name_of_order)
+
+
+def finish(batch, label, orders, **options):
+    """Do rows that nobody else does first; one whose process died is tried once more.
+
+    Parameters
+    ----------
+    batch : Batch
+        What to work with.
+    label : str
+        For the progress.
+    orders : sequence of Order
+        What to do.
+    **options : object
+        For the function of ``duty.WORK``.
+
+    Returns
+    -------
+    int
+        How many were done, and not by others.
+    """
+    if not orders:
+        return 0
+    _ = batch.kernels
+    done, again = 0, []
+    with batch.report(label, len(orders)) as advance:
+        for order, result in batch.run(partial(_do, batch.assembly, options), orders):
+            if result.state is not State.DONE:
+                again += _lost(batch, order, result)
+            ended = result.value if result.state is State.DONE else result
+            if ended is not None:
+                done += 1
+                advance(order.name, **ended.told())
+    return done + finish(batch, f"{label} again", again, **options)
+
+
+def masters(batch, kind, nights, version=__version__, since=None):
+    """Make the masters of some nights, or wait until another run has made them.
+
+    Parameters
+    ----------
+    batch : Batch
+        What to work with.
+    kind : Kind
+        Of the masters.
+    nights : sequence of Night
+        Which; of each camera one after the other, because a master is judged by the one of the night before.
+    version : str, optional
+        Version of the program: what another version failed on is tried again.
+    since : datetime, optional
+        Masters that were made before are made again.
+    """
+    options = {"version": version, "since": since}
+    while nights:
+        first = _first_of_each_camera(nights)
+        with batch.assembly.sessions.begin() as session:
+            hold.bury(session)
+            rows = {night: stackings.of(session, kind, night) for night in first}
+            orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
+            jobs = {n for n in orders if _is_to_be_made(session, batch.assembly, rows[n], options)}
+        # whose turn has passed: no process needs to be started, and no kernel loaded
+        for night in orders.keys() - jobs:
+            _do(batch.assembly, options, orders[night])
+        finish(batch, f"master {kind}", [orders[night] for night in orders if night in jobs], **options)
+        with batch.assembly.sessions.begin() as session:
+            moment = clock(session)
+            now = {night: stackings.of(session, kind, night) for night in first}
+        # in the hands of another run; or its own masters were at fault, and there are others
+        left = [n for n, row in now.items() if row.owner or (row.next_try is not None and row.next_try <= moment)]
+        nights = [night for night in nights if night not in first or night in left]
+        if left and not orders:
+            sleep(POLL_S)
+
+
+def deliver(batch):
+    """Deliver what is due; what a server does not take now is left to the next run, or to the service.
+
+    Parameters
+    ----------
+    batch : Batch
+        What to work with.
+    """
+    with batch.assembly.sessions.begin() as session:
+        due = (Delivery.owner == "", Delivery.next_try <= clock(session))
+        rows = session.execute(select(Delivery, Product.path).join(Product).where(*due).order_by(Delivery.id)).all()
+    finish(batch, "deliveries", [batch.order(path, row) for row, path in rows])
+
+
+def of_frames(batch, frames):
+    """Return the orders to reduce frames.
+
+    Parameters
+    ----------
+    batch : Batch
+        What to work with.
+    frames : sequence of Frame
+        Which.
+
+    Returns
+    -------
+    list of Order
+    """
+    return [batch.order(frame.filename, frame) for frame in frames]
+
+
+def _do(assembly, options, order):
+    """Do a row; runs in any process."""
+    structlog.contextvars.clear_contextvars()
+    _, work = duty.WORK[order.table]
+    try:
+        return work(assembly, order.row_id, order.owner, seen=order.seen, **options)
+    finally:
+        structlog.contextvars.clear_contextvars()
+        # this process may be ended before its next piece of work
+        assembly.recorder.flush()
+
+
+def _lost(batch, order, result):
+    """Take a row away from a process that died, or failed around it; return the order to do it once more, if any."""
+    if result.traceback:
+        _log.error("a piece of work failed", name=order.name, exception=result.traceback)
+
+    def release(session):
+        claims.release(session, result.reason, [order.owner])
+        return session.get_one(order.table, order.row_id, populate_existing=True)
+
+    row = duty.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
+    return [batch.order(order.name, row)] if row.deaths == 1 and not row.owner else []
+
+
+def _is_to_be_made(session, assembly, row, options):
+    frames = stackings.inputs(session, row)
+    return stacking.plan(session, row.kind, calibrations.night_of(row), frames, assembly, **options) is not None
+
+
+def _first_of_each_camera(nights):
+    first = {}
+    for night in sorted(nights, key=lambda night: night.day):
+        first.setdefault(night._replace(site="", day=""), night)
+    return list(first.values())
