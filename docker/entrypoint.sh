@@ -1,16 +1,16 @@
 #!/bin/sh
 # What a container does first: say what is wrong with its volumes in plain words, before a frame finds out.
-# usage: entrypoint service                 run the service: that of the brokers, or without BROKER_URL a loop over nights
+# usage: entrypoint service                 run the service: that of the brokers, or without a broker a loop over nights
 #        entrypoint COMMAND [ARGUMENT...]   run it
 #        entrypoint healthy                 exit 0 while the database answers and the services run
 set -eu
 umask 002
 
 if [ "$1" = healthy ]; then
-    if [ -n "${BROKER_URL:-}" ]; then
+    if [ -n "${BROKER_URL:-}${RABBITMQ_HOST:-}" ]; then
         nrespipe doctor
     # before the first night there is no database yet, and nothing wrong with that
-    elif [ -n "${DB_URL:-}" ] || [ -e "$NRES_DATA_ROOT/nrespipe.sqlite" ]; then
+    elif [ -n "${DB_URL:-}${DB_HOST:-}" ] || [ -e "$NRES_DATA_ROOT/nrespipe.sqlite" ]; then
         nrespipe status >/dev/null
     fi
     # a container that runs one command has no supervisor
@@ -34,7 +34,7 @@ fi
 if [ "$1" = service ]; then
     export NRES_WORKERS="${NRES_WORKERS:-$(nproc)}"
     program=night
-    [ -z "${BROKER_URL:-}" ] || program=supervisord
+    [ -z "${BROKER_URL:-}${RABBITMQ_HOST:-}" ] || program=supervisord
     set -- supervisord --nodaemon --configuration "/etc/nrespipe/$program.conf"
 fi
 exec "$@"

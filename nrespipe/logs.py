@@ -51,7 +51,8 @@ def configure(level="INFO", stream=None):
 def _renderers(stream):
     clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if stream.isatty():
-        return [clean, structlog.dev.ConsoleRenderer(colors=True)]
+        # a traceback with the values of variables would show passwords
+        return [clean, structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)]
     return [clean, structlog.processors.format_exc_info, _ecs, structlog.processors.JSONRenderer(default=str)]
 
 

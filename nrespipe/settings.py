@@ -2,119 +2,315 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from typing import Annotated, Literal
+from urllib.parse import quote, unquote, urlsplit
 
-_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-_BROKERS = ("amqp", "amqps", "pyamqp", "memory")
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 #: Address of the broker that lives in the memory of one process.
-MEMORY = "memory://localhost/"
+MEMORY = SecretStr("memory://localhost/")
+
+_BROKERS = ("amqp", "amqps", "pyamqp", "memory")
+_HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
 
 
-@dataclass(frozen=True)
-class Settings:
+def _stripped(given):
+    return given.strip() if isinstance(given, str) else given
+
+
+def _upper(given):
+    return given.strip().upper()
+
+
+def _from_one(given):
+    if isinstance(given, str) and not re.fullmatch("0*[1-9][0-9]*", given.strip()):
+        raise ValueError("not a whole number from 1")
+    return given
+
+
+def _host(text):
+    found = re.fullmatch(rf"{_HOST}(:([0-9]+))?", text)
+    if not found or not 0 < int(found[4] or 1) < 65536:
+        raise ValueError("not a host")
+    return text
+
+
+def _port_of(url):
+    # of the library's ValueError the text may be a piece of a password
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        raise ValueError("not a port") from None
+
+
+def _broker(secret):
+    urls = secret.get_secret_value().split(";")
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in _BROKERS:
+            raise ValueError("not a broker")
+        if parts.scheme == "memory":
+            return MEMORY
+        _port_of(url)
+        # a password with one of these in it, which then begins the host, the path or the options
+        if not re.fullmatch(_HOST, _bare_host(parts)) or "@" in parts.path + parts.query or "#" in url:
+            raise ValueError("not a host")
+    return secret
+
+
+def _bare_host(parts):
+    return re.sub(r":[0-9]+$", "", parts.netloc.rpartition("@")[2])
+
+
+def _database(secret):
+    if not secret.get_secret_value():
+        return secret
+    # a command that opens no database starts without SQLAlchemy
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(secret.get_secret_value())
+    except (ArgumentError, ValueError):
+        # the text of the error may be a piece of a password
+        raise ValueError("not a database") from None
+    # a password with one of these in it, which then begins the host or the name of the database
+    if url.get_backend_name() != "sqlite" and ("@" in (url.host or "") or re.search("[@/#]", url.database or "")):
+        raise ValueError("an @, a / or a # too many")
+    return secret
+
+
+def _web(text):
+    parts = urlsplit(text)
+    _port_of(text)
+    # neither was ever sent: a password goes into AUTH_TOKEN
+    if parts.scheme not in ("http", "https") or not re.fullmatch(_HOST, _bare_host(parts)):
+        raise ValueError("not a web address")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("more than a web address")
+    return text
+
+
+def _target(text):
+    parts = urlsplit(text)
+    if parts.scheme != "file":
+        return _web(text)
+    is_here = parts.netloc in ("", "localhost") and unquote(parts.path).startswith("/")
+    if not is_here or parts.query or parts.fragment:
+        raise ValueError("not a directory")
+    return text
+
+
+def _words(given):
+    return tuple(word.strip() for word in given.split(",") if word.strip()) if isinstance(given, str) else given
+
+
+_Text = Annotated[str, BeforeValidator(_stripped)]
+_Path = Annotated[Path | None, BeforeValidator(_stripped)]
+_Secret = Annotated[SecretStr, BeforeValidator(_stripped)]
+_Broker = Annotated[_Secret, AfterValidator(_broker)]
+_Host = Annotated[_Text, AfterValidator(_host)]
+_Address = Annotated[_Text, Field(pattern=r"^[^@\s,<>]+@[^@\s,<>]+$")]
+_Count = Annotated[int | None, Field(ge=1)]
+_Port = Annotated[int | None, Field(ge=1, le=65535)]
+
+
+def _of(variable, default, expected, meaning):
+    return Field(default, validation_alias=variable, description=meaning, examples=[expected])
+
+
+class Settings(BaseSettings):
     """What the environment says; an option of a command comes before it.
 
-    What may hold a password is left out where the settings are printed.
-
-    Attributes
-    ----------
-    database_url : str
-        ``DB_URL``: SQLAlchemy URL of the database; '' (the default) means one SQLite file in the output directory.
-    data_root : Path or None
-        ``NRES_DATA_ROOT``: output directory of the commands that are given none; None where there is none.
-    raw_root : Path or None
-        ``NRES_RAW_ROOT``: directory of raw frames, below which lie the sites; None where there is none.
-    processes : int or None
-        ``NRES_PROCESSES``: frames to reduce at a time; None means one a processor core.
-    log_level : str
-        ``NRES_LOG_LEVEL``: least severe lines to log, one of DEBUG, INFO (the default), WARNING, ERROR.
-    fits_broker : str
-        ``FITS_BROKER``: URL of the broker that tells of new raw frames, as ``amqp://user:password@host/``.
-    fits_exchange : str
-        ``FITS_EXCHANGE``: name of the fanout exchange at that broker.
-    broker_url : str
-        ``BROKER_URL``: URL of the broker that wakes the workers; the default lives in one process and serves ``run``.
-    broker_host : str
-        ``RABBITMQ_HOST``: host of the broker that wakes the workers, where ``BROKER_URL`` is not set; with a port as
-        ``rabbit:5673``.
-    broker_username : str
-        ``BROKER_USERNAME``: what that broker knows this service by.
-    broker_password : str
-        ``BROKER_PASSWORD``: and by what it believes it.
-    time_limit_s : float
-        ``NRES_TIME_LIMIT``: a frame or a master that takes longer than this is stopped [second].
-    memory_limit_mb : int or None
-        ``NRES_MEMORY_LIMIT``: a worker's process that holds more memory than this is ended with its frame, which is
-        tried twice more; one that has held half of it is replaced after its frame [MB]. None means no limit.
-    do_rv : bool
-        ``NRES_DO_RV``: whether velocities are measured; without them a star gets its spectra and wavelengths, and the
-        correction to the barycenter.
-    stack_delay_h : float
-        ``CAL_STACK_DELAY``: how long after the end of a night its masters are made [hour].
-    master_patience_days : float
-        ``NRES_MASTER_PATIENCE``: how long a star waits for masters near in time before it is reduced with others, and
-        flagged [day].
-    future_masters : bool
-        ``NRES_FUTURE_MASTERS``: whether a frame may be reduced with masters of later nights.
-    api_root : str
-        ``API_ROOT``: URL of the archive from which frames are fetched that are announced by number.
-    auth_token : str
-        ``AUTH_TOKEN``: what the archive knows this service by.
-    do_ingest : bool
-        ``DO_INGEST``: whether products are delivered.
-    ingest_to : str
-        ``NRES_INGEST_TO``: where to: a directory, as ``file:///deliveries``, or a server that takes files by PUT, as
-        ``https://ingest.example.org/nres/``; it is shown ``AUTH_TOKEN``.
-    opentsdb_hostname : str
-        ``OPENTSDB_HOSTNAME``: server that takes numbers for dashboards; '' (the default) sends none.
-    opentsdb_port : int
-        ``OPENTSDB_PORT``: where it takes them, over HTTP.
-    metrics_port : int or None
-        ``NRES_METRICS_PORT``: where the scheduler answers Prometheus; None does not.
-    summary_recipients : tuple of str
-        ``SUMMARY_RECIPIENTS``: who gets the summary of a night by mail, addresses with commas between them; none (the
-        default) gets none.
-    summary_sender : str
-        ``SUMMARY_SENDER``: address that the mail comes from.
-    summary_password : str
-        ``SUMMARY_SENDER_PASSWORD``: what its mail server believes the sender by.
-    summary_server : str
-        ``SUMMARY_SERVER``: mail server, as ``host:port``.
+    Notes
+    -----
+    The description of each field says what it means, its alias is the variable. Whatever is a password or an address
+    that may hold one is a ``SecretStr``, which no print, log or traceback shows. ``Settings()`` are the defaults:
+    only `read` looks at the environment.
     """
 
-    database_url: str = field(default="", repr=False)
-    data_root: Path | None = None
-    raw_root: Path | None = None
-    processes: int | None = None
-    log_level: str = "INFO"
-    fits_broker: str = field(default=MEMORY, repr=False)
-    fits_exchange: str = "fits_files"
-    broker_url: str = field(default=MEMORY, repr=False)
-    broker_host: str = ""
-    broker_username: str = "guest"
-    broker_password: str = field(default="guest", repr=False)
-    time_limit_s: float = 1800.0
-    memory_limit_mb: int | None = None
-    do_rv: bool = True
-    stack_delay_h: float = 4.0
-    master_patience_days: float = 5.0
-    future_masters: bool = True
-    api_root: str = ""
-    auth_token: str = field(default="", repr=False)
-    do_ingest: bool = False
-    ingest_to: str = ""
-    opentsdb_hostname: str = ""
-    opentsdb_port: int = 4242
-    metrics_port: int | None = None
-    summary_recipients: tuple[str, ...] = ()
-    summary_sender: str = ""
-    summary_password: str = field(default="", repr=False)
-    summary_server: str = "smtp.gmail.com:587"
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        case_sensitive=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
+
+    database_host: _Host = _of(
+        "DB_HOST", "", "the name of a host, e.g. database or database:5433",
+        "Host of the PostgreSQL server, where ``DB_URL`` is not set; with a port as ``database:5433``.",
+    )  # fmt: skip
+    database_name: Annotated[_Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] = _of(
+        "DB_NAME", "nres", "the name of a database, of letters, digits, and _ . -", "Name of the database there."
+    )
+    database_username: _Text = _of("DB_USERNAME", "nres", "a name", "What that server knows this service by.")
+    database_password: SecretStr = _of("DB_PASSWORD", SecretStr(""), "a password", "Its password, of any characters.")
+    database_url: Annotated[_Secret, AfterValidator(_database), Field(validate_default=True)] = _of(
+        "DB_URL", SecretStr(""),
+        "a database URL, e.g. sqlite:////data/nrespipe.sqlite or postgresql://user:password@host/name, with @ : / # ? "
+        "% in a password as %40 %3A %2F %23 %3F %25; or set DB_HOST, DB_USERNAME and DB_PASSWORD instead",
+        "SQLAlchemy URL of the database; without it and ``DB_HOST`` one SQLite file in the output directory.",
+    )  # fmt: skip
+    data_root: _Path = _of(
+        "NRES_DATA_ROOT", None, "a directory", "Output directory of the commands that are given none."
+    )
+    raw_root: _Path = _of("NRES_RAW_ROOT", None, "a directory", "Directory of raw frames, below which lie the sites.")
+    # 0 works in the program itself, where no limit holds: for programs that ask for it, not for the environment
+    processes: Annotated[int | None, Field(ge=0), BeforeValidator(_from_one)] = _of(
+        "NRES_PROCESSES", None, "a whole number from 1",
+        "Frames to reduce at a time; one a processor core where it is not set.",
+    )  # fmt: skip
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = _of(
+        "NRES_LOG_LEVEL", "INFO", "one of DEBUG, INFO, WARNING, ERROR", "Least severe lines to log: DEBUG to ERROR."
+    )
+    fits_broker_host: _Host = _of(
+        "FITS_BROKER_HOST", "", "the name of a host, e.g. rabbit or rabbit:5673",
+        "Host of the broker that tells of new raw frames, where ``FITS_BROKER`` is not set; with a port as "
+        "``rabbit:5673``.",
+    )  # fmt: skip
+    fits_broker_username: _Text = _of(
+        "FITS_BROKER_USERNAME", "guest", "a name", "What that broker knows this service by."
+    )
+    fits_broker_password: SecretStr = _of(
+        "FITS_BROKER_PASSWORD", SecretStr("guest"), "a password", "Its password, of any characters."
+    )
+    fits_broker: Annotated[_Broker, Field(validate_default=True)] = _of(
+        "FITS_BROKER", MEMORY,
+        "the URL of a broker, e.g. amqp://user:password@host:5672/, with @ : / # ? % in a password as %40 %3A %2F %23 "
+        "%3F %25; or set FITS_BROKER_HOST, FITS_BROKER_USERNAME and FITS_BROKER_PASSWORD instead",
+        "URL of the broker that tells of new raw frames, as ``amqp://user:password@host/``; without it and "
+        "``FITS_BROKER_HOST`` nobody does.",
+    )  # fmt: skip
+    fits_exchange: _Text = _of(
+        "FITS_EXCHANGE", "fits_files", "the name of an exchange", "Name of the fanout exchange at that broker."
+    )
+    broker_host: _Host = _of(
+        "RABBITMQ_HOST", "", "the name of a host, e.g. rabbit or rabbit:5673",
+        "Host of the broker that wakes the workers, where ``BROKER_URL`` is not set; with a port as ``rabbit:5673``.",
+    )  # fmt: skip
+    broker_username: _Text = _of("BROKER_USERNAME", "guest", "a name", "What that broker knows this service by.")
+    broker_password: SecretStr = _of(
+        "BROKER_PASSWORD", SecretStr("guest"), "a password", "Its password, of any characters."
+    )
+    broker_url: Annotated[_Broker, Field(validate_default=True)] = _of(
+        "BROKER_URL", MEMORY,
+        "the URL of a broker, e.g. amqp://user:password@host:5672/, with @ : / # ? % in a password as %40 %3A %2F %23 "
+        "%3F %25; or set RABBITMQ_HOST, BROKER_USERNAME and BROKER_PASSWORD instead",
+        "URL of the broker that wakes the workers; without it and ``RABBITMQ_HOST`` one that lives in one process and "
+        "serves ``run``.",
+    )  # fmt: skip
+    time_limit_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = _of(
+        "NRES_TIME_LIMIT", 1800.0, "a number from 1",
+        "A frame or a master that takes longer than this is stopped [second].",
+    )  # fmt: skip
+    memory_limit_mb: _Count = _of(
+        "NRES_MEMORY_LIMIT", None, "a whole number from 1",
+        "A worker's process that holds more memory than this is ended with its frame, which is tried twice more; one "
+        "that has held half of it is replaced after its frame [MB]. No limit where it is not set.",
+    )  # fmt: skip
+    do_rv: bool = _of(
+        "NRES_DO_RV", True, "true or false",
+        "Whether velocities are measured; without them a star gets its spectra and wavelengths, and the correction to "
+        "the barycenter.",
+    )  # fmt: skip
+    stack_delay_h: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _of(
+        "CAL_STACK_DELAY", 4.0, "a number from 0", "How long after the end of a night its masters are made [hour]."
+    )
+    master_patience_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _of(
+        "NRES_MASTER_PATIENCE", 5.0, "a number from 0",
+        "How long a star waits for masters near in time before it is reduced with others, and flagged [day].",
+    )  # fmt: skip
+    future_masters: bool = _of(
+        "NRES_FUTURE_MASTERS", True, "true or false",
+        "Whether a frame may be reduced with masters of later nights.",
+    )  # fmt: skip
+    api_root: Annotated[_Text, AfterValidator(_web)] = _of(
+        "API_ROOT", "", "a web address without a password in it, e.g. https://archive.example.org/",
+        "URL of the archive from which frames are fetched that are announced by number.",
+    )  # fmt: skip
+    # printable and without blanks: it is one word of a header
+    auth_token: Annotated[_Secret, AfterValidator(lambda secret: _ascii(secret, r"[!-~]*"))] = _of(
+        "AUTH_TOKEN", SecretStr(""), "a word of printable ASCII characters", "What the archive knows this service by."
+    )
+    do_ingest: bool = _of("DO_INGEST", False, "true or false", "Whether products are delivered.")
+    ingest_to: Annotated[_Text, AfterValidator(_target)] = _of(
+        "NRES_INGEST_TO", "",
+        "file:///deliveries, or a web address without a password in it, e.g. https://ingest.example.org/nres/",
+        "Where to: a directory, as ``file:///deliveries``, or a server that takes files by PUT, as "
+        "``https://ingest.example.org/nres/``; it is shown ``AUTH_TOKEN``.",
+    )  # fmt: skip
+    opentsdb_hostname: Annotated[_Text, Field(pattern=rf"^{_HOST}$")] = _of(
+        "OPENTSDB_HOSTNAME", "", "the name of a host", "Server that takes numbers for dashboards; none where not set."
+    )
+    opentsdb_port: Annotated[int, Field(ge=1, le=65535)] = _of(
+        "OPENTSDB_PORT", 4242, "a port, from 1 to 65535", "Where it takes them, over HTTP."
+    )
+    metrics_port: _Port = _of(
+        "NRES_METRICS_PORT", None, "a port, from 1 to 65535",
+        "Where the scheduler answers Prometheus; nowhere where not set.",
+    )  # fmt: skip
+    summary_recipients: Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_words)] = _of(
+        "SUMMARY_RECIPIENTS", (), "addresses such as nres@example.org, with commas between them",
+        "Who gets the summary of a night by mail, addresses with commas between them; nobody where not set.",
+    )  # fmt: skip
+    summary_sender: _Address = _of(
+        "SUMMARY_SENDER", "", "one address such as nres@example.org", "Address that the mail comes from."
+    )
+    # the library sends no other
+    summary_password: Annotated[SecretStr, AfterValidator(lambda secret: _ascii(secret, r"[ -~]*"))] = _of(
+        "SUMMARY_SENDER_PASSWORD", SecretStr(""), "a password of printable ASCII characters",
+        "What its mail server believes the sender by.",
+    )  # fmt: skip
+    summary_server: _Host = _of(
+        "SUMMARY_SERVER", "smtp.gmail.com:587", "a host and a port, e.g. mail.example.org:587",
+        "Mail server, as ``host:port``.",
+    )  # fmt: skip
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls, init_settings, **_):
+        """Leave the environment to `read`: settings that a program builds are what it says."""
+        return (init_settings,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blank(cls, given):
+        return {name: value for name, value in given.items() if not (isinstance(value, str) and not value.strip())}
+
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _join_database(cls, given, info):
+        if _is_given(given) or not info.data.get("database_host"):
+            return given
+        return _joined("postgresql", info.data, "database") + info.data.get("database_name", "")
+
+    @field_validator("fits_broker", "broker_url", mode="before")
+    @classmethod
+    def _join_broker(cls, given, info):
+        part = "fits_broker" if info.field_name == "fits_broker" else "broker"
+        if _is_given(given) or not info.data.get(f"{part}_host"):
+            return given
+        return _joined("amqp", info.data, part)
+
+    @model_validator(mode="after")
+    def _agree(self):
+        if self.do_ingest and not self.ingest_to:
+            raise ValueError("DO_INGEST is true, but NRES_INGEST_TO does not tell where products are delivered")
+        if self.summary_recipients and not self.summary_sender:
+            raise ValueError("SUMMARY_RECIPIENTS is set, but SUMMARY_SENDER does not tell whom the mail comes from")
+        return self
 
 
 def read(environment: Mapping[str, str] = os.environ):
@@ -132,21 +328,34 @@ def read(environment: Mapping[str, str] = os.environ):
     Raises
     ------
     ValueError
-        If a variable has a value that it cannot have; the message names the variable and what it expects.
+        If a variable has a value that it cannot have; the message names the variable and what it expects. It does not
+        repeat the value, which may be a password that was put in the wrong place.
     """
-    given = {}
-    for setting, (name, typed) in _VARIABLES.items():
-        text = environment.get(name, "").strip()
-        if text:
-            given[setting] = typed(name, text)
-    if given.get("do_ingest") and not given.get("ingest_to"):
-        raise ValueError("DO_INGEST is true, but NRES_INGEST_TO does not tell where products are delivered")
-    if given.get("summary_recipients") and not given.get("summary_sender"):
-        raise ValueError("SUMMARY_RECIPIENTS is set, but SUMMARY_SENDER does not tell whom the mail comes from")
-    if "broker_host" in given and "broker_url" not in given:
-        names = [given.get(name, getattr(Settings, name)) for name in ("broker_username", "broker_password")]
-        given["broker_url"] = f"amqp://{':'.join(quote(name, safe='') for name in names)}@{given['broker_host']}/"
-    return Settings(**given)
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name: environment[name] for name in names() if name in environment}
+    return _built(source())
+
+
+def change(given, **others):
+    """Return settings with some of them changed.
+
+    Parameters
+    ----------
+    given : Settings
+        The others stay as they are.
+    **others
+        By the names of the fields; they are checked like those of the environment.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    ValueError
+        As `read` does.
+    """
+    return _built({**dict(given), **others})
 
 
 def names():
@@ -156,138 +365,38 @@ def names():
     -------
     list of str
     """
-    return [name for name, _ in _VARIABLES.values()]
+    return [field.validation_alias for field in Settings.model_fields.values()]
 
 
-def _text(_name, text):
-    return text
-
-
-def _path(_name, text):
-    return Path(text)
-
-
-def _database(name, text):
-    # a command that opens no database starts without SQLAlchemy
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
+def _built(values):
     try:
-        make_url(text)
-    except ArgumentError:
-        # the text may hold a password: it is not repeated
-        raise ValueError(f"{name} is not a database URL; expected e.g. sqlite:////data/nrespipe.sqlite") from None
-    return text
+        return Settings(**values)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)
+    raise ValueError("; ".join(dict.fromkeys(map(_refusal, wrong))))
 
 
-def _broker(name, text):
-    if urlsplit(text).scheme not in _BROKERS:
-        raise ValueError(f"{name} is not the URL of a broker; expected e.g. amqp://user:password@host:5672/")
-    return text
+def _refusal(wrong):
+    """Say what a variable expects, without what it has."""
+    if not wrong["loc"]:
+        return str(wrong["ctx"]["error"])
+    fields = {**Settings.model_fields, **{field.validation_alias: field for field in Settings.model_fields.values()}}
+    field = fields[wrong["loc"][0]]
+    return f"{field.validation_alias} has a value that it cannot have; expected {field.examples[0]}"
 
 
-def _host(name, text):
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?", text):
-        # the text may hold a password: it is not repeated
-        raise ValueError(f"{name} is not the name of a host; expected e.g. rabbit or rabbit:5673")
-    return text
+def _is_given(value):
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value) and value != MEMORY
 
 
-def _address(name, text):
-    if not re.fullmatch(r"[^@\s,]+@[^@\s,]+", text):
-        raise ValueError(f"{name} has {text!r}; expected addresses such as nres@example.org")
-    return text
+def _joined(scheme, values, part):
+    """Return a URL of its parts, whatever characters they have."""
+    words = [values.get(f"{part}_username", ""), values.get(f"{part}_password", SecretStr("")).get_secret_value()]
+    who = ":".join(quote(word, safe="") for word in words if word)
+    return f"{scheme}://{who}{'@' * bool(who)}{values[f'{part}_host']}/"
 
 
-def _addresses(name, text):
-    return tuple(_address(name, word.strip()) for word in text.split(",") if word.strip())
-
-
-def _site(name, text):
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError(f"{name} is not a web address; expected e.g. https://archive.example.org/")
-    return text
-
-
-def _positive(name, text):
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise ValueError(f"{name} is {text!r}; expected a whole number from 1")
-    return int(text)
-
-
-def _port(name, text):
-    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) < 65536:
-        raise ValueError(f"{name} is {text!r}; expected a port, from 1 to 65535")
-    return int(text)
-
-
-def _server(name, text):
-    host, colon, port = text.partition(":")
-    if not host or "/" in text or (colon and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536)):
-        raise ValueError(f"{name} is {text!r}; expected e.g. mail.example.org:587")
-    return text
-
-
-def _number(least) -> Callable[[str, str], float]:
-    def typed(name, text):
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not least <= value < float("inf"):
-            raise ValueError(f"{name} is {text!r}; expected a number from {least:g}")
-        return value
-
-    return typed
-
-
-def _switch(name, text):
-    if text.lower() not in _YES + _NO:
-        raise ValueError(f"{name} is {text!r}; expected true or false")
-    return text.lower() in _YES
-
-
-def _target(name, text):
-    parts = urlsplit(text)
-    if not (parts.scheme in ("http", "https") and parts.netloc) and not (parts.scheme == "file" and parts.path):
-        raise ValueError(f"{name} is {text!r}; expected e.g. file:///deliveries or https://ingest.example.org/nres/")
-    return text
-
-
-def _level(name, text):
-    if text.upper() not in _LOG_LEVELS:
-        raise ValueError(f"{name} is {text!r}; expected one of {', '.join(_LOG_LEVELS)}")
-    return text.upper()
-
-
-_VARIABLES = {
-    "database_url": ("DB_URL", _database),
-    "data_root": ("NRES_DATA_ROOT", _path),
-    "raw_root": ("NRES_RAW_ROOT", _path),
-    "processes": ("NRES_PROCESSES", _positive),
-    "log_level": ("NRES_LOG_LEVEL", _level),
-    "fits_broker": ("FITS_BROKER", _broker),
-    "fits_exchange": ("FITS_EXCHANGE", _text),
-    "broker_url": ("BROKER_URL", _broker),
-    "broker_host": ("RABBITMQ_HOST", _host),
-    "broker_username": ("BROKER_USERNAME", _text),
-    "broker_password": ("BROKER_PASSWORD", _text),
-    "time_limit_s": ("NRES_TIME_LIMIT", _number(1)),
-    "memory_limit_mb": ("NRES_MEMORY_LIMIT", _positive),
-    "do_rv": ("NRES_DO_RV", _switch),
-    "stack_delay_h": ("CAL_STACK_DELAY", _number(0)),
-    "master_patience_days": ("NRES_MASTER_PATIENCE", _number(0)),
-    "future_masters": ("NRES_FUTURE_MASTERS", _switch),
-    "api_root": ("API_ROOT", _site),
-    "auth_token": ("AUTH_TOKEN", _text),
-    "do_ingest": ("DO_INGEST", _switch),
-    "ingest_to": ("NRES_INGEST_TO", _target),
-    "opentsdb_hostname": ("OPENTSDB_HOSTNAME", _text),
-    "opentsdb_port": ("OPENTSDB_PORT", _port),
-    "metrics_port": ("NRES_METRICS_PORT", _port),
-    "summary_recipients": ("SUMMARY_RECIPIENTS", _addresses),
-    "summary_sender": ("SUMMARY_SENDER", _address),
-    "summary_password": ("SUMMARY_SENDER_PASSWORD", _text),
-    "summary_server": ("SUMMARY_SERVER", _server),
-}
+def _ascii(secret, pattern):
+    if not re.fullmatch(pattern, secret.get_secret_value()):
+        raise ValueError("other characters")
+    return secret

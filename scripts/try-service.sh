@@ -9,7 +9,7 @@ longest_s=${1:-3600}
 
 install_package ""
 export PATH=$venv/bin:$PATH
-unset DB_URL BROKER_URL FITS_BROKER RABBITMQ_HOST NRES_RAW_ROOT
+unset DB_URL DB_HOST BROKER_URL FITS_BROKER FITS_BROKER_HOST RABBITMQ_HOST NRES_RAW_ROOT
 folder=$(mktemp -d)
 service=
 stop() {

@@ -15,7 +15,7 @@ from nrespipe import __version__, cli
 from nrespipe.cli import options
 
 #: Libraries that take a tenth of a second and more to load.
-LARGE = ("numpy", "scipy", "astropy", "sqlalchemy", "numba", "structlog", "kombu", "celery", "matplotlib")
+LARGE = ("numpy", "scipy", "astropy", "sqlalchemy", "numba", "structlog", "kombu", "celery", "matplotlib", "pydantic")
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_a_command_that_only_asks_the_database_loads_no_reader_of_frames_and_no_
         "from nrespipe.cli import main; main()", set(LARGE) | {"astropy.io.fits", "alembic"}, name, "-h"
     )
     assert "Usage:" in told
-    assert set(large) <= {"numpy", "astropy", "sqlalchemy", "structlog"}
+    assert set(large) <= {"numpy", "astropy", "pydantic", "sqlalchemy", "structlog"}
 
 
 def test_a_recipe_loads_only_the_parts_of_scipy_that_it_uses():

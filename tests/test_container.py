@@ -11,6 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
+from kombu.utils.url import parse_url
+from sqlalchemy import make_url
 
 from nrespipe import settings
 
@@ -122,7 +125,12 @@ def test_supervisord_starts_a_loop_that_died_again_and_a_stop_loses_no_work(mach
 
 
 @pytest.mark.parametrize(
-    ("broker", "configuration"), [("", "night.conf"), ("amqp://user:password@broker/", "supervisord.conf")]
+    ("broker", "configuration"),
+    [
+        ({}, "night.conf"),
+        ({"BROKER_URL": "amqp://user:password@broker/"}, "supervisord.conf"),
+        ({"BROKER_URL": "", "RABBITMQ_HOST": "broker"}, "supervisord.conf"),
+    ],
 )
 def test_the_container_runs_the_service_where_there_is_a_broker_and_a_loop_where_there_is_none(
     machine, tmp_path, broker, configuration
@@ -131,7 +139,7 @@ def test_the_container_runs_the_service_where_there_is_a_broker_and_a_loop_where
     stand_in = tmp_path / "bin/supervisord"
     stand_in.write_text('#!/bin/sh\necho "$NRES_WORKERS $*"\n', encoding="utf-8")
     stand_in.chmod(0o755)
-    given = {**environment, "NRES_DATA_ROOT": str(tmp_path), "BROKER_URL": broker, "NRES_WORKERS": "3"}
+    given = {**environment, "NRES_DATA_ROOT": str(tmp_path), "NRES_WORKERS": "3", **broker}
     command = [ROOT / "docker/entrypoint.sh", "service"]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["3", "--nodaemon", "--configuration", f"/etc/nrespipe/{configuration}"]
@@ -151,23 +159,58 @@ def test_a_container_whose_program_dies_again_and_again_is_not_healthy(machine, 
     assert subprocess.run(["sh", entrypoint, "healthy"], env=given, check=False).returncode == status
 
 
-def test_the_compose_file_sets_variables_that_the_service_knows_with_values_that_it_takes():
-    text = (ROOT / "docker/compose.yml").read_text(encoding="utf-8")
-    service = text[text.index("    environment:") : text.index("    volumes:")]
-    given = dict(re.findall(r"^      ([A-Z_]+): (.+)$", service, re.MULTILINE))
-    # as compose does where nothing but the passwords is set
-    passwords = {"POSTGRES_PASSWORD": "one", "RABBITMQ_PASSWORD": "two"}
+#: What compose is given, and what has no meaning where the image and this file say where things lie.
+PASSWORDS = {"POSTGRES_PASSWORD": "p@ss/w#rd %40", "RABBITMQ_PASSWORD": "${x}:'?&\\ \""}
+OF_THE_IMAGE = {"DB_URL", "BROKER_URL", "NRES_DATA_ROOT", "NRES_RAW_ROOT", "NRES_PROCESSES"}
 
-    def filled(value):
-        # the innermost first
-        while found := re.search(r"\$\{(\w+)(?::[-?]([^${}]*))?\}", value):
-            value = value.replace(found[0], passwords.get(found[1], found[2] or ""))
-        return value
 
-    values = {name: filled(value) for name, value in given.items()}
-    assert values["BROKER_URL"] == "amqp://nres:two@broker/"
-    assert values["FITS_BROKER"] == "amqp://nres:two@broker/"
-    read = settings.read(values)
-    assert (read.do_rv, read.do_ingest, read.opentsdb_hostname) == (True, False, "numbers")
+def composed(**given):
+    """Return what the service finds in its environment, and the other services in theirs, as compose fills it in."""
+    services = yaml.safe_load((ROOT / "docker/compose.yml").read_text(encoding="utf-8"))["services"]
+
+    def filled(text):
+        # a value that is put in is not looked at again
+        pattern = r"\$\{(\w+)(?::[-?]((?:[^${}]|\$\{[^}]*\})*))?\}"
+        return re.sub(pattern, lambda found: given.get(found[1]) or filled(found[2] or ""), str(text))
+
+    return {
+        name: {key: filled(value) for key, value in service.get("environment", {}).items()}
+        for name, service in services.items()
+    }
+
+
+def test_the_compose_file_passes_every_variable_on_and_the_defaults_are_those_of_the_service():
+    values = composed(**PASSWORDS)["service"]
+    read, plain = settings.read(values), settings.Settings()
+    different = {name for name, value in read if value != getattr(plain, name)}
+    assert different == {
+        "database_host", "database_password", "database_url", "broker_host", "broker_username", "broker_password",
+        "broker_url", "fits_broker_host", "fits_broker_username", "fits_broker_password", "fits_broker",
+        "opentsdb_hostname",
+    }  # fmt: skip
     # how many workers there are is for supervisord
-    assert set(values) - {"NRES_WORKERS"} <= set(settings.names())
+    assert set(values) - {"NRES_WORKERS"} == set(settings.names()) - OF_THE_IMAGE
+    given = {name: f"of {name}" for name in values}
+    passed = composed(**PASSWORDS, **given)["service"]
+    ours = {name for name in values if passed[name] != given[name]}
+    assert ours == {
+        "DB_HOST", "DB_NAME", "DB_USERNAME", "DB_PASSWORD", "RABBITMQ_HOST", "BROKER_USERNAME", "BROKER_PASSWORD",
+    }  # fmt: skip
+
+
+def test_a_password_of_any_characters_reaches_the_servers_of_the_compose_file_and_the_service_alike():
+    environments = composed(**PASSWORDS)
+    read = settings.read(environments["service"])
+    url = make_url(read.database_url.get_secret_value())
+    assert url.password == environments["database"]["POSTGRES_PASSWORD"] == PASSWORDS["POSTGRES_PASSWORD"]
+    assert (url.host, url.database, url.username) == ("database", "nres", environments["database"]["POSTGRES_USER"])
+    for secret in (read.broker_url, read.fits_broker):
+        parts = parse_url(secret.get_secret_value())
+        assert parts["password"] == environments["broker"]["RABBITMQ_DEFAULT_PASS"] == PASSWORDS["RABBITMQ_PASSWORD"]
+        assert (parts["hostname"], parts["userid"]) == ("broker", environments["broker"]["RABBITMQ_DEFAULT_USER"])
+
+
+def test_the_broker_of_the_archive_may_be_another():
+    other = "amqp://reader:word@archive/"
+    read = settings.read(composed(**PASSWORDS, FITS_BROKER=other)["service"])
+    assert read.fits_broker.get_secret_value() == other

@@ -285,7 +285,7 @@ def test_every_field_of_every_master_is_told_with_its_meaning(code):
 
 def test_every_environment_variable_of_the_manual_changes_a_setting_or_is_refused(code):
     variables = re.findall(r"\* - ``(\w+)``", code.program.environment())
-    assert len(variables) == len(settings.Settings.__dataclass_fields__)
+    assert len(variables) == len(settings.Settings.model_fields)
     for variable in variables:
         try:
             changed = settings.read({variable: "x"}) != settings.Settings()

@@ -3,12 +3,12 @@
 import ast
 import importlib
 import inspect
-from dataclasses import fields
 from pathlib import Path
 
 import click
 from numpydoc.docscrape import NumpyDocString
-from pages import attributes, escaped, heading, table
+from pages import escaped, heading, table
+from pydantic import SecretStr
 
 import nrespipe
 from nrespipe import instruments
@@ -80,13 +80,18 @@ def environment():
     str
         In reStructuredText.
     """
-    meanings = attributes(Settings)
-    rows = []
-    for entry in fields(Settings):
-        variable, _, meaning = meanings[entry.name].partition(": ")
-        default = entry.default if entry.default not in ("", None) else ""
-        rows.append((variable, f"``{default}``" if default else "not set", meaning[0].upper() + meaning[1:]))
+    rows = [
+        (f"``{field.validation_alias}``", _default(field.default), field.description)
+        for field in Settings.model_fields.values()
+    ]
     return table(("Variable", "Default", "Meaning"), rows)
+
+
+def _default(value):
+    value = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if value in ("", None, ()):
+        return "not set"
+    return f"``{str(value).lower() if isinstance(value, bool) else value}``"
 
 
 def step(name):

@@ -32,7 +32,7 @@ def listen_command(given, output, database):
 
     _require_broker(given)
     if given.fits_broker == options.settings.MEMORY:
-        raise click.UsageError("there is nothing to listen to: set FITS_BROKER")
+        raise click.UsageError("there is nothing to listen to: set FITS_BROKER_HOST or FITS_BROKER")
     with options.complaints():
         daemon.listen(_assembled(given, output, database))
 
@@ -201,7 +201,9 @@ def doctor_command(given, output, database):
 def _require_broker(given):
     """Refuse to start a program whose messages no other could hear: it would think that the workers were told."""
     if given.broker_url == options.settings.MEMORY:
-        raise click.UsageError("no broker between this program and the others: set BROKER_URL, or use 'nrespipe run'")
+        raise click.UsageError(
+            "no broker between this program and the others: set RABBITMQ_HOST or BROKER_URL, or use 'nrespipe run'"
+        )
 
 
 def _assembled(given, output, database, processes=None):

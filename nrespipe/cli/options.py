@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -111,10 +110,11 @@ def places(given, output, database, processes=None):
     if output is None:
         raise click.UsageError("no output directory: give --output DIR, or set NRES_DATA_ROOT")
     try:
-        url = settings.read({"DB_URL": database}).database_url if database else given.database_url
+        if database:
+            given = settings.change(given, database_url=database)
     except ValueError as error:
         raise click.BadParameter(str(error).replace("DB_URL", "it"), param_hint="--database") from error
-    return output, replace(given, database_url=url, processes=processes or given.processes)
+    return output, settings.change(given, processes=processes or given.processes)
 
 
 def progress_bar():

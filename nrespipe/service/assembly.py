@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import sessionmaker
 
 from nrespipe import instruments
@@ -98,11 +98,13 @@ def database_url(output, settings):
 
     Returns
     -------
-    str or sqlalchemy.URL
-        Without a setting that of an SQLite file in `output`.
+    sqlalchemy.URL
+        Without a setting that of an SQLite file in `output`. It is printed without its password.
     """
-    # not a text: a question mark in a directory's name would begin the options
-    return settings.database_url or URL.create("sqlite", database=str(output.resolve() / DATABASE_FILE))
+    if given := settings.database_url.get_secret_value():
+        return make_url(given)
+    # not by a text: a question mark in a directory's name would begin the options
+    return URL.create("sqlite", database=str(output.resolve() / DATABASE_FILE))
 
 
 def build(output, settings, recipes=RECIPES, spectrographs=None, raw=()):
@@ -162,6 +164,6 @@ def look_up(output, settings):
     FileNotFoundError
         If there is no database in the output directory.
     """
-    if not settings.database_url and not (output / DATABASE_FILE).is_file():
+    if not settings.database_url.get_secret_value() and not (output / DATABASE_FILE).is_file():
         raise FileNotFoundError(f"no database in {output}: nothing was reduced into this directory yet")
     return connection.connect(database_url(output, settings))

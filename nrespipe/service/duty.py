@@ -135,7 +135,9 @@ def delivery(assembly, row_id, owner, seen=None):
     structlog.contextvars.bind_contextvars(product=product.path)
     given = assembly.settings
     result = outcome.attempt(
-        partial(deliveries.deliver, product.path, product.md5, token=given.auth_token), assembly.output, given.ingest_to
+        partial(deliveries.deliver, product.path, product.md5, token=given.auth_token.get_secret_value()),
+        assembly.output,
+        given.ingest_to,
     )
     kept = persist(assembly.sessions, lambda session: _record_delivery(session, row_id, result, owner), end)
     return _ended("delivery", result, kept)
@@ -204,7 +206,7 @@ def _look(assembly, row):
     # another version of it may lie there
     if row.archive_id is not None and (row.start_mjd is None or not path.is_file()):
         given = assembly.settings
-        archive.fetch(row.archive_id, path, row.md5, api_root=given.api_root, token=given.auth_token)
+        archive.fetch(row.archive_id, path, row.md5, api_root=given.api_root, token=given.auth_token.get_secret_value())
     reader = reading.Reader(assembly.pace.read_s)
     if row.start_mjd is not None and row.md5:
         # a reduction that hangs would be taken for one that takes too long

@@ -88,7 +88,7 @@ def _broker(url):
     if url == MEMORY:
         return "ok", "none: within one program"
     # the address of a broker holds its password
-    with Connection(url, connect_timeout=5) as connection:
+    with Connection(url.get_secret_value(), connect_timeout=5) as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=5)
         except (*connection.connection_errors, BrokerError) as error:

@@ -48,7 +48,8 @@ class Listener(ConsumerMixin):
 
     def __init__(self, assembly, wake, timer, queue=QUEUE):
         settings = assembly.settings
-        self.connection = Connection(settings.fits_broker, heartbeat=_HEARTBEAT_S, connect_timeout=5)
+        url = settings.fits_broker.get_secret_value()
+        self.connection = Connection(url, heartbeat=_HEARTBEAT_S, connect_timeout=5)
         exchange = Exchange(settings.fits_exchange, type="fanout", durable=True)
         # no arguments: a queue that exists with others would be refused; quorum, dead letters by policy of the broker
         self._queue = Queue(queue, exchange, durable=True)

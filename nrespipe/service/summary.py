@@ -174,8 +174,8 @@ def mail(report, settings):
             if server.has_extn("starttls"):
                 server.starttls()
                 server.ehlo()
-            if settings.summary_password:
-                server.login(settings.summary_sender, settings.summary_password)
+            if password := settings.summary_password.get_secret_value():
+                server.login(settings.summary_sender, password)
             server.send_message(message)
     except (OSError, smtplib.SMTPException) as error:
         raise Unavailable(

@@ -35,7 +35,8 @@ def application(settings):
     -------
     celery.Celery
     """
-    app = Celery("nrespipe", broker=settings.broker_url, set_as_current=False)
+    broker_url = settings.broker_url.get_secret_value()
+    app = Celery("nrespipe", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_acks_late=True,
         # a task whose process died would come back at once, and hide from the signal that gives its row back
@@ -56,7 +57,7 @@ def application(settings):
         broker_connection_max_retries=None,
         broker_heartbeat=20,
     )
-    if settings.broker_url.startswith(("amqp", "pyamqp")):
+    if broker_url.startswith(("amqp", "pyamqp")):
         app.conf.broker_transport_options = {"confirm_publish": True, "connect_timeout": 5}
         # elsewhere a recycled process is killed at the end of the program
         app.conf.worker_max_tasks_per_child = 50

@@ -11,6 +11,7 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import inquiry, night, reduction
+from nrespipe.settings import change
 
 STAR = "STAR A&thar&none"
 
@@ -30,7 +31,7 @@ def star(archive, query):
 
 
 def reduce(service, archive, **settings):
-    service = replace(service, settings=replace(service.settings, **settings))
+    service = replace(service, settings=change(service.settings, **settings))
     return night.reduce_all(service, archive.root)
 
 

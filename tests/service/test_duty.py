@@ -19,6 +19,7 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import arrivals, duty, intake, night, plan, references, sweep, verdicts
 from nrespipe.service.pace import Pace
+from nrespipe.settings import change
 
 
 def submit(service, *paths):
@@ -339,7 +340,7 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     submit(service, archive.add("e", "STAR A&thar&none"))
     target = tmp_path / "deliveries"
     target.write_bytes(b"not a directory yet")
-    given = replace(service.settings, do_ingest=True, ingest_to=f"file://{target}")
+    given = change(service.settings, do_ingest=True, ingest_to=f"file://{target}")
     delivering = replace(service, settings=given)
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert duty.frame(delivering, star.id, "me").state is State.DONE
@@ -359,7 +360,7 @@ def test_products_that_are_made_again_are_delivered_again(archive, service, work
     archive.calibrations()
     submit(service, *sorted(archive.root.rglob("*.fits")), archive.add("e", "STAR A&thar&none"))
     work()
-    given = replace(service.settings, do_ingest=True, ingest_to=f"file://{tmp_path}/deliveries")
+    given = change(service.settings, do_ingest=True, ingest_to=f"file://{tmp_path}/deliveries")
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     for _ in range(2):
         with service.sessions.begin() as session:
@@ -441,7 +442,7 @@ def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, 
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     fetched = {}
     for do_rv in (True, False):
-        assembly = replace(service, settings=replace(service.settings, do_rv=do_rv))
+        assembly = replace(service, settings=change(service.settings, do_rv=do_rv))
         with service.sessions.begin() as session:
             job = duty.reduction.plan(session, session.get_one(Frame, star.id), assembly)
         raw = duty.reduction.cdp.read(job.path)

@@ -276,7 +276,7 @@ def test_a_disk_that_is_full_delays_frames_and_leaves_no_half_file(rig, night):
 
 def test_the_service_in_one_program_listens_where_it_is_told_of_a_broker(rig, archive):
     archive.calibrations()
-    rig.start("run", BROKER_URL=settings.MEMORY)
+    rig.start("run", BROKER_URL=settings.MEMORY.get_secret_value())
     rig.tell(*archive.root.rglob("*.fits"))
     rig.settled(8)
 
@@ -303,7 +303,7 @@ def test_no_log_holds_a_password(rig):
 def test_the_whole_service_in_one_program_needs_no_server(tmp_path, archive):
     archive.calibrations()
     with ExitStack() as stack:
-        rig = Rig(stack, tmp_path / "out", f"sqlite:///{tmp_path}/one.sqlite", settings.MEMORY)
+        rig = Rig(stack, tmp_path / "out", f"sqlite:///{tmp_path}/one.sqlite", settings.MEMORY.get_secret_value())
         first = rig.start("run", NRES_PROCESSES="2")
         rig.until(lambda: "ready" in rig.log("run"))
         built = assembly.build(rig.output, settings.Settings(database_url=rig.database_url), raw=[archive.root])

@@ -14,6 +14,7 @@ from nrespipe.database import claims
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.service import assembly, health, intake, night
+from nrespipe.settings import change
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_the_doctor_tells_of_masters_that_are_missing(archive, service, command)
 
 
 def test_the_doctor_tells_of_a_broker_that_is_away_without_its_password(service):
-    given = replace(service.settings, broker_url="amqp://user:secret@127.0.0.1:1/")
+    given = change(service.settings, broker_url="amqp://user:secret@127.0.0.1:1/")
     findings = {found.name: found for found in health.examine(replace(service, settings=given))}
     found = findings["broker of the workers"]
     assert found.state == "broken"
@@ -165,11 +166,11 @@ def test_status_tells_what_is_due_in_hand_owed_and_done(archive, service, comman
 def test_a_program_that_no_other_can_hear_is_refused(command, word):
     result = command(word)
     assert result.exit_code == 2
-    assert "set BROKER_URL" in result.output
+    assert "set RABBITMQ_HOST or BROKER_URL" in result.output
 
 
 def test_a_listener_with_nothing_to_listen_to_is_refused(command, monkeypatch):
     monkeypatch.setenv("BROKER_URL", "amqp://127.0.0.1:1/")
     result = command("listen")
     assert result.exit_code == 2
-    assert "set FITS_BROKER" in result.output
+    assert "set FITS_BROKER_HOST" in result.output

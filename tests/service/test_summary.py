@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from nrespipe import cli
 from nrespipe.errors import Unavailable
 from nrespipe.service import summary
-from nrespipe.settings import Settings
+from nrespipe.settings import Settings, change
 
 DAY = "20190405"
 
@@ -133,12 +133,12 @@ def test_a_mail_server_that_refuses_or_is_away_is_told_of(report, post):
     with pytest.raises(Unavailable, match="451"):
         summary.mail(report, settings(post))
     with pytest.raises(Unavailable, match="refused"):
-        summary.mail(report, replace(settings(post), summary_server="127.0.0.1:1"))
+        summary.mail(report, change(settings(post), summary_server="127.0.0.1:1"))
 
 
 @pytest.mark.slow
 def test_each_night_is_mailed_once_and_again_where_the_server_was_away(reduced, service, post):
-    away = replace(settings(post), summary_server="127.0.0.1:1")
+    away = change(settings(post), summary_server="127.0.0.1:1")
     assert summary.owed(replace(service, settings=away), [("lsc", DAY)]) == 0
     there = replace(service, settings=settings(post))
     assert summary.owed(there, [("lsc", DAY)]) == 1
