@@ -1,80 +1,71 @@
 """How much memory the processes of a worker hold; one that takes too much is ended before the machine suffers."""
 
-import os
-import signal
 import threading
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
-_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
+import psutil
+import structlog
+
+from nrespipe.service import owner
+
+_log = structlog.get_logger(__name__)
+
 #: How often to look [second]: a frame that runs away takes some hundred megabytes in that time.
 _PERIOD_S = 0.5
 
 
-class Guard:
-    """Ends the children of this process that hold more memory than they may.
+def guard(limit_mb, tell):
+    """End children of this process that hold too much memory, in a thread, for as long as this process lives.
 
     Parameters
     ----------
     limit_mb : int
         How much one may hold [MB].
     tell : callable
-        ``tell(pid, reason)`` hears of each that was ended, and why in plain words.
-    children : callable, optional
-        Returns their numbers; all children if not given.
+        As for `look`.
 
     Notes
     -----
     The parent looks, in a thread: a child within compiled code runs no thread of its own. A limit of the system
     (``RLIMIT_AS``, ``RLIMIT_DATA``) counts addresses and not memory, and would end frames that do no harm.
     """
-
-    def __init__(self, limit_mb, tell, children=None):
-        self._limit_mb, self._tell, self._children = limit_mb, tell, children or _children
-
-    def start(self):
-        """Look every now and then, in a thread, for as long as this process lives."""
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def look(self):
-        """End every child that holds too much now."""
-        for pid in self._children():
-            held = held_mb(pid)
-            if held > self._limit_mb:
-                os.kill(pid, signal.SIGKILL)
-                self._tell(pid, f"it took {held:.0f} MB of memory, {self._limit_mb} MB are allowed, and was stopped")
-
-    def _watch(self):
-        while True:
-            self.look()
-            time.sleep(_PERIOD_S)
+    threading.Thread(target=_watch, args=(limit_mb, tell), daemon=True).start()
 
 
-def held_mb(pid):
-    """Return how much memory a process holds.
+def look(limit_mb, tell, children: Callable[[], Iterable[psutil.Process]] | None = None):
+    """End every child that holds too much now.
 
     Parameters
     ----------
-    pid : int
-        Its number.
-
-    Returns
-    -------
-    float
-        Resident, with what it shares [MB]; 0 where there is no such process.
+    limit_mb : int
+        How much one may hold [MB].
+    tell : callable
+        ``tell(process, reason)`` hears of each that was ended, as `owner.of` names it, and why in plain words. Whatever
+        it raises is logged.
+    children : callable, optional
+        Returns them; all children of this process if not given.
     """
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_MB
-    except (OSError, IndexError, ValueError):
-        return 0.0
-
-
-def _children():
-    """Numbers of the children of this process, whichever thread has made them."""
-    for path in Path("/proc/self/task").glob("*/children"):
+    for child in (children or psutil.Process().children)():
         try:
-            words = path.read_text(encoding="ascii").split()
-        except OSError:
-            # the thread has ended meanwhile
+            process, held_mb = owner.of(child.pid), child.memory_info().rss / 1e6
+            if held_mb <= limit_mb:
+                continue
+            # not where the number belongs to another process by now
+            child.kill()
+            tell(process, f"it took {held_mb:.0f} MB of memory, {limit_mb} MB are allowed, and was stopped")
+        except psutil.NoSuchProcess:
+            # it has ended by itself meanwhile
             continue
-        yield from map(int, words)
+        except Exception:
+            _log.exception("a process that may hold too much memory could not be dealt with", pid=child.pid)
+
+
+def _watch(limit_mb, tell):
+    while True:
+        try:
+            look(limit_mb, tell)
+        except Exception:
+            # the children could not be listed at this moment; who would look after them from now on?
+            _log.exception("the memory of the processes could not be looked at")
+        time.sleep(_PERIOD_S)

@@ -1,8 +1,13 @@
 """Which process has a row, told so that others on the same machine can see whether it still lives."""
 
+import hashlib
 import os
 import socket
+from functools import cache
 from pathlib import Path
+
+#: Number of the first process namespace of every Linux kernel: whoever is in another one lives in a container.
+_HOST_NAMESPACE = "4026531836"
 
 
 def here(name):
@@ -16,9 +21,61 @@ def here(name):
     Returns
     -------
     str
-        Name, machine, and process with the moment when it started: a number that is given again is not mistaken.
+        Name; machine, boot and process namespace; process, with the moment when it started: ``name/machine:boot:
+        namespace/pid.ticks``. A number that is given again is not mistaken, and the name of the host does not matter.
     """
-    return f"{name}/{_machine()}/{os.getpid()}.{_started(os.getpid())}"
+    return f"{name}/{of(os.getpid())}"
+
+
+def of(pid):
+    """Return what the owners of all rows that a process of this machine has in hand have in common.
+
+    Parameters
+    ----------
+    pid : int
+        Number of the process, while it lives.
+
+    Returns
+    -------
+    str
+        Where and which it is, for `is_process`.
+    """
+    return f"{_place()}/{pid}.{_stat(pid)[1]}"
+
+
+def is_process(owner, process):
+    """Tell whether rows are those of a process.
+
+    Parameters
+    ----------
+    owner : str
+        As `here` tells it, with or without more behind another slash.
+    process : str
+        As `of` tells it.
+
+    Returns
+    -------
+    bool
+    """
+    return owner.split("/")[1:3] == process.split("/")
+
+
+def is_child(owner, node):
+    """Tell whether rows are those of a node of workers, or of one of its processes.
+
+    Parameters
+    ----------
+    owner : str
+        Who has the rows, as `here` tells it, with or without more behind another slash.
+    node : str
+        Owner of the name of the node, as `here` tells it.
+
+    Returns
+    -------
+    bool
+        False for a node of the same name on another machine, in another container, or before a new start of either.
+    """
+    return owner.split("/")[:2] == node.split("/")[:2]
 
 
 def is_dead(owner):
@@ -33,51 +90,60 @@ def is_dead(owner):
     -------
     bool
         False where nobody can tell: of a process on another machine, or in another container.
+
+    Notes
+    -----
+    A machine is known by its number and its name together, as both may be copied with its disk; what ran before its
+    last boot is dead. In a container both come with the image: there only the boot and the process namespace count. The
+    number of a namespace may be given again to a later container, but then every process of the former one is gone, and
+    the moments of their starts tell them apart.
     """
     words = owner.split("/")
-    if len(words) < 3 or words[1] != _machine():
+    theirs, ours = words[1].split(":") if len(words) > 2 else [], _place().split(":")
+    if len(theirs) != len(ours):
+        return False
+    if theirs[1] != ours[1]:
+        return theirs[0] == ours[0] != ""
+    if theirs[2] != ours[2] or not ours[2]:
         return False
     pid, _, started = words[2].partition(".")
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except (PermissionError, ValueError):
+    except (PermissionError, ValueError, OverflowError):
         return False
-    return _started(pid) not in (started, "")
+    state, ticks = _stat(pid)
+    # one that nobody has buried yet has a number, but writes nothing any more
+    return state in ("Z", "X") or ticks not in (started, "")
 
 
-def is_process(owner, pid):
-    """Tell whether rows are those of a process of this machine.
+@cache
+def _place():
+    """Name this machine, its boot, and, as containers count their processes each for itself, the namespace."""
+    space = ""
+    # a /proc of another namespace tells of other processes
+    if _read("/proc/self/stat").partition(" ")[0] == str(os.getpid()):
+        try:
+            space = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+        except OSError:
+            space = ""
+    machine, host = _read("/etc/machine-id").strip(), socket.gethostname()
+    known = machine if space == _HOST_NAMESPACE else ""
+    # the number itself is not for others to read
+    digest = hashlib.blake2s(f"nrespipe {machine} {host}".encode(), digest_size=6).hexdigest() if known else ""
+    return f"{digest}:{_read('/proc/sys/kernel/random/boot_id').strip() or host.replace(':', '.')}:{space}"
 
-    Parameters
-    ----------
-    owner : str
-        As `here` tells it, with or without more behind another slash.
-    pid : int
-        Number of the process.
 
-    Returns
-    -------
-    bool
-    """
-    words = owner.split("/")
-    return len(words) > 2 and words[1] == _machine() and words[2].partition(".")[0] == str(pid)
+def _stat(pid):
+    """State of a process, and clock ticks from the start of the machine to its own; '' where the system is silent."""
+    # the name of the program, in brackets, may hold blanks and brackets itself
+    words = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (words[0], words[19]) if len(words) > 19 else ("", "")
 
 
-def _machine():
-    """Name this machine and, as containers count their processes each for itself, the container."""
+def _read(path):
     try:
-        space = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+        return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        space = ""
-    return f"{socket.gethostname()}:{space}"
-
-
-def _started(pid):
-    """Clock ticks from the start of the machine to that of a process; '' where the system does not tell."""
-    try:
-        # the name of the program, in brackets, may hold blanks and brackets itself
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
         return ""

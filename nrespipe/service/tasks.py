@@ -2,7 +2,6 @@
 
 import logging
 import time
-from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -146,15 +145,13 @@ def serve(app, assembly):
         for name in ("celery.worker.strategy", "celery.app.trace"):
             logging.getLogger(name).setLevel(logging.WARNING)
 
-    def _end_of(pid, reason):
-        # a database that stays away hears of it later: the guard goes on
-        with suppress(DBAPIError):
-            _release(assembly, lambda name: owner.is_process(name, pid), reason)
+    def _end_of(process, reason):
+        _release(assembly, lambda name: owner.is_process(name, process), reason)
 
     @signals.worker_ready.connect(weak=False)
     def _guard(**_):
         if assembly.settings.memory_limit_mb:
-            memory.Guard(assembly.settings.memory_limit_mb, _end_of).start()
+            memory.guard(assembly.settings.memory_limit_mb, _end_of)
 
     @signals.worker_process_init.connect(weak=False)
     def _begin(**_):

@@ -3,11 +3,13 @@
 import signal
 import subprocess
 import sys
-import time
+import threading
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from nrespipe.service import memory
+from nrespipe.service import memory, owner
 
 _HOG = "held = b'x' * int({mb}e6); print('held', flush=True); import time; time.sleep(60)"
 
@@ -32,24 +34,62 @@ def child():
 
 def test_a_child_that_holds_too_much_is_ended_and_no_other(child):
     small, large, told = child(1), child(200), []
-    guard = memory.Guard(150, lambda *words: told.append(words), lambda: [small.pid, large.pid])
-    guard.look()
+    known = owner.of(large.pid)
+    memory.look(150, lambda *words: told.append(words))
     assert large.wait(10) == -signal.SIGKILL
-    ((pid, reason),) = told
-    assert pid == large.pid
+    ((process, reason),) = told
+    assert process == known
     assert reason.endswith("MB of memory, 150 MB are allowed, and was stopped")
     assert small.poll() is None
 
 
-def test_the_children_of_this_process_are_known(child):
-    assert child(1).pid in memory._children()
+def test_a_child_that_ends_or_cannot_be_looked_at_or_told_of_does_not_spare_the_next(child):
+    large, told = [child(200), child(200)], []
+
+    def vanish():
+        raise psutil.NoSuchProcess(7)
+
+    def forbid():
+        raise PermissionError("no /proc today")
+
+    held = SimpleNamespace(rss=1e9)
+    gone = SimpleNamespace(pid=7, memory_info=vanish)
+    lost = SimpleNamespace(pid=7, memory_info=lambda: held, kill=vanish)
+    hidden = SimpleNamespace(pid=7, memory_info=forbid)
+    children = [gone, lost, hidden, *map(psutil.Process, [process.pid for process in large])]
+
+    def tell(process, reason):
+        told.append(process)
+        raise RuntimeError("the database is upset")
+
+    memory.look(150, tell, lambda: children)
+    assert [process.wait(10) for process in large] == [-signal.SIGKILL] * 2
+    assert len(told) == 2
 
 
-def test_what_a_process_holds_is_known_and_nothing_where_there_is_none(child):
-    process = child(100)
-    assert 100 < memory.held_mb(process.pid) < 150
-    process.kill()
-    process.wait()
-    end = time.monotonic() + 10
-    while memory.held_mb(process.pid):
-        assert time.monotonic() < end
+def test_a_number_that_was_given_to_another_process_meanwhile_is_left_alone(child):
+    former, told = psutil.Process(child(200).pid), []
+    # as psutil remembers a process that has ended: by its number and its start
+    former._ident = (former.pid, 1.0)
+    former._create_time = 1.0
+    memory.look(1, lambda *words: told.append(words), lambda: [former])
+    assert psutil.pid_exists(former.pid)
+    assert psutil.Process(former.pid).status() != psutil.STATUS_ZOMBIE
+    assert not told
+
+
+def test_the_guard_goes_on_after_a_look_that_failed(monkeypatch):
+    looks, seen = [], threading.Event()
+
+    def look(*_):
+        looks.append(None)
+        if len(looks) < 3:
+            raise OSError("/proc: too many open files")
+        seen.set()
+        # as far as this test goes
+        raise SystemExit
+
+    monkeypatch.setattr(memory, "look", look)
+    monkeypatch.setattr(memory, "_PERIOD_S", 0.01)
+    memory.guard(150, lambda *_: None)
+    assert seen.wait(10)

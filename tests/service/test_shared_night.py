@@ -69,14 +69,3 @@ def test_a_run_that_was_killed_leaves_nothing_that_the_next_does_not_finish(arch
     (attempt,) = query.all(select(Attempt).where(Attempt.frame_id == frame.id))
     assert (attempt.outcome, attempt.reason) == (State.RETRY, "its process died")
     second.send_signal(signal.SIGKILL)
-
-
-def test_a_process_is_known_by_its_machine_its_number_and_its_start():
-    mine = owner.here("night")
-    name, machine, process = mine.split("/")
-    assert (name, process.split(".")[0]) == ("night", str(os.getpid()))
-    assert not owner.is_dead(mine)
-    assert not owner.is_dead(f"{mine}/more")
-    assert owner.is_dead(f"night/{machine}/{process}0"), "another process has got the number since"
-    assert not owner.is_dead("night/elsewhere:1/1.1"), "of another machine nobody knows"
-    assert not owner.is_dead("")
