@@ -1,5 +1,6 @@
 """Commands of the service: programs that go on, and what people ask of them."""
 
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,12 +43,18 @@ def listen_command(given, output, database):
 @options.database_option
 @options.processes_option
 @click.option("--queue", type=click.Choice(list(_QUEUES)), default="reduction", show_default=True, help="What to do.")
-@click.option("--name", metavar="NAME", help="Of this node, unique on its host. Default: that of the queue.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    callback=lambda _c, _o, name: _node_name(name),
+    help="Of this node, unique on its host. Default: that of the queue.",
+)
 @click.pass_obj
 def work_command(given, output, database, processes, queue, name):
     """Reduce frames (queue reduction) or make masters (queue periodic) as the broker BROKER_URL tells.
 
-    Any number of these may run, on any number of hosts, on one database. TERM lets the frames in flight finish.
+    Any number of these may run, on any number of hosts, on one database, each node under a name of its own: one whose
+    name a live node has is refused. TERM lets the frames in flight finish.
 
     \b
     Example:
@@ -58,7 +65,8 @@ def work_command(given, output, database, processes, queue, name):
     _require_broker(given)
     with options.complaints():
         assembled = _assembled(given, output, database, processes)
-        daemon.work(assembled, name or queue, _QUEUES[queue])
+        status = daemon.work(assembled, name or queue, _QUEUES[queue])
+    sys.exit(status)
 
 
 @click.command("schedule")
@@ -97,7 +105,8 @@ def run_command(given, output, database, processes):
     from nrespipe.service import daemon
 
     with options.complaints():
-        daemon.run(_assembled(given, output, database, processes))
+        status = daemon.run(_assembled(given, output, database, processes))
+    sys.exit(status)
 
 
 @click.command("submit")
@@ -196,6 +205,12 @@ def doctor_command(given, output, database):
         findings = health.examine(_assembled(given, output, database))
     click.echo("\n".join(inquiry.aligned([[found.name, found.state, found.words] for found in findings])))
     sys.exit(1 if any(found.state == "broken" for found in findings) else 0)
+
+
+def _node_name(name):
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise click.BadParameter(f"{name!r} cannot name a node, expected letters, digits, and . _ -")
+    return name
 
 
 def _require_broker(given):

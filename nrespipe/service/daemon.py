@@ -1,6 +1,7 @@
 """The programs that do not end by themselves: listener, workers, scheduler, and all of them in one."""
 
 import signal
+import socket
 import threading
 import time
 
@@ -9,7 +10,7 @@ from celery import signals
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe import settings
-from nrespipe.service import metrics, plan, summary, sweep, tasks
+from nrespipe.service import metrics, node, plan, summary, sweep, tasks
 from nrespipe.service.duty import persist
 from nrespipe.service.listener import Listener
 
@@ -47,18 +48,35 @@ def work(assembly, name, tables):
         Name of this node, unique on its host and the same after a new start.
     tables : sequence of type
         Whose queues to serve: `Frame`, `Stacking`, or both.
+
+    Returns
+    -------
+    int
+        Exit status: 0 where it was told to stop, and ended what it had in hand.
+
+    Raises
+    ------
+    Unavailable
+        If a live node has the name.
     """
     app = tasks.application(assembly.settings)
-    tasks.serve(app, assembly)
     queues = ",".join(sorted({tasks.QUEUES[table] for table in tables}))
+    processes, full_name = max(assembly.processes, 1), f"{name}@{socket.gethostname()}"
     options = {
         "--pool": "prefork",
-        "--concurrency": str(max(assembly.processes, 1)),
+        "--concurrency": str(processes),
         "--queues": queues,
-        "--hostname": f"{name}@%h",
+        "--hostname": full_name,
     }
     words = [word for pair in options.items() for word in pair]
-    app.worker_main(["--quiet", "worker", *words, "--without-gossip", "--without-mingle"])
+    made = []
+    signals.worker_init.connect(lambda sender, **_: made.append(sender), weak=False)
+    # before the library connects: of two nodes of one name it ends one, as if all were well
+    with node.named(assembly, full_name, processes, queues) as lost:
+        tasks.serve(app, assembly, full_name)
+        app.worker_main(["--quiet", "worker", *words, "--without-gossip", "--without-mingle"])
+    # the library itself forgets how its worker ended
+    return 1 if lost.is_set() or not made else int(made[0].exitcode or 0)
 
 
 def schedule(assembly, once=False):
@@ -93,6 +111,16 @@ def run(assembly):
     ----------
     assembly : Assembly
         What to work with.
+
+    Returns
+    -------
+    int
+        Exit status, as that of `work`.
+
+    Raises
+    ------
+    Unavailable
+        If a live node has the name: the service runs on this host already.
     """
 
     @signals.worker_ready.connect(weak=False)
@@ -102,7 +130,7 @@ def run(assembly):
         if assembly.settings.fits_broker != settings.MEMORY:
             threading.Thread(target=_listen_beside, args=(assembly, sender.app), daemon=True).start()
 
-    work(assembly, "nrespipe", list(tasks.QUEUES))
+    return work(assembly, "nrespipe", list(tasks.QUEUES))
 
 
 def _numbers(assembly, app):

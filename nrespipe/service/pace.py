@@ -23,6 +23,9 @@ class Pace:
         For how long a database may be away before a message is given up; the row stays [second].
     read_s : float
         How long a disk may take to tell what a file is; after that the frame is tried again later [second].
+    beat_s, stale_s : float
+        How often a node of workers says that it lives; one that was not seen to say so for the second time is taken for
+        dead by who wants its name [second].
     """
 
     sweep_s: float = 5.0
@@ -33,3 +36,5 @@ class Pace:
     margin_s: float = 60.0
     patience_s: float = 60.0
     read_s: float = 60.0
+    beat_s: float = 10.0
+    stale_s: float = 60.0

@@ -1,18 +1,15 @@
 """The Celery application: who wakes the workers, what they do, and what follows when one of them dies."""
 
 import logging
-import time
 from functools import partial
 
 import structlog
 from celery import Celery, signals
 from kombu.exceptions import OperationalError as BrokerError
-from sqlalchemy.exc import DBAPIError
 
 from nrespipe import logs
-from nrespipe.database import claims
 from nrespipe.database.tables import Delivery, Frame, Stacking
-from nrespipe.service import duty, kernels, memory, owner, progress, workers
+from nrespipe.service import duty, kernels, memory, node, owner, progress, workers
 from nrespipe.service.assembly import RECIPES
 
 _log = structlog.get_logger(__name__)
@@ -121,7 +118,7 @@ def emptiness(app):
     return lambda table: depth(app, table) == 0
 
 
-def serve(app, assembly):
+def serve(app, assembly, name):
     """Give an application what its workers do, and what happens when one of them dies.
 
     Parameters
@@ -130,7 +127,10 @@ def serve(app, assembly):
         As `application` made it.
     assembly : Assembly
         What to work with; built before the workers start, and inherited by their processes.
+    name : str
+        Name of this node, with that of its host.
     """
+    mine = owner.here(name)
     # loaded once, by the parent: each of its processes would load them anew
     list(assembly.recipes)
     if assembly.recipes is RECIPES:
@@ -146,7 +146,7 @@ def serve(app, assembly):
             logging.getLogger(name).setLevel(logging.WARNING)
 
     def _end_of(process, reason):
-        _release(assembly, lambda name: owner.is_process(name, process), reason)
+        node.release(assembly, lambda one: owner.is_process(one, process), reason)
 
     @signals.worker_ready.connect(weak=False)
     def _guard(**_):
@@ -162,37 +162,24 @@ def serve(app, assembly):
     def _end(**_):
         assembly.recorder.flush()
 
-    @signals.celeryd_after_setup.connect(weak=False)
-    def _own_nothing(sender, **_):
-        # names of nodes are unique: what one of that name had in hand belongs to nobody
-        _release(assembly, lambda name: name.startswith(f"{sender}/"), "its worker was started anew")
-
     @signals.task_failure.connect(weak=False)
     def _give_back(task_id, exception, **_):
-        _release(assembly, lambda name: name.endswith(f"/{task_id}"), _words(exception))
+        # a message that came twice has one number in the hands of two nodes
+        def is_lost(one):
+            return owner.is_child(one, mine) and one.endswith(f"/{task_id}")
+
+        node.release(assembly, is_lost, _words(exception))
 
 
 def _define(app, table, what, work):
     def run(task, row_id):
-        node = task.request.hostname
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(node=node)
-        ended = work(row_id, f"{owner.here(node)}/{task.request.id}")
+        structlog.contextvars.bind_contextvars(node=task.request.hostname)
+        ended = work(row_id, f"{owner.here(task.request.hostname)}/{task.request.id}")
         if ended is not None:
             _log.info(what, **ended.told())
 
     app.task(run, name=TASKS[table], bind=True)
-
-
-def _release(assembly, lost, reason):
-    """Take rows away from those that are gone, and let the next sweep tell of them."""
-
-    def release(session):
-        names = [name for name in claims.owners(session) if lost(name)]
-        return claims.release(session, reason, names) if names else []
-
-    for table, row_id in duty.persist(assembly.sessions, release, time.monotonic() + assembly.pace.patience_s):
-        _log.warning("taken from a process that died", table=table.__tablename__, row=row_id, reason=reason)
 
 
 def _words(exception):

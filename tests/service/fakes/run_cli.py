@@ -9,7 +9,10 @@ from nrespipe.database import claims, connection, frames
 from nrespipe.service import assembly
 from nrespipe.service.pace import Pace
 
-PACE = Pace(sweep_s=0.15, lost_s=3.0, queued_s=20.0, quiet_s=0.2, past_s=0.2, margin_s=1.0, patience_s=20.0, read_s=1.0)
+PACE = Pace(
+    sweep_s=0.15, lost_s=3.0, queued_s=20.0, quiet_s=0.2, past_s=0.2, margin_s=1.0, patience_s=20.0, read_s=1.0,
+    beat_s=0.3, stale_s=4.0,
+)  # fmt: skip
 REAL = assembly.build
 
 

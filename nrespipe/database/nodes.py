@@ -1,0 +1,142 @@
+"""Nodes of workers: who has which name, and whether it still answers."""
+
+from datetime import datetime
+
+from sqlalchemy import Text, delete, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from nrespipe.database.base import Row
+from nrespipe.database.columns import Moment, clock, insert
+
+
+class Node(Row):
+    """A node of workers that runs, or that ended without a word.
+
+    Attributes
+    ----------
+    name : str
+        Name of the node, with that of its host: ``worker0@nrespipe``.
+    owner : str
+        Process that has the name, as the owner of rows.
+    heartbeat : datetime
+        When it last said that it lives, by the clock of the database.
+    processes : int
+        How many frames it works on at a time.
+    queues : str
+        What it serves, with commas between them.
+    """
+
+    __tablename__ = "nodes"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    owner: Mapped[str] = mapped_column(Text)
+    heartbeat: Mapped[datetime] = mapped_column(Moment)
+    processes: Mapped[int]
+    queues: Mapped[str] = mapped_column(Text)
+
+
+def holder(session, name):
+    """Return who has a name.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    name : str
+        Name of a node.
+
+    Returns
+    -------
+    Node or None
+        None where nobody has it.
+    """
+    return session.scalar(select(Node).where(Node.name == name))
+
+
+def take(session, name, owner, seen=None, *, processes, queues):
+    """Take a name that is free, or that of a node that is dead.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the name is taken once the caller commits.
+    name : str
+        Name of the node.
+    owner : str
+        Who takes it.
+    seen : Node, optional
+        Who had it when that was last looked at, where it is taken for dead.
+    processes, queues : int, str
+        As in `Node`.
+
+    Returns
+    -------
+    bool
+        False where somebody else took it, or the one that had it has said that it lives, meanwhile.
+    """
+    values = {"owner": owner, "heartbeat": clock(session), "processes": processes, "queues": queues}
+    if seen is None:
+        made = insert(session, Node).values(name=name, **values).on_conflict_do_nothing().returning(Node.name)
+    else:
+        same = (Node.name == name, Node.owner == seen.owner, Node.heartbeat == seen.heartbeat)
+        made = update(Node).where(*same).values(**values).returning(Node.name)
+        made = made.execution_options(synchronize_session=False)
+    return session.scalar(made) is not None
+
+
+def beat(session, name, owner):
+    """Say that a node lives.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    name, owner : str
+        Name of the node, and who took it.
+
+    Returns
+    -------
+    bool
+        False where the name is another's by now.
+    """
+    mine = update(Node).where(Node.name == name, Node.owner == owner).values(heartbeat=clock(session))
+    return session.scalar(mine.returning(Node.name).execution_options(synchronize_session=False)) is not None
+
+
+def leave(session, name, owner):
+    """Give a name back.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    name, owner : str
+        Name of the node, and who took it.
+
+    Returns
+    -------
+    bool
+        False where it is another's by now; then nothing has changed.
+    """
+    mine = delete(Node).where(Node.name == name, Node.owner == owner).returning(Node.name)
+    return session.scalar(mine.execution_options(synchronize_session=False)) is not None
+
+
+def processes(session, queue, since):
+    """Return how many processes serve a queue.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    queue : str
+        Name of the queue.
+    since : datetime
+        Nodes that have not said since then that they live do not count.
+
+    Returns
+    -------
+    int
+    """
+    alive = session.scalars(select(Node).where(Node.heartbeat >= since))
+    return sum(node.processes for node in alive if queue in node.queues.split(","))
