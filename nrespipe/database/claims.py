@@ -80,6 +80,27 @@ def holds(session, table, row_id, owner):
     return session.scalar(kept.execution_options(synchronize_session=False)) is not None
 
 
+def is_owner(session, table, row_id, owner):
+    """Tell whether a process still has a row at this moment; unlike `holds` this keeps nobody from taking it.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    table : type
+        One of `KINDS_OF_WORK`.
+    row_id : int
+        The row.
+    owner : str
+        Who took it.
+
+    Returns
+    -------
+    bool
+    """
+    return session.scalar(select(table.id).where(table.id == row_id, table.owner == owner)) is not None
+
+
 def give_back(session, table, row_id, owner):
     """Let go of a row on which no work was begun; it is due at once.
 

@@ -4,7 +4,7 @@ import os
 import struct
 import warnings
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from astropy.io import fits
@@ -12,6 +12,7 @@ from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.errors import BadFrame, Unavailable
+from nrespipe.files.partial import beside
 
 #: Bytes of a FITS block.
 BLOCK = 2880
@@ -151,7 +152,7 @@ def cards(header):
     return found
 
 
-def write(hdus, path):
+def write(hdus, path, still_mine=None):
     """Write a FITS file so that nobody ever sees a part of it.
 
     Parameters
@@ -160,24 +161,59 @@ def write(hdus, path):
         What to write.
     path : str or Path
         Where; its directory is made. A file of that name is replaced.
+    still_mine : callable, optional
+        As for `write_together`.
 
     Raises
     ------
     Unavailable
-        If the disk does not take it.
+        As `write_together` does.
     """
-    path = Path(path)
-    # The process's number keeps two workers that write the same product apart.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    write_together([(hdus, path)], still_mine)
+
+
+def write_together(files, still_mine=None):
+    """Write FITS files so that nobody ever sees a part of one, nor some of them long before the others.
+
+    Parameters
+    ----------
+    files : sequence of (astropy.io.fits.HDUList, str or Path)
+        What to write, and where: directories are made, and files of these names are replaced, when all are written.
+    still_mine : callable, optional
+        ``still_mine()`` tells, just before the files take their places, whether the work is still that of this process.
+        A process that was frozen for long, or is too slow, was taken for dead: another has done its work by then.
+
+    Raises
+    ------
+    Unavailable
+        If the disk does not take a file, or the work is another's by now; then no file was replaced.
+    """
+    written = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(partial, "wb") as stream:
-                hdus.writeto(stream, output_verify="exception", checksum=False)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        for hdus, path in files:
+            path = Path(path)
+            with _taking(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                written.append((beside(path), path))
+                with open(written[-1][0], "wb") as stream:
+                    hdus.writeto(stream, output_verify="exception", checksum=False)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+        if still_mine is not None and not still_mine():
+            names = ", ".join(path.name for _, path in written)
+            raise Unavailable(f"{names}: another process does this by now; nothing was replaced")
+        for partial, path in written:
+            with _taking(path):
+                os.replace(partial, path)
+    finally:
+        for partial, _ in written:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _taking(path):
+    try:
+        yield
     except OSError as error:
         raise Unavailable(f"{path.name}: the disk does not take the file: {error.strerror or error}") from error

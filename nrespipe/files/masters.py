@@ -82,7 +82,7 @@ UNITS = {
 }
 
 
-def write(master, path):
+def write(master, path, still_mine=None):
     """Write a master; the same master always gives the same bytes, and nobody ever sees a part of the file.
 
     Parameters
@@ -91,11 +91,13 @@ def write(master, path):
         What to keep.
     path : str or Path
         Where; a master that lies there is replaced.
+    still_mine : callable, optional
+        As for ``fitsio.write_together``.
 
     Raises
     ------
     Unavailable
-        If the disk does not take it.
+        If the disk does not take it, or the work is another's by now; then nothing was replaced.
     """
     units = UNITS[master.origin.kind]
     values, hdus = {}, []
@@ -105,7 +107,7 @@ def write(master, path):
     if isinstance(master, Arc):
         hdus += _for_people(master, units)
     table = [_values_table(values, units)] if values else []
-    fitsio.write(fits.HDUList([_primary(master), *table, *hdus]), path)
+    fitsio.write(fits.HDUList([_primary(master), *table, *hdus]), path, still_mine)
 
 
 def read(path):

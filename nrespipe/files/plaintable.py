@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from nrespipe.files.partial import beside
+
 
 def text(remark, columns, rows):
     """Return a table as text.
@@ -51,7 +53,7 @@ def write(content, path):
     """
     path = Path(path)
     check_place(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = beside(path)
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as stream:
             stream.write(content)

@@ -5,7 +5,7 @@ from nrespipe.files.account import Account, master_names
 from nrespipe.frames.raw import Kind
 
 
-def write(raw, reduction, masters, spectrograph, output, *, stars=None, steps=()):
+def write(raw, reduction, masters, spectrograph, output, *, stars=None, steps=(), still_mine=None):
     """Write the products of a frame; the same input always gives the same bytes.
 
     Parameters
@@ -24,6 +24,8 @@ def write(raw, reduction, masters, spectrograph, output, *, stars=None, steps=()
         What is known of the star in a fiber; a star with a velocity brings it along.
     steps : sequence of (str, str), optional
         Function and arguments of each step, for the receipt; the whole recipe as one step where there are none.
+    still_mine : callable, optional
+        As for ``fitsio.write_together``.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def write(raw, reduction, masters, spectrograph, output, *, stars=None, steps=()
     Raises
     ------
     Unavailable
-        If the disk does not take a file.
+        If the disk does not take a file, or the work is another's by now; then nothing was replaced.
     """
     if raw.kind is not Kind.SCIENCE or reduction.spectra is None or reduction.wavelengths is None:
         return []
@@ -46,6 +48,5 @@ def write(raw, reduction, masters, spectrograph, output, *, stars=None, steps=()
     paths = {suffix: layout.product_path(output, raw, suffix) for suffix in builders}
     # all are made before the first is written: a frame has all of its products or none
     made = [(build(account, paths[suffix].name), paths[suffix]) for suffix, build in builders.items()]
-    for hdus, path in made:
-        fitsio.write(hdus, path)
+    fitsio.write_together(made, still_mine)
     return list(paths.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe.files import plaintable
+from nrespipe.files.partial import beside
 
 #: Form of a file by its suffix.
 FORMS = {".csv": "radvel", ".dat": "juliet", ".txt": "juliet", ".ecsv": "ecsv"}
@@ -84,7 +85,7 @@ def write(table, path, form=""):
     if not form:
         raise ValueError(f"{path.name}: its suffix tells no form, use one of {', '.join(FORMS)}")
     plaintable.check_place(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = beside(path)
     try:
         partial.write_text(text(table, form), encoding="utf-8")
         os.replace(partial, path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe.files import starmatch, targetcheck
+from nrespipe.files.partial import beside
 from nrespipe.frames.velocity import Star
 
 #: Name of a catalog wherever one lies
@@ -89,7 +90,7 @@ def deploy(path, output, site=""):
     read(path)
     target = deployed(output, site)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = beside(target)
     try:
         with partial.open("wb") as stream:
             stream.write(Path(path).read_bytes())

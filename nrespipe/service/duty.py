@@ -15,6 +15,7 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, claims, frames, stackings
 from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Delivery, Frame, Product, Stacking
+from nrespipe.errors import Unavailable
 from nrespipe.files import archive, deliveries
 from nrespipe.service import acceptance, arrivals, metrics, outcome, plan, reading, reduction, stacking
 
@@ -55,7 +56,8 @@ def frame(assembly, row_id, owner, seen=None):
         if job is None:
             return None
     if looked.state is State.DONE:
-        result = outcome.attempt(reduction.reduce, job)
+        still_mine = asking(assembly.sessions, Frame, row_id, owner, end)
+        result = outcome.attempt(partial(reduction.reduce, still_mine=still_mine), job)
         lost = plan.lost(job, result)
         kept = persist(assembly.sessions, lambda session: _record(session, assembly, job, result, owner, lost), end)
         if kept:
@@ -100,7 +102,8 @@ def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
     job = persist(assembly.sessions, partial(plan_it, version=version, since=since), end)
     if job is None:
         return None
-    result = outcome.attempt(stacking.combine, job)
+    still_mine = asking(assembly.sessions, Stacking, row_id, owner, end)
+    result = outcome.attempt(partial(stacking.combine, still_mine=still_mine), job)
     lost = plan.lost(job, result)
     kept = persist(
         assembly.sessions, lambda session: _record_master(session, assembly, row_id, job, result, owner, lost), end
@@ -179,6 +182,34 @@ def persist(sessions, work, end):
             # many workers that come back at once would push it over again
             time.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, 30.0)
+
+
+def asking(sessions, table, row_id, owner, end):
+    """Return the function that tells whether a process still has a row, for those that write files.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+        Of the database.
+    table, row_id, owner : type, int, str
+        As for ``claims.is_owner``.
+    end : float
+        As for `persist`.
+
+    Returns
+    -------
+    callable
+        ``still_mine()``; it raises `Unavailable` if the database stays away.
+    """
+
+    def still_mine():
+        try:
+            return persist(sessions, lambda session: claims.is_owner(session, table, row_id, owner), end)
+        except DBAPIError as error:
+            # not the fault of the frame
+            raise Unavailable(f"the database is away: {str(error.orig).strip()}") from error
+
+    return still_mine
 
 
 def _ended(what, result, kept):

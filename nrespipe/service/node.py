@@ -52,8 +52,8 @@ def named(assembly, name, processes, queues):
     Notes
     -----
     A former process that provably is dead (`owner.is_dead`) loses the name at once. Of one in another container, or on
-    another machine, that cannot be told: it is dead if it is not seen to say that it lives for ``pace.stale_s``. That is
-    watched here and not reckoned from the moment when it did so last, as the database may have been away since.
+    another machine, that cannot be told: it is dead if it is not seen to say that it lives for ``pace.stale_s``. That
+    is watched here and not reckoned from the moment when it did so last, as the database may have been away since.
     """
     mine, stopped, lost = owner.here(name), threading.Event(), threading.Event()
     _take(assembly, name, mine, processes, queues)

@@ -178,13 +178,16 @@ def _missing(session, frame, kinds, recipes):
     return calibrations.absence(session, first, frame, recipes[first].MINIMUM) + also
 
 
-def reduce(job):
+def reduce(job, still_mine=None):
     """Reduce one frame and write its products; runs in any process.
 
     Parameters
     ----------
     job : Job
         What to do.
+    still_mine : callable, optional
+        ``still_mine()`` tells, just before products are replaced, whether the frame is still that of this process; it
+        is taken for granted if not given.
 
     Returns
     -------
@@ -211,7 +214,7 @@ def reduce(job):
     reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
     watch.lap("recipe")
     used = {kind: path for kind, (_, path, _) in job.masters.items()}
-    written = products.write(raw, reduction, used, spectrograph, job.output, stars=refs.stars)
+    written = products.write(raw, reduction, used, spectrograph, job.output, stars=refs.stars, still_mine=still_mine)
     checksums = tuple((str(path.relative_to(job.output)), md5(path)) for path in written)
     watch.lap("products")
     return Result(

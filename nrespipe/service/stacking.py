@@ -137,13 +137,16 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     )  # fmt: skip
 
 
-def combine(job):
+def combine(job, still_mine=None):
     """Make one master and write it; runs in any process.
 
     Parameters
     ----------
     job : Job
         What to do.
+    still_mine : callable, optional
+        ``still_mine()`` tells, just before a master is replaced, whether the work is still that of this process; it is
+        taken for granted if not given.
 
     Returns
     -------
@@ -181,7 +184,7 @@ def combine(job):
         # one that was made of other frames of this night, and serves, keeps its file
         return columns
     path = layout.master_path(job.output, master.origin)
-    masters.write(master, path)
+    masters.write(master, path, still_mine)
     return {
         **columns,
         "path": str(path.relative_to(job.output)),

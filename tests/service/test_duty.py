@@ -121,11 +121,75 @@ def test_a_frame_that_goes_on_waiting_is_one_attempt_and_is_woken_by_its_master(
     assert states(query) == [State.DONE] * 4
 
 
+@pytest.fixture
+def rob(service, monkeypatch):
+    """Return a function that lets another process take a row just before files are replaced."""
+    ask = claims.is_owner
+
+    def meanwhile(session, table, row, owner):
+        session.execute(update(table).where(table.id == row).values(owner="another"))
+        return ask(session, table, row, owner)
+
+    return lambda: monkeypatch.setattr(claims, "is_owner", meanwhile)
+
+
+def test_a_process_whose_frame_was_given_to_another_replaces_no_product(archive, service, work, query, snapshot, rob):
+    archive.calibrations()
+    submit(service, *sorted(archive.root.rglob("*.fits")), archive.add("e", "STAR A&thar&none"))
+    work()
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    products = snapshot(service.output / "lsc")
+    assert [path for path in products if path.name.endswith("-L2.fits.fz")]
+    # another result than before, if it were written
+    fits.setval(star.path, "EXPTIME", value=30.0)
+    with service.sessions.begin() as session:
+        claims.request(session, session.get_one(Frame, star.id))
+    rob()
+    assert duty.frame(service, star.id, "me") is None
+    assert snapshot(service.output / "lsc") == products
+    assert query.all(select(Frame.owner).where(Frame.id == star.id)) == ["another"]
+    assert len(query.all(select(Attempt).where(Attempt.frame_id == star.id, Attempt.outcome == State.DONE))) == 1
+
+
+def test_a_process_whose_master_was_given_to_another_replaces_none(archive, service, work, query, snapshot, rob):
+    submit(service, archive.add("b"), archive.add("b"))
+    work()
+    masters = snapshot(service.output / "lsc")
+    submit(service, archive.add("b", adu=1010))
+    (row,) = query.all(select(Stacking))
+    (bias,) = query.all(select(Frame).where(Frame.next_try.is_not(None)))
+    duty.frame(service, bias.id, "me")
+    with service.sessions.begin() as session:
+        session.execute(update(Stacking).values(next_try=clock(session)))
+    rob()
+    assert duty.master(service, row.id, "me") is None
+    assert snapshot(service.output / "lsc") == masters
+    assert len(query.all(select(Master))) == 1
+
+
+def test_a_frame_waits_where_the_database_does_not_tell_whose_it_is(archive, service, work, query, monkeypatch):
+    archive.calibrations()
+    submit(service, *sorted(archive.root.rglob("*.fits")))
+    work()
+    submit(service, archive.add("e", "STAR A&thar&none"))
+
+    def away(*_):
+        raise OperationalError("select", None, Exception("gone"))
+
+    monkeypatch.setattr(claims, "is_owner", away)
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    given = replace(service, settings=replace(service.settings, time_limit_s=0.1), pace=Pace(margin_s=0.0))
+    assert duty.frame(given, star.id, "me").state is State.RETRY
+    (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
+    assert (star.state, star.reason) == (State.RETRY, "the database is away: gone")
+    assert not list(service.output.rglob("*-L2.fits.fz"))
+
+
 def test_a_result_that_comes_too_late_is_not_recorded(archive, service, query, monkeypatch):
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
 
-    def slow(job):
+    def slow(job, **others):
         with service.sessions.begin() as session:
             session.execute(update(Frame).values(lease=clock(session) - timedelta(seconds=1)))
         sweep.sweep(service, lambda *_: None)
@@ -379,10 +443,10 @@ def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
     reduce = duty.reduction.reduce
 
-    def meanwhile(job):
+    def meanwhile(job, **others):
         # another worker makes the master bias between the plan of the dark and its end
         assert duty.master(service, stacking.id, "another").state is State.DONE
-        return reduce(job)
+        return reduce(job, **others)
 
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=clock(session)))
@@ -406,10 +470,10 @@ def test_a_master_whose_own_master_is_made_while_it_is_looked_at_does_not_wait_f
     (stacking,) = query.all(select(Stacking).where(Stacking.kind == Kind.DARK))
     combine = duty.stacking.combine
 
-    def meanwhile(job):
+    def meanwhile(job, **others):
         with service.sessions.begin() as session:
             session.execute(update(Master).where(Master.kind == Kind.BIAS).values(standing=Standing.CURRENT))
-        return combine(job)
+        return combine(job, **others)
 
     monkeypatch.setattr(duty.stacking, "combine", meanwhile)
     assert duty.master(service, stacking.id, "me").state is State.WAITING
@@ -555,7 +619,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
     reduce = duty.reduction.reduce
 
-    def meanwhile(job):
+    def meanwhile(job, **others):
         with service.sessions.begin() as session:
             verdicts.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
         raise {"CRASH": ValueError, "MISSING": MissingCalibration}[end]("asked for")

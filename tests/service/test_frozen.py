@@ -105,10 +105,10 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
     taken, said = threading.Event(), threading.Event()
     reduce = duty.reduction.reduce
 
-    def meanwhile(job):
+    def meanwhile(job, **others):
         taken.set()
         assert said.wait(60)
-        return reduce(job)
+        return reduce(job, **others)
 
     monkeypatch.setattr(duty.reduction, "reduce", meanwhile)
     worker = threading.Thread(target=duty.frame, args=(service, dark.id, "another"))

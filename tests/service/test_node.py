@@ -182,11 +182,10 @@ def test_a_node_goes_on_while_the_database_is_away_and_says_that_it_lives_when_i
 
 
 def test_frames_that_a_node_leaves_behind_when_it_is_told_to_end_at_once_are_free(service):
-    with take(service):
-        with service.sessions.begin() as session:
-            facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
-            frame = frames.arrive(session, "a-e00", "1" * 32, **facts)[0].id
-            assert claims.claim(session, Frame, frame, f"{NAME}/{PLACE}/2.2/task")
+    with take(service), service.sessions.begin() as session:
+        facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
+        frame = frames.arrive(session, "a-e00", "1" * 32, **facts)[0].id
+        assert claims.claim(session, Frame, frame, f"{NAME}/{PLACE}/2.2/task")
     with service.sessions.begin() as session:
         assert [attempt.reason for attempt in session.scalars(select(Attempt))] == [node.STOPPED]
         assert session.get_one(Frame, frame).owner == ""
