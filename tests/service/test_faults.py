@@ -239,6 +239,32 @@ def test_workers_on_two_hosts_share_a_night_and_one_takes_over_what_the_other_ha
     assert [attempt.reason for attempt in died] == ["its process took longer than it may, or its machine went away"]
 
 
+def test_a_second_worker_of_a_live_name_is_refused_and_takes_nothing(rig, night):
+    rig.start("listen")
+    rig.start("work", "one", host="alpha")
+    rig.tell(*night)
+    begun(rig)
+    # the same name on the same host, and in a container elsewhere whose host is called the same
+    second = rig.start("work", "one", host="alpha")
+    assert second.wait(60) == 1
+    assert "Error: a node one@alpha runs already" in rig.log("workonealpha")
+    rig.settled(16)
+    assert not rig.all(select(Attempt).where(Attempt.outcome == State.RETRY)), "nothing was taken"
+
+
+def test_a_worker_in_a_container_that_is_started_anew_takes_over_from_the_former_one_when_that_is_silent(rig, night):
+    rig.start("listen")
+    former = rig.start("work", "one", host="alpha")
+    rig.tell(*night)
+    frame = begun(rig)
+    rig.end(former)
+    rig.start("work", "one", host="alpha")
+    # long before the lease ends
+    rig.settled(16)
+    died = rig.all(select(Attempt).where(Attempt.outcome == State.RETRY))
+    assert [(attempt.frame_id, attempt.reason) for attempt in died] == [(frame.id, "its worker was started anew")]
+
+
 def test_a_raw_disk_that_hangs_holds_up_no_other_frame(rig, archive):
     paths = [archive.add("b") for _ in range(4)]
     hanging = paths[0]
