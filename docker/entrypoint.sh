@@ -33,6 +33,15 @@ if [ ! -r "$NRES_RAW_ROOT" ]; then
 fi
 if [ "$1" = service ]; then
     export NRES_WORKERS="${NRES_WORKERS:-$(nproc)}"
+    limit_s=${NRES_TIME_LIMIT:-1200}
+    case $limit_s in
+    0* | *[!0-9]*)
+        echo "error: NRES_TIME_LIMIT is '$limit_s'; expected a whole number of seconds from 1" >&2
+        exit 1
+        ;;
+    esac
+    # how long a worker may need to stop: nrespipe/service/limits.py
+    export NRES_STOP_WAIT="${NRES_STOP_WAIT:-$((limit_s + 120))}"
     program=night
     [ -z "${BROKER_URL:-}${RABBITMQ_HOST:-}" ] || program=supervisord
     set -- supervisord --nodaemon --configuration "/etc/nrespipe/$program.conf"

@@ -212,9 +212,20 @@ class Settings(BaseSettings):
         "URL of the broker that wakes the workers; without it and ``RABBITMQ_HOST`` one that lives in one process and "
         "serves ``run``.",
     )  # fmt: skip
-    time_limit_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = _of(
-        "NRES_TIME_LIMIT", 1800.0, "a number from 1",
+    # whole: shells and supervisord reckon with it
+    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_from_one)] = _of(
+        "NRES_TIME_LIMIT", 1200.0, "a whole number from 1",
         "A frame or a master that takes longer than this is stopped [second].",
+    )  # fmt: skip
+    consumer_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_from_one)] = _of(
+        "NRES_CONSUMER_TIMEOUT", 1800.0, "a whole number from 1",
+        "How long the broker that wakes the workers waits for one that has a message, its ``consumer_timeout`` [second]: "
+        "at least a minute longer than ``NRES_TIME_LIMIT``. The default is that of RabbitMQ.",
+    )  # fmt: skip
+    stop_wait_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_from_one)] = _of(
+        "NRES_STOP_WAIT", None, "a whole number from 1",
+        "How long whoever stops a worker waits before it is killed, as ``stopwaitsecs`` of supervisord [second]: at "
+        "least two minutes longer than ``NRES_TIME_LIMIT``. Where it is not set nobody kills it.",
     )  # fmt: skip
     memory_limit_mb: _Count = _of(
         "NRES_MEMORY_LIMIT", None, "a whole number from 1",

@@ -44,6 +44,7 @@ def machine(tmp_path):
         "PATH": f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "JOURNAL": str(journal),
         "NRES_RAW_ROOT": str(tmp_path / "raw"),
+        "NRES_STOP_WAIT": "30",
         "HOME": str(tmp_path),
     }
     return nights, journal, environment

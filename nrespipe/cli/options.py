@@ -12,6 +12,7 @@ from nrespipe import settings
 from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.service import inquiry, progress
 from nrespipe.service.arrivals import OutputRefused
+from nrespipe.service.limits import DoNotFit
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
@@ -159,7 +160,7 @@ def complaints():
     """
     try:
         yield
-    except (OutputRefused, LookupError, OSError, MissingCalibration, Unavailable) as error:
+    except (OutputRefused, DoNotFit, LookupError, OSError, MissingCalibration, Unavailable) as error:
         # a reader that has seen enough, as head, is no complaint: click ends quietly
         if isinstance(error, KeyError | IndexError | BrokenPipeError):
             raise

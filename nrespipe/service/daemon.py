@@ -10,7 +10,7 @@ from celery import signals
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe import settings
-from nrespipe.service import metrics, node, plan, summary, sweep, tasks
+from nrespipe.service import limits, metrics, node, plan, summary, sweep, tasks
 from nrespipe.service.duty import persist
 from nrespipe.service.listener import Listener
 
@@ -56,9 +56,12 @@ def work(assembly, name, tables):
 
     Raises
     ------
+    DoNotFit
+        If the broker, or whoever stops it, would end it before a frame may have ended.
     Unavailable
         If a live node has the name.
     """
+    limits.require_fit(assembly.settings, assembly.pace)
     app = tasks.application(assembly.settings)
     queues = ",".join(sorted({tasks.QUEUES[table] for table in tables}))
     processes, full_name = max(assembly.processes, 1), f"{name}@{socket.gethostname()}"
@@ -119,6 +122,8 @@ def run(assembly):
 
     Raises
     ------
+    DoNotFit
+        As `work` does.
     Unavailable
         If a live node has the name: the service runs on this host already.
     """

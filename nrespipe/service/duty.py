@@ -17,7 +17,7 @@ from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Delivery, Frame, Product, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.files import archive, deliveries
-from nrespipe.service import acceptance, arrivals, metrics, outcome, plan, reading, reduction, stacking
+from nrespipe.service import acceptance, arrivals, limits, metrics, outcome, plan, reading, reduction, stacking
 
 _log = structlog.get_logger(__name__)
 
@@ -222,7 +222,7 @@ def _ended(what, result, kept):
 
 def _times(assembly):
     """Return the lease, its end, and the end of the patience for a database that is away before the work begins."""
-    lease_s, now = assembly.settings.time_limit_s + assembly.pace.margin_s, time.monotonic()
+    lease_s, now = limits.of(assembly.settings, assembly.pace).lease_s, time.monotonic()
     return lease_s, now + lease_s, now + assembly.pace.patience_s
 
 
@@ -233,12 +233,13 @@ def _take(session, table, row_id, owner, lease_s, seen):
 
 def _look(assembly, row):
     """Fetch the file and look at it, where that was not done before; return columns, and an outcome."""
-    path = Path(row.path)
+    path, may = Path(row.path), limits.of(assembly.settings, assembly.pace)
     # another version of it may lie there
     if row.archive_id is not None and (row.start_mjd is None or not path.is_file()):
         given = assembly.settings
-        archive.fetch(row.archive_id, path, row.md5, api_root=given.api_root, token=given.auth_token.get_secret_value())
-    reader = reading.Reader(assembly.pace.read_s)
+        token = given.auth_token.get_secret_value()
+        archive.fetch(row.archive_id, path, row.md5, api_root=given.api_root, token=token, longest_s=may.fetch_s)
+    reader = reading.Reader(may.read_s)
     if row.start_mjd is not None and row.md5:
         # a reduction that hangs would be taken for one that takes too long
         reader.do(reading.touch, path)

@@ -17,6 +17,7 @@ from nrespipe.database import calibrations
 from nrespipe.database.columns import clock, now
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
+from nrespipe.service import limits
 from nrespipe.settings import MEMORY
 
 #: A night of one spectrograph comes to about this [byte].
@@ -62,6 +63,7 @@ def examine(assembly):
         ("database", lambda: _database(assembly)),
         ("broker of raw frames", lambda: _broker(settings.fits_broker)),
         ("broker of the workers", lambda: _broker(settings.broker_url)),
+        ("limits", lambda: _limits(assembly)),
         ("disk", lambda: _disk(assembly.output)),
         ("raw frames", lambda: _raw(settings.raw_root)),
         ("masters", lambda: _masters(assembly)),
@@ -94,6 +96,15 @@ def _broker(url):
         except (*connection.connection_errors, BrokerError) as error:
             return "broken", f"{connection.as_uri()} does not answer: {error}"
         return "ok", connection.as_uri()
+
+
+def _limits(assembly):
+    try:
+        limits.require_fit(assembly.settings, assembly.pace)
+    except limits.DoNotFit as error:
+        return "broken", str(error)
+    given = limits.of(assembly.settings, assembly.pace)
+    return "ok", f"a frame may take {given.work_s:g} s, a worker {given.stop_s:g} s to stop"
 
 
 def _disk(output):

@@ -39,7 +39,7 @@ def application(settings):
         task_reject_on_worker_lost=False,
         task_acks_on_failure_or_timeout=True,
         task_ignore_result=True,
-        # a soft limit has no effect within compiled code
+        # a soft limit has no effect within compiled code; what else must follow from this one: service/limits
         task_time_limit=settings.time_limit_s,
         task_routes={TASKS[table]: {"queue": QUEUES[table]} for table in QUEUES},
         # whoever sends finds out quickly that nobody is there; the sweep sends again

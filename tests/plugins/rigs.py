@@ -207,7 +207,7 @@ def supervised(rig, tmp_path):
     configuration = tmp_path / "supervisord.conf"
     configuration.write_text(text, encoding="utf-8")
     (rig.metrics_port,) = free_ports(1)
-    variables = {"NRES_WORKERS": "2", "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    variables = {"NRES_WORKERS": "2", "NRES_STOP_WAIT": "100", "PATH": f"{program.parent}:{os.environ['PATH']}"}
     variables["NRES_METRICS_PORT"] = str(rig.metrics_port)
     words = [sys.executable, "-m", "supervisor.supervisord", "--configuration", configuration]
     process = rig.launch(words, "supervisord", **variables)

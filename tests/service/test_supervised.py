@@ -23,7 +23,7 @@ def test_a_restart_with_frames_in_flight_finishes_them_and_loses_nothing(rig, ar
     assert 'nrespipe_queue_length{queue="reduction"} 0.0' in numbers
     rig.tell(*(archive.add("e", "STAR SLOW&thar&none") for _ in range(12)))
     begun(rig)
-    told = supervised.control("restart", "worker:*", "periodic", "listener", "scheduler")
+    told = supervised.control("restart", "worker:*", "listener", "scheduler")
     assert told.count("stopped") == told.count("started") == 5, told
     rig.settled(20)
     assert not rig.all(select(Attempt).where(Attempt.outcome == State.RETRY)), "no process was killed"

@@ -1,0 +1,101 @@
+"""How long things may take: all follows from how long one frame may."""
+
+from dataclasses import dataclass
+
+from nrespipe.settings import MEMORY
+
+#: How long a file may take to come from the archive, at most [second].
+_LONGEST_FETCH_S = 900.0
+#: How long programs that have no frame in hand may take to stop, one after the other: listener, scheduler, supervisord.
+_OTHERS_S = 60.0
+
+
+class DoNotFit(Exception):
+    """Limits of the service and of what is around it contradict each other; the message names both."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Times that must follow each other, shortest first.
+
+    Attributes
+    ----------
+    read_s : float
+        How long a disk may take to tell what a file is [second].
+    fetch_s : float
+        How long a file may take to come from the archive [second]; a frame begins with it.
+    work_s : float
+        How long a frame or a master may take in all, before its process is ended: ``NRES_TIME_LIMIT`` [second].
+    lease_s : float
+        For how long a process may keep a row [second]: the end of the process comes first.
+    stop_s : float
+        How long a worker that is told to stop may need to end what it has in hand [second].
+    grace_s : float
+        How long a container may need to stop [second]: its workers at once, its other programs after each other.
+    """
+
+    read_s: float
+    fetch_s: float
+    work_s: float
+    lease_s: float
+    stop_s: float
+    grace_s: float
+
+
+def of(settings, pace):
+    """Return the limits of the service.
+
+    Parameters
+    ----------
+    settings : Settings
+        They tell how long a frame may take.
+    pace : Pace
+        How fast the service goes on.
+
+    Returns
+    -------
+    Limits
+    """
+    work_s = settings.time_limit_s
+    lease_s = work_s + pace.margin_s
+    # what a worker records at the very end has its patience with a database that is away
+    stop_s = lease_s + pace.patience_s
+    return Limits(
+        read_s=min(pace.read_s, work_s / 4),
+        fetch_s=min(_LONGEST_FETCH_S, 3 * work_s / 4),
+        work_s=work_s,
+        lease_s=lease_s,
+        stop_s=stop_s,
+        grace_s=stop_s + 3 * _OTHERS_S,
+    )
+
+
+def require_fit(settings, pace):
+    """Refuse to work where the broker, or whoever stops a worker, ends it before a frame may have ended.
+
+    Parameters
+    ----------
+    settings : Settings
+        From the environment.
+    pace : Pace
+        How fast the service goes on.
+
+    Raises
+    ------
+    DoNotFit
+        If a frame may take too long for one of them.
+    """
+    limits = of(settings, pace)
+    given = f"NRES_TIME_LIMIT is {limits.work_s:g} s"
+    if settings.broker_url != MEMORY and limits.lease_s > settings.consumer_timeout_s:
+        longest_s = settings.consumer_timeout_s - pace.margin_s
+        raise DoNotFit(
+            f"{given}, but the broker waits only {settings.consumer_timeout_s:g} s for a worker that has a message "
+            f"(NRES_CONSUMER_TIMEOUT) and then ends its connection; expected at most {longest_s:g} s. Lower "
+            "NRES_TIME_LIMIT, or raise consumer_timeout at the broker and then NRES_CONSUMER_TIMEOUT"
+        )
+    if settings.stop_wait_s is not None and limits.stop_s > settings.stop_wait_s:
+        raise DoNotFit(
+            f"{given}, but a worker that is told to stop is killed after {settings.stop_wait_s:g} s (NRES_STOP_WAIT), "
+            f"with its frame; expected at least {limits.stop_s:g} s. Raise NRES_STOP_WAIT, or lower NRES_TIME_LIMIT"
+        )
