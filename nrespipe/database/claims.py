@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import case, select, update
+from sqlalchemy import case, func, literal, select, update
 from sqlalchemy.orm import aliased
 
 from nrespipe import __version__
@@ -141,7 +141,7 @@ def owners(session):
     }
 
 
-def pick(session, table, patience_s, most=500, low_priority=False):
+def pick(session, table, patience_s, most, low_priority=False):
     """Choose rows of which a worker is to be told, and note that it is.
 
     Parameters
@@ -160,8 +160,9 @@ def pick(session, table, patience_s, most=500, low_priority=False):
     Returns
     -------
     list of int
-        Keys of rows that are due, the oldest first. Of several that pick at once each gets others. A row that is locked
-        by somebody else at this moment is left to the next time: one process that hangs must not hold up the service.
+        Keys of rows that are due: those of the nights that go on now, then all others, of each the oldest first. Of
+        several that pick at once each gets others. A row that is locked by somebody else at this moment is left to the
+        next time: one process that hangs must not hold up the service.
     """
     moment = clock(session)
     untold = (table.sent.is_(None)) | (table.sent < table.next_try)
@@ -172,12 +173,46 @@ def pick(session, table, patience_s, most=500, low_priority=False):
     ]
     if table is Frame:
         conditions += [latest(), Frame.low_priority == low_priority]
-    oldest = select(table.id).where(*conditions).order_by(table.next_try, table.id).limit(most)
+    order = (_turn(table, moment), table.next_try, table.id)
+    first = select(table.id).where(*conditions).order_by(*order).limit(most)
     # a table of its own: PostgreSQL may ask a subquery row by row, and find others when these are stamped
-    oldest = oldest.with_for_update(skip_locked=True).cte("oldest")
+    first = first.with_for_update(skip_locked=True).cte("first")
     # the conditions once more: another that picks at the same time may have been first
-    stamped = update(table).where(table.id.in_(select(oldest.c.id)), *conditions).values(sent=moment)
-    return sorted(session.scalars(stamped.returning(table.id).execution_options(synchronize_session=False)))
+    stamped = update(table).where(table.id.in_(select(first.c.id)), *conditions).values(sent=moment)
+    rows = session.execute(stamped.returning(*order).execution_options(synchronize_session=False))
+    return [row_id for *_, row_id in sorted(tuple(row) for row in rows)]
+
+
+def _turn(table, moment):
+    """Rank of the nights that go on now, or have just ended, before all others."""
+    if not hasattr(table, "day"):
+        return literal(0)
+    first, last = (f"{moment + timedelta(days=days):%Y%m%d}" for days in (-1, 1))
+    return case((table.day.between(first, last), 0), else_=1)
+
+
+def outstanding(session, table, patience_s):
+    """Count the rows of which a worker was told and that it has not taken yet.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    table : type
+        One of `KINDS_OF_WORK`.
+    patience_s : float
+        Messages that were sent longer ago than this count as lost [second].
+
+    Returns
+    -------
+    int
+    """
+    moment = clock(session)
+    told = [table.owner == "", table.next_try <= moment, table.sent >= table.next_try]
+    told.append(table.sent >= moment - timedelta(seconds=patience_s))
+    if table is Frame:
+        told.append(latest())
+    return session.scalar(select(func.count()).select_from(table).where(*told))
 
 
 def untell(session, table, rows=None):

@@ -32,7 +32,7 @@ def listen(assembly):
     """
     app = tasks.application(assembly.settings)
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
-    listener = Listener(assembly, tasks.sender(app), timer)
+    listener = Listener(assembly, sweep.waker(assembly, tasks.sender(app)), timer)
     signal.signal(signal.SIGTERM, lambda *_: listener.stop())
     listener.listen()
 
@@ -98,11 +98,14 @@ def schedule(assembly, once=False):
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
     if assembly.settings.metrics_port and not once:
         metrics.serve(assembly.settings.metrics_port, lambda: _numbers(assembly, app))
+    next_plan = 0.0
     while True:
-        _look_ahead(assembly)
+        if time.monotonic() >= next_plan:
+            _look_ahead(assembly)
+            assembly.recorder.send(_numbers(assembly, app))
+            next_plan = time.monotonic() + PERIOD_S
         timer.tick()
-        assembly.recorder.send(_numbers(assembly, app))
-        if once or stopped.wait(PERIOD_S):
+        if once or stopped.wait(assembly.pace.sweep_s):
             assembly.recorder.flush()
             return
 
@@ -184,4 +187,4 @@ def _attend(assembly, app):
 
 def _listen_beside(assembly, app):
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
-    Listener(assembly, tasks.sender(app), timer).listen()
+    Listener(assembly, sweep.waker(assembly, tasks.sender(app)), timer).listen()

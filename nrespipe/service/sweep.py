@@ -7,16 +7,20 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from nrespipe.database import claims
+from nrespipe.database import claims, nodes
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame
 from nrespipe.service import hold
+from nrespipe.service.tasks import QUEUES
 
 _log = structlog.get_logger(__name__)
 
 #: So many frames that are reduced again may stand before a new one in the queue.
 _SPARE = 4
+#: So many messages may wait for each process of the workers, and for all together where few are known: enough to have
+#: work until the next sweep, and a frame of tonight does not wait long behind those that were sent before it.
+_EACH, _LEAST = 4, 16
 
 
 def sweep(assembly, send, is_empty=lambda _table: False):
@@ -66,6 +70,65 @@ class Timer:
         self._next = time.monotonic() + self._pause_s
 
 
+def waker(assembly, send):
+    """Return the function that wakes a worker for a row that was just made, if few messages wait.
+
+    Parameters
+    ----------
+    assembly, send : Assembly, callable
+        As for `sweep`.
+
+    Returns
+    -------
+    callable
+        ``wake(table, row_id)``. Where many messages wait the row is left to the sweeps, which know what comes first.
+        Whatever sending raises is raised, and the next sweep tells of the row.
+    """
+    left, until = {}, {}
+
+    def wake(table, row_id):
+        # not at each of the many messages that come together
+        if time.monotonic() >= until.get(table, 0.0):
+            with assembly.sessions.begin() as session:
+                left[table] = room(session, table, assembly.pace, assembly.pace.queued_s)
+            until[table] = time.monotonic() + assembly.pace.sweep_s
+        left[table] -= 1
+        if left[table] < 0:
+            _untell(assembly, table, [row_id])
+            return
+        try:
+            send(table, row_id)
+        except Exception:
+            _untell(assembly, table, [row_id])
+            raise
+
+    return wake
+
+
+def room(session, table, pace, patience_s):
+    """Return how many more messages may wait for the workers.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    table : type
+        One of ``claims.KINDS_OF_WORK``.
+    pace : Pace
+        How fast the service goes on.
+    patience_s : float
+        Messages that were sent longer ago than this count as lost [second].
+
+    Returns
+    -------
+    int
+        0 or less where enough wait: what comes first is decided when a message is sent, not when it is received.
+    """
+    since = clock(session) - timedelta(seconds=pace.stale_s)
+    processes = nodes.processes(session, QUEUES[table], since)
+    return max(_LEAST, _EACH * processes) - claims.outstanding(session, table, patience_s)
+
+
 def _send(assembly, table, send, is_empty):
     pace = assembly.pace
     # a broker is not asked at every sweep: only where it matters whether a message waits or was lost
@@ -73,8 +136,9 @@ def _send(assembly, table, send, is_empty):
         doubtful = _is_overdue(session, table, pace.lost_s)
     patience_s = pace.lost_s if doubtful and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
-        rows = claims.pick(session, table, patience_s)
-    if table is Frame and not rows:
+        most = room(session, table, pace, patience_s)
+        rows = claims.pick(session, table, patience_s, most) if most > 0 else []
+    if table is Frame and most > 0 and not rows:
         rows = _spare(assembly, is_empty)
     for number, row_id in enumerate(rows):
         try:
@@ -82,10 +146,14 @@ def _send(assembly, table, send, is_empty):
         except Exception as error:
             # whatever a broker does wrong: the rows wait, and the next sweep tries again
             _log.warning("no worker could be told", reason=f"{type(error).__name__}: {error}", rows=len(rows) - number)
-            with assembly.sessions.begin() as session:
-                claims.untell(session, table, rows[number:])
+            _untell(assembly, table, rows[number:])
             return number
     return len(rows)
+
+
+def _untell(assembly, table, rows):
+    with assembly.sessions.begin() as session:
+        claims.untell(session, table, rows)
 
 
 def _spare(assembly, is_empty):
@@ -96,7 +164,7 @@ def _spare(assembly, is_empty):
     if waiting is None or not is_empty(Frame):
         return []
     with assembly.sessions.begin() as session:
-        return claims.pick(session, Frame, assembly.pace.lost_s, most=_SPARE, low_priority=True)
+        return claims.pick(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
 
 
 def _is_overdue(session, table, patience_s):

@@ -190,6 +190,6 @@ def test_no_more_rows_are_picked_than_were_asked_for(sessions):
     picked = []
     for _ in range(3):
         with sessions.begin() as session:
-            assert claims.pick(session, Frame, 60.0) == []
-            picked.append(claims.pick(session, Frame, 60.0, most=4, low_priority=True))
+            assert claims.pick(session, Frame, 60.0, 500) == []
+            picked.append(claims.pick(session, Frame, 60.0, 4, low_priority=True))
     assert picked == [rows[:4], rows[4:], []]

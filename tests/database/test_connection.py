@@ -118,9 +118,9 @@ def test_workers_are_told_of_all_other_rows_while_one_is_locked(url):
         assert claims.claim(silent, Frame, locked, "silent")
         with sessions.begin() as session:
             at_once(session)
-            assert claims.pick(session, Frame, 60.0) == [free]
+            assert claims.pick(session, Frame, 60.0, 500) == [free]
     with sessions.begin() as session:
-        assert claims.pick(session, Frame, 60.0) == [locked]
+        assert claims.pick(session, Frame, 60.0, 500) == [locked]
     sessions.kw["bind"].dispose()
 
 

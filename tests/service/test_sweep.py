@@ -1,0 +1,171 @@
+"""Few messages wait for the workers at a time, and what is sent next is what comes first."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import select, update
+
+from nrespipe.database import claims, connection, frames, nodes
+from nrespipe.database.columns import clock
+from nrespipe.database.tables import Frame, Node, Stacking
+from nrespipe.frames.raw import Kind
+from nrespipe.service import sweep
+from nrespipe.service.pace import Pace
+
+TONIGHT = f"{datetime.now(UTC):%Y%m%d}"
+
+
+@pytest.fixture
+def service(database_url):
+    """A database, and what was told to the workers."""
+    sessions = connection.connect(database_url)
+    yield SimpleNamespace(sessions=sessions, pace=Pace(), told=[])
+    sessions.kw["bind"].dispose()
+
+
+def add(service, count, day="20190405", **others):
+    """Make rows of frames that are due; return their keys."""
+    with service.sessions.begin() as session:
+        number = len(list(session.scalars(select(Frame.id))))
+        facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0, "day": day, **others}
+        return [
+            frames.arrive(session, f"{number + i:06d}-e00", "1" * 32, **facts)[0].id for i in range(count)
+        ]  # fmt: skip
+
+
+def swept(service, is_empty=lambda _: False, send=None):
+    """Sweep once; return the keys of the frames of which a worker was told."""
+    service.told.clear()
+    sweep.sweep(service, send or (lambda table, row: service.told.append((table, row))), is_empty)
+    return [row for table, row in service.told if table is Frame]
+
+
+def take(service, rows):
+    with service.sessions.begin() as session:
+        assert all(claims.claim(session, Frame, row, "one/a:b:c/1.1") for row in rows)
+
+
+def age(service, seconds, table=Frame):
+    """Let all that was told have been told some time ago."""
+    with service.sessions.begin() as session:
+        for row in session.scalars(select(table).where(table.sent.is_not(None))):
+            row.sent -= timedelta(seconds=seconds)
+            row.next_try -= timedelta(seconds=seconds)
+
+
+def test_no_more_messages_wait_than_the_workers_need_until_the_next_sweep(service):
+    rows = add(service, 40)
+    assert swept(service) == rows[:16]
+    assert swept(service) == []
+    take(service, rows[:3])
+    assert swept(service) == rows[16:19]
+    assert swept(service) == []
+
+
+def test_many_processes_are_told_of_more_and_those_that_are_silent_of_none(service):
+    rows = add(service, 60)
+    with service.sessions.begin() as session:
+        nodes.take(session, "one@a", "one", processes=8, queues="reduction")
+        nodes.take(session, "two@a", "two", processes=4, queues="periodic,reduction")
+        nodes.take(session, "three@a", "three", processes=8, queues="periodic")
+        nodes.take(session, "four@a", "four", processes=8, queues="reduction")
+        session.get_one(Node, "four@a").heartbeat -= timedelta(minutes=5)
+    assert swept(service) == rows[:48]
+
+
+def test_frames_of_tonight_come_before_a_backlog_that_was_asked_for_before(service):
+    backlog = add(service, 40)
+    assert swept(service) == backlog[:16]
+    tonight = add(service, 3, TONIGHT)
+    take(service, backlog[:5])
+    assert swept(service) == [*tonight, *backlog[16:18]]
+
+
+@pytest.mark.parametrize("day", ["", "20990101", "99999999", "19700101"])
+def test_a_night_that_cannot_go_on_now_has_no_priority(service, day):
+    backlog = add(service, 20)
+    add(service, 1, day)
+    assert swept(service) == backlog[:16]
+
+
+def test_masters_of_tonight_come_before_others(service):
+    with service.sessions.begin() as session:
+        place = dict.fromkeys(("site", "instrument", "camera", "binning"), "x")
+        for number in range(20):
+            day = TONIGHT if number == 19 else f"201904{number + 1:02d}"
+            session.add(Stacking(kind=Kind.BIAS, day=day, next_try=clock(session), **place))
+    swept(service)
+    rows = [row for table, row in service.told if table is Stacking]
+    assert len(rows) == 16
+    with service.sessions.begin() as session:
+        assert session.get_one(Stacking, rows[0]).day == TONIGHT
+
+
+def test_frames_that_are_reduced_again_come_when_nothing_else_is_due_and_few_messages_wait(service):
+    again = add(service, 30)
+    with service.sessions.begin() as session:
+        for row in again:
+            claims.request(session, session.get_one(Frame, row), low_priority=True)
+    new = add(service, 17)
+    empty = lambda _: True  # noqa: E731
+    assert swept(service, empty) == new[:16]
+    assert swept(service, empty) == [], "one is due, and enough wait"
+    take(service, new[:16])
+    assert swept(service, empty) == new[16:]
+    assert swept(service, empty) == again[:4]
+    take(service, [new[16], *again[:4]])
+    assert swept(service) == [], "nobody knows whether the workers have something to do"
+
+
+def test_messages_that_were_lost_hold_nothing_up_for_long(service):
+    rows = add(service, 40)
+    assert swept(service) == rows[:16]
+    # a queue that was purged, or a broker that was started without it
+    assert swept(service, lambda _: True) == []
+    age(service, service.pace.lost_s + 1)
+    assert swept(service, lambda _: False) == [], "a long queue is not lost"
+    assert swept(service, lambda _: True) == rows[:16]
+    age(service, service.pace.queued_s + 1)
+    assert swept(service, lambda _: False) == rows[:16], "a broker that does not tell how long its queue is"
+
+
+def test_new_frames_wake_a_worker_at_once_while_few_messages_wait_and_others_wait_for_their_turn(service):
+    sent, backlog = [], []
+    wake = sweep.waker(service, lambda table, row: sent.append(row))
+    for _ in range(50):
+        with service.sessions.begin() as session:
+            moment = clock(session)
+        # as the listener makes a row
+        backlog += add(service, 1, next_try=moment, sent=moment)
+        wake(Frame, backlog[-1])
+    assert sent == backlog[: len(sent)]
+    assert 15 <= len(sent) <= 16
+    tonight = add(service, 2, TONIGHT)
+    take(service, sent[:4])
+    found = swept(service)
+    assert found == [*tonight, *backlog[len(sent) :]][: len(found)]
+    with service.sessions.begin() as session:
+        assert claims.outstanding(session, Frame, 3600.0) == 16
+
+
+def test_a_frame_of_which_no_worker_could_be_told_is_told_of_by_the_next_sweep(service):
+    with service.sessions.begin() as session:
+        moment = clock(session)
+    (row,) = add(service, 1, next_try=moment, sent=moment)
+
+    def away(*_):
+        raise ConnectionError("broker away")
+
+    with pytest.raises(ConnectionError):
+        sweep.waker(service, away)(Frame, row)
+    assert swept(service, send=away) == []
+    assert swept(service) == [row]
+
+
+def test_a_row_that_is_due_once_more_is_told_of_although_it_was_told_of_before(service):
+    (row,) = add(service, 1)
+    assert swept(service) == [row]
+    with service.sessions.begin() as session:
+        session.execute(update(Frame).values(next_try=clock(session)))
+    assert swept(service) == [row]
