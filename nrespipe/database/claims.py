@@ -6,7 +6,7 @@ from sqlalchemy import case, func, literal, select, update
 from sqlalchemy.orm import aliased
 
 from nrespipe import __version__
-from nrespipe.database.columns import State, clock
+from nrespipe.database.columns import State, clock, now
 from nrespipe.database.frames import SHORTEST_PAUSE_S, latest, record
 from nrespipe.database.tables import Attempt, Delivery, Frame, Stacking
 
@@ -319,7 +319,7 @@ def request(session, frame, low_priority=False):
     frame.low_priority = low_priority
     frame.next_try, frame.sent, frame.deaths, frame.retries = clock(session), None, 0, 0
     if frame.state != State.DONE:
-        frame.state, frame.reason = State.QUEUED, ""
+        frame.state, frame.reason, frame.updated = State.QUEUED, "", now()
 
 
 def _no_version_at_work():

@@ -66,7 +66,7 @@ def identify(frame, facts):
     for name, value in facts.items():
         setattr(frame, name, value)
     if frame.state != State.RUNNING:
-        frame.state, frame.reason, frame.next_try = State.QUEUED, "", now()
+        frame.state, frame.reason, frame.next_try, frame.updated = State.QUEUED, "", now(), now()
 
 
 def latest():
@@ -155,7 +155,7 @@ def record(session, attempt, quality=0, products=(), velocities=(), drift=None):
     attempt.measurements = {name: _finite(value) for name, value in attempt.measurements.items()}
     frame.attempts.append(attempt)
     frame.tries += 1
-    frame.owner, frame.lease = "", None
+    frame.owner, frame.lease, frame.updated = "", None, now()
     frame.retries = frame.retries + 1 if attempt.outcome == State.RETRY else 0
     if frame.retries >= MOST_RETRIES:
         attempt.outcome = State.FAILED
@@ -196,6 +196,7 @@ def postpone(session, frame_id, reason):
     """
     frame = session.get_one(Frame, frame_id, populate_existing=True)
     frame.owner, frame.lease, frame.next_try, frame.low_priority = "", None, None, False
+    frame.updated = now()
     if frame.state != State.DONE:
         frame.state, frame.reason = State.WAITING, reason
         frame.next_try = clock(session) + timedelta(seconds=LOOK_AGAIN_S)
@@ -282,6 +283,7 @@ def _replace_older(session, filename, version):
     """Close the earlier versions of a file on which nobody works: they will never be worked on."""
     older = (Frame.filename == filename, Frame.version < version, Frame.owner == "", Frame.state.in_(UNFINISHED))
     closed = {"state": State.SKIPPED, "next_try": None, "reason": f"replaced by version {version} of the file"}
+    closed["updated"] = now()
     session.execute(update(Frame).where(*older).values(**closed).execution_options(synchronize_session="fetch"))
 
 

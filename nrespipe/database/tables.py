@@ -82,7 +82,8 @@ class Frame(Work, Row):
     code_version : str
         Version of the program that set the state.
     created, updated : datetime
-        When it was recorded, and when it last changed.
+        When it was recorded, and when it was last decided what is to become of it: when an attempt ended, or somebody
+        asked for one. That a process took it, or was told of it, is no such change.
     attempts : list of Attempt
         Its history, oldest first.
     products : list of Product
@@ -124,7 +125,7 @@ class Frame(Work, Row):
     quality: Mapped[int] = mapped_column(default=0)
     code_version: Mapped[str] = mapped_column(Text, default="")
     created: Mapped[datetime] = mapped_column(Moment, default=now)
-    updated: Mapped[datetime] = mapped_column(Moment, default=now, onupdate=now)
+    updated: Mapped[datetime] = mapped_column(Moment, default=now)
 
     attempts: Mapped[list["Attempt"]] = relationship(back_populates="frame", order_by="Attempt.id")
     products: Mapped[list["Product"]] = relationship(cascade="all, delete-orphan", order_by="Product.path")

@@ -1,7 +1,7 @@
 """One process at a time works on a row, and none that died keeps it."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -165,6 +165,38 @@ def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions)
         session.flush()
         assert (frame.state, frame.deaths) == (State.QUEUED, 0)
         assert claims.claim(session, Frame, frame.id, "two")
+
+
+def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told_of_it(sessions):
+    with sessions.begin() as session:
+        row = add(session, updated=datetime(2019, 4, 6, tzinfo=UTC)).id
+
+    def changed(work):
+        with sessions.begin() as session:
+            frame = session.get_one(Frame, row)
+            before = frame.updated
+            work(session, frame)
+            session.flush()
+            session.refresh(frame)
+            return frame.updated != before
+
+    quiet = (
+        lambda session, _: claims.pick(session, Frame, 60.0, 1),
+        lambda session, _: claims.untell(session, Frame),
+        lambda session, _: claims.claim(session, Frame, row, "one"),
+        lambda session, _: claims.holds(session, Frame, row, "one"),
+        lambda session, _: claims.give_back(session, Frame, row, "one"),
+        lambda session, frame: setattr(frame, "path", "/b"),
+    )
+    assert [changed(work) for work in quiet] == [False] * 6
+    loud = (
+        lambda session, _: frames.postpone(session, row, "no master"),
+        lambda session, frame: claims.request(session, frame),
+        lambda session, frame: claims.died(session, frame, "killed"),
+        lambda session, frame: frames.identify(frame, {}),
+        lambda session, _: add(session, md5="2" * 32),
+    )
+    assert [changed(work) for work in loud] == [True] * 5
 
 
 def test_a_master_is_taken_once_and_given_up_like_a_frame(sessions):

@@ -338,7 +338,7 @@ def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service,
     with service.sessions.begin() as session:
         assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
         # a frame that was done once more changes nothing either, once a worker has looked
-        session.execute(update(Frame).values(reason=""))
+        session.execute(update(Frame).values(updated=clock(session)))
         assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
     work()
     assert len(query.all(select(Master))) == 1
