@@ -61,7 +61,7 @@ def of(settings, pace):
     # what a worker records at the very end has its patience with a database that is away
     stop_s = lease_s + pace.patience_s
     return Limits(
-        read_s=min(pace.read_s, work_s / 4),
+        read_s=min(pace.read_s, work_s / 2),
         fetch_s=min(_LONGEST_FETCH_S, 3 * work_s / 4),
         work_s=work_s,
         lease_s=lease_s,
