@@ -219,8 +219,8 @@ class Settings(BaseSettings):
     )  # fmt: skip
     consumer_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_from_one)] = _of(
         "NRES_CONSUMER_TIMEOUT", 1800.0, "a whole number from 1",
-        "How long the broker that wakes the workers waits for one that has a message, its ``consumer_timeout`` [second]: "
-        "at least a minute longer than ``NRES_TIME_LIMIT``. The default is that of RabbitMQ.",
+        "How long the broker that wakes the workers waits for one that has a message, its ``consumer_timeout`` "
+        "[second]: at least a minute longer than ``NRES_TIME_LIMIT``. The default is that of RabbitMQ.",
     )  # fmt: skip
     stop_wait_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_from_one)] = _of(
         "NRES_STOP_WAIT", None, "a whole number from 1",

@@ -162,7 +162,7 @@ def test_a_container_whose_program_dies_again_and_again_is_not_healthy(machine, 
 
 #: What compose is given, and what has no meaning where the image and this file say where things lie.
 PASSWORDS = {"POSTGRES_PASSWORD": "p@ss/w#rd %40", "RABBITMQ_PASSWORD": "${x}:'?&\\ \""}
-OF_THE_IMAGE = {"DB_URL", "BROKER_URL", "NRES_DATA_ROOT", "NRES_RAW_ROOT", "NRES_PROCESSES"}
+OF_THE_IMAGE = {"DB_URL", "BROKER_URL", "NRES_DATA_ROOT", "NRES_RAW_ROOT", "NRES_PROCESSES", "NRES_STOP_WAIT"}
 
 
 def composed(**given):
@@ -187,7 +187,7 @@ def test_the_compose_file_passes_every_variable_on_and_the_defaults_are_those_of
     assert different == {
         "database_host", "database_password", "database_url", "broker_host", "broker_username", "broker_password",
         "broker_url", "fits_broker_host", "fits_broker_username", "fits_broker_password", "fits_broker",
-        "opentsdb_hostname",
+        "opentsdb_hostname", "consumer_timeout_s",
     }  # fmt: skip
     # how many workers there are is for supervisord
     assert set(values) - {"NRES_WORKERS"} == set(settings.names()) - OF_THE_IMAGE
@@ -196,6 +196,7 @@ def test_the_compose_file_passes_every_variable_on_and_the_defaults_are_those_of
     ours = {name for name in values if passed[name] != given[name]}
     assert ours == {
         "DB_HOST", "DB_NAME", "DB_USERNAME", "DB_PASSWORD", "RABBITMQ_HOST", "BROKER_USERNAME", "BROKER_PASSWORD",
+        "NRES_CONSUMER_TIMEOUT",
     }  # fmt: skip
 
 

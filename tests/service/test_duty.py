@@ -178,7 +178,8 @@ def test_a_frame_waits_where_the_database_does_not_tell_whose_it_is(archive, ser
 
     monkeypatch.setattr(claims, "is_owner", away)
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
-    given = replace(service, settings=replace(service.settings, time_limit_s=0.1), pace=Pace(margin_s=0.0))
+    given = service.settings.model_copy(update={"time_limit_s": 0.1})
+    given = replace(service, settings=given, pace=Pace(margin_s=0.0))
     assert duty.frame(given, star.id, "me").state is State.RETRY
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert (star.state, star.reason) == (State.RETRY, "the database is away: gone")
