@@ -1,7 +1,6 @@
 """How much memory the processes of a worker hold; one that takes too much is ended before the machine suffers."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 
 import psutil
@@ -16,7 +15,7 @@ _PERIOD_S = 0.5
 
 
 def guard(limit_mb, tell):
-    """End children of this process that hold too much memory, in a thread, for as long as this process lives.
+    """End children of this process that hold too much memory, in a thread, until that is ended itself.
 
     Parameters
     ----------
@@ -25,12 +24,19 @@ def guard(limit_mb, tell):
     tell : callable
         As for `look`.
 
+    Returns
+    -------
+    callable
+        Ends it.
+
     Notes
     -----
     The parent looks, in a thread: a child within compiled code runs no thread of its own. A limit of the system
     (``RLIMIT_AS``, ``RLIMIT_DATA``) counts addresses and not memory, and would end frames that do no harm.
     """
-    threading.Thread(target=_watch, args=(limit_mb, tell), daemon=True).start()
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=(limit_mb, tell, ended), daemon=True).start()
+    return ended.set
 
 
 def look(limit_mb, tell, children: Callable[[], Iterable[psutil.Process]] | None = None):
@@ -61,11 +67,10 @@ def look(limit_mb, tell, children: Callable[[], Iterable[psutil.Process]] | None
             _log.exception("a process that may hold too much memory could not be dealt with", pid=child.pid)
 
 
-def _watch(limit_mb, tell):
-    while True:
+def _watch(limit_mb, tell, ended):
+    while not ended.wait(_PERIOD_S):
         try:
             look(limit_mb, tell)
         except Exception:
             # the children could not be listed at this moment; who would look after them from now on?
             _log.exception("the memory of the processes could not be looked at")
-        time.sleep(_PERIOD_S)

@@ -75,13 +75,14 @@ def team(processes, log_level="INFO", time_limit_s=None, memory_limit_mb=None):
         return
     with _environment(_ONE_THREAD):
         crew = _Crew(processes, log_level, time_limit_s)
-        if memory_limit_mb:
-            memory.Guard(memory_limit_mb, crew.ended.__setitem__).start()
+        unguard = memory.guard(memory_limit_mb, crew.ended.__setitem__) if memory_limit_mb else lambda: None
         try:
             yield crew.run
         except BaseException:
             crew.dismiss(at_once=True)
             raise
+        finally:
+            unguard()
         crew.dismiss()
 
 
@@ -184,7 +185,9 @@ class _Crew:
             return outcome.of(Unavailable("it took longer than it may and was stopped"), now())
         if isinstance(error, ProcessExpired):
             died = f"its process died with status {error.exitcode} (out of memory?)"
-            return outcome.of(Unavailable(self.ended.pop(error.pid, died)), now())
+            # the process is gone, and its number is at the end of what it was called
+            reasons = [reason for process, reason in self.ended.items() if f"/{error.pid}." in process]
+            return outcome.of(Unavailable(reasons[-1] if reasons else died), now())
         if isinstance(error, BrokenProcessPool):
             self.dismiss(at_once=True)
             return outcome.of(Unavailable("no process could be started"), now())

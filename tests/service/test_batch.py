@@ -27,7 +27,7 @@ def test_a_frame_that_takes_longer_than_it_may_is_stopped_and_the_night_goes_on(
     archive.add("e", "STAR SLEEPER&thar&none")
     archive.add("e", "STAR A&thar&none")
     service = build(tmp_path / "out", processes=1)
-    service = replace(service, settings=Settings(processes=1, time_limit_s=3.0))
+    service = replace(service, settings=Settings(processes=1, time_limit_s=8.0))
     summary = night.reduce_all(service, archive.root)
     assert (summary.counts[State.DONE], summary.exit_status) == (9, 3)
     assert [row[1:] for row in summary.unhappy] == [(State.RETRY, "it took longer than it may and was stopped")]

@@ -90,4 +90,4 @@ def test_the_guard_goes_on_after_a_look_that_failed(monkeypatch):
     monkeypatch.setattr(memory, "look", look)
     monkeypatch.setattr(memory, "_PERIOD_S", 0.0)
     with pytest.raises(SystemExit):
-        memory._watch(150, None)
+        memory._watch(150, None, memory.threading.Event())
