@@ -206,7 +206,15 @@ def _look(assembly, row):
     # another version of it may lie there
     if row.archive_id is not None and (row.start_mjd is None or not path.is_file()):
         given = assembly.settings
-        archive.fetch(row.archive_id, path, row.md5, api_root=given.api_root, token=given.auth_token.get_secret_value())
+        archive.fetch(
+            row.archive_id,
+            path,
+            row.md5,
+            api_root=given.api_root,
+            token=given.auth_token.get_secret_value(),
+            hosts=given.archive_hosts,
+            allow_http=given.allow_http,
+        )
     reader = reading.Reader(assembly.pace.read_s)
     if row.start_mjd is not None and row.md5:
         # a reduction that hangs would be taken for one that takes too long
