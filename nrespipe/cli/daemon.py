@@ -8,10 +8,15 @@ import click
 
 from nrespipe.cli import options
 from nrespipe.database.columns import State
-from nrespipe.database.tables import Frame, Stacking
+from nrespipe.database.tables import Delivery, Frame, Stacking
 from nrespipe.service import assembly, inquiry, intake
 
-_QUEUES = {"reduction": [Frame], "periodic": [Stacking], "both": [Frame, Stacking]}
+_QUEUES = {
+    "reduction": [Frame],
+    "periodic": [Stacking],
+    "deliveries": [Delivery],
+    "all": [Frame, Stacking, Delivery],
+}
 
 
 @click.command("listen")
@@ -45,7 +50,7 @@ def listen_command(given, output, database):
 @click.option("--name", metavar="NAME", help="Of this node, unique on its host. Default: that of the queue.")
 @click.pass_obj
 def work_command(given, output, database, processes, queue, name):
-    """Reduce frames (queue reduction) or make masters (queue periodic) as the broker BROKER_URL tells.
+    """Reduce frames (queue reduction), make masters (periodic) or deliver products (deliveries), as messages tell.
 
     Any number of these may run, on any number of hosts, on one database. TERM lets the frames in flight finish.
 

@@ -88,7 +88,7 @@ def _followed(url, patterns, end, token, **options):
                 return
             there = answer.headers.get("Location", "")
             if answer.status not in _REDIRECTS or not there:
-                raise Unavailable(f"{web.place(url)} answers {answer.status} {answer.reason}")
+                raise Unavailable(f"{web.place(url)} answers {web.status(answer)}")
         try:
             url, token = urljoin(url, there), ""
         except ValueError:

@@ -129,6 +129,22 @@ def place(url):
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
+def status(answer):
+    """Return what a server answers, in a line that a person may read.
+
+    Parameters
+    ----------
+    answer : urllib3.BaseHTTPResponse
+        Its answer.
+
+    Returns
+    -------
+    str
+        The number and its words, which a server may choose.
+    """
+    return f"{answer.status} {re.sub('[^ -~]', '?', answer.reason or '')[:60]}".strip()
+
+
 def words(error):
     """Return what a library says of a failure, without the address.
 

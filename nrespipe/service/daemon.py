@@ -37,7 +37,7 @@ def listen(assembly):
 
 
 def work(assembly, name, tables):
-    """Reduce frames and make masters as messages tell, until the program is told to stop.
+    """Reduce frames, make masters and deliver as messages tell, until the program is told to stop.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def work(assembly, name, tables):
     name : str
         Name of this node, unique on its host and the same after a new start.
     tables : sequence of type
-        Whose queues to serve: `Frame`, `Stacking`, or both.
+        Whose queues to serve: `Frame`, `Stacking`, `Delivery`, or several.
     """
     app = tasks.application(assembly.settings)
     tasks.serve(app, assembly)

@@ -7,10 +7,10 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from nrespipe.database import claims
+from nrespipe.database import claims, outside
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Frame
+from nrespipe.database.tables import Delivery, Frame
 from nrespipe.service import hold
 
 _log = structlog.get_logger(__name__)
@@ -73,7 +73,9 @@ def _send(assembly, table, send, is_empty):
         doubtful = _is_overdue(session, table, pace.lost_s)
     patience_s = pace.lost_s if doubtful and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
-        rows = claims.pick(session, table, patience_s)
+        # a server that serves nobody is asked by one, now and then
+        room = outside.allowance(session, assembly.settings.ingest_to) if table is Delivery else None
+        rows = claims.pick(session, table, patience_s, **({} if room is None else {"most": room}))
     if table is Frame and not rows:
         rows = _spare(assembly, is_empty)
     for number, row_id in enumerate(rows):

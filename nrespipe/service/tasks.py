@@ -19,7 +19,7 @@ from nrespipe.service.assembly import RECIPES
 _log = structlog.get_logger(__name__)
 
 #: Queue and task of each kind of work.
-QUEUES = {Frame: "reduction", Stacking: "periodic", Delivery: "periodic"}
+QUEUES = {Frame: "reduction", Stacking: "periodic", Delivery: "deliveries"}
 TASKS = {Frame: "nrespipe.reduce_frame", Stacking: "nrespipe.make_master", Delivery: "nrespipe.deliver"}
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Attempt, Delivery, Frame, Stacking
+from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Stacking
 
 _LATELY_H = (1, 24)
 
@@ -63,7 +63,9 @@ def _undelivered(session):
         session.scalar(waiting.where(Delivery.next_try.is_(None), Delivery.owner == "")),
     )
     given_up = f", {failed} of them given up" if failed else ""
-    return f"{_n(count, 'file')} not delivered yet{given_up}" if count else ""
+    alone = session.scalars(select(Breaker).where(Breaker.next_try.is_not(None)).order_by(Breaker.since)).first()
+    away = f"; {alone.server} serves nobody since {alone.since:%Y-%m-%d %H:%M} UTC: {alone.reason}" if alone else ""
+    return f"{_n(count, 'file')} not delivered yet{given_up}{away}" if count else ""
 
 
 def _done(session, moment, hours):
