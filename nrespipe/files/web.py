@@ -19,11 +19,18 @@ _Trouble = urllib3.exceptions.HTTPError
 
 
 class ServerAway(Unavailable):
-    """A server that cannot serve anybody now, whatever it is asked for."""
+    """A server that cannot serve anybody now, whatever it is asked for.
+
+    Parameters
+    ----------
+    words : str
+        What it did.
+    pause_s : float, optional
+        How long it wants to be left alone [second].
+    """
 
     def __init__(self, words, pause_s=0.0):
         super().__init__(words)
-        #: How long it wants to be left alone [second].
         self.pause_s = pause_s
 
 
