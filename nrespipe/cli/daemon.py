@@ -8,14 +8,14 @@ import click
 
 from nrespipe.cli import options
 from nrespipe.database.columns import State
-from nrespipe.database.tables import Delivery, Frame, Stacking
+from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.service import assembly, inquiry, intake
 
 _QUEUES = {
     "reduction": [Frame],
-    "periodic": [Stacking],
+    "periodic": [Stacking, NightSummary],
     "deliveries": [Delivery],
-    "all": [Frame, Stacking, Delivery],
+    "all": [Frame, Stacking, NightSummary, Delivery],
 }
 
 

@@ -1,11 +1,11 @@
-"""The tables of what goes to servers of others, beside the deliveries: whether such a server is left alone."""
+"""What goes to others, beside the deliveries: the summaries of nights; and which server is left alone."""
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Text, update
+from sqlalchemy import Text, UniqueConstraint, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from nrespipe.database.base import Row
+from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, clock, insert
 
 #: Pauses of the circuit breaker before the first and before many of the next questions [second].
@@ -37,6 +37,30 @@ class Breaker(Row):
     failures: Mapped[int] = mapped_column(default=0, server_default="0")
     since: Mapped[datetime | None] = mapped_column(Moment)
     next_try: Mapped[datetime | None] = mapped_column(Moment)
+    reason: Mapped[str] = mapped_column(Text, default="", server_default="")
+
+
+class NightSummary(Work, Row):
+    """The summary of a night, which is written and, where somebody wants it, mailed.
+
+    Attributes
+    ----------
+    site, day : str
+        ``lsc``, ``YYYYMMDD``.
+    written, mailed : datetime or None
+        When it was written, and when the mail server took it; None where that was not yet, or nobody wants mail.
+    reason : str
+        Why the last try failed, or whom the mail server does not know; '' otherwise.
+    """
+
+    __tablename__ = "summaries"
+    __table_args__ = (UniqueConstraint("site", "day", name="uq_summaries_night"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site: Mapped[str] = mapped_column(Text)
+    day: Mapped[str] = mapped_column(Text)
+    written: Mapped[datetime | None] = mapped_column(Moment)
+    mailed: Mapped[datetime | None] = mapped_column(Moment)
     reason: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 

@@ -7,15 +7,16 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, Real, Standing, State, now, words
-from nrespipe.database.outside import Breaker
+from nrespipe.database.outside import Breaker, NightSummary
 from nrespipe.database.results import Delivery, FrameDrift, Product, StarVelocity
 from nrespipe.database.templates import StarTemplate
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.frames.raw import Kind
 
 __all__ = [
-    "Attempt", "Breaker", "Delivery", "Frame", "FrameDrift", "Master", "Product", "Row", "Stacking", "StarTemplate",
-    "StarVelocity", "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs", "master_parents",
+    "Attempt", "Breaker", "Delivery", "Frame", "FrameDrift", "Master", "NightSummary", "Product", "Row", "Stacking",
+    "StarTemplate", "StarVelocity", "ZeroPoint", "ZeroPointVersion",
+    "attempt_masters", "master_inputs", "master_parents",
 ]  # fmt: skip
 
 _PLACE = ("site", "instrument", "camera", "binning", "readout_mode")

@@ -128,11 +128,9 @@ def _look_ahead(assembly):
     _patiently(assembly, lambda session: plan.owe_all(session, assembly))
     _patiently(assembly, plan.remind)
     try:
-        with assembly.sessions.begin() as session:
-            nights = summary.ended(session, assembly)
-        summary.owed(assembly, nights)
+        summary.owe(assembly)
     except (OSError, DBAPIError) as error:
-        _log.warning("no summary could be written", reason=str(error))
+        _log.warning("nobody could tell which summaries are owed", reason=str(error))
 
 
 def _attend(assembly, app):

@@ -14,10 +14,10 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from nrespipe import __version__
 from nrespipe.database import calibrations, claims, frames, outside, stackings
 from nrespipe.database.columns import Standing, State, clock
-from nrespipe.database.tables import Delivery, Frame, Stacking
+from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.files import archive, deliveries
-from nrespipe.service import acceptance, arrivals, metrics, outcome, plan, reading, reduction, stacking
+from nrespipe.service import acceptance, arrivals, metrics, outcome, plan, reading, reduction, stacking, summary
 
 _log = structlog.get_logger(__name__)
 
@@ -165,6 +165,39 @@ def delivery(assembly, row_id, owner, seen=None):
 
     kept = persist(assembly.sessions, record, end)
     return _ended("delivery", result, kept)
+
+
+def night_summary(assembly, row_id, owner, seen=None):
+    """Write the summary of a night and mail it, if it is due and nobody else does.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    row_id : int
+        Row of ``summaries``.
+    owner : str
+        Who asks.
+    seen : int, optional
+        How often it had been tried when somebody decided that it is to be done; it need not be due then.
+
+    Returns
+    -------
+    Outcome or None
+        What came of it, without its value; None where there was nothing to do, or another has done it.
+    """
+    lease_s, end, soon = _times(assembly)
+    row = persist(assembly.sessions, lambda session: _take(session, NightSummary, row_id, owner, lease_s, seen), soon)
+    if row is None:
+        return None
+    structlog.contextvars.bind_contextvars(site=row.site, day=row.day)
+    result = outcome.attempt(summary.make, assembly, row.site, row.day, row.written is not None)
+    is_written, told = result.state is State.DONE, result.value
+    if isinstance(told, Unavailable):
+        result = replace(result, state=State.RETRY, reason=str(told))
+    record = partial(_record_summary, row_id=row_id, result=result, owner=owner, is_written=is_written)
+    kept = persist(assembly.sessions, record, end)
+    return _ended("summary", result, kept)
 
 
 def persist(sessions, work, end):
@@ -375,5 +408,25 @@ def _record_delivery(session, row_id, result, is_away):
         row.next_try = clock(session) + timedelta(seconds=frames.pause_s(row.tries))
 
 
+def _record_summary(session, row_id, result, owner, is_written):
+    if not claims.holds(session, NightSummary, row_id, owner):
+        return False
+    row, moment = session.get_one(NightSummary, row_id, populate_existing=True), clock(session)
+    row.owner, row.lease, row.next_try, row.reason = "", None, None, result.reason
+    row.tries += 1
+    if is_written:
+        row.written = row.written or moment
+    if result.state is State.DONE:
+        row.mailed, row.reason = (moment, result.value) if result.value is not None else (None, "")
+    elif result.state is State.RETRY and row.day >= summary.recent(moment):
+        row.next_try = moment + timedelta(seconds=frames.pause_s(row.tries))
+    return True
+
+
 #: What each kind of row is called, and what is done with it.
-WORK = {Frame: ("frame", frame), Stacking: ("master", master), Delivery: ("delivery", delivery)}
+WORK = {
+    Frame: ("frame", frame),
+    Stacking: ("master", master),
+    NightSummary: ("summary", night_summary),
+    Delivery: ("delivery", delivery),
+}
