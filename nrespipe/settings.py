@@ -274,6 +274,11 @@ class Settings(BaseSettings):
         "NRES_METRICS_PORT", None, "a port, from 1 to 65535",
         "Where the scheduler answers Prometheus; nowhere where not set.",
     )  # fmt: skip
+    metrics_address: Annotated[_Text, Field(pattern=r"^[0-9A-Fa-f.:]+$")] = _of(
+        "NRES_METRICS_ADDRESS", "127.0.0.1", "an address of this machine, e.g. 0.0.0.0 for all",
+        "Address of the interface at which it answers: this machine alone; ``0.0.0.0`` is every network, and what a "
+        "container needs.",
+    )  # fmt: skip
     summary_recipients: Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_words)] = _of(
         "SUMMARY_RECIPIENTS", (), "addresses such as nres@example.org, with commas between them",
         "Who gets the summary of a night by mail, addresses with commas between them; nobody where not set.",

@@ -76,7 +76,8 @@ def schedule(assembly, once=False):
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
     if assembly.settings.metrics_port and not once:
-        metrics.serve(assembly.settings.metrics_port, lambda: _numbers(assembly, app))
+        given = assembly.settings
+        metrics.serve(given.metrics_port, lambda: _numbers(assembly, app), given.metrics_address)
     while True:
         _look_ahead(assembly)
         timer.tick()
