@@ -122,6 +122,7 @@ _Secret = Annotated[SecretStr, BeforeValidator(_stripped)]
 _Broker = Annotated[_Secret, AfterValidator(_broker)]
 _Host = Annotated[_Text, AfterValidator(_host)]
 _Address = Annotated[_Text, Field(pattern=r"^[^@\s,<>]+@[^@\s,<>]+$")]
+_HostPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9.*-]+$")]
 _Count = Annotated[int | None, Field(ge=1)]
 _Port = Annotated[int | None, Field(ge=1, le=65535)]
 
@@ -256,6 +257,17 @@ class Settings(BaseSettings):
     auth_token: Annotated[_Secret, AfterValidator(lambda secret: _ascii(secret, r"[!-~]*"))] = _of(
         "AUTH_TOKEN", SecretStr(""), "a word of printable ASCII characters", "What the archive knows this service by."
     )
+    archive_hosts: Annotated[tuple[_HostPattern, ...], NoDecode, BeforeValidator(_words)] = _of(
+        "NRES_ARCHIVE_HOSTS", ("*.s3.amazonaws.com", "s3.*.amazonaws.com", "*.s3.*.amazonaws.com"),
+        "names of hosts with commas between them, with * for any characters",
+        "Hosts that frames may be fetched from beside the archive's own, with ``*`` for any characters: where its "
+        "answers and redirects send us.",
+    )  # fmt: skip
+    allow_http: bool = _of(
+        "NRES_ALLOW_HTTP", False, "true or false",
+        "Whether frames may be fetched and products delivered without TLS (``http``). ``AUTH_TOKEN`` is not sent "
+        "without it even then, but to this machine.",
+    )  # fmt: skip
     do_ingest: bool = _of("DO_INGEST", False, "true or false", "Whether products are delivered.")
     ingest_to: Annotated[_Text, AfterValidator(_target)] = _of(
         "NRES_INGEST_TO", "",
@@ -272,6 +284,11 @@ class Settings(BaseSettings):
     metrics_port: _Port = _of(
         "NRES_METRICS_PORT", None, "a port, from 1 to 65535",
         "Where the scheduler answers Prometheus; nowhere where not set.",
+    )  # fmt: skip
+    metrics_address: Annotated[_Text, Field(pattern=r"^[0-9A-Fa-f.:]+$")] = _of(
+        "NRES_METRICS_ADDRESS", "127.0.0.1", "an address of this machine, e.g. 0.0.0.0 for all",
+        "Address of the interface at which it answers: this machine alone; ``0.0.0.0`` is every network, and what a "
+        "container needs.",
     )  # fmt: skip
     summary_recipients: Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_words)] = _of(
         "SUMMARY_RECIPIENTS", (), "addresses such as nres@example.org, with commas between them",
@@ -319,6 +336,13 @@ class Settings(BaseSettings):
     def _agree(self):
         if self.do_ingest and not self.ingest_to:
             raise ValueError("DO_INGEST is true, but NRES_INGEST_TO does not tell where products are delivered")
+        for name, url in (("API_ROOT", self.api_root), ("NRES_INGEST_TO", self.ingest_to)):
+            if not url.startswith("http:") or is_private(url):
+                continue
+            if self.auth_token.get_secret_value():
+                raise ValueError(f"{name} is an http address, which would show AUTH_TOKEN to others; expected https")
+            if not self.allow_http:
+                raise ValueError(f"{name} is an http address; expected https, or NRES_ALLOW_HTTP=true")
         if self.summary_recipients and not self.summary_sender:
             raise ValueError("SUMMARY_RECIPIENTS is set, but SUMMARY_SENDER does not tell whom the mail comes from")
         return self
@@ -377,6 +401,23 @@ def names():
     list of str
     """
     return [field.validation_alias for field in Settings.model_fields.values()]
+
+
+def is_private(url):
+    """Return whether nobody on the way sees what is sent to an address of the web.
+
+    Parameters
+    ----------
+    url : str
+        The address.
+
+    Returns
+    -------
+    bool
+        True with TLS, and for this machine.
+    """
+    parts = urlsplit(url)
+    return parts.scheme == "https" or bool(re.fullmatch(r"localhost|127\.[0-9.]+|::1", parts.hostname or ""))
 
 
 def _built(values):

@@ -187,7 +187,7 @@ def test_the_compose_file_passes_every_variable_on_and_the_defaults_are_those_of
     assert different == {
         "database_host", "database_password", "database_url", "broker_host", "broker_username", "broker_password",
         "broker_url", "fits_broker_host", "fits_broker_username", "fits_broker_password", "fits_broker",
-        "opentsdb_hostname", "consumer_timeout_s",
+        "opentsdb_hostname", "metrics_address", "consumer_timeout_s",
     }  # fmt: skip
     # how many workers there are is for supervisord
     assert set(values) - {"NRES_WORKERS"} == set(settings.names()) - OF_THE_IMAGE

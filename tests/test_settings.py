@@ -44,12 +44,15 @@ def test_every_variable_is_read_and_typed():
         "NRES_MASTER_PATIENCE": "2",
         "NRES_FUTURE_MASTERS": "no",
         "API_ROOT": "https://archive.example.org/",
+        "NRES_ARCHIVE_HOSTS": "*.example.org, store.example.com",
+        "NRES_ALLOW_HTTP": "yes",
         "AUTH_TOKEN": "abc",
         "DO_INGEST": "True",
         "NRES_INGEST_TO": "file:///deliveries",
         "OPENTSDB_HOSTNAME": "metrics",
         "OPENTSDB_PORT": "80",
         "NRES_METRICS_PORT": "9100",
+        "NRES_METRICS_ADDRESS": "::",
         "SUMMARY_RECIPIENTS": "one@example.org, two@example.org,",
         "SUMMARY_SENDER": "nres@example.org",
         "SUMMARY_SENDER_PASSWORD": "mail",
@@ -83,12 +86,15 @@ def test_every_variable_is_read_and_typed():
         master_patience_days=2.0,
         future_masters=False,
         api_root="https://archive.example.org/",
+        archive_hosts=("*.example.org", "store.example.com"),
+        allow_http=True,
         auth_token="abc",
         do_ingest=True,
         ingest_to="file:///deliveries",
         opentsdb_hostname="metrics",
         opentsdb_port=80,
         metrics_port=9100,
+        metrics_address="::",
         summary_recipients=("one@example.org", "two@example.org"),
         summary_sender="nres@example.org",
         summary_password="mail",
@@ -169,12 +175,16 @@ def test_a_blank_variable_counts_as_absent():
         ("SUMMARY_SERVER", "mail.example.org:0"),
         ("OPENTSDB_HOSTNAME", "user@numbers"),
         ("NRES_METRICS_PORT", "70000"),
+        ("NRES_METRICS_ADDRESS", "user:word@0.0.0.0"),
         ("NRES_TIME_LIMIT", "0"),
         ("NRES_TIME_LIMIT", "600.5"),
         ("NRES_CONSUMER_TIMEOUT", "30 min"),
         ("NRES_STOP_WAIT", "-1"),
         ("NRES_MEMORY_LIMIT", "some"),
         ("API_ROOT", "archive.example.org"),
+        ("API_ROOT", "http://archive.example.org/"),
+        ("NRES_INGEST_TO", "http://ingest.example.org/"),
+        ("NRES_ARCHIVE_HOSTS", "https://store.example.org"),
         ("RABBITMQ_HOST", "user:word@rabbit"),
         ("RABBITMQ_HOST", "two words"),
         ("NRES_DO_RV", "never"),
@@ -209,6 +219,19 @@ def test_a_refused_url_does_not_show_its_password(name, value):
         settings.read({name: value})
     assert "secret" not in str(refusal.value)
     assert refusal.value.__cause__ is refusal.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["API_ROOT", "NRES_INGEST_TO"])
+def test_a_token_and_an_address_without_tls_are_refused_together_but_on_this_machine(name):
+    given = {name: "http://server.example.org/", "NRES_ALLOW_HTTP": "true"}
+    assert settings.read(given).allow_http
+    with pytest.raises(ValueError, match=f"{name} is an http address, which would show AUTH_TOKEN to others"):
+        settings.read({**given, "AUTH_TOKEN": "secret"})
+    for host in ("localhost:8000", "127.0.0.1", "[::1]:80"):
+        assert settings.read({name: f"http://{host}/", "AUTH_TOKEN": "secret"})
+    for host in ("localhost.example.org", "127.0.0.1.example.org"):
+        with pytest.raises(ValueError, match=name):
+            settings.read({name: f"http://{host}/", "AUTH_TOKEN": "secret"})
 
 
 def test_all_that_is_wrong_is_told_at_once():

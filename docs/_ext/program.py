@@ -91,6 +91,8 @@ def _default(value):
     value = value.get_secret_value() if isinstance(value, SecretStr) else value
     if value in ("", None, ()):
         return "not set"
+    if isinstance(value, tuple):
+        return ", ".join(f"``{word}``" for word in value)
     return f"``{str(value).lower() if isinstance(value, bool) else value}``"
 
 

@@ -76,7 +76,7 @@ _COMMANDS = {
     ),
     "work": (
         "daemon:work_command",
-        "Reduce frames (queue reduction) or make masters (queue periodic) as the broker BROKER_URL tells.",
+        "Reduce frames (queue reduction), make masters (periodic) or deliver products (deliveries), as messages tell.",
     ),
     "zeropoints": (
         "zeropoints:zeropoints_group",

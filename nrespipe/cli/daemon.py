@@ -9,10 +9,15 @@ import click
 
 from nrespipe.cli import options
 from nrespipe.database.columns import State
-from nrespipe.database.tables import Frame, Stacking
+from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.service import assembly, inquiry, intake
 
-_QUEUES = {"reduction": [Frame], "periodic": [Stacking], "both": [Frame, Stacking]}
+_QUEUES = {
+    "reduction": [Frame],
+    "periodic": [Stacking, NightSummary],
+    "deliveries": [Delivery],
+    "all": [Frame, Stacking, NightSummary, Delivery],
+}
 
 
 @click.command("listen")
@@ -51,7 +56,7 @@ def listen_command(given, output, database):
 )
 @click.pass_obj
 def work_command(given, output, database, processes, queue, name):
-    """Reduce frames (queue reduction) or make masters (queue periodic) as the broker BROKER_URL tells.
+    """Reduce frames (queue reduction), make masters (periodic) or deliver products (deliveries), as messages tell.
 
     Any number of these may run, on any number of hosts, on one database, each node under a name of its own: one whose
     name a live node has is refused. TERM lets the frames in flight finish.

@@ -34,7 +34,7 @@ def summary_command(given, site, day, mail, output, database):
         paths = summary.write(report, output.resolve())
         try:
             if mail:
-                summary.mail(report, given)
+                summary.mail(report, paths, given)
         except Unavailable as error:
             raise click.ClickException(str(error)) from error
     click.echo("\n".join(map(str, paths)))

@@ -8,10 +8,10 @@ from sqlalchemy.orm import aliased
 from nrespipe import __version__
 from nrespipe.database.columns import State, clock, now
 from nrespipe.database.frames import SHORTEST_PAUSE_S, latest, record
-from nrespipe.database.tables import Attempt, Delivery, Frame, Stacking
+from nrespipe.database.tables import Attempt, Delivery, Frame, NightSummary, Stacking
 
 #: Tables whose rows are work.
-KINDS_OF_WORK = (Frame, Stacking, Delivery)
+KINDS_OF_WORK = (Frame, Stacking, Delivery, NightSummary)
 #: A process that keeps a row longer than this is taken for dead [second], unless it says otherwise.
 LEASE_S = 7200.0
 #: A frame at which the process died so often is taken for the cause.
@@ -272,7 +272,7 @@ def died(session, work, reason):
     ----------
     session : sqlalchemy.orm.Session
         An open session; the caller commits.
-    work : Frame, Stacking or Delivery
+    work : Frame, Stacking, Delivery or NightSummary
         Whose owner died.
     reason : str
         How, in plain words.
@@ -299,7 +299,7 @@ def died(session, work, reason):
     else:
         work.tries += 1
         work.owner, work.lease = "", None
-        if isinstance(work, Delivery):
+        if isinstance(work, Delivery | NightSummary):
             work.reason = reason
     work.next_try = None if given_up else moment + timedelta(seconds=SHORTEST_PAUSE_S * (work.deaths - 1))
 

@@ -233,7 +233,8 @@ def pause_s(retries):
     float
         Twice as long each time, within bounds [second].
     """
-    return min(SHORTEST_PAUSE_S * 2.0 ** (retries - 1), LONGEST_PAUSE_S)
+    # a power that is too large is an error, not infinity
+    return min(SHORTEST_PAUSE_S * 2.0 ** min(retries - 1, 30), LONGEST_PAUSE_S)
 
 
 def counts(session):

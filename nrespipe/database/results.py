@@ -47,6 +47,8 @@ class Delivery(Work, Row):
         The file.
     delivered : datetime or None
         When it was; None where not yet.
+    refusals : int
+        How often it failed by itself, and not because the server served nobody.
     reason : str
         Why the last try failed; '' where it did not.
     """
@@ -57,6 +59,7 @@ class Delivery(Work, Row):
     id: Mapped[int] = mapped_column(primary_key=True)
     product_id: Mapped[int] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"))
     delivered: Mapped[datetime | None] = mapped_column(Moment)
+    refusals: Mapped[int] = mapped_column(default=0, server_default="0")
     reason: Mapped[str] = mapped_column(Text, default="")
 
     product: Mapped[Product] = relationship(back_populates="delivery")

@@ -8,14 +8,16 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, Real, Standing, State, now, words
 from nrespipe.database.nodes import Node
+from nrespipe.database.outside import Breaker, NightSummary
 from nrespipe.database.results import Delivery, FrameDrift, Product, StarVelocity
 from nrespipe.database.templates import StarTemplate
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.frames.raw import Kind
 
 __all__ = [
-    "Attempt", "Delivery", "Frame", "FrameDrift", "Master", "Node", "Product", "Row", "Stacking", "StarTemplate",
-    "StarVelocity", "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs", "master_parents",
+    "Attempt", "Breaker", "Delivery", "Frame", "FrameDrift", "Master", "NightSummary", "Node", "Product", "Row",
+    "Stacking", "StarTemplate", "StarVelocity", "ZeroPoint", "ZeroPointVersion",
+    "attempt_masters", "master_inputs", "master_parents",
 ]  # fmt: skip
 
 _PLACE = ("site", "instrument", "camera", "binning", "readout_mode")

@@ -1,25 +1,29 @@
 """Raw frames of the archive: a number in, a file on our disk out."""
 
 import hashlib
-import http.client
 import json
 import os
 import time
-import urllib.error
-import urllib.request
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from nrespipe.errors import Unavailable
+from nrespipe.files import web
 
-_CHUNK = 1 << 20
 #: Largest answer that still is a description of a frame [byte].
-_LONGEST_ANSWER = 1 << 24
-# an http.client.HTTPException is no OSError: a server that ends in the middle of its answer
-_TROUBLE = (OSError, http.client.HTTPException)
+_LONGEST_ANSWER = 1 << 20
+#: Largest file that still is a raw frame [byte]: one comes to 34 MB without compression.
+MOST_BYTES = 200_000_000
+_MOST_HOPS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
-def fetch(frame_id, path, md5, *, api_root, token="", patience_s=30.0, longest_s=900.0):
+def fetch(
+    frame_id, path, md5, *, api_root, token="", hosts=(), allow_http=False, patience_s=30.0, longest_s=900.0,
+    most_bytes=MOST_BYTES,
+):  # fmt: skip
     """Fetch a frame from the archive.
 
     Parameters
@@ -33,11 +37,17 @@ def fetch(frame_id, path, md5, *, api_root, token="", patience_s=30.0, longest_s
     api_root : str
         URL of the archive.
     token : str
-        What the archive knows us by. It is shown to the archive alone, not to the server that the file comes from.
+        What the archive knows us by. It is shown to ``api_root`` alone, not to where that sends us.
+    hosts : sequence of str
+        Names of hosts, beside the archive's own, that the file may come from, with ``*`` for any characters.
+    allow_http : bool
+        Whether servers without TLS may be asked.
     patience_s : float
         How long a server may be silent [second].
     longest_s : float
         How long the file may take in all [second].
+    most_bytes : int
+        How large the file may be [byte].
 
     Raises
     ------
@@ -47,53 +57,99 @@ def fetch(frame_id, path, md5, *, api_root, token="", patience_s=30.0, longest_s
     path = Path(path)
     if not api_root:
         raise Unavailable(f"{path.name}: nobody said which archive frame {frame_id} is in: set API_ROOT")
+    patterns = [urlsplit(api_root).hostname, *map(str.lower, hosts)]
+    end = time.monotonic() + longest_s
+
+    def get(url, token=""):
+        return _followed(url, patterns, end, token=token, allow_http=allow_http, patience_s=patience_s)
+
     try:
-        url = _address(frame_id, api_root, token, patience_s, path.name)
-        _download(url, path, md5, patience_s, time.monotonic() + longest_s)
-    except urllib.error.HTTPError as error:
-        raise Unavailable(f"{path.name}: the archive answers {error.code} {error.reason}") from error
-    except _TROUBLE as error:
-        reason = getattr(error, "reason", None) or error
-        raise Unavailable(f"{path.name}: cannot be fetched: {reason or type(error).__name__}") from error
+        with get(f"{api_root.rstrip('/')}/frames/{frame_id}/", token) as answer:
+            url = _address(_taken(answer, _LONGEST_ANSWER, end), frame_id)
+        with get(url) as answer:
+            _store(_taken(answer, most_bytes, end), path, md5, answer.headers)
+    except Unavailable as error:
+        raise Unavailable(f"{path.name}: cannot be fetched: {error}") from error
+    except OSError as error:
+        raise Unavailable(f"{path.name}: cannot be fetched: {error.strerror or type(error).__name__}") from error
 
 
-def _address(frame_id, api_root, token, patience_s, name):
-    """Ask the archive where a frame lies."""
-    request = urllib.request.Request(f"{api_root.rstrip('/')}/frames/{frame_id}/")
-    if token:
-        # not passed on where the archive sends us elsewhere
-        request.add_unredirected_header("Authorization", f"Token {token}")
-    with urllib.request.urlopen(request, timeout=patience_s) as answer:
-        text = answer.read(_LONGEST_ANSWER)
+@contextmanager
+def _followed(url, patterns, end, token, **options):
+    """Ask for something, and for where that sends us: every host must be allowed, the first alone sees the token."""
+    for _ in range(_MOST_HOPS):
+        web.require_safe(url, token, options["allow_http"])
+        if not any(fnmatchcase(urlsplit(url).hostname, pattern) for pattern in patterns):
+            raise Unavailable(f"the archive sends us to {web.place(url)}: expected a host of NRES_ARCHIVE_HOSTS")
+        _require_time(end)
+        with web.asked("GET", url, token=token, **options) as answer:
+            if answer.status == 200:
+                yield answer
+                return
+            there = answer.headers.get("Location", "")
+            if answer.status not in _REDIRECTS or not there:
+                raise Unavailable(f"{web.place(url)} answers {web.status(answer)}")
+        try:
+            url, token = urljoin(url, there), ""
+        except ValueError:
+            raise Unavailable(f"{web.place(url)} sends us to an address that is not one of the web") from None
+    raise Unavailable(f"{web.place(url)}: more than {_MOST_HOPS} redirects")
+
+
+def _require_time(end):
+    if time.monotonic() > end:
+        raise Unavailable("the archive sends it too slowly")
+
+
+def _taken(answer, most_bytes, end):
+    """Yield the content of an answer as it comes, and complain where it is not what its headers say."""
+    length, encoding = answer.headers.get("Content-Length"), answer.headers.get("Content-Encoding", "identity")
+    if length is not None and not (length.isascii() and length.isdecimal() and len(length) < 16):
+        raise Unavailable("the archive announces a length that is no number")
+    if encoding.lower() != "identity":
+        raise Unavailable(f"the archive sends it as {encoding[:20]!r}, which nobody asked for")
+    announced = None if length is None else int(length)
+    if announced is not None and announced > most_bytes:
+        raise Unavailable(f"{announced} bytes; expected no more than {most_bytes}")
+    size = 0
+    # a trickle never runs into the patience of one read
+    while chunk := answer.read1(web.CHUNK):
+        size += len(chunk)
+        if size > most_bytes:
+            raise Unavailable(f"longer than the {most_bytes} bytes that it may have")
+        _require_time(end)
+        yield chunk
+    if announced is not None and size != announced:
+        raise Unavailable(f"truncated on its way: {size} bytes of {announced}")
+
+
+def _address(content, frame_id):
+    """Return where a frame lies, by what the archive says of it."""
+    text = b"".join(content)
     try:
         url = json.loads(text)["url"]
         if urlsplit(url).scheme not in ("http", "https"):
             raise ValueError
-    except (ValueError, TypeError, LookupError, AttributeError):
-        raise Unavailable(f"{name}: the archive does not tell where frame {frame_id} lies") from None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise Unavailable(f"the archive does not tell where frame {frame_id} lies") from None
     return url
 
 
-def _download(url, path, md5, patience_s, end):
+def _store(content, path, md5, headers):
+    if not md5 and "Content-Length" not in headers and "chunked" not in headers.get("Transfer-Encoding", ""):
+        raise Unavailable("the archive announces neither a length nor a checksum: nobody could tell a part of it")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.md5(usedforsecurity=False)
     try:
-        with urllib.request.urlopen(url, timeout=patience_s) as answer, open(partial, "wb") as stream:
-            announced = answer.headers.get("Content-Length")
-            # a trickle never runs into the patience of one read
-            while chunk := answer.read1(_CHUNK):
+        with open(partial, "wb") as stream:
+            for chunk in content:
                 digest.update(chunk)
                 stream.write(chunk)
-                if time.monotonic() > end:
-                    raise Unavailable(f"{path.name}: the archive sends it too slowly")
-            size = stream.tell()
             stream.flush()
             os.fsync(stream.fileno())
-        if announced is not None and size != int(announced):
-            raise Unavailable(f"{path.name}: truncated on its way: {size} bytes of {announced}")
         if md5 and digest.hexdigest() != md5:
-            raise Unavailable(f"{path.name}: has the checksum {digest.hexdigest()}, the archive announced {md5}")
+            raise Unavailable(f"it has the checksum {digest.hexdigest()}, the archive announced {md5}")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

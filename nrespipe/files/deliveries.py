@@ -2,17 +2,21 @@
 
 import base64
 import os
-import shutil
 import urllib.parse
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-import urllib3
-
 from nrespipe.errors import BadFrame, Unavailable
+from nrespipe.files import web
 from nrespipe.files.checksum import md5 as checksum
+from nrespipe.files.web import ServerAway
+
+#: Answers of a server that serves nobody, whatever it is sent: unknown to it, not allowed, too early, too many.
+_NOBODY = (401, 403, 407, 408, 425, 429)
 
 
-def deliver(path, md5, output, target, *, token="", patience_s=60.0):
+def deliver(path, md5, output, target, *, token="", allow_http=False, patience_s=30.0, longest_s=600.0):
     """Deliver a file.
 
     Parameters
@@ -27,13 +31,19 @@ def deliver(path, md5, output, target, *, token="", patience_s=60.0):
         ``file:///deliveries``, or the URL of a server below which files are PUT.
     token : str
         What the server knows us by.
+    allow_http : bool
+        Whether a server without TLS may be asked.
     patience_s : float
         How long a server may be silent [second].
+    longest_s : float
+        How long the file may take in all [second].
 
     Raises
     ------
+    ServerAway
+        If the directory or the server takes no files now, whichever they are.
     Unavailable
-        If the disk or the server fails.
+        If the server refuses this one, or the file cannot be read.
     BadFrame
         If the file is not the one that was recorded: it was replaced, and the new one is delivered by itself.
     """
@@ -41,38 +51,80 @@ def deliver(path, md5, output, target, *, token="", patience_s=60.0):
     try:
         if checksum(source) != md5:
             raise BadFrame(f"{source.name}: was replaced since it was recorded")
-        parts = urllib.parse.urlsplit(target)
-        if parts.scheme == "file":
-            _copy(source, Path(urllib.parse.unquote(parts.path)) / path)
-        else:
-            _put(source, f"{target.rstrip('/')}/{urllib.parse.quote(path)}", md5, token, patience_s)
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise Unavailable(f"{source.name}: cannot be delivered: {error or type(error).__name__}") from error
-
-
-def _copy(source, target):
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"{source.name}: cannot be delivered: {error}") from error
+    there = folder(target)
     try:
-        with open(source, "rb") as read, open(partial, "wb") as written:
-            shutil.copyfileobj(read, written)
-            written.flush()
-            os.fsync(written.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+        with open(source, "rb") as stream:
+            if there is not None:
+                _copy(stream, there / path, longest_s)
+            else:
+                url = f"{target.rstrip('/')}/{urllib.parse.quote(path)}"
+                _put(stream, url, md5, longest_s, token=token, allow_http=allow_http, patience_s=patience_s)
+    except ServerAway as error:
+        raise ServerAway(f"{source.name}: cannot be delivered: {error}", error.pause_s) from error
+    except (OSError, Unavailable) as error:
+        raise Unavailable(f"{source.name}: cannot be delivered: {error}") from error
 
 
-def _put(source, url, md5, token, patience_s):
+def folder(target):
+    """Return the directory that a target names.
+
+    Parameters
+    ----------
+    target : str
+        As for `deliver`.
+
+    Returns
+    -------
+    Path or None
+        None where it names a server.
+    """
+    parts = urllib.parse.urlsplit(target)
+    return Path(urllib.parse.unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def _copy(stream, target, longest_s):
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(partial, "wb") as written:
+                for chunk in web.chunks(stream, longest_s):
+                    written.write(chunk)
+                written.flush()
+                os.fsync(written.fileno())
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        # of the directory: what reads the file has its own words
+        raise ServerAway(str(error)) from error
+
+
+def _put(stream, url, md5, longest_s, **options):
     headers = {
-        "Content-Length": str(source.stat().st_size),
+        "Content-Length": str(os.fstat(stream.fileno()).st_size),
         "Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode(),
         "Content-Type": "application/octet-stream",
     }
-    if token:
-        headers["Authorization"] = f"Token {token}"
-    # hears also a server that refuses and hangs up before it has read the file
-    with open(source, "rb") as stream, urllib3.PoolManager() as pool:
-        answer = pool.request("PUT", url, body=stream, headers=headers, timeout=patience_s, retries=False)
-        if not 200 <= answer.status < 300:
-            raise Unavailable(f"{source.name}: the server answers {answer.status} {answer.reason}")
+    # a server that refuses and hangs up before it has read the file is heard too
+    with web.asked("PUT", url, headers=headers, body=web.chunks(stream, longest_s), **options) as answer:
+        if 200 <= answer.status < 300:
+            return
+        told = f"{web.place(url)} answers {web.status(answer)}"
+        # a redirect is not followed: it sends everybody elsewhere, and the token must not go there
+        if answer.status >= 500 or answer.status < 400 or answer.status in _NOBODY:
+            raise ServerAway(told, _wish_s(answer.headers.get("Retry-After", "")))
+        raise Unavailable(told)
+
+
+def _wish_s(text):
+    """Return for how long a server asks to be left alone, 0 where it does not say so in words that we know [second]."""
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        wish = parsedate_to_datetime(text)
+        return max((wish - datetime.now(wish.tzinfo and UTC)).total_seconds(), 0.0)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0

@@ -161,7 +161,7 @@ def summary_path(output, site, day, suffix):
     site, day : str
         ``lsc``, ``YYYYMMDD``.
     suffix : str
-        ``.html``, ``.pdf``, or ``.sent`` for the mark of one that was written.
+        ``.html``, ``.pdf``, or ``.sent`` for the mark of one that an earlier version has written.
 
     Returns
     -------

@@ -113,8 +113,12 @@ def _exposures(found, output):
     from nrespipe.engine import template as engine
     from nrespipe.engine import velocity
 
-    exposures, broken = [], []
+    exposures, broken, contents = [], [], {}
     for frame, measured in found:
+        first = contents.setdefault((frame.md5, measured.fiber), frame.filename)
+        if first != frame.filename:
+            broken.append(f"left out: {frame.filename}: the same content as {first}")
+            continue
         product = next((p for p in frame.products if "-L2." in p.path), None)
         try:
             if product is None:

@@ -38,7 +38,7 @@ def listen(assembly):
 
 
 def work(assembly, name, tables):
-    """Reduce frames and make masters as messages tell, until the program is told to stop.
+    """Reduce frames, make masters and deliver as messages tell, until the program is told to stop.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def work(assembly, name, tables):
     name : str
         Name of this node, unique on its host and the same after a new start.
     tables : sequence of type
-        Whose queues to serve: `Frame`, `Stacking`, or both.
+        Whose queues to serve: `Frame`, `Stacking`, `Delivery`, or several.
 
     Returns
     -------
@@ -97,7 +97,8 @@ def schedule(assembly, once=False):
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
     if assembly.settings.metrics_port and not once:
-        metrics.serve(assembly.settings.metrics_port, lambda: _numbers(assembly, app))
+        given = assembly.settings
+        metrics.serve(given.metrics_port, lambda: _numbers(assembly, app), given.metrics_address)
     next_plan = 0.0
     while True:
         if time.monotonic() >= next_plan:
@@ -164,11 +165,9 @@ def _look_ahead(assembly):
     _patiently(assembly, lambda session: plan.owe_all(session, assembly))
     _patiently(assembly, plan.remind)
     try:
-        with assembly.sessions.begin() as session:
-            nights = summary.ended(session, assembly)
-        summary.owed(assembly, nights)
+        summary.owe(assembly)
     except (OSError, DBAPIError) as error:
-        _log.warning("no summary could be written", reason=str(error))
+        _log.warning("nobody could tell which summaries are owed", reason=str(error))
 
 
 def _attend(assembly, app):

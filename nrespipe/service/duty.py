@@ -12,16 +12,18 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, claims, frames, stackings
+from nrespipe.database import calibrations, claims, frames, outside, stackings
 from nrespipe.database.columns import Standing, State, clock
-from nrespipe.database.tables import Delivery, Frame, Product, Stacking
+from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.files import archive, deliveries
-from nrespipe.service import acceptance, arrivals, limits, metrics, outcome, plan, reading, reduction, stacking
+from nrespipe.service import acceptance, arrivals, limits, metrics, outcome, plan, reading, reduction, stacking, summary
 
 _log = structlog.get_logger(__name__)
 
 _AWAY = (OperationalError, InterfaceError)
+#: A directory that does not take a product in this time does not answer [second].
+_COPY_S = 300.0
 
 
 def frame(assembly, row_id, owner, seen=None):
@@ -131,19 +133,73 @@ def delivery(assembly, row_id, owner, seen=None):
         What came of it, without its value; None where there was nothing to do, or another has done it.
     """
     lease_s, end, soon = _times(assembly)
-    row = persist(assembly.sessions, lambda session: _take(session, Delivery, row_id, owner, lease_s, seen), soon)
+    server = assembly.settings.ingest_to
+
+    def take(session):
+        row = _take(session, Delivery, row_id, owner, lease_s, seen)
+        admitted = outside.admit(session, server, lease_s) if row is not None else "no"
+        if row is not None and admitted == "no":
+            # its turn comes when the server is back; the sweep tells of it then
+            claims.give_back(session, Delivery, row_id, owner)
+        return (row.product, admitted) if admitted != "no" else None
+
+    taken = persist(assembly.sessions, take, soon)
+    if taken is None:
+        return None
+    product, admitted = taken
+    structlog.contextvars.bind_contextvars(product=product.path)
+    result = outcome.attempt(_deliver, assembly, product)
+    away, result = result.value, replace(result, value=None)
+    if away is not None:
+        result = replace(result, state=State.RETRY, reason=str(away))
+
+    def record(session):
+        if not claims.holds(session, Delivery, row_id, owner):
+            return False
+        if away is not None:
+            outside.failed(session, server, result.reason, admitted, away.pause_s)
+        elif result.state is State.DONE:
+            outside.worked(session, server)
+        elif admitted == "probe":
+            outside.undecided(session, server)
+        _record_delivery(session, row_id, result, is_away=away is not None)
+        return True
+
+    kept = persist(assembly.sessions, record, end)
+    return _ended("delivery", result, kept)
+
+
+def night_summary(assembly, row_id, owner, seen=None):
+    """Write the summary of a night and mail it, if it is due and nobody else does.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    row_id : int
+        Row of ``summaries``.
+    owner : str
+        Who asks.
+    seen : int, optional
+        How often it had been tried when somebody decided that it is to be done; it need not be due then.
+
+    Returns
+    -------
+    Outcome or None
+        What came of it, without its value; None where there was nothing to do, or another has done it.
+    """
+    lease_s, end, soon = _times(assembly)
+    row = persist(assembly.sessions, lambda session: _take(session, NightSummary, row_id, owner, lease_s, seen), soon)
     if row is None:
         return None
-    product = persist(assembly.sessions, lambda session: session.get_one(Product, row.product_id), end)
-    structlog.contextvars.bind_contextvars(product=product.path)
-    given = assembly.settings
-    result = outcome.attempt(
-        partial(deliveries.deliver, product.path, product.md5, token=given.auth_token.get_secret_value()),
-        assembly.output,
-        given.ingest_to,
-    )
-    kept = persist(assembly.sessions, lambda session: _record_delivery(session, row_id, result, owner), end)
-    return _ended("delivery", result, kept)
+    structlog.contextvars.bind_contextvars(site=row.site, day=row.day)
+    result = outcome.attempt(summary.make, assembly, row.site, row.day, row.written is not None)
+    is_written, told = result.state is State.DONE, result.value
+    if isinstance(told, Unavailable):
+        result = replace(result, state=State.RETRY, reason=str(told))
+    record = partial(_record_summary, row_id=row_id, result=result, owner=owner, is_written=is_written)
+    kept = persist(assembly.sessions, record, end)
+    return _ended("summary", result, kept)
 
 
 def persist(sessions, work, end):
@@ -237,8 +293,16 @@ def _look(assembly, row):
     # another version of it may lie there
     if row.archive_id is not None and (row.start_mjd is None or not path.is_file()):
         given = assembly.settings
-        token = given.auth_token.get_secret_value()
-        archive.fetch(row.archive_id, path, row.md5, api_root=given.api_root, token=token, longest_s=may.fetch_s)
+        archive.fetch(
+            row.archive_id,
+            path,
+            row.md5,
+            api_root=given.api_root,
+            token=given.auth_token.get_secret_value(),
+            hosts=given.archive_hosts,
+            allow_http=given.allow_http,
+            longest_s=may.fetch_s,
+        )
     reader = reading.Reader(may.read_s)
     if row.start_mjd is not None and row.md5:
         # a reduction that hangs would be taken for one that takes too long
@@ -328,18 +392,72 @@ def _record_master(session, assembly, row_id, job, result, owner, lost):
     return True
 
 
-def _record_delivery(session, row_id, result, owner):
-    if not claims.holds(session, Delivery, row_id, owner):
-        return False
+def _deliver(assembly, product):
+    """Deliver a product; return the error that says that nothing can be delivered now, if there is one."""
+    given = assembly.settings
+    token, where = given.auth_token.get_secret_value(), (assembly.output, given.ingest_to)
+    deliver = partial(deliveries.deliver, product.path, product.md5, *where, token=token, allow_http=given.allow_http)
+    try:
+        folder = deliveries.folder(given.ingest_to)
+        if folder is None:
+            deliver()
+        else:
+            _in_time(deliver, folder / product.path)
+    except deliveries.ServerAway as away:
+        return away
+    return None
+
+
+def _in_time(deliver, path):
+    """Deliver into a directory; a disk that does not answer is no fault of the product, and holds up nobody."""
+    try:
+        ended = reading.Reader(_COPY_S).do(lambda _: _error_of(deliver), path)
+    except Unavailable as error:
+        raise deliveries.ServerAway(str(error)) from error
+    if ended is not None:
+        raise ended
+
+
+def _error_of(work):
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None
+
+
+def _record_delivery(session, row_id, result, is_away):
     row = session.get_one(Delivery, row_id, populate_existing=True)
     row.owner, row.lease, row.reason, row.next_try = "", None, result.reason, None
     row.tries += 1
+    # an outage is no refusal, however long it takes
+    row.refusals += result.state is not State.DONE and not is_away
     if result.state is State.DONE:
         row.delivered = clock(session)
-    elif result.state is State.RETRY and row.tries < frames.MOST_RETRIES:
+    elif result.state is State.RETRY and row.refusals < frames.MOST_RETRIES:
+        # also where the server is away: should this product be the cause, another finds out that it is not
         row.next_try = clock(session) + timedelta(seconds=frames.pause_s(row.tries))
+
+
+def _record_summary(session, row_id, result, owner, is_written):
+    if not claims.holds(session, NightSummary, row_id, owner):
+        return False
+    row, moment = session.get_one(NightSummary, row_id, populate_existing=True), clock(session)
+    row.owner, row.lease, row.next_try, row.reason = "", None, None, result.reason
+    row.tries += 1
+    if is_written:
+        row.written = row.written or moment
+    if result.state is State.DONE:
+        row.mailed, row.reason = (moment, result.value) if result.value is not None else (None, "")
+    elif result.state is State.RETRY and row.day >= summary.recent(moment):
+        row.next_try = moment + timedelta(seconds=frames.pause_s(row.tries))
     return True
 
 
 #: What each kind of row is called, and what is done with it.
-WORK = {Frame: ("frame", frame), Stacking: ("master", master), Delivery: ("delivery", delivery)}
+WORK = {
+    Frame: ("frame", frame),
+    Stacking: ("master", master),
+    NightSummary: ("summary", night_summary),
+    Delivery: ("delivery", delivery),
+}

@@ -164,7 +164,7 @@ class Recorder:
         return True
 
 
-def serve(port, points):
+def serve(port, points, address="127.0.0.1"):
     """Answer Prometheus at ``/metrics``, in a thread.
 
     Parameters
@@ -173,6 +173,8 @@ def serve(port, points):
         Where.
     points : callable
         Returns the points of the moment; asked at every scrape.
+    address : str
+        Of the interface that it is asked at.
 
     Returns
     -------
@@ -183,7 +185,7 @@ def serve(port, points):
 
     registry = CollectorRegistry()
     registry.register(_Collector(points))
-    server, thread = start_http_server(port, registry=registry)
+    server, thread = start_http_server(port, addr=address, registry=registry)
 
     def stop():
         server.shutdown()

@@ -112,7 +112,9 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     recipe = assembly.recipes[kind]
     frames, left_out = _fitting(frames, recipe)
     frames = _select(frames)
-    earlier = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)[:MOST_EARLIER]
+    before = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)
+    copies = _copies([*frames, *before])
+    earlier = [frame for frame in before if frame.id not in copies][:MOST_EARLIER]
     last, refused = calibrations.last(session, kind, night), neighbors.refused(session, kind, night)
     # what its frames were tried with since may not be what it was made with
     tried = [frame.attempts[-1].finished for frame in frames if frame.attempts]
@@ -293,10 +295,42 @@ def _parents(master):
 
 def _fitting(frames, recipe):
     """Leave out what does not belong with the others of its night; return the rest, and the reasons."""
-    measured = [next((a.measurements for a in reversed(f.attempts) if a.outcome is State.DONE), {}) for f in frames]
-    reasons = recipe.odd([frame.objects for frame in frames], [_numbers(each) for each in measured])
+    copies = _copies(frames)
+    left_out = [f"{frame.filename}: the same content as {copies[frame.id]}" for frame in frames if frame.id in copies]
+    frames = [frame for frame in frames if frame.id not in copies]
+    reasons = recipe.odd([frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames])
     kept = [frame for frame, reason in zip(frames, reasons) if not reason]
-    return kept, tuple(f"{frame.filename}: {reason}" for frame, reason in zip(frames, reasons) if reason)
+    left_out += [f"{frame.filename}: {reason}" for frame, reason in zip(frames, reasons) if reason]
+    return kept, tuple(left_out)
+
+
+def _copies(frames):
+    """Return the frames, by row, whose content has come before in the sequence, and the name that it has there.
+
+    A copy began when the other did, and is the same to the byte, or has the same measurements: where it was packed
+    anew, or has another name in its header.
+    """
+    begun, copies = {}, {}
+    for frame in frames:
+        others = begun.setdefault(frame.start_mjd, [])
+        first = next((other for other in others if _is_copy(frame, other)), None)
+        if first is None:
+            others.append(frame)
+        else:
+            copies[frame.id] = first.filename
+    return copies
+
+
+def _is_copy(one, other):
+    if one.md5 == other.md5:
+        return True
+    measured = _measured(one)
+    # one number alone may agree by chance
+    return len(measured) > 1 and measured == _measured(other)
+
+
+def _measured(frame):
+    return next((tried.measurements for tried in reversed(frame.attempts) if tried.outcome is State.DONE), {})
 
 
 def _numbers(measured):

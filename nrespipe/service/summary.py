@@ -1,27 +1,25 @@
 """The summary of a night: to the disk always, by mail where somebody wants it."""
 
 import os
-import smtplib
 from datetime import timedelta
 from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
 from importlib.resources import files
 from io import BytesIO
 
 import jinja2
-import structlog
 from sqlalchemy import func, select
 
-from nrespipe.database.columns import State, clock
+from nrespipe.database.columns import State, clock, insert
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Frame, FrameDrift, Master, StarVelocity
+from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
 from nrespipe.files import identity, layout, starmatch, targets
 from nrespipe.frames.nightreport import NightReport
 from nrespipe.frames.quality import Quality
+from nrespipe.service import mail as mailing
 from nrespipe.service import plan
 from nrespipe.service.outcome import bare
-
-_log = structlog.get_logger(__name__)
 
 #: A summary comes so long after the masters of the night are due, so that its frames can be reduced with them.
 _AFTER_MASTERS = timedelta(hours=2)
@@ -144,43 +142,41 @@ def document(report):
     return stream.getvalue()
 
 
-def mail(report, settings):
+def mail(report, paths, settings, message_id=""):
     """Send a summary to those who want it.
 
     Parameters
     ----------
     report : NightReport
         What to tell.
+    paths : tuple of (Path, Path)
+        The page and the document, as `write` left them.
     settings : Settings
         Names recipients, sender, password and mail server.
+    message_id : str, optional
+        Name of the message, by which a mail server knows one that comes twice; a new one if not given.
+
+    Returns
+    -------
+    str
+        Which recipients the mail server does not know; '' where it takes the summary for all.
 
     Raises
     ------
     Unavailable
         If the mail server does not take it.
     """
+    page_path, document_path = paths
     message = EmailMessage()
     message["Subject"] = f"NRES {report.site} {report.day}"
     message["From"], message["To"] = settings.summary_sender, ", ".join(settings.summary_recipients)
+    message["Date"] = formatdate()
+    message["Message-ID"] = message_id or make_msgid(domain=settings.summary_sender.rpartition("@")[2])
     message.set_content("\n".join(f"{kind:10}{state:10}{count:6d}" for kind, state, count in report.counts))
-    message.add_alternative(page(report), subtype="html")
-    message.add_attachment(
-        document(report), maintype="application", subtype="pdf", filename=f"{report.site}_{report.day}.pdf"
-    )
-    host, _, port = settings.summary_server.partition(":")
-    try:
-        with smtplib.SMTP(host, int(port or 25), timeout=60) as server:
-            server.ehlo()
-            if server.has_extn("starttls"):
-                server.starttls()
-                server.ehlo()
-            if password := settings.summary_password.get_secret_value():
-                server.login(settings.summary_sender, password)
-            server.send_message(message)
-    except (OSError, smtplib.SMTPException) as error:
-        raise Unavailable(
-            f"summary of {report.site} {report.day}: the mail server does not take it: {error}"
-        ) from error
+    message.add_alternative(page_path.read_text(encoding="utf-8"), subtype="html")
+    content = document_path.read_bytes()
+    message.add_attachment(content, maintype="application", subtype="pdf", filename=f"{report.site}_{report.day}.pdf")
+    return mailing.send(message, settings)
 
 
 def ended(session, assembly):
@@ -201,58 +197,102 @@ def ended(session, assembly):
     moment = clock(session)
     busy = (Frame.owner != "") | Frame.state.in_((State.QUEUED, State.RETRY))
     open_yet = {tuple(row) for row in session.execute(select(Frame.site, Frame.day).where(busy, latest()).distinct())}
-    first = f"{moment - timedelta(days=_RECENT_DAYS):%Y%m%d}"
-    nights = {}
-    for frame in session.scalars(select(Frame).where(Frame.day >= first, Frame.start_mjd.is_not(None), latest())):
-        nights.setdefault((frame.site, frame.day), frame)
-    return sorted(
-        night for night, frame in nights.items()
-        if night not in open_yet and moment > plan.due_after(frame, assembly) + _AFTER_MASTERS
-    )  # fmt: skip
+    known = (Frame.day >= recent(moment), Frame.start_mjd.is_not(None), latest())
+    ends = {}
+    for row in session.execute(select(Frame.site, Frame.day, Frame.instrument).where(*known).distinct()):
+        try:
+            end = plan.due_after(row, assembly)
+        except (LookupError, ValueError):
+            # of a spectrograph that nobody knows, whose night has no end: the others of the site have theirs
+            continue
+        ends[row.site, row.day] = max(end, ends.get((row.site, row.day), end))
+    return sorted(night for night, end in ends.items() if night not in open_yet and moment > end + _AFTER_MASTERS)
 
 
-def owed(assembly, nights):
-    """Write, and mail, the summaries of nights that have none; two programs at once send one mail.
+def recent(moment):
+    """Return the first night whose summary is wanted.
+
+    Parameters
+    ----------
+    moment : datetime
+        Now.
+
+    Returns
+    -------
+    str
+        As ``YYYYMMDD``.
+    """
+    return f"{moment - timedelta(days=_RECENT_DAYS):%Y%m%d}"
+
+
+def owe(assembly):
+    """Write down which nights that are over owe a summary; two programs at once make one row of it.
 
     Parameters
     ----------
     assembly : Assembly
         What to work with.
-    nights : sequence of (str, str)
-        Site and day of nights that are over.
 
     Returns
     -------
     int
-        How many were written and, where somebody wants them, mailed.
+        How many were not written down yet.
     """
-    written = 0
-    for site, day in nights:
-        sent = layout.summary_path(assembly.output, site, day, ".sent")
-        sent.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.close(os.open(sent, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        except FileExistsError:
-            continue
-        try:
-            _summarise(assembly, site, day)
-            written += 1
-        except Unavailable as error:
-            # it lies on the disk, and the next round tries once more
-            _log.warning("summary not mailed", site=site, day=day, reason=str(error))
-            sent.unlink()
-        except BaseException:
-            sent.unlink()
-            raise
-    return written
+    with assembly.sessions.begin() as session:
+        moment = clock(session)
+        rows = select(NightSummary.site, NightSummary.day).where(NightSummary.day >= recent(moment))
+        known = {tuple(row) for row in session.execute(rows)}
+        nights = [night for night in ended(session, assembly) if night not in known]
+    # not within a transaction, which a disk may hold up; an earlier version marked the nights that it had mailed
+    mailed = {night for night in nights if layout.summary_path(assembly.output, *night, ".sent").exists()}
+    with assembly.sessions.begin() as session:
+        for site, day in nights:
+            values = {"site": site, "day": day, "next_try": None if (site, day) in mailed else clock(session)}
+            session.execute(insert(session, NightSummary).values(values).on_conflict_do_nothing())
+    return len(nights)
 
 
-def _summarise(assembly, site, day):
+def make(assembly, site, day, is_written=False):
+    """Write the summary of a night, and mail it where somebody wants it.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    site, day : str
+        ``lsc``, ``YYYYMMDD``.
+    is_written : bool
+        Whether it lies on the disk: it is mailed as it is then, and not drawn once more.
+
+    Returns
+    -------
+    str, Unavailable or None
+        Which recipients the mail server does not know, '' where it takes the message for all; the error where it takes
+        it for none; None where nobody wants mail. It lies on the disk in any case.
+
+    Raises
+    ------
+    LookupError
+        If no frame of the night is known.
+
+    Notes
+    -----
+    Whoever is killed after the mail server has said that it takes the message, and before that is written down, sends
+    it once more: with the same ``Message-ID``, by which a mail server may know it. No mail is lost.
+    """
     with assembly.sessions.begin() as session:
         report = gather(session, site, day, assembly.output)
-    write(report, assembly.output)
-    if assembly.settings.summary_recipients:
-        mail(report, assembly.settings)
+    paths = tuple(layout.summary_path(assembly.output, site, day, suffix) for suffix in (".html", ".pdf"))
+    if not is_written or not all(path.is_file() for path in paths):
+        paths = write(report, assembly.output)
+    given = assembly.settings
+    if not given.summary_recipients:
+        return None
+    domain = given.summary_sender.rpartition("@")[2]
+    try:
+        return mail(report, paths, given, f"<nrespipe.summary.{site}.{day}@{domain}>")
+    except Unavailable as error:
+        return error
 
 
 def _stars(session, here, catalog):

@@ -7,10 +7,10 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from nrespipe.database import claims, nodes
+from nrespipe.database import claims, nodes, outside
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Frame
+from nrespipe.database.tables import Delivery, Frame
 from nrespipe.service import hold
 from nrespipe.service.tasks import QUEUES
 
@@ -137,6 +137,10 @@ def _send(assembly, table, send, is_empty):
     patience_s = pace.lost_s if doubtful and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
         most = room(session, table, pace, patience_s)
+        if table is Delivery:
+            # a server that serves nobody is asked by one, now and then
+            allowed = outside.allowance(session, assembly.settings.ingest_to)
+            most = most if allowed is None else min(most, allowed)
         rows = claims.pick(session, table, patience_s, most) if most > 0 else []
     if table is Frame and most > 0 and not rows:
         rows = _spare(assembly, is_empty)

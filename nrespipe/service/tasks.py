@@ -8,15 +8,20 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
-from nrespipe.database.tables import Delivery, Frame, Stacking
+from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.service import duty, kernels, memory, node, owner, progress, workers
 from nrespipe.service.assembly import RECIPES
 
 _log = structlog.get_logger(__name__)
 
 #: Queue and task of each kind of work.
-QUEUES = {Frame: "reduction", Stacking: "periodic", Delivery: "periodic"}
-TASKS = {Frame: "nrespipe.reduce_frame", Stacking: "nrespipe.make_master", Delivery: "nrespipe.deliver"}
+QUEUES = {Frame: "reduction", Stacking: "periodic", NightSummary: "periodic", Delivery: "deliveries"}
+TASKS = {
+    Frame: "nrespipe.reduce_frame",
+    Stacking: "nrespipe.make_master",
+    NightSummary: "nrespipe.summarise",
+    Delivery: "nrespipe.deliver",
+}
 
 
 def application(settings):

@@ -3,28 +3,62 @@
 import gzip
 import json
 import logging
+import time
 
+import structlog
 from opentsdb import TSDBClient
 from opentsdb.protocols import HttpTSDBConnect
 from opentsdb.push_thread import HTTPPushThread
 
 #: How many points wait at most while the server is away; the oldest go first.
 _MOST_POINTS = 10_000
-# a full traceback each second while the server is away
+#: How often it is said that the server takes no numbers [second].
+_TELL_S = 600.0
+
+_log = structlog.get_logger(__name__)
+# a full traceback each second while the server is away; we say it in a line now and then
 logging.getLogger("opentsdb-py").setLevel(logging.CRITICAL)
 
 
 class _Connect(HttpTSDBConnect):
     """InfluxDB and others answer 204 and no body, which the library takes for a failure and sends again for ever."""
 
+    _lost, _told = 0, None
+
     def sendall(self, *points):
         body = gzip.compress(json.dumps(points).encode())
-        response = self.connect.post(self.tsdb_urls.put, data=body, timeout=self.SEND_TIMEOUT)
-        if response.status_code >= 500:
-            raise OSError(f"the metrics server answers {response.status_code}")
-        # what it refuses it would refuse again
-        refused = len(points) if response.status_code >= 400 else 0
-        return {"success": len(points) - refused, "failed": refused}
+        try:
+            response = self.connect.post(
+                self.tsdb_urls.put, data=body, timeout=self.SEND_TIMEOUT, allow_redirects=False
+            )
+        except OSError as error:
+            self._complain(f"does not answer: {type(error).__name__}")
+            raise
+        code = response.status_code
+        if code < 300:
+            if self._told is not None:
+                _log.info("the metrics server takes numbers again", lost=self._lost)
+                self._lost, self._told = 0, None
+            return {"success": len(points), "failed": 0}
+        # such as: the database does not exist
+        words = " ".join(response.text[:200].split())
+        if code < 500:
+            # what it refuses it would refuse again
+            self._lost += len(points)
+        self._complain(f"answers {code} {words}")
+        if code >= 500:
+            raise OSError(f"the metrics server answers {code}")
+        return {"success": 0, "failed": len(points)}
+
+    def _complain(self, reason):
+        now = time.monotonic()
+        if self._told is None or now > self._told + _TELL_S:
+            self._told = now
+            _log.warning("the metrics server takes no numbers", reason=reason, lost=self._lost, server=self._server)
+
+    @property
+    def _server(self):
+        return self.tsdb_urls.put.removesuffix("/api/put?details=true")
 
 
 class Client(TSDBClient):

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
-from nrespipe.database.tables import Attempt, Delivery, Frame, Stacking
+from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, NightSummary, Stacking
 
 _LATELY_H = (1, 24)
 
@@ -23,11 +23,12 @@ def told(session):
     -------
     list of str
         Lines: frames that are due, with the age of the oldest; frames that are to be reduced again; frames in hand and
-        whose; masters that are owed; files that are to be delivered; attempts of the last hour and day by outcome. What
-        there is none of is left out.
+        whose; masters that are owed; files that are to be delivered; nights whose summary was tried in vain; attempts
+        of the last hour and day by outcome. What there is none of is left out.
     """
     moment = clock(session)
     lines = [_due(session, moment), _again(session, moment), _in_hand(session), _owed(session), _undelivered(session)]
+    lines.append(_unmailed(session))
     lines += [_done(session, moment, hours) for hours in _LATELY_H]
     return [line for line in lines if line]
 
@@ -63,7 +64,15 @@ def _undelivered(session):
         session.scalar(waiting.where(Delivery.next_try.is_(None), Delivery.owner == "")),
     )
     given_up = f", {failed} of them given up" if failed else ""
-    return f"{_n(count, 'file')} not delivered yet{given_up}" if count else ""
+    alone = session.scalars(select(Breaker).where(Breaker.next_try.is_not(None)).order_by(Breaker.since)).first()
+    away = f"; {alone.server} serves nobody since {alone.since:%Y-%m-%d %H:%M} UTC: {alone.reason}" if alone else ""
+    return f"{_n(count, 'file')} not delivered yet{given_up}{away}" if count else ""
+
+
+def _unmailed(session):
+    waiting = select(NightSummary).where(NightSummary.next_try.is_not(None), NightSummary.tries > 0)
+    rows = session.scalars(waiting.order_by(NightSummary.day)).all()
+    return f"{len(rows)} nights are not summed up yet; {rows[0].site} {rows[0].day}: {rows[0].reason}" if rows else ""
 
 
 def _done(session, moment, hours):

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import socket
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -25,7 +27,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.refuses:
             if not self.server.hangs_up:
                 self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_error(self.server.refuses)
+            self.send_response(self.server.refuses)
+            self.send_header("Retry-After", self.server.later)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
             return
         self.server.headers = self.headers
         self.server.taken[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
@@ -36,7 +41,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
-        served.refuses, served.hangs_up, served.taken, served.handle_error = 0, False, {}, lambda *_: None
+        served.refuses, served.later, served.hangs_up, served.taken = 0, "", False, {}
+        served.handle_error = lambda *_: None
         thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
         yield served
@@ -66,22 +72,63 @@ def test_a_file_is_put_to_a_server_with_its_checksum_and_our_name(output, server
 
 
 @pytest.mark.parametrize("hangs_up", [False, True])
-@pytest.mark.parametrize("code", [302, 401, 500])
-def test_a_server_that_refuses_is_tried_again(output, server, code, hangs_up):
+@pytest.mark.parametrize(
+    ("code", "is_away"), [(302, True), (400, False), (401, True), (404, False), (409, False), (429, True), (503, True)]
+)
+def test_what_a_server_answers_is_the_fault_of_the_file_or_meets_everybody(output, server, code, is_away, hangs_up):
     # more than the buffers of a connection hold: the server hangs up while we are still sending
     long = CONTENT * 100
     (output / PATH).write_bytes(long)
     md5 = hashlib.md5(long, usedforsecurity=False).hexdigest()
     server.refuses, server.hangs_up = code, hangs_up
-    with pytest.raises(Unavailable, match=f"the server answers {code}"):
-        deliveries.deliver(PATH, md5, output, f"http://127.0.0.1:{server.server_port}", token="secret")
+    place = f"http://127.0.0.1:{server.server_port}"
+    with pytest.raises(Unavailable, match=f"{place} answers {code}") as refusal:
+        deliveries.deliver(PATH, md5, output, place, token="secret")
+    assert isinstance(refusal.value, deliveries.ServerAway) is is_away
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "least_s", "most_s"),
+    [
+        ("120", 120, 120),
+        (f"{datetime.now(UTC) + timedelta(hours=1):%a, %d %b %Y %H:%M:%S GMT}", 3000, 3600),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("soon", 0, 0),
+        ("-5", 0, 0),
+        ("9" * 5000, 1e8, 1e9),
+        ("Fri, 99 Oct 99999 07:28:00 GMT", 0, 0),
+    ],
+)
+def test_a_server_may_say_for_how_long_it_wants_to_be_left_alone(output, server, text, least_s, most_s):
+    server.refuses, server.later = 503, text
+    with pytest.raises(deliveries.ServerAway) as away:
+        deliveries.deliver(PATH, MD5, output, f"http://127.0.0.1:{server.server_port}")
+    assert least_s <= away.value.pause_s <= most_s
+
+
+def test_a_server_that_takes_a_connection_and_says_nothing_is_away(output):
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(deliveries.ServerAway, match="timed out"):
+        deliveries.deliver(PATH, MD5, output, f"http://127.0.0.1:{silent.getsockname()[1]}", patience_s=0.2)
+
+
+def test_a_file_that_takes_too_long_is_given_up(output, server):
+    with pytest.raises(deliveries.ServerAway, match="too slowly"):
+        deliveries.deliver(PATH, MD5, output, f"http://127.0.0.1:{server.server_port}", longest_s=-1.0)
+
+
+def test_a_file_that_is_gone_is_its_own_fault(output, server):
+    (output / PATH).unlink()
+    with pytest.raises(Unavailable, match="cannot be delivered") as refusal:
+        deliveries.deliver(PATH, MD5, output, f"http://127.0.0.1:{server.server_port}")
+    assert not isinstance(refusal.value, deliveries.ServerAway)
 
 
 def test_a_server_or_a_directory_that_is_away_is_tried_again_and_leaves_nothing(output, tmp_path):
-    with pytest.raises(Unavailable, match="refused"):
+    with pytest.raises(deliveries.ServerAway, match="refused"):
         deliveries.deliver(PATH, MD5, output, "http://127.0.0.1:1/")
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(Unavailable, match="cannot be delivered"):
+    with pytest.raises(deliveries.ServerAway, match="cannot be delivered"):
         deliveries.deliver(PATH, MD5, output, f"file://{tmp_path}/file")
 
 

@@ -48,7 +48,7 @@ class Rig:
 
     def start(self, what, name="", host="", **variables):
         """Start a program of the service; with a name of a host as if it ran there."""
-        words = ["--queue", "both", "--name", name] if name else []
+        words = ["--queue", "all", "--name", name] if name else []
         command = [sys.executable, FAKES / "run_cli.py", what, *words]
         if host:
             # with processes of its own, which nobody elsewhere sees
@@ -227,7 +227,7 @@ def supervised(rig, tmp_path):
     def running():
         return {name for name, told in programs().items() if told["statename"] == "RUNNING"}
 
-    rig.until(lambda: len(running()) == 5)
+    rig.until(lambda: len(running()) == 6)
     yield SimpleNamespace(process=process, control=control, running=running)
     left = [told["pid"] for told in programs().values() if told["pid"]]
     # first of all the one that would start the others again

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, frames, lineage
 from nrespipe.database.columns import Standing, State, clock
-from nrespipe.database.tables import Attempt, Delivery, Frame, Master, Stacking
+from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, Stacking
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.quality import Quality
@@ -410,11 +410,15 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert duty.frame(delivering, star.id, "me").state is State.DONE
     rows = query.all(select(Delivery))
-    assert [duty.delivery(delivering, row.id, "me").state for row in rows] == [State.RETRY] * 2
-    assert all("cannot be delivered" in row.reason and row.next_try for row in query.all(select(Delivery)))
+    assert duty.delivery(delivering, rows[0].id, "me").state is State.RETRY
+    # the directory takes nothing now: the other is not even tried
+    assert duty.delivery(delivering, rows[1].id, "me") is None
+    assert ["cannot be delivered" in row.reason for row in query.all(select(Delivery))] == [True, False]
+    assert all(row.next_try for row in query.all(select(Delivery)))
     target.unlink()
     with service.sessions.begin() as session:
         session.execute(update(Delivery).values(next_try=clock(session)))
+        session.execute(update(Breaker).values(next_try=clock(session)))
     assert [duty.delivery(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
     assert all(row.delivered and not row.reason and not row.next_try for row in query.all(select(Delivery)))
     delivered = {path.relative_to(target) for path in target.rglob("*.fz")}

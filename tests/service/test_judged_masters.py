@@ -1,5 +1,6 @@
 """A master that is unlike the last one is used, and says so until somebody, or another night, has agreed with it."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,13 +9,13 @@ from sqlalchemy.orm import selectinload
 
 from nrespipe.database import calibrations
 from nrespipe.database.columns import Standing, State
-from nrespipe.database.tables import Frame, Master
+from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.errors import BadFrame
 from nrespipe.files.masters import read
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night, reprocessing
+from nrespipe.service import night, reprocessing, stacking
 
 
 @pytest.fixture
@@ -295,6 +296,47 @@ def test_a_frame_unlike_the_others_of_its_night_takes_no_part(service, archive, 
         (master,) = session.scalars(select(Master))
         assert master.n_inputs == len(master.inputs) == 3
         assert session.query(Frame).count() == 4
+
+
+def copied(path, number):
+    """Copy a raw file under another number of its night."""
+    return shutil.copy(path, path.with_name(path.name.replace("-0001-", f"-{number:04d}-")))
+
+
+def test_no_content_counts_twice_in_a_master_under_two_names(service, archive, run, masters):
+    first, *_ = [archive.add("b", day="20190405") for _ in range(3)]
+    copied(first, 8)
+    copied(first, 9)
+    run()
+    standing, reason = masters()["20190405"]
+    assert standing is Standing.CURRENT
+    assert "left out lscnrs01-fa09-20190405-0008-b00: the same content as lscnrs01-fa09-20190405-0001-b00" in reason
+    assert "left out lscnrs01-fa09-20190405-0009-b00: the same content as lscnrs01-fa09-20190405-0001-b00" in reason
+    with service.sessions() as session:
+        (master,) = session.scalars(select(Master))
+        assert master.n_inputs == len(master.inputs) == 3
+        assert session.query(Frame).count() == 5
+
+
+def test_copies_of_one_frame_make_no_master(archive, run, masters):
+    copied(archive.add("b", day="20190405"), 9)
+    run()
+    assert masters() == {}
+
+
+def frame(name, md5, start_mjd, **measured):
+    tried = Attempt(outcome=State.DONE, measurements=measured)
+    return Frame(id=len(name), filename=name, md5=md5, start_mjd=start_mjd, attempts=[tried])
+
+
+def test_a_copy_that_was_packed_anew_is_known_by_its_start_and_its_measurements():
+    one = frame("a", "1", 58578.9, level_adu=1000.25, noise_adu=5.125)
+    again = frame("bb", "2", 58578.9, level_adu=1000.25, noise_adu=5.125)
+    later = frame("ccc", "3", 58579.0, level_adu=1000.25, noise_adu=5.125)
+    other = frame("dddd", "4", 58578.9, level_adu=1000.5, noise_adu=5.125)
+    bare = frame("eeeee", "5", 58578.9)
+    unmeasured = frame("ffffff", "6", 58578.9)
+    assert stacking._copies([one, again, later, other, bare, unmeasured]) == {2: "a"}
 
 
 @pytest.mark.slow

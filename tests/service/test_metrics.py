@@ -4,13 +4,17 @@ import json
 import math
 import multiprocessing
 import re
+import socket
+import threading
 import time
 import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import structlog
 from brokers import free_ports
 from sqlalchemy import select
 
@@ -127,12 +131,73 @@ def test_points_of_forked_processes_arrive_too(influx):
     assert sorted(point["value"] for point in points) == [0.0, 1.0, 2.0]
 
 
-def test_a_server_that_is_away_stops_nothing(reduced, caplog):
+def warned(log, words):
+    """Wait until something is logged."""
+    end = time.monotonic() + 20
+    while not (found := [line for line in log if words in str(line)]):
+        assert time.monotonic() < end, log
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_stops_nothing_and_is_told_of_once(reduced, caplog):
     recorder = metrics.Recorder("127.0.0.1", free_ports(1)[0])
-    for _ in range(5):
-        recorder.send(metrics.of_frame(*reduced))
-    assert not recorder.flush(0.1)
+    with structlog.testing.capture_logs() as log:
+        for _ in range(5):
+            recorder.send(metrics.of_frame(*reduced))
+        assert not recorder.flush(0.1)
+        (line,) = warned(log, "takes no numbers")
+        # a second try of the library
+        assert not recorder.flush(1.5)
+    assert len(log) == 1
+    assert "does not answer" in line["reason"]
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("code", [500, 404])
+@pytest.mark.slow
+def test_a_server_that_takes_no_numbers_is_told_of_in_its_own_words_and_when_it_takes_them_again(reduced, code):
+    class Handler(BaseHTTPRequestHandler):
+        """Answers as InfluxDB does where the database does not exist, until it does."""
+
+        def log_message(self, *_):
+            pass
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(self.server.code)
+            self.end_headers()
+            self.wfile.write(b"" if self.server.code == 204 else b"database not\nfound: numbers")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, structlog.testing.capture_logs() as log:
+        server.code = code
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            recorder = metrics.Recorder("127.0.0.1", server.server_port)
+            recorder.send(metrics.of_frame(*reduced))
+            (line,) = warned(log, "takes no numbers")
+            assert line["reason"] == f"answers {code} database not found: numbers"
+            server.code = 204
+            recorder.send(metrics.of_frame(*reduced))
+            assert recorder.flush(20)
+            (line,) = warned(log, "takes numbers again")
+            assert (line["lost"] > 0) is (code == 404)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_prometheus_is_answered_on_this_machine_alone_unless_told_otherwise():
+    (port,) = free_ports(1)
+    stop = metrics.serve(port, lambda: [])
+    try:
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.2", port), 5)
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    finally:
+        stop()
 
 
 def test_without_a_server_nothing_is_sent_and_no_thread_is_started(reduced):

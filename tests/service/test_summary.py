@@ -1,27 +1,49 @@
 """A night is summed up for people, on the disk and by mail."""
 
 import email
+import ssl
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import policy
+from email.message import EmailMessage
 
 import pytest
+import trustme
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 from click.testing import CliRunner
+from sqlalchemy import select
 
 from nrespipe import cli
+from nrespipe.database import claims
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
-from nrespipe.service import summary
+from nrespipe.service import duty, mail, summary
 from nrespipe.settings import Settings, change
 
 DAY = "20190405"
+#: When its summary is due.
+AFTER = datetime(2019, 4, 6, 23, tzinfo=UTC)
 
 
 class Post:
     """Keeps what it is sent."""
 
     def __init__(self):
-        self.messages, self.answer = [], "250 thanks"
+        self.messages, self.answer, self.unknown, self.words = [], "250 thanks", set(), []
+
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        if address in self.unknown:
+            return "550 nobody"
+        envelope.rcpt_tos.append(address)
+        return "250 known"
+
+    def __call__(self, server, session, envelope, mechanism, data):
+        """Note what it is shown, and let everybody in."""
+        self.words.append((data.login.decode(), data.password.decode()))
+        return AuthResult(success=True)
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802
         self.messages.append(email.message_from_bytes(envelope.content, policy=policy.default))
@@ -29,14 +51,30 @@ class Post:
         return self.answer
 
 
+@contextmanager
+def served(port, **options):
+    kept = Post()
+    options |= {"authenticator": kept, "auth_require_tls": "ssl_context" not in options}
+    controller = Controller(kept, hostname="127.0.0.1", port=port, **options)
+    controller.start()
+    kept.address = f"127.0.0.1:{port}"
+    try:
+        yield kept
+    finally:
+        controller.stop()
+
+
 @pytest.fixture
 def post(unused_port):
-    kept = Post()
-    controller = Controller(kept, hostname="127.0.0.1", port=unused_port)
-    controller.start()
-    kept.address = f"127.0.0.1:{unused_port}"
-    yield kept
-    controller.stop()
+    with served(unused_port) as kept:
+        yield kept
+
+
+def a_message():
+    message = EmailMessage()
+    message["From"], message["To"] = "nres@example.org", "ada@example.org, ben@example.org"
+    message.set_content("a night")
+    return message
 
 
 @pytest.fixture
@@ -53,6 +91,14 @@ def reduced(archive, run):
     archive.add("e", "STAR BAD&thar&none")
     archive.add("e", "<script>&thar&none")
     run()
+
+
+@pytest.fixture
+def known(service):
+    """A night with one frame."""
+    with service.sessions.begin() as session:
+        columns = {"site": "lsc", "day": DAY, "instrument": "nres01", "start_mjd": 58578.9, "state": State.DONE}
+        session.add(Frame(filename="a", path="/a", md5="1", **columns))
 
 
 @pytest.fixture
@@ -116,8 +162,9 @@ def settings(post):
 
 
 @pytest.mark.slow
-def test_a_summary_is_mailed_with_its_page_and_its_document(report, post):
-    summary.mail(report, settings(post))
+def test_a_summary_is_mailed_with_its_page_and_its_document(report, post, service):
+    paths = summary.write(report, service.output)
+    assert summary.mail(report, paths, settings(post)) == ""
     (message,) = post.messages
     assert post.recipients == ["ada@example.org", "ben@example.org"]
     assert message["Subject"] == f"NRES lsc {DAY}"
@@ -128,22 +175,135 @@ def test_a_summary_is_mailed_with_its_page_and_its_document(report, post):
 
 
 @pytest.mark.slow
-def test_a_mail_server_that_refuses_or_is_away_is_told_of(report, post):
+def test_a_mail_server_that_refuses_or_is_away_is_told_of(post):
     post.answer = "451 later"
-    with pytest.raises(Unavailable, match="451"):
-        summary.mail(report, settings(post))
+    with pytest.raises(Unavailable, match="answers 451 later"):
+        mail.send(a_message(), settings(post))
     with pytest.raises(Unavailable, match="refused"):
-        summary.mail(report, change(settings(post), summary_server="127.0.0.1:1"))
+        mail.send(a_message(), change(settings(post), summary_server="127.0.0.1:1"))
+
+
+def test_recipients_that_the_server_does_not_know_keep_nobody_else_from_the_mail(post):
+    post.unknown = {"ben@example.org"}
+    assert mail.send(a_message(), settings(post)) == "ben@example.org: 550 nobody"
+    assert len(post.messages) == 1
+    post.unknown = {"ben@example.org", "ada@example.org"}
+    with pytest.raises(Unavailable, match=r"knows no recipient: ada@example.org: 550 nobody; ben@"):
+        mail.send(a_message(), settings(post))
+
+
+def test_a_password_goes_over_no_line_without_tls(post):
+    given = change(settings(post), summary_password="canary")
+    with pytest.raises(Unavailable, match="offers no TLS: the password is not sent") as refusal:
+        mail.send(a_message(), given)
+    assert "canary" not in str(refusal.value)
+    assert post.words == post.messages == []
+
+
+@pytest.mark.parametrize("smtps", [False, True])
+@pytest.mark.parametrize("issuer", ["known", "unknown", "another host"])
+def test_a_password_is_shown_only_to_a_server_that_proves_its_name(unused_port, monkeypatch, tmp_path, issuer, smtps):
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("other.example.org" if issuer == "another host" else "127.0.0.1").configure_cert(context)
+    known = trustme.CA() if issuer == "unknown" else authority
+    known.cert_pem.write_to_path(str(tmp_path / "known.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "known.pem"))
+    monkeypatch.setattr(mail, "_SMTPS", unused_port if smtps else 465)
+    with served(unused_port, **({"ssl_context": context} if smtps else {"tls_context": context})) as post:
+        given = change(settings(post), summary_password="canary")
+        if issuer == "known":
+            mail.send(a_message(), given)
+            assert post.words == [("nres@example.org", "canary")]
+            assert len(post.messages) == 1
+            return
+        with pytest.raises(Unavailable, match="certificate verify failed"):
+            mail.send(a_message(), given)
+        assert post.words == post.messages == []
+
+
+def owed(service, moment, monkeypatch):
+    """Let the scheduler look what is owed at some moment; return the rows that are due."""
+    monkeypatch.setattr(summary, "clock", lambda session: moment)
+    monkeypatch.setattr(duty, "clock", lambda session: moment)
+    summary.owe(service)
+    with service.sessions.begin() as session:
+        return list(session.scalars(select(NightSummary).where(NightSummary.next_try.is_not(None))))
 
 
 @pytest.mark.slow
-def test_each_night_is_mailed_once_and_again_where_the_server_was_away(reduced, service, post):
-    away = change(settings(post), summary_server="127.0.0.1:1")
-    assert summary.owed(replace(service, settings=away), [("lsc", DAY)]) == 0
+def test_a_night_is_mailed_once_and_drawn_once_although_the_server_was_away(known, service, post, monkeypatch):
+    away = replace(service, settings=change(settings(post), summary_server="127.0.0.1:1"))
+    (row,) = owed(away, AFTER, monkeypatch)
+    assert owed(away, AFTER, monkeypatch)[0].id == row.id
+    drawn = []
+    document = summary.document
+    monkeypatch.setattr(summary, "document", lambda report: drawn.append(report) or document(report))
+    pauses = []
+    for _ in range(3):
+        result = duty.night_summary(away, row.id, "me", seen=len(pauses))
+        assert (result.state, "refused" in result.reason) == (State.RETRY, True)
+        (row,) = owed(away, AFTER, monkeypatch)
+        pauses.append((row.next_try - AFTER).total_seconds())
+    assert pauses == [30, 60, 120]
     there = replace(service, settings=settings(post))
-    assert summary.owed(there, [("lsc", DAY)]) == 1
-    assert summary.owed(there, [("lsc", DAY)]) == 0
-    assert len(post.messages) == 1
+    assert duty.night_summary(there, row.id, "me", seen=3).state is State.DONE
+    assert owed(there, AFTER, monkeypatch) == []
+    assert duty.night_summary(there, row.id, "me") is None
+    assert (len(post.messages), len(drawn)) == (1, 1)
+    assert str(post.messages[0]["Message-ID"]) == f"<nrespipe.summary.lsc.{DAY}@example.org>"
+
+
+@pytest.mark.slow
+def test_a_summary_that_could_not_be_written_is_written_anew(known, service, monkeypatch):
+    (row,) = owed(service, AFTER, monkeypatch)
+    folder = service.output / "lsc/summaries"
+    folder.mkdir(parents=True)
+    old = [folder / f"summary_lsc_{DAY}{suffix}" for suffix in (".html", ".pdf")]
+    for path in old:
+        path.write_bytes(b"of the middle of the night")
+    with monkeypatch.context() as full:
+        full.setattr(summary, "document", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert duty.night_summary(service, row.id, "me", seen=0).state is State.RETRY
+    assert duty.night_summary(service, row.id, "me", seen=1).state is State.DONE
+    assert all(b"of the middle" not in path.read_bytes() for path in old)
+
+
+def test_a_worker_that_died_over_a_summary_leaves_it_to_another(known, service, monkeypatch):
+    (row,) = owed(service, AFTER, monkeypatch)
+    with service.sessions.begin() as session:
+        assert claims.claim(session, NightSummary, row.id, "dead", seen=0)
+        claims.release(session, "its process died", ["dead"])
+        row = session.get_one(NightSummary, row.id)
+        assert (row.owner, row.reason, row.deaths) == ("", "its process died", 1)
+        assert row.next_try is not None
+
+
+def test_a_night_that_an_earlier_version_has_mailed_is_not_mailed_again(known, service, monkeypatch):
+    mark = service.output / f"lsc/summaries/summary_lsc_{DAY}.sent"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    assert owed(service, AFTER, monkeypatch) == []
+    mark.unlink()
+    assert owed(service, AFTER, monkeypatch) == []
+
+
+def test_a_mail_that_nobody_takes_is_given_up_when_nobody_wants_it_any_more(known, service, post, monkeypatch):
+    away = replace(service, settings=change(settings(post), summary_server="127.0.0.1:1"))
+    (row,) = owed(away, AFTER, monkeypatch)
+    monkeypatch.setattr(summary, "write", lambda report, output: (output, output))
+    monkeypatch.setattr(summary, "mail", lambda *_: (_ for _ in ()).throw(Unavailable("away")))
+    assert owed(away, AFTER + timedelta(days=20), monkeypatch) != []
+    assert duty.night_summary(away, row.id, "me", seen=0).state is State.RETRY
+    assert owed(away, AFTER + timedelta(days=20), monkeypatch) == []
+
+
+def test_a_frame_of_a_spectrograph_that_nobody_knows_keeps_no_night_from_its_summary(known, service, monkeypatch):
+    with service.sessions.begin() as session:
+        columns = {"site": "lsc", "day": DAY, "start_mjd": 58578.9, "state": State.SKIPPED}
+        session.add(Frame(filename="c", path="/c", md5="1", instrument="nres77", **columns))
+        session.add(Frame(filename="b", path="/b", md5="1", instrument="nres77", **{**columns, "site": "xyz"}))
+    assert [(row.site, row.day) for row in owed(service, AFTER, monkeypatch)] == [("lsc", DAY)]
 
 
 def test_a_night_is_summed_up_when_it_is_over_and_its_frames_are_reduced(archive, run, service, monkeypatch):

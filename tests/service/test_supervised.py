@@ -40,6 +40,6 @@ def test_programs_that_cannot_start_without_the_database_start_when_it_is_back(r
     supervised.control("restart", "all")
     rig.until(lambda: "database" in rig.log("supervisord") and "listener" not in supervised.running())
     postgres.start()
-    rig.until(lambda: len(supervised.running()) == 5)
+    rig.until(lambda: len(supervised.running()) == 6)
     rig.tell(archive.add("b"))
     rig.settled(1)

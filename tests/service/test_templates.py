@@ -7,6 +7,7 @@ import pytest
 
 from nrespipe.database import templates as rows
 from nrespipe.database.columns import Standing
+from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.database.templates import StarTemplate
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import templates as files
@@ -99,3 +100,14 @@ def test_the_checksum_of_a_template_is_that_of_its_file(service):
         (row,) = rows.current(session)
         assert row.md5 == md5(service.output / row.path)
         assert (row.teff_k, row.logg, row.metallicity) == (5463.0, 4.52, None)
+
+
+def test_a_spectrum_enters_a_template_once_though_its_frame_came_under_two_names(tmp_path):
+    frames = [Frame(filename=name, md5=md5) for name, md5 in (("a", "1"), ("b", "2"), ("c", "1"))]
+    found = [(frame, StarVelocity(fiber=0)) for frame in frames]
+    exposures, told = coadding._exposures(found, tmp_path)
+    assert exposures == []
+    assert told == [
+        "left out: a: its spectrum was not written", "left out: b: its spectrum was not written",
+        "left out: c: the same content as a",
+    ]  # fmt: skip

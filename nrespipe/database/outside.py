@@ -1,0 +1,167 @@
+"""What goes to others, beside the deliveries: the summaries of nights; and which server is left alone."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Text, UniqueConstraint, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from nrespipe.database.base import Row, Work
+from nrespipe.database.columns import Moment, clock, insert
+
+#: Pauses of the circuit breaker before the first and before many of the next questions [second].
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 900.0
+#: Whatever a server asks for, it is asked again after this time [second].
+_LONGEST_WISH_S = 3600.0
+
+
+class Breaker(Row):
+    """The circuit breaker of a server: one that serves nobody is asked by one process at a time, now and then.
+
+    Attributes
+    ----------
+    server : str
+        The server, or the directory, as the settings name it.
+    failures : int
+        How often it was asked in vain, one question after the other.
+    since : datetime or None
+        Since when it has served nobody; None where it does.
+    next_try : datetime or None
+        From when on one process may ask it again; None where all may.
+    reason : str
+        Why it was left alone the last time.
+    """
+
+    __tablename__ = "breakers"
+
+    server: Mapped[str] = mapped_column(Text, primary_key=True)
+    failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    since: Mapped[datetime | None] = mapped_column(Moment)
+    next_try: Mapped[datetime | None] = mapped_column(Moment)
+    reason: Mapped[str] = mapped_column(Text, default="", server_default="")
+
+
+class NightSummary(Work, Row):
+    """The summary of a night, which is written and, where somebody wants it, mailed.
+
+    Attributes
+    ----------
+    site, day : str
+        ``lsc``, ``YYYYMMDD``.
+    written, mailed : datetime or None
+        When it was written, and when the mail server took it; None where that was not yet, or nobody wants mail.
+    reason : str
+        Why the last try failed, or whom the mail server does not know; '' otherwise.
+    """
+
+    __tablename__ = "summaries"
+    __table_args__ = (UniqueConstraint("site", "day", name="uq_summaries_night"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site: Mapped[str] = mapped_column(Text)
+    day: Mapped[str] = mapped_column(Text)
+    written: Mapped[datetime | None] = mapped_column(Moment)
+    mailed: Mapped[datetime | None] = mapped_column(Moment)
+    reason: Mapped[str] = mapped_column(Text, default="", server_default="")
+
+
+def allowance(session, server):
+    """Return how many processes may ask a server now.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session.
+    server : str
+        Which.
+
+    Returns
+    -------
+    int or None
+        None for any number; 0 while it is left alone, 1 when it is time to ask whether it is back.
+    """
+    breaker = session.get(Breaker, server, populate_existing=True)
+    if breaker is None or breaker.next_try is None:
+        return None
+    return int(breaker.next_try <= clock(session))
+
+
+def admit(session, server, lease_s):
+    """Ask whether this process may ask a server; of several that ask at once one is told yes, where it is left alone.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    server : str
+        Which.
+    lease_s : float
+        After this time another process may ask, where nobody has told what became of this one [second].
+
+    Returns
+    -------
+    {'yes', 'probe', 'no'}
+        Yes where it serves everybody, as far as is known; a probe finds out whether it does again.
+    """
+    open_to = allowance(session, server)
+    if open_to is None:
+        return "yes"
+    moment = clock(session)
+    due = update(Breaker).where(Breaker.server == server, Breaker.next_try <= moment)
+    mine = due.values(next_try=moment + timedelta(seconds=lease_s)).returning(Breaker.server)
+    return "probe" if session.scalar(mine.execution_options(synchronize_session=False)) is not None else "no"
+
+
+def failed(session, server, reason, admitted, wish_s=0.0):
+    """Write down that a server served nobody; it is left alone, for longer each time.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    server : str
+        Which.
+    reason : str
+        What it did.
+    admitted : {'yes', 'probe'}
+        As `admit` said. Of many that asked at once and in vain the first counts.
+    wish_s : float
+        For how long it asked to be left alone [second].
+    """
+    session.execute(insert(session, Breaker).values(server=server).on_conflict_do_nothing())
+    breaker = session.get_one(Breaker, server, with_for_update=True, populate_existing=True)
+    if admitted != "probe" and breaker.next_try is not None:
+        return
+    moment = clock(session)
+    breaker.failures += 1
+    pause_s = min(SHORTEST_PAUSE_S * 2.0 ** min(breaker.failures - 1, 30), LONGEST_PAUSE_S)
+    breaker.next_try = moment + timedelta(seconds=max(pause_s, min(wish_s, _LONGEST_WISH_S)))
+    breaker.since, breaker.reason = breaker.since or moment, reason
+
+
+def worked(session, server):
+    """Write down that a server has answered: everybody may ask it.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    server : str
+        Which.
+    """
+    left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
+    values = {"failures": 0, "since": None, "next_try": None, "reason": ""}
+    session.execute(left_alone.values(**values).execution_options(synchronize_session=False))
+
+
+def undecided(session, server):
+    """Write down that a probe has not asked the server: another may at once.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    server : str
+        Which.
+    """
+    left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
+    session.execute(left_alone.values(next_try=clock(session)).execution_options(synchronize_session=False))
