@@ -12,6 +12,7 @@ from nrespipe.database.tables import Frame, Node, Stacking
 from nrespipe.frames.raw import Kind
 from nrespipe.service import sweep
 from nrespipe.service.pace import Pace
+from nrespipe.settings import Settings
 
 TONIGHT = f"{datetime.now(UTC):%Y%m%d}"
 
@@ -20,7 +21,7 @@ TONIGHT = f"{datetime.now(UTC):%Y%m%d}"
 def service(database_url):
     """A database, and what was told to the workers."""
     sessions = connection.connect(database_url)
-    yield SimpleNamespace(sessions=sessions, pace=Pace(), told=[])
+    yield SimpleNamespace(sessions=sessions, pace=Pace(), settings=Settings(), told=[])
     sessions.kw["bind"].dispose()
 
 
