@@ -7,14 +7,16 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, Real, Standing, State, now, words
+from nrespipe.database.reprocessings import Reprocessing
 from nrespipe.database.results import Delivery, FrameDrift, Product, StarVelocity
 from nrespipe.database.templates import StarTemplate
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.frames.raw import Kind
 
 __all__ = [
-    "Attempt", "Delivery", "Frame", "FrameDrift", "Master", "Product", "Row", "Stacking", "StarTemplate",
-    "StarVelocity", "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs", "master_parents",
+    "Attempt", "Compatibility", "Delivery", "Frame", "FrameDrift", "Master", "Product", "Reprocessing", "Row",
+    "Stacking", "StarTemplate", "StarVelocity", "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs",
+    "master_parents",
 ]  # fmt: skip
 
 _PLACE = ("site", "instrument", "camera", "binning", "readout_mode")
@@ -264,3 +266,20 @@ class Stacking(Work, Row):
     binning: Mapped[str] = mapped_column(Text)
     readout_mode: Mapped[str] = mapped_column(Text, default="", server_default="")
     day: Mapped[str] = mapped_column(Text)
+
+
+class Compatibility(Row):
+    """Which programs can work with the tables; one row, which every migration writes.
+
+    Attributes
+    ----------
+    revision : str
+        That of the tables.
+    oldest_program : str
+        Revision that the oldest such program needs: that of the last migration that did more than add to the tables.
+    """
+
+    __tablename__ = "compatibility"
+
+    revision: Mapped[str] = mapped_column(String(32), primary_key=True)
+    oldest_program: Mapped[str] = mapped_column(String(32))

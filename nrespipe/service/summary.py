@@ -248,7 +248,7 @@ def owed(assembly, nights):
 
 
 def _summarise(assembly, site, day):
-    with assembly.sessions.begin() as session:
+    with assembly.readers.begin() as session:
         report = gather(session, site, day, assembly.output)
     write(report, assembly.output)
     if assembly.settings.summary_recipients:

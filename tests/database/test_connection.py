@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from servers import with_tables
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -28,7 +29,7 @@ def url(postgres):
 def sessions(url, monkeypatch):
     """Of processes that may be silent for a second."""
     monkeypatch.setattr(connection, "LONGEST_SILENCE_S", 1.0)
-    made = connection.connect(url)
+    made = with_tables(url)
     yield made
     made.kw["bind"].dispose()
 
@@ -112,7 +113,7 @@ def test_one_that_wakes_goes_on_over_a_new_connection(sessions):
 
 
 def test_workers_are_told_of_all_other_rows_while_one_is_locked(url):
-    sessions = connection.connect(url)
+    sessions = with_tables(url)
     locked, free = add(sessions), add(sessions, "b-e00")
     with sessions() as silent:
         assert claims.claim(silent, Frame, locked, "silent")
@@ -125,7 +126,7 @@ def test_workers_are_told_of_all_other_rows_while_one_is_locked(url):
 
 
 def test_of_leases_that_have_run_out_all_others_are_released_while_one_row_is_locked(url):
-    sessions = connection.connect(url)
+    sessions = with_tables(url)
     locked, free = add(sessions, owner="silent"), add(sessions, "b-e00", owner="dead")
     with sessions() as silent:
         assert claims.holds(silent, Frame, locked, "silent")
