@@ -3,13 +3,14 @@
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import timedelta
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 from servers import with_tables
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from nrespipe.database import claims, connection, frames
 from nrespipe.database.columns import clock
@@ -162,3 +163,14 @@ def test_a_program_that_opens_a_new_database_waits_for_the_one_that_makes_its_ta
             assert not opened.done()
             busy.execute("COMMIT")
             opened.result()
+
+
+def test_sessions_that_read_still_only_read_in_another_process(tmp_path):
+    sessions = with_tables(f"sqlite:///{tmp_path}/night.sqlite")
+    for made, told in (
+        (sessions, nullcontext()),
+        (connection.readers(sessions), pytest.raises(OperationalError, match="readonly")),
+    ):
+        arrived = ForkingPickler.loads(ForkingPickler.dumps(made))
+        with told, arrived.begin() as session:
+            session.add(Frame(filename="a", path="/a", md5=str(type(told))))
