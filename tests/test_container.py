@@ -146,6 +146,22 @@ def test_the_container_runs_the_service_where_there_is_a_broker_and_a_loop_where
     assert done.stdout.split() == ["3", "--nodaemon", "--configuration", f"/etc/nrespipe/{configuration}"]
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_the_container_upgrades_the_database_before_any_program_and_starts_none_where_that_fails(
+    machine, tmp_path, status
+):
+    _, journal, environment = machine
+    for name, ends in (("nrespipe", status), ("supervisord", 0)):
+        stand_in = tmp_path / "bin" / name
+        stand_in.write_text(f'#!/bin/sh\necho "{name} $1 $2" >>"$JOURNAL"\nexit {ends}\n', encoding="utf-8")
+        stand_in.chmod(0o755)
+    command = [ROOT / "docker/entrypoint.sh", "service"]
+    given = {**environment, "NRES_DATA_ROOT": str(tmp_path), "BROKER_URL": "amqp://user:password@broker/"}
+    assert subprocess.run(command, env=given, check=False).returncode == status
+    begun = ["nrespipe database upgrade", "supervisord --nodaemon --configuration"]
+    assert journal.read_text(encoding="utf-8").splitlines() == begun[: 2 - status]
+
+
 @pytest.mark.parametrize(("state", "status"), [("RUNNING", 0), ("STARTING", 0), ("BACKOFF", 1), ("FATAL", 1)])
 def test_a_container_whose_program_dies_again_and_again_is_not_healthy(machine, tmp_path, state, status):
     _, _, environment = machine

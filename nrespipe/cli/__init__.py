@@ -12,6 +12,7 @@ from nrespipe import __version__
 #: Where each command is, and the first sentence of its help: the list of commands is shown without importing any.
 _COMMANDS = {
     "compile": ("kernels:compile_command", "Compile the numerical kernels, so that no frame has to wait for it."),
+    "database": ("database:database_group", "Upgrade, check and back up the database."),
     "demo": (
         "simulation:demo_command",
         "Simulate a small night, reduce it, and print injected against measured velocities.",

@@ -10,7 +10,7 @@ import click
 from nrespipe.cli import options
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.service import assembly, inquiry, intake
+from nrespipe.service import arrivals, assembly, inquiry, intake
 
 _QUEUES = {
     "reduction": [Frame],
@@ -159,7 +159,7 @@ def requeue_command(given, names, output, database, states, since):
     if not names and not states:
         raise click.UsageError("say which: names, or --state")
     since = datetime.now(UTC) - timedelta(hours=since) if since is not None else None
-    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), assembly.change(*options.places(given, output, database)).begin() as session:
         asked = intake.requeue(session, names, [State(state) for state in states], since)
     click.echo("\n".join([*asked, f"{len(asked)} frames are due"]))
 
@@ -184,7 +184,7 @@ def reconcile_command(given, output, database, raw_root, site, day, dry_run):
         raise click.UsageError("no directory of raw frames: give --raw DIR, or set NRES_RAW_ROOT")
     with options.complaints():
         assembled = _assembled(given, output, database)
-        with assembled.sessions.begin() as session:
+        with assembled.readers.begin() as session:
             paths = intake.missed(session, raw_root, site, day)
         if not dry_run:
             intake.submit(assembled, paths)
@@ -206,8 +206,11 @@ def doctor_command(given, output, database):
     """
     from nrespipe.service import health
 
+    output, given = options.places(given, output, database)
     with options.complaints():
-        findings = health.examine(_assembled(given, output, database))
+        if given.raw_root:
+            arrivals.require_apart(output, given.raw_root)
+        findings = health.examine(assembly.inspect(output, given))
     click.echo("\n".join(inquiry.aligned([[found.name, found.state, found.words] for found in findings])))
     sys.exit(1 if any(found.state == "broken" for found in findings) else 0)
 

@@ -162,7 +162,7 @@ def region_command(given, name, out, output, database):
 
 
 def _decide(given, name, standing, why, output, database):
-    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), assembly.change(*options.places(given, output, database)).begin() as session:
         lines = verdicts.decide(session, name, standing, why)
     if "nrespipe reprocess" in lines[-1]:
         # a command that can be given as it stands; a URL may hold a password

@@ -9,6 +9,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from nrespipe import settings
+from nrespipe.database.revisions import WrongRevision
 from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.service import inquiry, progress
 from nrespipe.service.arrivals import OutputRefused
@@ -160,7 +161,7 @@ def complaints():
     """
     try:
         yield
-    except (OutputRefused, DoNotFit, LookupError, OSError, MissingCalibration, Unavailable) as error:
+    except (OutputRefused, DoNotFit, LookupError, OSError, MissingCalibration, Unavailable, WrongRevision) as error:
         # a reader that has seen enough, as head, is no complaint: click ends quietly
         if isinstance(error, KeyError | IndexError | BrokenPipeError):
             raise

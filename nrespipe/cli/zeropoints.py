@@ -42,9 +42,12 @@ def make_command(given, site, first_day, last_day, stars, fewest_stars, output, 
     with options.complaints():
         site = catalog.site_of(output, site)
     with options.complaints(), assembly.look_up(output, given).begin() as session:
-        made = zeropoints.make(
+        made = zeropoints.measure(
             session, output, site=site, first_day=first_day, last_day=last_day, stars=stars, fewest_stars=fewest_stars
         )
+    with options.complaints(), assembly.change(output, given).begin() as session:
+        session.add(made)
+        session.flush()
         lines = zeropoints.listing(session, made.id)
     click.echo(f"version {made.id}, of {made.n_velocities} velocities", err=True)
     click.echo("\n".join(lines))

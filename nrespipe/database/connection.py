@@ -1,8 +1,9 @@
-"""The way to the database: an engine, and the tables at their newest revision."""
+"""The way to the database: engines, and sessions that write or only read."""
 
+import sqlite3
 from functools import cache
-from importlib.resources import as_file, files
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
@@ -22,12 +23,10 @@ _PATIENCE = {
     "keepalives_count": 6,
     "tcp_user_timeout": 120_000,
 }
-#: Any number that no other program locks: two processes that start at once must not both make the tables.
-_UPGRADE_LOCK = 522_118_067
 
 
 def connect(url):
-    """Open a database and bring its tables up to date.
+    """Open a database for programs that write; its tables are left as they are.
 
     Parameters
     ----------
@@ -39,18 +38,53 @@ def connect(url):
     sqlalchemy.orm.sessionmaker
         Makes sessions; what they return stays readable after a commit.
     """
-    engine = open_engine(url)
-    upgrade(engine)
+    return sessionmaker(open_engine(url), expire_on_commit=False)
+
+
+def connect_to_read(url):
+    """Open a database that exists, to read from it.
+
+    Parameters
+    ----------
+    url : str or sqlalchemy.URL
+        SQLAlchemy URL.
+
+    Returns
+    -------
+    sqlalchemy.orm.sessionmaker
+        As `readers` makes it. Not even the file or the journal of an SQLite database is made where there is none.
+    """
+    return readers(sessionmaker(open_engine(url, writes=False)))
+
+
+def readers(sessions):
+    """Return sessions of the same database that only read.
+
+    Parameters
+    ----------
+    sessions : sqlalchemy.orm.sessionmaker
+        From `connect`; the connections are shared.
+
+    Returns
+    -------
+    sqlalchemy.orm.sessionmaker
+        Makes sessions in which every attempt to write is an error of the database. On SQLite they wait for no writer,
+        and no writer waits for them.
+    """
+    engine = sessions.kw["bind"].execution_options(reads_only=True, postgresql_readonly=True)
     return sessionmaker(engine, expire_on_commit=False)
 
 
-def open_engine(url):
+def open_engine(url, writes=True):
     """Make an engine; nothing is read or written yet.
 
     Parameters
     ----------
     url : str or sqlalchemy.URL
         SQLAlchemy URL.
+    writes : bool, optional
+        Whether an SQLite file is made where there is none, and its journal made one that lets readers read while
+        somebody writes.
 
     Returns
     -------
@@ -64,7 +98,11 @@ def open_engine(url):
     url = make_url(url)
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, pool_pre_ping=True)
+        if not writes:
+            event.listen(engine, "do_connect", _require_file)
         event.listen(engine, "connect", _prepare_sqlite)
+        if writes:
+            event.listen(engine, "connect", _journal_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if url.drivername == "postgresql":
@@ -76,36 +114,19 @@ def open_engine(url):
     return engine
 
 
-def upgrade(engine, revision="head"):
-    """Bring the tables to a revision, in one transaction.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The database.
-    revision : str
-        Revision of the migrations; the newest if not given.
-    """
-    # the migrations bring a tenth of a second of libraries with them
-    from alembic import command
-    from alembic.config import Config
-
-    with as_file(files("nrespipe.database") / "migrations") as folder, engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"select pg_advisory_xact_lock({_UPGRADE_LOCK})")
-        config = Config()
-        config.set_main_option("script_location", str(folder).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-
-
 @cache
-def _opened(url):
-    return sessionmaker(open_engine(url), expire_on_commit=False)
+def _opened(url, reads):
+    sessions = sessionmaker(open_engine(url), expire_on_commit=False)
+    return readers(sessions) if reads else sessions
+
+
+def _by_address(sessions):
+    engine = sessions.kw["bind"]
+    return _opened, (engine.url, engine.get_execution_options().get("reads_only", False))
 
 
 # what makes sessions travels to another process by its address: there it has connections of its own
-ForkingPickler.register(sessionmaker, lambda sessions: (_opened, (sessions.kw["bind"].url,)))
+ForkingPickler.register(sessionmaker, _by_address)
 
 
 def _prepare_postgresql(connection, _record):
@@ -115,14 +136,28 @@ def _prepare_postgresql(connection, _record):
     connection.commit()
 
 
+def _require_file(_dialect, _record, words, options):
+    # sqlite3 makes an empty file where there is none, unless it is told otherwise in a URI
+    if not options.get("uri"):
+        return sqlite3.connect(f"{Path(words[0]).as_uri()}?mode=rw", uri=True, **options)
+    return None
+
+
 def _prepare_sqlite(connection, _record):
     # the driver's own transactions begin late (at the first write) and then fail at once with "locked" when another
-    # process has written meanwhile; BEGIN IMMEDIATE waits for its turn instead
+    # process has written meanwhile; those of _begin_sqlite wait for their turn instead
     connection.isolation_level = None
-    # the patience first: the change of the journal waits for a migration of another process as well
-    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _journal_sqlite(connection, _record):
+    # after the patience: the change of the journal waits for a migration of another process as well
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
 def _begin_sqlite(connection):
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get("reads_only", False)
+    # the connections are shared by sessions of both kinds
+    connection.connection.dbapi_connection.execute(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
+    connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")

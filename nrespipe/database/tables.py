@@ -9,14 +9,15 @@ from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, Real, Standing, State, now, words
 from nrespipe.database.nodes import Node
 from nrespipe.database.outside import Breaker, NightSummary
+from nrespipe.database.reprocessings import Reprocessing
 from nrespipe.database.results import Delivery, FrameDrift, Product, StarVelocity
 from nrespipe.database.templates import StarTemplate
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.frames.raw import Kind
 
 __all__ = [
-    "Attempt", "Breaker", "Delivery", "Frame", "FrameDrift", "Master", "NightSummary", "Node", "Product", "Row",
-    "Stacking", "StarTemplate", "StarVelocity", "ZeroPoint", "ZeroPointVersion",
+    "Attempt", "Breaker", "Compatibility", "Delivery", "Frame", "FrameDrift", "Master", "NightSummary", "Node",
+    "Product", "Reprocessing", "Row", "Stacking", "StarTemplate", "StarVelocity", "ZeroPoint", "ZeroPointVersion",
     "attempt_masters", "master_inputs", "master_parents",
 ]  # fmt: skip
 
@@ -268,3 +269,20 @@ class Stacking(Work, Row):
     binning: Mapped[str] = mapped_column(Text)
     readout_mode: Mapped[str] = mapped_column(Text, default="", server_default="")
     day: Mapped[str] = mapped_column(Text)
+
+
+class Compatibility(Row):
+    """Which programs can work with the tables; one row, which every migration writes.
+
+    Attributes
+    ----------
+    revision : str
+        That of the tables.
+    oldest_program : str
+        Revision that the oldest such program needs: that of the last migration that did more than add to the tables.
+    """
+
+    __tablename__ = "compatibility"
+
+    revision: Mapped[str] = mapped_column(String(32), primary_key=True)
+    oldest_program: Mapped[str] = mapped_column(String(32))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database import connection
+from nrespipe.database import connection, revisions
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
@@ -85,6 +85,11 @@ class Assembly:
     pace: Pace = Pace()
     recorder: metrics.Recorder = field(default_factory=metrics.Recorder)
 
+    @cached_property
+    def readers(self):
+        """sessionmaker: of the same database, for sessions that only read: on SQLite these hold up nobody."""
+        return connection.readers(self.sessions)
+
 
 def database_url(output, settings):
     """Return where the database is.
@@ -108,7 +113,7 @@ def database_url(output, settings):
 
 
 def build(output, settings, recipes=RECIPES, spectrographs=None, raw=()):
-    """Make the output directory, open the database, and bring its tables up to date.
+    """Make the output directory, open the database, and make its tables if it is empty.
 
     Parameters
     ----------
@@ -132,11 +137,37 @@ def build(output, settings, recipes=RECIPES, spectrographs=None, raw=()):
     ------
     OutputRefused
         If the output directory lies among the raw files; then nothing was made.
+    WrongRevision
+        If the tables of the database are not those that this program works with.
     """
     for folder in raw:
         arrivals.require_apart(output, folder)
     output.mkdir(parents=True, exist_ok=True)
     sessions = connection.connect(database_url(output, settings))
+    revisions.prepare(sessions.kw["bind"])
+    return _assembled(sessions, output, settings, recipes, spectrographs)
+
+
+def inspect(output, settings):
+    """Assemble for one who looks whether the service can work: nothing is made or checked, and nothing can be written.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory; it may not exist.
+    settings : Settings
+        From the environment and the command line.
+
+    Returns
+    -------
+    Assembly
+        Its database may be away, or have any tables.
+    """
+    sessions = connection.connect_to_read(database_url(output, settings))
+    return _assembled(sessions, output, settings, RECIPES, None)
+
+
+def _assembled(sessions, output, settings, recipes, spectrographs):
     recorder = metrics.Recorder(settings.opentsdb_hostname, settings.opentsdb_port)
     processes = workers.default_processes() if settings.processes is None else settings.processes
     spectrographs = spectrographs or partial(instruments.load, folder=layout.instruments(output.resolve()))
@@ -146,7 +177,32 @@ def build(output, settings, recipes=RECIPES, spectrographs=None, raw=()):
 
 
 def look_up(output, settings):
-    """Open a database that exists, to read what is known.
+    """Open a database that exists, to read what is known; nothing is made, migrated or written.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    settings : Settings
+        From the environment and the command line.
+
+    Returns
+    -------
+    sessionmaker
+        Makes sessions that only read.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no database.
+    WrongRevision
+        If its tables are not those that this program works with.
+    """
+    return _existing(output, settings, connection.connect_to_read)
+
+
+def change(output, settings):
+    """Open a database that exists, to change what is known.
 
     Parameters
     ----------
@@ -161,9 +217,35 @@ def look_up(output, settings):
 
     Raises
     ------
-    FileNotFoundError
-        If there is no database in the output directory.
+    FileNotFoundError, WrongRevision
+        As `look_up` does.
     """
-    if not settings.database_url.get_secret_value() and not (output / DATABASE_FILE).is_file():
-        raise FileNotFoundError(f"no database in {output}: nothing was reduced into this directory yet")
-    return connection.connect(database_url(output, settings))
+    return _existing(output, settings, connection.connect)
+
+
+def require_database(output, settings):
+    """Check that there is a database, without opening it.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    settings : Settings
+        From the environment and the command line.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is to be an SQLite file, and there is none.
+    """
+    url = database_url(output, settings)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+        where = url.database if settings.database_url.get_secret_value() else f"in {output}"
+        raise FileNotFoundError(f"no database {where}: nothing was reduced into this directory yet")
+
+
+def _existing(output, settings, connect):
+    require_database(output, settings)
+    sessions = connect(database_url(output, settings))
+    revisions.require(sessions.kw["bind"])
+    return sessions

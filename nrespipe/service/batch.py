@@ -180,6 +180,8 @@ def masters(batch, kind, nights, version=__version__, since=None):
             hold.bury(session)
             rows = {night: stackings.of(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
+        # files are read for this, and whoever writes need not wait for that
+        with batch.assembly.readers.begin() as session:
             jobs = {n for n in orders if _is_to_be_made(session, batch.assembly, rows[n], options)}
         # whose turn has passed: no process needs to be started, and no kernel loaded
         for night in orders.keys() - jobs:

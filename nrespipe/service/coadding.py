@@ -40,7 +40,7 @@ def build(assembly, name, site, *, first_day="", last_day="", serves=("", "")):
         If there are fewer than two spectra of the star that can be used; the message says what was left out.
     """
     star = _star(assembly.output, site, name)
-    with assembly.sessions.begin() as session:
+    with assembly.readers.begin() as session:
         found = _inputs(session, assembly.output, star, site, first_day, last_day)
     exposures, broken = _exposures(found, assembly.output)
     if len(exposures) < 2:

@@ -144,17 +144,17 @@ def run(assembly):
 
 def _numbers(assembly, app):
     """Return how things stand in the database and in the queues."""
-    points = _patiently(assembly, metrics.of_database) or []
+    points = _patiently(assembly, assembly.readers, metrics.of_database) or []
     tables = {queue: table for table, queue in tasks.QUEUES.items()}
     depths = ((queue, tasks.depth(app, table)) for queue, table in tables.items())
     known = [(queue, depth) for queue, depth in depths if depth is not None]
     return [*points, *(metrics.Point("nrespipe.queue_length", float(n), {"queue": queue}) for queue, n in known)]
 
 
-def _patiently(assembly, work):
+def _patiently(assembly, sessions, work):
     """Do something in a transaction and return what it returns; None if the database stays away."""
     try:
-        return persist(assembly.sessions, work, time.monotonic() + assembly.pace.patience_s)
+        return persist(sessions, work, time.monotonic() + assembly.pace.patience_s)
     except DBAPIError as error:
         _log.warning("database away", reason=str(error.orig).strip())
         return None
@@ -162,8 +162,8 @@ def _patiently(assembly, work):
 
 def _look_ahead(assembly):
     """Write down what is owed, and wake what was overlooked."""
-    _patiently(assembly, lambda session: plan.owe_all(session, assembly))
-    _patiently(assembly, plan.remind)
+    _patiently(assembly, assembly.sessions, lambda session: plan.owe_all(session, assembly))
+    _patiently(assembly, assembly.sessions, plan.remind)
     try:
         summary.owe(assembly)
     except (OSError, DBAPIError) as error:
@@ -175,7 +175,7 @@ def _attend(assembly, app):
     next_plan = 0.0
     if assembly.settings.broker_url == settings.MEMORY:
         # messages in memory do not survive a program
-        _patiently(assembly, sweep.forget_messages)
+        _patiently(assembly, assembly.sessions, sweep.forget_messages)
     while True:
         timer.tick()
         if time.monotonic() >= next_plan:

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database import calibrations
+from nrespipe.database import calibrations, revisions
 from nrespipe.database.columns import clock, now
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
@@ -76,14 +76,24 @@ def examine(assembly):
 def _finding(name, look: Callable[[], tuple[str, str]]):
     try:
         return Finding(name, *look())
-    except (OSError, SQLAlchemyError) as error:
+    except (OSError, SQLAlchemyError, revisions.WrongRevision) as error:
         return Finding(name, "broken", str(error).splitlines()[0])
 
 
 def _database(assembly):
-    with assembly.sessions.begin() as session:
+    if (path := _absent(assembly)) is not None:
+        return "doubt", f"no {path} yet: the first program that writes makes it"
+    revision = revisions.require(assembly.readers.kw["bind"])
+    with assembly.readers.begin() as session:
         count = session.scalar(select(func.count()).select_from(Frame))
-        return "ok", f"{session.get_bind().dialect.name}, {count} frames"
+        return "ok", f"{session.get_bind().dialect.name}, revision {revision}, {count} frames"
+
+
+def _absent(assembly):
+    """Path of a database that is to be a file and is not there yet; None for all others."""
+    url = assembly.readers.kw["bind"].url
+    is_file = url.get_backend_name() == "sqlite" and url.database
+    return url.database if is_file and not os.path.exists(url.database) else None
 
 
 def _broker(url):
@@ -125,7 +135,9 @@ def _raw(raw_root):
 
 def _masters(assembly):
     """Every camera that took stars lately needs masters that serve them."""
-    with assembly.sessions.begin() as session:
+    if _absent(assembly) is not None:
+        return "ok", "no stars yet"
+    with assembly.readers.begin() as session:
         newest = session.scalar(select(func.max(Frame.start_mjd)).where(Frame.kind == Kind.SCIENCE))
         if newest is None:
             return "ok", "no stars yet"
@@ -143,7 +155,7 @@ def _masters(assembly):
 
 
 def _clock(assembly):
-    with assembly.sessions.begin() as session:
+    with assembly.readers.begin() as session:
         before = now()
         off_s = (clock(session) - before).total_seconds()
     if abs(off_s) > _CLOCK_S:

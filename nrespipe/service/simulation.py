@@ -205,7 +205,7 @@ def demonstrate(assembly, raw_root, report):
         kernels.prepare(run, report, kernels.SIMULATION + kernels.REDUCTION)
         (path,) = write_nights(raw_root, "lsc", "20190405", 1, 7, DEMO_STARS, report, run, keep=True, **_DEMO_COUNTS)
     summary = nights.reduce_all(assembly, path / "raw", report=report)
-    return compare(assembly.sessions, path / "truth" / "velocities.csv"), summary
+    return compare(assembly.readers, path / "truth" / "velocities.csv"), summary
 
 
 def compare(sessions, truth):

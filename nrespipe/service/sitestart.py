@@ -72,7 +72,7 @@ def start(assembly, raw_root, site, days=(), report=progress.lines):
         If the output directory lies among the raw files.
     """
     summary = night.reduce_all(assembly, raw_root, {site}, set(days), report)
-    with assembly.sessions.begin() as session:
+    with assembly.readers.begin() as session:
         found = sitereport.gather(session, assembly, site, days)
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     lines = [f"{sum(summary.counts.values())} frames of {site}: {counts or 'none found'}"]

@@ -238,7 +238,7 @@ def owe(assembly):
     int
         How many were not written down yet.
     """
-    with assembly.sessions.begin() as session:
+    with assembly.readers.begin() as session:
         moment = clock(session)
         rows = select(NightSummary.site, NightSummary.day).where(NightSummary.day >= recent(moment))
         known = {tuple(row) for row in session.execute(rows)}
@@ -280,7 +280,7 @@ def make(assembly, site, day, is_written=False):
     Whoever is killed after the mail server has said that it takes the message, and before that is written down, sends
     it once more: with the same ``Message-ID``, by which a mail server may know it. No mail is lost.
     """
-    with assembly.sessions.begin() as session:
+    with assembly.readers.begin() as session:
         report = gather(session, site, day, assembly.output)
     paths = tuple(layout.summary_path(assembly.output, site, day, suffix) for suffix in (".html", ".pdf"))
     if not is_written or not all(path.is_file() for path in paths):

@@ -132,7 +132,7 @@ def room(session, table, pace, patience_s):
 def _send(assembly, table, send, is_empty):
     pace = assembly.pace
     # a broker is not asked at every sweep: only where it matters whether a message waits or was lost
-    with assembly.sessions.begin() as session:
+    with assembly.readers.begin() as session:
         doubtful = _is_overdue(session, table, pace.lost_s)
     patience_s = pace.lost_s if doubtful and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
@@ -162,7 +162,7 @@ def _untell(assembly, table, rows):
 
 def _spare(assembly, is_empty):
     """Choose some frames that have a result and can have a better one, if the workers have nothing else to do."""
-    with assembly.sessions.begin() as session:
+    with assembly.readers.begin() as session:
         due = (Frame.low_priority, Frame.owner == "", Frame.next_try <= clock(session), latest())
         waiting = session.scalar(select(Frame.id).where(*due).limit(1))
     if waiting is None or not is_empty(Frame):

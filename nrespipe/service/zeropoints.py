@@ -24,13 +24,13 @@ LIMITS = {"fewest_stars": 2, "fewest_nights": 3, "window_days": 10}
 _UNIT = u.m / u.s
 
 
-def make(session, output, *, site="", first_day="", last_day="", stars=(), **limits):
-    """Measure the zero points of all nights, and keep them as a new version.
+def measure(session, output, *, site="", first_day="", last_day="", stars=(), **limits):
+    """Measure the zero points of all nights.
 
     Parameters
     ----------
     session : sqlalchemy.orm.Session
-        An open session; the caller commits.
+        An open session.
     output : Path
         Output directory, where catalogs of stars may be deployed.
     site : str, optional
@@ -45,7 +45,7 @@ def make(session, output, *, site="", first_day="", last_day="", stars=(), **lim
     Returns
     -------
     ZeroPointVersion
-        The new row, with its zero points.
+        A new row, with its zero points, for the caller to keep.
 
     Raises
     ------
@@ -60,8 +60,6 @@ def make(session, output, *, site="", first_day="", last_day="", stars=(), **lim
     made = ZeroPointVersion(code_version=__version__, parameters=asked, n_velocities=len(found))
     for place in sorted({_place(*row) for row in found}):
         made.zeros += _of_fiber(place, [row for row in found if _place(*row) == place], limits)
-    session.add(made)
-    session.flush()
     return made
 
 

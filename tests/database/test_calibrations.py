@@ -1,8 +1,9 @@
 """Which master serves a frame."""
 
 import pytest
+from servers import with_tables
 
-from nrespipe.database import calibrations, connection, frames
+from nrespipe.database import calibrations, frames
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Master
 from nrespipe.frames.raw import Kind
@@ -13,7 +14,7 @@ MJD = 58579.0
 
 @pytest.fixture
 def session(database_url):
-    with connection.connect(database_url).begin() as opened:
+    with with_tables(database_url).begin() as opened:
         yield opened
 
 

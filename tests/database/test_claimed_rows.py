@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from servers import with_tables
 from sqlalchemy import select
 
-from nrespipe.database import claims, connection, frames
+from nrespipe.database import claims, frames
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.frames.raw import Kind
@@ -16,7 +17,7 @@ FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
 
 @pytest.fixture
 def sessions(database_url):
-    made = connection.connect(database_url)
+    made = with_tables(database_url)
     yield made
     made.kw["bind"].dispose()
 

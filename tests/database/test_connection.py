@@ -3,12 +3,14 @@
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import timedelta
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
+from servers import with_tables
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from nrespipe.database import claims, connection, frames
 from nrespipe.database.columns import clock
@@ -28,7 +30,7 @@ def url(postgres):
 def sessions(url, monkeypatch):
     """Of processes that may be silent for a second."""
     monkeypatch.setattr(connection, "LONGEST_SILENCE_S", 1.0)
-    made = connection.connect(url)
+    made = with_tables(url)
     yield made
     made.kw["bind"].dispose()
 
@@ -112,7 +114,7 @@ def test_one_that_wakes_goes_on_over_a_new_connection(sessions):
 
 
 def test_workers_are_told_of_all_other_rows_while_one_is_locked(url):
-    sessions = connection.connect(url)
+    sessions = with_tables(url)
     locked, free = add(sessions), add(sessions, "b-e00")
     with sessions() as silent:
         assert claims.claim(silent, Frame, locked, "silent")
@@ -125,7 +127,7 @@ def test_workers_are_told_of_all_other_rows_while_one_is_locked(url):
 
 
 def test_of_leases_that_have_run_out_all_others_are_released_while_one_row_is_locked(url):
-    sessions = connection.connect(url)
+    sessions = with_tables(url)
     locked, free = add(sessions, owner="silent"), add(sessions, "b-e00", owner="dead")
     with sessions() as silent:
         assert claims.holds(silent, Frame, locked, "silent")
@@ -161,3 +163,14 @@ def test_a_program_that_opens_a_new_database_waits_for_the_one_that_makes_its_ta
             assert not opened.done()
             busy.execute("COMMIT")
             opened.result()
+
+
+def test_sessions_that_read_still_only_read_in_another_process(tmp_path):
+    sessions = with_tables(f"sqlite:///{tmp_path}/night.sqlite")
+    for made, told in (
+        (sessions, nullcontext()),
+        (connection.readers(sessions), pytest.raises(OperationalError, match="readonly")),
+    ):
+        arrived = ForkingPickler.loads(ForkingPickler.dumps(made))
+        with told, arrived.begin() as session:
+            session.add(Frame(filename="a", path="/a", md5=str(type(told))))

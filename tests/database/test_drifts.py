@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from servers import with_tables
 
-from nrespipe.database import connection, drifts
+from nrespipe.database import drifts
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, FrameDrift, Master
 from nrespipe.frames.raw import Kind
@@ -14,7 +15,7 @@ MJD = {"20190401": 58574.0, "20190404": 58577.0, "20190405": 58578.0, "20190301"
 
 @pytest.fixture
 def session(database_url):
-    with connection.connect(database_url).begin() as opened:
+    with with_tables(database_url).begin() as opened:
         for instrument in ("nres01", "nres02"):
             for day in MJD:
                 for code_version in ("1", "2"):

@@ -4,10 +4,11 @@ import math
 from datetime import UTC, datetime
 
 import pytest
+from servers import with_tables
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from nrespipe.database import connection, drifts, frames, velocities
+from nrespipe.database import drifts, frames, velocities
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt, Frame, FrameDrift, Product, StarVelocity
 from nrespipe.frames.raw import Kind
@@ -17,7 +18,7 @@ MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
 
 @pytest.fixture
 def session(database_url):
-    with connection.connect(database_url).begin() as opened:
+    with with_tables(database_url).begin() as opened:
         yield opened
 
 
@@ -133,7 +134,7 @@ def test_a_good_calibration_is_good_until_it_is_found_bad(session, outcome, stat
 
 
 def test_numbers_that_are_none_are_kept_as_null_and_moments_as_utc(database_url):
-    sessions = connection.connect(database_url)
+    sessions = with_tables(database_url)
     with sessions.begin() as session:
         frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=float("nan"))
         frames.record(session, attempt(frame, State.DONE, measurements={"x": float("inf"), "y": 2}))

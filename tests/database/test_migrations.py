@@ -1,21 +1,37 @@
-"""The migrations and the tables describe the same database."""
+"""The migrations and the tables describe the same database, and no row is lost on the way."""
 
 import json
+import shutil
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, select, text
+from alembic.script import ScriptDirectory
+from servers import with_tables
+from sqlalchemy import event, inspect, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import sessionmaker
 
-from nrespipe.database import (
-    connection,
-    reprocessings,  # noqa: F401
-)
+from nrespipe.database import connection, ddl, revisions, soundness
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master, Row
+
+FIRST, *_, LAST = revisions.known()
+#: What a column holds in rows that are there to be counted.
+SAMPLES = {sa.Integer: 1, sa.String: "x", sa.Float: 1.5, sa.Boolean: True, sa.JSON: []}
+MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def engine(database_url):
+    made = connection.open_engine(database_url)
+    yield made
+    made.dispose()
 
 
 def differences(engine):
@@ -23,60 +39,345 @@ def differences(engine):
         return compare_metadata(MigrationContext.configure(opened), Row.metadata)
 
 
-def test_the_newest_revision_holds_exactly_the_tables_of_the_program(database_url):
-    engine = connection.open_engine(database_url)
-    assert differences(engine), "an empty database must differ, or the comparison compares nothing"
-    connection.upgrade(engine)
+def described(engine):
+    """Tell all that the database itself knows of its tables."""
+    look = inspect(engine)
+    facts = (look.get_pk_constraint, look.get_foreign_keys, look.get_unique_constraints, look.get_indexes)
+    return {
+        table: [
+            {column["name"]: (str(column["type"]), column["nullable"], column["default"]) for column in columns},
+            *(sorted(map(str, told)) if isinstance(told := fact(table), list) else told for fact in facts),
+        ]
+        for table in look.get_table_names()
+        for columns in [look.get_columns(table)]
+    }
+
+
+def fill(engine):
+    """Put a row into every table that has none, whatever the revision; each refers to rows that are there."""
+    reflected = sa.MetaData()
+    with engine.begin() as opened:
+        reflected.reflect(opened)
+        for table in reflected.sorted_tables:
+            if table.name not in ("alembic_version", "compatibility") and not count(opened, table):
+                opened.execute(table.insert().values({column.name: sample(column) for column in table.columns}))
+
+
+def sample(column):
+    if isinstance(column.type, sa.DateTime):
+        # SQLite forgets the zone in its description of a table
+        return MOMENT if column.type.timezone else MOMENT.replace(tzinfo=None)
+    return next(value for kind, value in SAMPLES.items() if isinstance(column.type, kind))
+
+
+def count(opened, table):
+    return opened.scalar(select(sa.func.count()).select_from(table))
+
+
+def counts(engine):
+    reflected = sa.MetaData()
+    with engine.begin() as opened:
+        reflected.reflect(opened)
+        return {name: count(opened, table) for name, table in reflected.tables.items() if name != "compatibility"}
+
+
+def migrated_one_by_one(engine, path, migrate):
+    """Go along some revisions with a row in every table; after each step tell which tables have lost rows."""
+    lost = {}
+    for revision in path:
+        fill(engine)
+        before = counts(engine)
+        migrate(engine, revision)
+        after = counts(engine)
+        lost |= {(revision, name): n for name, n in before.items() if name in after and after[name] != n}
+    return lost
+
+
+@pytest.mark.slow
+def test_a_database_with_every_table_filled_goes_up_and_down_through_all_revisions_and_loses_no_row(engine):
+    revisions.upgrade(engine, FIRST)
+    own = revisions.known()
+    assert migrated_one_by_one(engine, own[1:], revisions.upgrade) == {}
+    fill(engine)
+    assert set(counts(engine).values()) == {1}
+    assert migrated_one_by_one(engine, own[-2::-1], revisions.downgrade) == {}
+    # and at once, with all rows of the last one
+    assert revisions.upgrade(engine) == (FIRST, LAST)
+    fill(engine)
+    before = counts(engine)
+    assert revisions.downgrade(engine, FIRST) == (LAST, FIRST)
+    assert counts(engine).items() <= before.items()
+    revisions.upgrade(engine)
     assert differences(engine) == []
+    assert not any(soundness.defects(engine).values())
+
+
+@pytest.mark.slow
+def test_tables_that_are_made_at_once_are_those_that_all_migrations_make(database_url, tmp_path, request):
+    made = with_tables(database_url).kw["bind"]
+    is_file = made.dialect.name == "sqlite"
+    url = f"sqlite:///{tmp_path}/other.sqlite" if is_file else request.getfixturevalue("postgres").create()
+    migrated = connection.open_engine(url)
+    revisions.upgrade(migrated, FIRST)
+    assert differences(migrated), "the comparison compares nothing"
+    revisions.upgrade(migrated)
+    assert described(made) == described(migrated)
+    assert differences(made) == []
+    with made.connect() as first, migrated.connect() as second:
+        assert revisions.read(first) == revisions.read(second) == (LAST, revisions.oldest_program(LAST))
+
+
+def test_the_revisions_are_known_without_alembic_in_the_order_of_their_names():
+    scripts = ScriptDirectory(str(revisions.MIGRATIONS))
+    chain = [script.revision for script in scripts.walk_revisions()]
+    assert revisions.known() == chain[::-1]
 
 
 def test_programs_that_start_at_once_on_an_empty_database_take_turns_at_making_the_tables(database_url):
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda _: connection.connect(database_url), range(4)))
-    with made[0].begin() as session:
-        assert differences(session.get_bind()) == []
+        made = list(pool.map(lambda _: with_tables(database_url), range(4)))
+    assert differences(made[0].kw["bind"]) == []
+
+
+def test_upgrades_that_begin_at_once_take_turns_and_all_come_to_an_end(database_url):
+    first = connection.open_engine(database_url)
+    revisions.upgrade(first, FIRST)
+    with ThreadPoolExecutor(3) as pool:
+        ends = list(pool.map(lambda _: revisions.upgrade(connection.open_engine(database_url)), range(3)))
+    assert {after for _, after in ends} == {LAST}
+    assert differences(first) == []
 
 
 @pytest.mark.slow
-def test_upgrading_twice_changes_nothing(database_url):
-    engine = connection.open_engine(database_url)
-    connection.upgrade(engine)
-    connection.upgrade(engine)
-    assert differences(engine) == []
+def test_an_upgrade_that_is_cut_off_at_any_statement_goes_on_when_it_is_started_again(postgres, monkeypatch):
+    monkeypatch.setattr(ddl, "BATCH", 1)
+    done = 0
+    for cut in range(1, 1000, 3):
+        engine = connection.open_engine(postgres.create())
+        revisions.upgrade(engine, FIRST)
+        with engine.begin() as opened:
+            for number in range(3):
+                opened.execute(text(a_frame(f"f{number}", "new")))
+        seen = Counter()
+
+        @event.listens_for(engine, "after_cursor_execute")
+        def cut_off(_connection, _cursor, statement, *_, cut=cut, seen=seen):
+            if not statement.lstrip().lower().startswith(("select", "set")):
+                seen["changes"] += 1
+                if seen["changes"] == cut:
+                    raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            revisions.upgrade(engine, "0002")
+            done = cut
+        event.remove(engine, "after_cursor_execute", cut_off)
+        revisions.upgrade(engine, "0002")
+        with engine.connect() as opened:
+            assert opened.scalar(text("select count(*) from frames where state = 'queued' and next_try = created")) == 3
+            names = {index["name"] for index in inspect(opened).get_indexes("frames")}
+        assert {"ix_frames_next_try", "uq_frames_filename_version"} <= names
+        assert not any(soundness.defects(engine)[name] for name in ("indices", "constraints"))
+        engine.dispose()
+        if done:
+            break
+    assert done > 10, "nothing was cut off"
+
+
+@pytest.mark.slow
+def test_an_index_that_was_left_invalid_is_found_and_built_again(postgres):
+    engine = connection.open_engine(postgres.create())
+    revisions.upgrade(engine, FIRST)
+    with engine.connect() as opened:
+        opened = opened.execution_options(isolation_level="AUTOCOMMIT")
+        for number in range(2):
+            opened.execute(text(a_frame(f"f{number}", "done")))
+        # two rows that are alike end the build, as a crash would
+        with suppress(sa.exc.IntegrityError):
+            opened.execute(text("create unique index concurrently ix_frames_next_try on frames (path)"))
+    assert soundness.defects(engine)["indices"] == ["ix_frames_next_try is invalid: its build was interrupted"]
+    revisions.upgrade(engine)
+    assert not any(soundness.defects(engine).values())
+
+
+def test_a_migration_that_waits_for_a_reader_lets_others_pass_and_is_tried_again(postgres, monkeypatch):
+    monkeypatch.setattr(revisions, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(revisions, "PAUSES_S", (0.1,) * 100)
+    url = postgres.create()
+    engine = connection.open_engine(url)
+    revisions.upgrade(engine, "0010")
+    with ThreadPoolExecutor(1) as pool, connection.open_engine(url).connect() as reader:
+        reader.execute(text("select count(*) from frames"))
+        migration = pool.submit(revisions.upgrade, engine)
+        for _ in range(5):
+            # behind a migration that waits without an end this would wait as well
+            with engine.begin() as opened:
+                opened.execute(text("set local lock_timeout = '20s'"))
+                opened.execute(text("select count(*) from frames"))
+        assert not migration.done()
+        reader.rollback()
+        assert migration.result(60) == ("0010", LAST)
+
+
+def test_a_lock_that_is_never_had_ends_the_upgrade_and_changes_nothing(postgres, monkeypatch):
+    monkeypatch.setattr(revisions, "LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(revisions, "PAUSES_S", (0.05,))
+    url = postgres.create()
+    engine = connection.open_engine(url)
+    revisions.upgrade(engine, "0010")
+    with connection.open_engine(url).connect() as reader:
+        reader.execute(text("select count(*) from frames"))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            revisions.upgrade(engine)
+    with engine.connect() as opened:
+        assert revisions.read(opened).revision == "0010"
+
+
+def test_a_migration_that_would_leave_orphans_is_undone_and_those_that_were_there_hinder_none(
+    tmp_path, newer, monkeypatch
+):
+    engine = connection.open_engine(f"sqlite:///{tmp_path}/night.sqlite")
+    revisions.upgrade(engine, "0010")
+    with engine.connect() as opened:
+        opened.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")
+        opened.connection.dbapi_connection.execute("insert into master_inputs values (7, 8)")
+    revisions.upgrade(engine)
+    fill(engine)
+    newer("op.execute('delete from frames')", additive=True)
+    with pytest.raises(revisions.WrongRevision, match="1 of attempts to frames"):
+        revisions.upgrade(engine)
+    with engine.connect() as opened:
+        assert revisions.read(opened).revision == LAST
+        assert count(opened, Frame.__table__) == 1
+        assert opened.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+@pytest.fixture
+def newer(tmp_path, monkeypatch):
+    """Return a function that makes this program a later one, with one more migration."""
+
+    def become(does, additive):
+        folder = tmp_path / "later"
+        shutil.copytree(revisions.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "versions/9999_later.py").write_text(
+            f'revision = "9999"\ndown_revision = "{LAST}"\nadditive = {additive}\nfrom alembic import op\n'
+            f"import sqlalchemy as sa\n\n\ndef upgrade():\n    {does}\n\n\ndef downgrade():\n    pass\n",
+            encoding="utf-8",
+        )
+        monkeypatch.setattr(revisions, "MIGRATIONS", folder)
+
+    return become
+
+
+@pytest.fixture
+def later(engine, newer, monkeypatch):
+    """Return a function that upgrades the database with a later program, and becomes the earlier one again."""
+
+    def upgrade(does, additive):
+        with_tables(engine.url.render_as_string(False)).kw["bind"].dispose()
+        own = revisions.MIGRATIONS
+        newer(does, additive)
+        assert revisions.upgrade(engine) == (LAST, "9999")
+        monkeypatch.setattr(revisions, "MIGRATIONS", own)
+
+    return upgrade
+
+
+ADDS = "op.add_column('frames', sa.Column('more', sa.Text(), nullable=False, server_default=''))"
+
+
+def test_a_program_works_with_the_tables_of_a_later_one_that_only_adds_to_them(engine, later):
+    later(ADDS, additive=True)
+    assert revisions.require(engine) == "9999"
+    assert revisions.upgrade(engine) == ("9999", "9999")
+    revisions.prepare(engine)
+    with sessionmaker(engine).begin() as session:
+        session.add(Frame(filename="a", path="/a", md5="1"))
+    with sessionmaker(engine).begin() as session:
+        assert session.scalars(select(Frame)).one().state is State.QUEUED
+
+
+def test_a_program_refuses_the_tables_of_a_later_one_that_change_what_it_knows(engine, later):
+    later("op.drop_column('frames', 'body')", additive=False)
+    for work in (revisions.require, revisions.prepare, revisions.upgrade):
+        with pytest.raises(revisions.WrongRevision, match=f"revision 9999, for which this program, of revision {LAST}"):
+            work(engine)
+    with pytest.raises(revisions.WrongRevision, match="only a later program"):
+        revisions.downgrade(engine, FIRST)
+
+
+def test_what_a_later_program_says_of_another_revision_does_not_count(engine, later):
+    later(ADDS, additive=True)
+    with engine.begin() as opened:
+        # somebody has put a revision there by hand
+        opened.execute(text("update alembic_version set version_num = 'abcdef'"))
+    with pytest.raises(revisions.WrongRevision, match="abcdef"):
+        revisions.require(engine)
+
+
+def test_an_older_database_is_refused_with_the_command_that_mends_it_and_is_not_changed(engine):
+    revisions.upgrade(engine, "0009")
+    for work in (revisions.require, revisions.prepare):
+        with pytest.raises(revisions.WrongRevision, match=f"0009; this program needs {LAST}.*database upgrade"):
+            work(engine)
+    with engine.connect() as opened:
+        assert revisions.read(opened) == ("0009", "")
+
+
+def test_a_database_of_another_program_is_refused_by_what_it_holds(engine):
+    with engine.begin() as opened:
+        opened.execute(text("create table frames (id integer primary key)"))
+    for work in (revisions.require, revisions.prepare, revisions.upgrade):
+        with pytest.raises(revisions.WrongRevision, match="a table frames and no revision"):
+            work(engine)
+
+
+def test_tables_of_others_beside_ours_hinder_nothing(engine):
+    with engine.begin() as opened:
+        opened.execute(text("create table spatial_ref_sys (id integer primary key)"))
+    revisions.prepare(engine)
+    assert revisions.require(engine) == LAST
+
+
+def test_a_revision_that_does_not_exist_or_lies_the_other_way_is_refused(engine):
+    revisions.upgrade(engine, "0003")
+    with pytest.raises(revisions.WrongRevision, match="there is no revision 0815"):
+        revisions.upgrade(engine, "0815")
+    with pytest.raises(revisions.WrongRevision, match="to 0001 leads `nrespipe database downgrade`"):
+        revisions.upgrade(engine, FIRST)
+    with pytest.raises(revisions.WrongRevision, match="to 0004 leads `nrespipe database upgrade`"):
+        revisions.downgrade(engine, "0004")
+
+
+def test_what_only_adds_to_the_tables_says_so_in_every_migration_since_there_is_a_place_for_it():
+    for revision, path in revisions._files().items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert revision < "0011" or {"additive = True", "additive = False"} & set(lines), path.name
 
 
 def test_a_database_in_a_directory_with_a_percent_sign_is_opened(tmp_path):
-    (tmp_path / "100%s").mkdir()
-    sessions = connection.connect(f"sqlite:///{tmp_path}/100%s/night.sqlite")
-    with sessions() as session:
+    (tmp_path / "100%s?#").mkdir()
+    url = sa.URL.create("sqlite", database=f"{tmp_path}/100%s?#/night.sqlite")
+    revisions.upgrade(connection.open_engine(url), FIRST)
+    revisions.upgrade(connection.open_engine(url))
+    with connection.connect_to_read(url)() as session:
         assert "frames" in inspect(session.connection()).get_table_names()
 
 
-def test_sqlite_waits_for_its_turn_and_keeps_foreign_keys(tmp_path):
-    engine = connection.open_engine(f"sqlite:///{tmp_path}/night.sqlite")
-    with engine.connect() as opened:
-        pragmas = {
-            name: opened.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "busy_timeout", "foreign_keys")
-        }
-    assert pragmas == {"journal_mode": "wal", "busy_timeout": 30_000, "foreign_keys": 1}
+def a_frame(name, state):
+    """Statement that adds a frame to the tables of the first revision."""
+    row = {"filename": name, "path": "/a", "md5": name, "version": 1, "tries": 1, "quality": 0, "state": state}
+    row |= {"created": "2019-04-06 00:00:00", "updated": "2019-04-06 00:00:00"}
+    row |= dict.fromkeys(("site", "instrument", "camera", "day", "binning", "objects", "reason", "code_version"), "")
+    return f"insert into frames ({', '.join(row)}) values ({', '.join(repr(str(value)) for value in row.values())})"
 
 
-def test_what_the_first_revision_knew_is_kept_and_what_was_unfinished_is_due(database_url):
-    engine = connection.open_engine(database_url)
-    connection.upgrade(engine, "0001")
+def test_what_the_first_revision_knew_is_kept_and_what_was_unfinished_is_due(engine):
+    revisions.upgrade(engine, FIRST)
     states = ("new", "waiting", "retry", "done", "bad")
     with engine.begin() as opened:
-        moment = {"created": "2019-04-06 00:00:00", "updated": "2019-04-06 00:00:00"}
-        blank = dict.fromkeys(
-            ("site", "instrument", "camera", "day", "binning", "objects", "reason", "code_version"), ""
-        )
-        for number, state in enumerate(states):
-            row = {"filename": state, "path": "/a", "md5": str(number), "version": 1, "tries": 1, "quality": 0}
-            names = ", ".join({**row, **blank, **moment, "state": state})
-            values = ", ".join(f"'{value}'" for value in {**row, **blank, **moment, "state": state}.values())
-            opened.exec_driver_sql(f"insert into frames ({names}) values ({values})")
-    connection.upgrade(engine)
+        for state in states:
+            opened.execute(text(a_frame(state, state)))
+    revisions.upgrade(engine)
     with sessionmaker(engine).begin() as session:
         rows = {frame.filename: frame for frame in session.scalars(select(Frame))}
         assert {name: frame.state for name, frame in rows.items()} == {
@@ -85,21 +386,21 @@ def test_what_the_first_revision_knew_is_kept_and_what_was_unfinished_is_due(dat
         assert {name for name, frame in rows.items() if frame.next_try} == {"new", "waiting", "retry"}
 
 
-def test_masters_that_were_held_are_used_and_need_review(database_url):
-    engine = connection.open_engine(database_url)
-    connection.upgrade(engine, "0009")
+@pytest.mark.parametrize("batch", [1, 5000])
+def test_masters_that_were_held_are_used_and_need_review(engine, monkeypatch, batch):
+    monkeypatch.setattr(ddl, "BATCH", batch)
+    revisions.upgrade(engine, "0009")
     finding = {"name": "level_adu", "value": 9.0, "usual": 1.0, "worst": 5.0, "verdict": "held"}
     words = ("kind", "site", "instrument", "camera", "binning", "day", "fibers", "path", "md5", "reason", "traceback")
     columns = {**dict.fromkeys(words, ""), "kind": "bias", "n_inputs": 1, "quality": 0, "code_version": "0"}
-    moment = datetime(2019, 4, 6, tzinfo=UTC)
     with engine.begin() as opened:
         for standing, findings in (("held", [finding]), ("bad", None), ("current", [])):
             names = [*columns, "standing", "findings", "created"]
             opened.execute(
                 text(f"insert into masters ({', '.join(names)}) values ({', '.join(':' + name for name in names)})"),
-                {**columns, "standing": standing, "findings": json.dumps(findings), "created": moment},
+                {**columns, "standing": standing, "findings": json.dumps(findings), "created": MOMENT},
             )
-    connection.upgrade(engine)
+    revisions.upgrade(engine)
     with sessionmaker(engine).begin() as session:
         rows = session.scalars(select(Master).order_by(Master.id)).all()
         assert [row.standing for row in rows] == [Standing.REVIEW, Standing.REJECTED, Standing.CURRENT]

@@ -16,11 +16,11 @@ from xmlrpc.client import ServerProxy
 import pytest
 from brokers import free_ports
 from kombu import Connection, Exchange, Queue
+from servers import with_tables
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from supervisor.xmlrpc import SupervisorTransport
 
-from nrespipe.database import connection as database
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt, Frame, Master, Product, Stacking, StarVelocity
 
@@ -43,7 +43,7 @@ class Rig:
         self.output, self.database_url, self.broker_url = output, database_url, broker_url
         self._stack, self._folder = stack, output.parent
         self.metrics_port = None
-        self.sessions = database.connect(database_url)
+        self.sessions = with_tables(database_url)
         stack.callback(self.sessions.kw["bind"].dispose)
 
     def start(self, what, name="", host="", **variables):

@@ -13,6 +13,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 
+from nrespipe.database import connection, revisions
+
 _numbers = count()
 
 
@@ -83,8 +85,8 @@ class Postgres:
         """Make an empty database and return its URL."""
         name = f"night{next(_numbers)}"
         engine = create_engine(self.url(), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"create database {name}")
+        with engine.connect() as server:
+            server.exec_driver_sql(f"create database {name}")
         engine.dispose()
         return self.url(name)
 
@@ -100,6 +102,13 @@ def _exists(user):
         return bool(pwd.getpwnam(user))
     except KeyError:
         return False
+
+
+def with_tables(url):
+    """Open a database, empty or not, whose tables are then those of the program."""
+    sessions = connection.connect(url)
+    revisions.prepare(sessions.kw["bind"])
+    return sessions
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from servers import with_tables
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, connection, frames, nodes
+from nrespipe.database import claims, frames, nodes
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame, Node
 from nrespipe.errors import Unavailable
@@ -30,7 +31,7 @@ DEAD = f"{PLACE}/{os.getpid()}.1"
 @pytest.fixture
 def service(database_url):
     """A database, and a pace at which a node is given up soon."""
-    sessions = connection.connect(database_url)
+    sessions = with_tables(database_url)
     yield SimpleNamespace(sessions=sessions, pace=Pace(beat_s=0.02, stale_s=0.3, patience_s=5.0))
     sessions.kw["bind"].dispose()
 

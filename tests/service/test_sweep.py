@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from servers import with_tables
 from sqlalchemy import select, update
 
-from nrespipe.database import claims, connection, frames, nodes
+from nrespipe.database import claims, frames, nodes
 from nrespipe.database.columns import clock
 from nrespipe.database.tables import Frame, Node, Stacking
 from nrespipe.frames.raw import Kind
@@ -20,7 +21,7 @@ TONIGHT = f"{datetime.now(UTC):%Y%m%d}"
 @pytest.fixture
 def service(database_url):
     """A database, and what was told to the workers."""
-    sessions = connection.connect(database_url)
+    sessions = with_tables(database_url)
     yield SimpleNamespace(sessions=sessions, pace=Pace(), settings=Settings(), told=[])
     sessions.kw["bind"].dispose()
 

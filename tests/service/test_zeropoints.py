@@ -59,8 +59,15 @@ def add(session, site, day, star, rv_ms, quality=Quality(0), mask="G2", known=Tr
 
 @pytest.fixture
 def session(output):
-    with assembly.look_up(output, Settings()).begin() as opened:
+    with assembly.change(output, Settings()).begin() as opened:
         yield opened
+
+
+def make(session, output, **choice):
+    made = zeropoints.measure(session, output, **choice)
+    session.add(made)
+    session.flush()
+    return made
 
 
 def run(*words, output):
@@ -68,7 +75,7 @@ def run(*words, output):
 
 
 def test_the_zero_points_of_two_sites_come_back_each_by_itself(session, output):
-    made = zeropoints.make(session, output)
+    made = make(session, output)
     assert made.n_velocities == 2 * (13 * 4 + 1)
     assert len(made.zeros) == 28
     for row, (instrument, _) in enumerate(SITES.values()):
@@ -81,7 +88,7 @@ def test_the_zero_points_of_two_sites_come_back_each_by_itself(session, output):
 
 
 def test_a_night_of_one_star_has_the_median_of_the_others(session, output):
-    made = zeropoints.make(session, output)
+    made = make(session, output)
     (zero,) = (zero for zero in made.zeros if (zero.day, zero.instrument) == (NIGHTS[8], "nres01"))
     assert (zero.method, zero.n_stars) == ("around", 1)
     assert abs(zero.value_ms) < 1e-9
@@ -90,7 +97,7 @@ def test_a_night_of_one_star_has_the_median_of_the_others(session, output):
 
 def test_a_series_gets_corrected_columns_and_keeps_its_own(session, output):
     table = series.of_star(session, output, "tau Cet", site="lsc")
-    zeropoints.make(session, output)
+    make(session, output)
     corrected = zeropoints.apply(session, output, table)
     for name in table.colnames:
         np.testing.assert_array_equal(corrected[name], table[name])
@@ -101,11 +108,11 @@ def test_a_series_gets_corrected_columns_and_keeps_its_own(session, output):
 
 
 def test_a_constant_star_is_corrected_by_the_others_alone(session, output):
-    zeropoints.make(session, output)
+    make(session, output)
     before = zeropoints.apply(session, output, series.of_star(session, output, "tau Cet", site="lsc"))
     for velocity in session.scalars(select(StarVelocity).where(StarVelocity.star == "HD10700")):
         velocity.rv_ms += 3.0 * (-1) ** velocity.frame_id
-    made = zeropoints.make(session, output)
+    made = make(session, output)
     after = zeropoints.apply(session, output, series.of_star(session, output, "tau Cet", site="lsc"), made.id)
     change = after["zero_point"] - before["zero_point"]
     # its own wobble reaches the others only through the zero points of the nights that their means are freed of
@@ -114,9 +121,9 @@ def test_a_constant_star_is_corrected_by_the_others_alone(session, output):
 
 def test_versions_stay_beside_each_other_and_velocities_as_they_are(session, output):
     raw = dict(session.execute(select(StarVelocity.id, StarVelocity.rv_ms)).all())
-    first = zeropoints.make(session, output)
+    first = make(session, output)
     kept = [(zero.day, zero.value_ms) for zero in first.zeros]
-    second = zeropoints.make(session, output, site="lsc", first_day=NIGHTS[2], stars=["tau Cet", "61 Vir"])
+    second = make(session, output, site="lsc", first_day=NIGHTS[2], stars=["tau Cet", "61 Vir"])
     assert (first.id, second.id, len(second.zeros)) == (1, 2, 12)
     assert [(zero.day, zero.value_ms) for zero in first.zeros] == kept
     assert dict(session.execute(select(StarVelocity.id, StarVelocity.rv_ms)).all()) == raw
@@ -169,7 +176,7 @@ def test_a_night_without_a_zero_point_is_shown_alike_when_it_is_made_and_when_it
 
 
 def test_a_version_that_goes_takes_its_zero_points_along(session, output):
-    made = zeropoints.make(session, output)
+    made = make(session, output)
     session.delete(made)
     session.flush()
     assert session.query(ZeroPoint).count() == 0

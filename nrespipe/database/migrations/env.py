@@ -1,16 +1,28 @@
-"""Run the migrations on the connection that nrespipe.database.connection.upgrade hands over."""
+"""Run the migrations on the connection that nrespipe.database.revisions hands over."""
 
 from alembic import context
 
+from nrespipe.database import revisions
 from nrespipe.database.tables import Row
 
+
+def note(ctx, heads, **_):
+    """Write down which programs can work with the tables, in the transaction of the migration."""
+    for revision in heads:
+        revisions.note(ctx.connection, revision)
+
+
 connection = context.config.attributes["connection"]
+is_sqlite = connection.dialect.name == "sqlite"
 context.configure(
     connection=connection,
     target_metadata=Row.metadata,
     # SQLite cannot alter a table: batch mode makes a new one and copies
-    render_as_batch=connection.dialect.name == "sqlite",
+    render_as_batch=is_sqlite,
     transactional_ddl=True,
+    # no lock of one migration is held while the next one waits for another
+    transaction_per_migration=not is_sqlite,
+    on_version_apply=note,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -7,6 +7,9 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# True where programs of the revision before can go on with the tables: nothing that they know is gone or renamed, and
+# what is new may be null or has a default of the server
+additive = False
 
 
 def upgrade():

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from nrespipe.database import ddl
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -11,13 +13,8 @@ depends_on = None
 
 def upgrade():
     """Add the columns and the table; what was unfinished is due."""
-    with op.batch_alter_table("frames") as batch:
-        for column in (*_work(), *_arrival()):
-            batch.add_column(column)
-        batch.create_unique_constraint(op.f("uq_frames_filename_version"), ["filename", "version"])
-        batch.create_index(op.f("ix_frames_next_try"), ["next_try"])
-    op.execute("update frames set state = 'queued' where state = 'new'")
-    op.execute("update frames set next_try = created where state in ('queued', 'waiting', 'retry')")
+    # an interrupted migration is begun anew: all of it may have been done before
+    ddl.add_columns("frames", *_work(), *_arrival())
     op.create_table(
         "stackings",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -27,8 +24,22 @@ def upgrade():
         sa.Column("tries", sa.Integer(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stackings")),
         sa.UniqueConstraint("kind", *_PLACE, name=op.f("uq_stackings_kind_site_instrument_camera_binning_day")),
+        if_not_exists=True,
     )
-    op.create_index(op.f("ix_stackings_next_try"), "stackings", ["next_try"])
+    op.create_index(op.f("ix_stackings_next_try"), "stackings", ["next_try"], if_not_exists=True)
+    ddl.in_batches("frames", _make_due)
+    ddl.create_index("ix_frames_next_try", "frames", ["next_try"])
+    ddl.create_unique("uq_frames_filename_version", "frames", ["filename", "version"])
+
+
+def _make_due(connection, first, last):
+    these = sa.text("update frames set state = 'queued' where state = 'new' and id between :first and :last")
+    connection.execute(these, {"first": first, "last": last})
+    due = sa.text(
+        "update frames set next_try = created"
+        " where state in ('queued', 'waiting', 'retry') and id between :first and :last"
+    )
+    connection.execute(due, {"first": first, "last": last})
 
 
 def downgrade():

@@ -24,8 +24,9 @@ def upgrade():
 
 
 def downgrade():
-    """Drop it; masters that are owed are found again."""
-    op.execute("delete from stackings where readout_mode <> ''")
+    """Drop it; of masters that are owed in several modes one stays, and the others are found again."""
+    place = ", ".join((*_PLACE, "day"))
+    op.execute(f"delete from stackings where id not in (select min(id) from stackings group by {place})")
     with op.batch_alter_table("stackings") as batch:
         batch.drop_constraint(op.f("uq_stackings_night"), type_="unique")
         batch.create_unique_constraint(op.f(_EARLIER), [*_PLACE, "day"])

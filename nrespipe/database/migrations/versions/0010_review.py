@@ -5,6 +5,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
+from nrespipe.database import ddl
+
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
@@ -15,6 +17,7 @@ _WORDS = {"held": "needs review", "bad": "rejected"}
 
 def upgrade():
     """Rename the words, make the table, and add the columns."""
+    _rename(_WORDS)
     op.create_table(
         "master_parents",
         sa.Column("master_id", sa.Integer(), nullable=False),
@@ -32,7 +35,6 @@ def upgrade():
         table.add_column(sa.Column("low_priority", sa.Boolean(), nullable=False, server_default=sa.false()))
     with op.batch_alter_table("masters") as table:
         table.add_column(sa.Column("outdated", sa.Boolean(), nullable=False, server_default=sa.false()))
-    _rename(_WORDS)
 
 
 def downgrade():
@@ -47,11 +49,16 @@ def downgrade():
 
 
 def _rename(words):
-    connection = op.get_bind()
     masters = sa.table("masters", sa.column("id"), sa.column("standing"), sa.column("findings", sa.JSON()))
-    for old, new in words.items():
-        connection.execute(sa.update(masters).where(masters.c.standing == old).values(standing=new))
-    for row_id, findings in connection.execute(sa.select(masters.c.id, masters.c.findings)).all():
-        said = [{**each, "verdict": words.get(each["verdict"], each["verdict"])} for each in findings or ()]
-        if json.dumps(said) != json.dumps(findings or []):
-            connection.execute(sa.update(masters).where(masters.c.id == row_id).values(findings=said))
+
+    def rename(connection, first, last):
+        these = masters.c.id.between(first, last)
+        for old, new in words.items():
+            connection.execute(sa.update(masters).where(masters.c.standing == old, these).values(standing=new))
+        for row_id, findings in connection.execute(sa.select(masters.c.id, masters.c.findings).where(these)).all():
+            said = [{**each, "verdict": words.get(each["verdict"], each["verdict"])} for each in findings or ()]
+            if json.dumps(said) != json.dumps(findings or []):
+                connection.execute(sa.update(masters).where(masters.c.id == row_id).values(findings=said))
+
+    # first of all: an interrupted migration is begun anew, and this may be done twice
+    ddl.in_batches("masters", rename)

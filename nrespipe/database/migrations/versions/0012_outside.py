@@ -7,6 +7,7 @@ revision = "0012"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
+additive = True
 
 
 def upgrade():

@@ -1,0 +1,82 @@
+"""Copies of a database, made while others write to it."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing, suppress
+from pathlib import Path
+
+
+def write(engine, path):
+    """Copy a database into a file.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The database.
+    path : Path
+        The copy: an SQLite database, or an archive for ``pg_restore``. It is there when it is complete and was read
+        once, or not at all.
+
+    Raises
+    ------
+    OSError
+        If it is there already, if it cannot be written, or if the copy is no sound database.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} is there already: give another name")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        # whoever reads it knows all that the database knows
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        if engine.dialect.name == "sqlite":
+            _copy_file(engine, partial)
+        else:
+            _dump(engine, partial)
+        with open(partial, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def _copy_file(engine, partial):
+    with engine.connect() as connection, closing(sqlite3.connect(partial)) as copy:
+        source = connection.connection.dbapi_connection
+        # in one step: of a database that is written to all the time one of several would begin anew for ever
+        source.backup(copy)
+        # one file, which can be read from a disk that nobody can write to
+        copy.execute("PRAGMA journal_mode=DELETE")
+        told = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if told != "ok":
+        raise OSError(f"the copy is damaged, and so may be the database: {told}; see `nrespipe database check`")
+
+
+def _dump(engine, partial):
+    from psycopg.conninfo import make_conninfo
+
+    words, options = engine.dialect.create_connect_args(engine.url)
+    options = {name: value for name, value in options.items() if name != "context"}
+    secret = options.pop("password", None)
+    environment = {**os.environ, **({"PGPASSWORD": str(secret)} if secret else {})}
+    where = make_conninfo(*words, **options)
+    _run("pg_dump", ["--format=custom", "--no-password", f"--file={partial}", f"--dbname={where}"], environment)
+    _run("pg_restore", ["--list", f"{partial}"], environment)
+
+
+def _run(program, words, environment):
+    found = shutil.which(program, path=environment.get("PATH"))
+    if found is None:
+        raise FileNotFoundError(
+            f"{program} is not on the PATH: install the client programs of PostgreSQL (Debian: postgresql-client) of"
+            " the version of the server or later, or back the database up on the server"
+        )
+    done = subprocess.run(
+        [found, *words], env=environment, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        told = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise OSError(f"{Path(found).name}: {told[-1]}")

@@ -1,0 +1,401 @@
+"""The revision of the tables: which one a database has, which this program needs, and the way from one to the other."""
+
+import time
+from collections import Counter
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, delete, insert, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+
+from nrespipe.database.tables import Compatibility, Row
+
+_log = structlog.get_logger(__name__)
+
+#: Where the migrations are.
+MIGRATIONS = files("nrespipe.database") / "migrations"
+#: A migration waits for a lock of PostgreSQL no longer than this, because whoever comes after it waits behind it; then
+#: it lets all others go first, and is tried again after these pauses [second].
+LOCK_TIMEOUT_S = 5.0
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0, 30.0, 30.0)
+#: How often to look whether another process has finished its upgrade [second].
+_POLL_S = 0.25
+#: Any number that no other program locks: two processes must not change the tables at once.
+_UPGRADE_LOCK = 522_118_067
+#: Errors of PostgreSQL that a later try may not meet: a lock that was not had in time, a deadlock.
+_TRANSIENT = ("55P03", "40P01")
+# as Alembic makes it
+_ALEMBIC = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32)),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+_HINT = "run `nrespipe database upgrade`, with the same --output and --database"
+
+
+class WrongRevision(Exception):
+    """The tables of the database are not those that this program works with; the message says what to do."""
+
+
+class Found(NamedTuple):
+    """What a database tells of its tables.
+
+    Attributes
+    ----------
+    revision : str
+        '' where there are no tables.
+    oldest : str
+        Revision of the oldest program that can work with them; '' where nobody has told.
+    """
+
+    revision: str
+    oldest: str
+
+
+def known():
+    """Return the revisions that this program knows.
+
+    Returns
+    -------
+    list of str
+        The oldest first; the last one is that which it needs. From the names of the files: Alembic takes a tenth of a
+        second to load, and most commands need no more.
+    """
+    return list(_files())
+
+
+def _files():
+    """Return the file of each migration by its revision, the oldest first."""
+    found = {path.name.partition("_")[0]: path for path in (MIGRATIONS / "versions").iterdir() if path.suffix == ".py"}
+    return dict(sorted(found.items()))
+
+
+def oldest_program(revision):
+    """Return which programs can work with the tables of a revision.
+
+    Parameters
+    ----------
+    revision : str
+        One of `known`.
+
+    Returns
+    -------
+    str
+        Revision of the oldest: that of the last migration that did more than add to the tables. A migration that only
+        adds says so by a line ``additive = True``.
+    """
+    files_of = _files()
+    until = list(files_of).index(revision) + 1
+    for one, path in reversed(list(files_of.items())[:until]):
+        if "\nadditive = True\n" not in path.read_text(encoding="utf-8"):
+            return one
+    return next(iter(files_of))
+
+
+def note(connection, revision):
+    """Write into the database which programs can work with its tables.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        To the database; the caller commits.
+    revision : str
+        That the tables have now. Those before 0014 have no place for it.
+    """
+    if inspect(connection).has_table(Compatibility.__tablename__):
+        connection.execute(delete(Compatibility))
+        connection.execute(insert(Compatibility).values(revision=revision, oldest_program=oldest_program(revision)))
+
+
+def read(connection):
+    """Tell which revision the tables of a database have.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        To the database.
+
+    Returns
+    -------
+    Found
+
+    Raises
+    ------
+    WrongRevision
+        If there are tables, and no single revision.
+    """
+    names = set(inspect(connection).get_table_names())
+    revisions = list(connection.scalars(select(_ALEMBIC.c.version_num))) if _ALEMBIC.name in names else []
+    ours = sorted(names & set(Row.metadata.tables))
+    if len(revisions) > 1 or (ours and not revisions):
+        told = f"the revisions {', '.join(sorted(revisions))}" if revisions else f"a table {ours[0]} and no revision"
+        raise WrongRevision(f"the database has {told}; expected one revision: this is not a database of nrespipe")
+    if not revisions:
+        return Found("", "")
+    oldest = None
+    if Compatibility.__tablename__ in names:
+        oldest = connection.scalar(select(Compatibility.oldest_program).where(Compatibility.revision == revisions[0]))
+    return Found(revisions[0], oldest or "")
+
+
+def require(engine):
+    """Check that this program can work with the tables of a database; nothing is changed.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The database.
+
+    Returns
+    -------
+    str
+        Its revision. It is a later one than this program knows where all later migrations only add to the tables.
+
+    Raises
+    ------
+    WrongRevision
+        If it cannot.
+    """
+    with engine.connect() as connection:
+        return require_of(connection)
+
+
+def require_of(connection):
+    """Check that this program can work with the tables at the end of a connection, as `require` does.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        To the database.
+
+    Returns
+    -------
+    str
+        Its revision.
+
+    Raises
+    ------
+    WrongRevision
+        If it cannot.
+    """
+    return _require(read(connection))
+
+
+def _require(found):
+    own = known()
+    if found.revision == own[-1]:
+        return found.revision
+    if not found.revision:
+        raise WrongRevision(f"the database has no tables yet; expected revision {own[-1]}: {_HINT}")
+    if found.revision in own:
+        raise WrongRevision(f"the database has revision {found.revision}; this program needs {own[-1]}: {_HINT}")
+    if found.oldest in own:
+        return found.revision
+    least = f"one of revision {found.oldest} or later" if found.oldest else "a later one"
+    raise WrongRevision(
+        f"the database has revision {found.revision}, for which this program, of revision {own[-1]}, is too old; "
+        f"expected {least}: install the later version, or take the tables back with it by "
+        f"`nrespipe database downgrade --to {own[-1]}`"
+    )
+
+
+def prepare(engine):
+    """Make the tables of a database that is empty, and check those of any other.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The database.
+
+    Raises
+    ------
+    WrongRevision
+        As `require` does.
+    """
+    with engine.connect() as connection:
+        found = read(connection)
+    if found.revision:
+        _require(found)
+    else:
+        create(engine)
+
+
+def create(engine):
+    """Make the tables of an empty database; processes that do so at once take turns, and the first one makes them.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The database; where there are tables already nothing is changed.
+    """
+    with _alone(engine) as connection, connection.begin():
+        if not read(connection).revision:
+            _create(connection)
+
+
+def _create(connection):
+    # all migrations come to the same end and take ten times as long; the tests compare the two
+    Row.metadata.create_all(connection)
+    _ALEMBIC.create(connection, checkfirst=True)
+    connection.execute(_ALEMBIC.insert().values(version_num=known()[-1]))
+    note(connection, known()[-1])
+
+
+def upgrade(engine, revision=""):
+    """Bring the tables to a revision: make them in an empty database, migrate those of any other.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The database.
+    revision : str, optional
+        Of the migrations; the newest if not given.
+
+    Returns
+    -------
+    before, after : str
+        Revisions; '' for an empty database. Tables of a later program that this one can work with stay as they are.
+
+    Raises
+    ------
+    WrongRevision
+        If this program does not know the revision of the database, or the one that is asked for, or if rows would refer
+        to rows that are not there. Then nothing was changed.
+
+    Notes
+    -----
+    On SQLite all migrations are one transaction. On PostgreSQL each is one, or several that can be done again: an
+    upgrade that was interrupted goes on where it was.
+    """
+    return _migrate(engine, revision or known()[-1], is_upgrade=True)
+
+
+def downgrade(engine, revision):
+    """Take the tables back to an earlier revision; what these cannot hold is lost.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The database.
+    revision : str
+        Of the migrations.
+
+    Returns
+    -------
+    before, after : str
+        Revisions.
+
+    Raises
+    ------
+    WrongRevision
+        As `upgrade` does.
+    """
+    return _migrate(engine, revision, is_upgrade=False)
+
+
+def _migrate(engine, revision, is_upgrade):
+    if revision not in known():
+        raise WrongRevision(f"there is no revision {revision}; known: {', '.join(known())}")
+    for pause_s in (*PAUSES_S, None):
+        try:
+            with _alone(engine) as connection:
+                return _try(connection, revision, is_upgrade)
+        except DBAPIError as error:
+            if pause_s is None or getattr(error.orig, "sqlstate", None) not in _TRANSIENT:
+                raise
+            _log.warning("the migration lets others go first", reason=_first_line(error.orig), pause_s=pause_s)
+            time.sleep(pause_s)
+    return None
+
+
+def _try(connection, revision, is_upgrade):
+    own = known()
+    with connection.begin():
+        found = read(connection)
+        if not found.revision and is_upgrade and revision == own[-1]:
+            _create(connection)
+            return "", revision
+    if found.revision and found.revision not in own:
+        if is_upgrade:
+            return found.revision, _require(found)
+        raise WrongRevision(f"the database has revision {found.revision}, which only a later program can take back")
+    now = own.index(found.revision) if found.revision else -1
+    if own.index(revision) != now and (own.index(revision) > now) != is_upgrade:
+        way = "downgrade" if is_upgrade else "upgrade"
+        raise WrongRevision(
+            f"the database has revision {found.revision}: to {revision} leads `nrespipe database {way}`"
+        )
+    _run(connection, revision, is_upgrade)
+    return found.revision, revision
+
+
+def _run(connection, revision, is_upgrade):
+    # the migrations bring a tenth of a second of libraries with them
+    from alembic import command
+    from alembic.config import Config
+
+    run = command.upgrade if is_upgrade else command.downgrade
+    with as_file(MIGRATIONS) as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"set lock_timeout = {round(1000 * LOCK_TIMEOUT_S)}")
+            # the index of a large table takes as long as it takes
+            connection.exec_driver_sql("set statement_timeout = 0")
+            connection.commit()
+            run(config, revision)
+            connection.commit()
+            return
+        # SQLite changes a table by making another: with foreign keys the rows that refer to the old one would hinder
+        # that, or be deleted with it. Within a transaction this would have no effect.
+        connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")
+        with connection.begin():
+            before = orphans(connection)
+            run(config, revision)
+            new = orphans(connection) - before
+            if new:
+                told = ", ".join(f"{count} of {child} to {parent}" for (child, parent), count in sorted(new.items()))
+                raise WrongRevision(f"the migration would leave rows that refer to rows that are not there: {told}")
+
+
+def orphans(connection):
+    """Count the rows of an SQLite database that refer to rows that are not there.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        To the database.
+
+    Returns
+    -------
+    collections.Counter
+        By the table of these rows and the table that they refer to.
+    """
+    return Counter((child, parent) for child, _, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"))
+
+
+def _first_line(error):
+    return str(error).strip().partition("\n")[0]
+
+
+@contextmanager
+def _alone(engine):
+    """Open a connection of its own while no other process changes the tables."""
+    with engine.connect() as connection:
+        try:
+            while connection.dialect.name == "postgresql":
+                # asked again and again: an index that the other process builds concurrently waits for all who wait
+                taken = connection.scalar(text("select pg_try_advisory_lock(:number)"), {"number": _UPGRADE_LOCK})
+                connection.commit()
+                if taken:
+                    break
+                time.sleep(_POLL_S)
+            yield connection
+        finally:
+            # nobody gets it after this: with it go its lock and its settings
+            if not connection.invalidated:
+                connection.invalidate()

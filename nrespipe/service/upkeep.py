@@ -1,0 +1,165 @@
+"""What a person does with the database as a whole: bring its tables to a revision, look at it, copy it."""
+
+import time
+from itertools import count
+from pathlib import Path
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from nrespipe.database import backups, connection, revisions, soundness
+from nrespipe.service import assembly
+
+_log = structlog.get_logger(__name__)
+
+_PAUSE_S = 2.0
+
+
+def upgrade(output, settings, wait_s=0.0):
+    """Make the tables of the database, or bring them to the revision of this program.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory; it is made.
+    settings : Settings
+        From the environment and the command line.
+    wait_s : float, optional
+        How long to wait for a database that does not answer [second].
+
+    Returns
+    -------
+    list of str
+        What was done.
+
+    Raises
+    ------
+    WrongRevision
+        If this program cannot bring them there.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    engine = connection.open_engine(assembly.database_url(output, settings))
+    _wait(engine, wait_s)
+    return _migrated(engine, revisions.upgrade, revisions.known()[-1])
+
+
+def downgrade(output, settings, revision):
+    """Take the tables of the database back to an earlier revision.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    settings : Settings
+        From the environment and the command line.
+    revision : str
+        Of the migrations.
+
+    Returns
+    -------
+    list of str
+        What was done.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no database.
+    WrongRevision
+        If this program cannot take them there.
+    """
+    assembly.require_database(output, settings)
+    engine = connection.open_engine(assembly.database_url(output, settings))
+    return _migrated(engine, revisions.downgrade, revision)
+
+
+def check(output, settings):
+    """Look for what is wrong with the database; nothing is changed.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    settings : Settings
+        From the environment and the command line.
+
+    Returns
+    -------
+    dict of str to list of str
+        As ``soundness.defects`` tells.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no database.
+    """
+    assembly.require_database(output, settings)
+    sessions = connection.connect_to_read(assembly.database_url(output, settings))
+    return soundness.defects(sessions.kw["bind"])
+
+
+def backup(output, settings, path):
+    """Copy the database into a file while others write to it.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    settings : Settings
+        From the environment and the command line.
+    path : Path
+        The copy.
+
+    Raises
+    ------
+    OSError
+        If there is no database, or as ``backups.write`` does.
+    """
+    assembly.require_database(output, settings)
+    sessions = connection.connect_to_read(assembly.database_url(output, settings))
+    backups.write(sessions.kw["bind"], path)
+
+
+def _migrated(engine, migrate, revision):
+    copy = _copied(engine, revision)
+    try:
+        before, after = migrate(engine, revision)
+    except BaseException:
+        # all or nothing: the database is as it was, and a program that tries again and again must not fill the disk
+        if copy is not None:
+            copy.unlink()
+        raise
+    if before == after:
+        if copy is not None:
+            # another process was faster, and has a copy
+            copy.unlink()
+        return [f"revision {after}: nothing to do"]
+    told = [f"revision {before or 'none, the database was empty'} -> {after}"]
+    return [*told, *([f"the database of before is kept as {copy}"] if copy is not None else [])]
+
+
+def _copied(engine, target):
+    """Copy an SQLite database beside itself; a server is backed up by those who run it."""
+    if engine.dialect.name != "sqlite":
+        return None
+    path = Path(engine.url.database)
+    with engine.connect() as opened:
+        revision = revisions.read(opened).revision
+    if revision == target or revision not in revisions.known():
+        return None
+    names = (f"{path.stem}-{revision}{f'-{n}' if n else ''}{path.suffix}" for n in count())
+    copy = next(path.with_name(name) for name in names if not path.with_name(name).exists())
+    backups.write(engine, copy)
+    return copy
+
+
+def _wait(engine, wait_s):
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            with engine.connect():
+                return
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > end:
+                raise
+            _log.warning("database away", reason=str(error.orig).strip(), pause_s=_PAUSE_S)
+            time.sleep(_PAUSE_S)
