@@ -8,6 +8,8 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import sessionmaker
 
+from nrespipe.database import forking
+
 _BUSY_TIMEOUT_MS = 30_000
 #: A PostgreSQL server ends a transaction in which nothing was asked for so long, and gives free what it has locked
 #: [second]: its process is frozen, or its machine away. Ours pause for a quarter of a second where they write (the
@@ -66,6 +68,7 @@ def open_engine(url):
         engine = create_engine(url, pool_pre_ping=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        forking.guard(engine)
         return engine
     if url.drivername == "postgresql":
         # the driver that this package brings
