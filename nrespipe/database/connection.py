@@ -9,6 +9,8 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import sessionmaker
 
+from nrespipe.database import forking
+
 _BUSY_TIMEOUT_MS = 30_000
 #: A PostgreSQL server ends a transaction in which nothing was asked for so long, and gives free what it has locked
 #: [second]: its process is frozen, or its machine away. Ours pause for a quarter of a second where they write (the
@@ -104,6 +106,7 @@ def open_engine(url, writes=True):
         if writes:
             event.listen(engine, "connect", _journal_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        forking.guard(engine)
         return engine
     if url.drivername == "postgresql":
         # the driver that this package brings

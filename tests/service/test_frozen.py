@@ -40,7 +40,7 @@ def freeze(service):
     started = []
 
     def start(row, where):
-        words = [service.output, service.settings.database_url, row, where]
+        words = [service.output, service.settings.database_url.get_secret_value(), row, where]
         process = subprocess.Popen(
             [sys.executable, FAKES / "frozen_worker.py", *map(str, words)],
             env={**os.environ, "PYTHONPATH": f"{FAKES}:{ROOT}"},

@@ -1,0 +1,56 @@
+"""Processes that are made while threads use an SQLite database: a copy must not take their locks for its own.
+
+SQLite keeps in the memory of a process which locks its connections hold. A process that is forked in the middle of a
+transaction of another thread inherits that memory, and finds the database locked for as long as it lives.
+"""
+
+import os
+import threading
+
+from sqlalchemy import event
+
+#: A thread that uses the database for longer than this does not hold up a new process any more [second].
+_PATIENCE_S = 60.0
+
+_changed = threading.Condition()
+#: Which thread has which connection.
+_threads = {}
+
+
+def guard(engine):
+    """Let no process be forked while another thread uses a connection.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Of an SQLite database.
+    """
+    event.listen(engine, "checkout", _take)
+    event.listen(engine, "checkin", _give_back)
+
+
+def _take(_connection, record, _proxy):
+    with _changed:
+        _threads[id(record)] = threading.get_ident()
+
+
+def _give_back(_connection, record):
+    with _changed:
+        _threads.pop(id(record), None)
+        _changed.notify_all()
+
+
+def _before():
+    _changed.acquire()
+    mine = threading.get_ident()
+    # none is taken as long as this is held
+    _changed.wait_for(lambda: all(thread == mine for thread in _threads.values()), _PATIENCE_S)
+
+
+def _in_child():
+    global _changed
+    _changed = threading.Condition()
+    _threads.clear()
+
+
+os.register_at_fork(before=_before, after_in_parent=lambda: _changed.release(), after_in_child=_in_child)
