@@ -7,7 +7,7 @@ import pytest
 from servers import with_tables
 from sqlalchemy import select, update
 
-from nrespipe.database import claims, frames, nodes
+from nrespipe.database import claims, connection, frames, nodes
 from nrespipe.database.columns import clock
 from nrespipe.database.tables import Frame, Node, Stacking
 from nrespipe.frames.raw import Kind
@@ -22,7 +22,8 @@ TONIGHT = f"{datetime.now(UTC):%Y%m%d}"
 def service(database_url):
     """A database, and what was told to the workers."""
     sessions = with_tables(database_url)
-    yield SimpleNamespace(sessions=sessions, pace=Pace(), settings=Settings(), told=[])
+    readers = connection.readers(sessions)
+    yield SimpleNamespace(sessions=sessions, readers=readers, pace=Pace(), settings=Settings(), told=[])
     sessions.kw["bind"].dispose()
 
 
