@@ -22,8 +22,6 @@ from nrespipe.service import acceptance, arrivals, limits, metrics, outcome, pla
 _log = structlog.get_logger(__name__)
 
 _AWAY = (OperationalError, InterfaceError)
-#: A directory that does not take a product in this time does not answer [second].
-_COPY_S = 300.0
 
 
 def frame(assembly, row_id, owner, seen=None):
@@ -394,24 +392,26 @@ def _record_master(session, assembly, row_id, job, result, owner, lost):
 
 def _deliver(assembly, product):
     """Deliver a product; return the error that says that nothing can be delivered now, if there is one."""
-    given = assembly.settings
-    token, where = given.auth_token.get_secret_value(), (assembly.output, given.ingest_to)
-    deliver = partial(deliveries.deliver, product.path, product.md5, *where, token=token, allow_http=given.allow_http)
+    given, longest_s = assembly.settings, limits.of(assembly.settings, assembly.pace).deliver_s
+    deliver = partial(
+        deliveries.deliver, product.path, product.md5, assembly.output, given.ingest_to,
+        token=given.auth_token.get_secret_value(), allow_http=given.allow_http, longest_s=longest_s,
+    )  # fmt: skip
     try:
         folder = deliveries.folder(given.ingest_to)
         if folder is None:
             deliver()
         else:
-            _in_time(deliver, folder / product.path)
+            _in_time(deliver, folder / product.path, longest_s)
     except deliveries.ServerAway as away:
         return away
     return None
 
 
-def _in_time(deliver, path):
+def _in_time(deliver, path, longest_s):
     """Deliver into a directory; a disk that does not answer is no fault of the product, and holds up nobody."""
     try:
-        ended = reading.Reader(_COPY_S).do(lambda _: _error_of(deliver), path)
+        ended = reading.Reader(longest_s).do(lambda _: _error_of(deliver), path)
     except Unavailable as error:
         raise deliveries.ServerAway(str(error)) from error
     if ended is not None:

@@ -6,6 +6,8 @@ from nrespipe.settings import MEMORY
 
 #: How long a file may take to come from the archive, at most [second].
 _LONGEST_FETCH_S = 900.0
+#: How long a product may take to be delivered, at most [second].
+_LONGEST_DELIVERY_S = 600.0
 #: How long programs that have no frame in hand may take to stop, one after the other: listener, scheduler, supervisord.
 _OTHERS_S = 60.0
 
@@ -22,6 +24,8 @@ class Limits:
     ----------
     read_s : float
         How long a disk may take to tell what a file is [second].
+    deliver_s : float
+        How long a product may take to be delivered [second]: a server or a directory that needs longer is away.
     fetch_s : float
         How long a file may take to come from the archive [second]; a frame begins with it.
     work_s : float
@@ -35,6 +39,7 @@ class Limits:
     """
 
     read_s: float
+    deliver_s: float
     fetch_s: float
     work_s: float
     lease_s: float
@@ -62,6 +67,7 @@ def of(settings, pace):
     stop_s = lease_s + pace.patience_s
     return Limits(
         read_s=min(pace.read_s, work_s / 2),
+        deliver_s=min(_LONGEST_DELIVERY_S, 2 * work_s / 3),
         fetch_s=min(_LONGEST_FETCH_S, 3 * work_s / 4),
         work_s=work_s,
         lease_s=lease_s,
