@@ -24,12 +24,12 @@ def test_a_restart_with_frames_in_flight_finishes_them_and_loses_nothing(rig, ar
     rig.tell(*(archive.add("e", "STAR SLOW&thar&none") for _ in range(12)))
     begun(rig)
     told = supervised.control("restart", "worker:*", "listener", "scheduler")
-    assert told.count("stopped") == told.count("started") == 5, told
+    assert told.count("stopped") == told.count("started") == 6, told
     rig.settled(20)
     assert not rig.all(select(Attempt).where(Attempt.outcome == State.RETRY)), "no process was killed"
     log = rig.log("supervisord")
     assert "WARN killing" not in log
-    assert log.count("(exit status 0)") == 5
+    assert log.count("(exit status 0)") == 6
     supervised.process.send_signal(signal.SIGTERM)
     assert supervised.process.wait(60) == 0
     assert not rig.all(select(Frame).where(Frame.owner != ""))
