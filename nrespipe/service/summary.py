@@ -67,7 +67,7 @@ def gather(session, site, day, output):
         counts=counts,
         unhappy=tuple((frame.filename, str(frame.state), bare(frame.reason, frame.filename)) for frame in unhappy),
         masters=tuple((identity.stem(layout.master_name(m)), str(m.standing), m.n_inputs, m.reason) for m in made),
-        stars=_stars(session, here, targets.read(targets.in_use(output, site))),
+        stars=_stars(session, here, _catalog(output, site)),
         drifts=_drifts(session, here),
     )
 
@@ -202,13 +202,13 @@ def ended(session, assembly):
     busy = (Frame.owner != "") | Frame.state.in_((State.QUEUED, State.RETRY))
     open_yet = {tuple(row) for row in session.execute(select(Frame.site, Frame.day).where(busy, latest()).distinct())}
     first = f"{moment - timedelta(days=_RECENT_DAYS):%Y%m%d}"
-    nights = {}
-    for frame in session.scalars(select(Frame).where(Frame.day >= first, Frame.start_mjd.is_not(None), latest())):
-        nights.setdefault((frame.site, frame.day), frame)
-    return sorted(
-        night for night, frame in nights.items()
-        if night not in open_yet and moment > plan.due_after(frame, assembly) + _AFTER_MASTERS
-    )  # fmt: skip
+    recent = (Frame.day >= first, Frame.start_mjd.is_not(None), latest())
+    nights = set()
+    for row in session.execute(select(Frame.site, Frame.day, Frame.instrument).where(*recent).distinct()):
+        after = plan.due_after(row, assembly)
+        if after is not None and moment > after + _AFTER_MASTERS:
+            nights.add((row.site, row.day))
+    return sorted(nights - open_yet)
 
 
 def owed(assembly, nights):
@@ -241,6 +241,10 @@ def owed(assembly, nights):
             # it lies on the disk, and the next round tries once more
             _log.warning("summary not mailed", site=site, day=day, reason=str(error))
             sent.unlink()
+        except Exception:
+            # the other nights get theirs
+            _log.exception("no summary could be written", site=site, day=day)
+            sent.unlink()
         except BaseException:
             sent.unlink()
             raise
@@ -253,6 +257,15 @@ def _summarise(assembly, site, day):
     write(report, assembly.output)
     if assembly.settings.summary_recipients:
         mail(report, assembly.settings)
+
+
+def _catalog(output, site):
+    """Return the stars that a site knows; none where its catalog is damaged: only their magnitudes are wanted."""
+    try:
+        return targets.read(targets.in_use(output, site))
+    except (OSError, ValueError) as error:
+        _log.warning("a summary without magnitudes", site=site, reason=str(error))
+        return ()
 
 
 def _stars(session, here, catalog):

@@ -7,10 +7,11 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from known import arrive
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from nrespipe.database import claims, connection, frames
+from nrespipe.database import claims, connection
 from nrespipe.database.columns import clock
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
@@ -35,7 +36,7 @@ def sessions(url, monkeypatch):
 
 def add(sessions, name="a-e00", owner=""):
     with sessions.begin() as session:
-        frame = frames.arrive(session, name, "1" * 32, **FACTS)[0]
+        frame = arrive(session, name, "1" * 32, **FACTS)[0]
         frame.next_try = clock(session) - timedelta(seconds=1)
         session.flush()
         if owner:
