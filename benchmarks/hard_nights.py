@@ -26,7 +26,7 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, assembly, duty, inquiry, simulation, sweep
+from nrespipe.service import arrivals, assembly, duty, inquiry, registration, simulation, sweep
 from nrespipe.service import night as nights
 from nrespipe.service.pace import Pace
 from nrespipe.settings import Settings
@@ -222,9 +222,7 @@ def by_workers(service, folders):
     for folder in folders:
         for _, sequence in groupby(sorted((folder / "raw").iterdir()), lambda path: path.name.split("-")[4][0]):
             for path in sequence:
-                facts, looked = arrivals.look(path)
-                with service.sessions.begin() as session:
-                    arrivals.record(session, path, facts, looked)
+                registration.register(service.sessions, path, *arrivals.look(path))
             settle(paced)
 
 

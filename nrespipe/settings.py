@@ -169,6 +169,11 @@ class Settings(BaseSettings):
         "NRES_DATA_ROOT", None, "a directory", "Output directory of the commands that are given none."
     )
     raw_root: _Path = _of("NRES_RAW_ROOT", None, "a directory", "Directory of raw frames, below which lie the sites.")
+    any_path: bool = _of(
+        "NRES_ANY_PATH", False, "true or false",
+        "Whether a message may name a file that is not below ``NRES_RAW_ROOT``; without this such a message is "
+        "refused. Links are not followed: the path itself must begin with that of the directory.",
+    )  # fmt: skip
     # 0 works in the program itself, where no limit holds: for programs that ask for it, not for the environment
     processes: Annotated[int | None, Field(ge=0), BeforeValidator(_from_one)] = _of(
         "NRES_PROCESSES", None, "a whole number from 1",

@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import DateTime, Enum, Float, text
+from sqlalchemy import DateTime, Float, String, text
 from sqlalchemy.types import TypeDecorator
 
 
@@ -69,6 +69,28 @@ class Real(TypeDecorator):
         return float(value) if value is not None and math.isfinite(value) else None
 
 
+class _Word(TypeDecorator):
+    """A word of a StrEnum as plain text; one that this version of the program does not know is read as it stands.
+
+    A row that a newer program has written, or a person, must not end what reads a thousand others.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, enum):
+        super().__init__(16)
+        self.enum, self._known = enum, frozenset(map(str, enum))
+
+    def process_bind_param(self, value, dialect):
+        """Return the value as plain text."""
+        return None if value is None else str(value)
+
+    def process_result_value(self, value, dialect):
+        """Return the member of the StrEnum, or the text where there is none of this value."""
+        return self.enum(value) if value in self._known else value
+
+
 def words(enum):
     """Return a column type that stores the values of a StrEnum as text.
 
@@ -79,12 +101,10 @@ def words(enum):
 
     Returns
     -------
-    sqlalchemy.Enum
-        Plain VARCHAR on every engine: a new word needs no migration.
+    sqlalchemy.types.TypeDecorator
+        Plain VARCHAR on every engine: a new word needs no migration. A word that the enum lacks is read as text.
     """
-    return Enum(
-        enum, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members]
-    )
+    return _Word(enum)
 
 
 def now():

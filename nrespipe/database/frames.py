@@ -4,6 +4,7 @@ import math
 from datetime import timedelta
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from nrespipe.database.columns import State, clock, insert, now
@@ -11,6 +12,8 @@ from nrespipe.database.tables import Frame
 
 #: States of a frame on which work may go on by itself.
 UNFINISHED = (State.QUEUED, State.WAITING, State.RETRY)
+#: What was said of a content, and will be said of it again.
+_VERDICTS = (State.BAD, State.SKIPPED)
 #: After so many attempts in a row that something outside the frame ended, a day and a half, nobody waits any more.
 MOST_RETRIES = 40
 #: Pauses before the first and after many of these attempts [second].
@@ -19,8 +22,8 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
 LOOK_AGAIN_S = 1800.0
 
 
-def arrive(session, filename, md5, **facts):
-    """Return the row of a raw file, and make it if this name with this content was never seen.
+def announce(session, filename, path, md5=None, **facts):
+    """Return the row of a raw file that somebody tells of, and make it if there is none; nobody has read it yet.
 
     Parameters
     ----------
@@ -28,32 +31,64 @@ def arrive(session, filename, md5, **facts):
         An open session; the caller commits.
     filename : str
         Base name without ``.fits`` or ``.fits.fz``.
-    md5 : str
-        Checksum of the whole file.
+    path : str
+        Where it is said to lie.
+    md5 : str, optional
+        Checksum of the whole file, if that is known.
     **facts : object
-        Other columns of the row. Of a row that exists only `path` is brought up to date.
+        Other columns of the row.
 
     Returns
     -------
     frame : Frame
-        The row.
-    is_new : bool
-        Whether it was made now.
+        The row: of this content where the checksum is known, else the announcement of this path.
+    is_due : bool
+        Whether it was made now, or asked for once more, and nobody works on it. What is known by its checksum is not
+        asked for again, unless it never could be read; nor is what waits for its first worker.
+
+    Notes
+    -----
+    An announcement on which a process works at this moment has its ``next_try`` changed: the process may have read an
+    older content, and looks once more.
     """
-    # another process may insert between the question and the answer: then the question is asked again
+    known = select(Frame).where(Frame.filename == filename, Frame.md5 == md5)
+    if md5 is None:
+        known = select(Frame).where(Frame.filename == filename, Frame.md5.is_(None), Frame.path == path)
+    moment = clock(session)
     while True:
-        frame = session.scalar(select(Frame).where(Frame.filename == filename, Frame.md5 == md5))
+        # until the end of the transaction nobody takes it
+        frame = session.scalar(known.with_for_update().execution_options(populate_existing=True).limit(1))
         if frame is not None:
-            frame.path = facts.get("path") or frame.path
-            return frame, False
-        version = session.scalar(select(func.max(Frame.version)).where(Frame.filename == filename)) or 0
-        made = _insert(session, filename=filename, md5=md5, version=version + 1, **facts)
+            return frame, _ask_again(frame, moment, facts)
+        made = _insert(session, filename=filename, path=path, md5=md5, next_try=moment, **facts)
+        # None where another process has inserted it between the question and the answer
         if made is not None:
-            _replace_older(session, filename, version + 1)
             return session.get_one(Frame, made), True
 
 
-def identify(frame, facts):
+def begin(session, frame):
+    """Give a file whose content is known its version; those before it are not worked on any more.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    frame : Frame
+        Its row, with its checksum. One that has a version keeps it.
+    """
+    if frame.version is not None:
+        return
+    session.flush()
+    damaged = (Frame.version.is_(None), Frame.md5.is_not(None), Frame.owner == "", Frame.state.in_(_VERDICTS))
+    older = select(Frame).where(Frame.filename == frame.filename, Frame.id != frame.id, *damaged).order_by(Frame.id)
+    # what was told of earlier and could not be understood is older than this
+    for one in (*session.scalars(older), frame):
+        _number(session, one.id)
+        session.refresh(one)
+    _replace_older(session, frame.filename, frame.version)
+
+
+def identify(frame, facts, moment):
     """Write down what a frame is that could not be told before; it is new again.
 
     Parameters
@@ -62,20 +97,23 @@ def identify(frame, facts):
         A row of which no more is known than its name tells.
     facts : mapping of str to object
         Columns that are known now.
+    moment : datetime
+        The present, by the clock of the database.
     """
     for name, value in facts.items():
         setattr(frame, name, value)
-    if frame.state != State.RUNNING:
-        frame.state, frame.reason, frame.next_try, frame.updated = State.QUEUED, "", now(), now()
+    if not frame.owner:
+        frame.state, frame.reason, frame.next_try, frame.updated = State.QUEUED, "", moment, now()
 
 
 def latest():
-    """Return the condition that a row is the last version of its file.
+    """Return the condition that a row is the last version of its file, or an announcement.
 
     Returns
     -------
     sqlalchemy.ColumnElement
-        For the ``where`` of a select from `Frame`.
+        For the ``where`` of a select from `Frame`. An announcement, which has no version, neither hides one nor is
+        hidden by one.
     """
     newer = aliased(Frame)
     return ~select(newer.id).where(newer.filename == Frame.filename, newer.version > Frame.version).exists()
@@ -160,6 +198,9 @@ def record(session, attempt, quality=0, products=(), velocities=(), drift=None):
     if frame.retries >= MOST_RETRIES:
         attempt.outcome = State.FAILED
         attempt.reason = f"given up after {frame.retries} attempts: {attempt.reason}"
+    # other rows of this file have waited for their turn: the next sweep tells of them
+    others = (Frame.filename == frame.filename, Frame.id != frame.id, Frame.owner == "", Frame.next_try.is_not(None))
+    session.execute(update(Frame).where(*others).values(sent=None).execution_options(synchronize_session=False))
     frame.next_try = _next_try(session, frame, attempt.outcome)
     frame.low_priority = frame.low_priority and frame.next_try is not None
     if _keeps_result(frame, attempt.outcome):
@@ -215,9 +256,10 @@ def find(session, name):
     Returns
     -------
     list of Frame
-        Newest first.
+        Newest first; before them what was announced and not read yet.
     """
-    return list(session.scalars(select(Frame).where(Frame.filename == name).order_by(Frame.version.desc())))
+    newest_first = (Frame.version.desc().nulls_first(), Frame.id.desc())
+    return list(session.scalars(select(Frame).where(Frame.filename == name).order_by(*newest_first)))
 
 
 def pause_s(retries):
@@ -276,8 +318,40 @@ def unhappy(session):
 
 def _insert(session, **columns):
     """Insert a frame that is due at once, and return its key; None where such a row exists."""
-    row = insert(session, Frame).values(**{"state": State.QUEUED, "next_try": clock(session), **columns})
+    row = insert(session, Frame).values(**{"state": State.QUEUED, **columns})
     return session.scalar(row.on_conflict_do_nothing().returning(Frame.id))
+
+
+def _ask_again(frame, moment, facts):
+    """Make a row due that somebody tells of once more, if there is anything new; return whether it is due now."""
+    if frame.archive_id is None:
+        frame.archive_id = facts.get("archive_id")
+    if frame.version is not None or (frame.md5 is not None and frame.state in _VERDICTS):
+        # its content is known, and what became of it
+        return False
+    if not frame.owner and frame.state == State.QUEUED:
+        # nobody has looked yet, and a worker is told already
+        return False
+    frame.next_try, frame.body = moment, facts.get("body", frame.body)
+    if frame.owner:
+        return False
+    frame.state, frame.reason, frame.sent, frame.updated = State.QUEUED, "", facts.get("sent"), now()
+    frame.deaths = frame.retries = 0
+    return True
+
+
+def _number(session, row_id):
+    """Give a row the next version of its file; another process may do the same with another row."""
+    name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
+    while True:
+        newest = session.scalar(select(func.max(Frame.version)).where(Frame.filename == name)) or 0
+        numbered = update(Frame).where(Frame.id == row_id).values(version=newest + 1)
+        try:
+            with session.begin_nested():
+                session.execute(numbered.execution_options(synchronize_session=False))
+            return
+        except IntegrityError:
+            continue
 
 
 def _replace_older(session, filename, version):

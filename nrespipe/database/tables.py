@@ -52,14 +52,21 @@ master_parents = Table(
 class Frame(Work, Row):
     """One raw file, by name and content: the same name with another checksum is a new version.
 
+    A file that somebody has told of and nobody has read yet is an announcement: a row without a version. It is work as
+    any other row, and hides nothing: what is known of the name so far stays as it is until the new content is known.
+
     Attributes
     ----------
     filename : str
         Base name without ``.fits`` or ``.fits.fz``.
-    path, md5 : str
-        Where it was last seen; checksum of the whole file.
-    version : int
-        1 for the first content seen under this name, 2 for the second ...; only the highest is worked on.
+    path : str
+        Where it was last seen, or is said to lie.
+    md5 : str or None
+        Checksum of the whole file; None where nobody knows it yet. Of a frame of the archive that was not fetched yet,
+        what the archive says.
+    version : int or None
+        1 for the first content seen under this name, 2 for the second ...; only the highest is worked on. None for an
+        announcement, and for a content that cannot be understood where another version exists.
     kind : Kind or None
         None where not even the name tells.
     site, instrument, camera, day, binning, readout_mode : str
@@ -75,7 +82,7 @@ class Frame(Work, Row):
     archive_id : int or None
         Number of the frame in the archive that it is fetched from; None where it lies on a disk.
     body : str
-        The message that told of it, as it came; '' where none did.
+        The message that told of it, as it came, but for what is beyond 64 kB; '' where none did.
     retries : int
         How many of the last attempts, one after the other, something outside the frame ended.
     low_priority : bool
@@ -107,8 +114,8 @@ class Frame(Work, Row):
     id: Mapped[int] = mapped_column(primary_key=True)
     filename: Mapped[str] = mapped_column(Text)
     path: Mapped[str] = mapped_column(Text)
-    md5: Mapped[str] = mapped_column(String(32))
-    version: Mapped[int] = mapped_column(default=1)
+    md5: Mapped[str | None] = mapped_column(String(32))
+    version: Mapped[int | None]
     kind: Mapped[Kind | None] = mapped_column(words(Kind))
     site: Mapped[str] = mapped_column(Text, default="")
     instrument: Mapped[str] = mapped_column(Text, default="")

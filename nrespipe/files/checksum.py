@@ -2,6 +2,8 @@
 
 import hashlib
 
+from nrespipe.files.regular import opened
+
 
 def md5(path):
     """Return the checksum of a file.
@@ -15,6 +17,11 @@ def md5(path):
     -------
     str
         MD5 as hexadecimal digits.
+
+    Raises
+    ------
+    BadFrame
+        If there is no file but a pipe, a device or a directory.
     """
-    with open(path, "rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    with opened(path) as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -13,6 +13,7 @@ from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.errors import BadFrame, Unavailable
 from nrespipe.files.partial import beside
+from nrespipe.files.regular import opened
 
 #: Bytes of a FITS block.
 BLOCK = 2880
@@ -69,7 +70,7 @@ def reading(path):
     name = Path(path).name
     try:
         # astropy warns of what the callers test for themselves (truncation, cards that break the standard).
-        with open(path, "rb") as stream, warnings.catch_warnings():
+        with opened(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             _require_fits(stream.read(BLOCK), name)
             stream.seek(0)

@@ -85,9 +85,15 @@ def read(path):
         If the file cannot be read.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        return _read(Path(path).read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         return (), [Defect(0, "", f"is no text in UTF-8: byte {error.start} is {error.object[error.start]:#04x}")]
+    except (ValueError, csv.Error) as error:
+        # fields and numbers that are too long for the libraries
+        return (), [Defect(0, "", f"cannot be understood: {error}")]
+
+
+def _read(text):
     lines = enumerate(text.splitlines(), 1)
     lines = [(number, line) for number, line in lines if line.strip(', "\t') and line.lstrip('"')[0] != "#"]
     if not lines:

@@ -1,10 +1,13 @@
 """One table per spectrograph, and the loader that checks it."""
 
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -61,7 +64,10 @@ def load(name, folder=None):
     tables = _tables(folder)
     if name not in tables:
         raise KeyError(f"no spectrograph {name!r}; known: {', '.join(sorted(tables))}")
-    return read(tables[name])
+    spectrograph = read(tables[name])
+    if spectrograph.name != name:
+        raise ValueError(f"{tables[name]}: name is {spectrograph.name!r}, the file is that of {name}")
+    return spectrograph
 
 
 def read(path):
@@ -86,12 +92,15 @@ def read(path):
     path = Path(str(path))
     try:
         return _spectrograph(_completed(tomllib.loads(path.read_text(encoding="utf-8"))))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path.name}: {error}") from error
     except KeyError as error:
-        raise ValueError(f"{path.name}: entry {error} is missing") from error
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path.name}: {error}") from error
+        raise ValueError(f"{path}: entry {error} is missing") from error
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    # whatever a person may have written: a table in place of a number, brackets without an end
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be understood: {type(error).__name__}: {error}") from error
 
 
 def _tables(folder):
@@ -116,6 +125,11 @@ def _spectrograph(table):
         raise ValueError(f"fibers.upward must name every fiber once, got {fibers['upward']}")
     if not orders["first"] < orders["last"]:
         raise ValueError("orders.first must be below orders.last")
+    for entry, pattern in (("name", r"nres\d\d"), ("site", "[a-z]{3}"), ("time_zone", "[A-Za-z0-9_/+-]+")):
+        if not isinstance(table[entry], str) or not re.fullmatch(pattern, table[entry], re.ASCII):
+            raise ValueError(f"{entry} is {table[entry]!r}")
+    if not 0 <= int(table["restart_hour_utc"]) <= 24:
+        raise ValueError(f"restart_hour_utc is {table['restart_hour_utc']!r}; expected an hour, from 0 to 24")
     return Spectrograph(
         name=table["name"],
         site=table["site"],
@@ -151,5 +165,18 @@ def _optics(table):
 
 def _entries(noun, table):
     """Make a noun of a table, taking exactly its fields."""
-    values = {f.name: table[f.name] for f in fields(noun)}
-    return noun(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    hints = get_type_hints(noun)
+    return noun(**{f.name: _typed(f.name, table[f.name], hints[f.name]) for f in fields(noun)})
+
+
+def _typed(name, value, hint):
+    """Return an entry as the noun has it; it must be of the type that the noun names."""
+    if get_origin(hint) is tuple and isinstance(value, list):
+        inner = get_args(hint)
+        if inner[-1] is Ellipsis or len(inner) == len(value):
+            return tuple(_typed(name, each, inner[0]) for each in value)
+    elif get_origin(hint) is Mapping:
+        return value
+    elif type(value) in (int, float) and abs(value) < 1e300 and (hint is float or value == int(value)):
+        return hint(value)
+    raise ValueError(f"{name} is {value!r}, which is no {getattr(hint, '__name__', hint)}")

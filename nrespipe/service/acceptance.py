@@ -215,7 +215,8 @@ def retire(session, kind, night, minimum):
     if made is None or made.standing not in USABLE:
         return
     names = [frame.filename for frame in made.inputs if frame.day == night.day]
-    now = list(session.scalars(select(Frame).where(Frame.filename.in_(names), latest()).order_by(Frame.filename)))
+    here = (Frame.filename.in_(names), Frame.version.is_not(None), latest())
+    now = list(session.scalars(select(Frame).where(*here).order_by(Frame.filename)))
     # what waits or was not tried yet may still be good
     gone = sum(frame.state in (State.BAD, State.SKIPPED) for frame in now)
     if not gone or len(now) - gone >= minimum:

@@ -1,13 +1,11 @@
-"""Raw files on a disk -> rows of frames."""
+"""Raw files on a disk: where they lie, and what each of them is."""
 
 import os
 import re
 from pathlib import Path
 
-from nrespipe import __version__
-from nrespipe.database import frames
 from nrespipe.database.columns import State
-from nrespipe.database.tables import Attempt
+from nrespipe.errors import Unavailable
 from nrespipe.files import identity
 from nrespipe.files.checksum import md5
 from nrespipe.service import outcome
@@ -79,116 +77,26 @@ def look(path):
     Returns
     -------
     facts : dict of str to object
-        Columns of its row.
+        Columns of its row; with its checksum as `md5`, unless the disk does not give the file.
     result : Outcome
         Done, or why it cannot be reduced.
     """
     # a command that looks at no raw file starts without the reader, and without astropy.io.fits
     from nrespipe.files import cdp
 
+    before, facts = _state(path), named(path.name)
     result = outcome.attempt(cdp.identify, path)
-    if result.state is not State.DONE:
-        return named(path.name), result
-    facts = dict(vars(result.value))
-    del facts["filename"]
-    return facts | {"objects": "&".join(facts["objects"])}, result
-
-
-def record(session, path, facts, result):
-    """Return the row of a raw file, and make it if this content of it was never seen.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    path : Path
-        A raw file.
-    facts, result : dict of str to object, Outcome
-        What `look` tells of it; with its checksum as `md5`, or that is computed.
-
-    Returns
-    -------
-    Frame
-        A new one is already skipped or bad where `result` says so.
-    """
-    facts = dict(facts)
-    if "md5" not in facts:
-        facts, result = check(path, facts, result)
-    frame, is_new = frames.arrive(session, identity.stem(path), path=str(path), **facts)
-    if result.state is State.DONE and frame.start_mjd is None:
-        # an earlier look could not tell what it is: the disk was away, or the program did not understand the header
-        frames.identify(frame, facts)
-    elif result.state is not State.DONE and (is_new or frame.state is State.RETRY):
-        frames.record(session, attempt_row(frame.id, result))
-    return frame
-
-
-def check(path, facts, result):
-    """Add the checksum of a raw file to what is known of it.
-
-    Parameters
-    ----------
-    path : Path
-        A raw file.
-    facts, result : dict of str to object, Outcome
-        What `look` tells of it.
-
-    Returns
-    -------
-    facts : dict of str to object
-        With `md5`; '' where the file cannot be read.
-    result : Outcome
-        Why it cannot be read, if so.
-    """
+    if result.state is State.DONE:
+        facts = dict(vars(result.value))
+        del facts["filename"]
+        facts |= {"objects": "&".join(facts["objects"])}
     checksum = outcome.attempt(md5, path)
-    return facts | {"md5": checksum.value or ""}, result if checksum.state is State.DONE else checksum
-
-
-def examine(path):
-    """Tell what a raw file is, with its checksum.
-
-    Parameters
-    ----------
-    path : Path
-        A raw file.
-
-    Returns
-    -------
-    facts : dict of str to object
-        As `look` tells it, with `md5`.
-    result : Outcome
-        Done, or why it cannot be reduced.
-    """
-    return check(path, *look(path))
-
-
-def attempt_row(frame_id, result, **others):
-    """Return the row of an attempt.
-
-    Parameters
-    ----------
-    frame_id : int
-        The frame.
-    result : Outcome
-        What came of it.
-    **others : object
-        Other columns.
-
-    Returns
-    -------
-    Attempt
-        Not yet in any session.
-    """
-    return Attempt(
-        frame_id=frame_id,
-        started=result.started,
-        finished=result.finished,
-        outcome=result.state,
-        reason=result.reason,
-        traceback=result.traceback,
-        code_version=__version__,
-        **{"measurements": {}, **others},
-    )
+    if checksum.state is not State.DONE:
+        return facts, checksum
+    if _state(path) != before:
+        return facts, outcome.of(Unavailable(f"{path.name}: it is being written"), result.started)
+    # what the disk did not give to the first reader is not known by what it gave to the second
+    return facts if result.state is State.RETRY else facts | {"md5": checksum.value}, result
 
 
 def named(filename):
@@ -209,6 +117,15 @@ def named(filename):
         return {}
     place = {key: name[key] for key in ("site", "camera", "day")}
     return {"instrument": f"nres{name['number']}", "kind": identity.kind_named(filename), **place}
+
+
+def _state(path):
+    """Return what differs when somebody has written to a file; None where there is none."""
+    try:
+        known = os.stat(path)
+    except OSError:
+        return None
+    return known.st_ino, known.st_size, known.st_mtime_ns
 
 
 def _is_raw(name):

@@ -1,7 +1,11 @@
 """The catalog of stars, for people: what is wrong with one, and putting one to use."""
 
+import structlog
+
 from nrespipe import instruments
 from nrespipe.files import layout, targetcheck, targets
+
+_log = structlog.get_logger(__name__)
 
 
 def check(path=None):
@@ -117,8 +121,14 @@ def site_of(output, name):
 
 
 def _sites(output):
-    folder = layout.instruments(output)
-    return sorted({instruments.load(name, folder).site for name in instruments.names(folder)})
+    folder, sites = layout.instruments(output), set()
+    for name in instruments.names(folder):
+        try:
+            sites.add(instruments.load(name, folder).site)
+        except ValueError as error:
+            # the others have a catalog all the same
+            _log.warning("the table of a spectrograph cannot be used", reason=str(error))
+    return sorted(sites)
 
 
 def _unknown(stars):

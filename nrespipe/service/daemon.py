@@ -1,16 +1,17 @@
 """The programs that do not end by themselves: listener, workers, scheduler, and all of them in one."""
 
+import os
 import signal
 import socket
 import threading
 import time
+from functools import partial
 
 import structlog
 from celery import signals
-from sqlalchemy.exc import DBAPIError
 
 from nrespipe import settings
-from nrespipe.service import limits, metrics, node, plan, summary, sweep, tasks
+from nrespipe.service import isolated, limits, metrics, node, plan, summary, sweep, tasks
 from nrespipe.service.duty import persist
 from nrespipe.service.listener import Listener
 
@@ -103,7 +104,7 @@ def schedule(assembly, once=False):
     while True:
         if time.monotonic() >= next_plan:
             _look_ahead(assembly)
-            assembly.recorder.send(_numbers(assembly, app))
+            isolated.do("metrics", lambda: assembly.recorder.send(_numbers(assembly, app)))
             next_plan = time.monotonic() + PERIOD_S
         timer.tick()
         if once or stopped.wait(assembly.pace.sweep_s):
@@ -122,7 +123,8 @@ def run(assembly):
     Returns
     -------
     int
-        Exit status, as that of `work`.
+        Exit status, as that of `work`; 1 too if a part of it has ended: then the others finish what they have in hand,
+        and end as well.
 
     Raises
     ------
@@ -131,20 +133,33 @@ def run(assembly):
     Unavailable
         If a live node has the name: the service runs on this host already.
     """
+    ended = []
 
     @signals.worker_ready.connect(weak=False)
     def _accompany(sender, **_):
         # threads of the parent: started after it has made its processes, which must not inherit them
-        threading.Thread(target=_attend, args=(assembly, sender.app), daemon=True).start()
-        if assembly.settings.fits_broker != settings.MEMORY:
-            threading.Thread(target=_listen_beside, args=(assembly, sender.app), daemon=True).start()
+        parts = [_attend] + [_listen_beside] * (assembly.settings.fits_broker != settings.MEMORY)
+        for part in parts:
+            threading.Thread(target=_beside, args=(ended, part, assembly, sender.app), daemon=True).start()
 
-    return work(assembly, "nrespipe", list(tasks.QUEUES))
+    status = work(assembly, "nrespipe", list(tasks.QUEUES))
+    return 1 if ended else status
+
+
+def _beside(ended, part, *arguments):
+    """Be a part of the service that never ends by itself; if it does, the whole service ends, to be started anew."""
+    try:
+        part(*arguments)
+    except BaseException:
+        _log.exception("a part of the service failed", part=part.__name__)
+    ended.append(part)
+    _log.error("a part of the service has ended: the others finish what they have in hand", part=part.__name__)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _numbers(assembly, app):
     """Return how things stand in the database and in the queues."""
-    points = _patiently(assembly, assembly.readers, metrics.of_database) or []
+    points = isolated.do("numbers of the database", _patiently, assembly, assembly.readers, metrics.of_database) or []
     tables = {queue: table for table, queue in tasks.QUEUES.items()}
     depths = ((queue, tasks.depth(app, table)) for queue, table in tables.items())
     known = [(queue, depth) for queue, depth in depths if depth is not None]
@@ -152,22 +167,16 @@ def _numbers(assembly, app):
 
 
 def _patiently(assembly, sessions, work):
-    """Do something in a transaction and return what it returns; None if the database stays away."""
-    try:
-        return persist(sessions, work, time.monotonic() + assembly.pace.patience_s)
-    except DBAPIError as error:
-        _log.warning("database away", reason=str(error.orig).strip())
-        return None
+    """Do something in a transaction, and wait a while for a database that is away."""
+    return persist(sessions, work, time.monotonic() + assembly.pace.patience_s)
 
 
 def _look_ahead(assembly):
-    """Write down what is owed, and wake what was overlooked."""
-    _patiently(assembly, assembly.sessions, lambda session: plan.owe_all(session, assembly))
-    _patiently(assembly, assembly.sessions, plan.remind)
-    try:
-        summary.owe(assembly)
-    except (OSError, DBAPIError) as error:
-        _log.warning("nobody could tell which summaries are owed", reason=str(error))
+    """Write down what is owed, and wake what was overlooked; each by itself, whatever becomes of the others."""
+    owe_all, mine = partial(plan.owe_all, assembly=assembly), assembly.sessions
+    isolated.do("masters that are owed", _patiently, assembly, mine, owe_all)
+    isolated.do("frames that were overlooked", _patiently, assembly, mine, plan.remind)
+    isolated.do("summaries that are owed", summary.owe, assembly)
 
 
 def _attend(assembly, app):
@@ -175,7 +184,7 @@ def _attend(assembly, app):
     next_plan = 0.0
     if assembly.settings.broker_url == settings.MEMORY:
         # messages in memory do not survive a program
-        _patiently(assembly, assembly.sessions, sweep.forget_messages)
+        isolated.do("messages of an earlier program", _patiently, assembly, assembly.sessions, sweep.forget_messages)
     while True:
         timer.tick()
         if time.monotonic() >= next_plan:

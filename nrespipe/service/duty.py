@@ -8,20 +8,31 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, claims, frames, outside, stackings
+from nrespipe.database import calibrations, claims, frames, outside, stackings, trouble
 from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.files import archive, deliveries
-from nrespipe.service import acceptance, arrivals, limits, metrics, outcome, plan, reading, reduction, stacking, summary
+from nrespipe.files.checksum import md5
+from nrespipe.service import (
+    acceptance,
+    arrivals,
+    isolated,
+    limits,
+    metrics,
+    outcome,
+    plan,
+    reading,
+    reduction,
+    registration,
+    stacking,
+    summary,
+)
 
 _log = structlog.get_logger(__name__)
-
-_AWAY = (OperationalError, InterfaceError)
 
 
 def frame(assembly, row_id, owner, seen=None):
@@ -50,9 +61,12 @@ def frame(assembly, row_id, owner, seen=None):
     structlog.contextvars.bind_contextvars(filename=row.filename, site=row.site, attempt=row.tries + 1)
     looked = outcome.attempt(_look, assembly, row)
     if looked.state is State.DONE:
-        # the value of the attempt is itself a look at the file: columns, and whether they are those of a good frame
-        columns, looked = looked.value
-        job = persist(assembly.sessions, lambda session: _plan(session, assembly, row_id, owner, columns, looked), end)
+        # the value of the attempt is itself a look at the file: where it lies, what it is, and whether it is good
+        path, facts, looked = looked.value
+        gone = _lies_nowhere(assembly, path, facts, end)
+        job = persist(
+            assembly.sessions, lambda session: _plan(session, assembly, row, owner, path, facts, looked, gone), end
+        )
         if job is None:
             return None
     if looked.state is State.DONE:
@@ -62,9 +76,9 @@ def frame(assembly, row_id, owner, seen=None):
         kept = persist(assembly.sessions, lambda session: _record(session, assembly, job, result, owner, lost), end)
         if kept:
             # columns of the row that were not known when it was taken do not matter here
-            assembly.recorder.send(metrics.of_frame(row, result))
+            isolated.do("metrics", lambda: assembly.recorder.send(metrics.of_frame(row, result)))
         return _ended("frame", result, kept)
-    kept = persist(assembly.sessions, lambda session: _refuse(session, assembly, row_id, looked, owner), end)
+    kept = persist(assembly.sessions, lambda session: _refuse(session, assembly, row, looked, owner), end)
     return _ended("frame", looked, kept)
 
 
@@ -219,7 +233,7 @@ def persist(sessions, work, end):
 
     Raises
     ------
-    sqlalchemy.exc.DBAPIError
+    sqlalchemy.exc.SQLAlchemyError
         If the database does not come back in time, or what was asked of it is wrong.
     """
     pause_s = 1.0
@@ -229,10 +243,10 @@ def persist(sessions, work, end):
         try:
             with sessions.begin() as session:
                 return work(session)
-        except DBAPIError as error:
-            if last or not (isinstance(error, _AWAY) or error.connection_invalidated):
+        except SQLAlchemyError as error:
+            if last or not trouble.is_outside(error):
                 raise
-            _log.warning("database away", reason=str(error.orig).strip(), pause_s=pause_s)
+            _log.warning("database away", reason=trouble.words(error), pause_s=pause_s)
             # many workers that come back at once would push it over again
             time.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, 30.0)
@@ -259,9 +273,9 @@ def asking(sessions, table, row_id, owner, end):
     def still_mine():
         try:
             return persist(sessions, lambda session: claims.is_owner(session, table, row_id, owner), end)
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             # not the fault of the frame
-            raise Unavailable(f"the database is away: {str(error.orig).strip()}") from error
+            raise Unavailable(f"the database is away: {trouble.words(error)}") from error
 
     return still_mine
 
@@ -281,54 +295,74 @@ def _times(assembly):
 
 
 def _take(session, table, row_id, owner, lease_s, seen):
+    # a task is a message too, and anybody may write to a broker
+    if type(row_id) is not int or not 0 < row_id < 1 << 63:
+        _log.error("a task names no row", table=table.__tablename__, row=repr(row_id)[:100])
+        return None
     taken = claims.claim(session, table, row_id, owner, lease_s, seen)
     return session.get_one(table, row_id, populate_existing=True) if taken else None
 
 
 def _look(assembly, row):
-    """Fetch the file and look at it, where that was not done before; return columns, and an outcome."""
+    """Fetch the file and look at it, where that was not done before; return where it lies, columns, and an outcome."""
     path, may = Path(row.path), limits.of(assembly.settings, assembly.pace)
     # another version of it may lie there
-    if row.archive_id is not None and (row.start_mjd is None or not path.is_file()):
-        given = assembly.settings
+    if row.archive_id is not None and not reading.do(partial(_is_whole, row.md5), path, may.read_s):
+        given, path = assembly.settings, registration.fetched_path(assembly.output, path.name)
         archive.fetch(
             row.archive_id,
             path,
-            row.md5,
+            row.md5 or "",
             api_root=given.api_root,
             token=given.auth_token.get_secret_value(),
             hosts=given.archive_hosts,
             allow_http=given.allow_http,
             longest_s=may.fetch_s,
         )
-    reader = reading.Reader(may.read_s)
-    if row.start_mjd is not None and row.md5:
+    if row.start_mjd is not None:
         # a reduction that hangs would be taken for one that takes too long
-        reader.do(reading.touch, path)
-        return {}, outcome.attempt(lambda: None)
-    return reader.do(arrivals.look if row.md5 else arrivals.examine, path)
+        reading.do(reading.touch, path, may.read_s)
+        return path, {}, outcome.attempt(lambda: None)
+    return path, *reading.do(arrivals.look, path, may.read_s)
 
 
-def _plan(session, assembly, row_id, owner, columns, looked):
+def _is_whole(checksum, path):
+    return checksum is not None and path.is_file() and md5(path) == checksum
+
+
+def _lies_nowhere(assembly, path, facts, end):
+    """Tell whether what was read is known from another place, where it is no more."""
+
+    def exists(seen):
+        found = outcome.attempt(reading.do, Path.exists, seen, limits.of(assembly.settings, assembly.pace).read_s)
+        # one that the disk does not give at this moment is not gone
+        return found.value is not False
+
+    return registration.lies_nowhere(lambda work: persist(assembly.sessions, work, end), path, facts.get("md5"), exists)
+
+
+def _plan(session, assembly, row, owner, path, facts, looked, gone):
     """Write down what the file is; return what is to be done with it, or None if nothing is."""
-    if not claims.holds(session, Frame, row_id, owner):
+    if not claims.holds(session, Frame, row.id, owner):
         return None
-    row = session.get_one(Frame, row_id, populate_existing=True)
-    md5 = columns.get("md5", row.md5)
-    if md5 != row.md5 and session.scalar(select(Frame.id).where(Frame.filename == row.filename, Frame.md5 == md5)):
-        # told twice, once without its checksum: the other row is the frame
-        for attempt in row.attempts:
-            session.delete(attempt)
-        session.delete(row)
+    frame = session.get_one(Frame, row.id, populate_existing=True)
+    if frame.version is None and frame.next_try != row.next_try:
+        # told of once more since it was taken: what was read may be older than what is there now
+        claims.give_back(session, Frame, row.id, owner)
         return None
-    for name, value in columns.items():
-        setattr(row, name, value)
+    if "md5" in facts:
+        known = registration.settle(session, frame, path, facts, looked, gone)
+        if known is not frame:
+            _log.info("known already", version=known.version)
+            return None
+    else:
+        frame.path = str(path)
     session.flush()
     if looked.state is not State.DONE:
-        return row
-    job = reduction.plan(session, row, assembly)
-    if job.missing and row.attempts and row.attempts[-1].outcome == State.WAITING:
-        frames.postpone(session, row_id, job.missing)
+        return frame
+    job = reduction.plan(session, frame, assembly)
+    if job.missing and frame.attempts and frame.attempts[-1].outcome == State.WAITING:
+        frames.postpone(session, frame.id, job.missing)
         return None
     return job
 
@@ -348,10 +382,17 @@ def _record(session, assembly, job, result, owner, lost):
     return True
 
 
-def _refuse(session, assembly, row_id, looked, owner):
-    if not claims.holds(session, Frame, row_id, owner):
+def _refuse(session, assembly, row, looked, owner):
+    if not claims.holds(session, Frame, row.id, owner):
         return False
-    plan.owe(session, frames.record(session, arrivals.attempt_row(row_id, looked)), assembly)
+    before = session.get_one(Frame, row.id, populate_existing=True)
+    told_again = before.next_try != row.next_try
+    frame = frames.record(session, registration.attempt_row(row.id, looked))
+    if frame.version is not None:
+        plan.owe(session, frame, assembly)
+    elif told_again and frame.state in frames.UNFINISHED:
+        # since it was taken: it may be there now
+        claims.request(session, frame)
     return True
 
 

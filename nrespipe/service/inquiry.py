@@ -143,7 +143,7 @@ def _frame(frame, output):
     reason = bare(frame.reason, frame.filename)
     exposure = "" if frame.exposure_s is None else f"{frame.exposure_s:g} s from MJD {frame.start_mjd:.6f}"
     facts = [
-        ("frame", f"{frame.filename}, version {frame.version}"),
+        ("frame", f"{frame.filename}, {f'version {frame.version}' if frame.version else 'announced'}"),
         ("file", f"{frame.path} (md5 {frame.md5 or 'unknown'})"),
         ("is", " ".join(word for word in (*told, exposure) if word)),
         ("state", f"{frame.state}: {reason}" if reason else str(frame.state)),

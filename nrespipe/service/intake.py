@@ -7,7 +7,7 @@ from sqlalchemy import select
 from nrespipe.database import claims, frames
 from nrespipe.database.tables import Frame
 from nrespipe.files import identity, layout
-from nrespipe.service import arrivals
+from nrespipe.service import arrivals, registration
 
 
 def submit(assembly, paths):
@@ -36,10 +36,8 @@ def submit(assembly, paths):
         files += arrivals.find(path, assembly.output) if path.is_dir() else [path.resolve()]
     told = []
     for path in files:
-        facts, result = arrivals.check(path, *arrivals.look(path))
-        with assembly.sessions.begin() as session:
-            frame = arrivals.record(session, path, facts, result)
-            told.append((path, frame.state, frame.reason))
+        frame = registration.register(assembly.sessions, path, *arrivals.look(path))
+        told.append((path, frame.state, frame.reason))
     return told
 
 
@@ -110,5 +108,8 @@ def missed(session, raw_root, site, day):
     found = [
         path for name in instruments for path in layout.raw_frames(layout.raw_directory(raw_root, site, name, day))
     ]
-    known = set(session.scalars(select(Frame.filename).where(Frame.filename.in_([identity.stem(p) for p in found]))))
-    return [path for path in found if identity.stem(path) not in known]
+    rows = select(Frame.filename, Frame.version, Frame.path)
+    rows = session.execute(rows.where(Frame.filename.in_([identity.stem(path) for path in found]))).all()
+    # what was announced at another place may never appear there
+    known = {name for name, version, _ in rows if version is not None} | {path for _, _, path in rows}
+    return [path for path in found if identity.stem(path) not in known and str(path) not in known]

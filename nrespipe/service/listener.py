@@ -2,19 +2,17 @@
 
 import sys
 import time
-from pathlib import Path
+import traceback as tracebacks
 
 import structlog
 from kombu import Connection, Exchange, Queue
 from kombu.mixins import ConsumerMixin
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database import frames
-from nrespipe.database.columns import State, clock
+from nrespipe.database import trouble
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Skipped
-from nrespipe.files import identity, layout
-from nrespipe.service import arrivals, messages, outcome, reading
+from nrespipe.service import messages, registration
 
 _log = structlog.get_logger(__name__)
 
@@ -24,6 +22,10 @@ _PREFETCH = 50
 #: A broker that is silent for twice as long is taken for dead [second].
 _HEARTBEAT_S = 20
 _LONGEST_PAUSE_S = 5.0
+#: How long the broker may take to take a message that is put aside [second].
+_PATIENCE_S = 5.0
+#: What is kept of messages that were refused: so many, and so much of each; the oldest go first.
+_MOST_REFUSED, _MOST_BYTES, _KEPT_BYTES, _KEPT_TRACE = 10_000, 100_000_000, 1 << 16, 8_000
 
 
 class Listener(ConsumerMixin):
@@ -43,7 +45,9 @@ class Listener(ConsumerMixin):
     Notes
     -----
     A message is acknowledged when its row is committed, not before: whoever dies in between gets it once more, and
-    finds the row. While the database is away messages stay unacknowledged and are tried again.
+    finds the row. While the database is away messages stay unacknowledged and are tried again. A message of which no
+    row can be made, whatever the reason, is put aside: into the queue ``<queue>.refused``, with the reason in its
+    headers. No disk is asked: the worker that takes the row looks at the file.
     """
 
     def __init__(self, assembly, wake, timer, queue=QUEUE):
@@ -53,8 +57,13 @@ class Listener(ConsumerMixin):
         exchange = Exchange(settings.fits_exchange, type="fanout", durable=True)
         # no arguments: a queue that exists with others would be refused; quorum, dead letters by policy of the broker
         self._queue = Queue(queue, exchange, durable=True)
+        aside = Exchange(f"{queue}.refused", type="fanout", durable=True)
+        self._refused = Queue(
+            aside.name, aside, durable=True,
+            max_length=_MOST_REFUSED, max_length_bytes=_MOST_BYTES, queue_arguments={"x-overflow": "drop-head"},
+        )  # fmt: skip
         self._assembly, self._wake, self._timer = assembly, wake, timer
-        self._reader = reading.Reader(assembly.pace.read_s, self._beat)
+        self._below = None if settings.any_path else settings.raw_root
         self._pending, self._pause_s, self._not_before, self._live = [], 0.0, 0.0, None
 
     def listen(self):
@@ -67,10 +76,21 @@ class Listener(ConsumerMixin):
         return [Consumer([self._queue], on_message=self.on_message, prefetch_count=_PREFETCH)]
 
     def on_consume_ready(self, connection, channel, consumers, **_):
-        """Forget what came over a connection that is lost: it comes once more."""
+        """Forget what came over a connection that is lost: it comes once more. Make the queue of refused messages."""
         self._pending.clear()
         self._live = connection
+        try:
+            # on a channel of its own, which the broker closes where it says no
+            with connection.channel() as other:
+                self._refused(other).declare()
+        except connection.channel_errors as error:
+            _log.warning("no queue for refused messages", queue=self._refused.name, reason=str(error))
         _log.info("listening", queue=self._queue.name, exchange=self._queue.exchange.name)
+
+    def on_decode_error(self, message, exc):
+        """Take in a message that the library cannot unpack."""
+        self._pending.append((message, exc))
+        self._flush()
 
     def on_connection_error(self, exc, interval):
         """Tell that the broker is away."""
@@ -85,7 +105,7 @@ class Listener(ConsumerMixin):
         message : kombu.Message
             As it came.
         """
-        self._pending.append(message)
+        self._pending.append((message, None))
         self._flush()
 
     def on_iteration(self):
@@ -107,38 +127,82 @@ class Listener(ConsumerMixin):
 
     def _flush(self):
         while self._pending and time.monotonic() >= self._not_before:
-            message = self._pending[0]
             try:
-                self._settle(message)
-            except (OperationalError, InterfaceError) as error:
+                self._settle(*self._pending[0])
+            except (SQLAlchemyError, _NotTaken) as error:
                 self._pause_s = min(max(1.0, 2 * self._pause_s), _LONGEST_PAUSE_S)
                 self._not_before = time.monotonic() + self._pause_s
-                _log.warning("database away", reason=str(error.orig).strip(), pause_s=self._pause_s)
+                what = "broker takes nothing" if isinstance(error, _NotTaken) else "database away"
+                _log.warning(what, reason=trouble.words(error), pause_s=self._pause_s)
                 return
             self._pause_s = 0.0
             self._pending.pop(0)
 
-    def _settle(self, message):
-        """Write a message down and acknowledge it, or refuse it."""
+    def _settle(self, message, defect):
+        """Write a message down and acknowledge it, or put it aside."""
         try:
-            arrival = messages.read(message.body)
-            row_id, is_due = write_down(self._assembly, arrival, self._reader)
+            if defect is not None:
+                raise defect
+            arrival = messages.read(message.body, self._below)
+            with self._assembly.sessions.begin() as session:
+                row_id, is_due = registration.announce(session, self._assembly, arrival)
         except Skipped as foreign:
             _log.debug("not ours", reason=str(foreign))
             message.ack()
-        except messages.Malformed as error:
-            _log.warning("message refused", reason=str(error), body=repr(message.body)[:300])
-            message.reject()
-        except DBAPIError as error:
-            if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
-                raise OperationalError(error.statement, None, error.orig) from error
-            # the database is there and does not take this one: it would never take it
-            _log.error("message refused", reason=str(error.orig), body=repr(message.body)[:300])
-            message.reject()
+        except Exception as error:
+            if trouble.is_outside(error):
+                raise
+            self._refuse(message, error)
         else:
             message.ack()
             if is_due:
                 self._tell(row_id)
+
+    def _refuse(self, message, error):
+        """Put a message aside of which no row can be made, and acknowledge it."""
+        trace = "" if isinstance(error, messages.Malformed) else "".join(tracebacks.format_exception(error))
+        facts = {"reason": trouble.words(error)[:1000], "body": repr(message.body[:300] if message.body else "")}
+        _log.warning("message refused", **facts, **({"exception": trace} if trace else {}))
+        headers = {
+            "reason": facts["reason"],
+            "exception": type(error).__name__,
+            "traceback": trace[-_KEPT_TRACE:],
+            "bytes": len(message.body or ""),
+        }
+        try:
+            self._put_aside(message.body or b"", {name: _plain(value) for name, value in headers.items()})
+        except _NotTaken:
+            raise
+        except Exception:
+            # it is in the log; a policy of the broker may take what is rejected
+            _log.exception("a refused message cannot be kept", queue=self._refused.name)
+            message.reject()
+        else:
+            message.ack()
+
+    def _put_aside(self, body, headers):
+        """Publish a message that was refused, and wait until the broker has it."""
+        raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
+        # a connection of its own: while it waits, no other message must come over it
+        connection = Connection(
+            self._assembly.settings.fits_broker.get_secret_value(),
+            connect_timeout=_PATIENCE_S,
+            transport_options={"confirm_publish": True},
+        )
+        try:
+            with connection:
+                connection.connect()
+                connection.Producer().publish(
+                    raw[:_KEPT_BYTES],
+                    exchange=self._refused.exchange,
+                    declare=[self._refused],
+                    headers=headers,
+                    content_type="application/octet-stream",
+                    content_encoding="binary",
+                    confirm_timeout=_PATIENCE_S,
+                )
+        except (*connection.connection_errors, *connection.recoverable_connection_errors) as error:
+            raise _NotTaken(f"{type(error).__name__}: {error}") from error
 
     def _tell(self, row_id):
         try:
@@ -148,44 +212,10 @@ class Listener(ConsumerMixin):
             _log.warning("no worker could be told", reason=f"{type(error).__name__}: {error}")
 
 
-def write_down(assembly, arrival, reader):
-    """Make the row of a raw frame that somebody tells of, if there is none.
-
-    Parameters
-    ----------
-    assembly : Assembly
-        What to work with.
-    arrival : Arrival
-        What has arrived.
-    reader : Reader
-        Reads the file.
-
-    Returns
-    -------
-    row_id : int
-        The row.
-    is_due : bool
-        Whether it was made now and is to be worked on.
-    """
-    if arrival.path:
-        path = Path(arrival.path)
-        # before the transaction begins: it takes long
-        looked = outcome.attempt(reader.do, arrivals.examine, path)
-        # the value of the attempt is itself a look at the file
-        facts, result = looked.value or ({**arrivals.named(path.name), "md5": ""}, looked)
-        with assembly.sessions.begin() as session:
-            moment = clock(session)
-            told = {"sent": moment, "next_try": moment, "body": arrival.body}
-            frame = arrivals.record(session, path, facts | told, result)
-            return frame.id, frame.state == State.QUEUED and frame.sent == moment
-    facts = arrivals.named(arrival.name)
-    with assembly.sessions.begin() as session:
-        path = layout.fetched_path(assembly.output, Frame(**{**_NOWHERE, **facts}), arrival.name)
-        moment = clock(session)
-        others = {"archive_id": arrival.archive_id, "body": arrival.body, "sent": moment, "next_try": moment}
-        stem = identity.stem(arrival.name)
-        frame, is_new = frames.arrive(session, stem, arrival.md5, path=str(path), **facts, **others)
-        return frame.id, is_new
+class _NotTaken(Exception):
+    """The broker does not take a message that is put aside; it may do so later."""
 
 
-_NOWHERE = {"site": "", "instrument": "", "day": ""}
+def _plain(value):
+    """Return a value that can stand in the header of a message."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -1,6 +1,7 @@
 """A body on the wire -> what has arrived."""
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,8 +11,12 @@ from nrespipe.files import identity
 
 #: Largest number of a frame that the database can hold.
 _LARGEST_ID = 2**63 - 1
-#: Longest path that a disk takes.
-_LONGEST_PATH = 4096
+#: Longest path that a disk takes, and longest name in it [byte].
+_LONGEST_PATH, _LONGEST_WORD = 4096, 255
+#: A longer body is not read: its objects might need more memory than there is [byte]. A header has some 20 kB.
+_LONGEST_BODY = 1 << 22
+#: So much of a body is kept [character].
+KEPT_BODY = 1 << 16
 _OURS = re.compile(r"[a-z]{3}nrs\d\d-")
 _NAME = re.compile(r"[\w.+-]{1,200}", re.ASCII)
 
@@ -32,20 +37,20 @@ class Arrival:
         Where it lies; '' where it must be fetched from the archive.
     archive_id : int or None
         Its number in the archive; None where it lies on a disk.
-    md5 : str
-        Checksum of the file as the message has it; '' where it has none.
+    md5 : str or None
+        Checksum of the file as the message has it; None where it has none.
     body : str
-        The message as it came.
+        The message as it came, but for what is beyond `KEPT_BODY`.
     """
 
     name: str
     path: str = ""
     archive_id: int | None = None
-    md5: str = ""
+    md5: str | None = None
     body: str = ""
 
 
-def read(body):
+def read(body, below=None):
     """Understand the body of a message.
 
     Parameters
@@ -53,10 +58,13 @@ def read(body):
     body : bytes or str
         JSON: an object that names a file, ``{"path": ...}``, or the header of a frame of the archive with ``filename``,
         ``frameid`` and ``version_set[0].md5``.
+    below : Path, optional
+        Directory below which a path must lie; any will do if not given.
 
     Returns
     -------
     Arrival
+        All that is in it can be stored, and used as the name of a file.
 
     Raises
     ------
@@ -71,19 +79,23 @@ def read(body):
     name = PurePosixPath(path).name if path else _filename(message)
     if not _NAME.fullmatch(name):
         raise Malformed(f"the message names no file that could exist: {name[:80]!r}")
-    if not _OURS.match(name) and "nres" not in str(message.get("TELESCOP", "")).lower():
+    if not _OURS.match(name) and "nres" not in _text(message, "TELESCOP").lower():
         raise Skipped(f"{name}: not a frame of an NRES spectrograph")
     identity.require_raw_name(name)
     if path:
-        return Arrival(name, path=path, body=text)
-    return Arrival(name, archive_id=_archive_id(message), md5=_md5(message), body=text)
+        return Arrival(name, path=path if below is None else _confined(path, below), body=text[:KEPT_BODY])
+    return Arrival(name, archive_id=_archive_id(message), md5=_md5(message), body=text[:KEPT_BODY])
 
 
 def _decoded(body):
+    if len(body) > _LONGEST_BODY:
+        raise Malformed(f"the message is {len(body)} bytes long, {_LONGEST_BODY} are read")
     try:
-        return body if isinstance(body, str) else bytes(body).decode("utf-8")
-    except UnicodeDecodeError:
+        text = body if isinstance(body, str) else bytes(body).decode("utf-8")
+        text.encode("utf-8")
+    except UnicodeError:
         raise Malformed("the message is not text in UTF-8") from None
+    return text
 
 
 def _parsed(text):
@@ -97,19 +109,44 @@ def _parsed(text):
     return message
 
 
+def _text(message, key, default=""):
+    value = message.get(key)
+    return value if isinstance(value, str) else default
+
+
 def _path(message):
     path = message.get("path")
     if path is None:
         return ""
-    if not isinstance(path, str) or not path.startswith("/") or "\0" in path or len(path) > _LONGEST_PATH:
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
         raise Malformed("the path of the message is not an absolute path")
-    return path
+    try:
+        encoded = path.encode("utf-8")
+    except UnicodeEncodeError:
+        # JSON may hold halves of characters, as "\ud800"
+        raise Malformed("the path of the message holds what is no character") from None
+    if len(encoded) > _LONGEST_PATH or max(map(len, encoded.split(b"/"))) > _LONGEST_WORD:
+        raise Malformed("the path of the message is longer than a path can be")
+    return str(PurePosixPath(path))
+
+
+def _confined(path, below):
+    """Return a path without ``..`` in it, which lies below a directory; no disk is asked."""
+    root = os.path.abspath(below)
+    # two slashes at the beginning may mean something else than one
+    plain = os.path.normpath("/" + path.lstrip("/"))
+    if os.path.commonpath([root, plain]) != root:
+        raise Malformed(
+            f"the path of the message, {plain[:200]!r}, is not below {root}, the directory of the raw frames "
+            "(NRES_RAW_ROOT); where such frames are to be reduced, set NRES_ANY_PATH"
+        )
+    return plain
 
 
 def _filename(message):
     name = message.get("filename")
     if name is None and isinstance(message.get("basename"), str):
-        name = message["basename"] + str(_version(message).get("extension", ".fits.fz"))
+        name = message["basename"] + _text(_version(message), "extension", ".fits.fz")
     if not isinstance(name, str) or not name:
         raise Malformed("the message names no file")
     return name
@@ -118,16 +155,19 @@ def _filename(message):
 def _archive_id(message):
     number = message.get("frameid", message.get("id"))
     # True is an int to Python
-    if isinstance(number, bool) or not str(number).isascii() or not str(number).isdecimal():
-        raise Malformed("the message has neither the path of the file nor its number in the archive")
-    if int(number) > _LARGEST_ID:
-        raise Malformed("the number of the frame in the archive is beyond all bounds")
-    return int(number)
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= _LARGEST_ID:
+        return number
+    # by its length first: Python reads no number of thousands of digits
+    if isinstance(number, str) and re.fullmatch("[0-9]{1,19}", number) and int(number) <= _LARGEST_ID:
+        return int(number)
+    raise Malformed("the message has neither the path of the file nor its number in the archive")
 
 
 def _md5(message):
-    md5 = _version(message).get("md5") or ""
-    if md5 and not (isinstance(md5, str) and re.fullmatch(r"[0-9a-fA-F]{32}", md5)):
+    md5 = _version(message).get("md5")
+    if not md5:
+        return None
+    if not (isinstance(md5, str) and re.fullmatch(r"[0-9a-fA-F]{32}", md5)):
         raise Malformed("the checksum in the message is no md5")
     return md5.lower()
 

@@ -13,7 +13,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, batch, hold, progress, reduction
+from nrespipe.service import arrivals, batch, hold, progress, reduction, registration
 from nrespipe.service.outcome import bare
 
 _log = structlog.get_logger(__name__)
@@ -141,9 +141,7 @@ def _arrive(assembly, paths, sites, days, report):
         for path in paths:
             facts, result = arrivals.look(path)
             if _wanted(facts.get("site"), sites) and _wanted(facts.get("day"), days):
-                with assembly.sessions.begin() as session:
-                    frame = arrivals.record(session, path, facts, result)
-                    found.add(frame.id)
+                found.add(registration.register(assembly.sessions, path, facts, result).id)
             advance(path.name)
     return found
 

@@ -5,9 +5,13 @@ import traceback as tracebacks
 from dataclasses import dataclass
 from datetime import datetime
 
+from nrespipe.database import trouble
 from nrespipe.database.columns import State, now
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 
+#: Libraries that speak to servers: what they raise is no fault of a frame. Known by their names, as most commands start
+#: without them.
+_OF_SERVERS = {"amqp", "http", "kombu", "urllib3"}
 #: What follows from each error; the first that fits. Of errors that are not ours, a disk that is full or away and a
 #: machine out of memory lie outside the frame.
 _FOLLOWS = (
@@ -30,7 +34,7 @@ class Outcome:
     reason : str
         Why, in plain words; '' where done.
     traceback : str
-        Where the program failed; '' otherwise.
+        Where an error came from that is neither ours nor of the disk or the memory; '' otherwise.
     started, finished : datetime
         When, UTC.
     value : object
@@ -96,9 +100,13 @@ def of(error, started):
         Its reason is the message of the error; for one that is not ours the type is named as well.
     """
     state = next(state for kind, state in _FOLLOWS if isinstance(error, kind))
+    of_server = any(kind.__module__.partition(".")[0] in _OF_SERVERS for kind in type(error).__mro__)
+    if of_server or trouble.is_outside(error):
+        state = State.RETRY
     ours = isinstance(error, Skipped | BadFrame | MissingCalibration | Unavailable)
     reason = str(error) if ours and str(error) else f"{type(error).__name__}: {error}"
-    trace = "".join(tracebacks.format_exception(error)) if state is State.FAILED else ""
+    named = ours or isinstance(error, OSError | MemoryError)
+    trace = "" if named else "".join(tracebacks.format_exception(error))
     return Outcome(state, reason, trace, started, now())
 
 

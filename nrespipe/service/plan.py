@@ -1,8 +1,10 @@
 """What is owed: which masters are to be made, and when."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
+import structlog
 from sqlalchemy import and_, func, or_, select
 
 from nrespipe.database import calibrations, stackings
@@ -10,7 +12,9 @@ from nrespipe.database.columns import USABLE, State, clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.files.checksum import md5
-from nrespipe.service import outcome
+from nrespipe.service import isolated, outcome
+
+_log = structlog.get_logger(__name__)
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 #: Two transactions at once do not see each other; none takes longer, and the clocks of hosts differ by less.
@@ -29,6 +33,11 @@ def owe(session, frame, assembly):
     assembly : Assembly
         What to work with.
 
+    Returns
+    -------
+    bool
+        Whether it does, and its end is known.
+
     Notes
     -----
     A master is made when the night is over (and the delay of the settings has passed); but where no other serves the
@@ -36,14 +45,19 @@ def owe(session, frame, assembly):
     once more. There is one row for each kind and night, whoever asks and however often.
     """
     if not hasattr(assembly.recipes.get(frame.kind), "combine") or not _counts(session, frame):
-        return
+        return False
+    after_night = due_after(frame, assembly)
+    if after_night is None:
+        # `owe_all` asks again
+        return False
     row = stackings.of(session, frame.kind, calibrations.night_of(frame))
-    moment, after_night = clock(session), due_after(frame, assembly)
+    moment = clock(session)
     pace = assembly.pace
     when = moment + timedelta(seconds=pace.quiet_s if moment < after_night else pace.past_s)
     if calibrations.nearest(session, frame.kind, frame) is not None:
         when = max(when, after_night)
     row.next_try = when
+    return True
 
 
 def lost(job, result):
@@ -98,19 +112,30 @@ def due_after(frame, assembly):
 
     Parameters
     ----------
-    frame : Frame
-        Of the night.
+    frame : Frame or Row
+        Of the night: its instrument and its day.
     assembly : Assembly
         Whose settings tell the delay.
 
     Returns
     -------
-    datetime
-        End of the night, when the robot of the site begins a new one, and the delay [UTC].
+    datetime or None
+        End of the night, when the robot of the site begins a new one, and the delay [UTC]. None where nobody knows: the
+        spectrograph has no table, or one that cannot be read, or the day is none. That is logged, once.
     """
-    begins = datetime.strptime(frame.day, "%Y%m%d").replace(tzinfo=UTC)
-    restart_hour = assembly.spectrographs(frame.instrument).restart_hour_utc
-    return begins + timedelta(hours=24 + restart_hour + assembly.settings.stack_delay_h)
+    try:
+        begins = datetime.strptime(frame.day, "%Y%m%d").replace(tzinfo=UTC)
+        restart_hour = assembly.spectrographs(frame.instrument).restart_hour_utc
+        return begins + timedelta(hours=24 + restart_hour + assembly.settings.stack_delay_h)
+    except Exception as error:
+        _say_once(frame.instrument, frame.day, f"{type(error).__name__}: {error}")
+        return None
+
+
+@lru_cache(maxsize=1000)
+def _say_once(instrument, day, reason):
+    """Log why the end of a night is not known: it is asked for every minute."""
+    _log.warning("nobody knows when a night ends", instrument=instrument, day=day, reason=reason)
 
 
 def is_ripe(session, stacking):
@@ -128,9 +153,12 @@ def is_ripe(session, stacking):
     bool
     """
     night = calibrations.night_of(stacking)
-    same = [getattr(Frame, name) == value for name, value in night._asdict().items()]
+    same = {name: getattr(Frame, name) == value for name, value in night._asdict().items()}
+    # of a frame that nobody has read yet no more is known than its name tells
+    told = [Frame.start_mjd.is_(None), *(same[name] for name in ("site", "instrument", "camera", "day"))]
     open_yet = or_(Frame.owner != "", Frame.state == State.QUEUED, Frame.next_try <= clock(session))
-    query = select(Frame.id).where(Frame.kind == stacking.kind, *same, latest(), open_yet)
+    either = or_(and_(*same.values()), and_(*told))
+    query = select(Frame.id).where(Frame.kind == stacking.kind, either, latest(), open_yet)
     return session.scalar(query.limit(1)) is None
 
 
@@ -169,9 +197,14 @@ def owe_all(session, assembly):
             and count >= recipe.MINIMUM
             and changed > max(seen, default=_EVER)
         ):
-            owe(session, session.get_one(Frame, frame_id), assembly)
-            owed += 1
+            owed += bool(isolated.do(f"master {' '.join(map(str, place))}", _owe_one, session, frame_id, assembly))
     return owed
+
+
+def _owe_one(session, frame_id, assembly):
+    # what fails in one night undoes nothing of the others
+    with session.begin_nested():
+        return owe(session, session.get_one(Frame, frame_id), assembly)
 
 
 def remind(session):

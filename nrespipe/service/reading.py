@@ -1,74 +1,109 @@
 """Files on a disk that may not answer: whoever reads waits for a while, and never for ever."""
 
+import os
+import re
 import threading
-import time
+from collections import defaultdict
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from nrespipe.errors import Unavailable
 
-#: So many reads may hang at a time; after that nobody begins another, which would hang as well.
+#: So many reads of one disk may hang at a time; after that nobody begins another, which would hang as well.
 MOST_HUNG = 4
-#: How often somebody who waits looks after other things [second].
-_TURN_S = 1.0
+
+_MOUNTS = Path("/proc/self/mountinfo")
+# threads of this process that wait for a disk, by where it is mounted
+_hung = defaultdict(list)
+_guard = threading.Lock()
 
 
-class Reader:
-    """Does what reads files, and gives it up where the disk does not answer.
+def do(work, path, patience_s):
+    """Do something that reads a file, and give it up where the disk does not answer.
 
     Parameters
     ----------
+    work : callable
+        ``work(path)``.
+    path : Path
+        The file.
     patience_s : float
         How long to wait [second].
-    meanwhile : callable, optional
-        Called every second of the wait.
+
+    Returns
+    -------
+    object
+        What the work returns; an error of the work is raised.
+
+    Raises
+    ------
+    Unavailable
+        If the disk does not answer in time, or others wait for it already.
 
     Notes
     -----
     A read from a network disk that is away returns when the disk is back, be it after a week, and no signal ends it. It
-    hangs in a thread of its own, which ends with the program.
+    hangs in a thread of its own, which ends with the program. The reads that hang are counted for each disk by itself:
+    one that is away holds up no file of another.
     """
-
-    def __init__(self, patience_s, meanwhile=None):
-        self._patience_s, self._meanwhile, self._hung = patience_s, meanwhile or (lambda: None), []
-
-    def do(self, work, path):
-        """Do something that reads a file.
-
-        Parameters
-        ----------
-        work : callable
-            ``work(path)``.
-        path : Path
-            The file.
-
-        Returns
-        -------
-        object
-            What the work returns; an error of the work is raised.
-
-        Raises
-        ------
-        Unavailable
-            If the disk does not answer in time, or others wait for it already.
-        """
-        self._hung = [thread for thread in self._hung if thread.is_alive()]
-        if len(self._hung) >= MOST_HUNG:
-            raise Unavailable(f"{path.name}: the disk does not answer: {len(self._hung)} other files wait for it")
-        answers = SimpleQueue()
-        thread = threading.Thread(target=_answer, args=(answers, work, path), daemon=True)
+    mount = mount_of(path)
+    with _guard:
+        _hung[mount] = [thread for thread in _hung[mount] if thread.is_alive()]
+        if len(_hung[mount]) >= MOST_HUNG:
+            raise Unavailable(f"{path.name}: the disk at {mount} does not answer: {MOST_HUNG} other files wait for it")
+    answers = SimpleQueue()
+    thread = threading.Thread(target=_answer, args=(answers, work, path), daemon=True)
+    try:
         thread.start()
-        end = time.monotonic() + self._patience_s
-        while (left_s := end - time.monotonic()) > 0:
-            try:
-                value, error = answers.get(timeout=min(_TURN_S, left_s))
-            except Empty:
-                self._meanwhile()
-                continue
-            if error is not None:
-                raise error
-            return value
-        self._hung.append(thread)
-        raise Unavailable(f"{path.name}: the disk does not answer within {self._patience_s:g} s")
+    except RuntimeError as error:
+        raise Unavailable(f"{path.name}: this machine starts no more threads: {error}") from error
+    try:
+        value, error = answers.get(timeout=patience_s)
+    except Empty:
+        with _guard:
+            _hung[mount].append(thread)
+        raise Unavailable(f"{path.name}: the disk at {mount} does not answer within {patience_s:g} s") from None
+    if error is not None:
+        raise error
+    return value
+
+
+def mount_of(path, table=None):
+    """Return where the disk of a file is mounted; the disk itself is not asked, as it may not answer.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it need not exist.
+    table : str, optional
+        Mounts as the system tells them, in the form of ``/proc/self/mountinfo``.
+
+    Returns
+    -------
+    str
+        Directory; ``/`` where the system does not tell. Links on the disk of ``/`` are followed, those on others not.
+    """
+    if table is None:
+        try:
+            table = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:
+            return "/"
+    places = {_plain(line.split(" ")[4]) for line in table.splitlines() if line.count(" ") > 4} - {"/"}
+    words, here = [word for word in os.path.abspath(path).split("/") if word], "/"
+    for _ in range(100 * len(words) + 100):
+        if not words or here in places:
+            break
+        here = os.path.join(here, words.pop(0))
+        try:
+            target = "" if here in places else os.readlink(here)
+        except OSError:
+            continue
+        if target:
+            turned = os.path.normpath(os.path.join(os.path.dirname(here), target))
+            words, here = [*(word for word in turned.split("/") if word), *words], "/"
+    whole = os.path.join(here, *words)
+    above = {whole, *map(str, Path(whole).parents)}
+    return max(above & places, key=len, default="/")
 
 
 def touch(path):
@@ -82,6 +117,11 @@ def touch(path):
     if path.is_file():
         with open(path, "rb") as stream:
             stream.read(1)
+
+
+def _plain(word):
+    """Return a directory as it is: the system writes blanks and such as numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word)
 
 
 def _answer(answers, work, path):

@@ -13,12 +13,13 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import cdp, products
+from nrespipe.files.checksum import md5
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 from nrespipe.service import references, results
-from nrespipe.service.arrivals import attempt_row, md5
+from nrespipe.service.registration import attempt_row
 from nrespipe.service.templates import Candidate, candidates
 
 

@@ -93,11 +93,15 @@ def spectrograph_of(load, name, what):
     ------
     Skipped
         If there is no table of it.
+    Unavailable
+        If its table is damaged: a person may mend it.
     """
     try:
         return load(name)
     except KeyError:
         raise Skipped(f"{what}: no table describes a spectrograph {name}") from None
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"{what}: the table of {name} cannot be used, mend it: {error}") from error
 
 
 def require_size(raw, detector):
@@ -129,7 +133,7 @@ def _stars(raw, output):
     try:
         return targets.stars(raw, targets.read(path))
     except (OSError, ValueError) as error:
-        raise Unavailable(f"the catalog of stars {path} cannot be used: {error}") from error
+        raise Unavailable(f"{raw.filename}: the catalog of stars {path} cannot be used, mend it: {error}") from error
 
 
 # the frames of a night use the same few masters, which take longer to read than a frame

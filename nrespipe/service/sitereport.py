@@ -84,6 +84,9 @@ def _camera(session, assembly, place, days):
     except KeyError:
         said = (f"no table describes a spectrograph {instrument}",)
         return CameraReport(" ".join(place), said, ("give a table of it with `nrespipe site start --table`",))
+    except (OSError, ValueError) as error:
+        said = (f"the table of {instrument} cannot be used: {error}",)
+        return CameraReport(" ".join(place), said, ("mend it, or give another with `nrespipe site start --table`",))
     rows = {kind: row for kind in KINDS if (row := _row(session, kind, place, days)) is not None}
     made = {kind: masters.read(assembly.output / row.path) for kind, row in rows.items()}
     missing = [str(kind) for kind in KINDS if kind not in made]

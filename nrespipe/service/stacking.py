@@ -14,10 +14,10 @@ from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import cdp, identity, layout, masters
+from nrespipe.files.checksum import md5
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import acceptance, consequences, references
-from nrespipe.service.arrivals import md5
 from nrespipe.service.reduction import choose
 
 _log = structlog.get_logger(__name__)

@@ -8,6 +8,7 @@ from importlib.resources import files
 from io import BytesIO
 
 import jinja2
+import structlog
 from sqlalchemy import func, select
 
 from nrespipe.database.columns import State, clock, insert
@@ -20,6 +21,8 @@ from nrespipe.frames.quality import Quality
 from nrespipe.service import mail as mailing
 from nrespipe.service import plan
 from nrespipe.service.outcome import bare
+
+_log = structlog.get_logger(__name__)
 
 #: A summary comes so long after the masters of the night are due, so that its frames can be reduced with them.
 _AFTER_MASTERS = timedelta(hours=2)
@@ -65,7 +68,7 @@ def gather(session, site, day, output):
         counts=counts,
         unhappy=tuple((frame.filename, str(frame.state), bare(frame.reason, frame.filename)) for frame in unhappy),
         masters=tuple((identity.stem(layout.master_name(m)), str(m.standing), m.n_inputs, m.reason) for m in made),
-        stars=_stars(session, here, targets.read(targets.in_use(output, site))),
+        stars=_stars(session, here, _catalog(output, site)),
         drifts=_drifts(session, here),
     )
 
@@ -200,12 +203,9 @@ def ended(session, assembly):
     known = (Frame.day >= recent(moment), Frame.start_mjd.is_not(None), latest())
     ends = {}
     for row in session.execute(select(Frame.site, Frame.day, Frame.instrument).where(*known).distinct()):
-        try:
-            end = plan.due_after(row, assembly)
-        except (LookupError, ValueError):
-            # of a spectrograph that nobody knows, whose night has no end: the others of the site have theirs
-            continue
-        ends[row.site, row.day] = max(end, ends.get((row.site, row.day), end))
+        # a night of a spectrograph that nobody knows has no end: the others of the site have theirs
+        if (end := plan.due_after(row, assembly)) is not None:
+            ends[row.site, row.day] = max(end, ends.get((row.site, row.day), end))
     return sorted(night for night, end in ends.items() if night not in open_yet and moment > end + _AFTER_MASTERS)
 
 
@@ -293,6 +293,15 @@ def make(assembly, site, day, is_written=False):
         return mail(report, paths, given, f"<nrespipe.summary.{site}.{day}@{domain}>")
     except Unavailable as error:
         return error
+
+
+def _catalog(output, site):
+    """Return the stars that a site knows; none where its catalog is damaged: only their magnitudes are wanted."""
+    try:
+        return targets.read(targets.in_use(output, site))
+    except (OSError, ValueError) as error:
+        _log.warning("a summary without magnitudes", site=site, reason=str(error))
+        return ()
 
 
 def _stars(session, here, catalog):

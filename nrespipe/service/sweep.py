@@ -5,13 +5,12 @@ from datetime import timedelta
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 
 from nrespipe.database import claims, nodes, outside
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Delivery, Frame
-from nrespipe.service import hold
+from nrespipe.service import hold, isolated
 from nrespipe.service.tasks import QUEUES
 
 _log = structlog.get_logger(__name__)
@@ -40,10 +39,12 @@ def sweep(assembly, send, is_empty=lambda _table: False):
     int
         How many messages were sent.
     """
-    with assembly.sessions.begin() as session:
-        for table, row_id in hold.bury(session):
-            _log.warning("taken from a process that died", table=table.__tablename__, row=row_id)
-    return sum(_send(assembly, table, send, is_empty) for table in claims.KINDS_OF_WORK)
+    isolated.do("rows of processes that died", _bury, assembly)
+    told = [
+        isolated.do(f"sweep of {table.__tablename__}", _send, assembly, table, send, is_empty)
+        for table in claims.KINDS_OF_WORK
+    ]
+    return sum(filter(None, told))
 
 
 class Timer:
@@ -59,13 +60,10 @@ class Timer:
         self._arguments, self._pause_s, self._next = (assembly, send, is_empty), assembly.pace.sweep_s, 0.0
 
     def tick(self):
-        """Sweep if it is time; a database that is away is tried again the next time."""
+        """Sweep if it is time; what fails is tried again the next time."""
         if time.monotonic() < self._next:
             return
-        try:
-            sweep(*self._arguments)
-        except DBAPIError as error:
-            _log.warning("database away", reason=str(error.orig).strip())
+        sweep(*self._arguments)
         # after the work, however long that took
         self._next = time.monotonic() + self._pause_s
 
@@ -127,6 +125,12 @@ def room(session, table, pace, patience_s):
     since = clock(session) - timedelta(seconds=pace.stale_s)
     processes = nodes.processes(session, QUEUES[table], since)
     return max(_LEAST, _EACH * processes) - claims.outstanding(session, table, patience_s)
+
+
+def _bury(assembly):
+    with assembly.sessions.begin() as session:
+        for table, row_id in hold.bury(session):
+            _log.warning("taken from a process that died", table=table.__tablename__, row=row_id)
 
 
 def _send(assembly, table, send, is_empty):

@@ -70,7 +70,7 @@ def compare(session, name, output, other=""):
     Raises
     ------
     LookupError
-        If there is no such master, or no file of it.
+        If there is no such master, no file of it, or no table of its spectrograph.
     """
     # a list of masters is made without astropy.io.fits
     from nrespipe.files import masters
@@ -81,7 +81,10 @@ def compare(session, name, output, other=""):
     if peer is not None and peer.kind != row.kind:
         raise LookupError(f"{_name(row)} and {_name(peer)} are masters of different kinds")
     new, last = (masters.read(output / one.path) if one else None for one in (row, peer))
-    spectrograph = instruments.load(row.instrument, layout.instruments(output))
+    try:
+        spectrograph = instruments.load(row.instrument, layout.instruments(output))
+    except (KeyError, ValueError) as error:
+        raise LookupError(f"the table of {row.instrument} cannot be used: {error}") from error
     judged = acceptance.against(new, last, RECIPES[row.kind], spectrograph)
     numbers = [
         [f.name, f"{f.value:.4g}", f"{f.usual:.4g}", f"{f.worst:.4g}", str(f.verdict), f.words] for f in judged.findings

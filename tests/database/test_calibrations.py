@@ -1,9 +1,10 @@
 """Which master serves a frame."""
 
 import pytest
+from known import arrive
 from servers import with_tables
 
-from nrespipe.database import calibrations, frames
+from nrespipe.database import calibrations
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Master
 from nrespipe.frames.raw import Kind
@@ -21,7 +22,7 @@ def session(database_url):
 @pytest.fixture
 def frame(session):
     facts = {**PLACE, "day": "20190405", "kind": Kind.SCIENCE, "objects": "STAR&thar&none", "start_mjd": MJD}
-    made, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", **facts)
+    made, _ = arrive(session, "a-e00", "1" * 32, path="/a", **facts)
     return made
 
 
@@ -114,7 +115,7 @@ def test_the_reason_names_a_stack_that_failed(session, frame):
 def test_the_reason_counts_the_frames_of_the_night(session, frame, good, bad, words):
     facts = {**PLACE, "day": "20190405", "kind": Kind.BIAS, "start_mjd": MJD, "path": "/b"}
     for number, state in enumerate([State.DONE] * good + [State.BAD] * bad):
-        frames.arrive(session, f"b{number}-b00", "1" * 32, state=state, **facts)
+        arrive(session, f"b{number}-b00", "1" * 32, state=state, **facts)
     assert calibrations.absence(session, Kind.BIAS, frame, 2).endswith(words)
 
 

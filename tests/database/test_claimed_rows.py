@@ -4,11 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from known import arrive
 from servers import with_tables
 from sqlalchemy import select
 
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import State, clock
+from nrespipe.database.columns import State, clock, now
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.frames.raw import Kind
 
@@ -23,7 +24,7 @@ def sessions(database_url):
 
 
 def add(session, name="a-e00", md5="1" * 32, **others):
-    return frames.arrive(session, name, md5, **FACTS, **others)[0]
+    return arrive(session, name, md5, **FACTS, **others)[0]
 
 
 def test_a_frame_is_taken_once_and_is_running_then(sessions):
@@ -56,21 +57,21 @@ def test_of_many_that_ask_at_once_each_frame_has_one_owner(sessions):
 
 
 def test_of_many_that_insert_the_same_file_at_once_one_row_is_made(sessions):
-    def arrive(_):
+    def bring(_):
         with sessions.begin() as session:
-            return frames.arrive(session, "a-e00", "1" * 32, **FACTS)[1]
+            return arrive(session, "a-e00", "1" * 32, **FACTS)[1]
 
     with ThreadPoolExecutor(6) as pool:
-        assert sorted(pool.map(arrive, range(12))) == [False] * 11 + [True]
+        assert sorted(pool.map(bring, range(12))) == [False] * 11 + [True]
 
 
 def test_two_contents_that_come_at_once_are_two_versions(sessions):
-    def arrive(number):
+    def bring(number):
         with sessions.begin() as session:
-            return frames.arrive(session, "a-e00", str(number) * 32, **FACTS)[0].version
+            return arrive(session, "a-e00", str(number) * 32, **FACTS)[0].version
 
     with ThreadPoolExecutor(4) as pool:
-        assert sorted(pool.map(arrive, range(4))) == [1, 2, 3, 4]
+        assert sorted(pool.map(bring, range(4))) == [1, 2, 3, 4]
 
 
 def test_a_frame_is_not_taken_before_its_time_unless_somebody_insists(sessions):
@@ -194,7 +195,7 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
         lambda session, _: frames.postpone(session, row, "no master"),
         lambda session, frame: claims.request(session, frame),
         lambda session, frame: claims.died(session, frame, "killed"),
-        lambda session, frame: frames.identify(frame, {}),
+        lambda session, frame: frames.identify(frame, {}, now()),
         lambda session, _: add(session, md5="2" * 32),
     )
     assert [changed(work) for work in loud] == [True] * 5

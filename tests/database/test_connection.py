@@ -8,11 +8,12 @@ from datetime import timedelta
 from multiprocessing.reduction import ForkingPickler
 
 import pytest
+from known import arrive
 from servers import with_tables
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from nrespipe.database import claims, connection, frames
+from nrespipe.database import claims, connection
 from nrespipe.database.columns import clock
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
@@ -37,7 +38,7 @@ def sessions(url, monkeypatch):
 
 def add(sessions, name="a-e00", owner=""):
     with sessions.begin() as session:
-        frame = frames.arrive(session, name, "1" * 32, **FACTS)[0]
+        frame = arrive(session, name, "1" * 32, **FACTS)[0]
         frame.next_try = clock(session) - timedelta(seconds=1)
         session.flush()
         if owner:

@@ -4,11 +4,12 @@ import math
 from datetime import UTC, datetime
 
 import pytest
+from known import arrive
 from servers import with_tables
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from nrespipe.database import drifts, frames, velocities
+from nrespipe.database import claims, drifts, frames, velocities
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt, Frame, FrameDrift, Product, StarVelocity
 from nrespipe.frames.raw import Kind
@@ -32,17 +33,48 @@ def attempt(frame, outcome, **others):
     )
 
 
-def test_the_same_content_under_the_same_name_is_one_row_at_its_latest_path(session):
-    first, first_is_new = frames.arrive(session, "a-e00", "1" * 32, path="/old/a-e00.fits", kind=Kind.SCIENCE)
-    again, again_is_new = frames.arrive(session, "a-e00", "1" * 32, path="/new/a-e00.fits")
+def test_the_same_content_under_the_same_name_is_one_row(session):
+    first, first_is_new = arrive(session, "a-e00", "1" * 32, path="/old/a-e00.fits", kind=Kind.SCIENCE)
+    again, again_is_new = arrive(session, "a-e00", "1" * 32, path="/new/a-e00.fits", archive_id=17)
     assert (first_is_new, again_is_new) == (True, False)
-    assert again.id == first.id
-    assert again.path == "/new/a-e00.fits"
+    assert (again.id, again.path, again.archive_id) == (first.id, "/old/a-e00.fits", 17)
+
+
+def test_an_announcement_hides_nothing_and_is_one_for_each_path(session):
+    done, _ = arrive(session, "a-e00", "1" * 32, kind=Kind.SCIENCE, start_mjd=58579.0, state=State.DONE)
+    told = [frames.announce(session, "a-e00", path) for path in ("/a", "/b", "/a")]
+    assert [frame.path for frame, _ in told] == ["/a", "/b", "/a"]
+    assert told[0][0].id == told[2][0].id
+    assert [is_due for _, is_due in told] == [True, True, False]
+    assert {frame.version for frame, _ in told} == {None}
+    assert {frame.id for frame in session.scalars(select(Frame).where(frames.latest()))} == {
+        done.id, told[0][0].id, told[1][0].id,
+    }  # fmt: skip
+    assert frames.find(session, "a-e00")[-1] == done
+    assert claims.claim(session, Frame, told[0][0].id, "me")
+
+
+def test_an_announcement_that_was_given_up_is_due_when_it_is_told_of_again(session):
+    frame, _ = frames.announce(session, "a-e00", "/a")
+    for _ in range(frames.MOST_RETRIES):
+        frames.record(session, attempt(frame, State.RETRY, reason="away"))
+    assert (frame.state, frame.next_try) == (State.FAILED, None)
+    again, is_due = frames.announce(session, "a-e00", "/a")
+    assert (again.id, is_due, again.state, again.retries) == (frame.id, True, State.QUEUED, 0)
+
+
+def test_a_content_that_cannot_be_understood_gets_its_version_when_a_good_one_follows(session):
+    done, _ = arrive(session, "a-e00", "1" * 32)
+    damaged, _ = frames.announce(session, "a-e00", "/b", "2" * 32)
+    frames.record(session, attempt(damaged, State.BAD, reason="damaged"))
+    assert frames.announce(session, "a-e00", "/b", "2" * 32) == (damaged, False), "it would be said of it again"
+    third, _ = arrive(session, "a-e00", "3" * 32)
+    assert [frame.version for frame in (done, damaged, third)] == [1, 2, 3]
 
 
 def test_another_content_under_the_same_name_is_a_new_version_and_only_that_is_due(session):
-    frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
-    second, is_new = frames.arrive(session, "a-e00", "2" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
+    arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
+    second, is_new = arrive(session, "a-e00", "2" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     assert is_new
     assert second.version == 2
     assert frames.due(session, Kind.SCIENCE, "1") == [second]
@@ -68,25 +100,25 @@ def test_the_database_refuses_the_same_content_twice(session):
 )
 @pytest.mark.slow
 def test_only_what_may_still_succeed_is_due_again(session, outcome, is_due):
-    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
+    frame, _ = arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     frames.record(session, attempt(frame, outcome, reason="so"))
     assert (frame.state, frame.reason, frame.tries) == (outcome, "so", 1)
     assert bool(frames.due(session, Kind.SCIENCE, "1")) == is_due
 
 
 def test_a_frame_of_which_only_the_name_is_known_is_not_due(session):
-    frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
     assert frames.due(session, Kind.SCIENCE, "1") == []
 
 
 def test_a_failure_is_due_again_for_another_version_of_the_program(session):
-    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
+    frame, _ = arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     frames.record(session, attempt(frame, State.FAILED))
     assert frames.due(session, Kind.SCIENCE, "2") == [frame]
 
 
 def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_leaves_them(session):
-    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    frame, _ = arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
     for _ in range(2):
         frames.record(
             session,
@@ -111,7 +143,7 @@ def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_lea
 @pytest.mark.parametrize("outcome", [State.BAD, State.SKIPPED, State.WAITING, State.RETRY, State.FAILED])
 @pytest.mark.slow
 def test_a_frame_with_products_stays_done_whatever_a_later_attempt_comes_to(session, outcome):
-    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
+    frame, _ = arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
     frames.record(session, attempt(frame, State.DONE), products=[Product(path="p", level="91", md5="3" * 32)])
     frames.record(session, attempt(frame, outcome, reason="so", code_version="2"))
     assert (frame.state, frame.tries, frame.code_version) == (State.DONE, 2, "1")
@@ -127,7 +159,7 @@ def test_a_frame_with_products_stays_done_whatever_a_later_attempt_comes_to(sess
 )
 @pytest.mark.slow
 def test_a_good_calibration_is_good_until_it_is_found_bad(session, outcome, state):
-    frame, _ = frames.arrive(session, "a-b00", "1" * 32, path="/a", kind=Kind.BIAS)
+    frame, _ = arrive(session, "a-b00", "1" * 32, path="/a", kind=Kind.BIAS)
     frames.record(session, attempt(frame, State.DONE))
     frames.record(session, attempt(frame, outcome, reason="so"))
     assert frame.state == state
@@ -136,7 +168,7 @@ def test_a_good_calibration_is_good_until_it_is_found_bad(session, outcome, stat
 def test_numbers_that_are_none_are_kept_as_null_and_moments_as_utc(database_url):
     sessions = with_tables(database_url)
     with sessions.begin() as session:
-        frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=float("nan"))
+        frame, _ = arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=float("nan"))
         frames.record(session, attempt(frame, State.DONE, measurements={"x": float("inf"), "y": 2}))
     with sessions.begin() as session:
         (frame,) = session.scalars(select(Frame))
@@ -146,8 +178,16 @@ def test_numbers_that_are_none_are_kept_as_null_and_moments_as_utc(database_url)
         assert frame.attempts[0].started.tzinfo is not None
 
 
+def test_a_word_that_this_program_does_not_know_ends_nothing(session):
+    frame, _ = arrive(session, "a-e00", "1" * 32, kind=Kind.BIAS)
+    session.execute(text("update frames set kind = 'skyflat', state = 'archived'"))
+    session.expire_all()
+    assert (frame.kind, frame.state) == ("skyflat", "archived")
+    assert frames.counts(session)[0][4:] == ("skyflat", "archived", 1)
+
+
 def test_a_moment_without_a_zone_is_refused(session):
-    frame, _ = frames.arrive(session, "a-e00", "1" * 32, path="/a")
+    frame, _ = arrive(session, "a-e00", "1" * 32, path="/a")
     row = attempt(frame, State.DONE)
     row.started = datetime(2019, 4, 6)
     with pytest.raises(StatementError, match="time zone"):
@@ -156,8 +196,8 @@ def test_a_moment_without_a_zone_is_refused(session):
 
 def test_counts_go_by_night_kind_and_state(session):
     for name in ("a", "b"):
-        frames.arrive(session, f"{name}-b00", "1" * 32, path="/a", kind=Kind.BIAS, site="lsc", day="20190405")
-    frames.arrive(session, "c-e00", "1" * 32, path="/c")
+        arrive(session, f"{name}-b00", "1" * 32, path="/a", kind=Kind.BIAS, site="lsc", day="20190405")
+    arrive(session, "c-e00", "1" * 32, path="/c")
     assert [(row[0], row[4], row[5], row[6]) for row in frames.counts(session)] == [
         ("", None, State.QUEUED, 1),
         ("lsc", Kind.BIAS, State.QUEUED, 2),

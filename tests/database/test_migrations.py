@@ -17,7 +17,7 @@ from sqlalchemy import event, inspect, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import sessionmaker
 
-from nrespipe.database import connection, ddl, revisions, soundness
+from nrespipe.database import connection, ddl, frames, revisions, soundness
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master, Row
 
@@ -406,3 +406,42 @@ def test_masters_that_were_held_are_used_and_need_review(engine, monkeypatch, ba
         assert [row.standing for row in rows] == [Standing.REVIEW, Standing.REJECTED, Standing.CURRENT]
         assert [row.findings for row in rows] == [[{**finding, "verdict": "needs review"}], None, []]
         assert not any(row.outdated for row in rows)
+
+
+def test_rows_that_nobody_has_read_are_announcements_and_what_they_hid_is_back(database_url):
+    engine = connection.open_engine(database_url)
+    revisions.upgrade(engine, "0010")
+    words = ("site", "instrument", "camera", "day", "binning", "objects", "reason", "code_version", "path")
+    moment = datetime(2019, 4, 6, tzinfo=UTC)
+    blank = {**dict.fromkeys(words, ""), "tries": 1, "quality": 0, "created": moment, "updated": moment}
+    rows = [
+        {"filename": "a", "md5": "1", "version": 1, "state": "done", "start_mjd": 58579.0},
+        {"filename": "a", "md5": "", "version": 2, "state": "retry"},
+        {"filename": "b", "md5": "1", "version": 1, "state": "skipped", "reason": "replaced by version 2 of the file"},
+        {"filename": "b", "md5": "2", "version": 2, "state": "queued", "archive_id": 17},
+        {"filename": "c", "md5": "1", "version": 1, "state": "skipped", "reason": "replaced by version 2 of the file"},
+        {"filename": "c", "md5": "2", "version": 2, "state": "bad"},
+    ]
+    with engine.begin() as opened:
+        for row in rows:
+            row = {**blank, **row}
+            names = ", ".join(row)
+            values = ", ".join(f":{name}" for name in row)
+            opened.execute(text(f"insert into frames ({names}) values ({values})"), row)
+    revisions.upgrade(engine)
+    with sessionmaker(engine).begin() as session:
+        found = session.scalars(select(Frame).order_by(Frame.id)).all()
+        assert [(frame.md5, frame.version) for frame in found] == [
+            ("1", 1), (None, None), ("1", 1), ("2", None), ("1", 1), ("2", 2),
+        ]  # fmt: skip
+        assert [(frame.state, frame.next_try is not None) for frame in (found[2], found[4])] == [
+            (State.QUEUED, True), (State.SKIPPED, False),
+        ]  # fmt: skip
+        frames.announce(session, "a", "/elsewhere")
+    revisions.downgrade(engine, "0010")
+    with engine.begin() as opened:
+        left = opened.execute(text("select filename, md5, version, path from frames order by filename, version")).all()
+    assert [tuple(row) for row in left] == [
+        ("a", "1", 1, ""), ("a", "", 2, "/elsewhere"), ("b", "1", 1, ""), ("b", "2", 2, ""), ("c", "1", 1, ""),
+        ("c", "2", 2, ""),
+    ]  # fmt: skip

@@ -287,11 +287,11 @@ def test_damaged_tiles_never_pass_for_an_exposure_nor_raise_another_error(write_
         cdp.read(path)
 
 
-def test_a_file_that_the_disk_does_not_give_is_unavailable(tmp_path, raw):
+def test_a_file_that_the_disk_does_not_give_is_unavailable_and_what_is_no_file_is_bad(tmp_path, raw):
     with pytest.raises(Unavailable, match="No such file"):
         cdp.read(tmp_path / f"{raw.name}.fits.fz")
     (tmp_path / f"{raw.name}.fits").mkdir()
-    with pytest.raises(Unavailable, match="directory"):
+    with pytest.raises(BadFrame, match="not a file but a directory"):
         cdp.identify(tmp_path / f"{raw.name}.fits")
 
 

@@ -13,7 +13,7 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes import RECIPES
-from nrespipe.service import arrivals, duty, intake, outcome, reduction
+from nrespipe.service import arrivals, duty, intake, outcome, reduction, registration
 
 STAR = "STAR A&thar&none"
 
@@ -131,12 +131,12 @@ def test_no_header_makes_the_reduction_of_any_kind_crash(archive, service, query
     objects = {"w": "tung&tung&none", "a": "thar&thar&none", "e": STAR}.get(code, "")
     path = archive.add(code, objects)
     cards(**changes)(path)
-    facts, looked = arrivals.examine(path)
+    facts, looked = arrivals.look(path)
     assert looked.state in (State.DONE, State.BAD, State.SKIPPED), looked.traceback
     if looked.state is State.DONE:
+        row = registration.register(service.sessions, path, facts, looked)
         with service.sessions.begin() as session:
-            row = arrivals.record(session, path, facts, looked)
-            job = reduction.plan(session, row, service)
+            job = reduction.plan(session, session.get_one(Frame, row.id), service)
         # by the recipes of the package, where masters this small are enough: a flat without orders must say so
         if row.kind not in (Kind.ARC, Kind.SCIENCE):
             job = replace(job, recipe=RECIPES[row.kind])

@@ -17,16 +17,14 @@ from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, duty, intake, night, plan, references, sweep, verdicts
+from nrespipe.service import arrivals, duty, intake, night, plan, references, registration, sweep, verdicts
 from nrespipe.service.pace import Pace
 from nrespipe.settings import change
 
 
 def submit(service, *paths):
     for path in paths:
-        facts, result = arrivals.look(path)
-        with service.sessions.begin() as session:
-            arrivals.record(session, path, facts, result)
+        registration.register(service.sessions, path, *arrivals.look(path))
 
 
 @pytest.fixture
@@ -97,6 +95,11 @@ def test_where_another_master_serves_the_next_is_made_after_the_night(archive, s
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         # nres01 begins its night at 16 h, and the delay is 4 h
         assert owed.next_try == today + timedelta(days=1, hours=20)
+
+
+@pytest.mark.parametrize("row", [None, "1", -1, 2**64, True, [1]])
+def test_a_task_that_names_no_row_is_passed_over(service, row):
+    assert duty.frame(service, row, "me") is duty.master(service, row, "me") is None
 
 
 def test_a_frame_told_twice_is_done_once(archive, service, query):
@@ -284,7 +287,7 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
     store = archive.root.parent / path.name
     path.rename(store)
     md5, fetched = arrivals.md5(store), []
-    target = service.output / "lsc/fetched" / store.name
+    target = registration.fetched_path(service.output, store.name)
 
     def fetch(frame_id, path, _md5, **_):
         fetched.append(frame_id)
@@ -295,18 +298,18 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
 
     monkeypatch.setattr(remote, "fetch", fetch)
     with service.sessions.begin() as session:
-        facts = {"path": str(target), "archive_id": 17, **arrivals.named(store.name)}
-        frame, _ = frames.arrive(session, store.stem, "", **facts)
+        facts = {"archive_id": 17, **arrivals.named(store.name)}
+        frame, _ = frames.announce(session, store.stem, str(target), **facts)
     assert duty.frame(service, frame.id, "me").state is State.RETRY
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(next_try=clock(session)))
     assert duty.frame(service, frame.id, "me").state is State.DONE
     (row,) = query.all(select(Frame))
-    assert (row.md5, row.kind, fetched) == (md5, Kind.BIAS, [17, 17])
+    assert (row.md5, row.version, row.kind, fetched) == (md5, 1, Kind.BIAS, [17, 17])
     assert row.path == str(target)
     with service.sessions.begin() as session:
-        again, is_new = frames.arrive(session, store.stem, "", **facts)
-        assert is_new, "without its checksum nobody knows that it is the same"
+        again, is_due = frames.announce(session, store.stem, str(target), **facts)
+        assert is_due, "without its checksum nobody knows that it is the same"
     assert duty.frame(service, again.id, "me") is None
     assert [row.id for row in query.all(select(Frame))] == [frame.id]
 

@@ -4,10 +4,29 @@ import json
 
 import pytest
 
+from nrespipe.database import frames
 from nrespipe.database.columns import State
-from nrespipe.service import assembly, health, inquiry, intake, messages, metrics, night, plan, reading, sweep
-from nrespipe.service.listener import write_down
+from nrespipe.service import (
+    arrivals,
+    assembly,
+    duty,
+    health,
+    inquiry,
+    intake,
+    messages,
+    metrics,
+    night,
+    plan,
+    registration,
+    sweep,
+)
 from nrespipe.settings import Settings
+
+
+def did(service, row, owner="me"):
+    """Let a worker do a row; return what came of it."""
+    result = duty.frame(service, row, owner)
+    return result and result.state
 
 
 @pytest.fixture
@@ -42,14 +61,27 @@ def test_a_night_is_reduced_and_every_question_is_answered(archive, anywhere):
     assert sweep.sweep(anywhere, lambda *work: told.append(work)) == 0
 
 
-def test_a_message_is_written_down_once_and_another_content_is_another_version(archive, anywhere):
+def test_what_is_accepted_can_be_stored_and_comes_to_one_version_of_each_content(archive, anywhere):
     path = archive.add("b")
-    arrival = messages.read(json.dumps({"path": str(path)}))
-    reader = reading.Reader(60.0)
-    first, second = (write_down(anywhere, arrival, reader) for _ in range(2))
-    assert (first[0], first[1], second[1]) == (second[0], True, False)
+    names = ["lscnrs01-fa09-20190405-0021-e00.fits.fz", "9" * 190 + "-e00.fits"]
+    bodies = [{"path": str(path)}, {"path": f"/ÿ\U0010ffff\x01/{names[0]}", "x": "\ud800"}]
+    bodies += [
+        {"filename": name, "frameid": 2**63 - 1, "version_set": [{"md5": "1" * 32}], "TELESCOP": "nres01"}
+        for name in names
+    ]
+    rows = []
+    for body in bodies * 2:
+        with anywhere.sessions.begin() as session:
+            rows.append(registration.announce(session, anywhere, messages.read(json.dumps(body))))
+    assert [row for row, _ in rows[:4]] == [row for row, _ in rows[4:]]
+    first = did(anywhere, rows[0][0], "me")
+    assert first is State.DONE
     path.write_bytes(path.read_bytes() + b"\0" * 2880)
-    third = write_down(anywhere, arrival, reader)
-    assert third[0] != first[0]
-    remote = json.dumps({"filename": path.name, "frameid": 2**40, "version_set": [{"md5": "1" * 32}]})
-    assert [write_down(anywhere, messages.read(remote), reader)[1] for _ in range(2)] == [True, False]
+    again = registration.register(anywhere.sessions, path, *arrivals.look(path))
+    assert (again.version, again.id != rows[0][0]) == (2, True)
+    with anywhere.sessions.begin() as session:
+        row_id, is_due = registration.announce(session, anywhere, messages.read(json.dumps(bodies[0])))
+    assert is_due
+    assert did(anywhere, row_id, "me") is None
+    with anywhere.sessions.begin() as session:
+        assert [frame.version for frame in frames.find(session, path.stem)] == [2, 1]

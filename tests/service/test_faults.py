@@ -3,12 +3,14 @@
 After each fault every frame has exactly one result or one stated reason.
 """
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import sys
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from kombu import Connection
@@ -198,19 +200,31 @@ def test_messages_that_come_three_times_and_two_listeners_make_one_row_each(rig,
     rig.settled(16)
 
 
-def test_a_thousand_foreign_messages_and_malformed_bodies_pass_without_a_row(rig, archive):
+def test_a_thousand_foreign_messages_pass_and_hostile_ones_are_put_aside_with_their_reasons(rig, archive):
     foreign = [json.dumps({"path": f"/archive/cpt1m010-fa16-20190405-{i:04d}-e00.fits.fz"}) for i in range(1000)]
-    malformed = [b"", b"\xff\xfe", b"[]", b"{}", b"not json", b'{"filename": "lscnrs01-e00.fits"}', b"[" * 10_000]
-    rig.publish(*foreign[:500], *malformed)
+    name = "lscnrs01-fa09-20190405-0021-e00.fits.fz"
+    hostile = [
+        b"", b"\xff\xfe", b"[]", b"{}", b"not json", b'{"filename": "lscnrs01-e00.fits"}', b"[" * 10_000,
+        b" " * 5_000_000,
+        json.dumps({"path": f"/a/\ud800/{name}"}), json.dumps({"filename": name, "frameid": "9" * 5000}),
+        json.dumps({"path": f"{archive.root}/../{name}"}),
+    ]  # fmt: skip
+    rig.publish(*foreign[:500], *hostile[:5])
     rig.tell(archive.add("b"))
-    rig.publish(*foreign[500:])
+    rig.publish(*foreign[500:], *hostile[5:])
     rig.tell(archive.add("b"))
-    rig.start("listen")
+    listener = rig.start("listen", NRES_RAW_ROOT=str(archive.root))
     rig.start("work", "one")
     rig.settled(2)
     with Connection(rig.broker_url) as connection:
-        left = connection.default_channel.queue_declare("nres_pipeline", passive=True)
-    assert left.message_count == 0
+        channel = connection.default_channel
+        assert channel.queue_declare("nres_pipeline", passive=True).message_count == 0
+        aside = [channel.basic_get("nres_pipeline.refused", no_ack=True) for _ in range(len(hostile))]
+        assert channel.basic_get("nres_pipeline.refused", no_ack=True) is None
+    assert all(message.headers["reason"] and message.headers["exception"] == "Malformed" for message in aside)
+    assert max(len(message.body) for message in aside) == 1 << 16
+    assert max(message.headers["bytes"] for message in aside) == 5_000_000
+    assert listener.poll() is None
 
 
 def test_two_workers_that_are_told_of_one_frame_many_times_do_it_once(rig, night):
@@ -265,18 +279,30 @@ def test_a_worker_in_a_container_that_is_started_anew_takes_over_from_the_former
     assert [(attempt.frame_id, attempt.reason) for attempt in died] == [(frame.id, "its worker was started anew")]
 
 
+@contextmanager
+def held(path):
+    """Let whoever opens a file wait, as for a disk that is away; for 45 s at most, then the system ends the lease."""
+    before = signal.signal(signal.SIGIO, lambda *_: None)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError:
+            pytest.skip("the disk of the tests gives no leases")
+        yield
+    finally:
+        os.close(descriptor)
+        signal.signal(signal.SIGIO, before)
+
+
 def test_a_raw_disk_that_hangs_holds_up_no_other_frame(rig, archive):
     paths = [archive.add("b") for _ in range(4)]
-    hanging = paths[0]
-    held = hanging.rename(hanging.with_suffix(".held"))
-    # whoever opens it waits for a writer
-    os.mkfifo(hanging)
-    rig.start("listen")
-    rig.start("work", "one")
-    rig.tell(*paths)
-    rig.until(lambda: rig.states() == {"done": 3, "retry": 1})
-    assert rig.reasons()[0][2] == f"{hanging.name}: the disk does not answer within 1 s"
-    os.replace(held, hanging)
+    with held(paths[0]):
+        rig.start("listen")
+        rig.start("work", "one")
+        rig.tell(*paths)
+        rig.until(lambda: rig.states() == {"done": 3, "retry": 1})
+        assert rig.reasons()[0][2] == f"{paths[0].name}: the disk at / does not answer within 1 s"
     rig.settled(4)
 
 
@@ -305,6 +331,21 @@ def test_the_service_in_one_program_listens_where_it_is_told_of_a_broker(rig, ar
     rig.start("run", BROKER_URL=settings.MEMORY.get_secret_value())
     rig.tell(*archive.root.rglob("*.fits"))
     rig.settled(8)
+
+
+BROKEN = """import fake_recipes, run_cli
+from nrespipe.service import daemon
+run_cli.assembly.build = run_cli.build
+daemon._attend = lambda *_: 1 / 0
+run_cli.cli.main(["run"])
+"""
+
+
+def test_the_service_in_one_program_ends_when_a_part_of_it_does(rig):
+    memory = settings.MEMORY.get_secret_value()
+    program = rig.launch([sys.executable, "-c", BROKEN], "run", BROKER_URL=memory, FITS_BROKER=memory)
+    assert program.wait(60) == 1
+    assert "a part of the service has ended" in rig.log("run")
 
 
 def test_no_log_holds_a_password(rig):

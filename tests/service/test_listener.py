@@ -1,19 +1,20 @@
 """Messages become rows, once, and none is lost whatever fails."""
 
 import json
-import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kombu import Connection, Exchange
 from kombu.transport import memory
-from sqlalchemy import select
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy import select, update
+from sqlalchemy.exc import DataError, InternalError, OperationalError, ProgrammingError
 
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.service import listener as listeners
-from nrespipe.service import reading
+from nrespipe.service import messages
+from nrespipe.settings import change
 
 NAME = "lscnrs01-fa09-20190405-0021-e00.fits.fz"
 MD5 = "0123456789abcdef0123456789abcdef"
@@ -39,6 +40,10 @@ def broker():
 @pytest.fixture
 def listening(service, broker):
     """Publish messages and listen until all are settled."""
+    return listen(service)
+
+
+def listen(service):
     woken = []
 
     def wake(table, row_id):
@@ -57,21 +62,30 @@ def listening(service, broker):
     made = Settled(service, wake, Idle())
     made.woken = woken
 
-    def publish(*bodies, content_type="application/json"):
+    def publish(*bodies, content_type="application/json", **others):
         with Connection("memory://localhost/") as connection:
             producer = connection.Producer(exchange=Exchange("fits_files", type="fanout"))
             for body in bodies:
-                producer.publish(body, content_type=content_type, content_encoding="utf-8")
+                producer.publish(body, content_type=content_type, content_encoding="utf-8", **others)
 
     made.consume_all()
     made.publish = publish
     return made
 
 
-def left(listener):
+def left(queue="nres_pipeline"):
     """Return how many messages wait, or were taken and not settled."""
     with Connection("memory://localhost/") as connection:
-        return connection.default_channel.queue_declare("nres_pipeline", passive=True).message_count
+        return connection.default_channel.queue_declare(queue, passive=True).message_count
+
+
+def refused():
+    """Take what was put aside: headers and body of each."""
+    found = []
+    with Connection("memory://localhost/") as connection:
+        while (message := connection.default_channel.basic_get("nres_pipeline.refused", no_ack=True)) is not None:
+            found.append((message.headers, message.body))
+    return found
 
 
 def test_a_message_becomes_a_row_that_wakes_a_worker_once(listening, archive, query):
@@ -93,14 +107,20 @@ def test_a_frame_of_the_archive_is_written_down_before_it_is_fetched(listening, 
     assert not Path(row.path).exists()
 
 
-def test_a_damaged_file_is_a_row_with_its_reason_and_wakes_nobody(listening, archive, query):
-    path = archive.add("b")
-    path.write_bytes(b"")
-    listening.publish(json.dumps({"path": str(path)}))
+def test_no_disk_is_asked_and_what_was_read_before_stays(listening, query):
+    body = json.dumps({"path": f"/away/{NAME}"})
+    listening.publish(body)
     listening.consume_all()
     (row,) = query.all(select(Frame))
-    assert (row.state, row.reason) == (State.BAD, f"{path.name}: the file is empty")
-    assert listening.woken == []
+    assert (row.state, row.version, row.md5) == (State.QUEUED, None, None)
+    assert (row.site, row.kind, row.start_mjd) == ("lsc", "science", None), "as its name tells"
+    with query.sessions.begin() as session:
+        session.execute(update(Frame).values(md5=MD5, version=1, state=State.DONE, next_try=None))
+    listening.publish(body, body)
+    listening.consume_all()
+    first, second = query.all(select(Frame).order_by(Frame.id))
+    assert (first.state, first.version) == (State.DONE, 1)
+    assert (second.state, second.version) == (State.QUEUED, None)
 
 
 def test_foreign_frames_and_malformed_bodies_never_become_rows(listening, query):
@@ -111,7 +131,17 @@ def test_foreign_frames_and_malformed_bodies_never_become_rows(listening, query)
     listening.publish(b"\xff\x00", content_type="application/octet-stream")
     listening.consume_all()
     assert query.all(select(Frame)) == []
-    assert left(listening) == 0
+    assert left() == 0
+    told = refused()
+    assert [headers["exception"] for headers, _ in told] == ["Malformed"] * 5
+    assert {headers["reason"] for headers, _ in told} == {
+        "the message is not JSON",
+        "the message is JSON but no object",
+        "the message names no file",
+        "the message has neither the path of the file nor its number in the archive",
+        "the message is not text in UTF-8",
+    }
+    assert told[0][1] == b"not json"
 
 
 def test_a_broker_that_cannot_wake_a_worker_loses_no_frame(listening, archive, query):
@@ -124,15 +154,16 @@ def test_a_broker_that_cannot_wake_a_worker_loses_no_frame(listening, archive, q
     assert len(query.all(select(Frame))) == 1
 
 
-def test_while_the_database_is_away_messages_wait(listening, archive, query, monkeypatch):
-    write_down, away = listeners.write_down, iter(range(2))
+@pytest.mark.parametrize("trouble", [OperationalError, InternalError, ProgrammingError])
+def test_while_the_database_is_away_messages_wait(listening, archive, query, monkeypatch, trouble):
+    announce, away = listeners.registration.announce, iter(range(2))
 
     def fail(*arguments):
         for _ in away:
-            raise OperationalError("insert", {}, Exception("server closed the connection"))
-        return write_down(*arguments)
+            raise trouble("insert", {}, Exception("server closed the connection"))
+        return announce(*arguments)
 
-    monkeypatch.setattr(listeners, "write_down", fail)
+    monkeypatch.setattr(listeners.registration, "announce", fail)
     listening.publish(*(json.dumps({"path": str(archive.add("b"))}) for _ in range(3)))
     listening.consume_all()
     assert query.all(select(Frame)) == []
@@ -143,35 +174,98 @@ def test_while_the_database_is_away_messages_wait(listening, archive, query, mon
     assert len(listening.woken) == 3
 
 
-def test_a_file_that_its_disk_does_not_give_is_a_row_to_try_later_and_holds_up_nothing(listening, archive, query):
-    hanging, good = archive.add("b"), archive.add("b")
-    hanging.unlink()
-    # whoever opens it waits for a writer, as for a disk that is away
-    os.mkfifo(hanging)
-    listening._reader = reading.Reader(0.2)
-    listening.publish(*(json.dumps({"path": str(path)}) for path in (hanging, good)))
-    listening.consume_all()
-    first, second = query.all(select(Frame).order_by(Frame.filename))
-    assert (first.state, first.reason) == (State.RETRY, f"{hanging.name}: the disk does not answer within 0.2 s")
-    assert (first.site, first.kind) == ("lsc", "bias"), "its name tells"
-    assert second.state == State.QUEUED
-    assert left(listening) == 0
+@pytest.mark.parametrize(
+    "trouble", [DataError("insert", {}, Exception("out of range")), KeyError("x"), RecursionError()]
+)
+def test_whatever_goes_wrong_with_one_message_holds_up_no_other(listening, archive, query, monkeypatch, trouble):
+    announce, bad = listeners.registration.announce, archive.add("b")
 
-
-def test_what_the_database_will_never_take_holds_up_nothing(listening, archive, query, monkeypatch):
-    write_down = listeners.write_down
-    bad = archive.add("b")
-
-    def refuse(assembly, arrival, reader):
+    def refuse(session, assembly, arrival):
         if arrival.path == str(bad):
-            raise DataError("insert", {}, Exception("value out of range"))
-        return write_down(assembly, arrival, reader)
+            raise trouble
+        return announce(session, assembly, arrival)
 
-    monkeypatch.setattr(listeners, "write_down", refuse)
+    monkeypatch.setattr(listeners.registration, "announce", refuse)
     listening.publish(*(json.dumps({"path": str(path)}) for path in (bad, archive.add("b"))))
     listening.consume_all()
     assert len(query.all(select(Frame))) == 1
-    assert left(listening) == 0
+    assert left() == 0
+    ((headers, body),) = refused()
+    assert headers["exception"] == type(trouble).__name__
+    assert "in refuse" in headers["traceback"]
+    assert json.loads(body)["path"] == str(bad)
+
+
+HOSTILE = (
+    json.dumps({"path": f"/a/\ud800/{NAME}"}),
+    json.dumps({"path": f"/a/\0/{NAME}"}),
+    json.dumps({"filename": NAME, "frameid": "9" * 5000}),
+    '{"filename": "' + NAME + '", "frameid": ' + "9" * 5000 + "}",
+    '{"filename": "' + NAME + '", "frameid": ' + "[" * 900 + "]" * 900 + "}",
+    json.dumps({"path": f"/a/{'x' * 256}/{NAME}"}),
+    " " * 5_000_000,
+)
+
+
+def test_hostile_messages_are_put_aside_and_good_ones_between_them_are_not(listening, archive, query):
+    for body in HOSTILE:
+        listening.publish(body, json.dumps({"path": str(archive.add("b"))}))
+    # what the library itself cannot unpack
+    listening.publish("{}", headers={"compression": "no-such"})
+    listening.consume_all()
+    assert len(query.all(select(Frame))) == len(HOSTILE)
+    assert left() == 0
+    told = refused()
+    assert len(told) == len(HOSTILE) + 1
+    assert all(headers["reason"] for headers, _ in told)
+    assert max(len(body) for _, body in told) == 1 << 16
+    assert max(headers["bytes"] for headers, _ in told) == 5_000_000
+
+
+def test_of_a_long_message_the_beginning_is_kept(listening, query):
+    body = json.dumps({"path": f"/a/{NAME}", "rest": "x" * 1_000_000})
+    listening.publish(body)
+    listening.consume_all()
+    (row,) = query.all(select(Frame))
+    assert row.body == body[: messages.KEPT_BODY]
+
+
+def test_a_path_outside_of_the_raw_frames_is_refused_unless_it_is_allowed(service, broker, query, tmp_path):
+    confined = change(service.settings, raw_root=tmp_path / "raw")
+    bodies = [json.dumps({"path": f"{tmp_path}/{place}/{NAME}"}) for place in ("raw/lsc", "rawest", "raw/../other")]
+    for given, rows in ((confined, 1), (change(confined, any_path=True), 3)):
+        listening = listen(replace(service, settings=given))
+        listening.publish(*bodies)
+        listening.consume_all()
+        assert len(query.all(select(Frame))) == rows
+        assert len(refused()) == 3 - rows
+
+
+def test_while_a_refused_message_cannot_be_put_aside_it_waits(listening, archive, query, monkeypatch):
+    put_aside, away = listening._put_aside, iter(range(1))
+
+    def fail(*arguments):
+        for _ in away:
+            raise listeners._NotTaken("timed out")
+        put_aside(*arguments)
+
+    monkeypatch.setattr(listening, "_put_aside", fail)
+    listening.publish("not json", json.dumps({"path": str(archive.add("b"))}))
+    listening.consume_all()
+    assert (query.all(select(Frame)), refused()) == ([], [])
+    listening._not_before = 0.0
+    listening._flush()
+    assert (len(query.all(select(Frame))), len(refused())) == (1, 1)
+
+
+def test_where_refused_messages_may_not_be_kept_they_are_rejected(listening, archive, query, monkeypatch):
+    def forbid(*_):
+        raise PermissionError("ACCESS_REFUSED") from None
+
+    monkeypatch.setattr(listening, "_put_aside", forbid)
+    listening.publish("not json", json.dumps({"path": str(archive.add("b"))}))
+    listening.consume_all()
+    assert (len(query.all(select(Frame))), left()) == (1, 0)
 
 
 def test_a_listener_without_a_broker_ends_at_once_when_it_is_told_to(listening):

@@ -1,6 +1,7 @@
 """A message is understood, passed over or refused, whatever it is."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ def test_a_message_of_the_archive_tells_of_a_frame_to_fetch():
 def test_a_frame_of_the_archive_is_known_by_its_base_name_too():
     text = body(basename=NAME.removesuffix(".fits.fz"), id="17", version_set=[{"extension": ".fits.fz"}])
     arrival = messages.read(text)
-    assert (arrival.name, arrival.archive_id, arrival.md5) == (NAME, 17, "")
+    assert (arrival.name, arrival.archive_id, arrival.md5) == (NAME, 17, None)
 
 
 def test_a_path_comes_before_a_number():
@@ -88,6 +89,14 @@ def test_a_frame_with_an_odd_name_is_ours_if_its_header_says_so():
         body(filename=NAME, frameid=1, version_set=[{"md5": [1]}]),
         body(filename=["a"], frameid=1),
         body(filename=f"lscnrs01-{'9' * 300}-e00.fits", frameid=1),
+        body(path=f"/archive/\ud800/{NAME}"),
+        body(path=f"/archive/{'é' * 128}/{NAME}"),
+        body(filename=NAME, frameid="9" * 5000),
+        body(filename=NAME, frameid=1.0),
+        body(filename=NAME, frameid=0).replace("0}", f"{'9' * 5000}}}"),
+        body(filename=NAME, frameid=0).replace("0}", f"{'[' * 900}{']' * 900}}}"),
+        "\ud800",
+        " " * 5_000_000,
     ],
 )
 def test_a_message_that_names_no_file_is_refused(text):
@@ -95,8 +104,35 @@ def test_a_message_that_names_no_file_is_refused(text):
         messages.read(text)
 
 
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        (f"/raw/lsc/{NAME}", f"/raw/lsc/{NAME}"),
+        (f"//raw/./lsc/../{NAME}/", f"/raw/{NAME}"),
+        (f"/raw/../raw/{NAME}", f"/raw/{NAME}"),
+        (f"/raw/../etc/{NAME}", None),
+        (f"/rawer/{NAME}", None),
+        (f"/{NAME}", None),
+        (f"/raw/lsc/../../../raw2/{NAME}", None),
+    ],
+)
+def test_a_path_lies_below_the_raw_frames_or_is_refused(path, kept):
+    if kept is None:
+        with pytest.raises(messages.Malformed, match=r"is not below /raw, .* NRES_ANY_PATH"):
+            messages.read(body(path=path), Path("/raw"))
+    else:
+        assert messages.read(body(path=path), Path("/raw")).path == kept
+
+
+# halves of characters among the words, and numbers of any length
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(), max_size=20)
+    | st.text(st.characters(categories=["Cs", "Cc", "Nd"]), max_size=5).map(lambda text: f"/{text}/{NAME}")
+    | st.integers(1, 6000).map(lambda n: "9" * n),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
 )
 KEYS = ("path", "filename", "basename", "frameid", "id", "version_set", "TELESCOP")
@@ -104,12 +140,16 @@ KEYS = ("path", "filename", "basename", "frameid", "id", "version_set", "TELESCO
 
 @given(st.dictionaries(st.sampled_from(KEYS), anything | st.sampled_from([f"/a/{NAME}", NAME, "nres01"])))
 def test_whatever_comes_is_an_arrival_or_one_of_two_refusals(fields):
-    try:
-        arrival = messages.read(json.dumps(fields))
-    except (messages.Malformed, Skipped):
-        return
-    assert arrival.name.endswith(("00.fits", "00.fits.fz"))
-    assert bool(arrival.path) != (arrival.archive_id is not None)
+    for below in (None, Path("/a")):
+        try:
+            arrival = messages.read(json.dumps(fields), below)
+        except (messages.Malformed, Skipped):
+            continue
+        assert arrival.name.endswith(("00.fits", "00.fits.fz"))
+        assert bool(arrival.path) != (arrival.archive_id is not None)
+        assert "\0" not in arrival.path + arrival.body
+        assert (arrival.path + arrival.body).encode("utf-8")
+        assert 0 <= (arrival.archive_id or 0) < 2**63
 
 
 @given(st.binary())

@@ -1,8 +1,13 @@
 """What happened decides what follows."""
 
 import errno
+from http.client import IncompleteRead
 
 import pytest
+from amqp.exceptions import ConnectionForced
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy.exc import OperationalError as DatabaseError
+from sqlalchemy.exc import TimeoutError
 
 from nrespipe.database.columns import State
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
@@ -40,6 +45,21 @@ def test_any_other_error_is_a_failure_of_the_program_with_its_traceback():
     assert result.state is State.FAILED
     assert result.reason == "ZeroDivisionError: oh"
     assert "in fail" in result.traceback
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionForced("Too many heartbeats missed"),
+        BrokerError("no route"),
+        IncompleteRead(b""),
+        DatabaseError("select", {}, Exception("server closed the connection")),
+        TimeoutError("QueuePool limit"),
+    ],
+)
+def test_a_server_that_is_away_is_no_fault_of_the_frame(error):
+    result = outcome.attempt(fail, error)
+    assert (result.state, "in fail" in result.traceback) == (State.RETRY, True)
 
 
 def test_an_interruption_is_no_outcome():

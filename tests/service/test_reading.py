@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -23,45 +24,80 @@ def test_what_was_read_comes_back_and_an_error_is_raised(tmp_path):
     def refuse(path):
         raise BadFrame(f"{path.name}: is empty")
 
-    reader = reading.Reader(10.0)
-    assert reader.do(lambda path: path.name, tmp_path / "some.fits") == "some.fits"
+    assert reading.do(lambda path: path.name, tmp_path / "some.fits", 10.0) == "some.fits"
     with pytest.raises(BadFrame, match="is empty"):
-        reader.do(refuse, tmp_path / "some.fits")
+        reading.do(refuse, tmp_path / "some.fits", 10.0)
 
 
 def test_a_file_that_hangs_is_given_up_and_others_are_read(tmp_path, hanging):
     good = tmp_path / "good.fits"
     good.write_bytes(b"light")
-    reader = reading.Reader(0.1)
-    with pytest.raises(Unavailable, match=r"hanging.fits: the disk does not answer within 0.1 s"):
-        reader.do(lambda path: path.read_bytes(), hanging)
-    assert reader.do(lambda path: path.read_bytes(), good) == b"light"
+    with pytest.raises(Unavailable, match=r"hanging.fits: the disk at / does not answer within 0.1 s"):
+        reading.do(lambda path: path.read_bytes(), hanging, 0.1)
+    assert reading.do(lambda path: path.read_bytes(), good, 10.0) == b"light"
 
 
-def test_where_many_hang_no_other_is_begun_until_the_disk_is_back(tmp_path):
+def test_where_many_hang_no_other_is_begun_until_the_disk_is_back_and_other_disks_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "mount_of", lambda path: path.parts[1])
     back, begun = threading.Event(), []
 
     def hang(path):
         begun.append(path)
         assert back.wait(30)
 
-    reader = reading.Reader(0.05)
     for _ in range(reading.MOST_HUNG + 3):
         with pytest.raises(Unavailable, match="does not answer"):
-            reader.do(hang, tmp_path / "some.fits")
+            reading.do(hang, Path("/away/some.fits"), 0.05)
     assert len(begun) == reading.MOST_HUNG
+    assert reading.do(lambda path: "read", Path("/here/some.fits"), 10.0) == "read"
+    waiting = list(reading._hung["away"])
     back.set()
-    for thread in reader._hung:
+    for thread in waiting:
         thread.join(30)
-    assert reader.do(lambda path: "read", tmp_path / "some.fits") == "read"
+    assert reading.do(lambda path: "read", Path("/away/some.fits"), 10.0) == "read"
 
 
-def test_who_waits_looks_after_other_things(tmp_path, hanging, monkeypatch):
-    monkeypatch.setattr(reading, "_TURN_S", 0.01)
-    looked = []
-    with pytest.raises(Unavailable):
-        reading.Reader(0.2, lambda: looked.append(1)).do(lambda path: path.read_bytes(), hanging)
-    assert len(looked) > 1
+def test_a_machine_that_starts_no_thread_is_no_fault_of_the_file(monkeypatch):
+    def full(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    with pytest.raises(Unavailable, match="no more threads"):
+        reading.do(lambda path: "read", Path("/here/some.fits"), 1.0)
+
+
+TABLE = """22 1 8:1 / / rw - ext4 /dev/sda1 rw
+30 22 0:40 / /archive rw - nfs4 server:/archive rw
+31 30 0:41 / /archive/new\\040disk rw - nfs4 server:/new rw
+32 22 0:42 / /arch rw - nfs4 server:/arch rw
+odd
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "mount"),
+    [
+        ("/archive/lsc/a.fits", "/archive"),
+        ("/archive/new disk/a.fits", "/archive/new disk"),
+        ("/archives/a.fits", "/"),
+        ("/archive/../arch/a.fits", "/arch"),
+        ("/data/a.fits", "/"),
+    ],
+)
+def test_the_disk_of_a_file_is_the_nearest_mount_above_it(path, mount):
+    assert reading.mount_of(Path(path), TABLE) == mount
+
+
+def test_a_link_on_the_disk_of_the_system_leads_to_the_disk_behind_it(tmp_path):
+    (tmp_path / "link").symlink_to("/archive/new disk")
+    (tmp_path / "loop").symlink_to("loop")
+    assert reading.mount_of(tmp_path / "link/lsc/a.fits", TABLE) == "/archive/new disk"
+    assert reading.mount_of(tmp_path / "loop/a.fits", TABLE) == "/"
+
+
+def test_the_mounts_of_this_machine_are_known(tmp_path):
+    assert reading.mount_of(Path("/proc/self/stat")) == "/proc"
+    assert tmp_path.is_relative_to(reading.mount_of(tmp_path / "some.fits"))
 
 
 def test_the_touch_of_a_file_waits_for_its_disk_and_does_not_mind_that_there_is_none(tmp_path):

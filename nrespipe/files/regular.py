@@ -1,0 +1,41 @@
+"""Opening what must be a file: a pipe, a device or a directory in its place would be read for ever, or not at all."""
+
+import os
+import stat
+from pathlib import Path
+
+from nrespipe.errors import BadFrame
+
+_WHAT = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def opened(path):
+    """Open a file to read its bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    io.BufferedReader
+        The open file.
+
+    Raises
+    ------
+    BadFrame
+        If there is something else in its place.
+    OSError
+        If there is nothing, or the disk does not give it.
+    """
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise BadFrame(f"{Path(path).name}: not a file but {_WHAT.get(kind, 'something else')}")
+    return open(path, "rb")

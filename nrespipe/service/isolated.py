@@ -1,0 +1,34 @@
+"""Work that must not stop anything else, whatever becomes of it."""
+
+import structlog
+
+from nrespipe.database import trouble
+
+_log = structlog.get_logger(__name__)
+
+
+def do(what, work, *arguments):
+    """Do something; whatever it raises is logged, and the caller goes on.
+
+    Parameters
+    ----------
+    what : str
+        Its name, for the log.
+    work : callable
+        What to do.
+    *arguments : object
+        What to do it with.
+
+    Returns
+    -------
+    object
+        What the work returned; None where it failed.
+    """
+    try:
+        return work(*arguments)
+    except Exception as error:
+        if trouble.is_outside(error):
+            _log.warning("database away", job=what, reason=trouble.words(error))
+        else:
+            _log.exception("job failed", job=what)
+        return None

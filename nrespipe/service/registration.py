@@ -1,0 +1,211 @@
+"""A raw file -> its row: what is told of, what was read, and whether it is known already."""
+
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from nrespipe import __version__
+from nrespipe.database import claims, frames
+from nrespipe.database.columns import State, clock
+from nrespipe.database.tables import Attempt, Frame
+from nrespipe.files import identity, layout
+from nrespipe.service import arrivals
+
+_NOWHERE = {"site": "", "instrument": "", "day": ""}
+
+
+def announce(session, assembly, arrival):
+    """Make the row of a raw frame that a message tells of, if there is none; no disk is asked.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    assembly : Assembly
+        What to work with.
+    arrival : Arrival
+        What the message tells.
+
+    Returns
+    -------
+    row_id : int
+        The row.
+    is_due : bool
+        Whether a worker is to be told of it.
+    """
+    facts, moment = arrivals.named(arrival.name), clock(session)
+    told = {"archive_id": arrival.archive_id, "body": arrival.body, "sent": moment}
+    path = arrival.path or str(fetched_path(assembly.output, arrival.name))
+    frame, is_due = frames.announce(session, identity.stem(arrival.name), path, arrival.md5, **facts, **told)
+    return frame.id, is_due
+
+
+def fetched_path(output, name):
+    """Return where a frame of the archive goes.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    name : str
+        Name of the file.
+
+    Returns
+    -------
+    Path
+        By what the name tells of its night.
+    """
+    return layout.fetched_path(output, Frame(**{**_NOWHERE, **arrivals.named(name)}), name)
+
+
+def register(sessions, path, facts, result):
+    """Make or find the row of a raw file that was looked at.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+        Of the database.
+    path : Path
+        The file.
+    facts, result : dict of str to object, Outcome
+        As ``arrivals.look`` tells them.
+
+    Returns
+    -------
+    Frame
+        The row of this content; where the file cannot be read, that of its announcement, with the reason.
+    """
+    stem, md5 = identity.stem(path), facts.get("md5")
+
+    def ask(work):
+        with sessions.begin() as session:
+            return work(session)
+
+    is_gone = lies_nowhere(ask, path, md5, Path.exists)
+    with sessions.begin() as session:
+        known = session.scalar(select(Frame).where(Frame.filename == stem, Frame.md5 == md5)) if md5 else None
+        told = select(Frame.id).where(Frame.filename == stem, Frame.md5.is_(None), Frame.path == str(path))
+        frame, is_told = known, session.scalar(told.limit(1)) is not None
+        if frame is not None and frame.start_mjd is not None and not (is_told or is_gone):
+            # as a rule: nothing is new
+            return frame
+        if frame is None or is_told:
+            frame, _ = frames.announce(session, stem, str(path), **arrivals.named(path.name))
+            if frame.owner:
+                # a worker reads it at this moment, and will find what it is
+                return known or frame
+        if md5 is not None:
+            frame = settle(session, frame, path, facts, result, is_gone)
+        if result.state is not State.DONE and frame.state in (State.QUEUED, State.RETRY) and not frame.owner:
+            frames.record(session, attempt_row(frame.id, result))
+        return frame
+
+
+def settle(session, frame, path, facts, result, is_gone=False):
+    """Write down what a file is that was read, and whether its content is known already.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    frame : Frame
+        Its row, which is nobody's or the caller's.
+    path : Path
+        Where it was read.
+    facts, result : dict of str to object, Outcome
+        As ``arrivals.look`` tells them; with the checksum.
+    is_gone : bool, optional
+        As `lies_nowhere` tells it.
+
+    Returns
+    -------
+    Frame
+        The row of this content: the given one; or that which had this content before, and the given one is no more. It
+        has a version now, unless its content cannot be understood and another version exists.
+    """
+    while (known := _known(session, frame.filename, facts["md5"])) is None:
+        try:
+            with session.begin_nested():
+                frame.md5, frame.path = facts["md5"], str(path)
+                session.flush()
+        except IntegrityError:
+            # another process has read the same content at the same time
+            session.refresh(frame)
+    if is_gone:
+        known.path = str(path)
+        if known.state in (State.RETRY, State.FAILED) and not known.owner:
+            claims.request(session, known)
+    if known.id != frame.id:
+        known.archive_id = frame.archive_id if known.archive_id is None else known.archive_id
+        for attempt in frame.attempts:
+            session.delete(attempt)
+        session.delete(frame)
+        session.flush()
+    if result.state is State.DONE and known.start_mjd is None:
+        frames.identify(known, facts, clock(session))
+    others = select(Frame.id).where(Frame.filename == known.filename, Frame.version.is_not(None))
+    if result.state is State.DONE or session.scalar(others.limit(1)) is None:
+        frames.begin(session, known)
+    return known
+
+
+def lies_nowhere(ask, path, md5, exists):
+    """Tell whether a content that is known lies no more where it was seen last; the disk is asked in no transaction.
+
+    Parameters
+    ----------
+    ask : callable
+        ``ask(work)`` returns ``work(session)``, done in a transaction.
+    path : Path
+        Where it was seen now.
+    md5 : str or None
+        Its checksum.
+    exists : callable
+        ``exists(path)`` asks the disk.
+
+    Returns
+    -------
+    bool
+        False where it is not known, or was seen at the same place.
+    """
+    if md5 is None:
+        return False
+    query = select(Frame.path).where(Frame.filename == identity.stem(path), Frame.md5 == md5)
+    seen = ask(lambda session: session.scalar(query))
+    return seen is not None and seen != str(path) and not exists(Path(seen))
+
+
+def attempt_row(frame_id, result, **others):
+    """Return the row of an attempt.
+
+    Parameters
+    ----------
+    frame_id : int
+        The frame.
+    result : Outcome
+        What came of it.
+    **others : object
+        Other columns.
+
+    Returns
+    -------
+    Attempt
+        Not yet in any session.
+    """
+    return Attempt(
+        frame_id=frame_id,
+        started=result.started,
+        finished=result.finished,
+        outcome=result.state,
+        reason=result.reason,
+        traceback=result.traceback,
+        code_version=__version__,
+        **{"measurements": {}, **others},
+    )
+
+
+def _known(session, filename, md5):
+    """Return the row of a content; None where there is none, or the content is not known."""
+    known = select(Frame).where(Frame.filename == filename, Frame.md5 == md5)
+    return None if md5 is None else session.scalar(known.with_for_update().execution_options(populate_existing=True))
