@@ -452,7 +452,7 @@ def _deliver(assembly, product):
 def _in_time(deliver, path, longest_s):
     """Deliver into a directory; a disk that does not answer is no fault of the product, and holds up nobody."""
     try:
-        ended = reading.Reader(longest_s).do(lambda _: _error_of(deliver), path)
+        ended = reading.do(lambda _: _error_of(deliver), path, longest_s)
     except Unavailable as error:
         raise deliveries.ServerAway(str(error)) from error
     if ended is not None:

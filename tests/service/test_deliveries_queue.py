@@ -183,10 +183,10 @@ def test_a_target_that_is_changed_has_a_breaker_of_its_own(shop, server, tmp_pat
 
 
 def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_path, monkeypatch):
-    def hang(self, work, path):
+    def hang(work, path, patience_s):
         raise reading.Unavailable(f"{path.name}: the disk does not answer within 300 s")
 
-    monkeypatch.setattr(reading.Reader, "do", hang)
+    monkeypatch.setattr(reading, "do", hang)
     settings = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=settings)
     assert duty.delivery(moved, shop.rows()[0].id, "me").state is State.RETRY

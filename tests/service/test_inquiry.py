@@ -240,7 +240,7 @@ def test_a_bad_variable_stops_the_start(command, monkeypatch):
     monkeypatch.setenv("NRES_PROCESSES", "many")
     result = command(["status"])
     assert result.exit_code == 1
-    assert "NRES_PROCESSES is 'many'" in result.stderr
+    assert "NRES_PROCESSES has a value that it cannot have; expected a whole number from 1" in result.stderr
 
 
 def test_a_file_among_directories_does_not_hide_others(archive, command, tmp_path):

@@ -8,11 +8,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from known import arrive
 from servers import with_tables
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, frames, nodes
+from nrespipe.database import claims, nodes
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame, Node
 from nrespipe.errors import Unavailable
@@ -41,7 +42,7 @@ def held(service, process, name=NAME):
     with service.sessions.begin() as session:
         nodes.take(session, name, f"{name}/{process}", processes=1, queues="reduction")
         facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
-        row = frames.arrive(session, f"{name}{process}-e00", "1" * 32, **facts)[0]
+        row = arrive(session, f"{name}{process}-e00", "1" * 32, **facts)[0]
         assert claims.claim(session, Frame, row.id, f"{name}/{process}/task")
         return row.id
 
@@ -119,7 +120,7 @@ def test_rows_of_a_namesake_elsewhere_that_never_had_the_name_are_left_alone(ser
     frame = held(service, DEAD)
     with service.sessions.begin() as session:
         facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
-        elsewhere = frames.arrive(session, "b-e00", "1" * 32, **facts)[0].id
+        elsewhere = arrive(session, "b-e00", "1" * 32, **facts)[0].id
         assert claims.claim(session, Frame, elsewhere, f"{NAME}/{HOST}/task")
     with take(service):
         assert row(service, Frame, frame).owner == ""
@@ -158,7 +159,7 @@ def test_a_node_whose_name_was_taken_while_it_was_frozen_ends_and_takes_nothing_
             # in the same container, as nobody can tell a frozen process from a dead one
             assert nodes.take(session, NAME, f"{NAME}/{PLACE}/1.1", mine, processes=1, queues="reduction")
             facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
-            frame = frames.arrive(session, "a-e00", "1" * 32, **facts)[0].id
+            frame = arrive(session, "a-e00", "1" * 32, **facts)[0].id
             assert claims.claim(session, Frame, frame, f"{NAME}/{PLACE}/2.2/task")
         assert lost.wait(10)
     assert told == [(os.getpid(), signal.SIGTERM)]
@@ -185,7 +186,7 @@ def test_a_node_goes_on_while_the_database_is_away_and_says_that_it_lives_when_i
 def test_frames_that_a_node_leaves_behind_when_it_is_told_to_end_at_once_are_free(service):
     with take(service), service.sessions.begin() as session:
         facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
-        frame = frames.arrive(session, "a-e00", "1" * 32, **facts)[0].id
+        frame = arrive(session, "a-e00", "1" * 32, **facts)[0].id
         assert claims.claim(session, Frame, frame, f"{NAME}/{PLACE}/2.2/task")
     with service.sessions.begin() as session:
         assert [attempt.reason for attempt in session.scalars(select(Attempt))] == [node.STOPPED]

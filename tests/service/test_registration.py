@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from servers import with_tables
 from sqlalchemy import select, update
 
-from nrespipe.database import calibrations, claims, connection, frames, velocities
+from nrespipe.database import calibrations, claims, frames, velocities
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame
 from nrespipe.frames.raw import Kind
@@ -278,7 +279,7 @@ def test_frames_that_were_announced_at_a_place_where_they_are_not_are_still_miss
 
 
 def test_one_content_that_is_read_at_many_places_at_once_is_one_version(archive, database_url, tmp_path):
-    path, sessions = archive.add("b"), connection.connect(database_url)
+    path, sessions = archive.add("b"), with_tables(database_url)
     places = [tmp_path / str(number) / path.name for number in range(8)]
     for number, place in enumerate(places):
         place.parent.mkdir()

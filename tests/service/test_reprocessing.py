@@ -134,12 +134,12 @@ def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
     run()
     reduce = reprocessing.reduction.reduce
 
-    def judged_meanwhile(job):
+    def judged_meanwhile(job, **others):
         if job.path == str(star):
-            return reduce(job)
+            return reduce(job, **others)
         with service.sessions.begin() as session:
             verdicts.decide(session, "flat_lsc_nres01_fa09_20190405", Standing.REJECTED, "lamp flickered")
-        return reduce(job)
+        return reduce(job, **others)
 
     monkeypatch.setattr(reprocessing.reduction, "reduce", judged_meanwhile)
     reprocessing.reprocess(service, "lsc", "20190405", "20190405", kinds=(Kind.SCIENCE,))

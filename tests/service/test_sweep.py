@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from known import arrive
 from servers import with_tables
 from sqlalchemy import select, update
 
-from nrespipe.database import claims, connection, frames, nodes
+from nrespipe.database import claims, connection, nodes
 from nrespipe.database.columns import clock
 from nrespipe.database.tables import Frame, Node, Stacking
 from nrespipe.frames.raw import Kind
@@ -33,7 +34,7 @@ def add(service, count, day="20190405", **others):
         number = len(list(session.scalars(select(Frame.id))))
         facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0, "day": day, **others}
         return [
-            frames.arrive(session, f"{number + i:06d}-e00", "1" * 32, **facts)[0].id for i in range(count)
+            arrive(session, f"{number + i:06d}-e00", "1" * 32, **facts)[0].id for i in range(count)
         ]  # fmt: skip
 
 
