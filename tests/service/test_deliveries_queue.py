@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from servers import with_tables
 from sqlalchemy import func, select, update
 
 from nrespipe import cli
 from nrespipe.database import claims, frames, outside
 from nrespipe.database.columns import State, clock
-from nrespipe.database.connection import connect
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
 from nrespipe.files.checksum import md5
 from nrespipe.service import duty, reading, sweep, tasks
@@ -203,7 +203,7 @@ def test_status_tells_of_a_server_that_serves_nobody(shop, server):
 
 
 def test_of_many_that_ask_at_once_whether_a_server_is_back_one_does(database_url):
-    sessions = connect(database_url)
+    sessions = with_tables(database_url)
     with sessions.begin() as session:
         outside.failed(session, "there", "away", "yes")
         assert outside.admit(session, "there", 60.0) == "no"
@@ -218,7 +218,7 @@ def test_of_many_that_ask_at_once_whether_a_server_is_back_one_does(database_url
 
 
 def test_many_that_fail_at_once_are_one_outage(database_url):
-    sessions = connect(database_url)
+    sessions = with_tables(database_url)
 
     def fail(_):
         with sessions.begin() as session:

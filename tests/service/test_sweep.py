@@ -32,10 +32,12 @@ def add(service, count, day="20190405", **others):
     """Make rows of frames that are due; return their keys."""
     with service.sessions.begin() as session:
         number = len(list(session.scalars(select(Frame.id))))
-        facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0, "day": day, **others}
-        return [
-            arrive(session, f"{number + i:06d}-e00", "1" * 32, **facts)[0].id for i in range(count)
-        ]  # fmt: skip
+        facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0, "day": day}
+        made = [arrive(session, f"{number + i:06d}-e00", "1" * 32, **facts)[0] for i in range(count)]
+        for frame in made:
+            for name, value in others.items():
+                setattr(frame, name, value)
+        return [frame.id for frame in made]
 
 
 def swept(service, is_empty=lambda _: False, send=None):
