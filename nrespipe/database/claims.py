@@ -232,8 +232,8 @@ def untell(session, table, rows=None):
     session.execute(forgotten.execution_options(synchronize_session=False))
 
 
-def release(session, reason, owners=()):
-    """Take rows away from processes that died.
+def release(session, reason, owners=(), is_death=True):
+    """Take rows away from processes that died, or could not end what they had in hand.
 
     Parameters
     ----------
@@ -243,6 +243,8 @@ def release(session, reason, owners=()):
         How they died, in plain words.
     owners : collection of str
         Whose rows; those whose lease has run out if empty.
+    is_death : bool
+        Whether that counts as a death of its process: after `MOST_DEATHS` the row is given up.
 
     Returns
     -------
@@ -259,9 +261,13 @@ def release(session, reason, owners=()):
         else:
             lost = lost.where(table.owner != "", table.lease < clock(session)).with_for_update(skip_locked=True)
         for row_id, owner in session.execute(lost).all():
-            if holds(session, table, row_id, owner):
+            if not holds(session, table, row_id, owner):
+                continue
+            if is_death:
                 died(session, session.get_one(table, row_id, populate_existing=True), reason)
-                released.append((table, row_id))
+            else:
+                give_back(session, table, row_id, owner)
+            released.append((table, row_id))
     return released
 
 

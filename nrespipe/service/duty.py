@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nrespipe import __version__
 from nrespipe.database import calibrations, claims, frames, outside, stackings, trouble
-from nrespipe.database.columns import Standing, State, clock
+from nrespipe.database.columns import Standing, State, clock, now
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.files import archive, deliveries
@@ -59,6 +59,19 @@ def frame(assembly, row_id, owner, seen=None):
     if row is None:
         return None
     structlog.contextvars.bind_contextvars(filename=row.filename, site=row.site, attempt=row.tries + 1)
+    begun = now()
+    try:
+        return _frame(assembly, row, owner, end)
+    except Exception as error:
+        if trouble.is_outside(error):
+            raise
+        # not the recipe, but what is around it: the attempt tells where, and the process goes on
+        failed = outcome.of(error, begun)
+        kept = persist(assembly.sessions, lambda session: _refuse(session, assembly, row, failed, owner), end)
+        return _ended("frame", failed, kept)
+
+
+def _frame(assembly, row, owner, end):
     looked = outcome.attempt(_look, assembly, row)
     if looked.state is State.DONE:
         # the value of the attempt is itself a look at the file: where it lies, what it is, and whether it is good
@@ -70,7 +83,7 @@ def frame(assembly, row_id, owner, seen=None):
         if job is None:
             return None
     if looked.state is State.DONE:
-        still_mine = asking(assembly.sessions, Frame, row_id, owner, end)
+        still_mine = asking(assembly.sessions, Frame, row.id, owner, end)
         result = outcome.attempt(partial(reduction.reduce, still_mine=still_mine), job)
         lost = plan.lost(job, result)
         kept = persist(assembly.sessions, lambda session: _record(session, assembly, job, result, owner, lost), end)

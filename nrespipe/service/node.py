@@ -71,7 +71,7 @@ def named(assembly, name, processes, queues):
             _log.warning("the name of this node could not be given back", node=name, reason=str(error.orig).strip())
 
 
-def release(assembly, lost, reason):
+def release(assembly, lost, reason, is_death=True):
     """Take rows away from those that are gone, and let the next sweep tell of them.
 
     Parameters
@@ -82,6 +82,8 @@ def release(assembly, lost, reason):
         ``lost(owner)`` tells whether the rows of an owner are taken.
     reason : str
         Why, in plain words.
+    is_death : bool
+        As for ``claims.release``.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def release(assembly, lost, reason):
         If the database stays away.
     """
     end = time.monotonic() + assembly.pace.patience_s
-    _told(persist(assembly.sessions, lambda session: _release(session, lost, reason), end), reason)
+    _told(persist(assembly.sessions, lambda session: _release(session, lost, reason, is_death), end), reason)
 
 
 def _take(assembly, name, mine, processes, queues):
@@ -156,9 +158,9 @@ def _leave(session, name, mine):
     return _release(session, lambda one: owner.is_child(one, mine), STOPPED)
 
 
-def _release(session, lost, reason):
+def _release(session, lost, reason, is_death=True):
     names = [one for one in claims.owners(session) if lost(one)]
-    return claims.release(session, reason, names) if names else []
+    return claims.release(session, reason, names, is_death) if names else []
 
 
 def _told(rows, reason):

@@ -8,6 +8,7 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
+from nrespipe.database import trouble
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.service import duty, kernels, memory, node, owner, progress, workers
 from nrespipe.service.assembly import RECIPES
@@ -173,7 +174,8 @@ def serve(app, assembly, name):
         def is_lost(one):
             return owner.is_child(one, mine) and one.endswith(f"/{task_id}")
 
-        node.release(assembly, is_lost, _words(exception))
+        # a database that stayed away for longer than anybody waits is no fault of the frame
+        node.release(assembly, is_lost, _words(exception), is_death=not trouble.is_outside(exception))
 
 
 def _define(app, table, what, work):

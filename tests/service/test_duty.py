@@ -640,3 +640,32 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
     assert work()[0] == (Frame, dark.id, State.DONE)
     with query.sessions() as session:
         assert [one.day for one in session.get_one(Frame, dark.id).attempts[-1].masters] == ["20190405"]
+
+
+def test_what_fails_around_the_recipe_is_told_with_its_traceback_and_costs_no_other_attempt(
+    archive, service, query, monkeypatch
+):
+    submit(service, archive.add("b"))
+
+    def fail(*_):
+        raise KeyError("a strange row")
+
+    monkeypatch.setattr(duty.reduction, "plan", fail)
+    assert duty.frame(service, 1, "me").state is State.FAILED
+    (frame,) = query.all(select(Frame))
+    (attempt,) = query.all(select(Attempt))
+    assert (frame.state, frame.owner, frame.deaths, frame.next_try) == (State.FAILED, "", 0, None)
+    assert "a strange row" in frame.reason
+    assert "in fail" in attempt.traceback
+
+
+def test_a_row_whose_process_could_write_nothing_for_lack_of_a_database_is_due_and_nobody_died(
+    archive, service, query
+):
+    submit(service, archive.add("b"))
+    with service.sessions.begin() as session:
+        assert claims.claim(session, Frame, 1, "me")
+        assert claims.release(session, "the database was away", ["me"], is_death=False) == [(Frame, 1)]
+    (frame,) = query.all(select(Frame))
+    assert (frame.state, frame.owner, frame.deaths) == (State.QUEUED, "", 0)
+    assert query.all(select(Attempt)) == []
