@@ -14,7 +14,7 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, claims, stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, Product
-from nrespipe.service import duty, hold, kernels, owner, stacking, workers
+from nrespipe.service import duty, held, hold, kernels, owner, stacking, workers
 from nrespipe.service.assembly import RECIPES, Assembly
 
 _log = structlog.get_logger(__name__)
@@ -116,11 +116,7 @@ def begun(assembly, name, report, processes=None):
         with workers.team(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
             yield Batch(assembly, run, report, mine)
     finally:
-        with assembly.sessions.begin() as session:
-            for table in claims.KINDS_OF_WORK:
-                kept = session.execute(select(table.id, table.owner).where(table.owner.startswith(f"{mine}."))).all()
-                for row_id, name_of_order in kept:
-                    claims.give_back(session, table, row_id, name_of_order)
+        held.persist(assembly.sessions, partial(_give_back, mine=mine), monotonic() + assembly.pace.patience_s)
 
 
 def finish(batch, label, orders, **options):
@@ -240,6 +236,13 @@ def _do(assembly, options, order):
         assembly.recorder.flush()
 
 
+def _give_back(session, mine):
+    for table in claims.KINDS_OF_WORK:
+        kept = session.execute(select(table.id, table.owner).where(table.owner.startswith(f"{mine}."))).all()
+        for row_id, owner_of_order in kept:
+            claims.give_back(session, table, row_id, owner_of_order)
+
+
 def _lost(batch, order, result):
     """Take a row away from a process that died, or failed around it; return the order to do it once more, if any."""
     if result.traceback:
@@ -249,7 +252,7 @@ def _lost(batch, order, result):
         claims.release(session, result.reason, [order.owner])
         return session.get_one(order.table, order.row_id, populate_existing=True)
 
-    row = duty.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
+    row = held.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
     return [batch.order(order.name, row)] if row.deaths == 1 and not row.owner else []
 
 

@@ -12,7 +12,7 @@ from celery import signals
 
 from nrespipe import settings
 from nrespipe.service import isolated, limits, metrics, node, plan, summary, sweep, tasks
-from nrespipe.service.duty import persist
+from nrespipe.service.held import persist
 from nrespipe.service.listener import Listener
 
 _log = structlog.get_logger(__name__)

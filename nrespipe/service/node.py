@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from nrespipe.database import claims, nodes
 from nrespipe.errors import Unavailable
 from nrespipe.service import owner
-from nrespipe.service.duty import persist
+from nrespipe.service.held import persist
 
 _log = structlog.get_logger(__name__)
 

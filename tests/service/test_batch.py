@@ -62,7 +62,7 @@ def test_a_night_outlives_a_database_that_goes_away_for_a_moment(archive, servic
         return record(*arguments)
 
     monkeypatch.setattr(batch.duty.reduction, "record", fail)
-    monkeypatch.setattr(batch.duty.time, "sleep", lambda _: None)
+    monkeypatch.setattr(batch.held.time, "sleep", lambda _: None)
     assert night.reduce_all(service, archive.root).exit_status == 0
     assert {attempt.outcome for attempt in query.all(select(Attempt))} == {State.DONE}
 

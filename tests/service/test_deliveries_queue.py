@@ -17,7 +17,7 @@ from nrespipe.database import claims, frames, outside
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
 from nrespipe.files.checksum import md5
-from nrespipe.service import duty, reading, sweep, tasks
+from nrespipe.service import outbound, reading, sweep, tasks
 from nrespipe.settings import change
 
 
@@ -79,7 +79,7 @@ def shop(service, server):
         """Sweep, deliver what workers are told of, and return what came of each."""
         told = []
         sweep.sweep(service, lambda table, row_id: told.append(row_id) if table is Delivery else None)
-        return [getattr(duty.delivery(service, row_id, "me"), "state", None) for row_id in told]
+        return [getattr(outbound.delivery(service, row_id, "me"), "state", None) for row_id in told]
 
     def rows(table=Delivery):
         with service.sessions.begin() as session:
@@ -179,7 +179,7 @@ def test_a_target_that_is_changed_has_a_breaker_of_its_own(shop, server, tmp_pat
     shop.turn()
     elsewhere = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=elsewhere)
-    assert duty.delivery(moved, shop.rows()[1].id, "me").state is State.DONE
+    assert outbound.delivery(moved, shop.rows()[1].id, "me").state is State.DONE
 
 
 def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_path, monkeypatch):
@@ -189,8 +189,8 @@ def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_pa
     monkeypatch.setattr(reading, "do", hang)
     settings = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=settings)
-    assert duty.delivery(moved, shop.rows()[0].id, "me").state is State.RETRY
-    assert duty.delivery(moved, shop.rows()[1].id, "me") is None
+    assert outbound.delivery(moved, shop.rows()[0].id, "me").state is State.RETRY
+    assert outbound.delivery(moved, shop.rows()[1].id, "me") is None
     assert "does not answer" in shop.rows()[0].reason
     assert shop.rows()[0].refusals == 0
 

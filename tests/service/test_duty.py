@@ -17,7 +17,19 @@ from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, duty, intake, night, plan, references, registration, sweep, verdicts
+from nrespipe.service import (
+    arrivals,
+    duty,
+    held,
+    intake,
+    night,
+    outbound,
+    plan,
+    references,
+    registration,
+    sweep,
+    verdicts,
+)
 from nrespipe.service.pace import Pace
 from nrespipe.settings import change
 
@@ -211,7 +223,7 @@ def test_a_result_that_comes_too_late_is_not_recorded(archive, service, query, m
 def test_a_result_survives_a_database_that_is_away_for_a_while(archive, service, query, monkeypatch):
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
-    monkeypatch.setattr(duty.time, "sleep", lambda _: None)
+    monkeypatch.setattr(held.time, "sleep", lambda _: None)
     record, away = duty.reduction.record, iter(range(3))
 
     def fail(session, job, result, assembly):
@@ -413,16 +425,16 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert duty.frame(delivering, star.id, "me").state is State.DONE
     rows = query.all(select(Delivery))
-    assert duty.delivery(delivering, rows[0].id, "me").state is State.RETRY
+    assert outbound.delivery(delivering, rows[0].id, "me").state is State.RETRY
     # the directory takes nothing now: the other is not even tried
-    assert duty.delivery(delivering, rows[1].id, "me") is None
+    assert outbound.delivery(delivering, rows[1].id, "me") is None
     assert ["cannot be delivered" in row.reason for row in query.all(select(Delivery))] == [True, False]
     assert all(row.next_try for row in query.all(select(Delivery)))
     target.unlink()
     with service.sessions.begin() as session:
         session.execute(update(Delivery).values(next_try=clock(session)))
         session.execute(update(Breaker).values(next_try=clock(session)))
-    assert [duty.delivery(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
+    assert [outbound.delivery(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
     assert all(row.delivered and not row.reason and not row.next_try for row in query.all(select(Delivery)))
     delivered = {path.relative_to(target) for path in target.rglob("*.fz")}
     assert delivered == {path.relative_to(service.output) for path in service.output.rglob("*-L[24].fits.fz")}
@@ -659,9 +671,7 @@ def test_what_fails_around_the_recipe_is_told_with_its_traceback_and_costs_no_ot
     assert "in fail" in attempt.traceback
 
 
-def test_a_row_whose_process_could_write_nothing_for_lack_of_a_database_is_due_and_nobody_died(
-    archive, service, query
-):
+def test_a_row_whose_process_could_write_nothing_for_lack_of_a_database_is_due_and_nobody_died(archive, service, query):
     submit(service, archive.add("b"))
     with service.sessions.begin() as session:
         assert claims.claim(session, Frame, 1, "me")

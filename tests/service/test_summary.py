@@ -20,7 +20,7 @@ from nrespipe.database import claims
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
-from nrespipe.service import duty, mail, summary
+from nrespipe.service import mail, outbound, summary
 from nrespipe.settings import Settings, change
 
 DAY = "20190405"
@@ -225,7 +225,7 @@ def test_a_password_is_shown_only_to_a_server_that_proves_its_name(unused_port, 
 def owed(service, moment, monkeypatch):
     """Let the scheduler look what is owed at some moment; return the rows that are due."""
     monkeypatch.setattr(summary, "clock", lambda session: moment)
-    monkeypatch.setattr(duty, "clock", lambda session: moment)
+    monkeypatch.setattr(outbound, "clock", lambda session: moment)
     summary.owe(service)
     with service.sessions.begin() as session:
         return list(session.scalars(select(NightSummary).where(NightSummary.next_try.is_not(None))))
@@ -241,15 +241,15 @@ def test_a_night_is_mailed_once_and_drawn_once_although_the_server_was_away(know
     monkeypatch.setattr(summary, "document", lambda report: drawn.append(report) or document(report))
     pauses = []
     for _ in range(3):
-        result = duty.night_summary(away, row.id, "me", seen=len(pauses))
+        result = outbound.night_summary(away, row.id, "me", seen=len(pauses))
         assert (result.state, "refused" in result.reason) == (State.RETRY, True)
         (row,) = owed(away, AFTER, monkeypatch)
         pauses.append((row.next_try - AFTER).total_seconds())
     assert pauses == [30, 60, 120]
     there = replace(service, settings=settings(post))
-    assert duty.night_summary(there, row.id, "me", seen=3).state is State.DONE
+    assert outbound.night_summary(there, row.id, "me", seen=3).state is State.DONE
     assert owed(there, AFTER, monkeypatch) == []
-    assert duty.night_summary(there, row.id, "me") is None
+    assert outbound.night_summary(there, row.id, "me") is None
     assert (len(post.messages), len(drawn)) == (1, 1)
     assert str(post.messages[0]["Message-ID"]) == f"<nrespipe.summary.lsc.{DAY}@example.org>"
 
@@ -264,8 +264,8 @@ def test_a_summary_that_could_not_be_written_is_written_anew(known, service, mon
         path.write_bytes(b"of the middle of the night")
     with monkeypatch.context() as full:
         full.setattr(summary, "document", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        assert duty.night_summary(service, row.id, "me", seen=0).state is State.RETRY
-    assert duty.night_summary(service, row.id, "me", seen=1).state is State.DONE
+        assert outbound.night_summary(service, row.id, "me", seen=0).state is State.RETRY
+    assert outbound.night_summary(service, row.id, "me", seen=1).state is State.DONE
     assert all(b"of the middle" not in path.read_bytes() for path in old)
 
 
@@ -294,7 +294,7 @@ def test_a_mail_that_nobody_takes_is_given_up_when_nobody_wants_it_any_more(know
     monkeypatch.setattr(summary, "write", lambda report, output: (output, output))
     monkeypatch.setattr(summary, "mail", lambda *_: (_ for _ in ()).throw(Unavailable("away")))
     assert owed(away, AFTER + timedelta(days=20), monkeypatch) != []
-    assert duty.night_summary(away, row.id, "me", seen=0).state is State.RETRY
+    assert outbound.night_summary(away, row.id, "me", seen=0).state is State.RETRY
     assert owed(away, AFTER + timedelta(days=20), monkeypatch) == []
 
 

@@ -1,0 +1,181 @@
+"""A row in the hands of one process, from the moment it is taken until its outcome is written down."""
+
+import random
+import time
+from dataclasses import dataclass, replace
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from nrespipe.database import claims, trouble
+from nrespipe.database.base import Work
+from nrespipe.errors import Unavailable
+from nrespipe.service import limits
+from nrespipe.service.assembly import Assembly
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A row that this process has taken.
+
+    Attributes
+    ----------
+    assembly : Assembly
+        What to work with.
+    row : Frame, Stacking, Delivery or NightSummary
+        The row as it was when it was taken.
+    owner : str
+        Who has it.
+    end : float
+        Moment of the monotonic clock at which its lease ends.
+    """
+
+    assembly: Assembly
+    row: Work
+    owner: str
+    end: float
+
+    def write(self, work):
+        """Do something in a transaction if the row is still ours; while the database is away, again and again.
+
+        Parameters
+        ----------
+        work : callable
+            ``work(session, row)``, with the row as it is now.
+
+        Returns
+        -------
+        object
+            What the work returns; None where the row was taken away.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            As `persist` does.
+        """
+        table, row_id = type(self.row), self.row.id
+
+        def if_ours(session):
+            if not claims.holds(session, table, row_id, self.owner):
+                return None
+            return work(session, session.get_one(table, row_id, populate_existing=True))
+
+        return persist(self.assembly.sessions, if_ours, self.end)
+
+    def is_ours(self):
+        """Tell whether the row is still ours, for those that are about to replace files.
+
+        Returns
+        -------
+        bool
+
+        Raises
+        ------
+        Unavailable
+            If the database stays away.
+        """
+        table, row_id = type(self.row), self.row.id
+        try:
+            asked = self.assembly.sessions
+            return persist(asked, lambda session: claims.is_owner(session, table, row_id, self.owner), self.end)
+        except SQLAlchemyError as error:
+            # not the fault of the frame
+            raise Unavailable(f"the database is away: {trouble.words(error)}") from error
+
+    def ended(self, result, kept):
+        """Return what came of the work.
+
+        Parameters
+        ----------
+        result : Outcome
+            Of the work.
+        kept : object
+            What `write` returned when it was written down.
+
+        Returns
+        -------
+        Outcome or None
+            Without its value; None where the row was taken away.
+        """
+        if not kept:
+            _log.warning("taken away: another does it", table=self.row.__tablename__, row=self.row.id)
+            return None
+        return replace(result, value=None)
+
+
+def take(assembly, table, row_id, owner, seen=None):
+    """Take a row.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    table : type
+        One of ``claims.KINDS_OF_WORK``.
+    row_id : int
+        The row.
+    owner, seen : str, int or None
+        As for ``claims.claim``.
+
+    Returns
+    -------
+    Held or None
+        None where it is not to be done, or another has it.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        If the database is away for longer than ``pace.patience_s``.
+    """
+    # a task is a message too, and anybody may write to a broker
+    if type(row_id) is not int or not 0 < row_id < 1 << 63:
+        _log.error("a task names no row", table=table.__tablename__, row=repr(row_id)[:100])
+        return None
+    lease_s, begun = limits.of(assembly.settings, assembly.pace).lease_s, time.monotonic()
+
+    def claimed(session):
+        taken = claims.claim(session, table, row_id, owner, lease_s, seen)
+        return session.get_one(table, row_id, populate_existing=True) if taken else None
+
+    row = persist(assembly.sessions, claimed, begun + assembly.pace.patience_s)
+    return None if row is None else Held(assembly, row, owner, begun + lease_s)
+
+
+def persist(sessions, work, end):
+    """Do something in a transaction; while the database is away, again and again.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+        Of the database.
+    work : callable
+        Takes a session; done from the beginning each time.
+    end : float
+        Moment of the monotonic clock after which no more than one try is begun.
+
+    Returns
+    -------
+    object
+        What the work returns.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        If the database does not come back in time, or what was asked of it is wrong.
+    """
+    pause_s = 1.0
+    while True:
+        # not when it failed: a process that was frozen meanwhile looks once more what has become of its work
+        last = time.monotonic() > end
+        try:
+            with sessions.begin() as session:
+                return work(session)
+        except SQLAlchemyError as error:
+            if last or not trouble.is_outside(error):
+                raise
+            _log.warning("database away", reason=trouble.words(error), pause_s=pause_s)
+            # many workers that come back at once would push it over again
+            time.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, 30.0)

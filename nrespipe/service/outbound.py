@@ -1,0 +1,162 @@
+"""Products and summaries on their way out, from the moment they are taken until their outcome is written down."""
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from nrespipe.database import claims, frames, outside
+from nrespipe.database.columns import State, clock
+from nrespipe.database.tables import Delivery, NightSummary
+from nrespipe.errors import Unavailable
+from nrespipe.files import deliveries
+from nrespipe.service import held, limits, outcome, reading, summary
+
+
+def delivery(assembly, row_id, owner, seen=None):
+    """Deliver a product, if it is due and nobody else does.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    row_id : int
+        Row of ``deliveries``.
+    owner : str
+        Who asks.
+    seen : int, optional
+        How often it had been tried when somebody decided that it is to be done; it need not be due then.
+
+    Returns
+    -------
+    Outcome or None
+        What came of it, without its value; None where there was nothing to do, or another has done it.
+    """
+    mine = held.take(assembly, Delivery, row_id, owner, seen)
+    if mine is None:
+        return None
+    server = assembly.settings.ingest_to
+    admitted = mine.write(partial(_admit, mine=mine, server=server))
+    if admitted is None:
+        return None
+    product, how = admitted
+    structlog.contextvars.bind_contextvars(product=product.path)
+    result = outcome.attempt(_deliver, assembly, product)
+    away, result = result.value, replace(result, value=None)
+    if away is not None:
+        result = replace(result, state=State.RETRY, reason=str(away))
+
+    def record(session, row):
+        if away is not None:
+            outside.failed(session, server, result.reason, how, away.pause_s)
+        elif result.state is State.DONE:
+            outside.worked(session, server)
+        elif how == "probe":
+            outside.undecided(session, server)
+        _record_delivery(session, row, result, is_away=away is not None)
+        return True
+
+    return mine.ended(result, mine.write(record))
+
+
+def night_summary(assembly, row_id, owner, seen=None):
+    """Write the summary of a night and mail it, if it is due and nobody else does.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What to work with.
+    row_id : int
+        Row of ``summaries``.
+    owner : str
+        Who asks.
+    seen : int, optional
+        How often it had been tried when somebody decided that it is to be done; it need not be due then.
+
+    Returns
+    -------
+    Outcome or None
+        What came of it, without its value; None where there was nothing to do, or another has done it.
+    """
+    mine = held.take(assembly, NightSummary, row_id, owner, seen)
+    if mine is None:
+        return None
+    row = mine.row
+    structlog.contextvars.bind_contextvars(site=row.site, day=row.day)
+    result = outcome.attempt(summary.make, assembly, row.site, row.day, row.written is not None)
+    is_written, told = result.state is State.DONE, result.value
+    if isinstance(told, Unavailable):
+        result = replace(result, state=State.RETRY, reason=str(told))
+    return mine.ended(result, mine.write(partial(_record_summary, result=result, is_written=is_written)))
+
+
+def _admit(session, row, mine, server):
+    """Return the product and how the server may be asked; None where it serves nobody at the moment."""
+    admitted = outside.admit(session, server, limits.of(mine.assembly.settings, mine.assembly.pace).lease_s)
+    if admitted == "no":
+        # its turn comes when the server is back; the sweep tells of it then
+        claims.give_back(session, Delivery, row.id, mine.owner)
+        return None
+    return row.product, admitted
+
+
+def _deliver(assembly, product):
+    """Deliver a product; return the error that says that nothing can be delivered now, if there is one."""
+    given, longest_s = assembly.settings, limits.of(assembly.settings, assembly.pace).deliver_s
+    deliver = partial(
+        deliveries.deliver, product.path, product.md5, assembly.output, given.ingest_to,
+        token=given.auth_token.get_secret_value(), allow_http=given.allow_http, longest_s=longest_s,
+    )  # fmt: skip
+    try:
+        folder = deliveries.folder(given.ingest_to)
+        if folder is None:
+            deliver()
+        else:
+            _in_time(deliver, folder / product.path, longest_s)
+    except deliveries.ServerAway as away:
+        return away
+    return None
+
+
+def _in_time(deliver, path, longest_s):
+    """Deliver into a directory; a disk that does not answer is no fault of the product, and holds up nobody."""
+    try:
+        ended = reading.do(lambda _: _error_of(deliver), path, longest_s)
+    except Unavailable as error:
+        raise deliveries.ServerAway(str(error)) from error
+    if ended is not None:
+        raise ended
+
+
+def _error_of(work):
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None
+
+
+def _record_delivery(session, row, result, is_away):
+    row.owner, row.lease, row.reason, row.next_try = "", None, result.reason, None
+    row.tries += 1
+    # an outage is no refusal, however long it takes
+    row.refusals += result.state is not State.DONE and not is_away
+    if result.state is State.DONE:
+        row.delivered = clock(session)
+    elif result.state is State.RETRY and row.refusals < frames.MOST_RETRIES:
+        # also where the server is away: should this product be the cause, another finds out that it is not
+        row.next_try = clock(session) + timedelta(seconds=frames.pause_s(row.tries))
+
+
+def _record_summary(session, row, result, is_written):
+    moment = clock(session)
+    row.owner, row.lease, row.next_try, row.reason = "", None, None, result.reason
+    row.tries += 1
+    if is_written:
+        row.written = row.written or moment
+    if result.state is State.DONE:
+        row.mailed, row.reason = (moment, result.value) if result.value is not None else (None, "")
+    elif result.state is State.RETRY and row.day >= summary.recent(moment):
+        row.next_try = moment + timedelta(seconds=frames.pause_s(row.tries))
+    return True
