@@ -57,7 +57,8 @@ def named(assembly, name, processes, queues):
     """
     mine, stopped, lost = owner.here(name), threading.Event(), threading.Event()
     _take(assembly, name, mine, processes, queues)
-    thread = threading.Thread(target=_beat, args=(assembly, name, mine, stopped, lost), daemon=True)
+    facts = {"processes": processes, "queues": queues}
+    thread = threading.Thread(target=_beat, args=(assembly, name, mine, facts, stopped, lost), daemon=True)
     thread.start()
     try:
         yield lost
@@ -130,12 +131,13 @@ def _same(held, seen):
     return seen is not None and (held.owner, held.heartbeat) == (seen.owner, seen.heartbeat)
 
 
-def _beat(assembly, name, mine, stopped, lost):
+def _beat(assembly, name, mine, facts, stopped, lost):
     pause_s = assembly.pace.beat_s
     while not stopped.wait(pause_s):
         try:
             with assembly.sessions.begin() as session:
-                keeps = nodes.beat(session, name, mine)
+                # one that was taken for gone, as the database was away for days, has its name still if nobody else has
+                keeps = nodes.beat(session, name, mine) or nodes.take(session, name, mine, **facts)
         except Exception as error:
             # the node goes on, and is quick to say so when the database is back
             pause_s = min(assembly.pace.beat_s, _TURN_S)
