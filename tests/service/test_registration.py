@@ -73,6 +73,25 @@ def test_a_frame_that_is_done_stays_while_another_path_of_it_never_appears(archi
         assert len(velocities.table(session)) == 1
 
 
+@pytest.mark.parametrize("part", [0.5, 0.8, 0.99])
+def test_a_copy_that_is_cut_off_hides_no_frame_that_is_done(archive, service, work, query, tmp_path, part):
+    bias = archive.add("b")
+    assert work(bias) is State.DONE
+    copy = tmp_path / "elsewhere" / bias.name
+    copy.parent.mkdir()
+    whole = bias.read_bytes()
+    # its header is whole, its pixels are not
+    header = whole.index(b"END" + b" " * 77) // 2880 * 2880 + 2880
+    copy.write_bytes(whole[: header + int(part * (len(whole) - header))])
+    assert work(copy) is State.BAD
+    assert versions(query, bias) == [(1, State.DONE), (None, State.BAD)]
+    intake.submit(service, [copy])
+    assert versions(query, bias) == [(1, State.DONE), (None, State.BAD)]
+    with query.sessions.begin() as session:
+        assert "truncated" in session.scalar(select(Frame.reason).where(Frame.version.is_(None)))
+        assert [len(found) for found in calibrations.inputs(session, Kind.BIAS).values()] == [1]
+
+
 def _due_now(service):
     with service.sessions.begin() as session:
         session.execute(update(Frame).where(Frame.next_try.is_not(None)).values(next_try=clock(session)))
