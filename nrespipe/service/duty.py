@@ -64,10 +64,15 @@ def frame(assembly, row_id, owner, seen=None):
         # the value of the attempt is itself a look at the file: where it lies, what it is, and whether it is good
         path, facts, looked = looked.value
         gone = _lies_nowhere(assembly, path, facts, end)
-        job = persist(
-            assembly.sessions, lambda session: _plan(session, assembly, row, owner, path, facts, looked, gone), end
+        plan_it = partial(
+            _plan, assembly=assembly, row=row, owner=owner, path=path, facts=facts, looked=looked, gone=gone
         )
-        if job is None:
+        planned = outcome.attempt(persist, assembly.sessions, plan_it, end)
+        job = planned.value
+        if planned.state is not State.DONE:
+            # nobody has looked at its light yet: the fault is not that of the frame
+            looked = replace(planned, state=State.RETRY)
+        elif job is None:
             return None
     if looked.state is State.DONE:
         still_mine = asking(assembly.sessions, Frame, row_id, owner, end)
@@ -166,16 +171,17 @@ def delivery(assembly, row_id, owner, seen=None):
         result = replace(result, state=State.RETRY, reason=str(away))
 
     def record(session):
-        if not claims.holds(session, Delivery, row_id, owner):
-            return False
+        is_held = claims.holds(session, Delivery, row_id, owner)
+        # also where the product was replaced meanwhile and this row is gone: all others ask for the server too
         if away is not None:
             outside.failed(session, server, result.reason, admitted, away.pause_s)
         elif result.state is State.DONE:
             outside.worked(session, server)
         elif admitted == "probe":
             outside.undecided(session, server)
-        _record_delivery(session, row_id, result, is_away=away is not None)
-        return True
+        if is_held:
+            _record_delivery(session, row_id, result, is_away=away is not None)
+        return is_held
 
     kept = persist(assembly.sessions, record, end)
     return _ended("delivery", result, kept)
@@ -282,6 +288,9 @@ def asking(sessions, table, row_id, owner, end):
 
 def _ended(what, result, kept):
     """Return what came of the work; None where the row was taken away meanwhile."""
+    if result.traceback:
+        # not every table has a place for it
+        _log.error(f"{what} failed", exception=result.traceback)
     if not kept:
         _log.warning(f"{what} taken away: another does it")
         return None
