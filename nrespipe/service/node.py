@@ -101,17 +101,20 @@ def _take(assembly, name, mine, processes, queues):
         held = nodes.holder(session, name)
         is_stale = held is not None and _same(held, seen) and time.monotonic() - since > pace.stale_s
         if held is not None and not is_stale and not owner.is_dead(held.owner):
-            return held, []
+            return False, held, []
         if not nodes.take(session, name, mine, held, processes=processes, queues=queues):
-            return nodes.holder(session, name), []
+            # another was faster, who may be gone again by now
+            return False, nodes.holder(session, name), []
         # with the name, or nobody would know any more whose they are
         rows = _release(session, lambda one: owner.is_child(one, held.owner), ANEW) if held is not None else []
-        return None, rows
+        return True, held, rows
 
     while True:
-        held, rows = persist(assembly.sessions, attempt, time.monotonic() + pace.patience_s)
-        if held is None:
+        is_mine, held, rows = persist(assembly.sessions, attempt, time.monotonic() + pace.patience_s)
+        if is_mine:
             return _told(rows, ANEW)
+        if held is None:
+            continue
         if seen is None:
             seen, since = held, time.monotonic()
             _log.warning(

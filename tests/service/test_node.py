@@ -224,3 +224,10 @@ def test_a_node_that_is_silent_for_days_is_forgotten_and_one_that_lives_after_al
         kept = row(service, Node, NAME)
         assert (kept.owner, kept.processes, kept.queues) == (owner.here(NAME), 2, "reduction")
     assert row(service, Node, NAME) is None
+
+
+def test_a_name_that_somebody_took_and_gave_back_at_the_same_moment_is_taken(service, monkeypatch):
+    tries, real = iter([False]), nodes.take
+    monkeypatch.setattr(nodes, "take", lambda *words, **facts: next(tries, None) is None and real(*words, **facts))
+    with take(service):
+        assert row(service, Node, NAME).owner == owner.here(NAME)
