@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 from contextlib import closing, suppress
 from pathlib import Path
+from uuid import uuid4
 
 
 def write(engine, path):
@@ -26,7 +27,8 @@ def write(engine, path):
     """
     if path.exists():
         raise FileExistsError(f"{path} is there already: give another name")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # the numbers of processes are the same in two containers
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
         # whoever reads it knows all that the database knows
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

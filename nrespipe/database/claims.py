@@ -14,6 +14,8 @@ from nrespipe.database.tables import Attempt, Delivery, Frame, NightSummary, Sta
 KINDS_OF_WORK = (Frame, Stacking, Delivery, NightSummary)
 #: A process that keeps a row longer than this is taken for dead [second], unless it says otherwise.
 LEASE_S = 7200.0
+#: Any number by which these locks of PostgreSQL are told from others.
+_TURNS = 1
 #: A frame at which the process died so often is taken for the cause.
 MOST_DEATHS = 3
 
@@ -44,14 +46,15 @@ def claim(session, table, row_id, owner, lease_s=LEASE_S, seen=None):
 
     Notes
     -----
-    One conditional update: of several processes that ask at once exactly one is told yes, on every engine. Nothing is
-    locked while the work goes on.
+    One conditional update: of several processes that ask at once exactly one is told yes, on every engine, and those
+    that ask for two rows of one file ask one after the other. Nothing is locked while the work goes on.
     """
     moment = clock(session)
     conditions = [table.id == row_id, table.owner == ""]
     conditions.append(table.next_try <= moment if seen is None else table.tries == seen)
     values = {"owner": owner, "lease": moment + timedelta(seconds=lease_s)}
     if table is Frame:
+        _take_turns(session, row_id)
         conditions += [latest(), _no_version_at_work()]
         values["state"] = case((Frame.state == State.DONE, State.DONE), else_=State.RUNNING)
     taken = update(table).where(*conditions).values(**values).returning(table.id)
@@ -326,6 +329,13 @@ def request(session, frame, low_priority=False):
     frame.next_try, frame.sent, frame.deaths, frame.retries = clock(session), None, 0, 0
     if frame.state != State.DONE:
         frame.state, frame.reason, frame.updated = State.QUEUED, "", now()
+
+
+def _take_turns(session, row_id):
+    """Let whoever asks for another row of the same file wait: each would find the other in nobody's hands."""
+    if session.get_bind().dialect.name == "postgresql":
+        name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
+        session.execute(select(func.pg_advisory_xact_lock(_TURNS, func.hashtext(name))))
 
 
 def _no_version_at_work():

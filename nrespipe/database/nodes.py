@@ -122,6 +122,25 @@ def leave(session, name, owner):
     return session.scalar(mine.execution_options(synchronize_session=False)) is not None
 
 
+def forget(session, before):
+    """Forget nodes that have not said for long that they live: their containers are gone for good.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    before : datetime
+        Those that have said so later are kept.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
+    gone = delete(Node).where(Node.heartbeat < before).returning(Node.name)
+    return sorted(session.scalars(gone.execution_options(synchronize_session=False)))
+
+
 def processes(session, queue, since):
     """Return how many processes serve a queue.
 

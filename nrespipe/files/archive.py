@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 from nrespipe.errors import Unavailable
 from nrespipe.files import web
+from nrespipe.files.partial import beside
 
 #: Largest answer that still is a description of a frame [byte].
 _LONGEST_ANSWER = 1 << 20
@@ -138,7 +139,7 @@ def _address(content, frame_id):
 def _store(content, path, md5, headers):
     if not md5 and "Content-Length" not in headers and "chunked" not in headers.get("Transfer-Encoding", ""):
         raise Unavailable("the archive announces neither a length nor a checksum: nobody could tell a part of it")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.md5(usedforsecurity=False)
     try:

@@ -11,7 +11,7 @@ from nrespipe.frames.raw import RawFrame, Section
 
 
 def identify(path):
-    """Tell what a raw frame is, from its name and header alone (some milliseconds).
+    """Tell what a raw frame is, from its name, its headers and its length alone (some milliseconds).
 
     Parameters
     ----------
@@ -30,8 +30,9 @@ def identify(path):
     """
     identity.require_raw_name(path)
     with fitsio.reading(path) as hdus:
-        header = _header(hdus, pixels.spectrum(hdus))
-    return identity.of(path, header)
+        found = identity.of(path, _header(hdus, pixels.spectrum(hdus)))
+        fitsio.require_whole(hdus, path)
+    return found
 
 
 def read(path, whole=True):

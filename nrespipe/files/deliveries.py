@@ -10,6 +10,7 @@ from pathlib import Path
 from nrespipe.errors import BadFrame, Unavailable
 from nrespipe.files import web
 from nrespipe.files.checksum import md5 as checksum
+from nrespipe.files.partial import beside
 from nrespipe.files.web import ServerAway
 
 #: Answers of a server that serves nobody, whatever it is sent: unknown to it, not allowed, too early, too many.
@@ -85,7 +86,7 @@ def folder(target):
 
 
 def _copy(stream, target, longest_s):
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = beside(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

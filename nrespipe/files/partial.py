@@ -1,5 +1,7 @@
 """Files that are not whole yet."""
 
+import os
+from contextlib import contextmanager
 from uuid import uuid4
 
 
@@ -18,3 +20,26 @@ def beside(path):
         of their processes are the same in two containers.
     """
     return path.with_name(f".{path.name}.{uuid4().hex}.partial")
+
+
+@contextmanager
+def replacing(path):
+    """Write a file in the block, which takes its place at the end of it; where the block fails nothing is left.
+
+    Parameters
+    ----------
+    path : Path
+        Where it goes; its directory is made.
+
+    Yields
+    ------
+    Path
+        Where it is written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = beside(path)
+    try:
+        yield written
+        os.replace(written, path)
+    finally:
+        written.unlink(missing_ok=True)

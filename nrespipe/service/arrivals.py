@@ -4,11 +4,15 @@ import os
 import re
 from pathlib import Path
 
+import structlog
+
 from nrespipe.database.columns import State
 from nrespipe.errors import Unavailable
 from nrespipe.files import identity
 from nrespipe.files.checksum import md5
 from nrespipe.service import outcome
+
+_log = structlog.get_logger(__name__)
 
 # what the name alone tells of a file that cannot be read, so that a person finds it among its night
 _NAME = re.compile(r"(?P<site>[a-z]{3})nrs(?P<number>\d\d)-(?P<camera>[a-z]{2}\d\d)-(?P<day>\d{8})-")
@@ -56,14 +60,47 @@ def find(raw_root, output):
     -------
     list of Path
         Files named like raw frames, ``....00.fits`` or ``....00.fits.fz``, in the order of their names. Of a frame that
-        lies in a directory packed and unpacked, the packed one.
+        lies in a directory packed and unpacked, the packed one. A directory below whose name is no text is left out,
+        and the log tells so.
+
+    Raises
+    ------
+    Unavailable
+        If the name of `raw_root` itself is no text.
     """
-    found = []
-    for folder, subfolders, names in os.walk(raw_root.resolve()):
+    found, top = [], raw_root.resolve()
+    require_text(top)
+    for folder, subfolders, names in os.walk(top):
+        try:
+            require_text(folder)
+        except Unavailable as error:
+            _log.warning("directory left out", reason=str(error))
+            subfolders.clear()
+            continue
         subfolders[:] = [name for name in subfolders if Path(folder, name) != output.resolve()]
         # .fits.fz sorts after .fits and takes its place
         found += {identity.stem(name): Path(folder, name) for name in sorted(names) if _is_raw(name)}.values()
     return sorted(found, key=lambda path: (path.name, path))
+
+
+def require_text(path):
+    """Check that a path can be written down: to the system a name is bytes, and to the database text.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of a file or a directory.
+
+    Raises
+    ------
+    Unavailable
+        If it cannot.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        told = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise Unavailable(f"{told}: a name in this path is not text in UTF-8: give it another name") from None
 
 
 def look(path):

@@ -250,10 +250,11 @@ def _lost(batch, order, result):
 
     def release(session):
         claims.release(session, result.reason, [order.owner])
-        return session.get_one(order.table, order.row_id, populate_existing=True)
+        return session.get(order.table, order.row_id, populate_existing=True)
 
     row = held.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
-    return [batch.order(order.name, row)] if row.deaths == 1 and not row.owner else []
+    # none: the product of a delivery was replaced meanwhile
+    return [batch.order(order.name, row)] if row is not None and row.deaths == 1 and not row.owner else []
 
 
 def _is_to_be_made(session, assembly, row, options):

@@ -5,12 +5,15 @@ import signal
 import socket
 import threading
 import time
+from datetime import timedelta
 from functools import partial
 
 import structlog
 from celery import signals
 
 from nrespipe import settings
+from nrespipe.database import nodes
+from nrespipe.database.columns import clock
 from nrespipe.service import isolated, limits, metrics, node, plan, summary, sweep, tasks
 from nrespipe.service.held import persist
 from nrespipe.service.listener import Listener
@@ -19,6 +22,8 @@ _log = structlog.get_logger(__name__)
 
 #: How often the scheduler looks what is owed [second].
 PERIOD_S = 60.0
+#: A node of workers that was silent for so long will not come again under its name [day].
+_GONE_DAYS = 3
 #: How long the service that is one program pauses before it looks whether it is time for something [second].
 _TURN_S = 0.5
 
@@ -177,6 +182,12 @@ def _look_ahead(assembly):
     isolated.do("masters that are owed", _patiently, assembly, mine, owe_all)
     isolated.do("frames that were overlooked", _patiently, assembly, mine, plan.remind)
     isolated.do("summaries that are owed", summary.owe, assembly)
+    isolated.do("nodes that are gone", _patiently, assembly, mine, _forget_nodes)
+
+
+def _forget_nodes(session):
+    for name in nodes.forget(session, clock(session) - timedelta(days=_GONE_DAYS)):
+        _log.info("a node is gone for good", node=name)
 
 
 def _attend(assembly, app):

@@ -1,5 +1,6 @@
 """Frames and masters, from the moment they are taken until their outcome is written down, whoever told of them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -61,8 +62,8 @@ def frame(assembly, row_id, owner, seen=None):
     except Exception as error:
         if trouble.is_outside(error):
             raise
-        # not the recipe, but what is around it: the attempt tells where, and the process goes on
-        failed = outcome.of(error, begun)
+        # not the recipe, but what is around it, is at fault: the attempt tells where, and the frame is tried again
+        failed = replace(outcome.of(error, begun), state=State.RETRY)
         return mine.ended(failed, mine.write(partial(_refuse, mine=mine, looked=failed)))
 
 

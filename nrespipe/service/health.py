@@ -76,8 +76,11 @@ def examine(assembly):
 def _finding(name, look: Callable[[], tuple[str, str]]):
     try:
         return Finding(name, *look())
-    except (OSError, SQLAlchemyError, revisions.WrongRevision) as error:
-        return Finding(name, "broken", str(error).splitlines()[0])
+    except Exception as error:
+        # what is broken in one place hides nothing of the others
+        words = next(iter(str(error).splitlines()), "")
+        told = isinstance(error, OSError | SQLAlchemyError | revisions.WrongRevision) and words
+        return Finding(name, "broken", words if told else f"{type(error).__name__}: {words}")
 
 
 def _database(assembly):

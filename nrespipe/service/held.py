@@ -99,6 +99,9 @@ class Held:
         Outcome or None
             Without its value; None where the row was taken away.
         """
+        if result.traceback:
+            # not every table has a place for it
+            _log.error("failed", table=self.row.__tablename__, row=self.row.id, exception=result.traceback)
         if not kept:
             _log.warning("taken away: another does it", table=self.row.__tablename__, row=self.row.id)
             return None

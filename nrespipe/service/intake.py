@@ -5,7 +5,9 @@ from pathlib import Path
 from sqlalchemy import select
 
 from nrespipe.database import claims, frames
+from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
+from nrespipe.errors import Unavailable
 from nrespipe.files import identity, layout
 from nrespipe.service import arrivals, registration
 
@@ -36,8 +38,13 @@ def submit(assembly, paths):
         files += arrivals.find(path, assembly.output) if path.is_dir() else [path.resolve()]
     told = []
     for path in files:
-        frame = registration.register(assembly.sessions, path, *arrivals.look(path))
-        told.append((path, frame.state, frame.reason))
+        try:
+            frame = registration.register(assembly.sessions, path, *arrivals.look(path))
+        except Unavailable as error:
+            # it has no row, and the others have theirs
+            told.append((path, State.BAD, str(error)))
+        else:
+            told.append((path, frame.state, frame.reason))
     return told
 
 

@@ -51,6 +51,7 @@ class Listener(ConsumerMixin):
     """
 
     def __init__(self, assembly, wake, timer, queue=QUEUE):
+        messages.bound_unpacking()
         settings = assembly.settings
         url = settings.fits_broker.get_secret_value()
         self.connection = Connection(url, heartbeat=_HEARTBEAT_S, connect_timeout=5)

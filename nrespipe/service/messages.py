@@ -1,9 +1,13 @@
 """A body on the wire -> what has arrived."""
 
+import bz2
 import json
+import lzma
 import os
 import re
+import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 
 from nrespipe.errors import Skipped
@@ -48,6 +52,33 @@ class Arrival:
     archive_id: int | None = None
     md5: str | None = None
     body: str = ""
+
+
+def bound_unpacking():
+    """Let the library of the broker unpack no body that is longer than any that is read.
+
+    Notes
+    -----
+    It unpacks what a header calls packed before anybody sees the message, and a megabyte can unpack to a gigabyte. What
+    is too long is an error of the message then, as one that is no packed body.
+    """
+    # here, not above: commands that ask something of the service start without it
+    from kombu import compression
+
+    known = {"application/x-gzip": zlib.decompressobj, "application/x-bz2": bz2.BZ2Decompressor}
+    known["application/x-lzma"] = lzma.LZMADecompressor
+    for name in compression.encoders():
+        compression.register(compression.get_encoder(name)[0], partial(_unpacked, known.get(name)), name)
+
+
+def _unpacked(make, body):
+    if make is None:
+        raise Malformed("the message is packed in a way that is not read")
+    unpacker = make()
+    content = unpacker.decompress(body, _LONGEST_BODY)
+    if not unpacker.eof:
+        raise Malformed(f"the message is cut off, or longer than {_LONGEST_BODY} bytes when it is unpacked")
+    return content
 
 
 def read(body, below=None):

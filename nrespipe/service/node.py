@@ -57,7 +57,8 @@ def named(assembly, name, processes, queues):
     """
     mine, stopped, lost = owner.here(name), threading.Event(), threading.Event()
     _take(assembly, name, mine, processes, queues)
-    thread = threading.Thread(target=_beat, args=(assembly, name, mine, stopped, lost), daemon=True)
+    facts = {"processes": processes, "queues": queues}
+    thread = threading.Thread(target=_beat, args=(assembly, name, mine, facts, stopped, lost), daemon=True)
     thread.start()
     try:
         yield lost
@@ -102,17 +103,20 @@ def _take(assembly, name, mine, processes, queues):
         held = nodes.holder(session, name)
         is_stale = held is not None and _same(held, seen) and time.monotonic() - since > pace.stale_s
         if held is not None and not is_stale and not owner.is_dead(held.owner):
-            return held, []
+            return False, held, []
         if not nodes.take(session, name, mine, held, processes=processes, queues=queues):
-            return nodes.holder(session, name), []
+            # another was faster, who may be gone again by now
+            return False, nodes.holder(session, name), []
         # with the name, or nobody would know any more whose they are
         rows = _release(session, lambda one: owner.is_child(one, held.owner), ANEW) if held is not None else []
-        return None, rows
+        return True, held, rows
 
     while True:
-        held, rows = persist(assembly.sessions, attempt, time.monotonic() + pace.patience_s)
-        if held is None:
+        is_mine, held, rows = persist(assembly.sessions, attempt, time.monotonic() + pace.patience_s)
+        if is_mine:
             return _told(rows, ANEW)
+        if held is None:
+            continue
         if seen is None:
             seen, since = held, time.monotonic()
             _log.warning(
@@ -132,12 +136,13 @@ def _same(held, seen):
     return seen is not None and (held.owner, held.heartbeat) == (seen.owner, seen.heartbeat)
 
 
-def _beat(assembly, name, mine, stopped, lost):
+def _beat(assembly, name, mine, facts, stopped, lost):
     pause_s = assembly.pace.beat_s
     while not stopped.wait(pause_s):
         try:
             with assembly.sessions.begin() as session:
-                keeps = nodes.beat(session, name, mine)
+                # one that was taken for gone, as the database was away for days, has its name still if nobody else has
+                keeps = nodes.beat(session, name, mine) or nodes.take(session, name, mine, **facts)
         except Exception as error:
             # the node goes on, and is quick to say so when the database is back
             pause_s = min(assembly.pace.beat_s, _TURN_S)

@@ -47,17 +47,21 @@ def delivery(assembly, row_id, owner, seen=None):
     if away is not None:
         result = replace(result, state=State.RETRY, reason=str(away))
 
-    def record(session, row):
+    def record(session):
+        is_ours = claims.holds(session, Delivery, row_id, owner)
+        # also where the product was replaced meanwhile and this row is gone: all others ask for the server too
         if away is not None:
             outside.failed(session, server, result.reason, how, away.pause_s)
         elif result.state is State.DONE:
             outside.worked(session, server)
         elif how == "probe":
             outside.undecided(session, server)
-        _record_delivery(session, row, result, is_away=away is not None)
-        return True
+        if is_ours:
+            row = session.get_one(Delivery, row_id, populate_existing=True)
+            _record_delivery(session, row, result, is_away=away is not None)
+        return is_ours
 
-    return mine.ended(result, mine.write(record))
+    return mine.ended(result, held.persist(assembly.sessions, record, mine.end))
 
 
 def night_summary(assembly, row_id, owner, seen=None):

@@ -75,7 +75,13 @@ def register(sessions, path, facts, result):
     -------
     Frame
         The row of this content; where the file cannot be read, that of its announcement, with the reason.
+
+    Raises
+    ------
+    Unavailable
+        If its path cannot be written down.
     """
+    arrivals.require_text(path)
     stem, md5 = identity.stem(path), facts.get("md5")
 
     def ask(work):

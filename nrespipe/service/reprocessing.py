@@ -1,7 +1,6 @@
 """Reducing again what was reduced before: in the order in which it depends on each other, and what changes by it."""
 
 import csv
-import os
 
 import numpy as np
 from sqlalchemy import select
@@ -11,6 +10,7 @@ from nrespipe.database import calibrations, frames, reprocessings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame
 from nrespipe.files import identity, layout
+from nrespipe.files.partial import replacing
 from nrespipe.frames.raw import Kind
 from nrespipe.service import batch, hold, inquiry, outcome, progress, reduction
 
@@ -159,10 +159,7 @@ def _told(changes):
 
 
 def _write(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with open(partial, "w", newline="", encoding="utf-8") as stream:
+    with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)

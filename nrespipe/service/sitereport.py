@@ -10,6 +10,7 @@ from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master
 from nrespipe.engine import pattern
 from nrespipe.files import layout, masters
+from nrespipe.files.partial import beside
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.sitereport import CameraReport
 from nrespipe.service import drawing, siteadvice
@@ -71,7 +72,8 @@ def write(reports, output, site, others=()):
     pages += words.pages(f"{site}: other frames that are of no use", others) if others else []
     path = layout.start_path(output, site)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.partial.pdf")
+    # the kind of a drawing is told by the end of its name
+    partial = beside(path).with_suffix(".pdf")
     drawing.save(pages or words.pages(site, ["no raw frame of this site was found"]), partial, f"start of {site}")
     os.replace(partial, path)
     return path

@@ -1,10 +1,10 @@
 """A new site: from the raw calibrations of a day to working masters, without hand work."""
 
-import os
 import shutil
 
 from nrespipe import instruments
 from nrespipe.files import layout
+from nrespipe.files.partial import replacing
 from nrespipe.service import night, progress, sitereport
 from nrespipe.service.outcome import bare
 
@@ -36,10 +36,8 @@ def register(table, output, site):
         # a copied table that still names the site of the other one would find no frames
         raise ValueError(f"{table.name}: describes a spectrograph at {spectrograph.site}, not at {site}")
     target = layout.instruments(output) / f"{spectrograph.name}.toml"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    shutil.copyfile(table, partial)
-    os.replace(partial, target)
+    with replacing(target) as partial:
+        shutil.copyfile(table, partial)
     return spectrograph
 
 

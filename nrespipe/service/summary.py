@@ -1,6 +1,5 @@
 """The summary of a night: to the disk always, by mail where somebody wants it."""
 
-import os
 from datetime import timedelta
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -16,6 +15,7 @@ from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
 from nrespipe.files import identity, layout, starmatch, targets
+from nrespipe.files.partial import replacing
 from nrespipe.frames.nightreport import NightReport
 from nrespipe.frames.quality import Quality
 from nrespipe.service import mail as mailing
@@ -90,10 +90,8 @@ def write(report, output):
     """
     paths = tuple(layout.summary_path(output, report.site, report.day, suffix) for suffix in (".html", ".pdf"))
     for path, content in zip(paths, (page(report).encode(), document(report)), strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_bytes(content)
     return paths
 
 

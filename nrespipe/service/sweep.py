@@ -84,17 +84,20 @@ def waker(assembly, send):
     """
     left, until = {}, {}
 
-    def wake(table, row_id):
+    def has_room(table):
         # not at each of the many messages that come together
         if time.monotonic() >= until.get(table, 0.0):
             with assembly.sessions.begin() as session:
                 left[table] = room(session, table, assembly.pace, assembly.pace.queued_s)
             until[table] = time.monotonic() + assembly.pace.sweep_s
         left[table] -= 1
-        if left[table] < 0:
-            _untell(assembly, table, [row_id])
-            return
+        return left[table] >= 0
+
+    def wake(table, row_id):
         try:
+            if not has_room(table):
+                _untell(assembly, table, [row_id])
+                return
             send(table, row_id)
         except Exception:
             _untell(assembly, table, [row_id])

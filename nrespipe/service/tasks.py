@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from nrespipe import logs
 from nrespipe.database import trouble
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.service import duty, kernels, memory, node, owner, progress, workers
+from nrespipe.service import duty, kernels, memory, messages, node, owner, progress, workers
 from nrespipe.service.assembly import RECIPES
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +37,8 @@ def application(settings):
     -------
     celery.Celery
     """
+    # a task is a message too, and anybody may write to a broker
+    messages.bound_unpacking()
     broker_url = settings.broker_url.get_secret_value()
     app = Celery("nrespipe", broker=broker_url, set_as_current=False)
     app.conf.update(

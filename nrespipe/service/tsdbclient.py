@@ -12,6 +12,9 @@ from opentsdb.push_thread import HTTPPushThread
 
 #: How many points wait at most while the server is away; the oldest go first.
 _MOST_POINTS = 10_000
+#: Numbers at which a server failed so often, a second between two tries, are dropped: they may be the cause, and all
+#: others wait behind them. While it does not answer at all none are.
+_MOST_TRIES = 60
 #: How often it is said that the server takes no numbers [second].
 _TELL_S = 600.0
 
@@ -23,7 +26,7 @@ logging.getLogger("opentsdb-py").setLevel(logging.CRITICAL)
 class _Connect(HttpTSDBConnect):
     """InfluxDB and others answer 204 and no body, which the library takes for a failure and sends again for ever."""
 
-    _lost, _told = 0, None
+    _lost, _told, _tries = 0, None, 0
 
     def sendall(self, *points):
         body = gzip.compress(json.dumps(points).encode())
@@ -35,18 +38,22 @@ class _Connect(HttpTSDBConnect):
             self._complain(f"does not answer: {type(error).__name__}")
             raise
         code = response.status_code
+        # of these numbers: whoever calls this comes with the same until they are taken or dropped
+        self._tries += 1
         if code < 300:
+            self._tries = 0
             if self._told is not None:
                 _log.info("the metrics server takes numbers again", lost=self._lost)
                 self._lost, self._told = 0, None
             return {"success": len(points), "failed": 0}
         # such as: the database does not exist
         words = " ".join(response.text[:200].split())
-        if code < 500:
+        is_tried_again = code >= 500 and self._tries < _MOST_TRIES
+        if not is_tried_again:
             # what it refuses it would refuse again
-            self._lost += len(points)
+            self._lost, self._tries = self._lost + len(points), 0
         self._complain(f"answers {code} {words}")
-        if code >= 500:
+        if is_tried_again:
             raise OSError(f"the metrics server answers {code}")
         return {"success": 0, "failed": len(points)}
 

@@ -1,5 +1,6 @@
 """One process at a time works on a row, and none that died keeps it."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -227,3 +228,30 @@ def test_no_more_rows_are_picked_than_were_asked_for(sessions):
             assert claims.pick(session, Frame, 60.0, 500) == []
             picked.append(claims.pick(session, Frame, 60.0, 4, low_priority=True))
     assert picked == [rows[:4], rows[4:], []]
+
+
+def test_of_two_rows_of_one_file_that_are_asked_for_at_once_one_is_taken(database_url):
+    sessions = with_tables(database_url)
+    with sessions.begin() as session:
+        moment = clock(session)
+        rows = [
+            Frame(filename="f", path="/f", md5="1" * 32, version=1, next_try=moment),
+            Frame(filename="f", path="/g", next_try=moment),
+        ]
+        session.add_all(rows)
+        session.flush()
+        keys = [row.id for row in rows]
+    answers, both = [], threading.Event()
+
+    def ask(key):
+        with sessions.begin() as session:
+            answers.append(claims.claim(session, Frame, key, str(key)))
+            if len(answers) == 2:
+                both.set()
+            # the other may ask before this is committed
+            both.wait(0.3)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(ask, keys))
+    assert sorted(answers) == [False, True]
+    sessions.kw["bind"].dispose()

@@ -1,6 +1,8 @@
 """Nobody sees a part of a file, and a process whose work is another's by now replaces nothing."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 from astropy.io import fits
@@ -61,3 +63,26 @@ def test_two_processes_of_one_number_write_one_file_without_mixing(tmp_path):
     assert one.parent == path.parent
     assert one.name.startswith(".a.fits.")
     assert one.suffix == ".partial"
+
+
+def test_no_file_that_is_not_whole_yet_is_named_by_the_number_of_a_process():
+    """Two containers that share an output directory have processes of the same numbers."""
+    package = Path(partial.__file__).parents[1]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    assert [name for name, text in texts.items() if re.search(r"getpid\(\).*partial|\(\"\.partial\"\)", text)] == []
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "night" / "a.csv"
+    with partial.replacing(path) as written:
+        written.write_text("1")
+
+    def fail():
+        with partial.replacing(path) as written:
+            written.write_text("2")
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert path.read_text() == "1"
+    assert os.listdir(path.parent) == ["a.csv"]

@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database.columns import State
+from nrespipe.database.columns import State, now
 from nrespipe.database.tables import Attempt, Delivery, Frame, Product
-from nrespipe.service import batch, night, reprocessing
+from nrespipe.errors import Unavailable
+from nrespipe.service import batch, night, outcome, reprocessing
 from nrespipe.settings import Settings
 
 
@@ -83,3 +84,9 @@ def test_rows_that_an_interrupted_run_has_in_hand_are_given_back_and_count_as_no
         interrupted()
     (frame,) = query.all(select(Frame))
     assert (frame.state, frame.owner, frame.deaths) == (State.QUEUED, "", 0)
+
+
+def test_a_delivery_whose_product_was_replaced_while_its_process_died_ends_no_run(service):
+    run = batch.Batch(service, None, None, "x")
+    died = outcome.of(Unavailable("its process died"), now())
+    assert batch._lost(run, batch.Order("a product", Delivery, 77, 0, "x.1"), died) == []

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 from servers import with_tables
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from nrespipe import cli
 from nrespipe.database import claims, frames, outside
@@ -228,3 +228,25 @@ def test_many_that_fail_at_once_are_one_outage(database_url):
         list(pool.map(fail, range(6)))
     with sessions.begin() as session:
         assert session.scalar(select(func.sum(Breaker.failures))) == 1
+
+
+def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_is_back_tells_so_all_the_same(
+    shop, server, monkeypatch
+):
+    server.answers["all"] = 503
+    shop.turn()
+    shop.later(2000)
+    server.answers.clear()
+    deliver = duty._deliver
+
+    def replaced(assembly, product):
+        away = deliver(assembly, product)
+        with assembly.sessions.begin() as session:
+            session.execute(delete(Delivery).where(Delivery.product_id == product.id))
+        return away
+
+    with monkeypatch.context() as patched:
+        patched.setattr(duty, "_deliver", replaced)
+        assert shop.turn() == [None]
+    assert [breaker.next_try for breaker in shop.rows(Breaker)] == [None]
+    assert shop.turn() == [State.DONE] * 4

@@ -654,7 +654,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
         assert [one.day for one in session.get_one(Frame, dark.id).attempts[-1].masters] == ["20190405"]
 
 
-def test_what_fails_around_the_recipe_is_told_with_its_traceback_and_costs_no_other_attempt(
+def test_what_fails_around_the_recipe_is_told_with_its_traceback_and_the_frame_is_tried_again(
     archive, service, query, monkeypatch
 ):
     submit(service, archive.add("b"))
@@ -663,10 +663,10 @@ def test_what_fails_around_the_recipe_is_told_with_its_traceback_and_costs_no_ot
         raise KeyError("a strange row")
 
     monkeypatch.setattr(duty.reduction, "plan", fail)
-    assert duty.frame(service, 1, "me").state is State.FAILED
+    assert duty.frame(service, 1, "me").state is State.RETRY
     (frame,) = query.all(select(Frame))
     (attempt,) = query.all(select(Attempt))
-    assert (frame.state, frame.owner, frame.deaths, frame.next_try) == (State.FAILED, "", 0, None)
+    assert (frame.state, frame.owner, frame.deaths) == (State.RETRY, "", 0)
     assert "a strange row" in frame.reason
     assert "in fail" in attempt.traceback
 

@@ -135,6 +135,18 @@ def test_the_doctor_tells_of_masters_that_are_missing(archive, service, command)
     assert "nres01 fa09 lacks a bias for 20190405" in result.stdout
 
 
+@pytest.mark.parametrize("error", [OSError(), LookupError("no such table"), RecursionError(), ValueError("a\nb")])
+def test_whatever_the_doctor_stumbles_over_is_one_finding_and_the_others_are_told(service, error, monkeypatch):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(health, "_raw", fail)
+    found = {one.name: one for one in health.examine(service)}
+    assert (found["raw frames"].state, found["database"].state) == ("broken", "ok")
+    assert type(error).__name__ in found["raw frames"].words
+    assert str(error).partition("\n")[0] in found["raw frames"].words
+
+
 def test_the_doctor_tells_of_a_broker_that_is_away_without_its_password(service):
     given = change(service.settings, broker_url="amqp://user:secret@127.0.0.1:1/")
     findings = {found.name: found for found in health.examine(replace(service, settings=given))}

@@ -1,11 +1,15 @@
 """A message is understood, passed over or refused, whatever it is."""
 
+import bz2
 import json
+import lzma
+import zlib
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu.message import Message
 
 from nrespipe.errors import Skipped
 from nrespipe.service import messages
@@ -156,3 +160,15 @@ def test_whatever_comes_is_an_arrival_or_one_of_two_refusals(fields):
 def test_whatever_bytes_come_are_refused(raw):
     with pytest.raises((messages.Malformed, Skipped)):
         messages.read(raw)
+
+
+@pytest.mark.parametrize(("name", "pack"), [("gzip", zlib.compress), ("bzip2", bz2.compress), ("xz", lzma.compress)])
+def test_a_packed_message_is_unpacked_unless_it_is_far_longer_than_it_looks(name, pack):
+    messages.bound_unpacking()
+    headers = {"compression": name}
+    assert Message(body=pack(b'{"path": "/a"}'), headers=headers).body == b'{"path": "/a"}'
+    for body in (pack(b"0" * 10_000_000), pack(b"0" * 1000)[:-5]):
+        message = Message(body=body, headers=headers)
+        assert message.body == body
+        ((_, error, _),) = message.errors
+        assert isinstance(error, messages.Malformed)

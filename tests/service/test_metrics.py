@@ -1,5 +1,6 @@
 """Numbers arrive once, whatever they are called, and a server that is away stops nothing."""
 
+import gzip
 import json
 import math
 import multiprocessing
@@ -12,16 +13,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import structlog
 from brokers import free_ports
+from opentsdb import push_thread
 from sqlalchemy import select
 
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import duty, intake, metrics, night
+from nrespipe.service import duty, intake, metrics, night, tsdbclient
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction import Result
 
@@ -187,6 +190,41 @@ def test_a_server_that_takes_no_numbers_is_told_of_in_its_own_words_and_when_it_
         finally:
             server.shutdown()
             thread.join()
+
+
+class Puzzled(BaseHTTPRequestHandler):
+    """Fails at one number whenever it comes, and takes all others."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        points = json.loads(gzip.decompress(self.rfile.read(int(self.headers["Content-Length"]))))
+        is_odd = any(point["metric"] == "nrespipe.odd" for point in points)
+        self.server.seen += [] if is_odd else points
+        self.server.failures += is_odd
+        self.send_response(500 if is_odd else 204)
+        self.end_headers()
+
+
+def test_numbers_at_which_a_server_fails_again_and_again_are_dropped_and_counted(monkeypatch):
+    monkeypatch.setattr(push_thread, "time", SimpleNamespace(sleep=lambda _: None, time=time.time))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Puzzled) as server, structlog.testing.capture_logs() as log:
+        server.seen, server.failures = [], 0
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            connect = tsdbclient.Client("127.0.0.1", server.server_port)
+            connect.send("nrespipe.odd", 1.0, n="0")
+            warned(log, "takes no numbers")
+            connect.send("nrespipe.good", 2.0, n="1")
+            (line,) = warned(log, "takes numbers again")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert (server.failures, line["lost"]) == (tsdbclient._MOST_TRIES, 1)
+    assert [point["metric"] for point in server.seen] == ["nrespipe.good"]
+    assert connect.has_sent_all()
 
 
 def test_prometheus_is_answered_on_this_machine_alone_unless_told_otherwise():

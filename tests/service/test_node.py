@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,7 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame, Node
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
-from nrespipe.service import node, owner
+from nrespipe.service import daemon, node, owner
 from nrespipe.service.pace import Pace
 
 NAME = "one@nrespipe"
@@ -201,3 +202,32 @@ def test_processes_of_nodes_that_are_silent_or_serve_other_queues_do_not_count(s
         session.get_one(Node, "3").heartbeat = since.replace(year=2019)
         session.flush()
         assert nodes.processes(session, "reduction", since) == 5
+
+
+def test_a_node_that_is_silent_for_days_is_forgotten_and_one_that_lives_after_all_keeps_its_name(service):
+    with service.sessions.begin() as session:
+        nodes.take(session, "gone@host", "gone/x/1.1", processes=1, queues="reduction")
+        nodes.take(session, "quiet@host", "quiet/x/1.1", processes=1, queues="reduction")
+        session.get_one(Node, "gone@host").heartbeat = clock(session) - timedelta(days=daemon._GONE_DAYS, seconds=60)
+        session.get_one(Node, "quiet@host").heartbeat = clock(session) - timedelta(days=daemon._GONE_DAYS / 2)
+    with service.sessions.begin() as session:
+        daemon._forget_nodes(session)
+        assert list(session.scalars(select(Node.name))) == ["quiet@host"]
+    with take(service) as lost:
+        with service.sessions.begin() as session:
+            assert nodes.forget(session, clock(session) + timedelta(days=1)) == [NAME, "quiet@host"]
+        end = time.monotonic() + 10
+        while row(service, Node, NAME) is None:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert not lost.is_set()
+        kept = row(service, Node, NAME)
+        assert (kept.owner, kept.processes, kept.queues) == (owner.here(NAME), 2, "reduction")
+    assert row(service, Node, NAME) is None
+
+
+def test_a_name_that_somebody_took_and_gave_back_at_the_same_moment_is_taken(service, monkeypatch):
+    tries, real = iter([False]), nodes.take
+    monkeypatch.setattr(nodes, "take", lambda *words, **facts: next(tries, None) is None and real(*words, **facts))
+    with take(service):
+        assert row(service, Node, NAME).owner == owner.here(NAME)

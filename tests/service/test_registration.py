@@ -5,14 +5,17 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from servers import with_tables
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from structlog.testing import capture_logs
 
 from nrespipe.database import calibrations, claims, frames, velocities
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame
+from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
 from nrespipe.service import arrivals, duty, intake, messages, night, outcome, registration
 from nrespipe.service.pace import Pace
@@ -71,6 +74,25 @@ def test_a_frame_that_is_done_stays_while_another_path_of_it_never_appears(archi
     assert all(frame.reason.startswith("given up after 40 attempts") for frame in given_up)
     with query.sessions.begin() as session:
         assert len(velocities.table(session)) == 1
+
+
+@pytest.mark.parametrize("part", [0.5, 0.8, 0.99])
+def test_a_copy_that_is_cut_off_hides_no_frame_that_is_done(archive, service, work, query, tmp_path, part):
+    bias = archive.add("b")
+    assert work(bias) is State.DONE
+    copy = tmp_path / "elsewhere" / bias.name
+    copy.parent.mkdir()
+    whole = bias.read_bytes()
+    # its header is whole, its pixels are not
+    header = whole.index(b"END" + b" " * 77) // 2880 * 2880 + 2880
+    copy.write_bytes(whole[: header + int(part * (len(whole) - header))])
+    assert work(copy) is State.BAD
+    assert versions(query, bias) == [(1, State.DONE), (None, State.BAD)]
+    intake.submit(service, [copy])
+    assert versions(query, bias) == [(1, State.DONE), (None, State.BAD)]
+    with query.sessions.begin() as session:
+        assert "truncated" in session.scalar(select(Frame.reason).where(Frame.version.is_(None)))
+        assert [len(found) for found in calibrations.inputs(session, Kind.BIAS).values()] == [1]
 
 
 def _due_now(service):
@@ -291,3 +313,40 @@ def test_one_content_that_is_read_at_many_places_at_once_is_one_version(archive,
     with sessions.begin() as session:
         assert sorted(frame.version for frame in frames.find(session, path.stem)) == [1, 2]
     sessions.kw["bind"].dispose()
+
+
+@pytest.fixture
+def unspeakable(archive):
+    """A raw file in a directory whose name is no text."""
+    folder = Path(os.fsdecode(os.fsencode(archive.root) + b"/caf\xe9"))
+    folder.mkdir(parents=True)
+    path = archive.add("b")
+    return path.rename(folder / path.name)
+
+
+def test_a_directory_whose_name_is_no_text_keeps_no_other_from_being_reduced(archive, service, unspeakable):
+    good = archive.add("b")
+    with capture_logs() as log:
+        assert night.reduce_all(service, archive.root).counts == {State.DONE: 1}
+    (line,) = [line for line in log if line["event"] == "directory left out"]
+    assert line["reason"] == f"{archive.root}/caf\\xe9: a name in this path is not text in UTF-8: give it another name"
+    told = intake.submit(service, [unspeakable, good])
+    assert [state for _, state, _ in told] == [State.BAD, State.DONE]
+    assert "caf\\xe9/lscnrs01" in told[0][2]
+    for work in (night.reduce_all, lambda *_: night.reduce_files(service, [unspeakable])):
+        with pytest.raises(Unavailable, match="not text in UTF-8"):
+            work(service, unspeakable.parent)
+
+
+def test_a_frame_that_cannot_be_planned_is_tried_later_with_its_traceback_and_its_process_has_not_died(
+    archive, service, query
+):
+    path = archive.add("b")
+    row = registration.register(service.sessions, path, *arrivals.look(path)).id
+    with service.sessions.begin() as session:
+        # of a later program
+        session.execute(text("update frames set kind = 'skyflat'"))
+    assert did(service, row) is State.RETRY
+    (frame,), (attempt,) = query.all(select(Frame)), query.all(select(Attempt))
+    assert (frame.reason, frame.owner, frame.deaths) == ("KeyError: 'skyflat'", "", 0)
+    assert "Traceback" in attempt.traceback

@@ -14,10 +14,11 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from click.testing import CliRunner
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from nrespipe import cli
 from nrespipe.database import claims
-from nrespipe.database.columns import State
+from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
 from nrespipe.service import mail, outbound, summary
@@ -317,3 +318,13 @@ def test_a_night_is_summed_up_when_it_is_over_and_its_frames_are_reduced(archive
         monkeypatch.setattr(summary, "clock", lambda session, moment=moment: moment)
         with service.sessions() as session:
             assert summary.ended(session, service) == expected
+
+
+def test_a_summary_that_fails_in_a_way_that_nobody_thought_of_logs_its_traceback(service, monkeypatch):
+    with service.sessions.begin() as session:
+        session.add(NightSummary(site="lsc", day="20190405", next_try=clock(session)))
+    monkeypatch.setattr(summary, "gather", lambda *_: 1 / 0)
+    with capture_logs() as log:
+        assert duty.night_summary(service, 1, "me").state is State.FAILED
+    (line,) = [line for line in log if line["event"] == "summary failed"]
+    assert "ZeroDivisionError" in line["exception"]

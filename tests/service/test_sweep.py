@@ -7,6 +7,7 @@ import pytest
 from known import arrive
 from servers import with_tables
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, connection, nodes
 from nrespipe.database.columns import clock
@@ -174,4 +175,21 @@ def test_a_row_that_is_due_once_more_is_told_of_although_it_was_told_of_before(s
     assert swept(service) == [row]
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(next_try=clock(session)))
+    assert swept(service) == [row]
+
+
+def test_a_new_frame_is_told_of_by_the_sweep_where_nobody_could_find_out_whether_there_is_room(service, monkeypatch):
+    (row,) = add(service, 1)
+    with service.sessions.begin() as session:
+        frame = session.get_one(Frame, row)
+        frame.sent = frame.next_try
+
+    def away(*_):
+        raise OperationalError("select", {}, Exception("away"))
+
+    wake = sweep.waker(service, lambda *_: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep, "room", away)
+        with pytest.raises(OperationalError):
+            wake(Frame, row)
     assert swept(service) == [row]
