@@ -237,7 +237,7 @@ def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_i
     shop.turn()
     shop.later(2000)
     server.answers.clear()
-    deliver = duty._deliver
+    deliver = outbound._deliver
 
     def replaced(assembly, product):
         away = deliver(assembly, product)
@@ -246,7 +246,7 @@ def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_i
         return away
 
     with monkeypatch.context() as patched:
-        patched.setattr(duty, "_deliver", replaced)
+        patched.setattr(outbound, "_deliver", replaced)
         assert shop.turn() == [None]
     assert [breaker.next_try for breaker in shop.rows(Breaker)] == [None]
     assert shop.turn() == [State.DONE] * 4

@@ -325,6 +325,6 @@ def test_a_summary_that_fails_in_a_way_that_nobody_thought_of_logs_its_traceback
         session.add(NightSummary(site="lsc", day="20190405", next_try=clock(session)))
     monkeypatch.setattr(summary, "gather", lambda *_: 1 / 0)
     with capture_logs() as log:
-        assert duty.night_summary(service, 1, "me").state is State.FAILED
-    (line,) = [line for line in log if line["event"] == "summary failed"]
+        assert outbound.night_summary(service, 1, "me").state is State.FAILED
+    (line,) = [line for line in log if line["event"] == "failed"]
     assert "ZeroDivisionError" in line["exception"]
