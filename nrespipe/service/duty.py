@@ -118,7 +118,11 @@ def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
     structlog.contextvars.bind_contextvars(master=f"{row.kind} of {row.instrument} {row.camera} {row.day}")
     # whoever asks for one that is not due has looked for its frames
     plan_it = partial(_plan_master, assembly=assembly, row_id=row_id, owner=owner, ripe=seen is not None)
-    job = persist(assembly.sessions, partial(plan_it, version=version, since=since), end)
+    planned = outcome.attempt(persist, assembly.sessions, partial(plan_it, version=version, since=since), end)
+    if planned.state is not State.DONE:
+        kept = persist(assembly.sessions, partial(_put_off, row_id=row_id, owner=owner), end)
+        return _ended("master", replace(planned, state=State.RETRY), kept)
+    job = planned.value
     if job is None:
         return None
     still_mine = asking(assembly.sessions, Stacking, row_id, owner, end)
@@ -384,11 +388,17 @@ def _record(session, assembly, job, result, owner, lost):
     if assembly.settings.do_ingest and result.state is State.DONE:
         for product in row.products:
             product.delivery = Delivery(next_try=clock(session))
-    plan.owe(session, row, assembly)
+    isolated.do("master that is owed", _owe, session, row, assembly)
     if row.state == State.WAITING and reduction.plan(session, row, assembly).masters != job.masters:
         # a master that was made meanwhile has woken whoever waited then, and this one did not wait yet
         row.next_try = clock(session)
     return True
+
+
+def _owe(session, frame, assembly):
+    # what fails here costs no result: the scheduler asks again
+    with session.begin_nested():
+        plan.owe(session, frame, assembly)
 
 
 def _refuse(session, assembly, row, looked, owner):
@@ -398,7 +408,7 @@ def _refuse(session, assembly, row, looked, owner):
     told_again = before.next_try != row.next_try
     frame = frames.record(session, registration.attempt_row(row.id, looked))
     if frame.version is not None:
-        plan.owe(session, frame, assembly)
+        isolated.do("master that is owed", _owe, session, frame, assembly)
     elif told_again and frame.state in frames.UNFINISHED:
         # since it was taken: it may be there now
         claims.request(session, frame)
@@ -418,6 +428,15 @@ def _plan_master(session, assembly, row_id, owner, ripe, version, since):
         acceptance.retire(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
         stackings.finish(row)
     return job
+
+
+def _put_off(session, row_id, owner):
+    """Let go of a master around which the program failed: it is tried later, and nobody has died."""
+    if not claims.holds(session, Stacking, row_id, owner):
+        return False
+    row = session.get_one(Stacking, row_id, populate_existing=True)
+    stackings.finish(row, clock(session) + timedelta(seconds=10 * frames.SHORTEST_PAUSE_S))
+    return True
 
 
 def _record_master(session, assembly, row_id, job, result, owner, lost):

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from nrespipe import instruments
 from nrespipe.database import stackings
-from nrespipe.database.columns import State
+from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import targets
 from nrespipe.service import arrivals, catalog, daemon, duty, metrics, night, plan, registration, summary, sweep
@@ -220,3 +220,27 @@ def test_a_scheduler_whose_port_for_numbers_another_program_has_goes_on(service,
         daemon.schedule(replace(service, settings=given))
     assert len(looked) == 1
     assert [line["job"] for line in log if line["event"] == "job failed"] == ["numbers for Prometheus"]
+
+
+def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_died(archive, service, query, run):
+    for _ in range(2):
+        archive.add("b")
+    run()
+    with service.sessions.begin() as session:
+        session.execute(update(Stacking).values(next_try=clock(session), kind="skyflat"))
+    (before,) = query.all(select(Stacking))
+    with capture_logs() as log:
+        assert duty.master(service, before.id, "me").state is State.RETRY
+    (row,) = query.all(select(Stacking))
+    assert (row.owner, row.deaths, row.next_try > before.next_try) == ("", 0, True)
+    assert ["KeyError" in line["exception"] for line in log if line["event"] == "master failed"] == [True]
+
+
+def test_a_frame_whose_master_cannot_be_scheduled_keeps_its_result(archive, service, query, monkeypatch):
+    path = archive.add("b")
+    row = registration.register(service.sessions, path, *arrivals.look(path)).id
+    monkeypatch.setattr(plan, "owe", lambda *_: 1 / 0)
+    with capture_logs() as log:
+        assert did(service, row) is State.DONE
+    assert [frame.state for frame in query.all(select(Frame))] == [State.DONE]
+    assert [line["job"] for line in log if line["event"] == "job failed"] == ["master that is owed"]
