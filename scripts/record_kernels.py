@@ -7,7 +7,6 @@ With ``--check`` it lists the types that only one of the file and the night has,
 import os
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,7 +28,7 @@ def exercise(folder):
     )
     (folder / "reduced" / "instruments").mkdir(parents=True)
     shutil.copy(_TABLE, folder / "reduced" / "instruments")
-    given = replace(settings.read({}), processes=0)
+    given = settings.Settings(processes=0)
     # a mapping of its own: with that of the service the recorded kernels would be loaded first
     assembled = assembly.build(folder / "reduced", given, dict(RECIPES))
     summary = night.reduce_all(assembled, path / "raw", report=progress.words)

@@ -1,12 +1,11 @@
 """Commands that make raw frames with known truth."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from nrespipe import logs
+from nrespipe import logs, settings
 from nrespipe.cli import options
 from nrespipe.service import assembly, inquiry, kernels, progress, simulation, workers
 
@@ -90,7 +89,8 @@ def demo_command(given, output, processes):
     """
     click.echo(f"A small night of one spectrograph is simulated and reduced. All files go to {output}.", err=True)
     # its own database, whatever the environment says of the real one; and words for a person in place of a log
-    alone = replace(given, database_url="", processes=processes or given.processes, log_level="ERROR")
+    own = {"database_url": "", "database_host": "", "processes": processes or given.processes, "log_level": "ERROR"}
+    alone = settings.change(given, **own)
     logs.configure(alone.log_level)
     with options.complaints():
         assembled = assembly.build(output / "reduced", alone)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import aliased
 
 from nrespipe import __version__
 from nrespipe.database.columns import State, clock, now
-from nrespipe.database.frames import SHORTEST_PAUSE_S, latest, record
+from nrespipe.database.frames import SHORTEST_PAUSE_S, latest, record, untell_others
 from nrespipe.database.tables import Attempt, Delivery, Frame, NightSummary, Stacking
 
 #: Tables whose rows are work.
@@ -123,6 +123,8 @@ def give_back(session, table, row_id, owner):
         values["state"] = case((Frame.state == State.RUNNING, State.QUEUED), else_=Frame.state)
     back = update(table).where(table.id == row_id, table.owner == owner).values(**values)
     session.execute(back.execution_options(synchronize_session=False))
+    if table is Frame:
+        untell_others(session, row_id)
 
 
 def owners(session):
@@ -175,7 +177,7 @@ def pick(session, table, patience_s, most, low_priority=False):
         untold | (table.sent < moment - timedelta(0, patience_s)),
     ]
     if table is Frame:
-        conditions += [latest(), Frame.low_priority == low_priority]
+        conditions += [latest(), Frame.low_priority == low_priority, _no_version_at_work()]
     order = (_turn(table, moment), table.next_try, table.id)
     first = select(table.id).where(*conditions).order_by(*order).limit(most)
     # a table of its own: PostgreSQL may ask a subquery row by row, and find others when these are stamped
@@ -214,7 +216,8 @@ def outstanding(session, table, patience_s):
     told = [table.owner == "", table.next_try <= moment, table.sent >= table.next_try]
     told.append(table.sent >= moment - timedelta(seconds=patience_s))
     if table is Frame:
-        told.append(latest())
+        # a worker that was told of another row of a file in hand has left it alone
+        told += [latest(), _no_version_at_work()]
     return session.scalar(select(func.count()).select_from(table).where(*told))
 
 

@@ -95,11 +95,12 @@ def open_engine(url, writes=True):
     Notes
     -----
     A PostgreSQL server ends transactions of this engine in which nothing was asked for `LONGEST_SILENCE_S`. Whoever
-    wakes in one is told by a ``DBAPIError`` with ``connection_invalidated``, has written nothing, and begins anew.
+    wakes in one is told by a ``DBAPIError`` with ``connection_invalidated``, has written nothing, and begins anew. No
+    error shows the values of a statement: they end in logs and reasons, and may be secret, or as long as a message.
     """
     url = make_url(url)
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
         if not writes:
             event.listen(engine, "do_connect", _require_file)
         event.listen(engine, "connect", _prepare_sqlite)
@@ -112,7 +113,7 @@ def open_engine(url, writes=True):
         # the driver that this package brings
         url = url.set(drivername="postgresql+psycopg")
     patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
-    engine = create_engine(url, pool_pre_ping=True, connect_args=patience)
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=patience)
     event.listen(engine, "connect", _prepare_postgresql)
     return engine
 

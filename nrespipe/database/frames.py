@@ -198,9 +198,7 @@ def record(session, attempt, quality=0, products=(), velocities=(), drift=None):
     if frame.retries >= MOST_RETRIES:
         attempt.outcome = State.FAILED
         attempt.reason = f"given up after {frame.retries} attempts: {attempt.reason}"
-    # other rows of this file have waited for their turn: the next sweep tells of them
-    others = (Frame.filename == frame.filename, Frame.id != frame.id, Frame.owner == "", Frame.next_try.is_not(None))
-    session.execute(update(Frame).where(*others).values(sent=None).execution_options(synchronize_session=False))
+    untell_others(session, frame.id)
     frame.next_try = _next_try(session, frame, attempt.outcome)
     frame.low_priority = frame.low_priority and frame.next_try is not None
     if _keeps_result(frame, attempt.outcome):
@@ -238,9 +236,28 @@ def postpone(session, frame_id, reason):
     frame = session.get_one(Frame, frame_id, populate_existing=True)
     frame.owner, frame.lease, frame.next_try, frame.low_priority = "", None, None, False
     frame.updated = now()
+    untell_others(session, frame.id)
     if frame.state != State.DONE:
         frame.state, frame.reason = State.WAITING, reason
         frame.next_try = clock(session) + timedelta(seconds=LOOK_AGAIN_S)
+
+
+def untell_others(session, row_id):
+    """Note that other rows of a file have waited for their turn: the next sweep tells of them.
+
+    Parameters
+    ----------
+    session : sqlalchemy.orm.Session
+        An open session; the caller commits.
+    row_id : int
+        The frame that was in hand.
+    """
+    name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
+    others = (Frame.filename == name, Frame.id != row_id, Frame.owner == "", Frame.next_try.is_not(None))
+    # what others have locked changes without this, and to wait for it would be to wait for each other
+    free = list(session.scalars(select(Frame.id).where(*others).with_for_update(skip_locked=True)))
+    untold = update(Frame).where(Frame.id.in_(free)).values(sent=None)
+    session.execute(untold.execution_options(synchronize_session=False))
 
 
 def find(session, name):

@@ -104,7 +104,9 @@ def schedule(assembly, once=False):
     timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
     if assembly.settings.metrics_port and not once:
         given = assembly.settings
-        metrics.serve(given.metrics_port, lambda: _numbers(assembly, app), given.metrics_address)
+        points = lambda: _numbers(assembly, app)  # noqa: E731
+        # a port that another program has, a second scheduler perhaps, holds up no frame
+        isolated.do("numbers for Prometheus", metrics.serve, given.metrics_port, points, given.metrics_address)
     next_plan = 0.0
     while True:
         if time.monotonic() >= next_plan:

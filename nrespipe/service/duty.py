@@ -96,8 +96,12 @@ def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
     row = mine.row
     structlog.contextvars.bind_contextvars(master=f"{row.kind} of {row.instrument} {row.camera} {row.day}")
     # whoever asks for one that is not due has looked for its frames
-    planned = partial(_plan_master, assembly=assembly, is_ripe=seen is not None, version=version, since=since)
-    job = mine.write(planned)
+    plan_it = partial(_plan_master, assembly=assembly, is_ripe=seen is not None, version=version, since=since)
+    planned = outcome.attempt(mine.write, plan_it)
+    if planned.state is not State.DONE:
+        # around the recipe: it is tried later, and nobody has died
+        return mine.ended(replace(planned, state=State.RETRY), mine.write(_put_off))
+    job = planned.value
     if job is None:
         return None
     result = outcome.attempt(partial(stacking.combine, still_mine=mine.is_ours), job)
@@ -199,18 +203,24 @@ def _record(session, _row, assembly, job, result, lost):
     if assembly.settings.do_ingest and result.state is State.DONE:
         for product in frame.products:
             product.delivery = Delivery(next_try=clock(session))
-    plan.owe(session, frame, assembly)
+    isolated.do("master that is owed", _owe, session, frame, assembly)
     if frame.state == State.WAITING and reduction.plan(session, frame, assembly).masters != job.masters:
         # a master that was made meanwhile has woken whoever waited then, and this one did not wait yet
         frame.next_try = clock(session)
     return True
 
 
+def _owe(session, frame, assembly):
+    # what fails here costs no result: the scheduler asks again
+    with session.begin_nested():
+        plan.owe(session, frame, assembly)
+
+
 def _refuse(session, frame, mine, looked):
     told_again = frame.next_try != mine.row.next_try
     frame = frames.record(session, registration.attempt_row(frame.id, looked))
     if frame.version is not None:
-        plan.owe(session, frame, mine.assembly)
+        isolated.do("master that is owed", _owe, session, frame, mine.assembly)
     elif told_again and frame.state in frames.UNFINISHED:
         # since it was taken: it may be there now
         claims.request(session, frame)
@@ -227,6 +237,11 @@ def _plan_master(session, row, assembly, is_ripe, version, since):
         acceptance.retire(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
         stackings.finish(row)
     return job
+
+
+def _put_off(session, row):
+    stackings.finish(row, clock(session) + timedelta(seconds=10 * frames.SHORTEST_PAUSE_S))
+    return True
 
 
 def _record_master(session, row, assembly, job, result, lost):

@@ -66,6 +66,8 @@ class Listener(ConsumerMixin):
         self._assembly, self._wake, self._timer = assembly, wake, timer
         self._below = None if settings.any_path else settings.raw_root
         self._pending, self._pause_s, self._not_before, self._live = [], 0.0, 0.0, None
+        # to be put aside when the broker takes them; others do not wait for that
+        self._refusals, self._refuse_from = [], 0.0
 
     def listen(self):
         """Write down what comes until `stop` is called."""
@@ -79,6 +81,7 @@ class Listener(ConsumerMixin):
     def on_consume_ready(self, connection, channel, consumers, **_):
         """Forget what came over a connection that is lost: it comes once more. Make the queue of refused messages."""
         self._pending.clear()
+        self._refusals.clear()
         self._live = connection
         try:
             # on a channel of its own, which the broker closes where it says no
@@ -127,14 +130,20 @@ class Listener(ConsumerMixin):
             self._live.heartbeat_check()
 
     def _flush(self):
+        if self._refusals and time.monotonic() >= self._refuse_from:
+            self._pending.append(self._refusals.pop(0))
         while self._pending and time.monotonic() >= self._not_before:
             try:
                 self._settle(*self._pending[0])
-            except (SQLAlchemyError, _NotTaken) as error:
+            except _NotTaken as error:
+                _log.warning("broker takes nothing", reason=str(error), pause_s=_LONGEST_PAUSE_S)
+                self._refuse_from = time.monotonic() + _LONGEST_PAUSE_S
+                self._refusals.append(self._pending.pop(0))
+                continue
+            except SQLAlchemyError as error:
                 self._pause_s = min(max(1.0, 2 * self._pause_s), _LONGEST_PAUSE_S)
                 self._not_before = time.monotonic() + self._pause_s
-                what = "broker takes nothing" if isinstance(error, _NotTaken) else "database away"
-                _log.warning(what, reason=trouble.words(error), pause_s=self._pause_s)
+                _log.warning("database away", reason=trouble.words(error), pause_s=self._pause_s)
                 return
             self._pause_s = 0.0
             self._pending.pop(0)
@@ -161,6 +170,10 @@ class Listener(ConsumerMixin):
 
     def _refuse(self, message, error):
         """Put a message aside of which no row can be made, and acknowledge it."""
+        if time.monotonic() < self._refuse_from:
+            # each question takes long
+            self._refusals.append((message, error))
+            return
         trace = "" if isinstance(error, messages.Malformed) else "".join(tracebacks.format_exception(error))
         facts = {"reason": trouble.words(error)[:1000], "body": repr(message.body[:300] if message.body else "")}
         _log.warning("message refused", **facts, **({"exception": trace} if trace else {}))

@@ -146,6 +146,7 @@ def settle(session, frame, path, facts, result, is_gone=False):
         known.archive_id = frame.archive_id if known.archive_id is None else known.archive_id
         for attempt in frame.attempts:
             session.delete(attempt)
+        frames.untell_others(session, frame.id)
         session.delete(frame)
         session.flush()
     if result.state is State.DONE and known.start_mjd is None:

@@ -9,6 +9,7 @@ from nrespipe.database.frames import latest
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, NightSummary, Stacking
 
 _LATELY_H = (1, 24)
+_RECENT = timedelta(days=14)
 
 
 def told(session):
@@ -28,7 +29,7 @@ def told(session):
     """
     moment = clock(session)
     lines = [_due(session, moment), _again(session, moment), _in_hand(session), _owed(session), _undelivered(session)]
-    lines.append(_unmailed(session))
+    lines.append(_unmailed(session, moment))
     lines += [_done(session, moment, hours) for hours in _LATELY_H]
     return [line for line in lines if line]
 
@@ -69,10 +70,20 @@ def _undelivered(session):
     return f"{_n(count, 'file')} not delivered yet{given_up}{away}" if count else ""
 
 
-def _unmailed(session):
-    waiting = select(NightSummary).where(NightSummary.next_try.is_not(None), NightSummary.tries > 0)
-    rows = session.scalars(waiting.order_by(NightSummary.day)).all()
-    return f"{len(rows)} nights are not summed up yet; {rows[0].site} {rows[0].day}: {rows[0].reason}" if rows else ""
+def _unmailed(session, moment):
+    unsent = (
+        NightSummary.tries > 0,
+        NightSummary.owner == "",
+        NightSummary.mailed.is_(None),
+        NightSummary.reason != "",
+    )
+    # a person has seen those of long ago, which nobody tries any more
+    recent = NightSummary.next_try.is_not(None) | (NightSummary.day >= f"{moment - _RECENT:%Y%m%d}")
+    rows = session.scalars(select(NightSummary).where(*unsent, recent).order_by(NightSummary.day)).all()
+    failed = sum(row.next_try is None for row in rows)
+    given_up = f", {failed} of them given up" if failed else ""
+    first = f"; {rows[0].site} {rows[0].day}: {rows[0].reason}" if rows else ""
+    return f"{_n(len(rows), 'night')} not summed up yet{given_up}{first}" if rows else ""
 
 
 def _done(session, moment, hours):

@@ -11,7 +11,7 @@ import pytest
 from known import arrive
 from servers import with_tables
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from nrespipe.database import claims, connection
 from nrespipe.database.columns import clock
@@ -175,3 +175,16 @@ def test_sessions_that_read_still_only_read_in_another_process(tmp_path):
         arrived = ForkingPickler.loads(ForkingPickler.dumps(made))
         with told, arrived.begin() as session:
             session.add(Frame(filename="a", path="/a", md5=str(type(told))))
+
+
+def test_an_error_of_the_database_shows_no_values(database_url):
+    sessions = with_tables(database_url)
+
+    def fail():
+        with sessions.begin() as session:
+            session.add_all([Frame(filename="f", path="/a", md5="1" * 32, body="a canary") for _ in range(2)])
+
+    with pytest.raises(IntegrityError) as caught:
+        fail()
+    assert "canary" not in f"{caught.value} {caught.value!r}"
+    sessions.kw["bind"].dispose()

@@ -1,6 +1,7 @@
 """Nothing that lies in the database or on the disk ends a program of the service, or holds up what is beside it."""
 
 import signal
+import socket
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,10 +14,11 @@ from structlog.testing import capture_logs
 
 from nrespipe import instruments
 from nrespipe.database import stackings
-from nrespipe.database.columns import State
+from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import targets
 from nrespipe.service import arrivals, catalog, daemon, duty, metrics, night, plan, registration, summary, sweep
+from nrespipe.settings import change
 
 YESTERDAY = f"{datetime.now(UTC) - timedelta(days=2):%Y%m%d}"
 
@@ -96,10 +98,10 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
         session.execute(update(Frame).values(day=YESTERDAY))
         session.execute(update(Stacking).values(next_try=None, day=YESTERDAY, sent=None))
         columns = ", ".join(column.name for column in Frame.__table__.columns if column.name not in ("id", "filename"))
-        for name, change in (("x", "instrument = 'nres99'"), ("y", "day = '99999999'"), ("z", "kind = 'skyflat'")):
+        for name, changed in (("x", "instrument = 'nres99'"), ("y", "day = '99999999'"), ("z", "kind = 'skyflat'")):
             copied = f"insert into frames (filename, {columns}) select '{name}' || filename, {columns} from frames"
             session.execute(text(f"{copied} where filename like 'lsc%'"))
-            session.execute(text(f"update frames set {change} where filename like '{name}%'"))
+            session.execute(text(f"update frames set {changed} where filename like '{name}%'"))
     with service.sessions.begin() as session:
         assert plan.owe_all(session, service) == 1
         owed = session.scalars(select(Stacking).where(Stacking.next_try.is_not(None))).all()
@@ -205,3 +207,40 @@ def test_where_a_part_of_the_service_ends_the_whole_ends_and_says_so(service, mo
         assert daemon.run(service) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_scheduler_whose_port_for_numbers_another_program_has_goes_on(service, monkeypatch):
+    looked = []
+    monkeypatch.setattr(daemon, "_look_ahead", looked.append)
+    monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(daemon.threading, "Event", lambda: SimpleNamespace(wait=lambda _: True, set=None))
+    monkeypatch.setattr(daemon.sweep, "Timer", lambda *_: SimpleNamespace(tick=lambda: None))
+    with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as log:
+        given = change(service.settings, metrics_port=taken.getsockname()[1])
+        daemon.schedule(replace(service, settings=given))
+    assert len(looked) == 1
+    assert [line["job"] for line in log if line["event"] == "job failed"] == ["numbers for Prometheus"]
+
+
+def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_died(archive, service, query, run):
+    for _ in range(2):
+        archive.add("b")
+    run()
+    with service.sessions.begin() as session:
+        session.execute(update(Stacking).values(next_try=clock(session), kind="skyflat"))
+    (before,) = query.all(select(Stacking))
+    with capture_logs() as log:
+        assert duty.master(service, before.id, "me").state is State.RETRY
+    (row,) = query.all(select(Stacking))
+    assert (row.owner, row.deaths, row.next_try > before.next_try) == ("", 0, True)
+    assert ["KeyError" in line["exception"] for line in log if line["event"] == "failed"] == [True]
+
+
+def test_a_frame_whose_master_cannot_be_scheduled_keeps_its_result(archive, service, query, monkeypatch):
+    path = archive.add("b")
+    row = registration.register(service.sessions, path, *arrivals.look(path)).id
+    monkeypatch.setattr(plan, "owe", lambda *_: 1 / 0)
+    with capture_logs() as log:
+        assert did(service, row) is State.DONE
+    assert [frame.state for frame in query.all(select(Frame))] == [State.DONE]
+    assert [line["job"] for line in log if line["event"] == "job failed"] == ["master that is owed"]

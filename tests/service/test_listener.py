@@ -241,21 +241,28 @@ def test_a_path_outside_of_the_raw_frames_is_refused_unless_it_is_allowed(servic
         assert len(refused()) == 3 - rows
 
 
-def test_while_a_refused_message_cannot_be_put_aside_it_waits(listening, archive, query, monkeypatch):
-    put_aside, away = listening._put_aside, iter(range(1))
+def test_while_refused_messages_cannot_be_put_aside_they_wait_and_good_ones_do_not(
+    listening, archive, query, monkeypatch
+):
+    put_aside, asked = listening._put_aside, []
 
-    def fail(*arguments):
-        for _ in away:
-            raise listeners._NotTaken("timed out")
-        put_aside(*arguments)
+    def away(*arguments):
+        asked.append(arguments)
+        raise listeners._NotTaken("timed out")
 
-    monkeypatch.setattr(listening, "_put_aside", fail)
-    listening.publish("not json", json.dumps({"path": str(archive.add("b"))}))
+    monkeypatch.setattr(listening, "_put_aside", away)
+    listening.publish("not json", "[]", json.dumps({"path": str(archive.add("b"))}))
     listening.consume_all()
-    assert (query.all(select(Frame)), refused()) == ([], [])
-    listening._not_before = 0.0
+    assert (len(query.all(select(Frame))), refused(), len(asked)) == (1, [], 1)
+    listening._refuse_from = 0.0
     listening._flush()
-    assert (len(query.all(select(Frame))), len(refused())) == (1, 1)
+    assert (refused(), len(asked)) == ([], 2)
+    monkeypatch.setattr(listening, "_put_aside", put_aside)
+    for _ in range(2):
+        listening._refuse_from = 0.0
+        listening._flush()
+    assert sorted(body for _, body in refused()) == [b"[]", b"not json"]
+    assert not listening._refusals
 
 
 def test_where_refused_messages_may_not_be_kept_they_are_rejected(listening, archive, query, monkeypatch):

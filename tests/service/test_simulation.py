@@ -1,8 +1,13 @@
 """Measured velocities are set against those that were put in."""
 
-import pytest
+from collections import Counter
 
+import pytest
+from click.testing import CliRunner
+
+from nrespipe.cli import main
 from nrespipe.service import simulation
+from nrespipe.service.night import Summary
 from nrespipe.service.simulation import Comparison
 from nrespipe.simulator import stars
 
@@ -57,3 +62,18 @@ def test_stars_of_the_truth_without_a_velocity_are_told_too(archive, run, servic
 def test_the_demonstration_observes_both_star_fibers_and_two_stars_at_once():
     exposures = [stars.parse(text) for text in simulation.DEMO_STARS]
     assert {tuple(exposure.targets) for exposure in exposures} == {(0,), (2,), (0, 2)}
+
+
+def test_the_demonstration_has_a_database_of_its_own_whatever_the_environment_says(tmp_path, monkeypatch):
+    built = []
+
+    def remember(assembled, *_):
+        built.append(assembled)
+        return [], Summary(Counter(), (), 0)
+
+    monkeypatch.setenv("DB_HOST", "database")
+    monkeypatch.setenv("DB_PASSWORD", "secret")
+    monkeypatch.setattr(simulation, "demonstrate", remember)
+    result = CliRunner().invoke(main, ["demo", "--output", str(tmp_path / "demo")])
+    assert result.exit_code == 0, result.output
+    assert built[0].sessions.kw["bind"].url.database == str(tmp_path / "demo/reduced/nrespipe.sqlite")

@@ -21,7 +21,7 @@ from nrespipe.database import claims
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
-from nrespipe.service import mail, outbound, summary
+from nrespipe.service import mail, outbound, summary, work
 from nrespipe.settings import Settings, change
 
 DAY = "20190405"
@@ -328,3 +328,14 @@ def test_a_summary_that_fails_in_a_way_that_nobody_thought_of_logs_its_traceback
         assert outbound.night_summary(service, 1, "me").state is State.FAILED
     (line,) = [line for line in log if line["event"] == "failed"]
     assert "ZeroDivisionError" in line["exception"]
+
+
+def test_a_night_whose_summary_was_given_up_is_told_of(service):
+    with service.sessions.begin() as session:
+        moment = clock(session)
+        facts = {"site": "lsc", "tries": 1, "reason": "ValueError: odd"}
+        session.add(NightSummary(day=f"{moment:%Y%m%d}", next_try=None, **facts))
+        session.add(NightSummary(day="20190405", next_try=None, **facts))
+    with service.sessions.begin() as session:
+        told = work.told(session)
+    assert told == [f"1 night not summed up yet, 1 of them given up; lsc {moment:%Y%m%d}: ValueError: odd"]

@@ -193,3 +193,19 @@ def test_a_new_frame_is_told_of_by_the_sweep_where_nobody_could_find_out_whether
         with pytest.raises(OperationalError):
             wake(Frame, row)
     assert swept(service) == [row]
+
+
+def test_rows_of_one_file_that_wait_for_each_other_keep_no_other_frame_from_its_turn(service):
+    """Many messages tell of one file at many places, and the disk of the first hangs."""
+    with service.sessions.begin() as session:
+        moment = clock(session) - timedelta(seconds=60)
+        session.add_all([Frame(filename="a-e00", path=f"/{n}/a", next_try=moment) for n in range(40)])
+    first = swept(service)
+    with service.sessions.begin() as session:
+        taken = [row for row in first if claims.claim(session, Frame, row, "worker")]
+    assert taken == first[:1]
+    others = add(service, 3)
+    assert swept(service) == others
+    with service.sessions.begin() as session:
+        claims.give_back(session, Frame, taken[0], "worker")
+    assert len(swept(service)) == 16 - len(others)
