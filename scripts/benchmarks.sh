@@ -39,6 +39,7 @@ measure borrowed_templates
 measure new_sites --work "$work/sites"
 measure fortnight --work "$work/fortnight"
 measure hard_nights --work "$work/hard-nights"
+measure traffic
 say "what they printed is in $out"
 bash scripts/figures.sh --check || say "scripts/figures.sh draws these figures again"
 

@@ -88,7 +88,8 @@ class Rig:
 
     def publish(self, *bodies):
         """Tell the service of frames, as the archive does."""
-        with Connection(self.broker_url) as connection:
+        # a broker that is killed keeps what it has confirmed
+        with Connection(self.broker_url, transport_options={"confirm_publish": True}) as connection:
             exchange = Exchange("fits_files", type="fanout")
             # a message that comes before the listener waits
             Queue("nres_pipeline", exchange).bind(connection.default_channel).declare()

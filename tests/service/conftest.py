@@ -1,5 +1,6 @@
 """A small archive of raw files, and a service with recipes that take no time."""
 
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +29,7 @@ class Archive:
         folder = self.root / site / instrument / day / "raw"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{site}{instrument.replace('nres', 'nrs')}-{camera}-{day}-{self.number:04d}-{code}00.fits"
-        midnight = 58578 + int(day) - 20190405
+        midnight = 58578 + (date.fromisoformat(day) - date(2019, 4, 5)).days
         cards = {
             "TELESCOP": instrument,
             "SITEID": site,

@@ -1,0 +1,488 @@
+"""What can go wrong with the service, one function for each fault, while frames flow through its programs.
+
+A fault is told how many frames to bring, and returns how many rows of each state it must leave behind.
+"""
+
+import fcntl
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rigs import FAKES, ROOT
+from sqlalchemy import select, text
+
+from nrespipe import settings
+from nrespipe.database.columns import State
+from nrespipe.database.tables import Attempt, Frame, StarVelocity
+from nrespipe.files.checksum import md5
+from nrespipe.service import tasks
+
+#: Programs that the service has at work, by what their logs are called.
+PROGRAMS = {"listen": ("listen", ""), "one": ("work", "one"), "two": ("work", "two"), "schedule": ("schedule", "")}
+#: Long enough for a frame on a machine that does other things, short enough to wait for [second].
+_PRODUCTS = """
+    SELECT products.path, products.md5 FROM products JOIN frames ON frames.id = products.frame_id
+    WHERE NOT EXISTS (
+        SELECT 1 FROM frames newer WHERE newer.filename = frames.filename AND newer.version > frames.version
+    )
+"""
+LIMITS = {"NRES_TIME_LIMIT": "4", "NRES_MEMORY_LIMIT": "700"}
+
+
+class World:
+    """A service at work, its archive and its servers."""
+
+    def __init__(self, rig, archive, rabbit, postgres, seed=0):
+        self.rig, self.archive, self.rabbit, self.postgres = rig, archive, rabbit, postgres
+        self.random, self.processes, self.expected = random.Random(seed), {}, set()
+        archive.calibrations()
+        self.tell(*archive.root.rglob("*.fits"))
+        for name in PROGRAMS:
+            self.start(name)
+        self.quiet()
+
+    def start(self, name, **others):
+        """Start a program of the service."""
+        self.processes[name] = self.rig.start(*PROGRAMS[name], **LIMITS, **others)
+
+    def kill(self, name):
+        """End a program and its children at once."""
+        self.rig.end(self.processes.pop(name))
+
+    def restart(self, name):
+        """Tell a program to end, and start it again."""
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(90) == 0, f"{name} ended with {process.returncode}"
+        self.start(name)
+
+    def stars(self, number, word="A"):
+        """Write raw frames of stars, and return their paths."""
+        return [self.archive.add("e", f"STAR {word}&thar&none") for _ in range(number)]
+
+    def bring(self, number, word="A"):
+        """Write raw frames of stars, tell of them, and return their paths."""
+        paths = self.stars(number, word)
+        self.tell(*paths)
+        return paths
+
+    def tell(self, *paths):
+        """Tell the service of files, as the archive does."""
+        self.expected |= {path.name.split(".")[0] for path in paths}
+        self.rig.tell(*paths)
+
+    def begun(self):
+        """Wait until a worker has a star in hand; return its row."""
+        working = select(Frame).where(Frame.owner != "", Frame.kind == "science")
+        return self.rig.until(lambda: self.rig.all(working))[0]
+
+    def rows(self, paths):
+        """Return the rows of some files."""
+        names = [path.name.split(".")[0] for path in paths]
+        return self.rig.all(select(Frame).where(Frame.filename.in_(names)).order_by(Frame.filename, Frame.id))
+
+    def velocities(self, paths):
+        """Count the velocities of some files."""
+        ids = [frame.id for frame in self.rows(paths)]
+        return len(self.rig.all(select(StarVelocity.id).where(StarVelocity.frame_id.in_(ids))))
+
+    def forget_announcements(self):
+        """Let nobody try any more what was told of and never came; return how many a worker has in hand."""
+        with self.rig.sessions.begin() as session:
+            session.execute(text("UPDATE frames SET next_try = NULL WHERE version IS NULL AND owner = ''"))
+            return session.execute(text("SELECT count(*) FROM frames WHERE version IS NULL AND owner <> ''")).scalar()
+
+    def attempts(self, paths):
+        """Return the attempts at some files."""
+        ids = [frame.id for frame in self.rows(paths)]
+        return self.rig.all(select(Attempt).where(Attempt.frame_id.in_(ids)))
+
+    def deaths(self, frames):
+        """Return the reasons of the attempts at some frames that something outside them ended."""
+        ends = (Attempt.frame_id.in_([frame.id for frame in frames]), Attempt.outcome == State.RETRY)
+        return [attempt.reason for attempt in self.rig.all(select(Attempt).where(*ends))]
+
+    def command(self, *words, status=0):
+        """Run a command of the program, and return what it prints."""
+        environment = {**os.environ, "PYTHONPATH": f"{FAKES}:{ROOT}", "DB_URL": self.rig.database_url}
+        environment |= {
+            "NRES_DATA_ROOT": str(self.rig.output),
+            "NRES_PROCESSES": "1",
+            "BROKER_URL": self.rig.broker_url,
+        }
+        command = [sys.executable, FAKES / "run_cli.py", *map(str, words)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout[-2000:] + done.stderr[-2000:]
+        return done.stdout
+
+    def count(self):
+        """Count the frames by state, in SQL."""
+        with self.rig.sessions.begin() as session:
+            return Counter(dict(session.execute(text("SELECT state, count(*) FROM frames GROUP BY state")).all()))
+
+    def quiet(self):
+        """Wait until every frame that was told of has a row, and none of these and no master is owed anything."""
+        self.rig.until(lambda: self.expected <= set(self.rig.all(select(Frame.filename))) and not self.rig.owed(), 180)
+
+    def check(self):
+        """Every frame has one result or one reason, every product is the one of the database, every program lives."""
+        ended = [name for name, process in self.processes.items() if process.poll() is not None]
+        assert not ended, f"programs that nobody has ended: {ended}\n{self.rig.told()}"
+        self.rig.check()
+        with self.rig.sessions.begin() as session:
+            products = session.execute(text(_PRODUCTS)).all()
+        wrong = [path for path, checksum in products if md5(self.rig.output / path) != checksum]
+        assert not wrong, f"products that are not those of the database: {wrong}"
+
+
+@contextmanager
+def held(path):
+    """Let whoever opens a file wait, as for a disk that is away; for 45 s at most, then the system ends the lease."""
+    before = signal.signal(signal.SIGIO, lambda *_: None)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError:
+            pytest.skip("the disk of the tests gives no leases")
+        yield
+    finally:
+        os.close(descriptor)
+        signal.signal(signal.SIGIO, before)
+
+
+def nothing(world, number):
+    """Frames come, and nothing happens."""
+    world.bring(number)
+    return {"done": number}
+
+
+def killed_worker(world, number):
+    """A worker is killed with a frame in hand and started again."""
+    world.bring(number, "SLOW")
+    frame = world.begun()
+    name = frame.owner.split("@")[0]
+    world.kill(name)
+    world.start(name)
+    world.quiet()
+    assert world.deaths([frame]) in (["its process died"], ["its worker was started anew"])
+    return {"done": number}
+
+
+def killed_child(world, number):
+    """The process that has a frame in hand is killed."""
+    world.bring(number, "SLOW")
+    frame = world.begun()
+    os.kill(_process(frame), signal.SIGKILL)
+    world.quiet()
+    (died,) = world.deaths([frame])
+    assert died.startswith("its process died"), died
+    return {"done": number}
+
+
+def killed_listener(world, number):
+    """The listener is killed while messages come, and started again."""
+    world.bring(number)
+    world.kill("listen")
+    world.tell(*(more := world.stars(number)))
+    world.start("listen")
+    return {"done": number + len(more)}
+
+
+def killed_scheduler(world, number):
+    """The scheduler is killed and started again."""
+    world.kill("schedule")
+    world.bring(number)
+    world.start("schedule")
+    return {"done": number}
+
+
+def restarted(world, number):
+    """Every program is told to end with frames in hand, finishes them, and is started again."""
+    paths = world.bring(number, "SLOW")
+    world.begun()
+    for name in list(world.processes):
+        world.restart(name)
+    world.quiet()
+    assert world.deaths(world.rows(paths)) == []
+    return {"done": number}
+
+
+def frozen_worker(world, number):
+    """A worker is frozen with a frame in hand until its lease has run out, and wakes."""
+    world.bring(number, "SLOW")
+    frame = world.begun()
+    name = frame.owner.split("@")[0]
+    frozen = world.processes.pop(name)
+    os.killpg(frozen.pid, signal.SIGSTOP)
+    world.quiet()
+    os.killpg(frozen.pid, signal.SIGCONT)
+    # it goes on, or has noticed that its name was taken for dead
+    world.rig.end(frozen)
+    world.start(name)
+    return {"done": number}
+
+
+def frames_that_kill(world, number):
+    """Frames crash, hang, kill their process, take all memory, contradict themselves; others are among them."""
+    world.bring(number)
+    bad = [world.bring(1, word)[0] for word in ("CRASH", "SLEEPER", "KILL", "HOG", "BAD")]
+    world.bring(number)
+    world.quiet()
+    crash, sleeper, kill, hog, contradictory = (frame.reason for frame in world.rows(bad))
+    assert "asked for" in crash, crash
+    assert sleeper.endswith("it took longer than it may and was stopped"), sleeper
+    assert kill.startswith("given up: the process died at it 3 times"), kill
+    assert hog.endswith(" MB of memory, 700 MB are allowed, and was stopped"), hog
+    assert "asked for" in contradictory, contradictory
+    return {"done": 2 * number, "failed": 4, "bad": 1}
+
+
+def killed_broker(world, number):
+    """The broker is killed with frames in hand and comes back."""
+    paths = world.bring(number, "SLOW")
+    world.begun()
+    world.rabbit.kill()
+    world.rig.until(lambda: not world.rig.all(select(Frame).where(Frame.owner != "")))
+    world.rabbit.start()
+    later = world.bring(number)
+    world.quiet()
+    # what was begun is finished without a broker
+    assert world.deaths(world.rows([*paths, *later])) == []
+    return {"done": 2 * number}
+
+
+def frozen_broker(world, number):
+    """The broker does not answer for a while."""
+    world.bring(number, "SLOW")
+    world.begun()
+    world.rabbit.kill(signal.SIGSTOP)
+    world.rig.until(lambda: not world.rig.all(select(Frame).where(Frame.owner != "")))
+    world.rabbit.kill(signal.SIGCONT)
+    return {"done": number}
+
+
+def stopped_database(world, number):
+    """The database is cut off with frames in hand, and comes back."""
+    world.bring(number, "SLOW")
+    world.begun()
+    world.postgres.stop()
+    world.tell(*(more := world.stars(number)))
+    world.postgres.start()
+    return {"done": number + len(more)}
+
+
+def purged_queues(world, number):
+    """Somebody empties the queues of the workers."""
+    world.bring(number, "SLOW")
+    app = tasks.application(settings.Settings(broker_url=world.rig.broker_url))
+    with app.connection_for_write() as connection:
+        for queue in sorted(set(tasks.QUEUES.values())):
+            connection.default_channel.queue_purge(queue)
+    return {"done": number}
+
+
+def duplicates(world, number):
+    """Every message comes three times, in any order, to two listeners; workers are told of each frame many times."""
+    paths = world.stars(number) * 3
+    world.random.shuffle(paths)
+    second = world.rig.start("listen")
+    world.tell(*paths)
+    app = tasks.application(settings.Settings(broker_url=world.rig.broker_url))
+    world.rig.until(lambda: len(world.rows(paths)) >= number)
+    for frame in world.rows(paths) * 3:
+        tasks.sender(app)(Frame, frame.id)
+    world.quiet()
+    world.rig.end(second)
+    return {"done": number}
+
+
+def copies(world, number):
+    """Frames lie in the archive packed under the name of a plain file, and are told of while they are written."""
+    paths = world.stars(number)
+    whole = {path: path.read_bytes() for path in paths}
+    for path in paths:
+        path.unlink()
+    world.tell(*paths)
+    world.rig.until(lambda: len(world.rows(paths)) == number and {f.state for f in world.rows(paths)} == {"retry"})
+    for path, content in whole.items():
+        path.with_suffix(".writing").write_bytes(content)
+        path.with_suffix(".writing").rename(path)
+    return {"done": number}
+
+
+def hung_disk(world, number):
+    """The disk does not give a file of the archive; others it does."""
+    paths = world.stars(number + 1)
+    with held(paths[0]):
+        world.tell(*paths)
+        world.rig.until(lambda: {frame.state for frame in world.rows(paths[1:])} == {State.DONE})
+        world.rig.until(lambda: "does not answer within" in world.rows(paths[:1])[0].reason)
+    return {"done": number + 1}
+
+
+def other_host(world, number):
+    """A worker of the same name runs on another host, and goes away with a frame in hand."""
+    world.kill("one")
+    away = world.rig.start("work", "one", host="alpha", **LIMITS)
+    world.bring(number + 1, "SLOW")
+    world.begun()
+    world.rig.end(away)
+    world.start("one")
+    return {"done": number + 1}
+
+
+def beside_a_command(world, number):
+    """Somebody runs ``nrespipe night`` on the database of the service."""
+    paths = world.bring(number, "SLOW")
+    # 1: there are frames that other faults have left failed
+    world.command("night", world.archive.root, "--output", world.rig.output, status=1)
+    return {"done": len(paths)}
+
+
+def hostile(rng):
+    """Return bodies of messages that no archive sends, in any order."""
+    name = "lscnrs01-fa09-20190405-0021-e00.fits.fz"
+    bodies = [
+        b"", b"\xff\xfe\x00", b"[]", b"{}", b"null", b"1e999", b"not json", b"[" * 20_000, b'"' + b"a" * 100_000 + b'"',
+        json.dumps({"path": f"/a/\ud800/{name}"}),
+        json.dumps({"path": f"/a/\x00/{name}"}),
+        json.dumps({"path": "/" + "a/" * 40_000 + name}),
+        json.dumps({"path": f"/nowhere/../../{name}\n"}),
+        json.dumps({"path": [name]}),
+        json.dumps({"filename": name, "frameid": int("9" * 4000)}),
+        f'{{"filename": "{name}", "frameid": {"9" * 5000}}}',
+        f'{{"filename": "{name}", "frameid": "{"9" * 5000}"}}',
+        json.dumps({"filename": name, "frameid": 1, "version_set": [{"md5": "\udfff" * 32}]}),
+        json.dumps({"filename": "lscnrs01-fa09-20190405-0021-e00\ud800.fits.fz", "frameid": 1}),
+        json.dumps({"basename": name, "version_set": [[]], "frameid": {}}),
+        json.dumps({"TELESCOP": {"nres": "nres"}, "filename": "x" * 10_000, "frameid": 1}),
+    ]  # fmt: skip
+    return rng.sample(bodies, len(bodies))
+
+
+def hostile_messages(world, number):
+    """Messages that no archive sends come between good ones."""
+    bodies, paths = hostile(world.random), world.stars(number)
+    for i, path in enumerate(paths):
+        world.rig.publish(*bodies[i :: len(paths)])
+        world.tell(path)
+    return {"done": number}
+
+
+def foreign_messages(world, number):
+    """A flood of messages of other instruments."""
+    world.rig.publish(
+        *(json.dumps({"path": f"/archive/cpt1m010-fa16-20190405-{i:04d}-e00.fits.fz"}) for i in range(500))
+    )
+    world.bring(number)
+    return {"done": number}
+
+
+def unknown_spectrograph(world, number):
+    """Frames of tonight come from a spectrograph that has no table, and the scheduler looks what is owed."""
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    strange = [world.archive.add("e", "STAR A&thar&none", day=today, TELESCOP=f"nres0{8 + i}") for i in range(2)]
+    world.tell(*strange)
+    world.bring(number)
+    world.quiet()
+    world.restart("schedule")
+    return {"done": number, "skipped": 2}
+
+
+def announced_elsewhere(world, number):
+    """Frames that are done are told of at places where they are not, and without a checksum."""
+    paths = world.bring(number)
+    world.quiet()
+    for path in paths:
+        world.tell(Path("/nowhere", path.name))
+        world.rig.publish(json.dumps({"filename": path.name, "frameid": 4711}))
+    assert world.velocities(paths) == number
+    world.rig.until(lambda: len(world.rows(paths)) == 3 * number)
+    told = world.command("velocities", "--format", "csv")
+    assert all(path.stem in told for path in paths), "a frame that is done has vanished"
+    assert world.velocities(paths) == number
+    # nobody waits for a day until they are given up; one that a worker has in hand is asked for once more
+    world.rig.until(lambda: not world.forget_announcements())
+    left = Counter(frame.state for frame in world.rows(paths) if frame.version is None)
+    return {"done": number} | left
+
+
+def replaced_file(world, number):
+    """Files of the archive are replaced by others of the same name, one of them while a worker has it in hand."""
+    paths = world.bring(number, "SLOW")
+    world.begun()
+    for path in paths:
+        path.with_suffix(".new").write_bytes(path.read_bytes() + b"\0" * 2880)
+        path.with_suffix(".new").replace(path)
+    world.tell(*paths)
+    world.quiet()
+    rows = world.rows(paths)
+    assert {md5(path) for path in paths} <= {row.md5 for row in rows}, "the last content of a file was not seen"
+    return Counter(row.state for row in rows)
+
+
+def second_of_a_name(world, number):
+    """A second worker of a name is started while the first lives, here and as if in another container."""
+    paths = world.bring(number, "SLOW")
+    frame = world.begun()
+    name = frame.owner.split("@")[0]
+    for host in ("", socket.gethostname()):
+        second = world.rig.start("work", name, host=host, **LIMITS)
+        assert second.wait(90) == 1, "a live name was not refused"
+    world.quiet()
+    assert world.processes[name].poll() is None
+    assert world.deaths(world.rows(paths)) == [], "something was taken"
+    return {"done": number}
+
+
+def backlog(world, number):
+    """Somebody submits old frames by the dozen, and the night goes on."""
+    old = [world.archive.add("e", "STAR SLOW&thar&none", day="20190404") for _ in range(30 + 2 * number)]
+    world.command("submit", *old)
+    # of a spectrograph that nobody knows: what is told of them needs no masters of tonight
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    tonight = [world.archive.add("e", "STAR A&thar&none", day=today, TELESCOP="nres09") for _ in range(number)]
+    world.tell(*tonight)
+    world.rig.until(lambda: {frame.state for frame in world.rows(tonight)} == {State.SKIPPED})
+    came = max(frame.created for frame in world.rows(tonight))
+    gone = max(attempt.finished for attempt in world.attempts(tonight))
+    before = [attempt for attempt in world.attempts(old) if came < attempt.finished < gone]
+    # those that the workers were told of before, and those that they had in hand
+    assert len(before) <= 20, f"{len(before)} frames of the backlog came before tonight's"
+    return {"done": len(old), "skipped": number}
+
+
+#: Every fault of the table.
+FAULTS = (
+    nothing, killed_worker, killed_child, killed_listener, killed_scheduler, restarted, frozen_worker, frames_that_kill,
+    killed_broker, frozen_broker, stopped_database, purged_queues, duplicates, copies, hung_disk, other_host,
+    beside_a_command, hostile_messages, foreign_messages, unknown_spectrograph, announced_elsewhere, replaced_file,
+    second_of_a_name, backlog,
+)  # fmt: skip
+
+
+def strike(world, fault, number):
+    """Let a fault happen, wait until all is settled, and tell what it has left: None, or what is wrong."""
+    before = world.count()
+    expected = Counter(fault(world, number))
+    world.quiet()
+    left = world.count()
+    left.subtract(before)
+    found = {state: count for state, count in left.items() if count}
+    assert found == dict(expected), f"{fault.__name__}: left {found}, expected {dict(expected)}\n{world.rig.told()}"
+    world.check()
+
+
+def _process(frame):
+    """Return the process that has a frame in hand, by its owner."""
+    return int(frame.owner.split("/")[-2].split(".")[0])
