@@ -133,11 +133,11 @@ class World:
         """Wait until every frame that was told of has a row, and none of these and no master is owed anything."""
         self.rig.until(lambda: self.expected <= set(self.rig.all(select(Frame.filename))) and not self.rig.owed(), 180)
 
-    def check(self):
+    def check(self, once=True):
         """Every frame has one result or one reason, every product is the one of the database, every program lives."""
         ended = [name for name, process in self.processes.items() if process.poll() is not None]
         assert not ended, f"programs that nobody has ended: {ended}\n{self.rig.told()}"
-        self.rig.check()
+        self.rig.check(once)
         with self.rig.sessions.begin() as session:
             products = session.execute(text(_PRODUCTS)).all()
         wrong = [path for path, checksum in products if md5(self.rig.output / path) != checksum]
