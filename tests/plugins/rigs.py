@@ -167,7 +167,8 @@ class Rig:
             stars = self.all(select(StarVelocity).where(StarVelocity.frame_id == frame.id))
             science = frame.kind == "science"
             if frame.state == State.DONE:
-                assert done and (len(done) == 1 or not once), f"{frame.filename} was done {len(done)} times"
+                assert done, f"{frame.filename} was never done"
+                assert len(done) == 1 or not once, f"{frame.filename} was done {len(done)} times"
                 assert (len(products), len(stars)) == ((2, 1) if science else (0, 0))
                 assert all((self.output / product.path).is_file() for product in products)
             else:
