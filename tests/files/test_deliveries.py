@@ -92,7 +92,7 @@ def test_what_a_server_answers_is_the_fault_of_the_file_or_meets_everybody(outpu
     ("text", "least_s", "most_s"),
     [
         ("120", 120, 120),
-        (f"{datetime.now(UTC) + timedelta(hours=1):%a, %d %b %Y %H:%M:%S GMT}", 3000, 3600),
+        ("in an hour", 3000, 3600),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
         ("soon", 0, 0),
         ("-5", 0, 0),
@@ -101,7 +101,9 @@ def test_what_a_server_answers_is_the_fault_of_the_file_or_meets_everybody(outpu
     ],
 )
 def test_a_server_may_say_for_how_long_it_wants_to_be_left_alone(output, server, text, least_s, most_s):
-    server.refuses, server.later = 503, text
+    # not among the parameters, which are the same in every process of the tests
+    moment = f"{datetime.now(UTC) + timedelta(hours=1):%a, %d %b %Y %H:%M:%S GMT}"
+    server.refuses, server.later = 503, moment if text == "in an hour" else text
     with pytest.raises(deliveries.ServerAway) as away:
         deliveries.deliver(PATH, MD5, output, f"http://127.0.0.1:{server.server_port}")
     assert least_s <= away.value.pause_s <= most_s
