@@ -14,7 +14,7 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, claims, stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, Product
-from nrespipe.service import duty, held, hold, kernels, owner, stacking, workers
+from nrespipe.service import duty, held, hold, kernels, outcome, owner, stacking, workers
 from nrespipe.service.assembly import RECIPES, Assembly
 
 _log = structlog.get_logger(__name__)
@@ -248,8 +248,11 @@ def _lost(batch, order, result):
     if result.traceback:
         _log.error("a piece of work failed", name=order.name, exception=result.traceback)
 
+    # a database that stayed away for longer than anybody waits is no fault of the row
+    is_death = result.state is not State.RETRY or not result.traceback
+
     def release(session):
-        claims.release(session, result.reason, [order.owner])
+        claims.release(session, result.reason, [order.owner], is_death)
         return session.get(order.table, order.row_id, populate_existing=True)
 
     row = held.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
@@ -258,8 +261,10 @@ def _lost(batch, order, result):
 
 
 def _is_to_be_made(session, assembly, row, options):
-    frames = stackings.inputs(session, row)
-    return stacking.plan(session, row.kind, calibrations.night_of(row), frames, assembly, **options) is not None
+    """Whether there is anything to make; where that cannot be told, a process finds out why."""
+    night, inputs = calibrations.night_of(row), stackings.inputs(session, row)
+    planned = outcome.attempt(partial(stacking.plan, **options), session, row.kind, night, inputs, assembly)
+    return planned.state is not State.DONE or planned.value is not None
 
 
 def _first_of_each_camera(nights):

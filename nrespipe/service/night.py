@@ -13,7 +13,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, batch, hold, progress, reduction, registration
+from nrespipe.service import arrivals, batch, hold, outcome, progress, reduction, registration
 from nrespipe.service.outcome import bare
 
 _log = structlog.get_logger(__name__)
@@ -211,9 +211,13 @@ def _ready(session, assembly, due):
     """Return the frames that are to be tried now; one that waited and still must is left alone."""
     ready = []
     for frame in due:
-        missing = reduction.plan(session, frame, assembly).missing if frame.state is State.WAITING else ""
-        if missing:
-            frames.postpone(session, frame.id, missing)
+        if frame.state is not State.WAITING:
+            ready.append(frame)
+            continue
+        # one that cannot be planned fails once more in the hands of a process, which writes it down
+        job = outcome.attempt(reduction.plan, session, frame, assembly).value
+        if job is not None and job.missing:
+            frames.postpone(session, frame.id, job.missing)
         else:
             ready.append(frame)
     return ready

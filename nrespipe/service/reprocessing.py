@@ -84,7 +84,9 @@ def _redo(run, kind, nights, moment):
     with run.assembly.sessions.begin() as session:
         hold.bury(session)
         mine = _frames(session, *nights, (kind,))
-        due = [f for f in mine if not _is_done(f, reduction.plan(session, f, run.assembly), moment)]
+        # one that cannot be planned fails once more in the hands of a process, which writes it down
+        jobs = {f: outcome.attempt(reduction.plan, session, f, run.assembly).value for f in mine}
+        due = [f for f, job in jobs.items() if job is None or not _is_done(f, job, moment)]
         owed = sorted({calibrations.night_of(frame) for frame in mine})
     done = batch.finish(run, f"{kind} frames", batch.of_frames(run, due))
     if hasattr(run.assembly.recipes[kind], "combine"):

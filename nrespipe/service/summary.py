@@ -196,7 +196,9 @@ def ended(session, assembly):
         Site and day, of the last two weeks: nobody wants mail about the archive.
     """
     moment = clock(session)
-    busy = (Frame.owner != "") | Frame.state.in_((State.QUEUED, State.RETRY))
+    # what was told of and never came has no version: nobody waits a day and a half for it
+    tried_again = (Frame.state == State.RETRY) & Frame.version.is_not(None)
+    busy = (Frame.owner != "") | (Frame.state == State.QUEUED) | tried_again
     open_yet = {tuple(row) for row in session.execute(select(Frame.site, Frame.day).where(busy, latest()).distinct())}
     known = (Frame.day >= recent(moment), Frame.start_mjd.is_not(None), latest())
     ends = {}

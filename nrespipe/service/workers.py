@@ -74,16 +74,16 @@ def team(processes, log_level="INFO", time_limit_s=None, memory_limit_mb=None):
         yield in_turn
         return
     with _environment(_ONE_THREAD):
-        crew = _Crew(processes, log_level, time_limit_s)
-        unguard = memory.guard(memory_limit_mb, crew.ended.__setitem__) if memory_limit_mb else lambda: None
+        pool = _Pool(processes, log_level, time_limit_s)
+        unguard = memory.guard(memory_limit_mb, pool.ended.__setitem__) if memory_limit_mb else lambda: None
         try:
-            yield crew.run
+            yield pool.run
         except BaseException:
-            crew.dismiss(at_once=True)
+            pool.dismiss(at_once=True)
             raise
         finally:
             unguard()
-        crew.dismiss()
+        pool.dismiss()
 
 
 def in_turn(work, jobs):
@@ -133,7 +133,7 @@ def values(results):
         yield result.value
 
 
-class _Crew:
+class _Pool:
     """A pool of processes, and why some of them were ended."""
 
     def __init__(self, processes, log_level, time_limit_s):

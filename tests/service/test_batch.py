@@ -90,3 +90,22 @@ def test_a_delivery_whose_product_was_replaced_while_its_process_died_ends_no_ru
     run = batch.Batch(service, None, None, "x")
     died = outcome.of(Unavailable("its process died"), now())
     assert batch._lost(run, batch.Order("a product", Delivery, 77, 0, "x.1"), died) == []
+
+
+def test_a_frame_that_cannot_be_planned_is_told_of_and_the_night_goes_on(archive, service, query, monkeypatch):
+    archive.calibrations()
+    strange = archive.add("e", "STAR A&thar&none", camera="fa17")
+    night.reduce_all(service, archive.root)
+    later = archive.add("e", "STAR A&thar&none")
+    plan = night.reduction.plan
+
+    def fail(session, frame, assembly):
+        if frame.filename == strange.stem:
+            raise KeyError("a strange row")
+        return plan(session, frame, assembly)
+
+    monkeypatch.setattr(night.reduction, "plan", fail)
+    summary = night.reduce_all(service, archive.root)
+    assert [row[:2] for row in summary.unhappy] == [(strange.stem, State.RETRY)]
+    assert "a strange row" in summary.unhappy[0][2]
+    assert [frame.state for frame in query.all(select(Frame).where(Frame.filename == later.stem))] == [State.DONE]

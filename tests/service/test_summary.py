@@ -320,6 +320,21 @@ def test_a_night_is_summed_up_when_it_is_over_and_its_frames_are_reduced(archive
             assert summary.ended(session, service) == expected
 
 
+def test_a_frame_that_was_told_of_and_never_comes_keeps_no_summary_waiting(archive, run, service, monkeypatch):
+    archive.calibrations()
+    run()
+    facts = {"site": "lsc", "day": DAY, "state": State.RETRY, "next_try": AFTER}
+    with service.sessions.begin() as session:
+        session.add(Frame(filename="c", path="/nowhere/c", **facts))
+    monkeypatch.setattr(summary, "clock", lambda session: AFTER)
+    with service.sessions() as session:
+        assert summary.ended(session, service) == [("lsc", DAY)]
+    with service.sessions.begin() as session:
+        session.add(Frame(filename="d", path="/d", md5="1", version=1, **facts))
+    with service.sessions() as session:
+        assert summary.ended(session, service) == []
+
+
 def test_a_summary_that_fails_in_a_way_that_nobody_thought_of_logs_its_traceback(service, monkeypatch):
     with service.sessions.begin() as session:
         session.add(NightSummary(site="lsc", day="20190405", next_try=clock(session)))
