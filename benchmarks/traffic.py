@@ -16,15 +16,18 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / place) for place in ("tests/plugins", "tests/service", "tests/service/fakes")]
 
+from amqp.exceptions import AMQPError  # noqa: E402
 from brokers import Rabbit  # noqa: E402
 from conftest import Archive  # noqa: E402
 from faults import FAULTS, World, hostile  # noqa: E402
+from kombu.exceptions import KombuError  # noqa: E402
 from rigs import Rig  # noqa: E402
 from servers import Postgres  # noqa: E402
 from sqlalchemy import func, select  # noqa: E402
@@ -38,6 +41,19 @@ FAULT_EVERY_H = 0.5
 #: What frames of a fault there are.
 NUMBER = 4
 WORDS = ("A", "A", "A", "A", "SLOW", "SLOW", "HOT", "BAD", "CRASH")
+
+
+class SharedArchive(Archive):
+    """An archive into which two threads write."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self._lock = threading.Lock()
+
+    def add(self, *arguments, **others):
+        """Write one raw file and return its path."""
+        with self._lock:
+            return super().add(*arguments, **others)
 
 
 def traffic(world, hours, speed, seed, stop):
@@ -62,7 +78,7 @@ def patiently(send):
     while True:
         try:
             return send()
-        except (OSError, ConnectionError):
+        except (OSError, AMQPError, KombuError):
             time.sleep(0.5)
 
 
@@ -71,20 +87,22 @@ def play(world, hours, speed, seed):
     rng, stop, begun, struck = random.Random(seed + 1), threading.Event(), time.monotonic(), Counter()
     # the seed decides which, and each has its turn before one comes again
     turns = []
-    arrivals = threading.Thread(target=traffic, args=(world, hours, speed, seed, stop))
-    arrivals.start()
-    try:
-        while arrivals.is_alive():
-            if not turns:
-                turns = rng.sample(FAULTS, len(FAULTS))
-            fault = turns.pop()
-            fault(world, NUMBER)
-            struck[fault.__name__] += 1
-            print(f"{speed * (time.monotonic() - begun) / 3600:6.2f} h  {fault.__name__}", flush=True)
-            time.sleep(rng.expovariate(speed / (3600 * FAULT_EVERY_H)))
-    finally:
-        stop.set()
-        arrivals.join()
+    with ThreadPoolExecutor(1) as beside:
+        arrivals = beside.submit(traffic, world, hours, speed, seed, stop)
+        try:
+            while not arrivals.done():
+                if not turns:
+                    turns = rng.sample(FAULTS, len(FAULTS))
+                fault = turns.pop()
+                fault(world, NUMBER)
+                struck[fault.__name__] += 1
+                print(f"{speed * (time.monotonic() - begun) / 3600:6.2f} h  {fault.__name__}", flush=True)
+                time.sleep(rng.expovariate(speed / (3600 * FAULT_EVERY_H)))
+        except BaseException:
+            stop.set()
+            raise
+        # what stopped the traffic stops the benchmark
+        arrivals.result()
     return struck
 
 
@@ -104,7 +122,7 @@ def main():
             stack.callback(server.remove)
             server.start()
         rig = Rig(stack, folder / "out", postgres.create(), rabbit.create())
-        world = World(rig, Archive(folder / "archive"), rabbit, postgres, given.seed)
+        world = World(rig, SharedArchive(folder / "archive"), rabbit, postgres, given.seed)
         # a fault waits until nothing waits, and stars wait for masters of their camera
         before = set(world.archive.root.rglob("*.fits"))
         world.archive.calibrations(site="elp", camera="fa17")

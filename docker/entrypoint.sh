@@ -32,9 +32,6 @@ if [ ! -r "$NRES_RAW_ROOT" ]; then
     echo "warning: no raw frames at $NRES_RAW_ROOT: mount the archive there, read-only" >&2
 fi
 if [ "$1" = service ]; then
-    # once, before any program works: an upgrade of the image is an upgrade of the tables. A server that is not there yet
-    # is waited for; what fails for another reason ends the container with the message, and its restart tries again.
-    nrespipe database upgrade --wait 300
     export NRES_WORKERS="${NRES_WORKERS:-$(nproc)}"
     limit_s=${NRES_TIME_LIMIT:-1200}
     case $limit_s in
@@ -45,6 +42,9 @@ if [ "$1" = service ]; then
     esac
     # how long a worker may need to stop: nrespipe/service/limits.py
     export NRES_STOP_WAIT="${NRES_STOP_WAIT:-$((limit_s + 120))}"
+    # once, before any program works: an upgrade of the image is an upgrade of the tables. A server that is not there yet
+    # is waited for; what fails for another reason ends the container with the message, and its restart tries again.
+    nrespipe database upgrade --wait 300
     program=night
     [ -z "${BROKER_URL:-}${RABBITMQ_HOST:-}" ] || program=supervisord
     set -- supervisord --nodaemon --configuration "/etc/nrespipe/$program.conf"

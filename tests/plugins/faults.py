@@ -326,7 +326,7 @@ def hung_disk(world, number):
     with held(paths[0]):
         world.tell(*paths)
         world.rig.until(lambda: {frame.state for frame in world.rows(paths[1:])} == {State.DONE})
-        world.rig.until(lambda: "does not answer within" in world.rows(paths[:1])[0].reason)
+        world.rig.until(lambda: "does not answer" in " ".join(world.deaths(world.rows(paths[:1]))))
     return {"done": number + 1}
 
 

@@ -267,8 +267,8 @@ def test_a_try_that_fails_does_not_make_a_verdict_forgotten(masters, archive, ru
 def test_what_is_said_while_a_master_is_made_again_holds(masters, service, query, monkeypatch, word, day, standing):
     combine = stacking.combine
 
-    def interrupted(job):
-        made = combine(job)
+    def interrupted(job, **others):
+        made = combine(job, **others)
         masters(word, f"bias_lsc_nres01_fa09_201904{day}", "--why", "said just now")
         return made
 
@@ -325,8 +325,8 @@ def test_a_master_whose_own_master_is_called_bad_while_it_is_made_is_made_again(
         archive.add("e", "STAR A&thar&none", day=day)
     combine, said = stacking.combine, []
 
-    def interrupted(job):
-        made = combine(job)
+    def interrupted(job, **others):
+        made = combine(job, **others)
         if job.kind is Kind.DARK and job.night.day == "20190406" and not said:
             said.extend(decide(service, NAME, Standing.REJECTED))
         return made
