@@ -46,28 +46,6 @@ def night_of(row):
     return Night(*(getattr(row, name) for name in Night._fields))
 
 
-def inputs(session, kind):
-    """Return the good frames of a kind, by night.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the frames.
-
-    Returns
-    -------
-    dict of Night to list of Frame
-        Frames that are done, last versions only, by file name; nights in the order of their names.
-    """
-    query = select(Frame).where(Frame.kind == kind, Frame.state == State.DONE, latest()).order_by(Frame.filename)
-    nights = {}
-    for frame in session.scalars(query):
-        nights.setdefault(night_of(frame), []).append(frame)
-    return dict(sorted(nights.items()))
-
-
 def last(session, kind, night):
     """Return what was last made, or tried, for a night.
 

@@ -58,7 +58,7 @@ def inputs(session, stacking):
     Returns
     -------
     list of Frame
-        As ``calibrations.inputs`` has them for its night.
+        Frames of its night that are done, last versions only, by file name.
     """
     same = [getattr(Frame, name) == value for name, value in night_of(stacking)._asdict().items()]
     query = select(Frame).where(Frame.kind == stacking.kind, Frame.state == State.DONE, *same, latest())

@@ -37,14 +37,8 @@ def frame(assembly, row_id, owner, seen=None):
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    row_id : int
-        The frame.
-    owner : str
-        Who asks.
-    seen : int, optional
-        How often it had been tried when somebody decided that it is to be done; it need not be due then.
+    assembly, row_id, owner, seen : Assembly, int, str, int or None
+        As for ``held.take``; a row of ``frames``.
 
     Returns
     -------
@@ -72,14 +66,8 @@ def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    row_id : int
-        Row of ``stackings``.
-    owner : str
-        Who asks.
-    seen : int, optional
-        How often it had been tried when somebody decided that it is to be done; it need not be due then.
+    assembly, row_id, owner, seen : Assembly, int, str, int or None
+        As for ``held.take``; a row of ``stackings``.
     version : str, optional
         Version of the program: what another version failed on is tried again.
     since : datetime, optional

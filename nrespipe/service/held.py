@@ -119,8 +119,11 @@ def take(assembly, table, row_id, owner, seen=None):
         One of ``claims.KINDS_OF_WORK``.
     row_id : int
         The row.
-    owner, seen : str, int or None
-        As for ``claims.claim``.
+    owner : str
+        Who takes it.
+    seen : int, optional
+        How often it had been tried when somebody decided that it is to be done; it need not be due then. Without it the
+        row must be due now.
 
     Returns
     -------

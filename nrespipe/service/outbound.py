@@ -19,14 +19,8 @@ def delivery(assembly, row_id, owner, seen=None):
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    row_id : int
-        Row of ``deliveries``.
-    owner : str
-        Who asks.
-    seen : int, optional
-        How often it had been tried when somebody decided that it is to be done; it need not be due then.
+    assembly, row_id, owner, seen : Assembly, int, str, int or None
+        As for ``held.take``; a row of ``deliveries``.
 
     Returns
     -------
@@ -69,14 +63,8 @@ def night_summary(assembly, row_id, owner, seen=None):
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    row_id : int
-        Row of ``summaries``.
-    owner : str
-        Who asks.
-    seen : int, optional
-        How often it had been tried when somebody decided that it is to be done; it need not be due then.
+    assembly, row_id, owner, seen : Assembly, int, str, int or None
+        As for ``held.take``; a row of ``summaries``.
 
     Returns
     -------
