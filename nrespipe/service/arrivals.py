@@ -129,7 +129,8 @@ def look(path):
         facts |= {"objects": "&".join(facts["objects"])}
     checksum = outcome.attempt(md5, path)
     if checksum.state is not State.DONE:
-        return facts, checksum
+        # the reader of the header says it in words
+        return facts, result if result.state is State.RETRY else checksum
     if _state(path) != before:
         return facts, outcome.of(Unavailable(f"{path.name}: it is being written"), result.started)
     # what the disk did not give to the first reader is not known by what it gave to the second

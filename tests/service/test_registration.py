@@ -356,3 +356,12 @@ def test_a_frame_that_cannot_be_planned_is_tried_later_with_its_traceback_and_it
     (frame,), (attempt,) = query.all(select(Frame)), query.all(select(Attempt))
     assert (frame.reason, frame.owner, frame.deaths) == ("KeyError: 'skyflat'", "", 0)
     assert "Traceback" in attempt.traceback
+
+
+def test_a_path_that_does_not_exist_is_named_with_its_defect_in_words(service, archive):
+    path = archive.add("b")
+    path.unlink()
+    _, result = arrivals.look(path)
+    assert (result.state, result.reason) == (
+        State.RETRY, f"{path.name}: the disk does not give the file: No such file or directory",
+    )  # fmt: skip
