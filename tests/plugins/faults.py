@@ -11,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,8 @@ from sqlalchemy import select, text
 
 from nrespipe import settings
 from nrespipe.database.columns import State
-from nrespipe.database.tables import Attempt, Frame, StarVelocity
+from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, StarVelocity
+from nrespipe.files import targets
 from nrespipe.files.checksum import md5
 from nrespipe.service import tasks
 
@@ -58,12 +61,12 @@ class World:
         """End a program and its children at once."""
         self.rig.end(self.processes.pop(name))
 
-    def restart(self, name):
+    def restart(self, name, **others):
         """Tell a program to end, and start it again."""
         process = self.processes.pop(name)
         process.send_signal(signal.SIGTERM)
         assert process.wait(90) == 0, f"{name} ended with {process.returncode}"
-        self.start(name)
+        self.start(name, **others)
 
     def stars(self, number, word="A"):
         """Write raw frames of stars, and return their paths."""
@@ -462,12 +465,81 @@ def backlog(world, number):
     return {"done": len(old), "skipped": number}
 
 
-#: Every fault of the table.
+def full_disk(world, number):
+    """The disk of the products is full for a while."""
+    folder = world.rig.output / "lsc/nres01/20190403/processed"
+    folder.mkdir(parents=True, exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", folder], check=False).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        paths = [world.archive.add("e", "STAR A&thar&none", day="20190403") for _ in range(number)]
+        world.tell(*paths)
+        world.rig.until(lambda: "No space left on device" in " ".join(world.deaths(world.rows(paths))))
+        # between two attempts; a part of a file that was left would lie there for ever
+        world.rig.until(lambda: not list(folder.iterdir()))
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+    return {"done": number}
+
+
+def damaged_catalog(world, number):
+    """Somebody damages the catalog of stars of the site, and mends it."""
+    catalog = targets.deployed(world.rig.output, "lsc")
+    catalog.parent.mkdir(parents=True, exist_ok=True)
+    catalog.write_bytes(b"name,ra\xff\x00\n")
+    paths = world.bring(number)
+    world.rig.until(lambda: catalog.name in " ".join(world.deaths(world.rows(paths))))
+    world.restart("schedule")
+    catalog.unlink()
+    return {"done": number}
+
+
+def sick_receiver(world, number):
+    """The server that products are delivered to has a fault for a while."""
+    with receiver() as server:
+        given = {"DO_INGEST": "true", "NRES_INGEST_TO": f"http://127.0.0.1:{server.server_port}/"}
+        for name in ("one", "two"):
+            world.restart(name, **given)
+        world.bring(number)
+        world.quiet()
+        world.rig.until(lambda: world.rig.all(select(Breaker).where(Breaker.next_try.is_not(None))))
+        server.well.set()
+        world.rig.until(lambda: not world.rig.all(select(Delivery).where(Delivery.delivered.is_(None))))
+        for name in ("one", "two"):
+            world.restart(name)
+    return {"done": number}
+
+
+@contextmanager
+def receiver():
+    """A server that takes files once it is well."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(201 if self.server.well.is_set() else 503)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads, server.well = True, threading.Event()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+#: Every fault of the table; the first is none.
 FAULTS = (
     nothing, killed_worker, killed_child, killed_listener, killed_scheduler, restarted, frozen_worker, frames_that_kill,
     killed_broker, frozen_broker, stopped_database, purged_queues, duplicates, copies, hung_disk, other_host,
     beside_a_command, hostile_messages, foreign_messages, unknown_spectrograph, announced_elsewhere, replaced_file,
-    second_of_a_name, backlog,
+    second_of_a_name, backlog, full_disk, damaged_catalog, sick_receiver,
 )  # fmt: skip
 
 
