@@ -6,7 +6,6 @@ After each fault every frame has exactly one result or one stated reason.
 import json
 import os
 import signal
-import subprocess
 import sys
 from contextlib import ExitStack
 
@@ -71,26 +70,6 @@ def test_a_worker_in_a_container_that_is_started_anew_takes_over_from_the_former
     rig.settled(16)
     died = rig.all(select(Attempt).where(Attempt.outcome == State.RETRY))
     assert [(attempt.frame_id, attempt.reason) for attempt in died] == [(frame.id, "its worker was started anew")]
-
-
-def test_a_disk_that_is_full_delays_frames_and_leaves_no_half_file(rig, night):
-    rig.output.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", rig.output], check=False).returncode:
-        pytest.skip("a small disk can only be mounted by root")
-    try:
-        rig.start("listen")
-        worker = rig.start("work", "one")
-        rig.tell(*night)
-        full = select(Attempt).where(Attempt.outcome == State.RETRY)
-        rig.until(lambda: rig.all(full))
-        assert "the disk does not take the file: No space left on device" in rig.all(full)[0].reason
-        subprocess.run(["mount", "-o", "remount,size=50m", rig.output], check=True)
-        # the pauses have grown with every try
-        rig.until(lambda: not rig.reasons(), 120)
-        rig.settled(16)
-        rig.end(worker)
-    finally:
-        subprocess.run(["umount", "--lazy", rig.output], check=True)
 
 
 def test_the_service_in_one_program_listens_where_it_is_told_of_a_broker(rig, archive):
