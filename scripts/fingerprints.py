@@ -1,7 +1,7 @@
 """Print a fingerprint of every array and every number in the FITS files below a folder.
 
-Run ``scripts/fingerprints.py FOLDER > before`` on what ``nrespipe demo`` has written, change the program, write the night
-again into another folder, and compare with ``diff``: a change that moves no number prints the same lines. Texts, dates,
+Run ``scripts/fingerprints.py FOLDER > before`` on the output of ``nrespipe demo``, change the program, write the night
+again into another folder, and compare with ``diff``: a change that moves no number prints the same lines. Texts, dates
 and checksums of files are left out.
 """
 
