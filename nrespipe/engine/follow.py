@@ -129,9 +129,9 @@ def orders(image, traces, flat, lit, rounds=8, stride=8, worth_px=0.02):
 
 def _design(centers, rows):
     """Terms of the motion at every point of the traces: shift, stretch about the middle row, turn."""
-    columns = centers.shape[-1]
+    n_columns = centers.shape[-1]
     v = (np.nan_to_num(centers) - (rows - 1) / 2) / (rows / 2)
-    u = np.broadcast_to((np.arange(columns) - (columns - 1) / 2) / (columns / 2), centers.shape)
+    u = np.broadcast_to((np.arange(n_columns) - (n_columns - 1) / 2) / (n_columns / 2), centers.shape)
     return np.stack([np.ones(centers.shape), v, u], axis=-1)
 
 

@@ -102,7 +102,7 @@ def _inputs(session, output, star, site, first_day, last_day):
     wanted = {(row["filename"], row["fiber"]) for row in table}
     names = starmatch.keys(star)
     found = of_star(session, lambda name: starmatch.key(name) in names, site=site)
-    found = [(frame, velocity) for frame, velocity in found if (frame.filename, velocity.fiber) in wanted]
+    found = [(frame, measured) for frame, measured in found if (frame.filename, measured.fiber) in wanted]
     for frame, _ in found:
         frame.products  # noqa: B018  # read while the session is open
     return found

@@ -19,8 +19,8 @@ HOT_S = 900.0
 
 @pytest.fixture(scope="module")
 def fixed(bench):
-    detector = bench.spectrograph.detector
-    return truth.pattern(bench.seed, detector.rows, detector.columns)
+    size = bench.spectrograph.detector
+    return truth.pattern(bench.seed, size.rows, size.columns)
 
 
 @pytest.fixture(scope="module")
