@@ -15,8 +15,9 @@ import numpy as np
 from astropy.io import fits
 
 from nrespipe import data, instruments
-from nrespipe.engine import continuum, template, templatefit, velocity
-from nrespipe.engine.orders import Orders
+from nrespipe.engine import template, templatefit, velocity
+from nrespipe.engine.spectrum import continuum
+from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.frames.velocity import Star
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import bench_stars, stars

@@ -4,7 +4,7 @@ import numpy as np
 
 from nrespipe import data
 from nrespipe.engine import radial, template
-from nrespipe.engine.orders import Orders
+from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.frames.velocity import Star
 
 C_MS = 299792458.0

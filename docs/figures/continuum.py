@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import continuum
+from nrespipe.engine.spectrum import continuum
 
 
 @figure("star")

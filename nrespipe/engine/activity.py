@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import lagrange
 
-from nrespipe.engine import ccf, continuum, orderscale
+from nrespipe.engine import orderscale
+from nrespipe.engine.spectrum import ccf, continuum
 from nrespipe.frames.activity import Index
 from nrespipe.frames.quality import Pixel
 

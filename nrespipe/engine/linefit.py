@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nrespipe.engine import ccf, continuum, linemodel, linestate, masklines, weighing
-from nrespipe.engine.orders import Orders, resembles
+from nrespipe.engine import linestate, weighing
+from nrespipe.engine.spectrum import ccf, continuum, line_mask, synthetic
+from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
 
 _LIGHT_MS = 299792458.0
 
@@ -32,7 +33,7 @@ class Fit:
     fwhm_ms, contrast, bisector_ms : float
         Of the cross-correlation function [m / s, 1, m / s].
     broadening_ms, strength, thermal_ms : float
-        Of the model, as in ``linemodel.at_rest``.
+        Of the model, as in ``synthetic.at_rest``.
     order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
         Velocity of each order, photon error, share in the mean; NaN, NaN, 0 where there is none.
     used : ndarray of bool, shape (n_orders, n_pixels)
@@ -78,7 +79,7 @@ def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None
     mask : LineMask
         All lines of the type of the star, at rest.
     velocity_ms : float
-        First guess, barycentric, to a few km/s; ``masklines.search`` gives one [m / s].
+        First guess, barycentric, to a few km/s; ``line_mask.search`` gives one [m / s].
     berv_ms : float, optional
         Barycentric correction, as in ``Barycentric`` [m / s].
     sampling : Sampling or None, optional
@@ -90,7 +91,7 @@ def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None
     rounds : int, optional
         Largest number of iterations.
     **clear
-        Passed on to ``masklines.clear``.
+        Passed on to ``line_mask.clear``.
 
     Returns
     -------
@@ -144,7 +145,7 @@ def _settled(orders, mask, state, berv_ms, *, sampling, tellurics, window, round
         if number > 0:
             orders = _releveled(orders, model[0])
         reach_ms = window * state.fwhm_ms
-        lines = masklines.clear(mask, orders, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
+        lines = line_mask.clear(mask, orders, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
         if len(lines.order) == 0:
             raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
         best = _compare(orders, model, edges, _halves(lines, mask), state.rv_ms, berv_ms, reach_ms)
@@ -158,12 +159,12 @@ def _settled(orders, mask, state, berv_ms, *, sampling, tellurics, window, round
 def _model(mask, orders, state, berv_ms, sampling):
     """Return the model spectrum and its derivative with respect to the barycentric velocity."""
     start, end = orders.wavelength.min(), orders.wavelength.max()
-    rest = linemodel.at_rest(
+    rest = synthetic.at_rest(
         mask, start * 0.995, end * 1.005, state.broadening_ms, strength=state.strength, thermal_ms=state.thermal_ms
     )
     doppler = 1 + berv_ms / _LIGHT_MS
     seen_ms = ((1 + state.rv_ms / _LIGHT_MS) / doppler - 1) * _LIGHT_MS
-    flux, slope = linemodel.observed(rest, seen_ms, orders.wavelength, sampling)
+    flux, slope = synthetic.observed(rest, seen_ms, orders.wavelength, sampling)
     return flux, slope / doppler
 
 

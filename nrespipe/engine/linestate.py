@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nrespipe.engine import ccf
+from nrespipe.engine.spectrum import ccf
 
 _FWHM = 2.3548200450309493
 
@@ -21,7 +21,7 @@ class State:
     rv_ms : float
         Barycentric velocity [m / s].
     broadening_ms, strength, thermal_ms : float
-        As in ``linemodel.at_rest``.
+        As in ``synthetic.at_rest``.
     fwhm_ms : float
         Width of the cross-correlation function [m / s].
     last : tuple of float
@@ -111,7 +111,7 @@ def at_bound(strength):
     Parameters
     ----------
     strength : float
-        As in ``linemodel.at_rest``.
+        As in ``synthetic.at_rest``.
 
     Returns
     -------

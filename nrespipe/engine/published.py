@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import ccf
+from nrespipe.engine.spectrum import ccf
 from nrespipe.frames.velocity import Velocity
 
 _LIGHT_MS = 299792458.0

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nrespipe.engine import arrays, ccf, continuum, linefit, masklines, templatefit
-from nrespipe.engine.orders import Orders, resembles
+from nrespipe.engine import arrays, linefit, templatefit
+from nrespipe.engine.spectrum import ccf, continuum, line_mask
+from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
 from nrespipe.frames.template import Template
 
 _LIGHT_MS = 299792458.0
@@ -215,7 +216,7 @@ def _by_mask(orders, mask, known_ms, berv_ms, options):
     arrays.check_lines(mask)
     guess_ms = known_ms
     if known_ms is None:
-        guess_ms, significance, _ = masklines.search(mask, orders, berv_ms, options["tellurics"])
+        guess_ms, significance, _ = line_mask.search(mask, orders, berv_ms, options["tellurics"])
         if significance < 5:
             raise ValueError(f"mask {mask.name} finds no lines in the spectrum: give a first guess")
     fit = linefit.fit(orders, mask, guess_ms, berv_ms, **options)

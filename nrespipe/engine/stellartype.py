@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.polynomial import legendre
 
-from nrespipe.engine import linemodel, linestate, masklines, temperature
+from nrespipe.engine import linestate, temperature
+from nrespipe.engine.spectrum import line_mask, synthetic
 from nrespipe.frames.stellartype import StellarType
 from nrespipe.frames.velocity import Star
 
@@ -153,7 +154,7 @@ def _equations(found, masks, berv_ms, sampling, tellurics, deepest, blocks=12):
     wavelength, level = orders.wavelength[chosen], orders.continuum[chosen]
     absorption = _absorption(found, masks, berv_ms, sampling, chosen)
     good = orders.good[chosen] & (level > 0) & (absorption.max(axis=0) < deepest)
-    good &= masklines.window(wavelength, berv_ms, found.rv_ms, tellurics)
+    good &= line_mask.window(wavelength, berv_ms, found.rv_ms, tellurics)
     level = np.where(good, level, 1.0)
     # a mismatch of three percent, which the lists have anywhere, keeps a bright star from resting on few pixels
     root = np.where(good, (orders.variance[chosen] / level**2 + 0.03**2) ** -0.5, 0.0)
@@ -170,15 +171,15 @@ def _absorption(found, masks, berv_ms, sampling, chosen):
     wavelength = np.ascontiguousarray(found.orders.wavelength[chosen])
     if sampling is not None:
         fwhm = np.ascontiguousarray(sampling.fwhm[chosen])
-        sampling = linemodel.Sampling(fwhm, sampling.offsets, sampling.kernels, sampling.columns)
+        sampling = synthetic.Sampling(fwhm, sampling.offsets, sampling.kernels, sampling.columns)
     start, end = wavelength.min() * 0.995, wavelength.max() * 1.005
     seen_ms = ((1 + found.rv_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
     absorbed = []
     for mask in masks:
-        rest = linemodel.at_rest(
+        rest = synthetic.at_rest(
             mask, start, end, found.broadening_ms, strength=found.strength, thermal_ms=found.thermal_ms
         )
-        absorbed.append(1 - linemodel.observed(rest, seen_ms, wavelength, sampling)[0])
+        absorbed.append(1 - synthetic.observed(rest, seen_ms, wavelength, sampling)[0])
     return np.array(absorbed)
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from nrespipe.engine import arrays, continuum, masklines, templatefit
-from nrespipe.engine.orders import Orders
+from nrespipe.engine import arrays, templatefit
+from nrespipe.engine.spectrum import continuum, line_mask
+from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Star
 from nrespipe.numerics import bspline
@@ -270,7 +271,7 @@ def _check(exposure, rows, tellurics, name):
 def _clean(exposure, tellurics):
     orders = exposure.orders
     known = orders.good & (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
-    return known & ~masklines.telluric_pixels(orders.wavelength, tellurics)
+    return known & ~line_mask.telluric_pixels(orders.wavelength, tellurics)
 
 
 def _knots(exposure, row, rv_ms):

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy.interpolate import CubicSpline
 
-from nrespipe.engine import masklines, weighing
+from nrespipe.engine import weighing
+from nrespipe.engine.spectrum import line_mask
 
 _LIGHT_MS = 299792458.0
 
@@ -85,7 +86,7 @@ def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, 
     clip : float, optional
         Pixels further off than this many errors, of noise and 1 percent of the level, are left out.
     **window
-        `motion_ms` and `margin`, as in ``masklines.window``.
+        `motion_ms` and `margin`, as in ``line_mask.window``.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, 
     counts as noise of the pixels, whose own is that of the light that the template expects on them. The pixels are
     chosen by their wavelength in the frame of the barycenter, so that they are the same in every frame of a star.
     """
-    able = masklines.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
+    able = line_mask.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
     able &= (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
     light = _Light(orders, numbers, template, berv_ms)
     kept, rv_ms = able, velocity_ms

@@ -3,20 +3,9 @@
 import numpy as np
 
 from nrespipe import data
-from nrespipe.engine import (
-    budget,
-    ccfshape,
-    continuum,
-    linefit,
-    linemodel,
-    linewidth,
-    masklines,
-    published,
-    stellartype,
-    temperature,
-    templatefit,
-)
-from nrespipe.engine.orders import Orders
+from nrespipe.engine import budget, linefit, linewidth, published, stellartype, temperature, templatefit
+from nrespipe.engine.spectrum import ccf_errors, continuum, line_mask, synthetic
+from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.templatechoice import is_of
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import TemplateVelocity, Velocity
@@ -105,7 +94,7 @@ def measure(
         fwhm_ms=found.fwhm_ms,
         contrast=found.contrast,
         bisector_ms=found.bisector_ms,
-        **dict(zip(_SHAPE_ERRORS, ccfshape.errors(found, barycentric.berv_ms))),
+        **dict(zip(_SHAPE_ERRORS, ccf_errors.errors(found, barycentric.berv_ms))),
         stellar_type=kind,
         **published.function(found, len(spectra.orders), chosen, barycentric.berv_ms),
         orders=spectra.orders,
@@ -226,7 +215,7 @@ def _sampling(line_shape, fiber, orders):
     kernels = np.stack([np.interp(offsets, line_shape.offsets, row, left=0, right=0) for row in line_shape.values[i]])
     sane = np.isfinite(fwhm) & (fwhm > 0)
     typical = np.median(fwhm[sane]) if sane.any() else 0.0
-    return linemodel.Sampling(np.where(sane, fwhm, typical), offsets, kernels, line_shape.columns)
+    return synthetic.Sampling(np.where(sane, fwhm, typical), offsets, kernels, line_shape.columns)
 
 
 def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
@@ -235,7 +224,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     by_temperature = sorted((*masks.values(), *spare), key=lambda mask: mask.teff_k)
     teff_k = temperature.of_star(star)
     first, guess_ms, significance = _recognised(orders, by_temperature, teff_k, star, tellurics, berv_ms)
-    clear = masklines.clear(first, orders, guess_ms, 20e3, tellurics)
+    clear = line_mask.clear(first, orders, guess_ms, 20e3, tellurics)
     if significance < 5 or len(clear.order) < 20:
         return None, first, teff_k is None
     fit = lambda mask: linefit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
@@ -259,7 +248,7 @@ def _recognised(orders, candidates, teff_k, star, tellurics, berv_ms):
     half_range_ms = max(300e3, abs(known_ms or 0.0) + 50e3)
     if teff_k is not None:
         candidates = [min(candidates, key=lambda mask: abs(mask.teff_k - teff_k))]
-    searches = [masklines.search(mask, orders, berv_ms, tellurics, half_range_ms=half_range_ms) for mask in candidates]
+    searches = [line_mask.search(mask, orders, berv_ms, tellurics, half_range_ms=half_range_ms) for mask in candidates]
     best = int(np.argmax([match for _, _, match in searches]))
     guess_ms, significance, _ = searches[best]
     # the lines that are used depend on the guess, so every frame of a star should begin with the same one

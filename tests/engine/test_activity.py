@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nrespipe import data
-from nrespipe.engine import activity, ccf, orderscale, velocity
+from nrespipe.engine import activity, orderscale, velocity
+from nrespipe.engine.spectrum import ccf
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.velocity import TemplateVelocity
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import ccf, identify, linemodel
+from nrespipe.engine import identify
+from nrespipe.engine.spectrum import ccf, synthetic
 
 
 @pytest.fixture
@@ -55,9 +56,9 @@ def test_the_optical_depth_is_a_sum_of_gaussians():
     rng = np.random.default_rng(2)
     positions, tau, sigma = rng.uniform(-20, 520, 60), rng.uniform(0, 2, 60), 3.0
     distance = np.abs(np.arange(500) - positions[:, None]) / sigma
-    expected = np.sum(np.where(distance <= linemodel._REACH, tau[:, None] * np.exp(-0.5 * distance**2), 0), axis=0)
-    np.testing.assert_allclose(linemodel._optical_depth(500, positions, tau, sigma), expected, rtol=1e-9, atol=1e-12)
-    assert np.exp(-0.5 * linemodel._REACH**2) < 1e-3
+    expected = np.sum(np.where(distance <= synthetic._REACH, tau[:, None] * np.exp(-0.5 * distance**2), 0), axis=0)
+    np.testing.assert_allclose(synthetic._optical_depth(500, positions, tau, sigma), expected, rtol=1e-9, atol=1e-12)
+    assert np.exp(-0.5 * synthetic._REACH**2) < 1e-3
 
 
 @pytest.mark.parametrize("columns", [np.array([40.0]), np.array([10.0, 30.0, 70.0])])
@@ -68,7 +69,7 @@ def test_the_convolution_takes_light_from_where_it_belongs(columns):
     grid = 30 + np.array([[3.3], [3.1]]) * np.arange(90)
     fwhm, kernels = rng.uniform(2, 4, (2, 90)), rng.uniform(0, 1, (len(columns), 9))
     kernel = np.stack([np.interp(np.arange(90), columns, kernels[:, k]) for k in range(9)], axis=1)
-    found = linemodel._convolve(flux, slope, grid, fwhm, offsets, kernels, columns)
+    found = synthetic._convolve(flux, slope, grid, fwhm, offsets, kernels, columns)
     for values, result in zip((flux, slope), found):
         expected = np.zeros((2, 90))
         for o in range(2):

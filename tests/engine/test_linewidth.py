@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nrespipe.engine import linewidth, template, templatefit
-from nrespipe.engine.orders import Orders
+from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.template import Exposure
 from nrespipe.frames.velocity import Star
 

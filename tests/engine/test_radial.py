@@ -11,8 +11,9 @@ import pytest
 from astropy.io import fits
 
 from nrespipe import data
-from nrespipe.engine import ccf, radial, template
-from nrespipe.engine.orders import Orders
+from nrespipe.engine import radial, template
+from nrespipe.engine.spectrum import ccf
+from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.frames.velocity import LineMask, Star
 
 C_MS = 299792458.0

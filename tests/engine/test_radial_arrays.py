@@ -9,7 +9,7 @@ from astropy import units as u
 
 from nrespipe import data
 from nrespipe.engine import radial, template
-from nrespipe.engine.orders import Orders
+from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.frames.velocity import LineMask, Star
 
 C_MS = 299792458.0

@@ -9,7 +9,8 @@ import pytest
 from astropy.io import fits
 
 from nrespipe import data
-from nrespipe.engine import ccfshape, linefit, linemodel, radial, stellartype, velocity
+from nrespipe.engine import linefit, radial, stellartype, velocity
+from nrespipe.engine.spectrum import ccf_errors, synthetic
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
 REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[2].parent / "shared" / "realdata"))
@@ -139,7 +140,7 @@ def test_the_sun_and_a_dwarf_of_type_m3_as_harps_saw_them(name, mask, rv_ms, tef
     # resolving power 115,000
     fwhm = orders.wavelength / 115e3 / header["CDELT1"]
     kernel = np.exp(-4 * np.log(2) * offsets**2)[None]
-    sampling = linemodel.Sampling(fwhm, offsets, kernel, np.zeros(1))
+    sampling = synthetic.Sampling(fwhm, offsets, kernel, np.zeros(1))
     found = linefit.fit(orders, MASKS[mask], rv_ms, sampling=sampling, tellurics=data.tellurics(), motion_ms=0.0)
     result = stellartype.estimate(found, MASKS, 0.0, sampling, data.tellurics())
     assert result.teff_k == pytest.approx(teff_k, abs=1.3 * result.teff_error_k)
@@ -155,7 +156,7 @@ def test_errors_of_the_shape_are_the_scatter_of_repeated_exposures(starlight):
         light = starlight("G2", snr=60.0, seed=seed)
         found, _ = fitted(light, "G2")
         shapes.append((found.fwhm_ms, found.contrast, found.bisector_ms))
-        errors.append(ccfshape.errors(found, light.barycentric.berv_ms))
+        errors.append(ccf_errors.errors(found, light.barycentric.berv_ms))
     # 16 draws know a standard deviation to 18 percent
     np.testing.assert_allclose(np.std(shapes, axis=0, ddof=1) / np.mean(errors, axis=0), 1.0, atol=0.4)
 
@@ -164,4 +165,4 @@ def test_a_function_without_a_dip_has_no_shape(starlight):
     light = starlight("G2", snr=60.0)
     found, _ = fitted(light, "G2")
     flat = replace(found, orders=replace(found.orders, flux=found.orders.continuum + 0.0))
-    assert ccfshape.errors(flat, light.barycentric.berv_ms)[0] > 1e3
+    assert ccf_errors.errors(flat, light.barycentric.berv_ms)[0] > 1e3

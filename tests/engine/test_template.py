@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nrespipe.engine import template, templatechoice, templatefit
-from nrespipe.engine.orders import Orders
+from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.template import Exposure
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import Star, Tellurics

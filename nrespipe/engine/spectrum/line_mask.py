@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from nrespipe.engine import ccf
-from nrespipe.engine.ccf import Lines
-from nrespipe.engine.orders import smooth_snr2
+from nrespipe.engine.spectrum import ccf
+from nrespipe.engine.spectrum.ccf import Lines
+from nrespipe.engine.spectrum.spectrum_orders import smooth_snr2
 
 _LIGHT_MS = 299792458.0
 

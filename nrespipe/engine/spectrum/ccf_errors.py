@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import ccf
+from nrespipe.engine.spectrum import ccf
 
 _LIGHT_MS = 299792458.0
 _FWHM = 2.3548200450309493

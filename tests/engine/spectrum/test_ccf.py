@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import ccf
+from nrespipe.engine.spectrum import ccf
 
 LIGHT_MS = 299792458.0
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nrespipe.engine import continuum
+from nrespipe.engine.spectrum import continuum
 from nrespipe.frames.arrays import frozen
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import continuum
+from nrespipe.engine.spectrum import continuum
 
 
 @pytest.mark.parametrize("kind", ["F5", "G2", "K2"])

@@ -1,0 +1,1 @@
+"""Continuum, line lists and cross-correlation of an extracted spectrum."""
