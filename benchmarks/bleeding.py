@@ -12,7 +12,8 @@ import numpy as np
 from extraction import EXPOSURE_S, RISE_PX, masters, raw_of
 
 from nrespipe import instruments
-from nrespipe.engine import bleeding, drift, extract
+from nrespipe.engine import drift, extract
+from nrespipe.engine.detector import bleeding
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame

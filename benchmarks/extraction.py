@@ -14,7 +14,8 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 
 from nrespipe import data, instruments
-from nrespipe.engine import background, detector, extract, follow
+from nrespipe.engine import background, extract, follow
+from nrespipe.engine.detector import correction
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind, RawFrame, Section
@@ -86,7 +87,7 @@ def masters(bench, flats):
 def reduced(raw, refs, nres):
     """Extract a frame; return spectra, background, motion of the orders and the CPU time of the steps [second]."""
     flat_, lit, clock = refs.flat, raw.lit_fibers, [time.process_time()]
-    image = detector.correct(raw, refs.bias, refs.dark, nres.detector, flat_.gain_e_per_adu)
+    image = correction.correct(raw, refs.bias, refs.dark, nres.detector, flat_.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat_.mask, image.exposure_s)
     clock.append(time.process_time())
     traces = follow.roughly(image, flat_.traces, lit)

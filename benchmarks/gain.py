@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.engine import gain, stack
+from nrespipe.engine.detector import gain, stacking
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector
@@ -44,7 +44,7 @@ def exposure(bench, lamp, rise_px, seed):
     level = raw[:rows, columns + 20 :].mean(axis=1, keepdims=True)
     fixed = detector.pattern(bench.seed, rows, columns).bias_adu[:rows, :columns]
     image = raw[:rows, :columns] - level - fixed
-    return [image[part] for part in stack.samples(rows)]
+    return [image[part] for part in stacking.samples(rows)]
 
 
 def main():

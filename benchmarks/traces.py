@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.engine import background, detector, follow, trace
+from nrespipe.engine import background, follow, trace
+from nrespipe.engine.detector import correction
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
 from nrespipe.frames.traces import Traces
@@ -44,7 +45,7 @@ def flats(bench, lamps):
     found, seconds = [], []
     for seed in (1, 2):
         raw, truth = raw_of(bench, frames.Scene(Kind.FLAT, lamps, 30.0), seed)
-        electrons = bench.spectrograph.detector.gain_e_per_adu * detector.trim(raw)
+        electrons = bench.spectrograph.detector.gain_e_per_adu * correction.trim(raw)
         began = time.process_time()
         found.append(trace.find(electrons, lit, bench.spectrograph))
         seconds.append(time.process_time() - began)
@@ -100,7 +101,7 @@ def followed(bench, refs, snr, lamp, shift, seed):
     scene = frames.Scene(Kind.SCIENCE, ("star", lamp, "none"), 600.0, targets, {0: 0.0})
     raw, _ = raw_of(bench, scene, seed, benches.State(rise_px=shift))
     nres, lit = bench.spectrograph, raw.lit_fibers
-    image = detector.correct(raw, refs.bias, refs.dark, nres.detector, refs.flat.gain_e_per_adu)
+    image = correction.correct(raw, refs.bias, refs.dark, nres.detector, refs.flat.gain_e_per_adu)
     began = time.process_time()
     start = follow.roughly(image, refs.flat.traces, lit)
     seconds = time.process_time() - began

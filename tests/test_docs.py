@@ -203,7 +203,7 @@ def test_a_fingerprint_tells_what_code_does_and_not_how_it_is_written(figures, c
 
 
 def test_the_words_of_an_error_leave_a_fingerprint_as_it_is_and_its_kind_does_not(figures, checkout):
-    module, path = "nrespipe.engine.detector", checkout / "nrespipe/engine/detector.py"
+    module, path = "nrespipe.engine.detector.correction", checkout / "nrespipe/engine/detector/correction.py"
     prints = []
     for error in ('ValueError("too few rows")', 'ValueError(f"{3} rows")', 'KeyError("too few rows")'):
         path.write_text(f"def trim(raw):\n    raise {error}\n", encoding="utf-8")

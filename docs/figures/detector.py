@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import detector
+from nrespipe.engine.detector import correction
 
 
 @figure("biases", "star")
@@ -27,7 +27,7 @@ def levels(night):
 
 
 def _overscan(axes, raw):
-    level = detector.overscan_level(raw)
+    level = correction.overscan_level(raw)
     axes.plot(raw.adu[raw.bias_section.slices].mean(axis=1), ".", ms=2, color=style.GREY, label="mean of the row")
     axes.plot(level, color=style.BLUE, label="level")
     axes.set(ylim=(level.min() - 1.2, level.max() + 2))
@@ -37,7 +37,7 @@ def _overscan(axes, raw):
 
 def _rows(axes, raw, master):
     before = raw.adu[raw.data_section.slices].mean(axis=1)
-    after = (detector.trim(raw) - master.adu[: len(before)]).mean(axis=1)
+    after = (correction.trim(raw) - master.adu[: len(before)]).mean(axis=1)
     axes.plot(before - before.mean(), color=style.VERMILION, lw=0.9, label="as read, less its mean")
     axes.plot(after, color=style.BLUE, lw=0.9, label="corrected")
     axes.set(ylim=(-1, 1.9))

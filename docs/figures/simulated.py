@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nrespipe import data, instruments
-from nrespipe.engine import background, detector, drift, extract, follow, wavelength
+from nrespipe.engine import background, drift, extract, follow, wavelength
+from nrespipe.engine.detector import correction
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
@@ -92,7 +93,7 @@ class Night:
         Image
         """
         refs, table = self.references, self.bench.spectrograph.detector
-        image = detector.correct(exposure.raw, refs.bias, refs.dark, table, refs.flat.gain_e_per_adu)
+        image = correction.correct(exposure.raw, refs.bias, refs.dark, table, refs.flat.gain_e_per_adu)
         return Image(image.electrons, image.floor_variance, image.mask | refs.flat.mask, image.exposure_s)
 
     @cached_property

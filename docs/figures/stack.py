@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import detector, stack
+from nrespipe.engine.detector import correction, stacking
 from nrespipe.simulator import detector as simulated
 
 
@@ -20,9 +20,9 @@ def biases(night):
     -------
     matplotlib.figure.Figure
     """
-    values = np.array([detector.trim(raw) for raw in night.biases])
+    values = np.array([correction.trim(raw) for raw in night.biases])
     noise = night.references.bias.read_noise_adu
-    mean, variance, rejected, _ = stack.mean(
+    mean, variance, rejected, _ = stacking.mean(
         values, lambda frame, rows: frame[rows], values.shape[1:], np.float32(noise**2)
     )
     true = _true(night, len(mean))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from nrespipe.engine import claims, company, detector, lampshift, slant, wavelength
+from nrespipe.engine import company, lampshift, slant, wavelength
+from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
@@ -65,8 +66,8 @@ def reduce(raw, refs, spectrograph):
             f"not even {_BRIGHT_PIXELS}"
         )
     saturated = float(np.mean(spectra.quality & np.uint8(Pixel.SATURATED) > 0))
-    quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    if any(detector.jumps(raw, refs.bias)):
+    quality = header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    if any(correction.jumps(raw, refs.bias)):
         quality |= Quality.LEVEL_JUMPED
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from nrespipe.engine import claims, company, detector, fixedpattern, stack
+from nrespipe.engine import company
+from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
 from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
@@ -46,16 +47,18 @@ def reduce(raw, refs, spectrograph):
     BadFrame
         If light has reached the detector, or the image has no noise.
     """
-    adu = detector.trim(raw)
+    adu = correction.trim(raw)
     noise = _noise(adu)
     structure = float(np.median(adu))
     if noise == 0:
         raise BadFrame(f"{raw.filename}: the image has no noise, all its pixels are alike")
     bright = float(np.mean(adu > 20 * noise + structure))
-    quality = claims.doubts(raw, spectrograph.detector, noise, claims.gain([raw], spectrograph.detector).e_per_adu)
+    quality = header_checks.doubts(
+        raw, spectrograph.detector, noise, header_checks.gain([raw], spectrograph.detector).e_per_adu
+    )
     if abs(structure) > 10 * noise:
         # light brings its own noise with it, a level of the amplifier does not
-        dark = claims.overscan_noise(raw)
+        dark = header_checks.overscan_noise(raw)
         if structure > 0 and noise**2 > (1 + _ALIKE) * dark**2 + _FAINTEST * structure:
             raise BadFrame(
                 f"{raw.filename}: not a bias: the image lies {structure:.0f} ADU above its overscan, with the noise of "
@@ -67,7 +70,7 @@ def reduce(raw, refs, spectrograph):
         bright = max(np.mean(part > 20 * noise + np.median(part)) for part in _quarters(adu))
     if bright > 0.01:
         raise BadFrame(f"{raw.filename}: not a bias: light has reached {bright:.1%} of the pixels")
-    level = float(np.median(detector.overscan_level(raw)))
+    level = float(np.median(correction.overscan_level(raw)))
     measurements = {"level_adu": level, "structure_adu": structure, "noise_adu": noise}
     return Reduction(quality=quality, measurements=measurements)
 
@@ -124,29 +127,29 @@ def combine(frames, refs, spectrograph, far_off=10.0):
     jumped = {raw.filename: each for raw, each in zip(frames, off)}
 
     def band_of(raw, rows):
-        return _levelled(detector.trim(raw, rows), jumped[raw.filename], shape[0], rows)
+        return _levelled(correction.trim(raw, rows), jumped[raw.filename], shape[0], rows)
 
-    mean, variance, _, unsteady = stack.mean(frames, band_of, shape, read_noise**2)
-    adu, variance, deviation = fixedpattern.settle(mean, variance)
+    mean, variance, _, unsteady = stacking.mean(frames, band_of, shape, read_noise**2)
+    adu, variance, deviation = fixed_pattern.settle(mean, variance)
     limit = far_off * read_noise
-    bad = unsteady | (np.abs(deviation) > limit) | fixedpattern.far_columns(adu, limit)
+    bad = unsteady | (np.abs(deviation) > limit) | fixed_pattern.far_columns(adu, limit)
     quality = Quality.FEW_CALIBRATIONS if len(frames) < USUAL else Quality(0)
     if off.any():
         quality |= Quality.LEVEL_JUMPED
-    header = claims.header_noise(frames, table, read_noise)
+    header = header_checks.header_noise(frames, table, read_noise)
     known = table.read_noise_e / table.gain_e_per_adu
-    quality |= claims.contradicted(known, read_noise, _TOLERANCE, Quality.READ_NOISE_DISAGREES)
-    quality |= claims.contradicted(header, read_noise, _TOLERANCE, Quality.HEADER_DISAGREES)
+    quality |= header_checks.contradicted(known, read_noise, _TOLERANCE, Quality.READ_NOISE_DISAGREES)
+    quality |= header_checks.contradicted(header, read_noise, _TOLERANCE, Quality.HEADER_DISAGREES)
     mask = np.where(bad, Pixel.BAD, 0).astype(np.uint8)
     return Bias(origin_of(Kind.BIAS, frames, quality), adu, variance, read_noise, mask, header)
 
 
 def _samples(frames, n_rows):
     """Read noise of one frame from the differences of successive ones, and the levels of the quarters of each [ADU]."""
-    samples = stack.samples(n_rows, 64, 8)
+    samples = stacking.samples(n_rows, 64, 8)
     found, levels, before = [], [], None
     for raw in frames:
-        adu = np.concatenate([detector.trim(raw, rows) for rows in samples])
+        adu = np.concatenate([correction.trim(raw, rows) for rows in samples])
         levels.append([np.median(part) for part in _quarters(adu)])
         if before is not None:
             difference = adu - before

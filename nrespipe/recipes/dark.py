@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from nrespipe.engine import claims, company, detector, fixedpattern, stack
+from nrespipe.engine import company
+from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
 from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Dark
@@ -43,15 +44,15 @@ def reduce(raw, refs, spectrograph):
     """
     if not raw.exposure_s > 0:
         raise BadFrame(f"{raw.filename}: a dark of {raw.exposure_s} s")
-    adu = detector.trim(raw) - refs.bias.adu
-    jumped = detector.jumps(raw, refs.bias)
-    detector.levelled(adu, jumped, len(adu))
+    adu = correction.trim(raw) - refs.bias.adu
+    jumped = correction.jumps(raw, refs.bias)
+    correction.levelled(adu, jumped, len(adu))
     level = float(np.median(adu))
     bright = float(np.mean(adu > level + 30 * refs.bias.read_noise_adu))
     if bright > 0.02 or level > 100 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: not a dark: median {level:.0f} ADU, {bright:.1%} of the pixels are bright")
-    gain_e = claims.gain([raw], spectrograph.detector).e_per_adu
-    quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
+    gain_e = header_checks.gain([raw], spectrograph.detector).e_per_adu
+    quality = header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
     quality |= Quality.LEVEL_JUMPED if any(jumped) else Quality(0)
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 
@@ -101,20 +102,24 @@ def combine(frames, refs, spectrograph, hot_sigma=4.5):
     exposures_s = np.array([raw.exposure_s for raw in frames])
     bias = refs.bias
 
-    samples = stack.samples(len(bias.adu), 64, 8)
-    jumped = {raw.filename: detector.jumps(raw, bias, samples) for raw in frames}
+    samples = stacking.samples(len(bias.adu), 64, 8)
+    jumped = {raw.filename: correction.jumps(raw, bias, samples) for raw in frames}
 
     def band_of(raw, rows):
-        return detector.levelled(detector.trim(raw, rows) - bias.adu[rows], jumped[raw.filename], len(bias.adu), rows)
+        return correction.levelled(
+            correction.trim(raw, rows) - bias.adu[rows], jumped[raw.filename], len(bias.adu), rows
+        )
 
     # no flat has told the gain yet: of two claims the one with more noise, so that no good pixel is called unsteady
-    gains = claims.gain(frames, spectrograph.detector).e_per_adu, spectrograph.detector.gain_e_per_adu
-    noise = np.mean([claims.read_noise(raw, bias.read_noise_adu, samples[0]) ** 2 for raw in frames])
-    rate, variance, _, unsteady = stack.mean(frames, band_of, bias.adu.shape, noise, 1 / min(gains), scales=exposures_s)
+    gains = header_checks.gain(frames, spectrograph.detector).e_per_adu, spectrograph.detector.gain_e_per_adu
+    noise = np.mean([header_checks.read_noise(raw, bias.read_noise_adu, samples[0]) ** 2 for raw in frames])
+    rate, variance, _, unsteady = stacking.mean(
+        frames, band_of, bias.adu.shape, noise, 1 / min(gains), scales=exposures_s
+    )
     # the error of the master bias is the same in all inputs
     variance += bias.variance * np.float32(len(frames) / exposures_s.sum()) ** 2
-    pattern, error, deviation = fixedpattern.settle(rate, variance, hot_sigma)
-    linear_adu = claims.limits(frames[0], spectrograph.detector, gains[0]).max_linear_adu
+    pattern, error, deviation = fixed_pattern.settle(rate, variance, hot_sigma)
+    linear_adu = header_checks.limits(frames[0], spectrograph.detector, gains[0]).max_linear_adu
     bad = unsteady | (pattern * longest > 0.1 * linear_adu)
     if len(frames) == 1:
         bad |= deviation > hot_sigma * np.sqrt(variance)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nrespipe.engine import background, blaze, claims, company, detector, gain, profile, ridges, stack, trace
+from nrespipe.engine import background, blaze, company, profile, ridges, trace
+from nrespipe.engine.detector import correction, gain, header_checks, stacking
 from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
@@ -59,8 +60,8 @@ def reduce(raw, refs, spectrograph):
     if len(raw.lit_fibers) < 2:
         raise BadFrame(f"{raw.filename}: a flat must light two fibers, OBJECTS names {raw.objects}")
     # the gain is not known yet, and does not matter but for the limits
-    gain_e = claims.gain([raw], spectrograph.detector).e_per_adu
-    image = detector.correct(raw, refs.bias, refs.dark, spectrograph.detector, gain_e)
+    gain_e = header_checks.gain([raw], spectrograph.detector).e_per_adu
+    image = correction.correct(raw, refs.bias, refs.dark, spectrograph.detector, gain_e)
     brightest = float(np.percentile(image.electrons[::4, ::4], 99)) / gain_e
     if brightest < 20 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: the lamp was off: the brightest pixels have {brightest:.0f} ADU")
@@ -70,8 +71,8 @@ def reduce(raw, refs, spectrograph):
     crossing = ridges.count(image.electrons)
     if crossing < 5 * len(raw.lit_fibers):
         raise BadFrame(f"{raw.filename}: only {crossing} orders with light cross the middle of the detector")
-    quality = claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
-    if any(detector.jumps(raw, refs.bias)):
+    quality = header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
+    if any(correction.jumps(raw, refs.bias)):
         quality |= Quality.LEVEL_JUMPED
     try:
         traces = trace.find(image.electrons, raw.lit_fibers, spectrograph)
@@ -171,7 +172,7 @@ def combine(frames, refs, spectrograph):
     origin = origin_of(Kind.FLAT, frames, quality)
     peak_e_per_s = blaze.peaks(lamp) / seconds[:, np.newaxis]
     own = night if night.is_known else (None, None)
-    header = claims.typical([raw.header_gain_e_per_adu for raw in frames])
+    header = header_checks.typical([raw.header_gain_e_per_adu for raw in frames])
     return Flat(
         origin, traces, shape, blaze.normalise(lamp, variance), *adopted, mask, peak_e_per_s, *own, header
     )  # fmt: skip
@@ -203,27 +204,27 @@ class _Sample(NamedTuple):
     level_adu: float
     light_adu: float
     read_noise_adu: float
-    jumped: detector.Jumps
+    jumped: correction.Jumps
     pile_adu: float
 
 
 def _samples(pairs, bias):
     """Sample of each flat by its name, bins of the photon transfer, and whether these are of single flats."""
     samples, points = {}, []
-    bands = stack.samples(len(bias.adu))
+    bands = stacking.samples(len(bias.adu))
 
     def parts(raw):
-        counts = [detector.counts(raw, rows) for rows in bands]
+        counts = [correction.counts(raw, rows) for rows in bands]
         level = float(np.median(np.concatenate([each for _, each in counts])))
         above = [
             np.asarray(adu, np.float32) - each[:, np.newaxis] - bias.adu[rows]
             for (adu, each), rows in zip(counts, bands)
         ]
-        jumped = detector.jumps(raw, bias, bands)
-        above = [detector.levelled(part, jumped, len(bias.adu), rows) for part, rows in zip(above, bands)]
-        noise = float(np.median([claims.read_noise(raw, bias.read_noise_adu, rows) for rows in bands]))
+        jumped = correction.jumps(raw, bias, bands)
+        above = [correction.levelled(part, jumped, len(bias.adu), rows) for part, rows in zip(above, bands)]
+        noise = float(np.median([header_checks.read_noise(raw, bias.read_noise_adu, rows) for rows in bands]))
         light = float(np.percentile([part[::4, ::4] for part in above], 98))
-        pile = min(claims.pile(adu, level) for adu, _ in counts)
+        pile = min(header_checks.pile(adu, level) for adu, _ in counts)
         samples[raw.filename] = _Sample(level, light, noise, jumped, pile)
         return above
 
@@ -251,9 +252,9 @@ def _night_gain(frames, samples, points, single, before, table):
     running, _ = before
     noise = float(np.mean([sample.read_noise_adu for sample in samples.values()]))
     # of what may be claimed of the gain the smallest: a limit in counts is that of the header then, or of the counter
-    smallest = running.e_per_adu if running.is_known else min(claims.gain(frames, table).e_per_adu, 0.5)
+    smallest = running.e_per_adu if running.is_known else min(header_checks.gain(frames, table).e_per_adu, 0.5)
     linear_adu = min(
-        claims.limits(raw, table, smallest, samples[raw.filename].pile_adu).max_linear_adu
+        header_checks.limits(raw, table, smallest, samples[raw.filename].pile_adu).max_linear_adu
         - samples[raw.filename].level_adu
         for raw in frames
     )
@@ -263,16 +264,16 @@ def _night_gain(frames, samples, points, single, before, table):
 
 def _adopted(night, single, before, frames, table):
     """Gain to use, and quality flags."""
-    assumed = claims.gain(frames, table)
+    assumed = header_checks.gain(frames, table)
     adopted, changed = gain.follow(night, *before, single)
     # a poor measurement is better than a claim that may be off by more
     if not adopted.is_known or adopted.error * assumed.e_per_adu > assumed.error * adopted.e_per_adu:
         return assumed, Quality.GAIN_ASSUMED
     quality = Quality.GAIN_CHANGED if changed else Quality(0)
-    header = claims.typical([raw.header_gain_e_per_adu for raw in frames])
+    header = header_checks.typical([raw.header_gain_e_per_adu for raw in frames])
     tolerance = max(_TOLERANCE, 3 * adopted.error / adopted.e_per_adu)
-    quality |= claims.contradicted(table.gain_e_per_adu, adopted.e_per_adu, tolerance, Quality.GAIN_DISAGREES)
-    return adopted, quality | claims.contradicted(header, adopted.e_per_adu, tolerance, Quality.HEADER_DISAGREES)
+    quality |= header_checks.contradicted(table.gain_e_per_adu, adopted.e_per_adu, tolerance, Quality.GAIN_DISAGREES)
+    return adopted, quality | header_checks.contradicted(header, adopted.e_per_adu, tolerance, Quality.HEADER_DISAGREES)
 
 
 def _stack(frames, refs, spectrograph, gain_e_per_adu, samples):
@@ -282,20 +283,20 @@ def _stack(frames, refs, spectrograph, gain_e_per_adu, samples):
     mask = bias.mask | dark.mask
     electron = np.float32(gain_e_per_adu)
     limits = {
-        raw.filename: claims.limits(raw, spectrograph.detector, gain_e_per_adu, samples[raw.filename].pile_adu)
+        raw.filename: header_checks.limits(raw, spectrograph.detector, gain_e_per_adu, samples[raw.filename].pile_adu)
         for raw in frames
     }
 
     def band_of(raw, rows):
-        adu, level = detector.counts(raw, rows)
-        mask[rows] |= detector.flags(adu, limits[raw.filename], spectrograph.detector)
+        adu, level = correction.counts(raw, rows)
+        mask[rows] |= correction.flags(adu, limits[raw.filename], spectrograph.detector)
         above = adu - level[:, np.newaxis] - bias.adu[rows] - dark.adu_per_s[rows] * raw.exposure_s
-        return detector.levelled(above, samples[raw.filename].jumped, len(bias.adu), rows) * electron
+        return correction.levelled(above, samples[raw.filename].jumped, len(bias.adu), rows) * electron
 
     n, mean_s = len(frames), float(np.mean([raw.exposure_s for raw in frames]))
     read_variance = np.mean([samples[raw.filename].read_noise_adu ** 2 for raw in frames])
     noise = np.float32(read_variance) * electron**2 + np.maximum(dark.adu_per_s, 0) * np.float32(mean_s * electron)
-    light, variance, _, unsteady = stack.mean(
+    light, variance, _, unsteady = stacking.mean(
         frames, band_of, shape, noise, 1.0, scales=scales, threshold=6.0, mismatch=0.01
     )
     mask[unsteady] |= np.uint8(Pixel.BAD)

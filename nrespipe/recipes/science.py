@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import activity, barycenter, claims, detector, drift, numbering, velocity, wavelength
+from nrespipe.engine import activity, barycenter, drift, numbering, velocity, wavelength
+from nrespipe.engine.detector import correction, header_checks
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
@@ -63,8 +64,8 @@ def reduce(raw, refs, spectrograph):
     quality = _doubts(raw, spectra, moved, motion, refs)
     if renumbered:
         quality |= Quality.ORDERS_RENUMBERED
-    quality |= claims.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    if any(detector.jumps(raw, refs.bias)):
+    quality |= header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    if any(correction.jumps(raw, refs.bias)):
         quality |= Quality.LEVEL_JUMPED
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
@@ -74,7 +75,7 @@ def reduce(raw, refs, spectrograph):
             **_told_of_drift(moved, refs),
             "gain_e_per_adu": refs.flat.gain_e_per_adu,
             "gain_error": refs.flat.gain_error,
-            "read_noise_adu": claims.read_noise(raw, refs.bias.read_noise_adu),
+            "read_noise_adu": header_checks.read_noise(raw, refs.bias.read_noise_adu),
         },
         spectra=spectra,
         wavelengths=wavelengths,

@@ -1,6 +1,7 @@
 """The part that arcs and stars have in common: from a raw frame to extracted spectra."""
 
-from nrespipe.engine import background, bleeding, detector, extract, follow, slant
+from nrespipe.engine import background, extract, follow, slant
+from nrespipe.engine.detector import bleeding, correction
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.image import Image
 
@@ -40,7 +41,7 @@ def extract_frame(raw, refs, spectrograph):
         raise MissingCalibration(
             f"{raw.filename}: the master flat of {flat.origin.day} did not light fiber {unknown[0]}"
         )
-    image = detector.correct(raw, refs.bias, refs.dark, spectrograph.detector, flat.gain_e_per_adu)
+    image = correction.correct(raw, refs.bias, refs.dark, spectrograph.detector, flat.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
     try:
         traces = follow.roughly(image, flat.traces, raw.lit_fibers)

@@ -1,6 +1,7 @@
 """Single flats seen with the master that was made of them, for the report of a new site."""
 
-from nrespipe.engine import background, detector, follow, misfit
+from nrespipe.engine import background, follow, misfit
+from nrespipe.engine.detector import correction
 from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files import cdp
 from nrespipe.frames.image import Image
@@ -61,7 +62,7 @@ def look(raw, made, spectrograph):
         If its orders do not lie where the master has them.
     """
     flat, lit = made[Kind.FLAT], raw.lit_fibers
-    image = detector.correct(raw, made[Kind.BIAS], made[Kind.DARK], spectrograph.detector, flat.gain_e_per_adu)
+    image = correction.correct(raw, made[Kind.BIAS], made[Kind.DARK], spectrograph.detector, flat.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
     rows, columns = (n // _SQUARE * _SQUARE for n in image.electrons.shape)
     squares = image.electrons[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nrespipe.engine.gain import Gain
+from nrespipe.engine.detector.gain import Gain
 from nrespipe.frames.quality import Quality
 from nrespipe.numerics.robust import spread
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from nrespipe.engine import claims
+from nrespipe.engine.detector import header_checks
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.numerics.robust import spread
@@ -280,7 +280,7 @@ def correct(raw, bias, dark, detector, gain_e_per_adu):
     detector : Detector
         Limits and bad columns.
     gain_e_per_adu : float
-        Gain that was measured, or that of `claims.gain` [electron / ADU].
+        Gain that was measured, or that of `header_checks.gain` [electron / ADU].
 
     Returns
     -------
@@ -296,7 +296,7 @@ def correct(raw, bias, dark, detector, gain_e_per_adu):
     adu, level = counts(raw)
     if adu.shape != bias.adu.shape or (dark is not None and adu.shape != dark.adu_per_s.shape):
         raise ValueError(f"{raw.filename}: {adu.shape[1]} x {adu.shape[0]} pixels do not fit the masters")
-    limits = claims.limits(raw, detector, gain_e_per_adu, claims.pile(adu, float(np.median(level))))
+    limits = header_checks.limits(raw, detector, gain_e_per_adu, header_checks.pile(adu, float(np.median(level))))
     mask = flags(adu, limits, detector) | bias.mask
     adu = adu - level[:, np.newaxis]
     adu -= bias.adu
@@ -304,7 +304,7 @@ def correct(raw, bias, dark, detector, gain_e_per_adu):
     beside, near = adu[:, middle_column - _BESIDE : middle_column + _BESIDE], adu[middle_row - _ABOVE :][: 2 * _ABOVE]
     jumped = _jumps(beside, near, bias.read_noise_adu)
     levelled(adu, jumped, len(adu))
-    variance = bias.variance + np.float32(claims.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance(raw))
+    variance = bias.variance + np.float32(header_checks.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance(raw))
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)
         adu -= charge

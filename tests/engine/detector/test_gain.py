@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import gain
-from nrespipe.engine.gain import Gain
+from nrespipe.engine.detector import gain
+from nrespipe.engine.detector.gain import Gain
 
 SIZE = 320, 1024
 

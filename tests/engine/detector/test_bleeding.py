@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine import background, bleeding, extract
+from nrespipe.engine import background, extract
+from nrespipe.engine.detector import bleeding
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile, Traces

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from nrespipe.engine import stack
+from nrespipe.engine.detector import stacking
 
 
 def mean(frames, *options, **more):
@@ -17,7 +17,7 @@ def mean(frames, *options, **more):
         asked[i, rows] += 1
         return frames[i][rows]
 
-    result = stack.mean(range(len(frames)), band_of, np.shape(frames[0]), *options, **more)
+    result = stacking.mean(range(len(frames)), band_of, np.shape(frames[0]), *options, **more)
     assert (asked == 1).all()
     return result
 
@@ -38,7 +38,7 @@ def test_the_bands_in_which_frames_are_read_change_nothing(monkeypatch):
     frames = rng.normal(100, 3, (5, 300, 40)).astype(np.float32)
     noise = rng.uniform(8, 10, (300, 40)).astype(np.float32)
     whole = mean(frames, noise, 0.3, scales=(1, 1.1, 0.9, 1, 1))
-    monkeypatch.setattr(stack, "_BAND_BYTES", 1)
+    monkeypatch.setattr(stacking, "_BAND_BYTES", 1)
     for one, other in zip(whole, mean(frames, noise, 0.3, scales=(1, 1.1, 0.9, 1, 1))):
         np.testing.assert_array_equal(one, other)
 
@@ -62,7 +62,7 @@ def test_the_kernel_agrees_with_plain_numpy():
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=50))
 def test_the_median_of_any_values_is_that_of_numpy(values):
-    assert stack._middle(np.array(values, np.float32)) == pytest.approx(np.median(values), rel=1e-6, abs=1e-30)
+    assert stacking._middle(np.array(values, np.float32)) == pytest.approx(np.median(values), rel=1e-6, abs=1e-30)
 
 
 def test_cosmic_rays_in_every_frame_leave_no_trace():
@@ -138,7 +138,7 @@ def test_pixels_are_not_blamed_for_a_noise_that_was_expected_too_small():
 
 def test_samples_do_not_overlap_and_stay_within_the_image():
     for n_rows in (1, 30, 256, 700, 4096):
-        rows = stack.samples(n_rows)
+        rows = stacking.samples(n_rows)
         assert rows[0].start >= 0
         assert rows[-1].stop <= n_rows
         assert all(a.stop <= b.start for a, b in itertools.pairwise(rows))
@@ -148,4 +148,4 @@ def test_samples_do_not_overlap_and_stay_within_the_image():
 def test_the_most_hits_of_a_pixel_are_those_of_the_binomial_distribution(n):
     for share in (0.0, *np.geomspace(1e-8, 0.3, 50)):
         expected = 2 + np.count_nonzero(binom.sf(np.arange(1, n), n, share) > 1e-4)
-        assert stack._most_hits(n, share) == expected
+        assert stacking._most_hits(n, share) == expected

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine import claims, detector
+from nrespipe.engine.detector import correction, header_checks
 from nrespipe.frames.masters import Bias, Dark, Origin
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind, RawFrame, Section
@@ -35,7 +35,7 @@ def noisy(rng, light=0.0, level=1000.0, shape=(204, 250)):
 def test_deferred_charge_in_the_overscan_does_not_lift_the_level():
     adu = noisy(np.random.default_rng(1))
     adu[:, 210:214] += 400 * np.exp(-np.arange(4))
-    assert np.abs(detector.overscan_level(frame(adu)) - 1000).max() < 0.6
+    assert np.abs(correction.overscan_level(frame(adu)) - 1000).max() < 0.6
 
 
 @pytest.mark.parametrize("rows", [slice(60, 61), slice(60, 69), slice(0, 200)])
@@ -48,7 +48,7 @@ def test_a_long_tail_behind_saturated_rows_moves_no_level_by_a_tenth(rows):
     tailed[rows, 200:258] += 1e-3 * 59_000 * np.exp(-np.arange(58) / 4)
     sections = Section(206, 258, 0, 200), Section(0, 200, 0, 200)
     first, second = (
-        detector.overscan_level(dataclasses.replace(frame(adu), bias_section=sections[0], data_section=sections[1]))
+        correction.overscan_level(dataclasses.replace(frame(adu), bias_section=sections[0], data_section=sections[1]))
         for adu in (clean, tailed)
     )
     assert np.abs(second - first).max() < 0.1
@@ -60,15 +60,15 @@ def test_a_hit_in_the_overscan_moves_no_level_by_a_tenth(charge):
     hit = clean.copy()
     hit[50:53, 230:233] += charge
     hit[120, 225:250] += charge
-    moved = np.abs(detector.overscan_level(frame(hit)) - detector.overscan_level(frame(clean)))
+    moved = np.abs(correction.overscan_level(frame(hit)) - correction.overscan_level(frame(clean)))
     assert np.delete(moved, range(104, 137)).max() < 0.1
 
 
 def test_the_level_of_a_row_does_not_depend_on_how_the_frame_is_cut():
     raw = frame(noisy(np.random.default_rng(10)))
-    whole = detector.trim(raw)
+    whole = correction.trim(raw)
     for step in (1, 7, 64, 150):
-        parts = [detector.trim(raw, slice(first, min(first + step, 200))) for first in range(0, 200, step)]
+        parts = [correction.trim(raw, slice(first, min(first + step, 200))) for first in range(0, 200, step)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
@@ -79,14 +79,14 @@ def test_the_masks_of_the_masters_and_hot_pixels_of_a_long_exposure_are_applied(
     bias, dark = dataclasses.replace(bias, mask=flawed), dataclasses.replace(dark, mask=hot, adu_per_s=rate)
     for exposure_s, bad in ((10.0, {(3, 4), (5, 6)}), (100.0, {(3, 4), (5, 6), (7, 8)})):
         raw = frame(noisy(np.random.default_rng(11)), exposure_s)
-        mask = detector.correct(raw, bias, dark, _limits(), 3.0).mask[:, :-1]
+        mask = correction.correct(raw, bias, dark, _limits(), 3.0).mask[:, :-1]
         assert {tuple(place) for place in np.argwhere(mask)} == bad
 
 
 def test_a_slow_drift_of_the_level_along_the_rows_is_followed():
     rng = np.random.default_rng(2)
     adu = noisy(rng) + 5 * np.sin(np.arange(204) / 40)[:, None].astype(np.float32)
-    assert abs(np.std(detector.trim(frame(adu))) - 2) < 0.05
+    assert abs(np.std(correction.trim(frame(adu))) - 2) < 0.05
 
 
 def test_electrons_and_their_noise_are_those_that_were_collected():
@@ -97,7 +97,7 @@ def test_electrons_and_their_noise_are_those_that_were_collected():
     bias, dark = masters((200, 200), rate=0.1)
     adu[:200, :200] += 10
     bench = _limits()
-    image = detector.correct(frame(adu), bias, dark, bench, e_per_adu)
+    image = correction.correct(frame(adu), bias, dark, bench, e_per_adu)
     assert abs(np.mean(image.electrons[:, :-1]) - light) < 0.5
     expected = light + np.median(image.floor_variance) - 0.8 * e_per_adu**2 - 10 * e_per_adu
     assert np.var(image.electrons[:, :-1]) == pytest.approx(expected, rel=0.03)
@@ -107,7 +107,7 @@ def test_saturated_and_nonlinear_pixels_and_the_copied_column_are_marked():
     adu = noisy(np.random.default_rng(4))
     adu[10, 10], adu[20, 20] = 60_000, 45_000
     raw = frame(adu, saturation_adu=55_000.0)
-    mask = detector.flags(detector.counts(raw)[0], claims.limits(raw, _limits(), 3.0), _limits())
+    mask = correction.flags(correction.counts(raw)[0], header_checks.limits(raw, _limits(), 3.0), _limits())
     assert mask[10, 10] == Pixel.SATURATED | Pixel.NONLINEAR
     assert mask[20, 20] == Pixel.NONLINEAR
     assert (mask[:, -1] == Pixel.BAD).all()
@@ -119,8 +119,8 @@ def test_a_frame_that_is_noisier_than_the_biases_has_its_own_read_noise_and_a_qu
     for noise, used in ((4.0, 4.0), (1.0, 2.0)):
         rng = np.random.default_rng(12)
         raw = frame(rng.normal(1000, noise, (204, 250)).astype(np.float32))
-        floor = detector.correct(raw, bias, dark, _limits(), 1.0).floor_variance
-        expected = used**2 + 0.8 + detector.level_variance(raw)
+        floor = correction.correct(raw, bias, dark, _limits(), 1.0).floor_variance
+        expected = used**2 + 0.8 + correction.level_variance(raw)
         assert np.median(floor) == pytest.approx(expected, rel=0.06)
 
 
@@ -140,13 +140,13 @@ def test_a_half_whose_level_has_jumped_is_found_and_put_right_beside_orders_of_a
         "upper": np.s_[100:200, :200],
     }
     bias, dark = masters((200, 200))
-    assert not any(detector.jumps(frame(adu), bias))
+    assert not any(correction.jumps(frame(adu), bias))
     adu[part[half]] += excess
-    jumped = detector.jumps(frame(adu), bias)
+    jumped = correction.jumps(frame(adu), bias)
     sides = ("left", "right") if half in ("left", "right") else ("lower", "upper")
     other = sides[1 - sides.index(half)]
     assert getattr(jumped, half) - getattr(jumped, other) == pytest.approx(excess, abs=2.5)
-    image = detector.correct(frame(adu), bias, dark, _limits(), 1.0)
+    image = correction.correct(frame(adu), bias, dark, _limits(), 1.0)
     left = image.electrons - light
     assert np.ptp([np.median(left[place]) for place in part.values()]) < 2.5
 
@@ -154,7 +154,7 @@ def test_a_half_whose_level_has_jumped_is_found_and_put_right_beside_orders_of_a
 def test_masters_of_another_size_are_refused():
     bias, dark = masters((100, 100))
     with pytest.raises(ValueError, match="200 x 200 pixels do not fit"):
-        detector.correct(frame(noisy(np.random.default_rng(5))), bias, dark, _limits(), 1.0)
+        correction.correct(frame(noisy(np.random.default_rng(5))), bias, dark, _limits(), 1.0)
 
 
 def _limits():
@@ -168,5 +168,5 @@ def test_the_error_of_the_level_of_a_row_is_known():
     wander = np.cumsum(rng.normal(0, 0.03, 4096)) + rng.normal(0, 0.15, 4096)
     adu = (1000 + wander[:, np.newaxis] + rng.normal(0, 2.2, (4096, 100))).astype(np.float32)
     raw = SimpleNamespace(adu=adu, data_section=Section(0, 42, 0, 4096), bias_section=Section(42, 100, 0, 4096))
-    error = detector.overscan_level(raw) - (1000 + wander)
-    assert detector.level_variance(raw) == pytest.approx(np.var(error), rel=0.15)
+    error = correction.overscan_level(raw) - (1000 + wander)
+    assert correction.level_variance(raw) == pytest.approx(np.var(error), rel=0.15)

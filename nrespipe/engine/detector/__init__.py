@@ -1,0 +1,1 @@
+"""From counts to electrons: what the detector adds to the light, measured and corrected."""
