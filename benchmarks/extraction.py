@@ -14,8 +14,9 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 
 from nrespipe import data, instruments
-from nrespipe.engine import background, extract, follow
+from nrespipe.engine import background, extract
 from nrespipe.engine.detector import correction
+from nrespipe.engine.orders import trace_shift
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind, RawFrame, Section
@@ -90,11 +91,11 @@ def reduced(raw, refs, nres):
     image = correction.correct(raw, refs.bias, refs.dark, nres.detector, flat_.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat_.mask, image.exposure_s)
     clock.append(time.process_time())
-    traces = follow.roughly(image, flat_.traces, lit)
+    traces = trace_shift.roughly(image, flat_.traces, lit)
     clock.append(time.process_time())
     clean = background.subtract(image, traces, flat_, lit)
     clock.append(time.process_time())
-    traces, motion = follow.orders(clean, traces, flat_, lit)
+    traces, motion = trace_shift.orders(clean, traces, flat_, lit)
     clock.append(time.process_time())
     spectra = extract.optimal(clean, traces, flat_, lit, refs.arc.slant)
     clock.append(time.process_time())

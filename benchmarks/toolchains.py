@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import nrespipe
-from nrespipe.engine.columns import HALF_WINDOW
+from nrespipe.engine.orders.column_layout import HALF_WINDOW
 from nrespipe.numerics import columns
 
 _SOURCE = Path(__file__).with_name("column_fit.c")

@@ -3,7 +3,8 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import columns, slant
+from nrespipe.engine import slant
+from nrespipe.engine.orders import column_layout
 from nrespipe.frames.quality import Pixel
 from nrespipe.numerics import columns as kernel
 from nrespipe.numerics import scattered, slanted
@@ -110,7 +111,7 @@ def _hit(night):
 def _model(night):
     """The light of the extracted spectra on the detector [electron]."""
     refs, traces, lit = night.references, night.star_place[0], night.star.raw.lit_fibers
-    laid = columns.lay_out(night.star_clean, traces, refs.flat, lit)
+    laid = column_layout.lay_out(night.star_clean, traces, refs.flat, lit)
     shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     flux = laid.sort(night.star_spectra.flux)
     lean, bend = (laid.sort(values) for values in slant.of(refs.arc.slant, traces, lit))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import follow
+from nrespipe.engine.orders import trace_shift
 from nrespipe.frames.traces import Traces
 
 #: Shift, stretch at the uppermost row, and turn at the last column [pixel].
@@ -68,7 +68,9 @@ def _measured(night):
     for shift, stretch, turn in _PUT_IN:
         distance = shift + stretch * v + turn * u
         away = Traces(traces.fibers, traces.orders, traces.centers - distance)
-        moved = follow.orders(image, follow.roughly(image, away, lit), replace(refs.flat, traces=away), lit)[1]
+        moved = trace_shift.orders(image, trace_shift.roughly(image, away, lit), replace(refs.flat, traces=away), lit)[
+            1
+        ]
         result.append(
             (
                 # the shift is that of the typical trace

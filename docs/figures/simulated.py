@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nrespipe import data, instruments
-from nrespipe.engine import background, drift, extract, follow, wavelength
+from nrespipe.engine import background, drift, extract, wavelength
 from nrespipe.engine.detector import correction
+from nrespipe.engine.orders import trace_shift
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
@@ -105,13 +106,13 @@ class Night:
     def star_clean(self):
         """Image: the star without its scattered light."""
         image, refs, lit = self.star_image, self.references, self.star.raw.lit_fibers
-        return background.subtract(image, follow.roughly(image, refs.flat.traces, lit), refs.flat, lit)
+        return background.subtract(image, trace_shift.roughly(image, refs.flat.traces, lit), refs.flat, lit)
 
     @cached_property
     def star_place(self):
         """(Traces, Motion): where the orders of the star lie."""
         image, refs, lit = self.star_clean, self.references, self.star.raw.lit_fibers
-        return follow.orders(image, follow.roughly(image, refs.flat.traces, lit), refs.flat, lit)
+        return trace_shift.orders(image, trace_shift.roughly(image, refs.flat.traces, lit), refs.flat, lit)
 
     @cached_property
     def star_spectra(self):

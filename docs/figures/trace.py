@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import ridges, trace
+from nrespipe.engine.orders import ridges, trace
 
 
 @figure("flat")

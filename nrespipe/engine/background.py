@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import columns
+from nrespipe.engine.orders import column_layout
 from nrespipe.frames.image import Image
 from nrespipe.numerics import columns as kernel
 from nrespipe.numerics import scattered
@@ -55,7 +55,7 @@ def subtract(image, traces, flat, lit):
     belong to the profile. Where orders are so close that no pixel is free of wings, the flat knows them from the orders
     that are far apart.
     """
-    laid = columns.lay_out(image, traces, flat, lit, _STRIDE)
+    laid = column_layout.lay_out(image, traces, flat, lit, _STRIDE)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
     flux, _, _ = kernel.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
     light = np.ascontiguousarray(flux.T)

@@ -4,8 +4,8 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 from scipy.special import chdtrc, chdtri, ndtr
 
-from nrespipe.engine import columns
 from nrespipe.engine import slant as slants
+from nrespipe.engine.orders import column_layout
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
 from nrespipe.numerics import columns as kernel
@@ -22,7 +22,7 @@ _RUN_LIMITS = chdtri(np.arange(1, 9), 1e-9)
 #: The light of a single column stands out by so many errors; variance without light that is typical of a column.
 _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
 #: Chi-square of a column that noise exceeds once in twenty cases.
-_ODD_FIT = chdtri(round(2 * columns.HALF_WINDOW), 0.05)
+_ODD_FIT = chdtri(round(2 * column_layout.HALF_WINDOW), 0.05)
 #: A column is believed to be hit where light and fit together are less likely than this.
 _HIDDEN = 1e-6
 
@@ -68,7 +68,7 @@ def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
     and the fit repeated until none remains; then runs of pixels that one cosmic ray hit along the column, and those
     beside the outliers, also in the neighboring columns, which stand out less.
     """
-    laid = columns.lay_out(image, traces, flat, lit)
+    laid = column_layout.lay_out(image, traces, flat, lit)
     shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
     of_lamp = np.isin(np.repeat(lit, len(traces.orders))[laid.order], lamps)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import columns
+from nrespipe.engine.orders import column_layout
 from nrespipe.numerics import columns as kernel
 
 #: Half width of what is looked at, the bulk of the light [pixel].
@@ -36,7 +36,7 @@ def by_order(image, traces, flat, lit, stride=8):
     share : ndarray of float, shape (n_lit, n_orders)
         Root of the mean square of what noise does not explain of it, as a share of that of the light.
     """
-    laid = columns.lay_out(image, traces, flat, lit, stride)
+    laid = column_layout.lay_out(image, traces, flat, lit, stride)
     shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     nothing, n = np.zeros_like(laid.data), len(laid.order)
     flux, _, _ = kernel.fit(

@@ -5,7 +5,7 @@ from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.background import DISTANCES
-from nrespipe.engine.columns import HALF_WINDOW
+from nrespipe.engine.orders.column_layout import HALF_WINDOW
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile
 from nrespipe.numerics import bspline, lookup, scattered

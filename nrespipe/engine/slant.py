@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import columns
+from nrespipe.engine.orders import column_layout
 from nrespipe.frames.traces import Slant
 from nrespipe.numerics import columns as kernel
 from nrespipe.numerics import legendre2d, slanted
@@ -58,7 +58,7 @@ def measure(image, traces, flat, lamps, rounds=3, least_snr=30.0):
     known = nothing(traces, lamps)
     if not lamps:
         return known
-    laid = columns.lay_out(image, traces, flat, lamps)
+    laid = column_layout.lay_out(image, traces, flat, lamps)
     shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     guard = np.full(len(laid.order), 0.15)
     edges = np.linspace(0, len(laid.data), _PIECES + 1).astype(np.int64)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nrespipe.engine import background, blaze, company, profile, ridges, trace
+from nrespipe.engine import background, blaze, company, profile
 from nrespipe.engine.detector import correction, gain, header_checks, stacking
 from nrespipe.engine.judge import master as judge  # noqa: F401
+from nrespipe.engine.orders import ridges, trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat

@@ -1,7 +1,8 @@
 """The part that arcs and stars have in common: from a raw frame to extracted spectra."""
 
-from nrespipe.engine import background, extract, follow, slant
+from nrespipe.engine import background, extract, slant
 from nrespipe.engine.detector import bleeding, correction
+from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.image import Image
 
@@ -44,12 +45,12 @@ def extract_frame(raw, refs, spectrograph):
     image = correction.correct(raw, refs.bias, refs.dark, spectrograph.detector, flat.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
     try:
-        traces = follow.roughly(image, flat.traces, raw.lit_fibers)
+        traces = trace_shift.roughly(image, flat.traces, raw.lit_fibers)
     except BadFrame as error:
         raise BadFrame(f"{raw.filename}: {error}") from error
     image = bleeding.mark(image, traces, flat, raw.lit_fibers)
     image = background.subtract(image, traces, flat, raw.lit_fibers)
-    traces, motion = follow.orders(image, traces, flat, raw.lit_fibers)
+    traces, motion = trace_shift.orders(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
     leaning = refs.arc.slant if refs.arc else slant.measure(image, traces, flat, lamps)
     return extract.optimal(image, traces, flat, raw.lit_fibers, leaning, lamps), motion, leaning

@@ -1,7 +1,8 @@
 """Single flats seen with the master that was made of them, for the report of a new site."""
 
-from nrespipe.engine import background, follow, misfit
+from nrespipe.engine import background, misfit
 from nrespipe.engine.detector import correction
+from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files import cdp
 from nrespipe.frames.image import Image
@@ -68,7 +69,7 @@ def look(raw, made, spectrograph):
     squares = image.electrons[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE)
     middle = image.electrons.shape[1] // 2
     cut = image.electrons[:, middle - 4 : middle + 4].mean(axis=1)
-    start = follow.roughly(image, flat.traces, lit)
+    start = trace_shift.roughly(image, flat.traces, lit)
     clean = background.subtract(image, start, flat, lit)
-    traces, _ = follow.orders(clean, start, flat, lit)
+    traces, _ = trace_shift.orders(clean, start, flat, lit)
     return FlatLook(raw.filename, lit, squares.mean(axis=(1, 3)), cut, *misfit.by_order(clean, traces, flat, lit))

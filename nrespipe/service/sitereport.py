@@ -8,7 +8,7 @@ from sqlalchemy import select
 from nrespipe.database.columns import USABLE, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master
-from nrespipe.engine import pattern
+from nrespipe.engine.orders import order_pattern
 from nrespipe.files import layout, masters
 from nrespipe.files.partial import beside
 from nrespipe.frames.raw import Kind
@@ -128,7 +128,7 @@ def _numbering(traces, spectrograph):
     rows = np.stack([middle[traces.fibers.index(fiber)] for fiber in upward])
     if len(upward) < 2 or rows.shape[1] < 5:
         return {}
-    return pattern.costs(pattern.highest(rows, upward, spectrograph.fibers.upward), spectrograph)
+    return order_pattern.costs(order_pattern.highest(rows, upward, spectrograph.fibers.upward), spectrograph)
 
 
 def _why_these(numbering, made):

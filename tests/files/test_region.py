@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from nrespipe.engine import trace
+from nrespipe.engine.orders import trace
 from nrespipe.files import region
 from nrespipe.frames.raw import Kind, Section
 from nrespipe.frames.traces import Traces

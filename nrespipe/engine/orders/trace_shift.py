@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from nrespipe.engine import columns
+from nrespipe.engine.orders import column_layout
 from nrespipe.errors import BadFrame
 from nrespipe.frames.motion import Motion
 from nrespipe.frames.traces import Traces
@@ -143,7 +143,7 @@ def _moved(lit, orders, centers, distance, rows):
 
 def _offsets(image, moved, flat, lit, design, stride, threshold):
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
-    laid = columns.lay_out(image, moved, flat, lit, stride)
+    laid = column_layout.lay_out(image, moved, flat, lit, stride)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
     flux, variance, _ = kernel.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
     offset, weight = residuals.shift_sums(*laid.pieces, flux, 1)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import binary_dilation, uniform_filter1d
 
-from nrespipe.engine import pattern, ridges, surface
+from nrespipe.engine.orders import center_surface, order_pattern, ridges
 from nrespipe.errors import BadFrame
 from nrespipe.frames.traces import Traces
 
@@ -45,10 +45,10 @@ def find(electrons, fibers, spectrograph, degree=(6, 6)):
     binned = ridges.bin_columns(electrons)
     orders, x, centers, significance = _numbered(binned, electrons.shape[1], upward, spectrograph)
     n_rows, n_columns = electrons.shape
-    rows = surface.fit(x, centers, significance, n_columns, degree)[0].rows(x)
+    rows = center_surface.fit(x, centers, significance, n_columns, degree)[0].rows(x)
     # a second look, now at every place where a trace must be, finds what could not be followed from the middle
     centers, significance = ridges.measure(binned, rows)
-    fitted, kept = surface.fit(x, centers, significance, n_columns, degree)
+    fitted, kept = center_surface.fit(x, centers, significance, n_columns, degree)
     columns = np.arange(n_columns, dtype=float)
     smooth = fitted.rows(columns)
     smooth[(smooth < 0) | (smooth > n_rows - 1) | ~_lit(kept, x, n_columns)] = np.nan
@@ -175,9 +175,9 @@ def _numbered(binned, n_columns, upward, spectrograph):
     x, centers, significance, rows, groups = best[1]
     if len(groups) < 5:
         raise BadFrame(f"only {len(groups)} orders with light in fibers {upward} found in the flat")
-    first = pattern.first_order(_highest(groups, rows, upward, spectrograph), spectrograph)
+    first = order_pattern.first_order(_highest(groups, rows, upward, spectrograph), spectrograph)
     groups = _beyond_gaps(groups, rows, first, spectrograph)
-    first = pattern.first_order(_highest(groups, rows, upward, spectrograph), spectrograph)
+    first = order_pattern.first_order(_highest(groups, rows, upward, spectrograph), spectrograph)
     seen = (groups.T >= 0)[..., np.newaxis]
     ridge = np.where(seen, centers[groups.T], np.nan), np.where(seen, significance[groups.T], 0.0)
     return first + np.arange(len(groups)), x, *ridge
@@ -185,7 +185,7 @@ def _numbered(binned, n_columns, upward, spectrograph):
 
 def _highest(groups, rows, upward, spectrograph):
     """Row of the highest fiber of each order at the middle column [pixel]."""
-    return pattern.highest(_crossing(groups, rows), upward, spectrograph.fibers.upward)
+    return order_pattern.highest(_crossing(groups, rows), upward, spectrograph.fibers.upward)
 
 
 def _crossing(groups, rows):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import surface
+from nrespipe.engine.orders import center_surface
 
 X = np.arange(0, 4096, 64.0) + 15.5
 
@@ -24,7 +24,7 @@ def test_the_errors_of_the_rows_are_those_that_noise_makes(significance):
     rng, columns, pulls = np.random.default_rng(1), np.linspace(0, 4095, 9), []
     for _ in range(30):
         _, centers, weight = measured(rng, significance)
-        fitted, belongs = surface.fit(X, centers, weight, 4096)
+        fitted, belongs = center_surface.fit(X, centers, weight, 4096)
         truth = np.stack([rows(np.arange(30)[:, None], columns, fiber) for fiber in (0, 1)])
         pulls.append((fitted.rows(columns) - truth) / fitted.errors(columns))
         assert belongs.mean() > 0.995
@@ -34,13 +34,13 @@ def test_the_errors_of_the_rows_are_those_that_noise_makes(significance):
 def test_the_errors_grow_where_an_order_is_not_seen():
     _, centers, weight = measured(np.random.default_rng(2), 1000.0)
     centers[:, 20:, :20] = np.nan
-    errors = surface.fit(X, centers, weight, 4096)[0].errors(X)
+    errors = center_surface.fit(X, centers, weight, 4096)[0].errors(X)
     assert errors[:, 29, 0].min() > 10 * np.median(errors)
 
 
 def test_centers_that_lie_elsewhere_do_not_belong():
     _, centers, weight = measured(np.random.default_rng(3), 1000.0)
     centers[0, 5, 10] += 3
-    belongs = surface.fit(X, centers, weight, 4096)[1]
+    belongs = center_surface.fit(X, centers, weight, 4096)[1]
     assert not belongs[0, 5, 10]
     assert belongs.sum() > belongs.size - 5

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nrespipe import instruments
-from nrespipe.engine import pattern, trace
+from nrespipe.engine.orders import order_pattern, trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Traces
@@ -86,15 +86,15 @@ def test_either_pair_of_fibers_is_numbered_right_on_any_bench_and_with_orders_mi
         bench = benches.build(spectrograph, seed)
         crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in lit])
         for lost in (0, 4):
-            highest = pattern.highest(crossing[:, lost : 67 - 3 * lost], lit, spectrograph.fibers.upward)
-            assert pattern.first_order(highest, spectrograph) == 52 + lost
+            highest = order_pattern.highest(crossing[:, lost : 67 - 3 * lost], lit, spectrograph.fibers.upward)
+            assert order_pattern.first_order(highest, spectrograph) == 52 + lost
 
 
 def test_a_missing_ridge_does_not_spoil_the_numbers(nres01):
     bench = benches.build(nres01)
     crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in (2, 1)])
     crossing[0, 7], crossing[1, [20, 21]] = np.nan, np.nan
-    assert pattern.first_order(pattern.highest(crossing, (2, 1), nres01.fibers.upward), nres01) == 52
+    assert order_pattern.first_order(order_pattern.highest(crossing, (2, 1), nres01.fibers.upward), nres01) == 52
 
 
 def test_an_order_that_is_seen_along_a_third_of_its_length_is_kept_when_flats_are_joined(nres01):

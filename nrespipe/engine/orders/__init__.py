@@ -1,0 +1,1 @@
+"""Where the orders lie on the detector."""
