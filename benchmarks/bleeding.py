@@ -12,8 +12,9 @@ import numpy as np
 from extraction import EXPOSURE_S, RISE_PX, masters, raw_of
 
 from nrespipe import instruments
-from nrespipe.engine import drift, extract
+from nrespipe.engine import drift
 from nrespipe.engine.detector import bleeding
+from nrespipe.engine.extraction import optimal
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame
@@ -90,7 +91,7 @@ def main():
     bench = benches.build(instruments.load("nres01"))
     refs = masters(bench, (3, 3))
     spent = {}
-    timed(extract, "optimal", spent)
+    timed(optimal, "optimal", spent)
     timed(bleeding, "mark", spent)
     print("\n  charge: share of pixels with spilled charge above half an error; flagged: share with BLOOMED;")
     print("  > 1, > 2: pixels without a flag with more charge than so many errors; pull, width, > 6: of pixels without")

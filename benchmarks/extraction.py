@@ -14,8 +14,8 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 
 from nrespipe import data, instruments
-from nrespipe.engine import background, extract
 from nrespipe.engine.detector import correction
+from nrespipe.engine.extraction import optimal, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
@@ -93,11 +93,11 @@ def reduced(raw, refs, nres):
     clock.append(time.process_time())
     traces = trace_shift.roughly(image, flat_.traces, lit)
     clock.append(time.process_time())
-    clean = background.subtract(image, traces, flat_, lit)
+    clean = scattered_light.subtract(image, traces, flat_, lit)
     clock.append(time.process_time())
     traces, motion = trace_shift.orders(clean, traces, flat_, lit)
     clock.append(time.process_time())
-    spectra = extract.optimal(clean, traces, flat_, lit, refs.arc.slant)
+    spectra = optimal.optimal(clean, traces, flat_, lit, refs.arc.slant)
     clock.append(time.process_time())
     detect, rough, scatter, fine, fit = np.diff(clock)
     return spectra, image.electrons - clean.electrons, motion, (detect, scatter, rough + fine, fit)
@@ -251,7 +251,7 @@ def weighting(bench, refs, slanted):
     for scale in (1.0, 0.9 * (20 / 150) ** 2):
         image = Image(light * np.float32(scale), floor, refs.flat.mask, EXPOSURE_S)
         slant = refs.arc.slant if slanted else None
-        found = extract.optimal(image, traces, even, (0, 1), slant, threshold=1e6)
+        found = optimal.optimal(image, traces, even, (0, 1), slant, threshold=1e6)
         spectra.append((found.of(0)[0] / scale, found.of(0)[1] / scale**2, found.of(0)[2]))
     return _shift_ms(*spectra, rendered.truth.wavelength[0])
 

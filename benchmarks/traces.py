@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.engine import background
 from nrespipe.engine.detector import correction
+from nrespipe.engine.extraction import scattered_light
 from nrespipe.engine.orders import trace, trace_shift
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
@@ -106,7 +106,7 @@ def followed(bench, refs, snr, lamp, shift, seed):
     began = time.process_time()
     start = trace_shift.roughly(image, refs.flat.traces, lit)
     seconds = time.process_time() - began
-    clean = background.subtract(image, start, refs.flat, lit)
+    clean = scattered_light.subtract(image, start, refs.flat, lit)
     began = time.process_time()
     _, motion = trace_shift.orders(clean, start, refs.flat, lit)
     seconds += time.process_time() - began

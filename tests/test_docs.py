@@ -91,8 +91,10 @@ def test_the_reference_tells_what_each_module_defines_and_nothing_that_it_import
     text = tmp_path.joinpath("reference/engine.rst").read_text(encoding="utf-8")
     modules = [f"nrespipe.engine.{path.stem}" for path in sorted((ROOT / "nrespipe/engine").glob("[!_]*.py"))]
     assert re.findall(r"^\.\. automodule:: (.*)$", text, re.MULTILINE) == ["nrespipe.engine", *modules]
-    (told,) = re.findall(r"^\.\. automodule:: nrespipe.engine.extract\n   :members: (.*)$", text, re.MULTILINE)
-    extract = importlib.import_module("nrespipe.engine.extract")
+    (told,) = re.findall(
+        r"^\.\. automodule:: nrespipe.engine.extraction.optimal\n   :members: (.*)$", text, re.MULTILINE
+    )
+    extract = importlib.import_module("nrespipe.engine.extraction.optimal")
     assert {"optimal"} <= set(told.split(", ")) <= {name for name in vars(extract) if not name.startswith("_")}
     assert not {"Spectra", "np"} & set(told.split(", "))
 
@@ -167,7 +169,7 @@ def test_a_figure_comes_from_the_modules_that_it_uses_and_from_no_others(figures
         assert not [m for m in used if re.match(r"nrespipe\.(cli|service|database|files|plots)", m)], name
     pulls = figures.sources.of(*figures.drawings.modules("extract.pulls"))
     through_others = {"nrespipe.numerics.outliers", "nrespipe.simulator.frame", "nrespipe.data.thorium_argon.csv"}
-    assert {"figures.simulated", "figures.style", "nrespipe.engine.extract"} | through_others <= set(pulls)
+    assert {"figures.simulated", "figures.style", "nrespipe.engine.extraction.optimal"} | through_others <= set(pulls)
     assert not {"nrespipe.engine.velocity", "nrespipe.recipes.science", "nrespipe.engine.nightzero"} & set(pulls)
 
 
@@ -197,8 +199,8 @@ def test_a_changed_function_makes_stale_the_figures_that_use_it_and_no_others(fi
     ids=["default", "constant", "decorator", "comment", "docstring", "types and layout"],
 )
 def test_a_fingerprint_tells_what_code_does_and_not_how_it_is_written(figures, checkout, changes, tells):
-    rewrite(checkout / "nrespipe/engine/extract.py", *changes)
-    module = "nrespipe.engine.extract"
+    rewrite(checkout / "nrespipe/engine/extraction/optimal.py", *changes)
+    module = "nrespipe.engine.extraction.optimal"
     assert (figures.of_checkout(checkout).of(module)[module] != figures.sources.of(module)[module]) is tells
 
 
@@ -234,7 +236,7 @@ def test_drawing_makes_a_figure_what_the_code_would_draw_and_leaves_no_other(fig
 def test_the_caption_of_a_stale_figure_says_what_has_changed(figures):
     age = figures.shown.age
     assert age(()) == ""
-    assert age(["nrespipe.engine.extract"]) == "*Drawn before the last change of* ``engine.extract``."
+    assert age(["nrespipe.engine.extraction.optimal"]) == "*Drawn before the last change of* ``engine.extract``."
     many = age(["figures.extract", "nrespipe.a", "nrespipe.b", "nrespipe.c", "nrespipe.d"])
     assert many == "*Drawn before the last change of* ``figures.extract``, ``a``, ``b`` and 2 more modules."
 

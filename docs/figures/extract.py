@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import slant
+from nrespipe.engine.extraction import line_tilt
 from nrespipe.engine.orders import column_layout
 from nrespipe.frames.quality import Pixel
 from nrespipe.numerics import columns as kernel
@@ -114,7 +114,7 @@ def _model(night):
     laid = column_layout.lay_out(night.star_clean, traces, refs.flat, lit)
     shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     flux = laid.sort(night.star_spectra.flux)
-    lean, bend = (laid.sort(values) for values in slant.of(refs.arc.slant, traces, lit))
+    lean, bend = (laid.sort(values) for values in line_tilt.of(refs.arc.slant, traces, lit))
     model = slanted.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
     light = np.ascontiguousarray(flux.T)
     scattered.add_wings(

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nrespipe import data, instruments
-from nrespipe.engine import background, drift, extract, wavelength
+from nrespipe.engine import drift, wavelength
 from nrespipe.engine.detector import correction
+from nrespipe.engine.extraction import optimal, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame, Section
@@ -106,7 +107,7 @@ class Night:
     def star_clean(self):
         """Image: the star without its scattered light."""
         image, refs, lit = self.star_image, self.references, self.star.raw.lit_fibers
-        return background.subtract(image, trace_shift.roughly(image, refs.flat.traces, lit), refs.flat, lit)
+        return scattered_light.subtract(image, trace_shift.roughly(image, refs.flat.traces, lit), refs.flat, lit)
 
     @cached_property
     def star_place(self):
@@ -118,7 +119,7 @@ class Night:
     def star_spectra(self):
         """Spectra: of the star and the lamp beside it."""
         refs, lit = self.references, self.star.raw.lit_fibers
-        return extract.optimal(self.star_clean, self.star_place[0], refs.flat, lit, refs.arc.slant, (1,))
+        return optimal.optimal(self.star_clean, self.star_place[0], refs.flat, lit, refs.arc.slant, (1,))
 
     @cached_property
     def star_wavelengths(self):

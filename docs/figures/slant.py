@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import slant
+from nrespipe.engine.extraction import line_tilt
 
 
 @figure("arc", "arcs")
@@ -21,7 +21,7 @@ def lines(night):
     """
     refs, bench = night.references, night.bench
     traces = refs.flat.traces
-    lean, bend = (part[0] for part in slant.of(refs.arc.slant, traces, (0,)))
+    lean, bend = (part[0] for part in line_tilt.of(refs.arc.slant, traces, (0,)))
     index = traces.orders - bench.spectrograph.first_order
     place = np.linspace(0, 1, lean.shape[1])
     true = bench.tilt[0, index, :1] * (1 - place) + bench.tilt[0, index, 1:] * place

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from nrespipe.engine import company, lampshift, slant, wavelength
+from nrespipe.engine import company, lampshift, wavelength
 from nrespipe.engine.detector import correction, header_checks
+from nrespipe.engine.extraction import line_tilt
 from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
@@ -135,7 +136,7 @@ def combine(frames, refs, spectrograph):
         solution=found.solution,
         lines=found.lines,
         line_shape=found.line_shape,
-        slant=slant.mean(slants),
+        slant=line_tilt.mean(slants),
         reference=found.reference,
         transfer_error_ms=found.transfer_error_ms,
         exposure_s=np.array(

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nrespipe.engine import background, blaze, company, profile
+from nrespipe.engine import company
 from nrespipe.engine.detector import correction, gain, header_checks, stacking
+from nrespipe.engine.extraction import blaze, profile, scattered_light
 from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.engine.orders import ridges, trace
 from nrespipe.errors import BadFrame
@@ -154,7 +155,7 @@ def combine(frames, refs, spectrograph):
     for lit, shift in zip(pairs, shifts):
         here = Traces(traces.fibers, traces.orders, traces.centers + shift)
         # a stack is not needed any more once its background is gone
-        image, wings = background.of_flat(stacked.pop(0), here, lit)
+        image, wings = scattered_light.of_flat(stacked.pop(0), here, lit)
         shape, flux, variance = profile.measure(image, here, lit, wings)
         lamp = blaze.smooth(flux, variance)
         # the response is not known yet, and a stand-in needs no memory

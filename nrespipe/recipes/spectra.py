@@ -1,7 +1,7 @@
 """The part that arcs and stars have in common: from a raw frame to extracted spectra."""
 
-from nrespipe.engine import background, extract, slant
 from nrespipe.engine.detector import bleeding, correction
+from nrespipe.engine.extraction import line_tilt, optimal, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.image import Image
@@ -49,8 +49,8 @@ def extract_frame(raw, refs, spectrograph):
     except BadFrame as error:
         raise BadFrame(f"{raw.filename}: {error}") from error
     image = bleeding.mark(image, traces, flat, raw.lit_fibers)
-    image = background.subtract(image, traces, flat, raw.lit_fibers)
+    image = scattered_light.subtract(image, traces, flat, raw.lit_fibers)
     traces, motion = trace_shift.orders(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
-    leaning = refs.arc.slant if refs.arc else slant.measure(image, traces, flat, lamps)
-    return extract.optimal(image, traces, flat, raw.lit_fibers, leaning, lamps), motion, leaning
+    leaning = refs.arc.slant if refs.arc else line_tilt.measure(image, traces, flat, lamps)
+    return optimal.optimal(image, traces, flat, raw.lit_fibers, leaning, lamps), motion, leaning

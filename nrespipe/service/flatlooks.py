@@ -1,7 +1,7 @@
 """Single flats seen with the master that was made of them, for the report of a new site."""
 
-from nrespipe.engine import background, misfit
 from nrespipe.engine.detector import correction
+from nrespipe.engine.extraction import profile_misfit, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files import cdp
@@ -70,6 +70,8 @@ def look(raw, made, spectrograph):
     middle = image.electrons.shape[1] // 2
     cut = image.electrons[:, middle - 4 : middle + 4].mean(axis=1)
     start = trace_shift.roughly(image, flat.traces, lit)
-    clean = background.subtract(image, start, flat, lit)
+    clean = scattered_light.subtract(image, start, flat, lit)
     traces, _ = trace_shift.orders(clean, start, flat, lit)
-    return FlatLook(raw.filename, lit, squares.mean(axis=(1, 3)), cut, *misfit.by_order(clean, traces, flat, lit))
+    return FlatLook(
+        raw.filename, lit, squares.mean(axis=(1, 3)), cut, *profile_misfit.by_order(clean, traces, flat, lit)
+    )

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine import background, extract
 from nrespipe.engine.detector import bleeding
+from nrespipe.engine.extraction import optimal, scattered_light
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile, Traces
@@ -99,8 +99,8 @@ def observed(flat, charge, seed, full=WELL):
 
 def extracted(flat, image):
     marked = bleeding.mark(image, flat.traces, flat, (0, 1))
-    clean = background.subtract(marked, flat.traces, flat, (0, 1))
-    return marked, extract.optimal(clean, flat.traces, flat, (0, 1))
+    clean = scattered_light.subtract(marked, flat.traces, flat, (0, 1))
+    return marked, optimal.optimal(clean, flat.traces, flat, (0, 1))
 
 
 def compare(flat, flux, image):
@@ -203,7 +203,7 @@ def test_the_background_does_not_rise_where_charge_is_spilled(flat, number):
     charge = trails(flat, np.random.default_rng(9), exponential, number)
     _, image = observed(flat, charge, 9)
     marked = bleeding.mark(image, flat.traces, flat, (0, 1))
-    clean = background.subtract(marked, flat.traces, flat, (0, 1))
+    clean = scattered_light.subtract(marked, flat.traces, flat, (0, 1))
     off = image.electrons - clean.electrons - (6.0 + 5.0 * X / N_COLUMNS + 8.0 * Y / N_ROWS)
     assert np.abs(off).max() < 4
     assert abs(np.median(off)) < 1

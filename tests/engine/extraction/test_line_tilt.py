@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine import slant
+from nrespipe.engine.extraction import line_tilt
 from nrespipe.frames.image import Image
 from nrespipe.frames.traces import Profile, Traces
 
@@ -64,8 +64,8 @@ def night():
 def test_lean_and_bend_of_two_lamps_are_recovered_over_the_whole_detector(night, fwhm):
     """To one and a third of a thousandth of a pixel, a pixel away from the trace."""
     traces, flat = night
-    found = slant.measure(arc(traces, flat, (0, 1), many, fwhm=fwhm), traces, flat, (0, 1))
-    lean, bend = slant.of(found, traces, (0, 1))
+    found = line_tilt.measure(arc(traces, flat, (0, 1), many, fwhm=fwhm), traces, flat, (0, 1))
+    lean, bend = line_tilt.of(found, traces, (0, 1))
     assert np.sqrt(np.mean((lean - LEAN) ** 2)) < 1e-3
     assert np.abs(lean - LEAN).max() < 4e-3
     assert np.sqrt(np.mean((bend - BEND) ** 2)) < 3e-4
@@ -76,8 +76,8 @@ def test_a_flaw_of_the_profile_is_not_taken_for_a_slant(night):
     """A profile that is displaced by a twentieth of a pixel, as when the orders moved, leans to neither side."""
     traces, flat = night
     moved = Traces(traces.fibers, ORDERS, traces.centers + 0.05)
-    found = slant.measure(arc(traces, flat, (0, 1), many), moved, flat, (0, 1))
-    lean, _ = slant.of(found, moved, (0, 1))
+    found = line_tilt.measure(arc(traces, flat, (0, 1), many), moved, flat, (0, 1))
+    lean, _ = line_tilt.of(found, moved, (0, 1))
     assert np.sqrt(np.mean((lean - LEAN) ** 2)) < 1.2e-3
 
 
@@ -87,7 +87,7 @@ def test_cosmic_rays_do_not_change_the_slant(night):
     rng = np.random.default_rng(7)
     hit = image.electrons + np.where(rng.random(image.electrons.shape) < 1e-3, rng.exponential(5000), 0)
     struck = Image(hit.astype(np.float32), image.floor_variance, image.mask, 60.0)
-    lean, bend = slant.of(slant.measure(struck, traces, flat, (0, 1)), traces, (0, 1))
+    lean, bend = line_tilt.of(line_tilt.measure(struck, traces, flat, (0, 1)), traces, (0, 1))
     assert np.sqrt(np.mean((lean - LEAN) ** 2)) < 1.2e-3
     assert np.sqrt(np.mean((bend - BEND) ** 2)) < 4e-4
 
@@ -100,21 +100,21 @@ def test_an_order_half_off_the_detector_does_not_spoil_the_others(night):
     electrons = image.electrons.copy()
     electrons[270:, 300:] = 0
     cut = Image(electrons, image.floor_variance, image.mask, 60.0)
-    lean, _ = slant.of(slant.measure(cut, Traces(traces.fibers, ORDERS, centers), flat, (0, 1)), traces, (0, 1))
+    lean, _ = line_tilt.of(line_tilt.measure(cut, Traces(traces.fibers, ORDERS, centers), flat, (0, 1)), traces, (0, 1))
     assert np.sqrt(np.mean((lean - LEAN)[:, :-1] ** 2)) < 1.2e-3
 
 
 def test_without_a_lamp_the_lines_stand_upright(night):
     traces, flat = night
-    found = slant.measure(arc(traces, flat, (0,), many), traces, flat, ())
+    found = line_tilt.measure(arc(traces, flat, (0,), many), traces, flat, ())
     assert found.fibers == ()
-    assert not np.any(slant.of(found, traces, (0, 1)))
+    assert not np.any(line_tilt.of(found, traces, (0, 1)))
 
 
 def test_nothing_is_known_of_a_fiber_that_no_lamp_lit(night):
     traces, flat = night
-    found = slant.measure(arc(traces, flat, (1,), many), traces, flat, (1,))
-    lean, bend = slant.of(found, traces, (0, 1))
+    found = line_tilt.measure(arc(traces, flat, (1,), many), traces, flat, (1,))
+    lean, bend = line_tilt.of(found, traces, (0, 1))
     assert not lean[0].any()
     assert not bend[0].any()
     assert np.sqrt(np.mean((lean[1] - LEAN[1]) ** 2)) < 1.2e-3
@@ -132,8 +132,8 @@ def test_nothing_is_known_of_a_fiber_that_no_lamp_lit(night):
 )
 def test_too_few_lines_say_nothing(night, places, height):
     traces, flat = night
-    found = slant.measure(arc(traces, flat, (0, 1), places, height), traces, flat, (0, 1))
-    assert not np.any(slant.of(found, traces, (0, 1)))
+    found = line_tilt.measure(arc(traces, flat, (0, 1), places, height), traces, flat, (0, 1))
+    assert not np.any(line_tilt.of(found, traces, (0, 1)))
 
 
 @pytest.mark.parametrize(
@@ -146,21 +146,21 @@ def test_a_slant_is_not_wild_where_there_are_no_lines(night, places, height):
     traces, flat = night
     for seed in range(2):
         image = arc(traces, flat, (0, 1), places, height, seed=seed)
-        lean, bend = slant.of(slant.measure(image, traces, flat, (0, 1)), traces, (0, 1))
+        lean, bend = line_tilt.of(line_tilt.measure(image, traces, flat, (0, 1)), traces, (0, 1))
         assert np.abs(lean - LEAN).max() < 0.04
         assert np.abs(bend - BEND).max() < 0.01
 
 
 def test_the_mean_of_slants_is_taken_fiber_by_fiber(night):
     traces, _ = night
-    blank = slant.nothing(traces, (0, 1))
+    blank = line_tilt.nothing(traces, (0, 1))
     n = len(blank.degrees)
 
     def known(fibers, lean):
         lean = np.multiply.outer(lean, np.arange(1.0, n + 1))
         return type(blank)(fibers, blank.orders, blank.n_pixels, blank.degrees, lean, lean / 10)
 
-    mean = slant.mean([known((0, 1), [0.02, 0.03]), known((1, 2), [0.05, 0.07]), known((1,), [0.04])])
+    mean = line_tilt.mean([known((0, 1), [0.02, 0.03]), known((1, 2), [0.05, 0.07]), known((1,), [0.04])])
     assert mean.fibers == (0, 1, 2)
     np.testing.assert_allclose(mean.lean, np.multiply.outer([0.02, 0.04, 0.07], np.arange(1.0, n + 1)))
     np.testing.assert_allclose(mean.bend, mean.lean / 10)
@@ -169,12 +169,12 @@ def test_the_mean_of_slants_is_taken_fiber_by_fiber(night):
 
 def test_the_slant_of_a_pixel_is_the_sum_of_legendre_products_in_x_and_m(night):
     traces, _ = night
-    blank = slant.nothing(traces, (1,))
+    blank = line_tilt.nothing(traces, (1,))
     coefficients = np.zeros((1, len(blank.degrees)))
     for degrees, value in (((0, 0), 0.03), ((1, 0), 0.006), ((0, 1), -0.004), ((1, 1), 0.003)):
         coefficients[0, np.flatnonzero((blank.degrees == degrees).all(axis=1))] = value
     known = type(blank)((1,), blank.orders, blank.n_pixels, blank.degrees, coefficients, 0 * coefficients)
-    lean, bend = slant.of(known, traces, (0, 1))
+    lean, bend = line_tilt.of(known, traces, (0, 1))
     np.testing.assert_allclose(lean[1], LEAN[0], atol=1e-12)
     assert not lean[0].any()
     assert not bend.any()

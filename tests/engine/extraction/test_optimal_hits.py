@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine import extract
+from nrespipe.engine.extraction import optimal
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile, Traces
@@ -39,7 +39,7 @@ def observed(flat, level, seed):
 def spectrum(flat, electrons):
     shape = electrons.shape
     image = Image(electrons.astype(np.float32), np.full(shape, READ**2, np.float32), np.zeros(shape, np.uint8), 60.0)
-    spectra = extract.optimal(image, flat.traces, flat, (0,))
+    spectra = optimal.optimal(image, flat.traces, flat, (0,))
     return spectra.flux[0, 0], spectra.variance[0, 0], spectra.quality[0, 0]
 
 

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine import background, profile
+from nrespipe.engine.extraction import profile, scattered_light
 from nrespipe.frames.image import Image
 from nrespipe.frames.traces import Traces
 
@@ -30,13 +30,13 @@ def smooth(n=1024):
 def flat_of(traces):
     """Return the profile and the wings of a bright frame of the same orders."""
     image, _ = scene(40.0, bright=400_000, seed=2)
-    clean, wings = background.of_flat(image, traces, (0,))
+    clean, wings = scattered_light.of_flat(image, traces, (0,))
     return SimpleNamespace(traces=traces, profile=profile.measure(clean, traces, (0,), wings)[0])
 
 
 def test_the_smooth_background_of_a_flat_is_recovered_to_half_an_electron():
     image, traces = scene(smooth())
-    result, _ = background.of_flat(image, traces, (0,))
+    result, _ = scattered_light.of_flat(image, traces, (0,))
     removed = image.electrons - result.electrons
     assert np.abs(np.median(removed - smooth())) < 0.2
     assert np.percentile(np.abs(removed - smooth()), 95) < 0.6
@@ -45,7 +45,7 @@ def test_the_smooth_background_of_a_flat_is_recovered_to_half_an_electron():
 @pytest.mark.slow
 def test_the_background_of_a_star_is_recovered_to_half_an_electron_with_the_wings_of_the_flat():
     image, traces = scene(smooth())
-    result = background.subtract(image, traces, flat_of(traces), (0,))
+    result = scattered_light.subtract(image, traces, flat_of(traces), (0,))
     removed = image.electrons - result.electrons
     assert np.abs(np.median(removed - smooth())) < 0.1
     assert np.percentile(np.abs(removed - smooth()), 95) < 0.5
@@ -53,8 +53,8 @@ def test_the_background_of_a_star_is_recovered_to_half_an_electron_with_the_wing
 
 def test_the_wings_of_a_flat_are_measured_to_a_few_parts_in_a_hundred_thousand_of_the_light():
     image, traces = scene(40.0, bright=400_000)
-    _, wings = background.of_flat(image, traces, (0,))
-    distance = background.DISTANCES
+    _, wings = scattered_light.of_flat(image, traces, (0,))
+    distance = scattered_light.DISTANCES
     near = (distance >= 8) & (distance <= 15)
     core = np.arange(-4, 5)
     light = np.sum(np.exp(-0.5 * (core / 1.8) ** 2) + 0.0015 * np.exp(-np.abs(core) / 5))
@@ -65,7 +65,7 @@ def test_the_wings_of_a_flat_are_measured_to_a_few_parts_in_a_hundred_thousand_o
 @pytest.mark.slow
 def test_the_photon_noise_of_the_background_is_kept():
     image, traces = scene(100.0)
-    result = background.subtract(image, traces, flat_of(traces), (0,))
+    result = scattered_light.subtract(image, traces, flat_of(traces), (0,))
     np.testing.assert_allclose(result.floor_variance - image.floor_variance, 100, rtol=0.03)
 
 
@@ -75,13 +75,13 @@ def test_a_cosmic_ray_between_the_orders_does_not_lift_the_surface():
     hit[900:903, 100:160] += 20_000
     spoiled = Image(hit, image.floor_variance, image.mask, 60.0)
     flat = flat_of(traces)
-    clean = background.subtract(image, traces, flat, (0,)).electrons
-    result = background.subtract(spoiled, traces, flat, (0,)).electrons
+    clean = scattered_light.subtract(image, traces, flat, (0,)).electrons
+    result = scattered_light.subtract(spoiled, traces, flat, (0,)).electrons
     assert np.abs((hit - result) - (image.electrons - clean)).max() < 0.5
 
 
 def test_a_frame_without_a_free_pixel_is_left_as_it_is():
     image, traces = scene(20.0)
     blind = Image(image.electrons, image.floor_variance, np.ones_like(image.mask), 60.0)
-    result = background.subtract(blind, traces, flat_of(traces), (0,))
+    result = scattered_light.subtract(blind, traces, flat_of(traces), (0,))
     np.testing.assert_array_equal(result.electrons, image.electrons)

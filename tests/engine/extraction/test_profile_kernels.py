@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import profile
+from nrespipe.engine.extraction import profile
 
 OFFSETS = np.arange(-10, 10.01, 0.05)
 CHUNKS = np.array([5.0, 20.0, 33.0])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from nrespipe.engine import profile
-from nrespipe.engine.background import DISTANCES
+from nrespipe.engine.extraction import profile
+from nrespipe.engine.extraction.scattered_light import DISTANCES
 from nrespipe.frames.image import Image
 from nrespipe.frames.traces import Profile, Traces
 

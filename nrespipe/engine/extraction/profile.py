@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
-from nrespipe.engine.background import DISTANCES
+from nrespipe.engine.extraction.scattered_light import DISTANCES
 from nrespipe.engine.orders.column_layout import HALF_WINDOW
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile
@@ -41,7 +41,7 @@ def measure(image, traces, lit, wings, n_chunks=16, rounds=3, order_smoothing=1.
     lit : tuple of int
         The fibers it lights.
     wings : ndarray of float, shape (2, n_distances)
-        From ``background.of_flat``.
+        From ``scattered_light.of_flat``.
     n_chunks : int, optional
         Pieces along an order with a profile of their own.
     rounds : int, optional

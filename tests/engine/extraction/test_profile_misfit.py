@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine import misfit
+from nrespipe.engine.extraction import profile_misfit
 from nrespipe.frames.image import Image
 from nrespipe.frames.traces import Traces
 
@@ -37,7 +37,7 @@ def expose(flat, light, sigma=2.0, hits=0, seed=1):
 
 @pytest.mark.parametrize("light", [300, 30_000])
 def test_a_profile_that_is_true_leaves_noise(flat, light):
-    chi2, share = misfit.by_order(expose(flat, light), flat.traces, flat, (0, 1), stride=2)
+    chi2, share = profile_misfit.by_order(expose(flat, light), flat.traces, flat, (0, 1), stride=2)
     assert chi2.shape == (2, 2)
     np.testing.assert_allclose(chi2, 1, atol=0.1)
     assert share.max() < 0.05 * np.sqrt(300 / light)
@@ -45,7 +45,7 @@ def test_a_profile_that_is_true_leaves_noise(flat, light):
 
 def test_a_profile_that_is_too_wide_is_told_by_the_share_of_the_light_that_it_leaves(flat):
     light, sigma = 100_000, 1.95
-    chi2, share = misfit.by_order(expose(flat, light, sigma), flat.traces, flat, (0, 1), stride=2)
+    chi2, share = profile_misfit.by_order(expose(flat, light, sigma), flat.traces, flat, (0, 1), stride=2)
     u = np.arange(-4.5, 4.5, 0.01)
     # photon noise weighs the pixels so that the sums agree
     left = profile(u, sigma) - profile(u)
@@ -54,13 +54,13 @@ def test_a_profile_that_is_too_wide_is_told_by_the_share_of_the_light_that_it_le
 
 
 def test_cosmic_rays_do_not_count(flat):
-    chi2, _ = misfit.by_order(expose(flat, 3000, hits=400), flat.traces, flat, (0, 1), stride=2)
+    chi2, _ = profile_misfit.by_order(expose(flat, 3000, hits=400), flat.traces, flat, (0, 1), stride=2)
     assert chi2.max() < 1.3
 
 
 def test_a_trace_without_a_center_has_no_number(flat):
     centers = flat.traces.centers.copy()
     centers[1, 0] = np.nan
-    chi2, share = misfit.by_order(expose(flat, 3000), Traces((0, 1), ORDERS, centers), flat, (0, 1), stride=2)
+    chi2, share = profile_misfit.by_order(expose(flat, 3000), Traces((0, 1), ORDERS, centers), flat, (0, 1), stride=2)
     np.testing.assert_array_equal(np.isnan(chi2), [[False, False], [True, False]])
     np.testing.assert_array_equal(np.isnan(share), np.isnan(chi2))

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 from scipy.special import chdtrc, chdtri, ndtr
 
-from nrespipe.engine import slant as slants
+from nrespipe.engine.extraction import line_tilt as slants
 from nrespipe.engine.orders import column_layout
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra

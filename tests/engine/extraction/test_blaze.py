@@ -1,6 +1,6 @@
 import numpy as np
 
-from nrespipe.engine import blaze
+from nrespipe.engine.extraction import blaze
 
 
 def test_the_blaze_is_one_at_the_peak_and_zero_where_the_lamp_is_too_faint():

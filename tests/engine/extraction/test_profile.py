@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine import profile
-from nrespipe.engine.background import DISTANCES
+from nrespipe.engine.extraction import profile
+from nrespipe.engine.extraction.scattered_light import DISTANCES
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Traces

@@ -1,0 +1,1 @@
+"""From the image to a spectrum of each order and fiber."""
