@@ -12,9 +12,9 @@ import numpy as np
 from extraction import EXPOSURE_S, RISE_PX, masters, raw_of
 
 from nrespipe import instruments
-from nrespipe.engine import drift
 from nrespipe.engine.detector import bleeding
 from nrespipe.engine.extraction import optimal
+from nrespipe.engine.wavelength import drift
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame

@@ -18,7 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from nrespipe import data, instruments
-from nrespipe.engine import blind
+from nrespipe.engine.wavelength import blind
 from nrespipe.errors import BadFrame
 from nrespipe.simulator import arc_spectra, box_arcs
 

@@ -21,7 +21,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.engine import solution
+from nrespipe.engine.wavelength import solution
 from nrespipe.files import masters, targets
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly, inquiry, simulation

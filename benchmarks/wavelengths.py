@@ -14,7 +14,7 @@ import extraction
 import numpy as np
 
 from nrespipe import data, instruments
-from nrespipe.engine import arclines, arcquality, drift, lineshape, solution, wavelength
+from nrespipe.engine.wavelength import arc_lines, calibrate, diagnostics, drift, line_spread, solution
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame
@@ -89,7 +89,7 @@ def of_pixels(bench, found, state):
         told(f"fiber {fiber}: pixels, rms, orders 67-101", shape[15:50].std(), 0, 25)
         told(f"fiber {fiber}: pixels, rms, orders 107-118", shape[55:].std(), 0, 40)
         told(f"fiber {fiber}: pixels, rms, orders 52-58", shape[:7].std())
-    table = arcquality.overlaps(found.solution, found.lines)
+    table = diagnostics.overlaps(found.solution, found.lines)
     known = table["error_ms"] < 60
     told("one line in two orders: difference, mean", float(np.mean(table["difference_ms"][known])))
     told(
@@ -106,11 +106,11 @@ def of_nights():
         states = walk(20 + seed, 4)
         arcs = night(bench, 40 + seed, states, lamp_seed=1 + seed)
         began = time.process_time()
-        found = wavelength.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+        found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
         seconds.append((time.process_time() - began) / 3)
         state = mean_state(states)
         error = {fiber: errors_ms(bench, found.solution, state, fiber) for fiber in (0, 1, 2)}
-        claimed = wavelength.zero_error_ms(arc_of(found))
+        claimed = calibrate.zero_error_ms(arc_of(found))
         zeros.append(error[1].mean() / claimed)
         claims.append((claimed, *found.transfer_error_ms[[0, 2]]))
         for fiber, transfer_ms in ((0, found.transfer_error_ms[0]), (2, found.transfer_error_ms[2])):
@@ -133,11 +133,11 @@ def of_lines(bench, found, state):
     """Print how well profile and centers of lines are known."""
     print("\nlines: reduced chi-square of the profile by peak, and centers of two exposures of one state")
     arcs = [bench_arcs.expose(bench, (1,), state, seed=seed) for seed in (7001, 7002)]
-    shape, lines = lineshape.select(found.line_shape, (1,), found.orders), []
+    shape, lines = line_spread.select(found.line_shape, (1,), found.orders), []
     for arc in arcs:
-        flux, variance, weight = arclines.prepared(arc, 1)
-        row, fits = arclines.fitted(flux, variance, weight, arc.orders, 1, shape)
-        clean = arclines.undisturbed(arc, 1, row, fits)
+        flux, variance, weight = arc_lines.prepared(arc, 1)
+        row, fits = arc_lines.fitted(flux, variance, weight, arc.orders, 1, shape)
+        clean = arc_lines.undisturbed(arc, 1, row, fits)
         lines.append((row[clean], fits[clean]))
     row, fits = lines[0]
     peak, chi2 = 0.94 * fits[:, 0] / fits[:, 2], fits[:, 6] / np.maximum(fits[:, 7] - 3, 1)
@@ -183,14 +183,14 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
     for spectra, state in zip(moved, states):
         began = time.process_time()
         found = drift.measure(spectra, arc)
-        wavelengths = wavelength.of(spectra, arc, found)
+        wavelengths = calibrate.of(spectra, arc, found)
         seconds.append(time.process_time() - began)
         ratio = bench_arcs.wavelength(bench, fiber, _X, state) / bench_arcs.wavelength(bench, fiber, _X, reference)
         now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
         error = C_MS * (now / solution.on_grid(arc.solution, fiber, wavelengths.orders, _X) / ratio - 1)
         weight, shares = _star(wavelengths.orders)
         star = float(np.sum(error * weight))
-        *_, claimed = wavelength.mean_error_ms(wavelengths, fiber, shares)
+        *_, claimed = calibrate.mean_error_ms(wavelengths, fiber, shares)
         means.append(star)
         pulls.append(star / claimed)
         name = f"{state.velocity_ms:+.0f} m/s, {state.shift_px:+.2f} px, {state.stretch_px:+.2f} px of stretch"
@@ -215,15 +215,15 @@ def of_damage(bench, states, arcs, found, state):
     lamp, base = data.lamp_lines(), errors_ms(bench, found.solution, state, 1).mean()
     kept = np.random.default_rng(5).uniform(size=len(lamp.use)) > 0.4
     fewer = replace(lamp, **{field.name: getattr(lamp, field.name)[kept] for field in fields(lamp)})
-    again = wavelength.calibrate(arcs, bench.spectrograph, fewer)
+    again = calibrate.calibrate(arcs, bench.spectrograph, fewer)
     told("two fifths of the list missing", errors_ms(bench, again.solution, state, 1).mean() - base, -5, 5)
-    again = wavelength.calibrate(night(bench, 9, states, lamp=5.0), bench.spectrograph, lamp)
+    again = calibrate.calibrate(night(bench, 9, states, lamp=5.0), bench.spectrograph, lamp)
     told("lamp five times as bright, saturated", errors_ms(bench, again.solution, state, 1).mean() - base, -5, 5)
     for velocity_ms in (100.0, 1000.0):
         steady = [State(velocity_ms=velocity_ms * (i + 0.5) / 8) for i in range(8)]
         # one pair of fibers after the other, so that all of the drift lies between them
         drifted = [bench_arcs.expose(bench, _PAIRS[i // 4], one, seed=8000 + i) for i, one in enumerate(steady)]
-        again = wavelength.calibrate(drifted, bench.spectrograph, lamp)
+        again = calibrate.calibrate(drifted, bench.spectrograph, lamp)
         error = {f: errors_ms(bench, again.solution, mean_state(steady), f).mean() for f in (0, 1, 2)}
         for fiber in (0, 2):
             what = f"drift of {velocity_ms:.0f} m/s during the arcs: fiber {fiber} against 1"
@@ -240,14 +240,14 @@ def of_shared_photons(bench, nights, n_arcs):
     for night_number in range(nights):
         seed = 5000 + 100 * night_number
         arcs = [bench_arcs.expose(bench, (0, 1), state, seed=seed + i) for i in range(n_arcs)]
-        found = wavelength.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+        found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
         frame = bench_arcs.expose(bench, (0, 1), state, seed=seed + 50, lamp=0.7)
-        wavelengths = wavelength.of(frame, arc_of(found), drift.measure(frame, arc_of(found)))
+        wavelengths = calibrate.of(frame, arc_of(found), drift.measure(frame, arc_of(found)))
         for fiber, lines in rows.items():
             now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
             total = C_MS * np.sum(weight * (now / bench_arcs.wavelength(bench, fiber, _X, state) - 1))
             scale = np.sum(weight * errors_ms(bench, found.solution, state, fiber))
-            night_ms, _, drift_ms = wavelength.mean_error_ms(wavelengths, fiber, shares)
+            night_ms, _, drift_ms = calibrate.mean_error_ms(wavelengths, fiber, shares)
             lines.append((scale, total - scale, total, night_ms, drift_ms, np.hypot(night_ms, drift_ms)))
     for fiber, lines in rows.items():
         values = np.array(lines)
@@ -310,9 +310,9 @@ def of_spectra(bench):
     """Print all that needs no detector."""
     states = walk(5)
     arcs, state = night(bench, 1, states), mean_state(states)
-    wavelength.calibrate([arcs[0]], bench.spectrograph, data.lamp_lines())  # compiles the kernels
+    calibrate.calibrate([arcs[0]], bench.spectrograph, data.lamp_lines())  # compiles the kernels
     began = time.process_time()
-    found = wavelength.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+    found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
     print(f"8 arcs to wavelengths of 3 fibers: {time.process_time() - began:.1f} s CPU")
     of_pixels(bench, found, state)
     of_lines(bench, found, state)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import arcquality
+from nrespipe.engine.wavelength import diagnostics
 
 
 @figure("arcs")
@@ -20,8 +20,8 @@ def scatter(night):
     matplotlib.figure.Figure
     """
     arc = night.references.arc
-    residual_ms, photon_ms = arcquality.residuals(arc.solution, arc.lines)
-    pairs = arcquality.overlaps(arc.solution, arc.lines)
+    residual_ms, photon_ms = diagnostics.residuals(arc.solution, arc.lines)
+    pairs = diagnostics.overlaps(arc.solution, arc.lines)
     result, (left, right) = style.panels(1, 2, 2.8)
     for fiber in arc.solution.fibers:
         used = np.flatnonzero(arc.lines.used & (arc.lines.fiber == fiber) & np.isfinite(residual_ms))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, lamp, style
-from nrespipe.engine import arclines, drift, lineshape
+from nrespipe.engine.wavelength import arc_lines, drift, line_spread
 from nrespipe.simulator import bench as benches
 
 
@@ -22,8 +22,8 @@ def lines(night):
     """
     arc, moved, state = night.references.arc, night.star_wavelengths.drift, night.star.truth.state
     known = lamp.of_fiber(arc.lines, 1, used=True)
-    shape = lineshape.select(arc.line_shape, (1,), night.star_spectra.orders)
-    now = arclines.find(night.star_spectra, 1, shape)
+    shape = line_spread.select(arc.line_shape, (1,), night.star_spectra.orders)
+    now = arc_lines.find(night.star_spectra, 1, shape)
     x, difference, error = _pairs(known, now)
     result, (points, binned) = style.panels(1, 2, 2.7)
     column = np.linspace(0, 4095, 33)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nrespipe import data, instruments
-from nrespipe.engine import drift, wavelength
 from nrespipe.engine.detector import correction
 from nrespipe.engine.extraction import optimal, scattered_light
 from nrespipe.engine.orders import trace_shift
+from nrespipe.engine.wavelength import calibrate, drift
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
@@ -125,7 +125,7 @@ class Night:
     def star_wavelengths(self):
         """Wavelengths: of the star and the lamp beside it, with the drift since the arc."""
         moved = drift.measure(self.star_spectra, self.references.arc)
-        return wavelength.of(self.star_spectra, self.references.arc, moved)
+        return calibrate.of(self.star_spectra, self.references.arc, moved)
 
 
 def expose(bench, scene, seed, state=None):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, lamp, style
-from nrespipe.engine import solution
+from nrespipe.engine.wavelength import solution
 from nrespipe.numerics import leastsquares, legendre2d
 from nrespipe.simulator import bench as benches
 

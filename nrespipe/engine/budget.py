@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import wavelength
+from nrespipe.engine.wavelength import calibrate
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 
 
@@ -58,5 +58,5 @@ def parts(
 def _scale(wavelengths, fiber, weight):
     """Return the errors of the scale, of this night and of all nights, and of the drift."""
     if wavelengths.solution is not None:
-        return wavelength.mean_error_ms(wavelengths, fiber, weight)
+        return calibrate.mean_error_ms(wavelengths, fiber, weight)
     return float(wavelengths.error_ms[wavelengths.fibers.index(fiber)]), 0.0, wavelengths.drift.velocity_error_ms

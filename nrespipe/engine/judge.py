@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import solution, succession
+from nrespipe.engine.wavelength import night_to_night, solution
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
@@ -249,7 +249,7 @@ def _arc_lamp(new, last):
     """What of the change the lamp itself does not show, line by line: then one of the solutions is at fault."""
     if new.line_shape is None or last.line_shape is None:
         return []
-    found = succession.compare(new, last)
+    found = night_to_night.compare(new, last)
     if not found["lines"]:
         return []
     off, bent = found["offset_ms"], found["shape_ms"]

@@ -202,7 +202,7 @@ def _moved_px(wavelengths, fiber):
     if scale is None:
         return drift.shift + drift.stretch * (2 * columns / columns[-1] - 1)
     # here, not above: the engine brings the compiler of the kernels with it, and most commands write no product
-    from nrespipe.engine.drift import terms
+    from nrespipe.engine.wavelength.drift import terms
 
     moves = terms(scale, fiber, wavelengths.orders[:, None], columns)
     return moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]

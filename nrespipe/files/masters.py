@@ -16,7 +16,7 @@ from typing import get_args, get_type_hints
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.engine import arcquality
+from nrespipe.engine.wavelength import diagnostics
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.files import fitsio, tiles
 from nrespipe.files.layout import master_name
@@ -159,10 +159,10 @@ def _collect(value, path, units, values, hdus):
 
 def _for_people(arc, units):
     """Tables of how good the wavelengths of an arc are."""
-    residual_ms, photon_ms = arcquality.residuals(arc.solution, arc.lines)
+    residual_ms, photon_ms = diagnostics.residuals(arc.solution, arc.lines)
     yield _table({"residual_ms": residual_ms, "photon_ms": photon_ms}, "line_residuals", units)
-    yield _table(arcquality.by_order(arc.solution, arc.lines), "order_quality", units)
-    yield _table(arcquality.overlaps(arc.solution, arc.lines), "order_overlaps", units)
+    yield _table(diagnostics.by_order(arc.solution, arc.lines), "order_quality", units)
+    yield _table(diagnostics.overlaps(arc.solution, arc.lines), "order_overlaps", units)
 
 
 def _is_table(noun):

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from nrespipe.engine import arcquality
+from nrespipe.engine.wavelength import diagnostics
 from nrespipe.plots import style
 
 _LARGEST_MS = 300.0
@@ -25,9 +25,9 @@ def draw(arc):
     """
     figure = Figure(figsize=style.PAGE, layout="constrained")
     axes = figure.subplots(3, 2)
-    residual_ms, photon_ms = arcquality.residuals(arc.solution, arc.lines)
-    orders = arcquality.by_order(arc.solution, arc.lines)
-    pairs = arcquality.overlaps(arc.solution, arc.lines)
+    residual_ms, photon_ms = diagnostics.residuals(arc.solution, arc.lines)
+    orders = diagnostics.by_order(arc.solution, arc.lines)
+    pairs = diagnostics.overlaps(arc.solution, arc.lines)
     for fiber in arc.solution.fibers:
         color = style.color(fiber)
         used = arc.lines.used & (arc.lines.fiber == fiber) & np.isfinite(residual_ms)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from nrespipe.engine import solution
+from nrespipe.engine.wavelength import solution
 from nrespipe.plots import style
 
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from nrespipe.engine import company, lampshift, wavelength
+from nrespipe.engine import company
 from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.extraction import line_tilt
 from nrespipe.engine.judge import master as judge  # noqa: F401
+from nrespipe.engine.wavelength import calibrate, lamp_shift
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
@@ -73,7 +74,8 @@ def reduce(raw, refs, spectrograph):
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
     shifts = {
-        f"lines_fiber{fiber}_px": lampshift.measure(spectra, fiber, spectrograph, refs.lamp) for fiber in spectra.fibers
+        f"lines_fiber{fiber}_px": lamp_shift.measure(spectra, fiber, spectrograph, refs.lamp)
+        for fiber in spectra.fibers
     }
     measurements = {**motion.measurements, "bright_pixels_per_order": typical, "saturated": saturated, **shifts}
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
@@ -125,7 +127,7 @@ def combine(frames, refs, spectrograph):
         If no trustworthy solution is found.
     """
     arcs, _, slants = zip(*(extract_frame(raw, refs, spectrograph) for raw in frames))
-    found = wavelength.calibrate(arcs, spectrograph, refs.lamp)
+    found = calibrate.calibrate(arcs, spectrograph, refs.lamp)
     quality = Quality.FEW_CALIBRATIONS if len(arcs) < USUAL else Quality(0)
     if found.renumbered:
         quality |= Quality.ORDERS_RENUMBERED

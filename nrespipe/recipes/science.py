@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import activity, barycenter, drift, numbering, velocity, wavelength
+from nrespipe.engine import activity, barycenter, velocity
 from nrespipe.engine.detector import correction, header_checks
+from nrespipe.engine.wavelength import calibrate, drift, order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
@@ -58,7 +59,7 @@ def reduce(raw, refs, spectrograph):
     spectra, renumbered = _numbered(raw, spectra, refs.arc)
     moved = drift.measure(spectra, refs.arc)
     _refuse_light_in_the_wrong_fiber(raw, spectra, moved, refs.arc.reference.fibers[0])
-    wavelengths = wavelength.of(spectra, refs.arc, moved)
+    wavelengths = calibrate.of(spectra, refs.arc, moved)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
     quality = _doubts(raw, spectra, moved, motion, refs)
@@ -89,7 +90,7 @@ def reduce(raw, refs, spectrograph):
 
 def _numbered(raw, spectra, arc):
     try:
-        return numbering.of_frame(spectra, arc)
+        return order_numbers.of_frame(spectra, arc)
     except BadFrame as error:
         raise BadFrame(f"{raw.filename}: {error}") from error
 
@@ -128,7 +129,7 @@ def _velocities(spectra, wavelengths, barycentric, refs):
     return tuple(
         velocity.measure(
             spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber],
-            template=refs.templates.get(fiber), transfer_ms=wavelength.transfer_noise_ms(refs.arc, fiber),
+            template=refs.templates.get(fiber), transfer_ms=calibrate.transfer_noise_ms(refs.arc, fiber),
             drift_scatter_ms=refs.drift_scatter_ms,
         )
         for fiber in sorted(barycentric)

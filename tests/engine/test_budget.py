@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import budget, drift
+from nrespipe.engine import budget
+from nrespipe.engine.wavelength import drift
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine import identify
 from nrespipe.engine.spectrum import ccf, synthetic
+from nrespipe.engine.wavelength import identify
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine import judge, solution
+from nrespipe.engine import judge
+from nrespipe.engine.wavelength import solution
 from nrespipe.frames.judgement import Finding, Judgement, Verdict
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Pixel

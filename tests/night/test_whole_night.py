@@ -11,7 +11,7 @@ from sqlalchemy import select
 from nrespipe.database import drifts
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity
-from nrespipe.engine import wavelength
+from nrespipe.engine.wavelength import calibrate
 from nrespipe.files import masters
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
@@ -123,7 +123,7 @@ def test_the_arc_knows_the_numbers_of_all_orders_and_the_wavelengths_of_all_fibe
     scale = master("arc").solution
     assert scale.fibers == (0, 1, 2)
     np.testing.assert_array_equal(scale.orders, nres01.orders)
-    green = wavelength.at(scale, 1, np.array([90]), np.array([2048.0]))
+    green = calibrate.at(scale, 1, np.array([90]), np.array([2048.0]))
     assert 5170 < green[0] < 5200
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import arclines, arcstack, drift, solution
+from nrespipe.engine.wavelength import arc_lines, coadd_arcs, drift, solution
 from nrespipe.frames.wavelength import Drift
 from nrespipe.numerics import leastsquares, legendre2d
 
@@ -52,9 +52,9 @@ def beside(arcs, levels, stack, lines, shape, base):
         return lines, Drift(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, len(lines.x))
     if not both:
         return lines, drift.UNKNOWN
-    total, _ = arcstack.add([arcstack.only(arc, reference) for arc in both])
+    total, _ = coadd_arcs.add([coadd_arcs.only(arc, reference) for arc in both])
     moved = drift.of_fiber(total, reference, stack, lines, shape, base)
-    found = arclines.find(total, reference, arclines.line_shape(total, reference))
+    found = arc_lines.find(total, reference, arc_lines.line_shape(total, reference))
     there = returned(found, moved, base)
     expected = solution.evaluate(base, reference, there.order, there.x)
     return replace(found, vacuum_angstrom=_nearest(lines, there.order, expected)), moved

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine import lampmatch, numbering
+from nrespipe.engine.wavelength import match_orders, order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 from nrespipe.simulator import arc_spectra
@@ -61,7 +61,7 @@ def test_a_frame_has_the_right_numbers_whatever_orders_its_flat_and_that_of_the_
 ):
     arc = master(without(lamp.arc, LOST.get(theirs, [])))
     for off in (0, -3):
-        spectra, added = numbering.of_frame(without(lamp.frames[level], LOST[mine], off), arc)
+        spectra, added = order_numbers.of_frame(without(lamp.frames[level], LOST[mine], off), arc)
         assert list(spectra.orders) == list(np.delete(ORDERS, LOST[mine]))
         assert added == -off
 
@@ -71,7 +71,7 @@ def test_a_frame_has_the_right_numbers_whatever_orders_its_flat_and_that_of_the_
 def test_an_arc_has_the_right_numbers_whatever_orders_its_flat_has_lost(lamp, lost):
     for level, off in ((1.0, 0), (0.2, 2)):
         arc = without(lamp.frames[level], LOST[lost], off)
-        stack, starts, added = numbering.of_arc(arc, instruments.load("nres03"), data.lamp_lines())
+        stack, starts, added = order_numbers.of_arc(arc, instruments.load("nres03"), data.lamp_lines())
         assert list(stack.orders) == list(np.delete(ORDERS, LOST[lost]))
         assert added == -off == starts[1].renumber
 
@@ -80,40 +80,40 @@ def test_an_arc_has_the_right_numbers_whatever_orders_its_flat_has_lost(lamp, lo
 def test_without_the_lamp_the_numbers_of_a_flat_stand_that_the_arc_does_not_contradict(lamp, theirs):
     arc = master(without(lamp.arc, LOST[theirs]))
     for frame in (lamp.frames[1.0], without(lamp.frames[1.0], range(2))):
-        spectra, added = numbering.of_frame(dark(frame), arc)
+        spectra, added = order_numbers.of_frame(dark(frame), arc)
         assert list(spectra.orders) == list(frame.orders)
         assert added == 0
 
 
 def test_without_the_lamp_the_flat_that_the_arc_was_made_with_has_the_numbers_that_the_arc_was_given(lamp):
     renumbered = master(lamp.arc, Quality.ORDERS_RENUMBERED)
-    spectra, added = numbering.of_frame(dark(without(lamp.frames[1.0], [], off=2)), renumbered)
+    spectra, added = order_numbers.of_frame(dark(without(lamp.frames[1.0], [], off=2)), renumbered)
     assert list(spectra.orders) == list(ORDERS)
     assert added == -2
 
 
 def test_as_many_orders_with_other_numbers_are_a_contradiction_without_the_lamp_and_none_with_it(lamp):
     arc, frame = master(without(lamp.arc, LOST["1 highest"])), without(lamp.frames[1.0], LOST["1 lowest"])
-    assert numbering.of_frame(frame, arc)[1] == 0
+    assert order_numbers.of_frame(frame, arc)[1] == 0
     with pytest.raises(
         BadFrame, match="the flat has 66 orders from 53 to 118, the master arc 66 orders from 52 to 117, "
     ):
-        numbering.of_frame(dark(frame), arc)
+        order_numbers.of_frame(dark(frame), arc)
 
 
 def test_a_contradiction_that_no_lamp_decides_is_a_bad_frame(lamp):
     renumbered = master(lamp.arc, Quality.ORDERS_RENUMBERED)
     says = "the flat has 66 orders from 55 to 120, the master arc 67 orders from 52 to 118 after its lamp contradicted"
     with pytest.raises(BadFrame, match=says):
-        numbering.of_frame(dark(without(lamp.frames[1.0], LOST["1 lowest"], off=2)), renumbered)
+        order_numbers.of_frame(dark(without(lamp.frames[1.0], LOST["1 lowest"], off=2)), renumbered)
 
 
 def test_a_frame_that_shares_no_order_with_the_arc_is_a_bad_frame_and_has_no_numbers_by_chance(lamp):
     # the best of the wrong numberings stands 13 standard deviations of noise high
     top, rest = without(lamp.frames[1.0], range(57)), without(lamp.arc, range(57, 67))
-    assert lampmatch.renumbering(top, rest, 1) is None
+    assert match_orders.renumbering(top, rest, 1) is None
     with pytest.raises(BadFrame, match="the frame has 10 orders from 109 to 118 and the master arc 57 orders from 52"):
-        numbering.of_frame(top, master(rest))
+        order_numbers.of_frame(top, master(rest))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
@@ -122,7 +122,7 @@ def test_a_handful_of_rows_raises_nothing_but_a_bad_frame(lamp, rows):
     for frame, reference in ((few, lamp.arc), (lamp.frames[1.0], without(lamp.arc, range(rows, 67))), (few, few)):
         if rows < 3 and len(reference.orders) > rows:
             with pytest.raises(BadFrame, match=f"{rows} in common, expected 3 or more"):
-                numbering.of_frame(frame, master(reference))
+                order_numbers.of_frame(frame, master(reference))
         else:
-            spectra, added = numbering.of_frame(frame, master(reference))
+            spectra, added = order_numbers.of_frame(frame, master(reference))
             assert (list(spectra.orders), added) == (list(frame.orders), 0)

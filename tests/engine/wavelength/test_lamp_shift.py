@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine import lampshift
+from nrespipe.engine.wavelength import lamp_shift
 from nrespipe.frames.spectra import Spectra
 from nrespipe.simulator import arc_spectra
 
@@ -24,9 +24,9 @@ def moved(arc, pixels):
 
 
 def test_a_move_along_the_orders_is_told_to_a_tenth_of_a_pixel_by_single_arcs(arcs, lamp, nres01):
-    here = lampshift.measure(arcs[0], 1, nres01, lamp)
+    here = lamp_shift.measure(arcs[0], 1, nres01, lamp)
     for pixels in (-3, 0, 1):
-        there = lampshift.measure(moved(arcs[1], pixels), 1, nres01, lamp)
+        there = lamp_shift.measure(moved(arcs[1], pixels), 1, nres01, lamp)
         assert there - here == pytest.approx(pixels, abs=0.1)
 
 
@@ -34,4 +34,4 @@ def test_what_shows_no_lines_of_the_lamp_has_no_place(arcs, lamp, nres01):
     arc = arcs[0]
     scrambled = arc.flux[:, :, np.random.default_rng(1).permutation(arc.flux.shape[2])]
     noise = Spectra(arc.fibers, arc.orders, scrambled, arc.variance, arc.quality, arc.blaze)
-    assert np.isnan(lampshift.measure(noise, 1, nres01, lamp))
+    assert np.isnan(lamp_shift.measure(noise, 1, nres01, lamp))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from nrespipe.engine.projection import Projection
+from nrespipe.engine.wavelength.projection import Projection
 from nrespipe.errors import BadFrame
 from nrespipe.numerics import leastsquares, legendre2d
 

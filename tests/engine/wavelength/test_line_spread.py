@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine import arclines, lineshape
+from nrespipe.engine.wavelength import arc_lines, line_spread
 from nrespipe.simulator import arc_spectra
 
 
@@ -18,11 +18,11 @@ def arc(truth):
 
 @pytest.fixture(scope="module")
 def shape(arc):
-    flux, variance, weight = arclines.prepared(arc, 1)
-    row, fits = arclines.fitted(flux, variance, weight, arc.orders, 1)
-    clean = arclines.undisturbed(arc, 1, row, fits)
+    flux, variance, weight = arc_lines.prepared(arc, 1)
+    row, fits = arc_lines.fitted(flux, variance, weight, arc.orders, 1)
+    clean = arc_lines.undisturbed(arc, 1, row, fits)
     light = np.where(weight > 0, flux, np.nan)
-    return lineshape.measure(light, variance, row[clean], fits[clean], arc.orders, 1)
+    return line_spread.measure(light, variance, row[clean], fits[clean], arc.orders, 1)
 
 
 def _half_width_and_center(u, values):
@@ -76,7 +76,7 @@ def test_the_measured_profile_centers_bright_lines_better_than_a_gaussian(arc, s
     object.__setattr__(truth, "vacuum_angstrom", truth.vacuum_angstrom[order])
     object.__setattr__(truth, "electrons", truth.electrons[order])
     listed = truth.electrons > 5000
-    gaussian, empirical = scatter(arclines.find(arc, 1)), scatter(arclines.find(arc, 1, shape))
+    gaussian, empirical = scatter(arc_lines.find(arc, 1)), scatter(arc_lines.find(arc, 1, shape))
     assert empirical < 0.5 * gaussian
     assert empirical < 0.008
 
@@ -84,12 +84,12 @@ def test_the_measured_profile_centers_bright_lines_better_than_a_gaussian(arc, s
 def test_the_skew_of_the_profile_is_found_in_a_faint_arc_of_few_orders(truth):
     """Ten orders at a twentieth of the light of `arc`: few lines are bright."""
     faint = arc_spectra.expose(truth, (1,), seed=9, orders=np.arange(80, 90), level=0.2, read_variance=2600)
-    flux, variance, weight = arclines.prepared(faint, 1)
-    row, fits = arclines.fitted(flux, variance, weight, faint.orders, 1)
-    clean = arclines.undisturbed(faint, 1, row, fits)
+    flux, variance, weight = arc_lines.prepared(faint, 1)
+    row, fits = arc_lines.fitted(flux, variance, weight, faint.orders, 1)
+    clean = arc_lines.undisturbed(faint, 1, row, fits)
     fits = fits[clean]
     assert 0 < np.sum(fits[:, 0] > 40 * fits[:, 5]) < 30
-    found = lineshape.measure(np.where(weight > 0, flux, np.nan), variance, row[clean], fits, faint.orders, 1)
+    found = line_spread.measure(np.where(weight > 0, flux, np.nan), variance, row[clean], fits, faint.orders, 1)
     assert len(found.columns) == 17
     for node in (4, 8, 12):
         x = found.columns[node]
@@ -101,15 +101,17 @@ def test_the_skew_of_the_profile_is_found_in_a_faint_arc_of_few_orders(truth):
 
 def test_too_few_lines_give_a_gaussian_of_their_width():
     fits = np.array([[5000.0, 100 + 30 * i, 3.3, 0, 0.01, 10, 1, 12] for i in range(5)])
-    shape = lineshape.measure(np.zeros((1, 400)), np.ones((1, 400)), np.zeros(5, int), fits, np.array([80]), 1)
+    shape = line_spread.measure(np.zeros((1, 400)), np.ones((1, 400)), np.zeros(5, int), fits, np.array([80]), 1)
     assert np.all(shape.fwhm == 3.3)
 
 
 def test_the_shapes_of_two_fibers_join_and_can_be_taken_out_again():
     orders = np.arange(60, 70)
-    both = lineshape.join([lineshape.gaussian((0,), orders, 100, 3.0), lineshape.gaussian((2,), orders, 100, 5.0)])
-    one = lineshape.select(both, (2,), orders[3:5])
+    both = line_spread.join(
+        [line_spread.gaussian((0,), orders, 100, 3.0), line_spread.gaussian((2,), orders, 100, 5.0)]
+    )
+    one = line_spread.select(both, (2,), orders[3:5])
     assert both.fibers == (0, 2)
     assert one.fwhm.shape == (1, 2, 100)
     assert np.all(one.fwhm == 5)
-    np.testing.assert_allclose(one.values, lineshape.gaussian((2,), orders, 100).values, atol=1e-12)
+    np.testing.assert_allclose(one.values, line_spread.gaussian((2,), orders, 100).values, atol=1e-12)

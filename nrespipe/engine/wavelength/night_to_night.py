@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import drift, solution
+from nrespipe.engine.wavelength import drift, solution
 
 
 def compare(new, old):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nrespipe import data, instruments
-from nrespipe.engine import arclines, identify, numbering, recognise, solution
+from nrespipe.engine.wavelength import arc_lines, identify, match_lines, order_numbers, solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
@@ -110,7 +110,7 @@ def solve(flux, spectrograph, *, fiber=None, orders=None, variance=None, lamp=No
     wavelength, error_ms = _pixels(one, true, flux.shape[1])
     residual_ms = C_MS * (solution.evaluate(one, fiber, lines.order, lines.x) / lines.vacuum_angstrom - 1)
     rms_ms = float(np.sqrt(np.mean(residual_ms[lines.used] ** 2)))
-    share = recognise.shares(lines, true, lamp, one)
+    share = match_lines.shares(lines, true, lamp, one)
     return Found(true, wavelength, error_ms, share, one, lines, residual_ms, rms_ms)
 
 
@@ -185,7 +185,7 @@ def _quiet(values, rounds=6):
 
 def _numbered(flux, variance, guess, task):
     """Return the true orders of the rows, the solution and its lines."""
-    lines = arclines.find(_spectra(flux, variance, guess, task.fiber), task.fiber)
+    lines = arc_lines.find(_spectra(flux, variance, guess, task.fiber), task.fiber)
     given = task.spectrograph, task.lamp, task.fiber
     numbers, start = guess, identify.start(lines, np.sort(guess), *given, trusted=task.trusted)
     if not task.trusted and (start.significance < _CLEAR or start.at_border):
@@ -194,9 +194,9 @@ def _numbered(flux, variance, guess, task):
     try:
         return _solved(flux, variance, _called(lines, guess, numbers + start.renumber), start, task, numbers)
     except BadFrame as error:
-        own = _filled(numbering.of_rows(lines, guess, *given))
+        own = _filled(order_numbers.of_rows(lines, guess, *given))
         if task.trusted or not _usable(own):
-            shown = numbering.described(range(len(own)), own)
+            shown = order_numbers.described(range(len(own)), own)
             raise BadFrame(f"{error}; by its own lines, {shown}" if shown else str(error)) from None
     lines = _called(lines, guess, own)
     start = identify.start(lines, np.sort(own), *given)
@@ -252,15 +252,15 @@ def _solved(flux, variance, lines, start, task, numbers):
     spectra = _spectra(flux, variance, orders, task.fiber)
     given = task.spectrograph, task.lamp, start, task.fiber
     # most of the time goes into the shape of the lines, which is of no use to what is not the lamp
-    if not recognise.promises(lines, spectra.orders, *given):
+    if not match_lines.promises(lines, spectra.orders, *given):
         raise BadFrame(
             f"no wavelength solution to trust, orders numbered {spectra.orders[0]} to {spectra.orders[-1]}: not even "
             "20 % of the brightest peaks are within half a pixel of lines of the lamp; the vote stands "
             f"{start.significance:.0f} standard deviations high"
         )
-    shape = arclines.line_shape(spectra, task.fiber)
-    lines = arclines.find(spectra, task.fiber, shape)
-    one, lines = recognise.solve(lines, spectra.orders, *given)
+    shape = arc_lines.line_shape(spectra, task.fiber)
+    lines = arc_lines.find(spectra, task.fiber, shape)
+    one, lines = match_lines.solve(lines, spectra.orders, *given)
     return orders, one, lines
 
 

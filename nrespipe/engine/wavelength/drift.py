@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import displacement, lampmatch, lineshape, solution
+from nrespipe.engine.wavelength import line_shifts, line_spread, match_orders, solution
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Drift
 from nrespipe.numerics import leastsquares, legendre2d
 
@@ -70,15 +70,17 @@ def of_fiber(spectra, fiber, reference, lines, line_shape, scale):
     if fiber not in spectra.fibers:
         return UNKNOWN
     orders, mine, theirs = np.intersect1d(spectra.orders, reference.orders, return_indices=True)
-    coarse = lampmatch.whole_pixels(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
+    coarse = match_orders.whole_pixels(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
     if coarse is None:
         return UNKNOWN
-    lamps = displacement.Lamp(spectra, fiber, mine, coarse), displacement.Lamp(reference, fiber, theirs, 0)
+    lamps = line_shifts.Lamp(spectra, fiber, mine, coarse), line_shifts.Lamp(reference, fiber, theirs, 0)
     here = (lines.fiber == fiber) & np.isin(lines.order, orders)
     row = np.searchsorted(orders, lines.order[here])
-    fwhm, tables = lineshape.at(line_shape, fiber, np.searchsorted(line_shape.orders, lines.order[here]), lines.x[here])
+    fwhm, tables = line_spread.at(
+        line_shape, fiber, np.searchsorted(line_shape.orders, lines.order[here]), lines.x[here]
+    )
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
-    which, moved, error = displacement.compare(*lamps, row, start, tables)
+    which, moved, error = line_shifts.compare(*lamps, row, start, tables)
     x, order = lines.x[here][which], lines.order[here][which].astype(float)
     return _fitted(order, x, moved + coarse, error, scale, fiber)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import scalefit, solution
+from nrespipe.engine.wavelength import scale_fit, solution
 from nrespipe.errors import BadFrame
 from nrespipe.instruments import optics
 from nrespipe.numerics import legendre2d
@@ -109,7 +109,7 @@ def _placed(spectrograph, start, fiber):
 def _fit(lines, orders, *given):
     """Fit the solution; lines that do not determine it, in one order only for instance, are no frame to use."""
     try:
-        return scalefit.fit(lines, orders, *given)
+        return scale_fit.fit(lines, orders, *given)
     except np.linalg.LinAlgError:
         raise BadFrame(
             f"no wavelength solution to trust, orders numbered {orders[0]} to {orders[-1]}: the lines that could be "

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine import arclines, identify
+from nrespipe.engine.wavelength import arc_lines, identify
 from nrespipe.frames.spectra import Spectra
 from nrespipe.instruments import optics
 from nrespipe.numerics import legendre2d
@@ -35,7 +35,7 @@ def test_the_lamp_is_recognised_from_any_of_two_dozen_random_states(seed):
     truth = arc_spectra.truth(spectrograph, data.lamp_lines(), seed)
     orders = np.arange(first, first + n)
     spectra = arc_spectra.expose(truth, (1,), seed, orders=orders, renumber=renumber)
-    start = identify.start(arclines.find(spectra, 1), spectra.orders, spectrograph, data.lamp_lines(), 1)
+    start = identify.start(arc_lines.find(spectra, 1), spectra.orders, spectrograph, data.lamp_lines(), 1)
     assert start.renumber == -renumber
     assert _error_px(start, truth, orders) < 0.35
 
@@ -43,7 +43,7 @@ def test_the_lamp_is_recognised_from_any_of_two_dozen_random_states(seed):
 def test_all_numberings_are_tried_where_the_given_one_is_far_off():
     truth = arc_spectra.truth(instruments.load("nres02"), data.lamp_lines(), 5)
     spectra = arc_spectra.expose(truth, (1,), 6, orders=[70, 71, 72], renumber=25)
-    start = identify.start(arclines.find(spectra, 1), spectra.orders, truth.spectrograph, data.lamp_lines(), 1)
+    start = identify.start(arc_lines.find(spectra, 1), spectra.orders, truth.spectrograph, data.lamp_lines(), 1)
     assert start.renumber == -25
 
 
@@ -55,7 +55,7 @@ def test_a_start_is_good_to_a_third_of_a_pixel_to_the_ends_of_the_first_and_the_
     bench = replace(bench, shift_px=bench.shift_px + turned)
     flux = box_arcs.draw(bench, orders, box_arcs.thorium(data.lamp_lines(), seed), seed)[None]
     spectra = Spectra((1,), orders, flux, np.abs(flux) + 1100, np.zeros(flux.shape, np.uint8), np.ones(flux.shape))
-    start = identify.start(arclines.find(spectra, 1), orders, bench.spectrograph, data.lamp_lines(), 1)
+    start = identify.start(arc_lines.find(spectra, 1), orders, bench.spectrograph, data.lamp_lines(), 1)
     assert start.renumber == 0
     truth = SimpleNamespace(
         spectrograph=bench.spectrograph, wavelength=lambda fiber, order, x: bench.wavelength(order, x)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine import judge, succession, wavelength
+from nrespipe.engine import judge
+from nrespipe.engine.wavelength import calibrate, night_to_night
 from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
@@ -17,7 +18,7 @@ _ORIGIN = Origin(Kind.ARC, "lsc", "nres01", "fa09", "20190405", 58578.5, ("a", "
 def _arc(truth, seed, moved=(0.0, 0.0)):
     pairs = [(0, 1), (0, 1), (1, 2), (1, 2)]
     arcs = [arc_spectra.expose(truth, pair, seed + i, moved, orders=_ORDERS) for i, pair in enumerate(pairs)]
-    found = wavelength.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+    found = calibrate.calibrate(arcs, truth.spectrograph, data.lamp_lines())
     return Arc(_ORIGIN, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 
@@ -33,7 +34,7 @@ def nights(truth):
 
 @pytest.mark.slow
 def test_two_nights_differ_by_what_the_spectrograph_has_moved_and_by_nothing_else(truth, nights):
-    found = succession.compare(nights[1], nights[0])
+    found = night_to_night.compare(nights[1], nights[0])
     x = np.arange(32.0, 4096, 64)
     then, now = (truth.wavelength(1, _ORDERS[:, None], x, moved) for moved in ((0, 0), (0.2, 0.03)))
     expected = 299792458 * np.mean(now / then - 1)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nrespipe.engine import lineshape
+from nrespipe.engine.wavelength import line_spread
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.wavelength import ArcLines
 from nrespipe.numerics import peaks
@@ -88,13 +88,13 @@ def line_shape(spectra, fiber):
     Returns
     -------
     LineShape
-        Of this fiber, as from ``lineshape.measure``.
+        Of this fiber, as from ``line_spread.measure``.
     """
     flux, variance, weight = prepared(spectra, fiber)
     row, fits = fitted(flux, variance, weight, spectra.orders, fiber)
     clean = undisturbed(spectra, fiber, row, fits)
     light = np.where(weight > 0, flux, np.nan)
-    return lineshape.measure(light, variance, row[clean], fits[clean], spectra.orders, fiber)
+    return line_spread.measure(light, variance, row[clean], fits[clean], spectra.orders, fiber)
 
 
 def fitted(flux, variance, weight, orders, fiber, shape=None, threshold=5.0, rounds=3):
@@ -123,9 +123,9 @@ def fitted(flux, variance, weight, orders, fiber, shape=None, threshold=5.0, rou
         Columns as in ``numerics.peaks.COLUMNS``.
     """
     free_width = shape is None
-    shape = lineshape.gaussian((fiber,), orders, flux.shape[1]) if free_width else shape
+    shape = line_spread.gaussian((fiber,), orders, flux.shape[1]) if free_width else shape
     row, x = _peaks(flux, variance, weight, threshold)
-    fwhm, tables = lineshape.at(shape, fiber, row, x)
+    fwhm, tables = line_spread.at(shape, fiber, row, x)
     start = np.column_stack([np.zeros(len(x)), x, fwhm])
     residual = flux
     for _ in range(rounds):
@@ -133,7 +133,7 @@ def fitted(flux, variance, weight, orders, fiber, shape=None, threshold=5.0, rou
         good = np.isfinite(fits[:, 1]) & (fits[:, 0] > 3 * fits[:, 5])
         good &= ~_doubled(row, fits, good)
         row, fits = row[good], fits[good]
-        fwhm, tables = lineshape.at(shape, fiber, row, fits[:, 1])
+        fwhm, tables = line_spread.at(shape, fiber, row, fits[:, 1])
         start = np.column_stack([fits[:, :2], fits[:, 2] if free_width else fwhm])
         residual = flux - peaks.render(*flux.shape, row, *start.T, tables, 2.4)
     return row, fits

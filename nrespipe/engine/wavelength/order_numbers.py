@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import arclines, identify, lampmatch
-from nrespipe.engine.projection import Projection
+from nrespipe.engine.wavelength import arc_lines, identify, match_orders
+from nrespipe.engine.wavelength.projection import Projection
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 
@@ -45,7 +45,7 @@ def of_arc(stack, spectrograph, lamp):
     """
     starts = {}
     for fiber in stack.fibers:
-        starts[fiber] = identify.start(arclines.find(stack, fiber), stack.orders, spectrograph, lamp, fiber)
+        starts[fiber] = identify.start(arc_lines.find(stack, fiber), stack.orders, spectrograph, lamp, fiber)
     numbers = {fiber: start.renumber for fiber, start in starts.items()}
     if len(set(numbers.values())) > 1:
         raise BadFrame(f"the fibers disagree about the numbers of the orders: add {numbers} by fiber")
@@ -83,7 +83,7 @@ def of_frame(spectra, arc):
     many orders as the arc is taken for the one that the arc was made with.
     """
     true, fiber = arc.solution.orders, arc.reference.fibers[0]
-    added = lampmatch.renumbering(spectra, arc.reference, fiber) if fiber in spectra.fibers else None
+    added = match_orders.renumbering(spectra, arc.reference, fiber) if fiber in spectra.fibers else None
     if added is None:
         added = _without_lamp(spectra.orders, true, arc.origin.quality, fiber)
     orders = spectra.orders + added

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import maximum_filter1d
 
 from nrespipe import data, instruments
-from nrespipe.engine import drift, solution, wavelength
+from nrespipe.engine.wavelength import calibrate, drift, solution
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel
 from nrespipe.simulator import arc_spectra
@@ -21,7 +21,7 @@ def truth():
 @pytest.fixture(scope="module")
 def arc(truth):
     arcs = [arc_spectra.expose(truth, (1,), 20 + i, orders=_ORDERS) for i in range(4)]
-    found = wavelength.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+    found = calibrate.calibrate(arcs, truth.spectrograph, data.lamp_lines())
     return Arc(None, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 
@@ -72,7 +72,7 @@ def test_cosmic_rays_do_not_move_the_drift(truth, arc):
 def _error_ms(frame, arc, ratio):
     """Error of what the drift does to the wavelengths of the reference fiber."""
     x = np.arange(32, 4096, 64)
-    found = wavelength.of(frame, arc, drift.measure(frame, arc)).vacuum_angstrom[frame.fibers.index(1)][:, x]
+    found = calibrate.of(frame, arc, drift.measure(frame, arc)).vacuum_angstrom[frame.fibers.index(1)][:, x]
     return 299792458 * (found / solution.on_grid(arc.solution, 1, arc.solution.orders, x) / ratio(x) - 1)
 
 
@@ -101,10 +101,10 @@ def test_the_covariance_of_the_terms_tells_the_error_of_any_mean(truth, arc):
     pulls, claims = [], []
     for seed in range(12):
         frame = _frame(truth, 60 + seed, fibers=(1,))
-        found = wavelength.of(frame, arc, drift.measure(frame, arc))
+        found = calibrate.of(frame, arc, drift.measure(frame, arc))
         night = solution.on_grid(arc.solution, 1, _ORDERS, np.arange(4096.0))
         change = 299792458 * (found.vacuum_angstrom[0] / night - 1)
-        *_, claimed = wavelength.mean_error_ms(found, 1, left)
+        *_, claimed = calibrate.mean_error_ms(found, 1, left)
         pulls.append(np.sum(change * left) / left.sum() / claimed)
         claims.append(claimed)
     # the noise of the master arc is common to all frames

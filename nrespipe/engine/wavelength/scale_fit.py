@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import solution
+from nrespipe.engine.wavelength import solution
 from nrespipe.errors import BadFrame
 from nrespipe.numerics import leastsquares, legendre2d
 

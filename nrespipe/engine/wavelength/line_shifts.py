@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import arclines
+from nrespipe.engine.wavelength import arc_lines
 from nrespipe.numerics import peaks
 
 
@@ -22,7 +22,7 @@ class Lamp:
     """
 
     def __init__(self, spectra, fiber, rows, coarse):
-        flux, variance, weight = arclines.prepared(spectra, fiber)
+        flux, variance, weight = arc_lines.prepared(spectra, fiber)
         self.flux, self.variance, self.good = (np.roll(a[rows], -coarse, axis=1) for a in (flux, variance, weight > 0))
 
 

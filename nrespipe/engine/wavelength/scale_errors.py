@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine import drift, solution
+from nrespipe.engine.wavelength import drift, solution
 
 #: Columns between which errors are interpolated.
 _NODES = 65

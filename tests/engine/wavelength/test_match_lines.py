@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine import wavelength
+from nrespipe.engine.wavelength import calibrate
 from nrespipe.errors import BadFrame
 from nrespipe.frames.spectra import Spectra
 from nrespipe.simulator import arc_spectra
@@ -33,7 +33,7 @@ def _rolled(arc):
 
 def _refused(arc):
     with pytest.raises(BadFrame) as error:
-        wavelength.calibrate([arc], instruments.load("nres03"), data.lamp_lines())
+        calibrate.calibrate([arc], instruments.load("nres03"), data.lamp_lines())
     return str(error.value)
 
 

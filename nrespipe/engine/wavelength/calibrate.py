@@ -4,17 +4,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nrespipe.engine import (
-    arclines,
-    arcstack,
+from nrespipe.engine.wavelength import (
+    arc_lines,
     blind,
+    coadd_arcs,
     drift,
-    lineshape,
-    numbering,
-    recognise,
-    scaleerror,
+    fiber_offset,
+    line_spread,
+    match_lines,
+    order_numbers,
+    scale_errors,
     solution,
-    transfer,
 )
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.spectra import Spectra
@@ -84,36 +84,36 @@ def calibrate(arcs, spectrograph, lamp):
     The arcs are added up fiber by fiber. The lines of the reference fiber are recognised blindly and give its solution;
     the other fibers follow from the lines they share with it in the same exposures, so that no drift between those of
     one pair of fibers and those of another comes between. Wavelengths hold for the center of a line in the sense of
-    ``lineshape.measure``.
+    ``line_spread.measure``.
     """
     reference = spectrograph.fibers.reference
     if not any(reference in arc.fibers for arc in arcs):
         raise BadFrame(f"no arc lights the reference fiber {reference}: there is no wavelength scale to find")
-    stack, levels = arcstack.add(arcs)
-    stack, starts, renumbered = numbering.of_arc(stack, spectrograph, lamp)
+    stack, levels = coadd_arcs.add(arcs)
+    stack, starts, renumbered = order_numbers.of_arc(stack, spectrograph, lamp)
     arcs = [replace(arc, orders=stack.orders) for arc in arcs]
-    shape = lineshape.join([arclines.line_shape(stack, fiber) for fiber in stack.fibers])
+    shape = line_spread.join([arc_lines.line_shape(stack, fiber) for fiber in stack.fibers])
     singles, lines = {}, {}
     for fiber in stack.fibers:
-        found = arclines.find(stack, fiber, shape)
-        singles[fiber], lines[fiber] = recognise.solve(found, stack.orders, spectrograph, lamp, starts[fiber], fiber)
+        found = arc_lines.find(stack, fiber, shape)
+        singles[fiber], lines[fiber] = match_lines.solve(found, stack.orders, spectrograph, lamp, starts[fiber], fiber)
     base, solutions, errors_ms = singles[reference], [], []
     for i, fiber in enumerate(stack.fibers):
         if fiber == reference:
             solutions.append(base)
             errors_ms.append(0.0)
             continue
-        beside, moved = transfer.beside(arcs, levels[i], stack, lines[reference], shape, base)
-        lines[fiber] = transfer.returned(lines[fiber], moved, base)
+        beside, moved = fiber_offset.beside(arcs, levels[i], stack, lines[reference], shape, base)
+        lines[fiber] = fiber_offset.returned(lines[fiber], moved, base)
         error_ms = _PROFILES_MS if moved.n_lines else np.inf
-        one, zero_ms = transfer.relative(base, lines[fiber], transfer.returned(beside, moved, base), fiber)
-        solutions.append(transfer.doubted(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
+        one, zero_ms = fiber_offset.relative(base, lines[fiber], fiber_offset.returned(beside, moved, base), fiber)
+        solutions.append(fiber_offset.doubted(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
         errors_ms.append(float(np.hypot(zero_ms, error_ms)))
     return Calibration(
         solution=solution.join(solutions),
         lines=_together(list(lines.values())),
         line_shape=shape,
-        reference=arcstack.only(stack, reference),
+        reference=coadd_arcs.only(stack, reference),
         transfer_error_ms=np.array(errors_ms),
         renumbered=renumbered,
     )
@@ -175,7 +175,7 @@ def of(spectra, arc, moved):
     Parameters
     ----------
     spectra : Spectra
-        The frame, its orders those that ``numbering.of_frame`` has decided.
+        The frame, its orders those that ``order_numbers.of_frame`` has decided.
     arc : Arc
         Master arc.
     moved : Drift
@@ -200,7 +200,7 @@ def of(spectra, arc, moved):
     error_ms = np.full(spectra.flux.shape, np.nan, np.float32)
     for i, fiber in enumerate(spectra.fibers):
         wavelength[i, known] = _drifted(arc.solution, fiber, orders[known], moved)
-        error_ms[i, known] = scaleerror.per_pixel(arc.solution, moved, fiber, orders[known])
+        error_ms[i, known] = scale_errors.per_pixel(arc.solution, moved, fiber, orders[known])
     places = [arc.solution.fibers.index(fiber) for fiber in spectra.fibers]
     return Wavelengths(
         fibers=spectra.fibers,
@@ -208,7 +208,7 @@ def of(spectra, arc, moved):
         vacuum_angstrom=wavelength,
         error_ms=np.hypot(arc.transfer_error_ms[places], zero_error_ms(arc)),
         drift=moved,
-        line_shape=lineshape.select(arc.line_shape, spectra.fibers, orders),
+        line_shape=line_spread.select(arc.line_shape, spectra.fibers, orders),
         pixel_error_ms=error_ms,
         solution=arc.solution,
     )
@@ -256,7 +256,7 @@ def mean_error_ms(wavelengths, fiber, weight):
     covariances are carried through the weights.
     """
     known = np.isin(wavelengths.orders, wavelengths.solution.orders)
-    night_ms, common_ms, drift_ms = scaleerror.of_mean(
+    night_ms, common_ms, drift_ms = scale_errors.of_mean(
         wavelengths.solution, wavelengths.drift, fiber, wavelengths.orders[known], np.asarray(weight)[known]
     )
     return night_ms, float(np.hypot(common_ms, _PROFILE_MS)), drift_ms

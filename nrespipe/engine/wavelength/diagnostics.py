@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nrespipe.engine import solution
+from nrespipe.engine.wavelength import solution
 from nrespipe.numerics.robust import spread
 
 C_MS = 299792458.0

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nrespipe.engine import arclines, identify
-from nrespipe.engine.projection import Projection
+from nrespipe.engine.wavelength import arc_lines, identify
+from nrespipe.engine.wavelength.projection import Projection
 from nrespipe.numerics import legendre2d
 
 #: Below this height of the vote nobody knows whether the lines were recognised.
@@ -34,7 +34,7 @@ def measure(spectra, fiber, spectrograph, lamp):
     -----
     The model errs by some ten pixels, but by the same in every arc: the difference between two arcs is a move.
     """
-    found = identify.start(arclines.find(spectra, fiber), spectra.orders, spectrograph, lamp, fiber)
+    found = identify.start(arc_lines.find(spectra, fiber), spectra.orders, spectrograph, lamp, fiber)
     if found.significance < _LEAST_SIGNIFICANCE:
         return np.nan
     # by its mean over what is lit: beyond that the polynomial means nothing

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine import scalefit, solution, transfer
+from nrespipe.engine.wavelength import fiber_offset, scale_fit, solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.wavelength import ArcLines, LampLines
 
@@ -40,7 +40,7 @@ def _lamp(lines, use=2, species="Th"):
 def _fit(lines, lamp, index=None):
     per_pixel = _wavelength(lines.order, lines.x + 1) - _wavelength(lines.order, lines.x)
     index = np.arange(len(lines.x)) if index is None else index
-    return scalefit.fit(lines, _ORDERS, _N_PIXELS, lamp, index, per_pixel, 1)[:2]
+    return scale_fit.fit(lines, _ORDERS, _N_PIXELS, lamp, index, per_pixel, 1)[:2]
 
 
 def _errors_ms(scale, fiber=1, velocity_ms=0.0):
@@ -107,7 +107,7 @@ def test_another_fiber_follows_from_the_lines_it_shares_even_if_their_laboratory
     wrong = base.vacuum_angstrom * (1 + np.random.default_rng(6).normal(size=len(base.x)) * 200 / _C_MS)
     names = ("fiber", "order", "x", "x_error", "flux", "fwhm")
     base, other = (ArcLines(*(getattr(lines, name) for name in names), wrong, lines.used) for lines in (base, other))
-    one, error_ms = transfer.relative(scale, replace(other, x=other.x + 3.0), base, 0)
+    one, error_ms = fiber_offset.relative(scale, replace(other, x=other.x + 3.0), base, 0)
     difference = _C_MS * (solution.evaluate(one, 0, 80, 2003.0) / _wavelength(80, 2000.0) - 1)
     assert abs(difference) < 5
     assert error_ms < 1

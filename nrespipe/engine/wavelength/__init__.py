@@ -1,0 +1,1 @@
+"""From the lines of the lamp to a wavelength of every pixel."""
