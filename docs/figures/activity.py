@@ -3,8 +3,8 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import activity
 from nrespipe.engine.spectrum import continuum
+from nrespipe.engine.star import activity
 from nrespipe.simulator import stars
 
 _LIGHT_MS = 299792458.0

@@ -3,7 +3,8 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import linefit, stellartype, velocity
+from nrespipe.engine import linefit, velocity
+from nrespipe.engine.star import stellar_type
 from nrespipe.simulator import starlight, stars
 
 
@@ -26,7 +27,7 @@ def lists(night):
     for name, color in (("G2", style.VERMILION), ("K5", style.GREEN)):
         found = linefit.fit(orders, refs.masks[name], target.rv_ms, night.berv_ms, tellurics=refs.tellurics)
         if name == "G2":
-            kind = stellartype.estimate(found, refs.masks, night.berv_ms, None, refs.tellurics)
+            kind = stellar_type.estimate(found, refs.masks, night.berv_ms, None, refs.tellurics)
         row = int(np.argmin(np.abs(found.orders.wavelength[:, 2048] - 5300.0)))
         wavelength, level = found.orders.wavelength[row], found.orders.continuum[row]
         near = found.orders.good[row] & (np.abs(wavelength - 5300.0) < 4.0) & (level > 0)

@@ -1,6 +1,6 @@
 """Which template serves a star."""
 
-from nrespipe.engine import temperature
+from nrespipe.engine.star import temperature
 
 
 def choose(templates, star, *, site="", farthest_k=250.0, farthest_logg=0.5):

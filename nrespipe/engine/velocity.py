@@ -3,9 +3,10 @@
 import numpy as np
 
 from nrespipe import data
-from nrespipe.engine import budget, linefit, linewidth, published, stellartype, temperature, templatefit
+from nrespipe.engine import budget, linefit, linewidth, published, templatefit
 from nrespipe.engine.spectrum import ccf_errors, continuum, line_mask, synthetic
 from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.star import stellar_type, temperature
 from nrespipe.engine.templatechoice import is_of
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import TemplateVelocity, Velocity
@@ -84,7 +85,7 @@ def measure(
         allowance = {"transfer_ms": transfer_ms, "drift_scatter_ms": drift_scatter_ms}
         return budget.parts(fit.photon_error_ms, wavelengths, fiber, weight, **allowance, **further)
 
-    kind = stellartype.estimate(found, masks, barycentric.berv_ms, sampling, tellurics)
+    kind = stellar_type.estimate(found, masks, barycentric.berv_ms, sampling, tellurics)
     second = _second(found, template, star, spectra.orders, chosen, tellurics, barycentric.berv_ms, errors)
     quality |= _doubts(found, second, template)
     return Velocity(

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import activity, barycenter, velocity
+from nrespipe.engine import barycenter, velocity
 from nrespipe.engine.detector import correction, header_checks
+from nrespipe.engine.star import activity
 from nrespipe.engine.wavelength import calibrate, drift, order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality

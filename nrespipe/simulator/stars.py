@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from nrespipe import data
-from nrespipe.engine import temperature
+from nrespipe.engine.star import temperature
 from nrespipe.frames.velocity import Star
 
 # Stars whose coordinates the simulator knows: RA, Dec [degree, ICRS, epoch 2000], proper motion with cos(dec)

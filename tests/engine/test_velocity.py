@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nrespipe import data
-from nrespipe.engine import temperature, template, velocity
+from nrespipe.engine import template, velocity
+from nrespipe.engine.star import temperature
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import Barycentric, Star
 from nrespipe.simulator import bench_stars, stars

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.polynomial import legendre
 
-from nrespipe.engine import linestate, temperature
+from nrespipe.engine import linestate
 from nrespipe.engine.spectrum import line_mask, synthetic
+from nrespipe.engine.star import temperature
 from nrespipe.frames.stellartype import StellarType
 from nrespipe.frames.velocity import Star
 

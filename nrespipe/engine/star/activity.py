@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import lagrange
 
-from nrespipe.engine import orderscale
 from nrespipe.engine.spectrum import ccf, continuum
+from nrespipe.engine.star import order_scale
 from nrespipe.frames.activity import Index
 from nrespipe.frames.quality import Pixel
 
@@ -172,7 +172,7 @@ class _Light:
         wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
         known = np.all(np.diff(wavelength, axis=1) > 0, axis=1)
         blaze = np.where(known[:, None], spectra.of(fiber)[3], 0.0)
-        bright = orderscale.bright_range(wavelength, blaze)
+        bright = order_scale.bright_range(wavelength, blaze)
         slope = continuum.noise(flux, variance, good).slope
         return cls(flux, variance, slope, good & known[:, None], wavelength, blaze, bright)
 
@@ -207,7 +207,7 @@ def _index(light, doppler, room, definition, faintest):
         if isinstance(seen[band], str):
             return Index(name, reason=f"{seen[band]} {band.center_angstrom:.1f} angstrom")
     orders = sorted({order for found in seen.values() for order in found})
-    steps = [orderscale.ratio(light.order(o), light.order(o + 1)) for o in range(orders[0], orders[-1])]
+    steps = [order_scale.ratio(light.order(o), light.order(o + 1)) for o in range(orders[0], orders[-1])]
     ln_steps, step_errors = np.array(steps).reshape(-1, 2).T
     if not np.all(np.isfinite(ln_steps)):
         return Index(name, reason="the orders of its bands share too little light")
@@ -242,9 +242,9 @@ def _on_orders(light, band, doppler, room):
             light.good[order],
             (band.center_angstrom, band.width_angstrom, band.triangular),
         )
-        weights = orderscale.band_weights(edges, good, *shape)
+        weights = order_scale.band_weights(edges, good, *shape)
         if weights is not None:
-            all_weights = orderscale.band_weights(edges, np.ones(good.shape, bool), *shape)
+            all_weights = order_scale.band_weights(edges, np.ones(good.shape, bool), *shape)
             off = all_weights @ _bend_of_bridges(flux, good, all_weights)
             found[int(order)] = (
                 weights @ flux, weights**2 @ light.variance[order] + off**2, weights**2 @ light.slope[order]

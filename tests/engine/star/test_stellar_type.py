@@ -9,8 +9,9 @@ import pytest
 from astropy.io import fits
 
 from nrespipe import data
-from nrespipe.engine import linefit, radial, stellartype, velocity
+from nrespipe.engine import linefit, radial, velocity
 from nrespipe.engine.spectrum import ccf_errors, synthetic
+from nrespipe.engine.star import stellar_type
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
 REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[2].parent / "shared" / "realdata"))
@@ -27,7 +28,7 @@ def fitted(light, kind):
 
 def estimated(light, kind):
     found, sampling = fitted(light, kind)
-    return stellartype.estimate(found, MASKS, light.barycentric.berv_ms, sampling, data.tellurics())
+    return stellar_type.estimate(found, MASKS, light.barycentric.berv_ms, sampling, data.tellurics())
 
 
 def between(starlight, kind, other, share, snr):
@@ -81,7 +82,7 @@ def test_a_star_whose_lines_are_as_weak_as_a_model_can_be_says_so(starlight, str
     light = starlight("K5", snr=60.0)
     found, sampling = fitted(light, "K5")
     weak = replace(found, strength=strength)
-    result = stellartype.estimate(weak, MASKS, light.barycentric.berv_ms, sampling, data.tellurics())
+    result = stellar_type.estimate(weak, MASKS, light.barycentric.berv_ms, sampling, data.tellurics())
     assert result.reason == reason
     assert (result.teff_error_k >= 500) == bool(reason)
 
@@ -97,7 +98,7 @@ def test_rotation_is_right_within_its_error(starlight, vsini_ms):
 def test_without_a_line_spread_function_there_is_no_rotation(starlight):
     light = starlight("G2", snr=60.0)
     found, _ = fitted(light, "G2")
-    result = stellartype.estimate(found, MASKS, light.barycentric.berv_ms, None, data.tellurics())
+    result = stellar_type.estimate(found, MASKS, light.barycentric.berv_ms, None, data.tellurics())
     assert np.isnan(result.vsini_ms)
     assert np.isfinite(result.teff_k)
 
@@ -106,14 +107,14 @@ def test_without_the_orders_that_tell_there_is_a_reason(starlight):
     light = starlight("G2", snr=60.0)
     found, sampling = fitted(light, "G2")
     red = replace(found.orders, good=found.orders.good & (found.orders.wavelength > 6000))
-    result = stellartype.estimate(replace(found, orders=red), MASKS, light.barycentric.berv_ms, sampling)
+    result = stellar_type.estimate(replace(found, orders=red), MASKS, light.barycentric.berv_ms, sampling)
     assert result.reason == "too few orders between 415 and 590 nm"
     assert np.isnan(result.teff_k)
 
 
 @pytest.mark.parametrize(("teff_k", "name"), [(5770, "G2"), (5040, "K2"), (3870, "M0"), (6550, "F5"), (9000, "F0")])
 def test_a_subtype_is_the_nearest_one(teff_k, name):
-    assert stellartype.subtype(teff_k) == name
+    assert stellar_type.subtype(teff_k) == name
 
 
 @pytest.mark.slow
@@ -142,7 +143,7 @@ def test_the_sun_and_a_dwarf_of_type_m3_as_harps_saw_them(name, mask, rv_ms, tef
     kernel = np.exp(-4 * np.log(2) * offsets**2)[None]
     sampling = synthetic.Sampling(fwhm, offsets, kernel, np.zeros(1))
     found = linefit.fit(orders, MASKS[mask], rv_ms, sampling=sampling, tellurics=data.tellurics(), motion_ms=0.0)
-    result = stellartype.estimate(found, MASKS, 0.0, sampling, data.tellurics())
+    result = stellar_type.estimate(found, MASKS, 0.0, sampling, data.tellurics())
     assert result.teff_k == pytest.approx(teff_k, abs=1.3 * result.teff_error_k)
     assert result.reason == reason
     assert result.teff_error_k < 600

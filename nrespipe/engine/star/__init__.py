@@ -1,0 +1,1 @@
+"""What the spectrum says of the star: type, rotation, temperature, activity."""
