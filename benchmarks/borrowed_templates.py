@@ -15,9 +15,9 @@ import numpy as np
 from astropy.io import fits
 
 from nrespipe import data, instruments
-from nrespipe.engine import template, templatefit, velocity
 from nrespipe.engine.spectrum import continuum
 from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.velocity import measurement, template, template_fit
 from nrespipe.frames.velocity import Star
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import bench_stars, stars
@@ -42,7 +42,7 @@ def star(name, kind, vsini_kms, snr):
 def exposed(bench, target, berv_ms, seed):
     """Return an exposure, with its true velocity."""
     wavelengths = bench_stars.wavelengths(bench)
-    orders, numbers = velocity.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
+    orders, numbers = measurement.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
     fwhm = wavelengths.line_shape.fwhm[0][np.isin(bench.spectrograph.orders, numbers)]
     return template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed), fwhm=fwhm)
 
@@ -62,7 +62,7 @@ def simulated(bench):
         for of, one in made:
             which = "same type" if of == kind else "next type" if (kind, of) in NEXT else None
             if which:
-                fit = templatefit.fit(seen.orders, seen.numbers, one, RV_MS, berv_ms, tellurics=TELLURICS)
+                fit = template_fit.fit(seen.orders, seen.numbers, one, RV_MS, berv_ms, tellurics=TELLURICS)
                 by_chi2_ms = fit.photon_error_ms * np.sqrt(max(fit.order_chi2, 1.0))
                 row = fit.rv_ms - RV_MS, fit.photon_error_ms, by_chi2_ms, fit.error_ms, fit.order_chi2
                 rows.setdefault((which, snr), []).append(row)
@@ -81,7 +81,7 @@ def real(folder):
     for of, measured in (("sun", "gl581"), ("gl581", "sun"), ("sun", "sun"), ("gl581", "gl581")):
         copies = [template.Exposure(spectra[of], NUMBERS, REAL[of], 0.0, str(i)) for i in range(2)]
         made = template.build(copies, Star(of), rounds=1, tellurics=TELLURICS)
-        fit = templatefit.fit(
+        fit = template_fit.fit(
             spectra[measured], NUMBERS, made, REAL[measured], tellurics=TELLURICS, motion_ms=0.0
         )  # fmt: skip
         print(

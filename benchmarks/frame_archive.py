@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe import data
-from nrespipe.engine import template, velocity
+from nrespipe.engine.velocity import measurement, template
 from nrespipe.files import masters as shelf
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
@@ -197,8 +197,8 @@ def reduced(bench, refs, raw, epoch, line_shape=None):
         angstrom = scale.vacuum_angstrom.copy()
         angstrom[scale.fibers.index(one.fiber)] = bench_arcs.wavelength(bench, one.fiber, x, epoch.state)[there]
         true = replace(scale, vacuum_angstrom=angstrom, line_shape=line_shape or scale.line_shape)
-        ideal = velocity.measure(spectra, true, one.fiber, one.star, refs.masks, refs.tellurics, one.barycentric)
-        orders, numbers = velocity.prepared(spectra, scale, one.fiber)
+        ideal = measurement.measure(spectra, true, one.fiber, one.star, refs.masks, refs.tellurics, one.barycentric)
+        orders, numbers = measurement.prepared(spectra, scale, one.fiber)
         exposure = template.Exposure(orders, numbers, one.rv_ms, one.barycentric.berv_ms, raw.filename)
         every.append(Found(epoch, epoch.scene.targets[one.fiber].rv_ms, one, ideal, exposure))
     return every, seconds

@@ -16,7 +16,7 @@ import numpy as np
 import velocity_frames
 
 from nrespipe import data, instruments
-from nrespipe.engine import template, templatefit, velocity
+from nrespipe.engine.velocity import measurement, template, template_fit
 from nrespipe.frames.velocity import Barycentric
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import bench_stars, stars
@@ -33,7 +33,7 @@ _HEADINGS = ("star", "S/N", "engine", "photon", "scatter", "ratio", "excess", "p
 def measured(spectra, wavelengths, target, berv_ms, **options):
     """Measure one exposure."""
     motion = Barycentric(58000.0, 2458000.5, berv_ms, True)
-    return velocity.measure(spectra, wavelengths, 0, target.star, MASKS, TELLURICS, motion, **options)
+    return measurement.measure(spectra, wavelengths, 0, target.star, MASKS, TELLURICS, motion, **options)
 
 
 def series(bench, name, snr, epochs, seed=0):
@@ -55,7 +55,7 @@ def series(bench, name, snr, epochs, seed=0):
         )
         one = measured(spectra, wavelengths, target, bervs[epoch], transfer_ms=TRANSFER_MS)
         found.append((made_ms, one))
-        orders, numbers = velocity.prepared(spectra, wavelengths, 0)
+        orders, numbers = measurement.prepared(spectra, wavelengths, 0)
         fwhm = wavelengths.line_shape.fwhm[0][np.isin(spectra.orders, numbers)]
         exposures.append(template.Exposure(orders, numbers, one.rv_ms, bervs[epoch], str(epoch), fwhm=fwhm))
     return target, truth, np.array([made for made, _ in found]), [one for _, one in found], exposures
@@ -75,7 +75,7 @@ def row(name, snr, engine, off_ms, made_ms, photon_ms, total_ms, orders):
 def by_template(target, exposures):
     """Measure all exposures with one template of them, and each with one of the others."""
     made = template.build(exposures, target.star, tellurics=TELLURICS)
-    fit = lambda e: templatefit.fit(e.orders, e.numbers, made, e.rv_ms, e.berv_ms, tellurics=TELLURICS)  # noqa: E731
+    fit = lambda e: template_fit.fit(e.orders, e.numbers, made, e.rv_ms, e.berv_ms, tellurics=TELLURICS)  # noqa: E731
     return made, [fit(e) for e in exposures], template.leave_one_out(exposures, target.star, tellurics=TELLURICS)
 
 
@@ -132,9 +132,9 @@ def seasons(bench, templates, names):
         for berv_ms in np.linspace(-27e3, 27e3, 7):
             spectra = bench_stars.expose(bench, target, berv_ms, seed=0)
             moved.setdefault("mask", []).append(measured(spectra, wavelengths, target, berv_ms).rv_ms)
-            orders, numbers = velocity.prepared(spectra, wavelengths, 0)
+            orders, numbers = measurement.prepared(spectra, wavelengths, 0)
             for snr in (100.0, 30.0):
-                fit = templatefit.fit(
+                fit = template_fit.fit(
                     orders, numbers, templates[name, snr], target.rv_ms, berv_ms, tellurics=TELLURICS
                 )  # fmt: skip
                 moved.setdefault(f"template of S/N {snr:.0f}", []).append(fit.rv_ms)

@@ -7,7 +7,7 @@ import numpy as np
 from frame_archive import NIGHTS, QUIET, Archive, plan, reduced
 
 from nrespipe import data
-from nrespipe.engine import template
+from nrespipe.engine.velocity import template
 from nrespipe.frames.quality import Quality
 
 

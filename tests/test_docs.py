@@ -170,17 +170,23 @@ def test_a_figure_comes_from_the_modules_that_it_uses_and_from_no_others(figures
     pulls = figures.sources.of(*figures.drawings.modules("extract.pulls"))
     through_others = {"nrespipe.numerics.outliers", "nrespipe.simulator.frame", "nrespipe.data.thorium_argon.csv"}
     assert {"figures.simulated", "figures.style", "nrespipe.engine.extraction.optimal"} | through_others <= set(pulls)
-    assert not {"nrespipe.engine.velocity", "nrespipe.recipes.science", "nrespipe.engine.nightzero"} & set(pulls)
+    assert not {
+        "nrespipe.engine.velocity.measurement",
+        "nrespipe.recipes.science",
+        "nrespipe.engine.velocity.night_zero_points",
+    } & set(pulls)
 
 
 def test_a_changed_function_makes_stale_the_figures_that_use_it_and_no_others(figures, checkout):
-    rewrite(checkout / "nrespipe/engine/nightzero.py", ("np.median(", "np.mean("))
+    rewrite(checkout / "nrespipe/engine/velocity/night_zero_points.py", ("np.median(", "np.mean("))
     sources = figures.of_checkout(checkout)
     for name in figures.every:
         modules = figures.drawings.modules(name)
         then, now = figures.sources.of(*modules).items(), sources.of(*modules).items()
         changed = {module for module, _ in then ^ now}
-        assert changed == ({"nrespipe.engine.nightzero"} if name == "nightzero.fortnight" else set()), name
+        assert changed == (
+            {"nrespipe.engine.velocity.night_zero_points"} if name == "nightzero.fortnight" else set()
+        ), name
 
 
 @pytest.mark.parametrize(

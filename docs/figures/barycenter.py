@@ -4,7 +4,7 @@ import numpy as np
 
 from figures import figure, style
 from nrespipe import instruments
-from nrespipe.engine import barycenter
+from nrespipe.engine.velocity import barycenter
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.simulator import sky, stars
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import nightzero
+from nrespipe.engine.velocity import night_zero_points
 
 _SEED, _NIGHTS, _STARS = 16, 14, 6
 
@@ -24,7 +24,7 @@ def fortnight():
     velocity[0] += 40 * np.sin(2 * np.pi * np.arange(_NIGHTS) / 4.2)
     seen = rng.random(night.shape) < 0.8
     seen[:, 8] = star[:, 8] == 3
-    found = nightzero.measure(star[seen].astype(str), night[seen], velocity[seen], error[seen])
+    found = night_zero_points.measure(star[seen].astype(str), night[seen], velocity[seen], error[seen])
     drawn, axes = style.panels(1, 1, 2.7)
     axes = np.ravel(axes)[0]
     for row, deviation in enumerate(found.deviation_ms):

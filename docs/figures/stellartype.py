@@ -3,8 +3,8 @@
 import numpy as np
 
 from figures import figure, style
-from nrespipe.engine import linefit, velocity
 from nrespipe.engine.star import stellar_type
+from nrespipe.engine.velocity import mask_fit, measurement
 from nrespipe.simulator import starlight, stars
 
 
@@ -22,10 +22,10 @@ def lists(night):
     matplotlib.figure.Figure
     """
     target, refs = stars.target(night.star.raw.objects[0]), night.references
-    orders, _ = velocity.prepared(night.star_spectra, night.star_wavelengths, 0)
+    orders, _ = measurement.prepared(night.star_spectra, night.star_wavelengths, 0)
     result, axes = style.panels(1, 1, 2.8)
     for name, color in (("G2", style.VERMILION), ("K5", style.GREEN)):
-        found = linefit.fit(orders, refs.masks[name], target.rv_ms, night.berv_ms, tellurics=refs.tellurics)
+        found = mask_fit.fit(orders, refs.masks[name], target.rv_ms, night.berv_ms, tellurics=refs.tellurics)
         if name == "G2":
             kind = stellar_type.estimate(found, refs.masks, night.berv_ms, None, refs.tellurics)
         row = int(np.argmin(np.abs(found.orders.wavelength[:, 2048] - 5300.0)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from figures import figure, style
 from nrespipe import data, instruments
-from nrespipe.engine import template, templatefit, velocity
+from nrespipe.engine.velocity import measurement, template, template_fit
 from nrespipe.frames.velocity import Barycentric
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import bench_stars, stars
@@ -27,7 +27,7 @@ def orders(night):
     """
     target, refs = stars.target(night.star.raw.objects[0]), night.references
     motion = Barycentric(night.star.raw.start_mjd, night.star.raw.start_mjd + 2400000.5, night.berv_ms, False)
-    found = velocity.measure(
+    found = measurement.measure(
         night.star_spectra, night.star_wavelengths, 0, target.star, refs.masks, refs.tellurics, motion
     )
     result, (function, single) = style.panels(1, 2, 2.8, width_ratios=(1, 1.4))
@@ -64,12 +64,12 @@ def by_template():
     bench, target = benches.build(instruments.load("nres01")), replace(stars.target("HD22049"), snr=60.0)
     wavelengths, exposures = bench_stars.wavelengths(bench), []
     for seed, berv_ms in enumerate(np.linspace(-24e3, 24e3, 10)):
-        orders, numbers = velocity.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
+        orders, numbers = measurement.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
         exposures.append(template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed)))
     made = template.build(exposures[:9], target.star, tellurics=data.tellurics())
     last = exposures[9]
-    found = templatefit.fit(last.orders, numbers, made, target.rv_ms, last.berv_ms, tellurics=data.tellurics())
-    expected, *_ = templatefit.expected(last.orders, numbers, made, found.rv_ms, last.berv_ms)
+    found = template_fit.fit(last.orders, numbers, made, target.rv_ms, last.berv_ms, tellurics=data.tellurics())
+    expected, *_ = template_fit.expected(last.orders, numbers, made, found.rv_ms, last.berv_ms)
     result, (light, single) = style.panels(1, 2, 2.8, width_ratios=(1.3, 1))
     row, near = int(np.flatnonzero(numbers == 97)[0]), slice(1700, 1830)
     angstrom, level = last.orders.wavelength[row, near], last.orders.continuum[row, near]

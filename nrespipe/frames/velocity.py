@@ -156,7 +156,7 @@ class TemplateVelocity:
     consistent : bool
         Whether neighboring parts of the spectrum disagree as independent ones would.
     width_change_m2_s2, width_change_error_m2_s2 : float
-        Differential line width and its photon error, as ``linewidth.change`` gives them [m2 / s2].
+        Differential line width and its photon error, as ``line_width.change`` gives them [m2 / s2].
     """
 
     name: str

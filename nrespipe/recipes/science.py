@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine import barycenter, velocity
 from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.star import activity
+from nrespipe.engine.velocity import barycenter, measurement
 from nrespipe.engine.wavelength import calibrate, drift, order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
@@ -128,7 +128,7 @@ def _velocities(spectra, wavelengths, barycentric, refs):
     if not refs.masks:
         return ()
     return tuple(
-        velocity.measure(
+        measurement.measure(
             spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber],
             template=refs.templates.get(fiber), transfer_ms=calibrate.transfer_noise_ms(refs.arc, fiber),
             drift_scatter_ms=refs.drift_scatter_ms,

@@ -49,7 +49,7 @@ def build(assembly, name, site, *, first_day="", last_day="", serves=("", "")):
             + "".join(f"; {words}" for words in broken)
         )
     # here, as below: the engine brings the compiler of the kernels with it
-    from nrespipe.engine import template as engine
+    from nrespipe.engine.velocity import template as engine
 
     instrument = found[0][0].instrument
     try:
@@ -110,8 +110,8 @@ def _inputs(session, output, star, site, first_day, last_day):
 
 def _exposures(found, output):
     """Read the spectra, and say which cannot be read."""
-    from nrespipe.engine import template as engine
-    from nrespipe.engine import velocity
+    from nrespipe.engine.velocity import measurement
+    from nrespipe.engine.velocity import template as engine
 
     exposures, broken, contents = [], [], {}
     for frame, measured in found:
@@ -127,7 +127,7 @@ def _exposures(found, output):
         except BadFrame as error:
             broken.append(f"left out: {error}")
             continue
-        orders, numbers = velocity.prepared(seen.spectra, seen.wavelengths, measured.fiber)
+        orders, numbers = measurement.prepared(seen.spectra, seen.wavelengths, measured.fiber)
         exposures.append(
             engine.Exposure(
                 orders, numbers, measured.rv_ms, seen.berv_ms, frame.filename, seen.midpoint_mjd, measured.fiber

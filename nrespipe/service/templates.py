@@ -69,12 +69,12 @@ def choose(among, stars, filename, site):
         No entry for a star that none fits.
     """
     # here, not above: the engine brings the compiler of the kernels with it
-    from nrespipe.engine import templatechoice
+    from nrespipe.engine.velocity import template_choice
 
     able = {id(one.known): one for one in among if filename not in one.known.inputs}
     chosen = {}
     for fiber, star in stars.items():
-        known = templatechoice.choose([one.known for one in able.values()], star, site=site)
+        known = template_choice.choose([one.known for one in able.values()], star, site=site)
         if known is not None:
             chosen[fiber] = _read(able[id(known)].path, able[id(known)].md5)
     return chosen

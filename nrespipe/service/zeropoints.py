@@ -11,7 +11,7 @@ from nrespipe import __version__
 from nrespipe.database import velocities, zeropoints
 from nrespipe.database.tables import Frame
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
-from nrespipe.engine import nightzero
+from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files import starmatch
 from nrespipe.frames.quality import Quality
 from nrespipe.service import catalog, series
@@ -176,7 +176,7 @@ def _of_fiber(place, rows, limits):
     """Return the rows of the zero points of one fiber."""
     nights = [datetime.strptime(frame.day, "%Y%m%d").toordinal() for frame, _ in rows]
     columns = [[getattr(velocity, name) for _, velocity in rows] for name in ("star", "rv_ms", "rv_err_ms")]
-    found = nightzero.measure(columns[0], nights, *columns[1:], **limits)
+    found = night_zero_points.measure(columns[0], nights, *columns[1:], **limits)
     for i, night in enumerate(found.nights):
         known = np.flatnonzero(np.isfinite(found.deviation_ms[:, i]))
         pairs = np.stack([found.deviation_ms[known, i], found.deviation_error_ms[known, i]], axis=-1)
@@ -198,7 +198,7 @@ def _for(zero, names, fewest):
         return np.nan, np.nan
     others = [told for star, told in zero.stars.items() if starmatch.key(star) not in names]
     if zero.method == "stars" and len(others) < len(zero.stars):
-        return nightzero.combine(*zip(*others), fewest_stars=fewest) if others else (np.nan, np.nan)
+        return night_zero_points.combine(*zip(*others), fewest_stars=fewest) if others else (np.nan, np.nan)
     return zero.value_ms, zero.error_ms
 
 

@@ -8,7 +8,7 @@ import pytest
 from light import LAMPS, Light
 
 from nrespipe import data
-from nrespipe.engine import barycenter
+from nrespipe.engine.velocity import barycenter
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine import barycenter
+from nrespipe.engine.velocity import barycenter
 from nrespipe.engine.wavelength import calibrate
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality

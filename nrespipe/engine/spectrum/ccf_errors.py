@@ -14,11 +14,11 @@ def errors(found, berv_ms=0.0, *, window=1.25):
     Parameters
     ----------
     found : Fit
-        From ``linefit.fit``.
+        From ``mask_fit.fit``.
     berv_ms : float, optional
         Barycentric correction that it was made with [m / s].
     window : float, optional
-        As in ``linefit.fit``.
+        As in ``mask_fit.fit``.
 
     Returns
     -------

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.polynomial import legendre
 
-from nrespipe.engine import linestate
 from nrespipe.engine.spectrum import line_mask, synthetic
 from nrespipe.engine.star import temperature
+from nrespipe.engine.velocity import mask_fit_state
 from nrespipe.frames.stellartype import StellarType
 from nrespipe.frames.velocity import Star
 
@@ -30,7 +30,7 @@ def estimate(
     Parameters
     ----------
     found : Fit
-        From ``linefit.fit`` with the mask of a type that is near.
+        From ``mask_fit.fit`` with the mask of a type that is near.
     masks : mapping of str to LineMask
         To compare with.
     berv_ms : float
@@ -72,7 +72,7 @@ def estimate(
     statistical_k = np.sqrt((len(rest) - 1) * np.mean((rest - np.mean(rest)) ** 2))
     reason = f"at the {at_end} end of the lists of lines" if at_end else ""
     systematic_k = end_error_k if at_end else list_error_k
-    if linestate.at_bound(found.strength):
+    if mask_fit_state.at_bound(found.strength):
         reason, systematic_k = "its lines are unlike those of any list", unlike_error_k
     error_k = float(np.hypot(statistical_k, systematic_k))
     vsini_ms, vsini_error_ms = (np.nan, np.inf) if sampling is None else rotation(found, best_k)
@@ -92,7 +92,7 @@ def rotation(found, teff_k, *, motions_error_ms=500.0, width_error=0.01):
     Parameters
     ----------
     found : Fit
-        From ``linefit.fit`` with a line-spread function, which takes out what the spectrograph adds to the width.
+        From ``mask_fit.fit`` with a line-spread function, which takes out what the spectrograph adds to the width.
     teff_k : float
         Effective temperature: the motions in the atmosphere grow with it [kelvin].
     motions_error_ms : float, optional

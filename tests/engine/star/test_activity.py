@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nrespipe import data
-from nrespipe.engine import velocity
 from nrespipe.engine.spectrum import ccf
 from nrespipe.engine.star import activity, order_scale
+from nrespipe.engine.velocity import measurement
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.velocity import TemplateVelocity
 
@@ -235,7 +235,7 @@ def test_velocities_that_change_with_color_are_found_in_the_orders_of_a_spectrum
         wavelength = light.wavelengths.vacuum_angstrom
         colored = wavelength * (1 + slope_ms * np.log(wavelength / 5500.0) / LIGHT_MS)
         scale = replace(light.wavelengths, vacuum_angstrom=colored)
-        one = velocity.measure(light.spectra, scale, 0, light.star, masks, data.tellurics(), light.barycentric)
+        one = measurement.measure(light.spectra, scale, 0, light.star, masks, data.tellurics(), light.barycentric)
         found.append(next(index for index in activity.of(one, light.spectra, scale) if index.name == "chromatic"))
     assert found[1].value - found[0].value == pytest.approx(80.0, abs=5.0)
     assert found[1].error < 80.0
@@ -244,7 +244,7 @@ def test_velocities_that_change_with_color_are_found_in_the_orders_of_a_spectrum
 @pytest.mark.slow
 def test_the_width_of_the_lines_stands_beside_the_other_indices_where_there_is_a_template(starlight):
     light, masks = starlight("K2", snr=60.0), {"K2": data.stellar_lines("K2")}
-    one = velocity.measure(light.spectra, light.wavelengths, 0, light.star, masks, None, light.barycentric)
+    one = measurement.measure(light.spectra, light.wavelengths, 0, light.star, masks, None, light.barycentric)
     without = activity.of(one, light.spectra, light.wavelengths)[-1]
     assert (without.name, without.reason, without.unit) == ("dlw", "no template", "m2/s2")
     nothing = np.zeros(len(one.orders))

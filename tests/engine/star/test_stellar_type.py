@@ -9,18 +9,18 @@ import pytest
 from astropy.io import fits
 
 from nrespipe import data
-from nrespipe.engine import linefit, radial, velocity
 from nrespipe.engine.spectrum import ccf_errors, synthetic
 from nrespipe.engine.star import stellar_type
+from nrespipe.engine.velocity import from_arrays, mask_fit, measurement
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
 REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[2].parent / "shared" / "realdata"))
 
 
 def fitted(light, kind):
-    orders, numbers = velocity.prepared(light.spectra, light.wavelengths, 0)
-    sampling = velocity._sampling(light.wavelengths.line_shape, 0, numbers)
-    found = linefit.fit(
+    orders, numbers = measurement.prepared(light.spectra, light.wavelengths, 0)
+    sampling = measurement._sampling(light.wavelengths.line_shape, 0, numbers)
+    found = mask_fit.fit(
         orders, MASKS[kind], light.rv_ms + 200, light.barycentric.berv_ms, sampling=sampling, tellurics=data.tellurics()
     )  # fmt: skip
     return found, sampling
@@ -136,13 +136,13 @@ def test_the_sun_and_a_dwarf_of_type_m3_as_harps_saw_them(name, mask, rv_ms, tef
     s2 = (1e4 / air) ** 2
     # Ciddor 1996, Appl. Opt. 35, 1566, in the form of Morton
     index = 1 + 8.336624e-5 + 2.4089269e-2 / (130.10659 - s2) + 1.5997409e-4 / (38.925688 - s2)
-    orders = radial._orders(*radial._arrays(air * index, flux, np.where(flux > 0, flux, np.nan), None))
+    orders = from_arrays._orders(*from_arrays._arrays(air * index, flux, np.where(flux > 0, flux, np.nan), None))
     offsets = np.linspace(-2.5, 2.5, 41)
     # resolving power 115,000
     fwhm = orders.wavelength / 115e3 / header["CDELT1"]
     kernel = np.exp(-4 * np.log(2) * offsets**2)[None]
     sampling = synthetic.Sampling(fwhm, offsets, kernel, np.zeros(1))
-    found = linefit.fit(orders, MASKS[mask], rv_ms, sampling=sampling, tellurics=data.tellurics(), motion_ms=0.0)
+    found = mask_fit.fit(orders, MASKS[mask], rv_ms, sampling=sampling, tellurics=data.tellurics(), motion_ms=0.0)
     result = stellar_type.estimate(found, MASKS, 0.0, sampling, data.tellurics())
     assert result.teff_k == pytest.approx(teff_k, abs=1.3 * result.teff_error_k)
     assert result.reason == reason

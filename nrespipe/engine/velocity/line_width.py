@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.polynomial import legendre
 
-from nrespipe.engine import templatefit
+from nrespipe.engine.velocity import template_fit
 
 
 def change(orders, numbers, template, fit, berv_ms=0.0, *, degree=3, step_ms=200.0):
@@ -12,7 +12,7 @@ def change(orders, numbers, template, fit, berv_ms=0.0, *, degree=3, step_ms=200
     Parameters
     ----------
     orders, numbers, template
-        As in ``templatefit.fit``.
+        As in ``template_fit.fit``.
     fit : TemplateFit
         What that gave: its velocity, and the pixels that took part.
     berv_ms : float, optional
@@ -35,9 +35,9 @@ def change(orders, numbers, template, fit, berv_ms=0.0, *, degree=3, step_ms=200
     the level and the velocity of each order free. The noise of the template makes it look less curved than it is,
     so that a change comes out too small by the share that this noise has in the curvature.
     """
-    flux, slope, noise = templatefit.expected(orders, numbers, template, fit.rv_ms, berv_ms)
+    flux, slope, noise = template_fit.expected(orders, numbers, template, fit.rv_ms, berv_ms)
     after, before = (
-        templatefit.expected(orders, numbers, template, fit.rv_ms + step, berv_ms)[1] for step in (step_ms, -step_ms)
+        template_fit.expected(orders, numbers, template, fit.rv_ms + step, berv_ms)[1] for step in (step_ms, -step_ms)
     )
     curvature = (after - before) / (2 * step_ms)
     used = fit.used & np.isfinite(curvature)
@@ -50,9 +50,9 @@ def change(orders, numbers, template, fit, berv_ms=0.0, *, degree=3, step_ms=200
         # a shift of 10 km/s is of the size of the level
         columns = np.column_stack([basis * (flux[o] * level[o])[:, None], 1e4 * level[o] * slope[o]])
         data = np.where(used[o], orders.flux[o], 0.0)
-        terms = templatefit.least_squares(columns, data, weight[o])
+        terms = template_fit.least_squares(columns, data, weight[o])
         moving = (basis @ terms[:-1]) * level[o] * curvature[o]
-        pure = moving - columns @ templatefit.least_squares(columns, moving, weight[o])
+        pure = moving - columns @ template_fit.least_squares(columns, moving, weight[o])
         signal += weight[o] @ (pure * (data - columns @ terms))
         information += weight[o] @ pure**2
     if not information > 0:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nrespipe import data
-from nrespipe.engine import template, velocity
 from nrespipe.engine.star import temperature
+from nrespipe.engine.velocity import measurement, template
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import Barycentric, Star
 from nrespipe.simulator import bench_stars, stars
@@ -22,7 +22,7 @@ def absolute_error_ms(found):
 
 def measured(light, star=None, **changes):
     spectra = replace(light.spectra, **changes) if changes else light.spectra
-    return velocity.measure(
+    return measurement.measure(
         spectra, light.wavelengths, 0, star or light.star, MASKS, data.tellurics(), light.barycentric
     )  # fmt: skip
 
@@ -211,7 +211,7 @@ def seen(bench, target, berv_ms, seed=0, spectra=None, **options):
     """Measure an extracted star of the bench."""
     spectra = spectra or bench_stars.expose(bench, target, berv_ms, seed=seed)
     motion = Barycentric(58000.0, 2458000.5, berv_ms, True)
-    return velocity.measure(
+    return measurement.measure(
         spectra, bench_stars.wavelengths(bench), 0, target.star, MASKS, data.tellurics(), motion, **options
     )
 
@@ -234,7 +234,7 @@ def made(bench):
     target, exposures = stars.target("HD102365"), []
     wavelengths = bench_stars.wavelengths(bench)
     for seed, berv_ms in enumerate(np.linspace(-24e3, 24e3, 9)):
-        orders, numbers = velocity.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
+        orders, numbers = measurement.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
         exposures.append(template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed)))
     return template.build(exposures, target.star, rounds=1, tellurics=data.tellurics())
 

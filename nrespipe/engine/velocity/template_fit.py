@@ -7,8 +7,8 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy.interpolate import CubicSpline
 
-from nrespipe.engine import weighing
 from nrespipe.engine.spectrum import line_mask
+from nrespipe.engine.velocity import order_velocities
 
 _LIGHT_MS = 299792458.0
 
@@ -102,8 +102,8 @@ def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, 
     The model of order *o* is ``p_o(x) T_o(ln wavelength - ln(1 + v / c))`` with one *v* for all orders and a polynomial
     *p* for each (Anglada-Escude & Butler 2012, ApJS 200, 15; Zechmeister et al. 2018, A&A 609, A12). It is linear but
     for *v*, which is iterated; eliminating the polynomials leaves one equation for each order, whose sum gives *v* and
-    its error. Orders that disagree with the others lose their weight in the sum (``weighing.mean``), and by how much
-    parts of the spectrum disagree then is an error of its own (``weighing.disagreement``). The noise of the template
+    its error. Orders that disagree with the others lose their weight in the sum (``order_velocities.mean``), and by how much
+    parts of the spectrum disagree then is an error of its own (``order_velocities.disagreement``). The noise of the template
     counts as noise of the pixels, whose own is that of the light that the template expects on them. The pixels are
     chosen by their wavelength in the frame of the barycenter, so that they are the same in every frame of a star.
     """
@@ -240,7 +240,7 @@ def _solve(light, used, flux, slope, noise, degree):
         information[o] = weight[o] @ pure**2
         signal[o], leverage[o] = weight[o] * pure * residual[o], weight[o] * pure * moving
         shift[o] = signal[o].sum() / information[o] if information[o] > 0 else 0.0
-    mean, share = weighing.mean(shift, information, 1 / np.sqrt(np.where(information > 0, information, 1.0)))
+    mean, share = order_velocities.mean(shift, information, 1 / np.sqrt(np.where(information > 0, information, 1.0)))
     total = share @ information
     return _Solved(
         shift_ms=mean,
@@ -283,7 +283,7 @@ def _result(rv_ms, solved, orders, numbers):
     means = [np.sum(weight[s] * off[s]) / weight[s].sum() if s.any() else np.nan for s in sides]
     errors = [np.sum(solved.share[s] * weight[s]) / weight[s].sum() ** 2 if s.any() else np.nan for s in sides]
     used = solved.used & able[:, None]
-    by_blocks_ms, consistent = weighing.disagreement(
+    by_blocks_ms, consistent = order_velocities.disagreement(
         solved.signal, solved.leverage, solved.shift_ms, solved.error_ms, orders.wavelength
     )
     # blocks of wavelength hold what neighboring orders share, orders what is wrong with one of them from end to end

@@ -14,7 +14,7 @@ def function(found, n_orders, chosen, berv_ms, *, step_ms=500.0):
     Parameters
     ----------
     found : Fit
-        From ``linefit.fit``.
+        From ``mask_fit.fit``.
     n_orders : int
         Number of orders of the frame.
     chosen : ndarray of int
@@ -51,7 +51,7 @@ def by_order(found, n_orders, chosen):
     Parameters
     ----------
     found : Fit
-        From ``linefit.fit``.
+        From ``mask_fit.fit``.
     n_orders : int
         Number of orders of the frame.
     chosen : ndarray of int

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nrespipe.engine import linestate, weighing
 from nrespipe.engine.spectrum import ccf, continuum, line_mask, synthetic
 from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
+from nrespipe.engine.velocity import mask_fit_state, order_velocities
 
 _LIGHT_MS = 299792458.0
 
@@ -113,7 +113,7 @@ def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None
     ``sum(p dm/dv)``, which gives the exact photon error ``sqrt(sum(p**2 var))`` over the same, and a pixel that is not
     good is simply left out of both sums. Orders are joined with the inverse square of the error that they have at the
     usual brightness: with that of this frame the mean of orders that differ would depend on how bright it is. An order
-    that lies far from all others loses its weight (``weighing.mean``).
+    that lies far from all others loses its weight (``order_velocities.mean``).
 
     The model begins with lines of 10 km/s. In a star that rotates with more than about 50 km/s it can then end as a few
     narrow lines in the noise of a dip that is much wider, hundreds of errors from the truth. Where it does not resemble
@@ -121,7 +121,10 @@ def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None
     """
     options = {"sampling": sampling, "tellurics": tellurics, "window": window, "rounds": rounds, **clear}
     found, failure = None, None
-    for state in (linestate.State(velocity_ms), *(linestate.wide(velocity_ms, fwhm) for fwhm in (160e3, 80e3, 40e3))):
+    for state in (
+        mask_fit_state.State(velocity_ms),
+        *(mask_fit_state.wide(velocity_ms, fwhm) for fwhm in (160e3, 80e3, 40e3)),
+    ):
         try:
             tried = _settled(orders, mask, state, berv_ms, **options)
         except ValueError as error:
@@ -150,7 +153,7 @@ def _settled(orders, mask, state, berv_ms, *, sampling, tellurics, window, round
             raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
         best = _compare(orders, model, edges, _halves(lines, mask), state.rv_ms, berv_ms, reach_ms)
         settled = abs(best.shift_ms) < max(0.5, 0.05 * best.photon_ms) and best.shapes_agree
-        state = linestate.advanced(state, best, settled)
+        state = mask_fit_state.advanced(state, best, settled)
         if settled and number > 1:
             break
     return _result(state, best, orders, lines, model[0])
@@ -198,12 +201,12 @@ def _compare(orders, model, edges, halves, rv_ms, berv_ms, reach_ms):
         weight = leverage.sum(axis=1) ** 2 / usual
     able = np.isfinite(shift) & np.isfinite(error) & (error > 0) & np.isfinite(weight)
     weight = np.where(able, weight, 0.0)
-    weight *= weighing.mean(shift, weight, error, bend=_BEND)[1]
+    weight *= order_velocities.mean(shift, weight, error, bend=_BEND)[1]
     # pixels in the unit of the mean over orders: their sums are then the shift itself, and 1
     scale = np.where(able, weight / weight.sum() / np.where(able, leverage.sum(axis=1), 1.0), 0.0)[:, None]
     mean = functions[:2].sum(axis=1) / sum(half.weight.sum() for half in halves)
     peak = ccf.peak(grid_ms, mean[0])
-    return linestate.Comparison(
+    return mask_fit_state.Comparison(
         shift_ms=float(np.sum(signal * scale)),
         photon_ms=float(np.sqrt(np.sum((weight * np.where(able, error, 0.0)) ** 2)) / weight.sum()),
         peak=peak,
@@ -232,7 +235,7 @@ def _saturation(grid_ms, parts, halves):
     areas = np.full((2, 2), np.nan)
     for i, (part, half) in enumerate(zip(parts, halves)):
         if len(half.order) >= 20:
-            areas[i] = [linestate.area(ccf.peak(grid_ms, one.sum(axis=0) / half.weight.sum())) for one in part[:2]]
+            areas[i] = [mask_fit_state.area(ccf.peak(grid_ms, one.sum(axis=0) / half.weight.sum())) for one in part[:2]]
     (shallow, shallow_model), (deep, deep_model) = np.log(areas)
     return float(deep - shallow - deep_model + shallow_model)
 
@@ -249,7 +252,7 @@ def _shift_coefficients(function, derivative):
 
 
 def _result(state, found, orders, lines, model):
-    mask_error_ms, consistent = weighing.disagreement(
+    mask_error_ms, consistent = order_velocities.disagreement(
         found.signal, found.leverage, found.shift_ms, found.photon_ms, orders.wavelength
     )
     return Fit(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nrespipe import instruments
-from nrespipe.engine import barycenter
+from nrespipe.engine.velocity import barycenter
 from nrespipe.frames.raw import ExposureMeter, Kind, RawFrame, Section
 from nrespipe.frames.velocity import Star
 

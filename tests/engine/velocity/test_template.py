@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine import template, templatechoice, templatefit
 from nrespipe.engine.spectrum.spectrum_orders import Orders
-from nrespipe.engine.template import Exposure
+from nrespipe.engine.velocity import template, template_choice, template_fit
+from nrespipe.engine.velocity.template import Exposure
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import Star, Tellurics
 
@@ -85,7 +85,7 @@ def test_the_template_is_the_star_at_rest(quiet):
 
 def test_a_star_does_not_move_with_the_earth(quiet):
     found = [
-        templatefit.fit(exposure(100.0, b, seed=3).orders, NUMBERS, quiet, 60.0, b).rv_ms
+        template_fit.fit(exposure(100.0, b, seed=3).orders, NUMBERS, quiet, 60.0, b).rv_ms
         for b in (-29e3, -17.3e3, -4e3, 77.0, 9.9e3, 23.1e3)
     ]
     np.testing.assert_allclose(found, 100.0, atol=0.6)
@@ -133,8 +133,8 @@ def test_a_template_tells_the_velocity_of_each_exposure_by_all_the_others():
 
 def test_the_error_is_the_photon_limit_and_what_the_template_adds(quiet):
     light = exposure(0.0, 5e3, snr=100.0)
-    found = templatefit.fit(light.orders, NUMBERS, quiet, 0.0, 5e3)
-    _, slope, _ = templatefit.expected(light.orders, NUMBERS, quiet, 0.0, 5e3)
+    found = template_fit.fit(light.orders, NUMBERS, quiet, 0.0, 5e3)
+    _, slope, _ = template_fit.expected(light.orders, NUMBERS, quiet, 0.0, 5e3)
     level = light.orders.continuum
     limit = np.sum((level * slope)[found.used] ** 2 / light.orders.variance[found.used]) ** -0.5
     assert found.photon_error_ms == pytest.approx(limit, rel=0.06)
@@ -161,8 +161,8 @@ def test_an_order_that_has_moved_does_not_move_the_velocity(quiet):
     changes, weights = [], []
     for seed in range(5):
         light = exposure(0.0, 5e3, snr=200.0, seed=seed).orders
-        good = templatefit.fit(light, NUMBERS, quiet, 0.0, 5e3)
-        bad = templatefit.fit(moved(light, [0, 0, 0, 100.0, 0, 0]), NUMBERS, quiet, 0.0, 5e3)
+        good = template_fit.fit(light, NUMBERS, quiet, 0.0, 5e3)
+        bad = template_fit.fit(moved(light, [0, 0, 0, 100.0, 0, 0]), NUMBERS, quiet, 0.0, 5e3)
         assert bad.order_rv_ms[3] > bad.rv_ms + 10 * bad.order_error_ms[3]
         assert abs(bad.rv_ms) < 3 * bad.error_ms
         changes.append(abs(bad.rv_ms - good.rv_ms) / good.photon_error_ms)
@@ -174,10 +174,10 @@ def test_an_order_that_has_moved_does_not_move_the_velocity(quiet):
 
 def test_a_trail_over_half_an_order_does_not_move_the_velocity(quiet):
     light = exposure(0.0, 5e3, snr=100.0).orders
-    good = templatefit.fit(light, NUMBERS, quiet, 0.0, 5e3)
+    good = template_fit.fit(light, NUMBERS, quiet, 0.0, 5e3)
     flux = light.flux.copy()
     flux[2, 300:900] *= 1 + 0.02 * np.sin(np.arange(600) / 4.0)
-    trailed = templatefit.fit(replace(light, flux=flux), NUMBERS, quiet, 0.0, 5e3)
+    trailed = template_fit.fit(replace(light, flux=flux), NUMBERS, quiet, 0.0, 5e3)
     assert abs(trailed.rv_ms - good.rv_ms) < good.photon_error_ms
 
 
@@ -185,7 +185,7 @@ def test_orders_that_all_disagree_are_told_and_their_scatter_is_the_error(quiet)
     light = exposure(0.0, 5e3, snr=200.0).orders
     rng, pulls, told = np.random.default_rng(8), [], []
     for _ in range(30):
-        bad = templatefit.fit(moved(light, 40.0 * rng.standard_normal(6)), NUMBERS, quiet, 0.0, 5e3)
+        bad = template_fit.fit(moved(light, 40.0 * rng.standard_normal(6)), NUMBERS, quiet, 0.0, 5e3)
         told.append(bad.order_chi2)
         pulls.append(bad.rv_ms / bad.error_ms)
         assert bad.error_ms > 2 * bad.photon_error_ms
@@ -212,7 +212,7 @@ def other_star(seed, berv_ms, snr=200.0):
 @pytest.mark.parametrize("snr", [40.0, 200.0])
 @pytest.mark.slow
 def test_the_error_by_a_borrowed_template_covers_what_the_other_star_does_differently(quiet, snr):
-    fits = [templatefit.fit(other_star(seed, 5e3, snr), NUMBERS, quiet, 0.0, 5e3) for seed in range(24)]
+    fits = [template_fit.fit(other_star(seed, 5e3, snr), NUMBERS, quiet, 0.0, 5e3) for seed in range(24)]
     off_ms = np.array([fit.rv_ms for fit in fits])
     if snr > 100:
         assert np.std(off_ms) > 2 * np.mean([fit.photon_error_ms for fit in fits])
@@ -225,7 +225,7 @@ def test_the_atmosphere_is_left_out_of_the_same_pixels_the_whole_year(quiet):
     rest = []
     for berv_ms in (-20e3, 20e3):
         light = exposure(0.0, berv_ms).orders
-        used = templatefit.fit(light, NUMBERS, quiet, 0.0, berv_ms, tellurics=band).used
+        used = template_fit.fit(light, NUMBERS, quiet, 0.0, berv_ms, tellurics=band).used
         rest.append(np.sort((light.wavelength * (1 + berv_ms / C_MS))[used]))
     for side in (5376, 5380):
         gap = [np.min(r[r > 5378.2]) if side > 5378 else np.max(r[r < 5378.2]) for r in rest]
@@ -236,7 +236,7 @@ def test_the_atmosphere_is_left_out_of_the_same_pixels_the_whole_year(quiet):
 def test_a_spectrum_beside_the_template_is_refused(quiet):
     light = exposure()
     with pytest.raises(ValueError, match="no usable pixel falls on the template of HD1"):
-        templatefit.fit(light.orders, NUMBERS + 20, quiet, 0.0)
+        template_fit.fit(light.orders, NUMBERS + 20, quiet, 0.0)
 
 
 def made(name, n=9, teff_k=None, site="lsc", berv_range_ms=2e4, logg=None):
@@ -250,30 +250,30 @@ def made(name, n=9, teff_k=None, site="lsc", berv_range_ms=2e4, logg=None):
 
 def test_a_template_of_the_star_itself_comes_first_even_a_young_one():
     own, other = made("alpha one", n=3), made("HD2", teff_k=5700.0)
-    assert templatechoice.choose([other, own], STAR) is own
-    assert templatechoice.is_of(own, STAR)
-    assert not templatechoice.is_of(other, STAR)
+    assert template_choice.choose([other, own], STAR) is own
+    assert template_choice.is_of(own, STAR)
+    assert not template_choice.is_of(other, STAR)
 
 
 def test_of_several_of_the_star_a_trusted_one_of_the_site_is_chosen():
     young, far, near = made("HD1", n=3), made("HD1", site="elp"), made("HD1")
-    assert templatechoice.choose([young, far, near], STAR, site="lsc") is near
-    assert templatechoice.choose([young, far], STAR, site="lsc") is far
+    assert template_choice.choose([young, far, near], STAR, site="lsc") is near
+    assert template_choice.choose([young, far], STAR, site="lsc") is far
 
 
 def test_else_the_nearest_type_serves_if_it_is_trusted_and_near():
     cool, warm, young = made("HD3", teff_k=5500.0), made("HD2", teff_k=5790.0), made("HD4", n=7, teff_k=5700.0)
-    assert templatechoice.choose([cool, warm, young], STAR) is warm
-    assert templatechoice.choose([made("HD5", teff_k=4900.0), young], STAR) is None
+    assert template_choice.choose([cool, warm, young], STAR) is warm
+    assert template_choice.choose([made("HD5", teff_k=4900.0), young], STAR) is None
     giant = made("HD6", teff_k=5700.0, logg=2.5)
-    assert templatechoice.choose([giant], replace(STAR, logg=4.4)) is None
-    assert templatechoice.choose([warm], Star("unknown")) is None
+    assert template_choice.choose([giant], replace(STAR, logg=4.4)) is None
+    assert template_choice.choose([warm], Star("unknown")) is None
 
 
 def test_the_catalog_may_name_the_star_whose_template_serves():
     named, nearest = made("HD7", teff_k=6200.0), made("HD2", teff_k=5700.0)
-    assert templatechoice.choose([named, nearest], replace(STAR, template="hd 7")) is named
-    assert templatechoice.choose([nearest], replace(STAR, template="hd 7")) is nearest
+    assert template_choice.choose([named, nearest], replace(STAR, template="hd 7")) is named
+    assert template_choice.choose([nearest], replace(STAR, template="hd 7")) is nearest
 
 
 def test_the_fingerprint_tells_two_templates_apart():

@@ -3,11 +3,11 @@
 import numpy as np
 
 from nrespipe import data
-from nrespipe.engine import budget, linefit, linewidth, published, templatefit
 from nrespipe.engine.spectrum import ccf_errors, continuum, line_mask, synthetic
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.star import stellar_type, temperature
-from nrespipe.engine.templatechoice import is_of
+from nrespipe.engine.velocity import error_budget, line_width, mask_fit, published, template_fit
+from nrespipe.engine.velocity.template_choice import is_of
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import TemplateVelocity, Velocity
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
@@ -64,8 +64,8 @@ def measure(
     -----
     The mask is that of the nearest temperature; without one in the catalog, the mask that resembles the spectrum most.
     Where parts of the spectrum disagree beyond `list_noise_ms` its neighbors are tried too, because a wrong list can
-    be hundreds of m/s off. The velocity is first sought over +-300 km/s. For the methods see ``linefit.fit`` and
-    ``templatefit.fit``.
+    be hundreds of m/s off. The velocity is first sought over +-300 km/s. For the methods see ``mask_fit.fit`` and
+    ``template_fit.fit``.
     """
     chosen = _usable_orders(spectra, wavelengths, fiber)
     orders = _orders(spectra, wavelengths, fiber, chosen)
@@ -83,7 +83,7 @@ def measure(
         weight = np.zeros(spectra.of(fiber)[0].shape)
         weight[chosen] = fit.leverage
         allowance = {"transfer_ms": transfer_ms, "drift_scatter_ms": drift_scatter_ms}
-        return budget.parts(fit.photon_error_ms, wavelengths, fiber, weight, **allowance, **further)
+        return error_budget.parts(fit.photon_error_ms, wavelengths, fiber, weight, **allowance, **further)
 
     kind = stellar_type.estimate(found, masks, barycentric.berv_ms, sampling, tellurics)
     second = _second(found, template, star, spectra.orders, chosen, tellurics, barycentric.berv_ms, errors)
@@ -122,7 +122,7 @@ def prepared(spectra, wavelengths, fiber):
     Returns
     -------
     orders : Orders
-        As ``linefit.fit``, ``templatefit.fit`` and ``template.build`` take them.
+        As ``mask_fit.fit``, ``template_fit.fit`` and ``template.build`` take them.
     numbers : ndarray of int, shape (n_orders,)
         Their diffraction orders.
     """
@@ -135,10 +135,10 @@ def _second(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
     if template is None:
         return None
     try:
-        fit = templatefit.fit(found.orders, numbers[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics)
+        fit = template_fit.fit(found.orders, numbers[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics)
     except ValueError:
         return None
-    wider, wider_error = linewidth.change(found.orders, numbers[chosen], template, fit, berv_ms)
+    wider, wider_error = line_width.change(found.orders, numbers[chosen], template, fit, berv_ms)
     by_order = {}
     for name, nothing in (("order_rv_ms", np.nan), ("order_error_ms", np.nan), ("order_weight", 0.0)):
         by_order[name] = np.full(len(numbers), nothing)
@@ -228,7 +228,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     clear = line_mask.clear(first, orders, guess_ms, 20e3, tellurics)
     if significance < 5 or len(clear.order) < 20:
         return None, first, teff_k is None
-    fit = lambda mask: linefit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
+    fit = lambda mask: mask_fit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
     place, fits = by_temperature.index(first), {}
     for candidate in (place, place - 1, place + 1):
         if 0 <= candidate < len(by_temperature):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from nrespipe.engine import arrays, templatefit
 from nrespipe.engine.spectrum import continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.velocity import arrays, template_fit
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Star
 from nrespipe.numerics import bspline
@@ -180,7 +180,9 @@ class _Stack:
             known = information > 1e-3 * typical
             values = bspline.evaluate(coefficients, np.arange(len(knots)), -1.0, 1.0)
             flux[o, : len(knots)] = np.where(known, values, np.nan)
-            variance[o, : len(knots)] = np.where(known, templatefit.AT_KNOT / np.where(known, information, 1.0), np.nan)
+            variance[o, : len(knots)] = np.where(
+                known, template_fit.AT_KNOT / np.where(known, information, 1.0), np.nan
+            )
         return flux, variance
 
     def template(self, exposures, star, site="", instrument="", without=None):
@@ -210,7 +212,7 @@ class _Stack:
     def by_the_others(self, star):
         """Return what a template of all the others gives of each exposure."""
         return [
-            templatefit.fit(
+            template_fit.fit(
                 self.leveled[i], e.numbers, self.template(self.exposures, star, without=i), self.rv_ms[i], e.berv_ms,
                 tellurics=self.tellurics,
             )
@@ -229,7 +231,9 @@ def _coadded(exposures, tellurics, rounds, clip):
         moved = np.zeros((len(exposures), 2))
         for i, e in enumerate(exposures):
             stack.leveled[i], stack.kept[i], stack.expected[i] = _compared(stack, i, template, clip)
-            fit = templatefit.fit(stack.leveled[i], e.numbers, template, stack.rv_ms[i], e.berv_ms, tellurics=tellurics)
+            fit = template_fit.fit(
+                stack.leveled[i], e.numbers, template, stack.rv_ms[i], e.berv_ms, tellurics=tellurics
+            )
             moved[i] = fit.rv_ms - e.rv_ms, fit.error_ms**-2.0
         # the mean of the velocities stays that of the mask
         mean_ms = np.average(moved[:, 0], weights=moved[:, 1])
@@ -243,7 +247,7 @@ def _coadded(exposures, tellurics, rounds, clip):
 def _compared(stack, i, template, clip):
     """Return an exposure at the level that the template asks for, its clean pixels, and the light that is expected."""
     e, orders = stack.exposures[i], stack.leveled[i]
-    flux, _, noise = templatefit.expected(orders, e.numbers, template, stack.rv_ms[i], e.berv_ms)
+    flux, _, noise = template_fit.expected(orders, e.numbers, template, stack.rv_ms[i], e.berv_ms)
     able = _clean(e, stack.tellurics) & np.isfinite(flux)
     model = np.where(able, flux, 0.0)
     level = continuum.against_model(orders.flux, orders.variance, stack.kept[i] & able, model)

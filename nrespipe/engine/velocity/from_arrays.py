@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nrespipe.engine import arrays, linefit, templatefit
 from nrespipe.engine.spectrum import ccf, continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
+from nrespipe.engine.velocity import arrays, mask_fit, template_fit
 from nrespipe.frames.template import Template
 
 _LIGHT_MS = 299792458.0
@@ -96,7 +96,7 @@ def velocity(
     Notes
     -----
     Quantities of astropy count with their units. A merged spectrum (one long order) is cut into pieces of about 4096
-    pixels. See ``linefit.fit`` and ``templatefit.fit`` for the methods, and `gaussian` for the plain cross-correlation
+    pixels. See ``mask_fit.fit`` and ``template_fit.fit`` for the methods, and `gaussian` for the plain cross-correlation
     of other pipelines.
     """
     orders = _orders(*_arrays(wavelength, flux, variance, blaze))
@@ -205,8 +205,8 @@ def _by_template(orders, numbers, template, known_ms, berv_ms, options):
     if rows.shape != (len(orders.flux),):
         raise ValueError(f"numbers must name each of the {len(orders.flux)} orders, not {rows.size}")
     guess_ms = template.rv_ms if known_ms is None else known_ms
-    fit = templatefit.fit(orders, rows, template, guess_ms, berv_ms, **options)
-    light, _, _ = templatefit.expected(orders, rows, template, fit.rv_ms, berv_ms)
+    fit = template_fit.fit(orders, rows, template, guess_ms, berv_ms, **options)
+    light, _, _ = template_fit.expected(orders, rows, template, fit.rv_ms, berv_ms)
     if not resembles(orders, light, fit.used):
         raise ValueError(_unlike(f"the template of {template.star.name}", guess_ms))
     return fit
@@ -219,7 +219,7 @@ def _by_mask(orders, mask, known_ms, berv_ms, options):
         guess_ms, significance, _ = line_mask.search(mask, orders, berv_ms, options["tellurics"])
         if significance < 5:
             raise ValueError(f"mask {mask.name} finds no lines in the spectrum: give a first guess")
-    fit = linefit.fit(orders, mask, guess_ms, berv_ms, **options)
+    fit = mask_fit.fit(orders, mask, guess_ms, berv_ms, **options)
     if not fit.resembles:
         raise ValueError(_unlike(f"mask {mask.name}", guess_ms))
     return fit

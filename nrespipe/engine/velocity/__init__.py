@@ -1,0 +1,1 @@
+"""The radial velocity of a star, with its error."""
