@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from nrespipe.engine import company
+from nrespipe.engine.acceptance import outlier_frames
+from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
 from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.extraction import line_tilt
-from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.engine.wavelength import calibrate, lamp_shift
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
@@ -98,9 +98,9 @@ def odd(lit, measured):
     """
     bright = np.array([each.get("bright_pixels_per_order", np.nan) for each in measured])
     shifts = [each.get("trace_shift_px", np.nan) for each in measured]
-    dim = company.by_light(lit, _dim, np.log10(np.maximum(bright, 0.1)))
+    dim = outlier_frames.by_light(lit, _dim, np.log10(np.maximum(bright, 0.1)))
     says = "its orders lie {value:+.2f} px from those of the flat, those of the other arcs {usual:+.2f} px"
-    moved = company.by_light(lit, lambda values: company.odd(values, _MOVED_PX, says), shifts)
+    moved = outlier_frames.by_light(lit, lambda values: outlier_frames.odd(values, _MOVED_PX, says), shifts)
     return [one or other or third for one, other, third in zip(dim, moved, _shifted(measured))]
 
 
@@ -156,11 +156,11 @@ def _shifted(measured):
             f"the lines of {fiber} lie {{value:+.2f}} px from the optical model, "
             f"those of the other arcs {{usual:+.2f}} px"
         )
-        found = company.odd([each.get(name, np.nan) for each in measured], _SHIFTED_PX, says)
+        found = outlier_frames.odd([each.get(name, np.nan) for each in measured], _SHIFTED_PX, says)
         reasons = [one or other for one, other in zip(reasons, found)]
     return reasons
 
 
 def _dim(brightness):
     says = "its orders have 10^{value:.1f} bright pixels, those of the other arcs 10^{usual:.1f}"
-    return company.odd(brightness, np.log10(_FACTOR), says)
+    return outlier_frames.odd(brightness, np.log10(_FACTOR), says)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from nrespipe.engine import company
+from nrespipe.engine.acceptance import outlier_frames
+from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
 from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
-from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
 from nrespipe.frames.quality import Pixel, Quality
@@ -93,8 +93,12 @@ def odd(_lit, measured):
     noise = np.array([each.get("noise_adu", np.nan) for each in measured])
     structure = [each.get("structure_adu", np.nan) for each in measured]
     usual = np.nanmedian(noise) if np.isfinite(noise).any() else np.nan
-    noisy = company.odd(noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU")
-    high = company.odd(structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU")
+    noisy = outlier_frames.odd(
+        noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU"
+    )
+    high = outlier_frames.odd(
+        structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU"
+    )
     return [one or other for one, other in zip(noisy, high)]
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from nrespipe.engine import company
+from nrespipe.engine.acceptance import outlier_frames
+from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
 from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
-from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Dark
 from nrespipe.frames.quality import Pixel, Quality
@@ -74,7 +74,7 @@ def odd(_lit, measured):
     """
     rates = [each.get("rate_adu_per_s", np.nan) for each in measured]
     says = "it gains {value:.4f} ADU a second, the other darks {usual:.4f} ADU a second"
-    return company.odd(rates, _LEAK_ADU_PER_S, says)
+    return outlier_frames.odd(rates, _LEAK_ADU_PER_S, says)
 
 
 def combine(frames, refs, spectrograph, hot_sigma=4.5):

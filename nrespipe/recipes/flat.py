@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nrespipe.engine import company
+from nrespipe.engine.acceptance import outlier_frames
+from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
 from nrespipe.engine.detector import correction, gain, header_checks, stacking
 from nrespipe.engine.extraction import blaze, profile, scattered_light
-from nrespipe.engine.judge import master as judge  # noqa: F401
 from nrespipe.engine.orders import ridges, trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
@@ -111,7 +111,7 @@ def odd(lit, measured):
         # nobody can tell which pair it is
         twins = [False] * len(rows)
     rows = [np.nan if twin else row for row, twin in zip(rows, twins)]
-    far = company.by_light(lit, _moved, rows)
+    far = outlier_frames.by_light(lit, _moved, rows)
     wrong = "its light lies in the fibers of another pair than its header says"
     return [wrong if twin else reason for twin, reason in zip(twins, far)]
 
@@ -181,7 +181,9 @@ def combine(frames, refs, spectrograph):
 
 
 def _moved(rows):
-    return company.odd(rows, _MOVED_PX, "its orders lie at {value:.2f} px, those of the other flats at {usual:.2f} px")
+    return outlier_frames.odd(
+        rows, _MOVED_PX, "its orders lie at {value:.2f} px, those of the other flats at {usual:.2f} px"
+    )
 
 
 def _middle_row(traces, spectrograph):
