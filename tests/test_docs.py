@@ -82,15 +82,17 @@ def directives(name):
 
 
 def test_every_step_of_the_engine_stands_on_a_page_of_the_algorithms():
-    steps = {f"engine.{path.stem}" for path in (ROOT / "nrespipe/engine").glob("*.py")} - {"engine.__init__"}
+    written = (path.relative_to(ROOT / "nrespipe") for path in (ROOT / "nrespipe/engine").rglob("[!_]*.py"))
+    steps = {".".join(path.with_suffix("").parts) for path in written}
     assert directives("step") == steps
 
 
 def test_the_reference_tells_what_each_module_defines_and_nothing_that_it_imports(code, tmp_path):
     code.write_reference(SimpleNamespace(srcdir=tmp_path), None)
     text = tmp_path.joinpath("reference/engine.rst").read_text(encoding="utf-8")
-    modules = [f"nrespipe.engine.{path.stem}" for path in sorted((ROOT / "nrespipe/engine").glob("[!_]*.py"))]
-    assert re.findall(r"^\.\. automodule:: (.*)$", text, re.MULTILINE) == ["nrespipe.engine", *modules]
+    modules = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "nrespipe/engine").rglob("*.py")]
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in modules}
+    assert set(re.findall(r"^\.\. automodule:: (.*)$", text, re.MULTILINE)) == modules
     (told,) = re.findall(
         r"^\.\. automodule:: nrespipe.engine.extraction.optimal\n   :members: (.*)$", text, re.MULTILINE
     )

@@ -70,7 +70,7 @@ def known(packages: tuple[str, ...] = REDUCTION + SIMULATION) -> dict:
 
     found = {}
     for package in (import_module(f"nrespipe.{name}") for name in packages):
-        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             for name, item in vars(import_module(module.name)).items():
                 if isinstance(item, Dispatcher) and item.__module__ == module.name:
                     found[f"{module.name.removeprefix('nrespipe.')}.{name}"] = item

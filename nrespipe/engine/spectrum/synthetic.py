@@ -8,6 +8,8 @@ from numba import njit
 from nrespipe.frames.arrays import frozen
 from nrespipe.numerics.selection import interval_of
 
+#: Least and greatest strength of the lines relative to the list
+STRENGTHS = (0.3, 4.0)
 _LIGHT_MS = 299792458.0
 #: A line is followed out to this many standard deviations
 _REACH = 4.0
@@ -165,6 +167,22 @@ def _rotation(offsets, width):
     inside = np.clip(1 - fine**2, 0, None)
     limb = _LIMB_DARKENING
     return np.sum(2 * (1 - limb) * np.sqrt(inside) + np.pi * limb / 2 * inside, axis=1)
+
+
+def at_bound(strength):
+    """Return whether the strength of the lines of a model is at a bound of its range.
+
+    Parameters
+    ----------
+    strength : float
+        As in `at_rest`.
+
+    Returns
+    -------
+    bool
+        Whether the star is unlike the list: its own lines are weaker or stronger than the model can make them.
+    """
+    return not 1.01 * STRENGTHS[0] < strength < 0.99 * STRENGTHS[1]
 
 
 @njit(cache=True)

@@ -5,7 +5,6 @@ from numpy.polynomial import legendre
 
 from nrespipe.engine.spectrum import line_mask, synthetic
 from nrespipe.engine.star import temperature
-from nrespipe.engine.velocity import mask_fit_state
 from nrespipe.frames.stellartype import StellarType
 from nrespipe.frames.velocity import Star
 
@@ -72,7 +71,7 @@ def estimate(
     statistical_k = np.sqrt((len(rest) - 1) * np.mean((rest - np.mean(rest)) ** 2))
     reason = f"at the {at_end} end of the lists of lines" if at_end else ""
     systematic_k = end_error_k if at_end else list_error_k
-    if mask_fit_state.at_bound(found.strength):
+    if synthetic.at_bound(found.strength):
         reason, systematic_k = "its lines are unlike those of any list", unlike_error_k
     error_k = float(np.hypot(statistical_k, systematic_k))
     vsini_ms, vsini_error_ms = (np.nan, np.inf) if sampling is None else rotation(found, best_k)

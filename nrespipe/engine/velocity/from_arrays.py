@@ -96,8 +96,8 @@ def velocity(
     Notes
     -----
     Quantities of astropy count with their units. A merged spectrum (one long order) is cut into pieces of about 4096
-    pixels. See ``mask_fit.fit`` and ``template_fit.fit`` for the methods, and `gaussian` for the plain cross-correlation
-    of other pipelines.
+    pixels. See ``mask_fit.fit`` and ``template_fit.fit`` for the methods, and `gaussian` for the plain
+    cross-correlation of other pipelines.
     """
     orders = _orders(*_arrays(wavelength, flux, variance, blaze))
     berv_ms = arrays.speed_ms(berv_ms, "berv_ms")

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nrespipe.engine.spectrum import ccf
+from nrespipe.engine.spectrum import ccf, synthetic
 
 _FWHM = 2.3548200450309493
 
-#: What heat and small eddies [m / s], and strength relative to the list may be
-_THERMAL_MS, _STRENGTHS = (900.0, 3500.0), (0.3, 4.0)
+#: Accepted width of the thermal motion and small eddies [m / s]
+_THERMAL_MS = (900.0, 3500.0)
 
 
 @dataclass(frozen=True)
@@ -105,22 +105,6 @@ def wide(velocity_ms, fwhm_ms):
     return State(velocity_ms, broadening_ms=fwhm_ms / 3.0, fwhm_ms=fwhm_ms)
 
 
-def at_bound(strength):
-    """Tell whether the strength of the lines of a model has met the end of what it may be.
-
-    Parameters
-    ----------
-    strength : float
-        As in ``synthetic.at_rest``.
-
-    Returns
-    -------
-    bool
-        Whether the star is unlike the list: its own lines are weaker or stronger than the model can make them.
-    """
-    return not 1.01 * _STRENGTHS[0] < strength < 0.99 * _STRENGTHS[1]
-
-
 def advanced(state, found, settled):
     """Return the next state: shift the model, and bring width, area and saturation of its lines to the spectrum's.
 
@@ -154,7 +138,7 @@ def advanced(state, found, settled):
     square = tried + (_width2(found.peak) - given) / response
     grown = np.log(area(found.peak) / area(found.model_peak))
     stronger = np.clip(-found.saturation / 0.28, -0.4, 0.4) if np.isfinite(found.saturation) else grown / 0.75
-    stronger = np.clip(np.log(state.strength) + stronger, *np.log(_STRENGTHS)) - np.log(state.strength)
+    stronger = np.clip(np.log(state.strength) + stronger, *np.log(synthetic.STRENGTHS)) - np.log(state.strength)
     wanted_ms = state.thermal_ms * np.exp(np.clip((grown - 0.67 * stronger) / 1.05, -0.3, 0.3))
     thermal_ms = float(np.clip(wanted_ms, *_THERMAL_MS))
     if not np.isfinite(found.saturation):

@@ -14,7 +14,7 @@ from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import from_arrays, mask_fit, measurement
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
-REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[2].parent / "shared" / "realdata"))
+REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[3].parent / "shared" / "realdata"))
 
 
 def fitted(light, kind):

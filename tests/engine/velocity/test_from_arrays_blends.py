@@ -17,7 +17,7 @@ from nrespipe.engine.velocity import from_arrays, template
 from nrespipe.frames.velocity import LineMask, Star
 
 C_MS = 299792458.0
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", ROOT.parent / "shared" / "realdata"))
 WAVELENGTH = np.linspace(5000.0, 5080.0, 2500) + 90.0 * np.arange(3)[:, None]
 LINES = data.stellar_lines("G2")
