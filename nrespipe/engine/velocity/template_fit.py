@@ -103,9 +103,10 @@ def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, 
     *p* for each (Anglada-Escude & Butler 2012, ApJS 200, 15; Zechmeister et al. 2018, A&A 609, A12). It is linear but
     for *v*, which is iterated; eliminating the polynomials leaves one equation for each order, whose sum gives *v* and
     its error. Orders that disagree with the others lose their weight in the sum (``order_velocities.mean``), and by how
-    much parts of the spectrum disagree then is an error of its own (``order_velocities.disagreement``). The noise of the
-    template counts as noise of the pixels, whose own is that of the light that the template expects on them. The pixels are
-    chosen by their wavelength in the frame of the barycenter, so that they are the same in every frame of a star.
+    much parts of the spectrum disagree then is an error of its own (``order_velocities.disagreement``). The noise of
+    the template counts as noise of the pixels, whose own is that of the light that the template expects on them. The
+    pixels are chosen by their wavelength in the frame of the barycenter, so that they are the same in every frame of a
+    star.
     """
     able = line_mask.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
     able &= (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
