@@ -24,9 +24,10 @@ from sqlalchemy import select
 from nrespipe import instruments, logs
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Master
+from nrespipe.files import plaintable
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, assembly, duty, inquiry, registration, simulation, sweep
+from nrespipe.service import arrivals, assembly, duty, registration, simulation, sweep
 from nrespipe.service import night as nights
 from nrespipe.service.pace import Pace
 from nrespipe.settings import Settings
@@ -377,9 +378,9 @@ def main():
         summary.append(summed_up(name, found))
         print(f"{name}: {len(wrong)} wrong so far", flush=True)
     heads = ["case", "by", "night", "fiber", "star", "error", "off by", "pull", "bias", "flags"]
-    print("\n".join(inquiry.aligned([heads, *table])))
+    print("\n".join(plaintable.aligned([heads, *table])))
     heads = ["case", "stars", "off rms", "most", "pulls", "flux", "flags of some"]
-    print("", *inquiry.aligned([heads, *summary]), sep="\n")
+    print("", *plaintable.aligned([heads, *summary]), sep="\n")
     print("", *(wrong or ["every star is reduced, and right within its error or flagged"]), sep="\n")
     sys.exit(bool(wrong))
 

@@ -15,6 +15,9 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+from nrespipe.database import access
+from nrespipe.files import plaintable
+
 # one thread for the linear algebra, as in the workers of the service
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
@@ -24,7 +27,7 @@ from nrespipe import instruments
 from nrespipe.engine.wavelength import solution
 from nrespipe.files import masters, targets
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, inquiry, simulation
+from nrespipe.service import simulation
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import bench_arcs, night, stars
@@ -123,7 +126,7 @@ def try_site(work, site):
     head = [site, f"{len(traces.fibers)} x {len(traces.orders)}", str(scale.n_lines.sum())]
     head += [f"{np.median(scale.scatter_ms):.0f}", " ".join(f"{zero:+.1f}" for zero in zeros)]
     rows, tail = [], [f"{seconds:.0f}", "yes"]
-    for star in simulation.compare(assembly.look_up(output, Settings()), raw / "truth" / "velocities.csv"):
+    for star in simulation.compare(access.to_read(output, Settings()), raw / "truth" / "velocities.csv"):
         name, fiber, _, _, _, error, off, _ = star.cells()
         rows.append([*head, name, fiber, off, error, *tail])
         if not star.error_ms or abs(star.measured_ms - star.injected_ms) > MOST_ERRORS * star.error_ms:
@@ -141,7 +144,7 @@ def main():
     (work := given.work.resolve()).joinpath("out").mkdir(parents=True, exist_ok=True)
     found = zip(*(try_site(work, site) for site in given.sites.split(",")))
     rows, wrong = ([one for some in column for one in some] for column in found)
-    print("\n".join(inquiry.aligned([HEADINGS.split("|"), *rows])))
+    print("\n".join(plaintable.aligned([HEADINGS.split("|"), *rows])))
     print("", *(wrong or ["every site works, every order has its number, every star its velocity"]), sep="\n")
     sys.exit(bool(wrong))
 

@@ -3,7 +3,8 @@
 import click
 
 from nrespipe.cli import options
-from nrespipe.service import assembly, inquiry
+from nrespipe.database import access
+from nrespipe.service import inquiry
 
 
 @click.command("status")
@@ -17,7 +18,7 @@ def status_command(given, output, database):
     Example:
       nrespipe status --output reduced
     """
-    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
         lines = inquiry.status(session)
     click.echo("\n".join(lines))
 
@@ -35,7 +36,7 @@ def why_command(given, name, output, database):
       nrespipe why lscnrs01-fa09-20190405-0021-e00 --output reduced
     """
     output, given = options.places(given, output, database)
-    with options.complaints(), assembly.look_up(output, given).begin() as session:
+    with options.complaints(), access.to_read(output, given).begin() as session:
         lines = inquiry.why(session, name, output.resolve())
     click.echo("\n".join(lines))
 
@@ -63,6 +64,6 @@ def drifts_command(given, output, database, form):
     Example:
       nrespipe drifts --output reduced --format csv > drifts.csv
     """
-    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
         text = inquiry.drift_table(session, form)
     click.echo(text)

@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from nrespipe.cli import options
+from nrespipe.database import access
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.service import arrivals, assembly, inquiry, intake
+from nrespipe.files import layout, plaintable
+from nrespipe.service import assembly, intake
 
 _QUEUES = {
     "reduction": [Frame],
@@ -130,7 +132,7 @@ def submit_command(given, paths, output, database):
     """
     with options.complaints():
         told = intake.submit(_assembled(given, output, database), paths)
-    click.echo("\n".join(inquiry.aligned([[path.name, str(state), reason] for path, state, reason in told])))
+    click.echo("\n".join(plaintable.aligned([[path.name, str(state), reason] for path, state, reason in told])))
     sys.exit(1 if any(state in (State.BAD, State.FAILED) for _, state, _ in told) else 0)
 
 
@@ -159,7 +161,7 @@ def requeue_command(given, names, output, database, states, since):
     if not names and not states:
         raise click.UsageError("say which: names, or --state")
     since = datetime.now(UTC) - timedelta(hours=since) if since is not None else None
-    with options.complaints(), assembly.change(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), access.to_change(*options.places(given, output, database)).begin() as session:
         asked = intake.requeue(session, names, [State(state) for state in states], since)
     click.echo("\n".join([*asked, f"{len(asked)} frames are due"]))
 
@@ -209,9 +211,9 @@ def doctor_command(given, output, database):
     output, given = options.places(given, output, database)
     with options.complaints():
         if given.raw_root:
-            arrivals.require_apart(output, given.raw_root)
+            layout.require_apart(output, given.raw_root)
         findings = health.examine(assembly.inspect(output, given))
-    click.echo("\n".join(inquiry.aligned([[found.name, found.state, found.words] for found in findings])))
+    click.echo("\n".join(plaintable.aligned([[found.name, found.state, found.words] for found in findings])))
     sys.exit(1 if any(found.state == "broken" for found in findings) else 0)
 
 

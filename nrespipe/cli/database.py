@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from nrespipe.cli import options
-from nrespipe.service import inquiry, upkeep
+from nrespipe.files import plaintable
+from nrespipe.service import upkeep
 
 
 @click.group("database")
@@ -77,7 +78,7 @@ def check_command(given, output, database):
     with options.complaints():
         found = upkeep.check(*options.places(given, output, database))
     rows = [[name, told] for name, defects in found.items() for told in defects or ["ok"]]
-    click.echo("\n".join(inquiry.aligned(rows)))
+    click.echo("\n".join(plaintable.aligned(rows)))
     sys.exit(1 if any(found.values()) else 0)
 
 

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from nrespipe.service import kernels, progress, workers
+from nrespipe.service import kernels, limits, progress, workers
 
 
 @click.command("compile")
@@ -20,7 +20,7 @@ def compile_command(given):
     Example:
       NUMBA_CACHE_DIR=/var/cache/nrespipe nrespipe compile
     """
-    processes = workers.default_processes() if given.processes is None else given.processes
+    processes = limits.default_processes() if given.processes is None else given.processes
     with workers.team(processes, given.log_level) as run:
         report = progress.bar if sys.stderr.isatty() else progress.words
         compiled = kernels.prepare(run, report, kernels.REDUCTION + kernels.SIMULATION)

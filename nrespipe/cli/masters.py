@@ -5,10 +5,12 @@ from pathlib import Path
 
 import click
 
+from nrespipe.analysis import master_list
 from nrespipe.cli import options
+from nrespipe.database import access
 from nrespipe.database.columns import Standing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, inquiry, verdicts
+from nrespipe.service import inquiry, verdicts
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it is kept.")
@@ -33,8 +35,8 @@ def list_command(given, output, database, kind, site, every):
     Example:
       nrespipe masters list --output reduced --kind flat
     """
-    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
-        lines = verdicts.listing(session, kind or "", site, every)
+    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
+        lines = master_list.listing(session, kind or "", site, every)
     click.echo("\n".join(lines))
 
 
@@ -51,7 +53,7 @@ def show_command(given, name, output, database):
       nrespipe masters show flat_lsc_nres01_fa09_20190405 --output reduced
     """
     output, given = options.places(given, output, database)
-    with options.complaints(), assembly.look_up(output, given).begin() as session:
+    with options.complaints(), access.to_read(output, given).begin() as session:
         lines = inquiry.why(session, name, output.resolve())
     click.echo("\n".join(lines))
 
@@ -70,7 +72,7 @@ def compare_command(given, name, other, output, database):
       nrespipe masters compare flat_lsc_nres01_fa09_20190406 --output reduced
     """
     output, given = options.places(given, output, database)
-    with options.complaints(), assembly.look_up(output, given).begin() as session:
+    with options.complaints(), access.to_read(output, given).begin() as session:
         lines = verdicts.compare(session, name, output.resolve(), other)
     click.echo("\n".join(lines))
 
@@ -133,7 +135,7 @@ def plot_command(given, name, out, output, database):
     if out.suffix not in (".pdf", ".png"):
         raise click.BadParameter(f"{out.name}: a drawing is a .pdf or a .png", param_hint="--out")
     output, given = options.places(given, output, database)
-    with options.complaints(), assembly.look_up(output, given).begin() as session:
+    with options.complaints(), access.to_read(output, given).begin() as session:
         written = drawing.draw_master(session, name, output.resolve(), out)
     click.echo("\n".join(map(str, written)))
 
@@ -156,13 +158,13 @@ def region_command(given, name, out, output, database):
     from nrespipe.service import drawing
 
     output, given = options.places(given, output, database)
-    with options.complaints(), assembly.look_up(output, given).begin() as session:
+    with options.complaints(), access.to_read(output, given).begin() as session:
         out.write_text(drawing.outline(session, name, output.resolve()), encoding="ascii")
     click.echo(out)
 
 
 def _decide(given, name, standing, why, output, database):
-    with options.complaints(), assembly.change(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), access.to_change(*options.places(given, output, database)).begin() as session:
         lines = verdicts.decide(session, name, standing, why)
     if "nrespipe reprocess" in lines[-1]:
         # a command that can be given as it stands; a URL may hold a password

@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from nrespipe import settings
 from nrespipe.database.revisions import WrongRevision
 from nrespipe.errors import MissingCalibration, Unavailable
-from nrespipe.service import inquiry, progress
-from nrespipe.service.arrivals import OutputRefused
+from nrespipe.files import plaintable
+from nrespipe.files.layout import OutputRefused
+from nrespipe.service import progress
 from nrespipe.service.limits import DoNotFit
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -146,7 +147,7 @@ def summary_lines(summary):
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     total = sum(summary.counts.values())
     first = f"{total} frame{'s' * (total != 1)}: {states or 'none found'}; {summary.new} worked on now"
-    told = inquiry.aligned([*summary.masters, *summary.unhappy])
+    told = plaintable.aligned([*summary.masters, *summary.unhappy])
     left = f"{summary.left} frames can have a better result, by the next run"
     return [first, *told, *[left] * bool(summary.left)]
 

@@ -3,6 +3,7 @@
 import click
 
 from nrespipe.cli import options
+from nrespipe.database import access
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly, reprocessing
 
@@ -42,7 +43,7 @@ def reprocess_command(given, site, first, last, kinds, why, output, database, pr
         raise click.UsageError(f"--from {first} is after --to {last}")
     output, given = options.places(given, output, database, processes)
     with options.complaints():
-        assembly.look_up(output, given)
+        access.to_read(output, given)
         assembled = assembly.build(output, given)
         chosen = tuple(Kind(kind) for kind in kinds) or tuple(Kind)
         lines, _ = reprocessing.reprocess(assembled, site, first, last, chosen, why, options.progress_bar())

@@ -7,7 +7,8 @@ import click
 
 from nrespipe import logs, settings
 from nrespipe.cli import options
-from nrespipe.service import assembly, inquiry, kernels, progress, simulation, workers
+from nrespipe.files import plaintable
+from nrespipe.service import assembly, kernels, limits, progress, simulation, workers
 
 
 @click.group("simulate")
@@ -54,7 +55,7 @@ def simulate_night_command(given, out, site, table, day, nights, seed, stars, **
     Example:
       nrespipe simulate night archive --day 20190405 --stars "HD102365:120,HD10700:80:2,HD22049:90+HD76151:70"
     """
-    processes = workers.default_processes() if given.processes is None else given.processes
+    processes = limits.default_processes() if given.processes is None else given.processes
     with options.complaints(), workers.team(processes, given.log_level) as run:
         try:
             kernels.prepare(run, options.progress_bar(), kernels.SIMULATION)
@@ -97,7 +98,7 @@ def demo_command(given, output, processes):
         report = progress.bar if sys.stderr.isatty() else progress.words
         stars, summary = simulation.demonstrate(assembled, output / "archive", report)
     click.echo("\n".join([*options.summary_lines(summary), "", "radial velocities in m/s"]))
-    click.echo("\n".join(inquiry.aligned([simulation.HEADINGS, *(star.cells() for star in stars)])))
+    click.echo("\n".join(plaintable.aligned([simulation.HEADINGS, *(star.cells() for star in stars)])))
     agrees = all(star.agrees for star in stars)
     verdict = "agrees" if agrees else "DOES NOT AGREE"
     click.echo(f"\nThe reduction {verdict} with the velocities that were simulated. Spectra: {output / 'reduced'}")

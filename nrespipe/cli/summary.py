@@ -3,8 +3,9 @@
 import click
 
 from nrespipe.cli import options
+from nrespipe.database import access
 from nrespipe.errors import Unavailable
-from nrespipe.service import assembly, summary
+from nrespipe.service import summary
 
 
 @click.command("summary")
@@ -29,7 +30,7 @@ def summary_command(given, site, day, mail, output, database):
         raise click.UsageError("nobody wants mail: set SUMMARY_RECIPIENTS and SUMMARY_SENDER")
     output, given = options.places(given, output, database)
     with options.complaints():
-        with assembly.look_up(output, given).begin() as session:
+        with access.to_read(output, given).begin() as session:
             report = summary.gather(session, site, day, output.resolve())
         paths = summary.write(report, output.resolve())
         try:

@@ -3,6 +3,7 @@
 import click
 
 from nrespipe.cli import options
+from nrespipe.database import access
 from nrespipe.service import assembly, catalog, coadding
 
 
@@ -36,7 +37,7 @@ def build_command(given, target, site, first_day, last_day, serves_from, serves_
     serves_from, serves_to = options.nights(serves_from, serves_to, "--serves-")
     with options.complaints():
         site = catalog.site_of(output, site)
-        assembly.look_up(output, given)
+        access.to_read(output, given)
         lines = coadding.build(
             assembly.build(output, given), target, site, first_day=first_day, last_day=last_day,
             serves=(serves_from, serves_to),
@@ -55,6 +56,6 @@ def list_command(given, output, database):
     Example:
       nrespipe template list --output reduced
     """
-    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
         lines = coadding.listed(session)
     click.echo("\n".join(lines))

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from nrespipe.cli import options
+from nrespipe.database import access
 from nrespipe.files import series as forms
 from nrespipe.frames.quality import Quality
-from nrespipe.service import assembly, catalog, inquiry, series, zeropoints
+from nrespipe.service import catalog, inquiry, series, zeropoints
 
 _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
 
@@ -77,7 +78,7 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
     if not star:
         if any((site, first_day, last_day, keep, out, version, engine != "mask")) or form not in ("csv", "table"):
             raise click.UsageError("without a STAR there is no more to choose than --format csv or table")
-        with options.complaints(), assembly.look_up(output, given).begin() as session:
+        with options.complaints(), access.to_read(output, given).begin() as session:
             text = inquiry.velocity_table(session, form)
         # not before the transaction has ended: a pager may stand still for hours
         click.echo(text)
@@ -85,7 +86,7 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
     kept = series.DOUBTFUL if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
     with options.complaints():
         site = catalog.site_of(output, site)
-    with options.complaints(), assembly.look_up(output, given).begin() as session:
+    with options.complaints(), access.to_read(output, given).begin() as session:
         table = series.of_star(
             session, output, star, site=site, first_day=first_day, last_day=last_day, keep=kept, engine=engine
         )

@@ -3,7 +3,8 @@
 import click
 
 from nrespipe.cli import options
-from nrespipe.service import assembly, catalog, zeropoints
+from nrespipe.database import access
+from nrespipe.service import catalog, zeropoints
 
 
 @click.group("zeropoints")
@@ -41,11 +42,11 @@ def make_command(given, site, first_day, last_day, stars, fewest_stars, output, 
     first_day, last_day = options.nights(first_day, last_day)
     with options.complaints():
         site = catalog.site_of(output, site)
-    with options.complaints(), assembly.look_up(output, given).begin() as session:
+    with options.complaints(), access.to_read(output, given).begin() as session:
         made = zeropoints.measure(
             session, output, site=site, first_day=first_day, last_day=last_day, stars=stars, fewest_stars=fewest_stars
         )
-    with options.complaints(), assembly.change(output, given).begin() as session:
+    with options.complaints(), access.to_change(output, given).begin() as session:
         session.add(made)
         session.flush()
         lines = zeropoints.listing(session, made.id)
@@ -65,6 +66,6 @@ def list_command(given, version, output, database):
     Example:
       nrespipe zeropoints list 3 --output reduced
     """
-    with options.complaints(), assembly.look_up(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
         lines = zeropoints.listing(session, version)
     click.echo("\n".join(lines))

@@ -2,11 +2,14 @@
 
 from datetime import datetime
 
+import numpy as np
 from sqlalchemy import JSON, String, Text, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from nrespipe.database.base import Row
 from nrespipe.database.columns import Moment, Real, Standing, now, words
+from nrespipe.frames.template import Template
+from nrespipe.frames.velocity import Star
 
 
 class StarTemplate(Row):
@@ -104,3 +107,27 @@ def current(session, day=""):
     query = select(StarTemplate).where(StarTemplate.standing == Standing.CURRENT)
     found = session.scalars(query.order_by(StarTemplate.star, StarTemplate.site, StarTemplate.id.desc()))
     return [t for t in found if not day or (t.first_day or day) <= day <= (t.last_day or day)]
+
+
+def known(row):
+    """Return a template as the database knows it, without its spectrum.
+
+    Parameters
+    ----------
+    row : StarTemplate
+        The row.
+
+    Returns
+    -------
+    Template
+        With empty arrays.
+    """
+    star = Star(
+        row.star, teff_k=row.teff_k, logg=row.logg, metallicity=row.metallicity, spectral_type=row.spectral_type,
+        aliases=tuple(row.aliases),
+    )  # fmt: skip
+    nothing = np.zeros((0, 0))
+    return Template(
+        star, np.zeros(0, int), nothing, nothing, nothing, 0.0, row.site, row.instrument, (), row.start_mjd or 0.0,
+        row.end_mjd or 0.0, row.berv_range_ms or 0.0, tuple(row.inputs),
+    )  # fmt: skip

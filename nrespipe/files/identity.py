@@ -249,3 +249,21 @@ def _object(word):
     if text(word) == "":
         return "none"
     return word.lower() if word.lower() in ("none", "thar", "tung") else word
+
+
+def without_name(reason, filename):
+    """Return a reason without the file name in it, for a line that shows the name already.
+
+    Parameters
+    ----------
+    reason : str
+        As in `Outcome`.
+    filename : str
+        Base name of the frame without ``.fits`` or ``.fits.fz``.
+
+    Returns
+    -------
+    str
+        The same where the name is not in it.
+    """
+    return re.sub(rf"(^|: ){re.escape(filename)}(\.fits)?(\.fz)?: ", r"\1", reason, count=1)

@@ -243,3 +243,46 @@ def fetched_path(output, frame, name):
 
 def _night(output, what):
     return Path(output) / what.site / what.instrument / what.day
+
+
+class OutputRefused(ValueError):
+    """The output directory lies among raw files."""
+
+
+def require_apart(output, raw_root):
+    """Check that nothing would be written into a directory of raw files.
+
+    Parameters
+    ----------
+    output : Path
+        Output directory.
+    raw_root : Path
+        Directory below which the raw files lie.
+
+    Raises
+    ------
+    OutputRefused
+        If `output` is, or lies in, a directory named ``raw`` or one that holds raw files and is `raw_root` or below it.
+    """
+    output, raw_root = output.resolve(), raw_root.resolve()
+    for folder in (output, *output.parents):
+        among = folder == raw_root or raw_root in folder.parents
+        if folder.name == "raw" or (
+            among and folder.is_dir() and any(has_raw_name(entry.name) for entry in folder.iterdir())
+        ):
+            raise OutputRefused(f"{output} lies in {folder}, which holds raw files: choose another output directory")
+
+
+def has_raw_name(name):
+    """Return whether a file is a raw frame by its name alone.
+
+    Parameters
+    ----------
+    name : str
+        Base name.
+
+    Returns
+    -------
+    bool
+    """
+    return name.isascii() and not name.startswith(".") and name.endswith(("00.fits", "00.fits.fz"))

@@ -86,3 +86,20 @@ def _cell(value, digits):
         return ""
     # a table of lines has no place for a line break
     return " ".join(str(value).split()) if digits is None else f"{value:.{digits}f}"
+
+
+def aligned(rows):
+    """Lay out a table.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        Cells; all rows have as many.
+
+    Returns
+    -------
+    list of str
+        A line for each row.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]

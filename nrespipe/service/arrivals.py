@@ -8,7 +8,7 @@ import structlog
 
 from nrespipe.database.columns import State
 from nrespipe.errors import Unavailable
-from nrespipe.files import identity
+from nrespipe.files import identity, layout
 from nrespipe.files.checksum import md5
 from nrespipe.service import outcome
 
@@ -16,34 +16,6 @@ _log = structlog.get_logger(__name__)
 
 # what the name alone tells of a file that cannot be read, so that a person finds it among its night
 _NAME = re.compile(r"(?P<site>[a-z]{3})nrs(?P<number>\d\d)-(?P<camera>[a-z]{2}\d\d)-(?P<day>\d{8})-")
-
-
-class OutputRefused(ValueError):
-    """The output directory lies among raw files."""
-
-
-def require_apart(output, raw_root):
-    """Check that nothing would be written into a directory of raw files.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    raw_root : Path
-        Directory below which the raw files lie.
-
-    Raises
-    ------
-    OutputRefused
-        If `output` is, or lies in, a directory named ``raw`` or one that holds raw files and is `raw_root` or below it.
-    """
-    output, raw_root = output.resolve(), raw_root.resolve()
-    for folder in (output, *output.parents):
-        among = folder == raw_root or raw_root in folder.parents
-        if folder.name == "raw" or (
-            among and folder.is_dir() and any(_is_raw(entry.name) for entry in folder.iterdir())
-        ):
-            raise OutputRefused(f"{output} lies in {folder}, which holds raw files: choose another output directory")
 
 
 def find(raw_root, output):
@@ -79,7 +51,8 @@ def find(raw_root, output):
             continue
         subfolders[:] = [name for name in subfolders if Path(folder, name) != output.resolve()]
         # .fits.fz sorts after .fits and takes its place
-        found += {identity.stem(name): Path(folder, name) for name in sorted(names) if _is_raw(name)}.values()
+        raw = filter(layout.has_raw_name, sorted(names))
+        found += {identity.stem(name): Path(folder, name) for name in raw}.values()
     return sorted(found, key=lambda path: (path.name, path))
 
 
@@ -164,7 +137,3 @@ def _state(path):
     except OSError:
         return None
     return known.st_ino, known.st_size, known.st_mtime_ns
-
-
-def _is_raw(name):
-    return name.isascii() and not name.startswith(".") and name.endswith(("00.fits", "00.fits.fz"))

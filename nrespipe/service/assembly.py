@@ -6,20 +6,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 
-from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database import connection, revisions
+from nrespipe.database import access, connection, revisions
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.service import arrivals, metrics, workers
+from nrespipe.service import limits, metrics
 from nrespipe.service.pace import Pace
 from nrespipe.settings import Settings
-
-#: Name of the embedded database in the output directory.
-DATABASE_FILE = "nrespipe.sqlite"
 
 
 class _Recipes(Mapping):
@@ -91,27 +87,6 @@ class Assembly:
         return connection.readers(self.sessions)
 
 
-def database_url(output, settings):
-    """Return where the database is.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        Whose ``database_url`` comes first.
-
-    Returns
-    -------
-    sqlalchemy.URL
-        Without a setting that of an SQLite file in `output`. It is printed without its password.
-    """
-    if given := settings.database_url.get_secret_value():
-        return make_url(given)
-    # not by a text: a question mark in a directory's name would begin the options
-    return URL.create("sqlite", database=str(output.resolve() / DATABASE_FILE))
-
-
 def build(output, settings, recipes=RECIPES, spectrographs=None, raw=()):
     """Make the output directory, open the database, and make its tables if it is empty.
 
@@ -141,9 +116,9 @@ def build(output, settings, recipes=RECIPES, spectrographs=None, raw=()):
         If the tables of the database are not those that this program works with.
     """
     for folder in raw:
-        arrivals.require_apart(output, folder)
+        layout.require_apart(output, folder)
     output.mkdir(parents=True, exist_ok=True)
-    sessions = connection.connect(database_url(output, settings))
+    sessions = connection.connect(access.url(output, settings))
     revisions.prepare(sessions.kw["bind"])
     return _assembled(sessions, output, settings, recipes, spectrographs)
 
@@ -163,89 +138,14 @@ def inspect(output, settings):
     Assembly
         Its database may be away, or have any tables.
     """
-    sessions = connection.connect_to_read(database_url(output, settings))
+    sessions = connection.connect_to_read(access.url(output, settings))
     return _assembled(sessions, output, settings, RECIPES, None)
 
 
 def _assembled(sessions, output, settings, recipes, spectrographs):
     recorder = metrics.Recorder(settings.opentsdb_hostname, settings.opentsdb_port)
-    processes = workers.default_processes() if settings.processes is None else settings.processes
+    processes = limits.default_processes() if settings.processes is None else settings.processes
     spectrographs = spectrographs or partial(instruments.load, folder=layout.instruments(output.resolve()))
     return Assembly(
         sessions, output.resolve(), recipes, spectrographs, processes, settings.log_level, settings, recorder=recorder
     )
-
-
-def look_up(output, settings):
-    """Open a database that exists, to read what is known; nothing is made, migrated or written.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
-
-    Returns
-    -------
-    sessionmaker
-        Makes sessions that only read.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no database.
-    WrongRevision
-        If its tables are not those that this program works with.
-    """
-    return _existing(output, settings, connection.connect_to_read)
-
-
-def change(output, settings):
-    """Open a database that exists, to change what is known.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
-
-    Returns
-    -------
-    sessionmaker
-
-    Raises
-    ------
-    FileNotFoundError, WrongRevision
-        As `look_up` does.
-    """
-    return _existing(output, settings, connection.connect)
-
-
-def require_database(output, settings):
-    """Check that there is a database, without opening it.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is to be an SQLite file, and there is none.
-    """
-    url = database_url(output, settings)
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
-        where = url.database if settings.database_url.get_secret_value() else f"in {output}"
-        raise FileNotFoundError(f"no database {where}: nothing was reduced into this directory yet")
-
-
-def _existing(output, settings, connect):
-    require_database(output, settings)
-    sessions = connect(database_url(output, settings))
-    revisions.require(sessions.kw["bind"])
-    return sessions

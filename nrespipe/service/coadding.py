@@ -5,12 +5,11 @@ from nrespipe.database import templates as rows
 from nrespipe.database.columns import Standing
 from nrespipe.database.velocities import of_star
 from nrespipe.errors import BadFrame
-from nrespipe.files import layout, spectra, starmatch
+from nrespipe.files import layout, plaintable, spectra, starmatch
 from nrespipe.files import templates as files
 from nrespipe.frames.velocity import Star
-from nrespipe.service import catalog, inquiry, series
+from nrespipe.service import catalog, series
 from nrespipe.service.arrivals import md5
-from nrespipe.service.templates import known
 
 
 def build(assembly, name, site, *, first_day="", last_day="", serves=("", "")):
@@ -84,11 +83,11 @@ def listed(session):
         [
             row.star, row.site, str(len(row.inputs)), shown((row.berv_range_ms or 0) / 1e3, ".1f"),
             shown(row.teff_k, ".0f"), shown(row.logg, ".2f"), shown(row.metallicity, ".2f"),
-            f"{row.first_day or '...'}-{row.last_day or '...'}", "yes" if known(row).trusted else "no", row.path,
+            f"{row.first_day or '...'}-{row.last_day or '...'}", "yes" if rows.known(row).trusted else "no", row.path,
         ]
         for row in rows.current(session)
     ]  # fmt: skip
-    return inquiry.aligned([head, *lines])
+    return plaintable.aligned([head, *lines])
 
 
 def _star(output, site, name):

@@ -3,11 +3,11 @@
 from contextlib import suppress
 from pathlib import Path
 
+from nrespipe.analysis import master_list
 from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files import cdp, masters, region
 from nrespipe.frames.masters import Arc, Dark, Flat
 from nrespipe.frames.raw import Kind, Section
-from nrespipe.service import verdicts
 
 
 def draw_master(session, name, output, target):
@@ -36,7 +36,7 @@ def draw_master(session, name, output, target):
     MissingCalibration
         If it cannot be read.
     """
-    master = masters.read(output / verdicts.find(session, name).path)
+    master = masters.read(output / master_list.find(session, name).path)
     return save(_pages(master), target, Path(name).name)
 
 
@@ -107,7 +107,7 @@ def outline(session, name, output):
     MissingCalibration
         If it cannot be read.
     """
-    row = verdicts.find(session, name)
+    row = master_list.find(session, name)
     if row.kind is not Kind.FLAT:
         raise LookupError(f"{Path(name).name} is a master {row.kind}; a flat alone knows where the orders lie")
     master = masters.read(output / row.path)

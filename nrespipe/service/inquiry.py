@@ -9,9 +9,10 @@ from nrespipe.database import calibrations, drifts, frames, velocities
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Master
 from nrespipe.files import identity, layout
+from nrespipe.files.identity import without_name as bare
+from nrespipe.files.plaintable import aligned
 from nrespipe.frames.quality import Quality
 from nrespipe.service import work
-from nrespipe.service.outcome import bare
 
 #: Digits after the point in a table for the eye, where not as usual.
 _DIGITS = {"bjd_tdb": 6, "mid_mjd": 6, "pressure_psi": 4}
@@ -108,23 +109,6 @@ def drift_table(session, form):
         A line for each frame, after one with the names of the columns.
     """
     return _listed(drifts.COLUMNS, drifts.table(session), form)
-
-
-def aligned(rows):
-    """Lay out a table.
-
-    Parameters
-    ----------
-    rows : sequence of sequence of str
-        Cells; all rows have as many.
-
-    Returns
-    -------
-    list of str
-        A line for each row.
-    """
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
 def _listed(columns, rows, form):

@@ -34,7 +34,7 @@ def submit(assembly, paths):
     """
     files = []
     for path in paths:
-        arrivals.require_apart(assembly.output, path if path.is_dir() else path.resolve().parent)
+        layout.require_apart(assembly.output, path if path.is_dir() else path.resolve().parent)
         files += arrivals.find(path, assembly.output) if path.is_dir() else [path.resolve()]
     told = []
     for path in files:

@@ -1,5 +1,6 @@
 """How long things may take: all follows from how long one frame may."""
 
+import os
 from dataclasses import dataclass
 
 from nrespipe.settings import MEMORY
@@ -105,3 +106,19 @@ def require_fit(settings, pace):
             f"{given}, but a worker that is told to stop is killed after {settings.stop_wait_s:g} s (NRES_STOP_WAIT), "
             f"with its frame; expected at least {limits.stop_s:g} s. Raise NRES_STOP_WAIT, or lower NRES_TIME_LIMIT"
         )
+
+
+#: More processes than this starve for memory and disk before they help.
+MOST_PROCESSES = 16
+
+
+def default_processes():
+    """Return how many processes to start where nobody says.
+
+    Returns
+    -------
+    int
+        One for each core that this process may use, `MOST_PROCESSES` at most.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_PROCESSES)

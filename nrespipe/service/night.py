@@ -12,9 +12,9 @@ from nrespipe.database import calibrations, frames, lineage
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
+from nrespipe.files.identity import without_name as bare
 from nrespipe.frames.raw import Kind
 from nrespipe.service import arrivals, batch, hold, outcome, progress, reduction, registration
-from nrespipe.service.outcome import bare
 
 _log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
     OutputRefused
         If the output directory lies among the raw files.
     """
-    arrivals.require_apart(assembly.output, raw_root)
+    layout.require_apart(assembly.output, raw_root)
     # to no version is what this one failed on a settled matter
     version = "" if again else __version__
     paths = arrivals.find(raw_root, assembly.output)
@@ -123,7 +123,7 @@ def reduce_files(assembly, paths, report=progress.lines):
         If the output directory lies among the raw files.
     """
     for folder in {path.resolve().parent for path in paths}:
-        arrivals.require_apart(assembly.output, folder)
+        layout.require_apart(assembly.output, folder)
     with batch.begun(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
         found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:

@@ -1,6 +1,5 @@
 """From what happened to what follows."""
 
-import re
 import traceback as tracebacks
 from dataclasses import dataclass
 from datetime import datetime
@@ -108,21 +107,3 @@ def of(error, started):
     named = ours or isinstance(error, OSError | MemoryError)
     trace = "" if named else "".join(tracebacks.format_exception(error))
     return Outcome(state, reason, trace, started, now())
-
-
-def bare(reason, filename):
-    """Return a reason without the file name in it, for a line that shows the name already.
-
-    Parameters
-    ----------
-    reason : str
-        As in `Outcome`.
-    filename : str
-        Base name of the frame without ``.fits`` or ``.fits.fz``.
-
-    Returns
-    -------
-    str
-        The same where the name is not in it.
-    """
-    return re.sub(rf"(^|: ){re.escape(filename)}(\.fits)?(\.fz)?: ", r"\1", reason, count=1)

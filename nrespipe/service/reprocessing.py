@@ -9,10 +9,10 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, frames, reprocessings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame
-from nrespipe.files import identity, layout
+from nrespipe.files import identity, layout, plaintable
 from nrespipe.files.partial import replacing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import batch, hold, inquiry, outcome, progress, reduction
+from nrespipe.service import batch, hold, outcome, progress, reduction
 
 COLUMNS = (
     "filename", "fiber", "before_ms", "before_err_ms", "before_version", "after_ms", "after_err_ms", "after_version",
@@ -111,11 +111,11 @@ def _unsuccessful(session, tried, kinds, moment):
     ]
     ends = [(frame.filename, frame.attempts[-1]) for frame in tried if frame.attempts]
     sad = [
-        (name, str(last.outcome), outcome.bare(last.reason, name))
+        (name, str(last.outcome), identity.without_name(last.reason, name))
         for name, last in ends
         if last.outcome is not State.DONE and last.finished >= moment
     ]
-    return ["to be looked at:", *inquiry.aligned([*masters, *sad])] if masters or sad else []
+    return ["to be looked at:", *plaintable.aligned([*masters, *sad])] if masters or sad else []
 
 
 def _frames(session, site, first_day, last_day, kinds):

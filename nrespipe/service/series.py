@@ -8,10 +8,10 @@ import numpy as np
 from astropy import units as u
 
 from nrespipe import settings
-from nrespipe.database import velocities
-from nrespipe.files import starmatch
+from nrespipe.database import access, velocities
+from nrespipe.files import plaintable, starmatch
 from nrespipe.frames.quality import Quality
-from nrespipe.service import assembly, catalog, inquiry, leftout
+from nrespipe.service import catalog, leftout
 
 #: What takes a velocity out of a series unless it is asked for: its error, or what it is the velocity of, is in doubt.
 DOUBTFUL = (
@@ -65,7 +65,7 @@ def read(output, star, **choice):
         If nothing is known of the star.
     """
     output = Path(output)
-    with assembly.look_up(output, settings.read()).begin() as session:
+    with access.to_read(output, settings.read()).begin() as session:
         return of_star(session, output, star, **choice)
 
 
@@ -173,7 +173,7 @@ def for_the_eye(table):
         digits |= dict.fromkeys(("zero_point", "zero_point_err", "rv_corrected", "rv_corrected_err"), 2)
     numbers = [[f"{value:.{n}f}" for value in table[name].value] for name, n in digits.items()]
     columns = [*numbers, *(list(table[name]) for name in ("tel", "quality", "filename"))]
-    return "\n".join(inquiry.aligned([[*digits, "tel", "quality", "filename"], *zip(*columns)]))
+    return "\n".join(plaintable.aligned([[*digits, "tel", "quality", "filename"], *zip(*columns)]))
 
 
 def names_of(output, site, star):

@@ -7,9 +7,9 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame
 from nrespipe.files import identity, layout
+from nrespipe.files.identity import without_name as bare
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service.outcome import bare
 
 _ADVICE = {
     Quality.FEW_CALIBRATIONS: "{kind}: {n} frames are few; take {wanted}",

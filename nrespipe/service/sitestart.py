@@ -4,9 +4,9 @@ import shutil
 
 from nrespipe import instruments
 from nrespipe.files import layout
+from nrespipe.files.identity import without_name as bare
 from nrespipe.files.partial import replacing
 from nrespipe.service import night, progress, sitereport
-from nrespipe.service.outcome import bare
 
 
 def register(table, output, site):

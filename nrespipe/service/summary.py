@@ -15,12 +15,12 @@ from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
 from nrespipe.files import identity, layout, starmatch, targets
+from nrespipe.files.identity import without_name as bare
 from nrespipe.files.partial import replacing
 from nrespipe.frames.nightreport import NightReport
 from nrespipe.frames.quality import Quality
 from nrespipe.service import mail as mailing
 from nrespipe.service import plan
-from nrespipe.service.outcome import bare
 
 _log = structlog.get_logger(__name__)
 

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from nrespipe.database import templates as rows
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import templates as files
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Star
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def candidates(session, output, day):
     -------
     tuple of Candidate
     """
-    return tuple(Candidate(str(output / row.path), row.md5, known(row)) for row in rows.current(session, day))
+    return tuple(Candidate(str(output / row.path), row.md5, rows.known(row)) for row in rows.current(session, day))
 
 
 def choose(among, stars, filename, site):
@@ -78,30 +75,6 @@ def choose(among, stars, filename, site):
         if known is not None:
             chosen[fiber] = _read(able[id(known)].path, able[id(known)].md5)
     return chosen
-
-
-def known(row):
-    """Return a template as the database knows it, without its spectrum.
-
-    Parameters
-    ----------
-    row : StarTemplate
-        The row.
-
-    Returns
-    -------
-    Template
-        With empty arrays.
-    """
-    star = Star(
-        row.star, teff_k=row.teff_k, logg=row.logg, metallicity=row.metallicity, spectral_type=row.spectral_type,
-        aliases=tuple(row.aliases),
-    )  # fmt: skip
-    nothing = np.zeros((0, 0))
-    return Template(
-        star, np.zeros(0, int), nothing, nothing, nothing, 0.0, row.site, row.instrument, (), row.start_mjd or 0.0,
-        row.end_mjd or 0.0, row.berv_range_ms or 0.0, tuple(row.inputs),
-    )  # fmt: skip
 
 
 @lru_cache(maxsize=6)

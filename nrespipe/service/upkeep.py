@@ -7,8 +7,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from nrespipe.database import backups, connection, revisions, soundness
-from nrespipe.service import assembly
+from nrespipe.database import access, backups, connection, revisions, soundness
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +37,7 @@ def upgrade(output, settings, wait_s=0.0):
         If this program cannot bring them there.
     """
     output.mkdir(parents=True, exist_ok=True)
-    engine = connection.open_engine(assembly.database_url(output, settings))
+    engine = connection.open_engine(access.url(output, settings))
     _wait(engine, wait_s)
     return _migrated(engine, revisions.upgrade, revisions.known()[-1])
 
@@ -67,8 +66,8 @@ def downgrade(output, settings, revision):
     WrongRevision
         If this program cannot take them there.
     """
-    assembly.require_database(output, settings)
-    engine = connection.open_engine(assembly.database_url(output, settings))
+    access.require(output, settings)
+    engine = connection.open_engine(access.url(output, settings))
     return _migrated(engine, revisions.downgrade, revision)
 
 
@@ -92,8 +91,8 @@ def check(output, settings):
     FileNotFoundError
         If there is no database.
     """
-    assembly.require_database(output, settings)
-    sessions = connection.connect_to_read(assembly.database_url(output, settings))
+    access.require(output, settings)
+    sessions = connection.connect_to_read(access.url(output, settings))
     return soundness.defects(sessions.kw["bind"])
 
 
@@ -114,8 +113,8 @@ def backup(output, settings, path):
     OSError
         If there is no database, or as ``backups.write`` does.
     """
-    assembly.require_database(output, settings)
-    sessions = connection.connect_to_read(assembly.database_url(output, settings))
+    access.require(output, settings)
+    sessions = connection.connect_to_read(access.url(output, settings))
     backups.write(sessions.kw["bind"], path)
 
 

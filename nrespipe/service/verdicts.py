@@ -3,49 +3,15 @@
 import getpass
 from datetime import UTC, datetime
 
-from sqlalchemy import select
-
 from nrespipe import instruments
+from nrespipe.analysis import master_list
+from nrespipe.analysis.master_list import name_of
 from nrespipe.database import calibrations, neighbors
 from nrespipe.database.columns import Standing
-from nrespipe.database.tables import Master
-from nrespipe.files import identity, layout
-from nrespipe.frames.quality import Quality
+from nrespipe.files import layout
+from nrespipe.files.plaintable import aligned
 from nrespipe.service import consequences
 from nrespipe.service.assembly import RECIPES
-from nrespipe.service.inquiry import aligned
-
-_LAST = (Standing.REPLACED, Standing.RETRY)
-
-
-def listing(session, kind="", site="", every=False):
-    """List masters.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind, site : str, optional
-        Only these; all if empty.
-    every : bool, optional
-        Whether those that were replaced are listed too.
-
-    Returns
-    -------
-    list of str
-        Lines: name, standing, number of inputs, doubts, what was said of it; in the order of nights.
-    """
-    query = select(Master).order_by(Master.day, Master.instrument, Master.camera, Master.kind, Master.id)
-    if kind:
-        query = query.where(Master.kind == kind)
-    if site:
-        query = query.where(Master.site == site)
-    rows = [
-        [_name(m), str(m.standing), str(m.n_inputs), " ".join(Quality(m.quality).names()) or "-", m.reason]
-        for m in session.scalars(query)
-        if every or m.standing not in _LAST
-    ]
-    return aligned([["master", "standing", "inputs", "doubts", "what was said of it"], *rows])
 
 
 def compare(session, name, output, other=""):
@@ -76,10 +42,10 @@ def compare(session, name, output, other=""):
     from nrespipe.files import masters
     from nrespipe.service import acceptance
 
-    row = find(session, name)
-    peer = find(session, other) if other else _peer(session, row)
+    row = master_list.find(session, name)
+    peer = master_list.find(session, other) if other else _peer(session, row)
     if peer is not None and peer.kind != row.kind:
-        raise LookupError(f"{_name(row)} and {_name(peer)} are masters of different kinds")
+        raise LookupError(f"{name_of(row)} and {name_of(peer)} are masters of different kinds")
     new, last = (masters.read(output / one.path) if one else None for one in (row, peer))
     try:
         spectrograph = instruments.load(row.instrument, layout.instruments(output))
@@ -89,9 +55,9 @@ def compare(session, name, output, other=""):
     numbers = [
         [f.name, f"{f.value:.4g}", f"{f.usual:.4g}", f"{f.worst:.4g}", str(f.verdict), f.words] for f in judged.findings
     ]
-    against = f"against {_name(peer)}" if peer else "by itself: there is no other one of its camera"
+    against = f"against {name_of(peer)}" if peer else "by itself: there is no other one of its camera"
     return [
-        f"{_name(row)} {against}: {judged.verdict}",
+        f"{name_of(row)} {against}: {judged.verdict}",
         *aligned([["number", "value", "flagged at", "review at", "verdict", "in words"], *numbers]),
     ]
 
@@ -122,7 +88,7 @@ def decide(session, name, standing, why):
     LookupError
         If there is no such master, or no file of it.
     """
-    row = find(session, name)
+    row = master_list.find(session, name)
     before = row.standing
     if standing is Standing.REJECTED:
         told, days = _told_of_bad(session, row)
@@ -134,7 +100,7 @@ def decide(session, name, standing, why):
         frames = consequences.of_good(session, row)
         told, days = [f"another one was used for {f.filename}" for f in frames], [frame.day for frame in frames]
         consequences.redo_for_good(session, row)
-    lines = [f"{_name(row)}: {before} -> {standing}", *told]
+    lines = [f"{name_of(row)}: {before} -> {standing}", *told]
     if days:
         again = f"nrespipe reprocess --site {row.site} --from {min(days)} --to {max(days)}"
         lines.append(f"they come again by themselves when nothing else is due; at once by: {again}")
@@ -145,41 +111,10 @@ def _told_of_bad(session, row):
     """Lines that tell what comes from a bad master, and the nights of all that."""
     masters, frames = consequences.of_bad(session, row)
     words = {"frames": "frames of its night are in", "with": "was used for"}
-    lines = [f"{words[how]} {_name(master)}" for master, how in masters.items()]
-    lines += [f"was used for {frame.filename}{f', by way of {_name(way)}' if way else ''}" for frame, way in frames]
+    lines = [f"{words[how]} {name_of(master)}" for master, how in masters.items()]
+    lines += [f"was used for {frame.filename}{f', by way of {name_of(way)}' if way else ''}" for frame, way in frames]
     return lines, [master.day for master in masters] + [frame.day for frame, _ in frames]
-
-
-def find(session, name):
-    """Return the last master of a name that has a file.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    name : str
-        File name; directory and extension do not matter.
-
-    Returns
-    -------
-    Master
-
-    Raises
-    ------
-    LookupError
-        If there is none.
-    """
-    stem = identity.stem(name)
-    query = select(Master).where(Master.path != "", Master.standing != Standing.REPLACED).order_by(Master.id.desc())
-    for row in session.scalars(query):
-        if _name(row) == stem:
-            return row
-    raise LookupError(f"there is no master {stem}")
 
 
 def _peer(session, row):
     return neighbors.peer(session, row.kind, calibrations.night_of(row), row.mean_mjd)
-
-
-def _name(master):
-    return identity.stem(layout.master_name(master))

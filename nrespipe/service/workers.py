@@ -22,8 +22,6 @@ from nrespipe.service import memory, outcome
 
 _log = structlog.get_logger(__name__)
 
-#: More processes than this starve for memory and disk before they help.
-MOST_PROCESSES = 16
 
 #: One frame a core: a library that starts threads of its own would only get in the way of the other processes, and
 #: sums that are split over threads differ in their last digits.
@@ -33,18 +31,6 @@ _NONE = object()
 
 # recipes are modules, and travel to a process by their names
 ForkingPickler.register(ModuleType, lambda module: (import_module, (module.__name__,)))
-
-
-def default_processes():
-    """Return how many processes to start where nobody says.
-
-    Returns
-    -------
-    int
-        One for each core that this process may use, `MOST_PROCESSES` at most.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST_PROCESSES)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from nrespipe.database.tables import Frame
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files import starmatch
+from nrespipe.files.plaintable import aligned
 from nrespipe.frames.quality import Quality
 from nrespipe.service import catalog, series
-from nrespipe.service.inquiry import aligned
 
 #: Fewest constant stars that tell of a night, nights that a star must be seen in, and days that a night without such
 #: stars looks around.

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from light import SMALL, tabled
 
 from nrespipe import cli
+from nrespipe.database import access
 from nrespipe.database.tables import StarVelocity
-from nrespipe.service import assembly
 from nrespipe.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def run(*words, status=0):
 
 
 def velocities(output):
-    with assembly.look_up(output, Settings()).begin() as session:
+    with access.to_read(output, Settings()).begin() as session:
         return {v.frame.filename: (v, v.frame.state) for v in session.query(StarVelocity)}
 
 

@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import select
 
-from nrespipe.database import drifts
+from nrespipe.database import access, drifts
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.engine.wavelength import calibrate
@@ -45,7 +45,7 @@ def whole(shelf, nres01):
         bench=bench,
         fixed=detector.pattern(bench.seed),
         shots=simulated.plan(bench, DAY, seed=SEED, stars=exposures, **COUNTS),
-        sessions=assembly.look_up(root / "out", Settings()),
+        sessions=access.to_read(root / "out", Settings()),
         truth=root / "archive" / "lsc" / "nres01" / DAY / "truth",
         products=root / "out" / "lsc" / "nres01" / DAY,
     )

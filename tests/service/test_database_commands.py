@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe import cli
-from nrespipe.database import connection, revisions
+from nrespipe.database import access, connection, revisions
 from nrespipe.database.tables import Frame
 from nrespipe.service import assembly, night, upkeep
 from nrespipe.settings import Settings
@@ -266,7 +266,7 @@ def test_a_database_that_is_away_is_waited_for_as_long_as_was_asked(tmp_path, po
 
     def come_back(seconds):
         pauses.append(seconds)
-        monkeypatch.setattr(assembly, "database_url", lambda *_: url)
+        monkeypatch.setattr(access, "url", lambda *_: url)
         with connection.open_engine(url).connect() as opened:
             opened.execution_options(isolation_level="AUTOCOMMIT").execute(text("create database nobody"))
 

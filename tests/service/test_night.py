@@ -10,9 +10,9 @@ from sqlalchemy import select
 from nrespipe.database import velocities
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, Product, StarVelocity
+from nrespipe.files.layout import OutputRefused
 from nrespipe.frames.raw import Kind
 from nrespipe.service import night
-from nrespipe.service.arrivals import OutputRefused
 
 
 def states(query):

@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError
 
 from nrespipe.database.columns import State
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
+from nrespipe.files import identity
 from nrespipe.service import outcome
 
 
@@ -85,4 +86,4 @@ def test_work_that_succeeds_is_done_with_its_value():
     ],
 )
 def test_a_reason_is_told_without_the_name_of_the_file(reason, told):
-    assert outcome.bare(reason, "a-e00") == told
+    assert identity.without_name(reason, "a-e00") == told

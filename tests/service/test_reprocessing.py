@@ -7,6 +7,7 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import select
 
+from nrespipe.analysis import master_list
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.reprocessings import Reprocessing
 from nrespipe.database.tables import Attempt, Frame, Master
@@ -120,9 +121,9 @@ def test_a_run_that_goes_on_leaves_nothing_with_a_master_that_was_called_bad_mea
     assert first.startswith("4 frames reduced again")
     assert others[-2:] == ["to be looked at:", f"{name}  rejected  {others[-1].split('  ')[-1]}"]
     with query.sessions() as session:
-        bad = verdicts.find(session, name)
+        bad = master_list.find(session, name)
         assert consequences.of_bad(session, bad) == ({}, [])
-        arc = verdicts.find(session, "arc_lsc_nres01_fa09_20190405")
+        arc = master_list.find(session, "arc_lsc_nres01_fa09_20190405")
         assert arc.created > max(frame.attempts[-1].finished for frame in arc.inputs)
 
 

@@ -15,6 +15,7 @@ from hypothesis import settings as bounds
 from sqlalchemy import text
 
 from nrespipe import cli, logs, settings
+from nrespipe.database import access
 from nrespipe.database.connection import open_engine
 from nrespipe.service import assembly, health, mail, tasks
 from nrespipe.service.listener import Listener
@@ -78,7 +79,7 @@ def test_what_is_built_of_the_settings_shows_no_secret(service):
     built = assembly.Assembly(service.sessions, service.output, service.recipes, settings=given)
     app = tasks.application(given)
     listener = Listener(built, None, None)
-    url = assembly.database_url(service.output, given)
+    url = access.url(service.output, given)
     shown = [
         given, built, url, open_engine(url), app, app.connection_for_write(), app.conf.humanize(), listener.connection,
         listener.__dict__, vars(built), given.model_dump(),
@@ -95,7 +96,7 @@ def test_what_fails_is_told_without_a_secret(service):
     logs.configure("DEBUG", stream)
 
     def connect():
-        with open_engine(assembly.database_url(service.output, given)).connect() as connection:
+        with open_engine(access.url(service.output, given)).connect() as connection:
             connection.execute(text("select 1"))
 
     def wake():

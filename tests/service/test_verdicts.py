@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from nrespipe import cli
+from nrespipe.analysis import master_list
 from nrespipe.database import claims, lineage
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
@@ -225,7 +226,7 @@ def test_masters_that_frames_of_a_bad_one_have_joined_in_are_told(service, archi
     ]
     reprocessing.reprocess(looking_back, "lsc", "20190405", "20190406")
     with service.sessions() as session:
-        made = verdicts.find(session, later)
+        made = master_list.find(session, later)
         assert {frame.day for frame in made.inputs} == {"20190404", "20190406"}
 
 

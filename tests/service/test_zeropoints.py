@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from nrespipe import cli
+from nrespipe.database import access
 from nrespipe.database import zeropoints as versions
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint
@@ -59,7 +60,7 @@ def add(session, site, day, star, rv_ms, quality=Quality(0), mask="G2", known=Tr
 
 @pytest.fixture
 def session(output):
-    with assembly.change(output, Settings()).begin() as opened:
+    with access.to_change(output, Settings()).begin() as opened:
         yield opened
 
 
