@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
+from nrespipe.analysis import exports, star_catalog
 from nrespipe.cli import options
 from nrespipe.database import access
 from nrespipe.files import plaintable
-from nrespipe.service import catalog, exports
 
 _TABLES = {"standards": exports.standards, "velocities": exports.velocities, "masters": exports.masters}
 
@@ -41,7 +41,7 @@ def export_command(given, table, output, database, site, first_day, last_day, ou
     output, given = options.places(given, output, database)
     first_day, last_day = options.nights(first_day, last_day)
     with options.complaints():
-        site = catalog.site_of(output, site)
+        site = star_catalog.site_of(output, site)
     with options.complaints(), access.to_read(output, given).begin() as session:
         text = _TABLES[table](session, site=site, first_day=first_day, last_day=last_day)
     if str(out) == "-":

@@ -130,13 +130,13 @@ def plot_command(given, name, out, output, database):
       nrespipe masters plot arc_lsc_nres01_fa09_20190405 --output reduced -o arc.pdf
     """
     # the other commands read no FITS file, and start without astropy.io.fits
-    from nrespipe.service import drawing
+    from nrespipe.analysis import master_drawing
 
     if out.suffix not in (".pdf", ".png"):
         raise click.BadParameter(f"{out.name}: a drawing is a .pdf or a .png", param_hint="--out")
     output, given = options.places(given, output, database)
     with options.complaints(), access.to_read(output, given).begin() as session:
-        written = drawing.draw_master(session, name, output.resolve(), out)
+        written = master_drawing.draw_master(session, name, output.resolve(), out)
     click.echo("\n".join(map(str, written)))
 
 
@@ -155,11 +155,11 @@ def region_command(given, name, out, output, database):
     Example:
       nrespipe masters region flat_lsc_nres01_fa09_20190405 --output reduced -o orders.reg
     """
-    from nrespipe.service import drawing
+    from nrespipe.analysis import master_drawing
 
     output, given = options.places(given, output, database)
     with options.complaints(), access.to_read(output, given).begin() as session:
-        out.write_text(drawing.outline(session, name, output.resolve()), encoding="ascii")
+        out.write_text(master_drawing.outline(session, name, output.resolve()), encoding="ascii")
     click.echo(out)
 
 

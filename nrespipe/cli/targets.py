@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from nrespipe.analysis import star_catalog
 from nrespipe.cli import options
-from nrespipe.service import catalog
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -28,7 +28,7 @@ def check_command(file):
       nrespipe targets check targets.csv
     """
     with options.complaints():
-        lines, valid = catalog.check(file)
+        lines, valid = star_catalog.check(file)
     click.echo("\n".join(lines))
     sys.exit(0 if valid else 1)
 
@@ -51,7 +51,7 @@ def deploy_command(given, file, output, site):
     output, _ = options.places(given, output, None)
     with options.complaints():
         try:
-            lines = catalog.deploy(file, output, site)
+            lines = star_catalog.deploy(file, output, site)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
     click.echo("\n".join(lines))

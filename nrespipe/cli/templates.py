@@ -2,9 +2,10 @@
 
 import click
 
+from nrespipe.analysis import star_catalog, template_building
 from nrespipe.cli import options
 from nrespipe.database import access
-from nrespipe.service import assembly, catalog, coadding
+from nrespipe.service import assembly
 
 
 @click.group("template")
@@ -36,9 +37,9 @@ def build_command(given, target, site, first_day, last_day, serves_from, serves_
     first_day, last_day = options.nights(first_day, last_day)
     serves_from, serves_to = options.nights(serves_from, serves_to, "--serves-")
     with options.complaints():
-        site = catalog.site_of(output, site)
+        site = star_catalog.site_of(output, site)
         access.to_read(output, given)
-        lines = coadding.build(
+        lines = template_building.build(
             assembly.build(output, given), target, site, first_day=first_day, last_day=last_day,
             serves=(serves_from, serves_to),
         )  # fmt: skip
@@ -57,5 +58,5 @@ def list_command(given, output, database):
       nrespipe template list --output reduced
     """
     with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
-        lines = coadding.listed(session)
+        lines = template_building.listed(session)
     click.echo("\n".join(lines))

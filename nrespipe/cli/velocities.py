@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from nrespipe.analysis import series, star_catalog, zero_points
 from nrespipe.cli import options
 from nrespipe.database import access
 from nrespipe.files import series as forms
 from nrespipe.frames.quality import Quality
-from nrespipe.service import catalog, inquiry, series, zeropoints
+from nrespipe.service import inquiry
 
 _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
 
@@ -85,13 +86,13 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
         return
     kept = series.DOUBTFUL if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
     with options.complaints():
-        site = catalog.site_of(output, site)
+        site = star_catalog.site_of(output, site)
     with options.complaints(), access.to_read(output, given).begin() as session:
         table = series.of_star(
             session, output, star, site=site, first_day=first_day, last_day=last_day, keep=kept, engine=engine
         )
         if version:
-            table = zeropoints.apply(session, output, table, number)
+            table = zero_points.apply(session, output, table, number)
     click.echo(series.summary(table), err=True)
     with options.complaints():
         try:

@@ -2,9 +2,9 @@
 
 import click
 
+from nrespipe.analysis import star_catalog, zero_points
 from nrespipe.cli import options
 from nrespipe.database import access
-from nrespipe.service import catalog, zeropoints
 
 
 @click.group("zeropoints")
@@ -22,7 +22,7 @@ def zeropoints_group():
 @click.option(
     "--fewest-stars",
     type=click.IntRange(min=1),
-    default=zeropoints.LIMITS["fewest_stars"],
+    default=zero_points.LIMITS["fewest_stars"],
     show_default=True,
     help="Stars without which a night has no zero point of its own.",
 )
@@ -41,15 +41,15 @@ def make_command(given, site, first_day, last_day, stars, fewest_stars, output, 
     output, given = options.places(given, output, database)
     first_day, last_day = options.nights(first_day, last_day)
     with options.complaints():
-        site = catalog.site_of(output, site)
+        site = star_catalog.site_of(output, site)
     with options.complaints(), access.to_read(output, given).begin() as session:
-        made = zeropoints.measure(
+        made = zero_points.measure(
             session, output, site=site, first_day=first_day, last_day=last_day, stars=stars, fewest_stars=fewest_stars
         )
     with options.complaints(), access.to_change(output, given).begin() as session:
         session.add(made)
         session.flush()
-        lines = zeropoints.listing(session, made.id)
+        lines = zero_points.listing(session, made.id)
     click.echo(f"version {made.id}, of {made.n_velocities} velocities", err=True)
     click.echo("\n".join(lines))
 
@@ -67,5 +67,5 @@ def list_command(given, version, output, database):
       nrespipe zeropoints list 3 --output reduced
     """
     with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
-        lines = zeropoints.listing(session, version)
+        lines = zero_points.listing(session, version)
     click.echo("\n".join(lines))

@@ -3,10 +3,11 @@
 import shutil
 
 from nrespipe import instruments
+from nrespipe.analysis import site_report
 from nrespipe.files import layout
 from nrespipe.files.identity import without_name as bare
 from nrespipe.files.partial import replacing
-from nrespipe.service import night, progress, sitereport
+from nrespipe.service import night, progress
 
 
 def register(table, output, site):
@@ -71,7 +72,7 @@ def start(assembly, raw_root, site, days=(), report=progress.lines):
     """
     summary = night.reduce_all(assembly, raw_root, {site}, set(days), report)
     with assembly.readers.begin() as session:
-        found = sitereport.gather(session, assembly, site, days)
+        found = site_report.gather(session, assembly, site, days)
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     lines = [f"{sum(summary.counts.values())} frames of {site}: {counts or 'none found'}"]
     for camera in found:
@@ -81,8 +82,8 @@ def start(assembly, raw_root, site, days=(), report=progress.lines):
         for name, _, reason in summary.unhappy
         if not any(name in line for line in lines)
     ]
-    path = sitereport.write(found, assembly.output, site, others)
-    working = any(set(camera.masters) == set(sitereport.KINDS) for camera in found)
+    path = site_report.write(found, assembly.output, site, others)
+    working = any(set(camera.masters) == set(site_report.KINDS) for camera in found)
     return [*lines, *others, f"report: {path}"], working
 
 

@@ -13,11 +13,12 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from nrespipe import instruments
+from nrespipe.analysis import star_catalog
 from nrespipe.database import stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import targets
-from nrespipe.service import arrivals, catalog, daemon, duty, metrics, night, plan, registration, summary, sweep
+from nrespipe.service import arrivals, daemon, duty, metrics, night, plan, registration, summary, sweep
 from nrespipe.settings import change
 
 YESTERDAY = f"{datetime.now(UTC) - timedelta(days=2):%Y%m%d}"
@@ -74,7 +75,7 @@ def test_a_damaged_table_is_told_by_its_file_and_holds_up_no_other_spectrograph(
     (reason,) = query.all(select(Frame.reason).where(Frame.id == rows[0]))
     assert f"{bad.stem}: the table of nres02 cannot be used, mend it: " in reason
     assert str(table) in reason
-    assert catalog.site_of(service.output, "lsc") == "lsc"
+    assert star_catalog.site_of(service.output, "lsc") == "lsc"
     table.write_text(whole, encoding="utf-8")
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(next_try=datetime(2020, 1, 1, tzinfo=UTC), state=State.RETRY))

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from nrespipe import instruments
+from nrespipe.analysis import flat_looks, site_report
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.sitereport import FlatLook
 from nrespipe.plots import site as plots
-from nrespipe.service import flatlooks, sitereport, sitestart
+from nrespipe.service import sitestart
 
 
 def look(raw, made, spectrograph):
@@ -22,7 +23,7 @@ def look(raw, made, spectrograph):
 
 @pytest.fixture
 def start(service, archive, monkeypatch):
-    monkeypatch.setattr(flatlooks, "look", look)
+    monkeypatch.setattr(flat_looks, "look", look)
 
     def begin(*days):
         lines, working = sitestart.start(service, archive.root, "lsc", days)
@@ -37,7 +38,7 @@ def words(service):
 
     def read():
         with service.sessions.begin() as session:
-            found = sitereport.gather(session, service, "lsc")
+            found = site_report.gather(session, service, "lsc")
         pages = [page for camera in found for page in plots.pages(camera)]
         return "\n".join(text.get_text() for page in pages for text in page.texts), len(pages)
 

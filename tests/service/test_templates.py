@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nrespipe.analysis import template_building
 from nrespipe.database import templates as rows
 from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Frame, StarVelocity
@@ -13,7 +14,7 @@ from nrespipe.errors import MissingCalibration
 from nrespipe.files import templates as files
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import Star
-from nrespipe.service import assembly, coadding, templates
+from nrespipe.service import assembly, templates
 from nrespipe.service.arrivals import md5
 from nrespipe.settings import Settings
 
@@ -35,7 +36,7 @@ def kept(service, star=TAU_CET, site="lsc", n=9, serves=("", ""), berv_range_ms=
     path = service.output / site / "templates" / f"{star.name}_{n}.fits"
     files.write(made, path)
     with service.sessions.begin() as session:
-        rows.record(session, coadding._row(made, path, service.output, serves))
+        rows.record(session, template_building._row(made, path, service.output, serves))
     return made
 
 
@@ -80,7 +81,7 @@ def test_a_new_template_replaces_the_old_one_of_the_same_star_and_site(service):
     assert chosen(service, TAU_CET).fingerprint == newer.fingerprint
     with service.sessions.begin() as session:
         standings = {(t.site, len(t.inputs)): t.standing for t in session.query(StarTemplate)}
-        lines = coadding.listed(session)
+        lines = template_building.listed(session)
     assert standings == {
         ("lsc", 9): Standing.REPLACED, ("elp", 9): Standing.CURRENT, ("lsc", 12): Standing.CURRENT,
     }  # fmt: skip
@@ -105,7 +106,7 @@ def test_the_checksum_of_a_template_is_that_of_its_file(service):
 def test_a_spectrum_enters_a_template_once_though_its_frame_came_under_two_names(tmp_path):
     frames = [Frame(filename=name, md5=md5) for name, md5 in (("a", "1"), ("b", "2"), ("c", "1"))]
     found = [(frame, StarVelocity(fiber=0)) for frame in frames]
-    exposures, told = coadding._exposures(found, tmp_path)
+    exposures, told = template_building._exposures(found, tmp_path)
     assert exposures == []
     assert told == [
         "left out: a: its spectrum was not written", "left out: b: its spectrum was not written",

@@ -5,6 +5,7 @@ import os
 import numpy as np
 from sqlalchemy import select
 
+from nrespipe.analysis import master_drawing, site_advice
 from nrespipe.database.columns import USABLE, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master
@@ -13,7 +14,6 @@ from nrespipe.files import layout, masters
 from nrespipe.files.partial import beside
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.sitereport import CameraReport
-from nrespipe.service import drawing, siteadvice
 
 KINDS = (Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC)
 _ALL_THERE = (
@@ -74,7 +74,9 @@ def write(reports, output, site, others=()):
     path.parent.mkdir(parents=True, exist_ok=True)
     # the kind of a drawing is told by the end of its name
     partial = beside(path).with_suffix(".pdf")
-    drawing.save(pages or words.pages(site, ["no raw frame of this site was found"]), partial, f"start of {site}")
+    master_drawing.save(
+        pages or words.pages(site, ["no raw frame of this site was found"]), partial, f"start of {site}"
+    )
     os.replace(partial, path)
     return path
 
@@ -96,7 +98,7 @@ def _camera(session, assembly, place, days):
     advice = []
     for kind in KINDS:
         here = (rows[kind], made[kind], spectrograph) if kind in made else None
-        more, further = siteadvice.of(session, kind, place, assembly.recipes[kind], here)
+        more, further = site_advice.of(session, kind, place, assembly.recipes[kind], here)
         told, advice = told + more, advice + further
     numbering = _numbering(made[Kind.FLAT].traces, spectrograph) if Kind.FLAT in made else {}
     if numbering:
@@ -105,9 +107,9 @@ def _camera(session, assembly, place, days):
     looks = ()
     if {Kind.BIAS, Kind.DARK, Kind.FLAT} <= set(made):
         # what compiles kernels is slow to load, and the other commands do not need it
-        from nrespipe.service import flatlooks
+        from nrespipe.analysis import flat_looks
 
-        looks = flatlooks.gather(rows[Kind.FLAT], made, spectrograph)
+        looks = flat_looks.gather(rows[Kind.FLAT], made, spectrograph)
     arcs = _arcs(rows[Kind.ARC]) if Kind.ARC in made else ()
     return CameraReport(" ".join(place), tuple(told), tuple(advice), made, looks, numbering, arcs)
 

@@ -1,6 +1,7 @@
 """Making the template of a star from its reduced spectra, and what there are."""
 
 from nrespipe import __version__, data
+from nrespipe.analysis import series, star_catalog
 from nrespipe.database import templates as rows
 from nrespipe.database.columns import Standing
 from nrespipe.database.velocities import of_star
@@ -8,7 +9,6 @@ from nrespipe.errors import BadFrame
 from nrespipe.files import layout, plaintable, spectra, starmatch
 from nrespipe.files import templates as files
 from nrespipe.frames.velocity import Star
-from nrespipe.service import catalog, series
 from nrespipe.service.arrivals import md5
 
 
@@ -92,7 +92,7 @@ def listed(session):
 
 def _star(output, site, name):
     """Return the star of the catalog, or one that only has a name."""
-    return starmatch.match(catalog.stars(output, site), name, None, None, 2000.0) or Star(name, source="telescope")
+    return starmatch.match(star_catalog.stars(output, site), name, None, None, 2000.0) or Star(name, source="telescope")
 
 
 def _inputs(session, output, star, site, first_day, last_day):

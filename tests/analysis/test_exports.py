@@ -10,12 +10,13 @@ from astropy.table import Table
 from click.testing import CliRunner
 
 from nrespipe import cli
+from nrespipe.analysis import exports
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.files import plaintable
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, exports
+from nrespipe.service import assembly
 from nrespipe.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -7,6 +7,7 @@ from astropy.table import QTable
 from click.testing import CliRunner
 
 from nrespipe import cli
+from nrespipe.analysis import series, template_building
 from nrespipe.database import templates as rows
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity
@@ -15,7 +16,7 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Star
-from nrespipe.service import assembly, coadding, series
+from nrespipe.service import assembly
 from nrespipe.settings import Settings
 
 
@@ -90,7 +91,7 @@ def test_an_exposure_of_the_template_has_the_velocity_by_all_the_others(output):
     path = output / "lsc" / "templates" / "template.fits"
     templates.write(made, path)
     with service.sessions.begin() as session:
-        rows.record(session, coadding._row(made, path, service.output, ("", "")))
+        rows.record(session, template_building._row(made, path, service.output, ("", "")))
     table = series.read(output, "tau Cet", engine="template")
     assert list(table["rv"].to_value(u.m / u.s)) == [-16677.5, -16674.0]
     # photons by both spectra, wavelengths and drift as with the mask

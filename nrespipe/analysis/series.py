@@ -8,10 +8,10 @@ import numpy as np
 from astropy import units as u
 
 from nrespipe import settings
+from nrespipe.analysis import star_catalog, template_exposures
 from nrespipe.database import access, velocities
 from nrespipe.files import plaintable, starmatch
 from nrespipe.frames.quality import Quality
-from nrespipe.service import catalog, leftout
 
 #: What takes a velocity out of a series unless it is asked for: its error, or what it is the velocity of, is in doubt.
 DOUBTFUL = (
@@ -117,7 +117,7 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
     if not found:
         raise LookupError(f"no velocity of {star} is known: {_unseen(session, output, star, names)}")
     if engine == "template":
-        found = _with_left_out(found, leftout.of_star(session, output, names, site))
+        found = _with_left_out(found, template_exposures.of_star(session, output, names, site))
     reasons = [_reason(velocity, keep, engine) for _, velocity in found]
     by = lambda velocity: velocity.mask if engine == "mask" else velocity.template  # noqa: E731
     used = Counter(by(velocity) for (_, velocity), reason in zip(found, reasons) if not reason)
@@ -194,7 +194,7 @@ def names_of(output, site, star):
         Only the one that was given where no catalog knows it.
     """
     wanted = starmatch.key(star)
-    for known in catalog.stars(output, site):
+    for known in star_catalog.stars(output, site):
         if wanted in starmatch.keys(known):
             return starmatch.keys(known)
     return {wanted}
@@ -209,7 +209,7 @@ def _unseen(session, output, star, names):
         sites = ", ".join(sorted({frame.site for frame in seen}))
         return f"it was seen at {sites} from {days[0]} to {days[-1]}, but not in these nights at this site"
     known = {starmatch.key(velocity.object): velocity.object for _, velocity in every}
-    for other in catalog.stars(output):
+    for other in star_catalog.stars(output):
         if starmatch.keys(other) & set(known):
             known |= {starmatch.key(name): name for name in (other.name, *other.aliases)}
     return f"no frame that is done shows it{starmatch.near(star, known)}"

@@ -8,13 +8,14 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from nrespipe import cli
+from nrespipe.analysis import series, zero_points
 from nrespipe.database import access
 from nrespipe.database import zeropoints as versions
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, series, zeropoints
+from nrespipe.service import assembly
 from nrespipe.settings import Settings
 
 STARS = {"HD10700": -16680.0, "HD115617": -8000.0, "HD102365": 16900.0, "HD22049": 16400.0}
@@ -65,7 +66,7 @@ def session(output):
 
 
 def make(session, output, **choice):
-    made = zeropoints.measure(session, output, **choice)
+    made = zero_points.measure(session, output, **choice)
     session.add(made)
     session.flush()
     return made
@@ -99,7 +100,7 @@ def test_a_night_of_one_star_has_the_median_of_the_others(session, output):
 def test_a_series_gets_corrected_columns_and_keeps_its_own(session, output):
     table = series.of_star(session, output, "tau Cet", site="lsc")
     make(session, output)
-    corrected = zeropoints.apply(session, output, table)
+    corrected = zero_points.apply(session, output, table)
     for name in table.colnames:
         np.testing.assert_array_equal(corrected[name], table[name])
     ordinary = np.delete(np.arange(len(table)), 8)
@@ -110,11 +111,11 @@ def test_a_series_gets_corrected_columns_and_keeps_its_own(session, output):
 
 def test_a_constant_star_is_corrected_by_the_others_alone(session, output):
     make(session, output)
-    before = zeropoints.apply(session, output, series.of_star(session, output, "tau Cet", site="lsc"))
+    before = zero_points.apply(session, output, series.of_star(session, output, "tau Cet", site="lsc"))
     for velocity in session.scalars(select(StarVelocity).where(StarVelocity.star == "HD10700")):
         velocity.rv_ms += 3.0 * (-1) ** velocity.frame_id
     made = make(session, output)
-    after = zeropoints.apply(session, output, series.of_star(session, output, "tau Cet", site="lsc"), made.id)
+    after = zero_points.apply(session, output, series.of_star(session, output, "tau Cet", site="lsc"), made.id)
     change = after["zero_point"] - before["zero_point"]
     # its own wobble reaches the others only through the zero points of the nights that their means are freed of
     assert np.std(np.delete(change.value, 8)) < 1.0
@@ -131,7 +132,7 @@ def test_versions_stay_beside_each_other_and_velocities_as_they_are(session, out
     assert set().union(*(zero.stars for zero in second.zeros)) == {"HD10700", "HD115617"}
     assert versions.version(session).id == 2
     elp = series.of_star(session, output, "tau Cet", site="elp")
-    assert np.isnan(zeropoints.apply(session, output, elp, 2)["rv_corrected"]).all()
+    assert np.isnan(zero_points.apply(session, output, elp, 2)["rv_corrected"]).all()
 
 
 def test_the_commands_make_list_and_apply_them(output, tmp_path):

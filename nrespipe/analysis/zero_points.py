@@ -8,6 +8,7 @@ from astropy import units as u
 from sqlalchemy import select
 
 from nrespipe import __version__
+from nrespipe.analysis import series, star_catalog
 from nrespipe.database import velocities, zeropoints
 from nrespipe.database.tables import Frame
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
@@ -15,7 +16,6 @@ from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files import starmatch
 from nrespipe.files.plaintable import aligned
 from nrespipe.frames.quality import Quality
-from nrespipe.service import catalog, series
 
 #: Fewest constant stars that tell of a night, nights that a star must be seen in, and days that a night without such
 #: stars looks around.
@@ -147,7 +147,7 @@ def apply(session, output, table, number=None):
 
 def _constant(session, output, site, first_day, last_day, stars):
     """Velocities without doubts of the constant stars, each by the line mask that the star usually has."""
-    stars_known = catalog.stars(output, site)
+    stars_known = star_catalog.stars(output, site)
     known = {starmatch.key(name): name for star in stars_known for name in (star.name, *star.aliases)}
     for star in stars:
         if starmatch.key(star) not in known:
