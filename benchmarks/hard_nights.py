@@ -27,8 +27,9 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.files import plaintable
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, assembly, duty, registration, simulation, sweep
+from nrespipe.service import assembly, duty, simulation, sweep
 from nrespipe.service import night as nights
+from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.pace import Pace
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
@@ -223,7 +224,7 @@ def by_workers(service, folders):
     for folder in folders:
         for _, sequence in groupby(sorted((folder / "raw").iterdir()), lambda path: path.name.split("-")[4][0]):
             for path in sequence:
-                registration.register(service.sessions, path, *arrivals.look(path))
+                registration.register(service.sessions, path, *raw_files.look(path))
             settle(paced)
 
 

@@ -12,7 +12,8 @@ from nrespipe.database import access
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import layout, plaintable
-from nrespipe.service import assembly, intake
+from nrespipe.service import assembly
+from nrespipe.service.ingest import intake
 
 _QUEUES = {
     "reduction": [Frame],

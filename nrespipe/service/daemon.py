@@ -16,7 +16,7 @@ from nrespipe.database import nodes
 from nrespipe.database.columns import clock
 from nrespipe.service import isolated, limits, metrics, node, plan, summary, sweep, tasks
 from nrespipe.service.held import persist
-from nrespipe.service.listener import Listener
+from nrespipe.service.ingest.listener import Listener
 
 _log = structlog.get_logger(__name__)
 

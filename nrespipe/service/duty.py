@@ -13,21 +13,8 @@ from nrespipe.database.columns import Standing, State, clock, now
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import archive
 from nrespipe.files.checksum import md5
-from nrespipe.service import (
-    acceptance,
-    arrivals,
-    held,
-    isolated,
-    limits,
-    metrics,
-    outbound,
-    outcome,
-    plan,
-    reading,
-    reduction,
-    registration,
-    stacking,
-)
+from nrespipe.service import acceptance, held, isolated, limits, metrics, outbound, outcome, plan, reduction, stacking
+from nrespipe.service.ingest import patient_reader, raw_files, registration
 
 _log = structlog.get_logger(__name__)
 
@@ -124,7 +111,7 @@ def _look(assembly, row):
     """Fetch the file and look at it, where that was not done before; return where it lies, columns, and an outcome."""
     path, may = Path(row.path), limits.of(assembly.settings, assembly.pace)
     # another version of it may lie there
-    if row.archive_id is not None and not reading.do(partial(_is_whole, row.md5), path, may.read_s):
+    if row.archive_id is not None and not patient_reader.do(partial(_is_whole, row.md5), path, may.read_s):
         given, path = assembly.settings, registration.fetched_path(assembly.output, path.name)
         archive.fetch(
             row.archive_id,
@@ -138,9 +125,9 @@ def _look(assembly, row):
         )
     if row.start_mjd is not None:
         # a reduction that hangs would be taken for one that takes too long
-        reading.do(reading.touch, path, may.read_s)
+        patient_reader.do(patient_reader.touch, path, may.read_s)
         return path, {}, outcome.attempt(lambda: None)
-    return path, *reading.do(arrivals.look, path, may.read_s)
+    return path, *patient_reader.do(raw_files.look, path, may.read_s)
 
 
 def _is_whole(checksum, path):
@@ -155,7 +142,9 @@ def _lies_nowhere(mine, path, facts):
         return held.persist(assembly.sessions, work, mine.end)
 
     def exists(seen):
-        found = outcome.attempt(reading.do, Path.exists, seen, limits.of(assembly.settings, assembly.pace).read_s)
+        found = outcome.attempt(
+            patient_reader.do, Path.exists, seen, limits.of(assembly.settings, assembly.pace).read_s
+        )
         # one that the disk does not give at this moment is not gone
         return found.value is not False
 

@@ -14,7 +14,8 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.identity import without_name as bare
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, batch, hold, outcome, progress, reduction, registration
+from nrespipe.service import batch, hold, outcome, progress, reduction
+from nrespipe.service.ingest import raw_files, registration
 
 _log = structlog.get_logger(__name__)
 
@@ -88,7 +89,7 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
     layout.require_apart(assembly.output, raw_root)
     # to no version is what this one failed on a settled matter
     version = "" if again else __version__
-    paths = arrivals.find(raw_root, assembly.output)
+    paths = raw_files.find(raw_root, assembly.output)
     with batch.begun(assembly, "night", report) as run:
         found = _arrive(assembly, paths, sites, days, report)
         new = 0
@@ -139,7 +140,7 @@ def _arrive(assembly, paths, sites, days, report):
     found = set()
     with report("finding frames", len(paths)) as advance:
         for path in paths:
-            facts, result = arrivals.look(path)
+            facts, result = raw_files.look(path)
             if _wanted(facts.get("site"), sites) and _wanted(facts.get("day"), days):
                 found.add(registration.register(assembly.sessions, path, facts, result).id)
             advance(path.name)

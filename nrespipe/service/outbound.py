@@ -11,7 +11,8 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, NightSummary
 from nrespipe.errors import Unavailable
 from nrespipe.files import deliveries
-from nrespipe.service import held, limits, outcome, reading, summary
+from nrespipe.service import held, limits, outcome, summary
+from nrespipe.service.ingest import patient_reader
 
 
 def delivery(assembly, row_id, owner, seen=None):
@@ -114,7 +115,7 @@ def _deliver(assembly, product):
 def _in_time(deliver, path, longest_s):
     """Deliver into a directory; a disk that does not answer is no fault of the product, and holds up nobody."""
     try:
-        ended = reading.do(lambda _: _error_of(deliver), path, longest_s)
+        ended = patient_reader.do(lambda _: _error_of(deliver), path, longest_s)
     except Unavailable as error:
         raise deliveries.ServerAway(str(error)) from error
     if ended is not None:

@@ -19,7 +19,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 from nrespipe.service import references, results
-from nrespipe.service.registration import attempt_row
+from nrespipe.service.ingest.registration import attempt_row
 from nrespipe.service.templates import Candidate, candidates
 
 

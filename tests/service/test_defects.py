@@ -13,7 +13,8 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes import RECIPES
-from nrespipe.service import arrivals, duty, intake, outcome, reduction, registration
+from nrespipe.service import duty, outcome, reduction
+from nrespipe.service.ingest import intake, raw_files, registration
 
 STAR = "STAR A&thar&none"
 
@@ -131,7 +132,7 @@ def test_no_header_makes_the_reduction_of_any_kind_crash(archive, service, query
     objects = {"w": "tung&tung&none", "a": "thar&thar&none", "e": STAR}.get(code, "")
     path = archive.add(code, objects)
     cards(**changes)(path)
-    facts, looked = arrivals.look(path)
+    facts, looked = raw_files.look(path)
     assert looked.state in (State.DONE, State.BAD, State.SKIPPED), looked.traceback
     if looked.state is State.DONE:
         row = registration.register(service.sessions, path, facts, looked)

@@ -17,7 +17,8 @@ from nrespipe.database import claims, frames, outside
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
 from nrespipe.files.checksum import md5
-from nrespipe.service import outbound, reading, sweep, tasks
+from nrespipe.service import outbound, sweep, tasks
+from nrespipe.service.ingest import patient_reader
 from nrespipe.settings import change
 
 
@@ -184,9 +185,9 @@ def test_a_target_that_is_changed_has_a_breaker_of_its_own(shop, server, tmp_pat
 
 def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_path, monkeypatch):
     def hang(work, path, patience_s):
-        raise reading.Unavailable(f"{path.name}: the disk does not answer within 300 s")
+        raise patient_reader.Unavailable(f"{path.name}: the disk does not answer within 300 s")
 
-    monkeypatch.setattr(reading, "do", hang)
+    monkeypatch.setattr(patient_reader, "do", hang)
     settings = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=settings)
     assert outbound.delivery(moved, shop.rows()[0].id, "me").state is State.RETRY

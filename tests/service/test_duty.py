@@ -17,26 +17,15 @@ from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import (
-    arrivals,
-    duty,
-    held,
-    intake,
-    night,
-    outbound,
-    plan,
-    references,
-    registration,
-    sweep,
-    verdicts,
-)
+from nrespipe.service import duty, held, night, outbound, plan, references, sweep, verdicts
+from nrespipe.service.ingest import intake, raw_files, registration
 from nrespipe.service.pace import Pace
 from nrespipe.settings import change
 
 
 def submit(service, *paths):
     for path in paths:
-        registration.register(service.sessions, path, *arrivals.look(path))
+        registration.register(service.sessions, path, *raw_files.look(path))
 
 
 @pytest.fixture
@@ -298,7 +287,7 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
     path = archive.add("b")
     store = archive.root.parent / path.name
     path.rename(store)
-    md5, fetched = arrivals.md5(store), []
+    md5, fetched = raw_files.md5(store), []
     target = registration.fetched_path(service.output, store.name)
 
     def fetch(frame_id, path, _md5, **_):
@@ -310,7 +299,7 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
 
     monkeypatch.setattr(remote, "fetch", fetch)
     with service.sessions.begin() as session:
-        facts = {"archive_id": 17, **arrivals.named(store.name)}
+        facts = {"archive_id": 17, **raw_files.named(store.name)}
         frame, _ = frames.announce(session, store.stem, str(target), **facts)
     assert duty.frame(service, frame.id, "me").state is State.RETRY
     with service.sessions.begin() as session:
@@ -337,7 +326,7 @@ def test_a_file_that_cannot_be_read_when_it_is_told_of_is_read_later(archive, se
     work()
     assert states(query) == [State.DONE]
     (row,) = query.all(select(Frame))
-    assert row.md5 == arrivals.md5(path)
+    assert row.md5 == raw_files.md5(path)
     with service.sessions.begin() as session:
         assert session.scalar(select(func.count()).select_from(Attempt)) == 2
 

@@ -6,20 +6,8 @@ import pytest
 
 from nrespipe.database import frames
 from nrespipe.database.columns import State
-from nrespipe.service import (
-    arrivals,
-    assembly,
-    duty,
-    health,
-    inquiry,
-    intake,
-    messages,
-    metrics,
-    night,
-    plan,
-    registration,
-    sweep,
-)
+from nrespipe.service import assembly, duty, health, inquiry, metrics, night, plan, sweep
+from nrespipe.service.ingest import intake, messages, raw_files, registration
 from nrespipe.settings import Settings
 
 
@@ -77,7 +65,7 @@ def test_what_is_accepted_can_be_stored_and_comes_to_one_version_of_each_content
     first = did(anywhere, rows[0][0], "me")
     assert first is State.DONE
     path.write_bytes(path.read_bytes() + b"\0" * 2880)
-    again = registration.register(anywhere.sessions, path, *arrivals.look(path))
+    again = registration.register(anywhere.sessions, path, *raw_files.look(path))
     assert (again.version, again.id != rows[0][0]) == (2, True)
     with anywhere.sessions.begin() as session:
         row_id, is_due = registration.announce(session, anywhere, messages.read(json.dumps(bodies[0])))

@@ -17,7 +17,8 @@ from sqlalchemy import select
 from nrespipe import settings
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt
-from nrespipe.service import assembly, intake
+from nrespipe.service import assembly
+from nrespipe.service.ingest import intake
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 

@@ -16,7 +16,8 @@ from nrespipe.database import claims
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, duty, intake, sweep, verdicts
+from nrespipe.service import assembly, duty, sweep, verdicts
+from nrespipe.service.ingest import intake
 from nrespipe.service.pace import Pace
 from nrespipe.settings import Settings
 

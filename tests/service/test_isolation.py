@@ -18,7 +18,8 @@ from nrespipe.database import stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import targets
-from nrespipe.service import arrivals, daemon, duty, metrics, night, plan, registration, summary, sweep
+from nrespipe.service import daemon, duty, metrics, night, plan, summary, sweep
+from nrespipe.service.ingest import raw_files, registration
 from nrespipe.settings import change
 
 YESTERDAY = f"{datetime.now(UTC) - timedelta(days=2):%Y%m%d}"
@@ -70,7 +71,7 @@ def test_a_damaged_table_is_told_by_its_file_and_holds_up_no_other_spectrograph(
         content = whole.encode().replace(*content)
     table.write_bytes(whole.replace("nres02", "nres01").encode() if content is None else content)
     bad, good = archive.add("b", site="elp", camera="fa17"), archive.add("b")
-    rows = [registration.register(service.sessions, path, *arrivals.look(path)).id for path in (bad, good)]
+    rows = [registration.register(service.sessions, path, *raw_files.look(path)).id for path in (bad, good)]
     assert [did(service, row, "me") for row in rows] == [State.RETRY, State.DONE]
     (reason,) = query.all(select(Frame.reason).where(Frame.id == rows[0]))
     assert f"{bad.stem}: the table of nres02 cannot be used, mend it: " in reason
@@ -94,7 +95,7 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
     """A spectrograph without a table, a day that is none, a kind that this program does not know."""
     paths = [archive.add("b", day="20190405") for _ in range(2)]
     for path in paths:
-        did(service, registration.register(service.sessions, path, *arrivals.look(path)).id, "me")
+        did(service, registration.register(service.sessions, path, *raw_files.look(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(day=YESTERDAY))
         session.execute(update(Stacking).values(next_try=None, day=YESTERDAY, sent=None))
@@ -114,7 +115,7 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
 def test_a_master_that_cannot_be_scheduled_keeps_no_other_from_being(archive, service, query, monkeypatch):
     for day in ("20190405", "20190406"):
         for path in [archive.add("b", day=day) for _ in range(2)]:
-            did(service, registration.register(service.sessions, path, *arrivals.look(path)).id, "me")
+            did(service, registration.register(service.sessions, path, *raw_files.look(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=None))
     of = stackings.of
@@ -164,7 +165,7 @@ def test_a_job_that_fails_is_logged_and_the_others_are_done(service, monkeypatch
 def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_other_from_its_workers(
     archive, service, monkeypatch
 ):
-    registration.register(service.sessions, path := archive.add("b"), *arrivals.look(path))
+    registration.register(service.sessions, path := archive.add("b"), *raw_files.look(path))
 
     def away(*_):
         raise OperationalError("select", {}, Exception("server closed the connection"))
@@ -188,7 +189,7 @@ def test_the_numbers_of_a_frame_never_stop_it(archive, service):
         def send(self, _points):
             raise RuntimeError("can't start new thread")
 
-    row = registration.register(service.sessions, path := archive.add("b"), *arrivals.look(path)).id
+    row = registration.register(service.sessions, path := archive.add("b"), *raw_files.look(path)).id
     assert did(replace(service, recorder=Broken()), row, "me") is State.DONE
 
 
@@ -239,7 +240,7 @@ def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_
 
 def test_a_frame_whose_master_cannot_be_scheduled_keeps_its_result(archive, service, query, monkeypatch):
     path = archive.add("b")
-    row = registration.register(service.sessions, path, *arrivals.look(path)).id
+    row = registration.register(service.sessions, path, *raw_files.look(path)).id
     monkeypatch.setattr(plan, "owe", lambda *_: 1 / 0)
     with capture_logs() as log:
         assert did(service, row) is State.DONE

@@ -18,7 +18,7 @@ from nrespipe import cli, logs, settings
 from nrespipe.database import access
 from nrespipe.database.connection import open_engine
 from nrespipe.service import assembly, health, mail, tasks
-from nrespipe.service.listener import Listener
+from nrespipe.service.ingest.listener import Listener
 
 #: A word that is in no other text.
 CANARY = "kanarienvogel"

@@ -15,7 +15,7 @@ from nrespipe.files import templates as files
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import Star
 from nrespipe.service import assembly, templates
-from nrespipe.service.arrivals import md5
+from nrespipe.service.ingest.raw_files import md5
 from nrespipe.settings import Settings
 
 TAU_CET = Star("HD10700", teff_k=5463.0, logg=4.52, aliases=("tau Cet",))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nrespipe.database import trouble
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Skipped
-from nrespipe.service import messages, registration
+from nrespipe.service.ingest import messages, registration
 
 _log = structlog.get_logger(__name__)
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DataError, InternalError, OperationalError, Programmi
 
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
-from nrespipe.service import listener as listeners
-from nrespipe.service import messages
+from nrespipe.service.ingest import listener as listeners
+from nrespipe.service.ingest import messages
 from nrespipe.settings import change
 
 NAME = "lscnrs01-fa09-20190405-0021-e00.fits.fz"

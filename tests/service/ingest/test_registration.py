@@ -17,7 +17,8 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
-from nrespipe.service import arrivals, duty, intake, messages, night, outcome, registration
+from nrespipe.service import duty, night, outcome
+from nrespipe.service.ingest import intake, messages, raw_files, registration
 from nrespipe.service.pace import Pace
 
 
@@ -148,7 +149,7 @@ def test_another_content_is_a_version_once_it_was_read(archive, service, tell, q
 
 
 def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, service, tell, query, monkeypatch):
-    path, look = archive.add("b"), arrivals.look
+    path, look = archive.add("b"), raw_files.look
     row = tell(path)
 
     def meanwhile(given):
@@ -163,11 +164,11 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
     assert _due_now(service) == [row]
     assert did(service, row, "me") is State.DONE
     (frame,) = query.all(select(Frame))
-    assert (frame.version, frame.md5) == (1, arrivals.md5(path))
+    assert (frame.version, frame.md5) == (1, raw_files.md5(path))
 
 
 def test_what_is_told_of_while_it_cannot_be_found_is_looked_for_again(archive, service, tell, query, monkeypatch):
-    path, look = archive.add("b"), arrivals.look
+    path, look = archive.add("b"), raw_files.look
     hidden = path.rename(path.with_suffix(".hidden"))
     row = tell(path)
 
@@ -220,7 +221,7 @@ def test_what_is_no_file_is_refused_at_once_and_looked_at_again_when_it_is_told_
 def test_a_file_that_its_disk_does_not_give_is_tried_later_and_is_not_at_fault(
     archive, service, tell, query, monkeypatch
 ):
-    path, back, look = archive.add("b"), threading.Event(), arrivals.look
+    path, back, look = archive.add("b"), threading.Event(), raw_files.look
     hurried = replace(service, pace=Pace(read_s=0.1))
     row = tell(path)
     monkeypatch.setattr(duty.arrivals, "look", lambda given: back.wait(30) and look(given))
@@ -233,25 +234,25 @@ def test_a_file_that_its_disk_does_not_give_is_tried_later_and_is_not_at_fault(
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_later(archive, monkeypatch):
-    path, checksum = archive.add("b"), arrivals.md5
+    path, checksum = archive.add("b"), raw_files.md5
 
     def meanwhile(given):
         found = checksum(given)
         change(path)
         return found
 
-    monkeypatch.setattr(arrivals, "md5", meanwhile)
-    facts, looked = arrivals.look(path)
+    monkeypatch.setattr(raw_files, "md5", meanwhile)
+    facts, looked = raw_files.look(path)
     assert (looked.state, looked.reason, "md5" in facts) == (State.RETRY, f"{path.name}: it is being written", False)
 
 
 def test_a_night_finds_the_file_that_an_earlier_one_could_not_read(archive, service, query):
     path = archive.add("b")
     away = outcome.attempt(open, archive.root / "none")
-    registration.register(service.sessions, path, arrivals.named(path.name), away)
+    registration.register(service.sessions, path, raw_files.named(path.name), away)
     assert versions(query, path) == [(None, State.RETRY)]
     assert night.reduce_all(service, archive.root).counts == {State.DONE: 1}
-    registration.register(service.sessions, path, arrivals.named(path.name), away)
+    registration.register(service.sessions, path, raw_files.named(path.name), away)
     assert versions(query, path) == [(1, State.DONE), (None, State.RETRY)]
     night.reduce_all(service, archive.root)
     assert versions(query, path) == [(1, State.DONE)]
@@ -261,7 +262,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
     path = archive.add("b")
     assert did(service, tell(path), "me") is State.DONE
     content, told = path.read_bytes(), {"filename": path.name, "frameid": 17}
-    arrival = messages.read(json.dumps({**told, "version_set": [{"md5": arrivals.md5(path)}]}))
+    arrival = messages.read(json.dumps({**told, "version_set": [{"md5": raw_files.md5(path)}]}))
     path.unlink()
     fetched = []
 
@@ -315,7 +316,7 @@ def test_one_content_that_is_read_at_many_places_at_once_is_one_version(archive,
         with sessions.begin() as session:
             frames.announce(session, path.stem, str(place))
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda place: registration.register(sessions, place, *arrivals.look(place)), places))
+        list(pool.map(lambda place: registration.register(sessions, place, *raw_files.look(place)), places))
     with sessions.begin() as session:
         assert sorted(frame.version for frame in frames.find(session, path.stem)) == [1, 2]
     sessions.kw["bind"].dispose()
@@ -348,7 +349,7 @@ def test_a_frame_that_cannot_be_planned_is_tried_later_with_its_traceback_and_it
     archive, service, query
 ):
     path = archive.add("b")
-    row = registration.register(service.sessions, path, *arrivals.look(path)).id
+    row = registration.register(service.sessions, path, *raw_files.look(path)).id
     with service.sessions.begin() as session:
         # of a later program
         session.execute(text("update frames set kind = 'skyflat'"))
@@ -361,7 +362,7 @@ def test_a_frame_that_cannot_be_planned_is_tried_later_with_its_traceback_and_it
 def test_a_path_that_does_not_exist_is_named_with_its_defect_in_words(service, archive):
     path = archive.add("b")
     path.unlink()
-    _, result = arrivals.look(path)
+    _, result = raw_files.look(path)
     assert (result.state, result.reason) == (
         State.RETRY, f"{path.name}: the disk does not give the file: No such file or directory",
     )  # fmt: skip

@@ -9,7 +9,7 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
 from nrespipe.files import identity, layout
-from nrespipe.service import arrivals, registration
+from nrespipe.service.ingest import raw_files, registration
 
 
 def submit(assembly, paths):
@@ -35,11 +35,11 @@ def submit(assembly, paths):
     files = []
     for path in paths:
         layout.require_apart(assembly.output, path if path.is_dir() else path.resolve().parent)
-        files += arrivals.find(path, assembly.output) if path.is_dir() else [path.resolve()]
+        files += raw_files.find(path, assembly.output) if path.is_dir() else [path.resolve()]
     told = []
     for path in files:
         try:
-            frame = registration.register(assembly.sessions, path, *arrivals.look(path))
+            frame = registration.register(assembly.sessions, path, *raw_files.look(path))
         except Unavailable as error:
             # it has no row, and the others have theirs
             told.append((path, State.BAD, str(error)))

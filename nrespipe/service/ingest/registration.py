@@ -10,7 +10,7 @@ from nrespipe.database import claims, frames
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame
 from nrespipe.files import identity, layout
-from nrespipe.service import arrivals
+from nrespipe.service.ingest import raw_files
 
 _NOWHERE = {"site": "", "instrument": "", "day": ""}
 
@@ -34,7 +34,7 @@ def announce(session, assembly, arrival):
     is_due : bool
         Whether a worker is to be told of it.
     """
-    facts, moment = arrivals.named(arrival.name), clock(session)
+    facts, moment = raw_files.named(arrival.name), clock(session)
     told = {"archive_id": arrival.archive_id, "body": arrival.body, "sent": moment}
     path = arrival.path or str(fetched_path(assembly.output, arrival.name))
     frame, is_due = frames.announce(session, identity.stem(arrival.name), path, arrival.md5, **facts, **told)
@@ -56,7 +56,7 @@ def fetched_path(output, name):
     Path
         By what the name tells of its night.
     """
-    return layout.fetched_path(output, Frame(**{**_NOWHERE, **arrivals.named(name)}), name)
+    return layout.fetched_path(output, Frame(**{**_NOWHERE, **raw_files.named(name)}), name)
 
 
 def register(sessions, path, facts, result):
@@ -69,7 +69,7 @@ def register(sessions, path, facts, result):
     path : Path
         The file.
     facts, result : dict of str to object, Outcome
-        As ``arrivals.look`` tells them.
+        As ``raw_files.look`` tells them.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def register(sessions, path, facts, result):
     Unavailable
         If its path cannot be written down.
     """
-    arrivals.require_text(path)
+    raw_files.require_text(path)
     stem, md5 = identity.stem(path), facts.get("md5")
 
     def ask(work):
@@ -97,7 +97,7 @@ def register(sessions, path, facts, result):
             # as a rule: nothing is new
             return frame
         if frame is None or is_told:
-            frame, _ = frames.announce(session, stem, str(path), **arrivals.named(path.name))
+            frame, _ = frames.announce(session, stem, str(path), **raw_files.named(path.name))
             if frame.owner:
                 # a worker reads it at this moment, and will find what it is
                 return known or frame
@@ -120,7 +120,7 @@ def settle(session, frame, path, facts, result, is_gone=False):
     path : Path
         Where it was read.
     facts, result : dict of str to object, Outcome
-        As ``arrivals.look`` tells them; with the checksum.
+        As ``raw_files.look`` tells them; with the checksum.
     is_gone : bool, optional
         As `lies_nowhere` tells it.
 

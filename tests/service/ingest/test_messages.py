@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kombu.message import Message
 
 from nrespipe.errors import Skipped
-from nrespipe.service import messages
+from nrespipe.service.ingest import messages
 
 NAME = "lscnrs01-fa09-20190405-0021-e00.fits.fz"
 MD5 = "0123456789abcdef0123456789abcdef"

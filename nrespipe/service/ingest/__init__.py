@@ -1,0 +1,1 @@
+"""From a message or a file to a row of the database."""
