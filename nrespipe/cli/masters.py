@@ -10,7 +10,8 @@ from nrespipe.cli import options
 from nrespipe.database import access
 from nrespipe.database.columns import Standing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import inquiry, verdicts
+from nrespipe.service import inquiry
+from nrespipe.service.calibrations import review
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it is kept.")
@@ -73,7 +74,7 @@ def compare_command(given, name, other, output, database):
     """
     output, given = options.places(given, output, database)
     with options.complaints(), access.to_read(output, given).begin() as session:
-        lines = verdicts.compare(session, name, output.resolve(), other)
+        lines = review.compare(session, name, output.resolve(), other)
     click.echo("\n".join(lines))
 
 
@@ -165,7 +166,7 @@ def region_command(given, name, out, output, database):
 
 def _decide(given, name, standing, why, output, database):
     with options.complaints(), access.to_change(*options.places(given, output, database)).begin() as session:
-        lines = verdicts.decide(session, name, standing, why)
+        lines = review.decide(session, name, standing, why)
     if "nrespipe reprocess" in lines[-1]:
         # a command that can be given as it stands; a URL may hold a password
         lines[-1] += f" --output {shlex.quote(str(output))}" if output else ""

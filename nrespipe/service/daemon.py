@@ -14,7 +14,8 @@ from celery import signals
 from nrespipe import settings
 from nrespipe.database import nodes
 from nrespipe.database.columns import clock
-from nrespipe.service import isolated, limits, metrics, node, plan, summary, sweep, tasks
+from nrespipe.service import isolated, limits, metrics, node, summary, sweep, tasks
+from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.held import persist
 from nrespipe.service.ingest.listener import Listener
 
@@ -180,9 +181,9 @@ def _patiently(assembly, sessions, work):
 
 def _look_ahead(assembly):
     """Write down what is owed, and wake what was overlooked; each by itself, whatever becomes of the others."""
-    owe_all, mine = partial(plan.owe_all, assembly=assembly), assembly.sessions
+    owe_all, mine = partial(master_schedule.owe_all, assembly=assembly), assembly.sessions
     isolated.do("masters that are owed", _patiently, assembly, mine, owe_all)
-    isolated.do("frames that were overlooked", _patiently, assembly, mine, plan.remind)
+    isolated.do("frames that were overlooked", _patiently, assembly, mine, master_schedule.remind)
     isolated.do("summaries that are owed", summary.owe, assembly)
     isolated.do("nodes that are gone", _patiently, assembly, mine, _forget_nodes)
 

@@ -13,7 +13,8 @@ from nrespipe.database.columns import Standing, State, clock, now
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import archive
 from nrespipe.files.checksum import md5
-from nrespipe.service import acceptance, held, isolated, limits, metrics, outbound, outcome, plan, reduction, stacking
+from nrespipe.service import held, isolated, limits, metrics, outbound, outcome, reduction, stacking
+from nrespipe.service.calibrations import acceptance, master_schedule
 from nrespipe.service.ingest import patient_reader, raw_files, registration
 
 _log = structlog.get_logger(__name__)
@@ -80,7 +81,7 @@ def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
     if job is None:
         return None
     result = outcome.attempt(partial(stacking.combine, still_mine=mine.is_ours), job)
-    lost = plan.lost(job, result)
+    lost = master_schedule.lost(job, result)
     kept = mine.write(partial(_record_master, assembly=assembly, job=job, result=result, lost=lost))
     return mine.ended(result, kept)
 
@@ -99,7 +100,7 @@ def _frame(mine):
     if looked.state is not State.DONE:
         return mine.ended(looked, mine.write(partial(_refuse, mine=mine, looked=looked)))
     result = outcome.attempt(partial(reduction.reduce, still_mine=mine.is_ours), job)
-    lost = plan.lost(job, result)
+    lost = master_schedule.lost(job, result)
     kept = mine.write(partial(_record, assembly=assembly, job=job, result=result, lost=lost))
     if kept:
         # columns of the row that were not known when it was taken do not matter here
@@ -175,7 +176,7 @@ def _plan(session, frame, mine, path, facts, looked, is_gone):
 
 
 def _record(session, _row, assembly, job, result, lost):
-    plan.renew(session, lost)
+    master_schedule.renew(session, lost)
     frame = reduction.record(session, job, result, assembly)
     if assembly.settings.do_ingest and result.state is State.DONE:
         for product in frame.products:
@@ -190,7 +191,7 @@ def _record(session, _row, assembly, job, result, lost):
 def _owe(session, frame, assembly):
     # what fails here costs no result: the scheduler asks again
     with session.begin_nested():
-        plan.owe(session, frame, assembly)
+        master_schedule.owe(session, frame, assembly)
 
 
 def _refuse(session, frame, mine, looked):
@@ -205,7 +206,7 @@ def _refuse(session, frame, mine, looked):
 
 
 def _plan_master(session, row, assembly, is_ripe, version, since):
-    if not is_ripe and not plan.is_ripe(session, row):
+    if not is_ripe and not master_schedule.is_ripe(session, row):
         stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
         return None
     night = calibrations.night_of(row)
@@ -222,7 +223,7 @@ def _put_off(session, row):
 
 
 def _record_master(session, row, assembly, job, result, lost):
-    plan.renew(session, lost)
+    master_schedule.renew(session, lost)
     # before the record: the new master makes due what waits for it, and this row does not
     stackings.finish(row)
     session.flush()

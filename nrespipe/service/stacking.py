@@ -17,7 +17,8 @@ from nrespipe.files import cdp, identity, layout, masters
 from nrespipe.files.checksum import md5
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.service import acceptance, consequences, references
+from nrespipe.service import references
+from nrespipe.service.calibrations import acceptance, redo
 from nrespipe.service.reduction import choose
 
 _log = structlog.get_logger(__name__)
@@ -234,7 +235,7 @@ def record(session, job, outcome):
     )
     replaced = calibrations.record(session, master)
     if master.standing in USABLE:
-        consequences.redo_for_new(session, master, replaced)
+        redo.redo_for_new(session, master, replaced)
         if master.outdated:
             stackings.of(session, job.kind, job.night).next_try = clock(session)
     if agrees_with is not None and master.standing is Standing.CURRENT:

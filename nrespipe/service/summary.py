@@ -20,7 +20,7 @@ from nrespipe.files.partial import replacing
 from nrespipe.frames.nightreport import NightReport
 from nrespipe.frames.quality import Quality
 from nrespipe.service import mail as mailing
-from nrespipe.service import plan
+from nrespipe.service.calibrations import master_schedule
 
 _log = structlog.get_logger(__name__)
 
@@ -204,7 +204,7 @@ def ended(session, assembly):
     ends = {}
     for row in session.execute(select(Frame.site, Frame.day, Frame.instrument).where(*known).distinct()):
         # a night of a spectrograph that nobody knows has no end: the others of the site have theirs
-        if (end := plan.due_after(row, assembly)) is not None:
+        if (end := master_schedule.due_after(row, assembly)) is not None:
             ends[row.site, row.day] = max(end, ends.get((row.site, row.day), end))
     return sorted(night for night, end in ends.items() if night not in open_yet and moment > end + _AFTER_MASTERS)
 

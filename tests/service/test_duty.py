@@ -17,7 +17,8 @@ from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import duty, held, night, outbound, plan, references, sweep, verdicts
+from nrespipe.service import duty, held, night, outbound, references, sweep
+from nrespipe.service.calibrations import master_schedule, review
 from nrespipe.service.ingest import intake, raw_files, registration
 from nrespipe.service.pace import Pace
 from nrespipe.settings import change
@@ -337,21 +338,21 @@ def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service,
     work(quiet_s=600.0)
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=None))
-        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
+        assert master_schedule.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
     work()
     assert len(query.all(select(Master))) == 1
     with service.sessions.begin() as session:
-        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
+        assert master_schedule.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
         # a frame that was done once more changes nothing either, once a worker has looked
         session.execute(update(Frame).values(updated=clock(session)))
-        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
+        assert master_schedule.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
     work()
     assert len(query.all(select(Master))) == 1
     with service.sessions.begin() as session:
-        assert plan.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
+        assert master_schedule.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
     late = replace(service, recipes={Kind.SCIENCE: service.recipes[Kind.SCIENCE]})
     with service.sessions.begin() as session:
-        assert plan.owe_all(session, late) == 0
+        assert master_schedule.owe_all(session, late) == 0
 
 
 @pytest.mark.parametrize("of", [Kind.FLAT, Kind.BIAS])
@@ -499,12 +500,12 @@ def test_a_frame_that_was_overlooked_when_its_master_was_made_is_woken_once(arch
     with service.sessions.begin() as session:
         # it looked at the moment when the last master was made
         session.execute(update(Master).values(created=session.scalar(select(Frame.updated).where(star))))
-        assert plan.remind(session) == 1
-        assert plan.remind(session) == 0, "it is due"
+        assert master_schedule.remind(session) == 1
+        assert master_schedule.remind(session) == 0, "it is due"
     assert [(row, state) for _, row, state in work()] == [(query.all(select(Frame.id).where(star))[0], State.WAITING)]
     with service.sessions.begin() as session:
         session.execute(update(Master).values(created=clock(session) - timedelta(minutes=1)))
-        assert plan.remind(session) == 0, "it has looked since"
+        assert master_schedule.remind(session) == 0, "it has looked since"
 
 
 def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, work, query):
@@ -578,7 +579,7 @@ def test_what_comes_from_a_bad_master_is_made_again_in_whatever_order_it_comes(a
         submit(service, *sorted(archive.root.rglob(f"*{day}*.fits")), archive.add("e", "STAR A&thar&none", day=day))
     work()
     with service.sessions.begin() as session:
-        verdicts.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
+        review.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
         calibrations_again = select(Frame).where(Frame.low_priority, Frame.kind != Kind.SCIENCE)
         rows = [frame.id for frame in session.scalars(calibrations_again)]
         last_first = select(Stacking.id).where(Stacking.day == "20190406", Stacking.next_try.is_not(None))
@@ -607,7 +608,7 @@ def test_a_frame_that_is_reduced_again_comes_once_more_when_the_file_of_a_master
     (service.output / flat.path).unlink()
     references._master.cache_clear()
     with service.sessions.begin() as session:
-        verdicts.decide(session, "arc_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
+        review.decide(session, "arc_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
     work()
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert star.reason.startswith("an earlier result is kept; the last attempt ended waiting: ")
@@ -630,7 +631,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
 
     def meanwhile(job, **others):
         with service.sessions.begin() as session:
-            verdicts.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
+            review.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
         raise {"CRASH": ValueError, "MISSING": MissingCalibration}[end]("asked for")
 
     with service.sessions.begin() as session:

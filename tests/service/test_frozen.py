@@ -16,7 +16,8 @@ from nrespipe.database import claims
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, duty, sweep, verdicts
+from nrespipe.service import assembly, duty, sweep
+from nrespipe.service.calibrations import review
 from nrespipe.service.ingest import intake
 from nrespipe.service.pace import Pace
 from nrespipe.settings import Settings
@@ -116,7 +117,7 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
     worker.start()
     assert taken.wait(60)
     with service.sessions.begin() as session:
-        verdicts.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
+        review.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
         # it is written down, and nobody can see it yet
         said.set()
         worker.join(2.0)

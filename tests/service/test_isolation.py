@@ -18,7 +18,8 @@ from nrespipe.database import stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import targets
-from nrespipe.service import daemon, duty, metrics, night, plan, summary, sweep
+from nrespipe.service import daemon, duty, metrics, night, summary, sweep
+from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import raw_files, registration
 from nrespipe.settings import change
 
@@ -105,7 +106,7 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
             session.execute(text(f"{copied} where filename like 'lsc%'"))
             session.execute(text(f"update frames set {changed} where filename like '{name}%'"))
     with service.sessions.begin() as session:
-        assert plan.owe_all(session, service) == 1
+        assert master_schedule.owe_all(session, service) == 1
         owed = session.scalars(select(Stacking).where(Stacking.next_try.is_not(None))).all()
         assert [(row.instrument, row.day) for row in owed] == [("nres01", YESTERDAY)]
         assert ("lsc", YESTERDAY) in summary.ended(session, service)
@@ -125,9 +126,9 @@ def test_a_master_that_cannot_be_scheduled_keeps_no_other_from_being(archive, se
             raise LookupError("a strange row")
         return of(session, kind, night)
 
-    monkeypatch.setattr(plan.stackings, "of", strange)
+    monkeypatch.setattr(master_schedule.stackings, "of", strange)
     with service.sessions.begin() as session:
-        assert plan.owe_all(session, service) == 1
+        assert master_schedule.owe_all(session, service) == 1
 
 
 def test_a_damaged_catalog_stops_the_stars_alone_and_the_summary_goes_without_it(archive, service, query):
@@ -147,7 +148,7 @@ def test_a_damaged_catalog_stops_the_stars_alone_and_the_summary_goes_without_it
     assert star.is_file()
 
 
-JOBS = {"owe_all": plan, "remind": plan, "owe": summary}
+JOBS = {"owe_all": master_schedule, "remind": master_schedule, "owe": summary}
 
 
 @pytest.mark.parametrize("failing", list(JOBS))
@@ -241,7 +242,7 @@ def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_
 def test_a_frame_whose_master_cannot_be_scheduled_keeps_its_result(archive, service, query, monkeypatch):
     path = archive.add("b")
     row = registration.register(service.sessions, path, *raw_files.look(path)).id
-    monkeypatch.setattr(plan, "owe", lambda *_: 1 / 0)
+    monkeypatch.setattr(master_schedule, "owe", lambda *_: 1 / 0)
     with capture_logs() as log:
         assert did(service, row) is State.DONE
     assert [frame.state for frame in query.all(select(Frame))] == [State.DONE]

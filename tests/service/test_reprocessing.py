@@ -13,7 +13,8 @@ from nrespipe.database.reprocessings import Reprocessing
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import consequences, reprocessing, verdicts
+from nrespipe.service import reprocessing
+from nrespipe.service.calibrations import redo, review
 
 
 @pytest.fixture
@@ -115,14 +116,14 @@ def test_what_is_asked_for_again_for_another_reason_is_another_run(interrupted, 
 def test_a_run_that_goes_on_leaves_nothing_with_a_master_that_was_called_bad_meanwhile(interrupted, service, query):
     name = "flat_lsc_nres01_fa09_20190405"
     with service.sessions.begin() as session:
-        verdicts.decide(session, name, Standing.REJECTED, "lamp flickered")
+        review.decide(session, name, Standing.REJECTED, "lamp flickered")
     first, *others = interrupted(why="new flat field")
     # arcs and star of this night, and the star of the other one
     assert first.startswith("4 frames reduced again")
     assert others[-2:] == ["to be looked at:", f"{name}  rejected  {others[-1].split('  ')[-1]}"]
     with query.sessions() as session:
         bad = master_list.find(session, name)
-        assert consequences.of_bad(session, bad) == ({}, [])
+        assert redo.of_bad(session, bad) == ({}, [])
         arc = master_list.find(session, "arc_lsc_nres01_fa09_20190405")
         assert arc.created > max(frame.attempts[-1].finished for frame in arc.inputs)
 
@@ -139,7 +140,7 @@ def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
         if job.path == str(star):
             return reduce(job, **others)
         with service.sessions.begin() as session:
-            verdicts.decide(session, "flat_lsc_nres01_fa09_20190405", Standing.REJECTED, "lamp flickered")
+            review.decide(session, "flat_lsc_nres01_fa09_20190405", Standing.REJECTED, "lamp flickered")
         return reduce(job, **others)
 
     monkeypatch.setattr(reprocessing.reduction, "reduce", judged_meanwhile)

@@ -14,7 +14,7 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import masters
 from nrespipe.frames.judgement import Verdict
-from nrespipe.service import consequences
+from nrespipe.service.calibrations import redo
 
 _STANDINGS = {Verdict.REVIEW: Standing.REVIEW, Verdict.REJECTED: Standing.REJECTED}
 
@@ -243,7 +243,7 @@ def accept(session, row_id, master):
     row = session.get(Master, row_id)
     if row is not None and row.standing is Standing.REVIEW:
         calibrations.judge(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
-        consequences.redo_for_good(session, row)
+        redo.redo_for_good(session, row)
 
 
 def _agrees(master):

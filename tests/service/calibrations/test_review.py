@@ -14,7 +14,8 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night, reprocessing, stacking, verdicts
+from nrespipe.service import night, reprocessing, stacking
+from nrespipe.service.calibrations import review
 
 NAME = "bias_lsc_nres01_fa09_20190406"
 
@@ -150,7 +151,7 @@ def test_what_a_person_has_called_bad_stays_bad_when_its_night_is_reduced_again(
 
 def decide(service, name, standing):
     with service.sessions.begin() as session:
-        return verdicts.decide(session, name, standing, "said")[1:]
+        return review.decide(session, name, standing, "said")[1:]
 
 
 def test_only_results_that_come_from_a_master_now_are_told(masters, service):

@@ -10,8 +10,8 @@ from nrespipe.database import calibrations, neighbors
 from nrespipe.database.columns import Standing
 from nrespipe.files import layout
 from nrespipe.files.plaintable import aligned
-from nrespipe.service import consequences
 from nrespipe.service.assembly import RECIPES
+from nrespipe.service.calibrations import redo
 
 
 def compare(session, name, output, other=""):
@@ -40,7 +40,7 @@ def compare(session, name, output, other=""):
     """
     # a list of masters is made without astropy.io.fits
     from nrespipe.files import masters
-    from nrespipe.service import acceptance
+    from nrespipe.service.calibrations import acceptance
 
     row = master_list.find(session, name)
     peer = master_list.find(session, other) if other else _peer(session, row)
@@ -95,11 +95,11 @@ def decide(session, name, standing, why):
     said = f"{getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d}: {why}"
     calibrations.judge(session, row, standing, "; ".join(filter(None, (row.reason, said))))
     if standing is Standing.REJECTED:
-        consequences.redo_for_bad(session, row)
+        redo.redo_for_bad(session, row)
     else:
-        frames = consequences.of_good(session, row)
+        frames = redo.of_good(session, row)
         told, days = [f"another one was used for {f.filename}" for f in frames], [frame.day for frame in frames]
-        consequences.redo_for_good(session, row)
+        redo.redo_for_good(session, row)
     lines = [f"{name_of(row)}: {before} -> {standing}", *told]
     if days:
         again = f"nrespipe reprocess --site {row.site} --from {min(days)} --to {max(days)}"
@@ -109,7 +109,7 @@ def decide(session, name, standing, why):
 
 def _told_of_bad(session, row):
     """Lines that tell what comes from a bad master, and the nights of all that."""
-    masters, frames = consequences.of_bad(session, row)
+    masters, frames = redo.of_bad(session, row)
     words = {"frames": "frames of its night are in", "with": "was used for"}
     lines = [f"{words[how]} {name_of(master)}" for master, how in masters.items()]
     lines += [f"was used for {frame.filename}{f', by way of {name_of(way)}' if way else ''}" for frame, way in frames]

@@ -1,0 +1,1 @@
+"""Which masters a night gets, and whether each is accepted."""
