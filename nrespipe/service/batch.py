@@ -14,8 +14,9 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, claims, stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, Product
-from nrespipe.service import duty, held, hold, kernels, outcome, owner, stacking, workers
+from nrespipe.service import duty, held, hold, kernels, outcome, owner, workers
 from nrespipe.service.assembly import RECIPES, Assembly
+from nrespipe.service.reduction import master_making
 
 _log = structlog.get_logger(__name__)
 
@@ -263,7 +264,7 @@ def _lost(batch, order, result):
 def _is_to_be_made(session, assembly, row, options):
     """Whether there is anything to make; where that cannot be told, a process finds out why."""
     night, inputs = calibrations.night_of(row), stackings.inputs(session, row)
-    planned = outcome.attempt(partial(stacking.plan, **options), session, row.kind, night, inputs, assembly)
+    planned = outcome.attempt(partial(master_making.plan, **options), session, row.kind, night, inputs, assembly)
     return planned.state is not State.DONE or planned.value is not None
 
 

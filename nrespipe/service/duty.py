@@ -13,9 +13,10 @@ from nrespipe.database.columns import Standing, State, clock, now
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import archive
 from nrespipe.files.checksum import md5
-from nrespipe.service import held, isolated, limits, metrics, outbound, outcome, reduction, stacking
+from nrespipe.service import held, isolated, limits, metrics, outbound, outcome
 from nrespipe.service.calibrations import acceptance, master_schedule
 from nrespipe.service.ingest import patient_reader, raw_files, registration
+from nrespipe.service.reduction import frame_reduction, master_making
 
 _log = structlog.get_logger(__name__)
 
@@ -80,7 +81,7 @@ def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
     job = planned.value
     if job is None:
         return None
-    result = outcome.attempt(partial(stacking.combine, still_mine=mine.is_ours), job)
+    result = outcome.attempt(partial(master_making.combine, still_mine=mine.is_ours), job)
     lost = master_schedule.lost(job, result)
     kept = mine.write(partial(_record_master, assembly=assembly, job=job, result=result, lost=lost))
     return mine.ended(result, kept)
@@ -99,7 +100,7 @@ def _frame(mine):
             return None
     if looked.state is not State.DONE:
         return mine.ended(looked, mine.write(partial(_refuse, mine=mine, looked=looked)))
-    result = outcome.attempt(partial(reduction.reduce, still_mine=mine.is_ours), job)
+    result = outcome.attempt(partial(frame_reduction.reduce, still_mine=mine.is_ours), job)
     lost = master_schedule.lost(job, result)
     kept = mine.write(partial(_record, assembly=assembly, job=job, result=result, lost=lost))
     if kept:
@@ -168,7 +169,7 @@ def _plan(session, frame, mine, path, facts, looked, is_gone):
     session.flush()
     if looked.state is not State.DONE:
         return frame
-    job = reduction.plan(session, frame, mine.assembly)
+    job = frame_reduction.plan(session, frame, mine.assembly)
     if job.missing and frame.attempts and frame.attempts[-1].outcome == State.WAITING:
         frames.postpone(session, frame.id, job.missing)
         return None
@@ -177,12 +178,12 @@ def _plan(session, frame, mine, path, facts, looked, is_gone):
 
 def _record(session, _row, assembly, job, result, lost):
     master_schedule.renew(session, lost)
-    frame = reduction.record(session, job, result, assembly)
+    frame = frame_reduction.record(session, job, result, assembly)
     if assembly.settings.do_ingest and result.state is State.DONE:
         for product in frame.products:
             product.delivery = Delivery(next_try=clock(session))
     isolated.do("master that is owed", _owe, session, frame, assembly)
-    if frame.state == State.WAITING and reduction.plan(session, frame, assembly).masters != job.masters:
+    if frame.state == State.WAITING and frame_reduction.plan(session, frame, assembly).masters != job.masters:
         # a master that was made meanwhile has woken whoever waited then, and this one did not wait yet
         frame.next_try = clock(session)
     return True
@@ -210,7 +211,7 @@ def _plan_master(session, row, assembly, is_ripe, version, since):
         stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
         return None
     night = calibrations.night_of(row)
-    job = stacking.plan(session, row.kind, night, stackings.inputs(session, row), assembly, version, since)
+    job = master_making.plan(session, row.kind, night, stackings.inputs(session, row), assembly, version, since)
     if job is None:
         acceptance.retire(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
         stackings.finish(row)
@@ -227,12 +228,12 @@ def _record_master(session, row, assembly, job, result, lost):
     # before the record: the new master makes due what waits for it, and this row does not
     stackings.finish(row)
     session.flush()
-    made = stacking.record(session, job, result)
+    made = master_making.record(session, job, result)
     pauses_s = {State.RETRY: 10 * frames.SHORTEST_PAUSE_S, State.WAITING: frames.LOOK_AGAIN_S}
     if result.state in pauses_s:
         row.next_try = clock(session) + timedelta(seconds=pauses_s[result.state])
     if result.state is State.WAITING or made.standing is Standing.REJECTED:
-        job_now = stacking.plan(session, row.kind, job.night, stackings.inputs(session, row), assembly)
+        job_now = master_making.plan(session, row.kind, job.night, stackings.inputs(session, row), assembly)
         if job_now is not None and job_now.masters != job.masters:
             # made meanwhile, as for a frame; or one that needs review was at fault, and there is another
             row.next_try = clock(session)

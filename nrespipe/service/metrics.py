@@ -45,7 +45,7 @@ def of_frame(row, result):
     row : Frame
         The frame.
     result : Outcome
-        What came of it; its value is that of ``reduction.reduce`` or None.
+        What came of it; its value is that of ``frame_reduction.reduce`` or None.
 
     Returns
     -------

@@ -14,8 +14,9 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.identity import without_name as bare
 from nrespipe.frames.raw import Kind
-from nrespipe.service import batch, hold, outcome, progress, reduction
+from nrespipe.service import batch, hold, outcome, progress
 from nrespipe.service.ingest import raw_files, registration
+from nrespipe.service.reduction import frame_reduction
 
 _log = structlog.get_logger(__name__)
 
@@ -216,7 +217,7 @@ def _ready(session, assembly, due):
             ready.append(frame)
             continue
         # one that cannot be planned fails once more in the hands of a process, which writes it down
-        job = outcome.attempt(reduction.plan, session, frame, assembly).value
+        job = outcome.attempt(frame_reduction.plan, session, frame, assembly).value
         if job is not None and job.missing:
             frames.postpone(session, frame.id, job.missing)
         else:

@@ -12,7 +12,8 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import identity, layout, plaintable
 from nrespipe.files.partial import replacing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import batch, hold, outcome, progress, reduction
+from nrespipe.service import batch, hold, outcome, progress
+from nrespipe.service.reduction import frame_reduction
 
 COLUMNS = (
     "filename", "fiber", "before_ms", "before_err_ms", "before_version", "after_ms", "after_err_ms", "after_version",
@@ -85,7 +86,7 @@ def _redo(run, kind, nights, moment):
         hold.bury(session)
         mine = _frames(session, *nights, (kind,))
         # one that cannot be planned fails once more in the hands of a process, which writes it down
-        jobs = {f: outcome.attempt(reduction.plan, session, f, run.assembly).value for f in mine}
+        jobs = {f: outcome.attempt(frame_reduction.plan, session, f, run.assembly).value for f in mine}
         due = [f for f, job in jobs.items() if job is None or not _is_done(f, job, moment)]
         owed = sorted({calibrations.night_of(frame) for frame in mine})
     done = batch.finish(run, f"{kind} frames", batch.of_frames(run, due))

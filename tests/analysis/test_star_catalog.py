@@ -11,7 +11,7 @@ from nrespipe import cli, instruments
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout, targets
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.service import references
+from nrespipe.service.reduction import references
 
 
 @pytest.fixture

@@ -17,10 +17,11 @@ from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import duty, held, night, outbound, references, sweep
+from nrespipe.service import duty, held, night, outbound, sweep
 from nrespipe.service.calibrations import master_schedule, review
 from nrespipe.service.ingest import intake, raw_files, registration
 from nrespipe.service.pace import Pace
+from nrespipe.service.reduction import references
 from nrespipe.settings import change
 
 

@@ -27,7 +27,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service import duty, metrics, night, tsdbclient
 from nrespipe.service.ingest import intake
 from nrespipe.service.outcome import Outcome
-from nrespipe.service.reduction import Result
+from nrespipe.service.reduction.frame_reduction import Result
 
 ROOT = Path(__file__).parents[2]
 MOMENT = datetime(2019, 4, 6, tzinfo=UTC)

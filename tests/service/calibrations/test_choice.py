@@ -10,7 +10,8 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import inquiry, night, reduction
+from nrespipe.service import inquiry, night
+from nrespipe.service.reduction import frame_reduction
 from nrespipe.settings import change
 
 STAR = "STAR A&thar&none"
@@ -57,7 +58,7 @@ def test_a_star_is_told_the_scatter_of_the_drifts_of_earlier_nights(service, arc
     scatters_ms = {}
     with query.sessions() as session:
         for frame in session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE)):
-            scatters_ms.setdefault(frame.day, set()).add(reduction.plan(session, frame, service).drift_scatter_ms)
+            scatters_ms.setdefault(frame.day, set()).add(frame_reduction.plan(session, frame, service).drift_scatter_ms)
     # every star of these recipes has a drift of 5 m/s
     assert scatters_ms == {"20190405": {300.0}, "20190406": {5.0}}
 

@@ -15,7 +15,8 @@ from nrespipe.files.masters import read
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night, reprocessing, stacking
+from nrespipe.service import night, reprocessing
+from nrespipe.service.reduction import master_making
 
 
 @pytest.fixture
@@ -336,7 +337,7 @@ def test_a_copy_that_was_packed_anew_is_known_by_its_start_and_its_measurements(
     other = frame("dddd", "4", 58578.9, level_adu=1000.5, noise_adu=5.125)
     bare = frame("eeeee", "5", 58578.9)
     unmeasured = frame("ffffff", "6", 58578.9)
-    assert stacking._copies([one, again, later, other, bare, unmeasured]) == {2: "a"}
+    assert master_making._copies([one, again, later, other, bare, unmeasured]) == {2: "a"}
 
 
 @pytest.mark.slow

@@ -14,8 +14,9 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night, reprocessing, stacking
+from nrespipe.service import night, reprocessing
 from nrespipe.service.calibrations import review
+from nrespipe.service.reduction import master_making
 
 NAME = "bias_lsc_nres01_fa09_20190406"
 
@@ -267,14 +268,14 @@ def test_a_try_that_fails_does_not_make_a_verdict_forgotten(masters, archive, ru
 @pytest.mark.parametrize(("word", "day", "standing"), [("good", "06", "current"), ("bad", "05", "rejected")])
 @pytest.mark.slow
 def test_what_is_said_while_a_master_is_made_again_holds(masters, service, query, monkeypatch, word, day, standing):
-    combine = stacking.combine
+    combine = master_making.combine
 
     def interrupted(job, **others):
         made = combine(job, **others)
         masters(word, f"bias_lsc_nres01_fa09_201904{day}", "--why", "said just now")
         return made
 
-    monkeypatch.setattr(stacking, "combine", interrupted)
+    monkeypatch.setattr(master_making, "combine", interrupted)
     reprocessing.reprocess(service, "lsc", f"201904{day}", f"201904{day}", kinds=(Kind.BIAS,))
     (_, last), reason = biases_of(query, f"201904{day}")
     assert last == (Standing(standing), 3)
@@ -325,7 +326,7 @@ def test_a_master_whose_own_master_is_called_bad_while_it_is_made_is_made_again(
     for day in ("20190405", "20190406"):
         archive.calibrations(day)
         archive.add("e", "STAR A&thar&none", day=day)
-    combine, said = stacking.combine, []
+    combine, said = master_making.combine, []
 
     def interrupted(job, **others):
         made = combine(job, **others)
@@ -333,7 +334,7 @@ def test_a_master_whose_own_master_is_called_bad_while_it_is_made_is_made_again(
             said.extend(decide(service, NAME, Standing.REJECTED))
         return made
 
-    monkeypatch.setattr(stacking, "combine", interrupted)
+    monkeypatch.setattr(master_making, "combine", interrupted)
     run()
     with query.sessions() as session:
         star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.day == "20190406")).one()

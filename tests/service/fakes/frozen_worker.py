@@ -10,12 +10,13 @@ import fake_recipes
 
 from nrespipe import logs
 from nrespipe.database import claims, connection
-from nrespipe.service import assembly, duty, reduction
+from nrespipe.service import assembly, duty
 from nrespipe.service.pace import Pace
+from nrespipe.service.reduction import frame_reduction
 from nrespipe.settings import Settings
 
 #: What is done last before it stops.
-STATEMENTS = {"take": (claims, "claim"), "record": (reduction, "record")}
+STATEMENTS = {"take": (claims, "claim"), "record": (frame_reduction, "record")}
 
 
 def stopping(work):

@@ -13,8 +13,9 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes import RECIPES
-from nrespipe.service import duty, outcome, reduction
+from nrespipe.service import duty, outcome
 from nrespipe.service.ingest import intake, raw_files, registration
+from nrespipe.service.reduction import frame_reduction
 
 STAR = "STAR A&thar&none"
 
@@ -137,9 +138,9 @@ def test_no_header_makes_the_reduction_of_any_kind_crash(archive, service, query
     if looked.state is State.DONE:
         row = registration.register(service.sessions, path, facts, looked)
         with service.sessions.begin() as session:
-            job = reduction.plan(session, session.get_one(Frame, row.id), service)
+            job = frame_reduction.plan(session, session.get_one(Frame, row.id), service)
         # by the recipes of the package, where masters this small are enough: a flat without orders must say so
         if row.kind not in (Kind.ARC, Kind.SCIENCE):
             job = replace(job, recipe=RECIPES[row.kind])
-        result = outcome.attempt(reduction.reduce, job)
+        result = outcome.attempt(frame_reduction.reduce, job)
         assert result.state is not State.FAILED, result.traceback

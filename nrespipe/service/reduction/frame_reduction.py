@@ -18,9 +18,9 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
-from nrespipe.service import references, results
 from nrespipe.service.ingest.registration import attempt_row
-from nrespipe.service.templates import Candidate, candidates
+from nrespipe.service.reduction import references, result_rows
+from nrespipe.service.reduction.template_candidates import Candidate, candidates
 
 
 @dataclass(frozen=True)
@@ -221,10 +221,10 @@ def reduce(job, still_mine=None):
     return Result(
         quality=int(reduction.quality),
         measurements=dict(reduction.measurements),
-        velocities=tuple(results.of_velocity(raw, velocity, reduction) for velocity in reduction.velocities),
+        velocities=tuple(result_rows.of_velocity(raw, velocity, reduction) for velocity in reduction.velocities),
         products=checksums,
         seconds=watch.laps,
-        drift=results.of_drift(raw, reduction, used, job.output),
+        drift=result_rows.of_drift(raw, reduction, used, job.output),
     )
 
 

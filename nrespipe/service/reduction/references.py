@@ -8,7 +8,7 @@ from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import masters, targets
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
-from nrespipe.service import templates
+from nrespipe.service.reduction import template_candidates
 
 
 def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, among=(), **measured):
@@ -50,7 +50,7 @@ def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, am
     read |= {"lamp": lamp, "stars": stars, **measured}
     if not velocities:
         return References(**read)
-    read["templates"] = templates.choose(among, stars, raw.filename, raw.site)
+    read["templates"] = template_candidates.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
     return References(**read, masks=masks, tellurics=data.tellurics())
 

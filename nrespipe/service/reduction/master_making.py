@@ -17,9 +17,9 @@ from nrespipe.files import cdp, identity, layout, masters
 from nrespipe.files.checksum import md5
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.service import references
 from nrespipe.service.calibrations import acceptance, redo
-from nrespipe.service.reduction import choose
+from nrespipe.service.reduction import references
+from nrespipe.service.reduction.frame_reduction import choose
 
 _log = structlog.get_logger(__name__)
 
