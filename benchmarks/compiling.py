@@ -59,7 +59,7 @@ def types_met(folder):
 
 def recorded():
     """Return how each kernel is compiled or loaded for the recorded types, by its name."""
-    from nrespipe.service import kernels
+    from nrespipe.service.operations import kernels
 
     return {name: lambda name=name: kernels.load(name) for name in kernels.recorded()}
 

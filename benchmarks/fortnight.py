@@ -21,8 +21,9 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.files import plaintable
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, inquiry, simulation
+from nrespipe.service import assembly, simulation
 from nrespipe.service import night as nights
+from nrespipe.service.operations import status
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
 
@@ -84,7 +85,7 @@ def check_star(session, night, every, output, velocities):
     wanted = {kind: careful(night, kind, every) for kind in CALIBRATIONS}
     used = {master.kind: master.day for master in star.attempts[-1].masters} if star.attempts else {}
     wrong = [] if star.state is State.DONE else [f"{name} is {star.state}: {star.reason}"]
-    told = inquiry.why(session, name, output)
+    told = status.why(session, name, output)
     for kind, day in wanted.items():
         if used.get(kind) != day:
             wrong.append(f"{name}: reduced with the {kind} of {used.get(kind)}, not with that of {day}")

@@ -21,7 +21,8 @@ def exercise(folder):
     """Simulate and reduce a night in this process, with kernels that are compiled for what they meet."""
     from nrespipe import settings
     from nrespipe.recipes import RECIPES
-    from nrespipe.service import assembly, night, progress, simulation
+    from nrespipe.service import assembly, night, simulation
+    from nrespipe.service.operations import progress
 
     (path,) = simulation.write_nights(
         folder / "archive", "lsc", "20190405", 1, 7, _STARS, progress.words, table=_TABLE, **_NIGHT
@@ -42,7 +43,7 @@ def main():
         # a kernel that is loaded from the disk does not show the types of those that it calls
         os.environ["NUMBA_CACHE_DIR"] = f"{folder}/kernels"
         exercise(Path(folder))
-        from nrespipe.service import kernels
+        from nrespipe.service.operations import kernels
 
         met = kernels.used()
     recorded = [f"{name} {types}" for name, all_types in kernels.recorded().items() for types in all_types]

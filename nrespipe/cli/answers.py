@@ -4,7 +4,7 @@ import click
 
 from nrespipe.cli import options
 from nrespipe.database import access
-from nrespipe.service import inquiry
+from nrespipe.service.operations import status
 
 
 @click.command("status")
@@ -19,7 +19,7 @@ def status_command(given, output, database):
       nrespipe status --output reduced
     """
     with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
-        lines = inquiry.status(session)
+        lines = status.status(session)
     click.echo("\n".join(lines))
 
 
@@ -37,7 +37,7 @@ def why_command(given, name, output, database):
     """
     output, given = options.places(given, output, database)
     with options.complaints(), access.to_read(output, given).begin() as session:
-        lines = inquiry.why(session, name, output.resolve())
+        lines = status.why(session, name, output.resolve())
     click.echo("\n".join(lines))
 
 
@@ -65,5 +65,5 @@ def drifts_command(given, output, database, form):
       nrespipe drifts --output reduced --format csv > drifts.csv
     """
     with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
-        text = inquiry.drift_table(session, form)
+        text = status.drift_table(session, form)
     click.echo(text)

@@ -207,7 +207,7 @@ def doctor_command(given, output, database):
     Example:
       nrespipe doctor --output reduced
     """
-    from nrespipe.service import health
+    from nrespipe.service.operations import health
 
     output, given = options.places(given, output, database)
     with options.complaints():

@@ -7,7 +7,7 @@ import click
 
 from nrespipe.cli import options
 from nrespipe.files import plaintable
-from nrespipe.service import upkeep
+from nrespipe.service.operations import database_upkeep
 
 
 @click.group("database")
@@ -38,7 +38,7 @@ def upgrade_command(given, wait_s, output, database):
       nrespipe database upgrade --output reduced
     """
     with options.complaints():
-        lines = upkeep.upgrade(*options.places(given, output, database), wait_s)
+        lines = database_upkeep.upgrade(*options.places(given, output, database), wait_s)
     click.echo("\n".join(lines))
 
 
@@ -58,7 +58,7 @@ def downgrade_command(given, revision, output, database):
       nrespipe database downgrade --to 0010 --output reduced
     """
     with options.complaints():
-        lines = upkeep.downgrade(*options.places(given, output, database), revision)
+        lines = database_upkeep.downgrade(*options.places(given, output, database), revision)
     click.echo("\n".join(lines))
 
 
@@ -76,7 +76,7 @@ def check_command(given, output, database):
       nrespipe database check --output reduced
     """
     with options.complaints():
-        found = upkeep.check(*options.places(given, output, database))
+        found = database_upkeep.check(*options.places(given, output, database))
     rows = [[name, told] for name, defects in found.items() for told in defects or ["ok"]]
     click.echo("\n".join(plaintable.aligned(rows)))
     sys.exit(1 if any(found.values()) else 0)
@@ -97,5 +97,5 @@ def backup_command(given, path, output, database):
       nrespipe database backup backups/20190405.sqlite --output reduced
     """
     with options.complaints():
-        upkeep.backup(*options.places(given, output, database), path)
+        database_upkeep.backup(*options.places(given, output, database), path)
     click.echo(path)

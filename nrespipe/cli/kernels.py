@@ -4,7 +4,8 @@ import sys
 
 import click
 
-from nrespipe.service import kernels, limits, progress, workers
+from nrespipe.service import limits, workers
+from nrespipe.service.operations import kernels, progress
 
 
 @click.command("compile")

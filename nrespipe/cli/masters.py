@@ -10,8 +10,8 @@ from nrespipe.cli import options
 from nrespipe.database import access
 from nrespipe.database.columns import Standing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import inquiry
 from nrespipe.service.calibrations import review
+from nrespipe.service.operations import status
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it is kept.")
@@ -55,7 +55,7 @@ def show_command(given, name, output, database):
     """
     output, given = options.places(given, output, database)
     with options.complaints(), access.to_read(output, given).begin() as session:
-        lines = inquiry.why(session, name, output.resolve())
+        lines = status.why(session, name, output.resolve())
     click.echo("\n".join(lines))
 
 

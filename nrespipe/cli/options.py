@@ -13,8 +13,8 @@ from nrespipe.database.revisions import WrongRevision
 from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.files import plaintable
 from nrespipe.files.layout import OutputRefused
-from nrespipe.service import progress
 from nrespipe.service.limits import DoNotFit
+from nrespipe.service.operations import progress
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 

@@ -8,7 +8,8 @@ import click
 from nrespipe import logs, settings
 from nrespipe.cli import options
 from nrespipe.files import plaintable
-from nrespipe.service import assembly, kernels, limits, progress, simulation, workers
+from nrespipe.service import assembly, limits, simulation, workers
+from nrespipe.service.operations import kernels, progress
 
 
 @click.group("simulate")

@@ -5,7 +5,7 @@ import click
 from nrespipe.cli import options
 from nrespipe.database import access
 from nrespipe.errors import Unavailable
-from nrespipe.service import summary
+from nrespipe.service.operations import summary
 
 
 @click.command("summary")

@@ -9,7 +9,7 @@ from nrespipe.cli import options
 from nrespipe.database import access
 from nrespipe.files import series as forms
 from nrespipe.frames.quality import Quality
-from nrespipe.service import inquiry
+from nrespipe.service.operations import status
 
 _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
 
@@ -80,7 +80,7 @@ def velocities_command(given, star, output, database, site, first_day, last_day,
         if any((site, first_day, last_day, keep, out, version, engine != "mask")) or form not in ("csv", "table"):
             raise click.UsageError("without a STAR there is no more to choose than --format csv or table")
         with options.complaints(), access.to_read(output, given).begin() as session:
-            text = inquiry.velocity_table(session, form)
+            text = status.velocity_table(session, form)
         # not before the transaction has ended: a pager may stand still for hours
         click.echo(text)
         return

@@ -14,8 +14,9 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, claims, stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, Product
-from nrespipe.service import duty, held, hold, kernels, outcome, owner, workers
+from nrespipe.service import duty, held, hold, outcome, owner, workers
 from nrespipe.service.assembly import RECIPES, Assembly
+from nrespipe.service.operations import kernels
 from nrespipe.service.reduction import master_making
 
 _log = structlog.get_logger(__name__)

@@ -14,10 +14,11 @@ from celery import signals
 from nrespipe import settings
 from nrespipe.database import nodes
 from nrespipe.database.columns import clock
-from nrespipe.service import isolated, limits, metrics, node, summary, sweep, tasks
+from nrespipe.service import isolated, limits, metrics, node, sweep, tasks
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.held import persist
 from nrespipe.service.ingest.listener import Listener
+from nrespipe.service.operations import summary
 
 _log = structlog.get_logger(__name__)
 

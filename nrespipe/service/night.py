@@ -14,8 +14,9 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.identity import without_name as bare
 from nrespipe.frames.raw import Kind
-from nrespipe.service import batch, hold, outcome, progress
+from nrespipe.service import batch, hold, outcome
 from nrespipe.service.ingest import raw_files, registration
+from nrespipe.service.operations import progress
 from nrespipe.service.reduction import frame_reduction
 
 _log = structlog.get_logger(__name__)

@@ -11,8 +11,9 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, NightSummary
 from nrespipe.errors import Unavailable
 from nrespipe.files import deliveries
-from nrespipe.service import held, limits, outcome, summary
+from nrespipe.service import held, limits, outcome
 from nrespipe.service.ingest import patient_reader
+from nrespipe.service.operations import summary
 
 
 def delivery(assembly, row_id, owner, seen=None):

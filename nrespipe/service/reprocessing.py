@@ -12,7 +12,8 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import identity, layout, plaintable
 from nrespipe.files.partial import replacing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import batch, hold, outcome, progress
+from nrespipe.service import batch, hold, outcome
+from nrespipe.service.operations import progress
 from nrespipe.service.reduction import frame_reduction
 
 COLUMNS = (

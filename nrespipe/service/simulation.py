@@ -11,8 +11,9 @@ from nrespipe import instruments
 from nrespipe.database import velocities
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files import targets
-from nrespipe.service import kernels, workers
 from nrespipe.service import night as nights
+from nrespipe.service import workers
+from nrespipe.service.operations import kernels
 
 #: What the demonstration observes: fiber 0, fiber 2, and two stars at once.
 DEMO_STARS = ("HD102365:120", "HD126053:60:2", "HD22049:100+HD76151:70")

@@ -7,7 +7,8 @@ from nrespipe.analysis import site_report
 from nrespipe.files import layout
 from nrespipe.files.identity import without_name as bare
 from nrespipe.files.partial import replacing
-from nrespipe.service import night, progress
+from nrespipe.service import night
+from nrespipe.service.operations import progress
 
 
 def register(table, output, site):

@@ -10,9 +10,10 @@ from kombu.exceptions import OperationalError as BrokerError
 from nrespipe import logs
 from nrespipe.database import trouble
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.service import duty, kernels, memory, node, owner, progress, workers
+from nrespipe.service import duty, memory, node, owner, workers
 from nrespipe.service.assembly import RECIPES
 from nrespipe.service.ingest import messages
+from nrespipe.service.operations import kernels, progress
 
 _log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import inquiry
+from nrespipe.service.operations import status
 
 DAYS = [f"201904{day:02d}" for day in range(1, 15)]
 CALIBRATIONS = {"b": "", "d": "", "w": "tung&tung&none", "a": "thar&thar&none"}
@@ -67,7 +67,7 @@ def check_stars(query, service):
             assert used == wanted, star.filename
             flagged = Quality.UNREVIEWED_MASTER in Quality(star.quality)
             assert flagged == ((star.site, star.day) == UNREVIEWED), star.filename
-            told = "\n".join(inquiry.why(session, star.filename, service.output))
+            told = "\n".join(status.why(session, star.filename, service.output))
             for kind, day in wanted.items():
                 reason = "of the same night" if day == star.day else "days earlier, within"
                 assert f"{kind} of {day}" in told

@@ -18,9 +18,10 @@ from nrespipe.database import stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import targets
-from nrespipe.service import daemon, duty, metrics, night, summary, sweep
+from nrespipe.service import daemon, duty, metrics, night, sweep
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import raw_files, registration
+from nrespipe.service.operations import summary
 from nrespipe.settings import change
 
 YESTERDAY = f"{datetime.now(UTC) - timedelta(days=2):%Y%m%d}"

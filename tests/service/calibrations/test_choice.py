@@ -10,7 +10,8 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import inquiry, night
+from nrespipe.service import night
+from nrespipe.service.operations import status
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.settings import change
 
@@ -44,7 +45,7 @@ def test_a_night_without_calibrations_uses_the_nearest_and_says_so(service, arch
     reduce(service, archive)
     assert star() == (State.DONE, ["no_meter"], {"20190406"})
     with query.sessions() as session:
-        text = "\n".join(inquiry.why(session, path.name, service.output))
+        text = "\n".join(status.why(session, path.name, service.output))
     assert "flat of 20190406, 2 inputs, the nearest, 1.0 days earlier, within 15 days" in text
 
 
@@ -72,7 +73,7 @@ def test_a_star_waits_for_masters_near_in_time_until_its_patience_ends(service, 
     reduce(service, archive, master_patience_days=0)
     assert star() == (State.DONE, ["no_meter", "old_calibration"], {"20190405"})
     with query.sessions() as session:
-        text = "\n".join(inquiry.why(session, path.name, service.output))
+        text = "\n".join(status.why(session, path.name, service.output))
     assert "arc of 20190405, 2 inputs, the nearest, 20.0 days earlier, because there was none within 5 days" in text
     assert "bias of 20190405, 2 inputs, the nearest, 20.0 days earlier, within 30 days" in text
 

@@ -6,9 +6,10 @@ import pytest
 
 from nrespipe.database import frames
 from nrespipe.database.columns import State
-from nrespipe.service import assembly, duty, health, inquiry, metrics, night, sweep
+from nrespipe.service import assembly, duty, metrics, night, sweep
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import intake, messages, raw_files, registration
+from nrespipe.service.operations import health, status
 from nrespipe.settings import Settings
 
 
@@ -36,13 +37,13 @@ def test_a_night_is_reduced_and_every_question_is_answered(archive, anywhere):
     assert night.reduce_all(anywhere, archive.root).exit_status == 1
     assert night.reduce_all(anywhere, archive.root).new == 0
     with anywhere.sessions.begin() as session:
-        assert any("attempts in the last hour: 9 done, 1 failed" in line for line in inquiry.status(session))
-        assert any("2 inputs" in line for line in inquiry.why(session, star.name, anywhere.output))
-        assert "STAR A" in inquiry.velocity_table(session, "csv")
+        assert any("attempts in the last hour: 9 done, 1 failed" in line for line in status.status(session))
+        assert any("2 inputs" in line for line in status.why(session, star.name, anywhere.output))
+        assert "STAR A" in status.velocity_table(session, "csv")
         assert {point.value for point in metrics.of_database(session) if point.name == "nrespipe.masters"} == {4.0}
         assert master_schedule.owe_all(session, anywhere) == master_schedule.remind(session) == 0
         assert intake.requeue(session, states=[State.FAILED]) == ["lscnrs01-fa09-20190405-0010-e00"]
-        assert any(line.startswith("1 frame due") for line in inquiry.status(session))
+        assert any(line.startswith("1 frame due") for line in status.status(session))
         assert intake.missed(session, archive.root, "lsc", "20190405") == []
     assert {found.state for found in health.examine(anywhere)} <= {"ok", "doubt"}
     told = []

@@ -21,7 +21,8 @@ from nrespipe.database import claims
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
-from nrespipe.service import mail, outbound, summary, work
+from nrespipe.service import outbound
+from nrespipe.service.operations import mail, queue_status, summary
 from nrespipe.settings import Settings, change
 
 DAY = "20190405"
@@ -352,5 +353,5 @@ def test_a_night_whose_summary_was_given_up_is_told_of(service):
         session.add(NightSummary(day=f"{moment:%Y%m%d}", next_try=None, **facts))
         session.add(NightSummary(day="20190405", next_try=None, **facts))
     with service.sessions.begin() as session:
-        told = work.told(session)
+        told = queue_status.told(session)
     assert told == [f"1 night not summed up yet, 1 of them given up; lsc {moment:%Y%m%d}: ValueError: odd"]

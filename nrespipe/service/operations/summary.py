@@ -19,8 +19,8 @@ from nrespipe.files.identity import without_name as bare
 from nrespipe.files.partial import replacing
 from nrespipe.frames.nightreport import NightReport
 from nrespipe.frames.quality import Quality
-from nrespipe.service import mail as mailing
 from nrespipe.service.calibrations import master_schedule
+from nrespipe.service.operations import mail as mailing
 
 _log = structlog.get_logger(__name__)
 

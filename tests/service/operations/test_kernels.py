@@ -8,7 +8,8 @@ import pytest
 
 import nrespipe
 from nrespipe.database.columns import State, now
-from nrespipe.service import kernels, progress, workers
+from nrespipe.service import workers
+from nrespipe.service.operations import kernels, progress
 from nrespipe.service.outcome import Outcome
 
 _ROOT = Path(__file__).parents[2]

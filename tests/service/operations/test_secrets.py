@@ -17,8 +17,9 @@ from sqlalchemy import text
 from nrespipe import cli, logs, settings
 from nrespipe.database import access
 from nrespipe.database.connection import open_engine
-from nrespipe.service import assembly, health, mail, tasks
+from nrespipe.service import assembly, tasks
 from nrespipe.service.ingest.listener import Listener
+from nrespipe.service.operations import health, mail
 
 #: A word that is in no other text.
 CANARY = "kanarienvogel"

@@ -12,7 +12,7 @@ from nrespipe.files import identity, layout
 from nrespipe.files.identity import without_name as bare
 from nrespipe.files.plaintable import aligned
 from nrespipe.frames.quality import Quality
-from nrespipe.service import work
+from nrespipe.service.operations import queue_status
 
 #: Digits after the point in a table for the eye, where not as usual.
 _DIGITS = {"bjd_tdb": 6, "mid_mjd": 6, "pressure_psi": 4}
@@ -39,7 +39,7 @@ def status(session):
     lines = aligned([["night", "kind", *State], *rows])
     unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.questionable(session)]
     unhappy += [[frame.filename, frame.state, bare(frame.reason, frame.filename)] for frame in frames.unhappy(session)]
-    return lines + ["", *work.told(session)] + (["", *aligned(unhappy)] if unhappy else [])
+    return lines + ["", *queue_status.told(session)] + (["", *aligned(unhappy)] if unhappy else [])
 
 
 def why(session, name, output):

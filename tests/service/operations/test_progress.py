@@ -5,7 +5,7 @@ import io
 import pytest
 import structlog
 
-from nrespipe.service import progress
+from nrespipe.service.operations import progress
 
 
 class Terminal(io.StringIO):
