@@ -27,10 +27,11 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.files import plaintable
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, duty, simulation, sweep
+from nrespipe.service import assembly, simulation
 from nrespipe.service import night as nights
 from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.pace import Pace
+from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import night as simulated
@@ -232,11 +233,11 @@ def settle(service):
     """Do what is due until nothing is."""
     while True:
         told = []
-        sweep.sweep(service, lambda *row, told=told: told.append(row), lambda _: True)
+        dispatch.sweep(service, lambda *row, told=told: told.append(row), lambda _: True)
         if not told:
             return
         for table, row in told:
-            (duty.frame if table is Frame else duty.master)(service, row, "bench")
+            (execution.frame if table is Frame else execution.master)(service, row, "bench")
 
 
 @dataclass(frozen=True)

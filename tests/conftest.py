@@ -5,7 +5,7 @@ import pytest
 from light import SMALL, Light, small
 
 from nrespipe import instruments
-from nrespipe.service import workers
+from nrespipe.service.work import process_pool
 
 pytest_plugins = ["servers", "brokers", "rigs", "metrics_server", "shared"]
 
@@ -83,7 +83,7 @@ def references(light):
 def small_sites(monkeypatch):
     """Let all that runs in this process take the small spectrographs for those of the package."""
     monkeypatch.setattr(instruments, "files", lambda _: SMALL)
-    monkeypatch.setattr(workers, "default_processes", lambda: 0)
+    monkeypatch.setattr(process_pool, "default_processes", lambda: 0)
     instruments.load.cache_clear()
     yield
     instruments.load.cache_clear()

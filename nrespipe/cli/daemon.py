@@ -37,13 +37,13 @@ def listen_command(given, output, database):
       FITS_BROKER=amqp://user:password@rabbit/ BROKER_URL=amqp://user:password@celery/ nrespipe listen
     """
     # here and below: commands that only ask something of the service start without the libraries of its queues
-    from nrespipe.service import daemon
+    from nrespipe.service.work import programs
 
     _require_broker(given)
     if given.fits_broker == options.settings.MEMORY:
         raise click.UsageError("there is nothing to listen to: set FITS_BROKER_HOST or FITS_BROKER")
     with options.complaints():
-        daemon.listen(_assembled(given, output, database))
+        programs.listen(_assembled(given, output, database))
 
 
 @click.command("work")
@@ -68,12 +68,12 @@ def work_command(given, output, database, processes, queue, name):
     Example:
       BROKER_URL=amqp://user:password@celery/ nrespipe work --processes 4 --name worker1
     """
-    from nrespipe.service import daemon
+    from nrespipe.service.work import programs
 
     _require_broker(given)
     with options.complaints():
         assembled = _assembled(given, output, database, processes)
-        status = daemon.work(assembled, name or queue, _QUEUES[queue])
+        status = programs.work(assembled, name or queue, _QUEUES[queue])
     sys.exit(status)
 
 
@@ -89,11 +89,11 @@ def schedule_command(given, output, database, once):
     Example:
       BROKER_URL=amqp://user:password@celery/ nrespipe schedule
     """
-    from nrespipe.service import daemon
+    from nrespipe.service.work import programs
 
     _require_broker(given)
     with options.complaints():
-        daemon.schedule(_assembled(given, output, database), once)
+        programs.schedule(_assembled(given, output, database), once)
 
 
 @click.command("run")
@@ -110,10 +110,10 @@ def run_command(given, output, database, processes):
     Example:
       nrespipe run --output reduced
     """
-    from nrespipe.service import daemon
+    from nrespipe.service.work import programs
 
     with options.complaints():
-        status = daemon.run(_assembled(given, output, database, processes))
+        status = programs.run(_assembled(given, output, database, processes))
     sys.exit(status)
 
 

@@ -4,8 +4,9 @@ import sys
 
 import click
 
-from nrespipe.service import limits, workers
+from nrespipe.service import limits
 from nrespipe.service.operations import kernels, progress
+from nrespipe.service.work import process_pool
 
 
 @click.command("compile")
@@ -22,7 +23,7 @@ def compile_command(given):
       NUMBA_CACHE_DIR=/var/cache/nrespipe nrespipe compile
     """
     processes = limits.default_processes() if given.processes is None else given.processes
-    with workers.team(processes, given.log_level) as run:
+    with process_pool.team(processes, given.log_level) as run:
         report = progress.bar if sys.stderr.isatty() else progress.words
         compiled = kernels.prepare(run, report, kernels.REDUCTION + kernels.SIMULATION)
     click.echo("\n".join(compiled.lines()))

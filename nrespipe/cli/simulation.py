@@ -8,8 +8,9 @@ import click
 from nrespipe import logs, settings
 from nrespipe.cli import options
 from nrespipe.files import plaintable
-from nrespipe.service import assembly, limits, simulation, workers
+from nrespipe.service import assembly, limits, simulation
 from nrespipe.service.operations import kernels, progress
+from nrespipe.service.work import process_pool
 
 
 @click.group("simulate")
@@ -57,7 +58,7 @@ def simulate_night_command(given, out, site, table, day, nights, seed, stars, **
       nrespipe simulate night archive --day 20190405 --stars "HD102365:120,HD10700:80:2,HD22049:90+HD76151:70"
     """
     processes = limits.default_processes() if given.processes is None else given.processes
-    with options.complaints(), workers.team(processes, given.log_level) as run:
+    with options.complaints(), process_pool.team(processes, given.log_level) as run:
         try:
             kernels.prepare(run, options.progress_bar(), kernels.SIMULATION)
             paths = simulation.write_nights(

@@ -14,10 +14,11 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, claims, stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, Product
-from nrespipe.service import duty, held, hold, outcome, owner, workers
+from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.operations import kernels
 from nrespipe.service.reduction import master_making
+from nrespipe.service.work import execution, lease, orphans, owner, process_pool
 
 _log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ class Batch:
     assembly : Assembly
         What to work with.
     run : callable
-        Runs a function on jobs, as ``workers.team`` gives it.
+        Runs a function on jobs, as ``process_pool.team`` gives it.
     report : callable
         Shows progress: ``progress.bar`` or ``progress.lines``.
     owner : str
@@ -115,10 +116,10 @@ def begun(assembly, name, report, processes=None):
     processes, settings = assembly.processes if processes is None else processes, assembly.settings
     mine = f"{owner.here(name)}/{next(_numbers)}"
     try:
-        with workers.team(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
+        with process_pool.team(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
             yield Batch(assembly, run, report, mine)
     finally:
-        held.persist(assembly.sessions, partial(_give_back, mine=mine), monotonic() + assembly.pace.patience_s)
+        lease.persist(assembly.sessions, partial(_give_back, mine=mine), monotonic() + assembly.pace.patience_s)
 
 
 def finish(batch, label, orders, **options):
@@ -133,7 +134,7 @@ def finish(batch, label, orders, **options):
     orders : sequence of Order
         What to do.
     **options : object
-        For the function of ``duty.WORK``.
+        For the function of ``execution.WORK``.
 
     Returns
     -------
@@ -175,7 +176,7 @@ def masters(batch, kind, nights, version=__version__, since=None):
     while nights:
         first = _first_of_each_camera(nights)
         with batch.assembly.sessions.begin() as session:
-            hold.bury(session)
+            orphans.bury(session)
             rows = {night: stackings.of(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
         # files are read for this, and whoever writes need not wait for that
@@ -229,7 +230,7 @@ def of_frames(batch, frames):
 def _do(assembly, options, order):
     """Do a row; runs in any process."""
     structlog.contextvars.clear_contextvars()
-    _, work = duty.WORK[order.table]
+    _, work = execution.WORK[order.table]
     try:
         return work(assembly, order.row_id, order.owner, seen=order.seen, **options)
     finally:
@@ -257,7 +258,7 @@ def _lost(batch, order, result):
         claims.release(session, result.reason, [order.owner], is_death)
         return session.get(order.table, order.row_id, populate_existing=True)
 
-    row = held.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
+    row = lease.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
     # none: the product of a delivery was replaced meanwhile
     return [batch.order(order.name, row)] if row is not None and row.deaths == 1 and not row.owner else []
 

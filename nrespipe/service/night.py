@@ -14,10 +14,11 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.identity import without_name as bare
 from nrespipe.frames.raw import Kind
-from nrespipe.service import batch, hold, outcome
+from nrespipe.service import batch, outcome
 from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.operations import progress
 from nrespipe.service.reduction import frame_reduction
+from nrespipe.service.work import orphans
 
 _log = structlog.get_logger(__name__)
 
@@ -130,7 +131,7 @@ def reduce_files(assembly, paths, report=progress.lines):
     with batch.begun(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
         found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:
-            hold.bury(session)
+            orphans.bury(session)
             given = [session.get_one(Frame, row) for row in sorted(found)]
         new = batch.finish(run, "frames", batch.of_frames(run, [f for f in given if f.start_mjd is not None]))
         batch.deliver(run)
@@ -159,7 +160,7 @@ def _finish_kind(run, kind, found, version):
     tried, new = {}, 0
     while True:
         with run.assembly.sessions.begin() as session:
-            hold.bury(session)
+            orphans.bury(session)
             # what is queued after its turn was refused with a master that needs review, and there is another
             due = [
                 frame
@@ -200,7 +201,7 @@ def _wait(assembly, kind, found):
     at_work = select(Frame.id, Frame.owner).where(Frame.kind == kind, Frame.owner != "")
     for turn in range(1_000_000):
         with assembly.sessions.begin() as session:
-            hold.bury(session)
+            orphans.bury(session)
             owners = {owner for row, owner in session.execute(at_work) if row in found}
         if not owners:
             return turn > 0

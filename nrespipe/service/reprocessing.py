@@ -12,9 +12,10 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import identity, layout, plaintable
 from nrespipe.files.partial import replacing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import batch, hold, outcome
+from nrespipe.service import batch, outcome
 from nrespipe.service.operations import progress
 from nrespipe.service.reduction import frame_reduction
+from nrespipe.service.work import orphans
 
 COLUMNS = (
     "filename", "fiber", "before_ms", "before_err_ms", "before_version", "after_ms", "after_err_ms", "after_version",
@@ -84,7 +85,7 @@ def reprocess(assembly, site, first_day, last_day, kinds=tuple(Kind), why="", re
 def _redo(run, kind, nights, moment):
     """Reduce frames of a kind and make its masters, where that was not done since the run began; return how many."""
     with run.assembly.sessions.begin() as session:
-        hold.bury(session)
+        orphans.bury(session)
         mine = _frames(session, *nights, (kind,))
         # one that cannot be planned fails once more in the hands of a process, which writes it down
         jobs = {f: outcome.attempt(frame_reduction.plan, session, f, run.assembly).value for f in mine}

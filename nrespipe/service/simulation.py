@@ -12,8 +12,8 @@ from nrespipe.database import velocities
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files import targets
 from nrespipe.service import night as nights
-from nrespipe.service import workers
 from nrespipe.service.operations import kernels
+from nrespipe.service.work import process_pool
 
 #: What the demonstration observes: fiber 0, fiber 2, and two stars at once.
 DEMO_STARS = ("HD102365:120", "HD126053:60:2", "HD22049:100+HD76151:70")
@@ -87,7 +87,7 @@ HEADINGS = ("object", "fiber", "S/N", "injected", "measured", "error", "differen
 
 
 def write_nights(
-    out, site, day, n_nights, seed, observed, report, run=workers.in_turn, keep=False, table=None, **counts
+    out, site, day, n_nights, seed, observed, report, run=process_pool.in_turn, keep=False, table=None, **counts
 ):
     """Simulate nights of one site.
 
@@ -108,7 +108,7 @@ def write_nights(
     report : callable
         Shows progress: `progress.bar` or `progress.lines`.
     run : callable, optional
-        Runs a function on jobs, as ``workers.team`` gives it; one after the other if not given.
+        Runs a function on jobs, as ``process_pool.team`` gives it; one after the other if not given.
     keep : bool, optional
         Whether frames of the same night that are there already are left as they are.
     table : Path, optional
@@ -142,7 +142,7 @@ def write_nights(
                 seed=seed,
                 stars=exposures,
                 keep=keep,
-                run=lambda work, shots: workers.values(run(work, shots)),
+                run=lambda work, shots: process_pool.values(run(work, shots)),
                 progress=lambda path, advance=advance: advance(path.name),
                 **counts,
             )
@@ -202,7 +202,7 @@ def demonstrate(assembly, raw_root, report):
     summary : Summary
         Of the reduction.
     """
-    with workers.team(assembly.processes, assembly.log_level) as run:
+    with process_pool.team(assembly.processes, assembly.log_level) as run:
         kernels.prepare(run, report, kernels.SIMULATION + kernels.REDUCTION)
         (path,) = write_nights(raw_root, "lsc", "20190405", 1, 7, DEMO_STARS, report, run, keep=True, **_DEMO_COUNTS)
     summary = nights.reduce_all(assembly, path / "raw", report=report)

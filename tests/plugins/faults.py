@@ -27,7 +27,7 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, StarVelocity
 from nrespipe.files import targets
 from nrespipe.files.checksum import md5
-from nrespipe.service import tasks
+from nrespipe.service.work import celery_app
 
 #: Programs that the service has at work, by what their logs are called.
 PROGRAMS = {"listen": ("listen", ""), "one": ("work", "one"), "two": ("work", "two"), "schedule": ("schedule", "")}
@@ -288,9 +288,9 @@ def stopped_database(world, number):
 def purged_queues(world, number):
     """Somebody empties the queues of the workers."""
     world.bring(number, "SLOW")
-    app = tasks.application(settings.Settings(broker_url=world.rig.broker_url))
+    app = celery_app.application(settings.Settings(broker_url=world.rig.broker_url))
     with app.connection_for_write() as connection:
-        for queue in sorted(set(tasks.QUEUES.values())):
+        for queue in sorted(set(celery_app.QUEUES.values())):
             connection.default_channel.queue_purge(queue)
     return {"done": number}
 
@@ -301,10 +301,10 @@ def duplicates(world, number):
     world.random.shuffle(paths)
     second = world.rig.start("listen")
     world.tell(*paths)
-    app = tasks.application(settings.Settings(broker_url=world.rig.broker_url))
+    app = celery_app.application(settings.Settings(broker_url=world.rig.broker_url))
     world.rig.until(lambda: len(world.rows(paths)) >= number)
     for frame in world.rows(paths) * 3:
-        tasks.sender(app)(Frame, frame.id)
+        celery_app.sender(app)(Frame, frame.id)
     world.quiet()
     world.rig.end(second)
     return {"done": number}

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from nrespipe import settings
-from nrespipe.service import daemon, limits
+from nrespipe.service import limits
 from nrespipe.service.pace import Pace
+from nrespipe.service.work import programs
 
 ROOT = Path(__file__).parents[2]
 BROKER = {"BROKER_URL": "amqp://user:secret@broker/"}
@@ -50,7 +51,7 @@ def test_a_limit_beyond_the_patience_of_who_stops_the_worker_is_refused_with_the
 def test_a_worker_whose_limits_do_not_fit_begins_nothing(service):
     given = settings.read({**BROKER, "NRES_TIME_LIMIT": "7200"})
     with pytest.raises(limits.DoNotFit) as refusal:
-        daemon.work(replace(service, settings=given), "one", [])
+        programs.work(replace(service, settings=given), "one", [])
     assert "secret" not in str(refusal.value)
 
 

@@ -24,10 +24,11 @@ from sqlalchemy import select
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import duty, metrics, night, tsdbclient
+from nrespipe.service import metrics, night, tsdbclient
 from nrespipe.service.ingest import intake
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction.frame_reduction import Result
+from nrespipe.service.work import execution
 
 ROOT = Path(__file__).parents[2]
 MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
@@ -97,7 +98,7 @@ def test_the_time_of_every_step_of_a_frame_arrives(influx, archive, service):
     intake.submit(service, [archive.add("b", site="elp", camera="fa17")])
     with service.sessions.begin() as session:
         row = session.scalars(select(Frame)).one()
-    assert duty.frame(replace(service, recorder=recorder), row.id, "me").state is State.DONE
+    assert execution.frame(replace(service, recorder=recorder), row.id, "me").state is State.DONE
     assert recorder.flush(20)
     end = time.monotonic() + 20
     ours = lambda name: [point for point in influx.points(name) if point["instrument"] == "nres02"]  # noqa: E731

@@ -99,7 +99,7 @@ def prepare(run, report, packages: tuple[str, ...] = REDUCTION) -> Compiled:
     Parameters
     ----------
     run : callable
-        Runs a function on jobs, as ``workers.team`` gives it: its processes share the work.
+        Runs a function on jobs, as ``process_pool.team`` gives it: its processes share the work.
     report : callable
         Shows progress, only if anything is compiled: `progress.bar` or `progress.lines`.
     packages : tuple of str

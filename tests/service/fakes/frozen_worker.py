@@ -10,9 +10,10 @@ import fake_recipes
 
 from nrespipe import logs
 from nrespipe.database import claims, connection
-from nrespipe.service import assembly, duty
+from nrespipe.service import assembly
 from nrespipe.service.pace import Pace
 from nrespipe.service.reduction import frame_reduction
+from nrespipe.service.work import execution
 from nrespipe.settings import Settings
 
 #: What is done last before it stops.
@@ -41,4 +42,4 @@ if __name__ == "__main__":
     built = assembly.build(Path(output), settings, fake_recipes.RECIPES, fake_recipes.spectrograph)
     module, name = STATEMENTS[where]
     setattr(module, name, stopping(getattr(module, name)))
-    duty.frame(replace(built, pace=Pace(margin_s=0.0, patience_s=0.5)), int(row), "frozen")
+    execution.frame(replace(built, pace=Pace(margin_s=0.0, patience_s=0.5)), int(row), "frozen")

@@ -17,14 +17,15 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
-from nrespipe.service import duty, night, outcome
+from nrespipe.service import night, outcome
 from nrespipe.service.ingest import intake, messages, raw_files, registration
 from nrespipe.service.pace import Pace
+from nrespipe.service.work import execution
 
 
 def did(service, row, owner="me"):
     """Let a worker do a row; return what came of it."""
-    result = duty.frame(service, row, owner)
+    result = execution.frame(service, row, owner)
     return result and result.state
 
 
@@ -158,9 +159,9 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(duty.arrivals, "look", meanwhile)
+    monkeypatch.setattr(execution.arrivals, "look", meanwhile)
     assert did(service, row, "me") is None
-    monkeypatch.setattr(duty.arrivals, "look", look)
+    monkeypatch.setattr(execution.arrivals, "look", look)
     assert _due_now(service) == [row]
     assert did(service, row, "me") is State.DONE
     (frame,) = query.all(select(Frame))
@@ -178,9 +179,9 @@ def test_what_is_told_of_while_it_cannot_be_found_is_looked_for_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(duty.arrivals, "look", meanwhile)
+    monkeypatch.setattr(execution.arrivals, "look", meanwhile)
     did(service, row, "me")
-    monkeypatch.setattr(duty.arrivals, "look", look)
+    monkeypatch.setattr(execution.arrivals, "look", look)
     (frame,) = query.all(select(Frame))
     assert (frame.state, frame.owner) == (State.QUEUED, "")
     assert did(service, row, "me") is State.DONE
@@ -224,7 +225,7 @@ def test_a_file_that_its_disk_does_not_give_is_tried_later_and_is_not_at_fault(
     path, back, look = archive.add("b"), threading.Event(), raw_files.look
     hurried = replace(service, pace=Pace(read_s=0.1))
     row = tell(path)
-    monkeypatch.setattr(duty.arrivals, "look", lambda given: back.wait(30) and look(given))
+    monkeypatch.setattr(execution.arrivals, "look", lambda given: back.wait(30) and look(given))
     assert did(hurried, row, "me") is State.RETRY
     back.set()
     (frame,) = query.all(select(Frame))
@@ -271,7 +272,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
         target.write_bytes(content)
         fetched.append(target)
 
-    monkeypatch.setattr(duty.archive, "fetch", fetch)
+    monkeypatch.setattr(execution.archive, "fetch", fetch)
     with service.sessions.begin() as session:
         row, is_due = registration.announce(session, service, arrival)
         claims.request(session, session.get_one(Frame, row))
@@ -283,7 +284,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
 
 def test_a_file_that_waited_for_its_turn_is_told_of_when_the_other_is_done(archive, service, tell, query, monkeypatch):
     path, told = archive.add("b"), []
-    row, reduce = tell(path), duty.reduction.reduce
+    row, reduce = tell(path), execution.reduction.reduce
 
     def meanwhile(job, **options):
         change(path)
@@ -291,11 +292,11 @@ def test_a_file_that_waited_for_its_turn_is_told_of_when_the_other_is_done(archi
         assert did(service, told[0], "another") is None, "they write the same products"
         return reduce(job, **options)
 
-    monkeypatch.setattr(duty.reduction, "reduce", meanwhile)
+    monkeypatch.setattr(execution.reduction, "reduce", meanwhile)
     assert did(service, row, "me") is State.DONE
     with service.sessions.begin() as session:
         assert claims.pick(session, Frame, 3600.0, 100) == told
-    monkeypatch.setattr(duty.reduction, "reduce", reduce)
+    monkeypatch.setattr(execution.reduction, "reduce", reduce)
     assert did(service, told[0], "me") is State.DONE
     assert versions(query, path) == [(1, State.DONE), (2, State.DONE)]
 

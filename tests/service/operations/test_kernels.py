@@ -8,9 +8,9 @@ import pytest
 
 import nrespipe
 from nrespipe.database.columns import State, now
-from nrespipe.service import workers
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.outcome import Outcome
+from nrespipe.service.work import process_pool
 
 _ROOT = Path(__file__).parents[2]
 _PREPARE = """
@@ -110,7 +110,7 @@ def test_a_kernel_that_came_with_one_that_calls_it_was_compiled_too(tmp_path):
 
 def test_a_kernel_that_cannot_be_compiled_is_named_and_stops_nothing(monkeypatch):
     monkeypatch.setattr(kernels, "recorded", lambda: {"numerics.lookup.chunk_of": ("(nonsense,)",)})
-    done = kernels.prepare(workers.in_turn, progress.lines)
+    done = kernels.prepare(process_pool.in_turn, progress.lines)
     assert done.failed == (("numerics.lookup.chunk_of", "NameError: name 'nonsense' is not defined"),)
 
 

@@ -17,9 +17,10 @@ from sqlalchemy import text
 from nrespipe import cli, logs, settings
 from nrespipe.database import access
 from nrespipe.database.connection import open_engine
-from nrespipe.service import assembly, tasks
+from nrespipe.service import assembly
 from nrespipe.service.ingest.listener import Listener
 from nrespipe.service.operations import health, mail
+from nrespipe.service.work import celery_app
 
 #: A word that is in no other text.
 CANARY = "kanarienvogel"
@@ -78,7 +79,7 @@ def test_every_setting_that_is_a_password_or_may_hold_one_is_of_the_type_that_sh
 def test_what_is_built_of_the_settings_shows_no_secret(service):
     given = secret_settings()
     built = assembly.Assembly(service.sessions, service.output, service.recipes, settings=given)
-    app = tasks.application(given)
+    app = celery_app.application(given)
     listener = Listener(built, None, None)
     url = access.url(service.output, given)
     shown = [
@@ -101,7 +102,7 @@ def test_what_fails_is_told_without_a_secret(service):
             connection.execute(text("select 1"))
 
     def wake():
-        tasks.sender(tasks.application(given))(next(iter(tasks.QUEUES)), 1)
+        celery_app.sender(celery_app.application(given))(next(iter(celery_app.QUEUES)), 1)
 
     def listen():
         Listener(built, None, None).connection.ensure_connection(max_retries=1, interval_start=0.01, timeout=1)

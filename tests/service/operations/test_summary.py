@@ -21,8 +21,8 @@ from nrespipe.database import claims
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
-from nrespipe.service import outbound
 from nrespipe.service.operations import mail, queue_status, summary
+from nrespipe.service.work import outbound
 from nrespipe.settings import Settings, change
 
 DAY = "20190405"

@@ -13,9 +13,10 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes import RECIPES
-from nrespipe.service import duty, outcome
+from nrespipe.service import outcome
 from nrespipe.service.ingest import intake, raw_files, registration
 from nrespipe.service.reduction import frame_reduction
+from nrespipe.service.work import execution
 
 STAR = "STAR A&thar&none"
 
@@ -105,7 +106,7 @@ def test_every_defect_ends_in_its_state_with_its_words(archive, service, query, 
         intake.submit(service, [path])
         (row,) = query.all(select(Frame).where(Frame.filename == path.stem))
         if row.next_try is not None:
-            duty.frame(service, row.id, "me")
+            execution.frame(service, row.id, "me")
             (row,) = query.all(select(Frame).where(Frame.filename == path.stem))
         named = path.stem in row.reason or state is State.DONE
         if row.state != state or words not in row.reason or not named or row.owner or row.next_try:

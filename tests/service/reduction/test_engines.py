@@ -6,16 +6,17 @@ import pytest
 
 from nrespipe.database import frames
 from nrespipe.database.columns import State
-from nrespipe.service import assembly, duty, metrics, night, sweep
+from nrespipe.service import assembly, metrics, night
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import intake, messages, raw_files, registration
 from nrespipe.service.operations import health, status
+from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 
 
 def did(service, row, owner="me"):
     """Let a worker do a row; return what came of it."""
-    result = duty.frame(service, row, owner)
+    result = execution.frame(service, row, owner)
     return result and result.state
 
 
@@ -47,8 +48,8 @@ def test_a_night_is_reduced_and_every_question_is_answered(archive, anywhere):
         assert intake.missed(session, archive.root, "lsc", "20190405") == []
     assert {found.state for found in health.examine(anywhere)} <= {"ok", "doubt"}
     told = []
-    assert sweep.sweep(anywhere, lambda *work: told.append(work)) == 1
-    assert sweep.sweep(anywhere, lambda *work: told.append(work)) == 0
+    assert dispatch.sweep(anywhere, lambda *work: told.append(work)) == 1
+    assert dispatch.sweep(anywhere, lambda *work: told.append(work)) == 0
 
 
 def test_what_is_accepted_can_be_stored_and_comes_to_one_version_of_each_content(archive, anywhere):

@@ -16,10 +16,11 @@ from nrespipe.database import claims
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, duty, sweep
+from nrespipe.service import assembly
 from nrespipe.service.calibrations import review
 from nrespipe.service.ingest import intake
 from nrespipe.service.pace import Pace
+from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 
 FAKES = Path(__file__).parent / "fakes"
@@ -66,8 +67,8 @@ def finished_by_another(service):
     end, told = time.monotonic() + 60, []
     while True:
         told.clear()
-        sweep.sweep(service, lambda *row: told.append(row))
-        outcomes = [duty.frame(service, row, "another") for table, row in told if table.__tablename__ == "frames"]
+        dispatch.sweep(service, lambda *row: told.append(row))
+        outcomes = [execution.frame(service, row, "another") for table, row in told if table.__tablename__ == "frames"]
         if outcomes:
             return outcomes
         assert time.monotonic() < end, "nobody was told of the frame"
@@ -98,22 +99,22 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
     finished_by_another(service)
     with service.sessions.begin() as session:
         stackings = list(session.scalars(select(Stacking.id)))
-    assert [duty.master(service, row, "another").state for row in stackings] == [State.DONE] * 2
+    assert [execution.master(service, row, "another").state for row in stackings] == [State.DONE] * 2
     intake.submit(service, [archive.add("d", day="20190406")])
     finished_by_another(service)
     with service.sessions.begin() as session:
         dark = session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one()
         claims.request(session, dark)
     taken, said = threading.Event(), threading.Event()
-    reduce = duty.reduction.reduce
+    reduce = execution.reduction.reduce
 
     def meanwhile(job, **others):
         taken.set()
         assert said.wait(60)
         return reduce(job, **others)
 
-    monkeypatch.setattr(duty.reduction, "reduce", meanwhile)
-    worker = threading.Thread(target=duty.frame, args=(service, dark.id, "another"))
+    monkeypatch.setattr(execution.reduction, "reduce", meanwhile)
+    worker = threading.Thread(target=execution.frame, args=(service, dark.id, "another"))
     worker.start()
     assert taken.wait(60)
     with service.sessions.begin() as session:

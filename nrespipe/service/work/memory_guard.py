@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import psutil
 import structlog
 
-from nrespipe.service import owner
+from nrespipe.service.work import owner
 
 _log = structlog.get_logger(__name__)
 

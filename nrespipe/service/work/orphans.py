@@ -1,7 +1,7 @@
 """Rows of processes that died are taken away from them."""
 
 from nrespipe.database import claims
-from nrespipe.service import owner
+from nrespipe.service.work import owner
 
 #: Why rows are taken away, in the words that a person reads later.
 OUT_OF_TIME = "its process took longer than it may, or its machine went away"

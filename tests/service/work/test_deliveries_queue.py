@@ -17,8 +17,8 @@ from nrespipe.database import claims, frames, outside
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
 from nrespipe.files.checksum import md5
-from nrespipe.service import outbound, sweep, tasks
 from nrespipe.service.ingest import patient_reader
+from nrespipe.service.work import celery_app, dispatch, outbound
 from nrespipe.settings import change
 
 
@@ -79,7 +79,7 @@ def shop(service, server):
     def turn():
         """Sweep, deliver what workers are told of, and return what came of each."""
         told = []
-        sweep.sweep(service, lambda table, row_id: told.append(row_id) if table is Delivery else None)
+        dispatch.sweep(service, lambda table, row_id: told.append(row_id) if table is Delivery else None)
         return [getattr(outbound.delivery(service, row_id, "me"), "state", None) for row_id in told]
 
     def rows(table=Delivery):
@@ -90,8 +90,8 @@ def shop(service, server):
 
 
 def test_deliveries_have_a_queue_and_a_program_of_their_own():
-    queues = [tasks.QUEUES[table] for table in claims.KINDS_OF_WORK]
-    assert queues.count(tasks.QUEUES[Delivery]) == 1
+    queues = [celery_app.QUEUES[table] for table in claims.KINDS_OF_WORK]
+    assert queues.count(celery_app.QUEUES[Delivery]) == 1
     assert CliRunner().invoke(cli.main, ["work", "--queue", "deliveries", "--help"]).exit_code == 0
 
 

@@ -13,10 +13,11 @@ from nrespipe.database.columns import Standing, State, clock, now
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import archive
 from nrespipe.files.checksum import md5
-from nrespipe.service import held, isolated, limits, metrics, outbound, outcome
+from nrespipe.service import isolated, limits, metrics, outcome
 from nrespipe.service.calibrations import acceptance, master_schedule
 from nrespipe.service.ingest import patient_reader, raw_files, registration
 from nrespipe.service.reduction import frame_reduction, master_making
+from nrespipe.service.work import lease, outbound
 
 _log = structlog.get_logger(__name__)
 
@@ -27,14 +28,14 @@ def frame(assembly, row_id, owner, seen=None):
     Parameters
     ----------
     assembly, row_id, owner, seen : Assembly, int, str, int or None
-        As for ``held.take``; a row of ``frames``.
+        As for ``lease.take``; a row of ``frames``.
 
     Returns
     -------
     Outcome or None
         What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    mine = held.take(assembly, Frame, row_id, owner, seen)
+    mine = lease.take(assembly, Frame, row_id, owner, seen)
     if mine is None:
         return None
     row = mine.row
@@ -56,7 +57,7 @@ def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
     Parameters
     ----------
     assembly, row_id, owner, seen : Assembly, int, str, int or None
-        As for ``held.take``; a row of ``stackings``.
+        As for ``lease.take``; a row of ``stackings``.
     version : str, optional
         Version of the program: what another version failed on is tried again.
     since : datetime, optional
@@ -67,7 +68,7 @@ def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
     Outcome or None
         What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    mine = held.take(assembly, Stacking, row_id, owner, seen)
+    mine = lease.take(assembly, Stacking, row_id, owner, seen)
     if mine is None:
         return None
     row = mine.row
@@ -141,7 +142,7 @@ def _lies_nowhere(mine, path, facts):
     assembly = mine.assembly
 
     def ask(work):
-        return held.persist(assembly.sessions, work, mine.end)
+        return lease.persist(assembly.sessions, work, mine.end)
 
     def exists(seen):
         found = outcome.attempt(

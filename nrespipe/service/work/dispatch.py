@@ -10,8 +10,9 @@ from nrespipe.database import claims, nodes, outside
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Delivery, Frame
-from nrespipe.service import hold, isolated
-from nrespipe.service.tasks import QUEUES
+from nrespipe.service import isolated
+from nrespipe.service.work import orphans
+from nrespipe.service.work.celery_app import QUEUES
 
 _log = structlog.get_logger(__name__)
 
@@ -132,7 +133,7 @@ def room(session, table, pace, patience_s):
 
 def _bury(assembly):
     with assembly.sessions.begin() as session:
-        for table, row_id in hold.bury(session):
+        for table, row_id in orphans.bury(session):
             _log.warning("taken from a process that died", table=table.__tablename__, row=row_id)
 
 

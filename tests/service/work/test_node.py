@@ -19,8 +19,8 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame, Node
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
-from nrespipe.service import daemon, node, owner
 from nrespipe.service.pace import Pace
+from nrespipe.service.work import node, owner, programs
 
 NAME = "one@nrespipe"
 _, PLACE, PROCESS = owner.here(NAME).split("/")
@@ -208,10 +208,10 @@ def test_a_node_that_is_silent_for_days_is_forgotten_and_one_that_lives_after_al
     with service.sessions.begin() as session:
         nodes.take(session, "gone@host", "gone/x/1.1", processes=1, queues="reduction")
         nodes.take(session, "quiet@host", "quiet/x/1.1", processes=1, queues="reduction")
-        session.get_one(Node, "gone@host").heartbeat = clock(session) - timedelta(days=daemon._GONE_DAYS, seconds=60)
-        session.get_one(Node, "quiet@host").heartbeat = clock(session) - timedelta(days=daemon._GONE_DAYS / 2)
+        session.get_one(Node, "gone@host").heartbeat = clock(session) - timedelta(days=programs._GONE_DAYS, seconds=60)
+        session.get_one(Node, "quiet@host").heartbeat = clock(session) - timedelta(days=programs._GONE_DAYS / 2)
     with service.sessions.begin() as session:
-        daemon._forget_nodes(session)
+        programs._forget_nodes(session)
         assert list(session.scalars(select(Node.name))) == ["quiet@host"]
     with take(service) as lost:
         with service.sessions.begin() as session:

@@ -13,8 +13,8 @@ from nrespipe.database import claims, connection, nodes
 from nrespipe.database.columns import clock
 from nrespipe.database.tables import Frame, Node, Stacking
 from nrespipe.frames.raw import Kind
-from nrespipe.service import sweep
 from nrespipe.service.pace import Pace
+from nrespipe.service.work import dispatch
 from nrespipe.settings import Settings
 
 TONIGHT = f"{datetime.now(UTC):%Y%m%d}"
@@ -44,7 +44,7 @@ def add(service, count, day="20190405", **others):
 def swept(service, is_empty=lambda _: False, send=None):
     """Sweep once; return the keys of the frames of which a worker was told."""
     service.told.clear()
-    sweep.sweep(service, send or (lambda table, row: service.told.append((table, row))), is_empty)
+    dispatch.sweep(service, send or (lambda table, row: service.told.append((table, row))), is_empty)
     return [row for table, row in service.told if table is Frame]
 
 
@@ -139,7 +139,7 @@ def test_messages_that_were_lost_hold_nothing_up_for_long(service):
 
 def test_new_frames_wake_a_worker_at_once_while_few_messages_wait_and_others_wait_for_their_turn(service):
     sent, backlog = [], []
-    wake = sweep.waker(service, lambda table, row: sent.append(row))
+    wake = dispatch.waker(service, lambda table, row: sent.append(row))
     for _ in range(50):
         with service.sessions.begin() as session:
             moment = clock(session)
@@ -165,7 +165,7 @@ def test_a_frame_of_which_no_worker_could_be_told_is_told_of_by_the_next_sweep(s
         raise ConnectionError("broker away")
 
     with pytest.raises(ConnectionError):
-        sweep.waker(service, away)(Frame, row)
+        dispatch.waker(service, away)(Frame, row)
     assert swept(service, send=away) == []
     assert swept(service) == [row]
 
@@ -187,9 +187,9 @@ def test_a_new_frame_is_told_of_by_the_sweep_where_nobody_could_find_out_whether
     def away(*_):
         raise OperationalError("select", {}, Exception("away"))
 
-    wake = sweep.waker(service, lambda *_: None)
+    wake = dispatch.waker(service, lambda *_: None)
     with monkeypatch.context() as patched:
-        patched.setattr(sweep, "room", away)
+        patched.setattr(dispatch, "room", away)
         with pytest.raises(OperationalError):
             wake(Frame, row)
     assert swept(service) == [row]

@@ -17,11 +17,12 @@ from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files import archive as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import duty, held, night, outbound, sweep
+from nrespipe.service import night
 from nrespipe.service.calibrations import master_schedule, review
 from nrespipe.service.ingest import intake, raw_files, registration
 from nrespipe.service.pace import Pace
 from nrespipe.service.reduction import references
+from nrespipe.service.work import dispatch, execution, lease, outbound
 from nrespipe.settings import change
 
 
@@ -39,9 +40,9 @@ def work(service):
         done, told = [], []
         for _ in range(50):
             told.clear()
-            sweep.sweep(service, lambda *row: told.append(row), lambda _: True)
+            dispatch.sweep(service, lambda *row: told.append(row), lambda _: True)
             for table, row in told:
-                do = duty.frame if table is Frame else duty.master
+                do = execution.frame if table is Frame else execution.master
                 ended = do(paced, row, owner)
                 done.append((table, row, ended and ended.state))
             if not told:
@@ -79,7 +80,7 @@ def test_a_master_waits_until_the_sequence_is_complete(archive, service, work, q
     submit(service, archive.add("b"))
     with service.sessions.begin() as session:
         (stacking,) = session.scalars(select(Stacking.id))
-    assert duty.master(replace(service, pace=Pace(quiet_s=0.0, past_s=0.0)), stacking, "me") is None
+    assert execution.master(replace(service, pace=Pace(quiet_s=0.0, past_s=0.0)), stacking, "me") is None
     work()
     assert [m.n_inputs for m in query.all(select(Master))] == [4]
 
@@ -102,15 +103,15 @@ def test_where_another_master_serves_the_next_is_made_after_the_night(archive, s
 
 @pytest.mark.parametrize("row", [None, "1", -1, 2**64, True, [1]])
 def test_a_task_that_names_no_row_is_passed_over(service, row):
-    assert duty.frame(service, row, "me") is duty.master(service, row, "me") is None
+    assert execution.frame(service, row, "me") is execution.master(service, row, "me") is None
 
 
 def test_a_frame_told_twice_is_done_once(archive, service, query):
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
-    assert duty.frame(service, row.id, "me").state is State.DONE
-    assert duty.frame(service, row.id, "me") is None
-    assert duty.frame(service, 4711, "me") is None
+    assert execution.frame(service, row.id, "me").state is State.DONE
+    assert execution.frame(service, row.id, "me") is None
+    assert execution.frame(service, 4711, "me") is None
     assert len(query.all(select(Attempt))) == 1
 
 
@@ -151,7 +152,7 @@ def test_a_process_whose_frame_was_given_to_another_replaces_no_product(archive,
     with service.sessions.begin() as session:
         claims.request(session, session.get_one(Frame, star.id))
     rob()
-    assert duty.frame(service, star.id, "me") is None
+    assert execution.frame(service, star.id, "me") is None
     assert snapshot(service.output / "lsc") == products
     assert query.all(select(Frame.owner).where(Frame.id == star.id)) == ["another"]
     assert len(query.all(select(Attempt).where(Attempt.frame_id == star.id, Attempt.outcome == State.DONE))) == 1
@@ -164,11 +165,11 @@ def test_a_process_whose_master_was_given_to_another_replaces_none(archive, serv
     submit(service, archive.add("b", adu=1010))
     (row,) = query.all(select(Stacking))
     (bias,) = query.all(select(Frame).where(Frame.next_try.is_not(None)))
-    duty.frame(service, bias.id, "me")
+    execution.frame(service, bias.id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=clock(session)))
     rob()
-    assert duty.master(service, row.id, "me") is None
+    assert execution.master(service, row.id, "me") is None
     assert snapshot(service.output / "lsc") == masters
     assert len(query.all(select(Master))) == 1
 
@@ -186,7 +187,7 @@ def test_a_frame_waits_where_the_database_does_not_tell_whose_it_is(archive, ser
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     given = service.settings.model_copy(update={"time_limit_s": 0.1})
     given = replace(service, settings=given, pace=Pace(margin_s=0.0))
-    assert duty.frame(given, star.id, "me").state is State.RETRY
+    assert execution.frame(given, star.id, "me").state is State.RETRY
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert (star.state, star.reason) == (State.RETRY, "the database is away: gone")
     assert not list(service.output.rglob("*-L2.fits.fz"))
@@ -199,13 +200,13 @@ def test_a_result_that_comes_too_late_is_not_recorded(archive, service, query, m
     def slow(job, **others):
         with service.sessions.begin() as session:
             session.execute(update(Frame).values(lease=clock(session) - timedelta(seconds=1)))
-        sweep.sweep(service, lambda *_: None)
+        dispatch.sweep(service, lambda *_: None)
         with service.sessions.begin() as session:
             assert claims.claim(session, Frame, row.id, "another")
         raise Unavailable("too late")
 
-    monkeypatch.setattr(duty.reduction, "reduce", slow)
-    assert duty.frame(service, row.id, "me") is None
+    monkeypatch.setattr(execution.reduction, "reduce", slow)
+    assert execution.frame(service, row.id, "me") is None
     (row,) = query.all(select(Frame))
     assert (row.owner, row.state) == ("another", State.RUNNING)
     assert ["ran" in a.reason or "took longer" in a.reason for a in query.all(select(Attempt))] == [True]
@@ -214,16 +215,16 @@ def test_a_result_that_comes_too_late_is_not_recorded(archive, service, query, m
 def test_a_result_survives_a_database_that_is_away_for_a_while(archive, service, query, monkeypatch):
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
-    monkeypatch.setattr(held.time, "sleep", lambda _: None)
-    record, away = duty.reduction.record, iter(range(3))
+    monkeypatch.setattr(lease.time, "sleep", lambda _: None)
+    record, away = execution.reduction.record, iter(range(3))
 
     def fail(session, job, result, assembly):
         for _ in away:
             raise OperationalError("insert", {}, Exception("server closed the connection"))
         return record(session, job, result, assembly)
 
-    monkeypatch.setattr(duty.reduction, "record", fail)
-    assert duty.frame(service, row.id, "me").state is State.DONE
+    monkeypatch.setattr(execution.reduction, "record", fail)
+    assert execution.frame(service, row.id, "me").state is State.DONE
     assert states(query) == [State.DONE]
 
 
@@ -233,38 +234,38 @@ def test_a_sweep_that_nobody_hears_sends_again_the_next_time(archive, service):
     def deaf(table, row):
         raise ConnectionRefusedError("no broker")
 
-    assert sweep.sweep(service, deaf) == 0
+    assert dispatch.sweep(service, deaf) == 0
     told = []
-    assert sweep.sweep(service, lambda *work: told.append(work)) == 2
-    assert sweep.sweep(service, lambda *work: told.append(work)) == 0
+    assert dispatch.sweep(service, lambda *work: told.append(work)) == 2
+    assert dispatch.sweep(service, lambda *work: told.append(work)) == 0
     assert len(told) == 2
 
 
 def test_a_message_that_was_lost_is_sent_again_once_the_queue_is_empty(archive, service):
     submit(service, archive.add("b"))
     told = []
-    sweep.sweep(service, lambda *work: told.append(work))
+    dispatch.sweep(service, lambda *work: told.append(work))
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(sent=Frame.sent, next_try=clock(session) - timedelta(minutes=5)))
         session.execute(update(Frame).values(sent=clock(session) - timedelta(minutes=2)))
-    assert sweep.sweep(service, lambda *work: told.append(work), lambda _: False) == 0
-    assert sweep.sweep(service, lambda *work: told.append(work), lambda _: True) == 1
+    assert dispatch.sweep(service, lambda *work: told.append(work), lambda _: False) == 0
+    assert dispatch.sweep(service, lambda *work: told.append(work), lambda _: True) == 1
 
 
 def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(archive, service, query):
     submit(service, *(archive.add("b") for _ in range(7)))
     for row in query.all(select(Frame)):
-        assert duty.frame(service, row.id, "me").state is State.DONE
+        assert execution.frame(service, row.id, "me").state is State.DONE
     with service.sessions.begin() as session:
         for frame in session.scalars(select(Frame).order_by(Frame.id).limit(6)):
             claims.request(session, frame, low_priority=True)
         claims.request(session, session.get_one(Frame, 7))
     told = []
     for empty in (True, True, False, True):
-        sweep.sweep(service, lambda table, row: told.append(row), lambda _, empty=empty: empty)
+        dispatch.sweep(service, lambda table, row: told.append(row), lambda _, empty=empty: empty)
     # the seventh first, then four while nothing waits, and two when nothing waits again
     assert told == [7, 1, 2, 3, 4, 5, 6]
-    assert duty.frame(service, 1, "me").state is State.DONE
+    assert execution.frame(service, 1, "me").state is State.DONE
     (first, *_) = query.all(select(Frame).order_by(Frame.id))
     assert (first.state, first.low_priority, first.next_try) == (State.DONE, False, None)
 
@@ -303,17 +304,17 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
     with service.sessions.begin() as session:
         facts = {"archive_id": 17, **raw_files.named(store.name)}
         frame, _ = frames.announce(session, store.stem, str(target), **facts)
-    assert duty.frame(service, frame.id, "me").state is State.RETRY
+    assert execution.frame(service, frame.id, "me").state is State.RETRY
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(next_try=clock(session)))
-    assert duty.frame(service, frame.id, "me").state is State.DONE
+    assert execution.frame(service, frame.id, "me").state is State.DONE
     (row,) = query.all(select(Frame))
     assert (row.md5, row.version, row.kind, fetched) == (md5, 1, Kind.BIAS, [17, 17])
     assert row.path == str(target)
     with service.sessions.begin() as session:
         again, is_due = frames.announce(session, store.stem, str(target), **facts)
         assert is_due, "without its checksum nobody knows that it is the same"
-    assert duty.frame(service, again.id, "me") is None
+    assert execution.frame(service, again.id, "me") is None
     assert [row.id for row in query.all(select(Frame))] == [frame.id]
 
 
@@ -414,7 +415,7 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     given = change(service.settings, do_ingest=True, ingest_to=f"file://{target}")
     delivering = replace(service, settings=given)
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
-    assert duty.frame(delivering, star.id, "me").state is State.DONE
+    assert execution.frame(delivering, star.id, "me").state is State.DONE
     rows = query.all(select(Delivery))
     assert outbound.delivery(delivering, rows[0].id, "me").state is State.RETRY
     # the directory takes nothing now: the other is not even tried
@@ -440,7 +441,7 @@ def test_products_that_are_made_again_are_delivered_again(archive, service, work
     for _ in range(2):
         with service.sessions.begin() as session:
             claims.request(session, session.get_one(Frame, star.id))
-        assert duty.frame(replace(service, settings=given), star.id, "me").state is State.DONE
+        assert execution.frame(replace(service, settings=given), star.id, "me").state is State.DONE
     assert len(query.all(select(Delivery))) == 2
 
 
@@ -452,18 +453,18 @@ def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it
     submit(service, archive.add("d"))
     (stacking,) = query.all(select(Stacking))
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
-    reduce = duty.reduction.reduce
+    reduce = execution.reduction.reduce
 
     def meanwhile(job, **others):
         # another worker makes the master bias between the plan of the dark and its end
-        assert duty.master(service, stacking.id, "another").state is State.DONE
+        assert execution.master(service, stacking.id, "another").state is State.DONE
         return reduce(job, **others)
 
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=clock(session)))
-    monkeypatch.setattr(duty.reduction, "reduce", meanwhile)
-    assert duty.frame(service, dark.id, "me").state is State.WAITING
-    monkeypatch.setattr(duty.reduction, "reduce", reduce)
+    monkeypatch.setattr(execution.reduction, "reduce", meanwhile)
+    assert execution.frame(service, dark.id, "me").state is State.WAITING
+    monkeypatch.setattr(execution.reduction, "reduce", reduce)
     assert work()[0] == (Frame, dark.id, State.DONE)
 
 
@@ -479,16 +480,16 @@ def test_a_master_whose_own_master_is_made_while_it_is_looked_at_does_not_wait_f
             update(Master).where(Master.kind.in_((Kind.BIAS, Kind.DARK))).values(standing=Standing.REPLACED)
         )
     (stacking,) = query.all(select(Stacking).where(Stacking.kind == Kind.DARK))
-    combine = duty.stacking.combine
+    combine = execution.stacking.combine
 
     def meanwhile(job, **others):
         with service.sessions.begin() as session:
             session.execute(update(Master).where(Master.kind == Kind.BIAS).values(standing=Standing.CURRENT))
         return combine(job, **others)
 
-    monkeypatch.setattr(duty.stacking, "combine", meanwhile)
-    assert duty.master(service, stacking.id, "me").state is State.WAITING
-    monkeypatch.setattr(duty.stacking, "combine", combine)
+    monkeypatch.setattr(execution.stacking, "combine", meanwhile)
+    assert execution.master(service, stacking.id, "me").state is State.WAITING
+    monkeypatch.setattr(execution.stacking, "combine", combine)
     assert (Stacking, stacking.id, State.DONE) in work()
 
 
@@ -519,10 +520,10 @@ def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, 
     for do_rv in (True, False):
         assembly = replace(service, settings=change(service.settings, do_rv=do_rv))
         with service.sessions.begin() as session:
-            job = duty.reduction.plan(session, session.get_one(Frame, star.id), assembly)
-        raw = duty.reduction.cdp.read(job.path)
+            job = execution.reduction.plan(session, session.get_one(Frame, star.id), assembly)
+        raw = execution.reduction.cdp.read(job.path)
         real = service.spectrographs("nres01")
-        refs = duty.reduction.references.fetch(job.masters, raw.kind, real, raw, job.output, job.velocities)
+        refs = execution.reduction.references.fetch(job.masters, raw.kind, real, raw, job.output, job.velocities)
         fetched[do_rv] = (bool(refs.masks), bool(refs.tellurics), bool(refs.stars), bool(refs.lamp), bool(refs.arc))
     assert fetched == {True: (True,) * 5, False: (False, False, True, True, True)}
 
@@ -586,9 +587,9 @@ def test_what_comes_from_a_bad_master_is_made_again_in_whatever_order_it_comes(a
         last_first = select(Stacking.id).where(Stacking.day == "20190406", Stacking.next_try.is_not(None))
         owed = list(session.scalars(last_first.order_by(Stacking.kind == Kind.DARK, Stacking.kind == Kind.FLAT)))
     paced = replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))
-    assert [duty.frame(paced, row, "me").state for row in rows] == [State.DONE] * 6
+    assert [execution.frame(paced, row, "me").state for row in rows] == [State.DONE] * 6
     # the arc with a flat and the flat with a dark that come from the bad bias
-    assert [duty.master(paced, row, "me").state for row in owed] == [State.DONE] * 3
+    assert [execution.master(paced, row, "me").state for row in owed] == [State.DONE] * 3
     work()
     with query.sessions() as session:
         star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.day == "20190406")).one()
@@ -628,7 +629,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
     submit(service, archive.add("d", day="20190406"))
     work()
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
-    reduce = duty.reduction.reduce
+    reduce = execution.reduction.reduce
 
     def meanwhile(job, **others):
         with service.sessions.begin() as session:
@@ -637,9 +638,9 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
 
     with service.sessions.begin() as session:
         claims.request(session, session.get_one(Frame, dark.id))
-    monkeypatch.setattr(duty.reduction, "reduce", meanwhile)
-    duty.frame(service, dark.id, "me")
-    monkeypatch.setattr(duty.reduction, "reduce", reduce)
+    monkeypatch.setattr(execution.reduction, "reduce", meanwhile)
+    execution.frame(service, dark.id, "me")
+    monkeypatch.setattr(execution.reduction, "reduce", reduce)
     assert work()[0] == (Frame, dark.id, State.DONE)
     with query.sessions() as session:
         assert [one.day for one in session.get_one(Frame, dark.id).attempts[-1].masters] == ["20190405"]
@@ -653,8 +654,8 @@ def test_what_fails_around_the_recipe_is_told_with_its_traceback_and_the_frame_i
     def fail(*_):
         raise KeyError("a strange row")
 
-    monkeypatch.setattr(duty.reduction, "plan", fail)
-    assert duty.frame(service, 1, "me").state is State.RETRY
+    monkeypatch.setattr(execution.reduction, "plan", fail)
+    assert execution.frame(service, 1, "me").state is State.RETRY
     (frame,) = query.all(select(Frame))
     (attempt,) = query.all(select(Attempt))
     assert (frame.state, frame.owner, frame.deaths) == (State.RETRY, "", 0)

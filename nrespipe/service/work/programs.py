@@ -14,11 +14,12 @@ from celery import signals
 from nrespipe import settings
 from nrespipe.database import nodes
 from nrespipe.database.columns import clock
-from nrespipe.service import isolated, limits, metrics, node, sweep, tasks
+from nrespipe.service import isolated, limits, metrics
 from nrespipe.service.calibrations import master_schedule
-from nrespipe.service.held import persist
 from nrespipe.service.ingest.listener import Listener
 from nrespipe.service.operations import summary
+from nrespipe.service.work import celery_app, dispatch, node
+from nrespipe.service.work.lease import persist
 
 _log = structlog.get_logger(__name__)
 
@@ -38,9 +39,9 @@ def listen(assembly):
     assembly : Assembly
         What to work with.
     """
-    app = tasks.application(assembly.settings)
-    timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
-    listener = Listener(assembly, sweep.waker(assembly, tasks.sender(app)), timer)
+    app = celery_app.application(assembly.settings)
+    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
+    listener = Listener(assembly, dispatch.waker(assembly, celery_app.sender(app)), timer)
     signal.signal(signal.SIGTERM, lambda *_: listener.stop())
     listener.listen()
 
@@ -70,8 +71,8 @@ def work(assembly, name, tables):
         If a live node has the name.
     """
     limits.require_fit(assembly.settings, assembly.pace)
-    app = tasks.application(assembly.settings)
-    queues = ",".join(sorted({tasks.QUEUES[table] for table in tables}))
+    app = celery_app.application(assembly.settings)
+    queues = ",".join(sorted({celery_app.QUEUES[table] for table in tables}))
     processes, full_name = max(assembly.processes, 1), f"{name}@{socket.gethostname()}"
     options = {
         "--pool": "prefork",
@@ -84,7 +85,7 @@ def work(assembly, name, tables):
     signals.worker_init.connect(lambda sender, **_: made.append(sender), weak=False)
     # before the library connects: of two nodes of one name it ends one, as if all were well
     with node.named(assembly, full_name, processes, queues) as lost:
-        tasks.serve(app, assembly, full_name)
+        celery_app.serve(app, assembly, full_name)
         app.worker_main(["--quiet", "worker", *words, "--without-gossip", "--without-mingle"])
     # the library itself forgets how its worker ended
     return 1 if lost.is_set() or not made else int(made[0].exitcode or 0)
@@ -100,10 +101,10 @@ def schedule(assembly, once=False):
     once : bool
         Whether to do it once and end.
     """
-    app = tasks.application(assembly.settings)
+    app = celery_app.application(assembly.settings)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
+    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
     if assembly.settings.metrics_port and not once:
         given = assembly.settings
         points = lambda: _numbers(assembly, app)  # noqa: E731
@@ -151,7 +152,7 @@ def run(assembly):
         for part in parts:
             threading.Thread(target=_beside, args=(ended, part, assembly, sender.app), daemon=True).start()
 
-    status = work(assembly, "nrespipe", list(tasks.QUEUES))
+    status = work(assembly, "nrespipe", list(celery_app.QUEUES))
     return 1 if ended else status
 
 
@@ -169,8 +170,8 @@ def _beside(ended, part, *arguments):
 def _numbers(assembly, app):
     """Return how things stand in the database and in the queues."""
     points = isolated.do("numbers of the database", _patiently, assembly, assembly.readers, metrics.of_database) or []
-    tables = {queue: table for table, queue in tasks.QUEUES.items()}
-    depths = ((queue, tasks.depth(app, table)) for queue, table in tables.items())
+    tables = {queue: table for table, queue in celery_app.QUEUES.items()}
+    depths = ((queue, celery_app.depth(app, table)) for queue, table in tables.items())
     known = [(queue, depth) for queue, depth in depths if depth is not None]
     return [*points, *(metrics.Point("nrespipe.queue_length", float(n), {"queue": queue}) for queue, n in known)]
 
@@ -195,11 +196,11 @@ def _forget_nodes(session):
 
 
 def _attend(assembly, app):
-    timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
+    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
     next_plan = 0.0
     if assembly.settings.broker_url == settings.MEMORY:
         # messages in memory do not survive a program
-        isolated.do("messages of an earlier program", _patiently, assembly, assembly.sessions, sweep.forget_messages)
+        isolated.do("messages of an earlier program", _patiently, assembly, assembly.sessions, dispatch.forget_messages)
     while True:
         timer.tick()
         if time.monotonic() >= next_plan:
@@ -209,5 +210,5 @@ def _attend(assembly, app):
 
 
 def _listen_beside(assembly, app):
-    timer = sweep.Timer(assembly, tasks.sender(app), tasks.emptiness(app))
-    Listener(assembly, sweep.waker(assembly, tasks.sender(app)), timer).listen()
+    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
+    Listener(assembly, dispatch.waker(assembly, celery_app.sender(app)), timer).listen()

@@ -11,9 +11,10 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, NightSummary
 from nrespipe.errors import Unavailable
 from nrespipe.files import deliveries
-from nrespipe.service import held, limits, outcome
+from nrespipe.service import limits, outcome
 from nrespipe.service.ingest import patient_reader
 from nrespipe.service.operations import summary
+from nrespipe.service.work import lease
 
 
 def delivery(assembly, row_id, owner, seen=None):
@@ -22,14 +23,14 @@ def delivery(assembly, row_id, owner, seen=None):
     Parameters
     ----------
     assembly, row_id, owner, seen : Assembly, int, str, int or None
-        As for ``held.take``; a row of ``deliveries``.
+        As for ``lease.take``; a row of ``deliveries``.
 
     Returns
     -------
     Outcome or None
         What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    mine = held.take(assembly, Delivery, row_id, owner, seen)
+    mine = lease.take(assembly, Delivery, row_id, owner, seen)
     if mine is None:
         return None
     server = assembly.settings.ingest_to
@@ -57,7 +58,7 @@ def delivery(assembly, row_id, owner, seen=None):
             _record_delivery(session, row, result, is_away=away is not None)
         return is_ours
 
-    return mine.ended(result, held.persist(assembly.sessions, record, mine.end))
+    return mine.ended(result, lease.persist(assembly.sessions, record, mine.end))
 
 
 def night_summary(assembly, row_id, owner, seen=None):
@@ -66,14 +67,14 @@ def night_summary(assembly, row_id, owner, seen=None):
     Parameters
     ----------
     assembly, row_id, owner, seen : Assembly, int, str, int or None
-        As for ``held.take``; a row of ``summaries``.
+        As for ``lease.take``; a row of ``summaries``.
 
     Returns
     -------
     Outcome or None
         What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    mine = held.take(assembly, NightSummary, row_id, owner, seen)
+    mine = lease.take(assembly, NightSummary, row_id, owner, seen)
     if mine is None:
         return None
     row = mine.row

@@ -18,10 +18,11 @@ from nrespipe.database import stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import targets
-from nrespipe.service import daemon, duty, metrics, night, sweep
+from nrespipe.service import metrics, night
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.operations import summary
+from nrespipe.service.work import dispatch, execution, programs
 from nrespipe.settings import change
 
 YESTERDAY = f"{datetime.now(UTC) - timedelta(days=2):%Y%m%d}"
@@ -29,7 +30,7 @@ YESTERDAY = f"{datetime.now(UTC) - timedelta(days=2):%Y%m%d}"
 
 def did(service, row, owner="me"):
     """Let a worker do a row; return what came of it."""
-    result = duty.frame(service, row, owner)
+    result = execution.frame(service, row, owner)
     return result and result.state
 
 
@@ -159,7 +160,7 @@ def test_a_job_that_fails_is_logged_and_the_others_are_done(service, monkeypatch
         work = (lambda *_, **__: 1 / 0) if name == failing else (lambda *_, name=name, **__: done.append(name))
         monkeypatch.setattr(module, name, work)
     with capture_logs() as lines:
-        daemon._look_ahead(service)
+        programs._look_ahead(service)
     assert done == [name for name in JOBS if name != failing]
     assert [(line["event"], line["exc_info"]) for line in lines] == [("job failed", True)]
 
@@ -172,17 +173,17 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
     def away(*_):
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
-    monkeypatch.setattr(sweep.hold, "bury", away)
-    pick = sweep.claims.pick
+    monkeypatch.setattr(dispatch.hold, "bury", away)
+    pick = dispatch.claims.pick
 
     def strange(session, table, *others, **more):
         if table is Stacking:
             raise LookupError("a strange row")
         return pick(session, table, *others, **more)
 
-    monkeypatch.setattr(sweep.claims, "pick", strange)
+    monkeypatch.setattr(dispatch.claims, "pick", strange)
     told = []
-    sweep.Timer(service, lambda *work: told.append(work), lambda _: True).tick()
+    dispatch.Timer(service, lambda *work: told.append(work), lambda _: True).tick()
     assert told == [(Frame, 1)]
 
 
@@ -205,23 +206,23 @@ def test_where_a_part_of_the_service_ends_the_whole_ends_and_says_so(service, mo
             begin[0](sender=SimpleNamespace(app=None))
             assert told.wait(30)
 
-        monkeypatch.setattr(daemon, "signals", SimpleNamespace(worker_ready=ready))
-        monkeypatch.setattr(daemon, "work", work)
-        monkeypatch.setattr(daemon, "_attend", lambda *_: 1 / 0)
-        assert daemon.run(service) == 1
+        monkeypatch.setattr(programs, "signals", SimpleNamespace(worker_ready=ready))
+        monkeypatch.setattr(programs, "work", work)
+        monkeypatch.setattr(programs, "_attend", lambda *_: 1 / 0)
+        assert programs.run(service) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def test_a_scheduler_whose_port_for_numbers_another_program_has_goes_on(service, monkeypatch):
     looked = []
-    monkeypatch.setattr(daemon, "_look_ahead", looked.append)
-    monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(daemon.threading, "Event", lambda: SimpleNamespace(wait=lambda _: True, set=None))
-    monkeypatch.setattr(daemon.sweep, "Timer", lambda *_: SimpleNamespace(tick=lambda: None))
+    monkeypatch.setattr(programs, "_look_ahead", looked.append)
+    monkeypatch.setattr(programs.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(programs.threading, "Event", lambda: SimpleNamespace(wait=lambda _: True, set=None))
+    monkeypatch.setattr(programs.sweep, "Timer", lambda *_: SimpleNamespace(tick=lambda: None))
     with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as log:
         given = change(service.settings, metrics_port=taken.getsockname()[1])
-        daemon.schedule(replace(service, settings=given))
+        programs.schedule(replace(service, settings=given))
     assert len(looked) == 1
     assert [line["job"] for line in log if line["event"] == "job failed"] == ["numbers for Prometheus"]
 
@@ -234,7 +235,7 @@ def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_
         session.execute(update(Stacking).values(next_try=clock(session), kind="skyflat"))
     (before,) = query.all(select(Stacking))
     with capture_logs() as log:
-        assert duty.master(service, before.id, "me").state is State.RETRY
+        assert execution.master(service, before.id, "me").state is State.RETRY
     (row,) = query.all(select(Stacking))
     assert (row.owner, row.deaths, row.next_try > before.next_try) == ("", 0, True)
     assert ["KeyError" in line["exception"] for line in log if line["event"] == "failed"] == [True]

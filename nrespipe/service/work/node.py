@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from nrespipe.database import claims, nodes
 from nrespipe.errors import Unavailable
-from nrespipe.service import owner
-from nrespipe.service.held import persist
+from nrespipe.service.work import owner
+from nrespipe.service.work.lease import persist
 
 _log = structlog.get_logger(__name__)
 

@@ -18,7 +18,8 @@ from pebble import ProcessExpired, ProcessPool
 from nrespipe import logs
 from nrespipe.database.columns import State, now
 from nrespipe.errors import Unavailable
-from nrespipe.service import memory, outcome
+from nrespipe.service import outcome
+from nrespipe.service.work import memory_guard
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ def team(processes, log_level="INFO", time_limit_s=None, memory_limit_mb=None):
         return
     with _environment(_ONE_THREAD):
         pool = _Pool(processes, log_level, time_limit_s)
-        unguard = memory.guard(memory_limit_mb, pool.ended.__setitem__) if memory_limit_mb else lambda: None
+        unguard = memory_guard.guard(memory_limit_mb, pool.ended.__setitem__) if memory_limit_mb else lambda: None
         try:
             yield pool.run
         except BaseException:

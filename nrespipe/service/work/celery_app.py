@@ -10,10 +10,10 @@ from kombu.exceptions import OperationalError as BrokerError
 from nrespipe import logs
 from nrespipe.database import trouble
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.service import duty, memory, node, owner, workers
 from nrespipe.service.assembly import RECIPES
 from nrespipe.service.ingest import messages
 from nrespipe.service.operations import kernels, progress
+from nrespipe.service.work import execution, memory_guard, node, owner, process_pool
 
 _log = structlog.get_logger(__name__)
 
@@ -144,8 +144,8 @@ def serve(app, assembly, name):
     # loaded once, by the parent: each of its processes would load them anew
     list(assembly.recipes)
     if assembly.recipes is RECIPES:
-        kernels.prepare(workers.in_turn, progress.lines)
-    for table, (what, work) in duty.WORK.items():
+        kernels.prepare(process_pool.in_turn, progress.lines)
+    for table, (what, work) in execution.WORK.items():
         _define(app, table, what, partial(work, assembly))
 
     @signals.setup_logging.connect(weak=False)
@@ -161,7 +161,7 @@ def serve(app, assembly, name):
     @signals.worker_ready.connect(weak=False)
     def _guard(**_):
         if assembly.settings.memory_limit_mb:
-            memory.guard(assembly.settings.memory_limit_mb, _end_of)
+            memory_guard.guard(assembly.settings.memory_limit_mb, _end_of)
 
     @signals.worker_process_init.connect(weak=False)
     def _begin(**_):

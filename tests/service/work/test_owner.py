@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nrespipe.service import owner
+from nrespipe.service.work import owner
 
 
 @pytest.fixture
