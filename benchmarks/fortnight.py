@@ -21,8 +21,9 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.files import plaintable
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, simulation
-from nrespipe.service import night as nights
+from nrespipe.service import assembly
+from nrespipe.service.batch import night as nights
+from nrespipe.service.batch import simulation
 from nrespipe.service.operations import status
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches

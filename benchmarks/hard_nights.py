@@ -27,8 +27,9 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.files import plaintable
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, simulation
-from nrespipe.service import night as nights
+from nrespipe.service import assembly
+from nrespipe.service.batch import night as nights
+from nrespipe.service.batch import simulation
 from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.pace import Pace
 from nrespipe.service.work import dispatch, execution

@@ -27,7 +27,7 @@ from nrespipe import instruments
 from nrespipe.engine.wavelength import solution
 from nrespipe.files import masters, targets
 from nrespipe.frames.raw import Kind
-from nrespipe.service import simulation
+from nrespipe.service.batch import simulation
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import bench_arcs, night, stars

@@ -15,7 +15,7 @@ _STARTS = (
     ("nrespipe --help", _COMMAND, ("--help",)),
     ("nrespipe status --help", _COMMAND, ("status", "--help")),
     ("import nrespipe.recipes.science", "import nrespipe.recipes.science", ()),
-    ("import nrespipe.service.night", "import nrespipe.service.night", ()),
+    ("import nrespipe.service.batch.night", "import nrespipe.service.batch.night", ()),
 )
 
 

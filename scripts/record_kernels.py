@@ -21,7 +21,8 @@ def exercise(folder):
     """Simulate and reduce a night in this process, with kernels that are compiled for what they meet."""
     from nrespipe import settings
     from nrespipe.recipes import RECIPES
-    from nrespipe.service import assembly, night, simulation
+    from nrespipe.service import assembly
+    from nrespipe.service.batch import night, simulation
     from nrespipe.service.operations import progress
 
     (path,) = simulation.write_nights(

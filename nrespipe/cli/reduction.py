@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from nrespipe.cli import options
-from nrespipe.service import assembly, night
+from nrespipe.service import assembly
+from nrespipe.service.batch import night
 
 
 @click.command("night")

@@ -5,7 +5,8 @@ import click
 from nrespipe.cli import options
 from nrespipe.database import access
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, reprocessing
+from nrespipe.service import assembly
+from nrespipe.service.batch import reprocessing
 
 
 def _day(_context, _option, text):

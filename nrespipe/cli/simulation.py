@@ -8,7 +8,8 @@ import click
 from nrespipe import logs, settings
 from nrespipe.cli import options
 from nrespipe.files import plaintable
-from nrespipe.service import assembly, limits, simulation
+from nrespipe.service import assembly, limits
+from nrespipe.service.batch import simulation
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.work import process_pool
 

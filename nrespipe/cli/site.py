@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from nrespipe.cli import options
-from nrespipe.service import assembly, sitestart
+from nrespipe.service import assembly
+from nrespipe.service.batch import site_start
 
 
 @click.group("site")
@@ -50,9 +51,9 @@ def start_command(given, raw_root, name, table, days, output, database, processe
         assembled = assembly.build(output, given, raw=[raw_root])
         if table is not None:
             try:
-                sitestart.register(table, output, name)
+                site_start.register(table, output, name)
             except ValueError as error:
                 raise click.ClickException(str(error)) from error
-        lines, working = sitestart.start(assembled, raw_root, name, days, options.progress_bar())
+        lines, working = site_start.start(assembled, raw_root, name, days, options.progress_bar())
     click.echo("\n".join(lines))
     sys.exit(0 if working else 1)

@@ -9,7 +9,7 @@ from nrespipe import logs
 from nrespipe.database.tables import Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import simulation
+from nrespipe.service.batch import simulation
 from nrespipe.simulator import bench as benches
 
 pytestmark = pytest.mark.slow

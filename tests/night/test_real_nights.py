@@ -8,7 +8,8 @@ from light import SMALL, assemble, small
 
 from nrespipe import cli, instruments
 from nrespipe.database.columns import State
-from nrespipe.service import assembly, night, simulation
+from nrespipe.service import assembly
+from nrespipe.service.batch import night, simulation
 from nrespipe.settings import Settings
 from nrespipe.simulator import damage, stars
 from nrespipe.simulator import night as simulated

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.frames.quality import Quality
-from nrespipe.service import night, simulation
+from nrespipe.service.batch import night, simulation
 from nrespipe.simulator import night as simulated
 from nrespipe.simulator import stars
 

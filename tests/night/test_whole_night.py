@@ -15,7 +15,8 @@ from nrespipe.engine.wavelength import calibrate
 from nrespipe.files import masters
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import assembly, night, simulation
+from nrespipe.service import assembly
+from nrespipe.service.batch import night, simulation
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, frame, light, stars

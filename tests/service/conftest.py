@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from nrespipe.service import night
 from nrespipe.service.assembly import build as build_assembly
+from nrespipe.service.batch import night
 from nrespipe.settings import Settings
 
 FAKES = Path(__file__).parent / "fakes"

@@ -24,7 +24,8 @@ from sqlalchemy import select
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import metrics, night, tsdbclient
+from nrespipe.service import metrics, tsdbclient
+from nrespipe.service.batch import night
 from nrespipe.service.ingest import intake
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction.frame_reduction import Result

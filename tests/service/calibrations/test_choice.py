@@ -10,7 +10,7 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night
+from nrespipe.service.batch import night
 from nrespipe.service.operations import status
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.settings import change

@@ -15,7 +15,7 @@ from nrespipe.files.masters import read
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night, reprocessing
+from nrespipe.service.batch import night, reprocessing
 from nrespipe.service.reduction import master_making
 
 

@@ -14,7 +14,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night, reprocessing
+from nrespipe.service.batch import night, reprocessing
 from nrespipe.service.calibrations import review
 from nrespipe.service.reduction import master_making
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import fake_recipes
 
 from nrespipe import logs
-from nrespipe.service import assembly, night
+from nrespipe.service import assembly
+from nrespipe.service.batch import night
 from nrespipe.settings import Settings
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from nrespipe import cli
 from nrespipe.database import claims, revisions
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Stacking
-from nrespipe.service import assembly, night
+from nrespipe.service import assembly
+from nrespipe.service.batch import night
 from nrespipe.service.ingest import intake
 from nrespipe.service.operations import health
 from nrespipe.settings import change

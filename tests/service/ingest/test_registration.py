@@ -17,7 +17,8 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night, outcome
+from nrespipe.service import outcome
+from nrespipe.service.batch import night
 from nrespipe.service.ingest import intake, messages, raw_files, registration
 from nrespipe.service.pace import Pace
 from nrespipe.service.work import execution

@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from nrespipe import cli
 from nrespipe.database import access, connection, revisions
 from nrespipe.database.tables import Frame
-from nrespipe.service import assembly, night
+from nrespipe.service import assembly
+from nrespipe.service.batch import night
 from nrespipe.service.operations import database_upkeep
 from nrespipe.settings import Settings
 

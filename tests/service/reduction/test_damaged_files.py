@@ -8,7 +8,7 @@ from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
 from nrespipe.files import cdp
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night
+from nrespipe.service.batch import night
 
 
 def empty(path):

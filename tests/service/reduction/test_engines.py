@@ -6,7 +6,8 @@ import pytest
 
 from nrespipe.database import frames
 from nrespipe.database.columns import State
-from nrespipe.service import assembly, metrics, night
+from nrespipe.service import assembly, metrics
+from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import intake, messages, raw_files, registration
 from nrespipe.service.operations import health, status

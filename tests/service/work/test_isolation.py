@@ -18,7 +18,8 @@ from nrespipe.database import stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files import targets
-from nrespipe.service import metrics, night
+from nrespipe.service import metrics
+from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.operations import summary

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, Stacking
-from nrespipe.service import night
+from nrespipe.service.batch import night
 from nrespipe.service.work import owner
 
 FAKES = Path(__file__).parent / "fakes"

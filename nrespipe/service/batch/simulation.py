@@ -11,7 +11,7 @@ from nrespipe import instruments
 from nrespipe.database import velocities
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files import targets
-from nrespipe.service import night as nights
+from nrespipe.service.batch import night as nights
 from nrespipe.service.operations import kernels
 from nrespipe.service.work import process_pool
 

@@ -12,7 +12,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, Product, StarVelocity
 from nrespipe.files.layout import OutputRefused
 from nrespipe.frames.raw import Kind
-from nrespipe.service import night
+from nrespipe.service.batch import night
 
 
 def states(query):

@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from nrespipe.cli import main
-from nrespipe.service import simulation
-from nrespipe.service.night import Summary
-from nrespipe.service.simulation import Comparison
+from nrespipe.service.batch import simulation
+from nrespipe.service.batch.night import Summary
+from nrespipe.service.batch.simulation import Comparison
 from nrespipe.simulator import stars
 
 

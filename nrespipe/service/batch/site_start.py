@@ -7,7 +7,7 @@ from nrespipe.analysis import site_report
 from nrespipe.files import layout
 from nrespipe.files.identity import without_name as bare
 from nrespipe.files.partial import replacing
-from nrespipe.service import night
+from nrespipe.service.batch import night
 from nrespipe.service.operations import progress
 
 

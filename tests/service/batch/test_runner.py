@@ -10,7 +10,8 @@ from sqlalchemy.exc import OperationalError
 from nrespipe.database.columns import State, now
 from nrespipe.database.tables import Attempt, Delivery, Frame, Product
 from nrespipe.errors import Unavailable
-from nrespipe.service import batch, night, outcome, reprocessing
+from nrespipe.service import outcome
+from nrespipe.service.batch import night, reprocessing, runner
 from nrespipe.settings import Settings
 
 
@@ -55,15 +56,15 @@ def test_new_products_of_a_reprocessing_are_delivered(archive, delivering, query
 @pytest.mark.slow
 def test_a_night_outlives_a_database_that_goes_away_for_a_moment(archive, service, query, monkeypatch):
     archive.calibrations()
-    record, away = batch.duty.reduction.record, iter(range(2))
+    record, away = runner.duty.reduction.record, iter(range(2))
 
     def fail(*arguments):
         for _ in away:
             raise OperationalError("insert", {}, Exception("server closed the connection"))
         return record(*arguments)
 
-    monkeypatch.setattr(batch.duty.reduction, "record", fail)
-    monkeypatch.setattr(batch.held.time, "sleep", lambda _: None)
+    monkeypatch.setattr(runner.duty.reduction, "record", fail)
+    monkeypatch.setattr(runner.held.time, "sleep", lambda _: None)
     assert night.reduce_all(service, archive.root).exit_status == 0
     assert {attempt.outcome for attempt in query.all(select(Attempt))} == {State.DONE}
 
@@ -72,12 +73,12 @@ def test_rows_that_an_interrupted_run_has_in_hand_are_given_back_and_count_as_no
     archive.add("b")
 
     def interrupted():
-        with batch.begun(service, "night", lambda *_: None) as run:
+        with runner.begun(service, "night", lambda *_: None) as run:
             night._arrive(service, [*archive.root.rglob("*.fits")], (), (), night.progress.lines)
             (frame,) = query.all(select(Frame))
-            order = batch.of_frames(run, [frame])[0]
+            order = runner.of_frames(run, [frame])[0]
             with service.sessions.begin() as session:
-                assert batch.claims.claim(session, Frame, frame.id, order.owner, seen=order.seen)
+                assert runner.claims.claim(session, Frame, frame.id, order.owner, seen=order.seen)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -87,9 +88,9 @@ def test_rows_that_an_interrupted_run_has_in_hand_are_given_back_and_count_as_no
 
 
 def test_a_delivery_whose_product_was_replaced_while_its_process_died_ends_no_run(service):
-    run = batch.Batch(service, None, None, "x")
+    run = runner.Batch(service, None, None, "x")
     died = outcome.of(Unavailable("its process died"), now())
-    assert batch._lost(run, batch.Order("a product", Delivery, 77, 0, "x.1"), died) == []
+    assert runner._lost(run, runner.Order("a product", Delivery, 77, 0, "x.1"), died) == []
 
 
 def test_a_frame_that_cannot_be_planned_is_told_of_and_the_night_goes_on(archive, service, query, monkeypatch):

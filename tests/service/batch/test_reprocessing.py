@@ -13,7 +13,7 @@ from nrespipe.database.reprocessings import Reprocessing
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import reprocessing
+from nrespipe.service.batch import reprocessing
 from nrespipe.service.calibrations import redo, review
 
 

@@ -11,7 +11,7 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.sitereport import FlatLook
 from nrespipe.plots import site as plots
-from nrespipe.service import sitestart
+from nrespipe.service.batch import site_start
 
 
 def look(raw, made, spectrograph):
@@ -26,7 +26,7 @@ def start(service, archive, monkeypatch):
     monkeypatch.setattr(flat_looks, "look", look)
 
     def begin(*days):
-        lines, working = sitestart.start(service, archive.root, "lsc", days)
+        lines, working = site_start.start(service, archive.root, "lsc", days)
         return "\n".join(lines), working
 
     return begin
@@ -153,9 +153,9 @@ def test_a_table_of_another_site_is_refused_and_not_kept(tmp_path):
     table = tmp_path / "new.toml"
     table.write_text(text.replace("nres03", "nres05"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"new\.toml: describes a spectrograph at cpt, not at ogg"):
-        sitestart.register(table, tmp_path / "out", "ogg")
+        site_start.register(table, tmp_path / "out", "ogg")
     assert not (tmp_path / "out").exists()
-    assert sitestart.register(table, tmp_path / "out", "cpt").name == "nres05"
+    assert site_start.register(table, tmp_path / "out", "cpt").name == "nres05"
     assert instruments.names(tmp_path / "out" / "instruments").count("nres05") == 1
 
 

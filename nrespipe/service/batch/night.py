@@ -14,7 +14,8 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.identity import without_name as bare
 from nrespipe.frames.raw import Kind
-from nrespipe.service import batch, outcome
+from nrespipe.service import outcome
+from nrespipe.service.batch import runner
 from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.operations import progress
 from nrespipe.service.reduction import frame_reduction
@@ -93,7 +94,7 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
     # to no version is what this one failed on a settled matter
     version = "" if again else __version__
     paths = raw_files.find(raw_root, assembly.output)
-    with batch.begun(assembly, "night", report) as run:
+    with runner.begun(assembly, "night", report) as run:
         found = _arrive(assembly, paths, sites, days, report)
         new = 0
         for kind in Kind:
@@ -101,7 +102,7 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
             if hasattr(assembly.recipes[kind], "combine"):
                 _stack(run, kind, found, version)
         again, left = _redo(run, version)
-        batch.deliver(run)
+        runner.deliver(run)
     return replace(_summary(assembly, found, new + again), left=left)
 
 
@@ -128,13 +129,13 @@ def reduce_files(assembly, paths, report=progress.lines):
     """
     for folder in {path.resolve().parent for path in paths}:
         layout.require_apart(assembly.output, folder)
-    with batch.begun(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
+    with runner.begun(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
         found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:
             orphans.bury(session)
             given = [session.get_one(Frame, row) for row in sorted(found)]
-        new = batch.finish(run, "frames", batch.of_frames(run, [f for f in given if f.start_mjd is not None]))
-        batch.deliver(run)
+        new = runner.finish(run, "frames", runner.of_frames(run, [f for f in given if f.start_mjd is not None]))
+        runner.deliver(run)
     return _summary(assembly, found, new, kept=True)
 
 
@@ -170,7 +171,7 @@ def _finish_kind(run, kind, found, version):
             ]
             ready = _ready(session, run.assembly, due)
         tried.update((frame.id, frame.tries) for frame in due)
-        new += batch.finish(run, f"{kind} frames", batch.of_frames(run, ready))
+        new += runner.finish(run, f"{kind} frames", runner.of_frames(run, ready))
         # when another run has died there may be more to do
         if not _wait(run.assembly, kind, found) and not due:
             return new
@@ -188,10 +189,10 @@ def _redo(run, version):
     for kind in Kind:
         with run.assembly.sessions.begin() as session:
             due = frames.to_redo(session, kind)[: max(_MOST_REDONE - done, 0)]
-        done += batch.finish(run, f"{kind} frames again", batch.of_frames(run, due))
+        done += runner.finish(run, f"{kind} frames again", runner.of_frames(run, due))
         with run.assembly.sessions.begin() as session:
             nights = lineage.outdated(session, kind)
-        batch.masters(run, kind, nights, version)
+        runner.masters(run, kind, nights, version)
     with run.assembly.sessions.begin() as session:
         return done, sum(len(frames.to_redo(session, kind)) for kind in Kind)
 
@@ -207,7 +208,7 @@ def _wait(assembly, kind, found):
             return turn > 0
         if turn == 0:
             _log.info("waiting for what others have in hand", kind=str(kind), owners=sorted(owners))
-        time.sleep(batch.POLL_S)
+        time.sleep(runner.POLL_S)
     return True
 
 
@@ -234,7 +235,7 @@ def _stack(run, kind, found, version):
         ended = Frame.state.in_((State.DONE, State.BAD, State.SKIPPED)) & Frame.start_mjd.is_not(None)
         rows = session.scalars(select(Frame).where(Frame.kind == kind, ended, frames.latest()))
         nights = sorted({calibrations.night_of(frame) for frame in rows if frame.id in found})
-    batch.masters(run, kind, nights, version)
+    runner.masters(run, kind, nights, version)
 
 
 def _summary(assembly, found, new, kept=False):

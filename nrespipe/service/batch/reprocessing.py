@@ -12,7 +12,8 @@ from nrespipe.database.tables import Frame
 from nrespipe.files import identity, layout, plaintable
 from nrespipe.files.partial import replacing
 from nrespipe.frames.raw import Kind
-from nrespipe.service import batch, outcome
+from nrespipe.service import outcome
+from nrespipe.service.batch import runner
 from nrespipe.service.operations import progress
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.work import orphans
@@ -67,10 +68,10 @@ def reprocess(assembly, site, first_day, last_day, kinds=tuple(Kind), why="", re
         if not _frames(session, *nights, tuple(Kind)):
             raise LookupError(f"no frame of {site} from {first_day} to {last_day} is known")
     done = 0
-    with batch.begun(assembly, "again", report) as run:
+    with runner.begun(assembly, "again", report) as run:
         for kind in kinds:
             done += _redo(run, kind, nights, moment)
-        batch.deliver(run)
+        runner.deliver(run)
     path = assembly.output / site / "reprocessing" / f"{moment:%Y%m%dT%H%M%S}.csv"
     with assembly.sessions.begin() as session:
         reprocessings.finish(session, row_id)
@@ -91,9 +92,9 @@ def _redo(run, kind, nights, moment):
         jobs = {f: outcome.attempt(frame_reduction.plan, session, f, run.assembly).value for f in mine}
         due = [f for f, job in jobs.items() if job is None or not _is_done(f, job, moment)]
         owed = sorted({calibrations.night_of(frame) for frame in mine})
-    done = batch.finish(run, f"{kind} frames", batch.of_frames(run, due))
+    done = runner.finish(run, f"{kind} frames", runner.of_frames(run, due))
     if hasattr(run.assembly.recipes[kind], "combine"):
-        batch.masters(run, kind, owed, since=moment)
+        runner.masters(run, kind, owed, since=moment)
     return done
 
 

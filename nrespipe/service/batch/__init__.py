@@ -1,0 +1,1 @@
+"""Commands that reduce many frames and end."""
