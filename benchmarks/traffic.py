@@ -21,15 +21,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / place) for place in ("tests/plugins", "tests/service", "tests/service/fakes")]
+sys.path[:0] = [str(ROOT / place) for place in ("tests/plugins", "tests/plugins/fakes")]
 
 from amqp.exceptions import AMQPError  # noqa: E402
 from brokers import Rabbit  # noqa: E402
-from conftest import Archive  # noqa: E402
 from faults import FAULTS, World, hostile  # noqa: E402
 from kombu.exceptions import KombuError  # noqa: E402
 from rigs import Rig  # noqa: E402
 from servers import Postgres  # noqa: E402
+from small_service import Archive  # noqa: E402
 from sqlalchemy import func, select  # noqa: E402
 
 from nrespipe.database.tables import Attempt, Frame  # noqa: E402

@@ -7,7 +7,7 @@ from light import SMALL, Light, small
 from nrespipe import instruments
 from nrespipe.service.work import process_pool
 
-pytest_plugins = ["servers", "brokers", "rigs", "metrics_server", "shared"]
+pytest_plugins = ["servers", "brokers", "rigs", "metrics_server", "shared", "small_service"]
 
 # kernels compile within the first example, and the machine that runs the tests may be busy
 hypothesis.settings.register_profile("nrespipe", deadline=None)

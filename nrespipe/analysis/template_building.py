@@ -8,8 +8,8 @@ from nrespipe.database.velocities import of_star
 from nrespipe.errors import BadFrame
 from nrespipe.files import layout, plaintable, spectra, starmatch
 from nrespipe.files import templates as files
+from nrespipe.files.checksum import md5
 from nrespipe.frames.velocity import Star
-from nrespipe.service.ingest.raw_files import md5
 
 
 def build(assembly, name, site, *, first_day="", last_day="", serves=("", "")):

@@ -136,7 +136,7 @@ class Recorder:
         client = self._clients.get(os.getpid())
         if client is None:
             # most commands send nothing, and start without the library
-            from nrespipe.service.tsdbclient import Client
+            from nrespipe.service.tsdb_client import Client
 
             self._clients = {os.getpid(): (client := Client(*self._where))}
         for point in points:

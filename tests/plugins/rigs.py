@@ -25,7 +25,7 @@ from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt, Frame, Master, Product, Stacking, StarVelocity
 
 ROOT = Path(__file__).parents[2]
-FAKES = ROOT / "tests/service/fakes"
+FAKES = ROOT / "tests/plugins/fakes"
 
 
 #: How much of each log a failure shows.

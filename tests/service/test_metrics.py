@@ -24,7 +24,7 @@ from sqlalchemy import select
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import metrics, tsdbclient
+from nrespipe.service import metrics, tsdb_client
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import intake
 from nrespipe.service.outcome import Outcome
@@ -217,7 +217,7 @@ def test_numbers_at_which_a_server_fails_again_and_again_are_dropped_and_counted
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            connect = tsdbclient.Client("127.0.0.1", server.server_port)
+            connect = tsdb_client.Client("127.0.0.1", server.server_port)
             connect.send("nrespipe.odd", 1.0, n="0")
             warned(log, "takes no numbers")
             connect.send("nrespipe.good", 2.0, n="1")
@@ -225,7 +225,7 @@ def test_numbers_at_which_a_server_fails_again_and_again_are_dropped_and_counted
         finally:
             server.shutdown()
             thread.join()
-    assert (server.failures, line["lost"]) == (tsdbclient._MOST_TRIES, 1)
+    assert (server.failures, line["lost"]) == (tsdb_client._MOST_TRIES, 1)
     assert [point["metric"] for point in server.seen] == ["nrespipe.good"]
     assert connect.has_sent_all()
 

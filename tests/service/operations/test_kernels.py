@@ -12,7 +12,7 @@ from nrespipe.service.operations import kernels, progress
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.work import process_pool
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _PREPARE = """
 from nrespipe import logs
 from nrespipe.service import kernels, progress, workers
@@ -26,10 +26,10 @@ print(done.compiled, done.loaded, sep="\\n")
 def jitted(*packages):
     """Names of the compiled functions, read from the source."""
     root = Path(nrespipe.__file__).parent
-    for path in sorted(path for package in packages for path in root.glob(f"{package}/*.py")):
+    for path in sorted(path for package in packages for path in root.glob(f"{package}/**/*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and any("njit" in ast.unparse(d) for d in node.decorator_list):
-                yield f"{path.parent.name}.{path.stem}.{node.name}"
+                yield ".".join((*path.relative_to(root).with_suffix("").parts, node.name))
 
 
 def start(cache):

@@ -23,8 +23,8 @@ from nrespipe.service.pace import Pace
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 
-FAKES = Path(__file__).parent / "fakes"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+FAKES = ROOT / "tests/plugins/fakes"
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from nrespipe.service.work import process_pool
 
 @pytest.fixture
 def work(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parent / "fakes")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "plugins/fakes")
     return __import__("fake_work")
 
 

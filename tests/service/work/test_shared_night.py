@@ -16,8 +16,8 @@ from nrespipe.database.tables import Attempt, Frame, Master, Stacking
 from nrespipe.service.batch import night
 from nrespipe.service.work import owner
 
-FAKES = Path(__file__).parent / "fakes"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+FAKES = ROOT / "tests/plugins/fakes"
 
 
 @pytest.fixture
