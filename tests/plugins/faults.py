@@ -100,7 +100,7 @@ class World:
         return len(self.rig.all(select(StarVelocity.id).where(StarVelocity.frame_id.in_(ids))))
 
     def forget_announcements(self):
-        """Let nobody try any more what was told of and never came; return how many a worker has, or has just given back."""
+        """Let nobody try any more what was told of and never came; return how many are in hand or just given back."""
         with self.rig.sessions.begin() as session:
             session.execute(text("UPDATE frames SET next_try = NULL WHERE version IS NULL AND owner = ''"))
             left = "SELECT count(*) FROM frames WHERE version IS NULL AND (owner <> '' OR next_try IS NOT NULL)"
