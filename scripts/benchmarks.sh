@@ -41,6 +41,7 @@ measure fortnight --work "$work/fortnight"
 measure hard_nights --work "$work/hard-nights"
 measure traffic
 say "what they printed is in $out"
+"$venv/bin/python" scripts/record_kernels.py --check || failed+=("record_kernels")
 bash scripts/figures.sh --check || say "scripts/figures.sh draws these figures again"
 
 [ "${#failed[@]}" = 0 ] || fail "failed: ${failed[*]}"

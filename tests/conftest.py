@@ -1,5 +1,7 @@
 """Light with known truth for the tests of the engine and the recipes, and what all tests share."""
 
+import os
+
 import hypothesis
 import pytest
 from light import SMALL, Light, small
@@ -15,9 +17,17 @@ hypothesis.settings.load_profile("nrespipe")
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with what takes minutes: the process that had it last would work alone for as long."""
-    long = ("test_whole_night", "test_fault_table")
-    items.sort(key=lambda item: next((turn for turn, name in enumerate(long) if name in item.nodeid), len(long)))
+    """Let each process begin with tests that take a minute: one that had them last would work alone for as long.
+
+    ``--dist worksteal`` gives each process a run of neighbours to begin with.
+    """
+    names = ("test_whole_night", "test_fault_table", "test_fortnight", "test_hard_nights")
+    long = [item for item in items if any(name in item.nodeid for name in names)]
+    short = [item for item in items if item not in long]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    bounds = [len(short) * i // processes for i in range(processes + 1)]
+    shares = [long[i::processes] + short[bounds[i] : bounds[i + 1]] for i in range(processes)]
+    items[:] = [item for share in shares for item in share]
 
 
 @pytest.fixture(scope="session")

@@ -100,10 +100,11 @@ class World:
         return len(self.rig.all(select(StarVelocity.id).where(StarVelocity.frame_id.in_(ids))))
 
     def forget_announcements(self):
-        """Let nobody try any more what was told of and never came; return how many a worker has in hand."""
+        """Let nobody try any more what was told of and never came; return how many are in hand or just given back."""
         with self.rig.sessions.begin() as session:
             session.execute(text("UPDATE frames SET next_try = NULL WHERE version IS NULL AND owner = ''"))
-            return session.execute(text("SELECT count(*) FROM frames WHERE version IS NULL AND owner <> ''")).scalar()
+            left = "SELECT count(*) FROM frames WHERE version IS NULL AND (owner <> '' OR next_try IS NOT NULL)"
+            return session.execute(text(left)).scalar()
 
     def attempts(self, paths):
         """Return the attempts at some files."""

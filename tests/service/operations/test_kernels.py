@@ -64,8 +64,8 @@ def test_every_compiled_function_is_kept_on_disk():
 
 
 @pytest.mark.slow
-def test_a_night_needs_the_recorded_types_and_no_others():
-    command = [sys.executable, _ROOT / "scripts/record_kernels.py", "--check"]
+def test_a_night_needs_no_types_but_the_recorded_ones():
+    command = [sys.executable, _ROOT / "scripts/record_kernels.py", "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr[-2000:]
 
