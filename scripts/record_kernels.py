@@ -56,7 +56,7 @@ def main():
     """Record or check."""
     quick = "--quick" in sys.argv
     met = met_in_a_night(anew=not quick)
-    from nrespipe.service import kernels
+    from nrespipe.service.operations import kernels
 
     if not quick and "--check" not in sys.argv:
         Path(kernels.__file__).with_name("kernel_signatures.txt").write_text("\n".join(met) + "\n", encoding="utf-8")

@@ -59,14 +59,14 @@ def test_other_nights_and_sites_are_left_alone(reduced, service, query):
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(reduced, service, query, monkeypatch):
-    masters = reprocessing.batch.masters
+    masters = reprocessing.runner.masters
 
     def interrupted(run, kind, nights, **options):
         if kind is Kind.FLAT:
             raise KeyboardInterrupt
         masters(run, kind, nights, **options)
 
-    monkeypatch.setattr(reprocessing.batch, "masters", interrupted)
+    monkeypatch.setattr(reprocessing.runner, "masters", interrupted)
     with pytest.raises(KeyboardInterrupt):
         reprocessing.reprocess(service, "lsc", "20190405", "20190406")
     monkeypatch.undo()
@@ -81,7 +81,7 @@ def test_an_interrupted_run_goes_on_where_it_was(reduced, service, query, monkey
 @pytest.fixture
 def interrupted(reduced, service, monkeypatch):
     """A run that was interrupted at the last of its stars; return a function that asks for it again."""
-    finish = reprocessing.batch.finish
+    finish = reprocessing.runner.finish
 
     def stop(run, label, orders, **options):
         if not label.startswith("science"):
@@ -89,7 +89,7 @@ def interrupted(reduced, service, monkeypatch):
         finish(run, label, orders[:1])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reprocessing.batch, "finish", stop)
+    monkeypatch.setattr(reprocessing.runner, "finish", stop)
     with pytest.raises(KeyboardInterrupt):
         reprocessing.reprocess(service, "lsc", "20190405", "20190406", why="new flat field")
     monkeypatch.undo()
@@ -134,7 +134,7 @@ def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
 ):
     star = archive.add("e", "STAR A&thar&none", day="20190405")
     run()
-    reduce = reprocessing.reduction.reduce
+    reduce = reprocessing.frame_reduction.reduce
 
     def judged_meanwhile(job, **others):
         if job.path == str(star):
@@ -143,7 +143,7 @@ def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
             review.decide(session, "flat_lsc_nres01_fa09_20190405", Standing.REJECTED, "lamp flickered")
         return reduce(job, **others)
 
-    monkeypatch.setattr(reprocessing.reduction, "reduce", judged_meanwhile)
+    monkeypatch.setattr(reprocessing.frame_reduction, "reduce", judged_meanwhile)
     reprocessing.reprocess(service, "lsc", "20190405", "20190405", kinds=(Kind.SCIENCE,))
     with query.sessions() as session:
         last = session.scalars(select(Attempt).order_by(Attempt.id.desc())).first()

@@ -56,15 +56,15 @@ def test_new_products_of_a_reprocessing_are_delivered(archive, delivering, query
 @pytest.mark.slow
 def test_a_night_outlives_a_database_that_goes_away_for_a_moment(archive, service, query, monkeypatch):
     archive.calibrations()
-    record, away = runner.duty.reduction.record, iter(range(2))
+    record, away = runner.execution.reduction.record, iter(range(2))
 
     def fail(*arguments):
         for _ in away:
             raise OperationalError("insert", {}, Exception("server closed the connection"))
         return record(*arguments)
 
-    monkeypatch.setattr(runner.duty.reduction, "record", fail)
-    monkeypatch.setattr(runner.held.time, "sleep", lambda _: None)
+    monkeypatch.setattr(runner.execution.reduction, "record", fail)
+    monkeypatch.setattr(runner.lease.time, "sleep", lambda _: None)
     assert night.reduce_all(service, archive.root).exit_status == 0
     assert {attempt.outcome for attempt in query.all(select(Attempt))} == {State.DONE}
 
@@ -98,14 +98,14 @@ def test_a_frame_that_cannot_be_planned_is_told_of_and_the_night_goes_on(archive
     strange = archive.add("e", "STAR A&thar&none", camera="fa17")
     night.reduce_all(service, archive.root)
     later = archive.add("e", "STAR A&thar&none")
-    plan = night.reduction.plan
+    plan = night.frame_reduction.plan
 
     def fail(session, frame, assembly):
         if frame.filename == strange.stem:
             raise KeyError("a strange row")
         return plan(session, frame, assembly)
 
-    monkeypatch.setattr(night.reduction, "plan", fail)
+    monkeypatch.setattr(night.frame_reduction, "plan", fail)
     summary = night.reduce_all(service, archive.root)
     assert [row[:2] for row in summary.unhappy] == [(strange.stem, State.RETRY)]
     assert "a strange row" in summary.unhappy[0][2]

@@ -160,9 +160,9 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(execution.arrivals, "look", meanwhile)
+    monkeypatch.setattr(execution.raw_files, "look", meanwhile)
     assert did(service, row, "me") is None
-    monkeypatch.setattr(execution.arrivals, "look", look)
+    monkeypatch.setattr(execution.raw_files, "look", look)
     assert _due_now(service) == [row]
     assert did(service, row, "me") is State.DONE
     (frame,) = query.all(select(Frame))
@@ -180,9 +180,9 @@ def test_what_is_told_of_while_it_cannot_be_found_is_looked_for_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(execution.arrivals, "look", meanwhile)
+    monkeypatch.setattr(execution.raw_files, "look", meanwhile)
     did(service, row, "me")
-    monkeypatch.setattr(execution.arrivals, "look", look)
+    monkeypatch.setattr(execution.raw_files, "look", look)
     (frame,) = query.all(select(Frame))
     assert (frame.state, frame.owner) == (State.QUEUED, "")
     assert did(service, row, "me") is State.DONE
@@ -226,7 +226,7 @@ def test_a_file_that_its_disk_does_not_give_is_tried_later_and_is_not_at_fault(
     path, back, look = archive.add("b"), threading.Event(), raw_files.look
     hurried = replace(service, pace=Pace(read_s=0.1))
     row = tell(path)
-    monkeypatch.setattr(execution.arrivals, "look", lambda given: back.wait(30) and look(given))
+    monkeypatch.setattr(execution.raw_files, "look", lambda given: back.wait(30) and look(given))
     assert did(hurried, row, "me") is State.RETRY
     back.set()
     (frame,) = query.all(select(Frame))
@@ -285,7 +285,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
 
 def test_a_file_that_waited_for_its_turn_is_told_of_when_the_other_is_done(archive, service, tell, query, monkeypatch):
     path, told = archive.add("b"), []
-    row, reduce = tell(path), execution.reduction.reduce
+    row, reduce = tell(path), execution.frame_reduction.reduce
 
     def meanwhile(job, **options):
         change(path)
@@ -293,11 +293,11 @@ def test_a_file_that_waited_for_its_turn_is_told_of_when_the_other_is_done(archi
         assert did(service, told[0], "another") is None, "they write the same products"
         return reduce(job, **options)
 
-    monkeypatch.setattr(execution.reduction, "reduce", meanwhile)
+    monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     assert did(service, row, "me") is State.DONE
     with service.sessions.begin() as session:
         assert claims.pick(session, Frame, 3600.0, 100) == told
-    monkeypatch.setattr(execution.reduction, "reduce", reduce)
+    monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
     assert did(service, told[0], "me") is State.DONE
     assert versions(query, path) == [(1, State.DONE), (2, State.DONE)]
 

@@ -205,7 +205,7 @@ def test_a_result_that_comes_too_late_is_not_recorded(archive, service, query, m
             assert claims.claim(session, Frame, row.id, "another")
         raise Unavailable("too late")
 
-    monkeypatch.setattr(execution.reduction, "reduce", slow)
+    monkeypatch.setattr(execution.frame_reduction, "reduce", slow)
     assert execution.frame(service, row.id, "me") is None
     (row,) = query.all(select(Frame))
     assert (row.owner, row.state) == ("another", State.RUNNING)
@@ -216,14 +216,14 @@ def test_a_result_survives_a_database_that_is_away_for_a_while(archive, service,
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
     monkeypatch.setattr(lease.time, "sleep", lambda _: None)
-    record, away = execution.reduction.record, iter(range(3))
+    record, away = execution.frame_reduction.record, iter(range(3))
 
     def fail(session, job, result, assembly):
         for _ in away:
             raise OperationalError("insert", {}, Exception("server closed the connection"))
         return record(session, job, result, assembly)
 
-    monkeypatch.setattr(execution.reduction, "record", fail)
+    monkeypatch.setattr(execution.frame_reduction, "record", fail)
     assert execution.frame(service, row.id, "me").state is State.DONE
     assert states(query) == [State.DONE]
 
@@ -453,7 +453,7 @@ def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it
     submit(service, archive.add("d"))
     (stacking,) = query.all(select(Stacking))
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
-    reduce = execution.reduction.reduce
+    reduce = execution.frame_reduction.reduce
 
     def meanwhile(job, **others):
         # another worker makes the master bias between the plan of the dark and its end
@@ -462,9 +462,9 @@ def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it
 
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=clock(session)))
-    monkeypatch.setattr(execution.reduction, "reduce", meanwhile)
+    monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     assert execution.frame(service, dark.id, "me").state is State.WAITING
-    monkeypatch.setattr(execution.reduction, "reduce", reduce)
+    monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
     assert work()[0] == (Frame, dark.id, State.DONE)
 
 
@@ -480,16 +480,16 @@ def test_a_master_whose_own_master_is_made_while_it_is_looked_at_does_not_wait_f
             update(Master).where(Master.kind.in_((Kind.BIAS, Kind.DARK))).values(standing=Standing.REPLACED)
         )
     (stacking,) = query.all(select(Stacking).where(Stacking.kind == Kind.DARK))
-    combine = execution.stacking.combine
+    combine = execution.master_making.combine
 
     def meanwhile(job, **others):
         with service.sessions.begin() as session:
             session.execute(update(Master).where(Master.kind == Kind.BIAS).values(standing=Standing.CURRENT))
         return combine(job, **others)
 
-    monkeypatch.setattr(execution.stacking, "combine", meanwhile)
+    monkeypatch.setattr(execution.master_making, "combine", meanwhile)
     assert execution.master(service, stacking.id, "me").state is State.WAITING
-    monkeypatch.setattr(execution.stacking, "combine", combine)
+    monkeypatch.setattr(execution.master_making, "combine", combine)
     assert (Stacking, stacking.id, State.DONE) in work()
 
 
@@ -520,10 +520,10 @@ def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, 
     for do_rv in (True, False):
         assembly = replace(service, settings=change(service.settings, do_rv=do_rv))
         with service.sessions.begin() as session:
-            job = execution.reduction.plan(session, session.get_one(Frame, star.id), assembly)
-        raw = execution.reduction.cdp.read(job.path)
+            job = execution.frame_reduction.plan(session, session.get_one(Frame, star.id), assembly)
+        raw = execution.frame_reduction.cdp.read(job.path)
         real = service.spectrographs("nres01")
-        refs = execution.reduction.references.fetch(job.masters, raw.kind, real, raw, job.output, job.velocities)
+        refs = execution.frame_reduction.references.fetch(job.masters, raw.kind, real, raw, job.output, job.velocities)
         fetched[do_rv] = (bool(refs.masks), bool(refs.tellurics), bool(refs.stars), bool(refs.lamp), bool(refs.arc))
     assert fetched == {True: (True,) * 5, False: (False, False, True, True, True)}
 
@@ -629,7 +629,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
     submit(service, archive.add("d", day="20190406"))
     work()
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
-    reduce = execution.reduction.reduce
+    reduce = execution.frame_reduction.reduce
 
     def meanwhile(job, **others):
         with service.sessions.begin() as session:
@@ -638,9 +638,9 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
 
     with service.sessions.begin() as session:
         claims.request(session, session.get_one(Frame, dark.id))
-    monkeypatch.setattr(execution.reduction, "reduce", meanwhile)
+    monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     execution.frame(service, dark.id, "me")
-    monkeypatch.setattr(execution.reduction, "reduce", reduce)
+    monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
     assert work()[0] == (Frame, dark.id, State.DONE)
     with query.sessions() as session:
         assert [one.day for one in session.get_one(Frame, dark.id).attempts[-1].masters] == ["20190405"]
@@ -654,7 +654,7 @@ def test_what_fails_around_the_recipe_is_told_with_its_traceback_and_the_frame_i
     def fail(*_):
         raise KeyError("a strange row")
 
-    monkeypatch.setattr(execution.reduction, "plan", fail)
+    monkeypatch.setattr(execution.frame_reduction, "plan", fail)
     assert execution.frame(service, 1, "me").state is State.RETRY
     (frame,) = query.all(select(Frame))
     (attempt,) = query.all(select(Attempt))

@@ -106,14 +106,14 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
         dark = session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one()
         claims.request(session, dark)
     taken, said = threading.Event(), threading.Event()
-    reduce = execution.reduction.reduce
+    reduce = execution.frame_reduction.reduce
 
     def meanwhile(job, **others):
         taken.set()
         assert said.wait(60)
         return reduce(job, **others)
 
-    monkeypatch.setattr(execution.reduction, "reduce", meanwhile)
+    monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     worker = threading.Thread(target=execution.frame, args=(service, dark.id, "another"))
     worker.start()
     assert taken.wait(60)

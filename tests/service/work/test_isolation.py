@@ -174,7 +174,7 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
     def away(*_):
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
-    monkeypatch.setattr(dispatch.hold, "bury", away)
+    monkeypatch.setattr(dispatch.orphans, "bury", away)
     pick = dispatch.claims.pick
 
     def strange(session, table, *others, **more):
@@ -220,7 +220,7 @@ def test_a_scheduler_whose_port_for_numbers_another_program_has_goes_on(service,
     monkeypatch.setattr(programs, "_look_ahead", looked.append)
     monkeypatch.setattr(programs.signal, "signal", lambda *_: None)
     monkeypatch.setattr(programs.threading, "Event", lambda: SimpleNamespace(wait=lambda _: True, set=None))
-    monkeypatch.setattr(programs.sweep, "Timer", lambda *_: SimpleNamespace(tick=lambda: None))
+    monkeypatch.setattr(programs.dispatch, "Timer", lambda *_: SimpleNamespace(tick=lambda: None))
     with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as log:
         given = change(service.settings, metrics_port=taken.getsockname()[1])
         programs.schedule(replace(service, settings=given))
