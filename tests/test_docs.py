@@ -244,7 +244,8 @@ def test_drawing_makes_a_figure_what_the_code_would_draw_and_leaves_no_other(fig
 def test_the_caption_of_a_stale_figure_says_what_has_changed(figures):
     age = figures.shown.age
     assert age(()) == ""
-    assert age(["nrespipe.engine.extraction.optimal"]) == "*Drawn before the last change of* ``engine.extract``."
+    one = age(["nrespipe.engine.extraction.optimal"])
+    assert one == "*Drawn before the last change of* ``engine.extraction.optimal``."
     many = age(["figures.extract", "nrespipe.a", "nrespipe.b", "nrespipe.c", "nrespipe.d"])
     assert many == "*Drawn before the last change of* ``figures.extract``, ``a``, ``b`` and 2 more modules."
 

@@ -19,8 +19,8 @@ from nrespipe.frames.quality import Pixel, Quality
 
 #: Packages of the reference, in the order of the chapters.
 ROOMS = (
-    "cli", "settings", "logs", "errors", "service", "analysis", "recipes", "engine", "numerics", "frames", "instruments", "data",
-    "files", "database", "plots", "simulator",
+    "cli", "settings", "logs", "errors", "service", "analysis", "recipes", "engine", "numerics", "frames",
+    "instruments", "data", "files", "database", "plots", "simulator",
 )  # fmt: skip
 
 CONTENTS = {

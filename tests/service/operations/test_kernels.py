@@ -15,9 +15,10 @@ from nrespipe.service.work import process_pool
 _ROOT = Path(__file__).parents[3]
 _PREPARE = """
 from nrespipe import logs
-from nrespipe.service import kernels, progress, workers
+from nrespipe.service.operations import kernels, progress
+from nrespipe.service.work import process_pool
 logs.configure()
-done = kernels.prepare(workers.in_turn, progress.lines, ("simulator",))
+done = kernels.prepare(process_pool.in_turn, progress.lines, ("simulator",))
 assert not done.failed, done.failed
 print(done.compiled, done.loaded, sep="\\n")
 """
@@ -102,7 +103,7 @@ def test_what_is_on_disk_is_loaded_by_one_process_and_the_rest_compiled_by_all(m
 
 def test_a_kernel_that_came_with_one_that_calls_it_was_compiled_too(tmp_path):
     load = "[kernels.load(f'numerics.selection.{name}')[0] for name in ('median', 'select')]"
-    words = f"from nrespipe.service import kernels; print({load})"
+    words = f"from nrespipe.service.operations import kernels; print({load})"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     told = [subprocess.check_output([sys.executable, "-c", words], env=environment, text=True) for _ in range(2)]
     assert told == ["[True, True]\n", "[False, False]\n"]
