@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.files import cdp
+from nrespipe.files.raw import cdp
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References

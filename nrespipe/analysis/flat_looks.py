@@ -4,7 +4,7 @@ from nrespipe.engine.detector import correction
 from nrespipe.engine.extraction import profile_misfit, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files import cdp
+from nrespipe.files.raw import cdp
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.sitereport import FlatLook

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from nrespipe.analysis import master_list
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files import cdp, masters, region
+from nrespipe.files import masters, region
+from nrespipe.files.raw import cdp
 from nrespipe.frames.masters import Arc, Dark, Flat
 from nrespipe.frames.raw import Kind, Section
 

@@ -4,8 +4,9 @@ from sqlalchemy import select
 
 from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Master
-from nrespipe.files import identity, layout
+from nrespipe.files import layout
 from nrespipe.files.plaintable import aligned
+from nrespipe.files.raw import identity
 from nrespipe.frames.quality import Quality
 
 _LAST = (Standing.REPLACED, Standing.RETRY)

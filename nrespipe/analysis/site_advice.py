@@ -6,8 +6,9 @@ from nrespipe.database import calibrations
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame
-from nrespipe.files import identity, layout
-from nrespipe.files.identity import without_name as bare
+from nrespipe.files import layout
+from nrespipe.files.raw import identity
+from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from nrespipe import __version__
-from nrespipe.files.cards import text, value
+from nrespipe.files.raw.cards import text, value
 from nrespipe.frames.raw import RawFrame, Telescope
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectrograph import Spectrograph

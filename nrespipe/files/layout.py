@@ -22,7 +22,7 @@ import re
 from pathlib import Path
 
 from nrespipe.errors import Skipped
-from nrespipe.files.identity import require_raw_name, stem
+from nrespipe.files.raw.identity import require_raw_name, stem
 
 #: Read-out mode that names of masters need not tell: that of all cameras, by the header of a real frame of 2019-04-05.
 _USUAL_MODE = "lco2_500kHz_1amp_DRH_B"

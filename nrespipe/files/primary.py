@@ -6,7 +6,7 @@ import numpy as np
 from astropy.io import fits
 
 from nrespipe.files.account import public_date
-from nrespipe.files.cards import number, text, value
+from nrespipe.files.raw.cards import number, text, value
 from nrespipe.frames.quality import Quality
 
 #: Version of the EPRV data standard that the products follow.

@@ -1,4 +1,5 @@
-from nrespipe.files import cdp, layout
+from nrespipe.files import layout
+from nrespipe.files.raw import cdp
 
 
 def test_masters_and_products_lie_under_their_site_instrument_and_night(write_raw, tmp_path):

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from nrespipe import instruments
 from nrespipe.errors import BadFrame
-from nrespipe.files import cdp, common, products, spectra
+from nrespipe.files import common, products, spectra
 from nrespipe.files.account import iso, public_date
 from nrespipe.files.primary import card, sexagesimal
+from nrespipe.files.raw import cdp
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra

@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError
 
 from nrespipe.database.columns import State
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import identity
+from nrespipe.files.raw import identity
 from nrespipe.service import outcome
 
 

@@ -12,7 +12,7 @@ from nrespipe.database import calibrations, frames, lineage
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
-from nrespipe.files.identity import without_name as bare
+from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import runner

@@ -9,8 +9,9 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, frames, reprocessings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame
-from nrespipe.files import identity, layout, plaintable
+from nrespipe.files import layout, plaintable
 from nrespipe.files.partial import replacing
+from nrespipe.files.raw import identity
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import runner

@@ -8,7 +8,8 @@ from nrespipe.database import claims, frames
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
-from nrespipe.files import identity, layout
+from nrespipe.files import layout
+from nrespipe.files.raw import identity
 from nrespipe.service.ingest import raw_files, registration
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from nrespipe.errors import Skipped
-from nrespipe.files import identity
+from nrespipe.files.raw import identity
 
 #: Largest number of a frame that the database can hold.
 _LARGEST_ID = 2**63 - 1

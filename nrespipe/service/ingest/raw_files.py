@@ -8,8 +8,9 @@ import structlog
 
 from nrespipe.database.columns import State
 from nrespipe.errors import Unavailable
-from nrespipe.files import identity, layout
+from nrespipe.files import layout
 from nrespipe.files.checksum import md5
+from nrespipe.files.raw import identity
 from nrespipe.service import outcome
 
 _log = structlog.get_logger(__name__)
@@ -92,7 +93,7 @@ def look(path):
         Done, or why it cannot be reduced.
     """
     # a command that looks at no raw file starts without the reader, and without astropy.io.fits
-    from nrespipe.files import cdp
+    from nrespipe.files.raw import cdp
 
     before, facts = _state(path), named(path.name)
     result = outcome.attempt(cdp.identify, path)

@@ -9,7 +9,8 @@ from nrespipe import __version__
 from nrespipe.database import claims, frames
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Frame
-from nrespipe.files import identity, layout
+from nrespipe.files import layout
+from nrespipe.files.raw import identity
 from nrespipe.service.ingest import raw_files
 
 _NOWHERE = {"site": "", "instrument": "", "day": ""}

@@ -8,9 +8,10 @@ from sqlalchemy import select
 from nrespipe.database import calibrations, drifts, frames, velocities
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Master
-from nrespipe.files import identity, layout
-from nrespipe.files.identity import without_name as bare
+from nrespipe.files import layout
 from nrespipe.files.plaintable import aligned
+from nrespipe.files.raw import identity
+from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.quality import Quality
 from nrespipe.service.operations import queue_status
 

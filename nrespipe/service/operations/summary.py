@@ -14,9 +14,10 @@ from nrespipe.database.columns import State, clock, insert
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
-from nrespipe.files import identity, layout, starmatch, targets
-from nrespipe.files.identity import without_name as bare
+from nrespipe.files import layout, starmatch, targets
 from nrespipe.files.partial import replacing
+from nrespipe.files.raw import identity
+from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.nightreport import NightReport
 from nrespipe.frames.quality import Quality
 from nrespipe.service.calibrations import master_schedule

@@ -12,8 +12,9 @@ from nrespipe.database import calibrations, claims, drifts, frames, lineage
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import cdp, products
+from nrespipe.files import products
 from nrespipe.files.checksum import md5
+from nrespipe.files.raw import cdp
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph

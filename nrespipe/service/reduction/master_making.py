@@ -13,8 +13,9 @@ from nrespipe.database import calibrations, lineage, neighbors, stackings
 from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import cdp, identity, layout, masters
+from nrespipe.files import layout, masters
 from nrespipe.files.checksum import md5
+from nrespipe.files.raw import cdp, identity
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.calibrations import acceptance, redo

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
-from nrespipe.files import cdp
+from nrespipe.files.raw import cdp
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe.errors import BadFrame
-from nrespipe.files import fitsio, identity, pixels, sequences
-from nrespipe.files.cards import number, positive, section, value
+from nrespipe.files import fitsio
+from nrespipe.files.raw import identity, sequences, stored_pixels
+from nrespipe.files.raw.cards import number, positive, section, value
 from nrespipe.frames.raw import RawFrame, Section
 
 
@@ -30,7 +31,7 @@ def identify(path):
     """
     identity.require_raw_name(path)
     with fitsio.reading(path) as hdus:
-        found = identity.of(path, _header(hdus, pixels.spectrum(hdus)))
+        found = identity.of(path, _header(hdus, stored_pixels.spectrum(hdus)))
         fitsio.require_whole(hdus, path)
     return found
 
@@ -64,7 +65,7 @@ def read(path, whole=True):
     identity.require_raw_name(path)
     name = Path(path).name
     with fitsio.reading(path) as hdus:
-        spectrum = pixels.spectrum(hdus)
+        spectrum = stored_pixels.spectrum(hdus)
         header = _header(hdus, spectrum)
         frame = identity.of(path, header)
         fitsio.require_whole(hdus, path)
@@ -78,7 +79,7 @@ def read(path, whole=True):
         adu = np.ascontiguousarray(image.reshape(shape), dtype=np.float32)
         _require_signal(adu[data_section.slices], name)
     else:
-        adu = pixels.StoredPixels(Path(path), shape)
+        adu = stored_pixels.StoredPixels(Path(path), shape)
     return RawFrame(
         **vars(frame),
         adu=adu,

@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from nrespipe.files import fitsio
-from nrespipe.files.cards import declination_deg, number, right_ascension_deg, text
+from nrespipe.files.raw.cards import declination_deg, number, right_ascension_deg, text
 from nrespipe.frames.raw import ExposureMeter, Telescope
 
 #: Names that the start of a meter exposure has had over the years, newest first.

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files import cdp
+from nrespipe.files.raw import cdp
 from nrespipe.frames.raw import Kind, Section
 
 REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[2] / "../shared/realdata"))

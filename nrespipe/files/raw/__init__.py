@@ -1,0 +1,1 @@
+"""Raw composite data products: what they are by name and header, and their pixels and tables."""
