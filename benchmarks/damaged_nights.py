@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nrespipe.files import targets
+from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import night as simulated
 from nrespipe.simulator import product, stars, truth

@@ -25,7 +25,8 @@ import numpy as np
 
 from nrespipe import instruments
 from nrespipe.engine.wavelength import solution
-from nrespipe.files import masters, targets
+from nrespipe.files import masters
+from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import simulation
 from nrespipe.settings import Settings

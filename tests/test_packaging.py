@@ -28,8 +28,8 @@ def test_every_module_and_every_table_is_installed(wheel):
     there = {path for path in (ROOT / "nrespipe").rglob("*") if path.is_file() and path.suffix != ".pyc"}
     expected = {str(path.relative_to(ROOT)) for path in there if "__pycache__" not in path.parts}
     installed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert installed == expected | {"nrespipe/files/targets.csv"}
-    assert wheel.read("nrespipe/files/targets.csv") == (ROOT / "targets.csv").read_bytes()
+    assert installed == expected | {"nrespipe/files/catalog/targets.csv"}
+    assert wheel.read("nrespipe/files/catalog/targets.csv") == (ROOT / "targets.csv").read_bytes()
 
 
 def test_the_package_names_its_license_and_its_command(wheel):

@@ -14,7 +14,8 @@ from sqlalchemy.dialects import postgresql
 
 import nrespipe
 from nrespipe.database.tables import Row
-from nrespipe.files import fitsio, l2, l4, masters, targetcheck, targets
+from nrespipe.files import fitsio, l2, l4, masters
+from nrespipe.files.catalog import target_check, targets
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.velocity import Star
@@ -150,7 +151,7 @@ def catalog():
         In reStructuredText.
     """
     meanings = attributes(Star)
-    rows = [(f"``{name}``", meanings[name]) for name in targetcheck.COLUMNS]
+    rows = [(f"``{name}``", meanings[name]) for name in target_check.COLUMNS]
     stars = targets.read(targets.installed())
     return f"{len(stars)} stars; columns:\n\n" + table(("Column", "Meaning"), rows)
 

@@ -10,7 +10,8 @@ from astropy import units as u
 from nrespipe import settings
 from nrespipe.analysis import star_catalog, template_exposures
 from nrespipe.database import access, velocities
-from nrespipe.files import plaintable, starmatch
+from nrespipe.files import plaintable
+from nrespipe.files.catalog import star_match
 from nrespipe.frames.quality import Quality
 
 #: What takes a velocity out of a series unless it is asked for: its error, or what it is the velocity of, is in doubt.
@@ -112,7 +113,7 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
         raise ValueError(f"{engine!r} is no engine: 'mask' or 'template'")
     names = names_of(output, site, star)
     found = velocities.of_star(
-        session, lambda name: starmatch.key(name) in names, site=site, first_day=first_day, last_day=last_day
+        session, lambda name: star_match.key(name) in names, site=site, first_day=first_day, last_day=last_day
     )  # fmt: skip
     if not found:
         raise LookupError(f"no velocity of {star} is known: {_unseen(session, output, star, names)}")
@@ -177,7 +178,7 @@ def for_the_eye(table):
 
 
 def names_of(output, site, star):
-    """Return all names of a star, as ``starmatch.key`` has them.
+    """Return all names of a star, as ``star_match.key`` has them.
 
     Parameters
     ----------
@@ -193,26 +194,26 @@ def names_of(output, site, star):
     set of str
         Only the one that was given where no catalog knows it.
     """
-    wanted = starmatch.key(star)
+    wanted = star_match.key(star)
     for known in star_catalog.stars(output, site):
-        if wanted in starmatch.keys(known):
-            return starmatch.keys(known)
+        if wanted in star_match.keys(known):
+            return star_match.keys(known)
     return {wanted}
 
 
 def _unseen(session, output, star, names):
     """Say why there is no velocity of a star."""
     every = velocities.of_star(session, lambda _: True)
-    seen = [frame for frame, velocity in every if starmatch.key(velocity.object) in names]
+    seen = [frame for frame, velocity in every if star_match.key(velocity.object) in names]
     if seen:
         days = sorted({frame.day for frame in seen})
         sites = ", ".join(sorted({frame.site for frame in seen}))
         return f"it was seen at {sites} from {days[0]} to {days[-1]}, but not in these nights at this site"
-    known = {starmatch.key(velocity.object): velocity.object for _, velocity in every}
+    known = {star_match.key(velocity.object): velocity.object for _, velocity in every}
     for other in star_catalog.stars(output):
-        if starmatch.keys(other) & set(known):
-            known |= {starmatch.key(name): name for name in (other.name, *other.aliases)}
-    return f"no frame that is done shows it{starmatch.near(star, known)}"
+        if star_match.keys(other) & set(known):
+            known |= {star_match.key(name): name for name in (other.name, *other.aliases)}
+    return f"no frame that is done shows it{star_match.near(star, known)}"
 
 
 def _reason(velocity, keep, engine):

@@ -3,7 +3,8 @@
 import structlog
 
 from nrespipe import instruments
-from nrespipe.files import layout, targetcheck, targets
+from nrespipe.files import layout
+from nrespipe.files.catalog import target_check, targets
 
 _log = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ def check(path=None):
         If the file cannot be read.
     """
     path = targets.installed() if path is None else path
-    stars, defects = targetcheck.read(path)
+    stars, defects = target_check.read(path)
     if defects:
         lines = [f"{path}: {defect}" for defect in defects]
         return [*lines, f"{len(defects)} defect{'s' * (len(defects) > 1)}"], False

@@ -6,8 +6,9 @@ from nrespipe.database import templates as rows
 from nrespipe.database.columns import Standing
 from nrespipe.database.velocities import of_star
 from nrespipe.errors import BadFrame
-from nrespipe.files import layout, plaintable, spectra, starmatch
+from nrespipe.files import layout, plaintable, spectra
 from nrespipe.files import templates as files
+from nrespipe.files.catalog import star_match
 from nrespipe.files.checksum import md5
 from nrespipe.frames.velocity import Star
 
@@ -92,15 +93,17 @@ def listed(session):
 
 def _star(output, site, name):
     """Return the star of the catalog, or one that only has a name."""
-    return starmatch.match(star_catalog.stars(output, site), name, None, None, 2000.0) or Star(name, source="telescope")
+    return star_match.match(star_catalog.stars(output, site), name, None, None, 2000.0) or Star(
+        name, source="telescope"
+    )
 
 
 def _inputs(session, output, star, site, first_day, last_day):
     """Return frame and velocity of each spectrum that a template may be made of."""
     table = series.of_star(session, output, star.name, site=site, first_day=first_day, last_day=last_day)
     wanted = {(row["filename"], row["fiber"]) for row in table}
-    names = starmatch.keys(star)
-    found = of_star(session, lambda name: starmatch.key(name) in names, site=site)
+    names = star_match.keys(star)
+    found = of_star(session, lambda name: star_match.key(name) in names, site=site)
     found = [(frame, measured) for frame, measured in found if (frame.filename, measured.fiber) in wanted]
     for frame, _ in found:
         frame.products  # noqa: B018  # read while the session is open

@@ -2,8 +2,8 @@
 
 from nrespipe.database import templates as rows
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import starmatch
 from nrespipe.files import templates as files
+from nrespipe.files.catalog import star_match
 
 
 def of_star(session, output, names, site=""):
@@ -16,7 +16,7 @@ def of_star(session, output, names, site=""):
     output : Path
         Output directory.
     names : set of str
-        All names of the star, as ``starmatch.key`` gives them.
+        All names of the star, as ``star_match.key`` gives them.
     site : str, optional
         Only templates of this site.
 
@@ -28,7 +28,7 @@ def of_star(session, output, names, site=""):
     """
     found = {}
     for row in rows.current(session):
-        if starmatch.key(row.star) not in names or site not in ("", row.site):
+        if star_match.key(row.star) not in names or site not in ("", row.site):
             continue
         try:
             template = files.read(output / row.path)

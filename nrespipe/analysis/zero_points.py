@@ -13,7 +13,7 @@ from nrespipe.database import velocities, zeropoints
 from nrespipe.database.tables import Frame
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.engine.velocity import night_zero_points
-from nrespipe.files import starmatch
+from nrespipe.files.catalog import star_match
 from nrespipe.files.plaintable import aligned
 from nrespipe.frames.quality import Quality
 
@@ -148,17 +148,17 @@ def apply(session, output, table, number=None):
 def _constant(session, output, site, first_day, last_day, stars):
     """Velocities without doubts of the constant stars, each by the line mask that the star usually has."""
     stars_known = star_catalog.stars(output, site)
-    known = {starmatch.key(name): name for star in stars_known for name in (star.name, *star.aliases)}
+    known = {star_match.key(name): name for star in stars_known for name in (star.name, *star.aliases)}
     for star in stars:
-        if starmatch.key(star) not in known:
-            raise LookupError(f"{star} is no star of the catalog{starmatch.near(star, known)}")
+        if star_match.key(star) not in known:
+            raise LookupError(f"{star} is no star of the catalog{star_match.near(star, known)}")
     wanted = set().union(*(series.names_of(output, site, star) for star in stars))
     rows = velocities.of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
     good = [
         (frame, velocity)
         for frame, velocity in rows
         if velocity.star
-        and (not wanted or starmatch.key(velocity.star) in wanted)
+        and (not wanted or star_match.key(velocity.star) in wanted)
         and velocity.rv_ms is not None
         and velocity.rv_err_ms
         and not Quality(velocity.quality) & series.DOUBTFUL
@@ -196,7 +196,7 @@ def _for(zero, names, fewest):
     """Zero point and error for a star; NaN where there is none."""
     if zero is None or zero.value_ms is None:
         return np.nan, np.nan
-    others = [told for star, told in zero.stars.items() if starmatch.key(star) not in names]
+    others = [told for star, told in zero.stars.items() if star_match.key(star) not in names]
     if zero.method == "stars" and len(others) < len(zero.stars):
         return night_zero_points.combine(*zip(*others), fewest_stars=fewest) if others else (np.nan, np.nan)
     return zero.value_ms, zero.error_ms

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from nrespipe import cli, instruments
 from nrespipe.errors import Unavailable
-from nrespipe.files import layout, targets
+from nrespipe.files import layout
+from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.service.reduction import references
 

@@ -25,7 +25,7 @@ from sqlalchemy import select, text
 from nrespipe import settings
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, StarVelocity
-from nrespipe.files import targets
+from nrespipe.files.catalog import targets
 from nrespipe.files.checksum import md5
 from nrespipe.service.work import celery_app
 

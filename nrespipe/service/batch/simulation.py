@@ -10,7 +10,7 @@ from sqlalchemy import select
 from nrespipe import instruments
 from nrespipe.database import velocities
 from nrespipe.database.tables import Frame, StarVelocity
-from nrespipe.files import targets
+from nrespipe.files.catalog import targets
 from nrespipe.service.batch import night as nights
 from nrespipe.service.operations import kernels
 from nrespipe.service.work import process_pool

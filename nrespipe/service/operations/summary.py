@@ -14,7 +14,8 @@ from nrespipe.database.columns import State, clock, insert
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
-from nrespipe.files import layout, starmatch, targets
+from nrespipe.files import layout
+from nrespipe.files.catalog import star_match, targets
 from nrespipe.files.partial import replacing
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
@@ -309,7 +310,7 @@ def _stars(session, here, catalog):
     query = select(Frame, StarVelocity).join(StarVelocity.frame).where(*here, Frame.state == State.DONE)
     found = []
     for frame, star in session.execute(query.order_by(Frame.start_mjd, Frame.filename, StarVelocity.fiber)):
-        known = starmatch.match(catalog, star.object, None, None, None)
+        known = star_match.match(catalog, star.object, None, None, None)
         row = {name: getattr(star, name) for name in ("fiber", "object", "snr", "rv_ms", "rv_err_ms")}
         row |= {"filename": frame.filename, "exposure_s": frame.exposure_s, "v_mag": known.v_mag if known else None}
         found.append(row | {"quality": Quality(star.quality).names()})

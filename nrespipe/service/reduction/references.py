@@ -5,7 +5,8 @@ from functools import lru_cache
 
 from nrespipe import data
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import masters, targets
+from nrespipe.files import masters
+from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.references import References
 from nrespipe.service.reduction import template_candidates

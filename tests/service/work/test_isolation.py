@@ -17,7 +17,7 @@ from nrespipe.analysis import star_catalog
 from nrespipe.database import stackings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, Stacking
-from nrespipe.files import targets
+from nrespipe.files.catalog import targets
 from nrespipe.service import metrics
 from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule

@@ -4,22 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrespipe.files import targetcheck, targets
+from nrespipe.files.catalog import target_check, targets
 
-HEADER = ",".join(targetcheck.COLUMNS)
+HEADER = ",".join(target_check.COLUMNS)
 GOOD = "Aa1,one;uno,10.0,-20.0,2000.0,100.0,-50.0,20.0,5.0,6.0,5800,4.4,0.1,G2V,,somebody"
 
 
 def row(**changes):
     """A line of a catalog that is right, with some fields changed."""
-    fields = dict(zip(targetcheck.COLUMNS, GOOD.split(","))) | {name: str(value) for name, value in changes.items()}
+    fields = dict(zip(target_check.COLUMNS, GOOD.split(","))) | {name: str(value) for name, value in changes.items()}
     return ",".join(fields.values())
 
 
 def defects(tmp_path, *rows, header=HEADER):
     path = tmp_path / "stars.csv"
     path.write_text("\n".join(["# a remark", header, *rows]) + "\n", encoding="utf-8")
-    return [str(defect) for defect in targetcheck.read(path)[1]]
+    return [str(defect) for defect in target_check.read(path)[1]]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_empty_rows_and_columns_that_a_spreadsheet_adds_do_not_count(tmp_path):
     path = tmp_path / "stars.csv"
     lines = ["# stars", '"# of, a spreadsheet"', f"{HEADER},,", f"{row()},,", ",,,,", "   ", f"{row(name='Bb2')},x,"]
     path.write_bytes("\r\n".join(lines).encode("utf-8-sig"))
-    stars, found = targetcheck.read(path)
+    stars, found = target_check.read(path)
     assert len(stars) == 1
     assert [str(one) for one in found if one.line == 7] == ["line 7: has 17 fields, 16 are needed"]
 
@@ -109,20 +109,20 @@ def test_empty_rows_and_columns_that_a_spreadsheet_adds_do_not_count(tmp_path):
 def test_another_mark_between_the_columns_is_one_defect(tmp_path, mark, name):
     path = tmp_path / "stars.csv"
     path.write_text(HEADER.replace(",", mark) + "\n" + row().replace(",", mark), encoding="utf-8")
-    assert [*map(str, targetcheck.read(path)[1])] == [f"line 1: {name} stands between the columns; a comma is needed"]
+    assert [*map(str, target_check.read(path)[1])] == [f"line 1: {name} stands between the columns; a comma is needed"]
 
 
 def test_a_catalog_without_a_star_is_none(tmp_path):
     path = tmp_path / "stars.csv"
     path.write_text(HEADER + "\n# HD1,,1.0,2.0\n", encoding="utf-8")
-    assert [*map(str, targetcheck.read(path)[1])] == ["has no stars"]
+    assert [*map(str, target_check.read(path)[1])] == ["has no stars"]
 
 
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\xff\xfe\x00", b'name,"ra_deg\n\n'])
 def test_what_is_no_catalog_is_told_and_raises_nothing(tmp_path, content):
     path = tmp_path / "stars.csv"
     path.write_bytes(content)
-    stars, found = targetcheck.read(path)
+    stars, found = target_check.read(path)
     assert stars == ()
     assert found
 
@@ -131,13 +131,13 @@ def test_what_is_no_catalog_is_told_and_raises_nothing(tmp_path, content):
 def test_no_text_whatever_stops_the_check(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("wild") / "stars.csv"
     path.write_text(HEADER + "\n" + text, encoding="utf-8")
-    stars, found = targetcheck.read(path)
+    stars, found = target_check.read(path)
     assert all(star.name for star in stars)
     assert all(str(defect) for defect in found)
 
 
 def test_the_catalog_of_the_program_has_no_defect():
-    stars, found = targetcheck.read(targets.installed())
+    stars, found = target_check.read(targets.installed())
     assert found == []
     assert len(stars) >= 30
     assert sum(star.teff_k is not None for star in stars) >= 20

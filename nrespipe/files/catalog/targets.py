@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nrespipe.files import starmatch, targetcheck
+from nrespipe.files.catalog import star_match, target_check
 from nrespipe.files.partial import beside
 from nrespipe.frames.velocity import Star
 
@@ -108,7 +108,7 @@ def read(path):
     Parameters
     ----------
     path : Path or str
-        A CSV file as ``targetcheck.read`` takes it.
+        A CSV file as ``target_check.read`` takes it.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def read(path):
 # a catalog that is deployed while the service runs is another file
 @lru_cache(maxsize=8)
 def _read(path, *_state):
-    stars, defects = targetcheck.read(path)
+    stars, defects = target_check.read(path)
     if defects:
         raise ValueError(f"{path.name}: {'; '.join(map(str, defects))}")
     return stars
@@ -156,7 +156,7 @@ def stars(raw, catalog=None):
     for fiber in raw.star_fibers:
         telescope = _telescope(raw, fiber)
         ra_deg, dec_deg = _pointing(telescope)
-        known = starmatch.match(catalog, raw.objects[fiber], ra_deg, dec_deg, julian_year)
+        known = star_match.match(catalog, raw.objects[fiber], ra_deg, dec_deg, julian_year)
         found[fiber] = known or _from_header(raw.objects[fiber], telescope, julian_year)
     return found
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.files import starmatch, targetcheck, targets
+from nrespipe.files.catalog import star_match, target_check, targets
 from nrespipe.frames.raw import Kind, RawFrame, Section, Telescope
 from nrespipe.frames.velocity import Star
 
-HEADER = ",".join(targetcheck.COLUMNS)
+HEADER = ",".join(target_check.COLUMNS)
 GOOD = "Aa1,one;uno,10.0,-20.0,2000.0,100.0,-50.0,20.0,5.0,6.0,5800,4.4,0.1,G2V,,somebody"
 BARNARD = Star("Barnard", 269.4520825, 4.69339088, 2000.0, -798.58, 10328.12, 546.98, -110.51, aliases=("GJ 699",))
 
@@ -35,7 +35,7 @@ def test_the_catalog_of_the_program_is_valid_and_knows_the_standards():
 
 
 def test_proper_motions_of_the_catalog_carry_the_cosine_of_the_declination():
-    star = starmatch.match(targets.read(targets.installed()), "tau Cet", None, None, 2019.0)
+    star = star_match.match(targets.read(targets.installed()), "tau Cet", None, None, 2019.0)
     assert star.pm_ra_mas_yr == pytest.approx(-1721.05)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nrespipe.files import starmatch
+from nrespipe.files.catalog import star_match
 from nrespipe.frames.velocity import Star
 
 #: Columns of the catalog, in order
@@ -177,12 +177,12 @@ def _names_twice(named):
     """Find names that two lines claim, and templates that name no star."""
     found, names = [], {}
     for line, star in named:
-        for name in sorted(starmatch.keys(star)):
+        for name in sorted(star_match.keys(star)):
             if name in names:
                 found.append(Defect(line, "name", f"{star.name}: the name {name} belongs to line {names[name]} too"))
             names.setdefault(name, line)
     for line, star in named:
-        if star.template and starmatch.key(star.template) not in names:
+        if star.template and star_match.key(star.template) not in names:
             found.append(Defect(line, "template", f"{star.template} is no star of this catalog"))
     return found
 
@@ -192,7 +192,7 @@ def _places_twice(placed, *, same_arcsec=3.0):
     found = []
     for place, (line, star) in enumerate(placed):
         for earlier, other in placed[:place]:
-            if _apart(star, other) < same_arcsec and not starmatch.keys(star) & starmatch.keys(other):
+            if _apart(star, other) < same_arcsec and not star_match.keys(star) & star_match.keys(other):
                 words = f"{star.name} lies {_apart(star, other):.1f} arcsec from {other.name} of line {earlier}"
                 found.append(Defect(line, "ra_deg", f"{words}: the same star under another name"))
     return found
@@ -210,7 +210,7 @@ def _motions_twice(placed, *, neighbors_arcsec=3600.0):
 
 
 def _apart(star, other):
-    return starmatch.separation_arcsec(other, star.ra_deg, star.dec_deg, star.epoch_year)
+    return star_match.separation_arcsec(other, star.ra_deg, star.dec_deg, star.epoch_year)
 
 
 def _hours(placed, *, tolerance_deg=15.0):
@@ -230,7 +230,7 @@ def _hours(placed, *, tolerance_deg=15.0):
 
 
 def _expected_ra_deg(star):
-    for name in sorted(starmatch.keys(star), reverse=True):
+    for name in sorted(star_match.keys(star), reverse=True):
         if numbered := re.fullmatch(r"(HIP|HD)(\d+)[A-C]?", name):
             numbers, degrees = (_HIPPARCOS if numbered[1] == "HIP" else _DRAPER).T
             # extensions of the Draper catalog are in no such order
