@@ -11,8 +11,8 @@ from nrespipe import __version__
 from nrespipe.database import calibrations, claims, frames, stackings, trouble
 from nrespipe.database.columns import Standing, State, clock, now
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.files import archive
 from nrespipe.files.checksum import md5
+from nrespipe.files.exchange import archive
 from nrespipe.service import isolated, limits, metrics, outcome
 from nrespipe.service.calibrations import acceptance, master_schedule
 from nrespipe.service.ingest import patient_reader, raw_files, registration

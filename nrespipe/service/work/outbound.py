@@ -10,7 +10,7 @@ from nrespipe.database import claims, frames, outside
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Delivery, NightSummary
 from nrespipe.errors import Unavailable
-from nrespipe.files import deliveries
+from nrespipe.files.exchange import deliveries
 from nrespipe.service import limits, outcome
 from nrespipe.service.ingest import patient_reader
 from nrespipe.service.operations import summary

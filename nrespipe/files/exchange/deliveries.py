@@ -8,10 +8,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files import web
 from nrespipe.files.checksum import md5 as checksum
+from nrespipe.files.exchange import web
+from nrespipe.files.exchange.web import ServerAway
 from nrespipe.files.partial import beside
-from nrespipe.files.web import ServerAway
 
 #: Answers of a server that serves nobody, whatever it is sent: unknown to it, not allowed, too early, too many.
 _NOBODY = (401, 403, 407, 408, 425, 429)

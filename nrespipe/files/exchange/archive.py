@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from nrespipe.errors import Unavailable
-from nrespipe.files import web
+from nrespipe.files.exchange import web
 from nrespipe.files.partial import beside
 
 #: Largest answer that still is a description of a frame [byte].

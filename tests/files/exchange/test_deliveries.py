@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files import deliveries
+from nrespipe.files.exchange import deliveries
 
 CONTENT = bytes(range(256)) * 500
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()

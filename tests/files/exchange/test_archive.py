@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from nrespipe.errors import Unavailable
-from nrespipe.files import archive
+from nrespipe.files.exchange import archive
 
 CONTENT = bytes(range(256)) * 1000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()

@@ -1,0 +1,1 @@
+"""Servers and directories of others: the archive that frames come from, and those that products go to."""
