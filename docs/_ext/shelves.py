@@ -14,8 +14,9 @@ from sqlalchemy.dialects import postgresql
 
 import nrespipe
 from nrespipe.database.tables import Row
-from nrespipe.files import fitsio, l2, l4, masters
+from nrespipe.files import fitsio, masters
 from nrespipe.files.catalog import target_check, targets
+from nrespipe.files.products import l2, l4
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.velocity import Star

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.files.account import Account
+from nrespipe.files.products.account import Account
 from nrespipe.frames.raw import ExposureMeter, Kind, RawFrame, Section
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra

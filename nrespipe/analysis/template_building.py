@@ -6,10 +6,11 @@ from nrespipe.database import templates as rows
 from nrespipe.database.columns import Standing
 from nrespipe.database.velocities import of_star
 from nrespipe.errors import BadFrame
-from nrespipe.files import layout, plaintable, spectra
+from nrespipe.files import layout, plaintable
 from nrespipe.files import templates as files
 from nrespipe.files.catalog import star_match
 from nrespipe.files.checksum import md5
+from nrespipe.files.products import spectra
 from nrespipe.frames.velocity import Star
 
 

@@ -12,8 +12,8 @@ from nrespipe.database import calibrations, claims, drifts, frames, lineage
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import products
 from nrespipe.files.checksum import md5
+from nrespipe.files.products import frame_products
 from nrespipe.files.raw import cdp
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -216,7 +216,9 @@ def reduce(job, still_mine=None):
     reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
     watch.lap("recipe")
     used = {kind: path for kind, (_, path, _) in job.masters.items()}
-    written = products.write(raw, reduction, used, spectrograph, job.output, stars=refs.stars, still_mine=still_mine)
+    written = frame_products.write(
+        raw, reduction, used, spectrograph, job.output, stars=refs.stars, still_mine=still_mine
+    )
     checksums = tuple((str(path.relative_to(job.output)), md5(path)) for path in written)
     watch.lap("products")
     return Result(

@@ -3,8 +3,9 @@
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files import common, primary, tiles
-from nrespipe.files.primary import card
+from nrespipe.files import tiles
+from nrespipe.files.products import common, primary
+from nrespipe.files.products.primary import card
 from nrespipe.frames.quality import Pixel
 
 _LIGHT_KMS = 299792.458

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from nrespipe import instruments
 from nrespipe.errors import BadFrame
-from nrespipe.files import common, products, spectra
-from nrespipe.files.account import iso, public_date
-from nrespipe.files.primary import card, sexagesimal
+from nrespipe.files.products import common, frame_products, spectra
+from nrespipe.files.products.account import iso, public_date
+from nrespipe.files.products.primary import card, sexagesimal
 from nrespipe.files.raw import cdp
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.reduction import Reduction
@@ -124,7 +124,7 @@ def make(write_raw, tmp_path):
     def made(objects="51 Peg&thar&none", changes=None, header=None, **options):
         raw = cdp.read(write_raw(OBJECTS=objects, **(header or {})))
         reduction = reduction_of(raw, **(changes or {}))
-        paths = products.write(raw, reduction, MASTERS, NRES01, tmp_path / "out", **options)
+        paths = frame_products.write(raw, reduction, MASTERS, NRES01, tmp_path / "out", **options)
         opened.extend(fits.open(path) for path in paths)
         return raw, reduction, opened[-len(paths) :]
 
@@ -153,9 +153,9 @@ def test_a_frame_has_all_of_its_products_or_none(write_raw, tmp_path, monkeypatc
     def broken(account, filename):
         raise ValueError("the second product cannot be made")
 
-    monkeypatch.setattr(products.l4, "build", broken)
+    monkeypatch.setattr(frame_products.l4, "build", broken)
     with pytest.raises(ValueError, match="second product"):
-        products.write(raw, reduction_of(raw), MASTERS, NRES01, tmp_path / "out")
+        frame_products.write(raw, reduction_of(raw), MASTERS, NRES01, tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.fits.fz"))
 
 
@@ -318,9 +318,9 @@ def test_no_raw_header_is_too_odd_to_be_carried(cards):
 def test_the_same_input_gives_the_same_bytes_at_another_time_of_day(write_raw, tmp_path, monkeypatch):
     raw = cdp.read(write_raw())
     reduction = reduction_of(raw)
-    one = products.write(raw, reduction, MASTERS, NRES01, tmp_path / "one")
+    one = frame_products.write(raw, reduction, MASTERS, NRES01, tmp_path / "one")
     monkeypatch.setattr("time.time", lambda: 1.9e9)
-    two = products.write(raw, reduction, dict(reversed(MASTERS.items())), NRES01, tmp_path / "two")
+    two = frame_products.write(raw, reduction, dict(reversed(MASTERS.items())), NRES01, tmp_path / "two")
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
     assert [path.name for path in one] == [f"lscnrs01-fa09-20190405-0021-e91-{level}.fits.fz" for level in ("L2", "L4")]
 
@@ -377,7 +377,7 @@ def test_the_exposure_meter_is_kept(make):
 
 def test_calibration_frames_have_no_products(write_raw, tmp_path):
     raw = cdp.read(write_raw(OBSTYPE="LAMPFLAT", OBJECTS="tung&tung&none"))
-    assert products.write(raw, Reduction(spectra=spectra_of((0, 1))), {}, NRES01, tmp_path / "out") == []
+    assert frame_products.write(raw, Reduction(spectra=spectra_of((0, 1))), {}, NRES01, tmp_path / "out") == []
     assert not (tmp_path / "out").exists()
 
 

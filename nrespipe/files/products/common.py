@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.files import fitsio
-from nrespipe.files.primary import card
+from nrespipe.files.products.primary import card
 
 #: Beginnings of cards that describe an array or a table and not the observation.
 _STRUCTURAL = ("NAXIS", "TTYPE", "TFORM", "TUNIT", "ZNAXIS", "ZTILE")

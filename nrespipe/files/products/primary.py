@@ -5,7 +5,7 @@ import math
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files.account import public_date
+from nrespipe.files.products.account import public_date
 from nrespipe.files.raw.cards import number, text, value
 from nrespipe.frames.quality import Quality
 

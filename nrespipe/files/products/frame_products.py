@@ -1,7 +1,8 @@
 """The products of a science frame, in the EPRV data standard."""
 
-from nrespipe.files import fitsio, l2, l4, layout
-from nrespipe.files.account import Account, master_names
+from nrespipe.files import fitsio, layout
+from nrespipe.files.products import l2, l4
+from nrespipe.files.products.account import Account, master_names
 from nrespipe.frames.raw import Kind
 
 

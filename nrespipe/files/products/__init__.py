@@ -1,0 +1,1 @@
+"""The products of a science frame, in the EPRV data standard."""
