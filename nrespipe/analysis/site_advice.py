@@ -2,9 +2,9 @@
 
 from sqlalchemy import select
 
-from nrespipe.database import calibrations
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
+from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.raw import identity

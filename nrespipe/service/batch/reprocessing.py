@@ -6,8 +6,9 @@ import numpy as np
 from sqlalchemy import select
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, frames, reprocessings
+from nrespipe.database import frames, reprocessings
 from nrespipe.database.columns import State, clock
+from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout, plaintable
 from nrespipe.files.partial import replacing

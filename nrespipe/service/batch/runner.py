@@ -11,8 +11,9 @@ import structlog
 from sqlalchemy import select
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, claims, stackings
+from nrespipe.database import claims
 from nrespipe.database.columns import State, clock
+from nrespipe.database.masters import calibrations, stackings
 from nrespipe.database.tables import Delivery, Product
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly

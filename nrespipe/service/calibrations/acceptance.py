@@ -7,9 +7,9 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, neighbors
 from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
+from nrespipe.database.masters import calibrations, neighbors
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import masters

@@ -7,9 +7,9 @@ from pathlib import Path
 import structlog
 from sqlalchemy import and_, func, or_, select
 
-from nrespipe.database import calibrations, stackings
 from nrespipe.database.columns import USABLE, State, clock
 from nrespipe.database.frames import latest
+from nrespipe.database.masters import calibrations, stackings
 from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.files.checksum import md5
 from nrespipe.service import isolated, outcome

@@ -3,9 +3,10 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
-from nrespipe.database import calibrations, claims, lineage, stackings
+from nrespipe.database import claims
 from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.frames import latest
+from nrespipe.database.masters import calibrations, lineage, stackings
 from nrespipe.database.tables import Attempt, Frame, Master, attempt_masters, master_inputs, master_parents
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind

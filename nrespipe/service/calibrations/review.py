@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from nrespipe import instruments
 from nrespipe.analysis import master_list
 from nrespipe.analysis.master_list import name_of
-from nrespipe.database import calibrations, neighbors
 from nrespipe.database.columns import Standing
+from nrespipe.database.masters import calibrations, neighbors
 from nrespipe.files import layout
 from nrespipe.files.plaintable import aligned
 from nrespipe.service.assembly import RECIPES

@@ -13,8 +13,9 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database import calibrations, revisions
+from nrespipe.database import revisions
 from nrespipe.database.columns import clock, now
+from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.service import limits

@@ -5,8 +5,9 @@ import io
 
 from sqlalchemy import select
 
-from nrespipe.database import calibrations, drifts, frames, velocities
+from nrespipe.database import drifts, frames, velocities
 from nrespipe.database.columns import State
+from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Master
 from nrespipe.files import layout
 from nrespipe.files.plaintable import aligned

@@ -8,8 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
-from nrespipe.database import calibrations, claims, drifts, frames, lineage
+from nrespipe.database import claims, drifts, frames
 from nrespipe.database.columns import State, clock
+from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
 from nrespipe.files.checksum import md5

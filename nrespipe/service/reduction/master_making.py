@@ -9,8 +9,8 @@ from types import ModuleType
 import structlog
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, lineage, neighbors, stackings
 from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.masters import calibrations, lineage, neighbors, stackings
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import layout, masters

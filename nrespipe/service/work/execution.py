@@ -8,8 +8,9 @@ from pathlib import Path
 import structlog
 
 from nrespipe import __version__
-from nrespipe.database import calibrations, claims, frames, stackings, trouble
+from nrespipe.database import claims, frames, trouble
 from nrespipe.database.columns import Standing, State, clock, now
+from nrespipe.database.masters import calibrations, stackings
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files.checksum import md5
 from nrespipe.files.exchange import archive

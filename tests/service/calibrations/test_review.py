@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from nrespipe import cli
 from nrespipe.analysis import master_list
-from nrespipe.database import claims, lineage
+from nrespipe.database import claims
 from nrespipe.database.columns import Standing, State
+from nrespipe.database.masters import lineage
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind

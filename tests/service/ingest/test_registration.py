@@ -12,8 +12,9 @@ from servers import with_tables
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
-from nrespipe.database import claims, frames, stackings, velocities
+from nrespipe.database import claims, frames, velocities
 from nrespipe.database.columns import State, clock
+from nrespipe.database.masters import stackings
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind

@@ -10,8 +10,9 @@ from astropy.io import fits
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, frames, lineage
+from nrespipe.database import claims, frames
 from nrespipe.database.columns import Standing, State, clock
+from nrespipe.database.masters import lineage
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, Stacking
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files.exchange import archive as remote

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from nrespipe import instruments
 from nrespipe.analysis import star_catalog
-from nrespipe.database import stackings
 from nrespipe.database.columns import State, clock
+from nrespipe.database.masters import stackings
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files.catalog import targets
 from nrespipe.service import metrics

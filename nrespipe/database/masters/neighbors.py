@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from nrespipe.database.calibrations import alike
 from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
+from nrespipe.database.masters.calibrations import alike
 from nrespipe.database.tables import Frame, Master, master_inputs
 from nrespipe.frames.judgement import Verdict
 

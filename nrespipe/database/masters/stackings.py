@@ -2,9 +2,9 @@
 
 from sqlalchemy import select
 
-from nrespipe.database.calibrations import night_of
 from nrespipe.database.columns import State, insert
 from nrespipe.database.frames import latest
+from nrespipe.database.masters.calibrations import night_of
 from nrespipe.database.tables import Frame, Stacking
 
 

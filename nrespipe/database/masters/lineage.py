@@ -2,8 +2,8 @@
 
 from sqlalchemy import select
 
-from nrespipe.database.calibrations import night_of, of_night
 from nrespipe.database.columns import USABLE, Standing, State
+from nrespipe.database.masters.calibrations import night_of, of_night
 from nrespipe.database.tables import Frame, Master
 
 
