@@ -15,7 +15,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from nrespipe.database import access
+from nrespipe.database.administration import access
 from nrespipe.files import plaintable
 
 # one thread for the linear algebra, as in the workers of the service

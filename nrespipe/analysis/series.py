@@ -9,7 +9,8 @@ from astropy import units as u
 
 from nrespipe import settings
 from nrespipe.analysis import star_catalog, template_exposures
-from nrespipe.database import access, velocities
+from nrespipe.database import velocities
+from nrespipe.database.administration import access
 from nrespipe.files import plaintable
 from nrespipe.files.catalog import star_match
 from nrespipe.frames.quality import Quality

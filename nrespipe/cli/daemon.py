@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from nrespipe.cli import options
-from nrespipe.database import access
+from nrespipe.database.administration import access
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import layout, plaintable

@@ -6,7 +6,7 @@ import click
 
 from nrespipe.analysis import exports, star_catalog
 from nrespipe.cli import options
-from nrespipe.database import access
+from nrespipe.database.administration import access
 from nrespipe.files import plaintable
 
 _TABLES = {"standards": exports.standards, "velocities": exports.velocities, "masters": exports.masters}

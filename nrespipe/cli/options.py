@@ -9,7 +9,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from nrespipe import settings
-from nrespipe.database.revisions import WrongRevision
+from nrespipe.database.administration.revisions import WrongRevision
 from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.files import plaintable
 from nrespipe.files.layout import OutputRefused

@@ -3,7 +3,7 @@
 import click
 
 from nrespipe.cli import options
-from nrespipe.database import access
+from nrespipe.database.administration import access
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
 from nrespipe.service.batch import reprocessing

@@ -3,7 +3,7 @@
 import click
 
 from nrespipe.cli import options
-from nrespipe.database import access
+from nrespipe.database.administration import access
 from nrespipe.errors import Unavailable
 from nrespipe.service.operations import summary
 

@@ -4,7 +4,7 @@ import click
 
 from nrespipe.analysis import star_catalog, template_building
 from nrespipe.cli import options
-from nrespipe.database import access
+from nrespipe.database.administration import access
 from nrespipe.service import assembly
 
 

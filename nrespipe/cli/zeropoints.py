@@ -4,7 +4,7 @@ import click
 
 from nrespipe.analysis import star_catalog, zero_points
 from nrespipe.cli import options
-from nrespipe.database import access
+from nrespipe.database.administration import access
 
 
 @click.group("zeropoints")

@@ -9,7 +9,7 @@ from types import ModuleType
 from sqlalchemy.orm import sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database import access, connection, revisions
+from nrespipe.database.administration import access, connection, revisions
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph

@@ -2,7 +2,7 @@
 
 import structlog
 
-from nrespipe.database import trouble
+from nrespipe.database.administration import trouble
 
 _log = structlog.get_logger(__name__)
 

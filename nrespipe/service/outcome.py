@@ -4,7 +4,7 @@ import traceback as tracebacks
 from dataclasses import dataclass
 from datetime import datetime
 
-from nrespipe.database import trouble
+from nrespipe.database.administration import trouble
 from nrespipe.database.columns import State, now
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 

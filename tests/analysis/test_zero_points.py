@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from nrespipe import cli
 from nrespipe.analysis import series, zero_points
-from nrespipe.database import access
 from nrespipe.database import zeropoints as versions
+from nrespipe.database.administration import access
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint
 from nrespipe.frames.quality import Quality

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from light import SMALL, tabled
 
 from nrespipe import cli
-from nrespipe.database import access
+from nrespipe.database.administration import access
 from nrespipe.database.tables import StarVelocity
 from nrespipe.settings import Settings
 

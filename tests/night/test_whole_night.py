@@ -8,7 +8,8 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import select
 
-from nrespipe.database import access, drifts
+from nrespipe.database import drifts
+from nrespipe.database.administration import access
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.engine.wavelength import calibrate

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 
-from nrespipe.database import connection, revisions
+from nrespipe.database.administration import connection, revisions
 
 _numbers = count()
 

@@ -1,8 +1,8 @@
-"""Run the migrations on the connection that nrespipe.database.revisions hands over."""
+"""Run the migrations on the connection that nrespipe.database.administration.revisions hands over."""
 
 from alembic import context
 
-from nrespipe.database import revisions
+from nrespipe.database.administration import revisions
 from nrespipe.database.tables import Row
 
 

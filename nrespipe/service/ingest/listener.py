@@ -9,7 +9,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.mixins import ConsumerMixin
 from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database import trouble
+from nrespipe.database.administration import trouble
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Skipped
 from nrespipe.service.ingest import messages, registration

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from nrespipe.database import access, backups, connection, revisions, soundness
+from nrespipe.database.administration import access, backups, connection, revisions, soundness
 
 _log = structlog.get_logger(__name__)
 

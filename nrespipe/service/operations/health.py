@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database import revisions
+from nrespipe.database.administration import revisions
 from nrespipe.database.columns import clock, now
 from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Frame

@@ -8,7 +8,7 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
-from nrespipe.database import trouble
+from nrespipe.database.administration import trouble
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.service.assembly import RECIPES
 from nrespipe.service.ingest import messages

@@ -8,7 +8,8 @@ from pathlib import Path
 import structlog
 
 from nrespipe import __version__
-from nrespipe.database import claims, frames, trouble
+from nrespipe.database import claims, frames
+from nrespipe.database.administration import trouble
 from nrespipe.database.columns import Standing, State, clock, now
 from nrespipe.database.masters import calibrations, stackings
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database import claims, trouble
+from nrespipe.database import claims
+from nrespipe.database.administration import trouble
 from nrespipe.database.base import Work
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits

@@ -9,7 +9,8 @@ from pathlib import Path
 import fake_recipes
 
 from nrespipe import logs
-from nrespipe.database import claims, connection
+from nrespipe.database import claims
+from nrespipe.database.administration import connection
 from nrespipe.service import assembly
 from nrespipe.service.pace import Pace
 from nrespipe.service.reduction import frame_reduction

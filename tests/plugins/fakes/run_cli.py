@@ -5,7 +5,8 @@ from dataclasses import replace
 import fake_recipes
 
 from nrespipe import cli
-from nrespipe.database import claims, connection, frames, outside
+from nrespipe.database import claims, frames, outside
+from nrespipe.database.administration import connection
 from nrespipe.service import assembly
 from nrespipe.service.pace import Pace
 

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from nrespipe import cli
-from nrespipe.database import claims, revisions
+from nrespipe.database import claims
+from nrespipe.database.administration import revisions
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.service import assembly

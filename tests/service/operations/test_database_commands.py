@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe import cli
-from nrespipe.database import access, connection, revisions
+from nrespipe.database.administration import access, connection, revisions
 from nrespipe.database.tables import Frame
 from nrespipe.service import assembly
 from nrespipe.service.batch import night

@@ -15,8 +15,8 @@ from hypothesis import settings as bounds
 from sqlalchemy import text
 
 from nrespipe import cli, logs, settings
-from nrespipe.database import access
-from nrespipe.database.connection import open_engine
+from nrespipe.database.administration import access
+from nrespipe.database.administration.connection import open_engine
 from nrespipe.service import assembly
 from nrespipe.service.ingest.listener import Listener
 from nrespipe.service.operations import health, mail

@@ -9,7 +9,8 @@ from servers import with_tables
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, connection, nodes
+from nrespipe.database import claims, nodes
+from nrespipe.database.administration import connection
 from nrespipe.database.columns import clock
 from nrespipe.database.tables import Frame, Node, Stacking
 from nrespipe.frames.raw import Kind

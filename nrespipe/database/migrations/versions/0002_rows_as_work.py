@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from nrespipe.database import ddl
+from nrespipe.database.administration import ddl
 
 revision = "0002"
 down_revision = "0001"

@@ -5,7 +5,7 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-from nrespipe.database import ddl
+from nrespipe.database.administration import ddl
 
 revision = "0010"
 down_revision = "0009"

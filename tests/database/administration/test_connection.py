@@ -13,7 +13,8 @@ from servers import with_tables
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from nrespipe.database import claims, connection
+from nrespipe.database import claims
+from nrespipe.database.administration import connection
 from nrespipe.database.columns import clock
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 
-from nrespipe.database import connection, revisions
+from nrespipe.database.administration import connection, revisions
 
 #: Name of the embedded database in the output directory.
 FILE = "nrespipe.sqlite"

@@ -17,7 +17,8 @@ from sqlalchemy import event, inspect, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import sessionmaker
 
-from nrespipe.database import connection, ddl, frames, revisions, soundness
+from nrespipe.database import frames
+from nrespipe.database.administration import connection, ddl, revisions, soundness
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Frame, Master, Row
 

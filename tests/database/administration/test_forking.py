@@ -6,7 +6,7 @@ import threading
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import connection
+from nrespipe.database.administration import connection
 
 
 def test_a_process_waits_with_forking_until_other_threads_have_written(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from nrespipe.database import revisions
+from nrespipe.database.administration import revisions
 from nrespipe.database.tables import Row
 
 #: So many defects of one kind are told.

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import sessionmaker
 
-from nrespipe.database import forking
+from nrespipe.database.administration import forking
 
 _BUSY_TIMEOUT_MS = 30_000
 #: A PostgreSQL server ends a transaction in which nothing was asked for so long, and gives free what it has locked

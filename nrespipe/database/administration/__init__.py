@@ -1,0 +1,1 @@
+"""The database as a whole: connections, tables and their revisions, copies."""
