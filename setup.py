@@ -13,7 +13,7 @@ class BuildWithCatalog(build_py):
         """Build the modules, then add the catalog; an editable installation reads it where it is."""
         super().run()
         if not self.editable_mode:
-            self.copy_file("targets.csv", str(Path(self.build_lib, "nrespipe", "files", "targets.csv")))
+            self.copy_file("targets.csv", str(Path(self.build_lib, "nrespipe", "files", "catalog", "targets.csv")))
 
 
 setup(cmdclass={"build_py": BuildWithCatalog})

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from nrespipe import logs
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Master
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
@@ -132,7 +132,7 @@ def check(service, every):
         said = [f"{m.kind} of {m.site} {m.day}, {m.standing}: {m.reason}" for m in session.scalars(select(Master))
                 if m.reason]  # fmt: skip
     heads = ["site", "night", "star", "masters of other nights", "error", "off by", "what was damaged"]
-    print("\n".join(plaintable.aligned([heads, *rows])))
+    print("\n".join(plain_table.aligned([heads, *rows])))
     print("\nwhat was said of masters:", *said, sep="\n  ")
     return wrong
 

@@ -24,7 +24,7 @@ from sqlalchemy import select
 from nrespipe import instruments, logs
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, Master
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
@@ -381,9 +381,9 @@ def main():
         summary.append(summed_up(name, found))
         print(f"{name}: {len(wrong)} wrong so far", flush=True)
     heads = ["case", "by", "night", "fiber", "star", "error", "off by", "pull", "bias", "flags"]
-    print("\n".join(plaintable.aligned([heads, *table])))
+    print("\n".join(plain_table.aligned([heads, *table])))
     heads = ["case", "stars", "off rms", "most", "pulls", "flux", "flags of some"]
-    print("", *plaintable.aligned([heads, *summary]), sep="\n")
+    print("", *plain_table.aligned([heads, *summary]), sep="\n")
     print("", *(wrong or ["every star is reduced, and right within its error or flagged"]), sep="\n")
     sys.exit(bool(wrong))
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nrespipe.database.administration import access
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 
 # one thread for the linear algebra, as in the workers of the service
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
@@ -145,7 +145,7 @@ def main():
     (work := given.work.resolve()).joinpath("out").mkdir(parents=True, exist_ok=True)
     found = zip(*(try_site(work, site) for site in given.sites.split(",")))
     rows, wrong = ([one for some in column for one in some] for column in found)
-    print("\n".join(plaintable.aligned([HEADINGS.split("|"), *rows])))
+    print("\n".join(plain_table.aligned([HEADINGS.split("|"), *rows])))
     print("", *(wrong or ["every site works, every order has its number, every star its velocity"]), sep="\n")
     sys.exit(bool(wrong))
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 
 import nrespipe
 from nrespipe.database.tables import Row
-from nrespipe.files import fitsio, masters
+from nrespipe.files import fits_io, masters
 from nrespipe.files.catalog import target_check, targets
 from nrespipe.files.products import l2, l4
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
@@ -101,7 +101,7 @@ def _cards(header):
     """Keywords with the writer's own comment; of numbered ones that say the same, the first."""
     rows = {}
     for card in header.cards:
-        foreign = card.keyword in fitsio.STRUCTURAL or re.match(r"NAXIS|T(TYPE|FORM|UNIT)\d|Z[A-Z]", card.keyword)
+        foreign = card.keyword in fits_io.STRUCTURAL or re.match(r"NAXIS|T(TYPE|FORM|UNIT)\d|Z[A-Z]", card.keyword)
         if card.comment and not foreign:
             rows.setdefault((card.keyword.rstrip("0123456789"), card.comment), card)
     return [(f"``{card.keyword}``", escaped(card.comment)) for card in rows.values()]

@@ -6,7 +6,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master, StarVelocity
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -72,7 +72,7 @@ def standards(session, *, site="", first_day="", last_day=""):
         for kind in _TYPES.get(master.kind) or ("TRIPLE" if len(master.fibers) == 3 else "DOUBLE",)
     ]
     rows.sort(key=lambda row: (row["jd"], row["filename"], row["type"]))
-    return plaintable.text("calibrations; jd: mean start of the inputs, UTC [day]", STANDARDS, rows)
+    return plain_table.text("calibrations; jd: mean start of the inputs, UTC [day]", STANDARDS, rows)
 
 
 def masters(session, *, site="", first_day="", last_day=""):
@@ -97,7 +97,7 @@ def masters(session, *, site="", first_day="", last_day=""):
     judged = [{finding["name"]: finding["value"] for finding in master.findings or ()} for master in found]
     columns = MASTERS | dict.fromkeys(sorted({name for numbers in judged for name in numbers}), 6)
     rows = [{**_master(master), **numbers} for master, numbers in zip(found, judged)]
-    return plaintable.text("masters; mean_mjd, created_mjd: UTC [day]; units of numbers in their names", columns, rows)
+    return plain_table.text("masters; mean_mjd, created_mjd: UTC [day]; units of numbers in their names", columns, rows)
 
 
 def velocities(session, *, site="", first_day="", last_day=""):
@@ -123,7 +123,7 @@ def velocities(session, *, site="", first_day="", last_day=""):
     found = session.scalars(query.where(*_within(Frame, site, first_day, last_day)))
     rows = [_velocity(velocity.frame, velocity) for velocity in sorted(found, key=_time)]
     remark = "velocities; created_mjd: UTC, bjd_tdb: TDB [day]; _ms: m/s, _kms: km/s, _s: second; empty: not measured"
-    return plaintable.text(remark, VELOCITIES, rows)
+    return plain_table.text(remark, VELOCITIES, rows)
 
 
 def _within(table, site, first_day, last_day):

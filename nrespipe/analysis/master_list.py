@@ -5,7 +5,7 @@ from sqlalchemy import select
 from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Master
 from nrespipe.files import layout
-from nrespipe.files.plaintable import aligned
+from nrespipe.files.plain_table import aligned
 from nrespipe.files.raw import identity
 from nrespipe.frames.quality import Quality
 

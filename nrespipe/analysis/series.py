@@ -11,7 +11,7 @@ from nrespipe import settings
 from nrespipe.analysis import star_catalog, template_exposures
 from nrespipe.database import velocities
 from nrespipe.database.administration import access
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 from nrespipe.files.catalog import star_match
 from nrespipe.frames.quality import Quality
 
@@ -175,7 +175,7 @@ def for_the_eye(table):
         digits |= dict.fromkeys(("zero_point", "zero_point_err", "rv_corrected", "rv_corrected_err"), 2)
     numbers = [[f"{value:.{n}f}" for value in table[name].value] for name, n in digits.items()]
     columns = [*numbers, *(list(table[name]) for name in ("tel", "quality", "filename"))]
-    return "\n".join(plaintable.aligned([[*digits, "tel", "quality", "filename"], *zip(*columns)]))
+    return "\n".join(plain_table.aligned([[*digits, "tel", "quality", "filename"], *zip(*columns)]))
 
 
 def names_of(output, site, star):

@@ -6,7 +6,7 @@ from nrespipe.database import templates as rows
 from nrespipe.database.columns import Standing
 from nrespipe.database.velocities import of_star
 from nrespipe.errors import BadFrame
-from nrespipe.files import layout, plaintable
+from nrespipe.files import layout, plain_table
 from nrespipe.files import templates as files
 from nrespipe.files.catalog import star_match
 from nrespipe.files.checksum import md5
@@ -89,7 +89,7 @@ def listed(session):
         ]
         for row in rows.current(session)
     ]  # fmt: skip
-    return plaintable.aligned([head, *lines])
+    return plain_table.aligned([head, *lines])
 
 
 def _star(output, site, name):

@@ -14,7 +14,7 @@ from nrespipe.database.tables import Frame
 from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
 from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files.catalog import star_match
-from nrespipe.files.plaintable import aligned
+from nrespipe.files.plain_table import aligned
 from nrespipe.frames.quality import Quality
 
 #: Fewest constant stars that tell of a night, nights that a star must be seen in, and days that a night without such

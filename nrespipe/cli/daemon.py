@@ -11,7 +11,7 @@ from nrespipe.cli import options
 from nrespipe.database.administration import access
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.files import layout, plaintable
+from nrespipe.files import layout, plain_table
 from nrespipe.service import assembly
 from nrespipe.service.ingest import intake
 
@@ -133,7 +133,7 @@ def submit_command(given, paths, output, database):
     """
     with options.complaints():
         told = intake.submit(_assembled(given, output, database), paths)
-    click.echo("\n".join(plaintable.aligned([[path.name, str(state), reason] for path, state, reason in told])))
+    click.echo("\n".join(plain_table.aligned([[path.name, str(state), reason] for path, state, reason in told])))
     sys.exit(1 if any(state in (State.BAD, State.FAILED) for _, state, _ in told) else 0)
 
 
@@ -214,7 +214,7 @@ def doctor_command(given, output, database):
         if given.raw_root:
             layout.require_apart(output, given.raw_root)
         findings = health.examine(assembly.inspect(output, given))
-    click.echo("\n".join(plaintable.aligned([[found.name, found.state, found.words] for found in findings])))
+    click.echo("\n".join(plain_table.aligned([[found.name, found.state, found.words] for found in findings])))
     sys.exit(1 if any(found.state == "broken" for found in findings) else 0)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from nrespipe.cli import options
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 from nrespipe.service.operations import database_upkeep
 
 
@@ -78,7 +78,7 @@ def check_command(given, output, database):
     with options.complaints():
         found = database_upkeep.check(*options.places(given, output, database))
     rows = [[name, told] for name, defects in found.items() for told in defects or ["ok"]]
-    click.echo("\n".join(plaintable.aligned(rows)))
+    click.echo("\n".join(plain_table.aligned(rows)))
     sys.exit(1 if any(found.values()) else 0)
 
 

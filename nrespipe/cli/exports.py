@@ -7,7 +7,7 @@ import click
 from nrespipe.analysis import exports, star_catalog
 from nrespipe.cli import options
 from nrespipe.database.administration import access
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 
 _TABLES = {"standards": exports.standards, "velocities": exports.velocities, "masters": exports.masters}
 
@@ -48,4 +48,4 @@ def export_command(given, table, output, database, site, first_day, last_day, ou
         click.echo(text, nl=False)
         return
     with options.complaints():
-        plaintable.write(text, out)
+        plain_table.write(text, out)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nrespipe import settings
 from nrespipe.database.administration.revisions import WrongRevision
 from nrespipe.errors import MissingCalibration, Unavailable
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 from nrespipe.files.layout import OutputRefused
 from nrespipe.service.limits import DoNotFit
 from nrespipe.service.operations import progress
@@ -147,7 +147,7 @@ def summary_lines(summary):
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     total = sum(summary.counts.values())
     first = f"{total} frame{'s' * (total != 1)}: {states or 'none found'}; {summary.new} worked on now"
-    told = plaintable.aligned([*summary.masters, *summary.unhappy])
+    told = plain_table.aligned([*summary.masters, *summary.unhappy])
     left = f"{summary.left} frames can have a better result, by the next run"
     return [first, *told, *[left] * bool(summary.left)]
 

@@ -7,7 +7,7 @@ import click
 
 from nrespipe import logs, settings
 from nrespipe.cli import options
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 from nrespipe.service import assembly, limits
 from nrespipe.service.batch import simulation
 from nrespipe.service.operations import kernels, progress
@@ -101,7 +101,7 @@ def demo_command(given, output, processes):
         report = progress.bar if sys.stderr.isatty() else progress.words
         stars, summary = simulation.demonstrate(assembled, output / "archive", report)
     click.echo("\n".join([*options.summary_lines(summary), "", "radial velocities in m/s"]))
-    click.echo("\n".join(plaintable.aligned([simulation.HEADINGS, *(star.cells() for star in stars)])))
+    click.echo("\n".join(plain_table.aligned([simulation.HEADINGS, *(star.cells() for star in stars)])))
     agrees = all(star.agrees for star in stars)
     verdict = "agrees" if agrees else "DOES NOT AGREE"
     click.echo(f"\nThe reduction {verdict} with the velocities that were simulated. Spectra: {output / 'reduced'}")

@@ -1,0 +1,1 @@
+"""Files: raw frames, masters, products and tables, and where each lies."""

@@ -18,7 +18,7 @@ from astropy.io import fits
 
 from nrespipe.engine.wavelength import diagnostics
 from nrespipe.errors import BadFrame, MissingCalibration
-from nrespipe.files import fitsio, tiles
+from nrespipe.files import fits_io, tiles
 from nrespipe.files.layout import master_name
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Quality
@@ -92,7 +92,7 @@ def write(master, path, still_mine=None):
     path : str or Path
         Where; a master that lies there is replaced.
     still_mine : callable, optional
-        As for ``fitsio.write_together``.
+        As for ``fits_io.write_together``.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def write(master, path, still_mine=None):
     if isinstance(master, Arc):
         hdus += _for_people(master, units)
     table = [_values_table(values, units)] if values else []
-    fitsio.write(fits.HDUList([_primary(master), *table, *hdus]), path, still_mine)
+    fits_io.write(fits.HDUList([_primary(master), *table, *hdus]), path, still_mine)
 
 
 def read(path):
@@ -134,8 +134,8 @@ def read(path):
     if not path.exists():
         raise MissingCalibration(f"{path.name}: the master is not where it should be")
     try:
-        with fitsio.reading(path) as hdus:
-            fitsio.require_whole(hdus, path)
+        with fits_io.reading(path) as hdus:
+            fits_io.require_whole(hdus, path)
             origin = _origin(hdus[0].header)
             return _restore(_CLASSES[origin.kind], "", {hdu.name: hdu for hdu in hdus}, origin)
     except BadFrame as error:

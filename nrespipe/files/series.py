@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 from nrespipe.files.partial import beside
 
 #: Form of a file by its suffix.
@@ -84,7 +84,7 @@ def write(table, path, form=""):
     form = form or FORMS.get(path.suffix.lower(), "")
     if not form:
         raise ValueError(f"{path.name}: its suffix tells no form, use one of {', '.join(FORMS)}")
-    plaintable.check_place(path)
+    plain_table.check_place(path)
     partial = beside(path)
     try:
         partial.write_text(text(table, form), encoding="utf-8")

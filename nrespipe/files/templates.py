@@ -11,7 +11,7 @@ import numpy as np
 from astropy.io import fits
 
 from nrespipe.errors import BadFrame, MissingCalibration
-from nrespipe.files import fitsio
+from nrespipe.files import fits_io
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Star
 
@@ -69,7 +69,7 @@ def write(template, path):
         hdus.append(fits.ImageHDU(np.asarray(getattr(template, field), np.float64), fits.Header(cards), name=name))
     if template.left_out:
         hdus.append(_left_out(template.left_out))
-    fitsio.write(fits.HDUList(hdus), path)
+    fits_io.write(fits.HDUList(hdus), path)
 
 
 def read(path):
@@ -96,8 +96,8 @@ def read(path):
     if not path.exists():
         raise MissingCalibration(f"{path.name}: the template is not where it should be")
     try:
-        with fitsio.reading(path) as hdus:
-            fitsio.require_whole(hdus, path)
+        with fits_io.reading(path) as hdus:
+            fits_io.require_whole(hdus, path)
             return _template(hdus)
     except BadFrame as error:
         raise MissingCalibration(f"the template cannot be read, make it again: {error}") from error

@@ -13,7 +13,7 @@ from nrespipe import cli
 from nrespipe.analysis import exports
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.tables import Attempt, Frame, FrameDrift, Master, Product, StarVelocity
-from nrespipe.files import plaintable
+from nrespipe.files import plain_table
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
@@ -180,5 +180,5 @@ def test_the_site_may_be_written_in_large_letters(output):
 
 
 def test_a_cell_holds_no_line_break_and_no_number_that_is_none():
-    text = plaintable.text("x", {"a": 2, "b": None}, [{"a": float("nan"), "b": "two\nlines"}, {"a": 1.005}])
+    text = plain_table.text("x", {"a": 2, "b": None}, [{"a": float("nan"), "b": "two\nlines"}, {"a": 1.005}])
     assert text == "# x\na,b\n,two lines\n1.00,\n"

@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 from nrespipe.errors import Unavailable
-from nrespipe.files import fitsio, partial
+from nrespipe.files import fits_io, partial
 
 
 def hdus(value):
@@ -19,7 +19,7 @@ def hdus(value):
 def paths(tmp_path):
     """Two files of an earlier attempt."""
     made = [tmp_path / "night/a.fits", tmp_path / "night/b.fits"]
-    fitsio.write_together([(hdus(1), path) for path in made])
+    fits_io.write_together([(hdus(1), path) for path in made])
     return made
 
 
@@ -35,7 +35,7 @@ def test_it_is_asked_once_when_all_files_are_written_and_none_is_replaced(paths)
         asked.append((values(paths), whole))
         return True
 
-    fitsio.write_together([(hdus(2), path) for path in paths], still_mine)
+    fits_io.write_together([(hdus(2), path) for path in paths], still_mine)
     assert asked == [([1, 1], [2, 2])]
     assert values(paths) == [2, 2]
     assert sorted(os.listdir(paths[0].parent)) == ["a.fits", "b.fits"]
@@ -43,7 +43,7 @@ def test_it_is_asked_once_when_all_files_are_written_and_none_is_replaced(paths)
 
 def test_what_is_not_ours_any_more_is_left_as_it_is(paths):
     with pytest.raises(Unavailable, match=r"a.fits, b.fits: another process does this by now; nothing was replaced"):
-        fitsio.write_together([(hdus(2), path) for path in paths], lambda: False)
+        fits_io.write_together([(hdus(2), path) for path in paths], lambda: False)
     assert values(paths) == [1, 1]
     assert sorted(os.listdir(paths[0].parent)) == ["a.fits", "b.fits"]
 
@@ -51,7 +51,7 @@ def test_what_is_not_ours_any_more_is_left_as_it_is(paths):
 def test_where_one_file_cannot_be_written_none_is_replaced(paths, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Unavailable, match=r"c.fits: the disk does not take the file"):
-        fitsio.write_together([(hdus(2), paths[0]), (hdus(2), tmp_path / "file/c.fits")])
+        fits_io.write_together([(hdus(2), paths[0]), (hdus(2), tmp_path / "file/c.fits")])
     assert values(paths) == [1, 1]
     assert sorted(os.listdir(paths[0].parent)) == ["a.fits", "b.fits"]
 

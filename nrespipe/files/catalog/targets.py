@@ -26,7 +26,7 @@ def installed():
         ``targets.csv`` beside this module in an installed package, at the top of the repository otherwise.
     """
     beside = Path(__file__).with_name(FILENAME)
-    return beside if beside.is_file() else Path(__file__).parents[2] / FILENAME
+    return beside if beside.is_file() else Path(__file__).parents[3] / FILENAME
 
 
 def deployed(output, site=""):

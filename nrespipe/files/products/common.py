@@ -9,7 +9,7 @@ import scipy
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-from nrespipe.files import fitsio
+from nrespipe.files import fits_io
 from nrespipe.files.products.primary import card
 
 #: Beginnings of cards that describe an array or a table and not the observation.
@@ -40,7 +40,7 @@ def instrument_header(account):
             if keyword in ("COMMENT", "HISTORY", ""):
                 for line in str(content).split("\n"):
                     made.append(fits.Card(keyword, _ascii(line)), end=True)
-            elif keyword not in fitsio.STRUCTURAL and not keyword.startswith(_STRUCTURAL):
+            elif keyword not in fits_io.STRUCTURAL and not keyword.startswith(_STRUCTURAL):
                 made.append(_carried(keyword, content, comment), end=True)
         return fits.ImageHDU(header=made, name="INSTRUMENT_HEADER")
 

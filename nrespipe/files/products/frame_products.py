@@ -1,6 +1,6 @@
 """The products of a science frame, in the EPRV data standard."""
 
-from nrespipe.files import fitsio, layout
+from nrespipe.files import fits_io, layout
 from nrespipe.files.products import l2, l4
 from nrespipe.files.products.account import Account, master_names
 from nrespipe.frames.raw import Kind
@@ -26,7 +26,7 @@ def write(raw, reduction, masters, spectrograph, output, *, stars=None, steps=()
     steps : sequence of (str, str), optional
         Function and arguments of each step, for the receipt; the whole recipe as one step where there are none.
     still_mine : callable, optional
-        As for ``fitsio.write_together``.
+        As for ``fits_io.write_together``.
 
     Returns
     -------
@@ -49,5 +49,5 @@ def write(raw, reduction, masters, spectrograph, output, *, stars=None, steps=()
     paths = {suffix: layout.product_path(output, raw, suffix) for suffix in builders}
     # all are made before the first is written: a frame has all of its products or none
     made = [(build(account, paths[suffix].name), paths[suffix]) for suffix, build in builders.items()]
-    fitsio.write_together(made, still_mine)
+    fits_io.write_together(made, still_mine)
     return list(paths.values())

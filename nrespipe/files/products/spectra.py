@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe.errors import BadFrame
-from nrespipe.files import fitsio
+from nrespipe.files import fits_io
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
@@ -54,8 +54,8 @@ def read(path, fiber):
     Unavailable
         If the disk does not give the file.
     """
-    with fitsio.reading(path) as hdus:
-        fitsio.require_whole(hdus, path)
+    with fits_io.reading(path) as hdus:
+        fits_io.require_whole(hdus, path)
         return _observed(hdus, fiber, Path(path).name)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe.errors import BadFrame
-from nrespipe.files import fitsio
+from nrespipe.files import fits_io
 from nrespipe.files.raw import identity, sequences, stored_pixels
 from nrespipe.files.raw.cards import number, positive, section, value
 from nrespipe.frames.raw import RawFrame, Section
@@ -30,9 +30,9 @@ def identify(path):
         As `read`, but for what only the pixels show.
     """
     identity.require_raw_name(path)
-    with fitsio.reading(path) as hdus:
+    with fits_io.reading(path) as hdus:
         found = identity.of(path, _header(hdus, stored_pixels.spectrum(hdus)))
-        fitsio.require_whole(hdus, path)
+        fits_io.require_whole(hdus, path)
     return found
 
 
@@ -64,11 +64,11 @@ def read(path, whole=True):
     """
     identity.require_raw_name(path)
     name = Path(path).name
-    with fitsio.reading(path) as hdus:
+    with fits_io.reading(path) as hdus:
         spectrum = stored_pixels.spectrum(hdus)
         header = _header(hdus, spectrum)
         frame = identity.of(path, header)
-        fitsio.require_whole(hdus, path)
+        fits_io.require_whole(hdus, path)
         _require_image(spectrum, name)
         shape = tuple(int(n) for n in spectrum.shape[-2:])
         image = spectrum.data if whole else None
@@ -94,8 +94,8 @@ def read(path, whole=True):
 
 def _header(hdus, spectrum):
     """Return the cards of the spectrum, after those that only the primary part has."""
-    own = fitsio.cards(spectrum.header)
-    return own if spectrum is hdus[0] else fitsio.cards(hdus[0].header) | own
+    own = fits_io.cards(spectrum.header)
+    return own if spectrum is hdus[0] else fits_io.cards(hdus[0].header) | own
 
 
 def _require_image(spectrum, name):

@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files import fitsio
+from nrespipe.files import fits_io
 from nrespipe.files.raw.cards import declination_deg, number, right_ascension_deg, text
 from nrespipe.frames.raw import ExposureMeter, Telescope
 
@@ -75,7 +75,7 @@ def telescope_headers(hdus):
     """
     by_name = {hdu.name: hdu for hdu in hdus}
     names = ("TELESCOPE_1", "TELESCOPE_2")
-    return tuple(fitsio.cards(by_name[name].header) if name in by_name else {} for name in names)
+    return tuple(fits_io.cards(by_name[name].header) if name in by_name else {} for name in names)
 
 
 def telescope(cards):

@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from nrespipe.errors import BadFrame
-from nrespipe.files import fitsio
+from nrespipe.files import fits_io
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class StoredPixels:
     def __getitem__(self, place):
         rows, columns = place
         first, end, _ = rows.indices(self.shape[0])
-        with fitsio.reading(self.path) as hdus:
+        with fits_io.reading(self.path) as hdus:
             hdu = spectrum(hdus)
             found = hdu.section[(0,) * (len(hdu.shape) - 2) + (slice(first, end), slice(None))]
         if found.shape != (end - first, self.shape[1]):

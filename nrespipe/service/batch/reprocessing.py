@@ -10,7 +10,7 @@ from nrespipe.database import frames, reprocessings
 from nrespipe.database.columns import State, clock
 from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Frame
-from nrespipe.files import layout, plaintable
+from nrespipe.files import layout, plain_table
 from nrespipe.files.partial import replacing
 from nrespipe.files.raw import identity
 from nrespipe.frames.raw import Kind
@@ -121,7 +121,7 @@ def _unsuccessful(session, tried, kinds, moment):
         for name, last in ends
         if last.outcome is not State.DONE and last.finished >= moment
     ]
-    return ["to be looked at:", *plaintable.aligned([*masters, *sad])] if masters or sad else []
+    return ["to be looked at:", *plain_table.aligned([*masters, *sad])] if masters or sad else []
 
 
 def _frames(session, site, first_day, last_day, kinds):

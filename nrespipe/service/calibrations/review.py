@@ -9,7 +9,7 @@ from nrespipe.analysis.master_list import name_of
 from nrespipe.database.columns import Standing
 from nrespipe.database.masters import calibrations, neighbors
 from nrespipe.files import layout
-from nrespipe.files.plaintable import aligned
+from nrespipe.files.plain_table import aligned
 from nrespipe.service.assembly import RECIPES
 from nrespipe.service.calibrations import redo
 

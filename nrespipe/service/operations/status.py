@@ -10,7 +10,7 @@ from nrespipe.database.columns import State
 from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Master
 from nrespipe.files import layout
-from nrespipe.files.plaintable import aligned
+from nrespipe.files.plain_table import aligned
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.quality import Quality

@@ -11,7 +11,7 @@ from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files.raw import cdp
 from nrespipe.frames.raw import Kind, Section
 
-REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[2] / "../shared/realdata"))
+REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[3] / "../shared/realdata"))
 
 
 @pytest.mark.parametrize("packed", [True, False])
