@@ -1,6 +1,14 @@
-"""What every noun does with the arrays it is given."""
+"""Types of arrays, and what every noun does with the arrays that it is given."""
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+#: Arrays of numbers of any precision. Docstrings give shape and unit.
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
+Booleans = NDArray[np.bool_]
 
 
 def frozen(instance, **shapes):
