@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import TextIO
 
 import astropy
 import structlog
@@ -11,14 +12,14 @@ _ECS = {"timestamp": "@timestamp", "level": "log.level", "logger": "log.logger",
 _TRACEBACK = {"exception": "error.stack_trace", "stack": "error.stack_trace"}
 
 
-def configure(level="INFO", stream=None):
+def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send everything that the program and its libraries log to one stream.
 
     Parameters
     ----------
-    level : str
+    level
         Least severe lines to log.
-    stream : text file, optional
+    stream
         Where to; standard error if not given.
     """
     stream = sys.stderr if stream is None else stream

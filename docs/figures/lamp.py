@@ -72,7 +72,7 @@ def offset_px(bench, fiber, order, x):
     return np.interp(x, columns, offset)
 
 
-def true_columns(bench, lines, state=State()):  # noqa: B008
+def true_columns(bench, lines, state=State()):
     """Return where identified lines truly lie, in the sense of the solution.
 
     Parameters

@@ -1,7 +1,7 @@
 """What the database knows as plain tables; the store is the database, and nothing is ever read back from them."""
 
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
@@ -41,16 +41,12 @@ _PAIRS = {"01": "1", "12": "2", "012": "3"}
 _WORST = tuple(map(str, Verdict))
 
 
-def standards(session, *, site="", first_day="", last_day=""):
+def standards(session: Session, *, site: str = "", first_day: str = "", last_day: str = "") -> str:
     """Return the list of calibrations as the earlier service kept it.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    site : str, optional
-        Only this site.
-    first_day, last_day : str, optional
+    first_day, last_day
         Only these nights, ``YYYYMMDD``, both included.
 
     Returns
@@ -75,16 +71,12 @@ def standards(session, *, site="", first_day="", last_day=""):
     return plain_table.text("calibrations; jd: mean start of the inputs, UTC [day]", STANDARDS, rows)
 
 
-def masters(session, *, site="", first_day="", last_day=""):
+def masters(session: Session, *, site: str = "", first_day: str = "", last_day: str = "") -> str:
     """Return all that is known of every master and of every try at one.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    site : str, optional
-        Only this site.
-    first_day, last_day : str, optional
+    first_day, last_day
         Only these nights, ``YYYYMMDD``, both included.
 
     Returns
@@ -100,16 +92,12 @@ def masters(session, *, site="", first_day="", last_day=""):
     return plain_table.text("masters; mean_mjd, created_mjd: UTC [day]; units of numbers in their names", columns, rows)
 
 
-def velocities(session, *, site="", first_day="", last_day=""):
+def velocities(session: Session, *, site: str = "", first_day: str = "", last_day: str = "") -> str:
     """Return the velocities of all frames that are done.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    site : str, optional
-        Only this site.
-    first_day, last_day : str, optional
+    first_day, last_day
         Only these nights, ``YYYYMMDD``, both included.
 
     Returns

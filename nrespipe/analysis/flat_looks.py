@@ -1,29 +1,33 @@
 """Single flats seen with the master that was made of them, for the report of a new site."""
 
+from typing import TYPE_CHECKING
+
 from nrespipe.engine.detector import correction
 from nrespipe.engine.extraction import profile_misfit, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files.raw import cdp
 from nrespipe.frames.image import Image
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.sitereport import FlatLook
+
+if TYPE_CHECKING:
+    from nrespipe.database.tables import Master
+    from nrespipe.frames.spectrograph import Spectrograph
 
 #: Side of the squares of the image of a flat [pixel].
 _SQUARE = 8
 
 
-def gather(row, made, spectrograph):
+def gather(row: "Master", made, spectrograph: "Spectrograph") -> tuple[FlatLook, ...]:
     """Look at a flat of each set of lit fibers with the master that was made of it.
 
     Parameters
     ----------
-    row : Master
+    row
         Row of the master flat, whose inputs are looked at.
     made : mapping of Kind to Bias, Dark or Flat
         The masters.
-    spectrograph : Spectrograph
-        Its detector.
 
     Returns
     -------
@@ -41,21 +45,13 @@ def gather(row, made, spectrograph):
     return tuple(seen.values())
 
 
-def look(raw, made, spectrograph):
+def look(raw: RawFrame, made, spectrograph: "Spectrograph") -> FlatLook:
     """Look at a flat with the master that was made of it.
 
     Parameters
     ----------
-    raw : RawFrame
-        The flat.
     made : mapping of Kind to Bias, Dark or Flat
         The masters.
-    spectrograph : Spectrograph
-        Its detector.
-
-    Returns
-    -------
-    FlatLook
 
     Raises
     ------

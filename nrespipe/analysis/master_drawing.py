@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nrespipe.analysis import master_list
 from nrespipe.errors import BadFrame, Skipped, Unavailable
@@ -10,19 +11,21 @@ from nrespipe.files.raw import cdp
 from nrespipe.frames.masters import Arc, Dark, Flat
 from nrespipe.frames.raw import Kind, Section
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from sqlalchemy.orm import Session
 
-def draw_master(session, name, output, target):
+
+def draw_master(session: "Session", name: str, output: Path, target: str | Path) -> list[Path]:
     """Draw a master.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    name : str
+    name
         The master; its file name, the directory and the extension do not matter.
-    output : Path
+    output
         Output directory, below which masters lie.
-    target : str or Path
+    target
         Where the drawing goes; the suffix tells the form, ``.pdf`` or ``.png``.
 
     Returns
@@ -52,17 +55,13 @@ def _pages(master):
     return [detector.draw(dark=master) if isinstance(master, Dark) else detector.draw(bias=master)]
 
 
-def save(pages, target, title):
+def save(pages: "list[Figure]", target: str | Path, title: str) -> list[Path]:
     """Write drawings to a file; the same drawings always give the same bytes.
 
     Parameters
     ----------
-    pages : list of matplotlib.figure.Figure
-        Pages.
-    target : str or Path
+    target
         Where; ``.pdf`` takes all pages, of an image the further pages have ``-2`` and so on in their names.
-    title : str
-        Of the document.
 
     Returns
     -------
@@ -84,16 +83,12 @@ def save(pages, target, title):
     return paths
 
 
-def outline(session, name, output):
+def outline(session: "Session", name: str, output: Path) -> str:
     """Return the orders of a master flat as a region file for its raw frames.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    name : str
-        The master.
-    output : Path
+    output
         Output directory, below which masters lie.
 
     Returns

@@ -1,6 +1,7 @@
 """The master calibrations of the database: which there are, and the one of a name."""
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Master
@@ -12,16 +13,14 @@ from nrespipe.frames.quality import Quality
 _LAST = (Standing.REPLACED, Standing.RETRY)
 
 
-def listing(session, kind="", site="", every=False):
+def listing(session: Session, kind: str = "", site: str = "", every: bool = False) -> list[str]:
     """List masters.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind, site : str, optional
+    kind, site
         Only these; all if empty.
-    every : bool, optional
+    every
         Whether those that were replaced are listed too.
 
     Returns
@@ -42,19 +41,13 @@ def listing(session, kind="", site="", every=False):
     return aligned([["master", "standing", "inputs", "doubts", "what was said of it"], *rows])
 
 
-def find(session, name):
+def find(session: Session, name: str) -> Master:
     """Return the last master of a name that has a file.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    name : str
+    name
         File name; directory and extension do not matter.
-
-    Returns
-    -------
-    Master
 
     Raises
     ------
@@ -69,16 +62,6 @@ def find(session, name):
     raise LookupError(f"there is no master {stem}")
 
 
-def name_of(master):
-    """Return the file name of a master, without extension.
-
-    Parameters
-    ----------
-    master : Master
-        Its row.
-
-    Returns
-    -------
-    str
-    """
+def name_of(master: Master) -> str:
+    """Return the file name of a master, without extension."""
     return identity.stem(layout.master_name(master))

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from astropy import units as u
@@ -14,6 +15,10 @@ from nrespipe.database.administration import access
 from nrespipe.files import plain_table
 from nrespipe.files.catalog import star_match
 from nrespipe.frames.quality import Quality
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+    from sqlalchemy.orm import Session
 
 #: What takes a velocity out of a series unless it is asked for: its error, or what it is the velocity of, is in doubt.
 DOUBTFUL = (
@@ -42,14 +47,14 @@ _INDICES = (
 )  # fmt: skip
 
 
-def read(output, star, **choice):
+def read(output: str | Path, star: str, **choice) -> "QTable":
     """Return the series of a star from an output directory.
 
     Parameters
     ----------
-    output : str or Path
+    output
         Output directory of the reductions.
-    star : str
+    star
         Any name of the star.
     **choice
         As `of_star` takes it.
@@ -71,24 +76,30 @@ def read(output, star, **choice):
         return of_star(session, output, star, **choice)
 
 
-def of_star(session, output, star, *, site="", first_day="", last_day="", keep=NOTHING, engine="mask"):
+def of_star(
+    session: "Session",
+    output: Path,
+    star: str,
+    *,
+    site: str = "",
+    first_day: str = "",
+    last_day: str = "",
+    keep: Quality = NOTHING,
+    engine: Literal["mask", "template"] = "mask",
+) -> "QTable":
     """Return the velocities of a star over all sites and both fibers.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    output : Path
+    output
         Output directory, where catalogs of stars may be deployed.
-    star : str
+    star
         Any name of the star, by the catalog or as in OBJECTS.
-    site : str, optional
-        Only this site.
-    first_day, last_day : str, optional
+    first_day, last_day
         Only these nights, ``YYYYMMDD``, both included.
-    keep : Quality, optional
+    keep
         Doubts for which a velocity is not left out; those of `DOUBTFUL` leave it out otherwise.
-    engine : {'mask', 'template'}, optional
+    engine
         Whether ``rv`` is the velocity by the line mask, or that by a template of the star; what has none is left out.
         An exposure that is part of the template has the velocity by a template of all the others.
 
@@ -121,7 +132,7 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
     if engine == "template":
         found = _with_left_out(found, template_exposures.of_star(session, output, names, site))
     reasons = [_reason(velocity, keep, engine) for _, velocity in found]
-    by = lambda velocity: velocity.mask if engine == "mask" else velocity.template  # noqa: E731
+    by = lambda velocity: velocity.mask if engine == "mask" else velocity.template
     used = Counter(by(velocity) for (_, velocity), reason in zip(found, reasons) if not reason)
     usual = max(used, key=lambda name: (used[name], name), default="")
     reasons = [
@@ -135,12 +146,12 @@ def of_star(session, output, star, *, site="", first_day="", last_day="", keep=N
     return table
 
 
-def summary(table):
+def summary(table: "QTable") -> str:
     """Say what a series holds, and what was left out of it.
 
     Parameters
     ----------
-    table : astropy.table.QTable
+    table
         From `of_star`.
 
     Returns
@@ -157,12 +168,12 @@ def summary(table):
     return f"{told}; left out: {left_out}" if left_out else told
 
 
-def for_the_eye(table):
+def for_the_eye(table: "QTable") -> str:
     """Lay a series out for a person.
 
     Parameters
     ----------
-    table : astropy.table.QTable
+    table
         From `of_star`.
 
     Returns
@@ -178,16 +189,16 @@ def for_the_eye(table):
     return "\n".join(plain_table.aligned([[*digits, "tel", "quality", "filename"], *zip(*columns)]))
 
 
-def names_of(output, site, star):
+def names_of(output: Path, site: str, star: str) -> set[str]:
     """Return all names of a star, as ``star_match.key`` has them.
 
     Parameters
     ----------
-    output : Path
+    output
         Output directory, where catalogs of stars may be deployed.
-    site : str
+    site
         Whose catalog; '' for that of all sites.
-    star : str
+    star
         Any of its names.
 
     Returns
@@ -254,7 +265,7 @@ def _error_ms(velocity, engine):
 
 def _table(rows, engine):
     frames, found = zip(*rows) if rows else ((), ())
-    number = lambda value: np.nan if value is None else float(value)  # noqa: E731
+    number = lambda value: np.nan if value is None else float(value)
     columns = {
         name: np.array([number(getattr(velocity, attribute)) for velocity in found], float) * unit
         for name, attribute, unit in _NUMBERS

@@ -1,16 +1,24 @@
 """What is told of the masters of a new site, and what a person should do next."""
 
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
-from nrespipe.database.tables import Frame
+from nrespipe.database.tables import Frame, Master
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
+
+if TYPE_CHECKING:
+    from nrespipe.frames.masters import Arc, Bias, Dark, Flat
+    from nrespipe.frames.spectrograph import Spectrograph
 
 _ADVICE = {
     Quality.FEW_CALIBRATIONS: "{kind}: {n} frames are few; take {wanted}",
@@ -27,20 +35,22 @@ _ADVICE = {
 _MOST = 12
 
 
-def of(session, kind, place, recipe, made):
+def of(
+    session: Session,
+    kind: Kind,
+    place: tuple[tuple[str, str, str], ...],
+    recipe: ModuleType,
+    made: "tuple[tuple[Master, Bias | Dark | Flat | Arc, Spectrograph], ...] | None",
+) -> tuple[list[str], list[str]]:
     """Tell what there is to say of the master of a kind.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    place : tuple of (str, str, str)
+    place
         Site, spectrograph and camera.
-    recipe : module
+    recipe
         That of the kind.
-    made : tuple of (Master, Bias or Dark or Flat or Arc, Spectrograph) or None
+    made
         Row of the master that may be used, the master, and whose it is; None where there is none.
 
     Returns

@@ -1,9 +1,13 @@
 """What was found on each camera of a new site: gathered, and written as a document."""
 
 import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.analysis import master_drawing, site_advice
 from nrespipe.database.columns import USABLE, State
@@ -15,24 +19,23 @@ from nrespipe.files.partial import beside
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.sitereport import CameraReport
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+
 KINDS = (Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC)
 _ALL_THERE = (
     "all masters are there: reduce standard stars, and compare `nrespipe velocities` with what is known of them"
 )
 
 
-def gather(session, assembly, site, days=()):
+def gather(session: Session, assembly: "Assembly", site: str, days: Collection[str] = ()) -> list[CameraReport]:
     """Look at the masters of each camera of a site.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    assembly : Assembly
-        What to work with.
-    site : str
+    site
         ``lsc`` ...
-    days : collection of str, optional
+    days
         Only masters of these nights; all if empty.
 
     Returns
@@ -45,18 +48,16 @@ def gather(session, assembly, site, days=()):
     return [_camera(session, assembly, (site, *place), days) for place in places]
 
 
-def write(reports, output, site, others=()):
+def write(reports: Sequence[CameraReport], output: Path, site: str, others: Sequence[str] = ()) -> Path:
     """Write what was found as a document.
 
     Parameters
     ----------
-    reports : sequence of CameraReport
+    reports
         One for each camera; none makes a document that says so.
-    output : Path
-        Output directory.
-    site : str
+    site
         ``lsc`` ...
-    others : sequence of str, optional
+    others
         What is told of frames that are no calibrations.
 
     Returns

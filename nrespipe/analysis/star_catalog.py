@@ -1,20 +1,26 @@
 """The catalog of stars, for people: what is wrong with one, and putting one to use."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import structlog
 
 from nrespipe import instruments
 from nrespipe.files import layout
 from nrespipe.files.catalog import target_check, targets
 
+if TYPE_CHECKING:
+    from nrespipe.frames.velocity import Star
+
 _log = structlog.get_logger(__name__)
 
 
-def check(path=None):
+def check(path: Path | None = None) -> tuple[list[str], bool]:
     """Say what is wrong with a catalog of stars.
 
     Parameters
     ----------
-    path : Path, optional
+    path
         The catalog; the one that came with the program by default.
 
     Returns
@@ -37,16 +43,12 @@ def check(path=None):
     return [f"{path}: {len(stars)} stars, nothing wrong", *_unknown(stars)], True
 
 
-def deploy(path, output, site=""):
+def deploy(path: Path, output: Path, site: str = "") -> list[str]:
     """Put a catalog of stars where the reductions read it, and say what changes by it.
 
     Parameters
     ----------
-    path : Path
-        The catalog.
-    output : Path
-        Output directory.
-    site : str, optional
+    site
         ``lsc`` ...; '' for all sites that have no catalog of their own.
 
     Returns
@@ -69,19 +71,13 @@ def deploy(path, output, site=""):
     return lines + [f"{other} keeps a catalog of its own: {targets.deployed(output, other)}" for other in own]
 
 
-def stars(output, site=""):
+def stars(output: Path, site: str = "") -> "tuple[Star, ...]":
     """Return the stars that the reductions of a site know.
 
     Parameters
     ----------
-    output : Path
-        Output directory.
-    site : str, optional
+    site
         ``lsc`` ...; '' for all sites that have no catalog of their own.
-
-    Returns
-    -------
-    tuple of Star
 
     Raises
     ------
@@ -95,14 +91,14 @@ def stars(output, site=""):
         raise LookupError(f"the catalog of stars {path} cannot be used: {error}") from error
 
 
-def site_of(output, name):
+def site_of(output: Path, name: str) -> str:
     """Return a site by its name, in letters of any size.
 
     Parameters
     ----------
-    output : Path
+    output
         Output directory, where tables of more spectrographs may lie.
-    name : str
+    name
         ``lsc``, ``LSC`` ...; '' for all.
 
     Returns

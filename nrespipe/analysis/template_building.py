@@ -1,5 +1,7 @@
 """Making the template of a star from its reduced spectra, and what there are."""
 
+from typing import TYPE_CHECKING
+
 from nrespipe import __version__, data
 from nrespipe.analysis import series, star_catalog
 from nrespipe.database import templates as rows
@@ -13,21 +15,34 @@ from nrespipe.files.checksum import md5
 from nrespipe.files.products import spectra
 from nrespipe.frames.velocity import Star
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
-def build(assembly, name, site, *, first_day="", last_day="", serves=("", "")):
+    from nrespipe.service.assembly import Assembly
+
+
+def build(
+    assembly: "Assembly",
+    name: str,
+    site: str,
+    *,
+    first_day: str = "",
+    last_day: str = "",
+    serves: tuple[str, str] = ("", ""),
+) -> list[str]:
     """Make the template of a star, write it, and record it.
 
     Parameters
     ----------
-    assembly : Assembly
+    assembly
         Database and output directory.
-    name : str
+    name
         Any name of the star.
-    site : str
+    site
         Where its spectra were taken.
-    first_day, last_day : str, optional
+    first_day, last_day
         Only spectra of these nights, ``YYYYMMDD``.
-    serves : (str, str), optional
+    serves
         Nights whose frames it may serve; '' for no limit.
 
     Returns
@@ -66,13 +81,8 @@ def build(assembly, name, site, *, first_day="", last_day="", serves=("", "")):
     return [*_told(made, path), *broken]
 
 
-def listed(session):
+def listed(session: "Session") -> list[str]:
     """List the templates that are in use.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------
@@ -80,7 +90,7 @@ def listed(session):
         Lines.
     """
     head = ["star", "site", "spectra", "berv_range_kms", "teff_k", "logg", "metallicity", "serves", "trusted", "file"]
-    shown = lambda value, form: "-" if value is None else format(value, form)  # noqa: E731
+    shown = lambda value, form: "-" if value is None else format(value, form)
     lines = [
         [
             row.star, row.site, str(len(row.inputs)), shown((row.berv_range_ms or 0) / 1e3, ".1f"),

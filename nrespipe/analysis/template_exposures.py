@@ -1,23 +1,29 @@
 """Velocities of the exposures of a template in which they have no part."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from nrespipe.database import templates as rows
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import templates as files
 from nrespipe.files.catalog import star_match
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
-def of_star(session, output, names, site=""):
+    from nrespipe.frames.template import LeftOut
+
+
+def of_star(
+    session: "Session", output: Path, names: set[str], site: str = ""
+) -> "dict[tuple[str, int], tuple[str, LeftOut]]":
     """Return what the templates of a star say of their own exposures.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    output : Path
-        Output directory.
-    names : set of str
+    names
         All names of the star, as ``star_match.key`` gives them.
-    site : str, optional
+    site
         Only templates of this site.
 
     Returns

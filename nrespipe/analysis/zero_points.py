@@ -1,11 +1,15 @@
 """Zero points of nights: measured from the constant stars in the database, kept in versions, applied to a series."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.analysis import series, star_catalog
@@ -17,6 +21,9 @@ from nrespipe.files.catalog import star_match
 from nrespipe.files.plain_table import aligned
 from nrespipe.frames.quality import Quality
 
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
 #: Fewest constant stars that tell of a night, nights that a star must be seen in, and days that a night without such
 #: stars looks around.
 LIMITS = {"fewest_stars": 2, "fewest_nights": 3, "window_days": 10}
@@ -24,22 +31,27 @@ LIMITS = {"fewest_stars": 2, "fewest_nights": 3, "window_days": 10}
 _UNIT = u.m / u.s
 
 
-def measure(session, output, *, site="", first_day="", last_day="", stars=(), **limits):
+def measure(
+    session: Session,
+    output: Path,
+    *,
+    site: str = "",
+    first_day: str = "",
+    last_day: str = "",
+    stars: Sequence[str] = (),
+    **limits: int,
+) -> ZeroPointVersion:
     """Measure the zero points of all nights.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    output : Path
+    output
         Output directory, where catalogs of stars may be deployed.
-    site : str, optional
-        Only this site.
-    first_day, last_day : str, optional
+    first_day, last_day
         Only these nights, ``YYYYMMDD``, both included.
-    stars : sequence of str, optional
+    stars
         The constant stars, by any of their names; all stars of the catalog if empty.
-    **limits : int
+    **limits
         Instead of `LIMITS`.
 
     Returns
@@ -63,14 +75,12 @@ def measure(session, output, *, site="", first_day="", last_day="", stars=(), **
     return made
 
 
-def listing(session, number=None):
+def listing(session: Session, number: int | None = None) -> list[str]:
     """List the versions, or the zero points of one of them.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    number : int, optional
+    number
         Of the version; 0 for the last one.
 
     Returns
@@ -103,18 +113,16 @@ def listing(session, number=None):
     return aligned([["tel", "night", "value_ms", "error_ms", "stars", "method"], *rows])
 
 
-def apply(session, output, table, number=None):
+def apply(session: Session, output: Path, table: "QTable", number: int | None = None) -> "QTable":
     """Add the velocities that are free of the zero points of their nights to a series.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    output : Path
+    output
         Output directory, where catalogs of stars may be deployed.
-    table : astropy.table.QTable
+    table
         From `series.of_star`; its columns stay as they are.
-    number : int, optional
+    number
         Which version; the last one if not given.
 
     Returns

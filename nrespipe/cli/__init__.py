@@ -116,7 +116,7 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(__version__, message="%(version)s")
 @click.pass_context
-def main(context):
+def main(context) -> None:
     """Reduce raw frames of the NRES spectrographs to spectra and radial velocities.
 
     Log lines go to standard error, results to standard output.

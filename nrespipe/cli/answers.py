@@ -11,7 +11,7 @@ from nrespipe.service.operations import status
 @options.output_option
 @options.database_option
 @click.pass_obj
-def status_command(given, output, database):
+def status_command(given, output, database) -> None:
     """Count the frames of each night by kind and state, and list those that are not done, with the reason.
 
     \b
@@ -28,7 +28,7 @@ def status_command(given, output, database):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def why_command(given, name, output, database):
+def why_command(given, name, output, database) -> None:
     """Tell all that is known of the frame or the master NAME: state, reason, every attempt, products.
 
     \b
@@ -53,7 +53,7 @@ def why_command(given, name, output, database):
     help="Form of the list.",
 )
 @click.pass_obj
-def drifts_command(given, output, database, form):
+def drifts_command(given, output, database, form) -> None:
     """List how far the spectrograph had drifted in every frame that is done, in order of time.
 
     Velocities are in m/s, shifts in pixels, both from the master arc that the last column names; mid_mjd is the middle

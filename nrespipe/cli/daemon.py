@@ -27,7 +27,7 @@ _QUEUES = {
 @options.output_option
 @options.database_option
 @click.pass_obj
-def listen_command(given, output, database):
+def listen_command(given, output, database) -> None:
     """Write down the raw frames that the broker FITS_BROKER tells of, and wake the workers.
 
     Goes on until it is told to stop (TERM). What it has not acknowledged by then comes again.
@@ -58,7 +58,7 @@ def listen_command(given, output, database):
     help="Of this node, unique on its host. Default: that of the queue.",
 )
 @click.pass_obj
-def work_command(given, output, database, processes, queue, name):
+def work_command(given, output, database, processes, queue, name) -> None:
     """Reduce frames (queue reduction), make masters (periodic) or deliver products (deliveries), as messages tell.
 
     Any number of these may run, on any number of hosts, on one database, each node under a name of its own: one whose
@@ -82,7 +82,7 @@ def work_command(given, output, database, processes, queue, name):
 @options.database_option
 @click.option("--once", is_flag=True, help="Do it once and end.")
 @click.pass_obj
-def schedule_command(given, output, database, once):
+def schedule_command(given, output, database, once) -> None:
     """Write down the masters that are owed, and wake workers for all that is due; two of these do no harm.
 
     \b
@@ -101,7 +101,7 @@ def schedule_command(given, output, database, once):
 @options.database_option
 @options.processes_option
 @click.pass_obj
-def run_command(given, output, database, processes):
+def run_command(given, output, database, processes) -> None:
     """Be the whole service in one program, without a broker or a database server.
 
     Bring it frames with `nrespipe submit`, or set FITS_BROKER. TERM or Ctrl-C lets the frames in flight finish.
@@ -122,7 +122,7 @@ def run_command(given, output, database, processes):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def submit_command(given, paths, output, database):
+def submit_command(given, paths, output, database) -> None:
     """Bring raw frames to the service: files, or directories that hold some.
 
     It takes them up within some seconds. The exit status is 1 where a file can never be reduced.
@@ -150,7 +150,7 @@ def submit_command(given, paths, output, database):
 )
 @click.option("--since", metavar="HOURS", type=click.FloatRange(min=0), help="Those that changed in the last hours.")
 @click.pass_obj
-def requeue_command(given, names, output, database, states, since):
+def requeue_command(given, names, output, database, states, since) -> None:
     """Ask for frames to be worked on again: by their NAMES, their state, or both.
 
     A frame that is done keeps what it has until it is done again.
@@ -175,7 +175,7 @@ def requeue_command(given, names, output, database, states, since):
 @click.option("--day", required=True, metavar="YYYYMMDD", callback=lambda _c, _o, day: options.day(day), help="Night.")
 @click.option("--dry-run", is_flag=True, help="Only list them.")
 @click.pass_obj
-def reconcile_command(given, output, database, raw_root, site, day, dry_run):
+def reconcile_command(given, output, database, raw_root, site, day, dry_run) -> None:
     """Find the raw frames of a night that nobody has told of, and bring them to the service.
 
     \b
@@ -198,7 +198,7 @@ def reconcile_command(given, output, database, raw_root, site, day, dry_run):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def doctor_command(given, output, database):
+def doctor_command(given, output, database) -> None:
     """Look whether the service can work: database, brokers, disk, masters, clock.
 
     The exit status is 1 where something is broken; a doubt leaves it at 0.
@@ -224,7 +224,7 @@ def _node_name(name):
     return name
 
 
-def _require_broker(given):
+def _require_broker(given) -> None:
     """Refuse to start a program whose messages no other could hear: it would think that the workers were told."""
     if given.broker_url == options.settings.MEMORY:
         raise click.UsageError(

@@ -11,7 +11,7 @@ from nrespipe.service.operations import database_upkeep
 
 
 @click.group("database")
-def database_group():
+def database_group() -> None:
     """Upgrade, check and back up the database."""
 
 
@@ -27,7 +27,7 @@ def database_group():
 @options.output_option
 @options.database_option
 @click.pass_obj
-def upgrade_command(given, wait_s, output, database):
+def upgrade_command(given, wait_s, output, database) -> None:
     """Make the tables, or bring those of an earlier version to the revision of this program.
 
     No other command changes tables that are there. A copy of an SQLite database is kept beside it; back a PostgreSQL
@@ -47,7 +47,7 @@ def upgrade_command(given, wait_s, output, database):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def downgrade_command(given, revision, output, database):
+def downgrade_command(given, revision, output, database) -> None:
     """Take the tables back for an earlier version of the program; what its tables cannot hold is lost.
 
     Stop all programs of the service first. The rows that were written since the upgrade stay. A version that differs in
@@ -66,7 +66,7 @@ def downgrade_command(given, revision, output, database):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def check_command(given, output, database):
+def check_command(given, output, database) -> None:
     """Look whether the tables are those of this program, and whether the database is damaged; nothing is changed.
 
     The exit status is 1 where something is wrong.
@@ -87,7 +87,7 @@ def check_command(given, output, database):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def backup_command(given, path, output, database):
+def backup_command(given, path, output, database) -> None:
     """Copy the database into PATH while the service goes on: an SQLite database, or an archive for pg_restore.
 
     PATH must not be there yet. It appears when the copy is complete and was checked. PostgreSQL needs pg_dump.

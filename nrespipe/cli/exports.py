@@ -28,7 +28,7 @@ _TABLES = {"standards": exports.standards, "velocities": exports.velocities, "ma
     help="Write the table there. Default: standard output.",
 )
 @click.pass_obj
-def export_command(given, table, output, database, site, first_day, last_day, out):
+def export_command(given, table, output, database, site, first_day, last_day, out) -> None:
     """Write TABLE as comma-separated text: the calibrations, the velocities, or the masters with what was said of them.
 
     The first line is a remark with the units, the second has the names of the columns. Nothing is ever read back from

@@ -11,7 +11,7 @@ from nrespipe.service.work import process_pool
 
 @click.command("compile")
 @click.pass_obj
-def compile_command(given):
+def compile_command(given) -> None:
     """Compile the numerical kernels, so that no frame has to wait for it.
 
     Half a minute of one core, shared by all cores. The kernels are kept in NUMBA_CACHE_DIR or, where that is not set,

@@ -18,7 +18,7 @@ _WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it
 
 
 @click.group("masters")
-def masters_group():
+def masters_group() -> None:
     """List, compare and judge master calibrations."""
 
 
@@ -29,7 +29,7 @@ def masters_group():
 @click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc.")
 @click.option("--every", is_flag=True, help="Also those that were replaced.")
 @click.pass_obj
-def list_command(given, output, database, kind, site, every):
+def list_command(given, output, database, kind, site, every) -> None:
     """List the masters, with what was said of each.
 
     \b
@@ -46,7 +46,7 @@ def list_command(given, output, database, kind, site, every):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def show_command(given, name, output, database):
+def show_command(given, name, output, database) -> None:
     """Tell all that is known of the master NAME: standing, inputs, what was said of it.
 
     \b
@@ -65,7 +65,7 @@ def show_command(given, name, output, database):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def compare_command(given, name, other, output, database):
+def compare_command(given, name, other, output, database) -> None:
     """Compare the master NAME with OTHER, or with the last good one of its camera.
 
     \b
@@ -84,7 +84,7 @@ def compare_command(given, name, other, output, database):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def good_command(given, name, why, output, database):
+def good_command(given, name, why, output, database) -> None:
     """Accept the master NAME, though it needs review or was called bad.
 
     Stars that had to do without it are reduced again when nothing else is due.
@@ -102,7 +102,7 @@ def good_command(given, name, why, output, database):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def bad_command(given, name, why, output, database):
+def bad_command(given, name, why, output, database) -> None:
     """Let nobody use the master NAME from now on, and list the masters and the results that come from it.
 
     All these are made and reduced again by themselves, when nothing else is due.
@@ -120,7 +120,7 @@ def bad_command(given, name, why, output, database):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def plot_command(given, name, out, output, database):
+def plot_command(given, name, out, output, database) -> None:
     """Draw the master NAME.
 
     Of a bias or dark its structure and its bad pixels; of a flat orders, profiles, blaze and light; of an arc the
@@ -147,7 +147,7 @@ def plot_command(given, name, out, output, database):
 @options.output_option
 @options.database_option
 @click.pass_obj
-def region_command(given, name, out, output, database):
+def region_command(given, name, out, output, database) -> None:
     """Write the orders of the master flat NAME as a region file, to lay over a raw frame in ds9.
 
     Each fiber has a color, each order its diffraction number; coordinates are those of the raw image.

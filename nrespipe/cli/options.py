@@ -1,9 +1,11 @@
 """What the commands share: options, and how they begin and end."""
 
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +17,10 @@ from nrespipe.files import plain_table
 from nrespipe.files.layout import OutputRefused
 from nrespipe.service.limits import DoNotFit
 from nrespipe.service.operations import progress
+
+if TYPE_CHECKING:
+    from nrespipe.service.batch.night import Summary
+    from nrespipe.settings import Settings
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
@@ -33,13 +39,8 @@ processes_option = click.option(
 )
 
 
-def day(text):
+def day(text: str) -> str:
     """Return a day as it stands in the names of files.
-
-    Parameters
-    ----------
-    text : str
-        What was given.
 
     Returns
     -------
@@ -61,14 +62,14 @@ def day(text):
     return text
 
 
-def nights(first, last, prefix="--"):
+def nights(first: str, last: str, prefix: str = "--") -> tuple[str, str]:
     """Return the first and the last of some nights.
 
     Parameters
     ----------
-    first, last : str
+    first, last
         What was given; '' for no limit.
-    prefix : str, optional
+    prefix
         What the names of the two options begin with.
 
     Returns
@@ -87,14 +88,12 @@ def nights(first, last, prefix="--"):
     return first, last
 
 
-def places(given, output, database, processes=None):
+def places(given: "Settings", output: Path, database: str, processes: int | None = None) -> "tuple[Path, Settings]":
     """Join the options of a command with the environment.
 
     Parameters
     ----------
-    given : Settings
-        From the environment.
-    output, database, processes : Path, str, int
+    output, database, processes
         From the command line; None where not given.
 
     Returns
@@ -120,7 +119,7 @@ def places(given, output, database, processes=None):
     return output, settings.change(given, processes=processes or given.processes)
 
 
-def progress_bar():
+def progress_bar() -> Callable[..., Any]:
     """Return how this command shows its progress.
 
     Returns
@@ -131,13 +130,8 @@ def progress_bar():
     return progress.bar if sys.stderr.isatty() else progress.lines
 
 
-def summary_lines(summary):
+def summary_lines(summary: "Summary") -> list[str]:
     """Return what a run has come to, for a person.
-
-    Parameters
-    ----------
-    summary : Summary
-        Of the run.
 
     Returns
     -------
@@ -153,13 +147,8 @@ def summary_lines(summary):
 
 
 @contextmanager
-def complaints():
-    """Say in one line what a person can mend; everything else keeps its traceback.
-
-    Yields
-    ------
-    None
-    """
+def complaints() -> Iterator[None]:
+    """Say in one line what a person can mend; everything else keeps its traceback."""
     try:
         yield
     except (OutputRefused, DoNotFit, LookupError, OSError, MissingCalibration, Unavailable, WrongRevision) as error:

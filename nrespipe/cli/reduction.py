@@ -26,7 +26,7 @@ from nrespipe.service.batch import night
 @options.processes_option
 @click.option("--again", is_flag=True, help="Try once more what this version of the program failed on.")
 @click.pass_obj
-def night_command(given, raw_root, output, sites, days, database, processes, again):
+def night_command(given, raw_root, output, sites, days, database, processes, again) -> None:
     """Reduce every raw frame below RAW_ROOT, masters first.
 
     Running it again does only what is new: frames that came since, frames that waited for a master, frames that could
@@ -51,7 +51,7 @@ def night_command(given, raw_root, output, sites, days, database, processes, aga
 @options.database_option
 @options.processes_option
 @click.pass_obj
-def reduce_command(given, files, output, database, processes):
+def reduce_command(given, files, output, database, processes) -> None:
     """Reduce raw FILES with the masters that DIR has, whether or not they were reduced before.
 
     No master is made; see `night` for that. A frame that was done keeps its products and velocities if it cannot be

@@ -29,7 +29,7 @@ def _day(_context, _option, text):
 @options.database_option
 @options.processes_option
 @click.pass_obj
-def reprocess_command(given, site, first, last, kinds, why, output, database, processes):
+def reprocess_command(given, site, first, last, kinds, why, output, database, processes) -> None:
     """Reduce the frames of some nights again and make their masters again, after a change of program or masters.
 
     Products are replaced one by one; what was found before stays in the database, and a table of the velocities before

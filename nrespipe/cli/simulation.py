@@ -15,7 +15,7 @@ from nrespipe.service.work import process_pool
 
 
 @click.group("simulate")
-def simulate_group():
+def simulate_group() -> None:
     """Make raw frames with known truth."""
 
 
@@ -49,7 +49,7 @@ def simulate_group():
 )
 @click.option("--arc", "n_arc", type=click.IntRange(min=0), default=3, show_default=True, help="Arcs of a fiber pair.")
 @click.pass_obj
-def simulate_night_command(given, out, site, table, day, nights, seed, stars, **counts):
+def simulate_night_command(given, out, site, table, day, nights, seed, stars, **counts) -> None:
     """Write simulated nights below OUT, in the layout of the archive.
 
     Raw frames go to OUT/site/instrument/day/raw, the velocities that were put in to .../truth/velocities.csv.
@@ -81,7 +81,7 @@ def simulate_night_command(given, out, site, table, day, nights, seed, stars, **
 )
 @options.processes_option
 @click.pass_obj
-def demo_command(given, output, processes):
+def demo_command(given, output, processes) -> None:
     """Simulate a small night, reduce it, and print injected against measured velocities.
 
     Two minutes on two cores. A second run uses the frames and the results of the first. The exit status is 0 where

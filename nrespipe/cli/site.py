@@ -11,7 +11,7 @@ from nrespipe.service.batch import site_start
 
 
 @click.group("site")
-def site_group():
+def site_group() -> None:
     """Put a new site, or a new spectrograph, to work."""
 
 
@@ -36,7 +36,7 @@ def site_group():
 @options.database_option
 @options.processes_option
 @click.pass_obj
-def start_command(given, raw_root, name, table, days, output, database, processes):
+def start_command(given, raw_root, name, table, days, output, database, processes) -> None:
     """Make the first masters of a site from the raw calibrations of a day below RAW_ROOT, and tell what was found.
 
     Orders and wavelengths are found blindly: no position, no earlier master is needed. The exit status is 0 where there

@@ -17,7 +17,7 @@ from nrespipe.service.operations import summary
 @options.output_option
 @options.database_option
 @click.pass_obj
-def summary_command(given, site, day, mail, output, database):
+def summary_command(given, site, day, mail, output, database) -> None:
     """Sum up a night: frames by state, what is not done and why, masters, stars, drift; as a page and as a PDF.
 
     The scheduler does this by itself for every night that is over, and mails it where SUMMARY_RECIPIENTS are set.

@@ -12,13 +12,13 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.group("targets")
-def targets_group():
+def targets_group() -> None:
     """Check the catalog of stars, and put a new one to use."""
 
 
 @targets_group.command("check")
 @click.argument("file", required=False, type=_FILE)
-def check_command(file):
+def check_command(file) -> None:
     """Say all that is wrong with the catalog of stars FILE, by line and column.
 
     Without FILE the catalog that came with the program is checked. The exit status is 1 where something is wrong.
@@ -38,7 +38,7 @@ def check_command(file):
 @options.output_option
 @click.option("--site", default="", metavar="S", help="Only for this site, e.g. lsc. Default: all sites.")
 @click.pass_obj
-def deploy_command(given, file, output, site):
+def deploy_command(given, file, output, site) -> None:
     """Put the catalog of stars FILE where the reductions read it, all at once.
 
     A catalog with a defect is refused. Frames that are reduced from now on use it; 'nrespipe requeue' reduces others

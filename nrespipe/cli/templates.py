@@ -9,7 +9,7 @@ from nrespipe.service import assembly
 
 
 @click.group("template")
-def template_group():
+def template_group() -> None:
     """Make templates of stars from their spectra, and list those in use."""
 
 
@@ -23,7 +23,7 @@ def template_group():
 @options.output_option
 @options.database_option
 @click.pass_obj
-def build_command(given, target, site, first_day, last_day, serves_from, serves_to, output, database):
+def build_command(given, target, site, first_day, last_day, serves_from, serves_to, output, database) -> None:
     """Co-add the reduced spectra of a star into a template, and put it to use.
 
     At least two spectra without doubts are needed, and eight over 3 km/s of the motion of the Earth for one that is
@@ -50,7 +50,7 @@ def build_command(given, target, site, first_day, last_day, serves_from, serves_
 @options.output_option
 @options.database_option
 @click.pass_obj
-def list_command(given, output, database):
+def list_command(given, output, database) -> None:
     """List the templates that are in use.
 
     \b

@@ -58,7 +58,9 @@ _BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL]
     help="Form of the list; of FILE its suffix decides.",
 )
 @click.pass_obj
-def velocities_command(given, star, output, database, site, first_day, last_day, keep, engine, version, out, form):
+def velocities_command(
+    given, star, output, database, site, first_day, last_day, keep, engine, version, out, form
+) -> None:
     """List radial velocities: of every star of every frame that is done, or the series of STAR over all sites.
 
     Velocities and their errors are barycentric, in m/s; BJD is in TDB. Doubts are words joined by |.

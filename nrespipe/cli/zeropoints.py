@@ -8,7 +8,7 @@ from nrespipe.database.administration import access
 
 
 @click.group("zeropoints")
-def zeropoints_group():
+def zeropoints_group() -> None:
     """Measure what all constant stars of a night are off together, and list it."""
 
 
@@ -29,7 +29,7 @@ def zeropoints_group():
 @options.output_option
 @options.database_option
 @click.pass_obj
-def make_command(given, site, first_day, last_day, stars, fewest_stars, output, database):
+def make_command(given, site, first_day, last_day, stars, fewest_stars, output, database) -> None:
     """Measure the zero points of all nights, and keep them as a new version beside the earlier ones.
 
     Velocities are not changed: see nrespipe velocities STAR --zeropoints.
@@ -59,7 +59,7 @@ def make_command(given, site, first_day, last_day, stars, fewest_stars, output, 
 @options.output_option
 @options.database_option
 @click.pass_obj
-def list_command(given, version, output, database):
+def list_command(given, version, output, database) -> None:
     """List the versions, or the zero points of VERSION.
 
     \b

@@ -8,7 +8,7 @@ import numpy as np
 from nrespipe.frames.wavelength import LampLines
 
 
-def line_lists():
+def line_lists() -> tuple[str, ...]:
     """Return the names of the line lists of lamps.
 
     Returns
@@ -20,12 +20,12 @@ def line_lists():
 
 
 @cache
-def lamp_lines(name="thorium_argon"):
+def lamp_lines(name: str = "thorium_argon") -> LampLines:
     """Return the laboratory lines of a lamp.
 
     Parameters
     ----------
-    name : str, optional
+    name
         One of `line_lists`.
 
     Returns

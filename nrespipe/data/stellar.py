@@ -14,7 +14,7 @@ _TEFF_K = {"F5": 6550.0, "G2": 5770.0, "K2": 5040.0, "K5": 4440.0, "M0": 3870.0}
 _SPARE_K = {"F2": 6820.0}
 
 
-def stellar_types():
+def stellar_types() -> tuple[str, ...]:
     """Return the spectral types that have a line list.
 
     Returns
@@ -26,12 +26,12 @@ def stellar_types():
 
 
 @cache
-def stellar_lines(name):
+def stellar_lines(name: str) -> LineMask:
     """Return the absorption lines of a dwarf star.
 
     Parameters
     ----------
-    name : str
+    name
         Spectral type, one of `stellar_types`, or F2, a list of few lines that serves where no other does.
 
     Returns
@@ -59,7 +59,7 @@ def stellar_lines(name):
 
 
 @cache
-def tellurics():
+def tellurics() -> Tellurics:
     """Return the intervals in which the atmosphere absorbs.
 
     Returns

@@ -27,15 +27,15 @@ class Work:
 
     Attributes
     ----------
-    owner : str
+    owner
         Which process is working on it; '' where none is.
-    lease : datetime or None
+    lease
         Until when its owner may keep it; a process that takes longer is taken for dead.
-    next_try : datetime or None
+    next_try
         From when on it is to be worked on; None where nothing is left to do.
-    sent : datetime or None
+    sent
         When a worker was last told of it.
-    tries, deaths : int
+    tries, deaths
         How often it was tried; how many of these ended with the death of the process, since it was last asked for.
     """
 

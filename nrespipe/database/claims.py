@@ -1,9 +1,10 @@
 """Whose work a row is: one process at a time, and none that died keeps it."""
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import case, func, literal, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from nrespipe import __version__
 from nrespipe.database.columns import State, clock, now
@@ -20,22 +21,20 @@ _TURNS = 1
 MOST_DEATHS = 3
 
 
-def claim(session, table, row_id, owner, lease_s=LEASE_S, seen=None):
+def claim(
+    session: Session, table: type, row_id: int, owner: str, lease_s: float = LEASE_S, seen: int | None = None
+) -> bool:
     """Take a row to work on it, if nobody else has it.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
+    session
         An open session; the row is taken once the caller commits.
-    table : type
+    table
         One of `KINDS_OF_WORK`.
-    row_id : int
-        The row.
-    owner : str
-        Who takes it.
-    lease_s : float
+    lease_s
         For how long at most [second].
-    seen : int, optional
+    seen
         Number of tries that the caller has seen: the row is then taken if nobody has tried it since. Without it the
         row must be due now.
 
@@ -61,61 +60,37 @@ def claim(session, table, row_id, owner, lease_s=LEASE_S, seen=None):
     return session.scalar(taken.execution_options(synchronize_session=False)) is not None
 
 
-def holds(session, table, row_id, owner):
+def holds(session: Session, table: type, row_id: int, owner: str) -> bool:
     """Tell whether a process still has a row, and keep others from taking it until the caller commits.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    table : type
+    table
         One of `KINDS_OF_WORK`.
-    row_id : int
-        The row.
-    owner : str
-        Who took it.
-
-    Returns
-    -------
-    bool
     """
     kept = update(table).where(table.id == row_id, table.owner == owner).values(owner=owner).returning(table.id)
     return session.scalar(kept.execution_options(synchronize_session=False)) is not None
 
 
-def is_owner(session, table, row_id, owner):
+def is_owner(session: Session, table: type, row_id: int, owner: str) -> bool:
     """Tell whether a process still has a row at this moment; unlike `holds` this keeps nobody from taking it.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    table : type
+    table
         One of `KINDS_OF_WORK`.
-    row_id : int
-        The row.
-    owner : str
-        Who took it.
-
-    Returns
-    -------
-    bool
     """
     return session.scalar(select(table.id).where(table.id == row_id, table.owner == owner)) is not None
 
 
-def give_back(session, table, row_id, owner):
+def give_back(session: Session, table: type, row_id: int, owner: str) -> None:
     """Let go of a row on which no work was begun; it is due at once.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    table : type
+    table
         One of `KINDS_OF_WORK`.
-    row_id : int
-        The row.
-    owner : str
+    owner
         Who took it; nothing happens where it is not theirs any more.
     """
     values = {"owner": "", "lease": None, "next_try": clock(session)}
@@ -127,18 +102,8 @@ def give_back(session, table, row_id, owner):
         untell_others(session, row_id)
 
 
-def owners(session):
-    """Return who has rows.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-
-    Returns
-    -------
-    set of str
-    """
+def owners(session: Session) -> set[str]:
+    """Return who has rows."""
     return {
         name
         for table in KINDS_OF_WORK
@@ -146,20 +111,20 @@ def owners(session):
     }
 
 
-def pick(session, table, patience_s, most, low_priority=False):
+def pick(session: Session, table: type, patience_s: float, most: int, low_priority: bool = False) -> list[int]:
     """Choose rows of which a worker is to be told, and note that it is.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
+    session
         An open session; the caller commits, and tells the workers then.
-    table : type
+    table
         One of `KINDS_OF_WORK`.
-    patience_s : float
+    patience_s
         For how long a worker that was told may leave a row alone before it is told again [second].
-    most : int
+    most
         How many at a time.
-    low_priority : bool
+    low_priority
         Whether frames are chosen whose turn comes when nothing else is due, or all others.
 
     Returns
@@ -196,21 +161,15 @@ def _turn(table, moment):
     return case((table.day.between(first, last), 0), else_=1)
 
 
-def outstanding(session, table, patience_s):
+def outstanding(session: Session, table: type, patience_s: float) -> int:
     """Count the rows of which a worker was told and that it has not taken yet.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    table : type
+    table
         One of `KINDS_OF_WORK`.
-    patience_s : float
+    patience_s
         Messages that were sent longer ago than this count as lost [second].
-
-    Returns
-    -------
-    int
     """
     moment = clock(session)
     told = [table.owner == "", table.next_try <= moment, table.sent >= table.next_try]
@@ -221,16 +180,14 @@ def outstanding(session, table, patience_s):
     return session.scalar(select(func.count()).select_from(table).where(*told))
 
 
-def untell(session, table, rows=None):
+def untell(session: Session, table: type, rows: Collection[int] | None = None) -> None:
     """Note that no worker could be told of some rows, or that none knows any more.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    table : type
+    table
         One of `KINDS_OF_WORK`.
-    rows : collection of int, optional
+    rows
         Keys as `pick` returned them; all if not given.
     """
     which = table.next_try.is_not(None) if rows is None else table.id.in_(rows)
@@ -238,18 +195,18 @@ def untell(session, table, rows=None):
     session.execute(forgotten.execution_options(synchronize_session=False))
 
 
-def release(session, reason, owners=(), is_death=True):
+def release(
+    session: Session, reason: str, owners: Collection[str] = (), is_death: bool = True
+) -> list[tuple[type, int]]:
     """Take rows away from processes that died, or could not end what they had in hand.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    reason : str
+    reason
         How they died, in plain words.
-    owners : collection of str
+    owners
         Whose rows; those whose lease has run out if empty.
-    is_death : bool
+    is_death
         Whether that counts as a death of its process: after `MOST_DEATHS` the row is given up.
 
     Returns
@@ -277,16 +234,14 @@ def release(session, reason, owners=(), is_death=True):
     return released
 
 
-def died(session, work, reason):
+def died(session: Session, work, reason: str) -> None:
     """Write down that the process that worked on a row died; another may take it, but not for ever.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
     work : Frame, Stacking, Delivery or NightSummary
         Whose owner died.
-    reason : str
+    reason
         How, in plain words.
     """
     moment = clock(session)
@@ -316,16 +271,14 @@ def died(session, work, reason):
     work.next_try = None if given_up else moment + timedelta(seconds=SHORTEST_PAUSE_S * (work.deaths - 1))
 
 
-def request(session, frame, low_priority=False):
+def request(session: Session, frame: Frame, low_priority: bool = False) -> None:
     """Ask for a frame to be worked on now, whatever has become of it so far.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    frame : Frame
+    frame
         One that no process is working on. One that is done stays done until then.
-    low_priority : bool
+    low_priority
         Whether its turn comes when nothing else is due.
     """
     frame.low_priority = low_priority
@@ -334,7 +287,7 @@ def request(session, frame, low_priority=False):
         frame.state, frame.reason, frame.updated = State.QUEUED, "", now()
 
 
-def _take_turns(session, row_id):
+def _take_turns(session, row_id) -> None:
     """Let whoever asks for another row of the same file wait: each would find the other in nobody's hands."""
     if session.get_bind().dialect.name == "postgresql":
         name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()

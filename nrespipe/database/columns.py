@@ -4,7 +4,8 @@ import math
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import DateTime, Float, String, text
+from sqlalchemy import DateTime, Float, Insert, String, text
+from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeDecorator
 
 
@@ -107,7 +108,7 @@ def words(enum):
     return _Word(enum)
 
 
-def now():
+def now() -> datetime:
     """Return the present moment.
 
     Returns
@@ -118,14 +119,12 @@ def now():
     return datetime.now(UTC)
 
 
-def insert(session, table):
+def insert(session: Session, table: type) -> Insert:
     """Return an INSERT of the session's database, which may say what to do about rows that exist.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    table : type
+    table
         Whose row is inserted.
 
     Returns
@@ -140,13 +139,8 @@ def insert(session, table):
     return dialect.insert(table)
 
 
-def clock(session):
+def clock(session: Session) -> datetime:
     """Return the present moment by the clock of the database, which all hosts that share it agree on.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------

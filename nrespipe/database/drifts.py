@@ -2,8 +2,10 @@
 
 from math import hypot
 from statistics import median
+from typing import Any
 
 from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import State
 from nrespipe.database.frames import latest
@@ -19,13 +21,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def table(session):
+def table(session: Session) -> list[dict[str, Any]]:
     """Return the drifts of the frames that are done.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------
@@ -37,20 +34,16 @@ def table(session):
     return [{name: getattr(frame if name in _OF_FRAME else drift, name) for name in COLUMNS} for frame, drift in rows]
 
 
-def scatter_ms(session, frame, *, days=30.0, most=300, fewest=10):
+def scatter_ms(session: Session, frame: Frame, *, days: float = 30.0, most: int = 300, fewest: int = 10) -> float:
     """Return the scatter of the drifts of a spectrograph in the nights before that of a frame.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    frame : Frame
-        The frame.
-    days : float, optional
+    days
         How far back drifts count [day].
-    most : int, optional
+    most
         How many, the last ones.
-    fewest : int, optional
+    fewest
         With fewer the scatter is ``DRIFT_SCATTER_MS``.
 
     Returns

@@ -1,14 +1,20 @@
 """What is known of raw frames: which there are, which are due, what came of each attempt."""
 
 import math
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from nrespipe.database.columns import State, clock, insert, now
-from nrespipe.database.tables import Frame
+from nrespipe.database.tables import Attempt, Frame
+
+if TYPE_CHECKING:
+    from nrespipe.database.results import FrameDrift, Product, StarVelocity
+    from nrespipe.frames.raw import Kind
 
 #: States of a frame on which work may go on by itself.
 UNFINISHED = (State.QUEUED, State.WAITING, State.RETRY)
@@ -22,20 +28,18 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
 LOOK_AGAIN_S = 1800.0
 
 
-def announce(session, filename, path, md5=None, **facts):
+def announce(session: Session, filename: str, path: str, md5: str | None = None, **facts: object) -> tuple[Frame, bool]:
     """Return the row of a raw file that somebody tells of, and make it if there is none; nobody has read it yet.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    filename : str
+    filename
         Base name without ``.fits`` or ``.fits.fz``.
-    path : str
+    path
         Where it is said to lie.
-    md5 : str, optional
+    md5
         Checksum of the whole file, if that is known.
-    **facts : object
+    **facts
         Other columns of the row.
 
     Returns
@@ -66,14 +70,12 @@ def announce(session, filename, path, md5=None, **facts):
             return session.get_one(Frame, made), True
 
 
-def begin(session, frame):
+def begin(session: Session, frame: Frame) -> None:
     """Give a file whose content is known its version; those before it are not worked on any more.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    frame : Frame
+    frame
         Its row, with its checksum. One that has a version keeps it.
     """
     if frame.version is not None:
@@ -88,16 +90,16 @@ def begin(session, frame):
     _replace_older(session, frame.filename, frame.version)
 
 
-def identify(frame, facts, moment):
+def identify(frame: Frame, facts: Mapping[str, object], moment: datetime) -> None:
     """Write down what a frame is that could not be told before; it is new again.
 
     Parameters
     ----------
-    frame : Frame
+    frame
         A row of which no more is known than its name tells.
-    facts : mapping of str to object
+    facts
         Columns that are known now.
-    moment : datetime
+    moment
         The present, by the clock of the database.
     """
     for name, value in facts.items():
@@ -106,7 +108,7 @@ def identify(frame, facts, moment):
         frame.state, frame.reason, frame.next_try, frame.updated = State.QUEUED, "", moment, now()
 
 
-def latest():
+def latest() -> ColumnElement[Any]:
     """Return the condition that a row is the last version of its file, or an announcement.
 
     Returns
@@ -119,16 +121,12 @@ def latest():
     return ~select(newer.id).where(newer.filename == Frame.filename, newer.version > Frame.version).exists()
 
 
-def due(session, kind, code_version):
+def due(session: Session, kind: "Kind", code_version: str) -> list[Frame]:
     """Return the frames of one kind that wait for work.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Which frames.
-    code_version : str
+    code_version
         Version of the program: what another version failed on is due again.
 
     Returns
@@ -143,15 +141,8 @@ def due(session, kind, code_version):
     return list(session.scalars(query.order_by(Frame.filename)))
 
 
-def to_redo(session, kind):
+def to_redo(session: Session, kind: "Kind") -> list[Frame]:
     """Return the frames of one kind that have a result and can have a better one.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Which frames.
 
     Returns
     -------
@@ -163,22 +154,27 @@ def to_redo(session, kind):
     return list(session.scalars(query.order_by(Frame.next_try, Frame.filename)))
 
 
-def record(session, attempt, quality=0, products=(), velocities=(), drift=None):
+def record(
+    session: Session,
+    attempt: Attempt,
+    quality: int = 0,
+    products: "Sequence[Product]" = (),
+    velocities: "Sequence[StarVelocity]" = (),
+    drift: "FrameDrift | None" = None,
+) -> Frame:
     """Write down what came of an attempt, and with it the state of the frame.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    attempt : Attempt
+    attempt
         A new row with everything but its key.
-    quality : int
+    quality
         Bits of ``frames.quality.Quality``.
-    products : sequence of Product
+    products
         New rows without their keys: the files that were written.
-    velocities : sequence of StarVelocity
+    velocities
         New rows without their keys.
-    drift : FrameDrift, optional
+    drift
         A new row without its key. All of these replace those of an earlier reduction; an attempt that did not end done
         leaves these alone.
 
@@ -221,16 +217,12 @@ def record(session, attempt, quality=0, products=(), velocities=(), drift=None):
     return frame
 
 
-def postpone(session, frame_id, reason):
+def postpone(session: Session, frame_id: int, reason: str) -> None:
     """Write down why a frame goes on waiting, or keeps the result that it has; this is no attempt.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    frame_id : int
-        The frame.
-    reason : str
+    reason
         What it waits for, in plain words.
     """
     frame = session.get_one(Frame, frame_id, populate_existing=True)
@@ -242,14 +234,12 @@ def postpone(session, frame_id, reason):
         frame.next_try = clock(session) + timedelta(seconds=LOOK_AGAIN_S)
 
 
-def untell_others(session, row_id):
+def untell_others(session: Session, row_id: int) -> None:
     """Note that other rows of a file have waited for their turn: the next sweep tells of them.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    row_id : int
+    row_id
         The frame that was in hand.
     """
     name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
@@ -260,14 +250,12 @@ def untell_others(session, row_id):
     session.execute(untold.execution_options(synchronize_session=False))
 
 
-def find(session, name):
+def find(session: Session, name: str) -> list[Frame]:
     """Return all versions of the frame with a name.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    name : str
+    name
         Base name without ``.fits`` or ``.fits.fz``.
 
     Returns
@@ -279,12 +267,12 @@ def find(session, name):
     return list(session.scalars(select(Frame).where(Frame.filename == name).order_by(*newest_first)))
 
 
-def pause_s(retries):
+def pause_s(retries: int) -> float:
     """Return how long to wait after something outside made an attempt fail.
 
     Parameters
     ----------
-    retries : int
+    retries
         How often that was so, one after the other.
 
     Returns
@@ -296,13 +284,8 @@ def pause_s(retries):
     return min(SHORTEST_PAUSE_S * 2.0 ** min(retries - 1, 30), LONGEST_PAUSE_S)
 
 
-def counts(session):
+def counts(session: Session) -> list[tuple[Any, ...]]:
     """Count the frames by night, kind and state.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------
@@ -316,13 +299,8 @@ def counts(session):
     )
 
 
-def unhappy(session):
+def unhappy(session: Session) -> list[Frame]:
     """Return the frames that are neither done nor still to come.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------
@@ -357,7 +335,7 @@ def _ask_again(frame, moment, facts):
     return True
 
 
-def _number(session, row_id):
+def _number(session, row_id) -> None:
     """Give a row the next version of its file; another process may do the same with another row."""
     name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
     while True:
@@ -371,7 +349,7 @@ def _number(session, row_id):
             continue
 
 
-def _replace_older(session, filename, version):
+def _replace_older(session, filename, version) -> None:
     """Close the earlier versions of a file on which nobody works: they will never be worked on."""
     older = (Frame.filename == filename, Frame.version < version, Frame.owner == "", Frame.state.in_(UNFINISHED))
     closed = {"state": State.SKIPPED, "next_try": None, "reason": f"replaced by version {version} of the file"}

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import Text, delete, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nrespipe.database.base import Row
 from nrespipe.database.columns import Moment, clock, insert
@@ -14,15 +14,15 @@ class Node(Row):
 
     Attributes
     ----------
-    name : str
+    name
         Name of the node, with that of its host: ``worker0@nrespipe``.
-    owner : str
+    owner
         Process that has the name, as the owner of rows.
-    heartbeat : datetime
+    heartbeat
         When it last said that it lives, by the clock of the database.
-    processes : int
+    processes
         How many frames it works on at a time.
-    queues : str
+    queues
         What it serves, with commas between them.
     """
 
@@ -35,14 +35,12 @@ class Node(Row):
     queues: Mapped[str] = mapped_column(Text)
 
 
-def holder(session, name):
+def holder(session: Session, name: str) -> Node | None:
     """Return who has a name.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    name : str
+    name
         Name of a node.
 
     Returns
@@ -53,20 +51,18 @@ def holder(session, name):
     return session.scalar(select(Node).where(Node.name == name))
 
 
-def take(session, name, owner, seen=None, *, processes, queues):
+def take(session: Session, name: str, owner: str, seen: Node | None = None, *, processes: int, queues: str) -> bool:
     """Take a name that is free, or that of a node that is dead.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
+    session
         An open session; the name is taken once the caller commits.
-    name : str
+    name
         Name of the node.
-    owner : str
-        Who takes it.
-    seen : Node, optional
+    seen
         Who had it when that was last looked at, where it is taken for dead.
-    processes, queues : int, str
+    processes, queues
         As in `Node`.
 
     Returns
@@ -84,14 +80,12 @@ def take(session, name, owner, seen=None, *, processes, queues):
     return session.scalar(made) is not None
 
 
-def beat(session, name, owner):
+def beat(session: Session, name: str, owner: str) -> bool:
     """Say that a node lives.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    name, owner : str
+    name, owner
         Name of the node, and who took it.
 
     Returns
@@ -103,14 +97,12 @@ def beat(session, name, owner):
     return session.scalar(mine.returning(Node.name).execution_options(synchronize_session=False)) is not None
 
 
-def leave(session, name, owner):
+def leave(session: Session, name: str, owner: str) -> bool:
     """Give a name back.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    name, owner : str
+    name, owner
         Name of the node, and who took it.
 
     Returns
@@ -122,14 +114,12 @@ def leave(session, name, owner):
     return session.scalar(mine.execution_options(synchronize_session=False)) is not None
 
 
-def forget(session, before):
+def forget(session: Session, before: datetime) -> list[str]:
     """Forget nodes that have not said for long that they live: their containers are gone for good.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    before : datetime
+    before
         Those that have said so later are kept.
 
     Returns
@@ -141,21 +131,15 @@ def forget(session, before):
     return sorted(session.scalars(gone.execution_options(synchronize_session=False)))
 
 
-def processes(session, queue, since):
+def processes(session: Session, queue: str, since: datetime) -> int:
     """Return how many processes serve a queue.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    queue : str
+    queue
         Name of the queue.
-    since : datetime
+    since
         Nodes that have not said since then that they live do not count.
-
-    Returns
-    -------
-    int
     """
     alive = session.scalars(select(Node).where(Node.heartbeat >= since))
     return sum(node.processes for node in alive if queue in node.queues.split(","))

@@ -1,9 +1,10 @@
 """What goes to others, beside the deliveries: the summaries of nights; and which server is left alone."""
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import Text, UniqueConstraint, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nrespipe.database.base import Row, Work
 from nrespipe.database.columns import Moment, clock, insert
@@ -19,15 +20,15 @@ class Breaker(Row):
 
     Attributes
     ----------
-    server : str
+    server
         The server, or the directory, as the settings name it.
-    failures : int
+    failures
         How often it was asked in vain, one question after the other.
-    since : datetime or None
+    since
         Since when it has served nobody; None where it does.
-    next_try : datetime or None
+    next_try
         From when on one process may ask it again; None where all may.
-    reason : str
+    reason
         Why it was left alone the last time.
     """
 
@@ -45,11 +46,11 @@ class NightSummary(Work, Row):
 
     Attributes
     ----------
-    site, day : str
+    site, day
         ``lsc``, ``YYYYMMDD``.
-    written, mailed : datetime or None
+    written, mailed
         When it was written, and when the mail server took it; None where that was not yet, or nobody wants mail.
-    reason : str
+    reason
         Why the last try failed, or whom the mail server does not know; '' otherwise.
     """
 
@@ -64,15 +65,8 @@ class NightSummary(Work, Row):
     reason: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
-def allowance(session, server):
+def allowance(session: Session, server: str) -> int | None:
     """Return how many processes may ask a server now.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    server : str
-        Which.
 
     Returns
     -------
@@ -85,16 +79,12 @@ def allowance(session, server):
     return int(breaker.next_try <= clock(session))
 
 
-def admit(session, server, lease_s):
+def admit(session: Session, server: str, lease_s: float) -> Literal["yes", "probe", "no"]:
     """Ask whether this process may ask a server; of several that ask at once one is told yes, where it is left alone.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    server : str
-        Which.
-    lease_s : float
+    lease_s
         After this time another process may ask, where nobody has told what became of this one [second].
 
     Returns
@@ -111,20 +101,14 @@ def admit(session, server, lease_s):
     return "probe" if session.scalar(mine.execution_options(synchronize_session=False)) is not None else "no"
 
 
-def failed(session, server, reason, admitted, wish_s=0.0):
+def failed(session: Session, server: str, reason: str, admitted: Literal["yes", "probe"], wish_s: float = 0.0) -> None:
     """Write down that a server served nobody; it is left alone, for longer each time.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    server : str
-        Which.
-    reason : str
-        What it did.
-    admitted : {'yes', 'probe'}
+    admitted
         As `admit` said. Of many that asked at once and in vain the first counts.
-    wish_s : float
+    wish_s
         For how long it asked to be left alone [second].
     """
     session.execute(insert(session, Breaker).values(server=server).on_conflict_do_nothing())
@@ -138,30 +122,14 @@ def failed(session, server, reason, admitted, wish_s=0.0):
     breaker.since, breaker.reason = breaker.since or moment, reason
 
 
-def worked(session, server):
-    """Write down that a server has answered: everybody may ask it.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    server : str
-        Which.
-    """
+def worked(session: Session, server: str) -> None:
+    """Write down that a server has answered: everybody may ask it."""
     left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
     values = {"failures": 0, "since": None, "next_try": None, "reason": ""}
     session.execute(left_alone.values(**values).execution_options(synchronize_session=False))
 
 
-def undecided(session, server):
-    """Write down that a probe has not asked the server: another may at once.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    server : str
-        Which.
-    """
+def undecided(session: Session, server: str) -> None:
+    """Write down that a probe has not asked the server: another may at once."""
     left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
     session.execute(left_alone.values(next_try=clock(session)).execution_options(synchronize_session=False))

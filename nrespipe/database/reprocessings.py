@@ -1,13 +1,17 @@
 """What people have asked to be reduced again, and why."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import JSON, Text, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nrespipe import __version__
 from nrespipe.database.base import Row
 from nrespipe.database.columns import Moment, clock
+
+if TYPE_CHECKING:
+    from nrespipe.frames.raw import Kind
 
 
 class Reprocessing(Row):
@@ -15,15 +19,15 @@ class Reprocessing(Row):
 
     Attributes
     ----------
-    site, first_day, last_day : str
+    site, first_day, last_day
         Whose nights, both included.
-    kinds : list of str
+    kinds
         What was done again.
-    why : str
+    why
         The reason, in the words of the person who asked for it.
-    code_version : str
+    code_version
         Version of the program.
-    begun, finished : datetime
+    begun, finished
         When; `finished` is None while it runs, or where it was interrupted.
     """
 
@@ -40,23 +44,17 @@ class Reprocessing(Row):
     finished: Mapped[datetime | None] = mapped_column(Moment)
 
 
-def begin(session, site, first_day, last_day, kinds, why):
+def begin(session: Session, site: str, first_day: str, last_day: str, kinds: "list[Kind]", why: str) -> Reprocessing:
     """Return the row of a run: that of the same one by the same version that was interrupted, or a new one.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    site, first_day, last_day : str
+    site, first_day, last_day
         Whose nights, both included.
-    kinds : list of Kind
+    kinds
         What is done again.
-    why : str
+    why
         The reason. One that is asked for again for another reason is another run: something has changed meanwhile.
-
-    Returns
-    -------
-    Reprocessing
     """
     same = {"site": site, "first_day": first_day, "last_day": last_day, "why": why, "code_version": __version__}
     query = select(Reprocessing).filter_by(**same, finished=None).order_by(Reprocessing.id.desc())
@@ -70,14 +68,6 @@ def begin(session, site, first_day, last_day, kinds, why):
     return row
 
 
-def finish(session, row_id):
-    """Write down that a run has come to its end.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    row_id : int
-        Its row.
-    """
+def finish(session: Session, row_id: int) -> None:
+    """Write down that a run has come to its end."""
     session.get_one(Reprocessing, row_id).finished = clock(session)

@@ -18,11 +18,11 @@ class Product(Row):
 
     Attributes
     ----------
-    frame_id, attempt_id : int
+    frame_id, attempt_id
         Whose it is.
-    path, md5 : str
+    path, md5
         The file, below the output directory, and its checksum.
-    level : str
+    level
         Level of the data standard in its name: ``L2`` for spectra, ``L4`` for velocities; '' where the name has none.
     """
 
@@ -43,13 +43,13 @@ class Delivery(Work, Row):
 
     Attributes
     ----------
-    product_id : int
+    product_id
         The file.
-    delivered : datetime or None
+    delivered
         When it was; None where not yet.
-    refusals : int
+    refusals
         How often it failed by itself, and not because the server served nobody.
-    reason : str
+    reason
         Why the last try failed; '' where it did not.
     """
 
@@ -70,37 +70,37 @@ class StarVelocity(Row):
 
     Attributes
     ----------
-    frame_id, fiber : int
+    frame_id, fiber
         Where it was measured.
-    object, star, mask : str
+    object, star, mask
         Whose velocity it is, as OBJECTS names it, and as the catalog does ('' in none); line mask.
-    bjd_tdb : float
+    bjd_tdb
         Photon-weighted midpoint at the barycenter [JD, TDB].
-    rv_ms, rv_err_ms : float
+    rv_ms, rv_err_ms
         Barycentric radial velocity and its total error [m / s].
-    photon_err_ms, wavelength_err_ms, drift_err_ms, mask_err_ms : float
+    photon_err_ms, wavelength_err_ms, drift_err_ms, mask_err_ms
         The parts of the error [m / s].
-    transfer_err_ms : float
+    transfer_err_ms
         Part of the error that the difference of the star's fiber and the reference fiber makes [m / s].
-    scale_err_ms : float or None
+    scale_err_ms
         Error of the scale of the lamp, the same in every night and no part of the total [m / s].
-    berv_ms, drift_ms : float or None
+    berv_ms, drift_ms
         What the observer's motion added; what the drift of the spectrograph took away, None where unknown [m / s].
-    snr : float
+    snr
         Signal-to-noise ratio per pixel.
-    fwhm_ms, contrast, bisector_ms : float
+    fwhm_ms, contrast, bisector_ms
         Of the cross-correlation function [m / s, 1, m / s].
-    fwhm_err_ms, contrast_err, bisector_err_ms : float
+    fwhm_err_ms, contrast_err, bisector_err_ms
         Their errors.
-    template : str
+    template
         Star whose template measured the velocity a second time; '' where none did.
-    template_rv_ms, template_err_ms : float or None
+    template_rv_ms, template_err_ms
         Velocity by the template, and its total error [m / s].
-    teff_k, teff_err_k, vsini_ms, vsini_err_ms : float or None
+    teff_k, teff_err_k, vsini_ms, vsini_err_ms
         Temperature and rotation by the spectrum, with their errors [kelvin, m / s].
-    activity : dict of str to list
+    activity
         Value and error of each activity index, or None and the reason why there is none.
-    quality : int
+    quality
         Bits of ``frames.quality.Quality``.
     """
 
@@ -149,22 +149,22 @@ class FrameDrift(Row):
 
     Attributes
     ----------
-    frame_id : int
+    frame_id
         Where it was measured.
-    mid_mjd : float
+    mid_mjd
         Middle of the exposure, UTC [MJD].
-    velocity_ms, velocity_err_ms : float or None
+    velocity_ms, velocity_err_ms
         Mean change of the wavelength of a fixed pixel, as a velocity, and its error; None where it could not be
         measured [m / s].
-    shift_px, shift_err_px, stretch_px, stretch_err_px, turn_px, turn_err_px : float or None
+    shift_px, shift_err_px, stretch_px, stretch_err_px, turn_px, turn_err_px
         Shift along the order, and its change to the last column and to the highest order [pixel].
-    bend_ms, bend_err_ms : float or None
+    bend_ms, bend_err_ms
         Pressure that the bend of the shift along the orders tells of [m / s].
-    n_lines : int
+    n_lines
         Lines of the lamp that were compared.
-    pressure_psi, temperature_c : float or None
+    pressure_psi, temperature_c
         NRESPRES, NRESTEMP: the spectrograph's own [PSI, degree Celsius].
-    arc : str
+    arc
         The master arc that it is measured from, below the output directory: drifts from two arcs are not comparable.
     """
 

@@ -57,50 +57,50 @@ class Frame(Work, Row):
 
     Attributes
     ----------
-    filename : str
+    filename
         Base name without ``.fits`` or ``.fits.fz``.
-    path : str
+    path
         Where it was last seen, or is said to lie.
-    md5 : str or None
+    md5
         Checksum of the whole file; None where nobody knows it yet. Of a frame of the archive that was not fetched yet,
         what the archive says.
-    version : int or None
+    version
         1 for the first content seen under this name, 2 for the second ...; only the highest is worked on. None for an
         announcement, and for a content that cannot be understood where another version exists.
-    kind : Kind or None
+    kind
         None where not even the name tells.
-    site, instrument, camera, day, binning, readout_mode : str
+    site, instrument, camera, day, binning, readout_mode
         As in ``RawFrame``.
-    objects : str
+    objects
         OBJECTS, as ``HD102365&thar&none``.
-    start_mjd, exposure_s : float or None
+    start_mjd, exposure_s
         Shutter open, UTC [MJD]; exposure time [second]. None where the header could not be read; the other columns
         are then what the name tells, or ''.
-    state, reason : State, str
+    state, reason
         What has become of it, and why in plain words; '' where done. A frame stays done with the result that it has
         where a later attempt does not succeed; the reason tells of that attempt.
-    archive_id : int or None
+    archive_id
         Number of the frame in the archive that it is fetched from; None where it lies on a disk.
-    body : str
+    body
         The message that told of it, as it came, but for what is beyond 64 kB; '' where none did.
-    retries : int
+    retries
         How many of the last attempts, one after the other, something outside the frame ended.
-    low_priority : bool
+    low_priority
         Whether its turn comes when nothing else is due: it has a result, and a better one can be had.
-    quality : int
+    quality
         Bits of ``frames.quality.Quality`` of the last reduction.
-    code_version : str
+    code_version
         Version of the program that set the state.
-    created, updated : datetime
+    created, updated
         When it was recorded, and when it was last decided what is to become of it: when an attempt ended, or somebody
         asked for one. That a process took it, or was told of it, is no such change.
-    attempts : list of Attempt
+    attempts
         Its history, oldest first.
-    products : list of Product
+    products
         Files of its last reduction.
-    velocities : list of StarVelocity
+    velocities
         Velocities of its last reduction.
-    drift : FrameDrift or None
+    drift
         Drift that its last reduction measured; None where it had none to measure.
     """
 
@@ -150,19 +150,19 @@ class Attempt(Row):
 
     Attributes
     ----------
-    frame_id : int
+    frame_id
         The frame.
-    started, finished : datetime
+    started, finished
         When.
-    outcome, reason : State, str
+    outcome, reason
         What came of it, and why; '' where done.
-    traceback : str
+    traceback
         Where the program failed; '' otherwise.
-    code_version : str
+    code_version
         Version of the program.
-    measurements : dict of str to float
+    measurements
         Numbers that the recipe found worth keeping; None for what is not finite.
-    masters : list of Master
+    masters
         The masters that were used.
     """
 
@@ -187,36 +187,36 @@ class Master(Row):
 
     Attributes
     ----------
-    kind : Kind
+    kind
         What it calibrates.
-    site, instrument, camera, binning, readout_mode, day : str
+    site, instrument, camera, binning, readout_mode, day
         As in ``RawFrame``.
-    fibers : str
+    fibers
         Fiber numbers that it serves, as ``012``; '' for a bias or a dark, which serve all.
-    path, md5 : str
+    path, md5
         The file, below the output directory, and its checksum; '' where it could not be made.
-    mean_mjd : float or None
+    mean_mjd
         Mean of the start times of its inputs, UTC [MJD].
-    n_inputs : int
+    n_inputs
         How many frames it was made of.
-    quality : int
+    quality
         Bits of ``frames.quality.Quality``.
-    standing, reason : Standing, str
+    standing, reason
         Whether it is used; what was said of it, or why it could not be made.
-    outdated : bool
+    outdated
         Whether it was made with, or of frames of, a master that was called bad since: another is to be made.
-    findings : list of dict or None
+    findings
         Every number that it was judged by: ``name``, ``value`` (None where it could not be measured), the limits
         ``usual`` and ``worst``, and the ``verdict``. None where it was not judged.
-    traceback : str
+    traceback
         Where the program failed; '' otherwise.
-    code_version : str
+    code_version
         Version of the program.
-    created : datetime
+    created
         When it was made.
-    inputs : list of Frame
+    inputs
         What it was made of.
-    parents : list of Master
+    parents
         What it was made with.
     """
 
@@ -259,9 +259,9 @@ class Stacking(Work, Row):
 
     Attributes
     ----------
-    kind : Kind
+    kind
         What it calibrates.
-    site, instrument, camera, binning, readout_mode, day : str
+    site, instrument, camera, binning, readout_mode, day
         As in ``RawFrame``.
     """
 
@@ -283,9 +283,9 @@ class Compatibility(Row):
 
     Attributes
     ----------
-    revision : str
+    revision
         That of the tables.
-    oldest_program : str
+    oldest_program
         Revision that the oldest such program needs: that of the last migration that did more than add to the tables.
     """
 

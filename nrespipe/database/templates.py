@@ -4,7 +4,7 @@ from datetime import datetime
 
 import numpy as np
 from sqlalchemy import JSON, String, Text, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nrespipe.database.base import Row
 from nrespipe.database.columns import Moment, Real, Standing, now, words
@@ -17,31 +17,31 @@ class StarTemplate(Row):
 
     Attributes
     ----------
-    star : str
+    star
         Name of the star by the catalog.
-    site, instrument : str
+    site, instrument
         Where it was seen.
-    path, md5 : str
+    path, md5
         The file, below the output directory, and its checksum.
-    fingerprint : str
+    fingerprint
         What tells its spectrum from other ones.
-    teff_k, logg, metallicity : float or None
+    teff_k, logg, metallicity
         Of the star, to choose by: temperature [kelvin], surface gravity [cgs], [Fe/H].
-    spectral_type : str
+    spectral_type
         '' where unknown.
-    aliases, inputs : list of str
+    aliases, inputs
         Other names of the star; the frames that it was made of.
-    berv_range_ms : float
+    berv_range_ms
         Difference of the largest and the smallest barycentric correction of the inputs [m / s].
-    start_mjd, end_mjd : float
+    start_mjd, end_mjd
         First and last input, UTC [MJD].
-    first_day, last_day : str
+    first_day, last_day
         Nights whose frames it may serve, ``YYYYMMDD``; '' for no limit.
-    standing : Standing
+    standing
         Whether it may be used.
-    code_version : str
+    code_version
         Version of the program.
-    created : datetime
+    created
         When it was made.
     """
 
@@ -70,16 +70,8 @@ class StarTemplate(Row):
     created: Mapped[datetime] = mapped_column(Moment, default=now)
 
 
-def record(session, template):
-    """Write a template down; it replaces the one of the same star, site and nights.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    template : StarTemplate
-        A new row.
-    """
+def record(session: Session, template: StarTemplate) -> None:
+    """Write a template down; it replaces the one of the same star, site and nights."""
     same = (
         StarTemplate.star == template.star, StarTemplate.site == template.site,
         StarTemplate.first_day == template.first_day, StarTemplate.last_day == template.last_day,
@@ -89,14 +81,12 @@ def record(session, template):
     session.add(template)
 
 
-def current(session, day=""):
+def current(session: Session, day: str = "") -> list[StarTemplate]:
     """Return the templates that may be used.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    day : str, optional
+    day
         Night of the frame, ``YYYYMMDD``; '' for all.
 
     Returns
@@ -109,13 +99,8 @@ def current(session, day=""):
     return [t for t in found if not day or (t.first_day or day) <= day <= (t.last_day or day)]
 
 
-def known(row):
+def known(row: StarTemplate) -> Template:
     """Return a template as the database knows it, without its spectrum.
-
-    Parameters
-    ----------
-    row : StarTemplate
-        The row.
 
     Returns
     -------

@@ -1,6 +1,10 @@
 """Velocities of all reduced frames."""
 
+from collections.abc import Callable
+from typing import Any
+
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import State
 from nrespipe.database.frames import latest
@@ -13,13 +17,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def table(session):
+def table(session: Session) -> list[dict[str, Any]]:
     """Return the velocities of the frames that are done.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------
@@ -31,18 +30,16 @@ def table(session):
     return [_row(filename, velocity) for filename, velocity in rows]
 
 
-def of_star(session, belongs, *, site="", first_day="", last_day=""):
+def of_star(session: Session, belongs: Callable[..., Any], *, site: str = "", first_day: str = "", last_day: str = ""):
     """Return the velocities of a star.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    belongs : callable
+    belongs
         Whether what stands in OBJECTS is the star.
-    site : str, optional
+    site
         Only those of this site.
-    first_day, last_day : str, optional
+    first_day, last_day
         Only those of these nights, ``YYYYMMDD``, both included.
 
     Returns

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import JSON, ForeignKey, Text, UniqueConstraint, select
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from nrespipe.database.base import Row
 from nrespipe.database.columns import Moment, Real, now
@@ -14,15 +14,15 @@ class ZeroPointVersion(Row):
 
     Attributes
     ----------
-    created : datetime
+    created
         When it was made.
-    code_version : str
+    code_version
         Version of the program.
-    parameters : dict of str to object
+    parameters
         What it was made with: sites, nights, stars and limits.
-    n_velocities : int
+    n_velocities
         How many velocities it was made of.
-    zeros : list of ZeroPoint
+    zeros
         In order of spectrograph, camera, fiber and night.
     """
 
@@ -45,17 +45,17 @@ class ZeroPoint(Row):
 
     Attributes
     ----------
-    version_id : int
+    version_id
         The measurement that it belongs to.
-    instrument, camera, fiber, day : str, str, int, str
+    instrument, camera, fiber, day
         Of which velocities.
-    value_ms, error_ms : float or None
+    value_ms, error_ms
         What is to be taken from a velocity, and its error; None where nothing tells [m / s].
-    n_stars : int
+    n_stars
         Constant stars that tell of the night.
-    method : str
+    method
         ``stars``: those of the night itself; ``around``: the median of the nights around it; ``none``.
-    stars : dict of str to list
+    stars
         Distance of each star of the night from its mean of the other nights, and the error of that [m / s].
     """
 
@@ -75,13 +75,8 @@ class ZeroPoint(Row):
     stars: Mapped[dict] = mapped_column(JSON, default=dict)
 
 
-def versions(session):
+def versions(session: Session) -> list[ZeroPointVersion]:
     """Return all versions.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------
@@ -91,19 +86,13 @@ def versions(session):
     return list(session.scalars(select(ZeroPointVersion).order_by(ZeroPointVersion.id)))
 
 
-def version(session, number=None):
+def version(session: Session, number: int | None = None) -> ZeroPointVersion:
     """Return one version.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    number : int, optional
+    number
         Which one; the last one if not given.
-
-    Returns
-    -------
-    ZeroPointVersion
 
     Raises
     ------

@@ -1,17 +1,13 @@
 """Checksums of files."""
 
 import hashlib
+from pathlib import Path
 
 from nrespipe.files.regular import opened
 
 
-def md5(path):
+def md5(path: str | Path) -> str:
     """Return the checksum of a file.
-
-    Parameters
-    ----------
-    path : str or Path
-        Any file.
 
     Returns
     -------

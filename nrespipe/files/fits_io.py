@@ -4,8 +4,10 @@ import os
 import struct
 import warnings
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException
@@ -14,6 +16,9 @@ from astropy.utils.exceptions import AstropyWarning
 from nrespipe.errors import BadFrame, Unavailable
 from nrespipe.files.partial import beside
 from nrespipe.files.regular import opened
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList, Header
 
 #: Bytes of a FITS block.
 BLOCK = 2880
@@ -46,13 +51,8 @@ _DAMAGE = (
 
 
 @contextmanager
-def reading(path):
+def reading(path: str | Path) -> "Iterator[HDUList]":
     """Open a FITS file to read it; nothing is memory-mapped and nothing stays open.
-
-    Parameters
-    ----------
-    path : str or Path
-        File.
 
     Yields
     ------
@@ -96,15 +96,8 @@ def _require_fits(start, name):
     raise BadFrame(f"{name}: not a FITS file")
 
 
-def require_whole(hdus, path):
+def require_whole(hdus: "HDUList", path: str | Path) -> None:
     """Check that a file is as long as its headers claim.
-
-    Parameters
-    ----------
-    hdus : astropy.io.fits.HDUList
-        The open file.
-    path : str or Path
-        Its path.
 
     Raises
     ------
@@ -123,12 +116,12 @@ def require_whole(hdus, path):
                 raise BadFrame(f"{Path(path).name}: truncated or damaged in the header of its part {len(hdus)}")
 
 
-def cards(header):
+def cards(header: "Header"):
     """Return the cards of a header as plain values.
 
     Parameters
     ----------
-    header : astropy.io.fits.Header
+    header
         Header; its cards may break the standard.
 
     Returns
@@ -153,16 +146,14 @@ def cards(header):
     return found
 
 
-def write(hdus, path, still_mine=None):
+def write(hdus: "HDUList", path: str | Path, still_mine: Callable[..., Any] | None = None) -> None:
     """Write a FITS file so that nobody ever sees a part of it.
 
     Parameters
     ----------
-    hdus : astropy.io.fits.HDUList
-        What to write.
-    path : str or Path
+    path
         Where; its directory is made. A file of that name is replaced.
-    still_mine : callable, optional
+    still_mine
         As for `write_together`.
 
     Raises
@@ -173,14 +164,14 @@ def write(hdus, path, still_mine=None):
     write_together([(hdus, path)], still_mine)
 
 
-def write_together(files, still_mine=None):
+def write_together(files: "Sequence[tuple[HDUList, str | Path]]", still_mine: Callable[..., Any] | None = None) -> None:
     """Write FITS files so that nobody ever sees a part of one, nor some of them long before the others.
 
     Parameters
     ----------
-    files : sequence of (astropy.io.fits.HDUList, str or Path)
+    files
         What to write, and where: directories are made, and files of these names are replaced, when all are written.
-    still_mine : callable, optional
+    still_mine
         ``still_mine()`` tells, just before the files take their places, whether the work is still that of this process.
         A process that was frozen for long, or is too slow, was taken for dead: another has done its work by then.
 

@@ -20,37 +20,39 @@ Raw frames that were fetched from the archive::
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nrespipe.errors import Skipped
-from nrespipe.files.raw.identity import require_raw_name, stem
+from nrespipe.files.raw.identity import Identity, require_raw_name, stem
+
+if TYPE_CHECKING:
+    from nrespipe.database.tables import Frame
+    from nrespipe.frames.masters import Origin
+    from nrespipe.frames.raw import RawFrame
 
 #: Read-out mode that names of masters need not tell: that of all cameras, by the header of a real frame of 2019-04-05.
 _USUAL_MODE = "lco2_500kHz_1amp_DRH_B"
 
 
-def raw_directory(archive, site, instrument, day):
+def raw_directory(archive: str | Path, site: str, instrument: str, day: str) -> Path:
     """Return the directory of the raw frames of a night.
 
     Parameters
     ----------
-    archive : str or Path
+    archive
         Root of the raw archive.
-    site, instrument, day : str
+    site, instrument, day
         ``lsc``, ``nres01``, ``YYYYMMDD``.
-
-    Returns
-    -------
-    Path
     """
     return Path(archive) / site / instrument / day / "raw"
 
 
-def raw_frames(directory):
+def raw_frames(directory: str | Path) -> list[Path]:
     """List the frames to reduce in a directory of raw frames, by their names alone.
 
     Parameters
     ----------
-    directory : str or Path
+    directory
         It need not exist.
 
     Returns
@@ -79,13 +81,8 @@ def _running_number(path):
     return int(words[-2]) if len(words) > 1 and words[-2].isdecimal() else 0
 
 
-def instruments(output):
+def instruments(output: str | Path) -> Path:
     """Return the directory of the tables of spectrographs that the program did not come with.
-
-    Parameters
-    ----------
-    output : str or Path
-        Root of what the pipeline makes.
 
     Returns
     -------
@@ -95,12 +92,12 @@ def instruments(output):
     return Path(output) / "instruments"
 
 
-def master_name(origin):
+def master_name(origin: "Origin") -> str:
     """Return the file name of a master.
 
     Parameters
     ----------
-    origin : Origin
+    origin
         What it was made of.
 
     Returns
@@ -112,87 +109,61 @@ def master_name(origin):
     return f"{origin.kind}_{origin.site}_{origin.instrument}_{origin.camera}_{origin.day}{mode}.fits.fz"
 
 
-def master_path(output, origin):
+def master_path(output: str | Path, origin: "Origin") -> Path:
     """Return where a master lies.
 
     Parameters
     ----------
-    output : str or Path
-        Root of what the pipeline makes.
-    origin : Origin
+    origin
         What it was made of.
-
-    Returns
-    -------
-    Path
     """
     return _night(output, origin) / "masters" / master_name(origin)
 
 
-def template_path(output, site, star, fingerprint):
+def template_path(output: str | Path, site: str, star: str, fingerprint: str) -> Path:
     """Return where the template of a star lies.
 
     Parameters
     ----------
-    output : str or Path
-        Root of what the pipeline makes.
-    site : str
+    site
         Where the star was seen.
-    star : str
-        Its name.
-    fingerprint : str
+    fingerprint
         What tells the template from other ones: a file is never replaced by another template.
-
-    Returns
-    -------
-    Path
     """
     word = "".join(letter if letter.isalnum() or letter in "+-" else "_" for letter in star)
     return Path(output) / site / "templates" / f"template_{word}_{site}_{fingerprint}.fits"
 
 
-def summary_path(output, site, day, suffix):
+def summary_path(output: str | Path, site: str, day: str, suffix: str) -> Path:
     """Return where the summary of a night lies.
 
     Parameters
     ----------
-    output : str or Path
-        Root of what the pipeline makes.
-    site, day : str
+    site, day
         ``lsc``, ``YYYYMMDD``.
-    suffix : str
+    suffix
         ``.html``, ``.pdf``, or ``.sent`` for the mark of one that an earlier version has written.
-
-    Returns
-    -------
-    Path
     """
     return Path(output) / site / "summaries" / f"summary_{site}_{day}{suffix}"
 
 
-def start_path(output, site):
+def start_path(output: str | Path, site: str) -> Path:
     """Return where the report of the start of a site lies.
 
     Parameters
     ----------
-    output : str or Path
-        Root of what the pipeline makes.
-    site : str
+    site
         ``lsc`` ...
-
-    Returns
-    -------
-    Path
     """
     return Path(output) / site / "summaries" / f"start_{site}.pdf"
 
 
-def reduced_stem(filename):
+def reduced_stem(filename: str) -> str:
     """Return the base name of the products of a raw frame.
 
     Parameters
     ----------
-    filename : str
+    filename
         Base name of the raw frame, which ends in its level of reduction, 00.
 
     Returns
@@ -203,40 +174,26 @@ def reduced_stem(filename):
     return filename.removesuffix("00") + "91"
 
 
-def product_path(output, frame, suffix):
+def product_path(output: str | Path, frame: "RawFrame | Identity", suffix: str) -> Path:
     """Return where a product of a raw frame lies.
 
     Parameters
     ----------
-    output : str or Path
-        Root of what the pipeline makes.
-    frame : RawFrame or Identity
-        The raw frame.
-    suffix : str
+    suffix
         What follows the base name: ``-L2.fits.fz``, ``-L4.fits.fz``, ``.pdf``.
-
-    Returns
-    -------
-    Path
     """
     return _night(output, frame) / "processed" / f"{reduced_stem(frame.filename)}{suffix}"
 
 
-def fetched_path(output, frame, name):
+def fetched_path(output: str | Path, frame: "RawFrame | Identity | Frame", name: str) -> Path:
     """Return where a raw frame lies that was fetched from the archive.
 
     Parameters
     ----------
-    output : str or Path
-        Root of what the pipeline makes.
-    frame : RawFrame, Identity or Frame
+    frame
         The raw frame; what is not known of it is left out.
-    name : str
+    name
         Name of the file.
-
-    Returns
-    -------
-    Path
     """
     return Path(output, *filter(None, (frame.site, frame.instrument, frame.day)), "fetched", name)
 
@@ -249,14 +206,12 @@ class OutputRefused(ValueError):
     """The output directory lies among raw files."""
 
 
-def require_apart(output, raw_root):
+def require_apart(output: Path, raw_root: Path) -> None:
     """Check that nothing would be written into a directory of raw files.
 
     Parameters
     ----------
-    output : Path
-        Output directory.
-    raw_root : Path
+    raw_root
         Directory below which the raw files lie.
 
     Raises
@@ -273,16 +228,6 @@ def require_apart(output, raw_root):
             raise OutputRefused(f"{output} lies in {folder}, which holds raw files: choose another output directory")
 
 
-def has_raw_name(name):
-    """Return whether a file is a raw frame by its name alone.
-
-    Parameters
-    ----------
-    name : str
-        Base name.
-
-    Returns
-    -------
-    bool
-    """
+def has_raw_name(name: str) -> bool:
+    """Return whether a file is a raw frame by its name alone."""
     return name.isascii() and not name.startswith(".") and name.endswith(("00.fits", "00.fits.fz"))

@@ -8,10 +8,11 @@ which follow from the others and are not read again: how far each of its ``LINES
 (``ORDER_OVERLAPS``).
 """
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from astropy.io import fits
@@ -82,16 +83,14 @@ UNITS = {
 }
 
 
-def write(master, path, still_mine=None):
+def write(master: Bias | Dark | Flat | Arc, path: str | Path, still_mine: Callable[..., Any] | None = None) -> None:
     """Write a master; the same master always gives the same bytes, and nobody ever sees a part of the file.
 
     Parameters
     ----------
-    master : Bias, Dark, Flat or Arc
-        What to keep.
-    path : str or Path
+    path
         Where; a master that lies there is replaced.
-    still_mine : callable, optional
+    still_mine
         As for ``fits_io.write_together``.
 
     Raises
@@ -110,12 +109,12 @@ def write(master, path, still_mine=None):
     fits_io.write(fits.HDUList([_primary(master), *table, *hdus]), path, still_mine)
 
 
-def read(path):
+def read(path: str | Path) -> Bias | Dark | Flat | Arc:
     """Read a master.
 
     Parameters
     ----------
-    path : str or Path
+    path
         File that `write` made.
 
     Returns
@@ -142,7 +141,7 @@ def read(path):
         raise MissingCalibration(f"the master cannot be read, make it again: {error}") from error
 
 
-def _collect(value, path, units, values, hdus):
+def _collect(value, path, units, values, hdus) -> None:
     """Sort a field into the numbers, the tables and the images of the file."""
     if is_dataclass(value):
         columns = {field.name: getattr(value, field.name) for field in fields(type(value))}

@@ -1,17 +1,14 @@
 """Files that are not whole yet."""
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 
-def beside(path):
+def beside(path: Path) -> Path:
     """Return where a file is written before it takes its place.
-
-    Parameters
-    ----------
-    path : Path
-        Where it goes.
 
     Returns
     -------
@@ -23,12 +20,12 @@ def beside(path):
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: Path) -> Iterator[Path]:
     """Write a file in the block, which takes its place at the end of it; where the block fails nothing is left.
 
     Parameters
     ----------
-    path : Path
+    path
         Where it goes; its directory is made.
 
     Yields

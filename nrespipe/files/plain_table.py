@@ -4,21 +4,22 @@ import csv
 import io
 import math
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nrespipe.files.partial import beside
 
 
-def text(remark, columns, rows):
+def text(remark: str, columns: Mapping[str, int] | None, rows: Iterable[Mapping[str, object]]) -> str:
     """Return a table as text.
 
     Parameters
     ----------
-    remark : str
+    remark
         What stands in the first line, behind ``#``.
-    columns : mapping of str to int or None
+    columns
         Digits behind the point of the numbers of each column; None for words and whole numbers.
-    rows : iterable of mapping of str to object
+    rows
         Cells by column; empty where it has none, where it is None, or not finite.
 
     Returns
@@ -36,14 +37,12 @@ def text(remark, columns, rows):
     return stream.getvalue()
 
 
-def write(content, path):
+def write(content: str, path: str | Path) -> None:
     """Write text to a file; nobody ever sees a part of it.
 
     Parameters
     ----------
-    content : str
-        What to write.
-    path : str or Path
+    path
         The file; one that is there is replaced.
 
     Raises
@@ -64,12 +63,12 @@ def write(content, path):
         partial.unlink(missing_ok=True)
 
 
-def check_place(path):
+def check_place(path: Path) -> None:
     """Refuse a file that lies nowhere.
 
     Parameters
     ----------
-    path : Path
+    path
         What is to be written.
 
     Raises
@@ -88,12 +87,12 @@ def _cell(value, digits):
     return " ".join(str(value).split()) if digits is None else f"{value:.{digits}f}"
 
 
-def aligned(rows):
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lay out a table.
 
     Parameters
     ----------
-    rows : sequence of sequence of str
+    rows
         Cells; all rows have as many.
 
     Returns

@@ -1,26 +1,29 @@
 """The orders of a flat as a region file, which a viewer such as ds9 lays over a raw frame."""
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from nrespipe.frames.raw import Section
+    from nrespipe.frames.traces import Traces
 
 #: Colors of the fibers 0, 1, 2.
 _COLORS = ("cyan", "orange", "green")
 
 
-def text(traces, section, step=128, label_every=1):
+def text(traces: "Traces", section: "Section", step: int = 128, label_every: int = 1) -> str:
     """Return the traces of a flat as a region file.
 
     Parameters
     ----------
-    traces : Traces
-        Of the flat.
-    section : Section
+    section
         Where the light-sensitive part lies in the raw image.
-    step : int, optional
+    step
         Length of the straight pieces that a trace is drawn with; orders bend by less than a tenth of a pixel in between
         [pixel].
-    label_every : int, optional
+    label_every
         Every so many orders carry their number.
 
     Returns

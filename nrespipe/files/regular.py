@@ -3,8 +3,12 @@
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nrespipe.errors import BadFrame
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 _WHAT = {
     stat.S_IFDIR: "a directory",
@@ -15,13 +19,8 @@ _WHAT = {
 }
 
 
-def opened(path):
+def opened(path: str | Path) -> "BufferedReader":
     """Open a file to read its bytes.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
 
     Returns
     -------

@@ -3,11 +3,15 @@
 import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from nrespipe.files import plain_table
 from nrespipe.files.partial import beside
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
 
 #: Form of a file by its suffix.
 FORMS = {".csv": "radvel", ".dat": "juliet", ".txt": "juliet", ".ecsv": "ecsv"}
@@ -16,14 +20,14 @@ _RADVEL = ["time", "mnvel", "errvel", "tel"]
 _CORRECTED = ("zero_point", "zero_point_err", "rv_corrected", "rv_corrected_err")
 
 
-def text(table, form):
+def text(table: "QTable", form: Literal["radvel", "juliet", "ecsv"]) -> str:
     """Return a series as text.
 
     Parameters
     ----------
-    table : astropy.table.QTable
+    table
         With the columns ``bjd_tdb``, ``rv``, ``rv_err`` and ``tel``.
-    form : {'radvel', 'juliet', 'ecsv'}
+    form
         ``radvel``: comma-separated, columns time, mnvel, errvel, tel, with a header (RadVel), and behind them the zero
         points and what is corrected for them, where the table has these, empty where there is none. ``juliet``: time,
         velocity, error and instrument, separated by blanks, without a header (juliet's ``rvfilename``). ``ecsv``: all
@@ -61,16 +65,16 @@ def _cells(time, rv_ms, error_ms, tel):
     return f"{time:.7f}", f"{rv_ms:.3f}", f"{error_ms:.3f}", str(tel)
 
 
-def write(table, path, form=""):
+def write(table: "QTable", path: str | Path, form: str = "") -> None:
     """Write a series to a file; nobody ever sees a part of it.
 
     Parameters
     ----------
-    table : astropy.table.QTable
+    table
         As `text` takes it.
-    path : str or Path
+    path
         The file; one that is there is replaced.
-    form : str, optional
+    form
         As `text` takes it; by the suffix of the file without.
 
     Raises

@@ -47,14 +47,12 @@ _MAKING = (
 _IMAGES = (("WAVELENGTH", "vacuum_angstrom", "Angstrom"), ("FLUX", "flux", ""), ("VARIANCE", "variance", ""))
 
 
-def write(template, path):
+def write(template: Template, path: str | Path) -> None:
     """Write a template; the same template always gives the same bytes, and nobody ever sees a part of the file.
 
     Parameters
     ----------
-    template : Template
-        What to keep.
-    path : str or Path
+    path
         Where; a template that lies there is replaced.
 
     Raises
@@ -72,12 +70,12 @@ def write(template, path):
     fits_io.write(fits.HDUList(hdus), path)
 
 
-def read(path):
+def read(path: str | Path) -> Template:
     """Read a template.
 
     Parameters
     ----------
-    path : str or Path
+    path
         File that `write` made.
 
     Returns

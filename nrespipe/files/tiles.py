@@ -6,9 +6,14 @@ astropy and cfitsio alike.
 """
 
 import zlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
+
+if TYPE_CHECKING:
+    from astropy.io.fits import BinTableHDU, Card, ImageHDU
 
 #: Bytes of a tile, about; large enough that the work per tile does not count.
 _TILE_BYTES = 1 << 20
@@ -23,17 +28,13 @@ _WORTHWHILE = 0.8
 _BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
 
-def image(array, name, cards=()):
+def image(array, name: str, cards: "Iterable[Card]" = ()) -> "BinTableHDU | ImageHDU":
     """Return an image, compressed where that makes it smaller.
 
     Parameters
     ----------
     array : ndarray of uint8, int16, int32, int64, float32 or float64
         What to keep, bit for bit.
-    name : str
-        EXTNAME.
-    cards : iterable of astropy.io.fits.Card
-        Further cards.
 
     Returns
     -------
@@ -62,14 +63,14 @@ def image(array, name, cards=()):
     return table
 
 
-def tile_shape(shape, item_bytes):
+def tile_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
     """Return the shape of the tiles of an image.
 
     Parameters
     ----------
-    shape : tuple of int
+    shape
         Of the image, slowest axis first.
-    item_bytes : int
+    item_bytes
         Bytes of a pixel.
 
     Returns

@@ -9,13 +9,13 @@ class Index:
 
     Attributes
     ----------
-    name : str
+    name
         ``s_index``, ``h_alpha`` ...
-    value, error : float
+    value, error
         The number and its error, NaN and infinite where it could not be measured.
-    unit : str
+    unit
         '' for a pure number.
-    reason : str
+    reason
         Why it could not be measured; '' where it could.
     """
 

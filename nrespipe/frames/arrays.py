@@ -11,14 +11,14 @@ Integers = NDArray[np.integer[Any]]
 Booleans = NDArray[np.bool_]
 
 
-def frozen(instance, **shapes):
+def frozen(instance, **shapes: tuple[tuple[int | None], ...]) -> None:
     """Make the arrays of a frozen dataclass read-only and check their shapes.
 
     Parameters
     ----------
     instance : dataclass instance
         The noun that is being made; called from its ``__post_init__``.
-    **shapes : tuple of (int or None)
+    **shapes
         Name of a field and the shape its array must have; None stands for any length.
 
     Raises

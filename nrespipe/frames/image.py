@@ -13,15 +13,15 @@ class Image:
 
     Attributes
     ----------
-    electrons : ndarray of float32, shape (n_rows, n_columns)
+    electrons : shape (n_rows, n_columns)
         Collected charge [electron].
-    floor_variance : ndarray of float32, shape (n_rows, n_columns)
+    floor_variance : shape (n_rows, n_columns)
         Variance of everything but the photon noise of the light itself: read noise, dark current, and the errors of
         the master bias, dark and background [electron2]. The photon part is added from a model of the light in
         the whole column, not from the single pixel.
-    mask : ndarray of uint8, shape (n_rows, n_columns)
+    mask : shape (n_rows, n_columns)
         Bits of ``Pixel``.
-    exposure_s : float
+    exposure_s
         Exposure time [second].
     """
 

@@ -23,18 +23,18 @@ class Finding:
 
     Attributes
     ----------
-    name : str
+    name
         What was measured, with its unit at the end: ``level_adu``.
-    value : float
+    value
         The number; NaN where it could not be measured.
-    usual, worst : float
+    usual, worst
         The master is flagged if the number is beyond the first, and needs review if it is beyond the second, in either
         direction, or could not be measured.
-    says : str
+    says
         What it means, for a person; ``{value}`` stands for the number.
-    useless : float, optional
+    useless
         The master is rejected if the number is beyond this one.
-    known : bool, optional
+    known
         Whether the last good master shows the same: then it is told and is no reason for a review.
     """
 
@@ -47,8 +47,8 @@ class Finding:
     known: bool = False
 
     @property
-    def verdict(self):
-        """Verdict: of this number alone."""
+    def verdict(self) -> Verdict:
+        """Of this number alone."""
         if abs(self.value) > self.useless:
             return Verdict.REJECTED
         if not abs(self.value) <= self.worst:
@@ -56,8 +56,8 @@ class Finding:
         return Verdict.ACCEPTED if abs(self.value) <= self.usual else Verdict.FLAGGED
 
     @property
-    def words(self):
-        """str: the sentence."""
+    def words(self) -> str:
+        """The sentence."""
         return self.says.format(value=self.value)
 
 
@@ -67,39 +67,35 @@ class Judgement:
 
     Attributes
     ----------
-    findings : tuple of Finding
+    findings
         In the order in which they are told.
     """
 
     findings: tuple[Finding, ...]
 
     @property
-    def verdict(self):
-        """Verdict: the worst of all."""
+    def verdict(self) -> Verdict:
+        """The worst of all."""
         return max((finding.verdict for finding in self.findings), key=_RANKS.index, default=Verdict.ACCEPTED)
 
     @property
-    def changed(self):
-        """bool: whether anything is said against the master that the last good one does not show as well."""
+    def changed(self) -> bool:
+        """Whether anything is said against the master that the last good one does not show as well."""
         return any(finding.verdict is not Verdict.ACCEPTED and not finding.known for finding in self.findings)
 
     @property
-    def reasons(self):
-        """list of str: what speaks against the master, the worst first."""
+    def reasons(self) -> list[str]:
+        """What speaks against the master, the worst first."""
         against = [finding for finding in self.findings if finding.verdict is not Verdict.ACCEPTED]
         return [f.words for f in sorted(against, key=lambda finding: -_RANKS.index(finding.verdict))]
 
-    def beside(self, last):
+    def beside(self, last: "Judgement") -> "Judgement":
         """Return this judgement, with what the last good master shows as well marked as known.
 
         Parameters
         ----------
-        last : Judgement
+        last
             Of that master by itself.
-
-        Returns
-        -------
-        Judgement
         """
         before = {finding.name: _RANKS.index(finding.verdict) for finding in last.findings}
         return Judgement(

@@ -18,17 +18,17 @@ class Origin:
 
     Attributes
     ----------
-    kind : Kind
+    kind
         What it calibrates.
-    site, instrument, camera, day : str
+    site, instrument, camera, day
         As in ``RawFrame``.
-    readout_mode : str
+    readout_mode
         As in ``RawFrame``, that of all inputs.
-    mean_mjd : float
+    mean_mjd
         Mean of the start times of the inputs, UTC [MJD].
-    inputs : tuple of str
+    inputs
         File names of the inputs, sorted.
-    quality : Quality
+    quality
         Doubts.
     """
 
@@ -49,17 +49,17 @@ class Bias:
 
     Attributes
     ----------
-    origin : Origin
+    origin
         What it was made of.
-    adu : ndarray of float32, shape (n_rows, n_columns)
+    adu : shape (n_rows, n_columns)
         Level relative to the overscan of the row [ADU].
-    variance : ndarray of float32, shape (n_rows, n_columns)
+    variance : shape (n_rows, n_columns)
         Variance of `adu` [ADU2].
-    read_noise_adu : float
+    read_noise_adu
         Read noise of one exposure, from the differences of the inputs [ADU].
-    mask : ndarray of uint8, shape (n_rows, n_columns), optional
+    mask : shape (n_rows, n_columns), optional
         ``Pixel.BAD`` where a pixel is unsteady or its level is far off; by default none is.
-    header_read_noise_adu : float, optional
+    header_read_noise_adu
         What the headers of the inputs have; None where they have none [ADU].
     """
 
@@ -83,13 +83,13 @@ class Dark:
 
     Attributes
     ----------
-    origin : Origin
+    origin
         What it was made of.
-    adu_per_s : ndarray of float32, shape (n_rows, n_columns)
+    adu_per_s : shape (n_rows, n_columns)
         Dark signal [ADU / second].
-    variance : ndarray of float32, shape (n_rows, n_columns)
+    variance : shape (n_rows, n_columns)
         Variance of it [ADU2 / second2].
-    mask : ndarray of uint8, shape (n_rows, n_columns)
+    mask : shape (n_rows, n_columns)
         ``Pixel.BAD`` where a pixel is very hot or unsteady.
     """
 
@@ -109,23 +109,23 @@ class Flat:
 
     Attributes
     ----------
-    origin : Origin
+    origin
         What it was made of.
-    traces : Traces
+    traces
         Where the orders lie.
-    profile : Profile
+    profile
         How their light spreads across them, and the response of the pixels.
-    blaze : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    blaze : shape (n_fibers, n_orders, n_pixels)
         Spectrum of the lamp, 1 at the peak of each order; 0 where it is too faint to use.
-    gain_e_per_adu, gain_error : float
+    gain_e_per_adu, gain_error
         Gain that counts, and its error: the running value of the camera, this night included [electron / ADU].
-    mask : ndarray of uint8, shape (n_rows, n_columns)
+    mask : shape (n_rows, n_columns)
         ``Pixel.BAD`` where the response of a pixel deviates grossly.
-    peak_e_per_s : ndarray of float, shape (n_fibers, n_orders), optional
+    peak_e_per_s : shape (n_fibers, n_orders), optional
         Light of the lamp at the peak of each order, where `blaze` is 1 [electron / second / pixel].
-    night_gain_e_per_adu, night_gain_error : float, optional
+    night_gain_e_per_adu, night_gain_error
         Gain by photon transfer of these flats alone, and its error; None where they do not tell it [electron / ADU].
-    header_gain_e_per_adu : float, optional
+    header_gain_e_per_adu
         What the headers of the inputs have; None where they have none [electron / ADU].
     """
 
@@ -152,21 +152,21 @@ class Arc:
 
     Attributes
     ----------
-    origin : Origin
+    origin
         What it was made of.
-    solution : Solution
+    solution
         Wavelength as a function of x and m for each fiber, at the mean state of the night's arcs.
-    lines : ArcLines
+    lines
         Lines that were measured, with their identification.
-    line_shape : LineShape
+    line_shape
         Line-spread function.
-    slant : Slant
+    slant
         How the images of lines lean and bend against the columns of the detector.
-    reference : Spectra
+    reference
         Sum of the arcs of the reference fiber, to measure drifts against.
-    transfer_error_ms : ndarray of float, shape (n_fibers,)
+    transfer_error_ms : shape (n_fibers,)
         Error of the zero point of each fiber of the solution relative to the reference fiber [m / s].
-    exposure_s : ndarray of float, shape (n_fibers,), optional
+    exposure_s : shape (n_fibers,), optional
         Exposure time in which the light of `lines` was gathered, all arcs together [second].
     """
 

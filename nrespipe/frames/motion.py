@@ -12,12 +12,12 @@ class Motion:
 
     Attributes
     ----------
-    shift_px, shift_error_px : float
+    shift_px, shift_error_px
         Median over all traces, upward positive, and its error; the error is infinite where the frame has too little
         light to tell [pixel].
-    scale_px, scale_error_px : float
+    scale_px, scale_error_px
         What a stretch about the middle row adds at the uppermost row [pixel].
-    turn_px, turn_error_px : float
+    turn_px, turn_error_px
         What a turn adds at the last column [pixel].
 
     Notes
@@ -33,13 +33,13 @@ class Motion:
     turn_error_px: float = float("inf")
 
     @property
-    def farthest_px(self):
-        """float: no point of a trace lies further than this from where the flat saw it [pixel]."""
+    def farthest_px(self) -> float:
+        """No point of a trace lies further than this from where the flat saw it [pixel]."""
         return abs(self.shift_px) + 2 * abs(self.scale_px) + abs(self.turn_px)
 
     @property
-    def measurements(self):
-        """dict of str to float: shift, its error and scale, as the database names them [pixel]."""
+    def measurements(self) -> dict[str, float]:
+        """Shift, its error and scale, as the database names them [pixel]."""
         return {
             "trace_shift_px": self.shift_px,
             "trace_shift_error_px": self.shift_error_px,

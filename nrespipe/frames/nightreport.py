@@ -9,18 +9,18 @@ class NightReport:
 
     Attributes
     ----------
-    site, day : str
+    site, day
         ``lsc``, ``YYYYMMDD``.
-    counts : tuple of (str, str, int)
+    counts
         Kind of frame, state, number.
-    unhappy : tuple of (str, str, str)
+    unhappy
         Name, state and reason of every frame that is not done.
-    masters : tuple of (str, str, int, str)
+    masters
         Name, standing, number of inputs of every master of the night, and what was said of it.
-    stars : tuple of dict
+    stars
         For every star of every frame: filename, fiber, object, v_mag (None where unknown), exposure_s, snr, rv_ms,
         rv_err_ms (None where not measured), quality (list of words).
-    drifts : tuple of dict
+    drifts
         For every frame: mid_mjd, velocity_ms, velocity_err_ms, pressure_psi, temperature_c; None where not measured.
     """
 

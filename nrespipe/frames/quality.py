@@ -45,7 +45,7 @@ class Quality(IntFlag):
     UNREVIEWED_MASTER = 1 << 23  #: a master that it was reduced with needs review, or was made with one that does
     LEVEL_JUMPED = 1 << 24  #: a part of the detector has another level against the overscan than it should have
 
-    def names(self):
+    def names(self) -> list[str]:
         """Return the names of the bits that are set, in the order of the bits.
 
         Returns

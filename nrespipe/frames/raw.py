@@ -25,7 +25,7 @@ class Section:
 
     Attributes
     ----------
-    first_column, end_column, first_row, end_row : int
+    first_column, end_column, first_row, end_row
         Columns ``first_column <= x < end_column`` and rows likewise.
     """
 
@@ -50,11 +50,11 @@ class ExposureMeter:
 
     Attributes
     ----------
-    start_mjd : ndarray of float, shape (n_samples,)
+    start_mjd : shape (n_samples,)
         Start of each sample, UTC [MJD].
-    exposure_s : ndarray of float, shape (n_samples,)
+    exposure_s : shape (n_samples,)
         Length of each sample [second].
-    counts : ndarray of float, shape (n_samples, 3)
+    counts : shape (n_samples, 3)
         Counts in the columns FIB0COUNTS, FIB1COUNTS, FIB2COUNTS, as they stand in the file [ADU].
     """
 
@@ -73,17 +73,17 @@ class Telescope:
 
     Attributes
     ----------
-    longitude_deg, latitude_deg, height_m : float or None
+    longitude_deg, latitude_deg, height_m
         Geodetic position, east positive [degree, degree, metre].
-    ra_deg, dec_deg : float or None
+    ra_deg, dec_deg
         Where the telescope pointed, ICRS [degree].
-    catalog_ra_deg, catalog_dec_deg : float or None
+    catalog_ra_deg, catalog_dec_deg
         CAT-RA, CAT-DEC: the requested position, ICRS, epoch J2000 [degree].
-    pm_ra_mas_yr, pm_dec_mas_yr : float or None
+    pm_ra_mas_yr, pm_dec_mas_yr
         Proper motion as the header has it, RA **without** cos(dec) [mas / yr].
-    parallax_mas : float or None
+    parallax_mas
         Parallax [mas].
-    object_name : str
+    object_name
         OBJECT, '' where absent.
     """
 
@@ -106,40 +106,40 @@ class RawFrame:
 
     Attributes
     ----------
-    filename : str
+    filename
         Base name without ``.fits`` or ``.fits.fz``, e.g. ``lscnrs01-fa09-20190405-0021-e00``.
-    kind : Kind
+    kind
         What the frame is.
-    site, instrument, camera : str
+    site, instrument, camera
         Lower case: ``lsc``, ``nres01``, ``fa09``.
-    day : str
+    day
         DAY-OBS, the local night, ``YYYYMMDD``.
-    start_mjd : float
+    start_mjd
         Shutter open, UTC [MJD].
-    exposure_s : float
+    exposure_s
         Exposure time [second].
-    objects : tuple of str
+    objects
         What lights fibers 0, 1, 2: ``none``, ``thar``, ``tung`` or the name of a star. Empty for bias and dark.
-    adu : ndarray of float32, shape (n_raw_rows, n_raw_columns)
+    adu : shape (n_raw_rows, n_raw_columns)
         The whole image with its overscan [ADU]. A frame of a stack may hold in its place what has a `shape` and gives
         any part of the image when it is indexed with two slices.
-    bias_section, data_section : Section
+    bias_section, data_section
         Overscan and light-sensitive part.
-    binning : str
+    binning
         CCDSUM, e.g. ``1 1``.
-    readout_mode : str
+    readout_mode
         CONFMODE, '' where absent.
-    header_gain_e_per_adu, header_read_noise_e : float or None
+    header_gain_e_per_adu, header_read_noise_e
         GAIN and RDNOISE as the header claims them [electron / ADU, electron].
-    saturation_adu, max_linear_adu : float or None
+    saturation_adu, max_linear_adu
         SATURATE and MAXLIN, however absurd [ADU].
-    pressure_psi, temperature_c : float or None
+    pressure_psi, temperature_c
         NRESPRES, NRESTEMP: the spectrograph's own [PSI, degree Celsius].
-    meter : ExposureMeter or None
+    meter
         None where the table is absent or empty.
-    telescopes : tuple of (Telescope or None)
+    telescopes
         TELESCOPE_1 and TELESCOPE_2; None for an absent one.
-    header : mapping of str to (value, comment)
+    header
         Every card of the primary header, in order, to be carried into the products.
     """
 
@@ -176,11 +176,11 @@ class RawFrame:
                 raise ValueError(f"{self.filename}: {section} lies outside the image of {columns} x {rows} pixels")
 
     @property
-    def lit_fibers(self):
-        """tuple of int: the fibers that carry light."""
+    def lit_fibers(self) -> tuple[int, ...]:
+        """The fibers that carry light."""
         return tuple(fiber for fiber, name in enumerate(self.objects) if name != "none")
 
     @property
-    def star_fibers(self):
-        """tuple of int: the fibers that carry a star."""
+    def star_fibers(self) -> tuple[int, ...]:
+        """The fibers that carry a star."""
         return tuple(fiber for fiber in self.lit_fibers if self.objects[fiber] not in ("thar", "tung"))

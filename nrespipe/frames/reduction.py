@@ -15,17 +15,17 @@ class Reduction:
 
     Attributes
     ----------
-    quality : Quality
+    quality
         Doubts about the frame as a whole.
-    measurements : mapping of str to float
+    measurements
         Numbers worth keeping in the database, by name with unit (``level_adu``, ``read_noise_e``, ``trace_shift_px``).
-    spectra : Spectra or None
+    spectra
         None for a frame that has none (bias, dark).
-    wavelengths : Wavelengths or None
+    wavelengths
         None for a frame whose recipe measures none.
-    barycentric : mapping of int to Barycentric
+    barycentric
         By star fiber.
-    velocities : tuple of Velocity
+    velocities
         One for each star fiber whose velocity could be measured.
     """
 

@@ -15,21 +15,21 @@ class References:
 
     Attributes
     ----------
-    bias, dark, flat, arc : Bias, Dark, Flat, Arc or None
+    bias, dark, flat, arc
         Masters.
-    previous : Bias, Dark, Flat, Arc or None
+    previous
         Where a master is made: the last good one of its kind and camera; None for the first.
-    stars : mapping of int to Star
+    stars
         What the catalog knows of the star in a fiber; no entry where it knows nothing.
-    masks : mapping of str to LineMask
+    masks
         Line masks by spectral type; without any, no velocity is measured.
-    lamp : LampLines or None
+    lamp
         Laboratory lines.
-    tellurics : Tellurics or None
+    tellurics
         Where the atmosphere absorbs.
-    templates : mapping of int to Template
+    templates
         Template for the star in a fiber; no entry where there is none.
-    drift_scatter_ms : float
+    drift_scatter_ms
         Scatter of the drifts of this spectrograph against the arc of their night: the error of the zero point of a
         frame whose own drift cannot be measured [m / s].
     """

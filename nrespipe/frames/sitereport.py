@@ -15,15 +15,15 @@ class FlatLook:
 
     Attributes
     ----------
-    filename : str
+    filename
         Which.
-    lit : tuple of int
+    lit
         Fibers that it lights.
-    light : ndarray of float, shape (n_rows // size, n_columns // size)
+    light : shape (n_rows // size, n_columns // size)
         Mean light of squares of pixels [electron].
-    cut : ndarray of float, shape (n_rows,)
+    cut : shape (n_rows,)
         Mean light of the columns in the middle [electron].
-    chi2, share : ndarray of float, shape (n_lit, n_orders)
+    chi2, share : shape (n_lit, n_orders)
         As from ``engine.misfit.by_order``.
     """
 
@@ -41,19 +41,19 @@ class CameraReport:
 
     Attributes
     ----------
-    name : str
+    name
         Site, spectrograph and camera.
-    told : tuple of str
+    told
         For a person: each master with what it shows and what speaks against it, what is missing and why.
-    advice : tuple of str
+    advice
         What to do next.
-    masters : mapping of Kind to Bias, Dark, Flat or Arc
+    masters
         The masters that may be used.
-    looks : tuple of FlatLook
+    looks
         A flat of each set of lit fibers.
-    numbering : mapping of int to float
+    numbering
         How badly each numbering of the orders fits, as from ``engine.pattern.costs``.
-    arcs : tuple of (float, mapping of int to float)
+    arcs
         Of each arc its time [MJD] and by fiber how far its lines lie from the optical model [pixel].
     """
 

@@ -13,19 +13,19 @@ class Spectra:
 
     Attributes
     ----------
-    fibers : tuple of int
+    fibers
         Fiber numbers along the first axis.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders along the second axis, increasing.
-    flux : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    flux : shape (n_fibers, n_orders, n_pixels)
         Extracted light, NaN where there is none to extract [electron].
-    variance : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    variance : shape (n_fibers, n_orders, n_pixels)
         Variance of `flux`, NaN where it is [electron2].
-    quality : ndarray of uint8, shape (n_fibers, n_orders, n_pixels)
+    quality : shape (n_fibers, n_orders, n_pixels)
         Bits of ``Pixel``: what is known against the pixels that went in.
-    blaze : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    blaze : shape (n_fibers, n_orders, n_pixels)
         Spectrum of the flat lamp, scaled to 1 at the peak of each order; 0 where unknown.
-    rejected : ndarray of int, shape (n_rejected, 2), or None
+    rejected : shape (n_rejected, 2), or None
         Row and column of the pixels of the detector that were left out as cosmic rays; None for a sum of frames.
     """
 
@@ -41,12 +41,12 @@ class Spectra:
         shape = (len(self.fibers), len(self.orders), np.shape(self.flux)[-1])
         frozen(self, orders=shape[1:2], flux=shape, variance=shape, quality=shape, blaze=shape, rejected=(None, 2))
 
-    def of(self, fiber):
+    def of(self, fiber: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return the arrays of one fiber.
 
         Parameters
         ----------
-        fiber : int
+        fiber
             Fiber number, one of `fibers`.
 
         Returns

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nrespipe.frames.arrays import frozen
+from nrespipe.frames.arrays import Integers, frozen
 
 
 @dataclass(frozen=True)
@@ -14,15 +14,15 @@ class Detector:
 
     Attributes
     ----------
-    columns, rows : int
+    columns, rows
         Size of the light-sensitive part.
-    pixel_mm : float
+    pixel_mm
         Pitch [millimetre].
-    gain_e_per_adu, read_noise_e : float
+    gain_e_per_adu, read_noise_e
         Where the frames themselves do not tell [electron / ADU, electron].
-    saturation_adu, max_linear_adu : float
+    saturation_adu, max_linear_adu
         Where the header does not tell [ADU].
-    bad_columns : tuple of int
+    bad_columns
         Columns of the light-sensitive part that carry no information of their own, negative from the end.
     """
 
@@ -42,11 +42,11 @@ class Fibers:
 
     Attributes
     ----------
-    star : tuple of int
+    star
         Fibers that may carry a star, one a telescope, in the order of the telescopes.
-    reference : int
+    reference
         The fiber of the reference lamp.
-    upward : tuple of int
+    upward
         All fibers in the order in which they cross the detector upward (increasing row).
     """
 
@@ -61,17 +61,17 @@ class Optics:
 
     Attributes
     ----------
-    groove_spacing_um, incidence_deg, focal_length_mm : float
+    groove_spacing_um, incidence_deg, focal_length_mm
         Grating and camera.
-    y0_mm, gas_refractivity : float
+    y0_mm, gas_refractivity
         Zero of the cross dispersion; n - 1 of the gas.
-    prism_apex_deg, prism_center_um, rotation_deg : float
+    prism_apex_deg, prism_center_um, rotation_deg
         Prism apex angle, wavelength of zero deviation, rotation of the detector.
-    sellmeier_b, sellmeier_c : tuple of float
+    sellmeier_b, sellmeier_c
         Of the prism glass.
-    polynomial_nm : tuple of float
+    polynomial_nm
         Fifteen Legendre coefficients [nm] in the order (a, b) of `polynomial_terms`.
-    fiber_shifts : mapping of int to tuple of float
+    fiber_shifts
         Ten coefficients of the shift of a fiber along x against the reference fiber [pixel].
     """
 
@@ -95,25 +95,25 @@ class Spectrograph:
 
     Attributes
     ----------
-    name, site : str
+    name, site
         ``nres01``, ``lsc``.
-    time_zone : str
+    time_zone
         IANA name of the site's zone.
-    restart_hour_utc : int
+    restart_hour_utc
         Hour at which the site's robot begins a new night [UTC].
-    longitude_deg, latitude_deg, height_m : float
+    longitude_deg, latitude_deg, height_m
         Geodetic position, east positive [degree, degree, metre].
-    detector : Detector
-    fibers : Fibers
-    first_order, last_order : int
+    detector
+    fibers
+    first_order, last_order
         Lowest and highest diffraction order on the detector.
-    order_rows : ndarray of float, shape (n_coefficients,)
+    order_rows : shape (n_coefficients,)
         Typical row of the order with index i = m - first_order at the middle column, a polynomial in i: the pattern
         by which orders are numbered. Shift and scale are free, so it serves every spectrograph of the design [pixel].
-    optics : Optics
-    line_list : str
+    optics
+    line_list
         Name of the line list of the reference lamp, in ``data``.
-    cameras : tuple of str
+    cameras
         Cameras it has had.
     """
 
@@ -137,6 +137,6 @@ class Spectrograph:
         frozen(self, order_rows=(None,))
 
     @property
-    def orders(self):
-        """ndarray of int: all diffraction orders, increasing."""
+    def orders(self) -> Integers:
+        """All diffraction orders, increasing."""
         return np.arange(self.first_order, self.last_order + 1)

@@ -9,14 +9,14 @@ class StellarType:
 
     Attributes
     ----------
-    teff_k, teff_error_k : float
+    teff_k, teff_error_k
         Effective temperature and its error [kelvin].
-    spectral_type : str
+    spectral_type
         Subtype of a dwarf of that temperature, as ``G2``; '' where there is no temperature.
-    vsini_ms, vsini_error_ms : float
+    vsini_ms, vsini_error_ms
         Projected velocity of rotation and its error; where it does not stand out of the other broadening of the lines
         it is 0, and the error is the largest that may hide in it [m / s].
-    reason : str
+    reason
         Why there is no temperature, or why its error is large; '' otherwise.
     """
 

@@ -15,14 +15,14 @@ class LeftOut:
 
     Attributes
     ----------
-    name : str
+    name
         File of the exposure.
-    fiber : int
+    fiber
         Fiber of the star.
-    rv_ms, photon_error_ms : float
+    rv_ms, photon_error_ms
         Barycentric velocity, and its error by the noise of both spectra and by what parts of them disagree beyond that
         [m / s].
-    order_chi2 : float
+    order_chi2
         Scatter of the orders over what their errors allow, squared.
     """
 
@@ -39,29 +39,29 @@ class Template:
 
     Attributes
     ----------
-    star : Star
+    star
         Whose spectrum it is; its temperature, surface gravity and metallicity tell whom else it may serve.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders, increasing.
-    vacuum_angstrom : ndarray of float, shape (n_orders, n_knots)
+    vacuum_angstrom : shape (n_orders, n_knots)
         Wavelength of the knots at rest, increasing; NaN beyond the last one of an order [angstrom].
-    flux : ndarray of float, shape (n_orders, n_knots)
+    flux : shape (n_orders, n_knots)
         Relative to a continuum of about 1; NaN where no exposure tells. A cubic spline joins the knots.
-    variance : ndarray of float, shape (n_orders, n_knots)
+    variance : shape (n_orders, n_knots)
         Variance of `flux`, NaN where it is.
-    rv_ms : float
+    rv_ms
         Barycentric velocity of the star, mean of the exposures, by the line mask [m / s].
-    site, instrument : str
+    site, instrument
         Where it was seen; '' for several.
-    fibers : tuple of int
+    fibers
         Fibers that the star was seen through.
-    start_mjd, end_mjd : float
+    start_mjd, end_mjd
         Times of the first and of the last exposure, UTC [MJD].
-    berv_range_ms : float
+    berv_range_ms
         Difference of the largest and the smallest barycentric correction [m / s].
-    inputs : tuple of str
+    inputs
         Names of the exposures, sorted.
-    left_out : tuple of LeftOut
+    left_out
         Velocities of the exposures in which they have no part, by name and fiber; empty where they were not measured.
     """
 
@@ -85,16 +85,16 @@ class Template:
         frozen(self, orders=shape[:1], vacuum_angstrom=shape, flux=shape, variance=shape)
 
     @property
-    def trusted(self):
-        """bool: whether it has the eight exposures, seen at different places of the pixels, that its noise needs.
+    def trusted(self) -> bool:
+        """Whether it has the eight exposures, seen at different places of the pixels, that its noise needs.
 
         With fewer, noise that is interpolated between the pixels draws every velocity to the places of the pixels.
         """
         return len(self.inputs) >= 8 and self.berv_range_ms >= 3000.0
 
     @property
-    def fingerprint(self):
-        """str: 12 hexadecimal digits that change with any number of the spectrum."""
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits that change with any number of the spectrum."""
         digest = hashlib.sha256()
         for array in (self.orders, self.vacuum_angstrom, self.flux, self.variance):
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())

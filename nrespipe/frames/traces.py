@@ -13,13 +13,13 @@ class Traces:
 
     Attributes
     ----------
-    fibers : tuple of int
+    fibers
         Fiber numbers along the first axis.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders along the second axis, increasing (upward on the detector).
-    centers : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    centers : shape (n_fibers, n_orders, n_pixels)
         Row of the center of light, 0 is the middle of the lowest row; NaN where the trace is off the detector [pixel].
-    errors : ndarray of float32, shape (n_fibers, n_orders, n_pixels), optional
+    errors : shape (n_fibers, n_orders, n_pixels), optional
         Errors of the centers, by noise and by how far the flat scatters about smooth orders; centers near each other
         err together [pixel].
     """
@@ -40,21 +40,21 @@ class Profile:
 
     Attributes
     ----------
-    offsets : ndarray of float, shape (n_offsets,)
+    offsets : shape (n_offsets,)
         Evenly spaced distances from the center, upward positive [pixel].
-    columns : ndarray of float, shape (n_chunks,)
+    columns : shape (n_chunks,)
         Column of the middle of each chunk of the detector; the profile is linear in between.
-    values : ndarray of float32, shape (n_fibers, n_orders, n_chunks, n_offsets)
+    values : shape (n_fibers, n_orders, n_chunks, n_offsets)
         Share of the light of a column that falls into a pixel whose middle lies at the offset; a sum over the pixels of
         the window, together with the wings beyond it, is 1.
-    distances : ndarray of float, shape (n_distances,)
+    distances : shape (n_distances,)
         Evenly spaced distances from the center, from 0 [pixel].
-    wings : ndarray of float, shape (2, n_distances)
+    wings : shape (2, n_distances)
         Share of the light that falls into a pixel that far below a trace, and above it, alike for all traces; 0 where
         `values` know it better.
-    response : ndarray of float32, shape (n_rows, n_columns)
+    response : shape (n_rows, n_columns)
         Sensitivity of each pixel relative to its surroundings; 1 where the flats say nothing.
-    response_error : ndarray of float32, shape (n_rows, n_columns)
+    response_error : shape (n_rows, n_columns)
         Error of `response`; where the flats say nothing it is the scatter of the response over the detector.
     """
 
@@ -78,15 +78,15 @@ class Slant:
 
     Attributes
     ----------
-    fibers : tuple of int
+    fibers
         Fiber numbers along the first axis.
-    orders : (int, int)
+    orders
         Diffraction orders that are mapped to -1 and 1.
-    n_pixels : int
+    n_pixels
         Length of an order; x is mapped from 0..n_pixels-1 to -1..1.
-    degrees : ndarray of int, shape (n_terms, 2)
+    degrees : shape (n_terms, 2)
         Legendre degrees in x and m of each term.
-    lean, bend : ndarray of float, shape (n_fibers, n_terms)
+    lean, bend : shape (n_fibers, n_terms)
         Coefficients. Light at the distance u above its trace lies ``lean * u + bend * (u**2 - q)`` columns to the right
         of the light at the center, q being the mean square of u [pixel / pixel, pixel / pixel2].
     """

@@ -16,27 +16,27 @@ class Star:
 
     Attributes
     ----------
-    name : str
+    name
         Name in the catalog, or OBJECTS where the star is in no catalog.
-    ra_deg, dec_deg : float or None
+    ra_deg, dec_deg
         ICRS position at `epoch_year` [degree].
-    epoch_year : float
+    epoch_year
         Julian year of the position.
-    pm_ra_mas_yr, pm_dec_mas_yr : float or None
+    pm_ra_mas_yr, pm_dec_mas_yr
         Proper motion, RA **with** cos(dec) [mas / yr].
-    parallax_mas : float or None
+    parallax_mas
         Parallax [mas].
-    rv_kms : float or None
+    rv_kms
         Systemic radial velocity [km / s].
-    v_mag, teff_k, logg, metallicity : float or None
+    v_mag, teff_k, logg, metallicity
         Johnson V, effective temperature [kelvin], log surface gravity [cgs], [Fe/H].
-    spectral_type : str
+    spectral_type
         '' where unknown.
-    aliases : tuple of str
+    aliases
         Other names.
-    source : str
+    source
         Where the figures come from; ``telescope`` for header coordinates.
-    template : str
+    template
         Star whose template is to be used for this one; '' leaves the choice to the program: the star's own, else that
         of the nearest type.
     """
@@ -65,13 +65,13 @@ class LineMask:
 
     Attributes
     ----------
-    name : str
+    name
         Spectral type, e.g. ``G2``.
-    teff_k : float
+    teff_k
         Effective temperature the list was computed for [kelvin].
-    vacuum_angstrom : ndarray of float, shape (n_lines,)
+    vacuum_angstrom : shape (n_lines,)
         Vacuum rest wavelength, increasing [angstrom].
-    depth : ndarray of float, shape (n_lines,)
+    depth : shape (n_lines,)
         Central depth below a continuum of 1.
     """
 
@@ -91,7 +91,7 @@ class Tellurics:
 
     Attributes
     ----------
-    start_angstrom, end_angstrom : ndarray of float, shape (n_intervals,)
+    start_angstrom, end_angstrom : shape (n_intervals,)
         Vacuum, observatory frame, increasing [angstrom].
     """
 
@@ -109,13 +109,13 @@ class Barycentric:
 
     Attributes
     ----------
-    midpoint_mjd : float
+    midpoint_mjd
         Photon-weighted midpoint of the exposure, UTC [MJD].
-    bjd_tdb : float
+    bjd_tdb
         The same at the barycenter [JD, TDB].
-    berv_ms : float
+    berv_ms
         c * z_b: what the observer's motion adds, v_true = c * ((1 + v_measured / c) * (1 + z_b) - 1) [m / s].
-    from_meter : bool
+    from_meter
         Whether the exposure meter weighted the midpoint.
     """
 
@@ -131,31 +131,31 @@ class TemplateVelocity:
 
     Attributes
     ----------
-    name, fingerprint : str
+    name, fingerprint
         Star of the template, and what tells it from other ones of that star.
-    own : bool
+    own
         Whether that is the star itself.
-    n_spectra : int
+    n_spectra
         Number of exposures in the template.
-    rv_ms, error_ms : float
+    rv_ms, error_ms
         Barycentric radial velocity, on the zero point of the velocities that the template was made with, and its total
         error [m / s].
-    photon_error_ms : float
+    photon_error_ms
         Part of the error that the noise of spectrum and template makes [m / s].
-    order_chi2 : float
+    order_chi2
         Scatter of the orders over what their errors allow, squared, of the orders as far as they count; 1 is expected.
-    odd_even_ms, odd_even_error_ms : float
+    odd_even_ms, odd_even_error_ms
         Velocity of the odd orders minus that of the even ones, and its error [m / s].
-    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
         As in ``Velocity``.
-    wavelength_error_ms, drift_error_ms, transfer_error_ms, mismatch_error_ms : float
+    wavelength_error_ms, drift_error_ms, transfer_error_ms, mismatch_error_ms
         The other parts of the error; the last by what makes parts of the spectrum disagree beyond noise, as the lines
         of another star do [m / s].
-    scale_error_ms : float
+    scale_error_ms
         As in ``Velocity`` [m / s].
-    consistent : bool
+    consistent
         Whether neighboring parts of the spectrum disagree as independent ones would.
-    width_change_m2_s2, width_change_error_m2_s2 : float
+    width_change_m2_s2, width_change_error_m2_s2
         Differential line width and its photon error, as ``line_width.change`` gives them [m2 / s2].
     """
 
@@ -192,51 +192,51 @@ class Velocity:
 
     Attributes
     ----------
-    fiber : int
+    fiber
         Fiber number.
-    star : Star
+    star
         Whose velocity it is.
-    mask : str
+    mask
         Name of the line mask.
-    rv_ms, error_ms : float
+    rv_ms, error_ms
         Barycentric radial velocity and its total error [m / s].
-    photon_error_ms, wavelength_error_ms, drift_error_ms : float
+    photon_error_ms, wavelength_error_ms, drift_error_ms
         The parts of the error: noise of the pixels, scale of the wavelengths, drift of the spectrograph; their squares
         add to the total together with that of `transfer_error_ms` [m / s].
-    barycentric : Barycentric
+    barycentric
         Time and barycentric motion.
-    snr : float
+    snr
         Median signal-to-noise ratio per pixel, in the orders 85-95.
-    fwhm_ms, contrast, bisector_ms : float
+    fwhm_ms, contrast, bisector_ms
         Of the cross-correlation function: width, depth relative to the continuum, bisector span [m / s, 1, m / s].
-    grid_ms : ndarray of float, shape (n_velocities,)
+    grid_ms : shape (n_velocities,)
         Velocities of the cross-correlation function, barycentric [m / s].
-    ccf, ccf_variance : ndarray of float, shape (n_orders, n_velocities)
+    ccf, ccf_variance : shape (n_orders, n_velocities)
         Cross-correlation function of each order, and its variance; the sum over orders is 1 where no line is. A peak
         fitted to it differs from `rv_ms` by what blends, order ends and the line-spread function do to it.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
         Velocity from each order alone with its photon error, NaN where it gives none [m / s]; its share in the sum.
-    order_start_angstrom, order_end_angstrom : ndarray of float, shape (n_orders,)
+    order_start_angstrom, order_end_angstrom : shape (n_orders,)
         Wavelengths used, vacuum, observatory frame, NaN where none [angstrom].
-    quality : Quality
+    quality
         Doubts.
-    mask_error_ms : float
+    mask_error_ms
         What depths, wavelengths and blends of the list of lines add to the error of the absolute velocity; the same in
         every frame of a star, so it is no part of `error_ms` [m / s].
-    transfer_error_ms : float
+    transfer_error_ms
         Part of the error that comes from the difference of the star's fiber and the reference fiber [m / s].
-    scale_error_ms : float
+    scale_error_ms
         What laboratory wavelengths, unseen blends of the lamp and line-spread functions add to the error of the
         absolute velocity; the same in every night of a spectrograph, so it is no part of `error_ms` [m / s].
-    template : TemplateVelocity or None
+    template
         The velocity by a template; None where there is none.
-    fwhm_error_ms, contrast_error, bisector_error_ms : float
+    fwhm_error_ms, contrast_error, bisector_error_ms
         Photon errors of the shape of the cross-correlation function; infinite where unknown [m / s, 1, m / s].
-    stellar_type : StellarType
+    stellar_type
         Temperature and rotation by the spectrum.
-    activity : tuple of Index
+    activity
         What the lines say of the activity of the star.
     """
 

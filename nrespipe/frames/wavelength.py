@@ -13,15 +13,15 @@ class LampLines:
 
     Attributes
     ----------
-    vacuum_angstrom : ndarray of float, shape (n_lines,)
+    vacuum_angstrom : shape (n_lines,)
         Vacuum wavelength, increasing [angstrom].
-    error_angstrom : ndarray of float, shape (n_lines,)
+    error_angstrom : shape (n_lines,)
         Uncertainty of it [angstrom].
-    intensity : ndarray of float, shape (n_lines,)
+    intensity : shape (n_lines,)
         Relative intensity; thorium and argon scales differ.
-    species : ndarray of str, shape (n_lines,)
+    species : shape (n_lines,)
         ``Th``, ``Ar``, ``Na`` ...
-    use : ndarray of uint8, shape (n_lines,)
+    use : shape (n_lines,)
         2 may fix the zero point, 1 may shape the solution, 0 serves only to recognise the line.
     """
 
@@ -42,22 +42,22 @@ class ArcLines:
 
     Attributes
     ----------
-    fiber, order : ndarray of int, shape (n_lines,)
+    fiber, order : shape (n_lines,)
         Fiber number and diffraction order.
-    x, x_error : ndarray of float, shape (n_lines,)
+    x, x_error : shape (n_lines,)
         Center along the order, 0 is the middle of the first pixel, and its error. Neighbors too faint to be seen, and
         the profile, displace a line by as much as its photons; they count as soon as the lines are identified, for then
         the residuals tell how much. A line that is not used may be displaced further, by neighbors that are seen
         [pixel].
-    flux : ndarray of float, shape (n_lines,)
+    flux : shape (n_lines,)
         Light in the line [electron].
-    fwhm : ndarray of float, shape (n_lines,)
+    fwhm : shape (n_lines,)
         Full width at half maximum [pixel].
-    vacuum_angstrom : ndarray of float, shape (n_lines,)
+    vacuum_angstrom : shape (n_lines,)
         Laboratory wavelength, NaN while not identified [angstrom].
-    used : ndarray of bool, shape (n_lines,)
+    used : shape (n_lines,)
         Whether the line took part in the solution.
-    x_noise : ndarray of float, shape (n_lines,), optional
+    x_noise : shape (n_lines,), optional
         Error of the center by the photons alone, by which it differs in two exposures of one state; `x_error` where
         absent [pixel].
     """
@@ -86,17 +86,17 @@ class LineShape:
 
     Attributes
     ----------
-    fibers : tuple of int
+    fibers
         Fiber numbers along the first axes.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders along the second axis of `fwhm`.
-    fwhm : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    fwhm : shape (n_fibers, n_orders, n_pixels)
         Full width at half maximum [pixel].
-    offsets : ndarray of float, shape (n_offsets,)
+    offsets : shape (n_offsets,)
         Evenly spaced distances from the line center in units of the local full width at half maximum.
-    columns : ndarray of float, shape (n_columns,)
+    columns : shape (n_columns,)
         Columns at which `values` stand; linear in between [pixel].
-    values : ndarray of float, shape (n_fibers, n_columns, n_offsets)
+    values : shape (n_fibers, n_columns, n_offsets)
         Density of light per unit of `offsets`; integrates to 1. It includes the width of a pixel. The point 0 is the
         place that ``ArcLines.x`` and the wavelength solution call the center of a line.
     """
@@ -119,23 +119,23 @@ class Solution:
 
     Attributes
     ----------
-    fibers : tuple of int
+    fibers
         Fiber numbers along the first axes.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders the solution was fitted to.
-    n_pixels : int
+    n_pixels
         Length of an order; x is mapped from 0..n_pixels-1 to -1..1, m from its extremes likewise.
-    degrees : ndarray of int, shape (n_terms, 2)
+    degrees : shape (n_terms, 2)
         Legendre degree in x and in m of each term.
-    coefficients : ndarray of float, shape (n_fibers, n_terms)
+    coefficients : shape (n_fibers, n_terms)
         Of m * wavelength [angstrom].
-    covariance : ndarray of float, shape (n_fibers, n_terms, n_terms)
+    covariance : shape (n_fibers, n_terms, n_terms)
         Of the coefficients [angstrom2].
-    scatter_ms : ndarray of float, shape (n_fibers,)
+    scatter_ms : shape (n_fibers,)
         Robust scatter of the lines about the solution [m / s].
-    n_lines : ndarray of int, shape (n_fibers,)
+    n_lines : shape (n_fibers,)
         Lines used.
-    noise_covariance : ndarray of float, shape (n_fibers, n_terms, n_terms), optional
+    noise_covariance : shape (n_fibers, n_terms, n_terms), optional
         The part of `covariance` that the photons of these arcs make; the rest, of laboratory wavelengths, unseen blends
         and the line-spread function, is the same in every night [angstrom2].
     """
@@ -177,22 +177,22 @@ class Drift:
 
     Attributes
     ----------
-    shift, shift_error : float
+    shift, shift_error
         Shift at the middle of the detector, towards larger x positive [pixel].
-    stretch, stretch_error : float
+    stretch, stretch_error
         Change of the shift from the middle to the last column [pixel].
-    velocity_ms, velocity_error_ms : float
+    velocity_ms, velocity_error_ms
         All of it as one number: mean change of the wavelength of a fixed pixel over all orders, as a velocity; lines
         that move to larger x lower it [m / s].
-    n_lines : int
+    n_lines
         Lines compared; 0 where the drift could not be measured: then there is no shift, and the errors are infinite.
-    turn, turn_error : float
+    turn, turn_error
         Change of the shift from the middle order to the highest [pixel].
-    pressure_ms, pressure_error_ms : float
+    pressure_ms, pressure_error_ms
         How the move is bent along the orders, given as the velocity by which all wavelengths would have to look longer
         to cause that bend, as when the air in the spectrograph changes; what is straight in such a move is part of
         shift, stretch and turn [m / s].
-    covariance : ndarray of float, shape (4, 4)
+    covariance : shape (4, 4)
         Of shift, stretch, turn [pixel] and pressure [m / s], in this order; of the errors alone where it is not given.
     """
 
@@ -222,22 +222,22 @@ class Wavelengths:
 
     Attributes
     ----------
-    fibers : tuple of int
+    fibers
         Fiber numbers along the first axis.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders along the second axis.
-    vacuum_angstrom : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    vacuum_angstrom : shape (n_fibers, n_orders, n_pixels)
         Vacuum wavelength of the middle of the pixel [angstrom].
-    error_ms : ndarray of float, shape (n_fibers,)
+    error_ms : shape (n_fibers,)
         Error of the zero point that all pixels of a fiber share, without the drift [m / s].
-    drift : Drift
+    drift
         What the wavelengths are corrected for; its ``n_lines`` is 0 where it could not be measured.
-    line_shape : LineShape
+    line_shape
         Line-spread function of the same fibers and orders.
-    pixel_error_ms : ndarray of float32, shape (n_fibers, n_orders, n_pixels), optional
+    pixel_error_ms : shape (n_fibers, n_orders, n_pixels), optional
         Error of each pixel's wavelength: of the solution, the drift and the fiber, with their covariances. Pixels near
         each other err together; ``engine.wavelength.mean_error_ms`` has the error of a mean over many [m / s].
-    solution : Solution, optional
+    solution
         Of the master arc, whose covariance `pixel_error_ms` comes from.
     """
 

@@ -13,20 +13,20 @@ class ZeroPoints:
 
     Attributes
     ----------
-    nights : ndarray of int, shape (n_nights,)
+    nights : shape (n_nights,)
         Number of the day of each night, ascending.
-    value_ms, error_ms : ndarray of float, shape (n_nights,)
+    value_ms, error_ms : shape (n_nights,)
         What is to be taken from a velocity of the night, and its error; NaN where nothing tells. The median over the
         nights that stars tell of is zero [m / s].
-    n_stars : ndarray of int, shape (n_nights,)
+    n_stars : shape (n_nights,)
         Constant stars of the night.
-    is_own : ndarray of bool, shape (n_nights,)
+    is_own : shape (n_nights,)
         Whether the stars of the night itself tell it; that of another night is the median of those around it.
-    stars : ndarray of str, shape (n_stars,)
+    stars : shape (n_stars,)
         Names.
-    jitter_ms : ndarray of float, shape (n_stars,)
+    jitter_ms : shape (n_stars,)
         Scatter of each star beyond its errors, with which it was weighted [m / s].
-    deviation_ms, deviation_error_ms : ndarray of float, shape (n_stars, n_nights)
+    deviation_ms, deviation_error_ms : shape (n_stars, n_nights)
         How far each star was off its own mean of the other nights, and the error of that with its jitter; NaN where
         it was not seen, or in that night alone [m / s].
     """

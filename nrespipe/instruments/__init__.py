@@ -23,12 +23,12 @@ POLYNOMIAL_TERMS = (
 )  # fmt: skip
 
 
-def names(folder=None):
+def names(folder: str | Path | None = None) -> list[str]:
     """Return the names of the spectrographs that have a table.
 
     Parameters
     ----------
-    folder : path-like, optional
+    folder
         Directory with tables beside those of the package; it need not exist.
 
     Returns
@@ -40,19 +40,15 @@ def names(folder=None):
 
 
 @cache
-def load(name, folder=None):
+def load(name: str, folder: str | Path | None = None) -> Spectrograph:
     """Return a spectrograph that has a table.
 
     Parameters
     ----------
-    name : str
+    name
         ``nres01`` ...
-    folder : path-like, optional
+    folder
         Directory with tables beside those of the package; they come first, and it need not exist.
-
-    Returns
-    -------
-    Spectrograph
 
     Raises
     ------
@@ -70,12 +66,12 @@ def load(name, folder=None):
     return spectrograph
 
 
-def read(path):
+def read(path: str | Path) -> Spectrograph:
     """Read the table of a spectrograph.
 
     Parameters
     ----------
-    path : path-like
+    path
         A TOML file in the form of those in this package. Name, site and optics are needed; detector, fibers,
         orders and lamp are those of the first spectrograph of the design where the table has none.
 

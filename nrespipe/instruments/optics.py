@@ -3,24 +3,22 @@
 import numpy as np
 from numpy.polynomial import legendre
 
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.instruments import POLYNOMIAL_TERMS
 
 #: The model's x grid reaches this far beyond either end of an order [pixel].
 _MARGIN = 20
 
 
-def wavelength(spectrograph, fiber, order, x):
+def wavelength(spectrograph: Spectrograph, fiber: int, order: Integers, x: Floats) -> Floats:
     """Return the vacuum wavelength that the optical model predicts.
 
     Parameters
     ----------
-    spectrograph : Spectrograph
-        Whose model.
-    fiber : int
-        Fiber number.
-    order : ndarray of int
+    order
         Diffraction order; broadcast against `x`.
-    x : ndarray of float
+    x
         Column, 0 is the middle of the first pixel [pixel].
 
     Returns

@@ -3,16 +3,18 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Floats
+
 
 @njit(cache=True)
-def solve(bands, right):
+def solve(bands: Floats, right: Floats) -> tuple[Floats, Floats]:
     """Solve symmetric positive banded equations and return the diagonal of the inverse.
 
     Parameters
     ----------
-    bands : ndarray of float, shape (n, n_bands)
+    bands : shape (n, n_bands)
         ``bands[k, j]`` is the element (k, k + j) of the matrix.
-    right : ndarray of float, shape (n,)
+    right : shape (n,)
         Right-hand side.
 
     Returns

@@ -4,21 +4,23 @@ import numpy as np
 from numba import njit
 from scipy.linalg import solveh_banded
 
+from nrespipe.frames.arrays import Floats
 
-def fit(position, value, weight, low, step, n_knots, smoothing=0.0):
+
+def fit(
+    position: Floats, value: Floats, weight: Floats, low: float, step: float, n_knots: int, smoothing: float = 0.0
+) -> Floats:
     """Fit a uniform cubic B-spline to weighted points.
 
     Parameters
     ----------
-    position, value, weight : ndarray of float, shape (n_points,)
+    position, value, weight : shape (n_points,)
         Abscissa, ordinate, and inverse variance of each point; points outside the spline are ignored.
-    low : float
+    low
         Abscissa of the left end.
-    step : float
+    step
         Distance of the knots.
-    n_knots : int
-        Number of intervals.
-    smoothing : float, optional
+    smoothing
         Weight of the squared second differences of the coefficients, relative to the mean of the diagonal of the
         normal matrix: bridges gaps, and damps what the points do not decide.
 
@@ -31,16 +33,16 @@ def fit(position, value, weight, low, step, n_knots, smoothing=0.0):
     return solve(bands, right, smoothing)
 
 
-def solve(bands, right, smoothing=0.0):
+def solve(bands: Floats, right: Floats, smoothing: float = 0.0) -> Floats:
     """Solve the normal equations of a spline.
 
     Parameters
     ----------
-    bands : ndarray of float, shape (4, n_coefficients)
+    bands : shape (4, n_coefficients)
         From `normal_equations`, or a sum of them.
-    right : ndarray of float, shape (n_coefficients,)
+    right : shape (n_coefficients,)
         Right-hand side.
-    smoothing : float, optional
+    smoothing
         As in `fit`.
 
     Returns
@@ -63,16 +65,16 @@ def solve(bands, right, smoothing=0.0):
     return solveh_banded(bands, right)
 
 
-def evaluate(coefficients, position, low, step):
+def evaluate(coefficients: Floats, position: Floats, low: float, step: float) -> Floats:
     """Return the values of a spline, 0 outside it.
 
     Parameters
     ----------
-    coefficients : ndarray of float, shape (n_knots + 3,)
+    coefficients : shape (n_knots + 3,)
         From `fit`.
-    position : ndarray of float
+    position
         Abscissae.
-    low, step : float
+    low, step
         As in `fit`.
 
     Returns
@@ -89,17 +91,17 @@ def evaluate(coefficients, position, low, step):
 
 
 @njit(cache=True)
-def normal_equations(position, value, weight, low, step, n):
+def normal_equations(
+    position: Floats, value: Floats, weight: Floats, low: float, step: float, n: int
+) -> tuple[Floats, Floats]:
     """Return the normal equations of the least-squares spline; those of several sets of points may be added.
 
     Parameters
     ----------
-    position, value, weight : ndarray of float, shape (n_points,)
+    position, value, weight : shape (n_points,)
         As in `fit`.
-    low, step : float
+    low, step
         As in `fit`.
-    n : int
-        Number of coefficients.
 
     Returns
     -------

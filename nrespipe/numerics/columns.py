@@ -7,6 +7,7 @@ which costs a third of the time of a fit (``benchmarks/toolchains.py``).
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.numerics import banded
 from nrespipe.numerics.lookup import chunk_of, profile_of
 
@@ -14,12 +15,12 @@ _NEIGHBORS = 3  # traces above a trace whose light may overlap with it
 _BLOCK = 64  # rows of an image that are transposed at a time, so that what is read stays in the fastest cache
 
 
-def transposed(image):
+def transposed(image: np.ndarray) -> np.ndarray:
     """Return an image with columns and rows exchanged, each column contiguous in memory.
 
     Parameters
     ----------
-    image : ndarray, shape (n_rows, n_columns)
+    image : shape (n_rows, n_columns)
         Any image.
 
     Returns
@@ -34,20 +35,22 @@ def transposed(image):
 
 
 @njit(cache=True)
-def shares_of(response, centers, tables, columns, low, step, half):
+def shares_of(
+    response: Floats, centers: Floats, tables: Floats, columns: Floats, low: float, step: float, half: float
+) -> tuple[Floats, Integers]:
     """Tell which share of the light of each trace falls on each pixel of its window.
 
     Parameters
     ----------
-    response : ndarray of float32, shape (n_columns, n_rows)
+    response : shape (n_columns, n_rows)
         Sensitivity of the pixels.
-    centers : ndarray of float, shape (n_columns, n_traces)
+    centers : shape (n_columns, n_traces)
         Rows of the traces, increasing along the second axis; NaN where there is none.
-    tables : ndarray of float32, shape (n_traces, n_chunks, n_offsets)
+    tables : shape (n_traces, n_chunks, n_offsets)
         Profiles.
-    columns : ndarray of float, shape (n_chunks,)
+    columns : shape (n_chunks,)
         Middles of the chunks.
-    low, step, half : float
+    low, step, half
         First offset and spacing of the tables; half width of the window [pixel].
 
     Returns
@@ -77,30 +80,43 @@ def shares_of(response, centers, tables, columns, low, step, half):
     return shares, first
 
 
-def fit(data, floor, error, bad, shares, first, extra, guard, threshold, start, passes, least=3):
+def fit(
+    data: Floats,
+    floor: Floats,
+    error: Floats,
+    bad: Integers,
+    shares: np.ndarray,
+    first: np.ndarray,
+    extra: Floats,
+    guard: Floats,
+    threshold: float,
+    start: Floats,
+    passes: int,
+    least: int = 3,
+) -> tuple[Floats, Floats, Floats]:
     """Fit the light of all traces to every column.
 
     Parameters
     ----------
-    data, floor : ndarray of float32, shape (n_columns, n_rows)
+    data, floor : shape (n_columns, n_rows)
         Light, and variance without its photon noise [electron, electron2].
-    error : ndarray of float32, shape (n_columns, n_rows)
+    error : shape (n_columns, n_rows)
         Error of the response of the pixels, relative to it.
-    bad : ndarray of uint8, shape (n_columns, n_rows)
+    bad : shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used. On return 2 where an outlier was found.
-    shares, first : ndarray
+    shares, first
         From `shares_of`.
-    extra : ndarray of float32, shape (n_columns, n_rows)
+    extra : shape (n_columns, n_rows)
         Light that is known and must not be fitted [electron].
-    guard : ndarray of float, shape (n_traces,)
+    guard : shape (n_traces,)
         Error of the profile relative to the light in a pixel, which no outlier test may undercut.
-    threshold : float
+    threshold
         Outliers are pixels further than this many standard deviations from the fit; infinite to keep all.
-    start : ndarray of float, shape (n_traces, n_columns)
+    start : shape (n_traces, n_columns)
         A first guess of the light, for the first weights; NaN makes the kernel sum the window.
-    passes : int
+    passes
         Largest number of fits; at least 2.
-    least : int, optional
+    least
         Smallest number of fits: each finds better weights, unless they were good from the start.
 
     Returns
@@ -152,16 +168,31 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
     return flux, variance, used
 
 
-def extract(data, floor, bad, response, centers, tables, columns, low, step, half, guard, threshold, start, passes):
+def extract(
+    data: np.ndarray,
+    floor: np.ndarray,
+    bad: np.ndarray,
+    response: np.ndarray | float,
+    centers: np.ndarray | float,
+    tables: np.ndarray | float,
+    columns: np.ndarray | float,
+    low: np.ndarray | float,
+    step: np.ndarray | float,
+    half: np.ndarray | float,
+    guard: np.ndarray | float | int,
+    threshold: np.ndarray | float | int,
+    start: np.ndarray | float | int,
+    passes: np.ndarray | float | int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fit the light of all traces to every column, with a response beyond doubt.
 
     Parameters
     ----------
-    data, floor, bad : ndarray
+    data, floor, bad
         As in `fit`.
-    response, centers, tables, columns, low, step, half : ndarray or float
+    response, centers, tables, columns, low, step, half
         As in `shares_of`.
-    guard, threshold, start, passes : ndarray, float or int
+    guard, threshold, start, passes
         As in `fit`.
 
     Returns

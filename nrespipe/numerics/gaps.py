@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.numerics.scattered import wings_at
 
 #: Share of the lowest levels of a block that hold no spilled charge for sure, and the clip above [standard deviation].
@@ -12,18 +13,20 @@ _EVERY = 4
 
 
 @njit(cache=True)
-def levels(electrons, floor, mask, allowed, low, high):
+def levels(
+    electrons: Floats, floor: Floats, mask: Integers, allowed: int, low: Integers, high: Integers
+) -> tuple[Floats, Floats, Floats, Integers]:
     """Average the usable pixels of every piece of a gap.
 
     Parameters
     ----------
-    electrons, floor : ndarray of float32, shape (n_rows, n_columns)
+    electrons, floor : shape (n_rows, n_columns)
         Light, and variance without its photon noise [electron, electron2].
-    mask : ndarray of uint8, shape (n_rows, n_columns)
+    mask : shape (n_rows, n_columns)
         What is known against the pixels.
-    allowed : int
+    allowed
         Bits of it with which a pixel may be used all the same.
-    low, high : ndarray of int32, shape (n_pieces, n_columns)
+    low, high : shape (n_pieces, n_columns)
         First row of each piece and the row after its last.
 
     Returns
@@ -52,16 +55,16 @@ def levels(electrons, floor, mask, allowed, low, high):
 
 
 @njit(cache=True)
-def core_light(electrons, centers, half):
+def core_light(electrons: Floats, centers: Floats, half: int) -> Floats:
     """Sum the pixels around every trace.
 
     Parameters
     ----------
-    electrons : ndarray of float32, shape (n_rows, n_columns)
+    electrons : shape (n_rows, n_columns)
         Light [electron].
-    centers : ndarray of float, shape (n_traces, n_columns)
+    centers : shape (n_traces, n_columns)
         Rows of the traces [pixel].
-    half : int
+    half
         Pixels on either side that are summed.
 
     Returns
@@ -80,20 +83,29 @@ def core_light(electrons, centers, half):
 
 
 @njit(cache=True)
-def wings_in(low, high, below, centers, light, brightest, table, step):
+def wings_in(
+    low: Integers,
+    high: Integers,
+    below: Integers,
+    centers: Floats,
+    light: Floats,
+    brightest: Floats,
+    table: Floats,
+    step: float,
+) -> tuple[Floats, Floats, Floats]:
     """Return the mean light that the two traces beside every piece spill into it.
 
     Parameters
     ----------
-    low, high : ndarray of int32, shape (n_pieces, n_columns)
+    low, high : shape (n_pieces, n_columns)
         As in `levels`.
-    below : ndarray of int, shape (n_pieces,)
+    below : shape (n_pieces,)
         Number of the trace below each piece, -1 for none; the one above is the next.
-    centers : ndarray of float, shape (n_traces, n_columns)
+    centers : shape (n_traces, n_columns)
         Rows of the traces, increasing along the first axis [pixel].
-    light, brightest : ndarray of float, shape (n_traces, n_columns)
+    light, brightest : shape (n_traces, n_columns)
         Light of the traces, and another light for which the same is asked [electron].
-    table, step : ndarray of float, float
+    table, step
         As in ``scattered.wings_at``.
 
     Returns
@@ -121,16 +133,16 @@ def wings_in(low, high, below, centers, light, brightest, table, step):
 
 
 @njit(cache=True)
-def block_levels(level, variance, count, block):
+def block_levels(level: Floats, variance: Floats, count: Integers, block: int) -> Floats:
     """Return the level of every piece in blocks of columns, without the charge that spills into some of them.
 
     Parameters
     ----------
-    level, variance : ndarray of float32, shape (n_pieces, n_columns)
+    level, variance : shape (n_pieces, n_columns)
         Level, and variance of a pixel without the photon noise of the level [electron, electron2].
-    count : ndarray of int32, shape (n_pieces, n_columns)
+    count : shape (n_pieces, n_columns)
         Number of pixels; 0 where a level is not to be used.
-    block : int
+    block
         Columns over which a level is the same [pixel].
 
     Returns
@@ -173,15 +185,13 @@ def block_levels(level, variance, count, block):
 
 
 @njit(cache=True)
-def pixels_with(mask, bit):
+def pixels_with(mask: Integers, bit: int) -> tuple[Integers, Integers]:
     """Return where a bit is set; a quarter of the time of ``np.nonzero``.
 
     Parameters
     ----------
-    mask : ndarray of uint8, shape (n_rows, n_columns)
+    mask : shape (n_rows, n_columns)
         Bits of the pixels.
-    bit : int
-        Which.
 
     Returns
     -------
@@ -198,14 +208,14 @@ def pixels_with(mask, bit):
 
 
 @njit(cache=True)
-def beside(row, column, low, high):
+def beside(row: Integers, column: Integers, low: Integers, high: Integers) -> Booleans:
     """Mark the pieces next to given pixels: the one that holds the pixel, or those below and above its trace.
 
     Parameters
     ----------
-    row, column : ndarray of int, shape (n_pixels,)
+    row, column : shape (n_pixels,)
         Where the pixels are.
-    low, high : ndarray of int32, shape (n_pieces, n_columns)
+    low, high : shape (n_pieces, n_columns)
         As in `levels`, upward along the first axis.
 
     Returns
@@ -223,14 +233,14 @@ def beside(row, column, low, high):
 
 
 @njit(cache=True)
-def carried(marked, blind):
+def carried(marked: Booleans, blind: Booleans) -> tuple[Booleans, Booleans]:
     """Carry a mark on from piece to piece through those that tell nothing.
 
     Parameters
     ----------
-    marked : ndarray of bool, shape (n_pieces, n_columns)
+    marked : shape (n_pieces, n_columns)
         Pieces with the mark.
-    blind : ndarray of bool, shape (n_pieces, n_columns)
+    blind : shape (n_pieces, n_columns)
         Pieces that tell nothing.
 
     Returns
@@ -249,18 +259,18 @@ def carried(marked, blind):
 
 
 @njit(cache=True)
-def fill(mask, bit, chosen, low, high):
+def fill(mask: Integers, bit: int, chosen: Booleans, low: Integers, high: Integers) -> None:
     """Set a bit in the pixels of pieces, of the traces beside them, and of the next pieces, in place.
 
     Parameters
     ----------
-    mask : ndarray of uint8, shape (n_rows, n_columns)
+    mask : shape (n_rows, n_columns)
         Bits of the pixels.
-    bit : int
+    bit
         What is added to them.
-    chosen : ndarray of bool, shape (n_pieces, n_columns)
+    chosen : shape (n_pieces, n_columns)
         Which pieces.
-    low, high : ndarray of int32, shape (n_pieces, n_columns)
+    low, high : shape (n_pieces, n_columns)
         As in `levels`, upward along the first axis.
     """
     last = len(low) - 1

@@ -2,16 +2,18 @@
 
 from numba import njit
 
+from nrespipe.frames.arrays import Floats
+
 
 @njit(cache=True)
-def invert(matrix, inverse):
+def invert(matrix: Floats, inverse: Floats) -> bool:
     """Invert a symmetric positive definite matrix by Gauss-Jordan elimination, which for these needs no pivoting.
 
     Parameters
     ----------
-    matrix : ndarray of float, shape (n, n)
+    matrix : shape (n, n)
         Is overwritten.
-    inverse : ndarray of float, shape (n, n)
+    inverse : shape (n, n)
         Filled with the inverse.
 
     Returns

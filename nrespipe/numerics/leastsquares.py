@@ -2,22 +2,31 @@
 
 import numpy as np
 
+from nrespipe.frames.arrays import Booleans, Floats
 
-def robust(matrix, values, sigma, prior=None, clip=4.0, iterations=20):
+
+def robust(
+    matrix: Floats,
+    values: Floats,
+    sigma: Floats,
+    prior: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None,
+    clip: float = 4.0,
+    iterations: int = 20,
+) -> tuple[Floats, Floats, Booleans]:
     """Fit a linear model, leaving out what does not belong to it.
 
     Parameters
     ----------
-    matrix : ndarray of float, shape (n_points, n_terms)
+    matrix : shape (n_points, n_terms)
         Model terms at the points.
-    values, sigma : ndarray of float, shape (n_points,)
+    values, sigma : shape (n_points,)
         Measured values and their errors.
-    prior : tuple of (ndarray, ndarray), each of shape (n_terms,), optional
+    prior : each of shape (n_terms,)
         Expected coefficients and their errors (infinite where nothing is known).
-    clip : float
+    clip
         Points further off than this many times the robust scatter of the normalised residuals (or their claimed
         error, whichever is larger) are left out, on both sides.
-    iterations : int
+    iterations
         Most rounds of rejection.
 
     Returns
@@ -45,18 +54,20 @@ def robust(matrix, values, sigma, prior=None, clip=4.0, iterations=20):
     return coefficients, inverse * max(1.0, excess), kept
 
 
-def carried(matrix, sigma, noise, prior=None):
+def carried(
+    matrix: Floats, sigma: Floats, noise: Floats, prior: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
+) -> Floats:
     """Return the covariance that a part of the errors gives the coefficients of a fit.
 
     Parameters
     ----------
-    matrix : ndarray of float, shape (n_points, n_terms)
+    matrix : shape (n_points, n_terms)
         Model terms at the points.
-    sigma : ndarray of float, shape (n_points,)
+    sigma : shape (n_points,)
         Errors that the fit was weighted with.
-    noise : ndarray of float, shape (n_points,)
+    noise : shape (n_points,)
         The part of them that is independent from fit to fit.
-    prior : tuple of (ndarray, ndarray), each of shape (n_terms,), optional
+    prior : each of shape (n_terms,)
         As in `robust`.
 
     Returns
@@ -83,18 +94,20 @@ def _solve(matrix, values, sigma, prior):
     return inverse @ right, inverse
 
 
-def huber(matrix, values, weights, bend=1.5, iterations=30):
+def huber(
+    matrix: Floats, values: Floats, weights: Floats, bend: float = 1.5, iterations: int = 30
+) -> tuple[Floats, Floats, Floats]:
     """Fit a linear model by absolute residuals where they are large, by their squares where they are small.
 
     Parameters
     ----------
-    matrix : ndarray of float, shape (n_points, n_terms)
+    matrix : shape (n_points, n_terms)
         Model terms at the points.
-    values, weights : ndarray of float, shape (n_points,)
+    values, weights : shape (n_points,)
         Measured values and their inverse variances.
-    bend : float, optional
+    bend
         From this many times the robust scatter of the normalised residuals on a point counts by its absolute residual.
-    iterations : int, optional
+    iterations
         Most rounds of new weights, with the claimed errors and again with the scatter of the points.
 
     Returns

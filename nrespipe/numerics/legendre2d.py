@@ -3,15 +3,17 @@
 import numpy as np
 from numpy.polynomial import legendre
 
+from nrespipe.frames.arrays import Floats, Integers
 
-def degrees(total, x=None, y=None):
+
+def degrees(total: int, x: int | None = None, y: int | None = None) -> Integers:
     """Return the degrees of all products up to a total degree.
 
     Parameters
     ----------
-    total : int
+    total
         Highest sum of the two degrees.
-    x, y : int or None
+    x, y
         Highest degree in either variable; None for `total`.
 
     Returns
@@ -23,14 +25,14 @@ def degrees(total, x=None, y=None):
     return np.array([(a, s - a) for s in range(total + 1) for a in range(s + 1) if a <= x and s - a <= y])
 
 
-def design(terms, x, y):
+def design(terms: Integers, x: Floats, y: Floats) -> Floats:
     """Return the products at scattered points.
 
     Parameters
     ----------
-    terms : ndarray of int, shape (n_terms, 2)
+    terms : shape (n_terms, 2)
         As `degrees` returns them.
-    x, y : ndarray of float, shape (n_points,)
+    x, y : shape (n_points,)
         Coordinates, -1..1.
 
     Returns
@@ -42,18 +44,18 @@ def design(terms, x, y):
     return in_x[:, terms[:, 0]] * in_y[:, terms[:, 1]]
 
 
-def on_grid(terms, coefficients, x, y):
+def on_grid(terms: Integers, coefficients: Floats, x: Floats, y: Floats) -> Floats:
     """Return the sum on the grid of two axes.
 
     Parameters
     ----------
-    terms : ndarray of int, shape (n_terms, 2)
+    terms : shape (n_terms, 2)
         As `degrees` returns them.
-    coefficients : ndarray of float, shape (n_terms,)
+    coefficients : shape (n_terms,)
         Factors of the terms.
-    x : ndarray of float, shape (n_x,)
+    x : shape (n_x,)
         First axis, -1..1.
-    y : ndarray of float, shape (n_y,)
+    y : shape (n_y,)
         Second axis, -1..1.
 
     Returns
@@ -67,19 +69,15 @@ def on_grid(terms, coefficients, x, y):
     return in_y @ matrix.T @ in_x.T
 
 
-def scaled(values, first, last):
+def scaled(values: Floats, first: float, last: float) -> Floats:
     """Map an interval to -1..1.
 
     Parameters
     ----------
-    values : ndarray of float
+    values
         What to map.
-    first, last : float
+    first, last
         Ends of the interval; an empty one maps to 0.
-
-    Returns
-    -------
-    ndarray of float
     """
     if last == first:
         return np.zeros(np.shape(values))

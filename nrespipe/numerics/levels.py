@@ -3,25 +3,24 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.numerics.selection import median
 
 
 @njit(cache=True)
-def between_lines(flux, good, edges, clip=2.5, rounds=4):
+def between_lines(flux: Floats, good: Booleans, edges: Integers, clip: float = 2.5, rounds: int = 4) -> Floats:
     """Return the level of each block of pixels, without what stands out of it.
 
     Parameters
     ----------
-    flux : ndarray of float, shape (n_rows, n_pixels)
+    flux : shape (n_rows, n_pixels)
         Spectra.
-    good : ndarray of bool, shape (n_rows, n_pixels)
+    good : shape (n_rows, n_pixels)
         Pixels that count.
-    edges : ndarray of int, shape (n_blocks + 1,)
+    edges : shape (n_blocks + 1,)
         Where the blocks begin, and where the last ends.
-    clip : float
+    clip
         Pixels this many scatters (1.4826 times the median deviation) above the median are left out.
-    rounds : int
-        How often.
 
     Returns
     -------

@@ -2,22 +2,24 @@
 
 from numba import njit
 
+from nrespipe.frames.arrays import Floats
+
 
 @njit(cache=True)
-def profile_of(table, place, weight, offset, low, step):
+def profile_of(table: Floats, place: int, weight: float, offset: float, low: float, step: float) -> float:
     """Interpolate a tabulated profile linearly in the offset, and between two chunks along the order.
 
     Parameters
     ----------
-    table : ndarray of float32, shape (n_chunks, n_offsets)
+    table : shape (n_chunks, n_offsets)
         Profile of one trace.
-    place : int
+    place
         Chunk to the left.
-    weight : float
+    weight
         Weight of the chunk to the right, 0 to 1.
-    offset : float
+    offset
         Distance from the center [pixel].
-    low, step : float
+    low, step
         First offset of the table and spacing [pixel].
 
     Returns
@@ -38,14 +40,14 @@ def profile_of(table, place, weight, offset, low, step):
 
 
 @njit(cache=True)
-def chunk_of(columns, x):
+def chunk_of(columns: Floats, x: float) -> tuple[int, float]:
     """Return the chunk to the left of a column and the weight of the one to its right.
 
     Parameters
     ----------
-    columns : ndarray of float, shape (n_chunks,)
+    columns : shape (n_chunks,)
         Middles of the chunks [pixel].
-    x : float
+    x
         Column [pixel].
 
     Returns

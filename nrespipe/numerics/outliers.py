@@ -3,24 +3,25 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.numerics.selection import median
 
 
 @njit(cache=True)
-def model_of(model, shares, first, flux, extra):
+def model_of(model: Floats, shares: Floats, first: Integers, flux: Floats, extra: Floats) -> None:
     """Fill a column with the light of its traces.
 
     Parameters
     ----------
-    model : ndarray of float, shape (n_rows,)
+    model : shape (n_rows,)
         Is overwritten inside the windows of the traces [electron].
-    shares : ndarray of float32, shape (n_traces, n_window)
+    shares : shape (n_traces, n_window)
         Of this column, from ``columns.shares_of``.
-    first : ndarray of int32, shape (n_traces,)
+    first : shape (n_traces,)
         Likewise.
-    flux : ndarray of float, shape (n_traces,)
+    flux : shape (n_traces,)
         Light of the traces; NaN counts as 0 [electron].
-    extra : ndarray of float32, shape (n_rows,)
+    extra : shape (n_rows,)
         Light that is known besides [electron].
     """
     n_rows, window = len(model), shares.shape[1]
@@ -35,16 +36,26 @@ def model_of(model, shares, first, flux, extra):
 
 
 @njit(cache=True)
-def misfit(data, floor, error, bad, shares, first, extra, flux, stride):
+def misfit(
+    data: np.ndarray,
+    floor: np.ndarray,
+    error: np.ndarray,
+    bad: np.ndarray,
+    shares: np.ndarray,
+    first: np.ndarray,
+    extra: np.ndarray,
+    flux: Floats,
+    stride: int,
+) -> Floats:
     """Measure the relative misfit of the profile in the core of each trace, beyond what noise explains.
 
     Parameters
     ----------
-    data, floor, error, bad, shares, first, extra : ndarray
+    data, floor, error, bad, shares, first, extra
         As in ``columns.fit``.
-    flux : ndarray of float, shape (n_traces, n_columns)
+    flux : shape (n_traces, n_columns)
         Light of each trace.
-    stride : int
+    stride
         Every `stride`-th column is used.
 
     Returns
@@ -82,16 +93,26 @@ def misfit(data, floor, error, bad, shares, first, extra, flux, stride):
 
 
 @njit(cache=True)
-def chi_square(data, floor, error, bad, shares, first, extra, flux, guard):
+def chi_square(
+    data: np.ndarray,
+    floor: np.ndarray,
+    error: np.ndarray,
+    bad: np.ndarray,
+    shares: np.ndarray,
+    first: np.ndarray,
+    extra: np.ndarray,
+    flux: Floats,
+    guard: Floats,
+) -> tuple[Floats, Integers]:
     """Tell how well each trace fits each column.
 
     Parameters
     ----------
-    data, floor, error, bad, shares, first, extra : ndarray
+    data, floor, error, bad, shares, first, extra
         As in ``columns.fit``.
-    flux : ndarray of float, shape (n_traces, n_columns)
+    flux : shape (n_traces, n_columns)
         Light of each trace.
-    guard : ndarray of float, shape (n_traces,)
+    guard : shape (n_traces,)
         As in ``columns.fit``.
 
     Returns
@@ -120,24 +141,36 @@ def chi_square(data, floor, error, bad, shares, first, extra, flux, guard):
 
 
 @njit(cache=True)
-def reveal(data, floor, error, bad, shares, first, extra, flux, expected, guard, threshold):
+def reveal(
+    data: np.ndarray,
+    floor: np.ndarray,
+    error: np.ndarray,
+    bad: Integers,
+    shares: np.ndarray,
+    first: np.ndarray,
+    extra: np.ndarray,
+    flux: Floats,
+    expected: Floats,
+    guard: float,
+    threshold: float,
+) -> int:
     """Mark the pixels that are too bright for the light that is expected of their trace.
 
     Parameters
     ----------
-    data, floor, error : ndarray
+    data, floor, error
         As in ``columns.fit``.
-    bad : ndarray of uint8, shape (n_columns, n_rows)
+    bad : shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used; 2 is written, and taken back where it was written for the wrong light.
-    shares, first, extra : ndarray
+    shares, first, extra
         As in ``columns.fit``.
-    flux : ndarray of float, shape (n_traces, n_columns)
+    flux : shape (n_traces, n_columns)
         Light of each trace.
-    expected : ndarray of float, shape (n_traces, n_columns)
+    expected : shape (n_traces, n_columns)
         Light that the neighboring columns suggest; NaN where nothing is to be looked for.
-    guard : float
+    guard
         Error of `expected` relative to itself.
-    threshold : float
+    threshold
         A pixel that is brighter by this many standard deviations is marked.
 
     Returns
@@ -174,22 +207,33 @@ def reveal(data, floor, error, bad, shares, first, extra, flux, expected, guard,
 
 
 @njit(cache=True)
-def grow(data, floor, error, bad, shares, first, extra, flux, guard, threshold):
+def grow(
+    data: np.ndarray,
+    floor: np.ndarray,
+    error: np.ndarray,
+    bad: Integers,
+    shares: np.ndarray,
+    first: np.ndarray,
+    extra: np.ndarray,
+    flux: Floats,
+    guard: Floats,
+    threshold: float,
+) -> int:
     """Mark the pixels beside outliers, in all directions, that stand out as well.
 
     Parameters
     ----------
-    data, floor, error : ndarray
+    data, floor, error
         As in ``columns.fit``.
-    bad : ndarray of uint8, shape (n_columns, n_rows)
+    bad : shape (n_columns, n_rows)
         2 where an outlier was found; more are marked.
-    shares, first, extra : ndarray
+    shares, first, extra
         As in ``columns.fit``.
-    flux : ndarray of float, shape (n_traces, n_columns)
+    flux : shape (n_traces, n_columns)
         Light of each trace.
-    guard : ndarray of float, shape (n_traces,)
+    guard : shape (n_traces,)
         As in ``columns.fit``.
-    threshold : float
+    threshold
         A pixel that is brighter than the fit by this many standard deviations is marked.
 
     Returns
@@ -235,24 +279,36 @@ def grow(data, floor, error, bad, shares, first, extra, flux, guard, threshold):
 
 
 @njit(cache=True)
-def runs(data, floor, error, bad, shares, first, extra, flux, guard, limits, least):
+def runs(
+    data: np.ndarray,
+    floor: np.ndarray,
+    error: np.ndarray,
+    bad: Integers,
+    shares: np.ndarray,
+    first: np.ndarray,
+    extra: np.ndarray,
+    flux: Floats,
+    guard: Floats,
+    limits: Floats,
+    least: float,
+) -> int:
     """Mark runs of neighboring pixels of a column that a cosmic ray along the column explains better than the trace.
 
     Parameters
     ----------
-    data, floor, error : ndarray
+    data, floor, error
         As in ``columns.fit``.
-    bad : ndarray of uint8, shape (n_columns, n_rows)
+    bad : shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used; 2 is written where a run is found.
-    shares, first, extra : ndarray
+    shares, first, extra
         As in ``columns.fit``.
-    flux : ndarray of float, shape (n_traces, n_columns)
+    flux : shape (n_traces, n_columns)
         Light of each trace.
-    guard : ndarray of float, shape (n_traces,)
+    guard : shape (n_traces,)
         As in ``columns.fit``.
-    limits : ndarray of float, shape (n_longest,)
+    limits : shape (n_longest,)
         By how much leaving out a run of 1, 2 ... pixels must lower chi-square.
-    least : float
+    least
         Share of the trace that must remain.
 
     Returns

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.numerics.inverse import invert
 
 #: How the columns of the result of ``fit`` are ordered.
@@ -10,16 +11,16 @@ COLUMNS = ("flux", "center", "fwhm", "background", "center_error", "flux_error",
 
 
 @njit(cache=True)
-def find(signal, noise, threshold, separation):
+def find(signal: Floats, noise: Floats, threshold: float, separation: int) -> Integers:
     """Find local maxima.
 
     Parameters
     ----------
-    signal, noise : ndarray of float, shape (n_pixels,)
+    signal, noise : shape (n_pixels,)
         Spectrum and its standard deviation; a pixel without a positive noise is no peak.
-    threshold : float
+    threshold
         Least signal-to-noise ratio.
-    separation : int
+    separation
         A peak is the largest value within this many pixels on either side [pixel].
 
     Returns
@@ -44,14 +45,14 @@ def find(signal, noise, threshold, separation):
 
 
 @njit(cache=True)
-def profile(table, u):
+def profile(table: Floats, u: float) -> tuple[float, float]:
     """Interpolate a profile and its slope.
 
     Parameters
     ----------
-    table : ndarray of float, shape (3 + n_offsets,)
+    table : shape (3 + n_offsets,)
         First offset, step, unused, then the values.
-    u : float
+    u
         Where.
 
     Returns
@@ -74,20 +75,22 @@ def profile(table, u):
 
 
 @njit(cache=True)
-def render(n_rows, n_pixels, row, flux, center, fwhm, tables, reach):
+def render(
+    n_rows: int, n_pixels: int, row: Integers, flux: Floats, center: Floats, fwhm: Floats, tables: Floats, reach: float
+) -> Floats:
     """Add up the profiles of lines.
 
     Parameters
     ----------
-    n_rows, n_pixels : int
+    n_rows, n_pixels
         Shape of the result.
-    row : ndarray of int, shape (n_lines,)
+    row : shape (n_lines,)
         Row of each line.
-    flux, center, fwhm : ndarray of float, shape (n_lines,)
+    flux, center, fwhm : shape (n_lines,)
         Light, center and width [electron, pixel, pixel].
-    tables : ndarray of float, shape (n_lines, 3 + n_offsets)
+    tables : shape (n_lines, 3 + n_offsets)
         Profile of each line as a function of distance / fwhm.
-    reach : float
+    reach
         How far the profile reaches [fwhm].
 
     Returns
@@ -167,24 +170,33 @@ def _error(line, variance, first, last, p, inverse, free_width):
 
 
 @njit(cache=True)
-def fit(residual, weight, variance, row, start, tables, window, free_width):
+def fit(
+    residual: Floats,
+    weight: Floats,
+    variance: Floats,
+    row: Integers,
+    start: Floats,
+    tables: Floats,
+    window: float,
+    free_width: bool,
+) -> Floats:
     """Fit flux, center and background of lines, each by itself.
 
     Parameters
     ----------
-    residual : ndarray of float, shape (n_rows, n_pixels)
+    residual : shape (n_rows, n_pixels)
         Spectrum minus the lines of `start`; each line is put back while it is fitted, so neighbors do not disturb it.
-    weight, variance : ndarray of float, shape (n_rows, n_pixels)
+    weight, variance : shape (n_rows, n_pixels)
         Weight of each pixel, 0 for a bad one, and its variance, which sets the errors.
-    row : ndarray of int, shape (n_lines,)
+    row : shape (n_lines,)
         Row of each line.
-    start : ndarray of float, shape (n_lines, 3)
+    start : shape (n_lines, 3)
         Flux, center and full width at half maximum; a flux of 0 for a line that has not been subtracted.
-    tables : ndarray of float, shape (n_lines, 3 + n_offsets)
+    tables : shape (n_lines, 3 + n_offsets)
         Profile of each line.
-    window : float
+    window
         Pixels up to this far from the starting center take part [fwhm].
-    free_width : bool
+    free_width
         Whether the width is fitted, too.
 
     Returns

@@ -3,20 +3,23 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.numerics.lookup import chunk_of, profile_of
 
 
 @njit(cache=True)
-def shift_sums(data, floor, bad, response, centers, tables, columns, low, step, half, flux, stride):
+def shift_sums(
+    data, floor, bad, response, centers, tables, columns, low, step, half, flux: Floats, stride: int
+) -> tuple[Floats, Floats]:
     """Measure how far each trace lies from where it is taken to be.
 
     Parameters
     ----------
     data, floor, bad, response, centers, tables, columns, low, step, half
         As in ``columns.extract``.
-    flux : ndarray of float, shape (n_traces, n_columns)
+    flux : shape (n_traces, n_columns)
         Light of each trace.
-    stride : int
+    stride
         Every `stride`-th column is used.
 
     Returns

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.numerics.inverse import invert
 from nrespipe.numerics.selection import select
 
@@ -12,24 +13,26 @@ _WEIGHT = 2.0  # standard deviation of the weight of a centroid [pixel]
 
 
 @njit(cache=True)
-def follow(binned, sub, row, first, reach=3.0, least=5.0, give_up=4):
+def follow(
+    binned: Floats, sub: int, row: float, first: int, reach: float = 3.0, least: float = 5.0, give_up: int = 4
+) -> tuple[Floats, Floats]:
     """Follow one ridge from where it is known to both ends.
 
     Parameters
     ----------
-    binned : ndarray of float, shape (n_rows, n_bins * sub)
+    binned : shape (n_rows, n_bins * sub)
         Light, averaged over narrow bins of columns.
-    sub : int
+    sub
         Narrow bins in a bin; they are shifted along the slope of the ridge before they are added.
-    row : float
+    row
         Where the ridge begins [pixel].
-    first : int
+    first
         Bin whose left end it is known at.
-    reach : float, optional
+    reach
         Largest distance from the prediction [pixel].
-    least : float, optional
+    least
         Least significance of a center.
-    give_up : int, optional
+    give_up
         Bins without a center in succession after which the ridge is lost.
 
     Returns
@@ -73,20 +76,20 @@ def follow(binned, sub, row, first, reach=3.0, least=5.0, give_up=4):
 
 
 @njit(cache=True)
-def measure(binned, sub, rows, reach=1.5, least=9.0):
+def measure(binned: Floats, sub: int, rows: Floats, reach: float = 1.5, least: float = 9.0) -> tuple[Floats, Floats]:
     """Measure ridges where they are expected.
 
     Parameters
     ----------
-    binned : ndarray of float, shape (n_rows, n_bins * sub)
+    binned : shape (n_rows, n_bins * sub)
         Light, averaged over narrow bins of columns.
-    sub : int
+    sub
         Narrow bins in a bin.
-    rows : ndarray of float, shape (n_ridges, n_bins)
+    rows : shape (n_ridges, n_bins)
         Where the ridges are expected [pixel].
-    reach : float, optional
+    reach
         Largest distance from there [pixel].
-    least : float, optional
+    least
         Least significance of a center. Noise alone has 3, because its floor is the mean of the lowest three pixels.
 
     Returns

@@ -2,17 +2,19 @@
 
 import numpy as np
 
+from nrespipe.frames.arrays import Floats
 
-def spread(values, clip=4.0, rounds=6):
+
+def spread(values: Floats, clip: float = 4.0, rounds: int = 6) -> float:
     """Standard deviation of the bulk of a sample.
 
     Parameters
     ----------
-    values : ndarray of float
+    values
         Sample; values that are not finite are ignored.
-    clip : float, optional
+    clip
         Values further than this many standard deviations from the mean are left out.
-    rounds : int, optional
+    rounds
         Largest number of rounds of clipping.
 
     Returns

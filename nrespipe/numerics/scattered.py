@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 from scipy.interpolate import BSpline
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.numerics.selection import median
 
 #: Clip of the pixels of a cell, in standard deviations of the noise model.
@@ -11,16 +12,16 @@ _CLIP = 3.5
 
 
 @njit(cache=True)
-def wings_at(table, step, distance):
+def wings_at(table: Floats, step: float, distance: float) -> float:
     """Look up the wings of a trace.
 
     Parameters
     ----------
-    table : ndarray of float, shape (2, n_distances)
+    table : shape (2, n_distances)
         Share of the light of a column per pixel, below and above the trace, from distance 0 in equal steps.
-    step : float
+    step
         Of the table [pixel].
-    distance : float
+    distance
         From the trace, upward positive [pixel].
 
     Returns
@@ -37,14 +38,14 @@ def wings_at(table, step, distance):
 
 
 @njit(cache=True)
-def nearest_trace(n_rows, centers):
+def nearest_trace(n_rows: int, centers: Floats) -> Floats:
     """Return the distance of every pixel of a column from the nearest trace.
 
     Parameters
     ----------
-    n_rows : int
+    n_rows
         Height of the column.
-    centers : ndarray of float, shape (n_traces,)
+    centers : shape (n_traces,)
         Rows of the traces, increasing; NaN where there is none [pixel].
 
     Returns
@@ -61,24 +62,36 @@ def nearest_trace(n_rows, centers):
 
 
 @njit(cache=True)
-def cells(data, floor, mask, centers, light, table, step, classes, knots, rows, columns):
+def cells(
+    data: Floats,
+    floor: Floats,
+    mask: Integers,
+    centers: Floats,
+    light: Floats,
+    table: Floats,
+    step: float,
+    classes: Floats,
+    knots: Floats,
+    rows: int,
+    columns: int,
+) -> Floats:
     """Average the free pixels of cells, apart for several distances from the nearest trace.
 
     Parameters
     ----------
-    data, floor : ndarray of float32, shape (n_columns, n_rows)
+    data, floor : shape (n_columns, n_rows)
         Light, and variance without its photon noise [electron, electron2].
-    mask : ndarray of uint8, shape (n_columns, n_rows)
+    mask : shape (n_columns, n_rows)
         0 where a pixel may be used.
-    centers, light : ndarray of float, shape (n_columns, n_traces)
+    centers, light : shape (n_columns, n_traces)
         Rows of the traces, increasing, and their light; NaN where there is none [pixel, electron].
-    table, step : ndarray of float, float
+    table, step
         Wings that are known and subtracted first, as in `wings_at`.
-    classes : ndarray of float, shape (n_classes + 1,)
+    classes : shape (n_classes + 1,)
         Limits of the distance of each class [pixel].
-    knots : ndarray of float, shape (n_knots,)
+    knots : shape (n_knots,)
         Distances at which further wings are to be fitted; hat functions stand on them [pixel].
-    rows, columns : int
+    rows, columns
         Size of the cells.
 
     Returns
@@ -167,18 +180,18 @@ def _clipped_mean(values, floor):
 
 
 @njit(cache=True)
-def add_wings(extra, centers, light, table, step, half):
+def add_wings(extra: Floats, centers: Floats, light: Floats, table: Floats, step: float, half: float) -> None:
     """Add the light that traces spill beyond their windows to a frame, in place.
 
     Parameters
     ----------
-    extra : ndarray of float32, shape (n_columns, n_rows)
+    extra : shape (n_columns, n_rows)
         Light is added to it [electron].
-    centers, light : ndarray of float, shape (n_columns, n_traces)
+    centers, light : shape (n_columns, n_traces)
         As in `cells`.
-    table, step : ndarray of float, float
+    table, step
         As in `wings_at`.
-    half : float
+    half
         Half width of the windows [pixel].
     """
     n_columns, n_rows = extra.shape
@@ -193,24 +206,34 @@ def add_wings(extra, centers, light, table, step, half):
                     extra[x, y] += light[x, k] * wings_at(table, step, y - c)
 
 
-def surface(row, column, level, weight, extra, prior, shape, intervals, stiffness):
+def surface(
+    row: Floats,
+    column: Floats,
+    level: Floats,
+    weight: Floats,
+    extra: Floats,
+    prior: float,
+    shape: tuple[int, int],
+    intervals: tuple[int, int],
+    stiffness: float,
+) -> tuple[Floats, Floats, Floats]:
     """Fit a smooth surface, and further terms beside it, to scattered values.
 
     Parameters
     ----------
-    row, column : ndarray of float, shape (n_points,)
+    row, column : shape (n_points,)
         Places [pixel].
-    level, weight : ndarray of float, shape (n_points,)
+    level, weight : shape (n_points,)
         Values and inverse errors.
-    extra : ndarray of float, shape (n_points, n_extra)
+    extra : shape (n_points, n_extra)
         Further terms.
-    prior : float
+    prior
         Standard deviation of their factors about 0, infinite if they are free.
-    shape : (int, int)
+    shape
         Rows and columns of the image.
-    intervals : (int, int)
+    intervals
         Intervals between the knots of the cubic splines along rows and columns.
-    stiffness : float
+    stiffness
         Weight of the squared second differences of neighboring coefficients, relative to that of the points.
 
     Returns
@@ -239,14 +262,14 @@ def surface(row, column, level, weight, extra, prior, shape, intervals, stiffnes
     return solution[:n_surface].reshape(n_y, n_x), solution[n_surface:], inverse[:n_surface, :n_surface]
 
 
-def on_image(coefficients, shape):
+def on_image(coefficients: Floats, shape: tuple[int, int]) -> Floats:
     """Return a surface on all pixels.
 
     Parameters
     ----------
-    coefficients : ndarray of float, shape (n_y, n_x)
+    coefficients : shape (n_y, n_x)
         From `surface`.
-    shape : (int, int)
+    shape
         Rows and columns of the image.
 
     Returns
@@ -257,16 +280,16 @@ def on_image(coefficients, shape):
     return (along[0] @ coefficients @ along[1].T).astype(np.float32)
 
 
-def at_points(coefficients, row, column, shape):
+def at_points(coefficients: Floats, row: Floats, column: Floats, shape: tuple[int, int]) -> Floats:
     """Return a surface at scattered places.
 
     Parameters
     ----------
-    coefficients : ndarray of float, shape (n_y, n_x)
+    coefficients : shape (n_y, n_x)
         From `surface`.
-    row, column : ndarray of float, shape (n_points,)
+    row, column : shape (n_points,)
         Places [pixel].
-    shape : (int, int)
+    shape
         Rows and columns of the image.
 
     Returns
@@ -280,16 +303,16 @@ def at_points(coefficients, row, column, shape):
     return np.einsum("ki,kj,kij->k", in_y, in_x, near)
 
 
-def variance_on_image(covariance, shape, intervals, cell=64):
+def variance_on_image(covariance: Floats, shape: tuple[int, ...], intervals: tuple[int, ...], cell: int = 64) -> Floats:
     """Return the variance of a surface on all pixels.
 
     Parameters
     ----------
-    covariance : ndarray of float, shape (n_y * n_x, n_y * n_x)
+    covariance : shape (n_y * n_x, n_y * n_x)
         From `surface`.
-    shape, intervals : tuple of int
+    shape, intervals
         As in `surface`.
-    cell : int, optional
+    cell
         Side of the squares within which it is taken as constant [pixel].
 
     Returns

@@ -2,21 +2,19 @@
 
 from numba import njit
 
+from nrespipe.frames.arrays import Floats
+
 
 @njit(cache=True)
-def select(values, k):
+def select(values: Floats, k: int) -> float:
     """Return the value of a rank; all before it are not larger (Hoare 1961, Communications of the ACM 4, 321).
 
     Parameters
     ----------
-    values : ndarray of float, shape (n,)
+    values : shape (n,)
         Without NaN; they change their places.
-    k : int
+    k
         Rank, 0 for the smallest.
-
-    Returns
-    -------
-    float
     """
     first, last = 0, len(values) - 1
     while first < last:
@@ -38,12 +36,12 @@ def select(values, k):
 
 
 @njit(cache=True)
-def median(values):
+def median(values: Floats) -> float:
     """Return the median.
 
     Parameters
     ----------
-    values : ndarray of float, shape (n,)
+    values : shape (n,)
         At least one, without NaN; they change their places.
 
     Returns
@@ -62,14 +60,14 @@ def median(values):
 
 
 @njit(cache=True)
-def interval_of(edges, value):
+def interval_of(edges: Floats, value: float) -> int:
     """Return the interval that a value lies in.
 
     Parameters
     ----------
-    edges : ndarray of float, shape (n + 1,)
+    edges : shape (n + 1,)
         Increasing; ``edges[i] < value <= edges[i + 1]`` in interval i.
-    value : float
+    value
         Without a NaN.
 
     Returns

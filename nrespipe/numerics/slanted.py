@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Floats, Integers
+
 # Derivatives of a sequence by its six nearest neighbors (central differences of the sixth order, fourth for the third)
 _FIRST = (3 / 4, -3 / 20, 1 / 60)
 _SECOND = (3 / 2, -3 / 20, 1 / 90)
@@ -13,15 +15,13 @@ _CORE = 6.5  # further from its trace there is too little light for its slant to
 
 
 @njit(cache=True)
-def derivatives(flux, x):
+def derivatives(flux: Floats, x: int) -> tuple[float, float, float]:
     """Return the first three derivatives of a spectrum at a pixel.
 
     Parameters
     ----------
-    flux : ndarray of float, shape (n_pixels,)
+    flux : shape (n_pixels,)
         Spectrum; NaN where it is unknown.
-    x : int
-        Pixel.
 
     Returns
     -------
@@ -42,16 +42,16 @@ def derivatives(flux, x):
 
 
 @njit(cache=True)
-def moment(shares, first, center):
+def moment(shares: Floats, first: int, center: float) -> float:
     """Return the second moment of a profile about the center of its trace.
 
     Parameters
     ----------
-    shares : ndarray of float32, shape (n_window,)
+    shares : shape (n_window,)
         Share of the light in each pixel.
-    first : int
+    first
         Row of the first of them.
-    center : float
+    center
         Row of the trace [pixel].
 
     Returns
@@ -67,20 +67,22 @@ def moment(shares, first, center):
 
 
 @njit(cache=True)
-def displaced(n_rows, shares, first, centers, flux, lean, bend):
+def displaced(
+    n_rows: int, shares: np.ndarray, first: np.ndarray, centers: Floats, flux: Floats, lean: Floats, bend: Floats
+) -> Floats:
     """Return what the slant of the lines adds to an image without it.
 
     Parameters
     ----------
-    n_rows : int
+    n_rows
         Height of the image.
-    shares, first : ndarray
+    shares, first
         From ``columns.shares_of``.
-    centers : ndarray of float, shape (n_columns, n_traces)
+    centers : shape (n_columns, n_traces)
         Rows of the traces [pixel].
-    flux : ndarray of float, shape (n_traces, n_columns)
+    flux : shape (n_traces, n_columns)
         Light of the traces at their centers [electron].
-    lean, bend : ndarray of float, shape (n_traces, n_columns)
+    lean, bend : shape (n_traces, n_columns)
         Light at the distance u above its trace lies ``lean * u + bend * (u**2 - q)`` columns to the right, q being the
         second moment of the profile [pixel / pixel, pixel / pixel2].
 
@@ -109,26 +111,39 @@ def displaced(n_rows, shares, first, centers, flux, lean, bend):
 
 
 @njit(cache=True)
-def sums(data, floor, bad, shares, first, centers, flux, extra, guard, least_snr, core, edges):
+def sums(
+    data: Floats,
+    floor: Floats,
+    bad: Integers,
+    shares: np.ndarray,
+    first: np.ndarray,
+    centers: np.ndarray,
+    flux: np.ndarray,
+    extra: Floats,
+    guard: float,
+    least_snr: float,
+    core: float,
+    edges: Integers,
+) -> tuple[Floats, Floats]:
     """Sum the normal equations of what is missing in lean and bend, in pieces along each trace.
 
     Parameters
     ----------
-    data, floor : ndarray of float32, shape (n_columns, n_rows)
+    data, floor : shape (n_columns, n_rows)
         Light, and variance without its photon noise [electron, electron2].
-    bad : ndarray of uint8, shape (n_columns, n_rows)
+    bad : shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used.
-    shares, first, centers, flux : ndarray
+    shares, first, centers, flux
         As in `displaced`.
-    extra : ndarray of float32, shape (n_columns, n_rows)
+    extra : shape (n_columns, n_rows)
         From `displaced` with the lean and bend known so far [electron].
-    guard : float
+    guard
         Error of the profile relative to the light in a pixel.
-    least_snr : float
+    least_snr
         Columns whose light is less significant are left out.
-    core : float
+    core
         Pixels further from the center of their trace do not count [pixel].
-    edges : ndarray of int, shape (n_pieces + 1,)
+    edges : shape (n_pieces + 1,)
         First column of each piece, and the end of the last.
 
     Returns

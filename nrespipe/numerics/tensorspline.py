@@ -1,28 +1,35 @@
 """A curve that changes along a second coordinate: cubic splines of one times Legendre polynomials of the other."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numba import njit
 from scipy.interpolate import BSpline
 
+from nrespipe.frames.arrays import Floats, Integers
 
-def fit(u, x, y, error, knots, degree, clip=4.0, rounds=4):
+
+def fit(
+    u: Floats, x: Floats, y: Floats, error: Floats, knots: Floats, degree: int, clip: float = 4.0, rounds: int = 4
+) -> Floats:
     """Fit a curve that is zero at its ends to scattered points, leaving out what does not belong to it.
 
     Parameters
     ----------
-    u : ndarray of float, shape (n_points,)
+    u : shape (n_points,)
         Coordinate of the spline, between the first and the last knot.
-    x : ndarray of float, shape (n_points,)
+    x : shape (n_points,)
         Coordinate along which the curve changes, -1..1.
-    y, error : ndarray of float, shape (n_points,)
+    y, error : shape (n_points,)
         Values and their errors.
-    knots : ndarray of float, shape (n_knots,)
+    knots : shape (n_knots,)
         Knots of the spline, increasing.
-    degree : int
+    degree
         Highest degree of the Legendre polynomials.
-    clip : float
+    clip
         Points further off than this many robust scatters, or errors where those are larger, are left out.
-    rounds : int
+    rounds
         How often the fit is made.
 
     Returns
@@ -49,14 +56,14 @@ def fit(u, x, y, error, knots, degree, clip=4.0, rounds=4):
     return coefficients
 
 
-def curve(knots, coefficients):
+def curve(knots: Floats, coefficients: Floats) -> Callable[..., Any]:
     """Return the curve at one place.
 
     Parameters
     ----------
-    knots : ndarray of float, shape (n_knots,)
+    knots : shape (n_knots,)
         As given to `fit`.
-    coefficients : ndarray of float, shape (n_knots + 2,)
+    coefficients : shape (n_knots + 2,)
         Of the spline.
 
     Returns
@@ -68,21 +75,21 @@ def curve(knots, coefficients):
 
 
 @njit(cache=True)
-def normal_equations(values, first, legendre, y, weight, n):
+def normal_equations(
+    values: Floats, first: Integers, legendre: Floats, y: Floats, weight: Floats, n: int
+) -> tuple[Floats, Floats]:
     """Return the normal equations of a design whose rows are products of four splines and all Legendre polynomials.
 
     Parameters
     ----------
-    values : ndarray of float, shape (n_points, 4)
+    values : shape (n_points, 4)
         The splines that are not zero at each point.
-    first : ndarray of int, shape (n_points,)
+    first : shape (n_points,)
         Which spline the first of them is.
-    legendre : ndarray of float, shape (n_points, n_terms)
+    legendre : shape (n_points, n_terms)
         Legendre polynomials.
-    y, weight : ndarray of float, shape (n_points,)
+    y, weight : shape (n_points,)
         Values and weights.
-    n : int
-        Number of products.
 
     Returns
     -------

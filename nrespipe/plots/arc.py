@@ -4,18 +4,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nrespipe.engine.wavelength import diagnostics
+from nrespipe.frames.masters import Arc
 from nrespipe.plots import style
 
 _LARGEST_MS = 300.0
 
 
-def draw(arc):
+def draw(arc: Arc) -> Figure:
     """Draw the quality of a master arc.
-
-    Parameters
-    ----------
-    arc : Arc
-        The master.
 
     Returns
     -------
@@ -52,7 +48,7 @@ def _orders(scatter, number, orders, fiber, color):
     number.step(orders["order"][here], orders["n_used"][here], where="mid", color=color, label=f"fiber {fiber}", lw=1.2)
 
 
-def _errors(axes, residual_ms, photon_ms, color):
+def _errors(axes, residual_ms, photon_ms, color) -> None:
     """Scatter of the lines in classes of equal error."""
     ranked = np.argsort(photon_ms)
     classes = [part for part in np.array_split(ranked, 20) if len(part) >= 5]

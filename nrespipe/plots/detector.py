@@ -3,21 +3,16 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.masters import Bias, Dark
 from nrespipe.frames.quality import Pixel
 from nrespipe.plots import style
 
 _SQUARE = 32
 
 
-def draw(bias=None, dark=None):
+def draw(bias: Bias | None = None, dark: Dark | None = None) -> Figure:
     """Draw a master bias, a master dark, or both.
-
-    Parameters
-    ----------
-    bias : Bias, optional
-        Master bias.
-    dark : Dark, optional
-        Master dark.
 
     Returns
     -------
@@ -43,14 +38,14 @@ def draw(bias=None, dark=None):
     return figure
 
 
-def squares(image, size):
+def squares(image: Floats, size: int) -> Floats:
     """Return the medians of squares of an image.
 
     Parameters
     ----------
-    image : ndarray of float, shape (n_rows, n_columns)
+    image : shape (n_rows, n_columns)
         The image.
-    size : int
+    size
         Side of a square; rows and columns that fill none are left out [pixel].
 
     Returns

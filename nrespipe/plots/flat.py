@@ -3,17 +3,13 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
 from nrespipe.plots import style
 
 
-def draw(flat):
+def draw(flat: Flat) -> Figure:
     """Draw a master flat.
-
-    Parameters
-    ----------
-    flat : Flat
-        The master.
 
     Returns
     -------

@@ -3,17 +3,14 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from nrespipe.frames.nightreport import NightReport
+
 _BLUE, _VERMILION, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#777777"
 _ROWS = 48
 
 
-def pages(report):
+def pages(report: NightReport) -> list[Figure]:
     """Draw the summary of a night.
-
-    Parameters
-    ----------
-    report : NightReport
-        What to tell.
 
     Returns
     -------

@@ -1,20 +1,21 @@
 """How sharp the lines of a master arc are, how bright, and how they moved from arc to arc."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from nrespipe.engine.wavelength import solution
+from nrespipe.frames.masters import Arc
 from nrespipe.plots import style
 
 
-def draw(arc, single=()):
+def draw(arc: Arc, single: Sequence[tuple[float, Mapping[int, float]]] = ()) -> Figure:
     """Draw the line-spread function of a master arc.
 
     Parameters
     ----------
-    arc : Arc
-        The master.
-    single : sequence of (float, mapping of int to float), optional
+    single
         Of each single arc its time [MJD] and by fiber how far its lines lie from the optical model [pixel].
 
     Returns

@@ -4,16 +4,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.sitereport import CameraReport
 from nrespipe.plots import arc, detector, flat, resolution, style, words
 
 
-def pages(report):
+def pages(report: CameraReport) -> list[Figure]:
     """Draw what was found on a camera.
-
-    Parameters
-    ----------
-    report : CameraReport
-        What was found.
 
     Returns
     -------
@@ -66,7 +62,7 @@ def _orders(axes, looks, traces):
     axes.set_title(f"light; in the right half the orders found: {names}", fontsize=10)
 
 
-def _cut(axes, looks, traces):
+def _cut(axes, looks, traces) -> None:
     """Light across the reddest orders at the middle column, and where the orders were found."""
     middle = traces.centers[:, :, traces.centers.shape[2] // 2]
     top = np.nanmax(middle[:, : min(6, middle.shape[1])], initial=0.0) + 20

@@ -1,6 +1,7 @@
 """Pages of words."""
 
 import textwrap
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
@@ -9,14 +10,14 @@ from nrespipe.plots import style
 _ROWS, _LETTERS = 46, 135
 
 
-def pages(title, lines):
+def pages(title: str, lines: Sequence[str]) -> list[Figure]:
     """Write lines on as many pages as they need.
 
     Parameters
     ----------
-    title : str
+    title
         Stands above each page.
-    lines : sequence of str
+    lines
         A line without indent is a heading; long lines are wrapped.
 
     Returns

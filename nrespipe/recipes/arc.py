@@ -1,5 +1,7 @@
 """Arcs, the thorium-argon lamp in two fibers: the wavelength scale of a night."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from nrespipe.engine.acceptance import outlier_frames
@@ -10,8 +12,10 @@ from nrespipe.engine.wavelength import calibrate, lamp_shift
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction
+from nrespipe.frames.references import References
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes.origin import origin_of
 from nrespipe.recipes.spectra import extract_frame
 
@@ -33,17 +37,13 @@ _FACTOR = 3.0
 _POOR_MS = 300.0
 
 
-def reduce(raw, refs, spectrograph):
+def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduction:
     """Check an arc.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    refs : References
+    refs
         With the masters bias, dark and flat.
-    spectrograph : Spectrograph
-        Detector and fibers.
 
     Returns
     -------
@@ -81,14 +81,14 @@ def reduce(raw, refs, spectrograph):
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
 
 
-def odd(lit, measured):
+def odd(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which arcs of a night do not belong with the others.
 
     Parameters
     ----------
-    lit : sequence of str
+    lit
         What lights the fibers of each, as OBJECTS has it.
-    measured : sequence of mapping of str to float
+    measured
         Measurements of each.
 
     Returns
@@ -104,16 +104,16 @@ def odd(lit, measured):
     return [one or other or third for one, other, third in zip(dim, moved, _shifted(measured))]
 
 
-def combine(frames, refs, spectrograph):
+def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrograph) -> Arc:
     """Find the wavelength scale of a night.
 
     Parameters
     ----------
-    frames : sequence of RawFrame
+    frames
         Checked arcs of one camera, of one or more fiber pairs.
-    refs : References
+    refs
         With the masters bias, dark and flat, and the lamp lines.
-    spectrograph : Spectrograph
+    spectrograph
         Optical model to start from.
 
     Returns

@@ -1,5 +1,7 @@
 """Bias frames: the structure that the overscan does not show, and the read noise."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from nrespipe.engine.acceptance import outlier_frames
@@ -8,8 +10,10 @@ from nrespipe.engine.detector import correction, fixed_pattern, header_checks, s
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
 from nrespipe.frames.quality import Pixel, Quality
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction
+from nrespipe.frames.references import References
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.numerics.robust import spread
 from nrespipe.recipes.origin import origin_of
 
@@ -25,16 +29,12 @@ _ALIKE, _FAINTEST = 0.2, 1 / 30
 _TOLERANCE = 0.3
 
 
-def reduce(raw, refs, spectrograph):
+def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduction:
     """Check a bias frame.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    refs : References
-        Not used.
-    spectrograph : Spectrograph
+    spectrograph
         Its table of the detector is compared with the header.
 
     Returns
@@ -75,14 +75,12 @@ def reduce(raw, refs, spectrograph):
     return Reduction(quality=quality, measurements=measurements)
 
 
-def odd(_lit, measured):
+def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which biases of a night do not belong with the others.
 
     Parameters
     ----------
-    _lit : sequence of str
-        Not used.
-    measured : sequence of mapping of str to float
+    measured
         Measurements of each.
 
     Returns
@@ -102,18 +100,16 @@ def odd(_lit, measured):
     return [one or other for one, other in zip(noisy, high)]
 
 
-def combine(frames, refs, spectrograph, far_off=10.0):
+def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrograph, far_off: float = 10.0) -> Bias:
     """Stack biases into a master.
 
     Parameters
     ----------
-    frames : sequence of RawFrame
+    frames
         Checked biases of one camera.
-    refs : References
-        Not used.
-    spectrograph : Spectrograph
+    spectrograph
         Its table of the detector is held against the frames.
-    far_off : float, optional
+    far_off
         A pixel or a column whose level differs from its surroundings by more than this many times the read noise is
         marked bad.
 

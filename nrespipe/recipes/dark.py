@@ -1,5 +1,7 @@
 """Dark frames: the current that needs no light, and the hot pixels."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from nrespipe.engine.acceptance import outlier_frames
@@ -8,8 +10,10 @@ from nrespipe.engine.detector import correction, fixed_pattern, header_checks, s
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Dark
 from nrespipe.frames.quality import Pixel, Quality
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction
+from nrespipe.frames.references import References
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes.origin import origin_of
 
 NEEDS = (Kind.BIAS,)
@@ -20,16 +24,14 @@ LOOKBACK_DAYS = 10
 _LEAK_ADU_PER_S = 1 / 300
 
 
-def reduce(raw, refs, spectrograph):
+def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduction:
     """Check a dark frame.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    refs : References
+    refs
         With the master bias.
-    spectrograph : Spectrograph
+    spectrograph
         Its table of the detector is compared with the header.
 
     Returns
@@ -57,14 +59,12 @@ def reduce(raw, refs, spectrograph):
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 
 
-def odd(_lit, measured):
+def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which darks of a night do not belong with the others.
 
     Parameters
     ----------
-    _lit : sequence of str
-        Not used.
-    measured : sequence of mapping of str to float
+    measured
         Measurements of each.
 
     Returns
@@ -77,18 +77,18 @@ def odd(_lit, measured):
     return outlier_frames.odd(rates, _LEAK_ADU_PER_S, says)
 
 
-def combine(frames, refs, spectrograph, hot_sigma=4.5):
+def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrograph, hot_sigma: float = 4.5) -> Dark:
     """Stack darks into a master.
 
     Parameters
     ----------
-    frames : sequence of RawFrame
+    frames
         Checked darks of one camera.
-    refs : References
+    refs
         With the master bias.
-    spectrograph : Spectrograph
+    spectrograph
         Its table of the detector, or the headers, tell the gain, on which the photon noise of the hot pixels depends.
-    hot_sigma : float, optional
+    hot_sigma
         Pixels that stand out by more than this keep their own value; all others take that of their surroundings,
         because the read noise of a few darks exceeds their dark current.
 

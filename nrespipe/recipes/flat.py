@@ -1,6 +1,7 @@
 """Lamp flats: where the orders lie, how their light spreads, the blaze, the response of the pixels, the gain."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,8 +16,10 @@ from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel, Quality
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction
+from nrespipe.frames.references import References
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes.origin import origin_of
 
@@ -36,16 +39,14 @@ _OVEREXPOSED = 0.02
 _TOLERANCE = 0.1
 
 
-def reduce(raw, refs, spectrograph):
+def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduction:
     """Check a flat.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    refs : References
+    refs
         With the masters bias and dark.
-    spectrograph : Spectrograph
+    spectrograph
         Detector and pattern of the orders.
 
     Returns
@@ -89,14 +90,14 @@ def reduce(raw, refs, spectrograph):
     return Reduction(quality=quality, measurements=measurements)
 
 
-def odd(lit, measured):
+def odd(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which flats of a night do not belong with the others.
 
     Parameters
     ----------
-    lit : sequence of str
+    lit
         What lights the fibers of each, as OBJECTS has it.
-    measured : sequence of mapping of str to float
+    measured
         Measurements of each.
 
     Returns
@@ -116,16 +117,16 @@ def odd(lit, measured):
     return [wrong if twin else reason for twin, reason in zip(twins, far)]
 
 
-def combine(frames, refs, spectrograph):
+def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrograph) -> Flat:
     """Make a master of the flats of all fiber pairs.
 
     Parameters
     ----------
-    frames : sequence of RawFrame
+    frames
         Checked flats of one camera.
-    refs : References
+    refs
         With the masters bias and dark, and as `previous` the last good flat of the camera, whose gain goes on.
-    spectrograph : Spectrograph
+    spectrograph
         Detector and pattern of the orders.
 
     Returns

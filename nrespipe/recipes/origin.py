@@ -1,21 +1,23 @@
 """What a master says about its inputs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nrespipe.frames.masters import Origin
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Kind, RawFrame
 
 
-def origin_of(kind, frames, quality):
+def origin_of(kind: Kind, frames: Sequence[RawFrame], quality: Quality) -> Origin:
     """Describe the inputs of a master.
 
     Parameters
     ----------
-    kind : Kind
+    kind
         What the master calibrates.
-    frames : sequence of RawFrame
+    frames
         Its inputs, all of one camera.
-    quality : Quality
-        Doubts.
 
     Returns
     -------

@@ -12,8 +12,10 @@ from nrespipe.engine.velocity import barycenter, measurement
 from nrespipe.engine.wavelength import calibrate, drift, order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction
+from nrespipe.frames.references import References
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes.spectra import extract_frame
 
 #: Typical signal-to-noise ratio of a pixel above which a fiber has light, and below which it has none.
@@ -30,16 +32,14 @@ _OF_THE_CAMERA = (
 )
 
 
-def reduce(raw, refs, spectrograph):
+def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduction:
     """Turn a stellar exposure into spectra, and a velocity for each star.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    refs : References
+    refs
         With all masters, the stars of the frame, masks, lamp lines and telluric intervals.
-    spectrograph : Spectrograph
+    spectrograph
         Detector, fibers and position.
 
     Returns
@@ -96,7 +96,7 @@ def _numbered(raw, spectra, arc):
         raise BadFrame(f"{raw.filename}: {error}") from error
 
 
-def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference):
+def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference) -> None:
     """Raise BadFrame if the fiber of the lamp shows no lamp but light, and no star has any.
 
     A bench that has moved by the distance of two fibers puts a star there, and nothing else tells if the lamp was off.

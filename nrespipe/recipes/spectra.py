@@ -5,20 +5,24 @@ from nrespipe.engine.extraction import line_tilt, optimal, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.image import Image
+from nrespipe.frames.motion import Motion
+from nrespipe.frames.raw import RawFrame
+from nrespipe.frames.references import References
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.traces import Slant
 
 
-def extract_frame(raw, refs, spectrograph):
+def extract_frame(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> tuple[Spectra, Motion, Slant]:
     """Correct a frame and extract its lit fibers.
 
     Parameters
     ----------
-    raw : RawFrame
+    raw
         A frame with light in its fibers.
-    refs : References
+    refs
         With the masters bias, dark and flat; the slant of the lines is that of the master arc, or, without one, that of
         the frame's own lamps.
-    spectrograph : Spectrograph
-        Its detector.
 
     Returns
     -------

@@ -1,12 +1,13 @@
 """From the settings to everything that the service works with, built once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
 from nrespipe.database.administration import access, connection, revisions
@@ -51,23 +52,23 @@ class Assembly:
 
     Attributes
     ----------
-    sessions : sessionmaker
+    sessions
         Of the database.
-    output : Path
+    output
         Output directory, absolute.
-    recipes : mapping of Kind to module
+    recipes
         What to do with each kind of frame.
-    spectrographs : callable
+    spectrographs
         Makes a spectrograph of its name.
-    processes : int
+    processes
         Frames at a time; 0 works in this process.
-    log_level : str
+    log_level
         Least severe lines to log.
-    settings : Settings
+    settings
         From the environment and the command line.
-    pace : Pace
+    pace
         How fast the service goes on.
-    recorder : Recorder
+    recorder
         Takes numbers for the dashboards.
     """
 
@@ -82,31 +83,29 @@ class Assembly:
     recorder: metrics.Recorder = field(default_factory=metrics.Recorder)
 
     @cached_property
-    def readers(self):
-        """sessionmaker: of the same database, for sessions that only read: on SQLite these hold up nobody."""
+    def readers(self) -> sessionmaker[Session]:
+        """Of the same database, for sessions that only read: on SQLite these hold up nobody."""
         return connection.readers(self.sessions)
 
 
-def build(output, settings, recipes=RECIPES, spectrographs=None, raw=()):
+def build(
+    output: Path,
+    settings: Settings,
+    recipes: Mapping[Kind, ModuleType] = RECIPES,
+    spectrographs: Callable[..., Any] | None = None,
+    raw: Sequence[Path] = (),
+) -> Assembly:
     """Make the output directory, open the database, and make its tables if it is empty.
 
     Parameters
     ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
-    recipes : mapping of Kind to module, optional
+    recipes
         What to do with each kind of frame; those of the package if not given.
-    spectrographs : callable, optional
+    spectrographs
         Makes a spectrograph of its name; if not given, from the tables of the package and those in the directory
         ``instruments`` of the output.
-    raw : sequence of Path, optional
+    raw
         Directories of raw files.
-
-    Returns
-    -------
-    Assembly
 
     Raises
     ------
@@ -123,15 +122,13 @@ def build(output, settings, recipes=RECIPES, spectrographs=None, raw=()):
     return _assembled(sessions, output, settings, recipes, spectrographs)
 
 
-def inspect(output, settings):
+def inspect(output: Path, settings: Settings) -> Assembly:
     """Assemble for one who looks whether the service can work: nothing is made or checked, and nothing can be written.
 
     Parameters
     ----------
-    output : Path
+    output
         Output directory; it may not exist.
-    settings : Settings
-        From the environment and the command line.
 
     Returns
     -------

@@ -1,5 +1,8 @@
 """Work that must not stop anything else, whatever becomes of it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import structlog
 
 from nrespipe.database.administration import trouble
@@ -7,16 +10,16 @@ from nrespipe.database.administration import trouble
 _log = structlog.get_logger(__name__)
 
 
-def do(what, work, *arguments):
+def do(what: str, work: Callable[..., Any], *arguments: object) -> object:
     """Do something; whatever it raises is logged, and the caller goes on.
 
     Parameters
     ----------
-    what : str
+    what
         Its name, for the log.
-    work : callable
+    work
         What to do.
-    *arguments : object
+    *arguments
         What to do it with.
 
     Returns

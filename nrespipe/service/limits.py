@@ -2,8 +2,12 @@
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nrespipe.settings import MEMORY
+from nrespipe.settings import MEMORY, Settings
+
+if TYPE_CHECKING:
+    from nrespipe.service.pace import Pace
 
 #: How long a file may take to come from the archive, at most [second].
 _LONGEST_FETCH_S = 900.0
@@ -23,19 +27,19 @@ class Limits:
 
     Attributes
     ----------
-    read_s : float
+    read_s
         How long a disk may take to tell what a file is [second].
-    deliver_s : float
+    deliver_s
         How long a product may take to be delivered [second]: a server or a directory that needs longer is away.
-    fetch_s : float
+    fetch_s
         How long a file may take to come from the archive [second]; a frame begins with it.
-    work_s : float
+    work_s
         How long a frame or a master may take in all, before its process is ended: ``NRES_TIME_LIMIT`` [second].
-    lease_s : float
+    lease_s
         For how long a process may keep a row [second]: the end of the process comes first.
-    stop_s : float
+    stop_s
         How long a worker that is told to stop may need to end what it has in hand [second].
-    grace_s : float
+    grace_s
         How long a container may need to stop [second]: its workers at once, its other programs after each other.
     """
 
@@ -48,19 +52,15 @@ class Limits:
     grace_s: float
 
 
-def of(settings, pace):
+def of(settings: Settings, pace: "Pace") -> Limits:
     """Return the limits of the service.
 
     Parameters
     ----------
-    settings : Settings
+    settings
         They tell how long a frame may take.
-    pace : Pace
+    pace
         How fast the service goes on.
-
-    Returns
-    -------
-    Limits
     """
     work_s = settings.time_limit_s
     lease_s = work_s + pace.margin_s
@@ -77,14 +77,12 @@ def of(settings, pace):
     )
 
 
-def require_fit(settings, pace):
+def require_fit(settings: Settings, pace: "Pace") -> None:
     """Refuse to work where the broker, or whoever stops a worker, ends it before a frame may have ended.
 
     Parameters
     ----------
-    settings : Settings
-        From the environment.
-    pace : Pace
+    pace
         How fast the service goes on.
 
     Raises
@@ -112,7 +110,7 @@ def require_fit(settings, pace):
 MOST_PROCESSES = 16
 
 
-def default_processes():
+def default_processes() -> int:
     """Return how many processes to start where nobody says.
 
     Returns

@@ -5,14 +5,20 @@ import os
 import re
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
+
+if TYPE_CHECKING:
+    from nrespipe.service.outcome import Outcome
 
 #: Columns of a velocity that are worth a curve.
 _OF_STAR = {"snr": "snr", "rv_err_ms": "rv_error_ms", "drift_ms": "drift_ms"}
@@ -24,11 +30,11 @@ class Point:
 
     Attributes
     ----------
-    name : str
+    name
         Such as ``nrespipe.frame.seconds``.
-    value : float
+    value
         The number.
-    tags : dict of str to str
+    tags
         What it belongs to.
     """
 
@@ -37,14 +43,12 @@ class Point:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def of_frame(row, result):
+def of_frame(row: Frame, result: "Outcome") -> list[Point]:
     """Return what the reduction of a frame tells.
 
     Parameters
     ----------
-    row : Frame
-        The frame.
-    result : Outcome
+    result
         What came of it; its value is that of ``frame_reduction.reduce`` or None.
 
     Returns
@@ -67,13 +71,8 @@ def of_frame(row, result):
     return [point for point in points if point.value is not None and math.isfinite(point.value)]
 
 
-def of_database(session):
+def of_database(session: Session) -> list[Point]:
     """Return how things stand.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------
@@ -122,14 +121,8 @@ class Recorder:
         # in another process it sends by itself
         return Recorder, self._where
 
-    def send(self, points):
-        """Hand points over; they are sent by a thread, and dropped if the server stays away.
-
-        Parameters
-        ----------
-        points : sequence of Point
-            Numbers.
-        """
+    def send(self, points: Sequence[Point]) -> None:
+        """Hand points over; they are sent by a thread, and dropped if the server stays away."""
         if not self._where[0]:
             return
         # a thread does not survive a fork: every process has its own
@@ -143,12 +136,12 @@ class Recorder:
             if math.isfinite(point.value):
                 client.send(_clean(point.name), float(point.value), **{k: _clean(v) for k, v in point.tags.items()})
 
-    def flush(self, longest_s=2.0):
+    def flush(self, longest_s: float = 2.0) -> bool:
         """Wait until all is sent, but not for ever.
 
         Parameters
         ----------
-        longest_s : float
+        longest_s
             For how long at most [second].
 
         Returns
@@ -164,16 +157,14 @@ class Recorder:
         return True
 
 
-def serve(port, points, address="127.0.0.1"):
+def serve(port: int, points: Callable[..., Any], address: str = "127.0.0.1") -> Callable[..., Any]:
     """Answer Prometheus at ``/metrics``, in a thread.
 
     Parameters
     ----------
-    port : int
-        Where.
-    points : callable
+    points
         Returns the points of the moment; asked at every scrape.
-    address : str
+    address
         Of the interface that it is asked at.
 
     Returns

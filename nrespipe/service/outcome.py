@@ -1,8 +1,10 @@
 """From what happened to what follows."""
 
 import traceback as tracebacks
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from nrespipe.database.administration import trouble
 from nrespipe.database.columns import State, now
@@ -28,15 +30,15 @@ class Outcome:
 
     Attributes
     ----------
-    state : State
+    state
         What follows.
-    reason : str
+    reason
         Why, in plain words; '' where done.
-    traceback : str
+    traceback
         Where an error came from that is neither ours nor of the disk or the memory; '' otherwise.
-    started, finished : datetime
+    started, finished
         When, UTC.
-    value : object
+    value
         What the work returned; None where it is not done.
     """
 
@@ -47,7 +49,7 @@ class Outcome:
     finished: datetime
     value: object = None
 
-    def told(self):
+    def told(self) -> dict[str, object]:
         """Tell of it in a line of the log.
 
         Returns
@@ -60,14 +62,14 @@ class Outcome:
         return facts | ({"reason": self.reason} if self.reason else {})
 
 
-def attempt(work, *arguments):
+def attempt(work: Callable[..., Any], *arguments: object) -> Outcome:
     """Do a piece of work, and turn whatever happens into an outcome: the task boundary.
 
     Parameters
     ----------
-    work : callable
+    work
         What to do.
-    *arguments : object
+    *arguments
         What to do it with.
 
     Returns
@@ -83,14 +85,12 @@ def attempt(work, *arguments):
     return Outcome(State.DONE, "", "", started, now(), value)
 
 
-def of(error, started):
+def of(error: Exception, started: datetime) -> Outcome:
     """Tell what follows from an error.
 
     Parameters
     ----------
-    error : Exception
-        What happened.
-    started : datetime
+    started
         When the work began.
 
     Returns

@@ -88,11 +88,6 @@ class Client(TSDBClient):
         self._metric_send_thread.daemon = True
         self._metric_send_thread.start()
 
-    def has_sent_all(self):
-        """Return whether the server has taken or refused every number.
-
-        Returns
-        -------
-        bool
-        """
+    def has_sent_all(self) -> bool:
+        """Return whether the server has taken or refused every number."""
         return self.statuses["success"] + self.statuses["failed"] >= self.statuses["queued"]

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.wavelength import LampLines
 from nrespipe.instruments import optics
 
 _C_MS = 299792458.0
@@ -17,13 +20,13 @@ class ArcTruth:
 
     Attributes
     ----------
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model is perturbed.
-    shift_px : ndarray of float, shape (4, 4)
+    shift_px : shape (4, 4)
         Legendre coefficients, in x and in m, of how far the light lies from where the model has it [pixel].
-    vacuum_angstrom, electrons : ndarray of float, shape (n_lines,)
+    vacuum_angstrom, electrons : shape (n_lines,)
         Lines that shine, and the light of each at the peak of the blaze [electron].
-    skew, wings : float
+    skew, wings
         Of the line-spread function: share of the light in a displaced, and in a wide component.
     """
 
@@ -34,16 +37,16 @@ class ArcTruth:
     skew: float = 0.25
     wings: float = 0.06
 
-    def wavelength(self, fiber, order, x, drift_px=(0.0, 0.0)):
+    def wavelength(
+        self, fiber: int, order: np.ndarray, x: np.ndarray, drift_px: tuple[tuple[float, float], ...] = (0.0, 0.0)
+    ) -> Floats:
         """Return the true wavelength.
 
         Parameters
         ----------
-        fiber : int
-            Fiber number.
-        order, x : ndarray
+        order, x
             Diffraction order and column [pixel], broadcast.
-        drift_px : tuple of (float, float)
+        drift_px
             Shift at the middle and stretch of this exposure [pixel].
 
         Returns
@@ -61,12 +64,12 @@ class ArcTruth:
         order, x = np.broadcast_arrays(order, x)
         return 2 * x / (n - 1) - 1, (2 * order - first - last) / (last - first)
 
-    def center_offset_px(self, order, x):
+    def center_offset_px(self, order: np.ndarray, x: np.ndarray) -> Floats:
         """Return where the profile is centered in the sense of a Gaussian fit, relative to the true position.
 
         Parameters
         ----------
-        order, x : ndarray
+        order, x
             Diffraction order and column [pixel], broadcast.
 
         Returns
@@ -106,27 +109,30 @@ class ArcTruth:
         return total
 
 
-def truth(spectrograph, lamp, seed, shift_px=None, missing=0.1, unlisted=3000):
+def truth(
+    spectrograph: Spectrograph,
+    lamp: LampLines,
+    seed: int,
+    shift_px: Floats | None = None,
+    missing: float = 0.1,
+    unlisted: int = 3000,
+) -> ArcTruth:
     """Make up a state of a spectrograph and its lamp.
 
     Parameters
     ----------
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model is perturbed.
-    lamp : LampLines
+    lamp
         Lines that may shine.
-    seed : int
+    seed
         Of the random numbers.
-    shift_px : ndarray of float, shape (4, 4), optional
+    shift_px : shape (4, 4)
         As in ``ArcTruth``; random up to 30 px in shift, 10 px in slope where absent.
-    missing : float
+    missing
         Share of the listed lines that do not shine.
-    unlisted : int
+    unlisted
         Lines that shine although they are not listed.
-
-    Returns
-    -------
-    ArcTruth
     """
     random = np.random.default_rng(seed)
     if shift_px is None:
@@ -154,31 +160,34 @@ def truth(spectrograph, lamp, seed, shift_px=None, missing=0.1, unlisted=3000):
     return ArcTruth(spectrograph, shift_px, np.r_[position[shine], forest], np.r_[listed, faint])
 
 
-def expose(truth, fibers, seed, drift_px=(0.0, 0.0), orders=None, read_variance=650.0, level=1.0, renumber=0):
+def expose(
+    truth: ArcTruth,
+    fibers: tuple[int, ...],
+    seed: int,
+    drift_px: tuple[tuple[float, float], ...] = (0.0, 0.0),
+    orders: Integers | None = None,
+    read_variance: float = 650.0,
+    level: float = 1.0,
+    renumber: int = 0,
+) -> Spectra:
     """Expose and extract an arc.
 
     Parameters
     ----------
-    truth : ArcTruth
+    truth
         State of the spectrograph and of the lamp.
-    fibers : tuple of int
+    fibers
         Fibers that are lit.
-    seed : int
-        Of the noise.
-    drift_px : tuple of (float, float)
+    drift_px
         Shift at the middle and stretch [pixel].
-    orders : ndarray of int, optional
+    orders
         Diffraction orders; all where absent.
-    read_variance : float
+    read_variance
         Variance of an extracted pixel without light [electron2].
-    level : float
+    level
         Brightness of the lamp.
-    renumber : int
+    renumber
         By how much the orders are called wrongly.
-
-    Returns
-    -------
-    Spectra
     """
     random = np.random.default_rng(seed)
     orders = truth.spectrograph.orders if orders is None else np.asarray(orders)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import chebyshev, legendre, polynomial
 
-from nrespipe.frames.arrays import frozen
+from nrespipe.frames.arrays import Floats, frozen
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.instruments import optics
 
@@ -38,15 +38,15 @@ class State:
 
     Attributes
     ----------
-    velocity_ms : float
+    velocity_ms
         Pressure-like part: every wavelength moves as if it were longer by this factor, ``1 + velocity_ms / c`` [m / s].
-    shift_px, stretch_px : float
+    shift_px, stretch_px
         Shift along x at the middle of the detector, and what is added to it at the last column [pixel].
-    fiber_ms : tuple of float
+    fiber_ms
         A further pressure-like part of each fiber; 0 for the reference fiber [m / s].
-    rise_px : float
+    rise_px
         Shift across the dispersion [pixel].
-    pressure_psi, temperature_c : float
+    pressure_psi, temperature_c
         What the sensors of the spectrograph say.
     """
 
@@ -65,19 +65,19 @@ class Bench:
 
     Attributes
     ----------
-    spectrograph : Spectrograph
+    spectrograph
         The table from which the truth departs.
-    seed : int
+    seed
         Seed of everything that is fixed for this bench, its detector included.
-    wavelength_terms : ndarray of float, shape (n_fibers, n_orders, n_terms)
+    wavelength_terms : shape (n_fibers, n_orders, n_terms)
         Chebyshev coefficients of the wavelength along the order, reference state [angstrom].
-    row_terms : ndarray of float, shape (n_fibers, n_orders, n_terms)
+    row_terms : shape (n_fibers, n_orders, n_terms)
         Chebyshev coefficients of the row of the trace, reference state [pixel].
-    tilt : ndarray of float, shape (n_fibers, n_orders, 2)
+    tilt : shape (n_fibers, n_orders, 2)
         Tilt of the image of a line at the first and at the last column: columns per row, linear in between.
-    bow : ndarray of float, shape (n_fibers, n_orders)
+    bow : shape (n_fibers, n_orders)
         Curvature of the image of a line: columns per square of the row.
-    gain_e_per_adu, read_noise_e : float
+    gain_e_per_adu, read_noise_e
         Of the amplifier; the header claims otherwise [electron / ADU, electron].
     """
 
@@ -95,14 +95,12 @@ class Bench:
         frozen(self, wavelength_terms=(f, o, None), row_terms=(f, o, None), tilt=(f, o, 2), bow=(f, o))
 
 
-def build(spectrograph, seed=None):
+def build(spectrograph: Spectrograph, seed: int | None = None) -> Bench:
     """Return the true bench of a spectrograph.
 
     Parameters
     ----------
-    spectrograph : Spectrograph
-        Its table.
-    seed : int, optional
+    seed
         Which bench; by default the one that belongs to the name, the same on every night.
 
     Returns
@@ -125,7 +123,7 @@ def build(spectrograph, seed=None):
         seen = x - warp["x"](x - half, row - half) - 0.8 * rng.standard_normal() * (1 + 0.3 * v[:, None])
         wavelengths.append(optics.wavelength(spectrograph, fiber, spectrograph.orders[:, None], seen))
         rows.append(row + warp["y"](x - half, row - half))
-    fit = lambda values: chebyshev.chebfit(nodes, np.reshape(values, (-1, len(nodes))).T, _DEGREE).T  # noqa: E731
+    fit = lambda values: chebyshev.chebfit(nodes, np.reshape(values, (-1, len(nodes))).T, _DEGREE).T
     shape = (n_fibers, n_orders, _DEGREE + 1)
     return Bench(
         spectrograph=spectrograph,
@@ -139,12 +137,8 @@ def build(spectrograph, seed=None):
     )
 
 
-def places(spectrograph):
+def places(spectrograph: Spectrograph) -> Floats:
     """Return the place of each order among those of the design.
-
-    Parameters
-    ----------
-    spectrograph : Spectrograph
 
     Returns
     -------
@@ -220,18 +214,13 @@ def _undrifted(bench, state, x):
     return half + (x - state.shift_px - half) / (1 + state.stretch_px / half)
 
 
-def wavelength(bench, fiber, x, state=State()):
+def wavelength(bench: Bench, fiber: int, x: Floats, state: State = State()) -> Floats:
     """Return the wavelength whose image is centered on a column, for every order.
 
     Parameters
     ----------
-    bench : Bench
-    fiber : int
-        Fiber number.
-    x : ndarray of float, shape (n_columns,)
+    x : shape (n_columns,)
         Columns [pixel].
-    state : State, optional
-        Of the bench.
 
     Returns
     -------
@@ -243,18 +232,15 @@ def wavelength(bench, fiber, x, state=State()):
     return still / (1 + (state.velocity_ms + state.fiber_ms[fiber]) / C_MS)
 
 
-def position(bench, fiber, order, wavelength_angstrom, state=State()):
+def position(bench: Bench, fiber: int, order: int, wavelength_angstrom: Floats, state: State = State()) -> Floats:
     """Return the column on which the image of a wavelength is centered (its first moment).
 
     Parameters
     ----------
-    bench : Bench
-    fiber, order : int
+    fiber, order
         Fiber number and diffraction order.
-    wavelength_angstrom : ndarray of float
+    wavelength_angstrom
         Vacuum wavelengths [angstrom].
-    state : State, optional
-        Of the bench.
 
     Returns
     -------
@@ -273,18 +259,13 @@ def position(bench, fiber, order, wavelength_angstrom, state=State()):
     return half + (still - half) * (1 + state.stretch_px / half) + state.shift_px
 
 
-def row(bench, fiber, x, state=State()):
+def row(bench: Bench, fiber: int, x: Floats, state: State = State()) -> Floats:
     """Return the row on which the light of every order is centered.
 
     Parameters
     ----------
-    bench : Bench
-    fiber : int
-        Fiber number.
-    x : ndarray of float, shape (n_columns,)
+    x : shape (n_columns,)
         Columns [pixel].
-    state : State, optional
-        Of the bench.
 
     Returns
     -------
@@ -294,15 +275,8 @@ def row(bench, fiber, x, state=State()):
     return chebyshev.chebval(_nodes(bench, np.asarray(x, float)), bench.row_terms[fiber].T) + state.rise_px
 
 
-def drift_ms(bench, state, fiber=1):
+def drift_ms(bench: Bench, state: State, fiber: int = 1) -> float:
     """Return the drift of a state as one number.
-
-    Parameters
-    ----------
-    bench : Bench
-    state : State
-    fiber : int, optional
-        Fiber number.
 
     Returns
     -------

@@ -4,12 +4,13 @@ from functools import cache
 
 import numpy as np
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectra import Spectra
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame, lamps, light, lineshape
-from nrespipe.simulator.bench import State
+from nrespipe.simulator.bench import Bench, State
 
 #: Light of a pixel of an extracted spectrum whose brightest pixel of the detector is full [electron].
 SATURATION_E = 6e5
@@ -17,23 +18,27 @@ SATURATION_E = 6e5
 _BLOOM = 0.2
 
 
-def expose(bench, fibers, state=State(), *, seed, lamp=1.0, read_variance=650.0, lamp_seed=lamps.SEED):  # noqa: B008
+def expose(
+    bench: Bench,
+    fibers: tuple[int, ...],
+    state: State = State(),
+    *,
+    seed: int,
+    lamp: float = 1.0,
+    read_variance: float = 650.0,
+    lamp_seed: int = lamps.SEED,
+) -> Spectra:
     """Expose fibers to the lamp, and extract them.
 
     Parameters
     ----------
-    bench : Bench
-    fibers : tuple of int
+    fibers
         Fibers that are lit.
-    state : State, optional
-        Of the bench.
-    seed : int
-        Of the noise.
-    lamp : float, optional
+    lamp
         Brightness of the lamp, relative to 600 s of the usual one.
-    read_variance : float, optional
+    read_variance
         Variance of an extracted pixel without light [electron2].
-    lamp_seed : int, optional
+    lamp_seed
         Which lamp it is, as in ``lamps.thorium_argon``.
 
     Returns
@@ -66,18 +71,13 @@ def _light(bench, fibers, state, lamp_seed):
     return [samples[fiber][:, pick] for fiber in fibers]
 
 
-def wavelength(bench, fiber, x, state=State()):  # noqa: B008
+def wavelength(bench: Bench, fiber: int, x: Floats, state: State = State()) -> Floats:
     """Return the wavelength of the line whose center, as the solution defines it, is on a column.
 
     Parameters
     ----------
-    bench : Bench
-    fiber : int
-        Fiber number.
-    x : ndarray of float, shape (n_columns,)
+    x : shape (n_columns,)
         Columns [pixel].
-    state : State, optional
-        Of the bench.
 
     Returns
     -------
@@ -90,15 +90,12 @@ def wavelength(bench, fiber, x, state=State()):  # noqa: B008
     return here + slope * offset_px(bench, fiber, x)
 
 
-def offset_px(bench, fiber, x):
+def offset_px(bench: Bench, fiber: int, x: Floats) -> Floats:
     """Return how far the center of light of a line lies from what the solution calls its center.
 
     Parameters
     ----------
-    bench : Bench
-    fiber : int
-        Fiber number.
-    x : ndarray of float, shape (n_columns,)
+    x : shape (n_columns,)
         Columns [pixel].
 
     Returns
@@ -111,16 +108,8 @@ def offset_px(bench, fiber, x):
 
 
 @cache
-def shape_along(bench, fiber, nodes=33):
+def shape_along(bench: Bench, fiber: int, nodes: int = 33) -> tuple[Floats, Floats, Floats]:
     """Return what is true of the image of a line along each order, the pixel included.
-
-    Parameters
-    ----------
-    bench : Bench
-    fiber : int
-        Fiber number.
-    nodes : int, optional
-        Columns.
 
     Returns
     -------

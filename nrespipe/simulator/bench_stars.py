@@ -1,17 +1,23 @@
 """Extracted stars of the bench, without a detector between: series of exposures in seconds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame, light, lineshape
-from nrespipe.simulator.bench import C_MS, State
+from nrespipe.simulator.bench import C_MS, Bench, State
+
+if TYPE_CHECKING:
+    from nrespipe.simulator.stars import Target
 
 #: Where the lamp has less than this share of its peak an order is not used.
 _FAINTEST = 0.05
@@ -19,27 +25,35 @@ _FAINTEST = 0.05
 _HIT = 3.0
 
 
-def expose(bench, target, berv_ms, *, seed, fiber=0, airmass=1.2, hits=0.002, missed=0.002, read_variance=550.0):
+def expose(
+    bench: Bench,
+    target: "Target",
+    berv_ms: float,
+    *,
+    seed: int | Sequence[int],
+    fiber: int = 0,
+    airmass: float = 1.2,
+    hits: float = 0.002,
+    missed: float = 0.002,
+    read_variance: float = 550.0,
+) -> Spectra:
     """Expose a star, and extract it.
 
     Parameters
     ----------
-    bench : Bench
-    target : Target
+    target
         The star, with its velocity and its signal-to-noise ratio; of infinite ratio for no noise.
-    berv_ms : float
+    berv_ms
         Barycentric correction, as in ``Barycentric.berv_ms`` [m / s].
-    seed : int or sequence of int
-        Of the noise.
-    fiber : int, optional
+    fiber
         Fiber of the star.
-    airmass : float, optional
+    airmass
         Of the telluric lines.
-    hits : float, optional
+    hits
         Share of the pixels that a cosmic ray has hit.
-    missed : float, optional
+    missed
         Share of the hits that are not flagged; they are an eighth as bright.
-    read_variance : float, optional
+    read_variance
         Variance of an extracted pixel without light [electron2].
 
     Returns
@@ -65,7 +79,7 @@ def expose(bench, target, berv_ms, *, seed, fiber=0, airmass=1.2, hits=0.002, mi
     )
 
 
-def spectrum(bench, target, berv_ms, *, fiber=0, airmass=1.2):
+def spectrum(bench, target, berv_ms, *, fiber=0, airmass=1.2) -> Floats:
     """Return the light of a star without noise.
 
     Parameters
@@ -81,19 +95,27 @@ def spectrum(bench, target, berv_ms, *, fiber=0, airmass=1.2):
     return _light(bench, replace(target, snr=1.0), float(berv_ms), fiber, float(airmass))
 
 
-def wavelengths(bench, fiber=0, *, zero_ms=0.0, drift_ms=0.0, bend_ms=(), error_ms=0.0, drift_error_ms=0.0):
+def wavelengths(
+    bench: Bench,
+    fiber: int = 0,
+    *,
+    zero_ms: float = 0.0,
+    drift_ms: float = 0.0,
+    bend_ms: Sequence[float] = (),
+    error_ms: float = 0.0,
+    drift_error_ms: float = 0.0,
+) -> Wavelengths:
     """Return the wavelengths of the bench as they would be found, with errors of a known size.
 
     Parameters
     ----------
-    bench : Bench
-    fiber : int, optional
+    fiber
         Fiber of the star.
-    zero_ms, drift_ms : float, optional
+    zero_ms, drift_ms
         Errors that were made, of the zero point and of the drift [m / s].
-    bend_ms : sequence of float, optional
+    bend_ms
         Errors that were made along every order: Legendre coefficients from the first degree on [m / s].
-    error_ms, drift_error_ms : float, optional
+    error_ms, drift_error_ms
         Errors that are claimed [m / s].
 
     Returns
@@ -111,14 +133,8 @@ def wavelengths(bench, fiber=0, *, zero_ms=0.0, drift_ms=0.0, bend_ms=(), error_
 
 
 @lru_cache(maxsize=2)
-def line_shape(bench, fiber=0):
+def line_shape(bench: Bench, fiber: int = 0) -> LineShape:
     """Return the true line-spread function of a fiber, the width of the pixel included.
-
-    Parameters
-    ----------
-    bench : Bench
-    fiber : int, optional
-        Its number.
 
     Returns
     -------
@@ -137,13 +153,12 @@ def line_shape(bench, fiber=0):
 
 
 @lru_cache(maxsize=4)
-def lamp(bench, fiber=0):
+def lamp(bench: Bench, fiber: int = 0) -> Floats:
     """Return the spectrum of the flat lamp.
 
     Parameters
     ----------
-    bench : Bench
-    fiber : int, optional
+    fiber
         Fiber that it lights.
 
     Returns

@@ -3,11 +3,15 @@
 They are made in other ways than ``arc_spectra``, to tell whether the wavelengths are found because the two agree.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import erf
 
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.wavelength import LampLines
 from nrespipe.instruments import optics
 
 #: Parts of the profile of a line: share, offset and width in units of its standard deviation.
@@ -23,11 +27,11 @@ class BoxTruth:
 
     Attributes
     ----------
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model the truth departs from.
-    fiber : int
+    fiber
         Fiber number.
-    shift_px : ndarray of float, shape (7, 7)
+    shift_px : shape (7, 7)
         Legendre coefficients, in x and in m, of how far the light lies from where the model has it [pixel].
     """
 
@@ -35,12 +39,12 @@ class BoxTruth:
     fiber: int
     shift_px: np.ndarray
 
-    def wavelength(self, order, x):
+    def wavelength(self, order: np.ndarray, x: np.ndarray) -> Floats:
         """Return the true wavelength.
 
         Parameters
         ----------
-        order, x : ndarray
+        order, x
             Diffraction order and column [pixel], broadcast.
 
         Returns
@@ -56,26 +60,26 @@ class BoxTruth:
         )
 
 
-def truth(spectrograph, seed, fiber=1, plane_px=None, bend=1.0):
+def truth(
+    spectrograph: Spectrograph,
+    seed: int,
+    fiber: int = 1,
+    plane_px: tuple[tuple[float, float, float], ...] | None = None,
+    bend: float = 1.0,
+) -> BoxTruth:
     """Make up a bench.
 
     Parameters
     ----------
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model the truth departs from.
-    seed : int
+    seed
         Of the random numbers.
-    fiber : int, optional
-        Fiber number.
-    plane_px : tuple of (float, float, float), optional
+    plane_px
         Shift, slope with x and slope with order, which a turn of the detector makes; where absent up to 30, 10 and
         11 px (0.3 degree) [pixel].
-    bend : float, optional
+    bend
         Scale of what is no plane.
-
-    Returns
-    -------
-    BoxTruth
     """
     random = np.random.default_rng([seed, 1])
     shift_px = np.zeros((7, 7))
@@ -87,18 +91,18 @@ def truth(spectrograph, seed, fiber=1, plane_px=None, bend=1.0):
     return BoxTruth(spectrograph, fiber, shift_px)
 
 
-def thorium(lamp, seed, level=1.0, missing=0.2):
+def thorium(lamp: LampLines, seed: int, level: float = 1.0, missing: float = 0.2) -> tuple[Floats, Floats]:
     """Let the lines of a lamp shine with brightnesses that the list does not tell.
 
     Parameters
     ----------
-    lamp : LampLines
+    lamp
         Lines that may shine.
-    seed : int
+    seed
         Of the random numbers.
-    level : float, optional
+    level
         Brightness of the lamp.
-    missing : float, optional
+    missing
         Share of the lines that do not shine.
 
     Returns
@@ -111,24 +115,32 @@ def thorium(lamp, seed, level=1.0, missing=0.2):
     return lamp.vacuum_angstrom[shine], np.minimum(electrons, 2e7)
 
 
-def draw(bench, orders, lines, seed, n_pixels=4096, fwhm_px=(2.85, 3.2, 3.6, 4.4, 5.8), noise=33.0):
+def draw(
+    bench: BoxTruth,
+    orders: Sequence[int],
+    lines: tuple[tuple[np.ndarray, np.ndarray], ...],
+    seed: int,
+    n_pixels: int = 4096,
+    fwhm_px: tuple[float, ...] = (2.85, 3.2, 3.6, 4.4, 5.8),
+    noise: float = 33.0,
+) -> Floats:
     """Draw an extracted arc.
 
     Parameters
     ----------
-    bench : BoxTruth
+    bench
         Where the light falls.
-    orders : sequence of int
+    orders
         Diffraction order of each row.
-    lines : tuple of (ndarray, ndarray)
+    lines
         Vacuum wavelengths and light of the lines [angstrom, electron].
-    seed : int
+    seed
         Of the noise and of the faint lines that no list has.
-    n_pixels : int, optional
+    n_pixels
         Length of a row; it is centered on the detector.
-    fwhm_px : tuple of float, optional
+    fwhm_px
         Widths of the lines, evenly spaced along the row [pixel].
-    noise : float, optional
+    noise
         Of a pixel without light; correlated with its neighbor [electron].
 
     Returns
@@ -152,14 +164,12 @@ def draw(bench, orders, lines, seed, n_pixels=4096, fwhm_px=(2.85, 3.2, 3.6, 4.4
     return random.poisson(light) + grain
 
 
-def first_column(bench, n_pixels):
+def first_column(bench: BoxTruth, n_pixels: int) -> float:
     """Return the index of the pixel of a row that is column 0 of the detector.
 
     Parameters
     ----------
-    bench : BoxTruth
-        Whose detector.
-    n_pixels : int
+    n_pixels
         Length of a row.
 
     Returns
@@ -170,7 +180,7 @@ def first_column(bench, n_pixels):
     return (n_pixels - bench.spectrograph.detector.columns) / 2
 
 
-def _add(row, center, electrons, sigma):
+def _add(row, center, electrons, sigma) -> None:
     """Add lines, integrated over the pixels, to a row."""
     pixel = np.rint(center).astype(int)[:, None] + np.arange(-25, 26)
     profile = np.zeros(pixel.shape)

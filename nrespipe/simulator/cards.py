@@ -1,11 +1,17 @@
 """Header cards of a raw frame, in the form that the real ones have."""
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.velocity import Star
 from nrespipe.simulator.detector import OVERSCAN_COLUMNS, SPARE_ROWS
+
+if TYPE_CHECKING:
+    from nrespipe.simulator.night import Shot
 
 #: Code in the file name and OBSTYPE of each kind of frame.
 CODES = {
@@ -59,17 +65,16 @@ _WEATHER = (
 )
 
 
-def primary(spectrograph, camera, day, shot):
+def primary(spectrograph: Spectrograph, camera: str, day: str, shot: "Shot") -> list[tuple[str, object, str]]:
     """Return the cards of the main image.
 
     Parameters
     ----------
-    spectrograph : Spectrograph
-    camera : str
+    camera
         ``fa09`` ...
-    day : str
+    day
         DAY-OBS, ``YYYYMMDD``.
-    shot : Shot
+    shot
         What was exposed, when.
 
     Returns
@@ -171,7 +176,7 @@ def _pointing(shot):
 
 def _bench(shot):
     lit = {name if name in ("none", "thar", "tung") else "star" for name in shot.objects}
-    shutter = lambda is_open: "open" if is_open else "closed"  # noqa: E731
+    shutter = lambda is_open: "open" if is_open else "closed"
     state = shot.state
     return [
         ("SHUTTER2", shutter("thar" in lit or "tung" in lit), "Cal out spec shutter"),
@@ -191,16 +196,16 @@ def _bench(shot):
     ]
 
 
-def telescope(spectrograph, star, *, exists=True):
+def telescope(spectrograph: Spectrograph, star: Star | None, *, exists: bool = True) -> list[tuple[str, object, str]]:
     """Return the cards of a telescope.
 
     Parameters
     ----------
-    spectrograph : Spectrograph
+    spectrograph
         For its place on Earth.
-    star : Star or None
+    star
         What it pointed at; None where it did not observe.
-    exists : bool, optional
+    exists
         False for the second telescope of a site that has one.
 
     Returns
@@ -241,16 +246,16 @@ def telescope(spectrograph, star, *, exists=True):
     ]
 
 
-def sexagesimal(value, digits, *, sign=False):
+def sexagesimal(value: float, digits: int, *, sign: bool = False) -> str:
     """Return a number in the base of sixty.
 
     Parameters
     ----------
-    value : float
+    value
         Hours or degrees.
-    digits : int
+    digits
         Decimals of the seconds.
-    sign : bool, optional
+    sign
         Whether a plus is written.
 
     Returns

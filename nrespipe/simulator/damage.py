@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from nrespipe.frames.arrays import Integers
 
-def empty(source, target):
+
+def empty(source: Path, target: Path) -> Path:
     """Make a file of no bytes.
 
     Parameters
     ----------
-    source, target : Path
+    source, target
         A sound raw file, and where its damaged copy goes.
 
     Returns
@@ -24,14 +26,14 @@ def empty(source, target):
     return Path(target)
 
 
-def truncated(source, target, *, share=0.5):
+def truncated(source: Path, target: Path, *, share: float = 0.5) -> Path:
     """Cut a file off, as a transfer that broke.
 
     Parameters
     ----------
-    source, target : Path
+    source, target
         A sound raw file, and where its damaged copy goes.
-    share : float, optional
+    share
         Share of the bytes that stays.
 
     Returns
@@ -44,12 +46,12 @@ def truncated(source, target, *, share=0.5):
     return Path(target)
 
 
-def web_page(source, target):
+def web_page(source: Path, target: Path) -> Path:
     """Make a file that holds the page of an error instead of data.
 
     Parameters
     ----------
-    source, target : Path
+    source, target
         A sound raw file, and where its damaged copy goes.
 
     Returns
@@ -61,16 +63,14 @@ def web_page(source, target):
     return Path(target)
 
 
-def garbled(source, target, *, seed=0, n_bytes=2000):
+def garbled(source: Path, target: Path, *, seed: int = 0, n_bytes: int = 2000) -> Path:
     """Change random bytes behind the headers.
 
     Parameters
     ----------
-    source, target : Path
+    source, target
         A sound raw file, and where its damaged copy goes.
-    seed : int, optional
-        Of the choice.
-    n_bytes : int, optional
+    n_bytes
         How many are changed.
 
     Returns
@@ -86,17 +86,15 @@ def garbled(source, target, *, seed=0, n_bytes=2000):
     return Path(target)
 
 
-def without_cards(source, target, *keywords, extension="SPECTRUM"):
+def without_cards(source: Path, target: Path, *keywords: str, extension: str = "SPECTRUM") -> Path:
     """Leave cards out of a header.
 
     Parameters
     ----------
-    source, target : Path
+    source, target
         A sound raw file, and where its damaged copy goes.
-    *keywords : str
+    *keywords
         ``OBJECTS`` ...
-    extension : str, optional
-        Whose header.
 
     Returns
     -------
@@ -106,16 +104,14 @@ def without_cards(source, target, *keywords, extension="SPECTRUM"):
     return with_cards(source, target, extension=extension, **dict.fromkeys(keywords))
 
 
-def with_cards(source, target, *, extension="SPECTRUM", **values):
+def with_cards(source: Path, target: Path, *, extension: str = "SPECTRUM", **values: object) -> Path:
     """Change cards of a header.
 
     Parameters
     ----------
-    source, target : Path
+    source, target
         A sound raw file, and where its damaged copy goes.
-    extension : str, optional
-        Whose header.
-    **values : object
+    **values
         New values by keyword, an underscore standing for a hyphen; None removes the card.
 
     Returns
@@ -136,14 +132,14 @@ def with_cards(source, target, *, extension="SPECTRUM", **values):
     return _changed(source, target, change)
 
 
-def without_extension(source, target, *names):
+def without_extension(source: Path, target: Path, *names: str) -> Path:
     """Leave extensions out.
 
     Parameters
     ----------
-    source, target : Path
+    source, target
         A sound raw file, and where its damaged copy goes.
-    *names : str
+    *names
         ``EXPOSURE_METER``, ``TELESCOPE_1``, ...; SPECTRUM too.
 
     Returns
@@ -159,14 +155,14 @@ def without_extension(source, target, *names):
     return _changed(source, target, change)
 
 
-def with_image(source, target, adu):
+def with_image(source: Path, target: Path, adu: Integers) -> Path:
     """Put other pixels into a file: another size, all zeros, all saturated.
 
     Parameters
     ----------
-    source, target : Path
+    source, target
         A sound raw file, and where its damaged copy goes.
-    adu : ndarray of uint16
+    adu
         The image [ADU].
 
     Returns
@@ -184,12 +180,12 @@ def with_image(source, target, adu):
     return _changed(source, target, change)
 
 
-def copied(source, target):
+def copied(source: Path, target: Path) -> Path:
     """Make a sound copy, for instance under a wrong name.
 
     Parameters
     ----------
-    source, target : Path
+    source, target
         A sound raw file, and where its copy goes.
 
     Returns

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
-from nrespipe.frames.arrays import frozen
+from nrespipe.frames.arrays import Floats, Integers, frozen
+
+if TYPE_CHECKING:
+    from nrespipe.simulator.bench import Bench
 
 #: What a raw image has beside the light: columns of overscan to the right, spare rows on top.
 OVERSCAN_COLUMNS, SPARE_ROWS = 64, 12
@@ -30,11 +34,11 @@ class Pattern:
 
     Attributes
     ----------
-    response : ndarray of float32, shape (n_rows, n_columns)
+    response : shape (n_rows, n_columns)
         Sensitivity of each pixel, mean 1.
-    dark_e_per_s : ndarray of float32, shape (n_rows, n_columns)
+    dark_e_per_s : shape (n_rows, n_columns)
         Dark current, hot pixels included [electron / second].
-    bias_adu : ndarray of float32, shape (n_rows + SPARE_ROWS, n_columns + OVERSCAN_COLUMNS)
+    bias_adu : shape (n_rows + SPARE_ROWS, n_columns + OVERSCAN_COLUMNS)
         Bias relative to its overscan [ADU].
     """
 
@@ -47,14 +51,12 @@ class Pattern:
 
 
 @lru_cache(maxsize=2)
-def pattern(seed, rows=4096, columns=4096):
+def pattern(seed: int, rows: int = 4096, columns: int = 4096) -> Pattern:
     """Return what is fixed on the detector of a bench.
 
     Parameters
     ----------
-    seed : int
-        Of the bench.
-    rows, columns : int, optional
+    rows, columns
         Size of the light-sensitive part.
 
     Returns
@@ -93,15 +95,14 @@ def _bias(rng, rows, columns):
     return bias.astype(np.float32)
 
 
-def cosmics(rng, exposure_s, rows, columns):
+def cosmics(rng: np.random.Generator, exposure_s: float, rows: int, columns: int) -> tuple[Integers, Integers, Floats]:
     """Return the charge that cosmic rays leave.
 
     Parameters
     ----------
-    rng : Generator
-    exposure_s : float
+    exposure_s
         Time that the detector collected, readout included [second].
-    rows, columns : int
+    rows, columns
         Size of the light-sensitive part.
 
     Returns
@@ -132,14 +133,14 @@ def cosmics(rng, exposure_s, rows, columns):
 
 
 @njit(cache=True)
-def bloom(image, full_well):
+def bloom(image: Floats, full_well: float) -> None:
     """Spill charge above the full well along the columns, half of it either way, in place.
 
     Parameters
     ----------
-    image : ndarray of float32, shape (n_rows, n_columns)
+    image : shape (n_rows, n_columns)
         Charge [electron].
-    full_well : float
+    full_well
         What a pixel holds [electron].
 
     Notes
@@ -165,13 +166,12 @@ def bloom(image, full_well):
                         r += direction
 
 
-def photons(rng, expected):
+def photons(rng: np.random.Generator, expected: Floats) -> Floats:
     """Draw the number of photons in each pixel.
 
     Parameters
     ----------
-    rng : Generator
-    expected : ndarray of float32, shape (n_rows, n_columns)
+    expected : shape (n_rows, n_columns)
         Mean of it; negative counts as 0 [electron].
 
     Returns
@@ -208,19 +208,26 @@ def _photons(counts, expected, uniform, normal):
                 counts[y, x] = np.floor(mean + np.sqrt(mean - 5 / 36) * z + (z * z - 1) / 6 + 0.5)
 
 
-def read_out(rng, electrons, bench, level_adu, *, fixed=True, noise=True):
+def read_out(
+    rng: np.random.Generator,
+    electrons: Floats,
+    bench: "Bench",
+    level_adu: float,
+    *,
+    fixed: bool = True,
+    noise: bool = True,
+) -> Integers:
     """Turn charge into the raw image.
 
     Parameters
     ----------
-    rng : Generator
-    electrons : ndarray of float32, shape (n_rows, n_columns)
+    electrons : shape (n_rows, n_columns)
         Charge [electron].
-    bench : Bench
+    bench
         Gain, read noise, fixed pattern.
-    level_adu : float
+    level_adu
         Bias level of this exposure [ADU].
-    fixed, noise : bool, optional
+    fixed, noise
         Whether there is bias structure with a drift of the level, and read noise.
 
     Returns

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 
 from nrespipe.frames.arrays import frozen
-from nrespipe.simulator.bench import State
+from nrespipe.simulator.bench import Bench, State
 
 #: Velocity per pressure: the bench stands in air [m / s / PSI].
 _MS_PER_PSI = 5500.0
@@ -18,9 +18,9 @@ class Drift:
 
     Attributes
     ----------
-    mjd : ndarray of float, shape (n,)
+    mjd : shape (n,)
         Times, evenly spaced [MJD].
-    walks : ndarray of float, shape (n, 7)
+    walks : shape (n, 7)
         Pressure [PSI], shift, stretch, rise [pixel], velocity of fibers 0 and 2 [m / s], temperature [kelvin], all from
         the reference state.
     """
@@ -31,17 +31,13 @@ class Drift:
     def __post_init__(self):
         frozen(self, mjd=(None,), walks=(len(self.mjd), None))
 
-    def at(self, mjd):
+    def at(self, mjd: float) -> State:
         """Return the state of the bench at a time.
 
         Parameters
         ----------
-        mjd : float
+        mjd
             Time, UTC [MJD].
-
-        Returns
-        -------
-        State
         """
         pressure, shift, stretch, rise, first, second, warm = (np.interp(mjd, self.mjd, w) for w in self.walks.T)
         return State(
@@ -55,15 +51,12 @@ class Drift:
         )
 
 
-def through(bench, day, *, still=False):
+def through(bench: Bench, day: str, *, still: bool = False) -> Drift:
     """Return how the bench moves through a night.
 
     Parameters
     ----------
-    bench : Bench
-    day : str
-        DAY-OBS.
-    still : bool, optional
+    still
         Whether it does not move at all.
 
     Returns
@@ -83,12 +76,12 @@ def through(bench, day, *, still=False):
     return Drift(mjd, (offset + per_night * walk) * (0.0 if still else 1.0))
 
 
-def midnight_mjd(day):
+def midnight_mjd(day: str) -> float:
     """Return the Modified Julian Date at which a day begins.
 
     Parameters
     ----------
-    day : str
+    day
         ``YYYYMMDD``.
 
     Returns

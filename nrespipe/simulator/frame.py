@@ -1,5 +1,6 @@
 """One exposure: from what lights the fibers to a raw image, with its truth."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -7,9 +8,10 @@ from numpy.polynomial import polynomial
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, lamps, light, lineshape, starlight
-from nrespipe.simulator.bench import State
+from nrespipe.simulator.bench import Bench, State
 from nrespipe.simulator.scene import Rendered, Switches, Truth
 from nrespipe.simulator.scene import Scene as Scene
 
@@ -27,16 +29,14 @@ FLAT_LEVEL = 350e3
 _ROWS = 11
 
 
-def spectra(bench, scene, state=State(), *, orders=None):  # noqa: B008
+def spectra(
+    bench: Bench, scene: Scene, state: State = State(), *, orders: Sequence[int] | None = None
+) -> dict[int, Floats]:
     """Return the blurred light of every lit fiber, oversampled along the order.
 
     Parameters
     ----------
-    bench : Bench
-    scene : Scene
-    state : State, optional
-        Of the bench.
-    orders : sequence of int, optional
+    orders
         Diffraction orders to compute; all by default.
 
     Returns
@@ -51,25 +51,23 @@ def spectra(bench, scene, state=State(), *, orders=None):  # noqa: B008
     return {fiber: make[source](bench, scene, state, fiber, index) for fiber, source in lit.items()}
 
 
-def render(bench, scene, state=State(), *, seed=0, orders=None, switches=Switches()):  # noqa: B008
+def render(
+    bench: Bench,
+    scene: Scene,
+    state: State = State(),
+    *,
+    seed: int | Sequence[int] = 0,
+    orders: Sequence[int] | None = None,
+    switches: Switches = Switches(),
+) -> Rendered:
     """Make one raw image and its truth.
 
     Parameters
     ----------
-    bench : Bench
-    scene : Scene
-    state : State, optional
-        Of the bench.
-    seed : int or sequence of int, optional
-        Of the noise.
-    orders : sequence of int, optional
+    orders
         Diffraction orders that carry light; all by default.
-    switches : Switches, optional
+    switches
         What to leave out.
-
-    Returns
-    -------
-    Rendered
     """
     rng = np.random.default_rng(seed)
     level_adu = 1020.0 + rng.uniform(-4, 4)

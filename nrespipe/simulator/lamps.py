@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 from nrespipe import data
+from nrespipe.frames.arrays import Booleans, Floats
 
 #: Temperature of the tungsten filament as the detector sees it: faint in the blue [kelvin].
 TUNGSTEN_K = 2900.0
@@ -38,14 +39,14 @@ _FOREST_PER_ANGSTROM = 8.0
 _FOREST_PEAK = 40.0
 
 
-def planck(wavelength_angstrom, temperature_k):
+def planck(wavelength_angstrom: Floats, temperature_k: float) -> Floats:
     """Return the colour of a black body, in photons per wavelength.
 
     Parameters
     ----------
-    wavelength_angstrom : ndarray of float
+    wavelength_angstrom
         Wavelength [angstrom].
-    temperature_k : float
+    temperature_k
         Temperature [kelvin].
 
     Returns
@@ -53,19 +54,19 @@ def planck(wavelength_angstrom, temperature_k):
     ndarray of float
         Photons per second and angstrom, 1 at 5500 angstrom.
     """
-    rate = lambda w: w**-4 / np.expm1(1.438777e8 / (w * temperature_k))  # noqa: E731
+    rate = lambda w: w**-4 / np.expm1(1.438777e8 / (w * temperature_k))
     return rate(np.asarray(wavelength_angstrom, float)) / rate(5500.0)
 
 
 @cache
-def thorium_argon(seed=SEED, saturated=SATURATED_LINES):
+def thorium_argon(seed: int = SEED, saturated: int = SATURATED_LINES) -> tuple[Floats, Floats, Booleans]:
     """Return the lines that the lamp emits, with their light in an arc of 600 s at the peak of the blaze.
 
     Parameters
     ----------
-    seed : int, optional
+    seed
         Of the errors of the list, of the strengths of the lines, and of the lines that no list knows.
-    saturated : int, optional
+    saturated
         How many lines saturate, from 18 to 400: argon lines beyond 6900 angstrom, then argon lines elsewhere.
 
     Returns

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.simulator import lineshape
 
 #: Samples a pixel on which spectra are blurred.
@@ -15,12 +16,12 @@ PADDING = 26
 _PLACES = 129
 
 
-def grid(columns):
+def grid(columns: int) -> Floats:
     """Return the columns of the samples of a spectrum.
 
     Parameters
     ----------
-    columns : int
+    columns
         Length of an order [pixel].
 
     Returns
@@ -31,14 +32,14 @@ def grid(columns):
     return np.arange(-PADDING * OVERSAMPLING, (columns - 1 + PADDING) * OVERSAMPLING + 1) / OVERSAMPLING
 
 
-def blur(samples, width, softness):
+def blur(samples: Floats, width: Floats, softness: Floats) -> Floats:
     """Blur a continuous spectrum along its order and collect it in pixels.
 
     Parameters
     ----------
-    samples : ndarray of float, shape (n_samples,)
+    samples : shape (n_samples,)
         Light that each sample of `grid` stands for [electron].
-    width, softness : ndarray of float, shape (n_samples,)
+    width, softness : shape (n_samples,)
         Of the line-spread function at the samples [pixel, 1].
 
     Returns
@@ -71,14 +72,14 @@ def _blur(samples, kernels, spacing, half):
     return out[half : half + n]
 
 
-def pixel_shape(offset, width, softness):
+def pixel_shape(offset: Floats, width: Floats, softness: Floats) -> Floats:
     """Return the share of a line's light that a pixel collects.
 
     Parameters
     ----------
-    offset : ndarray of float
+    offset
         Middle of the pixel minus center of the line [pixel].
-    width, softness : ndarray of float
+    width, softness
         Of the line-spread function [pixel, 1]; broadcast against `offset`.
 
     Returns
@@ -94,14 +95,14 @@ def pixel_shape(offset, width, softness):
     return (1 - softness) * a + softness * b
 
 
-def lines(x, flux, width, softness, columns):
+def lines(x: Floats, flux: Floats, width: Floats, softness: Floats, columns: int) -> Floats:
     """Return the light of isolated lines in pixels.
 
     Parameters
     ----------
-    x, flux, width, softness : ndarray of float, shape (n_lines,)
+    x, flux, width, softness : shape (n_lines,)
         Position, light, and line-spread function of each line [pixel, electron, pixel, 1].
-    columns : int
+    columns
         Length of an order [pixel].
 
     Returns
@@ -141,25 +142,35 @@ def _lines(out, x, flux, width, softness, sharp, soft, middle, step, reach):
 
 
 @njit(cache=True)
-def paint(image, spectrum, rows, slant, scale, skew, symmetric, odd, step):
+def paint(
+    image: Floats,
+    spectrum: Floats,
+    rows: Floats,
+    slant: Floats,
+    scale: float,
+    skew: float,
+    symmetric: Floats,
+    odd: Floats,
+    step: float,
+) -> None:
     """Spread the light of one order across the rows of an image, in place.
 
     Parameters
     ----------
-    image : ndarray of float32, shape (n_rows, n_columns)
+    image : shape (n_rows, n_columns)
         Light is added to it [electron].
-    spectrum : ndarray of float, shape (n_samples,)
+    spectrum : shape (n_samples,)
         Blurred light, as from `blur` or `lines` [electron].
-    rows : ndarray of float, shape (n_columns,)
+    rows : shape (n_columns,)
         Row of the trace [pixel].
-    slant : ndarray of float, shape (2, n_columns)
+    slant : shape (2, n_columns)
         Columns by which the image of a line leans per row, and by which it bends per square of the row; the bend leaves
         the center of light on its column.
-    scale, skew : float
+    scale, skew
         Width of the profile relative to the nominal one, and its skew.
-    symmetric, odd : ndarray of float
+    symmetric, odd
         Tables of ``lineshape.across``.
-    step : float
+    step
         Their spacing [pixel].
     """
     n_rows, n_columns = image.shape
@@ -204,16 +215,16 @@ def _cubic(values, place):
 
 
 @njit(cache=True)
-def sampled(values, start, step, places):
+def sampled(values: Floats, start: float, step: float, places: Floats) -> Floats:
     """Interpolate evenly spaced values with a cubic through four points.
 
     Parameters
     ----------
-    values : ndarray of float, shape (n,)
+    values : shape (n,)
         Values at ``start + step * k``.
-    start, step : float
+    start, step
         Of the grid.
-    places : ndarray of float, shape (m,)
+    places : shape (m,)
         Where to interpolate.
 
     Returns
@@ -228,16 +239,16 @@ def sampled(values, start, step, places):
 
 
 @njit(cache=True)
-def add_gaussians(values, center, height, sigma):
+def add_gaussians(values: Floats, center: Floats, height: Floats, sigma: float) -> None:
     """Add Gaussians to evenly spaced values, in place.
 
     Parameters
     ----------
-    values : ndarray of float, shape (n,)
+    values : shape (n,)
         Values they are added to.
-    center, height : ndarray of float, shape (n_lines,)
+    center, height : shape (n_lines,)
         Place, in samples, and height of each.
-    sigma : float
+    sigma
         Their common width [sample].
     """
     for k in range(center.size):

@@ -1,10 +1,16 @@
 """The shape of the image of one wavelength: along the order and across it."""
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial import polynomial
 from scipy.special import ndtr
+
+from nrespipe.frames.arrays import Floats
+
+if TYPE_CHECKING:
+    from nrespipe.simulator.bench import Bench
 
 #: Spacing of the tables of cumulative shapes, in units of the width.
 STEP = 0.004
@@ -37,12 +43,12 @@ def _cumulative(components, grid):
 def _half_maximum_width(grid, density):
     above = np.flatnonzero(density >= density.max() / 2)
     first, last = above[0], above[-1]
-    edge = lambda i, j: np.interp(density.max() / 2, (density[i], density[j]), (grid[i], grid[j]))  # noqa: E731
+    edge = lambda i, j: np.interp(density.max() / 2, (density[i], density[j]), (grid[i], grid[j]))
     return edge(last + 1, last) - edge(first - 1, first)
 
 
 @cache
-def along():
+def along() -> Floats:
     """Return the cumulative line-spread functions of the two ends of an order.
 
     Returns
@@ -73,7 +79,7 @@ def _centered(grid, table):
 
 
 @cache
-def across():
+def across() -> Floats:
     """Return the cumulative profile across the order and its skew part.
 
     Returns
@@ -95,15 +101,12 @@ def _width_terms():
     return polynomial.polyfit(_PLACES, _WIDTHS, 4)
 
 
-def widths(bench, fiber, x):
+def widths(bench: "Bench", fiber: int, x: Floats) -> Floats:
     """Return the full width at half maximum of the line-spread function, pixel not included.
 
     Parameters
     ----------
-    bench : Bench
-    fiber : int
-        Fiber number.
-    x : ndarray of float, shape (n_columns,)
+    x : shape (n_columns,)
         Columns [pixel].
 
     Returns
@@ -119,15 +122,12 @@ def widths(bench, fiber, x):
     return fibers[fiber] * orders[:, None] * polynomial.polyval(place, _width_terms())
 
 
-def softness(bench, fiber, x):
+def softness(bench: "Bench", fiber: int, x: Floats) -> Floats:
     """Return how much of the soft shape is mixed into the line-spread function.
 
     Parameters
     ----------
-    bench : Bench
-    fiber : int
-        Fiber number.
-    x : ndarray of float, shape (n_columns,)
+    x : shape (n_columns,)
         Columns [pixel].
 
     Returns

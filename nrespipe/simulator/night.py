@@ -1,18 +1,20 @@
 """A night of raw frames: what is exposed when, and the files of it with their truth beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nrespipe.frames.raw import ExposureMeter, Kind
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import cards, drift, product, sky, truth
-from nrespipe.simulator.bench import State
+from nrespipe.simulator.bench import Bench, State
 from nrespipe.simulator.frame import render
 from nrespipe.simulator.lamps import SATURATED_LINES
-from nrespipe.simulator.scene import Scene
+from nrespipe.simulator.scene import Rendered, Scene
 
 _READOUT_S = 40.0
 _BIAS_S, _DARK_S, _FLAT_S, _ARC_S = 0.0, 900.0, 60.0, 600.0
@@ -25,21 +27,21 @@ class Shot:
 
     Attributes
     ----------
-    number : int
+    number
         Running number of the night, from 1.
-    filename : str
+    filename
         Without ``.fits.fz``.
-    start_mjd : float
+    start_mjd
         Shutter open, UTC [MJD].
-    objects : tuple of str
+    objects
         As in OBJECTS.
-    scene : Scene
+    scene
         What lights the fibers.
-    state : State
+    state
         Of the bench.
-    sights : mapping of int to Sight
+    sights
         How each star was seen, by fiber.
-    meter : ExposureMeter or None
+    meter
         None for a calibration.
     """
 
@@ -54,31 +56,36 @@ class Shot:
 
 
 def plan(
-    bench, day, *, seed, stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3, saturated_lines=SATURATED_LINES, still=False
-):
+    bench: Bench,
+    day: str,
+    *,
+    seed: int,
+    stars,
+    n_bias: int = 5,
+    n_dark: int = 3,
+    n_flat: int = 5,
+    n_arc: int = 3,
+    saturated_lines: int = SATURATED_LINES,
+    still: bool = False,
+) -> list[Shot]:
     """Return the exposures of a night.
 
     Parameters
     ----------
-    bench : Bench
-    day : str
+    day
         DAY-OBS, ``YYYYMMDD``.
-    seed : int
+    seed
         Of clouds and lamps.
     stars : sequence of Exposure
         What is observed after dusk, in turn.
-    n_bias, n_dark : int, optional
+    n_bias, n_dark
         Frames of each in the afternoon.
-    n_flat, n_arc : int, optional
+    n_flat, n_arc
         Frames for each pair of fibers: 0 and 1 everywhere, also 1 and 2 where there are two telescopes.
-    saturated_lines : int, optional
+    saturated_lines
         Lines of the lamp that saturate in an arc, 18 to 400, as in ``lamps.thorium_argon``.
-    still : bool, optional
+    still
         Whether the bench does not drift.
-
-    Returns
-    -------
-    list of Shot
 
     Raises
     ------
@@ -88,7 +95,7 @@ def plan(
     spectrograph = bench.spectrograph
     movement = drift.through(bench, day, still=still)
     pairs = [(0, 1), (1, 2)][: len(spectrograph.fibers.star)]
-    lamps = lambda name, count: [_lit(name, pair) for pair in pairs for _ in range(count)]  # noqa: E731
+    lamps = lambda name, count: [_lit(name, pair) for pair in pairs for _ in range(count)]
     calibrations = [
         *[Scene(Kind.BIAS, exposure_s=_BIAS_S)] * n_bias,
         *[Scene(Kind.DARK, exposure_s=_DARK_S)] * n_dark,
@@ -157,67 +164,60 @@ def _observation(bench, day, number, start, exposure, movement, seed, saturated_
     return Shot(number, _filename(bench, day, number, Kind.SCIENCE), start, objects, scene, state, sights, meter)
 
 
-def expose(bench, shot, *, seed):
+def expose(bench: Bench, shot: Shot, *, seed: int) -> Rendered:
     """Return the image of one exposure of a plan.
 
     Parameters
     ----------
-    bench : Bench
-    shot : Shot
+    shot
         From `plan`.
-    seed : int
+    seed
         Of the noise; together with the number of the shot.
-
-    Returns
-    -------
-    Rendered
     """
     day = int(shot.filename.split("-")[-3])
     return render(bench, shot.scene, shot.state, seed=[seed, day, shot.number])
 
 
 def write(
-    root,
-    spectrograph,
-    day,
+    root: str | Path,
+    spectrograph: Spectrograph,
+    day: str,
     *,
-    seed,
+    seed: int,
     stars,
-    n_bias=5,
-    n_dark=3,
-    n_flat=5,
-    n_arc=3,
-    saturated_lines=SATURATED_LINES,
-    truth_arrays=False,
-    keep=False,
-    run=map,
-    progress=None,
-):
+    n_bias: int = 5,
+    n_dark: int = 3,
+    n_flat: int = 5,
+    n_arc: int = 3,
+    saturated_lines: int = SATURATED_LINES,
+    truth_arrays: bool = False,
+    keep: bool = False,
+    run: Callable[..., Any] = map,
+    progress: Callable[..., Any] | None = None,
+) -> Path:
     """Write a night of raw files, in the layout of the archive, with the truth beside them.
 
     Parameters
     ----------
-    root : path-like
+    root
         Top of the archive; files go to ``{root}/{site}/{instrument}/{day}/raw``, the truth to ``.../truth``.
-    spectrograph : Spectrograph
-        Whose night.
-    day : str
+    day
         DAY-OBS, ``YYYYMMDD``.
-    seed : int
+    seed
         Of noise, clouds and lamps; the bench and its drift belong to the spectrograph and the day.
     stars : sequence of Exposure
         What is observed.
-    n_bias, n_dark, n_flat, n_arc : int, optional
+    n_bias, n_dark, n_flat, n_arc
         Frames of each; flats and arcs for each pair of fibers.
-    saturated_lines : int, optional
+    saturated_lines
         Lines of the lamp that saturate in an arc, 18 to 400.
-    truth_arrays : bool, optional
+    truth_arrays
         Whether the arrays of every frame's truth are written too, as ``truth/{filename}.npz``.
-    keep : bool, optional
+    keep
         Whether raw files of the same night that are there already are left as they are.
-    run : callable, optional
+    run
         Applies a function to jobs as ``map`` does, in any order: processes may share the work.
-    progress : callable, optional
+    progress
         Called with the path of each file that is written.
 
     Returns

@@ -1,33 +1,44 @@
 """A composite data product on disk: one compressed image and its tables."""
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
 
+from nrespipe.frames.arrays import Integers
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.simulator import cards
+
+if TYPE_CHECKING:
+    from nrespipe.simulator.night import Shot
 
 _MJD = 2400000.5
 
 
-def save(path, adu, spectrograph, camera, day, shot, claims=None):
+def save(
+    path: Path,
+    adu: Integers,
+    spectrograph: Spectrograph,
+    camera: str,
+    day: str,
+    shot: "Shot",
+    claims: Mapping[str, float] | None = None,
+) -> None:
     """Write a raw file.
 
     Parameters
     ----------
-    path : Path
+    path
         Of the ``.fits.fz`` file.
-    adu : ndarray of uint16, shape (n_rows, n_columns)
+    adu : shape (n_rows, n_columns)
         The raw image [ADU].
-    spectrograph : Spectrograph
-    camera : str
+    camera
         ``fa09`` ...
-    day : str
-        DAY-OBS.
-    shot : Shot
-        What was exposed.
-    claims : mapping of str to float or None, optional
+    claims
         Cards whose values are others; None takes one out.
     """
     header = fits.Header([fits.Card(*card) for card in cards.primary(spectrograph, camera, day, shot)])

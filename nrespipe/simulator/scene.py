@@ -18,23 +18,23 @@ class Scene:
 
     Attributes
     ----------
-    kind : Kind
+    kind
         What the frame is.
-    sources : tuple of str
+    sources
         By fiber: ``none``, ``thar``, ``tung`` or ``star``; empty for bias and dark.
-    exposure_s : float
+    exposure_s
         Exposure time [second].
-    targets : mapping of int to Target
+    targets
         The stars, by fiber.
-    berv_ms : mapping of int to float
+    berv_ms
         Photon-weighted barycentric correction of each star [m / s].
-    airmass : float
+    airmass
         Of the telluric lines.
-    lamp : float
+    lamp
         Light of the lamp relative to an arc of 600 s or to a usual flat.
-    lamp_seed : int
+    lamp_seed
         Which thorium-argon lamp it is, as in ``lamps.thorium_argon``.
-    saturated_lines : int
+    saturated_lines
         How many of its lines saturate in an arc of 600 s, 18 to 400, as in ``lamps.thorium_argon``.
     """
 
@@ -55,7 +55,7 @@ class Switches:
 
     Attributes
     ----------
-    photon_noise, read_noise, cosmics, scatter, fixed_pattern, response : bool
+    photon_noise, read_noise, cosmics, scatter, fixed_pattern, response
         ``fixed_pattern`` stands for bias structure and dark current, ``response`` for the pixels' own sensitivity.
     """
 
@@ -73,23 +73,23 @@ class Truth:
 
     Attributes
     ----------
-    fibers : tuple of int
+    fibers
         Lit fibers, along the first axes.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    wavelength : ndarray of float, shape (n_fibers, n_orders, n_columns)
+    wavelength : shape (n_fibers, n_orders, n_columns)
         Vacuum wavelength that is centered on the middle of each pixel [angstrom].
-    flux : ndarray of float, shape (n_fibers, n_orders, n_columns)
+    flux : shape (n_fibers, n_orders, n_columns)
         Noise-free light summed across the trace, whether or not the trace is on the detector [electron].
-    rows : ndarray of float, shape (n_fibers, n_orders, n_columns)
+    rows : shape (n_fibers, n_orders, n_columns)
         Row of the trace, also off the detector [pixel].
-    background : ndarray of float32, shape (64, 64)
+    background : shape (64, 64)
         Scattered light, mean over square cells of the detector [electron / pixel].
-    cosmics : ndarray of float, shape (n_hits, 3)
+    cosmics : shape (n_hits, 3)
         Row, column and charge of each pixel that a cosmic ray hit [pixel, pixel, electron].
-    state : State
+    state
         Of the bench.
-    gain_e_per_adu, read_noise_e, level_adu : float
+    gain_e_per_adu, read_noise_e, level_adu
         True gain and read noise, and the bias level [electron / ADU, electron, ADU].
     """
 
@@ -116,11 +116,11 @@ class Rendered:
 
     Attributes
     ----------
-    adu : ndarray of uint16, shape (n_rows + 12, n_columns + 64)
+    adu : shape (n_rows + 12, n_columns + 64)
         Raw image, with its overscan and spare rows [ADU].
-    electrons : ndarray of float32, shape (n_rows, n_columns)
+    electrons : shape (n_rows, n_columns)
         The light alone, without noise, response, dark or cosmic rays: traces and scattered light [electron].
-    truth : Truth
+    truth
     """
 
     adu: np.ndarray

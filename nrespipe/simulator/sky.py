@@ -1,6 +1,7 @@
 """Between the star and the fiber: clouds, the exposure meter, and the motion of the Earth, straight from astropy."""
 
 import warnings
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ from astropy.coordinates import AltAz, EarthLocation, SkyCoord, get_body_barycen
 from astropy.time import Time
 from astropy.utils import iers
 
-from nrespipe.frames.arrays import frozen
+from nrespipe.frames.arrays import Floats, frozen
 from nrespipe.frames.raw import ExposureMeter
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.velocity import Star
 from nrespipe.simulator.bench import C_MS
 
 _AU_M, _YEAR_S = 149597870700.0, 365.25 * 86400
@@ -27,13 +30,13 @@ class Sight:
 
     Attributes
     ----------
-    midpoint_mjd : float
+    midpoint_mjd
         Photon-weighted midpoint, UTC [MJD].
-    bjd_tdb : float
+    bjd_tdb
         The same at the barycenter [JD, TDB].
-    berv_ms : float
+    berv_ms
         Photon-weighted mean of c * z_b, with ``1 + z_b = gamma (1 + beta . n) / (1 + Phi)`` [m / s].
-    airmass : float
+    airmass
         At the middle.
     """
 
@@ -49,9 +52,9 @@ class Throughput:
 
     Attributes
     ----------
-    time_s : ndarray of float, shape (n,)
+    time_s : shape (n,)
         From shutter open, evenly spaced; begins before it and ends after shutter close [second].
-    rate : ndarray of float, shape (n,)
+    rate : shape (n,)
         Relative light.
     """
 
@@ -62,13 +65,12 @@ class Throughput:
         frozen(self, time_s=(None,), rate=(len(self.time_s),))
 
 
-def clouds(rng, exposure_s):
+def clouds(rng: np.random.Generator, exposure_s: float) -> Throughput:
     """Return the transparency during an exposure.
 
     Parameters
     ----------
-    rng : Generator
-    exposure_s : float
+    exposure_s
         Exposure time [second].
 
     Returns
@@ -84,23 +86,17 @@ def clouds(rng, exposure_s):
     return Throughput(time_s, np.exp(waves - waves.max()))
 
 
-def see(spectrograph, star, start_mjd, exposure_s, throughput):
+def see(spectrograph: Spectrograph, star: Star, start_mjd: float, exposure_s: float, throughput: Throughput) -> Sight:
     """Return when and from where a star was seen.
 
     Parameters
     ----------
-    spectrograph : Spectrograph
+    spectrograph
         For its place on Earth.
-    star : Star
+    star
         With position and proper motion.
-    start_mjd, exposure_s : float
+    start_mjd, exposure_s
         Shutter open, UTC, and exposure time [MJD, second].
-    throughput : Throughput
-        Weighs the photons.
-
-    Returns
-    -------
-    Sight
     """
     open_ = (throughput.time_s >= 0) & (throughput.time_s <= exposure_s)
     time_s, weight = throughput.time_s[open_], throughput.rate[open_]
@@ -114,16 +110,16 @@ def see(spectrograph, star, start_mjd, exposure_s, throughput):
     return Sight(float(midpoint_mjd), float(bjd[0]), float(berv_ms), _airmass(spectrograph, star, midpoint_mjd))
 
 
-def barycenter(spectrograph, star, mjd_utc):
+def barycenter(spectrograph: Spectrograph, star: Star, mjd_utc: Floats) -> tuple[Floats, Floats]:
     """Return the barycentric correction of a star.
 
     Parameters
     ----------
-    spectrograph : Spectrograph
+    spectrograph
         For its place on Earth.
-    star : Star
+    star
         With position and proper motion.
-    mjd_utc : ndarray of float, shape (n,)
+    mjd_utc : shape (n,)
         Times [MJD].
 
     Returns
@@ -195,17 +191,16 @@ def _offline():
         yield
 
 
-def meter(rng, start_mjd, throughputs, counts):
+def meter(
+    rng: np.random.Generator, start_mjd: float, throughputs: Mapping[int, Throughput], counts: Mapping[int, float]
+) -> ExposureMeter:
     """Return what the exposure meter recorded.
 
     Parameters
     ----------
-    rng : Generator
-    start_mjd : float
+    start_mjd
         Shutter open, UTC [MJD].
-    throughputs : mapping of int to Throughput
-        By star fiber.
-    counts : mapping of int to float
+    counts
         Counts of a sample through a clear sky, by star fiber [ADU].
 
     Returns

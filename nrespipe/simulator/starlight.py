@@ -6,9 +6,10 @@ from functools import lru_cache
 import numpy as np
 
 from nrespipe import data
+from nrespipe.frames.arrays import Floats
 from nrespipe.simulator import light
 from nrespipe.simulator.bench import C_MS
-from nrespipe.simulator.stars import key
+from nrespipe.simulator.stars import Target, key
 
 #: Spacing of the grid of ln(wavelength) on which spectra are made: 0.25 km / s.
 STEP = 250.0 / C_MS
@@ -43,18 +44,18 @@ _CALCIUM_HK = (3934.777, 3969.591)
 
 
 @lru_cache(maxsize=6)
-def rest_spectrum(spectral_type, vsini_kms, seed, emission=0.0):
+def rest_spectrum(spectral_type: str, vsini_kms: float, seed: int, emission: float = 0.0) -> Floats:
     """Return the normalized spectrum of a star at rest.
 
     Parameters
     ----------
-    spectral_type : str
+    spectral_type
         One of ``data.stellar_types``.
-    vsini_kms : float
+    vsini_kms
         Projected rotation [km / s].
-    seed : int
+    seed
         Of what makes this star differ from its line list: depths by 7 percent, and faint lines that no list has.
-    emission : float, optional
+    emission
         Height of the emission in the cores of Ca H and K, relative to the continuum.
 
     Returns
@@ -121,12 +122,8 @@ def _telluric_thickness():
     return thickness
 
 
-def temperature_k(target):
+def temperature_k(target: Target) -> float:
     """Return the temperature that colours the continuum of a star.
-
-    Parameters
-    ----------
-    target : Target
 
     Returns
     -------
@@ -136,14 +133,14 @@ def temperature_k(target):
     return data.stellar_lines(target.spectral_type).teff_k
 
 
-def transmission(wavelength_angstrom, airmass):
+def transmission(wavelength_angstrom: Floats, airmass: float) -> Floats:
     """Return what the atmosphere lets through.
 
     Parameters
     ----------
-    wavelength_angstrom : ndarray of float
+    wavelength_angstrom
         Vacuum, frame of the observatory [angstrom].
-    airmass : float
+    airmass
         Air mass that the light has crossed.
 
     Returns
@@ -156,15 +153,14 @@ def transmission(wavelength_angstrom, airmass):
     return np.exp(-airmass * thickness).reshape(np.shape(wavelength_angstrom))
 
 
-def seen(target, wavelength_angstrom, berv_ms):
+def seen(target: Target, wavelength_angstrom: Floats, berv_ms: float) -> Floats:
     """Return a star's spectrum at wavelengths of the observatory.
 
     Parameters
     ----------
-    target : Target
-    wavelength_angstrom : ndarray of float
+    wavelength_angstrom
         Vacuum wavelength in the frame of the observatory [angstrom].
-    berv_ms : float
+    berv_ms
         Barycentric correction, as in ``Barycentric.berv_ms`` [m / s].
 
     Returns

@@ -1,6 +1,7 @@
 """Stars: what is observed, and how it is asked for."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -38,17 +39,17 @@ class Target:
 
     Attributes
     ----------
-    star : Star
+    star
         Name, coordinates, proper motion.
-    spectral_type : str
+    spectral_type
         One of ``data.stellar_types``.
-    rv_ms : float
+    rv_ms
         Barycentric radial velocity [m / s].
-    vsini_kms : float
+    vsini_kms
         Projected rotation [km / s].
-    snr : float
+    snr
         Median signal-to-noise ratio per extracted pixel in the orders 85-95.
-    emission : float
+    emission
         Height of the emission in the cores of Ca H and K, relative to the continuum.
     """
 
@@ -66,9 +67,9 @@ class Exposure:
 
     Attributes
     ----------
-    targets : mapping of int to Target
+    targets
         By star fiber.
-    exposure_s : float
+    exposure_s
         Exposure time [second].
     """
 
@@ -76,22 +77,18 @@ class Exposure:
     exposure_s: float = 600.0
 
 
-def parse(text, catalog=None, *, exposure_s=600.0):
+def parse(text: str, catalog: Mapping[str, Star] | None = None, *, exposure_s: float = 600.0) -> Exposure:
     """Make an exposure of a short description.
 
     Parameters
     ----------
-    text : str
+    text
         ``name[:snr[:fiber]]``; two stars at once are joined by a plus: ``HD102365:100+HD10700:80``. A single star goes
         to fiber 0 unless told; of two, the second goes to fiber 2.
-    catalog : mapping of str to Star, optional
+    catalog
         Where to look for a star first; after that the simulator's own table; else one is made up of its name.
-    exposure_s : float, optional
+    exposure_s
         Exposure time [second].
-
-    Returns
-    -------
-    Exposure
 
     Raises
     ------
@@ -112,14 +109,14 @@ def parse(text, catalog=None, *, exposure_s=600.0):
     return Exposure(targets, exposure_s)
 
 
-def target(name, catalog=None):
+def target(name: str, catalog: Mapping[str, Star] | None = None) -> Target:
     """Return a star by name.
 
     Parameters
     ----------
-    name : str
+    name
         Name; a star that nobody knows is made up of it, the same every time.
-    catalog : mapping of str to Star, optional
+    catalog
         Where to look first.
 
     Returns
@@ -137,12 +134,12 @@ def target(name, catalog=None):
     return Target(replace(star, name=name), kind, rv_ms, vsini_kms=rng.uniform(1.5, 7.0 if kind == "F5" else 3.5))
 
 
-def key(name):
+def key(name: str) -> str:
     """Return the name that makes a star: without blanks, and without what an observer hung on it.
 
     Parameters
     ----------
-    name : str
+    name
         ``HD49933_templ``, ``51 Peg``.
 
     Returns

@@ -1,22 +1,29 @@
 """The truth of a night on disk, beside its frames."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.simulator import bench as benches
 
+if TYPE_CHECKING:
+    from nrespipe.simulator.bench import Bench
+    from nrespipe.simulator.night import Shot
+    from nrespipe.simulator.scene import Truth
 
-def velocities(path, bench, shots):
+
+def velocities(path: Path, bench: "Bench", shots: "Sequence[Shot]") -> None:
     """Write the table of what is true of every star of a night.
 
     Parameters
     ----------
-    path : Path
+    path
         Of the CSV file: one row a star and frame.
-    bench : Bench
-    shots : sequence of Shot
+    shots
         The exposures of the night.
 
     Notes
@@ -51,15 +58,14 @@ def velocities(path, bench, shots):
     _table(path, rows)
 
 
-def frames(path, bench, shots):
+def frames(path: Path, bench: "Bench", shots: "Sequence[Shot]") -> None:
     """Write the table of the state of the bench in every frame of a night.
 
     Parameters
     ----------
-    path : Path
+    path
         Of the CSV file: one row a frame.
-    bench : Bench
-    shots : sequence of Shot
+    shots
         The exposures of the night.
     """
     rows = []
@@ -92,14 +98,13 @@ def _table(path, rows):
             writer.writerows(rows)
 
 
-def arrays(path, truth):
+def arrays(path: Path, truth: "Truth") -> None:
     """Write the arrays that are true of one frame.
 
     Parameters
     ----------
-    path : Path
+    path
         Of the NPZ file.
-    truth : Truth
 
     Notes
     -----

@@ -1,23 +1,26 @@
 """Open the database of an output directory: the one of the settings, else an SQLite file in the directory."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database.administration import connection, revisions
+
+if TYPE_CHECKING:
+    from nrespipe.settings import Settings
 
 #: Name of the embedded database in the output directory.
 FILE = "nrespipe.sqlite"
 
 
-def url(output, settings):
+def url(output: Path, settings: "Settings"):
     """Return where the database is.
 
     Parameters
     ----------
-    output : Path
-        Output directory.
-    settings : Settings
+    settings
         Whose ``database_url`` comes first.
 
     Returns
@@ -31,15 +34,8 @@ def url(output, settings):
     return URL.create("sqlite", database=str(output.resolve() / FILE))
 
 
-def to_read(output, settings):
+def to_read(output: Path, settings: "Settings") -> sessionmaker[Session]:
     """Open a database that exists, to read what is known; nothing is made, migrated or written.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
 
     Returns
     -------
@@ -56,19 +52,8 @@ def to_read(output, settings):
     return _existing(output, settings, connection.connect_to_read)
 
 
-def to_change(output, settings):
+def to_change(output: Path, settings: "Settings") -> sessionmaker[Session]:
     """Open a database that exists, to change what is known.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
-
-    Returns
-    -------
-    sessionmaker
 
     Raises
     ------
@@ -78,15 +63,8 @@ def to_change(output, settings):
     return _existing(output, settings, connection.connect)
 
 
-def require(output, settings):
+def require(output: Path, settings: "Settings") -> None:
     """Check that there is a database, without opening it.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
 
     Raises
     ------

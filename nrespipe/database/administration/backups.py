@@ -6,17 +6,19 @@ import sqlite3
 import subprocess
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
-def write(engine, path):
+
+def write(engine: "Engine", path: Path) -> None:
     """Copy a database into a file.
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
-        The database.
-    path : Path
+    path
         The copy: an SQLite database, or an archive for ``pg_restore``. It is there when it is complete and was read
         once, or not at all.
 

@@ -5,9 +5,9 @@ from functools import cache
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database.administration import forking
 
@@ -27,12 +27,12 @@ _PATIENCE = {
 }
 
 
-def connect(url):
+def connect(url: str | URL) -> sessionmaker[Session]:
     """Open a database for programs that write; its tables are left as they are.
 
     Parameters
     ----------
-    url : str or sqlalchemy.URL
+    url
         SQLAlchemy URL, e.g. ``sqlite:////data/nrespipe.sqlite``. The directory of an SQLite file must exist.
 
     Returns
@@ -43,13 +43,8 @@ def connect(url):
     return sessionmaker(open_engine(url), expire_on_commit=False)
 
 
-def connect_to_read(url):
+def connect_to_read(url: str | URL) -> sessionmaker[Session]:
     """Open a database that exists, to read from it.
-
-    Parameters
-    ----------
-    url : str or sqlalchemy.URL
-        SQLAlchemy URL.
 
     Returns
     -------
@@ -59,12 +54,12 @@ def connect_to_read(url):
     return readers(sessionmaker(open_engine(url, writes=False)))
 
 
-def readers(sessions):
+def readers(sessions: sessionmaker[Session]) -> sessionmaker[Session]:
     """Return sessions of the same database that only read.
 
     Parameters
     ----------
-    sessions : sqlalchemy.orm.sessionmaker
+    sessions
         From `connect`; the connections are shared.
 
     Returns
@@ -77,20 +72,14 @@ def readers(sessions):
     return sessionmaker(engine, expire_on_commit=False)
 
 
-def open_engine(url, writes=True):
+def open_engine(url: str | URL, writes: bool = True) -> Engine:
     """Make an engine; nothing is read or written yet.
 
     Parameters
     ----------
-    url : str or sqlalchemy.URL
-        SQLAlchemy URL.
-    writes : bool, optional
+    writes
         Whether an SQLite file is made where there is none, and its journal made one that lets readers read while
         somebody writes.
-
-    Returns
-    -------
-    sqlalchemy.Engine
 
     Notes
     -----

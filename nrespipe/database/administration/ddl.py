@@ -4,7 +4,9 @@ On PostgreSQL all but `add_columns` commits what the migration has done before: 
 and what stands before such a call must be harmless when it is done twice.
 """
 
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,12 +16,12 @@ from sqlalchemy.exc import PendingRollbackError
 BATCH = 5000
 
 
-def add_columns(table, *columns):
+def add_columns(table: str, *columns) -> None:
     """Add columns to a table, those that it does not have yet.
 
     Parameters
     ----------
-    table : str
+    table
         Name of the table.
     *columns : sqlalchemy.Column
         Each may be null or has a default of the server: PostgreSQL then leaves the rows as they are.
@@ -33,16 +35,16 @@ def add_columns(table, *columns):
         op.add_column(table, column, if_not_exists=True)
 
 
-def create_index(name, table, columns, unique=False):
+def create_index(name: str, table: str, columns: Sequence[str], unique: bool = False) -> None:
     """Build an index while others read and write the table.
 
     Parameters
     ----------
-    name, table : str
+    name, table
         Of the index, of the table.
-    columns : sequence of str
+    columns
         What it orders by.
-    unique : bool, optional
+    unique
         Whether no two rows may be alike.
 
     Notes
@@ -67,14 +69,14 @@ def create_index(name, table, columns, unique=False):
         op.create_index(op.f(name), table, columns, unique=unique, postgresql_concurrently=True)
 
 
-def create_unique(name, table, columns):
+def create_unique(name: str, table: str, columns: Sequence[str]) -> None:
     """Let no two rows of a table be alike, while others read and write it.
 
     Parameters
     ----------
-    name, table : str
+    name, table
         Of the constraint, of the table.
-    columns : sequence of str
+    columns
         In which they may not be alike.
     """
     if _is_sqlite():
@@ -87,14 +89,14 @@ def create_unique(name, table, columns):
         op.execute(f"alter table {table} add constraint {name} unique using index {name}")
 
 
-def in_batches(table, work):
+def in_batches(table: str, work: Callable[..., Any]) -> None:
     """Change the rows of a table, some thousand at a time, each time in a transaction of its own.
 
     Parameters
     ----------
-    table : str
+    table
         Name of a table with a key ``id``.
-    work : callable
+    work
         ``work(connection, first, last)`` changes the rows with these keys, both included; done twice it must come to
         the same.
     """

@@ -7,7 +7,7 @@ transaction of another thread inherits that memory, and finds the database locke
 import os
 import threading
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 #: A thread that uses the database for longer than this does not hold up a new process any more [second].
 _PATIENCE_S = 60.0
@@ -17,12 +17,12 @@ _changed = threading.Condition()
 _threads = {}
 
 
-def guard(engine):
+def guard(engine: Engine) -> None:
     """Let no process be forked while another thread uses a connection.
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
+    engine
         Of an SQLite database.
     """
     event.listen(engine, "checkout", _take)

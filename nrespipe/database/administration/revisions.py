@@ -7,7 +7,20 @@ from importlib.resources import as_file, files
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, delete, insert, inspect, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    delete,
+    insert,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe.database.tables import Compatibility, Row
@@ -45,9 +58,9 @@ class Found(NamedTuple):
 
     Attributes
     ----------
-    revision : str
+    revision
         '' where there are no tables.
-    oldest : str
+    oldest
         Revision of the oldest program that can work with them; '' where nobody has told.
     """
 
@@ -55,7 +68,7 @@ class Found(NamedTuple):
     oldest: str
 
 
-def known():
+def known() -> list[str]:
     """Return the revisions that this program knows.
 
     Returns
@@ -73,12 +86,12 @@ def _files():
     return dict(sorted(found.items()))
 
 
-def oldest_program(revision):
+def oldest_program(revision: str) -> str:
     """Return which programs can work with the tables of a revision.
 
     Parameters
     ----------
-    revision : str
+    revision
         One of `known`.
 
     Returns
@@ -95,14 +108,14 @@ def oldest_program(revision):
     return next(iter(files_of))
 
 
-def note(connection, revision):
+def note(connection: Connection, revision: str) -> None:
     """Write into the database which programs can work with its tables.
 
     Parameters
     ----------
-    connection : sqlalchemy.Connection
+    connection
         To the database; the caller commits.
-    revision : str
+    revision
         That the tables have now. Those before 0014 have no place for it.
     """
     if inspect(connection).has_table(Compatibility.__tablename__):
@@ -110,17 +123,8 @@ def note(connection, revision):
         connection.execute(insert(Compatibility).values(revision=revision, oldest_program=oldest_program(revision)))
 
 
-def read(connection):
+def read(connection: Connection) -> Found:
     """Tell which revision the tables of a database have.
-
-    Parameters
-    ----------
-    connection : sqlalchemy.Connection
-        To the database.
-
-    Returns
-    -------
-    Found
 
     Raises
     ------
@@ -141,13 +145,8 @@ def read(connection):
     return Found(revisions[0], oldest or "")
 
 
-def require(engine):
+def require(engine: Engine) -> str:
     """Check that this program can work with the tables of a database; nothing is changed.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The database.
 
     Returns
     -------
@@ -163,13 +162,8 @@ def require(engine):
         return require_of(connection)
 
 
-def require_of(connection):
+def require_of(connection: Connection) -> str:
     """Check that this program can work with the tables at the end of a connection, as `require` does.
-
-    Parameters
-    ----------
-    connection : sqlalchemy.Connection
-        To the database.
 
     Returns
     -------
@@ -202,13 +196,8 @@ def _require(found):
     )
 
 
-def prepare(engine):
+def prepare(engine: Engine) -> None:
     """Make the tables of a database that is empty, and check those of any other.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The database.
 
     Raises
     ------
@@ -223,12 +212,12 @@ def prepare(engine):
         create(engine)
 
 
-def create(engine):
+def create(engine: Engine) -> None:
     """Make the tables of an empty database; processes that do so at once take turns, and the first one makes them.
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
+    engine
         The database; where there are tables already nothing is changed.
     """
     with _alone(engine) as connection, connection.begin():
@@ -244,14 +233,12 @@ def _create(connection):
     note(connection, known()[-1])
 
 
-def upgrade(engine, revision=""):
+def upgrade(engine: Engine, revision: str = "") -> tuple[str, str]:
     """Bring the tables to a revision: make them in an empty database, migrate those of any other.
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
-        The database.
-    revision : str, optional
+    revision
         Of the migrations; the newest if not given.
 
     Returns
@@ -273,15 +260,8 @@ def upgrade(engine, revision=""):
     return _migrate(engine, revision or known()[-1], is_upgrade=True)
 
 
-def downgrade(engine, revision):
+def downgrade(engine: Engine, revision: str) -> tuple[str, str]:
     """Take the tables back to an earlier revision; what these cannot hold is lost.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The database.
-    revision : str
-        Of the migrations.
 
     Returns
     -------
@@ -362,13 +342,8 @@ def _run(connection, revision, is_upgrade):
                 raise WrongRevision(f"the migration would leave rows that refer to rows that are not there: {told}")
 
 
-def orphans(connection):
+def orphans(connection: Connection) -> Counter[str]:
     """Count the rows of an SQLite database that refer to rows that are not there.
-
-    Parameters
-    ----------
-    connection : sqlalchemy.Connection
-        To the database.
 
     Returns
     -------

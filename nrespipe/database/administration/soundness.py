@@ -1,6 +1,6 @@
 """Whether a database is what this program takes it for, and not damaged."""
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from nrespipe.database.administration import revisions
 from nrespipe.database.tables import Row
@@ -9,12 +9,12 @@ from nrespipe.database.tables import Row
 _MOST = 20
 
 
-def defects(engine):
+def defects(engine: Engine) -> dict[str, list[str]]:
     """Look for what is wrong with a database; nothing is changed.
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
+    engine
         The database, opened to read.
 
     Returns

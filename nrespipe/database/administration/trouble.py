@@ -3,13 +3,8 @@
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, TimeoutError
 
 
-def is_outside(error):
+def is_outside(error: BaseException) -> bool:
     """Tell whether an error is one of the database, and not of what was to be written.
-
-    Parameters
-    ----------
-    error : BaseException
-        What happened.
 
     Returns
     -------
@@ -24,13 +19,8 @@ def is_outside(error):
     return isinstance(error, TimeoutError)
 
 
-def words(error):
+def words(error: Exception) -> str:
     """Return what an error says.
-
-    Parameters
-    ----------
-    error : Exception
-        The error.
 
     Returns
     -------

@@ -1,8 +1,10 @@
 """Master calibrations: what they can be made of, which one serves a frame, what became of each."""
 
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, literal, or_, select, update
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.frames import latest
@@ -19,7 +21,7 @@ class Night(NamedTuple):
 
     Attributes
     ----------
-    site, instrument, camera, binning, readout_mode, day : str
+    site, instrument, camera, binning, readout_mode, day
         As in ``RawFrame``.
     """
 
@@ -31,32 +33,13 @@ class Night(NamedTuple):
     day: str
 
 
-def night_of(row):
-    """Return the night that a frame or a master belongs to.
-
-    Parameters
-    ----------
-    row : Frame or Master
-        Either.
-
-    Returns
-    -------
-    Night
-    """
+def night_of(row: Frame | Master) -> Night:
+    """Return the night that a frame or a master belongs to."""
     return Night(*(getattr(row, name) for name in Night._fields))
 
 
-def last(session, kind, night):
+def last(session: Session, kind: Kind, night: Night) -> Master | None:
     """Return what was last made, or tried, for a night.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
-        Of the master.
 
     Returns
     -------
@@ -66,7 +49,15 @@ def last(session, kind, night):
     return session.scalar(of_night(kind, night).order_by(Master.id.desc()).limit(1))
 
 
-def nearest(session, kind, frame, *, far=False, future=True, without=()):
+def nearest(
+    session: Session,
+    kind: Kind,
+    frame: Frame | Master,
+    *,
+    far: bool = False,
+    future: bool = True,
+    without: Collection[int] = (),
+) -> Master | None:
     """Return the master that serves a frame best.
 
     Of the same detector, read out in the same way, with fibers that cover those that are lit; of these that of the same
@@ -74,17 +65,13 @@ def nearest(session, kind, frame, *, far=False, future=True, without=()):
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    frame : Frame or Master
+    frame
         What it is for: a frame, or a master with its `mean_mjd`.
-    far : bool, optional
+    far
         Whether one beyond `REACH_DAYS` is better than none.
-    future : bool, optional
+    future
         Whether it may be of a later night.
-    without : collection of int, optional
+    without
         Rows of masters that do not come into question.
 
     Returns
@@ -103,14 +90,12 @@ def nearest(session, kind, frame, *, far=False, future=True, without=()):
     return min(near)[-1] if near else None
 
 
-def distance_days(master, frame):
+def distance_days(master: Master, frame: Frame | Master) -> float:
     """Return how far a master is from what it is for.
 
     Parameters
     ----------
-    master : Master
-        The master.
-    frame : Frame or Master
+    frame
         What it is for.
 
     Returns
@@ -121,18 +106,14 @@ def distance_days(master, frame):
     return master.mean_mjd - (frame.mean_mjd if isinstance(frame, Master) else frame.start_mjd)
 
 
-def absence(session, kind, frame, minimum):
+def absence(session: Session, kind: Kind, frame: Frame | Master, minimum: int) -> str:
     """Say why no master serves a frame.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    frame : Frame or Master
+    frame
         What it would be for.
-    minimum : int
+    minimum
         How many good frames a master needs.
 
     Returns
@@ -158,17 +139,8 @@ def absence(session, kind, frame, minimum):
     return f"{reason}: this night has {good or 'no'} good {kind} frame{plural}{others}, a master needs {minimum}"
 
 
-def hopeful(session, kind, frame):
+def hopeful(session: Session, kind: Kind, frame: Frame | Master) -> int:
     """Count the frames of a night that may enter a master, now or when they are reduced.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the frames.
-    frame : Frame or Master
-        Of the night.
 
     Returns
     -------
@@ -178,13 +150,8 @@ def hopeful(session, kind, frame):
     return sum(state not in (State.BAD, State.SKIPPED) for state in _states(session, kind, frame))
 
 
-def questionable(session):
+def questionable(session: Session) -> list[Master]:
     """Return the masters that need review, and those of which the last try did not succeed.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------
@@ -196,14 +163,12 @@ def questionable(session):
     return [master for master in tries if last(session, master.kind, night_of(master)) is master]
 
 
-def record(session, master):
+def record(session: Session, master: Master) -> Master | None:
     """Write down a master that was made, or why it could not be made.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    master : Master
+    master
         A new row with everything but its key. If it has a file, the earlier one of its night, whose file it has
         overwritten, is replaced; if it is used, what waits for a master of this camera is due. An earlier try that
         something outside the frames made fail is forgotten.
@@ -226,18 +191,16 @@ def record(session, master):
     return replaced
 
 
-def judge(session, master, standing, reason):
+def judge(session: Session, master: Master, standing: Standing, reason: str) -> None:
     """Write down that a master may be used after all, or may not.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    master : Master
+    master
         Its row; it has a file.
-    standing : Standing
+    standing
         CURRENT: frames that wait for it are due. REJECTED: no frame uses it from now on.
-    reason : str
+    reason
         Who says so, and why.
     """
     master.standing, master.reason = standing, reason
@@ -246,7 +209,7 @@ def judge(session, master, standing, reason):
         _wake(session, master)
 
 
-def _wake(session, master):
+def _wake(session, master) -> None:
     """Make due what waits for a master of this camera; what still must wait finds that out quickly."""
     waiting = (Frame.state == State.WAITING, Frame.owner == ""), (Stacking.next_try.is_not(None), Stacking.owner == "")
     for table, conditions in zip((Frame, Stacking), waiting):
@@ -260,20 +223,8 @@ def _states(session, kind, frame):
     return list(session.scalars(select(Frame.state).where(*same)))
 
 
-def of_night(kind, night):
-    """Select the masters of a night, and the tries at one.
-
-    Parameters
-    ----------
-    kind : Kind
-        Of the masters.
-    night : Night
-        Of the masters.
-
-    Returns
-    -------
-    sqlalchemy.Select
-    """
+def of_night(kind: Kind, night: Night) -> Select[Any]:
+    """Select the masters of a night, and the tries at one."""
     return select(Master).where(Master.kind == kind, *_same_night(Master, night))
 
 
@@ -281,21 +232,13 @@ def _same_night(table, night):
     return [getattr(table, name) == value for name, value in night._asdict().items()]
 
 
-def alike(kind, frame, standings=USABLE):
+def alike(kind: Kind, frame: Frame | Master | Night, standings: Sequence[Standing] = USABLE) -> Select[Any]:
     """Select the masters of the same spectrograph, camera, binning and read-out mode.
 
     Parameters
     ----------
-    kind : Kind
-        Of the masters.
-    frame : Frame, Master or Night
+    frame
         What they are for.
-    standings : sequence of Standing, optional
-        Of the masters.
-
-    Returns
-    -------
-    sqlalchemy.Select
     """
     return select(Master).where(
         Master.kind == kind,
@@ -311,14 +254,14 @@ def _of_other_modes(session, kind, frame):
     return session.scalars(select(Master).where(Master.kind == kind, *same, *good, Master.mean_mjd.is_not(None)))
 
 
-def same_detector(table, row):
+def same_detector(table: type, row: Frame | Master | Night | type) -> list[ColumnElement[Any]]:
     """Return the conditions that a row is of the same detector, read out in the same way.
 
     Parameters
     ----------
-    table : type
+    table
         What is selected: `Frame`, `Master` or `Stacking`.
-    row : Frame, Master, Night or type
+    row
         What it is to be like; a table in a join.
 
     Returns

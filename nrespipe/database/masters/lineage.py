@@ -1,21 +1,21 @@
 """What masters were made with, which versions of one there are, and what follows from a decision on one of them."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import USABLE, Standing, State
-from nrespipe.database.masters.calibrations import night_of, of_night
+from nrespipe.database.masters.calibrations import Night, night_of, of_night
 from nrespipe.database.tables import Frame, Master
 
+if TYPE_CHECKING:
+    from nrespipe.frames.raw import Kind
 
-def outdated(session, kind):
+
+def outdated(session: Session, kind: "Kind") -> list[Night]:
     """Return the nights whose masters are to be made anew, because what they come from was called bad.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the masters.
 
     Returns
     -------
@@ -26,14 +26,12 @@ def outdated(session, kind):
     return sorted({night_of(master) for master in session.scalars(query)}, key=lambda night: night.day)
 
 
-def unreviewed(session, masters):
+def unreviewed(session: Session, masters: Sequence[Master]) -> list[Master]:
     """Return the masters that need review, among some masters and all that these were made with.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    masters : sequence of Master
+    masters
         What a frame is reduced with.
 
     Returns
@@ -54,14 +52,12 @@ def _is_doubted(session, master):
     return last.standing in (Standing.REVIEW, Standing.REJECTED)
 
 
-def versions(session, master):
+def versions(session: Session, master: Master) -> list[Master]:
     """Return the masters that were made of one night, one after the other, and have the same file.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    master : Master
+    master
         One of them; it has a file.
 
     Returns
@@ -73,17 +69,8 @@ def versions(session, master):
     return list(session.scalars(same.order_by(Master.id)))
 
 
-def refusals(session, kind, night):
+def refusals(session: Session, kind: "Kind", night: Night) -> list[Master]:
     """Return the tries at the master of a night that its recipe has refused.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
-        Of the master.
 
     Returns
     -------
@@ -94,14 +81,12 @@ def refusals(session, kind, night):
     return list(session.scalars(refused.order_by(Master.id)))
 
 
-def mistrusted(session, row):
+def mistrusted(session: Session, row: Frame | Master) -> set[int]:
     """Return the masters that need review and with which a frame was refused, or a master could not be made.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    row : Frame or Master
+    row
         The frame, or a master that is to be made.
 
     Returns

@@ -1,33 +1,34 @@
 """What the nights around one night have: masters to compare a new one with, frames that may join in."""
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
-from nrespipe.database.masters.calibrations import alike
+from nrespipe.database.masters.calibrations import Night, alike
 from nrespipe.database.tables import Frame, Master, master_inputs
 from nrespipe.frames.judgement import Verdict
+
+if TYPE_CHECKING:
+    from nrespipe.frames.raw import Kind
 
 _GOOD = (Standing.CURRENT,)
 
 
-def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
+def peer(
+    session: Session, kind: "Kind", night: Night, mean_mjd: float, standing: Standing = Standing.CURRENT
+) -> Master | None:
     """Return the master of another night that a new one is compared with.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
+    night
         Of the new one.
-    mean_mjd : float
+    mean_mjd
         Of the new one.
-    standing : Standing, optional
-        Of the peer.
 
     Returns
     -------
@@ -42,17 +43,8 @@ def peer(session, kind, night, mean_mjd, standing=Standing.CURRENT):
     return min(others)[-1] if others else None
 
 
-def following(session, kind, night):
+def following(session: Session, kind: "Kind", night: Night) -> Master | None:
     """Return the first good master after a night.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
-        The night.
 
     Returns
     -------
@@ -63,17 +55,8 @@ def following(session, kind, night):
     return min(after, key=lambda master: (master.mean_mjd, master.id), default=None)
 
 
-def own(session, kind, night):
+def own(session: Session, kind: "Kind", night: Night) -> Master | None:
     """Return the master of a night that is used.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
-        The night.
 
     Returns
     -------
@@ -83,13 +66,8 @@ def own(session, kind, night):
     return session.scalar(alike(kind, night).where(Master.day == night.day).order_by(Master.id.desc()).limit(1))
 
 
-def needed_review(master):
+def needed_review(master: Master) -> bool:
     """Tell whether a master needed review when it was made.
-
-    Parameters
-    ----------
-    master : Master
-        Its row.
 
     Returns
     -------
@@ -99,17 +77,8 @@ def needed_review(master):
     return Verdict.REVIEW in _verdicts(master)
 
 
-def refused(session, kind, night):
+def refused(session: Session, kind: "Kind", night: Night) -> Master | None:
     """Return the master of a night that a person has called bad.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
-        The night.
 
     Returns
     -------
@@ -123,18 +92,12 @@ def refused(session, kind, night):
     return last if last is not None and last.standing is Standing.REJECTED else None
 
 
-def earlier(session, kind, night, days):
+def earlier(session: Session, kind: "Kind", night: Night, days: int) -> list[Frame]:
     """Return the good frames of the nights before, back to the last change.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the frames.
-    night : Night
-        The night.
-    days : int
+    days
         How many nights to look back.
 
     Returns

@@ -1,24 +1,22 @@
 """The masters that are owed, one row for each kind and night."""
 
+from datetime import datetime
+from typing import TYPE_CHECKING
+
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import State, insert
 from nrespipe.database.frames import latest
-from nrespipe.database.masters.calibrations import night_of
+from nrespipe.database.masters.calibrations import Night, night_of
 from nrespipe.database.tables import Frame, Stacking
 
+if TYPE_CHECKING:
+    from nrespipe.frames.raw import Kind
 
-def of(session, kind, night):
+
+def of(session: Session, kind: "Kind", night: Night) -> Stacking:
     """Return the row of a master, and make it if there is none.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    kind : Kind
-        Of the master.
-    night : Night
-        Of the master.
 
     Returns
     -------
@@ -30,14 +28,12 @@ def of(session, kind, night):
     return session.scalars(select(Stacking).filter_by(**place)).one()
 
 
-def finish(stacking, next_try=None):
+def finish(stacking: Stacking, next_try: datetime | None = None) -> None:
     """Write down that nobody works on a master any more.
 
     Parameters
     ----------
-    stacking : Stacking
-        Its row.
-    next_try : datetime, optional
+    next_try
         When to look again; not before it is asked for if not given.
     """
     stacking.owner, stacking.lease, stacking.deaths = "", None, 0
@@ -45,15 +41,8 @@ def finish(stacking, next_try=None):
     stacking.next_try = next_try
 
 
-def inputs(session, stacking):
+def inputs(session: Session, stacking: Stacking) -> list[Frame]:
     """Return the frames that a master can be made of.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    stacking : Stacking
-        Its row.
 
     Returns
     -------

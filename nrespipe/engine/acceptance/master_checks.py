@@ -4,8 +4,10 @@ import numpy as np
 
 from nrespipe.engine.wavelength import night_to_night, solution
 from nrespipe.frames.judgement import Finding, Judgement
+from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.numerics.robust import spread
 
 #: Side of the squares over which structure is compared: noise of the pixels averages out [pixel].
@@ -21,16 +23,16 @@ _WIDE = 4096
 _NEVER = 1e6
 
 
-def master(new, last, spectrograph):
+def master(
+    new: Bias | Dark | Flat | Arc, last: Bias | Dark | Flat | Arc | None, spectrograph: Spectrograph
+) -> Judgement:
     """Judge a master.
 
     Parameters
     ----------
-    new : Bias, Dark, Flat or Arc
-        The new one.
-    last : Bias, Dark, Flat, Arc or None
+    last
         The last good one of the same kind and camera; None for the first.
-    spectrograph : Spectrograph
+    spectrograph
         Its table says what a first one should be like.
 
     Returns

@@ -1,21 +1,24 @@
 """Which frames of a night do not belong with the others, by what was measured on each."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 #: A majority is more than half of at least so many.
 _FEWEST = 3
 
 
-def odd(values, limit, says):
+def odd(values: Sequence[float], limit: float, says: str) -> list[str]:
     """Find the frames that differ from the majority.
 
     Parameters
     ----------
-    values : sequence of float
+    values
         The same number of each frame; NaN where it was not measured.
-    limit : float
+    limit
         A frame that lies further than this from the median is odd, if most others lie nearer.
-    says : str
+    says
         What that means; ``{value}`` and ``{usual}`` stand for its number and the median.
 
     Returns
@@ -34,16 +37,16 @@ def odd(values, limit, says):
     return [says.format(value=value, usual=usual) if is_far else "" for value, is_far in zip(values, far)]
 
 
-def by_light(lit, test, *columns):
+def by_light(lit: Sequence[str], test: Callable[..., Any], *columns: Sequence[float]) -> list[str]:
     """Apply a test to the frames of each set of lit fibers by itself.
 
     Parameters
     ----------
-    lit : sequence of str
+    lit
         What lights the fibers of each frame.
-    test : callable
+    test
         Takes the values of some frames, one sequence for each of `columns`, and returns the reasons against them.
-    *columns : sequence of float
+    *columns
         Numbers of all frames.
 
     Returns

@@ -5,7 +5,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import binary_closing, label, maximum_filter1d, uniform_filter1d
 
 from nrespipe.frames.image import Image
+from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
+from nrespipe.frames.traces import Traces
 from nrespipe.numerics import gaps
 
 #: Pixels closer to a trace hold its own light [pixel].
@@ -39,18 +41,18 @@ _HIDDEN = 4
 _NEAR = 2
 
 
-def mark(image, traces, flat, lit):
+def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Image:
     """Flag the pixels that hold charge which saturated pixels have spilled.
 
     Parameters
     ----------
-    image : Image
+    image
         Corrected frame, its background not subtracted.
-    traces : Traces
+    traces
         Where the orders lie in it, to half a pixel.
-    flat : Flat
+    flat
         Wings of the traces.
-    lit : tuple of int
+    lit
         Fibers that carry light in this frame.
 
     Returns

@@ -1,14 +1,22 @@
 """From counts to electrons: overscan, trim, bias, dark, gain, and what is known against each pixel."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.detector import header_checks
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
+from nrespipe.frames.masters import Bias, Dark
 from nrespipe.frames.quality import Pixel
+from nrespipe.frames.raw import RawFrame
+from nrespipe.frames.spectrograph import Detector
 from nrespipe.numerics.robust import spread
+
+if TYPE_CHECKING:
+    from nrespipe.engine.detector.header_checks import Limits
 
 #: The share of the overscan that is left out at its beginning: it holds charge that the serial register left behind,
 #: which behind a saturated pixel is found twenty columns on.
@@ -27,14 +35,14 @@ _SHARE = 0.3
 _HOT = 0.1
 
 
-def counts(raw, rows=None):
+def counts(raw: RawFrame, rows: slice | None = None) -> tuple[Floats, Floats]:
     """Return the light-sensitive part of a frame and the bias level of its rows.
 
     Parameters
     ----------
-    raw : RawFrame
+    raw
         Frame with its overscan.
-    rows : slice, optional
+    rows
         Rows of the data section; all by default. The result does not depend on how a frame is cut into slices.
 
     Returns
@@ -60,12 +68,12 @@ def counts(raw, rows=None):
     return image[inner, light.slices[1]], level[inner]
 
 
-def level_variance(raw):
+def level_variance(raw: RawFrame) -> float:
     """Return the variance of the bias level of a row, which all its pixels share.
 
     Parameters
     ----------
-    raw : RawFrame
+    raw
         Frame with its overscan.
 
     Returns
@@ -107,12 +115,12 @@ def _along_rows(values):
     return gaussian_filter1d(values, _SMOOTHING_ROWS, mode="nearest", radius=_RADIUS)
 
 
-def overscan_level(raw):
+def overscan_level(raw: RawFrame) -> Floats:
     """Measure the bias level of each row from its overscan.
 
     Parameters
     ----------
-    raw : RawFrame
+    raw
         Frame with its overscan.
 
     Returns
@@ -123,14 +131,14 @@ def overscan_level(raw):
     return counts(raw)[1]
 
 
-def trim(raw, rows=None):
+def trim(raw: RawFrame, rows: slice | None = None) -> Floats:
     """Return the light-sensitive part of a frame above its overscan.
 
     Parameters
     ----------
-    raw : RawFrame
+    raw
         Frame with its overscan.
-    rows : slice, optional
+    rows
         Rows of the data section; all by default.
 
     Returns
@@ -147,7 +155,7 @@ class Jumps(NamedTuple):
 
     Attributes
     ----------
-    left, right, lower, upper : float
+    left, right, lower, upper
         Excess of the level of each half; 0 where nothing is wrong [ADU].
     """
 
@@ -157,21 +165,13 @@ class Jumps(NamedTuple):
     upper: float = 0.0
 
 
-def jumps(raw, bias, bands=(slice(None),)):
+def jumps(raw: RawFrame, bias: Bias, bands: Sequence[slice] = (slice(None),)) -> Jumps:
     """Measure whether the level of one half of the detector has jumped against the overscan.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    bias : Bias
-        Master bias.
-    bands : sequence of slice, optional
+    bands
         Rows of the data section from which the step between left and right is measured.
-
-    Returns
-    -------
-    Jumps
 
     Notes
     -----
@@ -213,18 +213,16 @@ def _step(strip, read_noise_adu):
     return tuple(excess.tolist())
 
 
-def levelled(parts, jumped, n_rows, rows=slice(None)):
+def levelled(parts: Floats, jumped: Jumps, n_rows: int, rows: slice = slice(None)) -> Floats:
     """Subtract what the levels of the halves of a detector lie off, in place.
 
     Parameters
     ----------
-    parts : ndarray of float32, shape (k, n_columns)
+    parts : shape (k, n_columns)
         Rows of a frame [ADU].
-    jumped : Jumps
-        Of the frame.
-    n_rows : int
+    n_rows
         Rows of the whole frame.
-    rows : slice, optional
+    rows
         Which rows they are; all by default.
 
     Returns
@@ -242,16 +240,14 @@ def levelled(parts, jumped, n_rows, rows=slice(None)):
     return parts
 
 
-def flags(adu, limits, detector):
+def flags(adu: Floats, limits: "Limits", detector: Detector) -> Integers:
     """Mark the pixels whose value says nothing, or little, about the light.
 
     Parameters
     ----------
-    adu : ndarray of float32, shape (n_rows, n_columns)
+    adu : shape (n_rows, n_columns)
         Counts of any rows of a frame, from `counts` [ADU].
-    limits : Limits
-        Of the frame.
-    detector : Detector
+    detector
         Has the columns that are known to be bad.
 
     Returns
@@ -266,20 +262,20 @@ def flags(adu, limits, detector):
     return mask
 
 
-def correct(raw, bias, dark, detector, gain_e_per_adu):
+def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, gain_e_per_adu: float) -> Image:
     """Turn a raw frame into electrons with the variance of everything but its own light.
 
     Parameters
     ----------
-    raw : RawFrame
+    raw
         Frame as it was read.
-    bias : Bias
+    bias
         Master bias; its read noise is that of the frame, unless the overscan of the frame is noisier by a quarter.
-    dark : Dark or None
+    dark
         Master dark; None leaves the dark current in.
-    detector : Detector
+    detector
         Limits and bad columns.
-    gain_e_per_adu : float
+    gain_e_per_adu
         Gain that was measured, or that of `header_checks.gain` [electron / ADU].
 
     Returns

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.ndimage import median_filter, uniform_filter1d
 
+from nrespipe.frames.arrays import Booleans, Floats
 from nrespipe.numerics.columns import transposed
 
 #: Pixels along a column, then along a row, over which the structure is averaged.
@@ -16,14 +17,14 @@ _EXCESS = 1.1
 _WILD = 8.0
 
 
-def settle(mean, variance, significant=5.0):
+def settle(mean: Floats, variance: Floats, significant: float = 5.0) -> tuple[Floats, Floats, Floats]:
     """Keep the structure of a mean image that its noise allows to see, and smooth out the rest.
 
     Parameters
     ----------
-    mean, variance : ndarray of float32, shape (n_rows, n_columns)
+    mean, variance : shape (n_rows, n_columns)
         Mean of few frames, and the variance of it by the noise model.
-    significant : float, optional
+    significant
         A pixel that stands out among its neighbors by more than this many standard deviations keeps its own value.
 
     Returns
@@ -55,16 +56,16 @@ def settle(mean, variance, significant=5.0):
     return smooth + share * deviation, variance * np.minimum(share + np.float32(2 / _WINDOW), 1), deviation
 
 
-def far_columns(image, limit, segment=512):
+def far_columns(image: Floats, limit: float, segment: int = 512) -> Booleans:
     """Find columns, or parts of them, whose level is far from that of their neighbors.
 
     Parameters
     ----------
-    image : ndarray of float32, shape (n_rows, n_columns)
+    image : shape (n_rows, n_columns)
         Pattern, from `settle`.
-    limit : float
+    limit
         Largest difference that is not far, in the unit of the image.
-    segment : int, optional
+    segment
         Rows of the parts [pixel].
 
     Returns

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.numerics.robust import spread
 
 #: Edges of the bins of brightness [ADU].
@@ -47,7 +48,7 @@ class Gain(NamedTuple):
 
     Attributes
     ----------
-    e_per_adu, error : float
+    e_per_adu, error
         Value and standard error; (nan, inf) where it is not known [electron / ADU].
     """
 
@@ -55,19 +56,19 @@ class Gain(NamedTuple):
     error: float = np.inf
 
     @property
-    def is_known(self):
-        """bool: whether there is a value at all."""
+    def is_known(self) -> bool:
+        """Whether there is a value at all."""
         return bool(np.isfinite(self.e_per_adu) and np.isfinite(self.error))
 
 
-def pairs(first, second, share=1.0):
+def pairs(first: Floats, second: Floats, share: float = 1.0) -> Floats:
     """Gather what two equal exposures show of the gain.
 
     Parameters
     ----------
-    first, second : ndarray of float32, shape (n_rows, n_columns)
+    first, second : shape (n_rows, n_columns)
         Equal flats, bias subtracted, or like parts of them [ADU].
-    share : float, optional
+    share
         Of how many exposures `second` is the mean.
 
     Returns
@@ -99,12 +100,12 @@ def pairs(first, second, share=1.0):
     return np.array(points).reshape(-1, 5)
 
 
-def single(frame):
+def single(frame: Floats) -> Floats:
     """Gather what a single flat shows of the gain: every other column is compared with the mean of its two neighbors.
 
     Parameters
     ----------
-    frame : ndarray of float32, shape (n_rows, n_columns)
+    frame : shape (n_rows, n_columns)
         Flat, bias subtracted, or a part of it [ADU].
 
     Returns
@@ -116,19 +117,21 @@ def single(frame):
     return pairs(frame[:, 1:end:2], (frame[:, 0:end:2] + frame[:, 2 : end + 1 : 2]) / 2, share=2.0)
 
 
-def measure(points, read_noise_adu, linear_adu=60000.0, linear_e=np.inf, least=_LEAST):
+def measure(
+    points: Floats, read_noise_adu: float, linear_adu: float = 60000.0, linear_e: float = np.inf, least: float = _LEAST
+) -> Gain:
     """Measure the gain by photon transfer.
 
     Parameters
     ----------
-    points : ndarray of float, shape (n, 5)
+    points : shape (n, 5)
         Of all pairs of exposures, from `pairs`, or of single ones, from `single`.
-    read_noise_adu : float
+    read_noise_adu
         Read noise of one exposure [ADU].
-    linear_adu, linear_e : float, optional
+    linear_adu, linear_e
         Level up to which the frames, and charge up to which the detector is linear; brighter pixels are left out
         [ADU, electron].
-    least : float, optional
+    least
         Least relative error.
 
     Returns
@@ -156,18 +159,18 @@ def measure(points, read_noise_adu, linear_adu=60000.0, linear_e=np.inf, least=_
     return found
 
 
-def follow(measured, running, days, alike=False):
+def follow(measured: Gain, running: Gain, days: float, alike: bool = False) -> tuple[Gain, bool]:
     """Combine the gain of a night with the running value of its camera.
 
     Parameters
     ----------
-    measured : Gain
+    measured
         Of this night's flats alone.
-    running : Gain
+    running
         Adopted gain of the last good flat of the camera; unknown for the first.
-    days : float
+    days
         Time between the two [day].
-    alike : bool, optional
+    alike
         Whether the errors of all nights that are measured in this way are alike: then their mean is no better, and
         `measured` only tells whether the gain has changed.
 

@@ -1,11 +1,15 @@
 """What header and table say of the detector, compared with each other and with what the frames show."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from nrespipe.engine.detector.gain import Gain
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import RawFrame
+from nrespipe.frames.spectrograph import Detector
 from nrespipe.numerics.robust import spread
 
 #: What a counter of 16 bits can hold [ADU].
@@ -27,9 +31,9 @@ class Limits(NamedTuple):
 
     Attributes
     ----------
-    saturation_adu : float
+    saturation_adu
         At and above it a pixel is saturated [ADU].
-    max_linear_adu : float
+    max_linear_adu
         Up to it the detector is linear; never above `saturation_adu` [ADU].
     """
 
@@ -37,23 +41,19 @@ class Limits(NamedTuple):
     max_linear_adu: float
 
 
-def limits(raw, detector, gain_e_per_adu, pile_adu=np.inf):
+def limits(raw: RawFrame, detector: Detector, gain_e_per_adu: float, pile_adu: float = np.inf) -> Limits:
     """Return the levels above which a frame is saturated and no longer linear.
 
     Parameters
     ----------
-    raw : RawFrame
+    raw
         The frame; its header may have limits.
-    detector : Detector
+    detector
         Its table, for what the header does not tell.
-    gain_e_per_adu : float
+    gain_e_per_adu
         Gain that was measured, or that of `gain` [electron / ADU].
-    pile_adu : float, optional
+    pile_adu
         Level at which the saturated pixels of this frame pile up, from `pile`; infinite where none do.
-
-    Returns
-    -------
-    Limits
 
     Notes
     -----
@@ -74,14 +74,14 @@ def limits(raw, detector, gain_e_per_adu, pile_adu=np.inf):
     return Limits(float(saturation), float(min(linear, saturation)))
 
 
-def pile(adu, level_adu):
+def pile(adu: Floats, level_adu: float) -> float:
     """Find the level at which saturated pixels pile up: a full well, or the end of the counter.
 
     Parameters
     ----------
-    adu : ndarray of float32, shape (n_rows, n_columns)
+    adu : shape (n_rows, n_columns)
         Counts as they were read; a large part of a frame or all of it [ADU].
-    level_adu : float
+    level_adu
         Its bias level [ADU].
 
     Returns
@@ -111,15 +111,8 @@ def pile(adu, level_adu):
     return float(level_adu + _PILE_EDGES[first[np.argmax(np.where(piled, here, 0))]])
 
 
-def gain(frames, detector):
+def gain(frames: Sequence[RawFrame], detector: Detector) -> Gain:
     """Return the gain of frames that cannot be measured: that of their headers where it makes sense, else the table's.
-
-    Parameters
-    ----------
-    frames : sequence of RawFrame
-        With headers.
-    detector : Detector
-        Table.
 
     Returns
     -------
@@ -132,36 +125,30 @@ def gain(frames, detector):
     return Gain(header, max(_UNMEASURED * header, abs(header - table)))
 
 
-def typical(values):
+def typical(values: Sequence[float] | None) -> float | None:
     """Return the median of what headers say.
 
     Parameters
     ----------
-    values : sequence of float or None
+    values
         None where a header says nothing.
-
-    Returns
-    -------
-    float or None
     """
     told = [value for value in values if value is not None]
     return float(np.median(told)) if told else None
 
 
-def doubts(raw, detector, read_noise_adu, gain_e_per_adu, tolerance=_NOISIER):
+def doubts(
+    raw: RawFrame, detector: Detector, read_noise_adu: float, gain_e_per_adu: float, tolerance: float = _NOISIER
+) -> Quality:
     """Check the limits in a frame's header, and the noise of its overscan.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    detector : Detector
-        Its table.
-    read_noise_adu : float
+    read_noise_adu
         Read noise of the master bias [ADU].
-    gain_e_per_adu : float
+    gain_e_per_adu
         Gain that was measured, or that of `gain` [electron / ADU].
-    tolerance : float, optional
+    tolerance
         By how much the noise of the overscan may differ from it, relative.
 
     Returns
@@ -180,14 +167,14 @@ def doubts(raw, detector, read_noise_adu, gain_e_per_adu, tolerance=_NOISIER):
     return quality | (Quality.READ_NOISE_DISAGREES if differs else Quality(0))
 
 
-def overscan_noise(raw, rows=None):
+def overscan_noise(raw: RawFrame, rows: slice | None = None) -> float:
     """Measure the read noise of a single frame in its overscan.
 
     Parameters
     ----------
-    raw : RawFrame
+    raw
         Frame with its overscan.
-    rows : slice, optional
+    rows
         Rows of the image to look at; those of the overscan by default.
 
     Returns
@@ -201,16 +188,14 @@ def overscan_noise(raw, rows=None):
     return float(spread(overscan[:, 1:] - overscan[:, :-1]) / np.sqrt(2))
 
 
-def read_noise(raw, biases_adu, rows=None):
+def read_noise(raw: RawFrame, biases_adu: float, rows: slice | None = None) -> float:
     """Return the read noise of a frame: that of the biases, or its own where its overscan is noisier than they were.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    biases_adu : float
+    biases_adu
         Read noise of the master bias [ADU].
-    rows : slice, optional
+    rows
         As for `overscan_noise`.
 
     Returns
@@ -223,16 +208,12 @@ def read_noise(raw, biases_adu, rows=None):
     return seen if seen > (1 + _NOISIER) * biases_adu else biases_adu
 
 
-def header_noise(frames, detector, measured_adu):
+def header_noise(frames: Sequence[RawFrame], detector: Detector, measured_adu: float) -> float | None:
     """Return the read noise that headers have.
 
     Parameters
     ----------
-    frames : sequence of RawFrame
-        With headers.
-    detector : Detector
-        Table.
-    measured_adu : float
+    measured_adu
         Read noise that was measured [ADU].
 
     Returns
@@ -248,18 +229,18 @@ def header_noise(frames, detector, measured_adu):
     return float(min((told / g for g in sorted(gains)), key=lambda noise: abs(noise / measured_adu - 1)))
 
 
-def contradicted(value, measured, tolerance, flag):
+def contradicted(value: float | None, measured: float, tolerance: float, flag: Quality) -> Quality:
     """Compare a value of a header or of a table with a measurement.
 
     Parameters
     ----------
-    value : float or None
+    value
         None is no contradiction.
-    measured : float
+    measured
         In the same unit.
-    tolerance : float
+    tolerance
         By how much the value may differ, relative to the measurement.
-    flag : Quality
+    flag
         What to return if it differs by more.
 
     Returns

@@ -1,9 +1,13 @@
 """Means of like frames, with outliers rejected against the noise that is expected; a band of rows at a time."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from numba import njit
 from scipy.special import bdtrc, chdtri
 
+from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.numerics.selection import median
 
 #: Memory for the bands of all frames [byte].
@@ -16,16 +20,16 @@ _CHANCE_OF_HITS = 1e-4
 _MOST_UNSTEADY = 0.01
 
 
-def samples(n_rows, height=256, count=4):
+def samples(n_rows: int, height: int = 256, count: int = 4) -> list[slice]:
     """Choose bands of rows that stand for a whole image.
 
     Parameters
     ----------
-    n_rows : int
+    n_rows
         Height of the image.
-    height : int, optional
+    height
         Rows of a band.
-    count : int, optional
+    count
         Largest number of bands.
 
     Returns
@@ -39,27 +43,37 @@ def samples(n_rows, height=256, count=4):
     return [slice(int(start), int(start) + height) for start in starts]
 
 
-def mean(frames, band_of, shape, noise_variance, photon_variance=0.0, *, scales=None, threshold=5.0, mismatch=0.0):
+def mean(
+    frames: Sequence[object],
+    band_of: Callable[..., Any],
+    shape: tuple[int, int],
+    noise_variance: float | Floats,
+    photon_variance: float = 0.0,
+    *,
+    scales: Sequence[float] | None = None,
+    threshold: float = 5.0,
+    mismatch: float = 0.0,
+) -> tuple[Floats, Floats, Integers, Booleans]:
     """Average frames pixel by pixel and leave out what the noise cannot explain.
 
     Parameters
     ----------
-    frames : sequence of object
+    frames
         Frames of like exposures.
-    band_of : callable
+    band_of
         Called with a frame and a slice of rows; returns these rows, ndarray of float32, shape (k, n_columns). Every row
         of every frame is asked for once.
-    shape : (int, int)
+    shape
         Rows and columns of the frames.
-    noise_variance : float or ndarray of float32, shape (n_rows, n_columns)
+    noise_variance : shape (n_rows, n_columns)
         Variance of one frame without light [unit of the frames squared].
-    photon_variance : float, optional
+    photon_variance
         Variance per unit of signal of one frame: 1 / gain for counts, 1 for electrons.
-    scales : sequence of float, optional
+    scales
         Relative exposures of the frames, by which their signal grows; by default all are alike.
-    threshold : float, optional
+    threshold
         A value more than this many standard deviations from the median of the pixel is left out.
-    mismatch : float, optional
+    mismatch
         Relative error that the frames may have against each other besides their noise.
 
     Returns

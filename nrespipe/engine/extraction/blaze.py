@@ -3,19 +3,20 @@
 import numpy as np
 from scipy.ndimage import median_filter
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.numerics import bspline
 
 
-def smooth(flux, variance, knot=100.0, clip=4.0):
+def smooth(flux: Floats, variance: Floats, knot: float = 100.0, clip: float = 4.0) -> Floats:
     """Return the smooth spectrum of the lamp, without the response of the pixels.
 
     Parameters
     ----------
-    flux, variance : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    flux, variance : shape (n_fibers, n_orders, n_pixels)
         Extracted lamp and its variance [electron, electron2].
-    knot : float, optional
+    knot
         Distance of the knots of the spline along an order [pixel].
-    clip : float, optional
+    clip
         Pixels that deviate by more than this many standard deviations of the order do not count: dust, dead columns.
 
     Returns
@@ -43,12 +44,12 @@ def smooth(flux, variance, knot=100.0, clip=4.0):
     return result
 
 
-def peaks(flux):
+def peaks(flux: Floats) -> Floats:
     """Return the light of the lamp at the peak of each order.
 
     Parameters
     ----------
-    flux : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    flux : shape (n_fibers, n_orders, n_pixels)
         Smooth spectrum of the lamp, NaN where it is not known [electron].
 
     Returns
@@ -59,16 +60,16 @@ def peaks(flux):
     return np.percentile(median_filter(np.nan_to_num(flux), (1, 1, 25)), 99, axis=-1)
 
 
-def normalise(flux, variance, faintest=0.01, least_snr=8.0):
+def normalise(flux: Floats, variance: Floats, faintest: float = 0.01, least_snr: float = 8.0) -> Floats:
     """Scale the spectrum of the lamp to 1 at the peak of each order.
 
     Parameters
     ----------
-    flux, variance : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+    flux, variance : shape (n_fibers, n_orders, n_pixels)
         Extracted lamp and its variance [electron, electron2].
-    faintest : float, optional
+    faintest
         Below this share of the peak the blaze is set to 0.
-    least_snr : float, optional
+    least_snr
         Below this signal-to-noise ratio per pixel it is set to 0.
 
     Returns

@@ -1,9 +1,14 @@
 """How the images of lamp lines lean and bend against the columns of the detector."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nrespipe.engine.orders import column_layout
-from nrespipe.frames.traces import Slant
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.image import Image
+from nrespipe.frames.masters import Flat
+from nrespipe.frames.traces import Slant, Traces
 from nrespipe.numerics import columns as kernel
 from nrespipe.numerics import legendre2d, slanted
 
@@ -22,22 +27,20 @@ _SMOOTH = (2e-3, 5e-4)
 _LIKELY = (0.1, 1e-2)
 
 
-def measure(image, traces, flat, lamps, rounds=3, least_snr=30.0):
+def measure(
+    image: Image, traces: Traces, flat: Flat, lamps: tuple[int, ...], rounds: int = 3, least_snr: float = 30.0
+) -> Slant:
     """Measure the slant of the lines in a frame whose fibers carry a line lamp.
 
     Parameters
     ----------
-    image : Image
-        Background-subtracted frame.
-    traces : Traces
+    traces
         Where the orders lie in this frame.
-    flat : Flat
-        Profile, response.
-    lamps : tuple of int
+    lamps
         Fibers that carry a line lamp, all that carry light; without any the lines are taken to stand upright.
-    rounds : int, optional
+    rounds
         How often light and slant are fitted in turn.
-    least_snr : float, optional
+    least_snr
         Columns whose light is less significant do not count.
 
     Returns
@@ -76,35 +79,21 @@ def measure(image, traces, flat, lamps, rounds=3, least_snr=30.0):
     return known
 
 
-def nothing(traces, fibers):
-    """Return the slant of lines that stand upright.
-
-    Parameters
-    ----------
-    traces : Traces
-        Orders and length.
-    fibers : tuple of int
-        Fibers.
-
-    Returns
-    -------
-    Slant
-    """
+def nothing(traces: Traces, fibers: tuple[int, ...]) -> Slant:
+    """Return the slant of lines that stand upright."""
     orders = int(traces.orders[0]), int(traces.orders[-1])
     zero = np.zeros((len(fibers), len(_DEGREES)))
     return Slant(tuple(fibers), orders, traces.centers.shape[-1], _DEGREES, zero, zero)
 
 
-def of(slant, traces, fibers):
+def of(slant: Slant, traces: Traces, fibers: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Return the slant of every pixel of the traces.
 
     Parameters
     ----------
-    slant : Slant
+    slant
         As measured on lamps.
-    traces : Traces
-        Orders and length.
-    fibers : tuple of int
+    fibers
         Fibers; one of which nothing is known stands upright.
 
     Returns
@@ -123,12 +112,12 @@ def of(slant, traces, fibers):
     return result
 
 
-def mean(slants):
+def mean(slants: Sequence[Slant]) -> Slant:
     """Return the mean slant of several frames, fiber by fiber.
 
     Parameters
     ----------
-    slants : sequence of Slant
+    slants
         Of frames with the same orders; each may know other fibers.
 
     Returns

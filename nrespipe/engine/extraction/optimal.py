@@ -6,8 +6,11 @@ from scipy.special import chdtrc, chdtri, ndtr
 
 from nrespipe.engine.extraction import line_tilt as slants
 from nrespipe.engine.orders import column_layout
+from nrespipe.frames.image import Image
+from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.traces import Slant, Traces
 from nrespipe.numerics import columns as kernel
 from nrespipe.numerics import outliers, scattered, slanted
 
@@ -27,24 +30,28 @@ _ODD_FIT = chdtri(round(2 * column_layout.HALF_WINDOW), 0.05)
 _HIDDEN = 1e-6
 
 
-def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
+def optimal(
+    image: Image,
+    traces: Traces,
+    flat: Flat,
+    lit: tuple[int, ...],
+    slant: Slant | None = None,
+    lamps: tuple[int, ...] = (1,),
+    threshold: float = 5.0,
+) -> Spectra:
     """Extract the lit fibers of a frame.
 
     Parameters
     ----------
-    image : Image
-        Background-subtracted frame.
-    traces : Traces
+    traces
         Where the orders lie in this frame.
-    flat : Flat
-        Profile, response, blaze.
-    lit : tuple of int
+    lit
         Fibers that carry light.
-    slant : Slant or None, optional
+    slant
         How the images of lines lean and bend; None if they stand upright.
-    lamps : tuple of int, optional
+    lamps
         Those of `lit` that carry a line lamp.
-    threshold : float, optional
+    threshold
         Pixels further than this many standard deviations from the fitted profile are left out as cosmic rays.
 
     Returns
@@ -91,7 +98,7 @@ def optimal(image, traces, flat, lit, slant=None, lamps=(1,), threshold=5.0):
     return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected)
 
 
-def _reject(arrays, guard, flux, variance, used, of_lamp):
+def _reject(arrays, guard, flux, variance, used, of_lamp) -> None:
     """Mark, in the bad pixels of the arrays, what hits left that no single pixel betrays."""
     excess, error = _spikes(flux, variance, of_lamp)
     # sharp lines of the atmosphere stand out as well, but they fit the profile and are never so high

@@ -6,8 +6,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.extraction.scattered_light import DISTANCES
 from nrespipe.engine.orders.column_layout import HALF_WINDOW
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
-from nrespipe.frames.traces import Profile
+from nrespipe.frames.traces import Profile, Traces
 from nrespipe.numerics import bspline, lookup, scattered
 from nrespipe.numerics import columns as kernel
 
@@ -29,24 +31,32 @@ _BAD = np.uint8(Pixel.BAD)
 _SMOOTHING = 1e-6
 
 
-def measure(image, traces, lit, wings, n_chunks=16, rounds=3, order_smoothing=1.5):
+def measure(
+    image: Image,
+    traces: Traces,
+    lit: tuple[int, ...],
+    wings: Floats,
+    n_chunks: int = 16,
+    rounds: int = 3,
+    order_smoothing: float = 1.5,
+) -> tuple[Profile, Floats, Floats]:
     """Measure the cross-dispersion profiles of a flat.
 
     Parameters
     ----------
-    image : Image
+    image
         Background-subtracted stack of flats.
-    traces : Traces
+    traces
         Where the orders lie in it.
-    lit : tuple of int
+    lit
         The fibers it lights.
-    wings : ndarray of float, shape (2, n_distances)
+    wings : shape (2, n_distances)
         From ``scattered_light.of_flat``.
-    n_chunks : int, optional
+    n_chunks
         Pieces along an order with a profile of their own.
-    rounds : int, optional
+    rounds
         How often light and profile are fitted in turn.
-    order_smoothing : float, optional
+    order_smoothing
         Standard deviation, in orders, over which profiles are averaged, weighted by their light.
 
     Returns
@@ -99,25 +109,33 @@ def measure(image, traces, lit, wings, n_chunks=16, rounds=3, order_smoothing=1.
     return profile, *(_unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
 
 
-def respond(image, traces, profile, flux, lit, core=4.0, flawed=0.2):
+def respond(
+    image: Image,
+    traces: Traces,
+    profile: Profile,
+    flux: Floats,
+    lit: tuple[int, ...],
+    core: float = 4.0,
+    flawed: float = 0.2,
+) -> tuple[Floats, Floats, Floats, Integers]:
     """Measure the response of the pixels of a flat relative to the smooth model of its light.
 
     Parameters
     ----------
-    image : Image
+    image
         Background-subtracted stack of flats.
-    traces : Traces
+    traces
         Where the orders lie in it.
-    profile : Profile
+    profile
         From `measure`.
-    flux : ndarray of float, shape (n_lit, n_orders, n_pixels)
+    flux : shape (n_lit, n_orders, n_pixels)
         Smooth spectrum of the lamp [electron].
-    lit : tuple of int
+    lit
         The fibers it lights.
-    core : float, optional
+    core
         Within this distance of a trace the model is beyond doubt: there the scatter of the response is measured, and
         a pixel can be told flawed [pixel].
-    flawed : float, optional
+    flawed
         A pixel whose response differs from 1 by more is no use.
 
     Returns

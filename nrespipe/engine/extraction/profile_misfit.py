@@ -3,6 +3,10 @@
 import numpy as np
 
 from nrespipe.engine.orders import column_layout
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.image import Image
+from nrespipe.frames.masters import Flat
+from nrespipe.frames.traces import Traces
 from nrespipe.numerics import columns as kernel
 
 #: Half width of what is looked at, the bulk of the light [pixel].
@@ -11,20 +15,16 @@ _CORE = 4.5
 _COSMIC, _GUARD = 6.0, 0.05
 
 
-def by_order(image, traces, flat, lit, stride=8):
+def by_order(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stride: int = 8) -> tuple[Floats, Floats]:
     """Compare a frame with the light that was extracted from it.
 
     Parameters
     ----------
-    image : Image
-        Background-subtracted frame.
-    traces : Traces
+    traces
         Where the orders lie in it.
-    flat : Flat
-        Profile and response.
-    lit : tuple of int
+    lit
         Fibers that carry light.
-    stride : int, optional
+    stride
         Every `stride`-th column is used.
 
     Returns

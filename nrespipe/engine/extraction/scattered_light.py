@@ -3,7 +3,10 @@
 import numpy as np
 
 from nrespipe.engine.orders import column_layout
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
+from nrespipe.frames.masters import Flat
+from nrespipe.frames.traces import Traces
 from nrespipe.numerics import columns as kernel
 from nrespipe.numerics import scattered
 
@@ -23,18 +26,16 @@ _CORE = 4
 _ALIKE = 0.1
 
 
-def subtract(image, traces, flat, lit):
+def subtract(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Image:
     """Subtract the light that reaches the detector outside the orders.
 
     Parameters
     ----------
-    image : Image
-        Corrected frame.
-    traces : Traces
+    traces
         Where the orders lie in it.
-    flat : Flat
+    flat
         Profile of the traces, with its wings.
-    lit : tuple of int
+    lit
         Fibers that carry light in this frame.
 
     Returns
@@ -64,18 +65,16 @@ def subtract(image, traces, flat, lit):
     return _without(image, fit)
 
 
-def of_flat(image, traces, lit, rounds=3):
+def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3) -> tuple[Image, Floats]:
     """Subtract the scattered light of a flat, whose profile is not known yet, and measure the wings of its traces.
 
     Parameters
     ----------
-    image : Image
-        Stack of flats.
-    traces : Traces
+    traces
         Where the orders lie in it.
-    lit : tuple of int
+    lit
         Fibers that it lights.
-    rounds : int, optional
+    rounds
         How often surface and wings are fitted, each time with the outliers of the last.
 
     Returns

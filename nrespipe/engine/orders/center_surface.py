@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import legendre
 
+from nrespipe.frames.arrays import Booleans, Floats
 from nrespipe.numerics import leastsquares
 
 #: Error of a measured center: the first over its significance, and what light does not mend [pixel].
@@ -17,13 +18,13 @@ class Surface:
 
     Attributes
     ----------
-    n_fibers, n_orders, n_columns : int
+    n_fibers, n_orders, n_columns
         Size of what it describes; x and the index of the order are mapped to -1..1 over it.
-    degree, between : (int, int)
+    degree, between
         Degrees in x and order of the surface of the first fiber, and of the distances of the others from it.
-    terms : ndarray of float, shape (n_terms,)
+    terms : shape (n_terms,)
         Coefficients of the first fiber, then those of the distance of each other one [pixel].
-    covariance : ndarray of float, shape (n_terms, n_terms)
+    covariance : shape (n_terms, n_terms)
         Of the coefficients [pixel2].
     """
 
@@ -35,12 +36,12 @@ class Surface:
     terms: np.ndarray
     covariance: np.ndarray
 
-    def rows(self, columns):
+    def rows(self, columns: Floats) -> Floats:
         """Return the rows of all orders at some columns.
 
         Parameters
         ----------
-        columns : ndarray of float, shape (n,)
+        columns : shape (n,)
             Where [pixel].
 
         Returns
@@ -54,12 +55,12 @@ class Surface:
         others = [legendre.leggrid2d(m, x, other.reshape(self.between[0] + 1, -1).T) for other in others]
         return np.stack([first, *(first + other for other in others)])
 
-    def errors(self, columns):
+    def errors(self, columns: Floats) -> Floats:
         """Return the errors of the rows of all orders at some columns.
 
         Parameters
         ----------
-        columns : ndarray of float, shape (n,)
+        columns : shape (n,)
             Where [pixel].
 
         Returns
@@ -72,20 +73,27 @@ class Surface:
         return np.sqrt(squares).reshape(self.n_fibers, self.n_orders, -1)
 
 
-def fit(x, centers, significance, n_columns, degree=(6, 6), between=(4, 4)):
+def fit(
+    x: Floats,
+    centers: Floats,
+    significance: Floats,
+    n_columns: int,
+    degree: tuple[int, int] = (6, 6),
+    between: tuple[int, int] = (4, 4),
+) -> tuple[Surface, Booleans]:
     """Fit a surface to the centers that were measured in a flat.
 
     Parameters
     ----------
-    x : ndarray of float, shape (n_bins,)
+    x : shape (n_bins,)
         Columns at which they were measured [pixel].
-    centers : ndarray of float, shape (n_fibers, n_orders, n_bins)
+    centers : shape (n_fibers, n_orders, n_bins)
         Rows, NaN where nothing was seen [pixel].
-    significance : ndarray of float, shape (n_fibers, n_orders, n_bins)
+    significance : shape (n_fibers, n_orders, n_bins)
         Light over noise.
-    n_columns : int
+    n_columns
         Columns of the detector.
-    degree, between : (int, int), optional
+    degree, between
         Degrees in x and order of the surface of the first fiber, and of the distances of the others from it.
 
     Returns

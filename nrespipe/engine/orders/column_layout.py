@@ -1,10 +1,14 @@
 """The lit traces of a frame, column by column, as the kernels want them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from nrespipe.frames.image import Image
+from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
+from nrespipe.frames.traces import Traces
 from nrespipe.numerics import columns as kernel
 
 #: Half width of the window across an order [pixel].
@@ -17,21 +21,21 @@ class Columns:
 
     Attributes
     ----------
-    data, floor, bad, response : ndarray, shape (n_columns, n_rows)
+    data, floor, bad, response : shape (n_columns, n_rows)
         Light, variance without its photon noise, whether a pixel must not be used, sensitivity of the pixels.
-    error : ndarray of float32, shape (n_columns, n_rows)
+    error : shape (n_columns, n_rows)
         Error of the response, relative to it: the light that is expected of a pixel has its response in it.
-    centers : ndarray of float, shape (n_columns, n_traces)
+    centers : shape (n_columns, n_traces)
         Rows of the traces, their medians increasing along the second axis; NaN where there is none. Fibers 0 and 2 of
         neighboring orders cross at some columns, which the kernels allow for: they pair each trace with the next three
         [pixel].
-    tables : ndarray of float32, shape (n_traces, n_chunks, n_offsets)
+    tables : shape (n_traces, n_chunks, n_offsets)
         Profiles of the traces.
-    order : ndarray of int, shape (n_traces,)
+    order : shape (n_traces,)
         Place of each sorted trace among those of the frame, fiber by fiber.
-    shape : (int, int, int)
+    shape
         Numbers of fibers, orders and columns of the frame.
-    grid : (ndarray of float, float, float, float)
+    grid
         Middles of the chunks of the profiles among these columns, first offset and spacing of the tables, half width of
         the window [pixel].
     """
@@ -48,16 +52,16 @@ class Columns:
     grid: tuple
 
     @property
-    def pieces(self):
-        """tuple: the first arguments of many kernels: the arrays, then the grid of the profiles."""
+    def pieces(self) -> tuple[Any, ...]:
+        """The first arguments of many kernels: the arrays, then the grid of the profiles."""
         return (self.data, self.floor, self.bad, self.response, self.centers, self.tables, *self.grid)
 
-    def sort(self, values):
+    def sort(self, values: np.ndarray) -> np.ndarray:
         """Put values of the fibers and orders into the order of the traces by row.
 
         Parameters
         ----------
-        values : ndarray, shape (n_fibers, n_orders, ...)
+        values : shape (n_fibers, n_orders, ...)
             Of the frame.
 
         Returns
@@ -66,12 +70,12 @@ class Columns:
         """
         return np.ascontiguousarray(values.reshape(len(self.order), *values.shape[2:])[self.order])
 
-    def unsort(self, values):
+    def unsort(self, values: np.ndarray) -> np.ndarray:
         """Put values of the sorted traces back into the order of fibers and orders.
 
         Parameters
         ----------
-        values : ndarray, shape (n_traces, ...)
+        values : shape (n_traces, ...)
             Of the sorted traces.
 
         Returns
@@ -83,20 +87,16 @@ class Columns:
         return result.reshape(*self.shape[:2], *values.shape[1:])
 
 
-def lay_out(image, traces, flat, lit, stride=1):
+def lay_out(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stride: int = 1) -> Columns:
     """Sort the traces of the lit fibers by row and lay the columns of the image out in memory.
 
     Parameters
     ----------
-    image : Image
-        Background-subtracted frame.
-    traces : Traces
+    traces
         Where the orders lie in this frame.
-    flat : Flat
-        Profile and response.
-    lit : tuple of int
+    lit
         Fibers that carry light.
-    stride : int, optional
+    stride
         Every `stride`-th column is taken.
 
     Returns

@@ -3,18 +3,20 @@
 import numpy as np
 
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.spectrograph import Spectrograph
 
 
-def highest(rows, lit, upward):
+def highest(rows: Floats, lit: tuple[int, ...], upward: tuple[int, ...]) -> Floats:
     """Return the rows of the highest fiber of each order, lit or not, from those of the lit ones.
 
     Parameters
     ----------
-    rows : ndarray of float, shape (n_lit, n_orders)
+    rows : shape (n_lit, n_orders)
         Where the lit fibers cross the middle of the detector, the lowest first, NaN where one was not seen [pixel].
-    lit : tuple of int
+    lit
         The lit fibers, the lowest first.
-    upward : tuple of int
+    upward
         All fibers, the lowest first; they lie evenly apart.
 
     Returns
@@ -31,15 +33,13 @@ def highest(rows, lit, upward):
     return rows[-1] + apart * (len(upward) - 1 - places[-1])
 
 
-def costs(rows, spectrograph):
+def costs(rows: Floats, spectrograph: Spectrograph) -> dict[int, float]:
     """Tell how badly each numbering of the orders fits the pattern of the spectrograph.
 
     Parameters
     ----------
-    rows : ndarray of float, shape (n_orders,)
+    rows : shape (n_orders,)
         Where the highest fiber of each order crosses the middle of the detector, NaN where it was not seen [pixel].
-    spectrograph : Spectrograph
-        Its pattern.
 
     Returns
     -------
@@ -65,15 +65,13 @@ def costs(rows, spectrograph):
     return found
 
 
-def first_order(rows, spectrograph):
+def first_order(rows: Floats, spectrograph: Spectrograph) -> int:
     """Return the diffraction order of the lowest order.
 
     Parameters
     ----------
-    rows : ndarray of float, shape (n_orders,)
+    rows : shape (n_orders,)
         As in `costs`.
-    spectrograph : Spectrograph
-        Its pattern.
 
     Returns
     -------

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, percentile_filter
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.numerics import ridges as kernel
 
 _BIN = 32  # columns a bin
@@ -10,16 +11,16 @@ _SUBBINS = 4  # narrower bins inside, shifted along the slope of the order befor
 _ASIDE = np.array([0, -2, 2, -4, 4])  # bins from the middle where ridges may be looked for
 
 
-def find(binned, share=0.1, least_bins=8):
+def find(binned: Floats, share: float = 0.1, least_bins: int = 8) -> tuple[Floats, Floats, Floats]:
     """Find the ridges that cross the middle of the detector and follow them to both ends.
 
     Parameters
     ----------
-    binned : ndarray of float, shape (n_rows, n_narrow_bins)
+    binned : shape (n_rows, n_narrow_bins)
         Flat, from `bin_columns` [electron].
-    share : float, optional
+    share
         A ridge that is fainter than its brightest neighbors by more than this factor is none.
-    least_bins : int, optional
+    least_bins
         A ridge that is seen in fewer bins is none.
 
     Returns
@@ -44,14 +45,14 @@ def find(binned, share=0.1, least_bins=8):
     return x, centers, significance
 
 
-def measure(binned, rows):
+def measure(binned: Floats, rows: Floats) -> tuple[Floats, Floats]:
     """Measure ridges where they are expected, to one and a half pixels.
 
     Parameters
     ----------
-    binned : ndarray of float, shape (n_rows, n_narrow_bins)
+    binned : shape (n_rows, n_narrow_bins)
         Flat, from `bin_columns` [electron].
-    rows : ndarray of float, shape (..., n_bins)
+    rows : shape (..., n_bins)
         Where the ridges are expected [pixel].
 
     Returns
@@ -63,12 +64,12 @@ def measure(binned, rows):
     return tuple(values.reshape(rows.shape) for values in found)
 
 
-def bin_columns(electrons):
+def bin_columns(electrons: Floats) -> Floats:
     """Average a flat over narrow bins of columns, without the brightest pixel of each, which may be a cosmic ray.
 
     Parameters
     ----------
-    electrons : ndarray of float, shape (n_rows, n_columns)
+    electrons : shape (n_rows, n_columns)
         Flat [electron].
 
     Returns
@@ -82,12 +83,12 @@ def bin_columns(electrons):
     return ((parts.sum(axis=2) - parts.max(axis=2)) / (width - 1)).astype(float)
 
 
-def count(electrons):
+def count(electrons: Floats) -> int:
     """Count the ridges of light that cross the middle column of a flat.
 
     Parameters
     ----------
-    electrons : ndarray of float, shape (n_rows, n_columns)
+    electrons : shape (n_rows, n_columns)
         A single flat [electron].
 
     Returns
@@ -99,18 +100,18 @@ def count(electrons):
     return len(_peaks(bin_columns(electrons[:, middle - 2 * _BIN : middle + 2 * _BIN]), 2))
 
 
-def middle_rows(x, centers, n_columns, reach=300.0):
+def middle_rows(x: Floats, centers: Floats, n_columns: int, reach: float = 300.0) -> Floats:
     """Return the row at the middle column of each ridge, by a parabola through the bins around it.
 
     Parameters
     ----------
-    x : ndarray of float, shape (n_bins,)
+    x : shape (n_bins,)
         Middle columns of the bins [pixel].
-    centers : ndarray of float, shape (n_ridges, n_bins)
+    centers : shape (n_ridges, n_bins)
         Rows [pixel].
-    n_columns : int
+    n_columns
         Width of the detector [pixel].
-    reach : float, optional
+    reach
         Bins further from the middle do not count [pixel].
 
     Returns
@@ -127,14 +128,14 @@ def middle_rows(x, centers, n_columns, reach=300.0):
     return rows
 
 
-def group(rows, size):
+def group(rows: Floats, size: int) -> Integers:
     """Join ridges into orders.
 
     Parameters
     ----------
-    rows : ndarray of float, shape (n_ridges,)
+    rows : shape (n_ridges,)
         Where the ridges cross the middle column [pixel].
-    size : int
+    size
         Lit fibers, that is ridges an order.
 
     Returns
@@ -201,7 +202,7 @@ def _seeds(rows, size):
     return best
 
 
-def _walk(found, rows, step, size, tolerance=5.0, give_up=3):
+def _walk(found, rows, step, size, tolerance=5.0, give_up=3) -> None:
     """Extend the known orders downward (-1) or upward (+1) until nothing is found any more."""
     missing = 0
     while missing < give_up:

@@ -1,25 +1,31 @@
 """Find the orders of a lamp flat without any earlier knowledge of where they are, and number them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.ndimage import binary_dilation, uniform_filter1d
 
 from nrespipe.engine.orders import center_surface, order_pattern, ridges
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.traces import Traces
 
 
-def find(electrons, fibers, spectrograph, degree=(6, 6)):
+def find(
+    electrons: Floats, fibers: tuple[int, ...], spectrograph: Spectrograph, degree: tuple[int, int] = (6, 6)
+) -> Traces:
     """Find the orders of a flat whose light comes through two (or more) fibers.
 
     Parameters
     ----------
-    electrons : ndarray of float, shape (n_rows, n_columns)
+    electrons : shape (n_rows, n_columns)
         Stacked flat [electron].
-    fibers : tuple of int
+    fibers
         The lit fibers, two or three.
-    spectrograph : Spectrograph
+    spectrograph
         Order in which the fibers cross the detector, and the pattern by which the orders are numbered.
-    degree : (int, int), optional
+    degree
         Degrees in x and m of the surface that smooths the centers.
 
     Returns
@@ -58,16 +64,16 @@ def find(electrons, fibers, spectrograph, degree=(6, 6)):
     return Traces(tuple(sorted(upward)), orders[lit], smooth[sort][:, lit], errors[sort][:, lit].astype(np.float32))
 
 
-def upright(pairs, spectrograph, tolerance=4.0):
+def upright(pairs: Sequence[Traces], spectrograph: Spectrograph, tolerance: float = 4.0) -> bool:
     """Tell whether flats that lit different fibers agree on where the reference fiber lies.
 
     Parameters
     ----------
-    pairs : sequence of Traces
+    pairs
         Each with the reference fiber among its fibers.
-    spectrograph : Spectrograph
+    spectrograph
         Names the reference fiber.
-    tolerance : float, optional
+    tolerance
         Largest distance between the traces of the reference fiber in two flats [pixel].
 
     Returns
@@ -81,12 +87,12 @@ def upright(pairs, spectrograph, tolerance=4.0):
     return np.median(_nearest(here, there)[1]) < tolerance
 
 
-def turned(traces):
+def turned(traces: Traces) -> Traces:
     """Return traces with their fibers in the opposite order across the detector.
 
     Parameters
     ----------
-    traces : Traces
+    traces
         As `find` named them.
 
     Returns
@@ -108,16 +114,16 @@ def _nearest(here, there, stride=32, least=3):
     return np.argmin(middle, axis=1), middle.min(axis=1)
 
 
-def merge(pairs, spectrograph, tolerance=4.0):
+def merge(pairs: Sequence[Traces], spectrograph: Spectrograph, tolerance: float = 4.0) -> tuple[Traces, list[float]]:
     """Join the traces of flats that lit different fibers.
 
     Parameters
     ----------
-    pairs : sequence of Traces
+    pairs
         Each with the reference fiber among its fibers.
-    spectrograph : Spectrograph
+    spectrograph
         Names the reference fiber.
-    tolerance : float, optional
+    tolerance
         Largest distance between the traces of the reference fiber in two flats [pixel].
 
     Returns

@@ -5,6 +5,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.orders import column_layout
 from nrespipe.errors import BadFrame
+from nrespipe.frames.image import Image
+from nrespipe.frames.masters import Flat
 from nrespipe.frames.motion import Motion
 from nrespipe.frames.traces import Traces
 from nrespipe.numerics import columns as kernel
@@ -18,20 +20,20 @@ _COSMIC, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of th
 _UNEVEN = 0.05  # error of the offset of one column that no light mends: lines are tilted against the columns [pixel]
 
 
-def roughly(image, traces, lit, cuts=32, least=10.0):
+def roughly(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, least: float = 10.0) -> Traces:
     """Find by how much the orders of a frame have moved, to a fraction of a pixel.
 
     Parameters
     ----------
-    image : Image
+    image
         Corrected frame, its background subtracted or not.
-    traces : Traces
+    traces
         Where the flat saw the orders.
-    lit : tuple of int
+    lit
         Fibers that carry light.
-    cuts : int, optional
+    cuts
         Cuts across the orders that are looked at.
-    least : float, optional
+    least
         Light over noise below which no shift is believed.
 
     Returns
@@ -75,24 +77,30 @@ def roughly(image, traces, lit, cuts=32, least=10.0):
     return Traces(traces.fibers, traces.orders, traces.centers + shift)
 
 
-def orders(image, traces, flat, lit, rounds=8, stride=8, worth_px=0.02):
+def orders(
+    image: Image,
+    traces: Traces,
+    flat: Flat,
+    lit: tuple[int, ...],
+    rounds: int = 8,
+    stride: int = 8,
+    worth_px: float = 0.02,
+) -> tuple[Traces, Motion]:
     """Find how the orders of a frame lie against where the flat saw them.
 
     Parameters
     ----------
-    image : Image
-        Background-subtracted frame.
-    traces : Traces
+    traces
         Where to begin: those of the flat, or moved as a whole by `roughly`.
-    flat : Flat
+    flat
         Where the flat saw the orders, and their profile.
-    lit : tuple of int
+    lit
         Fibers that carry light.
-    rounds : int, optional
+    rounds
         Largest number of iterations.
-    stride : int, optional
+    stride
         Every `stride`-th column is used.
-    worth_px : float, optional
+    worth_px
         A term with a larger error is left out, unless it is five times as large as its error.
 
     Returns

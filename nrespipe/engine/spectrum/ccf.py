@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from scipy.optimize import least_squares
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.numerics.selection import interval_of
 
 _LIGHT_MS = 299792458.0
@@ -17,11 +18,11 @@ class Lines:
 
     Attributes
     ----------
-    order : ndarray of int, shape (n_lines,)
+    order : shape (n_lines,)
         Index of the order, increasing.
-    angstrom : ndarray of float, shape (n_lines,)
+    angstrom : shape (n_lines,)
         Wavelength at velocity 0, increasing within an order [angstrom].
-    weight : ndarray of float, shape (n_lines,)
+    weight : shape (n_lines,)
         Weight in the sum.
     """
 
@@ -36,11 +37,11 @@ class Peak:
 
     Attributes
     ----------
-    center_ms, fwhm_ms : float
+    center_ms, fwhm_ms
         [m / s].
-    contrast : float
+    contrast
         Depth relative to `level`.
-    level : float
+    level
         Value far from the dip.
     """
 
@@ -50,12 +51,12 @@ class Peak:
     level: float
 
 
-def pixel_edges(wavelength):
+def pixel_edges(wavelength: Floats) -> Floats:
     """Return the wavelengths of the edges of pixels.
 
     Parameters
     ----------
-    wavelength : ndarray of float, shape (n_orders, n_pixels)
+    wavelength : shape (n_orders, n_pixels)
         Wavelength of the middle of each pixel, increasing [angstrom].
 
     Returns
@@ -69,20 +70,18 @@ def pixel_edges(wavelength):
     return np.concatenate([first, middle, last], axis=1)
 
 
-def correlate(spectra, edges, lines, grid_ms, box_ms):
+def correlate(spectra: Floats, edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float) -> Floats:
     """Return the weighted sum of spectra under the lines of a mask as the mask moves.
 
     Parameters
     ----------
-    spectra : ndarray of float, shape (n_spectra, n_orders, n_pixels)
+    spectra : shape (n_spectra, n_orders, n_pixels)
         Spectra on the same pixels, relative to the continuum.
-    edges : ndarray of float, shape (n_orders, n_pixels + 1)
+    edges : shape (n_orders, n_pixels + 1)
         From `pixel_edges` [angstrom].
-    lines : Lines
-        The mask.
-    grid_ms : ndarray of float, shape (n_velocities,)
+    grid_ms : shape (n_velocities,)
         Velocities, increasing [m / s].
-    box_ms : float
+    box_ms
         Full width of the box in which a line looks at the spectrum [m / s].
 
     Returns
@@ -95,20 +94,18 @@ def correlate(spectra, edges, lines, grid_ms, box_ms):
     return _correlate(spectra, edges, lines.order, lines.angstrom, lines.weight, factors, half)
 
 
-def variance(pixel_variance, edges, lines, grid_ms, box_ms):
+def variance(pixel_variance: Floats, edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float) -> Floats:
     """Return the variance of what `correlate` gives.
 
     Parameters
     ----------
-    pixel_variance : ndarray of float, shape (n_orders, n_pixels)
+    pixel_variance : shape (n_orders, n_pixels)
         Variance of a spectrum.
-    edges : ndarray of float, shape (n_orders, n_pixels + 1)
+    edges : shape (n_orders, n_pixels + 1)
         From `pixel_edges` [angstrom].
-    lines : Lines
-        The mask.
-    grid_ms : ndarray of float, shape (n_velocities,)
+    grid_ms : shape (n_velocities,)
         Velocities, increasing [m / s].
-    box_ms : float
+    box_ms
         Full width of the box [m / s].
 
     Returns
@@ -121,20 +118,18 @@ def variance(pixel_variance, edges, lines, grid_ms, box_ms):
     return _variance(pixel_variance, edges, lines.order, lines.angstrom, lines.weight, factors, half)
 
 
-def projection(edges, lines, grid_ms, box_ms, coefficients):
+def projection(edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float, coefficients: Floats) -> Floats:
     """Return the spectrum whose scalar product with another one is a linear function of its correlation.
 
     Parameters
     ----------
-    edges : ndarray of float, shape (n_orders, n_pixels + 1)
+    edges : shape (n_orders, n_pixels + 1)
         From `pixel_edges` [angstrom].
-    lines : Lines
-        The mask.
-    grid_ms : ndarray of float, shape (n_velocities,)
+    grid_ms : shape (n_velocities,)
         Velocities, increasing [m / s].
-    box_ms : float
+    box_ms
         Full width of the box [m / s].
-    coefficients : ndarray of float, shape (n_orders, n_velocities)
+    coefficients : shape (n_orders, n_velocities)
         The linear function: sum of coefficient times correlation.
 
     Returns
@@ -147,23 +142,19 @@ def projection(edges, lines, grid_ms, box_ms, coefficients):
     return _projection(edges, lines.order, lines.angstrom, lines.weight, factors, half, coefficients)
 
 
-def peak(grid_ms, function):
+def peak(grid_ms: Floats, function: Floats) -> Peak:
     """Fit a Gaussian and a constant to the dip of a cross-correlation function.
 
     Parameters
     ----------
-    grid_ms, function : ndarray of float, shape (n_velocities,)
+    grid_ms, function : shape (n_velocities,)
         The function, with one dip in its range.
-
-    Returns
-    -------
-    Peak
     """
     scale = (grid_ms[-1] - grid_ms[0]) / 2
     place = (grid_ms - grid_ms.mean()) / scale
     level, lowest = function.max(), int(np.argmin(function))
     start = np.array([level, level - function[lowest], place[lowest], 0.4])
-    shape = lambda p: p[0] - p[1] * np.exp(-0.5 * ((place - p[2]) / p[3]) ** 2)  # noqa: E731
+    shape = lambda p: p[0] - p[1] * np.exp(-0.5 * ((place - p[2]) / p[3]) ** 2)
     p = least_squares(lambda p: shape(p) - function, start, method="lm", max_nfev=400).x
     return Peak(
         center_ms=float(p[2] * scale + grid_ms.mean()),
@@ -173,16 +164,23 @@ def peak(grid_ms, function):
     )
 
 
-def bisector_span(grid_ms, function, fitted, *, top=(0.1, 0.4), bottom=(0.55, 0.9)):
+def bisector_span(
+    grid_ms: Floats,
+    function: Floats,
+    fitted: Peak,
+    *,
+    top: tuple[float, float] = (0.1, 0.4),
+    bottom: tuple[float, float] = (0.55, 0.9),
+) -> float:
     """Return the bisector span of the dip of a cross-correlation function.
 
     Parameters
     ----------
-    grid_ms, function : ndarray of float, shape (n_velocities,)
+    grid_ms, function : shape (n_velocities,)
         The function.
-    fitted : Peak
+    fitted
         From `peak`.
-    top, bottom : (float, float), optional
+    top, bottom
         Ranges of depth whose mean bisectors are compared, 0 at the level and 1 at the deepest point.
 
     Returns

@@ -1,23 +1,28 @@
 """How well width, contrast and bisector span of a cross-correlation function are known."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from nrespipe.engine.spectrum import ccf
+
+if TYPE_CHECKING:
+    from nrespipe.engine.velocity.mask_fit import Fit
 
 _LIGHT_MS = 299792458.0
 _FWHM = 2.3548200450309493
 
 
-def errors(found, berv_ms=0.0, *, window=1.25):
+def errors(found: "Fit", berv_ms: float = 0.0, *, window: float = 1.25) -> tuple[float, float, float]:
     """Return the photon errors of the shape of a cross-correlation function.
 
     Parameters
     ----------
-    found : Fit
+    found
         From ``mask_fit.fit``.
-    berv_ms : float, optional
+    berv_ms
         Barycentric correction that it was made with [m / s].
-    window : float, optional
+    window
         As in ``mask_fit.fit``.
 
     Returns
@@ -72,5 +77,5 @@ def _bisector_answer(grid_ms, function, step=1e-4):
     """Return how the bisector span answers to each point; NaN where it is not defined."""
     steps = step * np.ptp(function) * np.eye(len(function))
     fitted = ccf.peak(grid_ms, function)
-    span = lambda moved: ccf.bisector_span(grid_ms, moved, fitted)  # noqa: E731
+    span = lambda moved: ccf.bisector_span(grid_ms, moved, fitted)
     return np.array([span(function + move) - span(function - move) for move in steps]) / (2 * step * np.ptp(function))

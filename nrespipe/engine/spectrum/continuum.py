@@ -6,15 +6,16 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy.special import ndtr
 
+from nrespipe.frames.arrays import Booleans, Floats
+from nrespipe.frames.spectra import Spectra
 
-def normalise(spectra, *, degree=5):
+
+def normalise(spectra: Spectra, *, degree: int = 5) -> Floats:
     """Return spectra relative to the continuum of the star.
 
     Parameters
     ----------
-    spectra : Spectra
-        Extracted light.
-    degree : int, optional
+    degree
         Degree of the polynomial that the ratio of star and lamp follows along an order.
 
     Returns
@@ -37,14 +38,16 @@ def normalise(spectra, *, degree=5):
     return result
 
 
-def above_blaze(flux, variance, quality, blaze, *, faintest=0.05):
+def above_blaze(
+    flux: np.ndarray, variance: np.ndarray, quality: np.ndarray, blaze: np.ndarray, *, faintest: float = 0.05
+) -> tuple[Floats, Floats, Booleans]:
     """Return a spectrum divided by the blaze, and which of its pixels are to be used.
 
     Parameters
     ----------
-    flux, variance, quality, blaze : ndarray, shape (n_orders, n_pixels)
+    flux, variance, quality, blaze : shape (n_orders, n_pixels)
         As in ``Spectra``.
-    faintest : float, optional
+    faintest
         Where the blaze is below this share of its peak a pixel is not used.
 
     Returns
@@ -59,22 +62,24 @@ def above_blaze(flux, variance, quality, blaze, *, faintest=0.05):
     return np.where(good, flux / blaze, 0.0), np.where(good, variance / blaze**2, 1.0), good
 
 
-def envelope(flux, variance, good, *, degree=5, fewest=200, rounds=16):
+def envelope(
+    flux: Floats, variance: Floats, good: Booleans, *, degree: int = 5, fewest: int = 200, rounds: int = 16
+) -> Floats:
     """Return a smooth upper envelope of each order.
 
     Parameters
     ----------
-    flux : ndarray of float, shape (n_orders, n_pixels)
+    flux : shape (n_orders, n_pixels)
         Spectrum without its blaze.
-    variance : ndarray of float, shape (n_orders, n_pixels)
+    variance : shape (n_orders, n_pixels)
         Variance of it.
-    good : ndarray of bool, shape (n_orders, n_pixels)
+    good : shape (n_orders, n_pixels)
         Pixels to use.
-    degree : int, optional
+    degree
         Degree of the polynomial.
-    fewest : int, optional
+    fewest
         An order with fewer good pixels has no envelope.
-    rounds : int, optional
+    rounds
         How often the pixels below the envelope are put aside.
 
     Returns
@@ -117,11 +122,11 @@ class Noise:
 
     Attributes
     ----------
-    variance, light : ndarray of float, shape (n_orders, n_pixels)
+    variance, light : shape (n_orders, n_pixels)
         Variance of each pixel, and the light that was found in it and that this variance belongs to.
-    slope : ndarray of float, shape (n_orders, n_pixels)
+    slope : shape (n_orders, n_pixels)
         What each unit of light adds to the variance.
-    least : ndarray of float, shape (n_orders, n_pixels)
+    least : shape (n_orders, n_pixels)
         Smallest variance that was found nearby: no expectation lies below it.
     """
 
@@ -130,12 +135,12 @@ class Noise:
     slope: np.ndarray
     least: np.ndarray
 
-    def at(self, light):
+    def at(self, light: Floats) -> Floats:
         """Return the variance of pixels on which some light is expected.
 
         Parameters
         ----------
-        light : ndarray of float, shape (n_orders, n_pixels)
+        light : shape (n_orders, n_pixels)
             Expected flux; negative counts as 0.
 
         Returns
@@ -145,24 +150,20 @@ class Noise:
         return np.maximum(self.variance + self.slope * (np.maximum(light, 0) - self.light), self.least)
 
 
-def noise(flux, variance, good, *, bin_pixels=128, fewest=16):
+def noise(flux: Floats, variance: Floats, good: Booleans, *, bin_pixels: int = 128, fewest: int = 16) -> Noise:
     """Return how the variance of the pixels depends on their light.
 
     Parameters
     ----------
-    flux, variance : ndarray of float, shape (n_orders, n_pixels)
+    flux, variance : shape (n_orders, n_pixels)
         Spectrum and its variance.
-    good : ndarray of bool, shape (n_orders, n_pixels)
+    good : shape (n_orders, n_pixels)
         Pixels to use; what is returned of the others is finite and means nothing.
-    bin_pixels : int, optional
+    bin_pixels
         Length of the pieces of an order in each of which the variance grows with the flux at one rate.
-    fewest : int, optional
+    fewest
         A piece with fewer good pixels takes after its neighbors; in an order without any other piece, the variance is
         taken as it is.
-
-    Returns
-    -------
-    Noise
 
     Notes
     -----
@@ -193,7 +194,7 @@ def noise(flux, variance, good, *, bin_pixels=128, fewest=16):
 
 def _growth(light, variance, usual, edges):
     """Return slope of the variance with light, its largest value on that line, and the number of pixels, by piece."""
-    pieces = lambda values: np.add.reduceat(usual * values, edges[:-1], axis=1)  # noqa: E731
+    pieces = lambda values: np.add.reduceat(usual * values, edges[:-1], axis=1)
     count = pieces(np.ones(light.shape))
     sums = [pieces(values) for values in (light, variance, light**2, light * variance)]
     mean, level, square, product = (total / np.maximum(count, 1) for total in sums)
@@ -205,24 +206,33 @@ def _growth(light, variance, usual, edges):
     return slope, level + slope * (brightest - mean), count
 
 
-def against_model(flux, variance, good, model, *, degree=5, fewest=200, mismatch=0.03):
+def against_model(
+    flux: Floats,
+    variance: Floats,
+    good: Booleans,
+    model: Floats,
+    *,
+    degree: int = 5,
+    fewest: int = 200,
+    mismatch: float = 0.03,
+) -> Floats:
     """Return the smooth factor by which each order exceeds a model of its lines.
 
     Parameters
     ----------
-    flux : ndarray of float, shape (n_orders, n_pixels)
+    flux : shape (n_orders, n_pixels)
         Spectrum without its blaze.
-    variance : ndarray of float, shape (n_orders, n_pixels)
+    variance : shape (n_orders, n_pixels)
         Variance of it.
-    good : ndarray of bool, shape (n_orders, n_pixels)
+    good : shape (n_orders, n_pixels)
         Pixels to use.
-    model : ndarray of float, shape (n_orders, n_pixels)
+    model : shape (n_orders, n_pixels)
         Spectrum relative to a continuum of 1.
-    degree : int, optional
+    degree
         Degree of the polynomial.
-    fewest : int, optional
+    fewest
         An order with fewer good pixels has none.
-    mismatch : float, optional
+    mismatch
         Error of the model relative to the continuum.
 
     Returns

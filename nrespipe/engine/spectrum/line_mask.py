@@ -4,7 +4,9 @@ import numpy as np
 
 from nrespipe.engine.spectrum import ccf
 from nrespipe.engine.spectrum.ccf import Lines
-from nrespipe.engine.spectrum.spectrum_orders import smooth_snr2
+from nrespipe.engine.spectrum.spectrum_orders import Orders, smooth_snr2
+from nrespipe.frames.arrays import Booleans, Floats
+from nrespipe.frames.velocity import LineMask, Tellurics
 
 _LIGHT_MS = 299792458.0
 
@@ -18,26 +20,32 @@ _UNSTEADY = (
 _OPAQUE = ((6867.0, 6929.0), (7160.0, 7345.0), (7590.0, 7710.0), (8125.0, 8355.0), (8930.0, 9900.0))
 
 
-def clear(mask, orders, velocity_ms, reach_ms, tellurics=None, *, motion_ms=31000.0, shallowest=0.05, margin=20):
+def clear(
+    mask: LineMask,
+    orders: Orders,
+    velocity_ms: float,
+    reach_ms: float,
+    tellurics: Tellurics | None = None,
+    *,
+    motion_ms: float = 31000.0,
+    shallowest: float = 0.05,
+    margin: int = 20,
+) -> Lines:
     """Return the lines that stay clear of the atmosphere and of the ends of orders the whole year round.
 
     Parameters
     ----------
-    mask : LineMask
-        All lines.
-    orders : Orders
-        The spectrum.
-    velocity_ms : float
+    velocity_ms
         Barycentric velocity of the star [m / s].
-    reach_ms : float
+    reach_ms
         How far from its center a line is looked at [m / s].
-    tellurics : Tellurics or None, optional
+    tellurics
         Where the atmosphere absorbs.
-    motion_ms : float, optional
+    motion_ms
         Largest motion of the observer: with the room it needs, every frame of a star uses the same lines [m / s].
-    shallowest : float, optional
+    shallowest
         Depth below which a line is not worth its noise.
-    margin : int, optional
+    margin
         Pixels at either end of an order that are not used.
 
     Returns
@@ -66,22 +74,30 @@ def clear(mask, orders, velocity_ms, reach_ms, tellurics=None, *, motion_ms=3100
     return Lines(order=order[kept], angstrom=angstrom[kept], weight=weight[kept])
 
 
-def window(wavelength, berv_ms, velocity_ms, tellurics=None, *, motion_ms=31000.0, margin=20):
+def window(
+    wavelength: Floats,
+    berv_ms: float,
+    velocity_ms: float,
+    tellurics: Tellurics | None = None,
+    *,
+    motion_ms: float = 31000.0,
+    margin: int = 20,
+) -> Booleans:
     """Tell which pixels stay clear of the atmosphere, the ends of orders and the chromosphere the whole year round.
 
     Parameters
     ----------
-    wavelength : ndarray of float, shape (n_orders, n_pixels)
+    wavelength : shape (n_orders, n_pixels)
         Vacuum, frame of the observer, increasing; NaN in an order without wavelengths [angstrom].
-    berv_ms : float
+    berv_ms
         Barycentric correction [m / s].
-    velocity_ms : float
+    velocity_ms
         Barycentric velocity of the star [m / s].
-    tellurics : Tellurics or None, optional
+    tellurics
         Where the atmosphere absorbs.
-    motion_ms : float, optional
+    motion_ms
         Largest motion of the observer [m / s].
-    margin : int, optional
+    margin
         Pixels at either end of an order that are not used.
 
     Returns
@@ -97,14 +113,14 @@ def window(wavelength, berv_ms, velocity_ms, tellurics=None, *, motion_ms=31000.
     return clear_ & ~_spoiled(rest, seen * (1 - room), seen * (1 + room), tellurics)
 
 
-def telluric_pixels(wavelength, tellurics):
+def telluric_pixels(wavelength: Floats, tellurics: Tellurics | None) -> Booleans:
     """Tell which pixels the atmosphere darkens.
 
     Parameters
     ----------
-    wavelength : ndarray of float, shape (n_orders, n_pixels)
+    wavelength : shape (n_orders, n_pixels)
         Vacuum, frame of the observer [angstrom].
-    tellurics : Tellurics or None
+    tellurics
         Where the atmosphere absorbs; the stretches that it closes are known without.
 
     Returns
@@ -120,24 +136,29 @@ def telluric_pixels(wavelength, tellurics):
     return inside
 
 
-def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_ms=1500.0, most=1500):
+def search(
+    mask: LineMask,
+    orders: Orders,
+    berv_ms: float,
+    tellurics: Tellurics | None = None,
+    *,
+    half_range_ms: float = 300e3,
+    step_ms: float = 1500.0,
+    most: int = 1500,
+) -> tuple[float, float, float]:
     """Return the velocity at which a mask finds most absorption, without a first guess.
 
     Parameters
     ----------
-    mask : LineMask
-        All lines.
-    orders : Orders
-        The spectrum.
-    berv_ms : float
+    berv_ms
         Barycentric correction [m / s].
-    tellurics : Tellurics or None, optional
+    tellurics
         Where the atmosphere absorbs; those pixels do not count.
-    half_range_ms : float, optional
+    half_range_ms
         Velocities tried, barycentric, either side of 0 [m / s].
-    step_ms : float, optional
+    step_ms
         Step of them [m / s].
-    most : int, optional
+    most
         The velocity is sought with no more than this many lines, those that tell most: in the forest of a cool star
         all of them together see something everywhere.
 
@@ -158,7 +179,7 @@ def search(mask, orders, berv_ms, tellurics=None, *, half_range_ms=300e3, step_m
     if len(lines.order) == 0 or not counted.any():
         return 0.0, 0.0, 0.0
     factor = 1 + berv_ms / _LIGHT_MS
-    seen = lambda grid_ms: ((1 + grid_ms / _LIGHT_MS) / factor - 1) * _LIGHT_MS  # noqa: E731
+    seen = lambda grid_ms: ((1 + grid_ms / _LIGHT_MS) / factor - 1) * _LIGHT_MS
     grid_ms = np.arange(-half_range_ms, half_range_ms + step_ms / 2, step_ms)
     telling = _most_telling(lines, orders.wavelength, snr2, most)
     height = ccf.correlate(absorbed, edges, telling, seen(grid_ms), step_ms)[0].sum(axis=0)

@@ -1,11 +1,15 @@
 """A spectrum in orders, from any spectrograph."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.engine.spectrum import continuum
-from nrespipe.frames.arrays import frozen
+from nrespipe.frames.arrays import Booleans, Floats, frozen
+
+if TYPE_CHECKING:
+    from nrespipe.engine.spectrum.continuum import Noise
 
 
 @dataclass(frozen=True)
@@ -14,15 +18,15 @@ class Orders:
 
     Attributes
     ----------
-    flux, variance : ndarray of float, shape (n_orders, n_pixels)
+    flux, variance : shape (n_orders, n_pixels)
         Spectrum without its blaze, and its variance, in any unit.
-    good : ndarray of bool, shape (n_orders, n_pixels)
+    good : shape (n_orders, n_pixels)
         Pixels to use.
-    wavelength : ndarray of float, shape (n_orders, n_pixels)
+    wavelength : shape (n_orders, n_pixels)
         Wavelength of the middle of the pixel, on the scale of the mask, frame of the observer, increasing [angstrom].
-    continuum : ndarray of float, shape (n_orders, n_pixels)
+    continuum : shape (n_orders, n_pixels)
         Level that `flux` would have without lines; 0 where unknown.
-    usual_variance : ndarray of float, shape (n_orders, n_pixels), optional
+    usual_variance : shape (n_orders, n_pixels), optional
         Variance of the continuum, up to a factor, at a brightness at which stars are usually seen. Weights are made
         from it, so that a faint spectrum of a star is weighted as a bright one. Without it `variance` takes its place.
     """
@@ -39,30 +43,23 @@ class Orders:
         frozen(self, flux=shape, variance=shape, good=shape, wavelength=shape, continuum=shape, usual_variance=shape)
 
     @property
-    def weighing_variance(self):
-        """ndarray of float, shape (n_orders, n_pixels): `usual_variance`, or `variance` where that is not given."""
+    def weighing_variance(self) -> Floats:
+        """Shape (n_orders, n_pixels): `usual_variance`, or `variance` where that is not given."""
         return self.variance if self.usual_variance is None else self.usual_variance
 
-    def noise(self):
-        """Return how the variance of the pixels depends on the light that is expected on them.
-
-        Returns
-        -------
-        Noise
-        """
+    def noise(self) -> "Noise":
+        """Return how the variance of the pixels depends on the light that is expected on them."""
         return continuum.noise(self.flux, self.variance, self.good)
 
 
-def smooth_snr2(orders, *, bin_pixels=64):
+def smooth_snr2(orders: Orders, *, bin_pixels: int = 64) -> Floats:
     """Return the square of the signal-to-noise ratio of each pixel, smoothed over noise and lines.
 
     It is that of the usual brightness, up to a factor, where the orders know one.
 
     Parameters
     ----------
-    orders : Orders
-        The spectrum.
-    bin_pixels : int, optional
+    bin_pixels
         Length of the bins whose medians are joined.
 
     Returns
@@ -82,16 +79,14 @@ def smooth_snr2(orders, *, bin_pixels=64):
     return np.stack([np.interp(np.arange(n_pixels), centers, row) for row in middle])
 
 
-def line_depth(orders, model, used=None):
+def line_depth(orders: Orders, model: Floats, used: Booleans | None = None) -> tuple[float, float]:
     """Return how deep the lines of a spectrum are, relative to those of a model.
 
     Parameters
     ----------
-    orders : Orders
-        The spectrum.
-    model : ndarray of float, shape (n_orders, n_pixels)
+    model : shape (n_orders, n_pixels)
         What is expected, relative to the continuum.
-    used : ndarray of bool, shape (n_orders, n_pixels), optional
+    used : shape (n_orders, n_pixels)
         Pixels that count; those that are good if not given.
 
     Returns
@@ -112,7 +107,7 @@ def line_depth(orders, model, used=None):
     return (float(np.sum(weight * model * light) / square), float(square**-0.5)) if square > 0 else (np.nan, np.inf)
 
 
-def resembles(orders, model, used=None):
+def resembles(orders, model, used=None) -> bool:
     """Tell whether a spectrum has the lines of a model.
 
     Parameters

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from nrespipe.frames.arrays import frozen
+from nrespipe.frames.arrays import Floats, frozen
+from nrespipe.frames.velocity import LineMask
 from nrespipe.numerics.selection import interval_of
 
 #: Least and greatest strength of the lines relative to the list
@@ -26,11 +27,11 @@ class RestSpectrum:
 
     Attributes
     ----------
-    ln_start, ln_step : float
+    ln_start, ln_step
         Natural logarithm of the first vacuum wavelength in angstrom, and its step.
-    flux : ndarray of float, shape (n_points,)
+    flux : shape (n_points,)
         Relative to a continuum of 1.
-    slope : ndarray of float, shape (n_points,)
+    slope : shape (n_points,)
         Derivative of `flux` with respect to the logarithm of the wavelength.
     """
 
@@ -50,13 +51,13 @@ class Sampling:
 
     Attributes
     ----------
-    fwhm : ndarray of float, shape (n_orders, n_pixels)
+    fwhm : shape (n_orders, n_pixels)
         Full width at half maximum of the line-spread function [pixel].
-    offsets : ndarray of float, shape (n_offsets,)
+    offsets : shape (n_offsets,)
         Evenly spaced distances from the line center in units of `fwhm`.
-    kernels : ndarray of float, shape (n_columns, n_offsets)
+    kernels : shape (n_columns, n_offsets)
         Line-spread function at `columns`, width of the pixel included; need not be normalised.
-    columns : ndarray of float, shape (n_columns,)
+    columns : shape (n_columns,)
         The columns, increasing; linear in between, constant beyond [pixel].
     """
 
@@ -71,28 +72,29 @@ class Sampling:
 
 
 def at_rest(
-    mask, start_angstrom, end_angstrom, broadening_ms, *, strength=1.0, thermal_ms=1800.0, step_ms=400.0
-):  # fmt: skip
+    mask: LineMask,
+    start_angstrom: float,
+    end_angstrom: float,
+    broadening_ms: float,
+    *,
+    strength: float = 1.0,
+    thermal_ms: float = 1800.0,
+    step_ms: float = 400.0,
+) -> RestSpectrum:
     """Return the spectrum of a list of lines.
 
     Parameters
     ----------
-    mask : LineMask
-        The lines.
-    start_angstrom, end_angstrom : float
+    start_angstrom, end_angstrom
         Range of the spectrum, vacuum [angstrom].
-    broadening_ms : float
+    broadening_ms
         Standard deviation of all that widens the lines of the star [m / s].
-    strength : float, optional
+    strength
         Factor on the optical depth of every line.
-    thermal_ms : float, optional
+    thermal_ms
         Standard deviation of the motions of the atoms and of small eddies, part of the broadening [m / s].
-    step_ms : float, optional
+    step_ms
         Step of the grid [m / s].
-
-    Returns
-    -------
-    RestSpectrum
 
     Notes
     -----
@@ -115,18 +117,20 @@ def at_rest(
     return RestSpectrum(ln_start=ln_start, ln_step=step, flux=flux, slope=np.gradient(flux, step))
 
 
-def observed(rest, velocity_ms, wavelength, sampling=None):
+def observed(
+    rest: RestSpectrum, velocity_ms: float, wavelength: Floats, sampling: Sampling | None = None
+) -> tuple[Floats, Floats]:
     """Return a spectrum as the pixels of a spectrograph see it.
 
     Parameters
     ----------
-    rest : RestSpectrum
+    rest
         What the star sends.
-    velocity_ms : float
+    velocity_ms
         Radial velocity relative to the observer: ``wavelength = rest * (1 + v / c)`` [m / s].
-    wavelength : ndarray of float, shape (n_orders, n_pixels)
+    wavelength : shape (n_orders, n_pixels)
         Vacuum wavelength of the middle of each pixel, in the frame of the observer [angstrom].
-    sampling : Sampling or None, optional
+    sampling
         Line-spread function; None for one that is infinitely sharp.
 
     Returns
@@ -169,12 +173,12 @@ def _rotation(offsets, width):
     return np.sum(2 * (1 - limb) * np.sqrt(inside) + np.pi * limb / 2 * inside, axis=1)
 
 
-def at_bound(strength):
+def at_bound(strength: float) -> bool:
     """Return whether the strength of the lines of a model is at a bound of its range.
 
     Parameters
     ----------
-    strength : float
+    strength
         As in `at_rest`.
 
     Returns

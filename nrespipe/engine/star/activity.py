@@ -9,7 +9,11 @@ from scipy.interpolate import lagrange
 from nrespipe.engine.spectrum import ccf, continuum
 from nrespipe.engine.star import order_scale
 from nrespipe.frames.activity import Index
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Pixel
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.velocity import Velocity
+from nrespipe.frames.wavelength import Wavelengths
 
 _LIGHT_MS = 299792458.0
 
@@ -20,11 +24,11 @@ class Band:
 
     Attributes
     ----------
-    center_angstrom : float
+    center_angstrom
         Vacuum, at rest [angstrom].
-    width_angstrom : float
+    width_angstrom
         Full width; of a triangle the full width at half maximum [angstrom].
-    triangular : bool
+    triangular
         Whether the weight falls off from the center to both sides.
     """
 
@@ -33,8 +37,8 @@ class Band:
     triangular: bool = False
 
     @property
-    def reach_angstrom(self):
-        """float: no light farther than this from the center counts [angstrom]."""
+    def reach_angstrom(self) -> float:
+        """No light farther than this from the center counts [angstrom]."""
         return self.width_angstrom * (1.0 if self.triangular else 0.5)
 
 
@@ -52,24 +56,31 @@ INDICES = (
 )
 
 
-def measure(spectra, wavelengths, fiber, rv_ms, berv_ms, *, faintest=5.0, motion_ms=31000.0):
+def measure(
+    spectra: Spectra,
+    wavelengths: Wavelengths,
+    fiber: int,
+    rv_ms: float,
+    berv_ms: float,
+    *,
+    faintest: float = 5.0,
+    motion_ms: float = 31000.0,
+) -> tuple[Index, ...]:
     """Measure the activity indices of the star in a fiber.
 
     Parameters
     ----------
-    spectra : Spectra
-        Extracted light.
-    wavelengths : Wavelengths
+    wavelengths
         Of the same fibers, orders and pixels.
-    fiber : int
+    fiber
         Fiber of the star.
-    rv_ms : float
+    rv_ms
         Barycentric radial velocity of the star [m / s].
-    berv_ms : float
+    berv_ms
         Barycentric correction, as in ``Barycentric`` [m / s].
-    faintest : float, optional
+    faintest
         Signal-to-noise ratio that the reference bands of an index must reach.
-    motion_ms : float, optional
+    motion_ms
         Largest motion of the observer: with the room it needs, every frame of a star uses the same orders [m / s].
 
     Returns
@@ -92,16 +103,14 @@ def measure(spectra, wavelengths, fiber, rv_ms, berv_ms, *, faintest=5.0, motion
     return tuple(_index(light, doppler, room, definition, faintest) for definition in INDICES)
 
 
-def of(velocity, spectra, wavelengths):
+def of(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) -> tuple[Index, ...]:
     """Return all that is known of the activity of a star whose velocity was measured.
 
     Parameters
     ----------
-    velocity : Velocity
+    velocity
         Of the star in a fiber.
-    spectra : Spectra
-        Extracted light.
-    wavelengths : Wavelengths
+    wavelengths
         Of the same fibers, orders and pixels.
 
     Returns
@@ -121,16 +130,16 @@ def _width_change(second):
     return Index("dlw", second.width_change_m2_s2, second.width_change_error_m2_s2, "m2/s2")
 
 
-def chromatic(order_rv_ms, order_error_ms, wavelength_angstrom, *, fewest=10):
+def chromatic(order_rv_ms: Floats, order_error_ms: Floats, wavelength_angstrom: Floats, *, fewest: int = 10) -> Index:
     """Measure how the velocities of the orders change with wavelength.
 
     Parameters
     ----------
-    order_rv_ms, order_error_ms : ndarray of float, shape (n_orders,)
+    order_rv_ms, order_error_ms : shape (n_orders,)
         Velocity of each order and its photon error, NaN where there is none [m / s].
-    wavelength_angstrom : ndarray of float, shape (n_orders,)
+    wavelength_angstrom : shape (n_orders,)
         Middle of each order [angstrom].
-    fewest : int, optional
+    fewest
         With fewer orders there is no index.
 
     Returns

@@ -2,24 +2,34 @@
 
 import numpy as np
 
+from nrespipe.frames.arrays import Booleans, Floats
+
 #: Where the blaze is below this share of its peak the lamp tells too little
 _FAINTEST = 0.05
 
 
-def band_weights(edges_angstrom, good, center_angstrom, width_angstrom, triangular=False, *, widest_gap=6):
+def band_weights(
+    edges_angstrom: Floats,
+    good: Booleans,
+    center_angstrom: float,
+    width_angstrom: float,
+    triangular: bool = False,
+    *,
+    widest_gap: int = 6,
+) -> Floats:
     """Return the weights of pixels whose sum of products with the light is the mean light of a band.
 
     Parameters
     ----------
-    edges_angstrom : ndarray of float, shape (n_pixels + 1,)
+    edges_angstrom : shape (n_pixels + 1,)
         Wavelengths of the edges of the pixels, increasing [angstrom].
-    good : ndarray of bool, shape (n_pixels,)
+    good : shape (n_pixels,)
         Pixels to use. In the place of another one stands the straight line between its neighbors.
-    center_angstrom, width_angstrom : float
+    center_angstrom, width_angstrom
         Band; of a triangle the full width at half maximum [angstrom].
-    triangular : bool, optional
+    triangular
         Whether the weight falls off from the center to both sides.
-    widest_gap : int, optional
+    widest_gap
         Distance of two good pixels across which a line may be drawn.
 
     Returns
@@ -51,12 +61,12 @@ def band_weights(edges_angstrom, good, center_angstrom, width_angstrom, triangul
     return weights
 
 
-def ratio(first, second):
+def ratio(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -> tuple[float, float]:
     """Return how bright an order is against another one where both see the same wavelengths.
 
     Parameters
     ----------
-    first, second : tuple of ndarray, shape (n_pixels,)
+    first, second : shape (n_pixels,)
         Flux and variance above the blaze, good pixels, wavelength, blaze of either order.
 
     Returns
@@ -83,12 +93,12 @@ def ratio(first, second):
     return float(np.log(one / two)), float(np.sqrt(one_variance / one**2 + two_variance / two**2))
 
 
-def bright_range(wavelength, blaze):
+def bright_range(wavelength: Floats, blaze: Floats) -> tuple[Floats, Floats]:
     """Return the wavelengths between which the lamp lights each order.
 
     Parameters
     ----------
-    wavelength, blaze : ndarray of float, shape (n_orders, n_pixels)
+    wavelength, blaze : shape (n_orders, n_pixels)
         Wavelengths, increasing [angstrom]; spectrum of the lamp, 1 at the peak.
 
     Returns

@@ -1,12 +1,19 @@
 """The type and the rotation of a star from the lines of its spectrum."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.polynomial import legendre
 
 from nrespipe.engine.spectrum import line_mask, synthetic
 from nrespipe.engine.star import temperature
 from nrespipe.frames.stellartype import StellarType
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.velocity import LineMask, Star, Tellurics
+
+if TYPE_CHECKING:
+    from nrespipe.engine.spectrum.synthetic import Sampling
+    from nrespipe.engine.velocity.mask_fit import Fit
 
 _LIGHT_MS = 299792458.0
 _FWHM2 = 8 * np.log(2)
@@ -21,37 +28,39 @@ _SUBTYPES = tuple(f"{letter}{digit}" for letter in "FGKM" for digit in range(10 
 
 
 def estimate(
-    found, masks, berv_ms, sampling=None, tellurics=None, *, deepest=0.15, list_error_k=90.0, end_error_k=250.0,
-    unlike_error_k=500.0,
-):  # fmt: skip
+    found: "Fit",
+    masks: Mapping[str, LineMask],
+    berv_ms: float,
+    sampling: "Sampling | None" = None,
+    tellurics: Tellurics | None = None,
+    *,
+    deepest: float = 0.15,
+    list_error_k: float = 90.0,
+    end_error_k: float = 250.0,
+    unlike_error_k: float = 500.0,
+) -> StellarType:
     """Estimate temperature, type and rotation of a star.
 
     Parameters
     ----------
-    found : Fit
+    found
         From ``mask_fit.fit`` with the mask of a type that is near.
-    masks : mapping of str to LineMask
-        To compare with.
-    berv_ms : float
+    berv_ms
         Barycentric correction [m / s].
-    sampling : Sampling or None, optional
+    sampling
         Line-spread function that `found` was made with; without one the instrument counts as rotation, and there is
         no v sin i.
-    tellurics : Tellurics or None, optional
+    tellurics
         Where the atmosphere absorbs.
-    deepest : float, optional
+    deepest
         Pixels that a model darkens more are not used: what saturation does to deep lines no list tells.
-    list_error_k : float, optional
+    list_error_k
         Error of the temperature that the lists and the way in which lines form leave at any signal [kelvin].
-    end_error_k : float, optional
+    end_error_k
         Error where the star may be beyond the hottest or the coolest list, or is less than 60 K inside [kelvin].
-    unlike_error_k : float, optional
+    unlike_error_k
         Error where the lines are weaker or stronger than the list can make them: HARPS shows GJ 581, of 3500 K, with
         less than a third of the lines of M0, and it is taken for one of 3940 K [kelvin].
-
-    Returns
-    -------
-    StellarType
 
     Notes
     -----
@@ -85,18 +94,20 @@ def estimate(
     )
 
 
-def rotation(found, teff_k, *, motions_error_ms=500.0, width_error=0.01):
+def rotation(
+    found: "Fit", teff_k: float, *, motions_error_ms: float = 500.0, width_error: float = 0.01
+) -> tuple[float, float]:
     """Estimate the projected velocity of rotation from the width of the lines.
 
     Parameters
     ----------
-    found : Fit
+    found
         From ``mask_fit.fit`` with a line-spread function, which takes out what the spectrograph adds to the width.
-    teff_k : float
+    teff_k
         Effective temperature: the motions in the atmosphere grow with it [kelvin].
-    motions_error_ms : float, optional
+    motions_error_ms
         Error of the standard deviation of these motions, and of the model of the lines [m / s].
-    width_error : float, optional
+    width_error
         Relative error of the width of the line-spread function.
 
     Returns
@@ -128,12 +139,12 @@ def rotation(found, teff_k, *, motions_error_ms=500.0, width_error=0.01):
     return float(vsini_ms), float(np.sqrt(max(square, 0.0) + square_error) - vsini_ms)
 
 
-def subtype(teff_k):
+def subtype(teff_k: float) -> str:
     """Return the spectral subtype of a dwarf.
 
     Parameters
     ----------
-    teff_k : float
+    teff_k
         Effective temperature [kelvin].
 
     Returns

@@ -2,6 +2,8 @@
 
 import re
 
+from nrespipe.frames.velocity import Star
+
 #: Effective temperature of a dwarf of subtype 0 of each class [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
 _SUBTYPE_0_K = {
     "O": 46000.0,
@@ -15,12 +17,12 @@ _SUBTYPE_0_K = {
 }
 
 
-def of_star(star):
+def of_star(star: Star) -> float | None:
     """Return the effective temperature of a star.
 
     Parameters
     ----------
-    star : Star
+    star
         What is known of it.
 
     Returns

@@ -1,16 +1,20 @@
 """Spectra as other programs hand them over: plain or masked arrays, lists, quantities with a unit."""
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.velocity import LineMask
 
 
-def plain(values, unit=None):
+def plain(values: ArrayLike, unit: str | None = None) -> Floats:
     """Return numbers as an array that says of a pixel all that can be known of it.
 
     Parameters
     ----------
-    values : array_like
+    values
         Numbers; of a masked array, or with an astropy unit, if need be.
-    unit : str, optional
+    unit
         Unit to which values that have one are brought; they stay as they are without.
 
     Returns
@@ -28,14 +32,14 @@ def plain(values, unit=None):
     return np.ma.asarray(values).astype(float).filled(np.nan)
 
 
-def speed_ms(value, name):
+def speed_ms(value, name: str) -> float:
     """Return a velocity as a plain number.
 
     Parameters
     ----------
     value : float or Quantity
         The velocity, in m/s where it has no unit.
-    name : str
+    name
         What it is called, for the message.
 
     Returns
@@ -54,12 +58,12 @@ def speed_ms(value, name):
     return number
 
 
-def check_wavelength(wavelength):
+def check_wavelength(wavelength: Floats) -> None:
     """Refuse wavelengths that do not increase, in words that tell where.
 
     Parameters
     ----------
-    wavelength : ndarray of float, shape (n_orders, n_pixels)
+    wavelength : shape (n_orders, n_pixels)
         Of the middle of each pixel [angstrom].
 
     Raises
@@ -83,13 +87,8 @@ def check_wavelength(wavelength):
             )
 
 
-def check_lines(mask):
+def check_lines(mask: LineMask) -> None:
     """Refuse what is no list of lines.
-
-    Parameters
-    ----------
-    mask : LineMask
-        The list.
 
     Raises
     ------

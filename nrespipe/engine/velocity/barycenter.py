@@ -6,7 +6,9 @@ from astropy.coordinates import EarthLocation, get_body_barycentric, get_body_ba
 from astropy.time import Time
 from astropy.utils import iers
 
-from nrespipe.frames.velocity import Barycentric
+from nrespipe.frames.raw import RawFrame, Telescope
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.velocity import Barycentric, Star
 
 _DAY_S = 86400.0
 _LIGHT_MS = constants.c.value
@@ -19,18 +21,16 @@ _SUN_DELAY_S = 4.925490947e-6
 _LIGHT_ROUNDS = 6
 
 
-def midpoint(raw, fiber, *, largest_gap=0.25, spike=5.0):
+def midpoint(raw: RawFrame, fiber: int, *, largest_gap: float = 0.25, spike: float = 5.0) -> tuple[float, bool]:
     """Return the photon-weighted midpoint of an exposure.
 
     Parameters
     ----------
-    raw : RawFrame
-        The exposure.
-    fiber : int
+    fiber
         Fiber that carries the star.
-    largest_gap : float, optional
+    largest_gap
         Share of the exposure that may pass without a sample of the meter.
-    spike : float, optional
+    spike
         A sample this many times brighter than its neighbors is a cosmic ray or a glitch and counts as they do.
 
     Returns
@@ -60,18 +60,18 @@ def midpoint(raw, fiber, *, largest_gap=0.25, spike=5.0):
     return raw.start_mjd + seconds / _DAY_S, True
 
 
-def at(star, midpoint_mjd, place, from_meter=False):
+def at(star: Star, midpoint_mjd: float, place: Spectrograph | Telescope, from_meter: bool = False) -> Barycentric:
     """Return the barycentric motion and time of an observation.
 
     Parameters
     ----------
-    star : Star
+    star
         With a position; proper motion, parallax and velocity serve where they are known.
-    midpoint_mjd : float
+    midpoint_mjd
         Photon-weighted midpoint, UTC [MJD].
-    place : Spectrograph or Telescope
+    place
         Anything with `longitude_deg`, `latitude_deg` and `height_m`.
-    from_meter : bool, optional
+    from_meter
         Whether the exposure meter weighted the midpoint; carried along.
 
     Returns

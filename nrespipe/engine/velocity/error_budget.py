@@ -3,29 +3,35 @@
 import numpy as np
 
 from nrespipe.engine.wavelength import calibrate
-from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Wavelengths
 
 
 def parts(
-    photon_ms, wavelengths, fiber, weight, *, mismatch_ms=None, transfer_ms=0.0, drift_scatter_ms=DRIFT_SCATTER_MS
-):
+    photon_ms: float,
+    wavelengths: Wavelengths,
+    fiber: int,
+    weight: Floats,
+    *,
+    mismatch_ms: float | None = None,
+    transfer_ms: float = 0.0,
+    drift_scatter_ms: float = DRIFT_SCATTER_MS,
+) -> dict[str, float]:
     """Return the total error of a velocity and the parts whose squares add up to it.
 
     Parameters
     ----------
-    photon_ms : float
+    photon_ms
         Error by the noise of the pixels [m / s].
-    wavelengths : Wavelengths
-        Of the frame.
-    fiber : int
+    fiber
         Fiber of the star.
-    weight : ndarray of float, shape (n_orders, n_pixels)
+    weight : shape (n_orders, n_pixels)
         Share of each pixel of the frame in the velocity.
-    mismatch_ms : float or None, optional
+    mismatch_ms
         Error by what a template does not have in common with the spectrum; None where there is no template [m / s].
-    transfer_ms : float, optional
+    transfer_ms
         Error of the zero point of the fiber relative to the reference fiber, of this night [m / s].
-    drift_scatter_ms : float, optional
+    drift_scatter_ms
         Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
 
     Returns

@@ -7,7 +7,9 @@ import numpy as np
 from nrespipe.engine.spectrum import ccf, continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
 from nrespipe.engine.velocity import arrays, mask_fit, template_fit
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.template import Template
+from nrespipe.frames.velocity import LineMask, Tellurics
 
 _LIGHT_MS = 299792458.0
 
@@ -21,18 +23,18 @@ class Measurement:
 
     Attributes
     ----------
-    rv_ms, error_ms : float
+    rv_ms, error_ms
         Radial velocity, barycentric if the barycentric correction was given, and its error: that of the photons and of
         the drift, and with a template what that does not match [m / s].
-    photon_error_ms : float
+    photon_error_ms
         Part of the error that the noise makes [m / s].
-    mask_error_ms : float
+    mask_error_ms
         What the list of lines adds to the error of the absolute velocity; NaN where no model tells [m / s].
-    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
         Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
-    fwhm_ms, contrast, bisector_ms : float
+    fwhm_ms, contrast, bisector_ms
         Of the cross-correlation function; NaN for a template [m / s, 1, m / s].
-    order_chi2 : float
+    order_chi2
         Scatter of the orders over what their errors allow, squared.
     """
 
@@ -50,42 +52,48 @@ class Measurement:
 
 
 def velocity(
-    wavelength, flux, variance, reference, *, velocity_ms=None, berv_ms=0.0, blaze=None, numbers=None, tellurics=None,
-    motion_ms=31000.0, drift_scatter_ms=0.0,
-):  # fmt: skip
+    wavelength: Floats,
+    flux: Floats,
+    variance: Floats,
+    reference: LineMask | Template,
+    *,
+    velocity_ms: float | None = None,
+    berv_ms: float = 0.0,
+    blaze: Floats | None = None,
+    numbers: Integers | None = None,
+    tellurics: Tellurics | None = None,
+    motion_ms: float = 31000.0,
+    drift_scatter_ms: float = 0.0,
+) -> Measurement:
     """Measure the radial velocity of a spectrum.
 
     Parameters
     ----------
-    wavelength : ndarray of float, shape (n_orders, n_pixels) or (n_pixels,)
+    wavelength : shape (n_orders, n_pixels) or (n_pixels,)
         Wavelength of the middle of each pixel, increasing, in the medium of `reference` (vacuum for the masks of
         ``nrespipe.data``) [angstrom].
-    flux, variance : ndarray of float, shape of `wavelength`
+    flux, variance : shape of `wavelength`
         Spectrum and its variance, in any unit. A pixel is left out where either is not finite or hidden by the mask of
         an array, or the variance is not positive.
-    reference : LineMask or Template
+    reference
         What to compare with: ``nrespipe.data.stellar_lines("G2")``, a mask of your own, or ``template.build(...)``.
-    velocity_ms : float, optional
+    velocity_ms
         First guess, to a few km/s. Without one a mask is sought over +-300 km/s, a template at its velocity [m / s].
-    berv_ms : float, optional
+    berv_ms
         Barycentric correction c z: ``v = c ((1 + v_seen / c) (1 + berv / c) - 1)`` [m / s].
-    blaze : ndarray of float, shape of `wavelength`, optional
+    blaze : shape of `wavelength`
         What the flux is to be divided by; pixels below 5 percent of its peak are not used.
-    numbers : ndarray of int, shape (n_orders,), optional
+    numbers : shape (n_orders,)
         Diffraction orders, to find those of a template by; 0, 1, 2 ... without.
-    tellurics : Tellurics or None, optional
+    tellurics
         Where the atmosphere absorbs, ``nrespipe.data.tellurics()``.
-    motion_ms : float, optional
+    motion_ms
         Largest barycentric correction of a series: lines and pixels that meet an end of an order or the atmosphere
         anywhere within it are not used; 0 for a spectrum that is at rest in the barycenter [m / s].
-    drift_scatter_ms : float, optional
+    drift_scatter_ms
         Scatter of the drift of the spectrograph since its wavelengths were measured, where they are not corrected for
         it: the error of their zero point. Arrays do not tell of it, so without it the error is that of the photons
         alone [m / s].
-
-    Returns
-    -------
-    Measurement
 
     Raises
     ------
@@ -116,9 +124,19 @@ def velocity(
 
 
 def gaussian(
-    wavelength, flux, variance, mask, velocity_ms, *, berv_ms=0.0, blaze=None, box_ms=820.0, reach_ms=6000.0,
-    step_ms=100.0, drift_scatter_ms=0.0,
-):  # fmt: skip
+    wavelength,
+    flux,
+    variance,
+    mask,
+    velocity_ms: float,
+    *,
+    berv_ms=0.0,
+    blaze=None,
+    box_ms: float = 820.0,
+    reach_ms: float = 6000.0,
+    step_ms: float = 100.0,
+    drift_scatter_ms=0.0,
+) -> Measurement:
     """Measure a velocity as HARPS does: a Gaussian fitted to the plain cross-correlation function of all orders.
 
     Parameters
@@ -126,15 +144,15 @@ def gaussian(
     wavelength, flux, variance, mask
         As in `velocity`; the depths of the mask are the weights of its lines. Flux is that of the pixel, not per
         angstrom.
-    velocity_ms : float
+    velocity_ms
         Middle of the range of velocities that is fitted [m / s].
     berv_ms, blaze
         As in `velocity`; a line counts with the blaze at its place.
-    box_ms : float, optional
+    box_ms
         Full width of the box in which a line looks at the spectrum [m / s].
-    reach_ms : float, optional
+    reach_ms
         Half width of the range that is fitted; the velocity depends on it by some m/s, because lines blend [m / s].
-    step_ms : float, optional
+    step_ms
         Step of it [m / s].
     drift_scatter_ms
         As in `velocity`.

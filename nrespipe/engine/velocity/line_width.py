@@ -1,25 +1,32 @@
 """How much wider the lines of a star are than those of its template."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.polynomial import legendre
 
 from nrespipe.engine.velocity import template_fit
 
+if TYPE_CHECKING:
+    from nrespipe.engine.velocity.template_fit import TemplateFit
 
-def change(orders, numbers, template, fit, berv_ms=0.0, *, degree=3, step_ms=200.0):
+
+def change(
+    orders, numbers, template, fit: "TemplateFit", berv_ms: float = 0.0, *, degree: int = 3, step_ms: float = 200.0
+) -> tuple[float, float]:
     """Measure the differential line width of a spectrum.
 
     Parameters
     ----------
     orders, numbers, template
         As in ``template_fit.fit``.
-    fit : TemplateFit
+    fit
         What that gave: its velocity, and the pixels that took part.
-    berv_ms : float, optional
+    berv_ms
         Barycentric correction [m / s].
-    degree : int, optional
+    degree
         Degree of the polynomial by which the level of an order may differ from that of the template.
-    step_ms : float, optional
+    step_ms
         Step by which the second derivative of the template is taken [m / s].
 
     Returns

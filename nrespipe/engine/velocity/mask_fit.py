@@ -1,12 +1,17 @@
 """The velocity of a spectrum from its cross-correlation with a line mask, freed of what blends do to it."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.engine.spectrum import ccf, continuum, line_mask, synthetic
 from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
 from nrespipe.engine.velocity import mask_fit_state, order_velocities
+from nrespipe.frames.velocity import LineMask, Tellurics
+
+if TYPE_CHECKING:
+    from nrespipe.engine.spectrum.synthetic import Sampling
 
 _LIGHT_MS = 299792458.0
 
@@ -23,28 +28,28 @@ class Fit:
 
     Attributes
     ----------
-    rv_ms, photon_error_ms, mask_error_ms : float
+    rv_ms, photon_error_ms, mask_error_ms
         Barycentric velocity, its error by the noise of the pixels, and by all else that makes parts of the spectrum
         disagree: depths and wavelengths of the list, blends, the local wavelength scale [m / s].
-    consistent : bool
+    consistent
         Whether neighboring parts of the spectrum disagree as independent ones would, and not as on a bent scale.
-    resembles : bool
+    resembles
         Whether the lines of the model are those of the spectrum; where they are not, the velocity is none.
-    fwhm_ms, contrast, bisector_ms : float
+    fwhm_ms, contrast, bisector_ms
         Of the cross-correlation function [m / s, 1, m / s].
-    broadening_ms, strength, thermal_ms : float
+    broadening_ms, strength, thermal_ms
         Of the model, as in ``synthetic.at_rest``.
-    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
         Velocity of each order, photon error, share in the mean; NaN, NaN, 0 where there is none.
-    used : ndarray of bool, shape (n_orders, n_pixels)
+    used : shape (n_orders, n_pixels)
         Pixels that took part.
-    leverage : ndarray of float, shape (n_orders, n_pixels)
+    leverage : shape (n_orders, n_pixels)
         Share of each pixel in the velocity; the sum is 1.
-    lines : Lines
+    lines
         Lines that took part.
-    model : ndarray of float, shape (n_orders, n_pixels)
+    model : shape (n_orders, n_pixels)
         Model spectrum relative to the continuum.
-    orders : Orders
+    orders
         The spectrum with its final continuum.
     """
 
@@ -69,33 +74,40 @@ class Fit:
     orders: Orders
 
 
-def fit(orders, mask, velocity_ms, berv_ms=0.0, *, sampling=None, tellurics=None, window=1.25, rounds=12, **clear):
+def fit(
+    orders: Orders,
+    mask: LineMask,
+    velocity_ms: float,
+    berv_ms: float = 0.0,
+    *,
+    sampling: "Sampling | None" = None,
+    tellurics: Tellurics | None = None,
+    window: float = 1.25,
+    rounds: int = 12,
+    **clear,
+) -> Fit:
     """Measure the radial velocity of a spectrum with a line mask.
 
     Parameters
     ----------
-    orders : Orders
+    orders
         The spectrum; its continuum need only be near.
-    mask : LineMask
+    mask
         All lines of the type of the star, at rest.
-    velocity_ms : float
+    velocity_ms
         First guess, barycentric, to a few km/s; ``line_mask.search`` gives one [m / s].
-    berv_ms : float, optional
+    berv_ms
         Barycentric correction, as in ``Barycentric`` [m / s].
-    sampling : Sampling or None, optional
+    sampling
         Line-spread function; without one it counts as part of the broadening of the star.
-    tellurics : Tellurics or None, optional
+    tellurics
         Where the atmosphere absorbs.
-    window : float, optional
+    window
         Half width of the part of the cross-correlation function that is fitted, in units of its width.
-    rounds : int, optional
+    rounds
         Largest number of iterations.
     **clear
         Passed on to ``line_mask.clear``.
-
-    Returns
-    -------
-    Fit
 
     Raises
     ------

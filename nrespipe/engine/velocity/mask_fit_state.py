@@ -1,10 +1,14 @@
 """How the model of a star is brought to its spectrum, step by step."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.engine.spectrum import ccf, synthetic
+
+if TYPE_CHECKING:
+    from nrespipe.engine.spectrum.ccf import Peak
 
 _FWHM = 2.3548200450309493
 
@@ -18,13 +22,13 @@ class State:
 
     Attributes
     ----------
-    rv_ms : float
+    rv_ms
         Barycentric velocity [m / s].
-    broadening_ms, strength, thermal_ms : float
+    broadening_ms, strength, thermal_ms
         As in ``synthetic.at_rest``.
-    fwhm_ms : float
+    fwhm_ms
         Width of the cross-correlation function [m / s].
-    last : tuple of float
+    last
         Square of the broadening that was tried before, and of the width that it gave; empty in the beginning.
     """
 
@@ -42,17 +46,17 @@ class Comparison:
 
     Attributes
     ----------
-    shift_ms, photon_ms : float
+    shift_ms, photon_ms
         What the velocity of the model lacks, and the photon error of that [m / s].
-    peak, model_peak : Peak
+    peak, model_peak
         Of the two cross-correlation functions.
-    saturation : float
+    saturation
         Logarithm of the area of deep lines over that of shallow ones, spectrum less model; NaN where it cannot be told.
-    bisector_ms : float
+    bisector_ms
         Bisector span of the spectrum [m / s].
-    order_shift_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+    order_shift_ms, order_error_ms, order_weight : shape (n_orders,)
         The same for each order, and its share in the mean.
-    signal, leverage : ndarray of float, shape (n_orders, n_pixels)
+    signal, leverage : shape (n_orders, n_pixels)
         Terms of the sums over pixels: they add up to `shift_ms`, and to 1.
     """
 
@@ -69,8 +73,8 @@ class Comparison:
     leverage: np.ndarray
 
     @property
-    def shapes_agree(self):
-        """bool: whether model and spectrum have lines of equal width and depth."""
+    def shapes_agree(self) -> bool:
+        """Whether model and spectrum have lines of equal width and depth."""
         return (
             abs(self.peak.fwhm_ms / self.model_peak.fwhm_ms - 1) < 0.006
             and abs(self.peak.contrast / self.model_peak.contrast - 1) < 0.015
@@ -78,8 +82,8 @@ class Comparison:
         )
 
     @property
-    def alike(self):
-        """bool: whether model and spectrum have lines of about one width and depth, within a factor of 1.3.
+    def alike(self) -> bool:
+        """Whether model and spectrum have lines of about one width and depth, within a factor of 1.3.
 
         Whatever list of lines is fitted to whatever dwarf, they agree within a percent.
         """
@@ -87,39 +91,29 @@ class Comparison:
         return all(expected < 1.3 * value and value < 1.3 * expected for value, expected in pairs)
 
 
-def wide(velocity_ms, fwhm_ms):
+def wide(velocity_ms: float, fwhm_ms: float) -> State:
     """Return a model to begin with for a star that rotates fast.
 
     Parameters
     ----------
-    velocity_ms : float
+    velocity_ms
         Barycentric velocity [m / s].
-    fwhm_ms : float
+    fwhm_ms
         Width of the cross-correlation function [m / s].
-
-    Returns
-    -------
-    State
     """
     # models that rotate with 30 to 150 km/s have functions 2.9 to 3.2 times as wide as they are broadened
     return State(velocity_ms, broadening_ms=fwhm_ms / 3.0, fwhm_ms=fwhm_ms)
 
 
-def advanced(state, found, settled):
+def advanced(state: State, found: Comparison, settled: bool) -> State:
     """Return the next state: shift the model, and bring width, area and saturation of its lines to the spectrum's.
 
     Parameters
     ----------
-    state : State
-        The model.
-    found : Comparison
+    found
         What it differs from the spectrum by.
-    settled : bool
+    settled
         Whether only the velocity is to change.
-
-    Returns
-    -------
-    State
 
     Notes
     -----
@@ -160,12 +154,12 @@ def _width2(peak):
     return (peak.fwhm_ms / _FWHM) ** 2
 
 
-def area(peak):
+def area(peak: "Peak") -> float:
     """Return the area of a peak.
 
     Parameters
     ----------
-    peak : Peak
+    peak
         From ``ccf.peak``.
 
     Returns

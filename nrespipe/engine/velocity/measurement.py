@@ -1,5 +1,7 @@
 """The radial velocity of a star."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from nrespipe import data
@@ -8,9 +10,12 @@ from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.star import stellar_type, temperature
 from nrespipe.engine.velocity import error_budget, line_width, mask_fit, published, template_fit
 from nrespipe.engine.velocity.template_choice import is_of
+from nrespipe.frames.arrays import Integers
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.velocity import TemplateVelocity, Velocity
-from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.template import Template
+from nrespipe.frames.velocity import Barycentric, LineMask, Star, Tellurics, TemplateVelocity, Velocity
+from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Wavelengths
 
 #: Noise of the detector that weights reckon with, as a share of the typical light of the star: that at a ratio of
 #: signal to noise of 40. With the true noise the velocity of a K5 dwarf moved by 1.5 m/s between ratios of 20 and 150,
@@ -24,34 +29,38 @@ _SHAPE_ERRORS = ("fwhm_error_ms", "contrast_error", "bisector_error_ms")
 
 
 def measure(
-    spectra, wavelengths, fiber, star, masks, tellurics, barycentric, *, template=None, transfer_ms=0.0,
-    drift_scatter_ms=DRIFT_SCATTER_MS, list_noise_ms=30.0,
-):  # fmt: skip
+    spectra: Spectra,
+    wavelengths: Wavelengths,
+    fiber: int,
+    star: Star,
+    masks: Mapping[str, LineMask],
+    tellurics: Tellurics | None,
+    barycentric: Barycentric,
+    *,
+    template: Template | None = None,
+    transfer_ms: float = 0.0,
+    drift_scatter_ms: float = DRIFT_SCATTER_MS,
+    list_noise_ms: float = 30.0,
+) -> Velocity:
     """Measure the radial velocity of the star in a fiber.
 
     Parameters
     ----------
-    spectra : Spectra
-        Extracted light.
-    wavelengths : Wavelengths
+    wavelengths
         Of the same fibers, orders and pixels.
-    fiber : int
+    fiber
         Fiber of the star.
-    star : Star
+    star
         What is known of it.
-    masks : mapping of str to LineMask
-        To choose from.
-    tellurics : Tellurics or None
+    tellurics
         Where the atmosphere absorbs.
-    barycentric : Barycentric
-        Of the exposure.
-    template : Template or None, optional
+    template
         Of the star, or of one like it: then the velocity is measured with it as well.
-    transfer_ms : float, optional
+    transfer_ms
         Error of the zero point of the fiber relative to the reference fiber; part of that of the wavelengths [m / s].
-    drift_scatter_ms : float, optional
+    drift_scatter_ms
         Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
-    list_noise_ms : float, optional
+    list_noise_ms
         Disagreement of the orders that a list of lines may cause; more is doubted [m / s].
 
     Returns
@@ -107,16 +116,14 @@ def measure(
     )
 
 
-def prepared(spectra, wavelengths, fiber):
+def prepared(spectra: Spectra, wavelengths: Wavelengths, fiber: int) -> tuple[Orders, Integers]:
     """Return the orders of a fiber that carry velocities, without blaze and with their continuum.
 
     Parameters
     ----------
-    spectra : Spectra
-        Extracted light.
-    wavelengths : Wavelengths
+    wavelengths
         Of the same fibers, orders and pixels.
-    fiber : int
+    fiber
         Fiber of the star.
 
     Returns
@@ -228,7 +235,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     clear = line_mask.clear(first, orders, guess_ms, 20e3, tellurics)
     if significance < 5 or len(clear.order) < 20:
         return None, first, teff_k is None
-    fit = lambda mask: mask_fit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
+    fit = lambda mask: mask_fit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)
     place, fits = by_temperature.index(first), {}
     for candidate in (place, place - 1, place + 1):
         if 0 <= candidate < len(by_temperature):
@@ -237,7 +244,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
             doubted |= not fits[place].mask_error_ms < max(list_noise_ms, 2 * fits[place].photon_error_ms)
             if teff_k is not None and not doubted:
                 break
-    error_ms = lambda fit: np.nan_to_num(np.hypot(fit.photon_error_ms, fit.mask_error_ms), nan=np.inf)  # noqa: E731
+    error_ms = lambda fit: np.nan_to_num(np.hypot(fit.photon_error_ms, fit.mask_error_ms), nan=np.inf)
     best = min(fits, key=lambda i: (not fits[i].resembles, error_ms(fits[i])))
     found = fits[best] if fits[best].resembles and np.isfinite(fits[best].rv_ms) else None
     return found, by_temperature[best], teff_k is None or best != place

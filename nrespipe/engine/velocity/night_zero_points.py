@@ -1,6 +1,7 @@
 """Zero points of nights: what all constant stars of a night are off together."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nrespipe.frames.zeropoints import ZeroPoints
 
@@ -12,24 +13,34 @@ _SIGNIFICANT = 2.0
 _WILD = 5.0
 
 
-def measure(star, night, velocity_ms, error_ms, *, fewest_stars=2, fewest_nights=3, window_days=10, fewest_around=3):
+def measure(
+    star: ArrayLike,
+    night: ArrayLike,
+    velocity_ms: ArrayLike,
+    error_ms: ArrayLike,
+    *,
+    fewest_stars: int = 2,
+    fewest_nights: int = 3,
+    window_days: int = 10,
+    fewest_around: int = 3,
+) -> ZeroPoints:
     """Measure the zero points of the nights of one fiber.
 
     Parameters
     ----------
-    star : array-like of str, shape (n,)
+    star : shape (n,)
         Whose velocity it is; stars that are thought to be constant.
-    night : array-like of int, shape (n,)
+    night : shape (n,)
         Number of the day of its night.
-    velocity_ms, error_ms : array-like of float, shape (n,)
+    velocity_ms, error_ms : shape (n,)
         Barycentric velocities with their errors, all of the same fiber and made with the same list of lines [m / s].
-    fewest_stars : int, optional
+    fewest_stars
         A night that fewer stars tell of has no zero point of its own.
-    fewest_nights : int, optional
+    fewest_nights
         A star of fewer nights tells nothing.
-    window_days : int, optional
+    window_days
         A night without a zero point of its own has the median of those at most so many days away.
-    fewest_around : int, optional
+    fewest_around
         If these are fewer, it has none.
 
     Returns
@@ -89,16 +100,14 @@ def measure(star, night, velocity_ms, error_ms, *, fewest_stars=2, fewest_nights
     )
 
 
-def combine(deviation_ms, error_ms, *, fewest_stars=2):
+def combine(deviation_ms: ArrayLike, error_ms: ArrayLike, *, fewest_stars: int = 2) -> tuple[float, float]:
     """Return the zero point that some stars of a night tell.
 
     Parameters
     ----------
-    deviation_ms, error_ms : array-like of float, shape (n_stars,)
+    deviation_ms, error_ms : shape (n_stars,)
         How far each star was off, and the error, as `ZeroPoints` has them; NaN where a star was not seen. To correct
         a star that is itself among them, leave it out: else it is drawn to its own mean [m / s].
-    fewest_stars : int, optional
-        Fewer tell nothing.
 
     Returns
     -------

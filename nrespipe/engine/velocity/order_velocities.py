@@ -2,21 +2,23 @@
 
 import numpy as np
 
+from nrespipe.frames.arrays import Floats
+
 _ROUNDS = 30
 
 
-def mean(value, weight, error, *, bend=2.5):
+def mean(value: Floats, weight: Floats, error: Floats, *, bend: float = 2.5) -> tuple[float, Floats]:
     """Return the weighted mean of orders that a few of them do not move.
 
     Parameters
     ----------
-    value : ndarray of float, shape (n_orders,)
+    value : shape (n_orders,)
         Velocity of each order [m / s].
-    weight : ndarray of float, shape (n_orders,)
+    weight : shape (n_orders,)
         Its weight, 0 for an order that is not used.
-    error : ndarray of float, shape (n_orders,)
+    error : shape (n_orders,)
         Its error [m / s].
-    bend : float, optional
+    bend
         From so many errors on, or scatters of the orders where these are larger, an order loses weight.
 
     Returns
@@ -56,20 +58,30 @@ def mean(value, weight, error, *, bend=2.5):
     return center, share
 
 
-def disagreement(signal, leverage, shift_ms, photon_ms, wavelength, *, fine=64, coarse=12, alarm=3.0):
+def disagreement(
+    signal: Floats,
+    leverage: Floats,
+    shift_ms: float,
+    photon_ms: float,
+    wavelength: Floats,
+    *,
+    fine: int = 64,
+    coarse: int = 12,
+    alarm: float = 3.0,
+) -> tuple[float, bool]:
     """Return what the scatter of parts of a spectrum adds to the photon error, and whether they are independent.
 
     Parameters
     ----------
-    signal, leverage : ndarray of float, shape (n_orders, n_pixels)
+    signal, leverage : shape (n_orders, n_pixels)
         Terms of the sums over pixels: they add up to the shift, and to 1 [m / s, 1].
-    shift_ms, photon_ms : float
+    shift_ms, photon_ms
         The shift and its photon error [m / s].
-    wavelength : ndarray of float, shape (n_orders, n_pixels)
+    wavelength : shape (n_orders, n_pixels)
         Wavelengths of the pixels [angstrom].
-    fine, coarse : int, optional
+    fine, coarse
         Numbers of blocks into which the spectrum is cut.
-    alarm : float, optional
+    alarm
         Ratio of the variances that they give, above which neighboring blocks are not independent.
 
     Returns

@@ -1,27 +1,36 @@
 """What of a velocity is published beside it: the cross-correlation function, and what each order gave."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from nrespipe.engine.spectrum import ccf
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.quality import Quality
 from nrespipe.frames.velocity import Velocity
+
+if TYPE_CHECKING:
+    from nrespipe.engine.velocity.mask_fit import Fit
 
 _LIGHT_MS = 299792458.0
 
 
-def function(found, n_orders, chosen, berv_ms, *, step_ms=500.0):
+def function(
+    found: "Fit", n_orders: int, chosen: Integers, berv_ms: float, *, step_ms: float = 500.0
+) -> dict[str, np.ndarray]:
     """Return the cross-correlation function to be published, on an even grid of barycentric velocities.
 
     Parameters
     ----------
-    found : Fit
+    found
         From ``mask_fit.fit``.
-    n_orders : int
+    n_orders
         Number of orders of the frame.
-    chosen : ndarray of int
+    chosen
         Which of them were fitted.
-    berv_ms : float
+    berv_ms
         Barycentric correction [m / s].
-    step_ms : float, optional
+    step_ms
         Step of the grid [m / s].
 
     Returns
@@ -45,16 +54,16 @@ def function(found, n_orders, chosen, berv_ms, *, step_ms=500.0):
     return {"grid_ms": grid_ms, "ccf": function, "ccf_variance": variance}
 
 
-def by_order(found, n_orders, chosen):
+def by_order(found: "Fit", n_orders: int, chosen: Integers) -> dict[str, Floats]:
     """Return what each order gave, for all orders of the frame.
 
     Parameters
     ----------
-    found : Fit
+    found
         From ``mask_fit.fit``.
-    n_orders : int
+    n_orders
         Number of orders of the frame.
-    chosen : ndarray of int
+    chosen
         Which of them were fitted.
 
     Returns
@@ -79,15 +88,13 @@ def by_order(found, n_orders, chosen):
     return result
 
 
-def nothing(orders, quality, **common):
+def nothing(orders: Integers, quality: Quality, **common) -> Velocity:
     """Return the result for a star whose velocity could not be measured.
 
     Parameters
     ----------
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    quality : Quality
-        Why.
     **common
         What is known all the same: attributes of a ``Velocity``.
 

@@ -1,6 +1,8 @@
 """Templates: spectra of a star at rest, co-added from its exposures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -9,8 +11,11 @@ from nrespipe.engine.spectrum import continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import arrays, template_fit
 from nrespipe.frames.template import LeftOut, Template
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.velocity import Star, Tellurics
 from nrespipe.numerics import bspline
+
+if TYPE_CHECKING:
+    from nrespipe.engine.velocity.template_fit import TemplateFit
 
 _LIGHT_MS = 299792458.0
 _NOBODY = Star("")
@@ -25,19 +30,19 @@ class Exposure:
 
     Attributes
     ----------
-    orders : Orders
+    orders
         Its spectrum.
-    numbers : ndarray of int, shape (n_orders,)
+    numbers : shape (n_orders,)
         Diffraction orders.
-    rv_ms, berv_ms : float
+    rv_ms, berv_ms
         Barycentric velocity of the star by a line mask, and barycentric correction [m / s].
-    name : str, optional
+    name
         File it comes from.
-    mjd : float, optional
+    mjd
         When it was taken, UTC [MJD].
-    fiber : int, optional
+    fiber
         Fiber of the star.
-    fwhm : ndarray of float, shape (n_orders, n_pixels), or None, optional
+    fwhm : shape (n_orders, n_pixels), or None, optional
         Full width at half maximum of the line-spread function, to place the knots by [pixel].
     """
 
@@ -51,29 +56,33 @@ class Exposure:
     fwhm: np.ndarray | None = None
 
 
-def build(exposures, star, *, site="", instrument="", tellurics=None, rounds=3, clip=5.0, leave_out=False):
+def build(
+    exposures: Sequence[Exposure],
+    star: Star,
+    *,
+    site: str = "",
+    instrument: str = "",
+    tellurics: Tellurics | None = None,
+    rounds: int = 3,
+    clip: float = 5.0,
+    leave_out: bool = False,
+) -> Template:
     """Co-add exposures of a star.
 
     Parameters
     ----------
-    exposures : sequence of Exposure
+    exposures
         At least two, of one star.
-    star : Star
-        Whose they are.
-    site, instrument : str, optional
+    site, instrument
         Where they were taken.
-    tellurics : Tellurics or None, optional
+    tellurics
         Where the atmosphere absorbs: those pixels do not count.
-    rounds : int, optional
+    rounds
         How often the velocities and the levels of the exposures are found anew against the template.
-    clip : float, optional
+    clip
         Pixels further off than this many errors, of noise and 1 percent of the level, are hits and are left out.
-    leave_out : bool, optional
+    leave_out
         Whether each exposure is measured with a template of all the others, where there are two others.
-
-    Returns
-    -------
-    Template
 
     Raises
     ------
@@ -97,16 +106,16 @@ def build(exposures, star, *, site="", instrument="", tellurics=None, rounds=3, 
     return replace(made, left_out=tuple(sorted(left, key=lambda one: (one.name, one.fiber))))
 
 
-def leave_one_out(exposures, star, *, tellurics=None, rounds=3, clip=5.0):
+def leave_one_out(
+    exposures: Sequence[Exposure], star: Star, *, tellurics: Tellurics | None = None, rounds=3, clip=5.0
+) -> "list[TemplateFit]":
     """Measure each exposure with a template of all the others.
 
     Parameters
     ----------
-    exposures : sequence of Exposure
+    exposures
         At least three, of one star.
-    star : Star
-        Whose they are.
-    tellurics : Tellurics or None, optional
+    tellurics
         Where the atmosphere absorbs.
     rounds, clip
         As in `build`.
@@ -152,7 +161,7 @@ class _Stack:
         ln_rest = np.log(e.orders.wavelength[self.rows[i]]) + doppler
         return np.stack([place(row) for place, row in zip(self.places, ln_rest)])
 
-    def add(self):
+    def add(self) -> None:
         """Gather the equations of all exposures anew."""
         self.equations = []
         for i, orders in enumerate(self.leveled):
@@ -260,7 +269,7 @@ def _compared(stack, i, template, clip):
     return replace(orders, continuum=np.where(known, level, orders.continuum)), kept, np.where(able, flux, 1.0)
 
 
-def _check(exposure, rows, tellurics, name):
+def _check(exposure, rows, tellurics, name) -> None:
     """Refuse an exposure that can be no part of a template, in words."""
     try:
         arrays.speed_ms(exposure.rv_ms, "rv_ms")

@@ -1,20 +1,26 @@
 """Which template serves a star."""
 
+from collections.abc import Sequence
+
 from nrespipe.engine.star import temperature
+from nrespipe.frames.template import Template
+from nrespipe.frames.velocity import Star
 
 
-def choose(templates, star, *, site="", farthest_k=250.0, farthest_logg=0.5):
+def choose(
+    templates: Sequence[Template], star: Star, *, site: str = "", farthest_k: float = 250.0, farthest_logg: float = 0.5
+) -> Template | None:
     """Choose the template of a star.
 
     Parameters
     ----------
-    templates : sequence of Template
+    templates
         All that there are.
-    star : Star
+    star
         Whose velocity is asked for.
-    site : str, optional
+    site
         Where it was observed: a template of that site comes first.
-    farthest_k, farthest_logg : float, optional
+    farthest_k, farthest_logg
         Farthest temperature and surface gravity of another star whose template may serve [kelvin, cgs].
 
     Returns
@@ -37,15 +43,8 @@ def choose(templates, star, *, site="", farthest_k=250.0, farthest_logg=0.5):
     return min(near, key=lambda row: row[:3])[3] if near else None
 
 
-def is_of(template, star):
+def is_of(template: Template, star: Star) -> bool:
     """Tell whether a template was made of a star itself.
-
-    Parameters
-    ----------
-    template : Template
-        The template.
-    star : Star
-        The star.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -9,6 +10,12 @@ from scipy.interpolate import CubicSpline
 
 from nrespipe.engine.spectrum import line_mask
 from nrespipe.engine.velocity import order_velocities
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.template import Template
+from nrespipe.frames.velocity import Tellurics
+
+if TYPE_CHECKING:
+    from nrespipe.engine.spectrum.spectrum_orders import Orders
 
 _LIGHT_MS = 299792458.0
 
@@ -22,25 +29,25 @@ class TemplateFit:
 
     Attributes
     ----------
-    rv_ms, photon_error_ms : float
+    rv_ms, photon_error_ms
         Barycentric velocity, and its error by the noise of the spectrum and of the template [m / s].
-    mismatch_ms : float
+    mismatch_ms
         Its error by all else that makes parts of the spectrum disagree: the lines of another star, noise of the
         template that was not told, what is wrong with an order [m / s].
-    consistent : bool
+    consistent
         Whether neighboring parts of the spectrum disagree as independent ones would.
-    order_rv_ms, order_error_ms, order_weight : ndarray of float, shape (n_orders,)
+    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
         Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
-    order_chi2 : float
+    order_chi2
         Scatter of the orders about the velocity over what their errors allow, squared, of the orders as far as they
         count in it; 1 is expected.
-    odd_even_ms, odd_even_error_ms : float
+    odd_even_ms, odd_even_error_ms
         Velocity of the odd orders minus that of the even ones, and its error [m / s].
-    chi2 : float
+    chi2
         Mean square of the residuals of the pixels in units of their errors.
-    used : ndarray of bool, shape (n_orders, n_pixels)
+    used : shape (n_orders, n_pixels)
         Pixels that took part.
-    leverage : ndarray of float, shape (n_orders, n_pixels)
+    leverage : shape (n_orders, n_pixels)
         Share of each pixel in the velocity; the sum is 1.
     """
 
@@ -59,38 +66,45 @@ class TemplateFit:
     leverage: np.ndarray
 
     @property
-    def error_ms(self):
-        """float: error of the velocity by noise and mismatch [m / s]."""
+    def error_ms(self) -> float:
+        """Error of the velocity by noise and mismatch [m / s]."""
         return float(np.hypot(self.photon_error_ms, self.mismatch_ms))
 
 
-def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, degree=3, clip=5.0, **window):
+def fit(
+    orders: "Orders",
+    numbers: Integers,
+    template: Template,
+    velocity_ms: float,
+    berv_ms: float = 0.0,
+    *,
+    tellurics: Tellurics | None = None,
+    degree: int = 3,
+    clip: float = 5.0,
+    **window,
+) -> TemplateFit:
     """Measure the radial velocity of a spectrum with a template.
 
     Parameters
     ----------
-    orders : Orders
+    orders
         The spectrum; its continuum need only be near.
-    numbers : ndarray of int, shape (n_orders,)
+    numbers : shape (n_orders,)
         Diffraction orders, to find those of the template by.
-    template : Template
+    template
         Of the same star, or of one like it.
-    velocity_ms : float
+    velocity_ms
         First guess, barycentric, to half the width of a line [m / s].
-    berv_ms : float, optional
+    berv_ms
         Barycentric correction, as in ``Barycentric`` [m / s].
-    tellurics : Tellurics or None, optional
+    tellurics
         Where the atmosphere absorbs.
-    degree : int, optional
+    degree
         Degree of the polynomial by which the level of an order may differ from that of the template.
-    clip : float, optional
+    clip
         Pixels further off than this many errors, of noise and 1 percent of the level, are left out.
     **window
         `motion_ms` and `margin`, as in ``line_mask.window``.
-
-    Returns
-    -------
-    TemplateFit
 
     Raises
     ------
@@ -127,16 +141,16 @@ def fit(orders, numbers, template, velocity_ms, berv_ms=0.0, *, tellurics=None, 
     return _result(rv_ms, solved, orders, numbers)
 
 
-def expected(orders, numbers, template, rv_ms, berv_ms=0.0):
+def expected(orders, numbers, template, rv_ms: float, berv_ms: float = 0.0) -> tuple[Floats, Floats, Floats]:
     """Return what a template lets expect of a spectrum.
 
     Parameters
     ----------
     orders, numbers, template
         As in `fit`.
-    rv_ms : float
+    rv_ms
         Barycentric velocity of the star [m / s].
-    berv_ms : float, optional
+    berv_ms
         Barycentric correction [m / s].
 
     Returns
@@ -257,14 +271,14 @@ def _solve(light, used, flux, slope, noise, degree):
     )
 
 
-def least_squares(columns, values, weight):
+def least_squares(columns: Floats, values: Floats, weight: Floats) -> Floats:
     """Return the coefficients of a weighted least-squares fit.
 
     Parameters
     ----------
-    columns : ndarray of float, shape (n, n_columns)
+    columns : shape (n, n_columns)
         Functions to add up, all of about one size.
-    values, weight : ndarray of float, shape (n,)
+    values, weight : shape (n,)
         What to fit, and the inverse variances.
 
     Returns

@@ -5,8 +5,10 @@ from itertools import pairwise
 import numpy as np
 
 from nrespipe.engine.wavelength import line_spread
+from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.frames.quality import Pixel
-from nrespipe.frames.wavelength import ArcLines
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.wavelength import ArcLines, LineShape
 from nrespipe.numerics import peaks
 from nrespipe.numerics.levels import between_lines
 
@@ -14,18 +16,16 @@ _BAD = int(Pixel.BAD | Pixel.COSMIC | Pixel.OUTSIDE | Pixel.BLENDED)
 _FALSE_CENTER = int(Pixel.SATURATED | Pixel.NONLINEAR | Pixel.BLOOMED)
 
 
-def find(spectra, fiber, shape=None, threshold=5.0):
+def find(spectra: Spectra, fiber: int, shape: LineShape | None = None, threshold: float = 5.0) -> ArcLines:
     """Find the lines of the lamp in the spectra of one fiber.
 
     Parameters
     ----------
-    spectra : Spectra
+    spectra
         An arc, or any frame whose `fiber` shows the lamp.
-    fiber : int
-        Which fiber.
-    shape : LineShape, optional
+    shape
         Line-spread function; a Gaussian whose width is fitted line by line where absent.
-    threshold : float
+    threshold
         Least signal-to-noise ratio of a line.
 
     Returns
@@ -52,15 +52,13 @@ def find(spectra, fiber, shape=None, threshold=5.0):
     )
 
 
-def prepared(spectra, fiber):
+def prepared(spectra: Spectra, fiber: int) -> tuple[Floats, Floats, Floats]:
     """Return the spectra of a fiber without their background, and the weights of their pixels.
 
     Parameters
     ----------
-    spectra : Spectra
+    spectra
         Spectra of the lamp.
-    fiber : int
-        Fiber number.
 
     Returns
     -------
@@ -75,15 +73,13 @@ def prepared(spectra, fiber):
     return flux, variance, np.where(good, 1 / variance, 0.0)
 
 
-def line_shape(spectra, fiber):
+def line_shape(spectra: Spectra, fiber: int) -> LineShape:
     """Measure the line-spread function of a fiber from the lines in its spectra.
 
     Parameters
     ----------
-    spectra : Spectra
+    spectra
         An arc, or a sum of arcs.
-    fiber : int
-        Which fiber.
 
     Returns
     -------
@@ -97,22 +93,29 @@ def line_shape(spectra, fiber):
     return line_spread.measure(light, variance, row[clean], fits[clean], spectra.orders, fiber)
 
 
-def fitted(flux, variance, weight, orders, fiber, shape=None, threshold=5.0, rounds=3):
+def fitted(
+    flux: Floats,
+    variance: Floats,
+    weight: Floats,
+    orders: Integers,
+    fiber: int,
+    shape: LineShape | None = None,
+    threshold: float = 5.0,
+    rounds: int = 3,
+) -> tuple[Integers, Floats]:
     """Find peaks and fit them, the neighbors of each taken away.
 
     Parameters
     ----------
-    flux, variance, weight : ndarray of float, shape (n_orders, n_pixels)
+    flux, variance, weight : shape (n_orders, n_pixels)
         As `prepared` returns them.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    fiber : int
-        Fiber number.
-    shape : LineShape, optional
+    shape
         Line-spread function; its rows are those of `flux`.
-    threshold : float
+    threshold
         Least signal-to-noise ratio of a peak.
-    rounds : int
+    rounds
         How often all lines are fitted.
 
     Returns
@@ -139,16 +142,14 @@ def fitted(flux, variance, weight, orders, fiber, shape=None, threshold=5.0, rou
     return row, fits
 
 
-def undisturbed(spectra, fiber, row, fits):
+def undisturbed(spectra: Spectra, fiber: int, row: np.ndarray, fits: np.ndarray) -> Booleans:
     """Tell the lines that neither neighbors nor bad pixels disturb.
 
     Parameters
     ----------
-    spectra : Spectra
+    spectra
         Where they were found.
-    fiber : int
-        Fiber number.
-    row, fits : ndarray
+    row, fits
         As `fitted` returns them.
 
     Returns

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nrespipe import data, instruments
 from nrespipe.engine.wavelength import arc_lines, identify, match_lines, order_numbers, solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.wavelength import ArcLines, Solution
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.wavelength import ArcLines, LampLines, Solution
 from nrespipe.numerics import legendre2d
 
 C_MS = 299792458.0
@@ -31,22 +33,22 @@ class Found:
 
     Attributes
     ----------
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         True diffraction order of each row, in the sequence of the rows as they came.
-    vacuum_angstrom : ndarray of float, shape (n_orders, n_pixels)
+    vacuum_angstrom : shape (n_orders, n_pixels)
         Vacuum wavelength of the middle of each pixel [angstrom].
-    error_ms : ndarray of float, shape (n_orders, n_pixels)
+    error_ms : shape (n_orders, n_pixels)
         Its error, without what all lines share: their asymmetry, and the scale of the laboratory [m / s].
-    share : ndarray of float, shape (n_orders,)
+    share : shape (n_orders,)
         Share of the 25 brightest peaks of each row that lie within a quarter of a pixel of a line of the lamp: 0.65 or
         more where all is well; NaN for a row with fewer than ten peaks.
-    solution : Solution
+    solution
         The same wavelengths as a polynomial; its orders increase.
-    lines : ArcLines
+    lines
         All lines that were measured, with the laboratory wavelength of those that are known.
-    residual_ms : ndarray of float, shape (n_lines,)
+    residual_ms : shape (n_lines,)
         Wavelength of each of `lines` by the solution less that of the laboratory; NaN where that is not known [m / s].
-    rms_ms : float
+    rms_ms
         Root of the mean square of the residuals of the lines that were used [m / s].
     """
 
@@ -60,30 +62,34 @@ class Found:
     rms_ms: float
 
 
-def solve(flux, spectrograph, *, fiber=None, orders=None, variance=None, lamp=None):
+def solve(
+    flux: ArrayLike,
+    spectrograph: str | Spectrograph,
+    *,
+    fiber: int | None = None,
+    orders: ArrayLike | None = None,
+    variance: ArrayLike | None = None,
+    lamp: LampLines | None = None,
+) -> Found:
     """Find the wavelengths of an extracted spectrum of the lamp, blindly.
 
     Parameters
     ----------
-    flux : array_like of float, shape (n_orders, n_pixels)
+    flux : shape (n_orders, n_pixels)
         Spectrum of one fiber in any unit, divided by the blaze or not, with or without its background; NaN, or a run of
         one value, where there is none. Three orders are enough. Wavelengths increase along the rows.
-    spectrograph : str or Spectrograph
+    spectrograph
         Whose optical model to start from, ``"nres03"`` or what ``nrespipe.instruments.load`` returns. The light may lie
         up to 100 px from where the model has it.
-    fiber : int, optional
+    fiber
         Which fiber of the model; that of the reference lamp where absent. They differ by some pixels, no more.
-    orders : array_like of int, shape (n_orders,), optional
+    orders : shape (n_orders,)
         First guess of the diffraction orders; it may be off by a constant, decrease, and have gaps. Where absent, each
         row is told by its lines.
-    variance : array_like of float, shape (n_orders, n_pixels), optional
+    variance : shape (n_orders, n_pixels)
         Variance of `flux`; estimated from the noise between the lines where absent.
-    lamp : LampLines, optional
+    lamp
         Laboratory lines; those of the spectrograph's lamp where absent.
-
-    Returns
-    -------
-    Found
 
     Raises
     ------

@@ -1,5 +1,6 @@
 """From arcs to wavelengths: a blind solution for the night, and the wavelengths of each frame."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,8 +18,11 @@ from nrespipe.engine.wavelength import (
     solution,
 )
 from nrespipe.errors import BadFrame, MissingCalibration
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.masters import Arc
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.wavelength import ArcLines, LineShape, Solution, Wavelengths
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.wavelength import ArcLines, Drift, LampLines, LineShape, Solution, Wavelengths
 
 #: How well the zero point of the line-spread function of a fiber is known, and how well those of two fibers agree
 #: (measured) [m / s].
@@ -31,17 +35,17 @@ class Calibration:
 
     Attributes
     ----------
-    solution : Solution
+    solution
         Of all fibers that the arcs lit, in the mean state of the arcs of the reference fiber.
-    lines : ArcLines
+    lines
         All lines that were measured, in that state.
-    line_shape : LineShape
+    line_shape
         Line-spread function of the fibers.
-    reference : Spectra
+    reference
         Sum of the arcs of the reference fiber.
-    transfer_error_ms : ndarray of float, shape (n_fibers,)
+    transfer_error_ms : shape (n_fibers,)
         Error of the zero point of each fiber relative to the reference fiber [m / s].
-    renumbered : int
+    renumbered
         What the lamp added to the order numbers of the arcs.
     """
 
@@ -53,26 +57,20 @@ class Calibration:
     renumbered: int
 
     @property
-    def orders(self):
-        """ndarray of int: the true diffraction orders of the rows of the arcs."""
+    def orders(self) -> Integers:
+        """The true diffraction orders of the rows of the arcs."""
         return self.solution.orders
 
 
-def calibrate(arcs, spectrograph, lamp):
+def calibrate(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLines) -> Calibration:
     """Find the wavelength scale of a night from its arcs, without an earlier one.
 
     Parameters
     ----------
-    arcs : sequence of Spectra
+    arcs
         Extracted arcs; every lit fiber shows the lamp. The order numbers may all be wrong by the same number.
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model to start from.
-    lamp : LampLines
-        Laboratory lines.
-
-    Returns
-    -------
-    Calibration
 
     Raises
     ------
@@ -119,20 +117,25 @@ def calibrate(arcs, spectrograph, lamp):
     )
 
 
-def solve(flux, variance, spectrograph, lamp, fiber, orders=None):
+def solve(
+    flux: Floats,
+    variance: Floats,
+    spectrograph: Spectrograph,
+    lamp: LampLines,
+    fiber: int,
+    orders: Integers | None = None,
+) -> tuple[Solution, ArcLines]:
     """Find the wavelength solution of a single spectrum of the lamp, in plain arrays.
 
     Parameters
     ----------
-    flux, variance : ndarray of float, shape (n_orders, n_pixels)
+    flux, variance : shape (n_orders, n_pixels)
         As ``blind.solve`` takes them, which tells more of what it finds; `variance` may be None.
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model to start from.
-    lamp : LampLines
-        Laboratory lines.
-    fiber : int
+    fiber
         Which fiber of the model.
-    orders : ndarray of int, shape (n_orders,), optional
+    orders : shape (n_orders,)
         First guess of the diffraction orders.
 
     Returns
@@ -149,16 +152,12 @@ def solve(flux, variance, spectrograph, lamp, fiber, orders=None):
     return found.solution, found.lines
 
 
-def at(scale, fiber, order, x):
+def at(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return the wavelength at places of the spectra.
 
     Parameters
     ----------
-    scale : Solution
-        Wavelength solution.
-    fiber : int
-        Fiber number.
-    order, x : ndarray
+    order, x
         Diffraction order and column, broadcast [1, pixel].
 
     Returns
@@ -169,16 +168,14 @@ def at(scale, fiber, order, x):
     return solution.evaluate(scale, fiber, order, x)
 
 
-def of(spectra, arc, moved):
+def of(spectra: Spectra, arc: Arc, moved: Drift) -> Wavelengths:
     """Return the wavelengths of the pixels of a frame.
 
     Parameters
     ----------
-    spectra : Spectra
+    spectra
         The frame, its orders those that ``order_numbers.of_frame`` has decided.
-    arc : Arc
-        Master arc.
-    moved : Drift
+    moved
         How far the frame has drifted from it; the same in pixels for all fibers.
 
     Returns
@@ -214,13 +211,8 @@ def of(spectra, arc, moved):
     )
 
 
-def zero_error_ms(arc):
+def zero_error_ms(arc: Arc) -> float:
     """Return the error of the zero point of the wavelengths of a master arc.
-
-    Parameters
-    ----------
-    arc : Arc
-        Master arc.
 
     Returns
     -------
@@ -231,16 +223,14 @@ def zero_error_ms(arc):
     return float(np.hypot(solution.zero_error_ms(arc.solution, arc.lines, arc.reference.fibers[0]), _PROFILE_MS))
 
 
-def mean_error_ms(wavelengths, fiber, weight):
+def mean_error_ms(wavelengths: Wavelengths, fiber: int, weight: Floats) -> tuple[float, float, float]:
     """Return the error of a mean over many pixels of a frame, as that of a star's velocity.
 
     Parameters
     ----------
-    wavelengths : Wavelengths
+    wavelengths
         As `of` returns them.
-    fiber : int
-        Fiber number.
-    weight : ndarray of float, shape (n_orders, n_pixels)
+    weight : shape (n_orders, n_pixels)
         Share of each pixel in the mean; 0 where the wavelength is unknown.
 
     Returns
@@ -262,15 +252,8 @@ def mean_error_ms(wavelengths, fiber, weight):
     return night_ms, float(np.hypot(common_ms, _PROFILE_MS)), drift_ms
 
 
-def transfer_noise_ms(arc, fiber):
+def transfer_noise_ms(arc: Arc, fiber: int) -> float:
     """Return the part of the error of a fiber's place that the photons of the arcs make.
-
-    Parameters
-    ----------
-    arc : Arc
-        Master arc.
-    fiber : int
-        Fiber number.
 
     Returns
     -------

@@ -1,20 +1,23 @@
 """Adding up the arcs of a night."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
 
 _FALSE_LIGHT = int(Pixel.SATURATED | Pixel.NONLINEAR | Pixel.BLOOMED)
 
 
-def add(arcs):
+def add(arcs: Sequence[Spectra]) -> tuple[Spectra, Floats]:
     """Add up arcs, each fiber over the arcs that light it.
 
     Parameters
     ----------
-    arcs : sequence of Spectra
+    arcs
         Arcs with the same orders.
 
     Returns
@@ -43,19 +46,15 @@ def add(arcs):
     return Spectra(fibers, first.orders, flux, variance, quality.astype(np.uint8), blaze), levels
 
 
-def only(spectra, fiber):
+def only(spectra: Spectra, fiber: int) -> Spectra:
     """Return the spectra of one fiber alone.
 
     Parameters
     ----------
-    spectra : Spectra
+    spectra
         Of one or more fibers.
-    fiber : int
+    fiber
         Fiber number, one of theirs.
-
-    Returns
-    -------
-    Spectra
     """
     flux, variance, quality, blaze = (a[None] for a in spectra.of(fiber))
     return Spectra((fiber,), spectra.orders, flux, variance, quality, blaze)

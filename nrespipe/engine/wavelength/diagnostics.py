@@ -5,6 +5,8 @@ from itertools import pairwise
 import numpy as np
 
 from nrespipe.engine.wavelength import solution
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.wavelength import ArcLines, Solution
 from nrespipe.numerics.robust import spread
 
 C_MS = 299792458.0
@@ -12,14 +14,12 @@ C_MS = 299792458.0
 _FLOOR_MS = 20.0
 
 
-def residuals(scale, lines):
+def residuals(scale: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
     """Return how far each line lies from where the laboratory has it.
 
     Parameters
     ----------
-    scale : Solution
-        Wavelength solution.
-    lines : ArcLines
+    lines
         Lines of its fibers.
 
     Returns
@@ -38,14 +38,12 @@ def residuals(scale, lines):
     return residual_ms, photon_ms
 
 
-def by_order(scale, lines):
+def by_order(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
     """Sum up the lines of each order of each fiber.
 
     Parameters
     ----------
-    scale : Solution
-        Wavelength solution.
-    lines : ArcLines
+    lines
         Lines of its fibers.
 
     Returns
@@ -80,14 +78,12 @@ def _mean(residual_ms, photon_ms):
     return mean, np.sqrt(max(1.0, excess) / np.sum(weight))
 
 
-def overlaps(scale, lines):
+def overlaps(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
     """Compare lines that two neighboring orders show.
 
     Parameters
     ----------
-    scale : Solution
-        Wavelength solution.
-    lines : ArcLines
+    lines
         Lines of its fibers.
 
     Returns

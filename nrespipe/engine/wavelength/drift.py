@@ -3,7 +3,10 @@
 import numpy as np
 
 from nrespipe.engine.wavelength import line_shifts, line_spread, match_orders, solution
-from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Drift
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.masters import Arc
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, ArcLines, Drift, LineShape, Solution
 from nrespipe.numerics import leastsquares, legendre2d
 
 #: What may be expected of shift, stretch, turn [pixel] and pressure [m / s]: hardly felt with a usual lamp, but a faint
@@ -17,15 +20,13 @@ _TOLD = 0.99
 UNKNOWN = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
 
-def measure(spectra, arc):
+def measure(spectra: Spectra, arc: Arc) -> Drift:
     """Measure the drift of a frame against the master arc.
 
     Parameters
     ----------
-    spectra : Spectra
+    spectra
         The frame, with true diffraction orders; its reference fiber shows the lamp.
-    arc : Arc
-        Master arc.
 
     Returns
     -------
@@ -44,22 +45,20 @@ def measure(spectra, arc):
     return of_fiber(spectra, arc.reference.fibers[0], arc.reference, arc.lines, arc.line_shape, arc.solution)
 
 
-def of_fiber(spectra, fiber, reference, lines, line_shape, scale):
+def of_fiber(
+    spectra: Spectra, fiber: int, reference: Spectra, lines: ArcLines, line_shape: LineShape, scale: Solution
+) -> Drift:
     """Measure how far the lamp in one fiber has moved.
 
     Parameters
     ----------
-    spectra : Spectra
-        The frame.
-    fiber : int
+    fiber
         A fiber that shows the lamp in both.
-    reference : Spectra
+    reference
         What to compare with, order by order.
-    lines : ArcLines
+    lines
         Lines in `reference`.
-    line_shape : LineShape
-        Line-spread function.
-    scale : Solution
+    scale
         To express the drift as a velocity.
 
     Returns
@@ -85,16 +84,14 @@ def of_fiber(spectra, fiber, reference, lines, line_shape, scale):
     return _fitted(order, x, moved + coarse, error, scale, fiber)
 
 
-def undone(moved, x, n_pixels):
+def undone(moved: Drift, x: Floats, n_pixels: int) -> Floats:
     """Return where light that falls on a column would have fallen without shift and stretch.
 
     Parameters
     ----------
-    moved : Drift
-        The drift.
-    x : ndarray of float
+    x
         Columns [pixel].
-    n_pixels : int
+    n_pixels
         Length of an order.
 
     Returns
@@ -106,16 +103,12 @@ def undone(moved, x, n_pixels):
     return middle + (np.asarray(x, float) - moved.shift - middle) / (1 + moved.stretch / middle)
 
 
-def terms(scale, fiber, order, x):
+def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return how far each term of a drift moves a line.
 
     Parameters
     ----------
-    scale : Solution
-        Wavelength solution.
-    fiber : int
-        Fiber number.
-    order, x : ndarray
+    order, x
         Diffraction order and column, broadcast [1, pixel].
 
     Returns
@@ -143,16 +136,12 @@ def _middles(n_pixels, blocks=64):
     return (np.arange(blocks) + 0.5) / blocks * n_pixels - 0.5
 
 
-def effect_ms(scale, fiber, order, x):
+def effect_ms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return what each term of a drift does to the wavelength of a fixed pixel.
 
     Parameters
     ----------
-    scale : Solution
-        Wavelength solution.
-    fiber : int
-        Fiber number.
-    order, x : ndarray
+    order, x
         Diffraction order and column, broadcast [1, pixel].
 
     Returns

@@ -1,11 +1,14 @@
 """The wavelengths of one fiber from those of another, by the lines that both see."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from nrespipe.engine.wavelength import arc_lines, coadd_arcs, drift, solution
-from nrespipe.frames.wavelength import Drift
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution
 from nrespipe.numerics import leastsquares, legendre2d
 
 #: How far from where it is expected a line may lie and still be the same one [m / s].
@@ -14,22 +17,24 @@ _SAME_MS = 1000.0
 _FLOOR_MS = 6.0
 
 
-def beside(arcs, levels, stack, lines, shape, base):
+def beside(
+    arcs: Sequence[Spectra], levels: Floats, stack: Spectra, lines: ArcLines, shape: LineShape, base: Solution
+) -> tuple[ArcLines, Drift]:
     """Measure the lines of the reference fiber in those arcs that light another fiber.
 
     Parameters
     ----------
-    arcs : sequence of Spectra
+    arcs
         All arcs of a night.
-    levels : ndarray of float, shape (n_arcs,)
+    levels : shape (n_arcs,)
         Brightness of the other fiber in each, 0 where it is dark.
-    stack : Spectra
+    stack
         Sum of all arcs.
-    lines : ArcLines
+    lines
         Lines of the reference fiber in that sum, identified.
-    shape : LineShape
+    shape
         Line-spread function of the sum.
-    base : Solution
+    base
         Of the reference fiber alone.
 
     Returns
@@ -60,39 +65,35 @@ def beside(arcs, levels, stack, lines, shape, base):
     return replace(found, vacuum_angstrom=_nearest(lines, there.order, expected)), moved
 
 
-def returned(lines, moved, base):
+def returned(lines: ArcLines, moved: Drift, base: Solution) -> ArcLines:
     """Put lines where they would lie without a drift.
 
     Parameters
     ----------
-    lines : ArcLines
+    lines
         Lines of any fiber.
-    moved : Drift
+    moved
         Drift that they have seen.
-    base : Solution
+    base
         Of the reference fiber.
-
-    Returns
-    -------
-    ArcLines
     """
     values = np.array([moved.shift, moved.stretch, moved.turn, moved.pressure_ms])
     return replace(lines, x=lines.x - drift.terms(base, base.fibers[0], lines.order, lines.x) @ values)
 
 
-def relative(base, lines, base_lines, fiber):
+def relative(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tuple[Solution, float]:
     """Fit the solution of another fiber as a smooth difference from that of the reference fiber.
 
     Parameters
     ----------
-    base : Solution
+    base
         Of the reference fiber alone.
-    lines : ArcLines
+    lines
         Lines of the other fiber, whose wavelengths say which is which, with their centers in the state of the
         spectrograph that `base` describes.
-    base_lines : ArcLines
+    base_lines
         Lines of the reference fiber.
-    fiber : int
+    fiber
         Number of the other fiber.
 
     Returns
@@ -129,14 +130,12 @@ def relative(base, lines, base_lines, fiber):
     return found, float(zero)
 
 
-def doubted(scale, error_ms):
+def doubted(scale: Solution, error_ms: float) -> Solution:
     """Return a solution with a further error of its zero point.
 
     Parameters
     ----------
-    scale : Solution
-        Of any fibers.
-    error_ms : float
+    error_ms
         What all wavelengths may be wrong by together; one that is not finite is left to others to tell [m / s].
 
     Returns

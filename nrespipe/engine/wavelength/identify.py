@@ -7,6 +7,9 @@ from numba import njit
 
 from nrespipe.engine.wavelength.projection import Projection
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Integers
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.wavelength import ArcLines, LampLines
 from nrespipe.numerics import leastsquares, legendre2d
 
 #: Half width of the histograms of position minus prediction, and the largest shift that is searched [pixel].
@@ -26,15 +29,15 @@ class Start:
 
     Attributes
     ----------
-    renumber : int
+    renumber
         What to add to the order numbers that were given.
-    terms : ndarray of int, shape (n_terms, 2)
+    terms : shape (n_terms, 2)
         Legendre degrees in x and m of the shift.
-    shift : ndarray of float, shape (n_terms,)
+    shift : shape (n_terms,)
         Position minus the prediction of the optical model [pixel].
-    significance : float
+    significance
         Height of the best vote above the mean vote, in standard deviations of the votes.
-    at_border : bool
+    at_border
         Whether the best vote lies at the border of what was searched.
     """
 
@@ -45,29 +48,31 @@ class Start:
     at_border: bool
 
 
-def start(lines, orders, spectrograph, lamp, fiber, brightest=30, trusted=True):
+def start(
+    lines: ArcLines,
+    orders: Integers,
+    spectrograph: Spectrograph,
+    lamp: LampLines,
+    fiber: int,
+    brightest: int = 30,
+    trusted: bool = True,
+) -> Start:
     """Recognise the lines of the lamp blindly.
 
     Parameters
     ----------
-    lines : ArcLines
+    lines
         Lines of one fiber, with the order numbers as given.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Order numbers as given; they may all be wrong by the same number.
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model to start from.
-    lamp : LampLines
-        Laboratory lines.
-    fiber : int
+    fiber
         Which fiber of the model.
-    brightest : int
+    brightest
         Lines per order that vote.
-    trusted : bool
+    trusted
         Whether the numbers are right to within three; otherwise, or if none of those will do, all are tried.
-
-    Returns
-    -------
-    Start
 
     Raises
     ------
@@ -109,14 +114,14 @@ def _within(orders, spectrograph):
     return outside.sum() <= min(2, len(orders) // 4) and np.all(orders > 40)
 
 
-def brightest_of(lines, n):
+def brightest_of(lines: ArcLines, n: int) -> Integers:
     """Choose the brightest lines of each order.
 
     Parameters
     ----------
-    lines : ArcLines
+    lines
         Lines of one fiber.
-    n : int
+    n
         How many of an order.
 
     Returns
@@ -131,22 +136,30 @@ def brightest_of(lines, n):
     return np.concatenate(chosen) if chosen else np.zeros(0, int)
 
 
-def vote(renumber, lines, chosen, orders, projection, slopes, turn=20):
+def vote(
+    renumber: int,
+    lines: ArcLines,
+    chosen: Integers,
+    orders: Integers,
+    projection: Projection,
+    slopes: int,
+    turn: int = 20,
+) -> tuple[float, int, tuple[tuple[float, float, float], ...], bool]:
     """Let pairs of peaks and predicted lines vote for shift and slopes, with one numbering of the orders.
 
     Parameters
     ----------
-    renumber : int
+    renumber
         What to add to the order numbers.
-    lines : ArcLines
+    lines
         Lines of one fiber.
-    chosen : ndarray of int
+    chosen
         Places of the lines that vote.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Order numbers as given.
-    projection : Projection
+    projection
         Where lines are expected.
-    slopes, turn : int
+    slopes, turn
         Largest slope with x and with order from the middle of the detector to its edge [pixel].
 
     Returns

@@ -4,25 +4,22 @@ import numpy as np
 
 from nrespipe.engine.wavelength import arc_lines, identify
 from nrespipe.engine.wavelength.projection import Projection
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.wavelength import LampLines
 from nrespipe.numerics import legendre2d
 
 #: Below this height of the vote nobody knows whether the lines were recognised.
 _LEAST_SIGNIFICANCE = 12.0
 
 
-def measure(spectra, fiber, spectrograph, lamp):
+def measure(spectra: Spectra, fiber: int, spectrograph: Spectrograph, lamp: LampLines) -> float:
     """Measure how far the lines of the lamp lie from where the optical model has them.
 
     Parameters
     ----------
-    spectra : Spectra
-        An arc.
-    fiber : int
+    fiber
         A fiber that shows the lamp.
-    spectrograph : Spectrograph
-        Its optical model.
-    lamp : LampLines
-        Laboratory lines.
 
     Returns
     -------

@@ -3,6 +3,7 @@
 import numpy as np
 
 from nrespipe.engine.wavelength import arc_lines
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.numerics import peaks
 
 
@@ -26,20 +27,22 @@ class Lamp:
         self.flux, self.variance, self.good = (np.roll(a[rows], -coarse, axis=1) for a in (flux, variance, weight > 0))
 
 
-def compare(frame, reference, row, start, tables, rounds=3):
+def compare(
+    frame: Lamp, reference: Lamp, row: Integers, start: Floats, tables: Floats, rounds: int = 3
+) -> tuple[Integers, Floats, Floats]:
     """Compare the centers of lines in two spectra.
 
     Parameters
     ----------
-    frame, reference : Lamp
+    frame, reference
         Spectra with the same rows.
-    row : ndarray of int, shape (n_lines,)
+    row : shape (n_lines,)
         Row of each line.
-    start : ndarray of float, shape (n_lines, 3)
+    start : shape (n_lines, 3)
         Flux, center and width in the reference.
-    tables : ndarray of float, shape (n_lines, 3 + n_offsets)
+    tables : shape (n_lines, 3 + n_offsets)
         Profiles.
-    rounds : int
+    rounds
         How often all lines are fitted, with their neighbors taken away.
 
     Returns

@@ -1,7 +1,10 @@
 """The line-spread function: how one wavelength spreads along an order."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.wavelength import LineShape
 from nrespipe.numerics import leastsquares, legendre2d, peaks, tensorspline
 
@@ -12,23 +15,17 @@ _FOUR_LN2 = 4 * np.log(2)
 _FEWEST, _WANTED = 30, 60
 
 
-def gaussian(fibers, orders, n_pixels, fwhm=4.0):
+def gaussian(fibers: tuple[int, ...], orders: Integers, n_pixels: int, fwhm: float = 4.0) -> LineShape:
     """Return a Gaussian line-spread function of constant width, to start with.
 
     Parameters
     ----------
-    fibers : tuple of int
-        Fiber numbers.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    n_pixels : int
+    n_pixels
         Length of an order.
-    fwhm : float
+    fwhm
         Full width at half maximum [pixel].
-
-    Returns
-    -------
-    LineShape
     """
     values = np.exp(-_FOUR_LN2 * _OFFSETS**2) * np.sqrt(_FOUR_LN2 / np.pi)
     return LineShape(
@@ -41,18 +38,14 @@ def gaussian(fibers, orders, n_pixels, fwhm=4.0):
     )
 
 
-def at(shape, fiber, row, x):
+def at(shape: LineShape, fiber: int, row: Integers, x: Floats) -> tuple[Floats, Floats]:
     """Return width and profile at places of the spectra.
 
     Parameters
     ----------
-    shape : LineShape
-        Line-spread function.
-    fiber : int
-        Fiber number.
-    row : ndarray of int, shape (n_lines,)
+    row : shape (n_lines,)
         Index into ``shape.orders``.
-    x : ndarray of float, shape (n_lines,)
+    x : shape (n_lines,)
         Column [pixel].
 
     Returns
@@ -73,26 +66,35 @@ def at(shape, fiber, row, x):
     return shape.fwhm[f, row, column], tables
 
 
-def measure(flux, variance, row, fits, orders, fiber, degree_x=3, iterations=4, least_snr=40.0, faintest_snr=10.0):
+def measure(
+    flux: Floats,
+    variance: Floats,
+    row: Integers,
+    fits: Floats,
+    orders: Integers,
+    fiber: int,
+    degree_x: int = 3,
+    iterations: int = 4,
+    least_snr: float = 40.0,
+    faintest_snr: float = 10.0,
+) -> LineShape:
     """Measure the line-spread function of one fiber from the lines of its arcs.
 
     Parameters
     ----------
-    flux, variance : ndarray of float, shape (n_orders, n_pixels)
+    flux, variance : shape (n_orders, n_pixels)
         Spectrum without its background, NaN where bad, and its variance [electron, electron2].
-    row : ndarray of int, shape (n_lines,)
+    row : shape (n_lines,)
         Index of the order of each line. Lines that are neither blended nor saturated.
-    fits : ndarray of float, shape (n_lines, 8)
+    fits : shape (n_lines, 8)
         Fits of the lines with free width, columns as in ``numerics.peaks.COLUMNS``.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    fiber : int
-        Fiber number.
-    degree_x : int
+    degree_x
         Degree of the change of the profile along the order.
-    iterations : int
+    iterations
         Rounds of: profile from the lines, lines from the profile.
-    least_snr, faintest_snr : float
+    least_snr, faintest_snr
         Least signal-to-noise ratio of a line; the second where fewer than sixty lines have the first.
 
     Returns
@@ -132,17 +134,13 @@ def measure(flux, variance, row, fits, orders, fiber, degree_x=3, iterations=4, 
     return shape
 
 
-def join(shapes):
+def join(shapes: Sequence[LineShape]) -> LineShape:
     """Put the line-spread functions of several fibers together.
 
     Parameters
     ----------
-    shapes : sequence of LineShape
+    shapes
         One a fiber, with the same orders.
-
-    Returns
-    -------
-    LineShape
     """
     columns = max((shape.columns for shape in shapes), key=len)
     values = [np.array([np.interp(columns, shape.columns, v) for v in shape.values[0].T]).T for shape in shapes]
@@ -156,21 +154,13 @@ def join(shapes):
     )
 
 
-def select(shape, fibers, orders):
+def select(shape: LineShape, fibers: tuple[int, ...], orders: Integers) -> LineShape:
     """Return the line-spread function of some fibers and orders.
 
     Parameters
     ----------
-    shape : LineShape
-        Line-spread function.
-    fibers : tuple of int
-        Fibers it knows.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders; those it does not know get the width of the nearest one.
-
-    Returns
-    -------
-    LineShape
     """
     which = [shape.fibers.index(fiber) for fiber in fibers]
     rows = np.argmin(np.abs(np.asarray(orders)[:, None] - shape.orders), axis=1)

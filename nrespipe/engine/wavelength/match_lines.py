@@ -1,13 +1,20 @@
 """Which laboratory line each measured line is, and whether the answer deserves belief."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.engine.wavelength import scale_fit, solution
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.wavelength import ArcLines, LampLines, Solution
 from nrespipe.instruments import optics
 from nrespipe.numerics import legendre2d
+
+if TYPE_CHECKING:
+    from nrespipe.engine.wavelength.identify import Start
 
 #: A right solution has 0.65 or more of the brightest peaks of an order on a line, a wrong one 0.15 or less.
 _LEAST_SHARE = 0.4
@@ -19,23 +26,19 @@ _ENOUGH_SHARE = 0.65
 _FEWEST = 10
 
 
-def solve(lines, orders, spectrograph, lamp, start, fiber):
+def solve(
+    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: "Start", fiber: int
+) -> tuple[Solution, ArcLines]:
     """Fit the solution of one fiber, beginning with a blind identification.
 
     Parameters
     ----------
-    lines : ArcLines
+    lines
         Lines of the fiber, in the true orders.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         True diffraction orders.
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model the start corrects.
-    lamp : LampLines
-        Laboratory lines.
-    start : identify.Start
-        Blind identification.
-    fiber : int
-        Fiber number.
 
     Returns
     -------
@@ -63,23 +66,19 @@ def solve(lines, orders, spectrograph, lamp, start, fiber):
     return scale, replace(lines, vacuum_angstrom=wavelength, used=used, x_error=x_error)
 
 
-def promises(lines, orders, spectrograph, lamp, start, fiber):
+def promises(
+    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: "Start", fiber: int
+) -> bool:
     """Tell whether a blind identification is worth a solution.
 
     Parameters
     ----------
-    lines : ArcLines
+    lines
         Lines of the fiber, in the orders as the identification numbers them.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         The same orders.
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model the start corrects.
-    lamp : LampLines
-        Laboratory lines.
-    start : identify.Start
-        Blind identification.
-    fiber : int
-        Fiber number.
 
     Returns
     -------
@@ -117,18 +116,14 @@ def _fit(lines, orders, *given):
         ) from None
 
 
-def names(lines, predicted, per_pixel, lamp, window):
+def names(lines: ArcLines, predicted: Floats, per_pixel: Floats, lamp: LampLines, window: float) -> Integers:
     """Find the laboratory line of each measured line.
 
     Parameters
     ----------
-    lines : ArcLines
-        Measured lines.
-    predicted, per_pixel : ndarray of float, shape (n_lines,)
+    predicted, per_pixel : shape (n_lines,)
         Expected wavelength and dispersion [angstrom, angstrom / pixel].
-    lamp : LampLines
-        Laboratory lines.
-    window : float
+    window
         Farthest distance [pixel].
 
     Returns
@@ -152,19 +147,15 @@ def names(lines, predicted, per_pixel, lamp, window):
     return index
 
 
-def shares(lines, orders, lamp, one):
+def shares(lines: ArcLines, orders: Integers, lamp: LampLines, one: Solution) -> Floats:
     """Return how many of the brightest peaks of each order are lines of the lamp.
 
     Parameters
     ----------
-    lines : ArcLines
+    lines
         Lines of one fiber.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders, in any sequence.
-    lamp : LampLines
-        Laboratory lines.
-    one : Solution
-        Of the fiber.
 
     Returns
     -------
@@ -192,7 +183,7 @@ def _bright_as_others(lines, lamp, index):
     return plausible
 
 
-def _believe(lines, orders, predicted, per_pixel, place, lamp, start):
+def _believe(lines, orders, predicted, per_pixel, place, lamp, start) -> None:
     """Raise BadFrame unless the brightest peaks of nearly all orders are lines of the lamp, and no order of another."""
     hit = _distance(lamp, predicted) < 0.25 * per_pixel
     chosen = {order: here for order, here in _brightest(lines, orders).items() if len(here) >= _FEWEST}
@@ -214,7 +205,7 @@ def _believe(lines, orders, predicted, per_pixel, place, lamp, start):
             _raise_if_another(order, lines.x[chosen[order]], place, lamp)
 
 
-def _raise_if_another(order, x, place, lamp):
+def _raise_if_another(order, x, place, lamp) -> None:
     """Raise BadFrame if the peaks of an order are the lines of another: an order is missing or invented before it."""
     for other in range(order - 70, order + 71):
         if other < 40 or other == order:

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.spectra import Spectra
+
 #: Farthest whole-pixel move that is looked for [pixel].
 _FARTHEST = 12
 #: Fewest rows that two spectra must share for their numbers to be compared.
@@ -14,14 +17,14 @@ _SEEN = 10.0
 _CONTRAST = 2.0
 
 
-def renumbering(spectra, reference, fiber):
+def renumbering(spectra: Spectra, reference: Spectra, fiber: int) -> int | None:
     """Find what to add to the order numbers of spectra so that the lamp shows what it shows in the reference.
 
     Parameters
     ----------
-    spectra, reference : Spectra
+    spectra, reference
         Both with the fiber. Their numbers may be off by a constant and have gaps.
-    fiber : int
+    fiber
         A fiber that shows the lamp in the reference.
 
     Returns
@@ -52,12 +55,12 @@ def renumbering(spectra, reference, fiber):
     return int(ranked[0])
 
 
-def whole_pixels(ours, theirs):
+def whole_pixels(ours: Floats, theirs: Floats) -> int | None:
     """Find how far the lamp in one spectrum lies to the right of that in another, row by row the same orders.
 
     Parameters
     ----------
-    ours, theirs : ndarray of float, shape (n_rows, n_pixels)
+    ours, theirs : shape (n_rows, n_pixels)
         Flux of the lamp [electron].
 
     Returns

@@ -3,14 +3,15 @@
 import numpy as np
 
 from nrespipe.engine.wavelength import drift, solution
+from nrespipe.frames.masters import Arc
 
 
-def compare(new, old):
+def compare(new: Arc, old: Arc) -> dict[str, float]:
     """Compare a master arc with an earlier one.
 
     Parameters
     ----------
-    new, old : Arc
+    new, old
         Master arcs of one spectrograph.
 
     Returns

@@ -1,13 +1,23 @@
 """Which diffraction order each row of the spectra is: of an arc, of a frame against its arc, and row by row."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.engine.wavelength import arc_lines, identify, match_orders
 from nrespipe.engine.wavelength.projection import Projection
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Integers
+from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Quality
+from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.wavelength import ArcLines, LampLines
+
+if TYPE_CHECKING:
+    from nrespipe.engine.wavelength.identify import Start
 
 #: A row is told where its best vote stands this many standard deviations high, and this many times as high as that of
 #: any other order. Of rows of a lamp 9 in 10 have 11.5 or more and 1.5 or more; mirrored ones 8.5 and 1.25 or less.
@@ -17,17 +27,15 @@ _LEAST_LEAD = 1.35
 _FEWEST = 3
 
 
-def of_arc(stack, spectrograph, lamp):
+def of_arc(stack: Spectra, spectrograph: Spectrograph, lamp: LampLines) -> "tuple[Spectra, dict[int, Start], int]":
     """Decide the diffraction orders of the arcs of a night, by the lines of the lamp in all fibers.
 
     Parameters
     ----------
-    stack : Spectra
+    stack
         Sum of the arcs, its orders as the flat numbered them.
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model predicts the lines.
-    lamp : LampLines
-        Laboratory lines.
 
     Returns
     -------
@@ -53,14 +61,14 @@ def of_arc(stack, spectrograph, lamp):
     return replace(stack, orders=stack.orders + added), starts, added
 
 
-def of_frame(spectra, arc):
+def of_frame(spectra: Spectra, arc: Arc) -> tuple[Spectra, int]:
     """Decide the diffraction orders of a frame, by the lamp in its reference fiber against that of the master arc.
 
     Parameters
     ----------
-    spectra : Spectra
+    spectra
         The frame, its orders as the flat numbered them.
-    arc : Arc
+    arc
         Master arc, whose numbers the lamp has proven. It may be of another flat, with more orders or fewer.
 
     Returns
@@ -117,22 +125,22 @@ def _range(orders):
     return f"{len(orders)} orders from {orders[0]} to {orders[-1]}"
 
 
-def of_rows(lines, orders, spectrograph, lamp, fiber, brightest=30):
+def of_rows(
+    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, fiber: int, brightest: int = 30
+) -> Integers:
     """Tell the diffraction order of each row by its own lines.
 
     Parameters
     ----------
-    lines : ArcLines
+    lines
         Lines of one fiber.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         What the rows are called in `lines`, right or wrong.
-    spectrograph : Spectrograph
+    spectrograph
         Whose optical model predicts the lines.
-    lamp : LampLines
-        Laboratory lines.
-    fiber : int
+    fiber
         Which fiber of the model.
-    brightest : int, optional
+    brightest
         Lines of a row that vote.
 
     Returns
@@ -160,14 +168,14 @@ def of_rows(lines, orders, spectrograph, lamp, fiber, brightest=30):
     return found
 
 
-def described(rows, found):
+def described(rows: Sequence[int], found: Integers) -> str:
     """Put in words which orders the rows show.
 
     Parameters
     ----------
-    rows : sequence of int
+    rows
         Numbers of the rows.
-    found : ndarray of int, shape (n_rows,)
+    found : shape (n_rows,)
         As `of_rows` returns it.
 
     Returns

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.instruments import optics
 from nrespipe.numerics import legendre2d
 
@@ -29,13 +30,8 @@ class Projection:
         self.lamp, self._known = lamp, {}
         self._spectrograph, self._fiber = spectrograph, fiber
 
-    def lines(self, order):
+    def lines(self, order: int) -> tuple[Integers, Floats]:
         """Return the lines of an order.
-
-        Parameters
-        ----------
-        order : int
-            Diffraction order.
 
         Returns
         -------
@@ -51,12 +47,12 @@ class Projection:
             self._known[order] = index, np.interp(table[index], wavelength, self._x)
         return self._known[order]
 
-    def scaled(self, order, x):
+    def scaled(self, order: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Return x and m mapped to -1..1 over the whole spectrograph.
 
         Parameters
         ----------
-        order, x : ndarray of float
+        order, x
             Diffraction order and column [pixel].
 
         Returns

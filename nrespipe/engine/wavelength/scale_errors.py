@@ -3,23 +3,23 @@
 import numpy as np
 
 from nrespipe.engine.wavelength import drift, solution
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.wavelength import Drift, Solution
 
 #: Columns between which errors are interpolated.
 _NODES = 65
 
 
-def per_pixel(scale, moved, fiber, orders):
+def per_pixel(scale: Solution, moved: Drift, fiber: int, orders: Integers) -> Floats:
     """Return the error of the wavelength of every pixel of a fiber.
 
     Parameters
     ----------
-    scale : Solution
+    scale
         Wavelength solution of the night.
-    moved : Drift
+    moved
         Drift of the frame.
-    fiber : int
-        Fiber number.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
 
     Returns
@@ -43,22 +43,22 @@ def per_pixel(scale, moved, fiber, orders):
     return np.array([np.interp(columns, nodes, one) for one in np.sqrt(variance)], np.float32)
 
 
-def of_mean(scale, moved, fiber, orders, weight, blocks=64):
+def of_mean(
+    scale: Solution, moved: Drift, fiber: int, orders: Integers, weight: Floats, blocks: int = 64
+) -> tuple[float, float, float]:
     """Return the error of a weighted mean over the pixels of a fiber.
 
     Parameters
     ----------
-    scale : Solution
+    scale
         Wavelength solution of the night.
-    moved : Drift
+    moved
         Drift of the frame.
-    fiber : int
-        Fiber number.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    weight : ndarray of float, shape (n_orders, n_pixels)
+    weight : shape (n_orders, n_pixels)
         Share of each pixel, for instance in the velocity of a star.
-    blocks : int, optional
+    blocks
         Pieces of an order within which the error is constant.
 
     Returns

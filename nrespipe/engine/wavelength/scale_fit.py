@@ -4,6 +4,8 @@ import numpy as np
 
 from nrespipe.engine.wavelength import solution
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Booleans, Floats, Integers
+from nrespipe.frames.wavelength import ArcLines, LampLines, Solution
 from nrespipe.numerics import leastsquares, legendre2d
 
 C_MS = 299792458.0
@@ -16,25 +18,23 @@ _USUAL = 20.0, 4.0
 _WINGS = 15
 
 
-def fit(lines, orders, n_pixels, lamp, index, per_pixel, fiber):
+def fit(
+    lines: ArcLines, orders: Integers, n_pixels: int, lamp: LampLines, index: Integers, per_pixel: Floats, fiber: int
+) -> tuple[Solution, Booleans, Floats]:
     """Fit the solution of one fiber to the lines whose laboratory wavelengths are known.
 
     Parameters
     ----------
-    lines : ArcLines
+    lines
         Lines of the fiber; those with `used` may take part.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    n_pixels : int
+    n_pixels
         Length of an order.
-    lamp : LampLines
-        Laboratory lines.
-    index : ndarray of int, shape (n_lines,)
+    index : shape (n_lines,)
         Which laboratory line each is, -1 for unknown.
-    per_pixel : ndarray of float, shape (n_lines,)
+    per_pixel : shape (n_lines,)
         Dispersion at each line [angstrom / pixel].
-    fiber : int
-        Fiber number.
 
     Returns
     -------

@@ -1,23 +1,22 @@
 """The wavelength solution: evaluating it, and what it claims."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from nrespipe.frames.wavelength import Solution
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.wavelength import ArcLines, Solution
 from nrespipe.numerics import legendre2d
 
 C_MS = 299792458.0
 
 
-def evaluate(solution, fiber, order, x):
+def evaluate(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return the wavelength at places of the spectra.
 
     Parameters
     ----------
-    solution : Solution
-        Wavelength solution.
-    fiber : int
-        Fiber number.
-    order, x : ndarray
+    order, x
         Diffraction order and column, broadcast [1, pixel].
 
     Returns
@@ -31,18 +30,14 @@ def evaluate(solution, fiber, order, x):
     return ((design @ coefficients) / order.ravel()).reshape(order.shape)
 
 
-def on_grid(solution, fiber, orders, x):
+def on_grid(solution: Solution, fiber: int, orders: Integers, x: Floats) -> Floats:
     """Return the wavelength at the same columns of several orders.
 
     Parameters
     ----------
-    solution : Solution
-        Wavelength solution.
-    fiber : int
-        Fiber number.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    x : ndarray of float, shape (n_x,)
+    x : shape (n_x,)
         Columns [pixel].
 
     Returns
@@ -55,16 +50,12 @@ def on_grid(solution, fiber, orders, x):
     return legendre2d.on_grid(solution.degrees, coefficients, *scaled(solution, orders, x)) / orders[:, None]
 
 
-def velocity_per_pixel(solution, fiber, order, x):
+def velocity_per_pixel(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return the dispersion as a velocity.
 
     Parameters
     ----------
-    solution : Solution
-        Wavelength solution.
-    fiber : int
-        Fiber number.
-    order, x : ndarray
+    order, x
         Diffraction order and column, broadcast [1, pixel].
 
     Returns
@@ -77,16 +68,12 @@ def velocity_per_pixel(solution, fiber, order, x):
     return C_MS * 2 * (high - low) / (high + low)
 
 
-def slopes_ms(solution, fiber, order, x):
+def slopes_ms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return how the wavelength changes with each coefficient.
 
     Parameters
     ----------
-    solution : Solution
-        Wavelength solution.
-    fiber : int
-        Fiber number.
-    order, x : ndarray
+    order, x
         Diffraction order and column, broadcast [1, pixel].
 
     Returns
@@ -100,17 +87,13 @@ def slopes_ms(solution, fiber, order, x):
     return (C_MS * design / level[:, None]).reshape(*order.shape, -1)
 
 
-def join(solutions):
+def join(solutions: Sequence[Solution]) -> Solution:
     """Put the solutions of several fibers together.
 
     Parameters
     ----------
-    solutions : sequence of Solution
+    solutions
         One a fiber, with the same orders and terms.
-
-    Returns
-    -------
-    Solution
     """
     solutions = sorted(solutions, key=lambda solution: solution.fibers)
     base = solutions[0]
@@ -126,17 +109,8 @@ def join(solutions):
     )
 
 
-def zero_error_ms(solution, lines, fiber):
+def zero_error_ms(solution: Solution, lines: ArcLines, fiber: int) -> float:
     """Return the statistical error of the mean wavelength of a fiber.
-
-    Parameters
-    ----------
-    solution : Solution
-        Wavelength solution.
-    lines : ArcLines
-        Its lines.
-    fiber : int
-        Fiber number.
 
     Returns
     -------
@@ -154,16 +128,16 @@ def zero_error_ms(solution, lines, fiber):
     return mean_error_ms(design, solution.covariance[i], solution.coefficients[i][0])
 
 
-def mean_error_ms(design, covariance, scale):
+def mean_error_ms(design: Floats, covariance: Floats, scale: float) -> float:
     """Return the error of the mean wavelength of some places.
 
     Parameters
     ----------
-    design : ndarray of float, shape (n_places, n_terms)
+    design : shape (n_places, n_terms)
         Terms of the solution there.
-    covariance : ndarray of float, shape (n_terms, n_terms)
+    covariance : shape (n_terms, n_terms)
         Of their coefficients [angstrom2].
-    scale : float
+    scale
         The first coefficient, the mean of m * wavelength [angstrom].
 
     Returns
@@ -175,31 +149,32 @@ def mean_error_ms(design, covariance, scale):
     return float(C_MS * np.sqrt(mean @ covariance @ mean) / scale)
 
 
-def one(fiber, orders, n_pixels, terms, coefficients, covariances, scatter_ms, n_lines):
+def one(
+    fiber: int,
+    orders: Integers,
+    n_pixels: int,
+    terms: Integers,
+    coefficients: Floats,
+    covariances: Floats,
+    scatter_ms: float,
+    n_lines: int,
+) -> Solution:
     """Return the solution of a single fiber.
 
     Parameters
     ----------
-    fiber : int
-        Fiber number.
-    orders : ndarray of int, shape (n_orders,)
+    orders : shape (n_orders,)
         Diffraction orders.
-    n_pixels : int
+    n_pixels
         Length of an order.
-    terms : ndarray of int, shape (n_terms, 2)
+    terms : shape (n_terms, 2)
         Legendre degrees in x and in m.
-    coefficients : ndarray of float, shape (n_terms,)
+    coefficients : shape (n_terms,)
         Of m * wavelength [angstrom].
-    covariances : ndarray of float, shape (2, n_terms, n_terms)
+    covariances : shape (2, n_terms, n_terms)
         Of the coefficients, and the part of it that the photons make [angstrom2].
-    scatter_ms : float
+    scatter_ms
         Scatter of the lines [m / s].
-    n_lines : int
-        Lines used.
-
-    Returns
-    -------
-    Solution
     """
     return Solution(
         (fiber,), np.asarray(orders), n_pixels, terms, coefficients[None], covariances[0][None],
@@ -207,14 +182,12 @@ def one(fiber, orders, n_pixels, terms, coefficients, covariances, scatter_ms, n
     )  # fmt: skip
 
 
-def scaled(solution, order, x):
+def scaled(solution: Solution, order: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Return where places lie on the axes of the Legendre polynomials.
 
     Parameters
     ----------
-    solution : Solution
-        Wavelength solution.
-    order, x : ndarray of float
+    order, x
         Diffraction order and column [1, pixel].
 
     Returns

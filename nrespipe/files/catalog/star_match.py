@@ -2,8 +2,13 @@
 
 import difflib
 import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from nrespipe.frames.velocity import Star
 
 #: Catalogs whose stars are numbered, with what observers write for them
 _NUMBERED = re.compile(r"(HD|HIP|HR|GJ|GL|GLIESE|SAO|TIC|LHS)-?0*(\d.*)")
@@ -21,12 +26,12 @@ _LETTERS = {spelling: code for code, spellings in _GREEK.items() for spelling in
 _BAYER = re.compile(rf"({'|'.join(sorted(_LETTERS, key=len, reverse=True))})(\d*)([A-Z]{{3}}[AB]?)")
 
 
-def key(name):
+def key(name: str) -> str:
     """Return the form of a name by which stars are compared.
 
     Parameters
     ----------
-    name : str
+    name
         As in OBJECTS or in a catalog.
 
     Returns
@@ -47,13 +52,8 @@ def key(name):
     return word
 
 
-def keys(star):
+def keys(star: "Star") -> set[str]:
     """Return all names of a star as they are compared.
-
-    Parameters
-    ----------
-    star : Star
-        The star.
 
     Returns
     -------
@@ -63,14 +63,14 @@ def keys(star):
     return {key(star.name), *map(key, star.aliases)}
 
 
-def near(star, names):
+def near(star: str, names: Mapping[str, str]) -> str:
     """Name what a name may be a misspelling of.
 
     Parameters
     ----------
-    star : str
+    star
         Name that is not known.
-    names : mapping of str to str
+    names
         Names that are, as people write them, by what `key` gives of them.
 
     Returns
@@ -82,16 +82,16 @@ def near(star, names):
     return f"; near in name: {', '.join(dict.fromkeys(names[one] for one in found))}" if found else ""
 
 
-def separation_arcsec(star, ra_deg, dec_deg, julian_year):
+def separation_arcsec(star: "Star", ra_deg: float, dec_deg: float, julian_year: float) -> float:
     """Return the distance between a place and where a star is in a year.
 
     Parameters
     ----------
-    star : Star
+    star
         With a position; without a proper motion it stays where it is.
-    ra_deg, dec_deg : float
+    ra_deg, dec_deg
         The place, ICRS [degree].
-    julian_year : float
+    julian_year
         The year.
 
     Returns
@@ -108,22 +108,29 @@ def separation_arcsec(star, ra_deg, dec_deg, julian_year):
     return float(np.degrees(2 * np.arcsin(np.sqrt(min(haversine, 1.0)))) * 3600)
 
 
-def match(catalog, name, ra_deg, dec_deg, julian_year, *, radius_arcsec=10.0, doubt_arcsec=300.0):
+def match(
+    catalog: "Iterable[Star]",
+    name: str,
+    ra_deg: float | None,
+    dec_deg: float | None,
+    julian_year: float,
+    *,
+    radius_arcsec: float = 10.0,
+    doubt_arcsec: float = 300.0,
+) -> "Star | None":
     """Return the star of a catalog that was observed.
 
     Parameters
     ----------
-    catalog : iterable of Star
-        Where to look.
-    name : str
+    name
         What the observer called it.
-    ra_deg, dec_deg : float or None
+    ra_deg, dec_deg
         Where the telescope pointed, ICRS, at the time of the observation [degree].
-    julian_year : float
+    julian_year
         Time of the observation.
-    radius_arcsec : float, optional
+    radius_arcsec
         A star without the right name must lie this close [arcsecond].
-    doubt_arcsec : float, optional
+    doubt_arcsec
         A star with the right name that lies farther away is another one [arcsecond].
 
     Returns
@@ -133,7 +140,7 @@ def match(catalog, name, ra_deg, dec_deg, julian_year, *, radius_arcsec=10.0, do
     """
     catalog, wanted = tuple(catalog), key(name)
     pointed = ra_deg is not None and dec_deg is not None
-    distance = lambda star: separation_arcsec(star, ra_deg, dec_deg, julian_year)  # noqa: E731
+    distance = lambda star: separation_arcsec(star, ra_deg, dec_deg, julian_year)
     for star in catalog:
         if wanted in keys(star) and (not pointed or distance(star) < doubt_arcsec):
             return star

@@ -46,11 +46,11 @@ class Defect:
 
     Attributes
     ----------
-    line : int
+    line
         Line of the file, from 1; 0 where the whole file is meant.
-    column : str
+    column
         Column, '' where the whole line is meant.
-    words : str
+    words
         What is wrong.
     """
 
@@ -63,12 +63,12 @@ class Defect:
         return f"{where}: {self.words}" if where else self.words
 
 
-def read(path):
+def read(path: Path | str) -> tuple[tuple[Star, ...], list[Defect]]:
     """Read a catalog and find all that is wrong with it.
 
     Parameters
     ----------
-    path : Path or str
+    path
         A CSV file with the columns of `COLUMNS`; lines that begin with ``#`` are remarks. Rows without a word, and
         nameless empty columns at the end, as spreadsheets write them, do not count.
 

@@ -1,14 +1,19 @@
 """The catalog of stars, and which of them a frame shows."""
 
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.files.catalog import star_match, target_check
 from nrespipe.files.partial import beside
 from nrespipe.frames.velocity import Star
+
+if TYPE_CHECKING:
+    from nrespipe.frames.raw import RawFrame
 
 #: Name of a catalog wherever one lies
 FILENAME = "targets.csv"
@@ -17,7 +22,7 @@ FILENAME = "targets.csv"
 _FIBERS = (0, 2)
 
 
-def installed():
+def installed() -> Path:
     """Return the catalog that came with the program.
 
     Returns
@@ -29,14 +34,12 @@ def installed():
     return beside if beside.is_file() else Path(__file__).parents[3] / FILENAME
 
 
-def deployed(output, site=""):
+def deployed(output: str | Path, site: str = "") -> Path:
     """Return where a catalog is deployed to.
 
     Parameters
     ----------
-    output : str or Path
-        Output directory.
-    site : str, optional
+    site
         ``lsc`` ...; '' for all sites that have no catalog of their own.
 
     Returns
@@ -47,14 +50,12 @@ def deployed(output, site=""):
     return Path(output, site, FILENAME)
 
 
-def in_use(output, site):
+def in_use(output: str | Path, site: str) -> Path:
     """Return the catalog that the frames of a site are reduced with.
 
     Parameters
     ----------
-    output : str or Path
-        Output directory.
-    site : str
+    site
         ``lsc`` ...
 
     Returns
@@ -65,16 +66,12 @@ def in_use(output, site):
     return next((path for path in (deployed(output, site), deployed(output)) if path.is_file()), installed())
 
 
-def deploy(path, output, site=""):
+def deploy(path: str | Path, output: str | Path, site: str = "") -> Path:
     """Put a catalog where the reductions of a site, or of all sites, read it.
 
     Parameters
     ----------
-    path : str or Path
-        The catalog.
-    output : str or Path
-        Output directory.
-    site : str, optional
+    site
         ``lsc`` ...; '' for all sites that have no catalog of their own.
 
     Returns
@@ -102,12 +99,12 @@ def deploy(path, output, site=""):
     return target
 
 
-def read(path):
+def read(path: Path | str) -> tuple[Star, ...]:
     """Read a catalog of stars.
 
     Parameters
     ----------
-    path : Path or str
+    path
         A CSV file as ``target_check.read`` takes it.
 
     Returns
@@ -134,14 +131,12 @@ def _read(path, *_state):
     return stars
 
 
-def stars(raw, catalog=None):
+def stars(raw: "RawFrame", catalog: Iterable[Star] | None = None) -> dict[int, Star]:
     """Return the stars of a frame.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    catalog : iterable of Star, optional
+    catalog
         Where to look; the catalog that came with the program by default.
 
     Returns

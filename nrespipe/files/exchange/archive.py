@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,32 +23,39 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def fetch(
-    frame_id, path, md5, *, api_root, token="", hosts=(), allow_http=False, patience_s=30.0, longest_s=900.0,
-    most_bytes=MOST_BYTES,
-):  # fmt: skip
+    frame_id: int,
+    path: Path,
+    md5: str,
+    *,
+    api_root: str,
+    token: str = "",
+    hosts: Sequence[str] = (),
+    allow_http: bool = False,
+    patience_s: float = 30.0,
+    longest_s: float = 900.0,
+    most_bytes: int = MOST_BYTES,
+):
     """Fetch a frame from the archive.
 
     Parameters
     ----------
-    frame_id : int
-        Its number there.
-    path : Path
+    path
         Where it goes; its directory is made. Nobody ever sees a part of it.
-    md5 : str
+    md5
         Checksum that it must have; '' for any.
-    api_root : str
+    api_root
         URL of the archive.
-    token : str
+    token
         What the archive knows us by. It is shown to ``api_root`` alone, not to where that sends us.
-    hosts : sequence of str
+    hosts
         Names of hosts, beside the archive's own, that the file may come from, with ``*`` for any characters.
-    allow_http : bool
+    allow_http
         Whether servers without TLS may be asked.
-    patience_s : float
+    patience_s
         How long a server may be silent [second].
-    longest_s : float
+    longest_s
         How long the file may take in all [second].
-    most_bytes : int
+    most_bytes
         How large the file may be [byte].
 
     Raises

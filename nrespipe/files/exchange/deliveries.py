@@ -17,26 +17,34 @@ from nrespipe.files.partial import beside
 _NOBODY = (401, 403, 407, 408, 425, 429)
 
 
-def deliver(path, md5, output, target, *, token="", allow_http=False, patience_s=30.0, longest_s=600.0):
+def deliver(
+    path: str,
+    md5: str,
+    output: Path,
+    target: str,
+    *,
+    token: str = "",
+    allow_http: bool = False,
+    patience_s: float = 30.0,
+    longest_s: float = 600.0,
+) -> None:
     """Deliver a file.
 
     Parameters
     ----------
-    path : str
+    path
         The file, below the output directory; it is delivered under the same path.
-    md5 : str
+    md5
         Checksum that it was recorded with.
-    output : Path
-        Output directory.
-    target : str
+    target
         ``file:///deliveries``, or the URL of a server below which files are PUT.
-    token : str
+    token
         What the server knows us by.
-    allow_http : bool
+    allow_http
         Whether a server without TLS may be asked.
-    patience_s : float
+    patience_s
         How long a server may be silent [second].
-    longest_s : float
+    longest_s
         How long the file may take in all [second].
 
     Raises
@@ -68,12 +76,12 @@ def deliver(path, md5, output, target, *, token="", allow_http=False, patience_s
         raise Unavailable(f"{source.name}: cannot be delivered: {error}") from error
 
 
-def folder(target):
+def folder(target: str) -> Path | None:
     """Return the directory that a target names.
 
     Parameters
     ----------
-    target : str
+    target
         As for `deliver`.
 
     Returns

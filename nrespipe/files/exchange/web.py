@@ -3,13 +3,18 @@
 import re
 import time
 import urllib.request
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 import urllib3
 
 from nrespipe.errors import Unavailable
 from nrespipe.settings import is_private
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 #: A server that does not take a connection in this time is away [second].
 CONNECT_S = 5.0
@@ -35,25 +40,30 @@ class ServerAway(Unavailable):
 
 
 @contextmanager
-def asked(method, url, *, token="", allow_http=False, patience_s=30.0, headers=None, body=None):
+def asked(
+    method: str,
+    url: str,
+    *,
+    token: str = "",
+    allow_http: bool = False,
+    patience_s: float = 30.0,
+    headers: dict[str, str] | None = None,
+    body: Iterable[bytes] | None = None,
+) -> "Iterator[BaseHTTPResponse]":
     """Ask a server for something, and look at the answer in the block; a redirect is an answer.
 
     Parameters
     ----------
-    method : str
+    method
         As ``GET``.
-    url : str
+    url
         What is asked for.
-    token : str
+    token
         What the server knows us by; it is shown to no server without TLS but one on this machine.
-    allow_http : bool
+    allow_http
         Whether a server without TLS may be asked at all.
-    patience_s : float
+    patience_s
         How long the server may be silent [second].
-    headers : dict of str to str, optional
-        More headers.
-    body : iterable of bytes, optional
-        What is sent.
 
     Yields
     ------
@@ -90,16 +100,14 @@ def asked(method, url, *, token="", allow_http=False, patience_s=30.0, headers=N
             answer.close()
 
 
-def require_safe(url, token="", allow_http=False):
+def require_safe(url: str, token: str = "", allow_http: bool = False) -> None:
     """Refuse an address that would show something to others on the way.
 
     Parameters
     ----------
-    url : str
-        The address.
-    token : str
+    token
         What is to be shown to the server.
-    allow_http : bool
+    allow_http
         Whether a server without TLS may be asked.
 
     Raises
@@ -119,13 +127,8 @@ def require_safe(url, token="", allow_http=False):
         raise Unavailable(f"{place(url)}: {what} without TLS: expected https")
 
 
-def place(url):
+def place(url: str) -> str:
     """Return the part of an address that anybody may see.
-
-    Parameters
-    ----------
-    url : str
-        The address.
 
     Returns
     -------
@@ -136,13 +139,8 @@ def place(url):
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def status(answer):
+def status(answer: "BaseHTTPResponse") -> str:
     """Return what a server answers, in a line that a person may read.
-
-    Parameters
-    ----------
-    answer : urllib3.BaseHTTPResponse
-        Its answer.
 
     Returns
     -------
@@ -152,37 +150,23 @@ def status(answer):
     return f"{answer.status} {re.sub('[^ -~]', '?', answer.reason or '')[:60]}".strip()
 
 
-def words(error):
-    """Return what a library says of a failure, without the address.
-
-    Parameters
-    ----------
-    error : Exception
-        Of the network.
-
-    Returns
-    -------
-    str
-    """
+def words(error: Exception) -> str:
+    """Return what a library says of a failure, without the address."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     text = getattr(cause, "strerror", None) or str(cause.args[-1] if cause.args else "") or type(cause).__name__
     # the library names the pool of its connections first
     return re.sub(r"^\w+\(host=.*?\): ", "", text)
 
 
-def chunks(stream, seconds):
+def chunks(stream: BinaryIO, seconds: float) -> Iterator[bytes]:
     """Yield what a file holds, as long as there is time.
 
     Parameters
     ----------
-    stream : binary file
+    stream
         Read from where it stands.
-    seconds : float
+    seconds
         How long all of it may take.
-
-    Yields
-    ------
-    bytes
 
     Raises
     ------

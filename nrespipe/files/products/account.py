@@ -24,17 +24,17 @@ class Account:
 
     Attributes
     ----------
-    raw : RawFrame
+    raw
         The frame.
-    reduction : Reduction
+    reduction
         What became of it; it has spectra and wavelengths.
-    masters : mapping of str to str
+    masters
         Kind and file name of every master that was used.
-    spectrograph : Spectrograph
+    spectrograph
         Which fibers carry stars, and where it stands.
-    stars : mapping of int to Star
+    stars
         What is known of the star in a fiber.
-    steps : sequence of (str, str)
+    steps
         Function and arguments of every step, in order.
     """
 
@@ -56,13 +56,13 @@ class Account:
         return [(trace, fiber) for trace, fiber in self.traces if fiber in self.raw.star_fibers]
 
     @property
-    def star_fiber(self):
-        """int or None: the fiber of the first star, which the plain keywords speak of."""
+    def star_fiber(self) -> int | None:
+        """The fiber of the first star, which the plain keywords speak of."""
         return next((fiber for _, fiber in self.star_traces), None)
 
     @property
-    def date(self):
-        """str: when the raw file was written, UTC.
+    def date(self) -> str:
+        """When the raw file was written, UTC.
 
         It stands wherever the standard asks for the time of a step: the same frame has to give the same bytes whenever
         it is reduced. When that was stands in the database.
@@ -70,22 +70,17 @@ class Account:
         return text(value(self.raw.header, "DATE")) or self.date_obs
 
     @property
-    def date_obs(self):
-        """str: when the shutter opened, UTC, from MJD-OBS."""
+    def date_obs(self) -> str:
+        """When the shutter opened, UTC, from MJD-OBS."""
         return iso(self.raw.start_mjd)
 
     @property
-    def version(self):
-        """str: the version of the pipeline."""
+    def version(self) -> str:
+        """The version of the pipeline."""
         return f"v{__version__}"
 
-    def star(self, fiber):
+    def star(self, fiber: int) -> Star:
         """Return what is known of the star in a fiber.
-
-        Parameters
-        ----------
-        fiber : int
-            Fiber number.
 
         Returns
         -------
@@ -95,13 +90,8 @@ class Account:
         measured = {velocity.fiber: velocity.star for velocity in self.reduction.velocities}
         return self.stars.get(fiber) or measured.get(fiber) or Star(name=self.raw.objects[fiber])
 
-    def telescope(self, fiber):
+    def telescope(self, fiber: int) -> tuple[int, Telescope]:
         """Return the telescope that feeds a fiber.
-
-        Parameters
-        ----------
-        fiber : int
-            Fiber number.
 
         Returns
         -------
@@ -115,13 +105,8 @@ class Account:
         known = self.raw.telescopes[number - 1] if 0 < number <= len(self.raw.telescopes) else None
         return number, known or Telescope()
 
-    def place(self, fiber):
+    def place(self, fiber: int) -> tuple[float, ...]:
         """Return where a star was seen from: its telescope, or the spectrograph where the header does not tell.
-
-        Parameters
-        ----------
-        fiber : int
-            Fiber number.
 
         Returns
         -------
@@ -135,12 +120,12 @@ class Account:
         return found
 
 
-def master_names(masters):
+def master_names(masters: Mapping[str, str] | Path) -> dict[str, str]:
     """Return the names of the masters as the products give them.
 
     Parameters
     ----------
-    masters : mapping of str to str or Path
+    masters
         Kind and file, with or without its directory.
 
     Returns
@@ -151,12 +136,12 @@ def master_names(masters):
     return {str(kind): Path(masters[kind]).name for kind in sorted(masters)}
 
 
-def iso(mjd):
+def iso(mjd: float) -> str:
     """Return a modified Julian date as text.
 
     Parameters
     ----------
-    mjd : float
+    mjd
         UTC [MJD].
 
     Returns
@@ -167,14 +152,12 @@ def iso(mjd):
     return (_MJD_ZERO + timedelta(milliseconds=round(mjd * 86400000))).isoformat(timespec="milliseconds")
 
 
-def public_date(proposal, date_obs):
+def public_date(proposal: str, date_obs: str) -> str:
     """Return the day from which data are public.
 
     Parameters
     ----------
-    proposal : str
-        PROPID.
-    date_obs : str
+    date_obs
         Start of the exposure, ``YYYY-MM-DDThh:mm:ss.sss``.
 
     Returns

@@ -2,6 +2,8 @@
 
 import re
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import astropy
 import numpy as np
@@ -12,6 +14,11 @@ from astropy.utils.exceptions import AstropyWarning
 from nrespipe.files import fits_io
 from nrespipe.files.products.primary import card
 
+if TYPE_CHECKING:
+    from astropy.io.fits import BinTableHDU, HDUList, Header, ImageHDU
+
+    from nrespipe.files.products.account import Account
+
 #: Beginnings of cards that describe an array or a table and not the observation.
 _STRUCTURAL = ("NAXIS", "TTYPE", "TFORM", "TUNIT", "ZNAXIS", "ZTILE")
 
@@ -19,12 +26,12 @@ _STRUCTURAL = ("NAXIS", "TTYPE", "TFORM", "TUNIT", "ZNAXIS", "ZTILE")
 _ALLOWED = re.compile(r"[A-Z0-9_-]{1,8}|[A-Z0-9_-]+( [A-Z0-9_-]+)*")
 
 
-def instrument_header(account):
+def instrument_header(account: "Account") -> "ImageHDU":
     """Return every card of the raw header but for those that describe its arrays.
 
     Parameters
     ----------
-    account : Account
+    account
         What the product is made from.
 
     Returns
@@ -58,12 +65,12 @@ def _ascii(content):
     return "".join(letter if " " <= letter <= "~" else "?" for letter in content)
 
 
-def receipt(account):
+def receipt(account: "Account") -> "BinTableHDU":
     """Return the table of the steps that led to the product.
 
     Parameters
     ----------
-    account : Account
+    account
         What the product is made from.
 
     Returns
@@ -79,12 +86,12 @@ def receipt(account):
     return words_table("RECEIPT", dict(zip(names, zip(*rows))))
 
 
-def configuration(account):
+def configuration(account: "Account") -> "BinTableHDU":
     """Return the table of what a person needs to make the product again.
 
     Parameters
     ----------
-    account : Account
+    account
         What the product is made from.
 
     Returns
@@ -104,12 +111,12 @@ def configuration(account):
     return words_table("DRP_CONFIG", {"ENTRY": [f"{name} = {content}" for name, content in entries.items()]})
 
 
-def descriptions(words):
+def descriptions(words: Mapping[str, str]) -> "BinTableHDU":
     """Return the table that tells what every part of the product holds.
 
     Parameters
     ----------
-    words : mapping of str to str
+    words
         Name of a part, and what it holds.
 
     Returns
@@ -120,20 +127,8 @@ def descriptions(words):
     return words_table("EXT_DESCRIPT", {"Name": list(words), "Description": list(words.values())})
 
 
-def words_table(name, columns):
-    """Return a table of words.
-
-    Parameters
-    ----------
-    name : str
-        EXTNAME.
-    columns : mapping of str to sequence of str
-        The columns.
-
-    Returns
-    -------
-    astropy.io.fits.BinTableHDU
-    """
+def words_table(name: str, columns: Mapping[str, Sequence[str]]) -> "BinTableHDU":
+    """Return a table of words."""
     made = []
     for title, content in columns.items():
         cells = [_ascii(str(cell)) for cell in content]
@@ -141,16 +136,14 @@ def words_table(name, columns):
     return fits.BinTableHDU.from_columns(made, name=name)
 
 
-def assemble(primary, parts, words):
+def assemble(primary: "Header", parts, words: Mapping[str, str]) -> "HDUList":
     """Put a product together.
 
     Parameters
     ----------
-    primary : astropy.io.fits.Header
-        Primary header.
     parts : list of astropy.io.fits.hdu.base.ExtensionHDU
         INSTRUMENT_HEADER, RECEIPT, DRP_CONFIG, and what follows the table of descriptions.
-    words : mapping of str to str
+    words
         What the parts from the fourth on hold.
 
     Returns

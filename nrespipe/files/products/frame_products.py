@@ -1,31 +1,44 @@
 """The products of a science frame, in the EPRV data standard."""
 
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from nrespipe.files import fits_io, layout
 from nrespipe.files.products import l2, l4
 from nrespipe.files.products.account import Account, master_names
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
+
+if TYPE_CHECKING:
+    from nrespipe.frames.reduction import Reduction
+    from nrespipe.frames.spectrograph import Spectrograph
+    from nrespipe.frames.velocity import Star
 
 
-def write(raw, reduction, masters, spectrograph, output, *, stars=None, steps=(), still_mine=None):
+def write(
+    raw: RawFrame,
+    reduction: "Reduction",
+    masters,
+    spectrograph: "Spectrograph",
+    output: str | Path,
+    *,
+    stars: "Mapping[int, Star] | None" = None,
+    steps: Sequence[tuple[str, str]] = (),
+    still_mine: Callable[..., Any] | None = None,
+) -> list[Path]:
     """Write the products of a frame; the same input always gives the same bytes.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    reduction : Reduction
+    reduction
         What became of it.
     masters : mapping of Kind or str to str or Path
         File of every master that was used; its directory does not matter.
-    spectrograph : Spectrograph
-        That took it.
-    output : str or Path
-        Root of what the pipeline makes.
-    stars : mapping of int to Star, optional
+    stars
         What is known of the star in a fiber; a star with a velocity brings it along.
-    steps : sequence of (str, str), optional
+    steps
         Function and arguments of each step, for the receipt; the whole recipe as one step where there are none.
-    still_mine : callable, optional
+    still_mine
         As for ``fits_io.write_together``.
 
     Returns

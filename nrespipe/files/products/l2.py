@@ -1,5 +1,7 @@
 """The spectra of a frame: EPRV level 2."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from astropy.io import fits
 
@@ -8,20 +10,23 @@ from nrespipe.files.products import common, primary
 from nrespipe.files.products.primary import card
 from nrespipe.frames.quality import Pixel
 
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
+
+    from nrespipe.files.products.account import Account
+
 _LIGHT_KMS = 299792.458
 
 _AXES = (card("CTYPE1", "Pixel", "name of axis 1"), card("CTYPE2", "Order", "name of axis 2"))
 
 
-def build(account, filename):
+def build(account: "Account", filename: str) -> "HDUList":
     """Put the level 2 product of a frame together.
 
     Parameters
     ----------
-    account : Account
+    account
         What it is made from.
-    filename : str
-        Its name.
 
     Returns
     -------

@@ -1,5 +1,7 @@
 """The velocities of a frame: EPRV level 4."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from astropy.io import fits
 
@@ -7,18 +9,21 @@ from nrespipe.files import tiles
 from nrespipe.files.products import common, primary
 from nrespipe.files.products.primary import card
 
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
+
+    from nrespipe.files.products.account import Account
+
 _METHOD = "CCF"
 
 
-def build(account, filename):
+def build(account: "Account", filename: str) -> "HDUList":
     """Put the level 4 product of a frame together.
 
     Parameters
     ----------
-    account : Account
+    account
         What it is made from; there is at least one velocity.
-    filename : str
-        Its name.
 
     Returns
     -------

@@ -1,13 +1,17 @@
 """Primary headers of the products, as the EPRV data standard defines them."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files.products.account import public_date
+from nrespipe.files.products.account import Account, public_date
 from nrespipe.files.raw.cards import number, text, value
 from nrespipe.frames.quality import Quality
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Card, Header
 
 #: Version of the EPRV data standard that the products follow.
 STANDARD = "v1.1.0"
@@ -35,16 +39,16 @@ _TELEMETRY = (
 )
 
 
-def header(account, level, filename):
+def header(account: Account, level: str, filename: str) -> "Header":
     """Return the primary header of a product.
 
     Parameters
     ----------
-    account : Account
+    account
         What it is made from.
-    level : str
+    level
         ``L2`` or ``L4``.
-    filename : str
+    filename
         Name of the product.
 
     Returns
@@ -60,21 +64,13 @@ def header(account, level, filename):
     return made
 
 
-def card(keyword, content, comment=""):
+def card(keyword: str, content: str | bool | int | float | None, comment: str = "") -> "Card":
     """Return a card; a number that is not one becomes a card without a value.
 
     Parameters
     ----------
-    keyword : str
-        Keyword.
-    content : str, bool, int, float or None
+    content
         Value.
-    comment : str
-        Comment.
-
-    Returns
-    -------
-    astropy.io.fits.Card
     """
     if isinstance(content, float | np.floating):
         content = float(content) if math.isfinite(content) else None
@@ -88,14 +84,14 @@ def card(keyword, content, comment=""):
     return made if bare > 80 else fits.Card(keyword, content, comment[: max(77 - max(30, bare), 0)])
 
 
-def sexagesimal(value_deg, hours=False):
+def sexagesimal(value_deg: float | None, hours: bool = False) -> str:
     """Return an angle as text.
 
     Parameters
     ----------
-    value_deg : float or None
+    value_deg
         Angle [degree].
-    hours : bool
+    hours
         Whether to write it in hours.
 
     Returns

@@ -17,13 +17,13 @@ class Observed:
 
     Attributes
     ----------
-    spectra : Spectra
+    spectra
         Of this fiber alone.
-    wavelengths : Wavelengths
+    wavelengths
         Of the same pixels; the product does not keep the line-spread function nor the errors.
-    berv_ms : float
+    berv_ms
         Barycentric correction [m / s].
-    midpoint_mjd : float
+    midpoint_mjd
         Photon-weighted midpoint, UTC [MJD].
     """
 
@@ -33,19 +33,13 @@ class Observed:
     midpoint_mjd: float
 
 
-def read(path, fiber):
+def read(path: str | Path, fiber: int) -> Observed:
     """Read the spectrum of one fiber from a level 2 product.
 
     Parameters
     ----------
-    path : str or Path
-        The product.
-    fiber : int
+    fiber
         Fiber of the star.
-
-    Returns
-    -------
-    Observed
 
     Raises
     ------
@@ -66,7 +60,7 @@ def _observed(hdus, fiber, name):
         raise BadFrame(f"{name}: has no spectrum of fiber {fiber} with a barycentric correction")
     trace = flux.name.removesuffix("_FLUX")
     orders = np.asarray(hdus["ORDER_TABLE"].data["ECHELLE_ORDER"], np.int64)
-    array = lambda part, dtype: np.asarray(hdus[f"{trace}_{part}"].data, dtype)[None]  # noqa: E731
+    array = lambda part, dtype: np.asarray(hdus[f"{trace}_{part}"].data, dtype)[None]
     spectra = Spectra(
         (fiber,), orders, array("FLUX", np.float64), array("VAR", np.float64), array("QUALITY", np.uint8),
         array("BLAZE", np.float64),

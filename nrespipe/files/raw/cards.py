@@ -12,15 +12,13 @@ _SECTION = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]")
 _SEXAGESIMAL = re.compile(r"([+-]?)\s*(\d{1,3})[:\s]\s*(\d{1,2})[:\s]\s*(\d{1,2}(?:\.\d*)?)")
 
 
-def value(header, keyword):
+def value(header, keyword: str) -> object:
     """Return the value of a card.
 
     Parameters
     ----------
     header : mapping of str to (value, comment)
         Cards.
-    keyword : str
-        Upper case.
 
     Returns
     -------
@@ -30,12 +28,12 @@ def value(header, keyword):
     return header.get(keyword, (None, ""))[0]
 
 
-def text(value):
+def text(value: object) -> str:
     """Return a value as text.
 
     Parameters
     ----------
-    value : object
+    value
         Value of a card.
 
     Returns
@@ -49,12 +47,12 @@ def text(value):
     return "" if words.upper() in ABSENT else words
 
 
-def number(value):
+def number(value: object) -> float | None:
     """Return a value as a number.
 
     Parameters
     ----------
-    value : object
+    value
         Value of a card; a number or its text.
 
     Returns
@@ -71,12 +69,12 @@ def number(value):
     return result if math.isfinite(result) else None
 
 
-def positive(value):
+def positive(value: object) -> float | None:
     """Return a value as a number above zero.
 
     Parameters
     ----------
-    value : object
+    value
         Value of a card; a number or its text.
 
     Returns
@@ -88,12 +86,12 @@ def positive(value):
     return result if result is not None and result > 0 else None
 
 
-def section(value):
+def section(value: object) -> Section | None:
     """Return the rectangle that a text like ``[1:4096,1:4096]`` means.
 
     Parameters
     ----------
-    value : object
+    value
         Value of a card, columns before rows, counted from one, both ends included.
 
     Returns
@@ -110,14 +108,14 @@ def section(value):
     return Section(min(x1, x2) - 1, max(x1, x2), min(y1, y2) - 1, max(y1, y2))
 
 
-def right_ascension_deg(value, comment=""):
+def right_ascension_deg(value: object, comment: str = "") -> float | None:
     """Return a right ascension in degrees.
 
     Parameters
     ----------
-    value : object
+    value
         Sexagesimal text (hours), or a decimal number or its text (degrees, unless the comment says hours).
-    comment : str
+    comment
         Comment of the card.
 
     Returns
@@ -134,12 +132,12 @@ def right_ascension_deg(value, comment=""):
     return angle * 15 if in_hours else angle
 
 
-def declination_deg(value):
+def declination_deg(value: object) -> float | None:
     """Return a declination in degrees.
 
     Parameters
     ----------
-    value : object
+    value
         Sexagesimal text, or a decimal number or its text [degree].
 
     Returns

@@ -1,6 +1,7 @@
 """Raw composite data products: a FITS file in, a ``RawFrame`` out."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,13 +11,16 @@ from nrespipe.files.raw import identity, sequences, stored_pixels
 from nrespipe.files.raw.cards import number, positive, section, value
 from nrespipe.frames.raw import RawFrame, Section
 
+if TYPE_CHECKING:
+    from nrespipe.files.raw.identity import Identity
 
-def identify(path):
+
+def identify(path: str | Path) -> "Identity":
     """Tell what a raw frame is, from its name, its headers and its length alone (some milliseconds).
 
     Parameters
     ----------
-    path : str or Path
+    path
         Raw frame, fpacked or not.
 
     Returns
@@ -36,14 +40,14 @@ def identify(path):
     return found
 
 
-def read(path, whole=True):
+def read(path: str | Path, whole: bool = True) -> RawFrame:
     """Read a raw frame.
 
     Parameters
     ----------
-    path : str or Path
+    path
         Raw frame, fpacked or not. It is never changed.
-    whole : bool, optional
+    whole
         False leaves the pixels in the file, to be read in parts when they are asked for, so that a stack of any number
         of frames can be made. They are not looked at here; what the file is too damaged to give raises `BadFrame` then.
 

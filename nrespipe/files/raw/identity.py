@@ -41,21 +41,21 @@ class Identity:
 
     Attributes
     ----------
-    filename : str
+    filename
         Base name without ``.fits`` or ``.fits.fz``.
-    kind : Kind
+    kind
         What the frame is.
-    site, instrument, camera, day : str
+    site, instrument, camera, day
         As in ``RawFrame``.
-    start_mjd : float
+    start_mjd
         Shutter open, UTC [MJD].
-    exposure_s : float
+    exposure_s
         Exposure time [second].
-    objects : tuple of str
+    objects
         What lights fibers 0, 1, 2; empty for bias and dark.
-    binning : str
+    binning
         CCDSUM, e.g. ``1 1``.
-    readout_mode : str
+    readout_mode
         CONFMODE, '' where absent.
     """
 
@@ -72,12 +72,12 @@ class Identity:
     readout_mode: str
 
 
-def stem(path):
+def stem(path: str | Path) -> str:
     """Return the base name of a frame.
 
     Parameters
     ----------
-    path : str or Path
+    path
         File, compressed or not.
 
     Returns
@@ -88,12 +88,12 @@ def stem(path):
     return Path(path).name.removesuffix(".fz").removesuffix(".fits")
 
 
-def kind_named(path):
+def kind_named(path: str | Path) -> Kind | None:
     """Return what a frame is by the letter in its name.
 
     Parameters
     ----------
-    path : str or Path
+    path
         File; it need not exist.
 
     Returns
@@ -105,12 +105,12 @@ def kind_named(path):
     return _KIND_OF_CODE.get(code[1]) if code else None
 
 
-def require_raw_name(path):
+def require_raw_name(path: str | Path) -> None:
     """Check that the name of a file is that of a frame to reduce.
 
     Parameters
     ----------
-    path : str or Path
+    path
         File; it need not exist.
 
     Raises
@@ -130,13 +130,11 @@ def require_raw_name(path):
         raise Skipped(f"{name}: not the name of a raw frame, which ends in 00")
 
 
-def of(path, header):
+def of(path: str | Path, header) -> Identity:
     """Tell what a raw frame is.
 
     Parameters
     ----------
-    path : str or Path
-        File.
     header : mapping of str to (value, comment)
         Cards of its spectrum.
 
@@ -251,14 +249,14 @@ def _object(word):
     return word.lower() if word.lower() in ("none", "thar", "tung") else word
 
 
-def without_name(reason, filename):
+def without_name(reason: str, filename: str) -> str:
     """Return a reason without the file name in it, for a line that shows the name already.
 
     Parameters
     ----------
-    reason : str
+    reason
         As in `Outcome`.
-    filename : str
+    filename
         Base name of the frame without ``.fits`` or ``.fits.fz``.
 
     Returns

@@ -1,7 +1,9 @@
 """What stands beside the image of a raw frame: the exposure meter's series and the telescopes' headers."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
@@ -10,17 +12,20 @@ from nrespipe.files import fits_io
 from nrespipe.files.raw.cards import declination_deg, number, right_ascension_deg, text
 from nrespipe.frames.raw import ExposureMeter, Telescope
 
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
+
 #: Names that the start of a meter exposure has had over the years, newest first.
 _TIME_COLUMNS = ("JD_START", "JD_UTC", "MJD_START", "UT_START")
 _COUNTS_COLUMNS = ("FIB0COUNTS", "FIB1COUNTS", "FIB2COUNTS")
 
 
-def meter_columns(hdus):
+def meter_columns(hdus: "HDUList") -> dict[str, list[Any]]:
     """Fetch the columns of the exposure meter.
 
     Parameters
     ----------
-    hdus : astropy.io.fits.HDUList
+    hdus
         An open raw frame.
 
     Returns
@@ -34,12 +39,12 @@ def meter_columns(hdus):
     return {}
 
 
-def meter(columns):
+def meter(columns: Mapping[str, list[Any]]) -> ExposureMeter | None:
     """Return the exposure meter's series.
 
     Parameters
     ----------
-    columns : mapping of str to list
+    columns
         As from `meter_columns`.
 
     Returns
@@ -60,12 +65,12 @@ def meter(columns):
     return ExposureMeter(start_mjd[keep], exposure_s[keep], counts[keep])
 
 
-def telescope_headers(hdus):
+def telescope_headers(hdus: "HDUList"):
     """Fetch the headers of the telescopes.
 
     Parameters
     ----------
-    hdus : astropy.io.fits.HDUList
+    hdus
         An open raw frame.
 
     Returns
@@ -78,7 +83,7 @@ def telescope_headers(hdus):
     return tuple(fits_io.cards(by_name[name].header) if name in by_name else {} for name in names)
 
 
-def telescope(cards):
+def telescope(cards) -> Telescope | None:
     """Return what a telescope's header says.
 
     Parameters

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
 
 from nrespipe.errors import BadFrame
 from nrespipe.files import fits_io
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
 
 
 @dataclass(frozen=True)
@@ -16,9 +20,9 @@ class StoredPixels:
 
     Attributes
     ----------
-    path : Path
+    path
         Raw file, fpacked or not.
-    shape : tuple of int
+    shape
         Rows and columns.
 
     Notes
@@ -31,8 +35,8 @@ class StoredPixels:
     shape: tuple[int, int]
 
     @property
-    def ndim(self):
-        """int: number of axes."""
+    def ndim(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
     def __getitem__(self, place):
@@ -49,13 +53,8 @@ class StoredPixels:
         return self[:, :].astype(dtype or np.float32, copy=False)
 
 
-def spectrum(hdus):
+def spectrum(hdus: "HDUList"):
     """Return the part of a raw file that holds the spectrum.
-
-    Parameters
-    ----------
-    hdus : astropy.io.fits.HDUList
-        The open file.
 
     Returns
     -------

@@ -2,7 +2,10 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import select
@@ -22,6 +25,9 @@ from nrespipe.service.operations import progress
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.work import orphans
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+
 _log = structlog.get_logger(__name__)
 
 #: A run reduces no more frames than this again for a better result; the next one goes on with it.
@@ -34,16 +40,16 @@ class Summary:
 
     Attributes
     ----------
-    counts : mapping of State to int
+    counts
         Frames by their state, those of earlier runs among them.
-    unhappy : tuple of (str, State, str)
+    unhappy
         File name, state and reason of every frame that is neither done nor skipped, and of one that keeps an earlier
         result because the attempt that was asked for now did not succeed.
-    new : int
+    new
         Frames that were worked on now.
-    masters : tuple of (str, Standing, str)
+    masters
         File name, standing and reason of every master of these nights that needs review or could not be made.
-    left : int
+    left
         Frames with a result that can have a better one, which is left to the next run.
     """
 
@@ -54,15 +60,22 @@ class Summary:
     left: int = 0
 
     @property
-    def exit_status(self):
-        """int: 0 where every frame is done or skipped, 1 where a frame or master is bad or failed, else 3."""
+    def exit_status(self) -> int:
+        """0 where every frame is done or skipped, 1 where a frame or master is bad or failed, else 3."""
         unmade = {standing for _, standing, _ in self.masters if standing is not Standing.REVIEW}
         if unmade - {Standing.RETRY} or self.counts[State.BAD] or self.counts[State.FAILED]:
             return 1
         return 3 if self.unhappy or unmade else 0
 
 
-def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, again=False):
+def reduce_all(
+    assembly: "Assembly",
+    raw_root: Path,
+    sites: Collection[str] = (),
+    days: Collection[str] = (),
+    report: Callable[..., Any] = progress.lines,
+    again: bool = False,
+) -> Summary:
     """Reduce every raw frame below a directory that was not reduced yet.
 
     Kind after kind, in the order in which they need each other: all biases, their masters, all darks, their masters ...
@@ -71,20 +84,14 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    raw_root : Path
+    raw_root
         Where the raw files lie.
-    sites, days : collection of str
+    sites, days
         Sites and local nights to take; all if empty.
-    report : callable
+    report
         Shows progress: `progress.bar` or `progress.lines`.
-    again : bool
+    again
         Whether to try once more what this version of the program failed on.
-
-    Returns
-    -------
-    Summary
 
     Raises
     ------
@@ -107,21 +114,13 @@ def reduce_all(assembly, raw_root, sites=(), days=(), report=progress.lines, aga
     return replace(_summary(assembly, found, new + again), left=left)
 
 
-def reduce_files(assembly, paths, report=progress.lines):
+def reduce_files(assembly: "Assembly", paths: Sequence[Path], report: Callable[..., Any] = progress.lines) -> Summary:
     """Reduce some raw files again, or for the first time, with the masters that exist.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    paths : sequence of Path
-        Raw files.
-    report : callable
+    report
         Shows progress: `progress.bar` or `progress.lines`.
-
-    Returns
-    -------
-    Summary
 
     Raises
     ------
@@ -178,7 +177,7 @@ def _finish_kind(run, kind, found, version):
             return new
 
 
-def _redo(run, version):
+def _redo(run, version) -> tuple[int, int]:
     """Reduce what can have a better result, and make the masters anew that come from a bad one.
 
     Returns
@@ -229,7 +228,7 @@ def _ready(session, assembly, due):
     return ready
 
 
-def _stack(run, kind, found, version):
+def _stack(run, kind, found, version) -> None:
     """Make the masters of the nights of these frames, or wait until another run has made them."""
     with run.assembly.sessions.begin() as session:
         # bad ones too: a master may have been made of them

@@ -1,6 +1,9 @@
 """Reducing again what was reduced before: in the order in which it depends on each other, and what changes by it."""
 
 import csv
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy import select
@@ -20,28 +23,37 @@ from nrespipe.service.operations import progress
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.work import orphans
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+
 COLUMNS = (
     "filename", "fiber", "before_ms", "before_err_ms", "before_version", "after_ms", "after_err_ms", "after_version",
     "change_ms", "why",
 )  # fmt: skip
 
 
-def reprocess(assembly, site, first_day, last_day, kinds=tuple(Kind), why="", report=progress.lines):
+def reprocess(
+    assembly: "Assembly",
+    site: str,
+    first_day: str,
+    last_day: str,
+    kinds: Collection[Kind] = tuple(Kind),
+    why: str = "",
+    report: Callable[..., Any] = progress.lines,
+) -> tuple[list[str], Path]:
     """Reduce the frames of some nights again, and make their masters again.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    site : str
+    site
         ``lsc`` ...
-    first_day, last_day : str
+    first_day, last_day
         Nights, both included, ``YYYYMMDD``.
-    kinds : collection of Kind, optional
+    kinds
         What is done again; all if not given. They are taken in the order in which they need each other.
-    why : str, optional
+    why
         The reason, which is kept.
-    report : callable, optional
+    report
         Shows progress: `progress.bar` or `progress.lines`.
 
     Returns

@@ -1,11 +1,13 @@
 """What the commands that end by themselves share: rows go to a team of processes, and what they leave is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property, partial
 from itertools import count
 from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import select
@@ -14,12 +16,17 @@ from nrespipe import __version__
 from nrespipe.database import claims
 from nrespipe.database.columns import State, clock
 from nrespipe.database.masters import calibrations, stackings
-from nrespipe.database.tables import Delivery, Product
+from nrespipe.database.tables import Delivery, Frame, Product
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.operations import kernels
 from nrespipe.service.reduction import master_making
 from nrespipe.service.work import execution, lease, orphans, owner, process_pool
+
+if TYPE_CHECKING:
+    from nrespipe.database.masters.calibrations import Night
+    from nrespipe.frames.raw import Kind
+    from nrespipe.service.operations.kernels import Compiled
 
 _log = structlog.get_logger(__name__)
 
@@ -35,13 +42,13 @@ class Order:
 
     Attributes
     ----------
-    name : str
+    name
         What a person calls it.
-    table : type
+    table
         One of ``claims.KINDS_OF_WORK``.
-    row_id, seen : int
+    row_id, seen
         The row, and how often it had been tried when that was decided: it is done if nobody has tried it since.
-    owner : str
+    owner
         Who does it.
     """
 
@@ -58,13 +65,13 @@ class Batch:
 
     Attributes
     ----------
-    assembly : Assembly
+    assembly
         What to work with.
-    run : callable
+    run
         Runs a function on jobs, as ``process_pool.team`` gives it.
-    report : callable
+    report
         Shows progress: ``progress.bar`` or ``progress.lines``.
-    owner : str
+    owner
         Beginning of the names by which this run has rows.
     """
 
@@ -74,45 +81,35 @@ class Batch:
     owner: str = field(repr=False)
 
     @cached_property
-    def kernels(self):
-        """Compiled or None: the kernels, which all processes compile together before the first frame."""
+    def kernels(self) -> "Compiled | None":
+        """The kernels, which all processes compile together before the first frame."""
         return kernels.prepare(self.run, self.report) if self.assembly.recipes is RECIPES else None
 
-    def order(self, name, row):
+    def order(self, name: str, row) -> Order:
         """Return the order to do a row.
 
         Parameters
         ----------
-        name : str
+        name
             What a person calls it.
         row : Frame, Stacking or Delivery
             The row as it is now.
-
-        Returns
-        -------
-        Order
         """
         return Order(name, type(row), row.id, row.tries, f"{self.owner}.{next(_numbers)}")
 
 
 @contextmanager
-def begun(assembly, name, report, processes=None):
+def begun(assembly: Assembly, name: str, report: Callable[..., Any], processes: int | None = None) -> Iterator[Batch]:
     """Keep processes at hand for a run; rows that it has at the end, because it was interrupted, are given back.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    name : str
+    name
         Of the run, for others that see its rows.
-    report : callable
+    report
         Shows progress: ``progress.bar`` or ``progress.lines``.
-    processes : int, optional
+    processes
         How many; those of the assembly if not given.
-
-    Yields
-    ------
-    Batch
     """
     processes, settings = assembly.processes if processes is None else processes, assembly.settings
     mine = f"{owner.here(name)}/{next(_numbers)}"
@@ -123,18 +120,12 @@ def begun(assembly, name, report, processes=None):
         lease.persist(assembly.sessions, partial(_give_back, mine=mine), monotonic() + assembly.pace.patience_s)
 
 
-def finish(batch, label, orders, **options):
+def finish(batch: Batch, label: str, orders: Sequence[Order], **options: object) -> int:
     """Do rows that nobody else does first; one whose process died is tried once more.
 
     Parameters
     ----------
-    batch : Batch
-        What to work with.
-    label : str
-        For the progress.
-    orders : sequence of Order
-        What to do.
-    **options : object
+    **options
         For the function of ``execution.WORK``.
 
     Returns
@@ -157,20 +148,18 @@ def finish(batch, label, orders, **options):
     return done + finish(batch, f"{label} again", again, **options)
 
 
-def masters(batch, kind, nights, version=__version__, since=None):
+def masters(
+    batch: Batch, kind: "Kind", nights: "Sequence[Night]", version: str = __version__, since: datetime | None = None
+) -> None:
     """Make the masters of some nights, or wait until another run has made them.
 
     Parameters
     ----------
-    batch : Batch
-        What to work with.
-    kind : Kind
-        Of the masters.
-    nights : sequence of Night
+    nights
         Which; of each camera one after the other, because a master is judged by the one of the night before.
-    version : str, optional
+    version
         Version of the program: what another version failed on is tried again.
-    since : datetime, optional
+    since
         Masters that were made before are made again.
     """
     options = {"version": version, "since": since}
@@ -197,34 +186,16 @@ def masters(batch, kind, nights, version=__version__, since=None):
             sleep(POLL_S)
 
 
-def deliver(batch):
-    """Deliver what is due; what a server does not take now is left to the next run, or to the service.
-
-    Parameters
-    ----------
-    batch : Batch
-        What to work with.
-    """
+def deliver(batch: Batch) -> None:
+    """Deliver what is due; what a server does not take now is left to the next run, or to the service."""
     with batch.assembly.sessions.begin() as session:
         due = (Delivery.owner == "", Delivery.next_try <= clock(session))
         rows = session.execute(select(Delivery, Product.path).join(Product).where(*due).order_by(Delivery.id)).all()
     finish(batch, "deliveries", [batch.order(path, row) for row, path in rows])
 
 
-def of_frames(batch, frames):
-    """Return the orders to reduce frames.
-
-    Parameters
-    ----------
-    batch : Batch
-        What to work with.
-    frames : sequence of Frame
-        Which.
-
-    Returns
-    -------
-    list of Order
-    """
+def of_frames(batch: Batch, frames: Sequence[Frame]) -> list[Order]:
+    """Return the orders to reduce frames."""
     return [batch.order(frame.filename, frame) for frame in frames]
 
 

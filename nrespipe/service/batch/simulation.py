@@ -2,10 +2,14 @@
 
 import csv
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
 from nrespipe.database import velocities
@@ -14,6 +18,11 @@ from nrespipe.files.catalog import targets
 from nrespipe.service.batch import night as nights
 from nrespipe.service.operations import kernels
 from nrespipe.service.work import process_pool
+
+if TYPE_CHECKING:
+    from nrespipe.frames.spectrograph import Spectrograph
+    from nrespipe.service.assembly import Assembly
+    from nrespipe.service.batch.night import Summary
 
 #: What the demonstration observes: fiber 0, fiber 2, and two stars at once.
 DEMO_STARS = ("HD102365:120", "HD126053:60:2", "HD22049:100+HD76151:70")
@@ -30,15 +39,15 @@ class Comparison:
 
     Attributes
     ----------
-    filename, object : str
+    filename, object
         The frame and the star.
-    fiber : int
+    fiber
         Its fiber.
-    snr : float or None
+    snr
         Signal-to-noise ratio per pixel.
-    injected_ms : float
+    injected_ms
         What the simulator put in [m / s].
-    measured_ms, error_ms : float or None
+    measured_ms, error_ms
         What the reduction found, the error with that of the line mask; None where it found none [m / s].
     """
 
@@ -51,14 +60,14 @@ class Comparison:
     error_ms: float | None
 
     @property
-    def agrees(self):
-        """bool: whether the two differ by less than the limits."""
+    def agrees(self) -> bool:
+        """Whether the two differ by less than the limits."""
         if self.measured_ms is None or not self.error_ms:
             return False
         off_ms = abs(self.measured_ms - self.injected_ms)
         return off_ms <= MOST_OFF_MS and off_ms <= MOST_ERRORS * self.error_ms
 
-    def cells(self):
+    def cells(self) -> list[str]:
         """Return the row of a table.
 
         Returns
@@ -87,33 +96,43 @@ HEADINGS = ("object", "fiber", "S/N", "injected", "measured", "error", "differen
 
 
 def write_nights(
-    out, site, day, n_nights, seed, observed, report, run=process_pool.in_turn, keep=False, table=None, **counts
-):
+    out: Path,
+    site: str,
+    day: str,
+    n_nights: int,
+    seed: int,
+    observed: Sequence[str],
+    report: Callable[..., Any],
+    run: Callable[..., Any] = process_pool.in_turn,
+    keep: bool = False,
+    table: Path | None = None,
+    **counts: int,
+) -> list[Path]:
     """Simulate nights of one site.
 
     Parameters
     ----------
-    out : Path
+    out
         Top of the archive to write.
-    site : str
+    site
         ``lsc`` ...
-    day : str
+    day
         First local night, ``YYYYMMDD``.
-    n_nights : int
+    n_nights
         How many, one after the other.
-    seed : int
+    seed
         Of noise and clouds.
-    observed : sequence of str
+    observed
         Stars, each ``name[:snr[:fiber]]``; two at once are joined by a plus.
-    report : callable
+    report
         Shows progress: `progress.bar` or `progress.lines`.
-    run : callable, optional
+    run
         Runs a function on jobs, as ``process_pool.team`` gives it; one after the other if not given.
-    keep : bool, optional
+    keep
         Whether frames of the same night that are there already are left as they are.
-    table : Path, optional
+    table
         Table of the spectrograph, in place of that of the package for the site.
-    **counts : int
+    **counts
         ``n_bias``, ``n_dark``, ``n_flat``, ``n_arc`` of the simulator.
 
     Returns
@@ -150,17 +169,13 @@ def write_nights(
     return written
 
 
-def spectrograph_at(site):
+def spectrograph_at(site: str) -> "Spectrograph":
     """Return the spectrograph of a site.
 
     Parameters
     ----------
-    site : str
+    site
         ``lsc`` ...
-
-    Returns
-    -------
-    Spectrograph
 
     Raises
     ------
@@ -183,16 +198,16 @@ def _tabled(table, site):
     return spectrograph
 
 
-def demonstrate(assembly, raw_root, report):
+def demonstrate(assembly: "Assembly", raw_root: Path, report: Callable[..., Any]) -> "tuple[list[Comparison], Summary]":
     """Simulate a small night, reduce it, and compare; what an earlier call has done is not done again.
 
     Parameters
     ----------
-    assembly : Assembly
+    assembly
         What to reduce with.
-    raw_root : Path
+    raw_root
         Where the simulated frames go.
-    report : callable
+    report
         Shows progress: `progress.bar` or `progress.lines`.
 
     Returns
@@ -209,14 +224,12 @@ def demonstrate(assembly, raw_root, report):
     return compare(assembly.readers, path / "truth" / "velocities.csv"), summary
 
 
-def compare(sessions, truth):
+def compare(sessions: sessionmaker[Session], truth: Path) -> list[Comparison]:
     """Set measured velocities against the truth.
 
     Parameters
     ----------
-    sessions : sessionmaker
-        Of the database.
-    truth : Path
+    truth
         ``velocities.csv`` of a simulated night.
 
     Returns

@@ -1,6 +1,9 @@
 """A new site: from the raw calibrations of a day to working masters, without hand work."""
 
 import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nrespipe import instruments
 from nrespipe.analysis import site_report
@@ -10,17 +13,19 @@ from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.service.batch import night
 from nrespipe.service.operations import progress
 
+if TYPE_CHECKING:
+    from nrespipe.frames.spectrograph import Spectrograph
+    from nrespipe.service.assembly import Assembly
 
-def register(table, output, site):
+
+def register(table: Path, output: Path, site: str) -> "Spectrograph":
     """Put the table of a new spectrograph where the reductions read it.
 
     Parameters
     ----------
-    table : Path
+    table
         A TOML file, in the form of those of the package.
-    output : Path
-        Output directory.
-    site : str
+    site
         Where the spectrograph is said to be.
 
     Returns
@@ -43,20 +48,24 @@ def register(table, output, site):
     return spectrograph
 
 
-def start(assembly, raw_root, site, days=(), report=progress.lines):
+def start(
+    assembly: "Assembly",
+    raw_root: Path,
+    site: str,
+    days: Collection[str] = (),
+    report: Callable[..., Any] = progress.lines,
+) -> tuple[list[str], bool]:
     """Make the first masters of a site, tell what was found, and write it as a report.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    raw_root : Path
+    raw_root
         Where the raw files lie.
-    site : str
+    site
         ``lsc`` ...
-    days : collection of str, optional
+    days
         Local nights to take; all if empty.
-    report : callable, optional
+    report
         Shows progress: `progress.bar` or `progress.lines`.
 
     Returns

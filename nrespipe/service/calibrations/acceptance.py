@@ -1,10 +1,14 @@
 """Whether a new master is accepted: compared with the last good one, and with those that may speak for it."""
 
 import math
+from collections.abc import Collection
 from contextlib import suppress
-from typing import NamedTuple
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.database.columns import USABLE, Standing, State
@@ -13,8 +17,14 @@ from nrespipe.database.masters import calibrations, neighbors
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import masters
-from nrespipe.frames.judgement import Verdict
+from nrespipe.frames.judgement import Judgement, Verdict
 from nrespipe.service.calibrations import redo
+
+if TYPE_CHECKING:
+    from nrespipe.database.masters.calibrations import Night
+    from nrespipe.frames.masters import Arc, Bias, Dark, Flat
+    from nrespipe.frames.raw import Kind
+    from nrespipe.frames.spectrograph import Spectrograph
 
 _STANDINGS = {Verdict.REVIEW: Standing.REVIEW, Verdict.REJECTED: Standing.REJECTED}
 
@@ -24,12 +34,12 @@ class Peers(NamedTuple):
 
     Attributes
     ----------
-    last : str
+    last
         The last good one of another night; '' for the first. Where all others are later, the one that was made of this
         night before: what came after it may have changed.
-    accepted : tuple of (str, str) or None
+    accepted
         The one that was made of this night before and accepted although it needed review, and what was said of it.
-    unreviewed, later : tuple of (int, str, str) or None
+    unreviewed, later
         Row and file of a master of another night that may speak for the new one, and what is said of it then: the last
         one that needs review itself, and the first good one that follows.
     """
@@ -40,25 +50,17 @@ class Peers(NamedTuple):
     later: tuple[int, str, str] | None = None
 
 
-def peers(session, kind, night, mean_mjd, output):
+def peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
     """Choose the masters that a new one is compared with.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
+    kind
         Of the new one.
-    night : Night
+    night
         Of the new one.
-    mean_mjd : float
+    mean_mjd
         Of the new one.
-    output : Path
-        Where masters lie.
-
-    Returns
-    -------
-    Peers
     """
     last, own = neighbors.peer(session, kind, night, mean_mjd), neighbors.own(session, kind, night)
     if last is not None and last.mean_mjd > mean_mjd:
@@ -80,18 +82,18 @@ def peers(session, kind, night, mean_mjd, output):
     )
 
 
-def judge(master, others, recipe, spectrograph):
+def judge(
+    master: "Bias | Dark | Flat | Arc", others: Peers, recipe: ModuleType, spectrograph: "Spectrograph"
+) -> tuple[dict[str, object], int | None, bool]:
     """Judge a new master.
 
     Parameters
     ----------
-    master : Bias, Dark, Flat or Arc
-        The new one.
-    others : Peers
+    others
         What it is compared with; a file that cannot be read is as good as none.
-    recipe : module
+    recipe
         Its `judge` compares two masters.
-    spectrograph : Spectrograph
+    spectrograph
         Says what the first one should be like.
 
     Returns
@@ -128,18 +130,21 @@ def _agreeing(master, others, recipe, spectrograph):
     return None, ""
 
 
-def against(master, last, recipe, spectrograph):
+def against(
+    master: "Bias | Dark | Flat | Arc",
+    last: "Bias | Dark | Flat | Arc | None",
+    recipe: ModuleType,
+    spectrograph: "Spectrograph",
+) -> Judgement:
     """Compare a master with the last good one.
 
     Parameters
     ----------
-    master : Bias, Dark, Flat or Arc
-        The new one.
-    last : Bias, Dark, Flat, Arc or None
+    last
         The last good one; None for the first.
-    recipe : module
+    recipe
         Its `judge` compares two masters.
-    spectrograph : Spectrograph
+    spectrograph
         Says what the first one should be like.
 
     Returns
@@ -151,22 +156,23 @@ def against(master, last, recipe, spectrograph):
     return judged if last is None else judged.beside(recipe.judge(last, None, spectrograph))
 
 
-def heed(session, kind, night, frame_ids, columns, accepted):
+def heed(
+    session: Session,
+    kind: "Kind",
+    night: "Night",
+    frame_ids: Collection[int],
+    columns: dict[str, object],
+    accepted: tuple[Any, ...] | None,
+) -> dict[str, object]:
     """Let what a person has said of a master of a night hold for the one that was made of it.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
-        Of the master.
-    frame_ids : collection of int
+    frame_ids
         Rows of the frames of this night that the new one was made of.
-    columns : dict of str to object
+    columns
         Standing and reason of the new one, as `judge` has them.
-    accepted : tuple or None
+    accepted
         As in `Peers`.
 
     Returns
@@ -197,18 +203,14 @@ def heed(session, kind, night, frame_ids, columns, accepted):
 _CALLED_BAD = "the one that was called bad: "
 
 
-def retire(session, kind, night, minimum):
+def retire(session: Session, kind: "Kind", night: "Night", minimum: int) -> None:
     """Take the master of a night out of use where too few of the frames that it was made of are good now.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    kind : Kind
-        Of the master.
-    night : Night
+    night
         Of the master, of which no other can be made.
-    minimum : int
+    minimum
         How many good frames a master needs.
     """
     made = calibrations.last(session, kind, night)
@@ -228,17 +230,15 @@ def retire(session, kind, night, minimum):
     session.add(Master(kind=kind, code_version=__version__, **columns, **night._asdict()))
 
 
-def accept(session, row_id, master):
+def accept(session: Session, row_id: int, master: Master) -> None:
     """Accept a master that needs review, because that of another night agrees with it.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
+    session
         An open session; the caller commits. What was reduced with it is reduced again when nothing else is due.
-    row_id : int
+    row_id
         The one that may need review.
-    master : Master
-        The other one.
     """
     row = session.get(Master, row_id)
     if row is not None and row.standing is Standing.REVIEW:

@@ -1,11 +1,14 @@
 """What is owed: which masters are to be made, and when."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import USABLE, State, clock
 from nrespipe.database.frames import latest
@@ -14,6 +17,11 @@ from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.files.checksum import md5
 from nrespipe.service import isolated, outcome
 
+if TYPE_CHECKING:
+    from nrespipe.database.base import Row
+    from nrespipe.service.assembly import Assembly
+    from nrespipe.service.outcome import Outcome
+
 _log = structlog.get_logger(__name__)
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,17 +29,13 @@ _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = timedelta(seconds=10)
 
 
-def owe(session, frame, assembly):
+def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     """Write down that the night of a frame owes a master, if its kind has any and the frame counts for it.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    frame : Frame
+    frame
         One that was tried: it counts where it is done, and where it is bad now although the last master contains it.
-    assembly : Assembly
-        What to work with.
 
     Returns
     -------
@@ -60,14 +64,14 @@ def owe(session, frame, assembly):
     return True
 
 
-def lost(job, result):
+def lost(job, result: "Outcome") -> list[int]:
     """Tell which masters work waits for although they were made; not within a transaction, which files may hold up.
 
     Parameters
     ----------
     job : reduction.Job or stacking.Job
         What was to be done.
-    result : Outcome
+    result
         What came of it.
 
     Returns
@@ -85,14 +89,12 @@ def _is_whole(path, checksum):
     return path.is_file() and outcome.attempt(md5, path).value in (checksum, None)
 
 
-def renew(session, rows):
+def renew(session: Session, rows: Sequence[int]) -> None:
     """Ask for masters to be made again whose files are gone or damaged.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    rows : sequence of int
+    rows
         Their rows. What waits for them is due when they are made.
     """
     for row in rows:
@@ -107,14 +109,14 @@ def _counts(session, frame):
     return frame.state == State.DONE or (is_in and frame.state in (State.BAD, State.SKIPPED))
 
 
-def due_after(frame, assembly):
+def due_after(frame: "Frame | Row", assembly: "Assembly") -> datetime | None:
     """Return when the masters of a night are made.
 
     Parameters
     ----------
-    frame : Frame or Row
+    frame
         Of the night: its instrument and its day.
-    assembly : Assembly
+    assembly
         Whose settings tell the delay.
 
     Returns
@@ -133,24 +135,18 @@ def due_after(frame, assembly):
 
 
 @lru_cache(maxsize=1000)
-def _say_once(instrument, day, reason):
+def _say_once(instrument, day, reason) -> None:
     """Log why the end of a night is not known: it is asked for every minute."""
     _log.warning("nobody knows when a night ends", instrument=instrument, day=day, reason=reason)
 
 
-def is_ripe(session, stacking):
+def is_ripe(session: Session, stacking: Stacking) -> bool:
     """Tell whether all frames of a night that may enter its master have been tried.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    stacking : Stacking
+    stacking
         The master that is owed.
-
-    Returns
-    -------
-    bool
     """
     night = calibrations.night_of(stacking)
     same = {name: getattr(Frame, name) == value for name, value in night._asdict().items()}
@@ -162,15 +158,8 @@ def is_ripe(session, stacking):
     return session.scalar(query.limit(1)) is None
 
 
-def owe_all(session, assembly):
+def owe_all(session: Session, assembly: "Assembly") -> int:
     """Write down all that the nights of the database owe and nobody has written down.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    assembly : Assembly
-        What to work with.
 
     Returns
     -------
@@ -207,15 +196,10 @@ def _owe_one(session, frame_id, assembly):
         return owe(session, session.get_one(Frame, frame_id), assembly)
 
 
-def remind(session):
+def remind(session: Session) -> int:
     """Make due the frames that wait although a master of their camera was made after they looked for one.
 
     A new master wakes what waits for it, but not a frame that was written down as waiting at the same moment.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
 
     Returns
     -------

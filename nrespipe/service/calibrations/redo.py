@@ -1,7 +1,7 @@
 """What a verdict on a master, or a new master, touches; and how that is made or reduced again by itself."""
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from nrespipe.database import claims
 from nrespipe.database.columns import USABLE, Standing, State, clock
@@ -14,15 +14,8 @@ from nrespipe.frames.raw import Kind
 _KINDS = list(Kind)
 
 
-def of_bad(session, row):
+def of_bad(session: Session, row: Master) -> tuple[dict[Master, str], list[tuple[Frame, Master | None]]]:
     """Return the masters that come from a bad one, and what was reduced with any of them.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    row : Master
-        The bad one.
 
     Returns
     -------
@@ -45,15 +38,13 @@ def of_bad(session, row):
     return in_use, found
 
 
-def of_good(session, row):
+def of_good(session: Session, row: Master) -> list[Frame]:
     """Return the frames of its night that a master serves, and whose results come from another one.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
+    session
         An open session; the verdict is written down.
-    row : Master
-        The good one.
 
     Returns
     -------
@@ -65,15 +56,13 @@ def of_good(session, row):
     return [frame for frame, _ in session.execute(query) if calibrations.nearest(session, row.kind, frame) is row]
 
 
-def redo_for_bad(session, row):
+def redo_for_bad(session: Session, row: Master) -> None:
     """Have all that comes from a bad master made and reduced again.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
+    session
         An open session; the verdict is written down, the caller commits.
-    row : Master
-        The bad one.
 
     Notes
     -----
@@ -86,29 +75,25 @@ def redo_for_bad(session, row):
     _try_again(session, [row.id])
 
 
-def redo_for_good(session, row):
+def redo_for_good(session: Session, row: Master) -> None:
     """Have the stars reduced again that had to do without an accepted master, or with one that needed review.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    row : Master
+    row
         One that was accepted.
     """
     _ask_again(session, [*_cleared(session, row), *_with_stand_ins(session, row)])
 
 
-def redo_for_new(session, row, replaced=None):
+def redo_for_new(session: Session, row: Master, replaced: Master | None = None) -> None:
     """Have the stars reduced again, and the masters tried again, that had to do without a new master.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    row : Master
+    row
         The new one, which is used.
-    replaced : Master, optional
+    replaced
         The one that was made of its night before.
     """
     frames = _with_stand_ins(session, row)
@@ -163,7 +148,7 @@ def _doubted(session, row):
     return list(session.scalars(alike.where(Master.mean_mjd.between(row.mean_mjd - reach, row.mean_mjd + reach))))
 
 
-def _ask_again(session, frames):
+def _ask_again(session, frames) -> None:
     """Ask for frames, but for those that are in hand or due anyway."""
     rows = {frame.id for frame in frames}
     # locked, and read once more: one in hand is looked at when it is finished, which must not happen at this moment
@@ -173,14 +158,14 @@ def _ask_again(session, frames):
             claims.request(session, frame, low_priority=True)
 
 
-def _make_again(session, masters):
+def _make_again(session, masters) -> None:
     """Have masters made anew that come from a bad one."""
     for master in masters:
         master.outdated = True
         stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
-def _try_again(session, rows):
+def _try_again(session, rows) -> None:
     """Have the masters tried again that could not be made with some others."""
     for one in _made_with(session, rows):
         if one.standing is Standing.REJECTED and not one.path:

@@ -2,6 +2,8 @@
 
 import getpass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nrespipe import instruments
 from nrespipe.analysis import master_list
@@ -13,19 +15,18 @@ from nrespipe.files.plain_table import aligned
 from nrespipe.service.assembly import RECIPES
 from nrespipe.service.calibrations import redo
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
-def compare(session, name, output, other=""):
+
+def compare(session: "Session", name: str, output: Path, other: str = "") -> list[str]:
     """Compare a master with another, number by number.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    name : str
-        The master.
-    output : Path
+    output
         Output directory, below which masters lie.
-    other : str, optional
+    other
         The other one; the last good one of its camera if not given.
 
     Returns
@@ -62,18 +63,12 @@ def compare(session, name, output, other=""):
     ]
 
 
-def decide(session, name, standing, why):
+def decide(session: "Session", name: str, standing: Standing, why: str) -> list[str]:
     """Say the last word on a master.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    name : str
-        The master.
-    standing : Standing
-        CURRENT or REJECTED.
-    why : str
+    why
         The reason; it is kept with the name of the person and the day.
 
     Returns

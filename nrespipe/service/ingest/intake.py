@@ -1,8 +1,12 @@
 """Frames that people bring, ask for again, or miss."""
 
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.database import claims, frames
 from nrespipe.database.columns import State
@@ -12,15 +16,16 @@ from nrespipe.files import layout
 from nrespipe.files.raw import identity
 from nrespipe.service.ingest import raw_files, registration
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
 
-def submit(assembly, paths):
+
+def submit(assembly: "Assembly", paths: Sequence[Path]) -> list[tuple[Path, State, str]]:
     """Make the rows of raw files; the service finds them by itself.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    paths : sequence of Path
+    paths
         Raw files, and directories that hold some.
 
     Returns
@@ -49,18 +54,18 @@ def submit(assembly, paths):
     return told
 
 
-def requeue(session, names=(), states=(), since=None):
+def requeue(
+    session: Session, names: Collection[str] = (), states: Collection[State] = (), since: datetime | None = None
+) -> list[str]:
     """Ask for frames to be worked on again.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    names : collection of str
+    names
         Their names; directory and extension do not matter.
-    states : collection of State
+    states
         The states that they are in.
-    since : datetime, optional
+    since
         When they changed last, or later.
 
     Returns
@@ -87,16 +92,14 @@ def requeue(session, names=(), states=(), since=None):
     return [frame.filename for frame in found]
 
 
-def missed(session, raw_root, site, day):
+def missed(session: Session, raw_root: Path, site: str, day: str) -> list[Path]:
     """Find the raw files of a night that have no row.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    raw_root : Path
+    raw_root
         Directory of raw frames, below which lie the sites.
-    site, day : str
+    site, day
         ``lsc``, ``YYYYMMDD``.
 
     Returns

@@ -3,6 +3,7 @@
 import sys
 import time
 import traceback as tracebacks
+from typing import TYPE_CHECKING
 
 import structlog
 from kombu import Connection, Exchange, Queue
@@ -13,6 +14,9 @@ from nrespipe.database.administration import trouble
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Skipped
 from nrespipe.service.ingest import messages, registration
+
+if TYPE_CHECKING:
+    from kombu import Message
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +73,7 @@ class Listener(ConsumerMixin):
         # to be put aside when the broker takes them; others do not wait for that
         self._refusals, self._refuse_from = [], 0.0
 
-    def listen(self):
+    def listen(self) -> None:
         """Write down what comes until `stop` is called."""
         # a message is taken at once; this is how often the timer is asked while none comes
         self.run(safety_interval=min(self._assembly.pace.sweep_s, 1.0))
@@ -78,7 +82,7 @@ class Listener(ConsumerMixin):
         """Return the one consumer, which hands over messages as they are."""
         return [Consumer([self._queue], on_message=self.on_message, prefetch_count=_PREFETCH)]
 
-    def on_consume_ready(self, connection, channel, consumers, **_):
+    def on_consume_ready(self, connection, channel, consumers, **_) -> None:
         """Forget what came over a connection that is lost: it comes once more. Make the queue of refused messages."""
         self._pending.clear()
         self._refusals.clear()
@@ -91,40 +95,34 @@ class Listener(ConsumerMixin):
             _log.warning("no queue for refused messages", queue=self._refused.name, reason=str(error))
         _log.info("listening", queue=self._queue.name, exchange=self._queue.exchange.name)
 
-    def on_decode_error(self, message, exc):
+    def on_decode_error(self, message, exc) -> None:
         """Take in a message that the library cannot unpack."""
         self._pending.append((message, exc))
         self._flush()
 
-    def on_connection_error(self, exc, interval):
+    def on_connection_error(self, exc, interval) -> None:
         """Tell that the broker is away."""
         self._live = None
         _log.warning("broker away", reason=str(exc), pause_s=interval)
 
-    def on_message(self, message):
-        """Take a message in.
-
-        Parameters
-        ----------
-        message : kombu.Message
-            As it came.
-        """
+    def on_message(self, message: "Message") -> None:
+        """Take a message in."""
         self._pending.append((message, None))
         self._flush()
 
-    def on_iteration(self):
+    def on_iteration(self) -> None:
         """Do what is due between two messages."""
         self._beat()
         self._flush()
         self._timer.tick()
 
-    def stop(self):
+    def stop(self) -> None:
         """End after the message in hand; at once where the broker is away, as nobody looks then."""
         self.should_stop = True
         if self._live is None or not self._live.connected:
             sys.exit(0)
 
-    def _beat(self):
+    def _beat(self) -> None:
         """Let the broker know that we live."""
         if self._live is not None and self._live.supports_heartbeats:
             self._live.heartbeat_check()
@@ -148,7 +146,7 @@ class Listener(ConsumerMixin):
             self._pause_s = 0.0
             self._pending.pop(0)
 
-    def _settle(self, message, defect):
+    def _settle(self, message, defect) -> None:
         """Write a message down and acknowledge it, or put it aside."""
         try:
             if defect is not None:
@@ -168,7 +166,7 @@ class Listener(ConsumerMixin):
             if is_due:
                 self._tell(row_id)
 
-    def _refuse(self, message, error):
+    def _refuse(self, message, error) -> None:
         """Put a message aside of which no row can be made, and acknowledge it."""
         if time.monotonic() < self._refuse_from:
             # each question takes long
@@ -194,7 +192,7 @@ class Listener(ConsumerMixin):
         else:
             message.ack()
 
-    def _put_aside(self, body, headers):
+    def _put_aside(self, body, headers) -> None:
         """Publish a message that was refused, and wait until the broker has it."""
         raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
         # a connection of its own: while it waits, no other message must come over it

@@ -8,7 +8,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from nrespipe.errors import Skipped
 from nrespipe.files.raw import identity
@@ -35,15 +35,15 @@ class Arrival:
 
     Attributes
     ----------
-    name : str
+    name
         Name of the file.
-    path : str
+    path
         Where it lies; '' where it must be fetched from the archive.
-    archive_id : int or None
+    archive_id
         Its number in the archive; None where it lies on a disk.
-    md5 : str or None
+    md5
         Checksum of the file as the message has it; None where it has none.
-    body : str
+    body
         The message as it came, but for what is beyond `KEPT_BODY`.
     """
 
@@ -54,7 +54,7 @@ class Arrival:
     body: str = ""
 
 
-def bound_unpacking():
+def bound_unpacking() -> None:
     """Let the library of the broker unpack no body that is longer than any that is read.
 
     Notes
@@ -81,15 +81,15 @@ def _unpacked(make, body):
     return content
 
 
-def read(body, below=None):
+def read(body: bytes | str, below: Path | None = None) -> Arrival:
     """Understand the body of a message.
 
     Parameters
     ----------
-    body : bytes or str
+    body
         JSON: an object that names a file, ``{"path": ...}``, or the header of a frame of the archive with ``filename``,
         ``frameid`` and ``version_set[0].md5``.
-    below : Path, optional
+    below
         Directory below which a path must lie; any will do if not given.
 
     Returns

@@ -4,8 +4,10 @@ import os
 import re
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from nrespipe.errors import Unavailable
 
@@ -18,16 +20,14 @@ _hung = defaultdict(list)
 _guard = threading.Lock()
 
 
-def do(work, path, patience_s):
+def do(work: Callable[..., Any], path: Path, patience_s: float) -> object:
     """Do something that reads a file, and give it up where the disk does not answer.
 
     Parameters
     ----------
-    work : callable
+    work
         ``work(path)``.
-    path : Path
-        The file.
-    patience_s : float
+    patience_s
         How long to wait [second].
 
     Returns
@@ -68,14 +68,14 @@ def do(work, path, patience_s):
     return value
 
 
-def mount_of(path, table=None):
+def mount_of(path: Path, table: str | None = None) -> str:
     """Return where the disk of a file is mounted; the disk itself is not asked, as it may not answer.
 
     Parameters
     ----------
-    path : Path
+    path
         The file; it need not exist.
-    table : str, optional
+    table
         Mounts as the system tells them, in the form of ``/proc/self/mountinfo``.
 
     Returns
@@ -106,12 +106,12 @@ def mount_of(path, table=None):
     return max(above & places, key=len, default="/")
 
 
-def touch(path):
+def touch(path: Path) -> None:
     """Read the beginning of a file, which tells whether its disk answers.
 
     Parameters
     ----------
-    path : Path
+    path
         The file; nothing happens where there is none.
     """
     if path.is_file():

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,20 +14,21 @@ from nrespipe.files.checksum import md5
 from nrespipe.files.raw import identity
 from nrespipe.service import outcome
 
+if TYPE_CHECKING:
+    from nrespipe.service.outcome import Outcome
+
 _log = structlog.get_logger(__name__)
 
 # what the name alone tells of a file that cannot be read, so that a person finds it among its night
 _NAME = re.compile(r"(?P<site>[a-z]{3})nrs(?P<number>\d\d)-(?P<camera>[a-z]{2}\d\d)-(?P<day>\d{8})-")
 
 
-def find(raw_root, output):
+def find(raw_root: Path, output: Path) -> list[Path]:
     """Find the raw files below a directory.
 
     Parameters
     ----------
-    raw_root : Path
-        Where to begin.
-    output : Path
+    output
         Output directory; it is left out if it lies below `raw_root`.
 
     Returns
@@ -57,12 +59,12 @@ def find(raw_root, output):
     return sorted(found, key=lambda path: (path.name, path))
 
 
-def require_text(path):
+def require_text(path: str | Path) -> None:
     """Check that a path can be written down: to the system a name is bytes, and to the database text.
 
     Parameters
     ----------
-    path : str or Path
+    path
         Of a file or a directory.
 
     Raises
@@ -77,13 +79,8 @@ def require_text(path):
         raise Unavailable(f"{told}: a name in this path is not text in UTF-8: give it another name") from None
 
 
-def look(path):
+def look(path: Path) -> "tuple[dict[str, object], Outcome]":
     """Tell what a raw file is, from its header, or from its name where the header does not tell.
-
-    Parameters
-    ----------
-    path : Path
-        A raw file.
 
     Returns
     -------
@@ -111,12 +108,12 @@ def look(path):
     return facts if result.state is State.RETRY else facts | {"md5": checksum.value}, result
 
 
-def named(filename):
+def named(filename: str) -> dict[str, object]:
     """Tell what the name alone tells of a raw file.
 
     Parameters
     ----------
-    filename : str
+    filename
         Name of the file.
 
     Returns

@@ -1,9 +1,12 @@
 """A raw file -> its row: what is told of, what was read, and whether it is known already."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import __version__
 from nrespipe.database import claims, frames
@@ -13,19 +16,20 @@ from nrespipe.files import layout
 from nrespipe.files.raw import identity
 from nrespipe.service.ingest import raw_files
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+    from nrespipe.service.ingest.messages import Arrival
+    from nrespipe.service.outcome import Outcome
+
 _NOWHERE = {"site": "", "instrument": "", "day": ""}
 
 
-def announce(session, assembly, arrival):
+def announce(session: Session, assembly: "Assembly", arrival: "Arrival") -> tuple[int, bool]:
     """Make the row of a raw frame that a message tells of, if there is none; no disk is asked.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    assembly : Assembly
-        What to work with.
-    arrival : Arrival
+    arrival
         What the message tells.
 
     Returns
@@ -42,14 +46,12 @@ def announce(session, assembly, arrival):
     return frame.id, is_due
 
 
-def fetched_path(output, name):
+def fetched_path(output: Path, name: str) -> Path:
     """Return where a frame of the archive goes.
 
     Parameters
     ----------
-    output : Path
-        Output directory.
-    name : str
+    name
         Name of the file.
 
     Returns
@@ -60,16 +62,12 @@ def fetched_path(output, name):
     return layout.fetched_path(output, Frame(**{**_NOWHERE, **raw_files.named(name)}), name)
 
 
-def register(sessions, path, facts, result):
+def register(sessions: sessionmaker[Session], path: Path, facts: dict[str, object], result: "Outcome") -> Frame:
     """Make or find the row of a raw file that was looked at.
 
     Parameters
     ----------
-    sessions : sessionmaker
-        Of the database.
-    path : Path
-        The file.
-    facts, result : dict of str to object, Outcome
+    facts, result
         As ``raw_files.look`` tells them.
 
     Returns
@@ -109,20 +107,20 @@ def register(sessions, path, facts, result):
         return frame
 
 
-def settle(session, frame, path, facts, result, is_gone=False):
+def settle(
+    session: Session, frame: Frame, path: Path, facts: dict[str, object], result: "Outcome", is_gone: bool = False
+) -> Frame:
     """Write down what a file is that was read, and whether its content is known already.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    frame : Frame
+    frame
         Its row, which is nobody's or the caller's.
-    path : Path
+    path
         Where it was read.
-    facts, result : dict of str to object, Outcome
+    facts, result
         As ``raw_files.look`` tells them; with the checksum.
-    is_gone : bool, optional
+    is_gone
         As `lies_nowhere` tells it.
 
     Returns
@@ -158,18 +156,16 @@ def settle(session, frame, path, facts, result, is_gone=False):
     return known
 
 
-def lies_nowhere(ask, path, md5, exists):
+def lies_nowhere(ask: Callable[..., Any], path: Path, md5: str | None, exists: Callable[..., Any]) -> bool:
     """Tell whether a content that is known lies no more where it was seen last; the disk is asked in no transaction.
 
     Parameters
     ----------
-    ask : callable
+    ask
         ``ask(work)`` returns ``work(session)``, done in a transaction.
-    path : Path
+    path
         Where it was seen now.
-    md5 : str or None
-        Its checksum.
-    exists : callable
+    exists
         ``exists(path)`` asks the disk.
 
     Returns
@@ -184,17 +180,13 @@ def lies_nowhere(ask, path, md5, exists):
     return seen is not None and seen != str(path) and not exists(Path(seen))
 
 
-def attempt_row(frame_id, result, **others):
+def attempt_row(frame_id: int, result: "Outcome", **others: object) -> Attempt:
     """Return the row of an attempt.
 
     Parameters
     ----------
-    frame_id : int
-        The frame.
-    result : Outcome
+    result
         What came of it.
-    **others : object
-        Other columns.
 
     Returns
     -------

@@ -3,27 +3,29 @@
 import time
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from nrespipe.database.administration import access, backups, connection, revisions, soundness
 
+if TYPE_CHECKING:
+    from nrespipe.settings import Settings
+
 _log = structlog.get_logger(__name__)
 
 _PAUSE_S = 2.0
 
 
-def upgrade(output, settings, wait_s=0.0):
+def upgrade(output: Path, settings: "Settings", wait_s: float = 0.0) -> list[str]:
     """Make the tables of the database, or bring them to the revision of this program.
 
     Parameters
     ----------
-    output : Path
+    output
         Output directory; it is made.
-    settings : Settings
-        From the environment and the command line.
-    wait_s : float, optional
+    wait_s
         How long to wait for a database that does not answer [second].
 
     Returns
@@ -42,17 +44,8 @@ def upgrade(output, settings, wait_s=0.0):
     return _migrated(engine, revisions.upgrade, revisions.known()[-1])
 
 
-def downgrade(output, settings, revision):
+def downgrade(output: Path, settings: "Settings", revision: str) -> list[str]:
     """Take the tables of the database back to an earlier revision.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
-    revision : str
-        Of the migrations.
 
     Returns
     -------
@@ -71,15 +64,8 @@ def downgrade(output, settings, revision):
     return _migrated(engine, revisions.downgrade, revision)
 
 
-def check(output, settings):
+def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
     """Look for what is wrong with the database; nothing is changed.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
 
     Returns
     -------
@@ -96,17 +82,8 @@ def check(output, settings):
     return soundness.defects(sessions.kw["bind"])
 
 
-def backup(output, settings, path):
+def backup(output: Path, settings: "Settings", path: Path) -> None:
     """Copy the database into a file while others write to it.
-
-    Parameters
-    ----------
-    output : Path
-        Output directory.
-    settings : Settings
-        From the environment and the command line.
-    path : Path
-        The copy.
 
     Raises
     ------

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from kombu import Connection
 from kombu.exceptions import OperationalError as BrokerError
@@ -21,6 +22,9 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service import limits
 from nrespipe.settings import MEMORY
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+
 #: A night of one spectrograph comes to about this [byte].
 _ENOUGH_DISK = 20e9
 #: A clock that is off by this much moves a barycentric velocity by 1 cm/s or more [second].
@@ -34,11 +38,11 @@ class Finding:
 
     Attributes
     ----------
-    name : str
+    name
         What was looked at.
-    state : {'ok', 'doubt', 'broken'}
+    state
         Doubt needs a look, but the service works.
-    words : str
+    words
         What was found.
     """
 
@@ -47,18 +51,8 @@ class Finding:
     words: str
 
 
-def examine(assembly):
-    """Look at all that the service needs.
-
-    Parameters
-    ----------
-    assembly : Assembly
-        What to work with.
-
-    Returns
-    -------
-    list of Finding
-    """
+def examine(assembly: "Assembly") -> list[Finding]:
+    """Look at all that the service needs."""
     settings = assembly.settings
     parts = [
         ("database", lambda: _database(assembly)),

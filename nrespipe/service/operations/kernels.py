@@ -2,12 +2,14 @@
 
 import fcntl
 import pkgutil
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -27,11 +29,11 @@ class Compiled:
 
     Attributes
     ----------
-    compiled, loaded : tuple of str
+    compiled, loaded
         Kernels that were compiled now, and kernels that were on disk or in another process.
-    failed : tuple of (str, str)
+    failed
         Kernels that could not be compiled, and why.
-    folders : tuple of Path
+    folders
         Where they are kept.
     """
 
@@ -54,11 +56,6 @@ class Compiled:
 
 def known(packages: tuple[str, ...] = REDUCTION + SIMULATION) -> dict:
     """Find the kernels.
-
-    Parameters
-    ----------
-    packages : tuple of str, optional
-        Where to look.
 
     Returns
     -------
@@ -93,21 +90,15 @@ def recorded() -> dict[str, tuple[str, ...]]:
     return signatures
 
 
-def prepare(run, report, packages: tuple[str, ...] = REDUCTION) -> Compiled:
+def prepare(run: Callable[..., Any], report: Callable[..., Any], packages: tuple[str, ...] = REDUCTION) -> Compiled:
     """Load every kernel of some packages, and compile those that are not on disk.
 
     Parameters
     ----------
-    run : callable
+    run
         Runs a function on jobs, as ``process_pool.team`` gives it: its processes share the work.
-    report : callable
+    report
         Shows progress, only if anything is compiled: `progress.bar` or `progress.lines`.
-    packages : tuple of str
-        Whose kernels.
-
-    Returns
-    -------
-    Compiled
 
     Notes
     -----
@@ -150,7 +141,7 @@ def load(name: str) -> tuple[bool, Path]:
 
     Parameters
     ----------
-    name : str
+    name
         As in `recorded`.
 
     Returns

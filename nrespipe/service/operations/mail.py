@@ -3,9 +3,15 @@
 import smtplib
 import ssl
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nrespipe.errors import Unavailable
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+    from nrespipe.settings import Settings
 
 #: A mail server that is silent for so long is away [second].
 _PATIENCE_S = 15.0
@@ -14,14 +20,12 @@ _SMTPS = 465
 _SMTP = 25
 
 
-def send(message, settings):
+def send(message: "EmailMessage", settings: "Settings") -> str:
     """Hand a message over to the mail server.
 
     Parameters
     ----------
-    message : email.message.EmailMessage
-        With its recipients.
-    settings : Settings
+    settings
         They name the server, the sender and the password.
 
     Returns

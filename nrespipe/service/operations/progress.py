@@ -2,7 +2,9 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 import structlog
@@ -11,14 +13,14 @@ _log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def bar(label, total):
+def bar(label: str, total: int) -> Iterator[Callable[..., Any]]:
     """Show a bar on standard error.
 
     Parameters
     ----------
-    label : str
+    label
         What is being done.
-    total : int
+    total
         How many pieces there are.
 
     Yields
@@ -31,14 +33,14 @@ def bar(label, total):
 
 
 @contextmanager
-def lines(label, total):
+def lines(label: str, total: int) -> Iterator[Callable[..., Any]]:
     """Log a line for each piece.
 
     Parameters
     ----------
-    label : str
+    label
         What is being done.
-    total : int
+    total
         How many pieces there are.
 
     Yields
@@ -57,14 +59,14 @@ def lines(label, total):
 
 
 @contextmanager
-def words(label, total):
+def words(label: str, total: int) -> Iterator[Callable[..., Any]]:
     """Print a line when the work begins and one when it has ended, for a person who reads them later.
 
     Parameters
     ----------
-    label : str
+    label
         What is being done.
-    total : int
+    total
         How many pieces there are.
 
     Yields

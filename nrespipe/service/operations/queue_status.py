@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import clock
 from nrespipe.database.frames import latest
@@ -12,13 +13,8 @@ _LATELY_H = (1, 24)
 _RECENT = timedelta(days=14)
 
 
-def told(session):
+def told(session: Session) -> list[str]:
     """Tell how the work goes on.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------

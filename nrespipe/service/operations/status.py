@@ -2,8 +2,11 @@
 
 import csv
 import io
+from pathlib import Path
+from typing import Literal
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.database import drifts, frames, velocities
 from nrespipe.database.columns import State
@@ -20,13 +23,8 @@ from nrespipe.service.operations import queue_status
 _DIGITS = {"bjd_tdb": 6, "mid_mjd": 6, "pressure_psi": 4}
 
 
-def status(session):
+def status(session: Session) -> list[str]:
     """Count frames by night, kind and state, tell how the work goes on, and list what is not done, with the reason.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
 
     Returns
     -------
@@ -44,16 +42,14 @@ def status(session):
     return lines + ["", *queue_status.told(session)] + (["", *aligned(unhappy)] if unhappy else [])
 
 
-def why(session, name, output):
+def why(session: Session, name: str, output: Path) -> list[str]:
     """Tell all that is known of a frame or of a master.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    name : str
+    name
         File name; directory and extension do not matter.
-    output : Path
+    output
         Output directory, below which masters and products lie.
 
     Returns
@@ -76,14 +72,12 @@ def why(session, name, output):
     ]
 
 
-def velocity_table(session, form):
+def velocity_table(session: Session, form: Literal["csv", "table"]) -> str:
     """Return the velocities of all frames that are done.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    form : {'csv', 'table'}
+    form
         Comma-separated with all digits, or aligned for the eye.
 
     Returns
@@ -95,14 +89,12 @@ def velocity_table(session, form):
     return _listed(velocities.COLUMNS, rows, form)
 
 
-def drift_table(session, form):
+def drift_table(session: Session, form: Literal["csv", "table"]) -> str:
     """Return the drift of the spectrograph in all frames that are done.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    form : {'csv', 'table'}
+    form
         Comma-separated with all digits, or aligned for the eye.
 
     Returns

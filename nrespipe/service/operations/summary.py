@@ -1,14 +1,17 @@
 """The summary of a night: to the disk always, by mail where somebody wants it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 import structlog
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from nrespipe.database.columns import State, clock, insert
 from nrespipe.database.frames import latest
@@ -24,6 +27,10 @@ from nrespipe.frames.quality import Quality
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.operations import mail as mailing
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+    from nrespipe.settings import Settings
+
 _log = structlog.get_logger(__name__)
 
 #: A summary comes so long after the masters of the night are due, so that its frames can be reduced with them.
@@ -34,21 +41,15 @@ STARS = ("filename", "fiber", "object", "v_mag", "exposure_s", "snr", "rv_ms", "
 DRIFTS = ("mid_mjd", "velocity_ms", "velocity_err_ms", "pressure_psi", "temperature_c")
 
 
-def gather(session, site, day, output):
+def gather(session: Session, site: str, day: str, output: Path) -> NightReport:
     """Collect what became of a night.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    site, day : str
+    site, day
         ``lsc``, ``YYYYMMDD``.
-    output : Path
+    output
         Output directory, where the catalog of stars may lie.
-
-    Returns
-    -------
-    NightReport
 
     Raises
     ------
@@ -75,15 +76,8 @@ def gather(session, site, day, output):
     )
 
 
-def write(report, output):
+def write(report: NightReport, output: Path) -> tuple[tuple[Path, Path], ...]:
     """Write a summary, as a page for a browser and as a document.
-
-    Parameters
-    ----------
-    report : NightReport
-        What to tell.
-    output : Path
-        Output directory.
 
     Returns
     -------
@@ -97,13 +91,8 @@ def write(report, output):
     return paths
 
 
-def page(report):
+def page(report: NightReport) -> str:
     """Return a summary as a page for a browser.
-
-    Parameters
-    ----------
-    report : NightReport
-        What to tell.
 
     Returns
     -------
@@ -120,13 +109,8 @@ def page(report):
     return template.render(report=report, stars_head=STARS, drifts_head=DRIFTS, **rows)
 
 
-def document(report):
+def document(report: NightReport) -> bytes:
     """Return a summary as a document.
-
-    Parameters
-    ----------
-    report : NightReport
-        What to tell.
 
     Returns
     -------
@@ -145,18 +129,16 @@ def document(report):
     return stream.getvalue()
 
 
-def mail(report, paths, settings, message_id=""):
+def mail(report: NightReport, paths: tuple[tuple[Path, Path], ...], settings: "Settings", message_id: str = "") -> str:
     """Send a summary to those who want it.
 
     Parameters
     ----------
-    report : NightReport
-        What to tell.
-    paths : tuple of (Path, Path)
+    paths
         The page and the document, as `write` left them.
-    settings : Settings
+    settings
         Names recipients, sender, password and mail server.
-    message_id : str, optional
+    message_id
         Name of the message, by which a mail server knows one that comes twice; a new one if not given.
 
     Returns
@@ -182,15 +164,8 @@ def mail(report, paths, settings, message_id=""):
     return mailing.send(message, settings)
 
 
-def ended(session, assembly):
+def ended(session: Session, assembly: "Assembly") -> list[tuple[str, str]]:
     """Return the nights that are over, and whose frames nobody works on any more.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    assembly : Assembly
-        What to work with.
 
     Returns
     -------
@@ -211,13 +186,8 @@ def ended(session, assembly):
     return sorted(night for night, end in ends.items() if night not in open_yet and moment > end + _AFTER_MASTERS)
 
 
-def recent(moment):
+def recent(moment: datetime) -> str:
     """Return the first night whose summary is wanted.
-
-    Parameters
-    ----------
-    moment : datetime
-        Now.
 
     Returns
     -------
@@ -227,13 +197,8 @@ def recent(moment):
     return f"{moment - timedelta(days=_RECENT_DAYS):%Y%m%d}"
 
 
-def owe(assembly):
+def owe(assembly: "Assembly") -> int:
     """Write down which nights that are over owe a summary; two programs at once make one row of it.
-
-    Parameters
-    ----------
-    assembly : Assembly
-        What to work with.
 
     Returns
     -------
@@ -254,16 +219,14 @@ def owe(assembly):
     return len(nights)
 
 
-def make(assembly, site, day, is_written=False):
+def make(assembly: "Assembly", site: str, day: str, is_written: bool = False) -> str | Unavailable | None:
     """Write the summary of a night, and mail it where somebody wants it.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    site, day : str
+    site, day
         ``lsc``, ``YYYYMMDD``.
-    is_written : bool
+    is_written
         Whether it lies on the disk: it is mailed as it is then, and not drawn once more.
 
     Returns

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from nrespipe.database import claims, drifts, frames
 from nrespipe.database.columns import State, clock
@@ -24,6 +25,12 @@ from nrespipe.service.ingest.registration import attempt_row
 from nrespipe.service.reduction import references, result_rows
 from nrespipe.service.reduction.template_candidates import Candidate, candidates
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from nrespipe.service.assembly import Assembly
+    from nrespipe.service.outcome import Outcome
+
 
 @dataclass(frozen=True)
 class Job:
@@ -31,27 +38,27 @@ class Job:
 
     Attributes
     ----------
-    frame_id : int
+    frame_id
         Row of the frame.
-    path : str
+    path
         The raw file.
-    recipe : module
+    recipe
         What to do.
-    spectrographs : callable
+    spectrographs
         Makes a spectrograph of its name.
-    masters : mapping of Kind to tuple of (int, str, str)
+    masters
         Row, file and checksum of each master that serves it.
-    missing : str
+    missing
         Why a master that it needs is not there; '' where all are.
-    output : Path
+    output
         Where products go.
-    doubts : Quality
+    doubts
         What the choice of masters says against the frame.
-    velocities : bool
+    velocities
         Whether velocities are measured.
-    templates : tuple of Candidate
+    templates
         Templates to choose from.
-    drift_scatter_ms : float
+    drift_scatter_ms
         As in ``References`` [m / s].
     """
 
@@ -74,17 +81,17 @@ class Result:
 
     Attributes
     ----------
-    quality : int
+    quality
         Bits of ``frames.quality.Quality``.
-    measurements : mapping of str to float
+    measurements
         As in ``Reduction``.
-    velocities : tuple of mapping of str to object
+    velocities
         Columns of each velocity.
-    products : tuple of (str, str)
+    products
         Path below the output directory and checksum of each file.
-    drift : mapping of str to object
+    drift
         Columns of the drift; empty where none was to be measured.
-    seconds : mapping of str to float
+    seconds
         How long each step took.
     """
 
@@ -96,22 +103,8 @@ class Result:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def plan(session, frame, assembly):
-    """Choose what a frame is reduced with.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    frame : Frame
-        The frame.
-    assembly : Assembly
-        What to work with.
-
-    Returns
-    -------
-    Job
-    """
+def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
+    """Choose what a frame is reduced with."""
     recipe = assembly.recipes[frame.kind]
     chosen, missing = choose(session, frame, recipe, assembly)
     used = [session.get_one(Master, row) for row, _, _ in chosen.values()]
@@ -125,18 +118,18 @@ def plan(session, frame, assembly):
     return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, *told)
 
 
-def choose(session, frame, recipe, assembly):
+def choose(
+    session: "Session", frame: Frame | Master, recipe: ModuleType, assembly: "Assembly"
+) -> tuple[dict[Kind, tuple[tuple[int, str, str], ...]], str]:
     """Choose the masters that a recipe needs.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    frame : Frame or Master
+    frame
         A frame, or a master that is to be made.
-    recipe : module
+    recipe
         What to do with it.
-    assembly : Assembly
+    assembly
         What to work with: where the masters lie, and what they need themselves.
 
     Returns
@@ -181,20 +174,14 @@ def _missing(session, frame, kinds, recipes):
     return calibrations.absence(session, first, frame, recipes[first].MINIMUM) + also
 
 
-def reduce(job, still_mine=None):
+def reduce(job: Job, still_mine: Callable[..., Any] | None = None) -> Result:
     """Reduce one frame and write its products; runs in any process.
 
     Parameters
     ----------
-    job : Job
-        What to do.
-    still_mine : callable, optional
+    still_mine
         ``still_mine()`` tells, just before products are replaced, whether the frame is still that of this process; it
         is taken for granted if not given.
-
-    Returns
-    -------
-    Result
 
     Raises
     ------
@@ -232,19 +219,13 @@ def reduce(job, still_mine=None):
     )
 
 
-def record(session, job, outcome, assembly):
+def record(session: "Session", job: Job, outcome: "Outcome", assembly: "Assembly") -> Frame:
     """Write down what came of a job; where that would come out otherwise by now, the frame is asked for once more.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    job : Job
-        What was done.
-    outcome : Outcome
+    outcome
         What came of it; its value is a `Result` or None.
-    assembly : Assembly
-        What to work with.
 
     Returns
     -------

@@ -1,10 +1,12 @@
 """One master: choose the frames of a night, run the recipe's combine, write it, record it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -21,6 +23,13 @@ from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.calibrations import acceptance, redo
 from nrespipe.service.reduction import references
 from nrespipe.service.reduction.frame_reduction import choose
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from nrespipe.database.masters.calibrations import Night
+    from nrespipe.service.assembly import Assembly
+    from nrespipe.service.outcome import Outcome
 
 _log = structlog.get_logger(__name__)
 
@@ -45,29 +54,29 @@ class Job:
 
     Attributes
     ----------
-    kind : Kind
+    kind
         What it calibrates.
-    night : Night
+    night
         When and where.
-    frame_ids : tuple of int
+    frame_ids
         Rows of its inputs.
-    paths : tuple of str
+    paths
         Raw files of its inputs, by name.
-    recipe : module
+    recipe
         What to do.
-    spectrographs : callable
+    spectrographs
         Makes a spectrograph of its name.
-    masters : mapping of Kind to tuple of (int, str, str)
+    masters
         Row, file and checksum of each master that it needs.
-    missing : str
+    missing
         Why a master that it needs is not there; '' where all are.
-    output : Path
+    output
         Where masters go.
-    peers : Peers
+    peers
         Masters that the new one is compared with.
-    left_out : tuple of str
+    left_out
         Why other frames of the night take no part.
-    earlier : tuple of (int, str), optional
+    earlier
         Row and file of frames of the nights before, which join in if this night is like them.
     """
 
@@ -85,24 +94,24 @@ class Job:
     earlier: tuple[tuple[int, str], ...] = ()
 
 
-def plan(session, kind, night, frames, assembly, version=__version__, since=None):
+def plan(
+    session: "Session",
+    kind: Kind,
+    night: "Night",
+    frames: Sequence[Frame],
+    assembly: "Assembly",
+    version: str = __version__,
+    since: datetime | None = None,
+) -> Job | None:
     """Tell what is to be done for the master of a night, if anything.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    kind : Kind
-        Of the master.
-    night : Night
-        Of the master.
-    frames : sequence of Frame
+    frames
         The good frames of the night.
-    assembly : Assembly
-        What to work with.
-    version : str, optional
+    version
         Version of the program: what another version failed on is tried again.
-    since : datetime, optional
+    since
         A master that was made before, or before its frames were last tried, is made again, unless a person has called
         it bad.
 
@@ -141,14 +150,12 @@ def plan(session, kind, night, frames, assembly, version=__version__, since=None
     )  # fmt: skip
 
 
-def combine(job, still_mine=None):
+def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str, object]:
     """Make one master and write it; runs in any process.
 
     Parameters
     ----------
-    job : Job
-        What to do.
-    still_mine : callable, optional
+    still_mine
         ``still_mine()`` tells, just before a master is replaced, whether the work is still that of this process; it is
         taken for granted if not given.
 
@@ -199,16 +206,12 @@ def combine(job, still_mine=None):
     }
 
 
-def record(session, job, outcome):
+def record(session: "Session", job: Job, outcome: "Outcome") -> Master:
     """Write down what came of a job.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    job : Job
-        What was done.
-    outcome : Outcome
+    outcome
         What came of it; its value is that of `combine` or None.
 
     Returns

@@ -1,42 +1,55 @@
 """What stands beside a frame: masters from their files, stars from the catalog, tables from the package."""
 
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nrespipe import data
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import masters
 from nrespipe.files.catalog import targets
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.references import References
 from nrespipe.service.reduction import template_candidates
 
+if TYPE_CHECKING:
+    from nrespipe.frames.masters import Arc, Bias, Dark, Flat
+    from nrespipe.frames.spectrograph import Detector, Spectrograph
+    from nrespipe.service.reduction.template_candidates import Candidate
 
-def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, among=(), **measured):
+
+def fetch(
+    chosen: Mapping[Kind, tuple[tuple[int, str, str], ...]],
+    kind: Kind,
+    spectrograph: "Spectrograph",
+    raw: RawFrame | None = None,
+    output: Path | None = None,
+    velocities: bool = True,
+    among: "Sequence[Candidate]" = (),
+    **measured: float,
+) -> References:
     """Read what a recipe needs.
 
     Parameters
     ----------
-    chosen : mapping of Kind to tuple of (int, str, str)
+    chosen
         Row, file and checksum of each master.
-    kind : Kind
+    kind
         Whose recipe it is.
-    spectrograph : Spectrograph
+    spectrograph
         Names the line list of its lamp.
-    raw : RawFrame, optional
+    raw
         The frame; none where a master is made.
-    output : Path, optional
+    output
         Output directory, where a catalog of stars may be deployed; without it the one of the program serves.
-    velocities : bool
+    velocities
         Whether velocities are to be measured; without them there are no masks.
-    among : sequence of Candidate, optional
+    among
         Templates to choose from.
-    **measured : float
+    **measured
         What the database knows of the spectrograph: ``drift_scatter_ms``, as in ``References``.
-
-    Returns
-    -------
-    References
 
     Raises
     ------
@@ -56,12 +69,12 @@ def fetch(chosen, kind, spectrograph, raw=None, output=None, velocities=True, am
     return References(**read, masks=masks, tellurics=data.tellurics())
 
 
-def previous(path):
+def previous(path: str) -> "Bias | Dark | Flat | Arc | None":
     """Read the last good master of the kind and camera of a new one.
 
     Parameters
     ----------
-    path : str
+    path
         File; '' for the first.
 
     Returns
@@ -74,21 +87,17 @@ def previous(path):
     return None
 
 
-def spectrograph_of(load, name, what):
+def spectrograph_of(load: Callable[..., Any], name: str, what: str) -> "Spectrograph":
     """Return the spectrograph that took a frame.
 
     Parameters
     ----------
-    load : callable
+    load
         Makes a spectrograph of its name, as ``instruments.load``.
-    name : str
+    name
         ``nres01`` ...
-    what : str
+    what
         Frame or master it is for, for the message.
-
-    Returns
-    -------
-    Spectrograph
 
     Raises
     ------
@@ -105,14 +114,12 @@ def spectrograph_of(load, name, what):
         raise Unavailable(f"{what}: the table of {name} cannot be used, mend it: {error}") from error
 
 
-def require_size(raw, detector):
+def require_size(raw: RawFrame, detector: "Detector") -> None:
     """Check that a frame has the size of its detector: a stack of two sizes is none.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    detector : Detector
+    detector
         That of its spectrograph.
 
     Raises

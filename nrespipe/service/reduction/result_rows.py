@@ -1,20 +1,24 @@
 """What a reduction leaves, as columns of the database."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
+
+if TYPE_CHECKING:
+    from nrespipe.frames.reduction import Reduction
+    from nrespipe.frames.velocity import Velocity
 
 
-def of_velocity(raw, velocity, reduction):
+def of_velocity(raw: RawFrame, velocity: "Velocity", reduction: "Reduction") -> dict[str, object]:
     """Return the columns of the velocity of one star.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    velocity : Velocity
+    velocity
         One of the reduction.
-    reduction : Reduction
+    reduction
         What became of the frame.
 
     Returns
@@ -65,19 +69,15 @@ def _further(velocity):
     }
 
 
-def of_drift(raw, reduction, masters, output):
+def of_drift(raw: RawFrame, reduction: "Reduction", masters: Mapping[Kind, str], output: Path) -> dict[str, object]:
     """Return the columns of the drift of a frame.
 
     Parameters
     ----------
-    raw : RawFrame
-        The frame.
-    reduction : Reduction
+    reduction
         What became of it.
-    masters : mapping of Kind to str
+    masters
         File of every master that was used.
-    output : Path
-        Output directory.
 
     Returns
     -------

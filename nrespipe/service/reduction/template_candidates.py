@@ -1,13 +1,20 @@
 """Templates of stars that serve a frame."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nrespipe.database import templates as rows
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import templates as files
 from nrespipe.frames.template import Template
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from nrespipe.frames.velocity import Star
 
 
 @dataclass(frozen=True)
@@ -16,9 +23,9 @@ class Candidate:
 
     Attributes
     ----------
-    path, md5 : str
+    path, md5
         The file and its checksum.
-    known : Template
+    known
         What the database knows of it: star, site, inputs, times.
     """
 
@@ -27,37 +34,25 @@ class Candidate:
     known: Template
 
 
-def candidates(session, output, day):
+def candidates(session: "Session", output: Path, day: str) -> tuple[Candidate, ...]:
     """Return the templates that may serve the frames of a night.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    output : Path
-        Output directory.
-    day : str
+    day
         The night, ``YYYYMMDD``.
-
-    Returns
-    -------
-    tuple of Candidate
     """
     return tuple(Candidate(str(output / row.path), row.md5, rows.known(row)) for row in rows.current(session, day))
 
 
-def choose(among, stars, filename, site):
+def choose(among: Sequence[Candidate], stars: "Mapping[int, Star]", filename: str, site: str) -> dict[int, Template]:
     """Choose a template for each star of a frame, and read it.
 
     Parameters
     ----------
-    among : sequence of Candidate
-        What there is.
-    stars : mapping of int to Star
-        By fiber.
-    filename : str
+    filename
         The frame: a template that it is part of is not used, because it holds the noise of the very frame.
-    site : str
+    site
         Where it was taken.
 
     Returns

@@ -1,7 +1,9 @@
 """The Celery application: who wakes the workers, what they do, and what follows when one of them dies."""
 
 import logging
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery, signals
@@ -10,10 +12,13 @@ from kombu.exceptions import OperationalError as BrokerError
 from nrespipe import logs
 from nrespipe.database.administration import trouble
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.service.assembly import RECIPES
+from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.work import execution, memory_guard, node, owner, process_pool
+
+if TYPE_CHECKING:
+    from nrespipe.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -27,17 +32,13 @@ TASKS = {
 }
 
 
-def application(settings):
+def application(settings: "Settings") -> Celery:
     """Return a Celery application that sends work to the workers.
 
     Parameters
     ----------
-    settings : Settings
+    settings
         They name the broker and the limits.
-
-    Returns
-    -------
-    celery.Celery
     """
     # a task is a message too, and anybody may write to a broker
     messages.bound_unpacking()
@@ -73,12 +74,12 @@ def application(settings):
     return app
 
 
-def sender(app):
+def sender(app: Celery) -> Callable[..., Any]:
     """Return the function that wakes a worker.
 
     Parameters
     ----------
-    app : celery.Celery
+    app
         As `application` made it.
 
     Returns
@@ -89,14 +90,14 @@ def sender(app):
     return lambda table, row_id: app.send_task(TASKS[table], args=[row_id], queue=QUEUES[table])
 
 
-def depth(app, table):
+def depth(app: Celery, table: type) -> int | None:
     """Return how many messages wait for a worker.
 
     Parameters
     ----------
-    app : celery.Celery
+    app
         As `application` made it.
-    table : type
+    table
         One of `QUEUES`.
 
     Returns
@@ -112,12 +113,12 @@ def depth(app, table):
         return None
 
 
-def emptiness(app):
+def emptiness(app: Celery) -> Callable[..., Any]:
     """Return the function that tells whether no message waits.
 
     Parameters
     ----------
-    app : celery.Celery
+    app
         As `application` made it.
 
     Returns
@@ -128,16 +129,16 @@ def emptiness(app):
     return lambda table: depth(app, table) == 0
 
 
-def serve(app, assembly, name):
+def serve(app: Celery, assembly: Assembly, name: str):
     """Give an application what its workers do, and what happens when one of them dies.
 
     Parameters
     ----------
-    app : celery.Celery
+    app
         As `application` made it.
-    assembly : Assembly
+    assembly
         What to work with; built before the workers start, and inherited by their processes.
-    name : str
+    name
         Name of this node, with that of its host.
     """
     mine = owner.here(name)

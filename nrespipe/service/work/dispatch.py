@@ -1,10 +1,13 @@
 """Rows that are due, overdue or orphaned -> work again."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe.database import claims, nodes, outside
 from nrespipe.database.columns import clock
@@ -13,6 +16,10 @@ from nrespipe.database.tables import Delivery, Frame
 from nrespipe.service import isolated
 from nrespipe.service.work import orphans
 from nrespipe.service.work.celery_app import QUEUES
+
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+    from nrespipe.service.pace import Pace
 
 _log = structlog.get_logger(__name__)
 
@@ -23,16 +30,14 @@ _SPARE = 4
 _EACH, _LEAST = 4, 16
 
 
-def sweep(assembly, send, is_empty=lambda _table: False):
+def sweep(assembly: "Assembly", send: Callable[..., Any], is_empty: Callable[..., Any] = lambda _table: False) -> int:
     """Wake workers for all that is due, and take rows away from processes that died; two at once do no harm.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    send : callable
+    send
         ``send(table, row_id)`` wakes a worker for a row of one of ``claims.KINDS_OF_WORK``.
-    is_empty : callable
+    is_empty
         ``is_empty(table)`` tells whether no message about such rows waits for a worker; False where nobody knows.
 
     Returns
@@ -60,7 +65,7 @@ class Timer:
     def __init__(self, assembly, send, is_empty):
         self._arguments, self._pause_s, self._next = (assembly, send, is_empty), assembly.pace.sweep_s, 0.0
 
-    def tick(self):
+    def tick(self) -> None:
         """Sweep if it is time; what fails is tried again the next time."""
         if time.monotonic() < self._next:
             return
@@ -69,12 +74,12 @@ class Timer:
         self._next = time.monotonic() + self._pause_s
 
 
-def waker(assembly, send):
+def waker(assembly: "Assembly", send: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function that wakes a worker for a row that was just made, if few messages wait.
 
     Parameters
     ----------
-    assembly, send : Assembly, callable
+    assembly, send
         As for `sweep`.
 
     Returns
@@ -107,18 +112,16 @@ def waker(assembly, send):
     return wake
 
 
-def room(session, table, pace, patience_s):
+def room(session: Session, table: type, pace: "Pace", patience_s: float) -> int:
     """Return how many more messages may wait for the workers.
 
     Parameters
     ----------
-    session : sqlalchemy.orm.Session
-        An open session.
-    table : type
+    table
         One of ``claims.KINDS_OF_WORK``.
-    pace : Pace
+    pace
         How fast the service goes on.
-    patience_s : float
+    patience_s
         Messages that were sent longer ago than this count as lost [second].
 
     Returns
@@ -186,13 +189,7 @@ def _is_overdue(session, table, patience_s):
     return session.scalar(select(table.id).where(*told).limit(1)) is not None
 
 
-def forget_messages(session):
-    """Note that no message that was ever sent waits for a worker: the broker that held them began anew.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        An open session; the caller commits.
-    """
+def forget_messages(session: Session) -> None:
+    """Note that no message that was ever sent waits for a worker: the broker that held them began anew."""
     for table in claims.KINDS_OF_WORK:
         claims.untell(session, table)

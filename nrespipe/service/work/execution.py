@@ -1,9 +1,10 @@
 """Frames and masters, from the moment they are taken until their outcome is written down, whoever told of them."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,15 +22,19 @@ from nrespipe.service.ingest import patient_reader, raw_files, registration
 from nrespipe.service.reduction import frame_reduction, master_making
 from nrespipe.service.work import lease, outbound
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+    from nrespipe.service.outcome import Outcome
+
 _log = structlog.get_logger(__name__)
 
 
-def frame(assembly, row_id, owner, seen=None):
+def frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
     """Reduce a frame, if it is due and nobody else does.
 
     Parameters
     ----------
-    assembly, row_id, owner, seen : Assembly, int, str, int or None
+    assembly, row_id, owner, seen
         As for ``lease.take``; a row of ``frames``.
 
     Returns
@@ -53,16 +58,23 @@ def frame(assembly, row_id, owner, seen=None):
         return mine.ended(failed, mine.write(partial(_refuse, mine=mine, looked=failed)))
 
 
-def master(assembly, row_id, owner, seen=None, version=__version__, since=None):
+def master(
+    assembly: "Assembly",
+    row_id: int,
+    owner: str,
+    seen: int | None = None,
+    version: str = __version__,
+    since: datetime | None = None,
+) -> "Outcome | None":
     """Make a master, if it is due and nobody else does.
 
     Parameters
     ----------
-    assembly, row_id, owner, seen : Assembly, int, str, int or None
+    assembly, row_id, owner, seen
         As for ``lease.take``; a row of ``stackings``.
-    version : str, optional
+    version
         Version of the program: what another version failed on is tried again.
-    since : datetime, optional
+    since
         A master that was made before is made again.
 
     Returns

@@ -2,10 +2,13 @@
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database import claims
 from nrespipe.database.administration import trouble
@@ -13,6 +16,9 @@ from nrespipe.database.base import Work
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits
 from nrespipe.service.assembly import Assembly
+
+if TYPE_CHECKING:
+    from nrespipe.service.outcome import Outcome
 
 _log = structlog.get_logger(__name__)
 
@@ -23,13 +29,13 @@ class Held:
 
     Attributes
     ----------
-    assembly : Assembly
+    assembly
         What to work with.
-    row : Frame, Stacking, Delivery or NightSummary
+    row
         The row as it was when it was taken.
-    owner : str
+    owner
         Who has it.
-    end : float
+    end
         Moment of the monotonic clock at which its lease ends.
     """
 
@@ -38,12 +44,12 @@ class Held:
     owner: str
     end: float
 
-    def write(self, work):
+    def write(self, work: Callable[..., Any]) -> object:
         """Do something in a transaction if the row is still ours; while the database is away, again and again.
 
         Parameters
         ----------
-        work : callable
+        work
             ``work(session, row)``, with the row as it is now.
 
         Returns
@@ -65,12 +71,8 @@ class Held:
 
         return persist(self.assembly.sessions, if_ours, self.end)
 
-    def is_ours(self):
+    def is_ours(self) -> bool:
         """Tell whether the row is still ours, for those that are about to replace files.
-
-        Returns
-        -------
-        bool
 
         Raises
         ------
@@ -85,14 +87,12 @@ class Held:
             # not the fault of the frame
             raise Unavailable(f"the database is away: {trouble.words(error)}") from error
 
-    def ended(self, result, kept):
+    def ended(self, result: "Outcome", kept: object) -> "Outcome | None":
         """Return what came of the work.
 
         Parameters
         ----------
-        result : Outcome
-            Of the work.
-        kept : object
+        kept
             What `write` returned when it was written down.
 
         Returns
@@ -109,20 +109,14 @@ class Held:
         return replace(result, value=None)
 
 
-def take(assembly, table, row_id, owner, seen=None):
+def take(assembly: Assembly, table: type, row_id: int, owner: str, seen: int | None = None) -> Held | None:
     """Take a row.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    table : type
+    table
         One of ``claims.KINDS_OF_WORK``.
-    row_id : int
-        The row.
-    owner : str
-        Who takes it.
-    seen : int, optional
+    seen
         How often it had been tried when somebody decided that it is to be done; it need not be due then. Without it the
         row must be due now.
 
@@ -150,16 +144,14 @@ def take(assembly, table, row_id, owner, seen=None):
     return None if row is None else Held(assembly, row, owner, begun + lease_s)
 
 
-def persist(sessions, work, end):
+def persist(sessions: sessionmaker[Session], work: Callable[..., Any], end: float) -> object:
     """Do something in a transaction; while the database is away, again and again.
 
     Parameters
     ----------
-    sessions : sessionmaker
-        Of the database.
-    work : callable
+    work
         Takes a session; done from the beginning each time.
-    end : float
+    end
         Moment of the monotonic clock after which no more than one try is begun.
 
     Returns

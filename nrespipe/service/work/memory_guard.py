@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import psutil
 import structlog
@@ -14,14 +15,14 @@ _log = structlog.get_logger(__name__)
 _PERIOD_S = 0.5
 
 
-def guard(limit_mb, tell):
+def guard(limit_mb: int, tell: Callable[..., Any]) -> Callable[..., Any]:
     """End children of this process that hold too much memory, in a thread, until that is ended itself.
 
     Parameters
     ----------
-    limit_mb : int
+    limit_mb
         How much one may hold [MB].
-    tell : callable
+    tell
         As for `look`.
 
     Returns
@@ -39,17 +40,19 @@ def guard(limit_mb, tell):
     return ended.set
 
 
-def look(limit_mb, tell, children: Callable[[], Iterable[psutil.Process]] | None = None):
+def look(
+    limit_mb: int, tell: Callable[..., Any], children: Callable[[], Iterable[psutil.Process]] | None = None
+) -> None:
     """End every child that holds too much now.
 
     Parameters
     ----------
-    limit_mb : int
+    limit_mb
         How much one may hold [MB].
-    tell : callable
+    tell
         ``tell(process, reason)`` hears of each that was ended, as `owner.of` names it, and why in plain words. Whatever
         it raises is logged.
-    children : callable, optional
+    children
         Returns them; all children of this process if not given.
     """
     for child in (children or psutil.Process().children)():

@@ -4,7 +4,10 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +16,9 @@ from nrespipe.database import claims, nodes
 from nrespipe.errors import Unavailable
 from nrespipe.service.work import owner
 from nrespipe.service.work.lease import persist
+
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
 
 _log = structlog.get_logger(__name__)
 
@@ -24,18 +30,16 @@ _TURN_S = 2.0
 
 
 @contextmanager
-def named(assembly, name, processes, queues):
+def named(assembly: "Assembly", name: str, processes: int, queues: str) -> Iterator[Event]:
     """Have the name of a node in the block, and say all the while that it lives.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    name : str
+    name
         Name of the node, with that of its host.
-    processes : int
+    processes
         How many frames it works on at a time.
-    queues : str
+    queues
         What it serves, with commas between them.
 
     Yields
@@ -72,18 +76,16 @@ def named(assembly, name, processes, queues):
             _log.warning("the name of this node could not be given back", node=name, reason=str(error.orig).strip())
 
 
-def release(assembly, lost, reason, is_death=True):
+def release(assembly: "Assembly", lost: Callable[..., Any], reason: str, is_death: bool = True) -> None:
     """Take rows away from those that are gone, and let the next sweep tell of them.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    lost : callable
+    lost
         ``lost(owner)`` tells whether the rows of an owner are taken.
-    reason : str
+    reason
         Why, in plain words.
-    is_death : bool
+    is_death
         As for ``claims.release``.
 
     Raises

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,13 +17,17 @@ from nrespipe.service.ingest import patient_reader
 from nrespipe.service.operations import summary
 from nrespipe.service.work import lease
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+    from nrespipe.service.outcome import Outcome
 
-def delivery(assembly, row_id, owner, seen=None):
+
+def delivery(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
     """Deliver a product, if it is due and nobody else does.
 
     Parameters
     ----------
-    assembly, row_id, owner, seen : Assembly, int, str, int or None
+    assembly, row_id, owner, seen
         As for ``lease.take``; a row of ``deliveries``.
 
     Returns
@@ -61,12 +66,12 @@ def delivery(assembly, row_id, owner, seen=None):
     return mine.ended(result, lease.persist(assembly.sessions, record, mine.end))
 
 
-def night_summary(assembly, row_id, owner, seen=None):
+def night_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
     """Write the summary of a night and mail it, if it is due and nobody else does.
 
     Parameters
     ----------
-    assembly, row_id, owner, seen : Assembly, int, str, int or None
+    assembly, row_id, owner, seen
         As for ``lease.take``; a row of ``summaries``.
 
     Returns
@@ -114,7 +119,7 @@ def _deliver(assembly, product):
     return None
 
 
-def _in_time(deliver, path, longest_s):
+def _in_time(deliver, path, longest_s) -> None:
     """Deliver into a directory; a disk that does not answer is no fault of the product, and holds up nobody."""
     try:
         ended = patient_reader.do(lambda _: _error_of(deliver), path, longest_s)

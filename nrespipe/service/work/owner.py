@@ -10,12 +10,12 @@ from pathlib import Path
 _HOST_NAMESPACE = "4026531836"
 
 
-def here(name):
+def here(name: str) -> str:
     """Return the name of this process as the owner of rows.
 
     Parameters
     ----------
-    name : str
+    name
         What it is: ``night``, or the name of a node of workers. Without a slash.
 
     Returns
@@ -27,12 +27,12 @@ def here(name):
     return f"{name}/{of(os.getpid())}"
 
 
-def of(pid):
+def of(pid: int) -> str:
     """Return what the owners of all rows that a process of this machine has in hand have in common.
 
     Parameters
     ----------
-    pid : int
+    pid
         Number of the process, while it lives.
 
     Returns
@@ -43,31 +43,27 @@ def of(pid):
     return f"{_place()}/{pid}.{_stat(pid)[1]}"
 
 
-def is_process(owner, process):
+def is_process(owner: str, process: str) -> bool:
     """Tell whether rows are those of a process.
 
     Parameters
     ----------
-    owner : str
+    owner
         As `here` tells it, with or without more behind another slash.
-    process : str
+    process
         As `of` tells it.
-
-    Returns
-    -------
-    bool
     """
     return owner.split("/")[1:3] == process.split("/")
 
 
-def is_child(owner, node):
+def is_child(owner: str, node: str) -> bool:
     """Tell whether rows are those of a node of workers, or of one of its processes.
 
     Parameters
     ----------
-    owner : str
+    owner
         Who has the rows, as `here` tells it, with or without more behind another slash.
-    node : str
+    node
         Owner of the name of the node, as `here` tells it.
 
     Returns
@@ -78,12 +74,12 @@ def is_child(owner, node):
     return owner.split("/")[:2] == node.split("/")[:2]
 
 
-def is_dead(owner):
+def is_dead(owner: str) -> bool:
     """Tell whether a process that has rows does not live any more.
 
     Parameters
     ----------
-    owner : str
+    owner
         As `here` tells it, with or without more behind another slash.
 
     Returns

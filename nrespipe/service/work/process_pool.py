@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from importlib import import_module
 from multiprocessing import get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from pebble import ProcessExpired, ProcessPool
@@ -20,6 +22,9 @@ from nrespipe.database.columns import State, now
 from nrespipe.errors import Unavailable
 from nrespipe.service import outcome
 from nrespipe.service.work import memory_guard
+
+if TYPE_CHECKING:
+    from nrespipe.service.outcome import Outcome
 
 _log = structlog.get_logger(__name__)
 
@@ -35,18 +40,20 @@ ForkingPickler.register(ModuleType, lambda module: (import_module, (module.__nam
 
 
 @contextmanager
-def team(processes, log_level="INFO", time_limit_s=None, memory_limit_mb=None):
+def team(
+    processes: int, log_level: str = "INFO", time_limit_s: float | None = None, memory_limit_mb: int | None = None
+) -> Iterator[Callable[..., Any]]:
     """Keep processes at hand for as long as the block lasts.
 
     Parameters
     ----------
-    processes : int
+    processes
         How many. 0 does the work in this process, one piece after the other and without limits, and starts none.
-    log_level : str
+    log_level
         Least severe lines that they log.
-    time_limit_s : float, optional
+    time_limit_s
         A piece of work that takes longer ends with its process [second]; none is ended for its time if not given.
-    memory_limit_mb : int, optional
+    memory_limit_mb
         The same for a process that holds more memory than this [MB].
 
     Yields
@@ -73,12 +80,12 @@ def team(processes, log_level="INFO", time_limit_s=None, memory_limit_mb=None):
         pool.dismiss()
 
 
-def in_turn(work, jobs):
+def in_turn(work: Callable[..., Any], jobs) -> "Iterator[tuple[object, Outcome]]":
     """Do what ``run`` of a `team` does, in this process, one job after the other.
 
     Parameters
     ----------
-    work : callable
+    work
         What to do.
     jobs : iterable
         What to do it with.
@@ -94,12 +101,12 @@ def in_turn(work, jobs):
         yield job, outcome.attempt(work, job)
 
 
-def values(results):
+def values(results: "Iterable[tuple[object, Outcome]]") -> Iterator[object]:
     """Return what was made, or fail.
 
     Parameters
     ----------
-    results : iterable of (object, Outcome)
+    results
         As ``run`` of a `team` yields them.
 
     Yields
@@ -191,7 +198,7 @@ def _perform(packed):
         return pickle.dumps(outcome.of(error, begun))
 
 
-def _enter(log_level):
+def _enter(log_level) -> None:
     """Begin a process of the team."""
     # a Ctrl-C at the terminal reaches all: the parent alone decides, and lets the frames in flight finish
     signal.signal(signal.SIGINT, signal.SIG_IGN)

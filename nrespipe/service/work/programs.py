@@ -5,8 +5,10 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from celery import signals
@@ -21,6 +23,9 @@ from nrespipe.service.operations import summary
 from nrespipe.service.work import celery_app, dispatch, node
 from nrespipe.service.work.lease import persist
 
+if TYPE_CHECKING:
+    from nrespipe.service.assembly import Assembly
+
 _log = structlog.get_logger(__name__)
 
 #: How often the scheduler looks what is owed [second].
@@ -31,14 +36,8 @@ _GONE_DAYS = 3
 _TURN_S = 0.5
 
 
-def listen(assembly):
-    """Write down what the broker tells of, until the program is told to stop.
-
-    Parameters
-    ----------
-    assembly : Assembly
-        What to work with.
-    """
+def listen(assembly: "Assembly") -> None:
+    """Write down what the broker tells of, until the program is told to stop."""
     app = celery_app.application(assembly.settings)
     timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
     listener = Listener(assembly, dispatch.waker(assembly, celery_app.sender(app)), timer)
@@ -46,16 +45,14 @@ def listen(assembly):
     listener.listen()
 
 
-def work(assembly, name, tables):
+def work(assembly: "Assembly", name: str, tables: Sequence[type]) -> int:
     """Reduce frames, make masters and deliver as messages tell, until the program is told to stop.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    name : str
+    name
         Name of this node, unique on its host and the same after a new start.
-    tables : sequence of type
+    tables
         Whose queues to serve: `Frame`, `Stacking`, `Delivery`, or several.
 
     Returns
@@ -91,14 +88,12 @@ def work(assembly, name, tables):
     return 1 if lost.is_set() or not made else int(made[0].exitcode or 0)
 
 
-def schedule(assembly, once=False):
+def schedule(assembly: "Assembly", once: bool = False) -> None:
     """Write down what is owed and tell the workers, until the program is told to stop; two of these do no harm.
 
     Parameters
     ----------
-    assembly : Assembly
-        What to work with.
-    once : bool
+    once
         Whether to do it once and end.
     """
     app = celery_app.application(assembly.settings)
@@ -107,7 +102,7 @@ def schedule(assembly, once=False):
     timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
     if assembly.settings.metrics_port and not once:
         given = assembly.settings
-        points = lambda: _numbers(assembly, app)  # noqa: E731
+        points = lambda: _numbers(assembly, app)
         # a port that another program has, a second scheduler perhaps, holds up no frame
         isolated.do("numbers for Prometheus", metrics.serve, given.metrics_port, points, given.metrics_address)
     next_plan = 0.0
@@ -122,13 +117,8 @@ def schedule(assembly, once=False):
             return
 
 
-def run(assembly):
+def run(assembly: "Assembly") -> int:
     """Be the whole service: workers, sweep, scheduler, and a listener where a broker is set.
-
-    Parameters
-    ----------
-    assembly : Assembly
-        What to work with.
 
     Returns
     -------
@@ -156,7 +146,7 @@ def run(assembly):
     return 1 if ended else status
 
 
-def _beside(ended, part, *arguments):
+def _beside(ended, part, *arguments) -> None:
     """Be a part of the service that never ends by itself; if it does, the whole service ends, to be started anew."""
     try:
         part(*arguments)
@@ -181,7 +171,7 @@ def _patiently(assembly, sessions, work):
     return persist(sessions, work, time.monotonic() + assembly.pace.patience_s)
 
 
-def _look_ahead(assembly):
+def _look_ahead(assembly) -> None:
     """Write down what is owed, and wake what was overlooked; each by itself, whatever becomes of the others."""
     owe_all, mine = partial(master_schedule.owe_all, assembly=assembly), assembly.sessions
     isolated.do("masters that are owed", _patiently, assembly, mine, owe_all)

@@ -79,7 +79,7 @@ def _error_ms(frame, arc, ratio):
 @pytest.mark.parametrize("pixels", [-7.0, 1.3, 2.5, 9.0])
 def test_a_frame_that_has_moved_by_pixels_is_measured_too(truth, arc, pixels):
     moved, row = (pixels, 0.1), _ORDERS[:, None]
-    ratio = lambda x: truth.wavelength(1, row, x, moved) / truth.wavelength(1, row, x)  # noqa: E731
+    ratio = lambda x: truth.wavelength(1, row, x, moved) / truth.wavelength(1, row, x)
     error_ms = _error_ms(_frame(truth, 32, moved, fibers=(1,)), arc, ratio)
     assert abs(np.mean(error_ms)) < 4
     assert np.std(error_ms) < 10
