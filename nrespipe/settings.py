@@ -353,17 +353,13 @@ class Settings(BaseSettings):
         return self
 
 
-def read(environment: Mapping[str, str] = os.environ):
+def read(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Parameters
     ----------
-    environment : mapping of str to str
+    environment
         Variables by name; a blank one counts as absent.
-
-    Returns
-    -------
-    Settings
 
     Raises
     ------

@@ -194,13 +194,13 @@ def test_a_changed_function_makes_stale_the_figures_that_use_it_and_no_others(fi
 @pytest.mark.parametrize(
     ("changes", "tells"),
     [
-        ([("threshold=5.0", "threshold=6.0")], True),
+        ([("threshold: float = 5.0", "threshold: float = 6.0")], True),
         ([("_BLENDED = 3.5", "_BLENDED = 3.6")], True),
         ([("def optimal(", "@staticmethod\ndef optimal(")], True),
         ([("#: Least distance of two lit traces", "#: Smallest distance of lit traces")], False),
         ([("Extract the lit fibers of a frame.", "Extract what is lit.")], False),
         (
-            [("threshold=5.0", "threshold: float = 5.0"), ("def optimal(image,", "def optimal(\n    image: object,")],
+            [("threshold: float = 5.0", "threshold = 5.0"), ("image: Image,", "image: object,")],
             False,
         ),
     ],

@@ -70,7 +70,7 @@ def on_grid(terms: Integers, coefficients: Floats, x: Floats, y: Floats) -> Floa
 
 
 def scaled(values: Floats, first: float, last: float) -> Floats:
-    """Map an interval to -1..1.
+    """Return values mapped from an interval to -1..1.
 
     Parameters
     ----------
