@@ -12,7 +12,7 @@ import numpy as np
 
 from nrespipe import data
 from nrespipe.engine.velocity import measurement, template
-from nrespipe.files import masters as shelf
+from nrespipe.files import master_files as shelf
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.references import References
 from nrespipe.recipes import arc, bias, dark, flat, science

@@ -25,7 +25,7 @@ import numpy as np
 
 from nrespipe import instruments
 from nrespipe.engine.wavelength import solution
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import simulation
@@ -119,7 +119,7 @@ def try_site(work, site):
     output, status, said, seconds = start(work, raw / "raw", site, table)
     if status:
         return [[site, *["-"] * 8, f"{seconds:.0f}", "no"]], [f"{site}: exit status {status}", *said.splitlines()]
-    found = {kind: masters.read(*output.glob(f"*/*/*/masters/{kind}_*")) for kind in (Kind.FLAT, Kind.ARC)}
+    found = {kind: master_files.read(*output.glob(f"*/*/*/masters/{kind}_*")) for kind in (Kind.FLAT, Kind.ARC)}
     traces, scale = found[Kind.FLAT].traces, found[Kind.ARC].solution
     zeros = [zero_point_ms(scale, fiber, bench, mean_state(raw, "arc")) for fiber in scale.fibers]
     wrong = [*misnumbered(traces, bench, mean_state(raw, "flat"))]

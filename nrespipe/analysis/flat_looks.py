@@ -6,7 +6,7 @@ from nrespipe.engine.detector import correction
 from nrespipe.engine.extraction import profile_misfit, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.sitereport import FlatLook
@@ -38,7 +38,7 @@ def gather(row: "Master", made, spectrograph: "Spectrograph") -> tuple[FlatLook,
     for frame in row.inputs:
         if frame.objects not in seen:
             try:
-                seen[frame.objects] = look(cdp.read(frame.path), made, spectrograph)
+                seen[frame.objects] = look(raw_file.read(frame.path), made, spectrograph)
             except (Skipped, BadFrame, Unavailable):
                 # what was good when the master was made is gone, or lies elsewhere: another one of the pair may serve
                 continue

@@ -14,8 +14,8 @@ from nrespipe.database.columns import USABLE, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master
 from nrespipe.engine.orders import order_pattern
-from nrespipe.files import layout, masters
-from nrespipe.files.partial import beside
+from nrespipe.files import layout, master_files
+from nrespipe.files.disk import beside
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.sitereport import CameraReport
 
@@ -93,7 +93,7 @@ def _camera(session, assembly, place, days):
         said = (f"the table of {instrument} cannot be used: {error}",)
         return CameraReport(" ".join(place), said, ("mend it, or give another with `nrespipe site start --table`",))
     rows = {kind: row for kind in KINDS if (row := _row(session, kind, place, days)) is not None}
-    made = {kind: masters.read(assembly.output / row.path) for kind, row in rows.items()}
+    made = {kind: master_files.read(assembly.output / row.path) for kind, row in rows.items()}
     missing = [str(kind) for kind in KINDS if kind not in made]
     told = [f"missing: {', '.join(missing)}" if missing else "there is a master of every kind"]
     advice = []

@@ -9,10 +9,10 @@ from nrespipe.database.columns import Standing
 from nrespipe.database.velocities import of_star
 from nrespipe.errors import BadFrame
 from nrespipe.files import layout, plain_table
-from nrespipe.files import templates as files
+from nrespipe.files import template_files as files
 from nrespipe.files.catalog import star_match
-from nrespipe.files.checksum import md5
-from nrespipe.files.products import spectra
+from nrespipe.files.disk import md5
+from nrespipe.files.products import observed_spectra
 from nrespipe.frames.velocity import Star
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _exposures(found, output):
         try:
             if product is None:
                 raise BadFrame(f"{frame.filename}: its spectrum was not written")
-            seen = spectra.read(output / product.path, measured.fiber)
+            seen = observed_spectra.read(output / product.path, measured.fiber)
         except BadFrame as error:
             broken.append(f"left out: {error}")
             continue

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from nrespipe.database import templates as rows
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import templates as files
+from nrespipe.files import template_files as files
 from nrespipe.files.catalog import star_match
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files.partial import beside
-from nrespipe.files.regular import opened
+from nrespipe.files.disk import beside, opened
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header

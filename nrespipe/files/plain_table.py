@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import beside
 
 
 def text(remark: str, columns: Mapping[str, int] | None, rows: Iterable[Mapping[str, object]]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.frames.masters import Flat, Origin
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Profile, Traces
@@ -35,7 +35,7 @@ def flat():
 
 
 def test_traces_and_profiles_are_read_as_the_manual_says_with_astropy_and_numpy_alone(flat, tmp_path, monkeypatch):
-    masters.write(flat, tmp_path / "flat_lsc_nres01_fa09_20190405.fits.fz")
+    master_files.write(flat, tmp_path / "flat_lsc_nres01_fa09_20190405.fits.fz")
     monkeypatch.chdir(tmp_path)
     recipe = re.search(r"_trace-files:.*?code-block:: python\n\n(.*?)\n\n\S", PAGE.read_text(encoding="utf-8"), re.S)
     found = {}

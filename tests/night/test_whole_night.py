@@ -13,7 +13,7 @@ from nrespipe.database.administration import access
 from nrespipe.database.columns import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.engine.wavelength import calibrate
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
@@ -57,7 +57,7 @@ def whole(shelf, nres01):
 def master(whole):
     """Return a function that reads the master of a kind."""
     folder = whole.products / "masters"
-    return lambda kind: masters.read(folder / f"{kind}_lsc_nres01_fa09_{DAY}.fits.fz")
+    return lambda kind: master_files.read(folder / f"{kind}_lsc_nres01_fa09_{DAY}.fits.fz")
 
 
 def observed(whole, shot, fiber, part):

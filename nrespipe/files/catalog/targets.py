@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nrespipe.files.catalog import star_match, target_check
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import beside
 from nrespipe.frames.velocity import Star
 
 if TYPE_CHECKING:

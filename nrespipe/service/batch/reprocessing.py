@@ -14,7 +14,7 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout, plain_table
-from nrespipe.files.partial import replacing
+from nrespipe.files.disk import replacing
 from nrespipe.files.raw import identity
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome

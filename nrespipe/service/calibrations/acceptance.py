@@ -16,7 +16,7 @@ from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, neighbors
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.frames.judgement import Judgement, Verdict
 from nrespipe.service.calibrations import redo
 
@@ -253,7 +253,7 @@ def _agrees(master):
 def _read(path):
     """Read a master that another is compared with; None where there is none, or none that can be read."""
     with suppress(MissingCalibration):
-        return masters.read(path) if path else None
+        return master_files.read(path) if path else None
     return None
 
 

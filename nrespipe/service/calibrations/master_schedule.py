@@ -14,7 +14,7 @@ from nrespipe.database.columns import USABLE, State, clock
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, stackings
 from nrespipe.database.tables import Frame, Master, Stacking
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.service import isolated, outcome
 
 if TYPE_CHECKING:

@@ -40,14 +40,14 @@ def compare(session: "Session", name: str, output: Path, other: str = "") -> lis
         If there is no such master, no file of it, or no table of its spectrograph.
     """
     # a list of masters is made without astropy.io.fits
-    from nrespipe.files import masters
+    from nrespipe.files import master_files
     from nrespipe.service.calibrations import acceptance
 
     row = master_list.find(session, name)
     peer = master_list.find(session, other) if other else _peer(session, row)
     if peer is not None and peer.kind != row.kind:
         raise LookupError(f"{name_of(row)} and {name_of(peer)} are masters of different kinds")
-    new, last = (masters.read(output / one.path) if one else None for one in (row, peer))
+    new, last = (master_files.read(output / one.path) if one else None for one in (row, peer))
     try:
         spectrograph = instruments.load(row.instrument, layout.instruments(output))
     except (KeyError, ValueError) as error:

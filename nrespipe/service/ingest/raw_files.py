@@ -10,7 +10,7 @@ import structlog
 from nrespipe.database.columns import State
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.files.raw import identity
 from nrespipe.service import outcome
 
@@ -90,10 +90,10 @@ def look(path: Path) -> "tuple[dict[str, object], Outcome]":
         Done, or why it cannot be reduced.
     """
     # a command that looks at no raw file starts without the reader, and without astropy.io.fits
-    from nrespipe.files.raw import cdp
+    from nrespipe.files.raw import raw_file
 
     before, facts = _state(path), named(path.name)
-    result = outcome.attempt(cdp.identify, path)
+    result = outcome.attempt(raw_file.identify, path)
     if result.state is State.DONE:
         facts = dict(vars(result.value))
         del facts["filename"]

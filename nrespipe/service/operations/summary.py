@@ -19,7 +19,7 @@ from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, St
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
 from nrespipe.files.catalog import star_match, targets
-from nrespipe.files.partial import replacing
+from nrespipe.files.disk import replacing
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.nightreport import NightReport

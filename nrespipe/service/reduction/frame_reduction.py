@@ -14,9 +14,9 @@ from nrespipe.database.columns import State, clock
 from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.files.products import frame_products
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
@@ -189,7 +189,7 @@ def reduce(job: Job, still_mine: Callable[..., Any] | None = None) -> Result:
         As the readers, the recipe and the writers do.
     """
     watch = _Watch()
-    raw = cdp.read(job.path)
+    raw = raw_file.read(job.path)
     watch.lap("read")
     spectrograph = references.spectrograph_of(job.spectrographs, raw.instrument, raw.filename)
     references.require_size(raw, spectrograph.detector)

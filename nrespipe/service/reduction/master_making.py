@@ -15,9 +15,9 @@ from nrespipe.database.columns import USABLE, Standing, State, clock
 from nrespipe.database.masters import calibrations, lineage, neighbors, stackings
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import layout, masters
-from nrespipe.files.checksum import md5
-from nrespipe.files.raw import cdp, identity
+from nrespipe.files import layout, master_files
+from nrespipe.files.disk import md5
+from nrespipe.files.raw import identity, raw_file
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.calibrations import acceptance, redo
@@ -175,7 +175,7 @@ def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str,
         job.spectrographs, job.night.instrument, f"master {job.kind} of {job.night.day}"
     )
     # the pixels stay in the files: any number of frames needs the same memory
-    raws = [cdp.read(path, whole=False) for path in job.paths]
+    raws = [raw_file.read(path, whole=False) for path in job.paths]
     refs = references.fetch(job.masters, job.kind, spectrograph)
     refs = replace(refs, previous=references.previous(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
@@ -195,7 +195,7 @@ def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str,
         # one that was made of other frames of this night, and serves, keeps its file
         return columns
     path = layout.master_path(job.output, master.origin)
-    masters.write(master, path, still_mine)
+    master_files.write(master, path, still_mine)
     return {
         **columns,
         "path": str(path.relative_to(job.output)),
@@ -260,7 +260,7 @@ def _is_outdated(session, job, inputs, parents):
 def _join(job, master, raws, refs, spectrograph):
     """Make a master once more, with the frames of the nights before; return it, and the rows of its frames."""
     rows, paths = zip(*job.earlier)
-    more = job.recipe.combine([*raws, *(cdp.read(path, whole=False) for path in paths)], refs, spectrograph)
+    more = job.recipe.combine([*raws, *(raw_file.read(path, whole=False) for path in paths)], refs, spectrograph)
     place = {name: getattr(master.origin, name) for name in ("day", "mean_mjd")}
     return replace(more, origin=replace(more.origin, **place)), (*job.frame_ids, *rows)
 

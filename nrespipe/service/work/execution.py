@@ -14,8 +14,8 @@ from nrespipe.database.administration import trouble
 from nrespipe.database.columns import Standing, State, clock, now
 from nrespipe.database.masters import calibrations, stackings
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.files.checksum import md5
-from nrespipe.files.exchange import archive
+from nrespipe.files.disk import md5
+from nrespipe.files.exchange import archive_download
 from nrespipe.service import isolated, limits, metrics, outcome
 from nrespipe.service.calibrations import acceptance, master_schedule
 from nrespipe.service.ingest import patient_reader, raw_files, registration
@@ -130,7 +130,7 @@ def _look(assembly, row):
     # another version of it may lie there
     if row.archive_id is not None and not patient_reader.do(partial(_is_whole, row.md5), path, may.read_s):
         given, path = assembly.settings, registration.fetched_path(assembly.output, path.name)
-        archive.fetch(
+        archive_download.fetch(
             row.archive_id,
             path,
             row.md5 or "",

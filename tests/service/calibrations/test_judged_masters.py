@@ -11,7 +11,7 @@ from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.errors import BadFrame
-from nrespipe.files.masters import read
+from nrespipe.files.master_files import read
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind

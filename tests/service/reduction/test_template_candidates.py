@@ -11,7 +11,7 @@ from nrespipe.database.columns import Standing
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.database.templates import StarTemplate
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import templates as files
+from nrespipe.files import template_files as files
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import Star
 from nrespipe.service import assembly

@@ -16,7 +16,7 @@ from nrespipe import cli
 from nrespipe.database import claims, frames, outside
 from nrespipe.database.columns import State, clock
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.service.ingest import patient_reader
 from nrespipe.service.work import celery_app, dispatch, outbound
 from nrespipe.settings import change

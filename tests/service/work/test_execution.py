@@ -15,7 +15,7 @@ from nrespipe.database.columns import Standing, State, clock
 from nrespipe.database.masters import lineage
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, Stacking
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
-from nrespipe.files.exchange import archive as remote
+from nrespipe.files.exchange import archive_download as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files.products.account import Account, public_date
-from nrespipe.files.raw.cards import number, text, value
+from nrespipe.files.products.product_inputs import ProductInputs, public_date
+from nrespipe.files.raw.card_values import number, text, value
 from nrespipe.frames.quality import Quality
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ _TELEMETRY = (
 )
 
 
-def header(account: Account, level: str, filename: str) -> "Header":
+def header(inputs: ProductInputs, level: str, filename: str) -> "Header":
     """Return the primary header of a product.
 
     Parameters
     ----------
-    account
+    inputs
         What it is made from.
     level
         ``L2`` or ``L4``.
@@ -57,10 +57,10 @@ def header(account: Account, level: str, filename: str) -> "Header":
         A value that is not known is 'UNKNOWN', or no value at all where it would be a number.
     """
     made = fits.Header()
-    made.extend([*_file(account, level, filename), *_observation(account)])
-    for trace, fiber in account.traces:
-        made.extend(_trace(account, trace, fiber))
-    made.extend([*_site(account), *_telemetry(account), *_camera(account), *_pipeline(account), *_snr(account)])
+    made.extend([*_file(inputs, level, filename), *_observation(inputs)])
+    for trace, fiber in inputs.traces:
+        made.extend(_trace(inputs, trace, fiber))
+    made.extend([*_site(inputs), *_telemetry(inputs), *_camera(inputs), *_pipeline(inputs), *_snr(inputs)])
     return made
 
 
@@ -110,54 +110,54 @@ def sexagesimal(value_deg: float | None, hours: bool = False) -> str:
     return f"{sign}{whole:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{digits}"
 
 
-def _raw(account, keyword):
-    return text(value(account.raw.header, keyword)) or "UNKNOWN"
+def _raw(inputs, keyword):
+    return text(value(inputs.raw.header, keyword)) or "UNKNOWN"
 
 
-def _file(account, level, filename):
-    raw = account.raw
+def _file(inputs, level, filename):
+    raw = inputs.raw
     return [
         card("INSTRUME", raw.instrument, "spectrograph"),
         card("CAMERA", raw.camera, "its camera"),
-        card("ORIGIN", _raw(account, "ORIGIN"), "observatory"),
+        card("ORIGIN", _raw(inputs, "ORIGIN"), "observatory"),
         card("DATALVL", level, "level of this product"),
         card("FILENAME", filename, "name of this file"),
         card("ORIGNAME", raw.filename, "name of the raw frame"),
-        card("DATE", account.date, "UTC, of the raw file: equal input, equal bytes"),
+        card("DATE", inputs.date, "UTC, of the raw file: equal input, equal bytes"),
         card("RLEVEL", 91, "level of reduction"),
-        card("L1PUBDAT", public_date(_raw(account, "PROPID"), account.date_obs), "UTC, when the data are public"),
+        card("L1PUBDAT", public_date(_raw(inputs, "PROPID"), inputs.date_obs), "UTC, when the data are public"),
     ]
 
 
-def _observation(account):
-    raw, first = account.raw, account.star_fiber
-    name = account.star(first).name if first is not None else "UNKNOWN"
-    aliases = "; ".join(account.star(first).aliases) if first is not None else ""
+def _observation(inputs):
+    raw, first = inputs.raw, inputs.star_fiber
+    name = inputs.star(first).name if first is not None else "UNKNOWN"
+    aliases = "; ".join(inputs.star(first).aliases) if first is not None else ""
     return [
-        card("OBSERVER", _raw(account, "USERID"), "observer"),
-        card("PROGRAM", _raw(account, "PROPID"), "proposal"),
-        card("PROPID", _raw(account, "PROPID"), "proposal"),
+        card("OBSERVER", _raw(inputs, "USERID"), "observer"),
+        card("PROGRAM", _raw(inputs, "PROPID"), "proposal"),
+        card("PROPID", _raw(inputs, "PROPID"), "proposal"),
         card("OBSTYPE", "Sci", "type of observation"),
         card("READMODE", raw.readout_mode, "readout mode"),
         card("BINNING", "x".join(raw.binning.split()), "binning"),
         card("OBJECT", name, "first star"),
         card("ALIASES", aliases, "its other names"),
         card("OBJECTS", "&".join(raw.objects), "what lit fibers 0, 1, 2"),
-        card("DATE-OBS", account.date_obs, "UTC, shutter open"),
+        card("DATE-OBS", inputs.date_obs, "UTC, shutter open"),
         card("DAY-OBS", raw.day, "local night"),
         card("MJD-OBS", raw.start_mjd, "[d] UTC, shutter open"),
         card("JD_UTC", raw.start_mjd + 2400000.5, "[d] UTC, shutter open"),
         card("EXPTIME", float(raw.exposure_s), "[s] exposure time"),
-        card("NUMTRACE", len(account.traces), "number of traces: lit fibers"),
-        card("NUMORDER", len(account.reduction.spectra.orders), "number of orders"),
+        card("NUMTRACE", len(inputs.traces), "number of traces: lit fibers"),
+        card("NUMORDER", len(inputs.reduction.spectra.orders), "number of orders"),
         card("ISSOLAR", name.lower() == "sun", "whether the star is the Sun"),
     ]
 
 
-def _trace(account, trace, fiber):
+def _trace(inputs, trace, fiber):
     """Describe what lit a trace; a lamp is no object of a catalog, so its catalog cards hold nothing."""
-    lamp = {"thar": "ThAr", "tung": "Tungsten"}.get(account.raw.objects[fiber])
-    star = None if lamp else account.star(fiber)
+    lamp = {"thar": "ThAr", "tung": "Tungsten"}.get(inputs.raw.objects[fiber])
+    star = None if lamp else inputs.star(fiber)
     known = star is not None and star.ra_deg is not None
     values = [
         ("TRACE", "CAL" if lamp else "SCI", "what lit the trace"),
@@ -181,14 +181,14 @@ def _thousandth(value):
     return None if value is None else value / 1000
 
 
-def _site(account):
-    fibers = [fiber for _, fiber in account.star_traces]
-    first = account.star_fiber
-    longitude, latitude, height = account.place(first)
+def _site(inputs):
+    fibers = [fiber for _, fiber in inputs.star_traces]
+    first = inputs.star_fiber
+    longitude, latitude, height = inputs.place(first)
     cards = [
-        card("SITEID", account.raw.site, "site"),
-        card("OBSERVAT", _raw(account, "SITE"), "observatory"),
-        card("TELESCOP", f"LCO 1m {account.raw.site}", "telescopes that feed the spectrograph"),
+        card("SITEID", inputs.raw.site, "site"),
+        card("OBSERVAT", _raw(inputs, "SITE"), "observatory"),
+        card("TELESCOP", f"LCO 1m {inputs.raw.site}", "telescopes that feed the spectrograph"),
         card("NUMTEL", len(fibers), "number of telescopes"),
         card("GEOSYS", "WGS84", "geodetic system"),
         card("OBSLON", float(longitude), "[deg] longitude, east positive"),
@@ -196,7 +196,7 @@ def _site(account):
         card("OBSALT", float(height), "[m] height"),
     ]
     for i, fiber in enumerate(fibers, 1):
-        telescope_number, telescope = account.telescope(fiber)
+        telescope_number, telescope = inputs.telescope(fiber)
         cards += [
             card(f"TELEID{i}", f"TELESCOPE_{telescope_number}", "telescope"),
             card(f"TRA{i}", sexagesimal(telescope.ra_deg, hours=True), "where it pointed, ICRS"),
@@ -205,14 +205,14 @@ def _site(account):
     return cards
 
 
-def _telemetry(account):
-    found = [(ours, number(value(account.raw.header, theirs)), k, words) for theirs, ours, k, words in _TELEMETRY]
+def _telemetry(inputs):
+    found = [(ours, number(value(inputs.raw.header, theirs)), k, words) for theirs, ours, k, words in _TELEMETRY]
     return [card(ours, content * factor, words) for ours, content, factor, words in found if content is not None]
 
 
-def _camera(account):
+def _camera(inputs):
     """Gain and read noise that were measured, and what header and table have instead."""
-    measured, raw, table = account.reduction.measurements, account.raw, account.spectrograph.detector
+    measured, raw, table = inputs.reduction.measurements, inputs.raw, inputs.spectrograph.detector
     gain, noise = (measured.get(name, np.nan) for name in ("gain_e_per_adu", "read_noise_adu"))
     return [
         card("GAINUSED", gain, "[electron/ADU] gain, from the flats"),
@@ -226,14 +226,14 @@ def _camera(account):
     ]
 
 
-def _pipeline(account):
-    quality = account.reduction.quality
+def _pipeline(inputs):
+    quality = inputs.reduction.quality
     grave = bool(quality & _GRAVE)
     return [
-        card("DRPTAG", account.version, "version of nrespipe"),
+        card("DRPTAG", inputs.version, "version of nrespipe"),
         card("EPRVTAG", STANDARD, "version of the EPRV standard"),
         card("VOCLASS", f"EPRVSTANDARD{STANDARD}", "version of the EPRV standard"),
-        card("INSTERA", f"{account.raw.instrument}-{account.raw.camera}", "spectrograph and camera"),
+        card("INSTERA", f"{inputs.raw.instrument}-{inputs.raw.camera}", "spectrograph and camera"),
         card("EXTRACT", "optimal", "type of extraction"),
         card("FULLCOMP", "Yes", "every required part of the standard is here"),
         card("TELFLAG", "Pass", "telescope"),
@@ -244,27 +244,27 @@ def _pipeline(account):
         card("DQLVL1", 0, "doubts about the image, as bits"),
         card("DQLVL2", int(quality), "doubts about the spectra, as bits"),
         card("DQWORDS", " ".join(quality.names()), "the same in words"),
-        *(card(f"L1ID{kind.upper()}"[:8], name, "master") for kind, name in account.masters.items()),
-        *_drift_scatter(account),
+        *(card(f"L1ID{kind.upper()}"[:8], name, "master") for kind, name in inputs.masters.items()),
+        *_drift_scatter(inputs),
     ]
 
 
-def _drift_scatter(account):
+def _drift_scatter(inputs):
     """Return the scatter of the drifts of the spectrograph where it stands for that of the frame, an input."""
-    scatter_ms = account.reduction.measurements.get("drift_scatter_ms")
+    scatter_ms = inputs.reduction.measurements.get("drift_scatter_ms")
     if scatter_ms is None:
         return []
     return [card("DRIFTSCT", scatter_ms, "[m/s] scatter of earlier drifts; this has none")]
 
 
-def _snr(account):
+def _snr(inputs):
     """Give the median signal-to-noise per pixel of the first star in the orders nearest to some wavelengths."""
-    spectra, wavelengths = account.reduction.spectra, account.reduction.wavelengths
+    spectra, wavelengths = inputs.reduction.spectra, inputs.reduction.wavelengths
     cards = []
-    if account.star_fiber is None:
+    if inputs.star_fiber is None:
         return cards
-    flux, variance, _, _ = spectra.of(account.star_fiber)
-    centers = wavelengths.vacuum_angstrom[wavelengths.fibers.index(account.star_fiber), :, flux.shape[1] // 2]
+    flux, variance, _, _ = spectra.of(inputs.star_fiber)
+    centers = wavelengths.vacuum_angstrom[wavelengths.fibers.index(inputs.star_fiber), :, flux.shape[1] // 2]
     quarter = slice(3 * flux.shape[1] // 8, 5 * flux.shape[1] // 8)
     for i, angstrom in enumerate(_SNR_ANGSTROM, 1):
         distance = np.abs(centers - angstrom)

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from nrespipe import __version__
-from nrespipe.files.raw.cards import text, value
+from nrespipe.files.raw.card_values import text, value
 from nrespipe.frames.raw import RawFrame, Telescope
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectrograph import Spectrograph
@@ -19,7 +19,7 @@ _PUBLIC = ("calib", "standard", "pointing", "epo")
 
 
 @dataclass(frozen=True)
-class Account:
+class ProductInputs:
     """A frame, what became of it, and by what.
 
     Attributes

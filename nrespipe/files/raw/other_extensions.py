@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from nrespipe.files import fits_io
-from nrespipe.files.raw.cards import declination_deg, number, right_ascension_deg, text
+from nrespipe.files.raw.card_values import declination_deg, number, right_ascension_deg, text
 from nrespipe.frames.raw import ExposureMeter, Telescope
 
 if TYPE_CHECKING:

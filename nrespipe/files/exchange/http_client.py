@@ -40,7 +40,7 @@ class ServerAway(Unavailable):
 
 
 @contextmanager
-def asked(
+def request(
     method: str,
     url: str,
     *,

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.raw import Kind, Section
 
 REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[3] / "../shared/realdata"))
@@ -16,7 +16,7 @@ REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[3] / 
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_the_pixels_of_a_frame_arrive_unchanged(write_raw, raw, packed):
-    frame = cdp.read(write_raw(packed=packed))
+    frame = raw_file.read(write_raw(packed=packed))
     np.testing.assert_array_equal(frame.adu, raw.pixels())
     assert frame.adu.dtype == np.float32
     assert not frame.adu.flags.writeable
@@ -25,7 +25,7 @@ def test_the_pixels_of_a_frame_arrive_unchanged(write_raw, raw, packed):
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("rows", [slice(0, 66), slice(10, 23), slice(60, 66), slice(5, 40, 7)])
 def test_pixels_left_in_the_file_are_those_of_the_whole_image(write_raw, raw, packed, rows):
-    frame = cdp.read(write_raw(packed=packed), whole=False)
+    frame = raw_file.read(write_raw(packed=packed), whole=False)
     assert frame.adu.shape == (66, 100)
     part = frame.adu[rows, slice(3, 90)]
     np.testing.assert_array_equal(part, raw.pixels()[rows, 3:90])
@@ -35,7 +35,7 @@ def test_pixels_left_in_the_file_are_those_of_the_whole_image(write_raw, raw, pa
 
 def test_pixels_left_in_a_file_that_is_cut_or_changed_meanwhile_are_bad(write_raw, raw):
     path = write_raw(packed=True)
-    frame = cdp.read(path, whole=False)
+    frame = raw_file.read(path, whole=False)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
     with pytest.raises(BadFrame):
         frame.adu[0:66, 0:100]
@@ -45,7 +45,7 @@ def test_pixels_left_in_a_file_that_is_cut_or_changed_meanwhile_are_bad(write_ra
 
 
 def test_what_the_header_says_arrives_in_the_units_of_the_house(write_raw):
-    frame = cdp.read(write_raw())
+    frame = raw_file.read(write_raw())
     assert (frame.filename, frame.kind) == ("lscnrs01-fa09-20190405-0021-e00", Kind.SCIENCE)
     assert (frame.site, frame.instrument, frame.camera, frame.day) == ("lsc", "nres01", "fa09", "20190405")
     assert (frame.start_mjd, frame.exposure_s) == (58579.1, 600.0)
@@ -59,7 +59,7 @@ def test_what_the_header_says_arrives_in_the_units_of_the_house(write_raw):
 
 
 def test_a_telescope_arrives_in_degrees_and_milliarcseconds_and_an_absent_one_is_none(write_raw):
-    telescope, absent = cdp.read(write_raw()).telescopes
+    telescope, absent = raw_file.read(write_raw()).telescopes
     assert absent is None
     assert (telescope.longitude_deg, telescope.latitude_deg, telescope.height_m) == (-70.8046611, -30.1673306, 2201.0)
     assert telescope.ra_deg == pytest.approx(15 * (22 + 57 / 60 + 27.98 / 3600), abs=1e-9)
@@ -69,14 +69,14 @@ def test_a_telescope_arrives_in_degrees_and_milliarcseconds_and_an_absent_one_is
 
 
 def test_a_frame_without_tables_and_telescopes_is_read_all_the_same(write_raw):
-    frame = cdp.read(write_raw(others=[]))
+    frame = raw_file.read(write_raw(others=[]))
     assert frame.meter is None
     assert frame.telescopes == (None, None)
 
 
 @pytest.mark.parametrize("name", ["JD_START", "JD_UTC"])
 def test_every_julian_time_column_of_the_meter_gives_the_same_times(write_raw, raw, name):
-    meter = cdp.read(write_raw(others=[raw.meter_hdu(name)])).meter
+    meter = raw_file.read(write_raw(others=[raw.meter_hdu(name)])).meter
     np.testing.assert_allclose(meter.start_mjd, 58579.1 + np.arange(10) / 1440, rtol=0, atol=1e-9)
     np.testing.assert_array_equal(meter.counts[0], [0, 100, 200])
 
@@ -84,34 +84,34 @@ def test_every_julian_time_column_of_the_meter_gives_the_same_times(write_raw, r
 def test_a_meter_that_counts_in_modified_days_or_dates_gives_the_same_times(write_raw, raw):
     mjd = 58579.1 + np.arange(10) / 1440
     dates = [f"2019-04-06T02:{24 + i}:00.000000" for i in range(10)]
-    by_mjd = cdp.read(write_raw(others=[raw.meter_hdu("MJD_START", mjd)])).meter
-    by_date = cdp.read(write_raw(others=[raw.meter_hdu("UT_START", dates)])).meter
+    by_mjd = raw_file.read(write_raw(others=[raw.meter_hdu("MJD_START", mjd)])).meter
+    by_date = raw_file.read(write_raw(others=[raw.meter_hdu("UT_START", dates)])).meter
     np.testing.assert_allclose(by_mjd.start_mjd, mjd, rtol=0, atol=1e-9)
     np.testing.assert_allclose(by_date.start_mjd, mjd, rtol=0, atol=1e-9)
 
 
 def test_a_meter_with_wild_times_gives_none(write_raw, raw):
-    assert cdp.read(write_raw(others=[raw.meter_hdu("JD_START", np.full(10, np.nan))])).meter is None
+    assert raw_file.read(write_raw(others=[raw.meter_hdu("JD_START", np.full(10, np.nan))])).meter is None
 
 
 def test_an_image_without_a_name_is_found(write_raw):
-    assert cdp.read(write_raw(EXTNAME=None)).adu.shape == (66, 100)
+    assert raw_file.read(write_raw(EXTNAME=None)).adu.shape == (66, 100)
 
 
 def test_the_spectrum_is_found_by_name_behind_another_image(tmp_path, raw):
     parts = [fits.PrimaryHDU(np.zeros((5, 5), "i2")), fits.ImageHDU(raw.pixels(), raw.header())]
     path = tmp_path / f"{raw.name}.fits"
     fits.HDUList(parts).writeto(path)
-    assert cdp.read(path).adu.shape == (66, 100)
+    assert raw_file.read(path).adu.shape == (66, 100)
 
 
 def test_wrong_checksums_are_no_matter(write_raw):
-    assert cdp.read(write_raw(CHECKSUM="XWACXT2CXT8CXT8C", DATASUM="2524588644")).adu.shape == (66, 100)
+    assert raw_file.read(write_raw(CHECKSUM="XWACXT2CXT8CXT8C", DATASUM="2524588644")).adu.shape == (66, 100)
 
 
 @pytest.mark.parametrize("words", ["N/A", "NaN", "UNKNOWN", "", "  "])
 def test_a_claim_that_says_nothing_is_none(write_raw, words):
-    frame = cdp.read(write_raw(GAIN=words, RDNOISE=words, SATURATE=words, NRESPRES=words, CONFMODE=words))
+    frame = raw_file.read(write_raw(GAIN=words, RDNOISE=words, SATURATE=words, NRESPRES=words, CONFMODE=words))
     assert frame.header_gain_e_per_adu is None
     assert frame.header_read_noise_e is None
     assert frame.saturation_adu is None
@@ -124,7 +124,7 @@ def test_a_claim_that_says_nothing_is_none(write_raw, words):
     [("[87:104,1:64]", 86, 100), ("UNKNOWN", 86, 100), (None, 86, 100), ("[200:220,1:64]", 86, 100)],
 )
 def test_an_overscan_section_outside_the_image_is_cut_or_replaced(write_raw, claim, first, end):
-    section = cdp.read(write_raw(BIASSEC=claim)).bias_section
+    section = raw_file.read(write_raw(BIASSEC=claim)).bias_section
     assert (section.first_column, section.end_column) == (first, end)
 
 
@@ -145,17 +145,17 @@ def test_an_overscan_section_outside_the_image_is_cut_or_replaced(write_raw, cla
 def test_the_kind_of_a_frame_follows_from_its_header_or_else_its_name(write_raw, raw, obstype, code, objects, kind):
     exposure = 0.0 if kind is Kind.BIAS else 60.0
     path = write_raw(name=raw.name[:-3] + code, OBSTYPE=obstype, OBJECTS=objects, EXPTIME=exposure)
-    assert cdp.read(path).kind is kind
-    assert cdp.identify(path).kind is kind
+    assert raw_file.read(path).kind is kind
+    assert raw_file.identify(path).kind is kind
 
 
 def test_bias_and_dark_have_no_objects(write_raw):
-    assert cdp.read(write_raw(OBSTYPE="DARK", OBJECTS="none&none&none")).objects == ()
+    assert raw_file.read(write_raw(OBSTYPE="DARK", OBJECTS="none&none&none")).objects == ()
 
 
 def test_identify_and_read_agree(write_raw):
     path = write_raw()
-    frame, identity = cdp.read(path), cdp.identify(path)
+    frame, identity = raw_file.read(path), raw_file.identify(path)
     assert {name: getattr(frame, name) for name in vars(identity)} == vars(identity)
 
 
@@ -171,7 +171,7 @@ def test_identify_and_read_agree(write_raw):
 )
 def test_a_file_that_is_not_ours_by_its_name_is_skipped_before_it_is_opened(tmp_path, name, reason):
     with pytest.raises(Skipped, match=reason):
-        cdp.read(tmp_path / name)
+        raw_file.read(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def test_a_file_that_is_not_ours_by_its_name_is_skipped_before_it_is_opened(tmp_
 )
 def test_a_file_that_is_not_ours_by_its_header_is_skipped(write_raw, changes, reason):
     with pytest.raises(Skipped, match=reason):
-        cdp.read(write_raw(**changes))
+        raw_file.read(write_raw(**changes))
 
 
 @pytest.mark.parametrize("level", [0, "0", "00", "", "N/A", None])
 def test_a_raw_level_in_any_spelling_is_raw(write_raw, level):
-    assert cdp.read(write_raw(RLEVEL=level)).filename.endswith("e00")
+    assert raw_file.read(write_raw(RLEVEL=level)).filename.endswith("e00")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_raw_level_in_any_spelling_is_raw(write_raw, level):
 def test_a_header_that_says_too_little_or_nonsense_is_named(write_raw, changes, reason):
     changes = {keyword.replace("-", "_"): value for keyword, value in changes.items()}
     with pytest.raises(BadFrame, match=reason):
-        cdp.read(write_raw(**changes))
+        raw_file.read(write_raw(**changes))
 
 
 @pytest.mark.parametrize(
@@ -240,14 +240,14 @@ def test_a_header_that_says_too_little_or_nonsense_is_named(write_raw, changes, 
 )
 def test_an_image_that_holds_no_exposure_is_named(write_raw, raw, spoil, reason):
     with pytest.raises(BadFrame, match=reason):
-        cdp.read(write_raw(image=spoil(raw.pixels()), packed=False))
+        raw_file.read(write_raw(image=spoil(raw.pixels()), packed=False))
 
 
 def test_a_file_without_an_image_is_named(tmp_path, raw):
     path = tmp_path / f"{raw.name}.fits"
     fits.PrimaryHDU(header=raw.header()).writeto(path)
     with pytest.raises(BadFrame, match=r"e00\.fits: no image in it"):
-        cdp.read(path)
+        raw_file.read(path)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_content_that_is_not_fits_is_named(tmp_path, raw, content, reason):
     path = tmp_path / f"{raw.name}.fits.fz"
     path.write_bytes(content)
     with pytest.raises(BadFrame, match=reason):
-        cdp.read(path)
+        raw_file.read(path)
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -274,7 +274,7 @@ def test_a_truncated_file_is_bad_wherever_it_was_cut(write_raw, packed):
     for end in range(1000, len(content) - 2880, 2880):
         path.write_bytes(content[:end])
         with pytest.raises(BadFrame, match=path.name):
-            cdp.read(path)
+            raw_file.read(path)
 
 
 def test_damaged_tiles_never_pass_for_an_exposure_nor_raise_another_error(write_raw):
@@ -284,23 +284,23 @@ def test_damaged_tiles_never_pass_for_an_exposure_nor_raise_another_error(write_
     content[start : start + 66 * 8] = b"\xff" * (66 * 8)
     path.write_bytes(content)
     with pytest.raises(BadFrame, match="damaged FITS file"):
-        cdp.read(path)
+        raw_file.read(path)
 
 
 def test_a_file_that_the_disk_does_not_give_is_unavailable_and_what_is_no_file_is_bad(tmp_path, raw):
     with pytest.raises(Unavailable, match="No such file"):
-        cdp.read(tmp_path / f"{raw.name}.fits.fz")
+        raw_file.read(tmp_path / f"{raw.name}.fits.fz")
     (tmp_path / f"{raw.name}.fits").mkdir()
     with pytest.raises(BadFrame, match="not a file but a directory"):
-        cdp.identify(tmp_path / f"{raw.name}.fits")
+        raw_file.identify(tmp_path / f"{raw.name}.fits")
 
 
 def test_reading_changes_nothing_and_leaves_nothing_open(write_raw):
     path = write_raw()
     before, open_before = path.read_bytes(), len(os.listdir("/proc/self/fd"))
     path.chmod(0o400)
-    cdp.read(path)
-    cdp.identify(path)
+    raw_file.read(path)
+    raw_file.identify(path)
     assert path.read_bytes() == before
     assert len(os.listdir("/proc/self/fd")) == open_before
 
@@ -309,7 +309,7 @@ def test_a_card_that_breaks_the_standard_is_carried_as_it_stands(write_raw):
     path = write_raw(packed=False, GROUPID="daily arcs")
     content = path.read_bytes()
     path.write_bytes(content.replace(b"GROUPID = 'daily arcs'", b"GROUPID = 'daily arcs "))
-    frame = cdp.read(path)
+    frame = raw_file.read(path)
     assert frame.header["GROUPID"][0] == "'daily arcs"
     assert frame.header["OBJECT"][0] == "51 Peg"
 
@@ -320,7 +320,7 @@ def test_a_real_frame_of_another_camera_is_skipped_with_its_telescope(name):
     if not path.exists():
         pytest.skip("the real frames are not here: set NRESPIPE_REALDATA")
     with pytest.raises(Skipped, match="of telescope '1m0-"):
-        cdp.read(path)
+        raw_file.read(path)
 
 
 _values = st.one_of(
@@ -338,7 +338,7 @@ OBJECTS"""
 def read_or_reason(path):
     """Return the frame, or None and the words of the error if it is one that the service knows."""
     try:
-        return cdp.read(path), ""
+        return raw_file.read(path), ""
     except (Skipped, BadFrame) as error:
         return None, str(error)
 

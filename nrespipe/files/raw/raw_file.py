@@ -7,8 +7,8 @@ import numpy as np
 
 from nrespipe.errors import BadFrame
 from nrespipe.files import fits_io
-from nrespipe.files.raw import identity, sequences, stored_pixels
-from nrespipe.files.raw.cards import number, positive, section, value
+from nrespipe.files.raw import identity, other_extensions, stored_pixels
+from nrespipe.files.raw.card_values import number, positive, section, value
 from nrespipe.frames.raw import RawFrame, Section
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def read(path: str | Path, whole: bool = True) -> RawFrame:
         _require_image(spectrum, name)
         shape = tuple(int(n) for n in spectrum.shape[-2:])
         image = spectrum.data if whole else None
-        meter_table = sequences.meter_columns(hdus)
-        telescope_headers = sequences.telescope_headers(hdus)
+        meter_table = other_extensions.meter_columns(hdus)
+        telescope_headers = other_extensions.telescope_headers(hdus)
     data_section, bias_section = _sections(header, shape, name)
     if whole:
         adu = np.ascontiguousarray(image.reshape(shape), dtype=np.float32)
@@ -90,8 +90,8 @@ def read(path: str | Path, whole: bool = True) -> RawFrame:
         bias_section=bias_section,
         data_section=data_section,
         **_claims(header),
-        meter=sequences.meter(meter_table),
-        telescopes=tuple(sequences.telescope(cards) for cards in telescope_headers),
+        meter=other_extensions.meter(meter_table),
+        telescopes=tuple(other_extensions.telescope(cards) for cards in telescope_headers),
         header=header,
     )
 

@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 
 from nrespipe.errors import MissingCalibration, Unavailable
-from nrespipe.files import layout, masters
+from nrespipe.files import layout, master_files
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -98,8 +98,8 @@ MASTERS = [a_bias, a_dark, a_flat, an_arc]
 def test_a_master_comes_back_to_the_last_bit(tmp_path, make):
     master = make()
     path = layout.master_path(tmp_path, master.origin)
-    masters.write(master, path)
-    assert_same(masters.read(path), master)
+    master_files.write(master, path)
+    assert_same(master_files.read(path), master)
 
 
 def test_what_frames_and_headers_say_of_the_camera_comes_back_and_stands_in_the_header(tmp_path):
@@ -107,8 +107,8 @@ def test_what_frames_and_headers_say_of_the_camera_comes_back_and_stands_in_the_
     bias = replace(a_bias(), header_read_noise_adu=7.3)
     cards = {}
     for master in (flat, bias, a_flat(), a_bias()):
-        masters.write(master, tmp_path / "master.fits.fz")
-        assert_same(masters.read(tmp_path / "master.fits.fz"), master)
+        master_files.write(master, tmp_path / "master.fits.fz")
+        assert_same(master_files.read(tmp_path / "master.fits.fz"), master)
         cards.setdefault(master.origin.kind, []).append(fits.getheader(tmp_path / "master.fits.fz"))
     names = ("GAINUSED", "GAINERR", "GAINNGT", "GAINNGTE", "GAINHD")
     assert [cards[Kind.FLAT][0][name] for name in names] == [3.2, 1 / 3, 3.1, 0.02, 1.0]
@@ -120,9 +120,9 @@ def test_what_frames_and_headers_say_of_the_camera_comes_back_and_stands_in_the_
 @pytest.mark.parametrize("make", MASTERS)
 def test_the_same_master_gives_the_same_bytes_at_another_time_of_day(tmp_path, make, monkeypatch):
     master = make()
-    masters.write(master, tmp_path / "one.fits.fz")
+    master_files.write(master, tmp_path / "one.fits.fz")
     monkeypatch.setattr("time.time", lambda: 1.9e9)
-    masters.write(master, tmp_path / "two.fits.fz")
+    master_files.write(master, tmp_path / "two.fits.fz")
     assert (tmp_path / "one.fits.fz").read_bytes() == (tmp_path / "two.fits.fz").read_bytes()
 
 
@@ -131,11 +131,11 @@ def test_every_unit_of_the_table_stands_in_the_file(tmp_path, make):
     from astropy.io import fits
 
     master = make()
-    masters.write(master, tmp_path / "master.fits.fz")
+    master_files.write(master, tmp_path / "master.fits.fz")
     with fits.open(tmp_path / "master.fits.fz") as hdus:
         found = {hdu.header["BUNIT"] for hdu in hdus if "BUNIT" in hdu.header}
         found |= {unit for hdu in hdus if hasattr(hdu, "columns") for unit in hdu.columns.units if unit}
-    assert found == set(masters.UNITS[master.origin.kind].values())
+    assert found == set(master_files.UNITS[master.origin.kind].values())
 
 
 def test_the_inputs_and_the_name_stand_in_the_header(tmp_path):
@@ -143,7 +143,7 @@ def test_the_inputs_and_the_name_stand_in_the_header(tmp_path):
 
     master = a_bias()
     path = layout.master_path(tmp_path, master.origin)
-    masters.write(master, path)
+    master_files.write(master, path)
     header = fits.getheader(path)
     assert header["OUTNAME"] == path.name == "bias_lsc_nres01_fa09_20190405.fits.fz"
     assert header["IMCOM001"] == "lscnrs01-fa09-20190405-0000-b00"
@@ -154,38 +154,38 @@ def test_a_master_of_no_inputs_and_no_lines_comes_back(tmp_path):
     arc = an_arc()
     none = ArcLines(*(getattr(arc.lines, field.name)[:0] for field in fields(ArcLines)))
     arc = replace(arc, lines=none, origin=replace(arc.origin, inputs=(), quality=Quality(0)))
-    masters.write(arc, tmp_path / "arc.fits.fz")
-    assert_same(masters.read(tmp_path / "arc.fits.fz"), arc)
+    master_files.write(arc, tmp_path / "arc.fits.fz")
+    assert_same(master_files.read(tmp_path / "arc.fits.fz"), arc)
 
 
 def test_nothing_but_the_master_remains_in_its_directory(tmp_path):
-    masters.write(a_dark(), tmp_path / "masters" / "dark.fits.fz")
+    master_files.write(a_dark(), tmp_path / "masters" / "dark.fits.fz")
     assert [path.name for path in (tmp_path / "masters").iterdir()] == ["dark.fits.fz"]
 
 
 def test_a_master_that_is_gone_or_cut_is_missing(tmp_path):
     path = tmp_path / "bias.fits.fz"
     with pytest.raises(MissingCalibration, match=r"bias\.fits\.fz: the master is not where"):
-        masters.read(path)
-    masters.write(a_bias(), path)
+        master_files.read(path)
+    master_files.write(a_bias(), path)
     content = path.read_bytes()
     for end in (0, 100, 2880, len(content) // 2, len(content) - 2880):
         path.write_bytes(content[:end])
         with pytest.raises(MissingCalibration, match=r"make it again: bias\.fits\.fz"):
-            masters.read(path)
+            master_files.read(path)
 
 
 def test_a_disk_that_takes_nothing_is_unavailable(tmp_path):
     (tmp_path / "masters").write_text("a file where a directory should be")
     with pytest.raises(Unavailable, match=r"bias\.fits\.fz: the disk does not take the file"):
-        masters.write(a_bias(), tmp_path / "masters" / "bias.fits.fz")
+        master_files.write(a_bias(), tmp_path / "masters" / "bias.fits.fz")
 
 
 def test_an_arc_carries_how_good_its_wavelengths_are_for_people_to_read(tmp_path):
     from astropy.io import fits
 
     master = an_arc()
-    masters.write(master, tmp_path / "arc.fits.fz")
+    master_files.write(master, tmp_path / "arc.fits.fz")
     with fits.open(tmp_path / "arc.fits.fz") as hdus:
         assert len(hdus["LINE_RESIDUALS"].data) == len(hdus["LINES"].data) == len(master.lines.x)
         assert hdus["LINE_RESIDUALS"].columns.names == ["residual_ms", "photon_ms"]

@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import templates
+from nrespipe.files import template_files
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Star
 
@@ -28,8 +28,8 @@ def template():
 
 def test_a_template_is_read_as_it_was_written_to_the_last_bit(template, tmp_path):
     path = tmp_path / "template.fits"
-    templates.write(template, path)
-    found = templates.read(path)
+    template_files.write(template, path)
+    found = template_files.read(path)
     for field in fields(Template):
         np.testing.assert_array_equal(getattr(found, field.name), getattr(template, field.name))
     assert found.fingerprint == template.fingerprint
@@ -38,8 +38,8 @@ def test_a_template_is_read_as_it_was_written_to_the_last_bit(template, tmp_path
 
 def test_what_is_not_known_of_a_star_stays_unknown(template, tmp_path):
     bare = replace(template, star=Star("HD1"), start_mjd=float("nan"), site="")
-    templates.write(bare, tmp_path / "template.fits")
-    found = templates.read(tmp_path / "template.fits")
+    template_files.write(bare, tmp_path / "template.fits")
+    found = template_files.read(tmp_path / "template.fits")
     assert found.star == bare.star
     assert np.isnan(found.start_mjd)
 
@@ -47,12 +47,12 @@ def test_what_is_not_known_of_a_star_stays_unknown(template, tmp_path):
 def test_the_same_template_gives_the_same_bytes(template, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        templates.write(template, tmp_path / name / "template.fits")
+        template_files.write(template, tmp_path / name / "template.fits")
     assert (tmp_path / "one/template.fits").read_bytes() == (tmp_path / "two/template.fits").read_bytes()
 
 
 def test_the_header_tells_a_person_whose_spectrum_it_is(template, tmp_path):
-    templates.write(template, tmp_path / "template.fits")
+    template_files.write(template, tmp_path / "template.fits")
     header = fits.getheader(tmp_path / "template.fits")
     assert (header["OBJECT"], header["TEFF"], header["LOGG"], header["FEH"]) == ("HD 1", 5700.0, 4.4, -0.1)
     assert (header["MJD-BEG"], header["MJD-END"], header["NCOMBINE"]) == (58000.1, 58100.2, 9)
@@ -61,9 +61,9 @@ def test_the_header_tells_a_person_whose_spectrum_it_is(template, tmp_path):
 
 def test_a_template_that_is_gone_or_cut_short_is_missing_and_not_a_defect_of_the_program(template, tmp_path):
     with pytest.raises(MissingCalibration, match="not where it should be"):
-        templates.read(tmp_path / "template.fits")
+        template_files.read(tmp_path / "template.fits")
     path = tmp_path / "template.fits"
-    templates.write(template, path)
+    template_files.write(template, path)
     path.write_bytes(path.read_bytes()[:-3000])
     with pytest.raises(MissingCalibration, match="make it again"):
-        templates.read(path)
+        template_files.read(path)

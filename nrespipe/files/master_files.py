@@ -19,7 +19,7 @@ from astropy.io import fits
 
 from nrespipe.engine.wavelength import diagnostics
 from nrespipe.errors import BadFrame, MissingCalibration
-from nrespipe.files import fits_io, tiles
+from nrespipe.files import fits_io, tile_compression
 from nrespipe.files.layout import master_name
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Quality
@@ -176,7 +176,7 @@ def _name(path):
 def _image(array, path, units):
     cards = [fits.Card("BUNIT", units[path], "unit of the pixels")] if path in units else []
     if array.nbytes >= _SMALL_BYTES:
-        return tiles.image(array, _name(path), cards)
+        return tile_compression.image(array, _name(path), cards)
     return fits.ImageHDU(array, fits.Header(cards), name=_name(path))
 
 

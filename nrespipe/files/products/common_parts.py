@@ -12,12 +12,13 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.files import fits_io
-from nrespipe.files.products.primary import card
+from nrespipe.files.products.primary_header import card
 
 if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, HDUList, Header, ImageHDU
+    from astropy.io.fits.hdu.base import ExtensionHDU
 
-    from nrespipe.files.products.account import Account
+    from nrespipe.files.products.product_inputs import ProductInputs
 
 #: Beginnings of cards that describe an array or a table and not the observation.
 _STRUCTURAL = ("NAXIS", "TTYPE", "TFORM", "TUNIT", "ZNAXIS", "ZTILE")
@@ -26,12 +27,12 @@ _STRUCTURAL = ("NAXIS", "TTYPE", "TFORM", "TUNIT", "ZNAXIS", "ZTILE")
 _ALLOWED = re.compile(r"[A-Z0-9_-]{1,8}|[A-Z0-9_-]+( [A-Z0-9_-]+)*")
 
 
-def instrument_header(account: "Account") -> "ImageHDU":
+def instrument_header(inputs: "ProductInputs") -> "ImageHDU":
     """Return every card of the raw header but for those that describe its arrays.
 
     Parameters
     ----------
-    account
+    inputs
         What the product is made from.
 
     Returns
@@ -43,7 +44,7 @@ def instrument_header(account: "Account") -> "ImageHDU":
     with warnings.catch_warnings():
         # long comments are cut and long keywords become HIERARCH cards: astropy warns of both
         warnings.simplefilter("ignore", AstropyWarning)
-        for keyword, (content, comment) in account.raw.header.items():
+        for keyword, (content, comment) in inputs.raw.header.items():
             if keyword in ("COMMENT", "HISTORY", ""):
                 for line in str(content).split("\n"):
                     made.append(fits.Card(keyword, _ascii(line)), end=True)
@@ -65,12 +66,17 @@ def _ascii(content):
     return "".join(letter if " " <= letter <= "~" else "?" for letter in content)
 
 
-def receipt(account: "Account") -> "BinTableHDU":
+def first(inputs: "ProductInputs") -> "list[ExtensionHDU]":
+    """Return the parts that every product begins with: raw header, receipt, configuration."""
+    return [instrument_header(inputs), receipt(inputs), configuration(inputs)]
+
+
+def receipt(inputs: "ProductInputs") -> "BinTableHDU":
     """Return the table of the steps that led to the product.
 
     Parameters
     ----------
-    account
+    inputs
         What the product is made from.
 
     Returns
@@ -79,19 +85,19 @@ def receipt(account: "Account") -> "BinTableHDU":
         A row a step. All have the time of the raw file: the same frame has to give the same bytes at any time.
     """
     rows = [
-        (account.date, account.version, "UNKNOWN", "UNKNOWN", function, arguments, "PASS")
-        for function, arguments in account.steps
+        (inputs.date, inputs.version, "UNKNOWN", "UNKNOWN", function, arguments, "PASS")
+        for function, arguments in inputs.steps
     ]
     names = ("TIME", "CODE_RELEASE", "BRANCH_NAME", "COMMIT_HASH", "FUNCTION", "ARGS", "STATUS")
     return words_table("RECEIPT", dict(zip(names, zip(*rows))))
 
 
-def configuration(account: "Account") -> "BinTableHDU":
+def configuration(inputs: "ProductInputs") -> "BinTableHDU":
     """Return the table of what a person needs to make the product again.
 
     Parameters
     ----------
-    account
+    inputs
         What the product is made from.
 
     Returns
@@ -100,13 +106,13 @@ def configuration(account: "Account") -> "BinTableHDU":
         One column, an entry a row.
     """
     entries = {
-        "nrespipe": account.version,
+        "nrespipe": inputs.version,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "astropy": astropy.__version__,
-        "spectrograph": account.spectrograph.name,
-        "raw": account.raw.filename,
-        **{f"master_{kind}": name for kind, name in account.masters.items()},
+        "spectrograph": inputs.spectrograph.name,
+        "raw": inputs.raw.filename,
+        **{f"master_{kind}": name for kind, name in inputs.masters.items()},
     }
     return words_table("DRP_CONFIG", {"ENTRY": [f"{name} = {content}" for name, content in entries.items()]})
 

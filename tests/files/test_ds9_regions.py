@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nrespipe.engine.orders import trace
-from nrespipe.files import region
+from nrespipe.files import ds9_regions
 from nrespipe.frames.raw import Kind, Section
 from nrespipe.frames.traces import Traces
 from nrespipe.simulator import frame as frames
@@ -23,7 +23,7 @@ def test_the_lines_lie_on_the_light_of_a_raw_frame(expose, spectrograph):
     raw = np.pad(shot.raw.adu, ((3, 0), (50, 0)))
     rows, columns = spectrograph.detector.rows, spectrograph.detector.columns
     traces = trace.find(shot.raw.adu[:rows, :columns] - 1000, (0, 1), spectrograph)
-    drawn = lines(region.text(traces, Section(50, 50 + columns, 3, 3 + rows)))
+    drawn = lines(ds9_regions.text(traces, Section(50, 50 + columns, 3, 3 + rows)))
     assert len(drawn) > len(spectrograph.orders) * 2 * 10
     on, beside = [], []
     for x0, y0, x1, y1, *_ in drawn:
@@ -38,7 +38,7 @@ def test_the_lines_lie_on_the_light_of_a_raw_frame(expose, spectrograph):
 def test_every_fiber_has_its_color_and_every_order_its_number():
     centers = np.stack([100.0 + 40 * np.arange(3)[:, None] + np.zeros(400) + 18 * fiber for fiber in (0, 1)])
     centers[1, 2, 200:] = np.nan
-    text = region.text(Traces((0, 1), np.array([60, 61, 62]), centers), Section(0, 400, 0, 300), step=100)
+    text = ds9_regions.text(Traces((0, 1), np.array([60, 61, 62]), centers), Section(0, 400, 0, 300), step=100)
     drawn = lines(text)
     assert {(color, fiber) for *_, color, fiber in drawn} == {("cyan", "0"), ("orange", "1")}
     assert len(drawn) == 5 * 4 + 1

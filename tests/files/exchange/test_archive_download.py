@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from nrespipe.errors import Unavailable
-from nrespipe.files.exchange import archive
+from nrespipe.files.exchange import archive_download
 
 CONTENT = bytes(range(256)) * 1000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
@@ -139,7 +139,7 @@ def fetch(server, tmp_path):
             "most_bytes": 10**6,
         }
         given |= options
-        archive.fetch(17, tmp_path / "deep" / "a.fits.fz", given.pop("md5", MD5), **given)
+        archive_download.fetch(17, tmp_path / "deep" / "a.fits.fz", given.pop("md5", MD5), **given)
 
     return call
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from nrespipe.errors import Unavailable
-from nrespipe.files.exchange import web
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import beside
+from nrespipe.files.exchange import http_client
 
 #: Largest answer that still is a description of a frame [byte].
 _LONGEST_ANSWER = 1 << 20
@@ -87,22 +87,24 @@ def fetch(
 def _followed(url, patterns, end, token, **options):
     """Ask for something, and for where that sends us: every host must be allowed, the first alone sees the token."""
     for _ in range(_MOST_HOPS):
-        web.require_safe(url, token, options["allow_http"])
+        http_client.require_safe(url, token, options["allow_http"])
         if not any(fnmatchcase(urlsplit(url).hostname, pattern) for pattern in patterns):
-            raise Unavailable(f"the archive sends us to {web.place(url)}: expected a host of NRES_ARCHIVE_HOSTS")
+            raise Unavailable(
+                f"the archive sends us to {http_client.place(url)}: expected a host of NRES_ARCHIVE_HOSTS"
+            )
         _require_time(end)
-        with web.asked("GET", url, token=token, **options) as answer:
+        with http_client.request("GET", url, token=token, **options) as answer:
             if answer.status == 200:
                 yield answer
                 return
             there = answer.headers.get("Location", "")
             if answer.status not in _REDIRECTS or not there:
-                raise Unavailable(f"{web.place(url)} answers {web.status(answer)}")
+                raise Unavailable(f"{http_client.place(url)} answers {http_client.status(answer)}")
         try:
             url, token = urljoin(url, there), ""
         except ValueError:
-            raise Unavailable(f"{web.place(url)} sends us to an address that is not one of the web") from None
-    raise Unavailable(f"{web.place(url)}: more than {_MOST_HOPS} redirects")
+            raise Unavailable(f"{http_client.place(url)} sends us to an address that is not one of the web") from None
+    raise Unavailable(f"{http_client.place(url)}: more than {_MOST_HOPS} redirects")
 
 
 def _require_time(end):
@@ -122,7 +124,7 @@ def _taken(answer, most_bytes, end):
         raise Unavailable(f"{announced} bytes; expected no more than {most_bytes}")
     size = 0
     # a trickle never runs into the patience of one read
-    while chunk := answer.read1(web.CHUNK):
+    while chunk := answer.read1(http_client.CHUNK):
         size += len(chunk)
         if size > most_bytes:
             raise Unavailable(f"longer than the {most_bytes} bytes that it may have")

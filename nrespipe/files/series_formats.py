@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from nrespipe.files import plain_table
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import beside
 
 if TYPE_CHECKING:
     from astropy.table import QTable
