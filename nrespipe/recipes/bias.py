@@ -14,7 +14,7 @@ from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.references import References
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 from nrespipe.recipes.origin import origin_of
 
 NEEDS = ()

@@ -13,7 +13,7 @@ from nrespipe.frames.masters import Bias, Dark
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import RawFrame
 from nrespipe.frames.spectrograph import Detector
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
 if TYPE_CHECKING:
     from nrespipe.engine.detector.header_checks import Limits

@@ -10,7 +10,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import RawFrame
 from nrespipe.frames.spectrograph import Detector
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
 #: What a counter of 16 bits can hold [ADU].
 _MOST_ADU = 65535.0

@@ -9,8 +9,8 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Slant, Traces
-from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import legendre2d, slanted
+from nrespipe.numerics import column_model as kernel
+from nrespipe.numerics import legendre2d, tilt_kernels
 
 #: Terms of the surfaces in (x, m): a slant changes slowly over the detector.
 _DEGREES = legendre2d.degrees(3)
@@ -71,8 +71,8 @@ def measure(
         arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
         flux, _, _ = kernel.fit(*arrays, extra, guard, 8.0, flux, 3)
         lean, bend = (laid.sort(values) for values in of(known, traces, lamps))
-        extra = slanted.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
-        matrix, right = slanted.sums(
+        extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
+        matrix, right = tilt_kernels.sums(
             laid.data, laid.floor, laid.bad, shares, first, laid.centers, flux, extra, _GUARD, least_snr, _CORE, edges
         )
         known = _improved(known, laid.unsort(matrix), laid.unsort(right), traces, edges)

@@ -10,8 +10,8 @@ from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile, Traces
-from nrespipe.numerics import bspline, lookup, scattered
-from nrespipe.numerics import columns as kernel
+from nrespipe.numerics import background_surface, bspline, profile_table
+from nrespipe.numerics import column_model as kernel
 
 _REACH = HALF_WINDOW + 1.5  # the tables go a little beyond the window, for shifted traces [pixel]
 _FINE = 0.05  # spacing of the tables [pixel]
@@ -103,7 +103,7 @@ def measure(
         known[:] = 0
         extra = known
         light = np.ascontiguousarray(flux.T)
-        scattered.add_wings(extra, sorted_centers, light, beyond, DISTANCES[1], HALF_WINDOW)
+        background_surface.add_wings(extra, sorted_centers, light, beyond, DISTANCES[1], HALF_WINDOW)
     even, sure = (np.broadcast_to(np.float32(value), image.electrons.shape) for value in (1, 0))
     profile = Profile(offsets, columns, table, DISTANCES, beyond, even, sure)
     return profile, *(_unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
@@ -310,15 +310,15 @@ def _points(data, floor, bad, centers, tables, columns, flux, k, low, high):
         c, s = centers[x, k], flux[k, x]
         if np.isnan(c) or np.isnan(s) or s <= 0:
             continue
-        place, share = lookup.chunk_of(columns, float(x))
+        place, share = profile_table.chunk_of(columns, float(x))
         for y in range(max(0, int(np.ceil(c - _REACH))), min(n_rows, int(c + _REACH) + 1)):
             if bad[x, y]:
                 continue
-            own = s * max(lookup.profile_of(tables[k], place, share, y - c, -_REACH, _FINE), 0.0)
+            own = s * max(profile_table.profile_of(tables[k], place, share, y - c, -_REACH, _FINE), 0.0)
             others = 0.0
             for i in range(max(0, k - 3), min(len(flux), k + 4)):
                 if i != k and not np.isnan(centers[x, i]) and not np.isnan(flux[i, x]):
-                    p = lookup.profile_of(tables[i], place, share, y - centers[x, i], -_REACH, _FINE)
+                    p = profile_table.profile_of(tables[i], place, share, y - centers[x, i], -_REACH, _FINE)
                     others += max(flux[i, x], 0.0) * p
             # where a neighbor outshines the trace, its imperfect model would leak in
             if others > 2 * own + 0.003 * s and abs(y - c) > 5:
@@ -368,10 +368,10 @@ def _tabulate(splines, offsets):
 def _model_image(shape, centers, tables, columns, low, step, half, flux):
     model = np.zeros(shape, np.float32)
     for x in range(shape[1]):
-        place, weight = lookup.chunk_of(columns, float(x))
+        place, weight = profile_table.chunk_of(columns, float(x))
         for k in range(len(flux)):
             c = centers[x, k]
             if not np.isnan(c):
                 for y in range(max(0, int(np.ceil(c - half))), min(shape[0], int(c + half) + 1)):
-                    model[y, x] += flux[k, x] * lookup.profile_of(tables[k], place, weight, y - c, low, step)
+                    model[y, x] += flux[k, x] * profile_table.profile_of(tables[k], place, weight, y - c, low, step)
     return model

@@ -7,7 +7,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import columns as kernel
+from nrespipe.numerics import column_model as kernel
 
 #: Half width of what is looked at, the bulk of the light [pixel].
 _CORE = 4.5
