@@ -114,7 +114,7 @@ def _model(night):
     laid = column_layout.lay_out(night.star_clean, traces, refs.flat, lit)
     shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     flux = laid.sort(night.star_spectra.flux)
-    lean, bend = (laid.sort(values) for values in line_tilt.of(refs.arc.slant, traces, lit))
+    lean, bend = (laid.sort(values) for values in line_tilt.per_pixel(refs.arc.slant, traces, lit))
     model = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
     light = np.ascontiguousarray(flux.T)
     background_surface.add_wings(

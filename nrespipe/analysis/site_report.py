@@ -13,7 +13,7 @@ from nrespipe.analysis import master_drawing, site_advice
 from nrespipe.database.columns import USABLE, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master
-from nrespipe.engine.orders import order_pattern
+from nrespipe.engine.orders import trace
 from nrespipe.files import layout, masters
 from nrespipe.files.partial import beside
 from nrespipe.frames.raw import Kind
@@ -131,7 +131,7 @@ def _numbering(traces, spectrograph):
     rows = np.stack([middle[traces.fibers.index(fiber)] for fiber in upward])
     if len(upward) < 2 or rows.shape[1] < 5:
         return {}
-    return order_pattern.costs(order_pattern.highest(rows, upward, spectrograph.fibers.upward), spectrograph)
+    return trace.numbering_costs(trace.highest_fiber(rows, upward, spectrograph.fibers.upward), spectrograph)
 
 
 def _why_these(numbering, made):

@@ -82,7 +82,7 @@ def optimal(
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
     upright = np.zeros_like(laid.data)
     flux, _, _ = kernel.fit(*arrays, upright, np.where(of_lamp, *_UNSLANTED), 1.2 * threshold, flux, 8)
-    lean, bend = (laid.sort(values) for values in slants.of(slant or slants.nothing(traces, lit), traces, lit))
+    lean, bend = (laid.sort(values) for values in slants.per_pixel(slant or slants.upright(traces, lit), traces, lit))
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
     guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * cosmic_ray_kernels.misfit(*arrays, extra, flux, 8))
     flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)

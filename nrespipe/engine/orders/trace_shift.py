@@ -19,7 +19,7 @@ _COSMIC, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of th
 _UNEVEN = 0.05  # error of the offset of one column that no light mends: lines are tilted against the columns [pixel]
 
 
-def roughly(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, least: float = 10.0) -> Traces:
+def coarse(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, least: float = 10.0) -> Traces:
     """Find by how much the orders of a frame have moved, to a fraction of a pixel.
 
     Parameters
@@ -76,7 +76,7 @@ def roughly(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, 
     return Traces(traces.fibers, traces.orders, traces.centers + shift)
 
 
-def orders(
+def measure(
     image: Image,
     traces: Traces,
     flat: Flat,
@@ -90,7 +90,7 @@ def orders(
     Parameters
     ----------
     traces
-        Where to begin: those of the flat, or moved as a whole by `roughly`.
+        Where to begin: those of the flat, or moved as a whole by `coarse`.
     flat
         Where the flat saw the orders, and their profile.
     lit
