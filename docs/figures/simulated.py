@@ -107,13 +107,13 @@ class Night:
     def star_clean(self):
         """Image: the star without its scattered light."""
         image, refs, lit = self.star_image, self.references, self.star.raw.lit_fibers
-        return scattered_light.subtract(image, trace_shift.roughly(image, refs.flat.traces, lit), refs.flat, lit)
+        return scattered_light.subtract(image, trace_shift.coarse(image, refs.flat.traces, lit), refs.flat, lit)
 
     @cached_property
     def star_place(self):
         """(Traces, Motion): where the orders of the star lie."""
         image, refs, lit = self.star_clean, self.references, self.star.raw.lit_fibers
-        return trace_shift.orders(image, trace_shift.roughly(image, refs.flat.traces, lit), refs.flat, lit)
+        return trace_shift.measure(image, trace_shift.coarse(image, refs.flat.traces, lit), refs.flat, lit)
 
     @cached_property
     def star_spectra(self):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nrespipe.engine.detector import correction
-from nrespipe.engine.extraction import profile_misfit, scattered_light
+from nrespipe.engine.extraction import profile, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files.raw import raw_file
@@ -65,9 +65,7 @@ def look(raw: RawFrame, made, spectrograph: "Spectrograph") -> FlatLook:
     squares = image.electrons[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE)
     middle = image.electrons.shape[1] // 2
     cut = image.electrons[:, middle - 4 : middle + 4].mean(axis=1)
-    start = trace_shift.roughly(image, flat.traces, lit)
+    start = trace_shift.coarse(image, flat.traces, lit)
     clean = scattered_light.subtract(image, start, flat, lit)
-    traces, _ = trace_shift.orders(clean, start, flat, lit)
-    return FlatLook(
-        raw.filename, lit, squares.mean(axis=(1, 3)), cut, *profile_misfit.by_order(clean, traces, flat, lit)
-    )
+    traces, _ = trace_shift.measure(clean, start, flat, lit)
+    return FlatLook(raw.filename, lit, squares.mean(axis=(1, 3)), cut, *profile.misfit(clean, traces, flat, lit))

@@ -16,6 +16,9 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.engine.orders import order_pattern
 from nrespipe.files import layout, master_files
 from nrespipe.files.disk import beside
+from nrespipe.engine.orders import trace
+from nrespipe.files import layout, masters
+from nrespipe.files.partial import beside
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.sitereport import CameraReport
 
@@ -131,7 +134,7 @@ def _numbering(traces, spectrograph):
     rows = np.stack([middle[traces.fibers.index(fiber)] for fiber in upward])
     if len(upward) < 2 or rows.shape[1] < 5:
         return {}
-    return order_pattern.costs(order_pattern.highest(rows, upward, spectrograph.fibers.upward), spectrograph)
+    return trace.numbering_costs(trace.highest_fiber(rows, upward, spectrograph.fibers.upward), spectrograph)
 
 
 def _why_these(numbering, made):

@@ -68,8 +68,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
             f"not even {_BRIGHT_PIXELS}"
         )
     saturated = float(np.mean(spectra.quality & np.uint8(Pixel.SATURATED) > 0))
-    quality = header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    if any(correction.jumps(raw, refs.bias)):
+    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    if any(correction.level_steps(raw, refs.bias)):
         quality |= Quality.LEVEL_JUMPED
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED

@@ -14,7 +14,7 @@ from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.references import References
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 from nrespipe.recipes.origin import origin_of
 
 NEEDS = ()
@@ -53,8 +53,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if noise == 0:
         raise BadFrame(f"{raw.filename}: the image has no noise, all its pixels are alike")
     bright = float(np.mean(adu > 20 * noise + structure))
-    quality = header_checks.doubts(
-        raw, spectrograph.detector, noise, header_checks.gain([raw], spectrograph.detector).e_per_adu
+    quality = header_checks.flags(
+        raw, spectrograph.detector, noise, header_checks.nominal_gain([raw], spectrograph.detector).e_per_adu
     )
     if abs(structure) > 10 * noise:
         # light brings its own noise with it, a level of the amplifier does not
@@ -138,8 +138,8 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         quality |= Quality.LEVEL_JUMPED
     header = header_checks.header_noise(frames, table, read_noise)
     known = table.read_noise_e / table.gain_e_per_adu
-    quality |= header_checks.contradicted(known, read_noise, _TOLERANCE, Quality.READ_NOISE_DISAGREES)
-    quality |= header_checks.contradicted(header, read_noise, _TOLERANCE, Quality.HEADER_DISAGREES)
+    quality |= header_checks.flag_difference(known, read_noise, _TOLERANCE, Quality.READ_NOISE_DISAGREES)
+    quality |= header_checks.flag_difference(header, read_noise, _TOLERANCE, Quality.HEADER_DISAGREES)
     mask = np.where(bad, Pixel.BAD, 0).astype(np.uint8)
     return Bias(origin_of(Kind.BIAS, frames, quality), adu, variance, read_noise, mask, header)
 

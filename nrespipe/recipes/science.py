@@ -66,8 +66,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     quality = _doubts(raw, spectra, moved, motion, refs)
     if renumbered:
         quality |= Quality.ORDERS_RENUMBERED
-    quality |= header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    if any(correction.jumps(raw, refs.bias)):
+    quality |= header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    if any(correction.level_steps(raw, refs.bias)):
         quality |= Quality.LEVEL_JUMPED
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(

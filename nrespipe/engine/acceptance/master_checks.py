@@ -8,7 +8,7 @@ from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
 #: Side of the squares over which structure is compared: noise of the pixels averages out [pixel].
 _SQUARE = 64

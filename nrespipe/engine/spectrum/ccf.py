@@ -7,7 +7,7 @@ from numba import njit
 from scipy.optimize import least_squares
 
 from nrespipe.frames.arrays import Floats
-from nrespipe.numerics.selection import interval_of
+from nrespipe.numerics.robust_statistics import interval_of
 
 _LIGHT_MS = 299792458.0
 

@@ -7,7 +7,7 @@ from numba import njit
 
 from nrespipe.frames.arrays import Floats, frozen
 from nrespipe.frames.velocity import LineMask
-from nrespipe.numerics.selection import interval_of
+from nrespipe.numerics.robust_statistics import interval_of
 
 #: Least and greatest strength of the lines relative to the list
 STRENGTHS = (0.3, 4.0)

@@ -7,7 +7,7 @@ import numpy as np
 from nrespipe.engine.wavelength import solution
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.wavelength import ArcLines, Solution
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
 C_MS = 299792458.0
 #: Scatter of lines without noise: shape, blends, laboratory [m / s].

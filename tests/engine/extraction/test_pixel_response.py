@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from nrespipe.engine.extraction import profile
+from nrespipe.engine.extraction import pixel_response
 from nrespipe.engine.extraction.scattered_light import DISTANCES
 from nrespipe.frames.image import Image
 from nrespipe.frames.traces import Profile, Traces
@@ -49,7 +49,7 @@ def _flat(peak, scatter, fringes, hits=0, spots=0, seed=3):
     ends = np.array([0.0, N_COLUMNS - 1.0])
     shape = Profile(OFFSETS, ends, table, DISTANCES, np.zeros((2, len(DISTANCES))), even, even)
     traces = Traces((1,), ORDERS, centers[None])
-    found, error, weight, bad = profile.respond(image, traces, shape, FLATS * flux[None], (1,))
+    found, error, weight, bad = pixel_response.measure(image, traces, shape, FLATS * flux[None], (1,))
     known = (weight > 0) & (bad == 0)
     return SimpleNamespace(truth=response, found=found, error=error, known=known, hit=hit, light=light, centers=centers)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import BSpline
 
-from nrespipe.numerics import scattered
+from nrespipe.numerics import background_surface
 
 STEP = 0.25
 DISTANCES = np.arange(0, 22.1, STEP)
@@ -25,17 +25,17 @@ def wings_by_numpy(distance):
 
 def test_wings_are_looked_up_between_the_entries_of_their_side_and_are_none_beyond_the_table():
     distances = np.r_[np.linspace(-25, 25, 1001), -22.0, 22.0, 0.0, 21.999]
-    found = [scattered.wings_at(table(), STEP, d) for d in distances]
+    found = [background_surface.wings_at(table(), STEP, d) for d in distances]
     np.testing.assert_allclose(found, wings_by_numpy(distances), atol=1e-9)
 
 
 def test_the_nearest_trace_of_every_pixel_is_found_up_to_eighty_pixels_away():
     centers = np.array([-30.2, np.nan, 40.7, 55.1, np.nan, 260.0, 330.5])
-    found = scattered.nearest_trace(300, centers)
+    found = background_surface.nearest_trace(300, centers)
     expected = np.nanmin(np.abs(np.arange(300)[:, None] - centers), axis=1)
     np.testing.assert_allclose(found[expected < 80], expected[expected < 80])
     assert (found[expected > 82] == 1e9).all()
-    assert (scattered.nearest_trace(50, np.full(3, np.nan)) == 1e9).all()
+    assert (background_surface.nearest_trace(50, np.full(3, np.nan)) == 1e9).all()
 
 
 def frame(seed=1, n_columns=40, n_rows=260):
@@ -87,7 +87,7 @@ def cells_by_numpy(data, floor, mask, centers, light, rows, columns):
 @pytest.mark.parametrize(("rows", "columns"), [(64, 16), (50, 40), (37, 7)])
 def test_cells_agree_with_averages_by_whole_arrays(rows, columns):
     each = frame()
-    found = scattered.cells(*each, table(), STEP, CLASSES, KNOTS, rows, columns)
+    found = background_surface.cells(*each, table(), STEP, CLASSES, KNOTS, rows, columns)
     expected = cells_by_numpy(*each, rows, columns)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
@@ -101,7 +101,7 @@ def test_the_mean_of_a_cell_is_right_within_its_error_and_cosmic_rays_do_not_cou
         rng = np.random.default_rng(seed)
         data[:] = rng.normal(40, 9, data.shape)
         data[rng.random(data.shape) < 0.01] += 500
-        points = scattered.cells(data, floor, mask, centers, light, table(), STEP, CLASSES, KNOTS, 64, 20)
+        points = background_surface.cells(data, floor, mask, centers, light, table(), STEP, CLASSES, KNOTS, 64, 20)
         pulls.append((points[:, 0] - 40) / points[:, 1])
     pulls = np.concatenate(pulls)
     assert abs(pulls.mean()) < 0.1
@@ -111,13 +111,13 @@ def test_the_mean_of_a_cell_is_right_within_its_error_and_cosmic_rays_do_not_cou
 def test_without_a_free_pixel_there_is_no_cell():
     data, floor, mask, centers, light = frame()
     mask[:] = 1
-    assert len(scattered.cells(data, floor, mask, centers, light, table(), STEP, CLASSES, KNOTS, 64, 16)) == 0
+    assert len(background_surface.cells(data, floor, mask, centers, light, table(), STEP, CLASSES, KNOTS, 64, 16)) == 0
 
 
 def test_wings_are_added_beyond_the_windows_of_the_traces_alone():
     _, _, _, centers, light = frame()
     found = np.full((40, 260), 7, np.float32)
-    scattered.add_wings(found, centers, light, table(), STEP, 8.5)
+    background_surface.add_wings(found, centers, light, table(), STEP, 8.5)
     distance = np.nan_to_num(np.arange(260)[:, None] - centers[:, None, :], nan=1e3)
     lit = np.where(light > 0, light, 0)[:, None, :]
     expected = 7 + np.sum(lit * wings_by_numpy(distance) * (np.abs(distance) > 8.5), axis=2)
@@ -146,7 +146,9 @@ def test_the_surface_is_that_of_dense_least_squares(prior, n_extra):
     level, weight = rng.normal(50, 20, len(row)), rng.uniform(0, 2, len(row))
     weight[::7] = 0
     extra = rng.uniform(0, 3, (len(row), n_extra))
-    found, factors, covariance = scattered.surface(row, column, level, weight, extra, prior, SHAPE, INTERVALS, 1e-3)
+    found, factors, covariance = background_surface.surface(
+        row, column, level, weight, extra, prior, SHAPE, INTERVALS, 1e-3
+    )
     design = np.hstack([products(row, column), extra]) * weight[:, None]
     normal, n = design.T @ design, found.size
     rough = np.zeros((n, n))
@@ -172,19 +174,19 @@ def test_a_plane_is_recovered_exactly_from_scattered_points():
     level = 30 + 0.1 * row - 0.05 * column
     none = np.zeros((len(row), 0))
     arrays = (row, column, level, np.ones(len(row)), none)
-    coefficients, _, _ = scattered.surface(*arrays, np.inf, SHAPE, INTERVALS, 1e-3)
+    coefficients, _, _ = background_surface.surface(*arrays, np.inf, SHAPE, INTERVALS, 1e-3)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
-    np.testing.assert_allclose(scattered.on_image(coefficients, SHAPE), 30 + 0.1 * y - 0.05 * x, atol=0.01)
-    np.testing.assert_allclose(scattered.at_points(coefficients, row, column, SHAPE), level, atol=0.01)
+    np.testing.assert_allclose(background_surface.on_image(coefficients, SHAPE), 30 + 0.1 * y - 0.05 * x, atol=0.01)
+    np.testing.assert_allclose(background_surface.at_points(coefficients, row, column, SHAPE), level, atol=0.01)
 
 
 def test_a_surface_is_the_same_on_the_image_and_at_points():
     rng = np.random.default_rng(4)
     coefficients = rng.normal(0, 10, (INTERVALS[0] + 3, INTERVALS[1] + 3))
-    image = scattered.on_image(coefficients, SHAPE)
+    image = background_surface.on_image(coefficients, SHAPE)
     y, x = (each.ravel().astype(float) for each in np.mgrid[: SHAPE[0], : SHAPE[1]])
     assert image.shape == SHAPE
-    np.testing.assert_allclose(scattered.at_points(coefficients, y, x, SHAPE), image.ravel(), atol=1e-4)
+    np.testing.assert_allclose(background_surface.at_points(coefficients, y, x, SHAPE), image.ravel(), atol=1e-4)
     np.testing.assert_allclose(products(y, x) @ coefficients.ravel(), image.ravel(), atol=1e-4)
 
 
@@ -196,9 +198,9 @@ def test_the_variance_of_a_surface_is_that_of_many_surfaces_through_noise():
     surfaces = []
     for _ in range(150):
         level = rng.normal(0, error)
-        fit = scattered.surface(row, column, level, 1 / error, none, np.inf, SHAPE, INTERVALS, 1e-6)
-        surfaces.append(scattered.on_image(fit[0], SHAPE)[1::10, 1::10])
-    found = scattered.variance_on_image(fit[2], SHAPE, INTERVALS, cell=2)[1::10, 1::10]
+        fit = background_surface.surface(row, column, level, 1 / error, none, np.inf, SHAPE, INTERVALS, 1e-6)
+        surfaces.append(background_surface.on_image(fit[0], SHAPE)[1::10, 1::10])
+    found = background_surface.variance_on_image(fit[2], SHAPE, INTERVALS, cell=2)[1::10, 1::10]
     seen = np.var(surfaces, axis=0)
     # 150 surfaces tell a variance to 12 percent
     assert np.mean(seen / found) == pytest.approx(1, abs=0.05)
@@ -210,8 +212,10 @@ def test_the_variance_of_a_square_is_that_of_its_middle(cell):
     rng = np.random.default_rng(6)
     row, column = scatter(rng, 300)
     none = np.zeros((len(row), 0))
-    _, _, covariance = scattered.surface(row, column, row, np.ones(len(row)), none, np.inf, SHAPE, INTERVALS, 1e-3)
-    found = scattered.variance_on_image(covariance, SHAPE, INTERVALS, cell)
+    _, _, covariance = background_surface.surface(
+        row, column, row, np.ones(len(row)), none, np.inf, SHAPE, INTERVALS, 1e-3
+    )
+    found = background_surface.variance_on_image(covariance, SHAPE, INTERVALS, cell)
     assert found.shape == SHAPE
     for y, x in ((0, 0), (70, 100), (149, 209), (30, 205)):
         middle = [min(place // cell * cell + cell / 2, size - 1) for place, size in zip((y, x), SHAPE)]

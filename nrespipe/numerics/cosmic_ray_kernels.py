@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.numerics.selection import median
+from nrespipe.numerics.robust_statistics import median
 
 
 @njit(cache=True)
@@ -16,7 +16,7 @@ def model_of(model: Floats, shares: Floats, first: Integers, flux: Floats, extra
     model : shape (n_rows,)
         Is overwritten inside the windows of the traces [electron].
     shares : shape (n_traces, n_window)
-        Of this column, from ``columns.shares_of``.
+        Of this column, from ``column_model.shares_of``.
     first : shape (n_traces,)
         Likewise.
     flux : shape (n_traces,)
@@ -52,7 +52,7 @@ def misfit(
     Parameters
     ----------
     data, floor, error, bad, shares, first, extra
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
         Light of each trace.
     stride
@@ -109,11 +109,11 @@ def chi_square(
     Parameters
     ----------
     data, floor, error, bad, shares, first, extra
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
         Light of each trace.
     guard : shape (n_traces,)
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
 
     Returns
     -------
@@ -159,11 +159,11 @@ def reveal(
     Parameters
     ----------
     data, floor, error
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     bad : shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used; 2 is written, and taken back where it was written for the wrong light.
     shares, first, extra
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
         Light of each trace.
     expected : shape (n_traces, n_columns)
@@ -224,15 +224,15 @@ def grow(
     Parameters
     ----------
     data, floor, error
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     bad : shape (n_columns, n_rows)
         2 where an outlier was found; more are marked.
     shares, first, extra
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
         Light of each trace.
     guard : shape (n_traces,)
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     threshold
         A pixel that is brighter than the fit by this many standard deviations is marked.
 
@@ -297,15 +297,15 @@ def runs(
     Parameters
     ----------
     data, floor, error
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     bad : shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used; 2 is written where a run is found.
     shares, first, extra
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
         Light of each trace.
     guard : shape (n_traces,)
-        As in ``columns.fit``.
+        As in ``column_model.fit``.
     limits : shape (n_longest,)
         By how much leaving out a run of 1, 2 ... pixels must lower chi-square.
     least

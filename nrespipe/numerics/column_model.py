@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.numerics import banded
-from nrespipe.numerics.lookup import chunk_of, profile_of
+from nrespipe.numerics.matrices import solve_banded
+from nrespipe.numerics.profile_table import chunk_of, profile_of
 
 _NEIGHBORS = 3  # traces above a trace whose light may overlap with it
 _BLOCK = 64  # rows of an image that are transposed at a time, so that what is read stays in the fastest cache
@@ -158,7 +158,7 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
             elif attempt >= least:
                 break
             _normal_equations(bands, right, data[x], extra[x], bad[x], noise, shares[x], first[x])
-            solution, inverse = banded.solve(bands, right)
+            solution, inverse = solve_banded(bands, right)
         for k in range(n):
             if first[x, k] >= 0:
                 used[k, x] = _share_used(bad[x], shares[x, k], first[x, k])
@@ -300,3 +300,57 @@ def _normal_equations(bands, right, data, extra, bad, noise, shares, first):
                 if not bad[y]:
                     bands[k, i] += shares[k, np.uint64(j)] * shares[k + i, np.uint64(j - apart)] / noise[y]
         bands[k, 0] = bands[k, 0] * (1 + 1e-9) + 1e-12
+
+
+@njit(cache=True)
+def trace_offsets(
+    data, floor, bad, response, centers, tables, columns, low, step, half, flux: Floats, stride: int
+) -> tuple[Floats, Floats]:
+    """Measure how far each trace lies from where it is taken to be.
+
+    Parameters
+    ----------
+    data, floor, bad, response, centers, tables, columns, low, step, half
+        As in `extract`.
+    flux : shape (n_traces, n_columns)
+        Light of each trace.
+    stride
+        Every `stride`-th column is used.
+
+    Returns
+    -------
+    offset, weight : ndarray of float, shape (n_traces, n_columns)
+        Least-squares offset of the light from the trace, upward positive, and its inverse variance
+        [pixel, pixel-2]; weight 0 where nothing was measured.
+    """
+    n_columns, n_rows = data.shape
+    n = centers.shape[1]
+    offset = np.zeros((n, n_columns))
+    weights = np.zeros((n, n_columns))
+    model = np.zeros(n_rows)
+    for x in range(stride // 2, n_columns, stride):
+        place, weight = chunk_of(columns, float(x))
+        model[:] = 0.0
+        for k in range(n):
+            c = centers[x, k]
+            if not (np.isnan(c) or np.isnan(flux[k, x])):
+                for y in range(max(0, int(np.ceil(c - half))), min(n_rows, int(c + half) + 1)):
+                    model[y] += flux[k, x] * profile_of(tables[k], place, weight, y - c, low, step) * response[x, y]
+        for k in range(n):
+            c = centers[x, k]
+            if np.isnan(c) or np.isnan(flux[k, x]):
+                continue
+            top, bottom = 0.0, 0.0
+            for y in range(max(0, int(np.ceil(c - half))), min(n_rows, int(c + half) + 1)):
+                if bad[x, y]:
+                    continue
+                upper = profile_of(tables[k], place, weight, y - c + 0.1, low, step)
+                lower = profile_of(tables[k], place, weight, y - c - 0.1, low, step)
+                slope = -flux[k, x] * (upper - lower) / 0.2 * response[x, y]
+                w = 1 / (floor[x, y] + max(model[y], 0.0))
+                top += w * slope * (data[x, y] - model[y])
+                bottom += w * slope * slope
+            if bottom > 0:
+                offset[k, x] = top / bottom
+                weights[k, x] = bottom
+    return offset, weights

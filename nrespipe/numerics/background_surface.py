@@ -5,7 +5,7 @@ from numba import njit
 from scipy.interpolate import BSpline
 
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.numerics.selection import median
+from nrespipe.numerics.robust_statistics import median
 
 #: Clip of the pixels of a cell, in standard deviations of the noise model.
 _CLIP = 3.5

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.numerics import columns, slanted
+from nrespipe.numerics import column_model, tilt_kernels
 
 #: Lines of an arc: column and height [pixel, electron].
 LINES = ((40.3, 30_000), (71.8, 60_000), (75.9, 20_000), (110.1, 45_000), (160.6, 80_000), (203.2, 50_000))
@@ -24,7 +24,7 @@ def laid(skew=0.0, apart=18.0, sigma=1.9):
     centers = 20.3 + apart * np.arange(2) + 0.03 * np.arange(N_COLUMNS)[:, None]
     tables = np.tile(np.interp(offsets + offsets_of_mean, offsets, shape).astype(np.float32), (2, 1, 1))
     response = np.ones((N_COLUMNS, N_ROWS), np.float32)
-    shares, first = columns.shares_of(response, centers, tables, np.array([100.0]), -10.0, 0.05, 8.5)
+    shares, first = column_model.shares_of(response, centers, tables, np.array([100.0]), -10.0, 0.05, 8.5)
     return shares, first, centers
 
 
@@ -54,7 +54,7 @@ def test_derivatives_of_polynomials_are_exact_up_to_the_order_of_the_differences
     flux = x**degree
     truth = [np.polynomial.Polynomial([0] * degree + [1]).deriv(n)(x) for n in (1, 2, 3)]
     for place in range(3, 17):
-        found = slanted.derivatives(flux, place)
+        found = tilt_kernels.derivatives(flux, place)
         scale = np.abs(flux).max()
         assert found[0] == pytest.approx(truth[0][place], abs=1e-12 * scale)
         assert found[1] == pytest.approx(truth[1][place], abs=1e-12 * scale)
@@ -68,7 +68,7 @@ def test_derivatives_are_right_to_permilles_of_a_resolved_line_and_to_percents_o
         t = (x - center) / sigma
         line = np.exp(-0.5 * t**2)
         truth = np.array([-t / sigma, (t**2 - 1) / sigma**2, (3 * t - t**3) / sigma**3]) * line
-        found = np.array([slanted.derivatives(line, place) for place in range(60)]).T
+        found = np.array([tilt_kernels.derivatives(line, place) for place in range(60)]).T
         error = np.abs(found - truth)[:, 3:-3].max(axis=1) / np.abs(truth).max(axis=1)
         assert (1000 * error < permille).all()
 
@@ -76,16 +76,16 @@ def test_derivatives_are_right_to_permilles_of_a_resolved_line_and_to_percents_o
 def test_nothing_is_known_of_derivatives_beside_a_gap_or_the_ends():
     flux = np.arange(30.0) ** 2
     flux[12] = np.nan
-    zero = [x for x in range(30) if slanted.derivatives(flux, x) == (0.0, 0.0, 0.0)]
+    zero = [x for x in range(30) if tilt_kernels.derivatives(flux, x) == (0.0, 0.0, 0.0)]
     assert zero == [0, 1, 2, *range(9, 16), 27, 28, 29]
 
 
 def test_the_second_moment_is_that_of_the_profile_about_its_center():
     shares, first, centers = laid(skew=0.2)
     expected = distances(shares, first, centers)[1]
-    found = [slanted.moment(shares[x, k], first[x, k], centers[x, k]) for x, k in np.ndindex(*centers.shape)]
+    found = [tilt_kernels.moment(shares[x, k], first[x, k], centers[x, k]) for x, k in np.ndindex(*centers.shape)]
     np.testing.assert_allclose(np.reshape(found, centers.shape), expected, rtol=1e-5)
-    assert slanted.moment(np.zeros(18, np.float32), 5, 9.0) == 0.0
+    assert tilt_kernels.moment(np.zeros(18, np.float32), 5, 9.0) == 0.0
 
 
 def displaced_by_numpy(shares, first, centers, flux, lean, bend):
@@ -118,7 +118,7 @@ def test_displaced_light_agrees_with_the_series_by_whole_arrays(apart):
     flux = rng.uniform(0, 50_000, (2, N_COLUMNS))
     lean = 0.03 + 1e-4 * rng.standard_normal(flux.shape).cumsum(axis=1)
     bend = 0.001 + 1e-5 * rng.standard_normal(flux.shape).cumsum(axis=1)
-    found = slanted.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
+    found = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
     expected = displaced_by_numpy(shares, first, centers, flux, lean, bend)
     np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
 
@@ -128,7 +128,7 @@ def test_an_image_of_leaning_lines_is_predicted_to_a_permille_of_its_peak(fwhm, 
     shares, first, centers = laid()
     slanting, upright, flux = painted(shares, first, centers, fwhm)
     lean, bend = np.full(flux.shape, LEAN), np.full(flux.shape, BEND)
-    extra = slanted.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
+    extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
     error = np.abs(upright + extra - slanting)[4:-4]
     assert 1000 * error.max() / slanting.max() < permille
     # without the slant it would be off by ten permille and more
@@ -141,7 +141,7 @@ def test_light_that_is_unknown_is_not_displaced():
     flux[0, 100:120] = np.nan
     first[150:, 1] = -1
     lean, bend = np.full(flux.shape, LEAN), np.full(flux.shape, BEND)
-    extra = slanted.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
+    extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
     assert np.isfinite(extra).all()
     assert not extra[97:123, :30].any()
     assert not extra[150:, 36:].any()
@@ -153,7 +153,7 @@ def slant_of(data, shares, first, centers, flux, extra, bad=None, edges=(0, N_CO
     bad = np.zeros(data.shape, np.uint8) if bad is None else bad
     floor = np.full(data.shape, 49, np.float32)
     arrays = (data.astype(np.float32), floor, bad, shares, first, centers, flux, extra)
-    matrix, right = slanted.sums(*arrays, 0.01, 30.0, 4.5, np.array(edges))
+    matrix, right = tilt_kernels.sums(*arrays, 0.01, 30.0, 4.5, np.array(edges))
     return np.linalg.solve(matrix, right[..., None])[..., 0], np.sqrt(np.linalg.inv(matrix).diagonal(0, 2, 3))
 
 
@@ -165,8 +165,8 @@ def recovered(data, shares, first, centers, rounds=3, bad=None):
     bad = np.zeros(data.shape, np.uint8) if bad is None else bad
     for _ in range(rounds):
         arrays = (data.astype(np.float32), floor, none, bad, shares, first, extra)
-        flux, _, _ = columns.fit(*arrays, np.zeros(2), np.inf, flux, 4)
-        extra = slanted.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
+        flux, _, _ = column_model.fit(*arrays, np.zeros(2), np.inf, flux, 4)
+        extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
         more, errors = slant_of(data, shares, first, centers, flux, extra, bad)
         lean, bend = lean + more[:, :, 0], bend + more[:, :, 1]
     return lean[:, 0], bend[:, 0], errors[:, 0]
@@ -217,7 +217,7 @@ def test_the_normal_equations_are_those_of_dense_least_squares():
     none, edges = np.zeros_like(data), (0, 90, 240)
     values, errors = slant_of(data, shares, first, centers, flux, none, bad, edges)
     u, q = distances(shares, first, centers)
-    slope = np.array([[slanted.derivatives(flux[k], x)[0] for x in range(N_COLUMNS)] for k in range(2)])
+    slope = np.array([[tilt_kernels.derivatives(flux[k], x)[0] for x in range(N_COLUMNS)] for k in range(2)])
     steep = (flux > 900) & (np.abs(slope) >= 0.02 * flux)
     for k, piece in np.ndindex(2, 2):
         matrix, right = np.zeros((2, 2)), np.zeros(2)
@@ -246,6 +246,6 @@ def test_light_without_lines_says_nothing_about_their_slant():
     data = np.full((N_COLUMNS, N_ROWS), 100, np.float32)
     bad = np.zeros(data.shape, np.uint8)
     arrays = (data, data, bad, shares, first, centers, flux, np.zeros_like(data))
-    matrix, right = slanted.sums(*arrays, 0.01, 30.0, 4.5, np.array([0, 120, 240]))
+    matrix, right = tilt_kernels.sums(*arrays, 0.01, 30.0, 4.5, np.array([0, 120, 240]))
     assert not matrix.any()
     assert not right.any()

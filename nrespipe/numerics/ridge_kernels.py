@@ -4,8 +4,8 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats
-from nrespipe.numerics.inverse import invert
-from nrespipe.numerics.selection import select
+from nrespipe.numerics.matrices import invert
+from nrespipe.numerics.robust_statistics import select
 
 _RECENT = 5  # centers from which the next is predicted
 _HALF = 5  # half width of the window of a centroid [pixel]

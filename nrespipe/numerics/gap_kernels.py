@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Booleans, Floats, Integers
-from nrespipe.numerics.scattered import wings_at
+from nrespipe.numerics.background_surface import wings_at
 
 #: Share of the lowest levels of a block that hold no spilled charge for sure, and the clip above [standard deviation].
 _LOWEST, _CLIP = 0.15, 2.0
@@ -106,7 +106,7 @@ def wings_in(
     light, brightest : shape (n_traces, n_columns)
         Light of the traces, and another light for which the same is asked [electron].
     table, step
-        As in ``scattered.wings_at``.
+        As in ``background_surface.wings_at``.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.numerics import residuals
+from nrespipe.numerics import column_model
 
 OFFSETS = np.arange(-10, 10.01, 0.05)
 CHUNKS = np.array([5.0, 20.0, 33.0])
@@ -21,7 +21,7 @@ def test_the_offset_of_each_column_is_that_of_a_plain_least_squares_fit(bottom):
     bad = (rng.random((40, 64)) < 0.03).astype(np.uint8)
     flux = rng.uniform(100, 900, (3, 40))
     flux[2, 9] = np.nan
-    offset, weight = residuals.shift_sums(
+    offset, weight = column_model.trace_offsets(
         data, floor, bad, response, centers, tables, CHUNKS, -10.0, 0.05, 8.5, flux, 1
     )
     rows = np.arange(64)
@@ -49,5 +49,5 @@ def test_only_every_so_manyth_column_is_used():
     table = np.exp(-0.5 * (OFFSETS / 2) ** 2)[None, None].astype(np.float32) / 5
     centers, even = np.full((40, 1), 30.0), np.ones((40, 64), np.float32)
     grid = np.array([20.0]), -10.0, 0.05, 8.5
-    _, weight = residuals.shift_sums(*arrays, even, centers, table, *grid, np.full((1, 40), 100.0), 8)
+    _, weight = column_model.trace_offsets(*arrays, even, centers, table, *grid, np.full((1, 40), 100.0), 8)
     np.testing.assert_array_equal(np.flatnonzero(weight[0]), np.arange(4, 40, 8))

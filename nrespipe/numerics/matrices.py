@@ -1,4 +1,4 @@
-"""Symmetric banded equations and the variances of their solution."""
+"""Symmetric matrices: the solution of banded equations with its variances, and the inverse of a small matrix."""
 
 import numpy as np
 from numba import njit
@@ -7,7 +7,7 @@ from nrespipe.frames.arrays import Floats
 
 
 @njit(cache=True)
-def solve(bands: Floats, right: Floats) -> tuple[Floats, Floats]:
+def solve_banded(bands: Floats, right: Floats) -> tuple[Floats, Floats]:
     """Solve symmetric positive banded equations and return the diagonal of the inverse.
 
     Parameters
@@ -56,3 +56,39 @@ def solve(bands: Floats, right: Floats) -> tuple[Floats, Floats]:
                 v -= lower[k, j] * (inverse[k + low, high - low] if i > 0 else inverse[k, j])
             inverse[k, i] = v + (1 / diagonal[k] if i == 0 else 0.0)
     return solution, inverse[:, 0].copy()
+
+
+@njit(cache=True)
+def invert(matrix: Floats, inverse: Floats) -> bool:
+    """Invert a symmetric positive definite matrix by Gauss-Jordan elimination, which for these needs no pivoting.
+
+    Parameters
+    ----------
+    matrix : shape (n, n)
+        Is overwritten.
+    inverse : shape (n, n)
+        Filled with the inverse.
+
+    Returns
+    -------
+    bool
+        Whether the matrix is positive definite; if not, `inverse` means nothing.
+    """
+    n = len(matrix)
+    for i in range(n):
+        for j in range(n):
+            inverse[i, j] = 1.0 if i == j else 0.0
+    for k in range(n):
+        pivot = matrix[k, k]
+        if not pivot > 0:
+            return False
+        for j in range(n):
+            matrix[k, j] /= pivot
+            inverse[k, j] /= pivot
+        for i in range(n):
+            if i != k:
+                factor = matrix[i, k]
+                for j in range(n):
+                    matrix[i, j] -= factor * matrix[k, j]
+                    inverse[i, j] -= factor * inverse[k, j]
+    return True

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 from scipy.stats import chi2
 
-from nrespipe.numerics import columns, outliers, slanted
+from nrespipe.numerics import column_model, cosmic_ray_kernels, tilt_kernels
 
 LIMITS = chi2.isf(1e-9, np.arange(1, 9))
 N_ROWS = 60
@@ -15,7 +15,7 @@ def profiles(centers, sigma=1.9):
     shape = np.exp(-0.5 * (offsets / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
     tables = np.tile(shape.astype(np.float32), (centers.shape[1], 1, 1))
     response = np.ones((len(centers), N_ROWS), np.float32)
-    return columns.shares_of(response, centers, tables, np.array([100.0]), -10.0, 0.05, 8.5)
+    return column_model.shares_of(response, centers, tables, np.array([100.0]), -10.0, 0.05, 8.5)
 
 
 def spread_out(shares, first):
@@ -50,16 +50,16 @@ class Frame:
 
     def fit(self, threshold=np.inf):
         start = np.full(self.flux.shape, np.nan)
-        return columns.fit(*self.arrays, self.extra, self.guard, threshold, start, 12)
+        return column_model.fit(*self.arrays, self.extra, self.guard, threshold, start, 12)
 
     def misfit(self, flux, stride=1):
-        return outliers.misfit(*self.arrays, self.extra, flux, stride)
+        return cosmic_ray_kernels.misfit(*self.arrays, self.extra, flux, stride)
 
     def grow(self, flux, threshold=2.5):
-        return outliers.grow(*self.arrays, self.extra, flux, self.guard, threshold)
+        return cosmic_ray_kernels.grow(*self.arrays, self.extra, flux, self.guard, threshold)
 
     def runs(self, flux, least=0.3):
-        return outliers.runs(*self.arrays, self.extra, flux, self.guard, LIMITS, least)
+        return cosmic_ray_kernels.runs(*self.arrays, self.extra, flux, self.guard, LIMITS, least)
 
     def variance(self, flux, k):
         model = np.einsum("kx,xky->xy", np.maximum(flux, 0), self.full) + self.extra
@@ -78,7 +78,7 @@ def test_the_model_of_a_column_is_the_sum_of_its_traces_and_what_is_known():
     extra = frame.rng.normal(0, 10, N_ROWS).astype(np.float32)
     for x in (0, 10, 20, 21, 29):
         model = np.full(N_ROWS, 777.0)
-        outliers.model_of(model, frame.shares[x], frame.first[x], frame.flux[:, x], extra)
+        cosmic_ray_kernels.model_of(model, frame.shares[x], frame.first[x], frame.flux[:, x], extra)
         lit = frame.first[x] >= 0
         flux = np.maximum(np.nan_to_num(frame.flux[:, x]), 0)
         inside = np.zeros(N_ROWS, bool)
@@ -145,7 +145,7 @@ def test_chi_square_is_the_sum_of_the_squared_residuals_of_the_window():
     frame.error[:], frame.guard = 0.01, np.array([0.004, 0.02])
     frame.bad[frame.rng.random(frame.bad.shape) < 0.05] = 1
     frame.first[10, 1], frame.flux[0, 20] = -1, np.nan
-    found, count = outliers.chi_square(*frame.arrays, frame.extra, frame.flux, frame.guard)
+    found, count = cosmic_ray_kernels.chi_square(*frame.arrays, frame.extra, frame.flux, frame.guard)
     lit = np.where((frame.first.T >= 0) & np.isfinite(frame.flux), frame.flux, 0)
     for k in range(2):
         residual, variance = frame.variance(lit, k)
@@ -159,7 +159,7 @@ def test_chi_square_is_the_sum_of_the_squared_residuals_of_the_window():
 def test_chi_square_of_noise_is_that_of_the_pixels_less_one():
     frame = Frame(even(9000, 2000), seed=13, apart=24.0, guard=0.0)
     flux, _, _ = frame.fit()
-    found, count = outliers.chi_square(*frame.arrays, frame.extra, flux, frame.guard)
+    found, count = cosmic_ray_kernels.chi_square(*frame.arrays, frame.extra, flux, frame.guard)
     assert np.mean(found - count + 1) == pytest.approx(0, abs=0.3)
     assert np.var(found) == pytest.approx(2 * (np.mean(count) - 1), rel=0.1)
 
@@ -300,7 +300,7 @@ def test_emission_and_absorption_lines_are_no_hits_once_their_slant_is_known(sig
     frame.data[:] = frame.rng.poisson(light) + frame.rng.normal(0, 6, light.shape)
     flux, _, _ = frame.fit()
     lean, bend = np.full(flux.shape, 0.03), np.zeros(flux.shape)
-    frame.extra[:] = slanted.displaced(N_ROWS, frame.shares, frame.first, frame.centers, flux, lean, bend)
+    frame.extra[:] = tilt_kernels.displaced(N_ROWS, frame.shares, frame.first, frame.centers, flux, lean, bend)
     flux, _, _ = frame.fit(5.0)
     assert np.count_nonzero(frame.bad) <= 2
     assert frame.runs(flux) == 0
@@ -332,7 +332,7 @@ def test_pixels_are_revealed_that_are_too_bright_for_the_light_expected_of_their
     frame.first[10, 1] = -1
     expected = np.where(frame.rng.random(frame.flux.shape) < 0.4, frame.flux * 0.93, np.nan)
     before = frame.bad.copy()
-    total = outliers.reveal(*frame.arrays, frame.extra, frame.flux, expected, 0.03, 1.5)
+    total = cosmic_ray_kernels.reveal(*frame.arrays, frame.extra, frame.flux, expected, 0.03, 1.5)
     found = np.zeros(before.shape, bool)
     for x, k in np.argwhere(np.isfinite(expected.T) & (frame.first >= 0)):
         light = frame.flux[:, x] * (frame.first[x] >= 0)
@@ -352,7 +352,7 @@ def test_outliers_of_the_wrong_light_are_taken_back_where_better_light_is_expect
     frame.bad[:] = 2
     expected = np.full(frame.flux.shape, np.nan)
     expected[1, 7] = frame.flux[1, 7]
-    outliers.reveal(*frame.arrays, frame.extra, frame.flux, expected, 0.03, 6.0)
+    cosmic_ray_kernels.reveal(*frame.arrays, frame.extra, frame.flux, expected, 0.03, 6.0)
     window = slice(frame.first[7, 1], frame.first[7, 1] + 18)
     assert not frame.bad[7, window].any()
     assert np.count_nonzero(frame.bad == 0) == 18
@@ -361,5 +361,8 @@ def test_outliers_of_the_wrong_light_are_taken_back_where_better_light_is_expect
 def test_nothing_is_revealed_where_nothing_is_expected():
     frame = Frame(even(9000, 50), seed=15)
     frame.data += 500
-    assert outliers.reveal(*frame.arrays, frame.extra, frame.flux, np.full(frame.flux.shape, np.nan), 0.03, 4.0) == 0
+    assert (
+        cosmic_ray_kernels.reveal(*frame.arrays, frame.extra, frame.flux, np.full(frame.flux.shape, np.nan), 0.03, 4.0)
+        == 0
+    )
     assert not frame.bad.any()
