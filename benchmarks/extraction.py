@@ -20,7 +20,7 @@ from nrespipe.engine.orders import trace_shift
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes import arc, bias, dark, flat
 from nrespipe.simulator import bench as benches

@@ -17,7 +17,7 @@ from nrespipe.engine.orders import order_pattern
 from nrespipe.files import layout, masters
 from nrespipe.files.partial import beside
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.sitereport import CameraReport
+from nrespipe.frames.reports import CameraReport
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly

@@ -13,7 +13,7 @@ from nrespipe.files import templates as files
 from nrespipe.files.catalog import star_match
 from nrespipe.files.checksum import md5
 from nrespipe.files.products import spectra
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -15,7 +15,7 @@ from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, frozen
 from nrespipe.frames.raw import ExposureMeter
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 _AU_M, _YEAR_S = 149597870700.0, 365.25 * 86400
 _MAS_YR = np.radians(1 / 3.6e6)

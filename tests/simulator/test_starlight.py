@@ -5,7 +5,7 @@ import pytest
 
 from nrespipe import data
 from nrespipe.doppler import C_MS
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 from nrespipe.simulator import starlight, stars
 
 

@@ -9,10 +9,10 @@ from scipy.interpolate import lagrange
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum
 from nrespipe.engine.star import order_scale
-from nrespipe.frames.activity import Index
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.star import Index
 from nrespipe.frames.velocity import Velocity
 from nrespipe.frames.wavelength import Wavelengths
 

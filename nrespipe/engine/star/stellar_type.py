@@ -9,8 +9,8 @@ from numpy.polynomial import legendre
 from nrespipe import doppler
 from nrespipe.engine.spectrum import line_mask, synthetic
 from nrespipe.engine.star import temperature
-from nrespipe.frames.stellartype import StellarType
-from nrespipe.frames.velocity import LineMask, Star, Tellurics
+from nrespipe.frames.star import Star, StellarType
+from nrespipe.frames.velocity import LineMask, Tellurics
 
 if TYPE_CHECKING:
     from nrespipe.engine.spectrum.synthetic import Sampling

@@ -9,7 +9,8 @@ from astropy.utils import iers
 from nrespipe import doppler
 from nrespipe.frames.raw import RawFrame, Telescope
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.frames.velocity import Barycentric, Star
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric
 
 _DAY_S = 86400.0
 _AU_M = constants.au.value

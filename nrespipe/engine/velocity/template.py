@@ -11,8 +11,9 @@ from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import arrays, template_fit
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
-from nrespipe.frames.velocity import Star, Tellurics
+from nrespipe.frames.velocity import Tellurics
 from nrespipe.numerics import bspline
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nrespipe.files.catalog import star_match, target_check
 from nrespipe.files.partial import beside
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 if TYPE_CHECKING:
     from nrespipe.frames.raw import RawFrame
