@@ -14,7 +14,7 @@ from nrespipe import data
 from nrespipe.engine.velocity import measurement, template
 from nrespipe.files import master_files as shelf
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import arc, bias, dark, flat, science
 from nrespipe.simulator import bench_arcs, drift, sky, stars
 from nrespipe.simulator import frame as frames

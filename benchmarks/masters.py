@@ -19,7 +19,7 @@ from nrespipe import instruments
 from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import RECIPES
 
 _DAY = "20190405"

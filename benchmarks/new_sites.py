@@ -23,7 +23,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import numpy as np
 
-from nrespipe import instruments
+from nrespipe import doppler, instruments
 from nrespipe.engine.wavelength import solution
 from nrespipe.files import master_files
 from nrespipe.files.catalog import targets
@@ -108,7 +108,7 @@ def misnumbered(traces, bench, state):
 def zero_point_ms(scale, fiber, bench, state):
     """Return by how much the wavelengths of a fiber are too long in the middle of all orders and columns."""
     true = bench_arcs.wavelength(bench, fiber, _X, state)[scale.orders - bench.spectrograph.first_order]
-    return float(np.median(benches.C_MS * (solution.on_grid(scale, fiber, scale.orders, _X) / true - 1)))
+    return float(np.median(doppler.velocity_ms(solution.on_grid(scale, fiber, scale.orders, _X) / true)))
 
 
 def try_site(work, site):

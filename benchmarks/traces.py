@@ -14,7 +14,7 @@ from nrespipe.engine.detector import correction
 from nrespipe.engine.extraction import scattered_light
 from nrespipe.engine.orders import trace, trace_shift
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes import bias, dark, flat
 from nrespipe.simulator import bench as benches

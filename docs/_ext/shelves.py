@@ -19,7 +19,7 @@ from nrespipe.files.catalog import target_check, targets
 from nrespipe.files.products import l2, l4
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 _PRODUCTS = {"L2": l2, "L4": l4}
 _MASTERS = {Kind.BIAS: Bias, Kind.DARK: Dark, Kind.FLAT: Flat, Kind.ARC: Arc}

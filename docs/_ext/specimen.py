@@ -7,7 +7,8 @@ from nrespipe.files.products.product_inputs import ProductInputs
 from nrespipe.frames.raw import ExposureMeter, Kind, RawFrame, Section
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.velocity import Barycentric, Star, TemplateVelocity, Velocity
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric, TemplateVelocity, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 _FIBERS, _ORDERS, _PIXELS, _VELOCITIES = (0, 1), np.array([90, 91]), 64, 3

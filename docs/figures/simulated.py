@@ -11,7 +11,7 @@ from nrespipe.engine.orders import trace_shift
 from nrespipe.engine.wavelength import calibrate, drift
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import arc, bias, dark, flat
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames

@@ -9,7 +9,7 @@ from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files.raw import raw_file
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.sitereport import FlatLook
+from nrespipe.frames.reports import FlatLook
 
 if TYPE_CHECKING:
     from nrespipe.database.tables import Master

@@ -13,14 +13,11 @@ from nrespipe.analysis import master_drawing, site_advice
 from nrespipe.database.columns import USABLE, State
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Frame, Master
-from nrespipe.engine.orders import order_pattern
+from nrespipe.engine.orders import trace
 from nrespipe.files import layout, master_files
 from nrespipe.files.disk import beside
-from nrespipe.engine.orders import trace
-from nrespipe.files import layout, masters
-from nrespipe.files.partial import beside
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.sitereport import CameraReport
+from nrespipe.frames.reports import CameraReport
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from nrespipe.database.base import Row
 from nrespipe.database.columns import Moment, Real, Standing, now, words
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Star
 
 
 class StarTemplate(Row):

@@ -12,8 +12,8 @@ from astropy.io import fits
 
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.files import fits_io
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
-from nrespipe.frames.velocity import Star
 
 #: Cards of the star: keyword, attribute, comment.
 _STAR = (

@@ -13,8 +13,7 @@ from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes.origin import origin_of
 from nrespipe.recipes.spectra import extract_frame

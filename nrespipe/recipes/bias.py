@@ -11,8 +11,7 @@ from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.numerics.robust_statistics import spread
 from nrespipe.recipes.origin import origin_of

@@ -17,8 +17,7 @@ from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes.origin import origin_of

@@ -13,8 +13,7 @@ from nrespipe.engine.wavelength import calibrate, drift, order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes.spectra import extract_frame
 

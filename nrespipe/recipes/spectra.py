@@ -5,12 +5,11 @@ from nrespipe.engine.extraction import line_tilt, optimal, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.image import Image
-from nrespipe.frames.motion import Motion
 from nrespipe.frames.raw import RawFrame
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.frames.traces import Slant
+from nrespipe.frames.traces import Motion, Slant
 
 
 def extract_frame(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> tuple[Spectra, Motion, Slant]:

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import LampLines
 from nrespipe.instruments import optics
-
-_C_MS = 299792458.0
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def truth(
     listed = 600 * lamp.intensity[shine] * 10 ** random.normal(0, 0.25, shine.sum())
     listed = np.where((lamp.species[shine] == "Ar") & (lamp.vacuum_angstrom[shine] > 6900), 10 * listed, listed)
     position = lamp.vacuum_angstrom + random.normal(0, 1, len(shine)) * np.minimum(
-        lamp.error_angstrom, lamp.vacuum_angstrom * 15 / _C_MS
+        lamp.error_angstrom, lamp.vacuum_angstrom * 15 / doppler.C_MS
     )
     forest = np.exp(random.uniform(np.log(3850), np.log(9100), unlisted))
     faint = 600 * 10 ** random.normal(0.2, 0.4, unlisted)

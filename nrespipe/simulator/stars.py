@@ -8,7 +8,7 @@ import numpy as np
 
 from nrespipe import data
 from nrespipe.engine.star import temperature
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 # Stars whose coordinates the simulator knows: RA, Dec [degree, ICRS, epoch 2000], proper motion with cos(dec)
 # [mas / yr], parallax [mas], radial velocity [km / s], V, type; rounded catalog values.

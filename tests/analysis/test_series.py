@@ -14,8 +14,8 @@ from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files import template_files
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
-from nrespipe.frames.velocity import Star
 from nrespipe.service import assembly
 from nrespipe.settings import Settings
 

@@ -6,8 +6,8 @@ from astropy.io import fits
 
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import template_files
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
-from nrespipe.frames.velocity import Star
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from nrespipe import data
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes import RECIPES, arc, bias, dark, flat
 from nrespipe.simulator import frame as frames

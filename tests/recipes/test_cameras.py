@@ -12,7 +12,7 @@ from nrespipe.engine.velocity import barycenter
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import arc, bias, dark, flat, science
 from nrespipe.simulator import frame as frames
 from nrespipe.simulator import stars

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.wavelength import night_to_night, solution
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
@@ -232,7 +233,7 @@ def _arc(new, last):
     ratio = [
         solution.on_grid(new.solution, f, orders, x) / solution.on_grid(last.solution, f, orders, x) for f in fibers
     ]
-    change_ms = solution.C_MS * (np.array(ratio) - 1)
+    change_ms = doppler.velocity_ms(np.array(ratio))
     zero_ms = np.median(change_ms, axis=(1, 2))
     apart_ms = float(np.ptp(zero_ms))
     bent_ms = spread(change_ms - zero_ms[:, None, None])

@@ -7,8 +7,7 @@ from nrespipe.engine.orders import column_layout
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
-from nrespipe.frames.motion import Motion
-from nrespipe.frames.traces import Traces
+from nrespipe.frames.traces import Motion, Traces
 from nrespipe.numerics import column_model as kernel
 from nrespipe.numerics.leastsquares import huber
 

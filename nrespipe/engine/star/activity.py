@@ -6,16 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import lagrange
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum
 from nrespipe.engine.star import order_scale
-from nrespipe.frames.activity import Index
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.star import Index
 from nrespipe.frames.velocity import Velocity
 from nrespipe.frames.wavelength import Wavelengths
-
-_LIGHT_MS = 299792458.0
 
 
 @dataclass(frozen=True)
@@ -97,10 +96,10 @@ def measure(
     """
     if not np.isfinite(rv_ms):
         return tuple(Index(name, reason="the star has no velocity") for name, *_ in INDICES)
-    doppler = (1 + rv_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS)
+    shift = doppler.seen(rv_ms, berv_ms)
     light = _Light.of(spectra, wavelengths, fiber)
-    room = (1 + rv_ms / _LIGHT_MS) * np.array([1 - motion_ms / _LIGHT_MS, 1 + motion_ms / _LIGHT_MS])
-    return tuple(_index(light, doppler, room, definition, faintest) for definition in INDICES)
+    room = doppler.factor(rv_ms) * np.array([doppler.factor(-motion_ms), doppler.factor(motion_ms)])
+    return tuple(_index(light, shift, room, definition, faintest) for definition in INDICES)
 
 
 def of(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) -> tuple[Index, ...]:
@@ -206,13 +205,13 @@ def _with_hits(flux, variance, quality, blaze, *, errors=5.0, share=0.3):
     return flux, variance, good
 
 
-def _index(light, doppler, room, definition, faintest):
+def _index(light, shift, room, definition, faintest):
     """Return one index, or why there is none."""
     name, lines, references, factor = definition
     bands = Counter(lines), Counter(references)
     seen = {}
     for band in (*bands[0], *bands[1]):
-        seen[band] = _on_orders(light, band, doppler, room)
+        seen[band] = _on_orders(light, band, shift, room)
         if isinstance(seen[band], str):
             return Index(name, reason=f"{seen[band]} {band.center_angstrom:.1f} angstrom")
     orders = sorted({order for found in seen.values() for order in found})
@@ -235,7 +234,7 @@ def _index(light, doppler, room, definition, faintest):
     return Index(name, float(value), float(np.sqrt(variance)))
 
 
-def _on_orders(light, band, doppler, room):
+def _on_orders(light, band, shift, room):
     """Return mean light of a band, its variance, and what more light adds to that, on each order, or what is missing.
 
     An order must show all of the band all the year.
@@ -245,7 +244,7 @@ def _on_orders(light, band, doppler, room):
     complete = np.flatnonzero((start < low * room[0]) & (end > high * room[1]))
     found = {}
     for order in complete:
-        edges = ccf.pixel_edges(light.wavelength[order][None])[0] / doppler
+        edges = ccf.pixel_edges(light.wavelength[order][None])[0] / shift
         flux, good, shape = (
             light.flux[order],
             light.good[order],

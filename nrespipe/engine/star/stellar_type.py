@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.polynomial import legendre
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import line_mask, synthetic
 from nrespipe.engine.star import temperature
-from nrespipe.frames.stellartype import StellarType
-from nrespipe.frames.velocity import LineMask, Star, Tellurics
+from nrespipe.frames.star import Star, StellarType
+from nrespipe.frames.velocity import LineMask, Tellurics
 
 if TYPE_CHECKING:
     from nrespipe.engine.spectrum.synthetic import Sampling
     from nrespipe.engine.velocity.mask_fit import Fit
 
-_LIGHT_MS = 299792458.0
 _FWHM2 = 8 * np.log(2)
 #: Standard deviation of a rotation profile in units of v sin i, with the limb darkening of ``linemodel``
 _ROTATION_DEVIATION = 0.4743
@@ -184,7 +184,7 @@ def _absorption(found, masks, berv_ms, sampling, chosen):
         fwhm = np.ascontiguousarray(sampling.fwhm[chosen])
         sampling = synthetic.Sampling(fwhm, sampling.offsets, sampling.kernels, sampling.columns)
     start, end = wavelength.min() * 0.995, wavelength.max() * 1.005
-    seen_ms = ((1 + found.rv_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
+    seen_ms = doppler.seen_ms(found.rv_ms, berv_ms)
     absorbed = []
     for mask in masks:
         rest = synthetic.at_rest(

@@ -2,7 +2,7 @@
 
 import re
 
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 #: Effective temperature of a dwarf of subtype 0 of each class [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
 _SUBTYPE_0_K = {

@@ -13,8 +13,9 @@ from nrespipe.engine.velocity.template_choice import is_of
 from nrespipe.frames.arrays import Integers
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Barycentric, LineMask, Star, Tellurics, TemplateVelocity, Velocity
+from nrespipe.frames.velocity import Barycentric, LineMask, Tellurics, TemplateVelocity, Velocity
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Wavelengths
 
 #: Noise of the detector that weights reckon with, as a share of the typical light of the star: that at a ratio of

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import arrays, template_fit
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
-from nrespipe.frames.velocity import Star, Tellurics
+from nrespipe.frames.velocity import Tellurics
 from nrespipe.numerics import bspline
 
 if TYPE_CHECKING:
     from nrespipe.engine.velocity.template_fit import TemplateFit
 
-_LIGHT_MS = 299792458.0
 _NOBODY = Star("")
 
 #: Pixels by which the knots of an order reach beyond the first exposure, for those seen from another side of the Earth
@@ -157,8 +158,8 @@ class _Stack:
     def knot_of_pixels(self, i):
         """Return where the pixels of an exposure lie between the knots."""
         e = self.exposures[i]
-        doppler = np.log1p(e.berv_ms / _LIGHT_MS) - np.log1p(self.rv_ms[i] / _LIGHT_MS)
-        ln_rest = np.log(e.orders.wavelength[self.rows[i]]) + doppler
+        ln_seen = doppler.ln_seen(self.rv_ms[i], e.berv_ms)
+        ln_rest = np.log(e.orders.wavelength[self.rows[i]]) - ln_seen
         return np.stack([place(row) for place, row in zip(self.places, ln_rest)])
 
     def add(self) -> None:
@@ -291,9 +292,9 @@ def _knots(exposure, row, rv_ms):
     """Return the logarithms of the wavelengths of the knots of an order, at rest."""
     wavelength = exposure.orders.wavelength[row]
     n = len(wavelength)
-    doppler = np.log1p(exposure.berv_ms / _LIGHT_MS) - np.log1p(rv_ms / _LIGHT_MS)
+    ln_seen = doppler.ln_seen(rv_ms, exposure.berv_ms)
     x = np.arange(-_BEYOND, n + _BEYOND, dtype=float)
-    inside = np.log(wavelength) + doppler
+    inside = np.log(wavelength) - ln_seen
     ln_angstrom = np.interp(x, np.arange(n), inside)
     ln_angstrom += np.minimum(x, 0) * (inside[20] - inside[0]) / 20
     ln_angstrom += np.maximum(x - n + 1, 0) * (inside[-1] - inside[-21]) / 20

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from nrespipe.engine.star import temperature
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Star
 
 
 def choose(

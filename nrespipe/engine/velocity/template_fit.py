@@ -8,6 +8,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy.interpolate import CubicSpline
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import line_mask
 from nrespipe.engine.velocity import order_velocities
 from nrespipe.frames.arrays import Floats, Integers
@@ -17,7 +18,6 @@ from nrespipe.frames.velocity import Tellurics
 if TYPE_CHECKING:
     from nrespipe.engine.spectrum.spectrum_orders import Orders
 
-_LIGHT_MS = 299792458.0
 
 #: Variance of a cubic spline at a knot over the inverse of the weight of the points around it, where they lie densely
 AT_KNOT = 1.2035
@@ -178,19 +178,19 @@ class _Light:
         """Return template, its slope with velocity, and its variance per pixel; NaN beyond it."""
         shape = self.orders.wavelength.shape
         flux, slope, noise = np.full((3, *shape), np.nan)
-        doppler = np.log1p(self.berv_ms / _LIGHT_MS) - np.log1p(rv_ms / _LIGHT_MS)
+        ln_seen = doppler.ln_seen(rv_ms, self.berv_ms)
         for i, splines in enumerate(self.rest):
             if splines is None:
                 continue
             place, light, variance, first, last = splines
-            ln_rest = np.log(self.orders.wavelength[i]) + doppler
+            ln_rest = np.log(self.orders.wavelength[i]) - ln_seen
             inside = (ln_rest > first) & (ln_rest < last)
             if inside.sum() < 2:
                 continue
             u = place(ln_rest[inside])
             noise[i, inside] = np.interp(u, np.arange(len(variance)), variance) / (AT_KNOT * np.gradient(u))
             flux[i, inside] = np.where(np.isfinite(noise[i, inside]), light(u), np.nan)
-            slope[i, inside] = -light(u, 1) * place(ln_rest[inside], 1) / (_LIGHT_MS + rv_ms)
+            slope[i, inside] = -light(u, 1) * place(ln_rest[inside], 1) / (doppler.C_MS + rv_ms)
         return flux, slope, noise
 
 

@@ -12,7 +12,7 @@ from nrespipe.frames.raw import Kind, RawFrame
 if TYPE_CHECKING:
     from nrespipe.frames.reduction import Reduction
     from nrespipe.frames.spectrograph import Spectrograph
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 
 def write(

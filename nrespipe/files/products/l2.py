@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
+from nrespipe import doppler
 from nrespipe.files import tile_compression
 from nrespipe.files.products import common_parts, primary_header
 from nrespipe.files.products.primary_header import card
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from nrespipe.files.products.product_inputs import ProductInputs
 
-_LIGHT_KMS = 299792.458
 
 _AXES = (card("CTYPE1", "Pixel", "name of axis 1"), card("CTYPE2", "Order", "name of axis 2"))
 
@@ -165,7 +165,7 @@ def _barycentric(inputs):
         ),
         (
             "BARYCORR_Z",
-            berv_kms / _LIGHT_KMS,
+            berv_kms / (doppler.C_MS / 1000),
             "",
             "barycentric correction of the first star: wavelengths times 1 + z",
         ),

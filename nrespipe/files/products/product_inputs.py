@@ -10,7 +10,7 @@ from nrespipe.files.raw.card_values import text, value
 from nrespipe.frames.raw import RawFrame, Telescope
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 _MJD_ZERO = datetime(1858, 11, 17)
 

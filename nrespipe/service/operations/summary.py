@@ -22,8 +22,8 @@ from nrespipe.files.catalog import star_match, targets
 from nrespipe.files.disk import replacing
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
-from nrespipe.frames.nightreport import NightReport
 from nrespipe.frames.quality import Quality
+from nrespipe.frames.reports import NightReport
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.operations import mail as mailing
 

@@ -11,7 +11,7 @@ from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import master_files
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.service.reduction import template_candidates
 
 if TYPE_CHECKING:

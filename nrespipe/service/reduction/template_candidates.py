@@ -14,7 +14,7 @@ from nrespipe.frames.template import Template
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nrespipe import doppler
 from nrespipe.engine.acceptance import master_checks
-from nrespipe.engine.wavelength import solution
 from nrespipe.frames.judgement import Finding, Judgement, Verdict
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Pixel
@@ -60,7 +60,7 @@ def arc(
 ):
     degrees = np.array([(0, 0), (1, 0), (0, 1)])
     velocity = moved_ms + apart_ms * np.array(fibers) / 2
-    terms = np.array([466000.0, 4100.0, 10.0]) * (1 + velocity[:, None] / solution.C_MS)
+    terms = np.array([466000.0, 4100.0, 10.0]) * (1 + velocity[:, None] / doppler.C_MS)
     f, t = len(fibers), len(degrees)
     scale = Solution(fibers, ORDERS, N, degrees, terms, np.zeros((f, t, t)), np.full(f, scatter_ms), np.full(f, lines))
     flux = np.full((1, len(ORDERS), N), 1000.0 * light)

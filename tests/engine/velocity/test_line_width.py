@@ -6,7 +6,7 @@ import pytest
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import line_width, template, template_fit
 from nrespipe.engine.velocity.template import Exposure
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 C_MS = 299792458.0
 NUMBERS = np.arange(90, 94)

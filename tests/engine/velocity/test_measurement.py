@@ -9,7 +9,8 @@ from nrespipe import data
 from nrespipe.engine.star import temperature
 from nrespipe.engine.velocity import measurement, template
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.velocity import Barycentric, Star
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric
 from nrespipe.simulator import bench_stars, stars
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}

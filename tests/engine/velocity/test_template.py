@@ -8,8 +8,9 @@ import pytest
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import template, template_choice, template_fit
 from nrespipe.engine.velocity.template import Exposure
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Star, Tellurics
+from nrespipe.frames.velocity import Tellurics
 
 C_MS = 299792458.0
 STAR = Star("HD1", teff_k=5700.0, aliases=("Alpha One",))

@@ -19,7 +19,8 @@ from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.velocity import Barycentric, Star, Velocity
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 WORD, COUNT, REAL, TRUTH = str, int, (float, int), bool

@@ -14,8 +14,9 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.star import Star
 from nrespipe.frames.traces import Profile, Slant, Traces
-from nrespipe.frames.velocity import Barycentric, Star, Velocity
+from nrespipe.frames.velocity import Barycentric, Velocity
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution, Wavelengths
 
 ORDERS, PIXELS = np.array([90, 91]), 8

@@ -12,8 +12,8 @@ from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.database.templates import StarTemplate
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import template_files as files
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Star
 from nrespipe.service import assembly
 from nrespipe.service.ingest.raw_files import md5
 from nrespipe.service.reduction import template_candidates
