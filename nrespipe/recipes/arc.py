@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
 from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.extraction import line_tilt
 from nrespipe.engine.wavelength import calibrate, lamp_shift

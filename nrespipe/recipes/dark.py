@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
 from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Dark

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
 from nrespipe.engine.detector import correction, gain, header_checks, stacking
 from nrespipe.engine.extraction import blaze, profile, scattered_light
 from nrespipe.engine.orders import ridges, trace

@@ -18,6 +18,7 @@ from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import layout, masters
 from nrespipe.files.checksum import md5
 from nrespipe.files.raw import cdp, identity
+from nrespipe.frames.judgement import Judgement
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.calibrations import acceptance, redo
@@ -64,6 +65,8 @@ class Job:
         Raw files of its inputs, by name.
     recipe
         What to do.
+    judge
+        Compares the master with the last good one.
     spectrographs
         Makes a spectrograph of its name.
     masters
@@ -85,6 +88,7 @@ class Job:
     frame_ids: tuple[int, ...]
     paths: tuple[str, ...]
     recipe: ModuleType
+    judge: Callable[..., Judgement]
     spectrographs: Callable[[str], Spectrograph]
     masters: Mapping[Kind, tuple[int, str, str]]
     missing: str
@@ -143,7 +147,7 @@ def plan(
             return None
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(
-        kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
+        kind, night, ids, paths, recipe, assembly.judge, assembly.spectrographs, chosen, missing, assembly.output,
         peers=acceptance.peers(session, kind, night, middle, assembly.output),
         left_out=left_out,
         earlier=tuple((frame.id, frame.path) for frame in earlier),
@@ -179,7 +183,7 @@ def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str,
     refs = references.fetch(job.masters, job.kind, spectrograph)
     refs = replace(refs, previous=references.previous(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
-    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.recipe, spectrograph)
+    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.judge, spectrograph)
     # what was said of the one made before may tell of the same frames
     left_out = [told for told in job.left_out if told not in columns["reason"]]
     reason = "; ".join(filter(None, [columns["reason"], *(f"left out {told}" for told in left_out)]))
