@@ -85,7 +85,7 @@ class Calibration:
         assert all(getattr(refs, kind).origin.kind is kind for kind in self.NEEDS)
         return Reduction(measurements={"level_adu": float(raw.adu.mean())})
 
-    def odd(self, lit, measured):
+    def outlier_frames(self, lit, measured):
         return ["asked for" if each["level_adu"] > ODD_ADU else "" for each in measured]
 
     def combine(self, frames, refs, spectrograph):
