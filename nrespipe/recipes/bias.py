@@ -90,12 +90,8 @@ def outlier_frames(_lit: Sequence[str], measured: Sequence[Mapping[str, float]])
     noise = np.array([each.get("noise_adu", np.nan) for each in measured])
     structure = [each.get("structure_adu", np.nan) for each in measured]
     usual = np.nanmedian(noise) if np.isfinite(noise).any() else np.nan
-    noisy = outliers.find(
-        noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU"
-    )
-    high = outliers.find(
-        structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU"
-    )
+    noisy = outliers.find(noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU")
+    high = outliers.find(structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU")
     return [one or other for one, other in zip(noisy, high)]
 
 

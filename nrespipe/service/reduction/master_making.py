@@ -307,7 +307,9 @@ def _fitting(frames, recipe):
     copies = _copies(frames)
     left_out = [f"{frame.filename}: the same content as {copies[frame.id]}" for frame in frames if frame.id in copies]
     frames = [frame for frame in frames if frame.id not in copies]
-    reasons = recipe.outlier_frames([frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames])
+    reasons = recipe.outlier_frames(
+        [frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames]
+    )
     kept = [frame for frame, reason in zip(frames, reasons) if not reason]
     left_out += [f"{frame.filename}: {reason}" for frame, reason in zip(frames, reasons) if reason]
     return kept, tuple(left_out)
