@@ -98,7 +98,7 @@ def _camera(session, assembly, place, days):
     told = [f"missing: {', '.join(missing)}" if missing else "there is a master of every kind"]
     advice = []
     for kind in KINDS:
-        here = (rows[kind], made[kind], spectrograph) if kind in made else None
+        here = (rows[kind], made[kind], assembly.judge(made[kind], None, spectrograph)) if kind in made else None
         more, further = site_advice.of(session, kind, place, assembly.recipes[kind], here)
         told, advice = told + more, advice + further
     numbering = _numbering(made[Kind.FLAT].traces, spectrograph) if Kind.FLAT in made else {}

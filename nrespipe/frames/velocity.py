@@ -106,7 +106,7 @@ class TemplateVelocity:
     consistent
         Whether neighboring parts of the spectrum disagree as independent ones would.
     width_change_m2_s2, width_change_error_m2_s2
-        Differential line width and its photon error, as ``line_width.change`` gives them [m2 / s2].
+        Differential line width and its photon error, as ``template_fit.width_change`` gives them [m2 / s2].
     """
 
     name: str

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
+from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
@@ -74,7 +73,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     return Reduction(quality=quality, measurements=measurements)
 
 
-def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+def outlier_frames(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which biases of a night do not belong with the others.
 
     Parameters
@@ -90,12 +89,8 @@ def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[st
     noise = np.array([each.get("noise_adu", np.nan) for each in measured])
     structure = [each.get("structure_adu", np.nan) for each in measured]
     usual = np.nanmedian(noise) if np.isfinite(noise).any() else np.nan
-    noisy = outlier_frames.odd(
-        noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU"
-    )
-    high = outlier_frames.odd(
-        structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU"
-    )
+    noisy = outliers.find(noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU")
+    high = outliers.find(structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU")
     return [one or other for one, other in zip(noisy, high)]
 
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
+from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Dark
@@ -58,7 +57,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 
 
-def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+def outlier_frames(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which darks of a night do not belong with the others.
 
     Parameters
@@ -73,7 +72,7 @@ def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[st
     """
     rates = [each.get("rate_adu_per_s", np.nan) for each in measured]
     says = "it gains {value:.4f} ADU a second, the other darks {usual:.4f} ADU a second"
-    return outlier_frames.odd(rates, _LEAK_ADU_PER_S, says)
+    return outliers.find(rates, _LEAK_ADU_PER_S, says)
 
 
 def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrograph, hot_sigma: float = 4.5) -> Dark:

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
+from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, gain, header_checks, stacking
 from nrespipe.engine.extraction import blaze, pixel_response, profile, scattered_light
 from nrespipe.engine.orders import ridges, trace
@@ -89,7 +88,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     return Reduction(quality=quality, measurements=measurements)
 
 
-def odd(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+def outlier_frames(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which flats of a night do not belong with the others.
 
     Parameters
@@ -111,7 +110,7 @@ def odd(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str
         # nobody can tell which pair it is
         twins = [False] * len(rows)
     rows = [np.nan if twin else row for row, twin in zip(rows, twins)]
-    far = outlier_frames.by_light(lit, _moved, rows)
+    far = outliers.by_objects(lit, _moved, rows)
     wrong = "its light lies in the fibers of another pair than its header says"
     return [wrong if twin else reason for twin, reason in zip(twins, far)]
 
@@ -181,7 +180,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
 
 
 def _moved(rows):
-    return outlier_frames.odd(
+    return outliers.find(
         rows, _MOVED_PX, "its orders lie at {value:.2f} px, those of the other flats at {usual:.2f} px"
     )
 

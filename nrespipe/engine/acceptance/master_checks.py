@@ -24,7 +24,7 @@ _WIDE = 4096
 _NEVER = 1e6
 
 
-def master(
+def judge(
     new: Bias | Dark | Flat | Arc, last: Bias | Dark | Flat | Arc | None, spectrograph: Spectrograph
 ) -> Judgement:
     """Judge a master.

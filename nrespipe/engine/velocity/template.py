@@ -10,6 +10,7 @@ from scipy.interpolate import CubicSpline
 from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import arrays, template_fit
 from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
@@ -134,6 +135,54 @@ def leave_one_out(
     if len(exposures) < 3:
         raise ValueError(f"leaving one out needs at least three exposures, not {len(exposures)}")
     return _coadded(exposures, tellurics, rounds, clip).by_the_others(star)
+
+
+def choose(
+    templates: Sequence[Template], star: Star, *, site: str = "", farthest_k: float = 250.0, farthest_logg: float = 0.5
+) -> Template | None:
+    """Choose the template of a star.
+
+    Parameters
+    ----------
+    star
+        The star whose velocity is measured.
+    site
+        Where it was observed; templates of that site come first.
+    farthest_k, farthest_logg
+        Farthest temperature and surface gravity of another star whose template may serve [kelvin, cgs].
+
+    Returns
+    -------
+    Template or None
+        The best template of the star that the catalog names for this one, else of the star itself; else a trusted one
+        of the star whose temperature is nearest, if that is near enough; else None.
+    """
+    named = [template for template in templates if star.template and _key(star.template) in _names(template.star)]
+    own = named or [template for template in templates if is_same_star(template, star)]
+    if own:
+        return max(own, key=lambda t: (t.trusted, t.site == site, len(t.inputs), t.end_mjd, t.fingerprint))
+    wanted_k, near = stellar_type.catalog_temperature(star), []
+    for template in templates:
+        its_k = stellar_type.catalog_temperature(template.star)
+        if not template.trusted or wanted_k is None or its_k is None or abs(its_k - wanted_k) > farthest_k:
+            continue
+        logg, its_logg = star.logg, template.star.logg
+        if logg is None or its_logg is None or abs(logg - its_logg) <= farthest_logg:
+            near.append((template.site != site, abs(its_k - wanted_k), template.fingerprint, template))
+    return min(near, key=lambda row: row[:3])[3] if near else None
+
+
+def is_same_star(template: Template, star: Star) -> bool:
+    """Return whether a template was made of a star itself: they share a name, apart from blanks and capitals."""
+    return bool(_names(template.star) & _names(star))
+
+
+def _names(star):
+    return {_key(name) for name in (star.name, *star.aliases)}
+
+
+def _key(name):
+    return "".join(name.split()).upper()
 
 
 class _Stack:

@@ -1,10 +1,9 @@
 """Whether a new master is accepted: compared with the last good one, and with those that may speak for it."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
@@ -83,7 +82,7 @@ def peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, outpu
 
 
 def judge(
-    master: "Bias | Dark | Flat | Arc", others: Peers, recipe: ModuleType, spectrograph: "Spectrograph"
+    master: "Bias | Dark | Flat | Arc", others: Peers, compare: Callable[..., Judgement], spectrograph: "Spectrograph"
 ) -> tuple[dict[str, object], int | None, bool]:
     """Judge a new master.
 
@@ -91,8 +90,8 @@ def judge(
     ----------
     others
         What it is compared with; a file that cannot be read is as good as none.
-    recipe
-        Its `judge` compares two masters.
+    compare
+        As ``master_checks.judge``.
     spectrograph
         Says what the first one should be like.
 
@@ -106,26 +105,26 @@ def judge(
         Whether the last good one says nothing against it.
     """
     last = _read(others.last)
-    judged = against(master, last, recipe, spectrograph)
+    judged = against(master, last, compare, spectrograph)
     standing = _STANDINGS.get(judged.verdict, Standing.CURRENT)
     columns = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
     if standing is Standing.REJECTED:
         return columns, None, False
     if standing is Standing.CURRENT:
-        agrees_with, _ = _agreeing(master, (others.unreviewed,), recipe, spectrograph)
+        agrees_with, _ = _agreeing(master, (others.unreviewed,), compare, spectrograph)
         return columns, agrees_with, last is not None and not judged.changed
-    if others.accepted and _is_like(master, _read(others.accepted[0]), recipe, spectrograph):
+    if others.accepted and _is_like(master, _read(others.accepted[0]), compare, spectrograph):
         return columns | {"standing": Standing.CURRENT, "reason": others.accepted[1]}, None, False
-    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), recipe, spectrograph)
+    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), compare, spectrograph)
     if agrees_with is not None:
         columns |= {"standing": Standing.CURRENT, "reason": f"{columns['reason']}; {words}"}
     return columns, agrees_with, False
 
 
-def _agreeing(master, others, recipe, spectrograph):
+def _agreeing(master, others, compare, spectrograph):
     """Row of the first of some masters of other nights that a master is like, and what is said of it then."""
     for row, path, words in filter(None, others):
-        if _is_like(master, _read(path), recipe, spectrograph):
+        if _is_like(master, _read(path), compare, spectrograph):
             return row, words
     return None, ""
 
@@ -133,7 +132,7 @@ def _agreeing(master, others, recipe, spectrograph):
 def against(
     master: "Bias | Dark | Flat | Arc",
     last: "Bias | Dark | Flat | Arc | None",
-    recipe: ModuleType,
+    compare: Callable[..., Judgement],
     spectrograph: "Spectrograph",
 ) -> Judgement:
     """Compare a master with the last good one.
@@ -142,8 +141,8 @@ def against(
     ----------
     last
         The last good one; None for the first.
-    recipe
-        Its `judge` compares two masters.
+    compare
+        As ``master_checks.judge``.
     spectrograph
         Says what the first one should be like.
 
@@ -152,8 +151,8 @@ def against(
     Judgement
         What the last one shows as well is known.
     """
-    judged = recipe.judge(master, last, spectrograph)
-    return judged if last is None else judged.beside(recipe.judge(last, None, spectrograph))
+    judged = compare(master, last, spectrograph)
+    return judged if last is None else judged.beside(compare(last, None, spectrograph))
 
 
 def heed(
@@ -257,9 +256,9 @@ def _read(path):
     return None
 
 
-def _is_like(master, peer, recipe, spectrograph):
+def _is_like(master, peer, compare, spectrograph):
     """Whether a master needs no review beside another, but for what that one shows as well."""
-    return peer is not None and against(master, peer, recipe, spectrograph).verdict in _GOOD
+    return peer is not None and against(master, peer, compare, spectrograph).verdict in _GOOD
 
 
 _GOOD = (Verdict.ACCEPTED, Verdict.FLAGGED)

@@ -12,7 +12,7 @@ from nrespipe.database.columns import Standing
 from nrespipe.database.masters import calibrations, neighbors
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
-from nrespipe.service.assembly import RECIPES
+from nrespipe.service.assembly import judge_master
 from nrespipe.service.calibrations import redo
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def compare(session: "Session", name: str, output: Path, other: str = "") -> lis
         spectrograph = instruments.load(row.instrument, layout.instruments(output))
     except (KeyError, ValueError) as error:
         raise LookupError(f"the table of {row.instrument} cannot be used: {error}") from error
-    judged = acceptance.against(new, last, RECIPES[row.kind], spectrograph)
+    judged = acceptance.against(new, last, judge_master, spectrograph)
     numbers = [
         [f.name, f"{f.value:.4g}", f"{f.usual:.4g}", f"{f.worst:.4g}", str(f.verdict), f.words] for f in judged.findings
     ]

@@ -18,6 +18,7 @@ from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import layout, master_files
 from nrespipe.files.disk import md5
 from nrespipe.files.raw import identity, raw_file
+from nrespipe.frames.judgement import Judgement
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.calibrations import acceptance, redo
@@ -64,6 +65,8 @@ class Job:
         Raw files of its inputs, by name.
     recipe
         What to do.
+    judge
+        Compares the master with the last good one.
     spectrographs
         Makes a spectrograph of its name.
     masters
@@ -85,6 +88,7 @@ class Job:
     frame_ids: tuple[int, ...]
     paths: tuple[str, ...]
     recipe: ModuleType
+    judge: Callable[..., Judgement]
     spectrographs: Callable[[str], Spectrograph]
     masters: Mapping[Kind, tuple[int, str, str]]
     missing: str
@@ -143,7 +147,7 @@ def plan(
             return None
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(
-        kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
+        kind, night, ids, paths, recipe, assembly.judge, assembly.spectrographs, chosen, missing, assembly.output,
         peers=acceptance.peers(session, kind, night, middle, assembly.output),
         left_out=left_out,
         earlier=tuple((frame.id, frame.path) for frame in earlier),
@@ -179,7 +183,7 @@ def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str,
     refs = references.fetch(job.masters, job.kind, spectrograph)
     refs = replace(refs, previous=references.previous(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
-    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.recipe, spectrograph)
+    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.judge, spectrograph)
     # what was said of the one made before may tell of the same frames
     left_out = [told for told in job.left_out if told not in columns["reason"]]
     reason = "; ".join(filter(None, [columns["reason"], *(f"left out {told}" for told in left_out)]))
@@ -303,7 +307,9 @@ def _fitting(frames, recipe):
     copies = _copies(frames)
     left_out = [f"{frame.filename}: the same content as {copies[frame.id]}" for frame in frames if frame.id in copies]
     frames = [frame for frame in frames if frame.id not in copies]
-    reasons = recipe.odd([frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames])
+    reasons = recipe.outlier_frames(
+        [frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames]
+    )
     kept = [frame for frame, reason in zip(frames, reasons) if not reason]
     left_out += [f"{frame.filename}: {reason}" for frame, reason in zip(frames, reasons) if reason]
     return kept, tuple(left_out)

@@ -61,12 +61,12 @@ def choose(among: Sequence[Candidate], stars: "Mapping[int, Star]", filename: st
         No entry for a star that none fits.
     """
     # here, not above: the engine brings the compiler of the kernels with it
-    from nrespipe.engine.velocity import template_choice
+    from nrespipe.engine.velocity import template
 
     able = {id(one.known): one for one in among if filename not in one.known.inputs}
     chosen = {}
     for fiber, star in stars.items():
-        known = template_choice.choose([one.known for one in able.values()], star, site=site)
+        known = template.choose([one.known for one in able.values()], star, site=site)
         if known is not None:
             chosen[fiber] = _read(able[id(known)].path, able[id(known)].md5)
     return chosen

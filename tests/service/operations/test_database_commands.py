@@ -94,7 +94,11 @@ def anywhere(archive, tmp_path, build, database_url, monkeypatch):
     archive.add("e", "STAR A&thar&none")
     fakes = __import__("fake_recipes")
     made = assembly.build(
-        tmp_path / "out", Settings(processes=0, database_url=database_url), fakes.RECIPES, fakes.spectrograph
+        tmp_path / "out",
+        Settings(processes=0, database_url=database_url),
+        fakes.RECIPES,
+        fakes.spectrograph,
+        fakes.judge,
     )
     night.reduce_all(made, archive.root)
     yield made

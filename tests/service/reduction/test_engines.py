@@ -26,7 +26,7 @@ def anywhere(tmp_path, build, database_url):
     """An assembly on an empty database of either engine."""
     fakes = __import__("fake_recipes")
     given = Settings(processes=0, database_url=database_url)
-    made = assembly.build(tmp_path / "out", given, fakes.RECIPES, fakes.spectrograph)
+    made = assembly.build(tmp_path / "out", given, fakes.RECIPES, fakes.spectrograph, fakes.judge)
     yield made
     made.sessions.kw["bind"].dispose()
 

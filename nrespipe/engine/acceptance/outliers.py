@@ -9,7 +9,7 @@ import numpy as np
 _FEWEST = 3
 
 
-def odd(values: Sequence[float], limit: float, says: str) -> list[str]:
+def find(values: Sequence[float], limit: float, says: str) -> list[str]:
     """Find the frames that differ from the majority.
 
     Parameters
@@ -37,7 +37,7 @@ def odd(values: Sequence[float], limit: float, says: str) -> list[str]:
     return [says.format(value=value, usual=usual) if is_far else "" for value, is_far in zip(values, far)]
 
 
-def by_light(lit: Sequence[str], test: Callable[..., Any], *columns: Sequence[float]) -> list[str]:
+def by_objects(lit: Sequence[str], test: Callable[..., Any], *columns: Sequence[float]) -> list[str]:
     """Apply a test to the frames of each set of lit fibers by itself.
 
     Parameters

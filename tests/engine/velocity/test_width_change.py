@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nrespipe.engine.spectrum.spectrum_orders import Orders
-from nrespipe.engine.velocity import line_width, template, template_fit
+from nrespipe.engine.velocity import template, template_fit
 from nrespipe.engine.velocity.template import Exposure
 from nrespipe.frames.star import Star
 
@@ -43,7 +43,7 @@ def noisy():
 
 def measured(made, light):
     fit = template_fit.fit(light.orders, light.numbers, made, 0.0, light.berv_ms)
-    return line_width.change(light.orders, light.numbers, made, fit, light.berv_ms)
+    return template_fit.width_change(light.orders, light.numbers, made, fit, light.berv_ms)
 
 
 def test_a_series_shows_how_much_its_lines_have_widened(noisy):
@@ -62,7 +62,7 @@ def test_its_error_is_the_scatter_of_repeated_exposures(noisy):
 def test_a_doppler_shift_is_no_change_of_width(noisy):
     still, moved = exposure(5e3), exposure(5e3)
     fit = template_fit.fit(moved.orders, NUMBERS, noisy, 0.0, 5e3 + 400.0)
-    shifted = line_width.change(moved.orders, NUMBERS, noisy, fit, 5e3 + 400.0)[0]
+    shifted = template_fit.width_change(moved.orders, NUMBERS, noisy, fit, 5e3 + 400.0)[0]
     assert abs(fit.rv_ms - 400.0) < 5
     assert abs(shifted - measured(noisy, still)[0]) < 2e3
 
@@ -71,6 +71,6 @@ def test_a_spectrum_of_which_no_pixel_takes_part_has_no_width(noisy):
     light = exposure(5e3)
     fit = template_fit.fit(light.orders, NUMBERS, noisy, 0.0, 5e3)
     nothing = type(fit)(**{**vars(fit), "used": np.zeros(fit.used.shape, bool)})
-    value, error = line_width.change(light.orders, NUMBERS, noisy, nothing, 5e3)
+    value, error = template_fit.width_change(light.orders, NUMBERS, noisy, nothing, 5e3)
     assert np.isnan(value)
     assert np.isinf(error)
