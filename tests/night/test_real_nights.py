@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from light import SMALL, assemble, small
+from simulated_frames import SMALL_TABLES, assemble, small_spectrograph
 
 from nrespipe import cli, instruments
 from nrespipe.database.columns import State
@@ -22,7 +22,7 @@ OBSERVED = ("HD102365:110", "HD115617:90:2", "HD22049:100+HD76151:80")
 
 def simulate(root, name, observed):
     """Simulate a night with light in both star fibers, also where one telescope feeds only the first today."""
-    nres = small(name)
+    nres = small_spectrograph(name)
     nres = replace(nres, fibers=replace(nres.fibers, star=(0, 2)))
     exposures = [stars.parse(text) for text in observed]
     return simulated.write(root, nres, "20190405", seed=3, stars=exposures, **COUNTS)
@@ -64,7 +64,7 @@ def test_damaged_files_are_named_and_the_night_goes_on(tmp_path):
 
 
 def test_a_new_spectrograph_works_from_a_table_of_its_optics_alone(tmp_path, monkeypatch, small_sites):
-    text = (SMALL / "nres03.toml").read_text(encoding="utf-8")
+    text = (SMALL_TABLES / "nres03.toml").read_text(encoding="utf-8")
     table = tmp_path / "ogg.toml"
     table.write_text(f'name = "nres05"\nsite = "ogg"\n{text[text.index("[optics]") :]}', encoding="utf-8")
     nres = replace(
