@@ -2,25 +2,28 @@
 
 Run ``python benchmarks/blind_wavelengths.py [number of starts] [number of benches under stress]``, 200 and 2 where
 absent. Two thirds of the starts have three to five orders. Every second one is an extracted arc of
-``simulator.arc_spectra`` with its variance and a guess of the orders that is off by up to three; the others are plain
-arrays of ``simulator.box_arcs``, of which nothing is told. The light lies up to 30 px from where the optical model has
+``arc_spectra`` with its variance and a guess of the orders that is off by up to three; the others are plain
+arrays of ``box_arcs``, of which nothing is told. The light lies up to 30 px from where the optical model has
 it, and the detector is turned by up to 0.3 degree.
 """
 
 import os
 import sys
 import time
+from pathlib import Path
 
 # one thread for the linear algebra, as in the workers of the service
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/plugins"))
 
+import arc_spectra
+import box_arcs
 import numpy as np
 
 from nrespipe import data, doppler, instruments
 from nrespipe.engine.wavelength import blind
 from nrespipe.errors import BadFrame
-from nrespipe.simulator import arc_spectra, box_arcs
 
 LAMP = data.lamp_lines()
 COLUMN = np.arange(4096)

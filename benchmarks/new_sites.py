@@ -20,7 +20,9 @@ from nrespipe.files import plain_table
 
 # one thread for the linear algebra, as in the workers of the service
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/plugins"))
 
+import extracted_arcs
 import numpy as np
 
 from nrespipe import doppler, instruments
@@ -31,7 +33,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import simulation
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import bench_arcs, night, stars
+from nrespipe.simulator import night, stars
 
 DAY, SEED = "20190401", 5
 #: The fewest that the page of a new site names; and what is observed, by the number of telescopes.
@@ -107,7 +109,7 @@ def misnumbered(traces, bench, state):
 
 def zero_point_ms(scale, fiber, bench, state):
     """Return by how much the wavelengths of a fiber are too long in the middle of all orders and columns."""
-    true = bench_arcs.wavelength(bench, fiber, _X, state)[scale.orders - bench.spectrograph.first_order]
+    true = extracted_arcs.wavelength(bench, fiber, _X, state)[scale.orders - bench.spectrograph.first_order]
     return float(np.median(doppler.velocity_ms(solution.on_grid(scale, fiber, scale.orders, _X) / true)))
 
 

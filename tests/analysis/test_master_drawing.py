@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import arc_spectra
 import matplotlib.image
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from nrespipe.files import master_files
 from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Slant
-from nrespipe.simulator import arc_spectra
 
 NAME = "{}_lsc_nres01_fa09_20190405"
 

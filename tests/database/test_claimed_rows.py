@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select
 

@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, StatementError

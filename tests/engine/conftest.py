@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from spread import absorb, spread
+from star_kernels import absorb, spread
 
 from nrespipe import data, instruments
 from nrespipe.frames.spectra import Spectra

@@ -1,7 +1,7 @@
 """A night whose lamp saturates in many lines: the charge that they spill moves no velocity."""
 
 import pytest
-from light import assemble, small
+from simulated_frames import assemble, small_spectrograph
 from sqlalchemy import select
 
 from nrespipe.database.columns import State
@@ -23,7 +23,7 @@ def reduced(tmp_path_factory):
     root = tmp_path_factory.mktemp("lamp")
     exposures = [stars.parse(text) for text in OBSERVED]
     path = simulated.write(
-        root / "archive", small(), "20190405", seed=5, stars=exposures, saturated_lines=400, **COUNTS
+        root / "archive", small_spectrograph(), "20190405", seed=5, stars=exposures, saturated_lines=400, **COUNTS
     )
     assembled = assemble(root / "out")
     night.reduce_all(assembled, path / "raw")

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from rigs import FAKES, ROOT
+from service_rig import FAKES, ROOT
 from sqlalchemy import select, text
 
 from nrespipe import settings

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from light import LAMPS, Light
+from simulated_frames import LAMPS, SimulatedFrames
 
 from nrespipe import data
 from nrespipe.engine.acceptance import master_checks
@@ -44,7 +44,7 @@ class Camera:
 
     def __init__(self, spectrograph, shelf, gain, read_noise_e, header, lamp):
         self.spectrograph, self.header, self.lamp = spectrograph, header, lamp
-        self.light = Light(spectrograph, shelf)
+        self.light = SimulatedFrames(spectrograph, shelf)
         self.light.bench = replace(self.light.bench, gain_e_per_adu=gain, read_noise_e=read_noise_e)
 
     def take(self, recipe, refs, scene, seeds, change=lambda raw, _: raw):

@@ -17,8 +17,8 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
-from brokers import free_ports
 from opentsdb import push_thread
+from servers import free_ports
 from sqlalchemy import select
 
 from nrespipe.database.columns import State

@@ -8,7 +8,7 @@ from datetime import timedelta
 from multiprocessing.reduction import ForkingPickler
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError

@@ -1,7 +1,7 @@
 """Which master serves a frame."""
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 
 from nrespipe.database.columns import Standing, State

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import arc_spectra
 import numpy as np
 import pytest
 
@@ -9,7 +10,6 @@ from nrespipe.engine.wavelength import calibrate, night_to_night
 from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
-from nrespipe.simulator import arc_spectra
 
 _ORDERS = np.arange(78, 96)
 _ORIGIN = Origin(Kind.ARC, "lsc", "nres01", "fa09", "20190405", 58578.5, ("a", "b"))

@@ -81,7 +81,7 @@ def a_message():
 
 @pytest.fixture
 def unused_port():
-    from brokers import free_ports
+    from servers import free_ports
 
     return free_ports(1)[0]
 

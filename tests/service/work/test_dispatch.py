@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 from kombu import Connection
-from rigs import Rig, begun, child
+from service_rig import Rig, begun, child
 from sqlalchemy import select
 
 from nrespipe import settings

@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError

@@ -4,7 +4,7 @@ import signal
 import urllib.request
 
 import pytest
-from rigs import begun
+from service_rig import begun
 from sqlalchemy import select
 
 from nrespipe.database.columns import State

@@ -19,7 +19,7 @@ from nrespipe.simulator import detector
 from nrespipe.simulator import frame as frames
 
 #: Tables of small spectrographs, under the names of the real ones: ten orders on a detector of 1536 x 704 pixels.
-SMALL = Path(__file__).parents[1] / "small"
+SMALL_TABLES = Path(__file__).parents[1] / "small"
 
 LAMPS = {
     Kind.FLAT: (("tung", "tung", "none"), ("none", "tung", "tung")),
@@ -27,7 +27,7 @@ LAMPS = {
 }
 
 
-def small(name="nres03"):
+def small_spectrograph(name="nres03"):
     """Return a small spectrograph: the middle of a real one.
 
     Parameters
@@ -39,10 +39,10 @@ def small(name="nres03"):
     -------
     Spectrograph
     """
-    return instruments.load(name, SMALL)
+    return instruments.load(name, SMALL_TABLES)
 
 
-def tabled(output):
+def install_tables(output):
     """Put the tables of the small spectrographs where every command that works on an output finds them.
 
     Parameters
@@ -50,7 +50,7 @@ def tabled(output):
     output : Path
         Output directory.
     """
-    shutil.copytree(SMALL, output / "instruments", dirs_exist_ok=True)
+    shutil.copytree(SMALL_TABLES, output / "instruments", dirs_exist_ok=True)
 
 
 def assemble(output, processes=0):
@@ -67,11 +67,11 @@ def assemble(output, processes=0):
     -------
     Assembly
     """
-    tabled(output)
+    install_tables(output)
     return assembly.build(output, Settings(processes=processes))
 
 
-class Light:
+class SimulatedFrames:
     """Frames and masters of one spectrograph; its bench stood still while they were taken.
 
     Parameters

@@ -14,9 +14,8 @@ from types import SimpleNamespace
 from xmlrpc.client import ServerProxy
 
 import pytest
-from brokers import free_ports
 from kombu import Connection, Exchange, Queue
-from servers import with_tables
+from servers import free_ports, with_tables
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from supervisor.xmlrpc import SupervisorTransport

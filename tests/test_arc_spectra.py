@@ -1,9 +1,9 @@
+import arc_spectra
 import numpy as np
 import pytest
 
 from nrespipe import data, instruments
 from nrespipe.instruments import optics
-from nrespipe.simulator import arc_spectra
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from shared import Shelf
+from made_once import Shelf
 
 
 def ask(folder):
