@@ -42,7 +42,7 @@ def test_traces_and_profiles_are_read_as_the_manual_says_with_astropy_and_numpy_
     exec(textwrap.dedent(recipe[1]), found)
     np.testing.assert_allclose(found["center"], flat.traces.centers[0, 2], atol=1e-3)
     np.testing.assert_array_equal(found["error"], flat.traces.errors[0, 2])
-    np.testing.assert_allclose(found["light"], flat.blaze[0, 2] * flat.peak_e_per_s[0, 2])
+    np.testing.assert_allclose(found["flux"], flat.blaze[0, 2] * flat.peak_e_per_s[0, 2])
     place, weight = profile_table.chunk_of(flat.profile.columns, 1000.0)
     table = flat.profile.values[0, 2]
     used = [

@@ -10,7 +10,7 @@ from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import measurement, template
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.star import Star
-from nrespipe.frames.velocity import Barycentric, Star
+from nrespipe.frames.velocity import Barycentric
 from nrespipe.simulator import extracted_stars, stars
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
