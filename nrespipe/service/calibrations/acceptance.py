@@ -50,7 +50,7 @@ class Peers(NamedTuple):
     later: tuple[int, str, str] | None = None
 
 
-def peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
+def choose_peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
     """Choose the masters that a new one is compared with.
 
     Parameters
@@ -106,7 +106,7 @@ def judge(
         Whether the last good one says nothing against it.
     """
     last = _read(others.last)
-    judged = against(master, last, recipe, spectrograph)
+    judged = compare(master, last, recipe, spectrograph)
     standing = _STANDINGS.get(judged.verdict, Standing.CURRENT)
     columns = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
     if standing is Standing.REJECTED:
@@ -130,7 +130,7 @@ def _agreeing(master, others, recipe, spectrograph):
     return None, ""
 
 
-def against(
+def compare(
     master: "Bias | Dark | Flat | Arc",
     last: "Bias | Dark | Flat | Arc | None",
     recipe: ModuleType,
@@ -156,7 +156,7 @@ def against(
     return judged if last is None else judged.beside(recipe.judge(last, None, spectrograph))
 
 
-def heed(
+def apply_decision(
     session: Session,
     kind: "Kind",
     night: "Night",
@@ -203,7 +203,7 @@ def heed(
 _CALLED_BAD = "the one that was called bad: "
 
 
-def retire(session: Session, kind: "Kind", night: "Night", minimum: int) -> None:
+def withdraw(session: Session, kind: "Kind", night: "Night", minimum: int) -> None:
     """Take the master of a night out of use where too few of the frames that it was made of are good now.
 
     Parameters
@@ -243,7 +243,7 @@ def accept(session: Session, row_id: int, master: Master) -> None:
     row = session.get(Master, row_id)
     if row is not None and row.standing is Standing.REVIEW:
         calibrations.judge(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
-        redo.redo_for_good(session, row)
+        redo.after_acceptance(session, row)
 
 
 def _agrees(master):
@@ -259,7 +259,7 @@ def _read(path):
 
 def _is_like(master, peer, recipe, spectrograph):
     """Whether a master needs no review beside another, but for what that one shows as well."""
-    return peer is not None and against(master, peer, recipe, spectrograph).verdict in _GOOD
+    return peer is not None and compare(master, peer, recipe, spectrograph).verdict in _GOOD
 
 
 _GOOD = (Verdict.ACCEPTED, Verdict.FLAGGED)
