@@ -33,7 +33,7 @@ VIOLATIONS = [
     (LAYERS, "wrong.py", "A_MODULE_THAT_HAS_NO_ROOM = True"),
     (LIGHT, "engine/orders/wrong.py", "from nrespipe.engine.velocity import barycenter"),
     (LIGHT, "engine/wrong.py", "A_MODULE_THAT_HAS_NO_ROOM = True"),
-    (WAY, "service/ingest/wrong.py", "from nrespipe.service.work import lease"),
+    (WAY, "service/ingest/wrong.py", "from nrespipe.service.work import leases"),
     (NO_QUEUE, "analysis/wrong.py", "import kombu"),
     (NO_SERVICE, "engine/detector/wrong.py", "import sqlalchemy"),
     (NO_SERVICE, "recipes/wrong.py", "def late():\n    from celery import Celery\n    return Celery"),

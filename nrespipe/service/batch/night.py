@@ -102,7 +102,7 @@ def reduce_all(
     # to no version is what this one failed on a settled matter
     version = "" if again else __version__
     paths = raw_files.find(raw_root, assembly.output)
-    with runner.begun(assembly, "night", report) as run:
+    with runner.start(assembly, "night", report) as run:
         found = _arrive(assembly, paths, sites, days, report)
         new = 0
         for kind in Kind:
@@ -129,12 +129,12 @@ def reduce_files(assembly: "Assembly", paths: Sequence[Path], report: Callable[.
     """
     for folder in {path.resolve().parent for path in paths}:
         layout.require_apart(assembly.output, folder)
-    with runner.begun(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
+    with runner.start(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
         found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:
             orphans.bury(session)
             given = [session.get_one(Frame, row) for row in sorted(found)]
-        new = runner.finish(run, "frames", runner.of_frames(run, [f for f in given if f.start_mjd is not None]))
+        new = runner.execute(run, "frames", runner.frame_orders(run, [f for f in given if f.start_mjd is not None]))
         runner.deliver(run)
     return _summary(assembly, found, new, kept=True)
 
@@ -144,9 +144,9 @@ def _arrive(assembly, paths, sites, days, report):
     found = set()
     with report("finding frames", len(paths)) as advance:
         for path in paths:
-            facts, result = raw_files.look(path)
+            facts, result = raw_files.inspect(path)
             if _wanted(facts.get("site"), sites) and _wanted(facts.get("day"), days):
-                found.add(registration.register(assembly.sessions, path, facts, result).id)
+                found.add(registration.register_file(assembly.sessions, path, facts, result).id)
             advance(path.name)
     return found
 
@@ -171,7 +171,7 @@ def _finish_kind(run, kind, found, version):
             ]
             ready = _ready(session, run.assembly, due)
         tried.update((frame.id, frame.tries) for frame in due)
-        new += runner.finish(run, f"{kind} frames", runner.of_frames(run, ready))
+        new += runner.execute(run, f"{kind} frames", runner.frame_orders(run, ready))
         # when another run has died there may be more to do
         if not _wait(run.assembly, kind, found) and not due:
             return new
@@ -189,10 +189,10 @@ def _redo(run, version) -> tuple[int, int]:
     for kind in Kind:
         with run.assembly.sessions.begin() as session:
             due = frames.to_redo(session, kind)[: max(_MOST_REDONE - done, 0)]
-        done += runner.finish(run, f"{kind} frames again", runner.of_frames(run, due))
+        done += runner.execute(run, f"{kind} frames again", runner.frame_orders(run, due))
         with run.assembly.sessions.begin() as session:
             nights = lineage.outdated(session, kind)
-        runner.masters(run, kind, nights, version)
+        runner.make_masters(run, kind, nights, version)
     with run.assembly.sessions.begin() as session:
         return done, sum(len(frames.to_redo(session, kind)) for kind in Kind)
 
@@ -235,7 +235,7 @@ def _stack(run, kind, found, version) -> None:
         ended = Frame.state.in_((State.DONE, State.BAD, State.SKIPPED)) & Frame.start_mjd.is_not(None)
         rows = session.scalars(select(Frame).where(Frame.kind == kind, ended, frames.latest()))
         nights = sorted({calibrations.night_of(frame) for frame in rows if frame.id in found})
-    runner.masters(run, kind, nights, version)
+    runner.make_masters(run, kind, nights, version)
 
 
 def _summary(assembly, found, new, kept=False):

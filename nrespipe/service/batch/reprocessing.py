@@ -82,7 +82,7 @@ def reprocess(
         if not _frames(session, *nights, tuple(Kind)):
             raise LookupError(f"no frame of {site} from {first_day} to {last_day} is known")
     done = 0
-    with runner.begun(assembly, "again", report) as run:
+    with runner.start(assembly, "again", report) as run:
         for kind in kinds:
             done += _redo(run, kind, nights, moment)
         runner.deliver(run)
@@ -106,9 +106,9 @@ def _redo(run, kind, nights, moment):
         jobs = {f: outcome.attempt(frame_reduction.plan, session, f, run.assembly).value for f in mine}
         due = [f for f, job in jobs.items() if job is None or not _is_done(f, job, moment)]
         owed = sorted({calibrations.night_of(frame) for frame in mine})
-    done = runner.finish(run, f"{kind} frames", runner.of_frames(run, due))
+    done = runner.execute(run, f"{kind} frames", runner.frame_orders(run, due))
     if hasattr(run.assembly.recipes[kind], "combine"):
-        runner.masters(run, kind, owed, since=moment)
+        runner.make_masters(run, kind, owed, since=moment)
     return done
 
 

@@ -49,7 +49,7 @@ class Peers(NamedTuple):
     later: tuple[int, str, str] | None = None
 
 
-def peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
+def choose_peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
     """Choose the masters that a new one is compared with.
 
     Parameters
@@ -82,7 +82,10 @@ def peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, outpu
 
 
 def judge(
-    master: "Bias | Dark | Flat | Arc", others: Peers, compare: Callable[..., Judgement], spectrograph: "Spectrograph"
+    master: "Bias | Dark | Flat | Arc",
+    others: Peers,
+    judge_master: Callable[..., Judgement],
+    spectrograph: "Spectrograph",
 ) -> tuple[dict[str, object], int | None, bool]:
     """Judge a new master.
 
@@ -90,7 +93,7 @@ def judge(
     ----------
     others
         What it is compared with; a file that cannot be read is as good as none.
-    compare
+    judge_master
         As ``master_checks.judge``.
     spectrograph
         Says what the first one should be like.
@@ -105,34 +108,34 @@ def judge(
         Whether the last good one says nothing against it.
     """
     last = _read(others.last)
-    judged = against(master, last, compare, spectrograph)
+    judged = compare(master, last, judge_master, spectrograph)
     standing = _STANDINGS.get(judged.verdict, Standing.CURRENT)
     columns = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
     if standing is Standing.REJECTED:
         return columns, None, False
     if standing is Standing.CURRENT:
-        agrees_with, _ = _agreeing(master, (others.unreviewed,), compare, spectrograph)
+        agrees_with, _ = _agreeing(master, (others.unreviewed,), judge_master, spectrograph)
         return columns, agrees_with, last is not None and not judged.changed
-    if others.accepted and _is_like(master, _read(others.accepted[0]), compare, spectrograph):
+    if others.accepted and _is_like(master, _read(others.accepted[0]), judge_master, spectrograph):
         return columns | {"standing": Standing.CURRENT, "reason": others.accepted[1]}, None, False
-    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), compare, spectrograph)
+    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), judge_master, spectrograph)
     if agrees_with is not None:
         columns |= {"standing": Standing.CURRENT, "reason": f"{columns['reason']}; {words}"}
     return columns, agrees_with, False
 
 
-def _agreeing(master, others, compare, spectrograph):
+def _agreeing(master, others, judge_master, spectrograph):
     """Row of the first of some masters of other nights that a master is like, and what is said of it then."""
     for row, path, words in filter(None, others):
-        if _is_like(master, _read(path), compare, spectrograph):
+        if _is_like(master, _read(path), judge_master, spectrograph):
             return row, words
     return None, ""
 
 
-def against(
+def compare(
     master: "Bias | Dark | Flat | Arc",
     last: "Bias | Dark | Flat | Arc | None",
-    compare: Callable[..., Judgement],
+    judge_master: Callable[..., Judgement],
     spectrograph: "Spectrograph",
 ) -> Judgement:
     """Compare a master with the last good one.
@@ -141,7 +144,7 @@ def against(
     ----------
     last
         The last good one; None for the first.
-    compare
+    judge_master
         As ``master_checks.judge``.
     spectrograph
         Says what the first one should be like.
@@ -151,11 +154,11 @@ def against(
     Judgement
         What the last one shows as well is known.
     """
-    judged = compare(master, last, spectrograph)
-    return judged if last is None else judged.beside(compare(last, None, spectrograph))
+    judged = judge_master(master, last, spectrograph)
+    return judged if last is None else judged.beside(judge_master(last, None, spectrograph))
 
 
-def heed(
+def apply_decision(
     session: Session,
     kind: "Kind",
     night: "Night",
@@ -202,7 +205,7 @@ def heed(
 _CALLED_BAD = "the one that was called bad: "
 
 
-def retire(session: Session, kind: "Kind", night: "Night", minimum: int) -> None:
+def withdraw(session: Session, kind: "Kind", night: "Night", minimum: int) -> None:
     """Take the master of a night out of use where too few of the frames that it was made of are good now.
 
     Parameters
@@ -242,7 +245,7 @@ def accept(session: Session, row_id: int, master: Master) -> None:
     row = session.get(Master, row_id)
     if row is not None and row.standing is Standing.REVIEW:
         calibrations.judge(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
-        redo.redo_for_good(session, row)
+        redo.after_acceptance(session, row)
 
 
 def _agrees(master):
@@ -256,9 +259,9 @@ def _read(path):
     return None
 
 
-def _is_like(master, peer, compare, spectrograph):
+def _is_like(master, peer, judge_master, spectrograph):
     """Whether a master needs no review beside another, but for what that one shows as well."""
-    return peer is not None and against(master, peer, compare, spectrograph).verdict in _GOOD
+    return peer is not None and compare(master, peer, judge_master, spectrograph).verdict in _GOOD
 
 
 _GOOD = (Verdict.ACCEPTED, Verdict.FLAGGED)

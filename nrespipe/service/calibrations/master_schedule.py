@@ -29,7 +29,7 @@ _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = timedelta(seconds=10)
 
 
-def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
+def add(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     """Write down that the night of a frame owes a master, if its kind has any and the frame counts for it.
 
     Parameters
@@ -52,7 +52,7 @@ def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
         return False
     after_night = due_after(frame, assembly)
     if after_night is None:
-        # `owe_all` asks again
+        # `add_all` asks again
         return False
     row = stackings.of(session, frame.kind, calibrations.night_of(frame))
     moment = clock(session)
@@ -64,7 +64,7 @@ def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     return True
 
 
-def lost(job, result: "Outcome") -> list[int]:
+def find_damaged(job, result: "Outcome") -> list[int]:
     """Tell which masters work waits for although they were made; not within a transaction, which files may hold up.
 
     Parameters
@@ -89,7 +89,7 @@ def _is_whole(path, checksum):
     return path.is_file() and outcome.attempt(md5, path).value in (checksum, None)
 
 
-def renew(session: Session, rows: Sequence[int]) -> None:
+def remake(session: Session, rows: Sequence[int]) -> None:
     """Ask for masters to be made again whose files are gone or damaged.
 
     Parameters
@@ -140,7 +140,7 @@ def _say_once(instrument, day, reason) -> None:
     _log.warning("nobody knows when a night ends", instrument=instrument, day=day, reason=reason)
 
 
-def is_ripe(session: Session, stacking: Stacking) -> bool:
+def is_ready(session: Session, stacking: Stacking) -> bool:
     """Tell whether all frames of a night that may enter its master have been tried.
 
     Parameters
@@ -158,7 +158,7 @@ def is_ripe(session: Session, stacking: Stacking) -> bool:
     return session.scalar(query.limit(1)) is None
 
 
-def owe_all(session: Session, assembly: "Assembly") -> int:
+def add_all(session: Session, assembly: "Assembly") -> int:
     """Write down all that the nights of the database owe and nobody has written down.
 
     Returns
@@ -193,10 +193,10 @@ def owe_all(session: Session, assembly: "Assembly") -> int:
 def _owe_one(session, frame_id, assembly):
     # what fails in one night undoes nothing of the others
     with session.begin_nested():
-        return owe(session, session.get_one(Frame, frame_id), assembly)
+        return add(session, session.get_one(Frame, frame_id), assembly)
 
 
-def remind(session: Session) -> int:
+def release_waiting(session: Session) -> int:
     """Make due the frames that wait although a master of their camera was made after they looked for one.
 
     A new master wakes what waits for it, but not a frame that was written down as waiting at the same moment.

@@ -14,7 +14,7 @@ from nrespipe.frames.raw import Kind
 _KINDS = list(Kind)
 
 
-def of_bad(session: Session, row: Master) -> tuple[dict[Master, str], list[tuple[Frame, Master | None]]]:
+def affected_by_rejection(session: Session, row: Master) -> tuple[dict[Master, str], list[tuple[Frame, Master | None]]]:
     """Return the masters that come from a bad one, and what was reduced with any of them.
 
     Returns
@@ -38,7 +38,7 @@ def of_bad(session: Session, row: Master) -> tuple[dict[Master, str], list[tuple
     return in_use, found
 
 
-def of_good(session: Session, row: Master) -> list[Frame]:
+def affected_by_acceptance(session: Session, row: Master) -> list[Frame]:
     """Return the frames of its night that a master serves, and whose results come from another one.
 
     Parameters
@@ -56,7 +56,7 @@ def of_good(session: Session, row: Master) -> list[Frame]:
     return [frame for frame, _ in session.execute(query) if calibrations.nearest(session, row.kind, frame) is row]
 
 
-def redo_for_bad(session: Session, row: Master) -> None:
+def after_rejection(session: Session, row: Master) -> None:
     """Have all that comes from a bad master made and reduced again.
 
     Parameters
@@ -69,13 +69,13 @@ def redo_for_bad(session: Session, row: Master) -> None:
     Its frames come when nothing else is due; those that another process has in hand look at their end what they were
     reduced with. A master that could not be made with it is tried once more.
     """
-    masters, frames = of_bad(session, row)
+    masters, frames = affected_by_rejection(session, row)
     _ask_again(session, [frame for frame, _ in frames])
     _make_again(session, masters)
     _try_again(session, [row.id])
 
 
-def redo_for_good(session: Session, row: Master) -> None:
+def after_acceptance(session: Session, row: Master) -> None:
     """Have the stars reduced again that had to do without an accepted master, or with one that needed review.
 
     Parameters
@@ -86,7 +86,7 @@ def redo_for_good(session: Session, row: Master) -> None:
     _ask_again(session, [*_cleared(session, row), *_with_stand_ins(session, row)])
 
 
-def redo_for_new(session: Session, row: Master, replaced: Master | None = None) -> None:
+def after_new_master(session: Session, row: Master, replaced: Master | None = None) -> None:
     """Have the stars reduced again, and the masters tried again, that had to do without a new master.
 
     Parameters

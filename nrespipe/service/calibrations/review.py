@@ -52,7 +52,7 @@ def compare(session: "Session", name: str, output: Path, other: str = "") -> lis
         spectrograph = instruments.load(row.instrument, layout.instruments(output))
     except (KeyError, ValueError) as error:
         raise LookupError(f"the table of {row.instrument} cannot be used: {error}") from error
-    judged = acceptance.against(new, last, judge_master, spectrograph)
+    judged = acceptance.compare(new, last, judge_master, spectrograph)
     numbers = [
         [f.name, f"{f.value:.4g}", f"{f.usual:.4g}", f"{f.worst:.4g}", str(f.verdict), f.words] for f in judged.findings
     ]
@@ -90,11 +90,11 @@ def decide(session: "Session", name: str, standing: Standing, why: str) -> list[
     said = f"{getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d}: {why}"
     calibrations.judge(session, row, standing, "; ".join(filter(None, (row.reason, said))))
     if standing is Standing.REJECTED:
-        redo.redo_for_bad(session, row)
+        redo.after_rejection(session, row)
     else:
-        frames = redo.of_good(session, row)
+        frames = redo.affected_by_acceptance(session, row)
         told, days = [f"another one was used for {f.filename}" for f in frames], [frame.day for frame in frames]
-        redo.redo_for_good(session, row)
+        redo.after_acceptance(session, row)
     lines = [f"{name_of(row)}: {before} -> {standing}", *told]
     if days:
         again = f"nrespipe reprocess --site {row.site} --from {min(days)} --to {max(days)}"
@@ -104,7 +104,7 @@ def decide(session: "Session", name: str, standing: Standing, why: str) -> list[
 
 def _told_of_bad(session, row):
     """Lines that tell what comes from a bad master, and the nights of all that."""
-    masters, frames = redo.of_bad(session, row)
+    masters, frames = redo.affected_by_rejection(session, row)
     words = {"frames": "frames of its night are in", "with": "was used for"}
     lines = [f"{words[how]} {name_of(master)}" for master, how in masters.items()]
     lines += [f"was used for {frame.filename}{f', by way of {name_of(way)}' if way else ''}" for frame, way in frames]

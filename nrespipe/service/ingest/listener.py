@@ -55,7 +55,7 @@ class Listener(ConsumerMixin):
     """
 
     def __init__(self, assembly, wake, timer, queue=QUEUE):
-        messages.bound_unpacking()
+        messages.limit_decompression()
         settings = assembly.settings
         url = settings.fits_broker.get_secret_value()
         self.connection = Connection(url, heartbeat=_HEARTBEAT_S, connect_timeout=5)
@@ -153,7 +153,7 @@ class Listener(ConsumerMixin):
                 raise defect
             arrival = messages.read(message.body, self._below)
             with self._assembly.sessions.begin() as session:
-                row_id, is_due = registration.announce(session, self._assembly, arrival)
+                row_id, is_due = registration.register_message(session, self._assembly, arrival)
         except Skipped as foreign:
             _log.debug("not ours", reason=str(foreign))
             message.ack()

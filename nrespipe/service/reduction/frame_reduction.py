@@ -106,7 +106,7 @@ class Result:
 def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
     """Choose what a frame is reduced with."""
     recipe = assembly.recipes[frame.kind]
-    chosen, missing = choose(session, frame, recipe, assembly)
+    chosen, missing = choose_masters(session, frame, recipe, assembly)
     used = [session.get_one(Master, row) for row, _, _ in chosen.values()]
     is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
     doubts = Quality.OLD_CALIBRATION if is_far else Quality(0)
@@ -118,7 +118,7 @@ def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
     return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, *told)
 
 
-def choose(
+def choose_masters(
     session: "Session", frame: Frame | Master, recipe: ModuleType, assembly: "Assembly"
 ) -> tuple[dict[Kind, tuple[tuple[int, str, str], ...]], str]:
     """Choose the masters that a recipe needs.

@@ -23,7 +23,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.calibrations import acceptance, redo
 from nrespipe.service.reduction import references
-from nrespipe.service.reduction.frame_reduction import choose
+from nrespipe.service.reduction.frame_reduction import choose_masters
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -139,7 +139,7 @@ def plan(
         return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
-    chosen, missing = choose(session, wanted, recipe, assembly)
+    chosen, missing = choose_masters(session, wanted, recipe, assembly)
     if is_recent and _settled(last, frames, earlier, version, assembly.output):
         rows = {row for row, _, _ in chosen.values()}
         refusals = lineage.refusals(session, kind, night)
@@ -148,7 +148,7 @@ def plan(
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(
         kind, night, ids, paths, recipe, assembly.judge, assembly.spectrographs, chosen, missing, assembly.output,
-        peers=acceptance.peers(session, kind, night, middle, assembly.output),
+        peers=acceptance.choose_peers(session, kind, night, middle, assembly.output),
         left_out=left_out,
         earlier=tuple((frame.id, frame.path) for frame in earlier),
     )  # fmt: skip
@@ -227,7 +227,7 @@ def record(session: "Session", job: Job, outcome: "Outcome") -> Master:
     agrees_with, inputs = columns.pop("agrees_with", None), columns.pop("inputs", job.frame_ids)
     if columns.get("path"):
         # as it stands now: a person may have said something while it was made
-        columns |= acceptance.heed(session, job.kind, job.night, job.frame_ids, columns, job.peers.accepted)
+        columns |= acceptance.apply_decision(session, job.kind, job.night, job.frame_ids, columns, job.peers.accepted)
     used = [session.get_one(Frame, row) for row in inputs]
     parents = [session.get_one(Master, row) for row, _, _ in job.masters.values()]
     master = Master(
@@ -243,7 +243,7 @@ def record(session: "Session", job: Job, outcome: "Outcome") -> Master:
     )
     replaced = calibrations.record(session, master)
     if master.standing in USABLE:
-        redo.redo_for_new(session, master, replaced)
+        redo.after_new_master(session, master, replaced)
         if master.outdated:
             stackings.of(session, job.kind, job.night).next_try = clock(session)
     if agrees_with is not None and master.standing is Standing.CURRENT:

@@ -74,7 +74,7 @@ class Timer:
         self._next = time.monotonic() + self._pause_s
 
 
-def waker(assembly: "Assembly", send: Callable[..., Any]) -> Callable[..., Any]:
+def notifier(assembly: "Assembly", send: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function that wakes a worker for a row that was just made, if few messages wait.
 
     Parameters
@@ -94,7 +94,7 @@ def waker(assembly: "Assembly", send: Callable[..., Any]) -> Callable[..., Any]:
         # not at each of the many messages that come together
         if time.monotonic() >= until.get(table, 0.0):
             with assembly.sessions.begin() as session:
-                left[table] = room(session, table, assembly.pace, assembly.pace.queued_s)
+                left[table] = capacity(session, table, assembly.pace, assembly.pace.queued_s)
             until[table] = time.monotonic() + assembly.pace.sweep_s
         left[table] -= 1
         return left[table] >= 0
@@ -112,7 +112,7 @@ def waker(assembly: "Assembly", send: Callable[..., Any]) -> Callable[..., Any]:
     return wake
 
 
-def room(session: Session, table: type, pace: "Pace", patience_s: float) -> int:
+def capacity(session: Session, table: type, pace: "Pace", patience_s: float) -> int:
     """Return how many more messages may wait for the workers.
 
     Parameters
@@ -147,7 +147,7 @@ def _send(assembly, table, send, is_empty):
         doubtful = _is_overdue(session, table, pace.lost_s)
     patience_s = pace.lost_s if doubtful and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
-        most = room(session, table, pace, patience_s)
+        most = capacity(session, table, pace, patience_s)
         if table is Delivery:
             # a server that serves nobody is asked by one, now and then
             allowed = outside.allowance(session, assembly.settings.ingest_to)

@@ -43,4 +43,4 @@ if __name__ == "__main__":
     built = assembly.build(Path(output), settings, fake_recipes.RECIPES, fake_recipes.spectrograph, fake_recipes.judge)
     module, name = STATEMENTS[where]
     setattr(module, name, stopping(getattr(module, name)))
-    execution.frame(replace(built, pace=Pace(margin_s=0.0, patience_s=0.5)), int(row), "frozen")
+    execution.reduce_frame(replace(built, pace=Pace(margin_s=0.0, patience_s=0.5)), int(row), "frozen")

@@ -18,7 +18,7 @@ from nrespipe import logs
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.work import process_pool
 logs.configure()
-done = kernels.prepare(process_pool.in_turn, progress.lines, ("simulator",))
+done = kernels.prepare(process_pool.run_serially, progress.lines, ("simulator",))
 assert not done.failed, done.failed
 print(done.compiled, done.loaded, sep="\\n")
 """
@@ -111,7 +111,7 @@ def test_a_kernel_that_came_with_one_that_calls_it_was_compiled_too(tmp_path):
 
 def test_a_kernel_that_cannot_be_compiled_is_named_and_stops_nothing(monkeypatch):
     monkeypatch.setattr(kernels, "recorded", lambda: {"numerics.profile_table.chunk_of": ("(nonsense,)",)})
-    done = kernels.prepare(process_pool.in_turn, progress.lines)
+    done = kernels.prepare(process_pool.run_serially, progress.lines)
     assert done.failed == (("numerics.profile_table.chunk_of", "NameError: name 'nonsense' is not defined"),)
 
 

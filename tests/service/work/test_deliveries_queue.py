@@ -80,7 +80,7 @@ def shop(service, server):
         """Sweep, deliver what workers are told of, and return what came of each."""
         told = []
         dispatch.sweep(service, lambda table, row_id: told.append(row_id) if table is Delivery else None)
-        return [getattr(outbound.delivery(service, row_id, "me"), "state", None) for row_id in told]
+        return [getattr(outbound.deliver_product(service, row_id, "me"), "state", None) for row_id in told]
 
     def rows(table=Delivery):
         with service.sessions.begin() as session:
@@ -180,18 +180,18 @@ def test_a_target_that_is_changed_has_a_breaker_of_its_own(shop, server, tmp_pat
     shop.turn()
     elsewhere = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=elsewhere)
-    assert outbound.delivery(moved, shop.rows()[1].id, "me").state is State.DONE
+    assert outbound.deliver_product(moved, shop.rows()[1].id, "me").state is State.DONE
 
 
 def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_path, monkeypatch):
     def hang(work, path, patience_s):
         raise patient_reader.Unavailable(f"{path.name}: the disk does not answer within 300 s")
 
-    monkeypatch.setattr(patient_reader, "do", hang)
+    monkeypatch.setattr(patient_reader, "call", hang)
     settings = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=settings)
-    assert outbound.delivery(moved, shop.rows()[0].id, "me").state is State.RETRY
-    assert outbound.delivery(moved, shop.rows()[1].id, "me") is None
+    assert outbound.deliver_product(moved, shop.rows()[0].id, "me").state is State.RETRY
+    assert outbound.deliver_product(moved, shop.rows()[1].id, "me") is None
     assert "does not answer" in shop.rows()[0].reason
     assert shop.rows()[0].refusals == 0
 

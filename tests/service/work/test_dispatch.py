@@ -140,7 +140,7 @@ def test_messages_that_were_lost_hold_nothing_up_for_long(service):
 
 def test_new_frames_wake_a_worker_at_once_while_few_messages_wait_and_others_wait_for_their_turn(service):
     sent, backlog = [], []
-    wake = dispatch.waker(service, lambda table, row: sent.append(row))
+    wake = dispatch.notifier(service, lambda table, row: sent.append(row))
     for _ in range(50):
         with service.sessions.begin() as session:
             moment = clock(session)
@@ -166,7 +166,7 @@ def test_a_frame_of_which_no_worker_could_be_told_is_told_of_by_the_next_sweep(s
         raise ConnectionError("broker away")
 
     with pytest.raises(ConnectionError):
-        dispatch.waker(service, away)(Frame, row)
+        dispatch.notifier(service, away)(Frame, row)
     assert swept(service, send=away) == []
     assert swept(service) == [row]
 
@@ -188,9 +188,9 @@ def test_a_new_frame_is_told_of_by_the_sweep_where_nobody_could_find_out_whether
     def away(*_):
         raise OperationalError("select", {}, Exception("away"))
 
-    wake = dispatch.waker(service, lambda *_: None)
+    wake = dispatch.notifier(service, lambda *_: None)
     with monkeypatch.context() as patched:
-        patched.setattr(dispatch, "room", away)
+        patched.setattr(dispatch, "capacity", away)
         with pytest.raises(OperationalError):
             wake(Frame, row)
     assert swept(service) == [row]

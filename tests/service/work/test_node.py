@@ -23,7 +23,7 @@ from nrespipe.service.pace import Pace
 from nrespipe.service.work import node, owner, programs
 
 NAME = "one@nrespipe"
-_, PLACE, PROCESS = owner.here(NAME).split("/")
+_, PLACE, PROCESS = owner.this_process(NAME).split("/")
 MACHINE, BOOT, _ = PLACE.split(":")
 #: A process of another container, and one of another host whose container has the same name.
 CONTAINER, HOST = f"{MACHINE}:{BOOT}:1/1.100", ":another:4026531836/1.100"
@@ -49,7 +49,7 @@ def held(service, process, name=NAME):
 
 
 def take(service, name=NAME):
-    return node.named(service, name, 2, "reduction")
+    return node.register(service, name, 2, "reduction")
 
 
 def row(service, table, key):
@@ -82,7 +82,7 @@ def test_a_name_that_nobody_has_is_taken_at_once_and_given_back_at_the_end(servi
     for _ in range(2):
         with take(service):
             mine = row(service, Node, NAME)
-            assert (mine.owner, mine.processes, mine.queues) == (owner.here(NAME), 2, "reduction")
+            assert (mine.owner, mine.processes, mine.queues) == (owner.this_process(NAME), 2, "reduction")
         assert row(service, Node, NAME) is None
 
 
@@ -103,7 +103,7 @@ def test_a_node_that_was_killed_gives_its_name_and_its_frames_to_the_next_withou
     other = held(service, DEAD, "two@nrespipe")
     with take(service):
         freed = row(service, Frame, frame)
-        assert (freed.owner, freed.state, freed.reason) == ("", State.RETRY, node.ANEW)
+        assert (freed.owner, freed.state, freed.reason) == ("", State.RETRY, node.RESTARTED)
     assert row(service, Frame, other).owner, "of another name"
 
 
@@ -113,8 +113,8 @@ def test_a_node_of_a_container_that_was_started_anew_waits_until_the_former_one_
     begin = time.monotonic()
     with take(service):
         assert time.monotonic() - begin > service.pace.stale_s
-        assert row(service, Frame, frame).reason == node.ANEW
-        assert row(service, Node, NAME).owner == owner.here(NAME)
+        assert row(service, Frame, frame).reason == node.RESTARTED
+        assert row(service, Node, NAME).owner == owner.this_process(NAME)
 
 
 def test_rows_of_a_namesake_elsewhere_that_never_had_the_name_are_left_alone(service):
@@ -222,7 +222,7 @@ def test_a_node_that_is_silent_for_days_is_forgotten_and_one_that_lives_after_al
             time.sleep(0.01)
         assert not lost.is_set()
         kept = row(service, Node, NAME)
-        assert (kept.owner, kept.processes, kept.queues) == (owner.here(NAME), 2, "reduction")
+        assert (kept.owner, kept.processes, kept.queues) == (owner.this_process(NAME), 2, "reduction")
     assert row(service, Node, NAME) is None
 
 
@@ -230,4 +230,4 @@ def test_a_name_that_somebody_took_and_gave_back_at_the_same_moment_is_taken(ser
     tries, real = iter([False]), nodes.take
     monkeypatch.setattr(nodes, "take", lambda *words, **facts: next(tries, None) is None and real(*words, **facts))
     with take(service):
-        assert row(service, Node, NAME).owner == owner.here(NAME)
+        assert row(service, Node, NAME).owner == owner.this_process(NAME)

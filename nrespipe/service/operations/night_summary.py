@@ -129,7 +129,7 @@ def document(report: NightReport) -> bytes:
     return stream.getvalue()
 
 
-def mail(report: NightReport, paths: tuple[tuple[Path, Path], ...], settings: "Settings", message_id: str = "") -> str:
+def send(report: NightReport, paths: tuple[tuple[Path, Path], ...], settings: "Settings", message_id: str = "") -> str:
     """Send a summary to those who want it.
 
     Parameters
@@ -164,7 +164,7 @@ def mail(report: NightReport, paths: tuple[tuple[Path, Path], ...], settings: "S
     return mailing.send(message, settings)
 
 
-def ended(session: Session, assembly: "Assembly") -> list[tuple[str, str]]:
+def finished_nights(session: Session, assembly: "Assembly") -> list[tuple[str, str]]:
     """Return the nights that are over, and whose frames nobody works on any more.
 
     Returns
@@ -177,7 +177,7 @@ def ended(session: Session, assembly: "Assembly") -> list[tuple[str, str]]:
     tried_again = (Frame.state == State.RETRY) & Frame.version.is_not(None)
     busy = (Frame.owner != "") | (Frame.state == State.QUEUED) | tried_again
     open_yet = {tuple(row) for row in session.execute(select(Frame.site, Frame.day).where(busy, latest()).distinct())}
-    known = (Frame.day >= recent(moment), Frame.start_mjd.is_not(None), latest())
+    known = (Frame.day >= first_recent_night(moment), Frame.start_mjd.is_not(None), latest())
     ends = {}
     for row in session.execute(select(Frame.site, Frame.day, Frame.instrument).where(*known).distinct()):
         # a night of a spectrograph that nobody knows has no end: the others of the site have theirs
@@ -186,7 +186,7 @@ def ended(session: Session, assembly: "Assembly") -> list[tuple[str, str]]:
     return sorted(night for night, end in ends.items() if night not in open_yet and moment > end + _AFTER_MASTERS)
 
 
-def recent(moment: datetime) -> str:
+def first_recent_night(moment: datetime) -> str:
     """Return the first night whose summary is wanted.
 
     Returns
@@ -197,7 +197,7 @@ def recent(moment: datetime) -> str:
     return f"{moment - timedelta(days=_RECENT_DAYS):%Y%m%d}"
 
 
-def owe(assembly: "Assembly") -> int:
+def schedule(assembly: "Assembly") -> int:
     """Write down which nights that are over owe a summary; two programs at once make one row of it.
 
     Returns
@@ -207,9 +207,9 @@ def owe(assembly: "Assembly") -> int:
     """
     with assembly.readers.begin() as session:
         moment = clock(session)
-        rows = select(NightSummary.site, NightSummary.day).where(NightSummary.day >= recent(moment))
+        rows = select(NightSummary.site, NightSummary.day).where(NightSummary.day >= first_recent_night(moment))
         known = {tuple(row) for row in session.execute(rows)}
-        nights = [night for night in ended(session, assembly) if night not in known]
+        nights = [night for night in finished_nights(session, assembly) if night not in known]
     # not within a transaction, which a disk may hold up; an earlier version marked the nights that it had mailed
     mailed = {night for night in nights if layout.summary_path(assembly.output, *night, ".sent").exists()}
     with assembly.sessions.begin() as session:
@@ -255,7 +255,7 @@ def make(assembly: "Assembly", site: str, day: str, is_written: bool = False) ->
         return None
     domain = given.summary_sender.rpartition("@")[2]
     try:
-        return mail(report, paths, given, f"<nrespipe.summary.{site}.{day}@{domain}>")
+        return send(report, paths, given, f"<nrespipe.summary.{site}.{day}@{domain}>")
     except Unavailable as error:
         return error
 

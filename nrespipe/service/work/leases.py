@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Held:
+class Lease:
     """A row that this process has taken.
 
     Attributes
@@ -109,7 +109,7 @@ class Held:
         return replace(result, value=None)
 
 
-def take(assembly: Assembly, table: type, row_id: int, owner: str, seen: int | None = None) -> Held | None:
+def acquire(assembly: Assembly, table: type, row_id: int, owner: str, seen: int | None = None) -> Lease | None:
     """Take a row.
 
     Parameters
@@ -122,7 +122,7 @@ def take(assembly: Assembly, table: type, row_id: int, owner: str, seen: int | N
 
     Returns
     -------
-    Held or None
+    Lease or None
         None where it is not to be done, or another has it.
 
     Raises
@@ -141,7 +141,7 @@ def take(assembly: Assembly, table: type, row_id: int, owner: str, seen: int | N
         return session.get_one(table, row_id, populate_existing=True) if taken else None
 
     row = persist(assembly.sessions, claimed, begun + assembly.pace.patience_s)
-    return None if row is None else Held(assembly, row, owner, begun + lease_s)
+    return None if row is None else Lease(assembly, row, owner, begun + lease_s)
 
 
 def persist(sessions: sessionmaker[Session], work: Callable[..., Any], end: float) -> object:
