@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.files import layout
 from nrespipe.files.raw import identity

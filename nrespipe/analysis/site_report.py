@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe.analysis import master_drawing, site_advice
-from nrespipe.database.columns import USABLE, State
 from nrespipe.database.frames import latest
+from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.engine.orders import order_pattern
 from nrespipe.files import layout, master_files

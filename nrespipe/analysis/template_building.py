@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 from nrespipe import __version__, data
 from nrespipe.analysis import series, star_catalog
-from nrespipe.database import templates as rows
-from nrespipe.database.columns import Standing
+from nrespipe.database import star_templates as rows
+from nrespipe.database.states import Standing
+from nrespipe.database.tables import StarTemplate
 from nrespipe.database.velocities import of_star
 from nrespipe.errors import BadFrame
 from nrespipe.files import layout, plain_table
@@ -151,7 +152,7 @@ def _exposures(found, output):
 
 def _row(made, path, output, serves):
     star = made.star
-    return rows.StarTemplate(
+    return StarTemplate(
         star=star.name, site=made.site, instrument=made.instrument, path=str(path.relative_to(output)), md5=md5(path),
         fingerprint=made.fingerprint, teff_k=star.teff_k, logg=star.logg, metallicity=star.metallicity,
         spectral_type=star.spectral_type, aliases=list(star.aliases), inputs=list(made.inputs),

@@ -7,8 +7,9 @@ from sqlalchemy import case, func, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from nrespipe import __version__
-from nrespipe.database.columns import State, clock, now
+from nrespipe.database.dialects import clock, now
 from nrespipe.database.frames import SHORTEST_PAUSE_S, latest, record, untell_others
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Delivery, Frame, NightSummary, Stacking
 
 #: Tables whose rows are work.

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import State
 from nrespipe.database.frames import latest
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS

@@ -9,11 +9,12 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from nrespipe.database.columns import State, clock, insert, now
+from nrespipe.database.dialects import clock, insert, now
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 
 if TYPE_CHECKING:
-    from nrespipe.database.results import FrameDrift, Product, StarVelocity
+    from nrespipe.database.tables import FrameDrift, Product, StarVelocity
     from nrespipe.frames.raw import Kind
 
 #: States of a frame on which work may go on by itself.

@@ -2,37 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import Text, delete, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
 
-from nrespipe.database.base import Row
-from nrespipe.database.columns import Moment, clock, insert
-
-
-class Node(Row):
-    """A node of workers that runs, or that ended without a word.
-
-    Attributes
-    ----------
-    name
-        Name of the node, with that of its host: ``worker0@nrespipe``.
-    owner
-        Process that has the name, as the owner of rows.
-    heartbeat
-        When it last said that it lives, by the clock of the database.
-    processes
-        How many frames it works on at a time.
-    queues
-        What it serves, with commas between them.
-    """
-
-    __tablename__ = "nodes"
-
-    name: Mapped[str] = mapped_column(Text, primary_key=True)
-    owner: Mapped[str] = mapped_column(Text)
-    heartbeat: Mapped[datetime] = mapped_column(Moment)
-    processes: Mapped[int]
-    queues: Mapped[str] = mapped_column(Text)
+from nrespipe.database.dialects import clock, insert
+from nrespipe.database.tables import Node
 
 
 def holder(session: Session, name: str) -> Node | None:

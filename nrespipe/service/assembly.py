@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database.administration import access, connection, revisions
+from nrespipe.database.administration import access, connection, schema
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
@@ -118,7 +118,7 @@ def build(
         layout.require_apart(output, folder)
     output.mkdir(parents=True, exist_ok=True)
     sessions = connection.connect(access.url(output, settings))
-    revisions.prepare(sessions.kw["bind"])
+    schema.prepare(sessions.kw["bind"])
     return _assembled(sessions, output, settings, recipes, spectrographs)
 
 

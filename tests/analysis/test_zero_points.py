@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from nrespipe import cli
 from nrespipe.analysis import series, zero_points
-from nrespipe.database import zeropoints as versions
+from nrespipe.database import zero_point_versions as versions
 from nrespipe.database.administration import access
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind

@@ -10,7 +10,8 @@ from servers import with_tables
 from sqlalchemy import select
 
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import State, clock, now
+from nrespipe.database.dialects import clock, now
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.frames.raw import Kind
 

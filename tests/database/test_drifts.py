@@ -5,7 +5,7 @@ import pytest
 from servers import with_tables
 
 from nrespipe.database import drifts
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, FrameDrift, Master
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS

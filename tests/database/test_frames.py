@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from nrespipe.database import claims, drifts, frames, velocities
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, FrameDrift, Product, StarVelocity
 from nrespipe.frames.raw import Kind
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from light import SMALL, assemble, small
 
 from nrespipe import cli, instruments
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.service import assembly
 from nrespipe.service.batch import night, simulation
 from nrespipe.settings import Settings

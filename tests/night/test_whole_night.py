@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from nrespipe.database import drifts
 from nrespipe.database.administration import access
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.engine.wavelength import calibrate
 from nrespipe.files import master_files

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 
-from nrespipe.database.administration import connection, revisions
+from nrespipe.database.administration import connection, schema
 
 _numbers = count()
 
@@ -107,7 +107,7 @@ def _exists(user):
 def with_tables(url):
     """Open a database, empty or not, whose tables are then those of the program."""
     sessions = connection.connect(url)
-    revisions.prepare(sessions.kw["bind"])
+    schema.prepare(sessions.kw["bind"])
     return sessions
 
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.frames.raw import Kind
 

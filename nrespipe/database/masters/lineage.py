@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.masters.calibrations import Night, night_of, of_night
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters.calibrations import Night, alike
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, master_inputs
 from nrespipe.frames.judgement import Verdict
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import State, insert
+from nrespipe.database.dialects import insert
 from nrespipe.database.frames import latest
 from nrespipe.database.masters.calibrations import Night, night_of
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 
 if TYPE_CHECKING:

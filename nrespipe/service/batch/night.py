@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import frames
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations, lineage
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.raw.identity import without_name as bare

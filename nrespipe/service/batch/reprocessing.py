@@ -10,8 +10,9 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import frames, reprocessings
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout, plain_table
 from nrespipe.files.disk import replacing

@@ -14,8 +14,9 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import claims
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, Frame, Product
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly

@@ -10,15 +10,16 @@ import structlog
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.files.disk import md5
 from nrespipe.service import isolated, outcome
 
 if TYPE_CHECKING:
-    from nrespipe.database.base import Row
+    from nrespipe.database.tables.base import Row
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.outcome import Outcome
 

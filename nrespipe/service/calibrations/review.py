@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from nrespipe import instruments
 from nrespipe.analysis import master_list
 from nrespipe.analysis.master_list import name_of
-from nrespipe.database.columns import Standing
 from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.states import Standing
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
 from nrespipe.service.assembly import RECIPES

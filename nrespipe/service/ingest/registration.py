@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import __version__
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 from nrespipe.files import layout
 from nrespipe.files.raw import identity

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe.database import drifts, frames, velocities
-from nrespipe.database.columns import State
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import State
 from nrespipe.database.tables import Master
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned

@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import claims, nodes, outside
-from nrespipe.database.columns import clock
+from nrespipe.database import breakers, claims, nodes
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Delivery, Frame
 from nrespipe.service import isolated
@@ -150,7 +150,7 @@ def _send(assembly, table, send, is_empty):
         most = room(session, table, pace, patience_s)
         if table is Delivery:
             # a server that serves nobody is asked by one, now and then
-            allowed = outside.allowance(session, assembly.settings.ingest_to)
+            allowed = breakers.allowance(session, assembly.settings.ingest_to)
             most = most if allowed is None else min(most, allowed)
         rows = claims.pick(session, table, patience_s, most) if most > 0 else []
     if table is Frame and most > 0 and not rows:

@@ -15,7 +15,7 @@ from celery import signals
 
 from nrespipe import settings
 from nrespipe.database import nodes
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.service import isolated, limits, metrics
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest.listener import Listener

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from nrespipe.database import claims
 from nrespipe.database.administration import connection
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 

@@ -4,8 +4,8 @@ import pytest
 from known import arrive
 from servers import with_tables
 
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Master
 from nrespipe.frames.raw import Kind
 

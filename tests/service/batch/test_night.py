@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from nrespipe.database import velocities
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, Product, StarVelocity
 from nrespipe.files.layout import OutputRefused
 from nrespipe.frames.raw import Kind

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.errors import BadFrame
 from nrespipe.files.master_files import read

@@ -13,8 +13,9 @@ from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
 from nrespipe.database import claims, frames, velocities
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import stackings
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, nodes
 from nrespipe.database.administration import connection
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame, Node, Stacking
 from nrespipe.frames.raw import Kind
 from nrespipe.service.pace import Pace

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 
 from nrespipe import instruments
 from nrespipe.analysis import star_catalog
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import stackings
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files.catalog import targets
 from nrespipe.service import metrics

@@ -15,7 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, nodes
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Node
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind

@@ -1,68 +1,18 @@
 """What goes to others, beside the deliveries: the summaries of nights; and which server is left alone."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
-from sqlalchemy import Text, UniqueConstraint, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
-from nrespipe.database.base import Row, Work
-from nrespipe.database.columns import Moment, clock, insert
+from nrespipe.database.dialects import clock, insert
+from nrespipe.database.tables import Breaker
 
 #: Pauses of the circuit breaker before the first and before many of the next questions [second].
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 900.0
 #: Whatever a server asks for, it is asked again after this time [second].
 _LONGEST_WISH_S = 3600.0
-
-
-class Breaker(Row):
-    """The circuit breaker of a server: one that serves nobody is asked by one process at a time, now and then.
-
-    Attributes
-    ----------
-    server
-        The server, or the directory, as the settings name it.
-    failures
-        How often it was asked in vain, one question after the other.
-    since
-        Since when it has served nobody; None where it does.
-    next_try
-        From when on one process may ask it again; None where all may.
-    reason
-        Why it was left alone the last time.
-    """
-
-    __tablename__ = "breakers"
-
-    server: Mapped[str] = mapped_column(Text, primary_key=True)
-    failures: Mapped[int] = mapped_column(default=0, server_default="0")
-    since: Mapped[datetime | None] = mapped_column(Moment)
-    next_try: Mapped[datetime | None] = mapped_column(Moment)
-    reason: Mapped[str] = mapped_column(Text, default="", server_default="")
-
-
-class NightSummary(Work, Row):
-    """The summary of a night, which is written and, where somebody wants it, mailed.
-
-    Attributes
-    ----------
-    site, day
-        ``lsc``, ``YYYYMMDD``.
-    written, mailed
-        When it was written, and when the mail server took it; None where that was not yet, or nobody wants mail.
-    reason
-        Why the last try failed, or whom the mail server does not know; '' otherwise.
-    """
-
-    __tablename__ = "summaries"
-    __table_args__ = (UniqueConstraint("site", "day", name="uq_summaries_night"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    site: Mapped[str] = mapped_column(Text)
-    day: Mapped[str] = mapped_column(Text)
-    written: Mapped[datetime | None] = mapped_column(Moment)
-    mailed: Mapped[datetime | None] = mapped_column(Moment)
-    reason: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
 def allowance(session: Session, server: str) -> int | None:
