@@ -102,12 +102,12 @@ def listing(session: Session, number: int | None = None) -> list[str]:
                 str(len(v.zeros)),
                 _asked(v),
             ]
-            for v in zero_point_versions.versions(session)
+            for v in zero_point_versions.listed(session)
         ]
         return aligned([["version", "made (UTC)", "by", "velocities", "nights", "of"], *rows])
     rows = [
         [f"{z.instrument}{z.camera}f{z.fiber}", z.day, _shown(z.value_ms), _shown(z.error_ms), str(z.n_stars), z.method]
-        for z in zero_point_versions.version(session, number or None).zeros
+        for z in zero_point_versions.find(session, number or None).zeros
     ]
     return aligned([["tel", "night", "value_ms", "error_ms", "stars", "method"], *rows])
 
@@ -136,7 +136,7 @@ def apply(session: Session, output: Path, table: "QTable", number: int | None = 
     LookupError
         If there is no such version.
     """
-    version = zero_point_versions.version(session, number)
+    version = zero_point_versions.find(session, number)
     names = series.names_of(output, version.parameters["site"], table.meta["star"])
     zeros = {(f"{z.instrument}{z.camera}f{z.fiber}", z.day): z for z in version.zeros}
     query = select(Frame.filename, Frame.day).where(Frame.filename.in_([*map(str, table["filename"])]))

@@ -15,7 +15,7 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 900.0
 _LONGEST_WISH_S = 3600.0
 
 
-def allowance(session: Session, server: str) -> int | None:
+def allowed_requests(session: Session, server: str) -> int | None:
     """Return how many processes may ask a server now.
 
     Returns
@@ -29,7 +29,7 @@ def allowance(session: Session, server: str) -> int | None:
     return int(breaker.next_try <= clock(session))
 
 
-def admit(session: Session, server: str, lease_s: float) -> Literal["yes", "probe", "no"]:
+def request_permission(session: Session, server: str, lease_s: float) -> Literal["yes", "probe", "no"]:
     """Ask whether this process may ask a server; of several that ask at once one is told yes, where it is left alone.
 
     Parameters
@@ -42,7 +42,7 @@ def admit(session: Session, server: str, lease_s: float) -> Literal["yes", "prob
     {'yes', 'probe', 'no'}
         Yes where it serves everybody, as far as is known; a probe finds out whether it does again.
     """
-    open_to = allowance(session, server)
+    open_to = allowed_requests(session, server)
     if open_to is None:
         return "yes"
     moment = clock(session)
@@ -51,13 +51,15 @@ def admit(session: Session, server: str, lease_s: float) -> Literal["yes", "prob
     return "probe" if session.scalar(mine.execution_options(synchronize_session=False)) is not None else "no"
 
 
-def failed(session: Session, server: str, reason: str, admitted: Literal["yes", "probe"], wish_s: float = 0.0) -> None:
+def record_failure(
+    session: Session, server: str, reason: str, admitted: Literal["yes", "probe"], wish_s: float = 0.0
+) -> None:
     """Write down that a server served nobody; it is left alone, for longer each time.
 
     Parameters
     ----------
     admitted
-        As `admit` said. Of many that asked at once and in vain the first counts.
+        As `request_permission` said. Of many that asked at once and in vain the first counts.
     wish_s
         For how long it asked to be left alone [second].
     """
@@ -72,14 +74,14 @@ def failed(session: Session, server: str, reason: str, admitted: Literal["yes", 
     breaker.since, breaker.reason = breaker.since or moment, reason
 
 
-def worked(session: Session, server: str) -> None:
+def record_success(session: Session, server: str) -> None:
     """Write down that a server has answered: everybody may ask it."""
     left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
     values = {"failures": 0, "since": None, "next_try": None, "reason": ""}
     session.execute(left_alone.values(**values).execution_options(synchronize_session=False))
 
 
-def undecided(session: Session, server: str) -> None:
+def cancel_probe(session: Session, server: str) -> None:
     """Write down that a probe has not asked the server: another may at once."""
     left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
     session.execute(left_alone.values(next_try=clock(session)).execution_options(synchronize_session=False))

@@ -9,7 +9,7 @@ from nrespipe.database.dialects import clock, insert
 from nrespipe.database.tables import Node
 
 
-def holder(session: Session, name: str) -> Node | None:
+def find(session: Session, name: str) -> Node | None:
     """Return who has a name.
 
     Parameters
@@ -25,7 +25,7 @@ def holder(session: Session, name: str) -> Node | None:
     return session.scalar(select(Node).where(Node.name == name))
 
 
-def take(session: Session, name: str, owner: str, seen: Node | None = None, *, processes: int, queues: str) -> bool:
+def register(session: Session, name: str, owner: str, seen: Node | None = None, *, processes: int, queues: str) -> bool:
     """Take a name that is free, or that of a node that is dead.
 
     Parameters
@@ -54,7 +54,7 @@ def take(session: Session, name: str, owner: str, seen: Node | None = None, *, p
     return session.scalar(made) is not None
 
 
-def beat(session: Session, name: str, owner: str) -> bool:
+def record_heartbeat(session: Session, name: str, owner: str) -> bool:
     """Say that a node lives.
 
     Parameters
@@ -71,7 +71,7 @@ def beat(session: Session, name: str, owner: str) -> bool:
     return session.scalar(mine.returning(Node.name).execution_options(synchronize_session=False)) is not None
 
 
-def leave(session: Session, name: str, owner: str) -> bool:
+def unregister(session: Session, name: str, owner: str) -> bool:
     """Give a name back.
 
     Parameters
@@ -88,7 +88,7 @@ def leave(session: Session, name: str, owner: str) -> bool:
     return session.scalar(mine.execution_options(synchronize_session=False)) is not None
 
 
-def forget(session: Session, before: datetime) -> list[str]:
+def delete_silent(session: Session, before: datetime) -> list[str]:
     """Forget nodes that have not said for long that they live: their containers are gone for good.
 
     Parameters
@@ -105,7 +105,7 @@ def forget(session: Session, before: datetime) -> list[str]:
     return sorted(session.scalars(gone.execution_options(synchronize_session=False)))
 
 
-def processes(session: Session, queue: str, since: datetime) -> int:
+def count_processes(session: Session, queue: str, since: datetime) -> int:
     """Return how many processes serve a queue.
 
     Parameters

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from nrespipe.database.tables import ZeroPointVersion
 
 
-def versions(session: Session) -> list[ZeroPointVersion]:
+def listed(session: Session) -> list[ZeroPointVersion]:
     """Return all versions.
 
     Returns
@@ -17,7 +17,7 @@ def versions(session: Session) -> list[ZeroPointVersion]:
     return list(session.scalars(select(ZeroPointVersion).order_by(ZeroPointVersion.id)))
 
 
-def version(session: Session, number: int | None = None) -> ZeroPointVersion:
+def find(session: Session, number: int | None = None) -> ZeroPointVersion:
     """Return one version.
 
     Parameters

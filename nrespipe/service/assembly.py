@@ -85,7 +85,7 @@ class Assembly:
     @cached_property
     def readers(self) -> sessionmaker[Session]:
         """Of the same database, for sessions that only read: on SQLite these hold up nobody."""
-        return connection.readers(self.sessions)
+        return connection.read_only(self.sessions)
 
 
 def build(

@@ -30,8 +30,8 @@ def do(what: str, work: Callable[..., Any], *arguments: object) -> object:
     try:
         return work(*arguments)
     except Exception as error:
-        if failures.is_outside(error):
-            _log.warning("database away", job=what, reason=failures.words(error))
+        if failures.is_temporary(error):
+            _log.warning("database away", job=what, reason=failures.message(error))
         else:
             _log.exception("job failed", job=what)
         return None

@@ -101,7 +101,7 @@ def of(error: Exception, started: datetime) -> Outcome:
     """
     state = next(state for kind, state in _FOLLOWS if isinstance(error, kind))
     of_server = any(kind.__module__.partition(".")[0] in _OF_SERVERS for kind in type(error).__mro__)
-    if of_server or failures.is_outside(error):
+    if of_server or failures.is_temporary(error):
         state = State.RETRY
     ours = isinstance(error, Skipped | BadFrame | MissingCalibration | Unavailable)
     reason = str(error) if ours and str(error) else f"{type(error).__name__}: {error}"

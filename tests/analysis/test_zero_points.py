@@ -130,7 +130,7 @@ def test_versions_stay_beside_each_other_and_velocities_as_they_are(session, out
     assert [(zero.day, zero.value_ms) for zero in first.zeros] == kept
     assert dict(session.execute(select(StarVelocity.id, StarVelocity.rv_ms)).all()) == raw
     assert set().union(*(zero.stars for zero in second.zeros)) == {"HD10700", "HD115617"}
-    assert versions.version(session).id == 2
+    assert versions.find(session).id == 2
     elp = series.of_star(session, output, "tau Cet", site="elp")
     assert np.isnan(zero_points.apply(session, output, elp, 2)["rv_corrected"]).all()
 

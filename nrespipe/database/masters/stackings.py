@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nrespipe.frames.raw import Kind
 
 
-def of(session: Session, kind: "Kind", night: Night) -> Stacking:
+def get_or_create(session: Session, kind: "Kind", night: Night) -> Stacking:
     """Return the row of a master, and make it if there is none.
 
     Returns

@@ -125,7 +125,7 @@ def _unsuccessful(session, tried, kinds, moment):
     nights = {calibrations.night_of(frame) for frame in tried}
     masters = [
         (identity.stem(layout.master_name(master)), str(master.standing), master.reason)
-        for master in calibrations.questionable(session)
+        for master in calibrations.with_problems(session)
         if master.kind in kinds and calibrations.night_of(master) in nights
     ]
     ends = [(frame.filename, frame.attempts[-1]) for frame in tried if frame.attempts]

@@ -168,7 +168,7 @@ def masters(
         first = _first_of_each_camera(nights)
         with batch.assembly.sessions.begin() as session:
             orphans.bury(session)
-            rows = {night: stackings.of(session, kind, night) for night in first}
+            rows = {night: stackings.get_or_create(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
         # files are read for this, and whoever writes need not wait for that
         with batch.assembly.readers.begin() as session:
@@ -179,7 +179,7 @@ def masters(
         finish(batch, f"master {kind}", [orders[night] for night in orders if night in jobs], **options)
         with batch.assembly.sessions.begin() as session:
             moment = clock(session)
-            now = {night: stackings.of(session, kind, night) for night in first}
+            now = {night: stackings.get_or_create(session, kind, night) for night in first}
         # in the hands of another run; or its own masters were at fault, and there are others
         left = [n for n, row in now.items() if row.owner or (row.next_try is not None and row.next_try <= moment)]
         nights = [night for night in nights if night not in first or night in left]

@@ -55,7 +55,7 @@ def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     if after_night is None:
         # `owe_all` asks again
         return False
-    row = stackings.of(session, frame.kind, calibrations.night_of(frame))
+    row = stackings.get_or_create(session, frame.kind, calibrations.night_of(frame))
     moment = clock(session)
     pace = assembly.pace
     when = moment + timedelta(seconds=pace.quiet_s if moment < after_night else pace.past_s)
@@ -100,11 +100,11 @@ def renew(session: Session, rows: Sequence[int]) -> None:
     """
     for row in rows:
         master = session.get_one(Master, row)
-        stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
+        stackings.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
 def _counts(session, frame):
-    last = calibrations.last(session, frame.kind, calibrations.night_of(frame))
+    last = calibrations.last_attempt(session, frame.kind, calibrations.night_of(frame))
     # by its name: an earlier version of the file may have been good
     is_in = last is not None and frame.filename in {one.filename for one in last.inputs}
     return frame.state == State.DONE or (is_in and frame.state in (State.BAD, State.SKIPPED))

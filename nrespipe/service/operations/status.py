@@ -37,8 +37,8 @@ def status(session: Session) -> list[str]:
         nights.setdefault((where, str(kind or "unknown")), {})[state] = count
     rows = [[where, kind, *(str(states.get(state, "")) for state in State)] for (where, kind), states in nights.items()]
     lines = aligned([["night", "kind", *State], *rows])
-    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.questionable(session)]
-    unhappy += [[frame.filename, frame.state, bare(frame.reason, frame.filename)] for frame in frames.unhappy(session)]
+    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.with_problems(session)]
+    unhappy += [[f.filename, f.state, bare(f.reason, f.filename)] for f in frames.with_problems(session)]
     return lines + ["", *queue_status.told(session)] + (["", *aligned(unhappy)] if unhappy else [])
 
 

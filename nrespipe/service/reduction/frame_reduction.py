@@ -142,7 +142,7 @@ def choose(
     """
     chosen, missing = {}, []
     far, future = _impatient(session, frame, assembly.settings), assembly.settings.future_masters
-    mistrusted = lineage.mistrusted(session, frame)
+    mistrusted = lineage.suspects(session, frame)
     for kind in recipe.NEEDS:
         master = calibrations.nearest(session, kind, frame, far=far, future=future, without=mistrusted)
         master = master or calibrations.nearest(session, kind, frame, far=far, future=future)
@@ -166,13 +166,13 @@ def _missing(session, frame, kinds, recipes):
         kind
         for kind in kinds
         if not set(recipes[kind].NEEDS) & set(kinds)
-        or calibrations.hopeful(session, kind, frame) < recipes[kind].MINIMUM
+        or calibrations.count_candidates(session, kind, frame) < recipes[kind].MINIMUM
     ]
     if not roots:
         return ""
     first, *others = roots
     also = f"; there is no master {', '.join(others)} either" if others else ""
-    return calibrations.absence(session, first, frame, recipes[first].MINIMUM) + also
+    return calibrations.why_none(session, first, frame, recipes[first].MINIMUM) + also
 
 
 def reduce(job: Job, still_mine: Callable[..., Any] | None = None) -> Result:

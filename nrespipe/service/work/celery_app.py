@@ -180,7 +180,7 @@ def serve(app: Celery, assembly: Assembly, name: str):
             return owner.is_child(one, mine) and one.endswith(f"/{task_id}")
 
         # a database that stayed away for longer than anybody waits is no fault of the frame
-        node.release(assembly, is_lost, _words(exception), is_death=not failures.is_outside(exception))
+        node.release(assembly, is_lost, _words(exception), is_death=not failures.is_temporary(exception))
 
 
 def _define(app, table, what, work):

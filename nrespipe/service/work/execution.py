@@ -52,7 +52,7 @@ def frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None
     try:
         return _frame(mine)
     except Exception as error:
-        if failures.is_outside(error):
+        if failures.is_temporary(error):
             raise
         # not the recipe, but what is around it, is at fault: the attempt tells where, and the frame is tried again
         failed = replace(outcome.of(error, begun), state=State.RETRY)
@@ -187,7 +187,7 @@ def _plan(session, frame, mine, path, facts, looked, is_gone):
         return frame
     job = frame_reduction.plan(session, frame, mine.assembly)
     if job.missing and frame.attempts and frame.attempts[-1].outcome == State.WAITING:
-        frames.postpone(session, frame.id, job.missing)
+        frames.record_wait(session, frame.id, job.missing)
         return None
     return job
 

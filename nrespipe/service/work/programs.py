@@ -181,7 +181,7 @@ def _look_ahead(assembly) -> None:
 
 
 def _forget_nodes(session):
-    for name in nodes.forget(session, clock(session) - timedelta(days=_GONE_DAYS)):
+    for name in nodes.delete_silent(session, clock(session) - timedelta(days=_GONE_DAYS)):
         _log.info("a node is gone for good", node=name)
 
 

@@ -281,7 +281,7 @@ def test_a_master_that_needs_review_is_not_made_again_and_a_person_may_accept_it
     run()
     with service.sessions.begin() as session:
         (unlike,) = session.scalars(select(Master).where(Master.standing == Standing.REVIEW))
-        calibrations.judge(session, unlike, Standing.CURRENT, "ada: the amplifier was replaced")
+        calibrations.set_standing(session, unlike, Standing.CURRENT, "ada: the amplifier was replaced")
     run()
     assert masters()["20190406"] == (Standing.CURRENT, "ada: the amplifier was replaced")
 

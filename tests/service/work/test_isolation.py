@@ -123,7 +123,7 @@ def test_a_master_that_cannot_be_scheduled_keeps_no_other_from_being(archive, se
             did(service, registration.register(service.sessions, path, *raw_files.look(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=None))
-    of = stackings.of
+    of = stackings.get_or_create
 
     def strange(session, kind, night):
         if night.day == "20190405":
