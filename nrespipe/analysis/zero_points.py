@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.analysis import series, star_catalog
-from nrespipe.database import velocities, zero_point_versions
+from nrespipe.database import measurements, zero_point_versions
 from nrespipe.database.tables import Frame, ZeroPoint, ZeroPointVersion
 from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files.catalog import star_match
@@ -160,7 +160,7 @@ def _constant(session, output, site, first_day, last_day, stars):
         if star_match.key(star) not in known:
             raise LookupError(f"{star} is no star of the catalog{star_match.near(star, known)}")
     wanted = set().union(*(series.names_of(output, site, star) for star in stars))
-    rows = velocities.of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
+    rows = measurements.velocities_of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
     good = [
         (frame, velocity)
         for frame, velocity in rows

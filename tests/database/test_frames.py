@@ -9,7 +9,7 @@ from servers import with_tables
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from nrespipe.database import claims, drifts, frames, velocities
+from nrespipe.database import claims, frames, measurements
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, FrameDrift, Product, StarVelocity
 from nrespipe.frames.raw import Kind
@@ -131,9 +131,9 @@ def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_lea
     frames.record(session, attempt(frame, State.RETRY))
     session.flush()
     assert frame.quality == 3
-    assert [row["rv_ms"] for row in velocities.table(session)] == [1.0]
+    assert [row["rv_ms"] for row in measurements.velocity_table(session)] == [1.0]
     assert len(session.scalars(select(StarVelocity)).all()) == 1
-    (drift,) = drifts.table(session)
+    (drift,) = measurements.drift_table(session)
     assert (drift["filename"], drift["velocity_ms"], drift["n_lines"]) == ("a-e00", 3.0, 900)
     assert drift["velocity_err_ms"] is None
     (product,) = session.scalars(select(Product))

@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import drifts, frames, velocities
+from nrespipe.database import frames, measurements
 from nrespipe.database.masters import calibrations
 from nrespipe.database.states import State
 from nrespipe.database.tables import Master
@@ -85,8 +85,8 @@ def velocity_table(session: Session, form: Literal["csv", "table"]) -> str:
     str
         A line for each star of each frame, after one with the names of the columns. Doubts are words joined by ``|``.
     """
-    rows = [{**row, "quality": "|".join(row["quality"])} for row in velocities.table(session)]
-    return _listed(velocities.COLUMNS, rows, form)
+    rows = [{**row, "quality": "|".join(row["quality"])} for row in measurements.velocity_table(session)]
+    return _listed(measurements.VELOCITY_COLUMNS, rows, form)
 
 
 def drift_table(session: Session, form: Literal["csv", "table"]) -> str:
@@ -102,7 +102,7 @@ def drift_table(session: Session, form: Literal["csv", "table"]) -> str:
     str
         A line for each frame, after one with the names of the columns.
     """
-    return _listed(drifts.COLUMNS, drifts.table(session), form)
+    return _listed(measurements.DRIFT_COLUMNS, measurements.drift_table(session), form)
 
 
 def _listed(columns, rows, form):

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nrespipe.database import claims, drifts, frames
+from nrespipe.database import claims, frames, measurements
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.states import State
@@ -115,7 +115,7 @@ def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
         doubts |= Quality.UNREVIEWED_MASTER
     told = (assembly.output, doubts, assembly.settings.do_rv)
     if frame.kind is Kind.SCIENCE:
-        told += candidates(session, assembly.output, frame.day), drifts.scatter_ms(session, frame)
+        told += candidates(session, assembly.output, frame.day), measurements.drift_scatter_ms(session, frame)
     return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, *told)
 
 

@@ -12,7 +12,7 @@ from servers import with_tables
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
-from nrespipe.database import claims, frames, velocities
+from nrespipe.database import claims, frames, measurements
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import stackings
 from nrespipe.database.states import State
@@ -75,7 +75,7 @@ def test_a_frame_that_is_done_stays_while_another_path_of_it_never_appears(archi
         assert work(tmp_path / "elsewhere" / path.name) is State.RETRY
     assert versions(query, star) == [(1, State.DONE), (None, State.RETRY)]
     with query.sessions.begin() as session:
-        assert [row["filename"] for row in velocities.table(session)] == [star.stem]
+        assert [row["filename"] for row in measurements.velocity_table(session)] == [star.stem]
         assert good_biases(session) == 2
         assert [frame.state for frame in frames.with_problems(session)] == [State.RETRY] * 3
         session.execute(update(Frame).where(Frame.version.is_(None)).values(retries=frames.MOST_RETRIES - 1))
@@ -84,7 +84,7 @@ def test_a_frame_that_is_done_stays_while_another_path_of_it_never_appears(archi
     assert {(frame.state, frame.next_try) for frame in given_up} == {(State.FAILED, None)}
     assert all(frame.reason.startswith("given up after 40 attempts") for frame in given_up)
     with query.sessions.begin() as session:
-        assert len(velocities.table(session)) == 1
+        assert len(measurements.velocity_table(session)) == 1
 
 
 @pytest.mark.parametrize("part", [0.5, 0.8, 0.99])

@@ -176,14 +176,14 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
     monkeypatch.setattr(dispatch.orphans, "bury", away)
-    pick = dispatch.claims.pick
+    pick = dispatch.claims.select_for_dispatch
 
     def strange(session, table, *others, **more):
         if table is Stacking:
             raise LookupError("a strange row")
         return pick(session, table, *others, **more)
 
-    monkeypatch.setattr(dispatch.claims, "pick", strange)
+    monkeypatch.setattr(dispatch.claims, "select_for_dispatch", strange)
     told = []
     dispatch.Timer(service, lambda *work: told.append(work), lambda _: True).tick()
     assert told == [(Frame, 1)]
