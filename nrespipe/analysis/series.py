@@ -246,7 +246,7 @@ def _reason(velocity, keep, engine):
 def _template_velocities(
     session: "Session", output: Path, names: set[str], site: str
 ) -> "dict[tuple[str, int], tuple[str, LeftOut]]":
-    """Return, by frame and fiber, the star of the newest template made of it, and its velocity by the other exposures."""
+    """Return, by frame and fiber, the star of the newest template made of it, and its velocity by the others."""
     found = {}
     for row in star_templates.current(session):
         if star_match.key(row.star) not in names or site not in ("", row.site):

@@ -27,7 +27,7 @@ def velocity_table(session: Session) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `VELOCITY_COLUMNS` of each star of each frame, last versions only, in order of time; `quality` is a list of words.
+        `VELOCITY_COLUMNS` of each star of each frame, last versions only, in order of time; `quality` is words.
     """
     query = select(Frame.filename, StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, latest())
     rows = session.execute(query.order_by(Frame.start_mjd, Frame.filename, StarVelocity.fiber))

@@ -130,7 +130,7 @@ def test_a_master_that_cannot_be_scheduled_keeps_no_other_from_being(archive, se
             raise LookupError("a strange row")
         return of(session, kind, night)
 
-    monkeypatch.setattr(master_schedule.stackings, "of", strange)
+    monkeypatch.setattr(master_schedule.stackings, "get_or_create", strange)
     with service.sessions.begin() as session:
         assert master_schedule.owe_all(session, service) == 1
 
