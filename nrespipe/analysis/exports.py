@@ -4,8 +4,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from nrespipe import doppler
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, StarVelocity
 from nrespipe.files import plain_table
 from nrespipe.frames.judgement import Verdict

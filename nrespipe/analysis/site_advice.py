@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
@@ -59,7 +59,7 @@ def of(
         What was found, and what to do about it.
     """
     tries = [
-        m for m in calibrations.questionable(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)
+        m for m in calibrations.with_problems(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)
     ]
     said = [f"  {m.day}: {m.standing}: {m.reason or 'no reason is known'}" for m in tries]
     frames = _frames(session, kind, place)

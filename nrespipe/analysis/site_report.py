@@ -10,12 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe.analysis import master_drawing, site_advice
-from nrespipe.database.columns import USABLE, State
 from nrespipe.database.frames import latest
+from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.engine.orders import trace
 from nrespipe.files import layout, master_files
-from nrespipe.files.disk import beside
+from nrespipe.files.disk import temporary_path
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reports import CameraReport
 
@@ -74,7 +74,7 @@ def write(reports: Sequence[CameraReport], output: Path, site: str, others: Sequ
     path = layout.start_path(output, site)
     path.parent.mkdir(parents=True, exist_ok=True)
     # the kind of a drawing is told by the end of its name
-    partial = beside(path).with_suffix(".pdf")
+    partial = temporary_path(path).with_suffix(".pdf")
     master_drawing.save(
         pages or words.pages(site, ["no raw frame of this site was found"]), partial, f"start of {site}"
     )

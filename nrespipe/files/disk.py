@@ -23,7 +23,7 @@ _WHAT = {
 }
 
 
-def opened(path: str | Path) -> "BufferedReader":
+def open_regular(path: str | Path) -> "BufferedReader":
     """Open a file to read its bytes.
 
     Returns
@@ -57,11 +57,11 @@ def md5(path: str | Path) -> str:
     BadFrame
         If there is no file but a pipe, a device or a directory.
     """
-    with opened(path) as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def beside(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """Return where a file is written before it takes its place.
 
     Returns
@@ -88,7 +88,7 @@ def replacing(path: Path) -> Iterator[Path]:
         Where it is written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = beside(path)
+    written = temporary_path(path)
     try:
         yield written
         os.replace(written, path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from nrespipe.files import plain_table
-from nrespipe.files.disk import beside
+from nrespipe.files.disk import temporary_path
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -89,7 +89,7 @@ def write(table: "QTable", path: str | Path, form: str = "") -> None:
     if not form:
         raise ValueError(f"{path.name}: its suffix tells no form, use one of {', '.join(FORMS)}")
     plain_table.check_place(path)
-    partial = beside(path)
+    partial = temporary_path(path)
     try:
         partial.write_text(text(table, form), encoding="utf-8")
         os.replace(partial, path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database.administration import access, connection, revisions
+from nrespipe.database.administration import access, connection, schema
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
@@ -108,7 +108,7 @@ class Assembly:
     @cached_property
     def readers(self) -> sessionmaker[Session]:
         """Of the same database, for sessions that only read: on SQLite these hold up nobody."""
-        return connection.readers(self.sessions)
+        return connection.read_only(self.sessions)
 
 
 def build(
@@ -144,7 +144,7 @@ def build(
         layout.require_apart(output, folder)
     output.mkdir(parents=True, exist_ok=True)
     sessions = connection.connect(access.url(output, settings))
-    revisions.prepare(sessions.kw["bind"])
+    schema.prepare(sessions.kw["bind"])
     return _assembled(sessions, output, settings, recipes, spectrographs, judge)
 
 

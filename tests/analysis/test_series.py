@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from nrespipe import cli
 from nrespipe.analysis import series, template_building
-from nrespipe.database import templates as rows
-from nrespipe.database.columns import State
+from nrespipe.database import star_templates as rows
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files import template_files
 from nrespipe.frames.quality import Quality

@@ -58,7 +58,7 @@ def test_where_one_file_cannot_be_written_none_is_replaced(paths, tmp_path):
 
 def test_two_processes_of_one_number_write_one_file_without_mixing(tmp_path):
     path = tmp_path / "a.fits"
-    one, two = disk.beside(path), disk.beside(path)
+    one, two = disk.temporary_path(path), disk.temporary_path(path)
     assert one != two
     assert one.parent == path.parent
     assert one.name.startswith(".a.fits.")

@@ -21,7 +21,7 @@ from opentsdb import push_thread
 from servers import free_ports
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.service import metrics, tsdb_client

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from nrespipe.errors import Unavailable
-from nrespipe.files.disk import beside
+from nrespipe.files.disk import temporary_path
 from nrespipe.files.exchange import http_client
 
 #: Largest answer that still is a description of a frame [byte].
@@ -149,7 +149,7 @@ def _address(content, frame_id):
 def _store(content, path, md5, headers):
     if not md5 and "Content-Length" not in headers and "chunked" not in headers.get("Transfer-Encoding", ""):
         raise Unavailable("the archive announces neither a length nor a checksum: nobody could tell a part of it")
-    partial = beside(path)
+    partial = temporary_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.md5(usedforsecurity=False)
     try:

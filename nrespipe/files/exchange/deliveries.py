@@ -8,8 +8,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files.disk import beside
 from nrespipe.files.disk import md5 as checksum
+from nrespipe.files.disk import temporary_path
 from nrespipe.files.exchange import http_client
 from nrespipe.files.exchange.http_client import ServerAway
 
@@ -94,7 +94,7 @@ def folder(target: str) -> Path | None:
 
 
 def _copy(stream, target, longest_s):
-    partial = beside(target)
+    partial = temporary_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -14,8 +14,9 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import claims
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, Frame, Product
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
@@ -167,7 +168,7 @@ def make_masters(
         first = _first_of_each_camera(nights)
         with batch.assembly.sessions.begin() as session:
             orphans.bury(session)
-            rows = {night: stackings.of(session, kind, night) for night in first}
+            rows = {night: stackings.get_or_create(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
         # files are read for this, and whoever writes need not wait for that
         with batch.assembly.readers.begin() as session:
@@ -178,7 +179,7 @@ def make_masters(
         execute(batch, f"master {kind}", [orders[night] for night in orders if night in jobs], **options)
         with batch.assembly.sessions.begin() as session:
             moment = clock(session)
-            now = {night: stackings.of(session, kind, night) for night in first}
+            now = {night: stackings.get_or_create(session, kind, night) for night in first}
         # in the hands of another run; or its own masters were at fault, and there are others
         left = [n for n, row in now.items() if row.owner or (row.next_try is not None and row.next_try <= moment)]
         nights = [night for night in nights if night not in first or night in left]

@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import master_files
@@ -61,14 +61,14 @@ def choose_peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float
     mean_mjd
         Of the new one.
     """
-    last, own = neighbors.peer(session, kind, night, mean_mjd), neighbors.own(session, kind, night)
+    last, own = neighbors.reference_master(session, kind, night, mean_mjd), neighbors.used_master(session, kind, night)
     if last is not None and last.mean_mjd > mean_mjd:
         last = own or last
     is_accepted = own is not None and own.standing is Standing.CURRENT and neighbors.needed_review(own)
-    unreviewed = neighbors.peer(session, kind, night, mean_mjd, Standing.REVIEW)
-    if unreviewed is not None and neighbors.refused(session, kind, calibrations.night_of(unreviewed)) is not None:
+    unreviewed = neighbors.reference_master(session, kind, night, mean_mjd, Standing.REVIEW)
+    if unreviewed is not None and neighbors.rejected_master(session, kind, calibrations.night_of(unreviewed)):
         unreviewed = None
-    later = neighbors.following(session, kind, night)
+    later = neighbors.next_master(session, kind, night)
     unreviewed, later = (
         (other.id, str(output / other.path), _agrees(other)) if other is not None else None
         for other in (unreviewed, later)
@@ -184,8 +184,8 @@ def apply_decision(
         frame must not bring back the others. One of the frames of another that was accepted meanwhile is so too.
     """
     standing, reason = columns["standing"], columns["reason"]
-    refused = neighbors.refused(session, kind, night)
-    own = neighbors.own(session, kind, night)
+    refused = neighbors.rejected_master(session, kind, night)
+    own = neighbors.used_master(session, kind, night)
     shared = {frame.id for frame in refused.inputs} & set(frame_ids) if refused is not None else ()
     if shared:
         share = f"{len(shared)} of its {len(frame_ids)} frames"
@@ -215,7 +215,7 @@ def withdraw(session: Session, kind: "Kind", night: "Night", minimum: int) -> No
     minimum
         How many good frames a master needs.
     """
-    made = calibrations.last(session, kind, night)
+    made = calibrations.last_attempt(session, kind, night)
     if made is None or made.standing not in USABLE:
         return
     names = [frame.filename for frame in made.inputs if frame.day == night.day]
@@ -244,7 +244,7 @@ def accept(session: Session, row_id: int, master: Master) -> None:
     """
     row = session.get(Master, row_id)
     if row is not None and row.standing is Standing.REVIEW:
-        calibrations.judge(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
+        calibrations.set_standing(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
         redo.after_acceptance(session, row)
 
 

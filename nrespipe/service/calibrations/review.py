@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from nrespipe import instruments
 from nrespipe.analysis import master_list
 from nrespipe.analysis.master_list import name_of
-from nrespipe.database.columns import Standing
 from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.states import Standing
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
 from nrespipe.service.assembly import judge_master
@@ -88,7 +88,7 @@ def decide(session: "Session", name: str, standing: Standing, why: str) -> list[
     if standing is Standing.REJECTED:
         told, days = _told_of_bad(session, row)
     said = f"{getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d}: {why}"
-    calibrations.judge(session, row, standing, "; ".join(filter(None, (row.reason, said))))
+    calibrations.set_standing(session, row, standing, "; ".join(filter(None, (row.reason, said))))
     if standing is Standing.REJECTED:
         redo.after_rejection(session, row)
     else:
@@ -112,4 +112,4 @@ def _told_of_bad(session, row):
 
 
 def _peer(session, row):
-    return neighbors.peer(session, row.kind, calibrations.night_of(row), row.mean_mjd)
+    return neighbors.reference_master(session, row.kind, calibrations.night_of(row), row.mean_mjd)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
 from nrespipe.files.disk import md5

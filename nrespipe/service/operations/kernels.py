@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 
 _log = structlog.get_logger(__name__)
 

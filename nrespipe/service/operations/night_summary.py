@@ -13,8 +13,9 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import State, clock, insert
+from nrespipe.database.dialects import clock, insert
 from nrespipe.database.frames import latest
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from nrespipe import __version__
-from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage, neighbors, stackings
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import layout, master_files
@@ -127,10 +128,10 @@ def plan(
     recipe = assembly.recipes[kind]
     frames, left_out = _fitting(frames, recipe)
     frames = _select(frames)
-    before = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)
+    before = neighbors.earlier_frames(session, kind, night, recipe.LOOKBACK_DAYS)
     copies = _copies([*frames, *before])
     earlier = [frame for frame in before if frame.id not in copies][:MOST_EARLIER]
-    last, refused = calibrations.last(session, kind, night), neighbors.refused(session, kind, night)
+    last, refused = calibrations.last_attempt(session, kind, night), neighbors.rejected_master(session, kind, night)
     # what its frames were tried with since may not be what it was made with
     tried = [frame.attempts[-1].finished for frame in frames if frame.attempts]
     is_recent = last is not None and (since is None or last.created >= max([since, *tried]))
@@ -142,7 +143,7 @@ def plan(
     chosen, missing = choose_masters(session, wanted, recipe, assembly)
     if is_recent and _settled(last, frames, earlier, version, assembly.output):
         rows = {row for row, _, _ in chosen.values()}
-        refusals = lineage.refusals(session, kind, night)
+        refusals = lineage.rejections(session, kind, night)
         if not _can_be_replaced(last, rows) and not _has_other(last, rows, refusals):
             return None
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
@@ -245,7 +246,7 @@ def record(session: "Session", job: Job, outcome: "Outcome") -> Master:
     if master.standing in USABLE:
         redo.after_new_master(session, master, replaced)
         if master.outdated:
-            stackings.of(session, job.kind, job.night).next_try = clock(session)
+            stackings.get_or_create(session, job.kind, job.night).next_try = clock(session)
     if agrees_with is not None and master.standing is Standing.CURRENT:
         acceptance.accept(session, agrees_with, master)
     if master.standing is Standing.REVIEW:
@@ -258,7 +259,7 @@ def _is_outdated(session, job, inputs, parents):
     if any(parent.outdated or parent.standing is Standing.REJECTED for parent in parents):
         return True
     nights = {calibrations.night_of(frame) for frame in inputs if frame.day != job.night.day}
-    return any(neighbors.refused(session, job.kind, night) is not None for night in nights)
+    return any(neighbors.rejected_master(session, job.kind, night) is not None for night in nights)
 
 
 def _join(job, master, raws, refs, spectrograph):

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nrespipe.database import templates as rows
+from nrespipe.database import star_templates as rows
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import template_files as files
 from nrespipe.frames.template import Template

@@ -10,9 +10,10 @@ import structlog
 
 from nrespipe import __version__
 from nrespipe.database import claims, frames
-from nrespipe.database.administration import trouble
-from nrespipe.database.columns import Standing, State, clock, now
+from nrespipe.database.administration import failures
+from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files.disk import md5
 from nrespipe.files.exchange import archive_download
@@ -51,7 +52,7 @@ def reduce_frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None
     try:
         return _frame(mine)
     except Exception as error:
-        if trouble.is_outside(error):
+        if failures.is_temporary(error):
             raise
         # not the recipe, but what is around it, is at fault: the attempt tells where, and the frame is tried again
         failed = replace(outcome.of(error, begun), state=State.RETRY)
@@ -186,7 +187,7 @@ def _plan(session, frame, mine, path, facts, looked, is_gone):
         return frame
     job = frame_reduction.plan(session, frame, mine.assembly)
     if job.missing and frame.attempts and frame.attempts[-1].outcome == State.WAITING:
-        frames.postpone(session, frame.id, job.missing)
+        frames.record_wait(session, frame.id, job.missing)
         return None
     return job
 

@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database import claims
-from nrespipe.database.administration import trouble
-from nrespipe.database.base import Work
+from nrespipe.database.administration import failures
+from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits
 from nrespipe.service.assembly import Assembly
@@ -65,7 +65,7 @@ class Lease:
         table, row_id = type(self.row), self.row.id
 
         def if_ours(session):
-            if not claims.holds(session, table, row_id, self.owner):
+            if not claims.confirm_owner(session, table, row_id, self.owner):
                 return None
             return work(session, session.get_one(table, row_id, populate_existing=True))
 
@@ -85,7 +85,7 @@ class Lease:
             return persist(asked, lambda session: claims.is_owner(session, table, row_id, self.owner), self.end)
         except SQLAlchemyError as error:
             # not the fault of the frame
-            raise Unavailable(f"the database is away: {trouble.words(error)}") from error
+            raise Unavailable(f"the database is away: {failures.message(error)}") from error
 
     def ended(self, result: "Outcome", kept: object) -> "Outcome | None":
         """Return what came of the work.
@@ -172,9 +172,9 @@ def persist(sessions: sessionmaker[Session], work: Callable[..., Any], end: floa
             with sessions.begin() as session:
                 return work(session)
         except SQLAlchemyError as error:
-            if last or not trouble.is_outside(error):
+            if last or not failures.is_temporary(error):
                 raise
-            _log.warning("database away", reason=trouble.words(error), pause_s=pause_s)
+            _log.warning("database away", reason=failures.message(error), pause_s=pause_s)
             # many workers that come back at once would push it over again
             time.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, 30.0)

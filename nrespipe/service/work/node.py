@@ -102,13 +102,13 @@ def _take(assembly, name, mine, processes, queues):
     pace, seen, since = assembly.pace, None, time.monotonic()
 
     def attempt(session):
-        held = nodes.holder(session, name)
+        held = nodes.find(session, name)
         is_stale = held is not None and _same(held, seen) and time.monotonic() - since > pace.stale_s
         if held is not None and not is_stale and not owner.is_dead(held.owner):
             return False, held, []
-        if not nodes.take(session, name, mine, held, processes=processes, queues=queues):
+        if not nodes.register(session, name, mine, held, processes=processes, queues=queues):
             # another was faster, who may be gone again by now
-            return False, nodes.holder(session, name), []
+            return False, nodes.find(session, name), []
         # with the name, or nobody would know any more whose they are
         rows = _release(session, lambda one: owner.is_of_node(one, held.owner), RESTARTED) if held is not None else []
         return True, held, rows
@@ -144,7 +144,7 @@ def _beat(assembly, name, mine, facts, stopped, lost):
         try:
             with assembly.sessions.begin() as session:
                 # one that was taken for gone, as the database was away for days, has its name still if nobody else has
-                keeps = nodes.beat(session, name, mine) or nodes.take(session, name, mine, **facts)
+                keeps = nodes.record_heartbeat(session, name, mine) or nodes.register(session, name, mine, **facts)
         except Exception as error:
             # the node goes on, and is quick to say so when the database is back
             pause_s = min(assembly.pace.beat_s, _TURN_S)
@@ -160,7 +160,7 @@ def _beat(assembly, name, mine, facts, stopped, lost):
 
 def _leave(session, name, mine):
     # rows that are left are those of processes that were told to end without their frames
-    if not nodes.leave(session, name, mine):
+    if not nodes.unregister(session, name, mine):
         return []
     return _release(session, lambda one: owner.is_of_node(one, mine), STOPPED)
 

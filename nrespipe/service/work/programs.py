@@ -15,7 +15,7 @@ from celery import signals
 
 from nrespipe import settings
 from nrespipe.database import nodes
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.service import isolated, limits, metrics
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest.listener import Listener
@@ -181,7 +181,7 @@ def _look_ahead(assembly) -> None:
 
 
 def _forget_nodes(session):
-    for name in nodes.forget(session, clock(session) - timedelta(days=_GONE_DAYS)):
+    for name in nodes.delete_silent(session, clock(session) - timedelta(days=_GONE_DAYS)):
         _log.info("a node is gone for good", node=name)
 
 

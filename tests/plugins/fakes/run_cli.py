@@ -5,7 +5,7 @@ from dataclasses import replace
 import fake_recipes
 
 from nrespipe import cli
-from nrespipe.database import claims, frames, outside
+from nrespipe.database import breakers, claims, frames
 from nrespipe.database.administration import connection
 from nrespipe.service import assembly
 from nrespipe.service.pace import Pace
@@ -24,7 +24,7 @@ def build(output, settings, **others):
 
 
 if __name__ == "__main__":
-    claims.SHORTEST_PAUSE_S = frames.SHORTEST_PAUSE_S = outside.SHORTEST_PAUSE_S = 0.3
+    claims.SHORTEST_PAUSE_S = frames.SHORTEST_PAUSE_S = breakers.SHORTEST_PAUSE_S = 0.3
     connection.LONGEST_SILENCE_S = 5.0
     assembly.build = build
     cli.main()

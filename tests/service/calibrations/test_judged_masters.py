@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.errors import BadFrame
 from nrespipe.files.master_files import read
@@ -281,7 +281,7 @@ def test_a_master_that_needs_review_is_not_made_again_and_a_person_may_accept_it
     run()
     with service.sessions.begin() as session:
         (unlike,) = session.scalars(select(Master).where(Master.standing == Standing.REVIEW))
-        calibrations.judge(session, unlike, Standing.CURRENT, "ada: the amplifier was replaced")
+        calibrations.set_standing(session, unlike, Standing.CURRENT, "ada: the amplifier was replaced")
     run()
     assert masters()["20190406"] == (Standing.CURRENT, "ada: the amplifier was replaced")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import nrespipe
-from nrespipe.database.columns import State, now
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.work import process_pool

@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 
 from nrespipe import cli
 from nrespipe.database import claims
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
 from nrespipe.service.operations import mail, night_summary, queue_status

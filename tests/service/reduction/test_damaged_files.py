@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
 from nrespipe.files.raw import raw_file

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nrespipe.database import frames
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.service import assembly, metrics
 from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule

@@ -11,8 +11,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import lineage
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, Stacking
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files.exchange import archive_download as remote

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from nrespipe.database import claims
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly

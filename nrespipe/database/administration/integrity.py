@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, text
 
-from nrespipe.database.administration import revisions
+from nrespipe.database.administration import schema
 from nrespipe.database.tables import Row
 
 #: So many defects of one kind are told.
@@ -26,7 +26,7 @@ def defects(engine: Engine) -> dict[str, list[str]]:
         found = {"revision": _revision(connection)}
         if not found["revision"]:
             # of a later revision this program does not know the tables
-            is_own = revisions.read(connection).revision == revisions.known()[-1]
+            is_own = schema.read(connection).revision == schema.known()[-1]
             found["tables"] = _differences(connection) if is_own else []
         parts = _SQLITE if engine.dialect.name == "sqlite" else _POSTGRESQL
         return found | {name: look(connection)[:_MOST] for name, look in parts.items()}
@@ -34,8 +34,8 @@ def defects(engine: Engine) -> dict[str, list[str]]:
 
 def _revision(connection):
     try:
-        revisions.require_of(connection)
-    except revisions.WrongRevision as error:
+        schema.require_of(connection)
+    except schema.WrongRevision as error:
         return [str(error)]
     return []
 
@@ -52,7 +52,7 @@ def _integrity(connection):
 
 
 def _orphans(connection):
-    counts = sorted(revisions.orphans(connection).items())
+    counts = sorted(schema.orphans(connection).items())
     return [
         f"{count} rows of {child} refer to rows of {parent} that are not there" for (child, parent), count in counts
     ]

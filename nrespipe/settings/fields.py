@@ -1,133 +1,37 @@
-"""Every environment variable, typed, read once."""
+"""The settings: every environment variable with its type, its default and its meaning."""
 
-import os
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import quote, unquote, urlsplit
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from nrespipe.settings.values import (
+    HOST,
+    MEMORY,
+    Broker,
+    Count,
+    Directory,
+    Host,
+    HostPattern,
+    MailAddress,
+    Port,
+    Secret,
+    Text,
+    ascii_only,
+    database,
+    delivery_target,
+    from_one,
+    is_given,
+    is_private,
+    joined,
+    split_words,
+    upper,
+    web_address,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
-
-#: Address of the broker that lives in the memory of one process.
-MEMORY = SecretStr("memory://localhost/")
-
-_BROKERS = ("amqp", "amqps", "pyamqp", "memory")
-_HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
 
 
-def _stripped(given):
-    return given.strip() if isinstance(given, str) else given
-
-
-def _upper(given):
-    return given.strip().upper()
-
-
-def _from_one(given):
-    if isinstance(given, str) and not re.fullmatch("0*[1-9][0-9]*", given.strip()):
-        raise ValueError("not a whole number from 1")
-    return given
-
-
-def _host(text):
-    found = re.fullmatch(rf"{_HOST}(:([0-9]+))?", text)
-    if not found or not 0 < int(found[4] or 1) < 65536:
-        raise ValueError("not a host")
-    return text
-
-
-def _port_of(url):
-    # of the library's ValueError the text may be a piece of a password
-    try:
-        return urlsplit(url).port
-    except ValueError:
-        raise ValueError("not a port") from None
-
-
-def _broker(secret):
-    urls = secret.get_secret_value().split(";")
-    for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme not in _BROKERS:
-            raise ValueError("not a broker")
-        if parts.scheme == "memory":
-            return MEMORY
-        _port_of(url)
-        # a password with one of these in it, which then begins the host, the path or the options
-        if not re.fullmatch(_HOST, _bare_host(parts)) or "@" in parts.path + parts.query or "#" in url:
-            raise ValueError("not a host")
-    return secret
-
-
-def _bare_host(parts):
-    return re.sub(r":[0-9]+$", "", parts.netloc.rpartition("@")[2])
-
-
-def _database(secret):
-    if not secret.get_secret_value():
-        return secret
-    # a command that opens no database starts without SQLAlchemy
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        url = make_url(secret.get_secret_value())
-    except (ArgumentError, ValueError):
-        # the text of the error may be a piece of a password
-        raise ValueError("not a database") from None
-    # a password with one of these in it, which then begins the host or the name of the database
-    if url.get_backend_name() != "sqlite" and ("@" in (url.host or "") or re.search("[@/#]", url.database or "")):
-        raise ValueError("an @, a / or a # too many")
-    return secret
-
-
-def _web(text):
-    parts = urlsplit(text)
-    _port_of(text)
-    # neither was ever sent: a password goes into AUTH_TOKEN
-    if parts.scheme not in ("http", "https") or not re.fullmatch(_HOST, _bare_host(parts)):
-        raise ValueError("not a web address")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("more than a web address")
-    return text
-
-
-def _target(text):
-    parts = urlsplit(text)
-    if parts.scheme != "file":
-        return _web(text)
-    is_here = parts.netloc in ("", "localhost") and unquote(parts.path).startswith("/")
-    if not is_here or parts.query or parts.fragment:
-        raise ValueError("not a directory")
-    return text
-
-
-def _words(given):
-    return tuple(word.strip() for word in given.split(",") if word.strip()) if isinstance(given, str) else given
-
-
-_Text = Annotated[str, BeforeValidator(_stripped)]
-_Path = Annotated[Path | None, BeforeValidator(_stripped)]
-_Secret = Annotated[SecretStr, BeforeValidator(_stripped)]
-_Broker = Annotated[_Secret, AfterValidator(_broker)]
-_Host = Annotated[_Text, AfterValidator(_host)]
-_Address = Annotated[_Text, Field(pattern=r"^[^@\s,<>]+@[^@\s,<>]+$")]
-_HostPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9.*-]+$")]
-_Count = Annotated[int | None, Field(ge=1)]
-_Port = Annotated[int | None, Field(ge=1, le=65535)]
-
-
-def _of(variable, default, expected, meaning):
+def _of(variable: str, default: Any, expected: str, meaning: str) -> Any:
     return Field(default, validation_alias=variable, description=meaning, examples=[expected])
 
 
@@ -150,68 +54,70 @@ class Settings(BaseSettings):
         validate_default=False,
     )
 
-    database_host: _Host = _of(
+    database_host: Host = _of(
         "DB_HOST", "", "the name of a host, e.g. database or database:5433",
         "Host of the PostgreSQL server, where ``DB_URL`` is not set; with a port as ``database:5433``.",
     )  # fmt: skip
-    database_name: Annotated[_Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] = _of(
+    database_name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] = _of(
         "DB_NAME", "nres", "the name of a database, of letters, digits, and _ . -", "Name of the database there."
     )
-    database_username: _Text = _of("DB_USERNAME", "nres", "a name", "What that server knows this service by.")
+    database_username: Text = _of("DB_USERNAME", "nres", "a name", "What that server knows this service by.")
     database_password: SecretStr = _of("DB_PASSWORD", SecretStr(""), "a password", "Its password, of any characters.")
-    database_url: Annotated[_Secret, AfterValidator(_database), Field(validate_default=True)] = _of(
+    database_url: Annotated[Secret, AfterValidator(database), Field(validate_default=True)] = _of(
         "DB_URL", SecretStr(""),
         "a database URL, e.g. sqlite:////data/nrespipe.sqlite or postgresql://user:password@host/name, with @ : / # ? "
         "% in a password as %40 %3A %2F %23 %3F %25; or set DB_HOST, DB_USERNAME and DB_PASSWORD instead",
         "SQLAlchemy URL of the database; without it and ``DB_HOST`` one SQLite file in the output directory.",
     )  # fmt: skip
-    data_root: _Path = _of(
+    data_root: Directory = _of(
         "NRES_DATA_ROOT", None, "a directory", "Output directory of the commands that are given none."
     )
-    raw_root: _Path = _of("NRES_RAW_ROOT", None, "a directory", "Directory of raw frames, below which lie the sites.")
+    raw_root: Directory = _of(
+        "NRES_RAW_ROOT", None, "a directory", "Directory of raw frames, below which lie the sites."
+    )
     any_path: bool = _of(
         "NRES_ANY_PATH", False, "true or false",
         "Whether a message may name a file that is not below ``NRES_RAW_ROOT``; without this such a message is "
         "refused. Links are not followed: the path itself must begin with that of the directory.",
     )  # fmt: skip
     # 0 works in the program itself, where no limit holds: for programs that ask for it, not for the environment
-    processes: Annotated[int | None, Field(ge=0), BeforeValidator(_from_one)] = _of(
+    processes: Annotated[int | None, Field(ge=0), BeforeValidator(from_one)] = _of(
         "NRES_PROCESSES", None, "a whole number from 1",
         "Frames to reduce at a time; one a processor core where it is not set.",
     )  # fmt: skip
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = _of(
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(upper)] = _of(
         "NRES_LOG_LEVEL", "INFO", "one of DEBUG, INFO, WARNING, ERROR", "Least severe lines to log: DEBUG to ERROR."
     )
-    fits_broker_host: _Host = _of(
+    fits_broker_host: Host = _of(
         "FITS_BROKER_HOST", "", "the name of a host, e.g. rabbit or rabbit:5673",
         "Host of the broker that tells of new raw frames, where ``FITS_BROKER`` is not set; with a port as "
         "``rabbit:5673``.",
     )  # fmt: skip
-    fits_broker_username: _Text = _of(
+    fits_broker_username: Text = _of(
         "FITS_BROKER_USERNAME", "guest", "a name", "What that broker knows this service by."
     )
     fits_broker_password: SecretStr = _of(
         "FITS_BROKER_PASSWORD", SecretStr("guest"), "a password", "Its password, of any characters."
     )
-    fits_broker: Annotated[_Broker, Field(validate_default=True)] = _of(
+    fits_broker: Annotated[Broker, Field(validate_default=True)] = _of(
         "FITS_BROKER", MEMORY,
         "the URL of a broker, e.g. amqp://user:password@host:5672/, with @ : / # ? % in a password as %40 %3A %2F %23 "
         "%3F %25; or set FITS_BROKER_HOST, FITS_BROKER_USERNAME and FITS_BROKER_PASSWORD instead",
         "URL of the broker that tells of new raw frames, as ``amqp://user:password@host/``; without it and "
         "``FITS_BROKER_HOST`` nobody does.",
     )  # fmt: skip
-    fits_exchange: _Text = _of(
+    fits_exchange: Text = _of(
         "FITS_EXCHANGE", "fits_files", "the name of an exchange", "Name of the fanout exchange at that broker."
     )
-    broker_host: _Host = _of(
+    broker_host: Host = _of(
         "RABBITMQ_HOST", "", "the name of a host, e.g. rabbit or rabbit:5673",
         "Host of the broker that wakes the workers, where ``BROKER_URL`` is not set; with a port as ``rabbit:5673``.",
     )  # fmt: skip
-    broker_username: _Text = _of("BROKER_USERNAME", "guest", "a name", "What that broker knows this service by.")
+    broker_username: Text = _of("BROKER_USERNAME", "guest", "a name", "What that broker knows this service by.")
     broker_password: SecretStr = _of(
         "BROKER_PASSWORD", SecretStr("guest"), "a password", "Its password, of any characters."
     )
-    broker_url: Annotated[_Broker, Field(validate_default=True)] = _of(
+    broker_url: Annotated[Broker, Field(validate_default=True)] = _of(
         "BROKER_URL", MEMORY,
         "the URL of a broker, e.g. amqp://user:password@host:5672/, with @ : / # ? % in a password as %40 %3A %2F %23 "
         "%3F %25; or set RABBITMQ_HOST, BROKER_USERNAME and BROKER_PASSWORD instead",
@@ -219,21 +125,21 @@ class Settings(BaseSettings):
         "serves ``run``.",
     )  # fmt: skip
     # whole: shells and supervisord reckon with it
-    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_from_one)] = _of(
+    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(from_one)] = _of(
         "NRES_TIME_LIMIT", 1200.0, "a whole number from 1",
         "A frame or a master that takes longer than this is stopped [second].",
     )  # fmt: skip
-    consumer_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_from_one)] = _of(
+    consumer_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(from_one)] = _of(
         "NRES_CONSUMER_TIMEOUT", 1800.0, "a whole number from 1",
         "How long the broker that wakes the workers waits for one that has a message, its ``consumer_timeout`` "
         "[second]: at least a minute longer than ``NRES_TIME_LIMIT``. The default is that of RabbitMQ.",
     )  # fmt: skip
-    stop_wait_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_from_one)] = _of(
+    stop_wait_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(from_one)] = _of(
         "NRES_STOP_WAIT", None, "a whole number from 1",
         "How long whoever stops a worker waits before it is killed, as ``stopwaitsecs`` of supervisord [second]: at "
         "least two minutes longer than ``NRES_TIME_LIMIT``. Where it is not set nobody kills it.",
     )  # fmt: skip
-    memory_limit_mb: _Count = _of(
+    memory_limit_mb: Count = _of(
         "NRES_MEMORY_LIMIT", None, "a whole number from 1",
         "A worker's process that holds more memory than this is ended with its frame, which is tried twice more; one "
         "that has held half of it is replaced after its frame [MB]. No limit where it is not set.",
@@ -254,15 +160,15 @@ class Settings(BaseSettings):
         "NRES_FUTURE_MASTERS", True, "true or false",
         "Whether a frame may be reduced with masters of later nights.",
     )  # fmt: skip
-    api_root: Annotated[_Text, AfterValidator(_web)] = _of(
+    api_root: Annotated[Text, AfterValidator(web_address)] = _of(
         "API_ROOT", "", "a web address without a password in it, e.g. https://archive.example.org/",
         "URL of the archive from which frames are fetched that are announced by number.",
     )  # fmt: skip
     # printable and without blanks: it is one word of a header
-    auth_token: Annotated[_Secret, AfterValidator(lambda secret: _ascii(secret, r"[!-~]*"))] = _of(
+    auth_token: Annotated[Secret, ascii_only(r"[!-~]*")] = _of(
         "AUTH_TOKEN", SecretStr(""), "a word of printable ASCII characters", "What the archive knows this service by."
     )
-    archive_hosts: Annotated[tuple[_HostPattern, ...], NoDecode, BeforeValidator(_words)] = _of(
+    archive_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(split_words)] = _of(
         "NRES_ARCHIVE_HOSTS", ("*.s3.amazonaws.com", "s3.*.amazonaws.com", "*.s3.*.amazonaws.com"),
         "names of hosts with commas between them, with * for any characters",
         "Hosts that frames may be fetched from beside the archive's own, with ``*`` for any characters: where its "
@@ -274,71 +180,78 @@ class Settings(BaseSettings):
         "without it even then, but to this machine.",
     )  # fmt: skip
     do_ingest: bool = _of("DO_INGEST", False, "true or false", "Whether products are delivered.")
-    ingest_to: Annotated[_Text, AfterValidator(_target)] = _of(
+    ingest_to: Annotated[Text, AfterValidator(delivery_target)] = _of(
         "NRES_INGEST_TO", "",
         "file:///deliveries, or a web address without a password in it, e.g. https://ingest.example.org/nres/",
         "Where to: a directory, as ``file:///deliveries``, or a server that takes files by PUT, as "
         "``https://ingest.example.org/nres/``; it is shown ``AUTH_TOKEN``.",
     )  # fmt: skip
-    opentsdb_hostname: Annotated[_Text, Field(pattern=rf"^{_HOST}$")] = _of(
+    opentsdb_hostname: Annotated[Text, Field(pattern=rf"^{HOST}$")] = _of(
         "OPENTSDB_HOSTNAME", "", "the name of a host", "Server that takes numbers for dashboards; none where not set."
     )
     opentsdb_port: Annotated[int, Field(ge=1, le=65535)] = _of(
         "OPENTSDB_PORT", 4242, "a port, from 1 to 65535", "Where it takes them, over HTTP."
     )
-    metrics_port: _Port = _of(
+    metrics_port: Port = _of(
         "NRES_METRICS_PORT", None, "a port, from 1 to 65535",
         "Where the scheduler answers Prometheus; nowhere where not set.",
     )  # fmt: skip
-    metrics_address: Annotated[_Text, Field(pattern=r"^[0-9A-Fa-f.:]+$")] = _of(
+    metrics_address: Annotated[Text, Field(pattern=r"^[0-9A-Fa-f.:]+$")] = _of(
         "NRES_METRICS_ADDRESS", "127.0.0.1", "an address of this machine, e.g. 0.0.0.0 for all",
         "Address of the interface at which it answers: this machine alone; ``0.0.0.0`` is every network, and what a "
         "container needs.",
     )  # fmt: skip
-    summary_recipients: Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_words)] = _of(
+    summary_recipients: Annotated[tuple[MailAddress, ...], NoDecode, BeforeValidator(split_words)] = _of(
         "SUMMARY_RECIPIENTS", (), "addresses such as nres@example.org, with commas between them",
         "Who gets the summary of a night by mail, addresses with commas between them; nobody where not set.",
     )  # fmt: skip
-    summary_sender: _Address = _of(
+    summary_sender: MailAddress = _of(
         "SUMMARY_SENDER", "", "one address such as nres@example.org", "Address that the mail comes from."
     )
     # the library sends no other
-    summary_password: Annotated[SecretStr, AfterValidator(lambda secret: _ascii(secret, r"[ -~]*"))] = _of(
+    summary_password: Annotated[SecretStr, ascii_only(r"[ -~]*")] = _of(
         "SUMMARY_SENDER_PASSWORD", SecretStr(""), "a password of printable ASCII characters",
         "What its mail server believes the sender by.",
     )  # fmt: skip
-    summary_server: _Host = _of(
+    summary_server: Host = _of(
         "SUMMARY_SERVER", "smtp.gmail.com:587", "a host and a port, e.g. mail.example.org:587",
         "Mail server, as ``host:port``.",
     )  # fmt: skip
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls, init_settings, **_):
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Leave the environment to `read`: settings that a program builds are what it says."""
         return (init_settings,)
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_blank(cls, given):
+    def _drop_blank(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in given.items() if not (isinstance(value, str) and not value.strip())}
 
     @field_validator("database_url", mode="before")
     @classmethod
-    def _join_database(cls, given, info):
-        if _is_given(given) or not info.data.get("database_host"):
+    def _join_database(cls, given: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
+        if is_given(given) or not info.data.get("database_host"):
             return given
-        return _joined("postgresql", info.data, "database") + info.data.get("database_name", "")
+        return joined("postgresql", info.data, "database") + str(info.data.get("database_name", ""))
 
     @field_validator("fits_broker", "broker_url", mode="before")
     @classmethod
-    def _join_broker(cls, given, info):
+    def _join_broker(cls, given: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
         part = "fits_broker" if info.field_name == "fits_broker" else "broker"
-        if _is_given(given) or not info.data.get(f"{part}_host"):
+        if is_given(given) or not info.data.get(f"{part}_host"):
             return given
-        return _joined("amqp", info.data, part)
+        return joined("amqp", info.data, part)
 
     @model_validator(mode="after")
-    def _agree(self):
+    def _agree(self) -> Self:
         if self.do_ingest and not self.ingest_to:
             raise ValueError("DO_INGEST is true, but NRES_INGEST_TO does not tell where products are delivered")
         for name, url in (("API_ROOT", self.api_root), ("NRES_INGEST_TO", self.ingest_to)):
@@ -351,105 +264,3 @@ class Settings(BaseSettings):
         if self.summary_recipients and not self.summary_sender:
             raise ValueError("SUMMARY_RECIPIENTS is set, but SUMMARY_SENDER does not tell whom the mail comes from")
         return self
-
-
-def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings.
-
-    Parameters
-    ----------
-    environment
-        Variables by name; a blank one counts as absent.
-
-    Raises
-    ------
-    ValueError
-        If a variable has a value that it cannot have; the message names the variable and what it expects. It does not
-        repeat the value, which may be a password that was put in the wrong place.
-    """
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {name: environment[name] for name in names() if name in environment}
-    return _built(source())
-
-
-def change(given, **others):
-    """Return settings with some of them changed.
-
-    Parameters
-    ----------
-    given : Settings
-        The others stay as they are.
-    **others
-        By the names of the fields; they are checked like those of the environment.
-
-    Returns
-    -------
-    Settings
-
-    Raises
-    ------
-    ValueError
-        As `read` does.
-    """
-    return _built({**dict(given), **others})
-
-
-def names():
-    """Return the names of all variables.
-
-    Returns
-    -------
-    list of str
-    """
-    return [field.validation_alias for field in Settings.model_fields.values()]
-
-
-def is_private(url):
-    """Return whether nobody on the way sees what is sent to an address of the web.
-
-    Parameters
-    ----------
-    url : str
-        The address.
-
-    Returns
-    -------
-    bool
-        True with TLS, and for this machine.
-    """
-    parts = urlsplit(url)
-    return parts.scheme == "https" or bool(re.fullmatch(r"localhost|127\.[0-9.]+|::1", parts.hostname or ""))
-
-
-def _built(values):
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_input=False)
-    raise ValueError("; ".join(dict.fromkeys(map(_refusal, wrong))))
-
-
-def _refusal(wrong):
-    """Say what a variable expects, without what it has."""
-    if not wrong["loc"]:
-        return str(wrong["ctx"]["error"])
-    fields = {**Settings.model_fields, **{field.validation_alias: field for field in Settings.model_fields.values()}}
-    field = fields[wrong["loc"][0]]
-    return f"{field.validation_alias} has a value that it cannot have; expected {field.examples[0]}"
-
-
-def _is_given(value):
-    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value) and value != MEMORY
-
-
-def _joined(scheme, values, part):
-    """Return a URL of its parts, whatever characters they have."""
-    words = [values.get(f"{part}_username", ""), values.get(f"{part}_password", SecretStr("")).get_secret_value()]
-    who = ":".join(quote(word, safe="") for word in words if word)
-    return f"{scheme}://{who}{'@' * bool(who)}{values[f'{part}_host']}/"
-
-
-def _ascii(secret, pattern):
-    if not re.fullmatch(pattern, secret.get_secret_value()):
-        raise ValueError("other characters")
-    return secret

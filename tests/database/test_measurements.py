@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from servers import with_tables
 
-from nrespipe.database import drifts
-from nrespipe.database.columns import Standing, State
+from nrespipe.database import measurements
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, FrameDrift, Master
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
@@ -53,7 +53,7 @@ def told(session):
     """Return a function that tells the scatter for a frame of a night."""
 
     def scatter_ms(day="20190405", instrument="nres01", start_mjd=58578.1):
-        return drifts.scatter_ms(session, Frame(day=day, instrument=instrument, start_mjd=start_mjd))
+        return measurements.drift_scatter_ms(session, Frame(day=day, instrument=instrument, start_mjd=start_mjd))
 
     return scatter_ms
 
@@ -92,4 +92,4 @@ def test_only_the_last_drifts_count(add, told, session):
     add("20190401", [900.0] * 30)
     add("20190404", [10.0, -10.0] * 10)
     frame = Frame(day="20190405", instrument="nres01", start_mjd=58578.1)
-    assert drifts.scatter_ms(session, frame, most=20) == pytest.approx(14.826)
+    assert measurements.drift_scatter_ms(session, frame, most=20) == pytest.approx(14.826)

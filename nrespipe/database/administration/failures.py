@@ -3,7 +3,7 @@
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, TimeoutError
 
 
-def is_outside(error: BaseException) -> bool:
+def is_temporary(error: BaseException) -> bool:
     """Tell whether an error is one of the database, and not of what was to be written.
 
     Returns
@@ -19,7 +19,7 @@ def is_outside(error: BaseException) -> bool:
     return isinstance(error, TimeoutError)
 
 
-def words(error: Exception) -> str:
+def message(error: Exception) -> str:
     """Return what an error says.
 
     Returns

@@ -1,13 +1,13 @@
 """What goes to others, beside the deliveries: the summaries of nights; and which server is left alone."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
-from sqlalchemy import Text, UniqueConstraint, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
-from nrespipe.database.base import Row, Work
-from nrespipe.database.columns import Moment, clock, insert
+from nrespipe.database.dialects import clock, insert
+from nrespipe.database.tables import Breaker
 
 #: Pauses of the circuit breaker before the first and before many of the next questions [second].
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 900.0
@@ -15,57 +15,7 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 900.0
 _LONGEST_WISH_S = 3600.0
 
 
-class Breaker(Row):
-    """The circuit breaker of a server: one that serves nobody is asked by one process at a time, now and then.
-
-    Attributes
-    ----------
-    server
-        The server, or the directory, as the settings name it.
-    failures
-        How often it was asked in vain, one question after the other.
-    since
-        Since when it has served nobody; None where it does.
-    next_try
-        From when on one process may ask it again; None where all may.
-    reason
-        Why it was left alone the last time.
-    """
-
-    __tablename__ = "breakers"
-
-    server: Mapped[str] = mapped_column(Text, primary_key=True)
-    failures: Mapped[int] = mapped_column(default=0, server_default="0")
-    since: Mapped[datetime | None] = mapped_column(Moment)
-    next_try: Mapped[datetime | None] = mapped_column(Moment)
-    reason: Mapped[str] = mapped_column(Text, default="", server_default="")
-
-
-class NightSummary(Work, Row):
-    """The summary of a night, which is written and, where somebody wants it, mailed.
-
-    Attributes
-    ----------
-    site, day
-        ``lsc``, ``YYYYMMDD``.
-    written, mailed
-        When it was written, and when the mail server took it; None where that was not yet, or nobody wants mail.
-    reason
-        Why the last try failed, or whom the mail server does not know; '' otherwise.
-    """
-
-    __tablename__ = "summaries"
-    __table_args__ = (UniqueConstraint("site", "day", name="uq_summaries_night"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    site: Mapped[str] = mapped_column(Text)
-    day: Mapped[str] = mapped_column(Text)
-    written: Mapped[datetime | None] = mapped_column(Moment)
-    mailed: Mapped[datetime | None] = mapped_column(Moment)
-    reason: Mapped[str] = mapped_column(Text, default="", server_default="")
-
-
-def allowance(session: Session, server: str) -> int | None:
+def allowed_requests(session: Session, server: str) -> int | None:
     """Return how many processes may ask a server now.
 
     Returns
@@ -79,7 +29,7 @@ def allowance(session: Session, server: str) -> int | None:
     return int(breaker.next_try <= clock(session))
 
 
-def admit(session: Session, server: str, lease_s: float) -> Literal["yes", "probe", "no"]:
+def request_permission(session: Session, server: str, lease_s: float) -> Literal["yes", "probe", "no"]:
     """Ask whether this process may ask a server; of several that ask at once one is told yes, where it is left alone.
 
     Parameters
@@ -92,7 +42,7 @@ def admit(session: Session, server: str, lease_s: float) -> Literal["yes", "prob
     {'yes', 'probe', 'no'}
         Yes where it serves everybody, as far as is known; a probe finds out whether it does again.
     """
-    open_to = allowance(session, server)
+    open_to = allowed_requests(session, server)
     if open_to is None:
         return "yes"
     moment = clock(session)
@@ -101,13 +51,15 @@ def admit(session: Session, server: str, lease_s: float) -> Literal["yes", "prob
     return "probe" if session.scalar(mine.execution_options(synchronize_session=False)) is not None else "no"
 
 
-def failed(session: Session, server: str, reason: str, admitted: Literal["yes", "probe"], wish_s: float = 0.0) -> None:
+def record_failure(
+    session: Session, server: str, reason: str, admitted: Literal["yes", "probe"], wish_s: float = 0.0
+) -> None:
     """Write down that a server served nobody; it is left alone, for longer each time.
 
     Parameters
     ----------
     admitted
-        As `admit` said. Of many that asked at once and in vain the first counts.
+        As `request_permission` said. Of many that asked at once and in vain the first counts.
     wish_s
         For how long it asked to be left alone [second].
     """
@@ -122,14 +74,14 @@ def failed(session: Session, server: str, reason: str, admitted: Literal["yes", 
     breaker.since, breaker.reason = breaker.since or moment, reason
 
 
-def worked(session: Session, server: str) -> None:
+def record_success(session: Session, server: str) -> None:
     """Write down that a server has answered: everybody may ask it."""
     left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
     values = {"failures": 0, "since": None, "next_try": None, "reason": ""}
     session.execute(left_alone.values(**values).execution_options(synchronize_session=False))
 
 
-def undecided(session: Session, server: str) -> None:
+def cancel_probe(session: Session, server: str) -> None:
     """Write down that a probe has not asked the server: another may at once."""
     left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
     session.execute(left_alone.values(next_try=clock(session)).execution_options(synchronize_session=False))

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import MetaData, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from nrespipe.database.columns import Moment
+from nrespipe.database.tables.column_types import Moment
 
 # every constraint has a name, so that a later migration can speak of it on every engine
 _NAMES = {
