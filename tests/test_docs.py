@@ -170,7 +170,11 @@ def test_a_figure_comes_from_the_modules_that_it_uses_and_from_no_others(figures
         assert f"figures.{name.split('.')[0]}" in used
         assert not [m for m in used if re.match(r"nrespipe\.(cli|service|database|files|plots)", m)], name
     pulls = figures.sources.of(*figures.drawings.modules("extraction.pulls"))
-    through_others = {"nrespipe.numerics.outliers", "nrespipe.simulator.frame", "nrespipe.data.thorium_argon.csv"}
+    through_others = {
+        "nrespipe.numerics.cosmic_ray_kernels",
+        "nrespipe.simulator.frame",
+        "nrespipe.data.thorium_argon.csv",
+    }
     assert {"figures.simulated", "figures.style", "nrespipe.engine.extraction.optimal"} | through_others <= set(pulls)
     assert not {
         "nrespipe.engine.velocity.measurement",

@@ -6,8 +6,8 @@ from figures import figure, style
 from nrespipe.engine.extraction import line_tilt
 from nrespipe.engine.orders import column_layout
 from nrespipe.frames.quality import Pixel
-from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import scattered, slanted
+from nrespipe.numerics import background_surface, tilt_kernels
+from nrespipe.numerics import column_model as kernel
 
 
 @figure("star")
@@ -114,10 +114,10 @@ def _model(night):
     laid = column_layout.lay_out(night.star_clean, traces, refs.flat, lit)
     shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     flux = laid.sort(night.star_spectra.flux)
-    lean, bend = (laid.sort(values) for values in line_tilt.of(refs.arc.slant, traces, lit))
-    model = slanted.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
+    lean, bend = (laid.sort(values) for values in line_tilt.per_pixel(refs.arc.slant, traces, lit))
+    model = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
     light = np.ascontiguousarray(flux.T)
-    scattered.add_wings(
+    background_surface.add_wings(
         model, laid.centers, light, refs.flat.profile.wings, refs.flat.profile.distances[1], laid.grid[-1]
     )
     x = np.arange(len(model))

@@ -21,7 +21,7 @@ def lines(night):
     """
     refs, bench = night.references, night.bench
     traces = refs.flat.traces
-    lean, bend = (part[0] for part in line_tilt.of(refs.arc.slant, traces, (0,)))
+    lean, bend = (part[0] for part in line_tilt.per_pixel(refs.arc.slant, traces, (0,)))
     index = traces.orders - bench.spectrograph.first_order
     place = np.linspace(0, 1, lean.shape[1])
     true = bench.tilt[0, index, :1] * (1 - place) + bench.tilt[0, index, 1:] * place

@@ -28,7 +28,7 @@ def findings(night):
     result, panels = style.panels(1, 3, 3.4, sharey=True)
     for axes, shift in zip(panels, (0.0, 0.7, 3.0)):
         moved = replace(flat, traces=replace(flat.traces, centers=flat.traces.centers + shift))
-        judged = master_checks.master(moved, flat, night.bench.spectrograph)
+        judged = master_checks.judge(moved, flat, night.bench.spectrograph)
         share = [abs(f.value) / max(f.worst, 1e-12) for f in judged.findings]
         place = np.arange(len(share))
         axes.barh(place, np.minimum(share, 2), color=[_COLORS[f.verdict] for f in judged.findings])

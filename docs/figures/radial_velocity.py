@@ -9,7 +9,7 @@ from nrespipe import data, instruments
 from nrespipe.engine.velocity import measurement, template, template_fit
 from nrespipe.frames.velocity import Barycentric
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import bench_stars, stars
+from nrespipe.simulator import extracted_stars, stars
 
 
 @figure("star")
@@ -62,9 +62,11 @@ def by_template():
     matplotlib.figure.Figure
     """
     bench, target = benches.build(instruments.load("nres01")), replace(stars.target("HD22049"), snr=60.0)
-    wavelengths, exposures = bench_stars.wavelengths(bench), []
+    wavelengths, exposures = extracted_stars.wavelengths(bench), []
     for seed, berv_ms in enumerate(np.linspace(-24e3, 24e3, 10)):
-        orders, numbers = measurement.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
+        orders, numbers = measurement.prepared(
+            extracted_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0
+        )
         exposures.append(template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed)))
     made = template.build(exposures[:9], target.star, tellurics=data.tellurics())
     last = exposures[9]

@@ -68,7 +68,7 @@ def _measured(night):
     for shift, stretch, turn in _PUT_IN:
         distance = shift + stretch * v + turn * u
         away = Traces(traces.fibers, traces.orders, traces.centers - distance)
-        moved = trace_shift.orders(image, trace_shift.roughly(image, away, lit), replace(refs.flat, traces=away), lit)[
+        moved = trace_shift.measure(image, trace_shift.coarse(image, away, lit), replace(refs.flat, traces=away), lit)[
             1
         ]
         result.append(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from figures import figure, lamp, style
+from nrespipe import doppler
 from nrespipe.engine.wavelength import solution
 from nrespipe.numerics import leastsquares, legendre2d
 from nrespipe.simulator import bench as benches
@@ -27,7 +28,7 @@ def scale(night):
     arc = night.references.arc
     known = lamp.of_fiber(arc.lines, 1, used=True)
     fitted = solution.evaluate(arc.solution, 1, known.order, known.x)
-    residual = benches.C_MS * (known.vacuum_angstrom / fitted - 1)
+    residual = doppler.C_MS * (known.vacuum_angstrom / fitted - 1)
     result, (lines, errors) = style.panels(1, 2, 2.9, width_ratios=(1, 1.2))
     lines.plot(known.vacuum_angstrom / 10, residual, ".", ms=1.2, color=style.BLUE, rasterized=True)
     lines.axhline(0, color=style.GREY, lw=0.8)
@@ -37,7 +38,7 @@ def scale(night):
     found = solution.on_grid(arc.solution, 1, orders, x)
     true = np.array([_true(night, order, x) for order in orders])
     extent = (0, arc.solution.n_pixels, orders[0] - 0.5, orders[-1] + 0.5)
-    velocity = benches.C_MS * (found / true - 1)
+    velocity = doppler.C_MS * (found / true - 1)
     image = errors.imshow(velocity, extent=extent, aspect="auto", cmap="RdBu", vmin=-40, vmax=40)
     result.colorbar(image, ax=errors, label="found − true [m/s]")
     style.label(errors, "column [pixel]", "order", "error of the solution")
@@ -85,16 +86,16 @@ def _terms(scale, known, group, x, true, degrees):
     per_pixel = solution.velocity_per_pixel(scale, 1, known.order, known.x)
     error_ms = known.x_error * per_pixel
     every, target = _design(degrees, scale, known.order, known.x), known.order * known.vacuum_angstrom
-    error, rest = target * error_ms / benches.C_MS, np.zeros(len(target))
+    error, rest = target * error_ms / doppler.C_MS, np.zeros(len(target))
     for fold in range(group.max() + 1):
         seen = group != fold
         rest[~seen] = (target - every @ leastsquares.robust(every[seen], target[seen], error[seen])[0])[~seen]
-    held = 1.4826 * np.median(np.abs(benches.C_MS * rest / target)[error_ms < 40])
+    held = 1.4826 * np.median(np.abs(doppler.C_MS * rest / target)[error_ms < 40])
     coefficients, _, _ = leastsquares.robust(every, target, error)
     orders = scale.orders
     grid = _design(degrees, scale, np.repeat(orders, len(x)), np.tile(x, len(orders)))
     found = (grid @ coefficients).reshape(true.shape) / orders[:, None]
-    return len(degrees), held, np.std(benches.C_MS * (found / true - 1))
+    return len(degrees), held, np.std(doppler.C_MS * (found / true - 1))
 
 
 def _design(degrees, scale, order, x):

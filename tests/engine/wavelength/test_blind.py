@@ -3,6 +3,7 @@
 import textwrap
 from pathlib import Path
 
+import box_arcs
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -10,7 +11,6 @@ from astropy.io import fits
 from nrespipe import data, instruments
 from nrespipe.engine.wavelength import blind, calibrate
 from nrespipe.errors import BadFrame
-from nrespipe.simulator import box_arcs
 
 _C_MS = 299792458.0
 _COLUMN = np.arange(4096)
