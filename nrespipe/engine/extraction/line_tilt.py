@@ -9,8 +9,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Slant, Traces
-from nrespipe.numerics import column_model as kernel
-from nrespipe.numerics import legendre2d, tilt_kernels
+from nrespipe.numerics import column_model, legendre2d, tilt_kernels
 
 #: Terms of the surfaces in (x, m): a slant changes slowly over the detector.
 _DEGREES = legendre2d.degrees(3)
@@ -62,14 +61,14 @@ def measure(
     if not lamps:
         return known
     laid = column_layout.lay_out(image, traces, flat, lamps)
-    shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    shares, first = column_model.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     guard = np.full(len(laid.order), 0.15)
     edges = np.linspace(0, len(laid.data), _PIECES + 1).astype(np.int64)
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
     extra = np.zeros_like(laid.data)
     for _ in range(rounds):
         arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
-        flux, _, _ = kernel.fit(*arrays, extra, guard, 8.0, flux, 3)
+        flux, _, _ = column_model.fit(*arrays, extra, guard, 8.0, flux, 3)
         lean, bend = (laid.sort(values) for values in per_pixel(known, traces, lamps))
         extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
         matrix, right = tilt_kernels.sums(

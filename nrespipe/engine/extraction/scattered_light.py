@@ -7,8 +7,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import background_surface
-from nrespipe.numerics import column_model as kernel
+from nrespipe.numerics import background_surface, column_model
 
 #: Distances from the nearest trace at which free pixels are averaged apart from each other [pixel].
 _CLASSES = np.array([6.5, 7.5, 8.5, 10.0, 12.0, 14.5, 18.0, 24.0, 60.0])
@@ -58,7 +57,7 @@ def subtract(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> 
     """
     laid = column_layout.lay_out(image, traces, flat, lit, _STRIDE)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, _, _ = kernel.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
+    flux, _, _ = column_model.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
     light = np.ascontiguousarray(flux.T)
     points, strength, _ = _cells(laid.data, laid.floor, laid.bad, laid.centers, light, flat.profile.wings, _KNOTS[:0])
     fit = _robust(points, strength[:, np.newaxis], image.electrons.shape, 0.0, _ALIKE)
@@ -89,7 +88,9 @@ def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3)
     typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in chosen])
     thin = slice(_STRIDE // 2, None, _STRIDE)
     centers = np.ascontiguousarray(chosen[np.argsort(typical, kind="stable"), thin].T)
-    data, floor, mask = (kernel.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask))
+    data, floor, mask = (
+        column_model.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask)
+    )
     light = _core_light(data, centers)
     wings = np.zeros((2, len(DISTANCES)))
     for attempt in range(rounds):

@@ -9,7 +9,7 @@ from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import column_model as kernel
+from nrespipe.numerics import column_model
 
 #: Half width of the window across an order [pixel].
 HALF_WINDOW = 8.5
@@ -114,13 +114,13 @@ def lay_out(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stri
     tables = profile.values[[flat.traces.fibers.index(fiber) for fiber in lit]]
     tables = tables.reshape(len(lit) * n_orders, *tables.shape[2:])
     unusable = np.uint8(Pixel.BAD | Pixel.SATURATED | Pixel.BLOOMED)
-    response = kernel.transposed(profile.response[:, thin])
+    response = column_model.transposed(profile.response[:, thin])
     return Columns(
-        data=kernel.transposed(image.electrons[:, thin]),
-        floor=kernel.transposed(image.floor_variance[:, thin]),
-        bad=kernel.transposed((image.mask[:, thin] & unusable > 0).view(np.uint8)),
+        data=column_model.transposed(image.electrons[:, thin]),
+        floor=column_model.transposed(image.floor_variance[:, thin]),
+        bad=column_model.transposed((image.mask[:, thin] & unusable > 0).view(np.uint8)),
         response=response,
-        error=kernel.transposed(profile.response_error[:, thin]) / response,
+        error=column_model.transposed(profile.response_error[:, thin]) / response,
         centers=np.ascontiguousarray(centers[order][:, thin].T),
         tables=np.ascontiguousarray(tables[order]),
         order=order,

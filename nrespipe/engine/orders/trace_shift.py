@@ -9,7 +9,7 @@ from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.motion import Motion
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import column_model as kernel
+from nrespipe.numerics import column_model
 from nrespipe.numerics.leastsquares import huber
 
 _BLOCK = 8  # columns that a cut adds up: the orders climb by a pixel at most within it
@@ -152,8 +152,8 @@ def _offsets(image, moved, flat, lit, design, stride, threshold):
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
     laid = column_layout.lay_out(image, moved, flat, lit, stride)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, variance, _ = kernel.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
-    offset, weight = kernel.trace_offsets(*laid.pieces, flux, 1)
+    flux, variance, _ = column_model.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
+    offset, weight = column_model.trace_offsets(*laid.pieces, flux, 1)
     seen = weight > 0
     thin = design[:, :, stride // 2 :: stride].reshape(*flux.shape, 3)[laid.order][seen]
     # the square of a flux is too large by its variance, and so is the weight
