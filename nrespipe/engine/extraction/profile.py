@@ -66,13 +66,8 @@ def measure(
     integration over a pixel, is a spline in the distance from the center with knots finer than a pixel. Light and
     profile are fitted in turn, each with the other held; neighboring traces are subtracted meanwhile.
     """
-    chosen = [traces.fibers.index(fiber) for fiber in lit]
-    centers = traces.centers[chosen]
-    n_fibers, n_orders, n_columns = centers.shape
-    flat_centers = centers.reshape(-1, n_columns)
-    typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in flat_centers])
-    order = np.argsort(typical, kind="stable")
-    sorted_centers = np.ascontiguousarray(flat_centers[order].T)
+    centers, order = column_layout.sorted_rows(traces, lit)
+    n_fibers, n_orders, n_columns = len(lit), len(traces.orders), len(centers)
     data, floor = (column_model.transposed(a) for a in (image.electrons, image.floor_variance))
     bad = column_model.transposed((image.mask > 0).view(np.uint8))
     even, nothing = np.ones_like(data), np.zeros_like(data)
@@ -83,24 +78,24 @@ def measure(
     flux = np.full((len(order), n_columns), np.nan)
     for attempt in range(rounds + 1):
         tables = table.reshape(len(order), n_chunks, -1)[order]
-        shares, first = column_model.shares_of(even, sorted_centers, tables, columns, offsets[0], SPACING, HALF_WINDOW)
+        shares, first = column_model.shares_of(even, centers, tables, columns, offsets[0], SPACING, HALF_WINDOW)
         threshold = np.inf if attempt < 2 else 8.0
         flux, variance, _ = column_model.fit(data, floor, nothing, bad, shares, first, extra, guard, threshold, flux, 3)
         if attempt == rounds:
             break
         known, extra = data - extra, None
-        splines, weights = _fit_chunks(known, floor, bad, sorted_centers, tables, columns, flux)
-        splines, weights = (_unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
+        splines, weights = _fit_chunks(known, floor, bad, centers, tables, columns, flux)
+        splines, weights = (column_layout.unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
         table, beyond = _with_wings(
             _tabulate(_smooth_over_orders(splines, weights, order_smoothing), offsets), offsets, wings
         )
         known[:] = 0
         extra = known
         light = np.ascontiguousarray(flux.T)
-        background_surface.add_wings(extra, sorted_centers, light, beyond, DISTANCES[1], HALF_WINDOW)
+        background_surface.add_wings(extra, centers, light, beyond, DISTANCES[1], HALF_WINDOW)
     even, sure = (np.broadcast_to(np.float32(value), image.electrons.shape) for value in (1, 0))
     profile = Profile(offsets, columns, table, DISTANCES, beyond, even, sure)
-    return profile, *(_unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
+    return profile, *(column_layout.unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
 
 
 def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stride: int = 8) -> tuple[Floats, Floats]:
@@ -143,12 +138,6 @@ def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], strid
 def _first_guess(offsets):
     inside = np.exp(-0.5 * np.abs(offsets / 2.2) ** 3)
     return inside / (inside.sum() * SPACING)
-
-
-def _unsort(values, order, lead):
-    result = np.empty_like(values)
-    result[order] = values
-    return result.reshape(*lead, *values.shape[1:])
 
 
 def _fit_chunks(data, floor, bad, centers, tables, columns, flux):

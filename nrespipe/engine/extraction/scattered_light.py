@@ -84,10 +84,8 @@ def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3)
         Light per pixel at `DISTANCES` below and above a trace, relative to its light within 4 pixels; 0 where the
         profile itself knows it better.
     """
-    chosen = traces.centers[[traces.fibers.index(fiber) for fiber in lit]].reshape(-1, traces.centers.shape[-1])
-    typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in chosen])
     thin = slice(_STRIDE // 2, None, _STRIDE)
-    centers = np.ascontiguousarray(chosen[np.argsort(typical, kind="stable"), thin].T)
+    centers, _ = column_layout.sorted_rows(traces, lit, thin)
     data, floor, mask = (
         column_model.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask)
     )
