@@ -137,7 +137,14 @@ def all_columns(shape: tuple[int, int], shares: Floats, first: Integers, flux: F
 
 @njit(cache=True)
 def add_traces(
-    model: Floats, flux: Floats, centers: Floats, tables: Floats, columns: Floats, x: int, grid, response: Floats
+    model: Floats,
+    flux: Floats,
+    centers: Floats,
+    tables: Floats,
+    columns: Floats,
+    x: int,
+    grid: tuple[float, float, float],
+    response: Floats,
 ) -> None:
     """Add the flux of the traces to a column, by their tabulated profiles without a loss of digits in shares.
 
@@ -170,8 +177,8 @@ def fit(
     floor: Floats,
     error: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
+    shares: Floats,
+    first: Integers,
     extra: Floats,
     guard: Floats,
     threshold: float,
@@ -255,22 +262,22 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
 
 
 def extract(
-    data: np.ndarray,
-    floor: np.ndarray,
-    bad: np.ndarray,
-    response: np.ndarray | float,
-    centers: np.ndarray | float,
-    tables: np.ndarray | float,
-    columns: np.ndarray | float,
-    low: np.ndarray | float,
-    step: np.ndarray | float,
-    half: np.ndarray | float,
-    guard: np.ndarray | float | int,
-    threshold: np.ndarray | float | int,
-    start: np.ndarray | float | int,
-    passes: np.ndarray | float | int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit the light of all traces to every column, with a response beyond doubt.
+    data: Floats,
+    floor: Floats,
+    bad: Integers,
+    response: Floats,
+    centers: Floats,
+    tables: Floats,
+    columns: Floats,
+    low: float,
+    step: float,
+    half: float,
+    guard: Floats,
+    threshold: float,
+    start: Floats,
+    passes: int,
+) -> tuple[Floats, Floats, Floats]:
+    """Fit the flux of all traces to every column, the response of the pixels being exact.
 
     Parameters
     ----------
@@ -283,7 +290,7 @@ def extract(
 
     Returns
     -------
-    flux, variance, used : ndarray
+    flux, variance, used : ndarray of float, shape (n_traces, n_columns)
         As from `fit`.
     """
     shares, first = shares_of(response, centers, tables, columns, low, step, half)
@@ -388,7 +395,18 @@ def _normal_equations(bands, right, data, extra, bad, noise, shares, first):
 
 @njit(cache=True)
 def trace_offsets(
-    data, floor, bad, response, centers, tables, columns, low, step, half, flux: Floats, stride: int
+    data: Floats,
+    floor: Floats,
+    bad: Integers,
+    response: Floats,
+    centers: Floats,
+    tables: Floats,
+    columns: Floats,
+    low: float,
+    step: float,
+    half: float,
+    flux: Floats,
+    stride: int,
 ) -> tuple[Floats, Floats]:
     """Measure how far each trace lies from where it is taken to be.
 

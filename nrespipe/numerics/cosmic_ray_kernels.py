@@ -10,13 +10,13 @@ from nrespipe.numerics.robust_statistics import median
 
 @njit(cache=True)
 def misfit(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
-    bad: np.ndarray,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
+    bad: Integers,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     stride: int,
 ) -> Floats:
@@ -67,13 +67,13 @@ def misfit(
 
 @njit(cache=True)
 def chi_square(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
-    bad: np.ndarray,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
+    bad: Integers,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     guard: Floats,
 ) -> tuple[Floats, Integers]:
@@ -115,13 +115,13 @@ def chi_square(
 
 @njit(cache=True)
 def reveal(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     expected: Floats,
     guard: float,
@@ -181,13 +181,13 @@ def reveal(
 
 @njit(cache=True)
 def grow(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     guard: Floats,
     threshold: float,
@@ -253,13 +253,13 @@ def grow(
 
 @njit(cache=True)
 def runs(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     guard: Floats,
     limits: Floats,

@@ -69,7 +69,7 @@ def moment(shares: Floats, first: int, center: float) -> float:
 
 @njit(cache=True)
 def displaced(
-    n_rows: int, shares: np.ndarray, first: np.ndarray, centers: Floats, flux: Floats, lean: Floats, bend: Floats
+    n_rows: int, shares: Floats, first: Integers, centers: Floats, flux: Floats, lean: Floats, bend: Floats
 ) -> Floats:
     """Return what the slant of the lines adds to an image without it.
 
@@ -116,10 +116,10 @@ def sums(
     data: Floats,
     floor: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
-    centers: np.ndarray,
-    flux: np.ndarray,
+    shares: Floats,
+    first: Integers,
+    centers: Floats,
+    flux: Floats,
     extra: Floats,
     guard: float,
     least_snr: float,

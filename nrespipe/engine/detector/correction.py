@@ -289,7 +289,9 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     if adu.shape != bias.adu.shape or (dark is not None and adu.shape != dark.adu_per_s.shape):
         raise ValueError(f"{raw.filename}: {adu.shape[1]} x {adu.shape[0]} pixels do not fit the masters")
     limits = header_checks.limits(raw, detector, gain_e_per_adu, header_checks.pile(adu, float(np.median(level))))
-    mask = flags(adu, limits, detector) | bias.mask
+    mask = flags(adu, limits, detector)
+    if bias.mask is not None:
+        mask |= bias.mask
     adu = adu - level[:, np.newaxis]
     adu -= bias.adu
     middle_row, middle_column = (n // 2 for n in adu.shape)

@@ -6,6 +6,7 @@ from scipy.special import chdtrc, chdtri, ndtr
 
 from nrespipe.engine.extraction import line_tilt as slants
 from nrespipe.engine.orders import column_layout
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
@@ -27,6 +28,8 @@ _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
 _ODD_FIT = chdtri(round(2 * column_layout.HALF_WINDOW), 0.05)
 #: A column is believed to be hit where light and fit together are less likely than this.
 _HIDDEN = 1e-6
+#: First arguments of the kernels: data, floor, error, bad, shares, first, and light that is known besides.
+_Arrays = tuple[Floats, Floats, Floats, Integers, Floats, Integers, Floats]
 
 
 def optimal(
@@ -97,7 +100,7 @@ def optimal(
     return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected)
 
 
-def _reject(arrays, guard, flux, variance, used, of_lamp) -> None:
+def _reject(arrays: _Arrays, guard, flux, variance, used, of_lamp) -> None:
     """Mark, in the bad pixels of the arrays, what hits left that no single pixel betrays."""
     excess, error = _spikes(flux, variance, of_lamp)
     # sharp lines of the atmosphere stand out as well, but they fit the profile and are never so high
@@ -109,7 +112,7 @@ def _reject(arrays, guard, flux, variance, used, of_lamp) -> None:
     cosmic_ray_kernels.grow(*arrays, flux, guard, 2.5)
 
 
-def _hidden(arrays, guard, flux, variance, used, of_lamp):
+def _hidden(arrays: _Arrays, guard, flux, variance, used, of_lamp):
     """Tell by how much columns stand out, and those that neither the profile nor the neighbors explain.
 
     No pixel betrays the hit in those; their light is known to be no better than by what it stands out.

@@ -79,7 +79,8 @@ def measure(
     model = _model_image(image.electrons.shape, places, tables, *grid, HALF_WINDOW - 1, flux)
     inner = _model_image(image.electrons.shape, places, tables, *grid, core, flux) > 0
     known = image.electrons, image.floor_variance, image.mask, model, inner
-    return _responses(*known, *_scatter(*known), flawed)
+    scatter, typical = _scatter(*known)
+    return _responses(*known, scatter, typical, flawed)
 
 
 def _scatter(*known, rounds=6):

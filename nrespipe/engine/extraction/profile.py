@@ -83,19 +83,21 @@ def measure(
         flux, variance, _ = column_model.fit(data, floor, nothing, bad, shares, first, extra, guard, threshold, flux, 3)
         if attempt == rounds:
             break
-        known, extra = data - extra, None
-        splines, weights = _fit_chunks(known, floor, bad, centers, tables, columns, flux)
+        rest = data - extra
+        del extra
+        splines, weights = _fit_chunks(rest, floor, bad, centers, tables, columns, flux)
         splines, weights = (column_layout.unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
         table, beyond = _with_wings(
             _tabulate(_smooth_over_orders(splines, weights, order_smoothing), offsets), offsets, wings
         )
-        known[:] = 0
-        extra = known
+        rest[:] = 0
+        extra = rest
         light = np.ascontiguousarray(flux.T)
         background_surface.add_wings(extra, centers, light, beyond, DISTANCES[1], HALF_WINDOW)
     even, sure = (np.broadcast_to(np.float32(value), image.electrons.shape) for value in (1, 0))
     profile = Profile(offsets, columns, table, DISTANCES, beyond, even, sure)
-    return profile, *(column_layout.unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
+    flux, variance = (column_layout.unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
+    return profile, flux, variance
 
 
 def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stride: int = 8) -> tuple[Floats, Floats]:

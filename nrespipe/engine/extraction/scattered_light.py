@@ -8,6 +8,7 @@ from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Traces
 from nrespipe.numerics import background_surface, column_model
+from nrespipe.numerics.leastsquares import clipped
 
 #: Distances from the nearest trace at which free pixels are averaged apart from each other [pixel].
 _CLASSES = np.array([6.5, 7.5, 8.5, 10.0, 12.0, 14.5, 18.0, 24.0, 60.0])
@@ -21,6 +22,8 @@ _SPACING, _STIFFNESS = 300, 1e-4
 _CELL, _STRIDE = (64, 64), 4
 #: Half width of the window that tells the light of a trace while its profile is not known [pixel].
 _CORE = 4
+#: Points further below and above the surface than so many robust scatters are left out.
+_CLIP = (4.0, 3.0)
 #: Share by which the wings of a frame may differ from those of the flat: stars and lamps do not fill a fiber alike.
 _ALIKE = 0.1
 
@@ -132,16 +135,12 @@ def _robust(points, extra, shape, doubt, prior):
     if len(level) < 3 * (intervals[0] + 3):
         return None, np.zeros(extra.shape[1]), None
     weight = 1 / np.hypot(error, doubt)
-    keep = np.ones(len(level), bool)
-    for _ in range(10):
-        coefficients, factors, covariance = background_surface.surface(
-            row, column, level, weight * keep, extra, prior, shape, intervals, _STIFFNESS
-        )
-        residual = (level - background_surface.at_points(coefficients, row, column, shape) - extra @ factors) * weight
-        scatter = max(1.4826 * np.median(np.abs(residual[keep])), 1.0)
-        previous, keep = keep, (residual < 3 * scatter) & (residual > -4 * scatter)
-        if np.array_equal(keep, previous):
-            break
+
+    def solve(kept):
+        fit = background_surface.surface(row, column, level, weight * kept, extra, prior, shape, intervals, _STIFFNESS)
+        return fit, (level - background_surface.at_points(fit[0], row, column, shape) - extra @ fit[1]) * weight
+
+    (coefficients, factors, covariance), (_, _, scatter) = clipped(solve, np.ones(len(level), bool), _CLIP)
     return coefficients, factors, covariance * scatter**2
 
 

@@ -1,7 +1,6 @@
 """The lit traces of a frame, column by column, as the kernels want them."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -56,7 +55,7 @@ class Columns:
     grid: tuple[Floats, float, float, float]
 
     @property
-    def pieces(self) -> tuple[Any, ...]:
+    def pieces(self) -> tuple[Floats, Floats, Integers, Floats, Floats, Floats, Floats, float, float, float]:
         """The first arguments of many kernels: the arrays, then the grid of the profiles."""
         return (self.data, self.floor, self.bad, self.response, self.centers, self.tables, *self.grid)
 

@@ -61,7 +61,7 @@ def measure(binned: Floats, rows: Floats) -> tuple[Floats, Floats]:
         As from `find`.
     """
     found = ridge_kernels.measure(binned, _SUBBINS, np.ascontiguousarray(rows.reshape(-1, rows.shape[-1])))
-    return tuple(values.reshape(rows.shape) for values in found)
+    return found[0].reshape(rows.shape), found[1].reshape(rows.shape)
 
 
 def bin_columns(electrons: Floats) -> Floats:
@@ -152,7 +152,8 @@ def group(rows: Floats, size: int) -> Integers:
     usable = np.flatnonzero(np.isfinite(rows))
     usable = usable[np.argsort(rows[usable])]
     known = rows[usable]
-    found, left = {}, np.ones(len(known), bool)
+    found: dict[int, Floats] = {}
+    left = np.ones(len(known), bool)
     # the clearest orders may be few, cut off from the others by dark ones
     while 2 * len(found) * size < len(known):
         seeds = _seeds(known[left], size)

@@ -5,6 +5,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.orders import column_layout
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.motion import Motion
@@ -149,7 +150,7 @@ def _moved(lit, orders, centers, distance, rows):
     return Traces(lit, orders, np.where(off, np.nan, centers))
 
 
-def _offsets(laid, moved, lit, design, threshold):
+def _offsets(laid: column_layout.Columns, moved, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
     laid = laid.moved(moved, lit)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
