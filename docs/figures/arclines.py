@@ -48,7 +48,7 @@ def lines(night):
 
 def _piece(axes, spectra, found, order=85, columns=slice(1500, 1800)):
     row = int(np.flatnonzero(spectra.orders == order)[0])
-    flux, variance, _ = arc_lines.prepared(spectra, 1)
+    flux, variance, _ = arc_lines.without_background(spectra, 1)
     x = np.arange(columns.start, columns.stop)
     light = flux[row, columns]
     axes.step(x, light, where="mid", color=style.GREY, lw=0.8, label="light above the level")

@@ -56,3 +56,8 @@ class Spectra:
         """
         i = self.fibers.index(fiber)
         return self.flux[i], self.variance[i], self.quality[i], self.blaze[i]
+
+    def select(self, fiber: int) -> "Spectra":
+        """Return the spectra of one fiber alone, without the list of rejected pixels."""
+        flux, variance, quality, blaze = (array[None] for array in self.of(fiber))
+        return Spectra((fiber,), self.orders, flux, variance, quality, blaze)

@@ -59,7 +59,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     spectra, renumbered = _numbered(raw, spectra, refs.arc)
     moved = drift.measure(spectra, refs.arc)
     _refuse_light_in_the_wrong_fiber(raw, spectra, moved, refs.arc.reference.fibers[0])
-    wavelengths = calibrate.of(spectra, refs.arc, moved)
+    wavelengths = calibrate.frame(spectra, refs.arc, moved)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
     quality = _doubts(raw, spectra, moved, motion, refs)

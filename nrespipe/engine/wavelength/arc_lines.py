@@ -34,8 +34,8 @@ def find(spectra: Spectra, fiber: int, shape: LineShape | None = None, threshold
         Not identified (wavelengths NaN), sorted by order and x. Lines that touch saturated, bloomed, non-linear or bad
         pixels are left out. `used` tells the lines that no neighbor disturbs.
     """
-    flux, variance, weight = prepared(spectra, fiber)
-    row, fits = fitted(flux, variance, weight, spectra.orders, fiber, shape, threshold)
+    flux, variance, weight = without_background(spectra, fiber)
+    row, fits = fit(flux, variance, weight, spectra.orders, fiber, shape, threshold)
     clean = undisturbed(spectra, fiber, row, fits)
     whole = ~_touched(spectra, fiber, row, fits)
     row, fits, clean = row[whole], fits[whole], clean[whole]
@@ -52,7 +52,7 @@ def find(spectra: Spectra, fiber: int, shape: LineShape | None = None, threshold
     )
 
 
-def prepared(spectra: Spectra, fiber: int) -> tuple[Floats, Floats, Floats]:
+def without_background(spectra: Spectra, fiber: int) -> tuple[Floats, Floats, Floats]:
     """Return the spectra of a fiber without their background, and the weights of their pixels.
 
     Parameters
@@ -86,14 +86,14 @@ def line_shape(spectra: Spectra, fiber: int) -> LineShape:
     LineShape
         Of this fiber, as from ``line_spread.measure``.
     """
-    flux, variance, weight = prepared(spectra, fiber)
-    row, fits = fitted(flux, variance, weight, spectra.orders, fiber)
+    flux, variance, weight = without_background(spectra, fiber)
+    row, fits = fit(flux, variance, weight, spectra.orders, fiber)
     clean = undisturbed(spectra, fiber, row, fits)
     light = np.where(weight > 0, flux, np.nan)
     return line_spread.measure(light, variance, row[clean], fits[clean], spectra.orders, fiber)
 
 
-def fitted(
+def fit(
     flux: Floats,
     variance: Floats,
     weight: Floats,
@@ -108,7 +108,7 @@ def fitted(
     Parameters
     ----------
     flux, variance, weight : shape (n_orders, n_pixels)
-        As `prepared` returns them.
+        As `without_background` returns them.
     orders : shape (n_orders,)
         Diffraction orders.
     shape
@@ -150,7 +150,7 @@ def undisturbed(spectra: Spectra, fiber: int, row: np.ndarray, fits: np.ndarray)
     spectra
         Where they were found.
     row, fits
-        As `fitted` returns them.
+        As `fit` returns them.
 
     Returns
     -------

@@ -115,7 +115,7 @@ def solve(
     wavelength, error_ms = _pixels(one, true, flux.shape[1])
     residual_ms = doppler.velocity_ms(solution.evaluate(one, fiber, lines.order, lines.x) / lines.vacuum_angstrom)
     rms_ms = float(np.sqrt(np.mean(residual_ms[lines.used] ** 2)))
-    share = match_lines.shares(lines, true, lamp, one)
+    share = match_lines.identified_fractions(lines, true, lamp, one)
     return Found(true, wavelength, error_ms, share, one, lines, residual_ms, rms_ms)
 
 
@@ -192,19 +192,19 @@ def _numbered(flux, variance, guess, task):
     """Return the true orders of the rows, the solution and its lines."""
     lines = arc_lines.find(_spectra(flux, variance, guess, task.fiber), task.fiber)
     given = task.spectrograph, task.lamp, task.fiber
-    numbers, start = guess, identify.start(lines, np.sort(guess), *given, trusted=task.trusted)
+    numbers, start = guess, identify.blindly(lines, np.sort(guess), *given, trusted=task.trusted)
     if not task.trusted and (start.significance < _CLEAR or start.at_border):
-        other = identify.start(_called(lines, guess, guess[::-1]), np.sort(guess), *given, trusted=False)
+        other = identify.blindly(_called(lines, guess, guess[::-1]), np.sort(guess), *given, trusted=False)
         numbers, start = max((guess, start), (guess[::-1], other), key=lambda each: each[1].significance)
     try:
         return _solved(flux, variance, _called(lines, guess, numbers + start.renumber), start, task, numbers)
     except BadFrame as error:
         own = _filled(order_numbers.of_rows(lines, guess, *given))
         if task.trusted or not _usable(own):
-            shown = order_numbers.described(range(len(own)), own)
+            shown = order_numbers.describe(range(len(own)), own)
             raise BadFrame(f"{error}; by its own lines, {shown}" if shown else str(error)) from None
     lines = _called(lines, guess, own)
-    start = identify.start(lines, np.sort(own), *given)
+    start = identify.blindly(lines, np.sort(own), *given)
     return _solved(flux, variance, _called(lines, own, own + start.renumber), start, task, own)
 
 
@@ -257,7 +257,7 @@ def _solved(flux, variance, lines, start, task, numbers):
     spectra = _spectra(flux, variance, orders, task.fiber)
     given = task.spectrograph, task.lamp, start, task.fiber
     # most of the time goes into the shape of the lines, which is of no use to what is not the lamp
-    if not match_lines.promises(lines, spectra.orders, *given):
+    if not match_lines.plausible(lines, spectra.orders, *given):
         raise BadFrame(
             f"no wavelength solution to trust, orders numbered {spectra.orders[0]} to {spectra.orders[-1]}: not even "
             "20 % of the brightest peaks are within half a pixel of lines of the lamp; the vote stands "

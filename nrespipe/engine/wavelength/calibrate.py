@@ -7,8 +7,7 @@ import numpy as np
 
 from nrespipe.engine.wavelength import (
     arc_lines,
-    blind,
-    coadd_arcs,
+    coadd,
     drift,
     fiber_offset,
     line_spread,
@@ -62,7 +61,7 @@ class Calibration:
         return self.solution.orders
 
 
-def calibrate(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLines) -> Calibration:
+def night(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLines) -> Calibration:
     """Find the wavelength scale of a night from its arcs, without an earlier one.
 
     Parameters
@@ -87,7 +86,7 @@ def calibrate(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLin
     reference = spectrograph.fibers.reference
     if not any(reference in arc.fibers for arc in arcs):
         raise BadFrame(f"no arc lights the reference fiber {reference}: there is no wavelength scale to find")
-    stack, levels = coadd_arcs.add(arcs)
+    stack, levels = coadd.arcs(arcs)
     stack, starts, renumbered = order_numbers.of_arc(stack, spectrograph, lamp)
     arcs = [replace(arc, orders=stack.orders) for arc in arcs]
     shape = line_spread.join([arc_lines.line_shape(stack, fiber) for fiber in stack.fibers])
@@ -101,74 +100,23 @@ def calibrate(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLin
             solutions.append(base)
             errors_ms.append(0.0)
             continue
-        beside, moved = fiber_offset.beside(arcs, levels[i], stack, lines[reference], shape, base)
-        lines[fiber] = fiber_offset.returned(lines[fiber], moved, base)
+        beside, moved = fiber_offset.reference_lines(arcs, levels[i], stack, lines[reference], shape, base)
+        lines[fiber] = fiber_offset.without_drift(lines[fiber], moved, base)
         error_ms = _PROFILES_MS if moved.n_lines else np.inf
-        one, zero_ms = fiber_offset.relative(base, lines[fiber], fiber_offset.returned(beside, moved, base), fiber)
-        solutions.append(fiber_offset.doubted(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
+        one, zero_ms = fiber_offset.fit(base, lines[fiber], fiber_offset.without_drift(beside, moved, base), fiber)
+        solutions.append(fiber_offset.with_zero_error(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
         errors_ms.append(float(np.hypot(zero_ms, error_ms)))
     return Calibration(
         solution=solution.join(solutions),
         lines=_together(list(lines.values())),
         line_shape=shape,
-        reference=coadd_arcs.only(stack, reference),
+        reference=stack.select(reference),
         transfer_error_ms=np.array(errors_ms),
         renumbered=renumbered,
     )
 
 
-def solve(
-    flux: Floats,
-    variance: Floats,
-    spectrograph: Spectrograph,
-    lamp: LampLines,
-    fiber: int,
-    orders: Integers | None = None,
-) -> tuple[Solution, ArcLines]:
-    """Find the wavelength solution of a single spectrum of the lamp, in plain arrays.
-
-    Parameters
-    ----------
-    flux, variance : shape (n_orders, n_pixels)
-        As ``blind.solve`` takes them, which tells more of what it finds; `variance` may be None.
-    spectrograph
-        Whose optical model to start from.
-    fiber
-        Which fiber of the model.
-    orders : shape (n_orders,)
-        First guess of the diffraction orders.
-
-    Returns
-    -------
-    solution : Solution
-    lines : ArcLines
-
-    Raises
-    ------
-    BadFrame
-        If no solution can be found, or none that deserves trust.
-    """
-    found = blind.solve(flux, spectrograph, fiber=fiber, orders=orders, variance=variance, lamp=lamp)
-    return found.solution, found.lines
-
-
-def at(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
-    """Return the wavelength at places of the spectra.
-
-    Parameters
-    ----------
-    order, x
-        Diffraction order and column, broadcast [1, pixel].
-
-    Returns
-    -------
-    ndarray of float
-        Vacuum wavelength [angstrom].
-    """
-    return solution.evaluate(scale, fiber, order, x)
-
-
-def of(spectra: Spectra, arc: Arc, moved: Drift) -> Wavelengths:
+def frame(spectra: Spectra, arc: Arc, moved: Drift) -> Wavelengths:
     """Return the wavelengths of the pixels of a frame.
 
     Parameters
@@ -229,7 +177,7 @@ def mean_error_ms(wavelengths: Wavelengths, fiber: int, weight: Floats) -> tuple
     Parameters
     ----------
     wavelengths
-        As `of` returns them.
+        As `frame` returns them.
     weight : shape (n_orders, n_pixels)
         Share of each pixel in the mean; 0 where the wavelength is unknown.
 
@@ -267,7 +215,7 @@ def transfer_noise_ms(arc: Arc, fiber: int) -> float:
 def _drifted(scale, fiber, orders, moved):
     """Wavelengths of all pixels of some orders after a drift."""
     columns = np.arange(scale.n_pixels, dtype=float)
-    wavelength = solution.on_grid(scale, fiber, orders, drift.undone(moved, columns, scale.n_pixels))
+    wavelength = solution.on_grid(scale, fiber, orders, drift.undo(moved, columns, scale.n_pixels))
     nodes = np.linspace(0, scale.n_pixels - 1, 129)
     bent = drift.terms(scale, fiber, orders[:, None], nodes)[..., 2:] @ [moved.turn, moved.pressure_ms]
     further = np.array([np.interp(columns, nodes, one) for one in bent])

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from nrespipe.engine.wavelength import line_shifts, line_spread, match_orders, solution
-from nrespipe.frames.arrays import Floats
+from nrespipe.engine.wavelength import arc_lines, line_spread, order_numbers, solution
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, ArcLines, Drift, LineShape, Solution
-from nrespipe.numerics import leastsquares, legendre2d
+from nrespipe.numerics import leastsquares, legendre2d, peaks
 
 #: What may be expected of shift, stretch, turn [pixel] and pressure [m / s]: hardly felt with a usual lamp, but a faint
 #: one does not tell them apart.
@@ -69,22 +69,22 @@ def of_fiber(
     if fiber not in spectra.fibers:
         return UNKNOWN
     orders, mine, theirs = np.intersect1d(spectra.orders, reference.orders, return_indices=True)
-    coarse = match_orders.whole_pixels(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
+    coarse = order_numbers.whole_pixels(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
     if coarse is None:
         return UNKNOWN
-    lamps = line_shifts.Lamp(spectra, fiber, mine, coarse), line_shifts.Lamp(reference, fiber, theirs, 0)
+    lamps = Lamp(spectra, fiber, mine, coarse), Lamp(reference, fiber, theirs, 0)
     here = (lines.fiber == fiber) & np.isin(lines.order, orders)
     row = np.searchsorted(orders, lines.order[here])
     fwhm, tables = line_spread.at(
         line_shape, fiber, np.searchsorted(line_shape.orders, lines.order[here]), lines.x[here]
     )
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
-    which, moved, error = line_shifts.compare(*lamps, row, start, tables)
+    which, moved, error = compare(*lamps, row, start, tables)
     x, order = lines.x[here][which], lines.order[here][which].astype(float)
     return _fitted(order, x, moved + coarse, error, scale, fiber)
 
 
-def undone(moved: Drift, x: Floats, n_pixels: int) -> Floats:
+def undo(moved: Drift, x: Floats, n_pixels: int) -> Floats:
     """Return where light that falls on a column would have fallen without shift and stretch.
 
     Parameters
@@ -188,3 +188,85 @@ def _that_tell(sigma):
     order = np.argsort(sigma, kind="stable")
     weight = np.cumsum(sigma[order] ** -2.0)
     return np.sort(order[: max(10, np.searchsorted(weight, _TOLD * weight[-1]) + 1)])
+
+
+class Lamp:
+    """Spectra of the lamp in one fiber, moved by whole pixels, without background.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        Which show the lamp.
+    fiber : int
+        Fiber number.
+    rows : ndarray of int, shape (n_rows,)
+        Which of their orders.
+    coarse : int
+        How far they lie to the right of where they are wanted [pixel].
+    """
+
+    def __init__(self, spectra, fiber, rows, coarse):
+        flux, variance, weight = arc_lines.without_background(spectra, fiber)
+        self.flux, self.variance, self.good = (np.roll(a[rows], -coarse, axis=1) for a in (flux, variance, weight > 0))
+
+
+def compare(
+    frame: Lamp, reference: Lamp, row: Integers, start: Floats, tables: Floats, rounds: int = 3
+) -> tuple[Integers, Floats, Floats]:
+    """Compare the centers of lines in two spectra.
+
+    Parameters
+    ----------
+    frame, reference
+        Spectra with the same rows.
+    row : shape (n_lines,)
+        Row of each line.
+    start : shape (n_lines, 3)
+        Flux, center and width in the reference.
+    tables : shape (n_lines, 3 + n_offsets)
+        Profiles.
+    rounds
+        How often all lines are fitted, with their neighbors taken away.
+
+    Returns
+    -------
+    index : ndarray of int, shape (n_compared,)
+        Which of the lines.
+    moved, error : ndarray of float, shape (n_compared,)
+        How much larger the center is in the frame, and the error of that [pixel].
+
+    Notes
+    -----
+    The weights are those of the lines as they are drawn with their centers in each spectrum, so that they move with
+    them. Weights that stay on the pixels hold a line back: three thousandths of any move were missed.
+    """
+    level = _level(frame, reference, row, start)
+    floor, good = _floor(frame), frame.good & reference.good
+    fits = []
+    for lamp, factor in ((frame, level), (reference, 1.0)):
+        now = start * [factor, 1, 1]
+        for _ in range(rounds):
+            model = peaks.render(*lamp.flux.shape, row, *now.T, tables, 2.4)
+            weight = np.where(good, 1 / (floor + level / factor * model), 0.0)
+            fit = peaks.fit(lamp.flux - model, weight, lamp.variance, row, now, tables, 1.5, False)
+            found = np.isfinite(fit[:, 1])
+            now = np.where(found[:, None], np.column_stack([fit[:, :2], start[:, 2]]), now * [0, 1, 1])
+        fits.append(fit)
+    a, b = fits
+    error = np.hypot(a[:, 4], b[:, 4])
+    sound = np.isfinite(error) & (a[:, 0] > 3 * a[:, 5]) & (b[:, 0] > 3 * b[:, 5])
+    # a peak of the noise, or a cosmic ray, is not as bright as the lamp makes the line
+    sound &= np.abs(a[:, 0] - level * b[:, 0]) < 0.5 * level * b[:, 0] + 2.5 * a[:, 5]
+    return np.flatnonzero(sound), (a - b)[sound, 1], error[sound]
+
+
+def _floor(frame):
+    """Variance of the pixels between the lines, per row."""
+    return np.array([[np.percentile(v[g], 20) if g.any() else 1.0] for v, g in zip(frame.variance, frame.good)])
+
+
+def _level(frame, reference, row, start):
+    pixel = np.clip(np.rint(start[:, 1]).astype(int), 1, frame.flux.shape[1] - 2)
+    ours, theirs = (sum(lamp.flux[row, pixel + i] for i in (-1, 0, 1)) for lamp in (frame, reference))
+    bright = theirs > np.percentile(theirs, 50) if len(theirs) else np.zeros(0, bool)
+    return max(1e-4, float(np.median(ours[bright] / theirs[bright]))) if bright.any() else 1.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from nrespipe import doppler
-from nrespipe.engine.wavelength import arc_lines, coadd_arcs, drift, solution
+from nrespipe.engine.wavelength import arc_lines, coadd, drift, solution
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution
@@ -18,7 +18,7 @@ _SAME_MS = 1000.0
 _FLOOR_MS = 6.0
 
 
-def beside(
+def reference_lines(
     arcs: Sequence[Spectra], levels: Floats, stack: Spectra, lines: ArcLines, shape: LineShape, base: Solution
 ) -> tuple[ArcLines, Drift]:
     """Measure the lines of the reference fiber in those arcs that light another fiber.
@@ -58,15 +58,15 @@ def beside(
         return lines, Drift(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, len(lines.x))
     if not both:
         return lines, drift.UNKNOWN
-    total, _ = coadd_arcs.add([coadd_arcs.only(arc, reference) for arc in both])
+    total, _ = coadd.arcs([arc.select(reference) for arc in both])
     moved = drift.of_fiber(total, reference, stack, lines, shape, base)
     found = arc_lines.find(total, reference, arc_lines.line_shape(total, reference))
-    there = returned(found, moved, base)
+    there = without_drift(found, moved, base)
     expected = solution.evaluate(base, reference, there.order, there.x)
     return replace(found, vacuum_angstrom=_nearest(lines, there.order, expected)), moved
 
 
-def returned(lines: ArcLines, moved: Drift, base: Solution) -> ArcLines:
+def without_drift(lines: ArcLines, moved: Drift, base: Solution) -> ArcLines:
     """Put lines where they would lie without a drift.
 
     Parameters
@@ -82,7 +82,7 @@ def returned(lines: ArcLines, moved: Drift, base: Solution) -> ArcLines:
     return replace(lines, x=lines.x - drift.terms(base, base.fibers[0], lines.order, lines.x) @ values)
 
 
-def relative(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tuple[Solution, float]:
+def fit(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tuple[Solution, float]:
     """Fit the solution of another fiber as a smooth difference from that of the reference fiber.
 
     Parameters
@@ -127,11 +127,11 @@ def relative(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) 
     full[0][np.ix_(inside, inside)] += covariance
     full[1][np.ix_(inside, inside)] += noise
     zero = solution.mean_error_ms(design[kept][:, inside], covariance, coefficients[0])
-    found = solution.one(fiber, base.orders, base.n_pixels, base.degrees, coefficients, full, 0.0, kept.sum())
+    found = solution.of_fiber(fiber, base.orders, base.n_pixels, base.degrees, coefficients, full, 0.0, kept.sum())
     return found, float(zero)
 
 
-def doubted(scale: Solution, error_ms: float) -> Solution:
+def with_zero_error(scale: Solution, error_ms: float) -> Solution:
     """Return a solution with a further error of its zero point.
 
     Parameters

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from nrespipe.engine.wavelength.projection import Projection
+from nrespipe.engine.wavelength import arc_lines
 from nrespipe.errors import BadFrame
-from nrespipe.frames.arrays import Integers
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import ArcLines, LampLines
+from nrespipe.instruments import optics
 from nrespipe.numerics import leastsquares, legendre2d
 
 #: Half width of the histograms of position minus prediction, and the largest shift that is searched [pixel].
@@ -21,10 +23,66 @@ _ROUNDS = (
     (5.0, 1, 60), (4.0, 1, 60), (3.0, 2, 60), (2.5, 2, 80), (2.0, 3, 80),
     (1.5, 4, 100), (1.5, 5, 120), (1.0, 5, 120), (0.7, 6, 200), (0.5, 6, 200),
 )  # fmt: skip
+#: Lines are predicted this far beyond either end of an order [pixel].
+_MARGIN = 200
+#: Below this height of the vote nobody knows whether the lines were recognised.
+_LEAST_SIGNIFICANCE = 12.0
+
+
+class Projection:
+    """Where the optical model expects the lines of the lamp.
+
+    Parameters
+    ----------
+    spectrograph : Spectrograph
+        Whose model.
+    lamp : LampLines
+        Lines.
+    fiber : int
+        Fiber number.
+    """
+
+    def __init__(self, spectrograph, lamp, fiber):
+        self.n_pixels = spectrograph.detector.columns
+        self.first, self.last = spectrograph.first_order, spectrograph.last_order
+        self._x = np.arange(-_MARGIN, self.n_pixels + _MARGIN, 4.0)
+        self.lamp, self._known = lamp, {}
+        self._spectrograph, self._fiber = spectrograph, fiber
+
+    def lines(self, order: int) -> tuple[Integers, Floats]:
+        """Return the lines of an order.
+
+        Returns
+        -------
+        index : ndarray of int
+            Into the table of the lamp.
+        x : ndarray of float
+            Predicted columns, up to 200 px beyond either end [pixel].
+        """
+        if order not in self._known:
+            wavelength = optics.wavelength(self._spectrograph, self._fiber, order, self._x)
+            table = self.lamp.vacuum_angstrom
+            index = np.arange(np.searchsorted(table, wavelength[0]), np.searchsorted(table, wavelength[-1]))
+            self._known[order] = index, np.interp(table[index], wavelength, self._x)
+        return self._known[order]
+
+    def scaled(self, order: Floats, x: Floats) -> tuple[Floats, Floats]:
+        """Return x and m mapped to -1..1 over the whole spectrograph.
+
+        Parameters
+        ----------
+        order, x
+            Diffraction order and column [pixel].
+
+        Returns
+        -------
+        x, m : ndarray of float
+        """
+        return legendre2d.scaled(x, 0, self.n_pixels - 1), legendre2d.scaled(order, self.first, self.last)
 
 
 @dataclass(frozen=True)
-class Start:
+class Identification:
     """A blind identification.
 
     Attributes
@@ -48,7 +106,7 @@ class Start:
     at_border: bool
 
 
-def start(
+def blindly(
     lines: ArcLines,
     orders: Integers,
     spectrograph: Spectrograph,
@@ -56,7 +114,7 @@ def start(
     fiber: int,
     brightest: int = 30,
     trusted: bool = True,
-) -> Start:
+) -> Identification:
     """Recognise the lines of the lamp blindly.
 
     Parameters
@@ -87,7 +145,7 @@ def start(
     shift gains terms.
     """
     projection = Projection(spectrograph, lamp, fiber)
-    chosen = brightest_of(lines, brightest)
+    chosen = brightest_lines(lines, brightest)
     near = [k for k in range(-3, 4) if trusted and _within(orders + k, spectrograph)]
     far = [k for k in range(-80, 81) if k not in near and _within(orders + k, spectrograph)]
     if not near and not far:
@@ -105,7 +163,7 @@ def start(
             break
     significance, renumber, plane, at_border = best
     terms, shift = _refine(renumber, plane, lines, orders, projection)
-    return Start(renumber, terms, shift, significance, at_border)
+    return Identification(renumber, terms, shift, significance, at_border)
 
 
 def _within(orders, spectrograph):
@@ -114,7 +172,34 @@ def _within(orders, spectrograph):
     return outside.sum() <= min(2, len(orders) // 4) and np.all(orders > 40)
 
 
-def brightest_of(lines: ArcLines, n: int) -> Integers:
+def shift_from_model(spectra: Spectra, fiber: int, spectrograph: Spectrograph, lamp: LampLines) -> float:
+    """Measure how far the lines of the lamp lie from where the optical model has them.
+
+    Parameters
+    ----------
+    fiber
+        A fiber that shows the lamp.
+
+    Returns
+    -------
+    float
+        Mean over the orders, towards larger x positive, to some hundredths of a pixel; NaN where too few lines are
+        recognised [pixel].
+
+    Notes
+    -----
+    The model errs by some ten pixels, but by the same in every arc: the difference between two arcs is a move.
+    """
+    found = blindly(arc_lines.find(spectra, fiber), spectra.orders, spectrograph, lamp, fiber)
+    if found.significance < _LEAST_SIGNIFICANCE:
+        return np.nan
+    # by its mean over what is lit: beyond that the polynomial means nothing
+    orders, x = np.meshgrid(spectra.orders + found.renumber, np.linspace(0, spectra.flux.shape[2] - 1, 33))
+    place = Projection(spectrograph, lamp, fiber).scaled(orders.ravel(), x.ravel())
+    return float(np.mean(legendre2d.design(found.terms, *place) @ found.shift))
+
+
+def brightest_lines(lines: ArcLines, n: int) -> Integers:
     """Choose the brightest lines of each order.
 
     Parameters
@@ -232,7 +317,7 @@ def _refine(renumber, plane, lines, orders, projection):
     """Let a polynomial of the shift grow while the windows in which the nearest line is taken shrink."""
     terms, shift = np.array([(0, 0), (0, 1), (1, 0)]), np.array(plane)
     most_m = len(orders) - 1
-    bright = brightest_of(lines, 40)
+    bright = brightest_lines(lines, 40)
     for window, total, n_lamp in _ROUNDS:
         at, predicted = _nearest((renumber, terms, shift), lines, bright, orders, projection, window, n_lamp)
         terms_now = legendre2d.degrees(total, total, min(total, most_m))

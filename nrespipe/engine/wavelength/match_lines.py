@@ -1,20 +1,17 @@
 """Which laboratory line each measured line is, and whether the answer deserves belief."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.engine.wavelength import scale_fit, solution
+from nrespipe.engine.wavelength.identify import Identification
 from nrespipe.errors import BadFrame
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import ArcLines, LampLines, Solution
 from nrespipe.instruments import optics
 from nrespipe.numerics import legendre2d
-
-if TYPE_CHECKING:
-    from nrespipe.engine.wavelength.identify import Start
 
 #: A right solution has 0.65 or more of the brightest peaks of an order on a line, a wrong one 0.15 or less.
 _LEAST_SHARE = 0.4
@@ -27,7 +24,7 @@ _FEWEST = 10
 
 
 def solve(
-    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: "Start", fiber: int
+    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: Identification, fiber: int
 ) -> tuple[Solution, ArcLines]:
     """Fit the solution of one fiber, beginning with a blind identification.
 
@@ -57,7 +54,7 @@ def solve(
     predicted = place(lines.order, lines.x)
     per_pixel = place(lines.order, lines.x + 1) - predicted
     for window in (0.7, 0.5, 0.35, 0.3, 0.3):
-        index = names(lines, predicted, per_pixel, lamp, window)
+        index = nearest(lines, predicted, per_pixel, lamp, window)
         index = np.where(_bright_as_others(lines, lamp, index), index, -1)
         scale, used, x_error = _fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
         predicted = solution.evaluate(scale, fiber, lines.order, lines.x)
@@ -66,8 +63,8 @@ def solve(
     return scale, replace(lines, vacuum_angstrom=wavelength, used=used, x_error=x_error)
 
 
-def promises(
-    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: "Start", fiber: int
+def plausible(
+    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: Identification, fiber: int
 ) -> bool:
     """Tell whether a blind identification is worth a solution.
 
@@ -116,7 +113,7 @@ def _fit(lines, orders, *given):
         ) from None
 
 
-def names(lines: ArcLines, predicted: Floats, per_pixel: Floats, lamp: LampLines, window: float) -> Integers:
+def nearest(lines: ArcLines, predicted: Floats, per_pixel: Floats, lamp: LampLines, window: float) -> Integers:
     """Find the laboratory line of each measured line.
 
     Parameters
@@ -147,7 +144,7 @@ def names(lines: ArcLines, predicted: Floats, per_pixel: Floats, lamp: LampLines
     return index
 
 
-def shares(lines: ArcLines, orders: Integers, lamp: LampLines, one: Solution) -> Floats:
+def identified_fractions(lines: ArcLines, orders: Integers, lamp: LampLines, one: Solution) -> Floats:
     """Return how many of the brightest peaks of each order are lines of the lamp.
 
     Parameters

@@ -83,7 +83,7 @@ def fit(
         prior,
     )
     covariances = covariance[:n, :n], noise[:n, :n]
-    found = solution.one(fiber, orders, n_pixels, terms, solved[:n], covariances, scatter_ms, kept.sum())
+    found = solution.of_fiber(fiber, orders, n_pixels, terms, solved[:n], covariances, scatter_ms, kept.sum())
     floor_px = floor_ms / solution.velocity_per_pixel(found, fiber, lines.order, lines.x)
     return found, used, np.sqrt(lines.x_noise**2 + floor_px**2 + crowd**2 / lines.flux)
 

@@ -148,7 +148,7 @@ def mean_error_ms(design: Floats, covariance: Floats, scale: float) -> float:
     return float(doppler.C_MS * np.sqrt(mean @ covariance @ mean) / scale)
 
 
-def one(
+def of_fiber(
     fiber: int,
     orders: Integers,
     n_pixels: int,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import match_orders, order_numbers
+from nrespipe.engine.wavelength import order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 from nrespipe.simulator import arc_spectra
@@ -111,7 +111,7 @@ def test_a_contradiction_that_no_lamp_decides_is_a_bad_frame(lamp):
 def test_a_frame_that_shares_no_order_with_the_arc_is_a_bad_frame_and_has_no_numbers_by_chance(lamp):
     # the best of the wrong numberings stands 13 standard deviations of noise high
     top, rest = without(lamp.frames[1.0], range(57)), without(lamp.arc, range(57, 67))
-    assert match_orders.renumbering(top, rest, 1) is None
+    assert order_numbers.renumbering(top, rest, 1) is None
     with pytest.raises(BadFrame, match="the frame has 10 orders from 109 to 118 and the master arc 57 orders from 52"):
         order_numbers.of_frame(top, master(rest))
 

@@ -12,12 +12,12 @@ from nrespipe.frames.spectra import Spectra
 _FALSE_LIGHT = int(Pixel.SATURATED | Pixel.NONLINEAR | Pixel.BLOOMED)
 
 
-def add(arcs: Sequence[Spectra]) -> tuple[Spectra, Floats]:
+def arcs(frames: Sequence[Spectra]) -> tuple[Spectra, Floats]:
     """Add up arcs, each fiber over the arcs that light it.
 
     Parameters
     ----------
-    arcs
+    frames
         Arcs with the same orders.
 
     Returns
@@ -33,31 +33,17 @@ def add(arcs: Sequence[Spectra]) -> tuple[Spectra, Floats]:
     BadFrame
         If the arcs do not have the same orders, or show no light.
     """
-    first = arcs[0]
-    if any(not np.array_equal(arc.orders, first.orders) or arc.flux.shape[2] != first.flux.shape[2] for arc in arcs):
+    first = frames[0]
+    if any(not np.array_equal(arc.orders, first.orders) or arc.flux.shape[2] != first.flux.shape[2] for arc in frames):
         raise BadFrame("the arcs were extracted along different orders and cannot be added up")
-    fibers = tuple(sorted({fiber for arc in arcs for fiber in arc.fibers}))
-    levels, sums = np.zeros((len(fibers), len(arcs))), []
+    fibers = tuple(sorted({fiber for arc in frames for fiber in arc.fibers}))
+    levels, sums = np.zeros((len(fibers), len(frames))), []
     for i, fiber in enumerate(fibers):
-        lit = [k for k, arc in enumerate(arcs) if fiber in arc.fibers]
-        total, levels[i, lit] = _sum([arcs[k].of(fiber) for k in lit], fiber)
+        lit = [k for k, arc in enumerate(frames) if fiber in arc.fibers]
+        total, levels[i, lit] = _sum([frames[k].of(fiber) for k in lit], fiber)
         sums.append(total)
     flux, variance, quality, blaze = (np.array(parts) for parts in zip(*sums))
     return Spectra(fibers, first.orders, flux, variance, quality.astype(np.uint8), blaze), levels
-
-
-def only(spectra: Spectra, fiber: int) -> Spectra:
-    """Return the spectra of one fiber alone.
-
-    Parameters
-    ----------
-    spectra
-        Of one or more fibers.
-    fiber
-        Fiber number, one of theirs.
-    """
-    flux, variance, quality, blaze = (a[None] for a in spectra.of(fiber))
-    return Spectra((fiber,), spectra.orders, flux, variance, quality, blaze)
 
 
 def _sum(parts, fiber):
