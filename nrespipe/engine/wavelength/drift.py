@@ -20,13 +20,15 @@ _TOLD = 0.99
 UNKNOWN = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
 
-def measure(spectra: Spectra, arc: Arc) -> Drift:
+def measure(spectra: Spectra, arc: Arc, shift_px: int | None = None) -> Drift:
     """Measure the drift of a frame against the master arc.
 
     Parameters
     ----------
     spectra
         The frame, with true diffraction orders; its reference fiber shows the lamp.
+    shift_px
+        Whole pixels of the shift, as from ``order_numbers.of_frame``; measured where absent.
 
     Returns
     -------
@@ -42,11 +44,17 @@ def measure(spectra: Spectra, arc: Arc) -> Drift:
     leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a twelfth of the
     precision.
     """
-    return of_fiber(spectra, arc.reference.fibers[0], arc.reference, arc.lines, arc.line_shape, arc.solution)
+    return of_fiber(spectra, arc.reference.fibers[0], arc.reference, arc.lines, arc.line_shape, arc.solution, shift_px)
 
 
 def of_fiber(
-    spectra: Spectra, fiber: int, reference: Spectra, lines: ArcLines, line_shape: LineShape, scale: Solution
+    spectra: Spectra,
+    fiber: int,
+    reference: Spectra,
+    lines: ArcLines,
+    line_shape: LineShape,
+    scale: Solution,
+    shift_px: int | None = None,
 ) -> Drift:
     """Measure how far the lamp in one fiber has moved.
 
@@ -60,6 +68,8 @@ def of_fiber(
         Lines in `reference`.
     scale
         To express the drift as a velocity.
+    shift_px
+        Whole pixels of the shift; measured where absent.
 
     Returns
     -------
@@ -69,10 +79,11 @@ def of_fiber(
     if fiber not in spectra.fibers:
         return UNKNOWN
     orders, mine, theirs = np.intersect1d(spectra.orders, reference.orders, return_indices=True)
-    coarse = order_numbers.whole_pixels(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
-    if coarse is None:
+    if shift_px is None:
+        shift_px = order_numbers.lamp_shift_px(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
+    if shift_px is None:
         return UNKNOWN
-    lamps = Lamp(spectra, fiber, mine, coarse), Lamp(reference, fiber, theirs, 0)
+    lamps = Lamp(spectra, fiber, mine, shift_px), Lamp(reference, fiber, theirs, 0)
     here = (lines.fiber == fiber) & np.isin(lines.order, orders)
     row = np.searchsorted(orders, lines.order[here])
     fwhm, tables = line_spread.at(
@@ -81,7 +92,7 @@ def of_fiber(
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
     which, moved, error = compare(*lamps, row, start, tables)
     x, order = lines.x[here][which], lines.order[here][which].astype(float)
-    return _fitted(order, x, moved + coarse, error, scale, fiber)
+    return _fitted(order, x, moved + shift_px, error, scale, fiber)
 
 
 def undo(moved: Drift, x: Floats, n_pixels: int) -> Floats:

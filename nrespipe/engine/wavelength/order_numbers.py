@@ -69,7 +69,7 @@ def of_arc(
     return replace(stack, orders=stack.orders + added), starts, added
 
 
-def of_frame(spectra: Spectra, arc: Arc) -> tuple[Spectra, int]:
+def of_frame(spectra: Spectra, arc: Arc) -> tuple[Spectra, int, int | None]:
     """Decide the diffraction orders of a frame, by the lamp in its reference fiber against that of the master arc.
 
     Parameters
@@ -84,12 +84,14 @@ def of_frame(spectra: Spectra, arc: Arc) -> tuple[Spectra, int]:
     spectra : Spectra
         With true orders.
     added : int
-        What was added to the numbers.
+        Number that was added to the order numbers.
+    shift_px : int or None
+        Whole pixels by which the lamp lies to the right of that of the arc; None where the lamp did not decide.
 
     Raises
     ------
     BadFrame
-        If the lamp does not tell, and the numbers of flat and arc contradict each other; or if frame and arc share
+        If the lamp does not decide, and the numbers of flat and arc contradict each other; or if frame and arc share
         hardly any order.
 
     Notes
@@ -99,9 +101,8 @@ def of_frame(spectra: Spectra, arc: Arc) -> tuple[Spectra, int]:
     many orders as the arc is taken for the one that the arc was made with.
     """
     true, fiber = arc.solution.orders, arc.reference.fibers[0]
-    added = renumbering(spectra, arc.reference, fiber) if fiber in spectra.fibers else None
-    if added is None:
-        added = _without_lamp(spectra.orders, true, arc.origin.quality, fiber)
+    match = compare(spectra, arc.reference, fiber) if fiber in spectra.fibers else None
+    added, shift_px = match or (_without_lamp(spectra.orders, true, arc.origin.quality, fiber), None)
     orders = spectra.orders + added
     shared = np.isin(orders, true).sum()
     if shared < min(_FEWEST, len(true)):
@@ -109,7 +110,7 @@ def of_frame(spectra: Spectra, arc: Arc) -> tuple[Spectra, int]:
             f"the frame has {_range(orders)} and the master arc {_range(true)}: {shared} in common, expected {_FEWEST} "
             "or more; check the flat and the arc of the night"
         )
-    return replace(spectra, orders=orders), added
+    return replace(spectra, orders=orders), added, shift_px
 
 
 def _without_lamp(orders, true, quality, fiber):
@@ -203,8 +204,8 @@ def describe(rows: Sequence[int], found: Integers) -> str:
     )
 
 
-def renumbering(spectra: Spectra, reference: Spectra, fiber: int) -> int | None:
-    """Find what to add to the order numbers of spectra so that the lamp shows what it shows in the reference.
+def compare(spectra: Spectra, reference: Spectra, fiber: int) -> tuple[int, int] | None:
+    """Compare the order numbers and the pixels of two spectra by the lamp that both show.
 
     Parameters
     ----------
@@ -215,8 +216,9 @@ def renumbering(spectra: Spectra, reference: Spectra, fiber: int) -> int | None:
 
     Returns
     -------
-    int or None
-        None where the spectra show no lamp, or where two numberings fit about as well.
+    added, shift_px : int
+        Number to add to the orders of `spectra`, and whole pixels by which their lamp lies to the right of that of
+        the reference; None where the spectra show no lamp, or where two numberings fit about as well.
 
     Notes
     -----
@@ -228,21 +230,22 @@ def renumbering(spectra: Spectra, reference: Spectra, fiber: int) -> int | None:
     norms = _square(ours)[:, None] * _square(theirs)
     alike = np.array([_inner(ours, shift) @ _inner(theirs).T for shift in _shifts()])
     added = np.asarray(reference.orders) - np.asarray(spectra.orders)[:, None]
-    scores = {}
+    scores, shifts_px = {}, {}
     for number in range(added.min(), added.max() + 1):
         pairs = added == number
         if pairs.sum() >= fewest:
-            scores[number] = _score(alike[:, pairs].sum(axis=1), norms[pairs], ours.shape[1]).max()
-    ranked = sorted(scores, key=scores.get, reverse=True)
+            by_shift = _score(alike[:, pairs].sum(axis=1), norms[pairs], ours.shape[1])
+            scores[number], shifts_px[number] = float(by_shift.max()), int(_shifts()[np.argmax(by_shift)])
+    ranked = sorted(scores, key=scores.__getitem__, reverse=True)
     if not ranked or scores[ranked[0]] < _SEEN:
         return None
     if len(ranked) > 1 and scores[ranked[0]] < _CONTRAST * scores[ranked[1]]:
         return None
-    return int(ranked[0])
+    return ranked[0], shifts_px[ranked[0]]
 
 
-def whole_pixels(ours: Floats, theirs: Floats) -> int | None:
-    """Find how far the lamp in one spectrum lies to the right of that in another, row by row the same orders.
+def lamp_shift_px(ours: Floats, theirs: Floats) -> int | None:
+    """Return how far the lamp in one spectrum lies to the right of that in another with the same orders.
 
     Parameters
     ----------
