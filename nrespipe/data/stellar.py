@@ -22,7 +22,7 @@ def stellar_types() -> tuple[str, ...]:
     tuple of str
         Hottest first.
     """
-    return tuple(sorted(_TEFF_K, key=_TEFF_K.get, reverse=True))
+    return tuple(sorted(_TEFF_K, key=_TEFF_K.__getitem__, reverse=True))
 
 
 @cache

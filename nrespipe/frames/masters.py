@@ -67,7 +67,7 @@ class Bias:
     adu: np.ndarray
     variance: np.ndarray
     read_noise_adu: float
-    mask: np.ndarray | None = None
+    mask: np.ndarray = None  # type: ignore[assignment]  # zeros where it is not given
     header_read_noise_adu: float | None = None
 
     def __post_init__(self):

@@ -53,4 +53,4 @@ class Quality(IntFlag):
         list of str
             Lower-case words, for a person or a table.
         """
-        return [bit.name.lower() for bit in Quality if bit in self]
+        return [name.lower() for name, bit in Quality.__members__.items() if bit in self]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -35,8 +36,8 @@ class NightReport:
     counts: tuple[tuple[str, str, int], ...]
     unhappy: tuple[tuple[str, str, str], ...]
     masters: tuple[tuple[str, str, int, str], ...]
-    stars: tuple[dict, ...]
-    drifts: tuple[dict, ...]
+    stars: tuple[dict[str, Any], ...]
+    drifts: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)

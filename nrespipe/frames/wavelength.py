@@ -70,7 +70,7 @@ class ArcLines:
     fwhm: np.ndarray
     vacuum_angstrom: np.ndarray
     used: np.ndarray
-    x_noise: np.ndarray | None = None
+    x_noise: np.ndarray = None  # type: ignore[assignment]  # `x_error` where it is not given
 
     def __post_init__(self):
         if self.x_noise is None:
@@ -163,6 +163,11 @@ class Solution:
             noise_covariance=(f, t, t),
         )
 
+    @property
+    def photon_covariance(self) -> np.ndarray:
+        """Part of the covariance that the photons make; all of it where that is unknown [angstrom2]."""
+        return self.covariance if self.noise_covariance is None else self.noise_covariance
+
 
 #: Scatter of the drifts of a frame against the arc of its night, where the spectrograph's own are not known yet. The
 #: bench stands in air of the pressure of the site (12.35 PSI in a raw header), whose refractive index moves all
@@ -207,7 +212,7 @@ class Drift:
     turn_error: float = 0.0
     pressure_ms: float = 0.0
     pressure_error_ms: float = 0.0
-    covariance: np.ndarray | None = None
+    covariance: np.ndarray = None  # type: ignore[assignment]  # made of the errors where it is not given
 
     def __post_init__(self):
         if self.covariance is None:

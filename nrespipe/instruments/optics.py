@@ -2,8 +2,9 @@
 
 import numpy as np
 from numpy.polynomial import legendre
+from numpy.typing import ArrayLike
 
-from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.instruments import POLYNOMIAL_TERMS
 
@@ -11,7 +12,7 @@ from nrespipe.instruments import POLYNOMIAL_TERMS
 _MARGIN = 20
 
 
-def wavelength(spectrograph: Spectrograph, fiber: int, order: Integers, x: Floats) -> Floats:
+def wavelength(spectrograph: Spectrograph, fiber: int, order: ArrayLike, x: ArrayLike) -> Floats:
     """Return the vacuum wavelength that the optical model predicts.
 
     Parameters

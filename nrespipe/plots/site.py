@@ -1,11 +1,15 @@
 """What was found on a camera of a new site, on paper."""
 
+from typing import TypeVar
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.reports import CameraReport
 from nrespipe.plots import arc, detector, flat, resolution, style, words
+
+Master = TypeVar("Master", Bias, Dark, Flat, Arc)
 
 
 def pages(report: CameraReport) -> list[Figure]:
@@ -17,17 +21,22 @@ def pages(report: CameraReport) -> list[Figure]:
         A page of words, and drawings of the masters that there are: bias and dark, light of the flats with the orders
         over it, master flat, wavelengths, resolution.
     """
-    made = report.masters
     drawn = words.pages(report.name, [*report.told, "", "What to do next:", *(f"  {line}" for line in report.advice)])
-    if Kind.BIAS in made or Kind.DARK in made:
-        drawn.append(detector.draw(made.get(Kind.BIAS), made.get(Kind.DARK)))
-    if Kind.FLAT in made:
+    bias, dark = _master(report, Bias), _master(report, Dark)
+    lamp, scale = _master(report, Flat), _master(report, Arc)
+    if bias is not None or dark is not None:
+        drawn.append(detector.draw(bias, dark))
+    if lamp is not None:
         if report.looks:
-            drawn.append(_light(report, made[Kind.FLAT].traces))
-        drawn.append(flat.draw(made[Kind.FLAT]))
-    if Kind.ARC in made:
-        drawn += [arc.draw(made[Kind.ARC]), resolution.draw(made[Kind.ARC], report.arcs)]
+            drawn.append(_light(report, lamp.traces))
+        drawn.append(flat.draw(lamp))
+    if scale is not None:
+        drawn += [arc.draw(scale), resolution.draw(scale, report.arcs)]
     return drawn
+
+
+def _master(report: CameraReport, noun: type[Master]) -> Master | None:
+    return next((master for master in report.masters.values() if isinstance(master, noun)), None)
 
 
 def _light(report, traces):

@@ -126,11 +126,12 @@ def fit(
         Columns as in ``numerics.peaks.COLUMNS``.
     """
     free_width = shape is None
-    shape = line_spread.gaussian((fiber,), orders, flux.shape[1]) if free_width else shape
+    if shape is None:
+        shape = line_spread.gaussian((fiber,), orders, flux.shape[1])
     row, x = _peaks(flux, variance, weight, threshold)
     fwhm, tables = line_spread.at(shape, fiber, row, x)
     start = np.column_stack([np.zeros(len(x)), x, fwhm])
-    residual = flux
+    residual, (n_rows, n_pixels) = flux, flux.shape
     for _ in range(rounds):
         fits = peaks.fit(residual, weight, variance, row, start, tables, 1.5, free_width)
         good = np.isfinite(fits[:, 1]) & (fits[:, 0] > 3 * fits[:, 5])
@@ -138,7 +139,7 @@ def fit(
         row, fits = row[good], fits[good]
         fwhm, tables = line_spread.at(shape, fiber, row, fits[:, 1])
         start = np.column_stack([fits[:, :2], fits[:, 2] if free_width else fwhm])
-        residual = flux - peaks.render(*flux.shape, row, *start.T, tables, 2.4)
+        residual = flux - peaks.render(n_rows, n_pixels, row, start[:, 0], start[:, 1], start[:, 2], tables, 2.4)
     return row, fits
 
 

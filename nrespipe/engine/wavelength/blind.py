@@ -105,14 +105,14 @@ def solve(
     spectrograph = instruments.load(spectrograph) if isinstance(spectrograph, str) else spectrograph
     fiber = spectrograph.fibers.reference if fiber is None else fiber
     lamp = data.lamp_lines(spectrograph.line_list) if lamp is None else lamp
-    flux, variance, guess = _arrays(flux, variance, orders, spectrograph)
+    values, noise2, guess = _arrays(flux, variance, orders, spectrograph)
     task = _Task(spectrograph, fiber, lamp, orders is not None)
     try:
-        true, one, lines = _numbered(flux, variance, guess, task)
+        true, one, lines = _numbered(values, noise2, guess, task)
     except BadFrame as error:
-        turned = _turned(flux, variance, guess, task)
+        turned = _turned(values, noise2, guess, task)
         raise BadFrame(f"{error}{turned}") from None
-    wavelength, error_ms = _pixels(one, true, flux.shape[1])
+    wavelength, error_ms = _pixels(one, true, values.shape[1])
     residual_ms = doppler.velocity_ms(solution.evaluate(one, fiber, lines.order, lines.x) / lines.vacuum_angstrom)
     rms_ms = float(np.sqrt(np.mean(residual_ms[lines.used] ** 2)))
     share = match_lines.identified_fractions(lines, true, lamp, one)

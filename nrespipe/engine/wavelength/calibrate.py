@@ -193,6 +193,8 @@ def mean_error_ms(wavelengths: Wavelengths, fiber: int, weight: Floats) -> tuple
     Nearby pixels err together, and the drift errs with shift, stretch, turn and pressure that are not independent: the
     covariances are carried through the weights.
     """
+    if wavelengths.solution is None:
+        raise ValueError("the wavelengths have no solution, and so no covariance")
     known = np.isin(wavelengths.orders, wavelengths.solution.orders)
     night_ms, common_ms, drift_ms = scale_errors.of_mean(
         wavelengths.solution, wavelengths.drift, fiber, wavelengths.orders[known], np.asarray(weight)[known]

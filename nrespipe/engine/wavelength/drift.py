@@ -3,7 +3,7 @@
 import numpy as np
 
 from nrespipe.engine.wavelength import arc_lines, line_spread, order_numbers, solution
-from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, ArcLines, Drift, LineShape, Solution
@@ -216,9 +216,10 @@ class Lamp:
         How far they lie to the right of where they are wanted [pixel].
     """
 
-    def __init__(self, spectra, fiber, rows, coarse):
+    def __init__(self, spectra: Spectra, fiber: int, rows: Integers, coarse: int) -> None:
         flux, variance, weight = arc_lines.without_background(spectra, fiber)
-        self.flux, self.variance, self.good = (np.roll(a[rows], -coarse, axis=1) for a in (flux, variance, weight > 0))
+        self.flux, self.variance = (np.roll(each[rows], -coarse, axis=1) for each in (flux, variance))
+        self.good: Booleans = np.roll(weight[rows] > 0, -coarse, axis=1)
 
 
 def compare(
@@ -253,11 +254,12 @@ def compare(
     """
     level = _level(frame, reference, row, start)
     floor, good = _floor(frame), frame.good & reference.good
+    n_rows, n_pixels = frame.flux.shape
     fits = []
     for lamp, factor in ((frame, level), (reference, 1.0)):
         now = start * [factor, 1, 1]
         for _ in range(rounds):
-            model = peaks.render(*lamp.flux.shape, row, *now.T, tables, 2.4)
+            model = peaks.render(n_rows, n_pixels, row, now[:, 0], now[:, 1], now[:, 2], tables, 2.4)
             weight = np.where(good, 1 / (floor + level / factor * model), 0.0)
             fit = peaks.fit(lamp.flux - model, weight, lamp.variance, row, now, tables, 1.5, False)
             found = np.isfinite(fit[:, 1])

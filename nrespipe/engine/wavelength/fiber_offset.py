@@ -122,12 +122,17 @@ def fit(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tu
     )
     errors = [(target * ms / doppler.C_MS)[kept] for ms in (error_ms, noise_ms)]
     noise = leastsquares.carried(design[kept][:, inside], *errors)
-    coefficients, full = base.coefficients[0].copy(), np.stack([base.covariance[0], base.noise_covariance[0]])
+    coefficients, full, photons = (
+        array[0].copy() for array in (base.coefficients, base.covariance, base.photon_covariance)
+    )
     coefficients[inside] += difference
-    full[0][np.ix_(inside, inside)] += covariance
-    full[1][np.ix_(inside, inside)] += noise
+    full[np.ix_(inside, inside)] += covariance
+    photons[np.ix_(inside, inside)] += noise
     zero = solution.mean_error_ms(design[kept][:, inside], covariance, coefficients[0])
-    found = solution.of_fiber(fiber, base.orders, base.n_pixels, base.degrees, coefficients, full, 0.0, kept.sum())
+    covariances = full, photons
+    found = solution.of_fiber(
+        fiber, base.orders, base.n_pixels, base.degrees, coefficients, covariances, 0.0, kept.sum()
+    )
     return found, float(zero)
 
 

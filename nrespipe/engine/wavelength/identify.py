@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 from nrespipe.engine.wavelength import arc_lines
 from nrespipe.errors import BadFrame
@@ -42,11 +43,12 @@ class Projection:
         Fiber number.
     """
 
-    def __init__(self, spectrograph, lamp, fiber):
+    def __init__(self, spectrograph: Spectrograph, lamp: LampLines, fiber: int) -> None:
         self.n_pixels = spectrograph.detector.columns
         self.first, self.last = spectrograph.first_order, spectrograph.last_order
         self._x = np.arange(-_MARGIN, self.n_pixels + _MARGIN, 4.0)
-        self.lamp, self._known = lamp, {}
+        self.lamp = lamp
+        self._known: dict[int, tuple[Integers, Floats]] = {}
         self._spectrograph, self._fiber = spectrograph, fiber
 
     def lines(self, order: int) -> tuple[Integers, Floats]:
@@ -66,7 +68,7 @@ class Projection:
             self._known[order] = index, np.interp(table[index], wavelength, self._x)
         return self._known[order]
 
-    def scaled(self, order: Floats, x: Floats) -> tuple[Floats, Floats]:
+    def scaled(self, order: ArrayLike, x: ArrayLike) -> tuple[Floats, Floats]:
         """Return x and m mapped to -1..1 over the whole spectrograph.
 
         Parameters
@@ -78,7 +80,8 @@ class Projection:
         -------
         x, m : ndarray of float
         """
-        return legendre2d.scaled(x, 0, self.n_pixels - 1), legendre2d.scaled(order, self.first, self.last)
+        scaled_x = legendre2d.scaled(np.asarray(x, float), 0, self.n_pixels - 1)
+        return scaled_x, legendre2d.scaled(np.asarray(order, float), self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,7 @@ def vote(
     projection: Projection,
     slopes: int,
     turn: int = 20,
-) -> tuple[float, int, tuple[tuple[float, float, float], ...], bool]:
+) -> tuple[float, int, tuple[float, float, float], bool]:
     """Let pairs of peaks and predicted lines vote for shift and slopes, with one numbering of the orders.
 
     Parameters
@@ -274,14 +277,15 @@ def vote(
     middles = (np.arange(_SEGMENTS) + 0.5) * 2 / _SEGMENTS - 1
     scaled = projection.scaled(orders + renumber, 0.0)[1]
     # a handful of rows cannot tell a slope with order from a shift
-    step = max(2.0, 4.0 / max(np.ptp(scaled), 0.01))
+    step = max(2.0, 4.0 / max(float(np.ptp(scaled)), 0.01))
     by_order = step * np.arange(-int(turn / step), int(turn / step) + 1)
     by_x = np.arange(-slopes, slopes + 1, 2.0)
     score = _search(votes, np.broadcast_to(scaled, len(orders)).copy(), middles, by_order, by_x, _LARGEST)
     place = np.unravel_index(np.argmax(score), score.shape)
     significance = (score[place] - score.mean()) / max(score.std(), 1e-9)
     border = place[2] in (0, score.shape[2] - 1) or place[1] in (0, len(by_x) - 1)
-    return float(significance), renumber, (place[2] - float(_LARGEST), by_order[place[0]], by_x[place[1]]), bool(border)
+    plane = float(place[2] - _LARGEST), float(by_order[place[0]]), float(by_x[place[1]])
+    return float(significance), renumber, plane, bool(border)
 
 
 @njit(cache=True)

@@ -118,14 +118,14 @@ def measure(
     wanted = np.sort(snr)[-min(_WANTED, len(snr)) :].min(initial=np.inf)
     bright = (snr > least_snr) | (snr >= max(wanted, faintest_snr))
     if bright.sum() < _FEWEST:
-        return gaussian((fiber,), orders, n_pixels, np.nanmedian(fits[:, 2]) if len(fits) else 4.0)
+        return gaussian((fiber,), orders, n_pixels, float(np.nanmedian(fits[:, 2])) if len(fits) else 4.0)
     row, fits = row[bright], fits[bright]
     width = _width_surface(row, fits, len(orders), n_pixels)
     shape = _with(gaussian((fiber,), orders, n_pixels), width, *_nodes(n_pixels))
     for _ in range(iterations):
         shape = _refined(shape, flux, variance, row, fits, degree_x)
         fwhm, tables = at(shape, fiber, row, fits[:, 1])
-        model = peaks.render(*flux.shape, row, fits[:, 0], fits[:, 1], fwhm, tables, 2.4)
+        model = peaks.render(flux.shape[0], flux.shape[1], row, fits[:, 0], fits[:, 1], fwhm, tables, 2.4)
         weight = np.where(np.isfinite(flux), 1 / variance, 0.0)
         start = np.column_stack([fits[:, 0], fits[:, 1], fwhm])
         again = peaks.fit(np.nan_to_num(flux - model), weight, variance, row, start, tables, 1.5, False)
@@ -196,7 +196,7 @@ def _width_surface(row, fits, n_orders, n_pixels):
 def _refined(shape, flux, variance, row, fits, degree_x):
     """Fit the profile to the pixels around the lines, then put its zero point and width in order."""
     fwhm, tables = at(shape, shape.fibers[0], row, fits[:, 1])
-    model = peaks.render(*flux.shape, row, fits[:, 0], fits[:, 1], fwhm, tables, 2.4)
+    model = peaks.render(flux.shape[0], flux.shape[1], row, fits[:, 0], fits[:, 1], fwhm, tables, 2.4)
     reach = int(np.ceil(2.5 * fwhm.max()))
     pixel = np.rint(fits[:, 1]).astype(int)[:, None] + np.arange(-reach, reach + 1)
     u = (pixel - fits[:, 1:2]) / fwhm[:, None]

@@ -192,7 +192,7 @@ def describe(rows: Sequence[int], found: Integers) -> str:
     str
         Runs of rows, as ``rows 0-30 show orders 52-82, rows 32-66 show orders 84-118``; '' where none was told.
     """
-    runs = []
+    runs: list[list[int]] = []
     for row, order in ((int(row), int(order)) for row, order in zip(rows, found) if order):
         step = order - runs[-1][3] if runs else 0
         if runs and abs(step) == row - runs[-1][1] and runs[-1][4] in (0, np.sign(step)):

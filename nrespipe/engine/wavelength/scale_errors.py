@@ -81,8 +81,7 @@ def of_mean(
     shape = np.tensordot(shares, solution.slopes_ms(scale, fiber, order, middles), 2)
     motion = np.tensordot(shares, drift.effect_ms(scale, fiber, order, middles), 2)
     i = scale.fibers.index(fiber)
-    noise = scale.covariance if scale.noise_covariance is None else scale.noise_covariance
-    night, total = _form(shape, noise[i]), _form(shape, scale.covariance[i])
+    night, total = _form(shape, scale.photon_covariance[i]), _form(shape, scale.covariance[i])
     drift_ms = np.sqrt(_form(motion, moved.covariance)) if moved.n_lines else np.inf
     return float(np.sqrt(night)), float(np.sqrt(max(total - night, 0.0))), float(drift_ms)
 

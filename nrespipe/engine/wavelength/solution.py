@@ -45,8 +45,8 @@ def on_grid(solution: Solution, fiber: int, orders: Integers, x: Floats) -> Floa
         Vacuum wavelength [angstrom].
     """
     coefficients = solution.coefficients[solution.fibers.index(fiber)]
-    orders = np.asarray(orders, float)
-    return legendre2d.on_grid(solution.degrees, coefficients, *scaled(solution, orders, x)) / orders[:, None]
+    order = np.asarray(orders, float)
+    return legendre2d.on_grid(solution.degrees, coefficients, *scaled(solution, order, x)) / order[:, None]
 
 
 def velocity_per_pixel(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
@@ -154,7 +154,7 @@ def of_fiber(
     n_pixels: int,
     terms: Integers,
     coefficients: Floats,
-    covariances: Floats,
+    covariances: tuple[Floats, Floats],
     scatter_ms: float,
     n_lines: int,
 ) -> Solution:
@@ -170,7 +170,7 @@ def of_fiber(
         Legendre degrees in x and in m.
     coefficients : shape (n_terms,)
         Of m * wavelength [angstrom].
-    covariances : shape (2, n_terms, n_terms)
+    covariances : each of shape (n_terms, n_terms)
         Of the coefficients, and the part of it that the photons make [angstrom2].
     scatter_ms
         Scatter of the lines [m / s].
