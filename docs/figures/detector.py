@@ -49,7 +49,7 @@ def _cut(axes, image, column=1400, rows=slice(1500, 1620)):
     light = image.electrons[rows, column]
     noise = np.sqrt(image.floor_variance[rows, column])
     place = np.arange(rows.start, rows.stop)
-    axes.fill_between(place, -noise, noise, color=style.GREEN, alpha=0.3, lw=0, step="mid", label="read noise")
+    axes.fill_between(place, -noise, noise, color=style.GREEN, alpha=0.3, lw=0, step="mid", label="noise floor")
     axes.step(place, light, where="mid", color=style.BLUE, lw=0.9, label="corrected frame")
     axes.set_yscale("symlog", linthresh=30)
     axes.set(ylim=(-20, 1e5))

@@ -21,7 +21,8 @@ def pages(report: CameraReport) -> list[Figure]:
         A page of text, and drawings of the masters that exist: bias and dark, images of the flats with the orders
         drawn over them, master flat, wavelengths, resolution.
     """
-    drawn = page.of_text(report.name, [*report.told, "", "What to do next:", *(f"  {line}" for line in report.advice)])
+    advice = [f"  {line}" for line in report.advice]
+    drawn = page.of_text(report.name, [*report.findings, "", "What to do next:", *advice])
     bias, dark = _master(report, Bias), _master(report, Dark)
     lamp, scale = _master(report, Flat), _master(report, Arc)
     if bias is not None or dark is not None:

@@ -153,7 +153,7 @@ def against(
         What the last one shows as well is known.
     """
     judged = recipe.judge(master, last, spectrograph)
-    return judged if last is None else judged.beside(recipe.judge(last, None, spectrograph))
+    return judged if last is None else judged.compared_with(recipe.judge(last, None, spectrograph))
 
 
 def heed(
