@@ -35,9 +35,7 @@ class Quality(IntFlag):
     TYPE_GUESSED = 1 << 13  #: the spectral type follows from the masks, not from a catalog
     FIBERS_REVERSED = 1 << 14  #: the fibers lie on the detector in the reverse sequence of the table
     NO_VELOCITY = 1 << 15  #: no line mask matches the spectrum
-    READ_NOISE_DISAGREES = (
-        1 << 16
-    )  #: the read noise of the biases differs from the table, or that of a frame from the biases
+    READ_NOISE_DISAGREES = 1 << 16  #: read noise of the biases differs from the table, or of a frame from the biases
     HEADER_DISAGREES = 1 << 17  #: gain, read noise or limits in the header contradict the frames or are impossible
     ENGINES_DISAGREE = 1 << 18  #: the velocities by line mask and by template differ by more than their errors
     YOUNG_TEMPLATE = 1 << 19  #: the template has too few exposures, or too little motion of the Earth between them
