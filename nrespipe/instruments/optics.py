@@ -1,4 +1,4 @@
-"""The optical model: wavelength as a function of fiber, diffraction order and column."""
+"""Optical model: wavelength as a function of fiber, diffraction order and column."""
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -30,8 +30,8 @@ def wavelength(spectrograph: Spectrograph, fiber: int, order: ArrayLike, x: Arra
     Notes
     -----
     Littrow échelle behind a double-pass prism, plus a polynomial of fifteen Legendre terms; the other fibers are the
-    reference fiber shifted along x. The constants describe one spectrograph at one time: expect tens of pixels of
-    error, which is what a blind wavelength solution starts from.
+    reference fiber shifted along x. The constants describe one spectrograph at one time, and are wrong by tens
+    of pixels at others: good enough for the start of a blind wavelength solution.
     """
     order, x = np.broadcast_arrays(np.asarray(order, float), np.asarray(x, float))
     optics, columns = spectrograph.optics, spectrograph.detector.columns

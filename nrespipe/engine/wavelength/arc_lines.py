@@ -1,4 +1,4 @@
-"""Finding the emission lines of the lamp and measuring their centers."""
+"""Arc lines: detection, and measurement of their centers."""
 
 from itertools import pairwise
 
@@ -32,7 +32,7 @@ def find(spectra: Spectra, fiber: int, shape: LineShape | None = None, threshold
     -------
     ArcLines
         Not identified (wavelengths NaN), sorted by order and x. Lines that touch saturated, bloomed, non-linear or bad
-        pixels are left out. `used` tells the lines that no neighbor disturbs.
+        pixels are left out. `used` marks the lines that no neighbor disturbs.
     """
     flux, variance, weight = without_background(spectra, fiber)
     row, fits = fit(flux, variance, weight, spectra.orders, fiber, shape, threshold)
@@ -63,7 +63,7 @@ def without_background(spectra: Spectra, fiber: int) -> tuple[Floats, Floats, Fl
     Returns
     -------
     flux, variance, weight : ndarray of float, shape (n_orders, n_pixels)
-        Light above the level between the lines, its variance, and the inverse of that, 0 for a bad pixel
+        Flux above the background, its variance, and the inverse of the variance, 0 for a bad pixel
         [electron, electron2, 1 / electron2].
     """
     flux, variance, quality, _ = spectra.of(fiber)
@@ -103,7 +103,7 @@ def fit(
     threshold: float = 5.0,
     rounds: int = 3,
 ) -> tuple[Integers, Floats]:
-    """Find peaks and fit them, the neighbors of each taken away.
+    """Find peaks and fit a line to each, with its neighbors subtracted.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def fit(
     threshold
         Least signal-to-noise ratio of a peak.
     rounds
-        How often all lines are fitted.
+        Number of fits of all lines.
 
     Returns
     -------
@@ -144,12 +144,12 @@ def fit(
 
 
 def undisturbed(spectra: Spectra, fiber: int, row: np.ndarray, fits: np.ndarray) -> Booleans:
-    """Tell the lines that neither neighbors nor bad pixels disturb.
+    """Return which lines are disturbed by neither neighbors nor bad pixels.
 
     Parameters
     ----------
     spectra
-        Where they were found.
+        Spectra of the lines.
     row, fits
         As `fit` returns them.
 
@@ -157,11 +157,11 @@ def undisturbed(spectra: Spectra, fiber: int, row: np.ndarray, fits: np.ndarray)
     -------
     ndarray of bool, shape (n_lines,)
     """
-    return _isolated(row, fits) & _usual(spectra, row, fits) & ~_touched(spectra, fiber, row, fits)
+    return _isolated(row, fits) & _of_typical_width(spectra, row, fits) & ~_touched(spectra, fiber, row, fits)
 
 
 def _background(flux, good, block=64):
-    """Level between the lines: median of each block, then again of what does not stand out, smooth along the order."""
+    """Level between the lines: median of each block, repeated without outliers, smooth along the order."""
     n = flux.shape[1]
     edges = np.append(np.arange(0, n, block), n)
     middles = 0.5 * (edges[:-1] + edges[1:] - 1)
@@ -186,7 +186,7 @@ def _peaks(flux, variance, weight, threshold, fwhm=3.5):
 
 
 def _doubled(row, fits, good):
-    """Fits that ran into a brighter neighbor."""
+    """Which fits converged to a brighter neighbor."""
     doubled = np.zeros(len(row), bool)
     kept = np.flatnonzero(good)
     kept = kept[np.lexsort((fits[kept, 1], row[kept]))]
@@ -197,7 +197,7 @@ def _doubled(row, fits, good):
 
 
 def _isolated(row, fits):
-    """Lines that their neighbors would move by less than a tenth of a pixel if nobody took them away."""
+    """Which lines their neighbors, if not subtracted, would shift by less than a tenth of a pixel."""
     pull = np.zeros(len(row))
     order = np.lexsort((fits[:, 1], row))
     for step in (1, 2):
@@ -212,19 +212,19 @@ def _isolated(row, fits):
     return pull < 0.1
 
 
-def _usual(spectra, row, fits):
-    """Lines as wide as the lines around them."""
+def _of_typical_width(spectra, row, fits):
+    """Which lines are as wide as the lines around them."""
     if len(row) < 30:
         return np.ones(len(row), bool)
     half = spectra.flux.shape[2] / 8
-    usual = np.array([np.median(fits[np.abs(fits[:, 1] - x) < half, 2]) for x in np.arange(0, 8 * half, half / 2)])
-    expected = np.interp(fits[:, 1], np.arange(0, 8 * half, half / 2), usual)
+    typical = np.array([np.median(fits[np.abs(fits[:, 1] - x) < half, 2]) for x in np.arange(0, 8 * half, half / 2)])
+    expected = np.interp(fits[:, 1], np.arange(0, 8 * half, half / 2), typical)
     snr = fits[:, 0] / fits[:, 5]
     return np.abs(fits[:, 2] / expected - 1) < 0.25 + 2 / snr
 
 
 def _touched(spectra, fiber, row, fits):
-    """Lines whose core has a pixel of unknown or false value, or that leave the detector."""
+    """Which lines have a flagged pixel in their core, or leave the detector."""
     _, _, quality, _ = spectra.of(fiber)
     n = spectra.flux.shape[2]
     flagged = (quality & (_BAD | _FALSE_CENTER)) != 0

@@ -1,4 +1,4 @@
-"""How well the lines of an arc agree with its wavelength scale, with their own errors, and from order to order."""
+"""Quality of a wavelength calibration: residuals of the lines, overlaps of the orders, and changes between nights."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ _FLOOR_MS = 20.0
 
 
 def residuals(scale: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
-    """Return how far each line lies from where the laboratory has it.
+    """Return the residual of each line from its laboratory wavelength, and its photon error.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def residuals(scale: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
     -------
     residual_ms, photon_ms : ndarray of float, shape (n_lines,)
         Wavelength of the solution at the line minus that of the laboratory, NaN where the line is not identified; and
-        what the noise of its light makes of it [m / s].
+        its error by photon noise [m / s].
     """
     residual_ms, photon_ms = np.full(len(lines.x), np.nan), np.full(len(lines.x), np.nan)
     for fiber in scale.fibers:
@@ -40,7 +40,7 @@ def residuals(scale: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
 
 
 def by_order(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
-    """Sum up the lines of each order of each fiber.
+    """Return statistics of the lines of each order of each fiber.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def by_order(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
     -------
     dict of str to ndarray, shape (n_fibers * n_orders,)
         Columns ``fiber``, ``order``, ``n_lines`` (measured), ``n_known`` (identified), ``n_used`` (in the solution),
-        and of those that were used ``mean_ms`` (weighted by their errors), ``mean_error_ms``, ``rms_ms`` (scatter of
-        the bulk) and ``photon_ms`` (median error of their light), NaN where fewer than three were.
+        and of those that were used ``mean_ms`` (weighted by their errors), ``mean_error_ms``, ``rms_ms`` (robust
+        scatter) and ``photon_ms`` (median photon error), NaN where fewer than three were.
     """
     residual_ms, photon_ms = residuals(scale, lines)
     rows = []
@@ -72,7 +72,7 @@ def by_order(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
 
 
 def _mean(residual_ms, photon_ms):
-    """Weighted mean and its error, by the scatter of the lines where that is larger than their errors say."""
+    """Return the weighted mean and its error, by the scatter of the lines where that exceeds their errors."""
     weight = 1 / (photon_ms**2 + _FLOOR_MS**2)
     mean = np.sum(weight * residual_ms) / np.sum(weight)
     excess = np.sum(weight * (residual_ms - mean) ** 2) / (len(weight) - 1)
@@ -80,7 +80,7 @@ def _mean(residual_ms, photon_ms):
 
 
 def overlaps(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
-    """Compare lines that two neighboring orders show.
+    """Return the differences of lines that two neighboring orders show.
 
     Parameters
     ----------
@@ -92,11 +92,11 @@ def overlaps(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
     dict of str to ndarray, shape (n_pairs,)
         Columns ``fiber``, ``order`` (the lower one), ``vacuum_angstrom``, ``x`` and ``x_next`` (columns in the lower
         order and in the next [pixel]), ``difference_ms`` (wavelength in the lower order minus that in the next) and
-        ``error_ms`` (of their light) [m / s].
+        ``error_ms`` (photon error) [m / s].
 
     Notes
     -----
-    The wavelength of the laboratory does not enter: the same light must have the same wavelength in both orders.
+    Laboratory wavelengths cancel: a line must have the same wavelength in both orders.
     """
     residual_ms, photon_ms = residuals(scale, lines)
     known = np.flatnonzero(np.isfinite(residual_ms) & (lines.x_noise < 0.2))
@@ -134,15 +134,15 @@ def night_to_night(new: Arc, old: Arc) -> dict[str, float]:
         ``zero_ms`` and ``zero_error_ms``: change of the wavelength of a fixed pixel of the reference fiber, mean over
         orders and columns, by the lamp alone, and its error; ``shift_px``, ``stretch_px``, ``turn_px``,
         ``pressure_ms``: the terms of that drift, as in ``Drift``; ``lines``: lines compared.
-        ``shape_ms``: rms over the detector of what the two solutions of the reference fiber disagree in beside that
-        drift, and ``offset_ms`` the mean of it; ``fiber{n}_ms`` and ``fiber{n}_error_ms``: change of the place of fiber
-        n relative to the reference fiber; ``width``: median ratio of the widths of lines, new to old.
+        ``shape_ms``: rms over the detector of the difference of the two solutions of the reference fiber after that
+        drift, and ``offset_ms`` its mean; ``fiber{n}_ms`` and ``fiber{n}_error_ms``: change of the offset of fiber n
+        from the reference fiber; ``width``: median ratio of the widths of lines, new to old.
 
     Notes
     -----
-    The drift compares line by line without a laboratory wavelength; the solutions are two fits of a polynomial to about
-    the same lines. Both see the same move, so ``offset_ms`` beyond some m/s tells that one of them has lost its
-    zero point, and ``shape_ms`` beyond some tens that it has lost its shape.
+    The drift compares line by line without laboratory wavelengths; the solutions are two fits of a polynomial to about
+    the same lines. Both measure the same drift, so an ``offset_ms`` of more than some m/s means a wrong zero point of
+    one solution, and a ``shape_ms`` of more than some tens a wrong shape.
     """
     fiber = new.reference.fibers[0]
     moved = drift.of_fiber(new.reference, fiber, old.reference, old.lines, old.line_shape, old.solution)
@@ -168,7 +168,7 @@ def night_to_night(new: Arc, old: Arc) -> dict[str, float]:
 
 
 def _disagreement_ms(new, old, moved, fiber):
-    """New minus old wavelength, the drift taken out, over the orders both know but for their ends."""
+    """New minus old wavelength, corrected for the drift, over the common orders without their ends."""
     orders = np.intersect1d(new.solution.orders, old.solution.orders)
     nodes = (np.arange(64) + 0.5) / 64 * old.solution.n_pixels - 0.5
     nodes = nodes[3:-3]

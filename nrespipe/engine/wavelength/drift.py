@@ -1,4 +1,4 @@
-"""How far the spectrum has moved since the master arc, from the lamp in the reference fiber."""
+"""Drift of the spectrum since the master arc, by the lamp in the reference fiber."""
 
 import numpy as np
 
@@ -9,13 +9,13 @@ from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, ArcLines, Drift, LineShape, Solution
 from nrespipe.numerics import leastsquares, legendre2d, peaks
 
-#: What may be expected of shift, stretch, turn [pixel] and pressure [m / s]: hardly felt with a usual lamp, but a faint
-#: one does not tell them apart.
+#: Expected size of shift, stretch, turn [pixel] and pressure [m / s]. It hardly matters with a normal lamp, but a faint
+#: lamp cannot separate the terms.
 _PRIOR = np.array([np.inf, np.inf, 0.03, DRIFT_SCATTER_MS])
-#: Scatter of the moves that photons do not explain [pixel].
+#: Scatter of the shifts of lines beyond photon noise [pixel].
 _FLOOR_PX = 0.002
-#: Share of the weight of all lines that the fit is content with.
-_TOLD = 0.99
+#: Fraction of the weight of all lines that the lines of the fit have.
+_WEIGHT = 0.99
 #: A drift that could not be measured.
 UNKNOWN = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
@@ -37,11 +37,11 @@ def measure(spectra: Spectra, arc: Arc, shift_px: int | None = None) -> Drift:
 
     Notes
     -----
-    Each line of the arc is fitted in the arc and in the frame with the same profile and weights, so that blends
-    and imperfections of the profile move both alike. The differences are fitted with four terms: a shift and its change
-    along the order (stretch) and over the orders (turn), and the bend that a velocity common to all wavelengths causes
-    (pressure), because pixels are not equally wide in velocity. Without the bend a change of the pressure by 400 m/s
-    leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a twelfth of the
+    Each line of the arc is fitted in the arc and in the frame with the same profile and weights, so that the effects of
+    blends and of an imperfect profile cancel. The differences are fitted with four terms: a shift and its change along
+    the order (stretch) and over the orders (turn), and the curvature by a velocity common to all wavelengths
+    (pressure), because pixels are not equally wide in velocity. Without the curvature a change of the pressure by 400
+    m/s leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a twelfth of the
     precision.
     """
     return of_fiber(spectra, arc.reference.fibers[0], arc.reference, arc.lines, arc.line_shape, arc.solution, shift_px)
@@ -56,18 +56,18 @@ def of_fiber(
     scale: Solution,
     shift_px: int | None = None,
 ) -> Drift:
-    """Measure how far the lamp in one fiber has moved.
+    """Measure the drift of the lamp in one fiber.
 
     Parameters
     ----------
     fiber
         A fiber that shows the lamp in both.
     reference
-        What to compare with, order by order.
+        Spectra to compare with, order by order.
     lines
         Lines in `reference`.
     scale
-        To express the drift as a velocity.
+        Solution that converts the drift to a velocity.
     shift_px
         Whole pixels of the shift; measured where absent.
 
@@ -96,7 +96,7 @@ def of_fiber(
 
 
 def undo(moved: Drift, x: Floats, n_pixels: int) -> Floats:
-    """Return where light that falls on a column would have fallen without shift and stretch.
+    """Return the columns of the master arc that correspond to columns of a drifted frame, by shift and stretch.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def undo(moved: Drift, x: Floats, n_pixels: int) -> Floats:
 
 
 def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
-    """Return how far each term of a drift moves a line.
+    """Return the derivatives of the column of a line with respect to the terms of a drift.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floa
     Returns
     -------
     ndarray of float, shape (..., 4)
-        For shift, stretch and turn [1], and pressure [pixel / (m / s)], of which everything straight is taken out.
+        For shift, stretch and turn [1], and pressure without its linear part [pixel / (m / s)].
     """
     x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
     columns, orders = np.broadcast_arrays(_middles(scale.n_pixels), scale.orders[:, None])
@@ -148,7 +148,7 @@ def _middles(n_pixels, blocks=64):
 
 
 def effect_ms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
-    """Return what each term of a drift does to the wavelength of a fixed pixel.
+    """Return the derivatives of the wavelength of a fixed pixel with respect to the terms of a drift.
 
     Parameters
     ----------
@@ -164,11 +164,11 @@ def effect_ms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> 
 
 
 def _fitted(order, x, moved, error, scale, fiber):
-    """Fit shift, stretch, turn and pressure to the moves of lines."""
+    """Fit shift, stretch, turn and pressure to the shifts of lines."""
     if len(x) < 10:
         return UNKNOWN
     sigma = np.hypot(error, _FLOOR_PX)
-    best = _that_tell(sigma)
+    best = _significant(sigma)
     prior = np.zeros(4), _PRIOR
     values, covariance, kept = leastsquares.robust(
         terms(scale, fiber, order[best], x[best]), moved[best], sigma[best], prior
@@ -191,29 +191,30 @@ def _fitted(order, x, moved, error, scale, fiber):
     )
 
 
-def _that_tell(sigma):
-    """Return the lines that hold nearly all of the weight.
+def _significant(sigma):
+    """Return the indices of the lines that have nearly all of the weight.
 
-    The others are hardly seen. Their centers scatter by more than their errors, which would count as a fault of all.
+    The centers of the others, which are hardly visible, scatter by more than their errors and would raise the error of
+    all.
     """
     order = np.argsort(sigma, kind="stable")
     weight = np.cumsum(sigma[order] ** -2.0)
-    return np.sort(order[: max(10, np.searchsorted(weight, _TOLD * weight[-1]) + 1)])
+    return np.sort(order[: max(10, np.searchsorted(weight, _WEIGHT * weight[-1]) + 1)])
 
 
 class Lamp:
-    """Spectra of the lamp in one fiber, moved by whole pixels, without background.
+    """Spectra of the lamp in one fiber, shifted by whole pixels, without background.
 
     Parameters
     ----------
     spectra : Spectra
-        Which show the lamp.
+        Spectra of the lamp.
     fiber : int
         Fiber number.
     rows : ndarray of int, shape (n_rows,)
-        Which of their orders.
+        Indices of the orders to use.
     coarse : int
-        How far they lie to the right of where they are wanted [pixel].
+        Shift to undo, to the right positive [pixel].
     """
 
     def __init__(self, spectra: Spectra, fiber: int, rows: Integers, coarse: int) -> None:
@@ -238,19 +239,19 @@ def compare(
     tables : shape (n_lines, 3 + n_offsets)
         Profiles.
     rounds
-        How often all lines are fitted, with their neighbors taken away.
+        Number of fits of all lines, with their neighbors subtracted.
 
     Returns
     -------
     index : ndarray of int, shape (n_compared,)
-        Which of the lines.
+        Indices of the compared lines.
     moved, error : ndarray of float, shape (n_compared,)
-        How much larger the center is in the frame, and the error of that [pixel].
+        Center in the frame minus that in the reference, and its error [pixel].
 
     Notes
     -----
-    The weights are those of the lines as they are drawn with their centers in each spectrum, so that they move with
-    them. Weights that stay on the pixels hold a line back: three thousandths of any move were missed.
+    The weights follow from the fitted lines in each spectrum, so that they move with the lines. Weights that are fixed
+    to the pixels bias the shift: it is measured too small by three thousandths.
     """
     level = _level(frame, reference, row, start)
     floor, good = _floor(frame), frame.good & reference.good

@@ -1,4 +1,4 @@
-"""Which line of the lamp is which, with nothing but the optical model to start from."""
+"""Blind identification of arc lines, which starts from the optical model alone."""
 
 from dataclasses import dataclass
 
@@ -26,19 +26,19 @@ _ROUNDS = (
 )  # fmt: skip
 #: Lines are predicted this far beyond either end of an order [pixel].
 _MARGIN = 200
-#: Below this height of the vote nobody knows whether the lines were recognised.
+#: Significance of the vote below which an identification is uncertain [standard deviations].
 _LEAST_SIGNIFICANCE = 12.0
 
 
 class Projection:
-    """Where the optical model expects the lines of the lamp.
+    """Positions of the lamp lines by the optical model.
 
     Parameters
     ----------
     spectrograph : Spectrograph
-        Whose model.
+        Spectrograph with the model.
     lamp : LampLines
-        Lines.
+        Laboratory lines.
     fiber : int
         Fiber number.
     """
@@ -91,15 +91,15 @@ class Identification:
     Attributes
     ----------
     renumber
-        What to add to the order numbers that were given.
+        Number to add to the given order numbers.
     terms : shape (n_terms, 2)
         Legendre degrees in x and m of the shift.
     shift : shape (n_terms,)
-        Position minus the prediction of the optical model [pixel].
+        Legendre coefficients of the position minus the prediction of the optical model [pixel].
     significance
         Height of the best vote above the mean vote, in standard deviations of the votes.
     at_border
-        Whether the best vote lies at the border of what was searched.
+        Whether the best vote lies at the border of the search.
     """
 
     renumber: int
@@ -118,7 +118,7 @@ def blindly(
     brightest: int = 30,
     trusted: bool = True,
 ) -> Identification:
-    """Recognise the lines of the lamp blindly.
+    """Identify the lines of the lamp without an earlier wavelength solution.
 
     Parameters
     ----------
@@ -127,13 +127,13 @@ def blindly(
     orders : shape (n_orders,)
         Order numbers as given; they may all be wrong by the same number.
     spectrograph
-        Whose optical model to start from.
+        Optical model to start from.
     fiber
-        Which fiber of the model.
+        Fiber of the model.
     brightest
         Lines per order that vote.
     trusted
-        Whether the numbers are right to within three; otherwise, or if none of those will do, all are tried.
+        Whether the numbers are right to within three; if not, or if none of those fits, all are tried.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def _within(orders, spectrograph):
 
 
 def shift_from_model(spectra: Spectra, fiber: int, spectrograph: Spectrograph, lamp: LampLines) -> float:
-    """Measure how far the lines of the lamp lie from where the optical model has them.
+    """Measure the mean shift of the lines of the lamp from the optical model.
 
     Parameters
     ----------
@@ -187,16 +187,16 @@ def shift_from_model(spectra: Spectra, fiber: int, spectrograph: Spectrograph, l
     -------
     float
         Mean over the orders, towards larger x positive, to some hundredths of a pixel; NaN where too few lines are
-        recognised [pixel].
+        identified [pixel].
 
     Notes
     -----
-    The model errs by some ten pixels, but by the same in every arc: the difference between two arcs is a move.
+    The model is wrong by some ten pixels, but the same in every arc: the difference of two arcs is a drift.
     """
     found = blindly(arc_lines.find(spectra, fiber), spectra.orders, spectrograph, lamp, fiber)
     if found.significance < _LEAST_SIGNIFICANCE:
         return np.nan
-    # by its mean over what is lit: beyond that the polynomial means nothing
+    # the mean over the lit pixels: beyond them the polynomial is meaningless
     orders, x = np.meshgrid(spectra.orders + found.renumber, np.linspace(0, spectra.flux.shape[2] - 1, 33))
     place = Projection(spectrograph, lamp, fiber).scaled(orders.ravel(), x.ravel())
     return float(np.mean(legendre2d.design(found.terms, *place) @ found.shift))
@@ -210,12 +210,12 @@ def brightest_lines(lines: ArcLines, n: int) -> Integers:
     lines
         Lines of one fiber.
     n
-        How many of an order.
+        Number of lines of each order.
 
     Returns
     -------
     ndarray of int
-        Their places in the list.
+        Their indices in the list.
     """
     chosen = []
     for order in np.unique(lines.order):
@@ -233,20 +233,20 @@ def vote(
     slopes: int,
     turn: int = 20,
 ) -> tuple[float, int, tuple[float, float, float], bool]:
-    """Let pairs of peaks and predicted lines vote for shift and slopes, with one numbering of the orders.
+    """Count the votes of pairs of peaks and predicted lines for shift and slopes, for one order numbering.
 
     Parameters
     ----------
     renumber
-        What to add to the order numbers.
+        Number to add to the order numbers.
     lines
         Lines of one fiber.
     chosen
-        Places of the lines that vote.
+        Indices of the lines that vote.
     orders : shape (n_orders,)
         Order numbers as given.
     projection
-        Where lines are expected.
+        Expected positions of the lines.
     slopes, turn
         Largest slope with x and with order from the middle of the detector to its edge [pixel].
 
@@ -258,7 +258,7 @@ def vote(
     plane : tuple of (float, float, float)
         Shift, slope with order, slope with x [pixel].
     at_border : bool
-        Whether the best lies at the border of what was searched.
+        Whether the best lies at the border of the search.
     """
     votes = np.zeros((len(orders), _SEGMENTS, 2 * _REACH + 1))
     brightness = np.log10(1 + projection.lamp.intensity)
@@ -276,7 +276,7 @@ def vote(
     votes -= votes.mean(axis=2, keepdims=True)
     middles = (np.arange(_SEGMENTS) + 0.5) * 2 / _SEGMENTS - 1
     scaled = projection.scaled(orders + renumber, 0.0)[1]
-    # a handful of rows cannot tell a slope with order from a shift
+    # a few rows cannot separate a slope with order from a shift
     step = max(2.0, 4.0 / max(float(np.ptp(scaled)), 0.01))
     by_order = step * np.arange(-int(turn / step), int(turn / step) + 1)
     by_x = np.arange(-slopes, slopes + 1, 2.0)
@@ -318,7 +318,7 @@ def _search(votes, order_places, x_places, by_order, by_x, largest):
 
 
 def _refine(renumber, plane, lines, orders, projection):
-    """Let a polynomial of the shift grow while the windows in which the nearest line is taken shrink."""
+    """Fit the shift by polynomials of rising degree, to the nearest lines in ever smaller windows."""
     terms, shift = np.array([(0, 0), (0, 1), (1, 0)]), np.array(plane)
     most_m = len(orders) - 1
     bright = brightest_lines(lines, 40)

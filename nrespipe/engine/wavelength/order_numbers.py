@@ -1,4 +1,4 @@
-"""Which diffraction order each row of the spectra is: of an arc, of a frame against its arc, and row by row."""
+"""Diffraction orders of the rows of spectra: of an arc, of a frame against its arc, and of each row by its lines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,17 +15,18 @@ from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import ArcLines, LampLines
 
-#: A row is told where its best vote stands this many standard deviations high, and this many times as high as that of
-#: any other order. Of rows of a lamp 9 in 10 have 11.5 or more and 1.5 or more; mirrored ones 8.5 and 1.25 or less.
+#: A row is identified where its best vote has at least this significance [standard deviations], and is this many times
+#: as high as that of any other order. Of lamp rows 9 in 10 have 11.5 or more and 1.5 or more; mirrored ones at most 8.5
+#: and 1.25.
 _LEAST_SIGNIFICANCE = 9.5
 _LEAST_LEAD = 1.35
-#: Orders that a frame must share with its arc to have wavelengths.
+#: Least number of common orders of a frame and its arc.
 _FEWEST = 3
-#: Farthest whole-pixel move that is looked for [pixel].
+#: Largest shift that is searched [pixel].
 _FARTHEST = 12
-#: Fewest rows that two spectra must share for their numbers to be compared.
+#: Least number of common rows for a comparison of the numbers.
 _FEWEST_ROWS = 3
-#: Correlation of all rows, in units of what noise gives, from which on a lamp is seen; noise alone has 6 at most.
+#: Least correlation of all rows, in units of the scatter by noise, that a lamp has; noise alone has 6 at most.
 _SEEN = 10.0
 #: Right numbers have a correlation that is larger than that of any others by this factor or more. Simulated arcs have a
 #: factor of 14 to 35 with 47 to 67 rows, and 3 with three rows and three thousandths of the light. Spectra without a
@@ -36,14 +37,14 @@ _CONTRAST = 2.0
 def of_arc(
     stack: Spectra, spectrograph: Spectrograph, lamp: LampLines
 ) -> tuple[Spectra, dict[int, Identification], int]:
-    """Decide the diffraction orders of the arcs of a night, by the lines of the lamp in all fibers.
+    """Decide the diffraction orders of the arcs of a night, by the lamp lines in all fibers.
 
     Parameters
     ----------
     stack
-        Sum of the arcs, its orders as the flat numbered them.
+        Sum of the arcs, with the order numbers of the flat.
     spectrograph
-        Whose optical model predicts the lines.
+        Optical model that predicts the lines.
 
     Returns
     -------
@@ -52,12 +53,12 @@ def of_arc(
     starts : dict of int to identify.Identification
         Blind identification of each fiber.
     added : int
-        What was added to the numbers.
+        Number that was added to the order numbers.
 
     Raises
     ------
     BadFrame
-        If the fibers do not agree on the numbers.
+        If the fibers disagree about the numbers.
     """
     starts = {}
     for fiber in stack.fibers:
@@ -75,9 +76,9 @@ def of_frame(spectra: Spectra, arc: Arc) -> tuple[Spectra, int, int | None]:
     Parameters
     ----------
     spectra
-        The frame, its orders as the flat numbered them.
+        The frame, with the order numbers of the flat.
     arc
-        Master arc, whose numbers the lamp has proven. It may be of another flat, with more orders or fewer.
+        Master arc, whose order numbers the lamp has confirmed. Its flat may have more orders or fewer.
 
     Returns
     -------
@@ -91,14 +92,14 @@ def of_frame(spectra: Spectra, arc: Arc) -> tuple[Spectra, int, int | None]:
     Raises
     ------
     BadFrame
-        If the lamp does not decide, and the numbers of flat and arc contradict each other; or if frame and arc share
-        hardly any order.
+        If the lamp does not decide, and the numbers of flat and arc contradict each other; or if frame and arc have
+        hardly any order in common.
 
     Notes
     -----
-    Where the frame shows no lamp, or one that fits two numberings, the numbers of the flat stand if the lamp did not
-    contradict them in the arc, and the arc has not as many orders with other numbers. If the lamp did, a flat with as
-    many orders as the arc is taken for the one that the arc was made with.
+    Where the frame shows no lamp, or one that fits two numberings, the numbers of the flat are kept, unless the lamp
+    contradicted them in the arc, or the arc has as many orders with other numbers. If the lamp contradicted them, a
+    flat with as many orders as the arc is assumed to be the flat of the arc.
     """
     true, fiber = arc.solution.orders, arc.reference.fibers[0]
     match = compare(spectra, arc.reference, fiber) if fiber in spectra.fibers else None
@@ -114,7 +115,7 @@ def of_frame(spectra: Spectra, arc: Arc) -> tuple[Spectra, int, int | None]:
 
 
 def _without_lamp(orders, true, quality, fiber):
-    """Return what to add to the numbers of a flat where the lamp of the frame does not tell."""
+    """Return the number to add to the order numbers of a flat where the lamp of the frame does not decide."""
     distances = np.unique(true - orders) if len(true) == len(orders) else ()
     contradicted = Quality.ORDERS_RENUMBERED in quality
     if len(distances) == 1 and (contradicted or distances[0] == 0):
@@ -137,18 +138,18 @@ def _range(orders):
 def of_rows(
     lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, fiber: int, brightest: int = 30
 ) -> Integers:
-    """Tell the diffraction order of each row by its own lines.
+    """Identify the diffraction order of each row by its own lines.
 
     Parameters
     ----------
     lines
         Lines of one fiber.
     orders : shape (n_orders,)
-        What the rows are called in `lines`, right or wrong.
+        Numbers of the rows in `lines`, right or wrong.
     spectrograph
-        Whose optical model predicts the lines.
+        Optical model that predicts the lines.
     fiber
-        Which fiber of the model.
+        Fiber of the model.
     brightest
         Lines of a row that vote.
 
@@ -159,8 +160,8 @@ def of_rows(
 
     Notes
     -----
-    Rows that are missing, foreign, doubled or out of order fool a numbering of all rows at once, and are named by this
-    one. It is less sure of a single row, because nothing beside it agrees.
+    Missing, foreign, doubled or misplaced rows spoil a numbering of all rows at once; this function finds them. It is
+    less certain, because it identifies each row alone.
     """
     projection = Projection(spectrograph, lamp, fiber)
     chosen = identify.brightest_lines(lines, brightest)
@@ -178,7 +179,7 @@ def of_rows(
 
 
 def describe(rows: Sequence[int], found: Integers) -> str:
-    """Put in words which orders the rows show.
+    """Describe the orders of the rows in words.
 
     Parameters
     ----------
@@ -190,7 +191,7 @@ def describe(rows: Sequence[int], found: Integers) -> str:
     Returns
     -------
     str
-        Runs of rows, as ``rows 0-30 show orders 52-82, rows 32-66 show orders 84-118``; '' where none was told.
+        Runs of rows, as ``rows 0-30 show orders 52-82, rows 32-66 show orders 84-118``; '' where no row was identified.
     """
     runs: list[list[int]] = []
     for row, order in ((int(row), int(order)) for row, order in zip(rows, found) if order):
@@ -264,7 +265,7 @@ def lamp_shift_px(ours: Floats, theirs: Floats) -> int | None:
 
 
 def _score(products, norms, n_pixels):
-    """Correlation in units of what noise gives, at each shift, of pairs of rows with these products of squares."""
+    """Return the correlation of pairs of rows at each shift, in units of its scatter by noise."""
     return products / max(np.sqrt(norms).sum(), 1e-30) * np.sqrt(max(len(norms), 1) * n_pixels)
 
 
