@@ -66,17 +66,17 @@ def write(reports: Sequence[CameraReport], output: Path, site: str, others: Sequ
         The document (PDF); the same reports always give the same bytes.
     """
     # what draws is slow to load, and no other command needs it
+    from nrespipe.plots import page
     from nrespipe.plots import site as plots
-    from nrespipe.plots import words
 
-    pages = [page for report in reports for page in plots.pages(report)]
-    pages += words.pages(f"{site}: other frames that are of no use", others) if others else []
+    pages = [drawing for report in reports for drawing in plots.pages(report)]
+    pages += page.of_text(f"{site}: other frames that are of no use", others) if others else []
     path = layout.start_path(output, site)
     path.parent.mkdir(parents=True, exist_ok=True)
     # the kind of a drawing is told by the end of its name
     partial = temporary_path(path).with_suffix(".pdf")
     master_drawing.save(
-        pages or words.pages(site, ["no raw frame of this site was found"]), partial, f"start of {site}"
+        pages or page.of_text(site, ["no raw frame of this site was found"]), partial, f"start of {site}"
     )
     os.replace(partial, path)
     return path

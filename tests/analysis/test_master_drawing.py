@@ -39,7 +39,7 @@ def made(service, archive, run, monkeypatch, query):
 def real_arc():
     truth = arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=3)
     arcs = [arc_spectra.expose(truth, (0, 1), 300 + i, orders=np.arange(88, 94)) for i in range(2)]
-    found = calibrate.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+    found = calibrate.night(arcs, truth.spectrograph, data.lamp_lines())
     names = ("solution", "lines", "line_shape", "reference", "transfer_error_ms")
     slant = Slant((0, 1), (52, 118), 4096, np.zeros((1, 2), int), np.zeros((2, 1)), np.zeros((2, 1)))
     origin = Origin(Kind.ARC, "lsc", "nres01", "fa09", "20190405", 58579.0, ("a", "b"))

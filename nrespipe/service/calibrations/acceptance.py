@@ -155,7 +155,7 @@ def compare(
         What the last one shows as well is known.
     """
     judged = judge_master(master, last, spectrograph)
-    return judged if last is None else judged.beside(judge_master(last, None, spectrograph))
+    return judged if last is None else judged.compared_with(judge_master(last, None, spectrograph))
 
 
 def apply_decision(

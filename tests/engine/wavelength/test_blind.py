@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import blind, calibrate
+from nrespipe.engine.wavelength import blind
 from nrespipe.errors import BadFrame
 
 _C_MS = 299792458.0
@@ -213,13 +213,6 @@ def test_the_rows_of_two_fibers_are_refused_and_the_message_says_one():
     message = _refused(flux)
     assert "134 orders" in message
     assert "one fiber" in message
-
-
-def test_the_old_form_of_the_arguments_gives_the_same(arc):
-    scale, lines = calibrate.solve(arc[1], None, NRES03, LAMP, 1, _ORDERS + 1)
-    found = blind.solve(arc[1], NRES03, orders=_ORDERS + 1)
-    assert scale.coefficients.tobytes() == found.solution.coefficients.tobytes()
-    assert np.array_equal(lines.x, found.lines.x)
 
 
 def test_the_example_of_the_manual_works(arc, tmp_path, monkeypatch):

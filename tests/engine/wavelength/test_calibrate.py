@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import calibrate, drift, order_numbers
+from nrespipe.engine.wavelength import blind, calibrate, drift, order_numbers, solution
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Arc
 from nrespipe.simulator import bench as benches
@@ -23,7 +23,7 @@ def truth():
 @pytest.fixture(scope="module")
 def calibration(truth):
     arcs = [arc_spectra.expose(truth, (0, 1) if i < 3 else (1, 2), 300 + i, _DRIFTS[i], renumber=1) for i in range(6)]
-    return calibrate.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+    return calibrate.night(arcs, truth.spectrograph, data.lamp_lines())
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def _errors_ms(truth, fiber, orders, wavelengths, moved):
 
 def _night_errors_ms(truth, calibration, fiber):
     orders = calibration.orders
-    found = calibrate.at(calibration.solution, fiber, orders[:, None], _X)
+    found = solution.evaluate(calibration.solution, fiber, orders[:, None], _X)
     return _errors_ms(truth, fiber, orders, found, np.mean(_DRIFTS, axis=0))
 
 
@@ -83,7 +83,7 @@ def test_the_fibers_agree_although_their_arcs_had_drifted_apart(truth, calibrati
 def test_the_lines_of_every_fiber_are_kept_in_the_state_that_the_solution_describes(calibration, fiber):
     lines = calibration.lines
     here = (lines.fiber == fiber) & lines.used & (lines.x_error < 0.05)
-    found = calibrate.at(calibration.solution, fiber, lines.order[here], lines.x[here])
+    found = solution.evaluate(calibration.solution, fiber, lines.order[here], lines.x[here])
     residual_ms = _C_MS * (found / lines.vacuum_angstrom[here] - 1)
     assert here.sum() > 500
     assert abs(np.median(residual_ms)) < 5
@@ -93,8 +93,8 @@ def test_the_lines_of_every_fiber_are_kept_in_the_state_that_the_solution_descri
 def test_wavelengths_of_a_frame_follow_its_drift(truth, calibration, arc):
     moved = (0.2, 0.05)
     frame = arc_spectra.expose(truth, (0, 1, 2), 400, moved, renumber=1)
-    frame, _ = order_numbers.of_frame(frame, arc)
-    found = calibrate.of(frame, arc, drift.measure(frame, arc))
+    frame, *_ = order_numbers.of_frame(frame, arc)
+    found = calibrate.frame(frame, arc, drift.measure(frame, arc))
     assert list(found.orders) == list(range(52, 119))
     assert found.line_shape.fibers == (0, 1, 2)
     for i, fiber in enumerate(found.fibers):
@@ -109,8 +109,8 @@ def test_wavelengths_of_a_frame_follow_its_drift(truth, calibration, arc):
 def test_the_error_of_a_pixel_is_how_far_its_wavelength_is_off(truth, arc):
     moved = (-0.1, 0.02)
     frame = arc_spectra.expose(truth, (0, 1, 2), 410, moved, renumber=1)
-    frame, _ = order_numbers.of_frame(frame, arc)
-    found = calibrate.of(frame, arc, drift.measure(frame, arc))
+    frame, *_ = order_numbers.of_frame(frame, arc)
+    found = calibrate.frame(frame, arc, drift.measure(frame, arc))
     pulls = []
     for i, fiber in enumerate(found.fibers):
         columns = _X.astype(int)
@@ -129,7 +129,7 @@ def test_a_fiber_that_no_arc_lit_has_no_wavelengths(truth, calibration, arc):
     poor = Arc(None, one, arc.lines, arc.line_shape, None, arc.reference, np.zeros(1))
     star = arc_spectra.expose(truth, (0,), 401, orders=arc.solution.orders)
     with pytest.raises(MissingCalibration, match="fiber 0"):
-        calibrate.of(star, poor, drift.measure(star, poor))
+        calibrate.frame(star, poor, drift.measure(star, poor))
 
 
 def test_three_orders_in_plain_arrays_are_enough_for_a_solution(truth):
@@ -137,16 +137,17 @@ def test_three_orders_in_plain_arrays_are_enough_for_a_solution(truth):
     spectra = arc_spectra.expose(truth, (1,), 402, orders=orders)
     flux, variance, _, _ = spectra.of(1)
     for guess in (None, orders + 2):
-        scale, lines = calibrate.solve(flux, variance, truth.spectrograph, data.lamp_lines(), 1, guess)
-        assert list(scale.orders) == [80, 81, 82]
-        errors = _errors_ms(truth, 1, orders, calibrate.at(scale, 1, orders[:, None], _X), (0, 0))
+        found = blind.solve(flux, truth.spectrograph, fiber=1, orders=guess, variance=variance)
+        assert list(found.orders) == [80, 81, 82]
+        wavelength = solution.evaluate(found.solution, 1, orders[:, None], _X)
+        errors = _errors_ms(truth, 1, orders, wavelength, (0, 0))
         assert np.median(np.abs(errors)) < 30
-        assert lines.used.sum() > 50
+        assert found.lines.used.sum() > 50
 
 
 def test_the_same_arcs_give_the_same_bytes(truth):
     arcs = [arc_spectra.expose(truth, (0, 1), 500 + i, orders=np.arange(80, 90)) for i in range(2)]
-    first, again = (calibrate.calibrate(arcs, truth.spectrograph, data.lamp_lines()) for _ in range(2))
+    first, again = (calibrate.night(arcs, truth.spectrograph, data.lamp_lines()) for _ in range(2))
     assert first.solution.coefficients.tobytes() == again.solution.coefficients.tobytes()
     assert first.line_shape.values.tobytes() == again.line_shape.values.tobytes()
 
@@ -154,7 +155,7 @@ def test_the_same_arcs_give_the_same_bytes(truth):
 def test_arcs_without_the_reference_fiber_are_refused(truth):
     arc = arc_spectra.expose(truth, (0,), 403, orders=np.arange(80, 84))
     with pytest.raises(BadFrame, match="reference fiber 1"):
-        calibrate.calibrate([arc], truth.spectrograph, data.lamp_lines())
+        calibrate.night([arc], truth.spectrograph, data.lamp_lines())
 
 
 @pytest.mark.slow
@@ -165,11 +166,11 @@ def test_a_drift_while_the_arcs_were_taken_does_not_come_between_the_fibers():
     arcs = [
         extracted_arcs.expose(bench, ((0, 1), (1, 2))[i // 2], state, seed=30 + i) for i, state in enumerate(states)
     ]
-    found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
     zero = []
     for fiber in (0, 1, 2):
         expected = extracted_arcs.wavelength(bench, fiber, _X, State(velocity_ms=500.0))
-        errors = _C_MS * (calibrate.at(found.solution, fiber, found.orders[:, None], _X) / expected - 1)
+        errors = _C_MS * (solution.evaluate(found.solution, fiber, found.orders[:, None], _X) / expected - 1)
         zero.append(np.mean(errors[:, 12:-12]))
     assert abs(zero[0] - zero[1]) < 2.5
     assert abs(zero[2] - zero[1]) < 2.5

@@ -21,7 +21,7 @@ def truth():
 @pytest.fixture(scope="module")
 def arc(truth):
     arcs = [arc_spectra.expose(truth, (1,), 20 + i, orders=_ORDERS) for i in range(4)]
-    found = calibrate.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+    found = calibrate.night(arcs, truth.spectrograph, data.lamp_lines())
     return Arc(None, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 
@@ -72,7 +72,7 @@ def test_cosmic_rays_do_not_move_the_drift(truth, arc):
 def _error_ms(frame, arc, ratio):
     """Error of what the drift does to the wavelengths of the reference fiber."""
     x = np.arange(32, 4096, 64)
-    found = calibrate.of(frame, arc, drift.measure(frame, arc)).vacuum_angstrom[frame.fibers.index(1)][:, x]
+    found = calibrate.frame(frame, arc, drift.measure(frame, arc)).vacuum_angstrom[frame.fibers.index(1)][:, x]
     return 299792458 * (found / solution.on_grid(arc.solution, 1, arc.solution.orders, x) / ratio(x) - 1)
 
 
@@ -101,7 +101,7 @@ def test_the_covariance_of_the_terms_tells_the_error_of_any_mean(truth, arc):
     pulls, claims = [], []
     for seed in range(12):
         frame = _frame(truth, 60 + seed, fibers=(1,))
-        found = calibrate.of(frame, arc, drift.measure(frame, arc))
+        found = calibrate.frame(frame, arc, drift.measure(frame, arc))
         night = solution.on_grid(arc.solution, 1, _ORDERS, np.arange(4096.0))
         change = 299792458 * (found.vacuum_angstrom[0] / night - 1)
         *_, claimed = calibrate.mean_error_ms(found, 1, left)

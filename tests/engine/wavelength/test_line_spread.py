@@ -18,8 +18,8 @@ def arc(truth):
 
 @pytest.fixture(scope="module")
 def shape(arc):
-    flux, variance, weight = arc_lines.prepared(arc, 1)
-    row, fits = arc_lines.fitted(flux, variance, weight, arc.orders, 1)
+    flux, variance, weight = arc_lines.without_background(arc, 1)
+    row, fits = arc_lines.fit(flux, variance, weight, arc.orders, 1)
     clean = arc_lines.undisturbed(arc, 1, row, fits)
     light = np.where(weight > 0, flux, np.nan)
     return line_spread.measure(light, variance, row[clean], fits[clean], arc.orders, 1)
@@ -84,8 +84,8 @@ def test_the_measured_profile_centers_bright_lines_better_than_a_gaussian(arc, s
 def test_the_skew_of_the_profile_is_found_in_a_faint_arc_of_few_orders(truth):
     """Ten orders at a twentieth of the light of `arc`: few lines are bright."""
     faint = arc_spectra.expose(truth, (1,), seed=9, orders=np.arange(80, 90), level=0.2, read_variance=2600)
-    flux, variance, weight = arc_lines.prepared(faint, 1)
-    row, fits = arc_lines.fitted(flux, variance, weight, faint.orders, 1)
+    flux, variance, weight = arc_lines.without_background(faint, 1)
+    row, fits = arc_lines.fit(flux, variance, weight, faint.orders, 1)
     clean = arc_lines.undisturbed(faint, 1, row, fits)
     fits = fits[clean]
     assert 0 < np.sum(fits[:, 0] > 40 * fits[:, 5]) < 30

@@ -33,7 +33,7 @@ def _rolled(arc):
 
 def _refused(arc):
     with pytest.raises(BadFrame) as error:
-        calibrate.calibrate([arc], instruments.load("nres03"), data.lamp_lines())
+        calibrate.night([arc], instruments.load("nres03"), data.lamp_lines())
     return str(error.value)
 
 

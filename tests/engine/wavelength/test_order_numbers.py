@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import match_orders, order_numbers
+from nrespipe.engine.wavelength import order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 
@@ -61,9 +61,19 @@ def test_a_frame_has_the_right_numbers_whatever_orders_its_flat_and_that_of_the_
 ):
     arc = master(without(lamp.arc, LOST.get(theirs, [])))
     for off in (0, -3):
-        spectra, added = order_numbers.of_frame(without(lamp.frames[level], LOST[mine], off), arc)
+        spectra, added, _ = order_numbers.of_frame(without(lamp.frames[level], LOST[mine], off), arc)
         assert list(spectra.orders) == list(np.delete(ORDERS, LOST[mine]))
         assert added == -off
+
+
+@pytest.mark.parametrize("shift_px", [-7, 0, 4])
+def test_the_lamp_tells_by_how_many_pixels_the_frame_has_moved(lamp, shift_px):
+    frame = lamp.frames[0.2]
+    frame = without(replace(frame, flux=np.roll(frame.flux, shift_px, axis=2)), LOST["5 lowest"], off=-3)
+    spectra, _, found = order_numbers.of_frame(frame, master(lamp.arc))
+    rows = np.isin(lamp.arc.orders, spectra.orders)
+    assert found == order_numbers.lamp_shift_px(spectra.of(1)[0], lamp.arc.of(1)[0][rows])
+    assert abs(found - shift_px) <= 1
 
 
 @pytest.mark.slow
@@ -80,14 +90,14 @@ def test_an_arc_has_the_right_numbers_whatever_orders_its_flat_has_lost(lamp, lo
 def test_without_the_lamp_the_numbers_of_a_flat_stand_that_the_arc_does_not_contradict(lamp, theirs):
     arc = master(without(lamp.arc, LOST[theirs]))
     for frame in (lamp.frames[1.0], without(lamp.frames[1.0], range(2))):
-        spectra, added = order_numbers.of_frame(dark(frame), arc)
+        spectra, added, _ = order_numbers.of_frame(dark(frame), arc)
         assert list(spectra.orders) == list(frame.orders)
         assert added == 0
 
 
 def test_without_the_lamp_the_flat_that_the_arc_was_made_with_has_the_numbers_that_the_arc_was_given(lamp):
     renumbered = master(lamp.arc, Quality.ORDERS_RENUMBERED)
-    spectra, added = order_numbers.of_frame(dark(without(lamp.frames[1.0], [], off=2)), renumbered)
+    spectra, added, _ = order_numbers.of_frame(dark(without(lamp.frames[1.0], [], off=2)), renumbered)
     assert list(spectra.orders) == list(ORDERS)
     assert added == -2
 
@@ -111,7 +121,7 @@ def test_a_contradiction_that_no_lamp_decides_is_a_bad_frame(lamp):
 def test_a_frame_that_shares_no_order_with_the_arc_is_a_bad_frame_and_has_no_numbers_by_chance(lamp):
     # the best of the wrong numberings stands 13 standard deviations of noise high
     top, rest = without(lamp.frames[1.0], range(57)), without(lamp.arc, range(57, 67))
-    assert match_orders.renumbering(top, rest, 1) is None
+    assert order_numbers.compare(top, rest, 1) is None
     with pytest.raises(BadFrame, match="the frame has 10 orders from 109 to 118 and the master arc 57 orders from 52"):
         order_numbers.of_frame(top, master(rest))
 
@@ -124,5 +134,5 @@ def test_a_handful_of_rows_raises_nothing_but_a_bad_frame(lamp, rows):
             with pytest.raises(BadFrame, match=f"{rows} in common, expected 3 or more"):
                 order_numbers.of_frame(frame, master(reference))
         else:
-            spectra, added = order_numbers.of_frame(frame, master(reference))
+            spectra, added, _ = order_numbers.of_frame(frame, master(reference))
             assert (list(spectra.orders), added) == (list(frame.orders), 0)
