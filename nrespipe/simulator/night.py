@@ -10,11 +10,10 @@ import numpy as np
 from nrespipe.frames.raw import ExposureMeter, Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import cards, drift, product, sky, truth
+from nrespipe.simulator import drift, raw_file, sky, truth
 from nrespipe.simulator.bench import Bench, State
-from nrespipe.simulator.frame import render
+from nrespipe.simulator.frame import Rendered, Scene, render
 from nrespipe.simulator.lamps import SATURATED_LINES
-from nrespipe.simulator.scene import Rendered, Scene
 
 _READOUT_S = 40.0
 _BIAS_S, _DARK_S, _FLAT_S, _ARC_S = 0.0, 900.0, 60.0, 600.0
@@ -126,7 +125,7 @@ def _lit(name, pair):
 def _filename(bench, day, number, kind):
     spectrograph = bench.spectrograph
     head = f"{spectrograph.site}{spectrograph.name.replace('nres', 'nrs')}-{spectrograph.cameras[0]}"
-    return f"{head}-{day}-{number:04d}-{cards.CODES[kind][0]}"
+    return f"{head}-{day}-{number:04d}-{raw_file.CODES[kind][0]}"
 
 
 def _calibration(bench, day, number, start, scene, movement):
@@ -256,7 +255,7 @@ def _write_shot(job):
     """Write one raw file, and return its path; a process of its own may do it."""
     spectrograph, day, seed, night, truth_arrays, shot = job
     rendered = expose(benches.build(spectrograph), shot, seed=seed)
-    product.save(_path(night, shot), rendered.adu, spectrograph, spectrograph.cameras[0], day, shot)
+    raw_file.save(_path(night, shot), rendered.adu, spectrograph, spectrograph.cameras[0], day, shot)
     if truth_arrays:
         truth.arrays(night / "truth" / f"{shot.filename}.npz", rendered.truth)
     return _path(night, shot)

@@ -12,8 +12,8 @@ from nrespipe.simulator import bench as benches
 
 if TYPE_CHECKING:
     from nrespipe.simulator.bench import Bench
+    from nrespipe.simulator.frame import Truth
     from nrespipe.simulator.night import Shot
-    from nrespipe.simulator.scene import Truth
 
 
 def velocities(path: Path, bench: "Bench", shots: "Sequence[Shot]") -> None:
