@@ -1,6 +1,7 @@
-"""Arcs as a stranger would extract them: plain arrays, summed over a box, nothing flagged, no variance.
+"""Extracted arcs as plain arrays, summed over a box, without variance and flags: the adversary of ``extracted_arcs``.
 
-They are made in other ways than ``arc_spectra``, to tell whether the wavelengths are found because the two agree.
+The two share no model of the bench, the lamp, the profile or the noise, so that a solution which works on both does not
+work because solver and simulator make the same assumptions.
 """
 
 from collections.abc import Sequence

@@ -1,20 +1,21 @@
 from dataclasses import replace
 
-import arc_spectra
+import extracted_arcs
 import numpy as np
 import pytest
 
 from nrespipe import data, instruments
 from nrespipe.engine.wavelength import calibrate, diagnostics
+from nrespipe.simulator import bench as benches
 
 _C_MS = 299792458.0
 
 
 @pytest.fixture(scope="module")
 def calibration():
-    truth = arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=3)
-    arcs = [arc_spectra.expose(truth, (0, 1), 300 + i, orders=np.arange(88, 94)) for i in range(2)]
-    return calibrate.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+    bench = benches.build(instruments.load("nres01"), seed=3)
+    arcs = [extracted_arcs.expose(bench, (0, 1), seed=300 + i, orders=np.arange(88, 94)) for i in range(2)]
+    return calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
 
 
 @pytest.mark.slow

@@ -1,10 +1,11 @@
-import arc_spectra
+import extracted_arcs
 import numpy as np
 import pytest
 
 from nrespipe import data, instruments
 from nrespipe.engine.wavelength import lamp_shift
 from nrespipe.frames.spectra import Spectra
+from nrespipe.simulator import bench as benches
 
 
 @pytest.fixture(scope="module")
@@ -13,9 +14,9 @@ def lamp():
 
 
 @pytest.fixture(scope="module")
-def arcs(lamp):
-    truth = arc_spectra.truth(instruments.load("nres01"), lamp, seed=3)
-    return [arc_spectra.expose(truth, (1,), 300 + i, orders=np.arange(70, 100)) for i in range(2)]
+def arcs():
+    bench = benches.build(instruments.load("nres01"), seed=3)
+    return [extracted_arcs.expose(bench, (1,), seed=300 + i, orders=np.arange(70, 100)) for i in range(2)]
 
 
 def moved(arc, pixels):

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-import arc_spectra
+import extracted_arcs
 import numpy as np
 import pytest
 
@@ -10,33 +10,37 @@ from nrespipe.engine.wavelength import calibrate, night_to_night
 from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
+from nrespipe.simulator import bench as benches
+from nrespipe.simulator.bench import State
 
 _ORDERS = np.arange(78, 96)
+#: What the spectrograph moves between the nights.
+MOVED = State(shift_px=0.2, stretch_px=0.03)
 _ORIGIN = Origin(Kind.ARC, "lsc", "nres01", "fa09", "20190405", 58578.5, ("a", "b"))
 
 
-def _arc(truth, seed, moved=(0.0, 0.0)):
+def _arc(bench, seed, moved=State()):
     pairs = [(0, 1), (0, 1), (1, 2), (1, 2)]
-    arcs = [arc_spectra.expose(truth, pair, seed + i, moved, orders=_ORDERS) for i, pair in enumerate(pairs)]
-    found = calibrate.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+    arcs = [extracted_arcs.expose(bench, pair, moved, seed=seed + i, orders=_ORDERS) for i, pair in enumerate(pairs)]
+    found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
     return Arc(_ORIGIN, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 
 @pytest.fixture(scope="module")
-def truth():
-    return arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=12)
+def bench():
+    return benches.build(instruments.load("nres01"), seed=12)
 
 
 @pytest.fixture(scope="module")
-def nights(truth):
-    return _arc(truth, 80), _arc(truth, 70, (0.2, 0.03))
+def nights(bench):
+    return _arc(bench, 80), _arc(bench, 70, MOVED)
 
 
 @pytest.mark.slow
-def test_two_nights_differ_by_what_the_spectrograph_has_moved_and_by_nothing_else(truth, nights):
+def test_two_nights_differ_by_what_the_spectrograph_has_moved_and_by_nothing_else(bench, nights):
     found = night_to_night.compare(nights[1], nights[0])
     x = np.arange(32.0, 4096, 64)
-    then, now = (truth.wavelength(1, _ORDERS[:, None], x, moved) for moved in ((0, 0), (0.2, 0.03)))
+    then, now = (extracted_arcs.wavelength(bench, 1, x, state, orders=_ORDERS) for state in (State(), MOVED))
     expected = 299792458 * np.mean(now / then - 1)
     assert abs(found["zero_ms"] - expected) < 4 * found["zero_error_ms"] + 0.5
     assert found["zero_error_ms"] < 1.5
