@@ -15,8 +15,6 @@ from nrespipe.simulator.bench import Bench, State
 
 #: Light of a pixel of an extracted spectrum whose brightest pixel of the detector is full [electron].
 SATURATION_E = 6e5
-#: Share of the light that does not fit which runs along the column into each of the next two orders.
-_BLOOM = 0.2
 
 
 def expose(
@@ -30,6 +28,7 @@ def expose(
     lamp: float = 1.0,
     read_variance: float = 650.0,
     lamp_seed: int = lamps.SEED,
+    bloom: float = 0.2,
 ) -> Spectra:
     """Expose fibers to the lamp, and extract them.
 
@@ -47,6 +46,8 @@ def expose(
         Variance of an extracted pixel without light [electron2].
     lamp_seed
         Which lamp it is, as in ``lamps.thorium_argon``.
+    bloom
+        Share of the light that does not fit into a pixel which runs along the column into each of the next orders.
 
     Returns
     -------
@@ -59,8 +60,8 @@ def expose(
     bright = np.array([lamp * one for one in _light(bench, tuple(fibers), state, lamp_seed, orders)])
     excess = np.maximum(bright - SATURATION_E, 0)
     spill = np.zeros_like(excess)
-    spill[:, 1:] += _BLOOM * excess[:, :-1]
-    spill[:, :-1] += _BLOOM * excess[:, 1:]
+    spill[:, 1:] += bloom * excess[:, :-1]
+    spill[:, :-1] += bloom * excess[:, 1:]
     clipped = np.minimum(bright, SATURATION_E) + spill
     variance = clipped + read_variance
     flux = clipped + np.sqrt(variance) * rng.standard_normal(clipped.shape)

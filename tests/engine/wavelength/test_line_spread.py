@@ -91,8 +91,8 @@ def test_the_measured_profile_centers_bright_lines_better_than_a_gaussian(arc, s
 
 
 def test_the_skew_of_the_profile_is_found_in_a_faint_arc_of_few_orders(bench):
-    """Ten orders at a twentieth of the light of `arc`: few lines are bright."""
-    faint = extracted_arcs.expose(bench, (1,), seed=9, orders=np.arange(80, 90), lamp=0.2, read_variance=2600)
+    """Ten orders at a fortieth of the light of `arc`: few lines are bright."""
+    faint = extracted_arcs.expose(bench, (1,), seed=9, orders=np.arange(80, 90), lamp=0.1, read_variance=2600)
     flux, variance, weight = arc_lines.prepared(faint, 1)
     row, fits = arc_lines.fitted(flux, variance, weight, faint.orders, 1)
     clean = arc_lines.undisturbed(faint, 1, row, fits)
