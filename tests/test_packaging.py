@@ -105,6 +105,6 @@ def test_the_wheel_runs_in_a_fresh_environment_and_reads_its_tables(installed, t
     told = run(installed / "python", "-c", read, cwd=tmp_path, env={})
     (path, stars, lines), sites = (line.split() for line in told.splitlines())
     assert Path(path).is_relative_to(installed.parent)
-    assert int(stars) > 50
+    assert int(stars) > 30
     assert int(lines) > 1000
     assert "lsc" in sites
