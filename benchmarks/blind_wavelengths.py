@@ -21,12 +21,11 @@ import box_arcs
 import extracted_arcs
 import numpy as np
 
-from nrespipe import data, instruments
+from nrespipe import data, doppler, instruments
 from nrespipe.engine.wavelength import blind
 from nrespipe.errors import BadFrame
 from nrespipe.simulator import bench as benches
 
-C_MS = 299792458.0
 LAMP = data.lamp_lines()
 COLUMN = np.arange(4096)
 #: Wavelengths this far from the truth at half of the pixels are wrong [m / s].
@@ -66,7 +65,7 @@ def solved(flux, spectrograph, fiber, orders, wavelength, given):
         return f"refused: {error}", np.nan, np.nan, np.nan, time.process_time() - began
     seconds = time.process_time() - began
     x = np.arange(200, 3900, 50)
-    errors = C_MS * (found.vacuum_angstrom[:, x] / wavelength(found.orders[:, None], x) - 1)
+    errors = doppler.C_MS * (found.vacuum_angstrom[:, x] / wavelength(found.orders[:, None], x) - 1)
     right = np.array_equal(found.orders, orders) and np.median(np.abs(errors)) < WRONG_MS
     zero = np.median(errors)
     pull = 1.4826 * np.median(np.abs(errors - zero) / found.error_ms[:, x])

@@ -18,7 +18,7 @@ from nrespipe import data, instruments
 from nrespipe.engine.spectrum import continuum
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import measurement, template, template_fit
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import extracted_stars, stars
 

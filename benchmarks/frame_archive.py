@@ -16,9 +16,9 @@ import numpy as np
 
 from nrespipe import data
 from nrespipe.engine.velocity import measurement, template
-from nrespipe.files import masters as shelf
+from nrespipe.files import master_files as shelf
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import arc, bias, dark, flat, science
 from nrespipe.simulator import drift, sky, stars
 from nrespipe.simulator import frame as frames

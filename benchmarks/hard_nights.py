@@ -22,7 +22,7 @@ from damaged_nights import lit, moved
 from sqlalchemy import select
 
 from nrespipe import instruments, logs
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.files import plain_table
 from nrespipe.frames.quality import Quality
@@ -226,7 +226,7 @@ def by_workers(service, folders):
     for folder in folders:
         for _, sequence in groupby(sorted((folder / "raw").iterdir()), lambda path: path.name.split("-")[4][0]):
             for path in sequence:
-                registration.register(service.sessions, path, *raw_files.look(path))
+                registration.register_file(service.sessions, path, *raw_files.inspect(path))
             settle(paced)
 
 
@@ -238,7 +238,7 @@ def settle(service):
         if not told:
             return
         for table, row in told:
-            (execution.frame if table is Frame else execution.master)(service, row, "bench")
+            (execution.reduce_frame if table is Frame else execution.make_master)(service, row, "bench")
 
 
 @dataclass(frozen=True)

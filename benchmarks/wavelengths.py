@@ -18,7 +18,7 @@ import extracted_arcs
 import extraction
 import numpy as np
 
-from nrespipe import data, instruments
+from nrespipe import data, doppler, instruments
 from nrespipe.engine.wavelength import arc_lines, calibrate, diagnostics, drift, line_spread, solution
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.raw import Kind
@@ -28,7 +28,6 @@ from nrespipe.simulator import frame as frames
 from nrespipe.simulator import lamps, stars
 from nrespipe.simulator.bench import State
 
-C_MS = benches.C_MS
 _X = np.arange(16, 4096, 32.0)
 _PAIRS = (0, 1), (1, 2)
 #: Drifts of the science frames.
@@ -75,7 +74,7 @@ def walk(seed, n=8):
 def errors_ms(bench, scale, state, fiber):
     """Error of a solution over order and column [m / s]."""
     found = solution.on_grid(scale, fiber, scale.orders, _X)
-    return C_MS * (found / extracted_arcs.wavelength(bench, fiber, _X, state) - 1)
+    return doppler.C_MS * (found / extracted_arcs.wavelength(bench, fiber, _X, state) - 1)
 
 
 def arc_of(found):
@@ -195,7 +194,7 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
             bench, fiber, _X, reference
         )
         now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
-        error = C_MS * (now / solution.on_grid(arc.solution, fiber, wavelengths.orders, _X) / ratio - 1)
+        error = doppler.C_MS * (now / solution.on_grid(arc.solution, fiber, wavelengths.orders, _X) / ratio - 1)
         weight, shares = _star(wavelengths.orders)
         star = float(np.sum(error * weight))
         *_, claimed = calibrate.mean_error_ms(wavelengths, fiber, shares)
@@ -251,7 +250,7 @@ def of_shared_photons(bench, nights, n_arcs):
         wavelengths = calibrate.of(frame, arc_of(found), drift.measure(frame, arc_of(found)))
         for fiber, lines in rows.items():
             now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
-            total = C_MS * np.sum(weight * (now / extracted_arcs.wavelength(bench, fiber, _X, state) - 1))
+            total = doppler.C_MS * np.sum(weight * (now / extracted_arcs.wavelength(bench, fiber, _X, state) - 1))
             scale = np.sum(weight * errors_ms(bench, found.solution, state, fiber))
             night_ms, _, drift_ms = calibrate.mean_error_ms(wavelengths, fiber, shares)
             lines.append((scale, total - scale, total, night_ms, drift_ms, np.hypot(night_ms, drift_ms)))

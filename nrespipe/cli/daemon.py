@@ -9,7 +9,7 @@ import click
 
 from nrespipe.cli import options
 from nrespipe.database.administration import access
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import layout, plain_table
 from nrespipe.service import assembly
@@ -188,7 +188,7 @@ def reconcile_command(given, output, database, raw_root, site, day, dry_run) -> 
     with options.complaints():
         assembled = _assembled(given, output, database)
         with assembled.readers.begin() as session:
-            paths = intake.missed(session, raw_root, site, day)
+            paths = intake.find_missed(session, raw_root, site, day)
         if not dry_run:
             intake.submit(assembled, paths)
     click.echo("\n".join([*map(str, paths), f"{len(paths)} frames were missed"]))

@@ -23,7 +23,7 @@ def compile_command(given) -> None:
       NUMBA_CACHE_DIR=/var/cache/nrespipe nrespipe compile
     """
     processes = limits.default_processes() if given.processes is None else given.processes
-    with process_pool.team(processes, given.log_level) as run:
+    with process_pool.open(processes, given.log_level) as run:
         report = progress.bar if sys.stderr.isatty() else progress.words
         compiled = kernels.prepare(run, report, kernels.REDUCTION + kernels.SIMULATION)
     click.echo("\n".join(compiled.lines()))

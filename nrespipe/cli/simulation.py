@@ -59,7 +59,7 @@ def simulate_night_command(given, out, site, table, day, nights, seed, stars, **
       nrespipe simulate night archive --day 20190405 --stars "HD102365:120,HD10700:80:2,HD22049:90+HD76151:70"
     """
     processes = limits.default_processes() if given.processes is None else given.processes
-    with options.complaints(), process_pool.team(processes, given.log_level) as run:
+    with options.complaints(), process_pool.open(processes, given.log_level) as run:
         try:
             kernels.prepare(run, options.progress_bar(), kernels.SIMULATION)
             paths = simulation.write_nights(

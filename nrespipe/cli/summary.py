@@ -5,7 +5,7 @@ import click
 from nrespipe.cli import options
 from nrespipe.database.administration import access
 from nrespipe.errors import Unavailable
-from nrespipe.service.operations import summary
+from nrespipe.service.operations import night_summary
 
 
 @click.command("summary")
@@ -31,11 +31,11 @@ def summary_command(given, site, day, mail, output, database) -> None:
     output, given = options.places(given, output, database)
     with options.complaints():
         with access.to_read(output, given).begin() as session:
-            report = summary.gather(session, site, day, output.resolve())
-        paths = summary.write(report, output.resolve())
+            report = night_summary.gather(session, site, day, output.resolve())
+        paths = night_summary.write(report, output.resolve())
         try:
             if mail:
-                summary.mail(report, paths, given)
+                night_summary.send(report, paths, given)
         except Unavailable as error:
             raise click.ClickException(str(error)) from error
     click.echo("\n".join(map(str, paths)))

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from nrespipe.database.administration import trouble
+from nrespipe.database.administration import failures
 
 _log = structlog.get_logger(__name__)
 
@@ -30,8 +30,8 @@ def do(what: str, work: Callable[..., Any], *arguments: object) -> object:
     try:
         return work(*arguments)
     except Exception as error:
-        if trouble.is_outside(error):
-            _log.warning("database away", job=what, reason=trouble.words(error))
+        if failures.is_temporary(error):
+            _log.warning("database away", job=what, reason=failures.message(error))
         else:
             _log.exception("job failed", job=what)
         return None

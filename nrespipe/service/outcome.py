@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nrespipe.database.administration import trouble
-from nrespipe.database.columns import State, now
+from nrespipe.database.administration import failures
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 
 #: Libraries that speak to servers: what they raise is no fault of a frame. Known by their names, as most commands start
@@ -100,7 +101,7 @@ def of(error: Exception, started: datetime) -> Outcome:
     """
     state = next(state for kind, state in _FOLLOWS if isinstance(error, kind))
     of_server = any(kind.__module__.partition(".")[0] in _OF_SERVERS for kind in type(error).__mro__)
-    if of_server or trouble.is_outside(error):
+    if of_server or failures.is_temporary(error):
         state = State.RETRY
     ours = isinstance(error, Skipped | BadFrame | MissingCalibration | Unavailable)
     reason = str(error) if ours and str(error) else f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
@@ -14,7 +15,7 @@ from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame, light, lineshape
-from nrespipe.simulator.bench import C_MS, Bench, State
+from nrespipe.simulator.bench import Bench, State
 
 if TYPE_CHECKING:
     from nrespipe.simulator.stars import Target
@@ -126,7 +127,7 @@ def wavelengths(
     columns = bench.spectrograph.detector.columns
     x = np.arange(columns, dtype=float)
     off_ms = zero_ms + drift_ms + np.polynomial.legendre.legval(np.linspace(-1, 1, columns), [0.0, *bend_ms])
-    angstrom = benches.wavelength(bench, fiber, x) * (1 + off_ms / C_MS)
+    angstrom = benches.wavelength(bench, fiber, x) * doppler.factor(off_ms)
     drift = Drift(0.0, 0.0, 0.0, 0.0, 0.0, float(drift_error_ms), 1000)
     shape = line_shape(bench, fiber)
     return Wavelengths((fiber,), bench.spectrograph.orders, angstrom[None], np.array([float(error_ms)]), drift, shape)

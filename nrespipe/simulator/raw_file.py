@@ -12,7 +12,7 @@ from astropy.io import fits
 from nrespipe.frames.arrays import Integers
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 from nrespipe.simulator.detector import OVERSCAN_COLUMNS, SPARE_ROWS
 
 if TYPE_CHECKING:

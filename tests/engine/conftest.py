@@ -9,7 +9,8 @@ from star_kernels import absorb, spread
 
 from nrespipe import data, instruments
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.velocity import Barycentric, Star
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 from nrespipe.instruments import optics
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from simulated_frames import SMALL_TABLES, assemble, small_spectrograph
 
 from nrespipe import cli, instruments
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.service import assembly
 from nrespipe.service.batch import night, simulation
 from nrespipe.settings import Settings

@@ -4,7 +4,7 @@ import pytest
 from simulated_frames import assemble, small_spectrograph
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.frames.quality import Quality
 from nrespipe.service.batch import night, simulation

@@ -20,7 +20,7 @@ from kombu import Connection
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 
-from nrespipe.database.administration import connection, revisions
+from nrespipe.database.administration import connection, schema
 
 _numbers = count()
 #: Longest start of RabbitMQ [second].
@@ -142,7 +142,7 @@ def _exists(user):
 def with_tables(url):
     """Open a database, empty or not, whose tables are then those of the program."""
     sessions = connection.connect(url)
-    revisions.prepare(sessions.kw["bind"])
+    schema.prepare(sessions.kw["bind"])
     return sessions
 
 

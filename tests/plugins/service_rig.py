@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from supervisor.xmlrpc import SupervisorTransport
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Master, Product, Stacking, StarVelocity
 
 ROOT = Path(__file__).parents[2]

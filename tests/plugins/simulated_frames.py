@@ -10,7 +10,7 @@ import numpy as np
 
 from nrespipe import data, instruments
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import arc, bias, dark, flat
 from nrespipe.service import assembly
 from nrespipe.settings import Settings

@@ -21,7 +21,7 @@ from opentsdb import push_thread
 from servers import free_ports
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.service import metrics, tsdb_client
@@ -99,7 +99,7 @@ def test_the_time_of_every_step_of_a_frame_arrives(influx, archive, service):
     intake.submit(service, [archive.add("b", site="elp", camera="fa17")])
     with service.sessions.begin() as session:
         row = session.scalars(select(Frame)).one()
-    assert execution.frame(replace(service, recorder=recorder), row.id, "me").state is State.DONE
+    assert execution.reduce_frame(replace(service, recorder=recorder), row.id, "me").state is State.DONE
     assert recorder.flush(20)
     end = time.monotonic() + 20
     ours = lambda name: [point for point in influx.points(name) if point["instrument"] == "nres02"]

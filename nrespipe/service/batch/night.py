@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import frames
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations, lineage
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.raw.identity import without_name as bare
@@ -102,7 +102,7 @@ def reduce_all(
     # to no version is what this one failed on a settled matter
     version = "" if again else __version__
     paths = raw_files.find(raw_root, assembly.output)
-    with runner.begun(assembly, "night", report) as run:
+    with runner.start(assembly, "night", report) as run:
         found = _arrive(assembly, paths, sites, days, report)
         new = 0
         for kind in Kind:
@@ -129,12 +129,12 @@ def reduce_files(assembly: "Assembly", paths: Sequence[Path], report: Callable[.
     """
     for folder in {path.resolve().parent for path in paths}:
         layout.require_apart(assembly.output, folder)
-    with runner.begun(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
+    with runner.start(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
         found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:
             orphans.bury(session)
             given = [session.get_one(Frame, row) for row in sorted(found)]
-        new = runner.finish(run, "frames", runner.of_frames(run, [f for f in given if f.start_mjd is not None]))
+        new = runner.execute(run, "frames", runner.frame_orders(run, [f for f in given if f.start_mjd is not None]))
         runner.deliver(run)
     return _summary(assembly, found, new, kept=True)
 
@@ -144,9 +144,9 @@ def _arrive(assembly, paths, sites, days, report):
     found = set()
     with report("finding frames", len(paths)) as advance:
         for path in paths:
-            facts, result = raw_files.look(path)
+            facts, result = raw_files.inspect(path)
             if _wanted(facts.get("site"), sites) and _wanted(facts.get("day"), days):
-                found.add(registration.register(assembly.sessions, path, facts, result).id)
+                found.add(registration.register_file(assembly.sessions, path, facts, result).id)
             advance(path.name)
     return found
 
@@ -165,13 +165,13 @@ def _finish_kind(run, kind, found, version):
             # what is queued after its turn was refused with a master that needs review, and there is another
             due = [
                 frame
-                for frame in frames.due(session, kind, version)
+                for frame in frames.pending(session, kind, version)
                 if frame.id in found
                 and (frame.id not in tried or (frame.state is State.QUEUED and frame.tries > tried[frame.id]))
             ]
             ready = _ready(session, run.assembly, due)
         tried.update((frame.id, frame.tries) for frame in due)
-        new += runner.finish(run, f"{kind} frames", runner.of_frames(run, ready))
+        new += runner.execute(run, f"{kind} frames", runner.frame_orders(run, ready))
         # when another run has died there may be more to do
         if not _wait(run.assembly, kind, found) and not due:
             return new
@@ -188,13 +188,13 @@ def _redo(run, version) -> tuple[int, int]:
     done = 0
     for kind in Kind:
         with run.assembly.sessions.begin() as session:
-            due = frames.to_redo(session, kind)[: max(_MOST_REDONE - done, 0)]
-        done += runner.finish(run, f"{kind} frames again", runner.of_frames(run, due))
+            due = frames.to_reduce_again(session, kind)[: max(_MOST_REDONE - done, 0)]
+        done += runner.execute(run, f"{kind} frames again", runner.frame_orders(run, due))
         with run.assembly.sessions.begin() as session:
-            nights = lineage.outdated(session, kind)
-        runner.masters(run, kind, nights, version)
+            nights = lineage.nights_to_remake(session, kind)
+        runner.make_masters(run, kind, nights, version)
     with run.assembly.sessions.begin() as session:
-        return done, sum(len(frames.to_redo(session, kind)) for kind in Kind)
+        return done, sum(len(frames.to_reduce_again(session, kind)) for kind in Kind)
 
 
 def _wait(assembly, kind, found):
@@ -222,7 +222,7 @@ def _ready(session, assembly, due):
         # one that cannot be planned fails once more in the hands of a process, which writes it down
         job = outcome.attempt(frame_reduction.plan, session, frame, assembly).value
         if job is not None and job.missing:
-            frames.postpone(session, frame.id, job.missing)
+            frames.record_wait(session, frame.id, job.missing)
         else:
             ready.append(frame)
     return ready
@@ -235,7 +235,7 @@ def _stack(run, kind, found, version) -> None:
         ended = Frame.state.in_((State.DONE, State.BAD, State.SKIPPED)) & Frame.start_mjd.is_not(None)
         rows = session.scalars(select(Frame).where(Frame.kind == kind, ended, frames.latest()))
         nights = sorted({calibrations.night_of(frame) for frame in rows if frame.id in found})
-    runner.masters(run, kind, nights, version)
+    runner.make_masters(run, kind, nights, version)
 
 
 def _summary(assembly, found, new, kept=False):
@@ -244,7 +244,7 @@ def _summary(assembly, found, new, kept=False):
         told = sorted((name, state, bare(reason, name)) for _id, name, state, reason in rows if _id in found)
         masters = tuple(
             (layout.master_name(master), master.standing, master.reason)
-            for master in calibrations.questionable(session)
+            for master in calibrations.with_problems(session)
             if any(frame.id in found for frame in master.inputs)
         )
     content = (State.DONE, State.SKIPPED)

@@ -10,11 +10,12 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import frames, reprocessings
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout, plain_table
-from nrespipe.files.partial import replacing
+from nrespipe.files.disk import replacing
 from nrespipe.files.raw import identity
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
@@ -82,7 +83,7 @@ def reprocess(
         if not _frames(session, *nights, tuple(Kind)):
             raise LookupError(f"no frame of {site} from {first_day} to {last_day} is known")
     done = 0
-    with runner.begun(assembly, "again", report) as run:
+    with runner.start(assembly, "again", report) as run:
         for kind in kinds:
             done += _redo(run, kind, nights, moment)
         runner.deliver(run)
@@ -106,9 +107,9 @@ def _redo(run, kind, nights, moment):
         jobs = {f: outcome.attempt(frame_reduction.plan, session, f, run.assembly).value for f in mine}
         due = [f for f, job in jobs.items() if job is None or not _is_done(f, job, moment)]
         owed = sorted({calibrations.night_of(frame) for frame in mine})
-    done = runner.finish(run, f"{kind} frames", runner.of_frames(run, due))
+    done = runner.execute(run, f"{kind} frames", runner.frame_orders(run, due))
     if hasattr(run.assembly.recipes[kind], "combine"):
-        runner.masters(run, kind, owed, since=moment)
+        runner.make_masters(run, kind, owed, since=moment)
     return done
 
 
@@ -124,7 +125,7 @@ def _unsuccessful(session, tried, kinds, moment):
     nights = {calibrations.night_of(frame) for frame in tried}
     masters = [
         (identity.stem(layout.master_name(master)), str(master.standing), master.reason)
-        for master in calibrations.questionable(session)
+        for master in calibrations.with_problems(session)
         if master.kind in kinds and calibrations.night_of(master) in nights
     ]
     ends = [(frame.filename, frame.attempts[-1]) for frame in tried if frame.attempts]

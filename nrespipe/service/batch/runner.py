@@ -14,14 +14,15 @@ from sqlalchemy import select
 
 from nrespipe import __version__
 from nrespipe.database import claims
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, Frame, Product
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.operations import kernels
 from nrespipe.service.reduction import master_making
-from nrespipe.service.work import execution, lease, orphans, owner, process_pool
+from nrespipe.service.work import execution, leases, orphans, owner, process_pool
 
 if TYPE_CHECKING:
     from nrespipe.database.masters.calibrations import Night
@@ -68,7 +69,7 @@ class Batch:
     assembly
         What to work with.
     run
-        Runs a function on jobs, as ``process_pool.team`` gives it.
+        Runs a function on jobs, as ``process_pool.open`` gives it.
     report
         Shows progress: ``progress.bar`` or ``progress.lines``.
     owner
@@ -99,7 +100,7 @@ class Batch:
 
 
 @contextmanager
-def begun(assembly: Assembly, name: str, report: Callable[..., Any], processes: int | None = None) -> Iterator[Batch]:
+def start(assembly: Assembly, name: str, report: Callable[..., Any], processes: int | None = None) -> Iterator[Batch]:
     """Keep processes at hand for a run; rows that it has at the end, because it was interrupted, are given back.
 
     Parameters
@@ -112,15 +113,15 @@ def begun(assembly: Assembly, name: str, report: Callable[..., Any], processes: 
         How many; those of the assembly if not given.
     """
     processes, settings = assembly.processes if processes is None else processes, assembly.settings
-    mine = f"{owner.here(name)}/{next(_numbers)}"
+    mine = f"{owner.this_process(name)}/{next(_numbers)}"
     try:
-        with process_pool.team(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
+        with process_pool.open(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
             yield Batch(assembly, run, report, mine)
     finally:
-        lease.persist(assembly.sessions, partial(_give_back, mine=mine), monotonic() + assembly.pace.patience_s)
+        leases.persist(assembly.sessions, partial(_give_back, mine=mine), monotonic() + assembly.pace.patience_s)
 
 
-def finish(batch: Batch, label: str, orders: Sequence[Order], **options: object) -> int:
+def execute(batch: Batch, label: str, orders: Sequence[Order], **options: object) -> int:
     """Do rows that nobody else does first; one whose process died is tried once more.
 
     Parameters
@@ -145,10 +146,10 @@ def finish(batch: Batch, label: str, orders: Sequence[Order], **options: object)
             if ended is not None:
                 done += 1
                 advance(order.name, **ended.told())
-    return done + finish(batch, f"{label} again", again, **options)
+    return done + execute(batch, f"{label} again", again, **options)
 
 
-def masters(
+def make_masters(
     batch: Batch, kind: "Kind", nights: "Sequence[Night]", version: str = __version__, since: datetime | None = None
 ) -> None:
     """Make the masters of some nights, or wait until another run has made them.
@@ -167,7 +168,7 @@ def masters(
         first = _first_of_each_camera(nights)
         with batch.assembly.sessions.begin() as session:
             orphans.bury(session)
-            rows = {night: stackings.of(session, kind, night) for night in first}
+            rows = {night: stackings.get_or_create(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
         # files are read for this, and whoever writes need not wait for that
         with batch.assembly.readers.begin() as session:
@@ -175,10 +176,10 @@ def masters(
         # whose turn has passed: no process needs to be started, and no kernel loaded
         for night in orders.keys() - jobs:
             _do(batch.assembly, options, orders[night])
-        finish(batch, f"master {kind}", [orders[night] for night in orders if night in jobs], **options)
+        execute(batch, f"master {kind}", [orders[night] for night in orders if night in jobs], **options)
         with batch.assembly.sessions.begin() as session:
             moment = clock(session)
-            now = {night: stackings.of(session, kind, night) for night in first}
+            now = {night: stackings.get_or_create(session, kind, night) for night in first}
         # in the hands of another run; or its own masters were at fault, and there are others
         left = [n for n, row in now.items() if row.owner or (row.next_try is not None and row.next_try <= moment)]
         nights = [night for night in nights if night not in first or night in left]
@@ -191,10 +192,10 @@ def deliver(batch: Batch) -> None:
     with batch.assembly.sessions.begin() as session:
         due = (Delivery.owner == "", Delivery.next_try <= clock(session))
         rows = session.execute(select(Delivery, Product.path).join(Product).where(*due).order_by(Delivery.id)).all()
-    finish(batch, "deliveries", [batch.order(path, row) for row, path in rows])
+    execute(batch, "deliveries", [batch.order(path, row) for row, path in rows])
 
 
-def of_frames(batch: Batch, frames: Sequence[Frame]) -> list[Order]:
+def frame_orders(batch: Batch, frames: Sequence[Frame]) -> list[Order]:
     """Return the orders to reduce frames."""
     return [batch.order(frame.filename, frame) for frame in frames]
 
@@ -230,7 +231,7 @@ def _lost(batch, order, result):
         claims.release(session, result.reason, [order.owner], is_death)
         return session.get(order.table, order.row_id, populate_existing=True)
 
-    row = lease.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
+    row = leases.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
     # none: the product of a delivery was replaced meanwhile
     return [batch.order(order.name, row)] if row is not None and row.deaths == 1 and not row.owner else []
 

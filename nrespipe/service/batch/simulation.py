@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database import velocities
+from nrespipe.database import measurements
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files.catalog import targets
 from nrespipe.service.batch import night as nights
@@ -103,7 +103,7 @@ def write_nights(
     seed: int,
     observed: Sequence[str],
     report: Callable[..., Any],
-    run: Callable[..., Any] = process_pool.in_turn,
+    run: Callable[..., Any] = process_pool.run_serially,
     keep: bool = False,
     table: Path | None = None,
     **counts: int,
@@ -127,7 +127,7 @@ def write_nights(
     report
         Shows progress: `progress.bar` or `progress.lines`.
     run
-        Runs a function on jobs, as ``process_pool.team`` gives it; one after the other if not given.
+        Runs a function on jobs, as ``process_pool.open`` gives it; one after the other if not given.
     keep
         Whether frames of the same night that are there already are left as they are.
     table
@@ -161,7 +161,7 @@ def write_nights(
                 seed=seed,
                 stars=exposures,
                 keep=keep,
-                run=lambda work, shots: process_pool.values(run(work, shots)),
+                run=lambda work, shots: process_pool.require_values(run(work, shots)),
                 progress=lambda path, advance=advance: advance(path.name),
                 **counts,
             )
@@ -217,7 +217,7 @@ def demonstrate(assembly: "Assembly", raw_root: Path, report: Callable[..., Any]
     summary : Summary
         Of the reduction.
     """
-    with process_pool.team(assembly.processes, assembly.log_level) as run:
+    with process_pool.open(assembly.processes, assembly.log_level) as run:
         kernels.prepare(run, report, kernels.SIMULATION + kernels.REDUCTION)
         (path,) = write_nights(raw_root, "lsc", "20190405", 1, 7, DEMO_STARS, report, run, keep=True, **_DEMO_COUNTS)
     summary = nights.reduce_all(assembly, path / "raw", report=report)
@@ -238,7 +238,7 @@ def compare(sessions: sessionmaker[Session], truth: Path) -> list[Comparison]:
         One for each star of the truth, in its order.
     """
     with sessions.begin() as session:
-        measured = {(row["filename"], row["fiber"]): row for row in velocities.table(session)}
+        measured = {(row["filename"], row["fiber"]): row for row in measurements.velocity_table(session)}
         constant = StarVelocity.mask_err_ms, StarVelocity.scale_err_ms
         always = select(Frame.filename, StarVelocity.fiber, *constant).join(StarVelocity.frame)
         for filename, fiber, mask_ms, scale_ms in session.execute(always):

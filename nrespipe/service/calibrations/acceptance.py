@@ -1,22 +1,21 @@
 """Whether a new master is accepted: compared with the last good one, and with those that may speak for it."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.frames.judgement import Judgement, Verdict
 from nrespipe.service.calibrations import redo
 
@@ -50,7 +49,7 @@ class Peers(NamedTuple):
     later: tuple[int, str, str] | None = None
 
 
-def peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
+def choose_peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
     """Choose the masters that a new one is compared with.
 
     Parameters
@@ -62,14 +61,14 @@ def peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, outpu
     mean_mjd
         Of the new one.
     """
-    last, own = neighbors.peer(session, kind, night, mean_mjd), neighbors.own(session, kind, night)
+    last, own = neighbors.reference_master(session, kind, night, mean_mjd), neighbors.used_master(session, kind, night)
     if last is not None and last.mean_mjd > mean_mjd:
         last = own or last
     is_accepted = own is not None and own.standing is Standing.CURRENT and neighbors.needed_review(own)
-    unreviewed = neighbors.peer(session, kind, night, mean_mjd, Standing.REVIEW)
-    if unreviewed is not None and neighbors.refused(session, kind, calibrations.night_of(unreviewed)) is not None:
+    unreviewed = neighbors.reference_master(session, kind, night, mean_mjd, Standing.REVIEW)
+    if unreviewed is not None and neighbors.rejected_master(session, kind, calibrations.night_of(unreviewed)):
         unreviewed = None
-    later = neighbors.following(session, kind, night)
+    later = neighbors.next_master(session, kind, night)
     unreviewed, later = (
         (other.id, str(output / other.path), _agrees(other)) if other is not None else None
         for other in (unreviewed, later)
@@ -83,7 +82,10 @@ def peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, outpu
 
 
 def judge(
-    master: "Bias | Dark | Flat | Arc", others: Peers, recipe: ModuleType, spectrograph: "Spectrograph"
+    master: "Bias | Dark | Flat | Arc",
+    others: Peers,
+    judge_master: Callable[..., Judgement],
+    spectrograph: "Spectrograph",
 ) -> tuple[dict[str, object], int | None, bool]:
     """Judge a new master.
 
@@ -91,8 +93,8 @@ def judge(
     ----------
     others
         What it is compared with; a file that cannot be read is as good as none.
-    recipe
-        Its `judge` compares two masters.
+    judge_master
+        As ``master_checks.judge``.
     spectrograph
         Says what the first one should be like.
 
@@ -106,34 +108,34 @@ def judge(
         Whether the last good one says nothing against it.
     """
     last = _read(others.last)
-    judged = against(master, last, recipe, spectrograph)
+    judged = compare(master, last, judge_master, spectrograph)
     standing = _STANDINGS.get(judged.verdict, Standing.CURRENT)
     columns = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
     if standing is Standing.REJECTED:
         return columns, None, False
     if standing is Standing.CURRENT:
-        agrees_with, _ = _agreeing(master, (others.unreviewed,), recipe, spectrograph)
+        agrees_with, _ = _agreeing(master, (others.unreviewed,), judge_master, spectrograph)
         return columns, agrees_with, last is not None and not judged.changed
-    if others.accepted and _is_like(master, _read(others.accepted[0]), recipe, spectrograph):
+    if others.accepted and _is_like(master, _read(others.accepted[0]), judge_master, spectrograph):
         return columns | {"standing": Standing.CURRENT, "reason": others.accepted[1]}, None, False
-    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), recipe, spectrograph)
+    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), judge_master, spectrograph)
     if agrees_with is not None:
         columns |= {"standing": Standing.CURRENT, "reason": f"{columns['reason']}; {words}"}
     return columns, agrees_with, False
 
 
-def _agreeing(master, others, recipe, spectrograph):
+def _agreeing(master, others, judge_master, spectrograph):
     """Row of the first of some masters of other nights that a master is like, and what is said of it then."""
     for row, path, words in filter(None, others):
-        if _is_like(master, _read(path), recipe, spectrograph):
+        if _is_like(master, _read(path), judge_master, spectrograph):
             return row, words
     return None, ""
 
 
-def against(
+def compare(
     master: "Bias | Dark | Flat | Arc",
     last: "Bias | Dark | Flat | Arc | None",
-    recipe: ModuleType,
+    judge_master: Callable[..., Judgement],
     spectrograph: "Spectrograph",
 ) -> Judgement:
     """Compare a master with the last good one.
@@ -142,8 +144,8 @@ def against(
     ----------
     last
         The last good one; None for the first.
-    recipe
-        Its `judge` compares two masters.
+    judge_master
+        As ``master_checks.judge``.
     spectrograph
         Says what the first one should be like.
 
@@ -152,11 +154,11 @@ def against(
     Judgement
         What the last one shows as well is known.
     """
-    judged = recipe.judge(master, last, spectrograph)
-    return judged if last is None else judged.beside(recipe.judge(last, None, spectrograph))
+    judged = judge_master(master, last, spectrograph)
+    return judged if last is None else judged.beside(judge_master(last, None, spectrograph))
 
 
-def heed(
+def apply_decision(
     session: Session,
     kind: "Kind",
     night: "Night",
@@ -182,8 +184,8 @@ def heed(
         frame must not bring back the others. One of the frames of another that was accepted meanwhile is so too.
     """
     standing, reason = columns["standing"], columns["reason"]
-    refused = neighbors.refused(session, kind, night)
-    own = neighbors.own(session, kind, night)
+    refused = neighbors.rejected_master(session, kind, night)
+    own = neighbors.used_master(session, kind, night)
     shared = {frame.id for frame in refused.inputs} & set(frame_ids) if refused is not None else ()
     if shared:
         share = f"{len(shared)} of its {len(frame_ids)} frames"
@@ -203,7 +205,7 @@ def heed(
 _CALLED_BAD = "the one that was called bad: "
 
 
-def retire(session: Session, kind: "Kind", night: "Night", minimum: int) -> None:
+def withdraw(session: Session, kind: "Kind", night: "Night", minimum: int) -> None:
     """Take the master of a night out of use where too few of the frames that it was made of are good now.
 
     Parameters
@@ -213,7 +215,7 @@ def retire(session: Session, kind: "Kind", night: "Night", minimum: int) -> None
     minimum
         How many good frames a master needs.
     """
-    made = calibrations.last(session, kind, night)
+    made = calibrations.last_attempt(session, kind, night)
     if made is None or made.standing not in USABLE:
         return
     names = [frame.filename for frame in made.inputs if frame.day == night.day]
@@ -242,8 +244,8 @@ def accept(session: Session, row_id: int, master: Master) -> None:
     """
     row = session.get(Master, row_id)
     if row is not None and row.standing is Standing.REVIEW:
-        calibrations.judge(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
-        redo.redo_for_good(session, row)
+        calibrations.set_standing(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
+        redo.after_acceptance(session, row)
 
 
 def _agrees(master):
@@ -253,13 +255,13 @@ def _agrees(master):
 def _read(path):
     """Read a master that another is compared with; None where there is none, or none that can be read."""
     with suppress(MissingCalibration):
-        return masters.read(path) if path else None
+        return master_files.read(path) if path else None
     return None
 
 
-def _is_like(master, peer, recipe, spectrograph):
+def _is_like(master, peer, judge_master, spectrograph):
     """Whether a master needs no review beside another, but for what that one shows as well."""
-    return peer is not None and against(master, peer, recipe, spectrograph).verdict in _GOOD
+    return peer is not None and compare(master, peer, judge_master, spectrograph).verdict in _GOOD
 
 
 _GOOD = (Verdict.ACCEPTED, Verdict.FLAGGED)

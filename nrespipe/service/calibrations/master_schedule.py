@@ -10,15 +10,16 @@ import structlog
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master, Stacking
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.service import isolated, outcome
 
 if TYPE_CHECKING:
-    from nrespipe.database.base import Row
+    from nrespipe.database.tables.base import Row
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.outcome import Outcome
 
@@ -29,7 +30,7 @@ _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = timedelta(seconds=10)
 
 
-def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
+def add(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     """Write down that the night of a frame owes a master, if its kind has any and the frame counts for it.
 
     Parameters
@@ -52,9 +53,9 @@ def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
         return False
     after_night = due_after(frame, assembly)
     if after_night is None:
-        # `owe_all` asks again
+        # `add_all` asks again
         return False
-    row = stackings.of(session, frame.kind, calibrations.night_of(frame))
+    row = stackings.get_or_create(session, frame.kind, calibrations.night_of(frame))
     moment = clock(session)
     pace = assembly.pace
     when = moment + timedelta(seconds=pace.quiet_s if moment < after_night else pace.past_s)
@@ -64,7 +65,7 @@ def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     return True
 
 
-def lost(job, result: "Outcome") -> list[int]:
+def find_damaged(job, result: "Outcome") -> list[int]:
     """Tell which masters work waits for although they were made; not within a transaction, which files may hold up.
 
     Parameters
@@ -89,7 +90,7 @@ def _is_whole(path, checksum):
     return path.is_file() and outcome.attempt(md5, path).value in (checksum, None)
 
 
-def renew(session: Session, rows: Sequence[int]) -> None:
+def remake(session: Session, rows: Sequence[int]) -> None:
     """Ask for masters to be made again whose files are gone or damaged.
 
     Parameters
@@ -99,11 +100,11 @@ def renew(session: Session, rows: Sequence[int]) -> None:
     """
     for row in rows:
         master = session.get_one(Master, row)
-        stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
+        stackings.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
 def _counts(session, frame):
-    last = calibrations.last(session, frame.kind, calibrations.night_of(frame))
+    last = calibrations.last_attempt(session, frame.kind, calibrations.night_of(frame))
     # by its name: an earlier version of the file may have been good
     is_in = last is not None and frame.filename in {one.filename for one in last.inputs}
     return frame.state == State.DONE or (is_in and frame.state in (State.BAD, State.SKIPPED))
@@ -140,7 +141,7 @@ def _say_once(instrument, day, reason) -> None:
     _log.warning("nobody knows when a night ends", instrument=instrument, day=day, reason=reason)
 
 
-def is_ripe(session: Session, stacking: Stacking) -> bool:
+def is_ready(session: Session, stacking: Stacking) -> bool:
     """Tell whether all frames of a night that may enter its master have been tried.
 
     Parameters
@@ -158,7 +159,7 @@ def is_ripe(session: Session, stacking: Stacking) -> bool:
     return session.scalar(query.limit(1)) is None
 
 
-def owe_all(session: Session, assembly: "Assembly") -> int:
+def add_all(session: Session, assembly: "Assembly") -> int:
     """Write down all that the nights of the database owe and nobody has written down.
 
     Returns
@@ -193,10 +194,10 @@ def owe_all(session: Session, assembly: "Assembly") -> int:
 def _owe_one(session, frame_id, assembly):
     # what fails in one night undoes nothing of the others
     with session.begin_nested():
-        return owe(session, session.get_one(Frame, frame_id), assembly)
+        return add(session, session.get_one(Frame, frame_id), assembly)
 
 
-def remind(session: Session) -> int:
+def release_waiting(session: Session) -> int:
     """Make due the frames that wait although a master of their camera was made after they looked for one.
 
     A new master wakes what waits for it, but not a frame that was written down as waiting at the same moment.

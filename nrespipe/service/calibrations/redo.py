@@ -4,9 +4,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from nrespipe.database import claims
-from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, lineage, stackings
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, attempt_masters, master_inputs, master_parents
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -14,7 +15,7 @@ from nrespipe.frames.raw import Kind
 _KINDS = list(Kind)
 
 
-def of_bad(session: Session, row: Master) -> tuple[dict[Master, str], list[tuple[Frame, Master | None]]]:
+def affected_by_rejection(session: Session, row: Master) -> tuple[dict[Master, str], list[tuple[Frame, Master | None]]]:
     """Return the masters that come from a bad one, and what was reduced with any of them.
 
     Returns
@@ -38,7 +39,7 @@ def of_bad(session: Session, row: Master) -> tuple[dict[Master, str], list[tuple
     return in_use, found
 
 
-def of_good(session: Session, row: Master) -> list[Frame]:
+def affected_by_acceptance(session: Session, row: Master) -> list[Frame]:
     """Return the frames of its night that a master serves, and whose results come from another one.
 
     Parameters
@@ -56,7 +57,7 @@ def of_good(session: Session, row: Master) -> list[Frame]:
     return [frame for frame, _ in session.execute(query) if calibrations.nearest(session, row.kind, frame) is row]
 
 
-def redo_for_bad(session: Session, row: Master) -> None:
+def after_rejection(session: Session, row: Master) -> None:
     """Have all that comes from a bad master made and reduced again.
 
     Parameters
@@ -69,13 +70,13 @@ def redo_for_bad(session: Session, row: Master) -> None:
     Its frames come when nothing else is due; those that another process has in hand look at their end what they were
     reduced with. A master that could not be made with it is tried once more.
     """
-    masters, frames = of_bad(session, row)
+    masters, frames = affected_by_rejection(session, row)
     _ask_again(session, [frame for frame, _ in frames])
     _make_again(session, masters)
     _try_again(session, [row.id])
 
 
-def redo_for_good(session: Session, row: Master) -> None:
+def after_acceptance(session: Session, row: Master) -> None:
     """Have the stars reduced again that had to do without an accepted master, or with one that needed review.
 
     Parameters
@@ -86,7 +87,7 @@ def redo_for_good(session: Session, row: Master) -> None:
     _ask_again(session, [*_cleared(session, row), *_with_stand_ins(session, row)])
 
 
-def redo_for_new(session: Session, row: Master, replaced: Master | None = None) -> None:
+def after_new_master(session: Session, row: Master, replaced: Master | None = None) -> None:
     """Have the stars reduced again, and the masters tried again, that had to do without a new master.
 
     Parameters
@@ -137,13 +138,13 @@ def _with_stand_ins(session, row):
         frame
         for query in queries
         for frame, _ in session.execute(query)
-        if calibrations.nearest(session, row.kind, frame, without=lineage.mistrusted(session, frame)) is row
+        if calibrations.nearest(session, row.kind, frame, without=lineage.suspects(session, frame)) is row
     ]
 
 
 def _doubted(session, row):
     """Other masters of the same detector that need review or were called bad, near enough to serve the same frames."""
-    alike = calibrations.alike(row.kind, row, (Standing.REVIEW, Standing.REJECTED)).where(Master.id != row.id)
+    alike = calibrations.of_detector(row.kind, row, (Standing.REVIEW, Standing.REJECTED)).where(Master.id != row.id)
     reach = 2 * calibrations.REACH_DAYS[row.kind]
     return list(session.scalars(alike.where(Master.mean_mjd.between(row.mean_mjd - reach, row.mean_mjd + reach))))
 
@@ -162,14 +163,14 @@ def _make_again(session, masters) -> None:
     """Have masters made anew that come from a bad one."""
     for master in masters:
         master.outdated = True
-        stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
+        stackings.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
 def _try_again(session, rows) -> None:
     """Have the masters tried again that could not be made with some others."""
     for one in _made_with(session, rows):
         if one.standing is Standing.REJECTED and not one.path:
-            stackings.of(session, one.kind, calibrations.night_of(one)).next_try = clock(session)
+            stackings.get_or_create(session, one.kind, calibrations.night_of(one)).next_try = clock(session)
 
 
 def _its_night(row):
@@ -180,7 +181,7 @@ def _joined(session, row):
     """Masters of other nights that frames of the night of this one have joined in."""
     own = [frame.id for frame in row.inputs if frame.day == row.day]
     shared = select(master_inputs.c.master_id).where(master_inputs.c.frame_id.in_(own))
-    found = session.scalars(calibrations.alike(row.kind, row).where(Master.day != row.day, Master.id.in_(shared)))
+    found = session.scalars(calibrations.of_detector(row.kind, row).where(Master.day != row.day, Master.id.in_(shared)))
     return sorted(found, key=lambda master: (master.day, master.id))
 
 

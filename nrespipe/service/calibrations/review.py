@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from nrespipe import instruments
 from nrespipe.analysis import master_list
 from nrespipe.analysis.master_list import name_of
-from nrespipe.database.columns import Standing
 from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.states import Standing
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
-from nrespipe.service.assembly import RECIPES
+from nrespipe.service.assembly import judge_master
 from nrespipe.service.calibrations import redo
 
 if TYPE_CHECKING:
@@ -40,19 +40,19 @@ def compare(session: "Session", name: str, output: Path, other: str = "") -> lis
         If there is no such master, no file of it, or no table of its spectrograph.
     """
     # a list of masters is made without astropy.io.fits
-    from nrespipe.files import masters
+    from nrespipe.files import master_files
     from nrespipe.service.calibrations import acceptance
 
     row = master_list.find(session, name)
     peer = master_list.find(session, other) if other else _peer(session, row)
     if peer is not None and peer.kind != row.kind:
         raise LookupError(f"{name_of(row)} and {name_of(peer)} are masters of different kinds")
-    new, last = (masters.read(output / one.path) if one else None for one in (row, peer))
+    new, last = (master_files.read(output / one.path) if one else None for one in (row, peer))
     try:
         spectrograph = instruments.load(row.instrument, layout.instruments(output))
     except (KeyError, ValueError) as error:
         raise LookupError(f"the table of {row.instrument} cannot be used: {error}") from error
-    judged = acceptance.against(new, last, RECIPES[row.kind], spectrograph)
+    judged = acceptance.compare(new, last, judge_master, spectrograph)
     numbers = [
         [f.name, f"{f.value:.4g}", f"{f.usual:.4g}", f"{f.worst:.4g}", str(f.verdict), f.words] for f in judged.findings
     ]
@@ -88,13 +88,13 @@ def decide(session: "Session", name: str, standing: Standing, why: str) -> list[
     if standing is Standing.REJECTED:
         told, days = _told_of_bad(session, row)
     said = f"{getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d}: {why}"
-    calibrations.judge(session, row, standing, "; ".join(filter(None, (row.reason, said))))
+    calibrations.set_standing(session, row, standing, "; ".join(filter(None, (row.reason, said))))
     if standing is Standing.REJECTED:
-        redo.redo_for_bad(session, row)
+        redo.after_rejection(session, row)
     else:
-        frames = redo.of_good(session, row)
+        frames = redo.affected_by_acceptance(session, row)
         told, days = [f"another one was used for {f.filename}" for f in frames], [frame.day for frame in frames]
-        redo.redo_for_good(session, row)
+        redo.after_acceptance(session, row)
     lines = [f"{name_of(row)}: {before} -> {standing}", *told]
     if days:
         again = f"nrespipe reprocess --site {row.site} --from {min(days)} --to {max(days)}"
@@ -104,7 +104,7 @@ def decide(session: "Session", name: str, standing: Standing, why: str) -> list[
 
 def _told_of_bad(session, row):
     """Lines that tell what comes from a bad master, and the nights of all that."""
-    masters, frames = redo.of_bad(session, row)
+    masters, frames = redo.affected_by_rejection(session, row)
     words = {"frames": "frames of its night are in", "with": "was used for"}
     lines = [f"{words[how]} {name_of(master)}" for master, how in masters.items()]
     lines += [f"was used for {frame.filename}{f', by way of {name_of(way)}' if way else ''}" for frame, way in frames]
@@ -112,4 +112,4 @@ def _told_of_bad(session, row):
 
 
 def _peer(session, row):
-    return neighbors.peer(session, row.kind, calibrations.night_of(row), row.mean_mjd)
+    return neighbors.reference_master(session, row.kind, calibrations.night_of(row), row.mean_mjd)

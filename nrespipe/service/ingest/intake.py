@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
@@ -45,7 +45,7 @@ def submit(assembly: "Assembly", paths: Sequence[Path]) -> list[tuple[Path, Stat
     told = []
     for path in files:
         try:
-            frame = registration.register(assembly.sessions, path, *raw_files.look(path))
+            frame = registration.register_file(assembly.sessions, path, *raw_files.inspect(path))
         except Unavailable as error:
             # it has no row, and the others have theirs
             told.append((path, State.BAD, str(error)))
@@ -92,7 +92,7 @@ def requeue(
     return [frame.filename for frame in found]
 
 
-def missed(session: Session, raw_root: Path, site: str, day: str) -> list[Path]:
+def find_missed(session: Session, raw_root: Path, site: str, day: str) -> list[Path]:
     """Find the raw files of a night that have no row.
 
     Parameters

@@ -10,7 +10,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.mixins import ConsumerMixin
 from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database.administration import trouble
+from nrespipe.database.administration import failures
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Skipped
 from nrespipe.service.ingest import messages, registration
@@ -55,7 +55,7 @@ class Listener(ConsumerMixin):
     """
 
     def __init__(self, assembly, wake, timer, queue=QUEUE):
-        messages.bound_unpacking()
+        messages.limit_decompression()
         settings = assembly.settings
         url = settings.fits_broker.get_secret_value()
         self.connection = Connection(url, heartbeat=_HEARTBEAT_S, connect_timeout=5)
@@ -141,7 +141,7 @@ class Listener(ConsumerMixin):
             except SQLAlchemyError as error:
                 self._pause_s = min(max(1.0, 2 * self._pause_s), _LONGEST_PAUSE_S)
                 self._not_before = time.monotonic() + self._pause_s
-                _log.warning("database away", reason=trouble.words(error), pause_s=self._pause_s)
+                _log.warning("database away", reason=failures.message(error), pause_s=self._pause_s)
                 return
             self._pause_s = 0.0
             self._pending.pop(0)
@@ -153,12 +153,12 @@ class Listener(ConsumerMixin):
                 raise defect
             arrival = messages.read(message.body, self._below)
             with self._assembly.sessions.begin() as session:
-                row_id, is_due = registration.announce(session, self._assembly, arrival)
+                row_id, is_due = registration.register_message(session, self._assembly, arrival)
         except Skipped as foreign:
             _log.debug("not ours", reason=str(foreign))
             message.ack()
         except Exception as error:
-            if trouble.is_outside(error):
+            if failures.is_temporary(error):
                 raise
             self._refuse(message, error)
         else:
@@ -173,7 +173,7 @@ class Listener(ConsumerMixin):
             self._refusals.append((message, error))
             return
         trace = "" if isinstance(error, messages.Malformed) else "".join(tracebacks.format_exception(error))
-        facts = {"reason": trouble.words(error)[:1000], "body": repr(message.body[:300] if message.body else "")}
+        facts = {"reason": failures.message(error)[:1000], "body": repr(message.body[:300] if message.body else "")}
         _log.warning("message refused", **facts, **({"exception": trace} if trace else {}))
         headers = {
             "reason": facts["reason"],

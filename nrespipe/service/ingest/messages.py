@@ -54,7 +54,7 @@ class Arrival:
     body: str = ""
 
 
-def bound_unpacking() -> None:
+def limit_decompression() -> None:
     """Let the library of the broker unpack no body that is longer than any that is read.
 
     Notes

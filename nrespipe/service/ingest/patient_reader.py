@@ -20,7 +20,7 @@ _hung = defaultdict(list)
 _guard = threading.Lock()
 
 
-def do(work: Callable[..., Any], path: Path, patience_s: float) -> object:
+def call(work: Callable[..., Any], path: Path, patience_s: float) -> object:
     """Do something that reads a file, and give it up where the disk does not answer.
 
     Parameters

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.files.raw import identity
 from nrespipe.service import outcome
 
@@ -44,10 +44,10 @@ def find(raw_root: Path, output: Path) -> list[Path]:
         If the name of `raw_root` itself is no text.
     """
     found, top = [], raw_root.resolve()
-    require_text(top)
+    require_utf8(top)
     for folder, subfolders, names in os.walk(top):
         try:
-            require_text(folder)
+            require_utf8(folder)
         except Unavailable as error:
             _log.warning("directory left out", reason=str(error))
             subfolders.clear()
@@ -59,7 +59,7 @@ def find(raw_root: Path, output: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.name, path))
 
 
-def require_text(path: str | Path) -> None:
+def require_utf8(path: str | Path) -> None:
     """Check that a path can be written down: to the system a name is bytes, and to the database text.
 
     Parameters
@@ -79,7 +79,7 @@ def require_text(path: str | Path) -> None:
         raise Unavailable(f"{told}: a name in this path is not text in UTF-8: give it another name") from None
 
 
-def look(path: Path) -> "tuple[dict[str, object], Outcome]":
+def inspect(path: Path) -> "tuple[dict[str, object], Outcome]":
     """Tell what a raw file is, from its header, or from its name where the header does not tell.
 
     Returns
@@ -90,10 +90,10 @@ def look(path: Path) -> "tuple[dict[str, object], Outcome]":
         Done, or why it cannot be reduced.
     """
     # a command that looks at no raw file starts without the reader, and without astropy.io.fits
-    from nrespipe.files.raw import cdp
+    from nrespipe.files.raw import raw_file
 
-    before, facts = _state(path), named(path.name)
-    result = outcome.attempt(cdp.identify, path)
+    before, facts = _state(path), parse_name(path.name)
+    result = outcome.attempt(raw_file.identify, path)
     if result.state is State.DONE:
         facts = dict(vars(result.value))
         del facts["filename"]
@@ -108,7 +108,7 @@ def look(path: Path) -> "tuple[dict[str, object], Outcome]":
     return facts if result.state is State.RETRY else facts | {"md5": checksum.value}, result
 
 
-def named(filename: str) -> dict[str, object]:
+def parse_name(filename: str) -> dict[str, object]:
     """Tell what the name alone tells of a raw file.
 
     Parameters

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import __version__
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _NOWHERE = {"site": "", "instrument": "", "day": ""}
 
 
-def announce(session: Session, assembly: "Assembly", arrival: "Arrival") -> tuple[int, bool]:
+def register_message(session: Session, assembly: "Assembly", arrival: "Arrival") -> tuple[int, bool]:
     """Make the row of a raw frame that a message tells of, if there is none; no disk is asked.
 
     Parameters
@@ -39,7 +40,7 @@ def announce(session: Session, assembly: "Assembly", arrival: "Arrival") -> tupl
     is_due : bool
         Whether a worker is to be told of it.
     """
-    facts, moment = raw_files.named(arrival.name), clock(session)
+    facts, moment = raw_files.parse_name(arrival.name), clock(session)
     told = {"archive_id": arrival.archive_id, "body": arrival.body, "sent": moment}
     path = arrival.path or str(fetched_path(assembly.output, arrival.name))
     frame, is_due = frames.announce(session, identity.stem(arrival.name), path, arrival.md5, **facts, **told)
@@ -59,16 +60,16 @@ def fetched_path(output: Path, name: str) -> Path:
     Path
         By what the name tells of its night.
     """
-    return layout.fetched_path(output, Frame(**{**_NOWHERE, **raw_files.named(name)}), name)
+    return layout.fetched_path(output, Frame(**{**_NOWHERE, **raw_files.parse_name(name)}), name)
 
 
-def register(sessions: sessionmaker[Session], path: Path, facts: dict[str, object], result: "Outcome") -> Frame:
+def register_file(sessions: sessionmaker[Session], path: Path, facts: dict[str, object], result: "Outcome") -> Frame:
     """Make or find the row of a raw file that was looked at.
 
     Parameters
     ----------
     facts, result
-        As ``raw_files.look`` tells them.
+        As ``raw_files.inspect`` tells them.
 
     Returns
     -------
@@ -80,14 +81,14 @@ def register(sessions: sessionmaker[Session], path: Path, facts: dict[str, objec
     Unavailable
         If its path cannot be written down.
     """
-    raw_files.require_text(path)
+    raw_files.require_utf8(path)
     stem, md5 = identity.stem(path), facts.get("md5")
 
     def ask(work):
         with sessions.begin() as session:
             return work(session)
 
-    is_gone = lies_nowhere(ask, path, md5, Path.exists)
+    is_gone = has_moved(ask, path, md5, Path.exists)
     with sessions.begin() as session:
         known = session.scalar(select(Frame).where(Frame.filename == stem, Frame.md5 == md5)) if md5 else None
         told = select(Frame.id).where(Frame.filename == stem, Frame.md5.is_(None), Frame.path == str(path))
@@ -96,18 +97,18 @@ def register(sessions: sessionmaker[Session], path: Path, facts: dict[str, objec
             # as a rule: nothing is new
             return frame
         if frame is None or is_told:
-            frame, _ = frames.announce(session, stem, str(path), **raw_files.named(path.name))
+            frame, _ = frames.announce(session, stem, str(path), **raw_files.parse_name(path.name))
             if frame.owner:
                 # a worker reads it at this moment, and will find what it is
                 return known or frame
         if md5 is not None:
-            frame = settle(session, frame, path, facts, result, is_gone)
+            frame = identify(session, frame, path, facts, result, is_gone)
         if result.state is not State.DONE and frame.state in (State.QUEUED, State.RETRY) and not frame.owner:
             frames.record(session, attempt_row(frame.id, result))
         return frame
 
 
-def settle(
+def identify(
     session: Session, frame: Frame, path: Path, facts: dict[str, object], result: "Outcome", is_gone: bool = False
 ) -> Frame:
     """Write down what a file is that was read, and whether its content is known already.
@@ -119,9 +120,9 @@ def settle(
     path
         Where it was read.
     facts, result
-        As ``raw_files.look`` tells them; with the checksum.
+        As ``raw_files.inspect`` tells them; with the checksum.
     is_gone
-        As `lies_nowhere` tells it.
+        As `has_moved` tells it.
 
     Returns
     -------
@@ -145,18 +146,18 @@ def settle(
         known.archive_id = frame.archive_id if known.archive_id is None else known.archive_id
         for attempt in frame.attempts:
             session.delete(attempt)
-        frames.untell_others(session, frame.id)
+        frames.cancel_dispatch_of_versions(session, frame.id)
         session.delete(frame)
         session.flush()
     if result.state is State.DONE and known.start_mjd is None:
         frames.identify(known, facts, clock(session))
     others = select(Frame.id).where(Frame.filename == known.filename, Frame.version.is_not(None))
     if result.state is State.DONE or session.scalar(others.limit(1)) is None:
-        frames.begin(session, known)
+        frames.assign_version(session, known)
     return known
 
 
-def lies_nowhere(ask: Callable[..., Any], path: Path, md5: str | None, exists: Callable[..., Any]) -> bool:
+def has_moved(ask: Callable[..., Any], path: Path, md5: str | None, exists: Callable[..., Any]) -> bool:
     """Tell whether a content that is known lies no more where it was seen last; the disk is asked in no transaction.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from nrespipe.database.administration import access, backups, connection, revisions, soundness
+from nrespipe.database.administration import access, backups, connection, integrity, schema
 
 if TYPE_CHECKING:
     from nrespipe.settings import Settings
@@ -41,7 +41,7 @@ def upgrade(output: Path, settings: "Settings", wait_s: float = 0.0) -> list[str
     output.mkdir(parents=True, exist_ok=True)
     engine = connection.open_engine(access.url(output, settings))
     _wait(engine, wait_s)
-    return _migrated(engine, revisions.upgrade, revisions.known()[-1])
+    return _migrated(engine, schema.upgrade, schema.known()[-1])
 
 
 def downgrade(output: Path, settings: "Settings", revision: str) -> list[str]:
@@ -61,7 +61,7 @@ def downgrade(output: Path, settings: "Settings", revision: str) -> list[str]:
     """
     access.require(output, settings)
     engine = connection.open_engine(access.url(output, settings))
-    return _migrated(engine, revisions.downgrade, revision)
+    return _migrated(engine, schema.downgrade, revision)
 
 
 def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
@@ -70,7 +70,7 @@ def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
     Returns
     -------
     dict of str to list of str
-        As ``soundness.defects`` tells.
+        As ``integrity.defects`` tells.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
     """
     access.require(output, settings)
     sessions = connection.connect_to_read(access.url(output, settings))
-    return soundness.defects(sessions.kw["bind"])
+    return integrity.defects(sessions.kw["bind"])
 
 
 def backup(output: Path, settings: "Settings", path: Path) -> None:
@@ -119,8 +119,8 @@ def _copied(engine, target):
         return None
     path = Path(engine.url.database)
     with engine.connect() as opened:
-        revision = revisions.read(opened).revision
-    if revision == target or revision not in revisions.known():
+        revision = schema.read(opened).revision
+    if revision == target or revision not in schema.known():
         return None
     names = (f"{path.stem}-{revision}{f'-{n}' if n else ''}{path.suffix}" for n in count())
     copy = next(path.with_name(name) for name in names if not path.with_name(name).exists())

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ def prepare(run: Callable[..., Any], report: Callable[..., Any], packages: tuple
     Parameters
     ----------
     run
-        Runs a function on jobs, as ``process_pool.team`` gives it: its processes share the work.
+        Runs a function on jobs, as ``process_pool.open`` gives it: its processes share the work.
     report
         Shows progress, only if anything is compiled: `progress.bar` or `progress.lines`.
 

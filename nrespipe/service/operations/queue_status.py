@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, NightSummary, Stacking
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nrespipe.database import claims, drifts, frames
-from nrespipe.database.columns import State, clock
+from nrespipe.database import claims, frames, measurements
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import MissingCalibration
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.files.products import frame_products
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
@@ -106,7 +107,7 @@ class Result:
 def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
     """Choose what a frame is reduced with."""
     recipe = assembly.recipes[frame.kind]
-    chosen, missing = choose(session, frame, recipe, assembly)
+    chosen, missing = choose_masters(session, frame, recipe, assembly)
     used = [session.get_one(Master, row) for row, _, _ in chosen.values()]
     is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
     doubts = Quality.OLD_CALIBRATION if is_far else Quality(0)
@@ -114,11 +115,11 @@ def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
         doubts |= Quality.UNREVIEWED_MASTER
     told = (assembly.output, doubts, assembly.settings.do_rv)
     if frame.kind is Kind.SCIENCE:
-        told += candidates(session, assembly.output, frame.day), drifts.scatter_ms(session, frame)
+        told += candidates(session, assembly.output, frame.day), measurements.drift_scatter_ms(session, frame)
     return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, *told)
 
 
-def choose(
+def choose_masters(
     session: "Session", frame: Frame | Master, recipe: ModuleType, assembly: "Assembly"
 ) -> tuple[dict[Kind, tuple[tuple[int, str, str], ...]], str]:
     """Choose the masters that a recipe needs.
@@ -141,7 +142,7 @@ def choose(
     """
     chosen, missing = {}, []
     far, future = _impatient(session, frame, assembly.settings), assembly.settings.future_masters
-    mistrusted = lineage.mistrusted(session, frame)
+    mistrusted = lineage.suspects(session, frame)
     for kind in recipe.NEEDS:
         master = calibrations.nearest(session, kind, frame, far=far, future=future, without=mistrusted)
         master = master or calibrations.nearest(session, kind, frame, far=far, future=future)
@@ -165,13 +166,13 @@ def _missing(session, frame, kinds, recipes):
         kind
         for kind in kinds
         if not set(recipes[kind].NEEDS) & set(kinds)
-        or calibrations.hopeful(session, kind, frame) < recipes[kind].MINIMUM
+        or calibrations.count_candidates(session, kind, frame) < recipes[kind].MINIMUM
     ]
     if not roots:
         return ""
     first, *others = roots
     also = f"; there is no master {', '.join(others)} either" if others else ""
-    return calibrations.absence(session, first, frame, recipes[first].MINIMUM) + also
+    return calibrations.why_none(session, first, frame, recipes[first].MINIMUM) + also
 
 
 def reduce(job: Job, still_mine: Callable[..., Any] | None = None) -> Result:
@@ -189,7 +190,7 @@ def reduce(job: Job, still_mine: Callable[..., Any] | None = None) -> Result:
         As the readers, the recipe and the writers do.
     """
     watch = _Watch()
-    raw = cdp.read(job.path)
+    raw = raw_file.read(job.path)
     watch.lap("read")
     spectrograph = references.spectrograph_of(job.spectrographs, raw.instrument, raw.filename)
     references.require_size(raw, spectrograph.detector)

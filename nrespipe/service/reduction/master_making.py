@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from nrespipe import __version__
-from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage, neighbors, stackings
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import layout, masters
-from nrespipe.files.checksum import md5
-from nrespipe.files.raw import cdp, identity
+from nrespipe.files import layout, master_files
+from nrespipe.files.disk import md5
+from nrespipe.files.raw import identity, raw_file
+from nrespipe.frames.judgement import Judgement
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.calibrations import acceptance, redo
 from nrespipe.service.reduction import references
-from nrespipe.service.reduction.frame_reduction import choose
+from nrespipe.service.reduction.frame_reduction import choose_masters
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -64,6 +66,8 @@ class Job:
         Raw files of its inputs, by name.
     recipe
         What to do.
+    judge
+        Compares the master with the last good one.
     spectrographs
         Makes a spectrograph of its name.
     masters
@@ -85,6 +89,7 @@ class Job:
     frame_ids: tuple[int, ...]
     paths: tuple[str, ...]
     recipe: ModuleType
+    judge: Callable[..., Judgement]
     spectrographs: Callable[[str], Spectrograph]
     masters: Mapping[Kind, tuple[int, str, str]]
     missing: str
@@ -123,10 +128,10 @@ def plan(
     recipe = assembly.recipes[kind]
     frames, left_out = _fitting(frames, recipe)
     frames = _select(frames)
-    before = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)
+    before = neighbors.earlier_frames(session, kind, night, recipe.LOOKBACK_DAYS)
     copies = _copies([*frames, *before])
     earlier = [frame for frame in before if frame.id not in copies][:MOST_EARLIER]
-    last, refused = calibrations.last(session, kind, night), neighbors.refused(session, kind, night)
+    last, refused = calibrations.last_attempt(session, kind, night), neighbors.rejected_master(session, kind, night)
     # what its frames were tried with since may not be what it was made with
     tried = [frame.attempts[-1].finished for frame in frames if frame.attempts]
     is_recent = last is not None and (since is None or last.created >= max([since, *tried]))
@@ -135,16 +140,16 @@ def plan(
         return None
     middle = sum(frame.start_mjd for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
-    chosen, missing = choose(session, wanted, recipe, assembly)
+    chosen, missing = choose_masters(session, wanted, recipe, assembly)
     if is_recent and _settled(last, frames, earlier, version, assembly.output):
         rows = {row for row, _, _ in chosen.values()}
-        refusals = lineage.refusals(session, kind, night)
+        refusals = lineage.rejections(session, kind, night)
         if not _can_be_replaced(last, rows) and not _has_other(last, rows, refusals):
             return None
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(
-        kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
-        peers=acceptance.peers(session, kind, night, middle, assembly.output),
+        kind, night, ids, paths, recipe, assembly.judge, assembly.spectrographs, chosen, missing, assembly.output,
+        peers=acceptance.choose_peers(session, kind, night, middle, assembly.output),
         left_out=left_out,
         earlier=tuple((frame.id, frame.path) for frame in earlier),
     )  # fmt: skip
@@ -175,11 +180,11 @@ def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str,
         job.spectrographs, job.night.instrument, f"master {job.kind} of {job.night.day}"
     )
     # the pixels stay in the files: any number of frames needs the same memory
-    raws = [cdp.read(path, whole=False) for path in job.paths]
+    raws = [raw_file.read(path, whole=False) for path in job.paths]
     refs = references.fetch(job.masters, job.kind, spectrograph)
     refs = replace(refs, previous=references.previous(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
-    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.recipe, spectrograph)
+    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.judge, spectrograph)
     # what was said of the one made before may tell of the same frames
     left_out = [told for told in job.left_out if told not in columns["reason"]]
     reason = "; ".join(filter(None, [columns["reason"], *(f"left out {told}" for told in left_out)]))
@@ -195,7 +200,7 @@ def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str,
         # one that was made of other frames of this night, and serves, keeps its file
         return columns
     path = layout.master_path(job.output, master.origin)
-    masters.write(master, path, still_mine)
+    master_files.write(master, path, still_mine)
     return {
         **columns,
         "path": str(path.relative_to(job.output)),
@@ -223,7 +228,7 @@ def record(session: "Session", job: Job, outcome: "Outcome") -> Master:
     agrees_with, inputs = columns.pop("agrees_with", None), columns.pop("inputs", job.frame_ids)
     if columns.get("path"):
         # as it stands now: a person may have said something while it was made
-        columns |= acceptance.heed(session, job.kind, job.night, job.frame_ids, columns, job.peers.accepted)
+        columns |= acceptance.apply_decision(session, job.kind, job.night, job.frame_ids, columns, job.peers.accepted)
     used = [session.get_one(Frame, row) for row in inputs]
     parents = [session.get_one(Master, row) for row, _, _ in job.masters.values()]
     master = Master(
@@ -239,9 +244,9 @@ def record(session: "Session", job: Job, outcome: "Outcome") -> Master:
     )
     replaced = calibrations.record(session, master)
     if master.standing in USABLE:
-        redo.redo_for_new(session, master, replaced)
+        redo.after_new_master(session, master, replaced)
         if master.outdated:
-            stackings.of(session, job.kind, job.night).next_try = clock(session)
+            stackings.get_or_create(session, job.kind, job.night).next_try = clock(session)
     if agrees_with is not None and master.standing is Standing.CURRENT:
         acceptance.accept(session, agrees_with, master)
     if master.standing is Standing.REVIEW:
@@ -254,13 +259,13 @@ def _is_outdated(session, job, inputs, parents):
     if any(parent.outdated or parent.standing is Standing.REJECTED for parent in parents):
         return True
     nights = {calibrations.night_of(frame) for frame in inputs if frame.day != job.night.day}
-    return any(neighbors.refused(session, job.kind, night) is not None for night in nights)
+    return any(neighbors.rejected_master(session, job.kind, night) is not None for night in nights)
 
 
 def _join(job, master, raws, refs, spectrograph):
     """Make a master once more, with the frames of the nights before; return it, and the rows of its frames."""
     rows, paths = zip(*job.earlier)
-    more = job.recipe.combine([*raws, *(cdp.read(path, whole=False) for path in paths)], refs, spectrograph)
+    more = job.recipe.combine([*raws, *(raw_file.read(path, whole=False) for path in paths)], refs, spectrograph)
     place = {name: getattr(master.origin, name) for name in ("day", "mean_mjd")}
     return replace(more, origin=replace(more.origin, **place)), (*job.frame_ids, *rows)
 
@@ -303,7 +308,9 @@ def _fitting(frames, recipe):
     copies = _copies(frames)
     left_out = [f"{frame.filename}: the same content as {copies[frame.id]}" for frame in frames if frame.id in copies]
     frames = [frame for frame in frames if frame.id not in copies]
-    reasons = recipe.odd([frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames])
+    reasons = recipe.outlier_frames(
+        [frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames]
+    )
     kept = [frame for frame, reason in zip(frames, reasons) if not reason]
     left_out += [f"{frame.filename}: {reason}" for frame, reason in zip(frames, reasons) if reason]
     return kept, tuple(left_out)

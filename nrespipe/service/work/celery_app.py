@@ -10,7 +10,7 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
-from nrespipe.database.administration import trouble
+from nrespipe.database.administration import failures
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
@@ -41,7 +41,7 @@ def application(settings: "Settings") -> Celery:
         They name the broker and the limits.
     """
     # a task is a message too, and anybody may write to a broker
-    messages.bound_unpacking()
+    messages.limit_decompression()
     broker_url = settings.broker_url.get_secret_value()
     app = Celery("nrespipe", broker=broker_url, set_as_current=False)
     app.conf.update(
@@ -90,7 +90,7 @@ def sender(app: Celery) -> Callable[..., Any]:
     return lambda table, row_id: app.send_task(TASKS[table], args=[row_id], queue=QUEUES[table])
 
 
-def depth(app: Celery, table: type) -> int | None:
+def queue_length(app: Celery, table: type) -> int | None:
     """Return how many messages wait for a worker.
 
     Parameters
@@ -113,7 +113,7 @@ def depth(app: Celery, table: type) -> int | None:
         return None
 
 
-def emptiness(app: Celery) -> Callable[..., Any]:
+def emptiness_check(app: Celery) -> Callable[..., Any]:
     """Return the function that tells whether no message waits.
 
     Parameters
@@ -126,10 +126,10 @@ def emptiness(app: Celery) -> Callable[..., Any]:
     callable
         ``is_empty(table)``; False where the broker does not tell.
     """
-    return lambda table: depth(app, table) == 0
+    return lambda table: queue_length(app, table) == 0
 
 
-def serve(app: Celery, assembly: Assembly, name: str):
+def configure_worker(app: Celery, assembly: Assembly, name: str):
     """Give an application what its workers do, and what happens when one of them dies.
 
     Parameters
@@ -141,11 +141,11 @@ def serve(app: Celery, assembly: Assembly, name: str):
     name
         Name of this node, with that of its host.
     """
-    mine = owner.here(name)
+    mine = owner.this_process(name)
     # loaded once, by the parent: each of its processes would load them anew
     list(assembly.recipes)
     if assembly.recipes is RECIPES:
-        kernels.prepare(process_pool.in_turn, progress.lines)
+        kernels.prepare(process_pool.run_serially, progress.lines)
     for table, (what, work) in execution.WORK.items():
         _define(app, table, what, partial(work, assembly))
 
@@ -157,12 +157,12 @@ def serve(app: Celery, assembly: Assembly, name: str):
             logging.getLogger(name).setLevel(logging.WARNING)
 
     def _end_of(process, reason):
-        node.release(assembly, lambda one: owner.is_process(one, process), reason)
+        node.release(assembly, lambda one: owner.is_of_process(one, process), reason)
 
     @signals.worker_ready.connect(weak=False)
     def _guard(**_):
         if assembly.settings.memory_limit_mb:
-            memory_guard.guard(assembly.settings.memory_limit_mb, _end_of)
+            memory_guard.start(assembly.settings.memory_limit_mb, _end_of)
 
     @signals.worker_process_init.connect(weak=False)
     def _begin(**_):
@@ -177,17 +177,17 @@ def serve(app: Celery, assembly: Assembly, name: str):
     def _give_back(task_id, exception, **_):
         # a message that came twice has one number in the hands of two nodes
         def is_lost(one):
-            return owner.is_child(one, mine) and one.endswith(f"/{task_id}")
+            return owner.is_of_node(one, mine) and one.endswith(f"/{task_id}")
 
         # a database that stayed away for longer than anybody waits is no fault of the frame
-        node.release(assembly, is_lost, _words(exception), is_death=not trouble.is_outside(exception))
+        node.release(assembly, is_lost, _words(exception), is_death=not failures.is_temporary(exception))
 
 
 def _define(app, table, what, work):
     def run(task, row_id):
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(node=task.request.hostname)
-        ended = work(row_id, f"{owner.here(task.request.hostname)}/{task.request.id}")
+        ended = work(row_id, f"{owner.this_process(task.request.hostname)}/{task.request.id}")
         if ended is not None:
             _log.info(what, **ended.told())
 

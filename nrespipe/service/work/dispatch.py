@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import claims, nodes, outside
-from nrespipe.database.columns import clock
+from nrespipe.database import breakers, claims, nodes
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Delivery, Frame
 from nrespipe.service import isolated
@@ -74,7 +74,7 @@ class Timer:
         self._next = time.monotonic() + self._pause_s
 
 
-def waker(assembly: "Assembly", send: Callable[..., Any]) -> Callable[..., Any]:
+def notifier(assembly: "Assembly", send: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function that wakes a worker for a row that was just made, if few messages wait.
 
     Parameters
@@ -94,7 +94,7 @@ def waker(assembly: "Assembly", send: Callable[..., Any]) -> Callable[..., Any]:
         # not at each of the many messages that come together
         if time.monotonic() >= until.get(table, 0.0):
             with assembly.sessions.begin() as session:
-                left[table] = room(session, table, assembly.pace, assembly.pace.queued_s)
+                left[table] = capacity(session, table, assembly.pace, assembly.pace.queued_s)
             until[table] = time.monotonic() + assembly.pace.sweep_s
         left[table] -= 1
         return left[table] >= 0
@@ -112,7 +112,7 @@ def waker(assembly: "Assembly", send: Callable[..., Any]) -> Callable[..., Any]:
     return wake
 
 
-def room(session: Session, table: type, pace: "Pace", patience_s: float) -> int:
+def capacity(session: Session, table: type, pace: "Pace", patience_s: float) -> int:
     """Return how many more messages may wait for the workers.
 
     Parameters
@@ -130,8 +130,8 @@ def room(session: Session, table: type, pace: "Pace", patience_s: float) -> int:
         0 or less where enough wait: what comes first is decided when a message is sent, not when it is received.
     """
     since = clock(session) - timedelta(seconds=pace.stale_s)
-    processes = nodes.processes(session, QUEUES[table], since)
-    return max(_LEAST, _EACH * processes) - claims.outstanding(session, table, patience_s)
+    processes = nodes.count_processes(session, QUEUES[table], since)
+    return max(_LEAST, _EACH * processes) - claims.count_dispatched(session, table, patience_s)
 
 
 def _bury(assembly):
@@ -147,12 +147,12 @@ def _send(assembly, table, send, is_empty):
         doubtful = _is_overdue(session, table, pace.lost_s)
     patience_s = pace.lost_s if doubtful and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
-        most = room(session, table, pace, patience_s)
+        most = capacity(session, table, pace, patience_s)
         if table is Delivery:
             # a server that serves nobody is asked by one, now and then
-            allowed = outside.allowance(session, assembly.settings.ingest_to)
+            allowed = breakers.allowed_requests(session, assembly.settings.ingest_to)
             most = most if allowed is None else min(most, allowed)
-        rows = claims.pick(session, table, patience_s, most) if most > 0 else []
+        rows = claims.select_for_dispatch(session, table, patience_s, most) if most > 0 else []
     if table is Frame and most > 0 and not rows:
         rows = _spare(assembly, is_empty)
     for number, row_id in enumerate(rows):
@@ -168,7 +168,7 @@ def _send(assembly, table, send, is_empty):
 
 def _untell(assembly, table, rows):
     with assembly.sessions.begin() as session:
-        claims.untell(session, table, rows)
+        claims.cancel_dispatch(session, table, rows)
 
 
 def _spare(assembly, is_empty):
@@ -179,7 +179,7 @@ def _spare(assembly, is_empty):
     if waiting is None or not is_empty(Frame):
         return []
     with assembly.sessions.begin() as session:
-        return claims.pick(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
+        return claims.select_for_dispatch(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
 
 
 def _is_overdue(session, table, patience_s):
@@ -192,4 +192,4 @@ def _is_overdue(session, table, patience_s):
 def forget_messages(session: Session) -> None:
     """Note that no message that was ever sent waits for a worker: the broker that held them began anew."""
     for table in claims.KINDS_OF_WORK:
-        claims.untell(session, table)
+        claims.cancel_dispatch(session, table)

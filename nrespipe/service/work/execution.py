@@ -10,17 +10,18 @@ import structlog
 
 from nrespipe import __version__
 from nrespipe.database import claims, frames
-from nrespipe.database.administration import trouble
-from nrespipe.database.columns import Standing, State, clock, now
+from nrespipe.database.administration import failures
+from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.files.checksum import md5
-from nrespipe.files.exchange import archive
+from nrespipe.files.disk import md5
+from nrespipe.files.exchange import archive_download
 from nrespipe.service import isolated, limits, metrics, outcome
 from nrespipe.service.calibrations import acceptance, master_schedule
 from nrespipe.service.ingest import patient_reader, raw_files, registration
 from nrespipe.service.reduction import frame_reduction, master_making
-from nrespipe.service.work import lease, outbound
+from nrespipe.service.work import leases, outbound
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -29,20 +30,20 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-def frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
+def reduce_frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
     """Reduce a frame, if it is due and nobody else does.
 
     Parameters
     ----------
     assembly, row_id, owner, seen
-        As for ``lease.take``; a row of ``frames``.
+        As for ``leases.acquire``; a row of ``frames``.
 
     Returns
     -------
     Outcome or None
         What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    mine = lease.take(assembly, Frame, row_id, owner, seen)
+    mine = leases.acquire(assembly, Frame, row_id, owner, seen)
     if mine is None:
         return None
     row = mine.row
@@ -51,14 +52,14 @@ def frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None
     try:
         return _frame(mine)
     except Exception as error:
-        if trouble.is_outside(error):
+        if failures.is_temporary(error):
             raise
         # not the recipe, but what is around it, is at fault: the attempt tells where, and the frame is tried again
         failed = replace(outcome.of(error, begun), state=State.RETRY)
         return mine.ended(failed, mine.write(partial(_refuse, mine=mine, looked=failed)))
 
 
-def master(
+def make_master(
     assembly: "Assembly",
     row_id: int,
     owner: str,
@@ -71,7 +72,7 @@ def master(
     Parameters
     ----------
     assembly, row_id, owner, seen
-        As for ``lease.take``; a row of ``stackings``.
+        As for ``leases.acquire``; a row of ``stackings``.
     version
         Version of the program: what another version failed on is tried again.
     since
@@ -82,7 +83,7 @@ def master(
     Outcome or None
         What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    mine = lease.take(assembly, Stacking, row_id, owner, seen)
+    mine = leases.acquire(assembly, Stacking, row_id, owner, seen)
     if mine is None:
         return None
     row = mine.row
@@ -97,7 +98,7 @@ def master(
     if job is None:
         return None
     result = outcome.attempt(partial(master_making.combine, still_mine=mine.is_ours), job)
-    lost = master_schedule.lost(job, result)
+    lost = master_schedule.find_damaged(job, result)
     kept = mine.write(partial(_record_master, assembly=assembly, job=job, result=result, lost=lost))
     return mine.ended(result, kept)
 
@@ -116,7 +117,7 @@ def _frame(mine):
     if looked.state is not State.DONE:
         return mine.ended(looked, mine.write(partial(_refuse, mine=mine, looked=looked)))
     result = outcome.attempt(partial(frame_reduction.reduce, still_mine=mine.is_ours), job)
-    lost = master_schedule.lost(job, result)
+    lost = master_schedule.find_damaged(job, result)
     kept = mine.write(partial(_record, assembly=assembly, job=job, result=result, lost=lost))
     if kept:
         # columns of the row that were not known when it was taken do not matter here
@@ -128,9 +129,9 @@ def _look(assembly, row):
     """Fetch the file and look at it, where that was not done before; return where it lies, columns, and an outcome."""
     path, may = Path(row.path), limits.of(assembly.settings, assembly.pace)
     # another version of it may lie there
-    if row.archive_id is not None and not patient_reader.do(partial(_is_whole, row.md5), path, may.read_s):
+    if row.archive_id is not None and not patient_reader.call(partial(_is_whole, row.md5), path, may.read_s):
         given, path = assembly.settings, registration.fetched_path(assembly.output, path.name)
-        archive.fetch(
+        archive_download.fetch(
             row.archive_id,
             path,
             row.md5 or "",
@@ -142,9 +143,9 @@ def _look(assembly, row):
         )
     if row.start_mjd is not None:
         # a reduction that hangs would be taken for one that takes too long
-        patient_reader.do(patient_reader.touch, path, may.read_s)
+        patient_reader.call(patient_reader.touch, path, may.read_s)
         return path, {}, outcome.attempt(lambda: None)
-    return path, *patient_reader.do(raw_files.look, path, may.read_s)
+    return path, *patient_reader.call(raw_files.inspect, path, may.read_s)
 
 
 def _is_whole(checksum, path):
@@ -156,16 +157,16 @@ def _lies_nowhere(mine, path, facts):
     assembly = mine.assembly
 
     def ask(work):
-        return lease.persist(assembly.sessions, work, mine.end)
+        return leases.persist(assembly.sessions, work, mine.end)
 
     def exists(seen):
         found = outcome.attempt(
-            patient_reader.do, Path.exists, seen, limits.of(assembly.settings, assembly.pace).read_s
+            patient_reader.call, Path.exists, seen, limits.of(assembly.settings, assembly.pace).read_s
         )
         # one that the disk does not give at this moment is not gone
         return found.value is not False
 
-    return registration.lies_nowhere(ask, path, facts.get("md5"), exists)
+    return registration.has_moved(ask, path, facts.get("md5"), exists)
 
 
 def _plan(session, frame, mine, path, facts, looked, is_gone):
@@ -175,7 +176,7 @@ def _plan(session, frame, mine, path, facts, looked, is_gone):
         claims.give_back(session, Frame, frame.id, mine.owner)
         return None
     if "md5" in facts:
-        known = registration.settle(session, frame, path, facts, looked, is_gone)
+        known = registration.identify(session, frame, path, facts, looked, is_gone)
         if known is not frame:
             _log.info("known already", version=known.version)
             return None
@@ -186,13 +187,13 @@ def _plan(session, frame, mine, path, facts, looked, is_gone):
         return frame
     job = frame_reduction.plan(session, frame, mine.assembly)
     if job.missing and frame.attempts and frame.attempts[-1].outcome == State.WAITING:
-        frames.postpone(session, frame.id, job.missing)
+        frames.record_wait(session, frame.id, job.missing)
         return None
     return job
 
 
 def _record(session, _row, assembly, job, result, lost):
-    master_schedule.renew(session, lost)
+    master_schedule.remake(session, lost)
     frame = frame_reduction.record(session, job, result, assembly)
     if assembly.settings.do_ingest and result.state is State.DONE:
         for product in frame.products:
@@ -207,7 +208,7 @@ def _record(session, _row, assembly, job, result, lost):
 def _owe(session, frame, assembly):
     # what fails here costs no result: the scheduler asks again
     with session.begin_nested():
-        master_schedule.owe(session, frame, assembly)
+        master_schedule.add(session, frame, assembly)
 
 
 def _refuse(session, frame, mine, looked):
@@ -222,13 +223,13 @@ def _refuse(session, frame, mine, looked):
 
 
 def _plan_master(session, row, assembly, is_ripe, version, since):
-    if not is_ripe and not master_schedule.is_ripe(session, row):
+    if not is_ripe and not master_schedule.is_ready(session, row):
         stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
         return None
     night = calibrations.night_of(row)
     job = master_making.plan(session, row.kind, night, stackings.inputs(session, row), assembly, version, since)
     if job is None:
-        acceptance.retire(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
+        acceptance.withdraw(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
         stackings.finish(row)
     return job
 
@@ -239,7 +240,7 @@ def _put_off(session, row):
 
 
 def _record_master(session, row, assembly, job, result, lost):
-    master_schedule.renew(session, lost)
+    master_schedule.remake(session, lost)
     # before the record: the new master makes due what waits for it, and this row does not
     stackings.finish(row)
     session.flush()
@@ -257,8 +258,8 @@ def _record_master(session, row, assembly, job, result, lost):
 
 #: What each kind of row is called, and what is done with it.
 WORK = {
-    Frame: ("frame", frame),
-    Stacking: ("master", master),
-    NightSummary: ("summary", outbound.night_summary),
-    Delivery: ("delivery", outbound.delivery),
+    Frame: ("frame", reduce_frame),
+    Stacking: ("master", make_master),
+    NightSummary: ("summary", outbound.send_summary),
+    Delivery: ("delivery", outbound.deliver_product),
 }

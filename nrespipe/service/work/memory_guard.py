@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 _PERIOD_S = 0.5
 
 
-def guard(limit_mb: int, tell: Callable[..., Any]) -> Callable[..., Any]:
+def start(limit_mb: int, tell: Callable[..., Any]) -> Callable[..., Any]:
     """End children of this process that hold too much memory, in a thread, until that is ended itself.
 
     Parameters
@@ -23,7 +23,7 @@ def guard(limit_mb: int, tell: Callable[..., Any]) -> Callable[..., Any]:
     limit_mb
         How much one may hold [MB].
     tell
-        As for `look`.
+        As for `check`.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def guard(limit_mb: int, tell: Callable[..., Any]) -> Callable[..., Any]:
     return ended.set
 
 
-def look(
+def check(
     limit_mb: int, tell: Callable[..., Any], children: Callable[[], Iterable[psutil.Process]] | None = None
 ) -> None:
     """End every child that holds too much now.
@@ -50,14 +50,14 @@ def look(
     limit_mb
         How much one may hold [MB].
     tell
-        ``tell(process, reason)`` hears of each that was ended, as `owner.of` names it, and why in plain words. Whatever
-        it raises is logged.
+        ``tell(process, reason)`` is called for each child that was ended, named as by `owner.process`, with the reason in
+        plain words. Whatever it raises is logged.
     children
         Returns them; all children of this process if not given.
     """
     for child in (children or psutil.Process().children)():
         try:
-            process, held_mb = owner.of(child.pid), child.memory_info().rss / 1e6
+            process, held_mb = owner.process(child.pid), child.memory_info().rss / 1e6
             if held_mb <= limit_mb:
                 continue
             # not where the number belongs to another process by now
@@ -73,7 +73,7 @@ def look(
 def _watch(limit_mb, tell, ended):
     while not ended.wait(_PERIOD_S):
         try:
-            look(limit_mb, tell)
+            check(limit_mb, tell)
         except Exception:
             # the children could not be listed at this moment; who would look after them from now on?
             _log.exception("the memory of the processes could not be looked at")

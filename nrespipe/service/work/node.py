@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from nrespipe.database import claims, nodes
 from nrespipe.errors import Unavailable
 from nrespipe.service.work import owner
-from nrespipe.service.work.lease import persist
+from nrespipe.service.work.leases import persist
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 #: Why rows are taken from a former node of a name, in the words that a person reads later.
-ANEW = "its worker was started anew"
+RESTARTED = "its worker was started anew"
 STOPPED = "its worker was stopped"
 #: How often a node tries to say that it lives while the database is away [second], at most.
 _TURN_S = 2.0
 
 
 @contextmanager
-def named(assembly: "Assembly", name: str, processes: int, queues: str) -> Iterator[Event]:
+def register(assembly: "Assembly", name: str, processes: int, queues: str) -> Iterator[Event]:
     """Have the name of a node in the block, and say all the while that it lives.
 
     Parameters
@@ -59,7 +59,7 @@ def named(assembly: "Assembly", name: str, processes: int, queues: str) -> Itera
     another machine, that cannot be told: it is dead if it is not seen to say that it lives for ``pace.stale_s``. That
     is watched here and not reckoned from the moment when it did so last, as the database may have been away since.
     """
-    mine, stopped, lost = owner.here(name), threading.Event(), threading.Event()
+    mine, stopped, lost = owner.this_process(name), threading.Event(), threading.Event()
     _take(assembly, name, mine, processes, queues)
     facts = {"processes": processes, "queues": queues}
     thread = threading.Thread(target=_beat, args=(assembly, name, mine, facts, stopped, lost), daemon=True)
@@ -102,21 +102,21 @@ def _take(assembly, name, mine, processes, queues):
     pace, seen, since = assembly.pace, None, time.monotonic()
 
     def attempt(session):
-        held = nodes.holder(session, name)
+        held = nodes.find(session, name)
         is_stale = held is not None and _same(held, seen) and time.monotonic() - since > pace.stale_s
         if held is not None and not is_stale and not owner.is_dead(held.owner):
             return False, held, []
-        if not nodes.take(session, name, mine, held, processes=processes, queues=queues):
+        if not nodes.register(session, name, mine, held, processes=processes, queues=queues):
             # another was faster, who may be gone again by now
-            return False, nodes.holder(session, name), []
+            return False, nodes.find(session, name), []
         # with the name, or nobody would know any more whose they are
-        rows = _release(session, lambda one: owner.is_child(one, held.owner), ANEW) if held is not None else []
+        rows = _release(session, lambda one: owner.is_of_node(one, held.owner), RESTARTED) if held is not None else []
         return True, held, rows
 
     while True:
         is_mine, held, rows = persist(assembly.sessions, attempt, time.monotonic() + pace.patience_s)
         if is_mine:
-            return _told(rows, ANEW)
+            return _told(rows, RESTARTED)
         if held is None:
             continue
         if seen is None:
@@ -144,7 +144,7 @@ def _beat(assembly, name, mine, facts, stopped, lost):
         try:
             with assembly.sessions.begin() as session:
                 # one that was taken for gone, as the database was away for days, has its name still if nobody else has
-                keeps = nodes.beat(session, name, mine) or nodes.take(session, name, mine, **facts)
+                keeps = nodes.record_heartbeat(session, name, mine) or nodes.register(session, name, mine, **facts)
         except Exception as error:
             # the node goes on, and is quick to say so when the database is back
             pause_s = min(assembly.pace.beat_s, _TURN_S)
@@ -160,9 +160,9 @@ def _beat(assembly, name, mine, facts, stopped, lost):
 
 def _leave(session, name, mine):
     # rows that are left are those of processes that were told to end without their frames
-    if not nodes.leave(session, name, mine):
+    if not nodes.unregister(session, name, mine):
         return []
-    return _release(session, lambda one: owner.is_child(one, mine), STOPPED)
+    return _release(session, lambda one: owner.is_of_node(one, mine), STOPPED)
 
 
 def _release(session, lost, reason, is_death=True):

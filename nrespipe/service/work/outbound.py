@@ -7,35 +7,36 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from nrespipe.database import claims, frames, outside
-from nrespipe.database.columns import State, clock
+from nrespipe.database import breakers, claims, frames
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, NightSummary
 from nrespipe.errors import Unavailable
 from nrespipe.files.exchange import deliveries
 from nrespipe.service import limits, outcome
 from nrespipe.service.ingest import patient_reader
-from nrespipe.service.operations import summary
-from nrespipe.service.work import lease
+from nrespipe.service.operations import night_summary
+from nrespipe.service.work import leases
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.outcome import Outcome
 
 
-def delivery(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
+def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
     """Deliver a product, if it is due and nobody else does.
 
     Parameters
     ----------
     assembly, row_id, owner, seen
-        As for ``lease.take``; a row of ``deliveries``.
+        As for ``leases.acquire``; a row of ``deliveries``.
 
     Returns
     -------
     Outcome or None
         What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    mine = lease.take(assembly, Delivery, row_id, owner, seen)
+    mine = leases.acquire(assembly, Delivery, row_id, owner, seen)
     if mine is None:
         return None
     server = assembly.settings.ingest_to
@@ -50,41 +51,41 @@ def delivery(assembly: "Assembly", row_id: int, owner: str, seen: int | None = N
         result = replace(result, state=State.RETRY, reason=str(away))
 
     def record(session):
-        is_ours = claims.holds(session, Delivery, row_id, owner)
+        is_ours = claims.confirm_owner(session, Delivery, row_id, owner)
         # also where the product was replaced meanwhile and this row is gone: all others ask for the server too
         if away is not None:
-            outside.failed(session, server, result.reason, how, away.pause_s)
+            breakers.record_failure(session, server, result.reason, how, away.pause_s)
         elif result.state is State.DONE:
-            outside.worked(session, server)
+            breakers.record_success(session, server)
         elif how == "probe":
-            outside.undecided(session, server)
+            breakers.cancel_probe(session, server)
         if is_ours:
             row = session.get_one(Delivery, row_id, populate_existing=True)
             _record_delivery(session, row, result, is_away=away is not None)
         return is_ours
 
-    return mine.ended(result, lease.persist(assembly.sessions, record, mine.end))
+    return mine.ended(result, leases.persist(assembly.sessions, record, mine.end))
 
 
-def night_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
+def send_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
     """Write the summary of a night and mail it, if it is due and nobody else does.
 
     Parameters
     ----------
     assembly, row_id, owner, seen
-        As for ``lease.take``; a row of ``summaries``.
+        As for ``leases.acquire``; a row of ``summaries``.
 
     Returns
     -------
     Outcome or None
         What came of it, without its value; None where there was nothing to do, or another has done it.
     """
-    mine = lease.take(assembly, NightSummary, row_id, owner, seen)
+    mine = leases.acquire(assembly, NightSummary, row_id, owner, seen)
     if mine is None:
         return None
     row = mine.row
     structlog.contextvars.bind_contextvars(site=row.site, day=row.day)
-    result = outcome.attempt(summary.make, assembly, row.site, row.day, row.written is not None)
+    result = outcome.attempt(night_summary.make, assembly, row.site, row.day, row.written is not None)
     is_written, told = result.state is State.DONE, result.value
     if isinstance(told, Unavailable):
         result = replace(result, state=State.RETRY, reason=str(told))
@@ -93,7 +94,8 @@ def night_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | Non
 
 def _admit(session, row, mine, server):
     """Return the product and how the server may be asked; None where it serves nobody at the moment."""
-    admitted = outside.admit(session, server, limits.of(mine.assembly.settings, mine.assembly.pace).lease_s)
+    lease_s = limits.of(mine.assembly.settings, mine.assembly.pace).lease_s
+    admitted = breakers.request_permission(session, server, lease_s)
     if admitted == "no":
         # its turn comes when the server is back; the sweep tells of it then
         claims.give_back(session, Delivery, row.id, mine.owner)
@@ -122,7 +124,7 @@ def _deliver(assembly, product):
 def _in_time(deliver, path, longest_s) -> None:
     """Deliver into a directory; a disk that does not answer is no fault of the product, and holds up nobody."""
     try:
-        ended = patient_reader.do(lambda _: _error_of(deliver), path, longest_s)
+        ended = patient_reader.call(lambda _: _error_of(deliver), path, longest_s)
     except Unavailable as error:
         raise deliveries.ServerAway(str(error)) from error
     if ended is not None:
@@ -157,6 +159,6 @@ def _record_summary(session, row, result, is_written):
         row.written = row.written or moment
     if result.state is State.DONE:
         row.mailed, row.reason = (moment, result.value) if result.value is not None else (None, "")
-    elif result.state is State.RETRY and row.day >= summary.recent(moment):
+    elif result.state is State.RETRY and row.day >= night_summary.first_recent_night(moment):
         row.next_try = moment + timedelta(seconds=frames.pause_s(row.tries))
     return True

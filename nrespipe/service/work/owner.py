@@ -10,7 +10,7 @@ from pathlib import Path
 _HOST_NAMESPACE = "4026531836"
 
 
-def here(name: str) -> str:
+def this_process(name: str) -> str:
     """Return the name of this process as the owner of rows.
 
     Parameters
@@ -24,10 +24,10 @@ def here(name: str) -> str:
         Name; machine, boot and process namespace; process, with the moment when it started: ``name/machine:boot:
         namespace/pid.ticks``. A number that is given again is not mistaken, and the name of the host does not matter.
     """
-    return f"{name}/{of(os.getpid())}"
+    return f"{name}/{process(os.getpid())}"
 
 
-def of(pid: int) -> str:
+def process(pid: int) -> str:
     """Return what the owners of all rows that a process of this machine has in hand have in common.
 
     Parameters
@@ -38,33 +38,33 @@ def of(pid: int) -> str:
     Returns
     -------
     str
-        Where and which it is, for `is_process`.
+        Where and which it is, for `is_of_process`.
     """
     return f"{_place()}/{pid}.{_stat(pid)[1]}"
 
 
-def is_process(owner: str, process: str) -> bool:
+def is_of_process(owner: str, process: str) -> bool:
     """Tell whether rows are those of a process.
 
     Parameters
     ----------
     owner
-        As `here` tells it, with or without more behind another slash.
+        As `this_process` tells it, with or without more behind another slash.
     process
-        As `of` tells it.
+        As `process` tells it.
     """
     return owner.split("/")[1:3] == process.split("/")
 
 
-def is_child(owner: str, node: str) -> bool:
+def is_of_node(owner: str, node: str) -> bool:
     """Tell whether rows are those of a node of workers, or of one of its processes.
 
     Parameters
     ----------
     owner
-        Who has the rows, as `here` tells it, with or without more behind another slash.
+        Who has the rows, as `this_process` tells it, with or without more behind another slash.
     node
-        Owner of the name of the node, as `here` tells it.
+        Owner of the name of the node, as `this_process` tells it.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def is_dead(owner: str) -> bool:
     Parameters
     ----------
     owner
-        As `here` tells it, with or without more behind another slash.
+        As `this_process` tells it, with or without more behind another slash.
 
     Returns
     -------

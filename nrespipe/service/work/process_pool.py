@@ -18,7 +18,8 @@ import structlog
 from pebble import ProcessExpired, ProcessPool
 
 from nrespipe import logs
-from nrespipe.database.columns import State, now
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.service import outcome
 from nrespipe.service.work import memory_guard
@@ -40,7 +41,7 @@ ForkingPickler.register(ModuleType, lambda module: (import_module, (module.__nam
 
 
 @contextmanager
-def team(
+def open(
     processes: int, log_level: str = "INFO", time_limit_s: float | None = None, memory_limit_mb: int | None = None
 ) -> Iterator[Callable[..., Any]]:
     """Keep processes at hand for as long as the block lasts.
@@ -65,11 +66,11 @@ def team(
         the jobs that have begun are handed on; a second one is not.
     """
     if processes == 0:
-        yield in_turn
+        yield run_serially
         return
     with _environment(_ONE_THREAD):
         pool = _Pool(processes, log_level, time_limit_s)
-        unguard = memory_guard.guard(memory_limit_mb, pool.ended.__setitem__) if memory_limit_mb else lambda: None
+        unguard = memory_guard.start(memory_limit_mb, pool.ended.__setitem__) if memory_limit_mb else lambda: None
         try:
             yield pool.run
         except BaseException:
@@ -80,8 +81,8 @@ def team(
         pool.dismiss()
 
 
-def in_turn(work: Callable[..., Any], jobs) -> "Iterator[tuple[object, Outcome]]":
-    """Do what ``run`` of a `team` does, in this process, one job after the other.
+def run_serially(work: Callable[..., Any], jobs) -> "Iterator[tuple[object, Outcome]]":
+    """Do what ``run`` of `open` does, in this process, one job after the other.
 
     Parameters
     ----------
@@ -101,13 +102,13 @@ def in_turn(work: Callable[..., Any], jobs) -> "Iterator[tuple[object, Outcome]]
         yield job, outcome.attempt(work, job)
 
 
-def values(results: "Iterable[tuple[object, Outcome]]") -> Iterator[object]:
+def require_values(results: "Iterable[tuple[object, Outcome]]") -> Iterator[object]:
     """Return what was made, or fail.
 
     Parameters
     ----------
     results
-        As ``run`` of a `team` yields them.
+        As ``run`` of `open` yields them.
 
     Yields
     ------

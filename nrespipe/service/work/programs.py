@@ -15,13 +15,13 @@ from celery import signals
 
 from nrespipe import settings
 from nrespipe.database import nodes
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.service import isolated, limits, metrics
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest.listener import Listener
-from nrespipe.service.operations import summary
+from nrespipe.service.operations import night_summary
 from nrespipe.service.work import celery_app, dispatch, node
-from nrespipe.service.work.lease import persist
+from nrespipe.service.work.leases import persist
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -39,8 +39,8 @@ _TURN_S = 0.5
 def listen(assembly: "Assembly") -> None:
     """Write down what the broker tells of, until the program is told to stop."""
     app = celery_app.application(assembly.settings)
-    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
-    listener = Listener(assembly, dispatch.waker(assembly, celery_app.sender(app)), timer)
+    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness_check(app))
+    listener = Listener(assembly, dispatch.notifier(assembly, celery_app.sender(app)), timer)
     signal.signal(signal.SIGTERM, lambda *_: listener.stop())
     listener.listen()
 
@@ -81,8 +81,8 @@ def work(assembly: "Assembly", name: str, tables: Sequence[type]) -> int:
     made = []
     signals.worker_init.connect(lambda sender, **_: made.append(sender), weak=False)
     # before the library connects: of two nodes of one name it ends one, as if all were well
-    with node.named(assembly, full_name, processes, queues) as lost:
-        celery_app.serve(app, assembly, full_name)
+    with node.register(assembly, full_name, processes, queues) as lost:
+        celery_app.configure_worker(app, assembly, full_name)
         app.worker_main(["--quiet", "worker", *words, "--without-gossip", "--without-mingle"])
     # the library itself forgets how its worker ended
     return 1 if lost.is_set() or not made else int(made[0].exitcode or 0)
@@ -99,7 +99,7 @@ def schedule(assembly: "Assembly", once: bool = False) -> None:
     app = celery_app.application(assembly.settings)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
+    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness_check(app))
     if assembly.settings.metrics_port and not once:
         given = assembly.settings
         points = lambda: _numbers(assembly, app)
@@ -161,7 +161,7 @@ def _numbers(assembly, app):
     """Return how things stand in the database and in the queues."""
     points = isolated.do("numbers of the database", _patiently, assembly, assembly.readers, metrics.of_database) or []
     tables = {queue: table for table, queue in celery_app.QUEUES.items()}
-    depths = ((queue, celery_app.depth(app, table)) for queue, table in tables.items())
+    depths = ((queue, celery_app.queue_length(app, table)) for queue, table in tables.items())
     known = [(queue, depth) for queue, depth in depths if depth is not None]
     return [*points, *(metrics.Point("nrespipe.queue_length", float(n), {"queue": queue}) for queue, n in known)]
 
@@ -173,20 +173,20 @@ def _patiently(assembly, sessions, work):
 
 def _look_ahead(assembly) -> None:
     """Write down what is owed, and wake what was overlooked; each by itself, whatever becomes of the others."""
-    owe_all, mine = partial(master_schedule.owe_all, assembly=assembly), assembly.sessions
+    owe_all, mine = partial(master_schedule.add_all, assembly=assembly), assembly.sessions
     isolated.do("masters that are owed", _patiently, assembly, mine, owe_all)
-    isolated.do("frames that were overlooked", _patiently, assembly, mine, master_schedule.remind)
-    isolated.do("summaries that are owed", summary.owe, assembly)
+    isolated.do("frames that were overlooked", _patiently, assembly, mine, master_schedule.release_waiting)
+    isolated.do("summaries that are owed", night_summary.schedule, assembly)
     isolated.do("nodes that are gone", _patiently, assembly, mine, _forget_nodes)
 
 
 def _forget_nodes(session):
-    for name in nodes.forget(session, clock(session) - timedelta(days=_GONE_DAYS)):
+    for name in nodes.delete_silent(session, clock(session) - timedelta(days=_GONE_DAYS)):
         _log.info("a node is gone for good", node=name)
 
 
 def _attend(assembly, app):
-    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
+    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness_check(app))
     next_plan = 0.0
     if assembly.settings.broker_url == settings.MEMORY:
         # messages in memory do not survive a program
@@ -200,5 +200,5 @@ def _attend(assembly, app):
 
 
 def _listen_beside(assembly, app):
-    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
-    Listener(assembly, dispatch.waker(assembly, celery_app.sender(app)), timer).listen()
+    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness_check(app))
+    Listener(assembly, dispatch.notifier(assembly, celery_app.sender(app)), timer).listen()

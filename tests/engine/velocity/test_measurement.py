@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from nrespipe import data
-from nrespipe.engine.star import temperature
+from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import measurement, template
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.velocity import Barycentric, Star
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric
 from nrespipe.simulator import extracted_stars, stars
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
@@ -203,7 +204,7 @@ def test_a_wavelength_scale_that_bends_is_found_inconsistent(starlight):
     [("G5 V", None, "G2"), ("K9V", None, "M0"), ("M3.5 V", None, "M0"), ("dK3", None, "K2"), ("F0V", 4400.0, "K5")],
 )
 def test_the_mask_is_that_of_the_nearest_temperature(spectral_type, teff_k, mask):
-    teff_k = temperature.of_star(Star("x", spectral_type=spectral_type, teff_k=teff_k))
+    teff_k = stellar_type.catalog_temperature(Star("x", spectral_type=spectral_type, teff_k=teff_k))
     assert min(MASKS.values(), key=lambda m: abs(m.teff_k - teff_k)).name == mask
 
 
