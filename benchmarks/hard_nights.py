@@ -55,13 +55,13 @@ class Camera:
     ----------
     gain_e_per_adu, read_noise_e : float
         What is true.
-    claims : mapping of str to float or None
+    header_values : mapping of str to float or None
         Cards of the headers; None takes a card out. What is not named is as the simulator has it.
     """
 
     gain_e_per_adu: float
     read_noise_e: float
-    claims: dict = field(default_factory=dict)
+    header_values: dict = field(default_factory=dict)
 
 
 OURS = Camera(3.2, 7.0)
@@ -193,7 +193,7 @@ def write(root, nres, case):
             adu = np.array(rendered.adu)
             case.image(number, np.random.default_rng([SEED, number, shot.number]), adu, nres.detector)
             path = folder / "raw" / f"{shot.filename}.fits.fz"
-            raw_file.save(path, adu, nres, nres.cameras[0], day, shot, claims=camera.claims)
+            raw_file.save(path, adu, nres, nres.cameras[0], day, shot, changed_cards=camera.header_values)
             if shot.scene.kind is Kind.SCIENCE:
                 truth.arrays(folder / "truth" / f"{shot.filename}.npz", rendered.truth)
         found.append(folder)

@@ -18,6 +18,9 @@ from nrespipe.simulator.detector import OVERSCAN_COLUMNS, SPARE_ROWS
 if TYPE_CHECKING:
     from nrespipe.simulator.night import Shot
 
+#: Header cards: keyword, value, comment.
+Cards = list[tuple[str, str | float, str]]
+
 #: Code in the file name and OBSTYPE of each kind of frame.
 CODES = {
     Kind.BIAS: ("b00", "BIAS"),
@@ -80,7 +83,7 @@ def save(
     camera: str,
     day: str,
     shot: "Shot",
-    claims: Mapping[str, float] | None = None,
+    changed_cards: Mapping[str, float | None] | None = None,
 ) -> None:
     """Write a raw file.
 
@@ -92,11 +95,11 @@ def save(
         The raw image [ADU].
     camera
         ``fa09`` ...
-    claims
-        Cards whose values are others; None takes one out.
+    changed_cards
+        Cards of the main image with other values; None removes one.
     """
     header = fits.Header([fits.Card(*card) for card in primary_cards(spectrograph, camera, day, shot)])
-    for keyword, value in (claims or {}).items():
+    for keyword, value in (changed_cards or {}).items():
         if value is None:
             del header[keyword]
         else:
@@ -163,7 +166,7 @@ def _telescope(shot, number, spectrograph):
     return fits.ImageHDU(header=fits.Header([fits.Card(*card) for card in words]), name=f"TELESCOPE_{number}")
 
 
-def primary_cards(spectrograph: Spectrograph, camera: str, day: str, shot: "Shot") -> list[tuple[str, object, str]]:
+def primary_cards(spectrograph: Spectrograph, camera: str, day: str, shot: "Shot") -> Cards:
     """Return the cards of the main image.
 
     Parameters
@@ -173,12 +176,12 @@ def primary_cards(spectrograph: Spectrograph, camera: str, day: str, shot: "Shot
     day
         DAY-OBS, ``YYYYMMDD``.
     shot
-        What was exposed, when.
+        The exposure.
 
     Returns
     -------
-    list of (str, object, str)
-        Keyword, value, comment.
+    Cards
+        In the order of real files.
     """
     start = _moment(shot.start_mjd)
     stop = _moment(shot.start_mjd + shot.scene.exposure_s / 86400)
@@ -294,9 +297,7 @@ def _bench(shot):
     ]
 
 
-def telescope_cards(
-    spectrograph: Spectrograph, star: Star | None, *, exists: bool = True
-) -> list[tuple[str, object, str]]:
+def telescope_cards(spectrograph: Spectrograph, star: Star | None, *, exists: bool = True) -> Cards:
     """Return the cards of a telescope.
 
     Parameters
@@ -304,22 +305,22 @@ def telescope_cards(
     spectrograph
         For its place on Earth.
     star
-        What it pointed at; None where it did not observe.
+        Its target; None where it did not observe.
     exists
         False for the second telescope of a site that has one.
 
     Returns
     -------
-    list of (str, object, str)
-        Keyword, value, comment.
+    Cards
+        In the order of real files.
     """
     place = (spectrograph.longitude_deg, spectrograph.latitude_deg, spectrograph.height_m) if exists else ("N/A",) * 3
-    cards = [
+    cards: Cards = [
         ("LONGITUD", place[0], "[deg E] Telescope longitude"),
         ("LATITUDE", place[1], "[deg N] Telescope latitude"),
         ("HEIGHT", place[2], "[m] Telescope height above sea level"),
     ]
-    if star is None or star.ra_deg is None:
+    if star is None or star.ra_deg is None or star.dec_deg is None:
         empty = ("RA", "DEC", "CAT-RA", "CAT-DEC", "PM-RA", "PM-DEC", "PARALLAX", "OBJECT", "RADESYS")
         return cards + [(key, "N/A", "") for key in empty]
     years = 19.0
