@@ -18,6 +18,7 @@ check() {
 check style "$venv/bin/ruff" check
 check format "$venv/bin/ruff" format --check
 check types "$venv/bin/mypy"
+check rooms "$venv/bin/python" scripts/house.py
 # once, and not in every process that runs tests
 check kernels "$venv/bin/nrespipe" compile
 if [ "${1:-}" = quick ]; then
