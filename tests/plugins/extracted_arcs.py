@@ -53,7 +53,7 @@ def expose(
     -------
     Spectra
         With the lines of ``lamps.thorium_argon`` (listed and not, sodium among them) through ``lineshape``. Light
-        beyond `SATURATION_E` is cut off and flagged with the pixels beside it, and a share of it turns up in the
+        beyond `SATURATION_E` is cut off and flagged with its neighbors, and a share of it turns up in the
         neighboring orders, flagged where it is more than noise.
     """
     rng = np.random.default_rng(seed)
@@ -125,7 +125,7 @@ def offset_px(bench: Bench, fiber: int, x: Floats) -> Floats:
 
 @cache
 def shape_along(bench: Bench, fiber: int, nodes: int = 33) -> tuple[Floats, Floats, Floats]:
-    """Return what is true of the image of a line along each order, the pixel included.
+    """Return the true center and width of the image of a line along each order, the pixel included.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def shape_along(bench: Bench, fiber: int, nodes: int = 33) -> tuple[Floats, Floa
     """
     columns = np.linspace(0, bench.spectrograph.detector.columns - 1, nodes)
     widths, softness = lineshape.widths(bench, fiber, columns), lineshape.softness(bench, fiber, columns)
-    # orders differ by a few percent of the width alone, so three of them tell all
+    # orders differ by a few percent of the width alone, so three of them are enough
     few = np.linspace(widths.min(axis=0), widths.max(axis=0), 3)
     found = np.array([[_center(width, soft) for width, soft in zip(row, softness)] for row in few])
     share = (widths - few[0]) / np.where(few[2] > few[0], few[2] - few[0], 1) * 2
