@@ -136,7 +136,9 @@ class World:
 
     def quiet(self):
         """Wait until every announced frame has a row, and none of these and no master is scheduled or at work."""
-        self.rig.until(lambda: self.expected <= set(self.rig.all(select(Frame.filename))) and not self.rig.n_pending(), 180)
+        self.rig.until(
+            lambda: self.expected <= set(self.rig.all(select(Frame.filename))) and not self.rig.n_pending(), 180
+        )
 
     def check(self, once=True):
         """Every frame has one result or one reason, every product is the one of the database, every program lives."""

@@ -159,7 +159,7 @@ class Rig:
         return [(f.filename, f.state, f.reason) for f in self.all(select(Frame).where(Frame.state != State.DONE))]
 
     def check(self, once=True):
-        """Check that every frame has either one result or one reason; with `once`, that it was reduced one time."""
+        """Check that every frame has one result or one reason; with `once`, that it was reduced one time."""
         for frame in self.all(select(Frame)):
             done = self.all(select(Attempt).where(Attempt.frame_id == frame.id, Attempt.outcome == State.DONE))
             products = self.all(select(Product).where(Product.frame_id == frame.id))
