@@ -27,7 +27,7 @@ def levels(night):
 
 
 def _overscan(axes, raw):
-    level = correction.overscan_level(raw)
+    level = correction.overscan(raw).level
     axes.plot(raw.adu[raw.bias_section.slices].mean(axis=1), ".", ms=2, color=style.GREY, label="mean of the row")
     axes.plot(level, color=style.BLUE, label="level")
     axes.set(ylim=(level.min() - 1.2, level.max() + 2))

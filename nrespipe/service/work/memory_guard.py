@@ -50,8 +50,8 @@ def check(
     limit_mb
         How much one may hold [MB].
     tell
-        ``tell(process, reason)`` is called for each child that was ended, named as by `owner.process`, with the reason in
-        plain words. Whatever it raises is logged.
+        ``tell(process, reason)`` is called for each child that was ended, named as by `owner.process`, with the reason
+        in plain words. Whatever it raises is logged.
     children
         Returns them; all children of this process if not given.
     """

@@ -224,7 +224,7 @@ def test_the_old_form_of_the_arguments_gives_the_same(arc):
 
 def test_the_example_of_the_manual_works(arc, tmp_path, monkeypatch):
     manual = Path(__file__).parents[3] / "docs/algorithms/line_identification.rst"
-    block = manual.read_text(encoding="utf-8").split(".. code-block:: python\n\n")[1].split("\n\nThe unit")[0]
+    block = manual.read_text(encoding="utf-8").split(".. code-block:: python\n\n")[1].split("\n\n* The unit")[0]
     fits.PrimaryHDU(arc[1].astype("f4")).writeto(tmp_path / "arc_fiber1.fits")
     monkeypatch.chdir(tmp_path)
     names = {}
