@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-import arc_spectra
+import extracted_arcs
 import numpy as np
 import pytest
 
@@ -10,15 +10,17 @@ from nrespipe.engine.wavelength import calibrate, diagnostics, solution
 from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
+from nrespipe.simulator import bench as benches
+from nrespipe.simulator.bench import State
 
 _C_MS = 299792458.0
 
 
 @pytest.fixture(scope="module")
 def calibration():
-    truth = arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=3)
-    arcs = [arc_spectra.expose(truth, (0, 1), 300 + i, orders=np.arange(88, 94)) for i in range(2)]
-    return calibrate.night(arcs, truth.spectrograph, data.lamp_lines())
+    bench = benches.build(instruments.load("nres01"), seed=3)
+    arcs = [extracted_arcs.expose(bench, (0, 1), seed=300 + i, orders=np.arange(88, 94)) for i in range(2)]
+    return calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
 
 
 @pytest.mark.slow
@@ -29,14 +31,15 @@ def test_residuals_are_those_of_the_wavelength_at_the_line(calibration):
     found = solution.evaluate(scale, 0, lines.order[k], lines.x[k])
     assert residual_ms[k] == pytest.approx(_C_MS * (found / lines.vacuum_angstrom[k] - 1))
     assert np.array_equal(np.isfinite(residual_ms), np.isfinite(lines.vacuum_angstrom))
-    assert 1.0 < photon_ms[k] / lines.x_error[k] / 1450 * 1.5 < 2.2
+    assert 1.0 < np.nanmedian(photon_ms / lines.x_error) / 1450 * 1.5 < 2.2
 
 
 def test_bright_lines_scatter_by_what_their_light_does_not_explain_and_faint_ones_by_their_light(calibration):
     residual_ms, photon_ms = diagnostics.residuals(calibration.solution, calibration.lines)
     used = calibration.lines.used
     faint, bright = used & (photon_ms > 60) & (photon_ms < 200), used & (photon_ms < 15)
-    assert 0.7 < np.std(residual_ms[faint] / photon_ms[faint]) < 1.4
+    # faint lines are blended with lines that no list has, eight in an angstrom
+    assert 0.7 < 1.4826 * np.median(np.abs(residual_ms[faint] / photon_ms[faint])) < 2.0
     assert np.std(residual_ms[bright]) < 40
 
 
@@ -81,31 +84,33 @@ def test_arcs_whose_orders_share_no_line_have_an_empty_table_of_overlaps(calibra
 
 
 _ORDERS = np.arange(78, 96)
+#: What the spectrograph moves between the nights.
+MOVED = State(shift_px=0.2, stretch_px=0.03)
 _ORIGIN = Origin(Kind.ARC, "lsc", "nres01", "fa09", "20190405", 58578.5, ("a", "b"))
 
 
-def _arc(truth, seed, moved=(0.0, 0.0)):
+def _arc(bench, seed, moved=State()):
     pairs = [(0, 1), (0, 1), (1, 2), (1, 2)]
-    arcs = [arc_spectra.expose(truth, pair, seed + i, moved, orders=_ORDERS) for i, pair in enumerate(pairs)]
-    found = calibrate.night(arcs, truth.spectrograph, data.lamp_lines())
+    arcs = [extracted_arcs.expose(bench, pair, moved, seed=seed + i, orders=_ORDERS) for i, pair in enumerate(pairs)]
+    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
     return Arc(_ORIGIN, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 
 @pytest.fixture(scope="module")
-def truth():
-    return arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=12)
+def bench():
+    return benches.build(instruments.load("nres01"), seed=12)
 
 
 @pytest.fixture(scope="module")
-def nights(truth):
-    return _arc(truth, 80), _arc(truth, 70, (0.2, 0.03))
+def nights(bench):
+    return _arc(bench, 80), _arc(bench, 70, MOVED)
 
 
 @pytest.mark.slow
-def test_two_nights_differ_by_what_the_spectrograph_has_moved_and_by_nothing_else(truth, nights):
+def test_two_nights_differ_by_what_the_spectrograph_has_moved_and_by_nothing_else(bench, nights):
     found = diagnostics.night_to_night(nights[1], nights[0])
     x = np.arange(32.0, 4096, 64)
-    then, now = (truth.wavelength(1, _ORDERS[:, None], x, moved) for moved in ((0, 0), (0.2, 0.03)))
+    then, now = (extracted_arcs.wavelength(bench, 1, x, state, orders=_ORDERS) for state in (State(), MOVED))
     expected = 299792458 * np.mean(now / then - 1)
     assert abs(found["zero_ms"] - expected) < 4 * found["zero_error_ms"] + 0.5
     assert found["zero_error_ms"] < 1.5

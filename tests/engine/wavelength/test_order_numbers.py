@@ -3,7 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
-import arc_spectra
+import extracted_arcs
 import numpy as np
 import pytest
 
@@ -11,6 +11,8 @@ from nrespipe import data, instruments
 from nrespipe.engine.wavelength import order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
+from nrespipe.simulator import bench as benches
+from nrespipe.simulator.bench import State
 
 ORDERS = np.arange(52, 119)
 #: Rows that a flat may have lost: some at either end, or in the middle, where a lamp is faint or dust lies.
@@ -25,11 +27,15 @@ LOST = {
 @pytest.fixture(scope="module")
 def lamp(shelf):
     """Arc and star frames of the reference fiber with all 67 orders, by the brightness of the lamp."""
-    truth = arc_spectra.truth(instruments.load("nres03"), data.lamp_lines(), seed=4)
+    bench = benches.build(instruments.load("nres03"), seed=4)
 
     def make():
-        frames = {level: arc_spectra.expose(truth, (1,), 2, (0.4, 0.1), level=level) for level in (1.0, 0.2)}
-        return SimpleNamespace(arc=arc_spectra.expose(truth, (1,), 1, level=4.0), frames=frames)
+        moved = State(shift_px=0.4, stretch_px=0.1)
+        # light that blooms into the next orders makes their rows alike: the comparison ignores flags
+        frames = {
+            level: extracted_arcs.expose(bench, (1,), moved, seed=2, lamp=level, bloom=0.0) for level in (1.0, 0.2)
+        }
+        return SimpleNamespace(arc=extracted_arcs.expose(bench, (1,), seed=1, lamp=4.0, bloom=0.0), frames=frames)
 
     return shelf.get("lamp-of-67-orders", make)
 
