@@ -204,7 +204,7 @@ def _drift(inputs: "ProductInputs", name: str, fiber: int) -> fits.ImageHDU:
         card("DRIFTPXE", drift.shift_error, "[pixel] its error"),
         card("STRETCH", drift.stretch, "[pixel] its change from there to the edge"),
         card("STRETCHE", drift.stretch_error, "[pixel] its error"),
-        card("TURN", drift.turn, "[pixel] change from the middle order to the highest"),
+        card("TURN", drift.turn, "[pixel] change from middle to highest order"),
         card("TURNE", drift.turn_error, "[pixel] its error"),
         card("BENDV", drift.pressure_ms, "[m/s] bend, as the velocity that causes it"),
         card("BENDVE", drift.pressure_error_ms, "[m/s] its error"),

@@ -22,7 +22,7 @@ _GRAVE = Quality.NO_COORDINATES | Quality.POOR_WAVELENGTHS | Quality.ORDERS_RENU
 #: Wavelengths near which the signal-to-noise ratio is given, vacuum [angstrom].
 _SNR_ANGSTROM = (4300.0, 5180.0, 6000.0, 7000.0)
 
-#: Letters of a comment that fit beside any number.
+#: Longest comment that fits next to any number.
 _COMMENT_FITS = 47
 
 #: Cards of the raw header that the standard has a keyword and a unit for: keyword, ours, factor, comment.
@@ -81,7 +81,12 @@ def card(keyword: str, content: str | bool | int | float | None, comment: str = 
         return made
     bare = len(str(fits.Card(keyword, content)).rstrip())
     # astropy cuts a long comment too, with a warning; a long value goes on in further cards and takes any comment
-    return made if bare > 80 else fits.Card(keyword, content, comment[: max(77 - max(30, bare), 0)])
+    return made if bare > 80 else fits.Card(keyword, content, _shortened(comment, max(77 - max(30, bare), 0)))
+
+
+def _shortened(comment: str, length: int) -> str:
+    """Cut a comment; a test checks that no comment of ours is."""
+    return comment[:length]
 
 
 def sexagesimal(value_deg: float | None, hours: bool = False) -> str:
