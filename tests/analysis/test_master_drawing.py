@@ -92,4 +92,4 @@ def test_the_orders_of_a_flat_are_laid_over_its_raw_frames_and_those_of_an_arc_o
     assert "text={91} color=cyan" in text
     result = made.command("region", NAME.format("arc"), "-o", tmp_path / "arc.reg")
     assert result.exit_code == 1
-    assert "is a master arc; a flat alone knows where the orders lie" in result.output
+    assert "is a master arc; only a flat has the positions of the orders" in result.output
