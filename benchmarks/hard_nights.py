@@ -22,7 +22,7 @@ from damaged_nights import lit, moved
 from sqlalchemy import select
 
 from nrespipe import instruments, logs
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.files import plain_table
 from nrespipe.frames.quality import Quality

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import RECIPES
 
 _DAY = "20190405"
@@ -55,7 +55,7 @@ def make(root, kind, count):
     for needed in RECIPES[kind].NEEDS:
         refs[str(needed)] = pickle.loads((root / f"{needed}.pickle").read_bytes())
     began = time.process_time()
-    frames = [cdp.read(path, whole=False) for path in chosen(root, kind, count)]
+    frames = [raw_file.read(path, whole=False) for path in chosen(root, kind, count)]
     master = RECIPES[kind].combine(frames, References(**refs), nres)
     seconds = time.process_time() - began
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -23,16 +23,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / place) for place in ("tests/plugins", "tests/plugins/fakes")]
 
-from amqp.exceptions import AMQPError  # noqa: E402
-from brokers import Rabbit  # noqa: E402
-from faults import FAULTS, World, hostile  # noqa: E402
-from kombu.exceptions import KombuError  # noqa: E402
-from rigs import Rig  # noqa: E402
-from servers import Postgres  # noqa: E402
-from small_service import Archive  # noqa: E402
-from sqlalchemy import func, select  # noqa: E402
+from amqp.exceptions import AMQPError
+from faults import FAULTS, World, hostile
+from kombu.exceptions import KombuError
+from servers import Postgres, Rabbit
+from service_rig import Rig
+from small_service import Archive
+from sqlalchemy import func, select
 
-from nrespipe.database.tables import Attempt, Frame  # noqa: E402
+from nrespipe.database.tables import Attempt, Frame
 
 #: Frames that come in an hour: of a night with four spectrographs, and of an hour of calibrations.
 FRAMES_AN_HOUR = 40

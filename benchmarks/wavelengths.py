@@ -7,23 +7,27 @@ they share the photons of the arcs, over so many nights of one arc and of four.
 """
 
 import argparse
+import sys
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/plugins"))
+
+import extracted_arcs
 import extraction
 import numpy as np
 
-from nrespipe import data, instruments
+from nrespipe import data, doppler, instruments
 from nrespipe.engine.wavelength import arc_lines, calibrate, diagnostics, drift, line_spread, solution
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import bench_arcs, lamps, stars
 from nrespipe.simulator import frame as frames
+from nrespipe.simulator import lamps, stars
 from nrespipe.simulator.bench import State
 
-C_MS = benches.C_MS
 _X = np.arange(16, 4096, 32.0)
 _PAIRS = (0, 1), (1, 2)
 #: Drifts of the science frames.
@@ -56,7 +60,8 @@ def mean_state(states):
 def night(bench, seed, states, **lamp):
     """Return the arcs of a night, the pairs of fibers in turn."""
     return [
-        bench_arcs.expose(bench, _PAIRS[i % 2], state, seed=1000 * seed + i, **lamp) for i, state in enumerate(states)
+        extracted_arcs.expose(bench, _PAIRS[i % 2], state, seed=1000 * seed + i, **lamp)
+        for i, state in enumerate(states)
     ]
 
 
@@ -69,7 +74,7 @@ def walk(seed, n=8):
 def errors_ms(bench, scale, state, fiber):
     """Error of a solution over order and column [m / s]."""
     found = solution.on_grid(scale, fiber, scale.orders, _X)
-    return C_MS * (found / bench_arcs.wavelength(bench, fiber, _X, state) - 1)
+    return doppler.C_MS * (found / extracted_arcs.wavelength(bench, fiber, _X, state) - 1)
 
 
 def arc_of(found):
@@ -132,7 +137,7 @@ def of_nights():
 def of_lines(bench, found, state):
     """Print how well profile and centers of lines are known."""
     print("\nlines: reduced chi-square of the profile by peak, and centers of two exposures of one state")
-    arcs = [bench_arcs.expose(bench, (1,), state, seed=seed) for seed in (7001, 7002)]
+    arcs = [extracted_arcs.expose(bench, (1,), state, seed=seed) for seed in (7001, 7002)]
     shape, lines = line_spread.select(found.line_shape, (1,), found.orders), []
     for arc in arcs:
         flux, variance, weight = arc_lines.prepared(arc, 1)
@@ -169,7 +174,7 @@ def true_columns(bench, state, lines):
     emitted, _, listed = lamps.thorium_argon()
     table, true = data.lamp_lines().vacuum_angstrom, emitted[listed]
     columns = np.arange(0.0, 4096, 8)
-    grid = bench_arcs.wavelength(bench, 1, columns, state)
+    grid = extracted_arcs.wavelength(bench, 1, columns, state)
     found = np.full(len(lines.x), np.nan)
     for k in np.flatnonzero((lines.fiber == 1) & np.isfinite(lines.vacuum_angstrom)):
         one = true[np.argmin(np.abs(table - lines.vacuum_angstrom[k]))]
@@ -185,9 +190,11 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
         found = drift.measure(spectra, arc)
         wavelengths = calibrate.of(spectra, arc, found)
         seconds.append(time.process_time() - began)
-        ratio = bench_arcs.wavelength(bench, fiber, _X, state) / bench_arcs.wavelength(bench, fiber, _X, reference)
+        ratio = extracted_arcs.wavelength(bench, fiber, _X, state) / extracted_arcs.wavelength(
+            bench, fiber, _X, reference
+        )
         now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
-        error = C_MS * (now / solution.on_grid(arc.solution, fiber, wavelengths.orders, _X) / ratio - 1)
+        error = doppler.C_MS * (now / solution.on_grid(arc.solution, fiber, wavelengths.orders, _X) / ratio - 1)
         weight, shares = _star(wavelengths.orders)
         star = float(np.sum(error * weight))
         *_, claimed = calibrate.mean_error_ms(wavelengths, fiber, shares)
@@ -220,7 +227,7 @@ def of_damage(bench, states, arcs, found, state):
     for velocity_ms in (100.0, 1000.0):
         steady = [State(velocity_ms=velocity_ms * (i + 0.5) / 8) for i in range(8)]
         # one pair of fibers after the other, so that all of the drift lies between them
-        drifted = [bench_arcs.expose(bench, _PAIRS[i // 4], one, seed=8000 + i) for i, one in enumerate(steady)]
+        drifted = [extracted_arcs.expose(bench, _PAIRS[i // 4], one, seed=8000 + i) for i, one in enumerate(steady)]
         again = calibrate.calibrate(drifted, bench.spectrograph, lamp)
         error = {f: errors_ms(bench, again.solution, mean_state(steady), f).mean() for f in (0, 1, 2)}
         for fiber in (0, 2):
@@ -237,13 +244,13 @@ def of_shared_photons(bench, nights, n_arcs):
     weight, shares = _star(bench.spectrograph.orders)
     for night_number in range(nights):
         seed = 5000 + 100 * night_number
-        arcs = [bench_arcs.expose(bench, (0, 1), state, seed=seed + i) for i in range(n_arcs)]
+        arcs = [extracted_arcs.expose(bench, (0, 1), state, seed=seed + i) for i in range(n_arcs)]
         found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
-        frame = bench_arcs.expose(bench, (0, 1), state, seed=seed + 50, lamp=0.7)
+        frame = extracted_arcs.expose(bench, (0, 1), state, seed=seed + 50, lamp=0.7)
         wavelengths = calibrate.of(frame, arc_of(found), drift.measure(frame, arc_of(found)))
         for fiber, lines in rows.items():
             now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
-            total = C_MS * np.sum(weight * (now / bench_arcs.wavelength(bench, fiber, _X, state) - 1))
+            total = doppler.C_MS * np.sum(weight * (now / extracted_arcs.wavelength(bench, fiber, _X, state) - 1))
             scale = np.sum(weight * errors_ms(bench, found.solution, state, fiber))
             night_ms, _, drift_ms = calibrate.mean_error_ms(wavelengths, fiber, shares)
             lines.append((scale, total - scale, total, night_ms, drift_ms, np.hypot(night_ms, drift_ms)))
@@ -316,7 +323,7 @@ def of_spectra(bench):
     of_lines(bench, found, state)
     print("\ndrift: error of a star's zero point, relative to the night")
     moves = _MOVES * 2
-    moved = [bench_arcs.expose(bench, (0, 1), one, seed=600 + i, lamp=0.7) for i, one in enumerate(moves)]
+    moved = [extracted_arcs.expose(bench, (0, 1), one, seed=600 + i, lamp=0.7) for i, one in enumerate(moves)]
     of_frames(arc_of(found), moved, moves, state, bench)
     of_damage(bench, states, arcs, found, state)
     of_nights()

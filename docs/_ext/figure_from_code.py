@@ -1,7 +1,7 @@
 """The directive ``figure-from-code``: a figure that a function of ``docs/figures`` has drawn.
 
-``.. figure-from-code:: extract.cosmic_rays`` stands for the figure of the function ``cosmic_rays`` of the module
-``figures.extract``. Its content is the caption, and its option ``:alt:`` tells the figure in words. To the caption are
+``.. figure-from-code:: extraction.cosmic_rays`` shows the figure of the function ``cosmic_rays`` of the module
+``figures.extraction``. Its content is the caption, and its option ``:alt:`` describes the figure. To the caption are
 added the simulated light that is shown, and the modules that the figure comes from and that have changed since it was
 drawn. No figure is drawn here: ``scripts/figures.sh`` does that.
 """

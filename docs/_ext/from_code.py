@@ -19,7 +19,7 @@ from nrespipe.frames.quality import Pixel, Quality
 
 #: Packages of the reference, in the order of the chapters.
 ROOMS = (
-    "cli", "settings", "logs", "errors", "service", "analysis", "recipes", "engine", "numerics", "frames",
+    "cli", "settings", "logs", "errors", "doppler", "service", "analysis", "recipes", "engine", "numerics", "frames",
     "instruments", "data", "files", "database", "plots", "simulator",
 )  # fmt: skip
 

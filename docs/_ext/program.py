@@ -120,10 +120,12 @@ def step(name):
         for parameter in inspect.signature(function).parameters.values():
             if isinstance(parameter.default, int | float | tuple) and not isinstance(parameter.default, bool):
                 where = f"``{function.__name__}({parameter.name}={parameter.default})``"
-                tunables.append((where, meanings[parameter.name]))
+                tunables.append(
+                    (where, meanings.get(parameter.name, parameter.name.replace("_", " ").capitalize() + "."))
+                )
     parts = [f"In :mod:`nrespipe.{name}`:\n", *calls, ""]
     if tunables:
-        parts += ["What can be tuned, with its default:\n", table(("Argument", "Meaning"), tunables)]
+        parts += ["Parameters that can be tuned, with their defaults:\n", table(("Argument", "Meaning"), tunables)]
     return "\n".join(parts)
 
 

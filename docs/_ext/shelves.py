@@ -14,12 +14,12 @@ from sqlalchemy.dialects import postgresql
 
 import nrespipe
 from nrespipe.database.tables import Row
-from nrespipe.files import fits_io, masters
+from nrespipe.files import fits_io, master_files
 from nrespipe.files.catalog import target_check, targets
 from nrespipe.files.products import l2, l4
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 _PRODUCTS = {"L2": l2, "L4": l4}
 _MASTERS = {Kind.BIAS: Bias, Kind.DARK: Dark, Kind.FLAT: Flat, Kind.ARC: Arc}
@@ -121,7 +121,7 @@ def master(kind):
         In reStructuredText.
     """
     kind = Kind(kind)
-    return table(("Field", "Part", "Unit", "Meaning"), _parts(_MASTERS[kind], "", masters.UNITS[kind]))
+    return table(("Field", "Part", "Unit", "Meaning"), _parts(_MASTERS[kind], "", master_files.UNITS[kind]))
 
 
 def _parts(noun, path, units):

@@ -3,15 +3,15 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from nrespipe.database.columns import USABLE, Standing, State
+from nrespipe import doppler
 from nrespipe.database.frames import latest
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, StarVelocity
 from nrespipe.files import plain_table
 from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 
-_C_MS = 299792458.0
 _JD = 2400000.5
 #: MJD of the beginning of 1970, from which the clock of a computer counts.
 _EPOCH_MJD = 40587.0
@@ -170,7 +170,7 @@ def _raw_kms(velocity):
     """Velocity as an observer on the ground sees it."""
     if velocity.rv_ms is None or velocity.berv_ms is None:
         return None
-    return _C_MS / 1e3 * ((1 + velocity.rv_ms / _C_MS) / (1 + velocity.berv_ms / _C_MS) - 1)
+    return doppler.C_MS / 1e3 * (doppler.seen(velocity.rv_ms, velocity.berv_ms) - 1)
 
 
 def _mjd(moment):

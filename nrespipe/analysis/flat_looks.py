@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from nrespipe.engine.detector import correction
-from nrespipe.engine.extraction import profile_misfit, scattered_light
+from nrespipe.engine.extraction import profile, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.sitereport import FlatLook
+from nrespipe.frames.reports import FlatLook
 
 if TYPE_CHECKING:
     from nrespipe.database.tables import Master
@@ -38,7 +38,7 @@ def gather(row: "Master", made, spectrograph: "Spectrograph") -> tuple[FlatLook,
     for frame in row.inputs:
         if frame.objects not in seen:
             try:
-                seen[frame.objects] = look(cdp.read(frame.path), made, spectrograph)
+                seen[frame.objects] = look(raw_file.read(frame.path), made, spectrograph)
             except (Skipped, BadFrame, Unavailable):
                 # what was good when the master was made is gone, or lies elsewhere: another one of the pair may serve
                 continue
@@ -65,9 +65,7 @@ def look(raw: RawFrame, made, spectrograph: "Spectrograph") -> FlatLook:
     squares = image.electrons[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE)
     middle = image.electrons.shape[1] // 2
     cut = image.electrons[:, middle - 4 : middle + 4].mean(axis=1)
-    start = trace_shift.roughly(image, flat.traces, lit)
+    start = trace_shift.coarse(image, flat.traces, lit)
     clean = scattered_light.subtract(image, start, flat, lit)
-    traces, _ = trace_shift.orders(clean, start, flat, lit)
-    return FlatLook(
-        raw.filename, lit, squares.mean(axis=(1, 3)), cut, *profile_misfit.by_order(clean, traces, flat, lit)
-    )
+    traces, _ = trace_shift.measure(clean, start, flat, lit)
+    return FlatLook(raw.filename, lit, squares.mean(axis=(1, 3)), cut, *profile.misfit(clean, traces, flat, lit))

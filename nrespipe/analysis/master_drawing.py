@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from nrespipe.analysis import master_list
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files import masters, region
-from nrespipe.files.raw import cdp
+from nrespipe.files import ds9_regions, master_files
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.masters import Arc, Dark, Flat
 from nrespipe.frames.raw import Kind, Section
 
@@ -40,7 +40,7 @@ def draw_master(session: "Session", name: str, output: Path, target: str | Path)
     MissingCalibration
         If it cannot be read.
     """
-    master = masters.read(output / master_list.find(session, name).path)
+    master = master_files.read(output / master_list.find(session, name).path)
     return save(_pages(master), target, Path(name).name)
 
 
@@ -106,14 +106,14 @@ def outline(session: "Session", name: str, output: Path) -> str:
     row = master_list.find(session, name)
     if row.kind is not Kind.FLAT:
         raise LookupError(f"{Path(name).name} is a master {row.kind}; a flat alone knows where the orders lie")
-    master = masters.read(output / row.path)
-    return region.text(master.traces, _section(row, master))
+    master = master_files.read(output / row.path)
+    return ds9_regions.text(master.traces, _section(row, master))
 
 
 def _section(row, master):
     """Where the light fell in the raw frames of a flat, as one that can still be read has it; or at their corner."""
     for frame in row.inputs:
         with suppress(Skipped, BadFrame, Unavailable, OSError):
-            return cdp.read(frame.path, whole=False).data_section
+            return raw_file.read(frame.path, whole=False).data_section
     rows, columns = master.mask.shape
     return Section(0, columns, 0, rows)

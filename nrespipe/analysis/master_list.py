@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import Standing
+from nrespipe.database.states import Standing
 from nrespipe.database.tables import Master
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned

@@ -9,16 +9,19 @@ import numpy as np
 from astropy import units as u
 
 from nrespipe import settings
-from nrespipe.analysis import star_catalog, template_exposures
-from nrespipe.database import velocities
+from nrespipe.analysis import star_catalog
+from nrespipe.database import measurements, star_templates
 from nrespipe.database.administration import access
-from nrespipe.files import plain_table
+from nrespipe.errors import MissingCalibration
+from nrespipe.files import plain_table, template_files
 from nrespipe.files.catalog import star_match
 from nrespipe.frames.quality import Quality
 
 if TYPE_CHECKING:
     from astropy.table import QTable
     from sqlalchemy.orm import Session
+
+    from nrespipe.frames.template import LeftOut
 
 #: What takes a velocity out of a series unless it is asked for: its error, or what it is the velocity of, is in doubt.
 DOUBTFUL = (
@@ -124,13 +127,13 @@ def of_star(
     if engine not in ("mask", "template"):
         raise ValueError(f"{engine!r} is no engine: 'mask' or 'template'")
     names = names_of(output, site, star)
-    found = velocities.of_star(
+    found = measurements.velocities_of_star(
         session, lambda name: star_match.key(name) in names, site=site, first_day=first_day, last_day=last_day
     )  # fmt: skip
     if not found:
         raise LookupError(f"no velocity of {star} is known: {_unseen(session, output, star, names)}")
     if engine == "template":
-        found = _with_left_out(found, template_exposures.of_star(session, output, names, site))
+        found = _with_left_out(found, _template_velocities(session, output, names, site))
     reasons = [_reason(velocity, keep, engine) for _, velocity in found]
     by = lambda velocity: velocity.mask if engine == "mask" else velocity.template
     used = Counter(by(velocity) for (_, velocity), reason in zip(found, reasons) if not reason)
@@ -215,7 +218,7 @@ def names_of(output: Path, site: str, star: str) -> set[str]:
 
 def _unseen(session, output, star, names):
     """Say why there is no velocity of a star."""
-    every = velocities.of_star(session, lambda _: True)
+    every = measurements.velocities_of_star(session, lambda _: True)
     seen = [frame for frame, velocity in every if star_match.key(velocity.object) in names]
     if seen:
         days = sorted({frame.day for frame in seen})
@@ -238,6 +241,23 @@ def _reason(velocity, keep, engine):
     if not np.isfinite(_error_ms(velocity, engine)):
         return "no error"
     return "|".join(doubts.names())
+
+
+def _template_velocities(
+    session: "Session", output: Path, names: set[str], site: str
+) -> "dict[tuple[str, int], tuple[str, LeftOut]]":
+    """Return, by frame and fiber, the star of the newest template made of it, and its velocity by the others."""
+    found = {}
+    for row in star_templates.current(session):
+        if star_match.key(row.star) not in names or site not in ("", row.site):
+            continue
+        try:
+            template = template_files.read(output / row.path)
+        except MissingCalibration:
+            continue
+        for one in template.left_out:
+            found.setdefault((one.name, one.fiber), (row.star, one))
+    return found
 
 
 def _with_left_out(found, left_out):

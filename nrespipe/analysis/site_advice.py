@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
@@ -17,8 +17,8 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 
 if TYPE_CHECKING:
+    from nrespipe.frames.judgement import Judgement
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
-    from nrespipe.frames.spectrograph import Spectrograph
 
 _ADVICE = {
     Quality.FEW_CALIBRATIONS: "{kind}: {n} frames are few; take {wanted}",
@@ -40,7 +40,7 @@ def of(
     kind: Kind,
     place: tuple[tuple[str, str, str], ...],
     recipe: ModuleType,
-    made: "tuple[tuple[Master, Bias | Dark | Flat | Arc, Spectrograph], ...] | None",
+    made: "tuple[Master, Bias | Dark | Flat | Arc, Judgement] | None",
 ) -> tuple[list[str], list[str]]:
     """Tell what there is to say of the master of a kind.
 
@@ -51,7 +51,7 @@ def of(
     recipe
         That of the kind.
     made
-        Row of the master that may be used, the master, and whose it is; None where there is none.
+        Row of the master that may be used, the master, and its judgement by itself; None where there is none.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def of(
         What was found, and what to do about it.
     """
     tries = [
-        m for m in calibrations.questionable(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)
+        m for m in calibrations.with_problems(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)
     ]
     said = [f"  {m.day}: {m.standing}: {m.reason or 'no reason is known'}" for m in tries]
     frames = _frames(session, kind, place)
@@ -71,8 +71,8 @@ def of(
         few = good < recipe.MINIMUM and not waits
         other = f"take {_wanted(kind, recipe)}" if few else "see above why there is none"
         return told, [f"{kind}: {other}"]
-    row, master, spectrograph = made
-    judged, quality = recipe.judge(master, None, spectrograph), Quality(row.quality)
+    row, master, judged = made
+    quality = Quality(row.quality)
     doubts = ", ".join([*judged.reasons, *quality.names()]) or "nothing against it"
     told = [f"{kind} of {row.day}, {row.n_inputs} inputs: {doubts}", f"  {row.path}"]
     told += [f"  {line}" for line in _SHOWN[kind](master)]

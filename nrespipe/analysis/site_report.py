@@ -10,14 +10,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe.analysis import master_drawing, site_advice
-from nrespipe.database.columns import USABLE, State
 from nrespipe.database.frames import latest
+from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master
-from nrespipe.engine.orders import order_pattern
-from nrespipe.files import layout, masters
-from nrespipe.files.partial import beside
+from nrespipe.engine.orders import trace
+from nrespipe.files import layout, master_files
+from nrespipe.files.disk import temporary_path
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.sitereport import CameraReport
+from nrespipe.frames.reports import CameraReport
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -74,7 +74,7 @@ def write(reports: Sequence[CameraReport], output: Path, site: str, others: Sequ
     path = layout.start_path(output, site)
     path.parent.mkdir(parents=True, exist_ok=True)
     # the kind of a drawing is told by the end of its name
-    partial = beside(path).with_suffix(".pdf")
+    partial = temporary_path(path).with_suffix(".pdf")
     master_drawing.save(
         pages or words.pages(site, ["no raw frame of this site was found"]), partial, f"start of {site}"
     )
@@ -93,12 +93,12 @@ def _camera(session, assembly, place, days):
         said = (f"the table of {instrument} cannot be used: {error}",)
         return CameraReport(" ".join(place), said, ("mend it, or give another with `nrespipe site start --table`",))
     rows = {kind: row for kind in KINDS if (row := _row(session, kind, place, days)) is not None}
-    made = {kind: masters.read(assembly.output / row.path) for kind, row in rows.items()}
+    made = {kind: master_files.read(assembly.output / row.path) for kind, row in rows.items()}
     missing = [str(kind) for kind in KINDS if kind not in made]
     told = [f"missing: {', '.join(missing)}" if missing else "there is a master of every kind"]
     advice = []
     for kind in KINDS:
-        here = (rows[kind], made[kind], spectrograph) if kind in made else None
+        here = (rows[kind], made[kind], assembly.judge(made[kind], None, spectrograph)) if kind in made else None
         more, further = site_advice.of(session, kind, place, assembly.recipes[kind], here)
         told, advice = told + more, advice + further
     numbering = _numbering(made[Kind.FLAT].traces, spectrograph) if Kind.FLAT in made else {}
@@ -131,7 +131,7 @@ def _numbering(traces, spectrograph):
     rows = np.stack([middle[traces.fibers.index(fiber)] for fiber in upward])
     if len(upward) < 2 or rows.shape[1] < 5:
         return {}
-    return order_pattern.costs(order_pattern.highest(rows, upward, spectrograph.fibers.upward), spectrograph)
+    return trace.numbering_costs(trace.highest_fiber(rows, upward, spectrograph.fibers.upward), spectrograph)
 
 
 def _why_these(numbering, made):

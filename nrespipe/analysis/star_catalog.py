@@ -10,7 +10,7 @@ from nrespipe.files import layout
 from nrespipe.files.catalog import target_check, targets
 
 if TYPE_CHECKING:
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 _log = structlog.get_logger(__name__)
 

@@ -4,15 +4,16 @@ from typing import TYPE_CHECKING
 
 from nrespipe import __version__, data
 from nrespipe.analysis import series, star_catalog
-from nrespipe.database import templates as rows
-from nrespipe.database.columns import Standing
-from nrespipe.database.velocities import of_star
+from nrespipe.database import star_templates as rows
+from nrespipe.database.measurements import velocities_of_star
+from nrespipe.database.states import Standing
+from nrespipe.database.tables import StarTemplate
 from nrespipe.errors import BadFrame
 from nrespipe.files import layout, plain_table
-from nrespipe.files import templates as files
+from nrespipe.files import template_files as files
 from nrespipe.files.catalog import star_match
-from nrespipe.files.checksum import md5
-from nrespipe.files.products import spectra
+from nrespipe.files.disk import md5
+from nrespipe.files.products import observed_spectra
 from nrespipe.frames.velocity import Star
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _inputs(session, output, star, site, first_day, last_day):
     table = series.of_star(session, output, star.name, site=site, first_day=first_day, last_day=last_day)
     wanted = {(row["filename"], row["fiber"]) for row in table}
     names = star_match.keys(star)
-    found = of_star(session, lambda name: star_match.key(name) in names, site=site)
+    found = velocities_of_star(session, lambda name: star_match.key(name) in names, site=site)
     found = [(frame, measured) for frame, measured in found if (frame.filename, measured.fiber) in wanted]
     for frame, _ in found:
         frame.products  # noqa: B018  # read while the session is open
@@ -136,7 +137,7 @@ def _exposures(found, output):
         try:
             if product is None:
                 raise BadFrame(f"{frame.filename}: its spectrum was not written")
-            seen = spectra.read(output / product.path, measured.fiber)
+            seen = observed_spectra.read(output / product.path, measured.fiber)
         except BadFrame as error:
             broken.append(f"left out: {error}")
             continue
@@ -151,7 +152,7 @@ def _exposures(found, output):
 
 def _row(made, path, output, serves):
     star = made.star
-    return rows.StarTemplate(
+    return StarTemplate(
         star=star.name, site=made.site, instrument=made.instrument, path=str(path.relative_to(output)), md5=md5(path),
         fingerprint=made.fingerprint, teff_k=star.teff_k, logg=star.logg, metallicity=star.metallicity,
         spectral_type=star.spectral_type, aliases=list(star.aliases), inputs=list(made.inputs),

@@ -13,9 +13,8 @@ from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.analysis import series, star_catalog
-from nrespipe.database import velocities, zeropoints
-from nrespipe.database.tables import Frame
-from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
+from nrespipe.database import measurements, zero_point_versions
+from nrespipe.database.tables import Frame, ZeroPoint, ZeroPointVersion
 from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files.catalog import star_match
 from nrespipe.files.plain_table import aligned
@@ -103,12 +102,12 @@ def listing(session: Session, number: int | None = None) -> list[str]:
                 str(len(v.zeros)),
                 _asked(v),
             ]
-            for v in zeropoints.versions(session)
+            for v in zero_point_versions.listed(session)
         ]
         return aligned([["version", "made (UTC)", "by", "velocities", "nights", "of"], *rows])
     rows = [
         [f"{z.instrument}{z.camera}f{z.fiber}", z.day, _shown(z.value_ms), _shown(z.error_ms), str(z.n_stars), z.method]
-        for z in zeropoints.version(session, number or None).zeros
+        for z in zero_point_versions.find(session, number or None).zeros
     ]
     return aligned([["tel", "night", "value_ms", "error_ms", "stars", "method"], *rows])
 
@@ -137,7 +136,7 @@ def apply(session: Session, output: Path, table: "QTable", number: int | None = 
     LookupError
         If there is no such version.
     """
-    version = zeropoints.version(session, number)
+    version = zero_point_versions.find(session, number)
     names = series.names_of(output, version.parameters["site"], table.meta["star"])
     zeros = {(f"{z.instrument}{z.camera}f{z.fiber}", z.day): z for z in version.zeros}
     query = select(Frame.filename, Frame.day).where(Frame.filename.in_([*map(str, table["filename"])]))
@@ -161,7 +160,7 @@ def _constant(session, output, site, first_day, last_day, stars):
         if star_match.key(star) not in known:
             raise LookupError(f"{star} is no star of the catalog{star_match.near(star, known)}")
     wanted = set().union(*(series.names_of(output, site, star) for star in stars))
-    rows = velocities.of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
+    rows = measurements.velocities_of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
     good = [
         (frame, velocity)
         for frame, velocity in rows

@@ -9,7 +9,7 @@ import click
 
 from nrespipe.cli import options
 from nrespipe.database.administration import access
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import layout, plain_table
 from nrespipe.service import assembly

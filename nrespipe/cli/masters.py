@@ -8,7 +8,7 @@ import click
 from nrespipe.analysis import master_list
 from nrespipe.cli import options
 from nrespipe.database.administration import access
-from nrespipe.database.columns import Standing
+from nrespipe.database.states import Standing
 from nrespipe.frames.raw import Kind
 from nrespipe.service.calibrations import review
 from nrespipe.service.operations import status

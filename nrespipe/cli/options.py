@@ -11,7 +11,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from nrespipe import settings
-from nrespipe.database.administration.revisions import WrongRevision
+from nrespipe.database.administration.schema import WrongRevision
 from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.files import plain_table
 from nrespipe.files.layout import OutputRefused

@@ -7,7 +7,7 @@ import click
 from nrespipe.analysis import series, star_catalog, zero_points
 from nrespipe.cli import options
 from nrespipe.database.administration import access
-from nrespipe.files import series as forms
+from nrespipe.files import series_formats as forms
 from nrespipe.frames.quality import Quality
 from nrespipe.service.operations import status
 

@@ -7,8 +7,9 @@ from sqlalchemy import case, func, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from nrespipe import __version__
-from nrespipe.database.columns import State, clock, now
-from nrespipe.database.frames import SHORTEST_PAUSE_S, latest, record, untell_others
+from nrespipe.database.dialects import clock, now
+from nrespipe.database.frames import SHORTEST_PAUSE_S, cancel_dispatch_of_versions, latest, record
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Delivery, Frame, NightSummary, Stacking
 
 #: Tables whose rows are work.
@@ -60,8 +61,8 @@ def claim(
     return session.scalar(taken.execution_options(synchronize_session=False)) is not None
 
 
-def holds(session: Session, table: type, row_id: int, owner: str) -> bool:
-    """Tell whether a process still has a row, and keep others from taking it until the caller commits.
+def confirm_owner(session: Session, table: type, row_id: int, owner: str) -> bool:
+    """Return whether a process still owns a row, and keep others from taking it until the caller commits.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def holds(session: Session, table: type, row_id: int, owner: str) -> bool:
 
 
 def is_owner(session: Session, table: type, row_id: int, owner: str) -> bool:
-    """Tell whether a process still has a row at this moment; unlike `holds` this keeps nobody from taking it.
+    """Return whether a process still owns a row at this moment; unlike `confirm_owner` this locks nothing.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def give_back(session: Session, table: type, row_id: int, owner: str) -> None:
     back = update(table).where(table.id == row_id, table.owner == owner).values(**values)
     session.execute(back.execution_options(synchronize_session=False))
     if table is Frame:
-        untell_others(session, row_id)
+        cancel_dispatch_of_versions(session, row_id)
 
 
 def owners(session: Session) -> set[str]:
@@ -111,7 +112,9 @@ def owners(session: Session) -> set[str]:
     }
 
 
-def pick(session: Session, table: type, patience_s: float, most: int, low_priority: bool = False) -> list[int]:
+def select_for_dispatch(
+    session: Session, table: type, patience_s: float, most: int, low_priority: bool = False
+) -> list[int]:
     """Choose rows of which a worker is to be told, and note that it is.
 
     Parameters
@@ -161,7 +164,7 @@ def _turn(table, moment):
     return case((table.day.between(first, last), 0), else_=1)
 
 
-def outstanding(session: Session, table: type, patience_s: float) -> int:
+def count_dispatched(session: Session, table: type, patience_s: float) -> int:
     """Count the rows of which a worker was told and that it has not taken yet.
 
     Parameters
@@ -180,7 +183,7 @@ def outstanding(session: Session, table: type, patience_s: float) -> int:
     return session.scalar(select(func.count()).select_from(table).where(*told))
 
 
-def untell(session: Session, table: type, rows: Collection[int] | None = None) -> None:
+def cancel_dispatch(session: Session, table: type, rows: Collection[int] | None = None) -> None:
     """Note that no worker could be told of some rows, or that none knows any more.
 
     Parameters
@@ -188,7 +191,7 @@ def untell(session: Session, table: type, rows: Collection[int] | None = None) -
     table
         One of `KINDS_OF_WORK`.
     rows
-        Keys as `pick` returned them; all if not given.
+        Keys as `select_for_dispatch` returned them; all if not given.
     """
     which = table.next_try.is_not(None) if rows is None else table.id.in_(rows)
     forgotten = update(table).where(which).values(sent=None)
@@ -224,17 +227,17 @@ def release(
         else:
             lost = lost.where(table.owner != "", table.lease < clock(session)).with_for_update(skip_locked=True)
         for row_id, owner in session.execute(lost).all():
-            if not holds(session, table, row_id, owner):
+            if not confirm_owner(session, table, row_id, owner):
                 continue
             if is_death:
-                died(session, session.get_one(table, row_id, populate_existing=True), reason)
+                record_death(session, session.get_one(table, row_id, populate_existing=True), reason)
             else:
                 give_back(session, table, row_id, owner)
             released.append((table, row_id))
     return released
 
 
-def died(session: Session, work, reason: str) -> None:
+def record_death(session: Session, work, reason: str) -> None:
     """Write down that the process that worked on a row died; another may take it, but not for ever.
 
     Parameters

@@ -9,11 +9,12 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from nrespipe.database.columns import State, clock, insert, now
+from nrespipe.database.dialects import clock, insert, now
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 
 if TYPE_CHECKING:
-    from nrespipe.database.results import FrameDrift, Product, StarVelocity
+    from nrespipe.database.tables import FrameDrift, Product, StarVelocity
     from nrespipe.frames.raw import Kind
 
 #: States of a frame on which work may go on by itself.
@@ -70,7 +71,7 @@ def announce(session: Session, filename: str, path: str, md5: str | None = None,
             return session.get_one(Frame, made), True
 
 
-def begin(session: Session, frame: Frame) -> None:
+def assign_version(session: Session, frame: Frame) -> None:
     """Give a file whose content is known its version; those before it are not worked on any more.
 
     Parameters
@@ -121,7 +122,7 @@ def latest() -> ColumnElement[Any]:
     return ~select(newer.id).where(newer.filename == Frame.filename, newer.version > Frame.version).exists()
 
 
-def due(session: Session, kind: "Kind", code_version: str) -> list[Frame]:
+def pending(session: Session, kind: "Kind", code_version: str) -> list[Frame]:
     """Return the frames of one kind that wait for work.
 
     Parameters
@@ -141,7 +142,7 @@ def due(session: Session, kind: "Kind", code_version: str) -> list[Frame]:
     return list(session.scalars(query.order_by(Frame.filename)))
 
 
-def to_redo(session: Session, kind: "Kind") -> list[Frame]:
+def to_reduce_again(session: Session, kind: "Kind") -> list[Frame]:
     """Return the frames of one kind that have a result and can have a better one.
 
     Returns
@@ -194,7 +195,7 @@ def record(
     if frame.retries >= MOST_RETRIES:
         attempt.outcome = State.FAILED
         attempt.reason = f"given up after {frame.retries} attempts: {attempt.reason}"
-    untell_others(session, frame.id)
+    cancel_dispatch_of_versions(session, frame.id)
     frame.next_try = _next_try(session, frame, attempt.outcome)
     frame.low_priority = frame.low_priority and frame.next_try is not None
     if _keeps_result(frame, attempt.outcome):
@@ -217,7 +218,7 @@ def record(
     return frame
 
 
-def postpone(session: Session, frame_id: int, reason: str) -> None:
+def record_wait(session: Session, frame_id: int, reason: str) -> None:
     """Write down why a frame goes on waiting, or keeps the result that it has; this is no attempt.
 
     Parameters
@@ -228,13 +229,13 @@ def postpone(session: Session, frame_id: int, reason: str) -> None:
     frame = session.get_one(Frame, frame_id, populate_existing=True)
     frame.owner, frame.lease, frame.next_try, frame.low_priority = "", None, None, False
     frame.updated = now()
-    untell_others(session, frame.id)
+    cancel_dispatch_of_versions(session, frame.id)
     if frame.state != State.DONE:
         frame.state, frame.reason = State.WAITING, reason
         frame.next_try = clock(session) + timedelta(seconds=LOOK_AGAIN_S)
 
 
-def untell_others(session: Session, row_id: int) -> None:
+def cancel_dispatch_of_versions(session: Session, row_id: int) -> None:
     """Note that other rows of a file have waited for their turn: the next sweep tells of them.
 
     Parameters
@@ -299,7 +300,7 @@ def counts(session: Session) -> list[tuple[Any, ...]]:
     )
 
 
-def unhappy(session: Session) -> list[Frame]:
+def with_problems(session: Session) -> list[Frame]:
     """Return the frames that are neither done nor still to come.
 
     Returns

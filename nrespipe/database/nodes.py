@@ -2,40 +2,14 @@
 
 from datetime import datetime
 
-from sqlalchemy import Text, delete, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
 
-from nrespipe.database.base import Row
-from nrespipe.database.columns import Moment, clock, insert
-
-
-class Node(Row):
-    """A node of workers that runs, or that ended without a word.
-
-    Attributes
-    ----------
-    name
-        Name of the node, with that of its host: ``worker0@nrespipe``.
-    owner
-        Process that has the name, as the owner of rows.
-    heartbeat
-        When it last said that it lives, by the clock of the database.
-    processes
-        How many frames it works on at a time.
-    queues
-        What it serves, with commas between them.
-    """
-
-    __tablename__ = "nodes"
-
-    name: Mapped[str] = mapped_column(Text, primary_key=True)
-    owner: Mapped[str] = mapped_column(Text)
-    heartbeat: Mapped[datetime] = mapped_column(Moment)
-    processes: Mapped[int]
-    queues: Mapped[str] = mapped_column(Text)
+from nrespipe.database.dialects import clock, insert
+from nrespipe.database.tables import Node
 
 
-def holder(session: Session, name: str) -> Node | None:
+def find(session: Session, name: str) -> Node | None:
     """Return who has a name.
 
     Parameters
@@ -51,7 +25,7 @@ def holder(session: Session, name: str) -> Node | None:
     return session.scalar(select(Node).where(Node.name == name))
 
 
-def take(session: Session, name: str, owner: str, seen: Node | None = None, *, processes: int, queues: str) -> bool:
+def register(session: Session, name: str, owner: str, seen: Node | None = None, *, processes: int, queues: str) -> bool:
     """Take a name that is free, or that of a node that is dead.
 
     Parameters
@@ -80,7 +54,7 @@ def take(session: Session, name: str, owner: str, seen: Node | None = None, *, p
     return session.scalar(made) is not None
 
 
-def beat(session: Session, name: str, owner: str) -> bool:
+def record_heartbeat(session: Session, name: str, owner: str) -> bool:
     """Say that a node lives.
 
     Parameters
@@ -97,7 +71,7 @@ def beat(session: Session, name: str, owner: str) -> bool:
     return session.scalar(mine.returning(Node.name).execution_options(synchronize_session=False)) is not None
 
 
-def leave(session: Session, name: str, owner: str) -> bool:
+def unregister(session: Session, name: str, owner: str) -> bool:
     """Give a name back.
 
     Parameters
@@ -114,7 +88,7 @@ def leave(session: Session, name: str, owner: str) -> bool:
     return session.scalar(mine.execution_options(synchronize_session=False)) is not None
 
 
-def forget(session: Session, before: datetime) -> list[str]:
+def delete_silent(session: Session, before: datetime) -> list[str]:
     """Forget nodes that have not said for long that they live: their containers are gone for good.
 
     Parameters
@@ -131,7 +105,7 @@ def forget(session: Session, before: datetime) -> list[str]:
     return sorted(session.scalars(gone.execution_options(synchronize_session=False)))
 
 
-def processes(session: Session, queue: str, since: datetime) -> int:
+def count_processes(session: Session, queue: str, since: datetime) -> int:
     """Return how many processes serve a queue.
 
     Parameters

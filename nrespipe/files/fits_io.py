@@ -14,8 +14,7 @@ from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files.partial import beside
-from nrespipe.files.regular import opened
+from nrespipe.files.disk import open_regular, temporary_path
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -70,7 +69,7 @@ def reading(path: str | Path) -> "Iterator[HDUList]":
     name = Path(path).name
     try:
         # astropy warns of what the callers test for themselves (truncation, cards that break the standard).
-        with opened(path) as stream, warnings.catch_warnings():
+        with open_regular(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             _require_fits(stream.read(BLOCK), name)
             stream.seek(0)
@@ -186,7 +185,7 @@ def write_together(files: "Sequence[tuple[HDUList, str | Path]]", still_mine: Ca
             path = Path(path)
             with _taking(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                written.append((beside(path), path))
+                written.append((temporary_path(path), path))
                 with open(written[-1][0], "wb") as stream:
                     hdus.writeto(stream, output_verify="exception", checksum=False)
                     stream.flush()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import temporary_path
 
 
 def text(remark: str, columns: Mapping[str, int] | None, rows: Iterable[Mapping[str, object]]) -> str:
@@ -52,7 +52,7 @@ def write(content: str, path: str | Path) -> None:
     """
     path = Path(path)
     check_place(path)
-    partial = beside(path)
+    partial = temporary_path(path)
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as stream:
             stream.write(content)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nrespipe.frames.arrays import frozen
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 
 @dataclass(frozen=True)

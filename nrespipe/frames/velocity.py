@@ -1,62 +1,12 @@
-"""Stars, line masks, and what is measured of a star in one frame."""
+"""Radial velocities: line lists, barycentric corrections, results of a frame, and zero points of nights."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from nrespipe.frames.activity import Index
 from nrespipe.frames.arrays import frozen
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.stellartype import StellarType
-
-
-@dataclass(frozen=True)
-class Star:
-    """A star as a catalog knows it; None for what is not known.
-
-    Attributes
-    ----------
-    name
-        Name in the catalog, or OBJECTS where the star is in no catalog.
-    ra_deg, dec_deg
-        ICRS position at `epoch_year` [degree].
-    epoch_year
-        Julian year of the position.
-    pm_ra_mas_yr, pm_dec_mas_yr
-        Proper motion, RA **with** cos(dec) [mas / yr].
-    parallax_mas
-        Parallax [mas].
-    rv_kms
-        Systemic radial velocity [km / s].
-    v_mag, teff_k, logg, metallicity
-        Johnson V, effective temperature [kelvin], log surface gravity [cgs], [Fe/H].
-    spectral_type
-        '' where unknown.
-    aliases
-        Other names.
-    source
-        Where the figures come from; ``telescope`` for header coordinates.
-    template
-        Star whose template is to be used for this one; '' leaves the choice to the program: the star's own, else that
-        of the nearest type.
-    """
-
-    name: str
-    ra_deg: float | None = None
-    dec_deg: float | None = None
-    epoch_year: float = 2000.0
-    pm_ra_mas_yr: float | None = None
-    pm_dec_mas_yr: float | None = None
-    parallax_mas: float | None = None
-    rv_kms: float | None = None
-    v_mag: float | None = None
-    teff_k: float | None = None
-    logg: float | None = None
-    metallicity: float | None = None
-    spectral_type: str = ""
-    aliases: tuple[str, ...] = ()
-    source: str = ""
-    template: str = ""
+from nrespipe.frames.star import Index, Star, StellarType
 
 
 @dataclass(frozen=True)
@@ -156,7 +106,7 @@ class TemplateVelocity:
     consistent
         Whether neighboring parts of the spectrum disagree as independent ones would.
     width_change_m2_s2, width_change_error_m2_s2
-        Differential line width and its photon error, as ``line_width.change`` gives them [m2 / s2].
+        Differential line width and its photon error, as ``template_fit.width_change`` gives them [m2 / s2].
     """
 
     name: str
@@ -278,3 +228,44 @@ class Velocity:
         per_order = ("orders", "order_rv_ms", "order_error_ms", "order_weight")
         frozen(self, grid_ms=(k,), ccf=(n, k), ccf_variance=(n, k), **dict.fromkeys(per_order, (n,)))
         frozen(self, order_start_angstrom=(n,), order_end_angstrom=(n,))
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroPoints:
+    """By how much the velocities of one fiber are off in each night, as its constant stars tell.
+
+    Attributes
+    ----------
+    nights : shape (n_nights,)
+        Number of the day of each night, ascending.
+    value_ms, error_ms : shape (n_nights,)
+        What is to be taken from a velocity of the night, and its error; NaN where nothing tells. The median over the
+        nights that stars tell of is zero [m / s].
+    n_stars : shape (n_nights,)
+        Constant stars of the night.
+    is_own : shape (n_nights,)
+        Whether the stars of the night itself tell it; that of another night is the median of those around it.
+    stars : shape (n_stars,)
+        Names.
+    jitter_ms : shape (n_stars,)
+        Scatter of each star beyond its errors, with which it was weighted [m / s].
+    deviation_ms, deviation_error_ms : shape (n_stars, n_nights)
+        How far each star was off its own mean of the other nights, and the error of that with its jitter; NaN where
+        it was not seen, or in that night alone [m / s].
+    """
+
+    nights: np.ndarray
+    value_ms: np.ndarray
+    error_ms: np.ndarray
+    n_stars: np.ndarray
+    is_own: np.ndarray
+    stars: np.ndarray
+    jitter_ms: np.ndarray
+    deviation_ms: np.ndarray
+    deviation_error_ms: np.ndarray
+
+    def __post_init__(self):
+        by_night, by_star = (len(self.nights),), (len(self.stars),)
+        frozen(self, nights=by_night, value_ms=by_night, error_ms=by_night, n_stars=by_night, is_own=by_night)
+        both = by_star + by_night
+        frozen(self, stars=by_star, jitter_ms=by_star, deviation_ms=both, deviation_error_ms=both)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from nrespipe.frames.nightreport import NightReport
+from nrespipe.frames.reports import NightReport
 
 _BLUE, _VERMILION, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#777777"
 _ROWS = 48

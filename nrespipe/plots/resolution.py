@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from nrespipe import doppler
 from nrespipe.engine.wavelength import solution
 from nrespipe.frames.masters import Arc
 from nrespipe.plots import style
@@ -59,7 +60,7 @@ def _power(axes, arc, fiber):
     orders = arc.line_shape.orders
     fwhm = arc.line_shape.fwhm[arc.line_shape.fibers.index(fiber)][:, np.rint(columns).astype(int)]
     pixel_ms = solution.velocity_per_pixel(arc.solution, fiber, orders[:, None], columns)
-    power = solution.C_MS / np.where(pixel_ms > 0, fwhm * pixel_ms, np.nan)
+    power = doppler.C_MS / np.where(pixel_ms > 0, fwhm * pixel_ms, np.nan)
     if not np.isfinite(power).any():
         return np.nan
     axes.plot(orders, np.nanmedian(power, axis=1), color=style.color(fiber), lw=1)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.sitereport import CameraReport
+from nrespipe.frames.reports import CameraReport
 from nrespipe.plots import arc, detector, flat, resolution, style, words
 
 

@@ -13,8 +13,7 @@ from nrespipe.engine.wavelength import calibrate, drift, order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes.spectra import extract_frame
 
@@ -66,8 +65,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     quality = _doubts(raw, spectra, moved, motion, refs)
     if renumbered:
         quality |= Quality.ORDERS_RENUMBERED
-    quality |= header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    if any(correction.jumps(raw, refs.bias)):
+    quality |= header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    if any(correction.level_steps(raw, refs.bias)):
         quality |= Quality.LEVEL_JUMPED
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(

@@ -5,17 +5,26 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database.administration import access, connection, revisions
+from nrespipe.database.administration import access, connection, schema
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import limits, metrics
 from nrespipe.service.limits import Pace
 from nrespipe.settings import Settings
+
+if TYPE_CHECKING:
+    from nrespipe.frames.judgement import Judgement
+    from nrespipe.frames.masters import Arc, Bias, Dark, Flat
+
+    AnyMaster = Bias | Dark | Flat | Arc
+    #: Compares a master with the last good one of its kind and camera.
+    Judge = Callable[[AnyMaster, AnyMaster | None, Spectrograph], Judgement]
 
 
 class _Recipes(Mapping[Kind, ModuleType]):
@@ -43,6 +52,20 @@ class _Recipes(Mapping[Kind, ModuleType]):
 
 #: The recipes of the package.
 RECIPES = _Recipes()
+
+
+def judge_master(new: "AnyMaster", last: "AnyMaster | None", spectrograph: Spectrograph) -> "Judgement":
+    """Judge a master with the checks of the package.
+
+    Parameters
+    ----------
+    last
+        The last good one of the same kind and camera; None for the first.
+    """
+    # loaded with the first master: the checks bring the compiler of the kernels with them
+    from nrespipe.engine.acceptance import master_checks
+
+    return master_checks.judge(new, last, spectrograph)
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,7 @@ class Assembly:
     output: Path
     recipes: Mapping[Kind, ModuleType]
     spectrographs: Callable[[str], Spectrograph] = instruments.load
+    judge: "Judge" = judge_master
     processes: int = 0
     log_level: str = "INFO"
     settings: Settings = Settings()
@@ -84,7 +108,7 @@ class Assembly:
     @cached_property
     def readers(self) -> sessionmaker[Session]:
         """Of the same database, for sessions that only read: on SQLite these hold up nobody."""
-        return connection.readers(self.sessions)
+        return connection.read_only(self.sessions)
 
 
 def build(
@@ -92,6 +116,7 @@ def build(
     settings: Settings,
     recipes: Mapping[Kind, ModuleType] = RECIPES,
     spectrographs: Callable[[str], Spectrograph] | None = None,
+    judge: "Judge" = judge_master,
     raw: Sequence[Path] = (),
 ) -> Assembly:
     """Make the output directory, open the database, and make its tables if it is empty.
@@ -105,6 +130,8 @@ def build(
         ``instruments`` of the output.
     raw
         Directories of raw files.
+    judge
+        Compares a new master with the last good one.
 
     Raises
     ------
@@ -117,8 +144,8 @@ def build(
         layout.require_apart(output, folder)
     output.mkdir(parents=True, exist_ok=True)
     sessions = connection.connect(access.url(output, settings))
-    revisions.prepare(sessions.kw["bind"])
-    return _assembled(sessions, output, settings, recipes, spectrographs)
+    schema.prepare(sessions.kw["bind"])
+    return _assembled(sessions, output, settings, recipes, spectrographs, judge)
 
 
 def inspect(output: Path, settings: Settings) -> Assembly:
@@ -135,7 +162,7 @@ def inspect(output: Path, settings: Settings) -> Assembly:
         Its database may be away, or have any tables.
     """
     sessions = connection.connect_to_read(access.url(output, settings))
-    return _assembled(sessions, output, settings, RECIPES, None)
+    return _assembled(sessions, output, settings, RECIPES, None, judge_master)
 
 
 def _assembled(
@@ -144,10 +171,12 @@ def _assembled(
     settings: Settings,
     recipes: Mapping[Kind, ModuleType],
     spectrographs: Callable[[str], Spectrograph] | None,
+    judge: "Judge",
 ) -> Assembly:
     recorder = metrics.Recorder(settings.opentsdb_hostname, settings.opentsdb_port)
     processes = limits.default_processes() if settings.processes is None else settings.processes
     spectrographs = spectrographs or partial(instruments.load, folder=layout.instruments(output.resolve()))
     return Assembly(
-        sessions, output.resolve(), recipes, spectrographs, processes, settings.log_level, settings, recorder=recorder
-    )
+        sessions, output.resolve(), recipes, spectrographs, judge, processes, settings.log_level, settings,
+        recorder=recorder,
+    )  # fmt: skip

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality

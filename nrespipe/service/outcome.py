@@ -8,8 +8,9 @@ from typing import Generic, Never, Protocol, TypeVar
 
 import structlog
 
-from nrespipe.database.administration import trouble
-from nrespipe.database.columns import State, now
+from nrespipe.database.administration import failures
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 
 J = TypeVar("J")
@@ -108,7 +109,7 @@ def of(error: BaseException, started: datetime) -> Outcome[Never]:
     """
     state = next((state for kind, state in _FOLLOWS if isinstance(error, kind)), State.FAILED)
     of_server = any(kind.__module__.partition(".")[0] in _OF_SERVERS for kind in type(error).__mro__)
-    if of_server or trouble.is_outside(error):
+    if of_server or failures.is_temporary(error):
         state = State.RETRY
     ours = isinstance(error, Skipped | BadFrame | MissingCalibration | Unavailable)
     reason = str(error) if ours and str(error) else f"{type(error).__name__}: {error}"
@@ -133,8 +134,8 @@ def attempt_or_log(job: str, work: Callable[..., T], *arguments: object) -> T | 
     try:
         return work(*arguments)
     except Exception as error:
-        if trouble.is_outside(error):
-            _log.warning("database away", job=job, reason=trouble.words(error))
+        if failures.is_temporary(error):
+            _log.warning("database away", job=job, reason=failures.message(error))
         else:
             _log.exception("job failed", job=job)
         return None

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import chebyshev, legendre, polynomial
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, frozen
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.instruments import optics
 
 #: Speed of light [m / s].
-C_MS = 299792458.0
 
 # Row of the highest fiber and its distance from the next one, Legendre degree in u = (x - 2048) / 2048 down, power of
 # v = (m - 85) / 33 across; smooth fits (0.03-0.25 px) to the lsc order positions of 2018-09.
@@ -229,7 +229,7 @@ def wavelength(bench: Bench, fiber: int, x: Floats, state: State = State()) -> F
     """
     terms = bench.wavelength_terms[fiber]
     still = chebyshev.chebval(_nodes(bench, _undrifted(bench, state, np.asarray(x, float))), terms.T)
-    return still / (1 + (state.velocity_ms + state.fiber_ms[fiber]) / C_MS)
+    return still / doppler.factor(state.velocity_ms + state.fiber_ms[fiber])
 
 
 def position(bench: Bench, fiber: int, order: int, wavelength_angstrom: Floats, state: State = State()) -> Floats:
@@ -249,7 +249,7 @@ def position(bench: Bench, fiber: int, order: int, wavelength_angstrom: Floats, 
     """
     columns = bench.spectrograph.detector.columns
     half, terms = columns / 2, bench.wavelength_terms[fiber, order - bench.spectrograph.first_order]
-    target = np.asarray(wavelength_angstrom) * (1 + (state.velocity_ms + state.fiber_ms[fiber]) / C_MS)
+    target = np.asarray(wavelength_angstrom) * doppler.factor(state.velocity_ms + state.fiber_ms[fiber])
     grid = np.linspace(-1, 1, 257)
     node = np.interp(target, chebyshev.chebval(grid, terms), grid, left=np.nan, right=np.nan)
     slope = chebyshev.chebder(terms)
@@ -284,4 +284,4 @@ def drift_ms(bench: Bench, state: State, fiber: int = 1) -> float:
         Mean over all orders and columns of c * (change of the wavelength of a pixel) / wavelength [m / s].
     """
     x = np.arange(0, bench.spectrograph.detector.columns, 16.0)
-    return float(np.mean(C_MS * (wavelength(bench, fiber, x, state) / wavelength(bench, fiber, x) - 1)))
+    return float(np.mean(doppler.velocity_ms(wavelength(bench, fiber, x, state) / wavelength(bench, fiber, x))))

@@ -7,7 +7,7 @@ import numpy as np
 
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 from nrespipe.simulator.detector import OVERSCAN_COLUMNS, SPARE_ROWS
 
 if TYPE_CHECKING:

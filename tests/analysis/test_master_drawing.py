@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import arc_spectra
 import matplotlib.image
 import numpy as np
 import pytest
@@ -11,11 +12,10 @@ from sqlalchemy import select
 from nrespipe import cli, data, instruments
 from nrespipe.database.tables import Master
 from nrespipe.engine.wavelength import calibrate
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Slant
-from nrespipe.simulator import arc_spectra
 
 NAME = "{}_lsc_nres01_fa09_20190405"
 
@@ -48,7 +48,7 @@ def real_arc():
 
 @pytest.mark.slow
 def test_the_drawing_of_a_master_arc_shows_its_fibers_in_their_colors(made, real_arc, tmp_path):
-    masters.write(real_arc, made.paths[Kind.ARC])
+    master_files.write(real_arc, made.paths[Kind.ARC])
     result = made.command("plot", NAME.format("arc"), "-o", tmp_path / "arc.png")
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == [str(tmp_path / "arc.png"), str(tmp_path / "arc-2.png")]

@@ -19,14 +19,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from rigs import FAKES, ROOT
+from service_rig import FAKES, ROOT
 from sqlalchemy import select, text
 
 from nrespipe import settings
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, StarVelocity
 from nrespipe.files.catalog import targets
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.service.work import celery_app
 
 #: Programs that the service has at work, by what their logs are called.

@@ -8,7 +8,7 @@ from nrespipe.engine.wavelength import calibrate
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 from nrespipe.recipes import science
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames

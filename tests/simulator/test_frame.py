@@ -5,10 +5,11 @@ import pytest
 from scipy.signal import find_peaks
 
 from nrespipe import instruments
+from nrespipe.doppler import C_MS
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, frame, lamps, light, lineshape, starlight, stars
-from nrespipe.simulator.bench import C_MS, State
+from nrespipe.simulator.bench import State
 from nrespipe.simulator.scene import Scene, Switches
 
 CLEAN = Switches(

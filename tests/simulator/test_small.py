@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from click.testing import CliRunner
-from light import SMALL, small
+from simulated_frames import SMALL_TABLES, small_spectrograph
 
 from nrespipe import cli, instruments
 from nrespipe.instruments import optics
@@ -20,7 +20,7 @@ SEEN = slice(1280, 2816)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_small_spectrograph_expects_the_wavelengths_of_the_middle_of_the_real_one(name):
-    table, real = small(name), instruments.load(name)
+    table, real = small_spectrograph(name), instruments.load(name)
     orders, x = table.orders[:, None], np.arange(table.detector.columns)
     for fiber in range(3):
         expected = optics.wavelength(real, fiber, orders, x + SEEN.start)
@@ -29,7 +29,7 @@ def test_a_small_spectrograph_expects_the_wavelengths_of_the_middle_of_the_real_
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_orders_are_as_far_apart_and_as_bent_as_on_the_real_detector(name):
-    table, real = small(name), instruments.load(name)
+    table, real = small_spectrograph(name), instruments.load(name)
     x, index = np.arange(100.0, table.detector.columns, 100), table.orders - real.first_order
     apart = [
         np.diff(benches.row(bench, fiber, columns)[rows], axis=0)
@@ -58,7 +58,7 @@ def simulate(out, *words):
 
 @pytest.mark.slow
 def test_a_table_on_the_command_line_says_whose_night_is_simulated_and_the_header_says_where_the_light_lies(tmp_path):
-    result = simulate(tmp_path, "--site", "cpt", "--table", SMALL / "nres03.toml")
+    result = simulate(tmp_path, "--site", "cpt", "--table", SMALL_TABLES / "nres03.toml")
     assert result.exit_code == 0, result.output
     with fits.open(next(tmp_path.rglob("*-e00.fits.fz"))) as units:
         header = units["SPECTRUM"].header
@@ -68,9 +68,9 @@ def test_a_table_on_the_command_line_says_whose_night_is_simulated_and_the_heade
 
 
 def test_a_table_of_another_site_or_without_a_place_or_a_camera_is_refused(tmp_path):
-    result = simulate(tmp_path, "--site", "lsc", "--table", SMALL / "nres03.toml")
+    result = simulate(tmp_path, "--site", "lsc", "--table", SMALL_TABLES / "nres03.toml")
     assert "nres03.toml: describes a spectrograph at cpt, not at lsc" in result.output
-    text = (SMALL / "nres03.toml").read_text(encoding="utf-8")
+    text = (SMALL_TABLES / "nres03.toml").read_text(encoding="utf-8")
     bare = tmp_path / "bare.toml"
     for entry in ("[position]", "cameras ="):
         bare.write_text(text.replace(entry, f"other_{entry}" if "=" in entry else "[other]"), encoding="utf-8")
@@ -85,7 +85,7 @@ def written(root, snr=40.0, **options):
     options["progress"] = lambda path: fresh.append(path.name)
     star = [stars.parse(f"HD102365:{snr:g}")]
     few = {"n_dark": 0, "n_flat": 0, "n_arc": 0, "n_bias": 2}
-    night.write(root, small("nres01"), "20190405", seed=3, stars=star, **few, **options)
+    night.write(root, small_spectrograph("nres01"), "20190405", seed=3, stars=star, **few, **options)
     return fresh
 
 
@@ -109,4 +109,4 @@ def test_a_night_that_is_there_is_kept_and_one_of_another_plan_or_a_broken_run_i
 
 def test_orders_that_the_simulator_does_not_know_are_refused():
     with pytest.raises(ValueError, match="only orders 52 to 118 can be simulated"):
-        benches.places(replace(small("nres01"), first_order=51))
+        benches.places(replace(small_spectrograph("nres01"), first_order=51))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-from nrespipe.database.administration import connection, revisions
+from nrespipe.database.administration import connection, schema
 
 if TYPE_CHECKING:
     from nrespipe.settings import Settings
@@ -80,5 +80,5 @@ def require(output: Path, settings: "Settings") -> None:
 def _existing(output, settings, connect):
     require(output, settings)
     sessions = connect(url(output, settings))
-    revisions.require(sessions.kw["bind"])
+    schema.require(sessions.kw["bind"])
     return sessions

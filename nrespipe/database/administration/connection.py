@@ -49,12 +49,12 @@ def connect_to_read(url: str | URL) -> sessionmaker[Session]:
     Returns
     -------
     sqlalchemy.orm.sessionmaker
-        As `readers` makes it. Not even the file or the journal of an SQLite database is made where there is none.
+        As `read_only` makes it. Not even the file or the journal of an SQLite database is made where there is none.
     """
-    return readers(sessionmaker(open_engine(url, writes=False)))
+    return read_only(sessionmaker(open_engine(url, writes=False)))
 
 
-def readers(sessions: sessionmaker[Session]) -> sessionmaker[Session]:
+def read_only(sessions: sessionmaker[Session]) -> sessionmaker[Session]:
     """Return sessions of the same database that only read.
 
     Parameters
@@ -110,7 +110,7 @@ def open_engine(url: str | URL, writes: bool = True) -> Engine:
 @cache
 def _opened(url, reads):
     sessions = sessionmaker(open_engine(url), expire_on_commit=False)
-    return readers(sessions) if reads else sessions
+    return read_only(sessions) if reads else sessions
 
 
 def _by_address(sessions):

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.frames.raw import Kind
 
@@ -38,7 +39,7 @@ def night_of(row: Frame | Master) -> Night:
     return Night(*(getattr(row, name) for name in Night._fields))
 
 
-def last(session: Session, kind: Kind, night: Night) -> Master | None:
+def last_attempt(session: Session, kind: Kind, night: Night) -> Master | None:
     """Return what was last made, or tried, for a night.
 
     Returns
@@ -81,7 +82,7 @@ def nearest(
     """
     near = [
         (master.day != frame.day, abs(distance_days(master, frame)), master.id, master)
-        for master in session.scalars(alike(kind, frame))
+        for master in session.scalars(of_detector(kind, frame))
         if (far or abs(distance_days(master, frame)) <= REACH_DAYS[kind])
         and (future or master.day <= frame.day)
         and _covers(master, frame)
@@ -106,7 +107,7 @@ def distance_days(master: Master, frame: Frame | Master) -> float:
     return master.mean_mjd - (frame.mean_mjd if isinstance(frame, Master) else frame.start_mjd)
 
 
-def absence(session: Session, kind: Kind, frame: Frame | Master, minimum: int) -> str:
+def why_none(session: Session, kind: Kind, frame: Frame | Master, minimum: int) -> str:
     """Say why no master serves a frame.
 
     Parameters
@@ -122,13 +123,13 @@ def absence(session: Session, kind: Kind, frame: Frame | Master, minimum: int) -
         One sentence, in plain words.
     """
     reason = f"no master {kind} of {frame.instrument} {frame.camera} within {REACH_DAYS[kind]:g} days of {frame.day}"
-    tried = last(session, kind, night_of(frame))
+    tried = last_attempt(session, kind, night_of(frame))
     if tried is not None and tried.reason and tried.standing not in USABLE:
         end = "was called bad" if tried.path else "could not be made"
         return f"{reason}: the one of this night {end}: {tried.reason}"
     if any(abs(distance_days(master, frame)) <= REACH_DAYS[kind] for master in _of_other_modes(session, kind, frame)):
         return f"{reason} was read out in mode {frame.readout_mode}"
-    if any(not _covers(master, frame) for master in session.scalars(alike(kind, frame))):
+    if any(not _covers(master, frame) for master in session.scalars(of_detector(kind, frame))):
         return f"{reason} covers the lit fibers of {frame.objects}"
     states = _states(session, kind, frame)
     good = states.count(State.DONE)
@@ -139,7 +140,7 @@ def absence(session: Session, kind: Kind, frame: Frame | Master, minimum: int) -
     return f"{reason}: this night has {good or 'no'} good {kind} frame{plural}{others}, a master needs {minimum}"
 
 
-def hopeful(session: Session, kind: Kind, frame: Frame | Master) -> int:
+def count_candidates(session: Session, kind: Kind, frame: Frame | Master) -> int:
     """Count the frames of a night that may enter a master, now or when they are reduced.
 
     Returns
@@ -150,7 +151,7 @@ def hopeful(session: Session, kind: Kind, frame: Frame | Master) -> int:
     return sum(state not in (State.BAD, State.SKIPPED) for state in _states(session, kind, frame))
 
 
-def questionable(session: Session) -> list[Master]:
+def with_problems(session: Session) -> list[Master]:
     """Return the masters that need review, and those of which the last try did not succeed.
 
     Returns
@@ -160,7 +161,7 @@ def questionable(session: Session) -> list[Master]:
     """
     sad = (Standing.REVIEW, Standing.REJECTED, Standing.FAILED, Standing.RETRY)
     tries = session.scalars(select(Master).where(Master.standing.in_(sad)).order_by(Master.id))
-    return [master for master in tries if last(session, master.kind, night_of(master)) is master]
+    return [master for master in tries if last_attempt(session, master.kind, night_of(master)) is master]
 
 
 def record(session: Session, master: Master) -> Master | None:
@@ -191,7 +192,7 @@ def record(session: Session, master: Master) -> Master | None:
     return replaced
 
 
-def judge(session: Session, master: Master, standing: Standing, reason: str) -> None:
+def set_standing(session: Session, master: Master, standing: Standing, reason: str) -> None:
     """Write down that a master may be used after all, or may not.
 
     Parameters
@@ -232,7 +233,7 @@ def _same_night(table, night):
     return [getattr(table, name) == value for name, value in night._asdict().items()]
 
 
-def alike(kind: Kind, frame: Frame | Master | Night, standings: Sequence[Standing] = USABLE) -> Select[Any]:
+def of_detector(kind: Kind, frame: Frame | Master | Night, standings: Sequence[Standing] = USABLE) -> Select[Any]:
     """Select the masters of the same spectrograph, camera, binning and read-out mode.
 
     Parameters

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.masters.calibrations import Night, night_of, of_night
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 
 if TYPE_CHECKING:
     from nrespipe.frames.raw import Kind
 
 
-def outdated(session: Session, kind: "Kind") -> list[Night]:
+def nights_to_remake(session: Session, kind: "Kind") -> list[Night]:
     """Return the nights whose masters are to be made anew, because what they come from was called bad.
 
     Returns
@@ -69,7 +69,7 @@ def versions(session: Session, master: Master) -> list[Master]:
     return list(session.scalars(same.order_by(Master.id)))
 
 
-def refusals(session: Session, kind: "Kind", night: Night) -> list[Master]:
+def rejections(session: Session, kind: "Kind", night: Night) -> list[Master]:
     """Return the tries at the master of a night that its recipe has refused.
 
     Returns
@@ -81,7 +81,7 @@ def refusals(session: Session, kind: "Kind", night: Night) -> list[Master]:
     return list(session.scalars(refused.order_by(Master.id)))
 
 
-def mistrusted(session: Session, row: Frame | Master) -> set[int]:
+def suspects(session: Session, row: Frame | Master) -> set[int]:
     """Return the masters that need review and with which a frame was refused, or a master could not be made.
 
     Parameters
@@ -97,5 +97,5 @@ def mistrusted(session: Session, row: Frame | Master) -> set[int]:
     if isinstance(row, Frame):
         used = [master for attempt in row.attempts if attempt.outcome is State.BAD for master in attempt.masters]
     else:
-        used = [master for one in refusals(session, row.kind, night_of(row)) for master in one.parents]
+        used = [master for one in rejections(session, row.kind, night_of(row)) for master in one.parents]
     return {master.id for master in used if master.standing is Standing.REVIEW}

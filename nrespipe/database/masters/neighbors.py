@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
-from nrespipe.database.masters.calibrations import Night, alike
+from nrespipe.database.masters.calibrations import Night, of_detector
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, master_inputs
 from nrespipe.frames.judgement import Verdict
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _GOOD = (Standing.CURRENT,)
 
 
-def peer(
+def reference_master(
     session: Session, kind: "Kind", night: Night, mean_mjd: float, standing: Standing = Standing.CURRENT
 ) -> Master | None:
     """Return the master of another night that a new one is compared with.
@@ -37,13 +37,13 @@ def peer(
     """
     others = [
         (master.mean_mjd > mean_mjd, abs(master.mean_mjd - mean_mjd), master.id, master)
-        for master in session.scalars(alike(kind, night, [standing]))
+        for master in session.scalars(of_detector(kind, night, [standing]))
         if master.day != night.day
     ]
     return min(others)[-1] if others else None
 
 
-def following(session: Session, kind: "Kind", night: Night) -> Master | None:
+def next_master(session: Session, kind: "Kind", night: Night) -> Master | None:
     """Return the first good master after a night.
 
     Returns
@@ -51,11 +51,11 @@ def following(session: Session, kind: "Kind", night: Night) -> Master | None:
     Master or None
         Of the same detector, read out in the same way; None where there is none.
     """
-    after = [master for master in session.scalars(alike(kind, night, _GOOD)) if master.day > night.day]
+    after = [master for master in session.scalars(of_detector(kind, night, _GOOD)) if master.day > night.day]
     return min(after, key=lambda master: (master.mean_mjd, master.id), default=None)
 
 
-def own(session: Session, kind: "Kind", night: Night) -> Master | None:
+def used_master(session: Session, kind: "Kind", night: Night) -> Master | None:
     """Return the master of a night that is used.
 
     Returns
@@ -63,7 +63,7 @@ def own(session: Session, kind: "Kind", night: Night) -> Master | None:
     Master or None
         None where there is none.
     """
-    return session.scalar(alike(kind, night).where(Master.day == night.day).order_by(Master.id.desc()).limit(1))
+    return session.scalar(of_detector(kind, night).where(Master.day == night.day).order_by(Master.id.desc()).limit(1))
 
 
 def needed_review(master: Master) -> bool:
@@ -77,7 +77,7 @@ def needed_review(master: Master) -> bool:
     return Verdict.REVIEW in _verdicts(master)
 
 
-def refused(session: Session, kind: "Kind", night: Night) -> Master | None:
+def rejected_master(session: Session, kind: "Kind", night: Night) -> Master | None:
     """Return the master of a night that a person has called bad.
 
     Returns
@@ -92,7 +92,7 @@ def refused(session: Session, kind: "Kind", night: Night) -> Master | None:
     return last if last is not None and last.standing is Standing.REJECTED else None
 
 
-def earlier(session: Session, kind: "Kind", night: Night, days: int) -> list[Frame]:
+def earlier_frames(session: Session, kind: "Kind", night: Night, days: int) -> list[Frame]:
     """Return the good frames of the nights before, back to the last change.
 
     Parameters
@@ -107,7 +107,8 @@ def earlier(session: Session, kind: "Kind", night: Night, days: int) -> list[Fra
         whose master something was said against is the last.
     """
     first = datetime.strptime(night.day, "%Y%m%d") - timedelta(days=days)
-    good = {m.day: m for m in session.scalars(alike(kind, night, _GOOD)) if f"{first:%Y%m%d}" <= m.day < night.day}
+    masters = session.scalars(of_detector(kind, night, _GOOD))
+    good = {master.day: master for master in masters if f"{first:%Y%m%d}" <= master.day < night.day}
     found = []
     for day in sorted(good, reverse=True):
         # what was left out of the master of its own night must not come in by the next one

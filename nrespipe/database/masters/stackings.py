@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import State, insert
+from nrespipe.database.dialects import insert
 from nrespipe.database.frames import latest
 from nrespipe.database.masters.calibrations import Night, night_of
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 
 if TYPE_CHECKING:
     from nrespipe.frames.raw import Kind
 
 
-def of(session: Session, kind: "Kind", night: Night) -> Stacking:
+def get_or_create(session: Session, kind: "Kind", night: Night) -> Stacking:
     """Return the row of a master, and make it if there is none.
 
     Returns

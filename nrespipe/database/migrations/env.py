@@ -1,15 +1,15 @@
-"""Run the migrations on the connection that nrespipe.database.administration.revisions hands over."""
+"""Run the migrations on the connection that nrespipe.database.administration.schema hands over."""
 
 from alembic import context
 
-from nrespipe.database.administration import revisions
+from nrespipe.database.administration import schema
 from nrespipe.database.tables import Row
 
 
 def note(ctx, heads, **_):
     """Write down which programs can work with the tables, in the transaction of the migration."""
     for revision in heads:
-        revisions.note(ctx.connection, revision)
+        schema.note(ctx.connection, revision)
 
 
 connection = context.config.attributes["connection"]

@@ -13,7 +13,7 @@ from nrespipe.frames.masters import Bias, Dark
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import RawFrame
 from nrespipe.frames.spectrograph import Detector
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
 if TYPE_CHECKING:
     from nrespipe.engine.detector.header_checks import Limits
@@ -150,7 +150,7 @@ def trim(raw: RawFrame, rows: slice | None = None) -> Floats:
     return np.asarray(adu, np.float32) - level[:, np.newaxis]
 
 
-class Jumps(NamedTuple):
+class LevelSteps(NamedTuple):
     """By how much the levels of the halves of a detector lie off, in one exposure.
 
     Attributes
@@ -165,7 +165,7 @@ class Jumps(NamedTuple):
     upper: float = 0.0
 
 
-def jumps(raw: RawFrame, bias: Bias, bands: Sequence[slice] = (slice(None),)) -> Jumps:
+def level_steps(raw: RawFrame, bias: Bias, bands: Sequence[slice] = (slice(None),)) -> LevelSteps:
     """Measure whether the level of one half of the detector has jumped against the overscan.
 
     Parameters
@@ -185,15 +185,15 @@ def jumps(raw: RawFrame, bias: Bias, bands: Sequence[slice] = (slice(None),)) ->
     beside = slice(middle_column - _BESIDE, middle_column + _BESIDE)
     columns = [(trim(raw, rows) - bias.adu[rows])[:, beside] for rows in bands]
     near = slice(middle_row - _ABOVE, middle_row + _ABOVE)
-    return _jumps(np.concatenate(columns), trim(raw, near) - bias.adu[near], bias.read_noise_adu)
+    return _level_steps(np.concatenate(columns), trim(raw, near) - bias.adu[near], bias.read_noise_adu)
 
 
-def _jumps(columns, rows, read_noise_adu):
-    """Jumps by the columns beside the middle one and by the rows beside the middle one, from all columns."""
+def _level_steps(columns, rows, read_noise_adu):
+    """LevelSteps by the columns beside the middle one and by the rows beside the middle one, from all columns."""
     left, right = _step(columns, read_noise_adu)
     middle = rows.shape[1] // 2
     level = np.repeat(np.array([left, right], np.float32), (middle, rows.shape[1] - middle))
-    return Jumps(left, right, *_step((rows - level).T, read_noise_adu))
+    return LevelSteps(left, right, *_step((rows - level).T, read_noise_adu))
 
 
 def _step(strip, read_noise_adu):
@@ -213,7 +213,7 @@ def _step(strip, read_noise_adu):
     return tuple(excess.tolist())
 
 
-def levelled(parts: Floats, jumped: Jumps, n_rows: int, rows: slice = slice(None)) -> Floats:
+def subtract_steps(parts: Floats, jumped: LevelSteps, n_rows: int, rows: slice = slice(None)) -> Floats:
     """Subtract what the levels of the halves of a detector lie off, in place.
 
     Parameters
@@ -276,7 +276,7 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     detector
         Limits and bad columns.
     gain_e_per_adu
-        Gain that was measured, or that of `header_checks.gain` [electron / ADU].
+        Gain that was measured, or that of `header_checks.nominal_gain` [electron / ADU].
 
     Returns
     -------
@@ -298,8 +298,8 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     adu -= bias.adu
     middle_row, middle_column = (n // 2 for n in adu.shape)
     beside, near = adu[:, middle_column - _BESIDE : middle_column + _BESIDE], adu[middle_row - _ABOVE :][: 2 * _ABOVE]
-    jumped = _jumps(beside, near, bias.read_noise_adu)
-    levelled(adu, jumped, len(adu))
+    jumped = _level_steps(beside, near, bias.read_noise_adu)
+    subtract_steps(adu, jumped, len(adu))
     variance = bias.variance + np.float32(header_checks.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance(raw))
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)

@@ -8,7 +8,7 @@ from numba import njit
 from scipy.special import bdtrc, chdtri
 
 from nrespipe.frames.arrays import Booleans, Floats, Integers
-from nrespipe.numerics.selection import median
+from nrespipe.numerics.robust_statistics import median
 
 #: Memory for the bands of all frames [byte].
 _BAND_BYTES = 192 << 20

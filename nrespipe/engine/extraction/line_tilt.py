@@ -9,8 +9,8 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Slant, Traces
-from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import legendre2d, slanted
+from nrespipe.numerics import column_model as kernel
+from nrespipe.numerics import legendre2d, tilt_kernels
 
 #: Terms of the surfaces in (x, m): a slant changes slowly over the detector.
 _DEGREES = legendre2d.degrees(3)
@@ -58,7 +58,7 @@ def measure(
     Least squares give a and b in pieces along every order, and a low surface in (x, m) smooths them for each fiber.
     Where a lamp has no lines the surface stays near what optics make likely.
     """
-    known = nothing(traces, lamps)
+    known = upright(traces, lamps)
     if not lamps:
         return known
     laid = column_layout.lay_out(image, traces, flat, lamps)
@@ -70,23 +70,23 @@ def measure(
     for _ in range(rounds):
         arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
         flux, _, _ = kernel.fit(*arrays, extra, guard, 8.0, flux, 3)
-        lean, bend = (laid.sort(values) for values in of(known, traces, lamps))
-        extra = slanted.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
-        matrix, right = slanted.sums(
+        lean, bend = (laid.sort(values) for values in per_pixel(known, traces, lamps))
+        extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
+        matrix, right = tilt_kernels.sums(
             laid.data, laid.floor, laid.bad, shares, first, laid.centers, flux, extra, _GUARD, least_snr, _CORE, edges
         )
         known = _improved(known, laid.unsort(matrix), laid.unsort(right), traces, edges)
     return known
 
 
-def nothing(traces: Traces, fibers: tuple[int, ...]) -> Slant:
+def upright(traces: Traces, fibers: tuple[int, ...]) -> Slant:
     """Return the slant of lines that stand upright."""
     orders = int(traces.orders[0]), int(traces.orders[-1])
     zero = np.zeros((len(fibers), len(_DEGREES)))
     return Slant(tuple(fibers), orders, traces.centers.shape[-1], _DEGREES, zero, zero)
 
 
-def of(slant: Slant, traces: Traces, fibers: tuple[int, ...]) -> tuple[Floats, Floats]:
+def per_pixel(slant: Slant, traces: Traces, fibers: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Return the slant of every pixel of the traces.
 
     Parameters

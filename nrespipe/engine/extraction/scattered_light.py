@@ -7,8 +7,8 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import scattered
+from nrespipe.numerics import background_surface
+from nrespipe.numerics import column_model as kernel
 
 #: Distances from the nearest trace at which free pixels are averaged apart from each other [pixel].
 _CLASSES = np.array([6.5, 7.5, 8.5, 10.0, 12.0, 14.5, 18.0, 24.0, 60.0])
@@ -116,7 +116,7 @@ def _core_light(data, centers):
 
 def _cells(data, floor, mask, centers, light, wings, knots):
     """Means of the cells, with columns counted on the whole detector; strength of the known wings; free wings."""
-    points = scattered.cells(
+    points = background_surface.cells(
         data, floor, mask, centers, light, np.array(wings), DISTANCES[1], _CLASSES, knots, _CELL[0], _CELL[1] // _STRIDE
     )
     points[:, 3] = points[:, 3] * _STRIDE + _STRIDE // 2
@@ -135,10 +135,10 @@ def _robust(points, extra, shape, doubt, prior):
     weight = 1 / np.hypot(error, doubt)
     keep = np.ones(len(level), bool)
     for _ in range(10):
-        coefficients, factors, covariance = scattered.surface(
+        coefficients, factors, covariance = background_surface.surface(
             row, column, level, weight * keep, extra, prior, shape, intervals, _STIFFNESS
         )
-        residual = (level - scattered.at_points(coefficients, row, column, shape) - extra @ factors) * weight
+        residual = (level - background_surface.at_points(coefficients, row, column, shape) - extra @ factors) * weight
         scatter = max(1.4826 * np.median(np.abs(residual[keep])), 1.0)
         previous, keep = keep, (residual < 3 * scatter) & (residual > -4 * scatter)
         if np.array_equal(keep, previous):
@@ -156,7 +156,7 @@ def _without(image, fit):
     if coefficients is None:
         return image
     shape = image.electrons.shape
-    surface = scattered.on_image(coefficients, shape)
-    variance = scattered.variance_on_image(covariance, shape, _intervals(shape))
+    surface = background_surface.on_image(coefficients, shape)
+    variance = background_surface.variance_on_image(covariance, shape, _intervals(shape))
     floor = image.floor_variance + np.maximum(surface, 0) + variance
     return Image(image.electrons - surface, floor, image.mask, image.exposure_s)

@@ -9,7 +9,7 @@ from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import columns as kernel
+from nrespipe.numerics import column_model as kernel
 
 #: Half width of the window across an order [pixel].
 HALF_WINDOW = 8.5

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, percentile_filter
 
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.numerics import ridges as kernel
+from nrespipe.numerics import ridge_kernels as kernel
 
 _BIN = 32  # columns a bin
 _SUBBINS = 4  # narrower bins inside, shifted along the slope of the order before they are added

@@ -7,10 +7,8 @@ from nrespipe.engine.orders import column_layout
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
-from nrespipe.frames.motion import Motion
-from nrespipe.frames.traces import Traces
-from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import residuals
+from nrespipe.frames.traces import Motion, Traces
+from nrespipe.numerics import column_model as kernel
 from nrespipe.numerics.leastsquares import huber
 
 _BLOCK = 8  # columns that a cut adds up: the orders climb by a pixel at most within it
@@ -20,7 +18,7 @@ _COSMIC, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of th
 _UNEVEN = 0.05  # error of the offset of one column that no light mends: lines are tilted against the columns [pixel]
 
 
-def roughly(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, least: float = 10.0) -> Traces:
+def coarse(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, least: float = 10.0) -> Traces:
     """Find by how much the orders of a frame have moved, to a fraction of a pixel.
 
     Parameters
@@ -77,7 +75,7 @@ def roughly(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, 
     return Traces(traces.fibers, traces.orders, traces.centers + shift)
 
 
-def orders(
+def measure(
     image: Image,
     traces: Traces,
     flat: Flat,
@@ -91,7 +89,7 @@ def orders(
     Parameters
     ----------
     traces
-        Where to begin: those of the flat, or moved as a whole by `roughly`.
+        Where to begin: those of the flat, or moved as a whole by `coarse`.
     flat
         Where the flat saw the orders, and their profile.
     lit
@@ -154,7 +152,7 @@ def _offsets(image, moved, flat, lit, design, stride, threshold):
     laid = column_layout.lay_out(image, moved, flat, lit, stride)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
     flux, variance, _ = kernel.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
-    offset, weight = residuals.shift_sums(*laid.pieces, flux, 1)
+    offset, weight = kernel.trace_offsets(*laid.pieces, flux, 1)
     seen = weight > 0
     thin = design[:, :, stride // 2 :: stride].reshape(*flux.shape, 3)[laid.order][seen]
     # the square of a flux is too large by its variance, and so is the weight

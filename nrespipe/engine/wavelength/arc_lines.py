@@ -10,7 +10,7 @@ from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import ArcLines, LineShape
 from nrespipe.numerics import peaks
-from nrespipe.numerics.levels import between_lines
+from nrespipe.numerics.robust_statistics import line_free_level
 
 _BAD = int(Pixel.BAD | Pixel.COSMIC | Pixel.OUTSIDE | Pixel.BLENDED)
 _FALSE_CENTER = int(Pixel.SATURATED | Pixel.NONLINEAR | Pixel.BLOOMED)
@@ -164,7 +164,7 @@ def _background(flux, good, block=64):
     n = flux.shape[1]
     edges = np.append(np.arange(0, n, block), n)
     middles = 0.5 * (edges[:-1] + edges[1:] - 1)
-    levels = between_lines(np.ascontiguousarray(flux), good, edges)
+    levels = line_free_level(np.ascontiguousarray(flux), good, edges)
     padded = np.pad(levels, ((0, 0), (2, 2)), mode="edge")
     smooth = np.median([padded[:, i : i + levels.shape[1]] for i in range(5)], axis=0)
     return np.array([np.interp(np.arange(n), middles, level) for level in smooth])

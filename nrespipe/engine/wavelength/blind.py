@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nrespipe import data, instruments
+from nrespipe import data, doppler, instruments
 from nrespipe.engine.wavelength import arc_lines, identify, match_lines, order_numbers, solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel
@@ -14,7 +14,6 @@ from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import ArcLines, LampLines, Solution
 from nrespipe.numerics import legendre2d
 
-C_MS = 299792458.0
 #: Read noise of an extracted pixel [electron], by which the unit of an unknown spectrum is guessed from its noise.
 _READ_NOISE_E = 33.0
 _BLOCK = 256
@@ -114,7 +113,7 @@ def solve(
         turned = _turned(flux, variance, guess, task)
         raise BadFrame(f"{error}{turned}") from None
     wavelength, error_ms = _pixels(one, true, flux.shape[1])
-    residual_ms = C_MS * (solution.evaluate(one, fiber, lines.order, lines.x) / lines.vacuum_angstrom - 1)
+    residual_ms = doppler.velocity_ms(solution.evaluate(one, fiber, lines.order, lines.x) / lines.vacuum_angstrom)
     rms_ms = float(np.sqrt(np.mean(residual_ms[lines.used] ** 2)))
     share = match_lines.shares(lines, true, lamp, one)
     return Found(true, wavelength, error_ms, share, one, lines, residual_ms, rms_ms)
@@ -297,6 +296,6 @@ def _pixels(one, orders, n_pixels):
     for i, m in enumerate(legendre2d.scaled(orders, one.orders.min(), one.orders.max())):
         design = legendre2d.design(one.degrees, x, np.full(n_pixels, m))
         error[i] = np.sqrt(np.sum((design @ one.covariance[0]) * design, axis=1)) / orders[i]
-    error_ms = C_MS * error / wavelength
+    error_ms = doppler.C_MS * error / wavelength
     unseen = _UNSEEN * min(1.0, _FEW_ORDERS / len(orders)) ** 2
     return wavelength, np.hypot(error_ms, unseen * one.scatter_ms[0])

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.wavelength import solution
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.wavelength import ArcLines, Solution
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
-C_MS = 299792458.0
 #: Scatter of lines without noise: shape, blends, laboratory [m / s].
 _FLOOR_MS = 20.0
 
@@ -33,7 +33,7 @@ def residuals(scale: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
         here = lines.fiber == fiber
         order, x = lines.order[here], lines.x[here]
         found = solution.evaluate(scale, fiber, order, x)
-        residual_ms[here] = C_MS * (found / lines.vacuum_angstrom[here] - 1)
+        residual_ms[here] = doppler.velocity_ms(found / lines.vacuum_angstrom[here])
         photon_ms[here] = lines.x_noise[here] * solution.velocity_per_pixel(scale, fiber, order, x)
     return residual_ms, photon_ms
 

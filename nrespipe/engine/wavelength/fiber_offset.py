@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.wavelength import arc_lines, coadd_arcs, drift, solution
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.spectra import Spectra
@@ -117,9 +118,9 @@ def relative(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) 
     design = legendre2d.design(base.degrees, *solution.scaled(base, m, lines.x[mine]))
     inside = base.degrees.sum(axis=1) <= (5 if len(mine) > 400 else 3)
     difference, covariance, kept = leastsquares.robust(
-        design[:, inside], target - design @ base.coefficients[0], target * error_ms / solution.C_MS
+        design[:, inside], target - design @ base.coefficients[0], target * error_ms / doppler.C_MS
     )
-    errors = [(target * ms / solution.C_MS)[kept] for ms in (error_ms, noise_ms)]
+    errors = [(target * ms / doppler.C_MS)[kept] for ms in (error_ms, noise_ms)]
     noise = leastsquares.carried(design[kept][:, inside], *errors)
     coefficients, full = base.coefficients[0].copy(), np.stack([base.covariance[0], base.noise_covariance[0]])
     coefficients[inside] += difference
@@ -146,7 +147,7 @@ def doubted(scale: Solution, error_ms: float) -> Solution:
     if not np.isfinite(error_ms):
         return scale
     all_of_it = scale.coefficients[:, :, None] * scale.coefficients[:, None, :]
-    return replace(scale, covariance=scale.covariance + all_of_it * (error_ms / solution.C_MS) ** 2)
+    return replace(scale, covariance=scale.covariance + all_of_it * (error_ms / doppler.C_MS) ** 2)
 
 
 def _nearest(lines, order, expected):
@@ -158,7 +159,7 @@ def _nearest(lines, order, expected):
     place = np.clip(np.searchsorted(table, order * 1e5 + expected), 1, len(table) - 1)
     nearer = np.abs(table[place - 1] - order * 1e5 - expected) < np.abs(table[place] - order * 1e5 - expected)
     best = lines.vacuum_angstrom[known[np.where(nearer, place - 1, place)]]
-    return np.where(np.abs(best / expected - 1) < _SAME_MS / solution.C_MS, best, np.nan)
+    return np.where(np.abs(best / expected - 1) < _SAME_MS / doppler.C_MS, best, np.nan)
 
 
 def _common(lines, base_lines):

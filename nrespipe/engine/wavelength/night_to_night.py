@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.wavelength import drift, solution
 from nrespipe.frames.masters import Arc
 
@@ -61,7 +62,7 @@ def _disagreement_ms(new, old, moved, fiber):
     moves = drift.terms(old.solution, fiber, orders[:, None], nodes)
     back = moves @ [moved.shift, moved.stretch, moved.turn, moved.pressure_ms]
     then = solution.evaluate(old.solution, fiber, orders[:, None], nodes - back)
-    return solution.C_MS * (solution.evaluate(new.solution, fiber, orders[:, None], nodes) / then - 1)
+    return doppler.velocity_ms(solution.evaluate(new.solution, fiber, orders[:, None], nodes) / then)
 
 
 def _width(new, old, fiber):

@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.wavelength import solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.frames.wavelength import ArcLines, LampLines, Solution
 from nrespipe.numerics import leastsquares, legendre2d
 
-C_MS = 299792458.0
 #: What may displace centers alike in all lines [m / s], and by the root of their light [pixel electron^1/2].
 _FLOORS_MS = np.geomspace(5, 80, 11)
 _CROWDS = np.r_[0.0, np.geomspace(0.7, 30, 21)]
@@ -62,15 +62,15 @@ def fit(
     part = np.flatnonzero(lines.used & (index >= 0) & (lamp.use[index] > 0))
     terms = _terms(len(part), len(orders))
     matrix, target, prior = _system(lines, part, orders, n_pixels, lamp, index[part], terms)
-    ms_per_pixel = C_MS * lines.order[part] * per_pixel[part] / target
-    laboratory_ms = C_MS * lines.order[part] * lamp.error_angstrom[index[part]] / target
+    ms_per_pixel = doppler.C_MS * lines.order[part] * per_pixel[part] / target
+    laboratory_ms = doppler.C_MS * lines.order[part] * lamp.error_angstrom[index[part]] / target
     known_ms = np.hypot(lines.x_noise[part] * ms_per_pixel, laboratory_ms)
     faint_ms = ms_per_pixel / np.sqrt(lines.flux[part])
     floor_ms, crowd = _USUAL
     for again in (True, True, False):
         error_ms = np.sqrt(known_ms**2 + floor_ms**2 + (crowd * faint_ms) ** 2)
-        solved, covariance, kept = leastsquares.robust(matrix, target, target * error_ms / C_MS, prior)
-        residual_ms = C_MS * (target - matrix @ solved) / target
+        solved, covariance, kept = leastsquares.robust(matrix, target, target * error_ms / doppler.C_MS, prior)
+        residual_ms = doppler.C_MS * (target - matrix @ solved) / target
         if again:
             floor_ms, crowd = _excess(residual_ms[kept], known_ms[kept], faint_ms[kept])
     used = np.zeros(len(lines.x), bool)
@@ -78,8 +78,8 @@ def fit(
     scatter_ms, n = 1.4826 * np.median(np.abs(residual_ms[kept])), len(terms)
     noise = leastsquares.carried(
         matrix[kept],
-        (target * error_ms / C_MS)[kept],
-        (target * lines.x_noise[part] * ms_per_pixel / C_MS)[kept],
+        (target * error_ms / doppler.C_MS)[kept],
+        (target * lines.x_noise[part] * ms_per_pixel / doppler.C_MS)[kept],
         prior,
     )
     covariances = covariance[:n, :n], noise[:n, :n]
@@ -95,7 +95,7 @@ def _system(lines, part, orders, n_pixels, lamp, which, terms):
     x = legendre2d.scaled(lines.x[part], 0, n_pixels - 1)
     design = legendre2d.design(terms, x, legendre2d.scaled(m, np.min(orders), np.max(orders)))
     classes = [(lamp.use[which] < 2) & (lamp.species[which] == name) for name in ("Th", "Ar")]
-    offsets = np.column_stack([target / C_MS * 10 * member for member in classes])
+    offsets = np.column_stack([target / doppler.C_MS * 10 * member for member in classes])
     prior = np.zeros(len(terms) + 2), np.r_[np.full(len(terms), np.inf), 1.0, 1.0]
     return np.column_stack([design, offsets]), target, prior
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.wavelength import ArcLines, Solution
 from nrespipe.numerics import legendre2d
-
-C_MS = 299792458.0
 
 
 def evaluate(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
@@ -65,7 +64,7 @@ def velocity_per_pixel(solution: Solution, fiber: int, order: np.ndarray, x: np.
     """
     x = np.asarray(x, float)
     low, high = evaluate(solution, fiber, order, x - 0.5), evaluate(solution, fiber, order, x + 0.5)
-    return C_MS * 2 * (high - low) / (high + low)
+    return doppler.C_MS * 2 * (high - low) / (high + low)
 
 
 def slopes_ms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
@@ -84,7 +83,7 @@ def slopes_ms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) 
     order, x = np.broadcast_arrays(np.asarray(order, float), np.asarray(x, float))
     design = legendre2d.design(solution.degrees, *scaled(solution, order.ravel(), x.ravel()))
     level = design @ solution.coefficients[solution.fibers.index(fiber)]
-    return (C_MS * design / level[:, None]).reshape(*order.shape, -1)
+    return (doppler.C_MS * design / level[:, None]).reshape(*order.shape, -1)
 
 
 def join(solutions: Sequence[Solution]) -> Solution:
@@ -146,7 +145,7 @@ def mean_error_ms(design: Floats, covariance: Floats, scale: float) -> float:
         As a velocity [m / s].
     """
     mean = design.mean(axis=0)
-    return float(C_MS * np.sqrt(mean @ covariance @ mean) / scale)
+    return float(doppler.C_MS * np.sqrt(mean @ covariance @ mean) / scale)
 
 
 def one(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 #: Catalogs whose stars are numbered, with what observers write for them
 _NUMBERED = re.compile(r"(HD|HIP|HR|GJ|GL|GLIESE|SAO|TIC|LHS)-?0*(\d.*)")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe.files.catalog import star_match
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 #: Columns of the catalog, in order
 COLUMNS = (

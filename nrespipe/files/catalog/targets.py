@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nrespipe.files.catalog import star_match, target_check
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import temporary_path
 from nrespipe.frames.velocity import Star
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def deploy(path: str | Path, output: str | Path, site: str = "") -> Path:
     read(path)
     target = deployed(output, site)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = beside(target)
+    partial = temporary_path(target)
     try:
         with partial.open("wb") as stream:
             stream.write(Path(path).read_bytes())

@@ -8,10 +8,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files.checksum import md5 as checksum
-from nrespipe.files.exchange import web
-from nrespipe.files.exchange.web import ServerAway
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import md5 as checksum
+from nrespipe.files.disk import temporary_path
+from nrespipe.files.exchange import http_client
+from nrespipe.files.exchange.http_client import ServerAway
 
 #: Answers of a server that serves nobody, whatever it is sent: unknown to it, not allowed, too early, too many.
 _NOBODY = (401, 403, 407, 408, 425, 429)
@@ -94,12 +94,12 @@ def folder(target: str) -> Path | None:
 
 
 def _copy(stream, target, longest_s):
-    partial = beside(target)
+    partial = temporary_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(partial, "wb") as written:
-                for chunk in web.chunks(stream, longest_s):
+                for chunk in http_client.chunks(stream, longest_s):
                     written.write(chunk)
                 written.flush()
                 os.fsync(written.fileno())
@@ -118,10 +118,12 @@ def _put(stream, url, md5, longest_s, **options):
         "Content-Type": "application/octet-stream",
     }
     # a server that refuses and hangs up before it has read the file is heard too
-    with web.asked("PUT", url, headers=headers, body=web.chunks(stream, longest_s), **options) as answer:
+    with http_client.request(
+        "PUT", url, headers=headers, body=http_client.chunks(stream, longest_s), **options
+    ) as answer:
         if 200 <= answer.status < 300:
             return
-        told = f"{web.place(url)} answers {web.status(answer)}"
+        told = f"{http_client.place(url)} answers {http_client.status(answer)}"
         # a redirect is not followed: it sends everybody elsewhere, and the token must not go there
         if answer.status >= 500 or answer.status < 400 or answer.status in _NOBODY:
             raise ServerAway(told, _wish_s(answer.headers.get("Retry-After", "")))

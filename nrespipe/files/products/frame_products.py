@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from nrespipe.files import fits_io, layout
 from nrespipe.files.products import l2, l4
-from nrespipe.files.products.account import Account, master_names
+from nrespipe.files.products.product_inputs import ProductInputs, master_names
 from nrespipe.frames.raw import Kind, RawFrame
 
 if TYPE_CHECKING:
     from nrespipe.frames.reduction import Reduction
     from nrespipe.frames.spectrograph import Spectrograph
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 
 def write(
@@ -55,12 +55,12 @@ def write(
         return []
     names = master_names(masters)
     steps = tuple(steps) or ((f"nrespipe.recipes.{raw.kind}.reduce", " ".join([raw.filename, *names.values()])),)
-    account = Account(raw, reduction, names, spectrograph, stars or {}, steps)
+    inputs = ProductInputs(raw, reduction, names, spectrograph, stars or {}, steps)
     builders = {"-L2.fits.fz": l2.build}
     if reduction.velocities:
         builders["-L4.fits.fz"] = l4.build
     paths = {suffix: layout.product_path(output, raw, suffix) for suffix in builders}
     # all are made before the first is written: a frame has all of its products or none
-    made = [(build(account, paths[suffix].name), paths[suffix]) for suffix, build in builders.items()]
+    made = [(build(inputs, paths[suffix].name), paths[suffix]) for suffix, build in builders.items()]
     fits_io.write_together(made, still_mine)
     return list(paths.values())

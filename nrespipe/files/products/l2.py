@@ -5,27 +5,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files import tiles
-from nrespipe.files.products import common, primary
-from nrespipe.files.products.primary import card
+from nrespipe import doppler
+from nrespipe.files import tile_compression
+from nrespipe.files.products import common_parts, primary_header
+from nrespipe.files.products.primary_header import card
 from nrespipe.frames.quality import Pixel
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
 
-    from nrespipe.files.products.account import Account
+    from nrespipe.files.products.product_inputs import ProductInputs
 
-_LIGHT_KMS = 299792.458
 
 _AXES = (card("CTYPE1", "Pixel", "name of axis 1"), card("CTYPE2", "Order", "name of axis 2"))
 
 
-def build(account: "Account", filename: str) -> "HDUList":
+def build(inputs: "ProductInputs", filename: str) -> "HDUList":
     """Put the level 2 product of a frame together.
 
     Parameters
     ----------
-    account
+    inputs
         What it is made from.
 
     Returns
@@ -38,41 +38,41 @@ def build(account: "Account", filename: str) -> "HDUList":
     Wavelengths are those of vacuum in the frame of the observatory, corrected for the drift of the spectrograph and
     not for the motion of the Earth: multiply by 1 + BARYCORR_Z for the frame of the barycenter.
     """
-    parts, words = [common.instrument_header(account), common.receipt(account), common.configuration(account)], {}
-    for name, hdu, description in _parts(account):
+    parts, words = common_parts.first(inputs), {}
+    for name, hdu, description in _parts(inputs):
         parts.append(hdu)
         words[name] = description
-    return common.assemble(primary.header(account, "L2", filename), parts, words)
+    return common_parts.assemble(primary_header.header(inputs, "L2", filename), parts, words)
 
 
-def _parts(account):
-    yield "ORDER_TABLE", _order_table(account), "orders of trace 1 and the wavelengths they cover [Angstrom]"
-    for trace, fiber in account.traces:
-        yield from _trace(account, trace, fiber)
-    yield from _barycentric(account)
-    for trace, fiber in account.traces:
-        if account.reduction.wavelengths.drift.n_lines > 0:
+def _parts(inputs):
+    yield "ORDER_TABLE", _order_table(inputs), "orders of trace 1 and the wavelengths they cover [Angstrom]"
+    for trace, fiber in inputs.traces:
+        yield from _trace(inputs, trace, fiber)
+    yield from _barycentric(inputs)
+    for trace, fiber in inputs.traces:
+        if inputs.reduction.wavelengths.drift.n_lines > 0:
             name = f"TRACE{trace}_DRIFT"
             yield (
                 name,
-                _drift(account, name, fiber),
+                _drift(inputs, name, fiber),
                 "drift in the wavelengths, mean of each order [Angstrom]",
             )
-    for trace, fiber in account.traces:
-        if account.reduction.wavelengths.pixel_error_ms is not None:
+    for trace, fiber in inputs.traces:
+        if inputs.reduction.wavelengths.pixel_error_ms is not None:
             name = f"TRACE{trace}_WAVE_ERR"
-            yield name, _wave_error(account, name, fiber), "error of the wavelengths as a velocity [m/s]"
-    for trace, fiber in account.traces:
+            yield name, _wave_error(inputs, name, fiber), "error of the wavelengths as a velocity [m/s]"
+    for trace, fiber in inputs.traces:
         name = f"TRACE{trace}_QUALITY"
-        yield name, _quality(account, name, fiber), "what is known against each pixel, as bits; 0 is good"
-    if account.reduction.spectra.rejected is not None:
-        yield "REJECTED", _rejected(account.reduction.spectra.rejected), "pixels left out as cosmic rays"
-    if account.raw.meter is not None:
-        yield "EXPMETER", _meter(account.raw.meter), "light that the exposure meter saw"
+        yield name, _quality(inputs, name, fiber), "what is known against each pixel, as bits; 0 is good"
+    if inputs.reduction.spectra.rejected is not None:
+        yield "REJECTED", _rejected(inputs.reduction.spectra.rejected), "pixels left out as cosmic rays"
+    if inputs.raw.meter is not None:
+        yield "EXPMETER", _meter(inputs.raw.meter), "light that the exposure meter saw"
 
 
-def _order_table(account):
-    spectra, wavelengths = account.reduction.spectra, account.reduction.wavelengths
+def _order_table(inputs):
+    spectra, wavelengths = inputs.reduction.spectra, inputs.reduction.wavelengths
     angstrom = wavelengths.vacuum_angstrom[wavelengths.fibers.index(spectra.fibers[0])]
     columns = [
         fits.Column("ECHELLE_ORDER", "J", array=spectra.orders),
@@ -88,12 +88,12 @@ def _extreme(angstrom, pick):
     return pick.reduce(np.asarray(angstrom, float), axis=-1)
 
 
-def _trace(account, trace, fiber):
-    spectra, wavelengths = account.reduction.spectra, account.reduction.wavelengths
+def _trace(inputs, trace, fiber):
+    spectra, wavelengths = inputs.reduction.spectra, inputs.reduction.wavelengths
     flux, variance, _, blaze = spectra.of(fiber)
     angstrom = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
-    what = f"of fiber {fiber} ({account.raw.objects[fiber]})"
-    cards = [*_AXES, *_time_cards(account, fiber)]
+    what = f"of fiber {fiber} ({inputs.raw.objects[fiber]})"
+    cards = [*_AXES, *_time_cards(inputs, fiber)]
     yield _image(f"TRACE{trace}_FLUX", flux, np.float32, "electron", f"light {what}", cards)
     yield _image(
         f"TRACE{trace}_WAVE",
@@ -110,14 +110,14 @@ def _trace(account, trace, fiber):
 
 def _image(name, array, dtype, unit, description, cards):
     unit_card = [card("BUNIT", unit, "unit of the pixels")] if unit else []
-    hdu = tiles.image(np.asarray(array, dtype), name, [*cards, *unit_card])
+    hdu = tile_compression.image(np.asarray(array, dtype), name, [*cards, *unit_card])
     return name, hdu, description
 
 
-def _time_cards(account, fiber):
+def _time_cards(inputs, fiber):
     """The barycentric time and motion of the star in this trace, which two stars do not share."""
-    cards = [card("FIBER", fiber, "fiber"), card("OBJECT", account.raw.objects[fiber], "what lit it")]
-    seen = account.reduction.barycentric.get(fiber)
+    cards = [card("FIBER", fiber, "fiber"), card("OBJECT", inputs.raw.objects[fiber], "what lit it")]
+    seen = inputs.reduction.barycentric.get(fiber)
     if seen is not None:
         cards += [
             card("BJDTDB", seen.bjd_tdb, "[d] barycentric Julian date, TDB, of midpoint"),
@@ -152,8 +152,8 @@ def _wave_cards(orders, angstrom, fiber):
     return cards
 
 
-def _barycentric(account):
-    seen = account.reduction.barycentric.get(account.star_fiber)
+def _barycentric(inputs):
+    seen = inputs.reduction.barycentric.get(inputs.star_fiber)
     berv_kms = np.nan if seen is None else seen.berv_ms / 1000
     time = np.nan if seen is None else seen.bjd_tdb
     for name, content, unit, description in (
@@ -165,7 +165,7 @@ def _barycentric(account):
         ),
         (
             "BARYCORR_Z",
-            berv_kms / _LIGHT_KMS,
+            berv_kms / (doppler.C_MS / 1000),
             "",
             "barycentric correction of the first star: wavelengths times 1 + z",
         ),
@@ -175,9 +175,9 @@ def _barycentric(account):
         yield name, fits.ImageHDU(np.array([content], float), fits.Header(cards), name=name), description
 
 
-def _drift(account, name, fiber):
+def _drift(inputs, name, fiber):
     """Change of the wavelength of a fixed pixel since the master arc: lines that move up the columns lower it."""
-    wavelengths = account.reduction.wavelengths
+    wavelengths = inputs.reduction.wavelengths
     drift, angstrom = wavelengths.drift, wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
     change = -np.gradient(np.asarray(angstrom, float), axis=1) * _moved_px(wavelengths, fiber)
     finite = np.isfinite(change)
@@ -214,17 +214,17 @@ def _moved_px(wavelengths, fiber):
     return moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]
 
 
-def _wave_error(account, name, fiber):
-    wavelengths = account.reduction.wavelengths
+def _wave_error(inputs, name, fiber):
+    wavelengths = inputs.reduction.wavelengths
     error = wavelengths.pixel_error_ms[wavelengths.fibers.index(fiber)]
     cards = [*_AXES, card("BUNIT", "m / s", "unit of the pixels"), card("FIBER", fiber, "fiber")]
-    return tiles.image(np.asarray(error, np.float32), name, cards)
+    return tile_compression.image(np.asarray(error, np.float32), name, cards)
 
 
-def _quality(account, name, fiber):
-    _, _, quality, _ = account.reduction.spectra.of(fiber)
+def _quality(inputs, name, fiber):
+    _, _, quality, _ = inputs.reduction.spectra.of(fiber)
     bits = [card(f"BIT{i}", bit.name, f"meaning of {int(bit)}") for i, bit in enumerate(Pixel)]
-    return tiles.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
+    return tile_compression.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
 
 
 def _rejected(pixels):

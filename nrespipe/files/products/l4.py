@@ -5,24 +5,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files import tiles
-from nrespipe.files.products import common, primary
-from nrespipe.files.products.primary import card
+from nrespipe.files import tile_compression
+from nrespipe.files.products import common_parts, primary_header
+from nrespipe.files.products.primary_header import card
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
 
-    from nrespipe.files.products.account import Account
+    from nrespipe.files.products.product_inputs import ProductInputs
 
 _METHOD = "CCF"
 
 
-def build(account: "Account", filename: str) -> "HDUList":
+def build(inputs: "ProductInputs", filename: str) -> "HDUList":
     """Put the level 4 product of a frame together.
 
     Parameters
     ----------
-    account
+    inputs
         What it is made from; there is at least one velocity.
 
     Returns
@@ -31,14 +31,14 @@ def build(account: "Account", filename: str) -> "HDUList":
         RV1, CCF1, DIAGNOSTICS1 belong to the first star, RV2 ... to the second; TRACE in their headers tells whose
         spectrum it is in the level 2 product.
     """
-    header = primary.header(account, "L4", filename)
-    header.extend(_answer(account.reduction.velocities[0]))
-    parts, words = [common.instrument_header(account), common.receipt(account), common.configuration(account)], {}
-    for i, velocity in enumerate(account.reduction.velocities, 1):
-        for name, hdu, description in _parts(account, i, velocity):
+    header = primary_header.header(inputs, "L4", filename)
+    header.extend(_answer(inputs.reduction.velocities[0]))
+    parts, words = common_parts.first(inputs), {}
+    for i, velocity in enumerate(inputs.reduction.velocities, 1):
+        for name, hdu, description in _parts(inputs, i, velocity):
             parts.append(hdu)
             words[name] = description
-    return common.assemble(header, parts, words)
+    return common_parts.assemble(header, parts, words)
 
 
 def _answer(velocity):
@@ -52,8 +52,8 @@ def _answer(velocity):
     ]
 
 
-def _parts(account, i, velocity):
-    trace = {fiber: number for number, fiber in account.traces}[velocity.fiber]
+def _parts(inputs, i, velocity):
+    trace = {fiber: number for number, fiber in inputs.traces}[velocity.fiber]
     whose = [
         card("TRACE", trace, "trace of the star in the level 2 product"),
         card("FIBER", velocity.fiber, "its fiber"),
@@ -63,7 +63,7 @@ def _parts(account, i, velocity):
     yield f"CCF{i}", _ccf(f"CCF{i}", velocity, velocity.ccf, whose), "cross-correlation function of each order"
     name = f"CCF{i}_VAR"
     yield name, _ccf(name, velocity, velocity.ccf_variance, whose), "variance of the cross-correlation functions"
-    yield f"DIAGNOSTICS{i}", _diagnostics(account, i, velocity, whose), "what else was measured of the star"
+    yield f"DIAGNOSTICS{i}", _diagnostics(inputs, i, velocity, whose), "what else was measured of the star"
     if velocity.template is not None:
         name = f"TEMPLATE{i}"
         yield name, _template(name, velocity, whose), "velocity of the star by a template, from each order [km/s]"
@@ -145,10 +145,10 @@ def _ccf(name, velocity, array, whose):
         card("CCFMASK", f"nrespipe {velocity.mask}", "line mask"),
         *whose,
     ]
-    return tiles.image(np.asarray(array, np.float64), name, cards)
+    return tile_compression.image(np.asarray(array, np.float64), name, cards)
 
 
-def _diagnostics(account, i, velocity, whose):
+def _diagnostics(inputs, i, velocity, whose):
     kind, unknown = velocity.stellar_type, np.nan
     rows = [
         ("SNR", velocity.snr, unknown, "", ""),
@@ -158,7 +158,7 @@ def _diagnostics(account, i, velocity, whose):
         ("TEFF", kind.teff_k, kind.teff_error_k, "K", kind.reason),
         ("VSINI", kind.vsini_ms / 1000, kind.vsini_error_ms / 1000, "km/s", ""),
         *map(_index_row, velocity.activity),
-        *((name.upper(), content, unknown, "", "") for name, content in sorted(account.reduction.measurements.items())),
+        *((name.upper(), content, unknown, "", "") for name, content in sorted(inputs.reduction.measurements.items())),
     ]
     names, values, errors, units, reasons = zip(*rows)
     columns = [

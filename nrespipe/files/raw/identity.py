@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from nrespipe.errors import BadFrame, Skipped
-from nrespipe.files.raw.cards import number, text, value
+from nrespipe.files.raw.card_values import number, text, value
 from nrespipe.frames.raw import Kind
 
 #: Codes of raw file names that are no frames to reduce.

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.database import frames
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations, lineage
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.raw.identity import without_name as bare
@@ -165,7 +165,7 @@ def _finish_kind(run: runner.Batch, kind: Kind, found: Collection[int], version:
             # a frame that is queued after its turn was refused with a master that needs review, and there is another
             due = [
                 frame
-                for frame in frames.due(session, kind, version)
+                for frame in frames.pending(session, kind, version)
                 if frame.id in found
                 and (frame.id not in tried or (frame.state is State.QUEUED and frame.tries > tried[frame.id]))
             ]
@@ -188,13 +188,13 @@ def _redo(run: runner.Batch, version: str) -> tuple[int, int]:
     done = 0
     for kind in Kind:
         with run.assembly.sessions.begin() as session:
-            due = frames.to_redo(session, kind)[: max(_MOST_REDONE - done, 0)]
+            due = frames.to_reduce_again(session, kind)[: max(_MOST_REDONE - done, 0)]
         done += runner.execute(run, f"{kind} frames again", runner.frame_orders(run, due))
         with run.assembly.sessions.begin() as session:
-            nights = lineage.outdated(session, kind)
+            nights = lineage.nights_to_remake(session, kind)
         runner.make_masters(run, kind, nights, version)
     with run.assembly.sessions.begin() as session:
-        return done, sum(len(frames.to_redo(session, kind)) for kind in Kind)
+        return done, sum(len(frames.to_reduce_again(session, kind)) for kind in Kind)
 
 
 def _wait(assembly: "Assembly", kind: Kind, found: Collection[int]) -> bool:
@@ -222,7 +222,7 @@ def _ready(session: Session, assembly: "Assembly", due: Sequence[Frame]) -> list
         # one that cannot be planned fails once more in a process, which records it
         job = outcome.attempt(frame_reduction.plan, session, frame, assembly).value
         if job is not None and job.missing:
-            frames.postpone(session, frame.id, job.missing)
+            frames.record_wait(session, frame.id, job.missing)
         else:
             ready.append(frame)
     return ready
@@ -244,7 +244,7 @@ def _summary(assembly: "Assembly", found: Collection[int], new: int, kept: bool 
         ends = sorted((name, state, bare(reason, name)) for _id, name, state, reason in rows if _id in found)
         masters = tuple(
             (layout.master_name(master), master.standing, master.reason)
-            for master in calibrations.questionable(session)
+            for master in calibrations.with_problems(session)
             if any(frame.id in found for frame in master.inputs)
         )
     content = (State.DONE, State.SKIPPED)

@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.database import frames, reprocessings
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 from nrespipe.files import layout, plain_table
-from nrespipe.files.partial import replacing
+from nrespipe.files.disk import replacing
 from nrespipe.files.raw import identity
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
@@ -129,7 +130,7 @@ def _unsuccessful(session: Session, tried: Sequence[Frame], kinds: Collection[Ki
     nights = {calibrations.night_of(frame) for frame in tried}
     masters = [
         (identity.stem(layout.master_name(master)), str(master.standing), master.reason)
-        for master in calibrations.questionable(session)
+        for master in calibrations.with_problems(session)
         if master.kind in kinds and calibrations.night_of(master) in nights
     ]
     ends = [(frame.filename, frame.attempts[-1]) for frame in tried if frame.attempts]

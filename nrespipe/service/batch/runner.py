@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.database import claims
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, stackings
-from nrespipe.database.tables import Delivery, Frame, NightSummary, Product, Stacking
+from nrespipe.database.states import State
+from nrespipe.database.tables import Delivery, Frame, NightSummary, Product, Row, Stacking
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.operations import kernels
@@ -166,7 +167,7 @@ def make_masters(
         first = _first_of_each_camera(nights)
         with batch.assembly.sessions.begin() as session:
             leases.release_abandoned(session)
-            rows = {night: stackings.of(session, kind, night) for night in first}
+            rows = {night: stackings.get_or_create(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
         # files are read for this, and whoever writes need not wait for that
         with batch.assembly.readers.begin() as session:
@@ -177,7 +178,7 @@ def make_masters(
         execute(batch, f"master {kind}", [orders[night] for night in orders if night in jobs], **options)
         with batch.assembly.sessions.begin() as session:
             moment = clock(session)
-            now = {night: stackings.of(session, kind, night) for night in first}
+            now = {night: stackings.get_or_create(session, kind, night) for night in first}
         # another run makes it; or its own masters were at fault, and there are others
         left = [n for n, row in now.items() if row.owner or (row.next_try is not None and row.next_try <= moment)]
         nights = [night for night in nights if night not in first or night in left]
@@ -225,13 +226,15 @@ def _release(batch: Batch, order: Order, result: Outcome[object]) -> list[Order]
     # a database that stayed away for longer than anybody waits is no fault of the row
     is_death = result.state is not State.RETRY or not result.traceback
 
-    def release(session: Session) -> Frame | Stacking | Delivery | NightSummary | None:
+    def release(session: Session) -> Row | None:
         claims.release(session, result.reason, [order.owner], is_death)
         return session.get(order.table, order.row_id, populate_existing=True)
 
     row = leases.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
-    # none: the product of a delivery was replaced meanwhile
-    return [batch.order(order.name, row)] if row is not None and row.deaths == 1 and not row.owner else []
+    # None: the product of a delivery was replaced meanwhile
+    if not isinstance(row, Frame | Stacking | Delivery | NightSummary):
+        return []
+    return [batch.order(order.name, row)] if row.deaths == 1 and not row.owner else []
 
 
 def _is_to_be_made(session: Session, assembly: Assembly, row: Stacking, options: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database import velocities
+from nrespipe.database import measurements
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files.catalog import targets
 from nrespipe.service.batch import night as nights
@@ -23,7 +23,7 @@ from nrespipe.service.work import process_pool
 
 if TYPE_CHECKING:
     from nrespipe.frames.spectrograph import Spectrograph
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.batch.night import Summary
 
@@ -252,7 +252,7 @@ def compare(sessions: sessionmaker[Session], truth: Path) -> list[Comparison]:
         One for each star of the truth, in its order.
     """
     with sessions.begin() as session:
-        measured = {(row["filename"], row["fiber"]): row for row in velocities.table(session)}
+        measured = {(row["filename"], row["fiber"]): row for row in measurements.velocity_table(session)}
         constant = StarVelocity.mask_err_ms, StarVelocity.scale_err_ms
         always = select(Frame.filename, StarVelocity.fiber, *constant).join(StarVelocity.frame)
         for filename, fiber, mask_ms, scale_ms in session.execute(always):

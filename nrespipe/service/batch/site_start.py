@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nrespipe import instruments
 from nrespipe.analysis import site_report
 from nrespipe.files import layout
-from nrespipe.files.partial import replacing
+from nrespipe.files.disk import replacing
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.service.batch import night
 from nrespipe.service.operations import progress

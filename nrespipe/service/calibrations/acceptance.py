@@ -4,19 +4,18 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.frames.judgement import Judgement, Verdict
 from nrespipe.service.calibrations import redo
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
     from nrespipe.frames.raw import Kind
     from nrespipe.frames.spectrograph import Spectrograph
+    from nrespipe.service.assembly import Judge
 
     AnyMaster = Bias | Dark | Flat | Arc
 
@@ -54,13 +54,13 @@ class Peers(NamedTuple):
 
 def choose_peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
     """Choose the masters that a new one is compared with."""
-    last, own = neighbors.peer(session, kind, night, mean_mjd), neighbors.own(session, kind, night)
+    last, own = neighbors.reference_master(session, kind, night, mean_mjd), neighbors.used_master(session, kind, night)
     if last is not None and last.mean_mjd is not None and last.mean_mjd > mean_mjd:
         last = own or last
-    unreviewed = neighbors.peer(session, kind, night, mean_mjd, Standing.REVIEW)
-    if unreviewed is not None and neighbors.refused(session, kind, calibrations.night_of(unreviewed)) is not None:
+    unreviewed = neighbors.reference_master(session, kind, night, mean_mjd, Standing.REVIEW)
+    if unreviewed is not None and neighbors.rejected_master(session, kind, calibrations.night_of(unreviewed)):
         unreviewed = None
-    later = neighbors.following(session, kind, night)
+    later = neighbors.next_master(session, kind, night)
 
     def described(other: Master | None) -> tuple[int, str, str] | None:
         return (other.id, str(output / other.path), _agrees(other)) if other is not None else None
@@ -75,7 +75,7 @@ def choose_peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float
 
 
 def judge(
-    master: "AnyMaster", others: Peers, recipe: ModuleType, spectrograph: "Spectrograph"
+    master: "AnyMaster", others: Peers, judge_master: "Judge", spectrograph: "Spectrograph"
 ) -> tuple[dict[str, Any], int | None, bool]:
     """Judge a new master.
 
@@ -83,8 +83,8 @@ def judge(
     ----------
     others
         Masters that it is compared with; a file that cannot be read counts as none.
-    recipe
-        Its `judge` compares two masters.
+    judge_master
+        As ``master_checks.judge``.
     spectrograph
         Its table has the expected values of the first one.
 
@@ -98,17 +98,17 @@ def judge(
         Whether it agrees with the last good one in everything.
     """
     last = _read(others.last)
-    judged = compare(master, last, recipe, spectrograph)
+    judged = compare(master, last, judge_master, spectrograph)
     standing = _STANDINGS.get(judged.verdict, Standing.CURRENT)
     columns: dict[str, Any] = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
     if standing is Standing.REJECTED:
         return columns, None, False
     if standing is Standing.CURRENT:
-        agrees_with, _ = _agreeing(master, (others.unreviewed,), recipe, spectrograph)
+        agrees_with, _ = _agreeing(master, (others.unreviewed,), judge_master, spectrograph)
         return columns, agrees_with, last is not None and not judged.changed
-    if others.accepted and _is_like(master, _read(others.accepted[0]), recipe, spectrograph):
+    if others.accepted and _is_like(master, _read(others.accepted[0]), judge_master, spectrograph):
         return columns | {"standing": Standing.CURRENT, "reason": others.accepted[1]}, None, False
-    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), recipe, spectrograph)
+    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), judge_master, spectrograph)
     if agrees_with is not None:
         columns |= {"standing": Standing.CURRENT, "reason": f"{columns['reason']}; {words}"}
     return columns, agrees_with, False
@@ -117,18 +117,18 @@ def judge(
 def _agreeing(
     master: "AnyMaster",
     others: Sequence[tuple[int, str, str] | None],
-    recipe: ModuleType,
+    judge_master: "Judge",
     spectrograph: "Spectrograph",
 ) -> tuple[int | None, str]:
     """Row of the first of some masters of other nights that agrees with a master, and the reason to record."""
     for row, path, words in filter(None, others):
-        if _is_like(master, _read(path), recipe, spectrograph):
+        if _is_like(master, _read(path), judge_master, spectrograph):
             return row, words
     return None, ""
 
 
 def compare(
-    master: "AnyMaster", last: "AnyMaster | None", recipe: ModuleType, spectrograph: "Spectrograph"
+    master: "AnyMaster", last: "AnyMaster | None", judge_master: "Judge", spectrograph: "Spectrograph"
 ) -> Judgement:
     """Compare a master with the last good one.
 
@@ -136,8 +136,8 @@ def compare(
     ----------
     last
         The last good one; None for the first.
-    recipe
-        Its `judge` compares two masters.
+    judge_master
+        As ``master_checks.judge``.
     spectrograph
         Its table has the expected values of the first one.
 
@@ -146,8 +146,8 @@ def compare(
     Judgement
         Findings that the last one has as well are marked as known.
     """
-    judged: Judgement = recipe.judge(master, last, spectrograph)
-    return judged if last is None else judged.beside(recipe.judge(last, None, spectrograph))
+    judged: Judgement = judge_master(master, last, spectrograph)
+    return judged if last is None else judged.beside(judge_master(last, None, spectrograph))
 
 
 def apply_decision(
@@ -176,8 +176,8 @@ def apply_decision(
         must not bring back the others. A master of the same frames as one that was accepted meanwhile is accepted too.
     """
     standing, reason = columns["standing"], columns["reason"]
-    refused = neighbors.refused(session, kind, night)
-    own = neighbors.own(session, kind, night)
+    refused = neighbors.rejected_master(session, kind, night)
+    own = neighbors.used_master(session, kind, night)
     shared = {frame.id for frame in refused.inputs} & set(frame_ids) if refused is not None else set()
     if refused is not None and shared:
         share = f"{len(shared)} of its {len(frame_ids)} frames"
@@ -207,7 +207,7 @@ def withdraw(session: Session, kind: "Kind", night: "Night", minimum: int) -> No
     minimum
         How many good frames a master needs.
     """
-    made = calibrations.last(session, kind, night)
+    made = calibrations.last_attempt(session, kind, night)
     if made is None or made.standing not in USABLE:
         return
     names = [frame.filename for frame in made.inputs if frame.day == night.day]
@@ -237,7 +237,7 @@ def accept(session: Session, row_id: int, master: Master) -> None:
     """
     row = session.get(Master, row_id)
     if row is not None and row.standing is Standing.REVIEW:
-        calibrations.judge(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
+        calibrations.set_standing(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
         redo.after_acceptance(session, row)
 
 
@@ -253,13 +253,15 @@ def _agrees(master: Master) -> str:
 def _read(path: str) -> "AnyMaster | None":
     """Read a master that another is compared with; None where there is none, or none that can be read."""
     with suppress(MissingCalibration):
-        return masters.read(path) if path else None
+        return master_files.read(path) if path else None
     return None
 
 
-def _is_like(master: "AnyMaster", peer: "AnyMaster | None", recipe: ModuleType, spectrograph: "Spectrograph") -> bool:
+def _is_like(
+    master: "AnyMaster", peer: "AnyMaster | None", judge_master: "Judge", spectrograph: "Spectrograph"
+) -> bool:
     """Whether a master needs no review when compared with another, apart from findings that both have."""
-    return peer is not None and compare(master, peer, recipe, spectrograph).verdict in _GOOD
+    return peer is not None and compare(master, peer, judge_master, spectrograph).verdict in _GOOD
 
 
 _GOOD = (Verdict.ACCEPTED, Verdict.FLAGGED)

@@ -10,11 +10,12 @@ import structlog
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from nrespipe.database.columns import USABLE, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master, Stacking
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 
@@ -65,7 +66,7 @@ def add(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     if after_night is None:
         # where the end of the night is not known `add_all` tries again
         return False
-    row = stackings.of(session, frame.kind, calibrations.night_of(frame))
+    row = stackings.get_or_create(session, frame.kind, calibrations.night_of(frame))
     moment = clock(session)
     pace = assembly.pace
     when = moment + timedelta(seconds=pace.quiet_s if moment < after_night else pace.past_s)
@@ -110,11 +111,11 @@ def remake(session: Session, rows: Sequence[int]) -> None:
     """
     for row in rows:
         master = session.get_one(Master, row)
-        stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
+        stackings.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
 def _counts(session: Session, frame: Frame, kind: Kind) -> bool:
-    last = calibrations.last(session, kind, calibrations.night_of(frame))
+    last = calibrations.last_attempt(session, kind, calibrations.night_of(frame))
     # by its name: an earlier version of the file may have been good
     is_in = last is not None and frame.filename in {one.filename for one in last.inputs}
     return frame.state == State.DONE or (is_in and frame.state in (State.BAD, State.SKIPPED))

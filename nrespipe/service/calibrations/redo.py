@@ -6,9 +6,10 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, aliased
 
 from nrespipe.database import claims
-from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, lineage, stackings
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, attempt_masters, master_inputs, master_parents
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -140,7 +141,7 @@ def _with_stand_ins(session: Session, row: Master) -> list[Frame]:
         frame
         for query in queries
         for frame, _ in session.execute(query)
-        if calibrations.nearest(session, row.kind, frame, without=lineage.mistrusted(session, frame)) is row
+        if calibrations.nearest(session, row.kind, frame, without=lineage.suspects(session, frame)) is row
     ]
 
 
@@ -148,7 +149,7 @@ def _suspect(session: Session, row: Master) -> list[Master]:
     """Other masters of the same detector that need review or were called bad, near enough for the same frames."""
     if row.mean_mjd is None:
         return []
-    alike = calibrations.alike(row.kind, row, (Standing.REVIEW, Standing.REJECTED)).where(Master.id != row.id)
+    alike = calibrations.of_detector(row.kind, row, (Standing.REVIEW, Standing.REJECTED)).where(Master.id != row.id)
     reach = 2 * calibrations.REACH_DAYS[row.kind]
     return list(session.scalars(alike.where(Master.mean_mjd.between(row.mean_mjd - reach, row.mean_mjd + reach))))
 
@@ -167,14 +168,14 @@ def _make_again(session: Session, masters: Iterable[Master]) -> None:
     """Schedule masters again that come from a bad one."""
     for master in masters:
         master.outdated = True
-        stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
+        stackings.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
 def _try_again(session: Session, rows: Collection[int]) -> None:
     """Schedule masters again that could not be made with some others."""
     for one in _made_with(session, rows):
         if one.standing is Standing.REJECTED and not one.path:
-            stackings.of(session, one.kind, calibrations.night_of(one)).next_try = clock(session)
+            stackings.get_or_create(session, one.kind, calibrations.night_of(one)).next_try = clock(session)
 
 
 def _its_night(row: Master) -> tuple[ColumnElement[bool], ...]:
@@ -185,7 +186,7 @@ def _joined(session: Session, row: Master) -> list[Master]:
     """Masters of other nights that contain frames of the night of this one."""
     own = [frame.id for frame in row.inputs if frame.day == row.day]
     shared = select(master_inputs.c.master_id).where(master_inputs.c.frame_id.in_(own))
-    found = session.scalars(calibrations.alike(row.kind, row).where(Master.day != row.day, Master.id.in_(shared)))
+    found = session.scalars(calibrations.of_detector(row.kind, row).where(Master.day != row.day, Master.id.in_(shared)))
     return sorted(found, key=lambda master: (master.day, master.id))
 
 

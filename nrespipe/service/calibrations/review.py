@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from nrespipe import instruments
 from nrespipe.analysis import master_list
 from nrespipe.analysis.master_list import name_of
-from nrespipe.database.columns import Standing
 from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.states import Standing
 from nrespipe.database.tables import Master
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
-from nrespipe.service.assembly import RECIPES
+from nrespipe.service.assembly import judge_master
 from nrespipe.service.calibrations import redo
 
 if TYPE_CHECKING:
@@ -41,20 +41,20 @@ def compare(session: "Session", name: str, output: Path, other: str = "") -> lis
         If there is no such master, no file of it, or no table of its spectrograph.
     """
     # a list of masters is made without astropy.io.fits
-    from nrespipe.files import masters
+    from nrespipe.files import master_files
     from nrespipe.service.calibrations import acceptance
 
     row = master_list.find(session, name)
     peer = master_list.find(session, other) if other else _peer(session, row)
     if peer is not None and peer.kind != row.kind:
         raise LookupError(f"{name_of(row)} and {name_of(peer)} are masters of different kinds")
-    new = masters.read(output / row.path)
-    last = masters.read(output / peer.path) if peer else None
+    new = master_files.read(output / row.path)
+    last = master_files.read(output / peer.path) if peer else None
     try:
         spectrograph = instruments.load(row.instrument, layout.instruments(output))
     except (KeyError, ValueError) as error:
         raise LookupError(f"the table of {row.instrument} cannot be used, correct it: {error}") from error
-    judged = acceptance.compare(new, last, RECIPES[row.kind], spectrograph)
+    judged = acceptance.compare(new, last, judge_master, spectrograph)
     numbers = [
         [f.name, f"{f.value:.4g}", f"{f.usual:.4g}", f"{f.worst:.4g}", str(f.verdict), f.words] for f in judged.findings
     ]
@@ -90,7 +90,7 @@ def decide(session: "Session", name: str, standing: Standing, why: str) -> list[
     if standing is Standing.REJECTED:
         affected, days = _affected(session, row)
     said = f"{getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d}: {why}"
-    calibrations.judge(session, row, standing, "; ".join(filter(None, (row.reason, said))))
+    calibrations.set_standing(session, row, standing, "; ".join(filter(None, (row.reason, said))))
     if standing is Standing.REJECTED:
         redo.after_rejection(session, row)
     else:
@@ -116,4 +116,4 @@ def _affected(session: "Session", row: Master) -> tuple[list[str], list[str]]:
 def _peer(session: "Session", row: Master) -> Master | None:
     if row.mean_mjd is None:
         return None
-    return neighbors.peer(session, row.kind, calibrations.night_of(row), row.mean_mjd)
+    return neighbors.reference_master(session, row.kind, calibrations.night_of(row), row.mean_mjd)

@@ -11,7 +11,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.mixins import ConsumerMixin
 from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database.administration import trouble
+from nrespipe.database.administration import failures
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Skipped
 from nrespipe.service.ingest import messages, registration
@@ -163,7 +163,7 @@ class Listener(ConsumerMixin):
             except SQLAlchemyError as error:
                 self._pause_s = min(max(1.0, 2 * self._pause_s), _LONGEST_PAUSE_S)
                 self._not_before = time.monotonic() + self._pause_s
-                _log.warning("database away", reason=trouble.words(error), pause_s=self._pause_s)
+                _log.warning("database away", reason=failures.message(error), pause_s=self._pause_s)
                 return
             self._pause_s = 0.0
             self._pending.pop(0)
@@ -180,7 +180,7 @@ class Listener(ConsumerMixin):
             _log.debug("not ours", reason=str(foreign))
             message.ack()
         except Exception as error:
-            if trouble.is_outside(error):
+            if failures.is_temporary(error):
                 raise
             self._refuse(message, error)
         else:
@@ -195,7 +195,7 @@ class Listener(ConsumerMixin):
             self._refusals.append((message, error))
             return
         trace = "" if isinstance(error, messages.Malformed) else "".join(tracebacks.format_exception(error))
-        facts = {"reason": trouble.words(error)[:1000], "body": repr(message.body[:300] if message.body else "")}
+        facts = {"reason": failures.message(error)[:1000], "body": repr(message.body[:300] if message.body else "")}
         _log.warning("message refused", **facts, **({"exception": trace} if trace else {}))
         headers: dict[str, str | int] = {
             "reason": facts["reason"],

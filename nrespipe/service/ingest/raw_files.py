@@ -7,10 +7,10 @@ from typing import Any
 
 import structlog
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.files.raw import identity
 from nrespipe.service import outcome
 from nrespipe.service.outcome import Outcome
@@ -87,10 +87,10 @@ def inspect(path: Path) -> tuple[Facts, Outcome[object]]:
         Done, or why it cannot be reduced.
     """
     # a command that inspects no raw file starts without the reader, and without astropy.io.fits
-    from nrespipe.files.raw import cdp
+    from nrespipe.files.raw import raw_file
 
     before, facts = _state(path), parse_name(path.name)
-    result = outcome.attempt(cdp.identify, path)
+    result = outcome.attempt(raw_file.identify, path)
     if result.value is not None:
         facts = {**vars(result.value), "objects": "&".join(result.value.objects)}
         del facts["filename"]

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import __version__
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
@@ -132,14 +133,14 @@ def identify(
         known.archive_id = frame.archive_id if known.archive_id is None else known.archive_id
         for attempt in frame.attempts:
             session.delete(attempt)
-        frames.untell_others(session, frame.id)
+        frames.cancel_dispatch_of_versions(session, frame.id)
         session.delete(frame)
         session.flush()
     if result.state is State.DONE and known.start_mjd is None:
         frames.identify(known, facts, clock(session))
     others = select(Frame.id).where(Frame.filename == known.filename, Frame.version.is_not(None))
     if result.state is State.DONE or session.scalar(others.limit(1)) is None:
-        frames.begin(session, known)
+        frames.assign_version(session, known)
     return known
 
 

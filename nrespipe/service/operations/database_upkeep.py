@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from nrespipe.database.administration import access, backups, connection, revisions, soundness
+from nrespipe.database.administration import access, backups, connection, integrity, schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -44,7 +44,7 @@ def upgrade(output: Path, settings: "Settings", wait_s: float = 0.0) -> list[str
     output.mkdir(parents=True, exist_ok=True)
     engine = connection.open_engine(access.url(output, settings))
     _wait(engine, wait_s)
-    return _migrated(engine, revisions.upgrade, revisions.known()[-1])
+    return _migrated(engine, schema.upgrade, schema.known()[-1])
 
 
 def downgrade(output: Path, settings: "Settings", revision: str) -> list[str]:
@@ -64,7 +64,7 @@ def downgrade(output: Path, settings: "Settings", revision: str) -> list[str]:
     """
     access.require(output, settings)
     engine = connection.open_engine(access.url(output, settings))
-    return _migrated(engine, revisions.downgrade, revision)
+    return _migrated(engine, schema.downgrade, revision)
 
 
 def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
@@ -73,7 +73,7 @@ def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
     Returns
     -------
     dict of str to list of str
-        As ``soundness.defects`` tells.
+        As ``integrity.defects`` tells.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
     """
     access.require(output, settings)
     sessions = connection.connect_to_read(access.url(output, settings))
-    return soundness.defects(sessions.kw["bind"])
+    return integrity.defects(sessions.kw["bind"])
 
 
 def backup(output: Path, settings: "Settings", path: Path) -> None:
@@ -122,8 +122,8 @@ def _copied(engine: "Engine", target: str) -> Path | None:
         return None
     path = Path(engine.url.database or "")
     with engine.connect() as opened:
-        revision = revisions.read(opened).revision
-    if revision == target or revision not in revisions.known():
+        revision = schema.read(opened).revision
+    if revision == target or revision not in schema.known():
         return None
     names = (f"{path.stem}-{revision}{f'-{n}' if n else ''}{path.suffix}" for n in count())
     copy = next(path.with_name(name) for name in names if not path.with_name(name).exists())

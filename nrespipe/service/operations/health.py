@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database.administration import revisions
-from nrespipe.database.columns import clock, now
+from nrespipe.database.administration import schema
+from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
@@ -76,14 +76,14 @@ def _finding(name: str, look: Callable[[], tuple[str, str]]) -> Finding:
     except Exception as error:
         # what is broken in one place hides nothing of the others
         words = next(iter(str(error).splitlines()), "")
-        told = isinstance(error, OSError | SQLAlchemyError | revisions.WrongRevision) and words
+        told = isinstance(error, OSError | SQLAlchemyError | schema.WrongRevision) and words
         return Finding(name, "broken", words if told else f"{type(error).__name__}: {words}")
 
 
 def _database(assembly: "Assembly") -> tuple[str, str]:
     if (path := _absent(assembly)) is not None:
         return "doubt", f"no {path} yet: the first program that writes makes it"
-    revision = revisions.require(assembly.readers.kw["bind"])
+    revision = schema.require(assembly.readers.kw["bind"])
     with assembly.readers.begin() as session:
         count = session.scalar(select(func.count()).select_from(Frame))
         return "ok", f"{session.get_bind().dialect.name}, revision {revision}, {count} frames"

@@ -18,21 +18,22 @@ import structlog
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import State, clock, insert
+from nrespipe.database.dialects import clock, insert
 from nrespipe.database.frames import latest
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
 from nrespipe.files.catalog import star_match, targets
-from nrespipe.files.partial import replacing
+from nrespipe.files.disk import replacing
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
-from nrespipe.frames.nightreport import NightReport
 from nrespipe.frames.quality import Quality
+from nrespipe.frames.reports import NightReport
 from nrespipe.service.calibrations import master_schedule
 
 if TYPE_CHECKING:
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
     from nrespipe.service.assembly import Assembly
     from nrespipe.settings import Settings
 

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import drifts, frames, velocities
-from nrespipe.database.columns import State, clock
+from nrespipe.database import frames, measurements
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, NightSummary, Stacking, StarVelocity
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
@@ -37,8 +38,8 @@ def status(session: Session) -> list[str]:
         nights.setdefault((where, str(kind or "unknown")), {})[state] = count
     rows = [[where, kind, *(str(states.get(state, "")) for state in State)] for (where, kind), states in nights.items()]
     lines = aligned([["night", "kind", *State], *rows])
-    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.questionable(session)]
-    unhappy += [[frame.filename, frame.state, bare(frame.reason, frame.filename)] for frame in frames.unhappy(session)]
+    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.with_problems(session)]
+    unhappy += [[f.filename, f.state, bare(f.reason, f.filename)] for f in frames.with_problems(session)]
     return lines + ["", *progress_lines(session)] + (["", *aligned(unhappy)] if unhappy else [])
 
 
@@ -177,8 +178,8 @@ def velocity_table(session: Session, form: Literal["csv", "table"]) -> str:
     str
         A line for each star of each frame, after one with the names of the columns. Doubts are words joined by ``|``.
     """
-    rows = [{**row, "quality": "|".join(row["quality"])} for row in velocities.table(session)]
-    return _listed(velocities.COLUMNS, rows, form)
+    rows = [{**row, "quality": "|".join(row["quality"])} for row in measurements.velocity_table(session)]
+    return _listed(measurements.VELOCITY_COLUMNS, rows, form)
 
 
 def drift_table(session: Session, form: Literal["csv", "table"]) -> str:
@@ -194,7 +195,7 @@ def drift_table(session: Session, form: Literal["csv", "table"]) -> str:
     str
         A line for each frame, after one with the names of the columns.
     """
-    return _listed(drifts.COLUMNS, drifts.table(session), form)
+    return _listed(measurements.DRIFT_COLUMNS, measurements.drift_table(session), form)
 
 
 def _listed(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Literal["csv", "table"]) -> str:

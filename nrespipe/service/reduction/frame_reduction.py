@@ -9,14 +9,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nrespipe.database import claims, drifts, frames
-from nrespipe.database.columns import State, clock
+from nrespipe.database import claims, frames, measurements
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import BadFrame, MissingCalibration
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.files.products import frame_products
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.spectrograph import Spectrograph
@@ -134,7 +135,7 @@ def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
     if frame.kind is not Kind.SCIENCE:
         return job
     templates = candidates(session, assembly.output, frame.day)
-    return replace(job, templates=templates, drift_scatter_ms=drifts.scatter_ms(session, frame))
+    return replace(job, templates=templates, drift_scatter_ms=measurements.drift_scatter_ms(session, frame))
 
 
 def choose_masters(
@@ -159,7 +160,7 @@ def choose_masters(
     chosen: dict[Kind, MasterFile] = {}
     missing: list[Kind] = []
     far, future = _impatient(session, frame, assembly.settings), assembly.settings.future_masters
-    mistrusted = lineage.mistrusted(session, frame)
+    mistrusted = lineage.suspects(session, frame)
     for kind in recipe.NEEDS:
         master = calibrations.nearest(session, kind, frame, far=far, future=future, without=mistrusted)
         master = master or calibrations.nearest(session, kind, frame, far=far, future=future)
@@ -185,13 +186,13 @@ def _missing(
         kind
         for kind in kinds
         if not set(recipes[kind].NEEDS) & set(kinds)
-        or calibrations.hopeful(session, kind, frame) < recipes[kind].MINIMUM
+        or calibrations.count_candidates(session, kind, frame) < recipes[kind].MINIMUM
     ]
     if not roots:
         return ""
     first, *others = roots
     also = f"; there is no master {', '.join(others)} either" if others else ""
-    return calibrations.absence(session, first, frame, recipes[first].MINIMUM) + also
+    return calibrations.why_none(session, first, frame, recipes[first].MINIMUM) + also
 
 
 def reduce(job: Job, still_mine: Callable[[], bool] | None = None) -> Result:
@@ -209,7 +210,7 @@ def reduce(job: Job, still_mine: Callable[[], bool] | None = None) -> Result:
         As the readers, the recipe and the writers do.
     """
     watch = _Watch()
-    raw = cdp.read(job.path)
+    raw = raw_file.read(job.path)
     watch.lap("read")
     spectrograph = references.spectrograph_of(job.spectrographs, raw.instrument, raw.filename)
     references.require_size(raw, spectrograph.detector)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from nrespipe import __version__
-from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage, neighbors, stackings
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import layout, masters
-from nrespipe.files.checksum import md5
-from nrespipe.files.raw import cdp, identity
+from nrespipe.files import layout, master_files
+from nrespipe.files.disk import md5
+from nrespipe.files.raw import identity, raw_file
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.calibrations import acceptance, redo
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from nrespipe.database.masters.calibrations import Night
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
     from nrespipe.frames.raw import RawFrame
-    from nrespipe.frames.references import References
-    from nrespipe.service.assembly import Assembly
+    from nrespipe.frames.reduction import References
+    from nrespipe.service.assembly import Assembly, Judge
     from nrespipe.service.outcome import Outcome
 
     AnyMaster = Bias | Dark | Flat | Arc
@@ -72,6 +73,8 @@ class Job:
         Raw files of its inputs, by name.
     recipe
         Recipe of its kind.
+    judge
+        Compares the master with the last good one.
     spectrographs
         Returns the spectrograph of a name.
     masters
@@ -93,6 +96,7 @@ class Job:
     frame_ids: tuple[int, ...]
     paths: tuple[str, ...]
     recipe: ModuleType
+    judge: "Judge"
     spectrographs: Callable[[str], Spectrograph]
     masters: Mapping[Kind, references.MasterFile]
     missing: str
@@ -131,10 +135,10 @@ def plan(
     recipe = assembly.recipes[kind]
     frames, left_out = _fitting(frames, recipe)
     frames = _select(frames)
-    before = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)
+    before = neighbors.earlier_frames(session, kind, night, recipe.LOOKBACK_DAYS)
     copies = _copies([*frames, *before])
     earlier = [frame for frame in before if frame.id not in copies][:MOST_EARLIER]
-    last, refused = calibrations.last(session, kind, night), neighbors.refused(session, kind, night)
+    last, refused = calibrations.last_attempt(session, kind, night), neighbors.rejected_master(session, kind, night)
     # its frames may have been tried since with other masters than those that it was made with
     tried = [frame.attempts[-1].finished for frame in frames if frame.attempts]
     is_recent = last is not None and (since is None or last.created >= max([since, *tried]))
@@ -146,12 +150,12 @@ def plan(
     chosen, missing = choose_masters(session, wanted, recipe, assembly)
     if last is not None and is_recent and _settled(last, frames, earlier, version, assembly.output):
         rows = {file.row_id for file in chosen.values()}
-        refusals = lineage.refusals(session, kind, night)
+        refusals = lineage.rejections(session, kind, night)
         if not _can_be_replaced(last, rows) and not _has_other(last, rows, refusals):
             return None
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(
-        kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
+        kind, night, ids, paths, recipe, assembly.judge, assembly.spectrographs, chosen, missing, assembly.output,
         peers=acceptance.choose_peers(session, kind, night, middle, assembly.output),
         left_out=left_out,
         earlier=tuple((frame.id, frame.path) for frame in earlier),
@@ -183,11 +187,11 @@ def combine(job: Job, still_mine: Callable[[], bool] | None = None) -> Columns:
         job.spectrographs, job.night.instrument, f"master {job.kind} of {job.night.day}"
     )
     # the pixels stay in the files: any number of frames needs the same memory
-    raws = [cdp.read(path, whole=False) for path in job.paths]
+    raws = [raw_file.read(path, whole=False) for path in job.paths]
     refs = references.fetch(job.masters, job.kind, spectrograph)
     refs = replace(refs, previous=references.previous(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
-    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.recipe, spectrograph)
+    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.judge, spectrograph)
     # the reason of the one made before may name the same frames
     left_out = [words for words in job.left_out if words not in columns["reason"]]
     reason = "; ".join(filter(None, [columns["reason"], *(f"left out {words}" for words in left_out)]))
@@ -203,7 +207,7 @@ def combine(job: Job, still_mine: Callable[[], bool] | None = None) -> Columns:
         # one that was made of other frames of this night, and serves, keeps its file
         return columns
     path = layout.master_path(job.output, master.origin)
-    masters.write(master, path, still_mine)
+    master_files.write(master, path, still_mine)
     return {
         **columns,
         "path": str(path.relative_to(job.output)),
@@ -244,7 +248,7 @@ def record(session: "Session", job: Job, outcome: "Outcome[Columns]") -> Master:
     if master.standing in USABLE:
         redo.after_new_master(session, master, replaced)
         if master.outdated:
-            stackings.of(session, job.kind, job.night).next_try = clock(session)
+            stackings.get_or_create(session, job.kind, job.night).next_try = clock(session)
     if agrees_with is not None and master.standing is Standing.CURRENT:
         acceptance.accept(session, agrees_with, master)
     if master.standing is Standing.REVIEW:
@@ -257,7 +261,7 @@ def _is_outdated(session: "Session", job: Job, inputs: Sequence[Frame], parents:
     if any(parent.outdated or parent.standing is Standing.REJECTED for parent in parents):
         return True
     nights = {calibrations.night_of(frame) for frame in inputs if frame.day != job.night.day}
-    return any(neighbors.refused(session, job.kind, night) is not None for night in nights)
+    return any(neighbors.rejected_master(session, job.kind, night) is not None for night in nights)
 
 
 def _join(
@@ -265,7 +269,7 @@ def _join(
 ) -> "tuple[AnyMaster, tuple[int, ...]]":
     """Make a master once more, with the frames of the nights before; return it, and the rows of its frames."""
     rows, paths = zip(*job.earlier)
-    more = job.recipe.combine([*raws, *(cdp.read(path, whole=False) for path in paths)], refs, spectrograph)
+    more = job.recipe.combine([*raws, *(raw_file.read(path, whole=False) for path in paths)], refs, spectrograph)
     place = {name: getattr(master.origin, name) for name in ("day", "mean_mjd")}
     return replace(more, origin=replace(more.origin, **place)), (*job.frame_ids, *rows)
 
@@ -308,7 +312,9 @@ def _fitting(frames: Sequence[Frame], recipe: ModuleType) -> tuple[list[Frame], 
     copies = _copies(frames)
     left_out = [f"{frame.filename}: the same content as {copies[frame.id]}" for frame in frames if frame.id in copies]
     frames = [frame for frame in frames if frame.id not in copies]
-    reasons = recipe.odd([frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames])
+    reasons = recipe.outlier_frames(
+        [frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames]
+    )
     kept = [frame for frame, reason in zip(frames, reasons) if not reason]
     left_out += [f"{frame.filename}: {reason}" for frame, reason in zip(frames, reasons) if reason]
     return kept, tuple(left_out)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nrespipe import data
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.service.reduction import template_candidates
 
 if TYPE_CHECKING:
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
     from nrespipe.frames.spectrograph import Detector, Spectrograph
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
     from nrespipe.service.reduction.template_candidates import Candidate
 
 
@@ -100,7 +100,7 @@ def previous(path: str) -> "Bias | Dark | Flat | Arc | None":
         None for the first, and where it cannot be read: the new one can be made without it.
     """
     with suppress(MissingCalibration):
-        return masters.read(path) if path else None
+        return master_files.read(path) if path else None
     return None
 
 
@@ -164,4 +164,4 @@ def _stars(raw: RawFrame, output: Path | None) -> "Mapping[int, Star]":
 # the frames of a night use the same few masters, which take longer to read than a frame
 @lru_cache(maxsize=6)
 def _master(path: str, _checksum: str) -> "Bias | Dark | Flat | Arc":
-    return masters.read(path)
+    return master_files.read(path)

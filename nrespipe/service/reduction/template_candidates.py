@@ -6,15 +6,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nrespipe.database import templates as rows
+from nrespipe.database import star_templates as rows
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import templates as files
+from nrespipe.files import template_files as files
 from nrespipe.frames.template import Template
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ def choose(among: Sequence[Candidate], stars: "Mapping[int, Star]", filename: st
         By fiber; no entry for a star that none fits.
     """
     # here, not above: the engine brings the compiler of the kernels with it
-    from nrespipe.engine.velocity import template_choice
+    from nrespipe.engine.velocity import template
 
     able = {id(one.known): one for one in among if filename not in one.known.inputs}
     chosen = {}
     for fiber, star in stars.items():
-        known = template_choice.choose([one.known for one in able.values()], star, site=site)
+        known = template.choose([one.known for one in able.values()], star, site=site)
         if known is not None:
             chosen[fiber] = _read(able[id(known)].path, able[id(known)].md5)
     return chosen

@@ -10,7 +10,7 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
-from nrespipe.database.administration import trouble
+from nrespipe.database.administration import failures
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
@@ -161,7 +161,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
             return owner.is_of_node(one, mine) and one.endswith(f"/{task_id}")
 
         # a database that stayed away for longer than anybody waits is no fault of the frame
-        node.release(assembly, is_gone, _words(exception), is_death=not trouble.is_outside(exception))
+        node.release(assembly, is_gone, _words(exception), is_death=not failures.is_temporary(exception))
 
 
 def _define(app: Celery, table: WorkTable, title: str, work: "Callable[[int, str], Outcome[object] | None]") -> None:

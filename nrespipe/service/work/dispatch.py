@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import claims, nodes, outside
-from nrespipe.database.columns import clock
+from nrespipe.database import breakers, claims, nodes
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Delivery, Frame
 from nrespipe.service import outcome
@@ -130,8 +130,8 @@ def capacity(session: Session, table: WorkTable, pace: "Pace", patience_s: float
         0 or less where enough wait: what comes first is decided when a message is sent, not when it is received.
     """
     since = clock(session) - timedelta(seconds=pace.stale_s)
-    processes = nodes.processes(session, QUEUES[table], since)
-    return max(_LEAST, _EACH * processes) - claims.outstanding(session, table, patience_s)
+    processes = nodes.count_processes(session, QUEUES[table], since)
+    return max(_LEAST, _EACH * processes) - claims.count_dispatched(session, table, patience_s)
 
 
 def _release_abandoned(assembly: "Assembly") -> None:
@@ -150,9 +150,9 @@ def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty)
         most = capacity(session, table, pace, patience_s)
         if table is Delivery:
             # a server that serves nobody is asked by one, now and then
-            allowed = outside.allowance(session, assembly.settings.ingest_to)
+            allowed = breakers.allowed_requests(session, assembly.settings.ingest_to)
             most = most if allowed is None else min(most, allowed)
-        rows = claims.pick(session, table, patience_s, most) if most > 0 else []
+        rows = claims.select_for_dispatch(session, table, patience_s, most) if most > 0 else []
     if table is Frame and most > 0 and not rows:
         rows = _spare(assembly, is_empty)
     for number, row_id in enumerate(rows):
@@ -168,7 +168,7 @@ def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty)
 
 def _mark_unsent(assembly: "Assembly", table: WorkTable, rows: Collection[int]) -> None:
     with assembly.sessions.begin() as session:
-        claims.untell(session, table, rows)
+        claims.cancel_dispatch(session, table, rows)
 
 
 def _spare(assembly: "Assembly", is_empty: IsEmpty) -> list[int]:
@@ -179,7 +179,7 @@ def _spare(assembly: "Assembly", is_empty: IsEmpty) -> list[int]:
     if waiting is None or not is_empty(Frame):
         return []
     with assembly.sessions.begin() as session:
-        return claims.pick(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
+        return claims.select_for_dispatch(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
 
 
 def _is_overdue(session: Session, table: WorkTable, patience_s: float) -> bool:
@@ -192,4 +192,4 @@ def _is_overdue(session: Session, table: WorkTable, patience_s: float) -> bool:
 def forget_messages(session: Session) -> None:
     """Mark all rows as not sent: the broker was started anew without the messages that waited in it."""
     for table in claims.KINDS_OF_WORK:
-        claims.untell(session, table)
+        claims.cancel_dispatch(session, table)

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.database import claims, frames
-from nrespipe.database.administration import trouble
-from nrespipe.database.columns import Standing, State, clock, now
+from nrespipe.database.administration import failures
+from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.files.checksum import md5
-from nrespipe.files.exchange import archive
+from nrespipe.files.disk import md5
+from nrespipe.files.exchange import archive_download
 from nrespipe.service import limits, metrics, outcome
 from nrespipe.service.calibrations import acceptance, master_schedule
 from nrespipe.service.ingest import patient_reader, raw_files, registration
@@ -57,7 +58,7 @@ def reduce_frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None
     try:
         return _reduce(lease)
     except Exception as error:
-        if trouble.is_outside(error):
+        if failures.is_temporary(error):
             raise
         # the fault lies around the recipe: the attempt keeps the traceback, and the frame is tried again
         failed = replace(outcome.of(error, begun), state=State.RETRY)
@@ -136,7 +137,7 @@ def _inspect(assembly: "Assembly", row: Frame) -> tuple[Path, Facts, Outcome[obj
     # another version of it may be there
     if row.archive_id is not None and not patient_reader.call(partial(_is_whole, row.md5), path, may.read_s):
         given, path = assembly.settings, registration.fetched_path(assembly.output, path.name)
-        archive.fetch(
+        archive_download.fetch(
             row.archive_id,
             path,
             row.md5 or "",
@@ -199,7 +200,7 @@ def _plan(
         return frame
     job = frame_reduction.plan(session, frame, lease.assembly)
     if job.missing and frame.attempts and frame.attempts[-1].outcome == State.WAITING:
-        frames.postpone(session, frame.id, job.missing)
+        frames.record_wait(session, frame.id, job.missing)
         return None
     return job
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database import claims
-from nrespipe.database.administration import trouble
+from nrespipe.database.administration import failures
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits
@@ -75,7 +75,7 @@ class Lease(Generic[R]):
         table, row_id = type(self.row), self.row.id
 
         def if_ours(session: Session) -> T | None:
-            if not claims.holds(session, table, row_id, self.owner):
+            if not claims.confirm_owner(session, table, row_id, self.owner):
                 return None
             return work(session, session.get_one(table, row_id, populate_existing=True))
 
@@ -98,7 +98,7 @@ class Lease(Generic[R]):
             )
         except SQLAlchemyError as error:
             # not the fault of the frame
-            raise Unavailable(f"the database is away: {trouble.words(error)}") from error
+            raise Unavailable(f"the database is away: {failures.message(error)}") from error
 
     def close(self, result: "Outcome[object]", is_recorded: bool | None) -> "Outcome[object] | None":
         """Log the end of the work and return its outcome.
@@ -198,9 +198,9 @@ def persist(sessions: sessionmaker[Session], work: Callable[[Session], T], end: 
             with sessions.begin() as session:
                 return work(session)
         except SQLAlchemyError as error:
-            if last or not trouble.is_outside(error):
+            if last or not failures.is_temporary(error):
                 raise
-            _log.warning("database away", reason=trouble.words(error), pause_s=pause_s)
+            _log.warning("database away", reason=failures.message(error), pause_s=pause_s)
             # many workers that come back at once would push it over again
             time.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, 30.0)

@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from nrespipe.database import claims, nodes
-from nrespipe.database.base import Row
-from nrespipe.database.nodes import Node
+from nrespipe.database.tables import Node
+from nrespipe.database.tables.base import Row
 from nrespipe.errors import Unavailable
 from nrespipe.service.work import owner
 from nrespipe.service.work.leases import persist
@@ -110,13 +110,13 @@ def _acquire(assembly: "Assembly", name: str, mine: str, processes: int, queues:
     seen: Node | None = None
 
     def attempt(session: Session) -> tuple[bool, Node | None, _Rows]:
-        holder = nodes.holder(session, name)
+        holder = nodes.find(session, name)
         is_stale = holder is not None and _same(holder, seen) and time.monotonic() - since > pace.stale_s
         if holder is not None and not is_stale and not owner.is_dead(holder.owner):
             return False, holder, []
-        if not nodes.take(session, name, mine, holder, processes=processes, queues=queues):
+        if not nodes.register(session, name, mine, holder, processes=processes, queues=queues):
             # another was faster, who may be gone again by now
-            return False, nodes.holder(session, name), []
+            return False, nodes.find(session, name), []
         # with the name, or nobody would know any more whose they are
         former = holder.owner if holder is not None else None
         rows = _release(session, lambda one: owner.is_of_node(one, former), RESTARTED) if former is not None else []
@@ -153,7 +153,7 @@ def _beat(assembly: "Assembly", name: str, mine: str, processes: int, queues: st
         try:
             with assembly.sessions.begin() as session:
                 # one that was taken for gone, as the database was away for days, has its name still if nobody else has
-                keeps = nodes.beat(session, name, mine) or nodes.take(
+                keeps = nodes.record_heartbeat(session, name, mine) or nodes.register(
                     session, name, mine, processes=processes, queues=queues
                 )
         except Exception as error:
@@ -171,7 +171,7 @@ def _beat(assembly: "Assembly", name: str, mine: str, processes: int, queues: st
 
 def _leave(session: Session, name: str, mine: str) -> _Rows:
     # rows that are left are those of processes that were asked to end without their frames
-    if not nodes.leave(session, name, mine):
+    if not nodes.unregister(session, name, mine):
         return []
     return _release(session, lambda one: owner.is_of_node(one, mine), STOPPED)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 from sqlalchemy.orm import Session
 
-from nrespipe.database import claims, frames, outside
-from nrespipe.database.columns import State, clock
+from nrespipe.database import breakers, claims, frames
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, NightSummary, Product
 from nrespipe.errors import Unavailable
 from nrespipe.files.exchange import deliveries
@@ -53,14 +54,14 @@ def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | N
         result = replace(result, state=State.RETRY, reason=str(away))
 
     def record(session: Session) -> bool:
-        is_ours = claims.holds(session, Delivery, row_id, owner)
+        is_ours = claims.confirm_owner(session, Delivery, row_id, owner)
         # also where the product was replaced meanwhile and this row is gone: all others wait for the server too
         if away is not None:
-            outside.failed(session, server, result.reason, admitted_as, away.pause_s)
+            breakers.record_failure(session, server, result.reason, admitted_as, away.pause_s)
         elif result.state is State.DONE:
-            outside.worked(session, server)
+            breakers.record_success(session, server)
         elif admitted_as == "probe":
-            outside.undecided(session, server)
+            breakers.cancel_probe(session, server)
         if is_ours:
             row = session.get_one(Delivery, row_id, populate_existing=True)
             _record_delivery(session, row, result, is_away=away is not None)
@@ -98,7 +99,8 @@ def _admit(
     session: Session, row: Delivery, lease: leases.Lease[Delivery], server: str
 ) -> tuple[Product, Literal["yes", "probe"]] | None:
     """Return the product and how the server may be asked; None where it serves nobody at the moment."""
-    admitted = outside.admit(session, server, limits.of(lease.assembly.settings, lease.assembly.pace).lease_s)
+    lease_s = limits.of(lease.assembly.settings, lease.assembly.pace).lease_s
+    admitted = breakers.request_permission(session, server, lease_s)
     if admitted == "no":
         # its turn comes when the server is back; the sweep notifies a worker then
         claims.give_back(session, Delivery, row.id, lease.owner)

@@ -18,7 +18,8 @@ import structlog
 from pebble import ProcessExpired, ProcessPool
 
 from nrespipe import logs
-from nrespipe.database.columns import State, now
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.service import outcome
 from nrespipe.service.work import memory_guard

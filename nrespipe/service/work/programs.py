@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import settings
 from nrespipe.database import nodes
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.service import limits, metrics, outcome
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest.listener import Listener
@@ -210,5 +210,5 @@ def _persist(assembly: "Assembly", sessions: sessionmaker[Session], work: Callab
 
 
 def _forget_nodes(session: Session) -> None:
-    for name in nodes.forget(session, clock(session) - timedelta(days=_GONE_DAYS)):
+    for name in nodes.delete_silent(session, clock(session) - timedelta(days=_GONE_DAYS)):
         _log.info("a node is gone for good", node=name)

@@ -140,9 +140,9 @@ def test_a_half_whose_level_has_jumped_is_found_and_put_right_beside_orders_of_a
         "upper": np.s_[100:200, :200],
     }
     bias, dark = masters((200, 200))
-    assert not any(correction.jumps(frame(adu), bias))
+    assert not any(correction.level_steps(frame(adu), bias))
     adu[part[half]] += excess
-    jumped = correction.jumps(frame(adu), bias)
+    jumped = correction.level_steps(frame(adu), bias)
     sides = ("left", "right") if half in ("left", "right") else ("lower", "upper")
     other = sides[1 - sides.index(half)]
     assert getattr(jumped, half) - getattr(jumped, other) == pytest.approx(excess, abs=2.5)

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import arc_spectra
 import numpy as np
 import pytest
 
@@ -7,7 +8,6 @@ from nrespipe import data, instruments
 from nrespipe.engine.wavelength import arc_lines
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
-from nrespipe.simulator import arc_spectra
 
 
 def _gaussians(centers, flux, fwhm=4.0, variance=100.0, seed=None, n_pixels=400, level=0.0):

@@ -3,6 +3,7 @@
 import textwrap
 from pathlib import Path
 
+import box_arcs
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -10,7 +11,6 @@ from astropy.io import fits
 from nrespipe import data, instruments
 from nrespipe.engine.wavelength import blind, calibrate
 from nrespipe.errors import BadFrame
-from nrespipe.simulator import box_arcs
 
 _C_MS = 299792458.0
 _COLUMN = np.arange(4096)
@@ -223,7 +223,7 @@ def test_the_old_form_of_the_arguments_gives_the_same(arc):
 
 
 def test_the_example_of_the_manual_works(arc, tmp_path, monkeypatch):
-    manual = Path(__file__).parents[3] / "docs/algorithms/identify.rst"
+    manual = Path(__file__).parents[3] / "docs/algorithms/line_identification.rst"
     block = manual.read_text(encoding="utf-8").split(".. code-block:: python\n\n")[1].split("\n\nThe unit")[0]
     fits.PrimaryHDU(arc[1].astype("f4")).writeto(tmp_path / "arc_fiber1.fits")
     monkeypatch.chdir(tmp_path)

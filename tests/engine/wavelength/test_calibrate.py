@@ -1,3 +1,5 @@
+import arc_spectra
+import extracted_arcs
 import numpy as np
 import pytest
 
@@ -5,7 +7,6 @@ from nrespipe import data, instruments
 from nrespipe.engine.wavelength import calibrate, drift, order_numbers
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Arc
-from nrespipe.simulator import arc_spectra, bench_arcs
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator.bench import State
 
@@ -161,11 +162,13 @@ def test_a_drift_while_the_arcs_were_taken_does_not_come_between_the_fibers():
     """A thousand metres per second, the arcs of one pair of fibers after those of the other."""
     bench = benches.build(instruments.load("nres01"))
     states = [State(velocity_ms=velocity_ms) for velocity_ms in (0.0, 333.0, 667.0, 1000.0)]
-    arcs = [bench_arcs.expose(bench, ((0, 1), (1, 2))[i // 2], state, seed=30 + i) for i, state in enumerate(states)]
+    arcs = [
+        extracted_arcs.expose(bench, ((0, 1), (1, 2))[i // 2], state, seed=30 + i) for i, state in enumerate(states)
+    ]
     found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
     zero = []
     for fiber in (0, 1, 2):
-        expected = bench_arcs.wavelength(bench, fiber, _X, State(velocity_ms=500.0))
+        expected = extracted_arcs.wavelength(bench, fiber, _X, State(velocity_ms=500.0))
         errors = _C_MS * (calibrate.at(found.solution, fiber, found.orders[:, None], _X) / expected - 1)
         zero.append(np.mean(errors[:, 12:-12]))
     assert abs(zero[0] - zero[1]) < 2.5

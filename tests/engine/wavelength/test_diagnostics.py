@@ -1,11 +1,11 @@
 from dataclasses import replace
 
+import arc_spectra
 import numpy as np
 import pytest
 
 from nrespipe import data, instruments
 from nrespipe.engine.wavelength import calibrate, diagnostics
-from nrespipe.simulator import arc_spectra
 
 _C_MS = 299792458.0
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import arc_spectra
 import numpy as np
 import pytest
 from scipy.ndimage import maximum_filter1d
@@ -8,7 +9,6 @@ from nrespipe import data, instruments
 from nrespipe.engine.wavelength import calibrate, drift, solution
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel
-from nrespipe.simulator import arc_spectra
 
 _ORDERS = np.arange(70, 100)
 

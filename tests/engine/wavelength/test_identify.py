@@ -1,6 +1,8 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import arc_spectra
+import box_arcs
 import numpy as np
 import pytest
 
@@ -9,7 +11,6 @@ from nrespipe.engine.wavelength import arc_lines, identify
 from nrespipe.frames.spectra import Spectra
 from nrespipe.instruments import optics
 from nrespipe.numerics import legendre2d
-from nrespipe.simulator import arc_spectra, box_arcs
 
 
 def _error_px(start, truth, orders, first=1000, last=3000):

@@ -1,10 +1,10 @@
+import arc_spectra
 import numpy as np
 import pytest
 
 from nrespipe import data, instruments
 from nrespipe.engine.wavelength import lamp_shift
 from nrespipe.frames.spectra import Spectra
-from nrespipe.simulator import arc_spectra
 
 
 @pytest.fixture(scope="module")

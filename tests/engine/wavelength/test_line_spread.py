@@ -1,9 +1,9 @@
+import arc_spectra
 import numpy as np
 import pytest
 
 from nrespipe import data, instruments
 from nrespipe.engine.wavelength import arc_lines, line_spread
-from nrespipe.simulator import arc_spectra
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import arc_spectra
 import numpy as np
 import pytest
 
@@ -7,7 +8,6 @@ from nrespipe import data, instruments
 from nrespipe.engine.wavelength import calibrate
 from nrespipe.errors import BadFrame
 from nrespipe.frames.spectra import Spectra
-from nrespipe.simulator import arc_spectra
 
 _NAMES = ("flux", "variance", "quality", "blaze")
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import arc_spectra
 import numpy as np
 import pytest
 
@@ -10,7 +11,6 @@ from nrespipe import data, instruments
 from nrespipe.engine.wavelength import match_orders, order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
-from nrespipe.simulator import arc_spectra
 
 ORDERS = np.arange(52, 119)
 #: Rows that a flat may have lost: some at either end, or in the middle, where a lamp is faint or dust lies.

@@ -8,9 +8,8 @@ from astropy.io import fits
 from sqlalchemy import select
 
 from nrespipe.analysis import master_list
-from nrespipe.database.columns import Standing, State
-from nrespipe.database.reprocessings import Reprocessing
-from nrespipe.database.tables import Attempt, Frame, Master
+from nrespipe.database.states import Standing, State
+from nrespipe.database.tables import Attempt, Frame, Master, Reprocessing
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import reprocessing

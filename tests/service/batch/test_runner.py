@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database.columns import State, now
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Delivery, Frame, Product
 from nrespipe.errors import Unavailable
 from nrespipe.service import outcome

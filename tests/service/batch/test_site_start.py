@@ -9,7 +9,7 @@ from nrespipe import instruments
 from nrespipe.analysis import flat_looks, site_report
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.sitereport import FlatLook
+from nrespipe.frames.reports import FlatLook
 from nrespipe.plots import site as plots
 from nrespipe.service.batch import site_start
 

@@ -10,7 +10,7 @@ from kombu.transport import memory
 from sqlalchemy import select, update
 from sqlalchemy.exc import DataError, InternalError, OperationalError, ProgrammingError
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.service.ingest import listener as listeners
 from nrespipe.service.ingest import messages

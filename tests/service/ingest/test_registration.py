@@ -12,9 +12,10 @@ from servers import with_tables
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
-from nrespipe.database import claims, frames, velocities
-from nrespipe.database.columns import State, clock
+from nrespipe.database import claims, frames, measurements
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import stackings
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
@@ -74,16 +75,16 @@ def test_a_frame_that_is_done_stays_while_another_path_of_it_never_appears(archi
         assert work(tmp_path / "elsewhere" / path.name) is State.RETRY
     assert versions(query, star) == [(1, State.DONE), (None, State.RETRY)]
     with query.sessions.begin() as session:
-        assert [row["filename"] for row in velocities.table(session)] == [star.stem]
+        assert [row["filename"] for row in measurements.velocity_table(session)] == [star.stem]
         assert good_biases(session) == 2
-        assert [frame.state for frame in frames.unhappy(session)] == [State.RETRY] * 3
+        assert [frame.state for frame in frames.with_problems(session)] == [State.RETRY] * 3
         session.execute(update(Frame).where(Frame.version.is_(None)).values(retries=frames.MOST_RETRIES - 1))
     assert [did(service, row, "me") for row in _due_now(service)] == [State.RETRY] * 3
     given_up = query.all(select(Frame).where(Frame.version.is_(None)))
     assert {(frame.state, frame.next_try) for frame in given_up} == {(State.FAILED, None)}
     assert all(frame.reason.startswith("given up after 40 attempts") for frame in given_up)
     with query.sessions.begin() as session:
-        assert len(velocities.table(session)) == 1
+        assert len(measurements.velocity_table(session)) == 1
 
 
 @pytest.mark.parametrize("part", [0.5, 0.8, 0.99])
@@ -108,7 +109,7 @@ def test_a_copy_that_is_cut_off_hides_no_frame_that_is_done(archive, service, wo
 def _due_now(service):
     with service.sessions.begin() as session:
         session.execute(update(Frame).where(Frame.next_try.is_not(None)).values(next_try=clock(session)))
-        return claims.pick(session, Frame, 0.0, 100)
+        return claims.select_for_dispatch(session, Frame, 0.0, 100)
 
 
 def test_the_same_content_at_another_place_is_the_same_frame_and_keeps_its_path_while_that_is_there(
@@ -297,7 +298,7 @@ def test_a_file_that_waited_for_its_turn_is_told_of_when_the_other_is_done(archi
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     assert did(service, row, "me") is State.DONE
     with service.sessions.begin() as session:
-        assert claims.pick(session, Frame, 3600.0, 100) == told
+        assert claims.select_for_dispatch(session, Frame, 3600.0, 100) == told
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
     assert did(service, told[0], "me") is State.DONE
     assert versions(query, path) == [(1, State.DONE), (2, State.DONE)]

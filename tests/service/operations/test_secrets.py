@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, example, strategies
 from hypothesis import given as for_all
 from hypothesis import settings as bounds
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from nrespipe import cli, logs, settings
@@ -73,7 +74,7 @@ def secret_settings(**others):
 
 def test_every_setting_that_is_a_password_or_may_hold_one_is_of_the_type_that_shows_none():
     kinds = {field.validation_alias: field.annotation for field in settings.Settings.model_fields.values()}
-    assert {name for name, kind in kinds.items() if kind is settings.SecretStr} == SECRET
+    assert {name for name, kind in kinds.items() if kind is SecretStr} == SECRET
 
 
 def test_what_is_built_of_the_settings_shows_no_secret(service):

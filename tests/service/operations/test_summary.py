@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 
 from nrespipe import cli
 from nrespipe.database import claims
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
 from nrespipe.service.operations import night_summary, status
@@ -81,7 +82,7 @@ def a_message():
 
 @pytest.fixture
 def unused_port():
-    from brokers import free_ports
+    from servers import free_ports
 
     return free_ports(1)[0]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nrespipe.database import frames
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.service import assembly, metrics
 from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule
@@ -26,7 +26,7 @@ def anywhere(tmp_path, build, database_url):
     """An assembly on an empty database of either engine."""
     fakes = __import__("fake_recipes")
     given = Settings(processes=0, database_url=database_url)
-    made = assembly.build(tmp_path / "out", given, fakes.RECIPES, fakes.spectrograph)
+    made = assembly.build(tmp_path / "out", given, fakes.RECIPES, fakes.spectrograph, fakes.judge)
     yield made
     made.sessions.kw["bind"].dispose()
 

@@ -13,10 +13,11 @@ from servers import with_tables
 from sqlalchemy import delete, func, select, update
 
 from nrespipe import cli
-from nrespipe.database import claims, frames, outside
-from nrespipe.database.columns import State, clock
+from nrespipe.database import breakers, claims, frames
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.service.ingest import patient_reader
 from nrespipe.service.work import celery_app, dispatch, outbound
 from nrespipe.settings import change
@@ -206,13 +207,13 @@ def test_status_tells_of_a_server_that_serves_nobody(shop, server):
 def test_of_many_that_ask_at_once_whether_a_server_is_back_one_does(database_url):
     sessions = with_tables(database_url)
     with sessions.begin() as session:
-        outside.failed(session, "there", "away", "yes")
-        assert outside.admit(session, "there", 60.0) == "no"
+        breakers.record_failure(session, "there", "away", "yes")
+        assert breakers.request_permission(session, "there", 60.0) == "no"
         session.execute(update(Breaker).values(next_try=clock(session)))
 
     def ask(_):
         with sessions.begin() as session:
-            return outside.admit(session, "there", 60.0)
+            return breakers.request_permission(session, "there", 60.0)
 
     with ThreadPoolExecutor(6) as pool:
         assert sorted(pool.map(ask, range(6))) == ["no"] * 5 + ["probe"]
@@ -223,7 +224,7 @@ def test_many_that_fail_at_once_are_one_outage(database_url):
 
     def fail(_):
         with sessions.begin() as session:
-            outside.failed(session, "there", "away", "yes")
+            breakers.record_failure(session, "there", "away", "yes")
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(fail, range(6)))

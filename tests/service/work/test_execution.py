@@ -11,11 +11,12 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import lineage
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, Stacking
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
-from nrespipe.files.exchange import archive as remote
+from nrespipe.files.exchange import archive_download as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night

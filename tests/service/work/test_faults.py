@@ -11,11 +11,11 @@ from contextlib import ExitStack
 
 import pytest
 from kombu import Connection
-from rigs import Rig, begun, child
+from service_rig import Rig, begun, child
 from sqlalchemy import select
 
 from nrespipe import settings
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt
 from nrespipe.service import assembly
 from nrespipe.service.ingest import intake

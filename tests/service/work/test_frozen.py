@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from nrespipe.database import claims
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
@@ -32,7 +32,7 @@ def service(tmp_path, postgres, build):
     """An assembly with the database of a server."""
     fakes = build(tmp_path / "fakes")
     settings = Settings(processes=0, database_url=postgres.create())
-    built = assembly.build(tmp_path / "out", settings, fakes.recipes, fakes.spectrographs)
+    built = assembly.build(tmp_path / "out", settings, fakes.recipes, fakes.spectrographs, fakes.judge)
     yield replace(built, pace=Pace(quiet_s=0.0, past_s=0.0))
     built.sessions.kw["bind"].dispose()
 

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 
 from nrespipe import instruments
 from nrespipe.analysis import star_catalog
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import stackings
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files.catalog import targets
 from nrespipe.service import metrics
@@ -122,14 +123,14 @@ def test_a_master_that_cannot_be_scheduled_keeps_no_other_from_being(archive, se
             did(service, registration.register_file(service.sessions, path, *raw_files.inspect(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=None))
-    of = stackings.of
+    of = stackings.get_or_create
 
     def strange(session, kind, night):
         if night.day == "20190405":
             raise LookupError("a strange row")
         return of(session, kind, night)
 
-    monkeypatch.setattr(master_schedule.stackings, "of", strange)
+    monkeypatch.setattr(master_schedule.stackings, "get_or_create", strange)
     with service.sessions.begin() as session:
         assert master_schedule.add_all(session, service) == 1
 
@@ -182,7 +183,7 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
             raise LookupError("a strange row")
         return pick(session, table, *others, **more)
 
-    monkeypatch.setattr(dispatch.claims, "pick", strange)
+    monkeypatch.setattr(dispatch.claims, "select_for_dispatch", strange)
     told = []
     dispatch.Timer(service, lambda *work: told.append(work), lambda _: True).tick()
     assert told == [(Frame, 1)]

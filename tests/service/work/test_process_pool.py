@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits
 from nrespipe.service.work import process_pool

@@ -4,10 +4,10 @@ import signal
 import urllib.request
 
 import pytest
-from rigs import begun
+from service_rig import begun
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
