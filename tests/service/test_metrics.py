@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from brokers import free_ports
+from servers import free_ports
 from sqlalchemy import select
 
 from nrespipe.database.states import State
