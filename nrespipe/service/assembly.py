@@ -1,11 +1,11 @@
-"""From the settings to everything that the service works with, built once."""
+"""The parts that the service works with, built once from the settings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -15,32 +15,36 @@ from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import limits, metrics
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.settings import Settings
 
 if TYPE_CHECKING:
     from nrespipe.frames.judgement import Judgement
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 
+    AnyMaster = Bias | Dark | Flat | Arc
+    #: Compares a master with the last good one of its kind and camera.
+    Judge = Callable[[AnyMaster, AnyMaster | None, Spectrograph], Judgement]
 
-class _Recipes(Mapping):
+
+class _Recipes(Mapping[Kind, ModuleType]):
     """The recipes of the package, loaded when one is asked for: they bring the compiler of the kernels with them."""
 
-    def __getitem__(self, kind):
+    def __getitem__(self, kind: Kind) -> ModuleType:
         return self._loaded()[kind]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Kind]:
         return iter(self._loaded())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._loaded())
 
-    def __reduce__(self):
+    def __reduce__(self) -> str:
         # there is one in each process
         return "RECIPES"
 
     @staticmethod
-    def _loaded():
+    def _loaded() -> Mapping[Kind, ModuleType]:
         from nrespipe.recipes import RECIPES
 
         return RECIPES
@@ -50,9 +54,7 @@ class _Recipes(Mapping):
 RECIPES = _Recipes()
 
 
-def judge_master(
-    new: "Bias | Dark | Flat | Arc", last: "Bias | Dark | Flat | Arc | None", spectrograph: Spectrograph
-) -> "Judgement":
+def judge_master(new: "AnyMaster", last: "AnyMaster | None", spectrograph: Spectrograph) -> "Judgement":
     """Judge a master with the checks of the package.
 
     Parameters
@@ -68,7 +70,7 @@ def judge_master(
 
 @dataclass(frozen=True)
 class Assembly:
-    """What the service works with.
+    """The parts that the service works with.
 
     Attributes
     ----------
@@ -77,11 +79,9 @@ class Assembly:
     output
         Output directory, absolute.
     recipes
-        What to do with each kind of frame.
+        Recipe of each kind of frame.
     spectrographs
-        Makes a spectrograph of its name.
-    judge
-        Compares a new master with the last good one.
+        Returns the spectrograph of a name.
     processes
         Frames at a time; 0 works in this process.
     log_level
@@ -89,16 +89,16 @@ class Assembly:
     settings
         From the environment and the command line.
     pace
-        How fast the service goes on.
+        Intervals of the service.
     recorder
-        Takes numbers for the dashboards.
+        Sends numbers for the dashboards.
     """
 
-    sessions: sessionmaker
+    sessions: sessionmaker[Session]
     output: Path
     recipes: Mapping[Kind, ModuleType]
     spectrographs: Callable[[str], Spectrograph] = instruments.load
-    judge: "Callable[..., Judgement]" = judge_master
+    judge: "Judge" = judge_master
     processes: int = 0
     log_level: str = "INFO"
     settings: Settings = Settings()
@@ -115,8 +115,8 @@ def build(
     output: Path,
     settings: Settings,
     recipes: Mapping[Kind, ModuleType] = RECIPES,
-    spectrographs: Callable[..., Any] | None = None,
-    judge: "Callable[..., Judgement]" = judge_master,
+    spectrographs: Callable[[str], Spectrograph] | None = None,
+    judge: "Judge" = judge_master,
     raw: Sequence[Path] = (),
 ) -> Assembly:
     """Make the output directory, open the database, and make its tables if it is empty.
@@ -124,14 +124,14 @@ def build(
     Parameters
     ----------
     recipes
-        What to do with each kind of frame; those of the package if not given.
+        Recipe of each kind of frame; those of the package if not given.
     spectrographs
-        Makes a spectrograph of its name; if not given, from the tables of the package and those in the directory
+        Returns the spectrograph of a name; if not given, from the tables of the package and those in the directory
         ``instruments`` of the output.
-    judge
-        Compares a new master with the last good one.
     raw
         Directories of raw files.
+    judge
+        Compares a new master with the last good one.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def build(
 
 
 def inspect(output: Path, settings: Settings) -> Assembly:
-    """Assemble for one who looks whether the service can work: nothing is made or checked, and nothing can be written.
+    """Assemble for a check of the service: nothing is made, and nothing can be written.
 
     Parameters
     ----------
@@ -165,7 +165,14 @@ def inspect(output: Path, settings: Settings) -> Assembly:
     return _assembled(sessions, output, settings, RECIPES, None, judge_master)
 
 
-def _assembled(sessions, output, settings, recipes, spectrographs, judge):
+def _assembled(
+    sessions: sessionmaker[Session],
+    output: Path,
+    settings: Settings,
+    recipes: Mapping[Kind, ModuleType],
+    spectrographs: Callable[[str], Spectrograph] | None,
+    judge: "Judge",
+) -> Assembly:
     recorder = metrics.Recorder(settings.opentsdb_hostname, settings.opentsdb_port)
     processes = limits.default_processes() if settings.processes is None else settings.processes
     spectrographs = spectrographs or partial(instruments.load, folder=layout.instruments(output.resolve()))

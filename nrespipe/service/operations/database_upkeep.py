@@ -1,6 +1,7 @@
-"""What a person does with the database as a whole: bring its tables to a revision, look at it, copy it."""
+"""Upkeep of the database as a whole: bring its tables to a revision, check it, copy it."""
 
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from nrespipe.database.administration import access, backups, connection, integrity, schema
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from nrespipe.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -65,7 +68,7 @@ def downgrade(output: Path, settings: "Settings", revision: str) -> list[str]:
 
 
 def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
-    """Look for what is wrong with the database; nothing is changed.
+    """Check the database for defects; nothing is changed.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def backup(output: Path, settings: "Settings", path: Path) -> None:
     backups.write(sessions.kw["bind"], path)
 
 
-def _migrated(engine, migrate, revision):
+def _migrated(engine: "Engine", migrate: "Callable[[Engine, str], tuple[str, str]]", revision: str) -> list[str]:
     copy = _copied(engine, revision)
     try:
         before, after = migrate(engine, revision)
@@ -113,11 +116,11 @@ def _migrated(engine, migrate, revision):
     return [*told, *([f"the database of before is kept as {copy}"] if copy is not None else [])]
 
 
-def _copied(engine, target):
+def _copied(engine: "Engine", target: str) -> Path | None:
     """Copy an SQLite database beside itself; a server is backed up by those who run it."""
     if engine.dialect.name != "sqlite":
         return None
-    path = Path(engine.url.database)
+    path = Path(engine.url.database or "")
     with engine.connect() as opened:
         revision = schema.read(opened).revision
     if revision == target or revision not in schema.known():
@@ -128,7 +131,7 @@ def _copied(engine, target):
     return copy
 
 
-def _wait(engine, wait_s):
+def _wait(engine: "Engine", wait_s: float) -> None:
     end = time.monotonic() + wait_s
     while True:
         try:

@@ -1,16 +1,21 @@
-"""The summary of a night: to the disk always, by mail where somebody wants it."""
+"""The summary of a night: written to the disk always, mailed where recipients are set."""
 
+import smtplib
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 import jinja2
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from nrespipe.database.dialects import clock, insert
@@ -26,9 +31,9 @@ from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.reports import NightReport
 from nrespipe.service.calibrations import master_schedule
-from nrespipe.service.operations import mail as mailing
 
 if TYPE_CHECKING:
+    from nrespipe.frames.star import Star
     from nrespipe.service.assembly import Assembly
     from nrespipe.settings import Settings
 
@@ -37,13 +42,33 @@ _log = structlog.get_logger(__name__)
 #: A summary comes so long after the masters of the night are due, so that its frames can be reduced with them.
 _AFTER_MASTERS = timedelta(hours=2)
 _RECENT_DAYS = 14
+#: A mail server that is silent for so long is away [second].
+_PATIENCE_S = 15.0
+#: Port of SMTP within TLS from the first byte on.
+_SMTPS = 465
+_SMTP = 25
 
 STARS = ("filename", "fiber", "object", "v_mag", "exposure_s", "snr", "rv_ms", "rv_err_ms", "quality")
 DRIFTS = ("mid_mjd", "velocity_ms", "velocity_err_ms", "pressure_psi", "temperature_c")
 
 
+class SummaryFiles(NamedTuple):
+    """Files of a summary.
+
+    Attributes
+    ----------
+    page
+        HTML.
+    document
+        PDF.
+    """
+
+    page: Path
+    document: Path
+
+
 def gather(session: Session, site: str, day: str, output: Path) -> NightReport:
-    """Collect what became of a night.
+    """Collect the frames, masters, stars and drifts of a night.
 
     Parameters
     ----------
@@ -58,10 +83,8 @@ def gather(session: Session, site: str, day: str, output: Path) -> NightReport:
         If no frame of the night is known.
     """
     here = (Frame.site == site, Frame.day == day, latest())
-    counts = session.execute(
-        select(Frame.kind, Frame.state, func.count()).where(*here).group_by(Frame.kind, Frame.state)
-    )
-    counts = tuple(sorted((str(kind or "unknown"), str(state), n) for kind, state, n in counts))
+    numbers = select(Frame.kind, Frame.state, func.count()).where(*here).group_by(Frame.kind, Frame.state)
+    counts = tuple(sorted((str(kind or "unknown"), str(state), n) for kind, state, n in session.execute(numbers)))
     if not counts:
         raise LookupError(f"no frame of {site} {day} is known")
     unhappy = session.scalars(select(Frame).where(*here, Frame.state != State.DONE).order_by(Frame.filename))
@@ -77,19 +100,17 @@ def gather(session: Session, site: str, day: str, output: Path) -> NightReport:
     )
 
 
-def write(report: NightReport, output: Path) -> tuple[tuple[Path, Path], ...]:
-    """Write a summary, as a page for a browser and as a document.
-
-    Returns
-    -------
-    tuple of (Path, Path)
-        The page (HTML) and the document (PDF); those that lay there are replaced.
-    """
-    paths = tuple(layout.summary_path(output, report.site, report.day, suffix) for suffix in (".html", ".pdf"))
+def write(report: NightReport, output: Path) -> SummaryFiles:
+    """Write a summary as a page for a browser and as a document; earlier ones are replaced."""
+    paths = _paths(output, report.site, report.day)
     for path, content in zip(paths, (page(report).encode(), document(report)), strict=True):
         with replacing(path) as partial:
             partial.write_bytes(content)
     return paths
+
+
+def _paths(output: Path, site: str, day: str) -> SummaryFiles:
+    return SummaryFiles(*(layout.summary_path(output, site, day, suffix) for suffix in (".html", ".pdf")))
 
 
 def page(report: NightReport) -> str:
@@ -130,17 +151,17 @@ def document(report: NightReport) -> bytes:
     return stream.getvalue()
 
 
-def send(report: NightReport, paths: tuple[tuple[Path, Path], ...], settings: "Settings", message_id: str = "") -> str:
-    """Send a summary to those who want it.
+def send(report: NightReport, paths: SummaryFiles, settings: "Settings", message_id: str = "") -> str:
+    """Mail a summary to its recipients.
 
     Parameters
     ----------
     paths
-        The page and the document, as `write` left them.
+        As `write` returned them.
     settings
-        Names recipients, sender, password and mail server.
+        They name recipients, sender, password and mail server.
     message_id
-        Name of the message, by which a mail server knows one that comes twice; a new one if not given.
+        Name of the message, by which a mail server recognizes one that comes twice; a new one if not given.
 
     Returns
     -------
@@ -152,21 +173,86 @@ def send(report: NightReport, paths: tuple[tuple[Path, Path], ...], settings: "S
     Unavailable
         If the mail server does not take it.
     """
-    page_path, document_path = paths
     message = EmailMessage()
     message["Subject"] = f"NRES {report.site} {report.day}"
     message["From"], message["To"] = settings.summary_sender, ", ".join(settings.summary_recipients)
     message["Date"] = formatdate()
     message["Message-ID"] = message_id or make_msgid(domain=settings.summary_sender.rpartition("@")[2])
     message.set_content("\n".join(f"{kind:10}{state:10}{count:6d}" for kind, state, count in report.counts))
-    message.add_alternative(page_path.read_text(encoding="utf-8"), subtype="html")
-    content = document_path.read_bytes()
+    message.add_alternative(paths.page.read_text(encoding="utf-8"), subtype="html")
+    content = paths.document.read_bytes()
     message.add_attachment(content, maintype="application", subtype="pdf", filename=f"{report.site}_{report.day}.pdf")
-    return mailing.send(message, settings)
+    return send_message(message, settings)
+
+
+def send_message(message: EmailMessage, settings: "Settings") -> str:
+    """Hand a message over to the mail server, over verified TLS wherever a password goes with it.
+
+    Parameters
+    ----------
+    settings
+        They name the server, the sender and the password.
+
+    Returns
+    -------
+    str
+        Which recipients the server does not know, and what it says; '' where it takes the message for all.
+
+    Raises
+    ------
+    Unavailable
+        If the server takes it for nobody, or the password would not be safe.
+    """
+    try:
+        with _server(settings) as server:
+            refused = server.send_message(message)
+    except smtplib.SMTPRecipientsRefused as error:
+        raise Unavailable(f"the mail server knows no recipient: {_of_recipients(error.recipients)}") from error
+    except smtplib.SMTPResponseException as error:
+        raise Unavailable(f"the mail server answers {_line(error.smtp_code, error.smtp_error)}") from error
+    except (OSError, smtplib.SMTPException) as error:
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Unavailable(f"the mail server {settings.summary_server} does not take the message: {words}") from error
+    return _of_recipients(refused)
+
+
+@contextmanager
+def _server(settings: "Settings") -> Iterator[smtplib.SMTP]:
+    """Connect to the server and log in."""
+    place = urlsplit(f"//{settings.summary_server}")
+    host, port = place.hostname or "", place.port or _SMTP
+    password, verified = settings.summary_password.get_secret_value(), ssl.create_default_context()
+    if port == _SMTPS:
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=_PATIENCE_S, context=verified)
+    else:
+        server = smtplib.SMTP(host, port, timeout=_PATIENCE_S)
+    with server:
+        server.ehlo()
+        if port != _SMTPS and server.has_extn("starttls"):
+            # the library's own context believes any certificate: better than none, where nothing is secret
+            server.starttls(context=verified if password else None)
+            server.ehlo()
+        elif port != _SMTPS and password:
+            raise Unavailable(
+                f"the mail server {settings.summary_server} offers no TLS: the password is not sent; "
+                "expected STARTTLS, or port 465"
+            )
+        if password:
+            server.login(settings.summary_sender, password)
+        yield server
+
+
+def _of_recipients(refused: dict[str, tuple[int, bytes]]) -> str:
+    return "; ".join(f"{who}: {_line(*answer)}" for who, answer in sorted(refused.items()))
+
+
+def _line(code: int, text: bytes | str) -> str:
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    return f"{code} {' '.join(text.split())[:200]}"
 
 
 def finished_nights(session: Session, assembly: "Assembly") -> list[tuple[str, str]]:
-    """Return the nights that are over, and whose frames nobody works on any more.
+    """Return the nights that are over and whose frames are all settled.
 
     Returns
     -------
@@ -174,42 +260,38 @@ def finished_nights(session: Session, assembly: "Assembly") -> list[tuple[str, s
         Site and day, of the last two weeks: nobody wants mail about the archive.
     """
     moment = clock(session)
-    # what was told of and never came has no version: nobody waits a day and a half for it
+    # what was announced and never came has no version: nobody waits a day and a half for it
     tried_again = (Frame.state == State.RETRY) & Frame.version.is_not(None)
     busy = (Frame.owner != "") | (Frame.state == State.QUEUED) | tried_again
-    open_yet = {tuple(row) for row in session.execute(select(Frame.site, Frame.day).where(busy, latest()).distinct())}
+    open_yet = {
+        (site, day) for site, day in session.execute(select(Frame.site, Frame.day).where(busy, latest()).distinct())
+    }
     known = (Frame.day >= first_recent_night(moment), Frame.start_mjd.is_not(None), latest())
-    ends = {}
+    ends: dict[tuple[str, str], datetime] = {}
     for row in session.execute(select(Frame.site, Frame.day, Frame.instrument).where(*known).distinct()):
         # a night of a spectrograph that nobody knows has no end: the others of the site have theirs
-        if (end := master_schedule.due_after(row, assembly)) is not None:
+        if (end := master_schedule.due_after(row.instrument, row.day, assembly)) is not None:
             ends[row.site, row.day] = max(end, ends.get((row.site, row.day), end))
     return sorted(night for night, end in ends.items() if night not in open_yet and moment > end + _AFTER_MASTERS)
 
 
 def first_recent_night(moment: datetime) -> str:
-    """Return the first night whose summary is wanted.
-
-    Returns
-    -------
-    str
-        As ``YYYYMMDD``.
-    """
+    """Return the first night, ``YYYYMMDD``, whose summary is mailed."""
     return f"{moment - timedelta(days=_RECENT_DAYS):%Y%m%d}"
 
 
 def schedule(assembly: "Assembly") -> int:
-    """Write down which nights that are over owe a summary; two programs at once make one row of it.
+    """Schedule the summaries of nights that are over; two programs at once make one row of each.
 
     Returns
     -------
     int
-        How many were not written down yet.
+        How many were not scheduled yet.
     """
     with assembly.readers.begin() as session:
         moment = clock(session)
         rows = select(NightSummary.site, NightSummary.day).where(NightSummary.day >= first_recent_night(moment))
-        known = {tuple(row) for row in session.execute(rows)}
+        known = {(site, day) for site, day in session.execute(rows)}
         nights = [night for night in finished_nights(session, assembly) if night not in known]
     # not within a transaction, which a disk may hold up; an earlier version marked the nights that it had mailed
     mailed = {night for night in nights if layout.summary_path(assembly.output, *night, ".sent").exists()}
@@ -221,20 +303,20 @@ def schedule(assembly: "Assembly") -> int:
 
 
 def make(assembly: "Assembly", site: str, day: str, is_written: bool = False) -> str | Unavailable | None:
-    """Write the summary of a night, and mail it where somebody wants it.
+    """Write the summary of a night, and mail it where recipients are set.
 
     Parameters
     ----------
     site, day
         ``lsc``, ``YYYYMMDD``.
     is_written
-        Whether it lies on the disk: it is mailed as it is then, and not drawn once more.
+        Whether it is on the disk: it is mailed as it is then, and not drawn once more.
 
     Returns
     -------
     str, Unavailable or None
         Which recipients the mail server does not know, '' where it takes the message for all; the error where it takes
-        it for none; None where nobody wants mail. It lies on the disk in any case.
+        it for none; None where no recipients are set. The summary is on the disk in any case.
 
     Raises
     ------
@@ -243,12 +325,12 @@ def make(assembly: "Assembly", site: str, day: str, is_written: bool = False) ->
 
     Notes
     -----
-    Whoever is killed after the mail server has said that it takes the message, and before that is written down, sends
-    it once more: with the same ``Message-ID``, by which a mail server may know it. No mail is lost.
+    A process that is killed between the answer of the mail server and the record of it sends the message once more,
+    with the same ``Message-ID``, by which a mail server may recognize it. No mail is lost.
     """
     with assembly.readers.begin() as session:
         report = gather(session, site, day, assembly.output)
-    paths = tuple(layout.summary_path(assembly.output, site, day, suffix) for suffix in (".html", ".pdf"))
+    paths = _paths(assembly.output, site, day)
     if not is_written or not all(path.is_file() for path in paths):
         paths = write(report, assembly.output)
     given = assembly.settings
@@ -261,16 +343,18 @@ def make(assembly: "Assembly", site: str, day: str, is_written: bool = False) ->
         return error
 
 
-def _catalog(output, site):
-    """Return the stars that a site knows; none where its catalog is damaged: only their magnitudes are wanted."""
+def _catalog(output: Path, site: str) -> "Sequence[Star]":
+    """Return the stars that a site knows; none where its catalog is damaged: only their magnitudes are used."""
     try:
         return targets.read(targets.in_use(output, site))
     except (OSError, ValueError) as error:
-        _log.warning("a summary without magnitudes", site=site, reason=str(error))
+        _log.warning("summary without magnitudes: the catalog of stars cannot be read", site=site, reason=str(error))
         return ()
 
 
-def _stars(session, here, catalog):
+def _stars(
+    session: Session, here: Sequence[ColumnElement[bool]], catalog: "Sequence[Star]"
+) -> tuple[dict[str, object], ...]:
     query = select(Frame, StarVelocity).join(StarVelocity.frame).where(*here, Frame.state == State.DONE)
     found = []
     for frame, star in session.execute(query.order_by(Frame.start_mjd, Frame.filename, StarVelocity.fiber)):
@@ -281,13 +365,13 @@ def _stars(session, here, catalog):
     return tuple(found)
 
 
-def _drifts(session, here):
+def _drifts(session: Session, here: Sequence[ColumnElement[bool]]) -> tuple[dict[str, object], ...]:
     query = select(FrameDrift).join(FrameDrift.frame).where(*here, Frame.state == State.DONE)
     rows = session.scalars(query.order_by(FrameDrift.mid_mjd))
     return tuple({name: getattr(row, name) for name in DRIFTS} for row in rows)
 
 
-def _cell(value):
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Templates of stars that serve a frame."""
+"""Templates of stars that a frame may use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A template that may serve a frame, without its spectrum.
+    """A template that a frame may use, without its spectrum.
 
     Attributes
     ----------
     path, md5
         The file and its checksum.
     known
-        What the database knows of it: star, site, inputs, times.
+        Its row in the database: star, site, inputs, times.
     """
 
     path: str
@@ -35,7 +35,7 @@ class Candidate:
 
 
 def candidates(session: "Session", output: Path, day: str) -> tuple[Candidate, ...]:
-    """Return the templates that may serve the frames of a night.
+    """Return the templates that the frames of a night may use.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def choose(among: Sequence[Candidate], stars: "Mapping[int, Star]", filename: st
     Parameters
     ----------
     filename
-        The frame: a template that it is part of is not used, because it holds the noise of the very frame.
+        The frame: a template that it is part of is not used, because it contains the noise of the very frame.
     site
         Where it was taken.
 
     Returns
     -------
     dict of int to Template
-        No entry for a star that none fits.
+        By fiber; no entry for a star that none fits.
     """
     # here, not above: the engine brings the compiler of the kernels with it
     from nrespipe.engine.velocity import template
@@ -73,7 +73,7 @@ def choose(among: Sequence[Candidate], stars: "Mapping[int, Star]", filename: st
 
 
 @lru_cache(maxsize=6)
-def _read(path, _checksum):
+def _read(path: str, _checksum: str) -> Template:
     try:
         return files.read(Path(path))
     except MissingCalibration as error:

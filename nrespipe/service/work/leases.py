@@ -1,10 +1,10 @@
-"""A row in the hands of one process, from the moment it is taken until its outcome is written down."""
+"""Leases of rows: acquire a row, record the outcome while it is still ours, release the rows of dead processes."""
 
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,40 +12,50 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database import claims
 from nrespipe.database.administration import failures
-from nrespipe.database.tables.base import Work
+from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits
 from nrespipe.service.assembly import Assembly
+from nrespipe.service.work import owner as owners
 
 if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome
 
+#: A table whose rows are work for one process at a time.
+WorkTable = type[Frame] | type[Stacking] | type[Delivery] | type[NightSummary]
+R = TypeVar("R", Frame, Stacking, Delivery, NightSummary)
+T = TypeVar("T")
+
 _log = structlog.get_logger(__name__)
+
+#: Why rows are released, in the words that a person reads later.
+OUT_OF_TIME = "its process took longer than it may, or its machine went away"
+DEAD = "its process died"
 
 
 @dataclass(frozen=True)
-class Lease:
-    """A row that this process has taken.
+class Lease(Generic[R]):
+    """A row that this process has acquired.
 
     Attributes
     ----------
     assembly
         What to work with.
     row
-        The row as it was when it was taken.
+        The row as it was when it was acquired.
     owner
-        Who has it.
+        Name of this process.
     end
-        Moment of the monotonic clock at which its lease ends.
+        Moment of the monotonic clock at which the lease ends.
     """
 
     assembly: Assembly
-    row: Work
+    row: R
     owner: str
     end: float
 
-    def write(self, work: Callable[..., Any]) -> object:
-        """Do something in a transaction if the row is still ours; while the database is away, again and again.
+    def write(self, work: Callable[[Session, R], T]) -> T | None:
+        """Do something in a transaction if the row is still ours; retry while the database is away.
 
         Parameters
         ----------
@@ -55,7 +65,7 @@ class Lease:
         Returns
         -------
         object
-            What the work returns; None where the row was taken away.
+            Return value of the work; None where the row was taken away.
 
         Raises
         ------
@@ -64,7 +74,7 @@ class Lease:
         """
         table, row_id = type(self.row), self.row.id
 
-        def if_ours(session):
+        def if_ours(session: Session) -> T | None:
             if not claims.confirm_owner(session, table, row_id, self.owner):
                 return None
             return work(session, session.get_one(table, row_id, populate_existing=True))
@@ -72,7 +82,7 @@ class Lease:
         return persist(self.assembly.sessions, if_ours, self.end)
 
     def is_ours(self) -> bool:
-        """Tell whether the row is still ours, for those that are about to replace files.
+        """Return whether the row is still ours; asked just before files are replaced.
 
         Raises
         ------
@@ -81,19 +91,22 @@ class Lease:
         """
         table, row_id = type(self.row), self.row.id
         try:
-            asked = self.assembly.sessions
-            return persist(asked, lambda session: claims.is_owner(session, table, row_id, self.owner), self.end)
+            return persist(
+                self.assembly.sessions,
+                lambda session: claims.is_owner(session, table, row_id, self.owner),
+                self.end,
+            )
         except SQLAlchemyError as error:
             # not the fault of the frame
             raise Unavailable(f"the database is away: {failures.message(error)}") from error
 
-    def ended(self, result: "Outcome", kept: object) -> "Outcome | None":
-        """Return what came of the work.
+    def close(self, result: "Outcome[object]", is_recorded: bool | None) -> "Outcome[object] | None":
+        """Log the end of the work and return its outcome.
 
         Parameters
         ----------
-        kept
-            What `write` returned when it was written down.
+        is_recorded
+            Return value of `write` for the record of the outcome.
 
         Returns
         -------
@@ -103,14 +116,14 @@ class Lease:
         if result.traceback:
             # not every table has a place for it
             _log.error("failed", table=self.row.__tablename__, row=self.row.id, exception=result.traceback)
-        if not kept:
-            _log.warning("taken away: another does it", table=self.row.__tablename__, row=self.row.id)
+        if not is_recorded:
+            _log.warning("row was taken away: another process does it", table=self.row.__tablename__, row=self.row.id)
             return None
         return replace(result, value=None)
 
 
-def acquire(assembly: Assembly, table: type, row_id: int, owner: str, seen: int | None = None) -> Lease | None:
-    """Take a row.
+def acquire(assembly: Assembly, table: type[R], row_id: int, owner: str, seen: int | None = None) -> Lease[R] | None:
+    """Acquire a row.
 
     Parameters
     ----------
@@ -123,7 +136,7 @@ def acquire(assembly: Assembly, table: type, row_id: int, owner: str, seen: int 
     Returns
     -------
     Lease or None
-        None where it is not to be done, or another has it.
+        None where it is not to be done, or another process has it.
 
     Raises
     ------
@@ -136,16 +149,29 @@ def acquire(assembly: Assembly, table: type, row_id: int, owner: str, seen: int 
         return None
     lease_s, begun = limits.of(assembly.settings, assembly.pace).lease_s, time.monotonic()
 
-    def claimed(session):
-        taken = claims.claim(session, table, row_id, owner, lease_s, seen)
-        return session.get_one(table, row_id, populate_existing=True) if taken else None
+    def claimed(session: Session) -> R | None:
+        is_claimed = claims.claim(session, table, row_id, owner, lease_s, seen)
+        return session.get_one(table, row_id, populate_existing=True) if is_claimed else None
 
     row = persist(assembly.sessions, claimed, begun + assembly.pace.patience_s)
     return None if row is None else Lease(assembly, row, owner, begun + lease_s)
 
 
-def persist(sessions: sessionmaker[Session], work: Callable[..., Any], end: float) -> object:
-    """Do something in a transaction; while the database is away, again and again.
+def release_abandoned(session: Session) -> list[tuple[type, int]]:
+    """Release the rows of processes that died or have run out of time.
+
+    Returns
+    -------
+    list of tuple (type, int)
+        Table and key of each row that is free again.
+    """
+    released = claims.release(session, OUT_OF_TIME)
+    dead = [name for name in claims.owners(session) if owners.is_dead(name)]
+    return released + (claims.release(session, DEAD, dead) if dead else [])
+
+
+def persist(sessions: sessionmaker[Session], work: Callable[[Session], T], end: float) -> T:
+    """Do something in a transaction; retry while the database is away.
 
     Parameters
     ----------
@@ -157,12 +183,12 @@ def persist(sessions: sessionmaker[Session], work: Callable[..., Any], end: floa
     Returns
     -------
     object
-        What the work returns.
+        Return value of the work.
 
     Raises
     ------
     sqlalchemy.exc.SQLAlchemyError
-        If the database does not come back in time, or what was asked of it is wrong.
+        If the database does not come back in time, or the query itself is wrong.
     """
     pause_s = 1.0
     while True:

@@ -12,7 +12,7 @@ from nrespipe import logs
 from nrespipe.database import claims
 from nrespipe.database.administration import connection
 from nrespipe.service import assembly
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.work import execution
 from nrespipe.settings import Settings

@@ -22,7 +22,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import intake, messages, raw_files, registration
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import execution
 
 

@@ -20,7 +20,7 @@ from nrespipe.database.administration import access
 from nrespipe.database.administration.connection import open_engine
 from nrespipe.service import assembly
 from nrespipe.service.ingest.listener import Listener
-from nrespipe.service.operations import health, mail
+from nrespipe.service.operations import health, night_summary
 from nrespipe.service.work import celery_app
 
 #: A word that is in no other text.
@@ -109,7 +109,7 @@ def test_what_fails_is_told_without_a_secret(service):
         Listener(built, None, None).connection.ensure_connection(max_retries=1, interval_start=0.01, timeout=1)
 
     def post():
-        mail.send(EmailMessage(), given)
+        night_summary.send_message(EmailMessage(), given)
 
     for work in (connect, wake, listen, post):
         error = failure(work)

@@ -22,7 +22,7 @@ from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
-from nrespipe.service.operations import mail, night_summary, queue_status
+from nrespipe.service.operations import night_summary, status
 from nrespipe.service.work import outbound
 from nrespipe.settings import Settings, change
 
@@ -181,24 +181,24 @@ def test_a_summary_is_mailed_with_its_page_and_its_document(report, post, servic
 def test_a_mail_server_that_refuses_or_is_away_is_told_of(post):
     post.answer = "451 later"
     with pytest.raises(Unavailable, match="answers 451 later"):
-        mail.send(a_message(), settings(post))
+        night_summary.send_message(a_message(), settings(post))
     with pytest.raises(Unavailable, match="refused"):
-        mail.send(a_message(), change(settings(post), summary_server="127.0.0.1:1"))
+        night_summary.send_message(a_message(), change(settings(post), summary_server="127.0.0.1:1"))
 
 
 def test_recipients_that_the_server_does_not_know_keep_nobody_else_from_the_mail(post):
     post.unknown = {"ben@example.org"}
-    assert mail.send(a_message(), settings(post)) == "ben@example.org: 550 nobody"
+    assert night_summary.send_message(a_message(), settings(post)) == "ben@example.org: 550 nobody"
     assert len(post.messages) == 1
     post.unknown = {"ben@example.org", "ada@example.org"}
     with pytest.raises(Unavailable, match=r"knows no recipient: ada@example.org: 550 nobody; ben@"):
-        mail.send(a_message(), settings(post))
+        night_summary.send_message(a_message(), settings(post))
 
 
 def test_a_password_goes_over_no_line_without_tls(post):
     given = change(settings(post), summary_password="canary")
     with pytest.raises(Unavailable, match="offers no TLS: the password is not sent") as refusal:
-        mail.send(a_message(), given)
+        night_summary.send_message(a_message(), given)
     assert "canary" not in str(refusal.value)
     assert post.words == post.messages == []
 
@@ -212,16 +212,16 @@ def test_a_password_is_shown_only_to_a_server_that_proves_its_name(unused_port, 
     known = trustme.CA() if issuer == "unknown" else authority
     known.cert_pem.write_to_path(str(tmp_path / "known.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "known.pem"))
-    monkeypatch.setattr(mail, "_SMTPS", unused_port if smtps else 465)
+    monkeypatch.setattr(night_summary, "_SMTPS", unused_port if smtps else 465)
     with served(unused_port, **({"ssl_context": context} if smtps else {"tls_context": context})) as post:
         given = change(settings(post), summary_password="canary")
         if issuer == "known":
-            mail.send(a_message(), given)
+            night_summary.send_message(a_message(), given)
             assert post.words == [("nres@example.org", "canary")]
             assert len(post.messages) == 1
             return
         with pytest.raises(Unavailable, match="certificate verify failed"):
-            mail.send(a_message(), given)
+            night_summary.send_message(a_message(), given)
         assert post.words == post.messages == []
 
 
@@ -354,5 +354,5 @@ def test_a_night_whose_summary_was_given_up_is_told_of(service):
         session.add(NightSummary(day=f"{moment:%Y%m%d}", next_try=None, **facts))
         session.add(NightSummary(day="20190405", next_try=None, **facts))
     with service.sessions.begin() as session:
-        told = queue_status.told(session)
+        told = status.progress_lines(session)
     assert told == [f"1 night not summed up yet, 1 of them given up; lsc {moment:%Y%m%d}: ValueError: odd"]

@@ -14,7 +14,7 @@ from nrespipe.database.administration import connection
 from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame, Node, Stacking
 from nrespipe.frames.raw import Kind
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import dispatch
 from nrespipe.settings import Settings
 

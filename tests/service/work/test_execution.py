@@ -22,7 +22,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule, review
 from nrespipe.service.ingest import intake, raw_files, registration
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.reduction import references
 from nrespipe.service.work import dispatch, execution, leases, outbound
 from nrespipe.settings import change

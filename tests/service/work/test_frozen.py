@@ -19,7 +19,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
 from nrespipe.service.calibrations import review
 from nrespipe.service.ingest import intake
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 

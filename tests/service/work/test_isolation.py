@@ -79,7 +79,7 @@ def test_a_damaged_table_is_told_by_its_file_and_holds_up_no_other_spectrograph(
     rows = [registration.register_file(service.sessions, path, *raw_files.inspect(path)).id for path in (bad, good)]
     assert [did(service, row, "me") for row in rows] == [State.RETRY, State.DONE]
     (reason,) = query.all(select(Frame.reason).where(Frame.id == rows[0]))
-    assert f"{bad.stem}: the table of nres02 cannot be used, mend it: " in reason
+    assert f"{bad.stem}: the table of nres02 cannot be used, correct it: " in reason
     assert str(table) in reason
     assert star_catalog.site_of(service.output, "lsc") == "lsc"
     table.write_text(whole, encoding="utf-8")
@@ -144,7 +144,7 @@ def test_a_damaged_catalog_stops_the_stars_alone_and_the_summary_goes_without_it
     done = night.reduce_all(service, archive.root)
     assert done.counts == {State.DONE: 8, State.RETRY: 1}
     ((_, _, reason),) = done.unhappy
-    assert f"the catalog of stars {path} cannot be used, mend it: " in reason
+    assert f"the catalog of stars {path} cannot be used, correct it: " in reason
     with service.sessions.begin() as session:
         assert night_summary.gather(session, "lsc", "20190405", service.output).counts
     path.unlink()
@@ -162,7 +162,7 @@ def test_a_job_that_fails_is_logged_and_the_others_are_done(service, monkeypatch
         work = (lambda *_, **__: 1 / 0) if name == failing else (lambda *_, name=name, **__: done.append(name))
         monkeypatch.setattr(module, name, work)
     with capture_logs() as lines:
-        programs._look_ahead(service)
+        programs._schedule(service)
     assert done == [name for name in JOBS if name != failing]
     assert [(line["event"], line["exc_info"]) for line in lines] == [("job failed", True)]
 
@@ -175,8 +175,8 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
     def away(*_):
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
-    monkeypatch.setattr(dispatch.orphans, "bury", away)
-    pick = dispatch.claims.select_for_dispatch
+    monkeypatch.setattr(dispatch.leases, "release_abandoned", away)
+    pick = dispatch.claims.pick
 
     def strange(session, table, *others, **more):
         if table is Stacking:
@@ -210,7 +210,7 @@ def test_where_a_part_of_the_service_ends_the_whole_ends_and_says_so(service, mo
 
         monkeypatch.setattr(programs, "signals", SimpleNamespace(worker_ready=ready))
         monkeypatch.setattr(programs, "work", work)
-        monkeypatch.setattr(programs, "_attend", lambda *_: 1 / 0)
+        monkeypatch.setattr(programs, "_sweep_and_schedule", lambda *_: 1 / 0)
         assert programs.run(service) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -218,7 +218,7 @@ def test_where_a_part_of_the_service_ends_the_whole_ends_and_says_so(service, mo
 
 def test_a_scheduler_whose_port_for_numbers_another_program_has_goes_on(service, monkeypatch):
     looked = []
-    monkeypatch.setattr(programs, "_look_ahead", looked.append)
+    monkeypatch.setattr(programs, "_schedule", looked.append)
     monkeypatch.setattr(programs.signal, "signal", lambda *_: None)
     monkeypatch.setattr(programs.threading, "Event", lambda: SimpleNamespace(wait=lambda _: True, set=None))
     monkeypatch.setattr(programs.dispatch, "Timer", lambda *_: SimpleNamespace(tick=lambda: None))
@@ -250,4 +250,4 @@ def test_a_frame_whose_master_cannot_be_scheduled_keeps_its_result(archive, serv
     with capture_logs() as log:
         assert did(service, row) is State.DONE
     assert [frame.state for frame in query.all(select(Frame))] == [State.DONE]
-    assert [line["job"] for line in log if line["event"] == "job failed"] == ["master that is owed"]
+    assert [line["job"] for line in log if line["event"] == "job failed"] == ["schedule of the master"]

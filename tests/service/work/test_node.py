@@ -20,7 +20,7 @@ from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Node
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import node, owner, programs
 
 NAME = "one@nrespipe"

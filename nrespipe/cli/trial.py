@@ -1,7 +1,8 @@
-"""Commands that make raw frames with known truth."""
+"""Commands to try the program: compile its kernels, simulate nights, run a demonstration."""
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -13,6 +14,9 @@ from nrespipe.service.batch import simulation
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.work import process_pool
 
+if TYPE_CHECKING:
+    from nrespipe.settings import Settings
+
 
 @click.group("simulate")
 def simulate_group() -> None:
@@ -21,7 +25,7 @@ def simulate_group() -> None:
 
 @simulate_group.command("night")
 @click.argument("out", type=options.DIRECTORY)
-@click.option("--site", default="lsc", show_default=True, help="Whose spectrograph.")
+@click.option("--site", default="lsc", show_default=True, help="Site of the spectrograph.")
 @click.option(
     "--table",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -33,14 +37,18 @@ def simulate_group() -> None:
     "--nights", type=click.IntRange(min=1), default=1, show_default=True, help="How many, one after the other."
 )
 @click.option(
-    "--seed", type=int, default=7, show_default=True, help="Of noise and clouds: the same gives the same files."
+    "--seed",
+    type=int,
+    default=7,
+    show_default=True,
+    help="Seed of noise and clouds: the same gives the same files.",
 )
 @click.option(
     "--stars",
     default="HD102365:120",
     show_default=True,
     metavar="NAME[:SNR[:FIBER]],...",
-    help="What is observed in turn; two stars at once are joined by a plus.",
+    help="Stars that are observed in turn; two stars at once are joined by a plus.",
 )
 @click.option("--bias", "n_bias", type=click.IntRange(min=0), default=5, show_default=True, help="Biases.")
 @click.option("--dark", "n_dark", type=click.IntRange(min=0), default=3, show_default=True, help="Darks.")
@@ -49,10 +57,21 @@ def simulate_group() -> None:
 )
 @click.option("--arc", "n_arc", type=click.IntRange(min=0), default=3, show_default=True, help="Arcs of a fiber pair.")
 @click.pass_obj
-def simulate_night_command(given, out, site, table, day, nights, seed, stars, **counts) -> None:
+def simulate_night_command(
+    given: "Settings",
+    /,
+    out: Path,
+    site: str,
+    table: Path | None,
+    day: str,
+    nights: int,
+    seed: int,
+    stars: str,
+    **counts: Unpack[simulation.Counts],
+) -> None:
     """Write simulated nights below OUT, in the layout of the archive.
 
-    Raw frames go to OUT/site/instrument/day/raw, the velocities that were put in to .../truth/velocities.csv.
+    Raw frames go to OUT/site/instrument/day/raw, the injected velocities to .../truth/velocities.csv.
 
     \b
     Example:
@@ -81,7 +100,7 @@ def simulate_night_command(given, out, site, table, day, nights, seed, stars, **
 )
 @options.processes_option
 @click.pass_obj
-def demo_command(given, output, processes) -> None:
+def demo_command(given: "Settings", output: Path, processes: int | None) -> None:
     """Simulate a small night, reduce it, and print injected against measured velocities.
 
     Two minutes on two cores. A second run uses the frames and the results of the first. The exit status is 0 where
@@ -92,9 +111,10 @@ def demo_command(given, output, processes) -> None:
       nrespipe demo --output demo-output
     """
     click.echo(f"A small night of one spectrograph is simulated and reduced. All files go to {output}.", err=True)
-    # its own database, whatever the environment says of the real one; and words for a person in place of a log
-    own = {"database_url": "", "database_host": "", "processes": processes or given.processes, "log_level": "ERROR"}
-    alone = settings.change(given, **own)
+    # its own database, not the one that the environment names; and text for a person in place of a log
+    alone = settings.change(
+        given, database_url="", database_host="", processes=processes or given.processes, log_level="ERROR"
+    )
     logs.configure(alone.log_level)
     with options.complaints():
         assembled = assembly.build(output / "reduced", alone)
@@ -106,3 +126,24 @@ def demo_command(given, output, processes) -> None:
     verdict = "agrees" if agrees else "DOES NOT AGREE"
     click.echo(f"\nThe reduction {verdict} with the velocities that were simulated. Spectra: {output / 'reduced'}")
     sys.exit(summary.exit_status or (0 if agrees else 1))
+
+
+@click.command("compile")
+@click.pass_obj
+def compile_command(given: "Settings") -> None:
+    """Compile the numerical kernels, so that no frame has to wait for it.
+
+    It takes half a minute of one core, shared by all cores. The kernels are kept in NUMBA_CACHE_DIR or, where that is
+    not set, next to the modules. Run it once after each installation, as a user who may write there. The exit status is
+    0 where every kernel was compiled.
+
+    \b
+    Example:
+      NUMBA_CACHE_DIR=/var/cache/nrespipe nrespipe compile
+    """
+    processes = limits.default_processes() if given.processes is None else given.processes
+    with process_pool.open(processes, given.log_level) as run:
+        report = progress.bar if sys.stderr.isatty() else progress.words
+        compiled = kernels.prepare(run, report, kernels.REDUCTION + kernels.SIMULATION)
+    click.echo("\n".join(compiled.lines()))
+    sys.exit(1 if compiled.failed else 0)
