@@ -44,7 +44,7 @@ KINDS = ("track", "worm", "spot", "along", "across")
 CONDITIONS = ("usual", "moved", "wide", "lines")
 SNRS = 10, 40, 120
 #: Cosmic rays of the frames: the simulator's own, and those of the adversary at the usual rate and at five times it.
-HITS = {"simulator": 1, "x1": 1, "x5": 5}
+SOURCES = {"simulator": 1, "x1": 1, "x5": 5}
 #: Of all cosmic rays, the share of each kind.
 SHARES = (0.45, 0.15, 0.25, 0.05, 0.10)
 #: Displacement of the traces [pixel], and relative width of the profile of the frames.
@@ -73,25 +73,25 @@ class Adversary:
     ----------
     rows : shape (n_orders, n_columns)
         Rows of the traces of the star [pixel].
-    hits
-        One of `HITS`.
+    source
+        One of `SOURCES`.
     seed
         Of the cosmic rays alone: the noise of the frame does not depend on them.
     """
 
-    def __init__(self, rows, hits, seed):
-        self.traces, self.hits, self.rng = rows, hits, np.random.default_rng([seed, 77])
+    def __init__(self, rows, source, seed):
+        self.traces, self.source, self.rng = rows, source, np.random.default_rng([seed, 77])
         self.charge, self._simulated = np.zeros((0, 0, 0)), detector.cosmics
 
     def __call__(self, _, exposure_s, rows, columns):
         """Return row, column and charge of all pixels, as ``detector.cosmics`` does; keep the charge of each kind."""
         self.charge = np.zeros((len(KINDS), rows, columns))
-        if self.hits == "simulator":
+        if self.source == "simulator":
             found = self._simulated(self.rng, exposure_s, rows, columns)
             self.charge[0][found[:2]] = found[2]
             return found
         usual = detector.COSMIC_RATE * rows * columns * 0.0015**2 * exposure_s / 60
-        counts = self.rng.poisson(HITS[self.hits] * usual * np.array(SHARES))
+        counts = self.rng.poisson(SOURCES[self.source] * usual * np.array(SHARES))
         for charge, kind, count in zip(self.charge, KINDS, counts):
             paths = [getattr(self, f"_{kind}")(rows, columns) for _ in range(count)]
             if paths:
@@ -210,7 +210,7 @@ def _with_lines(transmission, wavelength):
 @contextmanager
 def without(names):
     """Switch mechanisms off; the threshold of the extraction is the value of the context."""
-    silent = {
+    replacements = {
         "reveal": (kernels, "reveal", lambda *_: 0),
         "runs": (kernels, "runs", lambda *_: 0),
         "grow": (kernels, "grow", lambda *_: 0),
@@ -218,8 +218,8 @@ def without(names):
     }
     with ExitStack() as stack:
         for name in names:
-            if name in silent:
-                stack.enter_context(mock.patch.object(*silent[name]))
+            if name in replacements:
+                stack.enter_context(mock.patch.object(*replacements[name]))
         yield np.inf if "fit" in names else 5.0
 
 
@@ -268,21 +268,21 @@ class Result:
     seconds: float
 
 
-def _case(bench, refs, condition, snr, hits, seed):
+def _case(bench, refs, condition, snr, source, seed):
     """Render a frame and prepare it up to the extraction."""
     target = replace(stars.target("HD102365"), snr=float(snr))
     sources, exposure_s = ("star", "thar", "none"), extraction.EXPOSURE_S
     scene = frames.Scene(Kind.SCIENCE, sources, exposure_s, {0: target}, {0: 0.0})
     state = benches.State(rise_px=extraction.RISE_PX)
     rows = benches.row(bench, 0, np.arange(bench.spectrograph.detector.columns), state)
-    adversary = Adversary(rows, hits, seed)
+    adversary = Adversary(rows, source, seed)
     with _condition(condition), mock.patch.object(detector, "cosmics", adversary):
-        switches = frames.Switches(cosmics=hits is not None)
+        switches = frames.Switches(cosmics=source is not None)
         raw, rendered = extraction.raw_of(bench, scene, 1000 + seed, state=state, switches=switches)
     clean, traces, *_ = extraction.prepared(raw, refs, bench.spectrograph)
     if condition == "moved":
         traces = Traces(traces.fibers, traces.orders, traces.centers + MOVED_PX)
-    charge = adversary.charge if hits else np.zeros((len(KINDS), *rendered.electrons.shape))
+    charge = adversary.charge if source else np.zeros((len(KINDS), *rendered.electrons.shape))
     return Case(clean, traces, raw.lit_fibers, rendered, charge)
 
 
@@ -297,7 +297,7 @@ def _extracted(case, refs, names):
 
 
 def _velocity(result, quiet, flux, wavelength):
-    """Velocity that cosmic rays feign, of the unflagged pixels, in photon errors: least squares against the truth."""
+    """Shift of the velocity from cosmic rays, in photon errors: least squares of unflagged pixels against the truth."""
     good = (result.quality == 0) & np.isfinite(result.flux) & (quiet.quality & _FIXED == 0) & np.isfinite(quiet.flux)
     slope = np.gradient(flux, axis=1) / np.gradient(wavelength, axis=1) * wavelength / benches.C_MS
     above = -np.sum((slope * (result.flux - quiet.flux) / quiet.variance)[good])
@@ -305,7 +305,7 @@ def _velocity(result, quiet, flux, wavelength):
 
 
 class Place:
-    """Which pixels and columns of a frame were hit, and which are clean."""
+    """Pixels and columns of a frame with charge of cosmic rays, and those without."""
 
     def __init__(self, bench, refs, case, quiet, condition):
         truth, shape = case.rendered.truth, case.rendered.electrons.shape
@@ -318,8 +318,8 @@ class Place:
         self.strong, self.kind = star & (total > 8 * sigma), case.charge.argmax(axis=0)
         self.star, self.lamp = star & away, lamp & away
         self.good = (quiet.quality & _FIXED == 0) & np.isfinite(quiet.flux)
-        self.hit, self.column_kind = self._columns(truth.rows[0], total / sigma, shape)
-        self.lines = np.zeros(self.hit.shape, bool)
+        self.charged, self.column_kind = self._columns(truth.rows[0], total / sigma, shape)
+        self.lines = np.zeros(self.charged.shape, bool)
         if condition == "lines":
             x = np.arange(shape[1])
             for place, wavelength in zip(self.lines, truth.wavelength[0]):
@@ -332,6 +332,8 @@ class Place:
                 y = np.clip(np.round(rows[place]).astype(int) + step, 0, shape[0] - 1)
                 self.line_pixels[y, np.flatnonzero(place)] = True
         self.line_pixels &= self.star
+        #: columns with charge whose flux is known with all mechanisms: the same for every set
+        self.compared = self.charged & self.good
 
     def _columns(self, rows, significance, shape):
         """Columns of the star with a pixel of three errors or more, those with any charge, and the kind of most."""
@@ -346,12 +348,17 @@ class Place:
         return best > 3, kind
 
 
+def _known(result):
+    return np.isfinite(result.flux) & (result.quality & _FIXED == 0)
+
+
 def _measured(result, quiet, place, case, flux):
     """Counts and samples of one extraction, to be pooled over frames."""
     pulls = np.where(place.good, (result.flux - flux) / np.sqrt(result.variance), np.nan)
     reference = (quiet.flux - flux) / np.sqrt(quiet.variance)
     cosmic = result.quality & np.uint8(Pixel.COSMIC) > 0
-    far, hit = place.good & (np.abs(pulls) > 5), place.hit & place.good
+    far, charged = place.good & (np.abs(pulls) > 5), place.charged & place.good
+    compared = place.compared & np.isfinite(pulls)
     kinds = place.kind[place.strong]
     return {
         "strong": np.bincount(kinds, minlength=len(KINDS)),
@@ -363,10 +370,10 @@ def _measured(result, quiet, place, case, flux):
         "lines": (np.count_nonzero(result.rejected & place.line_pixels), np.count_nonzero(place.line_pixels)),
         "lamp": (np.count_nonzero(result.rejected & place.lamp), np.count_nonzero(place.lamp)),
         "clean": (np.count_nonzero(cosmic & place.untouched & place.good), np.count_nonzero(place.untouched)),
-        "lost": (np.count_nonzero(hit & (~np.isfinite(result.flux) | (result.quality & _FIXED > 0))), hit.sum()),
-        "pulls": pulls[hit & np.isfinite(pulls)],
-        "reference": reference[hit & np.isfinite(pulls)],
-        "off": ((result.flux - flux) / np.sqrt(quiet.variance))[hit & np.isfinite(pulls)],
+        "lost": (np.count_nonzero(charged & ~_known(result)), charged.sum()),
+        "pulls": pulls[compared],
+        "reference": reference[compared],
+        "off": ((result.flux - flux) / np.sqrt(quiet.variance))[compared],
         "velocity": _velocity(result, quiet, flux, case.rendered.truth.wavelength[0]),
         "seconds": result.seconds,
     }
@@ -422,7 +429,7 @@ def _line(rows):
 
 
 def _width_ratio(values):
-    """Width of the pulls in columns that were hit, over that of the same columns without cosmic rays."""
+    """Width of the pulls in columns with charge, over that of the same columns without cosmic rays."""
     pulls, reference = (np.concatenate([value[name] for value in values]) for name in ("pulls", "reference"))
     return extraction._width(pulls) / extraction._width(reference) if len(pulls) > 30 else np.nan
 
@@ -441,30 +448,32 @@ def main():
     options = parser.parse_args()
     bench, refs = _references(instruments.read(SMALL))
     sets = [names for names in _sets() if not options.quick or len(names) < 2]
-    rows = {hits: {names: {} for names in sets} for hits in HITS}
+    rows = {source: {names: {} for names in sets} for source in SOURCES}
     quiet_rows, seconds = {}, dict.fromkeys(("_reject", "_hidden", *MECHANISMS), 0.0)
     for condition, snr, seed in product(CONDITIONS, SNRS, range(options.seeds)):
         calm = _case(bench, refs, condition, snr, None, seed)
         quiet, flux = _extracted(calm, refs, ()), calm.rendered.truth.flux[0]
         place = Place(bench, refs, calm, quiet, condition)
         quiet_rows[condition, snr, seed] = _measured(quiet, quiet, place, calm, flux)
-        for hits, names in product(HITS, sets):
+        for source, names in product(SOURCES, sets):
             if not names:
-                case = _case(bench, refs, condition, snr, hits, seed)
+                case = _case(bench, refs, condition, snr, source, seed)
                 place = Place(bench, refs, case, quiet, condition)
             with _timed(seconds) if not names else nullcontext():
                 result = _extracted(case, refs, names)
-            rows[hits][names][condition, snr, seed] = _measured(result, quiet, place, case, flux)
+            if not names:
+                place.compared &= _known(result)
+            rows[source][names][condition, snr, seed] = _measured(result, quiet, place, case, flux)
         print(f"{condition} S/N {snr} seed {seed}: {time.process_time():.0f} s CPU", flush=True)
     print(_LEGEND)
     print(f"{'':23}", *(f"{name:>6}" for name in _COLUMNS))
     print(f"{'no cosmic rays':23}", *_cells(_line(quiet_rows)))
-    for hits, found in rows.items():
-        print(f"cosmic rays: {hits}")
+    for source, found in rows.items():
+        print(f"cosmic rays: {source}")
         for names, values in found.items():
             print(f"{_title(names):23}", *_cells(_line(values)))
-    for hits, found in rows.items():
-        print(f"\ncosmic rays: {hits}; unflagged pixels off by more than 5 errors by kind, S/N, condition; found [%]")
+    for source, found in rows.items():
+        print(f"\ncosmic rays: {source}; unflagged pixels off by more than 5 errors by kind, S/N, condition; found [%]")
         print(f"{'':23}", *(f"{name:>6}" for name in (*KINDS, *SNRS, *CONDITIONS, *KINDS)))
         for names, values in found.items():
             print(f"{_title(names):23}", *_parts(values))
