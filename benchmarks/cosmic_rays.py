@@ -53,14 +53,14 @@ MOVED_PX, WIDER = 0.1, 1.03
 _LINES_PER_ANGSTROM, _LINE_MS = 0.6, 1500.0
 _FIXED = extraction._FIXED
 _COLUMNS = (
-    "found", "> 5", "unflag", "lamp>5", "false", "lines", "lamp", "clean", "lost", "width", "low", "high", "bias", "off",
-    "rv", "CPU",
+    "found", "> 5", "unflag", "lamp>5", "false", "lines", "lamp", "clean", "lost", "width", "low", "high", "bias",
+    "off", "rv", "CPU",
 )  # fmt: skip
 _LEGEND = """
 found: share of pixels above 8 standard deviations [%]; > 5, unflag: pixels of the star off by more than 5 errors, and
 those of them without a flag; lamp>5: the latter of the lamp [1e-4]; false, lines, lamp: share of clean pixels rejected
-near the star, in its sharp lines, near the lamp [1e-6]; clean: flagged columns without charge [1e-4]; lost: columns with
-charge that have no flux [%]; width: pulls of the columns with charge over those of the same columns without, lowest and
+near the star, in its sharp lines, near the lamp [1e-6]; clean: flagged columns without charge [1e-4]; lost: columns
+with charge that have no flux [%]; width: pulls of the columns with charge over those of the same columns without, lowest and
 highest of S/N and condition; bias: their mean pull; off: nine of ten are closer to the truth [errors without cosmic
 rays]; rv: rms shift of the velocity from unflagged pixels [photon errors]; CPU: of the extraction [ms]
 """
