@@ -90,7 +90,7 @@ def cells(
     classes : shape (n_classes + 1,)
         Limits of the distance of each class [pixel].
     knots : shape (n_knots,)
-        Distances at which further wings are to be fitted; hat functions stand on them [pixel].
+        Distances at which further wings are to be fitted; they are the knots of hat functions [pixel].
     rows, columns
         Size of the cells.
 

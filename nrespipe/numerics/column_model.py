@@ -1,4 +1,4 @@
-"""The kernels of the extraction: one detector column at a time, all traces at once.
+"""The model of a detector column, all traces at once, and its fit: the kernels of the extraction.
 
 Indices within a column are unsigned in the innermost loops: a signed one is checked for negative values at every pixel,
 which costs a third of the time of a fit (``benchmarks/toolchains.py``).
@@ -12,7 +12,7 @@ from nrespipe.numerics.matrices import solve_banded
 from nrespipe.numerics.profile_table import chunk_of, profile_of
 
 _NEIGHBORS = 3  # traces above a trace whose light may overlap with it
-_BLOCK = 64  # rows of an image that are transposed at a time, so that what is read stays in the fastest cache
+_BLOCK = 64  # rows of an image that are transposed at a time, so that they stay in the fastest cache
 
 
 def transposed(image: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def transposed(image: np.ndarray) -> np.ndarray:
 def shares_of(
     response: Floats, centers: Floats, tables: Floats, columns: Floats, low: float, step: float, half: float
 ) -> tuple[Floats, Integers]:
-    """Tell which share of the light of each trace falls on each pixel of its window.
+    """Return the share of the flux of each trace that falls on each pixel of its window.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def fit(
     passes: int,
     least: int = 3,
 ) -> tuple[Floats, Floats, Floats]:
-    """Fit the light of all traces to every column.
+    """Fit the flux of all traces to every column.
 
     Parameters
     ----------
@@ -201,11 +201,11 @@ def fit(
     extra : shape (n_columns, n_rows)
         Light that is known and must not be fitted [electron].
     guard : shape (n_traces,)
-        Error of the profile relative to the light in a pixel, which no outlier test may undercut.
+        Error of the profile relative to the flux in a pixel; no pixel within it is an outlier.
     threshold
         Outliers are pixels further than this many standard deviations from the fit; infinite to keep all.
     start : shape (n_traces, n_columns)
-        A first guess of the light, for the first weights; NaN makes the kernel sum the window.
+        A first guess of the flux, for the first weights; NaN makes the kernel sum the window.
     passes
         Largest number of fits; at least 2.
     least
@@ -214,7 +214,7 @@ def fit(
     Returns
     -------
     flux, variance : ndarray of float, shape (n_traces, n_columns)
-        Light and its variance; NaN where the trace has no center or no usable pixel.
+        Flux and its variance [electron, electron2]; NaN where the trace has no center or no usable pixel.
     used : ndarray of float32, shape (n_traces, n_columns)
         Share of the profile that fell on used pixels.
     """
@@ -408,14 +408,14 @@ def trace_offsets(
     flux: Floats,
     stride: int,
 ) -> tuple[Floats, Floats]:
-    """Measure how far each trace lies from where it is taken to be.
+    """Measure the offset of each trace from the row at which the model has it.
 
     Parameters
     ----------
     data, floor, bad, response, centers, tables, columns, low, step, half
         As in `extract`.
     flux : shape (n_traces, n_columns)
-        Light of each trace.
+        Flux of each trace [electron].
     stride
         Every `stride`-th column is used.
 

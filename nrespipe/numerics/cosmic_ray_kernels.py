@@ -1,4 +1,4 @@
-"""What the fit of the columns does not explain: misfit of the profiles, and pixels beside those that were hit."""
+"""Cosmic rays on the traces, and the misfit of the profiles that they must exceed."""
 
 import numpy as np
 from numba import njit
@@ -27,7 +27,7 @@ def misfit(
     data, floor, error, bad, shares, first, extra
         As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
-        Light of each trace.
+        Flux of each trace [electron].
     stride
         Every `stride`-th column is used.
 
@@ -77,14 +77,14 @@ def chi_square(
     flux: Floats,
     guard: Floats,
 ) -> tuple[Floats, Integers]:
-    """Tell how well each trace fits each column.
+    """Return chi-square of each trace in each column.
 
     Parameters
     ----------
     data, floor, error, bad, shares, first, extra
         As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
-        Light of each trace.
+        Flux of each trace [electron].
     guard : shape (n_traces,)
         As in ``column_model.fit``.
 
@@ -127,20 +127,20 @@ def reveal(
     guard: float,
     threshold: float,
 ) -> int:
-    """Mark the pixels that are too bright for the light that is expected of their trace.
+    """Mark the pixels that are too bright for the flux that is expected of their trace.
 
     Parameters
     ----------
     data, floor, error
         As in ``column_model.fit``.
     bad : shape (n_columns, n_rows)
-        Not 0 where a pixel is not to be used; 2 is written, and taken back where it was written for the wrong light.
+        Not 0 where a pixel is not to be used; 2 is written, and taken back where it was written for the wrong flux.
     shares, first, extra
         As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
-        Light of each trace.
+        Flux of each trace [electron].
     expected : shape (n_traces, n_columns)
-        Light that the neighboring columns suggest; NaN where nothing is to be looked for.
+        Flux that the neighboring columns suggest; NaN where no pixel is to be marked [electron].
     guard
         Error of `expected` relative to itself.
     threshold
@@ -156,7 +156,7 @@ def reveal(
     model, light = np.zeros(n_rows), np.zeros(n)
     total = 0
     for x in range(n_columns):
-        # a hit that draws the fit with it makes its dark neighbors look like outliers
+        # a cosmic ray that draws the fit with it makes its dark neighbors look like outliers
         for k in range(n):
             if first[x, k] >= 0 and not np.isnan(expected[k, x]):
                 for y in range(first[x, k], min(first[x, k] + window, n_rows)):
@@ -171,8 +171,8 @@ def reveal(
             for j in range(min(window, n_rows - first[x, k])):
                 y = first[x, k] + j
                 residual, level = data[x, y] - model[y], max(model[y], 0.0)
-                doubt = (guard * max(expected[k, x], 0.0) * shares[x, k, j]) ** 2
-                variance = floor[x, y] + level + (error[x, y] * level) ** 2 + doubt
+                mistaken = (guard * max(expected[k, x], 0.0) * shares[x, k, j]) ** 2
+                variance = floor[x, y] + level + (error[x, y] * level) ** 2 + mistaken
                 if not bad[x, y] and residual > 0 and residual**2 > threshold**2 * variance:
                     bad[x, y] = 2
                     total += 1
@@ -192,7 +192,7 @@ def grow(
     guard: Floats,
     threshold: float,
 ) -> int:
-    """Mark the pixels beside outliers, in all directions, that stand out as well.
+    """Mark the pixels beside outliers, in all directions, that are too bright as well.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def grow(
     shares, first, extra
         As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
-        Light of each trace.
+        Flux of each trace [electron].
     guard : shape (n_traces,)
         As in ``column_model.fit``.
     threshold
@@ -276,7 +276,7 @@ def runs(
     shares, first, extra
         As in ``column_model.fit``.
     flux : shape (n_traces, n_columns)
-        Light of each trace.
+        Flux of each trace [electron].
     guard : shape (n_traces,)
         As in ``column_model.fit``.
     limits : shape (n_longest,)
@@ -291,8 +291,8 @@ def runs(
 
     Notes
     -----
-    A hit that covers several pixels of a column draws the fitted light with it, so no pixel alone stands out. Without
-    the pixels R the light changes and chi-square falls by
+    A cosmic ray that covers several pixels of a column draws the fitted flux with it, so no single pixel is an outlier.
+    Without the pixels R the flux changes and chi-square falls by
 
     .. math:: \\sum_R w r^2 + \\frac{(\\sum_R w P r)^2}{\\sum_{\\bar R} w P^2}
 

@@ -23,7 +23,7 @@ def levels(
     electrons, floor : shape (n_rows, n_columns)
         Light, and variance without its photon noise [electron, electron2].
     mask : shape (n_rows, n_columns)
-        What is known against the pixels.
+        Flags of the pixels.
     allowed
         Bits of it with which a pixel may be used all the same.
     low, high : shape (n_pieces, n_columns)
@@ -267,7 +267,7 @@ def fill(mask: Integers, bit: int | np.uint8, chosen: Booleans, low: Integers, h
     mask : shape (n_rows, n_columns)
         Bits of the pixels.
     bit
-        What is added to them.
+        The bit.
     chosen : shape (n_pieces, n_columns)
         Which pieces.
     low, high : shape (n_pieces, n_columns)

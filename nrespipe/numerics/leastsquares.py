@@ -80,7 +80,7 @@ def robust(
     clip: float = 4.0,
     iterations: int = 20,
 ) -> tuple[Floats, Floats, Booleans]:
-    """Fit a linear model, leaving out what does not belong to it.
+    """Fit a linear model without the points that lie too far from it.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def robust(
 
 
 def carried(matrix: Floats, sigma: Floats, noise: Floats, prior: Prior | None = None) -> Floats:
-    """Return the covariance that a part of the errors gives the coefficients of a fit.
+    """Return the covariance of the coefficients of a fit from one component of the errors.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def carried(matrix: Floats, sigma: Floats, noise: Floats, prior: Prior | None = 
     Returns
     -------
     ndarray of float, shape (n_terms, n_terms)
-        By how much the coefficients of fits differ that have only this part of their errors not in common.
+        Covariance of the coefficients from the independent error component alone.
     """
     _, inverse = _solve(matrix, np.zeros(len(sigma)), sigma, prior)
     effect = (matrix * (noise / sigma**2)[:, None]) @ inverse
@@ -158,7 +158,7 @@ def _solve(matrix, values, sigma, prior):
 
 
 def huber(
-    matrix: Floats, values: Floats, weights: Floats, bend: float = 1.5, iterations: int = 30
+    matrix: Floats, values: Floats, weights: Floats, turn: float = 1.5, iterations: int = 30
 ) -> tuple[Floats, Floats, Floats]:
     """Fit a linear model by absolute residuals where they are large, by their squares where they are small.
 
@@ -168,7 +168,7 @@ def huber(
         Model terms at the points.
     values, weights : shape (n_points,)
         Measured values and their inverse variances.
-    bend
+    turn
         From this many times the robust scatter of the normalised residuals on a point counts by its absolute residual.
     iterations
         Most rounds of new weights, with the claimed errors and again with the scatter of the points.
@@ -193,14 +193,14 @@ def huber(
     """
     root, influence, scatter = np.sqrt(weights), np.ones(len(values)), 1.0
     coefficients = np.full(matrix.shape[1], np.inf)
-    # with the claimed errors there is one solution, from which the scatter of the bulk can be told
+    # with the claimed errors there is one solution, from which the scatter of most points follows
     for claimed in (True, False):
         for _ in range(iterations):
             previous = coefficients
             coefficients, inverse = _solve(matrix, values, 1 / (root * np.sqrt(influence)), None)
             residuals = np.abs(values - matrix @ coefficients) * root
             scatter = 1.0 if claimed else max(1.0, 1.4826 * np.median(residuals))
-            influence = np.minimum(1, bend * scatter / np.maximum(residuals, 1e-9))
+            influence = np.minimum(1, turn * scatter / np.maximum(residuals, 1e-9))
             if np.all(np.abs(coefficients - previous) < 1e-3 * np.sqrt(np.diag(inverse))):
                 break
     return coefficients, inverse * scatter**2, influence

@@ -75,7 +75,7 @@ def scaled(values: Floats | Integers, first: float, last: float) -> Floats:
     Parameters
     ----------
     values
-        What to map.
+        Any numbers.
     first, last
         Ends of the interval; an empty one maps to 0.
     """

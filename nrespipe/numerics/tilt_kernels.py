@@ -1,4 +1,4 @@
-"""Light that lies beside the column of its wavelength, because the image of a line leans and bends."""
+"""Light beside the column of its wavelength, because the images of lines are tilted and curved."""
 
 import numpy as np
 from numba import njit
@@ -12,7 +12,7 @@ _SECOND = (3 / 2, -3 / 20, 1 / 90)
 _SECOND_MIDDLE = -49 / 18
 _THIRD = (-13 / 8, 1.0, -1 / 8)
 
-_CORE = 6.5  # further from its trace there is too little light for its slant to matter [pixel]
+_CORE = 6.5  # further from its trace there is too little light for the tilt to matter [pixel]
 
 
 @njit(cache=True)
@@ -69,9 +69,9 @@ def moment(shares: Floats, first: int, center: float) -> float:
 
 @njit(cache=True)
 def displaced(
-    n_rows: int, shares: Floats, first: Integers, centers: Floats, flux: Floats, lean: Floats, bend: Floats
+    n_rows: int, shares: Floats, first: Integers, centers: Floats, flux: Floats, tilt: Floats, curvature: Floats
 ) -> Floats:
-    """Return what the slant of the lines adds to an image without it.
+    """Return the light that the tilt and curvature of the lines add to an image of upright lines.
 
     Parameters
     ----------
@@ -82,10 +82,10 @@ def displaced(
     centers : shape (n_columns, n_traces)
         Rows of the traces [pixel].
     flux : shape (n_traces, n_columns)
-        Light of the traces at their centers [electron].
-    lean, bend : shape (n_traces, n_columns)
-        Light at the distance u above its trace lies ``lean * u + bend * (u**2 - q)`` columns to the right, q being the
-        second moment of the profile [pixel / pixel, pixel / pixel2].
+        Flux of the traces [electron].
+    tilt, curvature : shape (n_traces, n_columns)
+        Light at the distance u above its trace lies ``tilt * u + curvature * (u**2 - q)`` columns to the right, q being
+        the second moment of the profile [pixel / pixel, pixel / pixel2].
 
     Returns
     -------
@@ -98,16 +98,16 @@ def displaced(
         for x in range(n_columns):
             if first[x, k] < 0 or np.isnan(flux[k, x]):
                 continue
-            slope, curvature, third = derivatives(flux[k], x)
-            if slope == 0.0 and curvature == 0.0:
+            slope, second, third = derivatives(flux[k], x)
+            if slope == 0.0 and second == 0.0:
                 continue
             square = moment(shares[x, k], first[x, k], centers[x, k])
             for j in range(min(window, n_rows - first[x, k])):
                 u = first[x, k] + j - centers[x, k]
                 if abs(u) > _CORE:
                     continue
-                d = lean[k, x] * u + bend[k, x] * (u * u - square)
-                extra[x, first[x, k] + j] += shares[x, k, j] * d * (-slope + d * (0.5 * curvature - d * third / 6))
+                d = tilt[k, x] * u + curvature[k, x] * (u * u - square)
+                extra[x, first[x, k] + j] += shares[x, k, j] * d * (-slope + d * (0.5 * second - d * third / 6))
     return extra
 
 
@@ -126,7 +126,7 @@ def sums(
     core: float,
     edges: Integers,
 ) -> tuple[Floats, Floats]:
-    """Sum the normal equations of what is missing in lean and bend, in pieces along each trace.
+    """Sum the normal equations for corrections to tilt and curvature, in pieces along each trace.
 
     Parameters
     ----------
@@ -137,11 +137,11 @@ def sums(
     shares, first, centers, flux
         As in `displaced`.
     extra : shape (n_columns, n_rows)
-        From `displaced` with the lean and bend known so far [electron].
+        From `displaced` with the tilt and curvature known so far [electron].
     guard
         Error of the profile relative to the light in a pixel.
     least_snr
-        Columns whose light is less significant are left out.
+        Columns whose flux is less significant are left out.
     core
         Pixels further from the center of their trace do not count [pixel].
     edges : shape (n_pieces + 1,)
@@ -190,7 +190,7 @@ def sums(
                 for j in range(window):
                     if weights[j] > 0:
                         y = first[x, k] + j
-                        # the light of the column was fitted, so only what its profile cannot mimic tells anything
+                        # the light of the column was fitted, so only the part that its profile cannot mimic counts
                         a = terms[0, j] - first_overlap / total * shares[x, k, j]
                         b = terms[1, j] - second_overlap / total * shares[x, k, j]
                         residual = data[x, y] - model[y]

@@ -10,7 +10,7 @@ from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Traces
 from nrespipe.numerics import gap_kernels
 
-#: Pixels closer to a trace hold its own light [pixel].
+#: Pixels closer to a trace contain its own light [pixel].
 _CLEAR = 6.5
 #: Gaps are looked at in pieces of about this height [pixel].
 _PIECE = 8.0
@@ -22,7 +22,7 @@ _UNLIKE, _BESIDE = np.float32(0.3), 6
 _BLOCK = 256
 #: Error of that level relative to itself: scattered light is not the same over a block.
 _UNEVEN = np.float32(0.1)
-#: Pieces beside the next ones of a saturated pixel that do not tell it; those on either side that stand in for them.
+#: Pieces around a saturated pixel that do not count for the level, and pieces on either side that replace them.
 _AROUND, _STAND_IN = 1, 8
 #: Every pixel of a piece stands out by so many errors where charge has surely been spilled; and the mean of the piece,
 #: in its own column or over five, where charge from there is seen.
@@ -33,7 +33,7 @@ _MOST = 4.0
 _LEAST_E = 1.0
 #: Fewest pixels of a piece in which charge is sure.
 _FEWEST = 3
-#: A piece tells nothing where the wings are in doubt by so many errors.
+#: A piece does not count where the error of the wings exceeds its own error so many times.
 _BLIND = 3.0
 #: So many columns between two with spilled charge may not show it, because of bright lines.
 _HIDDEN = 4
@@ -78,8 +78,8 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     light = gap_kernels.core_light(image.electrons, centers, _CORE)
     table, step = np.array(flat.profile.wings), flat.profile.distances[1]
     brightest = maximum_filter1d(light, 2 * _BESIDE + 1, axis=1)
-    wings, doubt, faintest = gap_kernels.wings_in(low, high, below, centers, light, brightest, table, step)
-    doubt *= _UNLIKE
+    wings, wing_error, faintest = gap_kernels.wings_in(low, high, below, centers, light, brightest, table, step)
+    wing_error *= _UNLIKE
     known, usable = count > 0, np.maximum(count, 1)
     full = gap_kernels.pixels_with(image.mask, np.uint8(Pixel.SATURATED))
     source = gap_kernels.beside(*full, low, high)
@@ -87,7 +87,7 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     calm = np.where(maximum_filter1d(source, 2 * _AROUND + 1, axis=0), 0, count) if len(full[0]) else count
     base = _smooth(gap_kernels.block_levels(mean - wings, variance + wings, calm, _BLOCK), mean.shape[1])
     noise = variance + wings + np.maximum(base, 0)
-    limit = doubt + _UNEVEN * np.maximum(base, 0)
+    limit = wing_error + _UNEVEN * np.maximum(base, 0)
     strong = lowest - wings - base > _SURELY * np.sqrt(noise) + limit
     seed = _with_neighbor(strong & (count >= _FEWEST))
     if not seed.any() and not len(full[0]):
@@ -95,7 +95,7 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     excess, error = np.where(known, mean - wings - base, np.float32(0)), np.hypot(np.sqrt(noise / usable), _LEAST_E)
     weak = known & (seed | _standing_out(excess, error, known, limit))
     # what the wings may hide matters where it is more than the noise of a trace beside the piece
-    blind = (doubt > _BLIND * error) & ((2 * _CORE + 1) * doubt > np.sqrt(faintest))
+    blind = (wing_error > _BLIND * error) & ((2 * _CORE + 1) * wing_error > np.sqrt(faintest))
     spilled = _connected(weak, source | ~known | blind, seed | source)
     mask = image.mask.copy()
     for step in range(-_NEAR, _NEAR + 1):
@@ -121,7 +121,7 @@ def _smooth(levels, n_columns):
 
 
 def _bridged(levels):
-    """Levels with what is unknown between others interpolated, and 0 where all of a piece is unknown."""
+    """Levels, those that are unknown interpolated along the piece; 0 where all of a piece is unknown."""
     levels, block = levels.copy(), np.arange(levels.shape[1])
     for p in np.flatnonzero(np.isnan(levels).any(axis=1)):
         known = np.isfinite(levels[p])
@@ -130,7 +130,7 @@ def _bridged(levels):
 
 
 def _standing_out(excess, error, known, limit):
-    """Tell the pieces that stand out alone, or together with two columns on either side."""
+    """Return which pieces are too bright alone, or together with two columns on either side."""
     number = np.maximum(uniform_filter1d(known.astype(np.float32), 5, axis=1), 0.1)
     # a column that stands out far must not count for those beside it
     together = uniform_filter1d(np.minimum(excess, _MOST * error + limit), 5, axis=1)
@@ -139,7 +139,7 @@ def _standing_out(excess, error, known, limit):
 
 
 def _connected(weak, blind, origin):
-    """Pieces with charge: those that stand out and hang together with its origin, and those that may hide it."""
+    """Pieces with charge: the bright ones that are connected with its origin, and those that may hide it."""
     upward, downward = gap_kernels.carried(weak, blind)
     weak = upward & downward
     # noise may hide the charge of one piece
@@ -181,7 +181,7 @@ def _pieces(centers, n_rows):
 
 
 def _with_neighbor(strong):
-    """Leave out the pieces that have no neighbor which stands out as well: a cosmic ray may hit one."""
+    """Leave out the bright pieces without a bright neighbor, which may be single cosmic rays."""
     beside = np.zeros_like(strong)
     beside[1:] |= strong[:-1]
     beside[:-1] |= strong[1:]

@@ -1,4 +1,4 @@
-"""From counts to electrons: overscan, trim, bias, dark, gain, and what is known against each pixel."""
+"""From counts to electrons: overscan, trim, bias, dark, gain, and the flags of the pixels."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -147,7 +147,7 @@ def trim(raw: RawFrame, rows: slice | None = None) -> Floats:
 
 
 class LevelSteps(NamedTuple):
-    """By how much the levels of the halves of a detector lie off, in one exposure.
+    """Errors of the bias levels of the halves of a detector in one exposure.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class LevelSteps(NamedTuple):
 
 
 def level_steps(raw: RawFrame, bias: Bias, bands: Sequence[slice] = (slice(None),)) -> LevelSteps:
-    """Measure whether the level of one half of the detector has jumped against the overscan.
+    """Measure the step of the bias level from one half of the detector to the other.
 
     Parameters
     ----------
@@ -171,11 +171,11 @@ def level_steps(raw: RawFrame, bias: Bias, bands: Sequence[slice] = (slice(None)
 
     Notes
     -----
-    Where the halves of a detector are read by two amplifiers, the overscan tells the level of one of them, and that of
-    the other may jump against it. Light does not jump: the median step from one side of the middle to the other, where
-    the frame is darkest, is one of the level. Light is not negative either: if the lower side lies below the master
-    bias it has fallen, else the higher one has risen. Steps below the read noise, or below a third of the light between
-    the orders, are left to the fit of the scattered light.
+    Where the halves of a detector are read by two amplifiers, the overscan gives the level of one of them, and that of
+    the other may differ from it. Light has no step there: the median step from one side of the middle to the other,
+    where the frame is darkest, is one of the level. Light is not negative either: if the lower side lies below the
+    master bias it has fallen, else the higher one has risen. Steps below the read noise, or below a third of the light
+    between the orders, are left to the fit of the scattered light.
     """
     middle_column, middle_row = (n // 2 for n in bias.adu.shape[::-1])
     beside = slice(middle_column - _BESIDE, middle_column + _BESIDE)
@@ -209,8 +209,8 @@ def _step(strip, read_noise_adu):
     return tuple(excess.tolist())
 
 
-def subtract_steps(parts: Floats, jumped: LevelSteps, n_rows: int, rows: slice = slice(None)) -> Floats:
-    """Subtract what the levels of the halves of a detector lie off, in place.
+def subtract_steps(parts: Floats, steps: LevelSteps, n_rows: int, rows: slice = slice(None)) -> Floats:
+    """Subtract the errors of the levels of the halves of a detector, in place.
 
     Parameters
     ----------
@@ -226,18 +226,18 @@ def subtract_steps(parts: Floats, jumped: LevelSteps, n_rows: int, rows: slice =
     ndarray of float32, shape (k, n_columns)
         `parts`.
     """
-    if any(jumped):
+    if any(steps):
         start, end, _ = rows.indices(n_rows)
         middle, border = parts.shape[1] // 2, np.clip(n_rows // 2 - start, 0, end - start)
-        parts[:, :middle] -= np.float32(jumped.left)
-        parts[:, middle:] -= np.float32(jumped.right)
-        parts[:border] -= np.float32(jumped.lower)
-        parts[border:] -= np.float32(jumped.upper)
+        parts[:, :middle] -= np.float32(steps.left)
+        parts[:, middle:] -= np.float32(steps.right)
+        parts[:border] -= np.float32(steps.lower)
+        parts[border:] -= np.float32(steps.upper)
     return parts
 
 
 def flags(adu: Floats, limits: "Limits", detector: Detector) -> Integers:
-    """Mark the pixels whose value says nothing, or little, about the light.
+    """Flag the pixels whose counts do not measure the light: saturated, nonlinear, bad.
 
     Parameters
     ----------
@@ -296,8 +296,8 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     adu -= bias.adu
     middle_row, middle_column = (n // 2 for n in adu.shape)
     beside, near = adu[:, middle_column - _BESIDE : middle_column + _BESIDE], adu[middle_row - _ABOVE :][: 2 * _ABOVE]
-    jumped = _level_steps(beside, near, bias.read_noise_adu)
-    subtract_steps(adu, jumped, len(adu))
+    steps = _level_steps(beside, near, bias.read_noise_adu)
+    subtract_steps(adu, steps, len(adu))
     variance = bias.variance + np.float32(header_checks.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance)
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)

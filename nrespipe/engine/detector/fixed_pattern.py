@@ -1,4 +1,4 @@
-"""What is fixed on a detector, told apart from the noise of the few frames that show it."""
+"""The fixed pattern of a detector, separated from the noise of the few frames that show it."""
 
 import numpy as np
 from scipy.ndimage import median_filter, uniform_filter1d
@@ -18,14 +18,14 @@ _WILD = 8.0
 
 
 def settle(mean: Floats, variance: Floats, significant: float = 5.0) -> tuple[Floats, Floats, Floats]:
-    """Keep the structure of a mean image that its noise allows to see, and smooth out the rest.
+    """Keep the structure of a mean image that exceeds its noise, and smooth the rest.
 
     Parameters
     ----------
     mean, variance : shape (n_rows, n_columns)
         Mean of few frames, and the variance of it by the noise model.
     significant
-        A pixel that stands out among its neighbors by more than this many standard deviations keeps its own value.
+        A pixel that differs from its neighbors by more than this many standard deviations keeps its own value.
 
     Returns
     -------
@@ -36,8 +36,8 @@ def settle(mean: Floats, variance: Floats, significant: float = 5.0) -> tuple[Fl
 
     Notes
     -----
-    A running mean along the columns, and one along the rows of what is left, hold the structure of columns and rows and
-    all that is smooth. What remains in a block scatters by the noise n of the mean and by the structure s of single
+    A running mean along the columns, and one along the rows of the rest, contain the structure of columns and rows and
+    all that is smooth. The remainder in a block scatters by the noise n of the mean and by the structure s of single
     pixels; a pixel takes the share :math:`w = s^2 / (s^2 + n^2)` of its own deviation, and the variance of the result
     is :math:`w n^2` with that of the running means. Where single pixels do not differ w is 0: then a master of five
     biases costs 1 percent of the variance of the read noise and not 20.
@@ -49,7 +49,7 @@ def settle(mean: Floats, variance: Floats, significant: float = 5.0) -> tuple[Fl
     smooth = _running(np.where(outlying, smooth, mean), limit)
     deviation = mean - smooth
     square = deviation**2 / variance
-    # what stands out among pixels that all differ is judged by how much they do
+    # where all pixels differ from each other, an outlier must exceed their scatter
     alone = square > significant**2 * np.maximum(_typical(square), 1)
     share = _share(np.where(alone, 1, square))
     share[alone] = 1
@@ -125,7 +125,7 @@ def _mean_along(image):
 
 
 def _share(square):
-    """Share of a pixel's own deviation that is no noise, the same within a block."""
+    """Share of the deviations of the pixels of a block that exceeds their noise."""
     rows, columns = (-(-n // _BLOCK) for n in square.shape)
     starts = [np.arange(k) * _BLOCK for k in (rows, columns)]
     sums = np.add.reduceat(np.add.reduceat(square, starts[0], axis=0, dtype=np.float64), starts[1], axis=1)

@@ -15,7 +15,7 @@ _EDGES = np.geomspace(10.0, 65536.0, 41)
 _FEWEST = 500
 #: Rows and columns of the blocks within which two exposures are fitted to each other [pixel].
 _BLOCK = 64
-#: Rows on either side whose light tells how the orders have moved [pixel].
+#: Rows on either side whose light shows the shift of the orders [pixel].
 _REACH = 3
 #: Columns over which the light of these rows is averaged: it is smooth along the orders, the response of the pixels and
 #: the noise are not [pixel].
@@ -75,14 +75,14 @@ def pairs(first: Floats, second: Floats, share: float = 1.0) -> Floats:
     -------
     ndarray of float, shape (n_bins, 5)
         For each bin of brightness the mean level, its mean square, the variance of one exposure, its relative error,
-        and how far the orders have moved between the two [ADU, ADU2, ADU2, 1, pixel].
+        and the shift of the orders between the two [ADU, ADU2, ADU2, 1, pixel].
 
     Notes
     -----
-    The lamp may have drifted, and the orders may have moved: in each block the difference is fitted by the mean of the
-    two, by what the neighboring rows say of a shift and a change of width, and by a constant; what is left is the
-    noise. The mean of all exposures does not depend on the noise of the difference, so the fit takes only its degrees
-    of freedom away.
+    The lamp may have drifted, and the orders may have shifted: in each block the difference is fitted by the mean of
+    the two, by shapes of the neighboring rows for a shift and a change of width, and by a constant; the remainder is
+    the noise. The mean of all exposures does not depend on the noise of the difference, so the fit takes only its
+    degrees of freedom away.
     """
     level, noise, moved = _matched(np.asarray(first, np.float32), np.asarray(second, np.float32), share)
     place = np.digitize(level, _EDGES)
@@ -150,7 +150,7 @@ def measure(
     usable = (level < linear_adu) & (level > _SIGNIFICANT * np.sqrt(variance / 2))
     found = Gain()
     for _ in range(4):
-        # the gain tells how many counts the linear range of the detector is
+        # the gain converts the linear range of the detector to counts
         kept = usable & ((level * found.e_per_adu < linear_e) if found.is_known else True)
         rows = level[kept], square[kept], variance[kept], error[kept], moved[kept]
         previous, found = found, _fit(*rows, read_noise_adu**2, least)
@@ -172,7 +172,7 @@ def follow(measured: Gain, running: Gain, days: float, alike: bool = False) -> t
         Time between the two [day].
     alike
         Whether the errors of all nights that are measured in this way are alike: then their mean is no better, and
-        `measured` only tells whether the gain has changed.
+        `measured` only shows whether the gain has changed.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def _fit(level, square, variance, trust, moved, read_variance, least):
     """Straight line with its curvature through the bins, the read noise being known to some percent."""
     if len(level) < 4:
         return Gain()
-    # the last row says that the read noise is the one that was measured
+    # the last row keeps the read noise at the measured one
     design = np.vstack([np.stack([level, square / 1e4, np.ones(len(level))], axis=1), [0.0, 0.0, 1.0]])
     seen = np.append(variance, read_variance)
     expected = seen
@@ -221,7 +221,7 @@ def _fit(level, square, variance, trust, moved, read_variance, least):
 
 
 def _matched(first, second, share):
-    """Mean of two frames and the noise of the first, for the pixels that count; and how far the orders have moved."""
+    """Mean of two frames and the noise of the first, for the pixels that count; and the shift of the orders."""
     mean, difference = (first + np.float32(share) * second) / np.float32(1 + share), first - second
     height, width = first.shape[0] - 2 * _REACH, first.shape[1]
     rows, columns = (max(n // _BLOCK, 1) for n in (height, width))

@@ -1,4 +1,4 @@
-"""What header and table say of the detector, compared with each other and with what the frames show."""
+"""Header values and table values of the detector, compared with each other and with the frames."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeGuard
@@ -12,7 +12,7 @@ from nrespipe.frames.raw import RawFrame
 from nrespipe.frames.spectrograph import Detector
 from nrespipe.numerics.robust_statistics import spread
 
-#: What a counter of 16 bits can hold [ADU].
+#: Largest count of 16 bits [ADU].
 _MOST_ADU = 65535.0
 #: Gains that an amplifier may have [electron / ADU].
 _GAINS = 0.1, 30.0
@@ -57,9 +57,9 @@ def limits(raw: RawFrame, detector: Detector, gain_e_per_adu: float, pile_adu: f
 
     Notes
     -----
-    What a pixel holds is a number of electrons: a table's limit is that of its gain, and becomes that of the gain that
-    was measured, as far as a counter of 16 bits goes. A header's limit makes sense between a third of that and what 16
-    bits hold, and is believed then, down to where the pixels pile up. Without one, the pile decides.
+    A pixel saturates at a number of electrons: a limit of the table, which is in counts at its own gain, is scaled to
+    the measured gain, up to the largest count of 16 bits. A limit of the header is used if it lies between a third of
+    that and the largest count, and not above the level at which the pixels pile up. Without one, the pile decides.
     """
     saturation, linear = _expected(detector, gain_e_per_adu)
     ratio = detector.max_linear_adu / detector.saturation_adu
@@ -126,21 +126,21 @@ def nominal_gain(frames: Sequence[RawFrame], detector: Detector) -> Gain:
 
 
 def median_known(values: Sequence[float | None]) -> float | None:
-    """Return the median of what headers say.
+    """Return the median of the header values that are known.
 
     Parameters
     ----------
     values
-        None where a header says nothing.
+        None where a header has no value.
     """
-    told = [value for value in values if value is not None]
-    return float(np.median(told)) if told else None
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
 
 
 def flags(
     raw: RawFrame, detector: Detector, read_noise_adu: float, gain_e_per_adu: float, tolerance: float = _NOISIER
 ) -> Quality:
-    """Check the limits in a frame's header, and the noise of its overscan.
+    """Return the flags of a frame whose header limits or overscan noise are wrong.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def overscan_noise(raw: RawFrame, rows: slice | None = None) -> float:
 
 
 def read_noise(raw: RawFrame, biases_adu: float, rows: slice | None = None) -> float:
-    """Return the read noise of a frame: that of the biases, or its own where its overscan is noisier than they were.
+    """Return the read noise of a frame: that of the biases, or its own if its overscan is noisier.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def read_noise(raw: RawFrame, biases_adu: float, rows: slice | None = None) -> f
 
 
 def header_noise(frames: Sequence[RawFrame], detector: Detector, measured_adu: float) -> float | None:
-    """Return the read noise that headers have.
+    """Return the median read noise of the headers in counts.
 
     Parameters
     ----------
@@ -222,11 +222,11 @@ def header_noise(frames: Sequence[RawFrame], detector: Detector, measured_adu: f
         In ADU; None where no header has it. Headers have it in electrons, and their gain may be wrong: by the gain of
         the header or by that of the table, whichever comes nearer to the measurement.
     """
-    told = median_known([raw.header_read_noise_e for raw in frames])
-    if told is None:
+    known = median_known([raw.header_read_noise_e for raw in frames])
+    if known is None:
         return None
     gains = {nominal_gain(frames, detector).e_per_adu, detector.gain_e_per_adu}
-    return float(min((told / g for g in sorted(gains)), key=lambda noise: abs(noise / measured_adu - 1)))
+    return float(min((known / g for g in sorted(gains)), key=lambda noise: abs(noise / measured_adu - 1)))
 
 
 def flag_difference(value: float | None, measured: float, tolerance: float, flag: Quality) -> Quality:
@@ -241,7 +241,7 @@ def flag_difference(value: float | None, measured: float, tolerance: float, flag
     tolerance
         By how much the value may differ, relative to the measurement.
     flag
-        What to return if it differs by more.
+        Flag that is returned if it differs by more.
 
     Returns
     -------

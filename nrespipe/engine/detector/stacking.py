@@ -14,14 +14,14 @@ from nrespipe.numerics.robust_statistics import median
 _BAND_BYTES = 192 << 20
 #: Share of good pixels that may be called unsteady by chance.
 _CHANCE = 1e-7
-#: The same for pixels that cosmic rays hit in several frames: their mean is spoiled, and they are few.
-_CHANCE_OF_HITS = 1e-4
+#: The same for pixels with cosmic rays in several frames: their mean is spoiled, and they are few.
+_CHANCE_OF_RAYS = 1e-4
 #: Where a larger share of the pixels is unsteady, the noise that was expected is to blame and not the pixels.
 _MOST_UNSTEADY = 0.01
 
 
 def samples(n_rows: int, height: int = 256, count: int = 4) -> list[slice]:
-    """Choose bands of rows that stand for a whole image.
+    """Choose bands of rows that represent a whole image.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def mean(
     threshold: float = 5.0,
     mismatch: float = 0.0,
 ) -> tuple[Floats, Floats, Integers, Booleans]:
-    """Average frames pixel by pixel and leave out what the noise cannot explain.
+    """Average frames pixel by pixel without the values that the noise cannot explain.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def mean(
         \\sigma_m^2 = \\frac{k \\sigma_r^2 + \\max(m, 0) \\sum s_i / g}{(\\sum s_i)^2} .
 
     The scatter of three to ten values is no basis for a rejection, the noise model is. With two frames the lower
-    value stands in for the median, since a cosmic ray only adds: so one low value, or more high ones than cosmic rays
+    value replaces the median, since a cosmic ray only adds: so one low value, or more high ones than cosmic rays
     that fall at random make, mark a pixel as unsteady, and so does a chi-square of the values kept that one good pixel
     in ten million has.
     """
@@ -112,15 +112,15 @@ def mean(
             band[i] = band_of(frame, rows)
         noise = np.array(np.broadcast_to(noise_variance, shape)[rows], np.float32)
         _mean(band, noise, *tunables, *(array[rows] for array in out))
-    unsteady |= high >= _most_hits(n, high.mean() / n)
+    unsteady |= high >= _most_rays(n, high.mean() / n)
     if unsteady.mean() > _MOST_UNSTEADY:
         unsteady[:] = False
     return average, variance, rejected, unsteady
 
 
-def _most_hits(n, share):
-    """Fewest values above the rest, of n, that cosmic rays which hit a share of all values do not explain."""
-    return 2 + int(np.count_nonzero(bdtrc(np.arange(1, n), n, share) > _CHANCE_OF_HITS))
+def _most_rays(n, share):
+    """Fewest high values of n that chance does not explain where cosmic rays raise a share of all values."""
+    return 2 + int(np.count_nonzero(bdtrc(np.arange(1, n), n, share) > _CHANCE_OF_RAYS))
 
 
 @njit(cache=True)

@@ -1,4 +1,4 @@
-"""How the images of lamp lines lean and bend against the columns of the detector."""
+"""Tilt and curvature of the images of lamp lines against the columns of the detector."""
 
 from collections.abc import Sequence
 
@@ -12,34 +12,34 @@ from nrespipe.frames.traces import Slant, Traces
 from nrespipe.numerics import column_model, legendre2d, tilt_kernels
 from nrespipe.numerics.leastsquares import clipped
 
-#: Terms of the surfaces in (x, m): a slant changes slowly over the detector.
+#: Terms of the surfaces in (x, m): tilt and curvature change slowly over the detector.
 _DEGREES = legendre2d.degrees(3)
-#: Pieces of an order with a slant of their own before the surfaces are fitted.
+#: Pieces of an order with a tilt of their own before the surfaces are fitted.
 _PIECES = 8
 #: Beyond this distance from a trace its neighbors disturb the measurement [pixel].
 _CORE = 4.5
-#: Error of the profile relative to the light: what remains of the sharp lines while the slant is not known [1].
+#: Error of the profile relative to the light: the residuals of sharp lines while the tilt is not known [1].
 _GUARD = 0.05
-#: Scatter of lean and bend about their surfaces that the optics allow [pixel / pixel, pixel / pixel2].
+#: Scatter of tilt and curvature about their surfaces that the optics allow [pixel / pixel, pixel / pixel2].
 _SMOOTH = (2e-3, 5e-4)
-#: What optics make likely of a constant lean and bend; a third of it for each degree of the surface, which holds the
-#: surfaces where a lamp has no lines.
+#: Tilt and curvature that optics make likely; a third of it for each degree of the surface. It keeps the surfaces small
+#: where a lamp has no lines.
 _LIKELY = (0.1, 1e-2)
 
 
 def measure(
     image: Image, traces: Traces, flat: Flat, lamps: tuple[int, ...], rounds: int = 3, least_snr: float = 30.0
 ) -> Slant:
-    """Measure the slant of the lines in a frame whose fibers carry a line lamp.
+    """Measure tilt and curvature of the lines in a frame whose fibers carry a line lamp.
 
     Parameters
     ----------
     traces
         Where the orders lie in this frame.
     lamps
-        Fibers that carry a line lamp, all that carry light; without any the lines are taken to stand upright.
+        Fibers that carry a line lamp, all that carry light; without any the lines are taken to be upright.
     rounds
-        How often light and slant are fitted in turn.
+        How often flux and tilt are fitted in turn.
     least_snr
         Columns whose light is less significant do not count.
 
@@ -50,7 +50,7 @@ def measure(
 
     Notes
     -----
-    A column beside a leaning line is brighter above its trace and fainter below it, by the slope of the light:
+    A column beside a tilted line is brighter above its trace and fainter below it, by the slope of the light:
 
     .. math:: D(x, y) = P(u)\\, s(x - \\delta) \\approx P(u)\\, [s(x) - \\delta\\, s'(x)] ,
         \\qquad \\delta = a\\, u + b\\, (u^2 - q) .
@@ -70,8 +70,8 @@ def measure(
     for _ in range(rounds):
         arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
         flux, _, _ = column_model.fit(*arrays, extra, guard, 8.0, flux, 3)
-        lean, bend = (laid.sort(values) for values in per_pixel(known, traces, lamps))
-        extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
+        tilt, curvature = (laid.sort(values) for values in per_pixel(known, traces, lamps))
+        extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, tilt, curvature)
         matrix, right = tilt_kernels.sums(
             laid.data, laid.floor, laid.bad, shares, first, laid.centers, flux, extra, _GUARD, least_snr, _CORE, edges
         )
@@ -80,26 +80,26 @@ def measure(
 
 
 def upright(traces: Traces, fibers: tuple[int, ...]) -> Slant:
-    """Return the slant of lines that stand upright."""
+    """Return the tilt and curvature of upright lines: zero."""
     orders = int(traces.orders[0]), int(traces.orders[-1])
     zero = np.zeros((len(fibers), len(_DEGREES)))
     return Slant(tuple(fibers), orders, traces.centers.shape[-1], _DEGREES, zero, zero)
 
 
 def per_pixel(slant: Slant, traces: Traces, fibers: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Return the slant of every pixel of the traces.
+    """Return tilt and curvature at every pixel of the traces.
 
     Parameters
     ----------
     slant
         As measured on lamps.
     fibers
-        Fibers; one of which nothing is known stands upright.
+        Fibers; the lines of one that was not measured are upright.
 
     Returns
     -------
-    lean, bend : ndarray of float, shape (n_fibers, n_orders, n_pixels)
-        As in ``Slant``.
+    tilt, curvature : ndarray of float, shape (n_fibers, n_orders, n_pixels)
+        ``lean`` and ``bend`` of ``Slant`` [pixel / pixel, pixel / pixel2].
     """
     x = legendre2d.scaled(np.arange(traces.centers.shape[-1]), 0, slant.n_pixels - 1)
     m = legendre2d.scaled(traces.orders, *slant.orders)
@@ -113,12 +113,12 @@ def per_pixel(slant: Slant, traces: Traces, fibers: tuple[int, ...]) -> tuple[Fl
 
 
 def mean(slants: Sequence[Slant]) -> Slant:
-    """Return the mean slant of several frames, fiber by fiber.
+    """Return the mean tilt and curvature of several frames, fiber by fiber.
 
     Parameters
     ----------
     slants
-        Of frames with the same orders; each may know other fibers.
+        Of frames with the same orders; each may have other fibers.
 
     Returns
     -------
@@ -136,22 +136,22 @@ def mean(slants: Sequence[Slant]) -> Slant:
 
 
 def _improved(slant, matrix, right, traces, edges):
-    """Add to a slant the surfaces through what its pieces lack."""
+    """Add to tilt and curvature the surfaces through the corrections of their pieces."""
     x = legendre2d.scaled((edges[:-1] + edges[1:] - 1) / 2, 0, slant.n_pixels - 1)
     m = legendre2d.scaled(traces.orders, *slant.orders)
     grid = [axis.ravel() for axis in np.meshgrid(x, m)]
-    lean, bend = slant.lean.copy(), slant.bend.copy()
+    tilt, curvature = slant.lean.copy(), slant.bend.copy()
     for i in range(len(slant.fibers)):
         known = np.linalg.det(matrix[i]).ravel() > 0
         inverse = np.linalg.inv(matrix[i].reshape(-1, 2, 2)[known])
         values = np.einsum("nij,nj->ni", inverse, right[i].reshape(-1, 2)[known])
         errors = np.sqrt(np.einsum("nii->ni", inverse))
         design = legendre2d.design(slant.degrees, *(axis[known] for axis in grid))
-        for part, coefficients in enumerate((lean, bend)):
+        for part, coefficients in enumerate((tilt, curvature)):
             total = values[:, part] + design @ coefficients[i]
             likely = _LIKELY[part] / 3.0 ** slant.degrees.sum(axis=1)
             coefficients[i] = _fit(design, total, np.hypot(errors[:, part], _SMOOTH[part]), likely)
-    return Slant(slant.fibers, slant.orders, slant.n_pixels, slant.degrees, lean, bend)
+    return Slant(slant.fibers, slant.orders, slant.n_pixels, slant.degrees, tilt, curvature)
 
 
 def _fit(design, values, errors, likely):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 from scipy.special import chdtrc, chdtri, ndtr
 
-from nrespipe.engine.extraction import line_tilt as slants
+from nrespipe.engine.extraction import line_tilt
 from nrespipe.engine.orders import column_layout
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
@@ -16,17 +16,17 @@ from nrespipe.numerics import background_surface, column_model, cosmic_ray_kerne
 
 #: Least distance of two lit traces that can be told apart [pixel].
 _BLENDED = 3.5
-#: Relative error of the profile that an outlier must exceed, of lamps and stars: before the slant of the lines is
+#: Relative error of the profile that an outlier must exceed, of lamps and stars: before the tilt of the lines is
 #: known, and afterwards.
-_UNSLANTED, _GUARD = (0.12, 0.02), (0.02, 0.004)
+_UNTILTED, _GUARD = (0.12, 0.02), (0.02, 0.004)
 _COSMIC = 2
 #: Chi-square that a run of 1, 2 ... 8 pixels must save: noise does so once in a thousand million cases.
 _RUN_LIMITS = chdtri(np.arange(1, 9), 1e-9)
-#: The light of a single column stands out by so many errors; variance without light that is typical of a column.
+#: A single column is too bright by so many errors; variance without light that is typical of a column.
 _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
 #: Chi-square of a column that noise exceeds once in twenty cases.
-_ODD_FIT = chdtri(round(2 * column_layout.HALF_WINDOW), 0.05)
-#: A column is believed to be hit where light and fit together are less likely than this.
+_POOR_FIT = chdtri(round(2 * column_layout.HALF_WINDOW), 0.05)
+#: A column has a cosmic ray where its flux and its fit together are less likely than this.
 _HIDDEN = 1e-6
 #: First arguments of the kernels: data, floor, error, bad, shares, first, and light that is known besides.
 _Arrays = tuple[Floats, Floats, Floats, Integers, Floats, Integers, Floats]
@@ -50,7 +50,7 @@ def optimal(
     lit
         Fibers that carry light.
     slant
-        How the images of lines lean and bend; None if they stand upright.
+        Tilt and curvature of the images of lines; None if they are upright.
     lamps
         Those of `lit` that carry a line lamp.
     threshold
@@ -70,12 +70,12 @@ def optimal(
         \\qquad M = \\sum_k s_k P_k r + E, \\quad V = V_0 + M + \\left(\\frac{\\sigma_r}{r} M\\right)^2
 
     (Horne 1986 PASP 98 609; Zechmeister et al. 2014 A&A 561 A59, who divide by the flat itself). The variance V comes
-    from the model of the previous pass, not from the single pixel. E is what the slant of the lines adds: the light of
-    the neighboring columns, which is known from the previous fit (``tilt_kernels.displaced``), and the wings of the
-    other traces. Without the slant the light above the trace would be taken for that of another wavelength, by an
+    from the model of the previous pass, not from the single pixel. E is the light that the tilt of the lines adds:
+    that of the neighboring columns, which is known from the previous fit (``tilt_kernels.displaced``), and the wings of
+    the other traces. Without the tilt the light above the trace would be taken for that of another wavelength, by an
     amount that depends on the weights and so on the brightness of the star. The worst outlier of each trace is left out
-    and the fit repeated until none remains; then runs of pixels that one cosmic ray hit along the column, and those
-    beside the outliers, also in the neighboring columns, which stand out less.
+    and the fit repeated until none remains; then runs of pixels of one cosmic ray along the column, and the
+    fainter ones beside the outliers, also in the neighboring columns.
     """
     laid = column_layout.lay_out(image, traces, flat, lit)
     shares, first = column_model.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
@@ -83,12 +83,14 @@ def optimal(
     of_lamp = np.isin(np.repeat(lit, len(traces.orders))[laid.order], lamps)
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
     upright = np.zeros_like(laid.data)
-    flux, _, _ = column_model.fit(*arrays, upright, np.where(of_lamp, *_UNSLANTED), 1.2 * threshold, flux, 8)
-    lean, bend = (laid.sort(values) for values in slants.per_pixel(slant or slants.upright(traces, lit), traces, lit))
-    extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
+    flux, _, _ = column_model.fit(*arrays, upright, np.where(of_lamp, *_UNTILTED), 1.2 * threshold, flux, 8)
+    tilt, curvature = (
+        laid.sort(values) for values in line_tilt.per_pixel(slant or line_tilt.upright(traces, lit), traces, lit)
+    )
+    extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * cosmic_ray_kernels.misfit(*arrays, extra, flux, 8))
     flux, variance, used = column_model.fit(*arrays, extra, guard, threshold, flux, 12, 1)
-    extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
+    extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     _reject((*arrays, extra), guard, flux, variance, used, of_lamp)
     flux, variance, used = column_model.fit(*arrays, extra, guard, threshold, flux, 12, 1)
     excess, hidden = _hidden((*arrays, extra), guard, flux, variance, used, of_lamp)
@@ -101,21 +103,21 @@ def optimal(
 
 
 def _reject(arrays: _Arrays, guard, flux, variance, used, of_lamp) -> None:
-    """Mark, in the bad pixels of the arrays, what hits left that no single pixel betrays."""
+    """Mark, in the bad pixels of the arrays, the cosmic rays that no single pixel shows."""
     excess, error = _spikes(flux, variance, of_lamp)
     # sharp lines of the atmosphere stand out as well, but they fit the profile and are never so high
-    odd = cosmic_ray_kernels.chi_square(*arrays, flux, guard)[0] > _ODD_FIT
-    odd |= (used < 0.95) | (excess > 0.2 * flux)
-    expected = np.where(odd & (excess > _SPIKE * error), flux - excess, np.nan)
+    poor = cosmic_ray_kernels.chi_square(*arrays, flux, guard)[0] > _POOR_FIT
+    poor |= (used < 0.95) | (excess > 0.2 * flux)
+    expected = np.where(poor & (excess > _SPIKE * error), flux - excess, np.nan)
     cosmic_ray_kernels.reveal(*arrays, flux, expected, 0.03, 4.0)
     cosmic_ray_kernels.runs(*arrays, flux, guard, _RUN_LIMITS, 0.3)
     cosmic_ray_kernels.grow(*arrays, flux, guard, 2.5)
 
 
 def _hidden(arrays: _Arrays, guard, flux, variance, used, of_lamp):
-    """Tell by how much columns stand out, and those that neither the profile nor the neighbors explain.
+    """Excess of the columns, and which of them neither the profile nor the neighbors explain.
 
-    No pixel betrays the hit in those; their light is known to be no better than by what it stands out.
+    In those no pixel shows the cosmic ray; the error of their flux is no smaller than the excess.
     """
     excess, error = _spikes(flux, variance, of_lamp)
     chance = _chance(excess, error, *cosmic_ray_kernels.chi_square(*arrays, flux, guard))
@@ -123,7 +125,7 @@ def _hidden(arrays: _Arrays, guard, flux, variance, used, of_lamp):
 
 
 def _spikes(flux, variance, of_lamp):
-    """By how much the light of one column alone exceeds what the optics can do, and its error; lamps are left out.
+    """Excess of the flux of one column over the sharpest line of the optics, and its error; lamps are left out.
 
     The prediction from three neighbors on either side is exact for a polynomial of the fifth degree; a line as narrow
     as the line-spread function differs from it by a few percent of its depth.
@@ -134,26 +136,26 @@ def _spikes(flux, variance, of_lamp):
         flux[:, 3 + step :][:, : flux.shape[1] - 6] + flux[:, 3 - step :][:, : flux.shape[1] - 6] for step in (1, 2, 3)
     ]
     excess[:, middle] = flux[:, middle] - (15 * sides[0] - 6 * sides[1] + sides[2]) / 20
-    # the neighbors are as noisy as the pixel itself would be without a hit
+    # the neighbors are as noisy as the pixel itself would be without a cosmic ray
     light = np.maximum(flux - np.nan_to_num(np.maximum(excess, 0)), 0)
     clean = variance * (light + _TYPICAL_FLOOR) / (np.maximum(flux, 0) + _TYPICAL_FLOOR)
     error[:, middle] = np.sqrt(clean[:, middle] * (1 + 2 * (15**2 + 6**2 + 1) / 20**2))
     excess[of_lamp] = 0.0
     excess = np.nan_to_num(excess)
-    # two columns beside a hit the prediction is wrong by a third of it
+    # two columns beside a cosmic ray the prediction is wrong by a third of it
     return np.where(excess > 0.5 * maximum_filter1d(excess, 7, axis=1), excess, 0.0), error
 
 
 def _chance(excess, error, chi_square, count):
-    """Chance that noise makes a column stand out so far from its neighbors times that it fits its profile so badly."""
+    """Product of the p-values of the spike and of the profile chi-square."""
     chance, far = np.ones(excess.shape), excess > 2 * error
     chance[far] = ndtr(-excess[far] / error[far]) * chdtrc(np.maximum(count[far] - 1, 1), chi_square[far])
     return chance
 
 
-def _extra(laid, shares, first, flux, lean, bend, profile):
-    """Light that the fit of a column alone does not know: of neighboring columns, and of the wings of other traces."""
-    extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
+def _extra(laid, shares, first, flux, tilt, curvature, profile):
+    """Light that is no part of the fit of a column: of neighboring columns, and of the wings of other traces."""
+    extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, tilt, curvature)
     light = np.ascontiguousarray(flux.T)
     background_surface.add_wings(
         extra, laid.centers, light, np.array(profile.wings), profile.distances[1], laid.grid[-1]
@@ -162,7 +164,7 @@ def _extra(laid, shares, first, flux, lean, bend, profile):
 
 
 def _quality(mask, laid, used, core=3):
-    """Collect what is known against the pixels in the core of each trace."""
+    """Collect the flags of the pixels in the core of each trace."""
     n_columns, n_traces = laid.centers.shape
     quality = np.zeros((n_traces, n_columns), np.uint8)
     rows = mask.shape[0]
@@ -176,7 +178,7 @@ def _quality(mask, laid, used, core=3):
             y = np.clip(place + step, 0, rows - 1)
             quality[k] |= flipped[column, y]
             quality[k] |= np.where(laid.bad[column, y] == _COSMIC, np.uint8(Pixel.COSMIC), np.uint8(0))
-        # beside saturated pixels the light is not known to whom the slant of the lines brings some
+        # the tilt of the lines mixes light of saturated pixels into the columns beside them
         saturated = np.convolve(quality[k] & np.uint8(Pixel.SATURATED) > 0, np.ones(7), "same") > 0
         quality[k, saturated] |= np.uint8(Pixel.BLOOMED)
         for other in range(max(0, k - 2), min(n_traces, k + 3)):

@@ -14,7 +14,7 @@ from nrespipe.numerics.column_model import add_traces
 # The scatter of the response is measured in tiles of this size: fringes make it larger in the red [pixel].
 _TILE = (128, 256)
 _USUAL = 0.01  # scatter of the response where no flat is bright enough to tell
-_LIMITS = (1e-3**2, 0.1**2)  # variances of the response that are believed
+_LIMITS = (1e-3**2, 0.1**2)  # limits of the variance of the response
 _UNLIKE = 0.3  # how far the variance of a tile may be from the typical one, as a share of it
 _CLIP = 4.0  # significance beyond which a deviation does not belong to the scatter
 # Share of the pixels that are expected under dust, or with foreign light, and how far those are off. A factor of ten in
@@ -47,8 +47,8 @@ def measure(
     lit
         The fibers it lights.
     core
-        Within this distance of a trace the model is beyond doubt: there the scatter of the response is measured, and
-        a pixel can be told flawed [pixel].
+        Within this distance of a trace the model is exact: there the scatter of the response is measured, and a pixel
+        may be flagged as flawed [pixel].
     flawed
         A pixel whose response differs from 1 by more is no use.
 
@@ -65,9 +65,9 @@ def measure(
     -----
     A pixel's own flat is known to the noise n; that it resembles its neighbors is known to the scatter s of the
     response in that part of the detector. The two together give the share :math:`w = s^2 / (s^2 + n^2)` of the flat and
-    the error :math:`s \\sqrt{1 - w}`. A pixel may instead be under dust, where only the flat tells how dark it is
-    (:math:`s` is then 0.1), or have light that is not the lamp's, as of a cosmic ray, and then the flat tells
-    nothing of it. The response is the mean over the three cases with their probabilities, which follow from the flat of
+    the error :math:`s \\sqrt{1 - w}`. A pixel may instead be under dust, where only the flat shows how dark it is
+    (:math:`s` is then 0.1), or have light that is not the lamp's, as of a cosmic ray, and then the flat does not
+    measure it. The response is the mean over the three cases with their probabilities, which follow from the flat of
     the pixel and, for dust, from that of the eight pixels around it. It is a smooth function of the flat.
     """
     chosen = [traces.fibers.index(fiber) for fiber in lit]

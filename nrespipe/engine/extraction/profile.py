@@ -1,4 +1,4 @@
-"""How the light of each trace spreads across its order, and how the pixels respond."""
+"""The profile of each trace across its order, and how well it describes a frame."""
 
 import numpy as np
 from numba import njit
@@ -19,7 +19,7 @@ _KNOT = 0.5  # knots of the splines [pixel]
 # Their smoothing bridges gaps. It is relative to the mean weight, which the dark flanks of a bright flat dominate: 1e-4
 # already flattened the core by half a percent.
 _SMOOTHING = 1e-6
-#: Half width of what is looked at, the bulk of the light [pixel].
+#: Half width of the core, which has most of the light [pixel].
 _CORE = 4.5
 #: Cosmic rays are further off than so many standard deviations and so large a share of the light.
 _COSMIC, _GUARD = 6.0, 0.05
@@ -64,7 +64,7 @@ def measure(
     -----
     The curvature of the orders makes every sub-pixel position occur in each chunk, so the profile, including the
     integration over a pixel, is a spline in the distance from the center with knots finer than a pixel. Light and
-    profile are fitted in turn, each with the other held; neighboring traces are subtracted meanwhile.
+    profile are fitted in turn, each with the other fixed; neighboring traces are subtracted meanwhile.
     """
     centers, order = column_layout.sorted_rows(traces, lit)
     n_fibers, n_orders, n_columns = len(lit), len(traces.orders), len(centers)
@@ -101,7 +101,7 @@ def measure(
 
 
 def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stride: int = 8) -> tuple[Floats, Floats]:
-    """Compare a frame with the light that was extracted from it.
+    """Compare a frame with the model of its extracted flux.
 
     Parameters
     ----------
@@ -115,11 +115,11 @@ def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], strid
     Returns
     -------
     chi2 : ndarray of float, shape (n_lit, n_orders)
-        Sum of the squares of what is left in the pixels near the center, in units of its noise, over their number less
+        Sum of the squared residuals of the pixels near the center, in units of their noise, over their number less
         the number of columns; NaN where there is no light. Below 1 where the frame is one of the few that the flat was
         made of.
     share : ndarray of float, shape (n_lit, n_orders)
-        Root of the mean square of what noise does not explain of it, as a share of that of the light.
+        Root mean square of the residuals beyond the noise, as a share of that of the light.
     """
     laid = column_layout.lay_out(image, traces, flat, lit, stride)
     shares, first = column_model.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)

@@ -20,7 +20,7 @@ DISTANCES = np.arange(0, _KNOTS[-1] + 0.1, 0.25)
 _SPACING, _STIFFNESS = 300, 1e-4
 #: Rows and columns of the cells over which pixels are averaged; every so many columns are used.
 _CELL, _STRIDE = (64, 64), 4
-#: Half width of the window that tells the light of a trace while its profile is not known [pixel].
+#: Half width of the window over which the flux of a trace is summed while its profile is not known [pixel].
 _CORE = 4
 #: Points further below and above the surface than so many robust scatters are left out.
 _CLIP = (4.0, 3.0)
@@ -100,8 +100,8 @@ def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3)
         hats = np.delete(hats, [len(_KNOTS) - 1, 2 * len(_KNOTS) - 1], axis=1)
         scale = np.maximum(hats.max(axis=0), 1e-9)
         # a share of the wings is not as modelled, which counts where the light is strong
-        doubt = 2e-3 * strength if attempt else 0.1 * np.abs(points[:, 0])
-        fit = _robust(points, hats / scale, image.electrons.shape, doubt, np.inf)
+        mismatch = 2e-3 * strength if attempt else 0.1 * np.abs(points[:, 0])
+        fit = _robust(points, hats / scale, image.electrons.shape, mismatch, np.inf)
         found = (fit[1] / scale).reshape(2, -1)
         wings = wings + np.array([np.interp(DISTANCES, _KNOTS, np.append(side, 0.0), left=0.0) for side in found])
     return _without(image, fit), wings
@@ -125,7 +125,7 @@ def _cells(data, floor, mask, centers, light, wings, knots):
     return points[:, :4], points[:, 4], points[:, 5:]
 
 
-def _robust(points, extra, shape, doubt, prior):
+def _robust(points, extra, shape, mismatch, prior):
     """Fit the surface; what else a fiber spills only adds light, so the clip is not symmetric.
 
     Returns coefficients of the surface, factors of the extra terms, and the covariance of the coefficients.
@@ -134,7 +134,7 @@ def _robust(points, extra, shape, doubt, prior):
     intervals = _intervals(shape)
     if len(level) < 3 * (intervals[0] + 3):
         return None, np.zeros(extra.shape[1]), None
-    weight = 1 / np.hypot(error, doubt)
+    weight = 1 / np.hypot(error, mismatch)
 
     def solve(kept):
         fit = background_surface.surface(row, column, level, weight * kept, extra, prior, shape, intervals, _STIFFNESS)

@@ -99,7 +99,7 @@ def fit(
     Returns
     -------
     surface : Surface
-        What was fitted.
+        The fit.
     belongs : ndarray of bool, shape (n_fibers, n_orders, n_bins)
         Which of the centers lie on it.
     """

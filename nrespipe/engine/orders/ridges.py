@@ -168,8 +168,8 @@ def group(rows: Floats, size: int) -> Integers:
     groups = np.full((len(found), size), -1)
     for k, expected in enumerate(found[order] for order in sorted(found)):
         nearest = np.argmin(np.abs(known[:, np.newaxis] - expected), axis=0)
-        hit = (np.abs(known[nearest] - expected) < 3) & ~np.isin(usable[nearest], groups)
-        groups[k, hit] = usable[nearest[hit]]
+        near = (np.abs(known[nearest] - expected) < 3) & ~np.isin(usable[nearest], groups)
+        groups[k, near] = usable[nearest[near]]
     seen = np.flatnonzero((groups >= 0).any(axis=1))
     return groups[seen[0] : seen[-1] + 1] if len(seen) else groups[:0]
 
@@ -216,9 +216,9 @@ def _walk(found, rows, step, size, tolerance=5.0, give_up=3) -> None:
         if expected.max() < 0 or expected.min() > rows.max() + 200 or edge + step in found:
             break
         nearest = rows[np.argmin(np.abs(rows[:, None] - expected), axis=0)]
-        hit = np.abs(nearest - expected) < tolerance
-        offset = np.median(nearest[hit] - expected[hit]) if hit.any() else 0.0
-        found[edge + step] = np.where(hit, nearest, expected + offset)
-        missing = 0 if hit.any() else missing + 1
+        near = np.abs(nearest - expected) < tolerance
+        offset = np.median(nearest[near] - expected[near]) if near.any() else 0.0
+        found[edge + step] = np.where(near, nearest, expected + offset)
+        missing = 0 if near.any() else missing + 1
     for _ in range(missing):
         found.pop(max(found) if step > 0 else min(found))

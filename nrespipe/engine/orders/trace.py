@@ -1,4 +1,4 @@
-"""Find the orders of a lamp flat without any earlier knowledge of where they are, and number them."""
+"""Find the orders of a lamp flat without earlier knowledge of their rows, number them, and join flats."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ def find(
     Notes
     -----
     Ridges are found near the middle column and followed to both sides by their Gaussian-weighted centroids in bins of
-    columns. Ridges that belong to one order are told by their distances: within an order it is smaller than to the
+    columns. Ridges of one order are recognized by their distances: within an order it is smaller than to the
     next one at the blue end, and from there both change slowly. The centers are then smoothed by one Legendre surface
     in (x, m) for all fibers (the method of Piskunov & Valenti 2002 A&A 385 1095 per order, joined over orders) and one
     of lower degree for the distances between fibers. Every place of the surface is measured again, so that what could
@@ -65,7 +65,7 @@ def find(
 
 
 def fibers_agree(pairs: Sequence[Traces], spectrograph: Spectrograph, tolerance: float = 4.0) -> bool:
-    """Tell whether flats that lit different fibers agree on where the reference fiber lies.
+    """Return whether flats that lit different fibers agree on where the reference fiber lies.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def fibers_agree(pairs: Sequence[Traces], spectrograph: Spectrograph, tolerance:
     Returns
     -------
     bool
-        False where the fibers cross the detector in the opposite order; True also for a single flat, which cannot tell.
+        False where the fibers cross the detector in the opposite order; True also for a single flat.
     """
     if len(pairs) < 2:
         return True
@@ -108,7 +108,7 @@ def _nearest(here, there, stride=32, least=3):
     """For each order of one flat the nearest of another, and the median distance where both are seen."""
     distance = np.sort(np.abs(here[:, np.newaxis, ::stride] - there[:, ::stride]), axis=2)
     common = np.isfinite(distance).sum(axis=2)
-    # what is not seen is sorted to the end
+    # unseen columns are sorted to the end
     middle = np.take_along_axis(distance, np.maximum(common - 1, 0)[..., np.newaxis] // 2, axis=2)[..., 0]
     middle = np.where(common >= least, middle, np.inf)
     return np.argmin(middle, axis=1), middle.min(axis=1)
@@ -189,7 +189,7 @@ def highest_fiber(rows: Floats, lit: tuple[int, ...], upward: tuple[int, ...]) -
 
 
 def numbering_costs(rows: Floats, spectrograph: Spectrograph) -> dict[int, float]:
-    """Tell how badly each numbering of the orders fits the pattern of the spectrograph.
+    """Return how badly each numbering of the orders fits the pattern of the spectrograph.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def first_order(rows: Floats, spectrograph: Spectrograph) -> int:
     Returns
     -------
     int
-        The number whose pattern fits best. The lamp lines have the last word later.
+        The number whose pattern fits best; the lamp lines may correct it later.
 
     Raises
     ------
@@ -290,7 +290,7 @@ def _crossing(groups, rows):
 def _beyond_gaps(groups, rows, first, spectrograph, tolerance=5.0):
     """Add the orders on the far side of a gap, of dark or hidden orders, that is too wide to be walked over.
 
-    They are looked for where the pattern of the spectrograph has them, moved as the known ones are.
+    They are looked for at the rows of the pattern of the spectrograph, shifted as the known ones are.
     """
     orders = spectrograph.orders
     at = np.polynomial.polynomial.polyval(orders - spectrograph.first_order, spectrograph.order_rows)
@@ -307,8 +307,8 @@ def _beyond_gaps(groups, rows, first, spectrograph, tolerance=5.0):
             there = np.flatnonzero(ridges_of >= 0)
             if len(there) < 5 or len(free) == 0:
                 continue
-            moved = np.polyfit(at[there], rows[ridges_of[there]] - at[there], 2)
-            distance = np.abs(rows[free] - at[k] - np.polyval(moved, at[k]))
+            shift = np.polyfit(at[there], rows[ridges_of[there]] - at[there], 2)
+            distance = np.abs(rows[free] - at[k] - np.polyval(shift, at[k]))
             if distance.min() < tolerance:
                 found[k, fiber] = free[np.argmin(distance)]
                 free = np.delete(free, np.argmin(distance))

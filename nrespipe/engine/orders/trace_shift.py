@@ -1,4 +1,4 @@
-"""Where the orders of a frame lie, by the light of the frame itself."""
+"""The shift of the orders of a frame from their rows in the flat, by the light of the frame itself."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -13,14 +13,14 @@ from nrespipe.numerics import column_model
 from nrespipe.numerics.leastsquares import huber
 
 _BLOCK = 8  # columns that a cut adds up: the orders climb by a pixel at most within it
-_NEAR, _FAR = 8.0, 40.0  # shifts that are followed, and shifts that are looked for to be refused [pixel]
+_NEAR, _FAR = 8.0, 40.0  # shifts that are accepted, and shifts that are looked for to be rejected [pixel]
 _RIDGE = 2.0  # standard deviation of a trace across the order, roughly [pixel]
 _COSMIC, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of the profile that is none of them
 _UNEVEN = 0.05  # error of the offset of one column that no light mends: lines are tilted against the columns [pixel]
 
 
 def coarse(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, least: float = 10.0) -> Traces:
-    """Find by how much the orders of a frame have moved, to a fraction of a pixel.
+    """Find the shift of all orders of a frame to a fraction of a pixel.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def coarse(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, l
     cuts
         Cuts across the orders that are looked at.
     least
-        Light over noise below which no shift is believed.
+        Least signal-to-noise ratio of a shift.
 
     Returns
     -------
     Traces
-        All fibers, moved as a whole; where the flat saw them if there is too little light to tell.
+        All fibers, shifted as a whole; as in the flat if there is too little light.
 
     Raises
     ------
@@ -48,8 +48,8 @@ def coarse(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, l
     Notes
     -----
     Cuts across the orders are correlated with a ridge of no mean. Its significance at the traces shifted by s, summed
-    over all of them, has its maximum at the shift; what is brighter than ten standard deviations counts by its
-    logarithm. A frame that has moved so far that the light of one fiber lies in the window of another has its maximum
+    over all of them, has its maximum at the shift; more than ten standard deviations count by their
+    logarithm. A frame that has shifted so far that the light of one fiber lies in the window of another has its maximum
     at a shift that is not allowed.
     """
     chosen = [traces.fibers.index(fiber) for fiber in lit]
@@ -71,8 +71,8 @@ def coarse(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, l
     if score[best] < certain:
         return traces
     left, middle, right = score[best - 1 : best + 2]
-    bend = left - 2 * middle + right
-    shift = shifts[best] + (0.25 * (left - right) / bend if bend < 0 else 0.0)
+    curvature = left - 2 * middle + right
+    shift = shifts[best] + (0.25 * (left - right) / curvature if curvature < 0 else 0.0)
     return Traces(traces.fibers, traces.orders, traces.centers + shift)
 
 
@@ -85,12 +85,12 @@ def measure(
     stride: int = 8,
     worth_px: float = 0.02,
 ) -> tuple[Traces, Motion]:
-    """Find how the orders of a frame lie against where the flat saw them.
+    """Measure shift, stretch and turn of the orders of a frame from their rows in the flat.
 
     Parameters
     ----------
     traces
-        Where to begin: those of the flat, or moved as a whole by `coarse`.
+        Where to begin: those of the flat, or shifted as a whole by `coarse`.
     flat
         Where the flat saw the orders, and their profile.
     lit
@@ -113,7 +113,7 @@ def measure(
     -----
     Each column of each trace gives a least-squares offset, the residual of the fit projected on the derivative of the
     profile. A shift, a stretch about the middle row and a turn are fitted to the offsets by the estimator of Huber
-    (1964 Ann. Math. Stat. 35 73), the orders moved, and all repeated until they settle. A clipped mean would stop at
+    (1964 Ann. Math. Stat. 35 73), the orders shifted, and all repeated until they settle. A clipped mean would stop at
     half the shift.
     """
     base = flat.traces.centers[[flat.traces.fibers.index(fiber) for fiber in lit]]
@@ -174,7 +174,7 @@ def _fit(design, offsets, weights, real, kept):
 
 
 def _worth(design, offsets, weights, real, terms, worth_px):
-    """Tell the terms that the light determines: the shift before all others."""
+    """Return which terms the light determines: the shift before all others."""
     every, alone = np.ones(design.shape[1], bool), np.arange(design.shape[1]) == 0
     if len(offsets) < 50 or _fit(design, offsets, weights, real, alone)[1][0, 0] > worth_px**2:
         return ~every

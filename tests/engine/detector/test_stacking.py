@@ -145,7 +145,7 @@ def test_samples_do_not_overlap_and_stay_within_the_image():
 
 
 @pytest.mark.parametrize("n", [2, 5, 10, 40])
-def test_the_most_hits_of_a_pixel_are_those_of_the_binomial_distribution(n):
+def test_the_most_cosmic_rays_of_a_pixel_are_those_of_the_binomial_distribution(n):
     for share in (0.0, *np.geomspace(1e-8, 0.3, 50)):
         expected = 2 + np.count_nonzero(binom.sf(np.arange(1, n), n, share) > 1e-4)
-        assert stacking._most_hits(n, share) == expected
+        assert stacking._most_rays(n, share) == expected
