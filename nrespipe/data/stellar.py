@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.velocity import LineMask, Tellurics
 
 #: Effective temperature of a dwarf of each spectral type with a line list [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
@@ -71,7 +72,7 @@ def tellurics() -> Tellurics:
     return Tellurics(start_angstrom=start_angstrom, end_angstrom=end_angstrom)
 
 
-def _columns(filename):
+def _columns(filename: str) -> Floats:
     text = (files(__package__) / filename).read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if not line.startswith("#")][1:]
     return np.array([row.split(",") for row in rows], dtype=float).T

@@ -1,4 +1,4 @@
-"""Types of arrays, and what every noun does with the arrays that it is given."""
+"""Types of arrays, and the check of the arrays of a dataclass."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ Integers = NDArray[np.integer[Any]]
 Booleans = NDArray[np.bool_]
 
 
-def frozen(instance, **shapes: tuple[tuple[int | None], ...]) -> None:
+def frozen(instance: object, **shapes: tuple[int | None, ...]) -> None:
     """Make the arrays of a frozen dataclass read-only and check their shapes.
 
     Parameters
     ----------
     instance : dataclass instance
-        The noun that is being made; called from its ``__post_init__``.
+        The instance, in its ``__post_init__``.
     **shapes
-        Name of a field and the shape its array must have; None stands for any length.
+        Name of a field and the shape its array must have; None for any length.
 
     Raises
     ------
     ValueError
-        If an array has another shape; the message names the noun and the field.
+        If an array has another shape; the message names the class and the field.
     """
     for name, shape in shapes.items():
         array = getattr(instance, name)

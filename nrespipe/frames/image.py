@@ -30,6 +30,6 @@ class Image:
     mask: np.ndarray
     exposure_s: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = np.shape(self.electrons)
         frozen(self, electrons=(None, None), floor_variance=shape, mask=shape)

@@ -70,7 +70,7 @@ class Bias:
     mask: np.ndarray = None  # type: ignore[assignment]  # zeros where it is not given
     header_read_noise_adu: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = np.shape(self.adu)
         if self.mask is None:
             object.__setattr__(self, "mask", np.zeros(shape, np.uint8))
@@ -98,7 +98,7 @@ class Dark:
     variance: np.ndarray
     mask: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = np.shape(self.adu_per_s)
         frozen(self, adu_per_s=(None, None), variance=shape, mask=shape)
 
@@ -141,7 +141,7 @@ class Flat:
     night_gain_error: float | None = None
     header_gain_e_per_adu: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = self.traces.centers.shape
         frozen(self, blaze=shape, mask=(None, None), peak_e_per_s=shape[:2])
 
@@ -179,6 +179,6 @@ class Arc:
     transfer_error_ms: np.ndarray
     exposure_s: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.solution.fibers)
         frozen(self, transfer_error_ms=(n,), exposure_s=(n,))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -34,12 +35,12 @@ class Section:
     first_row: int
     end_row: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (0 <= self.first_column < self.end_column and 0 <= self.first_row < self.end_row):
             raise ValueError(f"empty or negative section {self}")
 
     @property
-    def slices(self):
+    def slices(self) -> tuple[slice, slice]:
         """Rows and columns, to index an image with."""
         return slice(self.first_row, self.end_row), slice(self.first_column, self.end_column)
 
@@ -62,7 +63,7 @@ class ExposureMeter:
     exposure_s: np.ndarray
     counts: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.start_mjd)
         frozen(self, start_mjd=(n,), exposure_s=(n,), counts=(n, 3))
 
@@ -140,7 +141,7 @@ class RawFrame:
     telescopes
         TELESCOPE_1 and TELESCOPE_2; None for an absent one.
     header
-        Every card of the primary header, in order, to be carried into the products.
+        Value and comment of every card of the primary header, in order, to be copied into the products.
     """
 
     filename: str
@@ -165,9 +166,9 @@ class RawFrame:
     temperature_c: float | None = None
     meter: ExposureMeter | None = None
     telescopes: tuple[Telescope | None, ...] = (None, None)
-    header: Mapping[str, tuple] = field(default_factory=dict)
+    header: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.adu, np.ndarray):
             frozen(self, adu=(None, None))
         rows, columns = self.adu.shape

@@ -37,7 +37,7 @@ class Spectra:
     blaze: np.ndarray
     rejected: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = (len(self.fibers), len(self.orders), np.shape(self.flux)[-1])
         frozen(self, orders=shape[1:2], flux=shape, variance=shape, quality=shape, blaze=shape, rejected=(None, 2))
 

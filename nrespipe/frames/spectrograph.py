@@ -133,7 +133,7 @@ class Spectrograph:
     line_list: str
     cameras: tuple[str, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         frozen(self, order_rows=(None,))
 
     @property

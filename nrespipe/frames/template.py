@@ -80,7 +80,7 @@ class Template:
     inputs: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = (len(self.orders), np.shape(self.flux)[-1])
         frozen(self, orders=shape[:1], vacuum_angstrom=shape, flux=shape, variance=shape)
 

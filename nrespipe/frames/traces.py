@@ -29,7 +29,7 @@ class Traces:
     centers: np.ndarray
     errors: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.orders)
         frozen(self, orders=(n,), centers=(len(self.fibers), n, None), errors=np.shape(self.centers))
 
@@ -66,7 +66,7 @@ class Profile:
     response: np.ndarray
     response_error: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n, k = len(self.columns), len(self.offsets)
         frozen(self, offsets=(k,), columns=(n,), values=(None, None, n, k), response=(None, None))
         frozen(self, distances=(None,), wings=(2, len(self.distances)), response_error=self.response.shape)
@@ -99,7 +99,7 @@ class Slant:
     lean: np.ndarray
     bend: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.degrees)
         frozen(self, degrees=(n, 2), lean=(len(self.fibers), n), bend=(len(self.fibers), n))
 

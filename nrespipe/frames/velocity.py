@@ -30,7 +30,7 @@ class LineMask:
     vacuum_angstrom: np.ndarray
     depth: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.vacuum_angstrom)
         frozen(self, vacuum_angstrom=(n,), depth=(n,))
 
@@ -48,7 +48,7 @@ class Tellurics:
     start_angstrom: np.ndarray
     end_angstrom: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.start_angstrom)
         frozen(self, start_angstrom=(n,), end_angstrom=(n,))
 
@@ -131,7 +131,7 @@ class TemplateVelocity:
     width_change_m2_s2: float = float("nan")
     width_change_error_m2_s2: float = float("inf")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.order_rv_ms)
         frozen(self, order_rv_ms=(n,), order_error_ms=(n,), order_weight=(n,))
 
@@ -223,7 +223,7 @@ class Velocity:
     stellar_type: StellarType = StellarType()
     activity: tuple[Index, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n, k = len(self.orders), len(self.grid_ms)
         per_order = ("orders", "order_rv_ms", "order_error_ms", "order_weight")
         frozen(self, grid_ms=(k,), ccf=(n, k), ccf_variance=(n, k), **dict.fromkeys(per_order, (n,)))
@@ -264,7 +264,7 @@ class ZeroPoints:
     deviation_ms: np.ndarray
     deviation_error_ms: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         by_night, by_star = (len(self.nights),), (len(self.stars),)
         frozen(self, nights=by_night, value_ms=by_night, error_ms=by_night, n_stars=by_night, is_own=by_night)
         both = by_star + by_night

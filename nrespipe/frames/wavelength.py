@@ -31,7 +31,7 @@ class LampLines:
     species: np.ndarray
     use: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.vacuum_angstrom)
         frozen(self, vacuum_angstrom=(n,), error_angstrom=(n,), intensity=(n,), species=(n,), use=(n,))
 
@@ -71,7 +71,7 @@ class ArcLines:
     used: np.ndarray
     x_noise: np.ndarray = None  # type: ignore[assignment]  # `x_error` where it is not given
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.x_noise is None:
             object.__setattr__(self, "x_noise", self.x_error)
         n = len(self.x)
@@ -107,7 +107,7 @@ class LineShape:
     columns: np.ndarray
     values: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         f, o, c, k = len(self.fibers), len(self.orders), len(self.columns), len(self.offsets)
         frozen(self, orders=(o,), fwhm=(f, o, None), offsets=(k,), columns=(c,), values=(f, c, k))
 
@@ -149,7 +149,7 @@ class Solution:
     n_lines: np.ndarray
     noise_covariance: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         f, t = len(self.fibers), len(self.degrees)
         frozen(
             self,
@@ -212,7 +212,7 @@ class Drift:
     pressure_error_ms: float = 0.0
     covariance: np.ndarray = None  # type: ignore[assignment]  # made of the errors where it is not given
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.covariance is None:
             errors = self.shift_error, self.stretch_error, self.turn_error, self.pressure_error_ms
             object.__setattr__(self, "covariance", np.diag(np.square(errors)))
@@ -253,7 +253,7 @@ class Wavelengths:
     pixel_error_ms: np.ndarray | None = None
     solution: Solution | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         f = len(self.fibers)
         frozen(self, orders=(None,), vacuum_angstrom=(f, len(self.orders), None), error_ms=(f,))
         frozen(self, pixel_error_ms=np.shape(self.vacuum_angstrom))

@@ -39,11 +39,11 @@ def draw(arc: Arc) -> Figure:
 
 def _orders(scatter, number, orders, fiber, color):
     here = orders["fiber"] == fiber
-    beside = orders["order"][here] + 0.2 * (fiber - 1)
+    place = orders["order"][here] + 0.2 * (fiber - 1)
     scatter.errorbar(
-        beside, orders["mean_ms"][here], orders["mean_error_ms"][here], fmt="o", ms=2.5, lw=0.8, color=color
+        place, orders["mean_ms"][here], orders["mean_error_ms"][here], fmt="o", ms=2.5, lw=0.8, color=color
     )
-    scatter.plot(beside, orders["rms_ms"][here], "-", lw=0.6, color=color)
+    scatter.plot(place, orders["rms_ms"][here], "-", lw=0.6, color=color)
     number.step(orders["order"][here], orders["n_lines"][here], where="mid", color=color, lw=0.8, ls=":")
     number.step(orders["order"][here], orders["n_used"][here], where="mid", color=color, label=f"fiber {fiber}", lw=1.2)
 

@@ -100,12 +100,12 @@ def _numbers(axes, numbering, chosen):
 
 
 def _fit(axes, looks, orders):
-    beside = axes.twinx()
+    right = axes.twinx()
     for look, mark in zip(looks, ("o", "s", "^")):
         for fiber, chi2, share in zip(look.lit, look.chi2, look.share):
             axes.plot(orders, chi2, mark, ms=2.5, color=page.color(fiber))
-            beside.plot(orders, 100 * share, "-", lw=0.7, color=page.color(fiber))
+            right.plot(orders, 100 * share, "-", lw=0.7, color=page.color(fiber))
     axes.set_ylim(0, max(2.0, axes.get_ylim()[1]))
-    beside.set_ylim(0, max(2.0, beside.get_ylim()[1]))
-    beside.set_ylabel("residual [% of the flux] (lines)")
+    right.set_ylim(0, max(2.0, right.get_ylim()[1]))
+    right.set_ylabel("residual [% of the flux] (lines)")
     page.label(axes, "order", "chi squared (dots)", "residuals of the profiles in a single flat")

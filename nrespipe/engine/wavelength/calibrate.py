@@ -99,10 +99,10 @@ def night(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLines) 
             solutions.append(base)
             errors_ms.append(0.0)
             continue
-        beside, moved = fiber_offset.reference_lines(arcs, levels[i], stack, lines[reference], shape, base)
+        near, moved = fiber_offset.reference_lines(arcs, levels[i], stack, lines[reference], shape, base)
         lines[fiber] = fiber_offset.without_drift(lines[fiber], moved, base)
         error_ms = _PROFILES_MS if moved.n_lines else np.inf
-        one, zero_ms = fiber_offset.fit(base, lines[fiber], fiber_offset.without_drift(beside, moved, base), fiber)
+        one, zero_ms = fiber_offset.fit(base, lines[fiber], fiber_offset.without_drift(near, moved, base), fiber)
         solutions.append(fiber_offset.with_zero_error(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
         errors_ms.append(float(np.hypot(zero_ms, error_ms)))
     return Calibration(

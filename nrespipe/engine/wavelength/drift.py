@@ -83,14 +83,14 @@ def of_fiber(
         shift_px = order_numbers.lamp_shift_px(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
     if shift_px is None:
         return UNKNOWN
-    lamps = Lamp(spectra, fiber, mine, shift_px), Lamp(reference, fiber, theirs, 0)
+    lamps = _Lamp(spectra, fiber, mine, shift_px), _Lamp(reference, fiber, theirs, 0)
     here = (lines.fiber == fiber) & np.isin(lines.order, orders)
     row = np.searchsorted(orders, lines.order[here])
     fwhm, tables = line_spread.at(
         line_shape, fiber, np.searchsorted(line_shape.orders, lines.order[here]), lines.x[here]
     )
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
-    which, moved, error = compare(*lamps, row, start, tables)
+    which, moved, error = _line_shifts(*lamps, row, start, tables)
     x, order = lines.x[here][which], lines.order[here][which].astype(float)
     return _fitted(order, x, moved + shift_px, error, scale, fiber)
 
@@ -202,20 +202,8 @@ def _significant(sigma):
     return np.sort(order[: max(10, np.searchsorted(weight, _WEIGHT * weight[-1]) + 1)])
 
 
-class Lamp:
-    """Spectra of the lamp in one fiber, shifted by whole pixels, without background.
-
-    Parameters
-    ----------
-    spectra : Spectra
-        Spectra of the lamp.
-    fiber : int
-        Fiber number.
-    rows : ndarray of int, shape (n_rows,)
-        Indices of the orders to use.
-    coarse : int
-        Shift to undo, to the right positive [pixel].
-    """
+class _Lamp:
+    """Spectra of the lamp in some rows of a fiber, without background, with a shift by whole pixels undone."""
 
     def __init__(self, spectra: Spectra, fiber: int, rows: Integers, coarse: int) -> None:
         flux, variance, weight = arc_lines.without_background(spectra, fiber)
@@ -223,36 +211,8 @@ class Lamp:
         self.good: Booleans = np.roll(weight[rows] > 0, -coarse, axis=1)
 
 
-def compare(
-    frame: Lamp, reference: Lamp, row: Integers, start: Floats, tables: Floats, rounds: int = 3
-) -> tuple[Integers, Floats, Floats]:
-    """Compare the centers of lines in two spectra.
-
-    Parameters
-    ----------
-    frame, reference
-        Spectra with the same rows.
-    row : shape (n_lines,)
-        Row of each line.
-    start : shape (n_lines, 3)
-        Flux, center and width in the reference.
-    tables : shape (n_lines, 3 + n_offsets)
-        Profiles.
-    rounds
-        Number of fits of all lines, with their neighbors subtracted.
-
-    Returns
-    -------
-    index : ndarray of int, shape (n_compared,)
-        Indices of the compared lines.
-    moved, error : ndarray of float, shape (n_compared,)
-        Center in the frame minus that in the reference, and its error [pixel].
-
-    Notes
-    -----
-    The weights follow from the fitted lines in each spectrum, so that they move with the lines. Weights that are fixed
-    to the pixels bias the shift: it is measured too small by three thousandths.
-    """
+def _line_shifts(frame, reference, row, start, tables, rounds=3):
+    """Return which lines both spectra show, their centers in the frame minus those in the reference, and errors."""
     level = _level(frame, reference, row, start)
     floor, good = _floor(frame), frame.good & reference.good
     n_rows, n_pixels = frame.flux.shape
@@ -261,6 +221,7 @@ def compare(
         now = start * [factor, 1, 1]
         for _ in range(rounds):
             model = peaks.render(n_rows, n_pixels, row, now[:, 0], now[:, 1], now[:, 2], tables, 2.4)
+            # weights that do not move with the lines would make all shifts too small by three thousandths
             weight = np.where(good, 1 / (floor + level / factor * model), 0.0)
             fit = peaks.fit(lamp.flux - model, weight, lamp.variance, row, now, tables, 1.5, False)
             found = np.isfinite(fit[:, 1])

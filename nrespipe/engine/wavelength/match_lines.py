@@ -54,7 +54,7 @@ def solve(
     predicted = place(lines.order, lines.x)
     per_pixel = place(lines.order, lines.x + 1) - predicted
     for window in (0.7, 0.5, 0.35, 0.3, 0.3):
-        index = nearest(lines, predicted, per_pixel, lamp, window)
+        index = _nearest(lines, predicted, per_pixel, lamp, window)
         index = np.where(_bright_as_others(lines, lamp, index), index, -1)
         scale, used, x_error = _fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
         predicted = solution.evaluate(scale, fiber, lines.order, lines.x)
@@ -113,21 +113,8 @@ def _fit(lines, orders, *given):
         ) from None
 
 
-def nearest(lines: ArcLines, predicted: Floats, per_pixel: Floats, lamp: LampLines, window: float) -> Integers:
-    """Find the laboratory line of each measured line.
-
-    Parameters
-    ----------
-    predicted, per_pixel : shape (n_lines,)
-        Expected wavelength and dispersion [angstrom, angstrom / pixel].
-    window
-        Farthest distance [pixel].
-
-    Returns
-    -------
-    ndarray of int, shape (n_lines,)
-        Index of the brightest laboratory line in the window, distance considered; -1 for none.
-    """
+def _nearest(lines, predicted, per_pixel, lamp, window):
+    """Return the index of the brightest and nearest laboratory line in the window of each line; -1 for none."""
     table = lamp.vacuum_angstrom
     first = np.searchsorted(table, predicted - window * per_pixel)
     index, score = np.full(len(predicted), -1), np.full(len(predicted), -np.inf)
