@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     )
     broker_host: Host = _of(
         "RABBITMQ_HOST", "", "the name of a host, e.g. rabbit or rabbit:5673",
-        "Host of the broker that notifies the workers, where ``BROKER_URL`` is not set; with a port as ``rabbit:5673``.",
+        "Host of the broker that notifies the workers, where ``BROKER_URL`` is not set; with a port as "
+        "``rabbit:5673``.",
     )  # fmt: skip
     broker_username: Text = _of("BROKER_USERNAME", "guest", "a name", "User name of this service at that broker.")
     broker_password: SecretStr = _of(
@@ -121,8 +122,8 @@ class Settings(BaseSettings):
         "BROKER_URL", MEMORY,
         "the URL of a broker, e.g. amqp://user:password@host:5672/, with @ : / # ? % in a password as %40 %3A %2F %23 "
         "%3F %25; or set RABBITMQ_HOST, BROKER_USERNAME and BROKER_PASSWORD instead",
-        "URL of the broker that notifies the workers; without it and ``RABBITMQ_HOST`` one that lives in one process and "
-        "serves ``run``.",
+        "URL of the broker that notifies the workers; without it and ``RABBITMQ_HOST`` one that lives in one process "
+        "and serves ``run``.",
     )  # fmt: skip
     # whole: shells and supervisord reckon with it
     time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(from_one)] = _of(
