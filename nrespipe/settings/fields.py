@@ -36,12 +36,12 @@ def _of(variable: str, default: Any, expected: str, meaning: str) -> Any:
 
 
 class Settings(BaseSettings):
-    """What the environment says; an option of a command comes before it.
+    """Settings of the environment; an option of a command overrides them.
 
     Notes
     -----
-    The description of each field says what it means, its alias is the variable. Whatever is a password or an address
-    that may hold one is a ``SecretStr``, which no print, log or traceback shows. ``Settings()`` are the defaults:
+    The description of each field is its meaning, its alias the variable. A password, or an address that may contain
+    one, is a ``SecretStr``, which no print, log or traceback shows. ``Settings()`` are the defaults:
     only `read` looks at the environment.
     """
 
@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     database_name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] = _of(
         "DB_NAME", "nres", "the name of a database, of letters, digits, and _ . -", "Name of the database there."
     )
-    database_username: Text = _of("DB_USERNAME", "nres", "a name", "What that server knows this service by.")
+    database_username: Text = _of("DB_USERNAME", "nres", "a name", "User name of this service at that server.")
     database_password: SecretStr = _of("DB_PASSWORD", SecretStr(""), "a password", "Its password, of any characters.")
     database_url: Annotated[Secret, AfterValidator(database), Field(validate_default=True)] = _of(
         "DB_URL", SecretStr(""),
@@ -90,11 +90,11 @@ class Settings(BaseSettings):
     )
     fits_broker_host: Host = _of(
         "FITS_BROKER_HOST", "", "the name of a host, e.g. rabbit or rabbit:5673",
-        "Host of the broker that tells of new raw frames, where ``FITS_BROKER`` is not set; with a port as "
+        "Host of the broker that announces new raw frames, where ``FITS_BROKER`` is not set; with a port as "
         "``rabbit:5673``.",
     )  # fmt: skip
     fits_broker_username: Text = _of(
-        "FITS_BROKER_USERNAME", "guest", "a name", "What that broker knows this service by."
+        "FITS_BROKER_USERNAME", "guest", "a name", "User name of this service at that broker."
     )
     fits_broker_password: SecretStr = _of(
         "FITS_BROKER_PASSWORD", SecretStr("guest"), "a password", "Its password, of any characters."
@@ -103,17 +103,18 @@ class Settings(BaseSettings):
         "FITS_BROKER", MEMORY,
         "the URL of a broker, e.g. amqp://user:password@host:5672/, with @ : / # ? % in a password as %40 %3A %2F %23 "
         "%3F %25; or set FITS_BROKER_HOST, FITS_BROKER_USERNAME and FITS_BROKER_PASSWORD instead",
-        "URL of the broker that tells of new raw frames, as ``amqp://user:password@host/``; without it and "
-        "``FITS_BROKER_HOST`` nobody does.",
+        "URL of the broker that announces new raw frames, as ``amqp://user:password@host/``; without it and "
+        "``FITS_BROKER_HOST`` no frames are announced.",
     )  # fmt: skip
     fits_exchange: Text = _of(
         "FITS_EXCHANGE", "fits_files", "the name of an exchange", "Name of the fanout exchange at that broker."
     )
     broker_host: Host = _of(
         "RABBITMQ_HOST", "", "the name of a host, e.g. rabbit or rabbit:5673",
-        "Host of the broker that wakes the workers, where ``BROKER_URL`` is not set; with a port as ``rabbit:5673``.",
+        "Host of the broker that notifies the workers, where ``BROKER_URL`` is not set; with a port as "
+        "``rabbit:5673``.",
     )  # fmt: skip
-    broker_username: Text = _of("BROKER_USERNAME", "guest", "a name", "What that broker knows this service by.")
+    broker_username: Text = _of("BROKER_USERNAME", "guest", "a name", "User name of this service at that broker.")
     broker_password: SecretStr = _of(
         "BROKER_PASSWORD", SecretStr("guest"), "a password", "Its password, of any characters."
     )
@@ -121,8 +122,8 @@ class Settings(BaseSettings):
         "BROKER_URL", MEMORY,
         "the URL of a broker, e.g. amqp://user:password@host:5672/, with @ : / # ? % in a password as %40 %3A %2F %23 "
         "%3F %25; or set RABBITMQ_HOST, BROKER_USERNAME and BROKER_PASSWORD instead",
-        "URL of the broker that wakes the workers; without it and ``RABBITMQ_HOST`` one that lives in one process and "
-        "serves ``run``.",
+        "URL of the broker that notifies the workers; without it and ``RABBITMQ_HOST`` one that lives in one process "
+        "and serves ``run``.",
     )  # fmt: skip
     # whole: shells and supervisord reckon with it
     time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(from_one)] = _of(
@@ -131,18 +132,18 @@ class Settings(BaseSettings):
     )  # fmt: skip
     consumer_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(from_one)] = _of(
         "NRES_CONSUMER_TIMEOUT", 1800.0, "a whole number from 1",
-        "How long the broker that wakes the workers waits for one that has a message, its ``consumer_timeout`` "
+        "How long the broker that notifies the workers waits for one that has a message, its ``consumer_timeout`` "
         "[second]: at least a minute longer than ``NRES_TIME_LIMIT``. The default is that of RabbitMQ.",
     )  # fmt: skip
     stop_wait_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(from_one)] = _of(
         "NRES_STOP_WAIT", None, "a whole number from 1",
-        "How long whoever stops a worker waits before it is killed, as ``stopwaitsecs`` of supervisord [second]: at "
-        "least two minutes longer than ``NRES_TIME_LIMIT``. Where it is not set nobody kills it.",
+        "Time for a worker to stop before it is killed, as ``stopwaitsecs`` of supervisord [second]: at "
+        "least two minutes longer than ``NRES_TIME_LIMIT``. Where it is not set, workers are not killed.",
     )  # fmt: skip
     memory_limit_mb: Count = _of(
         "NRES_MEMORY_LIMIT", None, "a whole number from 1",
-        "A worker's process that holds more memory than this is ended with its frame, which is tried twice more; one "
-        "that has held half of it is replaced after its frame [MB]. No limit where it is not set.",
+        "A worker's process that uses more memory than this is ended with its frame, which is tried twice more; one "
+        "that has used half of it is replaced after its frame [MB]. No limit where it is not set.",
     )  # fmt: skip
     do_rv: bool = _of(
         "NRES_DO_RV", True, "true or false",
@@ -166,7 +167,10 @@ class Settings(BaseSettings):
     )  # fmt: skip
     # printable and without blanks: it is one word of a header
     auth_token: Annotated[Secret, ascii_only(r"[!-~]*")] = _of(
-        "AUTH_TOKEN", SecretStr(""), "a word of printable ASCII characters", "What the archive knows this service by."
+        "AUTH_TOKEN",
+        SecretStr(""),
+        "a word of printable ASCII characters",
+        "Token that identifies this service to the archive.",
     )
     archive_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(split_words)] = _of(
         "NRES_ARCHIVE_HOSTS", ("*.s3.amazonaws.com", "s3.*.amazonaws.com", "*.s3.*.amazonaws.com"),
@@ -183,18 +187,18 @@ class Settings(BaseSettings):
     ingest_to: Annotated[Text, AfterValidator(delivery_target)] = _of(
         "NRES_INGEST_TO", "",
         "file:///deliveries, or a web address without a password in it, e.g. https://ingest.example.org/nres/",
-        "Where to: a directory, as ``file:///deliveries``, or a server that takes files by PUT, as "
-        "``https://ingest.example.org/nres/``; it is shown ``AUTH_TOKEN``.",
+        "Target of deliveries: a directory, as ``file:///deliveries``, or a server that takes files by PUT, as "
+        "``https://ingest.example.org/nres/``; it gets ``AUTH_TOKEN``.",
     )  # fmt: skip
     opentsdb_hostname: Annotated[Text, Field(pattern=rf"^{HOST}$")] = _of(
-        "OPENTSDB_HOSTNAME", "", "the name of a host", "Server that takes numbers for dashboards; none where not set."
+        "OPENTSDB_HOSTNAME", "", "the name of a host", "OpenTSDB server that receives metrics; none where not set."
     )
     opentsdb_port: Annotated[int, Field(ge=1, le=65535)] = _of(
-        "OPENTSDB_PORT", 4242, "a port, from 1 to 65535", "Where it takes them, over HTTP."
+        "OPENTSDB_PORT", 4242, "a port, from 1 to 65535", "Its port, over HTTP."
     )
     metrics_port: Port = _of(
         "NRES_METRICS_PORT", None, "a port, from 1 to 65535",
-        "Where the scheduler answers Prometheus; nowhere where not set.",
+        "Port at which the scheduler answers Prometheus; none where not set.",
     )  # fmt: skip
     metrics_address: Annotated[Text, Field(pattern=r"^[0-9A-Fa-f.:]+$")] = _of(
         "NRES_METRICS_ADDRESS", "127.0.0.1", "an address of this machine, e.g. 0.0.0.0 for all",
@@ -211,7 +215,7 @@ class Settings(BaseSettings):
     # the library sends no other
     summary_password: Annotated[SecretStr, ascii_only(r"[ -~]*")] = _of(
         "SUMMARY_SENDER_PASSWORD", SecretStr(""), "a password of printable ASCII characters",
-        "What its mail server believes the sender by.",
+        "Password of the sender at the mail server.",
     )  # fmt: skip
     summary_server: Host = _of(
         "SUMMARY_SERVER", "smtp.gmail.com:587", "a host and a port, e.g. mail.example.org:587",
