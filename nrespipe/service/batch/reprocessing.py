@@ -82,7 +82,7 @@ def reprocess(
     """
     kinds, nights = [kind for kind in Kind if kind in kinds], (site, first_day, last_day)
     with assembly.sessions.begin() as session:
-        asked = clock(session)
+        started = clock(session)
         begun = reprocessings.begin(session, *nights, kinds, why)
         row_id, moment = begun.id, begun.begun
         if not _frames(session, *nights, tuple(Kind)):
@@ -98,7 +98,7 @@ def reprocess(
         changes = _changes(_frames(session, *nights, (Kind.SCIENCE,)), moment, why)
         problems = _unsuccessful(session, _frames(session, *nights, kinds), kinds, moment)
     _write(path, changes)
-    goes_on = f", going on with the run of {moment:%Y-%m-%d %H:%M} UTC" if moment < asked else ""
+    goes_on = f", going on with the run of {moment:%Y-%m-%d %H:%M} UTC" if moment < started else ""
     first = f"{done} frames reduced again with version {__version__}{goes_on}"
     return [first, *_change_lines(changes), f"before and after: {path}", *problems], path
 

@@ -36,7 +36,7 @@ def submit(assembly: "Assembly", paths: Sequence[Path]) -> list[tuple[Path, Stat
     Raises
     ------
     OutputRefused
-        If the output directory lies among the raw files.
+        If the output directory is among the raw files.
     """
     files: list[Path] = []
     for path in paths:
@@ -98,7 +98,7 @@ def find_missed(session: Session, raw_root: Path, site: str, day: str) -> list[P
     Parameters
     ----------
     raw_root
-        Directory of raw frames, below which lie the sites.
+        Directory of raw frames, with a directory for each site.
     site, day
         ``lsc``, ``YYYYMMDD``.
 

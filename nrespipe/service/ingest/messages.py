@@ -97,7 +97,7 @@ def read(body: bytes | str, below: Path | None = None) -> Arrival:
         JSON: an object that names a file, ``{"path": ...}``, or the header of a frame of the archive with ``filename``,
         ``frameid`` and ``version_set[0].md5``.
     below
-        Directory below which a path must lie; any will do if not given.
+        Directory below which a path must be; any path is accepted if not given.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def _path(message: Message) -> str:
 
 
 def _confined(path: str, below: Path) -> str:
-    """Return a path without ``..`` in it, which lies below a directory; no disk is asked."""
+    """Return a path without ``..`` in it, which is below a directory; no disk is read."""
     root = os.path.abspath(below)
     # two slashes at the beginning may mean something else than one
     plain = os.path.normpath("/" + path.lstrip("/"))

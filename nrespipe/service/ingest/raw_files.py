@@ -30,7 +30,7 @@ def find(raw_root: Path, output: Path) -> list[Path]:
     Parameters
     ----------
     output
-        Output directory; it is left out if it lies below `raw_root`.
+        Output directory; it is left out if it is below `raw_root`.
 
     Returns
     -------

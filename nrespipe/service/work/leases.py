@@ -82,7 +82,7 @@ class Lease(Generic[R]):
         return persist(self.assembly.sessions, if_ours, self.end)
 
     def is_ours(self) -> bool:
-        """Return whether the row is still ours; asked just before files are replaced.
+        """Return whether the row is still ours; called just before files are replaced.
 
         Raises
         ------

@@ -117,7 +117,7 @@ def _acquire(assembly: "Assembly", name: str, mine: str, processes: int, queues:
         if not nodes.register(session, name, mine, holder, processes=processes, queues=queues):
             # another was faster, who may be gone again by now
             return False, nodes.find(session, name), []
-        # with the name, or nobody would know any more whose they are
+        # together with the name, or the owner of the rows could not be found any more
         former = holder.owner if holder is not None else None
         rows = _release(session, lambda one: owner.is_of_node(one, former), RESTARTED) if former is not None else []
         return True, holder, rows
@@ -152,7 +152,7 @@ def _beat(assembly: "Assembly", name: str, mine: str, processes: int, queues: st
     while not stopped.wait(pause_s):
         try:
             with assembly.sessions.begin() as session:
-                # one that was taken for gone, as the database was away for days, has its name still if nobody else has
+                # a node that was forgotten, as the database was away for days, keeps its name if no other has it
                 keeps = nodes.record_heartbeat(session, name, mine) or nodes.register(
                     session, name, mine, processes=processes, queues=queues
                 )
