@@ -36,7 +36,7 @@ from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import night as simulated
-from nrespipe.simulator import product, stars, truth
+from nrespipe.simulator import raw_file, stars, truth
 
 FIRST, SEED = date(2019, 4, 1), 7
 SMALL = Path(__file__).parents[1] / "tests" / "small"
@@ -55,13 +55,13 @@ class Camera:
     ----------
     gain_e_per_adu, read_noise_e : float
         What is true.
-    claims : mapping of str to float or None
+    header_values : mapping of str to float or None
         Cards of the headers; None takes a card out. What is not named is as the simulator has it.
     """
 
     gain_e_per_adu: float
     read_noise_e: float
-    claims: dict = field(default_factory=dict)
+    header_values: dict = field(default_factory=dict)
 
 
 OURS = Camera(3.2, 7.0)
@@ -193,7 +193,7 @@ def write(root, nres, case):
             adu = np.array(rendered.adu)
             case.image(number, np.random.default_rng([SEED, number, shot.number]), adu, nres.detector)
             path = folder / "raw" / f"{shot.filename}.fits.fz"
-            product.save(path, adu, nres, nres.cameras[0], day, shot, claims=camera.claims)
+            raw_file.save(path, adu, nres, nres.cameras[0], day, shot, changed_cards=camera.header_values)
             if shot.scene.kind is Kind.SCIENCE:
                 truth.arrays(folder / "truth" / f"{shot.filename}.npz", rendered.truth)
         found.append(folder)

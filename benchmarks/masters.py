@@ -32,14 +32,14 @@ _FLAWED = 0.7
 def write_frames(root):
     """Write the raw files that the masters are made of."""
     from nrespipe.simulator import bench as benches
-    from nrespipe.simulator import night, product
+    from nrespipe.simulator import night, raw_file
 
     bench = benches.build(instruments.load("nres01"))
     counts = {"n_bias": _COUNTS[Kind.BIAS][1], "n_dark": _COUNTS[Kind.DARK][1], "n_flat": _COUNTS[Kind.FLAT][1] // 2}
     for shot in night.plan(bench, _DAY, seed=1, stars=[], n_arc=0, **counts):
         adu = night.expose(bench, shot, seed=1).adu
         path = root / f"{shot.filename}.fits.fz"
-        product.save(path, adu, bench.spectrograph, bench.spectrograph.cameras[0], _DAY, shot)
+        raw_file.save(path, adu, bench.spectrograph, bench.spectrograph.cameras[0], _DAY, shot)
 
 
 def chosen(root, kind, count):

@@ -27,7 +27,7 @@ from nrespipe.numerics import column_model
 _SOURCE = Path(__file__).with_name("column_fit.c")
 #: What the C file has of the package.
 _TWINS = {
-    "column_model": ("_fit", "_sum", "_share_used", "_model", "_noise", "_outliers", "_normal_equations"),
+    "column_model": ("_fit", "_sum", "_share_used", "fill", "_guards", "_noise", "_outliers", "_normal_equations"),
     "matrices": ("solve_banded",),
 }
 #: Compilers by name, the options that are compared; ziglang compiles for the processor of the machine by itself.

@@ -68,7 +68,7 @@ def traffic(world, hours, speed, seed, stop):
         )
         site, camera = rng.choice([("lsc", "fa09"), ("elp", "fa17")])
         path = world.archive.add(code, objects, site=site, camera=camera)
-        patiently(lambda path=path: world.tell(path))
+        patiently(lambda path=path: world.announce(path))
         patiently(lambda: world.rig.publish(rng.choice(hostile(rng))))
 
 
@@ -125,7 +125,7 @@ def main():
         # a fault waits until nothing waits, and stars wait for masters of their camera
         before = set(world.archive.root.rglob("*.fits"))
         world.archive.calibrations(site="elp", camera="fa17")
-        world.tell(*set(world.archive.root.rglob("*.fits")) - before)
+        world.announce(*set(world.archive.root.rglob("*.fits")) - before)
         world.quiet()
         begun = time.monotonic()
         struck = play(world, given.hours, given.speed, given.seed)

@@ -115,7 +115,7 @@ def brightness(bench, names):
         for snr, seeds in ((20.0, (1, 2)), (150.0, (1,))):
             light, off = snr**2 * extracted_stars.spectrum(bench, target, 5e3), []
             for seed in seeds:
-                noisy = extracted_stars.expose(bench, replace(target, snr=snr), 5e3, seed=seed, hits=0.0)
+                noisy = extracted_stars.expose(bench, replace(target, snr=snr), 5e3, seed=seed, cosmic_share=0.0)
                 for flux in (noisy.flux, 2 * light - noisy.flux):
                     off.append(measured(replace(noisy, flux=flux), wavelengths, target, 5e3).rv_ms - target.rv_ms)
             means[snr] = np.mean(off)

@@ -111,7 +111,7 @@ def of_nights():
         states = walk(20 + seed, 4)
         arcs = night(bench, 40 + seed, states, lamp_seed=1 + seed)
         began = time.process_time()
-        found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+        found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
         seconds.append((time.process_time() - began) / 3)
         state = mean_state(states)
         error = {fiber: errors_ms(bench, found.solution, state, fiber) for fiber in (0, 1, 2)}
@@ -140,8 +140,8 @@ def of_lines(bench, found, state):
     arcs = [extracted_arcs.expose(bench, (1,), state, seed=seed) for seed in (7001, 7002)]
     shape, lines = line_spread.select(found.line_shape, (1,), found.orders), []
     for arc in arcs:
-        flux, variance, weight = arc_lines.prepared(arc, 1)
-        row, fits = arc_lines.fitted(flux, variance, weight, arc.orders, 1, shape)
+        flux, variance, weight = arc_lines.without_background(arc, 1)
+        row, fits = arc_lines.fit(flux, variance, weight, arc.orders, 1, shape)
         clean = arc_lines.undisturbed(arc, 1, row, fits)
         lines.append((row[clean], fits[clean]))
     row, fits = lines[0]
@@ -188,7 +188,7 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
     for spectra, state in zip(moved, states):
         began = time.process_time()
         found = drift.measure(spectra, arc)
-        wavelengths = calibrate.of(spectra, arc, found)
+        wavelengths = calibrate.frame(spectra, arc, found)
         seconds.append(time.process_time() - began)
         ratio = extracted_arcs.wavelength(bench, fiber, _X, state) / extracted_arcs.wavelength(
             bench, fiber, _X, reference
@@ -220,15 +220,15 @@ def of_damage(bench, states, arcs, found, state):
     lamp, base = data.lamp_lines(), errors_ms(bench, found.solution, state, 1).mean()
     kept = np.random.default_rng(5).uniform(size=len(lamp.use)) > 0.4
     fewer = replace(lamp, **{field.name: getattr(lamp, field.name)[kept] for field in fields(lamp)})
-    again = calibrate.calibrate(arcs, bench.spectrograph, fewer)
+    again = calibrate.night(arcs, bench.spectrograph, fewer)
     told("two fifths of the list missing", errors_ms(bench, again.solution, state, 1).mean() - base, -5, 5)
-    again = calibrate.calibrate(night(bench, 9, states, lamp=5.0), bench.spectrograph, lamp)
+    again = calibrate.night(night(bench, 9, states, lamp=5.0), bench.spectrograph, lamp)
     told("lamp five times as bright, saturated", errors_ms(bench, again.solution, state, 1).mean() - base, -5, 5)
     for velocity_ms in (100.0, 1000.0):
         steady = [State(velocity_ms=velocity_ms * (i + 0.5) / 8) for i in range(8)]
         # one pair of fibers after the other, so that all of the drift lies between them
         drifted = [extracted_arcs.expose(bench, _PAIRS[i // 4], one, seed=8000 + i) for i, one in enumerate(steady)]
-        again = calibrate.calibrate(drifted, bench.spectrograph, lamp)
+        again = calibrate.night(drifted, bench.spectrograph, lamp)
         error = {f: errors_ms(bench, again.solution, mean_state(steady), f).mean() for f in (0, 1, 2)}
         for fiber in (0, 2):
             what = f"drift of {velocity_ms:.0f} m/s during the arcs: fiber {fiber} against 1"
@@ -245,9 +245,9 @@ def of_shared_photons(bench, nights, n_arcs):
     for night_number in range(nights):
         seed = 5000 + 100 * night_number
         arcs = [extracted_arcs.expose(bench, (0, 1), state, seed=seed + i) for i in range(n_arcs)]
-        found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+        found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
         frame = extracted_arcs.expose(bench, (0, 1), state, seed=seed + 50, lamp=0.7)
-        wavelengths = calibrate.of(frame, arc_of(found), drift.measure(frame, arc_of(found)))
+        wavelengths = calibrate.frame(frame, arc_of(found), drift.measure(frame, arc_of(found)))
         for fiber, lines in rows.items():
             now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
             total = doppler.C_MS * np.sum(weight * (now / extracted_arcs.wavelength(bench, fiber, _X, state) - 1))
@@ -315,9 +315,9 @@ def of_spectra(bench):
     """Print all that needs no detector."""
     states = walk(5)
     arcs, state = night(bench, 1, states), mean_state(states)
-    calibrate.calibrate([arcs[0]], bench.spectrograph, data.lamp_lines())  # compiles the kernels
+    calibrate.night([arcs[0]], bench.spectrograph, data.lamp_lines())  # compiles the kernels
     began = time.process_time()
-    found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
     print(f"8 arcs to wavelengths of 3 fibers: {time.process_time() - began:.1f} s CPU")
     of_pixels(bench, found, state)
     of_lines(bench, found, state)

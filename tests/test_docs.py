@@ -264,6 +264,13 @@ def test_every_page_is_in_a_table_of_contents(code):
     assert listed == pages() - {"index"} | {f"reference/{room}" for room in code.ROOMS}
 
 
+def test_every_file_of_the_repository_that_the_manual_names_exists():
+    for page in pages():
+        text = DOCS.joinpath(f"{page}.rst").read_text(encoding="utf-8")
+        named = set(re.findall(r"\b(?:tests|benchmarks|scripts|docker|nrespipe/instruments)/[\w/]+\.\w+", text))
+        assert not [path for path in sorted(named) if not ROOT.joinpath(path).exists()], page
+
+
 def test_every_room_of_the_package_is_in_the_reference(code):
     rooms = {path.stem for path in (ROOT / "nrespipe").iterdir() if path.suffix in ("", ".py")}
     assert set(code.ROOMS) == rooms - {"__init__", "__pycache__"}
@@ -284,7 +291,7 @@ def test_every_part_of_every_product_is_told_with_its_meaning(code):
     assert directives("product") == {"L2", "L4"}
     for level, writer in (("L2", l2), ("L4", l4)):
         text = code.shelves.product(level)
-        for hdu in writer.build(code.shelves.specimen.account(), "x-L2.fits.fz"):
+        for hdu in writer.build(code.shelves.specimen.inputs(), "x-L2.fits.fz"):
             assert re.search(rf"\* - ``{hdu.name}``\n     - \S.*\n     - \S", text), hdu.name
             for column in hdu.columns.names if "ZIMAGE" not in hdu.header and hasattr(hdu, "columns") else ():
                 assert f"``{column}``" in text, f"{hdu.name}.{column}"

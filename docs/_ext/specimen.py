@@ -1,4 +1,4 @@
-"""The smallest science frame that has every part of a product; the manual reads from it what the products hold."""
+"""Make a small science frame with every part of a product, for the lists of product parts in the manual."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 _FIBERS, _ORDERS, _PIXELS, _VELOCITIES = (0, 1), np.array([90, 91]), 64, 3
 
-#: What an axis of a certain length is, as the lengths of the specimen are all different.
+#: Names of the axes by their lengths, which all differ.
 AXES = {1: "1", len(_ORDERS): "order", _PIXELS: "pixel", _VELOCITIES: "velocity"}
 
 
@@ -23,7 +23,7 @@ def inputs():
     Returns
     -------
     ProductInputs
-        What the writers of the products take.
+        The input of the product writers.
     """
     spectrograph = instruments.load("nres01")
     masters = {kind: f"{kind}_lsc_nres01_fa09_20190405.fits.fz" for kind in ("bias", "dark", "flat", "arc")}

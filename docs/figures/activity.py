@@ -42,5 +42,5 @@ def bands(night):
         axes.locator_params(axis="x", nbins=4)
         index = found[name]
         told = index.reason or f"{name} {index.value:.3f} ± {index.error:.3f}"
-        style.label(axes, "wavelength at rest [Å]", "light above the lamp [electron]", told)
+        style.label(axes, "wavelength at rest [Å]", "flux / blaze [electron]", told)
     return result

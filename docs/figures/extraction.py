@@ -6,13 +6,12 @@ from figures import figure, style
 from nrespipe.engine.extraction import line_tilt
 from nrespipe.engine.orders import column_layout
 from nrespipe.frames.quality import Pixel
-from nrespipe.numerics import background_surface, tilt_kernels
-from nrespipe.numerics import column_model as kernel
+from nrespipe.numerics import background_surface, column_model, tilt_kernels
 
 
 @figure("star")
 def cosmic_rays(night):
-    """Show a piece of the star that a cosmic ray hit: the data, the model, and what is left.
+    """Show a cosmic ray in the spectrum of a star: the pixels, the model, and the residuals.
 
     Parameters
     ----------
@@ -67,15 +66,15 @@ def pulls(night):
     true = night.star.truth.flux[0, night.star_spectra.orders - night.star.truth.orders[0]]
     result, (piece, errors) = style.panels(1, 2, 2.6, width_ratios=(1.7, 1))
     row, x = int(np.flatnonzero(night.star_spectra.orders == 96)[0]), np.arange(1900, 2060)
-    light, error, doubt = flux[row, x], np.sqrt(variance[row, x]), quality[row, x] > 0
+    light, error, flagged = flux[row, x], np.sqrt(variance[row, x]), quality[row, x] > 0
     piece.fill_between(x, light - error, light + error, color=style.BLUE, alpha=0.35, lw=0, step="mid")
     piece.step(x, light, where="mid", color=style.BLUE, lw=0.9, label="extracted, with its error")
     piece.plot(x, true[row, x], color=style.VERMILION, lw=0.9, label="truth")
-    if doubt.any():
-        piece.plot(x[doubt], light[doubt], "x", ms=5, color=style.GREY, label="flagged")
+    if flagged.any():
+        piece.plot(x[flagged], light[flagged], "x", ms=5, color=style.GREY, label="flagged")
     piece.set_ylim(0, 1.3 * np.nanmax(flux[row, x]))
     piece.legend(loc="upper right", ncols=3)
-    style.label(piece, "column [pixel]", "light [electron]", "fiber 0, order 96")
+    style.label(piece, "column [pixel]", "flux [electron]", "fiber 0, order 96")
     good = (quality & ~np.uint8(Pixel.COSMIC) == 0) & np.isfinite(flux)
     _histogram(errors, ((flux - true) / np.sqrt(variance))[good])
     return result
@@ -112,7 +111,7 @@ def _model(night):
     """The light of the extracted spectra on the detector [electron]."""
     refs, traces, lit = night.references, night.star_place[0], night.star.raw.lit_fibers
     laid = column_layout.lay_out(night.star_clean, traces, refs.flat, lit)
-    shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    shares, first = column_model.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     flux = laid.sort(night.star_spectra.flux)
     lean, bend = (laid.sort(values) for values in line_tilt.per_pixel(refs.arc.slant, traces, lit))
     model = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)

@@ -4,7 +4,7 @@ import numpy as np
 
 from figures import figure, lamp, style
 from nrespipe.engine.wavelength import arc_lines, identify
-from nrespipe.engine.wavelength.projection import Projection
+from nrespipe.engine.wavelength.identify import Projection
 from nrespipe.numerics import legendre2d
 
 
@@ -24,7 +24,7 @@ def start(night):
     refs, spectrograph = night.references, night.bench.spectrograph
     spectra, known = refs.arc.reference, lamp.of_fiber(refs.arc.lines, 1, used=True)
     peaks = arc_lines.find(spectra, 1)
-    found = identify.start(peaks, spectra.orders, spectrograph, refs.lamp, 1)
+    found = identify.blindly(peaks, spectra.orders, spectrograph, refs.lamp, 1)
     projection = Projection(spectrograph, refs.lamp, 1)
     before = known.x - _predicted(projection, known)
     design = legendre2d.design(found.terms, *projection.scaled(known.order, known.x))

@@ -28,7 +28,7 @@ def profiles(night):
         profiles.plot(shape.offsets, shape.values[fiber, column], color=color, label=name)
     profiles.set(yscale="log", ylim=(1e-3, 6), xlim=(-2.4, 2.4))
     profiles.legend(loc="upper center", ncols=2)
-    style.label(profiles, "distance from the center / width", "density of light")
+    style.label(profiles, "distance from the center / width", "density of flux")
     _widths(widths, shape, night.bench)
     return result
 

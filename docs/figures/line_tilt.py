@@ -8,7 +8,7 @@ from nrespipe.engine.extraction import line_tilt
 
 @figure("arc", "arcs")
 def lines(night):
-    """Show a bright line that leans, and lean and bend over the detector.
+    """Show a tilted bright line, and tilt and curvature of lines over the detector.
 
     Parameters
     ----------
@@ -24,13 +24,14 @@ def lines(night):
     lean, bend = (part[0] for part in line_tilt.per_pixel(refs.arc.slant, traces, (0,)))
     index = traces.orders - bench.spectrograph.first_order
     place = np.linspace(0, 1, lean.shape[1])
+    true_curvature = np.broadcast_to(bench.bow[0, index, None], bend.shape)
     true = bench.tilt[0, index, :1] * (1 - place) + bench.tilt[0, index, 1:] * place
-    result, (cutout, leans, bends) = style.panels(1, 3, 2.8, width_ratios=(1.1, 1, 1))
+    result, (cutout, tilts, curvatures) = style.panels(1, 3, 2.8, width_ratios=(1.1, 1, 1))
     _cutout(cutout, night, lean, bend)
     chosen = np.isin(traces.orders, (60, 80, 100))
     for axes, found, expected, unit in (
-        (leans, 1e3 * lean, 1e3 * true, "lean [0.001]"),
-        (bends, 1e3 * bend, 1e3 * np.broadcast_to(bench.bow[0, index, None], bend.shape), "bend [0.001 / pixel]"),
+        (tilts, 1e3 * lean, 1e3 * true, "tilt [0.001]"),
+        (curvatures, 1e3 * bend, 1e3 * true_curvature, "curvature [0.001 / pixel]"),
     ):
         colors = (style.VERMILION, style.GREEN, style.BLUE)
         for order, one, other, color in zip(traces.orders[chosen], found[chosen], expected[chosen], colors):
@@ -38,7 +39,7 @@ def lines(night):
             axes.plot(other, "--", lw=0.9, color=color)
         style.label(axes, "column [pixel]", unit)
         axes.margins(y=0.35)
-    leans.legend(loc="lower left")
+    tilts.legend(loc="lower left")
     return result
 
 

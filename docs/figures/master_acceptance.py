@@ -13,7 +13,7 @@ _COLORS = {Verdict.ACCEPTED: style.GREEN, Verdict.FLAGGED: style.ORANGE, Verdict
 
 @figure("flats")
 def findings(night):
-    """Show what a flat is judged by when the orders have moved by nothing, a little, and too much.
+    """Show the findings about a flat whose orders have moved by nothing, a little, and too much.
 
     Parameters
     ----------

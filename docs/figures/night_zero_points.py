@@ -10,7 +10,7 @@ _SEED, _NIGHTS, _STARS = 16, 14, 6
 
 @figure()
 def fortnight():
-    """Show injected zero points of a fortnight beside those that are found, and what each star tells of them.
+    """Show simulated and measured zero points of a fortnight, and the velocities of each star.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def fortnight():
     axes.step(
         np.arange(_NIGHTS) + 1, true - np.median(true[found.is_own]), where="mid", color=style.GREEN, label="true"
     )
-    axes.errorbar(found.nights + 1, found.value_ms, found.error_ms, fmt="s", ms=4, color=style.BLUE, label="found")
+    axes.errorbar(found.nights + 1, found.value_ms, found.error_ms, fmt="s", ms=4, color=style.BLUE, label="measured")
     axes.set(ylim=(-25, 25))
     axes.legend(ncols=2)
     style.label(axes, "night", "zero point [m/s]")

@@ -62,7 +62,7 @@ def centers(night):
     binned = offset[0].reshape(len(found.orders), 128, -1).mean(axis=2)
     extent = (0, offset.shape[-1], found.orders[0] - 0.5, found.orders[-1] + 0.5)
     image = errors.imshow(binned, extent=extent, aspect="auto", cmap="RdBu", vmin=-20, vmax=20)
-    result.colorbar(image, ax=errors, label="found − true [mpx]")
+    result.colorbar(image, ax=errors, label="measured − true [mpx]")
     style.label(errors, "column [pixel]", "order", "error of the centers, fiber 0")
     return result
 
@@ -77,4 +77,4 @@ def _cutout(axes, electrons, found, corner=(400, 0), size=(220, 1200)):
         for center in traces:
             axes.plot(column, center[column], "-", lw=0.7, color=style.FIBERS[fiber])
     axes.set(xlim=(x, x + size[1]), ylim=(y, y + size[0] - 1))
-    style.label(axes, "column [pixel]", "row [pixel]", "centers over the flat")
+    style.label(axes, "column [pixel]", "row [pixel]", "centers on the flat")

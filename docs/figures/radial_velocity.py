@@ -81,7 +81,7 @@ def by_template():
     light.plot(angstrom, expected[row, near], color=style.VERMILION, lw=0.9, label="template of nine others")
     light.set(ylim=(0.42, 1.08))
     light.legend(loc="lower left")
-    style.label(light, "wavelength [Å]", "light / continuum")
+    style.label(light, "wavelength [Å]", "flux / continuum")
     known = np.isfinite(found.order_rv_ms) & (found.order_error_ms < 60)
     single.errorbar(
         numbers[known], found.order_rv_ms[known] - target.rv_ms, found.order_error_ms[known], fmt="o", ms=3, lw=0.8,

@@ -125,7 +125,7 @@ class Night:
     def star_wavelengths(self):
         """Wavelengths: of the star and the lamp beside it, with the drift since the arc."""
         moved = drift.measure(self.star_spectra, self.references.arc)
-        return calibrate.of(self.star_spectra, self.references.arc, moved)
+        return calibrate.frame(self.star_spectra, self.references.arc, moved)
 
 
 def expose(bench, scene, seed, state=None):

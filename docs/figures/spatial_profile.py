@@ -38,8 +38,8 @@ def shape(night):
     points.set(ylim=(-0.02, 0.26))
     points.legend(loc="upper right", markerscale=5)
     wings.legend(loc="upper right")
-    style.label(points, "distance from the center [pixel]", "share of the light")
-    style.label(wings, "distance from the center [pixel]", "share of the light")
+    style.label(points, "distance from the center [pixel]", "fraction of the flux")
+    style.label(wings, "distance from the center [pixel]", "fraction of the flux")
     _response(response, night)
     return result
 
@@ -84,4 +84,4 @@ def _response(axes, night):
     axes.set(yscale="log")
     axes.set_ylim(top=axes.get_ylim()[1] * 20)
     axes.legend(loc="upper center")
-    style.label(axes, "response [percent]", "pixels in the light")
+    style.label(axes, "response [percent]", "illuminated pixels")

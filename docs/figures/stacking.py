@@ -9,7 +9,7 @@ from nrespipe.simulator import detector as simulated
 
 @figure("biases")
 def biases(night):
-    """Show the errors of a stack in units of those claimed, pixels that were hit, and what smoothing does.
+    """Show the errors of a stack in units of their estimates, pixels with cosmic rays, and the effect of smoothing.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def _hits(axes, values, mean, rejected, limit, shown=8):
     axes.set_yscale("symlog", linthresh=30)
     axes.set(ylim=(-25, 1e5), xticks=number)
     axes.legend(loc="upper center", ncols=2, columnspacing=0.8, handletextpad=0.3)
-    style.label(axes, "pixel, of those that were hit", "the five values [ADU]", "cosmic rays")
+    style.label(axes, "pixel with a cosmic ray", "values in the five frames [ADU]", "cosmic rays")
 
 
 def _smooth(axes, mean, settled, true, row=200, columns=slice(0, 300)):
@@ -73,4 +73,4 @@ def _smooth(axes, mean, settled, true, row=200, columns=slice(0, 300)):
     axes.plot(x, true[row, columns], color=style.VERMILION, lw=0.7, label="truth")
     axes.set(ylim=(-2, 10))
     axes.legend(loc="upper right", ncols=3, columnspacing=0.8, handlelength=1.2, markerscale=2)
-    style.label(axes, "column [pixel]", "bias above the overscan [ADU]", f"row {row}")
+    style.label(axes, "column [pixel]", "bias − overscan [ADU]", f"row {row}")

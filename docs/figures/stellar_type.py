@@ -42,5 +42,5 @@ def lists(night):
     told = (
         f"{kind.spectral_type}, {kind.teff_k:.0f} ± {kind.teff_error_k:.0f} K; its lines are those of {truth_k:.0f} K"
     )
-    style.label(axes, "wavelength [Å]", "light / continuum", told)
+    style.label(axes, "wavelength [Å]", "flux / continuum", told)
     return result

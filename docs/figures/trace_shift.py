@@ -22,7 +22,7 @@ _PUT_IN = (
 
 @figure("star")
 def motion(night):
-    """Show the motion that is found against the motion put in.
+    """Show measured against simulated shifts of the traces.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def motion(night):
     rest.axhline(0, color=style.GREY, lw=0.8)
     rest.legend(loc="upper center", ncols=3)
     rest.margins(y=0.3)
-    style.label(shift, "shift put in [pixel]", "shift found [pixel]")
-    style.label(rest, "shift put in [pixel]", "found − put in [mpx]")
+    style.label(shift, "simulated shift [pixel]", "measured shift [pixel]")
+    style.label(rest, "simulated shift [pixel]", "measured − simulated [mpx]")
     return result
 
 

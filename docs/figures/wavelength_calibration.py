@@ -40,7 +40,7 @@ def scale(night):
     extent = (0, arc.solution.n_pixels, orders[0] - 0.5, orders[-1] + 0.5)
     velocity = doppler.C_MS * (found / true - 1)
     image = errors.imshow(velocity, extent=extent, aspect="auto", cmap="RdBu", vmin=-40, vmax=40)
-    result.colorbar(image, ax=errors, label="found − true [m/s]")
+    result.colorbar(image, ax=errors, label="measured − true [m/s]")
     style.label(errors, "column [pixel]", "order", "error of the solution")
     return result
 
@@ -72,8 +72,8 @@ def terms(night):
     found = [_terms(arc.solution, known, group, x, true, legendre2d.degrees(total)) for total in range(4, 12)]
     counts, held, wrong = zip(*found)
     result, axes = style.panels(1, 1, 2.7)
-    axes.plot(counts, held, "o-", color=style.BLUE, ms=4, label="bright lines held out, typical")
-    axes.plot(counts, wrong, "s-", color=style.VERMILION, ms=4, label="all pixels against the truth, rms")
+    axes.plot(counts, held, "o-", color=style.BLUE, ms=4, label="bright lines left out of the fit, typical")
+    axes.plot(counts, wrong, "s-", color=style.VERMILION, ms=4, label="all pixels, measured − true, rms")
     axes.axvline(len(arc.solution.degrees), color=style.GREY, lw=0.8)
     axes.set(yscale="log")
     axes.legend(loc="upper right")

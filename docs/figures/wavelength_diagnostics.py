@@ -37,6 +37,6 @@ def scatter(night):
     left.plot(left.get_xlim(), left.get_xlim(), color=style.GREY, lw=0.7)
     left.legend()
     right.set_ylim(-300, 300)
-    style.label(left, "error of their light [m/s]", "scatter [m/s]", "lines of equal error")
-    style.label(right, "lower order", "difference [m/s]", "lines that two orders show")
+    style.label(left, "photon error [m/s]", "scatter [m/s]", "scatter of lines of equal photon error")
+    style.label(right, "lower order", "difference [m/s]", "lines seen in two orders")
     return result

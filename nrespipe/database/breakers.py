@@ -1,4 +1,4 @@
-"""What goes to others, beside the deliveries: the summaries of nights; and which server is left alone."""
+"""Circuit breakers of servers: after failures a server gets no requests for a while, then one to try."""
 
 from datetime import timedelta
 from typing import Literal
@@ -9,19 +9,19 @@ from sqlalchemy.orm import Session
 from nrespipe.database.dialects import clock, insert
 from nrespipe.database.tables import Breaker
 
-#: Pauses of the circuit breaker before the first and before many of the next questions [second].
+#: Pauses after the first and after many failures [second].
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 900.0
-#: Whatever a server asks for, it is asked again after this time [second].
+#: Longest pause that a server can ask for [second].
 _LONGEST_WISH_S = 3600.0
 
 
 def allowed_requests(session: Session, server: str) -> int | None:
-    """Return how many processes may ask a server now.
+    """Return how many processes may send requests to a server now.
 
     Returns
     -------
     int or None
-        None for any number; 0 while it is left alone, 1 when it is time to ask whether it is back.
+        None for any number; 0 during a pause, 1 when it is time to try whether the server works again.
     """
     breaker = session.get(Breaker, server, populate_existing=True)
     if breaker is None or breaker.next_try is None:
@@ -30,17 +30,17 @@ def allowed_requests(session: Session, server: str) -> int | None:
 
 
 def request_permission(session: Session, server: str, lease_s: float) -> Literal["yes", "probe", "no"]:
-    """Ask whether this process may ask a server; of several that ask at once one is told yes, where it is left alone.
+    """Ask for permission to send a request to a server; after a pause one process at a time gets it.
 
     Parameters
     ----------
     lease_s
-        After this time another process may ask, where nobody has told what became of this one [second].
+        Time after which another process may try, if the result of this request was not recorded [second].
 
     Returns
     -------
     {'yes', 'probe', 'no'}
-        Yes where it serves everybody, as far as is known; a probe finds out whether it does again.
+        Yes where the server works as far as is known; a probe finds out whether it works again.
     """
     open_to = allowed_requests(session, server)
     if open_to is None:
@@ -54,14 +54,14 @@ def request_permission(session: Session, server: str, lease_s: float) -> Literal
 def record_failure(
     session: Session, server: str, reason: str, admitted: Literal["yes", "probe"], wish_s: float = 0.0
 ) -> None:
-    """Write down that a server served nobody; it is left alone, for longer each time.
+    """Record that a server failed; it gets no requests for a while, longer each time.
 
     Parameters
     ----------
     admitted
-        As `request_permission` said. Of many that asked at once and in vain the first counts.
+        Answer of `request_permission`. Of many requests that failed at once the first counts.
     wish_s
-        For how long it asked to be left alone [second].
+        Pause that the server has asked for [second].
     """
     session.execute(insert(session, Breaker).values(server=server).on_conflict_do_nothing())
     breaker = session.get_one(Breaker, server, with_for_update=True, populate_existing=True)
@@ -75,13 +75,13 @@ def record_failure(
 
 
 def record_success(session: Session, server: str) -> None:
-    """Write down that a server has answered: everybody may ask it."""
+    """Record that a server works: all processes may send requests."""
     left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
     values = {"failures": 0, "since": None, "next_try": None, "reason": ""}
     session.execute(left_alone.values(**values).execution_options(synchronize_session=False))
 
 
 def cancel_probe(session: Session, server: str) -> None:
-    """Write down that a probe has not asked the server: another may at once."""
+    """Record that a probe has sent no request: another process may at once."""
     left_alone = update(Breaker).where(Breaker.server == server, Breaker.next_try.is_not(None))
     session.execute(left_alone.values(next_try=clock(session)).execution_options(synchronize_session=False))

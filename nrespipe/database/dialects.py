@@ -1,13 +1,17 @@
 """Statements that differ between SQLite and PostgreSQL: the present moment, inserts of rows that may exist."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Insert, text
-from sqlalchemy.orm import Session
+from sqlalchemy import DateTime, func, select
+from sqlalchemy.orm import DeclarativeBase, Session
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 
 def now() -> datetime:
-    """Return the present moment.
+    """Return the present moment by the clock of this host.
 
     Returns
     -------
@@ -17,28 +21,25 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def insert(session: Session, table: type) -> Insert:
-    """Return an INSERT of the session's database, which may say what to do about rows that exist.
+def insert(session: Session, table: type[DeclarativeBase]) -> "postgresql.Insert | sqlite.Insert":
+    """Return an INSERT of the session's database, with ``on_conflict_do_nothing`` for rows that exist.
 
     Parameters
     ----------
     table
         Whose row is inserted.
-
-    Returns
-    -------
-    sqlalchemy.Insert
-        With ``on_conflict_do_nothing``.
     """
     if session.get_bind().dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql as dialect
-    else:
-        from sqlalchemy.dialects import sqlite as dialect
-    return dialect.insert(table)
+        from sqlalchemy.dialects.postgresql import insert as of_postgresql
+
+        return of_postgresql(table)
+    from sqlalchemy.dialects.sqlite import insert as of_sqlite
+
+    return of_sqlite(table)
 
 
 def clock(session: Session) -> datetime:
-    """Return the present moment by the clock of the database, which all hosts that share it agree on.
+    """Return the present moment by the clock of the database, on which all hosts that share it agree.
 
     Returns
     -------
@@ -48,4 +49,5 @@ def clock(session: Session) -> datetime:
     if session.get_bind().dialect.name != "postgresql":
         return now()
     # now() of PostgreSQL stands still within a transaction
-    return session.scalar(text("select clock_timestamp()")).astimezone(UTC)
+    moment = session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
+    return moment.astimezone(UTC)

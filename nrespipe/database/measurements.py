@@ -35,14 +35,14 @@ def velocity_table(session: Session) -> list[dict[str, Any]]:
 
 
 def velocities_of_star(
-    session: Session, belongs: Callable[..., Any], *, site: str = "", first_day: str = "", last_day: str = ""
-):
+    session: Session, belongs: Callable[[str], bool], *, site: str = "", first_day: str = "", last_day: str = ""
+) -> list[tuple[Frame, StarVelocity]]:
     """Return the velocities of a star.
 
     Parameters
     ----------
     belongs
-        Whether what stands in OBJECTS is the star.
+        Whether a name in OBJECTS is that of the star.
     site
         Only those of this site.
     first_day, last_day
@@ -64,7 +64,7 @@ def velocities_of_star(
     return [(frame, velocity) for frame, velocity in rows if belongs(velocity.object)]
 
 
-def _velocity_row(filename, velocity):
+def _velocity_row(filename: str, velocity: StarVelocity) -> dict[str, Any]:
     row = {name: getattr(velocity, name) for name in VELOCITY_COLUMNS[1:-1]}
     return {"filename": filename, **row, "quality": Quality(velocity.quality).names()}
 
@@ -98,11 +98,11 @@ def drift_scatter_ms(session: Session, frame: Frame, *, days: float = 30.0, most
     Parameters
     ----------
     days
-        How far back drifts count [day].
+        Length of the time before the frame in which drifts count [day].
     most
-        How many, the last ones.
+        Largest number of drifts, the last ones.
     fewest
-        With fewer the scatter is ``DRIFT_SCATTER_MS``.
+        Smallest number; with fewer the scatter is ``DRIFT_SCATTER_MS``.
 
     Returns
     -------
@@ -128,7 +128,8 @@ def drift_scatter_ms(session: Session, frame: Frame, *, days: float = 30.0, most
         FrameDrift.velocity_ms.is_not(None),
     )
     query = select(FrameDrift.velocity_ms).join(FrameDrift.frame).where(*before, of_its_night, latest())
-    drifts = session.scalars(query.order_by(Frame.start_mjd.desc(), Frame.filename).limit(most)).all()
+    found = session.scalars(query.order_by(Frame.start_mjd.desc(), Frame.filename).limit(most))
+    drifts = [drift for drift in found if drift is not None]
     if len(drifts) < fewest:
         return DRIFT_SCATTER_MS
     middle = median(drifts)

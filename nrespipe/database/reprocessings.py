@@ -1,4 +1,4 @@
-"""What people have asked to be reduced again, and why."""
+"""Records of the reprocessings that people have asked for, with their reasons."""
 
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,11 @@ def begin(session: Session, site: str, first_day: str, last_day: str, kinds: "li
     Parameters
     ----------
     site, first_day, last_day
-        Whose nights, both included.
+        Site and nights, both included.
     kinds
-        What is done again.
+        Kinds of frames that are reduced again.
     why
-        The reason. One that is asked for again for another reason is another run: something has changed meanwhile.
+        The reason. The same request with another reason is another run: something has changed meanwhile.
     """
     same = {"site": site, "first_day": first_day, "last_day": last_day, "why": why, "code_version": __version__}
     query = select(Reprocessing).filter_by(**same, finished=None).order_by(Reprocessing.id.desc())
@@ -38,5 +38,5 @@ def begin(session: Session, site: str, first_day: str, last_day: str, kinds: "li
 
 
 def finish(session: Session, row_id: int) -> None:
-    """Write down that a run has come to its end."""
+    """Record that a run has ended."""
     session.get_one(Reprocessing, row_id).finished = clock(session)

@@ -1,4 +1,4 @@
-"""Templates of stars: where they lie, and whom they may serve."""
+"""Rows of the templates of stars: record them, and find those that may be used."""
 
 import numpy as np
 from sqlalchemy import select, update
@@ -11,7 +11,7 @@ from nrespipe.frames.velocity import Star
 
 
 def record(session: Session, template: StarTemplate) -> None:
-    """Write a template down; it replaces the one of the same star, site and nights."""
+    """Record a template; it replaces the one of the same star, site and nights."""
     same = (
         StarTemplate.star == template.star, StarTemplate.site == template.site,
         StarTemplate.first_day == template.first_day, StarTemplate.last_day == template.last_day,
@@ -40,7 +40,7 @@ def current(session: Session, day: str = "") -> list[StarTemplate]:
 
 
 def known(row: StarTemplate) -> Template:
-    """Return a template as the database knows it, without its spectrum.
+    """Return the template of a row, without its spectrum.
 
     Returns
     -------

@@ -4,9 +4,9 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What has become of a frame so far, or what came of one attempt at it."""
+    """State of a frame, or in which state one attempt at it ended."""
 
-    QUEUED = "queued"  #: its turn has not come yet
+    QUEUED = "queued"  #: not tried yet
     RUNNING = "running"  #: a process is working on it
     DONE = "done"  #: reduced, its products are written
     SKIPPED = "skipped"  #: not ours to reduce
@@ -19,10 +19,10 @@ class State(StrEnum):
 class Standing(StrEnum):
     """Whether a master may be used."""
 
-    CURRENT = "current"  #: nothing against it, or nothing that matters
-    REVIEW = "needs review"  #: unlike the last good one, or doubtful by itself; used, and its frames say so
+    CURRENT = "current"  #: no flags, or none that matters
+    REVIEW = "needs review"  #: unlike the last good one, or with a number beyond its limits; used, frames are flagged
     REPLACED = "replaced"  #: a later one of the same night was made of other frames
-    REJECTED = "rejected"  #: these frames can make none that serves, or a person has called it bad; the reason is kept
+    REJECTED = "rejected"  #: the frames make no usable master, or a person has rejected it; the reason is kept
     RETRY = "retry"  #: something outside the frames failed; it is tried again
     FAILED = "failed"  #: the program failed, and the traceback is kept
 

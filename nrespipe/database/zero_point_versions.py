@@ -1,4 +1,4 @@
-"""Zero points of nights, in versions: each is measured anew, and the velocities stay as they are."""
+"""Versions of the zero points of nights; the velocities themselves stay as they are."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -7,13 +7,7 @@ from nrespipe.database.tables import ZeroPointVersion
 
 
 def listed(session: Session) -> list[ZeroPointVersion]:
-    """Return all versions.
-
-    Returns
-    -------
-    list of ZeroPointVersion
-        The oldest first.
-    """
+    """Return all versions, the oldest first."""
     return list(session.scalars(select(ZeroPointVersion).order_by(ZeroPointVersion.id)))
 
 
@@ -23,7 +17,7 @@ def find(session: Session, number: int | None = None) -> ZeroPointVersion:
     Parameters
     ----------
     number
-        Which one; the last one if not given.
+        Number of the version; the last one if not given.
 
     Raises
     ------

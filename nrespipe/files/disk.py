@@ -34,7 +34,7 @@ def open_regular(path: str | Path) -> "BufferedReader":
     Raises
     ------
     BadFrame
-        If there is something else in its place.
+        If it is a pipe, a device or a directory, from which a read would last for ever or fail.
     OSError
         If there is nothing, or the disk does not give it.
     """
@@ -55,19 +55,19 @@ def md5(path: str | Path) -> str:
     Raises
     ------
     BadFrame
-        If there is no file but a pipe, a device or a directory.
+        As `open_regular` does.
     """
     with open_regular(path) as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def temporary_path(path: Path) -> Path:
-    """Return where a file is written before it takes its place.
+    """Return a temporary path at which a file is written before it is moved to its place.
 
     Returns
     -------
     Path
-        In the same directory, hidden, and like no other: two workers may write the same file at once, and the numbers
+        In the same directory, hidden, and unique: two workers may write the same file at once, and the numbers
         of their processes are the same in two containers.
     """
     return path.with_name(f".{path.name}.{uuid4().hex}.partial")
@@ -75,17 +75,17 @@ def temporary_path(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file in the block, which takes its place at the end of it; where the block fails nothing is left.
+    """Write a file at a temporary path in the block, and move it to its place at the end if the block succeeds.
 
     Parameters
     ----------
     path
-        Where it goes; its directory is made.
+        The file; its directory is created.
 
     Yields
     ------
     Path
-        Where it is written.
+        The temporary path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     written = temporary_path(path)

@@ -19,12 +19,12 @@ def text(traces: "Traces", section: "Section", step: int = 128, label_every: int
     Parameters
     ----------
     section
-        Where the light-sensitive part lies in the raw image.
+        Light-sensitive part of the raw image.
     step
-        Length of the straight pieces that a trace is drawn with; orders bend by less than a tenth of a pixel in between
+        Length of the straight pieces of which a trace is drawn; orders curve by less than a tenth of a pixel within one
         [pixel].
     label_every
-        Every so many orders carry their number.
+        Every so many orders get their number.
 
     Returns
     -------

@@ -1,21 +1,21 @@
 """Master calibrations as FITS files, without any loss.
 
 Every array is an extension of its own; its name is the path of the field, ``TRACES_CENTERS`` for ``traces.centers``
-of a ``Flat``. The lines of an arc are a table ``LINES``, and the numbers that are no arrays stand in the one row of the
-table ``VALUES``. The primary header tells what the master was made of. An arc carries three tables for people besides,
-which follow from the others and are not read again: how far each of its ``LINES`` lies from the laboratory
-(``LINE_RESIDUALS``), the lines of each order summed up (``ORDER_QUALITY``), and lines that two orders show
-(``ORDER_OVERLAPS``).
+of a ``Flat``. The lines of an arc are a table ``LINES``, and the numbers that are no arrays are in the one row of the
+table ``VALUES``. The primary header lists the inputs of the master. An arc has three more tables for people, which
+follow from the others and are not read again: residuals of its ``LINES`` (``LINE_RESIDUALS``), their statistics in each
+order (``ORDER_QUALITY``), and differences of lines that two orders show (``ORDER_OVERLAPS``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from nrespipe.engine.wavelength import diagnostics
 from nrespipe.errors import BadFrame, MissingCalibration
@@ -25,12 +25,18 @@ from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 
-_CLASSES = {Kind.BIAS: Bias, Kind.DARK: Dark, Kind.FLAT: Flat, Kind.ARC: Arc}
+_Extension: TypeAlias = fits.ImageHDU | fits.BinTableHDU
+_CLASSES: dict[Kind, type[Bias] | type[Dark] | type[Flat] | type[Arc]] = {
+    Kind.BIAS: Bias,
+    Kind.DARK: Dark,
+    Kind.FLAT: Flat,
+    Kind.ARC: Arc,
+}
 
 #: Arrays of fewer bytes are kept as plain images.
 _SMALL_BYTES = 1 << 16
 
-#: Numbers that stand in the primary header too, for people: field, keyword, comment. Those that are not known do not.
+#: Numbers that are also in the primary header, for people, where they are known: field, keyword, comment.
 _CARDS = (
     ("read_noise_adu", "RDNADU", "[ADU] read noise, measured"),
     ("header_read_noise_adu", "RDNADUHD", "[ADU] the same by the raw headers"),
@@ -83,23 +89,24 @@ UNITS = {
 }
 
 
-def write(master: Bias | Dark | Flat | Arc, path: str | Path, still_mine: Callable[..., Any] | None = None) -> None:
+def write(master: Bias | Dark | Flat | Arc, path: str | Path, still_mine: Callable[[], bool] | None = None) -> None:
     """Write a master; the same master always gives the same bytes, and nobody ever sees a part of the file.
 
     Parameters
     ----------
     path
-        Where; a master that lies there is replaced.
+        File; one that exists is replaced.
     still_mine
         As for ``fits_io.write_together``.
 
     Raises
     ------
     Unavailable
-        If the disk does not take it, or the work is another's by now; then nothing was replaced.
+        If the disk does not take it, or another process owns the work by now; then nothing was replaced.
     """
     units = UNITS[master.origin.kind]
-    values, hdus = {}, []
+    values: dict[str, Any] = {}
+    hdus: list[_Extension] = []
     for field in fields(type(master)):
         if field.name != "origin":
             _collect(getattr(master, field.name), field.name, units, values, hdus)
@@ -136,14 +143,16 @@ def read(path: str | Path) -> Bias | Dark | Flat | Arc:
         with fits_io.reading(path) as hdus:
             fits_io.require_whole(hdus, path)
             origin = _origin(hdus[0].header)
-            return _restore(_CLASSES[origin.kind], "", {hdu.name: hdu for hdu in hdus}, origin)
+            master: Bias | Dark | Flat | Arc
+            master = _restore(_CLASSES[origin.kind], "", {hdu.name: hdu for hdu in hdus}, origin)
+            return master
     except BadFrame as error:
         raise MissingCalibration(f"the master cannot be read, make it again: {error}") from error
 
 
-def _collect(value, path, units, values, hdus) -> None:
+def _collect(value: Any, path: str, units: Mapping[str, str], values: dict[str, Any], hdus: list[_Extension]) -> None:
     """Sort a field into the numbers, the tables and the images of the file."""
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         columns = {field.name: getattr(value, field.name) for field in fields(type(value))}
         if _is_table(type(value)):
             hdus.append(_table(columns, path, units))
@@ -156,32 +165,33 @@ def _collect(value, path, units, values, hdus) -> None:
         values[path] = value
 
 
-def _for_people(arc, units):
-    """Tables of how good the wavelengths of an arc are."""
+def _for_people(arc: Arc, units: Mapping[str, str]) -> Iterator[fits.BinTableHDU]:
+    """Yield the tables of the quality of the wavelengths of an arc."""
     residual_ms, photon_ms = diagnostics.residuals(arc.solution, arc.lines)
     yield _table({"residual_ms": residual_ms, "photon_ms": photon_ms}, "line_residuals", units)
     yield _table(diagnostics.by_order(arc.solution, arc.lines), "order_quality", units)
     yield _table(diagnostics.overlaps(arc.solution, arc.lines), "order_overlaps", units)
 
 
-def _is_table(noun):
-    """Tell whether all fields of a noun are columns of one table: a list of lines is."""
+def _is_table(noun: type) -> bool:
+    """Return whether all fields of a noun are columns of one table, as those of a list of lines."""
     return noun.__name__.endswith("Lines")
 
 
-def _name(path):
+def _name(path: str) -> str:
     return path.replace(".", "_").upper()
 
 
-def _image(array, path, units):
+def _image(array: NDArray[Any], path: str, units: Mapping[str, str]) -> _Extension:
     cards = [fits.Card("BUNIT", units[path], "unit of the pixels")] if path in units else []
     if array.nbytes >= _SMALL_BYTES:
         return tile_compression.image(array, _name(path), cards)
     return fits.ImageHDU(array, fits.Header(cards), name=_name(path))
 
 
-def _table(columns, path, units):
-    rows = np.rec.fromarrays([np.asarray(column) for column in columns.values()], names=list(columns))
+def _table(columns: Mapping[str, Any], path: str, units: Mapping[str, str]) -> fits.BinTableHDU:
+    arrays = {name: np.asarray(column) for name, column in columns.items()}
+    rows = np.rec.fromarrays(list(arrays.values()), dtype=[(name, array.dtype) for name, array in arrays.items()])
     table = fits.BinTableHDU(rows, name=_name(path))
     for name in columns:
         if f"{path}.{name}" in units:
@@ -189,7 +199,7 @@ def _table(columns, path, units):
     return table
 
 
-def _values_table(values, units):
+def _values_table(values: Mapping[str, Any], units: Mapping[str, str]) -> fits.BinTableHDU:
     columns = []
     for path, value in values.items():
         array = np.atleast_1d(np.asarray(value, np.int64 if _integral(value) else np.float64))
@@ -198,11 +208,11 @@ def _values_table(values, units):
     return fits.BinTableHDU.from_columns(columns, name="VALUES")
 
 
-def _integral(value):
+def _integral(value: object) -> bool:
     return all(isinstance(part, int | np.integer) for part in (value if isinstance(value, tuple) else (value,)))
 
 
-def _primary(master):
+def _primary(master: Bias | Dark | Flat | Arc) -> fits.PrimaryHDU:
     origin, header = master.origin, fits.Header()
     header["OUTNAME"] = (master_name(origin), "name")
     header["OBSTYPE"] = (origin.kind.upper(), "what it calibrates")
@@ -213,8 +223,8 @@ def _primary(master):
     header["DAY-OBS"] = (origin.day, "local night")
     header["RLEVEL"] = (91, "level of reduction")
     header["MJD-MEAN"] = (float(origin.mean_mjd), "[d] mean start time of the inputs, UTC")
-    header["QUALITY"] = (int(origin.quality), "doubts, as bits")
-    header["QUALWORD"] = (" ".join(origin.quality.names()), "doubts, in words")
+    header["QUALITY"] = (int(origin.quality), "quality flags, as bits")
+    header["QUALWORD"] = (" ".join(origin.quality.names()), "quality flags, in words")
     for field, keyword, comment in _CARDS:
         number = getattr(master, field, None)
         if number is not None:
@@ -225,7 +235,7 @@ def _primary(master):
     return fits.PrimaryHDU(header=header)
 
 
-def _origin(header):
+def _origin(header: fits.Header) -> Origin:
     return Origin(
         kind=Kind(header["OBSTYPE"].lower()),
         site=header["SITEID"],
@@ -239,13 +249,13 @@ def _origin(header):
     )
 
 
-def _restore(noun, path, hdus, origin=None):
+def _restore(noun: type, path: str, hdus: Mapping[str, _Extension], origin: Origin | None = None) -> Any:
     """Make a noun from the extensions whose names begin with its path."""
     if _is_table(noun):
         table = hdus[_name(path)].data
         return noun(**{f.name: _native(table[f.name]) for f in fields(noun) if f.name in table.names})
     hints = get_type_hints(noun)
-    found = {} if origin is None else {"origin": origin}
+    found: dict[str, Any] = {} if origin is None else {"origin": origin}
     for field in fields(noun):
         if field.name not in found:
             where = f"{path}.{field.name}" if path else field.name
@@ -253,13 +263,15 @@ def _restore(noun, path, hdus, origin=None):
     return noun(**found)
 
 
-def _plain(hint):
-    """Return the type that stands beside None in a type."""
-    return next(part for part in get_args(hint) if part is not NoneType) if isinstance(hint, UnionType) else hint
+def _plain(hint: Any) -> Any:
+    """Return a type without None, and the class of an array whatever its elements."""
+    if get_origin(hint) in (UnionType, Union):
+        hint = next(part for part in get_args(hint) if part is not NoneType)
+    return np.ndarray if get_origin(hint) is np.ndarray else hint
 
 
-def _restore_field(hint, path, hdus):
-    if is_dataclass(hint):
+def _restore_field(hint: Any, path: str, hdus: Mapping[str, _Extension]) -> Any:
+    if isinstance(hint, type) and is_dataclass(hint):
         return _restore(hint, path, hdus)
     if hint is np.ndarray:
         return _native(hdus[_name(path)].data) if _name(path) in hdus else None
@@ -270,5 +282,5 @@ def _restore_field(hint, path, hdus):
     return tuple(value) if hint not in (int, float) else value[0]
 
 
-def _native(array):
+def _native(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))

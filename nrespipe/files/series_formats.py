@@ -1,4 +1,4 @@
-"""Series of velocities in the forms that programs which fit orbits read."""
+"""Series of velocities in the file formats of programs that fit orbits."""
 
 import io
 import os
@@ -13,14 +13,15 @@ from nrespipe.files.disk import temporary_path
 if TYPE_CHECKING:
     from astropy.table import QTable
 
+Form = Literal["radvel", "juliet", "ecsv"]
 #: Form of a file by its suffix.
-FORMS = {".csv": "radvel", ".dat": "juliet", ".txt": "juliet", ".ecsv": "ecsv"}
+FORMS: dict[str, Form] = {".csv": "radvel", ".dat": "juliet", ".txt": "juliet", ".ecsv": "ecsv"}
 
 _RADVEL = ["time", "mnvel", "errvel", "tel"]
 _CORRECTED = ("zero_point", "zero_point_err", "rv_corrected", "rv_corrected_err")
 
 
-def text(table: "QTable", form: Literal["radvel", "juliet", "ecsv"]) -> str:
+def text(table: "QTable", form: Form) -> str:
     """Return a series as text.
 
     Parameters
@@ -41,7 +42,7 @@ def text(table: "QTable", form: Literal["radvel", "juliet", "ecsv"]) -> str:
     Raises
     ------
     ValueError
-        If the form has no place for what the table holds.
+        If the form has no columns for the zero points of the table.
     """
     if form == "ecsv":
         stream = io.StringIO()
@@ -60,12 +61,12 @@ def text(table: "QTable", form: Literal["radvel", "juliet", "ecsv"]) -> str:
     return "".join(f"{line}\n" for line in [*header, *lines])
 
 
-def _cells(time, rv_ms, error_ms, tel):
+def _cells(time: float, rv_ms: float, error_ms: float, tel: object) -> tuple[str, str, str, str]:
     # a millionth of a day is 0.09 s, in which the Earth changes a velocity by a third of a mm/s
     return f"{time:.7f}", f"{rv_ms:.3f}", f"{error_ms:.3f}", str(tel)
 
 
-def write(table: "QTable", path: str | Path, form: str = "") -> None:
+def write(table: "QTable", path: str | Path, form: Form | None = None) -> None:
     """Write a series to a file; nobody ever sees a part of it.
 
     Parameters
@@ -75,19 +76,19 @@ def write(table: "QTable", path: str | Path, form: str = "") -> None:
     path
         The file; one that is there is replaced.
     form
-        As `text` takes it; by the suffix of the file without.
+        As `text` takes it; that of the suffix of the file if not given.
 
     Raises
     ------
     ValueError
-        If the suffix tells no form, or the form has no place for what the table holds.
+        If the suffix belongs to no form, or the form has no columns for the zero points of the table.
     FileNotFoundError
         If there is no such directory.
     """
     path = Path(path)
-    form = form or FORMS.get(path.suffix.lower(), "")
-    if not form:
-        raise ValueError(f"{path.name}: its suffix tells no form, use one of {', '.join(FORMS)}")
+    form = form or FORMS.get(path.suffix.lower())
+    if form is None:
+        raise ValueError(f"{path.name}: its suffix belongs to no form, use one of {', '.join(FORMS)}")
     plain_table.check_place(path)
     partial = temporary_path(path)
     try:

@@ -1,11 +1,12 @@
 """Templates of stars as FITS files, without any loss.
 
-The primary header tells of the star and of what the template was made of; WAVELENGTH, FLUX and VARIANCE are images with
+The primary header describes the star and the inputs of the template; WAVELENGTH, FLUX and VARIANCE are images with
 the axes order and knot. ORDERS is a table, and so is LEFT_OUT, the velocities of the exposures by a template of all the
 others.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -53,7 +54,7 @@ def write(template: Template, path: str | Path) -> None:
     Parameters
     ----------
     path
-        Where; a template that lies there is replaced.
+        File; one that exists is replaced.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def read(path: str | Path) -> Template:
         raise MissingCalibration(f"the template cannot be read, make it again: {error}") from error
 
 
-def _left_out(rows):
+def _left_out(rows: tuple[LeftOut, ...]) -> fits.BinTableHDU:
     columns = [
         fits.Column(name, form, unit, array=np.array([getattr(row, field) for row in rows]))
         for name, field, form, unit in (
@@ -113,7 +114,7 @@ def _left_out(rows):
     return fits.BinTableHDU.from_columns(columns, name="LEFT_OUT")
 
 
-def _header(template, name):
+def _header(template: Template, name: str) -> fits.Header:
     header = fits.Header()
     header["OUTNAME"] = (name, "name of this file")
     header["OBSTYPE"] = ("TEMPLATE", "a spectrum of a star at rest")
@@ -126,19 +127,19 @@ def _header(template, name):
         header[f"ALIAS{i:03d}"] = (alias, "another name of the star")
     header["FIBERS"] = (" ".join(map(str, template.fibers)), "fibers that the star was seen through")
     header["TRUSTED"] = (template.trusted, "whether exposures and their spread suffice")
-    header["TEMPLHSH"] = (template.fingerprint, "what tells it from other templates")
+    header["TEMPLHSH"] = (template.fingerprint, "hash, differs from that of other templates")
     header["NCOMBINE"] = (len(template.inputs), "number of inputs")
     for i, name in enumerate(template.inputs, 1):
         header[f"IMCOM{i:03d}"] = (name, "input")
     return header
 
 
-def _template(hdus):
+def _template(hdus: fits.HDUList) -> Template:
     header = hdus[0].header
     known = {field: header[keyword] for keyword, field, _ in _STAR if keyword in header}
     star = Star(**known, aliases=tuple(header["ALIAS*"].values()))
     making = {field: header[keyword] for keyword, field, _ in _MAKING if keyword in header}
-    arrays = {field: np.ascontiguousarray(hdus[name].data, "=f8") for name, field, _ in _IMAGES}
+    arrays: dict[str, Any] = {field: np.ascontiguousarray(hdus[name].data, "=f8") for name, field, _ in _IMAGES}
     left = hdus["LEFT_OUT"].data if "LEFT_OUT" in hdus else ()
     return Template(
         star=star,

@@ -1,4 +1,4 @@
-"""Images compressed without any loss, and always into the same bytes.
+"""Compressed FITS images: without any loss, and always the same bytes.
 
 The tiled-image convention of FITS (Pence et al. 2010, A&A 524 A42) is written here and not by astropy for two reasons:
 astropy puts the time of day into every gzip stream, and packs at the slowest level of gzip. What is written is read by
@@ -6,11 +6,12 @@ astropy and cfitsio alike.
 """
 
 import zlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, Card, ImageHDU
@@ -28,13 +29,13 @@ _WORTHWHILE = 0.8
 _BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
 
-def image(array, name: str, cards: "Iterable[Card]" = ()) -> "BinTableHDU | ImageHDU":
+def image(array: NDArray[Any], name: str, cards: "Iterable[Card]" = ()) -> "BinTableHDU | ImageHDU":
     """Return an image, compressed where that makes it smaller.
 
     Parameters
     ----------
-    array : ndarray of uint8, int16, int32, int64, float32 or float64
-        What to keep, bit for bit.
+    array
+        Pixels of uint8, int16, int32, int64, float32 or float64, which are kept bit for bit.
 
     Returns
     -------
@@ -78,7 +79,8 @@ def tile_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
     tuple of int
         Whole rows, and as many of them as make about a megabyte.
     """
-    tile, size = [], item_bytes
+    tile: list[int] = []
+    size = item_bytes
     for n in reversed(shape):
         length = max(1, min(n, _TILE_BYTES // size)) if tile else n
         tile.append(length)
@@ -86,21 +88,24 @@ def tile_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
     return tuple(reversed(tile))
 
 
-def _tiles(array, shape):
+def _tiles(array: NDArray[Any], shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
     starts = [range(0, n, step) for n, step in zip(array.shape, shape)]
     for corner in np.ndindex(*(len(start) for start in starts)):
         yield array[tuple(slice(s[i], s[i] + step) for s, i, step in zip(starts, corner, shape))]
 
 
-def _pack(tile):
+def _pack(tile: NDArray[Any]) -> bytes:
     """Gzip after sorting the bytes by their place in the number; a stream begun this way holds no time (its zero)."""
     by_place = np.frombuffer(tile.astype(tile.dtype.newbyteorder(">")).tobytes(), np.uint8).reshape(-1, tile.itemsize).T
     return zlib.compress(by_place.tobytes(), _GZIP_LEVEL, wbits=31)
 
 
-def _description(array, code, shape):
+def _description(array: NDArray[Any], code: str, shape: tuple[int, ...]) -> "list[Card]":
     # cfitsio makes the header of the unpacked image from these cards in their order: the type has to come first.
-    cards = [("ZIMAGE", True, "a compressed image"), ("ZTENSION", "IMAGE", "what it is when unpacked")]
+    cards: list[tuple[str, object, str]] = [
+        ("ZIMAGE", True, "a compressed image"),
+        ("ZTENSION", "IMAGE", "what it is when unpacked"),
+    ]
     cards += [("ZBITPIX", _BITPIX[code], "type of its pixels"), ("ZNAXIS", array.ndim, "number of its axes")]
     cards += [(f"ZNAXIS{i}", n, "length of an axis") for i, n in enumerate(reversed(array.shape), 1)]
     cards += [("ZPCOUNT", 0, ""), ("ZGCOUNT", 1, ""), ("ZCMPTYPE", "GZIP_2", "how its tiles are compressed")]

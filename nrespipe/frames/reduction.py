@@ -14,24 +14,24 @@ from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, LampLines, Wavelengths
 
 @dataclass(frozen=True)
 class References:
-    """Masters and tables that a recipe may need; None or empty where it does not.
+    """Masters and tables that a recipe needs; None or empty where it does not.
 
     Attributes
     ----------
     bias, dark, flat, arc
         Masters.
     previous
-        Where a master is made: the last good one of its kind and camera; None for the first.
+        For a new master: the last good one of its kind and camera; None for the first.
     stars
-        What the catalog knows of the star in a fiber; no entry where it knows nothing.
+        Catalog entry of the star in a fiber, by fiber.
     masks
         Line masks by spectral type; without any, no velocity is measured.
     lamp
         Laboratory lines.
     tellurics
-        Where the atmosphere absorbs.
+        Wavelength intervals in which the atmosphere absorbs.
     templates
-        Template for the star in a fiber; no entry where there is none.
+        Template for the star in a fiber, by fiber.
     drift_scatter_ms
         Scatter of the drifts of this spectrograph against the arc of their night: the error of the zero point of a
         frame whose own drift cannot be measured [m / s].
@@ -52,20 +52,20 @@ class References:
 
 @dataclass(frozen=True)
 class Reduction:
-    """The value of every recipe's ``reduce``.
+    """Result of the ``reduce`` of every recipe.
 
     Attributes
     ----------
     quality
-        Doubts about the frame as a whole.
+        Flags of the frame.
     measurements
-        Numbers worth keeping in the database, by name with unit (``level_adu``, ``read_noise_e``, ``trace_shift_px``).
+        Numbers for the database, by name with unit (``level_adu``, ``read_noise_e``, ``trace_shift_px``).
     spectra
         None for a frame that has none (bias, dark).
     wavelengths
         None for a frame whose recipe measures none.
     barycentric
-        By star fiber.
+        Barycentric correction by star fiber.
     velocities
         One for each star fiber whose velocity could be measured.
     """

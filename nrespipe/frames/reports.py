@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -11,18 +12,18 @@ from nrespipe.frames.raw import Kind
 
 @dataclass(frozen=True)
 class NightReport:
-    """What the summary of a night tells.
+    """Summary of a night at one site.
 
     Attributes
     ----------
     site, day
         ``lsc``, ``YYYYMMDD``.
     counts
-        Kind of frame, state, number.
+        Kind, state and number of frames.
     unhappy
         Name, state and reason of every frame that is not done.
     masters
-        Name, standing, number of inputs of every master of the night, and what was said of it.
+        Name, standing, number of inputs and reasons of every master of the night.
     stars
         For every star of every frame: filename, fiber, object, v_mag (None where unknown), exposure_s, snr, rv_ms,
         rv_err_ms (None where not measured), quality (list of words).
@@ -35,24 +36,24 @@ class NightReport:
     counts: tuple[tuple[str, str, int], ...]
     unhappy: tuple[tuple[str, str, str], ...]
     masters: tuple[tuple[str, str, int, str], ...]
-    stars: tuple[dict, ...]
-    drifts: tuple[dict, ...]
+    stars: tuple[dict[str, Any], ...]
+    drifts: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class FlatLook:
-    """One flat, looked at with the master that was made of it.
+    """One flat compared with the master that was made of it.
 
     Attributes
     ----------
     filename
-        Which.
+        Name of the flat.
     lit
         Fibers that it lights.
     light : shape (n_rows // size, n_columns // size)
-        Mean light of squares of pixels [electron].
+        Mean flux of squares of pixels [electron].
     cut : shape (n_rows,)
-        Mean light of the columns in the middle [electron].
+        Mean flux of the columns in the middle [electron].
     chi2, share : shape (n_lit, n_orders)
         As from ``engine.misfit.by_order``.
     """
@@ -67,28 +68,28 @@ class FlatLook:
 
 @dataclass(frozen=True)
 class CameraReport:
-    """What was found on one camera.
+    """Report about the first frames of a camera.
 
     Attributes
     ----------
     name
         Site, spectrograph and camera.
-    told
-        For a person: each master with what it shows and what speaks against it, what is missing and why.
+    findings
+        Lines of text: each master with its numbers and flags, and each missing master with the reason.
     advice
-        What to do next.
+        Next steps.
     masters
-        The masters that may be used.
+        Masters that may be used.
     looks
-        A flat of each set of lit fibers.
+        One flat for each set of lit fibers.
     numbering
-        How badly each numbering of the orders fits, as from ``engine.pattern.costs``.
+        Misfit of each numbering of the orders, as from ``engine.pattern.costs``.
     arcs
-        Of each arc its time [MJD] and by fiber how far its lines lie from the optical model [pixel].
+        Time of each arc [MJD], and offset of its lines from the optical model by fiber [pixel].
     """
 
     name: str
-    told: tuple[str, ...]
+    findings: tuple[str, ...]
     advice: tuple[str, ...]
     masters: Mapping[Kind, Bias | Dark | Flat | Arc] = field(default_factory=dict)
     looks: tuple[FlatLook, ...] = ()

@@ -1,11 +1,11 @@
-"""Stars: what a catalog knows of them, and what their spectra show."""
+"""Stars: their entries in a catalog, and the properties that a spectrum shows."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Star:
-    """A star as a catalog knows it; None for what is not known.
+    """Catalog entry of a star; None for unknown values.
 
     Attributes
     ----------
@@ -28,10 +28,9 @@ class Star:
     aliases
         Other names.
     source
-        Where the figures come from; ``telescope`` for header coordinates.
+        Source of the values; ``telescope`` for header coordinates.
     template
-        Star whose template is to be used for this one; '' leaves the choice to the program: the star's own, else that
-        of the nearest type.
+        Star whose template measures this one; '' for the template of the star itself, else that of the nearest type.
     """
 
     name: str
@@ -63,10 +62,10 @@ class StellarType:
     spectral_type
         Subtype of a dwarf of that temperature, as ``G2``; '' where there is no temperature.
     vsini_ms, vsini_error_ms
-        Projected velocity of rotation and its error; where it does not stand out of the other broadening of the lines
-        it is 0, and the error is the largest that may hide in it [m / s].
+        Projected velocity of rotation and its error; 0 where the other broadening of the lines hides it, and then the
+        error is its upper limit [m / s].
     reason
-        Why there is no temperature, or why its error is large; '' otherwise.
+        Reason why there is no temperature, or why its error is large; '' otherwise.
     """
 
     teff_k: float = float("nan")
@@ -79,7 +78,7 @@ class StellarType:
 
 @dataclass(frozen=True)
 class Index:
-    """One number that follows the activity of a star.
+    """One index of the activity of a star.
 
     Attributes
     ----------
@@ -90,7 +89,7 @@ class Index:
     unit
         '' for a pure number.
     reason
-        Why it could not be measured; '' where it could.
+        Reason why it could not be measured; '' where it could.
     """
 
     name: str

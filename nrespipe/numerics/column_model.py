@@ -80,13 +80,105 @@ def shares_of(
     return shares, first
 
 
+@njit(cache=True)
+def fill(model: Floats, shares: Floats, first: Integers, flux: Floats, extra: Floats, least: float) -> None:
+    """Fill the windows of a column with the flux of its traces, spread over their profiles.
+
+    Parameters
+    ----------
+    model : shape (n_rows,)
+        Is overwritten inside the windows of the traces [electron].
+    shares : shape (n_traces, n_window)
+        Of this column, from `shares_of`.
+    first : shape (n_traces,)
+        Likewise.
+    flux : shape (n_traces,)
+        Of the traces; NaN counts as 0 [electron].
+    extra : shape (n_rows,)
+        Light that is known besides [electron].
+    least
+        A fainter trace is taken to have this flux: 0, or minus infinity to take each as it is [electron].
+    """
+    n_rows, window = len(model), shares.shape[1]
+    for k in range(len(first)):
+        if first[k] >= 0:
+            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, n_rows))):
+                model[y] = extra[y]
+    for k in range(len(first)):
+        if first[k] >= 0 and not np.isnan(flux[k]):
+            light = max(flux[k], least)
+            for j in range(min(window, n_rows - first[k])):
+                model[np.uint64(first[k] + j)] += light * shares[k, j]
+
+
+@njit(cache=True)
+def all_columns(shape: tuple[int, int], shares: Floats, first: Integers, flux: Floats) -> Floats:
+    """Return the model of all columns: 0 outside the windows of the traces.
+
+    Parameters
+    ----------
+    shape
+        Columns and rows.
+    shares, first
+        From `shares_of`.
+    flux : shape (n_traces, n_columns)
+        Of the traces, NaN counts as 0 [electron].
+
+    Returns
+    -------
+    ndarray of float, shape (n_columns, n_rows)
+        In electrons.
+    """
+    model, nothing = np.zeros(shape), np.zeros(shape[1])
+    for x in range(shape[0]):
+        fill(model[x], shares[x], first[x], flux[:, x], nothing, -np.inf)
+    return model
+
+
+@njit(cache=True)
+def add_traces(
+    model: Floats,
+    flux: Floats,
+    centers: Floats,
+    tables: Floats,
+    columns: Floats,
+    x: int,
+    grid: tuple[float, float, float],
+    response: Floats,
+) -> None:
+    """Add the flux of the traces to a column, by their tabulated profiles without a loss of digits in shares.
+
+    Parameters
+    ----------
+    model : shape (n_rows,)
+        The flux is added to it [electron].
+    flux, centers : shape (n_traces,)
+        Flux and row of each trace in this column, NaN for none [electron, pixel].
+    tables, columns
+        As in `shares_of`.
+    x
+        The column.
+    grid
+        First offset and spacing of the tables, half width of the window [pixel].
+    response : shape (n_rows,)
+        Sensitivity of the pixels.
+    """
+    low, step, half = grid
+    place, weight = chunk_of(columns, float(x))
+    for k in range(len(flux)):
+        c = centers[k]
+        if not (np.isnan(c) or np.isnan(flux[k])):
+            for y in range(max(0, int(np.ceil(c - half))), min(len(model), int(c + half) + 1)):
+                model[y] += flux[k] * profile_of(tables[k], place, weight, y - c, low, step) * response[y]
+
+
 def fit(
     data: Floats,
     floor: Floats,
     error: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
+    shares: Floats,
+    first: Integers,
     extra: Floats,
     guard: Floats,
     threshold: float,
@@ -149,7 +241,8 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
             if first[x, k] >= 0:
                 solution[k] = start[k, x] if not np.isnan(start[k, x]) else _sum(data[x], bad[x], first[x, k], window)
         for attempt in range(passes):
-            _model(model, guards, extra[x], shares[x], first[x], solution, guard)
+            fill(model, shares[x], first[x], solution, extra[x], 0.0)
+            _guards(guards, shares[x], first[x], solution, guard)
             _noise(noise, floor[x], error[x], model, first[x], window)
             if attempt > 0 and np.isfinite(threshold):
                 found = _outliers(data[x], bad[x], model, noise, guards, first[x], window, threshold)
@@ -169,22 +262,22 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
 
 
 def extract(
-    data: np.ndarray,
-    floor: np.ndarray,
-    bad: np.ndarray,
-    response: np.ndarray | float,
-    centers: np.ndarray | float,
-    tables: np.ndarray | float,
-    columns: np.ndarray | float,
-    low: np.ndarray | float,
-    step: np.ndarray | float,
-    half: np.ndarray | float,
-    guard: np.ndarray | float | int,
-    threshold: np.ndarray | float | int,
-    start: np.ndarray | float | int,
-    passes: np.ndarray | float | int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit the light of all traces to every column, with a response beyond doubt.
+    data: Floats,
+    floor: Floats,
+    bad: Integers,
+    response: Floats,
+    centers: Floats,
+    tables: Floats,
+    columns: Floats,
+    low: float,
+    step: float,
+    half: float,
+    guard: Floats,
+    threshold: float,
+    start: Floats,
+    passes: int,
+) -> tuple[Floats, Floats, Floats]:
+    """Fit the flux of all traces to every column, the response of the pixels being exact.
 
     Parameters
     ----------
@@ -197,7 +290,7 @@ def extract(
 
     Returns
     -------
-    flux, variance, used : ndarray
+    flux, variance, used : ndarray of float, shape (n_traces, n_columns)
         As from `fit`.
     """
     shares, first = shares_of(response, centers, tables, columns, low, step, half)
@@ -225,21 +318,19 @@ def _share_used(bad, shares, first):
 
 
 @njit(cache=True)
-def _model(model, guards, extra, shares, first, solution, guard):
+def _guards(guards, shares, first, solution, guard):
+    """Squares of the errors of the profiles, which no outlier test may undercut."""
     window = shares.shape[1]
     for k in range(len(first)):
         if first[k] >= 0:
-            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, len(model)))):
-                model[y] = extra[y]
+            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, len(guards)))):
                 guards[y] = 0.0
     for k in range(len(first)):
         if first[k] < 0:
             continue
         light = max(solution[k], 0.0)
-        for j in range(min(window, len(model) - first[k])):
-            y = np.uint64(first[k] + j)
-            model[y] += light * shares[k, j]
-            guards[y] += (guard[k] * light * shares[k, j]) ** 2
+        for j in range(min(window, len(guards) - first[k])):
+            guards[np.uint64(first[k] + j)] += (guard[k] * light * shares[k, j]) ** 2
 
 
 @njit(cache=True)
@@ -304,7 +395,18 @@ def _normal_equations(bands, right, data, extra, bad, noise, shares, first):
 
 @njit(cache=True)
 def trace_offsets(
-    data, floor, bad, response, centers, tables, columns, low, step, half, flux: Floats, stride: int
+    data: Floats,
+    floor: Floats,
+    bad: Integers,
+    response: Floats,
+    centers: Floats,
+    tables: Floats,
+    columns: Floats,
+    low: float,
+    step: float,
+    half: float,
+    flux: Floats,
+    stride: int,
 ) -> tuple[Floats, Floats]:
     """Measure how far each trace lies from where it is taken to be.
 
@@ -331,11 +433,7 @@ def trace_offsets(
     for x in range(stride // 2, n_columns, stride):
         place, weight = chunk_of(columns, float(x))
         model[:] = 0.0
-        for k in range(n):
-            c = centers[x, k]
-            if not (np.isnan(c) or np.isnan(flux[k, x])):
-                for y in range(max(0, int(np.ceil(c - half))), min(n_rows, int(c + half) + 1)):
-                    model[y] += flux[k, x] * profile_of(tables[k], place, weight, y - c, low, step) * response[x, y]
+        add_traces(model, flux[:, x], centers[x], tables, columns, x, (low, step, half), response[x])
         for k in range(n):
             c = centers[x, k]
             if np.isnan(c) or np.isnan(flux[k, x]):

@@ -4,46 +4,19 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.numerics.column_model import fill
 from nrespipe.numerics.robust_statistics import median
 
 
 @njit(cache=True)
-def model_of(model: Floats, shares: Floats, first: Integers, flux: Floats, extra: Floats) -> None:
-    """Fill a column with the light of its traces.
-
-    Parameters
-    ----------
-    model : shape (n_rows,)
-        Is overwritten inside the windows of the traces [electron].
-    shares : shape (n_traces, n_window)
-        Of this column, from ``column_model.shares_of``.
-    first : shape (n_traces,)
-        Likewise.
-    flux : shape (n_traces,)
-        Light of the traces; NaN counts as 0 [electron].
-    extra : shape (n_rows,)
-        Light that is known besides [electron].
-    """
-    n_rows, window = len(model), shares.shape[1]
-    for k in range(len(first)):
-        if first[k] >= 0:
-            for y in range(first[k], min(first[k] + window, n_rows)):
-                model[y] = extra[y]
-    for k in range(len(first)):
-        if first[k] >= 0 and not np.isnan(flux[k]):
-            for j in range(min(window, n_rows - first[k])):
-                model[first[k] + j] += max(flux[k], 0.0) * shares[k, j]
-
-
-@njit(cache=True)
 def misfit(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
-    bad: np.ndarray,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
+    bad: Integers,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     stride: int,
 ) -> Floats:
@@ -71,7 +44,7 @@ def misfit(
     count = np.zeros(n, np.int64)
     model = np.zeros(n_rows)
     for x in range(stride // 2, n_columns, stride):
-        model_of(model, shares[x], first[x], flux[:, x], extra[x])
+        fill(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
         for k in range(n):
             if first[x, k] < 0:
                 continue
@@ -94,13 +67,13 @@ def misfit(
 
 @njit(cache=True)
 def chi_square(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
-    bad: np.ndarray,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
+    bad: Integers,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     guard: Floats,
 ) -> tuple[Floats, Integers]:
@@ -127,7 +100,7 @@ def chi_square(
     total, count = np.zeros((n, n_columns)), np.zeros((n, n_columns), np.int64)
     model = np.zeros(n_rows)
     for x in range(n_columns):
-        model_of(model, shares[x], first[x], flux[:, x], extra[x])
+        fill(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
         for k in range(n):
             if first[x, k] < 0 or np.isnan(flux[k, x]):
                 continue
@@ -142,13 +115,13 @@ def chi_square(
 
 @njit(cache=True)
 def reveal(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     expected: Floats,
     guard: float,
@@ -194,7 +167,7 @@ def reveal(
                 continue
             light[:] = flux[:, x]
             light[k] = expected[k, x]
-            model_of(model, shares[x], first[x], light, extra[x])
+            fill(model, shares[x], first[x], light, extra[x], 0.0)
             for j in range(min(window, n_rows - first[x, k])):
                 y = first[x, k] + j
                 residual, level = data[x, y] - model[y], max(model[y], 0.0)
@@ -208,13 +181,13 @@ def reveal(
 
 @njit(cache=True)
 def grow(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     guard: Floats,
     threshold: float,
@@ -257,7 +230,7 @@ def grow(
                     near[max(0, y - 1) : y + 2] = True
         if not touched:
             continue
-        model_of(model, shares[x], first[x], flux[:, x], extra[x])
+        fill(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
         for k in range(n):
             if first[x, k] < 0:
                 continue
@@ -280,13 +253,13 @@ def grow(
 
 @njit(cache=True)
 def runs(
-    data: np.ndarray,
-    floor: np.ndarray,
-    error: np.ndarray,
+    data: Floats,
+    floor: Floats,
+    error: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
-    extra: np.ndarray,
+    shares: Floats,
+    first: Integers,
+    extra: Floats,
     flux: Floats,
     guard: Floats,
     limits: Floats,
@@ -331,7 +304,7 @@ def runs(
     residual, weight = np.zeros(window), np.zeros(window)
     total = 0
     for x in range(n_columns):
-        model_of(model, shares[x], first[x], flux[:, x], extra[x])
+        fill(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
         for k in range(n):
             if first[x, k] < 0 or np.isnan(flux[k, x]):
                 continue

@@ -14,7 +14,7 @@ _EVERY = 4
 
 @njit(cache=True)
 def levels(
-    electrons: Floats, floor: Floats, mask: Integers, allowed: int, low: Integers, high: Integers
+    electrons: Floats, floor: Floats, mask: Integers, allowed: int | np.uint8, low: Integers, high: Integers
 ) -> tuple[Floats, Floats, Floats, Integers]:
     """Average the usable pixels of every piece of a gap.
 
@@ -185,7 +185,7 @@ def block_levels(level: Floats, variance: Floats, count: Integers, block: int) -
 
 
 @njit(cache=True)
-def pixels_with(mask: Integers, bit: int) -> tuple[Integers, Integers]:
+def pixels_with(mask: Integers, bit: int | np.uint8) -> tuple[Integers, Integers]:
     """Return where a bit is set; a quarter of the time of ``np.nonzero``.
 
     Parameters
@@ -259,7 +259,7 @@ def carried(marked: Booleans, blind: Booleans) -> tuple[Booleans, Booleans]:
 
 
 @njit(cache=True)
-def fill(mask: Integers, bit: int, chosen: Booleans, low: Integers, high: Integers) -> None:
+def fill(mask: Integers, bit: int | np.uint8, chosen: Booleans, low: Integers, high: Integers) -> None:
     """Set a bit in the pixels of pieces, of the traces beside them, and of the next pieces, in place.
 
     Parameters

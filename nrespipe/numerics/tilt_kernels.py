@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.numerics.column_model import fill
 
 # Derivatives of a sequence by its six nearest neighbors (central differences of the sixth order, fourth for the third)
 _FIRST = (3 / 4, -3 / 20, 1 / 60)
@@ -68,7 +69,7 @@ def moment(shares: Floats, first: int, center: float) -> float:
 
 @njit(cache=True)
 def displaced(
-    n_rows: int, shares: np.ndarray, first: np.ndarray, centers: Floats, flux: Floats, lean: Floats, bend: Floats
+    n_rows: int, shares: Floats, first: Integers, centers: Floats, flux: Floats, lean: Floats, bend: Floats
 ) -> Floats:
     """Return what the slant of the lines adds to an image without it.
 
@@ -115,10 +116,10 @@ def sums(
     data: Floats,
     floor: Floats,
     bad: Integers,
-    shares: np.ndarray,
-    first: np.ndarray,
-    centers: np.ndarray,
-    flux: np.ndarray,
+    shares: Floats,
+    first: Integers,
+    centers: Floats,
+    flux: Floats,
     extra: Floats,
     guard: float,
     least_snr: float,
@@ -162,7 +163,7 @@ def sums(
     weights = np.zeros(window)
     for piece in range(n_pieces):
         for x in range(edges[piece], edges[piece + 1]):
-            _model(model, shares[x], first[x], flux[:, x], extra[x])
+            fill(model, shares[x], first[x], flux[:, x], extra[x], -np.inf)
             for k in range(n):
                 slope = 0.0
                 if first[x, k] >= 0 and flux[k, x] > least_snr**2:
@@ -200,13 +201,3 @@ def sums(
                         right[k, piece, 0] += weights[j] * a * residual
                         right[k, piece, 1] += weights[j] * b * residual
     return matrix, right
-
-
-@njit(cache=True)
-def _model(model, shares, first, flux, extra):
-    for y in range(len(model)):
-        model[y] = extra[y]
-    for k in range(len(first)):
-        if first[k] >= 0 and not np.isnan(flux[k]):
-            for j in range(min(shares.shape[1], len(model) - first[k])):
-                model[first[k] + j] += flux[k] * shares[k, j]

@@ -7,7 +7,7 @@ import numpy as np
 from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.extraction import line_tilt
-from nrespipe.engine.wavelength import calibrate, lamp_shift
+from nrespipe.engine.wavelength import calibrate, identify
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
@@ -72,7 +72,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
     shifts = {
-        f"lines_fiber{fiber}_px": lamp_shift.measure(spectra, fiber, spectrograph, refs.lamp)
+        f"lines_fiber{fiber}_px": identify.shift_from_model(spectra, fiber, spectrograph, refs.lamp)
         for fiber in spectra.fibers
     }
     measurements = {**motion.measurements, "bright_pixels_per_order": typical, "saturated": saturated, **shifts}
@@ -125,7 +125,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         If no trustworthy solution is found.
     """
     arcs, _, slants = zip(*(extract_frame(raw, refs, spectrograph) for raw in frames))
-    found = calibrate.calibrate(arcs, spectrograph, refs.lamp)
+    found = calibrate.night(arcs, spectrograph, refs.lamp)
     quality = Quality.FEW_CALIBRATIONS if len(arcs) < USUAL else Quality(0)
     if found.renumbered:
         quality |= Quality.ORDERS_RENUMBERED

@@ -68,7 +68,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         bright = max(np.mean(part > 20 * noise + np.median(part)) for part in _quarters(adu))
     if bright > 0.01:
         raise BadFrame(f"{raw.filename}: not a bias: light has reached {bright:.1%} of the pixels")
-    level = float(np.median(correction.overscan_level(raw)))
+    level = float(np.median(correction.overscan(raw).level))
     measurements = {"level_adu": level, "structure_adu": structure, "noise_adu": noise}
     return Reduction(quality=quality, measurements=measurements)
 

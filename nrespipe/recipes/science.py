@@ -56,10 +56,10 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if not raw.star_fibers:
         raise BadFrame(f"{raw.filename}: no fiber carries a star, OBJECTS names {raw.objects}")
     spectra, motion, _ = extract_frame(raw, refs, spectrograph)
-    spectra, renumbered = _numbered(raw, spectra, refs.arc)
-    moved = drift.measure(spectra, refs.arc)
+    spectra, renumbered, shift_px = _numbered(raw, spectra, refs.arc)
+    moved = drift.measure(spectra, refs.arc, shift_px)
     _refuse_light_in_the_wrong_fiber(raw, spectra, moved, refs.arc.reference.fibers[0])
-    wavelengths = calibrate.of(spectra, refs.arc, moved)
+    wavelengths = calibrate.frame(spectra, refs.arc, moved)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
     quality = _doubts(raw, spectra, moved, motion, refs)

@@ -1,4 +1,4 @@
-"""The spectrograph as it really stands on its bench, which is never quite as its table says."""
+"""The true optics of a simulated spectrograph, which differ a little from its table, and their state in an exposure."""
 
 import zlib
 from dataclasses import dataclass
@@ -34,20 +34,20 @@ _DEGREE = 14
 
 @dataclass(frozen=True)
 class State:
-    """How far the bench has moved from its reference state.
+    """Difference of the bench in one exposure from its reference state.
 
     Attributes
     ----------
     velocity_ms
-        Pressure-like part: every wavelength moves as if it were longer by this factor, ``1 + velocity_ms / c`` [m / s].
+        Shift of all lines as by a change of pressure: as if wavelengths were longer by ``1 + velocity_ms / c`` [m / s].
     shift_px, stretch_px
-        Shift along x at the middle of the detector, and what is added to it at the last column [pixel].
+        Shift along x at the middle of the detector, and its increase from there to the last column [pixel].
     fiber_ms
-        A further pressure-like part of each fiber; 0 for the reference fiber [m / s].
+        Further shift of this kind of each fiber; 0 for the reference fiber [m / s].
     rise_px
         Shift across the dispersion [pixel].
     pressure_psi, temperature_c
-        What the sensors of the spectrograph say.
+        Readings of the sensors of the spectrograph.
     """
 
     velocity_ms: float = 0.0
@@ -66,7 +66,7 @@ class Bench:
     Attributes
     ----------
     spectrograph
-        The table from which the truth departs.
+        The table, from which the true optics differ.
     seed
         Seed of everything that is fixed for this bench, its detector included.
     wavelength_terms : shape (n_fibers, n_orders, n_terms)
@@ -78,7 +78,7 @@ class Bench:
     bow : shape (n_fibers, n_orders)
         Curvature of the image of a line: columns per square of the row.
     gain_e_per_adu, read_noise_e
-        Of the amplifier; the header claims otherwise [electron / ADU, electron].
+        Of the amplifier; the values of the header differ [electron / ADU, electron].
     """
 
     spectrograph: Spectrograph

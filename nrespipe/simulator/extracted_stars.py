@@ -1,4 +1,4 @@
-"""Extracted stars of the bench, without a detector between: series of exposures in seconds."""
+"""Extracted spectra of stars on the simulated bench: series of exposures in seconds, as no detector is simulated."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 #: Where the lamp has less than this share of its peak an order is not used.
 _FAINTEST = 0.05
-#: Charge of a typical hit relative to the light of a pixel.
-_HIT = 3.0
+#: Charge of a typical cosmic ray relative to the light of a pixel.
+_COSMIC_E = 3.0
 
 
 def expose(
@@ -34,7 +34,7 @@ def expose(
     seed: int | Sequence[int],
     fiber: int = 0,
     airmass: float = 1.2,
-    hits: float = 0.002,
+    cosmic_share: float = 0.002,
     missed: float = 0.002,
     read_variance: float = 550.0,
 ) -> Spectra:
@@ -49,11 +49,11 @@ def expose(
     fiber
         Fiber of the star.
     airmass
-        Of the telluric lines.
-    hits
-        Share of the pixels that a cosmic ray has hit.
+        For the depth of the telluric lines.
+    cosmic_share
+        Share of the pixels with a cosmic ray.
     missed
-        Share of the hits that are not flagged; they are an eighth as bright.
+        Share of the cosmic rays that are not flagged; they are an eighth as bright.
     read_variance
         Variance of an extracted pixel without light [electron2].
 
@@ -69,11 +69,11 @@ def expose(
     quality = np.where(lamp(bench, fiber) < _FAINTEST, Pixel.DARK, 0)
     if noisy:
         flux = flux + np.sqrt(variance) * rng.standard_normal(flux.shape)
-        hit = rng.random(flux.shape) < hits
-        seen = hit & (rng.random(flux.shape) >= missed)
-        charge = rng.exponential(_HIT * scale, flux.shape)
-        flux = flux + np.where(hit, np.where(seen, charge, charge / 8), 0.0)
-        quality = quality | np.where(seen, Pixel.COSMIC, 0)
+        cosmic = rng.random(flux.shape) < cosmic_share
+        flagged = cosmic & (rng.random(flux.shape) >= missed)
+        charge = rng.exponential(_COSMIC_E * scale, flux.shape)
+        flux = flux + np.where(cosmic, np.where(flagged, charge, charge / 8), 0.0)
+        quality = quality | np.where(flagged, Pixel.COSMIC, 0)
     blaze = np.where(lamp(bench, fiber) < _FAINTEST, 0.0, lamp(bench, fiber))
     return Spectra(
         (fiber,), bench.spectrograph.orders, flux[None], variance[None], quality[None].astype(np.uint8), blaze[None]
@@ -106,18 +106,18 @@ def wavelengths(
     error_ms: float = 0.0,
     drift_error_ms: float = 0.0,
 ) -> Wavelengths:
-    """Return the wavelengths of the bench as they would be found, with errors of a known size.
+    """Return the wavelengths of the bench as a solution with errors of a known size has them.
 
     Parameters
     ----------
     fiber
         Fiber of the star.
     zero_ms, drift_ms
-        Errors that were made, of the zero point and of the drift [m / s].
+        True errors, of the zero point and of the drift [m / s].
     bend_ms
-        Errors that were made along every order: Legendre coefficients from the first degree on [m / s].
+        True errors along every order: Legendre coefficients from the first degree on [m / s].
     error_ms, drift_error_ms
-        Errors that are claimed [m / s].
+        Estimated errors [m / s].
 
     Returns
     -------

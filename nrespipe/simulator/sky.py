@@ -1,4 +1,4 @@
-"""Between the star and the fiber: clouds, the exposure meter, and the motion of the Earth, straight from astropy."""
+"""Clouds, the exposure meter, and the barycentric motion of the Earth, computed by astropy and not by the engine."""
 
 import warnings
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ METER_SAMPLE_S, METER_CADENCE_S = 6.0, 6.8
 
 @dataclass(frozen=True)
 class Sight:
-    """How a star was seen during one exposure.
+    """Time, motion and airmass at which a star was observed in one exposure.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Throughput:
-    """What clouds and seeing let through, against time.
+    """Transmission of clouds and seeing against time.
 
     Attributes
     ----------
@@ -87,12 +87,12 @@ def clouds(rng: np.random.Generator, exposure_s: float) -> Throughput:
 
 
 def see(spectrograph: Spectrograph, star: Star, start_mjd: float, exposure_s: float, throughput: Throughput) -> Sight:
-    """Return when and from where a star was seen.
+    """Return the time, the motion and the airmass at which a star was observed.
 
     Parameters
     ----------
     spectrograph
-        For its place on Earth.
+        For its position on Earth.
     star
         With position and proper motion.
     start_mjd, exposure_s
@@ -116,7 +116,7 @@ def barycenter(spectrograph: Spectrograph, star: Star, mjd_utc: Floats) -> tuple
     Parameters
     ----------
     spectrograph
-        For its place on Earth.
+        For its position on Earth.
     star
         With position and proper motion.
     mjd_utc : shape (n,)
@@ -194,7 +194,7 @@ def _offline():
 def meter(
     rng: np.random.Generator, start_mjd: float, throughputs: Mapping[int, Throughput], counts: Mapping[int, float]
 ) -> ExposureMeter:
-    """Return what the exposure meter recorded.
+    """Return the record of the exposure meter.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def meter(
     Returns
     -------
     ExposureMeter
-        Samples from before the shutter opens until after it closes; fiber 0 stands in the last column and fiber 2 in
+        Samples from before the shutter opens until after it closes; fiber 0 is in the last column and fiber 2 in
         the first, as in real files.
     """
     any_ = next(iter(throughputs.values()))

@@ -1,4 +1,4 @@
-"""The light that a star sends, and what the atmosphere leaves of it."""
+"""Spectra of simulated stars, and the transmission of the atmosphere."""
 
 import zlib
 from functools import lru_cache
@@ -53,7 +53,7 @@ def rest_spectrum(spectral_type: str, vsini_kms: float, seed: int, emission: flo
     vsini_kms
         Projected rotation [km / s].
     seed
-        Of what makes this star differ from its line list: depths by 7 percent, and faint lines that no list has.
+        Of the differences of this star from its line list: depths by 7 percent, and faint lines that no list has.
     emission
         Height of the emission in the cores of Ca H and K, relative to the continuum.
 
@@ -135,7 +135,7 @@ def temperature_k(target: Target) -> float:
 
 
 def transmission(wavelength_angstrom: Floats, airmass: float) -> Floats:
-    """Return what the atmosphere lets through.
+    """Return the transmission of the atmosphere.
 
     Parameters
     ----------

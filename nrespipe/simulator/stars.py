@@ -1,4 +1,4 @@
-"""Stars: what is observed, and how it is asked for."""
+"""Simulated stars: a table of real ones, made-up ones, and the words in which a user asks for an exposure."""
 
 import zlib
 from collections.abc import Mapping

@@ -233,7 +233,7 @@ def test_a_series_of_which_nothing_is_left_has_its_header_and_says_why(output, t
         (("tau Cet", "--from", "20190410", "--to", "20190401"), "--from 20190410 is after --to 20190401"),
         (("--site", "lsc"), "without a STAR there is no more to choose"),
         (("tau Cet", "--from", "yesterday"), "'yesterday' is no day"),
-        (("tau Cet", "-o", "x.fits"), "its suffix tells no form"),
+        (("tau Cet", "-o", "x.fits"), "its suffix belongs to no form"),
         (("tau Cet", "--keep", "rain"), "'rain' is not one of"),
     ],
 )

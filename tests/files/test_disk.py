@@ -42,7 +42,9 @@ def test_it_is_asked_once_when_all_files_are_written_and_none_is_replaced(paths)
 
 
 def test_what_is_not_ours_any_more_is_left_as_it_is(paths):
-    with pytest.raises(Unavailable, match=r"a.fits, b.fits: another process does this by now; nothing was replaced"):
+    with pytest.raises(
+        Unavailable, match=r"a.fits, b.fits: another process does this work by now; nothing was replaced"
+    ):
         fits_io.write_together([(hdus(2), path) for path in paths], lambda: False)
     assert values(paths) == [1, 1]
     assert sorted(os.listdir(paths[0].parent)) == ["a.fits", "b.fits"]

@@ -12,7 +12,7 @@ from nrespipe.database import measurements
 from nrespipe.database.administration import access
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity
-from nrespipe.engine.wavelength import calibrate
+from nrespipe.engine.wavelength import solution
 from nrespipe.files import master_files
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
@@ -125,7 +125,7 @@ def test_the_arc_knows_the_numbers_of_all_orders_and_the_wavelengths_of_all_fibe
     scale = master("arc").solution
     assert scale.fibers == (0, 1, 2)
     np.testing.assert_array_equal(scale.orders, nres01.orders)
-    green = calibrate.at(scale, 1, np.array([90]), np.array([2048.0]))
+    green = solution.evaluate(scale, 1, np.array([90]), np.array([2048.0]))
     assert 5170 < green[0] < 5200
 
 

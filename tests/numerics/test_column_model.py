@@ -285,3 +285,73 @@ def test_a_column_without_any_usable_pixel_gives_no_light():
     assert np.isnan(variance[:, 9]).all()
     assert (used[:, 9] == 0).all()
     assert np.isfinite(np.delete(flux, 9, axis=1)).all()
+
+
+@pytest.mark.parametrize("least", [0.0, -np.inf])
+def test_the_model_of_a_column_is_the_sum_of_its_traces_and_of_the_light_that_is_known(least):
+    rng, centers, tables, response = crowd(25.0)
+    shares, first = column_model.shares_of(response, centers, tables, *GRID)
+    flux, extra = rng.uniform(100, 9000, (3, 40)), rng.normal(0, 10, 64).astype(np.float32)
+    first[10, 1] = -1
+    flux[0, 20], flux[1, 21] = np.nan, -300.0
+    full = on_columns(shares, first, 64)
+    for x in (0, 10, 20, 21, 29):
+        model = np.full(64, 777.0)
+        column_model.fill(model, shares[x], first[x], flux[:, x], extra, least)
+        inside = np.zeros(64, bool)
+        for start in first[x][first[x] >= 0]:
+            inside[start : start + 18] = True
+        expected = extra + np.maximum(np.nan_to_num(flux[:, x]), least) @ full[x]
+        np.testing.assert_allclose(model[inside], expected[inside], rtol=1e-5, atol=1e-3)
+        assert (model[~inside] == 777).all()
+    expected = np.einsum("kx,xky->xy", np.nan_to_num(flux), full)
+    np.testing.assert_allclose(column_model.all_columns((40, 64), shares, first, flux), expected, rtol=1e-5, atol=1e-3)
+
+
+_OFFSETS = np.arange(-10, 10.01, 0.05)
+
+
+@pytest.mark.parametrize("bottom", [25.0, 3.0, 58.0])
+def test_the_offset_of_each_column_is_that_of_a_plain_least_squares_fit(bottom):
+    rng = np.random.default_rng(3)
+    sigma = np.array([[1.6, 1.8, 2.0]]).T * np.array([1.0, 1.1, 1.3])
+    tables = np.exp(-0.5 * (_OFFSETS / sigma[..., None]) ** 2) / (sigma[..., None] * np.sqrt(2 * np.pi))
+    tables = tables.astype(np.float32)
+    centers = bottom + 6.0 * np.arange(3) + 0.07 * np.arange(40)[:, None]
+    centers[5, 1] = np.nan
+    response = rng.normal(1, 0.02, (40, 64)).astype(np.float32)
+    data = rng.normal(50, 20, (40, 64)).astype(np.float32)
+    floor = rng.uniform(20, 30, (40, 64)).astype(np.float32)
+    bad = (rng.random((40, 64)) < 0.03).astype(np.uint8)
+    flux = rng.uniform(100, 900, (3, 40))
+    flux[2, 9] = np.nan
+    offset, weight = column_model.trace_offsets(
+        data, floor, bad, response, centers, tables, GRID[0], -10.0, 0.05, 8.5, flux, 1
+    )
+    rows = np.arange(64)
+    for x in range(40):
+        shapes, slopes = np.zeros((3, 64)), np.zeros((3, 64))
+        for k in range(3):
+            if np.isfinite(centers[x, k] + flux[k, x]):
+                table = [np.interp(x, GRID[0], tables[k, :, i]) for i in range(len(_OFFSETS))]
+                u = rows - centers[x, k]
+                upper, lower = (np.interp(u + step, _OFFSETS, table, 0, 0) for step in (0.1, -0.1))
+                inside = np.abs(u) <= 8.5
+                shapes[k] = np.where(inside, flux[k, x] * np.interp(u, _OFFSETS, table) * response[x], 0)
+                slopes[k] = np.where(inside, -flux[k, x] * (upper - lower) / 0.2 * response[x], 0)
+        model = shapes.sum(axis=0)
+        w = (bad[x] == 0) / (floor[x] + np.maximum(model, 0))
+        for k in range(3):
+            expected = np.sum(w * slopes[k] ** 2)
+            assert weight[k, x] == pytest.approx(expected, rel=1e-5)
+            if expected > 0:
+                assert offset[k, x] == pytest.approx(np.sum(w * slopes[k] * (data[x] - model)) / expected, rel=1e-4)
+
+
+def test_only_every_so_manyth_column_is_used():
+    arrays = np.full((40, 64), 30.0, np.float32), np.full((40, 64), 9.0, np.float32), np.zeros((40, 64), np.uint8)
+    table = np.exp(-0.5 * (_OFFSETS / 2) ** 2)[None, None].astype(np.float32) / 5
+    centers, even = np.full((40, 1), 30.0), np.ones((40, 64), np.float32)
+    grid = np.array([20.0]), -10.0, 0.05, 8.5
+    _, weight = column_model.trace_offsets(*arrays, even, centers, table, *grid, np.full((1, 40), 100.0), 8)
+    np.testing.assert_array_equal(np.flatnonzero(weight[0]), np.arange(4, 40, 8))

@@ -71,24 +71,6 @@ def even(level, n_columns=600):
     return np.tile(np.array([[1.0], [0.7]]) * level, n_columns)
 
 
-def test_the_model_of_a_column_is_the_sum_of_its_traces_and_what_is_known():
-    frame = Frame(even(5000, 30), apart=7.0)
-    frame.first[10, 1] = -1
-    frame.flux[0, 20], frame.flux[1, 21] = np.nan, -300.0
-    extra = frame.rng.normal(0, 10, N_ROWS).astype(np.float32)
-    for x in (0, 10, 20, 21, 29):
-        model = np.full(N_ROWS, 777.0)
-        cosmic_ray_kernels.model_of(model, frame.shares[x], frame.first[x], frame.flux[:, x], extra)
-        lit = frame.first[x] >= 0
-        flux = np.maximum(np.nan_to_num(frame.flux[:, x]), 0)
-        inside = np.zeros(N_ROWS, bool)
-        for start in frame.first[x][lit]:
-            inside[start : start + 18] = True
-        expected = extra + (flux * lit) @ frame.full[x]
-        np.testing.assert_allclose(model[inside], expected[inside], rtol=1e-5, atol=1e-3)
-        assert (model[~inside] == 777).all()
-
-
 def test_the_misfit_is_the_median_square_of_the_residuals_in_the_core_beyond_the_noise():
     frame = Frame(even(40_000), painted=2.0, seed=3)
     frame.error[:] = 0.003

@@ -1,6 +1,7 @@
-"""Arcs as a stranger would extract them: plain arrays, summed over a box, nothing flagged, no variance.
+"""Extracted arcs as plain arrays, summed over a box, without variance and flags: the adversary of ``extracted_arcs``.
 
-They are made in other ways than ``arc_spectra``, to tell whether the wavelengths are found because the two agree.
+The two share no model of the bench, the lamp, the profile or the noise, so that a solution which works on both does not
+work because solver and simulator make the same assumptions.
 """
 
 from collections.abc import Sequence
@@ -16,26 +17,26 @@ from nrespipe.instruments import optics
 
 #: Parts of the profile of a line: share, offset and width in units of its standard deviation.
 _PARTS = ((0.80, -0.10, 0.95), (0.17, 0.50, 1.10), (0.03, 0.0, 2.5))
-#: Scatter of the Legendre coefficients of a total degree in how far the light lies from the optical model [pixel].
+#: Scatter of the Legendre coefficients, by total degree, of the offset from the optical model [pixel].
 _BENDS = {2: 1.5, 3: 0.5, 4: 0.2, 5: 0.1, 6: 0.05}
 _FOREST = 60
 
 
 @dataclass(frozen=True)
 class BoxTruth:
-    """Where the light of a fiber falls.
+    """True wavelengths of a fiber.
 
     Attributes
     ----------
     spectrograph
-        Whose optical model the truth departs from.
+        Its optical model is perturbed.
     fiber
         Fiber number.
     shift_px : shape (7, 7)
-        Legendre coefficients, in x and in m, of how far the light lies from where the model has it [pixel].
+        Legendre coefficients, in x and in m, of the offset of the light from the optical model [pixel].
     """
 
-    spectrograph: object
+    spectrograph: Spectrograph
     fiber: int
     shift_px: np.ndarray
 
@@ -67,12 +68,12 @@ def truth(
     plane_px: tuple[tuple[float, float, float], ...] | None = None,
     bend: float = 1.0,
 ) -> BoxTruth:
-    """Make up a bench.
+    """Return random true wavelengths of a fiber.
 
     Parameters
     ----------
     spectrograph
-        Whose optical model the truth departs from.
+        Its optical model is perturbed.
     seed
         Of the random numbers.
     plane_px
@@ -92,7 +93,7 @@ def truth(
 
 
 def thorium(lamp: LampLines, seed: int, level: float = 1.0, missing: float = 0.2) -> tuple[Floats, Floats]:
-    """Let the lines of a lamp shine with brightnesses that the list does not tell.
+    """Return the lines of a lamp with random fluxes, some of them missing.
 
     Parameters
     ----------

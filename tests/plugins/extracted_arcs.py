@@ -1,10 +1,11 @@
-"""Extracted arcs of the bench, without a detector between: what thousands of lines tell in seconds."""
+"""Extracted arcs of a simulated bench: thousands of lines in a tenth of a second, as no detector is simulated."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from nrespipe.frames.arrays import Floats
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectra import Spectra
@@ -14,8 +15,6 @@ from nrespipe.simulator.bench import Bench, State
 
 #: Light of a pixel of an extracted spectrum whose brightest pixel of the detector is full [electron].
 SATURATION_E = 6e5
-#: Share of the light that does not fit which runs along the column into each of the next two orders.
-_BLOOM = 0.2
 
 
 def expose(
@@ -24,9 +23,12 @@ def expose(
     state: State = State(),
     *,
     seed: int,
+    orders: Integers | Sequence[int] | None = None,
+    renumber: int = 0,
     lamp: float = 1.0,
     read_variance: float = 650.0,
     lamp_seed: int = lamps.SEED,
+    bloom: float = 0.2,
 ) -> Spectra:
     """Expose fibers to the lamp, and extract them.
 
@@ -34,24 +36,32 @@ def expose(
     ----------
     fibers
         Fibers that are lit.
+    orders
+        Diffraction orders that are extracted; all by default.
+    renumber
+        Added to the order numbers: the error of a numbering.
     lamp
         Brightness of the lamp, relative to 600 s of the usual one.
     read_variance
         Variance of an extracted pixel without light [electron2].
     lamp_seed
         Which lamp it is, as in ``lamps.thorium_argon``.
+    bloom
+        Share of the light that does not fit into a pixel which runs along the column into each of the next orders.
 
     Returns
     -------
     Spectra
         With the lines of ``lamps.thorium_argon`` (listed and not, sodium among them) through ``lineshape``. Light
-        beyond `SATURATION_E` is cut off and flagged with the pixels beside it, and a share of it turns up in the
+        beyond `SATURATION_E` is cut off and flagged with its neighbors, and a share of it turns up in the
         neighboring orders, flagged where it is more than noise.
     """
     rng = np.random.default_rng(seed)
-    bright = np.array([lamp * one for one in _light(bench, tuple(fibers), state, lamp_seed)])
+    bright = np.array([lamp * one for one in _light(bench, tuple(fibers), state, lamp_seed, orders)])
     excess = np.maximum(bright - SATURATION_E, 0)
-    spill = _BLOOM * (np.roll(excess, 1, axis=1) + np.roll(excess, -1, axis=1))
+    spill = np.zeros_like(excess)
+    spill[:, 1:] += bloom * excess[:, :-1]
+    spill[:, :-1] += bloom * excess[:, 1:]
     clipped = np.minimum(bright, SATURATION_E) + spill
     variance = clipped + read_variance
     flux = clipped + np.sqrt(variance) * rng.standard_normal(clipped.shape)
@@ -60,24 +70,29 @@ def expose(
         full = full | np.roll(full, 1, axis=2) | np.roll(full, -1, axis=2)
     quality = np.where(full, Pixel.SATURATED, 0) | np.where(spill > 0.2 * np.sqrt(read_variance), Pixel.BLOOMED, 0)
     ones = np.ones(flux.shape)
-    return Spectra(tuple(fibers), bench.spectrograph.orders, flux, variance, quality.astype(np.uint8), ones)
+    numbers = (bench.spectrograph.orders if orders is None else np.asarray(orders)) + renumber
+    return Spectra(tuple(fibers), numbers, flux, variance, quality.astype(np.uint8), ones)
 
 
-def _light(bench, fibers, state, lamp_seed):
+def _light(bench, fibers, state, lamp_seed, orders):
     sources = tuple("thar" if fiber in fibers else "none" for fiber in range(3))
-    samples = frame.spectra(bench, frame.Scene(Kind.ARC, sources, 600.0, lamp_seed=lamp_seed), state)
+    samples = frame.spectra(bench, frame.Scene(Kind.ARC, sources, 600.0, lamp_seed=lamp_seed), state, orders=orders)
     first, columns = light.PADDING * light.OVERSAMPLING, bench.spectrograph.detector.columns
     pick = slice(first, first + columns * light.OVERSAMPLING, light.OVERSAMPLING)
     return [samples[fiber][:, pick] for fiber in fibers]
 
 
-def wavelength(bench: Bench, fiber: int, x: Floats, state: State = State()) -> Floats:
+def wavelength(
+    bench: Bench, fiber: int, x: Floats, state: State = State(), *, orders: Integers | None = None
+) -> Floats:
     """Return the wavelength of the line whose center, as the solution defines it, is on a column.
 
     Parameters
     ----------
     x : shape (n_columns,)
         Columns [pixel].
+    orders
+        Diffraction orders; all by default.
 
     Returns
     -------
@@ -87,7 +102,8 @@ def wavelength(bench: Bench, fiber: int, x: Floats, state: State = State()) -> F
     x = np.asarray(x, float)
     here = benches.wavelength(bench, fiber, x, state)
     slope = benches.wavelength(bench, fiber, x + 0.5, state) - benches.wavelength(bench, fiber, x - 0.5, state)
-    return here + slope * offset_px(bench, fiber, x)
+    every = here + slope * offset_px(bench, fiber, x)
+    return every if orders is None else every[np.asarray(orders) - bench.spectrograph.first_order]
 
 
 def offset_px(bench: Bench, fiber: int, x: Floats) -> Floats:
@@ -109,7 +125,7 @@ def offset_px(bench: Bench, fiber: int, x: Floats) -> Floats:
 
 @cache
 def shape_along(bench: Bench, fiber: int, nodes: int = 33) -> tuple[Floats, Floats, Floats]:
-    """Return what is true of the image of a line along each order, the pixel included.
+    """Return the true center and width of the image of a line along each order, the pixel included.
 
     Returns
     -------
@@ -121,7 +137,7 @@ def shape_along(bench: Bench, fiber: int, nodes: int = 33) -> tuple[Floats, Floa
     """
     columns = np.linspace(0, bench.spectrograph.detector.columns - 1, nodes)
     widths, softness = lineshape.widths(bench, fiber, columns), lineshape.softness(bench, fiber, columns)
-    # orders differ by a few percent of the width alone, so three of them tell all
+    # orders differ by a few percent of the width alone, so three of them are enough
     few = np.linspace(widths.min(axis=0), widths.max(axis=0), 3)
     found = np.array([[_center(width, soft) for width, soft in zip(row, softness)] for row in few])
     share = (widths - few[0]) / np.where(few[2] > few[0], few[2] - few[0], 1) * 2

@@ -1,4 +1,4 @@
-"""Things that are expensive to make, made once in a run of the tests, whichever process asks first."""
+"""Expensive objects, made once in a run of the tests and shared by its processes."""
 
 import fcntl
 import mmap
@@ -15,7 +15,7 @@ _ALIGNED = 64
 
 
 class Shelf:
-    """A directory where processes leave for each other what they have made.
+    """A directory in which processes share the objects that they have made.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Shelf:
         self._known = {}
 
     def get(self, name, make):
-        """Return what is kept under a name; the first process that asks makes it, the others wait.
+        """Return the object of a name; the first process that asks makes it, the others wait.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class Shelf:
 
     @contextmanager
     def locked(self, name):
-        """Let nobody else make the thing of this name."""
+        """Keep other processes from making the object of this name."""
         self.folder.mkdir(exist_ok=True)
         with open(self.folder / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -83,7 +83,7 @@ class Shelf:
 
 
 def _write(path, thing):
-    """Write a thing, and behind it the arrays in it, one after the other."""
+    """Write an object, and after it its arrays, one after the other."""
     buffers = []
     head = pickle.dumps(thing, protocol=5, buffer_callback=buffers.append)
     views = [buffer.raw() for buffer in buffers]
@@ -98,7 +98,7 @@ def _write(path, thing):
 
 
 def _read(path):
-    """Read a thing; its arrays stay on disk until they are looked at."""
+    """Read an object; its arrays stay on disk until they are used."""
     with path.open("rb") as file:
         head, sizes = pickle.load(file)
         place, content = file.tell(), memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -112,6 +112,6 @@ def _read(path):
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory):
-    """What the processes of this run share."""
+    """The shared objects of this run."""
     base = Path(tmp_path_factory.getbasetemp())
     return Shelf((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared")

@@ -1,4 +1,4 @@
-"""Servers of our own for the tests, PostgreSQL, RabbitMQ and InfluxDB: private, on free ports, and gone afterwards."""
+"""Private servers for the tests (PostgreSQL, RabbitMQ, InfluxDB), on free ports, and removed afterwards."""
 
 import fcntl
 import json

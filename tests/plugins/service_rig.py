@@ -1,4 +1,4 @@
-"""Programs of the service, with recipes that take no time, against servers of our own."""
+"""Programs of the service with fast fake recipes, on private servers."""
 
 import json
 import os
@@ -29,7 +29,7 @@ FAKES = ROOT / "tests/plugins/fakes"
 
 #: How much of each log a failure shows.
 _TAIL = 25
-#: Columns that tell why a row is not done.
+#: Columns that show why a row is not done.
 _TELLING = (
     "filename", "kind", "day", "state", "reason", "owner", "lease", "next_try", "sent", "tries", "deaths", "updated",
 )  # fmt: skip
@@ -46,7 +46,7 @@ class Rig:
         stack.callback(self.sessions.kw["bind"].dispose)
 
     def start(self, what, name="", host="", **variables):
-        """Start a program of the service; with a name of a host as if it ran there."""
+        """Start a program of the service; with the name of a host, as if it ran on that host."""
         words = ["--queue", "all", "--name", name] if name else []
         command = [sys.executable, FAKES / "run_cli.py", what, *words]
         if host:
@@ -76,17 +76,17 @@ class Rig:
         return process
 
     def end(self, process):
-        """End a program and all that it has started."""
+        """End a program and all processes that it has started."""
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def log(self, name):
-        """Return what a program has logged."""
+        """Return the log of a program."""
         return (self._folder / f"{name}.log").read_text(encoding="utf-8")
 
     def publish(self, *bodies):
-        """Tell the service of frames, as the archive does."""
+        """Send messages as the archive does."""
         # a broker that is killed keeps what it has confirmed
         with Connection(self.broker_url, transport_options={"confirm_publish": True}) as connection:
             exchange = Exchange("fits_files", type="fanout")
@@ -96,17 +96,17 @@ class Rig:
             for body in bodies:
                 producer.publish(body, content_type="application/json", content_encoding="utf-8")
 
-    def tell(self, *paths):
-        """Tell the service of files."""
+    def announce(self, *paths):
+        """Announce files to the service."""
         self.publish(*(json.dumps({"path": str(path)}) for path in paths))
 
     def all(self, statement):
-        """Ask the database."""
+        """Return all rows of a query."""
         with self.sessions.begin() as session:
             return list(session.scalars(statement))
 
     def until(self, condition, seconds=120.0, pause=0.1):
-        """Wait until something holds, and return it; if it never does, fail with all that rows and logs tell."""
+        """Wait until something holds, and return it; if it never does, fail with a report of rows and logs."""
         end = time.monotonic() + seconds
         while True:
             trouble = ""
@@ -116,11 +116,11 @@ class Rig:
                     return found
             except DBAPIError as error:
                 trouble = f"; the database: {error}"
-            assert time.monotonic() < end, f"it never happened in {seconds:g} s{trouble}\n{self.told()}"
+            assert time.monotonic() < end, f"it never happened in {seconds:g} s{trouble}\n{self.report()}"
             time.sleep(pause)
 
-    def told(self):
-        """Return what rows and logs tell, for a person who looks at a failure."""
+    def report(self):
+        """Return unfinished rows and the ends of all logs, to explain a failure."""
         lines = [f"now {datetime.now(UTC)}"]
         try:
             for table in (Frame, Stacking):
@@ -129,7 +129,7 @@ class Rig:
                         facts = {name: value for name, value in vars(row).items() if value and name in _TELLING}
                         lines.append(f"{table.__tablename__} {row.id}: {facts}")
         except DBAPIError as error:
-            lines.append(f"the database tells nothing: {error}")
+            lines.append(f"the database does not answer: {error}")
         for path in sorted(self._folder.glob("*.log")):
             text = path.read_text(encoding="utf-8", errors="replace").splitlines()
             lines += [f"--- {path.name}, the last of {len(text)} lines", *text[-_TAIL:]]
@@ -142,24 +142,24 @@ class Rig:
             return Counter({str(state): count for state, count in counts})
 
     def settled(self, n, **states):
-        """Wait until there are n frames and none is owed anything any more; check their states."""
-        self.until(lambda: sum(self.states().values()) == n and not self.owed())
+        """Wait until there are n frames and none is scheduled or at work; check their states."""
+        self.until(lambda: sum(self.states().values()) == n and not self.n_pending())
         expected = Counter({"done": n - sum(states.values()), **states})
         assert +self.states() == +expected, self.reasons()
         self.check()
 
-    def owed(self):
-        """Return how many rows are in somebody's hands or due."""
+    def n_pending(self):
+        """Return the number of rows that are at work or scheduled."""
         busy = [(table.owner != "") | table.next_try.is_not(None) for table in (Frame, Stacking)]
         with self.sessions.begin() as session:
             return sum(session.scalar(select(func.count()).where(condition)) for condition in busy)
 
     def reasons(self):
-        """Return what is told of the frames that are not done."""
+        """Return the reasons of the frames that are not done."""
         return [(f.filename, f.state, f.reason) for f in self.all(select(Frame).where(Frame.state != State.DONE))]
 
     def check(self, once=True):
-        """Every frame has one result, or one stated reason and none; once: it was reduced for it one time."""
+        """Check that every frame has one result or one reason; with `once`, that it was reduced one time."""
         for frame in self.all(select(Frame)):
             done = self.all(select(Attempt).where(Attempt.frame_id == frame.id, Attempt.outcome == State.DONE))
             products = self.all(select(Product).where(Product.frame_id == frame.id))
@@ -177,7 +177,7 @@ class Rig:
 
 
 def begun(rig):
-    """Wait until a worker has a star in hand that lacks no master, and return its row."""
+    """Wait until a worker reduces a star that lacks no master, and return its row."""
     current = select(Master).where(Master.standing == "current")
     rig.until(lambda: len(rig.all(current)) == 4)
     working = select(Frame).where(Frame.owner != "", Frame.kind == "science")
@@ -222,15 +222,15 @@ def supervised(rig, tmp_path):
     def programs():
         transport = SupervisorTransport(serverurl=f"unix://{tmp_path}/supervisor.sock")
         with suppress(OSError), ServerProxy("http://localhost", transport) as server:
-            return {told["name"]: told for told in server.supervisor.getAllProcessInfo()}
+            return {program["name"]: program for program in server.supervisor.getAllProcessInfo()}
         return {}
 
     def running():
-        return {name for name, told in programs().items() if told["statename"] == "RUNNING"}
+        return {name for name, program in programs().items() if program["statename"] == "RUNNING"}
 
     rig.until(lambda: len(running()) == 6)
     yield SimpleNamespace(process=process, control=control, running=running)
-    left = [told["pid"] for told in programs().values() if told["pid"]]
+    left = [program["pid"] for program in programs().values() if program["pid"]]
     # first of all the one that would start the others again
     rig.end(process)
     for pid in left:

@@ -1,4 +1,4 @@
-"""Light with known truth: frames and masters of a spectrograph, made once in a run of the tests."""
+"""Simulated frames of a small spectrograph with their truth, and its masters, made once in a run of the tests."""
 
 import shutil
 from dataclasses import replace
@@ -43,7 +43,7 @@ def small_spectrograph(name="nres03"):
 
 
 def install_tables(output):
-    """Put the tables of the small spectrographs where every command that works on an output finds them.
+    """Copy the tables of the small spectrographs to the place where a command looks for them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Loops of the star light in one dimension, compiled: in a module that its cache can import again."""
+"""Compiled loops that make one-dimensional spectra of stars, in a module of their own for the sake of numba's cache."""
 
 import numpy as np
 from numba import njit

@@ -10,7 +10,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, frame, lamps, light, lineshape, starlight, stars
 from nrespipe.simulator.bench import State
-from nrespipe.simulator.scene import Scene, Switches
+from nrespipe.simulator.frame import Scene, Switches
 
 CLEAN = Switches(
     photon_noise=False, read_noise=False, cosmics=False, scatter=False, fixed_pattern=False, response=False

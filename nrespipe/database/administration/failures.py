@@ -1,10 +1,10 @@
-"""Errors of the database: whose fault they are."""
+"""Errors of the database: whether they are temporary, and their messages without secrets."""
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, TimeoutError
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Tell whether an error is one of the database, and not of what was to be written.
+    """Return whether an error is one of the database, and not of the values that were to be written.
 
     Returns
     -------
@@ -20,11 +20,5 @@ def is_temporary(error: BaseException) -> bool:
 
 
 def message(error: Exception) -> str:
-    """Return what an error says.
-
-    Returns
-    -------
-    str
-        That of a database in the words of the server, without the statement, whose values may be secret.
-    """
+    """Return the message of an error; without the statement of the database, whose values may be secret."""
     return str(getattr(error, "orig", None) or error).strip()

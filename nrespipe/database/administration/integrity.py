@@ -1,16 +1,16 @@
-"""Whether a database is what this program takes it for, and not damaged."""
+"""Checks that a database is not damaged and has the tables that this program expects."""
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from nrespipe.database.administration import schema
 from nrespipe.database.tables import Row
 
-#: So many defects of one kind are told.
+#: Largest number of defects of one kind that are listed.
 _MOST = 20
 
 
 def defects(engine: Engine) -> dict[str, list[str]]:
-    """Look for what is wrong with a database; nothing is changed.
+    """Return the defects of a database; nothing is changed.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def defects(engine: Engine) -> dict[str, list[str]]:
     Returns
     -------
     dict of str to list of str
-        What was looked at, and what is wrong with it; nothing where all is well.
+        Name of each check, and the defects that it found.
     """
     with engine.connect() as connection:
         found = {"revision": _revision(connection)}
@@ -32,7 +32,7 @@ def defects(engine: Engine) -> dict[str, list[str]]:
         return found | {name: look(connection)[:_MOST] for name, look in parts.items()}
 
 
-def _revision(connection):
+def _revision(connection: Connection) -> list[str]:
     try:
         schema.require_of(connection)
     except schema.WrongRevision as error:
@@ -40,25 +40,27 @@ def _revision(connection):
     return []
 
 
-def _differences(connection):
+def _differences(connection: Connection) -> list[str]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    return [str(told) for told in compare_metadata(MigrationContext.configure(connection), Row.metadata)]
+    return [str(difference) for difference in compare_metadata(MigrationContext.configure(connection), Row.metadata)]
 
 
-def _integrity(connection):
-    return [told for (told,) in connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST})") if told != "ok"]
+def _integrity(connection: Connection) -> list[str]:
+    return [
+        str(defect) for (defect,) in connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST})") if defect != "ok"
+    ]
 
 
-def _orphans(connection):
+def _orphans(connection: Connection) -> list[str]:
     counts = sorted(schema.orphans(connection).items())
     return [
         f"{count} rows of {child} refer to rows of {parent} that are not there" for (child, parent), count in counts
     ]
 
 
-def _invalid_indices(connection):
+def _invalid_indices(connection: Connection) -> list[str]:
     query = text(
         "select relname from pg_index join pg_class on pg_class.oid = indexrelid"
         " where not indisvalid and relnamespace = current_schema()::regnamespace order by relname"
@@ -66,7 +68,7 @@ def _invalid_indices(connection):
     return [f"{name} is invalid: its build was interrupted" for name in connection.scalars(query)]
 
 
-def _unchecked_constraints(connection):
+def _unchecked_constraints(connection: Connection) -> list[str]:
     query = text(
         "select conname from pg_constraint where not convalidated"
         " and connamespace = current_schema()::regnamespace order by conname"

@@ -1,10 +1,10 @@
-"""What a migration does to tables that may be large and in use: columns, indices, and rows in batches.
+"""Steps of migrations on tables that may be large and in use: columns, indices, and rows in batches.
 
 On PostgreSQL all but `add_columns` commits what the migration has done before: an interrupted migration is begun anew,
 and what stands before such a call must be harmless when it is done twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -16,14 +16,14 @@ from sqlalchemy.exc import PendingRollbackError
 BATCH = 5000
 
 
-def add_columns(table: str, *columns) -> None:
+def add_columns(table: str, *columns: sa.Column[Any]) -> None:
     """Add columns to a table, those that it does not have yet.
 
     Parameters
     ----------
     table
         Name of the table.
-    *columns : sqlalchemy.Column
+    *columns
         Each may be null or has a default of the server: PostgreSQL then leaves the rows as they are.
     """
     if _is_sqlite():
@@ -45,7 +45,7 @@ def create_index(name: str, table: str, columns: Sequence[str], unique: bool = F
     columns
         What it orders by.
     unique
-        Whether no two rows may be alike.
+        Whether no two rows may be equal in these columns.
 
     Notes
     -----
@@ -70,14 +70,14 @@ def create_index(name: str, table: str, columns: Sequence[str], unique: bool = F
 
 
 def create_unique(name: str, table: str, columns: Sequence[str]) -> None:
-    """Let no two rows of a table be alike, while others read and write it.
+    """Add a unique constraint to a table while others read and write it.
 
     Parameters
     ----------
     name, table
         Of the constraint, of the table.
     columns
-        In which they may not be alike.
+        Columns of the constraint.
     """
     if _is_sqlite():
         with op.batch_alter_table(table) as batch:
@@ -89,35 +89,36 @@ def create_unique(name: str, table: str, columns: Sequence[str]) -> None:
         op.execute(f"alter table {table} add constraint {name} unique using index {name}")
 
 
-def in_batches(table: str, work: Callable[..., Any]) -> None:
-    """Change the rows of a table, some thousand at a time, each time in a transaction of its own.
+def in_batches(table: str, work: Callable[[sa.Connection, int, int], object]) -> None:
+    """Change the rows of a table in batches, each in a transaction of its own.
 
     Parameters
     ----------
     table
         Name of a table with a key ``id``.
     work
-        ``work(connection, first, last)`` changes the rows with these keys, both included; done twice it must come to
-        the same.
+        ``work(connection, first, last)`` changes the rows with these keys, both included; doing it twice must give
+        the same result.
     """
-    key = sa.table(table, sa.column("id")).c.id
+    key = sa.table(table, sa.column("id", sa.Integer)).c.id
     with nullcontext() if _is_sqlite() else _own_transactions():
         connection = op.get_bind()
-        first, last = connection.execute(sa.select(sa.func.min(key), sa.func.max(key))).one()
+        first = connection.scalar(sa.select(key).order_by(key).limit(1))
+        last = connection.scalar(sa.select(key).order_by(key.desc()).limit(1))
         for begin in range(first or 0, (last or -1) + 1, BATCH):
             work(connection, begin, begin + BATCH - 1)
 
 
-def _is_sqlite():
+def _is_sqlite() -> bool:
     return op.get_context().dialect.name == "sqlite"
 
 
 @contextmanager
-def _own_transactions():
+def _own_transactions() -> Iterator[None]:
     """Let each statement be a transaction of its own."""
     try:
         with op.get_context().autocommit_block():
             yield
     except PendingRollbackError as error:
-        # Alembic goes on to the next transaction even where the connection is lost; the loss is what is to be told
-        raise error.__context__ from None
+        # Alembic goes on to the next transaction even where the connection is lost: report the loss
+        raise (error.__context__ or error) from None

@@ -1,9 +1,11 @@
-"""The revision of the tables: which one a database has, which this program needs, and the way from one to the other."""
+"""The schema of the database: its revision, the one that this program needs, upgrades and downgrades."""
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 import structlog
@@ -23,14 +25,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from nrespipe.database.administration.connection import sqlite_driver
 from nrespipe.database.tables import Compatibility, Row
 
 _log = structlog.get_logger(__name__)
 
 #: Where the migrations are.
 MIGRATIONS = files("nrespipe.database") / "migrations"
-#: A migration waits for a lock of PostgreSQL no longer than this, because whoever comes after it waits behind it; then
-#: it lets all others go first, and is tried again after these pauses [second].
+#: A migration waits for a lock of PostgreSQL no longer than this, because all later statements wait behind it; then it
+#: lets them go first, and is tried again after these pauses [second].
 LOCK_TIMEOUT_S = 5.0
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0, 30.0, 30.0)
 #: How often to look whether another process has finished its upgrade [second].
@@ -54,14 +57,14 @@ class WrongRevision(Exception):
 
 
 class Found(NamedTuple):
-    """What a database tells of its tables.
+    """Revision of the tables of a database.
 
     Attributes
     ----------
     revision
         '' where there are no tables.
     oldest
-        Revision of the oldest program that can work with them; '' where nobody has told.
+        Revision of the oldest program that can work with them; '' where unknown.
     """
 
     revision: str
@@ -80,14 +83,16 @@ def known() -> list[str]:
     return list(_files())
 
 
-def _files():
+def _files() -> dict[str, Traversable]:
     """Return the file of each migration by its revision, the oldest first."""
-    found = {path.name.partition("_")[0]: path for path in (MIGRATIONS / "versions").iterdir() if path.suffix == ".py"}
+    found = {
+        path.name.partition("_")[0]: path for path in (MIGRATIONS / "versions").iterdir() if path.name.endswith(".py")
+    }
     return dict(sorted(found.items()))
 
 
 def oldest_program(revision: str) -> str:
-    """Return which programs can work with the tables of a revision.
+    """Return the oldest program that can work with the tables of a revision.
 
     Parameters
     ----------
@@ -97,8 +102,8 @@ def oldest_program(revision: str) -> str:
     Returns
     -------
     str
-        Revision of the oldest: that of the last migration that did more than add to the tables. A migration that only
-        adds says so by a line ``additive = True``.
+        Its revision: that of the last migration that did more than add to the tables. A migration that only
+        adds has a line ``additive = True``.
     """
     files_of = _files()
     until = list(files_of).index(revision) + 1
@@ -109,7 +114,7 @@ def oldest_program(revision: str) -> str:
 
 
 def note(connection: Connection, revision: str) -> None:
-    """Write into the database which programs can work with its tables.
+    """Record in the database which programs can work with its tables.
 
     Parameters
     ----------
@@ -124,7 +129,7 @@ def note(connection: Connection, revision: str) -> None:
 
 
 def read(connection: Connection) -> Found:
-    """Tell which revision the tables of a database have.
+    """Return the revision of the tables of a database.
 
     Raises
     ------
@@ -132,17 +137,20 @@ def read(connection: Connection) -> Found:
         If there are tables, and no single revision.
     """
     names = set(inspect(connection).get_table_names())
-    revisions = list(connection.scalars(select(_ALEMBIC.c.version_num))) if _ALEMBIC.name in names else []
+    revisions: list[str] = []
+    if _ALEMBIC.name in names:
+        revisions += connection.scalars(select(_ALEMBIC.c.version_num))
     ours = sorted(names & set(Row.metadata.tables))
     if len(revisions) > 1 or (ours and not revisions):
-        told = f"the revisions {', '.join(sorted(revisions))}" if revisions else f"a table {ours[0]} and no revision"
-        raise WrongRevision(f"the database has {told}; expected one revision: this is not a database of nrespipe")
+        tables = f"the revisions {', '.join(sorted(revisions))}" if revisions else f"a table {ours[0]} and no revision"
+        raise WrongRevision(f"the database has {tables}; expected one revision: this is not a database of nrespipe")
     if not revisions:
         return Found("", "")
-    oldest = None
+    oldest: list[str] = []
     if Compatibility.__tablename__ in names:
-        oldest = connection.scalar(select(Compatibility.oldest_program).where(Compatibility.revision == revisions[0]))
-    return Found(revisions[0], oldest or "")
+        query = select(Compatibility.oldest_program).where(Compatibility.revision == revisions[0])
+        oldest += connection.scalars(query)
+    return Found(revisions[0], oldest[0] if oldest else "")
 
 
 def require(engine: Engine) -> str:
@@ -178,7 +186,7 @@ def require_of(connection: Connection) -> str:
     return _require(read(connection))
 
 
-def _require(found):
+def _require(found: Found) -> str:
     own = known()
     if found.revision == own[-1]:
         return found.revision
@@ -197,7 +205,7 @@ def _require(found):
 
 
 def prepare(engine: Engine) -> None:
-    """Make the tables of a database that is empty, and check those of any other.
+    """Create the tables of a database that is empty, and check those of any other.
 
     Raises
     ------
@@ -213,7 +221,7 @@ def prepare(engine: Engine) -> None:
 
 
 def create(engine: Engine) -> None:
-    """Make the tables of an empty database; processes that do so at once take turns, and the first one makes them.
+    """Create the tables of an empty database; of several processes at once the first one does.
 
     Parameters
     ----------
@@ -225,7 +233,7 @@ def create(engine: Engine) -> None:
             _create(connection)
 
 
-def _create(connection):
+def _create(connection: Connection) -> None:
     # all migrations come to the same end and take ten times as long; the tests compare the two
     Row.metadata.create_all(connection)
     _ALEMBIC.create(connection, checkfirst=True)
@@ -234,7 +242,7 @@ def _create(connection):
 
 
 def upgrade(engine: Engine, revision: str = "") -> tuple[str, str]:
-    """Bring the tables to a revision: make them in an empty database, migrate those of any other.
+    """Bring the tables to a revision: create them in an empty database, migrate those of any other.
 
     Parameters
     ----------
@@ -261,7 +269,7 @@ def upgrade(engine: Engine, revision: str = "") -> tuple[str, str]:
 
 
 def downgrade(engine: Engine, revision: str) -> tuple[str, str]:
-    """Take the tables back to an earlier revision; what these cannot hold is lost.
+    """Take the tables back to an earlier revision; values without a column there are lost.
 
     Returns
     -------
@@ -276,22 +284,23 @@ def downgrade(engine: Engine, revision: str) -> tuple[str, str]:
     return _migrate(engine, revision, is_upgrade=False)
 
 
-def _migrate(engine, revision, is_upgrade):
+def _migrate(engine: Engine, revision: str, is_upgrade: bool) -> tuple[str, str]:
     if revision not in known():
         raise WrongRevision(f"there is no revision {revision}; known: {', '.join(known())}")
-    for pause_s in (*PAUSES_S, None):
+    pauses = list(PAUSES_S)
+    while True:
         try:
             with _alone(engine) as connection:
                 return _try(connection, revision, is_upgrade)
         except DBAPIError as error:
-            if pause_s is None or getattr(error.orig, "sqlstate", None) not in _TRANSIENT:
+            if not pauses or getattr(error.orig, "sqlstate", None) not in _TRANSIENT:
                 raise
+            pause_s = pauses.pop(0)
             _log.warning("the migration lets others go first", reason=_first_line(error.orig), pause_s=pause_s)
             time.sleep(pause_s)
-    return None
 
 
-def _try(connection, revision, is_upgrade):
+def _try(connection: Connection, revision: str, is_upgrade: bool) -> tuple[str, str]:
     own = known()
     with connection.begin():
         found = read(connection)
@@ -312,7 +321,7 @@ def _try(connection, revision, is_upgrade):
     return found.revision, revision
 
 
-def _run(connection, revision, is_upgrade):
+def _run(connection: Connection, revision: str, is_upgrade: bool) -> None:
     # the migrations bring a tenth of a second of libraries with them
     from alembic import command
     from alembic.config import Config
@@ -330,19 +339,21 @@ def _run(connection, revision, is_upgrade):
             run(config, revision)
             connection.commit()
             return
-        # SQLite changes a table by making another: with foreign keys the rows that refer to the old one would hinder
-        # that, or be deleted with it. Within a transaction this would have no effect.
-        connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")
+        # SQLite changes a table by creating another: with foreign keys the rows that refer to the old one would prevent
+        # that, or be deleted with it. Within a transaction this pragma has no effect.
+        sqlite_driver(connection).execute("PRAGMA foreign_keys=OFF")
         with connection.begin():
             before = orphans(connection)
             run(config, revision)
             new = orphans(connection) - before
             if new:
-                told = ", ".join(f"{count} of {child} to {parent}" for (child, parent), count in sorted(new.items()))
-                raise WrongRevision(f"the migration would leave rows that refer to rows that are not there: {told}")
+                orphaned = ", ".join(
+                    f"{count} of {child} to {parent}" for (child, parent), count in sorted(new.items())
+                )
+                raise WrongRevision(f"the migration would leave rows that refer to rows that are not there: {orphaned}")
 
 
-def orphans(connection: Connection) -> Counter[str]:
+def orphans(connection: Connection) -> Counter[tuple[str, str]]:
     """Count the rows of an SQLite database that refer to rows that are not there.
 
     Returns
@@ -350,15 +361,16 @@ def orphans(connection: Connection) -> Counter[str]:
     collections.Counter
         By the table of these rows and the table that they refer to.
     """
-    return Counter((child, parent) for child, _, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"))
+    rows = connection.exec_driver_sql("PRAGMA foreign_key_check")
+    return Counter((str(child), str(parent)) for child, _, parent, _ in rows)
 
 
-def _first_line(error):
+def _first_line(error: BaseException | None) -> str:
     return str(error).strip().partition("\n")[0]
 
 
 @contextmanager
-def _alone(engine):
+def _alone(engine: Engine) -> Iterator[Connection]:
     """Open a connection of its own while no other process changes the tables."""
     with engine.connect() as connection:
         try:
@@ -371,6 +383,6 @@ def _alone(engine):
                 time.sleep(_POLL_S)
             yield connection
         finally:
-            # nobody gets it after this: with it go its lock and its settings
+            # no other user gets this connection: its lock and its settings end with it
             if not connection.invalidated:
                 connection.invalidate()

@@ -4,6 +4,7 @@ from nrespipe.database.tables.base import Row, Work
 from nrespipe.database.tables.frame_rows import (
     Attempt,
     Delivery,
+    Finding,
     Frame,
     FrameDrift,
     Master,
@@ -18,7 +19,7 @@ from nrespipe.database.tables.service_rows import Breaker, Compatibility, NightS
 from nrespipe.database.tables.star_rows import StarTemplate, ZeroPoint, ZeroPointVersion
 
 __all__ = [
-    "Attempt", "Breaker", "Compatibility", "Delivery", "Frame", "FrameDrift", "Master", "NightSummary", "Node",
-    "Product", "Reprocessing", "Row", "Stacking", "StarTemplate", "StarVelocity", "Work", "ZeroPoint",
-    "ZeroPointVersion", "attempt_masters", "master_inputs", "master_parents",
+    "Attempt", "Breaker", "Compatibility", "Delivery", "Finding", "Frame", "FrameDrift", "Master", "NightSummary",
+    "Node", "Product", "Reprocessing", "Row", "Stacking", "StarTemplate", "StarVelocity", "Work",
+    "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs", "master_parents",
 ]  # fmt: skip

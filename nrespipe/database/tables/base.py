@@ -1,13 +1,14 @@
-"""What all tables have in common, and what those have in common whose rows are work."""
+"""Base classes: of all tables, and of the tables whose rows are work."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import MetaData, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from nrespipe.database.tables.column_types import Moment
 
-# every constraint has a name, so that a later migration can speak of it on every engine
+# every constraint has a name, by which a later migration finds it on every engine
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -17,27 +18,32 @@ _NAMES = {
 
 
 class Row(DeclarativeBase):
-    """Mother of the tables."""
+    """Base class of all tables."""
 
     metadata = MetaData(naming_convention=_NAMES)
 
 
-class Work:
-    """Columns of a row that is work for one process at a time.
+class Work(Row):
+    """Columns of a row that is work, for one process at a time.
 
     Attributes
     ----------
     owner
-        Which process is working on it; '' where none is.
+        Process that works on it; '' where none does.
     lease
-        Until when its owner may keep it; a process that takes longer is taken for dead.
+        Until when its owner may keep it: a process that takes longer is taken for dead.
     next_try
-        From when on it is to be worked on; None where nothing is left to do.
+        From when on it is due; None where nothing is left to do.
     sent
-        When a worker was last told of it.
+        When a worker was last notified of it.
     tries, deaths
-        How often it was tried; how many of these ended with the death of the process, since it was last asked for.
+        How often it was tried; how many of these tries ended with the death of the process since the last request.
     """
+
+    __abstract__ = True
+    if TYPE_CHECKING:
+        # each table declares its own
+        id: Mapped[int]
 
     owner: Mapped[str] = mapped_column(Text, default="", server_default="")
     lease: Mapped[datetime | None] = mapped_column(Moment)

@@ -1,6 +1,7 @@
 """Rows of frames and masters, and of their attempts, products, deliveries, velocities and drifts."""
 
 from datetime import datetime
+from typing import Any, NotRequired, TypedDict
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -39,51 +40,76 @@ master_parents = Table(
 )
 
 
-class Frame(Work, Row):
+class Finding(TypedDict):
+    """One number of a master and its limits, as ``frames.judgement.Finding`` is stored.
+
+    Attributes
+    ----------
+    name
+        Name of the number, with its unit at the end.
+    value
+        None where it could not be measured.
+    usual, worst
+        Limits beyond which the master is flagged, and needs review.
+    verdict
+        A word of ``frames.judgement.Verdict``.
+    known
+        Whether the last good master shows the same; left out where not.
+    """
+
+    name: str
+    value: float | None
+    usual: float
+    worst: float
+    verdict: str
+    known: NotRequired[bool]
+
+
+class Frame(Work):
     """One raw file, by name and content: the same name with another checksum is a new version.
 
-    A file that somebody has told of and nobody has read yet is an announcement: a row without a version. It is work as
-    any other row, and hides nothing: what is known of the name so far stays as it is until the new content is known.
+    A file that a message has announced and that was not read yet is a row without a version. It is work like
+    any other row, and hides no other version of the file: these stay valid until the new content is known.
 
     Attributes
     ----------
     filename
         Base name without ``.fits`` or ``.fits.fz``.
     path
-        Where it was last seen, or is said to lie.
+        Where it was last seen, or where the announcement says that it is.
     md5
-        Checksum of the whole file; None where nobody knows it yet. Of a frame of the archive that was not fetched yet,
-        what the archive says.
+        Checksum of the whole file; None where it is not known yet. That of the archive for a frame that was not fetched
+        yet.
     version
         1 for the first content seen under this name, 2 for the second ...; only the highest is worked on. None for an
         announcement, and for a content that cannot be understood where another version exists.
     kind
-        None where not even the name tells.
+        None where not even the file name gives it.
     site, instrument, camera, day, binning, readout_mode
         As in ``RawFrame``.
     objects
         OBJECTS, as ``HD102365&thar&none``.
     start_mjd, exposure_s
         Shutter open, UTC [MJD]; exposure time [second]. None where the header could not be read; the other columns
-        are then what the name tells, or ''.
+        are then those of the file name, or ''.
     state, reason
-        What has become of it, and why in plain words; '' where done. A frame stays done with the result that it has
-        where a later attempt does not succeed; the reason tells of that attempt.
+        State, and its reason in plain words; '' where done. A frame stays done with its result where a later attempt
+        fails; the reason is then that of this attempt.
     archive_id
-        Number of the frame in the archive that it is fetched from; None where it lies on a disk.
+        Number of the frame in the archive from which it is fetched; None for a file on a disk.
     body
-        The message that told of it, as it came, but for what is beyond 64 kB; '' where none did.
+        The message that announced it, as it came, cut at 64 kB; '' where none did.
     retries
-        How many of the last attempts, one after the other, something outside the frame ended.
+        How many attempts in a row failed for a reason outside the frame.
     low_priority
-        Whether its turn comes when nothing else is due: it has a result, and a better one can be had.
+        Whether it is reduced only when nothing else is due: it has a result, and a better one is possible.
     quality
         Bits of ``frames.quality.Quality`` of the last reduction.
     code_version
         Version of the program that set the state.
     created, updated
-        When it was recorded, and when it was last decided what is to become of it: when an attempt ended, or somebody
-        asked for one. That a process took it, or was told of it, is no such change.
+        When it was recorded, and when its state was last decided: at the end of an attempt, or at a request for one.
+        That a process claimed it, or was notified of it, does not count.
     attempts
         Its history, oldest first.
     products
@@ -91,7 +117,7 @@ class Frame(Work, Row):
     velocities
         Velocities of its last reduction.
     drift
-        Drift that its last reduction measured; None where it had none to measure.
+        Drift of its last reduction; None where there was none to measure.
     """
 
     __tablename__ = "frames"
@@ -145,13 +171,13 @@ class Attempt(Row):
     started, finished
         When.
     outcome, reason
-        What came of it, and why; '' where done.
+        State in which it ended, and the reason; '' where done.
     traceback
         Where the program failed; '' otherwise.
     code_version
         Version of the program.
     measurements
-        Numbers that the recipe found worth keeping; None for what is not finite.
+        Numbers that the recipe measured, by name; None for what is not finite.
     masters
         The masters that were used.
     """
@@ -166,7 +192,7 @@ class Attempt(Row):
     reason: Mapped[str] = mapped_column(Text, default="")
     traceback: Mapped[str] = mapped_column(Text, default="")
     code_version: Mapped[str] = mapped_column(Text)
-    measurements: Mapped[dict] = mapped_column(JSON, default=dict)
+    measurements: Mapped[dict[str, float | None]] = mapped_column(JSON, default=dict)
 
     frame: Mapped[Frame] = relationship(back_populates="attempts")
     masters: Mapped[list["Master"]] = relationship(secondary=attempt_masters, order_by="Master.id")
@@ -178,7 +204,7 @@ class Product(Row):
     Attributes
     ----------
     frame_id, attempt_id
-        Whose it is.
+        The frame and the attempt that wrote it.
     path, md5
         The file, below the output directory, and its checksum.
     level
@@ -197,8 +223,8 @@ class Product(Row):
     delivery: Mapped["Delivery | None"] = relationship(back_populates="product", cascade="all, delete-orphan")
 
 
-class Delivery(Work, Row):
-    """One file that is to be delivered, where the service is told to.
+class Delivery(Work):
+    """One file that is to be delivered, where deliveries are switched on.
 
     Attributes
     ----------
@@ -207,7 +233,7 @@ class Delivery(Work, Row):
     delivered
         When it was; None where not yet.
     refusals
-        How often it failed by itself, and not because the server served nobody.
+        How often the server refused this file; failures of the server itself do not count.
     reason
         Why the last try failed; '' where it did not.
     """
@@ -232,7 +258,7 @@ class StarVelocity(Row):
     frame_id, fiber
         Where it was measured.
     object, star, mask
-        Whose velocity it is, as OBJECTS names it, and as the catalog does ('' in none); line mask.
+        Name of the star in OBJECTS and in the catalog ('' where it is not there); line mask.
     bjd_tdb
         Photon-weighted midpoint at the barycenter [JD, TDB].
     rv_ms, rv_err_ms
@@ -240,11 +266,11 @@ class StarVelocity(Row):
     photon_err_ms, wavelength_err_ms, drift_err_ms, mask_err_ms
         The parts of the error [m / s].
     transfer_err_ms
-        Part of the error that the difference of the star's fiber and the reference fiber makes [m / s].
+        Part of the error from the difference between the star's fiber and the reference fiber [m / s].
     scale_err_ms
         Error of the scale of the lamp, the same in every night and no part of the total [m / s].
     berv_ms, drift_ms
-        What the observer's motion added; what the drift of the spectrograph took away, None where unknown [m / s].
+        Velocity added for the observer's motion; drift that was subtracted, None where unknown [m / s].
     snr
         Signal-to-noise ratio per pixel.
     fwhm_ms, contrast, bisector_ms
@@ -298,13 +324,13 @@ class StarVelocity(Row):
     teff_err_k: Mapped[float | None] = mapped_column(Real)
     vsini_ms: Mapped[float | None] = mapped_column(Real)
     vsini_err_ms: Mapped[float | None] = mapped_column(Real)
-    activity: Mapped[dict | None] = mapped_column(JSON)
+    activity: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
     frame: Mapped["Frame"] = relationship(back_populates="velocities")
 
 
 class FrameDrift(Row):
-    """Drift of the spectrograph between the master arc and one frame, and what its sensors said.
+    """Drift of the spectrograph between the master arc and one frame, with the values of its sensors.
 
     Attributes
     ----------
@@ -318,7 +344,7 @@ class FrameDrift(Row):
     shift_px, shift_err_px, stretch_px, stretch_err_px, turn_px, turn_err_px
         Shift along the order, and its change to the last column and to the highest order [pixel].
     bend_ms, bend_err_ms
-        Pressure that the bend of the shift along the orders tells of [m / s].
+        Pressure change by the curvature of the shift along the orders [m / s].
     n_lines
         Lines of the lamp that were compared.
     pressure_psi, temperature_c
@@ -371,12 +397,12 @@ class Master(Row):
     quality
         Bits of ``frames.quality.Quality``.
     standing, reason
-        Whether it is used; what was said of it, or why it could not be made.
+        Whether it is used; the reason for its flags, or why it could not be made.
     outdated
-        Whether it was made with, or of frames of, a master that was called bad since: another is to be made.
+        Whether it was made with, or of frames of, a master that was rejected since: another is to be made.
     findings
-        Every number that it was judged by: ``name``, ``value`` (None where it could not be measured), the limits
-        ``usual`` and ``worst``, and the ``verdict``. None where it was not judged.
+        Every number that was compared with its limits: ``name``, ``value`` (None where it could not be measured), the
+        limits ``usual`` and ``worst``, and the ``verdict``. None where nothing was compared.
     traceback
         Where the program failed; '' otherwise.
     code_version
@@ -384,9 +410,9 @@ class Master(Row):
     created
         When it was made.
     inputs
-        What it was made of.
+        The frames that it was made of.
     parents
-        What it was made with.
+        The masters that it was made with.
     """
 
     __tablename__ = "masters"
@@ -408,7 +434,7 @@ class Master(Row):
     quality: Mapped[int] = mapped_column(default=0)
     standing: Mapped[Standing] = mapped_column(words(Standing))
     reason: Mapped[str] = mapped_column(Text, default="")
-    findings: Mapped[list | None] = mapped_column(JSON)
+    findings: Mapped[list[Finding] | None] = mapped_column(JSON)
     traceback: Mapped[str] = mapped_column(Text, default="")
     code_version: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(Moment, default=now)
@@ -423,8 +449,8 @@ class Master(Row):
     )
 
 
-class Stacking(Work, Row):
-    """The masters that are owed: one of each kind for every night that has frames of it.
+class Stacking(Work):
+    """The masters to be made: one of each kind for every night that has frames of it.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ from nrespipe.database.tables.column_types import Moment
 
 
 class Node(Row):
-    """A node of workers that runs, or that ended without a word.
+    """A node of workers that runs, or that ended without unregistering.
 
     Attributes
     ----------
@@ -19,11 +19,11 @@ class Node(Row):
     owner
         Process that has the name, as the owner of rows.
     heartbeat
-        When it last said that it lives, by the clock of the database.
+        When it last reported that it runs, by the clock of the database.
     processes
-        How many frames it works on at a time.
+        How many frames it reduces at a time.
     queues
-        What it serves, with commas between them.
+        Queues that it serves, with commas between them.
     """
 
     __tablename__ = "nodes"
@@ -36,20 +36,20 @@ class Node(Row):
 
 
 class Breaker(Row):
-    """The circuit breaker of a server: one that serves nobody is asked by one process at a time, now and then.
+    """The circuit breaker of a server: one that fails gets requests of one process at a time, after growing pauses.
 
     Attributes
     ----------
     server
         The server, or the directory, as the settings name it.
     failures
-        How often it was asked in vain, one question after the other.
+        How many requests in a row failed.
     since
-        Since when it has served nobody; None where it does.
+        Since when it fails; None where it works.
     next_try
-        From when on one process may ask it again; None where all may.
+        From when on one process may send a request again; None where all may.
     reason
-        Why it was left alone the last time.
+        Why the last request failed.
     """
 
     __tablename__ = "breakers"
@@ -61,17 +61,17 @@ class Breaker(Row):
     reason: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
-class NightSummary(Work, Row):
-    """The summary of a night, which is written and, where somebody wants it, mailed.
+class NightSummary(Work):
+    """The summary of a night, which is written and, where recipients are set, mailed.
 
     Attributes
     ----------
     site, day
         ``lsc``, ``YYYYMMDD``.
     written, mailed
-        When it was written, and when the mail server took it; None where that was not yet, or nobody wants mail.
+        When it was written, and when the mail server took it; None where not yet, or where no recipients are set.
     reason
-        Why the last try failed, or whom the mail server does not know; '' otherwise.
+        Why the last try failed, or which recipients the mail server refused; '' otherwise.
     """
 
     __tablename__ = "summaries"
@@ -91,9 +91,9 @@ class Reprocessing(Row):
     Attributes
     ----------
     site, first_day, last_day
-        Whose nights, both included.
+        Site and nights, both included.
     kinds
-        What was done again.
+        Kinds of frames that were reduced again.
     why
         The reason, in the words of the person who asked for it.
     code_version
@@ -108,7 +108,7 @@ class Reprocessing(Row):
     site: Mapped[str] = mapped_column(Text)
     first_day: Mapped[str] = mapped_column(Text)
     last_day: Mapped[str] = mapped_column(Text)
-    kinds: Mapped[list] = mapped_column(JSON, default=list)
+    kinds: Mapped[list[str]] = mapped_column(JSON, default=list)
     why: Mapped[str] = mapped_column(Text, default="")
     code_version: Mapped[str] = mapped_column(Text)
     begun: Mapped[datetime] = mapped_column(Moment)

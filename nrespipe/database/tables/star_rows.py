@@ -1,6 +1,7 @@
 """Rows about stars over many nights: templates, and the zero points of nights."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -23,7 +24,7 @@ class StarTemplate(Row):
     path, md5
         The file, below the output directory, and its checksum.
     fingerprint
-        What tells its spectrum from other ones.
+        Hash of its spectrum.
     teff_k, logg, metallicity
         Of the star, to choose by: temperature [kelvin], surface gravity [cgs], [Fe/H].
     spectral_type
@@ -35,7 +36,7 @@ class StarTemplate(Row):
     start_mjd, end_mjd
         First and last input, UTC [MJD].
     first_day, last_day
-        Nights whose frames it may serve, ``YYYYMMDD``; '' for no limit.
+        Nights whose frames may use it, ``YYYYMMDD``; '' for no limit.
     standing
         Whether it may be used.
     code_version
@@ -57,8 +58,8 @@ class StarTemplate(Row):
     logg: Mapped[float | None] = mapped_column(Real)
     metallicity: Mapped[float | None] = mapped_column(Real)
     spectral_type: Mapped[str] = mapped_column(Text, default="")
-    aliases: Mapped[list] = mapped_column(JSON, default=list)
-    inputs: Mapped[list] = mapped_column(JSON, default=list)
+    aliases: Mapped[list[str]] = mapped_column(JSON, default=list)
+    inputs: Mapped[list[str]] = mapped_column(JSON, default=list)
     berv_range_ms: Mapped[float | None] = mapped_column(Real)
     start_mjd: Mapped[float | None] = mapped_column(Real)
     end_mjd: Mapped[float | None] = mapped_column(Real)
@@ -79,7 +80,7 @@ class ZeroPointVersion(Row):
     code_version
         Version of the program.
     parameters
-        What it was made with: sites, nights, stars and limits.
+        Its options: sites, nights, stars and limits.
     n_velocities
         How many velocities it was made of.
     zeros
@@ -91,7 +92,7 @@ class ZeroPointVersion(Row):
     id: Mapped[int] = mapped_column(primary_key=True)
     created: Mapped[datetime] = mapped_column(Moment, default=now)
     code_version: Mapped[str] = mapped_column(Text)
-    parameters: Mapped[dict] = mapped_column(JSON, default=dict)
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     n_velocities: Mapped[int]
 
     zeros: Mapped[list["ZeroPoint"]] = relationship(
@@ -101,7 +102,7 @@ class ZeroPointVersion(Row):
 
 
 class ZeroPoint(Row):
-    """By how much the velocities of one fiber are off in one night.
+    """Zero point of the velocities of one fiber in one night.
 
     Attributes
     ----------
@@ -110,9 +111,9 @@ class ZeroPoint(Row):
     instrument, camera, fiber, day
         Of which velocities.
     value_ms, error_ms
-        What is to be taken from a velocity, and its error; None where nothing tells [m / s].
+        Value to subtract from a velocity, and its error; None where it could not be measured [m / s].
     n_stars
-        Constant stars that tell of the night.
+        Constant stars that were observed in the night.
     method
         ``stars``: those of the night itself; ``around``: the median of the nights around it; ``none``.
     stars
@@ -132,4 +133,4 @@ class ZeroPoint(Row):
     error_ms: Mapped[float | None] = mapped_column(Real)
     n_stars: Mapped[int]
     method: Mapped[str] = mapped_column(Text)
-    stars: Mapped[dict] = mapped_column(JSON, default=dict)
+    stars: Mapped[dict[str, tuple[float, float]]] = mapped_column(JSON, default=dict)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nrespipe import doppler
-from nrespipe.engine.wavelength import night_to_night, solution
+from nrespipe.engine.wavelength import diagnostics, solution
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.quality import Pixel, Quality
@@ -252,7 +252,7 @@ def _arc_lamp(new, last):
     """What of the change the lamp itself does not show, line by line: then one of the solutions is at fault."""
     if new.line_shape is None or last.line_shape is None:
         return []
-    found = night_to_night.compare(new, last)
+    found = diagnostics.night_to_night(new, last)
     if not found["lines"]:
         return []
     off, bent = found["offset_ms"], found["shape_ms"]

@@ -1,7 +1,7 @@
 """What header and table say of the detector, compared with each other and with what the frames show."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -125,7 +125,7 @@ def nominal_gain(frames: Sequence[RawFrame], detector: Detector) -> Gain:
     return Gain(header, max(_UNMEASURED * header, abs(header - table)))
 
 
-def median_known(values: Sequence[float] | None) -> float | None:
+def median_known(values: Sequence[float | None]) -> float | None:
     """Return the median of what headers say.
 
     Parameters
@@ -257,5 +257,5 @@ def _expected(detector, gain_e_per_adu):
     return tuple(min(ratio * known, _MOST_ADU) for known in (detector.saturation_adu, detector.max_linear_adu))
 
 
-def _sensible(value, expected):
+def _sensible(value: float | None, expected: float) -> TypeGuard[float]:
     return value is not None and expected / 3 <= value <= _MOST_ADU

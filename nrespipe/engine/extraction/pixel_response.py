@@ -9,7 +9,7 @@ from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile, Traces
-from nrespipe.numerics import profile_table
+from nrespipe.numerics.column_model import add_traces
 
 # The scatter of the response is measured in tiles of this size: fringes make it larger in the red [pixel].
 _TILE = (128, 256)
@@ -79,7 +79,8 @@ def measure(
     model = _model_image(image.electrons.shape, places, tables, *grid, HALF_WINDOW - 1, flux)
     inner = _model_image(image.electrons.shape, places, tables, *grid, core, flux) > 0
     known = image.electrons, image.floor_variance, image.mask, model, inner
-    return _responses(*known, *_scatter(*known), flawed)
+    scatter, typical = _scatter(*known)
+    return _responses(*known, scatter, typical, flawed)
 
 
 def _scatter(*known, rounds=6):
@@ -187,12 +188,7 @@ def _odds(deviation, variance):
 
 @njit(cache=True)
 def _model_image(shape, centers, tables, columns, low, step, half, flux):
-    model = np.zeros(shape, np.float32)
+    model, even = np.zeros(shape, np.float32), np.ones(shape[0], np.float32)
     for x in range(shape[1]):
-        place, weight = profile_table.chunk_of(columns, float(x))
-        for k in range(len(flux)):
-            c = centers[x, k]
-            if not np.isnan(c):
-                for y in range(max(0, int(np.ceil(c - half))), min(shape[0], int(c + half) + 1)):
-                    model[y, x] += flux[k, x] * profile_table.profile_of(tables[k], place, weight, y - c, low, step)
+        add_traces(model[:, x], flux[:, x], centers[x], tables, columns, x, (low, step, half), even)
     return model

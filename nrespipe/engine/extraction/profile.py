@@ -11,8 +11,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Profile, Traces
-from nrespipe.numerics import background_surface, bspline, profile_table
-from nrespipe.numerics import column_model as kernel
+from nrespipe.numerics import background_surface, bspline, column_model, profile_table
 
 _REACH = HALF_WINDOW + 1.5  # the tables go a little beyond the window, for shifted traces [pixel]
 SPACING = 0.05  # spacing of the tables [pixel]
@@ -67,15 +66,10 @@ def measure(
     integration over a pixel, is a spline in the distance from the center with knots finer than a pixel. Light and
     profile are fitted in turn, each with the other held; neighboring traces are subtracted meanwhile.
     """
-    chosen = [traces.fibers.index(fiber) for fiber in lit]
-    centers = traces.centers[chosen]
-    n_fibers, n_orders, n_columns = centers.shape
-    flat_centers = centers.reshape(-1, n_columns)
-    typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in flat_centers])
-    order = np.argsort(typical, kind="stable")
-    sorted_centers = np.ascontiguousarray(flat_centers[order].T)
-    data, floor = (kernel.transposed(a) for a in (image.electrons, image.floor_variance))
-    bad = kernel.transposed((image.mask > 0).view(np.uint8))
+    centers, order = column_layout.sorted_rows(traces, lit)
+    n_fibers, n_orders, n_columns = len(lit), len(traces.orders), len(centers)
+    data, floor = (column_model.transposed(a) for a in (image.electrons, image.floor_variance))
+    bad = column_model.transposed((image.mask > 0).view(np.uint8))
     even, nothing = np.ones_like(data), np.zeros_like(data)
     offsets = np.arange(-_REACH, _REACH + SPACING / 2, SPACING)
     columns = (np.arange(n_chunks) + 0.5) * n_columns / n_chunks - 0.5
@@ -84,24 +78,26 @@ def measure(
     flux = np.full((len(order), n_columns), np.nan)
     for attempt in range(rounds + 1):
         tables = table.reshape(len(order), n_chunks, -1)[order]
-        shares, first = kernel.shares_of(even, sorted_centers, tables, columns, offsets[0], SPACING, HALF_WINDOW)
+        shares, first = column_model.shares_of(even, centers, tables, columns, offsets[0], SPACING, HALF_WINDOW)
         threshold = np.inf if attempt < 2 else 8.0
-        flux, variance, _ = kernel.fit(data, floor, nothing, bad, shares, first, extra, guard, threshold, flux, 3)
+        flux, variance, _ = column_model.fit(data, floor, nothing, bad, shares, first, extra, guard, threshold, flux, 3)
         if attempt == rounds:
             break
-        known, extra = data - extra, None
-        splines, weights = _fit_chunks(known, floor, bad, sorted_centers, tables, columns, flux)
-        splines, weights = (_unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
+        rest = data - extra
+        del extra
+        splines, weights = _fit_chunks(rest, floor, bad, centers, tables, columns, flux)
+        splines, weights = (column_layout.unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
         table, beyond = _with_wings(
             _tabulate(_smooth_over_orders(splines, weights, order_smoothing), offsets), offsets, wings
         )
-        known[:] = 0
-        extra = known
+        rest[:] = 0
+        extra = rest
         light = np.ascontiguousarray(flux.T)
-        background_surface.add_wings(extra, sorted_centers, light, beyond, DISTANCES[1], HALF_WINDOW)
+        background_surface.add_wings(extra, centers, light, beyond, DISTANCES[1], HALF_WINDOW)
     even, sure = (np.broadcast_to(np.float32(value), image.electrons.shape) for value in (1, 0))
     profile = Profile(offsets, columns, table, DISTANCES, beyond, even, sure)
-    return profile, *(_unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
+    flux, variance = (column_layout.unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
+    return profile, flux, variance
 
 
 def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stride: int = 8) -> tuple[Floats, Floats]:
@@ -126,13 +122,13 @@ def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], strid
         Root of the mean square of what noise does not explain of it, as a share of that of the light.
     """
     laid = column_layout.lay_out(image, traces, flat, lit, stride)
-    shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    shares, first = column_model.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     nothing, n = np.zeros_like(laid.data), len(laid.order)
-    flux, _, _ = kernel.fit(
+    flux, _, _ = column_model.fit(
         laid.data, laid.floor, laid.error, laid.bad, shares, first, nothing, np.full(n, _GUARD), _COSMIC,
         np.full((n, len(laid.data)), np.nan), 6,
     )  # fmt: skip
-    model = _model(laid.data.shape, shares, first, np.nan_to_num(flux))
+    model = column_model.all_columns(laid.data.shape, shares, first, flux)
     noise = laid.floor + np.maximum(model, 0) + (laid.error * model) ** 2
     left, good = (laid.data - model) ** 2, laid.bad == 0
     found = np.array(
@@ -144,12 +140,6 @@ def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], strid
 def _first_guess(offsets):
     inside = np.exp(-0.5 * np.abs(offsets / 2.2) ** 3)
     return inside / (inside.sum() * SPACING)
-
-
-def _unsort(values, order, lead):
-    result = np.empty_like(values)
-    result[order] = values
-    return result.reshape(*lead, *values.shape[1:])
 
 
 def _fit_chunks(data, floor, bad, centers, tables, columns, flux):
@@ -232,17 +222,6 @@ def _tabulate(splines, offsets):
         total = table[..., pixels[inside[pixels]]].sum(axis=-1, keepdims=True)
         table[..., pixels] /= np.where(total > 0, total, 1)
     return table.astype(np.float32)
-
-
-def _model(shape, shares, first, flux):
-    model = np.zeros(shape)
-    x = np.arange(shape[0])
-    for k, light in enumerate(flux):
-        for j in range(shares.shape[2]):
-            y = first[:, k] + j
-            here = (first[:, k] >= 0) & (y < shape[1])
-            model[x[here], y[here]] += light[here] * shares[here, k, j]
-    return model
 
 
 def _compared(left, noise, model, good, center, light):

@@ -5,10 +5,11 @@ from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.orders import column_layout
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Motion, Traces
-from nrespipe.numerics import column_model as kernel
+from nrespipe.numerics import column_model
 from nrespipe.numerics.leastsquares import huber
 
 _BLOCK = 8  # columns that a cut adds up: the orders climb by a pixel at most within it
@@ -119,9 +120,10 @@ def measure(
     design = _design(base, image.electrons.shape[0])
     begin = np.array([np.nanmedian(traces.centers - flat.traces.centers), 0.0, 0.0])
     terms = begin
+    laid = column_layout.lay_out(image, flat.traces, flat, lit, stride)
     for attempt in range(rounds):
         moved = _moved(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
-        points = _offsets(image, moved, flat, lit, design, stride, np.inf if attempt == 0 else _COSMIC)
+        points = _offsets(laid, moved, lit, design, np.inf if attempt == 0 else _COSMIC)
         if attempt < 2:
             kept = _worth(*points, terms, worth_px)
             terms = np.where(kept, terms, begin)
@@ -147,14 +149,14 @@ def _moved(lit, orders, centers, distance, rows):
     return Traces(lit, orders, np.where(off, np.nan, centers))
 
 
-def _offsets(image, moved, flat, lit, design, stride, threshold):
+def _offsets(laid: column_layout.Columns, moved, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
-    laid = column_layout.lay_out(image, moved, flat, lit, stride)
+    laid = laid.moved(moved, lit)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, variance, _ = kernel.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
-    offset, weight = kernel.trace_offsets(*laid.pieces, flux, 1)
+    flux, variance, _ = column_model.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
+    offset, weight = column_model.trace_offsets(*laid.pieces, flux, 1)
     seen = weight > 0
-    thin = design[:, :, stride // 2 :: stride].reshape(*flux.shape, 3)[laid.order][seen]
+    thin = design[:, :, laid.thin].reshape(*flux.shape, 3)[laid.order][seen]
     # the square of a flux is too large by its variance, and so is the weight
     real = 1 - variance[seen] / flux[seen] ** 2
     return thin, offset[seen], 1 / (1 / weight[seen] + _UNEVEN**2), real

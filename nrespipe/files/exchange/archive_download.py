@@ -1,22 +1,26 @@
-"""Raw frames of the archive: a number in, a file on our disk out."""
+"""Downloads of raw frames from the archive, by the number of the frame."""
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from nrespipe.errors import Unavailable
 from nrespipe.files.disk import temporary_path
 from nrespipe.files.exchange import http_client
 
-#: Largest answer that still is a description of a frame [byte].
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+#: Largest description of a frame [byte].
 _LONGEST_ANSWER = 1 << 20
-#: Largest file that still is a raw frame [byte]: one comes to 34 MB without compression.
+#: Largest raw frame [byte]; one has 34 MB without compression.
 MOST_BYTES = 200_000_000
 _MOST_HOPS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -34,42 +38,42 @@ def fetch(
     patience_s: float = 30.0,
     longest_s: float = 900.0,
     most_bytes: int = MOST_BYTES,
-):
+) -> None:
     """Fetch a frame from the archive.
 
     Parameters
     ----------
     path
-        Where it goes; its directory is made. Nobody ever sees a part of it.
+        File; its directory is created. It appears only when it is complete.
     md5
         Checksum that it must have; '' for any.
     api_root
         URL of the archive.
     token
-        What the archive knows us by. It is shown to ``api_root`` alone, not to where that sends us.
+        Token that identifies us. It is sent to ``api_root`` alone, not to other hosts that its answers name.
     hosts
         Names of hosts, beside the archive's own, that the file may come from, with ``*`` for any characters.
     allow_http
-        Whether servers without TLS may be asked.
+        Whether requests without TLS are allowed.
     patience_s
-        How long a server may be silent [second].
+        Longest time that a server may be silent [second].
     longest_s
-        How long the file may take in all [second].
+        Longest time for the whole file [second].
     most_bytes
-        How large the file may be [byte].
+        Largest size of the file [byte].
 
     Raises
     ------
     Unavailable
-        If the archive or the disk fails, or what came is not the file that was announced.
+        If the archive or the disk fails, or the file is not the one that was announced.
     """
     path = Path(path)
     if not api_root:
         raise Unavailable(f"{path.name}: nobody said which archive frame {frame_id} is in: set API_ROOT")
-    patterns = [urlsplit(api_root).hostname, *map(str.lower, hosts)]
+    patterns = [urlsplit(api_root).hostname or "", *map(str.lower, hosts)]
     end = time.monotonic() + longest_s
 
-    def get(url, token=""):
+    def get(url: str, token: str = "") -> "AbstractContextManager[BaseHTTPResponse]":
         return _followed(url, patterns, end, token=token, allow_http=allow_http, patience_s=patience_s)
 
     try:
@@ -84,16 +88,18 @@ def fetch(
 
 
 @contextmanager
-def _followed(url, patterns, end, token, **options):
-    """Ask for something, and for where that sends us: every host must be allowed, the first alone sees the token."""
+def _followed(
+    url: str, patterns: Sequence[str], end: float, *, token: str, allow_http: bool, patience_s: float
+) -> "Iterator[BaseHTTPResponse]":
+    """Send a request and follow its redirects: every host must be allowed, the first alone gets the token."""
     for _ in range(_MOST_HOPS):
-        http_client.require_safe(url, token, options["allow_http"])
-        if not any(fnmatchcase(urlsplit(url).hostname, pattern) for pattern in patterns):
+        http_client.require_safe(url, token, allow_http)
+        if not any(fnmatchcase(urlsplit(url).hostname or "", pattern) for pattern in patterns):
             raise Unavailable(
                 f"the archive sends us to {http_client.place(url)}: expected a host of NRES_ARCHIVE_HOSTS"
             )
         _require_time(end)
-        with http_client.request("GET", url, token=token, **options) as answer:
+        with http_client.request("GET", url, token=token, allow_http=allow_http, patience_s=patience_s) as answer:
             if answer.status == 200:
                 yield answer
                 return
@@ -107,13 +113,13 @@ def _followed(url, patterns, end, token, **options):
     raise Unavailable(f"{http_client.place(url)}: more than {_MOST_HOPS} redirects")
 
 
-def _require_time(end):
+def _require_time(end: float) -> None:
     if time.monotonic() > end:
         raise Unavailable("the archive sends it too slowly")
 
 
-def _taken(answer, most_bytes, end):
-    """Yield the content of an answer as it comes, and complain where it is not what its headers say."""
+def _taken(answer: "BaseHTTPResponse", most_bytes: int, end: float) -> Iterator[bytes]:
+    """Yield the content of an answer in pieces; Unavailable where it differs from its headers."""
     length, encoding = answer.headers.get("Content-Length"), answer.headers.get("Content-Encoding", "identity")
     if length is not None and not (length.isascii() and length.isdecimal() and len(length) < 16):
         raise Unavailable("the archive announces a length that is no number")
@@ -134,11 +140,11 @@ def _taken(answer, most_bytes, end):
         raise Unavailable(f"truncated on its way: {size} bytes of {announced}")
 
 
-def _address(content, frame_id):
-    """Return where a frame lies, by what the archive says of it."""
+def _address(content: Iterable[bytes], frame_id: int) -> str:
+    """Return the address of a frame in its description by the archive."""
     text = b"".join(content)
     try:
-        url = json.loads(text)["url"]
+        url: str = json.loads(text)["url"]
         if urlsplit(url).scheme not in ("http", "https"):
             raise ValueError
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -146,7 +152,7 @@ def _address(content, frame_id):
     return url
 
 
-def _store(content, path, md5, headers):
+def _store(content: Iterable[bytes], path: Path, md5: str, headers: Mapping[str, str]) -> None:
     if not md5 and "Content-Length" not in headers and "chunked" not in headers.get("Transfer-Encoding", ""):
         raise Unavailable("the archive announces neither a length nor a checksum: nobody could tell a part of it")
     partial = temporary_path(path)

@@ -1,4 +1,4 @@
-"""The one way to servers of others: verified TLS, short waits, and errors that tell no more than a person may read."""
+"""Requests to other servers: verified TLS, short waits, and messages without secrets."""
 
 import re
 import time
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 #: A server that does not take a connection in this time is away [second].
 CONNECT_S = 5.0
-#: How much of a file is sent or taken at a time [byte].
+#: Size of the pieces in which a file is sent or received [byte].
 CHUNK = 1 << 16
-_Trouble = urllib3.exceptions.HTTPError
+_HTTPError = urllib3.exceptions.HTTPError
 
 
 class ServerAway(Unavailable):
@@ -28,13 +28,13 @@ class ServerAway(Unavailable):
 
     Parameters
     ----------
-    words : str
-        What it did.
-    pause_s : float, optional
-        How long it wants to be left alone [second].
+    words
+        The failure.
+    pause_s
+        Pause that the server has asked for [second].
     """
 
-    def __init__(self, words, pause_s=0.0):
+    def __init__(self, words: str, pause_s: float = 0.0) -> None:
         super().__init__(words)
         self.pause_s = pause_s
 
@@ -50,20 +50,20 @@ def request(
     headers: dict[str, str] | None = None,
     body: Iterable[bytes] | None = None,
 ) -> "Iterator[BaseHTTPResponse]":
-    """Ask a server for something, and look at the answer in the block; a redirect is an answer.
+    """Send a request to a server, and read the answer in the block; a redirect is an answer.
 
     Parameters
     ----------
     method
         As ``GET``.
     url
-        What is asked for.
+        Address of the request.
     token
-        What the server knows us by; it is shown to no server without TLS but one on this machine.
+        Token that identifies us; it is sent without TLS only to this machine.
     allow_http
-        Whether a server without TLS may be asked at all.
+        Whether requests without TLS are allowed.
     patience_s
-        How long the server may be silent [second].
+        Longest time that the server may be silent [second].
 
     Yields
     ------
@@ -75,7 +75,7 @@ def request(
     ServerAway
         If the server does not answer, or breaks off.
     Unavailable
-        If the address is not one that may be asked.
+        If the address is not allowed.
     """
     require_safe(url, token, allow_http)
     headers = {"Accept-Encoding": "identity", "User-Agent": "nrespipe", **(headers or {})}
@@ -89,11 +89,11 @@ def request(
                 preload_content=False, decode_content=False, enforce_content_length=False,
             )  # fmt: skip
         # also an address with characters that it cannot have
-        except (_Trouble, OSError, ValueError) as error:
+        except (_HTTPError, OSError, ValueError) as error:
             raise ServerAway(f"{place(url)}: {words(error)}") from error
         try:
             yield answer
-        except _Trouble as error:
+        except _HTTPError as error:
             raise ServerAway(f"{place(url)}: {words(error)}") from error
         finally:
             # not given back to the pool: nobody reads the rest
@@ -101,14 +101,14 @@ def request(
 
 
 def require_safe(url: str, token: str = "", allow_http: bool = False) -> None:
-    """Refuse an address that would show something to others on the way.
+    """Refuse an address that is no web address, or to which secrets would be sent unencrypted.
 
     Parameters
     ----------
     token
-        What is to be shown to the server.
+        Token that is to be sent.
     allow_http
-        Whether a server without TLS may be asked.
+        Whether requests without TLS are allowed.
 
     Raises
     ------
@@ -128,30 +128,18 @@ def require_safe(url: str, token: str = "", allow_http: bool = False) -> None:
 
 
 def place(url: str) -> str:
-    """Return the part of an address that anybody may see.
-
-    Returns
-    -------
-    str
-        Its server, without a password, a path or options, which may be keys.
-    """
+    """Return the server of an address, without a password, a path or options, which may be keys."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def status(answer: "BaseHTTPResponse") -> str:
-    """Return what a server answers, in a line that a person may read.
-
-    Returns
-    -------
-    str
-        The number and its words, which a server may choose.
-    """
+    """Return the status of an answer for a message: its number and its words, which are cleaned."""
     return f"{answer.status} {re.sub('[^ -~]', '?', answer.reason or '')[:60]}".strip()
 
 
 def words(error: Exception) -> str:
-    """Return what a library says of a failure, without the address."""
+    """Return the message of an error of the library, without the address."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     text = getattr(cause, "strerror", None) or str(cause.args[-1] if cause.args else "") or type(cause).__name__
     # the library names the pool of its connections first
@@ -159,21 +147,21 @@ def words(error: Exception) -> str:
 
 
 def chunks(stream: BinaryIO, seconds: float) -> Iterator[bytes]:
-    """Yield what a file holds, as long as there is time.
+    """Yield the content of a file in pieces, as long as there is time.
 
     Parameters
     ----------
     stream
-        Read from where it stands.
+        Open file, read from its present position.
     seconds
-        How long all of it may take.
+        Longest time for all of it.
 
     Raises
     ------
     Unavailable
         If the file cannot be read.
     ServerAway
-        If whoever takes the pieces needs longer.
+        If the receiver of the pieces needs longer.
     """
     end = time.monotonic() + seconds
     while True:
@@ -189,11 +177,11 @@ def chunks(stream: BinaryIO, seconds: float) -> Iterator[bytes]:
         yield chunk
 
 
-def _pool(url):
+def _pool(url: str) -> urllib3.PoolManager:
     """Return a client that goes through the proxy of the environment, if there is one for this host."""
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or (parts.scheme == "http" and is_private(url)) or urllib.request.proxy_bypass(parts.hostname):
+    if not proxy or (parts.scheme == "http" and is_private(url)) or urllib.request.proxy_bypass(parts.hostname or ""):
         return urllib3.PoolManager()
     known = urlsplit(proxy)
     named = f"{known.username}:{known.password or ''}" if known.username else None

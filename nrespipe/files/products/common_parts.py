@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import astropy
 import numpy as np
@@ -15,7 +15,7 @@ from nrespipe.files import fits_io
 from nrespipe.files.products.primary_header import card
 
 if TYPE_CHECKING:
-    from astropy.io.fits import BinTableHDU, HDUList, Header, ImageHDU
+    from astropy.io.fits import BinTableHDU, Card, HDUList, Header, ImageHDU
     from astropy.io.fits.hdu.base import ExtensionHDU
 
     from nrespipe.files.products.product_inputs import ProductInputs
@@ -53,14 +53,14 @@ def instrument_header(inputs: "ProductInputs") -> "ImageHDU":
         return fits.ImageHDU(header=made, name="INSTRUMENT_HEADER")
 
 
-def _carried(keyword, content, comment):
+def _carried(keyword: str, content: Any, comment: str) -> "Card":
     if not _ALLOWED.fullmatch(keyword) or keyword in ("CONTINUE", "HIERARCH"):
         # kept as words: it would not come back as the card it was
         return fits.Card("COMMENT", _ascii(f"{keyword} = {content!r} / {comment}"))
     return card(keyword, _ascii(content), _ascii(comment))
 
 
-def _ascii(content):
+def _ascii(content: Any) -> Any:
     if not isinstance(content, str):
         return content
     return "".join(letter if " " <= letter <= "~" else "?" for letter in content)
@@ -93,7 +93,7 @@ def receipt(inputs: "ProductInputs") -> "BinTableHDU":
 
 
 def configuration(inputs: "ProductInputs") -> "BinTableHDU":
-    """Return the table of what a person needs to make the product again.
+    """Return the table of versions and masters that are needed to make the product again.
 
     Parameters
     ----------
@@ -118,12 +118,12 @@ def configuration(inputs: "ProductInputs") -> "BinTableHDU":
 
 
 def descriptions(words: Mapping[str, str]) -> "BinTableHDU":
-    """Return the table that tells what every part of the product holds.
+    """Return the table of descriptions of the parts of the product.
 
     Parameters
     ----------
     words
-        Name of a part, and what it holds.
+        Name of each part, and its description.
 
     Returns
     -------
@@ -142,15 +142,15 @@ def words_table(name: str, columns: Mapping[str, Sequence[str]]) -> "BinTableHDU
     return fits.BinTableHDU.from_columns(made, name=name)
 
 
-def assemble(primary: "Header", parts, words: Mapping[str, str]) -> "HDUList":
+def assemble(primary: "Header", parts: "list[ExtensionHDU]", words: Mapping[str, str]) -> "HDUList":
     """Put a product together.
 
     Parameters
     ----------
-    parts : list of astropy.io.fits.hdu.base.ExtensionHDU
+    parts
         INSTRUMENT_HEADER, RECEIPT, DRP_CONFIG, and what follows the table of descriptions.
     words
-        What the parts from the fourth on hold.
+        Name and description of the parts from the fourth on.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nrespipe.files import fits_io, layout
 from nrespipe.files.products import l2, l4
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 def write(
     raw: RawFrame,
     reduction: "Reduction",
-    masters,
+    masters: Mapping[str, str | Path],
     spectrograph: "Spectrograph",
     output: str | Path,
     *,
     stars: "Mapping[int, Star] | None" = None,
     steps: Sequence[tuple[str, str]] = (),
-    still_mine: Callable[..., Any] | None = None,
+    still_mine: Callable[[], bool] | None = None,
 ) -> list[Path]:
     """Write the products of a frame; the same input always gives the same bytes.
 
     Parameters
     ----------
     reduction
-        What became of it.
-    masters : mapping of Kind or str to str or Path
-        File of every master that was used; its directory does not matter.
+        Its reduction.
+    masters
+        By kind, the file of every master that was used; its directory does not matter.
     stars
-        What is known of the star in a fiber; a star with a velocity brings it along.
+        Star of each fiber; one that has a velocity is in the reduction.
     steps
         Function and arguments of each step, for the receipt; the whole recipe as one step where there are none.
     still_mine
@@ -49,7 +49,7 @@ def write(
     Raises
     ------
     Unavailable
-        If the disk does not take a file, or the work is another's by now; then nothing was replaced.
+        If the disk does not take a file, or another process owns the work by now; then nothing was replaced.
     """
     if raw.kind is not Kind.SCIENCE or reduction.spectra is None or reduction.wavelengths is None:
         return []

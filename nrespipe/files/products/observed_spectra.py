@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from nrespipe.errors import BadFrame
 from nrespipe.files import fits_io
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,11 @@ def read(path: str | Path, fiber: int) -> Observed:
     """
     with fits_io.reading(path) as hdus:
         fits_io.require_whole(hdus, path)
-        return _observed(hdus, fiber, Path(path).name)
+        seen: Observed = _observed(hdus, fiber, Path(path).name)
+    return seen
 
 
-def _observed(hdus, fiber, name):
+def _observed(hdus: "HDUList", fiber: int, name: str) -> Observed:
     fluxes = [hdu for hdu in hdus if hdu.name.startswith("TRACE") and hdu.name.endswith("_FLUX")]
     flux = next((hdu for hdu in fluxes if hdu.header.get("FIBER") == fiber), None)
     if flux is None or "BERV" not in flux.header:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 #: Version of the EPRV data standard that the products follow.
 STANDARD = "v1.1.0"
 
-#: Doubts with which a frame should not be used unseen.
+#: Flags of frames that are not to be used without inspection.
 _GRAVE = Quality.NO_COORDINATES | Quality.POOR_WAVELENGTHS | Quality.ORDERS_RENUMBERED
 
 #: Wavelengths near which the signal-to-noise ratio is given, vacuum [angstrom].
 _SNR_ANGSTROM = (4300.0, 5180.0, 6000.0, 7000.0)
 
-#: Letters of a comment that fit beside any number.
+#: Longest comment that fits next to any number.
 _COMMENT_FITS = 47
 
 #: Cards of the raw header that the standard has a keyword and a unit for: keyword, ours, factor, comment.
@@ -45,7 +45,7 @@ def header(inputs: ProductInputs, level: str, filename: str) -> "Header":
     Parameters
     ----------
     inputs
-        What it is made from.
+        The inputs of the products.
     level
         ``L2`` or ``L4``.
     filename
@@ -81,7 +81,12 @@ def card(keyword: str, content: str | bool | int | float | None, comment: str = 
         return made
     bare = len(str(fits.Card(keyword, content)).rstrip())
     # astropy cuts a long comment too, with a warning; a long value goes on in further cards and takes any comment
-    return made if bare > 80 else fits.Card(keyword, content, comment[: max(77 - max(30, bare), 0)])
+    return made if bare > 80 else fits.Card(keyword, content, _shortened(comment, max(77 - max(30, bare), 0)))
+
+
+def _shortened(comment: str, length: int) -> str:
+    """Cut a comment; a test checks that no comment of ours is."""
+    return comment[:length]
 
 
 def sexagesimal(value_deg: float | None, hours: bool = False) -> str:
@@ -110,11 +115,11 @@ def sexagesimal(value_deg: float | None, hours: bool = False) -> str:
     return f"{sign}{whole:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{digits}"
 
 
-def _raw(inputs, keyword):
+def _raw(inputs: ProductInputs, keyword: str) -> str:
     return text(value(inputs.raw.header, keyword)) or "UNKNOWN"
 
 
-def _file(inputs, level, filename):
+def _file(inputs: ProductInputs, level: str, filename: str) -> "list[Card]":
     raw = inputs.raw
     return [
         card("INSTRUME", raw.instrument, "spectrograph"),
@@ -129,7 +134,7 @@ def _file(inputs, level, filename):
     ]
 
 
-def _observation(inputs):
+def _observation(inputs: ProductInputs) -> "list[Card]":
     raw, first = inputs.raw, inputs.star_fiber
     name = inputs.star(first).name if first is not None else "UNKNOWN"
     aliases = "; ".join(inputs.star(first).aliases) if first is not None else ""
@@ -149,39 +154,39 @@ def _observation(inputs):
         card("JD_UTC", raw.start_mjd + 2400000.5, "[d] UTC, shutter open"),
         card("EXPTIME", float(raw.exposure_s), "[s] exposure time"),
         card("NUMTRACE", len(inputs.traces), "number of traces: lit fibers"),
-        card("NUMORDER", len(inputs.reduction.spectra.orders), "number of orders"),
+        card("NUMORDER", len(inputs.spectra.orders), "number of orders"),
         card("ISSOLAR", name.lower() == "sun", "whether the star is the Sun"),
     ]
 
 
-def _trace(inputs, trace, fiber):
+def _trace(inputs: ProductInputs, trace: int, fiber: int) -> "list[Card]":
     """Describe what lit a trace; a lamp is no object of a catalog, so its catalog cards hold nothing."""
     lamp = {"thar": "ThAr", "tung": "Tungsten"}.get(inputs.raw.objects[fiber])
     star = None if lamp else inputs.star(fiber)
-    known = star is not None and star.ra_deg is not None
-    values = [
+    known = star if star is not None and star.ra_deg is not None else None
+    values: list[tuple[str, str | float | None, str]] = [
         ("TRACE", "CAL" if lamp else "SCI", "what lit the trace"),
         ("FIBER", fiber, "fiber of the trace"),
         ("CLSRC", lamp or "NONE", "lamp"),
-        ("CSRC", (star and star.source) or "UNKNOWN", "catalog"),
+        ("CSRC", (star.source if star else "") or "UNKNOWN", "catalog"),
         ("CID", star.name if star else "UNKNOWN", "name in the catalog"),
-        ("CRA", sexagesimal(star.ra_deg, hours=True) if known else "UNKNOWN", "right ascension, ICRS"),
-        ("CDEC", sexagesimal(star.dec_deg) if known else "UNKNOWN", "declination, ICRS"),
+        ("CRA", sexagesimal(known.ra_deg, hours=True) if known else "UNKNOWN", "right ascension, ICRS"),
+        ("CDEC", sexagesimal(known.dec_deg) if known else "UNKNOWN", "declination, ICRS"),
         ("CEQNX", 2000.0 if known else None, "[yr] equinox"),
-        ("CEPCH", float(star.epoch_year) if known else None, "[yr] epoch"),
-        ("CRV", star and star.rv_kms, "[km/s] systemic velocity"),
-        ("CPLX", star and star.parallax_mas, "[mas] parallax"),
-        ("CPMR", _thousandth(star and star.pm_ra_mas_yr), "[arcsec/yr] proper motion in RA, with cos(dec)"),
-        ("CPMD", _thousandth(star and star.pm_dec_mas_yr), "[arcsec/yr] proper motion in declination"),
+        ("CEPCH", float(known.epoch_year) if known else None, "[yr] epoch"),
+        ("CRV", star.rv_kms if star else None, "[km/s] systemic velocity"),
+        ("CPLX", star.parallax_mas if star else None, "[mas] parallax"),
+        ("CPMR", _thousandth(star.pm_ra_mas_yr if star else None), "[arcsec/yr] proper motion in RA, with cos(dec)"),
+        ("CPMD", _thousandth(star.pm_dec_mas_yr if star else None), "[arcsec/yr] proper motion in declination"),
     ]
     return [card(f"{keyword}{trace}", content, comment) for keyword, content, comment in values]
 
 
-def _thousandth(value):
+def _thousandth(value: float | None) -> float | None:
     return None if value is None else value / 1000
 
 
-def _site(inputs):
+def _site(inputs: ProductInputs) -> "list[Card]":
     fibers = [fiber for _, fiber in inputs.star_traces]
     first = inputs.star_fiber
     longitude, latitude, height = inputs.place(first)
@@ -205,12 +210,12 @@ def _site(inputs):
     return cards
 
 
-def _telemetry(inputs):
+def _telemetry(inputs: ProductInputs) -> "list[Card]":
     found = [(ours, number(value(inputs.raw.header, theirs)), k, words) for theirs, ours, k, words in _TELEMETRY]
     return [card(ours, content * factor, words) for ours, content, factor, words in found if content is not None]
 
 
-def _camera(inputs):
+def _camera(inputs: ProductInputs) -> "list[Card]":
     """Gain and read noise that were measured, and what header and table have instead."""
     measured, raw, table = inputs.reduction.measurements, inputs.raw, inputs.spectrograph.detector
     gain, noise = (measured.get(name, np.nan) for name in ("gain_e_per_adu", "read_noise_adu"))
@@ -226,7 +231,7 @@ def _camera(inputs):
     ]
 
 
-def _pipeline(inputs):
+def _pipeline(inputs: ProductInputs) -> "list[Card]":
     quality = inputs.reduction.quality
     grave = bool(quality & _GRAVE)
     return [
@@ -238,29 +243,29 @@ def _pipeline(inputs):
         card("FULLCOMP", "Yes", "every required part of the standard is here"),
         card("TELFLAG", "Pass", "telescope"),
         card("INSTFLAG", "Pass", "instrument"),
-        card("DRPFLAG", "Fail" if grave else "Warn" if quality else "Pass", "pipeline; DQLVL2 tells why"),
+        card("DRPFLAG", "Fail" if grave else "Warn" if quality else "Pass", "pipeline; reasons in DQLVL2"),
         card("SUMMFLAG", "Fail" if grave else "Pass", "all together"),
-        card("DQLVL0", 0, "doubts about the raw frame, as bits"),
-        card("DQLVL1", 0, "doubts about the image, as bits"),
-        card("DQLVL2", int(quality), "doubts about the spectra, as bits"),
+        card("DQLVL0", 0, "quality flags of the raw frame, as bits"),
+        card("DQLVL1", 0, "quality flags of the image, as bits"),
+        card("DQLVL2", int(quality), "quality flags of the spectra, as bits"),
         card("DQWORDS", " ".join(quality.names()), "the same in words"),
         *(card(f"L1ID{kind.upper()}"[:8], name, "master") for kind, name in inputs.masters.items()),
         *_drift_scatter(inputs),
     ]
 
 
-def _drift_scatter(inputs):
-    """Return the scatter of the drifts of the spectrograph where it stands for that of the frame, an input."""
+def _drift_scatter(inputs: ProductInputs) -> "list[Card]":
+    """Return the scatter of earlier drifts of the spectrograph where the frame has no drift of its own."""
     scatter_ms = inputs.reduction.measurements.get("drift_scatter_ms")
     if scatter_ms is None:
         return []
     return [card("DRIFTSCT", scatter_ms, "[m/s] scatter of earlier drifts; this has none")]
 
 
-def _snr(inputs):
-    """Give the median signal-to-noise per pixel of the first star in the orders nearest to some wavelengths."""
-    spectra, wavelengths = inputs.reduction.spectra, inputs.reduction.wavelengths
-    cards = []
+def _snr(inputs: ProductInputs) -> "list[Card]":
+    """Return the median signal-to-noise per pixel of the first star in the orders nearest to some wavelengths."""
+    spectra, wavelengths = inputs.spectra, inputs.wavelengths
+    cards: list[Card] = []
     if inputs.star_fiber is None:
         return cards
     flux, variance, _, _ = spectra.of(inputs.star_fiber)

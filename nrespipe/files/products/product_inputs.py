@@ -1,4 +1,4 @@
-"""Everything that the products of one science frame are made from."""
+"""The inputs of the products of one science frame."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +9,11 @@ from nrespipe import __version__
 from nrespipe.files.raw.card_values import text, value
 from nrespipe.frames.raw import RawFrame, Telescope
 from nrespipe.frames.reduction import Reduction
+from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Star
+from nrespipe.frames.wavelength import Wavelengths
 
 _MJD_ZERO = datetime(1858, 11, 17)
 
@@ -20,20 +23,20 @@ _PUBLIC = ("calib", "standard", "pointing", "epo")
 
 @dataclass(frozen=True)
 class ProductInputs:
-    """A frame, what became of it, and by what.
+    """The inputs of the products of one frame: the frame, its reduction, the masters, the stars.
 
     Attributes
     ----------
     raw
         The frame.
     reduction
-        What became of it; it has spectra and wavelengths.
+        Its reduction, with spectra and wavelengths.
     masters
         Kind and file name of every master that was used.
     spectrograph
-        Which fibers carry stars, and where it stands.
+        Fibers that carry stars, and position of the site.
     stars
-        What is known of the star in a fiber.
+        Star of each fiber, as far as it is known.
     steps
         Function and arguments of every step, in order.
     """
@@ -46,26 +49,40 @@ class ProductInputs:
     steps: Sequence[tuple[str, str]] = ()
 
     @property
-    def traces(self):
-        """list of (int, int): number of each trace, from 1, and its fiber."""
-        return list(enumerate(self.reduction.spectra.fibers, 1))
+    def spectra(self) -> Spectra:
+        """The spectra of the reduction."""
+        if self.reduction.spectra is None:
+            raise ValueError(f"{self.raw.filename}: a reduction without spectra has no products")
+        return self.reduction.spectra
 
     @property
-    def star_traces(self):
-        """list of (int, int): the traces that carry a star."""
+    def wavelengths(self) -> Wavelengths:
+        """The wavelengths of the reduction."""
+        if self.reduction.wavelengths is None:
+            raise ValueError(f"{self.raw.filename}: a reduction without wavelengths has no products")
+        return self.reduction.wavelengths
+
+    @property
+    def traces(self) -> list[tuple[int, int]]:
+        """Number of each trace, from 1, and its fiber."""
+        return list(enumerate(self.spectra.fibers, 1))
+
+    @property
+    def star_traces(self) -> list[tuple[int, int]]:
+        """Number and fiber of the traces that carry a star."""
         return [(trace, fiber) for trace, fiber in self.traces if fiber in self.raw.star_fibers]
 
     @property
     def star_fiber(self) -> int | None:
-        """The fiber of the first star, which the plain keywords speak of."""
+        """The fiber of the first star, which the keywords without a number describe."""
         return next((fiber for _, fiber in self.star_traces), None)
 
     @property
     def date(self) -> str:
         """When the raw file was written, UTC.
 
-        It stands wherever the standard asks for the time of a step: the same frame has to give the same bytes whenever
-        it is reduced. When that was stands in the database.
+        It is given wherever the standard asks for the time of a step: the same frame has to give the same bytes
+        whenever it is reduced. The time of the reduction is in the database.
         """
         return text(value(self.raw.header, "DATE")) or self.date_obs
 
@@ -80,12 +97,12 @@ class ProductInputs:
         return f"v{__version__}"
 
     def star(self, fiber: int) -> Star:
-        """Return what is known of the star in a fiber.
+        """Return the star in a fiber.
 
         Returns
         -------
         Star
-            At least with the name that stands in OBJECTS.
+            At least with its name in OBJECTS.
         """
         measured = {velocity.fiber: velocity.star for velocity in self.reduction.velocities}
         return self.stars.get(fiber) or measured.get(fiber) or Star(name=self.raw.objects[fiber])
@@ -105,23 +122,22 @@ class ProductInputs:
         known = self.raw.telescopes[number - 1] if 0 < number <= len(self.raw.telescopes) else None
         return number, known or Telescope()
 
-    def place(self, fiber: int) -> tuple[float, ...]:
-        """Return where a star was seen from: its telescope, or the spectrograph where the header does not tell.
+    def place(self, fiber: int | None) -> tuple[float, float, float]:
+        """Return the place of the observer: the telescope, or the spectrograph where the header does not have it.
 
         Returns
         -------
         tuple of float
             Longitude, latitude, height [degree, degree, metre].
         """
-        for where in (self.telescope(fiber)[1], self.spectrograph):
-            found = (where.longitude_deg, where.latitude_deg, where.height_m)
-            if None not in found:
-                break
-        return found
+        own = Telescope() if fiber is None else self.telescope(fiber)[1]
+        if own.longitude_deg is None or own.latitude_deg is None or own.height_m is None:
+            return self.spectrograph.longitude_deg, self.spectrograph.latitude_deg, self.spectrograph.height_m
+        return own.longitude_deg, own.latitude_deg, own.height_m
 
 
-def master_names(masters: Mapping[str, str] | Path) -> dict[str, str]:
-    """Return the names of the masters as the products give them.
+def master_names(masters: Mapping[str, str | Path]) -> dict[str, str]:
+    """Return the file names of masters.
 
     Parameters
     ----------

@@ -1,30 +1,24 @@
-"""What the cards of a header say, as values: headers hold numbers as strings, 'N/A', 'NaN', blanks."""
+"""Values of header cards, as headers have them: numbers as strings, 'N/A', 'NaN', blanks."""
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from nrespipe.frames.raw import Section
 
-#: Words that stand for nothing at all, upper case.
+#: Value and comment of each card by its keyword.
+Cards = Mapping[str, tuple[Any, str]]
+
+#: Words that stand for no value, upper case.
 ABSENT = frozenset({"", "N/A", "NA", "NAN", "NULL", "UNKNOWN", "UNSPECIFIED", "UNDEFINED"})
 
 _SECTION = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]")
 _SEXAGESIMAL = re.compile(r"([+-]?)\s*(\d{1,3})[:\s]\s*(\d{1,2})[:\s]\s*(\d{1,2}(?:\.\d*)?)")
 
 
-def value(header, keyword: str) -> object:
-    """Return the value of a card.
-
-    Parameters
-    ----------
-    header : mapping of str to (value, comment)
-        Cards.
-
-    Returns
-    -------
-    object
-        As it stands; None where there is no such card.
-    """
+def value(header: Cards, keyword: str) -> object:
+    """Return the value of a card as it is; None where there is no such card."""
     return header.get(keyword, (None, ""))[0]
 
 
@@ -39,7 +33,7 @@ def text(value: object) -> str:
     Returns
     -------
     str
-        Without blanks around it; '' where it stands for nothing.
+        Without blanks around it; '' where it stands for no value.
     """
     if value is None:
         return ""
@@ -151,7 +145,7 @@ def declination_deg(value: object) -> float | None:
     return angle if angle is not None and -90 <= angle <= 90 else None
 
 
-def _sexagesimal(value):
+def _sexagesimal(value: object) -> float | None:
     match = _SEXAGESIMAL.fullmatch(text(value)) if isinstance(value, str) else None
     if match is None:
         return None

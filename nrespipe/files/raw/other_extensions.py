@@ -1,7 +1,7 @@
-"""What stands beside the image of a raw frame: the exposure meter's series and the telescopes' headers."""
+"""The other extensions of a raw frame: the series of the exposure meter and the headers of the telescopes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,8 @@ import numpy as np
 from astropy.io import fits
 
 from nrespipe.files import fits_io
-from nrespipe.files.raw.card_values import declination_deg, number, right_ascension_deg, text
+from nrespipe.files.raw.card_values import Cards, declination_deg, number, right_ascension_deg, text
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.raw import ExposureMeter, Telescope
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def meter(columns: Mapping[str, list[Any]]) -> ExposureMeter | None:
     return ExposureMeter(start_mjd[keep], exposure_s[keep], counts[keep])
 
 
-def telescope_headers(hdus: "HDUList"):
+def telescope_headers(hdus: "HDUList") -> tuple[Cards, ...]:
     """Fetch the headers of the telescopes.
 
     Parameters
@@ -75,7 +76,7 @@ def telescope_headers(hdus: "HDUList"):
 
     Returns
     -------
-    tuple of (mapping of str to (value, comment))
+    tuple
         Of TELESCOPE_1 and TELESCOPE_2; empty for an absent one.
     """
     by_name = {hdu.name: hdu for hdu in hdus}
@@ -83,12 +84,12 @@ def telescope_headers(hdus: "HDUList"):
     return tuple(fits_io.cards(by_name[name].header) if name in by_name else {} for name in names)
 
 
-def telescope(cards) -> Telescope | None:
-    """Return what a telescope's header says.
+def telescope(cards: Cards) -> Telescope | None:
+    """Return a telescope by its header.
 
     Parameters
     ----------
-    cards : mapping of str to (value, comment)
+    cards
         The header.
 
     Returns
@@ -104,9 +105,9 @@ def telescope(cards) -> Telescope | None:
         longitude_deg=longitude_deg,
         latitude_deg=_within(values.get("LATITUDE"), 90),
         height_m=_within(values.get("HEIGHT"), 9000),
-        ra_deg=right_ascension_deg(*cards.get("RA", (None,))),
+        ra_deg=right_ascension_deg(*cards.get("RA", (None, ""))),
         dec_deg=declination_deg(values.get("DEC")),
-        catalog_ra_deg=right_ascension_deg(*cards.get("CAT-RA", (None,))),
+        catalog_ra_deg=right_ascension_deg(*cards.get("CAT-RA", (None, ""))),
         catalog_dec_deg=declination_deg(values.get("CAT-DEC")),
         pm_ra_mas_yr=_thousandfold(values.get("PM-RA")),
         pm_dec_mas_yr=_thousandfold(values.get("PM-DEC")),
@@ -115,24 +116,24 @@ def telescope(cards) -> Telescope | None:
     )
 
 
-def _within(value, limit):
+def _within(value: object, limit: float) -> float | None:
     result = number(value)
     return result if result is not None and abs(result) <= limit else None
 
 
-def _thousandfold(value):
+def _thousandfold(value: object) -> float | None:
     """Convert arcsec to mas."""
     result = number(value)
     return None if result is None else 1000 * result
 
 
-def _numbers(values):
+def _numbers(values: Iterable[object]) -> Floats:
     found = (number(value) for value in values)
     return np.array([np.nan if value is None else value for value in found], float)
 
 
-def _mjd(value):
-    """Return a time in any of its guises, told apart by its size: a Julian date, an MJD, or a date as text."""
+def _mjd(value: object) -> float:
+    """Return a time as MJD; it may be a Julian date, an MJD, which its size shows, or a date as text."""
     days = number(value)
     if days is None and re.match(r"\d{4}-\d{2}-\d{2}T", text(value)):
         try:

@@ -88,7 +88,11 @@ def start(
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     lines = [f"{sum(summary.counts.values())} frames of {site}: {counts or 'none found'}"]
     for camera in found:
-        lines += [camera.name, *(f"  {line}" for line in (*camera.told, "what to do next:")), *_indented(camera.advice)]
+        lines += [
+            camera.name,
+            *(f"  {line}" for line in (*camera.findings, "what to do next:")),
+            *_indented(camera.advice),
+        ]
     others = [
         f"{name}: {bare(reason, name)}"
         for name, _, reason in summary.unhappy

@@ -147,7 +147,7 @@ def compare(
         Findings that the last one has as well are marked as known.
     """
     judged: Judgement = judge_master(master, last, spectrograph)
-    return judged if last is None else judged.beside(judge_master(last, None, spectrograph))
+    return judged if last is None else judged.compared_with(judge_master(last, None, spectrograph))
 
 
 def apply_decision(

@@ -358,7 +358,8 @@ def _stars(
     query = select(Frame, StarVelocity).join(StarVelocity.frame).where(*here, Frame.state == State.DONE)
     found = []
     for frame, star in session.execute(query.order_by(Frame.start_mjd, Frame.filename, StarVelocity.fiber)):
-        known = star_match.match(catalog, star.object, None, None, None)
+        # by its name alone: without coordinates the date does not matter
+        known = star_match.match(catalog, star.object, None, None, 2000.0)
         row = {name: getattr(star, name) for name in ("fiber", "object", "snr", "rv_ms", "rv_err_ms")}
         row |= {"filename": frame.filename, "exposure_s": frame.exposure_s, "v_mag": known.v_mag if known else None}
         found.append(row | {"quality": Quality(star.quality).names()})

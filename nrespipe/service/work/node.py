@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from nrespipe.database import claims, nodes
 from nrespipe.database.tables import Node
-from nrespipe.database.tables.base import Row
+from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
 from nrespipe.service.work import owner
 from nrespipe.service.work.leases import persist
@@ -31,7 +31,7 @@ STOPPED = "its worker was stopped"
 #: A node retries its heartbeat at least this often while the database is away [second].
 _TURN_S = 2.0
 
-_Rows = list[tuple[type[Row], int]]
+_Rows = list[tuple[type[Work], int]]
 
 
 @contextmanager

@@ -165,7 +165,7 @@ def test_header_and_table_are_named_with_their_values(nres01):
 def test_what_the_nights_before_have_shown_of_header_and_table_is_told_and_is_no_change(nres01):
     for made in (bias(noise=6.6), replace(flat(gain=1.0), header_gain_e_per_adu=3.0)):
         alone = master_checks.judge(made, None, nres01)
-        again = master_checks.judge(made, made, nres01).beside(alone)
+        again = master_checks.judge(made, made, nres01).compared_with(alone)
         assert alone.verdict is again.verdict is Verdict.FLAGGED
         assert alone.changed
         assert not again.changed
@@ -217,11 +217,11 @@ def test_a_master_of_which_most_is_useless_is_rejected(nres01):
 def test_what_the_last_good_master_shows_as_well_is_told_and_asks_for_no_review():
     own = Judgement((Finding("a", 3.0, 1.0, 2.0, "a {value}"),))
     new = Judgement((Finding("a", 4.0, 1.0, 2.0, "a {value}"), Finding("b", 3.0, 1.0, 2.0, "b {value}")))
-    beside = new.beside(own)
-    assert [finding.verdict for finding in beside.findings] == [Verdict.FLAGGED, Verdict.REVIEW]
-    assert beside.reasons == ["b 3.0", "a 4.0"]
-    assert beside.changed
-    alone = Judgement(new.findings[:1]).beside(own)
+    compared = new.compared_with(own)
+    assert [finding.verdict for finding in compared.findings] == [Verdict.FLAGGED, Verdict.REVIEW]
+    assert compared.reasons == ["b 3.0", "a 4.0"]
+    assert compared.changed
+    alone = Judgement(new.findings[:1]).compared_with(own)
     assert (alone.verdict, alone.changed) == (Verdict.FLAGGED, False)
-    worse = Judgement((Finding("a", 9.0, 1.0, 2.0, "a {value}", useless=5.0),)).beside(own)
+    worse = Judgement((Finding("a", 9.0, 1.0, 2.0, "a {value}", useless=5.0),)).compared_with(own)
     assert worse.verdict is Verdict.REJECTED

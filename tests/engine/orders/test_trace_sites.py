@@ -11,7 +11,7 @@ from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
-from nrespipe.simulator.scene import Switches
+from nrespipe.simulator.frame import Switches
 
 pytestmark = pytest.mark.slow
 

@@ -221,7 +221,7 @@ def seen(bench, target, berv_ms, seed=0, spectra=None, **options):
 def test_the_velocity_does_not_depend_on_how_bright_the_star_was(bench):
     target, means = stars.target("HD201091"), []
     for snr in (20.0, 150.0):
-        noisy = extracted_stars.expose(bench, replace(target, snr=snr), 5e3, seed=3, hits=0.0)
+        noisy = extracted_stars.expose(bench, replace(target, snr=snr), 5e3, seed=3, cosmic_share=0.0)
         light = snr**2 * extracted_stars.spectrum(bench, target, 5e3)
         # noise and its opposite: what is linear in it cancels, and what it biases stays
         pair = [replace(noisy, flux=flux) for flux in (noisy.flux, 2 * light - noisy.flux)]

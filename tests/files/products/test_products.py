@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nrespipe import instruments
 from nrespipe.errors import BadFrame
-from nrespipe.files.products import common_parts, frame_products, observed_spectra
+from nrespipe.files.products import common_parts, frame_products, observed_spectra, primary_header
 from nrespipe.files.products.primary_header import card, sexagesimal
 from nrespipe.files.products.product_inputs import iso, public_date
 from nrespipe.files.raw import raw_file
@@ -146,6 +146,19 @@ def test_a_star_without_a_velocity_has_its_products_all_the_same(make):
     assert level4["RV1"].header["DQWORDS"] == "no_velocity"
     assert np.isnan(level4["CCF1"].data).all()
     assert level4["RV2"].header["RVSUM"] == pytest.approx(bad.rv_ms / 1000)
+
+
+def test_no_comment_of_a_number_or_a_short_word_is_cut(make, monkeypatch):
+    cut = []
+
+    def shortened(comment, length):
+        if len(comment) > length:
+            cut.append((comment, length))
+        return comment[:length]
+
+    monkeypatch.setattr(primary_header, "_shortened", shortened)
+    make()
+    assert cut == []
 
 
 def test_a_frame_has_all_of_its_products_or_none(write_raw, tmp_path, monkeypatch):

@@ -1,10 +1,15 @@
-"""Header cards of a raw frame, in the form that the real ones have."""
+"""Raw files as the observatory writes them: one compressed image with its header cards, and its tables."""
 
+import os
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from astropy.io import fits
 
+from nrespipe.frames.arrays import Integers
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.star import Star
@@ -12,6 +17,9 @@ from nrespipe.simulator.detector import OVERSCAN_COLUMNS, SPARE_ROWS
 
 if TYPE_CHECKING:
     from nrespipe.simulator.night import Shot
+
+#: Header cards: keyword, value, comment.
+Cards = list[tuple[str, str | float, str]]
 
 #: Code in the file name and OBSTYPE of each kind of frame.
 CODES = {
@@ -65,7 +73,100 @@ _WEATHER = (
 )
 
 
-def primary(spectrograph: Spectrograph, camera: str, day: str, shot: "Shot") -> list[tuple[str, object, str]]:
+_JD_OF_MJD_0 = 2400000.5
+
+
+def save(
+    path: Path,
+    adu: Integers,
+    spectrograph: Spectrograph,
+    camera: str,
+    day: str,
+    shot: "Shot",
+    changed_cards: Mapping[str, float | None] | None = None,
+) -> None:
+    """Write a raw file.
+
+    Parameters
+    ----------
+    path
+        Of the ``.fits.fz`` file.
+    adu : shape (n_rows, n_columns)
+        The raw image [ADU].
+    camera
+        ``fa09`` ...
+    changed_cards
+        Cards of the main image with other values; None removes one.
+    """
+    header = fits.Header([fits.Card(*card) for card in primary_cards(spectrograph, camera, day, shot)])
+    for keyword, value in (changed_cards or {}).items():
+        if value is None:
+            del header[keyword]
+        else:
+            header[keyword] = value
+    image = fits.CompImageHDU(
+        adu, header, name="SPECTRUM", compression_type="RICE_1", tile_shape=(1, adu.shape[1]), uint=True
+    )
+    tables = [_meter(shot.meter), *(_guider(shot, number, spectrograph) for number in (1, 2))]
+    telescopes = [_telescope(shot, number, spectrograph) for number in (1, 2)]
+    temporary = path.with_name(path.name + ".part")
+    fits.HDUList([fits.PrimaryHDU(), image, *tables, *telescopes]).writeto(
+        temporary, overwrite=True, output_verify="silentfix"
+    )
+    os.replace(temporary, path)
+
+
+def _table(name, columns, header=()):
+    columns = [fits.Column(name=key, format=form, array=values) for key, form, values in columns]
+    return fits.BinTableHDU.from_columns(columns, fits.Header([fits.Card(*card) for card in header]), name=name)
+
+
+def _meter(meter):
+    n = 0 if meter is None else len(meter.start_mjd)
+    counts = np.zeros((0, 3)) if meter is None else meter.counts
+    return _table(
+        "EXPOSURE_METER",
+        [
+            ("JD_START", "D", np.zeros(0) if meter is None else meter.start_mjd + _JD_OF_MJD_0),
+            ("EXP_TIME", "D", np.zeros(0) if meter is None else meter.exposure_s),
+            *((f"FIB{i}COUNTS", "D", counts[:, i]) for i in range(3)),
+            ("EMFLAGS", "J", np.zeros(n, np.int32)),
+        ],
+    )
+
+
+def _guider(shot, number, spectrograph):
+    fiber = dict(enumerate(spectrograph.fibers.star, 1)).get(number)
+    star = shot.scene.targets[fiber].star if shot.scene.kind is Kind.SCIENCE and fiber in shot.scene.targets else None
+    n = 0 if star is None else int(shot.scene.exposure_s // 30)
+    start = shot.start_mjd + _JD_OF_MJD_0 + 30.0 * np.arange(n) / 86400
+    names = np.array([f"{spectrograph.site}guide{number}-{shot.number:04d}-{i:04d}" for i in range(n)], dtype="U40")
+    center = (star.ra_deg, star.dec_deg) if star else (0.0, 0.0)
+    scale = {"CD1_1": -9e-5, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 9e-5}
+    return _table(
+        f"AGU_{number}",
+        [
+            ("FILENAME", "40A", names),
+            ("JD_START", "D", start),
+            ("N_SRCS", "J", np.full(n, 7)),
+            ("SKYVAL", "D", np.full(n, 250.0)),
+            ("CRVAL1", "D", np.full(n, center[0])),
+            ("CRVAL2", "D", np.full(n, center[1])),
+            *((key, "D", np.full(n, value)) for key, value in scale.items()),
+        ],
+        [("FILTER", "clear", "Filter used")],
+    )
+
+
+def _telescope(shot, number, spectrograph):
+    fibers = spectrograph.fibers.star
+    exists = number <= len(fibers)
+    target = shot.scene.targets.get(fibers[number - 1]) if exists else None
+    words = telescope_cards(spectrograph, target.star if target else None, exists=exists)
+    return fits.ImageHDU(header=fits.Header([fits.Card(*card) for card in words]), name=f"TELESCOPE_{number}")
+
+
+def primary_cards(spectrograph: Spectrograph, camera: str, day: str, shot: "Shot") -> Cards:
     """Return the cards of the main image.
 
     Parameters
@@ -75,12 +176,12 @@ def primary(spectrograph: Spectrograph, camera: str, day: str, shot: "Shot") -> 
     day
         DAY-OBS, ``YYYYMMDD``.
     shot
-        What was exposed, when.
+        The exposure.
 
     Returns
     -------
-    list of (str, object, str)
-        Keyword, value, comment.
+    Cards
+        In the order of real files.
     """
     start = _moment(shot.start_mjd)
     stop = _moment(shot.start_mjd + shot.scene.exposure_s / 86400)
@@ -196,7 +297,7 @@ def _bench(shot):
     ]
 
 
-def telescope(spectrograph: Spectrograph, star: Star | None, *, exists: bool = True) -> list[tuple[str, object, str]]:
+def telescope_cards(spectrograph: Spectrograph, star: Star | None, *, exists: bool = True) -> Cards:
     """Return the cards of a telescope.
 
     Parameters
@@ -204,22 +305,22 @@ def telescope(spectrograph: Spectrograph, star: Star | None, *, exists: bool = T
     spectrograph
         For its place on Earth.
     star
-        What it pointed at; None where it did not observe.
+        Its target; None where it did not observe.
     exists
         False for the second telescope of a site that has one.
 
     Returns
     -------
-    list of (str, object, str)
-        Keyword, value, comment.
+    Cards
+        In the order of real files.
     """
     place = (spectrograph.longitude_deg, spectrograph.latitude_deg, spectrograph.height_m) if exists else ("N/A",) * 3
-    cards = [
+    cards: Cards = [
         ("LONGITUD", place[0], "[deg E] Telescope longitude"),
         ("LATITUDE", place[1], "[deg N] Telescope latitude"),
         ("HEIGHT", place[2], "[m] Telescope height above sea level"),
     ]
-    if star is None or star.ra_deg is None:
+    if star is None or star.ra_deg is None or star.dec_deg is None:
         empty = ("RA", "DEC", "CAT-RA", "CAT-DEC", "PM-RA", "PM-DEC", "PARALLAX", "OBJECT", "RADESYS")
         return cards + [(key, "N/A", "") for key in empty]
     years = 19.0

@@ -1,4 +1,4 @@
-"""Adding up the arcs of a night."""
+"""Coaddition of the arcs of a night."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,19 @@ from nrespipe.frames.spectra import Spectra
 _FALSE_LIGHT = int(Pixel.SATURATED | Pixel.NONLINEAR | Pixel.BLOOMED)
 
 
-def add(arcs: Sequence[Spectra]) -> tuple[Spectra, Floats]:
-    """Add up arcs, each fiber over the arcs that light it.
+def arcs(frames: Sequence[Spectra]) -> tuple[Spectra, Floats]:
+    """Add up the arcs of a night, each fiber over the arcs that light it.
 
     Parameters
     ----------
-    arcs
+    frames
         Arcs with the same orders.
 
     Returns
     -------
     stack : Spectra
-        All fibers that any arc lights. A pixel that is bad in some arcs, or too bright in one, is taken from the
-        others; light that is saturated in one is flagged.
+        All fibers that any arc lights. A pixel that is bad in some arcs, or too bright in one, is the sum of the
+        others; a pixel that is saturated in one is flagged.
     levels : ndarray of float, shape (n_fibers, n_arcs)
         Brightness of each arc relative to the median one, 0 where the fiber is dark.
 
@@ -33,31 +33,17 @@ def add(arcs: Sequence[Spectra]) -> tuple[Spectra, Floats]:
     BadFrame
         If the arcs do not have the same orders, or show no light.
     """
-    first = arcs[0]
-    if any(not np.array_equal(arc.orders, first.orders) or arc.flux.shape[2] != first.flux.shape[2] for arc in arcs):
+    first = frames[0]
+    if any(not np.array_equal(arc.orders, first.orders) or arc.flux.shape[2] != first.flux.shape[2] for arc in frames):
         raise BadFrame("the arcs were extracted along different orders and cannot be added up")
-    fibers = tuple(sorted({fiber for arc in arcs for fiber in arc.fibers}))
-    levels, sums = np.zeros((len(fibers), len(arcs))), []
+    fibers = tuple(sorted({fiber for arc in frames for fiber in arc.fibers}))
+    levels, sums = np.zeros((len(fibers), len(frames))), []
     for i, fiber in enumerate(fibers):
-        lit = [k for k, arc in enumerate(arcs) if fiber in arc.fibers]
-        total, levels[i, lit] = _sum([arcs[k].of(fiber) for k in lit], fiber)
+        lit = [k for k, arc in enumerate(frames) if fiber in arc.fibers]
+        total, levels[i, lit] = _sum([frames[k].of(fiber) for k in lit], fiber)
         sums.append(total)
     flux, variance, quality, blaze = (np.array(parts) for parts in zip(*sums))
     return Spectra(fibers, first.orders, flux, variance, quality.astype(np.uint8), blaze), levels
-
-
-def only(spectra: Spectra, fiber: int) -> Spectra:
-    """Return the spectra of one fiber alone.
-
-    Parameters
-    ----------
-    spectra
-        Of one or more fibers.
-    fiber
-        Fiber number, one of theirs.
-    """
-    flux, variance, quality, blaze = (a[None] for a in spectra.of(fiber))
-    return Spectra((fiber,), spectra.orders, flux, variance, quality, blaze)
 
 
 def _sum(parts, fiber):
@@ -65,7 +51,7 @@ def _sum(parts, fiber):
     variance = np.array([part[1] for part in parts], float)
     quality = np.array([part[2] for part in parts], np.uint8)
     good = np.isfinite(flux) & (variance > 0) & (quality & ~np.uint8(_FALSE_LIGHT) == 0)
-    # what is saturated in one arc shows another share of its light in each of them
+    # a pixel that is saturated in one arc has another fraction of its flux in each of them
     false = (quality & np.uint8(_FALSE_LIGHT) > 0).any(axis=0)
     levels = _levels(flux, good & ~false, fiber)
     lit = levels > 0.05
@@ -84,7 +70,7 @@ def _sum(parts, fiber):
 
 
 def _levels(flux, good, fiber):
-    """Brightness relative to the median arc, from the brightest hundredth of the usable pixels."""
+    """Return the brightness of arcs relative to the median arc, by the brightest hundredth of the usable pixels."""
     clean = np.where(good, flux, 0.0)
     middle = np.median(clean, axis=0)
     bright = (middle >= np.percentile(middle, 99)) & (middle > 0)
@@ -95,7 +81,7 @@ def _levels(flux, good, fiber):
 
 
 def _spikes(flux, variance, good):
-    """Pixels far above the median of three or more arcs; lines move between arcs, so a share of the line is allowed."""
+    """Pixels far above the median of three or more arcs, by more than drifting lines change."""
     if len(flux) < 3:
         return np.zeros(flux.shape, bool)
     middle = np.median(np.where(good, flux, 0.0), axis=0)
