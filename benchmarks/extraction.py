@@ -26,7 +26,7 @@ from nrespipe.recipes import arc, bias, dark, flat
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
 from nrespipe.simulator import stars
-from nrespipe.simulator.detector import pattern
+from nrespipe.simulator.detector import OVERSCAN_COLUMNS, pattern
 
 #: A frame of this length has 3,000 cosmic rays.
 EXPOSURE_S = 914.0
@@ -58,7 +58,8 @@ _NOISELESS = frames.Switches(photon_noise=False, read_noise=False, cosmics=False
 def raw_of(bench, scene, seed, **options):
     """Render a scene; return it as the reader would, and the rendered frame."""
     rendered = frames.render(bench, scene, seed=seed, **options)
-    sections = Section(4102, 4160, 0, 4096), Section(0, 4096, 0, 4096)
+    rows, columns = bench.spectrograph.detector.rows, bench.spectrograph.detector.columns
+    sections = Section(columns + 6, columns + OVERSCAN_COLUMNS, 0, rows), Section(0, columns, 0, rows)
     place = ("lsc", "nres01", "fa09", "20190405", 58578.5 + seed / 1440, scene.exposure_s)
     limits = {"saturation_adu": 47500.0, "max_linear_adu": 40000.0}
     adu = rendered.adu.astype(np.float32)
@@ -84,8 +85,8 @@ def masters(bench, flats):
     return refs
 
 
-def reduced(raw, refs, nres):
-    """Extract a frame; return spectra, background, motion of the orders and the CPU time of the steps [second]."""
+def prepared(raw, refs, nres):
+    """Return a frame without its background, its orders, the background, and the CPU time of the steps [second]."""
     flat_, lit, clock = refs.flat, raw.lit_fibers, [time.process_time()]
     image = correction.correct(raw, refs.bias, refs.dark, nres.detector, flat_.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat_.mask, image.exposure_s)
@@ -96,10 +97,16 @@ def reduced(raw, refs, nres):
     clock.append(time.process_time())
     traces, motion = trace_shift.measure(clean, traces, flat_, lit)
     clock.append(time.process_time())
-    spectra = optimal.optimal(clean, traces, flat_, lit, refs.arc.slant)
-    clock.append(time.process_time())
-    detect, rough, scatter, fine, fit = np.diff(clock)
-    return spectra, image.electrons - clean.electrons, motion, (detect, scatter, rough + fine, fit)
+    detect, rough, scatter, fine = np.diff(clock)
+    return clean, traces, motion, image.electrons - clean.electrons, (detect, scatter, rough + fine)
+
+
+def reduced(raw, refs, nres):
+    """Extract a frame; return spectra, background, motion of the orders and the CPU time of the steps [second]."""
+    clean, traces, motion, background, seconds = prepared(raw, refs, nres)
+    began = time.process_time()
+    spectra = optimal.optimal(clean, traces, refs.flat, raw.lit_fibers, refs.arc.slant)
+    return spectra, background, motion, (*seconds, time.process_time() - began)
 
 
 def true_shares(bench):
@@ -129,8 +136,8 @@ def photon_limit(shares, rendered, fiber, noise_variance):
     return 1 / weight
 
 
-def cosmic_rays(bench, spectra, rendered, flat_, fiber, noise_variance):
-    """Share of the hits above 8 standard deviations that were found, and of the sound pixels that were rejected."""
+def usable_window(bench, spectra, rendered, flat_, fiber, half=4):
+    """Pixels within some rows of the traces of a fiber that are sound and whose light is known, as an image of bool."""
     shape, traces = rendered.electrons.shape, flat_.traces
     fixed = pattern(bench.seed, *shape)
     # a hot or a dead pixel that the masters do not know is rejected rightly
@@ -140,18 +147,24 @@ def cosmic_rays(bench, spectra, rendered, flat_, fiber, noise_variance):
     # where two fibers lie on each other neither light is known
     place = spectra.fibers.index(fiber)
     blended = spectra.quality[place] & np.uint8(Pixel.BLENDED) > 0
-    hit, rejected, window = np.zeros(shape, np.float32), np.zeros(shape, bool), np.zeros(shape, bool)
-    row, column, charge = rendered.truth.cosmics.T
-    hit[row.astype(int), column.astype(int)] = charge
-    rejected[tuple(spectra.rejected.T.astype(int))] = True
-    x = np.arange(shape[1])
+    window, x = np.zeros(shape, bool), np.arange(shape[1])
     for centers, unknown in zip(traces.centers[traces.fibers.index(fiber)], blended):
         known = np.isfinite(centers) & ~unknown
-        for step in range(-4, 5):
+        for step in range(-half, half + 1):
             y = np.round(centers[known]).astype(int) + step
             inside = (y >= 0) & (y < shape[0])
             window[y[inside], x[known][inside]] = True
-    window &= sound
+    return window & sound
+
+
+def cosmic_rays(bench, spectra, rendered, flat_, fiber, noise_variance):
+    """Share of the hits above 8 standard deviations that were found, and of the sound pixels that were rejected."""
+    shape = rendered.electrons.shape
+    hit, rejected = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    row, column, charge = rendered.truth.cosmics.T
+    hit[row.astype(int), column.astype(int)] = charge
+    rejected[tuple(spectra.rejected.T.astype(int))] = True
+    window = usable_window(bench, spectra, rendered, flat_, fiber)
     strong = window & (hit > 8 * np.sqrt(rendered.electrons + noise_variance))
     near = np.zeros(shape, bool)
     for dy in (-1, 0, 1):

@@ -29,6 +29,7 @@ measure compiling
 measure masters
 measure traces
 measure extraction
+measure cosmic_rays
 measure wavelengths
 measure wavelengths --frames
 measure wavelengths --shared 60

@@ -18,7 +18,7 @@ from nrespipe.files import layout, master_files
 from nrespipe.files.disk import temporary_path
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.reports import CameraReport
+from nrespipe.frames.reports import CameraReport, FlatLook
 
 if TYPE_CHECKING:
     from nrespipe.frames.spectrograph import Spectrograph

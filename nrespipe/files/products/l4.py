@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from astropy.io.fits.hdu.base import ExtensionHDU
 
     from nrespipe.files.products.product_inputs import ProductInputs
+    from nrespipe.frames.star import Index
     from nrespipe.frames.velocity import TemplateVelocity, Velocity
 
 _METHOD = "CCF"

@@ -12,7 +12,6 @@ from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.star import Star
-from nrespipe.frames.velocity import Star
 from nrespipe.frames.wavelength import Wavelengths
 
 _MJD_ZERO = datetime(1858, 11, 17)
