@@ -86,7 +86,9 @@ def reprocess(
         begun = reprocessings.begin(session, *nights, kinds, why)
         row_id, moment = begun.id, begun.begun
         if not _frames(session, *nights, tuple(Kind)):
-            raise LookupError(f"no frame of {site} from {first_day} to {last_day} is known")
+            raise LookupError(
+                f"no frame of {site} from {first_day} to {last_day} is known; check the site and the days"
+            )
     done = 0
     with runner.start(assembly, "again", report) as run:
         for kind in kinds:

@@ -206,7 +206,9 @@ def _tabled(table: Path, site: str) -> "Spectrograph":
     """Spectrograph of a table, which must have all that frames need."""
     spectrograph = instruments.read(table)
     if spectrograph.site != site:
-        raise ValueError(f"{table.name}: describes a spectrograph at {spectrograph.site}, not at {site}")
+        raise ValueError(
+            f"{table.name}: site is {spectrograph.site}; expected {site}, the site of the command. Correct one of them"
+        )
     if not spectrograph.cameras or math.isnan(spectrograph.longitude_deg):
         raise ValueError(f"{table.name}: to simulate frames, a table needs a position and a name in cameras")
     return spectrograph

@@ -86,7 +86,7 @@ def gather(session: Session, site: str, day: str, output: Path) -> NightReport:
     numbers = select(Frame.kind, Frame.state, func.count()).where(*here).group_by(Frame.kind, Frame.state)
     counts = tuple(sorted((str(kind or "unknown"), str(state), n) for kind, state, n in session.execute(numbers)))
     if not counts:
-        raise LookupError(f"no frame of {site} {day} is known")
+        raise LookupError(f"no frame of {site} {day} is known; check the site and the day, or submit its frames")
     unhappy = session.scalars(select(Frame).where(*here, Frame.state != State.DONE).order_by(Frame.filename))
     made = session.scalars(select(Master).where(Master.site == site, Master.day == day).order_by(Master.id))
     return NightReport(
