@@ -86,7 +86,7 @@ _COMMANDS = {
 
 
 class _Loaded(Mapping[str, click.Command]):
-    """The commands by name, each imported when it is asked for."""
+    """The commands by name, each imported when it is used."""
 
     def __getitem__(self, name: str) -> click.Command:
         module, attribute = _COMMANDS[name][0].split(":")

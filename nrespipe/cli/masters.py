@@ -176,7 +176,7 @@ def _decide(
     with options.complaints(), access.to_change(*options.places(given, output, database)).begin() as session:
         lines = review.decide(session, name, standing, why)
     if "nrespipe reprocess" in lines[-1]:
-        # a command that can be given as it stands; a URL may hold a password
+        # a command that can be pasted; a URL may contain a password
         lines[-1] += f" --output {shlex.quote(str(output))}" if output else ""
         lines[-1] += " --database URL" if database else ""
     click.echo("\n".join(lines))

@@ -235,7 +235,7 @@ def reconcile_command(
 def doctor_command(given: "Settings", output: Path | None, database: str | None) -> None:
     """Check whether the service can work: database, brokers, disk, masters, clock.
 
-    The exit status is 1 where something is broken; at a doubt, where a person should look, it is 0.
+    The exit status is 1 where something is broken, and 0 where there are only warnings.
 
     \b
     Example:

@@ -102,7 +102,7 @@ def velocities_command(
             raise click.UsageError("without a STAR the only option is --format csv or table")
         with options.complaints(), access.to_read(output, given).begin() as session:
             text = status.velocity_table(session, form)
-        # not before the transaction has ended: a pager may stand still for hours
+        # not before the transaction has ended: a pager may wait for hours
         click.echo(text)
         return
     kept = series.DOUBTFUL if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _Recipes(Mapping[Kind, ModuleType]):
-    """The recipes of the package, loaded when one is asked for: they bring the compiler of the kernels with them."""
+    """The recipes of the package, loaded when one is used: they bring the compiler of the kernels with them."""
 
     def __getitem__(self, kind: Kind) -> ModuleType:
         return self._loaded()[kind]
@@ -107,7 +107,7 @@ class Assembly:
 
     @cached_property
     def readers(self) -> sessionmaker[Session]:
-        """Of the same database, for sessions that only read: on SQLite these hold up nobody."""
+        """Of the same database, for sessions that only read: on SQLite these block no writer."""
         return connection.read_only(self.sessions)
 
 
@@ -136,7 +136,7 @@ def build(
     Raises
     ------
     OutputRefused
-        If the output directory lies among the raw files; then nothing was made.
+        If the output directory is among the raw files; then nothing was made.
     WrongRevision
         If the tables of the database are not those that this program works with.
     """

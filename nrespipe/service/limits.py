@@ -9,7 +9,7 @@ from nrespipe.settings import MEMORY, Settings
 _LONGEST_FETCH_S = 900.0
 #: How long a product may take to be delivered, at most [second].
 _LONGEST_DELIVERY_S = 600.0
-#: How long programs that have no frame in hand may take to stop, one after the other: listener, scheduler, supervisord.
+#: How long programs that work on no frame may take to stop, one after the other: listener, scheduler, supervisord.
 _OTHERS_S = 60.0
 
 
@@ -19,15 +19,15 @@ class DoNotFit(Exception):
 
 @dataclass(frozen=True)
 class Pace:
-    """Times between what the service does by itself.
+    """Intervals and patience of the service.
 
     Attributes
     ----------
     sweep_s
         Pause between two sweeps [second].
     lost_s, queued_s
-        A message that was not answered is sent again after this time where the queue is empty, and where it is not or
-        nobody knows [second]: a row in a long queue is not lost.
+        A message without effect is sent again after this time: `lost_s` where the queue is known to be empty, else
+        `queued_s` [second]: a row in a long queue is not lost.
     quiet_s, past_s
         The calibrations of a sequence follow each other within this time: no master is made of a part of them. The same
         for a night that is over, whose frames come together [second].
@@ -36,10 +36,10 @@ class Pace:
     patience_s
         For how long a database may be away before a message is given up; the row stays [second].
     read_s
-        How long a disk may take to tell what a file is; after that the frame is tried again later [second].
+        How long a disk may take to identify a file; after that the frame is tried again later [second].
     beat_s, stale_s
-        How often a node of workers says that it lives; one that was not seen to say so for the second time is taken for
-        dead by who wants its name [second].
+        Interval of the heartbeat of a node of workers; and how long another that wants its name waits for a heartbeat
+        before the node counts as dead [second].
     """
 
     sweep_s: float = 5.0
@@ -61,7 +61,7 @@ class Limits:
     Attributes
     ----------
     read_s
-        How long a disk may take to tell what a file is [second].
+        How long a disk may take to identify a file [second].
     deliver_s
         How long a product may take to be delivered [second]: a server or a directory that needs longer is away.
     fetch_s
@@ -71,7 +71,7 @@ class Limits:
     lease_s
         For how long a process may keep a row [second]: the end of the process comes first.
     stop_s
-        How long a worker that is told to stop may need to end what it has in hand [second].
+        How long a worker that is asked to stop may need to finish its frame [second].
     grace_s
         How long a container may need to stop [second]: its workers at once, its other programs after each other.
     """
@@ -86,15 +86,7 @@ class Limits:
 
 
 def of(settings: Settings, pace: Pace) -> Limits:
-    """Return the limits of the service.
-
-    Parameters
-    ----------
-    settings
-        They tell how long a frame may take.
-    pace
-        How fast the service goes on.
-    """
+    """Return the limits that follow from the time limit of a frame."""
     work_s = settings.time_limit_s
     lease_s = work_s + pace.margin_s
     # what a worker records at the very end has its patience with a database that is away
@@ -111,12 +103,7 @@ def of(settings: Settings, pace: Pace) -> Limits:
 
 
 def require_fit(settings: Settings, pace: Pace) -> None:
-    """Refuse to work where the broker, or whoever stops a worker, ends it before a frame may have ended.
-
-    Parameters
-    ----------
-    pace
-        How fast the service goes on.
+    """Refuse to work where the broker or the supervisor would end a worker before the time limit of a frame.
 
     Raises
     ------
@@ -134,7 +121,7 @@ def require_fit(settings: Settings, pace: Pace) -> None:
         )
     if settings.stop_wait_s is not None and limits.stop_s > settings.stop_wait_s:
         raise DoNotFit(
-            f"{given}, but a worker that is told to stop is killed after {settings.stop_wait_s:g} s (NRES_STOP_WAIT), "
+            f"{given}, but a worker that is asked to stop is killed after {settings.stop_wait_s:g} s (NRES_STOP_WAIT), "
             f"with its frame; expected at least {limits.stop_s:g} s. Raise NRES_STOP_WAIT, or lower NRES_TIME_LIMIT"
         )
 
@@ -144,7 +131,7 @@ MOST_PROCESSES = 16
 
 
 def default_processes() -> int:
-    """Return how many processes to start where nobody says.
+    """Return how many processes to start by default.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Numbers for the dashboards, pushed to OpenTSDB and asked for by Prometheus; a dead server never stops a frame."""
+"""Numbers for the dashboards, pushed to OpenTSDB and scraped by Prometheus; a dead server never stops a frame."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ _MOST_POINTS, _BATCH = 10_000, 50
 _MOST_FAILURES = 60
 #: Pause between two tries, and how long the server may take to answer [second].
 _PAUSE_S, _SEND_S = 1.0, 2.0
-#: How often the log tells that the server takes no points [second].
+#: How often the log repeats that the server takes no points [second].
 _TELL_S = 600.0
 
 _log = structlog.get_logger(__name__)

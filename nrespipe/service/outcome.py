@@ -59,7 +59,7 @@ class Outcome(Generic[T_co]):
     value: T_co | None = None
 
     def log_facts(self) -> dict[str, object]:
-        """Return what a line of the log tells of it.
+        """Return facts for a line of the log.
 
         Returns
         -------

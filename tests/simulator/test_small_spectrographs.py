@@ -69,7 +69,7 @@ def test_a_table_on_the_command_line_says_whose_night_is_simulated_and_the_heade
 
 def test_a_table_of_another_site_or_without_a_place_or_a_camera_is_refused(tmp_path):
     result = simulate(tmp_path, "--site", "lsc", "--table", SMALL_TABLES / "nres03.toml")
-    assert "nres03.toml: describes a spectrograph at cpt, not at lsc" in result.output
+    assert "nres03.toml: site is cpt; expected lsc" in result.output
     text = (SMALL_TABLES / "nres03.toml").read_text(encoding="utf-8")
     bare = tmp_path / "bare.toml"
     for entry in ("[position]", "cameras ="):

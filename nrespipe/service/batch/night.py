@@ -46,7 +46,7 @@ class Summary:
         Frames by their state, those of earlier runs among them.
     unhappy
         File name, state and reason of every frame that is neither done nor skipped, and of one that keeps an earlier
-        result because the attempt that was asked for now did not succeed.
+        result because this attempt did not succeed.
     new
         Frames that were worked on now.
     masters
@@ -151,7 +151,7 @@ def _register(
 
 
 def _wanted(value: str | None, choices: Collection[str]) -> bool:
-    # a file whose name has no night belongs to every choice, or nobody would hear of it
+    # a file whose name has no night belongs to every choice, or it would never be reported
     return not choices or not value or value in choices
 
 

@@ -82,11 +82,13 @@ def reprocess(
     """
     kinds, nights = [kind for kind in Kind if kind in kinds], (site, first_day, last_day)
     with assembly.sessions.begin() as session:
-        asked = clock(session)
+        started = clock(session)
         begun = reprocessings.begin(session, *nights, kinds, why)
         row_id, moment = begun.id, begun.begun
         if not _frames(session, *nights, tuple(Kind)):
-            raise LookupError(f"no frame of {site} from {first_day} to {last_day} is known")
+            raise LookupError(
+                f"no frame of {site} from {first_day} to {last_day} is known; check the site and the days"
+            )
     done = 0
     with runner.start(assembly, "again", report) as run:
         for kind in kinds:
@@ -98,7 +100,7 @@ def reprocess(
         changes = _changes(_frames(session, *nights, (Kind.SCIENCE,)), moment, why)
         problems = _unsuccessful(session, _frames(session, *nights, kinds), kinds, moment)
     _write(path, changes)
-    goes_on = f", going on with the run of {moment:%Y-%m-%d %H:%M} UTC" if moment < asked else ""
+    goes_on = f", going on with the run of {moment:%Y-%m-%d %H:%M} UTC" if moment < started else ""
     first = f"{done} frames reduced again with version {__version__}{goes_on}"
     return [first, *_change_lines(changes), f"before and after: {path}", *problems], path
 

@@ -169,7 +169,7 @@ def make_masters(
             leases.release_abandoned(session)
             rows = {night: stackings.get_or_create(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
-        # files are read for this, and whoever writes need not wait for that
+        # files are read for this, and writers need not wait for that
         with batch.assembly.readers.begin() as session:
             jobs = {n for n in orders if _is_to_be_made(session, batch.assembly, rows[n], options)}
         # rows with nothing to make: no process needs to be started, and no kernel loaded

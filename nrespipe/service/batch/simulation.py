@@ -39,7 +39,7 @@ class Counts(TypedDict, total=False):
 
 #: Stars of the demonstration: on fiber 0, on fiber 2, and two at once.
 DEMO_STARS = ("HD102365:120", "HD126053:60:2", "HD22049:100+HD76151:70")
-#: The fewest calibrations that tell gain, read noise and four arcs.
+#: The fewest calibrations that determine gain, read noise and four arcs.
 _DEMO_COUNTS: Counts = {"n_bias": 3, "n_dark": 2, "n_flat": 2, "n_arc": 2}
 
 #: The demonstration fails where a star is off by more than this many errors, or by more than this velocity [m / s].
@@ -203,10 +203,12 @@ def spectrograph_at(site: str) -> "Spectrograph":
 
 
 def _tabled(table: Path, site: str) -> "Spectrograph":
-    """Spectrograph of a table, which must tell all that frames need."""
+    """Spectrograph of a table, which must have all that frames need."""
     spectrograph = instruments.read(table)
     if spectrograph.site != site:
-        raise ValueError(f"{table.name}: describes a spectrograph at {spectrograph.site}, not at {site}")
+        raise ValueError(
+            f"{table.name}: site is {spectrograph.site}; expected {site}, the site of the command. Correct one of them"
+        )
     if not spectrograph.cameras or math.isnan(spectrograph.longitude_deg):
         raise ValueError(f"{table.name}: to simulate frames, a table needs a position and a name in cameras")
     return spectrograph

@@ -42,7 +42,9 @@ def register(table: Path, output: Path, site: str) -> "Spectrograph":
     spectrograph = instruments.read(table)
     if spectrograph.site != site:
         # a copied table that still names the site of the other one would find no frames
-        raise ValueError(f"{table.name}: describes a spectrograph at {spectrograph.site}, not at {site}")
+        raise ValueError(
+            f"{table.name}: site is {spectrograph.site}; expected {site}, the site of the command. Correct one of them"
+        )
     target = layout.instruments(output) / f"{spectrograph.name}.toml"
     with replacing(target) as partial:
         shutil.copyfile(table, partial)

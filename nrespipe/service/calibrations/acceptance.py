@@ -181,10 +181,10 @@ def apply_decision(
     shared = {frame.id for frame in refused.inputs} & set(frame_ids) if refused is not None else set()
     if refused is not None and shared:
         share = f"{len(shared)} of its {len(frame_ids)} frames"
-        said = refused.reason.rpartition(_CALLED_BAD)[-1]
+        why = refused.reason.rpartition(_CALLED_BAD)[-1]
         return {
             "standing": Standing.REJECTED,
-            "reason": "; ".join(filter(None, (reason, f"{share} are those of {_CALLED_BAD}{said}"))),
+            "reason": "; ".join(filter(None, (reason, f"{share} are those of {_CALLED_BAD}{why}"))),
         }
     # the files are not compared here: only the same frames are alike for certain
     is_new = accepted is None and own is not None and _was_accepted(own)

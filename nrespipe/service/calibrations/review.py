@@ -26,7 +26,7 @@ def compare(session: "Session", name: str, output: Path, other: str = "") -> lis
     Parameters
     ----------
     output
-        Output directory, below which masters lie.
+        Output directory of the masters.
     other
         The other one; the last good one of its camera if not given.
 
@@ -89,8 +89,8 @@ def decide(session: "Session", name: str, standing: Standing, why: str) -> list[
     before = row.standing
     if standing is Standing.REJECTED:
         affected, days = _affected(session, row)
-    said = f"{getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d}: {why}"
-    calibrations.set_standing(session, row, standing, "; ".join(filter(None, (row.reason, said))))
+    decision = f"{getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d}: {why}"
+    calibrations.set_standing(session, row, standing, "; ".join(filter(None, (row.reason, decision))))
     if standing is Standing.REJECTED:
         redo.after_rejection(session, row)
     else:

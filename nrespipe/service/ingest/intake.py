@@ -36,7 +36,7 @@ def submit(assembly: "Assembly", paths: Sequence[Path]) -> list[tuple[Path, Stat
     Raises
     ------
     OutputRefused
-        If the output directory lies among the raw files.
+        If the output directory is among the raw files.
     """
     files: list[Path] = []
     for path in paths:
@@ -98,7 +98,7 @@ def find_missed(session: Session, raw_root: Path, site: str, day: str) -> list[P
     Parameters
     ----------
     raw_root
-        Directory of raw frames, below which lie the sites.
+        Directory of raw frames, with a directory for each site.
     site, day
         ``lsc``, ``YYYYMMDD``.
 
@@ -114,7 +114,7 @@ def find_missed(session: Session, raw_root: Path, site: str, day: str) -> list[P
     """
     place = Path(raw_root) / site
     if not place.is_dir():
-        raise FileNotFoundError(f"no directory {place}: is the raw archive mounted?")
+        raise FileNotFoundError(f"{place}: no such directory; mount the raw archive, or correct --raw and --site")
     instruments = sorted(path.name for path in place.iterdir() if path.is_dir())
     found = [
         path for name in instruments for path in layout.raw_frames(layout.raw_directory(raw_root, site, name, day))

@@ -80,11 +80,11 @@ def limit_decompression() -> None:
 
 def _unpacked(make: "Callable[[], Any] | None", body: bytes) -> bytes:
     if make is None:
-        raise Malformed("the message is packed in a way that is not read")
+        raise Malformed("the message is compressed in an unknown way; expected gzip, bzip2 or LZMA")
     unpacker = make()
     content: bytes = unpacker.decompress(body, _LONGEST_BODY)
     if not unpacker.eof:
-        raise Malformed(f"the message is cut off, or longer than {_LONGEST_BODY} bytes when it is unpacked")
+        raise Malformed(f"the message is cut off, or longer than {_LONGEST_BODY} bytes after decompression")
     return content
 
 
@@ -97,7 +97,7 @@ def read(body: bytes | str, below: Path | None = None) -> Arrival:
         JSON: an object that names a file, ``{"path": ...}``, or the header of a frame of the archive with ``filename``,
         ``frameid`` and ``version_set[0].md5``.
     below
-        Directory below which a path must lie; any will do if not given.
+        Directory below which a path must be; any path is accepted if not given.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def read(body: bytes | str, below: Path | None = None) -> Arrival:
     path = _path(message)
     name = PurePosixPath(path).name if path else _filename(message)
     if not _NAME.fullmatch(name):
-        raise Malformed(f"the message names no file that could exist: {name[:80]!r}")
+        raise Malformed(f"the message names the file {name[:80]!r}; expected 1 to 200 letters, digits, and . _ + -")
     if not _OURS.match(name) and "nres" not in _text(message, "TELESCOP").lower():
         raise Skipped(f"{name}: not a frame of an NRES spectrograph")
     identity.require_raw_name(name)
@@ -127,7 +127,7 @@ def read(body: bytes | str, below: Path | None = None) -> Arrival:
 
 def _decoded(body: bytes | str) -> str:
     if len(body) > _LONGEST_BODY:
-        raise Malformed(f"the message is {len(body)} bytes long, {_LONGEST_BODY} are read")
+        raise Malformed(f"the message is {len(body)} bytes long; expected at most {_LONGEST_BODY}")
     try:
         text = body if isinstance(body, str) else bytes(body).decode("utf-8")
         text.encode("utf-8")
@@ -143,7 +143,10 @@ def _parsed(text: str) -> Message:
     except (ValueError, RecursionError):
         raise Malformed("the message is not JSON") from None
     if not isinstance(message, dict):
-        raise Malformed("the message is JSON but no object")
+        raise Malformed(
+            f"the message is JSON of type {type(message).__name__}; "
+            'expected an object with "path", or with "filename" and "frameid"'
+        )
     return message
 
 
@@ -157,19 +160,24 @@ def _path(message: Message) -> str:
     if path is None:
         return ""
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
-        raise Malformed("the path of the message is not an absolute path")
+        raise Malformed(f"the path of the message is {str(path)[:200]!r}; expected an absolute path")
     try:
         encoded = path.encode("utf-8")
     except UnicodeEncodeError:
         # JSON may hold halves of characters, as "\ud800"
-        raise Malformed("the path of the message holds what is no character") from None
+        raise Malformed(
+            f"the path of the message, {path[:200]!r}, contains half a character; expected text in UTF-8"
+        ) from None
     if len(encoded) > _LONGEST_PATH or max(map(len, encoded.split(b"/"))) > _LONGEST_WORD:
-        raise Malformed("the path of the message is longer than a path can be")
+        raise Malformed(
+            f"the path of the message has {len(encoded)} bytes; "
+            f"expected at most {_LONGEST_PATH}, and {_LONGEST_WORD} in a name"
+        )
     return str(PurePosixPath(path))
 
 
 def _confined(path: str, below: Path) -> str:
-    """Return a path without ``..`` in it, which lies below a directory; no disk is asked."""
+    """Return a path without ``..`` in it, which is below a directory; no disk is read."""
     root = os.path.abspath(below)
     # two slashes at the beginning may mean something else than one
     plain = os.path.normpath("/" + path.lstrip("/"))
@@ -186,7 +194,7 @@ def _filename(message: Message) -> str:
     if name is None and isinstance(message.get("basename"), str):
         name = message["basename"] + _text(_version(message), "extension", ".fits.fz")
     if not isinstance(name, str) or not name:
-        raise Malformed("the message names no file")
+        raise Malformed('the message names no file; expected "path", "filename" or "basename"')
     return name
 
 
@@ -198,7 +206,9 @@ def _archive_id(message: Message) -> int:
     # by its length first: Python reads no number of thousands of digits
     if isinstance(number, str) and re.fullmatch("[0-9]{1,19}", number) and int(number) <= _LARGEST_ID:
         return int(number)
-    raise Malformed("the message has neither the path of the file nor its number in the archive")
+    raise Malformed(
+        'the message has neither the path of the file nor its number in the archive; expected "path" or "frameid"'
+    )
 
 
 def _md5(message: Message) -> str | None:
@@ -206,7 +216,7 @@ def _md5(message: Message) -> str | None:
     if not md5:
         return None
     if not (isinstance(md5, str) and re.fullmatch(r"[0-9a-fA-F]{32}", md5)):
-        raise Malformed("the checksum in the message is no md5")
+        raise Malformed(f"the checksum in the message is {str(md5)[:80]!r}; expected an md5 of 32 hexadecimal digits")
     return md5.lower()
 
 

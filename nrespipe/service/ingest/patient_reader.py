@@ -77,12 +77,12 @@ def mount_of(path: Path, table: str | None = None) -> str:
     path
         The file; it need not exist.
     table
-        Mounts as the system tells them, in the form of ``/proc/self/mountinfo``.
+        Table of mounts in the form of ``/proc/self/mountinfo``.
 
     Returns
     -------
     str
-        Directory; ``/`` where the system does not tell. Links on the disk of ``/`` are followed, those on others not.
+        Directory; ``/`` where it is not known. Links on the disk of ``/`` are followed, those on others not.
     """
     if table is None:
         try:

@@ -30,7 +30,7 @@ def find(raw_root: Path, output: Path) -> list[Path]:
     Parameters
     ----------
     output
-        Output directory; it is left out if it lies below `raw_root`.
+        Output directory; it is left out if it is below `raw_root`.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def inspect(path: Path) -> tuple[Facts, Outcome[object]]:
         # the reader of the header has the better reason
         return facts, result if result.state is State.RETRY else checksum
     if _state(path) != before:
-        return facts, outcome.of(Unavailable(f"{path.name}: it is being written"), result.started)
+        return facts, outcome.of(Unavailable(f"{path.name}: it is being written; it is tried again"), result.started)
     # where the header could not be read for the moment, the checksum alone does not identify the file
     return facts if result.state is State.RETRY else facts | {"md5": checksum.value}, result
 

@@ -73,7 +73,7 @@ def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
     Returns
     -------
     dict of str to list of str
-        As ``integrity.defects`` tells.
+        As ``integrity.defects`` returns them.
 
     Raises
     ------
@@ -112,8 +112,8 @@ def _migrated(engine: "Engine", migrate: "Callable[[Engine, str], tuple[str, str
             # another process was faster, and has a copy
             copy.unlink()
         return [f"revision {after}: nothing to do"]
-    told = [f"revision {before or 'none, the database was empty'} -> {after}"]
-    return [*told, *([f"the database of before is kept as {copy}"] if copy is not None else [])]
+    lines = [f"revision {before or 'none, the database was empty'} -> {after}"]
+    return [*lines, *([f"the database of before is kept as {copy}"] if copy is not None else [])]
 
 
 def _copied(engine: "Engine", target: str) -> Path | None:

@@ -43,7 +43,7 @@ class Finding:
     name
         Name of the check.
     state
-        ``ok``; ``doubt`` where a person should look, but the service works; ``broken``.
+        ``ok``; ``warning`` where a person should look, but the service works; ``broken``.
     words
         Value found, and what to do.
     """
@@ -76,13 +76,13 @@ def _finding(name: str, look: Callable[[], tuple[str, str]]) -> Finding:
     except Exception as error:
         # what is broken in one place hides nothing of the others
         words = next(iter(str(error).splitlines()), "")
-        told = isinstance(error, OSError | SQLAlchemyError | schema.WrongRevision) and words
-        return Finding(name, "broken", words if told else f"{type(error).__name__}: {words}")
+        is_clear = isinstance(error, OSError | SQLAlchemyError | schema.WrongRevision) and bool(words)
+        return Finding(name, "broken", words if is_clear else f"{type(error).__name__}: {words}")
 
 
 def _database(assembly: "Assembly") -> tuple[str, str]:
     if (path := _absent(assembly)) is not None:
-        return "doubt", f"no {path} yet: the first program that writes makes it"
+        return "warning", f"no {path} yet: the first program that writes makes it"
     revision = schema.require(assembly.readers.kw["bind"])
     with assembly.readers.begin() as session:
         count = session.scalar(select(func.count()).select_from(Frame))
@@ -123,7 +123,7 @@ def _disk(output: Path) -> tuple[str, str]:
         stream.flush()
         os.fsync(stream.fileno())
     free = shutil.disk_usage(output).free
-    return "doubt" if free < _ENOUGH_DISK else "ok", f"{free / 1e9:.1f} GB free at {output}"
+    return "warning" if free < _ENOUGH_DISK else "ok", f"{free / 1e9:.1f} GB free at {output}"
 
 
 def _raw(raw_root: Path | None) -> tuple[str, str]:
@@ -151,7 +151,7 @@ def _masters(assembly: "Assembly") -> tuple[str, str]:
             for kind in assembly.recipes[Kind.SCIENCE].NEEDS
             if calibrations.nearest(session, kind, frame) is None
         ]
-    return ("doubt", "; ".join(lacking)) if lacking else ("ok", f"{len(last)} cameras have all that their stars need")
+    return ("warning", "; ".join(lacking)) if lacking else ("ok", f"{len(last)} cameras have all that their stars need")
 
 
 def _clock(assembly: "Assembly") -> tuple[str, str]:
@@ -175,4 +175,4 @@ def _earth() -> tuple[str, str]:
     expires = leap.expires.to_datetime().replace(tzinfo=None)
     left = expires - now().replace(tzinfo=None)
     words = f"leap seconds are known until {expires:%Y-%m-%d}"
-    return ("doubt", f"{words}: update astropy-iers-data") if left < timedelta(0) else ("ok", words)
+    return ("warning", f"{words}: update astropy-iers-data") if left < timedelta(0) else ("ok", words)

@@ -75,7 +75,7 @@ def gather(session: Session, site: str, day: str, output: Path) -> NightReport:
     site, day
         ``lsc``, ``YYYYMMDD``.
     output
-        Output directory, where the catalog of stars may lie.
+        Output directory, where a catalog of stars may be deployed.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def gather(session: Session, site: str, day: str, output: Path) -> NightReport:
     numbers = select(Frame.kind, Frame.state, func.count()).where(*here).group_by(Frame.kind, Frame.state)
     counts = tuple(sorted((str(kind or "unknown"), str(state), n) for kind, state, n in session.execute(numbers)))
     if not counts:
-        raise LookupError(f"no frame of {site} {day} is known")
+        raise LookupError(f"no frame of {site} {day} is known; check the site and the day, or submit its frames")
     unhappy = session.scalars(select(Frame).where(*here, Frame.state != State.DONE).order_by(Frame.filename))
     made = session.scalars(select(Master).where(Master.site == site, Master.day == day).order_by(Master.id))
     return NightReport(
@@ -196,12 +196,12 @@ def send_message(message: EmailMessage, settings: "Settings") -> str:
     Returns
     -------
     str
-        Which recipients the server does not know, and what it says; '' where it takes the message for all.
+        Which recipients the server does not know, with its answers; '' where it takes the message for all.
 
     Raises
     ------
     Unavailable
-        If the server takes it for nobody, or the password would not be safe.
+        If the server takes it for no recipient, or the password would not be safe.
     """
     try:
         with _server(settings) as server:
@@ -257,10 +257,10 @@ def finished_nights(session: Session, assembly: "Assembly") -> list[tuple[str, s
     Returns
     -------
     list of (str, str)
-        Site and day, of the last two weeks: nobody wants mail about the archive.
+        Site and day, of the last two weeks: no mail is sent about the archive.
     """
     moment = clock(session)
-    # what was announced and never came has no version: nobody waits a day and a half for it
+    # what was announced and never came has no version: the summary does not wait a day and a half for it
     tried_again = (Frame.state == State.RETRY) & Frame.version.is_not(None)
     busy = (Frame.owner != "") | (Frame.state == State.QUEUED) | tried_again
     open_yet = {
@@ -269,7 +269,7 @@ def finished_nights(session: Session, assembly: "Assembly") -> list[tuple[str, s
     known = (Frame.day >= first_recent_night(moment), Frame.start_mjd.is_not(None), latest())
     ends: dict[tuple[str, str], datetime] = {}
     for row in session.execute(select(Frame.site, Frame.day, Frame.instrument).where(*known).distinct()):
-        # a night of a spectrograph that nobody knows has no end: the others of the site have theirs
+        # a night of an unknown spectrograph has no end: the others of the site have theirs
         if (end := master_schedule.due_after(row.instrument, row.day, assembly)) is not None:
             ends[row.site, row.day] = max(end, ends.get((row.site, row.day), end))
     return sorted(night for night, end in ends.items() if night not in open_yet and moment > end + _AFTER_MASTERS)
@@ -358,7 +358,8 @@ def _stars(
     query = select(Frame, StarVelocity).join(StarVelocity.frame).where(*here, Frame.state == State.DONE)
     found = []
     for frame, star in session.execute(query.order_by(Frame.start_mjd, Frame.filename, StarVelocity.fiber)):
-        known = star_match.match(catalog, star.object, None, None, None)
+        # by its name alone: without coordinates the date does not matter
+        known = star_match.match(catalog, star.object, None, None, 2000.0)
         row = {name: getattr(star, name) for name in ("fiber", "object", "snr", "rv_ms", "rv_err_ms")}
         row |= {"filename": frame.filename, "exposure_s": frame.exposure_s, "v_mag": known.v_mag if known else None}
         found.append(row | {"quality": Quality(star.quality).names()})

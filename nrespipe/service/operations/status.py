@@ -24,7 +24,7 @@ from nrespipe.frames.quality import Quality
 
 #: Periods for which attempts are counted [hour].
 _PERIODS_H = (1, 24)
-#: A night whose summary was not sent is listed for so long after nobody tries any more.
+#: A night whose summary was given up is listed for so long.
 _RECENT = timedelta(days=14)
 #: Digits after the point in a table for the eye, where not as usual.
 _DIGITS = {"bjd_tdb": 6, "mid_mjd": 6, "pressure_psi": 4}
@@ -81,13 +81,13 @@ def _again(session: Session, moment: datetime) -> str:
 def _in_hand(session: Session) -> str:
     owners = list(session.scalars(select(Frame.owner).where(Frame.owner != "").order_by(Frame.owner)))
     names = sorted({owner.split("/")[0] for owner in owners})
-    return f"{_n(len(owners), 'frame')} in the hands of {', '.join(names)}" if owners else ""
+    return f"{_n(len(owners), 'frame')} worked on by {', '.join(names)}" if owners else ""
 
 
 def _scheduled(session: Session) -> str:
     open_yet = select(func.count(), func.min(Stacking.next_try)).where(Stacking.next_try.is_not(None))
     count, first = session.execute(open_yet).one()
-    return f"{_n(count, 'master')} owed, the next at {first:%Y-%m-%d %H:%M} UTC" if count else ""
+    return f"{_n(count, 'master')} scheduled, the next at {first:%Y-%m-%d %H:%M} UTC" if count else ""
 
 
 def _undelivered(session: Session) -> str:
@@ -96,7 +96,7 @@ def _undelivered(session: Session) -> str:
     failed = session.scalar(waiting.where(Delivery.next_try.is_(None), Delivery.owner == ""))
     given_up = f", {failed} of them given up" if failed else ""
     alone = session.scalars(select(Breaker).where(Breaker.next_try.is_not(None)).order_by(Breaker.since)).first()
-    away = f"; {alone.server} serves nobody since {alone.since:%Y-%m-%d %H:%M} UTC: {alone.reason}" if alone else ""
+    away = f"; {alone.server} takes nothing since {alone.since:%Y-%m-%d %H:%M} UTC: {alone.reason}" if alone else ""
     return f"{_n(count, 'file')} not delivered yet{given_up}{away}" if count else ""
 
 
@@ -107,7 +107,7 @@ def _unmailed(session: Session, moment: datetime) -> str:
         NightSummary.mailed.is_(None),
         NightSummary.reason != "",
     )
-    # a person has seen those of long ago, which nobody tries any more
+    # a person has seen those that were given up long ago
     recent = NightSummary.next_try.is_not(None) | (NightSummary.day >= f"{moment - _RECENT:%Y%m%d}")
     rows = session.scalars(select(NightSummary).where(*unsent, recent).order_by(NightSummary.day)).all()
     failed = sum(row.next_try is None for row in rows)
@@ -143,7 +143,7 @@ def why(session: Session, name: str, output: Path) -> list[str]:
     name
         File name; directory and extension do not matter.
     output
-        Output directory, below which masters and products lie.
+        Output directory, of masters and products.
 
     Returns
     -------

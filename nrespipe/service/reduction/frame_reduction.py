@@ -224,7 +224,7 @@ def reduce(job: Job, still_mine: Callable[[], bool] | None = None) -> Result:
     watch.lap("references")
     reduction = _flagged(job.recipe.reduce(raw, refs, spectrograph), job.flags)
     watch.lap("recipe")
-    used = {kind: file.path for kind, file in job.masters.items()}
+    used: dict[str, str] = {kind: file.path for kind, file in job.masters.items()}
     written = frame_products.write(
         raw, reduction, used, spectrograph, job.output, stars=refs.stars, still_mine=still_mine
     )
@@ -353,7 +353,7 @@ def _further_columns(velocity: "Velocity") -> Columns:
     }
 
 
-def _drift_columns(raw: RawFrame, reduction: "Reduction", masters: Mapping[Kind, str], output: Path) -> Columns:
+def _drift_columns(raw: RawFrame, reduction: "Reduction", masters: Mapping[str, str], output: Path) -> Columns:
     """Columns of ``FrameDrift``; none for a frame without wavelengths."""
     if reduction.wavelengths is None:
         return {}

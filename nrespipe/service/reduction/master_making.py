@@ -200,7 +200,7 @@ def combine(job: Job, still_mine: Callable[[], bool] | None = None) -> Columns:
         try:
             master, inputs = _join(job, master, raws, refs, spectrograph)
         except (Skipped, BadFrame, Unavailable, OSError) as error:
-            # those of this night alone can be combined: nobody waits for others
+            # the frames of this night alone can be combined: they wait for no others
             reason = "; ".join(filter(None, [reason, f"without the frames of the nights before: {error}"]))
     columns = {**columns, "reason": reason, "agrees_with": agrees_with, "inputs": inputs}
     if columns["standing"] is Standing.REJECTED:

@@ -65,7 +65,7 @@ def application(settings: "Settings") -> Celery:
         # a soft limit has no effect within compiled code; what else must follow from this one: service/limits
         task_time_limit=settings.time_limit_s,
         task_routes={TASKS[table]: {"queue": QUEUES[table]} for table in QUEUES},
-        # whoever sends finds out quickly that nobody is there; the sweep sends again
+        # a sender finds out quickly that the broker is away; the sweep sends again
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0},
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -81,7 +81,7 @@ def application(settings: "Settings") -> Celery:
         # elsewhere a recycled process is killed at the end of the program
         app.conf.worker_max_tasks_per_child = 50
         if settings.memory_limit_mb:
-            # after a frame, and long before the guard would end the process with a frame in hand
+            # after a frame, and long before the guard would end the process in the middle of a frame
             app.conf.worker_max_memory_per_child = settings.memory_limit_mb * 1024 // 2
     return app
 
@@ -133,7 +133,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
     @signals.setup_logging.connect(weak=False)
     def _configure_logs(**_: object) -> None:
         logs.configure(assembly.log_level)
-        # two lines for each message, which say less than ours
+        # two lines for each message, with less in them than ours
         for name in ("celery.worker.strategy", "celery.app.trace"):
             logging.getLogger(name).setLevel(logging.WARNING)
 

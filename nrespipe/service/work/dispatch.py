@@ -142,14 +142,14 @@ def _release_abandoned(assembly: "Assembly") -> None:
 
 def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty) -> int:
     pace = assembly.pace
-    # a broker is not asked at every sweep: only where it matters whether a message waits or was lost
+    # the broker is not queried at every sweep: only where it matters whether a message waits or was lost
     with assembly.readers.begin() as session:
         is_overdue = _is_overdue(session, table, pace.lost_s)
     patience_s = pace.lost_s if is_overdue and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
         most = capacity(session, table, pace, patience_s)
         if table is Delivery:
-            # a server that serves nobody is asked by one, now and then
+            # a server that takes nothing is tried by one delivery, now and then
             allowed = breakers.allowed_requests(session, assembly.settings.ingest_to)
             most = most if allowed is None else min(most, allowed)
         rows = claims.select_for_dispatch(session, table, patience_s, most) if most > 0 else []

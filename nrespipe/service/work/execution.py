@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 def reduce_frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> Outcome[object] | None:
-    """Reduce a frame, if it is due and nobody else does.
+    """Reduce a frame, if it is due and no other process does.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def make_master(
     version: str = __version__,
     since: datetime | None = None,
 ) -> Outcome[object] | None:
-    """Make a master, if it is due and nobody else does.
+    """Make a master, if it is due and no other process does.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def make_master(
         return None
     row = lease.row
     structlog.contextvars.bind_contextvars(master=f"{row.kind} of {row.instrument} {row.camera} {row.day}")
-    # whoever asks for one that is not due has checked its frames
+    # a caller that wants one that is not due has checked its frames
     plan = partial(_plan_master, assembly=assembly, is_ready=seen is not None, version=version, since=since)
     planned = outcome.attempt(lease.write, plan)
     if planned.state is not State.DONE:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from nrespipe.database import claims
 from nrespipe.database.administration import failures
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
+from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits
 from nrespipe.service.assembly import Assembly
@@ -82,7 +83,7 @@ class Lease(Generic[R]):
         return persist(self.assembly.sessions, if_ours, self.end)
 
     def is_ours(self) -> bool:
-        """Return whether the row is still ours; asked just before files are replaced.
+        """Return whether the row is still ours; called just before files are replaced.
 
         Raises
         ------
@@ -157,12 +158,12 @@ def acquire(assembly: Assembly, table: type[R], row_id: int, owner: str, seen: i
     return None if row is None else Lease(assembly, row, owner, begun + lease_s)
 
 
-def release_abandoned(session: Session) -> list[tuple[type, int]]:
+def release_abandoned(session: Session) -> list[tuple[type[Work], int]]:
     """Release the rows of processes that died or have run out of time.
 
     Returns
     -------
-    list of tuple (type, int)
+    list of tuple (type of Work, int)
         Table and key of each row that is free again.
     """
     released = claims.release(session, OUT_OF_TIME)

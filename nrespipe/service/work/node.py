@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from nrespipe.database import claims, nodes
 from nrespipe.database.tables import Node
-from nrespipe.database.tables.base import Row
+from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
 from nrespipe.service.work import owner
 from nrespipe.service.work.leases import persist
@@ -31,7 +31,7 @@ STOPPED = "its worker was stopped"
 #: A node retries its heartbeat at least this often while the database is away [second].
 _TURN_S = 2.0
 
-_Rows = list[tuple[type[Row], int]]
+_Rows = list[tuple[type[Work], int]]
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def _acquire(assembly: "Assembly", name: str, mine: str, processes: int, queues:
         if not nodes.register(session, name, mine, holder, processes=processes, queues=queues):
             # another was faster, who may be gone again by now
             return False, nodes.find(session, name), []
-        # with the name, or nobody would know any more whose they are
+        # together with the name, or the owner of the rows could not be found any more
         former = holder.owner if holder is not None else None
         rows = _release(session, lambda one: owner.is_of_node(one, former), RESTARTED) if former is not None else []
         return True, holder, rows
@@ -152,7 +152,7 @@ def _beat(assembly: "Assembly", name: str, mine: str, processes: int, queues: st
     while not stopped.wait(pause_s):
         try:
             with assembly.sessions.begin() as session:
-                # one that was taken for gone, as the database was away for days, has its name still if nobody else has
+                # a node that was forgotten, as the database was away for days, keeps its name if no other has it
                 keeps = nodes.record_heartbeat(session, name, mine) or nodes.register(
                     session, name, mine, processes=processes, queues=queues
                 )

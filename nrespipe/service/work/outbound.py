@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome[object] | None":
-    """Deliver a product, if it is due and nobody else does.
+    """Deliver a product, if it is due and no other process does.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | N
 
 
 def send_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome[object] | None":
-    """Write the summary of a night and mail it, if it is due and nobody else does.
+    """Write the summary of a night and mail it, if it is due and no other process does.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def send_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None
 def _admit(
     session: Session, row: Delivery, lease: leases.Lease[Delivery], server: str
 ) -> tuple[Product, Literal["yes", "probe"]] | None:
-    """Return the product and how the server may be asked; None where it serves nobody at the moment."""
+    """Return the product and how the server may be used; None where it takes nothing at the moment."""
     lease_s = limits.of(lease.assembly.settings, lease.assembly.pace).lease_s
     admitted = breakers.request_permission(session, server, lease_s)
     if admitted == "no":

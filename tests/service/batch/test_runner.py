@@ -75,7 +75,7 @@ def test_rows_that_an_interrupted_run_has_in_hand_are_given_back_and_count_as_no
 
     def interrupted():
         with runner.start(service, "night", lambda *_: None) as run:
-            night._arrive(service, [*archive.root.rglob("*.fits")], (), (), night.progress.lines)
+            night._register(service, [*archive.root.rglob("*.fits")], (), (), night.progress.lines)
             (frame,) = query.all(select(Frame))
             order = runner.frame_orders(run, [frame])[0]
             with service.sessions.begin() as session:
@@ -91,7 +91,7 @@ def test_rows_that_an_interrupted_run_has_in_hand_are_given_back_and_count_as_no
 def test_a_delivery_whose_product_was_replaced_while_its_process_died_ends_no_run(service):
     run = runner.Batch(service, None, None, "x")
     died = outcome.of(Unavailable("its process died"), now())
-    assert runner._lost(run, runner.Order("a product", Delivery, 77, 0, "x.1"), died) == []
+    assert runner._release(run, runner.Order("a product", Delivery, 77, 0, "x.1"), died) == []
 
 
 def test_a_frame_that_cannot_be_planned_is_told_of_and_the_night_goes_on(archive, service, query, monkeypatch):

@@ -152,7 +152,7 @@ def test_a_table_of_another_site_is_refused_and_not_kept(tmp_path):
     text = (instruments.files("nrespipe.instruments") / "nres03.toml").read_text(encoding="utf-8")
     table = tmp_path / "new.toml"
     table.write_text(text.replace("nres03", "nres05"), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"new\.toml: describes a spectrograph at cpt, not at ogg"):
+    with pytest.raises(ValueError, match=r"new\.toml: site is cpt; expected ogg"):
         site_start.register(table, tmp_path / "out", "ogg")
     assert not (tmp_path / "out").exists()
     assert site_start.register(table, tmp_path / "out", "cpt").name == "nres05"

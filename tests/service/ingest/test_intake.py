@@ -173,8 +173,8 @@ def test_status_tells_what_is_due_in_hand_owed_and_done(archive, service, comman
         )
     told = command("status").stdout
     assert "2 frames due, the oldest for 3 hours\n" in told
-    assert "1 frame in the hands of worker1@host\n" in told
-    assert "1 master owed, the next at 2030-01-02 00:00 UTC\n" in told
+    assert "1 frame worked on by worker1@host\n" in told
+    assert "1 master scheduled, the next at 2030-01-02 00:00 UTC\n" in told
     assert "attempts in the last hour: 8 done\n" in told
 
 

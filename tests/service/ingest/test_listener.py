@@ -136,9 +136,9 @@ def test_foreign_frames_and_malformed_bodies_never_become_rows(listening, query)
     assert [headers["exception"] for headers, _ in told] == ["Malformed"] * 5
     assert {headers["reason"] for headers, _ in told} == {
         "the message is not JSON",
-        "the message is JSON but no object",
-        "the message names no file",
-        "the message has neither the path of the file nor its number in the archive",
+        'the message is JSON of type list; expected an object with "path", or with "filename" and "frameid"',
+        'the message names no file; expected "path", "filename" or "basename"',
+        'the message has neither the path of the file nor its number in the archive; expected "path" or "frameid"',
         "the message is not text in UTF-8",
     }
     assert told[0][1] == b"not json"

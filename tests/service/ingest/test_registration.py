@@ -247,7 +247,11 @@ def test_a_file_that_changes_while_it_is_read_is_read_later(archive, monkeypatch
 
     monkeypatch.setattr(raw_files, "md5", meanwhile)
     facts, looked = raw_files.inspect(path)
-    assert (looked.state, looked.reason, "md5" in facts) == (State.RETRY, f"{path.name}: it is being written", False)
+    assert (looked.state, looked.reason, "md5" in facts) == (
+        State.RETRY,
+        f"{path.name}: it is being written; it is tried again",
+        False,
+    )
 
 
 def test_a_night_finds_the_file_that_an_earlier_one_could_not_read(archive, service, query):

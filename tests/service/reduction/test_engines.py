@@ -47,7 +47,7 @@ def test_a_night_is_reduced_and_every_question_is_answered(archive, anywhere):
         assert intake.requeue(session, states=[State.FAILED]) == ["lscnrs01-fa09-20190405-0010-e00"]
         assert any(line.startswith("1 frame due") for line in status.status(session))
         assert intake.find_missed(session, archive.root, "lsc", "20190405") == []
-    assert {found.state for found in health.examine(anywhere)} <= {"ok", "doubt"}
+    assert {found.state for found in health.examine(anywhere)} <= {"ok", "warning"}
     told = []
     assert dispatch.sweep(anywhere, lambda *work: told.append(work)) == 1
     assert dispatch.sweep(anywhere, lambda *work: told.append(work)) == 0

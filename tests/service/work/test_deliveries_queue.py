@@ -201,7 +201,7 @@ def test_status_tells_of_a_server_that_serves_nobody(shop, server):
     server.answers["all"] = 503
     shop.turn()
     result = CliRunner().invoke(cli.main, ["status", "--output", str(shop.service.output)])
-    assert f"5 files not delivered yet; {shop.service.settings.ingest_to} serves nobody since" in result.stdout
+    assert f"5 files not delivered yet; {shop.service.settings.ingest_to} takes nothing since" in result.stdout
 
 
 def test_of_many_that_ask_at_once_whether_a_server_is_back_one_does(database_url):
