@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nrespipe"
 
 #: Rooms of the package that must be free of the words below. The tuple grows until it is `rooms()`.
-CLEAN: tuple[str, ...] = (".", "data", "database/migrations", "engine", "files/exchange", "instruments")
+CLEAN: tuple[str, ...] = (".", "data", "database/migrations", "engine", "files/exchange", "instruments", "simulator")
 #: Pages of the manual that may still have such words; none in the end.
 UNWRITTEN: tuple[str, ...] = ("docs/architecture.rst",)
 
@@ -74,7 +74,7 @@ def old_words(text: str) -> list[str]:
 
 def written_pages() -> list[str]:
     """Return the pages of the manual that a person has written, and the first page of the repository."""
-    pages = (path.relative_to(ROOT) for path in (ROOT / "README.rst", *(ROOT / "docs").rglob("*.rst")))
+    pages = (path.relative_to(ROOT) for path in (*ROOT.glob("*.rst"), *(ROOT / "docs").rglob("*.rst")))
     return sorted(page.as_posix() for page in pages if not {"_build", "api", "reference"} & {*page.parts})
 
 

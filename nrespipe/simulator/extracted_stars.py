@@ -101,8 +101,6 @@ def wavelengths(
     fiber: int = 0,
     *,
     zero_ms: float = 0.0,
-    drift_ms: float = 0.0,
-    bend_ms: Sequence[float] = (),
     error_ms: float = 0.0,
     drift_error_ms: float = 0.0,
 ) -> Wavelengths:
@@ -112,10 +110,8 @@ def wavelengths(
     ----------
     fiber
         Fiber of the star.
-    zero_ms, drift_ms
-        True errors, of the zero point and of the drift [m / s].
-    bend_ms
-        True errors along every order: Legendre coefficients from the first degree on [m / s].
+    zero_ms
+        True error of the zero point [m / s].
     error_ms, drift_error_ms
         Estimated errors [m / s].
 
@@ -126,8 +122,7 @@ def wavelengths(
     """
     columns = bench.spectrograph.detector.columns
     x = np.arange(columns, dtype=float)
-    off_ms = zero_ms + drift_ms + np.polynomial.legendre.legval(np.linspace(-1, 1, columns), [0.0, *bend_ms])
-    angstrom = benches.wavelength(bench, fiber, x) * doppler.factor(off_ms)
+    angstrom = benches.wavelength(bench, fiber, x) * doppler.factor(zero_ms)
     drift = Drift(0.0, 0.0, 0.0, 0.0, 0.0, float(drift_error_ms), 1000)
     shape = line_shape(bench, fiber)
     return Wavelengths((fiber,), bench.spectrograph.orders, angstrom[None], np.array([float(error_ms)]), drift, shape)

@@ -1,4 +1,4 @@
-"""One simulated exposure: the light of the fibers, the raw image that it makes, and the truth about it."""
+"""One simulated exposure: the sources in the fibers, the raw image that it makes, and the truth about it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -307,8 +307,8 @@ def _paint(image, bench, state, fiber, orders, samples):
         v = i / (len(bench.spectrograph.orders) - 1)
         scale = scales[0] * (1 - v) + scales[1] * v + 0.004 * fiber
         skew = 0.5 + 0.4 * (skews[0] * (1 - v) + skews[1] * v)
-        slant = np.stack([tilt, np.full(columns, bench.bow[fiber, i])])
-        light.paint(image, spectrum, rows[i], slant, scale, skew, symmetric, odd, lineshape.STEP)
+        line_tilt = np.stack([tilt, np.full(columns, bench.bow[fiber, i])])
+        light.paint(image, spectrum, rows[i], line_tilt, scale, skew, symmetric, odd, lineshape.STEP)
 
 
 def _scattered(image):

@@ -146,7 +146,7 @@ def paint(
     image: Floats,
     spectrum: Floats,
     rows: Floats,
-    slant: Floats,
+    line_tilt: Floats,
     scale: float,
     skew: float,
     symmetric: Floats,
@@ -163,7 +163,7 @@ def paint(
         Blurred light, as from `blur` or `lines` [electron].
     rows : shape (n_columns,)
         Row of the trace [pixel].
-    slant : shape (2, n_columns)
+    line_tilt : shape (2, n_columns)
         Tilt of the image of a line (columns per row) and its curvature (columns per square of the row); the curvature
         leaves the center of light on its column.
     scale, skew
@@ -190,7 +190,7 @@ def paint(
             square += shares[y - first] * dy * dy
         for y in range(first, last + 1):
             dy = y - rows[x]
-            place = x - slant[0, x] * dy - slant[1, x] * (dy * dy - square)
+            place = x - line_tilt[0, x] * dy - line_tilt[1, x] * (dy * dy - square)
             image[y, x] += shares[y - first] * _cubic(spectrum, (place + PADDING) * OVERSAMPLING)
 
 
