@@ -22,7 +22,10 @@ RUN mkdir -p /source/nrespipe/files \
  && /opt/nrespipe/bin/pip uninstall --yes nrespipe \
  && rm -rf /source/build
 COPY nrespipe /source/nrespipe
-RUN /opt/nrespipe/bin/pip install --no-cache-dir --no-deps /source && rm -rf /source
+# The repository of git, which has the version, is not in the image: --build-arg VERSION=$(python -m setuptools_scm)
+ARG VERSION
+RUN SETUPTOOLS_SCM_PRETEND_VERSION_FOR_NRESPIPE="$VERSION" \
+    /opt/nrespipe/bin/pip install --no-cache-dir --no-deps /source && rm -rf /source
 
 COPY supervisord.conf docker/night.conf /etc/nrespipe/
 COPY --chmod=755 docker/entrypoint.sh /usr/local/bin/entrypoint

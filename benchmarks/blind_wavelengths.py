@@ -2,27 +2,30 @@
 
 Run ``python benchmarks/blind_wavelengths.py [number of starts] [number of benches under stress]``, 200 and 2 where
 absent. Two thirds of the starts have three to five orders. Every second one is an extracted arc of
-``simulator.arc_spectra`` with its variance and a guess of the orders that is off by up to three; the others are plain
-arrays of ``simulator.box_arcs``, of which nothing is told. The light lies up to 30 px from where the optical model has
+``extracted_arcs`` with its variance and a guess of the orders that is off by up to three; the others are plain
+arrays of ``box_arcs``, of which nothing is told. The light lies up to 30 px from where the optical model has
 it, and the detector is turned by up to 0.3 degree.
 """
 
 import os
 import sys
 import time
+from pathlib import Path
 
 # one thread for the linear algebra, as in the workers of the service
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/plugins"))
 
+import box_arcs
+import extracted_arcs
 import numpy as np
 
-from nrespipe import data, instruments
+from nrespipe import data, doppler, instruments
 from nrespipe.engine.wavelength import blind
 from nrespipe.errors import BadFrame
-from nrespipe.simulator import arc_spectra, box_arcs
+from nrespipe.simulator import bench as benches
 
-C_MS = 299792458.0
 LAMP = data.lamp_lines()
 COLUMN = np.arange(4096)
 #: Wavelengths this far from the truth at half of the pixels are wrong [m / s].
@@ -41,14 +44,14 @@ def start(seed):
         given, wavelength = {}, bench.wavelength
         flux = box_arcs.draw(bench, orders, lines, seed)
     else:
-        truth = arc_spectra.truth(spectrograph, LAMP, seed, missing=random.uniform(0, 0.4))
-        level, renumber = 10 ** random.uniform(-0.7, 0.7), int(random.integers(-3, 4))
-        spectra = arc_spectra.expose(truth, (fiber,), seed, orders=orders, renumber=renumber, level=level)
+        bench = benches.build(spectrograph, seed)
+        options = {"lamp": 10 ** random.uniform(-0.7, 0.7), "renumber": int(random.integers(-3, 4)), "lamp_seed": seed}
+        spectra = extracted_arcs.expose(bench, (fiber,), seed=seed, orders=orders, **options)
         flux, variance, _, _ = spectra.of(fiber)
         given = {"variance": variance, "orders": spectra.orders}
 
         def wavelength(order, x):
-            return truth.wavelength(fiber, order, x - truth.center_offset_px(order, x))
+            return extracted_arcs.wavelength(bench, fiber, x, orders=order[:, 0])
 
     return n, *solved(flux, spectrograph, fiber, orders, wavelength, given)
 
@@ -62,7 +65,7 @@ def solved(flux, spectrograph, fiber, orders, wavelength, given):
         return f"refused: {error}", np.nan, np.nan, np.nan, time.process_time() - began
     seconds = time.process_time() - began
     x = np.arange(200, 3900, 50)
-    errors = C_MS * (found.vacuum_angstrom[:, x] / wavelength(found.orders[:, None], x) - 1)
+    errors = doppler.C_MS * (found.vacuum_angstrom[:, x] / wavelength(found.orders[:, None], x) - 1)
     right = np.array_equal(found.orders, orders) and np.median(np.abs(errors)) < WRONG_MS
     zero = np.median(errors)
     pull = 1.4826 * np.median(np.abs(errors - zero) / found.error_ms[:, x])

@@ -18,9 +18,9 @@ from nrespipe import data, instruments
 from nrespipe.engine.spectrum import continuum
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import measurement, template, template_fit
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import bench_stars, stars
+from nrespipe.simulator import extracted_stars, stars
 
 TELLURICS = data.tellurics()
 #: Types of the templates, how many of each, and the rotation of their stars [km / s].
@@ -41,8 +41,8 @@ def star(name, kind, vsini_kms, snr):
 
 def exposed(bench, target, berv_ms, seed):
     """Return an exposure, with its true velocity."""
-    wavelengths = bench_stars.wavelengths(bench)
-    orders, numbers = measurement.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
+    wavelengths = extracted_stars.wavelengths(bench)
+    orders, numbers = measurement.prepared(extracted_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
     fwhm = wavelengths.line_shape.fwhm[0][np.isin(bench.spectrograph.orders, numbers)]
     return template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed), fwhm=fwhm)
 

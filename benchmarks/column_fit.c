@@ -1,4 +1,4 @@
-/* The fit of nrespipe/numerics/columns.py (_fit with the functions that it calls, and banded.solve) once more, in C.
+/* The fit of nrespipe/numerics/column_model.py (_fit with the functions that it calls, and matrices.solve_banded) once more, in C.
 
    It only serves benchmarks/toolchains.py, which measures what an extension in C would gain. The names are those of the
    Python functions. As there, floats are single where the arrays are, and sums are double. */

@@ -10,7 +10,7 @@ import numpy as np
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import night as simulated
-from nrespipe.simulator import product, stars, truth
+from nrespipe.simulator import raw_file, stars, truth
 
 FIRST = date(2019, 4, 1)
 SEED = 11
@@ -193,4 +193,4 @@ def simulate(night, bench):
             rows, columns = nres.detector.rows, nres.detector.columns
             more = (rng.poisson(light_e, (rows, columns)) / bench.gain_e_per_adu).round().astype(adu.dtype)
             adu = adu + np.pad(more, [(0, size - own) for size, own in zip(adu.shape, more.shape)])
-        product.save(path, adu, nres, nres.cameras[0], night.day, shot)
+        raw_file.save(path, adu, nres, nres.cameras[0], night.day, shot)

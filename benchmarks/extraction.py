@@ -13,14 +13,14 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import maximum_filter
 
-from nrespipe import data, instruments
+from nrespipe import data, doppler, instruments
 from nrespipe.engine.detector import correction
 from nrespipe.engine.extraction import optimal, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes import arc, bias, dark, flat
 from nrespipe.simulator import bench as benches
@@ -28,7 +28,6 @@ from nrespipe.simulator import frame as frames
 from nrespipe.simulator import stars
 from nrespipe.simulator.detector import OVERSCAN_COLUMNS, pattern
 
-C_MS = 299792458.0
 #: A frame of this length has 3,000 cosmic rays.
 EXPOSURE_S = 914.0
 #: How far the orders of the stellar frames have moved [pixel].
@@ -92,11 +91,11 @@ def prepared(raw, refs, nres):
     image = correction.correct(raw, refs.bias, refs.dark, nres.detector, flat_.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat_.mask, image.exposure_s)
     clock.append(time.process_time())
-    traces = trace_shift.roughly(image, flat_.traces, lit)
+    traces = trace_shift.coarse(image, flat_.traces, lit)
     clock.append(time.process_time())
     clean = scattered_light.subtract(image, traces, flat_, lit)
     clock.append(time.process_time())
-    traces, motion = trace_shift.orders(clean, traces, flat_, lit)
+    traces, motion = trace_shift.measure(clean, traces, flat_, lit)
     clock.append(time.process_time())
     detect, rough, scatter, fine = np.diff(clock)
     return clean, traces, motion, image.electrons - clean.electrons, (detect, scatter, rough + fine)
@@ -278,7 +277,7 @@ def _shift_ms(bright, faint, wavelength):
     for k in np.flatnonzero(good.sum(axis=1) > 500):
         g, light = good[k], np.nan_to_num(flux[k])
         ratio = np.polynomial.Polynomial.fit(x[g], other[k][g] / light[g], 5, w=np.sqrt(np.maximum(light[g], 0)))
-        slope = np.gradient(light) / np.gradient(wavelength[k]) * wavelength[k] / C_MS
+        slope = np.gradient(light) / np.gradient(wavelength[k]) * wavelength[k] / doppler.C_MS
         above -= np.sum((slope * (other[k] / ratio(x) - light) / variance[k])[g])
         below += np.sum((slope**2 / variance[k])[g])
     return above / below

@@ -16,7 +16,7 @@ from damaged_nights import fortnight, short, simulate
 from sqlalchemy import select
 
 from nrespipe import logs
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.files import plain_table
 from nrespipe.frames.quality import Quality

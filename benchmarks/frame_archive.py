@@ -4,19 +4,23 @@ The frames have all that a detector does. Each night has arcs and a drift of its
 there are clouds and their exposure meter, the motion of the Earth over a year, a planet, and cosmic rays.
 """
 
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/plugins"))
+
+import extracted_arcs
 import numpy as np
 
 from nrespipe import data
 from nrespipe.engine.velocity import measurement, template
-from nrespipe.files import masters as shelf
+from nrespipe.files import master_files as shelf
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import arc, bias, dark, flat, science
-from nrespipe.simulator import bench_arcs, drift, sky, stars
+from nrespipe.simulator import drift, sky, stars
 from nrespipe.simulator import frame as frames
 
 #: Star of each fiber; fiber 2 is lit in every second frame.
@@ -195,7 +199,7 @@ def reduced(bench, refs, raw, epoch, line_shape=None):
     there = np.isin(bench.spectrograph.orders, scale.orders)
     for one in reduction.velocities:
         angstrom = scale.vacuum_angstrom.copy()
-        angstrom[scale.fibers.index(one.fiber)] = bench_arcs.wavelength(bench, one.fiber, x, epoch.state)[there]
+        angstrom[scale.fibers.index(one.fiber)] = extracted_arcs.wavelength(bench, one.fiber, x, epoch.state)[there]
         true = replace(scale, vacuum_angstrom=angstrom, line_shape=line_shape or scale.line_shape)
         ideal = measurement.measure(spectra, true, one.fiber, one.star, refs.masks, refs.tellurics, one.barycentric)
         orders, numbers = measurement.prepared(spectra, scale, one.fiber)

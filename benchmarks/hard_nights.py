@@ -22,7 +22,7 @@ from damaged_nights import lit, moved
 from sqlalchemy import select
 
 from nrespipe import instruments, logs
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.files import plain_table
 from nrespipe.frames.quality import Quality
@@ -31,12 +31,12 @@ from nrespipe.service import assembly
 from nrespipe.service.batch import night as nights
 from nrespipe.service.batch import simulation
 from nrespipe.service.ingest import raw_files, registration
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import night as simulated
-from nrespipe.simulator import product, stars, truth
+from nrespipe.simulator import raw_file, stars, truth
 
 FIRST, SEED = date(2019, 4, 1), 7
 SMALL = Path(__file__).parents[1] / "tests" / "small"
@@ -55,13 +55,13 @@ class Camera:
     ----------
     gain_e_per_adu, read_noise_e : float
         What is true.
-    claims : mapping of str to float or None
+    header_values : mapping of str to float or None
         Cards of the headers; None takes a card out. What is not named is as the simulator has it.
     """
 
     gain_e_per_adu: float
     read_noise_e: float
-    claims: dict = field(default_factory=dict)
+    header_values: dict = field(default_factory=dict)
 
 
 OURS = Camera(3.2, 7.0)
@@ -193,7 +193,7 @@ def write(root, nres, case):
             adu = np.array(rendered.adu)
             case.image(number, np.random.default_rng([SEED, number, shot.number]), adu, nres.detector)
             path = folder / "raw" / f"{shot.filename}.fits.fz"
-            product.save(path, adu, nres, nres.cameras[0], day, shot, claims=camera.claims)
+            raw_file.save(path, adu, nres, nres.cameras[0], day, shot, changed_cards=camera.header_values)
             if shot.scene.kind is Kind.SCIENCE:
                 truth.arrays(folder / "truth" / f"{shot.filename}.npz", rendered.truth)
         found.append(folder)
@@ -226,7 +226,7 @@ def by_workers(service, folders):
     for folder in folders:
         for _, sequence in groupby(sorted((folder / "raw").iterdir()), lambda path: path.name.split("-")[4][0]):
             for path in sequence:
-                registration.register(service.sessions, path, *raw_files.look(path))
+                registration.register_file(service.sessions, path, *raw_files.inspect(path))
             settle(paced)
 
 
@@ -238,7 +238,7 @@ def settle(service):
         if not told:
             return
         for table, row in told:
-            (execution.frame if table is Frame else execution.master)(service, row, "bench")
+            (execution.reduce_frame if table is Frame else execution.make_master)(service, row, "bench")
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import RECIPES
 
 _DAY = "20190405"
@@ -32,14 +32,14 @@ _FLAWED = 0.7
 def write_frames(root):
     """Write the raw files that the masters are made of."""
     from nrespipe.simulator import bench as benches
-    from nrespipe.simulator import night, product
+    from nrespipe.simulator import night, raw_file
 
     bench = benches.build(instruments.load("nres01"))
     counts = {"n_bias": _COUNTS[Kind.BIAS][1], "n_dark": _COUNTS[Kind.DARK][1], "n_flat": _COUNTS[Kind.FLAT][1] // 2}
     for shot in night.plan(bench, _DAY, seed=1, stars=[], n_arc=0, **counts):
         adu = night.expose(bench, shot, seed=1).adu
         path = root / f"{shot.filename}.fits.fz"
-        product.save(path, adu, bench.spectrograph, bench.spectrograph.cameras[0], _DAY, shot)
+        raw_file.save(path, adu, bench.spectrograph, bench.spectrograph.cameras[0], _DAY, shot)
 
 
 def chosen(root, kind, count):
@@ -55,7 +55,7 @@ def make(root, kind, count):
     for needed in RECIPES[kind].NEEDS:
         refs[str(needed)] = pickle.loads((root / f"{needed}.pickle").read_bytes())
     began = time.process_time()
-    frames = [cdp.read(path, whole=False) for path in chosen(root, kind, count)]
+    frames = [raw_file.read(path, whole=False) for path in chosen(root, kind, count)]
     master = RECIPES[kind].combine(frames, References(**refs), nres)
     seconds = time.process_time() - began
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

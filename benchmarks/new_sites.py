@@ -20,18 +20,20 @@ from nrespipe.files import plain_table
 
 # one thread for the linear algebra, as in the workers of the service
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/plugins"))
 
+import extracted_arcs
 import numpy as np
 
-from nrespipe import instruments
+from nrespipe import doppler, instruments
 from nrespipe.engine.wavelength import solution
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import simulation
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import bench_arcs, night, stars
+from nrespipe.simulator import night, stars
 
 DAY, SEED = "20190401", 5
 #: The fewest that the page of a new site names; and what is observed, by the number of telescopes.
@@ -107,8 +109,8 @@ def misnumbered(traces, bench, state):
 
 def zero_point_ms(scale, fiber, bench, state):
     """Return by how much the wavelengths of a fiber are too long in the middle of all orders and columns."""
-    true = bench_arcs.wavelength(bench, fiber, _X, state)[scale.orders - bench.spectrograph.first_order]
-    return float(np.median(benches.C_MS * (solution.on_grid(scale, fiber, scale.orders, _X) / true - 1)))
+    true = extracted_arcs.wavelength(bench, fiber, _X, state)[scale.orders - bench.spectrograph.first_order]
+    return float(np.median(doppler.velocity_ms(solution.on_grid(scale, fiber, scale.orders, _X) / true)))
 
 
 def try_site(work, site):
@@ -119,7 +121,7 @@ def try_site(work, site):
     output, status, said, seconds = start(work, raw / "raw", site, table)
     if status:
         return [[site, *["-"] * 8, f"{seconds:.0f}", "no"]], [f"{site}: exit status {status}", *said.splitlines()]
-    found = {kind: masters.read(*output.glob(f"*/*/*/masters/{kind}_*")) for kind in (Kind.FLAT, Kind.ARC)}
+    found = {kind: master_files.read(*output.glob(f"*/*/*/masters/{kind}_*")) for kind in (Kind.FLAT, Kind.ARC)}
     traces, scale = found[Kind.FLAT].traces, found[Kind.ARC].solution
     zeros = [zero_point_ms(scale, fiber, bench, mean_state(raw, "arc")) for fiber in scale.fibers]
     wrong = [*misnumbered(traces, bench, mean_state(raw, "flat"))]

@@ -14,7 +14,7 @@ from nrespipe.engine.detector import correction
 from nrespipe.engine.extraction import scattered_light
 from nrespipe.engine.orders import trace, trace_shift
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes import bias, dark, flat
 from nrespipe.simulator import bench as benches
@@ -104,14 +104,14 @@ def followed(bench, refs, snr, lamp, shift, seed):
     nres, lit = bench.spectrograph, raw.lit_fibers
     image = correction.correct(raw, refs.bias, refs.dark, nres.detector, refs.flat.gain_e_per_adu)
     began = time.process_time()
-    start = trace_shift.roughly(image, refs.flat.traces, lit)
+    start = trace_shift.coarse(image, refs.flat.traces, lit)
     seconds = time.process_time() - began
     clean = scattered_light.subtract(image, start, refs.flat, lit)
     began = time.process_time()
-    _, motion = trace_shift.orders(clean, start, refs.flat, lit)
+    _, motion = trace_shift.measure(clean, start, refs.flat, lit)
     seconds += time.process_time() - began
     there = replace(refs.flat, traces=stretched(refs.flat.traces, nres.detector.rows))
-    _, other = trace_shift.orders(clean, trace_shift.roughly(image, there.traces, lit), there, lit)
+    _, other = trace_shift.measure(clean, trace_shift.coarse(image, there.traces, lit), there, lit)
     print(
         f"{snr:4} {lamp:5} {shift:+6.1f} {1e3 * (motion.shift_px - shift):+9.2f} {1e3 * motion.shift_error_px:6.2f}"
         f" {1e3 * motion.scale_px:+9.2f} {1e3 * (other.scale_px - _SCALE):+9.2f} {1e3 * other.scale_error_px:6.2f}"

@@ -23,16 +23,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / place) for place in ("tests/plugins", "tests/plugins/fakes")]
 
-from amqp.exceptions import AMQPError  # noqa: E402
-from brokers import Rabbit  # noqa: E402
-from faults import FAULTS, World, hostile  # noqa: E402
-from kombu.exceptions import KombuError  # noqa: E402
-from rigs import Rig  # noqa: E402
-from servers import Postgres  # noqa: E402
-from small_service import Archive  # noqa: E402
-from sqlalchemy import func, select  # noqa: E402
+from amqp.exceptions import AMQPError
+from faults import FAULTS, World, hostile
+from kombu.exceptions import KombuError
+from servers import Postgres, Rabbit
+from service_rig import Rig
+from small_service import Archive
+from sqlalchemy import func, select
 
-from nrespipe.database.tables import Attempt, Frame  # noqa: E402
+from nrespipe.database.tables import Attempt, Frame
 
 #: Frames that come in an hour: of a night with four spectrographs, and of an hour of calibrations.
 FRAMES_AN_HOUR = 40
@@ -69,7 +68,7 @@ def traffic(world, hours, speed, seed, stop):
         )
         site, camera = rng.choice([("lsc", "fa09"), ("elp", "fa17")])
         path = world.archive.add(code, objects, site=site, camera=camera)
-        patiently(lambda path=path: world.tell(path))
+        patiently(lambda path=path: world.announce(path))
         patiently(lambda: world.rig.publish(rng.choice(hostile(rng))))
 
 
@@ -126,7 +125,7 @@ def main():
         # a fault waits until nothing waits, and stars wait for masters of their camera
         before = set(world.archive.root.rglob("*.fits"))
         world.archive.calibrations(site="elp", camera="fa17")
-        world.tell(*set(world.archive.root.rglob("*.fits")) - before)
+        world.announce(*set(world.archive.root.rglob("*.fits")) - before)
         world.quiet()
         begun = time.monotonic()
         struck = play(world, given.hours, given.speed, given.seed)

@@ -19,7 +19,7 @@ from nrespipe import data, instruments
 from nrespipe.engine.velocity import measurement, template, template_fit
 from nrespipe.frames.velocity import Barycentric
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import bench_stars, stars
+from nrespipe.simulator import extracted_stars, stars
 
 STARS = ("HD102365", "HD22049", "HD201091")
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
@@ -49,8 +49,8 @@ def series(bench, name, snr, epochs, seed=0):
     for epoch in range(epochs):
         zero, drift, fiber = rng.standard_normal(3) * (ZERO_MS, DRIFT_MS, TRANSFER_MS)
         made_ms = zero + drift + fiber
-        spectra = bench_stars.expose(bench, replace(target, rv_ms=truth[epoch]), bervs[epoch], seed=[seed, epoch])
-        wavelengths = bench_stars.wavelengths(
+        spectra = extracted_stars.expose(bench, replace(target, rv_ms=truth[epoch]), bervs[epoch], seed=[seed, epoch])
+        wavelengths = extracted_stars.wavelengths(
             bench, zero_ms=made_ms, error_ms=np.hypot(ZERO_MS, TRANSFER_MS), drift_error_ms=DRIFT_MS
         )
         one = measured(spectra, wavelengths, target, bervs[epoch], transfer_ms=TRANSFER_MS)
@@ -111,11 +111,11 @@ def brightness(bench, names):
     """Print by how much the velocity at S/N 20 differs from that at 150: noise and its opposite cancel."""
     worst = 0.0
     for name in names:
-        target, wavelengths, means = stars.target(name), bench_stars.wavelengths(bench), {}
+        target, wavelengths, means = stars.target(name), extracted_stars.wavelengths(bench), {}
         for snr, seeds in ((20.0, (1, 2)), (150.0, (1,))):
-            light, off = snr**2 * bench_stars.spectrum(bench, target, 5e3), []
+            light, off = snr**2 * extracted_stars.spectrum(bench, target, 5e3), []
             for seed in seeds:
-                noisy = bench_stars.expose(bench, replace(target, snr=snr), 5e3, seed=seed, hits=0.0)
+                noisy = extracted_stars.expose(bench, replace(target, snr=snr), 5e3, seed=seed, cosmic_share=0.0)
                 for flux in (noisy.flux, 2 * light - noisy.flux):
                     off.append(measured(replace(noisy, flux=flux), wavelengths, target, 5e3).rv_ms - target.rv_ms)
             means[snr] = np.mean(off)
@@ -128,9 +128,9 @@ def seasons(bench, templates, names):
     """Print how far noise-free spectra move with the Earth, by the mask and by templates that have noise."""
     worst = {"mask": 0.0, "template": 0.0}
     for name in names:
-        target, wavelengths, moved = replace(stars.target(name), snr=np.inf), bench_stars.wavelengths(bench), {}
+        target, wavelengths, moved = replace(stars.target(name), snr=np.inf), extracted_stars.wavelengths(bench), {}
         for berv_ms in np.linspace(-27e3, 27e3, 7):
-            spectra = bench_stars.expose(bench, target, berv_ms, seed=0)
+            spectra = extracted_stars.expose(bench, target, berv_ms, seed=0)
             moved.setdefault("mask", []).append(measured(spectra, wavelengths, target, berv_ms).rv_ms)
             orders, numbers = measurement.prepared(spectra, wavelengths, 0)
             for snr in (100.0, 30.0):

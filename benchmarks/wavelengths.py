@@ -7,23 +7,27 @@ they share the photons of the arcs, over so many nights of one arc and of four.
 """
 
 import argparse
+import sys
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/plugins"))
+
+import extracted_arcs
 import extraction
 import numpy as np
 
-from nrespipe import data, instruments
+from nrespipe import data, doppler, instruments
 from nrespipe.engine.wavelength import arc_lines, calibrate, diagnostics, drift, line_spread, solution
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.spectra import extract_frame
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import bench_arcs, lamps, stars
 from nrespipe.simulator import frame as frames
+from nrespipe.simulator import lamps, stars
 from nrespipe.simulator.bench import State
 
-C_MS = benches.C_MS
 _X = np.arange(16, 4096, 32.0)
 _PAIRS = (0, 1), (1, 2)
 #: Drifts of the science frames.
@@ -56,7 +60,8 @@ def mean_state(states):
 def night(bench, seed, states, **lamp):
     """Return the arcs of a night, the pairs of fibers in turn."""
     return [
-        bench_arcs.expose(bench, _PAIRS[i % 2], state, seed=1000 * seed + i, **lamp) for i, state in enumerate(states)
+        extracted_arcs.expose(bench, _PAIRS[i % 2], state, seed=1000 * seed + i, **lamp)
+        for i, state in enumerate(states)
     ]
 
 
@@ -69,7 +74,7 @@ def walk(seed, n=8):
 def errors_ms(bench, scale, state, fiber):
     """Error of a solution over order and column [m / s]."""
     found = solution.on_grid(scale, fiber, scale.orders, _X)
-    return C_MS * (found / bench_arcs.wavelength(bench, fiber, _X, state) - 1)
+    return doppler.C_MS * (found / extracted_arcs.wavelength(bench, fiber, _X, state) - 1)
 
 
 def arc_of(found):
@@ -106,7 +111,7 @@ def of_nights():
         states = walk(20 + seed, 4)
         arcs = night(bench, 40 + seed, states, lamp_seed=1 + seed)
         began = time.process_time()
-        found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+        found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
         seconds.append((time.process_time() - began) / 3)
         state = mean_state(states)
         error = {fiber: errors_ms(bench, found.solution, state, fiber) for fiber in (0, 1, 2)}
@@ -132,11 +137,11 @@ def of_nights():
 def of_lines(bench, found, state):
     """Print how well profile and centers of lines are known."""
     print("\nlines: reduced chi-square of the profile by peak, and centers of two exposures of one state")
-    arcs = [bench_arcs.expose(bench, (1,), state, seed=seed) for seed in (7001, 7002)]
+    arcs = [extracted_arcs.expose(bench, (1,), state, seed=seed) for seed in (7001, 7002)]
     shape, lines = line_spread.select(found.line_shape, (1,), found.orders), []
     for arc in arcs:
-        flux, variance, weight = arc_lines.prepared(arc, 1)
-        row, fits = arc_lines.fitted(flux, variance, weight, arc.orders, 1, shape)
+        flux, variance, weight = arc_lines.without_background(arc, 1)
+        row, fits = arc_lines.fit(flux, variance, weight, arc.orders, 1, shape)
         clean = arc_lines.undisturbed(arc, 1, row, fits)
         lines.append((row[clean], fits[clean]))
     row, fits = lines[0]
@@ -169,7 +174,7 @@ def true_columns(bench, state, lines):
     emitted, _, listed = lamps.thorium_argon()
     table, true = data.lamp_lines().vacuum_angstrom, emitted[listed]
     columns = np.arange(0.0, 4096, 8)
-    grid = bench_arcs.wavelength(bench, 1, columns, state)
+    grid = extracted_arcs.wavelength(bench, 1, columns, state)
     found = np.full(len(lines.x), np.nan)
     for k in np.flatnonzero((lines.fiber == 1) & np.isfinite(lines.vacuum_angstrom)):
         one = true[np.argmin(np.abs(table - lines.vacuum_angstrom[k]))]
@@ -183,11 +188,13 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
     for spectra, state in zip(moved, states):
         began = time.process_time()
         found = drift.measure(spectra, arc)
-        wavelengths = calibrate.of(spectra, arc, found)
+        wavelengths = calibrate.frame(spectra, arc, found)
         seconds.append(time.process_time() - began)
-        ratio = bench_arcs.wavelength(bench, fiber, _X, state) / bench_arcs.wavelength(bench, fiber, _X, reference)
+        ratio = extracted_arcs.wavelength(bench, fiber, _X, state) / extracted_arcs.wavelength(
+            bench, fiber, _X, reference
+        )
         now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
-        error = C_MS * (now / solution.on_grid(arc.solution, fiber, wavelengths.orders, _X) / ratio - 1)
+        error = doppler.C_MS * (now / solution.on_grid(arc.solution, fiber, wavelengths.orders, _X) / ratio - 1)
         weight, shares = _star(wavelengths.orders)
         star = float(np.sum(error * weight))
         *_, claimed = calibrate.mean_error_ms(wavelengths, fiber, shares)
@@ -213,15 +220,15 @@ def of_damage(bench, states, arcs, found, state):
     lamp, base = data.lamp_lines(), errors_ms(bench, found.solution, state, 1).mean()
     kept = np.random.default_rng(5).uniform(size=len(lamp.use)) > 0.4
     fewer = replace(lamp, **{field.name: getattr(lamp, field.name)[kept] for field in fields(lamp)})
-    again = calibrate.calibrate(arcs, bench.spectrograph, fewer)
+    again = calibrate.night(arcs, bench.spectrograph, fewer)
     told("two fifths of the list missing", errors_ms(bench, again.solution, state, 1).mean() - base, -5, 5)
-    again = calibrate.calibrate(night(bench, 9, states, lamp=5.0), bench.spectrograph, lamp)
+    again = calibrate.night(night(bench, 9, states, lamp=5.0), bench.spectrograph, lamp)
     told("lamp five times as bright, saturated", errors_ms(bench, again.solution, state, 1).mean() - base, -5, 5)
     for velocity_ms in (100.0, 1000.0):
         steady = [State(velocity_ms=velocity_ms * (i + 0.5) / 8) for i in range(8)]
         # one pair of fibers after the other, so that all of the drift lies between them
-        drifted = [bench_arcs.expose(bench, _PAIRS[i // 4], one, seed=8000 + i) for i, one in enumerate(steady)]
-        again = calibrate.calibrate(drifted, bench.spectrograph, lamp)
+        drifted = [extracted_arcs.expose(bench, _PAIRS[i // 4], one, seed=8000 + i) for i, one in enumerate(steady)]
+        again = calibrate.night(drifted, bench.spectrograph, lamp)
         error = {f: errors_ms(bench, again.solution, mean_state(steady), f).mean() for f in (0, 1, 2)}
         for fiber in (0, 2):
             what = f"drift of {velocity_ms:.0f} m/s during the arcs: fiber {fiber} against 1"
@@ -237,13 +244,13 @@ def of_shared_photons(bench, nights, n_arcs):
     weight, shares = _star(bench.spectrograph.orders)
     for night_number in range(nights):
         seed = 5000 + 100 * night_number
-        arcs = [bench_arcs.expose(bench, (0, 1), state, seed=seed + i) for i in range(n_arcs)]
-        found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
-        frame = bench_arcs.expose(bench, (0, 1), state, seed=seed + 50, lamp=0.7)
-        wavelengths = calibrate.of(frame, arc_of(found), drift.measure(frame, arc_of(found)))
+        arcs = [extracted_arcs.expose(bench, (0, 1), state, seed=seed + i) for i in range(n_arcs)]
+        found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+        frame = extracted_arcs.expose(bench, (0, 1), state, seed=seed + 50, lamp=0.7)
+        wavelengths = calibrate.frame(frame, arc_of(found), drift.measure(frame, arc_of(found)))
         for fiber, lines in rows.items():
             now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
-            total = C_MS * np.sum(weight * (now / bench_arcs.wavelength(bench, fiber, _X, state) - 1))
+            total = doppler.C_MS * np.sum(weight * (now / extracted_arcs.wavelength(bench, fiber, _X, state) - 1))
             scale = np.sum(weight * errors_ms(bench, found.solution, state, fiber))
             night_ms, _, drift_ms = calibrate.mean_error_ms(wavelengths, fiber, shares)
             lines.append((scale, total - scale, total, night_ms, drift_ms, np.hypot(night_ms, drift_ms)))
@@ -308,15 +315,15 @@ def of_spectra(bench):
     """Print all that needs no detector."""
     states = walk(5)
     arcs, state = night(bench, 1, states), mean_state(states)
-    calibrate.calibrate([arcs[0]], bench.spectrograph, data.lamp_lines())  # compiles the kernels
+    calibrate.night([arcs[0]], bench.spectrograph, data.lamp_lines())  # compiles the kernels
     began = time.process_time()
-    found = calibrate.calibrate(arcs, bench.spectrograph, data.lamp_lines())
+    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
     print(f"8 arcs to wavelengths of 3 fibers: {time.process_time() - began:.1f} s CPU")
     of_pixels(bench, found, state)
     of_lines(bench, found, state)
     print("\ndrift: error of a star's zero point, relative to the night")
     moves = _MOVES * 2
-    moved = [bench_arcs.expose(bench, (0, 1), one, seed=600 + i, lamp=0.7) for i, one in enumerate(moves)]
+    moved = [extracted_arcs.expose(bench, (0, 1), one, seed=600 + i, lamp=0.7) for i, one in enumerate(moves)]
     of_frames(arc_of(found), moved, moves, state, bench)
     of_damage(bench, states, arcs, found, state)
     of_nights()

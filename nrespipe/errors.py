@@ -5,7 +5,7 @@ The engine and the file readers raise them; only ``service.outcome`` knows what 
 
 
 class Skipped(Exception):
-    """The file is not ours to reduce (a guider frame, another camera, a frame that is already reduced)."""
+    """The file is not one to reduce (a guider frame, another camera, a frame that is already reduced)."""
 
 
 class BadFrame(Exception):

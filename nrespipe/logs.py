@@ -2,18 +2,22 @@
 
 import logging
 import sys
-from typing import TextIO
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any, TextIO
 
 import astropy
 import structlog
 
-#: Fields of the Elastic Common Schema; what is ours goes below ``nres``.
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+#: Fields of the Elastic Common Schema; our own fields go below ``nres``.
 _ECS = {"timestamp": "@timestamp", "level": "log.level", "logger": "log.logger", "event": "message"}
 _TRACEBACK = {"exception": "error.stack_trace", "stack": "error.stack_trace"}
 
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send everything that the program and its libraries log to one stream.
+    """Send all log lines of the program and its libraries to one stream.
 
     Parameters
     ----------
@@ -23,7 +27,7 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
         Where to; standard error if not given.
     """
     stream = sys.stderr if stream is None else stream
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -49,7 +53,7 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     )
 
 
-def _renderers(stream):
+def _renderers(stream: TextIO) -> "list[Processor]":
     clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if stream.isatty():
         # a traceback with the values of variables would show passwords
@@ -57,7 +61,7 @@ def _renderers(stream):
     return [clean, structlog.processors.format_exc_info, _ecs, structlog.processors.JSONRenderer(default=str)]
 
 
-def _ecs(_logger, _method, event):
+def _ecs(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     line = {new: event.pop(old) for old, new in _ECS.items() if old in event}
     line |= {new: event.pop(old) for old, new in _TRACEBACK.items() if old in event}
     if "seconds" in event:

@@ -77,13 +77,15 @@ healthy() {
 
 # install_package EXTRAS: the package itself, in place, with its optional dependencies
 install_package() {
-    local stamp
+    local stamp tag
     if ! healthy; then
         need_python
         say "making the virtual environment .venv with $("$python" --version)"
         "$python" -m venv --clear "$venv" || fail "$python could not make the virtual environment $venv"
     fi
-    stamp=$(cat "$root/pyproject.toml" "$root/setup.py" | cksum)
+    # the version comes from the last tag, and is written down when the package is installed
+    tag=$(git -C "$root" describe --tags --abbrev=0 2>/dev/null || true)
+    stamp=$(cat "$root/pyproject.toml" "$root/setup.py" - <<<"$tag" | cksum)
     if [ "$(cat "$venv/.installed-$1" 2>/dev/null)" != "$stamp" ]; then
         say "installing nrespipe and what it needs (a few minutes the first time)"
         "$venv/bin/python" -m pip install --quiet --editable "$root${1:+[$1]}" || fail "pip could not install nrespipe"

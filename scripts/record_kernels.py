@@ -1,9 +1,9 @@
 """Write down for which types the kernels are compiled: those that they meet when a small simulated night is reduced.
 
-``python scripts/record_kernels.py`` compiles everything anew and replaces ``nrespipe/service/kernel_signatures.txt``.
-With ``--check`` it lists the types that only one of the file and the night has, and exits with 1 where there are any.
-With ``--quick`` it uses the kernels on disk, in a third of the time, and lists the types that the file lacks; those of
-kernels that are called by others do not show then.
+``python scripts/record_kernels.py`` compiles everything anew and replaces ``kernel_signatures.txt`` in
+``nrespipe/service/operations``. With ``--check`` it lists the types that are only in the file or only in the night, and
+exits with 1 where there are any. With ``--quick`` it uses the kernels on disk, in a third of the time, and lists the
+types that the file lacks; kernels that other kernels call do not show then.
 """
 
 import os

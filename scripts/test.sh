@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Check the style, build the manual, and run all tests; "quick" leaves out the manual and the slow tests.
+# Check style and types, build the manual, and run all tests; "quick" leaves out the manual and the slow tests.
 # Further arguments go to pytest.
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
@@ -17,6 +17,8 @@ check() {
 }
 check style "$venv/bin/ruff" check
 check format "$venv/bin/ruff" format --check
+check types "$venv/bin/mypy"
+check rooms "$venv/bin/python" scripts/house.py
 # once, and not in every process that runs tests
 check kernels "$venv/bin/nrespipe" compile
 if [ "${1:-}" = quick ]; then

@@ -4,12 +4,12 @@ import os
 
 import hypothesis
 import pytest
-from light import SMALL, Light, small
+from simulated_frames import SMALL_TABLES, SimulatedFrames, small_spectrograph
 
 from nrespipe import instruments
 from nrespipe.service.work import process_pool
 
-pytest_plugins = ["servers", "brokers", "rigs", "metrics_server", "shared", "small_service"]
+pytest_plugins = ["servers", "service_rig", "made_once", "small_service"]
 
 # kernels compile within the first example, and the machine that runs the tests may be busy
 hypothesis.settings.register_profile("nrespipe", deadline=None)
@@ -39,13 +39,13 @@ def nres01():
 @pytest.fixture(scope="session")
 def spectrograph():
     """A small one, whose nights take seconds."""
-    return small()
+    return small_spectrograph()
 
 
 @pytest.fixture(scope="session")
 def light(spectrograph, shelf):
     """Frames and masters of the small spectrograph."""
-    return Light(spectrograph, shelf)
+    return SimulatedFrames(spectrograph, shelf)
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +92,7 @@ def references(light):
 @pytest.fixture
 def small_sites(monkeypatch):
     """Let all that runs in this process take the small spectrographs for those of the package."""
-    monkeypatch.setattr(instruments, "files", lambda _: SMALL)
+    monkeypatch.setattr(instruments, "files", lambda _: SMALL_TABLES)
     monkeypatch.setattr(process_pool, "default_processes", lambda: 0)
     instruments.load.cache_clear()
     yield

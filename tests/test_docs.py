@@ -169,8 +169,12 @@ def test_a_figure_comes_from_the_modules_that_it_uses_and_from_no_others(figures
         used = figures.sources.of(*figures.drawings.modules(name))
         assert f"figures.{name.split('.')[0]}" in used
         assert not [m for m in used if re.match(r"nrespipe\.(cli|service|database|files|plots)", m)], name
-    pulls = figures.sources.of(*figures.drawings.modules("extract.pulls"))
-    through_others = {"nrespipe.numerics.outliers", "nrespipe.simulator.frame", "nrespipe.data.thorium_argon.csv"}
+    pulls = figures.sources.of(*figures.drawings.modules("extraction.pulls"))
+    through_others = {
+        "nrespipe.numerics.cosmic_ray_kernels",
+        "nrespipe.simulator.frame",
+        "nrespipe.data.thorium_argon.csv",
+    }
     assert {"figures.simulated", "figures.style", "nrespipe.engine.extraction.optimal"} | through_others <= set(pulls)
     assert not {
         "nrespipe.engine.velocity.measurement",
@@ -187,7 +191,7 @@ def test_a_changed_function_makes_stale_the_figures_that_use_it_and_no_others(fi
         then, now = figures.sources.of(*modules).items(), sources.of(*modules).items()
         changed = {module for module, _ in then ^ now}
         assert changed == (
-            {"nrespipe.engine.velocity.night_zero_points"} if name == "nightzero.fortnight" else set()
+            {"nrespipe.engine.velocity.night_zero_points"} if name == "night_zero_points.fortnight" else set()
         ), name
 
 
@@ -233,12 +237,12 @@ def test_drawing_makes_a_figure_what_the_code_would_draw_and_leaves_no_other(fig
     folder = tmp_path / "drawn"
     folder.mkdir()
     folder.joinpath("gone.one.svg").touch()
-    drawings.draw(["nightzero.fortnight"], sources, folder)
-    assert [path.name for path in folder.iterdir()] == ["nightzero.fortnight.svg"]
-    assert drawings.changed("nightzero.fortnight", sources, folder) == ()
-    assert set(drawings.stale(sources, folder)) == set(figures.every) - {"nightzero.fortnight"}
+    drawings.draw(["night_zero_points.fortnight"], sources, folder)
+    assert [path.name for path in folder.iterdir()] == ["night_zero_points.fortnight.svg"]
+    assert drawings.changed("night_zero_points.fortnight", sources, folder) == ()
+    assert set(drawings.stale(sources, folder)) == set(figures.every) - {"night_zero_points.fortnight"}
     rewrite(checkout / "docs/figures/style.py", ('GREY = "#7a7a7a"', 'GREY = "#7a7a7b"'))
-    assert drawings.changed("nightzero.fortnight", figures.of_checkout(checkout), folder) == ("figures.style",)
+    assert drawings.changed("night_zero_points.fortnight", figures.of_checkout(checkout), folder) == ("figures.style",)
 
 
 def test_the_caption_of_a_stale_figure_says_what_has_changed(figures):
@@ -246,8 +250,8 @@ def test_the_caption_of_a_stale_figure_says_what_has_changed(figures):
     assert age(()) == ""
     one = age(["nrespipe.engine.extraction.optimal"])
     assert one == "*Drawn before the last change of* ``engine.extraction.optimal``."
-    many = age(["figures.extract", "nrespipe.a", "nrespipe.b", "nrespipe.c", "nrespipe.d"])
-    assert many == "*Drawn before the last change of* ``figures.extract``, ``a``, ``b`` and 2 more modules."
+    many = age(["figures.extraction", "nrespipe.a", "nrespipe.b", "nrespipe.c", "nrespipe.d"])
+    assert many == "*Drawn before the last change of* ``figures.extraction``, ``a``, ``b`` and 2 more modules."
 
 
 def test_every_page_is_in_a_table_of_contents(code):
@@ -258,6 +262,13 @@ def test_every_page_is_in_a_table_of_contents(code):
             entries = [line.strip() for line in block.splitlines() if line.strip() and not line.strip().startswith(":")]
             listed |= {str(Path(page).parent / entry) for entry in entries}
     assert listed == pages() - {"index"} | {f"reference/{room}" for room in code.ROOMS}
+
+
+def test_every_file_of_the_repository_that_the_manual_names_exists():
+    for page in pages():
+        text = DOCS.joinpath(f"{page}.rst").read_text(encoding="utf-8")
+        named = set(re.findall(r"\b(?:tests|benchmarks|scripts|docker|nrespipe/instruments)/[\w/]+\.\w+", text))
+        assert not [path for path in sorted(named) if not ROOT.joinpath(path).exists()], page
 
 
 def test_every_room_of_the_package_is_in_the_reference(code):
@@ -280,7 +291,7 @@ def test_every_part_of_every_product_is_told_with_its_meaning(code):
     assert directives("product") == {"L2", "L4"}
     for level, writer in (("L2", l2), ("L4", l4)):
         text = code.shelves.product(level)
-        for hdu in writer.build(code.shelves.specimen.account(), "x-L2.fits.fz"):
+        for hdu in writer.build(code.shelves.specimen.inputs(), "x-L2.fits.fz"):
             assert re.search(rf"\* - ``{hdu.name}``\n     - \S.*\n     - \S", text), hdu.name
             for column in hdu.columns.names if "ZIMAGE" not in hdu.header and hasattr(hdu, "columns") else ():
                 assert f"``{column}``" in text, f"{hdu.name}.{column}"

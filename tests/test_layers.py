@@ -25,7 +25,7 @@ CONTRACTS = [
         "contracts"
     ]
 ]
-LAYERS, LIGHT, WAY, NO_QUEUE, NO_SERVICE, NO_IO = CONTRACTS
+LAYERS, LIGHT, WAY, FILES, DATABASE, NO_QUEUE, NO_SERVICE, NO_IO = CONTRACTS
 VIOLATIONS = [
     (LAYERS, "frames/wrong.py", "import nrespipe.engine"),
     (LAYERS, "engine/wrong.py", "from nrespipe import files"),
@@ -33,7 +33,9 @@ VIOLATIONS = [
     (LAYERS, "wrong.py", "A_MODULE_THAT_HAS_NO_ROOM = True"),
     (LIGHT, "engine/orders/wrong.py", "from nrespipe.engine.velocity import barycenter"),
     (LIGHT, "engine/wrong.py", "A_MODULE_THAT_HAS_NO_ROOM = True"),
-    (WAY, "service/ingest/wrong.py", "from nrespipe.service.work import lease"),
+    (WAY, "service/ingest/wrong.py", "from nrespipe.service.work import leases"),
+    (FILES, "files/raw/wrong.py", "from nrespipe.files.products import l2"),
+    (DATABASE, "database/tables/wrong.py", "from nrespipe.database import claims"),
     (NO_QUEUE, "analysis/wrong.py", "import kombu"),
     (NO_SERVICE, "engine/detector/wrong.py", "import sqlalchemy"),
     (NO_SERVICE, "recipes/wrong.py", "def late():\n    from celery import Celery\n    return Celery"),

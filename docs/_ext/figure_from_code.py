@@ -1,7 +1,7 @@
-"""The directive ``figure-from-code``: a figure that a function of ``docs/figures`` has drawn.
+"""The directive ``figure-from-code``: show a figure drawn by a function of ``docs/figures``.
 
-``.. figure-from-code:: extract.cosmic_rays`` stands for the figure of the function ``cosmic_rays`` of the module
-``figures.extract``. Its content is the caption, and its option ``:alt:`` tells the figure in words. To the caption are
+``.. figure-from-code:: extraction.cosmic_rays`` shows the figure of the function ``cosmic_rays`` of the module
+``figures.extraction``. Its content is the caption, and its option ``:alt:`` describes the figure. To the caption are
 added the simulated light that is shown, and the modules that the figure comes from and that have changed since it was
 drawn. No figure is drawn here: ``scripts/figures.sh`` does that.
 """
@@ -22,7 +22,7 @@ _NAMED = 3
 
 
 class FigureFromCode(SphinxDirective):
-    """Put a figure and its caption in place."""
+    """Insert a figure and its caption."""
 
     required_arguments = 1
     has_content = True
@@ -70,7 +70,7 @@ def light(shown: Sequence[str]) -> str:
 
 
 def age(changed: Sequence[str]) -> str:
-    """Return the sentence about a figure that other code would draw now.
+    """Return the sentence that marks a figure as older than the code.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def setup(app):
     Returns
     -------
     dict
-        What Sphinx wants to know of an extension.
+        Metadata of the extension.
     """
     app.add_directive("figure-from-code", FigureFromCode)
     app.connect("builder-inited", _read)

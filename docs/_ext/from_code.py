@@ -1,6 +1,6 @@
-"""Directives whose content is read from the code when the manual is built, so that the two cannot disagree.
+"""The directive ``from-code``: content that is generated from the code when the manual is built.
 
-``.. from-code:: schema`` stands for the tables of the database, and so on for every function in ``CONTENTS``.
+``.. from-code:: schema`` inserts the tables of the database; ``CONTENTS`` lists all names.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from nrespipe.frames.quality import Pixel, Quality
 
 #: Packages of the reference, in the order of the chapters.
 ROOMS = (
-    "cli", "settings", "logs", "errors", "service", "analysis", "recipes", "engine", "numerics", "frames",
+    "cli", "settings", "logs", "errors", "doppler", "service", "analysis", "recipes", "engine", "numerics", "frames",
     "instruments", "data", "files", "database", "plots", "simulator",
 )  # fmt: skip
 
@@ -40,7 +40,7 @@ CONTENTS = {
 
 
 class FromCode(SphinxDirective):
-    """Put in place what a function of ``CONTENTS`` returns."""
+    """Insert the result of a function of ``CONTENTS``."""
 
     required_arguments = 1
     optional_arguments = 1
@@ -62,7 +62,7 @@ class FromCode(SphinxDirective):
 
 
 def modules():
-    """Return the modules of the reference by room.
+    """Return the modules of the reference by package.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def modules():
 
 
 def write_reference(app, _config):
-    """Write one page of the reference for each room, and delete those of rooms that do not exist any more.
+    """Write one page of the reference for each package, and delete the pages of deleted packages.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def write_reference(app, _config):
 
 
 def documented(name: str) -> str:
-    """Document what a module defines, and not what it imports.
+    """Return the directive that documents the definitions of a module, without its imports.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def _is_own(noun, module):
 
 
 def drop_foreign_docstrings(_app, what, name, _obj, _options, lines):
-    """Leave out what SQLAlchemy says of the attributes that the tables inherit; it refers to pages of its own manual.
+    """Delete the docstrings that tables inherit from SQLAlchemy; they refer to pages of its manual.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def setup(app):
     Returns
     -------
     dict
-        What Sphinx wants to know of an extension.
+        Metadata of the extension.
     """
     app.add_directive("from-code", FromCode)
     # before the build lists its files

@@ -1,4 +1,4 @@
-"""Equations as MathML, which browsers show by themselves: the manual needs no network and no LaTeX."""
+"""Write equations as MathML, so that the manual needs no network and no LaTeX."""
 
 from docutils import nodes
 from docutils.utils.math import MathError
@@ -56,7 +56,7 @@ def setup(app):
     Returns
     -------
     dict
-        What Sphinx wants to know of an extension.
+        Metadata of the extension.
     """
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     return {"parallel_read_safe": True}

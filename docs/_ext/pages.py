@@ -38,7 +38,7 @@ def heading(text, underline="-"):
     text : str
         The title.
     underline : str, optional
-        Character that tells the level.
+        Character that marks the level.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def heading(text, underline="-"):
 
 
 def escaped(text):
-    """Return text as it stands, for a page.
+    """Return text with the markup characters of reStructuredText escaped.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def escaped(text):
 
 
 def attributes(noun):
-    """Return what the docstring of a class says of its attributes.
+    """Return the meanings of the attributes of a class, from its docstring.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the program is, as pages: its commands, variables, steps, reasons, marks and spectrographs."""
+"""Generate the lists of commands, variables, algorithm steps, reasons, quality flags and spectrographs."""
 
 import ast
 import importlib
@@ -16,7 +16,7 @@ from nrespipe.settings import Settings
 
 
 def bits(noun):
-    """Return the bits of a mask with their meanings, which stand as comments beside them.
+    """Return the bits of a mask with their meanings, from the comments in its source.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def bits(noun):
 
 
 def spectrographs():
-    """Return the spectrographs as their tables describe them.
+    """Return the spectrographs with the main entries of their tables.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def spectrographs():
 
 
 def environment():
-    """Return the environment variables, from the fields of the settings.
+    """Return the environment variables with defaults and meanings, from the settings.
 
     Returns
     -------
@@ -97,12 +97,12 @@ def _default(value):
 
 
 def step(name):
-    """Return the functions of a step with what can be tuned in them.
+    """Return the functions of an algorithm step and their tunable parameters.
 
     Parameters
     ----------
     name : str
-        Module below ``nrespipe``, e.g. ``engine.trace``.
+        Module below ``nrespipe``, for example ``engine.orders.trace``.
 
     Returns
     -------
@@ -120,15 +120,17 @@ def step(name):
         for parameter in inspect.signature(function).parameters.values():
             if isinstance(parameter.default, int | float | tuple) and not isinstance(parameter.default, bool):
                 where = f"``{function.__name__}({parameter.name}={parameter.default})``"
-                tunables.append((where, meanings[parameter.name]))
+                tunables.append(
+                    (where, meanings.get(parameter.name, parameter.name.replace("_", " ").capitalize() + "."))
+                )
     parts = [f"In :mod:`nrespipe.{name}`:\n", *calls, ""]
     if tunables:
-        parts += ["What can be tuned, with its default:\n", table(("Argument", "Meaning"), tunables)]
+        parts += ["Parameters that can be tuned, with their defaults:\n", table(("Argument", "Meaning"), tunables)]
     return "\n".join(parts)
 
 
 def reasons(error):
-    """Return the messages with which the readers, the engine and the recipes raise an error.
+    """Return the messages of an error in readers, engine, recipes, database and service.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ def reasons(error):
     Returns
     -------
     str
-        In reStructuredText; an ellipsis stands for what differs from frame to frame.
+        In reStructuredText; an ellipsis marks the parts that differ from frame to frame.
     """
     root, rows = Path(nrespipe.__file__).parent, []
     for room in ("files", "engine", "recipes", "database", "service"):
@@ -151,7 +153,7 @@ def reasons(error):
 
 
 def _messages(node):
-    """Texts that an expression may give."""
+    """Return the texts that an expression may have."""
     if isinstance(node, ast.IfExp):
         return [*_messages(node.body), *_messages(node.orelse)]
     if isinstance(node, ast.Constant):
@@ -170,7 +172,7 @@ def _piece(part):
 
 
 def commands():
-    """Return the command line: every command with its arguments and options.
+    """Return the help text of every command.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the program keeps, as pages: the tables of the database, the products, the masters, the tables of physics."""
+"""Generate the lists of stored data: database tables, products, masters, catalog and tables of physics."""
 
 import inspect
 import re
@@ -14,19 +14,19 @@ from sqlalchemy.dialects import postgresql
 
 import nrespipe
 from nrespipe.database.tables import Row
-from nrespipe.files import fits_io, masters
+from nrespipe.files import fits_io, master_files
 from nrespipe.files.catalog import target_check, targets
 from nrespipe.files.products import l2, l4
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 _PRODUCTS = {"L2": l2, "L4": l4}
 _MASTERS = {Kind.BIAS: Bias, Kind.DARK: Dark, Kind.FLAT: Flat, Kind.ARC: Arc}
 
 
 def schema():
-    """Return the tables of the database.
+    """Return the tables of the database with the meaning of each column.
 
     Returns
     -------
@@ -39,7 +39,9 @@ def schema():
         noun = classes.get(entry.name)
         meanings = {k: v for c in reversed(noun.__mro__[:-1]) for k, v in attributes(c).items()} if noun else {}
         parts.append(heading(f"``{entry.name}``"))
-        parts.append(f"{inspect.getdoc(noun).splitlines()[0]}\n\n" if noun else "Which belongs to which.\n\n")
+        parts.append(
+            f"{inspect.getdoc(noun).splitlines()[0]}\n\n" if noun else "Links between the rows of two tables.\n\n"
+        )
         parts.append(table(("Column", "Type", "Meaning"), [_column(column, meanings) for column in entry.columns]))
     return "\n".join(parts)
 
@@ -58,7 +60,7 @@ def _column(column, meanings):
 
 
 def product(level):
-    """Return the parts of a product, read from a specimen that the writers make.
+    """Return the parts and keywords of a sample product.
 
     Parameters
     ----------
@@ -70,14 +72,14 @@ def product(level):
     str
         In reStructuredText.
     """
-    hdus = _PRODUCTS[level].build(specimen.account(), "specimen.fits.fz")
+    hdus = _PRODUCTS[level].build(specimen.inputs(), "specimen.fits.fz")
     told = hdus["EXT_DESCRIPT"].data
     meanings = {row["Name"]: row["Description"] for row in told}
     rows = [(f"``{hdu.name}``", _form(hdu), escaped(meanings[hdu.name])) for hdu in hdus]
     cards = [(f"``{hdu.name}``", *row) for hdu in hdus[5:] for row in _cards(hdu.header)]
     return "\n".join(
         [
-            table(("Part", "Form", "What it holds"), rows),
+            table(("Part", "Form", "Content"), rows),
             heading("Keywords of its primary header", "^"),
             table(("Keyword", "Meaning"), _cards(hdus[0].header)),
             heading("Keywords of its other parts", "^"),
@@ -98,7 +100,7 @@ def _form(hdu):
 
 
 def _cards(header):
-    """Keywords with the writer's own comment; of numbered ones that say the same, the first."""
+    """Return the keywords with their comments; of numbered keywords with one comment, the first."""
     rows = {}
     for card in header.cards:
         foreign = card.keyword in fits_io.STRUCTURAL or re.match(r"NAXIS|T(TYPE|FORM|UNIT)\d|Z[A-Z]", card.keyword)
@@ -108,7 +110,7 @@ def _cards(header):
 
 
 def master(kind):
-    """Return the parts of the file of a master, from the fields of the noun that it keeps.
+    """Return the parts of the file of a master, from the fields of its class.
 
     Parameters
     ----------
@@ -121,7 +123,7 @@ def master(kind):
         In reStructuredText.
     """
     kind = Kind(kind)
-    return table(("Field", "Part", "Unit", "Meaning"), _parts(_MASTERS[kind], "", masters.UNITS[kind]))
+    return table(("Field", "Part", "Unit", "Meaning"), _parts(_MASTERS[kind], "", master_files.UNITS[kind]))
 
 
 def _parts(noun, path, units):
@@ -144,7 +146,7 @@ def _part(noun, where, hint):
 
 
 def catalog():
-    """Return the columns of the catalog of stars, and how many stars it has.
+    """Return the columns of the catalog of stars and the number of stars.
 
     Returns
     -------
@@ -158,7 +160,7 @@ def catalog():
 
 
 def data_tables():
-    """Return the tables of physics in the package: what their comments say, their columns, and how long they are.
+    """Return the tables of physics in the package with their comments, columns and lengths.
 
     Returns
     -------

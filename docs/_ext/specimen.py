@@ -1,33 +1,34 @@
-"""The smallest science frame that has every part of a product; the manual reads from it what the products hold."""
+"""Make a small science frame with every part of a product, for the lists of product parts in the manual."""
 
 import numpy as np
 
 from nrespipe import instruments
-from nrespipe.files.products.account import Account
+from nrespipe.files.products.product_inputs import ProductInputs
 from nrespipe.frames.raw import ExposureMeter, Kind, RawFrame, Section
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.velocity import Barycentric, Star, TemplateVelocity, Velocity
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric, TemplateVelocity, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 _FIBERS, _ORDERS, _PIXELS, _VELOCITIES = (0, 1), np.array([90, 91]), 64, 3
 
-#: What an axis of a certain length is, as the lengths of the specimen are all different.
+#: Names of the axes by their lengths, which all differ.
 AXES = {1: "1", len(_ORDERS): "order", _PIXELS: "pixel", _VELOCITIES: "velocity"}
 
 
-def account():
+def inputs():
     """Return a reduced frame of a star in fiber 0 with the lamp in fiber 1.
 
     Returns
     -------
-    Account
-        What the writers of the products take.
+    ProductInputs
+        The input of the product writers.
     """
     spectrograph = instruments.load("nres01")
     masters = {kind: f"{kind}_lsc_nres01_fa09_20190405.fits.fz" for kind in ("bias", "dark", "flat", "arc")}
     steps = (("nrespipe.recipes.science.reduce", "lscnrs01-fa09-20190405-0021-e00"),)
-    return Account(_raw(), _reduction(), masters, spectrograph, {}, steps)
+    return ProductInputs(_raw(), _reduction(), masters, spectrograph, {}, steps)
 
 
 def _raw():

@@ -5,7 +5,7 @@ import numpy as np
 from nrespipe import data
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import from_arrays, template
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 C_MS = 299792458.0
 SNR, BLAZE = 100.0, np.sinc(np.linspace(-0.6, 0.6, 3000)) ** 2

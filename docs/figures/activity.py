@@ -3,11 +3,10 @@
 import numpy as np
 
 from figures import figure, style
+from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum
 from nrespipe.engine.star import activity
 from nrespipe.simulator import stars
-
-_LIGHT_MS = 299792458.0
 
 
 @figure("star")
@@ -27,8 +26,7 @@ def bands(night):
     rv_ms = stars.target(night.star.raw.objects[0]).rv_ms
     found = {i.name: i for i in activity.measure(spectra, wavelengths, 0, rv_ms, night.berv_ms)}
     flux, _, good = continuum.above_blaze(*spectra.of(0))
-    doppler = (1 + rv_ms / _LIGHT_MS) / (1 + night.berv_ms / _LIGHT_MS)
-    rest = wavelengths.vacuum_angstrom[wavelengths.fibers.index(0)] / doppler
+    rest = wavelengths.vacuum_angstrom[wavelengths.fibers.index(0)] / doppler.seen(rv_ms, night.berv_ms)
     result, panels = style.panels(1, 3, 2.8)
     places = (("s_index_r", 3934.777, 2.6), ("h_alpha", 6564.614, 24.0), ("na_d", 5894.57, 6.0))
     for axes, (name, center, half) in zip(panels, places):
@@ -44,5 +42,5 @@ def bands(night):
         axes.locator_params(axis="x", nbins=4)
         index = found[name]
         told = index.reason or f"{name} {index.value:.3f} ± {index.error:.3f}"
-        style.label(axes, "wavelength at rest [Å]", "light above the lamp [electron]", told)
+        style.label(axes, "wavelength at rest [Å]", "flux / blaze [electron]", told)
     return result

@@ -26,9 +26,9 @@ def envelope(night):
     for axes, order in zip(parts, (82, 108)):
         row = int(np.flatnonzero(spectra.orders == order)[0])
         shown = np.where(good[row], flux[row], np.nan)
-        axes.plot(shown / 1e3, color=style.GREY, lw=0.5, rasterized=True, label="star above the blaze")
+        axes.plot(shown / 1e3, color=style.GREY, lw=0.5, rasterized=True, label="star / blaze")
         axes.plot(np.where(good[row], level[row], np.nan) / 1e3, color=style.VERMILION, label="continuum")
         axes.set(ylim=(0, 1.5e-3 * np.nanpercentile(shown, 99)))
         axes.legend(loc="upper right")
-        style.label(axes, "column [pixel]", "light / blaze [1000 electron]", f"order {order}")
+        style.label(axes, "column [pixel]", "flux / blaze [1000 electron]", f"order {order}")
     return result

@@ -8,7 +8,7 @@ from nrespipe.engine.detector import correction
 
 @figure("biases", "star")
 def levels(night):
-    """Show the bias level of the rows, what is left of it, and a cut across the orders.
+    """Show the bias level of the rows, its residuals after the correction, and a cut across the orders.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def levels(night):
 
 
 def _overscan(axes, raw):
-    level = correction.overscan_level(raw)
+    level = correction.overscan(raw).level
     axes.plot(raw.adu[raw.bias_section.slices].mean(axis=1), ".", ms=2, color=style.GREY, label="mean of the row")
     axes.plot(level, color=style.BLUE, label="level")
     axes.set(ylim=(level.min() - 1.2, level.max() + 2))
@@ -38,20 +38,20 @@ def _overscan(axes, raw):
 def _rows(axes, raw, master):
     before = raw.adu[raw.data_section.slices].mean(axis=1)
     after = (correction.trim(raw) - master.adu[: len(before)]).mean(axis=1)
-    axes.plot(before - before.mean(), color=style.VERMILION, lw=0.9, label="as read, less its mean")
+    axes.plot(before - before.mean(), color=style.VERMILION, lw=0.9, label="raw, minus its mean")
     axes.plot(after, color=style.BLUE, lw=0.9, label="corrected")
     axes.set(ylim=(-1, 1.9))
     axes.legend(loc="upper right", handlelength=1)
-    style.label(axes, "row [pixel]", "mean of the row [ADU]", "the bias itself")
+    style.label(axes, "row [pixel]", "mean of the row [ADU]", "rows of a bias")
 
 
 def _cut(axes, image, column=1400, rows=slice(1500, 1620)):
     light = image.electrons[rows, column]
     noise = np.sqrt(image.floor_variance[rows, column])
     place = np.arange(rows.start, rows.stop)
-    axes.fill_between(place, -noise, noise, color=style.GREEN, alpha=0.3, lw=0, step="mid", label="floor of the noise")
-    axes.step(place, light, where="mid", color=style.BLUE, lw=0.9, label="electrons")
+    axes.fill_between(place, -noise, noise, color=style.GREEN, alpha=0.3, lw=0, step="mid", label="noise floor")
+    axes.step(place, light, where="mid", color=style.BLUE, lw=0.9, label="corrected frame")
     axes.set_yscale("symlog", linthresh=30)
     axes.set(ylim=(-20, 1e5))
     axes.legend(loc="upper right", ncols=2, columnspacing=0.8)
-    style.label(axes, "row [pixel]", "light [electron]", f"a star, column {column}")
+    style.label(axes, "row [pixel]", "charge [electron]", f"a star, column {column}")

@@ -21,7 +21,7 @@ def path(name: str, folder: Path = FOLDER) -> Path:
     Parameters
     ----------
     name : str
-        Module and function: ``extract.pulls``.
+        Module and function: ``extraction.pulls``.
     folder : Path, optional
         With the figures.
 

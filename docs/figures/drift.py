@@ -9,7 +9,7 @@ from nrespipe.simulator import bench as benches
 
 @figure("arcs", "star")
 def lines(night):
-    """Show how far the lines of the lamp moved between arc and star, the fit, and the truth.
+    """Show the drift of the lamp lines between arc and star: measured, fitted and true.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def lines(night):
     mean = np.array([_mean(difference[places == k], error[places == k]) for k in range(1, 17)])
     middle = (np.arange(16) + 0.5) * 256
     binned.errorbar(
-        middle, 1e3 * mean[:, 0], 1e3 * mean[:, 1], fmt="o", ms=4, color=style.GREEN, zorder=3, label="means of lines"
+        middle, 1e3 * mean[:, 0], 1e3 * mean[:, 1], fmt="o", ms=4, color=style.GREEN, zorder=3, label="mean of lines"
     )
     for axes in (points, binned):
         axes.plot(known.x, 1e3 * true, ".", ms=1, color=style.VERMILION, rasterized=True, label="truth")
@@ -45,9 +45,8 @@ def lines(night):
     binned.legend(loc="upper left")
     points.set_title("single lines")
     true_ms = benches.drift_ms(night.bench, state)
-    binned.set_title(
-        f"found {moved.velocity_ms:.1f} ± {moved.velocity_error_ms:.1f} m/s, true {true_ms:.1f} m/s".replace("-", "−")
-    )
+    measured = f"{moved.velocity_ms:.1f} ± {moved.velocity_error_ms:.1f} m/s"
+    binned.set_title(f"measured {measured}, true {true_ms:.1f} m/s".replace("-", "−"))
     return result
 
 

@@ -11,7 +11,7 @@ from nrespipe.engine.orders import trace_shift
 from nrespipe.engine.wavelength import calibrate, drift
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import arc, bias, dark, flat
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
@@ -107,13 +107,13 @@ class Night:
     def star_clean(self):
         """Image: the star without its scattered light."""
         image, refs, lit = self.star_image, self.references, self.star.raw.lit_fibers
-        return scattered_light.subtract(image, trace_shift.roughly(image, refs.flat.traces, lit), refs.flat, lit)
+        return scattered_light.subtract(image, trace_shift.coarse(image, refs.flat.traces, lit), refs.flat, lit)
 
     @cached_property
     def star_place(self):
         """(Traces, Motion): where the orders of the star lie."""
         image, refs, lit = self.star_clean, self.references, self.star.raw.lit_fibers
-        return trace_shift.orders(image, trace_shift.roughly(image, refs.flat.traces, lit), refs.flat, lit)
+        return trace_shift.measure(image, trace_shift.coarse(image, refs.flat.traces, lit), refs.flat, lit)
 
     @cached_property
     def star_spectra(self):
@@ -125,7 +125,7 @@ class Night:
     def star_wavelengths(self):
         """Wavelengths: of the star and the lamp beside it, with the drift since the arc."""
         moved = drift.measure(self.star_spectra, self.references.arc)
-        return calibrate.of(self.star_spectra, self.references.arc, moved)
+        return calibrate.frame(self.star_spectra, self.references.arc, moved)
 
 
 def expose(bench, scene, seed, state=None):

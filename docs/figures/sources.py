@@ -38,7 +38,7 @@ class Sources:
         Parameters
         ----------
         *modules : str
-            Full names: ``figures.extract``, ``figures.simulated`` ...
+            Full names: ``figures.extraction``, ``figures.simulated`` ...
 
         Returns
         -------

@@ -1,27 +1,29 @@
-"""What the database knows as plain tables; the store is the database, and nothing is ever read back from them."""
+"""Exports of the database as plain tables: calibrations, masters, velocities. Nothing is ever read back from them."""
 
-from sqlalchemy import select
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from nrespipe.database.columns import USABLE, Standing, State
+from nrespipe import doppler
 from nrespipe.database.frames import latest
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, StarVelocity
 from nrespipe.files import plain_table
 from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 
-_C_MS = 299792458.0
 _JD = 2400000.5
 #: MJD of the beginning of 1970, from which the clock of a computer counts.
 _EPOCH_MJD = 40587.0
 
 #: Columns of each table, with their digits behind the point.
-STANDARDS = {
+STANDARDS: dict[str, int | None] = {
     "type": None, "filename": None, "navg": None, "site": None, "camera": None, "jd": 6, "flags": None,
     "instrument": None, "binning": None, "readout_mode": None, "night": None,
 }  # fmt: skip
-VELOCITIES = {
+VELOCITIES: dict[str, int | None] = {
     "target": None, "created_mjd": 5, "bjd_tdb": 8, "site": None, "exposure_s": 3, "filename": None, "product": None,
     "n_lines": None, "rv_raw_kms": 6, "contrast": 5, "fwhm_ms": 3, "berv_ms": 3, "rv_ms": 3, "rv_err_ms": 3,
     "instrument": None, "camera": None, "fiber": None, "night": None, "object": None, "photon_err_ms": 3,
@@ -30,7 +32,7 @@ VELOCITIES = {
     "bisector_ms": 3, "mask": None, "template": None, "template_rv_ms": 3, "template_err_ms": 3, "quality": None,
     "code_version": None,
 }  # fmt: skip
-MASTERS = {
+MASTERS: dict[str, int | None] = {
     "kind": None, "filename": None, "site": None, "instrument": None, "camera": None, "binning": None,
     "readout_mode": None, "night": None, "mean_mjd": 6, "fibers": None, "n_inputs": None, "standing": None,
     "verdict": None, "quality": None, "reason": None, "md5": None, "created_mjd": 5, "code_version": None,
@@ -42,7 +44,7 @@ _WORST = tuple(map(str, Verdict))
 
 
 def standards(session: Session, *, site: str = "", first_day: str = "", last_day: str = "") -> str:
-    """Return the list of calibrations as the earlier service kept it.
+    """Return the list of calibrations in the form of the earlier service.
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ def standards(session: Session, *, site: str = "", first_day: str = "", last_day
 
 
 def masters(session: Session, *, site: str = "", first_day: str = "", last_day: str = "") -> str:
-    """Return all that is known of every master and of every try at one.
+    """Return the list of all masters and of all attempts at one.
 
     Parameters
     ----------
@@ -82,8 +84,8 @@ def masters(session: Session, *, site: str = "", first_day: str = "", last_day: 
     Returns
     -------
     str
-        A line for each, in the order of night, spectrograph, camera, kind and time of making. Behind `MASTERS` stands a
-        column for every number that one of them was judged by.
+        A line for each, in the order of night, spectrograph, camera, kind and creation. After the columns `MASTERS`
+        comes one for every number that was compared with limits.
     """
     found = _masters(session, site, first_day, last_day)
     judged = [{finding["name"]: finding["value"] for finding in master.findings or ()} for master in found]
@@ -114,23 +116,23 @@ def velocities(session: Session, *, site: str = "", first_day: str = "", last_da
     return plain_table.text(remark, VELOCITIES, rows)
 
 
-def _within(table, site, first_day, last_day):
+def _within(table: type[Frame] | type[Master], site: str, first_day: str, last_day: str) -> list[ColumnElement[bool]]:
     conditions = [table.site == site] if site else []
     conditions += [table.day >= first_day] if first_day else []
     return conditions + ([table.day <= last_day] if last_day else [])
 
 
-def _masters(session, site, first_day, last_day):
+def _masters(session: Session, site: str, first_day: str, last_day: str) -> list[Master]:
     order = (Master.day, Master.instrument, Master.camera, Master.kind, Master.id)
     return list(session.scalars(select(Master).where(*_within(Master, site, first_day, last_day)).order_by(*order)))
 
 
-def _place(row):
+def _place(row: Frame | Master) -> dict[str, str]:
     names = ("site", "instrument", "camera", "binning", "readout_mode")
     return {"night": row.day} | {name: getattr(row, name) for name in names}
 
 
-def _master(master):
+def _master(master: Master) -> dict[str, object]:
     verdicts = [finding["verdict"] for finding in master.findings or ()]
     names = ("kind", "mean_mjd", "fibers", "n_inputs", "standing", "reason", "md5", "code_version")
     return {
@@ -143,11 +145,11 @@ def _master(master):
     }
 
 
-def _time(velocity):
+def _time(velocity: StarVelocity) -> tuple[float, str, int]:
     return velocity.frame.start_mjd or 0.0, velocity.frame.filename, velocity.fiber
 
 
-def _velocity(frame, velocity):
+def _velocity(frame: Frame, velocity: StarVelocity) -> dict[str, object]:
     done = [attempt for attempt in frame.attempts if attempt.outcome is State.DONE]
     spectra = [product.path for product in frame.products if product.path.endswith("-L2.fits.fz")]
     own = {name: getattr(velocity, name) for name in VELOCITIES if hasattr(velocity, name)}
@@ -166,12 +168,12 @@ def _velocity(frame, velocity):
     }
 
 
-def _raw_kms(velocity):
-    """Velocity as an observer on the ground sees it."""
+def _raw_kms(velocity: StarVelocity) -> float | None:
+    """Return the velocity in the frame of the observatory, without barycentric correction."""
     if velocity.rv_ms is None or velocity.berv_ms is None:
         return None
-    return _C_MS / 1e3 * ((1 + velocity.rv_ms / _C_MS) / (1 + velocity.berv_ms / _C_MS) - 1)
+    return doppler.C_MS / 1e3 * (doppler.seen(velocity.rv_ms, velocity.berv_ms) - 1)
 
 
-def _mjd(moment):
+def _mjd(moment: datetime) -> float:
     return _EPOCH_MJD + moment.timestamp() / 86400

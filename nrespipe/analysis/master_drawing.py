@@ -1,4 +1,4 @@
-"""Masters for the eye of a person: drawings, and orders to lay over a raw frame."""
+"""Drawings of masters, and their orders as regions to overlay on a raw frame."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from nrespipe.analysis import master_list
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files import masters, region
-from nrespipe.files.raw import cdp
-from nrespipe.frames.masters import Arc, Dark, Flat
+from nrespipe.files import ds9_regions, master_files
+from nrespipe.files.raw import raw_file
+from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind, Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from sqlalchemy.orm import Session
+
+    from nrespipe.database.tables import Master
 
 
 def draw_master(session: "Session", name: str, output: Path, target: str | Path) -> list[Path]:
@@ -24,9 +26,9 @@ def draw_master(session: "Session", name: str, output: Path, target: str | Path)
     name
         The master; its file name, the directory and the extension do not matter.
     output
-        Output directory, below which masters lie.
+        Output directory, which contains the masters.
     target
-        Where the drawing goes; the suffix tells the form, ``.pdf`` or ``.png``.
+        File of the drawing; its suffix selects the form, ``.pdf`` or ``.png``.
 
     Returns
     -------
@@ -40,12 +42,12 @@ def draw_master(session: "Session", name: str, output: Path, target: str | Path)
     MissingCalibration
         If it cannot be read.
     """
-    master = masters.read(output / master_list.find(session, name).path)
+    master = master_files.read(output / master_list.find(session, name).path)
     return save(_pages(master), target, Path(name).name)
 
 
-def _pages(master):
-    # what draws is slow to load, and no other command needs it
+def _pages(master: Bias | Dark | Flat | Arc) -> "list[Figure]":
+    # matplotlib is slow to load, and no other command needs it
     from nrespipe.plots import arc, detector, flat, resolution
 
     if isinstance(master, Arc):
@@ -61,7 +63,7 @@ def save(pages: "list[Figure]", target: str | Path, title: str) -> list[Path]:
     Parameters
     ----------
     target
-        Where; ``.pdf`` takes all pages, of an image the further pages have ``-2`` and so on in their names.
+        File; ``.pdf`` takes all pages, further pages of images get ``-2`` and so on in their names.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def save(pages: "list[Figure]", target: str | Path, title: str) -> list[Path]:
 
     target = Path(target)
     if target.suffix == ".pdf":
-        # the same masters make the same bytes: leave out when they were drawn
+        # the same masters give the same bytes: the time of drawing is left out
         with PdfPages(target, metadata={"CreationDate": None, "Title": title}) as pdf:
             for page in pages:
                 pdf.savefig(page, dpi=130)
@@ -89,7 +91,7 @@ def outline(session: "Session", name: str, output: Path) -> str:
     Parameters
     ----------
     output
-        Output directory, below which masters lie.
+        Output directory, which contains the masters.
 
     Returns
     -------
@@ -104,16 +106,16 @@ def outline(session: "Session", name: str, output: Path) -> str:
         If it cannot be read.
     """
     row = master_list.find(session, name)
-    if row.kind is not Kind.FLAT:
-        raise LookupError(f"{Path(name).name} is a master {row.kind}; a flat alone knows where the orders lie")
-    master = masters.read(output / row.path)
-    return region.text(master.traces, _section(row, master))
+    master = master_files.read(output / row.path) if row.kind is Kind.FLAT else None
+    if not isinstance(master, Flat):
+        raise LookupError(f"{Path(name).name} is a master {row.kind}; only a flat has the positions of the orders")
+    return ds9_regions.text(master.traces, _section(row, master))
 
 
-def _section(row, master):
-    """Where the light fell in the raw frames of a flat, as one that can still be read has it; or at their corner."""
+def _section(row: "Master", master: Flat) -> Section:
+    """Return the light-sensitive part of the raw frames of a flat, by one that can be read; or their corner."""
     for frame in row.inputs:
         with suppress(Skipped, BadFrame, Unavailable, OSError):
-            return cdp.read(frame.path, whole=False).data_section
+            return raw_file.read(frame.path, whole=False).data_section
     rows, columns = master.mask.shape
     return Section(0, columns, 0, rows)

@@ -1,9 +1,9 @@
-"""The master calibrations of the database: which there are, and the one of a name."""
+"""Lists of the master calibrations in the database, and the master of a file name."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import Standing
+from nrespipe.database.states import Standing
 from nrespipe.database.tables import Master
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
@@ -26,7 +26,7 @@ def listing(session: Session, kind: str = "", site: str = "", every: bool = Fals
     Returns
     -------
     list of str
-        Lines: name, standing, number of inputs, doubts, what was said of it; in the order of nights.
+        Lines: name, standing, number of inputs, quality flags, reason; in the order of nights.
     """
     query = select(Master).order_by(Master.day, Master.instrument, Master.camera, Master.kind, Master.id)
     if kind:
@@ -38,7 +38,7 @@ def listing(session: Session, kind: str = "", site: str = "", every: bool = Fals
         for m in session.scalars(query)
         if every or m.standing not in _LAST
     ]
-    return aligned([["master", "standing", "inputs", "doubts", "what was said of it"], *rows])
+    return aligned([["master", "standing", "inputs", "flags", "reason"], *rows])
 
 
 def find(session: Session, name: str) -> Master:

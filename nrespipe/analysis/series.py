@@ -1,18 +1,21 @@
-"""The velocities of one star over all sites and fibers, as a series."""
+"""Series of the velocities of one star over all sites and fibers."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from astropy import units as u
+from numpy.typing import NDArray
 
 from nrespipe import settings
-from nrespipe.analysis import star_catalog, template_exposures
-from nrespipe.database import velocities
+from nrespipe.analysis import star_catalog
+from nrespipe.database import measurements, star_templates
 from nrespipe.database.administration import access
-from nrespipe.files import plain_table
+from nrespipe.database.tables import Frame, StarVelocity
+from nrespipe.errors import MissingCalibration
+from nrespipe.files import plain_table, template_files
 from nrespipe.files.catalog import star_match
 from nrespipe.frames.quality import Quality
 
@@ -20,17 +23,19 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from sqlalchemy.orm import Session
 
-#: What takes a velocity out of a series unless it is asked for: its error, or what it is the velocity of, is in doubt.
+    from nrespipe.frames.template import LeftOut
+
+#: Flags that take a velocity out of a series unless they are accepted: its error, or its star, is uncertain.
 DOUBTFUL = (
     Quality.NO_VELOCITY | Quality.NO_COORDINATES | Quality.NO_DRIFT | Quality.LOW_SIGNAL | Quality.SATURATED_STAR
     | Quality.ORDERS_RENUMBERED | Quality.POOR_WAVELENGTHS | Quality.VELOCITY_INCONSISTENT | Quality.ENGINES_DISAGREE
 )  # fmt: skip
 
-#: No doubt at all.
+#: No flag.
 NOTHING = Quality(0)
 
 _PARTS = ("photon_err_ms", "wavelength_err_ms", "drift_err_ms")
-#: Columns that hold a number of the database: name, attribute, unit.
+#: Columns with a number of the database: name, attribute, unit.
 _NUMBERS = (
     ("bjd_tdb", "bjd_tdb", u.day), ("rv", "rv_ms", u.m / u.s), ("photon_err", "photon_err_ms", u.m / u.s),
     ("wavelength_err", "wavelength_err_ms", u.m / u.s), ("drift_err", "drift_err_ms", u.m / u.s),
@@ -47,7 +52,7 @@ _INDICES = (
 )  # fmt: skip
 
 
-def read(output: str | Path, star: str, **choice) -> "QTable":
+def read(output: str | Path, star: str, **choice: Any) -> "QTable":
     """Return the series of a star from an output directory.
 
     Parameters
@@ -69,7 +74,7 @@ def read(output: str | Path, star: str, **choice) -> "QTable":
     FileNotFoundError
         If there is no database in the output directory.
     LookupError
-        If nothing is known of the star.
+        If there is no velocity of the star.
     """
     output = Path(output)
     with access.to_read(output, settings.read()).begin() as session:
@@ -98,18 +103,18 @@ def of_star(
     first_day, last_day
         Only these nights, ``YYYYMMDD``, both included.
     keep
-        Doubts for which a velocity is not left out; those of `DOUBTFUL` leave it out otherwise.
+        Flags that are accepted; a velocity with another flag of `DOUBTFUL` is left out.
     engine
-        Whether ``rv`` is the velocity by the line mask, or that by a template of the star; what has none is left out.
-        An exposure that is part of the template has the velocity by a template of all the others.
+        Whether ``rv`` is the velocity by the line mask, or that by a template of the star; exposures without one are
+        left out. An exposure that is part of the template has the velocity by a template of all the others.
 
     Returns
     -------
     astropy.table.QTable
-        In order of time, with units. ``rv_err`` holds photons, wavelengths, drift and fiber, and not what the line mask
-        adds to the absolute velocity, the same in all of them. Activity indices have columns of their name and of
-        their error, NaN where there is none. ``tel`` tells spectrograph, camera and fiber: each has a
-        zero point of its own. ``meta`` has the star, and how many velocities were left out for which reason.
+        In order of time, with units. ``rv_err`` includes photons, wavelengths, drift and fiber, and not the error of
+        the absolute velocity from the line mask, which is the same in all rows. Activity indices have columns of their
+        name and of their error, NaN where there is none. ``tel`` names spectrograph, camera and fiber: each has a zero
+        point of its own. ``meta`` has the star, and the number of velocities that were left out for each reason.
 
     Raises
     ------
@@ -124,13 +129,13 @@ def of_star(
     if engine not in ("mask", "template"):
         raise ValueError(f"{engine!r} is no engine: 'mask' or 'template'")
     names = names_of(output, site, star)
-    found = velocities.of_star(
+    found = measurements.velocities_of_star(
         session, lambda name: star_match.key(name) in names, site=site, first_day=first_day, last_day=last_day
     )  # fmt: skip
     if not found:
         raise LookupError(f"no velocity of {star} is known: {_unseen(session, output, star, names)}")
     if engine == "template":
-        found = _with_left_out(found, template_exposures.of_star(session, output, names, site))
+        found = _with_left_out(found, _template_velocities(session, output, names, site))
     reasons = [_reason(velocity, keep, engine) for _, velocity in found]
     by = lambda velocity: velocity.mask if engine == "mask" else velocity.template
     used = Counter(by(velocity) for (_, velocity), reason in zip(found, reasons) if not reason)
@@ -147,7 +152,7 @@ def of_star(
 
 
 def summary(table: "QTable") -> str:
-    """Say what a series holds, and what was left out of it.
+    """Return a summary of a series: its velocities, and those that were left out.
 
     Parameters
     ----------
@@ -169,7 +174,7 @@ def summary(table: "QTable") -> str:
 
 
 def for_the_eye(table: "QTable") -> str:
-    """Lay a series out for a person.
+    """Return a series as an aligned table for a person.
 
     Parameters
     ----------
@@ -204,7 +209,7 @@ def names_of(output: Path, site: str, star: str) -> set[str]:
     Returns
     -------
     set of str
-        Only the one that was given where no catalog knows it.
+        Only the given one where it is in no catalog.
     """
     wanted = star_match.key(star)
     for known in star_catalog.stars(output, site):
@@ -213,9 +218,9 @@ def names_of(output: Path, site: str, star: str) -> set[str]:
     return {wanted}
 
 
-def _unseen(session, output, star, names):
-    """Say why there is no velocity of a star."""
-    every = velocities.of_star(session, lambda _: True)
+def _unseen(session: "Session", output: Path, star: str, names: set[str]) -> str:
+    """Return the reason why there is no velocity of a star."""
+    every = measurements.velocities_of_star(session, lambda _: True)
     seen = [frame for frame, velocity in every if star_match.key(velocity.object) in names]
     if seen:
         days = sorted({frame.day for frame in seen})
@@ -228,42 +233,61 @@ def _unseen(session, output, star, names):
     return f"no frame that is done shows it{star_match.near(star, known)}"
 
 
-def _reason(velocity, keep, engine):
-    """Say why a velocity is left out; '' where it is not."""
-    doubts = Quality(velocity.quality) & DOUBTFUL & ~keep
+def _reason(velocity: StarVelocity, keep: Quality, engine: str) -> str:
+    """Return the reason why a velocity is left out; '' where it is not."""
+    flags = Quality(velocity.quality) & DOUBTFUL & ~keep
     if velocity.rv_ms is None or velocity.bjd_tdb is None:
         return "no_velocity"
     if engine == "template" and velocity.template_rv_ms is None:
         return "no template"
     if not np.isfinite(_error_ms(velocity, engine)):
         return "no error"
-    return "|".join(doubts.names())
+    return "|".join(flags.names())
 
 
-def _with_left_out(found, left_out):
-    """Give what has no velocity by a template the one by a template of all other exposures, where there is one."""
+def _template_velocities(
+    session: "Session", output: Path, names: set[str], site: str
+) -> "dict[tuple[str, int], tuple[str, LeftOut]]":
+    """Return, by frame and fiber, the star of the newest template made of it, and its velocity by the others."""
+    found: dict[tuple[str, int], tuple[str, LeftOut]] = {}
+    for row in star_templates.current(session):
+        if star_match.key(row.star) not in names or site not in ("", row.site):
+            continue
+        try:
+            template = template_files.read(output / row.path)
+        except MissingCalibration:
+            continue
+        for one in template.left_out:
+            found.setdefault((one.name, one.fiber), (row.star, one))
+    return found
+
+
+def _with_left_out(
+    found: list[tuple[Frame, StarVelocity]], left_out: "dict[tuple[str, int], tuple[str, LeftOut]]"
+) -> list[tuple[Frame, StarVelocity]]:
+    """Give exposures of a template the velocity by a template of all other exposures, where there is one."""
     rows = []
     for frame, velocity in found:
         star, one = left_out.get((frame.filename, velocity.fiber), ("", None))
         if velocity.template_rv_ms is None and one is not None:
-            # a copy: the session would write down what is changed in a row
+            # a copy outside the session, which would write changes of the row
             values = {column.key: getattr(velocity, column.key) for column in velocity.__table__.columns}
             others = [getattr(velocity, name) or 0.0 for name in (*_PARTS[1:], "transfer_err_ms")]
             error_ms = float(np.linalg.norm([one.photon_error_ms, *others]))
             values |= {"template": star, "template_rv_ms": one.rv_ms, "template_err_ms": error_ms}
-            velocity = SimpleNamespace(**values)
+            velocity = StarVelocity(**values)
         rows.append((frame, velocity))
     return rows
 
 
-def _error_ms(velocity, engine):
+def _error_ms(velocity: StarVelocity, engine: str) -> float:
     if engine == "template":
         return np.inf if velocity.template_err_ms is None else velocity.template_err_ms
     parts = [getattr(velocity, name) for name in _PARTS]
     return np.inf if None in parts else float(np.linalg.norm([*parts, velocity.transfer_err_ms or 0.0]))
 
 
-def _table(rows, engine):
+def _table(rows: list[tuple[Frame, StarVelocity]], engine: str) -> "QTable":
     frames, found = zip(*rows) if rows else ((), ())
     number = lambda value: np.nan if value is None else float(value)
     columns = {
@@ -290,10 +314,10 @@ def _table(rows, engine):
     return QTable({name: columns[name] for name in (*order, *(name for name in columns if name not in order))})
 
 
-def _index(velocity, name):
+def _index(velocity: StarVelocity, name: str) -> tuple[float, float]:
     value, error = (velocity.activity or {}).get(name, (None, None))
     return (np.nan, np.nan) if value is None else (value, error)
 
 
-def _words(words):
+def _words(words: Iterable[str]) -> NDArray[np.str_]:
     return np.array([*words], dtype=str)

@@ -1,14 +1,15 @@
-"""What is told of the masters of a new site, and what a person should do next."""
+"""Advice for a new site: the findings about its masters, and what a person should do next."""
 
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
@@ -17,8 +18,8 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 
 if TYPE_CHECKING:
+    from nrespipe.frames.judgement import Judgement
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
-    from nrespipe.frames.spectrograph import Spectrograph
 
 _ADVICE = {
     Quality.FEW_CALIBRATIONS: "{kind}: {n} frames are few; take {wanted}",
@@ -31,39 +32,39 @@ _ADVICE = {
     Quality.POOR_WAVELENGTHS: "{kind}: the lines scatter widely; look at the page of the wavelengths, and at the focus",
 }
 
-#: Frames of a kind that are named; of a site that is far from working the first say it all.
+#: Largest number of frames of a kind that are listed; at a site that does not work yet the first ones suffice.
 _MOST = 12
 
 
 def of(
     session: Session,
     kind: Kind,
-    place: tuple[tuple[str, str, str], ...],
+    place: tuple[str, str, str],
     recipe: ModuleType,
-    made: "tuple[tuple[Master, Bias | Dark | Flat | Arc, Spectrograph], ...] | None",
+    made: "tuple[Master, Bias | Dark | Flat | Arc, Judgement] | None",
 ) -> tuple[list[str], list[str]]:
-    """Tell what there is to say of the master of a kind.
+    """Return the findings about the master of a kind, and advice.
 
     Parameters
     ----------
     place
         Site, spectrograph and camera.
     recipe
-        That of the kind.
+        Recipe of the kind.
     made
-        Row of the master that may be used, the master, and whose it is; None where there is none.
+        Row of the master that may be used, the master, and its judgement by itself; None where there is none.
 
     Returns
     -------
     told, advice : list of str
-        What was found, and what to do about it.
+        Lines of the findings, and of what to do about them.
     """
     tries = [
-        m for m in calibrations.questionable(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)
+        m for m in calibrations.with_problems(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)
     ]
     said = [f"  {m.day}: {m.standing}: {m.reason or 'no reason is known'}" for m in tries]
     frames = _frames(session, kind, place)
-    said += _unhappy(frames)
+    said += _problems(frames)
     if made is None:
         good = sum(frame.state is State.DONE for frame in frames)
         told = [f"{kind}: none", f"  {good} of {len(frames)} {kind} frames are good", *said]
@@ -71,8 +72,8 @@ def of(
         few = good < recipe.MINIMUM and not waits
         other = f"take {_wanted(kind, recipe)}" if few else "see above why there is none"
         return told, [f"{kind}: {other}"]
-    row, master, spectrograph = made
-    judged, quality = recipe.judge(master, None, spectrograph), Quality(row.quality)
+    row, master, judged = made
+    quality = Quality(row.quality)
     doubts = ", ".join([*judged.reasons, *quality.names()]) or "nothing against it"
     told = [f"{kind} of {row.day}, {row.n_inputs} inputs: {doubts}", f"  {row.path}"]
     told += [f"  {line}" for line in _SHOWN[kind](master)]
@@ -87,50 +88,50 @@ def of(
     return told, advice + [f"{kind}: {reason}: look at its page" for reason in judged.reasons]
 
 
-def _frames(session, kind, place):
+def _frames(session: Session, kind: Kind, place: tuple[str, str, str]) -> Sequence[Frame]:
     site, instrument, camera = place
     same = (Frame.kind == kind, Frame.site == site, Frame.instrument == instrument, Frame.camera == camera)
     return session.scalars(select(Frame).where(*same, latest()).order_by(Frame.filename)).all()
 
 
-def _unhappy(frames):
-    """Lines for the frames that are not done."""
-    sad = [frame for frame in frames if frame.state is not State.DONE]
-    lines = [f"  {frame.filename}: {frame.state}: {bare(frame.reason, frame.filename)}" for frame in sad]
+def _problems(frames: Sequence[Frame]) -> list[str]:
+    """Return a line for each frame that is not done."""
+    problems = [frame for frame in frames if frame.state is not State.DONE]
+    lines = [f"  {frame.filename}: {frame.state}: {bare(frame.reason, frame.filename)}" for frame in problems]
     return [*lines[:_MOST], f"  and {len(lines) - _MOST} more"] if len(lines) > _MOST else lines
 
 
-def _wanted(kind, recipe):
+def _wanted(kind: Kind, recipe: ModuleType) -> str:
     each = " of each pair of fibers" if kind in (Kind.FLAT, Kind.ARC) else ""
     several = "biases" if kind is Kind.BIAS else f"{kind}s"
     return f"{getattr(recipe, 'USUAL', recipe.MINIMUM)} {several}{each}"
 
 
-def _name(master):
+def _name(master: Master) -> str:
     return identity.stem(layout.master_name(master))
 
 
-def _bias(master):
+def _bias(master: "Bias") -> list[str]:
     return [f"read noise {master.read_noise_adu:.2f} ADU"]
 
 
-def _dark(master):
+def _dark(master: "Dark") -> list[str]:
     return [f"{(master.mask > 0).mean():.3%} of the pixels are hot or unsteady"]
 
 
-def _flat(master):
+def _flat(master: "Flat") -> list[str]:
     traces = master.traces
     middle = traces.centers[:, :, traces.centers.shape[2] // 2]
     rows = [f"fiber {f}: rows {r[0]:.1f} to {r[-1]:.1f} in the middle" for f, r in zip(traces.fibers, middle)]
     orders = f"orders {traces.orders[0]} to {traces.orders[-1]}, {len(traces.orders)} in all"
     gain = f"gain {master.gain_e_per_adu:.3f} +- {master.gain_error:.3f} electron / ADU"
     if Quality.GAIN_ASSUMED in master.origin.quality:
-        gain = f"gain {master.gain_e_per_adu:.3f} electron / ADU, assumed: these flats do not tell it"
+        gain = f"gain {master.gain_e_per_adu:.3f} electron / ADU, assumed: it cannot be measured from these flats"
     return [orders, *rows, gain]
 
 
-def _arc(master):
-    # what compiles kernels is slow to load, and the other commands do not need it
+def _arc(master: "Arc") -> list[str]:
+    # the engine compiles kernels and is slow to load, and the other commands do not need it
     from nrespipe.engine.wavelength import calibrate
 
     scale, reference = master.solution, master.reference.fibers[0]
@@ -142,4 +143,4 @@ def _arc(master):
     ]
 
 
-_SHOWN = {Kind.BIAS: _bias, Kind.DARK: _dark, Kind.FLAT: _flat, Kind.ARC: _arc}
+_SHOWN: dict[Kind, Callable[[Any], list[str]]] = {Kind.BIAS: _bias, Kind.DARK: _dark, Kind.FLAT: _flat, Kind.ARC: _arc}

@@ -1,4 +1,4 @@
-"""The catalog of stars, for people: what is wrong with one, and putting one to use."""
+"""The catalog of stars, for people: check one, and deploy it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,13 @@ from nrespipe.files import layout
 from nrespipe.files.catalog import target_check, targets
 
 if TYPE_CHECKING:
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 _log = structlog.get_logger(__name__)
 
 
 def check(path: Path | None = None) -> tuple[list[str], bool]:
-    """Say what is wrong with a catalog of stars.
+    """Check a catalog of stars.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def check(path: Path | None = None) -> tuple[list[str], bool]:
 
 
 def deploy(path: Path, output: Path, site: str = "") -> list[str]:
-    """Put a catalog of stars where the reductions read it, and say what changes by it.
+    """Put a catalog of stars where the reductions read it, and list the changes.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def deploy(path: Path, output: Path, site: str = "") -> list[str]:
     Raises
     ------
     LookupError
-        If no spectrograph stands at the site.
+        If there is no spectrograph at the site.
     ValueError
         If the catalog has a defect; then nothing is changed.
     """
@@ -72,7 +72,7 @@ def deploy(path: Path, output: Path, site: str = "") -> list[str]:
 
 
 def stars(output: Path, site: str = "") -> "tuple[Star, ...]":
-    """Return the stars that the reductions of a site know.
+    """Return the stars of the catalog that the reductions of a site use.
 
     Parameters
     ----------
@@ -92,12 +92,12 @@ def stars(output: Path, site: str = "") -> "tuple[Star, ...]":
 
 
 def site_of(output: Path, name: str) -> str:
-    """Return a site by its name, in letters of any size.
+    """Return a site by its name, in upper or lower case.
 
     Parameters
     ----------
     output
-        Output directory, where tables of more spectrographs may lie.
+        Output directory, which may contain tables of more spectrographs.
     name
         ``lsc``, ``LSC`` ...; '' for all.
 
@@ -109,7 +109,7 @@ def site_of(output: Path, name: str) -> str:
     Raises
     ------
     LookupError
-        If no spectrograph stands there.
+        If there is no spectrograph.
     """
     site, known = name.strip().lower(), _sites(output)
     if site and site not in known:
@@ -117,18 +117,19 @@ def site_of(output: Path, name: str) -> str:
     return site
 
 
-def _sites(output):
-    folder, sites = layout.instruments(output), set()
+def _sites(output: Path) -> list[str]:
+    folder = layout.instruments(output)
+    sites: set[str] = set()
     for name in instruments.names(folder):
         try:
             sites.add(instruments.load(name, folder).site)
         except ValueError as error:
-            # the others have a catalog all the same
+            # the other sites still have a catalog
             _log.warning("the table of a spectrograph cannot be used", reason=str(error))
     return sorted(sites)
 
 
-def _unknown(stars):
+def _unknown(stars: "tuple[Star, ...]") -> list[str]:
     """Count the stars without each number that a reduction would use."""
     columns = ("pm_ra_mas_yr", "parallax_mas", "rv_kms", "v_mag", "teff_k", "logg", "metallicity")
     counts = [(column, sum(getattr(star, column) is None for star in stars)) for column in columns]
@@ -136,15 +137,15 @@ def _unknown(stars):
     return [f"without {told}"] if told else []
 
 
-def _before(output, site):
-    """Return the stars that the site knew until now; none where its catalog cannot be read."""
+def _before(output: Path, site: str) -> "tuple[Star, ...]":
+    """Return the stars of the present catalog of a site; none where it cannot be read."""
     try:
         return targets.read(targets.in_use(output, site))
     except (OSError, ValueError):
         return ()
 
 
-def _differences(before, now):
+def _differences(before: "tuple[Star, ...]", now: "tuple[Star, ...]") -> list[str]:
     old, new = ({star.name: star for star in stars} for stars in (before, now))
     parts = {
         "new": [name for name in new if name not in old],

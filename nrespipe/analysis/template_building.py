@@ -1,23 +1,28 @@
-"""Making the template of a star from its reduced spectra, and what there are."""
+"""Build the template of a star from its reduced spectra, and list the templates."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nrespipe import __version__, data
 from nrespipe.analysis import series, star_catalog
-from nrespipe.database import templates as rows
-from nrespipe.database.columns import Standing
-from nrespipe.database.velocities import of_star
+from nrespipe.database import star_templates as rows
+from nrespipe.database.measurements import velocities_of_star
+from nrespipe.database.states import Standing
+from nrespipe.database.tables import StarTemplate
 from nrespipe.errors import BadFrame
 from nrespipe.files import layout, plain_table
-from nrespipe.files import templates as files
+from nrespipe.files import template_files as files
 from nrespipe.files.catalog import star_match
-from nrespipe.files.checksum import md5
-from nrespipe.files.products import spectra
+from nrespipe.files.disk import md5
+from nrespipe.files.products import observed_spectra
 from nrespipe.frames.velocity import Star
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from nrespipe.database.tables import Frame, StarVelocity
+    from nrespipe.engine.velocity.template import Exposure
+    from nrespipe.frames.template import Template
     from nrespipe.service.assembly import Assembly
 
 
@@ -43,17 +48,17 @@ def build(
     first_day, last_day
         Only spectra of these nights, ``YYYYMMDD``.
     serves
-        Nights whose frames it may serve; '' for no limit.
+        Nights whose frames may use it; '' for no limit.
 
     Returns
     -------
     list of str
-        What was made, for a person.
+        Description of the template, for a person.
 
     Raises
     ------
     LookupError
-        If there are fewer than two spectra of the star that can be used; the message says what was left out.
+        If there are fewer than two spectra of the star that can be used; the message lists those that were left out.
     """
     star = _star(assembly.output, site, name)
     with assembly.readers.begin() as session:
@@ -102,31 +107,35 @@ def listed(session: "Session") -> list[str]:
     return plain_table.aligned([head, *lines])
 
 
-def _star(output, site, name):
+def _star(output: Path, site: str, name: str) -> Star:
     """Return the star of the catalog, or one that only has a name."""
     return star_match.match(star_catalog.stars(output, site), name, None, None, 2000.0) or Star(
         name, source="telescope"
     )
 
 
-def _inputs(session, output, star, site, first_day, last_day):
-    """Return frame and velocity of each spectrum that a template may be made of."""
+def _inputs(
+    session: "Session", output: Path, star: Star, site: str, first_day: str, last_day: str
+) -> "list[tuple[Frame, StarVelocity]]":
+    """Return frame and velocity of each spectrum from which a template may be made."""
     table = series.of_star(session, output, star.name, site=site, first_day=first_day, last_day=last_day)
     wanted = {(row["filename"], row["fiber"]) for row in table}
     names = star_match.keys(star)
-    found = of_star(session, lambda name: star_match.key(name) in names, site=site)
+    found = velocities_of_star(session, lambda name: star_match.key(name) in names, site=site)
     found = [(frame, measured) for frame, measured in found if (frame.filename, measured.fiber) in wanted]
     for frame, _ in found:
         frame.products  # noqa: B018  # read while the session is open
     return found
 
 
-def _exposures(found, output):
-    """Read the spectra, and say which cannot be read."""
+def _exposures(found: "list[tuple[Frame, StarVelocity]]", output: Path) -> "tuple[list[Exposure], list[str]]":
+    """Read the spectra; return also a line for each that cannot be used."""
     from nrespipe.engine.velocity import measurement
     from nrespipe.engine.velocity import template as engine
 
-    exposures, broken, contents = [], [], {}
+    exposures: list[Exposure] = []
+    broken: list[str] = []
+    contents: dict[tuple[str | None, int], str] = {}
     for frame, measured in found:
         first = contents.setdefault((frame.md5, measured.fiber), frame.filename)
         if first != frame.filename:
@@ -134,9 +143,11 @@ def _exposures(found, output):
             continue
         product = next((p for p in frame.products if "-L2." in p.path), None)
         try:
+            if measured.rv_ms is None:
+                raise BadFrame(f"{frame.filename}: it has no velocity")
             if product is None:
                 raise BadFrame(f"{frame.filename}: its spectrum was not written")
-            seen = spectra.read(output / product.path, measured.fiber)
+            seen = observed_spectra.read(output / product.path, measured.fiber)
         except BadFrame as error:
             broken.append(f"left out: {error}")
             continue
@@ -149,9 +160,9 @@ def _exposures(found, output):
     return exposures, broken
 
 
-def _row(made, path, output, serves):
+def _row(made: "Template", path: Path, output: Path, serves: tuple[str, str]) -> StarTemplate:
     star = made.star
-    return rows.StarTemplate(
+    return StarTemplate(
         star=star.name, site=made.site, instrument=made.instrument, path=str(path.relative_to(output)), md5=md5(path),
         fingerprint=made.fingerprint, teff_k=star.teff_k, logg=star.logg, metallicity=star.metallicity,
         spectral_type=star.spectral_type, aliases=list(star.aliases), inputs=list(made.inputs),
@@ -160,7 +171,7 @@ def _row(made, path, output, serves):
     )  # fmt: skip
 
 
-def _told(made, path):
+def _told(made: "Template", path: Path) -> list[str]:
     why = "" if made.trusted else " (8 spectra and 3 km/s are needed before it is trusted)"
     figures = [
         f"{name} {value:g}"

@@ -1,7 +1,7 @@
-"""Zero points of nights: measured from the constant stars in the database, kept in versions, applied to a series."""
+"""Zero points of nights: measure them from standard stars in the database, and apply them to a series."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +13,8 @@ from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.analysis import series, star_catalog
-from nrespipe.database import velocities, zeropoints
-from nrespipe.database.tables import Frame
-from nrespipe.database.zeropoints import ZeroPoint, ZeroPointVersion
+from nrespipe.database import measurements, zero_point_versions
+from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint, ZeroPointVersion
 from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files.catalog import star_match
 from nrespipe.files.plain_table import aligned
@@ -24,8 +23,8 @@ from nrespipe.frames.quality import Quality
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-#: Fewest constant stars that tell of a night, nights that a star must be seen in, and days that a night without such
-#: stars looks around.
+#: Smallest number of constant stars in a night, of nights of a star, and days around a night without such stars from
+#: which its zero point is taken.
 LIMITS = {"fewest_stars": 2, "fewest_nights": 3, "window_days": 10}
 
 _UNIT = u.m / u.s
@@ -71,7 +70,7 @@ def measure(
     asked = {"site": site, "first_day": first_day, "last_day": last_day, "stars": sorted(stars), **limits}
     made = ZeroPointVersion(code_version=__version__, parameters=asked, n_velocities=len(found))
     for place in sorted({_place(*row) for row in found}):
-        made.zeros += _of_fiber(place, [row for row in found if _place(*row) == place], limits)
+        made.zeros += [*_of_fiber(place, [row for row in found if _place(*row) == place], limits)]
     return made
 
 
@@ -103,12 +102,12 @@ def listing(session: Session, number: int | None = None) -> list[str]:
                 str(len(v.zeros)),
                 _asked(v),
             ]
-            for v in zeropoints.versions(session)
+            for v in zero_point_versions.listed(session)
         ]
         return aligned([["version", "made (UTC)", "by", "velocities", "nights", "of"], *rows])
     rows = [
         [f"{z.instrument}{z.camera}f{z.fiber}", z.day, _shown(z.value_ms), _shown(z.error_ms), str(z.n_stars), z.method]
-        for z in zeropoints.version(session, number or None).zeros
+        for z in zero_point_versions.find(session, number or None).zeros
     ]
     return aligned([["tel", "night", "value_ms", "error_ms", "stars", "method"], *rows])
 
@@ -137,7 +136,7 @@ def apply(session: Session, output: Path, table: "QTable", number: int | None = 
     LookupError
         If there is no such version.
     """
-    version = zeropoints.version(session, number)
+    version = zero_point_versions.find(session, number)
     names = series.names_of(output, version.parameters["site"], table.meta["star"])
     zeros = {(f"{z.instrument}{z.camera}f{z.fiber}", z.day): z for z in version.zeros}
     query = select(Frame.filename, Frame.day).where(Frame.filename.in_([*map(str, table["filename"])]))
@@ -153,15 +152,17 @@ def apply(session: Session, output: Path, table: "QTable", number: int | None = 
     return table
 
 
-def _constant(session, output, site, first_day, last_day, stars):
-    """Velocities without doubts of the constant stars, each by the line mask that the star usually has."""
+def _constant(
+    session: Session, output: Path, site: str, first_day: str, last_day: str, stars: Sequence[str]
+) -> list[tuple[Frame, StarVelocity]]:
+    """Return the velocities without flags of the constant stars, each by the most frequent line mask of the star."""
     stars_known = star_catalog.stars(output, site)
     known = {star_match.key(name): name for star in stars_known for name in (star.name, *star.aliases)}
     for star in stars:
         if star_match.key(star) not in known:
             raise LookupError(f"{star} is no star of the catalog{star_match.near(star, known)}")
     wanted = set().union(*(series.names_of(output, site, star) for star in stars))
-    rows = velocities.of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
+    rows = measurements.velocities_of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
     good = [
         (frame, velocity)
         for frame, velocity in rows
@@ -176,12 +177,14 @@ def _constant(session, output, site, first_day, last_day, stars):
     return [(frame, velocity) for frame, velocity in good if usual[velocity.star] == velocity.mask]
 
 
-def _place(frame, velocity):
+def _place(frame: Frame, velocity: StarVelocity) -> tuple[str, str, int]:
     return frame.instrument, frame.camera, velocity.fiber
 
 
-def _of_fiber(place, rows, limits):
-    """Return the rows of the zero points of one fiber."""
+def _of_fiber(
+    place: tuple[str, str, int], rows: list[tuple[Frame, StarVelocity]], limits: Mapping[str, int]
+) -> Iterator[ZeroPoint]:
+    """Yield the rows of the zero points of one fiber."""
     nights = [datetime.strptime(frame.day, "%Y%m%d").toordinal() for frame, _ in rows]
     columns = [[getattr(velocity, name) for _, velocity in rows] for name in ("star", "rv_ms", "rv_err_ms")]
     found = night_zero_points.measure(columns[0], nights, *columns[1:], **limits)
@@ -190,7 +193,9 @@ def _of_fiber(place, rows, limits):
         pairs = np.stack([found.deviation_ms[known, i], found.deviation_error_ms[known, i]], axis=-1)
         method = "stars" if found.is_own[i] else "around" if np.isfinite(found.value_ms[i]) else "none"
         yield ZeroPoint(
-            **dict(zip(("instrument", "camera", "fiber"), place)),
+            instrument=place[0],
+            camera=place[1],
+            fiber=place[2],
             day=f"{date.fromordinal(int(night)):%Y%m%d}",
             value_ms=found.value_ms[i],
             error_ms=found.error_ms[i],
@@ -200,21 +205,21 @@ def _of_fiber(place, rows, limits):
         )
 
 
-def _for(zero, names, fewest):
-    """Zero point and error for a star; NaN where there is none."""
-    if zero is None or zero.value_ms is None:
+def _for(zero: ZeroPoint | None, names: set[str], fewest: int) -> tuple[float, float]:
+    """Return zero point and error for a star; NaN where there is none."""
+    if zero is None or zero.value_ms is None or zero.error_ms is None:
         return np.nan, np.nan
-    others = [told for star, told in zero.stars.items() if star_match.key(star) not in names]
+    others = [pair for star, pair in zero.stars.items() if star_match.key(star) not in names]
     if zero.method == "stars" and len(others) < len(zero.stars):
         return night_zero_points.combine(*zip(*others), fewest_stars=fewest) if others else (np.nan, np.nan)
     return zero.value_ms, zero.error_ms
 
 
-def _asked(version):
+def _asked(version: ZeroPointVersion) -> str:
     asked = version.parameters
     nights = " to ".join(filter(None, (asked["first_day"], asked["last_day"])))
     return ", ".join(filter(None, (asked["site"] or "all sites", nights, *asked["stars"])))
 
 
-def _shown(value):
+def _shown(value: float | None) -> str:
     return "-" if value is None or np.isnan(value) else f"{value:+.2f}"

@@ -2,24 +2,28 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nrespipe.analysis import master_list
 from nrespipe.cli import options
 from nrespipe.database.administration import access
-from nrespipe.database.columns import Standing
+from nrespipe.database.states import Standing
 from nrespipe.frames.raw import Kind
 from nrespipe.service.calibrations import review
 from nrespipe.service.operations import status
 
+if TYPE_CHECKING:
+    from nrespipe.settings import Settings
+
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it is kept.")
+_WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it is stored.")
 
 
 @click.group("masters")
 def masters_group() -> None:
-    """List, compare and judge master calibrations."""
+    """List, compare, draw and review master calibrations."""
 
 
 @masters_group.command("list")
@@ -29,8 +33,10 @@ def masters_group() -> None:
 @click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc.")
 @click.option("--every", is_flag=True, help="Also those that were replaced.")
 @click.pass_obj
-def list_command(given, output, database, kind, site, every) -> None:
-    """List the masters, with what was said of each.
+def list_command(
+    given: "Settings", output: Path | None, database: str | None, kind: str | None, site: str, every: bool
+) -> None:
+    """List the masters, with the reason for the standing of each.
 
     \b
     Example:
@@ -46,8 +52,8 @@ def list_command(given, output, database, kind, site, every) -> None:
 @options.output_option
 @options.database_option
 @click.pass_obj
-def show_command(given, name, output, database) -> None:
-    """Tell all that is known of the master NAME: standing, inputs, what was said of it.
+def show_command(given: "Settings", name: str, output: Path | None, database: str | None) -> None:
+    """Show everything about the master NAME: standing, reason, inputs.
 
     \b
     Example:
@@ -65,7 +71,7 @@ def show_command(given, name, output, database) -> None:
 @options.output_option
 @options.database_option
 @click.pass_obj
-def compare_command(given, name, other, output, database) -> None:
+def compare_command(given: "Settings", name: str, other: str, output: Path | None, database: str | None) -> None:
     """Compare the master NAME with OTHER, or with the last good one of its camera.
 
     \b
@@ -84,10 +90,10 @@ def compare_command(given, name, other, output, database) -> None:
 @options.output_option
 @options.database_option
 @click.pass_obj
-def good_command(given, name, why, output, database) -> None:
-    """Accept the master NAME, though it needs review or was called bad.
+def good_command(given: "Settings", name: str, why: str, output: Path | None, database: str | None) -> None:
+    """Accept the master NAME, which needs review or was called bad.
 
-    Stars that had to do without it are reduced again when nothing else is due.
+    Stars that were reduced without it are reduced again when nothing else is due.
 
     \b
     Example:
@@ -102,10 +108,10 @@ def good_command(given, name, why, output, database) -> None:
 @options.output_option
 @options.database_option
 @click.pass_obj
-def bad_command(given, name, why, output, database) -> None:
-    """Let nobody use the master NAME from now on, and list the masters and the results that come from it.
+def bad_command(given: "Settings", name: str, why: str, output: Path | None, database: str | None) -> None:
+    """Reject the master NAME, and list the masters and the results that come from it.
 
-    All these are made and reduced again by themselves, when nothing else is due.
+    The service makes and reduces all these again when nothing else is due.
 
     \b
     Example:
@@ -120,11 +126,11 @@ def bad_command(given, name, why, output, database) -> None:
 @options.output_option
 @options.database_option
 @click.pass_obj
-def plot_command(given, name, out, output, database) -> None:
+def plot_command(given: "Settings", name: str, out: Path, output: Path | None, database: str | None) -> None:
     """Draw the master NAME.
 
-    Of a bias or dark its structure and its bad pixels; of a flat orders, profiles, blaze and light; of an arc the
-    residuals of its lines, how neighboring orders agree, and the resolution.
+    For a bias or dark its structure and its bad pixels; for a flat orders, profiles, blaze and flux; for an arc the
+    residuals of its lines, the agreement of neighboring orders, and the resolution.
 
     \b
     Example:
@@ -147,7 +153,7 @@ def plot_command(given, name, out, output, database) -> None:
 @options.output_option
 @options.database_option
 @click.pass_obj
-def region_command(given, name, out, output, database) -> None:
+def region_command(given: "Settings", name: str, out: Path, output: Path | None, database: str | None) -> None:
     """Write the orders of the master flat NAME as a region file, to lay over a raw frame in ds9.
 
     Each fiber has a color, each order its diffraction number; coordinates are those of the raw image.
@@ -164,7 +170,9 @@ def region_command(given, name, out, output, database) -> None:
     click.echo(out)
 
 
-def _decide(given, name, standing, why, output, database):
+def _decide(
+    given: "Settings", name: str, standing: Standing, why: str, output: Path | None, database: str | None
+) -> None:
     with options.complaints(), access.to_change(*options.places(given, output, database)).begin() as session:
         lines = review.decide(session, name, standing, why)
     if "nrespipe reprocess" in lines[-1]:

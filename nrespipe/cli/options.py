@@ -1,17 +1,17 @@
-"""What the commands share: options, and how they begin and end."""
+"""Options that commands share, checks of their values, and the text of errors."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from nrespipe import settings
-from nrespipe.database.administration.revisions import WrongRevision
+from nrespipe.database.administration.schema import WrongRevision
 from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.files import plain_table
 from nrespipe.files.layout import OutputRefused
@@ -28,29 +28,24 @@ output_option = click.option(
     "--output",
     type=DIRECTORY,
     metavar="DIR",
-    help="Where masters and products go, and the database unless told otherwise. Default: NRES_DATA_ROOT.",
+    help="Directory of masters and products, and of the database unless --database is given. Default: NRES_DATA_ROOT.",
 )
 database_option = click.option("--database", metavar="URL", help="Database, as an SQLAlchemy URL. Default: DB_URL.")
 processes_option = click.option(
     "--processes",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Frames at a time. Default: NRES_PROCESSES, or all cores.",
+    help="How many frames at a time. Default: NRES_PROCESSES, or all cores.",
 )
 
 
 def day(text: str) -> str:
-    """Return a day as it stands in the names of files.
-
-    Returns
-    -------
-    str
-        The same.
+    """Return a day that was given as ``YYYYMMDD``, unchanged.
 
     Raises
     ------
     click.BadParameter
-        If it is no day.
+        If it is not a day.
     """
     try:
         # strptime alone takes 2019315 as well
@@ -62,25 +57,30 @@ def day(text: str) -> str:
     return text
 
 
+def check_day(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    """Check the value of an option that is a day."""
+    return day(text)
+
+
+def check_days(_context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> list[str]:
+    """Check the values of an option that is a day and may be repeated."""
+    return [day(text) for text in texts]
+
+
 def nights(first: str, last: str, prefix: str = "--") -> tuple[str, str]:
-    """Return the first and the last of some nights.
+    """Return the first and the last of some nights, unchanged.
 
     Parameters
     ----------
     first, last
-        What was given; '' for no limit.
+        As ``YYYYMMDD``; '' for no limit.
     prefix
-        What the names of the two options begin with.
-
-    Returns
-    -------
-    first, last : str
-        The same.
+        Beginning of the names of the two options.
 
     Raises
     ------
     click.UsageError
-        If one is no day, or the last is before the first.
+        If one is not a day, or the last is before the first.
     """
     first, last = (day(text) if text else "" for text in (first, last))
     if first and last and first > last:
@@ -88,7 +88,9 @@ def nights(first: str, last: str, prefix: str = "--") -> tuple[str, str]:
     return first, last
 
 
-def places(given: "Settings", output: Path, database: str, processes: int | None = None) -> "tuple[Path, Settings]":
+def places(
+    given: "Settings", output: Path | None, database: str | None, processes: int | None = None
+) -> "tuple[Path, Settings]":
     """Join the options of a command with the environment.
 
     Parameters
@@ -101,12 +103,12 @@ def places(given: "Settings", output: Path, database: str, processes: int | None
     output : Path
         Output directory.
     settings : Settings
-        With what the command line says.
+        With the values of the command line.
 
     Raises
     ------
     click.UsageError
-        If there is no output directory, or the database is none.
+        If there is no output directory, or the URL names no database.
     """
     output = output or given.data_root
     if output is None:
@@ -119,40 +121,28 @@ def places(given: "Settings", output: Path, database: str, processes: int | None
     return output, settings.change(given, processes=processes or given.processes)
 
 
-def progress_bar() -> Callable[..., Any]:
-    """Return how this command shows its progress.
-
-    Returns
-    -------
-    callable
-        ``progress.bar`` at a terminal, ``progress.lines`` anywhere else.
-    """
+def progress_bar() -> progress.Report:
+    """Return ``progress.bar`` at a terminal, ``progress.lines`` anywhere else."""
     return progress.bar if sys.stderr.isatty() else progress.lines
 
 
 def summary_lines(summary: "Summary") -> list[str]:
-    """Return what a run has come to, for a person.
-
-    Returns
-    -------
-    list of str
-        Lines.
-    """
+    """Return lines for a person that sum up a run."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     total = sum(summary.counts.values())
     first = f"{total} frame{'s' * (total != 1)}: {states or 'none found'}; {summary.new} worked on now"
-    told = plain_table.aligned([*summary.masters, *summary.unhappy])
+    problems = plain_table.aligned([*summary.masters, *summary.unhappy])
     left = f"{summary.left} frames can have a better result, by the next run"
-    return [first, *told, *[left] * bool(summary.left)]
+    return [first, *problems, *[left] * bool(summary.left)]
 
 
 @contextmanager
 def complaints() -> Iterator[None]:
-    """Say in one line what a person can mend; everything else keeps its traceback."""
+    """Print errors that a person can correct in one line; all others keep their traceback."""
     try:
         yield
     except (OutputRefused, DoNotFit, LookupError, OSError, MissingCalibration, Unavailable, WrongRevision) as error:
-        # a reader that has seen enough, as head, is no complaint: click ends quietly
+        # a reader that has seen enough, as head, is no error: click ends quietly
         if isinstance(error, KeyError | IndexError | BrokenPipeError):
             raise
         raise click.ClickException(str(error)) from error

@@ -1,4 +1,4 @@
-"""Small tables of physics: lamp lines, stellar lines, telluric intervals. Each names its unit and its source."""
+"""Tables of lamp lines, stellar lines and telluric intervals, each with unit and source."""
 
 from nrespipe.data.lamp import lamp_lines as lamp_lines
 from nrespipe.data.lamp import line_lists as line_lists

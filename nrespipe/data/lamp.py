@@ -14,7 +14,7 @@ def line_lists() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        What `lamp_lines` knows.
+        Names that `lamp_lines` accepts.
     """
     return ("thorium_argon",)
 
@@ -40,9 +40,9 @@ def lamp_lines(name: str = "thorium_argon") -> LampLines:
 
     Notes
     -----
-    In the thorium-argon list thorium stands on the scale of Redman, Nave & Sansonetti (2014 ApJS 211 4), argon on that
-    of Norlen (1973 Phys. Scr. 8 249). A line loses in `use`, and gains in error, by the shift that its known neighbors
-    (Lovis & Pepe 2007 A&A 468 1115) cause in a fit of a single line at a resolving power of 50,000.
+    In the thorium-argon list thorium is on the scale of Redman, Nave & Sansonetti (2014 ApJS 211 4), argon on that
+    of Norlen (1973 Phys. Scr. 8 249). The shift by known neighbors (Lovis & Pepe 2007 A&A
+    468 1115) in a fit of a single line at a resolving power of 50,000 lowers `use` and raises the error.
     """
     if name not in line_lists():
         raise ValueError(f"no line list {name!r}; known: {', '.join(line_lists())}")

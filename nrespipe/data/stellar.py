@@ -1,4 +1,4 @@
-"""Absorption lines of stars, and of the atmosphere above the telescope."""
+"""Absorption lines of stars, and wavelength intervals that the atmosphere absorbs."""
 
 from functools import cache
 from importlib.resources import files
@@ -7,10 +7,10 @@ import numpy as np
 
 from nrespipe.frames.velocity import LineMask, Tellurics
 
-#: Effective temperature of a dwarf of each type that has a list [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
+#: Effective temperature of a dwarf of each spectral type with a line list [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
 _TEFF_K = {"F5": 6550.0, "G2": 5770.0, "K2": 5040.0, "K5": 4440.0, "M0": 3870.0}
 
-#: A list that goes by the name F5 where it comes from; its depths are those of a hotter star, and it lacks many lines
+#: The published list is called F5; its depths are those of a hotter star, and it lacks many lines
 _SPARE_K = {"F2": 6820.0}
 
 
@@ -22,7 +22,7 @@ def stellar_types() -> tuple[str, ...]:
     tuple of str
         Hottest first.
     """
-    return tuple(sorted(_TEFF_K, key=_TEFF_K.get, reverse=True))
+    return tuple(sorted(_TEFF_K, key=_TEFF_K.__getitem__, reverse=True))
 
 
 @cache
@@ -32,7 +32,7 @@ def stellar_lines(name: str) -> LineMask:
     Parameters
     ----------
     name
-        Spectral type, one of `stellar_types`, or F2, a list of few lines that serves where no other does.
+        Spectral type, one of `stellar_types`, or F2, a short list for stars that no other list fits.
 
     Returns
     -------
@@ -48,8 +48,8 @@ def stellar_lines(name: str) -> LineMask:
     -----
     Wavelengths and depths are computed ones from VALD (Ryabchikova et al. 2015, Phys. Scr. 90, 054005): depths are
     those of the undisturbed photosphere, before rotation and before any spectrograph, and lines blend. The list F5 has
-    the lines of G2 with depths carried on from K2 over G2, as the one that goes by its name lacks many of them; that
-    one stands as F2.
+    the lines of G2, with depths extrapolated from K2 and G2, because the published list F5 lacks many lines; that one
+    is F2 here.
     """
     known = _TEFF_K | _SPARE_K
     if name not in known:
@@ -65,7 +65,7 @@ def tellurics() -> Tellurics:
     Returns
     -------
     Tellurics
-        5000-9000 angstrom, in the frame of the observatory; little of the water above 8400 is in it.
+        5000-9000 angstrom, in the frame of the observatory; most of the water bands above 8400 are missing.
     """
     start_angstrom, end_angstrom = _columns("tellurics.csv")
     return Tellurics(start_angstrom=start_angstrom, end_angstrom=end_angstrom)

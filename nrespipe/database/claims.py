@@ -1,67 +1,69 @@
-"""Whose work a row is: one process at a time, and none that died keeps it."""
+"""Claims on rows that are work: one process works on a row at a time, and a process that died loses its rows."""
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import case, func, literal, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, case, func, literal, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from nrespipe import __version__
-from nrespipe.database.columns import State, clock, now
-from nrespipe.database.frames import SHORTEST_PAUSE_S, latest, record, untell_others
-from nrespipe.database.tables import Attempt, Delivery, Frame, NightSummary, Stacking
+from nrespipe.database.dialects import clock, now
+from nrespipe.database.frames import SHORTEST_PAUSE_S, cancel_dispatch_of_versions, latest, record
+from nrespipe.database.states import State
+from nrespipe.database.tables import Attempt, Delivery, Frame, NightSummary, Stacking, Work
 
 #: Tables whose rows are work.
-KINDS_OF_WORK = (Frame, Stacking, Delivery, NightSummary)
+KINDS_OF_WORK: tuple[type[Work], ...] = (Frame, Stacking, Delivery, NightSummary)
 #: A process that keeps a row longer than this is taken for dead [second], unless it says otherwise.
 LEASE_S = 7200.0
-#: Any number by which these locks of PostgreSQL are told from others.
+#: Number of the PostgreSQL locks of this module; any number that no other lock has.
 _TURNS = 1
-#: A frame at which the process died so often is taken for the cause.
+#: After so many deaths of its process a row is given up: the row is taken for the cause.
 MOST_DEATHS = 3
 
 
 def claim(
-    session: Session, table: type, row_id: int, owner: str, lease_s: float = LEASE_S, seen: int | None = None
+    session: Session, table: type[Work], row_id: int, owner: str, lease_s: float = LEASE_S, seen: int | None = None
 ) -> bool:
-    """Take a row to work on it, if nobody else has it.
+    """Claim a row to work on it, if no other process has it.
 
     Parameters
     ----------
     session
-        An open session; the row is taken once the caller commits.
+        An open session; the row is claimed once the caller commits.
     table
         One of `KINDS_OF_WORK`.
     lease_s
-        For how long at most [second].
+        Longest time that the process may keep the row [second].
     seen
-        Number of tries that the caller has seen: the row is then taken if nobody has tried it since. Without it the
+        Number of tries that the caller has seen: the row is then claimed if nobody has tried it since. Without it the
         row must be due now.
 
     Returns
     -------
     bool
-        Whether it was free. A frame that is done stays so while it is done again, any other is running.
+        Whether the row was free. A frame that is done stays done while it is reduced again, any other is running.
 
     Notes
     -----
-    One conditional update: of several processes that ask at once exactly one is told yes, on every engine, and those
-    that ask for two rows of one file ask one after the other. Nothing is locked while the work goes on.
+    One conditional update: of several processes that ask at once exactly one gets the row, on every engine. Processes
+    that ask for two rows of one file take turns. Nothing stays locked while the work goes on.
     """
     moment = clock(session)
     conditions = [table.id == row_id, table.owner == ""]
     conditions.append(table.next_try <= moment if seen is None else table.tries == seen)
     values = {"owner": owner, "lease": moment + timedelta(seconds=lease_s)}
+    statement = update(table)
     if table is Frame:
         _take_turns(session, row_id)
         conditions += [latest(), _no_version_at_work()]
-        values["state"] = case((Frame.state == State.DONE, State.DONE), else_=State.RUNNING)
-    taken = update(table).where(*conditions).values(**values).returning(table.id)
-    return session.scalar(taken.execution_options(synchronize_session=False)) is not None
+        statement = statement.values(state=case((Frame.state == State.DONE, State.DONE), else_=State.RUNNING))
+    claimed = statement.where(*conditions).values(**values).returning(table.id)
+    return session.scalar(claimed.execution_options(synchronize_session=False)) is not None
 
 
-def holds(session: Session, table: type, row_id: int, owner: str) -> bool:
-    """Tell whether a process still has a row, and keep others from taking it until the caller commits.
+def confirm_owner(session: Session, table: type[Work], row_id: int, owner: str) -> bool:
+    """Return whether a process still owns a row, and keep others from claiming it until the caller commits.
 
     Parameters
     ----------
@@ -72,8 +74,8 @@ def holds(session: Session, table: type, row_id: int, owner: str) -> bool:
     return session.scalar(kept.execution_options(synchronize_session=False)) is not None
 
 
-def is_owner(session: Session, table: type, row_id: int, owner: str) -> bool:
-    """Tell whether a process still has a row at this moment; unlike `holds` this keeps nobody from taking it.
+def is_owner(session: Session, table: type[Work], row_id: int, owner: str) -> bool:
+    """Return whether a process owns a row at this moment; unlike `confirm_owner` this locks nothing.
 
     Parameters
     ----------
@@ -83,27 +85,27 @@ def is_owner(session: Session, table: type, row_id: int, owner: str) -> bool:
     return session.scalar(select(table.id).where(table.id == row_id, table.owner == owner)) is not None
 
 
-def give_back(session: Session, table: type, row_id: int, owner: str) -> None:
-    """Let go of a row on which no work was begun; it is due at once.
+def give_back(session: Session, table: type[Work], row_id: int, owner: str) -> None:
+    """Give back a row on which no work was begun; it is due at once.
 
     Parameters
     ----------
     table
         One of `KINDS_OF_WORK`.
     owner
-        Who took it; nothing happens where it is not theirs any more.
+        The process that claimed it; nothing happens where the row belongs to another by now.
     """
-    values = {"owner": "", "lease": None, "next_try": clock(session)}
+    back = update(table).where(table.id == row_id, table.owner == owner)
+    back = back.values(owner="", lease=None, next_try=clock(session))
     if table is Frame:
-        values["state"] = case((Frame.state == State.RUNNING, State.QUEUED), else_=Frame.state)
-    back = update(table).where(table.id == row_id, table.owner == owner).values(**values)
+        back = back.values(state=case((Frame.state == State.RUNNING, State.QUEUED), else_=Frame.state))
     session.execute(back.execution_options(synchronize_session=False))
     if table is Frame:
-        untell_others(session, row_id)
+        cancel_dispatch_of_versions(session, row_id)
 
 
 def owners(session: Session) -> set[str]:
-    """Return who has rows."""
+    """Return the processes that own rows."""
     return {
         name
         for table in KINDS_OF_WORK
@@ -111,58 +113,61 @@ def owners(session: Session) -> set[str]:
     }
 
 
-def pick(session: Session, table: type, patience_s: float, most: int, low_priority: bool = False) -> list[int]:
-    """Choose rows of which a worker is to be told, and note that it is.
+def select_for_dispatch(
+    session: Session, table: type[Work], patience_s: float, most: int, low_priority: bool = False
+) -> list[int]:
+    """Select due rows about which a worker is to be notified, and note that it is.
 
     Parameters
     ----------
     session
-        An open session; the caller commits, and tells the workers then.
+        An open session; the caller commits, and notifies the workers then.
     table
         One of `KINDS_OF_WORK`.
     patience_s
-        For how long a worker that was told may leave a row alone before it is told again [second].
+        Time after which a row that no worker has claimed is dispatched again [second].
     most
-        How many at a time.
+        Largest number of rows.
     low_priority
-        Whether frames are chosen whose turn comes when nothing else is due, or all others.
+        Whether to select frames that are reduced when nothing else is due, or all others.
 
     Returns
     -------
     list of int
-        Keys of rows that are due: those of the nights that go on now, then all others, of each the oldest first. Of
-        several that pick at once each gets others. A row that is locked by somebody else at this moment is left to the
-        next time: one process that hangs must not hold up the service.
+        Keys of due rows: first those of the nights that go on now, then all others, each the oldest first. Processes
+        that select at the same time get different rows. A row that another process has locked at this moment is left
+        to the next call: a process that hangs must not stop the service.
     """
     moment = clock(session)
-    untold = (table.sent.is_(None)) | (table.sent < table.next_try)
+    never_sent = (table.sent.is_(None)) | (table.sent < table.next_try)
     conditions = [
         table.owner == "",
         table.next_try <= moment,
-        untold | (table.sent < moment - timedelta(0, patience_s)),
+        never_sent | (table.sent < moment - timedelta(seconds=patience_s)),
     ]
     if table is Frame:
         conditions += [latest(), Frame.low_priority == low_priority, _no_version_at_work()]
-    order = (_turn(table, moment), table.next_try, table.id)
-    first = select(table.id).where(*conditions).order_by(*order).limit(most)
+    order = (_rank_of_night(table, moment), table.next_try, table.id)
     # a table of its own: PostgreSQL may ask a subquery row by row, and find others when these are stamped
-    first = first.with_for_update(skip_locked=True).cte("first")
-    # the conditions once more: another that picks at the same time may have been first
-    stamped = update(table).where(table.id.in_(select(first.c.id)), *conditions).values(sent=moment)
-    rows = session.execute(stamped.returning(*order).execution_options(synchronize_session=False))
-    return [row_id for *_, row_id in sorted(tuple(row) for row in rows)]
+    first = select(table.id).where(*conditions).order_by(*order).limit(most)
+    first_rows = first.with_for_update(skip_locked=True).cte("first")
+    # the conditions once more: another process that selects at the same time may have been first
+    stamped = update(table).where(table.id.in_(select(first_rows.c.id)), *conditions).values(sent=moment)
+    rows = session.execute(stamped.returning(*order).execution_options(synchronize_session=False)).all()
+    return [row_id for _, _, row_id in sorted((rank, due, row_id) for rank, due, row_id in rows)]
 
 
-def _turn(table, moment):
-    """Rank of the nights that go on now, or have just ended, before all others."""
-    if not hasattr(table, "day"):
+def _rank_of_night(table: type[Work], moment: datetime) -> ColumnElement[int]:
+    """Rank the nights that go on now, or have just ended, before all others."""
+    day: InstrumentedAttribute[str] | None = getattr(table, "day", None)
+    if day is None:
         return literal(0)
     first, last = (f"{moment + timedelta(days=days):%Y%m%d}" for days in (-1, 1))
-    return case((table.day.between(first, last), 0), else_=1)
+    return case((day.between(first, last), 0), else_=1)
 
 
-def outstanding(session: Session, table: type, patience_s: float) -> int:
-    """Count the rows of which a worker was told and that it has not taken yet.
+def count_dispatched(session: Session, table: type[Work], patience_s: float) -> int:
+    """Count the rows about which a worker was notified and which no worker has claimed yet.
 
     Parameters
     ----------
@@ -172,77 +177,76 @@ def outstanding(session: Session, table: type, patience_s: float) -> int:
         Messages that were sent longer ago than this count as lost [second].
     """
     moment = clock(session)
-    told = [table.owner == "", table.next_try <= moment, table.sent >= table.next_try]
-    told.append(table.sent >= moment - timedelta(seconds=patience_s))
+    conditions = [table.owner == "", table.next_try <= moment, table.sent >= table.next_try]
+    conditions.append(table.sent >= moment - timedelta(seconds=patience_s))
     if table is Frame:
-        # a worker that was told of another row of a file in hand has left it alone
-        told += [latest(), _no_version_at_work()]
-    return session.scalar(select(func.count()).select_from(table).where(*told))
+        # a worker that was notified of another version of a file at work has left it alone
+        conditions += [latest(), _no_version_at_work()]
+    return session.scalars(select(func.count()).select_from(table).where(*conditions)).one()
 
 
-def untell(session: Session, table: type, rows: Collection[int] | None = None) -> None:
-    """Note that no worker could be told of some rows, or that none knows any more.
+def cancel_dispatch(session: Session, table: type[Work], rows: Collection[int] | None = None) -> None:
+    """Note that the messages about some rows were not sent, or are lost.
 
     Parameters
     ----------
     table
         One of `KINDS_OF_WORK`.
     rows
-        Keys as `pick` returned them; all if not given.
+        Keys as `select_for_dispatch` returned them; all if not given.
     """
     which = table.next_try.is_not(None) if rows is None else table.id.in_(rows)
-    forgotten = update(table).where(which).values(sent=None)
-    session.execute(forgotten.execution_options(synchronize_session=False))
+    session.execute(update(table).where(which).values(sent=None).execution_options(synchronize_session=False))
 
 
 def release(
     session: Session, reason: str, owners: Collection[str] = (), is_death: bool = True
-) -> list[tuple[type, int]]:
-    """Take rows away from processes that died, or could not end what they had in hand.
+) -> list[tuple[type[Work], int]]:
+    """Release the rows of processes that died, or that could not end their work.
 
     Parameters
     ----------
     reason
-        How they died, in plain words.
+        How the processes ended, in plain words.
     owners
         Whose rows; those whose lease has run out if empty.
     is_death
-        Whether that counts as a death of its process: after `MOST_DEATHS` the row is given up.
+        Whether this counts as a death of the process: after `MOST_DEATHS` the row is given up.
 
     Returns
     -------
-    list of tuple (type, int)
-        Table and key of each row that was released. Where a lease has run out but the row is locked by somebody at this
-        moment, that is left to the next time.
+    list of tuple
+        Table and key of each row that was released. A row whose lease has run out but that is locked at this moment is
+        left to the next call.
     """
     released = []
     for table in KINDS_OF_WORK:
         lost = select(table.id, table.owner)
         if owners:
-            # told once: this waits for a server that still ends what the dead had begun
+            # asked for once: this waits for a server that still ends the statements of the dead process
             lost = lost.where(table.owner.in_(owners))
         else:
             lost = lost.where(table.owner != "", table.lease < clock(session)).with_for_update(skip_locked=True)
         for row_id, owner in session.execute(lost).all():
-            if not holds(session, table, row_id, owner):
+            if not confirm_owner(session, table, row_id, owner):
                 continue
             if is_death:
-                died(session, session.get_one(table, row_id, populate_existing=True), reason)
+                record_death(session, session.get_one(table, row_id, populate_existing=True), reason)
             else:
                 give_back(session, table, row_id, owner)
             released.append((table, row_id))
     return released
 
 
-def died(session: Session, work, reason: str) -> None:
-    """Write down that the process that worked on a row died; another may take it, but not for ever.
+def record_death(session: Session, work: Work, reason: str) -> None:
+    """Record that the process that worked on a row died; another may claim it, up to `MOST_DEATHS` times.
 
     Parameters
     ----------
-    work : Frame, Stacking, Delivery or NightSummary
-        Whose owner died.
+    work
+        The row.
     reason
-        How, in plain words.
+        How the process died, in plain words.
     """
     moment = clock(session)
     work.deaths += 1
@@ -251,7 +255,7 @@ def died(session: Session, work, reason: str) -> None:
         reason = f"given up: the process died at it {work.deaths} times; the last time: {reason}"
     if isinstance(work, Frame):
         outcome = State.FAILED if given_up else State.RETRY
-        # when it was taken is not known any more; the lease was counted from then
+        # the time of the claim is not known any more; the lease was counted from it
         attempt = Attempt(
             frame_id=work.id,
             started=moment,
@@ -272,14 +276,14 @@ def died(session: Session, work, reason: str) -> None:
 
 
 def request(session: Session, frame: Frame, low_priority: bool = False) -> None:
-    """Ask for a frame to be worked on now, whatever has become of it so far.
+    """Request that a frame is reduced now, whatever its state.
 
     Parameters
     ----------
     frame
         One that no process is working on. One that is done stays done until then.
     low_priority
-        Whether its turn comes when nothing else is due.
+        Whether it is reduced only when nothing else is due.
     """
     frame.low_priority = low_priority
     frame.next_try, frame.sent, frame.deaths, frame.retries = clock(session), None, 0, 0
@@ -287,14 +291,14 @@ def request(session: Session, frame: Frame, low_priority: bool = False) -> None:
         frame.state, frame.reason, frame.updated = State.QUEUED, "", now()
 
 
-def _take_turns(session, row_id) -> None:
-    """Let whoever asks for another row of the same file wait: each would find the other in nobody's hands."""
+def _take_turns(session: Session, row_id: int) -> None:
+    """Let processes that claim rows of the same file wait for each other: both would find no version at work."""
     if session.get_bind().dialect.name == "postgresql":
         name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
         session.execute(select(func.pg_advisory_xact_lock(_TURNS, func.hashtext(name))))
 
 
-def _no_version_at_work():
+def _no_version_at_work() -> ColumnElement[bool]:
     """Two versions of a frame write the same products: they take turns."""
     other = aliased(Frame)
     at_work = (other.filename == Frame.filename, other.id != Frame.id, other.owner != "")

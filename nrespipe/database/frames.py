@@ -1,4 +1,4 @@
-"""What is known of raw frames: which there are, which are due, what came of each attempt."""
+"""The rows of raw frames: announce, identify and find them, and record the result of each attempt."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,34 +9,35 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from nrespipe.database.columns import State, clock, insert, now
+from nrespipe.database.dialects import clock, insert, now
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 
 if TYPE_CHECKING:
-    from nrespipe.database.results import FrameDrift, Product, StarVelocity
+    from nrespipe.database.tables import FrameDrift, Product, StarVelocity
     from nrespipe.frames.raw import Kind
 
-#: States of a frame on which work may go on by itself.
+#: States of a frame that is tried again without a request.
 UNFINISHED = (State.QUEUED, State.WAITING, State.RETRY)
-#: What was said of a content, and will be said of it again.
-_VERDICTS = (State.BAD, State.SKIPPED)
-#: After so many attempts in a row that something outside the frame ended, a day and a half, nobody waits any more.
+#: States that depend on the content of the file alone: another attempt ends in the same.
+_FINAL = (State.BAD, State.SKIPPED)
+#: After so many attempts in a row that failed for a reason outside the frame, a day and a half, it is given up.
 MOST_RETRIES = 40
 #: Pauses before the first and after many of these attempts [second].
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
-#: A frame that waits for a master is told when it is made; in case it was not, it looks by itself so often [second].
+#: A frame that waits for a master is made due with it; in case it was not, it is due after this time [second].
 LOOK_AGAIN_S = 1800.0
 
 
 def announce(session: Session, filename: str, path: str, md5: str | None = None, **facts: object) -> tuple[Frame, bool]:
-    """Return the row of a raw file that somebody tells of, and make it if there is none; nobody has read it yet.
+    """Return the row of a raw file that a message announces, and create it if there is none; the file is not read.
 
     Parameters
     ----------
     filename
         Base name without ``.fits`` or ``.fits.fz``.
     path
-        Where it is said to lie.
+        Where the message says that it is.
     md5
         Checksum of the whole file, if that is known.
     **facts
@@ -47,8 +48,8 @@ def announce(session: Session, filename: str, path: str, md5: str | None = None,
     frame : Frame
         The row: of this content where the checksum is known, else the announcement of this path.
     is_due : bool
-        Whether it was made now, or asked for once more, and nobody works on it. What is known by its checksum is not
-        asked for again, unless it never could be read; nor is what waits for its first worker.
+        Whether it was created now, or requested once more, and no process works on it. A row that is known by its
+        checksum is not requested again, unless it never could be read; nor is one that waits for its first worker.
 
     Notes
     -----
@@ -60,18 +61,18 @@ def announce(session: Session, filename: str, path: str, md5: str | None = None,
         known = select(Frame).where(Frame.filename == filename, Frame.md5.is_(None), Frame.path == path)
     moment = clock(session)
     while True:
-        # until the end of the transaction nobody takes it
+        # until the end of the transaction no process can claim it
         frame = session.scalar(known.with_for_update().execution_options(populate_existing=True).limit(1))
         if frame is not None:
-            return frame, _ask_again(frame, moment, facts)
-        made = _insert(session, filename=filename, path=path, md5=md5, next_try=moment, **facts)
+            return frame, _request_again(frame, moment, facts)
+        created = _insert(session, filename=filename, path=path, md5=md5, next_try=moment, **facts)
         # None where another process has inserted it between the question and the answer
-        if made is not None:
-            return session.get_one(Frame, made), True
+        if created is not None:
+            return session.get_one(Frame, created), True
 
 
-def begin(session: Session, frame: Frame) -> None:
-    """Give a file whose content is known its version; those before it are not worked on any more.
+def assign_version(session: Session, frame: Frame) -> None:
+    """Give a file whose content is known its version; earlier versions are not worked on any more.
 
     Parameters
     ----------
@@ -81,26 +82,24 @@ def begin(session: Session, frame: Frame) -> None:
     if frame.version is not None:
         return
     session.flush()
-    damaged = (Frame.version.is_(None), Frame.md5.is_not(None), Frame.owner == "", Frame.state.in_(_VERDICTS))
+    damaged = (Frame.version.is_(None), Frame.md5.is_not(None), Frame.owner == "", Frame.state.in_(_FINAL))
     older = select(Frame).where(Frame.filename == frame.filename, Frame.id != frame.id, *damaged).order_by(Frame.id)
-    # what was told of earlier and could not be understood is older than this
+    # a content that was announced earlier and could not be understood is older than this
     for one in (*session.scalars(older), frame):
         _number(session, one.id)
         session.refresh(one)
-    _replace_older(session, frame.filename, frame.version)
+    _close_older(session, frame)
 
 
 def identify(frame: Frame, facts: Mapping[str, object], moment: datetime) -> None:
-    """Write down what a frame is that could not be told before; it is new again.
+    """Record the header values of a frame of which only the file name was known; it is queued again.
 
     Parameters
     ----------
-    frame
-        A row of which no more is known than its name tells.
     facts
-        Columns that are known now.
+        Values of columns that are known now.
     moment
-        The present, by the clock of the database.
+        The present moment, by the clock of the database.
     """
     for name, value in facts.items():
         setattr(frame, name, value)
@@ -108,7 +107,7 @@ def identify(frame: Frame, facts: Mapping[str, object], moment: datetime) -> Non
         frame.state, frame.reason, frame.next_try, frame.updated = State.QUEUED, "", moment, now()
 
 
-def latest() -> ColumnElement[Any]:
+def latest() -> ColumnElement[bool]:
     """Return the condition that a row is the last version of its file, or an announcement.
 
     Returns
@@ -121,19 +120,19 @@ def latest() -> ColumnElement[Any]:
     return ~select(newer.id).where(newer.filename == Frame.filename, newer.version > Frame.version).exists()
 
 
-def due(session: Session, kind: "Kind", code_version: str) -> list[Frame]:
-    """Return the frames of one kind that wait for work.
+def pending(session: Session, kind: "Kind", code_version: str) -> list[Frame]:
+    """Return the frames of one kind that are still to be reduced.
 
     Parameters
     ----------
     code_version
-        Version of the program: what another version failed on is due again.
+        Version of the program: a frame on which another version failed is tried again.
 
     Returns
     -------
     list of Frame
-        Last versions only, by file name; not those of which nothing but the name is known, nor those that a process
-        is working on. How long ago the last attempt was does not matter.
+        Last versions only, by file name; without those of which only the name is known, and those that a process is
+        working on. The time of the last attempt does not matter.
     """
     open_again = (Frame.state == State.FAILED) & (Frame.code_version != code_version)
     is_due = (Frame.state.in_(UNFINISHED) | open_again) & Frame.start_mjd.is_not(None) & (Frame.owner == "")
@@ -141,8 +140,8 @@ def due(session: Session, kind: "Kind", code_version: str) -> list[Frame]:
     return list(session.scalars(query.order_by(Frame.filename)))
 
 
-def to_redo(session: Session, kind: "Kind") -> list[Frame]:
-    """Return the frames of one kind that have a result and can have a better one.
+def to_reduce_again(session: Session, kind: "Kind") -> list[Frame]:
+    """Return the frames of one kind that are to be reduced again because a better result is possible.
 
     Returns
     -------
@@ -162,7 +161,7 @@ def record(
     velocities: "Sequence[StarVelocity]" = (),
     drift: "FrameDrift | None" = None,
 ) -> Frame:
-    """Write down what came of an attempt, and with it the state of the frame.
+    """Record the result of an attempt, and with it the state of the frame.
 
     Parameters
     ----------
@@ -175,16 +174,16 @@ def record(
     velocities
         New rows without their keys.
     drift
-        A new row without its key. All of these replace those of an earlier reduction; an attempt that did not end done
-        leaves these alone.
+        A new row without its key. Products, velocities and drift replace those of an earlier reduction, but only if the
+        attempt ended done.
 
     Returns
     -------
     Frame
-        The frame in its new state, in nobody's hands. One that was done stays so with what it has, and its reason tells
+        The frame in its new state, without an owner. One that was done stays done with its result, and its reason says
         how the later attempt ended; but a calibration, which has no products, is no longer good where it is found bad.
     """
-    session.flush()  # or what was changed here would be read over
+    session.flush()  # otherwise changes of this session would be overwritten by the values that are read
     frame = session.get_one(Frame, attempt.frame_id, populate_existing=True)
     attempt.measurements = {name: _finite(value) for name, value in attempt.measurements.items()}
     frame.attempts.append(attempt)
@@ -194,7 +193,7 @@ def record(
     if frame.retries >= MOST_RETRIES:
         attempt.outcome = State.FAILED
         attempt.reason = f"given up after {frame.retries} attempts: {attempt.reason}"
-    untell_others(session, frame.id)
+    cancel_dispatch_of_versions(session, frame.id)
     frame.next_try = _next_try(session, frame, attempt.outcome)
     frame.low_priority = frame.low_priority and frame.next_try is not None
     if _keeps_result(frame, attempt.outcome):
@@ -217,41 +216,41 @@ def record(
     return frame
 
 
-def postpone(session: Session, frame_id: int, reason: str) -> None:
-    """Write down why a frame goes on waiting, or keeps the result that it has; this is no attempt.
+def record_wait(session: Session, frame_id: int, reason: str) -> None:
+    """Record why a frame goes on waiting, or keeps the result that it has; this does not count as an attempt.
 
     Parameters
     ----------
     reason
-        What it waits for, in plain words.
+        Why it waits, in plain words.
     """
     frame = session.get_one(Frame, frame_id, populate_existing=True)
     frame.owner, frame.lease, frame.next_try, frame.low_priority = "", None, None, False
     frame.updated = now()
-    untell_others(session, frame.id)
+    cancel_dispatch_of_versions(session, frame.id)
     if frame.state != State.DONE:
         frame.state, frame.reason = State.WAITING, reason
         frame.next_try = clock(session) + timedelta(seconds=LOOK_AGAIN_S)
 
 
-def untell_others(session: Session, row_id: int) -> None:
-    """Note that other rows of a file have waited for their turn: the next sweep tells of them.
+def cancel_dispatch_of_versions(session: Session, row_id: int) -> None:
+    """Make the next sweep dispatch the other versions of a file, which have waited for their turn.
 
     Parameters
     ----------
     row_id
-        The frame that was in hand.
+        The frame whose work has ended.
     """
     name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
     others = (Frame.filename == name, Frame.id != row_id, Frame.owner == "", Frame.next_try.is_not(None))
-    # what others have locked changes without this, and to wait for it would be to wait for each other
+    # rows that other processes have locked change without this, and two processes could wait for each other
     free = list(session.scalars(select(Frame.id).where(*others).with_for_update(skip_locked=True)))
-    untold = update(Frame).where(Frame.id.in_(free)).values(sent=None)
-    session.execute(untold.execution_options(synchronize_session=False))
+    cancelled = update(Frame).where(Frame.id.in_(free)).values(sent=None)
+    session.execute(cancelled.execution_options(synchronize_session=False))
 
 
 def find(session: Session, name: str) -> list[Frame]:
-    """Return all versions of the frame with a name.
+    """Return all versions of a frame.
 
     Parameters
     ----------
@@ -261,19 +260,19 @@ def find(session: Session, name: str) -> list[Frame]:
     Returns
     -------
     list of Frame
-        Newest first; before them what was announced and not read yet.
+        Newest first; before them announcements that were not read yet.
     """
     newest_first = (Frame.version.desc().nulls_first(), Frame.id.desc())
     return list(session.scalars(select(Frame).where(Frame.filename == name).order_by(*newest_first)))
 
 
 def pause_s(retries: int) -> float:
-    """Return how long to wait after something outside made an attempt fail.
+    """Return the pause after an attempt that failed for a reason outside the frame.
 
     Parameters
     ----------
     retries
-        How often that was so, one after the other.
+        Number of such attempts in a row.
 
     Returns
     -------
@@ -299,8 +298,8 @@ def counts(session: Session) -> list[tuple[Any, ...]]:
     )
 
 
-def unhappy(session: Session) -> list[Frame]:
-    """Return the frames that are neither done nor still to come.
+def with_problems(session: Session) -> list[Frame]:
+    """Return the frames that were tried and are not done.
 
     Returns
     -------
@@ -311,21 +310,21 @@ def unhappy(session: Session) -> list[Frame]:
     return list(session.scalars(query.order_by(Frame.filename)))
 
 
-def _insert(session, **columns):
+def _insert(session: Session, **columns: object) -> int | None:
     """Insert a frame that is due at once, and return its key; None where such a row exists."""
     row = insert(session, Frame).values(**{"state": State.QUEUED, **columns})
     return session.scalar(row.on_conflict_do_nothing().returning(Frame.id))
 
 
-def _ask_again(frame, moment, facts):
-    """Make a row due that somebody tells of once more, if there is anything new; return whether it is due now."""
+def _request_again(frame: Frame, moment: datetime, facts: Mapping[str, Any]) -> bool:
+    """Make a row due that is announced once more, if there is anything new; return whether it is due now."""
     if frame.archive_id is None:
         frame.archive_id = facts.get("archive_id")
-    if frame.version is not None or (frame.md5 is not None and frame.state in _VERDICTS):
-        # its content is known, and what became of it
+    if frame.version is not None or (frame.md5 is not None and frame.state in _FINAL):
+        # its content is known, and so is the result
         return False
     if not frame.owner and frame.state == State.QUEUED:
-        # nobody has looked yet, and a worker is told already
+        # no process has read it yet, and a worker is notified already
         return False
     frame.next_try, frame.body = moment, facts.get("body", frame.body)
     if frame.owner:
@@ -335,7 +334,7 @@ def _ask_again(frame, moment, facts):
     return True
 
 
-def _number(session, row_id) -> None:
+def _number(session: Session, row_id: int) -> None:
     """Give a row the next version of its file; another process may do the same with another row."""
     name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
     while True:
@@ -349,15 +348,17 @@ def _number(session, row_id) -> None:
             continue
 
 
-def _replace_older(session, filename, version) -> None:
-    """Close the earlier versions of a file on which nobody works: they will never be worked on."""
-    older = (Frame.filename == filename, Frame.version < version, Frame.owner == "", Frame.state.in_(UNFINISHED))
-    closed = {"state": State.SKIPPED, "next_try": None, "reason": f"replaced by version {version} of the file"}
-    closed["updated"] = now()
-    session.execute(update(Frame).where(*older).values(**closed).execution_options(synchronize_session="fetch"))
+def _close_older(session: Session, frame: Frame) -> None:
+    """Close the earlier versions of a file on which no process works: they will never be worked on."""
+    older = (Frame.filename == frame.filename, Frame.version < frame.version)
+    idle = (Frame.owner == "", Frame.state.in_(UNFINISHED))
+    reason = f"replaced by version {frame.version} of the file"
+    closed = update(Frame).where(*older, *idle)
+    closed = closed.values(state=State.SKIPPED, next_try=None, reason=reason, updated=now())
+    session.execute(closed.execution_options(synchronize_session="fetch"))
 
 
-def _next_try(session, frame, outcome):
+def _next_try(session: Session, frame: Frame, outcome: State) -> datetime | None:
     if outcome == State.RETRY:
         return clock(session) + timedelta(seconds=pause_s(frame.retries))
     if outcome == State.WAITING and frame.state != State.DONE:
@@ -365,11 +366,10 @@ def _next_try(session, frame, outcome):
     return None
 
 
-def _keeps_result(frame, outcome):
-    """Whether a frame has a good result that an attempt leaves standing."""
-    verdict = outcome in (State.BAD, State.SKIPPED)
-    return frame.state == State.DONE != outcome and (bool(frame.products) or not verdict)
+def _keeps_result(frame: Frame, outcome: State) -> bool:
+    """Return whether a frame keeps the good result that it has after an attempt."""
+    return frame.state == State.DONE != outcome and (bool(frame.products) or outcome not in _FINAL)
 
 
-def _finite(value):
+def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None

@@ -1,126 +1,66 @@
-"""Nodes of workers: who has which name, and whether it still answers."""
+"""Nodes of workers: register a node by its name, and record that it still runs."""
 
 from datetime import datetime
 
-from sqlalchemy import Text, delete, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
 
-from nrespipe.database.base import Row
-from nrespipe.database.columns import Moment, clock, insert
-
-
-class Node(Row):
-    """A node of workers that runs, or that ended without a word.
-
-    Attributes
-    ----------
-    name
-        Name of the node, with that of its host: ``worker0@nrespipe``.
-    owner
-        Process that has the name, as the owner of rows.
-    heartbeat
-        When it last said that it lives, by the clock of the database.
-    processes
-        How many frames it works on at a time.
-    queues
-        What it serves, with commas between them.
-    """
-
-    __tablename__ = "nodes"
-
-    name: Mapped[str] = mapped_column(Text, primary_key=True)
-    owner: Mapped[str] = mapped_column(Text)
-    heartbeat: Mapped[datetime] = mapped_column(Moment)
-    processes: Mapped[int]
-    queues: Mapped[str] = mapped_column(Text)
+from nrespipe.database.dialects import clock, insert
+from nrespipe.database.tables import Node
 
 
-def holder(session: Session, name: str) -> Node | None:
-    """Return who has a name.
-
-    Parameters
-    ----------
-    name
-        Name of a node.
-
-    Returns
-    -------
-    Node or None
-        None where nobody has it.
-    """
+def find(session: Session, name: str) -> Node | None:
+    """Return the node of a name; None where the name is free."""
     return session.scalar(select(Node).where(Node.name == name))
 
 
-def take(session: Session, name: str, owner: str, seen: Node | None = None, *, processes: int, queues: str) -> bool:
-    """Take a name that is free, or that of a node that is dead.
+def register(session: Session, name: str, owner: str, seen: Node | None = None, *, processes: int, queues: str) -> bool:
+    """Register a node under a name that is free, or that of a dead node.
 
     Parameters
     ----------
     session
-        An open session; the name is taken once the caller commits.
+        An open session; the node is registered once the caller commits.
     name
         Name of the node.
     seen
-        Who had it when that was last looked at, where it is taken for dead.
+        Row of the dead node that has the name, as it was last read.
     processes, queues
         As in `Node`.
 
     Returns
     -------
     bool
-        False where somebody else took it, or the one that had it has said that it lives, meanwhile.
+        False where another process took the name meanwhile, or the other node has reported that it runs.
     """
     values = {"owner": owner, "heartbeat": clock(session), "processes": processes, "queues": queues}
     if seen is None:
-        made = insert(session, Node).values(name=name, **values).on_conflict_do_nothing().returning(Node.name)
-    else:
-        same = (Node.name == name, Node.owner == seen.owner, Node.heartbeat == seen.heartbeat)
-        made = update(Node).where(*same).values(**values).returning(Node.name)
-        made = made.execution_options(synchronize_session=False)
-    return session.scalar(made) is not None
+        new = insert(session, Node).values(name=name, **values).on_conflict_do_nothing()
+        return session.scalar(new.returning(Node.name)) is not None
+    same = (Node.name == name, Node.owner == seen.owner, Node.heartbeat == seen.heartbeat)
+    taken = update(Node).where(*same).values(**values).returning(Node.name)
+    return session.scalar(taken.execution_options(synchronize_session=False)) is not None
 
 
-def beat(session: Session, name: str, owner: str) -> bool:
-    """Say that a node lives.
-
-    Parameters
-    ----------
-    name, owner
-        Name of the node, and who took it.
-
-    Returns
-    -------
-    bool
-        False where the name is another's by now.
-    """
+def record_heartbeat(session: Session, name: str, owner: str) -> bool:
+    """Record that a node runs; return False where its name belongs to another process by now."""
     mine = update(Node).where(Node.name == name, Node.owner == owner).values(heartbeat=clock(session))
     return session.scalar(mine.returning(Node.name).execution_options(synchronize_session=False)) is not None
 
 
-def leave(session: Session, name: str, owner: str) -> bool:
-    """Give a name back.
-
-    Parameters
-    ----------
-    name, owner
-        Name of the node, and who took it.
-
-    Returns
-    -------
-    bool
-        False where it is another's by now; then nothing has changed.
-    """
+def unregister(session: Session, name: str, owner: str) -> bool:
+    """Delete the row of a node that ends; return False, and change nothing, where the name is another's by now."""
     mine = delete(Node).where(Node.name == name, Node.owner == owner).returning(Node.name)
     return session.scalar(mine.execution_options(synchronize_session=False)) is not None
 
 
-def forget(session: Session, before: datetime) -> list[str]:
-    """Forget nodes that have not said for long that they live: their containers are gone for good.
+def delete_silent(session: Session, before: datetime) -> list[str]:
+    """Delete nodes that have not reported for long: their containers are gone for good.
 
     Parameters
     ----------
     before
-        Those that have said so later are kept.
+        Nodes that have reported later are kept.
 
     Returns
     -------
@@ -131,7 +71,7 @@ def forget(session: Session, before: datetime) -> list[str]:
     return sorted(session.scalars(gone.execution_options(synchronize_session=False)))
 
 
-def processes(session: Session, queue: str, since: datetime) -> int:
+def count_processes(session: Session, queue: str, since: datetime) -> int:
     """Return how many processes serve a queue.
 
     Parameters
@@ -139,7 +79,7 @@ def processes(session: Session, queue: str, since: datetime) -> int:
     queue
         Name of the queue.
     since
-        Nodes that have not said since then that they live do not count.
+        Nodes that have not reported since then do not count.
     """
     alive = session.scalars(select(Node).where(Node.heartbeat >= since))
     return sum(node.processes for node in alive if queue in node.queues.split(","))

@@ -1,47 +1,16 @@
-"""What people have asked to be reduced again, and why."""
+"""Records of the reprocessings that people have asked for, with their reasons."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import JSON, Text, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database.base import Row
-from nrespipe.database.columns import Moment, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.tables import Reprocessing
 
 if TYPE_CHECKING:
     from nrespipe.frames.raw import Kind
-
-
-class Reprocessing(Row):
-    """One run over nights that had been reduced before.
-
-    Attributes
-    ----------
-    site, first_day, last_day
-        Whose nights, both included.
-    kinds
-        What was done again.
-    why
-        The reason, in the words of the person who asked for it.
-    code_version
-        Version of the program.
-    begun, finished
-        When; `finished` is None while it runs, or where it was interrupted.
-    """
-
-    __tablename__ = "reprocessings"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    site: Mapped[str] = mapped_column(Text)
-    first_day: Mapped[str] = mapped_column(Text)
-    last_day: Mapped[str] = mapped_column(Text)
-    kinds: Mapped[list] = mapped_column(JSON, default=list)
-    why: Mapped[str] = mapped_column(Text, default="")
-    code_version: Mapped[str] = mapped_column(Text)
-    begun: Mapped[datetime] = mapped_column(Moment)
-    finished: Mapped[datetime | None] = mapped_column(Moment)
 
 
 def begin(session: Session, site: str, first_day: str, last_day: str, kinds: "list[Kind]", why: str) -> Reprocessing:
@@ -50,11 +19,11 @@ def begin(session: Session, site: str, first_day: str, last_day: str, kinds: "li
     Parameters
     ----------
     site, first_day, last_day
-        Whose nights, both included.
+        Site and nights, both included.
     kinds
-        What is done again.
+        Kinds of frames that are reduced again.
     why
-        The reason. One that is asked for again for another reason is another run: something has changed meanwhile.
+        The reason. The same request with another reason is another run: something has changed meanwhile.
     """
     same = {"site": site, "first_day": first_day, "last_day": last_day, "why": why, "code_version": __version__}
     query = select(Reprocessing).filter_by(**same, finished=None).order_by(Reprocessing.id.desc())
@@ -69,5 +38,5 @@ def begin(session: Session, site: str, first_day: str, last_day: str, kinds: "li
 
 
 def finish(session: Session, row_id: int) -> None:
-    """Write down that a run has come to its end."""
+    """Record that a run has ended."""
     session.get_one(Reprocessing, row_id).finished = clock(session)

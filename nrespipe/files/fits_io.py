@@ -1,4 +1,4 @@
-"""Opening and writing FITS files: what the disk does is told apart from what the file is."""
+"""Open and write FITS files; failures of the disk are told apart from defects of the file."""
 
 import os
 import struct
@@ -14,8 +14,7 @@ from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files.partial import beside
-from nrespipe.files.regular import opened
+from nrespipe.files.disk import open_regular, temporary_path
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -70,7 +69,7 @@ def reading(path: str | Path) -> "Iterator[HDUList]":
     name = Path(path).name
     try:
         # astropy warns of what the callers test for themselves (truncation, cards that break the standard).
-        with opened(path) as stream, warnings.catch_warnings():
+        with open_regular(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             _require_fits(stream.read(BLOCK), name)
             stream.seek(0)
@@ -84,7 +83,7 @@ def reading(path: str | Path) -> "Iterator[HDUList]":
         raise BadFrame(f"{name}: damaged FITS file, a part of it makes no sense: {error!r}") from error
 
 
-def _require_fits(start, name):
+def _require_fits(start: bytes, name: str) -> None:
     if not start:
         raise BadFrame(f"{name}: the file is empty")
     if start.startswith(b"SIMPLE  ="):
@@ -116,7 +115,7 @@ def require_whole(hdus: "HDUList", path: str | Path) -> None:
                 raise BadFrame(f"{Path(path).name}: truncated or damaged in the header of its part {len(hdus)}")
 
 
-def cards(header: "Header"):
+def cards(header: "Header") -> dict[str, tuple[Any, str]]:
     """Return the cards of a header as plain values.
 
     Parameters
@@ -126,11 +125,11 @@ def cards(header: "Header"):
 
     Returns
     -------
-    dict of str to (value, comment)
-        In order; the lines of COMMENT, HISTORY and blank cards are joined by newlines. None for a card without a
-        value; the text of the card where its value cannot be read.
+    dict
+        Value and comment by keyword, in order; the lines of COMMENT, HISTORY and blank cards are joined by newlines.
+        None for a card without a value; the text of the card where its value cannot be read.
     """
-    found = {}
+    found: dict[str, tuple[Any, str]] = {}
     for card in header.cards:
         try:
             keyword, value, comment = card.keyword, card.value, card.comment
@@ -146,7 +145,7 @@ def cards(header: "Header"):
     return found
 
 
-def write(hdus: "HDUList", path: str | Path, still_mine: Callable[..., Any] | None = None) -> None:
+def write(hdus: "HDUList", path: str | Path, still_mine: Callable[[], bool] | None = None) -> None:
     """Write a FITS file so that nobody ever sees a part of it.
 
     Parameters
@@ -164,7 +163,7 @@ def write(hdus: "HDUList", path: str | Path, still_mine: Callable[..., Any] | No
     write_together([(hdus, path)], still_mine)
 
 
-def write_together(files: "Sequence[tuple[HDUList, str | Path]]", still_mine: Callable[..., Any] | None = None) -> None:
+def write_together(files: "Sequence[tuple[HDUList, str | Path]]", still_mine: Callable[[], bool] | None = None) -> None:
     """Write FITS files so that nobody ever sees a part of one, nor some of them long before the others.
 
     Parameters
@@ -172,28 +171,28 @@ def write_together(files: "Sequence[tuple[HDUList, str | Path]]", still_mine: Ca
     files
         What to write, and where: directories are made, and files of these names are replaced, when all are written.
     still_mine
-        ``still_mine()`` tells, just before the files take their places, whether the work is still that of this process.
-        A process that was frozen for long, or is too slow, was taken for dead: another has done its work by then.
+        Called just before the files take their places; returns whether this process still owns the work. A process that
+        was frozen for long, or is too slow, was taken for dead: another has done its work by then.
 
     Raises
     ------
     Unavailable
-        If the disk does not take a file, or the work is another's by now; then no file was replaced.
+        If the disk does not take a file, or another process owns the work by now; then no file was replaced.
     """
-    written = []
+    written: list[tuple[Path, Path]] = []
     try:
         for hdus, path in files:
             path = Path(path)
             with _taking(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                written.append((beside(path), path))
+                written.append((temporary_path(path), path))
                 with open(written[-1][0], "wb") as stream:
                     hdus.writeto(stream, output_verify="exception", checksum=False)
                     stream.flush()
                     os.fsync(stream.fileno())
         if still_mine is not None and not still_mine():
             names = ", ".join(path.name for _, path in written)
-            raise Unavailable(f"{names}: another process does this by now; nothing was replaced")
+            raise Unavailable(f"{names}: another process does this work by now; nothing was replaced")
         for partial, path in written:
             with _taking(path):
                 os.replace(partial, path)
@@ -204,7 +203,7 @@ def write_together(files: "Sequence[tuple[HDUList, str | Path]]", still_mine: Ca
 
 
 @contextmanager
-def _taking(path):
+def _taking(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

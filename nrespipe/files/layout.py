@@ -1,4 +1,4 @@
-"""Where everything lies: raw frames, masters and products.
+"""Paths of all files: raw frames, masters, products, templates, summaries.
 
 Raw frames::
 
@@ -26,11 +26,11 @@ from nrespipe.errors import Skipped
 from nrespipe.files.raw.identity import Identity, require_raw_name, stem
 
 if TYPE_CHECKING:
-    from nrespipe.database.tables import Frame
+    from nrespipe.database.tables import Frame, Master
     from nrespipe.frames.masters import Origin
     from nrespipe.frames.raw import RawFrame
 
-#: Read-out mode that names of masters need not tell: that of all cameras, by the header of a real frame of 2019-04-05.
+#: Read-out mode that names of masters leave out: that of all cameras, by the header of a real frame of 2019-04-05.
 _USUAL_MODE = "lco2_500kHz_1amp_DRH_B"
 
 
@@ -68,7 +68,7 @@ def raw_frames(directory: str | Path) -> list[Path]:
     return sorted(found.values(), key=lambda path: (_running_number(path), path.name))
 
 
-def _is_raw(path):
+def _is_raw(path: Path) -> bool:
     try:
         require_raw_name(path)
     except Skipped:
@@ -76,7 +76,7 @@ def _is_raw(path):
     return True
 
 
-def _running_number(path):
+def _running_number(path: Path) -> int:
     words = stem(path).split("-")
     return int(words[-2]) if len(words) > 1 and words[-2].isdecimal() else 0
 
@@ -92,13 +92,13 @@ def instruments(output: str | Path) -> Path:
     return Path(output) / "instruments"
 
 
-def master_name(origin: "Origin") -> str:
+def master_name(origin: "Origin | Master") -> str:
     """Return the file name of a master.
 
     Parameters
     ----------
     origin
-        What it was made of.
+        Kind, place and night of the master.
 
     Returns
     -------
@@ -109,33 +109,33 @@ def master_name(origin: "Origin") -> str:
     return f"{origin.kind}_{origin.site}_{origin.instrument}_{origin.camera}_{origin.day}{mode}.fits.fz"
 
 
-def master_path(output: str | Path, origin: "Origin") -> Path:
-    """Return where a master lies.
+def master_path(output: str | Path, origin: "Origin | Master") -> Path:
+    """Return the path of a master.
 
     Parameters
     ----------
     origin
-        What it was made of.
+        Kind, place and night of the master.
     """
     return _night(output, origin) / "masters" / master_name(origin)
 
 
 def template_path(output: str | Path, site: str, star: str, fingerprint: str) -> Path:
-    """Return where the template of a star lies.
+    """Return the path of the template of a star.
 
     Parameters
     ----------
     site
         Where the star was seen.
     fingerprint
-        What tells the template from other ones: a file is never replaced by another template.
+        Hash of the template: its file is never replaced by another template.
     """
     word = "".join(letter if letter.isalnum() or letter in "+-" else "_" for letter in star)
     return Path(output) / site / "templates" / f"template_{word}_{site}_{fingerprint}.fits"
 
 
 def summary_path(output: str | Path, site: str, day: str, suffix: str) -> Path:
-    """Return where the summary of a night lies.
+    """Return the path of the summary of a night.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def summary_path(output: str | Path, site: str, day: str, suffix: str) -> Path:
 
 
 def start_path(output: str | Path, site: str) -> Path:
-    """Return where the report of the start of a site lies.
+    """Return the path of the report of the start of a site.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def reduced_stem(filename: str) -> str:
 
 
 def product_path(output: str | Path, frame: "RawFrame | Identity", suffix: str) -> Path:
-    """Return where a product of a raw frame lies.
+    """Return the path of a product of a raw frame.
 
     Parameters
     ----------
@@ -186,24 +186,24 @@ def product_path(output: str | Path, frame: "RawFrame | Identity", suffix: str) 
 
 
 def fetched_path(output: str | Path, frame: "RawFrame | Identity | Frame", name: str) -> Path:
-    """Return where a raw frame lies that was fetched from the archive.
+    """Return the path of a raw frame that was fetched from the archive.
 
     Parameters
     ----------
     frame
-        The raw frame; what is not known of it is left out.
+        The raw frame; directories whose names are not known are left out.
     name
         Name of the file.
     """
     return Path(output, *filter(None, (frame.site, frame.instrument, frame.day)), "fetched", name)
 
 
-def _night(output, what):
+def _night(output: str | Path, what: "Origin | RawFrame | Identity | Master") -> Path:
     return Path(output) / what.site / what.instrument / what.day
 
 
 class OutputRefused(ValueError):
-    """The output directory lies among raw files."""
+    """The output directory is among raw files."""
 
 
 def require_apart(output: Path, raw_root: Path) -> None:

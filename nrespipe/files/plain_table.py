@@ -1,4 +1,4 @@
-"""Tables as comma-separated text, for people and for programs that know nothing of this one."""
+"""Tables as comma-separated or aligned text, for people and for other programs."""
 
 import csv
 import io
@@ -7,16 +7,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import temporary_path
 
 
-def text(remark: str, columns: Mapping[str, int] | None, rows: Iterable[Mapping[str, object]]) -> str:
+def text(remark: str, columns: Mapping[str, int | None], rows: Iterable[Mapping[str, object]]) -> str:
     """Return a table as text.
 
     Parameters
     ----------
     remark
-        What stands in the first line, behind ``#``.
+        First line, behind ``#``.
     columns
         Digits behind the point of the numbers of each column; None for words and whole numbers.
     rows
@@ -25,7 +25,7 @@ def text(remark: str, columns: Mapping[str, int] | None, rows: Iterable[Mapping[
     Returns
     -------
     str
-        UTF-8 holds it; lines end with a newline alone. The second line has the names of the columns, also where there
+        For UTF-8; lines end with a newline alone. The second line has the names of the columns, also where there
         are no rows.
     """
     stream = io.StringIO()
@@ -52,7 +52,7 @@ def write(content: str, path: str | Path) -> None:
     """
     path = Path(path)
     check_place(path)
-    partial = beside(path)
+    partial = temporary_path(path)
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as stream:
             stream.write(content)
@@ -64,12 +64,12 @@ def write(content: str, path: str | Path) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Refuse a file that lies nowhere.
+    """Refuse a file whose directory does not exist.
 
     Parameters
     ----------
     path
-        What is to be written.
+        File that is to be written.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def check_place(path: Path) -> None:
         raise FileNotFoundError(f"{path}: there is no directory {path.parent}")
 
 
-def _cell(value, digits):
+def _cell(value: object, digits: int | None) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     # a table of lines has no place for a line break
@@ -88,7 +88,7 @@ def _cell(value, digits):
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out a table.
+    """Return the lines of a table with aligned columns.
 
     Parameters
     ----------

@@ -16,11 +16,11 @@ class Image:
     electrons : shape (n_rows, n_columns)
         Collected charge [electron].
     floor_variance : shape (n_rows, n_columns)
-        Variance of everything but the photon noise of the light itself: read noise, dark current, and the errors of
-        the master bias, dark and background [electron2]. The photon part is added from a model of the light in
-        the whole column, not from the single pixel.
+        Variance without the photon noise of the spectra: read noise, dark current, and the errors of the master bias,
+        dark and scattered light [electron2]. The photon noise is added from a model of the flux in the column, not
+        from the single pixel.
     mask : shape (n_rows, n_columns)
-        Bits of ``Pixel``.
+        Flags, bits of ``Pixel``.
     exposure_s
         Exposure time [second].
     """

@@ -1,4 +1,4 @@
-"""What speaks for and against a master calibration."""
+"""Judgement of a master calibration: the numbers that it was checked by, with their limits."""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,12 +6,12 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What speaks against a new master; the later the worse."""
+    """Result of the checks of a master, from best to worst."""
 
-    ACCEPTED = "accepted"  #: nothing
-    FLAGGED = "flagged"  #: a doubt that is told
-    REVIEW = "needs review"  #: it is used, and what it is used for says that nobody has looked at it
-    REJECTED = "rejected"  #: it cannot serve
+    ACCEPTED = "accepted"  #: every number is within its limit
+    FLAGGED = "flagged"  #: a number is unusual; the master is used without review
+    REVIEW = "needs review"  #: a person has to look; until then it is used, and its products are flagged
+    REJECTED = "rejected"  #: it is never used
 
 
 _RANKS = list(Verdict)
@@ -19,23 +19,23 @@ _RANKS = list(Verdict)
 
 @dataclass(frozen=True)
 class Finding:
-    """One number that a master is judged by.
+    """One number that a master is checked by, with its limits.
 
     Attributes
     ----------
     name
-        What was measured, with its unit at the end: ``level_adu``.
+        Name of the quantity, with its unit at the end: ``level_adu``.
     value
         The number; NaN where it could not be measured.
     usual, worst
-        The master is flagged if the number is beyond the first, and needs review if it is beyond the second, in either
-        direction, or could not be measured.
+        Limits in either direction: the master is flagged beyond the first, and needs review beyond the second or where
+        the number could not be measured.
     says
-        What it means, for a person; ``{value}`` stands for the number.
+        Sentence for a person; ``{value}`` is replaced by the number.
     useless
-        The master is rejected if the number is beyond this one.
+        Limit beyond which the master is rejected.
     known
-        Whether the last good master shows the same: then it is told and is no reason for a review.
+        Whether the last good master has the same finding: then the master is flagged, and needs no review.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
-        """Of this number alone."""
+        """Verdict by this number alone."""
         if abs(self.value) > self.useless:
             return Verdict.REJECTED
         if not abs(self.value) <= self.worst:
@@ -57,45 +57,45 @@ class Finding:
 
     @property
     def words(self) -> str:
-        """The sentence."""
+        """The sentence with the number."""
         return self.says.format(value=self.value)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """All that a master was judged by.
+    """All findings about a master.
 
     Attributes
     ----------
     findings
-        In the order in which they are told.
+        In the order of the checks.
     """
 
     findings: tuple[Finding, ...]
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all."""
+        """The worst verdict of all findings."""
         return max((finding.verdict for finding in self.findings), key=_RANKS.index, default=Verdict.ACCEPTED)
 
     @property
     def changed(self) -> bool:
-        """Whether anything is said against the master that the last good one does not show as well."""
+        """Whether a finding is beyond its limit that is within it for the last good master."""
         return any(finding.verdict is not Verdict.ACCEPTED and not finding.known for finding in self.findings)
 
     @property
     def reasons(self) -> list[str]:
-        """What speaks against the master, the worst first."""
+        """Sentences of the findings beyond their limits, the worst first."""
         against = [finding for finding in self.findings if finding.verdict is not Verdict.ACCEPTED]
         return [f.words for f in sorted(against, key=lambda finding: -_RANKS.index(finding.verdict))]
 
-    def beside(self, last: "Judgement") -> "Judgement":
-        """Return this judgement, with what the last good master shows as well marked as known.
+    def compared_with(self, last: "Judgement") -> "Judgement":
+        """Return this judgement with the findings marked as known that the last good master has too.
 
         Parameters
         ----------
         last
-            Of that master by itself.
+            Judgement of the last good master by itself.
         """
         before = {finding.name: _RANKS.index(finding.verdict) for finding in last.findings}
         return Judgement(

@@ -14,12 +14,12 @@ from nrespipe.frames.wavelength import ArcLines, LineShape, Solution
 
 @dataclass(frozen=True)
 class Origin:
-    """What a master was made of.
+    """Origin of a master: kind, camera, night and inputs.
 
     Attributes
     ----------
     kind
-        What it calibrates.
+        Kind of frame that it was made of.
     site, instrument, camera, day
         As in ``RawFrame``.
     readout_mode
@@ -29,7 +29,7 @@ class Origin:
     inputs
         File names of the inputs, sorted.
     quality
-        Doubts.
+        Flags of the master.
     """
 
     kind: Kind
@@ -45,12 +45,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Bias:
-    """Mean bias structure that the overscan does not show.
+    """Master bias: the structure of the bias that the overscan does not show.
 
     Attributes
     ----------
     origin
-        What it was made of.
+        Kind, camera, night and inputs.
     adu : shape (n_rows, n_columns)
         Level relative to the overscan of the row [ADU].
     variance : shape (n_rows, n_columns)
@@ -60,14 +60,14 @@ class Bias:
     mask : shape (n_rows, n_columns), optional
         ``Pixel.BAD`` where a pixel is unsteady or its level is far off; by default none is.
     header_read_noise_adu
-        What the headers of the inputs have; None where they have none [ADU].
+        Value in the headers of the inputs; None where they have none [ADU].
     """
 
     origin: Origin
     adu: np.ndarray
     variance: np.ndarray
     read_noise_adu: float
-    mask: np.ndarray | None = None
+    mask: np.ndarray = None  # type: ignore[assignment]  # zeros where it is not given
     header_read_noise_adu: float | None = None
 
     def __post_init__(self):
@@ -79,12 +79,12 @@ class Bias:
 
 @dataclass(frozen=True)
 class Dark:
-    """Mean dark current.
+    """Master dark: the mean dark current.
 
     Attributes
     ----------
     origin
-        What it was made of.
+        Kind, camera, night and inputs.
     adu_per_s : shape (n_rows, n_columns)
         Dark signal [ADU / second].
     variance : shape (n_rows, n_columns)
@@ -105,28 +105,28 @@ class Dark:
 
 @dataclass(frozen=True)
 class Flat:
-    """Everything that the lamp flats tell.
+    """Master flat: traces, profiles, response, blaze and gain from the flats of a night.
 
     Attributes
     ----------
     origin
-        What it was made of.
+        Kind, camera, night and inputs.
     traces
-        Where the orders lie.
+        Places of the orders on the detector.
     profile
-        How their light spreads across them, and the response of the pixels.
+        Profiles across the traces, and the response of the pixels.
     blaze : shape (n_fibers, n_orders, n_pixels)
         Spectrum of the lamp, 1 at the peak of each order; 0 where it is too faint to use.
     gain_e_per_adu, gain_error
-        Gain that counts, and its error: the running value of the camera, this night included [electron / ADU].
+        Adopted gain and its error: the running mean of the camera, this night included [electron / ADU].
     mask : shape (n_rows, n_columns)
         ``Pixel.BAD`` where the response of a pixel deviates grossly.
     peak_e_per_s : shape (n_fibers, n_orders), optional
-        Light of the lamp at the peak of each order, where `blaze` is 1 [electron / second / pixel].
+        Flux of the lamp at the peak of each order, where `blaze` is 1 [electron / second / pixel].
     night_gain_e_per_adu, night_gain_error
-        Gain by photon transfer of these flats alone, and its error; None where they do not tell it [electron / ADU].
+        Gain by photon transfer of these flats alone, and its error; None where they do not measure it [electron / ADU].
     header_gain_e_per_adu
-        What the headers of the inputs have; None where they have none [electron / ADU].
+        Value in the headers of the inputs; None where they have none [electron / ADU].
     """
 
     origin: Origin
@@ -148,12 +148,12 @@ class Flat:
 
 @dataclass(frozen=True)
 class Arc:
-    """The wavelength scale of a night.
+    """Master arc: the wavelength calibration of a night.
 
     Attributes
     ----------
     origin
-        What it was made of.
+        Kind, camera, night and inputs.
     solution
         Wavelength as a function of x and m for each fiber, at the mean state of the night's arcs.
     lines
@@ -161,13 +161,13 @@ class Arc:
     line_shape
         Line-spread function.
     slant
-        How the images of lines lean and bend against the columns of the detector.
+        Tilt and curvature of the images of lines against the columns of the detector.
     reference
         Sum of the arcs of the reference fiber, to measure drifts against.
     transfer_error_ms : shape (n_fibers,)
         Error of the zero point of each fiber of the solution relative to the reference fiber [m / s].
     exposure_s : shape (n_fibers,), optional
-        Exposure time in which the light of `lines` was gathered, all arcs together [second].
+        Total exposure time of the arcs of each fiber [second].
     """
 
     origin: Origin

@@ -1,4 +1,4 @@
-"""A raw frame as the spectrograph delivered it: pixels, when, where, what was lit."""
+"""Raw frames: pixels, time, place, lit fibers and header values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from nrespipe.frames.arrays import frozen
 
 
 class Kind(StrEnum):
-    """What a frame is; the recipe follows from it."""
+    """Kind of a frame; it decides the recipe."""
 
     BIAS = "bias"
     DARK = "dark"
@@ -40,13 +40,13 @@ class Section:
 
     @property
     def slices(self):
-        """(slice, slice): rows and columns, to index an image with."""
+        """Rows and columns, to index an image with."""
         return slice(self.first_row, self.end_row), slice(self.first_column, self.end_column)
 
 
 @dataclass(frozen=True)
 class ExposureMeter:
-    """The light that the exposure meter saw, one sample a row.
+    """Samples of the exposure meter.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class ExposureMeter:
     exposure_s : shape (n_samples,)
         Length of each sample [second].
     counts : shape (n_samples, 3)
-        Counts in the columns FIB0COUNTS, FIB1COUNTS, FIB2COUNTS, as they stand in the file [ADU].
+        Counts in the columns FIB0COUNTS, FIB1COUNTS, FIB2COUNTS, as in the file [ADU].
     """
 
     start_mjd: np.ndarray
@@ -69,18 +69,18 @@ class ExposureMeter:
 
 @dataclass(frozen=True)
 class Telescope:
-    """One telescope's header; None for whatever was absent, blank, 'N/A' or 'NaN'.
+    """Header values of one telescope; None where a value is absent, blank, 'N/A' or 'NaN'.
 
     Attributes
     ----------
     longitude_deg, latitude_deg, height_m
         Geodetic position, east positive [degree, degree, metre].
     ra_deg, dec_deg
-        Where the telescope pointed, ICRS [degree].
+        Position to which the telescope pointed, ICRS [degree].
     catalog_ra_deg, catalog_dec_deg
         CAT-RA, CAT-DEC: the requested position, ICRS, epoch J2000 [degree].
     pm_ra_mas_yr, pm_dec_mas_yr
-        Proper motion as the header has it, RA **without** cos(dec) [mas / yr].
+        Proper motion in the header, RA **without** cos(dec) [mas / yr].
     parallax_mas
         Parallax [mas].
     object_name
@@ -109,7 +109,7 @@ class RawFrame:
     filename
         Base name without ``.fits`` or ``.fits.fz``, e.g. ``lscnrs01-fa09-20190405-0021-e00``.
     kind
-        What the frame is.
+        Kind of the frame.
     site, instrument, camera
         Lower case: ``lsc``, ``nres01``, ``fa09``.
     day
@@ -119,10 +119,10 @@ class RawFrame:
     exposure_s
         Exposure time [second].
     objects
-        What lights fibers 0, 1, 2: ``none``, ``thar``, ``tung`` or the name of a star. Empty for bias and dark.
+        Sources in fibers 0, 1, 2: ``none``, ``thar``, ``tung`` or the name of a star. Empty for bias and dark.
     adu : shape (n_raw_rows, n_raw_columns)
-        The whole image with its overscan [ADU]. A frame of a stack may hold in its place what has a `shape` and gives
-        any part of the image when it is indexed with two slices.
+        The whole image with its overscan [ADU]. Frames of a stack may have an object with a `shape` instead, which
+        returns a part of the image when it is indexed with two slices.
     bias_section, data_section
         Overscan and light-sensitive part.
     binning
@@ -130,11 +130,11 @@ class RawFrame:
     readout_mode
         CONFMODE, '' where absent.
     header_gain_e_per_adu, header_read_noise_e
-        GAIN and RDNOISE as the header claims them [electron / ADU, electron].
+        GAIN and RDNOISE of the header [electron / ADU, electron].
     saturation_adu, max_linear_adu
-        SATURATE and MAXLIN, however absurd [ADU].
+        SATURATE and MAXLIN of the header, unchecked [ADU].
     pressure_psi, temperature_c
-        NRESPRES, NRESTEMP: the spectrograph's own [PSI, degree Celsius].
+        NRESPRES, NRESTEMP of the spectrograph [PSI, degree Celsius].
     meter
         None where the table is absent or empty.
     telescopes
@@ -177,10 +177,10 @@ class RawFrame:
 
     @property
     def lit_fibers(self) -> tuple[int, ...]:
-        """The fibers that carry light."""
+        """Fibers with a lamp or a star."""
         return tuple(fiber for fiber, name in enumerate(self.objects) if name != "none")
 
     @property
     def star_fibers(self) -> tuple[int, ...]:
-        """The fibers that carry a star."""
+        """Fibers with a star."""
         return tuple(fiber for fiber in self.lit_fibers if self.objects[fiber] not in ("thar", "tung"))

@@ -18,15 +18,15 @@ class Spectra:
     orders : shape (n_orders,)
         Diffraction orders along the second axis, increasing.
     flux : shape (n_fibers, n_orders, n_pixels)
-        Extracted light, NaN where there is none to extract [electron].
+        Extracted flux, NaN where there is none [electron].
     variance : shape (n_fibers, n_orders, n_pixels)
         Variance of `flux`, NaN where it is [electron2].
     quality : shape (n_fibers, n_orders, n_pixels)
-        Bits of ``Pixel``: what is known against the pixels that went in.
+        Flags of the pixels that were used, bits of ``Pixel``.
     blaze : shape (n_fibers, n_orders, n_pixels)
         Spectrum of the flat lamp, scaled to 1 at the peak of each order; 0 where unknown.
     rejected : shape (n_rejected, 2), or None
-        Row and column of the pixels of the detector that were left out as cosmic rays; None for a sum of frames.
+        Rows and columns of the pixels that were rejected as cosmic rays; None for a sum of frames.
     """
 
     fibers: tuple[int, ...]
@@ -56,3 +56,8 @@ class Spectra:
         """
         i = self.fibers.index(fiber)
         return self.flux[i], self.variance[i], self.quality[i], self.blaze[i]
+
+    def select(self, fiber: int) -> "Spectra":
+        """Return the spectra of one fiber alone, without the list of rejected pixels."""
+        flux, variance, quality, blaze = (array[None] for array in self.of(fiber))
+        return Spectra((fiber,), self.orders, flux, variance, quality, blaze)

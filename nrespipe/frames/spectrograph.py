@@ -1,4 +1,4 @@
-"""A spectrograph as its table describes it."""
+"""Description of a spectrograph: detector, fibers, optical model, site and cameras."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ class Detector:
     pixel_mm
         Pitch [millimetre].
     gain_e_per_adu, read_noise_e
-        Where the frames themselves do not tell [electron / ADU, electron].
+        Nominal values, for frames that do not measure them [electron / ADU, electron].
     saturation_adu, max_linear_adu
-        Where the header does not tell [ADU].
+        Nominal values, where the header has none [ADU].
     bad_columns
-        Columns of the light-sensitive part that carry no information of their own, negative from the end.
+        Columns of the light-sensitive part without information of their own, negative from the end.
     """
 
     columns: int
@@ -57,7 +57,7 @@ class Fibers:
 
 @dataclass(frozen=True)
 class Optics:
-    """Optical model of the échelle, and the empirical polynomial on top of it (FACTS of the instrument, eqs. there).
+    """Optical model of the échelle, and the empirical polynomial added to it.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Optics:
     sellmeier_b, sellmeier_c
         Of the prism glass.
     polynomial_nm
-        Fifteen Legendre coefficients [nm] in the order (a, b) of `polynomial_terms`.
+        Fifteen Legendre coefficients [nm] in the order (a, b) of ``instruments.POLYNOMIAL_TERMS``.
     fiber_shifts
         Ten coefficients of the shift of a fiber along x against the reference fiber [pixel].
     """
@@ -109,7 +109,7 @@ class Spectrograph:
         Lowest and highest diffraction order on the detector.
     order_rows : shape (n_coefficients,)
         Typical row of the order with index i = m - first_order at the middle column, a polynomial in i: the pattern
-        by which orders are numbered. Shift and scale are free, so it serves every spectrograph of the design [pixel].
+        that numbers the orders. Shift and scale are free, so it fits every spectrograph of the design [pixel].
     optics
     line_list
         Name of the line list of the reference lamp, in ``data``.

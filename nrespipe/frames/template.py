@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nrespipe.frames.arrays import frozen
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class LeftOut:
     fiber
         Fiber of the star.
     rv_ms, photon_error_ms
-        Barycentric velocity, and its error by the noise of both spectra and by what parts of them disagree beyond that
-        [m / s].
+        Barycentric velocity, and its error by the noise of both spectra and by the disagreement of their parts beyond
+        that noise [m / s].
     order_chi2
         Scatter of the orders over what their errors allow, squared.
     """
@@ -40,21 +40,21 @@ class Template:
     Attributes
     ----------
     star
-        Whose spectrum it is; its temperature, surface gravity and metallicity tell whom else it may serve.
+        Whose spectrum it is; its temperature, surface gravity and metallicity decide for which other stars it is used.
     orders : shape (n_orders,)
         Diffraction orders, increasing.
     vacuum_angstrom : shape (n_orders, n_knots)
         Wavelength of the knots at rest, increasing; NaN beyond the last one of an order [angstrom].
     flux : shape (n_orders, n_knots)
-        Relative to a continuum of about 1; NaN where no exposure tells. A cubic spline joins the knots.
+        Relative to a continuum of about 1; NaN where no exposure has data. A cubic spline joins the knots.
     variance : shape (n_orders, n_knots)
         Variance of `flux`, NaN where it is.
     rv_ms
         Barycentric velocity of the star, mean of the exposures, by the line mask [m / s].
     site, instrument
-        Where it was seen; '' for several.
+        Place of the observations; '' for several.
     fibers
-        Fibers that the star was seen through.
+        Fibers of the observations.
     start_mjd, end_mjd
         Times of the first and of the last exposure, UTC [MJD].
     berv_range_ms
@@ -62,7 +62,7 @@ class Template:
     inputs
         Names of the exposures, sorted.
     left_out
-        Velocities of the exposures in which they have no part, by name and fiber; empty where they were not measured.
+        Velocity of each exposure by a template of the others; empty where they were not measured.
     """
 
     star: Star
@@ -86,9 +86,9 @@ class Template:
 
     @property
     def trusted(self) -> bool:
-        """Whether it has the eight exposures, seen at different places of the pixels, that its noise needs.
+        """Whether it has enough exposures, with enough motion of the Earth between them, for low noise.
 
-        With fewer, noise that is interpolated between the pixels draws every velocity to the places of the pixels.
+        With fewer, the noise of the template pulls every velocity towards the pixels of the exposures.
         """
         return len(self.inputs) >= 8 and self.berv_range_ms >= 3000.0
 

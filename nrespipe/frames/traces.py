@@ -1,4 +1,4 @@
-"""Where the orders lie on the detector, and how their light spreads across them."""
+"""Orders on the detector: where they lie, how they have moved, and how their light spreads across them."""
 
 from dataclasses import dataclass
 
@@ -18,10 +18,10 @@ class Traces:
     orders : shape (n_orders,)
         Diffraction orders along the second axis, increasing (upward on the detector).
     centers : shape (n_fibers, n_orders, n_pixels)
-        Row of the center of light, 0 is the middle of the lowest row; NaN where the trace is off the detector [pixel].
+        Row of the center of the flux, 0 is the middle of the lowest row; NaN off the detector [pixel].
     errors : shape (n_fibers, n_orders, n_pixels), optional
-        Errors of the centers, by noise and by how far the flat scatters about smooth orders; centers near each other
-        err together [pixel].
+        Errors of the centers by noise and by the scatter of the flat about smooth orders; those of near centers are
+        correlated [pixel].
     """
 
     fibers: tuple[int, ...]
@@ -45,17 +45,17 @@ class Profile:
     columns : shape (n_chunks,)
         Column of the middle of each chunk of the detector; the profile is linear in between.
     values : shape (n_fibers, n_orders, n_chunks, n_offsets)
-        Share of the light of a column that falls into a pixel whose middle lies at the offset; a sum over the pixels of
+        Fraction of the flux of a column in a pixel whose middle lies at the offset; a sum over the pixels of
         the window, together with the wings beyond it, is 1.
     distances : shape (n_distances,)
         Evenly spaced distances from the center, from 0 [pixel].
     wings : shape (2, n_distances)
-        Share of the light that falls into a pixel that far below a trace, and above it, alike for all traces; 0 where
-        `values` know it better.
+        Fraction of the flux in a pixel at that distance below a trace, and above it, the same for all traces; 0 within
+        the range of `values`.
     response : shape (n_rows, n_columns)
-        Sensitivity of each pixel relative to its surroundings; 1 where the flats say nothing.
+        Sensitivity of each pixel relative to its surroundings; 1 where the flats do not measure it.
     response_error : shape (n_rows, n_columns)
-        Error of `response`; where the flats say nothing it is the scatter of the response over the detector.
+        Error of `response`; where the flats do not measure it, the scatter of the response over the detector.
     """
 
     offsets: np.ndarray
@@ -74,7 +74,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Slant:
-    """How the image of a line leans and bends against the columns of the detector.
+    """Tilt and curvature of the images of lines against the columns of the detector.
 
     Attributes
     ----------
@@ -87,8 +87,9 @@ class Slant:
     degrees : shape (n_terms, 2)
         Legendre degrees in x and m of each term.
     lean, bend : shape (n_fibers, n_terms)
-        Coefficients. Light at the distance u above its trace lies ``lean * u + bend * (u**2 - q)`` columns to the right
-        of the light at the center, q being the mean square of u [pixel / pixel, pixel / pixel2].
+        Coefficients of the tilt and of the curvature. Light at the distance u above its trace lies ``lean * u + bend *
+        (u**2 - q)`` columns to the right of the light at the center, q being the mean square of u [pixel / pixel,
+        pixel / pixel2].
     """
 
     fibers: tuple[int, ...]
@@ -101,3 +102,47 @@ class Slant:
     def __post_init__(self):
         n = len(self.degrees)
         frozen(self, degrees=(n, 2), lean=(len(self.fibers), n), bend=(len(self.fibers), n))
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Shift of the traces of a frame against those of the master flat.
+
+    A trace at row y and column x lies higher by ``middle + scale_px * v + turn_px * u``, where v and u are the
+    distances of the row and the column from the middle of the detector in units of half its size.
+
+    Attributes
+    ----------
+    shift_px, shift_error_px
+        Median over all traces, upward positive, and its error; the error is infinite where the frame has too little
+        flux [pixel].
+    scale_px, scale_error_px
+        Further shift of the uppermost row by a stretch about the middle row [pixel].
+    turn_px, turn_error_px
+        Further shift of the last column by a rotation [pixel].
+
+    Notes
+    -----
+    A scale or turn that the frame does not determine is 0, and its error infinite.
+    """
+
+    shift_px: float
+    shift_error_px: float
+    scale_px: float = 0.0
+    scale_error_px: float = float("inf")
+    turn_px: float = 0.0
+    turn_error_px: float = float("inf")
+
+    @property
+    def farthest_px(self) -> float:
+        """Largest shift of any point of a trace [pixel]."""
+        return abs(self.shift_px) + 2 * abs(self.scale_px) + abs(self.turn_px)
+
+    @property
+    def measurements(self) -> dict[str, float]:
+        """Shift, its error and scale under their names in the database [pixel]."""
+        return {
+            "trace_shift_px": self.shift_px,
+            "trace_shift_error_px": self.shift_error_px,
+            "trace_scale_px": self.scale_px,
+        }

@@ -1,62 +1,12 @@
-"""Stars, line masks, and what is measured of a star in one frame."""
+"""Radial velocities: line lists, barycentric corrections, results of a frame, and zero points of nights."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from nrespipe.frames.activity import Index
 from nrespipe.frames.arrays import frozen
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.stellartype import StellarType
-
-
-@dataclass(frozen=True)
-class Star:
-    """A star as a catalog knows it; None for what is not known.
-
-    Attributes
-    ----------
-    name
-        Name in the catalog, or OBJECTS where the star is in no catalog.
-    ra_deg, dec_deg
-        ICRS position at `epoch_year` [degree].
-    epoch_year
-        Julian year of the position.
-    pm_ra_mas_yr, pm_dec_mas_yr
-        Proper motion, RA **with** cos(dec) [mas / yr].
-    parallax_mas
-        Parallax [mas].
-    rv_kms
-        Systemic radial velocity [km / s].
-    v_mag, teff_k, logg, metallicity
-        Johnson V, effective temperature [kelvin], log surface gravity [cgs], [Fe/H].
-    spectral_type
-        '' where unknown.
-    aliases
-        Other names.
-    source
-        Where the figures come from; ``telescope`` for header coordinates.
-    template
-        Star whose template is to be used for this one; '' leaves the choice to the program: the star's own, else that
-        of the nearest type.
-    """
-
-    name: str
-    ra_deg: float | None = None
-    dec_deg: float | None = None
-    epoch_year: float = 2000.0
-    pm_ra_mas_yr: float | None = None
-    pm_dec_mas_yr: float | None = None
-    parallax_mas: float | None = None
-    rv_kms: float | None = None
-    v_mag: float | None = None
-    teff_k: float | None = None
-    logg: float | None = None
-    metallicity: float | None = None
-    spectral_type: str = ""
-    aliases: tuple[str, ...] = ()
-    source: str = ""
-    template: str = ""
+from nrespipe.frames.star import Index, Star, StellarType
 
 
 @dataclass(frozen=True)
@@ -105,7 +55,7 @@ class Tellurics:
 
 @dataclass(frozen=True)
 class Barycentric:
-    """When and from where a star was seen.
+    """Barycentric correction of an exposure: its time and velocity.
 
     Attributes
     ----------
@@ -114,9 +64,9 @@ class Barycentric:
     bjd_tdb
         The same at the barycenter [JD, TDB].
     berv_ms
-        c * z_b: what the observer's motion adds, v_true = c * ((1 + v_measured / c) * (1 + z_b) - 1) [m / s].
+        Barycentric correction c * z_b: v_true = c * ((1 + v_measured / c) * (1 + z_b) - 1) [m / s].
     from_meter
-        Whether the exposure meter weighted the midpoint.
+        Whether the midpoint is weighted by the exposure meter.
     """
 
     midpoint_mjd: float
@@ -132,31 +82,31 @@ class TemplateVelocity:
     Attributes
     ----------
     name, fingerprint
-        Star of the template, and what tells it from other ones of that star.
+        Star of the template, and digits that identify the template.
     own
-        Whether that is the star itself.
+        Whether that is the measured star itself.
     n_spectra
         Number of exposures in the template.
     rv_ms, error_ms
         Barycentric radial velocity, on the zero point of the velocities that the template was made with, and its total
         error [m / s].
     photon_error_ms
-        Part of the error that the noise of spectrum and template makes [m / s].
+        Part of the error by the noise of spectrum and template [m / s].
     order_chi2
-        Scatter of the orders over what their errors allow, squared, of the orders as far as they count; 1 is expected.
+        Reduced chi squared of the velocities of the orders, by their weights; 1 is expected.
     odd_even_ms, odd_even_error_ms
         Velocity of the odd orders minus that of the even ones, and its error [m / s].
     order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
         As in ``Velocity``.
     wavelength_error_ms, drift_error_ms, transfer_error_ms, mismatch_error_ms
-        The other parts of the error; the last by what makes parts of the spectrum disagree beyond noise, as the lines
-        of another star do [m / s].
+        Other parts of the error; the last is the disagreement of parts of the spectrum beyond noise, as by the lines
+        of another star [m / s].
     scale_error_ms
         As in ``Velocity`` [m / s].
     consistent
-        Whether neighboring parts of the spectrum disagree as independent ones would.
+        Whether the disagreements of neighboring parts of the spectrum are independent.
     width_change_m2_s2, width_change_error_m2_s2
-        Differential line width and its photon error, as ``line_width.change`` gives them [m2 / s2].
+        Differential line width and its photon error, as ``template_fit.width_change`` gives them [m2 / s2].
     """
 
     name: str
@@ -195,49 +145,49 @@ class Velocity:
     fiber
         Fiber number.
     star
-        Whose velocity it is.
+        The star.
     mask
         Name of the line mask.
     rv_ms, error_ms
         Barycentric radial velocity and its total error [m / s].
     photon_error_ms, wavelength_error_ms, drift_error_ms
-        The parts of the error: noise of the pixels, scale of the wavelengths, drift of the spectrograph; their squares
-        add to the total together with that of `transfer_error_ms` [m / s].
+        Parts of the error: noise of the pixels, wavelength calibration, drift; their squares and that of
+        `transfer_error_ms` add up to that of the total [m / s].
     barycentric
-        Time and barycentric motion.
+        Time and barycentric correction.
     snr
-        Median signal-to-noise ratio per pixel, in the orders 85-95.
+        Median signal-to-noise ratio per pixel in the orders 85-95.
     fwhm_ms, contrast, bisector_ms
-        Of the cross-correlation function: width, depth relative to the continuum, bisector span [m / s, 1, m / s].
+        Width of the CCF, its depth relative to the continuum, and its bisector span [m / s, 1, m / s].
     grid_ms : shape (n_velocities,)
-        Velocities of the cross-correlation function, barycentric [m / s].
+        Barycentric velocities of the CCF [m / s].
     ccf, ccf_variance : shape (n_orders, n_velocities)
-        Cross-correlation function of each order, and its variance; the sum over orders is 1 where no line is. A peak
-        fitted to it differs from `rv_ms` by what blends, order ends and the line-spread function do to it.
+        CCF of each order, and its variance; the sum over orders is 1 outside the dip. Blends, order ends and the
+        line-spread function make a fit to the dip differ from `rv_ms`.
     orders : shape (n_orders,)
         Diffraction orders.
     order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
-        Velocity from each order alone with its photon error, NaN where it gives none [m / s]; its share in the sum.
+        Velocity of each order with its photon error, NaN where there is none [m / s]; its weight in the mean.
     order_start_angstrom, order_end_angstrom : shape (n_orders,)
-        Wavelengths used, vacuum, observatory frame, NaN where none [angstrom].
+        Range of the wavelengths that were used, vacuum, observatory frame, NaN where none [angstrom].
     quality
-        Doubts.
+        Flags of the velocity.
     mask_error_ms
-        What depths, wavelengths and blends of the list of lines add to the error of the absolute velocity; the same in
-        every frame of a star, so it is no part of `error_ms` [m / s].
+        Error of the absolute velocity by depths, wavelengths and blends of the line list; the same in every frame of a
+        star, and so no part of `error_ms` [m / s].
     transfer_error_ms
-        Part of the error that comes from the difference of the star's fiber and the reference fiber [m / s].
+        Part of the error by the offset of the fiber from the reference fiber [m / s].
     scale_error_ms
-        What laboratory wavelengths, unseen blends of the lamp and line-spread functions add to the error of the
-        absolute velocity; the same in every night of a spectrograph, so it is no part of `error_ms` [m / s].
+        Error of the absolute velocity by laboratory wavelengths, unresolved blends of the lamp and line-spread
+        functions; the same in every night of a spectrograph, and so no part of `error_ms` [m / s].
     template
-        The velocity by a template; None where there is none.
+        Velocity by a template; None where there is none.
     fwhm_error_ms, contrast_error, bisector_error_ms
-        Photon errors of the shape of the cross-correlation function; infinite where unknown [m / s, 1, m / s].
+        Photon errors of the shape of the CCF; infinite where unknown [m / s, 1, m / s].
     stellar_type
-        Temperature and rotation by the spectrum.
+        Temperature and rotation measured in the spectrum.
     activity
-        What the lines say of the activity of the star.
+        Indices of the activity of the star.
     """
 
     fiber: int
@@ -278,3 +228,44 @@ class Velocity:
         per_order = ("orders", "order_rv_ms", "order_error_ms", "order_weight")
         frozen(self, grid_ms=(k,), ccf=(n, k), ccf_variance=(n, k), **dict.fromkeys(per_order, (n,)))
         frozen(self, order_start_angstrom=(n,), order_end_angstrom=(n,))
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroPoints:
+    """Common velocity offset of the standard stars of each night, for one fiber.
+
+    Attributes
+    ----------
+    nights : shape (n_nights,)
+        Number of the day of each night, ascending.
+    value_ms, error_ms : shape (n_nights,)
+        Offset to subtract from the velocities of the night, and its error; NaN where it is unknown. The median over
+        the nights with standard stars is zero [m / s].
+    n_stars : shape (n_nights,)
+        Number of standard stars of the night.
+    is_own : shape (n_nights,)
+        Whether stars of the night itself measure it; for other nights it is the median of the nights around.
+    stars : shape (n_stars,)
+        Names of the stars.
+    jitter_ms : shape (n_stars,)
+        Scatter of each star beyond its errors, which enters its weight [m / s].
+    deviation_ms, deviation_error_ms : shape (n_stars, n_nights)
+        Velocity of each star minus its mean of the other nights, and its error with the jitter; NaN where the star was
+        not observed, or in that night alone [m / s].
+    """
+
+    nights: np.ndarray
+    value_ms: np.ndarray
+    error_ms: np.ndarray
+    n_stars: np.ndarray
+    is_own: np.ndarray
+    stars: np.ndarray
+    jitter_ms: np.ndarray
+    deviation_ms: np.ndarray
+    deviation_error_ms: np.ndarray
+
+    def __post_init__(self):
+        by_night, by_star = (len(self.nights),), (len(self.stars),)
+        frozen(self, nights=by_night, value_ms=by_night, error_ms=by_night, n_stars=by_night, is_own=by_night)
+        both = by_star + by_night
+        frozen(self, stars=by_star, jitter_ms=by_star, deviation_ms=both, deviation_error_ms=both)

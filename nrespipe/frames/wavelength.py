@@ -1,4 +1,4 @@
-"""Lamp lines, line shapes and the wavelengths of pixels."""
+"""Wavelength calibration: lamp lines, line-spread function, solution, drift, and the wavelengths of a frame."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,13 @@ class LampLines:
     vacuum_angstrom : shape (n_lines,)
         Vacuum wavelength, increasing [angstrom].
     error_angstrom : shape (n_lines,)
-        Uncertainty of it [angstrom].
+        Error of the wavelength [angstrom].
     intensity : shape (n_lines,)
         Relative intensity; thorium and argon scales differ.
     species : shape (n_lines,)
         ``Th``, ``Ar``, ``Na`` ...
     use : shape (n_lines,)
-        2 may fix the zero point, 1 may shape the solution, 0 serves only to recognise the line.
+        2: fixes the zero point, 1: contributes to the shape of the solution, 0: only for identification.
     """
 
     vacuum_angstrom: np.ndarray
@@ -45,12 +45,11 @@ class ArcLines:
     fiber, order : shape (n_lines,)
         Fiber number and diffraction order.
     x, x_error : shape (n_lines,)
-        Center along the order, 0 is the middle of the first pixel, and its error. Neighbors too faint to be seen, and
-        the profile, displace a line by as much as its photons; they count as soon as the lines are identified, for then
-        the residuals tell how much. A line that is not used may be displaced further, by neighbors that are seen
-        [pixel].
+        Center along the order, 0 is the middle of the first pixel, and its error. Unresolved blends and errors of the
+        profile displace lines by as much as the photon noise does; they are included once the lines are identified,
+        from the residuals. A line that is not used may be displaced further, by resolved neighbors [pixel].
     flux : shape (n_lines,)
-        Light in the line [electron].
+        Flux of the line [electron].
     fwhm : shape (n_lines,)
         Full width at half maximum [pixel].
     vacuum_angstrom : shape (n_lines,)
@@ -58,8 +57,8 @@ class ArcLines:
     used : shape (n_lines,)
         Whether the line took part in the solution.
     x_noise : shape (n_lines,), optional
-        Error of the center by the photons alone, by which it differs in two exposures of one state; `x_error` where
-        absent [pixel].
+        Error of the center by photon noise alone, which differs from exposure to exposure; `x_error` where absent
+        [pixel].
     """
 
     fiber: np.ndarray
@@ -70,7 +69,7 @@ class ArcLines:
     fwhm: np.ndarray
     vacuum_angstrom: np.ndarray
     used: np.ndarray
-    x_noise: np.ndarray | None = None
+    x_noise: np.ndarray = None  # type: ignore[assignment]  # `x_error` where it is not given
 
     def __post_init__(self):
         if self.x_noise is None:
@@ -95,10 +94,10 @@ class LineShape:
     offsets : shape (n_offsets,)
         Evenly spaced distances from the line center in units of the local full width at half maximum.
     columns : shape (n_columns,)
-        Columns at which `values` stand; linear in between [pixel].
+        Columns of `values`; linear in between [pixel].
     values : shape (n_fibers, n_columns, n_offsets)
-        Density of light per unit of `offsets`; integrates to 1. It includes the width of a pixel. The point 0 is the
-        place that ``ArcLines.x`` and the wavelength solution call the center of a line.
+        Density of flux per unit of `offsets`; integrates to 1. It includes the width of a pixel. Offset 0 is the
+        center of a line in the sense of ``ArcLines.x`` and of the wavelength solution.
     """
 
     fibers: tuple[int, ...]
@@ -122,7 +121,7 @@ class Solution:
     fibers
         Fiber numbers along the first axes.
     orders : shape (n_orders,)
-        Diffraction orders the solution was fitted to.
+        Diffraction orders of the fit.
     n_pixels
         Length of an order; x is mapped from 0..n_pixels-1 to -1..1, m from its extremes likewise.
     degrees : shape (n_terms, 2)
@@ -136,7 +135,7 @@ class Solution:
     n_lines : shape (n_fibers,)
         Lines used.
     noise_covariance : shape (n_fibers, n_terms, n_terms), optional
-        The part of `covariance` that the photons of these arcs make; the rest, of laboratory wavelengths, unseen blends
+        Part of `covariance` by the photon noise of these arcs; the rest, by laboratory wavelengths, unresolved blends
         and the line-spread function, is the same in every night [angstrom2].
     """
 
@@ -163,17 +162,22 @@ class Solution:
             noise_covariance=(f, t, t),
         )
 
+    @property
+    def photon_covariance(self) -> np.ndarray:
+        """Part of the covariance that the photons make; all of it where that is unknown [angstrom2]."""
+        return self.covariance if self.noise_covariance is None else self.noise_covariance
 
-#: Scatter of the drifts of a frame against the arc of its night, where the spectrograph's own are not known yet. The
-#: bench stands in air of the pressure of the site (12.35 PSI in a raw header), whose refractive index moves all
-#: wavelengths by 80 m/s a hPa, and by 24 m/s for the 0.1 degree to which its room is held: so it is what the weather
-#: does to the pressure within a day, 3 to 4 hPa [m / s].
+
+#: Scatter of the drifts of a frame against the arc of its night, until that of the spectrograph is known. The bench is
+#: in air at the pressure of the site (12.35 PSI in a raw header), whose refractive index shifts all wavelengths by
+#: 80 m/s per hPa, and by 24 m/s for the 0.1 degree to which the room is regulated: so the changes of the pressure
+#: within a day, 3 to 4 hPa, dominate [m / s].
 DRIFT_SCATTER_MS = 300.0
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the spectrum of the reference fiber has moved since the master arc.
+    """Drift of the spectrum of the reference fiber since the master arc.
 
     Attributes
     ----------
@@ -182,18 +186,17 @@ class Drift:
     stretch, stretch_error
         Change of the shift from the middle to the last column [pixel].
     velocity_ms, velocity_error_ms
-        All of it as one number: mean change of the wavelength of a fixed pixel over all orders, as a velocity; lines
-        that move to larger x lower it [m / s].
+        The drift as one velocity: mean change of the wavelength of a fixed pixel over all orders; negative where lines
+        move to larger x [m / s].
     n_lines
-        Lines compared; 0 where the drift could not be measured: then there is no shift, and the errors are infinite.
+        Number of lines; 0 where the drift could not be measured: then the shift is 0, and the errors are infinite.
     turn, turn_error
         Change of the shift from the middle order to the highest [pixel].
     pressure_ms, pressure_error_ms
-        How the move is bent along the orders, given as the velocity by which all wavelengths would have to look longer
-        to cause that bend, as when the air in the spectrograph changes; what is straight in such a move is part of
-        shift, stretch and turn [m / s].
+        Curvature of the drift along the orders, as the common velocity of all wavelengths that causes it, as by a
+        change of the air pressure; the linear part of such a drift is in shift, stretch and turn [m / s].
     covariance : shape (4, 4)
-        Of shift, stretch, turn [pixel] and pressure [m / s], in this order; of the errors alone where it is not given.
+        Of shift, stretch, turn [pixel] and pressure [m / s], in this order; diagonal where it is not given.
     """
 
     shift: float
@@ -207,7 +210,7 @@ class Drift:
     turn_error: float = 0.0
     pressure_ms: float = 0.0
     pressure_error_ms: float = 0.0
-    covariance: np.ndarray | None = None
+    covariance: np.ndarray = None  # type: ignore[assignment]  # made of the errors where it is not given
 
     def __post_init__(self):
         if self.covariance is None:
@@ -218,7 +221,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Wavelengths:
-    """Wavelength of every pixel of one frame, drift corrected, in the observatory's frame.
+    """Wavelengths of the pixels of a frame, corrected for drift, in the frame of the observatory.
 
     Attributes
     ----------
@@ -229,16 +232,16 @@ class Wavelengths:
     vacuum_angstrom : shape (n_fibers, n_orders, n_pixels)
         Vacuum wavelength of the middle of the pixel [angstrom].
     error_ms : shape (n_fibers,)
-        Error of the zero point that all pixels of a fiber share, without the drift [m / s].
+        Error of the common zero point of all pixels of a fiber, without the drift [m / s].
     drift
-        What the wavelengths are corrected for; its ``n_lines`` is 0 where it could not be measured.
+        Drift that is corrected; its ``n_lines`` is 0 where it could not be measured.
     line_shape
         Line-spread function of the same fibers and orders.
     pixel_error_ms : shape (n_fibers, n_orders, n_pixels), optional
-        Error of each pixel's wavelength: of the solution, the drift and the fiber, with their covariances. Pixels near
-        each other err together; ``engine.wavelength.mean_error_ms`` has the error of a mean over many [m / s].
+        Error of the wavelength of each pixel by solution, drift and fiber, with their covariances. Errors of near
+        pixels are correlated; ``engine.wavelength.calibrate.mean_error_ms`` has the error of a mean [m / s].
     solution
-        Of the master arc, whose covariance `pixel_error_ms` comes from.
+        Solution of the master arc.
     """
 
     fibers: tuple[int, ...]

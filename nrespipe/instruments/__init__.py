@@ -1,4 +1,4 @@
-"""One table per spectrograph, and the loader that checks it."""
+"""Tables of the spectrographs, and the loader that checks them."""
 
 import re
 import tomllib
@@ -29,7 +29,7 @@ def names(folder: str | Path | None = None) -> list[str]:
     Parameters
     ----------
     folder
-        Directory with tables beside those of the package; it need not exist.
+        Directory with further tables; it need not exist.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def load(name: str, folder: str | Path | None = None) -> Spectrograph:
     name
         ``nres01`` ...
     folder
-        Directory with tables beside those of the package; they come first, and it need not exist.
+        Directory with further tables, which replace those of the package; it need not exist.
 
     Raises
     ------
@@ -72,13 +72,13 @@ def read(path: str | Path) -> Spectrograph:
     Parameters
     ----------
     path
-        A TOML file in the form of those in this package. Name, site and optics are needed; detector, fibers,
-        orders and lamp are those of the first spectrograph of the design where the table has none.
+        A TOML file in the form of those in this package. Name, site and optics are required; a missing
+        detector, fibers, orders or lamp is that of the first spectrograph of the design.
 
     Returns
     -------
     Spectrograph
-        Without a position in the table it has none (NaN), and without time zone and restart hour those of Greenwich.
+        A missing position is NaN; a missing time zone and restart hour are those of Greenwich.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def read(path: str | Path) -> Spectrograph:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    # whatever a person may have written: a table in place of a number, brackets without an end
+    # a table is written by a person: with a table in place of a number, brackets without an end ...
     except Exception as error:
         raise ValueError(f"{path}: cannot be understood: {type(error).__name__}: {error}") from error
 
@@ -106,7 +106,7 @@ def _tables(folder):
 
 
 def _completed(table):
-    """Give a table what it need not tell."""
+    """Complete a table by the optional entries."""
     design = tomllib.loads((files(__package__) / _DESIGN).read_text(encoding="utf-8"))
     shared = {name: design[name] for name in ("detector", "fibers", "orders", "lamp")}
     nowhere = {"longitude_deg": "nan", "latitude_deg": "nan", "height_m": "nan"}
@@ -160,13 +160,13 @@ def _optics(table):
 
 
 def _entries(noun, table):
-    """Make a noun of a table, taking exactly its fields."""
+    """Make an instance of a class from the entries of a table with the names of its fields."""
     hints = get_type_hints(noun)
     return noun(**{f.name: _typed(f.name, table[f.name], hints[f.name]) for f in fields(noun)})
 
 
 def _typed(name, value, hint):
-    """Return an entry as the noun has it; it must be of the type that the noun names."""
+    """Return an entry as the type that the class gives it, or raise ValueError."""
     if get_origin(hint) is tuple and isinstance(value, list):
         inner = get_args(hint)
         if inner[-1] is Ellipsis or len(inner) == len(value):

@@ -1,9 +1,10 @@
-"""The optical model: wavelength as a function of fiber, diffraction order and column."""
+"""Optical model: wavelength as a function of fiber, diffraction order and column."""
 
 import numpy as np
 from numpy.polynomial import legendre
+from numpy.typing import ArrayLike
 
-from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.instruments import POLYNOMIAL_TERMS
 
@@ -11,7 +12,7 @@ from nrespipe.instruments import POLYNOMIAL_TERMS
 _MARGIN = 20
 
 
-def wavelength(spectrograph: Spectrograph, fiber: int, order: Integers, x: Floats) -> Floats:
+def wavelength(spectrograph: Spectrograph, fiber: int, order: ArrayLike, x: ArrayLike) -> Floats:
     """Return the vacuum wavelength that the optical model predicts.
 
     Parameters
@@ -29,8 +30,8 @@ def wavelength(spectrograph: Spectrograph, fiber: int, order: Integers, x: Float
     Notes
     -----
     Littrow échelle behind a double-pass prism, plus a polynomial of fifteen Legendre terms; the other fibers are the
-    reference fiber shifted along x. The constants describe one spectrograph at one time: expect tens of pixels of
-    error, which is what a blind wavelength solution starts from.
+    reference fiber shifted along x. The constants describe one spectrograph at one time, and are wrong by tens
+    of pixels at others: good enough for the start of a blind wavelength solution.
     """
     order, x = np.broadcast_arrays(np.asarray(order, float), np.asarray(x, float))
     optics, columns = spectrograph.optics, spectrograph.detector.columns

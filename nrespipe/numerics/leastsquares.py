@@ -1,15 +1,82 @@
-"""Linear least squares that outliers do not move."""
+"""Least squares that outliers do not move."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from nrespipe.frames.arrays import Booleans, Floats
+
+_Solution = TypeVar("_Solution")
+#: Expected coefficients and their errors.
+Prior = tuple[Floats, Floats]
+
+
+class Clipped(NamedTuple):
+    """Outcome of `clipped`.
+
+    Attributes
+    ----------
+    kept : shape (n_points,)
+        Points within the limits of the last fit.
+    residuals : shape (n_points,)
+        Of the last fit, normalised by the errors.
+    scatter
+        Robust scatter of the residuals, not below the least one.
+    """
+
+    kept: Booleans
+    residuals: Floats
+    scatter: float
+
+
+def clipped(
+    solve: Callable[[Booleans], tuple[_Solution, Floats]],
+    usable: Booleans,
+    clip: tuple[float, float],
+    least: float = 1.0,
+    rounds: int = 10,
+    of_kept: bool = True,
+) -> tuple[_Solution, Clipped]:
+    """Repeat a fit without its outliers until they stay the same.
+
+    Parameters
+    ----------
+    solve
+        Fits the points of a mask; returns the solution and the normalised residuals of all points.
+    usable : shape (n_points,)
+        Points that may be used at all.
+    clip
+        Points further below and above the fit than these many times the scatter are left out.
+    least
+        Least scatter of the normalised residuals: 1 where the claimed errors are not to be undercut.
+    rounds
+        Most fits.
+    of_kept
+        Whether the scatter is that of the points that were kept, or of all that are usable.
+
+    Returns
+    -------
+    solution
+        As `solve` returned it last.
+    state : Clipped
+        Which points were kept.
+    """
+    kept = usable
+    for _ in range(rounds):
+        solution, residuals = solve(kept)
+        scatter = max(1.4826 * float(np.median(np.abs(residuals[kept if of_kept else usable]))), least)
+        previous, kept = kept, usable & (residuals > -clip[0] * scatter) & (residuals < clip[1] * scatter)
+        if np.array_equal(kept, previous):
+            break
+    return solution, Clipped(kept, residuals, scatter)
 
 
 def robust(
     matrix: Floats,
     values: Floats,
     sigma: Floats,
-    prior: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None,
+    prior: Prior | None = None,
     clip: float = 4.0,
     iterations: int = 20,
 ) -> tuple[Floats, Floats, Booleans]:
@@ -41,22 +108,18 @@ def robust(
     numpy.linalg.LinAlgError
         If the points do not determine the coefficients.
     """
-    kept = np.ones(len(values), bool)
-    for _ in range(iterations):
+
+    def solve(kept):
         coefficients, inverse = _solve(matrix[kept], values[kept], sigma[kept], prior)
-        residuals = (values - matrix @ coefficients) / sigma
-        scatter = max(1.0, 1.4826 * np.median(np.abs(residuals[kept])))
-        now = np.abs(residuals) < clip * scatter
-        if np.array_equal(now, kept):
-            break
-        kept = now
+        return (coefficients, inverse), (values - matrix @ coefficients) / sigma
+
+    everything = np.ones(len(values), bool)
+    (coefficients, inverse), (kept, residuals, _) = clipped(solve, everything, (clip, clip), rounds=iterations)
     excess = np.sum(residuals[kept] ** 2) / max(1, kept.sum() - matrix.shape[1])
     return coefficients, inverse * max(1.0, excess), kept
 
 
-def carried(
-    matrix: Floats, sigma: Floats, noise: Floats, prior: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
-) -> Floats:
+def carried(matrix: Floats, sigma: Floats, noise: Floats, prior: Prior | None = None) -> Floats:
     """Return the covariance that a part of the errors gives the coefficients of a fit.
 
     Parameters

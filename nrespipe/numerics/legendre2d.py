@@ -69,7 +69,7 @@ def on_grid(terms: Integers, coefficients: Floats, x: Floats, y: Floats) -> Floa
     return in_y @ matrix.T @ in_x.T
 
 
-def scaled(values: Floats, first: float, last: float) -> Floats:
+def scaled(values: Floats | Integers, first: float, last: float) -> Floats:
     """Return values mapped from an interval to -1..1.
 
     Parameters

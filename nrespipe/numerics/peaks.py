@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.numerics.inverse import invert
+from nrespipe.numerics.matrices import invert
 
 #: How the columns of the result of ``fit`` are ordered.
 COLUMNS = ("flux", "center", "fwhm", "background", "center_error", "flux_error", "chi2", "n_pixels")

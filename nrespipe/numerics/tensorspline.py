@@ -8,6 +8,7 @@ from numba import njit
 from scipy.interpolate import BSpline
 
 from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.numerics.leastsquares import clipped
 
 
 def fit(
@@ -46,13 +47,14 @@ def fit(
     ends = np.where(np.isin(np.arange(n_spline), (0, 1, n_spline - 2, n_spline - 1)), 1e8, 0.0)
     ridge = (ends[:, None] + np.where(np.arange(degree + 1) == 0, 1e-3, 30.0)).ravel()
     weight = 1 / error**2
-    for _ in range(rounds):
-        normal, right = normal_equations(values, first, legendre, y, weight, len(ridge))
+
+    def solve(kept):
+        normal, right = normal_equations(values, first, legendre, y, weight * kept, len(ridge))
         coefficients = np.linalg.solve(normal + np.diag(ridge), right).reshape(n_spline, degree + 1)
         near = coefficients[first[:, None] + np.arange(4)]
-        pull = (y - np.einsum("ki,kj,kij->k", values, legendre, near)) / error
-        limit = clip * max(1.0, 1.4826 * np.median(np.abs(pull)))
-        weight = np.where(np.abs(pull) < limit, 1 / error**2, 0.0)
+        return coefficients, (y - np.einsum("ki,kj,kij->k", values, legendre, near)) / error
+
+    coefficients, _ = clipped(solve, np.ones(len(y), bool), (clip, clip), rounds=rounds, of_kept=False)
     return coefficients
 
 

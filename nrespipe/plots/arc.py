@@ -1,31 +1,31 @@
-"""The wavelength scale of a master arc: its lines against it, against their own errors, and order against order."""
+"""Wavelength calibration of a master arc: residuals of the lines, their errors, and agreement of the orders."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from nrespipe.engine.wavelength import diagnostics
 from nrespipe.frames.masters import Arc
-from nrespipe.plots import style
+from nrespipe.plots import page
 
 _LARGEST_MS = 300.0
 
 
 def draw(arc: Arc) -> Figure:
-    """Draw the quality of a master arc.
+    """Draw the residuals of the lines of a master arc.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Residuals of the lines against wavelength, order and column; the scatter of the lines against the error of their
-        light; how many lines each order has; and how well neighboring orders agree.
+        Residuals of the lines against wavelength, order and column; scatter of the lines against their photon
+        error; number of lines of each order; and differences of lines that two orders show.
     """
-    figure = Figure(figsize=style.PAGE, layout="constrained")
+    figure = Figure(figsize=page.SIZE, layout="constrained")
     axes = figure.subplots(3, 2)
     residual_ms, photon_ms = diagnostics.residuals(arc.solution, arc.lines)
     orders = diagnostics.by_order(arc.solution, arc.lines)
     pairs = diagnostics.overlaps(arc.solution, arc.lines)
     for fiber in arc.solution.fibers:
-        color = style.color(fiber)
+        color = page.color(fiber)
         used = arc.lines.used & (arc.lines.fiber == fiber) & np.isfinite(residual_ms)
         for panel, where in ((axes[0, 0], arc.lines.vacuum_angstrom), (axes[1, 0], arc.lines.x)):
             panel.plot(where[used], residual_ms[used], ".", ms=2, color=color, alpha=0.5, rasterized=True)
@@ -67,12 +67,12 @@ def _pairs(axes, pairs, color):
 
 def _label(axes, arc):
     for panel, x, y, title in (
-        (axes[0, 0], "wavelength [Å]", "residual [m/s]", "lines used, against the laboratory"),
-        (axes[0, 1], "order", "mean, scatter [m/s]", "the same, mean of each order; line: scatter"),
-        (axes[1, 0], "column [pixel]", "residual [m/s]", "the same, along the orders"),
-        (axes[1, 1], "error of their light [m/s]", "scatter [m/s]", "scatter of lines of equal error; grey: equal"),
+        (axes[0, 0], "wavelength [Å]", "residual [m/s]", "residuals of the lines used"),
+        (axes[0, 1], "order", "mean, scatter [m/s]", "mean residual of each order; line: scatter"),
+        (axes[1, 0], "column [pixel]", "residual [m/s]", "residuals along the orders"),
+        (axes[1, 1], "photon error [m/s]", "scatter [m/s]", "scatter of the lines against photon error; grey: equal"),
         (axes[2, 0], "order", "lines", "lines measured (dotted) and used"),
-        (axes[2, 1], "lower order", "difference [m/s]", "lines that two orders show, and their median"),
+        (axes[2, 1], "lower order", "difference [m/s]", "lines that two orders show: difference and its median"),
     ):
         panel.set_xlabel(x)
         panel.set_ylabel(y)
@@ -88,4 +88,4 @@ def _label(axes, arc):
         f"fiber {fiber}: {n} lines, {ms:.0f} m/s"
         for fiber, n, ms in zip(arc.solution.fibers, arc.solution.n_lines, arc.solution.scatter_ms)
     )
-    axes[0, 0].figure.suptitle(f"{style.of(arc.origin)}. {scatter}", fontsize=11)
+    axes[0, 0].figure.suptitle(f"{page.title(arc.origin)}. {scatter}", fontsize=11)

@@ -1,4 +1,4 @@
-"""The detector without light: the structure of master biases and darks."""
+"""Structure of master biases and darks."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.masters import Bias, Dark
 from nrespipe.frames.quality import Pixel
-from nrespipe.plots import style
+from nrespipe.plots import page
 
 _SQUARE = 32
 
@@ -17,21 +17,21 @@ def draw(bias: Bias | None = None, dark: Dark | None = None) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        For each its structure in squares of pixels, the medians of columns and rows, and how many pixels have which
-        value.
+        For each a map of the medians of squares of pixels, the medians of columns and rows, and a histogram of the
+        pixels.
     """
     shown = []
     if bias is not None:
         words = f"read noise {bias.read_noise_adu:.2f} ADU"
         shown.append((bias.origin, bias.adu, bias.mask, "ADU", words))
     if dark is not None:
-        # an hour is what the eye can weigh against the read noise
+        # in an hour, a dark current that matters is as large as the read noise
         shown.append((dark.origin, 3600 * dark.adu_per_s, dark.mask, "ADU in an hour", "all pixels"))
-    figure = Figure(figsize=style.PAGE, layout="constrained")
+    figure = Figure(figsize=page.SIZE, layout="constrained")
     for axes, (origin, values, mask, unit, words) in zip(figure.subplots(len(shown), 3, squeeze=False), shown):
         bad = mask & np.uint8(Pixel.BAD) > 0
         _map(figure, axes[0], values, unit)
-        axes[0].set_title(f"{style.of(origin)}\nmedians of squares of {_SQUARE} pixels", fontsize=10)
+        axes[0].set_title(f"{page.title(origin)}\nmedians of squares of {_SQUARE} pixels", fontsize=10)
         _profiles(axes[1], values, unit)
         _histogram(axes[2], values, bad, unit)
         axes[2].set_title(f"{words}; {bad.mean():.3%} bad", fontsize=10)
@@ -68,21 +68,21 @@ def _map(figure, axes, values, unit):
 
 
 def _profiles(axes, values, unit):
-    for axis, color, name in ((1, style.COLORS[1], "of each row"), (0, style.COLORS[0], "of each column")):
+    for axis, color, name in ((1, page.COLORS[1], "of each row"), (0, page.COLORS[0], "of each column")):
         axes.plot(np.median(values, axis=axis), lw=0.6, color=color, label=name)
     low, high = np.percentile(np.concatenate([np.median(values, axis=axis) for axis in (0, 1)]), [0.5, 99.5])
     margin = 0.5 * max(high - low, 1e-9)
     axes.set_ylim(low - margin, high + margin)
     axes.legend(fontsize=8)
-    style.label(axes, "column or row [pixel]", unit, "medians")
+    page.label(axes, "column or row [pixel]", unit, "medians")
 
 
 def _histogram(axes, values, bad, unit):
     middle, low, high = (float(level) for level in np.percentile(values, [50, 0.01, 99.97]))
     low, high = (middle + 1.3 * min(low - middle, -1e-9), middle + 1.3 * max(high - middle, 1e-9))
     edges = np.linspace(low, high, 121)
-    for chosen, color, name in ((~bad, style.COLORS[0], "good"), (bad, style.COLORS[1], "bad")):
+    for chosen, color, name in ((~bad, page.COLORS[0], "good"), (bad, page.COLORS[1], "bad")):
         axes.hist(np.clip(values[chosen], edges[0], edges[-1]), edges, histtype="step", color=color, label=name)
     axes.set_yscale("log")
     axes.legend(fontsize=8)
-    style.label(axes, unit, "pixels", "")
+    page.label(axes, unit, "pixels", "")

@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
+from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.extraction import line_tilt
-from nrespipe.engine.wavelength import calibrate, lamp_shift
+from nrespipe.engine.wavelength import calibrate, identify
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes.origin import origin_of
 from nrespipe.recipes.spectra import extract_frame
@@ -68,20 +66,20 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
             f"not even {_BRIGHT_PIXELS}"
         )
     saturated = float(np.mean(spectra.quality & np.uint8(Pixel.SATURATED) > 0))
-    quality = header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    if any(correction.jumps(raw, refs.bias)):
+    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    if any(correction.level_steps(raw, refs.bias)):
         quality |= Quality.LEVEL_JUMPED
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
     shifts = {
-        f"lines_fiber{fiber}_px": lamp_shift.measure(spectra, fiber, spectrograph, refs.lamp)
+        f"lines_fiber{fiber}_px": identify.shift_from_model(spectra, fiber, spectrograph, refs.lamp)
         for fiber in spectra.fibers
     }
     measurements = {**motion.measurements, "bright_pixels_per_order": typical, "saturated": saturated, **shifts}
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
 
 
-def odd(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+def outlier_frames(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which arcs of a night do not belong with the others.
 
     Parameters
@@ -98,9 +96,9 @@ def odd(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str
     """
     bright = np.array([each.get("bright_pixels_per_order", np.nan) for each in measured])
     shifts = [each.get("trace_shift_px", np.nan) for each in measured]
-    dim = outlier_frames.by_light(lit, _dim, np.log10(np.maximum(bright, 0.1)))
+    dim = outliers.by_objects(lit, _dim, np.log10(np.maximum(bright, 0.1)))
     says = "its orders lie {value:+.2f} px from those of the flat, those of the other arcs {usual:+.2f} px"
-    moved = outlier_frames.by_light(lit, lambda values: outlier_frames.odd(values, _MOVED_PX, says), shifts)
+    moved = outliers.by_objects(lit, lambda values: outliers.find(values, _MOVED_PX, says), shifts)
     return [one or other or third for one, other, third in zip(dim, moved, _shifted(measured))]
 
 
@@ -127,7 +125,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         If no trustworthy solution is found.
     """
     arcs, _, slants = zip(*(extract_frame(raw, refs, spectrograph) for raw in frames))
-    found = calibrate.calibrate(arcs, spectrograph, refs.lamp)
+    found = calibrate.night(arcs, spectrograph, refs.lamp)
     quality = Quality.FEW_CALIBRATIONS if len(arcs) < USUAL else Quality(0)
     if found.renumbered:
         quality |= Quality.ORDERS_RENUMBERED
@@ -156,11 +154,11 @@ def _shifted(measured):
             f"the lines of {fiber} lie {{value:+.2f}} px from the optical model, "
             f"those of the other arcs {{usual:+.2f}} px"
         )
-        found = outlier_frames.odd([each.get(name, np.nan) for each in measured], _SHIFTED_PX, says)
+        found = outliers.find([each.get(name, np.nan) for each in measured], _SHIFTED_PX, says)
         reasons = [one or other for one, other in zip(reasons, found)]
     return reasons
 
 
 def _dim(brightness):
     says = "its orders have 10^{value:.1f} bright pixels, those of the other arcs 10^{usual:.1f}"
-    return outlier_frames.odd(brightness, np.log10(_FACTOR), says)
+    return outliers.find(brightness, np.log10(_FACTOR), says)

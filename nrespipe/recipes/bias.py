@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
+from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 from nrespipe.recipes.origin import origin_of
 
 NEEDS = ()
@@ -53,8 +51,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if noise == 0:
         raise BadFrame(f"{raw.filename}: the image has no noise, all its pixels are alike")
     bright = float(np.mean(adu > 20 * noise + structure))
-    quality = header_checks.doubts(
-        raw, spectrograph.detector, noise, header_checks.gain([raw], spectrograph.detector).e_per_adu
+    quality = header_checks.flags(
+        raw, spectrograph.detector, noise, header_checks.nominal_gain([raw], spectrograph.detector).e_per_adu
     )
     if abs(structure) > 10 * noise:
         # light brings its own noise with it, a level of the amplifier does not
@@ -70,12 +68,12 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         bright = max(np.mean(part > 20 * noise + np.median(part)) for part in _quarters(adu))
     if bright > 0.01:
         raise BadFrame(f"{raw.filename}: not a bias: light has reached {bright:.1%} of the pixels")
-    level = float(np.median(correction.overscan_level(raw)))
+    level = float(np.median(correction.overscan(raw).level))
     measurements = {"level_adu": level, "structure_adu": structure, "noise_adu": noise}
     return Reduction(quality=quality, measurements=measurements)
 
 
-def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+def outlier_frames(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which biases of a night do not belong with the others.
 
     Parameters
@@ -91,12 +89,8 @@ def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[st
     noise = np.array([each.get("noise_adu", np.nan) for each in measured])
     structure = [each.get("structure_adu", np.nan) for each in measured]
     usual = np.nanmedian(noise) if np.isfinite(noise).any() else np.nan
-    noisy = outlier_frames.odd(
-        noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU"
-    )
-    high = outlier_frames.odd(
-        structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU"
-    )
+    noisy = outliers.find(noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU")
+    high = outliers.find(structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU")
     return [one or other for one, other in zip(noisy, high)]
 
 
@@ -138,8 +132,8 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         quality |= Quality.LEVEL_JUMPED
     header = header_checks.header_noise(frames, table, read_noise)
     known = table.read_noise_e / table.gain_e_per_adu
-    quality |= header_checks.contradicted(known, read_noise, _TOLERANCE, Quality.READ_NOISE_DISAGREES)
-    quality |= header_checks.contradicted(header, read_noise, _TOLERANCE, Quality.HEADER_DISAGREES)
+    quality |= header_checks.flag_difference(known, read_noise, _TOLERANCE, Quality.READ_NOISE_DISAGREES)
+    quality |= header_checks.flag_difference(header, read_noise, _TOLERANCE, Quality.HEADER_DISAGREES)
     mask = np.where(bad, Pixel.BAD, 0).astype(np.uint8)
     return Bias(origin_of(Kind.BIAS, frames, quality), adu, variance, read_noise, mask, header)
 

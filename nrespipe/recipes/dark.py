@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
+from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Dark
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes.origin import origin_of
 
@@ -47,19 +45,19 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if not raw.exposure_s > 0:
         raise BadFrame(f"{raw.filename}: a dark of {raw.exposure_s} s")
     adu = correction.trim(raw) - refs.bias.adu
-    jumped = correction.jumps(raw, refs.bias)
-    correction.levelled(adu, jumped, len(adu))
+    jumped = correction.level_steps(raw, refs.bias)
+    correction.subtract_steps(adu, jumped, len(adu))
     level = float(np.median(adu))
     bright = float(np.mean(adu > level + 30 * refs.bias.read_noise_adu))
     if bright > 0.02 or level > 100 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: not a dark: median {level:.0f} ADU, {bright:.1%} of the pixels are bright")
-    gain_e = header_checks.gain([raw], spectrograph.detector).e_per_adu
-    quality = header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
+    gain_e = header_checks.nominal_gain([raw], spectrograph.detector).e_per_adu
+    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
     quality |= Quality.LEVEL_JUMPED if any(jumped) else Quality(0)
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 
 
-def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+def outlier_frames(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which darks of a night do not belong with the others.
 
     Parameters
@@ -74,7 +72,7 @@ def odd(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[st
     """
     rates = [each.get("rate_adu_per_s", np.nan) for each in measured]
     says = "it gains {value:.4f} ADU a second, the other darks {usual:.4f} ADU a second"
-    return outlier_frames.odd(rates, _LEAK_ADU_PER_S, says)
+    return outliers.find(rates, _LEAK_ADU_PER_S, says)
 
 
 def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrograph, hot_sigma: float = 4.5) -> Dark:
@@ -103,15 +101,15 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     bias = refs.bias
 
     samples = stacking.samples(len(bias.adu), 64, 8)
-    jumped = {raw.filename: correction.jumps(raw, bias, samples) for raw in frames}
+    jumped = {raw.filename: correction.level_steps(raw, bias, samples) for raw in frames}
 
     def band_of(raw, rows):
-        return correction.levelled(
+        return correction.subtract_steps(
             correction.trim(raw, rows) - bias.adu[rows], jumped[raw.filename], len(bias.adu), rows
         )
 
     # no flat has told the gain yet: of two claims the one with more noise, so that no good pixel is called unsteady
-    gains = header_checks.gain(frames, spectrograph.detector).e_per_adu, spectrograph.detector.gain_e_per_adu
+    gains = header_checks.nominal_gain(frames, spectrograph.detector).e_per_adu, spectrograph.detector.gain_e_per_adu
     noise = np.mean([header_checks.read_noise(raw, bias.read_noise_adu, samples[0]) ** 2 for raw in frames])
     rate, variance, _, unsteady = stacking.mean(
         frames, band_of, bias.adu.shape, noise, 1 / min(gains), scales=exposures_s

@@ -7,18 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outlier_frames
-from nrespipe.engine.acceptance.master_checks import master as judge  # noqa: F401
+from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, gain, header_checks, stacking
-from nrespipe.engine.extraction import blaze, profile, scattered_light
+from nrespipe.engine.extraction import blaze, pixel_response, profile, scattered_light
 from nrespipe.engine.orders import ridges, trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes.origin import origin_of
@@ -63,7 +61,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if len(raw.lit_fibers) < 2:
         raise BadFrame(f"{raw.filename}: a flat must light two fibers, OBJECTS names {raw.objects}")
     # the gain is not known yet, and does not matter but for the limits
-    gain_e = header_checks.gain([raw], spectrograph.detector).e_per_adu
+    gain_e = header_checks.nominal_gain([raw], spectrograph.detector).e_per_adu
     image = correction.correct(raw, refs.bias, refs.dark, spectrograph.detector, gain_e)
     brightest = float(np.percentile(image.electrons[::4, ::4], 99)) / gain_e
     if brightest < 20 * refs.bias.read_noise_adu:
@@ -74,8 +72,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     crossing = ridges.count(image.electrons)
     if crossing < 5 * len(raw.lit_fibers):
         raise BadFrame(f"{raw.filename}: only {crossing} orders with light cross the middle of the detector")
-    quality = header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
-    if any(correction.jumps(raw, refs.bias)):
+    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
+    if any(correction.level_steps(raw, refs.bias)):
         quality |= Quality.LEVEL_JUMPED
     try:
         traces = trace.find(image.electrons, raw.lit_fibers, spectrograph)
@@ -90,7 +88,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     return Reduction(quality=quality, measurements=measurements)
 
 
-def odd(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+def outlier_frames(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
     """Tell which flats of a night do not belong with the others.
 
     Parameters
@@ -112,7 +110,7 @@ def odd(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str
         # nobody can tell which pair it is
         twins = [False] * len(rows)
     rows = [np.nan if twin else row for row, twin in zip(rows, twins)]
-    far = outlier_frames.by_light(lit, _moved, rows)
+    far = outliers.by_objects(lit, _moved, rows)
     wrong = "its light lies in the fibers of another pair than its header says"
     return [wrong if twin else reason for twin, reason in zip(twins, far)]
 
@@ -147,8 +145,8 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     adopted, quality = _adopted(night, single, before, frames, spectrograph.detector)
     stacked = [_stack(group, refs, spectrograph, adopted.e_per_adu, samples) for group in pairs.values()]
     found = [trace.find(image.electrons, lit, spectrograph) for lit, image in zip(pairs, stacked)]
-    if not trace.upright(found, spectrograph):
-        found = [trace.turned(traces) for traces in found]
+    if not trace.fibers_agree(found, spectrograph):
+        found = [trace.reversed_fibers(traces) for traces in found]
         quality |= Quality.FIBERS_REVERSED
     traces, shifts = trace.merge(found, spectrograph)
     mask = np.bitwise_and.reduce([image.mask for image in stacked]) & np.uint8(Pixel.BAD)
@@ -163,7 +161,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         even = np.broadcast_to(np.float32(1), mask.shape)
         shape = replace(shape, response=even, response_error=even)
         pieces.append((lit, shape, lamp, variance, np.full(len(lit), image.exposure_s)))
-        *response, flawed = profile.respond(image, here, shape, lamp, lit)
+        *response, flawed = pixel_response.measure(image, here, shape, lamp, lit)
         del image
         mask |= flawed
         best = _better(best, response) if best else response
@@ -175,14 +173,14 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     origin = origin_of(Kind.FLAT, frames, quality)
     peak_e_per_s = blaze.peaks(lamp) / seconds[:, np.newaxis]
     own = night if night.is_known else (None, None)
-    header = header_checks.typical([raw.header_gain_e_per_adu for raw in frames])
+    header = header_checks.median_known([raw.header_gain_e_per_adu for raw in frames])
     return Flat(
         origin, traces, shape, blaze.normalise(lamp, variance), *adopted, mask, peak_e_per_s, *own, header
     )  # fmt: skip
 
 
 def _moved(rows):
-    return outlier_frames.odd(
+    return outliers.find(
         rows, _MOVED_PX, "its orders lie at {value:.2f} px, those of the other flats at {usual:.2f} px"
     )
 
@@ -209,7 +207,7 @@ class _Sample(NamedTuple):
     level_adu: float
     light_adu: float
     read_noise_adu: float
-    jumped: correction.Jumps
+    jumped: correction.LevelSteps
     pile_adu: float
 
 
@@ -225,8 +223,8 @@ def _samples(pairs, bias):
             np.asarray(adu, np.float32) - each[:, np.newaxis] - bias.adu[rows]
             for (adu, each), rows in zip(counts, bands)
         ]
-        jumped = correction.jumps(raw, bias, bands)
-        above = [correction.levelled(part, jumped, len(bias.adu), rows) for part, rows in zip(above, bands)]
+        jumped = correction.level_steps(raw, bias, bands)
+        above = [correction.subtract_steps(part, jumped, len(bias.adu), rows) for part, rows in zip(above, bands)]
         noise = float(np.median([header_checks.read_noise(raw, bias.read_noise_adu, rows) for rows in bands]))
         light = float(np.percentile([part[::4, ::4] for part in above], 98))
         pile = min(header_checks.pile(adu, level) for adu, _ in counts)
@@ -257,7 +255,7 @@ def _night_gain(frames, samples, points, single, before, table):
     running, _ = before
     noise = float(np.mean([sample.read_noise_adu for sample in samples.values()]))
     # of what may be claimed of the gain the smallest: a limit in counts is that of the header then, or of the counter
-    smallest = running.e_per_adu if running.is_known else min(header_checks.gain(frames, table).e_per_adu, 0.5)
+    smallest = running.e_per_adu if running.is_known else min(header_checks.nominal_gain(frames, table).e_per_adu, 0.5)
     linear_adu = min(
         header_checks.limits(raw, table, smallest, samples[raw.filename].pile_adu).max_linear_adu
         - samples[raw.filename].level_adu
@@ -269,16 +267,18 @@ def _night_gain(frames, samples, points, single, before, table):
 
 def _adopted(night, single, before, frames, table):
     """Gain to use, and quality flags."""
-    assumed = header_checks.gain(frames, table)
+    assumed = header_checks.nominal_gain(frames, table)
     adopted, changed = gain.follow(night, *before, single)
     # a poor measurement is better than a claim that may be off by more
     if not adopted.is_known or adopted.error * assumed.e_per_adu > assumed.error * adopted.e_per_adu:
         return assumed, Quality.GAIN_ASSUMED
     quality = Quality.GAIN_CHANGED if changed else Quality(0)
-    header = header_checks.typical([raw.header_gain_e_per_adu for raw in frames])
+    header = header_checks.median_known([raw.header_gain_e_per_adu for raw in frames])
     tolerance = max(_TOLERANCE, 3 * adopted.error / adopted.e_per_adu)
-    quality |= header_checks.contradicted(table.gain_e_per_adu, adopted.e_per_adu, tolerance, Quality.GAIN_DISAGREES)
-    return adopted, quality | header_checks.contradicted(header, adopted.e_per_adu, tolerance, Quality.HEADER_DISAGREES)
+    quality |= header_checks.flag_difference(table.gain_e_per_adu, adopted.e_per_adu, tolerance, Quality.GAIN_DISAGREES)
+    return adopted, quality | header_checks.flag_difference(
+        header, adopted.e_per_adu, tolerance, Quality.HEADER_DISAGREES
+    )
 
 
 def _stack(frames, refs, spectrograph, gain_e_per_adu, samples):
@@ -296,7 +296,7 @@ def _stack(frames, refs, spectrograph, gain_e_per_adu, samples):
         adu, level = correction.counts(raw, rows)
         mask[rows] |= correction.flags(adu, limits[raw.filename], spectrograph.detector)
         above = adu - level[:, np.newaxis] - bias.adu[rows] - dark.adu_per_s[rows] * raw.exposure_s
-        return correction.levelled(above, samples[raw.filename].jumped, len(bias.adu), rows) * electron
+        return correction.subtract_steps(above, samples[raw.filename].jumped, len(bias.adu), rows) * electron
 
     n, mean_s = len(frames), float(np.mean([raw.exposure_s for raw in frames]))
     read_variance = np.mean([samples[raw.filename].read_noise_adu ** 2 for raw in frames])

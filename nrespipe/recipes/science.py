@@ -13,8 +13,7 @@ from nrespipe.engine.wavelength import calibrate, drift, order_numbers
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.recipes.spectra import extract_frame
 
@@ -57,17 +56,17 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if not raw.star_fibers:
         raise BadFrame(f"{raw.filename}: no fiber carries a star, OBJECTS names {raw.objects}")
     spectra, motion, _ = extract_frame(raw, refs, spectrograph)
-    spectra, renumbered = _numbered(raw, spectra, refs.arc)
-    moved = drift.measure(spectra, refs.arc)
+    spectra, renumbered, shift_px = _numbered(raw, spectra, refs.arc)
+    moved = drift.measure(spectra, refs.arc, shift_px)
     _refuse_light_in_the_wrong_fiber(raw, spectra, moved, refs.arc.reference.fibers[0])
-    wavelengths = calibrate.of(spectra, refs.arc, moved)
+    wavelengths = calibrate.frame(spectra, refs.arc, moved)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
     quality = _doubts(raw, spectra, moved, motion, refs)
     if renumbered:
         quality |= Quality.ORDERS_RENUMBERED
-    quality |= header_checks.doubts(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    if any(correction.jumps(raw, refs.bias)):
+    quality |= header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    if any(correction.level_steps(raw, refs.bias)):
         quality |= Quality.LEVEL_JUMPED
     doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(

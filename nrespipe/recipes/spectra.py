@@ -5,12 +5,11 @@ from nrespipe.engine.extraction import line_tilt, optimal, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.image import Image
-from nrespipe.frames.motion import Motion
 from nrespipe.frames.raw import RawFrame
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.frames.traces import Slant
+from nrespipe.frames.traces import Motion, Slant
 
 
 def extract_frame(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> tuple[Spectra, Motion, Slant]:
@@ -49,12 +48,12 @@ def extract_frame(raw: RawFrame, refs: References, spectrograph: Spectrograph) -
     image = correction.correct(raw, refs.bias, refs.dark, spectrograph.detector, flat.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
     try:
-        traces = trace_shift.roughly(image, flat.traces, raw.lit_fibers)
+        traces = trace_shift.coarse(image, flat.traces, raw.lit_fibers)
     except BadFrame as error:
         raise BadFrame(f"{raw.filename}: {error}") from error
     image = bleeding.mark(image, traces, flat, raw.lit_fibers)
     image = scattered_light.subtract(image, traces, flat, raw.lit_fibers)
-    traces, motion = trace_shift.orders(image, traces, flat, raw.lit_fibers)
+    traces, motion = trace_shift.measure(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
     leaning = refs.arc.slant if refs.arc else line_tilt.measure(image, traces, flat, lamps)
     return optimal.optimal(image, traces, flat, raw.lit_fibers, leaning, lamps), motion, leaning

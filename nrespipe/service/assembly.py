@@ -1,42 +1,50 @@
-"""From the settings to everything that the service works with, built once."""
+"""The parts that the service works with, built once from the settings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database.administration import access, connection, revisions
+from nrespipe.database.administration import access, connection, schema
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import limits, metrics
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.settings import Settings
 
+if TYPE_CHECKING:
+    from nrespipe.frames.judgement import Judgement
+    from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 
-class _Recipes(Mapping):
+    AnyMaster = Bias | Dark | Flat | Arc
+    #: Compares a master with the last good one of its kind and camera.
+    Judge = Callable[[AnyMaster, AnyMaster | None, Spectrograph], Judgement]
+
+
+class _Recipes(Mapping[Kind, ModuleType]):
     """The recipes of the package, loaded when one is asked for: they bring the compiler of the kernels with them."""
 
-    def __getitem__(self, kind):
+    def __getitem__(self, kind: Kind) -> ModuleType:
         return self._loaded()[kind]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Kind]:
         return iter(self._loaded())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._loaded())
 
-    def __reduce__(self):
+    def __reduce__(self) -> str:
         # there is one in each process
         return "RECIPES"
 
     @staticmethod
-    def _loaded():
+    def _loaded() -> Mapping[Kind, ModuleType]:
         from nrespipe.recipes import RECIPES
 
         return RECIPES
@@ -46,9 +54,23 @@ class _Recipes(Mapping):
 RECIPES = _Recipes()
 
 
+def judge_master(new: "AnyMaster", last: "AnyMaster | None", spectrograph: Spectrograph) -> "Judgement":
+    """Judge a master with the checks of the package.
+
+    Parameters
+    ----------
+    last
+        The last good one of the same kind and camera; None for the first.
+    """
+    # loaded with the first master: the checks bring the compiler of the kernels with them
+    from nrespipe.engine.acceptance import master_checks
+
+    return master_checks.judge(new, last, spectrograph)
+
+
 @dataclass(frozen=True)
 class Assembly:
-    """What the service works with.
+    """The parts that the service works with.
 
     Attributes
     ----------
@@ -57,9 +79,9 @@ class Assembly:
     output
         Output directory, absolute.
     recipes
-        What to do with each kind of frame.
+        Recipe of each kind of frame.
     spectrographs
-        Makes a spectrograph of its name.
+        Returns the spectrograph of a name.
     processes
         Frames at a time; 0 works in this process.
     log_level
@@ -67,15 +89,16 @@ class Assembly:
     settings
         From the environment and the command line.
     pace
-        How fast the service goes on.
+        Intervals of the service.
     recorder
-        Takes numbers for the dashboards.
+        Sends numbers for the dashboards.
     """
 
-    sessions: sessionmaker
+    sessions: sessionmaker[Session]
     output: Path
     recipes: Mapping[Kind, ModuleType]
     spectrographs: Callable[[str], Spectrograph] = instruments.load
+    judge: "Judge" = judge_master
     processes: int = 0
     log_level: str = "INFO"
     settings: Settings = Settings()
@@ -85,14 +108,15 @@ class Assembly:
     @cached_property
     def readers(self) -> sessionmaker[Session]:
         """Of the same database, for sessions that only read: on SQLite these hold up nobody."""
-        return connection.readers(self.sessions)
+        return connection.read_only(self.sessions)
 
 
 def build(
     output: Path,
     settings: Settings,
     recipes: Mapping[Kind, ModuleType] = RECIPES,
-    spectrographs: Callable[..., Any] | None = None,
+    spectrographs: Callable[[str], Spectrograph] | None = None,
+    judge: "Judge" = judge_master,
     raw: Sequence[Path] = (),
 ) -> Assembly:
     """Make the output directory, open the database, and make its tables if it is empty.
@@ -100,12 +124,14 @@ def build(
     Parameters
     ----------
     recipes
-        What to do with each kind of frame; those of the package if not given.
+        Recipe of each kind of frame; those of the package if not given.
     spectrographs
-        Makes a spectrograph of its name; if not given, from the tables of the package and those in the directory
+        Returns the spectrograph of a name; if not given, from the tables of the package and those in the directory
         ``instruments`` of the output.
     raw
         Directories of raw files.
+    judge
+        Compares a new master with the last good one.
 
     Raises
     ------
@@ -118,12 +144,12 @@ def build(
         layout.require_apart(output, folder)
     output.mkdir(parents=True, exist_ok=True)
     sessions = connection.connect(access.url(output, settings))
-    revisions.prepare(sessions.kw["bind"])
-    return _assembled(sessions, output, settings, recipes, spectrographs)
+    schema.prepare(sessions.kw["bind"])
+    return _assembled(sessions, output, settings, recipes, spectrographs, judge)
 
 
 def inspect(output: Path, settings: Settings) -> Assembly:
-    """Assemble for one who looks whether the service can work: nothing is made or checked, and nothing can be written.
+    """Assemble for a check of the service: nothing is made, and nothing can be written.
 
     Parameters
     ----------
@@ -136,13 +162,21 @@ def inspect(output: Path, settings: Settings) -> Assembly:
         Its database may be away, or have any tables.
     """
     sessions = connection.connect_to_read(access.url(output, settings))
-    return _assembled(sessions, output, settings, RECIPES, None)
+    return _assembled(sessions, output, settings, RECIPES, None, judge_master)
 
 
-def _assembled(sessions, output, settings, recipes, spectrographs):
+def _assembled(
+    sessions: sessionmaker[Session],
+    output: Path,
+    settings: Settings,
+    recipes: Mapping[Kind, ModuleType],
+    spectrographs: Callable[[str], Spectrograph] | None,
+    judge: "Judge",
+) -> Assembly:
     recorder = metrics.Recorder(settings.opentsdb_hostname, settings.opentsdb_port)
     processes = limits.default_processes() if settings.processes is None else settings.processes
     spectrographs = spectrographs or partial(instruments.load, folder=layout.instruments(output.resolve()))
     return Assembly(
-        sessions, output.resolve(), recipes, spectrographs, processes, settings.log_level, settings, recorder=recorder
-    )
+        sessions, output.resolve(), recipes, spectrographs, judge, processes, settings.log_level, settings,
+        recorder=recorder,
+    )  # fmt: skip

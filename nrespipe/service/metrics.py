@@ -1,27 +1,47 @@
-"""Numbers for the dashboards; a dead metrics server never stops a frame."""
+"""Numbers for the dashboards, pushed to OpenTSDB and asked for by Prometheus; a dead server never stops a frame."""
 
+import gzip
+import json
 import math
 import os
 import re
+import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 
 if TYPE_CHECKING:
+    import urllib3
+    from prometheus_client.core import Metric
+
     from nrespipe.service.outcome import Outcome
+    from nrespipe.service.reduction.frame_reduction import Result
 
 #: Columns of a velocity that are worth a curve.
 _OF_STAR = {"snr": "snr", "rv_err_ms": "rv_error_ms", "drift_ms": "drift_ms"}
+#: How many points wait at most while the server is away, the oldest go first; and how many are sent at a time.
+_MOST_POINTS, _BATCH = 10_000, 50
+#: Points at which a server failed so often are dropped: they may be the cause, and all others wait behind them. While
+#: it does not answer at all none are.
+_MOST_FAILURES = 60
+#: Pause between two tries, and how long the server may take to answer [second].
+_PAUSE_S, _SEND_S = 1.0, 2.0
+#: How often the log tells that the server takes no points [second].
+_TELL_S = 600.0
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,36 +63,25 @@ class Point:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def of_frame(row: Frame, result: "Outcome") -> list[Point]:
-    """Return what the reduction of a frame tells.
-
-    Parameters
-    ----------
-    result
-        What came of it; its value is that of ``frame_reduction.reduce`` or None.
-
-    Returns
-    -------
-    list of Point
-        Finite numbers only.
-    """
+def of_frame(row: Frame, result: "Outcome[Result]") -> list[Point]:
+    """Return the numbers of the reduction of a frame; finite ones only."""
     tags = {"site": row.site, "instrument": row.instrument, "kind": str(row.kind or "unknown")}
     seconds = (result.finished - result.started).total_seconds()
-    points = [Point("nrespipe.frame.seconds", seconds, {**tags, "state": str(result.state)})]
+    numbers: list[tuple[str, float | None, dict[str, str]]] = [
+        ("nrespipe.frame.seconds", seconds, {**tags, "state": str(result.state)})
+    ]
     if result.value is not None:
-        points += [Point(f"nrespipe.frame.{name}", value, tags) for name, value in result.value.measurements.items()]
+        numbers += [(f"nrespipe.frame.{name}", value, tags) for name, value in result.value.measurements.items()]
         steps = result.value.seconds.items()
-        points += [Point("nrespipe.step.seconds", value, {**tags, "step": name}) for name, value in steps]
+        numbers += [("nrespipe.step.seconds", value, {**tags, "step": name}) for name, value in steps]
         for star in result.value.velocities:
-            points += [
-                Point(f"nrespipe.star.{name}", star[column], {**tags, "fiber": str(star["fiber"])})
-                for column, name in _OF_STAR.items()
-            ]
-    return [point for point in points if point.value is not None and math.isfinite(point.value)]
+            of_star = {**tags, "fiber": str(star["fiber"])}
+            numbers += [(f"nrespipe.star.{name}", star[column], of_star) for column, name in _OF_STAR.items()]
+    return [Point(name, value, tags) for name, value, tags in numbers if value is not None and math.isfinite(value)]
 
 
 def of_database(session: Session) -> list[Point]:
-    """Return how things stand.
+    """Return the numbers of the database as a whole.
 
     Returns
     -------
@@ -81,15 +90,13 @@ def of_database(session: Session) -> list[Point]:
         needs review, and frames that are to be reduced again; for how long the oldest other frame that is due has
         waited [second].
     """
-    counted = (
-        ("nrespipe.frames", "state", select(Frame.state, func.count()).where(latest()).group_by(Frame.state)),
-        ("nrespipe.attempts", "outcome", select(Attempt.outcome, func.count()).group_by(Attempt.outcome)),
-        ("nrespipe.masters", "standing", select(Master.standing, func.count()).group_by(Master.standing)),
-    )
+    states = select(Frame.state, func.count()).where(latest()).group_by(Frame.state)
+    outcomes = select(Attempt.outcome, func.count()).group_by(Attempt.outcome)
+    standings = select(Master.standing, func.count()).group_by(Master.standing)
     points = [
-        Point(name, float(count), {tag: str(word)})
-        for name, tag, query in counted
-        for word, count in session.execute(query)
+        *(Point("nrespipe.frames", float(n), {"state": str(word)}) for word, n in session.execute(states)),
+        *(Point("nrespipe.attempts", float(n), {"outcome": str(word)}) for word, n in session.execute(outcomes)),
+        *(Point("nrespipe.masters", float(n), {"standing": str(word)}) for word, n in session.execute(standings)),
     ]
     moment = clock(session)
     oldest = session.scalar(select(func.min(Frame.next_try)).where(Frame.owner == "", ~Frame.low_priority, latest()))
@@ -99,25 +106,26 @@ def of_database(session: Session) -> list[Point]:
     to_redo = Frame.low_priority & Frame.next_try.is_not(None)
     for name, condition in (("unreviewed", flagged), ("to_redo", to_redo)):
         count = session.scalar(select(func.count()).select_from(Frame).where(condition, latest()))
-        points.append(Point(f"nrespipe.frames.{name}", float(count)))
+        points.append(Point(f"nrespipe.frames.{name}", float(count or 0)))
     return [*points, Point("nrespipe.oldest_due.seconds", waited_s)]
 
 
 class Recorder:
-    """The way to an OpenTSDB server; without a name of one a way to nowhere.
+    """Sends points to an OpenTSDB server, or nowhere if none is named.
 
     Parameters
     ----------
-    hostname : str
+    hostname
         Of the server; '' for none.
-    port : int
+    port
         Where it takes ``/api/put``.
     """
 
-    def __init__(self, hostname="", port=4242):
-        self._where, self._clients = (hostname, port), {}
+    def __init__(self, hostname: str = "", port: int = 4242) -> None:
+        self._where = (hostname, port)
+        self._senders: dict[int, _Sender] = {}
 
-    def __reduce__(self):
+    def __reduce__(self) -> "tuple[type[Recorder], tuple[str, int]]":
         # in another process it sends by itself
         return Recorder, self._where
 
@@ -126,15 +134,10 @@ class Recorder:
         if not self._where[0]:
             return
         # a thread does not survive a fork: every process has its own
-        client = self._clients.get(os.getpid())
-        if client is None:
-            # most commands send nothing, and start without the library
-            from nrespipe.service.tsdb_client import Client
-
-            self._clients = {os.getpid(): (client := Client(*self._where))}
-        for point in points:
-            if math.isfinite(point.value):
-                client.send(_clean(point.name), float(point.value), **{k: _clean(v) for k, v in point.tags.items()})
+        sender = self._senders.get(os.getpid())
+        if sender is None:
+            self._senders = {os.getpid(): (sender := _Sender(*self._where))}
+        sender.add([point for point in points if math.isfinite(point.value)])
 
     def flush(self, longest_s: float = 2.0) -> bool:
         """Wait until all is sent, but not for ever.
@@ -149,28 +152,106 @@ class Recorder:
         bool
             Whether it was.
         """
-        client, end = self._clients.get(os.getpid()), time.monotonic() + longest_s
-        while client is not None and not client.has_sent_all():
+        sender, end = self._senders.get(os.getpid()), time.monotonic() + longest_s
+        while sender is not None and not sender.has_sent_all():
             if time.monotonic() > end:
                 return False
             time.sleep(0.02)
         return True
 
 
-def serve(port: int, points: Callable[..., Any], address: str = "127.0.0.1") -> Callable[..., Any]:
+class _Sender:
+    """A thread that sends points to a server, and drops the oldest while it is away."""
+
+    def __init__(self, hostname: str, port: int) -> None:
+        self._server, self._host = f"http://{hostname}:{port}", socket.gethostname()
+        self._waiting: deque[dict[str, object]] = deque()
+        self._batch: list[dict[str, object]] = []
+        self._changed = threading.Condition()
+        self._n_lost, self._told_at = 0, -math.inf
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def add(self, points: Sequence[Point]) -> None:
+        moment = int(time.time())
+        with self._changed:
+            for point in points:
+                tags = {"host": self._host, **point.tags}
+                self._waiting.append({
+                    "metric": _clean(point.name), "timestamp": moment, "value": float(point.value),
+                    "tags": {name: _clean(value) for name, value in tags.items()},
+                })  # fmt: skip
+            while len(self._waiting) > _MOST_POINTS:
+                self._waiting.popleft()
+                self._n_lost += 1
+            self._changed.notify()
+
+    def has_sent_all(self) -> bool:
+        """Return whether the server has taken or refused every point."""
+        with self._changed:
+            return not self._waiting and not self._batch
+
+    def _run(self) -> None:
+        # most commands send nothing, and start without the library
+        import urllib3
+
+        with urllib3.PoolManager(timeout=_SEND_S, retries=False) as pool:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._waiting)
+                    self._batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                self._send(pool)
+                with self._changed:
+                    self._batch = []
+
+    def _send(self, pool: "urllib3.PoolManager") -> None:
+        """Send the batch until the server takes it, refuses it, or fails at it too often."""
+        from urllib3.exceptions import HTTPError
+
+        body, failures = gzip.compress(json.dumps(self._batch).encode()), 0
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        while True:
+            try:
+                answer = pool.request("POST", f"{self._server}/api/put?details=true", body=body, headers=headers)
+            except (HTTPError, OSError) as error:
+                self._complain(f"does not answer: {type(error).__name__}")
+            else:
+                # InfluxDB and others answer 204 without a body
+                if answer.status < 300:
+                    return self._recover()
+                failures += 1
+                words = " ".join(answer.data[:200].decode("utf-8", "replace").split())
+                is_final = answer.status < 500 or failures >= _MOST_FAILURES
+                self._n_lost += len(self._batch) * is_final
+                self._complain(f"answers {answer.status} {words}")
+                if is_final:
+                    return None
+            time.sleep(_PAUSE_S)
+
+    def _recover(self) -> None:
+        if self._told_at > -math.inf:
+            _log.info("metrics server takes points again", lost=self._n_lost)
+            self._n_lost, self._told_at = 0, -math.inf
+
+    def _complain(self, reason: str) -> None:
+        if time.monotonic() > self._told_at + _TELL_S:
+            self._told_at = time.monotonic()
+            _log.warning("metrics server takes no points", reason=reason, lost=self._n_lost, server=self._server)
+
+
+def serve(port: int, points: Callable[[], Iterable[Point]], address: str = "127.0.0.1") -> Callable[[], None]:
     """Answer Prometheus at ``/metrics``, in a thread.
 
     Parameters
     ----------
     points
-        Returns the points of the moment; asked at every scrape.
+        Returns the points of the moment; called at every scrape.
     address
-        Of the interface that it is asked at.
+        Of the interface to listen on.
 
     Returns
     -------
     callable
-        Ends it.
+        Stops the thread.
     """
     from prometheus_client import CollectorRegistry, start_http_server
 
@@ -178,7 +259,7 @@ def serve(port: int, points: Callable[..., Any], address: str = "127.0.0.1") -> 
     registry.register(_Collector(points))
     server, thread = start_http_server(port, addr=address, registry=registry)
 
-    def stop():
+    def stop() -> None:
         server.shutdown()
         server.server_close()
         thread.join()
@@ -187,17 +268,17 @@ def serve(port: int, points: Callable[..., Any], address: str = "127.0.0.1") -> 
 
 
 class _Collector:
-    def __init__(self, points):
+    def __init__(self, points: Callable[[], Iterable[Point]]) -> None:
         self._points, self._one_at_a_time = points, threading.Lock()
 
-    def describe(self):
-        # nothing is asked of the database before the first scrape
+    def describe(self) -> "Iterable[Metric]":
+        # no query before the first scrape
         return []
 
-    def collect(self):
+    def collect(self) -> "Iterable[Metric]":
         from prometheus_client.core import GaugeMetricFamily
 
-        families = {}
+        families: dict[str, GaugeMetricFamily] = {}
         with self._one_at_a_time:
             for point in self._points():
                 name = re.sub(r"\W", "_", point.name)
@@ -206,6 +287,6 @@ class _Collector:
         return families.values()
 
 
-def _clean(text):
+def _clean(text: str) -> str:
     """Return a text with nothing in it that breaks a line of the protocol."""
-    return re.sub(r"[^A-Za-z0-9_./-]", "_", str(text)) or "none"
+    return re.sub(r"[^A-Za-z0-9_./-]", "_", text) or "none"

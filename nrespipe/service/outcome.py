@@ -1,20 +1,29 @@
-"""From what happened to what follows."""
+"""A piece of work and its outcome: which state follows from success, and from each error."""
 
 import traceback as tracebacks
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Generic, Never, Protocol, TypeVar
 
-from nrespipe.database.administration import trouble
-from nrespipe.database.columns import State, now
+import structlog
+
+from nrespipe.database.administration import failures
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
+
+J = TypeVar("J")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_log = structlog.get_logger(__name__)
 
 #: Libraries that speak to servers: what they raise is no fault of a frame. Known by their names, as most commands start
 #: without them.
 _OF_SERVERS = {"amqp", "http", "kombu", "urllib3"}
-#: What follows from each error; the first that fits. Of errors that are not ours, a disk that is full or away and a
-#: machine out of memory lie outside the frame.
+#: Which state follows from each error; the first that fits. Of errors that are not ours, a disk that is full or away
+#: and a machine out of memory lie outside the frame.
 _FOLLOWS = (
     (Skipped, State.SKIPPED),
     (BadFrame, State.BAD),
@@ -25,13 +34,13 @@ _FOLLOWS = (
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one piece of work.
+class Outcome(Generic[T_co]):
+    """Outcome of one piece of work.
 
     Attributes
     ----------
     state
-        What follows.
+        State that follows.
     reason
         Why, in plain words; '' where done.
     traceback
@@ -39,7 +48,7 @@ class Outcome:
     started, finished
         When, UTC.
     value
-        What the work returned; None where it is not done.
+        Return value of the work; None where it is not done.
     """
 
     state: State
@@ -47,10 +56,10 @@ class Outcome:
     traceback: str
     started: datetime
     finished: datetime
-    value: object = None
+    value: T_co | None = None
 
-    def told(self) -> dict[str, object]:
-        """Tell of it in a line of the log.
+    def log_facts(self) -> dict[str, object]:
+        """Return what a line of the log tells of it.
 
         Returns
         -------
@@ -58,24 +67,24 @@ class Outcome:
             Its state, how many seconds it took, and the reason if there is one.
         """
         seconds = round((self.finished - self.started).total_seconds(), 3)
-        facts = {"state": str(self.state), "seconds": seconds}
+        facts: dict[str, object] = {"state": str(self.state), "seconds": seconds}
         return facts | ({"reason": self.reason} if self.reason else {})
 
 
-def attempt(work: Callable[..., Any], *arguments: object) -> Outcome:
-    """Do a piece of work, and turn whatever happens into an outcome: the task boundary.
+class Run(Protocol):
+    """Runs a function on jobs, in one process or in several."""
 
-    Parameters
-    ----------
-    work
-        What to do.
-    *arguments
-        What to do it with.
+    def __call__(self, work: Callable[[J], T], jobs: Iterable[J]) -> Iterator[tuple[J, Outcome[T]]]:
+        """Yield each job with its outcome as it ends, in any order."""
+
+
+def attempt(work: Callable[..., T], *arguments: object) -> Outcome[T]:
+    """Do a piece of work and turn its end, also an error, into an outcome: the task boundary.
 
     Returns
     -------
     Outcome
-        Done with the value of the work, or whatever follows from the error that it ended with.
+        Done with the value of the work, or in the state that follows from its error.
     """
     started = now()
     try:
@@ -85,8 +94,8 @@ def attempt(work: Callable[..., Any], *arguments: object) -> Outcome:
     return Outcome(State.DONE, "", "", started, now(), value)
 
 
-def of(error: Exception, started: datetime) -> Outcome:
-    """Tell what follows from an error.
+def of(error: BaseException, started: datetime) -> Outcome[Never]:
+    """Return the outcome that follows from an error.
 
     Parameters
     ----------
@@ -98,12 +107,35 @@ def of(error: Exception, started: datetime) -> Outcome:
     Outcome
         Its reason is the message of the error; for one that is not ours the type is named as well.
     """
-    state = next(state for kind, state in _FOLLOWS if isinstance(error, kind))
+    state = next((state for kind, state in _FOLLOWS if isinstance(error, kind)), State.FAILED)
     of_server = any(kind.__module__.partition(".")[0] in _OF_SERVERS for kind in type(error).__mro__)
-    if of_server or trouble.is_outside(error):
+    if of_server or failures.is_temporary(error):
         state = State.RETRY
     ours = isinstance(error, Skipped | BadFrame | MissingCalibration | Unavailable)
     reason = str(error) if ours and str(error) else f"{type(error).__name__}: {error}"
     named = ours or isinstance(error, OSError | MemoryError)
     trace = "" if named else "".join(tracebacks.format_exception(error))
     return Outcome(state, reason, trace, started, now())
+
+
+def attempt_or_log(job: str, work: Callable[..., T], *arguments: object) -> T | None:
+    """Do a piece of work that must not stop anything else: an error is logged, and the caller goes on.
+
+    Parameters
+    ----------
+    job
+        Name of the work, for the log.
+
+    Returns
+    -------
+    object
+        Return value of the work; None where it failed.
+    """
+    try:
+        return work(*arguments)
+    except Exception as error:
+        if failures.is_temporary(error):
+            _log.warning("database away", job=job, reason=failures.message(error))
+        else:
+            _log.exception("job failed", job=job)
+        return None

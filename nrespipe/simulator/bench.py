@@ -1,4 +1,4 @@
-"""The spectrograph as it really stands on its bench, which is never quite as its table says."""
+"""The true optics of a simulated spectrograph, which differ a little from its table, and their state in an exposure."""
 
 import zlib
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import chebyshev, legendre, polynomial
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, frozen
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.instruments import optics
 
 #: Speed of light [m / s].
-C_MS = 299792458.0
 
 # Row of the highest fiber and its distance from the next one, Legendre degree in u = (x - 2048) / 2048 down, power of
 # v = (m - 85) / 33 across; smooth fits (0.03-0.25 px) to the lsc order positions of 2018-09.
@@ -34,20 +34,20 @@ _DEGREE = 14
 
 @dataclass(frozen=True)
 class State:
-    """How far the bench has moved from its reference state.
+    """Difference of the bench in one exposure from its reference state.
 
     Attributes
     ----------
     velocity_ms
-        Pressure-like part: every wavelength moves as if it were longer by this factor, ``1 + velocity_ms / c`` [m / s].
+        Shift of all lines as by a change of pressure: as if wavelengths were longer by ``1 + velocity_ms / c`` [m / s].
     shift_px, stretch_px
-        Shift along x at the middle of the detector, and what is added to it at the last column [pixel].
+        Shift along x at the middle of the detector, and its increase from there to the last column [pixel].
     fiber_ms
-        A further pressure-like part of each fiber; 0 for the reference fiber [m / s].
+        Further shift of this kind of each fiber; 0 for the reference fiber [m / s].
     rise_px
         Shift across the dispersion [pixel].
     pressure_psi, temperature_c
-        What the sensors of the spectrograph say.
+        Readings of the sensors of the spectrograph.
     """
 
     velocity_ms: float = 0.0
@@ -66,7 +66,7 @@ class Bench:
     Attributes
     ----------
     spectrograph
-        The table from which the truth departs.
+        The table, from which the true optics differ.
     seed
         Seed of everything that is fixed for this bench, its detector included.
     wavelength_terms : shape (n_fibers, n_orders, n_terms)
@@ -78,7 +78,7 @@ class Bench:
     bow : shape (n_fibers, n_orders)
         Curvature of the image of a line: columns per square of the row.
     gain_e_per_adu, read_noise_e
-        Of the amplifier; the header claims otherwise [electron / ADU, electron].
+        Of the amplifier; the values of the header differ [electron / ADU, electron].
     """
 
     spectrograph: Spectrograph
@@ -229,7 +229,7 @@ def wavelength(bench: Bench, fiber: int, x: Floats, state: State = State()) -> F
     """
     terms = bench.wavelength_terms[fiber]
     still = chebyshev.chebval(_nodes(bench, _undrifted(bench, state, np.asarray(x, float))), terms.T)
-    return still / (1 + (state.velocity_ms + state.fiber_ms[fiber]) / C_MS)
+    return still / doppler.factor(state.velocity_ms + state.fiber_ms[fiber])
 
 
 def position(bench: Bench, fiber: int, order: int, wavelength_angstrom: Floats, state: State = State()) -> Floats:
@@ -249,7 +249,7 @@ def position(bench: Bench, fiber: int, order: int, wavelength_angstrom: Floats, 
     """
     columns = bench.spectrograph.detector.columns
     half, terms = columns / 2, bench.wavelength_terms[fiber, order - bench.spectrograph.first_order]
-    target = np.asarray(wavelength_angstrom) * (1 + (state.velocity_ms + state.fiber_ms[fiber]) / C_MS)
+    target = np.asarray(wavelength_angstrom) * doppler.factor(state.velocity_ms + state.fiber_ms[fiber])
     grid = np.linspace(-1, 1, 257)
     node = np.interp(target, chebyshev.chebval(grid, terms), grid, left=np.nan, right=np.nan)
     slope = chebyshev.chebder(terms)
@@ -284,4 +284,4 @@ def drift_ms(bench: Bench, state: State, fiber: int = 1) -> float:
         Mean over all orders and columns of c * (change of the wavelength of a pixel) / wavelength [m / s].
     """
     x = np.arange(0, bench.spectrograph.detector.columns, 16.0)
-    return float(np.mean(C_MS * (wavelength(bench, fiber, x, state) / wavelength(bench, fiber, x) - 1)))
+    return float(np.mean(doppler.velocity_ms(wavelength(bench, fiber, x, state) / wavelength(bench, fiber, x))))

@@ -1,4 +1,4 @@
-"""The detector: what it adds to the light, and how it is read out."""
+"""The simulated detector: response, dark current, bias structure, cosmic rays, blooming, noise and readout."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +12,7 @@ from nrespipe.frames.arrays import Floats, Integers, frozen
 if TYPE_CHECKING:
     from nrespipe.simulator.bench import Bench
 
-#: What a raw image has beside the light: columns of overscan to the right, spare rows on top.
+#: Parts of a raw image that see no light: columns of overscan on the right, spare rows at the top.
 OVERSCAN_COLUMNS, SPARE_ROWS = 64, 12
 
 #: Charge that a pixel holds before it spills along its column [electron].
@@ -21,7 +21,7 @@ FULL_WELL_E = 185000.0
 #: Length over which the ends of a trail of such charge fall by a factor of e [pixel].
 TAPER_PX = 8.0
 
-#: Cosmic-ray hits per square centimetre and minute.
+#: Cosmic rays per square centimetre and minute.
 COSMIC_RATE = 5.0
 
 # Response falls below proportion above this level, by this share at twice the level.
@@ -30,7 +30,7 @@ _LINEAR_E, _COMPRESSION = 130000.0, 0.03
 
 @dataclass(frozen=True)
 class Pattern:
-    """What is fixed on a detector.
+    """Properties of the pixels of a detector, the same in every frame.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Pattern:
 
 @lru_cache(maxsize=2)
 def pattern(seed: int, rows: int = 4096, columns: int = 4096) -> Pattern:
-    """Return what is fixed on the detector of a bench.
+    """Return the properties of the pixels of the detector of a bench.
 
     Parameters
     ----------
@@ -108,28 +108,28 @@ def cosmics(rng: np.random.Generator, exposure_s: float, rows: int, columns: int
     Returns
     -------
     row, column : ndarray of int, shape (n,)
-        Pixels that were hit; a track hits many.
+        Pixels with charge of a cosmic ray; a track crosses many.
     electrons : ndarray of float, shape (n,)
         Charge [electron].
     """
     area = rows * columns * 0.0015**2
     count = rng.poisson(COSMIC_RATE * area * exposure_s / 60)
-    row, column, charge = [], [], []
+    if not count:
+        return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
+    rows_hit, columns_hit, charges = [], [], []
     for _ in range(count):
         length = min(rng.exponential(4.0) + 0.5, 60.0)
         angle, density = rng.uniform(0, 2 * np.pi), min(400.0 * (1 + rng.pareto(1.6)), 2e4)
         steps = np.arange(0, length, 0.25)
         y = rng.uniform(0, rows) + steps * np.sin(angle) + 0.25 * rng.standard_normal(len(steps))
         x = rng.uniform(0, columns) + steps * np.cos(angle) + 0.25 * rng.standard_normal(len(steps))
-        row.append(np.floor(y))
-        column.append(np.floor(x))
-        charge.append(np.full(len(steps), density * 0.25))
-    if not count:
-        return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
-    row, column, charge = (np.concatenate(part) for part in (row, column, charge))
+        rows_hit.append(np.floor(y))
+        columns_hit.append(np.floor(x))
+        charges.append(np.full(len(steps), density * 0.25))
+    row, column, charge = np.concatenate(rows_hit), np.concatenate(columns_hit), np.concatenate(charges)
     inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
     pixels, where = np.unique(row[inside].astype(int) * columns + column[inside].astype(int), return_inverse=True)
-    return pixels // columns, pixels % columns, np.bincount(where, charge[inside])
+    return pixels // columns, pixels % columns, np.asarray(np.bincount(where, weights=charge[inside]), float)
 
 
 @njit(cache=True)
@@ -203,7 +203,7 @@ def _photons(counts, expected, uniform, normal):
                     left -= share
                 counts[y, x] = k
             else:
-                # the terms of skew and of rounding have a variance of their own: 1/18 + 1/12
+                # the terms of skew and of rounding add a variance of 1/18 + 1/12
                 z = float(normal[y, x])
                 counts[y, x] = np.floor(mean + np.sqrt(mean - 5 / 36) * z + (z * z - 1) / 6 + 0.5)
 

@@ -1,4 +1,4 @@
-"""How the bench moves through a night."""
+"""Drift of the simulated bench through a night."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -8,13 +8,13 @@ import numpy as np
 from nrespipe.frames.arrays import frozen
 from nrespipe.simulator.bench import Bench, State
 
-#: Velocity per pressure: the bench stands in air [m / s / PSI].
+#: Velocity per pressure: the bench is in air [m / s / PSI].
 _MS_PER_PSI = 5500.0
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Movement of the bench through one night.
+    """Drift of the bench through one night.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Drift:
 
 
 def through(bench: Bench, day: str, *, still: bool = False) -> Drift:
-    """Return how the bench moves through a night.
+    """Return the drift of the bench through a night.
 
     Parameters
     ----------

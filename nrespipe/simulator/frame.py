@@ -1,6 +1,7 @@
-"""One exposure: from what lights the fibers to a raw image, with its truth."""
+"""One simulated exposure: the light of the fibers, the raw image that it makes, and the truth about it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -8,12 +9,12 @@ from numpy.polynomial import polynomial
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter
 
-from nrespipe.frames.arrays import Floats
+from nrespipe.frames.arrays import Floats, Integers, frozen
+from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, lamps, light, lineshape, starlight
 from nrespipe.simulator.bench import Bench, State
-from nrespipe.simulator.scene import Rendered, Switches, Truth
-from nrespipe.simulator.scene import Scene as Scene
+from nrespipe.simulator.stars import Target
 
 # ln(efficiency) against v, from the light of a K1 star in each order of a real frame.
 _EFFICIENCY = (-0.23, 0.07, 0.45, -0.49, -1.0)
@@ -29,8 +30,127 @@ FLAT_LEVEL = 350e3
 _ROWS = 11
 
 
+@dataclass(frozen=True)
+class Scene:
+    """Kind, length and light sources of one exposure.
+
+    Attributes
+    ----------
+    kind
+        Kind of the frame.
+    sources
+        By fiber: ``none``, ``thar``, ``tung`` or ``star``; empty for bias and dark.
+    exposure_s
+        Exposure time [second].
+    targets
+        The stars, by fiber.
+    berv_ms
+        Photon-weighted barycentric correction of each star [m / s].
+    airmass
+        For the depth of the telluric lines.
+    lamp
+        Light of the lamp relative to an arc of 600 s or to a typical flat.
+    lamp_seed
+        Which thorium-argon lamp it is, as in ``lamps.thorium_argon``.
+    saturated_lines
+        How many of its lines saturate in an arc of 600 s, 18 to 400, as in ``lamps.thorium_argon``.
+    """
+
+    kind: Kind
+    sources: tuple[str, ...] = ()
+    exposure_s: float = 0.0
+    targets: Mapping[int, Target] = field(default_factory=dict)
+    berv_ms: Mapping[int, float] = field(default_factory=dict)
+    airmass: float = 1.2
+    lamp: float = 1.0
+    lamp_seed: int = lamps.SEED
+    saturated_lines: int = lamps.SATURATED_LINES
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Effects of the detector that can be switched off, for tests of one effect at a time.
+
+    Attributes
+    ----------
+    photon_noise, read_noise, cosmics, scatter, fixed_pattern, response
+        ``fixed_pattern`` is bias structure and dark current, ``response`` the sensitivity of each pixel.
+    """
+
+    photon_noise: bool = True
+    read_noise: bool = True
+    cosmics: bool = True
+    scatter: bool = True
+    fixed_pattern: bool = True
+    response: bool = True
+
+
+@dataclass(frozen=True)
+class Truth:
+    """True light, wavelengths and places behind an image.
+
+    Attributes
+    ----------
+    fibers
+        Lit fibers, along the first axes.
+    orders : shape (n_orders,)
+        Diffraction orders.
+    wavelength : shape (n_fibers, n_orders, n_columns)
+        Vacuum wavelength that is centered on the middle of each pixel [angstrom].
+    flux : shape (n_fibers, n_orders, n_columns)
+        Noise-free light summed across the trace, whether or not the trace is on the detector [electron].
+    rows : shape (n_fibers, n_orders, n_columns)
+        Row of the trace, also off the detector [pixel].
+    background : shape (64, 64)
+        Scattered light, mean over square cells of the detector [electron / pixel].
+    cosmics : shape (n_hits, 3)
+        Row, column and charge of each pixel that a cosmic ray crossed [pixel, pixel, electron].
+    state
+        Of the bench.
+    gain_e_per_adu, read_noise_e, level_adu
+        True gain and read noise, and the bias level [electron / ADU, electron, ADU].
+    """
+
+    fibers: tuple[int, ...]
+    orders: np.ndarray
+    wavelength: np.ndarray
+    flux: np.ndarray
+    rows: np.ndarray
+    background: np.ndarray
+    cosmics: np.ndarray
+    state: State
+    gain_e_per_adu: float
+    read_noise_e: float
+    level_adu: float
+
+    def __post_init__(self):
+        shape = (len(self.fibers), len(self.orders), None)
+        frozen(self, wavelength=shape, flux=shape, rows=shape, background=(None, None), cosmics=(None, 3))
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A raw image and its truth.
+
+    Attributes
+    ----------
+    adu : shape (n_rows + 12, n_columns + 64)
+        Raw image, with its overscan and spare rows [ADU].
+    electrons : shape (n_rows, n_columns)
+        The light alone, without noise, response, dark or cosmic rays: traces and scattered light [electron].
+    truth
+    """
+
+    adu: np.ndarray
+    electrons: np.ndarray
+    truth: Truth
+
+    def __post_init__(self):
+        frozen(self, adu=(None, None), electrons=(None, None))
+
+
 def spectra(
-    bench: Bench, scene: Scene, state: State = State(), *, orders: Sequence[int] | None = None
+    bench: Bench, scene: Scene, state: State = State(), *, orders: Integers | Sequence[int] | None = None
 ) -> dict[int, Floats]:
     """Return the blurred light of every lit fiber, oversampled along the order.
 
@@ -44,8 +164,7 @@ def spectra(
     dict of int to ndarray of float, shape (n_orders, n_samples)
         By fiber; what a pixel centered on each sample of ``light.grid`` collects [electron].
     """
-    orders = bench.spectrograph.orders if orders is None else np.asarray(orders)
-    index = orders - bench.spectrograph.first_order
+    index = _numbers(bench, orders) - bench.spectrograph.first_order
     lit = {fiber: source for fiber, source in enumerate(scene.sources) if source != "none"}
     make = {"thar": _arc, "tung": _flat, "star": _star}
     return {fiber: make[source](bench, scene, state, fiber, index) for fiber, source in lit.items()}
@@ -57,7 +176,7 @@ def render(
     state: State = State(),
     *,
     seed: int | Sequence[int] = 0,
-    orders: Sequence[int] | None = None,
+    orders: Integers | Sequence[int] | None = None,
     switches: Switches = Switches(),
 ) -> Rendered:
     """Make one raw image and its truth.
@@ -67,26 +186,31 @@ def render(
     orders
         Diffraction orders that carry light; all by default.
     switches
-        What to leave out.
+        Effects that are simulated.
     """
     rng = np.random.default_rng(seed)
     level_adu = 1020.0 + rng.uniform(-4, 4)
     rows, columns = bench.spectrograph.detector.rows, bench.spectrograph.detector.columns
-    orders = bench.spectrograph.orders if orders is None else np.asarray(orders)
-    blurred = spectra(bench, scene, state, orders=orders)
+    numbers = _numbers(bench, orders)
+    blurred = spectra(bench, scene, state, orders=numbers)
     image = np.zeros((rows, columns), np.float32)
     for fiber, samples in blurred.items():
-        _paint(image, bench, state, fiber, orders, samples)
+        _paint(image, bench, state, fiber, numbers, samples)
     background = np.zeros((_COARSE, _COARSE), np.float32)
     if switches.scatter and blurred:
         background = _scattered(image)
         image += _enlarged(background, rows, columns)
-    charge, hits = _collected(rng, bench, scene, image, switches)
+    charge, cosmics = _collected(rng, bench, scene, image, switches)
     adu = detector.read_out(rng, charge, bench, level_adu, fixed=switches.fixed_pattern, noise=switches.read_noise)
-    return Rendered(adu, image, _truth(bench, state, orders, blurred, background, hits, level_adu))
+    return Rendered(adu, image, _truth(bench, state, numbers, blurred, background, cosmics, level_adu))
 
 
-def _truth(bench, state, orders, blurred, background, hits, level_adu):
+def _numbers(bench: Bench, orders: Integers | Sequence[int] | None) -> Integers:
+    """Diffraction orders, all where none are named."""
+    return bench.spectrograph.orders if orders is None else np.asarray(orders, int)
+
+
+def _truth(bench, state, orders, blurred, background, cosmics, level_adu):
     columns = bench.spectrograph.detector.columns
     x, fibers = np.arange(columns), tuple(blurred)
     index = orders - bench.spectrograph.first_order
@@ -100,7 +224,7 @@ def _truth(bench, state, orders, blurred, background, hits, level_adu):
         flux=np.array([blurred[f][:, pick] for f in fibers]) if fibers else empty,
         rows=np.array([benches.row(bench, f, x, state)[index] for f in fibers]) if fibers else empty,
         background=background,
-        cosmics=np.stack(hits, axis=-1).astype(float),
+        cosmics=np.stack(cosmics, axis=-1).astype(float),
         state=state,
         gain_e_per_adu=bench.gain_e_per_adu,
         read_noise_e=bench.read_noise_e,
@@ -214,10 +338,10 @@ def _collected(rng, bench, scene, image, switches):
         charge += fixed.dark_e_per_s * np.float32(scene.exposure_s)
     if switches.photon_noise and charge.max() > 0:
         charge = detector.photons(rng, charge)
-    hits = (np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    cosmics = (np.zeros(0, int), np.zeros(0, int), np.zeros(0))
     if switches.cosmics:
-        hits = detector.cosmics(rng, scene.exposure_s + 40.0, *image.shape)
-        charge[hits[0], hits[1]] += hits[2].astype(np.float32)
+        cosmics = detector.cosmics(rng, scene.exposure_s + 40.0, *image.shape)
+        charge[cosmics[0], cosmics[1]] += cosmics[2].astype(np.float32)
     if charge.max() > detector.FULL_WELL_E:
         detector.bloom(charge, detector.FULL_WELL_E)
-    return charge, hits
+    return charge, cosmics

@@ -1,4 +1,4 @@
-"""What the calibration lamps shine into the fibers."""
+"""Spectra of the calibration lamps: lines of thorium and argon, and the tungsten continuum."""
 
 from functools import cache
 

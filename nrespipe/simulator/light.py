@@ -38,7 +38,7 @@ def blur(samples: Floats, width: Floats, softness: Floats) -> Floats:
     Parameters
     ----------
     samples : shape (n_samples,)
-        Light that each sample of `grid` stands for [electron].
+        Light of each sample of `grid` [electron].
     width, softness : shape (n_samples,)
         Of the line-spread function at the samples [pixel, 1].
 
@@ -164,8 +164,8 @@ def paint(
     rows : shape (n_columns,)
         Row of the trace [pixel].
     slant : shape (2, n_columns)
-        Columns by which the image of a line leans per row, and by which it bends per square of the row; the bend leaves
-        the center of light on its column.
+        Tilt of the image of a line (columns per row) and its curvature (columns per square of the row); the curvature
+        leaves the center of light on its column.
     scale, skew
         Width of the profile relative to the nominal one, and its skew.
     symmetric, odd

@@ -1,4 +1,4 @@
-"""The shape of the image of one wavelength: along the order and across it."""
+"""Line-spread function along the order and profile across it."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ REACH = 3.2
 REACH_ACROSS = 16
 
 # Along: (share, center, sigma) in units of the width, before centering and scaling. The left end of an order is
-# compact with a weak tail; the right end, out of focus, is nearly flat-topped and leans.
+# compact with a weak tail; the right end, out of focus, is nearly flat-topped and skewed.
 _SHARP = ((0.78, -0.03, 0.40), (0.18, 0.22, 0.50), (0.04, 0.10, 1.00))
 _SOFT = ((0.44, -0.27, 0.30), (0.40, 0.20, 0.33), (0.12, 0.48, 0.38), (0.04, 0.20, 1.00))
 

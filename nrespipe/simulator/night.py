@@ -1,6 +1,6 @@
-"""A night of raw frames: what is exposed when, and the files of it with their truth beside them."""
+"""A simulated night: the plan of its exposures, and its raw files with a table of the truth."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ import numpy as np
 from nrespipe.frames.raw import ExposureMeter, Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import cards, drift, product, sky, truth
+from nrespipe.simulator import drift, raw_file, sky, truth
 from nrespipe.simulator.bench import Bench, State
-from nrespipe.simulator.frame import render
+from nrespipe.simulator.frame import Rendered, Scene, render
 from nrespipe.simulator.lamps import SATURATED_LINES
-from nrespipe.simulator.scene import Rendered, Scene
+from nrespipe.simulator.stars import Exposure
 
 _READOUT_S = 40.0
 _BIAS_S, _DARK_S, _FLAT_S, _ARC_S = 0.0, 900.0, 60.0, 600.0
@@ -36,11 +36,11 @@ class Shot:
     objects
         As in OBJECTS.
     scene
-        What lights the fibers.
+        Light of the fibers.
     state
         Of the bench.
     sights
-        How each star was seen, by fiber.
+        Time and motion at which each star was observed, by fiber.
     meter
         None for a calibration.
     """
@@ -60,7 +60,7 @@ def plan(
     day: str,
     *,
     seed: int,
-    stars,
+    stars: Sequence[Exposure],
     n_bias: int = 5,
     n_dark: int = 3,
     n_flat: int = 5,
@@ -76,8 +76,8 @@ def plan(
         DAY-OBS, ``YYYYMMDD``.
     seed
         Of clouds and lamps.
-    stars : sequence of Exposure
-        What is observed after dusk, in turn.
+    stars
+        Exposures after dusk, in turn.
     n_bias, n_dark
         Frames of each in the afternoon.
     n_flat, n_arc
@@ -104,7 +104,7 @@ def plan(
     ]
     # four hours after the robot's restart it is afternoon, eight hours later dark
     start = drift.midnight_mjd(day) + (spectrograph.restart_hour_utc + 4) / 24
-    shots = []
+    shots: list[Shot] = []
     lamp = np.random.default_rng([seed, int(day), 32])
     for scene in calibrations:
         # lamps are not constant: half a percent from flat to flat, a few percent from arc to arc
@@ -126,7 +126,7 @@ def _lit(name, pair):
 def _filename(bench, day, number, kind):
     spectrograph = bench.spectrograph
     head = f"{spectrograph.site}{spectrograph.name.replace('nres', 'nrs')}-{spectrograph.cameras[0]}"
-    return f"{head}-{day}-{number:04d}-{cards.CODES[kind][0]}"
+    return f"{head}-{day}-{number:04d}-{raw_file.CODES[kind][0]}"
 
 
 def _calibration(bench, day, number, start, scene, movement):
@@ -137,9 +137,9 @@ def _calibration(bench, day, number, start, scene, movement):
 
 def _observation(bench, day, number, start, exposure, movement, seed, saturated_lines):
     spectrograph = bench.spectrograph
-    strangers = set(exposure.targets) - set(spectrograph.fibers.star)
-    if strangers:
-        raise ValueError(f"{spectrograph.name}: no telescope feeds fiber {strangers.pop()}")
+    not_fed = set(exposure.targets) - set(spectrograph.fibers.star)
+    if not_fed:
+        raise ValueError(f"{spectrograph.name}: no telescope feeds fiber {not_fed.pop()}")
     rng = np.random.default_rng([seed, int(day), number, 31])
     clouds = {fiber: sky.clouds(rng, exposure.exposure_s) for fiber in exposure.targets}
     sights = {
@@ -184,7 +184,7 @@ def write(
     day: str,
     *,
     seed: int,
-    stars,
+    stars: Sequence[Exposure],
     n_bias: int = 5,
     n_dark: int = 3,
     n_flat: int = 5,
@@ -195,7 +195,7 @@ def write(
     run: Callable[..., Any] = map,
     progress: Callable[..., Any] | None = None,
 ) -> Path:
-    """Write a night of raw files, in the layout of the archive, with the truth beside them.
+    """Write a night of raw files, in the layout of the archive, with the truth next to them.
 
     Parameters
     ----------
@@ -205,8 +205,8 @@ def write(
         DAY-OBS, ``YYYYMMDD``.
     seed
         Of noise, clouds and lamps; the bench and its drift belong to the spectrograph and the day.
-    stars : sequence of Exposure
-        What is observed.
+    stars
+        Exposures of the night.
     n_bias, n_dark, n_flat, n_arc
         Frames of each; flats and arcs for each pair of fibers.
     saturated_lines
@@ -229,8 +229,10 @@ def write(
     night = Path(root) / spectrograph.site / spectrograph.name / day
     (night / "raw").mkdir(parents=True, exist_ok=True)
     (night / "truth").mkdir(exist_ok=True)
-    counts = {"n_bias": n_bias, "n_dark": n_dark, "n_flat": n_flat, "n_arc": n_arc}
-    shots = plan(bench, day, seed=seed, stars=stars, saturated_lines=saturated_lines, **counts)
+    shots = plan(
+        bench, day, seed=seed, stars=stars, n_bias=n_bias, n_dark=n_dark, n_flat=n_flat, n_arc=n_arc,
+        saturated_lines=saturated_lines,
+    )  # fmt: skip
     tables = {night / "truth" / "velocities.csv": truth.velocities, night / "truth" / "frames.csv": truth.frames}
     before = [path.read_bytes() if path.exists() else b"" for path in tables]
     for path, tell in tables.items():
@@ -256,7 +258,7 @@ def _write_shot(job):
     """Write one raw file, and return its path; a process of its own may do it."""
     spectrograph, day, seed, night, truth_arrays, shot = job
     rendered = expose(benches.build(spectrograph), shot, seed=seed)
-    product.save(_path(night, shot), rendered.adu, spectrograph, spectrograph.cameras[0], day, shot)
+    raw_file.save(_path(night, shot), rendered.adu, spectrograph, spectrograph.cameras[0], day, shot)
     if truth_arrays:
         truth.arrays(night / "truth" / f"{shot.filename}.npz", rendered.truth)
     return _path(night, shot)

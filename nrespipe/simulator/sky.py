@@ -1,4 +1,4 @@
-"""Between the star and the fiber: clouds, the exposure meter, and the motion of the Earth, straight from astropy."""
+"""Clouds, the exposure meter, and the barycentric motion of the Earth, computed by astropy and not by the engine."""
 
 import warnings
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from astropy.coordinates import AltAz, EarthLocation, SkyCoord, get_body_barycen
 from astropy.time import Time
 from astropy.utils import iers
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, frozen
 from nrespipe.frames.raw import ExposureMeter
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.frames.velocity import Star
-from nrespipe.simulator.bench import C_MS
+from nrespipe.frames.star import Star
 
 _AU_M, _YEAR_S = 149597870700.0, 365.25 * 86400
 _MAS_YR = np.radians(1 / 3.6e6)
@@ -26,7 +26,7 @@ METER_SAMPLE_S, METER_CADENCE_S = 6.0, 6.8
 
 @dataclass(frozen=True)
 class Sight:
-    """How a star was seen during one exposure.
+    """Time, motion and airmass at which a star was observed in one exposure.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Throughput:
-    """What clouds and seeing let through, against time.
+    """Transmission of clouds and seeing against time.
 
     Attributes
     ----------
@@ -87,12 +87,12 @@ def clouds(rng: np.random.Generator, exposure_s: float) -> Throughput:
 
 
 def see(spectrograph: Spectrograph, star: Star, start_mjd: float, exposure_s: float, throughput: Throughput) -> Sight:
-    """Return when and from where a star was seen.
+    """Return the time, the motion and the airmass at which a star was observed.
 
     Parameters
     ----------
     spectrograph
-        For its place on Earth.
+        For its position on Earth.
     star
         With position and proper motion.
     start_mjd, exposure_s
@@ -116,7 +116,7 @@ def barycenter(spectrograph: Spectrograph, star: Star, mjd_utc: Floats) -> tuple
     Parameters
     ----------
     spectrograph
-        For its place on Earth.
+        For its position on Earth.
     star
         With position and proper motion.
     mjd_utc : shape (n,)
@@ -139,17 +139,17 @@ def barycenter(spectrograph: Spectrograph, star: Star, mjd_utc: Floats) -> tuple
         time = Time(mjd_utc, format="mjd", scale="utc", location=place)
         earth, speed = get_body_barycentric_posvel("earth", time, ephemeris="builtin")
         local, local_speed = place.get_gcrs_posvel(time)
-        potential = -place.gravitational_redshift(time).to_value(u.m / u.s) / C_MS
+        potential = -place.gravitational_redshift(time).to_value(u.m / u.s) / doppler.C_MS
         observer_m = (earth.xyz + local.xyz).to_value(u.m).T
-        beta = ((speed.xyz + local_speed.xyz).to_value(u.m / u.s) / C_MS).T
+        beta = ((speed.xyz + local_speed.xyz).to_value(u.m / u.s) / doppler.C_MS).T
         jd_tdb, years = time.tdb.jd, time.tdb.jyear
     toward = _direction(star, years, observer_m)
     gamma = 1 / np.sqrt(1 - np.sum(beta**2, axis=1))
     epoch, motion, parallax = _course(star)
-    speed = motion * _AU_M / parallax / _YEAR_S / C_MS if parallax > 0 else 0 * motion
+    speed = motion * _AU_M / parallax / _YEAR_S / doppler.C_MS if parallax > 0 else 0 * motion
     gained = (1 + speed @ epoch) / (1 + toward @ speed)
     z = gamma * (1 + np.sum(beta * toward, axis=1)) * (1 + potential) * gained - 1
-    return C_MS * z, jd_tdb + np.sum(observer_m * toward, axis=1) / C_MS / 86400
+    return doppler.C_MS * z, jd_tdb + np.sum(observer_m * toward, axis=1) / doppler.C_MS / 86400
 
 
 def _place(spectrograph):
@@ -194,7 +194,7 @@ def _offline():
 def meter(
     rng: np.random.Generator, start_mjd: float, throughputs: Mapping[int, Throughput], counts: Mapping[int, float]
 ) -> ExposureMeter:
-    """Return what the exposure meter recorded.
+    """Return the record of the exposure meter.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def meter(
     Returns
     -------
     ExposureMeter
-        Samples from before the shutter opens until after it closes; fiber 0 stands in the last column and fiber 2 in
+        Samples from before the shutter opens until after it closes; fiber 0 is in the last column and fiber 2 in
         the first, as in real files.
     """
     any_ = next(iter(throughputs.values()))

@@ -1,18 +1,17 @@
-"""The light that a star sends, and what the atmosphere leaves of it."""
+"""Spectra of simulated stars, and the transmission of the atmosphere."""
 
 import zlib
 from functools import lru_cache
 
 import numpy as np
 
-from nrespipe import data
+from nrespipe import data, doppler
 from nrespipe.frames.arrays import Floats
 from nrespipe.simulator import light
-from nrespipe.simulator.bench import C_MS
 from nrespipe.simulator.stars import Target, key
 
 #: Spacing of the grid of ln(wavelength) on which spectra are made: 0.25 km / s.
-STEP = 250.0 / C_MS
+STEP = 250.0 / doppler.C_MS
 
 _START, _END = 3700.0, 9250.0
 
@@ -54,7 +53,7 @@ def rest_spectrum(spectral_type: str, vsini_kms: float, seed: int, emission: flo
     vsini_kms
         Projected rotation [km / s].
     seed
-        Of what makes this star differ from its line list: depths by 7 percent, and faint lines that no list has.
+        Of the differences of this star from its line list: depths by 7 percent, and faint lines that no list has.
     emission
         Height of the emission in the cores of Ca H and K, relative to the continuum.
 
@@ -72,12 +71,14 @@ def rest_spectrum(spectral_type: str, vsini_kms: float, seed: int, emission: flo
     depth = np.concatenate([depth, np.minimum(rng.exponential(0.015, count), 0.1)])
     thickness = np.zeros(int(np.log(_END / _START) / STEP))
     sigma_ms = rng.uniform(1900.0, 2300.0)
-    light.add_gaussians(thickness, np.log(wavelength / _START) / STEP, -np.log1p(-depth), sigma_ms / C_MS / STEP)
+    light.add_gaussians(
+        thickness, np.log(wavelength / _START) / STEP, -np.log1p(-depth), sigma_ms / doppler.C_MS / STEP
+    )
     thickness += _wings(len(thickness), _HYDROGEN[spectral_type])
     spectrum = np.exp(-thickness)
     cores = np.log(np.array(_CALCIUM_HK) / _START) / STEP
-    light.add_gaussians(spectrum, cores, np.full(2, float(emission)), 13000.0 / C_MS / STEP)
-    return _rotated(spectrum, vsini_kms * 1e3 / C_MS / STEP)
+    light.add_gaussians(spectrum, cores, np.full(2, float(emission)), 13000.0 / doppler.C_MS / STEP)
+    return _rotated(spectrum, vsini_kms * 1e3 / doppler.C_MS / STEP)
 
 
 def _wings(n, hydrogen):
@@ -118,7 +119,7 @@ def _telluric_thickness():
     # an interval that the mask gives more room has the deeper lines
     strength = np.minimum(rng.exponential(typical * (0.5 + 2 * np.minimum(width[which], 0.5))), 4.0)
     thickness = np.zeros(int(np.log(_END / _START) / STEP))
-    light.add_gaussians(thickness, np.log(center / _START) / STEP, strength, 1500.0 / C_MS / STEP)
+    light.add_gaussians(thickness, np.log(center / _START) / STEP, strength, 1500.0 / doppler.C_MS / STEP)
     return thickness
 
 
@@ -134,7 +135,7 @@ def temperature_k(target: Target) -> float:
 
 
 def transmission(wavelength_angstrom: Floats, airmass: float) -> Floats:
-    """Return what the atmosphere lets through.
+    """Return the transmission of the atmosphere.
 
     Parameters
     ----------
@@ -171,6 +172,6 @@ def seen(target: Target, wavelength_angstrom: Floats, berv_ms: float) -> Floats:
     spectrum = rest_spectrum(
         target.spectral_type, target.vsini_kms, zlib.crc32(key(target.star.name).encode()), target.emission
     )
-    shift = np.log1p(target.rv_ms / C_MS) - np.log1p(berv_ms / C_MS)
+    shift = doppler.ln_seen(target.rv_ms, berv_ms)
     places = np.log(np.ravel(wavelength_angstrom)) - shift
     return light.sampled(spectrum, np.log(_START), STEP, places).reshape(np.shape(wavelength_angstrom))

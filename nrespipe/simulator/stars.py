@@ -1,4 +1,4 @@
-"""Stars: what is observed, and how it is asked for."""
+"""Simulated stars: a table of real ones, made-up ones, and the words in which a user asks for an exposure."""
 
 import zlib
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from nrespipe import data
-from nrespipe.engine.star import temperature
-from nrespipe.frames.velocity import Star
+from nrespipe.engine.star import stellar_type
+from nrespipe.frames.star import Star
 
 # Stars whose coordinates the simulator knows: RA, Dec [degree, ICRS, epoch 2000], proper motion with cos(dec)
 # [mas / yr], parallax [mas], radial velocity [km / s], V, type; rounded catalog values.
@@ -185,7 +185,7 @@ def _invented(name, rng):
 
 def _nearest_type(star):
     """Return the type of the list of lines that is nearest in temperature, as the velocity is measured with it."""
-    teff_k = temperature.of_star(star)
+    teff_k = stellar_type.catalog_temperature(star)
     if teff_k is None:
         return "G2"
     return min(_KINDS, key=lambda kind: abs(data.stellar_lines(kind).teff_k - teff_k))

@@ -1,4 +1,4 @@
-"""The truth of a night on disk, beside its frames."""
+"""Tables and arrays of the truth of a simulated night on disk, next to its frames."""
 
 import csv
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from nrespipe.simulator import bench as benches
 
 if TYPE_CHECKING:
     from nrespipe.simulator.bench import Bench
+    from nrespipe.simulator.frame import Truth
     from nrespipe.simulator.night import Shot
-    from nrespipe.simulator.scene import Truth
 
 
 def velocities(path: Path, bench: "Bench", shots: "Sequence[Shot]") -> None:
-    """Write the table of what is true of every star of a night.
+    """Write the table of the true velocity, time and drift of every star of a night.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _table(path, rows):
 
 
 def arrays(path: Path, truth: "Truth") -> None:
-    """Write the arrays that are true of one frame.
+    """Write the true wavelengths, fluxes and traces of one frame.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def arrays(path: Path, truth: "Truth") -> None:
     Notes
     -----
     ``wavelength_angstrom``, ``flux_electron`` and ``rows`` have the axes (fiber, order, pixel) of ``fibers`` and
-    ``orders``; ``cosmics`` lists row, column and charge of every pixel that was hit.
+    ``orders``; ``cosmics`` lists row, column and charge of every pixel with a cosmic ray.
     """
     np.savez_compressed(
         path,

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from nrespipe import cli
 from nrespipe.analysis import exports
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.files import plain_table
 from nrespipe.frames.quality import Quality

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import extracted_arcs
 import matplotlib.image
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ from sqlalchemy import select
 from nrespipe import cli, data, instruments
 from nrespipe.database.tables import Master
 from nrespipe.engine.wavelength import calibrate
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Slant
-from nrespipe.simulator import arc_spectra
+from nrespipe.simulator import bench as benches
 
 NAME = "{}_lsc_nres01_fa09_20190405"
 
@@ -37,9 +38,9 @@ def made(service, archive, run, monkeypatch, query):
 
 @pytest.fixture(scope="module")
 def real_arc():
-    truth = arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=3)
-    arcs = [arc_spectra.expose(truth, (0, 1), 300 + i, orders=np.arange(88, 94)) for i in range(2)]
-    found = calibrate.calibrate(arcs, truth.spectrograph, data.lamp_lines())
+    bench = benches.build(instruments.load("nres01"), seed=3)
+    arcs = [extracted_arcs.expose(bench, (0, 1), seed=300 + i, orders=np.arange(88, 94)) for i in range(2)]
+    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
     names = ("solution", "lines", "line_shape", "reference", "transfer_error_ms")
     slant = Slant((0, 1), (52, 118), 4096, np.zeros((1, 2), int), np.zeros((2, 1)), np.zeros((2, 1)))
     origin = Origin(Kind.ARC, "lsc", "nres01", "fa09", "20190405", 58579.0, ("a", "b"))
@@ -48,7 +49,7 @@ def real_arc():
 
 @pytest.mark.slow
 def test_the_drawing_of_a_master_arc_shows_its_fibers_in_their_colors(made, real_arc, tmp_path):
-    masters.write(real_arc, made.paths[Kind.ARC])
+    master_files.write(real_arc, made.paths[Kind.ARC])
     result = made.command("plot", NAME.format("arc"), "-o", tmp_path / "arc.png")
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == [str(tmp_path / "arc.png"), str(tmp_path / "arc-2.png")]
@@ -91,4 +92,4 @@ def test_the_orders_of_a_flat_are_laid_over_its_raw_frames_and_those_of_an_arc_o
     assert "text={91} color=cyan" in text
     result = made.command("region", NAME.format("arc"), "-o", tmp_path / "arc.reg")
     assert result.exit_code == 1
-    assert "is a master arc; a flat alone knows where the orders lie" in result.output
+    assert "is a master arc; only a flat has the positions of the orders" in result.output

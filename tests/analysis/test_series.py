@@ -8,14 +8,14 @@ from click.testing import CliRunner
 
 from nrespipe import cli
 from nrespipe.analysis import series, template_building
-from nrespipe.database import templates as rows
-from nrespipe.database.columns import State
+from nrespipe.database import star_templates as rows
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity
-from nrespipe.files import templates
+from nrespipe.files import template_files
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
-from nrespipe.frames.velocity import Star
 from nrespipe.service import assembly
 from nrespipe.settings import Settings
 
@@ -89,7 +89,7 @@ def test_an_exposure_of_the_template_has_the_velocity_by_all_the_others(output):
     )  # fmt: skip
     service = assembly.build(output, Settings())
     path = output / "lsc" / "templates" / "template.fits"
-    templates.write(made, path)
+    template_files.write(made, path)
     with service.sessions.begin() as session:
         rows.record(session, template_building._row(made, path, service.output, ("", "")))
     table = series.read(output, "tau Cet", engine="template")
@@ -233,7 +233,7 @@ def test_a_series_of_which_nothing_is_left_has_its_header_and_says_why(output, t
         (("tau Cet", "--from", "20190410", "--to", "20190401"), "--from 20190410 is after --to 20190401"),
         (("--site", "lsc"), "without a STAR there is no more to choose"),
         (("tau Cet", "--from", "yesterday"), "'yesterday' is no day"),
-        (("tau Cet", "-o", "x.fits"), "its suffix tells no form"),
+        (("tau Cet", "-o", "x.fits"), "its suffix belongs to no form"),
         (("tau Cet", "--keep", "rain"), "'rain' is not one of"),
     ],
 )

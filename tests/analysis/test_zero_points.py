@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from nrespipe import cli
 from nrespipe.analysis import series, zero_points
-from nrespipe.database import zeropoints as versions
+from nrespipe.database import zero_point_versions as versions
 from nrespipe.database.administration import access
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -130,7 +130,7 @@ def test_versions_stay_beside_each_other_and_velocities_as_they_are(session, out
     assert [(zero.day, zero.value_ms) for zero in first.zeros] == kept
     assert dict(session.execute(select(StarVelocity.id, StarVelocity.rv_ms)).all()) == raw
     assert set().union(*(zero.stars for zero in second.zeros)) == {"HD10700", "HD115617"}
-    assert versions.version(session).id == 2
+    assert versions.find(session).id == 2
     elp = series.of_star(session, output, "tau Cet", site="elp")
     assert np.isnan(zero_points.apply(session, output, elp, 2)["rv_corrected"]).all()
 

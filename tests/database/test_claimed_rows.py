@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select
 
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import State, clock, now
+from nrespipe.database.dialects import clock, now
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.frames.raw import Kind
 
@@ -35,8 +36,8 @@ def test_a_frame_is_taken_once_and_is_running_then(sessions):
         assert not claims.claim(session, Frame, frame.id, "two")
         session.refresh(frame)
         assert (frame.state, frame.owner) == (State.RUNNING, "one")
-        assert claims.holds(session, Frame, frame.id, "one")
-        assert not claims.holds(session, Frame, frame.id, "two")
+        assert claims.confirm_owner(session, Frame, frame.id, "one")
+        assert not claims.confirm_owner(session, Frame, frame.id, "two")
 
 
 @pytest.mark.slow
@@ -184,18 +185,18 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
             return frame.updated != before
 
     quiet = (
-        lambda session, _: claims.pick(session, Frame, 60.0, 1),
-        lambda session, _: claims.untell(session, Frame),
+        lambda session, _: claims.select_for_dispatch(session, Frame, 60.0, 1),
+        lambda session, _: claims.cancel_dispatch(session, Frame),
         lambda session, _: claims.claim(session, Frame, row, "one"),
-        lambda session, _: claims.holds(session, Frame, row, "one"),
+        lambda session, _: claims.confirm_owner(session, Frame, row, "one"),
         lambda session, _: claims.give_back(session, Frame, row, "one"),
         lambda session, frame: setattr(frame, "path", "/b"),
     )
     assert [changed(work) for work in quiet] == [False] * 6
     loud = (
-        lambda session, _: frames.postpone(session, row, "no master"),
+        lambda session, _: frames.record_wait(session, row, "no master"),
         lambda session, frame: claims.request(session, frame),
-        lambda session, frame: claims.died(session, frame, "killed"),
+        lambda session, frame: claims.record_death(session, frame, "killed"),
         lambda session, frame: frames.identify(frame, {}, now()),
         lambda session, _: add(session, md5="2" * 32),
     )
@@ -225,8 +226,8 @@ def test_no_more_rows_are_picked_than_were_asked_for(sessions):
     picked = []
     for _ in range(3):
         with sessions.begin() as session:
-            assert claims.pick(session, Frame, 60.0, 500) == []
-            picked.append(claims.pick(session, Frame, 60.0, 4, low_priority=True))
+            assert claims.select_for_dispatch(session, Frame, 60.0, 500) == []
+            picked.append(claims.select_for_dispatch(session, Frame, 60.0, 4, low_priority=True))
     assert picked == [rows[:4], rows[4:], []]
 
 

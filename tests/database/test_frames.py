@@ -4,13 +4,13 @@ import math
 from datetime import UTC, datetime
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from nrespipe.database import claims, drifts, frames, velocities
-from nrespipe.database.columns import State
+from nrespipe.database import claims, frames, measurements
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, FrameDrift, Product, StarVelocity
 from nrespipe.frames.raw import Kind
 
@@ -77,7 +77,7 @@ def test_another_content_under_the_same_name_is_a_new_version_and_only_that_is_d
     second, is_new = arrive(session, "a-e00", "2" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     assert is_new
     assert second.version == 2
-    assert frames.due(session, Kind.SCIENCE, "1") == [second]
+    assert frames.pending(session, Kind.SCIENCE, "1") == [second]
     assert [frame.version for frame in frames.find(session, "a-e00")] == [2, 1]
 
 
@@ -103,18 +103,18 @@ def test_only_what_may_still_succeed_is_due_again(session, outcome, is_due):
     frame, _ = arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     frames.record(session, attempt(frame, outcome, reason="so"))
     assert (frame.state, frame.reason, frame.tries) == (outcome, "so", 1)
-    assert bool(frames.due(session, Kind.SCIENCE, "1")) == is_due
+    assert bool(frames.pending(session, Kind.SCIENCE, "1")) == is_due
 
 
 def test_a_frame_of_which_only_the_name_is_known_is_not_due(session):
     arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE)
-    assert frames.due(session, Kind.SCIENCE, "1") == []
+    assert frames.pending(session, Kind.SCIENCE, "1") == []
 
 
 def test_a_failure_is_due_again_for_another_version_of_the_program(session):
     frame, _ = arrive(session, "a-e00", "1" * 32, path="/a", kind=Kind.SCIENCE, start_mjd=58579.0)
     frames.record(session, attempt(frame, State.FAILED))
-    assert frames.due(session, Kind.SCIENCE, "2") == [frame]
+    assert frames.pending(session, Kind.SCIENCE, "2") == [frame]
 
 
 def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_leaves_them(session):
@@ -131,9 +131,9 @@ def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_lea
     frames.record(session, attempt(frame, State.RETRY))
     session.flush()
     assert frame.quality == 3
-    assert [row["rv_ms"] for row in velocities.table(session)] == [1.0]
+    assert [row["rv_ms"] for row in measurements.velocity_table(session)] == [1.0]
     assert len(session.scalars(select(StarVelocity)).all()) == 1
-    (drift,) = drifts.table(session)
+    (drift,) = measurements.drift_table(session)
     assert (drift["filename"], drift["velocity_ms"], drift["n_lines"]) == ("a-e00", 3.0, 900)
     assert drift["velocity_err_ms"] is None
     (product,) = session.scalars(select(Product))

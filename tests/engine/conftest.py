@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from spread import absorb, spread
+from star_kernels import absorb, spread
 
 from nrespipe import data, instruments
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.velocity import Barycentric, Star
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 from nrespipe.instruments import optics
 

@@ -1,9 +1,9 @@
 from nrespipe.files import layout
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 
 
 def test_masters_and_products_lie_under_their_site_instrument_and_night(write_raw, tmp_path):
-    frame = cdp.read(write_raw())
+    frame = raw_file.read(write_raw())
     path = layout.product_path(tmp_path, frame, "-L2.fits.fz")
     assert path == tmp_path / "lsc/nres01/20190405/processed/lscnrs01-fa09-20190405-0021-e91-L2.fits.fz"
     assert (

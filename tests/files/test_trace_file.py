@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.frames.masters import Flat, Origin
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Profile, Traces
-from nrespipe.numerics import lookup
+from nrespipe.numerics import profile_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "products.rst"
 SHAPE = (2, 5, 4096)
@@ -35,18 +35,18 @@ def flat():
 
 
 def test_traces_and_profiles_are_read_as_the_manual_says_with_astropy_and_numpy_alone(flat, tmp_path, monkeypatch):
-    masters.write(flat, tmp_path / "flat_lsc_nres01_fa09_20190405.fits.fz")
+    master_files.write(flat, tmp_path / "flat_lsc_nres01_fa09_20190405.fits.fz")
     monkeypatch.chdir(tmp_path)
     recipe = re.search(r"_trace-files:.*?code-block:: python\n\n(.*?)\n\n\S", PAGE.read_text(encoding="utf-8"), re.S)
     found = {}
     exec(textwrap.dedent(recipe[1]), found)
     np.testing.assert_allclose(found["center"], flat.traces.centers[0, 2], atol=1e-3)
     np.testing.assert_array_equal(found["error"], flat.traces.errors[0, 2])
-    np.testing.assert_allclose(found["light"], flat.blaze[0, 2] * flat.peak_e_per_s[0, 2])
-    place, weight = lookup.chunk_of(flat.profile.columns, 1000.0)
+    np.testing.assert_allclose(found["flux"], flat.blaze[0, 2] * flat.peak_e_per_s[0, 2])
+    place, weight = profile_table.chunk_of(flat.profile.columns, 1000.0)
     table = flat.profile.values[0, 2]
     used = [
-        lookup.profile_of(table, place, weight, row - flat.traces.centers[0, 2, 1000], -10.0, 0.05)
+        profile_table.profile_of(table, place, weight, row - flat.traces.centers[0, 2, 1000], -10.0, 0.05)
         for row in found["rows"]
     ]
     np.testing.assert_allclose(found["share"], used, rtol=1e-4)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nrespipe import logs
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.frames.quality import Quality
 
 pytestmark = pytest.mark.slow

@@ -3,16 +3,17 @@
 from dataclasses import replace
 
 import pytest
+from astropy.io import fits
 from click.testing import CliRunner
-from light import SMALL, assemble, small
+from simulated_frames import SMALL_TABLES, assemble, small_spectrograph
 
 from nrespipe import cli, instruments
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.service import assembly
 from nrespipe.service.batch import night, simulation
 from nrespipe.settings import Settings
-from nrespipe.simulator import damage, stars
 from nrespipe.simulator import night as simulated
+from nrespipe.simulator import stars
 
 pytestmark = pytest.mark.slow
 
@@ -22,24 +23,33 @@ OBSERVED = ("HD102365:110", "HD115617:90:2", "HD22049:100+HD76151:80")
 
 def simulate(root, name, observed):
     """Simulate a night with light in both star fibers, also where one telescope feeds only the first today."""
-    nres = small(name)
+    nres = small_spectrograph(name)
     nres = replace(nres, fibers=replace(nres.fibers, star=(0, 2)))
     exposures = [stars.parse(text) for text in observed]
     return simulated.write(root, nres, "20190405", seed=3, stars=exposures, **COUNTS)
 
 
 def damaged(raw):
-    """Put a damaged copy of each sort beside the frames of a night; return the words that must name each defect."""
+    """Put a damaged copy of each sort next to the frames of a night; return the words that must name each defect."""
     source = sorted(raw.glob("*-e00.fits.fz"))[0]
-    wounds = {
-        "is empty": damage.empty,
-        "truncated": damage.truncated,
-        "web page": damage.web_page,
-        "OBJECTS": lambda source, target: damage.without_cards(source, target, "OBJECTS"),
+    damages = {
+        "is empty": lambda target: target.write_bytes(b""),
+        "truncated": lambda target: target.write_bytes(source.read_bytes()[: source.stat().st_size // 2]),
+        "web page": lambda target: target.write_text("<!DOCTYPE html>\n<html><body><h1>502 Bad Gateway</h1></html>\n"),
+        "OBJECTS": lambda target: without_card(source, target, "OBJECTS"),
     }
-    for number, wound in enumerate(wounds.values(), 9001):
-        wound(source, raw / source.name.replace(source.name.split("-")[3], str(number)))
-    return list(wounds)
+    for number, damage in enumerate(damages.values(), 9001):
+        damage(raw / source.name.replace(source.name.split("-")[3], str(number)))
+    return list(damages)
+
+
+def without_card(source, target, keyword):
+    """Write a copy of a raw file that lacks a card."""
+    with fits.open(source) as units:
+        for unit in units:
+            _ = unit.data  # all is read before anything changes, so that the other parts are copied whole
+        units["SPECTRUM"].header.remove(keyword)
+        units.writeto(target, output_verify="silentfix")
 
 
 @pytest.mark.parametrize("name", instruments.names())
@@ -64,7 +74,7 @@ def test_damaged_files_are_named_and_the_night_goes_on(tmp_path):
 
 
 def test_a_new_spectrograph_works_from_a_table_of_its_optics_alone(tmp_path, monkeypatch, small_sites):
-    text = (SMALL / "nres03.toml").read_text(encoding="utf-8")
+    text = (SMALL_TABLES / "nres03.toml").read_text(encoding="utf-8")
     table = tmp_path / "ogg.toml"
     table.write_text(f'name = "nres05"\nsite = "ogg"\n{text[text.index("[optics]") :]}', encoding="utf-8")
     nres = replace(

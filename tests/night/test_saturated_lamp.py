@@ -1,10 +1,10 @@
 """A night whose lamp saturates in many lines: the charge that they spill moves no velocity."""
 
 import pytest
-from light import assemble, small
+from simulated_frames import assemble, small_spectrograph
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.frames.quality import Quality
 from nrespipe.service.batch import night, simulation
@@ -23,7 +23,7 @@ def reduced(tmp_path_factory):
     root = tmp_path_factory.mktemp("lamp")
     exposures = [stars.parse(text) for text in OBSERVED]
     path = simulated.write(
-        root / "archive", small(), "20190405", seed=5, stars=exposures, saturated_lines=400, **COUNTS
+        root / "archive", small_spectrograph(), "20190405", seed=5, stars=exposures, saturated_lines=400, **COUNTS
     )
     assembled = assemble(root / "out")
     night.reduce_all(assembled, path / "raw")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 from click.testing import CliRunner
-from light import SMALL, tabled
+from simulated_frames import SMALL_TABLES, install_tables
 
 from nrespipe import cli
 from nrespipe.database.administration import access
@@ -23,7 +23,7 @@ def nights(tmp_path_factory):
     root = tmp_path_factory.mktemp("nights")
     few = ["--bias", "2", "--dark", "2", "--flat", "2", "--arc", "2"]
     none = ["--bias", "0", "--dark", "0", "--flat", "0", "--arc", "0"]
-    archive = root / "archive", "--table", SMALL / "nres01.toml"
+    archive = root / "archive", "--table", SMALL_TABLES / "nres01.toml"
     run("simulate", "night", *archive, "--day", "20190405", "--stars", "HD22049:90,HD22049:80", *few)
     run("simulate", "night", *archive, "--day", "20190406", "--stars", "HD22049:40:2", *none)
     return root
@@ -45,7 +45,7 @@ def test_the_commands_of_the_manual_make_a_template_that_the_next_frame_is_measu
     for told in ("night archive", "velocities HD22049", "template build --target HD22049", "template list", "requeue"):
         assert any(command.startswith(told) for command in commands), told
     output, raw = nights / "reduced", nights / "archive" / "lsc" / "nres01"
-    tabled(output)
+    install_tables(output)
     run("targets", "deploy", Path(__file__).parents[2] / "targets.csv", "--output", output)
     run("night", raw / "20190405" / "raw", "--output", output, "--processes", "1")
     assert "HD22049" in run("velocities", "--output", output)

@@ -8,12 +8,12 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import select
 
-from nrespipe.database import drifts
+from nrespipe.database import measurements
 from nrespipe.database.administration import access
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity
-from nrespipe.engine.wavelength import calibrate
-from nrespipe.files import masters
+from nrespipe.engine.wavelength import solution
+from nrespipe.files import master_files
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
@@ -57,7 +57,7 @@ def whole(shelf, nres01):
 def master(whole):
     """Return a function that reads the master of a kind."""
     folder = whole.products / "masters"
-    return lambda kind: masters.read(folder / f"{kind}_lsc_nres01_fa09_{DAY}.fits.fz")
+    return lambda kind: master_files.read(folder / f"{kind}_lsc_nres01_fa09_{DAY}.fits.fz")
 
 
 def observed(whole, shot, fiber, part):
@@ -97,7 +97,7 @@ def test_the_drift_of_the_bench_is_found_to_three_metres_per_second(whole):
     # the master is in the mean state of the arcs of the reference fiber, which is in all of them
     arcs = np.mean([float(row["drift_ms"]) for row in true.values() if row["kind"] == "arc"])
     with whole.sessions.begin() as session:
-        rows = drifts.table(session)
+        rows = measurements.drift_table(session)
     assert len(rows) == 3
     for row in rows:
         assert row["n_lines"] > 1000
@@ -125,7 +125,7 @@ def test_the_arc_knows_the_numbers_of_all_orders_and_the_wavelengths_of_all_fibe
     scale = master("arc").solution
     assert scale.fibers == (0, 1, 2)
     np.testing.assert_array_equal(scale.orders, nres01.orders)
-    green = calibrate.at(scale, 1, np.array([90]), np.array([2048.0]))
+    green = solution.evaluate(scale, 1, np.array([90]), np.array([2048.0]))
     assert 5170 < green[0] < 5200
 
 

@@ -92,3 +92,21 @@ def test_a_wild_minority_with_great_weights_does_not_decide_the_huber_estimate()
     weights = np.append(np.ones(40), 500.0)
     found, _, _ = leastsquares.huber(np.ones((41, 1)), values, weights / 0.01**2)
     assert 0.09 < found[0] < 0.12
+
+
+@pytest.mark.parametrize("of_kept", [True, False])
+def test_a_fit_is_repeated_without_its_outliers_until_they_stay_the_same(of_kept):
+    random = np.random.default_rng(9)
+    values, usable = random.normal(size=500), np.arange(500) != 7
+    values[:4], values[7] = (50.0, -50.0, -3.3, 3.7), 1e9
+    fits = []
+
+    def solve(kept):
+        fits.append(kept)
+        return values[kept].mean(), values - values[kept].mean()
+
+    mean, state = leastsquares.clipped(solve, usable, (3.0, 4.0), of_kept=of_kept)
+    assert mean == values[state.kept].mean()
+    assert np.flatnonzero(~state.kept[:10]).tolist() == [0, 1, 2, 7]
+    np.testing.assert_array_equal(fits[-1], state.kept)
+    assert len(fits) < 10

@@ -1,6 +1,6 @@
-"""What can go wrong with the service, one function for each fault, while frames flow through its programs.
+"""Faults of the service, one function for each, while frames flow through its programs.
 
-A fault is told how many frames to bring, and returns how many rows of each state it must leave behind.
+A fault gets the number of frames to bring, and returns the number of rows that it must leave in each state.
 """
 
 import fcntl
@@ -19,14 +19,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from rigs import FAKES, ROOT
+from service_rig import FAKES, ROOT
 from sqlalchemy import select, text
 
 from nrespipe import settings
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, StarVelocity
 from nrespipe.files.catalog import targets
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.service.work import celery_app
 
 #: Programs that the service has at work, by what their logs are called.
@@ -42,13 +42,13 @@ LIMITS = {"NRES_TIME_LIMIT": "4", "NRES_MEMORY_LIMIT": "700"}
 
 
 class World:
-    """A service at work, its archive and its servers."""
+    """A running service with its archive and its servers."""
 
     def __init__(self, rig, archive, rabbit, postgres, seed=0):
         self.rig, self.archive, self.rabbit, self.postgres = rig, archive, rabbit, postgres
         self.random, self.processes, self.expected = random.Random(seed), {}, set()
         archive.calibrations()
-        self.tell(*archive.root.rglob("*.fits"))
+        self.announce(*archive.root.rglob("*.fits"))
         for name in PROGRAMS:
             self.start(name)
         self.quiet()
@@ -65,7 +65,7 @@ class World:
         """Tell a program to end, and start it again."""
         process = self.processes.pop(name)
         process.send_signal(signal.SIGTERM)
-        # 143: it was told before it had begun
+        # 143: the signal came before it had begun
         assert process.wait(90) in (0, 143), f"{name} ended with {process.returncode}"
         self.start(name, **others)
 
@@ -74,18 +74,18 @@ class World:
         return [self.archive.add("e", f"STAR {word}&thar&none") for _ in range(number)]
 
     def bring(self, number, word="A"):
-        """Write raw frames of stars, tell of them, and return their paths."""
+        """Write raw frames of stars, announce them, and return their paths."""
         paths = self.stars(number, word)
-        self.tell(*paths)
+        self.announce(*paths)
         return paths
 
-    def tell(self, *paths):
-        """Tell the service of files, as the archive does."""
+    def announce(self, *paths):
+        """Announce files to the service, as the archive does."""
         self.expected |= {path.name.split(".")[0] for path in paths}
-        self.rig.tell(*paths)
+        self.rig.announce(*paths)
 
     def begun(self):
-        """Wait until a worker has a star in hand; return its row."""
+        """Wait until a worker reduces a star; return its row."""
         working = select(Frame).where(Frame.owner != "", Frame.kind == "science")
         return self.rig.until(lambda: self.rig.all(working))[0]
 
@@ -100,7 +100,7 @@ class World:
         return len(self.rig.all(select(StarVelocity.id).where(StarVelocity.frame_id.in_(ids))))
 
     def forget_announcements(self):
-        """Let nobody try any more what was told of and never came; return how many are in hand or just given back."""
+        """Cancel frames that were announced and never came; return the number of those at work or just released."""
         with self.rig.sessions.begin() as session:
             session.execute(text("UPDATE frames SET next_try = NULL WHERE version IS NULL AND owner = ''"))
             left = "SELECT count(*) FROM frames WHERE version IS NULL AND (owner <> '' OR next_try IS NOT NULL)"
@@ -135,13 +135,15 @@ class World:
             return Counter(dict(session.execute(text("SELECT state, count(*) FROM frames GROUP BY state")).all()))
 
     def quiet(self):
-        """Wait until every frame that was told of has a row, and none of these and no master is owed anything."""
-        self.rig.until(lambda: self.expected <= set(self.rig.all(select(Frame.filename))) and not self.rig.owed(), 180)
+        """Wait until every announced frame has a row, and none of these and no master is scheduled or at work."""
+        self.rig.until(
+            lambda: self.expected <= set(self.rig.all(select(Frame.filename))) and not self.rig.n_pending(), 180
+        )
 
     def check(self, once=True):
         """Every frame has one result or one reason, every product is the one of the database, every program lives."""
         ended = [name for name, process in self.processes.items() if process.poll() is not None]
-        assert not ended, f"programs that nobody has ended: {ended}\n{self.rig.told()}"
+        assert not ended, f"programs that nobody has ended: {ended}\n{self.rig.report()}"
         self.rig.check(once)
         with self.rig.sessions.begin() as session:
             products = session.execute(text(_PRODUCTS)).all()
@@ -172,7 +174,7 @@ def nothing(world, number):
 
 
 def killed_worker(world, number):
-    """A worker is killed with a frame in hand and started again."""
+    """A worker is killed while it reduces a frame, and started again."""
     world.bring(number, "SLOW")
     frame = world.begun()
     name = frame.owner.split("@")[0]
@@ -184,7 +186,7 @@ def killed_worker(world, number):
 
 
 def killed_child(world, number):
-    """The process that has a frame in hand is killed."""
+    """The process that reduces a frame is killed."""
     world.bring(number, "SLOW")
     frame = world.begun()
     os.kill(_process(frame), signal.SIGKILL)
@@ -198,7 +200,7 @@ def killed_listener(world, number):
     """The listener is killed while messages come, and started again."""
     world.bring(number)
     world.kill("listen")
-    world.tell(*(more := world.stars(number)))
+    world.announce(*(more := world.stars(number)))
     world.start("listen")
     return {"done": number + len(more)}
 
@@ -212,7 +214,7 @@ def killed_scheduler(world, number):
 
 
 def restarted(world, number):
-    """Every program is told to end with frames in hand, finishes them, and is started again."""
+    """Every program gets the signal to end while frames are at work, finishes them, and is started again."""
     paths = world.bring(number, "SLOW")
     world.begun()
     for name in list(world.processes):
@@ -223,7 +225,7 @@ def restarted(world, number):
 
 
 def frozen_worker(world, number):
-    """A worker is frozen with a frame in hand until its lease has run out, and wakes."""
+    """A worker is frozen while it reduces a frame until its lease has run out, and goes on."""
     world.bring(number, "SLOW")
     frame = world.begun()
     name = frame.owner.split("@")[0]
@@ -253,7 +255,7 @@ def frames_that_kill(world, number):
 
 
 def killed_broker(world, number):
-    """The broker is killed with frames in hand and comes back."""
+    """The broker is killed while frames are at work, and comes back."""
     paths = world.bring(number, "SLOW")
     world.begun()
     world.rabbit.kill()
@@ -277,11 +279,11 @@ def frozen_broker(world, number):
 
 
 def stopped_database(world, number):
-    """The database is cut off with frames in hand, and comes back."""
+    """The database is cut off while frames are at work, and comes back."""
     world.bring(number, "SLOW")
     world.begun()
     world.postgres.stop()
-    world.tell(*(more := world.stars(number)))
+    world.announce(*(more := world.stars(number)))
     world.postgres.start()
     return {"done": number + len(more)}
 
@@ -297,11 +299,11 @@ def purged_queues(world, number):
 
 
 def duplicates(world, number):
-    """Every message comes three times, in any order, to two listeners; workers are told of each frame many times."""
+    """Every message comes three times, in any order, to two listeners; workers get many notices of each frame."""
     paths = world.stars(number) * 3
     world.random.shuffle(paths)
     second = world.rig.start("listen")
-    world.tell(*paths)
+    world.announce(*paths)
     app = celery_app.application(settings.Settings(broker_url=world.rig.broker_url))
     world.rig.until(lambda: len(world.rows(paths)) >= number)
     for frame in world.rows(paths) * 3:
@@ -312,12 +314,12 @@ def duplicates(world, number):
 
 
 def copies(world, number):
-    """Frames lie in the archive packed under the name of a plain file, and are told of while they are written."""
+    """Frames lie in the archive packed under the name of a plain file, and are announced while they are written."""
     paths = world.stars(number)
     whole = {path: path.read_bytes() for path in paths}
     for path in paths:
         path.unlink()
-    world.tell(*paths)
+    world.announce(*paths)
     world.rig.until(lambda: len(world.rows(paths)) == number and {f.state for f in world.rows(paths)} == {"retry"})
     for path, content in whole.items():
         path.with_suffix(".writing").write_bytes(content)
@@ -326,17 +328,17 @@ def copies(world, number):
 
 
 def hung_disk(world, number):
-    """The disk does not give a file of the archive; others it does."""
+    """One file of the archive cannot be read from the disk; the others can."""
     paths = world.stars(number + 1)
     with held(paths[0]):
-        world.tell(*paths)
+        world.announce(*paths)
         world.rig.until(lambda: {frame.state for frame in world.rows(paths[1:])} == {State.DONE})
         world.rig.until(lambda: "does not answer" in " ".join(world.deaths(world.rows(paths[:1]))))
     return {"done": number + 1}
 
 
 def other_host(world, number):
-    """A worker of the same name runs on another host, and goes away with a frame in hand."""
+    """A worker of the same name runs on another host, and goes away while it reduces a frame."""
     world.kill("one")
     away = world.rig.start("work", "one", host="alpha", **LIMITS)
     world.bring(number + 1, "SLOW")
@@ -346,7 +348,7 @@ def other_host(world, number):
     return {"done": number + 1}
 
 
-def beside_a_command(world, number):
+def next_to_a_command(world, number):
     """Somebody runs ``nrespipe night`` on the database of the service."""
     paths = world.bring(number, "SLOW")
     # 1: there are frames that other faults have left failed
@@ -380,7 +382,7 @@ def hostile_messages(world, number):
     bodies, paths = hostile(world.random), world.stars(number)
     for i, path in enumerate(paths):
         world.rig.publish(*bodies[i :: len(paths)])
-        world.tell(path)
+        world.announce(path)
     return {"done": number}
 
 
@@ -394,10 +396,10 @@ def foreign_messages(world, number):
 
 
 def unknown_spectrograph(world, number):
-    """Frames of tonight come from a spectrograph that has no table, and the scheduler looks what is owed."""
+    """Frames of tonight come from a spectrograph that has no table, and the scheduler plans its masters."""
     today = f"{datetime.now(UTC):%Y%m%d}"
     strange = [world.archive.add("e", "STAR A&thar&none", day=today, TELESCOP=f"nres0{8 + i}") for i in range(2)]
-    world.tell(*strange)
+    world.announce(*strange)
     world.bring(number)
     world.quiet()
     world.restart("schedule")
@@ -405,11 +407,11 @@ def unknown_spectrograph(world, number):
 
 
 def announced_elsewhere(world, number):
-    """Frames that are done are told of at places where they are not, and without a checksum."""
+    """Frames that are done are announced again with wrong paths and without a checksum."""
     paths = world.bring(number)
     world.quiet()
     for path in paths:
-        world.tell(Path("/nowhere", path.name))
+        world.announce(Path("/nowhere", path.name))
         world.rig.publish(json.dumps({"filename": path.name, "frameid": 4711}))
     assert world.velocities(paths) == number
     world.rig.until(lambda: len(world.rows(paths)) == 3 * number)
@@ -423,13 +425,13 @@ def announced_elsewhere(world, number):
 
 
 def replaced_file(world, number):
-    """Files of the archive are replaced by others of the same name, one of them while a worker has it in hand."""
+    """Files of the archive are replaced by others of the same name, one of them while a worker reduces it."""
     paths = world.bring(number, "SLOW")
     world.begun()
     for path in paths:
         path.with_suffix(".new").write_bytes(path.read_bytes() + b"\0" * 2880)
         path.with_suffix(".new").replace(path)
-    world.tell(*paths)
+    world.announce(*paths)
     world.quiet()
     rows = world.rows(paths)
     assert {md5(path) for path in paths} <= {row.md5 for row in rows}, "the last content of a file was not seen"
@@ -454,15 +456,15 @@ def backlog(world, number):
     """Somebody submits old frames by the dozen, and the night goes on."""
     old = [world.archive.add("e", "STAR SLOW&thar&none", day="20190404") for _ in range(30 + 2 * number)]
     world.command("submit", *old)
-    # of a spectrograph that nobody knows: what is told of them needs no masters of tonight
+    # of a spectrograph that nobody knows: their messages need no masters of tonight
     today = f"{datetime.now(UTC):%Y%m%d}"
     tonight = [world.archive.add("e", "STAR A&thar&none", day=today, TELESCOP="nres09") for _ in range(number)]
-    world.tell(*tonight)
+    world.announce(*tonight)
     world.rig.until(lambda: {frame.state for frame in world.rows(tonight)} == {State.SKIPPED})
     came = max(frame.created for frame in world.rows(tonight))
     gone = max(attempt.finished for attempt in world.attempts(tonight))
     before = [attempt for attempt in world.attempts(old) if came < attempt.finished < gone]
-    # those that the workers were told of before, and those that they had in hand
+    # those of which the workers were notified before, and those at work
     assert len(before) <= 20, f"{len(before)} frames of the backlog came before tonight's"
     return {"done": len(old), "skipped": number}
 
@@ -475,7 +477,7 @@ def full_disk(world, number):
         pytest.skip("a small disk can only be mounted by root")
     try:
         paths = [world.archive.add("e", "STAR A&thar&none", day="20190403") for _ in range(number)]
-        world.tell(*paths)
+        world.announce(*paths)
         world.rig.until(lambda: "No space left on device" in " ".join(world.deaths(world.rows(paths))))
         # between two attempts; a part of a file that was left would lie there for ever
         world.rig.until(lambda: not list(folder.iterdir()))
@@ -540,23 +542,23 @@ def receiver():
 FAULTS = (
     nothing, killed_worker, killed_child, killed_listener, killed_scheduler, restarted, frozen_worker, frames_that_kill,
     killed_broker, frozen_broker, stopped_database, purged_queues, duplicates, copies, hung_disk, other_host,
-    beside_a_command, hostile_messages, foreign_messages, unknown_spectrograph, announced_elsewhere, replaced_file,
+    next_to_a_command, hostile_messages, foreign_messages, unknown_spectrograph, announced_elsewhere, replaced_file,
     second_of_a_name, backlog, full_disk, damaged_catalog, sick_receiver,
 )  # fmt: skip
 
 
 def strike(world, fault, number):
-    """Let a fault happen, wait until all is settled, and tell what it has left: None, or what is wrong."""
+    """Let a fault happen, wait until all is done, and return None or the defect that it has left."""
     before = world.count()
     expected = Counter(fault(world, number))
     world.quiet()
     left = world.count()
     left.subtract(before)
     found = {state: count for state, count in left.items() if count}
-    assert found == dict(expected), f"{fault.__name__}: left {found}, expected {dict(expected)}\n{world.rig.told()}"
+    assert found == dict(expected), f"{fault.__name__}: left {found}, expected {dict(expected)}\n{world.rig.report()}"
     world.check()
 
 
 def _process(frame):
-    """Return the process that has a frame in hand, by its owner."""
+    """Return the process that reduces a frame, by its owner."""
     return int(frame.owner.split("/")[-2].split(".")[0])

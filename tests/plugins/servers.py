@@ -1,21 +1,47 @@
-"""Servers of our own for the tests: private, on no fixed port, and gone afterwards."""
+"""Private servers for the tests (PostgreSQL, RabbitMQ, InfluxDB), on free ports, and removed afterwards."""
 
 import fcntl
+import json
 import os
 import pwd
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
+import time
+import urllib.parse
+import urllib.request
 from itertools import count
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 
-from nrespipe.database.administration import connection, revisions
+from nrespipe.database.administration import connection, schema
 
 _numbers = count()
+#: Longest start of RabbitMQ [second].
+_START_S = 90.0
+#: InfluxDB that takes points as OpenTSDB does.
+CONFIGURATION = """
+reporting-disabled = true
+bind-address = "127.0.0.1:{rpc}"
+[meta]
+dir = "{folder}/meta"
+[data]
+dir = "{folder}/data"
+wal-dir = "{folder}/wal"
+[http]
+bind-address = "127.0.0.1:{http}"
+[[opentsdb]]
+enabled = true
+bind-address = "127.0.0.1:{port}"
+database = "numbers"
+batch-timeout = "100ms"
+"""
 
 
 def debian(program, package):
@@ -44,6 +70,15 @@ def _path(program):
     # Debian keeps the programs of the PostgreSQL server off the path
     found = found or max(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{program}")), default=None)
     return found and os.path.realpath(found)
+
+
+def free_ports(number):
+    """Return ports that nobody listens on."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [server.getsockname()[1] for server in held]
+    for server in held:
+        server.close()
+    return ports
 
 
 class Postgres:
@@ -107,7 +142,7 @@ def _exists(user):
 def with_tables(url):
     """Open a database, empty or not, whose tables are then those of the program."""
     sessions = connection.connect(url)
-    revisions.prepare(sessions.kw["bind"])
+    schema.prepare(sessions.kw["bind"])
     return sessions
 
 
@@ -126,3 +161,144 @@ def database_url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/work.sqlite"
     return request.getfixturevalue("postgres").create()
+
+
+class Rabbit:
+    """A RabbitMQ node."""
+
+    def __init__(self):
+        debian("rabbitmq-server", "rabbitmq-server")
+        self.folder = Path(tempfile.mkdtemp(prefix="mq-"))
+        self.port, dist, epmd = free_ports(3)
+        (self.folder / "enabled_plugins").write_text("[].", encoding="utf-8")
+        self.environment = {
+            **os.environ,
+            "HOME": str(self.folder),
+            "RABBITMQ_NODENAME": f"nres{os.getpid()}@localhost",
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(dist),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "ERL_EPMD_PORT": str(epmd),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        self.process = None
+
+    def start(self):
+        """Start, and wait until it answers."""
+        # the script of the package changes the user; the one below it does not
+        command = ["/usr/lib/rabbitmq/bin/rabbitmq-server"]
+        with open(self.folder / "out", "ab") as out:
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        end = time.monotonic() + _START_S
+        while True:
+            try:
+                with Connection(self.url("/"), connect_timeout=2) as link:
+                    link.connect()
+                return
+            except OSError:
+                if time.monotonic() > end or self.process.poll() is not None:
+                    raise RuntimeError((self.folder / "out").read_text(encoding="utf-8")[-2000:]) from None
+                time.sleep(0.2)
+
+    def kill(self, how=signal.SIGKILL):
+        """Send a signal to the server; a dead one is waited for."""
+        os.killpg(self.process.pid, how)
+        if how == signal.SIGKILL:
+            self.process.wait()
+            # epmd left the group, and remembers the node for a moment
+            time.sleep(0.2)
+
+    def control(self, *words):
+        """Run rabbitmqctl."""
+        command = ["/usr/lib/rabbitmq/bin/rabbitmqctl", "--quiet", *words]
+        subprocess.run(command, env=self.environment, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
+    def url(self, vhost):
+        """Return the URL of a virtual host."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{'' if vhost == '/' else vhost}"
+
+    def create(self):
+        """Make an empty virtual host and return its URL."""
+        name = f"night{next(_numbers)}"
+        self.control("add_vhost", name)
+        self.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+        return self.url(name)
+
+    def remove(self):
+        """Stop it and its name server, and leave nothing behind."""
+        self.kill()
+        # epmd is a daemon of its own; it ends when it is asked on its own port
+        subprocess.run(["epmd", "-kill"], env=self.environment, capture_output=True, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rabbit():
+    """A RabbitMQ server for the whole session."""
+    server = Rabbit()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+class Influx:
+    """An InfluxDB server."""
+
+    def __init__(self):
+        self.program = debian("influxd", "influxdb")
+        self.folder = Path(tempfile.mkdtemp(prefix="influx-"))
+        self.rpc, self.http, self.port = free_ports(3)
+        text = CONFIGURATION.format(folder=self.folder, rpc=self.rpc, http=self.http, port=self.port)
+        (self.folder / "conf").write_text(text, encoding="utf-8")
+        self.process = None
+
+    def start(self):
+        """Start, and wait until it answers."""
+        with open(self.folder / "out", "ab") as out:
+            command = [self.program, "-config", self.folder / "conf"]
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                # the listener does not make its database
+                self._ask("create database numbers", b"")
+                return
+            except OSError:
+                assert time.monotonic() < end, (self.folder / "out").read_text(encoding="utf-8")[-2000:]
+                time.sleep(0.1)
+
+    def points(self, name):
+        """Return the points of a name, each with its value and tags."""
+        result = self._ask(f'select * from "{name}"')
+        return [dict(zip(s["columns"], row)) for s in result.get("series", []) for row in s["values"]]
+
+    def _ask(self, words, body=None):
+        query = urllib.parse.urlencode({"db": "numbers", "q": words})
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/query?{query}", body, timeout=5) as answer:
+            (result,) = json.load(answer)["results"]
+        return result
+
+    def remove(self):
+        """Stop it and leave nothing behind."""
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def influx():
+    """An InfluxDB server for the whole session."""
+    server = Influx()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

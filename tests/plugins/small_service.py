@@ -1,4 +1,4 @@
-"""A small archive of raw files, and a service with recipes that take no time."""
+"""A small archive of raw files, and a service with fast fake recipes."""
 
 from datetime import date
 from pathlib import Path
@@ -66,11 +66,11 @@ def archive(tmp_path):
 
 @pytest.fixture
 def build(monkeypatch):
-    """Build an assembly with recipes that take no time and a small detector; processes find them too."""
+    """Build an assembly with fast fake recipes and a small detector; processes find them too."""
     monkeypatch.syspath_prepend(FAKES)
     fakes = __import__("fake_recipes")
     return lambda output, processes=0, **others: build_assembly(
-        output, Settings(processes=processes), fakes.RECIPES, fakes.spectrograph, **others
+        output, Settings(processes=processes), fakes.RECIPES, fakes.spectrograph, fakes.judge, **others
     )
 
 
@@ -88,7 +88,7 @@ def run(archive, service):
 
 @pytest.fixture
 def snapshot():
-    """Tell which files lie below a directory, and what is in them."""
+    """Return a function that reads all files below a directory."""
     return lambda root: {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 

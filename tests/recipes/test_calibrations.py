@@ -7,7 +7,7 @@ from nrespipe import data
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes import RECIPES, arc, bias, dark, flat
 from nrespipe.simulator import frame as frames
@@ -56,7 +56,7 @@ def test_a_flat_whose_light_lies_in_another_pair_than_its_header_says_is_told_by
     one, two = (expose(frames.Scene(Kind.FLAT, lit, 30.0), seed=20).raw for lit in pairs)
     shots = [one, two, dataclasses.replace(two, objects=one.objects)]
     measured = [flat.reduce(raw, calibrations, spectrograph).measurements for raw in shots]
-    reasons = flat.odd(["&".join(raw.objects) for raw in shots], measured)
+    reasons = flat.outlier_frames(["&".join(raw.objects) for raw in shots], measured)
     assert reasons == ["", "", "its light lies in the fibers of another pair than its header says"]
 
 
@@ -71,7 +71,7 @@ def test_an_arc_that_has_moved_along_the_orders_is_told_by_its_lines(expose, cal
     )  # fmt: skip
     for name in ("lines_fiber0_px", "lines_fiber1_px"):
         assert there[name] - here[name] == pytest.approx(2, abs=0.1)
-    reasons = arc.odd(["thar&thar&none"] * 3, [here, here, there])
+    reasons = arc.outlier_frames(["thar&thar&none"] * 3, [here, here, there])
     assert [bool(reason) for reason in reasons] == [False, False, True]
 
 

@@ -5,14 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from light import LAMPS, Light
+from simulated_frames import LAMPS, SimulatedFrames
 
 from nrespipe import data
+from nrespipe.engine.acceptance import master_checks
 from nrespipe.engine.velocity import barycenter
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import arc, bias, dark, flat, science
 from nrespipe.simulator import frame as frames
 from nrespipe.simulator import stars
@@ -43,7 +44,7 @@ class Camera:
 
     def __init__(self, spectrograph, shelf, gain, read_noise_e, header, lamp):
         self.spectrograph, self.header, self.lamp = spectrograph, header, lamp
-        self.light = Light(spectrograph, shelf)
+        self.light = SimulatedFrames(spectrograph, shelf)
         self.light.bench = replace(self.light.bench, gain_e_per_adu=gain, read_noise_e=read_noise_e)
 
     def take(self, recipe, refs, scene, seeds, change=lambda raw, _: raw):
@@ -223,7 +224,7 @@ def test_a_camera_that_was_exchanged_is_told_and_its_gain_counts_at_once(usual, 
     assert Quality.GAIN_CHANGED in made.origin.quality
     assert made.gain_e_per_adu == made.night_gain_e_per_adu
     assert abs(made.gain_e_per_adu - 1.0) < 3 * made.gain_error
-    judged = flat.judge(made, refs.flat, spectrograph)
+    judged = master_checks.judge(made, refs.flat, spectrograph)
     assert any("the gain has changed from 3." in reason for reason in judged.reasons)
 
 

@@ -8,7 +8,7 @@ import pytest
 from nrespipe.engine.detector import correction
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.recipes import bias, dark
 from nrespipe.simulator import detector as truth
 from nrespipe.simulator import frame as frames

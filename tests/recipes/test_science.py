@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from nrespipe.engine.velocity import barycenter
-from nrespipe.engine.wavelength import calibrate
+from nrespipe.engine.wavelength import solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 from nrespipe.recipes import science
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
@@ -124,7 +124,7 @@ def test_the_arc_knows_the_numbers_of_all_orders_and_the_wavelengths_of_all_fibe
     scale = references.arc.solution
     assert scale.fibers == (0, 1, 2)
     np.testing.assert_array_equal(scale.orders, spectrograph.orders)
-    green = calibrate.at(scale, 1, np.array([90]), np.array([768.0]))
+    green = solution.evaluate(scale, 1, np.array([90]), np.array([768.0]))
     assert 5170 < green[0] < 5200
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.frames.traces import Traces
 from nrespipe.recipes import spectra
 

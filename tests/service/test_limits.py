@@ -9,7 +9,7 @@ import pytest
 
 from nrespipe import settings
 from nrespipe.service import limits
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import programs
 
 ROOT = Path(__file__).parents[2]

@@ -13,18 +13,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import structlog
-from brokers import free_ports
-from opentsdb import push_thread
+from servers import free_ports
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import metrics, tsdb_client
+from nrespipe.service import metrics
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import intake
 from nrespipe.service.outcome import Outcome
@@ -99,7 +97,7 @@ def test_the_time_of_every_step_of_a_frame_arrives(influx, archive, service):
     intake.submit(service, [archive.add("b", site="elp", camera="fa17")])
     with service.sessions.begin() as session:
         row = session.scalars(select(Frame)).one()
-    assert execution.frame(replace(service, recorder=recorder), row.id, "me").state is State.DONE
+    assert execution.reduce_frame(replace(service, recorder=recorder), row.id, "me").state is State.DONE
     assert recorder.flush(20)
     end = time.monotonic() + 20
     ours = lambda name: [point for point in influx.points(name) if point["instrument"] == "nres02"]
@@ -153,8 +151,8 @@ def test_a_server_that_is_away_stops_nothing_and_is_told_of_once(reduced, caplog
         for _ in range(5):
             recorder.send(metrics.of_frame(*reduced))
         assert not recorder.flush(0.1)
-        (line,) = warned(log, "takes no numbers")
-        # a second try of the library
+        (line,) = warned(log, "takes no points")
+        # a second try
         assert not recorder.flush(1.5)
     assert len(log) == 1
     assert "does not answer" in line["reason"]
@@ -183,12 +181,12 @@ def test_a_server_that_takes_no_numbers_is_told_of_in_its_own_words_and_when_it_
         try:
             recorder = metrics.Recorder("127.0.0.1", server.server_port)
             recorder.send(metrics.of_frame(*reduced))
-            (line,) = warned(log, "takes no numbers")
+            (line,) = warned(log, "takes no points")
             assert line["reason"] == f"answers {code} database not found: numbers"
             server.code = 204
             recorder.send(metrics.of_frame(*reduced))
             assert recorder.flush(20)
-            (line,) = warned(log, "takes numbers again")
+            (line,) = warned(log, "takes points again")
             assert (line["lost"] > 0) is (code == 404)
         finally:
             server.shutdown()
@@ -211,23 +209,23 @@ class Puzzled(BaseHTTPRequestHandler):
 
 
 def test_numbers_at_which_a_server_fails_again_and_again_are_dropped_and_counted(monkeypatch):
-    monkeypatch.setattr(push_thread, "time", SimpleNamespace(sleep=lambda _: None, time=time.time))
+    monkeypatch.setattr(metrics, "_PAUSE_S", 0.0)
     with ThreadingHTTPServer(("127.0.0.1", 0), Puzzled) as server, structlog.testing.capture_logs() as log:
         server.seen, server.failures = [], 0
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            connect = tsdb_client.Client("127.0.0.1", server.server_port)
-            connect.send("nrespipe.odd", 1.0, n="0")
-            warned(log, "takes no numbers")
-            connect.send("nrespipe.good", 2.0, n="1")
-            (line,) = warned(log, "takes numbers again")
+            recorder = metrics.Recorder("127.0.0.1", server.server_port)
+            recorder.send([metrics.Point("nrespipe.odd", 1.0, {"n": "0"})])
+            warned(log, "takes no points")
+            recorder.send([metrics.Point("nrespipe.good", 2.0, {"n": "1"})])
+            (line,) = warned(log, "takes points again")
         finally:
             server.shutdown()
             thread.join()
-    assert (server.failures, line["lost"]) == (tsdb_client._MOST_TRIES, 1)
+    assert (server.failures, line["lost"]) == (metrics._MOST_FAILURES, 1)
     assert [point["metric"] for point in server.seen] == ["nrespipe.good"]
-    assert connect.has_sent_all()
+    assert recorder.flush(20)
 
 
 def test_prometheus_is_answered_on_this_machine_alone_unless_told_otherwise():
@@ -244,7 +242,7 @@ def test_prometheus_is_answered_on_this_machine_alone_unless_told_otherwise():
 def test_without_a_server_nothing_is_sent_and_no_thread_is_started(reduced):
     recorder = metrics.Recorder()
     recorder.send(metrics.of_frame(*reduced))
-    assert recorder._clients == {}
+    assert recorder._senders == {}
     assert recorder.flush()
 
 

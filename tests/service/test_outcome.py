@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import OperationalError as DatabaseError
 from sqlalchemy.exc import TimeoutError
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files.raw import identity
 from nrespipe.service import outcome

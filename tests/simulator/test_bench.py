@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from nrespipe import instruments
+from nrespipe.doppler import C_MS
 from nrespipe.instruments import optics
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator.bench import C_MS, State
+from nrespipe.simulator.bench import State
 
 STATE = State(velocity_ms=80.0, shift_px=0.05, stretch_px=-0.02, fiber_ms=(0.7, 0.0, -0.4), rise_px=0.03)
 

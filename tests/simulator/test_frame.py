@@ -5,11 +5,12 @@ import pytest
 from scipy.signal import find_peaks
 
 from nrespipe import instruments
+from nrespipe.doppler import C_MS
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, frame, lamps, light, lineshape, starlight, stars
-from nrespipe.simulator.bench import C_MS, State
-from nrespipe.simulator.scene import Scene, Switches
+from nrespipe.simulator.bench import State
+from nrespipe.simulator.frame import Scene, Switches
 
 CLEAN = Switches(
     photon_noise=False, read_noise=False, cosmics=False, scatter=False, fixed_pattern=False, response=False

@@ -12,7 +12,7 @@ from astropy.time import Time
 
 from nrespipe import instruments
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import drift, night, sky, stars
 

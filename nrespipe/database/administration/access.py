@@ -1,12 +1,13 @@
 """Open the database of an output directory: the one of the settings, else an SQLite file in the directory."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-from nrespipe.database.administration import connection, revisions
+from nrespipe.database.administration import connection, schema
 
 if TYPE_CHECKING:
     from nrespipe.settings import Settings
@@ -15,27 +16,27 @@ if TYPE_CHECKING:
 FILE = "nrespipe.sqlite"
 
 
-def url(output: Path, settings: "Settings"):
-    """Return where the database is.
+def url(output: Path, settings: "Settings") -> URL:
+    """Return the URL of the database of an output directory.
 
     Parameters
     ----------
     settings
-        Whose ``database_url`` comes first.
+        Their ``database_url`` comes first.
 
     Returns
     -------
     sqlalchemy.URL
-        Without a setting that of an SQLite file in `output`. It is printed without its password.
+        Without a setting that of an SQLite file in `output`. When it is printed the password is hidden.
     """
     if given := settings.database_url.get_secret_value():
         return make_url(given)
-    # not by a text: a question mark in a directory's name would begin the options
+    # not from a text: a question mark in the name of a directory would begin the options
     return URL.create("sqlite", database=str(output.resolve() / FILE))
 
 
 def to_read(output: Path, settings: "Settings") -> sessionmaker[Session]:
-    """Open a database that exists, to read what is known; nothing is made, migrated or written.
+    """Open a database that exists, to read from it; nothing is created, migrated or written.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def to_read(output: Path, settings: "Settings") -> sessionmaker[Session]:
 
 
 def to_change(output: Path, settings: "Settings") -> sessionmaker[Session]:
-    """Open a database that exists, to change what is known.
+    """Open a database that exists, to change its rows.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def require(output: Path, settings: "Settings") -> None:
     Raises
     ------
     FileNotFoundError
-        If it is to be an SQLite file, and there is none.
+        If it is an SQLite file that does not exist.
     """
     place = url(output, settings)
     if place.get_backend_name() == "sqlite" and place.database and not Path(place.database).is_file():
@@ -77,8 +78,10 @@ def require(output: Path, settings: "Settings") -> None:
         raise FileNotFoundError(f"no database {where}: nothing was reduced into this directory yet")
 
 
-def _existing(output, settings, connect):
+def _existing(
+    output: Path, settings: "Settings", connect: Callable[[URL], sessionmaker[Session]]
+) -> sessionmaker[Session]:
     require(output, settings)
     sessions = connect(url(output, settings))
-    revisions.require(sessions.kw["bind"])
+    schema.require(sessions.kw["bind"])
     return sessions

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from nrespipe.database.administration.connection import sqlite_driver
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -19,20 +21,20 @@ def write(engine: "Engine", path: Path) -> None:
     Parameters
     ----------
     path
-        The copy: an SQLite database, or an archive for ``pg_restore``. It is there when it is complete and was read
-        once, or not at all.
+        The copy: an SQLite database, or an archive for ``pg_restore``. It appears once it is complete and was read
+        back, or not at all.
 
     Raises
     ------
     OSError
-        If it is there already, if it cannot be written, or if the copy is no sound database.
+        If the file exists, if it cannot be written, or if the copy is damaged.
     """
     if path.exists():
         raise FileExistsError(f"{path} is there already: give another name")
-    # the numbers of processes are the same in two containers
+    # not named by the number of the process, which can be the same in two containers
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
-        # whoever reads it knows all that the database knows
+        # for nobody else to read: it has all that is in the database
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         if engine.dialect.name == "sqlite":
             _copy_file(engine, partial)
@@ -46,19 +48,18 @@ def write(engine: "Engine", path: Path) -> None:
             partial.unlink()
 
 
-def _copy_file(engine, partial):
+def _copy_file(engine: "Engine", partial: Path) -> None:
     with engine.connect() as connection, closing(sqlite3.connect(partial)) as copy:
-        source = connection.connection.dbapi_connection
-        # in one step: of a database that is written to all the time one of several would begin anew for ever
-        source.backup(copy)
-        # one file, which can be read from a disk that nobody can write to
+        # in one step: with several the copy of a database that is written to all the time would start again for ever
+        sqlite_driver(connection).backup(copy)
+        # one file, which can be read from a read-only disk
         copy.execute("PRAGMA journal_mode=DELETE")
         told = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if told != "ok":
         raise OSError(f"the copy is damaged, and so may be the database: {told}; see `nrespipe database check`")
 
 
-def _dump(engine, partial):
+def _dump(engine: "Engine", partial: Path) -> None:
     from psycopg.conninfo import make_conninfo
 
     words, options = engine.dialect.create_connect_args(engine.url)
@@ -70,7 +71,7 @@ def _dump(engine, partial):
     _run("pg_restore", ["--list", f"{partial}"], environment)
 
 
-def _run(program, words, environment):
+def _run(program: str, words: list[str], environment: dict[str, str]) -> None:
     found = shutil.which(program, path=environment.get("PATH"))
     if found is None:
         raise FileNotFoundError(

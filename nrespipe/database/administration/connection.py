@@ -1,23 +1,28 @@
-"""The way to the database: engines, and sessions that write or only read."""
+"""Connections to the database: engines, and sessions that write or only read."""
 
 import sqlite3
+from collections.abc import Callable
 from functools import cache
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database.administration import forking
 
+if TYPE_CHECKING:
+    from psycopg import Connection as PostgresConnection
+
 _BUSY_TIMEOUT_MS = 30_000
-#: A PostgreSQL server ends a transaction in which nothing was asked for so long, and gives free what it has locked
-#: [second]: its process is frozen, or its machine away. Ours pause for a quarter of a second where they write (the
-#: checksum of a master), and for 10 s where they only read (the report of a site, on a machine that is far too busy).
+#: A PostgreSQL server ends a transaction without a statement for so long, and releases its locks [second]: the process
+#: is frozen, or its machine away. Our transactions pause for a quarter of a second where they write (the checksum of a
+#: master), and for 10 s where they only read (the report of a site, on a machine that is far too busy).
 LONGEST_SILENCE_S = 120.0
-#: What the driver is told, where the URL does not tell it otherwise: a server that went away without a word is noticed
-#: within two minutes, not after hours (the times of the probes in seconds, the last one in milliseconds).
+#: Options of the driver, unless the URL sets them: a server that disappeared is noticed within two minutes, not after
+#: hours (the times of the probes in seconds, the last one in milliseconds).
 _PATIENCE = {
     "connect_timeout": 10,
     "keepalives_idle": 60,
@@ -38,7 +43,7 @@ def connect(url: str | URL) -> sessionmaker[Session]:
     Returns
     -------
     sqlalchemy.orm.sessionmaker
-        Makes sessions; what they return stays readable after a commit.
+        Makes sessions whose rows stay readable after a commit.
     """
     return sessionmaker(open_engine(url), expire_on_commit=False)
 
@@ -49,12 +54,12 @@ def connect_to_read(url: str | URL) -> sessionmaker[Session]:
     Returns
     -------
     sqlalchemy.orm.sessionmaker
-        As `readers` makes it. Not even the file or the journal of an SQLite database is made where there is none.
+        As `read_only` makes it. Not even the file or the journal of an SQLite database is created.
     """
-    return readers(sessionmaker(open_engine(url, writes=False)))
+    return read_only(sessionmaker(open_engine(url, writes=False)))
 
 
-def readers(sessions: sessionmaker[Session]) -> sessionmaker[Session]:
+def read_only(sessions: sessionmaker[Session]) -> sessionmaker[Session]:
     """Return sessions of the same database that only read.
 
     Parameters
@@ -73,19 +78,19 @@ def readers(sessions: sessionmaker[Session]) -> sessionmaker[Session]:
 
 
 def open_engine(url: str | URL, writes: bool = True) -> Engine:
-    """Make an engine; nothing is read or written yet.
+    """Create an engine; nothing is read or written yet.
 
     Parameters
     ----------
     writes
-        Whether an SQLite file is made where there is none, and its journal made one that lets readers read while
-        somebody writes.
+        Whether an SQLite file is created where there is none, and gets a journal with which readers can read while
+        another process writes.
 
     Notes
     -----
-    A PostgreSQL server ends transactions of this engine in which nothing was asked for `LONGEST_SILENCE_S`. Whoever
-    wakes in one is told by a ``DBAPIError`` with ``connection_invalidated``, has written nothing, and begins anew. No
-    error shows the values of a statement: they end in logs and reasons, and may be secret, or as long as a message.
+    A PostgreSQL server ends transactions of this engine that are silent for `LONGEST_SILENCE_S`. A process that
+    goes on with one gets a ``DBAPIError`` with ``connection_invalidated``, has written nothing, and starts again. No
+    error shows the values of a statement: errors end in logs and reasons, and values may be secret, or very long.
     """
     url = make_url(url)
     if url.get_backend_name() == "sqlite":
@@ -107,36 +112,55 @@ def open_engine(url: str | URL, writes: bool = True) -> Engine:
     return engine
 
 
+def sqlite_driver(connection: Connection) -> sqlite3.Connection:
+    """Return the connection of the driver of an SQLite database, for statements outside any transaction.
+
+    Raises
+    ------
+    TypeError
+        If the database is another one.
+    """
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError(f"the driver of the database is {type(driver).__name__}; expected that of sqlite3")
+    return driver
+
+
 @cache
-def _opened(url, reads):
+def _opened(url: URL, reads: bool) -> sessionmaker[Session]:
     sessions = sessionmaker(open_engine(url), expire_on_commit=False)
-    return readers(sessions) if reads else sessions
+    return read_only(sessions) if reads else sessions
 
 
-def _by_address(sessions):
+def _by_address(
+    sessions: sessionmaker[Session],
+) -> tuple[Callable[[URL, bool], sessionmaker[Session]], tuple[URL, bool]]:
     engine = sessions.kw["bind"]
     return _opened, (engine.url, engine.get_execution_options().get("reads_only", False))
 
 
-# what makes sessions travels to another process by its address: there it has connections of its own
+# a sessionmaker is sent to another process as the URL of its database: there it opens connections of its own
 ForkingPickler.register(sessionmaker, _by_address)
 
 
-def _prepare_postgresql(connection, _record):
-    # by a statement: ``options`` of the connection would take the place of those in the URL
+def _prepare_postgresql(connection: "PostgresConnection[Any]", _record: object) -> None:
+    # with a statement: ``options`` of the connection would replace those in the URL
     with connection.cursor() as cursor:
         cursor.execute(f"set idle_in_transaction_session_timeout = {round(1000 * LONGEST_SILENCE_S)}")
     connection.commit()
 
 
-def _require_file(_dialect, _record, words, options):
+def _require_file(
+    _dialect: Dialect, _record: object, words: tuple[str, ...], options: dict[str, Any]
+) -> sqlite3.Connection | None:
     # sqlite3 makes an empty file where there is none, unless it is told otherwise in a URI
     if not options.get("uri"):
-        return sqlite3.connect(f"{Path(words[0]).as_uri()}?mode=rw", uri=True, **options)
+        opened: sqlite3.Connection = sqlite3.connect(f"{Path(words[0]).as_uri()}?mode=rw", uri=True, **options)
+        return opened
     return None
 
 
-def _prepare_sqlite(connection, _record):
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # the driver's own transactions begin late (at the first write) and then fail at once with "locked" when another
     # process has written meanwhile; those of _begin_sqlite wait for their turn instead
     connection.isolation_level = None
@@ -144,13 +168,13 @@ def _prepare_sqlite(connection, _record):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _journal_sqlite(connection, _record):
-    # after the patience: the change of the journal waits for a migration of another process as well
+def _journal_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # after busy_timeout is set: the change of the journal waits for a migration of another process as well
     connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _begin_sqlite(connection):
+def _begin_sqlite(connection: Connection) -> None:
     reads = connection.get_execution_options().get("reads_only", False)
     # the connections are shared by sessions of both kinds
-    connection.connection.dbapi_connection.execute(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
+    sqlite_driver(connection).execute(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
     connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Processes that are made while threads use an SQLite database: a copy must not take their locks for its own.
+"""Forks of a process while its threads use an SQLite database: the child must not inherit their locks.
 
 SQLite keeps in the memory of a process which locks its connections hold. A process that is forked in the middle of a
 transaction of another thread inherits that memory, and finds the database locked for as long as it lives.
@@ -9,12 +9,12 @@ import threading
 
 from sqlalchemy import Engine, event
 
-#: A thread that uses the database for longer than this does not hold up a new process any more [second].
+#: A thread that uses the database for longer than this does not delay a new process any more [second].
 _PATIENCE_S = 60.0
 
 _changed = threading.Condition()
 #: Which thread has which connection.
-_threads = {}
+_threads: dict[int, int] = {}
 
 
 def guard(engine: Engine) -> None:
@@ -29,25 +29,25 @@ def guard(engine: Engine) -> None:
     event.listen(engine, "checkin", _give_back)
 
 
-def _take(_connection, record, _proxy):
+def _take(_connection: object, record: object, _proxy: object) -> None:
     with _changed:
         _threads[id(record)] = threading.get_ident()
 
 
-def _give_back(_connection, record):
+def _give_back(_connection: object, record: object) -> None:
     with _changed:
         _threads.pop(id(record), None)
         _changed.notify_all()
 
 
-def _before():
+def _before() -> None:
     _changed.acquire()
     mine = threading.get_ident()
-    # none is taken as long as this is held
+    # as long as this is locked no thread takes a connection
     _changed.wait_for(lambda: all(thread == mine for thread in _threads.values()), _PATIENCE_S)
 
 
-def _in_child():
+def _in_child() -> None:
     global _changed
     _changed = threading.Condition()
     _threads.clear()

@@ -1,23 +1,24 @@
-"""Master calibrations: what they can be made of, which one serves a frame, what became of each."""
+"""Master calibrations: which one a frame uses, why there is none, and the records of those that were made."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, literal, or_, select, update
+from sqlalchemy import ColumnElement, ScalarResult, Select, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.frames.raw import Kind
 
-#: How far from a frame a master may lie [day]. Structure of the bias and dark changes with the electronics, traces and
-#: blaze whenever somebody opens the spectrograph, wavelengths with its pressure and temperature.
+#: Largest distance in time between a frame and its master [day]. Structure of the bias and dark changes with the
+#: electronics, traces and blaze whenever the spectrograph is opened, wavelengths with its pressure and temperature.
 REACH_DAYS = {Kind.BIAS: 30.0, Kind.DARK: 30.0, Kind.FLAT: 15.0, Kind.ARC: 5.0}
 
 
 class Night(NamedTuple):
-    """One night of one detector: what goes into one master.
+    """One night of one detector, whose frames of one kind make one master.
 
     Attributes
     ----------
@@ -33,19 +34,13 @@ class Night(NamedTuple):
     day: str
 
 
-def night_of(row: Frame | Master) -> Night:
+def night_of(row: Frame | Master | Stacking) -> Night:
     """Return the night that a frame or a master belongs to."""
-    return Night(*(getattr(row, name) for name in Night._fields))
+    return Night(row.site, row.instrument, row.camera, row.binning, row.readout_mode, row.day)
 
 
-def last(session: Session, kind: Kind, night: Night) -> Master | None:
-    """Return what was last made, or tried, for a night.
-
-    Returns
-    -------
-    Master or None
-        None where nothing was tried.
-    """
+def last_attempt(session: Session, kind: Kind, night: Night) -> Master | None:
+    """Return the last master of a night, or the last attempt at one; None where there was none."""
     return session.scalar(of_night(kind, night).order_by(Master.id.desc()).limit(1))
 
 
@@ -58,7 +53,7 @@ def nearest(
     future: bool = True,
     without: Collection[int] = (),
 ) -> Master | None:
-    """Return the master that serves a frame best.
+    """Return the best master for a frame.
 
     Of the same detector, read out in the same way, with fibers that cover those that are lit; of these that of the same
     night, or else the nearest in time within `REACH_DAYS`.
@@ -66,22 +61,17 @@ def nearest(
     Parameters
     ----------
     frame
-        What it is for: a frame, or a master with its `mean_mjd`.
+        Frame that is reduced, or master that is made, with its `mean_mjd`.
     far
         Whether one beyond `REACH_DAYS` is better than none.
     future
         Whether it may be of a later night.
     without
-        Rows of masters that do not come into question.
-
-    Returns
-    -------
-    Master or None
-        None where there is none.
+        Keys of masters that are not to be used.
     """
     near = [
         (master.day != frame.day, abs(distance_days(master, frame)), master.id, master)
-        for master in session.scalars(alike(kind, frame))
+        for master in session.scalars(of_detector(kind, frame))
         if (far or abs(distance_days(master, frame)) <= REACH_DAYS[kind])
         and (future or master.day <= frame.day)
         and _covers(master, frame)
@@ -91,30 +81,38 @@ def nearest(
 
 
 def distance_days(master: Master, frame: Frame | Master) -> float:
-    """Return how far a master is from what it is for.
+    """Return the time from a frame to a master.
 
     Parameters
     ----------
     frame
-        What it is for.
+        The frame, or a master that is made with the other.
 
     Returns
     -------
     float
         Positive if the master is of a later time [day].
+
+    Raises
+    ------
+    ValueError
+        If the time of one of them is not known.
     """
-    return master.mean_mjd - (frame.mean_mjd if isinstance(frame, Master) else frame.start_mjd)
+    time = frame.mean_mjd if isinstance(frame, Master) else frame.start_mjd
+    if master.mean_mjd is None or time is None:
+        raise ValueError(f"the time of a {frame.kind} of {frame.day} or of its master of {master.day} is not known")
+    return master.mean_mjd - time
 
 
-def absence(session: Session, kind: Kind, frame: Frame | Master, minimum: int) -> str:
-    """Say why no master serves a frame.
+def why_none(session: Session, kind: Kind, frame: Frame | Master, minimum: int) -> str:
+    """Return the reason why there is no master for a frame.
 
     Parameters
     ----------
     frame
-        What it would be for.
+        The frame, or the master that would be made with it.
     minimum
-        How many good frames a master needs.
+        Number of good frames that a master needs.
 
     Returns
     -------
@@ -122,13 +120,14 @@ def absence(session: Session, kind: Kind, frame: Frame | Master, minimum: int) -
         One sentence, in plain words.
     """
     reason = f"no master {kind} of {frame.instrument} {frame.camera} within {REACH_DAYS[kind]:g} days of {frame.day}"
-    tried = last(session, kind, night_of(frame))
+    tried = last_attempt(session, kind, night_of(frame))
     if tried is not None and tried.reason and tried.standing not in USABLE:
         end = "was called bad" if tried.path else "could not be made"
         return f"{reason}: the one of this night {end}: {tried.reason}"
     if any(abs(distance_days(master, frame)) <= REACH_DAYS[kind] for master in _of_other_modes(session, kind, frame)):
         return f"{reason} was read out in mode {frame.readout_mode}"
-    if any(not _covers(master, frame) for master in session.scalars(alike(kind, frame))):
+    unusable = [master for master in session.scalars(of_detector(kind, frame)) if not _covers(master, frame)]
+    if unusable and isinstance(frame, Frame):
         return f"{reason} covers the lit fibers of {frame.objects}"
     states = _states(session, kind, frame)
     good = states.count(State.DONE)
@@ -139,8 +138,8 @@ def absence(session: Session, kind: Kind, frame: Frame | Master, minimum: int) -
     return f"{reason}: this night has {good or 'no'} good {kind} frame{plural}{others}, a master needs {minimum}"
 
 
-def hopeful(session: Session, kind: Kind, frame: Frame | Master) -> int:
-    """Count the frames of a night that may enter a master, now or when they are reduced.
+def count_candidates(session: Session, kind: Kind, frame: Frame | Master) -> int:
+    """Count the frames of a night that can enter a master, now or once they are reduced.
 
     Returns
     -------
@@ -150,33 +149,33 @@ def hopeful(session: Session, kind: Kind, frame: Frame | Master) -> int:
     return sum(state not in (State.BAD, State.SKIPPED) for state in _states(session, kind, frame))
 
 
-def questionable(session: Session) -> list[Master]:
-    """Return the masters that need review, and those of which the last try did not succeed.
+def with_problems(session: Session) -> list[Master]:
+    """Return the masters that need review, and the last attempts at a master that failed.
 
     Returns
     -------
     list of Master
         With their reasons, the oldest first.
     """
-    sad = (Standing.REVIEW, Standing.REJECTED, Standing.FAILED, Standing.RETRY)
-    tries = session.scalars(select(Master).where(Master.standing.in_(sad)).order_by(Master.id))
-    return [master for master in tries if last(session, master.kind, night_of(master)) is master]
+    problems = (Standing.REVIEW, Standing.REJECTED, Standing.FAILED, Standing.RETRY)
+    tries = session.scalars(select(Master).where(Master.standing.in_(problems)).order_by(Master.id))
+    return [master for master in tries if last_attempt(session, master.kind, night_of(master)) is master]
 
 
 def record(session: Session, master: Master) -> Master | None:
-    """Write down a master that was made, or why it could not be made.
+    """Record a master that was made, or why it could not be made.
 
     Parameters
     ----------
     master
         A new row with everything but its key. If it has a file, the earlier one of its night, whose file it has
-        overwritten, is replaced; if it is used, what waits for a master of this camera is due. An earlier try that
-        something outside the frames made fail is forgotten.
+        overwritten, is replaced; if it is used, all that waits for a master of this camera is due. An earlier attempt
+        that failed for a reason outside the frames is deleted.
 
     Returns
     -------
     Master or None
-        The one that is replaced.
+        The master that is replaced.
     """
     replaced = None
     for earlier in session.scalars(of_night(master.kind, night_of(master)).order_by(Master.id)):
@@ -187,12 +186,12 @@ def record(session: Session, master: Master) -> Master | None:
     session.add(master)
     session.flush()
     if master.standing in USABLE:
-        _wake(session, master)
+        _make_due(session, master)
     return replaced
 
 
-def judge(session: Session, master: Master, standing: Standing, reason: str) -> None:
-    """Write down that a master may be used after all, or may not.
+def set_standing(session: Session, master: Master, standing: Standing, reason: str) -> None:
+    """Record the decision that a master may be used, or may not.
 
     Parameters
     ----------
@@ -201,44 +200,44 @@ def judge(session: Session, master: Master, standing: Standing, reason: str) -> 
     standing
         CURRENT: frames that wait for it are due. REJECTED: no frame uses it from now on.
     reason
-        Who says so, and why.
+        Who has decided, and why.
     """
     master.standing, master.reason = standing, reason
     session.flush()
     if standing is Standing.CURRENT:
-        _wake(session, master)
+        _make_due(session, master)
 
 
-def _wake(session, master) -> None:
-    """Make due what waits for a master of this camera; what still must wait finds that out quickly."""
-    waiting = (Frame.state == State.WAITING, Frame.owner == ""), (Stacking.next_try.is_not(None), Stacking.owner == "")
-    for table, conditions in zip((Frame, Stacking), waiting):
-        same = same_detector(table, master)
-        due = update(table).where(*same, *conditions).values(next_try=clock(session))
+def _make_due(session: Session, master: Master) -> None:
+    """Make all rows due that wait for a master of this camera; a row that must wait on is postponed again quickly."""
+    frames = update(Frame).where(Frame.state == State.WAITING, Frame.owner == "", *same_detector(Frame, master))
+    masters = update(Stacking).where(Stacking.next_try.is_not(None), Stacking.owner == "")
+    for waiting in (frames, masters.where(*same_detector(Stacking, master))):
+        due = waiting.values(next_try=clock(session))
         session.execute(due.execution_options(synchronize_session=False))
 
 
-def _states(session, kind, frame):
+def _states(session: Session, kind: Kind, frame: Frame | Master) -> list[State]:
     same = (Frame.kind == kind, *_same_night(Frame, night_of(frame)), latest())
     return list(session.scalars(select(Frame.state).where(*same)))
 
 
-def of_night(kind: Kind, night: Night) -> Select[Any]:
-    """Select the masters of a night, and the tries at one."""
+def of_night(kind: Kind, night: Night) -> Select[Master]:
+    """Select the masters of a night, and the attempts at one."""
     return select(Master).where(Master.kind == kind, *_same_night(Master, night))
 
 
-def _same_night(table, night):
+def _same_night(table: type[Frame] | type[Master], night: Night) -> list[ColumnElement[bool]]:
     return [getattr(table, name) == value for name, value in night._asdict().items()]
 
 
-def alike(kind: Kind, frame: Frame | Master | Night, standings: Sequence[Standing] = USABLE) -> Select[Any]:
+def of_detector(kind: Kind, frame: Frame | Master | Night, standings: Sequence[Standing] = USABLE) -> Select[Master]:
     """Select the masters of the same spectrograph, camera, binning and read-out mode.
 
     Parameters
     ----------
     frame
-        What they are for.
+        Frame or night whose detector it is.
     """
     return select(Master).where(
         Master.kind == kind,
@@ -248,34 +247,36 @@ def alike(kind: Kind, frame: Frame | Master | Night, standings: Sequence[Standin
     )
 
 
-def _of_other_modes(session, kind, frame):
+def _of_other_modes(session: Session, kind: Kind, frame: Frame | Master) -> ScalarResult[Master]:
     same = [getattr(Master, name) == getattr(frame, name) for name in ("instrument", "camera", "binning")]
     good = (Master.standing.in_(USABLE), Master.readout_mode != frame.readout_mode)
     return session.scalars(select(Master).where(Master.kind == kind, *same, *good, Master.mean_mjd.is_not(None)))
 
 
-def same_detector(table: type, row: Frame | Master | Night | type) -> list[ColumnElement[Any]]:
+def same_detector(
+    table: type[Frame] | type[Master] | type[Stacking], row: Frame | Master | Night | type[Frame]
+) -> list[ColumnElement[bool]]:
     """Return the conditions that a row is of the same detector, read out in the same way.
 
     Parameters
     ----------
     table
-        What is selected: `Frame`, `Master` or `Stacking`.
+        Table that is selected from: `Frame`, `Master` or `Stacking`.
     row
-        What it is to be like; a table in a join.
+        Row whose detector it is; a table in a join.
 
     Returns
     -------
     list of sqlalchemy.ColumnElement
-        Spectrograph, camera and binning are equal; so is the read-out mode, unless one of the two does not tell it.
+        Spectrograph, camera and binning are equal; so is the read-out mode, unless one of the two is not known.
     """
     same = [getattr(table, name) == getattr(row, name) for name in ("instrument", "camera", "binning")]
-    modes = table.readout_mode, literal(row.readout_mode) if isinstance(row.readout_mode, str) else row.readout_mode
-    return [*same, or_(modes[0] == modes[1], *(mode == "" for mode in modes))]
+    other = literal(row.readout_mode) if isinstance(row.readout_mode, str) else row.readout_mode
+    return [*same, or_(table.readout_mode == other, table.readout_mode == "", other == "")]
 
 
-def _covers(master, frame):
-    """Whether a master that is bound to fibers serves all the lit ones of a frame; a night's stack asks for none."""
+def _covers(master: Master, frame: Frame | Master) -> bool:
+    """Return whether a master of some fibers covers all lit ones of a frame; a master needs none."""
     if not master.fibers or isinstance(frame, Master) or not frame.objects:
         return True
     lit = {str(fiber) for fiber, name in enumerate(frame.objects.split("&")) if name.strip().lower() != "none"}

@@ -1,4 +1,4 @@
-"""What masters were made with, which versions of one there are, and what follows from a decision on one of them."""
+"""Lineage of masters: the masters that they were made with, their versions, and the effects of a rejection."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.masters.calibrations import Night, night_of, of_night
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 
 if TYPE_CHECKING:
     from nrespipe.frames.raw import Kind
 
 
-def outdated(session: Session, kind: "Kind") -> list[Night]:
-    """Return the nights whose masters are to be made anew, because what they come from was called bad.
+def nights_to_remake(session: Session, kind: "Kind") -> list[Night]:
+    """Return the nights whose masters are to be made again, because a master that they come from was rejected.
 
     Returns
     -------
@@ -32,28 +32,29 @@ def unreviewed(session: Session, masters: Sequence[Master]) -> list[Master]:
     Parameters
     ----------
     masters
-        What a frame is reduced with.
+        Masters with which a frame is reduced.
 
     Returns
     -------
     list of Master
-        Those that need review, and those that were called bad or come from one that was; by their keys. For one that
-        was replaced the decision on its successor counts.
+        Those that need review, and those that were rejected or come from one that was, in the order of their keys. For
+        a replaced one the decision on its successor counts.
     """
-    found, generation = {}, list(masters)
+    found: dict[int, Master] = {}
+    generation = list(masters)
     while generation:
         found |= {master.id: master for master in generation}
         generation = [parent for master in generation for parent in master.parents if parent.id not in found]
-    return [master for _, master in sorted(found.items()) if master.outdated or _is_doubted(session, master)]
+    return [master for _, master in sorted(found.items()) if master.outdated or _is_unreviewed(session, master)]
 
 
-def _is_doubted(session, master):
+def _is_unreviewed(session: Session, master: Master) -> bool:
     last = versions(session, master)[-1] if master.standing is Standing.REPLACED else master
     return last.standing in (Standing.REVIEW, Standing.REJECTED)
 
 
 def versions(session: Session, master: Master) -> list[Master]:
-    """Return the masters that were made of one night, one after the other, and have the same file.
+    """Return the versions of a master: all that were made of its night and have the same file.
 
     Parameters
     ----------
@@ -69,8 +70,8 @@ def versions(session: Session, master: Master) -> list[Master]:
     return list(session.scalars(same.order_by(Master.id)))
 
 
-def refusals(session: Session, kind: "Kind", night: Night) -> list[Master]:
-    """Return the tries at the master of a night that its recipe has refused.
+def rejections(session: Session, kind: "Kind", night: Night) -> list[Master]:
+    """Return the attempts at the master of a night that its recipe has rejected.
 
     Returns
     -------
@@ -81,8 +82,8 @@ def refusals(session: Session, kind: "Kind", night: Night) -> list[Master]:
     return list(session.scalars(refused.order_by(Master.id)))
 
 
-def mistrusted(session: Session, row: Frame | Master) -> set[int]:
-    """Return the masters that need review and with which a frame was refused, or a master could not be made.
+def suspects(session: Session, row: Frame | Master) -> set[int]:
+    """Return the masters that need review and with which a frame was found bad, or a master could not be made.
 
     Parameters
     ----------
@@ -92,10 +93,10 @@ def mistrusted(session: Session, row: Frame | Master) -> set[int]:
     Returns
     -------
     set of int
-        Their rows.
+        Their keys.
     """
     if isinstance(row, Frame):
         used = [master for attempt in row.attempts if attempt.outcome is State.BAD for master in attempt.masters]
     else:
-        used = [master for one in refusals(session, row.kind, night_of(row)) for master in one.parents]
+        used = [master for one in rejections(session, row.kind, night_of(row)) for master in one.parents]
     return {master.id for master in used if master.standing is Standing.REVIEW}

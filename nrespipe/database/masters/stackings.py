@@ -1,4 +1,4 @@
-"""The masters that are owed, one row for each kind and night."""
+"""The masters to be made, one row for each kind and night."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -6,35 +6,30 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.columns import State, insert
+from nrespipe.database.dialects import insert
 from nrespipe.database.frames import latest
 from nrespipe.database.masters.calibrations import Night, night_of
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 
 if TYPE_CHECKING:
     from nrespipe.frames.raw import Kind
 
 
-def of(session: Session, kind: "Kind", night: Night) -> Stacking:
-    """Return the row of a master, and make it if there is none.
-
-    Returns
-    -------
-    Stacking
-        The same one whoever asks, and however many at once.
-    """
+def get_or_create(session: Session, kind: "Kind", night: Night) -> Stacking:
+    """Return the row of a master to be made, and create it if there is none; all callers get the same row."""
     place = {"kind": kind, **night._asdict()}
     session.execute(insert(session, Stacking).values(place).on_conflict_do_nothing())
     return session.scalars(select(Stacking).filter_by(**place)).one()
 
 
 def finish(stacking: Stacking, next_try: datetime | None = None) -> None:
-    """Write down that nobody works on a master any more.
+    """Record that no process works on a master any more.
 
     Parameters
     ----------
     next_try
-        When to look again; not before it is asked for if not given.
+        When it is due again; only on request if not given.
     """
     stacking.owner, stacking.lease, stacking.deaths = "", None, 0
     stacking.tries += 1
@@ -42,7 +37,7 @@ def finish(stacking: Stacking, next_try: datetime | None = None) -> None:
 
 
 def inputs(session: Session, stacking: Stacking) -> list[Frame]:
-    """Return the frames that a master can be made of.
+    """Return the frames from which a master can be made.
 
     Returns
     -------

@@ -1,15 +1,20 @@
-"""Run the migrations on the connection that nrespipe.database.administration.revisions hands over."""
+"""Run the migrations on the connection that nrespipe.database.administration.schema opens."""
+
+from collections.abc import Collection, Mapping
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 
-from nrespipe.database.administration import revisions
+from nrespipe.database.administration import schema
 from nrespipe.database.tables import Row
 
 
-def note(ctx, heads, **_):
-    """Write down which programs can work with the tables, in the transaction of the migration."""
+def note(ctx: MigrationContext, step: MigrationInfo, heads: Collection[str], run_args: Mapping[str, object]) -> None:
+    """Record which programs can work with the tables, in the transaction of the migration."""
+    if ctx.connection is None:
+        raise RuntimeError("the migration has no connection: it cannot be run offline")
     for revision in heads:
-        revisions.note(ctx.connection, revision)
+        schema.note(ctx.connection, revision)
 
 
 connection = context.config.attributes["connection"]

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from nrespipe.engine.wavelength import night_to_night, solution
+from nrespipe import doppler
+from nrespipe.engine.wavelength import diagnostics, solution
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
 #: Side of the squares over which structure is compared: noise of the pixels averages out [pixel].
 _SQUARE = 64
@@ -23,7 +24,7 @@ _WIDE = 4096
 _NEVER = 1e6
 
 
-def master(
+def judge(
     new: Bias | Dark | Flat | Arc, last: Bias | Dark | Flat | Arc | None, spectrograph: Spectrograph
 ) -> Judgement:
     """Judge a master.
@@ -232,7 +233,7 @@ def _arc(new, last):
     ratio = [
         solution.on_grid(new.solution, f, orders, x) / solution.on_grid(last.solution, f, orders, x) for f in fibers
     ]
-    change_ms = solution.C_MS * (np.array(ratio) - 1)
+    change_ms = doppler.velocity_ms(np.array(ratio))
     zero_ms = np.median(change_ms, axis=(1, 2))
     apart_ms = float(np.ptp(zero_ms))
     bent_ms = spread(change_ms - zero_ms[:, None, None])
@@ -251,7 +252,7 @@ def _arc_lamp(new, last):
     """What of the change the lamp itself does not show, line by line: then one of the solutions is at fault."""
     if new.line_shape is None or last.line_shape is None:
         return []
-    found = night_to_night.compare(new, last)
+    found = diagnostics.night_to_night(new, last)
     if not found["lines"]:
         return []
     off, bent = found["offset_ms"], found["shape_ms"]

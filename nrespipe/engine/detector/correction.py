@@ -13,7 +13,7 @@ from nrespipe.frames.masters import Bias, Dark
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import RawFrame
 from nrespipe.frames.spectrograph import Detector
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
 if TYPE_CHECKING:
     from nrespipe.engine.detector.header_checks import Limits
@@ -68,33 +68,45 @@ def counts(raw: RawFrame, rows: slice | None = None) -> tuple[Floats, Floats]:
     return image[inner, light.slices[1]], level[inner]
 
 
-def level_variance(raw: RawFrame) -> float:
-    """Return the variance of the bias level of a row, which all its pixels share.
+class Overscan(NamedTuple):
+    """Bias level of the rows of a frame, from their overscan.
+
+    Attributes
+    ----------
+    level : shape (n_rows,)
+        Level of the rows of the data section, as `counts` gives it [ADU].
+    variance
+        Variance of a level about the true one, which all pixels of a row share [ADU2].
+    """
+
+    level: Floats
+    variance: float
+
+
+def overscan(raw: RawFrame) -> Overscan:
+    """Measure the bias level of each row from its overscan, and the variance of that level.
 
     Parameters
     ----------
     raw
         Frame with its overscan.
 
-    Returns
-    -------
-    float
-        Variance of `overscan_level` about the true level [ADU2].
-
     Notes
     -----
     With the kernel k of the average along the rows, the means of the rows scatter about the average by
-    :math:`(\\rho^2 + n^2) (1 - 2 k_0 + \\sum k^2)`, where n is the noise of a mean and :math:`\\rho` what changes from
-    row to row. The average follows neither: its variance is :math:`\\rho^2 (1 - 2 k_0 + \\sum k^2) + n^2 \\sum k^2`.
+    :math:`(\\rho^2 + n^2) (1 - 2 k_0 + \\sum k^2)`, where n is the noise of a mean and :math:`\\rho` the noise that
+    changes from row to row. The average follows neither: its variance is
+    :math:`\\rho^2 (1 - 2 k_0 + \\sum k^2) + n^2 \\sum k^2`.
     """
     rows = slice(raw.data_section.first_row, raw.data_section.end_row)
-    overscan = raw.adu[rows, _usable_overscan(raw)].astype(np.float32)
-    means, noise = _row_means(overscan), spread(np.diff(overscan)) / np.sqrt(2 * overscan.shape[1])
+    columns = raw.adu[rows, _usable_overscan(raw)].astype(np.float32)
+    means, noise = _row_means(columns), spread(np.diff(columns)) / np.sqrt(2 * columns.shape[1])
+    averaged = _along_rows(means)
     kernel = _along_rows((np.arange(4 * _RADIUS) == 2 * _RADIUS).astype(float))
     squares = np.sum(kernel**2)
     left = 1 - 2 * kernel.max() + squares
-    excess = max(spread(means - _along_rows(means)) ** 2 - noise**2 * left, 0.0)
-    return float(excess + noise**2 * squares)
+    excess = max(spread(means - averaged) ** 2 - noise**2 * left, 0.0)
+    return Overscan(averaged.astype(np.float32), float(excess + noise**2 * squares))
 
 
 def _usable_overscan(raw):
@@ -113,22 +125,6 @@ def _row_means(overscan):
 
 def _along_rows(values):
     return gaussian_filter1d(values, _SMOOTHING_ROWS, mode="nearest", radius=_RADIUS)
-
-
-def overscan_level(raw: RawFrame) -> Floats:
-    """Measure the bias level of each row from its overscan.
-
-    Parameters
-    ----------
-    raw
-        Frame with its overscan.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_rows,)
-        Level of the rows of the data section, as `counts` gives it [ADU].
-    """
-    return counts(raw)[1]
 
 
 def trim(raw: RawFrame, rows: slice | None = None) -> Floats:
@@ -150,7 +146,7 @@ def trim(raw: RawFrame, rows: slice | None = None) -> Floats:
     return np.asarray(adu, np.float32) - level[:, np.newaxis]
 
 
-class Jumps(NamedTuple):
+class LevelSteps(NamedTuple):
     """By how much the levels of the halves of a detector lie off, in one exposure.
 
     Attributes
@@ -165,7 +161,7 @@ class Jumps(NamedTuple):
     upper: float = 0.0
 
 
-def jumps(raw: RawFrame, bias: Bias, bands: Sequence[slice] = (slice(None),)) -> Jumps:
+def level_steps(raw: RawFrame, bias: Bias, bands: Sequence[slice] = (slice(None),)) -> LevelSteps:
     """Measure whether the level of one half of the detector has jumped against the overscan.
 
     Parameters
@@ -185,15 +181,15 @@ def jumps(raw: RawFrame, bias: Bias, bands: Sequence[slice] = (slice(None),)) ->
     beside = slice(middle_column - _BESIDE, middle_column + _BESIDE)
     columns = [(trim(raw, rows) - bias.adu[rows])[:, beside] for rows in bands]
     near = slice(middle_row - _ABOVE, middle_row + _ABOVE)
-    return _jumps(np.concatenate(columns), trim(raw, near) - bias.adu[near], bias.read_noise_adu)
+    return _level_steps(np.concatenate(columns), trim(raw, near) - bias.adu[near], bias.read_noise_adu)
 
 
-def _jumps(columns, rows, read_noise_adu):
-    """Jumps by the columns beside the middle one and by the rows beside the middle one, from all columns."""
+def _level_steps(columns, rows, read_noise_adu):
+    """LevelSteps by the columns beside the middle one and by the rows beside the middle one, from all columns."""
     left, right = _step(columns, read_noise_adu)
     middle = rows.shape[1] // 2
     level = np.repeat(np.array([left, right], np.float32), (middle, rows.shape[1] - middle))
-    return Jumps(left, right, *_step((rows - level).T, read_noise_adu))
+    return LevelSteps(left, right, *_step((rows - level).T, read_noise_adu))
 
 
 def _step(strip, read_noise_adu):
@@ -213,7 +209,7 @@ def _step(strip, read_noise_adu):
     return tuple(excess.tolist())
 
 
-def levelled(parts: Floats, jumped: Jumps, n_rows: int, rows: slice = slice(None)) -> Floats:
+def subtract_steps(parts: Floats, jumped: LevelSteps, n_rows: int, rows: slice = slice(None)) -> Floats:
     """Subtract what the levels of the halves of a detector lie off, in place.
 
     Parameters
@@ -276,7 +272,7 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     detector
         Limits and bad columns.
     gain_e_per_adu
-        Gain that was measured, or that of `header_checks.gain` [electron / ADU].
+        Gain that was measured, or that of `header_checks.nominal_gain` [electron / ADU].
 
     Returns
     -------
@@ -289,18 +285,20 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     ValueError
         If frame and masters differ in size.
     """
-    adu, level = counts(raw)
+    adu, (level, level_variance) = raw.adu[raw.data_section.slices], overscan(raw)
     if adu.shape != bias.adu.shape or (dark is not None and adu.shape != dark.adu_per_s.shape):
         raise ValueError(f"{raw.filename}: {adu.shape[1]} x {adu.shape[0]} pixels do not fit the masters")
     limits = header_checks.limits(raw, detector, gain_e_per_adu, header_checks.pile(adu, float(np.median(level))))
-    mask = flags(adu, limits, detector) | bias.mask
+    mask = flags(adu, limits, detector)
+    if bias.mask is not None:
+        mask |= bias.mask
     adu = adu - level[:, np.newaxis]
     adu -= bias.adu
     middle_row, middle_column = (n // 2 for n in adu.shape)
     beside, near = adu[:, middle_column - _BESIDE : middle_column + _BESIDE], adu[middle_row - _ABOVE :][: 2 * _ABOVE]
-    jumped = _jumps(beside, near, bias.read_noise_adu)
-    levelled(adu, jumped, len(adu))
-    variance = bias.variance + np.float32(header_checks.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance(raw))
+    jumped = _level_steps(beside, near, bias.read_noise_adu)
+    subtract_steps(adu, jumped, len(adu))
+    variance = bias.variance + np.float32(header_checks.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance)
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)
         adu -= charge

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from nrespipe.frames.arrays import Floats
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
 #: Edges of the bins of brightness [ADU].
 _EDGES = np.geomspace(10.0, 65536.0, 41)

@@ -1,7 +1,7 @@
 """What header and table say of the detector, compared with each other and with what the frames show."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import RawFrame
 from nrespipe.frames.spectrograph import Detector
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
 #: What a counter of 16 bits can hold [ADU].
 _MOST_ADU = 65535.0
@@ -51,7 +51,7 @@ def limits(raw: RawFrame, detector: Detector, gain_e_per_adu: float, pile_adu: f
     detector
         Its table, for what the header does not tell.
     gain_e_per_adu
-        Gain that was measured, or that of `gain` [electron / ADU].
+        Gain that was measured, or that of `nominal_gain` [electron / ADU].
     pile_adu
         Level at which the saturated pixels of this frame pile up, from `pile`; infinite where none do.
 
@@ -111,7 +111,7 @@ def pile(adu: Floats, level_adu: float) -> float:
     return float(level_adu + _PILE_EDGES[first[np.argmax(np.where(piled, here, 0))]])
 
 
-def gain(frames: Sequence[RawFrame], detector: Detector) -> Gain:
+def nominal_gain(frames: Sequence[RawFrame], detector: Detector) -> Gain:
     """Return the gain of frames that cannot be measured: that of their headers where it makes sense, else the table's.
 
     Returns
@@ -119,13 +119,13 @@ def gain(frames: Sequence[RawFrame], detector: Detector) -> Gain:
     Gain
         Its error is 30 percent, or by how much header and table differ.
     """
-    header, table = typical([raw.header_gain_e_per_adu for raw in frames]), detector.gain_e_per_adu
+    header, table = median_known([raw.header_gain_e_per_adu for raw in frames]), detector.gain_e_per_adu
     if header is None or not _GAINS[0] <= header <= _GAINS[1]:
         return Gain(table, _UNMEASURED * table)
     return Gain(header, max(_UNMEASURED * header, abs(header - table)))
 
 
-def typical(values: Sequence[float] | None) -> float | None:
+def median_known(values: Sequence[float | None]) -> float | None:
     """Return the median of what headers say.
 
     Parameters
@@ -137,7 +137,7 @@ def typical(values: Sequence[float] | None) -> float | None:
     return float(np.median(told)) if told else None
 
 
-def doubts(
+def flags(
     raw: RawFrame, detector: Detector, read_noise_adu: float, gain_e_per_adu: float, tolerance: float = _NOISIER
 ) -> Quality:
     """Check the limits in a frame's header, and the noise of its overscan.
@@ -147,7 +147,7 @@ def doubts(
     read_noise_adu
         Read noise of the master bias [ADU].
     gain_e_per_adu
-        Gain that was measured, or that of `gain` [electron / ADU].
+        Gain that was measured, or that of `nominal_gain` [electron / ADU].
     tolerance
         By how much the noise of the overscan may differ from it, relative.
 
@@ -222,14 +222,14 @@ def header_noise(frames: Sequence[RawFrame], detector: Detector, measured_adu: f
         In ADU; None where no header has it. Headers have it in electrons, and their gain may be wrong: by the gain of
         the header or by that of the table, whichever comes nearer to the measurement.
     """
-    told = typical([raw.header_read_noise_e for raw in frames])
+    told = median_known([raw.header_read_noise_e for raw in frames])
     if told is None:
         return None
-    gains = {gain(frames, detector).e_per_adu, detector.gain_e_per_adu}
+    gains = {nominal_gain(frames, detector).e_per_adu, detector.gain_e_per_adu}
     return float(min((told / g for g in sorted(gains)), key=lambda noise: abs(noise / measured_adu - 1)))
 
 
-def contradicted(value: float | None, measured: float, tolerance: float, flag: Quality) -> Quality:
+def flag_difference(value: float | None, measured: float, tolerance: float, flag: Quality) -> Quality:
     """Compare a value of a header or of a table with a measurement.
 
     Parameters
@@ -257,5 +257,5 @@ def _expected(detector, gain_e_per_adu):
     return tuple(min(ratio * known, _MOST_ADU) for known in (detector.saturation_adu, detector.max_linear_adu))
 
 
-def _sensible(value, expected):
+def _sensible(value: float | None, expected: float) -> TypeGuard[float]:
     return value is not None and expected / 3 <= value <= _MOST_ADU

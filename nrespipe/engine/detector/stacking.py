@@ -8,7 +8,7 @@ from numba import njit
 from scipy.special import bdtrc, chdtri
 
 from nrespipe.frames.arrays import Booleans, Floats, Integers
-from nrespipe.numerics.selection import median
+from nrespipe.numerics.robust_statistics import median
 
 #: Memory for the bands of all frames [byte].
 _BAND_BYTES = 192 << 20
@@ -99,9 +99,9 @@ def mean(
     in ten million has.
     """
     n = len(frames)
-    scales = np.ones(n) if scales is None else np.asarray(scales, float)
+    exposures = np.ones(n) if scales is None else np.asarray(scales, float)
     limits = np.array([np.inf, np.inf, *chdtri(np.arange(1, n), _CHANCE)])
-    tunables = np.float32(photon_variance), scales, float(threshold), float(mismatch), limits
+    tunables = np.float32(photon_variance), exposures, float(threshold), float(mismatch), limits
     out = [np.empty(shape, kind) for kind in (np.float32, np.float32, np.uint16, np.uint16, np.bool_)]
     average, variance, rejected, high, unsteady = out
     height = max(_BAND_BYTES // (4 * n * shape[1]), 64)

@@ -5,6 +5,7 @@ from scipy.ndimage import median_filter
 
 from nrespipe.frames.arrays import Floats
 from nrespipe.numerics import bspline
+from nrespipe.numerics.leastsquares import clipped
 
 
 def smooth(flux: Floats, variance: Floats, knot: float = 100.0, clip: float = 4.0) -> Floats:
@@ -29,18 +30,11 @@ def smooth(flux: Floats, variance: Floats, knot: float = 100.0, clip: float = 4.
     step = (n_pixels - 1) / n_knots
     result = np.full(flux.shape, np.nan)
     for place in np.ndindex(*flux.shape[:2]):
-        light, known = flux[place], np.isfinite(flux[place]) & (variance[place] > 0)
-        if known.sum() < 2 * knot:
-            continue
-        weight = np.where(known, 1 / np.where(known, variance[place], 1), 0)
-        for _ in range(3):
-            spline = bspline.fit(x, np.nan_to_num(light), weight, 0.0, step, n_knots, 1e-6)
-            curve = bspline.evaluate(spline, x, 0.0, step)
-            # the response scatters by a share of the light, more than the photons of a bright lamp
-            relative = np.where(known, (light - curve) / np.sqrt(np.where(known, variance[place], 1)), 0)
-            limit = clip * max(1.4826 * np.median(np.abs(relative[known])), 1.0)
-            weight = np.where(known & (np.abs(relative) < limit), 1 / np.where(known, variance[place], 1), 0)
-        result[place] = np.where(known, curve, np.nan)
+        known = np.isfinite(flux[place]) & (variance[place] > 0)
+        if known.sum() >= 2 * knot:
+            result[place] = np.where(
+                known, _curve(x, flux[place], variance[place], known, (step, n_knots), clip), np.nan
+            )
     return result
 
 
@@ -82,3 +76,17 @@ def normalise(flux: Floats, variance: Floats, faintest: float = 0.01, least_snr:
     with np.errstate(invalid="ignore", divide="ignore"):
         clear = (flux / np.sqrt(variance) > least_snr) & (shape > faintest)
     return np.where(clear, shape, 0.0)
+
+
+def _curve(x, flux, variance, known, knots, clip):
+    """Spline through the known pixels of an order, without those that deviate from it."""
+    flux, variance, (step, n_knots) = np.nan_to_num(flux), np.where(known, variance, 1), knots
+    weight = np.where(known, 1 / variance, 0)
+
+    def solve(kept):
+        spline = bspline.fit(x, flux, weight * kept, 0.0, step, n_knots, 1e-6)
+        curve = bspline.evaluate(spline, x, 0.0, step)
+        return curve, (flux - curve) / np.sqrt(variance)
+
+    # the response scatters by a share of the light, more than the photons of a bright lamp
+    return clipped(solve, known, (clip, clip), rounds=3, of_kept=False)[0]

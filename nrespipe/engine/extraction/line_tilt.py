@@ -9,8 +9,8 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Slant, Traces
-from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import legendre2d, slanted
+from nrespipe.numerics import column_model, legendre2d, tilt_kernels
+from nrespipe.numerics.leastsquares import clipped
 
 #: Terms of the surfaces in (x, m): a slant changes slowly over the detector.
 _DEGREES = legendre2d.degrees(3)
@@ -58,35 +58,35 @@ def measure(
     Least squares give a and b in pieces along every order, and a low surface in (x, m) smooths them for each fiber.
     Where a lamp has no lines the surface stays near what optics make likely.
     """
-    known = nothing(traces, lamps)
+    known = upright(traces, lamps)
     if not lamps:
         return known
     laid = column_layout.lay_out(image, traces, flat, lamps)
-    shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    shares, first = column_model.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     guard = np.full(len(laid.order), 0.15)
     edges = np.linspace(0, len(laid.data), _PIECES + 1).astype(np.int64)
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
     extra = np.zeros_like(laid.data)
     for _ in range(rounds):
         arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
-        flux, _, _ = kernel.fit(*arrays, extra, guard, 8.0, flux, 3)
-        lean, bend = (laid.sort(values) for values in of(known, traces, lamps))
-        extra = slanted.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
-        matrix, right = slanted.sums(
+        flux, _, _ = column_model.fit(*arrays, extra, guard, 8.0, flux, 3)
+        lean, bend = (laid.sort(values) for values in per_pixel(known, traces, lamps))
+        extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
+        matrix, right = tilt_kernels.sums(
             laid.data, laid.floor, laid.bad, shares, first, laid.centers, flux, extra, _GUARD, least_snr, _CORE, edges
         )
         known = _improved(known, laid.unsort(matrix), laid.unsort(right), traces, edges)
     return known
 
 
-def nothing(traces: Traces, fibers: tuple[int, ...]) -> Slant:
+def upright(traces: Traces, fibers: tuple[int, ...]) -> Slant:
     """Return the slant of lines that stand upright."""
     orders = int(traces.orders[0]), int(traces.orders[-1])
     zero = np.zeros((len(fibers), len(_DEGREES)))
     return Slant(tuple(fibers), orders, traces.centers.shape[-1], _DEGREES, zero, zero)
 
 
-def of(slant: Slant, traces: Traces, fibers: tuple[int, ...]) -> tuple[Floats, Floats]:
+def per_pixel(slant: Slant, traces: Traces, fibers: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Return the slant of every pixel of the traces.
 
     Parameters
@@ -109,7 +109,7 @@ def of(slant: Slant, traces: Traces, fibers: tuple[int, ...]) -> tuple[Floats, F
             place = slant.fibers.index(fiber)
             for part, coefficients in enumerate((slant.lean[place], slant.bend[place])):
                 result[part, i] = legendre2d.on_grid(slant.degrees, coefficients, x, m)
-    return result
+    return result[0], result[1]
 
 
 def mean(slants: Sequence[Slant]) -> Slant:
@@ -156,15 +156,15 @@ def _improved(slant, matrix, right, traces, edges):
 
 def _fit(design, values, errors, likely):
     """Robust weighted fit, each coefficient about as large as is likely; 0 where there is too little to fit."""
-    keep = np.isfinite(values) & (errors < 0.1)
-    for _ in range(6):
-        if keep.sum() < 2 * design.shape[1]:
-            return np.zeros(design.shape[1])
-        rows = np.vstack([design[keep] / errors[keep, None], np.diag(1 / likely)])
-        fit = np.linalg.lstsq(rows, np.append(values[keep] / errors[keep], np.zeros(len(likely))))[0]
-        residual = np.abs(values - design @ fit) / errors
-        limit = 4 * max(1.4826 * np.median(residual[keep]), 0.5)
-        previous, keep = keep, np.isfinite(values) & (errors < 0.1) & (residual < limit)
-        if np.array_equal(previous, keep):
-            break
-    return fit
+
+    def solve(kept):
+        if kept.sum() < 2 * design.shape[1]:
+            raise np.linalg.LinAlgError
+        rows = np.vstack([design[kept] / errors[kept, None], np.diag(1 / likely)])
+        fit = np.linalg.lstsq(rows, np.append(values[kept] / errors[kept], np.zeros(len(likely))))[0]
+        return fit, (values - design @ fit) / errors
+
+    try:
+        return clipped(solve, np.isfinite(values) & (errors < 0.1), (4.0, 4.0), least=0.5, rounds=6)[0]
+    except np.linalg.LinAlgError:
+        return np.zeros(design.shape[1])

@@ -6,13 +6,13 @@ from scipy.special import chdtrc, chdtri, ndtr
 
 from nrespipe.engine.extraction import line_tilt as slants
 from nrespipe.engine.orders import column_layout
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.traces import Slant, Traces
-from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import outliers, scattered, slanted
+from nrespipe.numerics import background_surface, column_model, cosmic_ray_kernels, tilt_kernels
 
 #: Least distance of two lit traces that can be told apart [pixel].
 _BLENDED = 3.5
@@ -28,6 +28,8 @@ _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
 _ODD_FIT = chdtri(round(2 * column_layout.HALF_WINDOW), 0.05)
 #: A column is believed to be hit where light and fit together are less likely than this.
 _HIDDEN = 1e-6
+#: First arguments of the kernels: data, floor, error, bad, shares, first, and light that is known besides.
+_Arrays = tuple[Floats, Floats, Floats, Integers, Floats, Integers, Floats]
 
 
 def optimal(
@@ -68,27 +70,27 @@ def optimal(
         \\qquad M = \\sum_k s_k P_k r + E, \\quad V = V_0 + M + \\left(\\frac{\\sigma_r}{r} M\\right)^2
 
     (Horne 1986 PASP 98 609; Zechmeister et al. 2014 A&A 561 A59, who divide by the flat itself). The variance V comes
-    from the model of the previous pass, not from the single pixel. E is what the slant of the lines adds:
-    the light of the neighboring columns, which is known from the previous fit (``slanted.displaced``), and the wings of
-    the other traces. Without the slant the light above the trace would be taken for that of another wavelength, by an
+    from the model of the previous pass, not from the single pixel. E is what the slant of the lines adds: the light of
+    the neighboring columns, which is known from the previous fit (``tilt_kernels.displaced``), and the wings of the
+    other traces. Without the slant the light above the trace would be taken for that of another wavelength, by an
     amount that depends on the weights and so on the brightness of the star. The worst outlier of each trace is left out
     and the fit repeated until none remains; then runs of pixels that one cosmic ray hit along the column, and those
     beside the outliers, also in the neighboring columns, which stand out less.
     """
     laid = column_layout.lay_out(image, traces, flat, lit)
-    shares, first = kernel.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    shares, first = column_model.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
     of_lamp = np.isin(np.repeat(lit, len(traces.orders))[laid.order], lamps)
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
     upright = np.zeros_like(laid.data)
-    flux, _, _ = kernel.fit(*arrays, upright, np.where(of_lamp, *_UNSLANTED), 1.2 * threshold, flux, 8)
-    lean, bend = (laid.sort(values) for values in slants.of(slant or slants.nothing(traces, lit), traces, lit))
+    flux, _, _ = column_model.fit(*arrays, upright, np.where(of_lamp, *_UNSLANTED), 1.2 * threshold, flux, 8)
+    lean, bend = (laid.sort(values) for values in slants.per_pixel(slant or slants.upright(traces, lit), traces, lit))
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
-    guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * outliers.misfit(*arrays, extra, flux, 8))
-    flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * cosmic_ray_kernels.misfit(*arrays, extra, flux, 8))
+    flux, variance, used = column_model.fit(*arrays, extra, guard, threshold, flux, 12, 1)
     extra = _extra(laid, shares, first, flux, lean, bend, flat.profile)
     _reject((*arrays, extra), guard, flux, variance, used, of_lamp)
-    flux, variance, used = kernel.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    flux, variance, used = column_model.fit(*arrays, extra, guard, threshold, flux, 12, 1)
     excess, hidden = _hidden((*arrays, extra), guard, flux, variance, used, of_lamp)
     variance = np.where(hidden, variance + excess**2, variance)
     quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden, np.uint8(Pixel.COSMIC), np.uint8(0)))
@@ -98,25 +100,25 @@ def optimal(
     return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected)
 
 
-def _reject(arrays, guard, flux, variance, used, of_lamp) -> None:
+def _reject(arrays: _Arrays, guard, flux, variance, used, of_lamp) -> None:
     """Mark, in the bad pixels of the arrays, what hits left that no single pixel betrays."""
     excess, error = _spikes(flux, variance, of_lamp)
     # sharp lines of the atmosphere stand out as well, but they fit the profile and are never so high
-    odd = outliers.chi_square(*arrays, flux, guard)[0] > _ODD_FIT
+    odd = cosmic_ray_kernels.chi_square(*arrays, flux, guard)[0] > _ODD_FIT
     odd |= (used < 0.95) | (excess > 0.2 * flux)
     expected = np.where(odd & (excess > _SPIKE * error), flux - excess, np.nan)
-    outliers.reveal(*arrays, flux, expected, 0.03, 4.0)
-    outliers.runs(*arrays, flux, guard, _RUN_LIMITS, 0.3)
-    outliers.grow(*arrays, flux, guard, 2.5)
+    cosmic_ray_kernels.reveal(*arrays, flux, expected, 0.03, 4.0)
+    cosmic_ray_kernels.runs(*arrays, flux, guard, _RUN_LIMITS, 0.3)
+    cosmic_ray_kernels.grow(*arrays, flux, guard, 2.5)
 
 
-def _hidden(arrays, guard, flux, variance, used, of_lamp):
+def _hidden(arrays: _Arrays, guard, flux, variance, used, of_lamp):
     """Tell by how much columns stand out, and those that neither the profile nor the neighbors explain.
 
     No pixel betrays the hit in those; their light is known to be no better than by what it stands out.
     """
     excess, error = _spikes(flux, variance, of_lamp)
-    chance = _chance(excess, error, *outliers.chi_square(*arrays, flux, guard))
+    chance = _chance(excess, error, *cosmic_ray_kernels.chi_square(*arrays, flux, guard))
     return excess, (chance < _HIDDEN) | ((used < 0.95) & (excess > _SPIKE * error))
 
 
@@ -151,9 +153,11 @@ def _chance(excess, error, chi_square, count):
 
 def _extra(laid, shares, first, flux, lean, bend, profile):
     """Light that the fit of a column alone does not know: of neighboring columns, and of the wings of other traces."""
-    extra = slanted.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
+    extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)
     light = np.ascontiguousarray(flux.T)
-    scattered.add_wings(extra, laid.centers, light, np.array(profile.wings), profile.distances[1], laid.grid[-1])
+    background_surface.add_wings(
+        extra, laid.centers, light, np.array(profile.wings), profile.distances[1], laid.grid[-1]
+    )
     return extra
 
 

@@ -7,8 +7,8 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import scattered
+from nrespipe.numerics import background_surface, column_model
+from nrespipe.numerics.leastsquares import clipped
 
 #: Distances from the nearest trace at which free pixels are averaged apart from each other [pixel].
 _CLASSES = np.array([6.5, 7.5, 8.5, 10.0, 12.0, 14.5, 18.0, 24.0, 60.0])
@@ -22,6 +22,8 @@ _SPACING, _STIFFNESS = 300, 1e-4
 _CELL, _STRIDE = (64, 64), 4
 #: Half width of the window that tells the light of a trace while its profile is not known [pixel].
 _CORE = 4
+#: Points further below and above the surface than so many robust scatters are left out.
+_CLIP = (4.0, 3.0)
 #: Share by which the wings of a frame may differ from those of the flat: stars and lamps do not fill a fiber alike.
 _ALIKE = 0.1
 
@@ -58,7 +60,7 @@ def subtract(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> 
     """
     laid = column_layout.lay_out(image, traces, flat, lit, _STRIDE)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, _, _ = kernel.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
+    flux, _, _ = column_model.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
     light = np.ascontiguousarray(flux.T)
     points, strength, _ = _cells(laid.data, laid.floor, laid.bad, laid.centers, light, flat.profile.wings, _KNOTS[:0])
     fit = _robust(points, strength[:, np.newaxis], image.electrons.shape, 0.0, _ALIKE)
@@ -85,11 +87,11 @@ def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3)
         Light per pixel at `DISTANCES` below and above a trace, relative to its light within 4 pixels; 0 where the
         profile itself knows it better.
     """
-    chosen = traces.centers[[traces.fibers.index(fiber) for fiber in lit]].reshape(-1, traces.centers.shape[-1])
-    typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in chosen])
     thin = slice(_STRIDE // 2, None, _STRIDE)
-    centers = np.ascontiguousarray(chosen[np.argsort(typical, kind="stable"), thin].T)
-    data, floor, mask = (kernel.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask))
+    centers, _ = column_layout.sorted_rows(traces, lit, thin)
+    data, floor, mask = (
+        column_model.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask)
+    )
     light = _core_light(data, centers)
     wings = np.zeros((2, len(DISTANCES)))
     for attempt in range(rounds):
@@ -116,7 +118,7 @@ def _core_light(data, centers):
 
 def _cells(data, floor, mask, centers, light, wings, knots):
     """Means of the cells, with columns counted on the whole detector; strength of the known wings; free wings."""
-    points = scattered.cells(
+    points = background_surface.cells(
         data, floor, mask, centers, light, np.array(wings), DISTANCES[1], _CLASSES, knots, _CELL[0], _CELL[1] // _STRIDE
     )
     points[:, 3] = points[:, 3] * _STRIDE + _STRIDE // 2
@@ -133,16 +135,12 @@ def _robust(points, extra, shape, doubt, prior):
     if len(level) < 3 * (intervals[0] + 3):
         return None, np.zeros(extra.shape[1]), None
     weight = 1 / np.hypot(error, doubt)
-    keep = np.ones(len(level), bool)
-    for _ in range(10):
-        coefficients, factors, covariance = scattered.surface(
-            row, column, level, weight * keep, extra, prior, shape, intervals, _STIFFNESS
-        )
-        residual = (level - scattered.at_points(coefficients, row, column, shape) - extra @ factors) * weight
-        scatter = max(1.4826 * np.median(np.abs(residual[keep])), 1.0)
-        previous, keep = keep, (residual < 3 * scatter) & (residual > -4 * scatter)
-        if np.array_equal(keep, previous):
-            break
+
+    def solve(kept):
+        fit = background_surface.surface(row, column, level, weight * kept, extra, prior, shape, intervals, _STIFFNESS)
+        return fit, (level - background_surface.at_points(fit[0], row, column, shape) - extra @ fit[1]) * weight
+
+    (coefficients, factors, covariance), (_, _, scatter) = clipped(solve, np.ones(len(level), bool), _CLIP)
     return coefficients, factors, covariance * scatter**2
 
 
@@ -156,7 +154,7 @@ def _without(image, fit):
     if coefficients is None:
         return image
     shape = image.electrons.shape
-    surface = scattered.on_image(coefficients, shape)
-    variance = scattered.variance_on_image(covariance, shape, _intervals(shape))
+    surface = background_surface.on_image(coefficients, shape)
+    variance = background_surface.variance_on_image(covariance, shape, _intervals(shape))
     floor = image.floor_variance + np.maximum(surface, 0) + variance
     return Image(image.electrons - surface, floor, image.mask, image.exposure_s)

@@ -1,15 +1,15 @@
 """The lit traces of a frame, column by column, as the kernels want them."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import columns as kernel
+from nrespipe.numerics import column_model
 
 #: Half width of the window across an order [pixel].
 HALF_WINDOW = 8.5
@@ -35,6 +35,8 @@ class Columns:
         Place of each sorted trace among those of the frame, fiber by fiber.
     shape
         Numbers of fibers, orders and columns of the frame.
+    thin
+        Which columns of the frame they are.
     grid
         Middles of the chunks of the profiles among these columns, first offset and spacing of the tables, half width of
         the window [pixel].
@@ -48,11 +50,12 @@ class Columns:
     centers: np.ndarray
     tables: np.ndarray
     order: np.ndarray
-    shape: tuple
-    grid: tuple
+    shape: tuple[int, int, int]
+    thin: slice
+    grid: tuple[Floats, float, float, float]
 
     @property
-    def pieces(self) -> tuple[Any, ...]:
+    def pieces(self) -> tuple[Floats, Floats, Integers, Floats, Floats, Floats, Floats, float, float, float]:
         """The first arguments of many kernels: the arrays, then the grid of the profiles."""
         return (self.data, self.floor, self.bad, self.response, self.centers, self.tables, *self.grid)
 
@@ -82,9 +85,73 @@ class Columns:
         -------
         ndarray, shape (n_fibers, n_orders, ...)
         """
-        result = np.empty_like(values)
-        result[self.order] = values
-        return result.reshape(*self.shape[:2], *values.shape[1:])
+        return unsort(values, self.order, self.shape[:2])
+
+    def moved(self, traces: Traces, lit: tuple[int, ...]) -> "Columns":
+        """Return the same pixels with the traces at other rows.
+
+        Parameters
+        ----------
+        traces
+            Where the same orders lie.
+        lit
+            The same fibers.
+
+        Returns
+        -------
+        Columns
+            Its `bad` is a copy, which kernels may mark pixels in.
+        """
+        centers, order = sorted_rows(traces, lit, self.thin)
+        tables = self.tables if np.array_equal(order, self.order) else self.tables[np.argsort(self.order)][order]
+        return replace(self, bad=self.bad.copy(), centers=centers, tables=tables, order=order)
+
+
+def sorted_rows(traces: Traces, fibers: tuple[int, ...], columns: slice = slice(None)) -> tuple[Floats, Integers]:
+    """Return the rows of the traces of some fibers, sorted by their medians.
+
+    Parameters
+    ----------
+    traces
+        Where the orders lie.
+    fibers
+        Which of its fibers.
+    columns
+        At which columns; all by default.
+
+    Returns
+    -------
+    centers : ndarray of float, shape (n_columns, n_traces)
+        Rows of the sorted traces; NaN where there is none [pixel].
+    order : ndarray of int, shape (n_traces,)
+        Place of each sorted trace among those of `fibers`, fiber by fiber.
+    """
+    centers = traces.centers[[traces.fibers.index(fiber) for fiber in fibers]]
+    centers = centers.reshape(-1, centers.shape[-1])
+    typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in centers])
+    order = np.argsort(typical, kind="stable")
+    return np.ascontiguousarray(centers[order][:, columns].T), order
+
+
+def unsort(values: np.ndarray, order: Integers, lead: tuple[int, ...]) -> np.ndarray:
+    """Put values of sorted traces back into the order of fibers and orders.
+
+    Parameters
+    ----------
+    values : shape (n_traces, ...)
+        Of the sorted traces.
+    order
+        From `sorted_rows`.
+    lead
+        Numbers of fibers and orders.
+
+    Returns
+    -------
+    ndarray, shape (n_fibers, n_orders, ...)
+    """
+    result = np.empty_like(values)
+    result[order] = values
+    return result.reshape(*lead, *values.shape[1:])
 
 
 def lay_out(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stride: int = 1) -> Columns:
@@ -105,26 +172,23 @@ def lay_out(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stri
         Copies: kernels may mark pixels in them.
     """
     thin = slice(stride // 2, None, stride)
-    n_orders = len(traces.orders)
-    chosen = [traces.fibers.index(fiber) for fiber in lit]
-    centers = traces.centers[chosen].reshape(len(lit) * n_orders, -1)
-    typical = np.array([np.nanmedian(c) if np.isfinite(c).any() else np.inf for c in centers])
-    order = np.argsort(typical, kind="stable")
+    centers, order = sorted_rows(traces, lit, thin)
     profile = flat.profile
     tables = profile.values[[flat.traces.fibers.index(fiber) for fiber in lit]]
-    tables = tables.reshape(len(lit) * n_orders, *tables.shape[2:])
+    tables = tables.reshape(-1, *tables.shape[2:])
     unusable = np.uint8(Pixel.BAD | Pixel.SATURATED | Pixel.BLOOMED)
-    response = kernel.transposed(profile.response[:, thin])
+    response = column_model.transposed(profile.response[:, thin])
     return Columns(
-        data=kernel.transposed(image.electrons[:, thin]),
-        floor=kernel.transposed(image.floor_variance[:, thin]),
-        bad=kernel.transposed((image.mask[:, thin] & unusable > 0).view(np.uint8)),
+        data=column_model.transposed(image.electrons[:, thin]),
+        floor=column_model.transposed(image.floor_variance[:, thin]),
+        bad=column_model.transposed((image.mask[:, thin] & unusable > 0).view(np.uint8)),
         response=response,
-        error=kernel.transposed(profile.response_error[:, thin]) / response,
-        centers=np.ascontiguousarray(centers[order][:, thin].T),
+        error=column_model.transposed(profile.response_error[:, thin]) / response,
+        centers=centers,
         tables=np.ascontiguousarray(tables[order]),
         order=order,
-        shape=(len(lit), n_orders, centers.shape[-1]),
+        shape=(len(lit), len(traces.orders), traces.centers.shape[-1]),
+        thin=thin,
         grid=(
             (profile.columns - stride // 2) / stride,
             profile.offsets[0],

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, percentile_filter
 
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.numerics import ridges as kernel
+from nrespipe.numerics import ridge_kernels
 
 _BIN = 32  # columns a bin
 _SUBBINS = 4  # narrower bins inside, shifted along the slope of the order before they are added
@@ -38,7 +38,7 @@ def find(binned: Floats, share: float = 0.1, least_bins: int = 8) -> tuple[Float
     peaks = [_peaks(binned, first, share) for first in starts]
     most = max(len(rows) for rows in peaks)
     first, rows = next(pair for pair in zip(starts, peaks) if len(pair[1]) >= 0.97 * most)
-    found = [kernel.follow(binned, _SUBBINS, float(row), first) for row in rows]
+    found = [ridge_kernels.follow(binned, _SUBBINS, float(row), first) for row in rows]
     found = [pair for pair in found if np.isfinite(pair[0]).sum() >= least_bins]
     x = (np.arange(n) + 0.5) * _BIN - 0.5
     centers, significance = (np.array([pair[k] for pair in found]).reshape(-1, n) for k in range(2))
@@ -60,8 +60,8 @@ def measure(binned: Floats, rows: Floats) -> tuple[Floats, Floats]:
     centers, significance : ndarray of float, shape (..., n_bins)
         As from `find`.
     """
-    found = kernel.measure(binned, _SUBBINS, np.ascontiguousarray(rows.reshape(-1, rows.shape[-1])))
-    return tuple(values.reshape(rows.shape) for values in found)
+    found = ridge_kernels.measure(binned, _SUBBINS, np.ascontiguousarray(rows.reshape(-1, rows.shape[-1])))
+    return found[0].reshape(rows.shape), found[1].reshape(rows.shape)
 
 
 def bin_columns(electrons: Floats) -> Floats:
@@ -152,7 +152,8 @@ def group(rows: Floats, size: int) -> Integers:
     usable = np.flatnonzero(np.isfinite(rows))
     usable = usable[np.argsort(rows[usable])]
     known = rows[usable]
-    found, left = {}, np.ones(len(known), bool)
+    found: dict[int, Floats] = {}
+    left = np.ones(len(known), bool)
     # the clearest orders may be few, cut off from the others by dark ones
     while 2 * len(found) * size < len(known):
         seeds = _seeds(known[left], size)

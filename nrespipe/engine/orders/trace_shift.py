@@ -5,12 +5,11 @@ from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.orders import column_layout
 from nrespipe.errors import BadFrame
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
-from nrespipe.frames.motion import Motion
-from nrespipe.frames.traces import Traces
-from nrespipe.numerics import columns as kernel
-from nrespipe.numerics import residuals
+from nrespipe.frames.traces import Motion, Traces
+from nrespipe.numerics import column_model
 from nrespipe.numerics.leastsquares import huber
 
 _BLOCK = 8  # columns that a cut adds up: the orders climb by a pixel at most within it
@@ -20,7 +19,7 @@ _COSMIC, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of th
 _UNEVEN = 0.05  # error of the offset of one column that no light mends: lines are tilted against the columns [pixel]
 
 
-def roughly(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, least: float = 10.0) -> Traces:
+def coarse(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, least: float = 10.0) -> Traces:
     """Find by how much the orders of a frame have moved, to a fraction of a pixel.
 
     Parameters
@@ -77,7 +76,7 @@ def roughly(image: Image, traces: Traces, lit: tuple[int, ...], cuts: int = 32, 
     return Traces(traces.fibers, traces.orders, traces.centers + shift)
 
 
-def orders(
+def measure(
     image: Image,
     traces: Traces,
     flat: Flat,
@@ -91,7 +90,7 @@ def orders(
     Parameters
     ----------
     traces
-        Where to begin: those of the flat, or moved as a whole by `roughly`.
+        Where to begin: those of the flat, or moved as a whole by `coarse`.
     flat
         Where the flat saw the orders, and their profile.
     lit
@@ -121,9 +120,10 @@ def orders(
     design = _design(base, image.electrons.shape[0])
     begin = np.array([np.nanmedian(traces.centers - flat.traces.centers), 0.0, 0.0])
     terms = begin
+    laid = column_layout.lay_out(image, flat.traces, flat, lit, stride)
     for attempt in range(rounds):
         moved = _moved(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
-        points = _offsets(image, moved, flat, lit, design, stride, np.inf if attempt == 0 else _COSMIC)
+        points = _offsets(laid, moved, lit, design, np.inf if attempt == 0 else _COSMIC)
         if attempt < 2:
             kept = _worth(*points, terms, worth_px)
             terms = np.where(kept, terms, begin)
@@ -149,14 +149,14 @@ def _moved(lit, orders, centers, distance, rows):
     return Traces(lit, orders, np.where(off, np.nan, centers))
 
 
-def _offsets(image, moved, flat, lit, design, stride, threshold):
+def _offsets(laid: column_layout.Columns, moved, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
-    laid = column_layout.lay_out(image, moved, flat, lit, stride)
+    laid = laid.moved(moved, lit)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, variance, _ = kernel.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
-    offset, weight = residuals.shift_sums(*laid.pieces, flux, 1)
+    flux, variance, _ = column_model.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
+    offset, weight = column_model.trace_offsets(*laid.pieces, flux, 1)
     seen = weight > 0
-    thin = design[:, :, stride // 2 :: stride].reshape(*flux.shape, 3)[laid.order][seen]
+    thin = design[:, :, laid.thin].reshape(*flux.shape, 3)[laid.order][seen]
     # the square of a flux is too large by its variance, and so is the weight
     real = 1 - variance[seen] / flux[seen] ** 2
     return thin, offset[seen], 1 / (1 / weight[seen] + _UNEVEN**2), real

@@ -6,10 +6,9 @@ import numpy as np
 from numba import njit
 from scipy.optimize import least_squares
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats
-from nrespipe.numerics.selection import interval_of
-
-_LIGHT_MS = 299792458.0
+from nrespipe.numerics.robust_statistics import interval_of
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,8 @@ def correlate(spectra: Floats, edges: Floats, lines: Lines, grid_ms: Floats, box
     ndarray of float, shape (n_spectra, n_orders, n_velocities)
         Sum over the lines of weight times the mean in the box.
     """
-    factors = 1 + np.asarray(grid_ms) / _LIGHT_MS
-    half = box_ms / 2 / _LIGHT_MS
+    factors = doppler.factor(np.asarray(grid_ms))
+    half = box_ms / 2 / doppler.C_MS
     return _correlate(spectra, edges, lines.order, lines.angstrom, lines.weight, factors, half)
 
 
@@ -113,8 +112,8 @@ def variance(pixel_variance: Floats, edges: Floats, lines: Lines, grid_ms: Float
     ndarray of float, shape (n_orders, n_velocities)
         Lines that look at the same pixel are correlated, and that is in it.
     """
-    factors = 1 + np.asarray(grid_ms) / _LIGHT_MS
-    half = box_ms / 2 / _LIGHT_MS
+    factors = doppler.factor(np.asarray(grid_ms))
+    half = box_ms / 2 / doppler.C_MS
     return _variance(pixel_variance, edges, lines.order, lines.angstrom, lines.weight, factors, half)
 
 
@@ -137,8 +136,8 @@ def projection(edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float, coef
     ndarray of float, shape (n_orders, n_pixels)
         The transpose of `correlate` applied to the coefficients.
     """
-    factors = 1 + np.asarray(grid_ms) / _LIGHT_MS
-    half = box_ms / 2 / _LIGHT_MS
+    factors = doppler.factor(np.asarray(grid_ms))
+    half = box_ms / 2 / doppler.C_MS
     return _projection(edges, lines.order, lines.angstrom, lines.weight, factors, half, coefficients)
 
 

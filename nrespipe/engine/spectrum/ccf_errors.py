@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf
 
 if TYPE_CHECKING:
     from nrespipe.engine.velocity.mask_fit import Fit
 
-_LIGHT_MS = 299792458.0
 _FWHM = 2.3548200450309493
 
 
@@ -41,7 +41,7 @@ def errors(found: "Fit", berv_ms: float = 0.0, *, window: float = 1.25) -> tuple
     reach_ms = window * found.fwhm_ms
     grid_ms = np.linspace(-reach_ms, reach_ms, 81)
     box_ms = grid_ms[1] - grid_ms[0]
-    seen_ms = ((1 + (found.rv_ms + grid_ms) / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
+    seen_ms = doppler.seen_ms(found.rv_ms + grid_ms, berv_ms)
     good = orders.good & (orders.continuum > 0)
     level = np.where(good, orders.continuum, 1.0)
     flux = np.where(good, orders.flux / level, found.model)

@@ -2,13 +2,12 @@
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf
 from nrespipe.engine.spectrum.ccf import Lines
 from nrespipe.engine.spectrum.spectrum_orders import Orders, smooth_snr2
 from nrespipe.frames.arrays import Booleans, Floats
 from nrespipe.frames.velocity import LineMask, Tellurics
-
-_LIGHT_MS = 299792458.0
 
 #: Lines that answer to the chromosphere, to the gas between the stars or to sodium in our own atmosphere, with half
 #: the width that they spoil: Ca K, Ca H, H gamma, H beta, Na D, H alpha [angstrom]
@@ -54,8 +53,8 @@ def clear(
         Weights are depth times the square of the signal-to-noise ratio of the continuum, the optimum for the sum of
         lines of equal shape.
     """
-    center = mask.vacuum_angstrom * (1 + velocity_ms / _LIGHT_MS)
-    room = (motion_ms + reach_ms) / _LIGHT_MS
+    center = mask.vacuum_angstrom * doppler.factor(velocity_ms)
+    room = (motion_ms + reach_ms) / doppler.C_MS
     low, high = center * (1 - room), center * (1 + room)
     usable = (mask.depth > shallowest) & ~_spoiled(mask.vacuum_angstrom, low, high, tellurics)
     snr2 = smooth_snr2(orders)
@@ -105,11 +104,11 @@ def window(
     ndarray of bool, shape (n_orders, n_pixels)
         Which pixels they are follows from their barycentric wavelength: every frame of a star uses the same ones.
     """
-    seen, room = wavelength * (1 + berv_ms / _LIGHT_MS), motion_ms / _LIGHT_MS
+    seen, room = wavelength * doppler.factor(berv_ms), motion_ms / doppler.C_MS
     with np.errstate(invalid="ignore"):
         clear_ = seen * (1 - room) > wavelength[:, [margin]]
         clear_ &= seen * (1 + room) < wavelength[:, [-1 - margin]]
-    rest = seen / (1 + velocity_ms / _LIGHT_MS)
+    rest = seen / doppler.factor(velocity_ms)
     return clear_ & ~_spoiled(rest, seen * (1 - room), seen * (1 + room), tellurics)
 
 
@@ -178,8 +177,7 @@ def search(
     edges, lines = ccf.pixel_edges(orders.wavelength), _deep_lines(mask, orders.wavelength)
     if len(lines.order) == 0 or not counted.any():
         return 0.0, 0.0, 0.0
-    factor = 1 + berv_ms / _LIGHT_MS
-    seen = lambda grid_ms: ((1 + grid_ms / _LIGHT_MS) / factor - 1) * _LIGHT_MS
+    seen = lambda grid_ms: doppler.seen_ms(grid_ms, berv_ms)
     grid_ms = np.arange(-half_range_ms, half_range_ms + step_ms / 2, step_ms)
     telling = _most_telling(lines, orders.wavelength, snr2, most)
     height = ccf.correlate(absorbed, edges, telling, seen(grid_ms), step_ms)[0].sum(axis=0)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, frozen
 from nrespipe.frames.velocity import LineMask
-from nrespipe.numerics.selection import interval_of
+from nrespipe.numerics.robust_statistics import interval_of
 
 #: Least and greatest strength of the lines relative to the list
 STRENGTHS = (0.3, 4.0)
-_LIGHT_MS = 299792458.0
 #: A line is followed out to this many standard deviations
 _REACH = 4.0
 #: Standard deviation of the motions of large eddies at most [m / s]
@@ -104,7 +104,7 @@ def at_rest(
     again; what remains is rotation (Gray 2005, *The Observation and Analysis of Stellar Photospheres*, eq. 18.14, limb
     darkening 0.6). At 10 km/s of rotation a Gaussian instead of it doubles the errors that blends leave.
     """
-    step = step_ms / _LIGHT_MS
+    step = step_ms / doppler.C_MS
     n = int(np.log(end_angstrom / start_angstrom) / step) + 1
     ln_start = np.log(start_angstrom)
     tau = -strength * np.log1p(-np.minimum(mask.depth, 0.995))
@@ -143,11 +143,11 @@ def observed(
     if sampling is None:
         sampling = Sampling(np.zeros(wavelength.shape), np.zeros(1), np.ones((1, 1)), np.zeros(1))
     kernels = sampling.kernels / sampling.kernels.sum(axis=1, keepdims=True)
-    ln_rest = np.log(wavelength) - np.log1p(velocity_ms / _LIGHT_MS)
+    ln_rest = np.log(wavelength) - np.log1p(velocity_ms / doppler.C_MS)
     grid = (ln_rest - rest.ln_start) / rest.ln_step
     columns = np.asarray(sampling.columns, dtype=float)
     flux, slope = _convolve(rest.flux, rest.slope, grid, sampling.fwhm, sampling.offsets, kernels, columns)
-    return flux, -slope / (_LIGHT_MS + velocity_ms)
+    return flux, -slope / (doppler.C_MS + velocity_ms)
 
 
 def _broadening(broadening_ms, thermal_ms, step_ms):

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import lagrange
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum
-from nrespipe.engine.star import order_scale
-from nrespipe.frames.activity import Index
-from nrespipe.frames.arrays import Floats
+from nrespipe.frames.arrays import Booleans, Floats
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.star import Index
 from nrespipe.frames.velocity import Velocity
 from nrespipe.frames.wavelength import Wavelengths
 
-_LIGHT_MS = 299792458.0
+#: Where the blaze is below this share of its peak the lamp tells too little
+_FAINTEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,10 @@ def measure(
     """
     if not np.isfinite(rv_ms):
         return tuple(Index(name, reason="the star has no velocity") for name, *_ in INDICES)
-    doppler = (1 + rv_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS)
+    shift = doppler.seen(rv_ms, berv_ms)
     light = _Light.of(spectra, wavelengths, fiber)
-    room = (1 + rv_ms / _LIGHT_MS) * np.array([1 - motion_ms / _LIGHT_MS, 1 + motion_ms / _LIGHT_MS])
-    return tuple(_index(light, doppler, room, definition, faintest) for definition in INDICES)
+    room = doppler.factor(rv_ms) * np.array([doppler.factor(-motion_ms), doppler.factor(motion_ms)])
+    return tuple(_index(light, shift, room, definition, faintest) for definition in INDICES)
 
 
 def of(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) -> tuple[Index, ...]:
@@ -163,6 +164,112 @@ def chromatic(order_rv_ms: Floats, order_error_ms: Floats, wavelength_angstrom: 
     return Index("chromatic", float(slope), float(leverage**-0.5), "m/s")
 
 
+def band_weights(
+    edges_angstrom: Floats,
+    good: Booleans,
+    center_angstrom: float,
+    width_angstrom: float,
+    triangular: bool = False,
+    *,
+    widest_gap: int = 6,
+) -> Floats | None:
+    """Return the weights of pixels whose sum of products with the light is the mean light of a band.
+
+    Parameters
+    ----------
+    edges_angstrom : shape (n_pixels + 1,)
+        Wavelengths of the edges of the pixels, increasing [angstrom].
+    good : shape (n_pixels,)
+        Pixels to use. In the place of another one stands the straight line between its neighbors.
+    center_angstrom, width_angstrom
+        Band; of a triangle the full width at half maximum [angstrom].
+    triangular
+        Whether the weight falls off from the center to both sides.
+    widest_gap
+        Distance of two good pixels across which a line may be drawn.
+
+    Returns
+    -------
+    ndarray of float, shape (n_pixels,) or None
+        They add to 1; None where the pixels do not cover the band.
+    """
+    u = (np.asarray(edges_angstrom) - center_angstrom) / width_angstrom
+    if triangular:
+        inside = np.clip(u, -1, 1)
+        below = 0.5 + inside - np.sign(inside) * inside**2 / 2
+    else:
+        below = np.clip(u + 0.5, 0, 1)
+    weights = np.diff(below)
+    if below[0] > 0 or below[-1] < 1 or not good.any():
+        return None
+    bad, kept = np.flatnonzero((weights > 0) & ~good), np.flatnonzero(good)
+    if len(bad):
+        right = np.searchsorted(kept, bad)
+        if right.min() == 0 or right.max() == len(kept):
+            return None
+        left, right = kept[right - 1], kept[right]
+        if np.max(right - left) > widest_gap:
+            return None
+        share = (bad - left) / (right - left)
+        np.add.at(weights, left, weights[bad] * (1 - share))
+        np.add.at(weights, right, weights[bad] * share)
+        weights[bad] = 0.0
+    return weights
+
+
+def brightness_ratio(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -> tuple[float, float]:
+    """Return how bright an order is against another one where both see the same wavelengths.
+
+    Parameters
+    ----------
+    first, second : shape (n_pixels,)
+        Flux and variance above the blaze, good pixels, wavelength, blaze of either order.
+
+    Returns
+    -------
+    ln_ratio, error : float
+        Natural logarithm of first over second, and its error; NaN and infinite where they share too little light.
+    """
+    flux, variance, good, wavelength, blaze = first
+    flux2, variance2, good2, wavelength2, blaze2 = second
+    here = good & (wavelength > wavelength2[0]) & (wavelength < wavelength2[-1])
+    place = np.clip(np.searchsorted(wavelength2, wavelength), 1, len(wavelength2) - 1)
+    here &= good2[place] & good2[place - 1]
+    if here.sum() < 100:
+        return float("nan"), float("inf")
+    share = (wavelength - wavelength2[place - 1]) / (wavelength2[place] - wavelength2[place - 1])
+    other = (1 - share) * flux2[place - 1] + share * flux2[place]
+    blazes = blaze**2, blaze2[place] ** 2
+    # from the lamp and not from the star: weights that know the noise of a pixel would favor the faint
+    weight = np.where(here, blazes[0] * blazes[1] / np.where(here, sum(blazes), 1.0), 0.0)
+    one, two = np.sum(weight * flux), np.sum(weight * other)
+    one_variance, two_variance = np.sum(weight**2 * variance), np.sum(weight**2 * variance2[place])
+    if not (one > 5 * np.sqrt(one_variance) and two > 5 * np.sqrt(two_variance)):
+        return float("nan"), float("inf")
+    return float(np.log(one / two)), float(np.sqrt(one_variance / one**2 + two_variance / two**2))
+
+
+def bright_range(wavelength: Floats, blaze: Floats) -> tuple[Floats, Floats]:
+    """Return the wavelengths between which the lamp lights each order.
+
+    Parameters
+    ----------
+    wavelength, blaze : shape (n_orders, n_pixels)
+        Wavelengths, increasing [angstrom]; spectrum of the lamp, 1 at the peak.
+
+    Returns
+    -------
+    start, end : ndarray of float, shape (n_orders,)
+        NaN for an order without light [angstrom].
+    """
+    lit = (blaze > _FAINTEST) & np.isfinite(wavelength)
+    some = lit.any(axis=1)
+    rows = np.arange(len(lit))
+    start = np.where(some, wavelength[rows, lit.argmax(axis=1)], np.nan)
+    end = np.where(some, wavelength[rows, lit.shape[1] - 1 - lit[:, ::-1].argmax(axis=1)], np.nan)
+    return start, end
+
+
 @dataclass(frozen=True)
 class _Light:
     """Light above the blaze, and where the lamp lights the orders."""
@@ -181,7 +288,7 @@ class _Light:
         wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
         known = np.all(np.diff(wavelength, axis=1) > 0, axis=1)
         blaze = np.where(known[:, None], spectra.of(fiber)[3], 0.0)
-        bright = order_scale.bright_range(wavelength, blaze)
+        bright = bright_range(wavelength, blaze)
         slope = continuum.noise(flux, variance, good).slope
         return cls(flux, variance, slope, good & known[:, None], wavelength, blaze, bright)
 
@@ -206,17 +313,17 @@ def _with_hits(flux, variance, quality, blaze, *, errors=5.0, share=0.3):
     return flux, variance, good
 
 
-def _index(light, doppler, room, definition, faintest):
+def _index(light, shift, room, definition, faintest):
     """Return one index, or why there is none."""
     name, lines, references, factor = definition
     bands = Counter(lines), Counter(references)
     seen = {}
     for band in (*bands[0], *bands[1]):
-        seen[band] = _on_orders(light, band, doppler, room)
+        seen[band] = _on_orders(light, band, shift, room)
         if isinstance(seen[band], str):
             return Index(name, reason=f"{seen[band]} {band.center_angstrom:.1f} angstrom")
     orders = sorted({order for found in seen.values() for order in found})
-    steps = [order_scale.ratio(light.order(o), light.order(o + 1)) for o in range(orders[0], orders[-1])]
+    steps = [brightness_ratio(light.order(o), light.order(o + 1)) for o in range(orders[0], orders[-1])]
     ln_steps, step_errors = np.array(steps).reshape(-1, 2).T
     if not np.all(np.isfinite(ln_steps)):
         return Index(name, reason="the orders of its bands share too little light")
@@ -235,7 +342,7 @@ def _index(light, doppler, room, definition, faintest):
     return Index(name, float(value), float(np.sqrt(variance)))
 
 
-def _on_orders(light, band, doppler, room):
+def _on_orders(light, band, shift, room):
     """Return mean light of a band, its variance, and what more light adds to that, on each order, or what is missing.
 
     An order must show all of the band all the year.
@@ -245,15 +352,15 @@ def _on_orders(light, band, doppler, room):
     complete = np.flatnonzero((start < low * room[0]) & (end > high * room[1]))
     found = {}
     for order in complete:
-        edges = ccf.pixel_edges(light.wavelength[order][None])[0] / doppler
+        edges = ccf.pixel_edges(light.wavelength[order][None])[0] / shift
         flux, good, shape = (
             light.flux[order],
             light.good[order],
             (band.center_angstrom, band.width_angstrom, band.triangular),
         )
-        weights = order_scale.band_weights(edges, good, *shape)
+        weights = band_weights(edges, good, *shape)
         if weights is not None:
-            all_weights = order_scale.band_weights(edges, np.ones(good.shape, bool), *shape)
+            all_weights = band_weights(edges, np.ones(good.shape, bool), *shape)
             off = all_weights @ _bend_of_bridges(flux, good, all_weights)
             found[int(order)] = (
                 weights @ flux, weights**2 @ light.variance[order] + off**2, weights**2 @ light.slope[order]

@@ -1,21 +1,21 @@
-"""The type and the rotation of a star from the lines of its spectrum."""
+"""Temperature, type and rotation of a star: by the catalog, and from the lines of its spectrum."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial import legendre
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import line_mask, synthetic
-from nrespipe.engine.star import temperature
-from nrespipe.frames.stellartype import StellarType
-from nrespipe.frames.velocity import LineMask, Star, Tellurics
+from nrespipe.frames.star import Star, StellarType
+from nrespipe.frames.velocity import LineMask, Tellurics
 
 if TYPE_CHECKING:
     from nrespipe.engine.spectrum.synthetic import Sampling
     from nrespipe.engine.velocity.mask_fit import Fit
 
-_LIGHT_MS = 299792458.0
 _FWHM2 = 8 * np.log(2)
 #: Standard deviation of a rotation profile in units of v sin i, with the limb darkening of ``linemodel``
 _ROTATION_DEVIATION = 0.4743
@@ -24,7 +24,45 @@ _ROTATION_DEVIATION = 0.4743
 _COOL, _SUN = (3450.0, 1560.0), (5777.0, 2790.0)
 #: Where the lines of all types stand apart, and the atmosphere has few [angstrom]
 _RANGE = (4150.0, 5900.0)
-_SUBTYPES = tuple(f"{letter}{digit}" for letter in "FGKM" for digit in range(10 if letter != "M" else 6))
+#: Effective temperature of a dwarf of subtype 0 of each class [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
+_SUBTYPE_0_K = {
+    "O": 46000.0,
+    "B": 31400.0,
+    "A": 9700.0,
+    "F": 7220.0,
+    "G": 5930.0,
+    "K": 5280.0,
+    "M": 3850.0,
+    "L": 2270.0,
+}
+
+
+def catalog_temperature(star: Star) -> float | None:
+    """Return the effective temperature of a star by the catalog.
+
+    Returns
+    -------
+    float or None
+        The temperature of the catalog, else that of a dwarf of the spectral type, else None [kelvin].
+    """
+    if star.teff_k is not None:
+        return star.teff_k
+    type_ = re.match(r"[a-z]*([OBAFGKM])\s*(\d(?:\.\d)?)?", star.spectral_type.strip())
+    return None if type_ is None else _dwarf_temperature(type_[1], float(type_[2] or 5))
+
+
+def _dwarf_temperature(letter: str, number: float) -> float:
+    """Return the effective temperature of a dwarf of a class, ``G``, and a subtype, 2 [kelvin]."""
+    classes = list(_SUBTYPE_0_K)
+    cooler, share = classes[classes.index(letter) + 1], number / 10
+    return _SUBTYPE_0_K[letter] * (1 - share) + _SUBTYPE_0_K[cooler] * share
+
+
+_SUBTYPES = {
+    f"{letter}{digit}": _dwarf_temperature(letter, digit)
+    for letter in "FGKM"
+    for digit in range(10 if letter != "M" else 6)
+}
 
 
 def estimate(
@@ -150,9 +188,9 @@ def subtype(teff_k: float) -> str:
     Returns
     -------
     str
-        The nearest of F0 to M5 on the scale of ``temperature.of_star``.
+        The nearest of F0 to M5 on the scale of `catalog_temperature`.
     """
-    return min(_SUBTYPES, key=lambda name: abs(temperature.of_star(Star("", spectral_type=name)) - teff_k))
+    return min(_SUBTYPES, key=lambda name: abs(_SUBTYPES[name] - teff_k))
 
 
 def _equations(found, masks, berv_ms, sampling, tellurics, deepest, blocks=12):
@@ -184,7 +222,7 @@ def _absorption(found, masks, berv_ms, sampling, chosen):
         fwhm = np.ascontiguousarray(sampling.fwhm[chosen])
         sampling = synthetic.Sampling(fwhm, sampling.offsets, sampling.kernels, sampling.columns)
     start, end = wavelength.min() * 0.995, wavelength.max() * 1.005
-    seen_ms = ((1 + found.rv_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
+    seen_ms = doppler.seen_ms(found.rv_ms, berv_ms)
     absorbed = []
     for mask in masks:
         rest = synthetic.at_rest(

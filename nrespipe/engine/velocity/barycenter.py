@@ -6,12 +6,13 @@ from astropy.coordinates import EarthLocation, get_body_barycentric, get_body_ba
 from astropy.time import Time
 from astropy.utils import iers
 
+from nrespipe import doppler
 from nrespipe.frames.raw import RawFrame, Telescope
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.frames.velocity import Barycentric, Star
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric
 
 _DAY_S = 86400.0
-_LIGHT_MS = constants.c.value
 _AU_M = constants.au.value
 _YEAR_S = 365.25 * _DAY_S
 _MAS_RAD = np.pi / 180 / 3600e3
@@ -113,7 +114,7 @@ def at(star: Star, midpoint_mjd: float, place: Spectrograph | Telescope, from_me
     return Barycentric(
         midpoint_mjd=float(midpoint_mjd),
         bjd_tdb=float(tdb.jd1 + (tdb.jd2 + delay_s / _DAY_S)),
-        berv_ms=float(_LIGHT_MS * (ratio - 1)),
+        berv_ms=float(doppler.velocity_ms(ratio)),
         from_meter=bool(from_meter),
     )
 
@@ -175,8 +176,8 @@ def _observer(location, time):
     earth, earth_velocity = get_body_barycentric_posvel("earth", time, ephemeris="builtin")
     site, site_velocity = location.get_gcrs_posvel(time)
     position_m = (earth + site).xyz.to_value(units.m)
-    beta = (earth_velocity + site_velocity).xyz.to_value(units.m / units.s) / _LIGHT_MS
-    redshift = location.gravitational_redshift(time).to_value(units.m / units.s) / _LIGHT_MS
+    beta = (earth_velocity + site_velocity).xyz.to_value(units.m / units.s) / doppler.C_MS
+    redshift = location.gravitational_redshift(time).to_value(units.m / units.s) / doppler.C_MS
     return position_m, beta, redshift
 
 
@@ -197,8 +198,8 @@ def _directions(star, julian_year, position_m):
     if parallax == 0:
         here = at_epoch + motion * years
         return here / np.linalg.norm(here), at_epoch, np.zeros(3)
-    recession = (star.rv_kms or 0.0) * 1e3 / _LIGHT_MS
-    path_years = _AU_M / parallax / _LIGHT_MS / _YEAR_S
+    recession = (star.rv_kms or 0.0) * 1e3 / doppler.C_MS
+    path_years = _AU_M / parallax / doppler.C_MS / _YEAR_S
     # seen as its light arrives, later and later from a star that recedes
     motion = motion * (1 + recession) + recession / path_years * at_epoch
     emitted, observer = years, position_m / _AU_M * parallax
@@ -209,7 +210,7 @@ def _directions(star, julian_year, position_m):
 
 def _light_travel_s(here, seen, position_m):
     """Return how much later the light passes the barycenter than the observer, curved wavefront included [second]."""
-    return float(position_m @ (here + seen) / (np.linalg.norm(here) + np.linalg.norm(seen)) / _LIGHT_MS)
+    return float(position_m @ (here + seen) / (np.linalg.norm(here) + np.linalg.norm(seen)) / doppler.C_MS)
 
 
 def _sun_delay_s(here, sun_m):

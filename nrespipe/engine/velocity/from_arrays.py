@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
 from nrespipe.engine.velocity import arrays, mask_fit, template_fit
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import LineMask, Tellurics
-
-_LIGHT_MS = 299792458.0
 
 #: An order longer than twice this is a merged spectrum and is cut into pieces of about this length [pixel]
 _PIECE = 4096
@@ -177,7 +176,7 @@ def gaussian(
     wavelength, flux, variance, blaze = _arrays(wavelength, flux, variance, blaze, cut=False)
     velocity_ms, berv_ms = arrays.speed_ms(velocity_ms, "velocity_ms"), arrays.speed_ms(berv_ms, "berv_ms")
     grid_ms = velocity_ms + np.arange(-round(reach_ms / step_ms), round(reach_ms / step_ms) + 1) * step_ms
-    seen_ms = ((1 + grid_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
+    seen_ms = doppler.seen_ms(grid_ms, berv_ms)
     good = np.isfinite(flux) & np.isfinite(variance) & (variance > 0) & (blaze > 0)
     divided = np.where(good, flux / np.where(good, blaze, 1.0), 0.0)
     lines = _within(mask, wavelength, good, blaze, seen_ms, box_ms)
@@ -284,8 +283,8 @@ def _orders(wavelength, flux, variance, blaze):
 def _within(mask, wavelength, good, blaze, seen_ms, box_ms):
     """Return the lines that stay on good pixels of an order over the whole range of velocities."""
     ends_ms = seen_ms[[0, -1]] + np.array([-box_ms, box_ms])
-    low, high = (mask.vacuum_angstrom * (1 + end / _LIGHT_MS) for end in ends_ms)
-    center = mask.vacuum_angstrom * (1 + seen_ms[len(seen_ms) // 2] / _LIGHT_MS)
+    low, high = (mask.vacuum_angstrom * doppler.factor(end) for end in ends_ms)
+    center = mask.vacuum_angstrom * doppler.factor(seen_ms[len(seen_ms) // 2])
     parts = []
     for order, (row, edges) in enumerate(zip(wavelength, ccf.pixel_edges(wavelength))):
         here = np.flatnonzero((low > row[0]) & (high < row[-1]))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_mask, synthetic
 from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
 from nrespipe.engine.velocity import mask_fit_state, order_velocities
@@ -13,7 +14,6 @@ from nrespipe.frames.velocity import LineMask, Tellurics
 if TYPE_CHECKING:
     from nrespipe.engine.spectrum.synthetic import Sampling
 
-_LIGHT_MS = 299792458.0
 
 #: Errors, or robust scatters of the orders where these are larger, beyond which an order loses weight. The faults of a
 #: list make orders disagree in every frame of a star alike, and weights that follow them depend on its brightness: with
@@ -177,10 +177,9 @@ def _model(mask, orders, state, berv_ms, sampling):
     rest = synthetic.at_rest(
         mask, start * 0.995, end * 1.005, state.broadening_ms, strength=state.strength, thermal_ms=state.thermal_ms
     )
-    doppler = 1 + berv_ms / _LIGHT_MS
-    seen_ms = ((1 + state.rv_ms / _LIGHT_MS) / doppler - 1) * _LIGHT_MS
+    seen_ms = doppler.seen_ms(state.rv_ms, berv_ms)
     flux, slope = synthetic.observed(rest, seen_ms, orders.wavelength, sampling)
-    return flux, slope / doppler
+    return flux, slope / doppler.factor(berv_ms)
 
 
 def _releveled(orders, model):
@@ -196,7 +195,7 @@ def _compare(orders, model, edges, halves, rv_ms, berv_ms, reach_ms):
     flux = np.where(good, orders.flux / level, model)
     grid_ms = np.linspace(-reach_ms, reach_ms, 81)
     box_ms = grid_ms[1] - grid_ms[0]
-    seen_ms = ((1 + (rv_ms + grid_ms) / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
+    seen_ms = doppler.seen_ms(rv_ms + grid_ms, berv_ms)
     parts = [ccf.correlate(np.stack([flux, model, slope]), edges, half, seen_ms, box_ms) for half in halves]
     functions = sum(parts)
     coefficients = _shift_coefficients(functions[1], functions[2])

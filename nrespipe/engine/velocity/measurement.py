@@ -7,14 +7,15 @@ import numpy as np
 from nrespipe import data
 from nrespipe.engine.spectrum import ccf_errors, continuum, line_mask, synthetic
 from nrespipe.engine.spectrum.spectrum_orders import Orders
-from nrespipe.engine.star import stellar_type, temperature
-from nrespipe.engine.velocity import error_budget, line_width, mask_fit, published, template_fit
-from nrespipe.engine.velocity.template_choice import is_of
+from nrespipe.engine.star import stellar_type
+from nrespipe.engine.velocity import error_budget, mask_fit, published, template_fit
+from nrespipe.engine.velocity.template import is_same_star
 from nrespipe.frames.arrays import Integers
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Barycentric, LineMask, Star, Tellurics, TemplateVelocity, Velocity
+from nrespipe.frames.velocity import Barycentric, LineMask, Tellurics, TemplateVelocity, Velocity
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Wavelengths
 
 #: Noise of the detector that weights reckon with, as a share of the typical light of the star: that at a ratio of
@@ -145,7 +146,7 @@ def _second(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
         fit = template_fit.fit(found.orders, numbers[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics)
     except ValueError:
         return None
-    wider, wider_error = line_width.change(found.orders, numbers[chosen], template, fit, berv_ms)
+    wider, wider_error = template_fit.width_change(found.orders, numbers[chosen], template, fit, berv_ms)
     by_order = {}
     for name, nothing in (("order_rv_ms", np.nan), ("order_error_ms", np.nan), ("order_weight", 0.0)):
         by_order[name] = np.full(len(numbers), nothing)
@@ -153,7 +154,7 @@ def _second(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
     return TemplateVelocity(
         name=template.star.name,
         fingerprint=template.fingerprint,
-        own=is_of(template, star),
+        own=is_same_star(template, star),
         n_spectra=len(template.inputs),
         rv_ms=fit.rv_ms,
         **errors(fit, mismatch_ms=fit.mismatch_ms),
@@ -230,7 +231,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     """Return the best fit or None, its mask, and whether that is another one than the catalog asks for."""
     spare = (data.stellar_lines("F2"),) if "F5" in masks else ()
     by_temperature = sorted((*masks.values(), *spare), key=lambda mask: mask.teff_k)
-    teff_k = temperature.of_star(star)
+    teff_k = stellar_type.catalog_temperature(star)
     first, guess_ms, significance = _recognised(orders, by_temperature, teff_k, star, tellurics, berv_ms)
     clear = line_mask.clear(first, orders, guess_ms, 20e3, tellurics)
     if significance < 5 or len(clear.order) < 20:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nrespipe.frames.zeropoints import ZeroPoints
+from nrespipe.frames.velocity import ZeroPoints
 
 #: Rounds after which means, zero points and jitters do not change any more.
 _ROUNDS = 40

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Quality
@@ -11,8 +12,6 @@ from nrespipe.frames.velocity import Velocity
 
 if TYPE_CHECKING:
     from nrespipe.engine.velocity.mask_fit import Fit
-
-_LIGHT_MS = 299792458.0
 
 
 def function(
@@ -42,7 +41,7 @@ def function(
     center = np.round(found.rv_ms / step_ms)
     steps = int(np.ceil(reach_ms / step_ms))
     grid_ms = (center + np.arange(-steps, steps + 1)) * step_ms
-    seen_ms = ((1 + grid_ms / _LIGHT_MS) / (1 + berv_ms / _LIGHT_MS) - 1) * _LIGHT_MS
+    seen_ms = doppler.seen_ms(grid_ms, berv_ms)
     orders, lines = found.orders, found.lines
     level = np.where(orders.good, orders.continuum, 1.0)
     flux = np.where(orders.good, orders.flux / level, found.model)

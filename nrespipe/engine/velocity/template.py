@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import arrays, template_fit
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
-from nrespipe.frames.velocity import Star, Tellurics
+from nrespipe.frames.velocity import Tellurics
 from nrespipe.numerics import bspline
 
 if TYPE_CHECKING:
     from nrespipe.engine.velocity.template_fit import TemplateFit
 
-_LIGHT_MS = 299792458.0
 _NOBODY = Star("")
 
 #: Pixels by which the knots of an order reach beyond the first exposure, for those seen from another side of the Earth
@@ -135,6 +137,54 @@ def leave_one_out(
     return _coadded(exposures, tellurics, rounds, clip).by_the_others(star)
 
 
+def choose(
+    templates: Sequence[Template], star: Star, *, site: str = "", farthest_k: float = 250.0, farthest_logg: float = 0.5
+) -> Template | None:
+    """Choose the template of a star.
+
+    Parameters
+    ----------
+    star
+        The star whose velocity is measured.
+    site
+        Where it was observed; templates of that site come first.
+    farthest_k, farthest_logg
+        Farthest temperature and surface gravity of another star whose template may serve [kelvin, cgs].
+
+    Returns
+    -------
+    Template or None
+        The best template of the star that the catalog names for this one, else of the star itself; else a trusted one
+        of the star whose temperature is nearest, if that is near enough; else None.
+    """
+    named = [template for template in templates if star.template and _key(star.template) in _names(template.star)]
+    own = named or [template for template in templates if is_same_star(template, star)]
+    if own:
+        return max(own, key=lambda t: (t.trusted, t.site == site, len(t.inputs), t.end_mjd, t.fingerprint))
+    wanted_k, near = stellar_type.catalog_temperature(star), []
+    for template in templates:
+        its_k = stellar_type.catalog_temperature(template.star)
+        if not template.trusted or wanted_k is None or its_k is None or abs(its_k - wanted_k) > farthest_k:
+            continue
+        logg, its_logg = star.logg, template.star.logg
+        if logg is None or its_logg is None or abs(logg - its_logg) <= farthest_logg:
+            near.append((template.site != site, abs(its_k - wanted_k), template.fingerprint, template))
+    return min(near, key=lambda row: row[:3])[3] if near else None
+
+
+def is_same_star(template: Template, star: Star) -> bool:
+    """Return whether a template was made of a star itself: they share a name, apart from blanks and capitals."""
+    return bool(_names(template.star) & _names(star))
+
+
+def _names(star):
+    return {_key(name) for name in (star.name, *star.aliases)}
+
+
+def _key(name):
+    return "".join(name.split()).upper()
+
+
 class _Stack:
     """Exposures on common knots."""
 
@@ -157,8 +207,8 @@ class _Stack:
     def knot_of_pixels(self, i):
         """Return where the pixels of an exposure lie between the knots."""
         e = self.exposures[i]
-        doppler = np.log1p(e.berv_ms / _LIGHT_MS) - np.log1p(self.rv_ms[i] / _LIGHT_MS)
-        ln_rest = np.log(e.orders.wavelength[self.rows[i]]) + doppler
+        ln_seen = doppler.ln_seen(self.rv_ms[i], e.berv_ms)
+        ln_rest = np.log(e.orders.wavelength[self.rows[i]]) - ln_seen
         return np.stack([place(row) for place, row in zip(self.places, ln_rest)])
 
     def add(self) -> None:
@@ -291,9 +341,9 @@ def _knots(exposure, row, rv_ms):
     """Return the logarithms of the wavelengths of the knots of an order, at rest."""
     wavelength = exposure.orders.wavelength[row]
     n = len(wavelength)
-    doppler = np.log1p(exposure.berv_ms / _LIGHT_MS) - np.log1p(rv_ms / _LIGHT_MS)
+    ln_seen = doppler.ln_seen(rv_ms, exposure.berv_ms)
     x = np.arange(-_BEYOND, n + _BEYOND, dtype=float)
-    inside = np.log(wavelength) + doppler
+    inside = np.log(wavelength) - ln_seen
     ln_angstrom = np.interp(x, np.arange(n), inside)
     ln_angstrom += np.minimum(x, 0) * (inside[20] - inside[0]) / 20
     ln_angstrom += np.maximum(x - n + 1, 0) * (inside[-1] - inside[-21]) / 20

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy.interpolate import CubicSpline
 
+from nrespipe import doppler
 from nrespipe.engine.spectrum import line_mask
 from nrespipe.engine.velocity import order_velocities
 from nrespipe.frames.arrays import Floats, Integers
@@ -17,7 +18,6 @@ from nrespipe.frames.velocity import Tellurics
 if TYPE_CHECKING:
     from nrespipe.engine.spectrum.spectrum_orders import Orders
 
-_LIGHT_MS = 299792458.0
 
 #: Variance of a cubic spline at a knot over the inverse of the weight of the points around it, where they lie densely
 AT_KNOT = 1.2035
@@ -141,7 +141,9 @@ def fit(
     return _result(rv_ms, solved, orders, numbers)
 
 
-def expected(orders, numbers, template, rv_ms: float, berv_ms: float = 0.0) -> tuple[Floats, Floats, Floats]:
+def expected(
+    orders: "Orders", numbers: Integers, template: Template, rv_ms: float, berv_ms: float = 0.0
+) -> tuple[Floats, Floats, Floats]:
     """Return what a template lets expect of a spectrum.
 
     Parameters
@@ -165,6 +167,69 @@ def expected(orders, numbers, template, rv_ms: float, berv_ms: float = 0.0) -> t
     return _Light(orders, numbers, template, berv_ms).model(rv_ms)
 
 
+def width_change(
+    orders: "Orders",
+    numbers: Integers,
+    template: Template,
+    measured: TemplateFit,
+    berv_ms: float = 0.0,
+    *,
+    degree: int = 3,
+    step_ms: float = 200.0,
+) -> tuple[float, float]:
+    """Measure the differential line width of a spectrum.
+
+    Parameters
+    ----------
+    orders, numbers, template
+        As in `fit`.
+    measured
+        From `fit`: the velocity, and the pixels that were used.
+    berv_ms
+        Barycentric correction [m / s].
+    degree
+        Degree of the polynomial by which the level of an order may differ from that of the template.
+    step_ms
+        Step by which the second derivative of the template is taken [m / s].
+
+    Returns
+    -------
+    value_m2_s2, error_m2_s2 : float
+        Half of what is added to the variance of the lines, and its photon error; NaN and infinite where no order
+        tells [m2 / s2].
+
+    Notes
+    -----
+    A line that widens by a little changes by ``sigma d(sigma) T''`` with the second derivative of the template with
+    respect to the velocity (Zechmeister et al. 2018, A&A 609, A12); that is fitted to what the velocity leaves, with
+    the level and the velocity of each order free. The noise of the template makes it look less curved than it is,
+    so that a change comes out too small by the share that this noise has in the curvature.
+    """
+    flux, slope, noise = expected(orders, numbers, template, measured.rv_ms, berv_ms)
+    after, before = (
+        expected(orders, numbers, template, measured.rv_ms + step, berv_ms)[1] for step in (step_ms, -step_ms)
+    )
+    curvature = (after - before) / (2 * step_ms)
+    used = measured.used & np.isfinite(curvature)
+    level = np.where(used, orders.continuum, 0.0)
+    flux, slope, curvature, noise = (np.where(used, a, 0.0) for a in (flux, slope, curvature, noise))
+    weight = np.where(used, 1 / np.where(used, orders.noise().at(level * flux) + level**2 * noise, 1.0), 0.0)
+    basis = legendre.legvander(np.linspace(-1, 1, used.shape[1]), degree)
+    signal = information = 0.0
+    for o in np.flatnonzero(used.sum(axis=1) > 10 * (degree + 3)):
+        # a shift of 10 km/s is of the size of the level
+        columns = np.column_stack([basis * (flux[o] * level[o])[:, None], 1e4 * level[o] * slope[o]])
+        data = np.where(used[o], orders.flux[o], 0.0)
+        terms = least_squares(columns, data, weight[o])
+        moving = (basis @ terms[:-1]) * level[o] * curvature[o]
+        pure = moving - columns @ least_squares(columns, moving, weight[o])
+        signal += weight[o] @ (pure * (data - columns @ terms))
+        information += weight[o] @ pure**2
+    if not information > 0:
+        return float("nan"), float("inf")
+    return float(signal / information), float(information**-0.5)
+
+
 class _Light:
     """A spectrum and the template that lies below it."""
 
@@ -178,19 +243,19 @@ class _Light:
         """Return template, its slope with velocity, and its variance per pixel; NaN beyond it."""
         shape = self.orders.wavelength.shape
         flux, slope, noise = np.full((3, *shape), np.nan)
-        doppler = np.log1p(self.berv_ms / _LIGHT_MS) - np.log1p(rv_ms / _LIGHT_MS)
+        ln_seen = doppler.ln_seen(rv_ms, self.berv_ms)
         for i, splines in enumerate(self.rest):
             if splines is None:
                 continue
             place, light, variance, first, last = splines
-            ln_rest = np.log(self.orders.wavelength[i]) + doppler
+            ln_rest = np.log(self.orders.wavelength[i]) - ln_seen
             inside = (ln_rest > first) & (ln_rest < last)
             if inside.sum() < 2:
                 continue
             u = place(ln_rest[inside])
             noise[i, inside] = np.interp(u, np.arange(len(variance)), variance) / (AT_KNOT * np.gradient(u))
             flux[i, inside] = np.where(np.isfinite(noise[i, inside]), light(u), np.nan)
-            slope[i, inside] = -light(u, 1) * place(ln_rest[inside], 1) / (_LIGHT_MS + rv_ms)
+            slope[i, inside] = -light(u, 1) * place(ln_rest[inside], 1) / (doppler.C_MS + rv_ms)
         return flux, slope, noise
 
 

@@ -1,4 +1,4 @@
-"""Finding the emission lines of the lamp and measuring their centers."""
+"""Arc lines: detection, and measurement of their centers."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import ArcLines, LineShape
 from nrespipe.numerics import peaks
-from nrespipe.numerics.levels import between_lines
+from nrespipe.numerics.robust_statistics import line_free_level
 
 _BAD = int(Pixel.BAD | Pixel.COSMIC | Pixel.OUTSIDE | Pixel.BLENDED)
 _FALSE_CENTER = int(Pixel.SATURATED | Pixel.NONLINEAR | Pixel.BLOOMED)
@@ -32,10 +32,10 @@ def find(spectra: Spectra, fiber: int, shape: LineShape | None = None, threshold
     -------
     ArcLines
         Not identified (wavelengths NaN), sorted by order and x. Lines that touch saturated, bloomed, non-linear or bad
-        pixels are left out. `used` tells the lines that no neighbor disturbs.
+        pixels are left out. `used` marks the lines that no neighbor disturbs.
     """
-    flux, variance, weight = prepared(spectra, fiber)
-    row, fits = fitted(flux, variance, weight, spectra.orders, fiber, shape, threshold)
+    flux, variance, weight = without_background(spectra, fiber)
+    row, fits = fit(flux, variance, weight, spectra.orders, fiber, shape, threshold)
     clean = undisturbed(spectra, fiber, row, fits)
     whole = ~_touched(spectra, fiber, row, fits)
     row, fits, clean = row[whole], fits[whole], clean[whole]
@@ -52,7 +52,7 @@ def find(spectra: Spectra, fiber: int, shape: LineShape | None = None, threshold
     )
 
 
-def prepared(spectra: Spectra, fiber: int) -> tuple[Floats, Floats, Floats]:
+def without_background(spectra: Spectra, fiber: int) -> tuple[Floats, Floats, Floats]:
     """Return the spectra of a fiber without their background, and the weights of their pixels.
 
     Parameters
@@ -63,7 +63,7 @@ def prepared(spectra: Spectra, fiber: int) -> tuple[Floats, Floats, Floats]:
     Returns
     -------
     flux, variance, weight : ndarray of float, shape (n_orders, n_pixels)
-        Light above the level between the lines, its variance, and the inverse of that, 0 for a bad pixel
+        Flux above the background, its variance, and the inverse of the variance, 0 for a bad pixel
         [electron, electron2, 1 / electron2].
     """
     flux, variance, quality, _ = spectra.of(fiber)
@@ -86,14 +86,14 @@ def line_shape(spectra: Spectra, fiber: int) -> LineShape:
     LineShape
         Of this fiber, as from ``line_spread.measure``.
     """
-    flux, variance, weight = prepared(spectra, fiber)
-    row, fits = fitted(flux, variance, weight, spectra.orders, fiber)
+    flux, variance, weight = without_background(spectra, fiber)
+    row, fits = fit(flux, variance, weight, spectra.orders, fiber)
     clean = undisturbed(spectra, fiber, row, fits)
     light = np.where(weight > 0, flux, np.nan)
     return line_spread.measure(light, variance, row[clean], fits[clean], spectra.orders, fiber)
 
 
-def fitted(
+def fit(
     flux: Floats,
     variance: Floats,
     weight: Floats,
@@ -103,12 +103,12 @@ def fitted(
     threshold: float = 5.0,
     rounds: int = 3,
 ) -> tuple[Integers, Floats]:
-    """Find peaks and fit them, the neighbors of each taken away.
+    """Find peaks and fit a line to each, with its neighbors subtracted.
 
     Parameters
     ----------
     flux, variance, weight : shape (n_orders, n_pixels)
-        As `prepared` returns them.
+        As `without_background` returns them.
     orders : shape (n_orders,)
         Diffraction orders.
     shape
@@ -116,7 +116,7 @@ def fitted(
     threshold
         Least signal-to-noise ratio of a peak.
     rounds
-        How often all lines are fitted.
+        Number of fits of all lines.
 
     Returns
     -------
@@ -126,11 +126,12 @@ def fitted(
         Columns as in ``numerics.peaks.COLUMNS``.
     """
     free_width = shape is None
-    shape = line_spread.gaussian((fiber,), orders, flux.shape[1]) if free_width else shape
+    if shape is None:
+        shape = line_spread.gaussian((fiber,), orders, flux.shape[1])
     row, x = _peaks(flux, variance, weight, threshold)
     fwhm, tables = line_spread.at(shape, fiber, row, x)
     start = np.column_stack([np.zeros(len(x)), x, fwhm])
-    residual = flux
+    residual, (n_rows, n_pixels) = flux, flux.shape
     for _ in range(rounds):
         fits = peaks.fit(residual, weight, variance, row, start, tables, 1.5, free_width)
         good = np.isfinite(fits[:, 1]) & (fits[:, 0] > 3 * fits[:, 5])
@@ -138,33 +139,33 @@ def fitted(
         row, fits = row[good], fits[good]
         fwhm, tables = line_spread.at(shape, fiber, row, fits[:, 1])
         start = np.column_stack([fits[:, :2], fits[:, 2] if free_width else fwhm])
-        residual = flux - peaks.render(*flux.shape, row, *start.T, tables, 2.4)
+        residual = flux - peaks.render(n_rows, n_pixels, row, start[:, 0], start[:, 1], start[:, 2], tables, 2.4)
     return row, fits
 
 
 def undisturbed(spectra: Spectra, fiber: int, row: np.ndarray, fits: np.ndarray) -> Booleans:
-    """Tell the lines that neither neighbors nor bad pixels disturb.
+    """Return which lines are disturbed by neither neighbors nor bad pixels.
 
     Parameters
     ----------
     spectra
-        Where they were found.
+        Spectra of the lines.
     row, fits
-        As `fitted` returns them.
+        As `fit` returns them.
 
     Returns
     -------
     ndarray of bool, shape (n_lines,)
     """
-    return _isolated(row, fits) & _usual(spectra, row, fits) & ~_touched(spectra, fiber, row, fits)
+    return _isolated(row, fits) & _of_typical_width(spectra, row, fits) & ~_touched(spectra, fiber, row, fits)
 
 
 def _background(flux, good, block=64):
-    """Level between the lines: median of each block, then again of what does not stand out, smooth along the order."""
+    """Level between the lines: median of each block, repeated without outliers, smooth along the order."""
     n = flux.shape[1]
     edges = np.append(np.arange(0, n, block), n)
     middles = 0.5 * (edges[:-1] + edges[1:] - 1)
-    levels = between_lines(np.ascontiguousarray(flux), good, edges)
+    levels = line_free_level(np.ascontiguousarray(flux), good, edges)
     padded = np.pad(levels, ((0, 0), (2, 2)), mode="edge")
     smooth = np.median([padded[:, i : i + levels.shape[1]] for i in range(5)], axis=0)
     return np.array([np.interp(np.arange(n), middles, level) for level in smooth])
@@ -185,7 +186,7 @@ def _peaks(flux, variance, weight, threshold, fwhm=3.5):
 
 
 def _doubled(row, fits, good):
-    """Fits that ran into a brighter neighbor."""
+    """Which fits converged to a brighter neighbor."""
     doubled = np.zeros(len(row), bool)
     kept = np.flatnonzero(good)
     kept = kept[np.lexsort((fits[kept, 1], row[kept]))]
@@ -196,7 +197,7 @@ def _doubled(row, fits, good):
 
 
 def _isolated(row, fits):
-    """Lines that their neighbors would move by less than a tenth of a pixel if nobody took them away."""
+    """Which lines their neighbors, if not subtracted, would shift by less than a tenth of a pixel."""
     pull = np.zeros(len(row))
     order = np.lexsort((fits[:, 1], row))
     for step in (1, 2):
@@ -211,19 +212,19 @@ def _isolated(row, fits):
     return pull < 0.1
 
 
-def _usual(spectra, row, fits):
-    """Lines as wide as the lines around them."""
+def _of_typical_width(spectra, row, fits):
+    """Which lines are as wide as the lines around them."""
     if len(row) < 30:
         return np.ones(len(row), bool)
     half = spectra.flux.shape[2] / 8
-    usual = np.array([np.median(fits[np.abs(fits[:, 1] - x) < half, 2]) for x in np.arange(0, 8 * half, half / 2)])
-    expected = np.interp(fits[:, 1], np.arange(0, 8 * half, half / 2), usual)
+    typical = np.array([np.median(fits[np.abs(fits[:, 1] - x) < half, 2]) for x in np.arange(0, 8 * half, half / 2)])
+    expected = np.interp(fits[:, 1], np.arange(0, 8 * half, half / 2), typical)
     snr = fits[:, 0] / fits[:, 5]
     return np.abs(fits[:, 2] / expected - 1) < 0.25 + 2 / snr
 
 
 def _touched(spectra, fiber, row, fits):
-    """Lines whose core has a pixel of unknown or false value, or that leave the detector."""
+    """Which lines have a flagged pixel in their core, or leave the detector."""
     _, _, quality, _ = spectra.of(fiber)
     n = spectra.flux.shape[2]
     flagged = (quality & (_BAD | _FALSE_CENTER)) != 0

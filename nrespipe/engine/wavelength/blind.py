@@ -1,11 +1,11 @@
-"""Wavelengths of a spectrum of the lamp that comes in plain arrays, with nothing known of how it was extracted."""
+"""Wavelength solution of a lamp spectrum in plain arrays, extracted by any program."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nrespipe import data, instruments
+from nrespipe import data, doppler, instruments
 from nrespipe.engine.wavelength import arc_lines, identify, match_lines, order_numbers, solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel
@@ -14,22 +14,21 @@ from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import ArcLines, LampLines, Solution
 from nrespipe.numerics import legendre2d
 
-C_MS = 299792458.0
-#: Read noise of an extracted pixel [electron], by which the unit of an unknown spectrum is guessed from its noise.
+#: Read noise of an extracted pixel [electron]; it gives the unit of a spectrum by its noise between the lines.
 _READ_NOISE_E = 33.0
 _BLOCK = 256
-#: A vote this many standard deviations high leaves no doubt which way the rows run.
+#: Significance of a vote from which on the direction of the rows is certain [standard deviations].
 _CLEAR = 12.0
-#: What the profile of three orders or fewer leaves over at a place, in the scatter of the lines (measured); with more
-#: orders it is no more than the covariance of the solution says.
+#: Error of the wavelength by an imperfect profile with three orders or fewer, in units of the scatter of the lines
+#: (measured); with more orders the covariance of the solution includes it.
 _UNSEEN, _FEW_ORDERS = 0.33, 3
-#: An array this much longer or shorter than the detector is no spectrum of it [pixel].
+#: Largest difference of the length of an array from that of the detector [pixel].
 _ODD_PIXELS = 150
 
 
 @dataclass(frozen=True)
 class Found:
-    """Wavelengths of a spectrum of the lamp.
+    """Wavelength solution of a lamp spectrum.
 
     Attributes
     ----------
@@ -38,16 +37,16 @@ class Found:
     vacuum_angstrom : shape (n_orders, n_pixels)
         Vacuum wavelength of the middle of each pixel [angstrom].
     error_ms : shape (n_orders, n_pixels)
-        Its error, without what all lines share: their asymmetry, and the scale of the laboratory [m / s].
+        Its error, without the common errors of all lines: their asymmetry, and the laboratory scale [m / s].
     share : shape (n_orders,)
-        Share of the 25 brightest peaks of each row that lie within a quarter of a pixel of a line of the lamp: 0.65 or
-        more where all is well; NaN for a row with fewer than ten peaks.
+        Fraction of the 25 brightest peaks of each row within a quarter of a pixel of a lamp line; normally 0.65 or
+        more; NaN for a row with fewer than ten peaks.
     solution
         The same wavelengths as a polynomial; its orders increase.
     lines
-        All lines that were measured, with the laboratory wavelength of those that are known.
+        All measured lines, with the laboratory wavelengths of the identified ones.
     residual_ms : shape (n_lines,)
-        Wavelength of each of `lines` by the solution less that of the laboratory; NaN where that is not known [m / s].
+        Wavelength of each of `lines` by the solution minus that of the laboratory; NaN where not identified [m / s].
     rms_ms
         Root of the mean square of the residuals of the lines that were used [m / s].
     """
@@ -71,7 +70,7 @@ def solve(
     variance: ArrayLike | None = None,
     lamp: LampLines | None = None,
 ) -> Found:
-    """Find the wavelengths of an extracted spectrum of the lamp, blindly.
+    """Find the wavelength solution of an extracted lamp spectrum, without an earlier solution.
 
     Parameters
     ----------
@@ -79,13 +78,13 @@ def solve(
         Spectrum of one fiber in any unit, divided by the blaze or not, with or without its background; NaN, or a run of
         one value, where there is none. Three orders are enough. Wavelengths increase along the rows.
     spectrograph
-        Whose optical model to start from, ``"nres03"`` or what ``nrespipe.instruments.load`` returns. The light may lie
-        up to 100 px from where the model has it.
+        Optical model to start from: ``"nres03"`` or a result of ``nrespipe.instruments.load``. The spectrum may lie up
+        to 100 px from the prediction of the model.
     fiber
-        Which fiber of the model; that of the reference lamp where absent. They differ by some pixels, no more.
+        Fiber of the model; that of the reference lamp where absent. Fibers differ by a few pixels only.
     orders : shape (n_orders,)
-        First guess of the diffraction orders; it may be off by a constant, decrease, and have gaps. Where absent, each
-        row is told by its lines.
+        First guess of the diffraction orders; it may be off by a constant, decrease, and have gaps. Where absent, the
+        lines identify each row.
     variance : shape (n_orders, n_pixels)
         Variance of `flux`; estimated from the noise between the lines where absent.
     lamp
@@ -94,8 +93,8 @@ def solve(
     Raises
     ------
     BadFrame
-        If no solution can be found, or none that deserves trust; the message says what was tried, and whether the
-        spectrum would do if it were turned around.
+        If no reliable solution is found; the message lists the attempts, and whether a mirrored or inverted spectrum
+        would fit.
     ValueError
         If the arrays do not have the shapes above.
 
@@ -106,17 +105,17 @@ def solve(
     spectrograph = instruments.load(spectrograph) if isinstance(spectrograph, str) else spectrograph
     fiber = spectrograph.fibers.reference if fiber is None else fiber
     lamp = data.lamp_lines(spectrograph.line_list) if lamp is None else lamp
-    flux, variance, guess = _arrays(flux, variance, orders, spectrograph)
+    values, noise2, guess = _arrays(flux, variance, orders, spectrograph)
     task = _Task(spectrograph, fiber, lamp, orders is not None)
     try:
-        true, one, lines = _numbered(flux, variance, guess, task)
+        true, one, lines = _numbered(values, noise2, guess, task)
     except BadFrame as error:
-        turned = _turned(flux, variance, guess, task)
+        turned = _turned(values, noise2, guess, task)
         raise BadFrame(f"{error}{turned}") from None
-    wavelength, error_ms = _pixels(one, true, flux.shape[1])
-    residual_ms = C_MS * (solution.evaluate(one, fiber, lines.order, lines.x) / lines.vacuum_angstrom - 1)
+    wavelength, error_ms = _pixels(one, true, values.shape[1])
+    residual_ms = doppler.velocity_ms(solution.evaluate(one, fiber, lines.order, lines.x) / lines.vacuum_angstrom)
     rms_ms = float(np.sqrt(np.mean(residual_ms[lines.used] ** 2)))
-    share = match_lines.shares(lines, true, lamp, one)
+    share = match_lines.identified_fractions(lines, true, lamp, one)
     return Found(true, wavelength, error_ms, share, one, lines, residual_ms, rms_ms)
 
 
@@ -139,7 +138,7 @@ def _arrays(flux, variance, orders, spectrograph):
             f"flux must have a pixel for each of the {columns} columns of {spectrograph.name}, got the shape "
             f"{flux.shape}: fill what is not there with NaN, undo any binning, and put the pixels on the last axis"
         )
-    flux = np.where(_told(flux), flux, np.nan)
+    flux = np.where(_valid(flux), flux, np.nan)
     variance = _estimated(flux) if variance is None else np.ma.filled(np.ma.asarray(variance).astype(float), np.nan)
     if variance.shape != flux.shape:
         raise ValueError(f"variance must have the shape of flux {flux.shape}, got {variance.shape}")
@@ -149,18 +148,18 @@ def _arrays(flux, variance, orders, spectrograph):
     return flux, variance, guess.astype(int)
 
 
-def _told(flux, longest=7):
-    """Pixels that say something: not NaN, and not of a run of one value, as edges that were filled are."""
-    told = np.isfinite(flux)
-    for row, good in zip(flux, told):
+def _valid(flux, longest=7):
+    """Pixels with data: neither NaN nor in a run of one value, as filled edges are."""
+    valid = np.isfinite(flux)
+    for row, good in zip(flux, valid):
         starts = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
         lengths = np.diff(np.append(starts, len(row)))
         good &= np.repeat(lengths <= longest, lengths)
-    return told
+    return valid
 
 
 def _estimated(flux):
-    """Variance of a spectrum of unknown unit: its noise between the lines, and what that says of its photons."""
+    """Variance of a spectrum of unknown unit, by its noise between the lines, which also gives its photon noise."""
     variance = np.full(flux.shape, np.nan)
     n = flux.shape[1]
     middles = np.arange(0, n, _BLOCK) + _BLOCK / 2
@@ -193,49 +192,49 @@ def _numbered(flux, variance, guess, task):
     """Return the true orders of the rows, the solution and its lines."""
     lines = arc_lines.find(_spectra(flux, variance, guess, task.fiber), task.fiber)
     given = task.spectrograph, task.lamp, task.fiber
-    numbers, start = guess, identify.start(lines, np.sort(guess), *given, trusted=task.trusted)
+    numbers, start = guess, identify.blindly(lines, np.sort(guess), *given, trusted=task.trusted)
     if not task.trusted and (start.significance < _CLEAR or start.at_border):
-        other = identify.start(_called(lines, guess, guess[::-1]), np.sort(guess), *given, trusted=False)
+        other = identify.blindly(_renumbered(lines, guess, guess[::-1]), np.sort(guess), *given, trusted=False)
         numbers, start = max((guess, start), (guess[::-1], other), key=lambda each: each[1].significance)
     try:
-        return _solved(flux, variance, _called(lines, guess, numbers + start.renumber), start, task, numbers)
+        return _solved(flux, variance, _renumbered(lines, guess, numbers + start.renumber), start, task, numbers)
     except BadFrame as error:
         own = _filled(order_numbers.of_rows(lines, guess, *given))
         if task.trusted or not _usable(own):
-            shown = order_numbers.described(range(len(own)), own)
+            shown = order_numbers.describe(range(len(own)), own)
             raise BadFrame(f"{error}; by its own lines, {shown}" if shown else str(error)) from None
-    lines = _called(lines, guess, own)
-    start = identify.start(lines, np.sort(own), *given)
-    return _solved(flux, variance, _called(lines, own, own + start.renumber), start, task, own)
+    lines = _renumbered(lines, guess, own)
+    start = identify.blindly(lines, np.sort(own), *given)
+    return _solved(flux, variance, _renumbered(lines, own, own + start.renumber), start, task, own)
 
 
-def _called(lines, now, then):
-    """Give the rows of lines other numbers."""
+def _renumbered(lines, now, then):
+    """Change the order numbers of lines."""
     places = np.argsort(now)
     return replace(lines, order=then[places[np.searchsorted(now[places], lines.order)]])
 
 
 def _filled(own):
-    """Number the rows that were not told as their neighbors say, if those agree on the step from row to row."""
-    told = np.flatnonzero(own)
-    if len(told) < 2:
+    """Number the unidentified rows by their neighbors, where those agree on the step from row to row."""
+    known = np.flatnonzero(own)
+    if len(known) < 2:
         return own
-    step = np.median(np.diff(own[told]) / np.diff(told))
+    step = np.median(np.diff(own[known]) / np.diff(known))
     rows = np.arange(len(own))
-    before = told[np.clip(np.searchsorted(told, rows, "right") - 1, 0, None)]
-    after = told[np.clip(np.searchsorted(told, rows), None, len(told) - 1)]
+    before = known[np.clip(np.searchsorted(known, rows, "right") - 1, 0, None)]
+    after = known[np.clip(np.searchsorted(known, rows), None, len(known) - 1)]
     filled, again = (own[near] + step * (rows - near) for near in (before, after))
     return np.where((own == 0) & (filled == again), filled.astype(int), own)
 
 
 def _usable(own):
-    """Whether all rows are told, and run in one direction."""
+    """Whether all rows are identified, and run in one direction."""
     step = np.diff(own)
     return np.all(own > 0) and (np.all(step > 0) or np.all(step < 0))
 
 
 def _spectra(flux, variance, orders, fiber):
-    """Put arrays in the form that the engine takes, the orders increasing."""
+    """Return arrays as `Spectra`, with increasing orders."""
     rows = np.argsort(orders)
     flux, variance = flux[rows][None], variance[rows][None]
     quality = np.where(np.isfinite(flux), 0, Pixel.BAD).astype(np.uint8)
@@ -244,7 +243,7 @@ def _spectra(flux, variance, orders, fiber):
 
 
 def _flat_topped(flux, variance):
-    """Pixels far above the noise that equal both neighbors: the lamp saturated the detector."""
+    """Pixels far above the noise that equal both neighbors, as where the detector is saturated."""
     with np.errstate(invalid="ignore"):
         same = np.abs(np.diff(flux, axis=-1)) < 1e-3 * np.sqrt(variance[..., 1:])
         flat = np.zeros(flux.shape, bool)
@@ -257,8 +256,8 @@ def _solved(flux, variance, lines, start, task, numbers):
     orders = numbers + start.renumber
     spectra = _spectra(flux, variance, orders, task.fiber)
     given = task.spectrograph, task.lamp, start, task.fiber
-    # most of the time goes into the shape of the lines, which is of no use to what is not the lamp
-    if not match_lines.promises(lines, spectra.orders, *given):
+    # the line-spread function takes most of the time, and is useless for a spectrum of another source
+    if not match_lines.plausible(lines, spectra.orders, *given):
         raise BadFrame(
             f"no wavelength solution to trust, orders numbered {spectra.orders[0]} to {spectra.orders[-1]}: not even "
             "20 % of the brightest peaks are within half a pixel of lines of the lamp; the vote stands "
@@ -271,7 +270,7 @@ def _solved(flux, variance, lines, start, task, numbers):
 
 
 def _turned(flux, variance, guess, task):
-    """Say in words which way around the spectrum would do; '' where in none."""
+    """Describe how a mirrored or inverted spectrum would fit; '' where none does."""
     ways = [
         ("the columns mirrored: wavelengths must increase along a row", np.s_[:, ::-1]),
         ("the rows in the reverse sequence", np.s_[::-1]),
@@ -289,7 +288,7 @@ def _turned(flux, variance, guess, task):
 
 
 def _pixels(one, orders, n_pixels):
-    """Wavelengths of all pixels, and their errors."""
+    """Return the wavelengths of all pixels, and their errors."""
     columns = np.arange(float(n_pixels))
     wavelength = solution.on_grid(one, one.fibers[0], orders, columns)
     x = legendre2d.scaled(columns, 0, one.n_pixels - 1)
@@ -297,6 +296,6 @@ def _pixels(one, orders, n_pixels):
     for i, m in enumerate(legendre2d.scaled(orders, one.orders.min(), one.orders.max())):
         design = legendre2d.design(one.degrees, x, np.full(n_pixels, m))
         error[i] = np.sqrt(np.sum((design @ one.covariance[0]) * design, axis=1)) / orders[i]
-    error_ms = C_MS * error / wavelength
+    error_ms = doppler.C_MS * error / wavelength
     unseen = _UNSEEN * min(1.0, _FEW_ORDERS / len(orders)) ** 2
     return wavelength, np.hypot(error_ms, unseen * one.scatter_ms[0])

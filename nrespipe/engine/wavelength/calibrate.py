@@ -1,4 +1,4 @@
-"""From arcs to wavelengths: a blind solution for the night, and the wavelengths of each frame."""
+"""Wavelength calibration: the solution of a night from its arcs, and the wavelengths of each frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,8 +7,7 @@ import numpy as np
 
 from nrespipe.engine.wavelength import (
     arc_lines,
-    blind,
-    coadd_arcs,
+    coadd,
     drift,
     fiber_offset,
     line_spread,
@@ -24,29 +23,28 @@ from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import ArcLines, Drift, LampLines, LineShape, Solution, Wavelengths
 
-#: How well the zero point of the line-spread function of a fiber is known, and how well those of two fibers agree
-#: (measured) [m / s].
+#: Error of the zero point of the line-spread function of a fiber, and of the difference of two (measured) [m / s].
 _PROFILE_MS, _PROFILES_MS = 1.0, 0.8
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The wavelength scale of a night's arcs: what ``Arc`` holds beside its origin.
+    """Wavelength calibration of a night: the contents of ``Arc`` without its origin.
 
     Attributes
     ----------
     solution
-        Of all fibers that the arcs lit, in the mean state of the arcs of the reference fiber.
+        Of all lit fibers, in the mean state of the arcs of the reference fiber.
     lines
-        All lines that were measured, in that state.
+        All measured lines, in that state.
     line_shape
-        Line-spread function of the fibers.
+        Line-spread functions of the fibers.
     reference
         Sum of the arcs of the reference fiber.
     transfer_error_ms : shape (n_fibers,)
         Error of the zero point of each fiber relative to the reference fiber [m / s].
     renumbered
-        What the lamp added to the order numbers of the arcs.
+        Number that was added to the order numbers of the arcs.
     """
 
     solution: Solution
@@ -58,36 +56,36 @@ class Calibration:
 
     @property
     def orders(self) -> Integers:
-        """The true diffraction orders of the rows of the arcs."""
+        """True diffraction orders of the rows of the arcs."""
         return self.solution.orders
 
 
-def calibrate(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLines) -> Calibration:
-    """Find the wavelength scale of a night from its arcs, without an earlier one.
+def night(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLines) -> Calibration:
+    """Find the wavelength solution of a night from its arcs, without an earlier one.
 
     Parameters
     ----------
     arcs
         Extracted arcs; every lit fiber shows the lamp. The order numbers may all be wrong by the same number.
     spectrograph
-        Whose optical model to start from.
+        Optical model to start from.
 
     Raises
     ------
     BadFrame
-        If no solution can be found, or none that deserves trust; the message says what was tried.
+        If no reliable solution is found; the message lists the attempts.
 
     Notes
     -----
-    The arcs are added up fiber by fiber. The lines of the reference fiber are recognised blindly and give its solution;
-    the other fibers follow from the lines they share with it in the same exposures, so that no drift between those of
-    one pair of fibers and those of another comes between. Wavelengths hold for the center of a line in the sense of
-    ``line_spread.measure``.
+    The arcs are added up fiber by fiber. The lines of the reference fiber are identified and give its solution. The
+    solutions of the other fibers follow from the lines that they have in common with it in the same exposures, so that
+    drifts between the exposures of different pairs of fibers cancel. Wavelengths refer to the center of a line in the
+    sense of ``line_spread.measure``.
     """
     reference = spectrograph.fibers.reference
     if not any(reference in arc.fibers for arc in arcs):
         raise BadFrame(f"no arc lights the reference fiber {reference}: there is no wavelength scale to find")
-    stack, levels = coadd_arcs.add(arcs)
+    stack, levels = coadd.arcs(arcs)
     stack, starts, renumbered = order_numbers.of_arc(stack, spectrograph, lamp)
     arcs = [replace(arc, orders=stack.orders) for arc in arcs]
     shape = line_spread.join([arc_lines.line_shape(stack, fiber) for fiber in stack.fibers])
@@ -101,82 +99,31 @@ def calibrate(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLin
             solutions.append(base)
             errors_ms.append(0.0)
             continue
-        beside, moved = fiber_offset.beside(arcs, levels[i], stack, lines[reference], shape, base)
-        lines[fiber] = fiber_offset.returned(lines[fiber], moved, base)
+        beside, moved = fiber_offset.reference_lines(arcs, levels[i], stack, lines[reference], shape, base)
+        lines[fiber] = fiber_offset.without_drift(lines[fiber], moved, base)
         error_ms = _PROFILES_MS if moved.n_lines else np.inf
-        one, zero_ms = fiber_offset.relative(base, lines[fiber], fiber_offset.returned(beside, moved, base), fiber)
-        solutions.append(fiber_offset.doubted(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
+        one, zero_ms = fiber_offset.fit(base, lines[fiber], fiber_offset.without_drift(beside, moved, base), fiber)
+        solutions.append(fiber_offset.with_zero_error(replace(one, scatter_ms=singles[fiber].scatter_ms), error_ms))
         errors_ms.append(float(np.hypot(zero_ms, error_ms)))
     return Calibration(
         solution=solution.join(solutions),
         lines=_together(list(lines.values())),
         line_shape=shape,
-        reference=coadd_arcs.only(stack, reference),
+        reference=stack.select(reference),
         transfer_error_ms=np.array(errors_ms),
         renumbered=renumbered,
     )
 
 
-def solve(
-    flux: Floats,
-    variance: Floats,
-    spectrograph: Spectrograph,
-    lamp: LampLines,
-    fiber: int,
-    orders: Integers | None = None,
-) -> tuple[Solution, ArcLines]:
-    """Find the wavelength solution of a single spectrum of the lamp, in plain arrays.
-
-    Parameters
-    ----------
-    flux, variance : shape (n_orders, n_pixels)
-        As ``blind.solve`` takes them, which tells more of what it finds; `variance` may be None.
-    spectrograph
-        Whose optical model to start from.
-    fiber
-        Which fiber of the model.
-    orders : shape (n_orders,)
-        First guess of the diffraction orders.
-
-    Returns
-    -------
-    solution : Solution
-    lines : ArcLines
-
-    Raises
-    ------
-    BadFrame
-        If no solution can be found, or none that deserves trust.
-    """
-    found = blind.solve(flux, spectrograph, fiber=fiber, orders=orders, variance=variance, lamp=lamp)
-    return found.solution, found.lines
-
-
-def at(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
-    """Return the wavelength at places of the spectra.
-
-    Parameters
-    ----------
-    order, x
-        Diffraction order and column, broadcast [1, pixel].
-
-    Returns
-    -------
-    ndarray of float
-        Vacuum wavelength [angstrom].
-    """
-    return solution.evaluate(scale, fiber, order, x)
-
-
-def of(spectra: Spectra, arc: Arc, moved: Drift) -> Wavelengths:
+def frame(spectra: Spectra, arc: Arc, moved: Drift) -> Wavelengths:
     """Return the wavelengths of the pixels of a frame.
 
     Parameters
     ----------
     spectra
-        The frame, its orders those that ``order_numbers.of_frame`` has decided.
+        The frame, with the orders that ``order_numbers.of_frame`` returns.
     moved
-        How far the frame has drifted from it; the same in pixels for all fibers.
+        Drift of the frame from the arc; the same in pixels for all fibers.
 
     Returns
     -------
@@ -186,7 +133,7 @@ def of(spectra: Spectra, arc: Arc, moved: Drift) -> Wavelengths:
     Raises
     ------
     MissingCalibration
-        If the arc does not know one of the fibers.
+        If the arc has no solution for one of the fibers.
     """
     unknown = [fiber for fiber in spectra.fibers if fiber not in arc.solution.fibers]
     if unknown:
@@ -217,34 +164,36 @@ def zero_error_ms(arc: Arc) -> float:
     Returns
     -------
     float
-        Of the reference fiber: of lines and laboratory, and of the line-spread function that tells what the center of a
-        line is; without the asymmetry that star and lamp share [m / s].
+        Of the reference fiber, by lines, laboratory and line-spread function, which defines the center of a line;
+        without the common asymmetry of star and lamp [m / s].
     """
     return float(np.hypot(solution.zero_error_ms(arc.solution, arc.lines, arc.reference.fibers[0]), _PROFILE_MS))
 
 
 def mean_error_ms(wavelengths: Wavelengths, fiber: int, weight: Floats) -> tuple[float, float, float]:
-    """Return the error of a mean over many pixels of a frame, as that of a star's velocity.
+    """Return the error of a mean over many pixels of a frame, such as the velocity of a star.
 
     Parameters
     ----------
     wavelengths
-        As `of` returns them.
+        As `frame` returns them.
     weight : shape (n_orders, n_pixels)
-        Share of each pixel in the mean; 0 where the wavelength is unknown.
+        Weight of each pixel in the mean; 0 where the wavelength is unknown.
 
     Returns
     -------
     night_ms, common_ms, drift_ms : float
-        What the photons of the night's arcs add to the error by the solution and the place of the fiber; what
-        laboratory wavelengths, unseen blends and line-spread functions do, which is the same in every night; and what
-        the drift does, infinite where that is not known [m / s].
+        Error by the photon noise of the arcs of the night; error by laboratory wavelengths, unresolved blends and
+        line-spread functions, which is the same in every night; and error by the drift, infinite where that is
+        unknown [m / s].
 
     Notes
     -----
-    Nearby pixels err together, and the drift errs with shift, stretch, turn and pressure that are not independent: the
-    covariances are carried through the weights.
+    The errors of near pixels, and those of the terms of the drift, are correlated: the covariances are propagated
+    through the weights.
     """
+    if wavelengths.solution is None:
+        raise ValueError("the wavelengths have no solution, and so no covariance")
     known = np.isin(wavelengths.orders, wavelengths.solution.orders)
     night_ms, common_ms, drift_ms = scale_errors.of_mean(
         wavelengths.solution, wavelengths.drift, fiber, wavelengths.orders[known], np.asarray(weight)[known]
@@ -253,12 +202,12 @@ def mean_error_ms(wavelengths: Wavelengths, fiber: int, weight: Floats) -> tuple
 
 
 def transfer_noise_ms(arc: Arc, fiber: int) -> float:
-    """Return the part of the error of a fiber's place that the photons of the arcs make.
+    """Return the part of the transfer error of a fiber by the photon noise of the arcs.
 
     Returns
     -------
     float
-        The rest of ``transfer_error_ms`` is of the line-spread functions and the same in every night [m / s].
+        The rest of ``transfer_error_ms``, by the line-spread functions, is the same in every night [m / s].
     """
     total_ms = arc.transfer_error_ms[arc.solution.fibers.index(fiber)]
     return float(np.sqrt(max(total_ms**2 - _PROFILES_MS**2, 0.0)))
@@ -267,7 +216,7 @@ def transfer_noise_ms(arc: Arc, fiber: int) -> float:
 def _drifted(scale, fiber, orders, moved):
     """Wavelengths of all pixels of some orders after a drift."""
     columns = np.arange(scale.n_pixels, dtype=float)
-    wavelength = solution.on_grid(scale, fiber, orders, drift.undone(moved, columns, scale.n_pixels))
+    wavelength = solution.on_grid(scale, fiber, orders, drift.undo(moved, columns, scale.n_pixels))
     nodes = np.linspace(0, scale.n_pixels - 1, 129)
     bent = drift.terms(scale, fiber, orders[:, None], nodes)[..., 2:] @ [moved.turn, moved.pressure_ms]
     further = np.array([np.interp(columns, nodes, one) for one in bent])

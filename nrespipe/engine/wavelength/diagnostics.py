@@ -1,21 +1,22 @@
-"""How well the lines of an arc agree with its wavelength scale, with their own errors, and from order to order."""
+"""Quality of a wavelength calibration: residuals of the lines, overlaps of the orders, and changes between nights."""
 
 from itertools import pairwise
 
 import numpy as np
 
-from nrespipe.engine.wavelength import solution
+from nrespipe import doppler
+from nrespipe.engine.wavelength import drift, solution
 from nrespipe.frames.arrays import Floats
+from nrespipe.frames.masters import Arc
 from nrespipe.frames.wavelength import ArcLines, Solution
-from nrespipe.numerics.robust import spread
+from nrespipe.numerics.robust_statistics import spread
 
-C_MS = 299792458.0
 #: Scatter of lines without noise: shape, blends, laboratory [m / s].
 _FLOOR_MS = 20.0
 
 
 def residuals(scale: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
-    """Return how far each line lies from where the laboratory has it.
+    """Return the residual of each line from its laboratory wavelength, and its photon error.
 
     Parameters
     ----------
@@ -26,20 +27,20 @@ def residuals(scale: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
     -------
     residual_ms, photon_ms : ndarray of float, shape (n_lines,)
         Wavelength of the solution at the line minus that of the laboratory, NaN where the line is not identified; and
-        what the noise of its light makes of it [m / s].
+        its error by photon noise [m / s].
     """
     residual_ms, photon_ms = np.full(len(lines.x), np.nan), np.full(len(lines.x), np.nan)
     for fiber in scale.fibers:
         here = lines.fiber == fiber
         order, x = lines.order[here], lines.x[here]
         found = solution.evaluate(scale, fiber, order, x)
-        residual_ms[here] = C_MS * (found / lines.vacuum_angstrom[here] - 1)
+        residual_ms[here] = doppler.velocity_ms(found / lines.vacuum_angstrom[here])
         photon_ms[here] = lines.x_noise[here] * solution.velocity_per_pixel(scale, fiber, order, x)
     return residual_ms, photon_ms
 
 
 def by_order(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
-    """Sum up the lines of each order of each fiber.
+    """Return statistics of the lines of each order of each fiber.
 
     Parameters
     ----------
@@ -50,8 +51,8 @@ def by_order(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
     -------
     dict of str to ndarray, shape (n_fibers * n_orders,)
         Columns ``fiber``, ``order``, ``n_lines`` (measured), ``n_known`` (identified), ``n_used`` (in the solution),
-        and of those that were used ``mean_ms`` (weighted by their errors), ``mean_error_ms``, ``rms_ms`` (scatter of
-        the bulk) and ``photon_ms`` (median error of their light), NaN where fewer than three were.
+        and of those that were used ``mean_ms`` (weighted by their errors), ``mean_error_ms``, ``rms_ms`` (robust
+        scatter) and ``photon_ms`` (median photon error), NaN where fewer than three were.
     """
     residual_ms, photon_ms = residuals(scale, lines)
     rows = []
@@ -71,7 +72,7 @@ def by_order(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
 
 
 def _mean(residual_ms, photon_ms):
-    """Weighted mean and its error, by the scatter of the lines where that is larger than their errors say."""
+    """Return the weighted mean and its error, by the scatter of the lines where that exceeds their errors."""
     weight = 1 / (photon_ms**2 + _FLOOR_MS**2)
     mean = np.sum(weight * residual_ms) / np.sum(weight)
     excess = np.sum(weight * (residual_ms - mean) ** 2) / (len(weight) - 1)
@@ -79,7 +80,7 @@ def _mean(residual_ms, photon_ms):
 
 
 def overlaps(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
-    """Compare lines that two neighboring orders show.
+    """Return the differences of lines that two neighboring orders show.
 
     Parameters
     ----------
@@ -91,11 +92,11 @@ def overlaps(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
     dict of str to ndarray, shape (n_pairs,)
         Columns ``fiber``, ``order`` (the lower one), ``vacuum_angstrom``, ``x`` and ``x_next`` (columns in the lower
         order and in the next [pixel]), ``difference_ms`` (wavelength in the lower order minus that in the next) and
-        ``error_ms`` (of their light) [m / s].
+        ``error_ms`` (photon error) [m / s].
 
     Notes
     -----
-    The wavelength of the laboratory does not enter: the same light must have the same wavelength in both orders.
+    Laboratory wavelengths cancel: a line must have the same wavelength in both orders.
     """
     residual_ms, photon_ms = residuals(scale, lines)
     known = np.flatnonzero(np.isfinite(residual_ms) & (lines.x_noise < 0.2))
@@ -117,3 +118,70 @@ def overlaps(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
         "difference_ms": residual_ms[low] - residual_ms[high],
         "error_ms": np.hypot(photon_ms[low], photon_ms[high]),
     }
+
+
+def night_to_night(new: Arc, old: Arc) -> dict[str, float]:
+    """Compare a master arc with an earlier one.
+
+    Parameters
+    ----------
+    new, old
+        Master arcs of one spectrograph.
+
+    Returns
+    -------
+    dict of str to float
+        ``zero_ms`` and ``zero_error_ms``: change of the wavelength of a fixed pixel of the reference fiber, mean over
+        orders and columns, by the lamp alone, and its error; ``shift_px``, ``stretch_px``, ``turn_px``,
+        ``pressure_ms``: the terms of that drift, as in ``Drift``; ``lines``: lines compared.
+        ``shape_ms``: rms over the detector of the difference of the two solutions of the reference fiber after that
+        drift, and ``offset_ms`` its mean; ``fiber{n}_ms`` and ``fiber{n}_error_ms``: change of the offset of fiber n
+        from the reference fiber; ``width``: median ratio of the widths of lines, new to old.
+
+    Notes
+    -----
+    The drift compares line by line without laboratory wavelengths; the solutions are two fits of a polynomial to about
+    the same lines. Both measure the same drift, so an ``offset_ms`` of more than some m/s means a wrong zero point of
+    one solution, and a ``shape_ms`` of more than some tens a wrong shape.
+    """
+    fiber = new.reference.fibers[0]
+    moved = drift.of_fiber(new.reference, fiber, old.reference, old.lines, old.line_shape, old.solution)
+    found = {
+        "zero_ms": moved.velocity_ms,
+        "zero_error_ms": moved.velocity_error_ms,
+        "shift_px": moved.shift,
+        "stretch_px": moved.stretch,
+        "turn_px": moved.turn,
+        "pressure_ms": moved.pressure_ms,
+        "lines": float(moved.n_lines),
+    }
+    rest = _disagreement_ms(new, old, moved, fiber)
+    found |= {"shape_ms": float(np.std(rest)), "offset_ms": float(np.mean(rest))}
+    for other in new.solution.fibers:
+        if other != fiber and other in old.solution.fibers:
+            further = _disagreement_ms(new, old, moved, other)
+            errors = [a.transfer_error_ms[a.solution.fibers.index(other)] for a in (new, old)]
+            found[f"fiber{other}_ms"] = float(np.mean(further - rest))
+            found[f"fiber{other}_error_ms"] = float(np.hypot(*errors))
+    found["width"] = _width(new, old, fiber)
+    return found
+
+
+def _disagreement_ms(new, old, moved, fiber):
+    """New minus old wavelength, corrected for the drift, over the common orders without their ends."""
+    orders = np.intersect1d(new.solution.orders, old.solution.orders)
+    nodes = (np.arange(64) + 0.5) / 64 * old.solution.n_pixels - 0.5
+    nodes = nodes[3:-3]
+    moves = drift.terms(old.solution, fiber, orders[:, None], nodes)
+    back = moves @ [moved.shift, moved.stretch, moved.turn, moved.pressure_ms]
+    then = solution.evaluate(old.solution, fiber, orders[:, None], nodes - back)
+    return doppler.velocity_ms(solution.evaluate(new.solution, fiber, orders[:, None], nodes) / then)
+
+
+def _width(new, old, fiber):
+    orders = np.intersect1d(new.line_shape.orders, old.line_shape.orders)
+    widths = [
+        shape.fwhm[shape.fibers.index(fiber)][np.searchsorted(shape.orders, orders)]
+        for shape in (new.line_shape, old.line_shape)
+    ]
+    return float(np.median(widths[0] / widths[1]))

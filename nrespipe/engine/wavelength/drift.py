@@ -1,32 +1,34 @@
-"""How far the spectrum has moved since the master arc, from the lamp in the reference fiber."""
+"""Drift of the spectrum since the master arc, by the lamp in the reference fiber."""
 
 import numpy as np
 
-from nrespipe.engine.wavelength import line_shifts, line_spread, match_orders, solution
-from nrespipe.frames.arrays import Floats
+from nrespipe.engine.wavelength import arc_lines, line_spread, order_numbers, solution
+from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, ArcLines, Drift, LineShape, Solution
-from nrespipe.numerics import leastsquares, legendre2d
+from nrespipe.numerics import leastsquares, legendre2d, peaks
 
-#: What may be expected of shift, stretch, turn [pixel] and pressure [m / s]: hardly felt with a usual lamp, but a faint
-#: one does not tell them apart.
+#: Expected size of shift, stretch, turn [pixel] and pressure [m / s]. It hardly matters with a normal lamp, but a faint
+#: lamp cannot separate the terms.
 _PRIOR = np.array([np.inf, np.inf, 0.03, DRIFT_SCATTER_MS])
-#: Scatter of the moves that photons do not explain [pixel].
+#: Scatter of the shifts of lines beyond photon noise [pixel].
 _FLOOR_PX = 0.002
-#: Share of the weight of all lines that the fit is content with.
-_TOLD = 0.99
+#: Fraction of the weight of all lines that the lines of the fit have.
+_WEIGHT = 0.99
 #: A drift that could not be measured.
 UNKNOWN = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
 
-def measure(spectra: Spectra, arc: Arc) -> Drift:
+def measure(spectra: Spectra, arc: Arc, shift_px: int | None = None) -> Drift:
     """Measure the drift of a frame against the master arc.
 
     Parameters
     ----------
     spectra
         The frame, with true diffraction orders; its reference fiber shows the lamp.
+    shift_px
+        Whole pixels of the shift, as from ``order_numbers.of_frame``; measured where absent.
 
     Returns
     -------
@@ -35,31 +37,39 @@ def measure(spectra: Spectra, arc: Arc) -> Drift:
 
     Notes
     -----
-    Each line of the arc is fitted in the arc and in the frame with the same profile and weights, so that blends
-    and imperfections of the profile move both alike. The differences are fitted with four terms: a shift and its change
-    along the order (stretch) and over the orders (turn), and the bend that a velocity common to all wavelengths causes
-    (pressure), because pixels are not equally wide in velocity. Without the bend a change of the pressure by 400 m/s
-    leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a twelfth of the
+    Each line of the arc is fitted in the arc and in the frame with the same profile and weights, so that the effects of
+    blends and of an imperfect profile cancel. The differences are fitted with four terms: a shift and its change along
+    the order (stretch) and over the orders (turn), and the curvature by a velocity common to all wavelengths
+    (pressure), because pixels are not equally wide in velocity. Without the curvature a change of the pressure by 400
+    m/s leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a twelfth of the
     precision.
     """
-    return of_fiber(spectra, arc.reference.fibers[0], arc.reference, arc.lines, arc.line_shape, arc.solution)
+    return of_fiber(spectra, arc.reference.fibers[0], arc.reference, arc.lines, arc.line_shape, arc.solution, shift_px)
 
 
 def of_fiber(
-    spectra: Spectra, fiber: int, reference: Spectra, lines: ArcLines, line_shape: LineShape, scale: Solution
+    spectra: Spectra,
+    fiber: int,
+    reference: Spectra,
+    lines: ArcLines,
+    line_shape: LineShape,
+    scale: Solution,
+    shift_px: int | None = None,
 ) -> Drift:
-    """Measure how far the lamp in one fiber has moved.
+    """Measure the drift of the lamp in one fiber.
 
     Parameters
     ----------
     fiber
         A fiber that shows the lamp in both.
     reference
-        What to compare with, order by order.
+        Spectra to compare with, order by order.
     lines
         Lines in `reference`.
     scale
-        To express the drift as a velocity.
+        Solution that converts the drift to a velocity.
+    shift_px
+        Whole pixels of the shift; measured where absent.
 
     Returns
     -------
@@ -69,23 +79,24 @@ def of_fiber(
     if fiber not in spectra.fibers:
         return UNKNOWN
     orders, mine, theirs = np.intersect1d(spectra.orders, reference.orders, return_indices=True)
-    coarse = match_orders.whole_pixels(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
-    if coarse is None:
+    if shift_px is None:
+        shift_px = order_numbers.lamp_shift_px(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
+    if shift_px is None:
         return UNKNOWN
-    lamps = line_shifts.Lamp(spectra, fiber, mine, coarse), line_shifts.Lamp(reference, fiber, theirs, 0)
+    lamps = Lamp(spectra, fiber, mine, shift_px), Lamp(reference, fiber, theirs, 0)
     here = (lines.fiber == fiber) & np.isin(lines.order, orders)
     row = np.searchsorted(orders, lines.order[here])
     fwhm, tables = line_spread.at(
         line_shape, fiber, np.searchsorted(line_shape.orders, lines.order[here]), lines.x[here]
     )
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
-    which, moved, error = line_shifts.compare(*lamps, row, start, tables)
+    which, moved, error = compare(*lamps, row, start, tables)
     x, order = lines.x[here][which], lines.order[here][which].astype(float)
-    return _fitted(order, x, moved + coarse, error, scale, fiber)
+    return _fitted(order, x, moved + shift_px, error, scale, fiber)
 
 
-def undone(moved: Drift, x: Floats, n_pixels: int) -> Floats:
-    """Return where light that falls on a column would have fallen without shift and stretch.
+def undo(moved: Drift, x: Floats, n_pixels: int) -> Floats:
+    """Return the columns of the master arc that correspond to columns of a drifted frame, by shift and stretch.
 
     Parameters
     ----------
@@ -104,7 +115,7 @@ def undone(moved: Drift, x: Floats, n_pixels: int) -> Floats:
 
 
 def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
-    """Return how far each term of a drift moves a line.
+    """Return the derivatives of the column of a line with respect to the terms of a drift.
 
     Parameters
     ----------
@@ -114,7 +125,7 @@ def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floa
     Returns
     -------
     ndarray of float, shape (..., 4)
-        For shift, stretch and turn [1], and pressure [pixel / (m / s)], of which everything straight is taken out.
+        For shift, stretch and turn [1], and pressure without its linear part [pixel / (m / s)].
     """
     x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
     columns, orders = np.broadcast_arrays(_middles(scale.n_pixels), scale.orders[:, None])
@@ -137,7 +148,7 @@ def _middles(n_pixels, blocks=64):
 
 
 def effect_ms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
-    """Return what each term of a drift does to the wavelength of a fixed pixel.
+    """Return the derivatives of the wavelength of a fixed pixel with respect to the terms of a drift.
 
     Parameters
     ----------
@@ -153,11 +164,11 @@ def effect_ms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> 
 
 
 def _fitted(order, x, moved, error, scale, fiber):
-    """Fit shift, stretch, turn and pressure to the moves of lines."""
+    """Fit shift, stretch, turn and pressure to the shifts of lines."""
     if len(x) < 10:
         return UNKNOWN
     sigma = np.hypot(error, _FLOOR_PX)
-    best = _that_tell(sigma)
+    best = _significant(sigma)
     prior = np.zeros(4), _PRIOR
     values, covariance, kept = leastsquares.robust(
         terms(scale, fiber, order[best], x[best]), moved[best], sigma[best], prior
@@ -180,11 +191,96 @@ def _fitted(order, x, moved, error, scale, fiber):
     )
 
 
-def _that_tell(sigma):
-    """Return the lines that hold nearly all of the weight.
+def _significant(sigma):
+    """Return the indices of the lines that have nearly all of the weight.
 
-    The others are hardly seen. Their centers scatter by more than their errors, which would count as a fault of all.
+    The centers of the others, which are hardly visible, scatter by more than their errors and would raise the error of
+    all.
     """
     order = np.argsort(sigma, kind="stable")
     weight = np.cumsum(sigma[order] ** -2.0)
-    return np.sort(order[: max(10, np.searchsorted(weight, _TOLD * weight[-1]) + 1)])
+    return np.sort(order[: max(10, np.searchsorted(weight, _WEIGHT * weight[-1]) + 1)])
+
+
+class Lamp:
+    """Spectra of the lamp in one fiber, shifted by whole pixels, without background.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        Spectra of the lamp.
+    fiber : int
+        Fiber number.
+    rows : ndarray of int, shape (n_rows,)
+        Indices of the orders to use.
+    coarse : int
+        Shift to undo, to the right positive [pixel].
+    """
+
+    def __init__(self, spectra: Spectra, fiber: int, rows: Integers, coarse: int) -> None:
+        flux, variance, weight = arc_lines.without_background(spectra, fiber)
+        self.flux, self.variance = (np.roll(each[rows], -coarse, axis=1) for each in (flux, variance))
+        self.good: Booleans = np.roll(weight[rows] > 0, -coarse, axis=1)
+
+
+def compare(
+    frame: Lamp, reference: Lamp, row: Integers, start: Floats, tables: Floats, rounds: int = 3
+) -> tuple[Integers, Floats, Floats]:
+    """Compare the centers of lines in two spectra.
+
+    Parameters
+    ----------
+    frame, reference
+        Spectra with the same rows.
+    row : shape (n_lines,)
+        Row of each line.
+    start : shape (n_lines, 3)
+        Flux, center and width in the reference.
+    tables : shape (n_lines, 3 + n_offsets)
+        Profiles.
+    rounds
+        Number of fits of all lines, with their neighbors subtracted.
+
+    Returns
+    -------
+    index : ndarray of int, shape (n_compared,)
+        Indices of the compared lines.
+    moved, error : ndarray of float, shape (n_compared,)
+        Center in the frame minus that in the reference, and its error [pixel].
+
+    Notes
+    -----
+    The weights follow from the fitted lines in each spectrum, so that they move with the lines. Weights that are fixed
+    to the pixels bias the shift: it is measured too small by three thousandths.
+    """
+    level = _level(frame, reference, row, start)
+    floor, good = _floor(frame), frame.good & reference.good
+    n_rows, n_pixels = frame.flux.shape
+    fits = []
+    for lamp, factor in ((frame, level), (reference, 1.0)):
+        now = start * [factor, 1, 1]
+        for _ in range(rounds):
+            model = peaks.render(n_rows, n_pixels, row, now[:, 0], now[:, 1], now[:, 2], tables, 2.4)
+            weight = np.where(good, 1 / (floor + level / factor * model), 0.0)
+            fit = peaks.fit(lamp.flux - model, weight, lamp.variance, row, now, tables, 1.5, False)
+            found = np.isfinite(fit[:, 1])
+            now = np.where(found[:, None], np.column_stack([fit[:, :2], start[:, 2]]), now * [0, 1, 1])
+        fits.append(fit)
+    a, b = fits
+    error = np.hypot(a[:, 4], b[:, 4])
+    sound = np.isfinite(error) & (a[:, 0] > 3 * a[:, 5]) & (b[:, 0] > 3 * b[:, 5])
+    # a peak of the noise, or a cosmic ray, is not as bright as the lamp makes the line
+    sound &= np.abs(a[:, 0] - level * b[:, 0]) < 0.5 * level * b[:, 0] + 2.5 * a[:, 5]
+    return np.flatnonzero(sound), (a - b)[sound, 1], error[sound]
+
+
+def _floor(frame):
+    """Variance of the pixels between the lines, per row."""
+    return np.array([[np.percentile(v[g], 20) if g.any() else 1.0] for v, g in zip(frame.variance, frame.good)])
+
+
+def _level(frame, reference, row, start):
+    pixel = np.clip(np.rint(start[:, 1]).astype(int), 1, frame.flux.shape[1] - 2)
+    ours, theirs = (sum(lamp.flux[row, pixel + i] for i in (-1, 0, 1)) for lamp in (frame, reference))
+    bright = theirs > np.percentile(theirs, 50) if len(theirs) else np.zeros(0, bool)
+    return max(1e-4, float(np.median(ours[bright] / theirs[bright]))) if bright.any() else 1.0

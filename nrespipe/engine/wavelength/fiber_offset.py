@@ -1,26 +1,27 @@
-"""The wavelengths of one fiber from those of another, by the lines that both see."""
+"""Offset of the wavelengths of a fiber from those of the reference fiber, by their common lines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine.wavelength import arc_lines, coadd_arcs, drift, solution
+from nrespipe import doppler
+from nrespipe.engine.wavelength import arc_lines, coadd, drift, solution
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution
 from nrespipe.numerics import leastsquares, legendre2d
 
-#: How far from where it is expected a line may lie and still be the same one [m / s].
+#: Largest distance of a line from its expected wavelength [m / s].
 _SAME_MS = 1000.0
-#: Scatter of the difference of one line in two fibers that photons do not explain [m / s].
+#: Scatter of the difference of a line in two fibers beyond photon noise [m / s].
 _FLOOR_MS = 6.0
 
 
-def beside(
+def reference_lines(
     arcs: Sequence[Spectra], levels: Floats, stack: Spectra, lines: ArcLines, shape: LineShape, base: Solution
 ) -> tuple[ArcLines, Drift]:
-    """Measure the lines of the reference fiber in those arcs that light another fiber.
+    """Measure the lines of the reference fiber in the arcs that light another fiber too.
 
     Parameters
     ----------
@@ -42,13 +43,13 @@ def beside(
     lines : ArcLines
         Of the reference fiber in the sum of these arcs, identified.
     moved : Drift
-        How far they have drifted from the sum of all; ``n_lines`` is 0 where that is not known, because no arc lights
-        both fibers: then the lines are those of all arcs.
+        Their drift from the sum of all arcs; ``n_lines`` is 0 where no arc lights both fibers: then the lines are those
+        of all arcs.
 
     Notes
     -----
-    The sum of a few arcs has its own line-spread function: arcs that drifted by 1000 m/s while they were taken are
-    blurred, and their lines, fitted with the profile of a sum that is blurred more, lie 3 m/s off.
+    The sum of some arcs has a line-spread function of its own: a drift of 1000 m/s between arcs blurs their sum, and
+    the profile of a sum that is blurred more would shift the lines by 3 m/s.
     """
     reference = base.fibers[0]
     with_it = [arc for arc in arcs if reference in arc.fibers]
@@ -57,23 +58,23 @@ def beside(
         return lines, Drift(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, len(lines.x))
     if not both:
         return lines, drift.UNKNOWN
-    total, _ = coadd_arcs.add([coadd_arcs.only(arc, reference) for arc in both])
+    total, _ = coadd.arcs([arc.select(reference) for arc in both])
     moved = drift.of_fiber(total, reference, stack, lines, shape, base)
     found = arc_lines.find(total, reference, arc_lines.line_shape(total, reference))
-    there = returned(found, moved, base)
+    there = without_drift(found, moved, base)
     expected = solution.evaluate(base, reference, there.order, there.x)
     return replace(found, vacuum_angstrom=_nearest(lines, there.order, expected)), moved
 
 
-def returned(lines: ArcLines, moved: Drift, base: Solution) -> ArcLines:
-    """Put lines where they would lie without a drift.
+def without_drift(lines: ArcLines, moved: Drift, base: Solution) -> ArcLines:
+    """Return lines with their centers corrected for a drift.
 
     Parameters
     ----------
     lines
         Lines of any fiber.
     moved
-        Drift that they have seen.
+        Drift of the lines.
     base
         Of the reference fiber.
     """
@@ -81,7 +82,7 @@ def returned(lines: ArcLines, moved: Drift, base: Solution) -> ArcLines:
     return replace(lines, x=lines.x - drift.terms(base, base.fibers[0], lines.order, lines.x) @ values)
 
 
-def relative(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tuple[Solution, float]:
+def fit(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tuple[Solution, float]:
     """Fit the solution of another fiber as a smooth difference from that of the reference fiber.
 
     Parameters
@@ -89,8 +90,7 @@ def relative(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) 
     base
         Of the reference fiber alone.
     lines
-        Lines of the other fiber, whose wavelengths say which is which, with their centers in the state of the
-        spectrograph that `base` describes.
+        Identified lines of the other fiber, with their centers in the state of the spectrograph of `base`.
     base_lines
         Lines of the reference fiber.
     fiber
@@ -105,7 +105,7 @@ def relative(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) 
 
     Notes
     -----
-    The same line in both fibers needs no laboratory wavelength: neither the error of that nor blends enter.
+    Laboratory wavelengths and blends cancel in the difference of a line between fibers.
     """
     mine, theirs = _common(lines, base_lines)
     m = lines.order[mine].astype(float)
@@ -117,26 +117,31 @@ def relative(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) 
     design = legendre2d.design(base.degrees, *solution.scaled(base, m, lines.x[mine]))
     inside = base.degrees.sum(axis=1) <= (5 if len(mine) > 400 else 3)
     difference, covariance, kept = leastsquares.robust(
-        design[:, inside], target - design @ base.coefficients[0], target * error_ms / solution.C_MS
+        design[:, inside], target - design @ base.coefficients[0], target * error_ms / doppler.C_MS
     )
-    errors = [(target * ms / solution.C_MS)[kept] for ms in (error_ms, noise_ms)]
+    errors = [(target * ms / doppler.C_MS)[kept] for ms in (error_ms, noise_ms)]
     noise = leastsquares.carried(design[kept][:, inside], *errors)
-    coefficients, full = base.coefficients[0].copy(), np.stack([base.covariance[0], base.noise_covariance[0]])
+    coefficients, full, photons = (
+        array[0].copy() for array in (base.coefficients, base.covariance, base.photon_covariance)
+    )
     coefficients[inside] += difference
-    full[0][np.ix_(inside, inside)] += covariance
-    full[1][np.ix_(inside, inside)] += noise
+    full[np.ix_(inside, inside)] += covariance
+    photons[np.ix_(inside, inside)] += noise
     zero = solution.mean_error_ms(design[kept][:, inside], covariance, coefficients[0])
-    found = solution.one(fiber, base.orders, base.n_pixels, base.degrees, coefficients, full, 0.0, kept.sum())
+    covariances = full, photons
+    found = solution.of_fiber(
+        fiber, base.orders, base.n_pixels, base.degrees, coefficients, covariances, 0.0, kept.sum()
+    )
     return found, float(zero)
 
 
-def doubted(scale: Solution, error_ms: float) -> Solution:
-    """Return a solution with a further error of its zero point.
+def with_zero_error(scale: Solution, error_ms: float) -> Solution:
+    """Return a solution with a covariance that includes an error of its zero point.
 
     Parameters
     ----------
     error_ms
-        What all wavelengths may be wrong by together; one that is not finite is left to others to tell [m / s].
+        Common error of all wavelengths; one that is not finite is ignored [m / s].
 
     Returns
     -------
@@ -146,19 +151,19 @@ def doubted(scale: Solution, error_ms: float) -> Solution:
     if not np.isfinite(error_ms):
         return scale
     all_of_it = scale.coefficients[:, :, None] * scale.coefficients[:, None, :]
-    return replace(scale, covariance=scale.covariance + all_of_it * (error_ms / solution.C_MS) ** 2)
+    return replace(scale, covariance=scale.covariance + all_of_it * (error_ms / doppler.C_MS) ** 2)
 
 
 def _nearest(lines, order, expected):
-    """Laboratory wavelength of the identified line of the same order that lies where each is expected; NaN for none."""
+    """Return the laboratory wavelength of the identified line next to each expected wavelength; NaN for none."""
     known = np.flatnonzero(np.isfinite(lines.vacuum_angstrom))
-    # orders lie further apart than wavelengths, so that one search finds both
+    # orders are further apart than wavelengths, so that one search finds both
     table = lines.order[known] * 1e5 + lines.vacuum_angstrom[known]
     known, table = known[np.argsort(table)], np.sort(table)
     place = np.clip(np.searchsorted(table, order * 1e5 + expected), 1, len(table) - 1)
     nearer = np.abs(table[place - 1] - order * 1e5 - expected) < np.abs(table[place] - order * 1e5 - expected)
     best = lines.vacuum_angstrom[known[np.where(nearer, place - 1, place)]]
-    return np.where(np.abs(best / expected - 1) < _SAME_MS / solution.C_MS, best, np.nan)
+    return np.where(np.abs(best / expected - 1) < _SAME_MS / doppler.C_MS, best, np.nan)
 
 
 def _common(lines, base_lines):

@@ -1,15 +1,18 @@
-"""Which line of the lamp is which, with nothing but the optical model to start from."""
+"""Blind identification of arc lines, which starts from the optical model alone."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
-from nrespipe.engine.wavelength.projection import Projection
+from nrespipe.engine.wavelength import arc_lines
 from nrespipe.errors import BadFrame
-from nrespipe.frames.arrays import Integers
+from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import ArcLines, LampLines
+from nrespipe.instruments import optics
 from nrespipe.numerics import leastsquares, legendre2d
 
 #: Half width of the histograms of position minus prediction, and the largest shift that is searched [pixel].
@@ -21,24 +24,82 @@ _ROUNDS = (
     (5.0, 1, 60), (4.0, 1, 60), (3.0, 2, 60), (2.5, 2, 80), (2.0, 3, 80),
     (1.5, 4, 100), (1.5, 5, 120), (1.0, 5, 120), (0.7, 6, 200), (0.5, 6, 200),
 )  # fmt: skip
+#: Lines are predicted this far beyond either end of an order [pixel].
+_MARGIN = 200
+#: Significance of the vote below which an identification is uncertain [standard deviations].
+_LEAST_SIGNIFICANCE = 12.0
+
+
+class Projection:
+    """Positions of the lamp lines by the optical model.
+
+    Parameters
+    ----------
+    spectrograph : Spectrograph
+        Spectrograph with the model.
+    lamp : LampLines
+        Laboratory lines.
+    fiber : int
+        Fiber number.
+    """
+
+    def __init__(self, spectrograph: Spectrograph, lamp: LampLines, fiber: int) -> None:
+        self.n_pixels = spectrograph.detector.columns
+        self.first, self.last = spectrograph.first_order, spectrograph.last_order
+        self._x = np.arange(-_MARGIN, self.n_pixels + _MARGIN, 4.0)
+        self.lamp = lamp
+        self._known: dict[int, tuple[Integers, Floats]] = {}
+        self._spectrograph, self._fiber = spectrograph, fiber
+
+    def lines(self, order: int) -> tuple[Integers, Floats]:
+        """Return the lines of an order.
+
+        Returns
+        -------
+        index : ndarray of int
+            Into the table of the lamp.
+        x : ndarray of float
+            Predicted columns, up to 200 px beyond either end [pixel].
+        """
+        if order not in self._known:
+            wavelength = optics.wavelength(self._spectrograph, self._fiber, order, self._x)
+            table = self.lamp.vacuum_angstrom
+            index = np.arange(np.searchsorted(table, wavelength[0]), np.searchsorted(table, wavelength[-1]))
+            self._known[order] = index, np.interp(table[index], wavelength, self._x)
+        return self._known[order]
+
+    def scaled(self, order: ArrayLike, x: ArrayLike) -> tuple[Floats, Floats]:
+        """Return x and m mapped to -1..1 over the whole spectrograph.
+
+        Parameters
+        ----------
+        order, x
+            Diffraction order and column [pixel].
+
+        Returns
+        -------
+        x, m : ndarray of float
+        """
+        scaled_x = legendre2d.scaled(np.asarray(x, float), 0, self.n_pixels - 1)
+        return scaled_x, legendre2d.scaled(np.asarray(order, float), self.first, self.last)
 
 
 @dataclass(frozen=True)
-class Start:
+class Identification:
     """A blind identification.
 
     Attributes
     ----------
     renumber
-        What to add to the order numbers that were given.
+        Number to add to the given order numbers.
     terms : shape (n_terms, 2)
         Legendre degrees in x and m of the shift.
     shift : shape (n_terms,)
-        Position minus the prediction of the optical model [pixel].
+        Legendre coefficients of the position minus the prediction of the optical model [pixel].
     significance
         Height of the best vote above the mean vote, in standard deviations of the votes.
     at_border
-        Whether the best vote lies at the border of what was searched.
+        Whether the best vote lies at the border of the search.
     """
 
     renumber: int
@@ -48,7 +109,7 @@ class Start:
     at_border: bool
 
 
-def start(
+def blindly(
     lines: ArcLines,
     orders: Integers,
     spectrograph: Spectrograph,
@@ -56,8 +117,8 @@ def start(
     fiber: int,
     brightest: int = 30,
     trusted: bool = True,
-) -> Start:
-    """Recognise the lines of the lamp blindly.
+) -> Identification:
+    """Identify the lines of the lamp without an earlier wavelength solution.
 
     Parameters
     ----------
@@ -66,13 +127,13 @@ def start(
     orders : shape (n_orders,)
         Order numbers as given; they may all be wrong by the same number.
     spectrograph
-        Whose optical model to start from.
+        Optical model to start from.
     fiber
-        Which fiber of the model.
+        Fiber of the model.
     brightest
         Lines per order that vote.
     trusted
-        Whether the numbers are right to within three; otherwise, or if none of those will do, all are tried.
+        Whether the numbers are right to within three; if not, or if none of those fits, all are tried.
 
     Raises
     ------
@@ -87,7 +148,7 @@ def start(
     shift gains terms.
     """
     projection = Projection(spectrograph, lamp, fiber)
-    chosen = brightest_of(lines, brightest)
+    chosen = brightest_lines(lines, brightest)
     near = [k for k in range(-3, 4) if trusted and _within(orders + k, spectrograph)]
     far = [k for k in range(-80, 81) if k not in near and _within(orders + k, spectrograph)]
     if not near and not far:
@@ -105,7 +166,7 @@ def start(
             break
     significance, renumber, plane, at_border = best
     terms, shift = _refine(renumber, plane, lines, orders, projection)
-    return Start(renumber, terms, shift, significance, at_border)
+    return Identification(renumber, terms, shift, significance, at_border)
 
 
 def _within(orders, spectrograph):
@@ -114,7 +175,34 @@ def _within(orders, spectrograph):
     return outside.sum() <= min(2, len(orders) // 4) and np.all(orders > 40)
 
 
-def brightest_of(lines: ArcLines, n: int) -> Integers:
+def shift_from_model(spectra: Spectra, fiber: int, spectrograph: Spectrograph, lamp: LampLines) -> float:
+    """Measure the mean shift of the lines of the lamp from the optical model.
+
+    Parameters
+    ----------
+    fiber
+        A fiber that shows the lamp.
+
+    Returns
+    -------
+    float
+        Mean over the orders, towards larger x positive, to some hundredths of a pixel; NaN where too few lines are
+        identified [pixel].
+
+    Notes
+    -----
+    The model is wrong by some ten pixels, but the same in every arc: the difference of two arcs is a drift.
+    """
+    found = blindly(arc_lines.find(spectra, fiber), spectra.orders, spectrograph, lamp, fiber)
+    if found.significance < _LEAST_SIGNIFICANCE:
+        return np.nan
+    # the mean over the lit pixels: beyond them the polynomial is meaningless
+    orders, x = np.meshgrid(spectra.orders + found.renumber, np.linspace(0, spectra.flux.shape[2] - 1, 33))
+    place = Projection(spectrograph, lamp, fiber).scaled(orders.ravel(), x.ravel())
+    return float(np.mean(legendre2d.design(found.terms, *place) @ found.shift))
+
+
+def brightest_lines(lines: ArcLines, n: int) -> Integers:
     """Choose the brightest lines of each order.
 
     Parameters
@@ -122,12 +210,12 @@ def brightest_of(lines: ArcLines, n: int) -> Integers:
     lines
         Lines of one fiber.
     n
-        How many of an order.
+        Number of lines of each order.
 
     Returns
     -------
     ndarray of int
-        Their places in the list.
+        Their indices in the list.
     """
     chosen = []
     for order in np.unique(lines.order):
@@ -144,21 +232,21 @@ def vote(
     projection: Projection,
     slopes: int,
     turn: int = 20,
-) -> tuple[float, int, tuple[tuple[float, float, float], ...], bool]:
-    """Let pairs of peaks and predicted lines vote for shift and slopes, with one numbering of the orders.
+) -> tuple[float, int, tuple[float, float, float], bool]:
+    """Count the votes of pairs of peaks and predicted lines for shift and slopes, for one order numbering.
 
     Parameters
     ----------
     renumber
-        What to add to the order numbers.
+        Number to add to the order numbers.
     lines
         Lines of one fiber.
     chosen
-        Places of the lines that vote.
+        Indices of the lines that vote.
     orders : shape (n_orders,)
         Order numbers as given.
     projection
-        Where lines are expected.
+        Expected positions of the lines.
     slopes, turn
         Largest slope with x and with order from the middle of the detector to its edge [pixel].
 
@@ -170,7 +258,7 @@ def vote(
     plane : tuple of (float, float, float)
         Shift, slope with order, slope with x [pixel].
     at_border : bool
-        Whether the best lies at the border of what was searched.
+        Whether the best lies at the border of the search.
     """
     votes = np.zeros((len(orders), _SEGMENTS, 2 * _REACH + 1))
     brightness = np.log10(1 + projection.lamp.intensity)
@@ -188,15 +276,16 @@ def vote(
     votes -= votes.mean(axis=2, keepdims=True)
     middles = (np.arange(_SEGMENTS) + 0.5) * 2 / _SEGMENTS - 1
     scaled = projection.scaled(orders + renumber, 0.0)[1]
-    # a handful of rows cannot tell a slope with order from a shift
-    step = max(2.0, 4.0 / max(np.ptp(scaled), 0.01))
+    # a few rows cannot separate a slope with order from a shift
+    step = max(2.0, 4.0 / max(float(np.ptp(scaled)), 0.01))
     by_order = step * np.arange(-int(turn / step), int(turn / step) + 1)
     by_x = np.arange(-slopes, slopes + 1, 2.0)
     score = _search(votes, np.broadcast_to(scaled, len(orders)).copy(), middles, by_order, by_x, _LARGEST)
     place = np.unravel_index(np.argmax(score), score.shape)
     significance = (score[place] - score.mean()) / max(score.std(), 1e-9)
     border = place[2] in (0, score.shape[2] - 1) or place[1] in (0, len(by_x) - 1)
-    return float(significance), renumber, (place[2] - float(_LARGEST), by_order[place[0]], by_x[place[1]]), bool(border)
+    plane = float(place[2] - _LARGEST), float(by_order[place[0]]), float(by_x[place[1]])
+    return float(significance), renumber, plane, bool(border)
 
 
 @njit(cache=True)
@@ -229,10 +318,10 @@ def _search(votes, order_places, x_places, by_order, by_x, largest):
 
 
 def _refine(renumber, plane, lines, orders, projection):
-    """Let a polynomial of the shift grow while the windows in which the nearest line is taken shrink."""
+    """Fit the shift by polynomials of rising degree, to the nearest lines in ever smaller windows."""
     terms, shift = np.array([(0, 0), (0, 1), (1, 0)]), np.array(plane)
     most_m = len(orders) - 1
-    bright = brightest_of(lines, 40)
+    bright = brightest_lines(lines, 40)
     for window, total, n_lamp in _ROUNDS:
         at, predicted = _nearest((renumber, terms, shift), lines, bright, orders, projection, window, n_lamp)
         terms_now = legendre2d.degrees(total, total, min(total, most_m))

@@ -1,4 +1,4 @@
-"""The line-spread function: how one wavelength spreads along an order."""
+"""Line-spread function: the profile of a single wavelength along an order."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from nrespipe.numerics import leastsquares, legendre2d, peaks, tensorspline
 _OFFSETS = np.linspace(-2.5, 2.5, 101)
 _KNOTS = np.r_[np.arange(-2.5, -1.0, 0.25), np.arange(-1.0, 1.01, 0.125), np.arange(1.25, 2.51, 0.25)]
 _FOUR_LN2 = 4 * np.log(2)
-#: Lines that a profile is measured from: fewest, and as many of the brightest where few are bright.
+#: Least number of lines for a profile, and number of the brightest lines to use where few are bright.
 _FEWEST, _WANTED = 30, 60
 
 
 def gaussian(fibers: tuple[int, ...], orders: Integers, n_pixels: int, fwhm: float = 4.0) -> LineShape:
-    """Return a Gaussian line-spread function of constant width, to start with.
+    """Return a Gaussian line-spread function of constant width, as a first guess.
 
     Parameters
     ----------
@@ -107,25 +107,25 @@ def measure(
     The profile is a cubic spline of the distance from the center in units of the local full width at half maximum,
     whose coefficients are polynomials of x; the width is a polynomial of x and m. Its zero point is the center of the
     Gaussian of the same width that fits it best, the place where the integral of L(u) u exp(-4 ln 2 u2) vanishes. It
-    lies between the peak and the centroid, and is where a Gaussian fitted to the correlation function of narrow
-    stellar lines finds them: the static difference between lamp and star that remains is the same in every frame.
+    lies between the peak and the centroid, like the center of a Gaussian that is fitted to the CCF of narrow stellar
+    lines: the remaining difference between lamp and star is the same in every frame.
     """
     n_pixels = flux.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = np.where(np.isfinite(fits[:, 1]), fits[:, 0] / fits[:, 5], 0.0)
-    # a Gaussian in place of a skewed profile moves stars against the lamp by tens of m/s: the skew is told
-    # by faint lines better than by none
+    # a Gaussian instead of a skewed profile shifts stars against the lamp by tens of m/s: faint lines measure the
+    # skewness better than none
     wanted = np.sort(snr)[-min(_WANTED, len(snr)) :].min(initial=np.inf)
     bright = (snr > least_snr) | (snr >= max(wanted, faintest_snr))
     if bright.sum() < _FEWEST:
-        return gaussian((fiber,), orders, n_pixels, np.nanmedian(fits[:, 2]) if len(fits) else 4.0)
+        return gaussian((fiber,), orders, n_pixels, float(np.nanmedian(fits[:, 2])) if len(fits) else 4.0)
     row, fits = row[bright], fits[bright]
     width = _width_surface(row, fits, len(orders), n_pixels)
     shape = _with(gaussian((fiber,), orders, n_pixels), width, *_nodes(n_pixels))
     for _ in range(iterations):
         shape = _refined(shape, flux, variance, row, fits, degree_x)
         fwhm, tables = at(shape, fiber, row, fits[:, 1])
-        model = peaks.render(*flux.shape, row, fits[:, 0], fits[:, 1], fwhm, tables, 2.4)
+        model = peaks.render(flux.shape[0], flux.shape[1], row, fits[:, 0], fits[:, 1], fwhm, tables, 2.4)
         weight = np.where(np.isfinite(flux), 1 / variance, 0.0)
         start = np.column_stack([fits[:, 0], fits[:, 1], fwhm])
         again = peaks.fit(np.nan_to_num(flux - model), weight, variance, row, start, tables, 1.5, False)
@@ -135,7 +135,7 @@ def measure(
 
 
 def join(shapes: Sequence[LineShape]) -> LineShape:
-    """Put the line-spread functions of several fibers together.
+    """Join the line-spread functions of several fibers.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def select(shape: LineShape, fibers: tuple[int, ...], orders: Integers) -> LineS
     Parameters
     ----------
     orders : shape (n_orders,)
-        Diffraction orders; those it does not know get the width of the nearest one.
+        Diffraction orders; an order without a width gets that of the nearest one.
     """
     which = [shape.fibers.index(fiber) for fiber in fibers]
     rows = np.argmin(np.abs(np.asarray(orders)[:, None] - shape.orders), axis=1)
@@ -194,9 +194,9 @@ def _width_surface(row, fits, n_orders, n_pixels):
 
 
 def _refined(shape, flux, variance, row, fits, degree_x):
-    """Fit the profile to the pixels around the lines, then put its zero point and width in order."""
+    """Fit the profile to the pixels around the lines, then normalise its zero point and width."""
     fwhm, tables = at(shape, shape.fibers[0], row, fits[:, 1])
-    model = peaks.render(*flux.shape, row, fits[:, 0], fits[:, 1], fwhm, tables, 2.4)
+    model = peaks.render(flux.shape[0], flux.shape[1], row, fits[:, 0], fits[:, 1], fwhm, tables, 2.4)
     reach = int(np.ceil(2.5 * fwhm.max()))
     pixel = np.rint(fits[:, 1]).astype(int)[:, None] + np.arange(-reach, reach + 1)
     u = (pixel - fits[:, 1:2]) / fwhm[:, None]

@@ -1,11 +1,11 @@
-"""Which laboratory line each measured line is, and whether the answer deserves belief."""
+"""Identification of each measured line with a laboratory line, and its checks."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrespipe.engine.wavelength import scale_fit, solution
+from nrespipe.engine.wavelength.identify import Identification
 from nrespipe.errors import BadFrame
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.spectrograph import Spectrograph
@@ -13,23 +13,20 @@ from nrespipe.frames.wavelength import ArcLines, LampLines, Solution
 from nrespipe.instruments import optics
 from nrespipe.numerics import legendre2d
 
-if TYPE_CHECKING:
-    from nrespipe.engine.wavelength.identify import Start
-
-#: A right solution has 0.65 or more of the brightest peaks of an order on a line, a wrong one 0.15 or less.
+#: In a right solution 0.65 or more of the brightest peaks of an order match a line, in a wrong one 0.15 or less.
 _LEAST_SHARE = 0.4
 _LEAST_SHARE_OF_ORDER = 0.3
-#: How high the vote must stand [standard deviations]; half of it where the lines leave no doubt.
+#: Least significance of the vote [standard deviations]; half of it is enough where many lines match.
 _LEAST_SIGNIFICANCE = 9.0
 _ENOUGH_SHARE = 0.65
-#: Peaks without which an order is not judged.
+#: Least number of peaks for which an order is checked.
 _FEWEST = 10
 
 
 def solve(
-    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: "Start", fiber: int
+    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: Identification, fiber: int
 ) -> tuple[Solution, ArcLines]:
-    """Fit the solution of one fiber, beginning with a blind identification.
+    """Identify the lines of a fiber and fit its solution, from a blind identification.
 
     Parameters
     ----------
@@ -38,38 +35,38 @@ def solve(
     orders : shape (n_orders,)
         True diffraction orders.
     spectrograph
-        Whose optical model the start corrects.
+        Optical model that the start corrects.
 
     Returns
     -------
     solution : Solution
         Of this fiber.
     lines : ArcLines
-        With wavelengths where known; `used` tells which lines took part.
+        With the wavelengths of the identified lines; `used` marks the lines of the fit.
 
     Raises
     ------
     BadFrame
-        If there are too few lines, or if too few of the brightest are lines of the lamp.
+        If there are too few lines, or if too few of the brightest match lines of the lamp.
     """
 
     place = _placed(spectrograph, start, fiber)
     predicted = place(lines.order, lines.x)
     per_pixel = place(lines.order, lines.x + 1) - predicted
     for window in (0.7, 0.5, 0.35, 0.3, 0.3):
-        index = names(lines, predicted, per_pixel, lamp, window)
+        index = nearest(lines, predicted, per_pixel, lamp, window)
         index = np.where(_bright_as_others(lines, lamp, index), index, -1)
         scale, used, x_error = _fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
         predicted = solution.evaluate(scale, fiber, lines.order, lines.x)
-    _believe(lines, orders, predicted, per_pixel, place, lamp, start)
+    _check(lines, orders, predicted, per_pixel, place, lamp, start)
     wavelength = np.where(index >= 0, lamp.vacuum_angstrom[index], np.nan)
     return scale, replace(lines, vacuum_angstrom=wavelength, used=used, x_error=x_error)
 
 
-def promises(
-    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: "Start", fiber: int
+def plausible(
+    lines: ArcLines, orders: Integers, spectrograph: Spectrograph, lamp: LampLines, start: Identification, fiber: int
 ) -> bool:
-    """Tell whether a blind identification is worth a solution.
+    """Return whether a blind identification is plausible enough to fit a solution.
 
     Parameters
     ----------
@@ -78,23 +75,23 @@ def promises(
     orders : shape (n_orders,)
         The same orders.
     spectrograph
-        Whose optical model the start corrects.
+        Optical model that the start corrects.
 
     Returns
     -------
     bool
-        Whether a fifth of the brightest peaks lie within half a pixel of a line: a solution that passes has twice that
+        Whether a fifth of the brightest peaks lie within half a pixel of a line: an accepted solution has twice that
         within a quarter.
     """
     place = _placed(spectrograph, start, fiber)
     predicted = place(lines.order, lines.x)
-    hit = _distance(lamp, predicted) < 0.5 * (place(lines.order, lines.x + 1) - predicted)
+    matched = _distance(lamp, predicted) < 0.5 * (place(lines.order, lines.x + 1) - predicted)
     bright = np.concatenate(list(_brightest(lines, orders).values()))
-    return bool(len(bright) and np.mean(hit[bright]) >= 0.5 * _LEAST_SHARE)
+    return bool(len(bright) and np.mean(matched[bright]) >= 0.5 * _LEAST_SHARE)
 
 
 def _placed(spectrograph, start, fiber):
-    """Return the wavelength as a function of order and column that a blind identification gives."""
+    """Return the function of order and column that gives the wavelength by a blind identification."""
 
     def place(order, x):
         scaled_m = legendre2d.scaled(order, spectrograph.first_order, spectrograph.last_order)
@@ -106,7 +103,7 @@ def _placed(spectrograph, start, fiber):
 
 
 def _fit(lines, orders, *given):
-    """Fit the solution; lines that do not determine it, in one order only for instance, are no frame to use."""
+    """Fit the solution; raise BadFrame if the lines do not determine it, for instance in one order only."""
     try:
         return scale_fit.fit(lines, orders, *given)
     except np.linalg.LinAlgError:
@@ -116,7 +113,7 @@ def _fit(lines, orders, *given):
         ) from None
 
 
-def names(lines: ArcLines, predicted: Floats, per_pixel: Floats, lamp: LampLines, window: float) -> Integers:
+def nearest(lines: ArcLines, predicted: Floats, per_pixel: Floats, lamp: LampLines, window: float) -> Integers:
     """Find the laboratory line of each measured line.
 
     Parameters
@@ -147,8 +144,8 @@ def names(lines: ArcLines, predicted: Floats, per_pixel: Floats, lamp: LampLines
     return index
 
 
-def shares(lines: ArcLines, orders: Integers, lamp: LampLines, one: Solution) -> Floats:
-    """Return how many of the brightest peaks of each order are lines of the lamp.
+def identified_fractions(lines: ArcLines, orders: Integers, lamp: LampLines, one: Solution) -> Floats:
+    """Return the fraction of the brightest peaks of each order that match lines of the lamp.
 
     Parameters
     ----------
@@ -160,35 +157,35 @@ def shares(lines: ArcLines, orders: Integers, lamp: LampLines, one: Solution) ->
     Returns
     -------
     ndarray of float, shape (n_orders,)
-        Share of the 25 brightest within a quarter of a pixel of a line; NaN for an order with fewer than ten.
+        Fraction of the 25 brightest within a quarter of a pixel of a line; NaN for an order with fewer than ten.
     """
     predicted = solution.evaluate(one, one.fibers[0], lines.order, lines.x)
     per_pixel = solution.evaluate(one, one.fibers[0], lines.order, lines.x + 1) - predicted
-    hit = _distance(lamp, predicted) < 0.25 * per_pixel
+    matched = _distance(lamp, predicted) < 0.25 * per_pixel
     chosen = _brightest(lines, orders)
-    return np.array([np.mean(hit[here]) if len(here) >= _FEWEST else np.nan for here in chosen.values()])
+    return np.array([np.mean(matched[here]) if len(here) >= _FEWEST else np.nan for here in chosen.values()])
 
 
 def _bright_as_others(lines, lamp, index):
-    """Whether a line is about as bright as the lines of its species around it say; blaze and lamp are unknown."""
+    """Whether a line is about as bright as others of its species suggest; blaze and lamp are unknown."""
     plausible = index >= 0
     brightness = np.log10(lines.flux) - np.log10(lamp.intensity[index])
     for species in ("Th", "Ar"):
         members = np.flatnonzero(plausible & (lamp.species[index] == species))
         if len(members) < 50:
             continue
-        usual = np.median(brightness[members])
-        scatter = max(0.25, 1.4826 * np.median(np.abs(brightness[members] - usual)))
-        plausible[members] = np.abs(brightness[members] - usual) < 4 * scatter
+        typical = np.median(brightness[members])
+        scatter = max(0.25, 1.4826 * np.median(np.abs(brightness[members] - typical)))
+        plausible[members] = np.abs(brightness[members] - typical) < 4 * scatter
     return plausible
 
 
-def _believe(lines, orders, predicted, per_pixel, place, lamp, start) -> None:
+def _check(lines, orders, predicted, per_pixel, place, lamp, start) -> None:
     """Raise BadFrame unless the brightest peaks of nearly all orders are lines of the lamp, and no order of another."""
-    hit = _distance(lamp, predicted) < 0.25 * per_pixel
+    matched = _distance(lamp, predicted) < 0.25 * per_pixel
     chosen = {order: here for order, here in _brightest(lines, orders).items() if len(here) >= _FEWEST}
-    shares = {order: np.mean(hit[here]) for order, here in chosen.items()}
-    total = np.mean(hit[np.concatenate(list(chosen.values()))]) if chosen else 0.0
+    shares = {order: np.mean(matched[here]) for order, here in chosen.items()}
+    total = np.mean(matched[np.concatenate(list(chosen.values()))]) if chosen else 0.0
     good = np.mean(np.array(list(shares.values())) >= _LEAST_SHARE_OF_ORDER) if shares else 0.0
     needed = _LEAST_SIGNIFICANCE if total < _ENOUGH_SHARE else 0.5 * _LEAST_SIGNIFICANCE
     trusted = total >= _LEAST_SHARE and good >= 0.95 and start.significance >= needed

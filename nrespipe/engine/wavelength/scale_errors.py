@@ -1,4 +1,4 @@
-"""Errors of wavelengths, with the covariances of the solution and of the drift."""
+"""Errors of wavelengths, by the covariances of the solution and of the drift."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def per_pixel(scale: Solution, moved: Drift, fiber: int, orders: Integers) -> Fl
     Returns
     -------
     ndarray of float32, shape (n_orders, n_pixels)
-        Infinite where the drift is not known [m / s].
+        Infinite where the drift is unknown [m / s].
 
     Notes
     -----
@@ -57,22 +57,22 @@ def of_mean(
     orders : shape (n_orders,)
         Diffraction orders.
     weight : shape (n_orders, n_pixels)
-        Share of each pixel, for instance in the velocity of a star.
+        Weight of each pixel, for instance in the velocity of a star.
     blocks
         Pieces of an order within which the error is constant.
 
     Returns
     -------
     night_ms, common_ms, drift_ms : float
-        Part that the photons of the night's arcs make, part of the solution that is the same in every night, and part
-        of the drift, infinite where that is not known [m / s].
+        Part by the photon noise of the arcs of the night, part of the solution that is the same in every night, and
+        part of the drift, infinite where that is unknown [m / s].
 
     Notes
     -----
-    The first and the last share the photons of the arcs, and no covariance between them is carried. Over 60 nights of
-    one arc they correlated by +0.27 in the fiber of a star and by -0.37 in the reference fiber, of four arcs by +0.06
-    and -0.18 (``benchmarks/wavelengths.py --shared 60``); their sum in quadrature was 4 to 30 percent larger than the
-    scatter of both.
+    The first and the last part depend on the same photons of the arcs, and their covariance is neglected. Over 60
+    nights of one arc they correlated by +0.27 in the fiber of a star and by -0.37 in the reference fiber, of four arcs
+    by +0.06 and -0.18 (``benchmarks/wavelengths.py --shared 60``); their sum in quadrature was 4 to 30 percent larger
+    than the scatter of both.
     """
     n = weight.shape[1]
     edges = np.linspace(0, n, blocks + 1).astype(int)
@@ -81,8 +81,7 @@ def of_mean(
     shape = np.tensordot(shares, solution.slopes_ms(scale, fiber, order, middles), 2)
     motion = np.tensordot(shares, drift.effect_ms(scale, fiber, order, middles), 2)
     i = scale.fibers.index(fiber)
-    noise = scale.covariance if scale.noise_covariance is None else scale.noise_covariance
-    night, total = _form(shape, noise[i]), _form(shape, scale.covariance[i])
+    night, total = _form(shape, scale.photon_covariance[i]), _form(shape, scale.covariance[i])
     drift_ms = np.sqrt(_form(motion, moved.covariance)) if moved.n_lines else np.inf
     return float(np.sqrt(night)), float(np.sqrt(max(total - night, 0.0))), float(drift_ms)
 

@@ -1,14 +1,13 @@
-"""The wavelength solution: evaluating it, and what it claims."""
+"""Wavelength solution: its values, dispersion and errors."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.wavelength import ArcLines, Solution
 from nrespipe.numerics import legendre2d
-
-C_MS = 299792458.0
 
 
 def evaluate(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
@@ -46,8 +45,8 @@ def on_grid(solution: Solution, fiber: int, orders: Integers, x: Floats) -> Floa
         Vacuum wavelength [angstrom].
     """
     coefficients = solution.coefficients[solution.fibers.index(fiber)]
-    orders = np.asarray(orders, float)
-    return legendre2d.on_grid(solution.degrees, coefficients, *scaled(solution, orders, x)) / orders[:, None]
+    order = np.asarray(orders, float)
+    return legendre2d.on_grid(solution.degrees, coefficients, *scaled(solution, order, x)) / order[:, None]
 
 
 def velocity_per_pixel(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
@@ -65,11 +64,11 @@ def velocity_per_pixel(solution: Solution, fiber: int, order: np.ndarray, x: np.
     """
     x = np.asarray(x, float)
     low, high = evaluate(solution, fiber, order, x - 0.5), evaluate(solution, fiber, order, x + 0.5)
-    return C_MS * 2 * (high - low) / (high + low)
+    return doppler.C_MS * 2 * (high - low) / (high + low)
 
 
 def slopes_ms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
-    """Return how the wavelength changes with each coefficient.
+    """Return the derivatives of the wavelength with respect to the coefficients, as velocities.
 
     Parameters
     ----------
@@ -79,16 +78,16 @@ def slopes_ms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) 
     Returns
     -------
     ndarray of float, shape (..., n_terms)
-        As a velocity [m / s / angstrom].
+        [m / s / angstrom].
     """
     order, x = np.broadcast_arrays(np.asarray(order, float), np.asarray(x, float))
     design = legendre2d.design(solution.degrees, *scaled(solution, order.ravel(), x.ravel()))
     level = design @ solution.coefficients[solution.fibers.index(fiber)]
-    return (C_MS * design / level[:, None]).reshape(*order.shape, -1)
+    return (doppler.C_MS * design / level[:, None]).reshape(*order.shape, -1)
 
 
 def join(solutions: Sequence[Solution]) -> Solution:
-    """Put the solutions of several fibers together.
+    """Join the solutions of several fibers.
 
     Parameters
     ----------
@@ -115,12 +114,12 @@ def zero_error_ms(solution: Solution, lines: ArcLines, fiber: int) -> float:
     Returns
     -------
     float
-        Of the mean over the places of the lines that were used, as a velocity [m / s].
+        Of the mean over the places of the used lines, as a velocity [m / s].
 
     Notes
     -----
-    Ends of orders without a line are extrapolated with errors of hundreds of m/s. There is no light there either, so
-    they have no part in the mean.
+    The solution is extrapolated to ends of orders without lines, with errors of hundreds of m/s. Stars have no flux
+    there either, so the mean excludes them.
     """
     i = solution.fibers.index(fiber)
     there = lines.used & (lines.fiber == fiber)
@@ -146,16 +145,16 @@ def mean_error_ms(design: Floats, covariance: Floats, scale: float) -> float:
         As a velocity [m / s].
     """
     mean = design.mean(axis=0)
-    return float(C_MS * np.sqrt(mean @ covariance @ mean) / scale)
+    return float(doppler.C_MS * np.sqrt(mean @ covariance @ mean) / scale)
 
 
-def one(
+def of_fiber(
     fiber: int,
     orders: Integers,
     n_pixels: int,
     terms: Integers,
     coefficients: Floats,
-    covariances: Floats,
+    covariances: tuple[Floats, Floats],
     scatter_ms: float,
     n_lines: int,
 ) -> Solution:
@@ -171,8 +170,8 @@ def one(
         Legendre degrees in x and in m.
     coefficients : shape (n_terms,)
         Of m * wavelength [angstrom].
-    covariances : shape (2, n_terms, n_terms)
-        Of the coefficients, and the part of it that the photons make [angstrom2].
+    covariances : each of shape (n_terms, n_terms)
+        Of the coefficients, and its part by photon noise [angstrom2].
     scatter_ms
         Scatter of the lines [m / s].
     """
@@ -183,7 +182,7 @@ def one(
 
 
 def scaled(solution: Solution, order: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """Return where places lie on the axes of the Legendre polynomials.
+    """Return order and column mapped to the range of the Legendre polynomials.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which star is meant: by what observers call it, and by where it is."""
+"""Match an observed star with a catalog, by its name and its position."""
 
 import difflib
 import re
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 #: Catalogs whose stars are numbered, with what observers write for them
 _NUMBERED = re.compile(r"(HD|HIP|HR|GJ|GL|GLIESE|SAO|TIC|LHS)-?0*(\d.*)")
@@ -53,42 +53,36 @@ def key(name: str) -> str:
 
 
 def keys(star: "Star") -> set[str]:
-    """Return all names of a star as they are compared.
-
-    Returns
-    -------
-    set of str
-        From `key`.
-    """
+    """Return all names of a star in the form of `key`."""
     return {key(star.name), *map(key, star.aliases)}
 
 
 def near(star: str, names: Mapping[str, str]) -> str:
-    """Name what a name may be a misspelling of.
+    """Return the known names that are similar to an unknown one.
 
     Parameters
     ----------
     star
-        Name that is not known.
+        Unknown name.
     names
-        Names that are, as people write them, by what `key` gives of them.
+        Known names as people write them, by their `key`.
 
     Returns
     -------
     str
-        To be put behind a message; '' where nothing is near.
+        Text to add to a message; '' where no name is similar.
     """
     found = difflib.get_close_matches(key(star), names, n=3, cutoff=0.7)
     return f"; near in name: {', '.join(dict.fromkeys(names[one] for one in found))}" if found else ""
 
 
 def separation_arcsec(star: "Star", ra_deg: float, dec_deg: float, julian_year: float) -> float:
-    """Return the distance between a place and where a star is in a year.
+    """Return the angle between a place and the position of a star in a year.
 
     Parameters
     ----------
     star
-        With a position; without a proper motion it stays where it is.
+        Star; without a proper motion its position does not change.
     ra_deg, dec_deg
         The place, ICRS [degree].
     julian_year
@@ -97,8 +91,10 @@ def separation_arcsec(star: "Star", ra_deg: float, dec_deg: float, julian_year: 
     Returns
     -------
     float
-        [arcsecond].
+        [arcsecond]; infinite for a star without a position.
     """
+    if star.ra_deg is None or star.dec_deg is None:
+        return float("inf")
     years = julian_year - star.epoch_year
     dec = np.radians(star.dec_deg + (star.pm_dec_mas_yr or 0.0) * years / 3.6e6)
     cosine = max(np.cos(np.radians(star.dec_deg)), 1e-9)
@@ -116,35 +112,37 @@ def match(
     julian_year: float,
     *,
     radius_arcsec: float = 10.0,
-    doubt_arcsec: float = 300.0,
+    same_name_arcsec: float = 300.0,
 ) -> "Star | None":
     """Return the star of a catalog that was observed.
 
     Parameters
     ----------
     name
-        What the observer called it.
+        Name in OBJECTS.
     ra_deg, dec_deg
-        Where the telescope pointed, ICRS, at the time of the observation [degree].
+        Pointing of the telescope at the time of the observation, ICRS; None where unknown [degree].
     julian_year
         Time of the observation.
     radius_arcsec
-        A star without the right name must lie this close [arcsecond].
-    doubt_arcsec
-        A star with the right name that lies farther away is another one [arcsecond].
+        Largest distance of a star with another name [arcsecond].
+    same_name_arcsec
+        Largest distance of a star with the right name; one farther away is another star [arcsecond].
 
     Returns
     -------
     Star or None
-        By name, else the nearest by position; None where neither knows it.
+        By name, else the nearest by position; None where neither matches.
     """
     catalog, wanted = tuple(catalog), key(name)
-    pointed = ra_deg is not None and dec_deg is not None
+    named = (star for star in catalog if wanted in keys(star))
+    if ra_deg is None or dec_deg is None:
+        return next(named, None)
     distance = lambda star: separation_arcsec(star, ra_deg, dec_deg, julian_year)
-    for star in catalog:
-        if wanted in keys(star) and (not pointed or distance(star) < doubt_arcsec):
+    for star in named:
+        if distance(star) < same_name_arcsec:
             return star
-    if not pointed or not catalog:
+    if not catalog:
         return None
     nearest = min(catalog, key=distance)
     return nearest if distance(nearest) < radius_arcsec else None

@@ -1,14 +1,15 @@
-"""What is wrong with a catalog of stars: every line, every column, in plain words."""
+"""Defects of a catalog of stars: of every line and every column, in plain words."""
 
 import csv
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nrespipe.files.catalog import star_match
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 #: Columns of the catalog, in order
 COLUMNS = (
@@ -20,7 +21,7 @@ COLUMNS = (
 TEXTS = ("name", "aliases", "spectral_type", "template", "source")
 
 _NEEDED = ("name", "ra_deg", "dec_deg", "epoch_year", "source")
-#: What a number may be; beyond lies a slip of the pen (the largest proper motion known is 10.4 arcsec a year)
+#: Range of each number; a value beyond it is a typing error (the largest proper motion known is 10.4 arcsec a year)
 _RANGES = {
     "ra_deg": (0, 360), "dec_deg": (-90, 90), "epoch_year": (1950, 2050), "pm_ra_mas_yr": (-11e3, 11e3),
     "pm_dec_mas_yr": (-11e3, 11e3), "parallax_mas": (0, 800), "rv_kms": (-600, 600), "v_mag": (-2, 20),
@@ -40,31 +41,35 @@ _DRAPER = np.array(
 _HIPPARCOS = np.array([[0, 0.0], [118322, 360.0]])
 
 
+#: Line of the file, and star of that line.
+_Placed = tuple[int, Star]
+
+
 @dataclass(frozen=True)
 class Defect:
-    """One thing that is wrong with a catalog.
+    """One defect of a catalog.
 
     Attributes
     ----------
     line
-        Line of the file, from 1; 0 where the whole file is meant.
+        Line of the file, from 1; 0 for the whole file.
     column
-        Column, '' where the whole line is meant.
+        Column, '' for the whole line.
     words
-        What is wrong.
+        The defect.
     """
 
     line: int
     column: str
     words: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         where = ", ".join(word for word in (f"line {self.line}" if self.line else "", self.column) if word)
         return f"{where}: {self.words}" if where else self.words
 
 
 def read(path: Path | str) -> tuple[tuple[Star, ...], list[Defect]]:
-    """Read a catalog and find all that is wrong with it.
+    """Read a catalog and find all its defects.
 
     Parameters
     ----------
@@ -93,9 +98,9 @@ def read(path: Path | str) -> tuple[tuple[Star, ...], list[Defect]]:
         return (), [Defect(0, "", f"cannot be understood: {error}")]
 
 
-def _read(text):
-    lines = enumerate(text.splitlines(), 1)
-    lines = [(number, line) for number, line in lines if line.strip(', "\t') and line.lstrip('"')[0] != "#"]
+def _read(text: str) -> tuple[tuple[Star, ...], list[Defect]]:
+    numbered = enumerate(text.splitlines(), 1)
+    lines = [(number, line) for number, line in numbered if line.strip(', "\t') and line.lstrip('"')[0] != "#"]
     if not lines:
         return (), [Defect(0, "", "has neither columns nor stars")]
     (top, first), *rest = lines
@@ -103,7 +108,8 @@ def _read(text):
     defects = _header_defects(top, header)
     if not {"name", "ra_deg", "dec_deg"} <= set(header):
         return (), defects
-    named, stars = [], []
+    named: list[_Placed] = []
+    stars: list[Star] = []
     for number, line in rest:
         row, found = _row(number, _cells(line, len(header)), header)
         defects += found
@@ -116,7 +122,7 @@ def _read(text):
     return tuple(stars), sorted(defects, key=lambda defect: defect.line)
 
 
-def _cells(line, fewest=1):
+def _cells(line: str, fewest: int = 1) -> list[str]:
     """Return the fields of a line, without empty ones beyond the last column."""
     cells = [cell.strip() for cell in next(csv.reader([line]))]
     while len(cells) > fewest and not cells[-1]:
@@ -124,7 +130,7 @@ def _cells(line, fewest=1):
     return cells
 
 
-def _header_defects(line, header):
+def _header_defects(line: int, header: list[str]) -> list[Defect]:
     for mark, name in ((";", "';'"), ("\t", "a tab")):
         if len(header) == 1 and mark in header[0]:
             return [Defect(line, "", f"{name} stands between the columns; a comma is needed")]
@@ -136,8 +142,8 @@ def _header_defects(line, header):
     return found + [Defect(line, column, "stands there twice") for column in twice]
 
 
-def _row(line, cells, header):
-    """Return the fields of one line by column, those that cannot be left empty, and what is wrong with each."""
+def _row(line: int, cells: list[str], header: list[str]) -> tuple[dict[str, str], list[Defect]]:
+    """Return the fields of one line by column, and their defects; a field that is no number is emptied."""
     if len(cells) != len(header):
         return dict.fromkeys(COLUMNS, ""), [Defect(line, "", f"has {len(cells)} fields, {len(header)} are needed")]
     row = dict.fromkeys(COLUMNS, "") | dict(zip(header, cells))
@@ -154,7 +160,7 @@ def _row(line, cells, header):
     return row, found
 
 
-def _number_defect(column, text):
+def _number_defect(column: str, text: str) -> str:
     low, high = _RANGES[column]
     try:
         value = float(text)
@@ -167,15 +173,17 @@ def _number_defect(column, text):
     return "" if low <= value <= high else f"{text} lies outside {low:g}..{high:g}"
 
 
-def _star(row):
-    numbers = {f.name: float(row[f.name]) for f in fields(Star) if f.name in _RANGES and row[f.name]}
+def _star(row: dict[str, str]) -> Star:
+    numbers: dict[str, Any] = {f.name: float(row[f.name]) for f in fields(Star) if f.name in _RANGES and row[f.name]}
     aliases = tuple(alias.strip() for alias in row["aliases"].split(";") if alias.strip())
-    return Star(**{column: row[column] for column in TEXTS if column != "aliases"}, **numbers, aliases=aliases)
+    words: dict[str, Any] = {column: row[column] for column in TEXTS if column != "aliases"}
+    return Star(**words, **numbers, aliases=aliases)
 
 
-def _names_twice(named):
-    """Find names that two lines claim, and templates that name no star."""
-    found, names = [], {}
+def _names_twice(named: list[_Placed]) -> list[Defect]:
+    """Find names that two lines have, and templates that name no star."""
+    found: list[Defect] = []
+    names: dict[str, int] = {}
     for line, star in named:
         for name in sorted(star_match.keys(star)):
             if name in names:
@@ -187,8 +195,8 @@ def _names_twice(named):
     return found
 
 
-def _places_twice(placed, *, same_arcsec=3.0):
-    """Find stars that lie where another one does."""
+def _places_twice(placed: list[_Placed], *, same_arcsec: float = 3.0) -> list[Defect]:
+    """Find stars at the position of another one."""
     found = []
     for place, (line, star) in enumerate(placed):
         for earlier, other in placed[:place]:
@@ -198,9 +206,10 @@ def _places_twice(placed, *, same_arcsec=3.0):
     return found
 
 
-def _motions_twice(placed, *, neighbors_arcsec=3600.0):
+def _motions_twice(placed: list[_Placed], *, neighbors_arcsec: float = 3600.0) -> list[Defect]:
     """Find proper motions that distant stars share: copied fields, as in 129 of the 248 lines of an older catalog."""
-    found, motions = [], {}
+    found: list[Defect] = []
+    motions: dict[tuple[float | None, float | None], _Placed] = {}
     for line, star in placed:
         motion = (star.pm_ra_mas_yr, star.pm_dec_mas_yr)
         twin_line, twin = motions.setdefault(motion, (line, star))
@@ -209,27 +218,31 @@ def _motions_twice(placed, *, neighbors_arcsec=3600.0):
     return found
 
 
-def _apart(star, other):
+def _apart(star: Star, other: Star) -> float:
+    if star.ra_deg is None or star.dec_deg is None:
+        return float("inf")
     return star_match.separation_arcsec(other, star.ra_deg, star.dec_deg, star.epoch_year)
 
 
-def _hours(placed, *, tolerance_deg=15.0):
+def _hours(placed: list[_Placed], *, tolerance_deg: float = 15.0) -> list[Defect]:
     """Find right ascensions that contradict the number of a star in a catalog that is in their order."""
     found = []
     for line, star in placed:
         expected = _expected_ra_deg(star)
+        if expected is None or star.ra_deg is None or star.dec_deg is None:
+            continue
         # near the poles precession has moved stars far from the order of 1900
-        if expected is None or abs(star.dec_deg) > 75 or _off(star.ra_deg, expected) < tolerance_deg:
+        if abs(star.dec_deg) > 75 or _off(star.ra_deg, expected) < tolerance_deg:
             continue
         words = f"{star.name} should lie near {expected:.0f} degrees by its number, not at {star.ra_deg:g}"
         hours = _off(15 * star.ra_deg, expected) < tolerance_deg
         found.append(Defect(line, "ra_deg", f"{words}{': are these hours?' if hours else ''}"))
-    if len(placed) > 4 and all(star.ra_deg < 24 for _, star in placed):
+    if len(placed) > 4 and all(star.ra_deg is not None and star.ra_deg < 24 for _, star in placed):
         found.append(Defect(0, "ra_deg", "no right ascension reaches 24: are these hours?"))
     return found
 
 
-def _expected_ra_deg(star):
+def _expected_ra_deg(star: Star) -> float | None:
     for name in sorted(star_match.keys(star), reverse=True):
         if numbered := re.fullmatch(r"(HIP|HD)(\d+)[A-C]?", name):
             numbers, degrees = (_HIPPARCOS if numbered[1] == "HIP" else _DRAPER).T
@@ -238,5 +251,5 @@ def _expected_ra_deg(star):
     return None
 
 
-def _off(ra_deg, expected):
+def _off(ra_deg: float, expected: float) -> float:
     return abs((ra_deg - expected + 180) % 360 - 180)

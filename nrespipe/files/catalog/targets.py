@@ -1,4 +1,4 @@
-"""The catalog of stars, and which of them a frame shows."""
+"""The catalog of stars: where it is deployed, and the stars of a frame."""
 
 import os
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nrespipe.files.catalog import star_match, target_check
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import temporary_path
 from nrespipe.frames.velocity import Star
 
 if TYPE_CHECKING:
-    from nrespipe.frames.raw import RawFrame
+    from nrespipe.frames.raw import RawFrame, Telescope
 
 #: Name of a catalog wherever one lies
 FILENAME = "targets.csv"
@@ -35,7 +35,7 @@ def installed() -> Path:
 
 
 def deployed(output: str | Path, site: str = "") -> Path:
-    """Return where a catalog is deployed to.
+    """Return the path of a deployed catalog.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def deploy(path: str | Path, output: str | Path, site: str = "") -> Path:
     Returns
     -------
     Path
-        Where it lies now. The next frame that is reduced sees all of it; a reader never sees a part.
+        The deployed file. The next frame that is reduced uses it; a reader never sees a part.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def deploy(path: str | Path, output: str | Path, site: str = "") -> Path:
     read(path)
     target = deployed(output, site)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = beside(target)
+    partial = temporary_path(target)
     try:
         with partial.open("wb") as stream:
             stream.write(Path(path).read_bytes())
@@ -115,16 +115,17 @@ def read(path: Path | str) -> tuple[Star, ...]:
     Raises
     ------
     ValueError
-        If the file is not a valid catalog; the message names the file and everything that is wrong with it.
+        If the file is not a valid catalog; the message names the file and all its defects.
     """
     path = Path(path)
     known = path.stat()
-    return _read(path, known.st_mtime_ns, known.st_size, known.st_ino)
+    stars: tuple[Star, ...] = _read(path, known.st_mtime_ns, known.st_size, known.st_ino)
+    return stars
 
 
 # a catalog that is deployed while the service runs is another file
 @lru_cache(maxsize=8)
-def _read(path, *_state):
+def _read(path: Path, *_state: int) -> tuple[Star, ...]:
     stars, defects = target_check.read(path)
     if defects:
         raise ValueError(f"{path.name}: {'; '.join(map(str, defects))}")
@@ -137,7 +138,7 @@ def stars(raw: "RawFrame", catalog: Iterable[Star] | None = None) -> dict[int, S
     Parameters
     ----------
     catalog
-        Where to look; the catalog that came with the program by default.
+        Stars to choose from; the catalog that came with the program by default.
 
     Returns
     -------
@@ -156,7 +157,7 @@ def stars(raw: "RawFrame", catalog: Iterable[Star] | None = None) -> dict[int, S
     return found
 
 
-def _telescope(raw, fiber):
+def _telescope(raw: "RawFrame", fiber: int) -> "Telescope | None":
     """Return the telescope that feeds a fiber; of a frame with one star, whichever has coordinates."""
     number = _FIBERS.index(fiber) if fiber in _FIBERS else 0
     own = raw.telescopes[number] if number < len(raw.telescopes) else None
@@ -165,8 +166,8 @@ def _telescope(raw, fiber):
     return next((other for other in raw.telescopes if _pointing(other)[0] is not None), own)
 
 
-def _pointing(telescope):
-    """Return where a telescope pointed, or was asked to point."""
+def _pointing(telescope: "Telescope | None") -> tuple[float, float] | tuple[None, None]:
+    """Return the position at which a telescope pointed, or was asked to point."""
     if telescope is None:
         return None, None
     for ra_deg, dec_deg in (
@@ -178,10 +179,10 @@ def _pointing(telescope):
     return None, None
 
 
-def _from_header(name, telescope, julian_year):
-    """Return a star as the header of the telescope knows it."""
+def _from_header(name: str, telescope: "Telescope | None", julian_year: float) -> Star:
+    """Return a star by the header of the telescope."""
     ra_deg, dec_deg = _pointing(telescope)
-    if ra_deg is None:
+    if telescope is None or ra_deg is None:
         return Star(name, source="telescope")
     if telescope.catalog_ra_deg is None or telescope.catalog_dec_deg is None:
         return Star(name, ra_deg, dec_deg, julian_year, source="telescope")

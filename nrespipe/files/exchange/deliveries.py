@@ -1,4 +1,4 @@
-"""Products on their way to others: into a directory, or to a server."""
+"""Deliveries of products: into a directory, or to a server."""
 
 import base64
 import os
@@ -6,15 +6,16 @@ import urllib.parse
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files.checksum import md5 as checksum
-from nrespipe.files.exchange import web
-from nrespipe.files.exchange.web import ServerAway
-from nrespipe.files.partial import beside
+from nrespipe.files.disk import md5 as checksum
+from nrespipe.files.disk import temporary_path
+from nrespipe.files.exchange import http_client
+from nrespipe.files.exchange.http_client import ServerAway
 
-#: Answers of a server that serves nobody, whatever it is sent: unknown to it, not allowed, too early, too many.
-_NOBODY = (401, 403, 407, 408, 425, 429)
+#: Status of answers that do not depend on the file: unauthorized, forbidden, too early, too many requests.
+_SERVER_AWAY = (401, 403, 407, 408, 425, 429)
 
 
 def deliver(
@@ -39,13 +40,13 @@ def deliver(
     target
         ``file:///deliveries``, or the URL of a server below which files are PUT.
     token
-        What the server knows us by.
+        Token that identifies us.
     allow_http
-        Whether a server without TLS may be asked.
+        Whether requests without TLS are allowed.
     patience_s
-        How long a server may be silent [second].
+        Longest time that a server may be silent [second].
     longest_s
-        How long the file may take in all [second].
+        Longest time for the whole file [second].
 
     Raises
     ------
@@ -93,13 +94,13 @@ def folder(target: str) -> Path | None:
     return Path(urllib.parse.unquote(parts.path)) if parts.scheme == "file" else None
 
 
-def _copy(stream, target, longest_s):
-    partial = beside(target)
+def _copy(stream: BinaryIO, target: Path, longest_s: float) -> None:
+    partial = temporary_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(partial, "wb") as written:
-                for chunk in web.chunks(stream, longest_s):
+                for chunk in http_client.chunks(stream, longest_s):
                     written.write(chunk)
                 written.flush()
                 os.fsync(written.fileno())
@@ -111,25 +112,31 @@ def _copy(stream, target, longest_s):
         raise ServerAway(str(error)) from error
 
 
-def _put(stream, url, md5, longest_s, **options):
+def _put(
+    stream: BinaryIO, url: str, md5: str, longest_s: float, *, token: str, allow_http: bool, patience_s: float
+) -> None:
     headers = {
         "Content-Length": str(os.fstat(stream.fileno()).st_size),
         "Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode(),
         "Content-Type": "application/octet-stream",
     }
     # a server that refuses and hangs up before it has read the file is heard too
-    with web.asked("PUT", url, headers=headers, body=web.chunks(stream, longest_s), **options) as answer:
+    body = http_client.chunks(stream, longest_s)
+    request = http_client.request(
+        "PUT", url, token=token, allow_http=allow_http, patience_s=patience_s, headers=headers, body=body
+    )
+    with request as answer:
         if 200 <= answer.status < 300:
             return
-        told = f"{web.place(url)} answers {web.status(answer)}"
+        told = f"{http_client.place(url)} answers {http_client.status(answer)}"
         # a redirect is not followed: it sends everybody elsewhere, and the token must not go there
-        if answer.status >= 500 or answer.status < 400 or answer.status in _NOBODY:
+        if answer.status >= 500 or answer.status < 400 or answer.status in _SERVER_AWAY:
             raise ServerAway(told, _wish_s(answer.headers.get("Retry-After", "")))
         raise Unavailable(told)
 
 
-def _wish_s(text):
-    """Return for how long a server asks to be left alone, 0 where it does not say so in words that we know [second]."""
+def _wish_s(text: str) -> float:
+    """Return the pause of a Retry-After header, 0 where it has none that can be read [second]."""
     if text.isascii() and text.isdecimal():
         return float(text[:9])
     try:

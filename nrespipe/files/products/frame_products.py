@@ -2,40 +2,40 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nrespipe.files import fits_io, layout
 from nrespipe.files.products import l2, l4
-from nrespipe.files.products.account import Account, master_names
+from nrespipe.files.products.product_inputs import ProductInputs, master_names
 from nrespipe.frames.raw import Kind, RawFrame
 
 if TYPE_CHECKING:
     from nrespipe.frames.reduction import Reduction
     from nrespipe.frames.spectrograph import Spectrograph
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 
 def write(
     raw: RawFrame,
     reduction: "Reduction",
-    masters,
+    masters: Mapping[str, str | Path],
     spectrograph: "Spectrograph",
     output: str | Path,
     *,
     stars: "Mapping[int, Star] | None" = None,
     steps: Sequence[tuple[str, str]] = (),
-    still_mine: Callable[..., Any] | None = None,
+    still_mine: Callable[[], bool] | None = None,
 ) -> list[Path]:
     """Write the products of a frame; the same input always gives the same bytes.
 
     Parameters
     ----------
     reduction
-        What became of it.
-    masters : mapping of Kind or str to str or Path
-        File of every master that was used; its directory does not matter.
+        Its reduction.
+    masters
+        By kind, the file of every master that was used; its directory does not matter.
     stars
-        What is known of the star in a fiber; a star with a velocity brings it along.
+        Star of each fiber; one that has a velocity is in the reduction.
     steps
         Function and arguments of each step, for the receipt; the whole recipe as one step where there are none.
     still_mine
@@ -49,18 +49,18 @@ def write(
     Raises
     ------
     Unavailable
-        If the disk does not take a file, or the work is another's by now; then nothing was replaced.
+        If the disk does not take a file, or another process owns the work by now; then nothing was replaced.
     """
     if raw.kind is not Kind.SCIENCE or reduction.spectra is None or reduction.wavelengths is None:
         return []
     names = master_names(masters)
     steps = tuple(steps) or ((f"nrespipe.recipes.{raw.kind}.reduce", " ".join([raw.filename, *names.values()])),)
-    account = Account(raw, reduction, names, spectrograph, stars or {}, steps)
+    inputs = ProductInputs(raw, reduction, names, spectrograph, stars or {}, steps)
     builders = {"-L2.fits.fz": l2.build}
     if reduction.velocities:
         builders["-L4.fits.fz"] = l4.build
     paths = {suffix: layout.product_path(output, raw, suffix) for suffix in builders}
     # all are made before the first is written: a frame has all of its products or none
-    made = [(build(account, paths[suffix].name), paths[suffix]) for suffix, build in builders.items()]
+    made = [(build(inputs, paths[suffix].name), paths[suffix]) for suffix, build in builders.items()]
     fits_io.write_together(made, still_mine)
     return list(paths.values())

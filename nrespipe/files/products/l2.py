@@ -1,32 +1,37 @@
 """The spectra of a frame: EPRV level 2."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files import tiles
-from nrespipe.files.products import common, primary
-from nrespipe.files.products.primary import card
+from nrespipe import doppler
+from nrespipe.files import tile_compression
+from nrespipe.files.products import common_parts, primary_header
+from nrespipe.files.products.primary_header import card
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Pixel
 
 if TYPE_CHECKING:
-    from astropy.io.fits import HDUList
+    from astropy.io.fits import Card, HDUList
+    from astropy.io.fits.hdu.base import ExtensionHDU
 
-    from nrespipe.files.products.account import Account
+    from nrespipe.files.products.product_inputs import ProductInputs
+    from nrespipe.frames.raw import ExposureMeter
+    from nrespipe.frames.wavelength import Wavelengths
 
-_LIGHT_KMS = 299792.458
 
 _AXES = (card("CTYPE1", "Pixel", "name of axis 1"), card("CTYPE2", "Order", "name of axis 2"))
 
 
-def build(account: "Account", filename: str) -> "HDUList":
+def build(inputs: "ProductInputs", filename: str) -> "HDUList":
     """Put the level 2 product of a frame together.
 
     Parameters
     ----------
-    account
-        What it is made from.
+    inputs
+        The inputs of the products.
 
     Returns
     -------
@@ -38,41 +43,47 @@ def build(account: "Account", filename: str) -> "HDUList":
     Wavelengths are those of vacuum in the frame of the observatory, corrected for the drift of the spectrograph and
     not for the motion of the Earth: multiply by 1 + BARYCORR_Z for the frame of the barycenter.
     """
-    parts, words = [common.instrument_header(account), common.receipt(account), common.configuration(account)], {}
-    for name, hdu, description in _parts(account):
+    parts = common_parts.first(inputs)
+    words: dict[str, str] = {}
+    for name, hdu, description in _parts(inputs):
         parts.append(hdu)
         words[name] = description
-    return common.assemble(primary.header(account, "L2", filename), parts, words)
+    return common_parts.assemble(primary_header.header(inputs, "L2", filename), parts, words)
 
 
-def _parts(account):
-    yield "ORDER_TABLE", _order_table(account), "orders of trace 1 and the wavelengths they cover [Angstrom]"
-    for trace, fiber in account.traces:
-        yield from _trace(account, trace, fiber)
-    yield from _barycentric(account)
-    for trace, fiber in account.traces:
-        if account.reduction.wavelengths.drift.n_lines > 0:
+def _parts(inputs: "ProductInputs") -> Iterator[tuple[str, "ExtensionHDU", str]]:
+    yield "ORDER_TABLE", _order_table(inputs), "orders of trace 1 and the wavelengths they cover [Angstrom]"
+    for trace, fiber in inputs.traces:
+        yield from _trace(inputs, trace, fiber)
+    yield from _barycentric(inputs)
+    for trace, fiber in inputs.traces:
+        if inputs.wavelengths.drift.n_lines > 0:
             name = f"TRACE{trace}_DRIFT"
             yield (
                 name,
-                _drift(account, name, fiber),
+                _drift(inputs, name, fiber),
                 "drift in the wavelengths, mean of each order [Angstrom]",
             )
-    for trace, fiber in account.traces:
-        if account.reduction.wavelengths.pixel_error_ms is not None:
+    pixel_error_ms = inputs.wavelengths.pixel_error_ms
+    for trace, fiber in inputs.traces:
+        if pixel_error_ms is not None:
             name = f"TRACE{trace}_WAVE_ERR"
-            yield name, _wave_error(account, name, fiber), "error of the wavelengths as a velocity [m/s]"
-    for trace, fiber in account.traces:
+            yield (
+                name,
+                _wave_error(inputs.wavelengths, pixel_error_ms, name, fiber),
+                "error of the wavelengths as a velocity [m/s]",
+            )
+    for trace, fiber in inputs.traces:
         name = f"TRACE{trace}_QUALITY"
-        yield name, _quality(account, name, fiber), "what is known against each pixel, as bits; 0 is good"
-    if account.reduction.spectra.rejected is not None:
-        yield "REJECTED", _rejected(account.reduction.spectra.rejected), "pixels left out as cosmic rays"
-    if account.raw.meter is not None:
-        yield "EXPMETER", _meter(account.raw.meter), "light that the exposure meter saw"
+        yield name, _quality(inputs, name, fiber), "quality flags of each pixel, as bits; 0 is good"
+    if inputs.spectra.rejected is not None:
+        yield "REJECTED", _rejected(inputs.spectra.rejected), "pixels left out as cosmic rays"
+    if inputs.raw.meter is not None:
+        yield "EXPMETER", _meter(inputs.raw.meter), "counts of the exposure meter"
 
 
-def _order_table(account):
-    spectra, wavelengths = account.reduction.spectra, account.reduction.wavelengths
+def _order_table(inputs: "ProductInputs") -> fits.BinTableHDU:
+    spectra, wavelengths = inputs.spectra, inputs.wavelengths
     angstrom = wavelengths.vacuum_angstrom[wavelengths.fibers.index(spectra.fibers[0])]
     columns = [
         fits.Column("ECHELLE_ORDER", "J", array=spectra.orders),
@@ -83,18 +94,19 @@ def _order_table(account):
     return fits.BinTableHDU.from_columns(columns, name="ORDER_TABLE")
 
 
-def _extreme(angstrom, pick):
+def _extreme(angstrom: Floats, pick: np.ufunc) -> Floats:
     """Return the lowest or highest number of each row; NaN for a row without one."""
-    return pick.reduce(np.asarray(angstrom, float), axis=-1)
+    extreme: Floats = pick.reduce(np.asarray(angstrom, float), axis=-1)
+    return extreme
 
 
-def _trace(account, trace, fiber):
-    spectra, wavelengths = account.reduction.spectra, account.reduction.wavelengths
+def _trace(inputs: "ProductInputs", trace: int, fiber: int) -> Iterator[tuple[str, "ExtensionHDU", str]]:
+    spectra, wavelengths = inputs.spectra, inputs.wavelengths
     flux, variance, _, blaze = spectra.of(fiber)
     angstrom = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
-    what = f"of fiber {fiber} ({account.raw.objects[fiber]})"
-    cards = [*_AXES, *_time_cards(account, fiber)]
-    yield _image(f"TRACE{trace}_FLUX", flux, np.float32, "electron", f"light {what}", cards)
+    what = f"of fiber {fiber} ({inputs.raw.objects[fiber]})"
+    cards = [*_AXES, *_time_cards(inputs, fiber)]
+    yield _image(f"TRACE{trace}_FLUX", flux, np.float32, "electron", f"flux {what}", cards)
     yield _image(
         f"TRACE{trace}_WAVE",
         angstrom,
@@ -103,21 +115,23 @@ def _trace(account, trace, fiber):
         f"vacuum wavelengths {what}, frame of the observatory, drift corrected",
         _wave_cards(wavelengths.orders, angstrom, fiber),
     )
-    yield _image(f"TRACE{trace}_VAR", variance, np.float32, "electron2", f"variance of the light {what}", cards)
+    yield _image(f"TRACE{trace}_VAR", variance, np.float32, "electron2", f"variance of the flux {what}", cards)
     blaze_cards = [*cards, card("BLZNORM", True, "1 at the peak of each order")]
     yield _image(f"TRACE{trace}_BLAZE", blaze, np.float32, "", f"spectrum of the flat lamp, {what}", blaze_cards)
 
 
-def _image(name, array, dtype, unit, description, cards):
+def _image(
+    name: str, array: Floats, dtype: type[np.floating[Any]], unit: str, description: str, cards: "Sequence[Card]"
+) -> tuple[str, "ExtensionHDU", str]:
     unit_card = [card("BUNIT", unit, "unit of the pixels")] if unit else []
-    hdu = tiles.image(np.asarray(array, dtype), name, [*cards, *unit_card])
+    hdu = tile_compression.image(np.asarray(array, dtype), name, [*cards, *unit_card])
     return name, hdu, description
 
 
-def _time_cards(account, fiber):
-    """The barycentric time and motion of the star in this trace, which two stars do not share."""
-    cards = [card("FIBER", fiber, "fiber"), card("OBJECT", account.raw.objects[fiber], "what lit it")]
-    seen = account.reduction.barycentric.get(fiber)
+def _time_cards(inputs: "ProductInputs", fiber: int) -> "list[Card]":
+    """Return the cards of the barycentric time and motion of the star in this trace."""
+    cards = [card("FIBER", fiber, "fiber"), card("OBJECT", inputs.raw.objects[fiber], "what lit it")]
+    seen = inputs.reduction.barycentric.get(fiber)
     if seen is not None:
         cards += [
             card("BJDTDB", seen.bjd_tdb, "[d] barycentric Julian date, TDB, of midpoint"),
@@ -128,8 +142,8 @@ def _time_cards(account, fiber):
     return cards
 
 
-def _wave_cards(orders, angstrom, fiber):
-    """The cards of the standard for every order; the array is the solution, they only say where each order lies."""
+def _wave_cards(orders: Integers, angstrom: Floats, fiber: int) -> "list[Card]":
+    """Return the cards of the standard for every order, an approximation; the array is the solution."""
     n_pixels = angstrom.shape[1]
     middle = n_pixels // 2
     slope = np.gradient(np.asarray(angstrom, float), axis=1)[:, middle]
@@ -152,8 +166,8 @@ def _wave_cards(orders, angstrom, fiber):
     return cards
 
 
-def _barycentric(account):
-    seen = account.reduction.barycentric.get(account.star_fiber)
+def _barycentric(inputs: "ProductInputs") -> Iterator[tuple[str, "ExtensionHDU", str]]:
+    seen = None if inputs.star_fiber is None else inputs.reduction.barycentric.get(inputs.star_fiber)
     berv_kms = np.nan if seen is None else seen.berv_ms / 1000
     time = np.nan if seen is None else seen.bjd_tdb
     for name, content, unit, description in (
@@ -165,7 +179,7 @@ def _barycentric(account):
         ),
         (
             "BARYCORR_Z",
-            berv_kms / _LIGHT_KMS,
+            berv_kms / (doppler.C_MS / 1000),
             "",
             "barycentric correction of the first star: wavelengths times 1 + z",
         ),
@@ -175,11 +189,11 @@ def _barycentric(account):
         yield name, fits.ImageHDU(np.array([content], float), fits.Header(cards), name=name), description
 
 
-def _drift(account, name, fiber):
+def _drift(inputs: "ProductInputs", name: str, fiber: int) -> fits.ImageHDU:
     """Change of the wavelength of a fixed pixel since the master arc: lines that move up the columns lower it."""
-    wavelengths = account.reduction.wavelengths
+    wavelengths = inputs.wavelengths
     drift, angstrom = wavelengths.drift, wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
-    change = -np.gradient(np.asarray(angstrom, float), axis=1) * _moved_px(wavelengths, fiber)
+    change = -np.gradient(np.asarray(angstrom, float), axis=1) * _drift_px(wavelengths, fiber)
     finite = np.isfinite(change)
     mean = np.where(finite, change, 0).sum(axis=1) / np.where(finite.any(axis=1), finite.sum(axis=1), np.nan)
     cards = [
@@ -190,7 +204,7 @@ def _drift(account, name, fiber):
         card("DRIFTPXE", drift.shift_error, "[pixel] its error"),
         card("STRETCH", drift.stretch, "[pixel] its change from there to the edge"),
         card("STRETCHE", drift.stretch_error, "[pixel] its error"),
-        card("TURN", drift.turn, "[pixel] change from the middle order to the highest"),
+        card("TURN", drift.turn, "[pixel] change from middle to highest order"),
         card("TURNE", drift.turn_error, "[pixel] its error"),
         card("BENDV", drift.pressure_ms, "[m/s] bend, as the velocity that causes it"),
         card("BENDVE", drift.pressure_error_ms, "[m/s] its error"),
@@ -201,38 +215,39 @@ def _drift(account, name, fiber):
     return fits.ImageHDU(mean, fits.Header(cards), name=name)
 
 
-def _moved_px(wavelengths, fiber):
-    """How far light has moved at every pixel since the master arc."""
+def _drift_px(wavelengths: "Wavelengths", fiber: int) -> Floats:
+    """Return the drift of the light at every pixel since the master arc [pixel]."""
     drift, scale = wavelengths.drift, wavelengths.solution
     columns = np.arange(wavelengths.vacuum_angstrom.shape[2], dtype=float)
     if scale is None:
-        return drift.shift + drift.stretch * (2 * columns / columns[-1] - 1)
+        shift_px: Floats = drift.shift + drift.stretch * (2 * columns / columns[-1] - 1)
+        return shift_px
     # here, not above: the engine brings the compiler of the kernels with it, and most commands write no product
     from nrespipe.engine.wavelength.drift import terms
 
-    moves = terms(scale, fiber, wavelengths.orders[:, None], columns)
-    return moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]
+    moves: Floats = terms(scale, fiber, wavelengths.orders[:, None], columns)
+    drift_px: Floats = moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]
+    return drift_px
 
 
-def _wave_error(account, name, fiber):
-    wavelengths = account.reduction.wavelengths
-    error = wavelengths.pixel_error_ms[wavelengths.fibers.index(fiber)]
+def _wave_error(wavelengths: "Wavelengths", pixel_error_ms: Floats, name: str, fiber: int) -> "ExtensionHDU":
+    error = pixel_error_ms[wavelengths.fibers.index(fiber)]
     cards = [*_AXES, card("BUNIT", "m / s", "unit of the pixels"), card("FIBER", fiber, "fiber")]
-    return tiles.image(np.asarray(error, np.float32), name, cards)
+    return tile_compression.image(np.asarray(error, np.float32), name, cards)
 
 
-def _quality(account, name, fiber):
-    _, _, quality, _ = account.reduction.spectra.of(fiber)
+def _quality(inputs: "ProductInputs", name: str, fiber: int) -> "ExtensionHDU":
+    _, _, quality, _ = inputs.spectra.of(fiber)
     bits = [card(f"BIT{i}", bit.name, f"meaning of {int(bit)}") for i, bit in enumerate(Pixel)]
-    return tiles.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
+    return tile_compression.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
 
 
-def _rejected(pixels):
+def _rejected(pixels: Integers) -> fits.BinTableHDU:
     row, column = (fits.Column(name, "I", "pixel", array=pixels[:, i]) for i, name in enumerate(("ROW", "COLUMN")))
     return fits.BinTableHDU.from_columns([row, column], name="REJECTED")
 
 
-def _meter(meter):
+def _meter(meter: "ExposureMeter") -> fits.BinTableHDU:
     columns = [
         fits.Column("MJD_START", "D", "d", array=meter.start_mjd),
         fits.Column("EXP_TIME", "D", "s", array=meter.exposure_s),

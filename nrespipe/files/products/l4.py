@@ -1,29 +1,34 @@
 """The velocities of a frame: EPRV level 4."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files import tiles
-from nrespipe.files.products import common, primary
-from nrespipe.files.products.primary import card
+from nrespipe.files import tile_compression
+from nrespipe.files.products import common_parts, primary_header
+from nrespipe.files.products.primary_header import card
+from nrespipe.frames.arrays import Floats
 
 if TYPE_CHECKING:
-    from astropy.io.fits import HDUList
+    from astropy.io.fits import Card, HDUList
+    from astropy.io.fits.hdu.base import ExtensionHDU
 
-    from nrespipe.files.products.account import Account
+    from nrespipe.files.products.product_inputs import ProductInputs
+    from nrespipe.frames.star import Index
+    from nrespipe.frames.velocity import TemplateVelocity, Velocity
 
 _METHOD = "CCF"
 
 
-def build(account: "Account", filename: str) -> "HDUList":
+def build(inputs: "ProductInputs", filename: str) -> "HDUList":
     """Put the level 4 product of a frame together.
 
     Parameters
     ----------
-    account
-        What it is made from; there is at least one velocity.
+    inputs
+        The inputs of the products, with at least one velocity.
 
     Returns
     -------
@@ -31,17 +36,18 @@ def build(account: "Account", filename: str) -> "HDUList":
         RV1, CCF1, DIAGNOSTICS1 belong to the first star, RV2 ... to the second; TRACE in their headers tells whose
         spectrum it is in the level 2 product.
     """
-    header = primary.header(account, "L4", filename)
-    header.extend(_answer(account.reduction.velocities[0]))
-    parts, words = [common.instrument_header(account), common.receipt(account), common.configuration(account)], {}
-    for i, velocity in enumerate(account.reduction.velocities, 1):
-        for name, hdu, description in _parts(account, i, velocity):
+    header = primary_header.header(inputs, "L4", filename)
+    header.extend(_answer(inputs.reduction.velocities[0]))
+    parts = common_parts.first(inputs)
+    words: dict[str, str] = {}
+    for i, velocity in enumerate(inputs.reduction.velocities, 1):
+        for name, hdu, description in _parts(inputs, i, velocity):
             parts.append(hdu)
             words[name] = description
-    return common.assemble(header, parts, words)
+    return common_parts.assemble(header, parts, words)
 
 
-def _answer(velocity):
+def _answer(velocity: "Velocity") -> "list[Card]":
     return [
         card("BJDTDB", velocity.barycentric.bjd_tdb, "[d] barycentric Julian date, TDB, of midpoint"),
         card("RV", velocity.rv_ms / 1000, "[km/s] barycentric velocity of the first star"),
@@ -52,8 +58,8 @@ def _answer(velocity):
     ]
 
 
-def _parts(account, i, velocity):
-    trace = {fiber: number for number, fiber in account.traces}[velocity.fiber]
+def _parts(inputs: "ProductInputs", i: int, velocity: "Velocity") -> Iterator[tuple[str, "ExtensionHDU", str]]:
+    trace = {fiber: number for number, fiber in inputs.traces}[velocity.fiber]
     whose = [
         card("TRACE", trace, "trace of the star in the level 2 product"),
         card("FIBER", velocity.fiber, "its fiber"),
@@ -63,13 +69,17 @@ def _parts(account, i, velocity):
     yield f"CCF{i}", _ccf(f"CCF{i}", velocity, velocity.ccf, whose), "cross-correlation function of each order"
     name = f"CCF{i}_VAR"
     yield name, _ccf(name, velocity, velocity.ccf_variance, whose), "variance of the cross-correlation functions"
-    yield f"DIAGNOSTICS{i}", _diagnostics(account, i, velocity, whose), "what else was measured of the star"
+    yield f"DIAGNOSTICS{i}", _diagnostics(inputs, i, velocity, whose), "other measurements of the star"
     if velocity.template is not None:
         name = f"TEMPLATE{i}"
-        yield name, _template(name, velocity, whose), "velocity of the star by a template, from each order [km/s]"
+        yield (
+            name,
+            _template(name, velocity, velocity.template, whose),
+            "velocity of the star by a template, from each order [km/s]",
+        )
 
 
-def _orders(i, velocity, whose):
+def _orders(i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableHDU:
     n = len(velocity.orders)
     columns = [
         fits.Column("BJD_TDB", "D", "d", array=np.full(n, velocity.barycentric.bjd_tdb)),
@@ -93,19 +103,16 @@ def _orders(i, velocity, whose):
         card("RVERRPHO", velocity.photon_error_ms / 1000, "[km/s] part of the photon and read noise"),
         card("RVERRWAV", velocity.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
         card("RVERRDRI", velocity.drift_error_ms / 1000, "[km/s] part of the drift"),
-        card("RVERRTRA", velocity.transfer_error_ms / 1000, "[km/s] part of the fiber against the reference fiber"),
-        card(
-            "RVERRMSK", velocity.mask_error_ms / 1000, "[km/s] of the line mask, constant in a series, not in RVSUMERR"
-        ),
-        card("RVERRSCL", velocity.scale_error_ms / 1000, "[km/s] of the lamp's scale, constant too, not in RVSUMERR"),
-        card("DQWORDS", " ".join(velocity.quality.names()), "doubts"),
+        card("RVERRTRA", velocity.transfer_error_ms / 1000, "[km/s] part of star fiber to reference fiber"),
+        card("RVERRMSK", velocity.mask_error_ms / 1000, "[km/s] line mask; constant, not in RVSUMERR"),
+        card("RVERRSCL", velocity.scale_error_ms / 1000, "[km/s] lamp scale; constant, not in RVSUMERR"),
+        card("DQWORDS", " ".join(velocity.quality.names()), "quality flags"),
         *whose,
     ]
     return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name=f"RV{i}")
 
 
-def _template(name, velocity, whose):
-    second = velocity.template
+def _template(name: str, velocity: "Velocity", second: "TemplateVelocity", whose: "list[Card]") -> fits.BinTableHDU:
     columns = [
         fits.Column("RV", "D", "km/s", array=second.order_rv_ms / 1000),
         fits.Column("RV_ERR", "D", "km/s", array=second.order_error_ms / 1000),
@@ -120,13 +127,13 @@ def _template(name, velocity, whose):
         card("TEMPLNUM", second.n_spectra, "exposures in it"),
         card("RVSUM", second.rv_ms / 1000, "[km/s] all orders together"),
         card("RVSUMERR", second.error_ms / 1000, "[km/s] its error, of all known sources"),
-        card("RVERRPHO", second.photon_error_ms / 1000, "[km/s] part of the noise of spectrum and template"),
+        card("RVERRPHO", second.photon_error_ms / 1000, "[km/s] noise of spectrum and template"),
         card("RVERRMIS", second.mismatch_error_ms / 1000, "[km/s] part of what the template does not match"),
         card("RVERRWAV", second.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
         card("RVERRDRI", second.drift_error_ms / 1000, "[km/s] part of the drift"),
-        card("RVERRTRA", second.transfer_error_ms / 1000, "[km/s] part of the fiber against the reference fiber"),
+        card("RVERRTRA", second.transfer_error_ms / 1000, "[km/s] part of star fiber to reference fiber"),
         card("RVMTEMP", (velocity.rv_ms - second.rv_ms) / 1000, "[km/s] velocity by the mask less this one"),
-        card("ORDCHI2", second.order_chi2, "scatter of the orders over their errors, squared"),
+        card("ORDCHI2", second.order_chi2, "squared scatter of orders over their errors"),
         card("ODDEVEN", second.odd_even_ms / 1000, "[km/s] odd less even orders"),
         card("ODDEVENE", second.odd_even_error_ms / 1000, "[km/s] its error"),
         *whose,
@@ -134,7 +141,7 @@ def _template(name, velocity, whose):
     return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name=name)
 
 
-def _ccf(name, velocity, array, whose):
+def _ccf(name: str, velocity: "Velocity", array: Floats, whose: "list[Card]") -> "ExtensionHDU":
     grid_kms = velocity.grid_ms / 1000
     cards = [
         card("CTYPE1", "Velocity", "name of axis 1"),
@@ -145,10 +152,10 @@ def _ccf(name, velocity, array, whose):
         card("CCFMASK", f"nrespipe {velocity.mask}", "line mask"),
         *whose,
     ]
-    return tiles.image(np.asarray(array, np.float64), name, cards)
+    return tile_compression.image(np.asarray(array, np.float64), name, cards)
 
 
-def _diagnostics(account, i, velocity, whose):
+def _diagnostics(inputs: "ProductInputs", i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableHDU:
     kind, unknown = velocity.stellar_type, np.nan
     rows = [
         ("SNR", velocity.snr, unknown, "", ""),
@@ -158,7 +165,7 @@ def _diagnostics(account, i, velocity, whose):
         ("TEFF", kind.teff_k, kind.teff_error_k, "K", kind.reason),
         ("VSINI", kind.vsini_ms / 1000, kind.vsini_error_ms / 1000, "km/s", ""),
         *map(_index_row, velocity.activity),
-        *((name.upper(), content, unknown, "", "") for name, content in sorted(account.reduction.measurements.items())),
+        *((name.upper(), content, unknown, "", "") for name, content in sorted(inputs.reduction.measurements.items())),
     ]
     names, values, errors, units, reasons = zip(*rows)
     columns = [
@@ -172,6 +179,6 @@ def _diagnostics(account, i, velocity, whose):
     return fits.BinTableHDU.from_columns(columns, fits.Header(whose), name=f"DIAGNOSTICS{i}")
 
 
-def _index_row(index):
+def _index_row(index: "Index") -> tuple[str, float, float, str, str]:
     scale, unit = (1000, "km/s") if index.unit == "m/s" else (1, index.unit)
     return index.name.upper(), index.value / scale, index.error / scale, unit, index.reason

@@ -1,4 +1,4 @@
-"""What a raw frame is, by its name and its header."""
+"""Identity of a raw frame, by its name and its header: kind, site, camera, night, start, objects."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from nrespipe.errors import BadFrame, Skipped
-from nrespipe.files.raw.cards import number, text, value
+from nrespipe.files.raw.card_values import Cards, number, text, value
 from nrespipe.frames.raw import Kind
 
 #: Codes of raw file names that are no frames to reduce.
@@ -37,14 +37,14 @@ _MJD_RANGE = (51544.0, 88069.0)
 
 @dataclass(frozen=True)
 class Identity:
-    """What the header and the name of a raw frame tell without its pixels.
+    """Identity of a raw frame by its header and name, without its pixels.
 
     Attributes
     ----------
     filename
         Base name without ``.fits`` or ``.fits.fz``.
     kind
-        What the frame is.
+        Kind of frame.
     site, instrument, camera, day
         As in ``RawFrame``.
     start_mjd
@@ -89,7 +89,7 @@ def stem(path: str | Path) -> str:
 
 
 def kind_named(path: str | Path) -> Kind | None:
-    """Return what a frame is by the letter in its name.
+    """Return the kind of a frame by the letter in its name.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def require_raw_name(path: str | Path) -> None:
     Raises
     ------
     Skipped
-        If it is not; the message tells why.
+        If it is not; the message has the reason.
     """
     name = Path(path).name
     code = _CODE.search(stem(path))
@@ -130,30 +130,26 @@ def require_raw_name(path: str | Path) -> None:
         raise Skipped(f"{name}: not the name of a raw frame, which ends in 00")
 
 
-def of(path: str | Path, header) -> Identity:
-    """Tell what a raw frame is.
+def of(path: str | Path, header: Cards) -> Identity:
+    """Return the identity of a raw frame.
 
     Parameters
     ----------
-    header : mapping of str to (value, comment)
+    header
         Cards of its spectrum.
-
-    Returns
-    -------
-    Identity
-        What it is.
 
     Raises
     ------
     Skipped
         If it is no frame of an NRES spectrograph, or already reduced.
     BadFrame
-        If the header does not tell what a reduction must know, or contradicts itself.
+        If the header lacks a value that the reduction needs, or contradicts itself.
     """
     name = Path(path).name
     named = _NAME.fullmatch(stem(path))
-    _require_ours(header, named, name)
-    telescope = text(value(header, "TELESCOP")).lower() or f"nres{named['number']}"
+    _require_ours(header, named is not None, name)
+    parts = named.groupdict() if named else {}
+    telescope = text(value(header, "TELESCOP")).lower() or f"nres{parts.get('number', '')}"
     if not re.fullmatch(r"nres\d{2}", telescope):
         raise BadFrame(f"{name}: TELESCOP is {telescope!r}, no spectrograph has that name")
     kind = _kind(header, path)
@@ -163,10 +159,10 @@ def of(path: str | Path, header) -> Identity:
     return Identity(
         filename=stem(path),
         kind=kind,
-        site=_word(header, "SITEID", r"[a-z]{3}", named and named["site"], name),
+        site=_word(header, "SITEID", r"[a-z]{3}", parts.get("site", ""), name),
         instrument=telescope,
-        camera=_word(header, "INSTRUME", r"[a-z]{2}\d{2}", named and named["camera"], name),
-        day=_day(header, start_mjd, named and named["day"], name),
+        camera=_word(header, "INSTRUME", r"[a-z]{2}\d{2}", parts.get("camera", ""), name),
+        day=_day(header, start_mjd, parts.get("day", ""), name),
         start_mjd=start_mjd,
         exposure_s=_exposure_s(header, kind, name),
         objects=_objects(header, kind, name),
@@ -175,16 +171,16 @@ def of(path: str | Path, header) -> Identity:
     )
 
 
-def _require_ours(header, named, name):
+def _require_ours(header: Cards, is_named: bool, name: str) -> None:
     telescope = text(value(header, "TELESCOP")).lower()
-    if "nres" not in telescope and (telescope or not named):
+    if "nres" not in telescope and (telescope or not is_named):
         raise Skipped(f"{name}: not a frame of an NRES spectrograph but of telescope {telescope or 'unknown'!r}")
     level = text(value(header, "RLEVEL"))
     if level and number(level) != 0:
         raise Skipped(f"{name}: already reduced, RLEVEL is {level!r}")
 
 
-def _kind(header, path):
+def _kind(header: Cards, path: str | Path) -> Kind:
     # A header with OBSTYPE 'fibers' exists: where the word is none of ours the letter of the name decides.
     word = text(value(header, "OBSTYPE")).upper()
     kind = _KIND_OF_OBSTYPE.get(word) or kind_named(path)
@@ -193,15 +189,15 @@ def _kind(header, path):
     return kind
 
 
-def _word(header, keyword, pattern, fallback, name):
-    word = text(value(header, keyword)).lower() or fallback or ""
+def _word(header: Cards, keyword: str, pattern: str, fallback: str, name: str) -> str:
+    word = text(value(header, keyword)).lower() or fallback
     if not re.fullmatch(pattern, word):
         raise BadFrame(f"{name}: {keyword} is {value(header, keyword)!r}")
     return word
 
 
-def _day(header, start_mjd, fallback, name):
-    word = text(value(header, "DAY-OBS")).replace("-", "") or fallback or ""
+def _day(header: Cards, start_mjd: float, fallback: str, name: str) -> str:
+    word = text(value(header, "DAY-OBS")).replace("-", "") or fallback
     try:
         if not re.fullmatch(r"\d{8}", word):
             raise ValueError
@@ -215,7 +211,7 @@ def _day(header, start_mjd, fallback, name):
     return word
 
 
-def _exposure_s(header, kind, name):
+def _exposure_s(header: Cards, kind: Kind, name: str) -> float:
     exposure_s = number(value(header, "EXPTIME"))
     if kind is Kind.BIAS:
         if exposure_s is not None and not 0 <= exposure_s <= 1:
@@ -226,7 +222,7 @@ def _exposure_s(header, kind, name):
     return exposure_s
 
 
-def _objects(header, kind, name):
+def _objects(header: Cards, kind: Kind, name: str) -> tuple[str, ...]:
     if kind in (Kind.BIAS, Kind.DARK):
         return ()
     if not text(value(header, "OBJECTS")):
@@ -243,7 +239,7 @@ def _objects(header, kind, name):
     return objects
 
 
-def _object(word):
+def _object(word: str) -> str:
     if text(word) == "":
         return "none"
     return word.lower() if word.lower() in ("none", "thar", "tung") else word

@@ -1,17 +1,19 @@
-"""The pixels of a raw file, read when they are asked for: a stack of many frames never holds them all."""
+"""The pixels of a raw file, read in parts when they are used: a stack of many frames is never in memory as a whole."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import DTypeLike, NDArray
 
 from nrespipe.errors import BadFrame
 from nrespipe.files import fits_io
+from nrespipe.frames.arrays import Floats
 
 if TYPE_CHECKING:
-    from astropy.io.fits import HDUList
+    from astropy.io.fits import HDUList, ImageHDU
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class StoredPixels:
         """Number of axes."""
         return len(self.shape)
 
-    def __getitem__(self, place):
+    def __getitem__(self, place: tuple[slice, slice]) -> Floats:
         rows, columns = place
         first, end, _ = rows.indices(self.shape[0])
         with fits_io.reading(self.path) as hdus:
@@ -49,12 +51,12 @@ class StoredPixels:
             raise BadFrame(f"{self.path.name}: its image changed its size while it was in use")
         return np.ascontiguousarray(found[:: rows.step or 1, columns], dtype=np.float32)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:, :].astype(dtype or np.float32, copy=False)
 
 
-def spectrum(hdus: "HDUList"):
-    """Return the part of a raw file that holds the spectrum.
+def spectrum(hdus: "HDUList") -> "ImageHDU":
+    """Return the part of a raw file with the spectrum.
 
     Returns
     -------

@@ -1,19 +1,20 @@
-"""A night, or many: every raw frame below a directory, masters first."""
+"""Reduce a night, or many: every raw frame below a directory, masters first."""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.database import frames
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations, lineage
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.raw.identity import without_name as bare
@@ -22,8 +23,9 @@ from nrespipe.service import outcome
 from nrespipe.service.batch import runner
 from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.operations import progress
+from nrespipe.service.operations.progress import Report
 from nrespipe.service.reduction import frame_reduction
-from nrespipe.service.work import orphans
+from nrespipe.service.work import leases
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -36,7 +38,7 @@ _MOST_REDONE = 200
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run has come to.
+    """Summary of a run.
 
     Attributes
     ----------
@@ -50,10 +52,10 @@ class Summary:
     masters
         File name, standing and reason of every master of these nights that needs review or could not be made.
     left
-        Frames with a result that can have a better one, which is left to the next run.
+        Frames with a result that would have a better one in the next run.
     """
 
-    counts: Counter
+    counts: Counter[State]
     unhappy: tuple[tuple[str, State, str], ...]
     new: int
     masters: tuple[tuple[str, Standing, str], ...] = ()
@@ -73,112 +75,110 @@ def reduce_all(
     raw_root: Path,
     sites: Collection[str] = (),
     days: Collection[str] = (),
-    report: Callable[..., Any] = progress.lines,
+    report: Report = progress.lines,
     again: bool = False,
 ) -> Summary:
     """Reduce every raw frame below a directory that was not reduced yet.
 
     Kind after kind, in the order in which they need each other: all biases, their masters, all darks, their masters ...
-    Whatever the number of nights and processes, a frame therefore meets the same masters. Several runs on one output
-    share the work: none does what another has in hand, and all wait for it before they go on to the next kind.
+    Whatever the number of nights and processes, a frame therefore gets the same masters. Several runs on one output
+    share the work: none does a frame that another works on, and all wait for it before they go on to the next kind.
 
     Parameters
     ----------
     raw_root
-        Where the raw files lie.
+        Directory of the raw files.
     sites, days
         Sites and local nights to take; all if empty.
     report
-        Shows progress: `progress.bar` or `progress.lines`.
+        Shows progress.
     again
-        Whether to try once more what this version of the program failed on.
+        Whether to try frames once more on which this version of the program failed.
 
     Raises
     ------
     OutputRefused
-        If the output directory lies among the raw files.
+        If the output directory is among the raw files.
     """
     layout.require_apart(assembly.output, raw_root)
-    # to no version is what this one failed on a settled matter
+    # frames on which another version failed are tried again, and this version is no other
     version = "" if again else __version__
     paths = raw_files.find(raw_root, assembly.output)
-    with runner.begun(assembly, "night", report) as run:
-        found = _arrive(assembly, paths, sites, days, report)
+    with runner.start(assembly, "night", report) as run:
+        found = _register(assembly, paths, sites, days, report)
         new = 0
         for kind in Kind:
             new += _finish_kind(run, kind, found, version)
             if hasattr(assembly.recipes[kind], "combine"):
-                _stack(run, kind, found, version)
-        again, left = _redo(run, version)
+                _make_masters(run, kind, found, version)
+        n_again, n_left = _redo(run, version)
         runner.deliver(run)
-    return replace(_summary(assembly, found, new + again), left=left)
+    return replace(_summary(assembly, found, new + n_again), left=n_left)
 
 
-def reduce_files(assembly: "Assembly", paths: Sequence[Path], report: Callable[..., Any] = progress.lines) -> Summary:
+def reduce_files(assembly: "Assembly", paths: Sequence[Path], report: Report = progress.lines) -> Summary:
     """Reduce some raw files again, or for the first time, with the masters that exist.
-
-    Parameters
-    ----------
-    report
-        Shows progress: `progress.bar` or `progress.lines`.
 
     Raises
     ------
     OutputRefused
-        If the output directory lies among the raw files.
+        If the output directory is among the raw files.
     """
     for folder in {path.resolve().parent for path in paths}:
         layout.require_apart(assembly.output, folder)
-    with runner.begun(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
-        found = _arrive(assembly, [path.resolve() for path in paths], (), (), report)
+    with runner.start(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
+        found = _register(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:
-            orphans.bury(session)
+            leases.release_abandoned(session)
             given = [session.get_one(Frame, row) for row in sorted(found)]
-        new = runner.finish(run, "frames", runner.of_frames(run, [f for f in given if f.start_mjd is not None]))
+        new = runner.execute(run, "frames", runner.frame_orders(run, [f for f in given if f.start_mjd is not None]))
         runner.deliver(run)
     return _summary(assembly, found, new, kept=True)
 
 
-def _arrive(assembly, paths, sites, days, report):
-    """Record the files of some sites and nights; return the keys of their rows."""
-    found = set()
+def _register(
+    assembly: "Assembly", paths: Sequence[Path], sites: Collection[str], days: Collection[str], report: Report
+) -> set[int]:
+    """Register the files of some sites and nights; return the keys of their rows."""
+    found: set[int] = set()
     with report("finding frames", len(paths)) as advance:
         for path in paths:
-            facts, result = raw_files.look(path)
+            facts, result = raw_files.inspect(path)
             if _wanted(facts.get("site"), sites) and _wanted(facts.get("day"), days):
-                found.add(registration.register(assembly.sessions, path, facts, result).id)
+                found.add(registration.register_file(assembly.sessions, path, facts, result).id)
             advance(path.name)
     return found
 
 
-def _wanted(value, choices):
-    # a file that does not even tell its night by its name belongs to every choice, or nobody would hear of it
+def _wanted(value: str | None, choices: Collection[str]) -> bool:
+    # a file whose name has no night belongs to every choice, or nobody would hear of it
     return not choices or not value or value in choices
 
 
-def _finish_kind(run, kind, found, version):
-    """Reduce all frames of a kind that are due, and wait for those that others have in hand; return how many."""
-    tried, new = {}, 0
+def _finish_kind(run: runner.Batch, kind: Kind, found: Collection[int], version: str) -> int:
+    """Reduce all frames of a kind that are due, and wait for those at work elsewhere; return how many."""
+    tried: dict[int, int] = {}
+    new = 0
     while True:
         with run.assembly.sessions.begin() as session:
-            orphans.bury(session)
-            # what is queued after its turn was refused with a master that needs review, and there is another
+            leases.release_abandoned(session)
+            # a frame that is queued after its turn was refused with a master that needs review, and there is another
             due = [
                 frame
-                for frame in frames.due(session, kind, version)
+                for frame in frames.pending(session, kind, version)
                 if frame.id in found
                 and (frame.id not in tried or (frame.state is State.QUEUED and frame.tries > tried[frame.id]))
             ]
             ready = _ready(session, run.assembly, due)
         tried.update((frame.id, frame.tries) for frame in due)
-        new += runner.finish(run, f"{kind} frames", runner.of_frames(run, ready))
+        new += runner.execute(run, f"{kind} frames", runner.frame_orders(run, ready))
         # when another run has died there may be more to do
         if not _wait(run.assembly, kind, found) and not due:
             return new
 
 
-def _redo(run, version) -> tuple[int, int]:
-    """Reduce what can have a better result, and make the masters anew that come from a bad one.
+def _redo(run: runner.Batch, version: str) -> tuple[int, int]:
+    """Reduce frames that would have a better result, and make the masters again that come from a bad one.
 
     Returns
     -------
@@ -188,65 +188,65 @@ def _redo(run, version) -> tuple[int, int]:
     done = 0
     for kind in Kind:
         with run.assembly.sessions.begin() as session:
-            due = frames.to_redo(session, kind)[: max(_MOST_REDONE - done, 0)]
-        done += runner.finish(run, f"{kind} frames again", runner.of_frames(run, due))
+            due = frames.to_reduce_again(session, kind)[: max(_MOST_REDONE - done, 0)]
+        done += runner.execute(run, f"{kind} frames again", runner.frame_orders(run, due))
         with run.assembly.sessions.begin() as session:
-            nights = lineage.outdated(session, kind)
-        runner.masters(run, kind, nights, version)
+            nights = lineage.nights_to_remake(session, kind)
+        runner.make_masters(run, kind, nights, version)
     with run.assembly.sessions.begin() as session:
-        return done, sum(len(frames.to_redo(session, kind)) for kind in Kind)
+        return done, sum(len(frames.to_reduce_again(session, kind)) for kind in Kind)
 
 
-def _wait(assembly, kind, found):
+def _wait(assembly: "Assembly", kind: Kind, found: Collection[int]) -> bool:
     """Wait while others work on frames of a kind; return whether there was anything to wait for."""
     at_work = select(Frame.id, Frame.owner).where(Frame.kind == kind, Frame.owner != "")
     for turn in range(1_000_000):
         with assembly.sessions.begin() as session:
-            orphans.bury(session)
+            leases.release_abandoned(session)
             owners = {owner for row, owner in session.execute(at_work) if row in found}
         if not owners:
             return turn > 0
         if turn == 0:
-            _log.info("waiting for what others have in hand", kind=str(kind), owners=sorted(owners))
+            _log.info("waiting for frames that others work on", kind=str(kind), owners=sorted(owners))
         time.sleep(runner.POLL_S)
     return True
 
 
-def _ready(session, assembly, due):
+def _ready(session: Session, assembly: "Assembly", due: Sequence[Frame]) -> list[Frame]:
     """Return the frames that are to be tried now; one that waited and still must is left alone."""
     ready = []
     for frame in due:
         if frame.state is not State.WAITING:
             ready.append(frame)
             continue
-        # one that cannot be planned fails once more in the hands of a process, which writes it down
+        # one that cannot be planned fails once more in a process, which records it
         job = outcome.attempt(frame_reduction.plan, session, frame, assembly).value
         if job is not None and job.missing:
-            frames.postpone(session, frame.id, job.missing)
+            frames.record_wait(session, frame.id, job.missing)
         else:
             ready.append(frame)
     return ready
 
 
-def _stack(run, kind, found, version) -> None:
+def _make_masters(run: runner.Batch, kind: Kind, found: Collection[int], version: str) -> None:
     """Make the masters of the nights of these frames, or wait until another run has made them."""
     with run.assembly.sessions.begin() as session:
         # bad ones too: a master may have been made of them
         ended = Frame.state.in_((State.DONE, State.BAD, State.SKIPPED)) & Frame.start_mjd.is_not(None)
         rows = session.scalars(select(Frame).where(Frame.kind == kind, ended, frames.latest()))
         nights = sorted({calibrations.night_of(frame) for frame in rows if frame.id in found})
-    runner.masters(run, kind, nights, version)
+    runner.make_masters(run, kind, nights, version)
 
 
-def _summary(assembly, found, new, kept=False):
+def _summary(assembly: "Assembly", found: Collection[int], new: int, kept: bool = False) -> Summary:
     with assembly.sessions.begin() as session:
         rows = session.execute(select(Frame.id, Frame.filename, Frame.state, Frame.reason))
-        told = sorted((name, state, bare(reason, name)) for _id, name, state, reason in rows if _id in found)
+        ends = sorted((name, state, bare(reason, name)) for _id, name, state, reason in rows if _id in found)
         masters = tuple(
             (layout.master_name(master), master.standing, master.reason)
-            for master in calibrations.questionable(session)
+            for master in calibrations.with_problems(session)
             if any(frame.id in found for frame in master.inputs)
         )
     content = (State.DONE, State.SKIPPED)
-    unhappy = [row for row in told if row[1] not in content or (kept and row[1] is State.DONE and row[2])]
-    return Summary(Counter(state for _, state, _ in told), tuple(unhappy), new, masters)
+    unhappy = [row for row in ends if row[1] not in content or (kept and row[1] is State.DONE and row[2])]
+    return Summary(Counter(state for _, state, _ in ends), tuple(unhappy), new, masters)

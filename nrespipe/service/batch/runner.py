@@ -1,6 +1,6 @@
-"""What the commands that end by themselves share: rows go to a team of processes, and what they leave is told."""
+"""Batch runs: do the work of rows in a pool of processes, without messages."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.database import claims
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, stackings
-from nrespipe.database.tables import Delivery, Frame, Product
+from nrespipe.database.states import State
+from nrespipe.database.tables import Delivery, Frame, NightSummary, Product, Row, Stacking
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.operations import kernels
+from nrespipe.service.operations.progress import Report
+from nrespipe.service.outcome import Outcome, Run
 from nrespipe.service.reduction import master_making
-from nrespipe.service.work import execution, lease, orphans, owner, process_pool
+from nrespipe.service.work import execution, leases, owner, process_pool
+from nrespipe.service.work.leases import WorkTable
 
 if TYPE_CHECKING:
     from nrespipe.database.masters.calibrations import Night
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: How often to look whether another run has finished what it is doing [second].
+#: How often to check whether another run has finished [second].
 POLL_S = 0.5
 
 _numbers = count(1)
@@ -38,22 +43,23 @@ _numbers = count(1)
 
 @dataclass(frozen=True)
 class Order:
-    """One row that is to be done.
+    """Order to do the work of one row.
 
     Attributes
     ----------
     name
-        What a person calls it.
+        Name for a person.
     table
         One of ``claims.KINDS_OF_WORK``.
     row_id, seen
-        The row, and how often it had been tried when that was decided: it is done if nobody has tried it since.
+        Key of the row, and how often it had been tried when the order was given: it is done if nobody has tried it
+        since.
     owner
-        Who does it.
+        Process that does it, as the row names it.
     """
 
     name: str
-    table: type
+    table: WorkTable
     row_id: int
     seen: int
     owner: str
@@ -61,23 +67,23 @@ class Order:
 
 @dataclass(frozen=True)
 class Batch:
-    """What every part of a run works with.
+    """A batch run.
 
     Attributes
     ----------
     assembly
-        What to work with.
+        Parts of the service.
     run
-        Runs a function on jobs, as ``process_pool.team`` gives it.
+        Runs a function on jobs, as ``process_pool.open`` gives it.
     report
-        Shows progress: ``progress.bar`` or ``progress.lines``.
+        Shows progress.
     owner
-        Beginning of the names by which this run has rows.
+        Beginning of the names under which this run owns rows.
     """
 
     assembly: Assembly
-    run: Callable
-    report: Callable
+    run: Run
+    report: Report
     owner: str = field(repr=False)
 
     @cached_property
@@ -85,43 +91,35 @@ class Batch:
         """The kernels, which all processes compile together before the first frame."""
         return kernels.prepare(self.run, self.report) if self.assembly.recipes is RECIPES else None
 
-    def order(self, name: str, row) -> Order:
-        """Return the order to do a row.
-
-        Parameters
-        ----------
-        name
-            What a person calls it.
-        row : Frame, Stacking or Delivery
-            The row as it is now.
-        """
+    def order(self, name: str, row: Frame | Stacking | Delivery | NightSummary) -> Order:
+        """Return the order to do the work of a row as it is now."""
         return Order(name, type(row), row.id, row.tries, f"{self.owner}.{next(_numbers)}")
 
 
 @contextmanager
-def begun(assembly: Assembly, name: str, report: Callable[..., Any], processes: int | None = None) -> Iterator[Batch]:
-    """Keep processes at hand for a run; rows that it has at the end, because it was interrupted, are given back.
+def start(assembly: Assembly, name: str, report: Report, processes: int | None = None) -> Iterator[Batch]:
+    """Open a pool of processes for a run; rows that it still owns at the end, after an interrupt, are given back.
 
     Parameters
     ----------
     name
-        Of the run, for others that see its rows.
+        Name of the run, for others that see its rows.
     report
-        Shows progress: ``progress.bar`` or ``progress.lines``.
+        Shows progress.
     processes
         How many; those of the assembly if not given.
     """
     processes, settings = assembly.processes if processes is None else processes, assembly.settings
-    mine = f"{owner.here(name)}/{next(_numbers)}"
+    mine = f"{owner.this_process(name)}/{next(_numbers)}"
     try:
-        with process_pool.team(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
+        with process_pool.open(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
             yield Batch(assembly, run, report, mine)
     finally:
-        lease.persist(assembly.sessions, partial(_give_back, mine=mine), monotonic() + assembly.pace.patience_s)
+        leases.persist(assembly.sessions, partial(_give_back, mine=mine), monotonic() + assembly.pace.patience_s)
 
 
-def finish(batch: Batch, label: str, orders: Sequence[Order], **options: object) -> int:
-    """Do rows that nobody else does first; one whose process died is tried once more.
+def execute(batch: Batch, label: str, orders: Sequence[Order], **options: object) -> int:
+    """Do the work of rows that no other process does first; a row whose process died is tried once more.
 
     Parameters
     ----------
@@ -131,24 +129,25 @@ def finish(batch: Batch, label: str, orders: Sequence[Order], **options: object)
     Returns
     -------
     int
-        How many were done, and not by others.
+        How many were done here.
     """
     if not orders:
         return 0
     _ = batch.kernels
-    done, again = 0, []
+    done = 0
+    again: list[Order] = []
     with batch.report(label, len(orders)) as advance:
         for order, result in batch.run(partial(_do, batch.assembly, options), orders):
             if result.state is not State.DONE:
-                again += _lost(batch, order, result)
+                again += _release(batch, order, result)
             ended = result.value if result.state is State.DONE else result
             if ended is not None:
                 done += 1
-                advance(order.name, **ended.told())
-    return done + finish(batch, f"{label} again", again, **options)
+                advance(order.name, **ended.log_facts())
+    return done + execute(batch, f"{label} again", again, **options)
 
 
-def masters(
+def make_masters(
     batch: Batch, kind: "Kind", nights: "Sequence[Night]", version: str = __version__, since: datetime | None = None
 ) -> None:
     """Make the masters of some nights, or wait until another run has made them.
@@ -156,30 +155,31 @@ def masters(
     Parameters
     ----------
     nights
-        Which; of each camera one after the other, because a master is judged by the one of the night before.
+        Their nights; of each camera one after the other, because a master is compared with the one of the night before.
     version
-        Version of the program: what another version failed on is tried again.
+        Version of the program: a master on which another version failed is tried again.
     since
         Masters that were made before are made again.
     """
-    options = {"version": version, "since": since}
+    options: dict[str, Any] = {"version": version, "since": since}
+    nights = list(nights)
     while nights:
         first = _first_of_each_camera(nights)
         with batch.assembly.sessions.begin() as session:
-            orphans.bury(session)
-            rows = {night: stackings.of(session, kind, night) for night in first}
+            leases.release_abandoned(session)
+            rows = {night: stackings.get_or_create(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
         # files are read for this, and whoever writes need not wait for that
         with batch.assembly.readers.begin() as session:
             jobs = {n for n in orders if _is_to_be_made(session, batch.assembly, rows[n], options)}
-        # whose turn has passed: no process needs to be started, and no kernel loaded
+        # rows with nothing to make: no process needs to be started, and no kernel loaded
         for night in orders.keys() - jobs:
             _do(batch.assembly, options, orders[night])
-        finish(batch, f"master {kind}", [orders[night] for night in orders if night in jobs], **options)
+        execute(batch, f"master {kind}", [orders[night] for night in orders if night in jobs], **options)
         with batch.assembly.sessions.begin() as session:
             moment = clock(session)
-            now = {night: stackings.of(session, kind, night) for night in first}
-        # in the hands of another run; or its own masters were at fault, and there are others
+            now = {night: stackings.get_or_create(session, kind, night) for night in first}
+        # another run makes it; or its own masters were at fault, and there are others
         left = [n for n, row in now.items() if row.owner or (row.next_try is not None and row.next_try <= moment)]
         nights = [night for night in nights if night not in first or night in left]
         if left and not orders:
@@ -187,20 +187,20 @@ def masters(
 
 
 def deliver(batch: Batch) -> None:
-    """Deliver what is due; what a server does not take now is left to the next run, or to the service."""
+    """Deliver products that are due; those that a server does not take now are left to the next run or the service."""
     with batch.assembly.sessions.begin() as session:
         due = (Delivery.owner == "", Delivery.next_try <= clock(session))
         rows = session.execute(select(Delivery, Product.path).join(Product).where(*due).order_by(Delivery.id)).all()
-    finish(batch, "deliveries", [batch.order(path, row) for row, path in rows])
+    execute(batch, "deliveries", [batch.order(path, row) for row, path in rows])
 
 
-def of_frames(batch: Batch, frames: Sequence[Frame]) -> list[Order]:
+def frame_orders(batch: Batch, frames: Sequence[Frame]) -> list[Order]:
     """Return the orders to reduce frames."""
     return [batch.order(frame.filename, frame) for frame in frames]
 
 
-def _do(assembly, options, order):
-    """Do a row; runs in any process."""
+def _do(assembly: Assembly, options: Mapping[str, Any], order: Order) -> Outcome[object] | None:
+    """Do the work of a row; runs in any process."""
     structlog.contextvars.clear_contextvars()
     _, work = execution.WORK[order.table]
     try:
@@ -211,39 +211,41 @@ def _do(assembly, options, order):
         assembly.recorder.flush()
 
 
-def _give_back(session, mine):
+def _give_back(session: Session, mine: str) -> None:
     for table in claims.KINDS_OF_WORK:
         kept = session.execute(select(table.id, table.owner).where(table.owner.startswith(f"{mine}."))).all()
         for row_id, owner_of_order in kept:
             claims.give_back(session, table, row_id, owner_of_order)
 
 
-def _lost(batch, order, result):
-    """Take a row away from a process that died, or failed around it; return the order to do it once more, if any."""
+def _release(batch: Batch, order: Order, result: Outcome[object]) -> list[Order]:
+    """Release the row of a process that died, or failed around it; return the order to do it once more, if any."""
     if result.traceback:
-        _log.error("a piece of work failed", name=order.name, exception=result.traceback)
+        _log.error("job failed", name=order.name, exception=result.traceback)
 
     # a database that stayed away for longer than anybody waits is no fault of the row
     is_death = result.state is not State.RETRY or not result.traceback
 
-    def release(session):
+    def release(session: Session) -> Row | None:
         claims.release(session, result.reason, [order.owner], is_death)
         return session.get(order.table, order.row_id, populate_existing=True)
 
-    row = lease.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
-    # none: the product of a delivery was replaced meanwhile
-    return [batch.order(order.name, row)] if row is not None and row.deaths == 1 and not row.owner else []
+    row = leases.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
+    # None: the product of a delivery was replaced meanwhile
+    if not isinstance(row, Frame | Stacking | Delivery | NightSummary):
+        return []
+    return [batch.order(order.name, row)] if row.deaths == 1 and not row.owner else []
 
 
-def _is_to_be_made(session, assembly, row, options):
-    """Whether there is anything to make; where that cannot be told, a process finds out why."""
+def _is_to_be_made(session: Session, assembly: Assembly, row: Stacking, options: Mapping[str, Any]) -> bool:
+    """Whether there is anything to make; where the plan fails, a process records why."""
     night, inputs = calibrations.night_of(row), stackings.inputs(session, row)
     planned = outcome.attempt(partial(master_making.plan, **options), session, row.kind, night, inputs, assembly)
     return planned.state is not State.DONE or planned.value is not None
 
 
-def _first_of_each_camera(nights):
-    first = {}
+def _first_of_each_camera(nights: "Sequence[Night]") -> "list[Night]":
+    first: dict[Night, Night] = {}
     for night in sorted(nights, key=lambda night: night.day):
         first.setdefault(night._replace(site="", day=""), night)
     return list(first.values())

@@ -1,33 +1,46 @@
-"""Simulated nights, and how well a reduction finds what was put into them."""
+"""Simulate nights, and compare the velocities of their reduction with the injected ones."""
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database import velocities
+from nrespipe.database import measurements
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files.catalog import targets
 from nrespipe.service.batch import night as nights
 from nrespipe.service.operations import kernels
+from nrespipe.service.operations.progress import Report
+from nrespipe.service.outcome import Run
 from nrespipe.service.work import process_pool
 
 if TYPE_CHECKING:
     from nrespipe.frames.spectrograph import Spectrograph
+    from nrespipe.frames.star import Star
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.batch.night import Summary
 
-#: What the demonstration observes: fiber 0, fiber 2, and two stars at once.
+
+class Counts(TypedDict, total=False):
+    """Numbers of calibration frames of a simulated night."""
+
+    n_bias: int
+    n_dark: int
+    n_flat: int
+    n_arc: int
+
+
+#: Stars of the demonstration: on fiber 0, on fiber 2, and two at once.
 DEMO_STARS = ("HD102365:120", "HD126053:60:2", "HD22049:100+HD76151:70")
 #: The fewest calibrations that tell gain, read noise and four arcs.
-_DEMO_COUNTS = {"n_bias": 3, "n_dark": 2, "n_flat": 2, "n_arc": 2}
+_DEMO_COUNTS: Counts = {"n_bias": 3, "n_dark": 2, "n_flat": 2, "n_arc": 2}
 
 #: The demonstration fails where a star is off by more than this many errors, or by more than this velocity [m / s].
 MOST_ERRORS, MOST_OFF_MS = 5.0, 30.0
@@ -46,9 +59,10 @@ class Comparison:
     snr
         Signal-to-noise ratio per pixel.
     injected_ms
-        What the simulator put in [m / s].
+        Velocity that the simulator put in [m / s].
     measured_ms, error_ms
-        What the reduction found, the error with that of the line mask; None where it found none [m / s].
+        Velocity that the reduction measured, and its error with that of the line mask; None where it measured none
+        [m / s].
     """
 
     filename: str
@@ -91,7 +105,7 @@ class Comparison:
         ]
 
 
-#: What stands above the columns of `Comparison.cells`; velocities in m/s.
+#: Headings of the columns of `Comparison.cells`; velocities in m/s.
 HEADINGS = ("object", "fiber", "S/N", "injected", "measured", "error", "difference", "difference/error")
 
 
@@ -102,11 +116,11 @@ def write_nights(
     n_nights: int,
     seed: int,
     observed: Sequence[str],
-    report: Callable[..., Any],
-    run: Callable[..., Any] = process_pool.in_turn,
+    report: Report,
+    run: Run = process_pool.run_serially,
     keep: bool = False,
     table: Path | None = None,
-    **counts: int,
+    **counts: Unpack[Counts],
 ) -> list[Path]:
     """Simulate nights of one site.
 
@@ -125,9 +139,9 @@ def write_nights(
     observed
         Stars, each ``name[:snr[:fiber]]``; two at once are joined by a plus.
     report
-        Shows progress: `progress.bar` or `progress.lines`.
+        Shows progress.
     run
-        Runs a function on jobs, as ``process_pool.team`` gives it; one after the other if not given.
+        Runs a function on jobs, as ``process_pool.open`` gives it; one after the other if not given.
     keep
         Whether frames of the same night that are there already are left as they are.
     table
@@ -161,7 +175,7 @@ def write_nights(
                 seed=seed,
                 stars=exposures,
                 keep=keep,
-                run=lambda work, shots: process_pool.values(run(work, shots)),
+                run=lambda work, shots: process_pool.require_values(run(work, shots)),
                 progress=lambda path, advance=advance: advance(path.name),
                 **counts,
             )
@@ -188,7 +202,7 @@ def spectrograph_at(site: str) -> "Spectrograph":
     return known[site]
 
 
-def _tabled(table, site):
+def _tabled(table: Path, site: str) -> "Spectrograph":
     """Spectrograph of a table, which must tell all that frames need."""
     spectrograph = instruments.read(table)
     if spectrograph.site != site:
@@ -198,7 +212,7 @@ def _tabled(table, site):
     return spectrograph
 
 
-def demonstrate(assembly: "Assembly", raw_root: Path, report: Callable[..., Any]) -> "tuple[list[Comparison], Summary]":
+def demonstrate(assembly: "Assembly", raw_root: Path, report: Report) -> "tuple[list[Comparison], Summary]":
     """Simulate a small night, reduce it, and compare; what an earlier call has done is not done again.
 
     Parameters
@@ -208,7 +222,7 @@ def demonstrate(assembly: "Assembly", raw_root: Path, report: Callable[..., Any]
     raw_root
         Where the simulated frames go.
     report
-        Shows progress: `progress.bar` or `progress.lines`.
+        Shows progress.
 
     Returns
     -------
@@ -217,7 +231,7 @@ def demonstrate(assembly: "Assembly", raw_root: Path, report: Callable[..., Any]
     summary : Summary
         Of the reduction.
     """
-    with process_pool.team(assembly.processes, assembly.log_level) as run:
+    with process_pool.open(assembly.processes, assembly.log_level) as run:
         kernels.prepare(run, report, kernels.SIMULATION + kernels.REDUCTION)
         (path,) = write_nights(raw_root, "lsc", "20190405", 1, 7, DEMO_STARS, report, run, keep=True, **_DEMO_COUNTS)
     summary = nights.reduce_all(assembly, path / "raw", report=report)
@@ -225,7 +239,7 @@ def demonstrate(assembly: "Assembly", raw_root: Path, report: Callable[..., Any]
 
 
 def compare(sessions: sessionmaker[Session], truth: Path) -> list[Comparison]:
-    """Set measured velocities against the truth.
+    """Compare measured velocities with the injected ones.
 
     Parameters
     ----------
@@ -238,7 +252,7 @@ def compare(sessions: sessionmaker[Session], truth: Path) -> list[Comparison]:
         One for each star of the truth, in its order.
     """
     with sessions.begin() as session:
-        measured = {(row["filename"], row["fiber"]): row for row in velocities.table(session)}
+        measured = {(row["filename"], row["fiber"]): row for row in measurements.velocity_table(session)}
         constant = StarVelocity.mask_err_ms, StarVelocity.scale_err_ms
         always = select(Frame.filename, StarVelocity.fiber, *constant).join(StarVelocity.frame)
         for filename, fiber, mask_ms, scale_ms in session.execute(always):
@@ -250,20 +264,20 @@ def compare(sessions: sessionmaker[Session], truth: Path) -> list[Comparison]:
         return [_compared(row, measured) for row in csv.DictReader(opened)]
 
 
-def _date(day):
+def _date(day: str) -> date:
     try:
         return datetime.strptime(day, "%Y%m%d").date()
     except ValueError:
         raise ValueError(f"no day {day!r}; expected YYYYMMDD") from None
 
 
-def _catalog(key):
+def _catalog(key: Callable[[str], str]) -> "dict[str, Star]":
     """Stars of the catalog by every name they have, so that a simulated star is where the reduction looks for it."""
     known = targets.read(targets.installed())
     return {key(name): star for star in known for name in (star.name, *star.aliases)}
 
 
-def _compared(row, measured):
+def _compared(row: Mapping[str, str], measured: Mapping[tuple[str, int], Mapping[str, Any]]) -> Comparison:
     found = measured.get((row["filename"], int(row["fiber"])), {})
     return Comparison(
         filename=row["filename"],
@@ -276,5 +290,7 @@ def _compared(row, measured):
     )
 
 
-def _n_frames(spectrograph, n_stars, n_bias=5, n_dark=3, n_flat=5, n_arc=3):
+def _n_frames(
+    spectrograph: "Spectrograph", n_stars: int, n_bias: int = 5, n_dark: int = 3, n_flat: int = 5, n_arc: int = 3
+) -> int:
     return n_bias + n_dark + (n_flat + n_arc) * len(spectrograph.fibers.star) + n_stars

@@ -1,17 +1,18 @@
-"""A new site: from the raw calibrations of a day to working masters, without hand work."""
+"""Start a new site: from the raw calibrations of a day to working masters, without hand work."""
 
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nrespipe import instruments
 from nrespipe.analysis import site_report
 from nrespipe.files import layout
-from nrespipe.files.partial import replacing
+from nrespipe.files.disk import replacing
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.service.batch import night
 from nrespipe.service.operations import progress
+from nrespipe.service.operations.progress import Report
 
 if TYPE_CHECKING:
     from nrespipe.frames.spectrograph import Spectrograph
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def register(table: Path, output: Path, site: str) -> "Spectrograph":
-    """Put the table of a new spectrograph where the reductions read it.
+    """Copy the table of a new spectrograph to where the reductions read it.
 
     Parameters
     ----------
     table
         A TOML file, in the form of those of the package.
     site
-        Where the spectrograph is said to be.
+        Site of the spectrograph, which the table must name too.
 
     Returns
     -------
@@ -53,32 +54,33 @@ def start(
     raw_root: Path,
     site: str,
     days: Collection[str] = (),
-    report: Callable[..., Any] = progress.lines,
+    report: Report = progress.lines,
 ) -> tuple[list[str], bool]:
-    """Make the first masters of a site, tell what was found, and write it as a report.
+    """Make the first masters of a site, and write a report.
 
     Parameters
     ----------
     raw_root
-        Where the raw files lie.
+        Directory of the raw files.
     site
         ``lsc`` ...
     days
         Local nights to take; all if empty.
     report
-        Shows progress: `progress.bar` or `progress.lines`.
+        Shows progress.
 
     Returns
     -------
     lines : list of str
-        For a person: each master with what it shows, what is missing and why, what to do next, and where the report is.
+        For a person: each master with its numbers, missing masters and why, what to do next, and the path of the
+        report.
     working : bool
-        Whether a camera has a master of every kind that may be used.
+        Whether a camera has a usable master of every kind.
 
     Raises
     ------
     OutputRefused
-        If the output directory lies among the raw files.
+        If the output directory is among the raw files.
     """
     summary = night.reduce_all(assembly, raw_root, {site}, set(days), report)
     with assembly.readers.begin() as session:
@@ -86,7 +88,11 @@ def start(
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     lines = [f"{sum(summary.counts.values())} frames of {site}: {counts or 'none found'}"]
     for camera in found:
-        lines += [camera.name, *(f"  {line}" for line in (*camera.told, "what to do next:")), *_indented(camera.advice)]
+        lines += [
+            camera.name,
+            *(f"  {line}" for line in (*camera.findings, "what to do next:")),
+            *_indented(camera.advice),
+        ]
     others = [
         f"{name}: {bare(reason, name)}"
         for name, _, reason in summary.unhappy
@@ -97,5 +103,5 @@ def start(
     return [*lines, *others, f"report: {path}"], working
 
 
-def _indented(lines):
+def _indented(lines: Sequence[str]) -> list[str]:
     return [f"    {line}" for line in lines]

@@ -1,22 +1,21 @@
-"""Whether a new master is accepted: compared with the last good one, and with those that may speak for it."""
+"""Acceptance of a new master: compared with the last good one, and with unreviewed and later ones of other nights."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database.columns import USABLE, Standing, State
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.frames.judgement import Judgement, Verdict
 from nrespipe.service.calibrations import redo
 
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
     from nrespipe.frames.raw import Kind
     from nrespipe.frames.spectrograph import Spectrograph
+    from nrespipe.service.assembly import Judge
+
+    AnyMaster = Bias | Dark | Flat | Arc
 
 _STANDINGS = {Verdict.REVIEW: Standing.REVIEW, Verdict.REJECTED: Standing.REJECTED}
 
@@ -36,12 +38,12 @@ class Peers(NamedTuple):
     ----------
     last
         The last good one of another night; '' for the first. Where all others are later, the one that was made of this
-        night before: what came after it may have changed.
+        night before: the spectrograph may have changed after it.
     accepted
-        The one that was made of this night before and accepted although it needed review, and what was said of it.
+        The one that was made of this night before and accepted although it needed review, and the reason.
     unreviewed, later
-        Row and file of a master of another night that may speak for the new one, and what is said of it then: the last
-        one that needs review itself, and the first good one that follows.
+        Row and file of a master of another night that may agree with the new one, and the reason to record then: the
+        last one that needs review itself, and the first good one that follows.
     """
 
     last: str = ""
@@ -50,91 +52,83 @@ class Peers(NamedTuple):
     later: tuple[int, str, str] | None = None
 
 
-def peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
-    """Choose the masters that a new one is compared with.
-
-    Parameters
-    ----------
-    kind
-        Of the new one.
-    night
-        Of the new one.
-    mean_mjd
-        Of the new one.
-    """
-    last, own = neighbors.peer(session, kind, night, mean_mjd), neighbors.own(session, kind, night)
-    if last is not None and last.mean_mjd > mean_mjd:
+def choose_peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
+    """Choose the masters that a new one is compared with."""
+    last, own = neighbors.reference_master(session, kind, night, mean_mjd), neighbors.used_master(session, kind, night)
+    if last is not None and last.mean_mjd is not None and last.mean_mjd > mean_mjd:
         last = own or last
-    is_accepted = own is not None and own.standing is Standing.CURRENT and neighbors.needed_review(own)
-    unreviewed = neighbors.peer(session, kind, night, mean_mjd, Standing.REVIEW)
-    if unreviewed is not None and neighbors.refused(session, kind, calibrations.night_of(unreviewed)) is not None:
+    unreviewed = neighbors.reference_master(session, kind, night, mean_mjd, Standing.REVIEW)
+    if unreviewed is not None and neighbors.rejected_master(session, kind, calibrations.night_of(unreviewed)):
         unreviewed = None
-    later = neighbors.following(session, kind, night)
-    unreviewed, later = (
-        (other.id, str(output / other.path), _agrees(other)) if other is not None else None
-        for other in (unreviewed, later)
-    )
+    later = neighbors.next_master(session, kind, night)
+
+    def described(other: Master | None) -> tuple[int, str, str] | None:
+        return (other.id, str(output / other.path), _agrees(other)) if other is not None else None
+
+    accepted = own if own is not None and _was_accepted(own) else None
     return Peers(
         last=str(output / last.path) if last else "",
-        accepted=(str(output / own.path), own.reason) if is_accepted else None,
-        unreviewed=unreviewed,
-        later=later,
+        accepted=(str(output / accepted.path), accepted.reason) if accepted is not None else None,
+        unreviewed=described(unreviewed),
+        later=described(later),
     )
 
 
 def judge(
-    master: "Bias | Dark | Flat | Arc", others: Peers, recipe: ModuleType, spectrograph: "Spectrograph"
-) -> tuple[dict[str, object], int | None, bool]:
+    master: "AnyMaster", others: Peers, judge_master: "Judge", spectrograph: "Spectrograph"
+) -> tuple[dict[str, Any], int | None, bool]:
     """Judge a new master.
 
     Parameters
     ----------
     others
-        What it is compared with; a file that cannot be read is as good as none.
-    recipe
-        Its `judge` compares two masters.
+        Masters that it is compared with; a file that cannot be read counts as none.
+    judge_master
+        As ``master_checks.judge``.
     spectrograph
-        Says what the first one should be like.
+        Its table has the expected values of the first one.
 
     Returns
     -------
-    columns : dict of str to object
+    columns : dict of str to Any
         Standing, reason and findings of its row.
     agrees_with : int or None
         Row of the master of another night that agrees with it.
     unchanged : bool
-        Whether the last good one says nothing against it.
+        Whether it agrees with the last good one in everything.
     """
     last = _read(others.last)
-    judged = against(master, last, recipe, spectrograph)
+    judged = compare(master, last, judge_master, spectrograph)
     standing = _STANDINGS.get(judged.verdict, Standing.CURRENT)
-    columns = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
+    columns: dict[str, Any] = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
     if standing is Standing.REJECTED:
         return columns, None, False
     if standing is Standing.CURRENT:
-        agrees_with, _ = _agreeing(master, (others.unreviewed,), recipe, spectrograph)
+        agrees_with, _ = _agreeing(master, (others.unreviewed,), judge_master, spectrograph)
         return columns, agrees_with, last is not None and not judged.changed
-    if others.accepted and _is_like(master, _read(others.accepted[0]), recipe, spectrograph):
+    if others.accepted and _is_like(master, _read(others.accepted[0]), judge_master, spectrograph):
         return columns | {"standing": Standing.CURRENT, "reason": others.accepted[1]}, None, False
-    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), recipe, spectrograph)
+    agrees_with, words = _agreeing(master, (others.unreviewed, others.later), judge_master, spectrograph)
     if agrees_with is not None:
         columns |= {"standing": Standing.CURRENT, "reason": f"{columns['reason']}; {words}"}
     return columns, agrees_with, False
 
 
-def _agreeing(master, others, recipe, spectrograph):
-    """Row of the first of some masters of other nights that a master is like, and what is said of it then."""
+def _agreeing(
+    master: "AnyMaster",
+    others: Sequence[tuple[int, str, str] | None],
+    judge_master: "Judge",
+    spectrograph: "Spectrograph",
+) -> tuple[int | None, str]:
+    """Row of the first of some masters of other nights that agrees with a master, and the reason to record."""
     for row, path, words in filter(None, others):
-        if _is_like(master, _read(path), recipe, spectrograph):
+        if _is_like(master, _read(path), judge_master, spectrograph):
             return row, words
     return None, ""
 
 
-def against(
-    master: "Bias | Dark | Flat | Arc",
-    last: "Bias | Dark | Flat | Arc | None",
-    recipe: ModuleType,
-    spectrograph: "Spectrograph",
+def compare(
+    master: "AnyMaster", last: "AnyMaster | None", judge_master: "Judge", spectrograph: "Spectrograph"
 ) -> Judgement:
     """Compare a master with the last good one.
 
@@ -142,29 +136,29 @@ def against(
     ----------
     last
         The last good one; None for the first.
-    recipe
-        Its `judge` compares two masters.
+    judge_master
+        As ``master_checks.judge``.
     spectrograph
-        Says what the first one should be like.
+        Its table has the expected values of the first one.
 
     Returns
     -------
     Judgement
-        What the last one shows as well is known.
+        Findings that the last one has as well are marked as known.
     """
-    judged = recipe.judge(master, last, spectrograph)
-    return judged if last is None else judged.beside(recipe.judge(last, None, spectrograph))
+    judged: Judgement = judge_master(master, last, spectrograph)
+    return judged if last is None else judged.compared_with(judge_master(last, None, spectrograph))
 
 
-def heed(
+def apply_decision(
     session: Session,
     kind: "Kind",
     night: "Night",
     frame_ids: Collection[int],
-    columns: dict[str, object],
-    accepted: tuple[Any, ...] | None,
-) -> dict[str, object]:
-    """Let what a person has said of a master of a night hold for the one that was made of it.
+    columns: Mapping[str, Any],
+    accepted: tuple[str, str] | None,
+) -> dict[str, Any]:
+    """Apply the decision of a person on a master of a night to the new one of that night.
 
     Parameters
     ----------
@@ -177,15 +171,15 @@ def heed(
 
     Returns
     -------
-    dict of str to object
-        Standing and reason that it has. One that shares frames with the one that was called bad is rejected: a late
-        frame must not bring back the others. One of the frames of another that was accepted meanwhile is so too.
+    dict of str to Any
+        Its standing and reason. A master that shares frames with the one that was called bad is rejected: a late frame
+        must not bring back the others. A master of the same frames as one that was accepted meanwhile is accepted too.
     """
     standing, reason = columns["standing"], columns["reason"]
-    refused = neighbors.refused(session, kind, night)
-    own = neighbors.own(session, kind, night)
-    shared = {frame.id for frame in refused.inputs} & set(frame_ids) if refused is not None else ()
-    if shared:
+    refused = neighbors.rejected_master(session, kind, night)
+    own = neighbors.used_master(session, kind, night)
+    shared = {frame.id for frame in refused.inputs} & set(frame_ids) if refused is not None else set()
+    if refused is not None and shared:
         share = f"{len(shared)} of its {len(frame_ids)} frames"
         said = refused.reason.rpartition(_CALLED_BAD)[-1]
         return {
@@ -193,9 +187,9 @@ def heed(
             "reason": "; ".join(filter(None, (reason, f"{share} are those of {_CALLED_BAD}{said}"))),
         }
     # the files are not compared here: only the same frames are alike for certain
-    is_new = accepted is None and own is not None and own.standing is Standing.CURRENT
-    is_new = is_new and neighbors.needed_review(own)
-    if standing is Standing.REVIEW and is_new and {frame.id for frame in own.inputs} == set(frame_ids):
+    is_new = accepted is None and own is not None and _was_accepted(own)
+    is_same = own is not None and {frame.id for frame in own.inputs} == set(frame_ids)
+    if standing is Standing.REVIEW and own is not None and is_new and is_same:
         return {"standing": Standing.CURRENT, "reason": own.reason}
     return {"standing": standing, "reason": reason}
 
@@ -203,7 +197,7 @@ def heed(
 _CALLED_BAD = "the one that was called bad: "
 
 
-def retire(session: Session, kind: "Kind", night: "Night", minimum: int) -> None:
+def withdraw(session: Session, kind: "Kind", night: "Night", minimum: int) -> None:
     """Take the master of a night out of use where too few of the frames that it was made of are good now.
 
     Parameters
@@ -213,13 +207,13 @@ def retire(session: Session, kind: "Kind", night: "Night", minimum: int) -> None
     minimum
         How many good frames a master needs.
     """
-    made = calibrations.last(session, kind, night)
+    made = calibrations.last_attempt(session, kind, night)
     if made is None or made.standing not in USABLE:
         return
     names = [frame.filename for frame in made.inputs if frame.day == night.day]
     here = (Frame.filename.in_(names), Frame.version.is_not(None), latest())
     now = list(session.scalars(select(Frame).where(*here).order_by(Frame.filename)))
-    # what waits or was not tried yet may still be good
+    # a frame that waits or was not tried yet may still be good
     gone = sum(frame.state in (State.BAD, State.SKIPPED) for frame in now)
     if not gone or len(now) - gone >= minimum:
         return
@@ -236,36 +230,44 @@ def accept(session: Session, row_id: int, master: Master) -> None:
     Parameters
     ----------
     session
-        An open session; the caller commits. What was reduced with it is reduced again when nothing else is due.
+        An open session; the caller commits. Frames that were reduced with it are reduced again when nothing else is
+        due.
     row_id
-        The one that may need review.
+        Key of the master that may need review.
     """
     row = session.get(Master, row_id)
     if row is not None and row.standing is Standing.REVIEW:
-        calibrations.judge(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
-        redo.redo_for_good(session, row)
+        calibrations.set_standing(session, row, Standing.CURRENT, f"{row.reason}; {_agrees(master)}")
+        redo.after_acceptance(session, row)
 
 
-def _agrees(master):
+def _was_accepted(master: Master) -> bool:
+    """Whether a master is in use although it needed review."""
+    return master.standing is Standing.CURRENT and neighbors.needed_review(master)
+
+
+def _agrees(master: Master) -> str:
     return f"the one of {master.day} agrees with it"
 
 
-def _read(path):
+def _read(path: str) -> "AnyMaster | None":
     """Read a master that another is compared with; None where there is none, or none that can be read."""
     with suppress(MissingCalibration):
-        return masters.read(path) if path else None
+        return master_files.read(path) if path else None
     return None
 
 
-def _is_like(master, peer, recipe, spectrograph):
-    """Whether a master needs no review beside another, but for what that one shows as well."""
-    return peer is not None and against(master, peer, recipe, spectrograph).verdict in _GOOD
+def _is_like(
+    master: "AnyMaster", peer: "AnyMaster | None", judge_master: "Judge", spectrograph: "Spectrograph"
+) -> bool:
+    """Whether a master needs no review when compared with another, apart from findings that both have."""
+    return peer is not None and compare(master, peer, judge_master, spectrograph).verdict in _GOOD
 
 
 _GOOD = (Verdict.ACCEPTED, Verdict.FLAGGED)
 
 
-def _numbered(judged):
+def _numbered(judged: Judgement) -> list[dict[str, Any]]:
     """Findings as the database keeps them."""
     return [
         {

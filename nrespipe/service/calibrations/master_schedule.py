@@ -1,26 +1,38 @@
-"""What is owed: which masters are to be made, and when."""
+"""Schedule of the masters: which are to be made, and when."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
-from sqlalchemy import and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from nrespipe.database.columns import USABLE, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master, Stacking
-from nrespipe.files.checksum import md5
-from nrespipe.service import isolated, outcome
+from nrespipe.files.disk import md5
+from nrespipe.frames.raw import Kind
+from nrespipe.service import outcome
 
 if TYPE_CHECKING:
-    from nrespipe.database.base import Row
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.outcome import Outcome
+
+
+class _Job(Protocol):
+    """Job of a frame or of a master."""
+
+    @property
+    def masters(self) -> Mapping[Kind, tuple[int, str, str]]: ...
+
+    @property
+    def missing(self) -> str: ...
+
 
 _log = structlog.get_logger(__name__)
 
@@ -29,32 +41,32 @@ _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = timedelta(seconds=10)
 
 
-def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
-    """Write down that the night of a frame owes a master, if its kind has any and the frame counts for it.
+def add(session: Session, frame: Frame, assembly: "Assembly") -> bool:
+    """Schedule the master of the night of a frame, if its kind has any and the frame counts for it.
 
     Parameters
     ----------
     frame
-        One that was tried: it counts where it is done, and where it is bad now although the last master contains it.
+        A frame that was tried: it counts where it is done, and where it is bad now but part of the last master.
 
     Returns
     -------
     bool
-        Whether it does, and its end is known.
+        Whether it was scheduled: the frame counts, and the end of its night is known.
 
     Notes
     -----
-    A master is made when the night is over (and the delay of the settings has passed); but where no other serves the
-    frames of this camera, as soon as the sequence is complete. Each frame that comes later puts it off or asks for it
-    once more. There is one row for each kind and night, whoever asks and however often.
+    A master is made when the night is over and the delay of the settings has passed; but where no other is near enough
+    for the frames of this camera, as soon as the sequence is complete. Each later frame postpones it or requests it
+    once more. There is one row for each kind and night, however often it is scheduled.
     """
-    if not hasattr(assembly.recipes.get(frame.kind), "combine") or not _counts(session, frame):
+    if frame.kind is None or not hasattr(assembly.recipes.get(frame.kind), "combine"):
         return False
-    after_night = due_after(frame, assembly)
+    after_night = due_after(frame.instrument, frame.day, assembly) if _counts(session, frame, frame.kind) else None
     if after_night is None:
-        # `owe_all` asks again
+        # where the end of the night is not known `add_all` tries again
         return False
-    row = stackings.of(session, frame.kind, calibrations.night_of(frame))
+    row = stackings.get_or_create(session, frame.kind, calibrations.night_of(frame))
     moment = clock(session)
     pace = assembly.pace
     when = moment + timedelta(seconds=pace.quiet_s if moment < after_night else pace.past_s)
@@ -64,108 +76,104 @@ def owe(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     return True
 
 
-def lost(job, result: "Outcome") -> list[int]:
-    """Tell which masters work waits for although they were made; not within a transaction, which files may hold up.
+def find_damaged(job: _Job, result: "Outcome[object]") -> list[int]:
+    """Return the masters whose files are gone or damaged, where a job waits for them although they were made.
+
+    Not within a transaction, which a slow disk would prolong.
 
     Parameters
     ----------
-    job : reduction.Job or stacking.Job
-        What was to be done.
-    result
-        What came of it.
+    job
+        Job of a frame or of a master.
 
     Returns
     -------
     list of int
-        Rows of those whose files are gone, or are not what was written.
+        Keys of their rows.
     """
     if result.state is not State.WAITING or job.missing:
         return []
     return [row for row, path, checksum in job.masters.values() if not _is_whole(Path(path), checksum)]
 
 
-def _is_whole(path, checksum):
-    # one that the disk does not give at this moment is not lost
+def _is_whole(path: Path, checksum: str) -> bool:
+    # a file that the disk does not give at this moment is not lost
     return path.is_file() and outcome.attempt(md5, path).value in (checksum, None)
 
 
-def renew(session: Session, rows: Sequence[int]) -> None:
-    """Ask for masters to be made again whose files are gone or damaged.
+def remake(session: Session, rows: Sequence[int]) -> None:
+    """Schedule masters again whose files are gone or damaged.
 
     Parameters
     ----------
     rows
-        Their rows. What waits for them is due when they are made.
+        Keys of their rows. Frames that wait for them are due when they are made.
     """
     for row in rows:
         master = session.get_one(Master, row)
-        stackings.of(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
+        stackings.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
-def _counts(session, frame):
-    last = calibrations.last(session, frame.kind, calibrations.night_of(frame))
+def _counts(session: Session, frame: Frame, kind: Kind) -> bool:
+    last = calibrations.last_attempt(session, kind, calibrations.night_of(frame))
     # by its name: an earlier version of the file may have been good
     is_in = last is not None and frame.filename in {one.filename for one in last.inputs}
     return frame.state == State.DONE or (is_in and frame.state in (State.BAD, State.SKIPPED))
 
 
-def due_after(frame: "Frame | Row", assembly: "Assembly") -> datetime | None:
+def due_after(instrument: str, day: str, assembly: "Assembly") -> datetime | None:
     """Return when the masters of a night are made.
-
-    Parameters
-    ----------
-    frame
-        Of the night: its instrument and its day.
-    assembly
-        Whose settings tell the delay.
 
     Returns
     -------
     datetime or None
-        End of the night, when the robot of the site begins a new one, and the delay [UTC]. None where nobody knows: the
-        spectrograph has no table, or one that cannot be read, or the day is none. That is logged, once.
+        End of the night, when the robot of the site begins a new one, plus the delay of the settings [UTC]. None where
+        it is not known: the spectrograph has no table, or one that cannot be read, or the day is not a day. That is
+        logged once.
     """
     try:
-        begins = datetime.strptime(frame.day, "%Y%m%d").replace(tzinfo=UTC)
-        restart_hour = assembly.spectrographs(frame.instrument).restart_hour_utc
+        begins = datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC)
+        restart_hour = assembly.spectrographs(instrument).restart_hour_utc
         return begins + timedelta(hours=24 + restart_hour + assembly.settings.stack_delay_h)
     except Exception as error:
-        _say_once(frame.instrument, frame.day, f"{type(error).__name__}: {error}")
+        _log_once(instrument, day, f"{type(error).__name__}: {error}")
         return None
 
 
 @lru_cache(maxsize=1000)
-def _say_once(instrument, day, reason) -> None:
-    """Log why the end of a night is not known: it is asked for every minute."""
-    _log.warning("nobody knows when a night ends", instrument=instrument, day=day, reason=reason)
+def _log_once(instrument: str, day: str, reason: str) -> None:
+    """Log why the end of a night is not known: it is needed every minute."""
+    _log.warning(
+        "end of a night not known: its masters are not scheduled", instrument=instrument, day=day, reason=reason
+    )
 
 
-def is_ripe(session: Session, stacking: Stacking) -> bool:
-    """Tell whether all frames of a night that may enter its master have been tried.
+def is_ready(session: Session, stacking: Stacking) -> bool:
+    """Return whether all frames of a night that may enter its master have been tried.
 
     Parameters
     ----------
     stacking
-        The master that is owed.
+        The scheduled master.
     """
     night = calibrations.night_of(stacking)
     same = {name: getattr(Frame, name) == value for name, value in night._asdict().items()}
-    # of a frame that nobody has read yet no more is known than its name tells
-    told = [Frame.start_mjd.is_(None), *(same[name] for name in ("site", "instrument", "camera", "day"))]
+    # of a frame that was not read yet only its name is known
+    unread = [Frame.start_mjd.is_(None), *(same[name] for name in ("site", "instrument", "camera", "day"))]
     open_yet = or_(Frame.owner != "", Frame.state == State.QUEUED, Frame.next_try <= clock(session))
-    either = or_(and_(*same.values()), and_(*told))
+    either = or_(and_(*same.values()), and_(*unread))
     query = select(Frame.id).where(Frame.kind == stacking.kind, either, latest(), open_yet)
     return session.scalar(query.limit(1)) is None
 
 
-def owe_all(session: Session, assembly: "Assembly") -> int:
-    """Write down all that the nights of the database owe and nobody has written down.
+def add_all(session: Session, assembly: "Assembly") -> int:
+    """Schedule all masters of the nights of the database that are missing from the schedule.
 
     Returns
     -------
     int
-        How many nights and kinds that are. Those of which a worker was told, or whose last master was made, after the
-        last of their frames changed are none of them: whoever calls this often changes nothing.
+        How many were added. Masters that were made, or of which a worker was notified, after the last of their frames
+        changed are not among them: a second call changes nothing.
     """
     key = ("kind", *calibrations.Night._fields)
     made = _newest(session, key, Master, Master.created)
@@ -176,35 +184,38 @@ def owe_all(session: Session, assembly: "Assembly") -> int:
     good = _by(key, Frame, func.count(), func.max(Frame.updated), func.min(Frame.id)).where(
         Frame.state == State.DONE, latest()
     )
-    owed = 0
-    for *place, count, changed, frame_id in session.execute(good):
-        place, recipe = tuple(place), assembly.recipes.get(place[0])
+    n_added = 0
+    for row in session.execute(good):
+        place, recipe = tuple(row[:-3]), assembly.recipes.get(row.kind)
+        count, changed, frame_id = row[-3:]
         seen = [moment for moment in (made.get(place), looked.get(place)) if moment is not None]
         if (
-            hasattr(recipe, "combine")
+            recipe is not None
+            and hasattr(recipe, "combine")
             and place not in open_yet
             and count >= recipe.MINIMUM
             and changed > max(seen, default=_EVER)
         ):
-            owed += bool(isolated.do(f"master {' '.join(map(str, place))}", _owe_one, session, frame_id, assembly))
-    return owed
+            job = f"schedule of the master {' '.join(map(str, place))}"
+            n_added += bool(outcome.attempt_or_log(job, _add_one, session, frame_id, assembly))
+    return n_added
 
 
-def _owe_one(session, frame_id, assembly):
-    # what fails in one night undoes nothing of the others
+def _add_one(session: Session, frame_id: int, assembly: "Assembly") -> bool:
+    # an error in one night undoes nothing of the others
     with session.begin_nested():
-        return owe(session, session.get_one(Frame, frame_id), assembly)
+        return add(session, session.get_one(Frame, frame_id), assembly)
 
 
-def remind(session: Session) -> int:
-    """Make due the frames that wait although a master of their camera was made after they looked for one.
+def release_waiting(session: Session) -> int:
+    """Make frames due that wait although a master of their camera was made after they looked for one.
 
-    A new master wakes what waits for it, but not a frame that was written down as waiting at the same moment.
+    A new master releases the frames that wait for it, but not a frame that began to wait at the same moment.
 
     Returns
     -------
     int
-        How many frames that are.
+        How many frames were released.
     """
     moment = clock(session)
     same = calibrations.same_detector(Master, Frame)
@@ -221,11 +232,18 @@ def remind(session: Session) -> int:
     return len(missed)
 
 
-def _by(key, table, *measures):
+def _by(
+    key: Sequence[str], table: type[Frame] | type[Master] | type[Stacking], *measures: ColumnElement[Any]
+) -> Select[Any]:
     columns = [getattr(table, name) for name in key]
     return select(*columns, *measures).group_by(*columns)
 
 
-def _newest(session, key, table, moment):
+def _newest(
+    session: Session,
+    key: Sequence[str],
+    table: type[Master] | type[Stacking],
+    moment: ColumnElement[datetime] | InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None],
+) -> dict[tuple[Any, ...], datetime | None]:
     """Return the last of some moments by kind and night."""
     return {tuple(row[:-1]): row[-1] for row in session.execute(_by(key, table, func.max(moment)))}

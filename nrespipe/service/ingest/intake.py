@@ -1,4 +1,4 @@
-"""Frames that people bring, ask for again, or miss."""
+"""Raw frames that people submit, requeue, or find missing."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def submit(assembly: "Assembly", paths: Sequence[Path]) -> list[tuple[Path, State, str]]:
-    """Make the rows of raw files; the service finds them by itself.
+    """Make the rows of raw files; the service reduces them.
 
     Parameters
     ----------
@@ -38,45 +38,45 @@ def submit(assembly: "Assembly", paths: Sequence[Path]) -> list[tuple[Path, Stat
     OutputRefused
         If the output directory lies among the raw files.
     """
-    files = []
+    files: list[Path] = []
     for path in paths:
         layout.require_apart(assembly.output, path if path.is_dir() else path.resolve().parent)
         files += raw_files.find(path, assembly.output) if path.is_dir() else [path.resolve()]
-    told = []
+    submitted: list[tuple[Path, State, str]] = []
     for path in files:
         try:
-            frame = registration.register(assembly.sessions, path, *raw_files.look(path))
+            frame = registration.register_file(assembly.sessions, path, *raw_files.inspect(path))
         except Unavailable as error:
             # it has no row, and the others have theirs
-            told.append((path, State.BAD, str(error)))
+            submitted.append((path, State.BAD, str(error)))
         else:
-            told.append((path, frame.state, frame.reason))
-    return told
+            submitted.append((path, frame.state, frame.reason))
+    return submitted
 
 
 def requeue(
     session: Session, names: Collection[str] = (), states: Collection[State] = (), since: datetime | None = None
 ) -> list[str]:
-    """Ask for frames to be worked on again.
+    """Make frames due again.
 
     Parameters
     ----------
     names
         Their names; directory and extension do not matter.
     states
-        The states that they are in.
+        States that they are in.
     since
-        When they changed last, or later.
+        Moment after which they changed last.
 
     Returns
     -------
     list of str
-        Names of the frames, last versions only, that meet everything that is given and that nobody is working on.
+        Names of the frames, last versions only, that meet all conditions and that no process works on.
 
     Raises
     ------
     LookupError
-        If a name is that of no frame.
+        If no frame has one of the names.
     """
     stems = {identity.stem(name) for name in names}
     unknown = sorted(stem for stem in stems if not frames.find(session, stem))
@@ -92,7 +92,7 @@ def requeue(
     return [frame.filename for frame in found]
 
 
-def missed(session: Session, raw_root: Path, site: str, day: str) -> list[Path]:
+def find_missed(session: Session, raw_root: Path, site: str, day: str) -> list[Path]:
     """Find the raw files of a night that have no row.
 
     Parameters
@@ -119,8 +119,8 @@ def missed(session: Session, raw_root: Path, site: str, day: str) -> list[Path]:
     found = [
         path for name in instruments for path in layout.raw_frames(layout.raw_directory(raw_root, site, name, day))
     ]
-    rows = select(Frame.filename, Frame.version, Frame.path)
-    rows = session.execute(rows.where(Frame.filename.in_([identity.stem(path) for path in found]))).all()
+    stems = [identity.stem(path) for path in found]
+    rows = session.execute(select(Frame.filename, Frame.version, Frame.path).where(Frame.filename.in_(stems))).all()
     # what was announced at another place may never appear there
     known = {name for name, version, _ in rows if version is not None} | {path for _, _, path in rows}
     return [path for path in found if identity.stem(path) not in known and str(path) not in known]

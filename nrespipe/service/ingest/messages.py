@@ -1,4 +1,4 @@
-"""A body on the wire -> what has arrived."""
+"""Messages of the broker: the body of a message becomes an `Arrival`."""
 
 import bz2
 import json
@@ -6,9 +6,11 @@ import lzma
 import os
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from nrespipe.errors import Skipped
 from nrespipe.files.raw import identity
@@ -21,6 +23,8 @@ _LONGEST_PATH, _LONGEST_WORD = 4096, 255
 _LONGEST_BODY = 1 << 22
 #: So much of a body is kept [character].
 KEPT_BODY = 1 << 16
+Message = dict[str, Any]
+
 _OURS = re.compile(r"[a-z]{3}nrs\d\d-")
 _NAME = re.compile(r"[\w.+-]{1,200}", re.ASCII)
 
@@ -31,20 +35,20 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True)
 class Arrival:
-    """A raw frame that somebody tells of.
+    """A raw frame that a message announces.
 
     Attributes
     ----------
     name
         Name of the file.
     path
-        Where it lies; '' where it must be fetched from the archive.
+        Where it is; '' where it must be fetched from the archive.
     archive_id
-        Its number in the archive; None where it lies on a disk.
+        Its number in the archive; None where it is on a disk.
     md5
         Checksum of the file as the message has it; None where it has none.
     body
-        The message as it came, but for what is beyond `KEPT_BODY`.
+        The message as it came, cut after `KEPT_BODY` characters.
     """
 
     name: str
@@ -54,35 +58,38 @@ class Arrival:
     body: str = ""
 
 
-def bound_unpacking() -> None:
-    """Let the library of the broker unpack no body that is longer than any that is read.
+def limit_decompression() -> None:
+    """Limit the size of bodies that the library of the broker unpacks.
 
     Notes
     -----
-    It unpacks what a header calls packed before anybody sees the message, and a megabyte can unpack to a gigabyte. What
-    is too long is an error of the message then, as one that is no packed body.
+    The library unpacks a body that a header calls packed before anybody sees the message, and a megabyte can unpack to
+    a gigabyte. A body that is too long is then an error of the message, like one that is not packed at all.
     """
-    # here, not above: commands that ask something of the service start without it
+    # here, not above: commands that only query the service start without it
     from kombu import compression
 
-    known = {"application/x-gzip": zlib.decompressobj, "application/x-bz2": bz2.BZ2Decompressor}
-    known["application/x-lzma"] = lzma.LZMADecompressor
+    known: dict[str, Callable[[], Any]] = {
+        "application/x-gzip": zlib.decompressobj,
+        "application/x-bz2": bz2.BZ2Decompressor,
+        "application/x-lzma": lzma.LZMADecompressor,
+    }
     for name in compression.encoders():
         compression.register(compression.get_encoder(name)[0], partial(_unpacked, known.get(name)), name)
 
 
-def _unpacked(make, body):
+def _unpacked(make: "Callable[[], Any] | None", body: bytes) -> bytes:
     if make is None:
         raise Malformed("the message is packed in a way that is not read")
     unpacker = make()
-    content = unpacker.decompress(body, _LONGEST_BODY)
+    content: bytes = unpacker.decompress(body, _LONGEST_BODY)
     if not unpacker.eof:
         raise Malformed(f"the message is cut off, or longer than {_LONGEST_BODY} bytes when it is unpacked")
     return content
 
 
 def read(body: bytes | str, below: Path | None = None) -> Arrival:
-    """Understand the body of a message.
+    """Parse the body of a message.
 
     Parameters
     ----------
@@ -95,14 +102,14 @@ def read(body: bytes | str, below: Path | None = None) -> Arrival:
     Returns
     -------
     Arrival
-        All that is in it can be stored, and used as the name of a file.
+        Its fields can be stored, and used as the name of a file.
 
     Raises
     ------
     Malformed
-        If it is no such thing.
+        If it is nothing of the kind.
     Skipped
-        If it tells of a frame that is not ours to reduce: of another instrument, of a guider, or already reduced.
+        If it announces a frame that is not ours to reduce: of another instrument, of a guider, or already reduced.
     """
     text = _decoded(body)
     message = _parsed(text)
@@ -118,7 +125,7 @@ def read(body: bytes | str, below: Path | None = None) -> Arrival:
     return Arrival(name, archive_id=_archive_id(message), md5=_md5(message), body=text[:KEPT_BODY])
 
 
-def _decoded(body):
+def _decoded(body: bytes | str) -> str:
     if len(body) > _LONGEST_BODY:
         raise Malformed(f"the message is {len(body)} bytes long, {_LONGEST_BODY} are read")
     try:
@@ -129,7 +136,7 @@ def _decoded(body):
     return text
 
 
-def _parsed(text):
+def _parsed(text: str) -> Message:
     try:
         message = json.loads(text)
     # a deep nest of brackets is a RecursionError
@@ -140,12 +147,12 @@ def _parsed(text):
     return message
 
 
-def _text(message, key, default=""):
+def _text(message: Message, key: str, default: str = "") -> str:
     value = message.get(key)
     return value if isinstance(value, str) else default
 
 
-def _path(message):
+def _path(message: Message) -> str:
     path = message.get("path")
     if path is None:
         return ""
@@ -161,7 +168,7 @@ def _path(message):
     return str(PurePosixPath(path))
 
 
-def _confined(path, below):
+def _confined(path: str, below: Path) -> str:
     """Return a path without ``..`` in it, which lies below a directory; no disk is asked."""
     root = os.path.abspath(below)
     # two slashes at the beginning may mean something else than one
@@ -174,7 +181,7 @@ def _confined(path, below):
     return plain
 
 
-def _filename(message):
+def _filename(message: Message) -> str:
     name = message.get("filename")
     if name is None and isinstance(message.get("basename"), str):
         name = message["basename"] + _text(_version(message), "extension", ".fits.fz")
@@ -183,7 +190,7 @@ def _filename(message):
     return name
 
 
-def _archive_id(message):
+def _archive_id(message: Message) -> int:
     number = message.get("frameid", message.get("id"))
     # True is an int to Python
     if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= _LARGEST_ID:
@@ -194,7 +201,7 @@ def _archive_id(message):
     raise Malformed("the message has neither the path of the file nor its number in the archive")
 
 
-def _md5(message):
+def _md5(message: Message) -> str | None:
     md5 = _version(message).get("md5")
     if not md5:
         return None
@@ -203,7 +210,7 @@ def _md5(message):
     return md5.lower()
 
 
-def _version(message):
+def _version(message: Message) -> Message:
     versions = message.get("version_set")
     first = versions[0] if isinstance(versions, list) and versions else {}
     return first if isinstance(first, dict) else {}

@@ -1,27 +1,30 @@
-"""Files on a disk that may not answer: whoever reads waits for a while, and never for ever."""
+"""Reads of files on disks that may hang: each ends after a time limit."""
 
 import os
 import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import NoReturn, TypeVar
 
 from nrespipe.errors import Unavailable
 
-#: So many reads of one disk may hang at a time; after that nobody begins another, which would hang as well.
+#: So many reads of one disk may hang at a time; after that no other is begun, which would hang as well.
 MOST_HUNG = 4
 
 _MOUNTS = Path("/proc/self/mountinfo")
 # threads of this process that wait for a disk, by where it is mounted
-_hung = defaultdict(list)
+_hung: defaultdict[str, list[threading.Thread]] = defaultdict(list)
 _guard = threading.Lock()
 
+T = TypeVar("T")
 
-def do(work: Callable[..., Any], path: Path, patience_s: float) -> object:
-    """Do something that reads a file, and give it up where the disk does not answer.
+
+def call(work: Callable[[Path], T], path: Path, patience_s: float) -> T:
+    """Call a function that reads a file, and give up where the disk does not answer in time.
 
     Parameters
     ----------
@@ -33,7 +36,7 @@ def do(work: Callable[..., Any], path: Path, patience_s: float) -> object:
     Returns
     -------
     object
-        What the work returns; an error of the work is raised.
+        Return value of the work; an error of the work is raised.
 
     Raises
     ------
@@ -51,25 +54,23 @@ def do(work: Callable[..., Any], path: Path, patience_s: float) -> object:
         _hung[mount] = [thread for thread in _hung[mount] if thread.is_alive()]
         if len(_hung[mount]) >= MOST_HUNG:
             raise Unavailable(f"{path.name}: the disk at {mount} does not answer: {MOST_HUNG} other files wait for it")
-    answers = SimpleQueue()
+    answers: SimpleQueue[Callable[[], T]] = SimpleQueue()
     thread = threading.Thread(target=_answer, args=(answers, work, path), daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
         raise Unavailable(f"{path.name}: this machine starts no more threads: {error}") from error
     try:
-        value, error = answers.get(timeout=patience_s)
+        answer = answers.get(timeout=patience_s)
     except Empty:
         with _guard:
             _hung[mount].append(thread)
         raise Unavailable(f"{path.name}: the disk at {mount} does not answer within {patience_s:g} s") from None
-    if error is not None:
-        raise error
-    return value
+    return answer()
 
 
 def mount_of(path: Path, table: str | None = None) -> str:
-    """Return where the disk of a file is mounted; the disk itself is not asked, as it may not answer.
+    """Return the mount point of the disk of a file, without access to the disk, which may not answer.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def mount_of(path: Path, table: str | None = None) -> str:
 
 
 def touch(path: Path) -> None:
-    """Read the beginning of a file, which tells whether its disk answers.
+    """Read the beginning of a file, to find out whether its disk answers.
 
     Parameters
     ----------
@@ -119,13 +120,20 @@ def touch(path: Path) -> None:
             stream.read(1)
 
 
-def _plain(word):
+def _plain(word: str) -> str:
     """Return a directory as it is: the system writes blanks and such as numbers."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word)
 
 
-def _answer(answers, work, path):
+def _answer(answers: "SimpleQueue[Callable[[], T]]", work: Callable[[Path], T], path: Path) -> None:
+    """Put a function into the queue that returns the value of the work, or raises its error."""
     try:
-        answers.put((work(path), None))
+        value = work(path)
     except Exception as error:
-        answers.put((None, error))
+        answers.put(partial(_raise, error))
+    else:
+        answers.put(lambda: value)
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

@@ -1,25 +1,26 @@
-"""Raw files on a disk: where they lie, and what each of them is."""
+"""Raw files on a disk: find them, and inspect each one."""
 
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import structlog
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.files.raw import identity
 from nrespipe.service import outcome
+from nrespipe.service.outcome import Outcome
 
-if TYPE_CHECKING:
-    from nrespipe.service.outcome import Outcome
+#: Columns of the row of a frame that its file determines, and its checksum as `md5`.
+Facts = dict[str, Any]
 
 _log = structlog.get_logger(__name__)
 
-# what the name alone tells of a file that cannot be read, so that a person finds it among its night
+# a file that cannot be read is filed under the night in its name, so that a person finds it
 _NAME = re.compile(r"(?P<site>[a-z]{3})nrs(?P<number>\d\d)-(?P<camera>[a-z]{2}\d\d)-(?P<day>\d{8})-")
 
 
@@ -35,19 +36,20 @@ def find(raw_root: Path, output: Path) -> list[Path]:
     -------
     list of Path
         Files named like raw frames, ``....00.fits`` or ``....00.fits.fz``, in the order of their names. Of a frame that
-        lies in a directory packed and unpacked, the packed one. A directory below whose name is no text is left out,
-        and the log tells so.
+        is in a directory packed and unpacked, the packed one. A directory whose name is not text is left out, with a
+        line in the log.
 
     Raises
     ------
     Unavailable
-        If the name of `raw_root` itself is no text.
+        If the name of `raw_root` itself is not text.
     """
-    found, top = [], raw_root.resolve()
-    require_text(top)
+    top = raw_root.resolve()
+    found: list[Path] = []
+    require_utf8(top)
     for folder, subfolders, names in os.walk(top):
         try:
-            require_text(folder)
+            require_utf8(folder)
         except Unavailable as error:
             _log.warning("directory left out", reason=str(error))
             subfolders.clear()
@@ -59,68 +61,51 @@ def find(raw_root: Path, output: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.name, path))
 
 
-def require_text(path: str | Path) -> None:
-    """Check that a path can be written down: to the system a name is bytes, and to the database text.
-
-    Parameters
-    ----------
-    path
-        Of a file or a directory.
+def require_utf8(path: str | Path) -> None:
+    """Check that a path is text in UTF-8: to the system a name is bytes, to the database text.
 
     Raises
     ------
     Unavailable
-        If it cannot.
+        If it is not.
     """
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
-        told = os.fsencode(path).decode("utf-8", "backslashreplace")
-        raise Unavailable(f"{told}: a name in this path is not text in UTF-8: give it another name") from None
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise Unavailable(f"{shown}: a name in this path is not text in UTF-8: give it another name") from None
 
 
-def look(path: Path) -> "tuple[dict[str, object], Outcome]":
-    """Tell what a raw file is, from its header, or from its name where the header does not tell.
+def inspect(path: Path) -> tuple[Facts, Outcome[object]]:
+    """Identify a raw file by its header, or by its name where the header cannot be read.
 
     Returns
     -------
-    facts : dict of str to object
+    facts : dict of str to Any
         Columns of its row; with its checksum as `md5`, unless the disk does not give the file.
     result : Outcome
         Done, or why it cannot be reduced.
     """
-    # a command that looks at no raw file starts without the reader, and without astropy.io.fits
-    from nrespipe.files.raw import cdp
+    # a command that inspects no raw file starts without the reader, and without astropy.io.fits
+    from nrespipe.files.raw import raw_file
 
-    before, facts = _state(path), named(path.name)
-    result = outcome.attempt(cdp.identify, path)
-    if result.state is State.DONE:
-        facts = dict(vars(result.value))
+    before, facts = _state(path), parse_name(path.name)
+    result = outcome.attempt(raw_file.identify, path)
+    if result.value is not None:
+        facts = {**vars(result.value), "objects": "&".join(result.value.objects)}
         del facts["filename"]
-        facts |= {"objects": "&".join(facts["objects"])}
     checksum = outcome.attempt(md5, path)
     if checksum.state is not State.DONE:
-        # the reader of the header says it in words
+        # the reader of the header has the better reason
         return facts, result if result.state is State.RETRY else checksum
     if _state(path) != before:
         return facts, outcome.of(Unavailable(f"{path.name}: it is being written"), result.started)
-    # what the disk did not give to the first reader is not known by what it gave to the second
+    # where the header could not be read for the moment, the checksum alone does not identify the file
     return facts if result.state is State.RETRY else facts | {"md5": checksum.value}, result
 
 
-def named(filename: str) -> dict[str, object]:
-    """Tell what the name alone tells of a raw file.
-
-    Parameters
-    ----------
-    filename
-        Name of the file.
-
-    Returns
-    -------
-    dict of str to object
-        Columns of its row; none where it is named otherwise.
-    """
+def parse_name(filename: str) -> Facts:
+    """Return the columns that the name of a raw file determines; none where it is named otherwise."""
     name = _NAME.match(filename)
     if not name:
         return {}
@@ -128,8 +113,8 @@ def named(filename: str) -> dict[str, object]:
     return {"instrument": f"nres{name['number']}", "kind": identity.kind_named(filename), **place}
 
 
-def _state(path):
-    """Return what differs when somebody has written to a file; None where there is none."""
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Return numbers that change when somebody writes to a file; None where there is none."""
     try:
         known = os.stat(path)
     except OSError:

@@ -1,8 +1,8 @@
-"""A raw file -> its row: what is told of, what was read, and whether it is known already."""
+"""Register a raw frame: a message or a file becomes a row of the database."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -10,124 +10,112 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import __version__
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
 from nrespipe.service.ingest import raw_files
+from nrespipe.service.ingest.raw_files import Facts
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.ingest.messages import Arrival
     from nrespipe.service.outcome import Outcome
 
+T = TypeVar("T")
+
 _NOWHERE = {"site": "", "instrument": "", "day": ""}
 
 
-def announce(session: Session, assembly: "Assembly", arrival: "Arrival") -> tuple[int, bool]:
-    """Make the row of a raw frame that a message tells of, if there is none; no disk is asked.
-
-    Parameters
-    ----------
-    arrival
-        What the message tells.
+def register_message(session: Session, assembly: "Assembly", arrival: "Arrival") -> tuple[int, bool]:
+    """Make the row of a raw frame that a message announces, if there is none; no disk is read.
 
     Returns
     -------
     row_id : int
-        The row.
+        Key of the row.
     is_due : bool
-        Whether a worker is to be told of it.
+        Whether a worker is to be notified.
     """
-    facts, moment = raw_files.named(arrival.name), clock(session)
-    told = {"archive_id": arrival.archive_id, "body": arrival.body, "sent": moment}
+    facts, moment = raw_files.parse_name(arrival.name), clock(session)
+    announced = {"archive_id": arrival.archive_id, "body": arrival.body, "sent": moment}
     path = arrival.path or str(fetched_path(assembly.output, arrival.name))
-    frame, is_due = frames.announce(session, identity.stem(arrival.name), path, arrival.md5, **facts, **told)
+    frame, is_due = frames.announce(session, identity.stem(arrival.name), path, arrival.md5, **facts, **announced)
     return frame.id, is_due
 
 
 def fetched_path(output: Path, name: str) -> Path:
-    """Return where a frame of the archive goes.
-
-    Parameters
-    ----------
-    name
-        Name of the file.
-
-    Returns
-    -------
-    Path
-        By what the name tells of its night.
-    """
-    return layout.fetched_path(output, Frame(**{**_NOWHERE, **raw_files.named(name)}), name)
+    """Return the path of a file that is fetched from the archive, by the night in its name."""
+    return layout.fetched_path(output, Frame(**{**_NOWHERE, **raw_files.parse_name(name)}), name)
 
 
-def register(sessions: sessionmaker[Session], path: Path, facts: dict[str, object], result: "Outcome") -> Frame:
-    """Make or find the row of a raw file that was looked at.
+def register_file(sessions: sessionmaker[Session], path: Path, facts: Facts, result: "Outcome[object]") -> Frame:
+    """Make or find the row of a raw file that was inspected.
 
     Parameters
     ----------
     facts, result
-        As ``raw_files.look`` tells them.
+        As ``raw_files.inspect`` returns them.
 
     Returns
     -------
     Frame
-        The row of this content; where the file cannot be read, that of its announcement, with the reason.
+        Row of this content; where the file cannot be read, that of its announcement, with the reason.
 
     Raises
     ------
     Unavailable
-        If its path cannot be written down.
+        If its path is not text.
     """
-    raw_files.require_text(path)
+    raw_files.require_utf8(path)
     stem, md5 = identity.stem(path), facts.get("md5")
 
-    def ask(work):
+    def ask(work: Callable[[Session], T]) -> T:
         with sessions.begin() as session:
             return work(session)
 
-    is_gone = lies_nowhere(ask, path, md5, Path.exists)
+    moved = has_moved(ask, path, md5, Path.exists)
     with sessions.begin() as session:
         known = session.scalar(select(Frame).where(Frame.filename == stem, Frame.md5 == md5)) if md5 else None
-        told = select(Frame.id).where(Frame.filename == stem, Frame.md5.is_(None), Frame.path == str(path))
-        frame, is_told = known, session.scalar(told.limit(1)) is not None
-        if frame is not None and frame.start_mjd is not None and not (is_told or is_gone):
+        announced = select(Frame.id).where(Frame.filename == stem, Frame.md5.is_(None), Frame.path == str(path))
+        frame, is_announced = known, session.scalar(announced.limit(1)) is not None
+        if frame is not None and frame.start_mjd is not None and not (is_announced or moved):
             # as a rule: nothing is new
             return frame
-        if frame is None or is_told:
-            frame, _ = frames.announce(session, stem, str(path), **raw_files.named(path.name))
+        if frame is None or is_announced:
+            frame, _ = frames.announce(session, stem, str(path), **raw_files.parse_name(path.name))
             if frame.owner:
-                # a worker reads it at this moment, and will find what it is
+                # a worker reads it at this moment, and will identify it
                 return known or frame
         if md5 is not None:
-            frame = settle(session, frame, path, facts, result, is_gone)
+            frame = identify(session, frame, path, facts, result, moved)
         if result.state is not State.DONE and frame.state in (State.QUEUED, State.RETRY) and not frame.owner:
             frames.record(session, attempt_row(frame.id, result))
         return frame
 
 
-def settle(
-    session: Session, frame: Frame, path: Path, facts: dict[str, object], result: "Outcome", is_gone: bool = False
+def identify(
+    session: Session, frame: Frame, path: Path, facts: Facts, result: "Outcome[object]", moved: bool = False
 ) -> Frame:
-    """Write down what a file is that was read, and whether its content is known already.
+    """Record the identity of a file that was read; a row with the same content takes its place.
 
     Parameters
     ----------
     frame
-        Its row, which is nobody's or the caller's.
+        Row of the file; no process owns it, or the caller does.
     path
         Where it was read.
     facts, result
-        As ``raw_files.look`` tells them; with the checksum.
-    is_gone
-        As `lies_nowhere` tells it.
+        As ``raw_files.inspect`` returns them; with the checksum.
+    moved
+        As `has_moved` returns it.
 
     Returns
     -------
     Frame
-        The row of this content: the given one; or that which had this content before, and the given one is no more. It
-        has a version now, unless its content cannot be understood and another version exists.
+        Row of this content: the given one; or that which had this content before, and the given one is deleted. It has
+        a version now, unless its content cannot be understood and another version exists.
     """
     while (known := _known(session, frame.filename, facts["md5"])) is None:
         try:
@@ -137,7 +125,7 @@ def settle(
         except IntegrityError:
             # another process has read the same content at the same time
             session.refresh(frame)
-    if is_gone:
+    if moved:
         known.path = str(path)
         if known.state in (State.RETRY, State.FAILED) and not known.owner:
             claims.request(session, known)
@@ -145,28 +133,33 @@ def settle(
         known.archive_id = frame.archive_id if known.archive_id is None else known.archive_id
         for attempt in frame.attempts:
             session.delete(attempt)
-        frames.untell_others(session, frame.id)
+        frames.cancel_dispatch_of_versions(session, frame.id)
         session.delete(frame)
         session.flush()
     if result.state is State.DONE and known.start_mjd is None:
         frames.identify(known, facts, clock(session))
     others = select(Frame.id).where(Frame.filename == known.filename, Frame.version.is_not(None))
     if result.state is State.DONE or session.scalar(others.limit(1)) is None:
-        frames.begin(session, known)
+        frames.assign_version(session, known)
     return known
 
 
-def lies_nowhere(ask: Callable[..., Any], path: Path, md5: str | None, exists: Callable[..., Any]) -> bool:
-    """Tell whether a content that is known lies no more where it was seen last; the disk is asked in no transaction.
+def has_moved(
+    ask: "Callable[[Callable[[Session], str | None]], str | None]",
+    path: Path,
+    md5: str | None,
+    exists: Callable[[Path], bool],
+) -> bool:
+    """Return whether a known content is no more where it was seen last; the disk is read outside of transactions.
 
     Parameters
     ----------
     ask
-        ``ask(work)`` returns ``work(session)``, done in a transaction.
+        ``ask(query)`` returns ``query(session)``, done in a transaction.
     path
         Where it was seen now.
     exists
-        ``exists(path)`` asks the disk.
+        Reads the disk.
 
     Returns
     -------
@@ -180,19 +173,8 @@ def lies_nowhere(ask: Callable[..., Any], path: Path, md5: str | None, exists: C
     return seen is not None and seen != str(path) and not exists(Path(seen))
 
 
-def attempt_row(frame_id: int, result: "Outcome", **others: object) -> Attempt:
-    """Return the row of an attempt.
-
-    Parameters
-    ----------
-    result
-        What came of it.
-
-    Returns
-    -------
-    Attempt
-        Not yet in any session.
-    """
+def attempt_row(frame_id: int, result: "Outcome[object]", **others: object) -> Attempt:
+    """Return the row of an attempt, not yet in any session."""
     return Attempt(
         frame_id=frame_id,
         started=result.started,
@@ -205,7 +187,7 @@ def attempt_row(frame_id: int, result: "Outcome", **others: object) -> Attempt:
     )
 
 
-def _known(session, filename, md5):
+def _known(session: Session, filename: str, md5: str | None) -> Frame | None:
     """Return the row of a content; None where there is none, or the content is not known."""
     known = select(Frame).where(Frame.filename == filename, Frame.md5 == md5)
     return None if md5 is None else session.scalar(known.with_for_update().execution_options(populate_existing=True))

@@ -1,6 +1,7 @@
-"""What a person does with the database as a whole: bring its tables to a revision, look at it, copy it."""
+"""Upkeep of the database as a whole: bring its tables to a revision, check it, copy it."""
 
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +9,11 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from nrespipe.database.administration import access, backups, connection, revisions, soundness
+from nrespipe.database.administration import access, backups, connection, integrity, schema
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from nrespipe.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +44,7 @@ def upgrade(output: Path, settings: "Settings", wait_s: float = 0.0) -> list[str
     output.mkdir(parents=True, exist_ok=True)
     engine = connection.open_engine(access.url(output, settings))
     _wait(engine, wait_s)
-    return _migrated(engine, revisions.upgrade, revisions.known()[-1])
+    return _migrated(engine, schema.upgrade, schema.known()[-1])
 
 
 def downgrade(output: Path, settings: "Settings", revision: str) -> list[str]:
@@ -61,16 +64,16 @@ def downgrade(output: Path, settings: "Settings", revision: str) -> list[str]:
     """
     access.require(output, settings)
     engine = connection.open_engine(access.url(output, settings))
-    return _migrated(engine, revisions.downgrade, revision)
+    return _migrated(engine, schema.downgrade, revision)
 
 
 def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
-    """Look for what is wrong with the database; nothing is changed.
+    """Check the database for defects; nothing is changed.
 
     Returns
     -------
     dict of str to list of str
-        As ``soundness.defects`` tells.
+        As ``integrity.defects`` tells.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
     """
     access.require(output, settings)
     sessions = connection.connect_to_read(access.url(output, settings))
-    return soundness.defects(sessions.kw["bind"])
+    return integrity.defects(sessions.kw["bind"])
 
 
 def backup(output: Path, settings: "Settings", path: Path) -> None:
@@ -95,7 +98,7 @@ def backup(output: Path, settings: "Settings", path: Path) -> None:
     backups.write(sessions.kw["bind"], path)
 
 
-def _migrated(engine, migrate, revision):
+def _migrated(engine: "Engine", migrate: "Callable[[Engine, str], tuple[str, str]]", revision: str) -> list[str]:
     copy = _copied(engine, revision)
     try:
         before, after = migrate(engine, revision)
@@ -113,14 +116,14 @@ def _migrated(engine, migrate, revision):
     return [*told, *([f"the database of before is kept as {copy}"] if copy is not None else [])]
 
 
-def _copied(engine, target):
+def _copied(engine: "Engine", target: str) -> Path | None:
     """Copy an SQLite database beside itself; a server is backed up by those who run it."""
     if engine.dialect.name != "sqlite":
         return None
-    path = Path(engine.url.database)
+    path = Path(engine.url.database or "")
     with engine.connect() as opened:
-        revision = revisions.read(opened).revision
-    if revision == target or revision not in revisions.known():
+        revision = schema.read(opened).revision
+    if revision == target or revision not in schema.known():
         return None
     names = (f"{path.stem}-{revision}{f'-{n}' if n else ''}{path.suffix}" for n in count())
     copy = next(path.with_name(name) for name in names if not path.with_name(name).exists())
@@ -128,7 +131,7 @@ def _copied(engine, target):
     return copy
 
 
-def _wait(engine, wait_s):
+def _wait(engine: "Engine", wait_s: float) -> None:
     end = time.monotonic() + wait_s
     while True:
         try:

@@ -7,15 +7,17 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kombu import Connection
 from kombu.exceptions import OperationalError as BrokerError
+from pydantic import SecretStr
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from nrespipe.database.administration import revisions
-from nrespipe.database.columns import clock, now
+from nrespipe.database.administration import schema
+from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
@@ -34,16 +36,16 @@ _RECENT_DAYS = 7.0
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one thing.
+    """Result of one check.
 
     Attributes
     ----------
     name
-        What was looked at.
+        Name of the check.
     state
-        Doubt needs a look, but the service works.
+        ``ok``; ``doubt`` where a person should look, but the service works; ``broken``.
     words
-        What was found.
+        Value found, and what to do.
     """
 
     name: str
@@ -52,7 +54,7 @@ class Finding:
 
 
 def examine(assembly: "Assembly") -> list[Finding]:
-    """Look at all that the service needs."""
+    """Check everything that the service needs."""
     settings = assembly.settings
     parts = [
         ("database", lambda: _database(assembly)),
@@ -68,33 +70,33 @@ def examine(assembly: "Assembly") -> list[Finding]:
     return [_finding(name, look) for name, look in parts]
 
 
-def _finding(name, look: Callable[[], tuple[str, str]]):
+def _finding(name: str, look: Callable[[], tuple[str, str]]) -> Finding:
     try:
         return Finding(name, *look())
     except Exception as error:
         # what is broken in one place hides nothing of the others
         words = next(iter(str(error).splitlines()), "")
-        told = isinstance(error, OSError | SQLAlchemyError | revisions.WrongRevision) and words
+        told = isinstance(error, OSError | SQLAlchemyError | schema.WrongRevision) and words
         return Finding(name, "broken", words if told else f"{type(error).__name__}: {words}")
 
 
-def _database(assembly):
+def _database(assembly: "Assembly") -> tuple[str, str]:
     if (path := _absent(assembly)) is not None:
         return "doubt", f"no {path} yet: the first program that writes makes it"
-    revision = revisions.require(assembly.readers.kw["bind"])
+    revision = schema.require(assembly.readers.kw["bind"])
     with assembly.readers.begin() as session:
         count = session.scalar(select(func.count()).select_from(Frame))
         return "ok", f"{session.get_bind().dialect.name}, revision {revision}, {count} frames"
 
 
-def _absent(assembly):
+def _absent(assembly: "Assembly") -> str | None:
     """Path of a database that is to be a file and is not there yet; None for all others."""
     url = assembly.readers.kw["bind"].url
-    is_file = url.get_backend_name() == "sqlite" and url.database
-    return url.database if is_file and not os.path.exists(url.database) else None
+    path: str | None = url.database if url.get_backend_name() == "sqlite" else None
+    return path if path and not os.path.exists(path) else None
 
 
-def _broker(url):
+def _broker(url: SecretStr) -> tuple[str, str]:
     if url == MEMORY:
         return "ok", "none: within one program"
     # the address of a broker holds its password
@@ -106,7 +108,7 @@ def _broker(url):
         return "ok", connection.as_uri()
 
 
-def _limits(assembly):
+def _limits(assembly: "Assembly") -> tuple[str, str]:
     try:
         limits.require_fit(assembly.settings, assembly.pace)
     except limits.DoNotFit as error:
@@ -115,7 +117,7 @@ def _limits(assembly):
     return "ok", f"a frame may take {given.work_s:g} s, a worker {given.stop_s:g} s to stop"
 
 
-def _disk(output):
+def _disk(output: Path) -> tuple[str, str]:
     with tempfile.TemporaryFile(dir=output) as stream:
         stream.write(b"x" * 4096)
         stream.flush()
@@ -124,14 +126,14 @@ def _disk(output):
     return "doubt" if free < _ENOUGH_DISK else "ok", f"{free / 1e9:.1f} GB free at {output}"
 
 
-def _raw(raw_root):
+def _raw(raw_root: Path | None) -> tuple[str, str]:
     if raw_root is None:
         return "ok", "NRES_RAW_ROOT is not set"
     next(os.scandir(raw_root), None)
     return "ok", str(raw_root)
 
 
-def _masters(assembly):
+def _masters(assembly: "Assembly") -> tuple[str, str]:
     """Every camera that took stars lately needs masters that serve them."""
     if _absent(assembly) is not None:
         return "ok", "no stars yet"
@@ -152,7 +154,7 @@ def _masters(assembly):
     return ("doubt", "; ".join(lacking)) if lacking else ("ok", f"{len(last)} cameras have all that their stars need")
 
 
-def _clock(assembly):
+def _clock(assembly: "Assembly") -> tuple[str, str]:
     with assembly.readers.begin() as session:
         before = now()
         off_s = (clock(session) - before).total_seconds()
@@ -162,7 +164,7 @@ def _clock(assembly):
     return ("broken", f"it is {before:%Y}") if before.year < 2020 else ("ok", f"{before:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def _earth():
+def _earth() -> tuple[str, str]:
     """Leap seconds and Earth orientation that were shipped with astropy; nothing is fetched from a network."""
     # here, not above: it brings the tables of astropy with it, which no other command needs
     from astropy.utils import iers

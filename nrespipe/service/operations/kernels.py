@@ -2,18 +2,22 @@
 
 import fcntl
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from nrespipe.database.columns import State
+if TYPE_CHECKING:
+    from numba.core.dispatcher import Dispatcher
+
+    from nrespipe.service.operations.progress import Advance, Report
+    from nrespipe.service.outcome import Outcome, Run
 
 _log = structlog.get_logger(__name__)
 
@@ -25,7 +29,7 @@ _SIGNATURES = "kernel_signatures.txt"
 
 @dataclass(frozen=True)
 class Compiled:
-    """What became of the kernels.
+    """Result of preparing the kernels.
 
     Attributes
     ----------
@@ -54,7 +58,7 @@ class Compiled:
         return [counts, *(f"  {folder}" for folder in self.folders), *(" ".join(row) for row in self.failed)]
 
 
-def known(packages: tuple[str, ...] = REDUCTION + SIMULATION) -> dict:
+def known(packages: tuple[str, ...] = REDUCTION + SIMULATION) -> "dict[str, Dispatcher]":
     """Find the kernels.
 
     Returns
@@ -83,20 +87,20 @@ def recorded() -> dict[str, tuple[str, ...]]:
     dict of str to tuple of str
         Types of the arguments as numba writes them, by the name of the kernel.
     """
-    signatures = {}
+    signatures: dict[str, tuple[str, ...]] = {}
     for line in (files(__package__) / _SIGNATURES).read_text(encoding="utf-8").splitlines():
         name, _, types = line.partition(" ")
         signatures[name] = (*signatures.get(name, ()), types)
     return signatures
 
 
-def prepare(run: Callable[..., Any], report: Callable[..., Any], packages: tuple[str, ...] = REDUCTION) -> Compiled:
+def prepare(run: "Run", report: "Report", packages: tuple[str, ...] = REDUCTION) -> Compiled:
     """Load every kernel of some packages, and compile those that are not on disk.
 
     Parameters
     ----------
     run
-        Runs a function on jobs, as ``process_pool.team`` gives it: its processes share the work.
+        Runs a function on jobs, as ``process_pool.open`` gives it: its processes share the work.
     report
         Shows progress, only if anything is compiled: `progress.bar` or `progress.lines`.
 
@@ -106,32 +110,39 @@ def prepare(run: Callable[..., Any], report: Callable[..., Any], packages: tuple
     types that it meets are written down, so that no night must be reduced to find them.
     """
     names = [name for name in recorded() if name.partition(".")[0] in packages]
-    compiled, loaded, failed, folders = [], [], [], set()
+    compiled: list[str] = []
+    loaded: list[str] = []
+    failed: list[tuple[str, str]] = []
+    folders: set[Path] = set()
     with ExitStack() as stack:
-        advance = None
+        advance: Advance | None = None
         for name, outcome in _in_order(run, names):
-            is_new, folder = outcome.value or (True, None)
-            if outcome.state is not State.DONE:
+            is_new = outcome.value is None or outcome.value[0]
+            if outcome.value is None:
                 failed.append((name, outcome.reason))
             else:
-                folders.add(folder)
+                folders.add(outcome.value[1])
                 (compiled if is_new else loaded).append(name)
             if is_new and advance is None:
                 advance = stack.enter_context(report("compiling, first run only", len(names) - len(loaded)))
             if advance is not None:
                 advance(name)
     for name, reason in failed:
-        # the first frame that needs it compiles it, or tells why not
-        _log.warning("a kernel could not be compiled ahead", kernel=name, reason=reason)
-    return Compiled(*map(tuple, map(sorted, (compiled, loaded, failed, folders))))
+        _log.warning("kernel not compiled ahead: the first frame compiles it", kernel=name, reason=reason)
+    return Compiled(
+        compiled=tuple(sorted(compiled)),
+        loaded=tuple(sorted(loaded)),
+        failed=tuple(sorted(failed)),
+        folders=tuple(sorted(folders)),
+    )
 
 
-def _in_order(run, names):
+def _in_order(run: "Run", names: Sequence[str]) -> "Iterator[tuple[str, Outcome[tuple[bool, Path]]]]":
     """Load kernels one by one as long as they are on disk, which one process does; then all processes compile."""
     for done, name in enumerate(names, 1):
         ((_, outcome),) = run(load, [name])
         yield name, outcome
-        if outcome.state is not State.DONE or outcome.value[0]:
+        if outcome.value is None or outcome.value[0]:
             yield from run(load, names[done:])
             return
 
@@ -161,7 +172,7 @@ def load(name: str) -> tuple[bool, Path]:
 
 
 def used() -> list[str]:
-    """Tell for which types the kernels of this process were compiled or loaded.
+    """Return the types for which the kernels of this process were compiled or loaded.
 
     Returns
     -------
@@ -173,7 +184,7 @@ def used() -> list[str]:
     return sorted(line for line in met if "Literal" not in line)
 
 
-def _parsed(types):
+def _parsed(types: str) -> Any:
     """Turn a signature as numba writes it into its types."""
     from numba import types as numba_types
 
@@ -183,7 +194,7 @@ def _parsed(types):
 
 
 @contextmanager
-def _alone(folder, place):
+def _alone(folder: Path, place: int) -> Iterator[None]:
     """Let no other process compile the same kernel at the same time: it would wait as long and find it done."""
     with ExitStack() as stack:
         # where nothing can be written, no other process would find the compiled kernel

@@ -1,10 +1,10 @@
-"""How a person sees that a long command is alive: a bar at a terminal, plain lines in a log."""
+"""Progress of a long command: a bar at a terminal, plain lines in a log."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 import click
 import structlog
@@ -12,8 +12,19 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 
+class Advance(Protocol):
+    """Reports that one piece is done."""
+
+    def __call__(self, name: str, **facts: object) -> object:
+        """Report a piece; the facts go into its line."""
+
+
+#: Shows the progress of so many pieces of work with a label, as long as a block lasts.
+Report = Callable[[str, int], AbstractContextManager[Advance]]
+
+
 @contextmanager
-def bar(label: str, total: int) -> Iterator[Callable[..., Any]]:
+def bar(label: str, total: int) -> Iterator[Advance]:
     """Show a bar on standard error.
 
     Parameters
@@ -29,11 +40,15 @@ def bar(label: str, total: int) -> Iterator[Callable[..., Any]]:
         ``advance(name, **facts)`` after each piece.
     """
     with click.progressbar(length=total, label=f"{label:<16}", file=sys.stderr, item_show_func=_shown) as shown:
-        yield lambda name, **_: shown.update(1, name)
+
+        def advance(name: str, **_: object) -> None:
+            shown.update(1, name)
+
+        yield advance
 
 
 @contextmanager
-def lines(label: str, total: int) -> Iterator[Callable[..., Any]]:
+def lines(label: str, total: int) -> Iterator[Advance]:
     """Log a line for each piece.
 
     Parameters
@@ -50,7 +65,7 @@ def lines(label: str, total: int) -> Iterator[Callable[..., Any]]:
     """
     done = 0
 
-    def advance(name, **facts):
+    def advance(name: str, **facts: object) -> None:
         nonlocal done
         done += 1
         _log.info(label, name=name, progress=f"{done}/{total}", **facts)
@@ -59,8 +74,8 @@ def lines(label: str, total: int) -> Iterator[Callable[..., Any]]:
 
 
 @contextmanager
-def words(label: str, total: int) -> Iterator[Callable[..., Any]]:
-    """Print a line when the work begins and one when it has ended, for a person who reads them later.
+def words(label: str, total: int) -> Iterator[Advance]:
+    """Print a line when the work begins and one when it has ended.
 
     Parameters
     ----------
@@ -77,7 +92,7 @@ def words(label: str, total: int) -> Iterator[Callable[..., Any]]:
     start = time.monotonic()
     click.echo(f"{label} ({total}) ...", err=True)
 
-    def advance(name, reason="", **_):
+    def advance(name: str, reason: object = "", **_: object) -> None:
         if reason:
             click.echo(f"  {name}: {reason}", err=True)
 
@@ -85,5 +100,5 @@ def words(label: str, total: int) -> Iterator[Callable[..., Any]]:
     click.echo(f"{label} ({total}) took {time.monotonic() - start:.0f} s", err=True)
 
 
-def _shown(name):
+def _shown(name: str | None) -> str:
     return name or ""

@@ -1,49 +1,142 @@
-"""Answers for a person: where things stand, why a frame is not reduced, which velocities there are."""
+"""Status for a person: progress of the service, history of a frame or master, tables of velocities and drifts."""
 
 import csv
 import io
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import drifts, frames, velocities
-from nrespipe.database.columns import State
+from nrespipe.database import frames, measurements
+from nrespipe.database.dialects import clock
+from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
-from nrespipe.database.tables import Master
+from nrespipe.database.states import State
+from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, NightSummary, Stacking, StarVelocity
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.quality import Quality
-from nrespipe.service.operations import queue_status
 
+#: Periods for which attempts are counted [hour].
+_PERIODS_H = (1, 24)
+#: A night whose summary was not sent is listed for so long after nobody tries any more.
+_RECENT = timedelta(days=14)
 #: Digits after the point in a table for the eye, where not as usual.
 _DIGITS = {"bjd_tdb": 6, "mid_mjd": 6, "pressure_psi": 4}
 
 
 def status(session: Session) -> list[str]:
-    """Count frames by night, kind and state, tell how the work goes on, and list what is not done, with the reason.
-
-    Returns
-    -------
-    list of str
-        Lines.
-    """
-    nights = {}
+    """Return lines with counts of frames, the progress of the work, and whatever is not done, with the reason."""
+    nights: dict[tuple[str, str], dict[State, int]] = {}
     for site, instrument, camera, day, kind, state, count in frames.counts(session):
         where = " ".join(word for word in (site, instrument, camera, day) if word) or "(unknown)"
         nights.setdefault((where, str(kind or "unknown")), {})[state] = count
     rows = [[where, kind, *(str(states.get(state, "")) for state in State)] for (where, kind), states in nights.items()]
     lines = aligned([["night", "kind", *State], *rows])
-    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.questionable(session)]
-    unhappy += [[frame.filename, frame.state, bare(frame.reason, frame.filename)] for frame in frames.unhappy(session)]
-    return lines + ["", *queue_status.told(session)] + (["", *aligned(unhappy)] if unhappy else [])
+    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.with_problems(session)]
+    unhappy += [[f.filename, f.state, bare(f.reason, f.filename)] for f in frames.with_problems(session)]
+    return lines + ["", *progress_lines(session)] + (["", *aligned(unhappy)] if unhappy else [])
+
+
+def progress_lines(session: Session) -> list[str]:
+    """Return the progress of the work.
+
+    Returns
+    -------
+    list of str
+        Lines: frames that are due, with the age of the oldest; frames to reduce again; frames at work and
+        where; scheduled masters; files to deliver; nights whose summary failed; attempts
+        of the last hour and day by outcome. Zero counts are left out.
+    """
+    moment = clock(session)
+    lines = [
+        _due(session, moment),
+        _again(session, moment),
+        _in_hand(session),
+        _scheduled(session),
+        _undelivered(session),
+    ]
+    lines.append(_unmailed(session, moment))
+    lines += [_done(session, moment, hours) for hours in _PERIODS_H]
+    return [line for line in lines if line]
+
+
+def _due(session: Session, moment: datetime) -> str:
+    due = (Frame.owner == "", Frame.next_try <= moment, ~Frame.low_priority, latest())
+    count, oldest = session.execute(select(func.count(), func.min(Frame.next_try)).where(*due)).one()
+    return f"{_n(count, 'frame')} due, the oldest for {_span(moment - oldest)}" if oldest is not None else ""
+
+
+def _again(session: Session, moment: datetime) -> str:
+    again = (Frame.owner == "", Frame.next_try <= moment, Frame.low_priority, latest())
+    count = session.scalar(select(func.count()).where(*again)) or 0
+    return f"{_n(count, 'frame')} to be reduced again with better masters, when nothing else is due" if count else ""
+
+
+def _in_hand(session: Session) -> str:
+    owners = list(session.scalars(select(Frame.owner).where(Frame.owner != "").order_by(Frame.owner)))
+    names = sorted({owner.split("/")[0] for owner in owners})
+    return f"{_n(len(owners), 'frame')} in the hands of {', '.join(names)}" if owners else ""
+
+
+def _scheduled(session: Session) -> str:
+    open_yet = select(func.count(), func.min(Stacking.next_try)).where(Stacking.next_try.is_not(None))
+    count, first = session.execute(open_yet).one()
+    return f"{_n(count, 'master')} owed, the next at {first:%Y-%m-%d %H:%M} UTC" if count else ""
+
+
+def _undelivered(session: Session) -> str:
+    waiting = select(func.count()).where(Delivery.delivered.is_(None))
+    count = session.scalar(waiting) or 0
+    failed = session.scalar(waiting.where(Delivery.next_try.is_(None), Delivery.owner == ""))
+    given_up = f", {failed} of them given up" if failed else ""
+    alone = session.scalars(select(Breaker).where(Breaker.next_try.is_not(None)).order_by(Breaker.since)).first()
+    away = f"; {alone.server} serves nobody since {alone.since:%Y-%m-%d %H:%M} UTC: {alone.reason}" if alone else ""
+    return f"{_n(count, 'file')} not delivered yet{given_up}{away}" if count else ""
+
+
+def _unmailed(session: Session, moment: datetime) -> str:
+    unsent = (
+        NightSummary.tries > 0,
+        NightSummary.owner == "",
+        NightSummary.mailed.is_(None),
+        NightSummary.reason != "",
+    )
+    # a person has seen those of long ago, which nobody tries any more
+    recent = NightSummary.next_try.is_not(None) | (NightSummary.day >= f"{moment - _RECENT:%Y%m%d}")
+    rows = session.scalars(select(NightSummary).where(*unsent, recent).order_by(NightSummary.day)).all()
+    failed = sum(row.next_try is None for row in rows)
+    given_up = f", {failed} of them given up" if failed else ""
+    first = f"; {rows[0].site} {rows[0].day}: {rows[0].reason}" if rows else ""
+    return f"{_n(len(rows), 'night')} not summed up yet{given_up}{first}" if rows else ""
+
+
+def _done(session: Session, moment: datetime, hours: int) -> str:
+    since = select(Attempt.outcome, func.count()).where(Attempt.finished > moment - timedelta(hours=hours))
+    counts = sorted(session.execute(since.group_by(Attempt.outcome)).all())
+    words = ", ".join(f"{count} {outcome}" for outcome, count in counts)
+    return f"attempts in the last {'hour' if hours == 1 else f'{hours} hours'}: {words}" if words else ""
+
+
+def _n(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
+def _span(delta: timedelta) -> str:
+    seconds = delta.total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}s"
+    return f"{seconds:.0f} s"
 
 
 def why(session: Session, name: str, output: Path) -> list[str]:
-    """Tell all that is known of a frame or of a master.
+    """Return all that is known of a frame or of a master.
 
     Parameters
     ----------
@@ -85,8 +178,8 @@ def velocity_table(session: Session, form: Literal["csv", "table"]) -> str:
     str
         A line for each star of each frame, after one with the names of the columns. Doubts are words joined by ``|``.
     """
-    rows = [{**row, "quality": "|".join(row["quality"])} for row in velocities.table(session)]
-    return _listed(velocities.COLUMNS, rows, form)
+    rows = [{**row, "quality": "|".join(row["quality"])} for row in measurements.velocity_table(session)]
+    return _listed(measurements.VELOCITY_COLUMNS, rows, form)
 
 
 def drift_table(session: Session, form: Literal["csv", "table"]) -> str:
@@ -102,10 +195,10 @@ def drift_table(session: Session, form: Literal["csv", "table"]) -> str:
     str
         A line for each frame, after one with the names of the columns.
     """
-    return _listed(drifts.COLUMNS, drifts.table(session), form)
+    return _listed(measurements.DRIFT_COLUMNS, measurements.drift_table(session), form)
 
 
-def _listed(columns, rows, form):
+def _listed(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Literal["csv", "table"]) -> str:
     """Write rows as a table for the eye or as CSV."""
     if form == "table":
         return "\n".join(aligned([columns, *([_shown(row[c], c) for c in columns] for row in rows)]))
@@ -116,14 +209,14 @@ def _listed(columns, rows, form):
     return text.getvalue().rstrip("\n")
 
 
-def _frame(frame, output):
-    told = [str(frame.kind or "unknown"), frame.site, frame.instrument, frame.camera, frame.day, frame.objects]
+def _frame(frame: Frame, output: Path) -> list[str]:
+    words = [str(frame.kind or "unknown"), frame.site, frame.instrument, frame.camera, frame.day, frame.objects]
     reason = bare(frame.reason, frame.filename)
     exposure = "" if frame.exposure_s is None else f"{frame.exposure_s:g} s from MJD {frame.start_mjd:.6f}"
     facts = [
         ("frame", f"{frame.filename}, {f'version {frame.version}' if frame.version else 'announced'}"),
         ("file", f"{frame.path} (md5 {frame.md5 or 'unknown'})"),
-        ("is", " ".join(word for word in (*told, exposure) if word)),
+        ("is", " ".join(word for word in (*words, exposure) if word)),
         ("state", f"{frame.state}: {reason}" if reason else str(frame.state)),
         ("quality", " ".join(Quality(frame.quality).names()) or "nothing against it"),
     ]
@@ -133,19 +226,19 @@ def _frame(frame, output):
     return [f"{label:<12}{text}" for label, text in facts]
 
 
-def _velocity(velocity):
+def _velocity(velocity: StarVelocity) -> str:
     measured = "no velocity"
     if velocity.rv_ms is not None:
         measured = f"{velocity.rv_ms:.2f} +- {_shown(velocity.rv_err_ms, 'rv_err_ms')} m/s"
-    doubts = " ".join(Quality(velocity.quality).names())
-    return f"fiber {velocity.fiber} {velocity.object}: {measured}{f' ({doubts})' if doubts else ''}"
+    flags = " ".join(Quality(velocity.quality).names())
+    return f"fiber {velocity.fiber} {velocity.object}: {measured}{f' ({flags})' if flags else ''}"
 
 
-def _name(master):
+def _name(master: Master) -> str:
     return identity.stem(layout.master_name(master))
 
 
-def _attempt(number, attempt, output):
+def _attempt(number: int, attempt: Attempt, output: Path) -> Iterator[tuple[str, str]]:
     seconds = (attempt.finished - attempt.started).total_seconds()
     reason = bare(attempt.reason, attempt.frame.filename)
     end = f"{attempt.outcome}: {reason}" if reason else str(attempt.outcome)
@@ -163,8 +256,8 @@ def _attempt(number, attempt, output):
         yield "", line
 
 
-def _chosen(master, frame):
-    """Say why a master was chosen for a frame."""
+def _chosen(master: Master, frame: Frame) -> str:
+    """Return why a master was chosen for a frame."""
     if master.day == frame.day:
         return "of the same night"
     days = calibrations.distance_days(master, frame)
@@ -173,7 +266,7 @@ def _chosen(master, frame):
     return f"the nearest, {abs(days):.1f} days {'later' if days > 0 else 'earlier'}, {within}"
 
 
-def _master(master, output):
+def _master(master: Master, output: Path) -> list[str]:
     made = f"{master.created:%Y-%m-%d %H:%M:%S} UTC, version {master.code_version}"
     state = f"{master.standing}: {master.reason}" if master.reason else str(master.standing)
     facts = [
@@ -189,14 +282,14 @@ def _master(master, output):
     return [f"{label:<12}{text}" for label, text in facts]
 
 
-def _finding(finding):
+def _finding(finding: Mapping[str, Any]) -> str:
     value = "not measured" if finding["value"] is None else f"{finding['value']:.4g}"
     limits = f"flagged beyond {finding['usual']:.4g}, needs review beyond {finding['worst']:.4g}"
     limits += ", the last good one shows the same" * bool(finding.get("known"))
     return f"{finding['name']} = {value}, {finding['verdict']} ({limits})"
 
 
-def _shown(value, column):
+def _shown(value: object, column: str) -> str:
     if value is None:
         return "-"
     if not isinstance(value, float):

@@ -1,40 +1,48 @@
-"""One frame: open it, fetch what its recipe needs, run the recipe, write the products, record what came of it."""
+"""Reduce one frame: choose its masters, run the recipe, write the products, record the result."""
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nrespipe.database import claims, drifts, frames
-from nrespipe.database.columns import State, clock
+from nrespipe.database import claims, frames, measurements
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
-from nrespipe.errors import MissingCalibration
-from nrespipe.files.checksum import md5
+from nrespipe.errors import BadFrame, MissingCalibration
+from nrespipe.files.disk import md5
 from nrespipe.files.products import frame_products
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 from nrespipe.service.ingest.registration import attempt_row
-from nrespipe.service.reduction import references, result_rows
+from nrespipe.service.reduction import references
+from nrespipe.service.reduction.references import MasterFile
 from nrespipe.service.reduction.template_candidates import Candidate, candidates
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from nrespipe.frames.reduction import Reduction
+    from nrespipe.frames.velocity import Velocity
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.outcome import Outcome
+    from nrespipe.settings import Settings
+
+#: Values of a row of the database by column.
+Columns = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a process needs to know to reduce one frame.
+    """Everything that a process needs to reduce one frame.
 
     Attributes
     ----------
@@ -43,17 +51,17 @@ class Job:
     path
         The raw file.
     recipe
-        What to do.
+        Recipe of its kind.
     spectrographs
-        Makes a spectrograph of its name.
+        Returns the spectrograph of a name.
     masters
-        Row, file and checksum of each master that serves it.
+        File of each master that is used.
     missing
         Why a master that it needs is not there; '' where all are.
     output
         Where products go.
-    doubts
-        What the choice of masters says against the frame.
+    flags
+        Quality flags that follow from the choice of masters.
     velocities
         Whether velocities are measured.
     templates
@@ -66,10 +74,10 @@ class Job:
     path: str
     recipe: ModuleType
     spectrographs: Callable[[str], Spectrograph]
-    masters: Mapping[Kind, tuple[int, str, str]]
+    masters: Mapping[Kind, MasterFile]
     missing: str
     output: Path
-    doubts: Quality = Quality(0)
+    flags: Quality = Quality(0)
     velocities: bool = True
     templates: tuple[Candidate, ...] = ()
     drift_scatter_ms: float = DRIFT_SCATTER_MS
@@ -77,7 +85,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What a reduction leaves for the database.
+    """Result of a reduction, for the database.
 
     Attributes
     ----------
@@ -97,30 +105,42 @@ class Result:
 
     quality: int
     measurements: Mapping[str, float]
-    velocities: tuple[Mapping, ...]
+    velocities: tuple[Columns, ...]
     products: tuple[tuple[str, str], ...]
-    drift: Mapping[str, object] = field(default_factory=dict)
+    drift: Columns = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
-    """Choose what a frame is reduced with."""
+    """Choose the masters of a frame, and its templates.
+
+    Raises
+    ------
+    BadFrame
+        If the kind of the frame is not known.
+    """
+    if frame.kind is None:
+        raise BadFrame(f"{frame.filename}: kind of frame unknown; expected one of {', '.join(map(str, Kind))}")
     recipe = assembly.recipes[frame.kind]
-    chosen, missing = choose(session, frame, recipe, assembly)
-    used = [session.get_one(Master, row) for row, _, _ in chosen.values()]
+    chosen, missing = choose_masters(session, frame, recipe, assembly)
+    used = [session.get_one(Master, file.row_id) for file in chosen.values()]
     is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
-    doubts = Quality.OLD_CALIBRATION if is_far else Quality(0)
+    flags = Quality.OLD_CALIBRATION if is_far else Quality(0)
     if frame.kind is Kind.SCIENCE and lineage.unreviewed(session, used):
-        doubts |= Quality.UNREVIEWED_MASTER
-    told = (assembly.output, doubts, assembly.settings.do_rv)
-    if frame.kind is Kind.SCIENCE:
-        told += candidates(session, assembly.output, frame.day), drifts.scatter_ms(session, frame)
-    return Job(frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, *told)
+        flags |= Quality.UNREVIEWED_MASTER
+    job = Job(
+        frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, assembly.output, flags,
+        velocities=assembly.settings.do_rv,
+    )  # fmt: skip
+    if frame.kind is not Kind.SCIENCE:
+        return job
+    templates = candidates(session, assembly.output, frame.day)
+    return replace(job, templates=templates, drift_scatter_ms=measurements.drift_scatter_ms(session, frame))
 
 
-def choose(
+def choose_masters(
     session: "Session", frame: Frame | Master, recipe: ModuleType, assembly: "Assembly"
-) -> tuple[dict[Kind, tuple[tuple[int, str, str], ...]], str]:
+) -> tuple[dict[Kind, MasterFile], str]:
     """Choose the masters that a recipe needs.
 
     Parameters
@@ -128,60 +148,61 @@ def choose(
     frame
         A frame, or a master that is to be made.
     recipe
-        What to do with it.
-    assembly
-        What to work with: where the masters lie, and what they need themselves.
+        Its recipe, which names the kinds of masters that it needs.
 
     Returns
     -------
-    chosen : dict of Kind to tuple of (int, str, str)
-        Row, file and checksum of each.
+    chosen : dict of Kind to MasterFile
+        File of each.
     missing : str
-        Why others are not there; '' where all are. Of masters that need each other the first is told in full.
+        Why others are not there; '' where all are. Of masters that need each other the first is described in full.
     """
-    chosen, missing = {}, []
+    chosen: dict[Kind, MasterFile] = {}
+    missing: list[Kind] = []
     far, future = _impatient(session, frame, assembly.settings), assembly.settings.future_masters
-    mistrusted = lineage.mistrusted(session, frame)
+    mistrusted = lineage.suspects(session, frame)
     for kind in recipe.NEEDS:
         master = calibrations.nearest(session, kind, frame, far=far, future=future, without=mistrusted)
         master = master or calibrations.nearest(session, kind, frame, far=far, future=future)
         if master is None:
             missing.append(kind)
         else:
-            chosen[kind] = (master.id, str(assembly.output / master.path), master.md5)
+            chosen[kind] = MasterFile(master.id, str(assembly.output / master.path), master.md5)
     return chosen, _missing(session, frame, missing, assembly.recipes)
 
 
-def _impatient(session, frame, settings):
+def _impatient(session: "Session", frame: Frame | Master, settings: "Settings") -> bool:
     """Whether a frame has waited for so long that a master far away in time is better than none."""
     if not isinstance(frame, Frame) or frame.kind is not Kind.SCIENCE:
         return False
     return clock(session) - frame.created > timedelta(days=settings.master_patience_days)
 
 
-def _missing(session, frame, kinds, recipes):
-    """Say why masters are missing; one whose frames only wait for another of these is not worth a word."""
+def _missing(
+    session: "Session", frame: Frame | Master, kinds: Sequence[Kind], recipes: Mapping[Kind, ModuleType]
+) -> str:
+    """Return why masters are missing, without those whose frames only wait for another of these."""
     roots = [
         kind
         for kind in kinds
         if not set(recipes[kind].NEEDS) & set(kinds)
-        or calibrations.hopeful(session, kind, frame) < recipes[kind].MINIMUM
+        or calibrations.count_candidates(session, kind, frame) < recipes[kind].MINIMUM
     ]
     if not roots:
         return ""
     first, *others = roots
     also = f"; there is no master {', '.join(others)} either" if others else ""
-    return calibrations.absence(session, first, frame, recipes[first].MINIMUM) + also
+    return calibrations.why_none(session, first, frame, recipes[first].MINIMUM) + also
 
 
-def reduce(job: Job, still_mine: Callable[..., Any] | None = None) -> Result:
+def reduce(job: Job, still_mine: Callable[[], bool] | None = None) -> Result:
     """Reduce one frame and write its products; runs in any process.
 
     Parameters
     ----------
     still_mine
-        ``still_mine()`` tells, just before products are replaced, whether the frame is still that of this process; it
-        is taken for granted if not given.
+        Returns whether the frame still belongs to this process; called just before products are replaced. It always
+        does if not given.
 
     Raises
     ------
@@ -189,21 +210,21 @@ def reduce(job: Job, still_mine: Callable[..., Any] | None = None) -> Result:
         As the readers, the recipe and the writers do.
     """
     watch = _Watch()
-    raw = cdp.read(job.path)
+    raw = raw_file.read(job.path)
     watch.lap("read")
     spectrograph = references.spectrograph_of(job.spectrographs, raw.instrument, raw.filename)
     references.require_size(raw, spectrograph.detector)
     if job.missing:
-        # not before the frame was looked at: a damaged one would wait for nothing
+        # not before the frame was read: a damaged one would wait for nothing
         raise MissingCalibration(job.missing)
     refs = references.fetch(
         job.masters, raw.kind, spectrograph, raw, job.output, job.velocities, job.templates,
         drift_scatter_ms=job.drift_scatter_ms,
     )  # fmt: skip
     watch.lap("references")
-    reduction = _doubted(job.recipe.reduce(raw, refs, spectrograph), job.doubts)
+    reduction = _flagged(job.recipe.reduce(raw, refs, spectrograph), job.flags)
     watch.lap("recipe")
-    used = {kind: path for kind, (_, path, _) in job.masters.items()}
+    used = {kind: file.path for kind, file in job.masters.items()}
     written = frame_products.write(
         raw, reduction, used, spectrograph, job.output, stars=refs.stars, still_mine=still_mine
     )
@@ -212,20 +233,15 @@ def reduce(job: Job, still_mine: Callable[..., Any] | None = None) -> Result:
     return Result(
         quality=int(reduction.quality),
         measurements=dict(reduction.measurements),
-        velocities=tuple(result_rows.of_velocity(raw, velocity, reduction) for velocity in reduction.velocities),
+        velocities=tuple(_velocity_columns(raw, velocity, reduction) for velocity in reduction.velocities),
         products=checksums,
         seconds=watch.laps,
-        drift=result_rows.of_drift(raw, reduction, used, job.output),
+        drift=_drift_columns(raw, reduction, used, job.output),
     )
 
 
-def record(session: "Session", job: Job, outcome: "Outcome", assembly: "Assembly") -> Frame:
-    """Write down what came of a job; where that would come out otherwise by now, the frame is asked for once more.
-
-    Parameters
-    ----------
-    outcome
-        What came of it; its value is a `Result` or None.
+def record(session: "Session", job: Job, outcome: "Outcome[Result]", assembly: "Assembly") -> Frame:
+    """Record the outcome of a job; a frame that has better masters by now is requested once more.
 
     Returns
     -------
@@ -233,7 +249,7 @@ def record(session: "Session", job: Job, outcome: "Outcome", assembly: "Assembly
         In its new state.
     """
     result = outcome.value or Result(0, {}, (), ())
-    used = [session.get_one(Master, row) for row, _, _ in job.masters.values()]
+    used = [session.get_one(Master, file.row_id) for file in job.masters.values()]
     measurements = {**result.measurements, **_kept(result.velocities)}
     attempt = attempt_row(job.frame_id, outcome, measurements=measurements, masters=used)
     files = [Product(path=path, level=_level(path), md5=checksum) for path, checksum in result.products]
@@ -247,45 +263,119 @@ def record(session: "Session", job: Job, outcome: "Outcome", assembly: "Assembly
     elif is_settled and outcome.state is State.WAITING and not job.missing:
         # the file of a master is gone or damaged; the next run, or another worker, makes it again
         claims.request(session, frame, low_priority=True)
-        frame.next_try += timedelta(seconds=frames.LOOK_AGAIN_S)
+        frame.next_try = clock(session) + timedelta(seconds=frames.LOOK_AGAIN_S)
     return frame
 
 
-def _is_outdated(session, frame, job, assembly):
+def _is_outdated(session: "Session", frame: Frame, job: Job, assembly: "Assembly") -> bool:
     """Whether a frame that was just tried has better masters, or fewer flags, by now.
 
-    A decision on a master, or a new master, does not reach a frame that is in hand; and one that was refused with a
-    master that needs review is tried with others, each of them once.
+    A decision on a master, or a new master, does not reach a frame at work; and a frame that was refused with a master
+    that needs review is tried with others, each of them once.
     """
     now = plan(session, frame, assembly)
     refused = [attempt.masters for attempt in frame.attempts if attempt.outcome is State.BAD]
-    rows = {row for row, _, _ in now.masters.values()}
+    rows = {file.row_id for file in now.masters.values()}
     is_new = frame.attempts[-1].outcome is not State.BAD or all(rows != {one.id for one in used} for used in refused)
-    return not now.missing and is_new and (now.masters != job.masters or now.doubts != job.doubts)
+    return not now.missing and is_new and (now.masters != job.masters or now.flags != job.flags)
 
 
-def _kept(velocities):
+def _kept(velocities: Sequence[Columns]) -> dict[str, float | None]:
     """Numbers of the velocities that stay with the attempt when another one replaces its results."""
     return {f"{name}_fiber{one['fiber']}": one[name] for one in velocities for name in ("rv_ms", "rv_err_ms")}
 
 
 class _Watch:
-    """Takes the time of the steps that follow each other."""
+    """Measures how long each of some steps takes [second]."""
 
-    def __init__(self):
-        self.laps, self._begin = {}, time.perf_counter()
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._begin = time.perf_counter()
 
-    def lap(self, step):
+    def lap(self, step: str) -> None:
         now = time.perf_counter()
         self.laps[step], self._begin = now - self._begin, now
 
 
-def _doubted(reduction, doubts):
-    velocities = tuple(replace(velocity, quality=velocity.quality | doubts) for velocity in reduction.velocities)
-    return replace(reduction, quality=reduction.quality | doubts, velocities=velocities)
+def _flagged(reduction: "Reduction", flags: Quality) -> "Reduction":
+    velocities = tuple(replace(velocity, quality=velocity.quality | flags) for velocity in reduction.velocities)
+    return replace(reduction, quality=reduction.quality | flags, velocities=velocities)
 
 
-def _level(path):
+def _level(path: str) -> str:
     """Level of a product in its name, ``L2`` in ``...-e91-L2.fits.fz``."""
     level = re.search(r"-(L\d)\.", Path(path).name)
     return level[1] if level else ""
+
+
+def _velocity_columns(raw: RawFrame, velocity: "Velocity", reduction: "Reduction") -> Columns:
+    """Columns of ``StarVelocity`` of one star."""
+    drift = reduction.wavelengths.drift if reduction.wavelengths else None
+    return {
+        "fiber": velocity.fiber,
+        "object": raw.objects[velocity.fiber],
+        "mask": velocity.mask,
+        "bjd_tdb": velocity.barycentric.bjd_tdb,
+        "rv_ms": velocity.rv_ms,
+        "rv_err_ms": velocity.error_ms,
+        "photon_err_ms": velocity.photon_error_ms,
+        "wavelength_err_ms": velocity.wavelength_error_ms,
+        "drift_err_ms": velocity.drift_error_ms,
+        "mask_err_ms": velocity.mask_error_ms,
+        "berv_ms": velocity.barycentric.berv_ms,
+        "drift_ms": drift.velocity_ms if drift and drift.n_lines > 0 else None,
+        "snr": velocity.snr,
+        "fwhm_ms": velocity.fwhm_ms,
+        "contrast": velocity.contrast,
+        "bisector_ms": velocity.bisector_ms,
+        "quality": int(velocity.quality),
+        **_further_columns(velocity),
+    }
+
+
+def _further_columns(velocity: "Velocity") -> Columns:
+    kind, second = velocity.stellar_type, velocity.template
+    return {
+        "star": "" if velocity.star.source == "telescope" else velocity.star.name,
+        "transfer_err_ms": velocity.transfer_error_ms,
+        "scale_err_ms": velocity.scale_error_ms,
+        "fwhm_err_ms": velocity.fwhm_error_ms,
+        "contrast_err": velocity.contrast_error,
+        "bisector_err_ms": velocity.bisector_error_ms,
+        "template": second.name if second else "",
+        "template_rv_ms": second.rv_ms if second else None,
+        "template_err_ms": second.error_ms if second else None,
+        "teff_k": kind.teff_k,
+        "teff_err_k": kind.teff_error_k,
+        "vsini_ms": kind.vsini_ms,
+        "vsini_err_ms": kind.vsini_error_ms,
+        "activity": {i.name: [None, i.reason] if i.reason else [i.value, i.error] for i in velocity.activity},
+    }
+
+
+def _drift_columns(raw: RawFrame, reduction: "Reduction", masters: Mapping[Kind, str], output: Path) -> Columns:
+    """Columns of ``FrameDrift``; none for a frame without wavelengths."""
+    if reduction.wavelengths is None:
+        return {}
+    drift = reduction.wavelengths.drift
+    known = drift.n_lines > 0
+    numbers = {
+        "velocity_ms": drift.velocity_ms,
+        "velocity_err_ms": drift.velocity_error_ms,
+        "shift_px": drift.shift,
+        "shift_err_px": drift.shift_error,
+        "stretch_px": drift.stretch,
+        "stretch_err_px": drift.stretch_error,
+        "turn_px": drift.turn,
+        "turn_err_px": drift.turn_error,
+        "bend_ms": drift.pressure_ms,
+        "bend_err_ms": drift.pressure_error_ms,
+    }
+    return {
+        **{name: float(value) if known else None for name, value in numbers.items()},
+        "mid_mjd": raw.start_mjd + raw.exposure_s / 2 / 86400,
+        "n_lines": int(drift.n_lines),
+        "pressure_psi": raw.pressure_psi,
+        "temperature_c": raw.temperature_c,
+        "arc": str(Path(masters[Kind.ARC]).relative_to(output)) if Kind.ARC in masters else "",
+    }

@@ -1,4 +1,4 @@
-"""One master: choose the frames of a night, run the recipe's combine, write it, record it."""
+"""Make one master: choose the frames of a night, combine them, judge the result, write and record it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,31 +11,40 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from nrespipe import __version__
-from nrespipe.database.columns import USABLE, Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage, neighbors, stackings
+from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import layout, masters
-from nrespipe.files.checksum import md5
-from nrespipe.files.raw import cdp, identity
+from nrespipe.files import layout, master_files
+from nrespipe.files.disk import md5
+from nrespipe.files.raw import identity, raw_file
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.calibrations import acceptance, redo
 from nrespipe.service.reduction import references
-from nrespipe.service.reduction.frame_reduction import choose
+from nrespipe.service.reduction.frame_reduction import choose_masters
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from nrespipe.database.masters.calibrations import Night
-    from nrespipe.service.assembly import Assembly
+    from nrespipe.frames.masters import Arc, Bias, Dark, Flat
+    from nrespipe.frames.raw import RawFrame
+    from nrespipe.frames.reduction import References
+    from nrespipe.service.assembly import Assembly, Judge
     from nrespipe.service.outcome import Outcome
+
+    AnyMaster = Bias | Dark | Flat | Arc
+
+#: Values of a row of the database by column.
+Columns = dict[str, Any]
 
 _log = structlog.get_logger(__name__)
 
 #: Of each set of lit fibers no more frames than this enter a master: more would only take more time.
 MOST_INPUTS = 100
-#: Of the nights before no more frames than this join in, the last ones: their noise is a third of that of five by then.
+#: No more frames of the nights before than this are added, the last ones: their noise is a third of that of five.
 MOST_EARLIER = 40
 
 _STANDINGS = {
@@ -50,24 +59,26 @@ _STANDINGS = {
 
 @dataclass(frozen=True)
 class Job:
-    """All that a process needs to know to make one master.
+    """Everything that a process needs to make one master.
 
     Attributes
     ----------
     kind
-        What it calibrates.
+        Kind of master.
     night
-        When and where.
+        Its night.
     frame_ids
         Rows of its inputs.
     paths
         Raw files of its inputs, by name.
     recipe
-        What to do.
+        Recipe of its kind.
+    judge
+        Compares the master with the last good one.
     spectrographs
-        Makes a spectrograph of its name.
+        Returns the spectrograph of a name.
     masters
-        Row, file and checksum of each master that it needs.
+        File of each master that it needs.
     missing
         Why a master that it needs is not there; '' where all are.
     output
@@ -77,7 +88,7 @@ class Job:
     left_out
         Why other frames of the night take no part.
     earlier
-        Row and file of frames of the nights before, which join in if this night is like them.
+        Row and file of frames of the nights before, which are added if this night agrees with them.
     """
 
     kind: Kind
@@ -85,8 +96,9 @@ class Job:
     frame_ids: tuple[int, ...]
     paths: tuple[str, ...]
     recipe: ModuleType
+    judge: "Judge"
     spectrographs: Callable[[str], Spectrograph]
-    masters: Mapping[Kind, tuple[int, str, str]]
+    masters: Mapping[Kind, references.MasterFile]
     missing: str
     output: Path
     peers: acceptance.Peers = acceptance.Peers()
@@ -103,7 +115,7 @@ def plan(
     version: str = __version__,
     since: datetime | None = None,
 ) -> Job | None:
-    """Tell what is to be done for the master of a night, if anything.
+    """Return the job to make the master of a night, if it is to be made.
 
     Parameters
     ----------
@@ -123,46 +135,46 @@ def plan(
     recipe = assembly.recipes[kind]
     frames, left_out = _fitting(frames, recipe)
     frames = _select(frames)
-    before = neighbors.earlier(session, kind, night, recipe.LOOKBACK_DAYS)
+    before = neighbors.earlier_frames(session, kind, night, recipe.LOOKBACK_DAYS)
     copies = _copies([*frames, *before])
     earlier = [frame for frame in before if frame.id not in copies][:MOST_EARLIER]
-    last, refused = calibrations.last(session, kind, night), neighbors.refused(session, kind, night)
-    # what its frames were tried with since may not be what it was made with
+    last, refused = calibrations.last_attempt(session, kind, night), neighbors.rejected_master(session, kind, night)
+    # its frames may have been tried since with other masters than those that it was made with
     tried = [frame.attempts[-1].finished for frame in frames if frame.attempts]
     is_recent = last is not None and (since is None or last.created >= max([since, *tried]))
-    # whoever else had joined in
+    # whatever other frames were added
     if len(frames) < recipe.MINIMUM or (refused is not None and set(frames) <= set(refused.inputs)):
         return None
-    middle = sum(frame.start_mjd for frame in frames) / len(frames)
+    middle = sum(_start_mjd(frame) for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
-    chosen, missing = choose(session, wanted, recipe, assembly)
-    if is_recent and _settled(last, frames, earlier, version, assembly.output):
-        rows = {row for row, _, _ in chosen.values()}
-        refusals = lineage.refusals(session, kind, night)
+    chosen, missing = choose_masters(session, wanted, recipe, assembly)
+    if last is not None and is_recent and _settled(last, frames, earlier, version, assembly.output):
+        rows = {file.row_id for file in chosen.values()}
+        refusals = lineage.rejections(session, kind, night)
         if not _can_be_replaced(last, rows) and not _has_other(last, rows, refusals):
             return None
     ids, paths = zip(*((frame.id, frame.path) for frame in frames))
     return Job(
-        kind, night, ids, paths, recipe, assembly.spectrographs, chosen, missing, assembly.output,
-        peers=acceptance.peers(session, kind, night, middle, assembly.output),
+        kind, night, ids, paths, recipe, assembly.judge, assembly.spectrographs, chosen, missing, assembly.output,
+        peers=acceptance.choose_peers(session, kind, night, middle, assembly.output),
         left_out=left_out,
         earlier=tuple((frame.id, frame.path) for frame in earlier),
     )  # fmt: skip
 
 
-def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str, object]:
+def combine(job: Job, still_mine: Callable[[], bool] | None = None) -> Columns:
     """Make one master and write it; runs in any process.
 
     Parameters
     ----------
     still_mine
-        ``still_mine()`` tells, just before a master is replaced, whether the work is still that of this process; it is
-        taken for granted if not given.
+        Returns whether the work still belongs to this process; called just before a master is replaced. It always
+        does if not given.
 
     Returns
     -------
-    dict of str to object
-        Columns of its row, and as ``agrees_with`` the row of the one that speaks for it.
+    dict of str to Any
+        Columns of its row, and as ``agrees_with`` the row of a master that needs review and agrees with it.
 
     Raises
     ------
@@ -175,14 +187,14 @@ def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str,
         job.spectrographs, job.night.instrument, f"master {job.kind} of {job.night.day}"
     )
     # the pixels stay in the files: any number of frames needs the same memory
-    raws = [cdp.read(path, whole=False) for path in job.paths]
+    raws = [raw_file.read(path, whole=False) for path in job.paths]
     refs = references.fetch(job.masters, job.kind, spectrograph)
     refs = replace(refs, previous=references.previous(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
-    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.recipe, spectrograph)
-    # what was said of the one made before may tell of the same frames
-    left_out = [told for told in job.left_out if told not in columns["reason"]]
-    reason = "; ".join(filter(None, [columns["reason"], *(f"left out {told}" for told in left_out)]))
+    columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.judge, spectrograph)
+    # the reason of the one made before may name the same frames
+    left_out = [words for words in job.left_out if words not in columns["reason"]]
+    reason = "; ".join(filter(None, [columns["reason"], *(f"left out {words}" for words in left_out)]))
     inputs = job.frame_ids
     if job.earlier and unchanged:
         try:
@@ -195,7 +207,7 @@ def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str,
         # one that was made of other frames of this night, and serves, keeps its file
         return columns
     path = layout.master_path(job.output, master.origin)
-    masters.write(master, path, still_mine)
+    master_files.write(master, path, still_mine)
     return {
         **columns,
         "path": str(path.relative_to(job.output)),
@@ -206,26 +218,21 @@ def combine(job: Job, still_mine: Callable[..., Any] | None = None) -> dict[str,
     }
 
 
-def record(session: "Session", job: Job, outcome: "Outcome") -> Master:
-    """Write down what came of a job.
-
-    Parameters
-    ----------
-    outcome
-        What came of it; its value is that of `combine` or None.
+def record(session: "Session", job: Job, outcome: "Outcome[Columns]") -> Master:
+    """Record the outcome of a job.
 
     Returns
     -------
     Master
         The new row.
     """
-    columns = {"standing": _STANDINGS[outcome.state], "reason": outcome.reason, **(outcome.value or {})}
+    columns: Columns = {"standing": _STANDINGS[outcome.state], "reason": outcome.reason, **(outcome.value or {})}
     agrees_with, inputs = columns.pop("agrees_with", None), columns.pop("inputs", job.frame_ids)
     if columns.get("path"):
-        # as it stands now: a person may have said something while it was made
-        columns |= acceptance.heed(session, job.kind, job.night, job.frame_ids, columns, job.peers.accepted)
+        # a person may have decided while it was made
+        columns |= acceptance.apply_decision(session, job.kind, job.night, job.frame_ids, columns, job.peers.accepted)
     used = [session.get_one(Frame, row) for row in inputs]
-    parents = [session.get_one(Master, row) for row, _, _ in job.masters.values()]
+    parents = [session.get_one(Master, file.row_id) for file in job.masters.values()]
     master = Master(
         kind=job.kind,
         n_inputs=len(used),
@@ -239,9 +246,9 @@ def record(session: "Session", job: Job, outcome: "Outcome") -> Master:
     )
     replaced = calibrations.record(session, master)
     if master.standing in USABLE:
-        redo.redo_for_new(session, master, replaced)
+        redo.after_new_master(session, master, replaced)
         if master.outdated:
-            stackings.of(session, job.kind, job.night).next_try = clock(session)
+            stackings.get_or_create(session, job.kind, job.night).next_try = clock(session)
     if agrees_with is not None and master.standing is Standing.CURRENT:
         acceptance.accept(session, agrees_with, master)
     if master.standing is Standing.REVIEW:
@@ -249,23 +256,25 @@ def record(session: "Session", job: Job, outcome: "Outcome") -> Master:
     return master
 
 
-def _is_outdated(session, job, inputs, parents):
-    """Whether a master comes from one that was called bad meanwhile, or contains frames of its night."""
+def _is_outdated(session: "Session", job: Job, inputs: Sequence[Frame], parents: Sequence[Master]) -> bool:
+    """Whether a master comes from one that was rejected meanwhile, or contains frames of its night."""
     if any(parent.outdated or parent.standing is Standing.REJECTED for parent in parents):
         return True
     nights = {calibrations.night_of(frame) for frame in inputs if frame.day != job.night.day}
-    return any(neighbors.refused(session, job.kind, night) is not None for night in nights)
+    return any(neighbors.rejected_master(session, job.kind, night) is not None for night in nights)
 
 
-def _join(job, master, raws, refs, spectrograph):
+def _join(
+    job: Job, master: "AnyMaster", raws: "Sequence[RawFrame]", refs: "References", spectrograph: Spectrograph
+) -> "tuple[AnyMaster, tuple[int, ...]]":
     """Make a master once more, with the frames of the nights before; return it, and the rows of its frames."""
     rows, paths = zip(*job.earlier)
-    more = job.recipe.combine([*raws, *(cdp.read(path, whole=False) for path in paths)], refs, spectrograph)
+    more = job.recipe.combine([*raws, *(raw_file.read(path, whole=False) for path in paths)], refs, spectrograph)
     place = {name: getattr(master.origin, name) for name in ("day", "mean_mjd")}
     return replace(more, origin=replace(more.origin, **place)), (*job.frame_ids, *rows)
 
 
-def _settled(last, frames, earlier, version, output):
+def _settled(last: Master, frames: Sequence[Frame], earlier: Sequence[Frame], version: str, output: Path) -> bool:
     """Whether the last try used the same frames and another would come to the same end."""
     if set(last.inputs) not in (set(frames), {*frames, *earlier}):
         return False
@@ -275,7 +284,7 @@ def _settled(last, frames, earlier, version, output):
     return last.standing is Standing.REJECTED or (last.standing is Standing.FAILED and last.code_version == version)
 
 
-def _can_be_replaced(last, rows):
+def _can_be_replaced(last: Master, rows: set[int]) -> bool:
     """Whether a master that comes from a bad one can be made of others."""
     is_bad = last.outdated or any(parent.standing is Standing.REJECTED for parent in last.parents)
     # one that is made with the same would come from the bad one as well
@@ -283,39 +292,42 @@ def _can_be_replaced(last, rows):
     return last.standing in USABLE and is_bad and not is_same
 
 
-def _has_other(last, rows, refusals):
+def _has_other(last: Master, rows: set[int], refusals: Sequence[Master]) -> bool:
     """Whether the recipe has refused these frames with masters that need review, and not yet with those of now."""
-    doubted = (Standing.REVIEW, Standing.REJECTED)
+    suspect = (Standing.REVIEW, Standing.REJECTED)
     tries = [one for one in refusals if set(one.inputs) == set(last.inputs)]
     return (
         last in tries
-        and any(parent.standing in doubted for one in tries for parent in one.parents)
+        and any(parent.standing in suspect for one in tries for parent in one.parents)
         and all(rows != _parents(one) for one in tries)
     )
 
 
-def _parents(master):
+def _parents(master: Master) -> set[int]:
     return {parent.id for parent in master.parents}
 
 
-def _fitting(frames, recipe):
-    """Leave out what does not belong with the others of its night; return the rest, and the reasons."""
+def _fitting(frames: Sequence[Frame], recipe: ModuleType) -> tuple[list[Frame], tuple[str, ...]]:
+    """Leave out frames that differ from the others of their night; return the rest, and the reasons."""
     copies = _copies(frames)
     left_out = [f"{frame.filename}: the same content as {copies[frame.id]}" for frame in frames if frame.id in copies]
     frames = [frame for frame in frames if frame.id not in copies]
-    reasons = recipe.odd([frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames])
+    reasons = recipe.outlier_frames(
+        [frame.objects for frame in frames], [_numbers(_measured(frame)) for frame in frames]
+    )
     kept = [frame for frame, reason in zip(frames, reasons) if not reason]
     left_out += [f"{frame.filename}: {reason}" for frame, reason in zip(frames, reasons) if reason]
     return kept, tuple(left_out)
 
 
-def _copies(frames):
+def _copies(frames: Sequence[Frame]) -> dict[int, str]:
     """Return the frames, by row, whose content has come before in the sequence, and the name that it has there.
 
     A copy began when the other did, and is the same to the byte, or has the same measurements: where it was packed
     anew, or has another name in its header.
     """
-    begun, copies = {}, {}
+    begun: dict[float | None, list[Frame]] = {}
+    copies: dict[int, str] = {}
     for frame in frames:
         others = begun.setdefault(frame.start_mjd, [])
         first = next((other for other in others if _is_copy(frame, other)), None)
@@ -326,7 +338,7 @@ def _copies(frames):
     return copies
 
 
-def _is_copy(one, other):
+def _is_copy(one: Frame, other: Frame) -> bool:
     if one.md5 == other.md5:
         return True
     measured = _measured(one)
@@ -334,28 +346,34 @@ def _is_copy(one, other):
     return len(measured) > 1 and measured == _measured(other)
 
 
-def _measured(frame):
+def _measured(frame: Frame) -> Mapping[str, float | None]:
     return next((tried.measurements for tried in reversed(frame.attempts) if tried.outcome is State.DONE), {})
 
 
-def _numbers(measured):
+def _numbers(measured: Mapping[str, float | None]) -> dict[str, float]:
     """Measurements as a recipe made them: the database keeps no NaN."""
     return {name: math.nan if value is None else value for name, value in measured.items()}
 
 
-def _select(frames):
+def _select(frames: Sequence[Frame]) -> list[Frame]:
     """Take at most `MOST_INPUTS` frames of each set of lit fibers, spread over the night."""
-    groups = {}
-    for frame in sorted(frames, key=lambda frame: (frame.start_mjd, frame.filename)):
+    groups: dict[str, list[Frame]] = {}
+    for frame in sorted(frames, key=lambda frame: (_start_mjd(frame), frame.filename)):
         groups.setdefault(frame.objects, []).append(frame)
-    taken = []
+    taken: list[Frame] = []
     for group in groups.values():
         step = max(1.0, len(group) / MOST_INPUTS)
         taken += [group[int(i * step)] for i in range(min(len(group), MOST_INPUTS))]
     return sorted(taken, key=lambda frame: frame.filename)
 
 
-def _fibers(master):
+def _start_mjd(frame: Frame) -> float:
+    if frame.start_mjd is None:
+        raise BadFrame(f"{frame.filename}: start of the exposure unknown; a frame of a master must have been read")
+    return frame.start_mjd
+
+
+def _fibers(master: "AnyMaster") -> tuple[int, ...]:
     """Fibers that a master is bound to: those of a flat's traces or of an arc's solution."""
     bound = getattr(master, "traces", None) or getattr(master, "solution", None)
     return bound.fibers if bound else ()

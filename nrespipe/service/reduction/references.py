@@ -1,27 +1,44 @@
-"""What stands beside a frame: masters from their files, stars from the catalog, tables from the package."""
+"""References of a recipe: masters from their files, stars from the catalog, tables from the package."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nrespipe import data
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
-from nrespipe.files import masters
+from nrespipe.files import master_files
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind, RawFrame
-from nrespipe.frames.references import References
+from nrespipe.frames.reduction import References
 from nrespipe.service.reduction import template_candidates
 
 if TYPE_CHECKING:
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
     from nrespipe.frames.spectrograph import Detector, Spectrograph
+    from nrespipe.frames.star import Star
     from nrespipe.service.reduction.template_candidates import Candidate
 
 
+class MasterFile(NamedTuple):
+    """File of a master that was chosen.
+
+    Attributes
+    ----------
+    row_id
+        Key of its row.
+    path, md5
+        File and its checksum.
+    """
+
+    row_id: int
+    path: str
+    md5: str
+
+
 def fetch(
-    chosen: Mapping[Kind, tuple[tuple[int, str, str], ...]],
+    chosen: Mapping[Kind, MasterFile],
     kind: Kind,
     spectrograph: "Spectrograph",
     raw: RawFrame | None = None,
@@ -30,35 +47,35 @@ def fetch(
     among: "Sequence[Candidate]" = (),
     **measured: float,
 ) -> References:
-    """Read what a recipe needs.
+    """Read the references that a recipe needs.
 
     Parameters
     ----------
     chosen
-        Row, file and checksum of each master.
+        File of each master.
     kind
         Whose recipe it is.
     spectrograph
         Names the line list of its lamp.
     raw
-        The frame; none where a master is made.
+        The frame; None where a master is made. A star needs one.
     output
-        Output directory, where a catalog of stars may be deployed; without it the one of the program serves.
+        Output directory, where a catalog of stars may be deployed; without it that of the program is used.
     velocities
         Whether velocities are to be measured; without them there are no masks.
     among
         Templates to choose from.
     **measured
-        What the database knows of the spectrograph: ``drift_scatter_ms``, as in ``References``.
+        Numbers of the spectrograph from the database: ``drift_scatter_ms``, as in ``References``.
 
     Raises
     ------
     MissingCalibration, Unavailable
         If a master, a template or the catalog of stars cannot be read.
     """
-    read = {str(of): _master(path, checksum) for of, (_, path, checksum) in chosen.items()}
+    read: dict[str, Any] = {str(of): _master(file.path, file.md5) for of, file in chosen.items()}
     lamp = data.lamp_lines(spectrograph.line_list) if kind in (Kind.ARC, Kind.SCIENCE) else None
-    if kind is not Kind.SCIENCE:
+    if raw is None or kind is not Kind.SCIENCE:
         return References(**read, lamp=lamp)
     stars = _stars(raw, output)
     read |= {"lamp": lamp, "stars": stars, **measured}
@@ -83,17 +100,17 @@ def previous(path: str) -> "Bias | Dark | Flat | Arc | None":
         None for the first, and where it cannot be read: the new one can be made without it.
     """
     with suppress(MissingCalibration):
-        return masters.read(path) if path else None
+        return master_files.read(path) if path else None
     return None
 
 
-def spectrograph_of(load: Callable[..., Any], name: str, what: str) -> "Spectrograph":
+def spectrograph_of(load: "Callable[[str], Spectrograph]", name: str, what: str) -> "Spectrograph":
     """Return the spectrograph that took a frame.
 
     Parameters
     ----------
     load
-        Makes a spectrograph of its name, as ``instruments.load``.
+        Returns the spectrograph of a name, as ``instruments.load``.
     name
         ``nres01`` ...
     what
@@ -102,7 +119,7 @@ def spectrograph_of(load: Callable[..., Any], name: str, what: str) -> "Spectrog
     Raises
     ------
     Skipped
-        If there is no table of it.
+        If no table describes it.
     Unavailable
         If its table is damaged: a person may mend it.
     """
@@ -111,7 +128,7 @@ def spectrograph_of(load: Callable[..., Any], name: str, what: str) -> "Spectrog
     except KeyError:
         raise Skipped(f"{what}: no table describes a spectrograph {name}") from None
     except (OSError, ValueError) as error:
-        raise Unavailable(f"{what}: the table of {name} cannot be used, mend it: {error}") from error
+        raise Unavailable(f"{what}: the table of {name} cannot be used, correct it: {error}") from error
 
 
 def require_size(raw: RawFrame, detector: "Detector") -> None:
@@ -127,24 +144,24 @@ def require_size(raw: RawFrame, detector: "Detector") -> None:
     BadFrame
         If the light-sensitive part has another size.
     """
-    light = raw.data_section
-    columns, rows = light.end_column - light.first_column, light.end_row - light.first_row
+    section = raw.data_section
+    columns, rows = section.end_column - section.first_column, section.end_row - section.first_row
     if (columns, rows) != (detector.columns, detector.rows):
         raise BadFrame(
-            f"{raw.filename}: wrong size: {columns} x {rows} pixels of light (binning {raw.binning}), "
+            f"{raw.filename}: wrong size: {columns} x {rows} light-sensitive pixels (binning {raw.binning}), "
             f"the detector of {raw.instrument} has {detector.columns} x {detector.rows}"
         )
 
 
-def _stars(raw, output):
+def _stars(raw: RawFrame, output: Path | None) -> "Mapping[int, Star]":
     path = targets.installed() if output is None else targets.in_use(output, raw.site)
     try:
         return targets.stars(raw, targets.read(path))
     except (OSError, ValueError) as error:
-        raise Unavailable(f"{raw.filename}: the catalog of stars {path} cannot be used, mend it: {error}") from error
+        raise Unavailable(f"{raw.filename}: the catalog of stars {path} cannot be used, correct it: {error}") from error
 
 
 # the frames of a night use the same few masters, which take longer to read than a frame
 @lru_cache(maxsize=6)
-def _master(path, _checksum):
-    return masters.read(path)
+def _master(path: str, _checksum: str) -> "Bias | Dark | Flat | Arc":
+    return master_files.read(path)

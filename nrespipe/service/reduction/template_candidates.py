@@ -1,4 +1,4 @@
-"""Templates of stars that serve a frame."""
+"""Templates of stars that a frame may use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,27 +6,27 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nrespipe.database import templates as rows
+from nrespipe.database import star_templates as rows
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import templates as files
+from nrespipe.files import template_files as files
 from nrespipe.frames.template import Template
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from nrespipe.frames.velocity import Star
+    from nrespipe.frames.star import Star
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A template that may serve a frame, without its spectrum.
+    """A template that a frame may use, without its spectrum.
 
     Attributes
     ----------
     path, md5
         The file and its checksum.
     known
-        What the database knows of it: star, site, inputs, times.
+        Its row in the database: star, site, inputs, times.
     """
 
     path: str
@@ -35,7 +35,7 @@ class Candidate:
 
 
 def candidates(session: "Session", output: Path, day: str) -> tuple[Candidate, ...]:
-    """Return the templates that may serve the frames of a night.
+    """Return the templates that the frames of a night may use.
 
     Parameters
     ----------
@@ -51,29 +51,29 @@ def choose(among: Sequence[Candidate], stars: "Mapping[int, Star]", filename: st
     Parameters
     ----------
     filename
-        The frame: a template that it is part of is not used, because it holds the noise of the very frame.
+        The frame: a template that it is part of is not used, because it contains the noise of the very frame.
     site
         Where it was taken.
 
     Returns
     -------
     dict of int to Template
-        No entry for a star that none fits.
+        By fiber; no entry for a star that none fits.
     """
     # here, not above: the engine brings the compiler of the kernels with it
-    from nrespipe.engine.velocity import template_choice
+    from nrespipe.engine.velocity import template
 
     able = {id(one.known): one for one in among if filename not in one.known.inputs}
     chosen = {}
     for fiber, star in stars.items():
-        known = template_choice.choose([one.known for one in able.values()], star, site=site)
+        known = template.choose([one.known for one in able.values()], star, site=site)
         if known is not None:
             chosen[fiber] = _read(able[id(known)].path, able[id(known)].md5)
     return chosen
 
 
 @lru_cache(maxsize=6)
-def _read(path, _checksum):
+def _read(path: str, _checksum: str) -> Template:
     try:
         return files.read(Path(path))
     except MissingCalibration as error:

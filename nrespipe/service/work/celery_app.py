@@ -1,4 +1,4 @@
-"""The Celery application: who wakes the workers, what they do, and what follows when one of them dies."""
+"""The Celery application: its queues and tasks, how workers are notified, and the release of rows when one dies."""
 
 import logging
 from collections.abc import Callable
@@ -10,21 +10,33 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
-from nrespipe.database.administration import trouble
+from nrespipe.database.administration import failures
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.work import execution, memory_guard, node, owner, process_pool
+from nrespipe.service.work.leases import WorkTable
 
 if TYPE_CHECKING:
+    from nrespipe.service.outcome import Outcome
     from nrespipe.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
+#: Notifies a worker of a row; may raise whatever the library of the broker raises.
+Send = Callable[[WorkTable, int], object]
+#: Returns whether no message about rows of a table waits for a worker; False where the broker does not answer.
+IsEmpty = Callable[[WorkTable], bool]
+
 #: Queue and task of each kind of work.
-QUEUES = {Frame: "reduction", Stacking: "periodic", NightSummary: "periodic", Delivery: "deliveries"}
-TASKS = {
+QUEUES: dict[WorkTable, str] = {
+    Frame: "reduction",
+    Stacking: "periodic",
+    NightSummary: "periodic",
+    Delivery: "deliveries",
+}
+TASKS: dict[WorkTable, str] = {
     Frame: "nrespipe.reduce_frame",
     Stacking: "nrespipe.make_master",
     NightSummary: "nrespipe.summarise",
@@ -41,12 +53,12 @@ def application(settings: "Settings") -> Celery:
         They name the broker and the limits.
     """
     # a task is a message too, and anybody may write to a broker
-    messages.bound_unpacking()
+    messages.limit_decompression()
     broker_url = settings.broker_url.get_secret_value()
     app = Celery("nrespipe", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_acks_late=True,
-        # a task whose process died would come back at once, and hide from the signal that gives its row back
+        # a task whose process died would come back at once, and hide from the signal that releases its row
         task_reject_on_worker_lost=False,
         task_acks_on_failure_or_timeout=True,
         task_ignore_result=True,
@@ -74,127 +86,96 @@ def application(settings: "Settings") -> Celery:
     return app
 
 
-def sender(app: Celery) -> Callable[..., Any]:
-    """Return the function that wakes a worker.
-
-    Parameters
-    ----------
-    app
-        As `application` made it.
-
-    Returns
-    -------
-    callable
-        ``wake(table, row_id)``.
-    """
+def sender(app: Celery) -> Send:
+    """Return the function that notifies a worker of a row."""
     return lambda table, row_id: app.send_task(TASKS[table], args=[row_id], queue=QUEUES[table])
 
 
-def depth(app: Celery, table: type) -> int | None:
+def queue_length(app: Celery, table: WorkTable) -> int | None:
     """Return how many messages wait for a worker.
-
-    Parameters
-    ----------
-    app
-        As `application` made it.
-    table
-        One of `QUEUES`.
 
     Returns
     -------
     int or None
-        None where the broker does not tell.
+        None where the broker does not answer.
     """
     connection = app.connection_for_write()
     try:
         with connection:
-            return connection.default_channel.queue_declare(QUEUES[table], passive=True).message_count
+            return int(connection.default_channel.queue_declare(QUEUES[table], passive=True).message_count)
     except (*connection.connection_errors, *connection.channel_errors, BrokerError):
         return None
 
 
-def emptiness(app: Celery) -> Callable[..., Any]:
-    """Return the function that tells whether no message waits.
+def emptiness_check(app: Celery) -> IsEmpty:
+    """Return the function that returns whether no message waits."""
+    return lambda table: queue_length(app, table) == 0
+
+
+def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
+    """Define the tasks of a worker, and release the row when one of its processes dies.
 
     Parameters
     ----------
-    app
-        As `application` made it.
-
-    Returns
-    -------
-    callable
-        ``is_empty(table)``; False where the broker does not tell.
-    """
-    return lambda table: depth(app, table) == 0
-
-
-def serve(app: Celery, assembly: Assembly, name: str):
-    """Give an application what its workers do, and what happens when one of them dies.
-
-    Parameters
-    ----------
-    app
-        As `application` made it.
     assembly
-        What to work with; built before the workers start, and inherited by their processes.
+        Built before the processes of the worker start, and inherited by them.
     name
         Name of this node, with that of its host.
     """
-    mine = owner.here(name)
+    mine = owner.this_process(name)
     # loaded once, by the parent: each of its processes would load them anew
     list(assembly.recipes)
     if assembly.recipes is RECIPES:
-        kernels.prepare(process_pool.in_turn, progress.lines)
-    for table, (what, work) in execution.WORK.items():
-        _define(app, table, what, partial(work, assembly))
+        kernels.prepare(process_pool.run_serially, progress.lines)
+    for table, (title, work) in execution.WORK.items():
+        _define(app, table, title, partial(work, assembly))
 
     @signals.setup_logging.connect(weak=False)
-    def _log_as_we_do(**_):
+    def _configure_logs(**_: object) -> None:
         logs.configure(assembly.log_level)
         # two lines for each message, which say less than ours
         for name in ("celery.worker.strategy", "celery.app.trace"):
             logging.getLogger(name).setLevel(logging.WARNING)
 
-    def _end_of(process, reason):
-        node.release(assembly, lambda one: owner.is_process(one, process), reason)
+    def _release_rows_of(process: str, reason: str) -> None:
+        node.release(assembly, lambda one: owner.is_of_process(one, process), reason)
 
     @signals.worker_ready.connect(weak=False)
-    def _guard(**_):
+    def _guard_memory(**_: object) -> None:
         if assembly.settings.memory_limit_mb:
-            memory_guard.guard(assembly.settings.memory_limit_mb, _end_of)
+            memory_guard.start(assembly.settings.memory_limit_mb, _release_rows_of)
 
     @signals.worker_process_init.connect(weak=False)
-    def _begin(**_):
+    def _begin(**_: object) -> None:
         # connections are not to be shared with the parent
         assembly.sessions.kw["bind"].dispose(close=False)
 
     @signals.worker_process_shutdown.connect(weak=False)
-    def _end(**_):
+    def _end(**_: object) -> None:
         assembly.recorder.flush()
 
     @signals.task_failure.connect(weak=False)
-    def _give_back(task_id, exception, **_):
-        # a message that came twice has one number in the hands of two nodes
-        def is_lost(one):
-            return owner.is_child(one, mine) and one.endswith(f"/{task_id}")
+    def _release_row(task_id: str, exception: BaseException, **_: object) -> None:
+        # a message that came twice has one number, and two nodes may work on it
+        def is_gone(one: str) -> bool:
+            return owner.is_of_node(one, mine) and one.endswith(f"/{task_id}")
 
         # a database that stayed away for longer than anybody waits is no fault of the frame
-        node.release(assembly, is_lost, _words(exception), is_death=not trouble.is_outside(exception))
+        node.release(assembly, is_gone, _words(exception), is_death=not failures.is_temporary(exception))
 
 
-def _define(app, table, what, work):
-    def run(task, row_id):
+def _define(app: Celery, table: WorkTable, title: str, work: "Callable[[int, str], Outcome[object] | None]") -> None:
+    def run(task: Any, row_id: int) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(node=task.request.hostname)
-        ended = work(row_id, f"{owner.here(task.request.hostname)}/{task.request.id}")
+        ended = work(row_id, f"{owner.this_process(task.request.hostname)}/{task.request.id}")
         if ended is not None:
-            _log.info(what, **ended.told())
+            _log.info(title, **ended.log_facts())
 
     app.task(run, name=TASKS[table], bind=True)
 
 
-def _words(exception):
+def _words(exception: BaseException) -> str:
     name = type(exception).__name__
     if name == "TimeLimitExceeded":
         return "it took longer than it may and was stopped"

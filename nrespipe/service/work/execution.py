@@ -1,136 +1,143 @@
-"""Frames and masters, from the moment they are taken until their outcome is written down, whoever told of them."""
+"""Reduce a frame or make a master: acquire the row, do the work, record the outcome."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
+from sqlalchemy.orm import Session
 
 from nrespipe import __version__
 from nrespipe.database import claims, frames
-from nrespipe.database.administration import trouble
-from nrespipe.database.columns import Standing, State, clock, now
+from nrespipe.database.administration import failures
+from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.files.checksum import md5
-from nrespipe.files.exchange import archive
-from nrespipe.service import isolated, limits, metrics, outcome
+from nrespipe.files.disk import md5
+from nrespipe.files.exchange import archive_download
+from nrespipe.service import limits, metrics, outcome
 from nrespipe.service.calibrations import acceptance, master_schedule
 from nrespipe.service.ingest import patient_reader, raw_files, registration
+from nrespipe.service.ingest.raw_files import Facts
+from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction import frame_reduction, master_making
-from nrespipe.service.work import lease, outbound
+from nrespipe.service.work import leases, outbound
+from nrespipe.service.work.leases import Lease, WorkTable
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
-    from nrespipe.service.outcome import Outcome
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
 
-def frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
+def reduce_frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> Outcome[object] | None:
     """Reduce a frame, if it is due and nobody else does.
 
     Parameters
     ----------
-    assembly, row_id, owner, seen
-        As for ``lease.take``; a row of ``frames``.
+    row_id, owner, seen
+        As for ``leases.acquire``; a row of ``frames``.
 
     Returns
     -------
     Outcome or None
-        What came of it, without its value; None where there was nothing to do, or another has done it.
+        Without its value; None where there was nothing to do, or another process has done it.
     """
-    mine = lease.take(assembly, Frame, row_id, owner, seen)
-    if mine is None:
+    lease = leases.acquire(assembly, Frame, row_id, owner, seen)
+    if lease is None:
         return None
-    row = mine.row
+    row = lease.row
     structlog.contextvars.bind_contextvars(filename=row.filename, site=row.site, attempt=row.tries + 1)
     begun = now()
     try:
-        return _frame(mine)
+        return _reduce(lease)
     except Exception as error:
-        if trouble.is_outside(error):
+        if failures.is_temporary(error):
             raise
-        # not the recipe, but what is around it, is at fault: the attempt tells where, and the frame is tried again
+        # the fault lies around the recipe: the attempt keeps the traceback, and the frame is tried again
         failed = replace(outcome.of(error, begun), state=State.RETRY)
-        return mine.ended(failed, mine.write(partial(_refuse, mine=mine, looked=failed)))
+        return lease.close(failed, lease.write(partial(_record_unread, lease=lease, inspected=failed)))
 
 
-def master(
+def make_master(
     assembly: "Assembly",
     row_id: int,
     owner: str,
     seen: int | None = None,
     version: str = __version__,
     since: datetime | None = None,
-) -> "Outcome | None":
+) -> Outcome[object] | None:
     """Make a master, if it is due and nobody else does.
 
     Parameters
     ----------
-    assembly, row_id, owner, seen
-        As for ``lease.take``; a row of ``stackings``.
+    row_id, owner, seen
+        As for ``leases.acquire``; a row of ``stackings``.
     version
-        Version of the program: what another version failed on is tried again.
+        Version of the program: a master on which another version failed is tried again.
     since
         A master that was made before is made again.
 
     Returns
     -------
     Outcome or None
-        What came of it, without its value; None where there was nothing to do, or another has done it.
+        Without its value; None where there was nothing to do, or another process has done it.
     """
-    mine = lease.take(assembly, Stacking, row_id, owner, seen)
-    if mine is None:
+    lease = leases.acquire(assembly, Stacking, row_id, owner, seen)
+    if lease is None:
         return None
-    row = mine.row
+    row = lease.row
     structlog.contextvars.bind_contextvars(master=f"{row.kind} of {row.instrument} {row.camera} {row.day}")
-    # whoever asks for one that is not due has looked for its frames
-    plan_it = partial(_plan_master, assembly=assembly, is_ripe=seen is not None, version=version, since=since)
-    planned = outcome.attempt(mine.write, plan_it)
+    # whoever asks for one that is not due has checked its frames
+    plan = partial(_plan_master, assembly=assembly, is_ready=seen is not None, version=version, since=since)
+    planned = outcome.attempt(lease.write, plan)
     if planned.state is not State.DONE:
-        # around the recipe: it is tried later, and nobody has died
-        return mine.ended(replace(planned, state=State.RETRY), mine.write(_put_off))
+        # around the recipe: it is tried later, and this is no death of a process
+        return lease.close(replace(planned, state=State.RETRY), lease.write(_put_off))
     job = planned.value
     if job is None:
         return None
-    result = outcome.attempt(partial(master_making.combine, still_mine=mine.is_ours), job)
-    lost = master_schedule.lost(job, result)
-    kept = mine.write(partial(_record_master, assembly=assembly, job=job, result=result, lost=lost))
-    return mine.ended(result, kept)
+    result = outcome.attempt(partial(master_making.combine, still_mine=lease.is_ours), job)
+    damaged = master_schedule.find_damaged(job, result)
+    record = partial(_record_master, assembly=assembly, job=job, result=result, damaged=damaged)
+    return lease.close(result, lease.write(record))
 
 
-def _frame(mine):
-    assembly, row = mine.assembly, mine.row
-    looked = outcome.attempt(_look, assembly, row)
-    if looked.state is State.DONE:
-        # the value of the attempt is itself a look at the file: where it lies, what it is, and whether it is good
-        path, facts, looked = looked.value
-        is_gone = _lies_nowhere(mine, path, facts)
-        planned = partial(_plan, mine=mine, path=path, facts=facts, looked=looked, is_gone=is_gone)
-        job = mine.write(planned)
-        if job is None:
-            return None
-    if looked.state is not State.DONE:
-        return mine.ended(looked, mine.write(partial(_refuse, mine=mine, looked=looked)))
-    result = outcome.attempt(partial(frame_reduction.reduce, still_mine=mine.is_ours), job)
-    lost = master_schedule.lost(job, result)
-    kept = mine.write(partial(_record, assembly=assembly, job=job, result=result, lost=lost))
-    if kept:
-        # columns of the row that were not known when it was taken do not matter here
-        isolated.do("metrics", lambda: assembly.recorder.send(metrics.of_frame(row, result)))
-    return mine.ended(result, kept)
+def _reduce(lease: Lease[Frame]) -> Outcome[object] | None:
+    """Inspect the file of a frame, plan the reduction, run it, and record its outcome."""
+    assembly, row = lease.assembly, lease.row
+    found = outcome.attempt(_inspect, assembly, row)
+    if found.value is None:
+        return lease.close(found, lease.write(partial(_record_unread, lease=lease, inspected=found)))
+    path, facts, inspected = found.value
+    has_moved = _has_moved(lease, path, facts)
+    job = lease.write(partial(_plan, lease=lease, path=path, facts=facts, inspected=inspected, has_moved=has_moved))
+    if inspected.state is not State.DONE and job is not None:
+        return lease.close(inspected, lease.write(partial(_record_unread, lease=lease, inspected=inspected)))
+    if not isinstance(job, frame_reduction.Job):
+        return None
+    result = outcome.attempt(partial(frame_reduction.reduce, still_mine=lease.is_ours), job)
+    damaged = master_schedule.find_damaged(job, result)
+    is_recorded = lease.write(partial(_record, assembly=assembly, job=job, result=result, damaged=damaged))
+    if is_recorded:
+        # columns of the row that were not known when it was acquired do not matter here
+        outcome.attempt_or_log("metrics", lambda: assembly.recorder.send(metrics.of_frame(row, result)))
+    return lease.close(result, is_recorded)
 
 
-def _look(assembly, row):
-    """Fetch the file and look at it, where that was not done before; return where it lies, columns, and an outcome."""
+def _inspect(assembly: "Assembly", row: Frame) -> tuple[Path, Facts, Outcome[object]]:
+    """Fetch the file and inspect it, unless that was done before; return its path, columns, and an outcome."""
     path, may = Path(row.path), limits.of(assembly.settings, assembly.pace)
-    # another version of it may lie there
-    if row.archive_id is not None and not patient_reader.do(partial(_is_whole, row.md5), path, may.read_s):
+    # another version of it may be there
+    if row.archive_id is not None and not patient_reader.call(partial(_is_whole, row.md5), path, may.read_s):
         given, path = assembly.settings, registration.fetched_path(assembly.output, path.name)
-        archive.fetch(
+        archive_download.fetch(
             row.archive_id,
             path,
             row.md5 or "",
@@ -142,105 +149,129 @@ def _look(assembly, row):
         )
     if row.start_mjd is not None:
         # a reduction that hangs would be taken for one that takes too long
-        patient_reader.do(patient_reader.touch, path, may.read_s)
+        patient_reader.call(patient_reader.touch, path, may.read_s)
         return path, {}, outcome.attempt(lambda: None)
-    return path, *patient_reader.do(raw_files.look, path, may.read_s)
+    return path, *patient_reader.call(raw_files.inspect, path, may.read_s)
 
 
-def _is_whole(checksum, path):
+def _is_whole(checksum: str | None, path: Path) -> bool:
     return checksum is not None and path.is_file() and md5(path) == checksum
 
 
-def _lies_nowhere(mine, path, facts):
-    """Tell whether what was read is known from another place, where it is no more."""
-    assembly = mine.assembly
+def _has_moved(lease: Lease[Frame], path: Path, facts: Facts) -> bool:
+    """Return whether the content is known from another path, where it is no more."""
+    assembly = lease.assembly
 
-    def ask(work):
-        return lease.persist(assembly.sessions, work, mine.end)
+    def ask(work: Callable[[Session], T]) -> T:
+        return leases.persist(assembly.sessions, work, lease.end)
 
-    def exists(seen):
-        found = outcome.attempt(
-            patient_reader.do, Path.exists, seen, limits.of(assembly.settings, assembly.pace).read_s
-        )
+    def exists(seen: Path) -> bool:
+        read_s = limits.of(assembly.settings, assembly.pace).read_s
+        found = outcome.attempt(patient_reader.call, Path.exists, seen, read_s)
         # one that the disk does not give at this moment is not gone
         return found.value is not False
 
-    return registration.lies_nowhere(ask, path, facts.get("md5"), exists)
+    return registration.has_moved(ask, path, facts.get("md5"), exists)
 
 
-def _plan(session, frame, mine, path, facts, looked, is_gone):
-    """Write down what the file is; return what is to be done with it, or None if nothing is."""
-    if frame.version is None and frame.next_try != mine.row.next_try:
-        # told of once more since it was taken: what was read may be older than what is there now
-        claims.give_back(session, Frame, frame.id, mine.owner)
+def _plan(
+    session: Session,
+    frame: Frame,
+    lease: Lease[Frame],
+    path: Path,
+    facts: Facts,
+    inspected: Outcome[object],
+    has_moved: bool,
+) -> frame_reduction.Job | Frame | None:
+    """Record the identity of the file; return the job, the frame itself if it cannot be reduced, or None if settled."""
+    if frame.version is None and frame.next_try != lease.row.next_try:
+        # announced once more since it was acquired: the file may have changed after it was read
+        claims.give_back(session, Frame, frame.id, lease.owner)
         return None
     if "md5" in facts:
-        known = registration.settle(session, frame, path, facts, looked, is_gone)
+        known = registration.identify(session, frame, path, facts, inspected, has_moved)
         if known is not frame:
-            _log.info("known already", version=known.version)
+            _log.info("content is known already", version=known.version)
             return None
     else:
         frame.path = str(path)
     session.flush()
-    if looked.state is not State.DONE:
+    if inspected.state is not State.DONE:
         return frame
-    job = frame_reduction.plan(session, frame, mine.assembly)
+    job = frame_reduction.plan(session, frame, lease.assembly)
     if job.missing and frame.attempts and frame.attempts[-1].outcome == State.WAITING:
-        frames.postpone(session, frame.id, job.missing)
+        frames.record_wait(session, frame.id, job.missing)
         return None
     return job
 
 
-def _record(session, _row, assembly, job, result, lost):
-    master_schedule.renew(session, lost)
+def _record(
+    session: Session,
+    _row: Frame,
+    assembly: "Assembly",
+    job: frame_reduction.Job,
+    result: Outcome[frame_reduction.Result],
+    damaged: Sequence[int],
+) -> bool:
+    master_schedule.remake(session, damaged)
     frame = frame_reduction.record(session, job, result, assembly)
     if assembly.settings.do_ingest and result.state is State.DONE:
         for product in frame.products:
             product.delivery = Delivery(next_try=clock(session))
-    isolated.do("master that is owed", _owe, session, frame, assembly)
+    outcome.attempt_or_log("schedule of the master", _schedule_master, session, frame, assembly)
     if frame.state == State.WAITING and frame_reduction.plan(session, frame, assembly).masters != job.masters:
-        # a master that was made meanwhile has woken whoever waited then, and this one did not wait yet
+        # a master that was made meanwhile has released the frames that waited then, and this one did not wait yet
         frame.next_try = clock(session)
     return True
 
 
-def _owe(session, frame, assembly):
-    # what fails here costs no result: the scheduler asks again
+def _schedule_master(session: Session, frame: Frame, assembly: "Assembly") -> None:
+    # an error here costs no result: the scheduler adds the master later
     with session.begin_nested():
-        master_schedule.owe(session, frame, assembly)
+        master_schedule.add(session, frame, assembly)
 
 
-def _refuse(session, frame, mine, looked):
-    told_again = frame.next_try != mine.row.next_try
-    frame = frames.record(session, registration.attempt_row(frame.id, looked))
+def _record_unread(session: Session, frame: Frame, lease: Lease[Frame], inspected: Outcome[object]) -> bool:
+    """Record an attempt that ended before the reduction."""
+    is_announced_again = frame.next_try != lease.row.next_try
+    frame = frames.record(session, registration.attempt_row(frame.id, inspected))
     if frame.version is not None:
-        isolated.do("master that is owed", _owe, session, frame, mine.assembly)
-    elif told_again and frame.state in frames.UNFINISHED:
-        # since it was taken: it may be there now
+        outcome.attempt_or_log("schedule of the master", _schedule_master, session, frame, lease.assembly)
+    elif is_announced_again and frame.state in frames.UNFINISHED:
+        # since it was acquired: the file may be there now
         claims.request(session, frame)
     return True
 
 
-def _plan_master(session, row, assembly, is_ripe, version, since):
-    if not is_ripe and not master_schedule.is_ripe(session, row):
+def _plan_master(
+    session: Session, row: Stacking, assembly: "Assembly", is_ready: bool, version: str, since: datetime | None
+) -> master_making.Job | None:
+    if not is_ready and not master_schedule.is_ready(session, row):
         stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
         return None
     night = calibrations.night_of(row)
     job = master_making.plan(session, row.kind, night, stackings.inputs(session, row), assembly, version, since)
     if job is None:
-        acceptance.retire(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
+        acceptance.withdraw(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
         stackings.finish(row)
     return job
 
 
-def _put_off(session, row):
+def _put_off(session: Session, row: Stacking) -> bool:
     stackings.finish(row, clock(session) + timedelta(seconds=10 * frames.SHORTEST_PAUSE_S))
     return True
 
 
-def _record_master(session, row, assembly, job, result, lost):
-    master_schedule.renew(session, lost)
-    # before the record: the new master makes due what waits for it, and this row does not
+def _record_master(
+    session: Session,
+    row: Stacking,
+    assembly: "Assembly",
+    job: master_making.Job,
+    result: Outcome[master_making.Columns],
+    damaged: Sequence[int],
+) -> bool:
+    master_schedule.remake(session, damaged)
+    # before the record: the new master releases what waits for it, and this row does not wait
     stackings.finish(row)
     session.flush()
     made = master_making.record(session, job, result)
@@ -255,10 +286,10 @@ def _record_master(session, row, assembly, job, result, lost):
     return True
 
 
-#: What each kind of row is called, and what is done with it.
-WORK = {
-    Frame: ("frame", frame),
-    Stacking: ("master", master),
-    NightSummary: ("summary", outbound.night_summary),
-    Delivery: ("delivery", outbound.delivery),
+#: Title of each kind of row in the log, and the function that does its work.
+WORK: dict[WorkTable, tuple[str, Callable[..., Outcome[object] | None]]] = {
+    Frame: ("frame", reduce_frame),
+    Stacking: ("master", make_master),
+    NightSummary: ("summary", outbound.send_summary),
+    Delivery: ("delivery", outbound.deliver_product),
 }

@@ -1,4 +1,4 @@
-"""The name of a node of workers: one live process has it, and what a dead one of that name had in hand is free."""
+"""The name of a node of workers: one live process has it, and rows of a dead one of that name are released."""
 
 import os
 import signal
@@ -7,31 +7,36 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from nrespipe.database import claims, nodes
+from nrespipe.database.tables import Node
+from nrespipe.database.tables.base import Row
 from nrespipe.errors import Unavailable
 from nrespipe.service.work import owner
-from nrespipe.service.work.lease import persist
+from nrespipe.service.work.leases import persist
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
 
 _log = structlog.get_logger(__name__)
 
-#: Why rows are taken from a former node of a name, in the words that a person reads later.
-ANEW = "its worker was started anew"
+#: Why rows of a former node of a name are released, in the words that a person reads later.
+RESTARTED = "its worker was started anew"
 STOPPED = "its worker was stopped"
-#: How often a node tries to say that it lives while the database is away [second], at most.
+#: A node retries its heartbeat at least this often while the database is away [second].
 _TURN_S = 2.0
+
+_Rows = list[tuple[type[Row], int]]
 
 
 @contextmanager
-def named(assembly: "Assembly", name: str, processes: int, queues: str) -> Iterator[Event]:
-    """Have the name of a node in the block, and say all the while that it lives.
+def register(assembly: "Assembly", name: str, processes: int, queues: str) -> Iterator[Event]:
+    """Register the name of a node for as long as the block lasts, and send its heartbeat meanwhile.
 
     Parameters
     ----------
@@ -40,13 +45,13 @@ def named(assembly: "Assembly", name: str, processes: int, queues: str) -> Itera
     processes
         How many frames it works on at a time.
     queues
-        What it serves, with commas between them.
+        Queues that it serves, with commas between them.
 
     Yields
     ------
     threading.Event
         Set when the name was lost: this process was frozen for so long that it was taken for dead, and another has the
-        name. It is told to end (TERM) then.
+        name. It is asked to end (TERM) then.
 
     Raises
     ------
@@ -56,13 +61,13 @@ def named(assembly: "Assembly", name: str, processes: int, queues: str) -> Itera
     Notes
     -----
     A former process that provably is dead (`owner.is_dead`) loses the name at once. Of one in another container, or on
-    another machine, that cannot be told: it is dead if it is not seen to say that it lives for ``pace.stale_s``. That
-    is watched here and not reckoned from the moment when it did so last, as the database may have been away since.
+    another machine, that cannot be known: it counts as dead if no heartbeat comes for ``pace.stale_s``. That time is
+    measured here and not from its last heartbeat, as the database may have been away since.
     """
-    mine, stopped, lost = owner.here(name), threading.Event(), threading.Event()
-    _take(assembly, name, mine, processes, queues)
-    facts = {"processes": processes, "queues": queues}
-    thread = threading.Thread(target=_beat, args=(assembly, name, mine, facts, stopped, lost), daemon=True)
+    mine, stopped, lost = owner.this_process(name), threading.Event(), threading.Event()
+    _acquire(assembly, name, mine, processes, queues)
+    arguments = (assembly, name, mine, processes, queues, stopped, lost)
+    thread = threading.Thread(target=_beat, args=arguments, daemon=True)
     thread.start()
     try:
         yield lost
@@ -71,18 +76,20 @@ def named(assembly: "Assembly", name: str, processes: int, queues: str) -> Itera
         # not while it writes: it would take a name that was given back for one that was lost
         thread.join(assembly.pace.patience_s)
         try:
-            _told(persist(assembly.sessions, lambda session: _leave(session, name, mine), time.monotonic()), STOPPED)
+            _log_released(
+                persist(assembly.sessions, lambda session: _leave(session, name, mine), time.monotonic()), STOPPED
+            )
         except DBAPIError as error:
-            _log.warning("the name of this node could not be given back", node=name, reason=str(error.orig).strip())
+            _log.warning("name of this node not given back", node=name, reason=str(error.orig).strip())
 
 
-def release(assembly: "Assembly", lost: Callable[..., Any], reason: str, is_death: bool = True) -> None:
-    """Take rows away from those that are gone, and let the next sweep tell of them.
+def release(assembly: "Assembly", is_gone: Callable[[str], bool], reason: str, is_death: bool = True) -> None:
+    """Release the rows of owners that are gone; the next sweep notifies workers of them.
 
     Parameters
     ----------
-    lost
-        ``lost(owner)`` tells whether the rows of an owner are taken.
+    is_gone
+        Returns whether the rows of an owner are released.
     reason
         Why, in plain words.
     is_death
@@ -94,61 +101,65 @@ def release(assembly: "Assembly", lost: Callable[..., Any], reason: str, is_deat
         If the database stays away.
     """
     end = time.monotonic() + assembly.pace.patience_s
-    _told(persist(assembly.sessions, lambda session: _release(session, lost, reason, is_death), end), reason)
+    _log_released(persist(assembly.sessions, lambda session: _release(session, is_gone, reason, is_death), end), reason)
 
 
-def _take(assembly, name, mine, processes, queues):
-    """Take the name when it is free; refuse to if who has it lives."""
-    pace, seen, since = assembly.pace, None, time.monotonic()
+def _acquire(assembly: "Assembly", name: str, mine: str, processes: int, queues: str) -> None:
+    """Acquire the name when it is free; refuse to if its holder lives."""
+    pace, since = assembly.pace, time.monotonic()
+    seen: Node | None = None
 
-    def attempt(session):
-        held = nodes.holder(session, name)
-        is_stale = held is not None and _same(held, seen) and time.monotonic() - since > pace.stale_s
-        if held is not None and not is_stale and not owner.is_dead(held.owner):
-            return False, held, []
-        if not nodes.take(session, name, mine, held, processes=processes, queues=queues):
+    def attempt(session: Session) -> tuple[bool, Node | None, _Rows]:
+        holder = nodes.find(session, name)
+        is_stale = holder is not None and _same(holder, seen) and time.monotonic() - since > pace.stale_s
+        if holder is not None and not is_stale and not owner.is_dead(holder.owner):
+            return False, holder, []
+        if not nodes.register(session, name, mine, holder, processes=processes, queues=queues):
             # another was faster, who may be gone again by now
-            return False, nodes.holder(session, name), []
+            return False, nodes.find(session, name), []
         # with the name, or nobody would know any more whose they are
-        rows = _release(session, lambda one: owner.is_child(one, held.owner), ANEW) if held is not None else []
-        return True, held, rows
+        former = holder.owner if holder is not None else None
+        rows = _release(session, lambda one: owner.is_of_node(one, former), RESTARTED) if former is not None else []
+        return True, holder, rows
 
     while True:
-        is_mine, held, rows = persist(assembly.sessions, attempt, time.monotonic() + pace.patience_s)
+        is_mine, holder, rows = persist(assembly.sessions, attempt, time.monotonic() + pace.patience_s)
         if is_mine:
-            return _told(rows, ANEW)
-        if held is None:
+            return _log_released(rows, RESTARTED)
+        if holder is None:
             continue
         if seen is None:
-            seen, since = held, time.monotonic()
+            seen, since = holder, time.monotonic()
             _log.warning(
-                "another process has the name of this node: waiting whether it lives",
-                node=name, owner=held.owner, heartbeat=held.heartbeat.isoformat(), longest_s=pace.stale_s,
+                "another process has the name of this node: waiting for its heartbeat",
+                node=name, owner=holder.owner, heartbeat=holder.heartbeat.isoformat(), longest_s=pace.stale_s,
             )  # fmt: skip
-        elif not _same(held, seen):
+        elif not _same(holder, seen):
             raise Unavailable(
-                f"a node {name} runs already, as {held.owner}, and said at {held.heartbeat:%Y-%m-%d %H:%M:%S} UTC that "
-                "it lives; expected a name that no other node has. Nothing was taken; start this one with another "
-                "--name, or on a host of another name, or stop the other one first"
+                f"a node {name} runs already, as {holder.owner}, with a heartbeat at "
+                f"{holder.heartbeat:%Y-%m-%d %H:%M:%S} UTC; expected a name that no other node has. Nothing was taken; "
+                "start this one with another --name, or on a host of another name, or stop the other one first"
             )
         time.sleep(min(pace.beat_s, _TURN_S) / 2)
 
 
-def _same(held, seen):
-    return seen is not None and (held.owner, held.heartbeat) == (seen.owner, seen.heartbeat)
+def _same(holder: Node, seen: Node | None) -> bool:
+    return seen is not None and (holder.owner, holder.heartbeat) == (seen.owner, seen.heartbeat)
 
 
-def _beat(assembly, name, mine, facts, stopped, lost):
+def _beat(assembly: "Assembly", name: str, mine: str, processes: int, queues: str, stopped: Event, lost: Event) -> None:
     pause_s = assembly.pace.beat_s
     while not stopped.wait(pause_s):
         try:
             with assembly.sessions.begin() as session:
                 # one that was taken for gone, as the database was away for days, has its name still if nobody else has
-                keeps = nodes.beat(session, name, mine) or nodes.take(session, name, mine, **facts)
+                keeps = nodes.record_heartbeat(session, name, mine) or nodes.register(
+                    session, name, mine, processes=processes, queues=queues
+                )
         except Exception as error:
-            # the node goes on, and is quick to say so when the database is back
+            # the node goes on, and sends its heartbeat soon after the database is back
             pause_s = min(assembly.pace.beat_s, _TURN_S)
-            _log.warning("cannot say that this node lives", node=name, reason=f"{type(error).__name__}: {error}")
+            _log.warning("heartbeat of this node not sent", node=name, reason=f"{type(error).__name__}: {error}")
             continue
         pause_s = assembly.pace.beat_s
         if not keeps:
@@ -158,18 +169,18 @@ def _beat(assembly, name, mine, facts, stopped, lost):
             return
 
 
-def _leave(session, name, mine):
-    # rows that are left are those of processes that were told to end without their frames
-    if not nodes.leave(session, name, mine):
+def _leave(session: Session, name: str, mine: str) -> _Rows:
+    # rows that are left are those of processes that were asked to end without their frames
+    if not nodes.unregister(session, name, mine):
         return []
-    return _release(session, lambda one: owner.is_child(one, mine), STOPPED)
+    return _release(session, lambda one: owner.is_of_node(one, mine), STOPPED)
 
 
-def _release(session, lost, reason, is_death=True):
-    names = [one for one in claims.owners(session) if lost(one)]
+def _release(session: Session, is_gone: Callable[[str], bool], reason: str, is_death: bool = True) -> _Rows:
+    names = [one for one in claims.owners(session) if is_gone(one)]
     return claims.release(session, reason, names, is_death) if names else []
 
 
-def _told(rows, reason):
+def _log_released(rows: _Rows, reason: str) -> None:
     for table, row_id in rows:
-        _log.warning("taken from a process that died", table=table.__tablename__, row=row_id, reason=reason)
+        _log.warning("row released: its process died", table=table.__tablename__, row=row_id, reason=reason)

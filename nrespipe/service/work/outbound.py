@@ -1,108 +1,115 @@
-"""Products and summaries on their way out, from the moment they are taken until their outcome is written down."""
+"""Deliver products and send summaries: acquire the row, do the work, record the outcome."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import structlog
+from sqlalchemy.orm import Session
 
-from nrespipe.database import claims, frames, outside
-from nrespipe.database.columns import State, clock
-from nrespipe.database.tables import Delivery, NightSummary
+from nrespipe.database import breakers, claims, frames
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
+from nrespipe.database.tables import Delivery, NightSummary, Product
 from nrespipe.errors import Unavailable
 from nrespipe.files.exchange import deliveries
 from nrespipe.service import limits, outcome
 from nrespipe.service.ingest import patient_reader
-from nrespipe.service.operations import summary
-from nrespipe.service.work import lease
+from nrespipe.service.operations import night_summary
+from nrespipe.service.work import leases
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.outcome import Outcome
 
 
-def delivery(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
+def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome[object] | None":
     """Deliver a product, if it is due and nobody else does.
 
     Parameters
     ----------
-    assembly, row_id, owner, seen
-        As for ``lease.take``; a row of ``deliveries``.
+    row_id, owner, seen
+        As for ``leases.acquire``; a row of ``deliveries``.
 
     Returns
     -------
     Outcome or None
-        What came of it, without its value; None where there was nothing to do, or another has done it.
+        Without its value; None where there was nothing to do, or another process has done it.
     """
-    mine = lease.take(assembly, Delivery, row_id, owner, seen)
-    if mine is None:
+    lease = leases.acquire(assembly, Delivery, row_id, owner, seen)
+    if lease is None:
         return None
     server = assembly.settings.ingest_to
-    admitted = mine.write(partial(_admit, mine=mine, server=server))
+    admitted = lease.write(partial(_admit, lease=lease, server=server))
     if admitted is None:
         return None
-    product, how = admitted
+    product, admitted_as = admitted
     structlog.contextvars.bind_contextvars(product=product.path)
     result = outcome.attempt(_deliver, assembly, product)
-    away, result = result.value, replace(result, value=None)
+    away = result.value
     if away is not None:
         result = replace(result, state=State.RETRY, reason=str(away))
 
-    def record(session):
-        is_ours = claims.holds(session, Delivery, row_id, owner)
-        # also where the product was replaced meanwhile and this row is gone: all others ask for the server too
+    def record(session: Session) -> bool:
+        is_ours = claims.confirm_owner(session, Delivery, row_id, owner)
+        # also where the product was replaced meanwhile and this row is gone: all others wait for the server too
         if away is not None:
-            outside.failed(session, server, result.reason, how, away.pause_s)
+            breakers.record_failure(session, server, result.reason, admitted_as, away.pause_s)
         elif result.state is State.DONE:
-            outside.worked(session, server)
-        elif how == "probe":
-            outside.undecided(session, server)
+            breakers.record_success(session, server)
+        elif admitted_as == "probe":
+            breakers.cancel_probe(session, server)
         if is_ours:
             row = session.get_one(Delivery, row_id, populate_existing=True)
             _record_delivery(session, row, result, is_away=away is not None)
         return is_ours
 
-    return mine.ended(result, lease.persist(assembly.sessions, record, mine.end))
+    return lease.close(result, leases.persist(assembly.sessions, record, lease.end))
 
 
-def night_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome | None":
+def send_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome[object] | None":
     """Write the summary of a night and mail it, if it is due and nobody else does.
 
     Parameters
     ----------
-    assembly, row_id, owner, seen
-        As for ``lease.take``; a row of ``summaries``.
+    row_id, owner, seen
+        As for ``leases.acquire``; a row of ``summaries``.
 
     Returns
     -------
     Outcome or None
-        What came of it, without its value; None where there was nothing to do, or another has done it.
+        Without its value; None where there was nothing to do, or another process has done it.
     """
-    mine = lease.take(assembly, NightSummary, row_id, owner, seen)
-    if mine is None:
+    lease = leases.acquire(assembly, NightSummary, row_id, owner, seen)
+    if lease is None:
         return None
-    row = mine.row
+    row = lease.row
     structlog.contextvars.bind_contextvars(site=row.site, day=row.day)
-    result = outcome.attempt(summary.make, assembly, row.site, row.day, row.written is not None)
-    is_written, told = result.state is State.DONE, result.value
-    if isinstance(told, Unavailable):
-        result = replace(result, state=State.RETRY, reason=str(told))
-    return mine.ended(result, mine.write(partial(_record_summary, result=result, is_written=is_written)))
+    result = outcome.attempt(night_summary.make, assembly, row.site, row.day, row.written is not None)
+    is_written = result.state is State.DONE
+    if isinstance(result.value, Unavailable):
+        result = replace(result, state=State.RETRY, reason=str(result.value))
+    return lease.close(result, lease.write(partial(_record_summary, result=result, is_written=is_written)))
 
 
-def _admit(session, row, mine, server):
+def _admit(
+    session: Session, row: Delivery, lease: leases.Lease[Delivery], server: str
+) -> tuple[Product, Literal["yes", "probe"]] | None:
     """Return the product and how the server may be asked; None where it serves nobody at the moment."""
-    admitted = outside.admit(session, server, limits.of(mine.assembly.settings, mine.assembly.pace).lease_s)
+    lease_s = limits.of(lease.assembly.settings, lease.assembly.pace).lease_s
+    admitted = breakers.request_permission(session, server, lease_s)
     if admitted == "no":
-        # its turn comes when the server is back; the sweep tells of it then
-        claims.give_back(session, Delivery, row.id, mine.owner)
+        # its turn comes when the server is back; the sweep notifies a worker then
+        claims.give_back(session, Delivery, row.id, lease.owner)
         return None
     return row.product, admitted
 
 
-def _deliver(assembly, product):
-    """Deliver a product; return the error that says that nothing can be delivered now, if there is one."""
+def _deliver(assembly: "Assembly", product: Product) -> deliveries.ServerAway | None:
+    """Deliver a product; return the error of a server that takes nothing now, if there is one."""
     given, longest_s = assembly.settings, limits.of(assembly.settings, assembly.pace).deliver_s
     deliver = partial(
         deliveries.deliver, product.path, product.md5, assembly.output, given.ingest_to,
@@ -119,17 +126,17 @@ def _deliver(assembly, product):
     return None
 
 
-def _in_time(deliver, path, longest_s) -> None:
-    """Deliver into a directory; a disk that does not answer is no fault of the product, and holds up nobody."""
+def _in_time(deliver: Callable[[], object], path: Path, longest_s: float) -> None:
+    """Deliver into a directory; a disk that does not answer is no fault of the product, and delays nothing else."""
     try:
-        ended = patient_reader.do(lambda _: _error_of(deliver), path, longest_s)
+        failure = patient_reader.call(lambda _: _error_of(deliver), path, longest_s)
     except Unavailable as error:
         raise deliveries.ServerAway(str(error)) from error
-    if ended is not None:
-        raise ended
+    if failure is not None:
+        raise failure
 
 
-def _error_of(work):
+def _error_of(work: Callable[[], object]) -> Exception | None:
     try:
         work()
     except Exception as error:
@@ -137,7 +144,7 @@ def _error_of(work):
     return None
 
 
-def _record_delivery(session, row, result, is_away):
+def _record_delivery(session: Session, row: Delivery, result: "Outcome[object]", is_away: bool) -> None:
     row.owner, row.lease, row.reason, row.next_try = "", None, result.reason, None
     row.tries += 1
     # an outage is no refusal, however long it takes
@@ -149,14 +156,16 @@ def _record_delivery(session, row, result, is_away):
         row.next_try = clock(session) + timedelta(seconds=frames.pause_s(row.tries))
 
 
-def _record_summary(session, row, result, is_written):
+def _record_summary(
+    session: Session, row: NightSummary, result: "Outcome[str | Unavailable | None]", is_written: bool
+) -> bool:
     moment = clock(session)
     row.owner, row.lease, row.next_try, row.reason = "", None, None, result.reason
     row.tries += 1
     if is_written:
         row.written = row.written or moment
     if result.state is State.DONE:
-        row.mailed, row.reason = (moment, result.value) if result.value is not None else (None, "")
-    elif result.state is State.RETRY and row.day >= summary.recent(moment):
+        row.mailed, row.reason = (moment, result.value) if isinstance(result.value, str) else (None, "")
+    elif result.state is State.RETRY and row.day >= night_summary.first_recent_night(moment):
         row.next_try = moment + timedelta(seconds=frames.pause_s(row.tries))
     return True

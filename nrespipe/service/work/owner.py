@@ -1,4 +1,4 @@
-"""Which process has a row, told so that others on the same machine can see whether it still lives."""
+"""Names of the processes that own rows: others on the same machine can see from them whether a process lives."""
 
 import hashlib
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 _HOST_NAMESPACE = "4026531836"
 
 
-def here(name: str) -> str:
+def this_process(name: str) -> str:
     """Return the name of this process as the owner of rows.
 
     Parameters
     ----------
     name
-        What it is: ``night``, or the name of a node of workers. Without a slash.
+        Name of the command, as ``night``, or of the node of workers. Without a slash.
 
     Returns
     -------
@@ -24,11 +24,11 @@ def here(name: str) -> str:
         Name; machine, boot and process namespace; process, with the moment when it started: ``name/machine:boot:
         namespace/pid.ticks``. A number that is given again is not mistaken, and the name of the host does not matter.
     """
-    return f"{name}/{of(os.getpid())}"
+    return f"{name}/{process(os.getpid())}"
 
 
-def of(pid: int) -> str:
-    """Return what the owners of all rows that a process of this machine has in hand have in common.
+def process(pid: int) -> str:
+    """Return the part of its name that all owners of rows of one process of this machine have in common.
 
     Parameters
     ----------
@@ -38,33 +38,33 @@ def of(pid: int) -> str:
     Returns
     -------
     str
-        Where and which it is, for `is_process`.
+        Machine, boot, namespace and process, for `is_of_process`.
     """
     return f"{_place()}/{pid}.{_stat(pid)[1]}"
 
 
-def is_process(owner: str, process: str) -> bool:
-    """Tell whether rows are those of a process.
+def is_of_process(owner: str, process: str) -> bool:
+    """Return whether an owner of rows is a process.
 
     Parameters
     ----------
     owner
-        As `here` tells it, with or without more behind another slash.
+        As `this_process` names it, with or without more behind another slash.
     process
-        As `of` tells it.
+        As `process` names it.
     """
     return owner.split("/")[1:3] == process.split("/")
 
 
-def is_child(owner: str, node: str) -> bool:
-    """Tell whether rows are those of a node of workers, or of one of its processes.
+def is_of_node(owner: str, node: str) -> bool:
+    """Return whether an owner of rows is a node of workers, or one of its processes.
 
     Parameters
     ----------
     owner
-        Who has the rows, as `here` tells it, with or without more behind another slash.
+        Owner of the rows, as `this_process` names it, with or without more behind another slash.
     node
-        Owner of the name of the node, as `here` tells it.
+        Owner of the name of the node, as `this_process` names it.
 
     Returns
     -------
@@ -75,17 +75,17 @@ def is_child(owner: str, node: str) -> bool:
 
 
 def is_dead(owner: str) -> bool:
-    """Tell whether a process that has rows does not live any more.
+    """Return whether a process that owns rows is dead.
 
     Parameters
     ----------
     owner
-        As `here` tells it, with or without more behind another slash.
+        As `this_process` names it, with or without more behind another slash.
 
     Returns
     -------
     bool
-        False where nobody can tell: of a process on another machine, or in another container.
+        False where that cannot be known: of a process on another machine, or in another container.
 
     Notes
     -----
@@ -99,7 +99,7 @@ def is_dead(owner: str) -> bool:
     if len(theirs) != len(ours):
         return False
     if theirs[1] != ours[1]:
-        return theirs[0] == ours[0] != ""
+        return bool(theirs[0]) and theirs[0] == ours[0]
     if theirs[2] != ours[2] or not ours[2]:
         return False
     pid, _, started = words[2].partition(".")
@@ -110,15 +110,15 @@ def is_dead(owner: str) -> bool:
     except (PermissionError, ValueError, OverflowError):
         return False
     state, ticks = _stat(pid)
-    # one that nobody has buried yet has a number, but writes nothing any more
+    # a zombie still has its number, but writes nothing any more
     return state in ("Z", "X") or ticks not in (started, "")
 
 
 @cache
-def _place():
+def _place() -> str:
     """Name this machine, its boot, and, as containers count their processes each for itself, the namespace."""
     space = ""
-    # a /proc of another namespace tells of other processes
+    # a /proc of another namespace lists other processes
     if _read("/proc/self/stat").partition(" ")[0] == str(os.getpid()):
         try:
             space = os.readlink("/proc/self/ns/pid").strip("pid:[]")
@@ -131,14 +131,14 @@ def _place():
     return f"{digest}:{_read('/proc/sys/kernel/random/boot_id').strip() or host.replace(':', '.')}:{space}"
 
 
-def _stat(pid):
+def _stat(pid: int | str) -> tuple[str, str]:
     """State of a process, and clock ticks from the start of the machine to its own; '' where the system is silent."""
     # the name of the program, in brackets, may hold blanks and brackets itself
     words = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (words[0], words[19]) if len(words) > 19 else ("", "")
 
 
-def _read(path):
+def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:

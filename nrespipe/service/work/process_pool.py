@@ -1,49 +1,50 @@
-"""Work for several processors: one process each, one frame at a time."""
+"""Pools of processes: one frame at a time in each, with limits of time and memory."""
 
 import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from pebble import ProcessExpired, ProcessPool
 
 from nrespipe import logs
-from nrespipe.database.columns import State, now
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.service import outcome
 from nrespipe.service.work import memory_guard
 
 if TYPE_CHECKING:
-    from nrespipe.service.outcome import Outcome
+    from nrespipe.service.outcome import Outcome, Run
+
+J = TypeVar("J")
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
-
 
 #: One frame a core: a library that starts threads of its own would only get in the way of the other processes, and
 #: sums that are split over threads differ in their last digits.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
-_NONE = object()
 
 # recipes are modules, and travel to a process by their names
 ForkingPickler.register(ModuleType, lambda module: (import_module, (module.__name__,)))
 
 
 @contextmanager
-def team(
+def open(
     processes: int, log_level: str = "INFO", time_limit_s: float | None = None, memory_limit_mb: int | None = None
-) -> Iterator[Callable[..., Any]]:
-    """Keep processes at hand for as long as the block lasts.
+) -> Iterator["Run"]:
+    """Open a pool of processes for as long as the block lasts.
 
     Parameters
     ----------
@@ -65,54 +66,39 @@ def team(
         the jobs that have begun are handed on; a second one is not.
     """
     if processes == 0:
-        yield in_turn
+        yield run_serially
         return
     with _environment(_ONE_THREAD):
         pool = _Pool(processes, log_level, time_limit_s)
-        unguard = memory_guard.guard(memory_limit_mb, pool.ended.__setitem__) if memory_limit_mb else lambda: None
+        unguard = memory_guard.start(memory_limit_mb, pool.ended.__setitem__) if memory_limit_mb else lambda: None
         try:
             yield pool.run
         except BaseException:
-            pool.dismiss(at_once=True)
+            pool.close(at_once=True)
             raise
         finally:
             unguard()
-        pool.dismiss()
+        pool.close()
 
 
-def in_turn(work: Callable[..., Any], jobs) -> "Iterator[tuple[object, Outcome]]":
-    """Do what ``run`` of a `team` does, in this process, one job after the other.
-
-    Parameters
-    ----------
-    work
-        What to do.
-    jobs : iterable
-        What to do it with.
-
-    Yields
-    ------
-    job : object
-        Each of them.
-    result : Outcome
-        What came of it.
-    """
+def run_serially(work: Callable[[J], T], jobs: Iterable[J]) -> "Iterator[tuple[J, Outcome[T]]]":
+    """Run a function on jobs in this process, one after the other, as ``run`` of `open` does in several."""
     for job in jobs:
         yield job, outcome.attempt(work, job)
 
 
-def values(results: "Iterable[tuple[object, Outcome]]") -> Iterator[object]:
-    """Return what was made, or fail.
+def require_values(results: "Iterable[tuple[J, Outcome[T]]]") -> Iterator[T | None]:
+    """Yield the values of jobs that all must be done.
 
     Parameters
     ----------
     results
-        As ``run`` of a `team` yields them.
+        As ``run`` of `open` yields them.
 
     Yields
     ------
     object
-        What the work returned for each job.
+        Return value of the work for each job.
 
     Raises
     ------
@@ -122,7 +108,7 @@ def values(results: "Iterable[tuple[object, Outcome]]") -> Iterator[object]:
     for _, result in results:
         if result.state is not State.DONE:
             if result.traceback:
-                _log.error("a piece of work failed", exception=result.traceback)
+                _log.error("job failed", exception=result.traceback)
             raise Unavailable(result.reason)
         yield result.value
 
@@ -130,37 +116,46 @@ def values(results: "Iterable[tuple[object, Outcome]]") -> Iterator[object]:
 class _Pool:
     """A pool of processes, and why some of them were ended."""
 
-    def __init__(self, processes, log_level, time_limit_s):
-        self._processes, self._log_level, self._time_limit_s, self._pool = processes, log_level, time_limit_s, None
-        self.ended = {}
+    def __init__(self, processes: int, log_level: str, time_limit_s: float | None) -> None:
+        self._processes, self._log_level, self._time_limit_s = processes, log_level, time_limit_s
+        self._pool: ProcessPool | None = None
+        #: Reasons by name of the process, as ``owner.process`` gives it.
+        self.ended: dict[str, str] = {}
 
-    def run(self, work, jobs):
-        jobs, pending, leaving = iter(jobs), {}, None
+    def run(self, work: Callable[[J], T], jobs: Iterable[J]) -> "Iterator[tuple[J, Outcome[T]]]":
+        coming = iter(jobs)
+        pending: dict[Future[bytes], J] = {}
+        interrupt: BaseException | None = None
+        is_exhausted = False
         while True:
             try:
-                while leaving is None and len(pending) < self._processes and (job := next(jobs, _NONE)) is not _NONE:
-                    pending[self._submit(work, job)] = job
+                while interrupt is None and not is_exhausted and len(pending) < self._processes:
+                    for job in coming:
+                        pending[self._submit(work, job)] = job
+                        break
+                    else:
+                        is_exhausted = True
                 if not pending:
                     break
                 finished, _ = wait(pending, return_when=FIRST_COMPLETED)
             except (KeyboardInterrupt, SystemExit) as asked:
-                if leaving is not None:
+                if interrupt is not None:
                     raise
-                # what the processes have begun is finished and handed on, or it would be done once more
-                leaving = asked
+                # work that the processes have begun is finished and handed on, or it would be done once more
+                interrupt = asked
                 continue
             for future in finished:
                 yield pending.pop(future), self._outcome(future)
-        if leaving is not None:
-            raise leaving
+        if interrupt is not None:
+            raise interrupt
 
-    def dismiss(self, at_once=False):
+    def close(self, at_once: bool = False) -> None:
         if self._pool is not None:
             (self._pool.stop if at_once else self._pool.close)()
             self._pool.join()
             self._pool = None
 
-    def _submit(self, work, job):
+    def _submit(self, work: Callable[[J], T], job: J) -> "Future[bytes]":
         # packed here, and unpacked where an error is an outcome: a program that does not load, a result that does not
         # travel
         packed = bytes(ForkingPickler.dumps((work, job)))
@@ -171,25 +166,26 @@ class _Pool:
             )
         return self._pool.schedule(_perform, (packed,), timeout=self._time_limit_s)
 
-    def _outcome(self, future):
+    def _outcome(self, future: "Future[bytes]") -> "Outcome[Any]":
         error = future.exception()
         if error is None:
-            return pickle.loads(future.result())
+            result: Outcome[Any] = pickle.loads(future.result())
+            return result
         if isinstance(error, TimeoutError):
             return outcome.of(Unavailable("it took longer than it may and was stopped"), now())
         if isinstance(error, ProcessExpired):
             died = f"its process died with status {error.exitcode} (out of memory?)"
-            # the process is gone, and its number is at the end of what it was called
+            # the process is gone, and its number is at the end of its name
             reasons = [reason for process, reason in self.ended.items() if f"/{error.pid}." in process]
             return outcome.of(Unavailable(reasons[-1] if reasons else died), now())
         if isinstance(error, BrokenProcessPool):
-            self.dismiss(at_once=True)
+            self.close(at_once=True)
             return outcome.of(Unavailable("no process could be started"), now())
         return outcome.of(error, now())
 
 
-def _perform(packed):
-    """Do a piece of work in a process of the team; packed it comes, and packed goes what came of it."""
+def _perform(packed: bytes) -> bytes:
+    """Do a job in a process of the pool; job and outcome travel packed."""
     begun = now()
     try:
         work, job = pickle.loads(packed)
@@ -198,8 +194,8 @@ def _perform(packed):
         return pickle.dumps(outcome.of(error, begun))
 
 
-def _enter(log_level) -> None:
-    """Begin a process of the team."""
+def _enter(log_level: str) -> None:
+    """Begin a process of the pool."""
     # a Ctrl-C at the terminal reaches all: the parent alone decides, and lets the frames in flight finish
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -207,14 +203,15 @@ def _enter(log_level) -> None:
     logs.configure(log_level)
 
 
-def _leave_with_parent():
-    # a parent that was killed cannot dismiss anybody
-    parent_process().join()
+def _leave_with_parent() -> None:
+    # a parent that was killed cannot end anybody
+    if (parent := parent_process()) is not None:
+        parent.join()
     os._exit(1)
 
 
 @contextmanager
-def _environment(values):
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
     kept = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

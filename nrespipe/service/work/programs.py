@@ -1,69 +1,70 @@
-"""The programs that do not end by themselves: listener, workers, scheduler, and all of them in one."""
+"""Programs that run until they are stopped: listener, workers, scheduler, and all of them in one."""
 
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
-from celery import signals
+from celery import Celery, signals
+from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import settings
 from nrespipe.database import nodes
-from nrespipe.database.columns import clock
-from nrespipe.service import isolated, limits, metrics
+from nrespipe.database.dialects import clock
+from nrespipe.service import limits, metrics, outcome
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest.listener import Listener
-from nrespipe.service.operations import summary
+from nrespipe.service.operations import night_summary
 from nrespipe.service.work import celery_app, dispatch, node
-from nrespipe.service.work.lease import persist
+from nrespipe.service.work.leases import WorkTable, persist
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
 
 _log = structlog.get_logger(__name__)
 
-#: How often the scheduler looks what is owed [second].
+#: How often the scheduler adds masters and summaries [second].
 PERIOD_S = 60.0
-#: A node of workers that was silent for so long will not come again under its name [day].
+#: A node of workers that was silent for so long is forgotten [day].
 _GONE_DAYS = 3
-#: How long the service that is one program pauses before it looks whether it is time for something [second].
+#: Pause of the loop of the service in one program [second].
 _TURN_S = 0.5
+
+T = TypeVar("T")
 
 
 def listen(assembly: "Assembly") -> None:
-    """Write down what the broker tells of, until the program is told to stop."""
-    app = celery_app.application(assembly.settings)
-    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
-    listener = Listener(assembly, dispatch.waker(assembly, celery_app.sender(app)), timer)
+    """Register the raw frames that messages announce, until the program is stopped."""
+    listener = _listener(assembly, celery_app.application(assembly.settings))
     signal.signal(signal.SIGTERM, lambda *_: listener.stop())
     listener.listen()
 
 
-def work(assembly: "Assembly", name: str, tables: Sequence[type]) -> int:
-    """Reduce frames, make masters and deliver as messages tell, until the program is told to stop.
+def work(assembly: "Assembly", name: str, tables: Sequence[WorkTable]) -> int:
+    """Do the work of the rows that messages name, until the program is stopped.
 
     Parameters
     ----------
     name
         Name of this node, unique on its host and the same after a new start.
     tables
-        Whose queues to serve: `Frame`, `Stacking`, `Delivery`, or several.
+        Tables whose queues are served: `Frame`, `Stacking`, `NightSummary`, `Delivery`.
 
     Returns
     -------
     int
-        Exit status: 0 where it was told to stop, and ended what it had in hand.
+        Exit status: 0 where it was asked to stop and finished its work.
 
     Raises
     ------
     DoNotFit
-        If the broker, or whoever stops it, would end it before a frame may have ended.
+        If the broker or the supervisor would end it before the time limit of a frame.
     Unavailable
         If a live node has the name.
     """
@@ -78,18 +79,18 @@ def work(assembly: "Assembly", name: str, tables: Sequence[type]) -> int:
         "--hostname": full_name,
     }
     words = [word for pair in options.items() for word in pair]
-    made = []
-    signals.worker_init.connect(lambda sender, **_: made.append(sender), weak=False)
+    workers: list[Any] = []
+    signals.worker_init.connect(lambda sender, **_: workers.append(sender), weak=False)
     # before the library connects: of two nodes of one name it ends one, as if all were well
-    with node.named(assembly, full_name, processes, queues) as lost:
-        celery_app.serve(app, assembly, full_name)
+    with node.register(assembly, full_name, processes, queues) as lost:
+        celery_app.configure_worker(app, assembly, full_name)
         app.worker_main(["--quiet", "worker", *words, "--without-gossip", "--without-mingle"])
-    # the library itself forgets how its worker ended
-    return 1 if lost.is_set() or not made else int(made[0].exitcode or 0)
+    # the library itself forgets the exit status of its worker
+    return 1 if lost.is_set() or not workers else int(workers[0].exitcode or 0)
 
 
 def schedule(assembly: "Assembly", once: bool = False) -> None:
-    """Write down what is owed and tell the workers, until the program is told to stop; two of these do no harm.
+    """Schedule masters and summaries and notify workers, until the program is stopped; two of these do no harm.
 
     Parameters
     ----------
@@ -99,17 +100,17 @@ def schedule(assembly: "Assembly", once: bool = False) -> None:
     app = celery_app.application(assembly.settings)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
+    timer = _timer(assembly, app)
     if assembly.settings.metrics_port and not once:
-        given = assembly.settings
-        points = lambda: _numbers(assembly, app)
-        # a port that another program has, a second scheduler perhaps, holds up no frame
-        isolated.do("numbers for Prometheus", metrics.serve, given.metrics_port, points, given.metrics_address)
+        port, address = assembly.settings.metrics_port, assembly.settings.metrics_address
+        points = partial(_points, assembly, app)
+        # a port that another program has, a second scheduler perhaps, delays no frame
+        outcome.attempt_or_log("numbers for Prometheus", metrics.serve, port, points, address)
     next_plan = 0.0
     while True:
         if time.monotonic() >= next_plan:
-            _look_ahead(assembly)
-            isolated.do("metrics", lambda: assembly.recorder.send(_numbers(assembly, app)))
+            _schedule(assembly)
+            outcome.attempt_or_log("metrics", lambda: assembly.recorder.send(_points(assembly, app)))
             next_plan = time.monotonic() + PERIOD_S
         timer.tick()
         if once or stopped.wait(assembly.pace.sweep_s):
@@ -118,13 +119,13 @@ def schedule(assembly: "Assembly", once: bool = False) -> None:
 
 
 def run(assembly: "Assembly") -> int:
-    """Be the whole service: workers, sweep, scheduler, and a listener where a broker is set.
+    """Run the whole service in one program: workers, sweep, scheduler, and a listener where a broker is set.
 
     Returns
     -------
     int
-        Exit status, as that of `work`; 1 too if a part of it has ended: then the others finish what they have in hand,
-        and end as well.
+        Exit status, as that of `work`; 1 too if a part of it has ended: then the others finish their work and end as
+        well.
 
     Raises
     ------
@@ -133,72 +134,81 @@ def run(assembly: "Assembly") -> int:
     Unavailable
         If a live node has the name: the service runs on this host already.
     """
-    ended = []
+    ended: list[str] = []
 
     @signals.worker_ready.connect(weak=False)
-    def _accompany(sender, **_):
+    def _start_threads(sender: Any, **_: object) -> None:
         # threads of the parent: started after it has made its processes, which must not inherit them
-        parts = [_attend] + [_listen_beside] * (assembly.settings.fits_broker != settings.MEMORY)
+        parts = [_sweep_and_schedule] + [_listen] * (assembly.settings.fits_broker != settings.MEMORY)
         for part in parts:
-            threading.Thread(target=_beside, args=(ended, part, assembly, sender.app), daemon=True).start()
+            threading.Thread(target=_run_part, args=(ended, part, assembly, sender.app), daemon=True).start()
 
     status = work(assembly, "nrespipe", list(celery_app.QUEUES))
     return 1 if ended else status
 
 
-def _beside(ended, part, *arguments) -> None:
-    """Be a part of the service that never ends by itself; if it does, the whole service ends, to be started anew."""
+def _run_part(ended: list[str], part: "Callable[[Assembly, Celery], None]", assembly: "Assembly", app: Celery) -> None:
+    """Run a part of the service that never ends by itself; if it does, the whole service ends, to be started anew."""
     try:
-        part(*arguments)
+        part(assembly, app)
     except BaseException:
         _log.exception("a part of the service failed", part=part.__name__)
-    ended.append(part)
-    _log.error("a part of the service has ended: the others finish what they have in hand", part=part.__name__)
+    ended.append(part.__name__)
+    _log.error("a part of the service has ended: the others finish their work", part=part.__name__)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _numbers(assembly, app):
-    """Return how things stand in the database and in the queues."""
-    points = isolated.do("numbers of the database", _patiently, assembly, assembly.readers, metrics.of_database) or []
-    tables = {queue: table for table, queue in celery_app.QUEUES.items()}
-    depths = ((queue, celery_app.depth(app, table)) for queue, table in tables.items())
-    known = [(queue, depth) for queue, depth in depths if depth is not None]
-    return [*points, *(metrics.Point("nrespipe.queue_length", float(n), {"queue": queue}) for queue, n in known)]
+def _timer(assembly: "Assembly", app: Celery) -> dispatch.Timer:
+    return dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness_check(app))
 
 
-def _patiently(assembly, sessions, work):
-    """Do something in a transaction, and wait a while for a database that is away."""
-    return persist(sessions, work, time.monotonic() + assembly.pace.patience_s)
+def _listener(assembly: "Assembly", app: Celery) -> Listener:
+    return Listener(assembly, dispatch.notifier(assembly, celery_app.sender(app)), _timer(assembly, app))
 
 
-def _look_ahead(assembly) -> None:
-    """Write down what is owed, and wake what was overlooked; each by itself, whatever becomes of the others."""
-    owe_all, mine = partial(master_schedule.owe_all, assembly=assembly), assembly.sessions
-    isolated.do("masters that are owed", _patiently, assembly, mine, owe_all)
-    isolated.do("frames that were overlooked", _patiently, assembly, mine, master_schedule.remind)
-    isolated.do("summaries that are owed", summary.owe, assembly)
-    isolated.do("nodes that are gone", _patiently, assembly, mine, _forget_nodes)
+def _listen(assembly: "Assembly", app: Celery) -> None:
+    _listener(assembly, app).listen()
 
 
-def _forget_nodes(session):
-    for name in nodes.forget(session, clock(session) - timedelta(days=_GONE_DAYS)):
-        _log.info("a node is gone for good", node=name)
-
-
-def _attend(assembly, app):
-    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
-    next_plan = 0.0
+def _sweep_and_schedule(assembly: "Assembly", app: Celery) -> None:
+    timer, next_plan = _timer(assembly, app), 0.0
     if assembly.settings.broker_url == settings.MEMORY:
         # messages in memory do not survive a program
-        isolated.do("messages of an earlier program", _patiently, assembly, assembly.sessions, dispatch.forget_messages)
+        job = "messages of an earlier program"
+        outcome.attempt_or_log(job, _persist, assembly, assembly.sessions, dispatch.forget_messages)
     while True:
         timer.tick()
         if time.monotonic() >= next_plan:
-            _look_ahead(assembly)
+            _schedule(assembly)
             next_plan = time.monotonic() + PERIOD_S
         time.sleep(min(_TURN_S, assembly.pace.sweep_s))
 
 
-def _listen_beside(assembly, app):
-    timer = dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness(app))
-    Listener(assembly, dispatch.waker(assembly, celery_app.sender(app)), timer).listen()
+def _schedule(assembly: "Assembly") -> None:
+    """Schedule masters and summaries, and release frames that were overlooked; an error of one stops no other."""
+    mine, add_all = assembly.sessions, partial(master_schedule.add_all, assembly=assembly)
+    outcome.attempt_or_log("schedule of masters", _persist, assembly, mine, add_all)
+    outcome.attempt_or_log("frames that were overlooked", _persist, assembly, mine, master_schedule.release_waiting)
+    outcome.attempt_or_log("schedule of summaries", night_summary.schedule, assembly)
+    outcome.attempt_or_log("nodes that are gone", _persist, assembly, mine, _forget_nodes)
+
+
+def _points(assembly: "Assembly", app: Celery) -> list[metrics.Point]:
+    """Return the numbers of the database and of the queues."""
+    job = "numbers of the database"
+    points = outcome.attempt_or_log(job, _persist, assembly, assembly.readers, metrics.of_database) or []
+    # one table of each queue
+    tables = {queue: table for table, queue in celery_app.QUEUES.items()}
+    lengths = ((queue, celery_app.queue_length(app, table)) for queue, table in tables.items())
+    known = [(queue, length) for queue, length in lengths if length is not None]
+    return [*points, *(metrics.Point("nrespipe.queue_length", float(n), {"queue": queue}) for queue, n in known)]
+
+
+def _persist(assembly: "Assembly", sessions: sessionmaker[Session], work: Callable[[Session], T]) -> T:
+    """Do something in a transaction, and wait a while for a database that is away."""
+    return persist(sessions, work, time.monotonic() + assembly.pace.patience_s)
+
+
+def _forget_nodes(session: Session) -> None:
+    for name in nodes.delete_silent(session, clock(session) - timedelta(days=_GONE_DAYS)):
+        _log.info("a node is gone for good", node=name)

@@ -8,14 +8,14 @@ from datetime import timedelta
 from multiprocessing.reduction import ForkingPickler
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from nrespipe.database import claims
 from nrespipe.database.administration import connection
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 
@@ -74,7 +74,7 @@ def until(sessions, work):
 def test_a_process_that_falls_silent_within_a_transaction_does_not_keep_its_row(sessions):
     row = add(sessions, owner="silent")
     with sessions() as silent:
-        assert claims.holds(silent, Frame, row, "silent")
+        assert claims.confirm_owner(silent, Frame, row, "silent")
         assert until(sessions, lambda session: claims.release(session, "took too long")) == [(Frame, row)]
         assert until(sessions, lambda session: claims.claim(session, Frame, row, "another"))
         silent.invalidate()
@@ -109,10 +109,10 @@ def test_one_that_wakes_goes_on_over_a_new_connection(sessions):
         assert claims.claim(silent, Frame, row, "silent")
         assert until(sessions, lambda session: claims.claim(session, Frame, row, "another"))
         with pytest.raises(DBAPIError):
-            claims.holds(silent, Frame, row, "silent")
+            claims.confirm_owner(silent, Frame, row, "silent")
         silent.rollback()
-        assert not claims.holds(silent, Frame, row, "silent")
-        assert claims.holds(silent, Frame, row, "another")
+        assert not claims.confirm_owner(silent, Frame, row, "silent")
+        assert claims.confirm_owner(silent, Frame, row, "another")
 
 
 def test_workers_are_told_of_all_other_rows_while_one_is_locked(url):
@@ -122,9 +122,9 @@ def test_workers_are_told_of_all_other_rows_while_one_is_locked(url):
         assert claims.claim(silent, Frame, locked, "silent")
         with sessions.begin() as session:
             at_once(session)
-            assert claims.pick(session, Frame, 60.0, 500) == [free]
+            assert claims.select_for_dispatch(session, Frame, 60.0, 500) == [free]
     with sessions.begin() as session:
-        assert claims.pick(session, Frame, 60.0, 500) == [locked]
+        assert claims.select_for_dispatch(session, Frame, 60.0, 500) == [locked]
     sessions.kw["bind"].dispose()
 
 
@@ -132,7 +132,7 @@ def test_of_leases_that_have_run_out_all_others_are_released_while_one_row_is_lo
     sessions = with_tables(url)
     locked, free = add(sessions, owner="silent"), add(sessions, "b-e00", owner="dead")
     with sessions() as silent:
-        assert claims.holds(silent, Frame, locked, "silent")
+        assert claims.confirm_owner(silent, Frame, locked, "silent")
         with sessions.begin() as session:
             at_once(session)
             assert claims.release(session, "took too long") == [(Frame, free)]
@@ -171,7 +171,7 @@ def test_sessions_that_read_still_only_read_in_another_process(tmp_path):
     sessions = with_tables(f"sqlite:///{tmp_path}/night.sqlite")
     for made, told in (
         (sessions, nullcontext()),
-        (connection.readers(sessions), pytest.raises(OperationalError, match="readonly")),
+        (connection.read_only(sessions), pytest.raises(OperationalError, match="readonly")),
     ):
         arrived = ForkingPickler.loads(ForkingPickler.dumps(made))
         with told, arrived.begin() as session:

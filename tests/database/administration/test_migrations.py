@@ -18,11 +18,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import sessionmaker
 
 from nrespipe.database import frames
-from nrespipe.database.administration import connection, ddl, revisions, soundness
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.administration import connection, integrity, migration_steps, schema
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, Master, Row
 
-FIRST, *_, LAST = revisions.known()
+FIRST, *_, LAST = schema.known()
 #: What a column holds in rows that are there to be counted.
 SAMPLES = {sa.Integer: 1, sa.String: "x", sa.Float: 1.5, sa.Boolean: True, sa.JSON: []}
 MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
@@ -96,21 +96,21 @@ def migrated_one_by_one(engine, path, migrate):
 
 @pytest.mark.slow
 def test_a_database_with_every_table_filled_goes_up_and_down_through_all_revisions_and_loses_no_row(engine):
-    revisions.upgrade(engine, FIRST)
-    own = revisions.known()
-    assert migrated_one_by_one(engine, own[1:], revisions.upgrade) == {}
+    schema.upgrade(engine, FIRST)
+    own = schema.known()
+    assert migrated_one_by_one(engine, own[1:], schema.upgrade) == {}
     fill(engine)
     assert set(counts(engine).values()) == {1}
-    assert migrated_one_by_one(engine, own[-2::-1], revisions.downgrade) == {}
+    assert migrated_one_by_one(engine, own[-2::-1], schema.downgrade) == {}
     # and at once, with all rows of the last one
-    assert revisions.upgrade(engine) == (FIRST, LAST)
+    assert schema.upgrade(engine) == (FIRST, LAST)
     fill(engine)
     before = counts(engine)
-    assert revisions.downgrade(engine, FIRST) == (LAST, FIRST)
+    assert schema.downgrade(engine, FIRST) == (LAST, FIRST)
     assert counts(engine).items() <= before.items()
-    revisions.upgrade(engine)
+    schema.upgrade(engine)
     assert differences(engine) == []
-    assert not any(soundness.defects(engine).values())
+    assert not any(integrity.defects(engine).values())
 
 
 @pytest.mark.slow
@@ -119,19 +119,19 @@ def test_tables_that_are_made_at_once_are_those_that_all_migrations_make(databas
     is_file = made.dialect.name == "sqlite"
     url = f"sqlite:///{tmp_path}/other.sqlite" if is_file else request.getfixturevalue("postgres").create()
     migrated = connection.open_engine(url)
-    revisions.upgrade(migrated, FIRST)
+    schema.upgrade(migrated, FIRST)
     assert differences(migrated), "the comparison compares nothing"
-    revisions.upgrade(migrated)
+    schema.upgrade(migrated)
     assert described(made) == described(migrated)
     assert differences(made) == []
     with made.connect() as first, migrated.connect() as second:
-        assert revisions.read(first) == revisions.read(second) == (LAST, revisions.oldest_program(LAST))
+        assert schema.read(first) == schema.read(second) == (LAST, schema.oldest_program(LAST))
 
 
 def test_the_revisions_are_known_without_alembic_in_the_order_of_their_names():
-    scripts = ScriptDirectory(str(revisions.MIGRATIONS))
+    scripts = ScriptDirectory(str(schema.MIGRATIONS))
     chain = [script.revision for script in scripts.walk_revisions()]
-    assert revisions.known() == chain[::-1]
+    assert schema.known() == chain[::-1]
 
 
 def test_programs_that_start_at_once_on_an_empty_database_take_turns_at_making_the_tables(database_url):
@@ -142,20 +142,20 @@ def test_programs_that_start_at_once_on_an_empty_database_take_turns_at_making_t
 
 def test_upgrades_that_begin_at_once_take_turns_and_all_come_to_an_end(database_url):
     first = connection.open_engine(database_url)
-    revisions.upgrade(first, FIRST)
+    schema.upgrade(first, FIRST)
     with ThreadPoolExecutor(3) as pool:
-        ends = list(pool.map(lambda _: revisions.upgrade(connection.open_engine(database_url)), range(3)))
+        ends = list(pool.map(lambda _: schema.upgrade(connection.open_engine(database_url)), range(3)))
     assert {after for _, after in ends} == {LAST}
     assert differences(first) == []
 
 
 @pytest.mark.slow
 def test_an_upgrade_that_is_cut_off_at_any_statement_goes_on_when_it_is_started_again(postgres, monkeypatch):
-    monkeypatch.setattr(ddl, "BATCH", 1)
+    monkeypatch.setattr(migration_steps, "BATCH", 1)
     done = 0
     for cut in range(1, 1000, 3):
         engine = connection.open_engine(postgres.create())
-        revisions.upgrade(engine, FIRST)
+        schema.upgrade(engine, FIRST)
         with engine.begin() as opened:
             for number in range(3):
                 opened.execute(text(a_frame(f"f{number}", "new")))
@@ -169,15 +169,15 @@ def test_an_upgrade_that_is_cut_off_at_any_statement_goes_on_when_it_is_started_
                     raise KeyboardInterrupt
 
         with suppress(KeyboardInterrupt):
-            revisions.upgrade(engine, "0002")
+            schema.upgrade(engine, "0002")
             done = cut
         event.remove(engine, "after_cursor_execute", cut_off)
-        revisions.upgrade(engine, "0002")
+        schema.upgrade(engine, "0002")
         with engine.connect() as opened:
             assert opened.scalar(text("select count(*) from frames where state = 'queued' and next_try = created")) == 3
             names = {index["name"] for index in inspect(opened).get_indexes("frames")}
         assert {"ix_frames_next_try", "uq_frames_filename_version"} <= names
-        assert not any(soundness.defects(engine)[name] for name in ("indices", "constraints"))
+        assert not any(integrity.defects(engine)[name] for name in ("indices", "constraints"))
         engine.dispose()
         if done:
             break
@@ -187,7 +187,7 @@ def test_an_upgrade_that_is_cut_off_at_any_statement_goes_on_when_it_is_started_
 @pytest.mark.slow
 def test_an_index_that_was_left_invalid_is_found_and_built_again(postgres):
     engine = connection.open_engine(postgres.create())
-    revisions.upgrade(engine, FIRST)
+    schema.upgrade(engine, FIRST)
     with engine.connect() as opened:
         opened = opened.execution_options(isolation_level="AUTOCOMMIT")
         for number in range(2):
@@ -195,20 +195,20 @@ def test_an_index_that_was_left_invalid_is_found_and_built_again(postgres):
         # two rows that are alike end the build, as a crash would
         with suppress(sa.exc.IntegrityError):
             opened.execute(text("create unique index concurrently ix_frames_next_try on frames (path)"))
-    assert soundness.defects(engine)["indices"] == ["ix_frames_next_try is invalid: its build was interrupted"]
-    revisions.upgrade(engine)
-    assert not any(soundness.defects(engine).values())
+    assert integrity.defects(engine)["indices"] == ["ix_frames_next_try is invalid: its build was interrupted"]
+    schema.upgrade(engine)
+    assert not any(integrity.defects(engine).values())
 
 
 def test_a_migration_that_waits_for_a_reader_lets_others_pass_and_is_tried_again(postgres, monkeypatch):
-    monkeypatch.setattr(revisions, "LOCK_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(revisions, "PAUSES_S", (0.1,) * 100)
+    monkeypatch.setattr(schema, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(schema, "PAUSES_S", (0.1,) * 100)
     url = postgres.create()
     engine = connection.open_engine(url)
-    revisions.upgrade(engine, "0010")
+    schema.upgrade(engine, "0010")
     with ThreadPoolExecutor(1) as pool, connection.open_engine(url).connect() as reader:
         reader.execute(text("select count(*) from frames"))
-        migration = pool.submit(revisions.upgrade, engine)
+        migration = pool.submit(schema.upgrade, engine)
         for _ in range(5):
             # behind a migration that waits without an end this would wait as well
             with engine.begin() as opened:
@@ -220,34 +220,34 @@ def test_a_migration_that_waits_for_a_reader_lets_others_pass_and_is_tried_again
 
 
 def test_a_lock_that_is_never_had_ends_the_upgrade_and_changes_nothing(postgres, monkeypatch):
-    monkeypatch.setattr(revisions, "LOCK_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(revisions, "PAUSES_S", (0.05,))
+    monkeypatch.setattr(schema, "LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(schema, "PAUSES_S", (0.05,))
     url = postgres.create()
     engine = connection.open_engine(url)
-    revisions.upgrade(engine, "0010")
+    schema.upgrade(engine, "0010")
     with connection.open_engine(url).connect() as reader:
         reader.execute(text("select count(*) from frames"))
         with pytest.raises(OperationalError, match="lock timeout"):
-            revisions.upgrade(engine)
+            schema.upgrade(engine)
     with engine.connect() as opened:
-        assert revisions.read(opened).revision == "0010"
+        assert schema.read(opened).revision == "0010"
 
 
 def test_a_migration_that_would_leave_orphans_is_undone_and_those_that_were_there_hinder_none(
     tmp_path, newer, monkeypatch
 ):
     engine = connection.open_engine(f"sqlite:///{tmp_path}/night.sqlite")
-    revisions.upgrade(engine, "0010")
+    schema.upgrade(engine, "0010")
     with engine.connect() as opened:
         opened.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")
         opened.connection.dbapi_connection.execute("insert into master_inputs values (7, 8)")
-    revisions.upgrade(engine)
+    schema.upgrade(engine)
     fill(engine)
     newer("op.execute('delete from frames')", additive=True)
-    with pytest.raises(revisions.WrongRevision, match="1 of attempts to frames"):
-        revisions.upgrade(engine)
+    with pytest.raises(schema.WrongRevision, match="1 of attempts to frames"):
+        schema.upgrade(engine)
     with engine.connect() as opened:
-        assert revisions.read(opened).revision == LAST
+        assert schema.read(opened).revision == LAST
         assert count(opened, Frame.__table__) == 1
         assert opened.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
@@ -258,13 +258,13 @@ def newer(tmp_path, monkeypatch):
 
     def become(does, additive):
         folder = tmp_path / "later"
-        shutil.copytree(revisions.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "versions/9999_later.py").write_text(
             f'revision = "9999"\ndown_revision = "{LAST}"\nadditive = {additive}\nfrom alembic import op\n'
             f"import sqlalchemy as sa\n\n\ndef upgrade():\n    {does}\n\n\ndef downgrade():\n    pass\n",
             encoding="utf-8",
         )
-        monkeypatch.setattr(revisions, "MIGRATIONS", folder)
+        monkeypatch.setattr(schema, "MIGRATIONS", folder)
 
     return become
 
@@ -275,10 +275,10 @@ def later(engine, newer, monkeypatch):
 
     def upgrade(does, additive):
         with_tables(engine.url.render_as_string(False)).kw["bind"].dispose()
-        own = revisions.MIGRATIONS
+        own = schema.MIGRATIONS
         newer(does, additive)
-        assert revisions.upgrade(engine) == (LAST, "9999")
-        monkeypatch.setattr(revisions, "MIGRATIONS", own)
+        assert schema.upgrade(engine) == (LAST, "9999")
+        monkeypatch.setattr(schema, "MIGRATIONS", own)
 
     return upgrade
 
@@ -288,9 +288,9 @@ ADDS = "op.add_column('frames', sa.Column('more', sa.Text(), nullable=False, ser
 
 def test_a_program_works_with_the_tables_of_a_later_one_that_only_adds_to_them(engine, later):
     later(ADDS, additive=True)
-    assert revisions.require(engine) == "9999"
-    assert revisions.upgrade(engine) == ("9999", "9999")
-    revisions.prepare(engine)
+    assert schema.require(engine) == "9999"
+    assert schema.upgrade(engine) == ("9999", "9999")
+    schema.prepare(engine)
     with sessionmaker(engine).begin() as session:
         session.add(Frame(filename="a", path="/a", md5="1"))
     with sessionmaker(engine).begin() as session:
@@ -299,11 +299,11 @@ def test_a_program_works_with_the_tables_of_a_later_one_that_only_adds_to_them(e
 
 def test_a_program_refuses_the_tables_of_a_later_one_that_change_what_it_knows(engine, later):
     later("op.drop_column('frames', 'body')", additive=False)
-    for work in (revisions.require, revisions.prepare, revisions.upgrade):
-        with pytest.raises(revisions.WrongRevision, match=f"revision 9999, for which this program, of revision {LAST}"):
+    for work in (schema.require, schema.prepare, schema.upgrade):
+        with pytest.raises(schema.WrongRevision, match=f"revision 9999, for which this program, of revision {LAST}"):
             work(engine)
-    with pytest.raises(revisions.WrongRevision, match="only a later program"):
-        revisions.downgrade(engine, FIRST)
+    with pytest.raises(schema.WrongRevision, match="only a later program"):
+        schema.downgrade(engine, FIRST)
 
 
 def test_what_a_later_program_says_of_another_revision_does_not_count(engine, later):
@@ -311,46 +311,46 @@ def test_what_a_later_program_says_of_another_revision_does_not_count(engine, la
     with engine.begin() as opened:
         # somebody has put a revision there by hand
         opened.execute(text("update alembic_version set version_num = 'abcdef'"))
-    with pytest.raises(revisions.WrongRevision, match="abcdef"):
-        revisions.require(engine)
+    with pytest.raises(schema.WrongRevision, match="abcdef"):
+        schema.require(engine)
 
 
 def test_an_older_database_is_refused_with_the_command_that_mends_it_and_is_not_changed(engine):
-    revisions.upgrade(engine, "0009")
-    for work in (revisions.require, revisions.prepare):
-        with pytest.raises(revisions.WrongRevision, match=f"0009; this program needs {LAST}.*database upgrade"):
+    schema.upgrade(engine, "0009")
+    for work in (schema.require, schema.prepare):
+        with pytest.raises(schema.WrongRevision, match=f"0009; this program needs {LAST}.*database upgrade"):
             work(engine)
     with engine.connect() as opened:
-        assert revisions.read(opened) == ("0009", "")
+        assert schema.read(opened) == ("0009", "")
 
 
 def test_a_database_of_another_program_is_refused_by_what_it_holds(engine):
     with engine.begin() as opened:
         opened.execute(text("create table frames (id integer primary key)"))
-    for work in (revisions.require, revisions.prepare, revisions.upgrade):
-        with pytest.raises(revisions.WrongRevision, match="a table frames and no revision"):
+    for work in (schema.require, schema.prepare, schema.upgrade):
+        with pytest.raises(schema.WrongRevision, match="a table frames and no revision"):
             work(engine)
 
 
 def test_tables_of_others_beside_ours_hinder_nothing(engine):
     with engine.begin() as opened:
         opened.execute(text("create table spatial_ref_sys (id integer primary key)"))
-    revisions.prepare(engine)
-    assert revisions.require(engine) == LAST
+    schema.prepare(engine)
+    assert schema.require(engine) == LAST
 
 
 def test_a_revision_that_does_not_exist_or_lies_the_other_way_is_refused(engine):
-    revisions.upgrade(engine, "0003")
-    with pytest.raises(revisions.WrongRevision, match="there is no revision 0815"):
-        revisions.upgrade(engine, "0815")
-    with pytest.raises(revisions.WrongRevision, match="to 0001 leads `nrespipe database downgrade`"):
-        revisions.upgrade(engine, FIRST)
-    with pytest.raises(revisions.WrongRevision, match="to 0004 leads `nrespipe database upgrade`"):
-        revisions.downgrade(engine, "0004")
+    schema.upgrade(engine, "0003")
+    with pytest.raises(schema.WrongRevision, match="there is no revision 0815"):
+        schema.upgrade(engine, "0815")
+    with pytest.raises(schema.WrongRevision, match="to 0001 leads `nrespipe database downgrade`"):
+        schema.upgrade(engine, FIRST)
+    with pytest.raises(schema.WrongRevision, match="to 0004 leads `nrespipe database upgrade`"):
+        schema.downgrade(engine, "0004")
 
 
 def test_what_only_adds_to_the_tables_says_so_in_every_migration_since_there_is_a_place_for_it():
-    for revision, path in revisions._files().items():
+    for revision, path in schema._files().items():
         lines = path.read_text(encoding="utf-8").splitlines()
         assert revision < "0011" or {"additive = True", "additive = False"} & set(lines), path.name
 
@@ -358,8 +358,8 @@ def test_what_only_adds_to_the_tables_says_so_in_every_migration_since_there_is_
 def test_a_database_in_a_directory_with_a_percent_sign_is_opened(tmp_path):
     (tmp_path / "100%s?#").mkdir()
     url = sa.URL.create("sqlite", database=f"{tmp_path}/100%s?#/night.sqlite")
-    revisions.upgrade(connection.open_engine(url), FIRST)
-    revisions.upgrade(connection.open_engine(url))
+    schema.upgrade(connection.open_engine(url), FIRST)
+    schema.upgrade(connection.open_engine(url))
     with connection.connect_to_read(url)() as session:
         assert "frames" in inspect(session.connection()).get_table_names()
 
@@ -373,12 +373,12 @@ def a_frame(name, state):
 
 
 def test_what_the_first_revision_knew_is_kept_and_what_was_unfinished_is_due(engine):
-    revisions.upgrade(engine, FIRST)
+    schema.upgrade(engine, FIRST)
     states = ("new", "waiting", "retry", "done", "bad")
     with engine.begin() as opened:
         for state in states:
             opened.execute(text(a_frame(state, state)))
-    revisions.upgrade(engine)
+    schema.upgrade(engine)
     with sessionmaker(engine).begin() as session:
         rows = {frame.filename: frame for frame in session.scalars(select(Frame))}
         assert {name: frame.state for name, frame in rows.items()} == {
@@ -389,8 +389,8 @@ def test_what_the_first_revision_knew_is_kept_and_what_was_unfinished_is_due(eng
 
 @pytest.mark.parametrize("batch", [1, 5000])
 def test_masters_that_were_held_are_used_and_need_review(engine, monkeypatch, batch):
-    monkeypatch.setattr(ddl, "BATCH", batch)
-    revisions.upgrade(engine, "0009")
+    monkeypatch.setattr(migration_steps, "BATCH", batch)
+    schema.upgrade(engine, "0009")
     finding = {"name": "level_adu", "value": 9.0, "usual": 1.0, "worst": 5.0, "verdict": "held"}
     words = ("kind", "site", "instrument", "camera", "binning", "day", "fibers", "path", "md5", "reason", "traceback")
     columns = {**dict.fromkeys(words, ""), "kind": "bias", "n_inputs": 1, "quality": 0, "code_version": "0"}
@@ -401,7 +401,7 @@ def test_masters_that_were_held_are_used_and_need_review(engine, monkeypatch, ba
                 text(f"insert into masters ({', '.join(names)}) values ({', '.join(':' + name for name in names)})"),
                 {**columns, "standing": standing, "findings": json.dumps(findings), "created": MOMENT},
             )
-    revisions.upgrade(engine)
+    schema.upgrade(engine)
     with sessionmaker(engine).begin() as session:
         rows = session.scalars(select(Master).order_by(Master.id)).all()
         assert [row.standing for row in rows] == [Standing.REVIEW, Standing.REJECTED, Standing.CURRENT]
@@ -411,7 +411,7 @@ def test_masters_that_were_held_are_used_and_need_review(engine, monkeypatch, ba
 
 def test_rows_that_nobody_has_read_are_announcements_and_what_they_hid_is_back(database_url):
     engine = connection.open_engine(database_url)
-    revisions.upgrade(engine, "0010")
+    schema.upgrade(engine, "0010")
     words = ("site", "instrument", "camera", "day", "binning", "objects", "reason", "code_version", "path")
     moment = datetime(2019, 4, 6, tzinfo=UTC)
     blank = {**dict.fromkeys(words, ""), "tries": 1, "quality": 0, "created": moment, "updated": moment}
@@ -429,7 +429,7 @@ def test_rows_that_nobody_has_read_are_announcements_and_what_they_hid_is_back(d
             names = ", ".join(row)
             values = ", ".join(f":{name}" for name in row)
             opened.execute(text(f"insert into frames ({names}) values ({values})"), row)
-    revisions.upgrade(engine)
+    schema.upgrade(engine)
     with sessionmaker(engine).begin() as session:
         found = session.scalars(select(Frame).order_by(Frame.id)).all()
         assert [(frame.md5, frame.version) for frame in found] == [
@@ -439,7 +439,7 @@ def test_rows_that_nobody_has_read_are_announcements_and_what_they_hid_is_back(d
             (State.QUEUED, True), (State.SKIPPED, False),
         ]  # fmt: skip
         frames.announce(session, "a", "/elsewhere")
-    revisions.downgrade(engine, "0010")
+    schema.downgrade(engine, "0010")
     with engine.begin() as opened:
         left = opened.execute(text("select filename, md5, version, path from frames order by filename, version")).all()
     assert [tuple(row) for row in left] == [

@@ -1,11 +1,11 @@
 """Which master serves a frame."""
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Master
 from nrespipe.frames.raw import Kind
 
@@ -88,7 +88,7 @@ def test_a_master_serves_where_the_header_does_not_tell_how_the_frame_was_read_o
 
 def test_the_reason_names_the_read_out_mode_that_masters_lack(session, frame):
     add(session, 0, readout_mode="slow")
-    assert calibrations.absence(session, Kind.FLAT, frame, 2).endswith("was read out in mode fast")
+    assert calibrations.why_none(session, Kind.FLAT, frame, 2).endswith("was read out in mode fast")
 
 
 def test_a_bias_serves_whatever_is_lit(session, frame):
@@ -98,7 +98,7 @@ def test_a_bias_serves_whatever_is_lit(session, frame):
 
 def test_the_reason_names_a_stack_that_failed(session, frame):
     add(session, 0, day="20190405", standing=Standing.REJECTED, reason="the lamps were off")
-    assert "could not be made: the lamps were off" in calibrations.absence(session, Kind.FLAT, frame, 1)
+    assert "could not be made: the lamps were off" in calibrations.why_none(session, Kind.FLAT, frame, 1)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_reason_counts_the_frames_of_the_night(session, frame, good, bad, wo
     facts = {**PLACE, "day": "20190405", "kind": Kind.BIAS, "start_mjd": MJD, "path": "/b"}
     for number, state in enumerate([State.DONE] * good + [State.BAD] * bad):
         arrive(session, f"b{number}-b00", "1" * 32, state=state, **facts)
-    assert calibrations.absence(session, Kind.BIAS, frame, 2).endswith(words)
+    assert calibrations.why_none(session, Kind.BIAS, frame, 2).endswith(words)
 
 
 def test_a_try_that_the_disk_made_fail_is_forgotten_with_the_next(session):
@@ -124,5 +124,5 @@ def test_a_try_that_the_disk_made_fail_is_forgotten_with_the_next(session):
     add(session, 0, standing=Standing.RETRY)
     last = add(session, 0)
     night = calibrations.night_of(last)
-    assert calibrations.last(session, Kind.FLAT, night) is last
+    assert calibrations.last_attempt(session, Kind.FLAT, night) is last
     assert session.query(Master).count() == 1

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nrespipe import doppler
 from nrespipe.engine.acceptance import master_checks
-from nrespipe.engine.wavelength import solution
 from nrespipe.frames.judgement import Finding, Judgement, Verdict
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Pixel
@@ -60,7 +60,7 @@ def arc(
 ):
     degrees = np.array([(0, 0), (1, 0), (0, 1)])
     velocity = moved_ms + apart_ms * np.array(fibers) / 2
-    terms = np.array([466000.0, 4100.0, 10.0]) * (1 + velocity[:, None] / solution.C_MS)
+    terms = np.array([466000.0, 4100.0, 10.0]) * (1 + velocity[:, None] / doppler.C_MS)
     f, t = len(fibers), len(degrees)
     scale = Solution(fibers, ORDERS, N, degrees, terms, np.zeros((f, t, t)), np.full(f, scatter_ms), np.full(f, lines))
     flux = np.full((1, len(ORDERS), N), 1000.0 * light)
@@ -96,19 +96,19 @@ def test_what_cannot_be_measured_is_held():
 
 
 def test_a_flat_is_missing_the_orders_of_the_spectrograph_that_it_does_not_have_whatever_others_it_has(nres01):
-    shifted = master_checks.master(flat(orders=np.arange(55, 122)), None, nres01)
+    shifted = master_checks.judge(flat(orders=np.arange(55, 122)), None, nres01)
     assert {f.name: f.value for f in shifted.findings}["orders_missing"] == 3
 
 
 @pytest.mark.parametrize("make", [bias, dark, flat])
 def test_masters_that_differ_by_noise_are_accepted(make, nres01):
-    assert master_checks.master(make(seed=1), None, nres01).verdict is Verdict.ACCEPTED
-    assert master_checks.master(make(seed=1), make(seed=2), nres01).verdict is Verdict.ACCEPTED
+    assert master_checks.judge(make(seed=1), None, nres01).verdict is Verdict.ACCEPTED
+    assert master_checks.judge(make(seed=1), make(seed=2), nres01).verdict is Verdict.ACCEPTED
 
 
 def test_arcs_of_two_usual_nights_are_accepted(nres01):
-    assert master_checks.master(arc(), None, nres01).verdict is Verdict.ACCEPTED
-    assert master_checks.master(arc(moved_ms=120), arc(moved_ms=-60, light=1.3), nres01).verdict is Verdict.ACCEPTED
+    assert master_checks.judge(arc(), None, nres01).verdict is Verdict.ACCEPTED
+    assert master_checks.judge(arc(moved_ms=120), arc(moved_ms=-60, light=1.3), nres01).verdict is Verdict.ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -147,25 +147,25 @@ def test_arcs_of_two_usual_nights_are_accepted(nres01):
     ],
 )  # fmt: skip
 def test_a_master_that_is_unlike_the_last_one_is_told_so(new, last, verdict, words, nres01):
-    judged = master_checks.master(new, last, nres01)
+    judged = master_checks.judge(new, last, nres01)
     assert judged.verdict is verdict
     assert any(words in reason for reason in judged.reasons), judged.reasons
 
 
 def test_header_and_table_are_named_with_their_values(nres01):
     camera = replace(bias(noise=6.6), header_read_noise_adu=7.3)
-    assert master_checks.master(camera, None, nres01).reasons == [
+    assert master_checks.judge(camera, None, nres01).reasons == [
         "read noise 6.6 ADU, the header says 7.3, the table 2.2"
     ]
     by_header = replace(flat(gain=3.2), header_gain_e_per_adu=1.0)
     says = "gain 3.200 +- 0.010 electron / ADU, the header says 1.00, the table 3.20"
-    assert master_checks.master(by_header, None, nres01).reasons == [says]
+    assert master_checks.judge(by_header, None, nres01).reasons == [says]
 
 
 def test_what_the_nights_before_have_shown_of_header_and_table_is_told_and_is_no_change(nres01):
     for made in (bias(noise=6.6), replace(flat(gain=1.0), header_gain_e_per_adu=3.0)):
-        alone = master_checks.master(made, None, nres01)
-        again = master_checks.master(made, made, nres01).beside(alone)
+        alone = master_checks.judge(made, None, nres01)
+        again = master_checks.judge(made, made, nres01).compared_with(alone)
         assert alone.verdict is again.verdict is Verdict.FLAGGED
         assert alone.changed
         assert not again.changed
@@ -173,13 +173,13 @@ def test_what_the_nights_before_have_shown_of_header_and_table_is_told_and_is_no
 
 def test_a_gain_within_the_error_of_the_night_has_not_changed(nres01):
     last, poor = flat(), replace(flat(gain=3.2), night_gain_e_per_adu=2.9, night_gain_error=0.16)
-    assert master_checks.master(poor, last, nres01).verdict is Verdict.ACCEPTED
+    assert master_checks.judge(poor, last, nres01).verdict is Verdict.ACCEPTED
     good = replace(poor, night_gain_error=0.01)
-    assert master_checks.master(good, last, nres01).verdict is Verdict.FLAGGED
+    assert master_checks.judge(good, last, nres01).verdict is Verdict.FLAGGED
 
 
 def test_longer_arcs_of_the_same_lamp_have_the_same_light(nres01):
-    judged = master_checks.master(arc(exposure_s=1800.0), arc(exposure_s=600.0), nres01)
+    judged = master_checks.judge(arc(exposure_s=1800.0), arc(exposure_s=600.0), nres01)
     assert judged.verdict is Verdict.ACCEPTED
     assert [abs(f.value) < 0.01 for f in judged.findings if f.name.startswith("light_fiber")] == [True] * 3
 
@@ -187,16 +187,16 @@ def test_longer_arcs_of_the_same_lamp_have_the_same_light(nres01):
 def test_masters_from_before_the_light_was_kept_are_compared_by_the_rest(nres01):
     old_flat, old_arc = replace(flat(), peak_e_per_s=None), replace(arc(), exposure_s=None)
     for new, last in ((flat(light=0.1), old_flat), (arc(light=0.1), old_arc)):
-        assert master_checks.master(new, last, nres01).verdict is Verdict.ACCEPTED
+        assert master_checks.judge(new, last, nres01).verdict is Verdict.ACCEPTED
 
 
 def test_a_fiber_without_any_light_in_common_with_the_last_flat_is_held(nres01):
-    judged = master_checks.master(flat(light=(0, 1, 1)), flat(), nres01)
+    judged = master_checks.judge(flat(light=(0, 1, 1)), flat(), nres01)
     assert judged.verdict is Verdict.REVIEW
 
 
 def test_masters_of_different_fibers_and_orders_can_be_compared(nres01):
-    judged = master_checks.master(flat(fibers=(1, 2), orders=ORDERS[1:]), flat(fibers=(0,), orders=ORDERS[:-1]), nres01)
+    judged = master_checks.judge(flat(fibers=(1, 2), orders=ORDERS[1:]), flat(fibers=(0,), orders=ORDERS[:-1]), nres01)
     assert judged.verdict is Verdict.FLAGGED
     assert "fibers [0] have no light any more" in judged.reasons
 
@@ -205,23 +205,23 @@ def test_a_master_of_which_most_is_useless_is_rejected(nres01):
     good, bad = bias(), bias()
     mask = np.zeros((N, N), np.uint8)
     mask[: round(0.6 * N)] = np.uint8(Pixel.BAD)
-    judged = master_checks.master(replace(bad, mask=mask), good, nres01)
+    judged = master_checks.judge(replace(bad, mask=mask), good, nres01)
     assert judged.verdict is Verdict.REJECTED
     assert judged.reasons[0].startswith("6")
     assert judged.reasons[0].endswith("% of the pixels are bad")
     dark = flat()
     dark = replace(dark, blaze=np.where(np.arange(dark.blaze.shape[-1]) > 5, 0.0, dark.blaze))
-    assert master_checks.master(dark, None, nres01).verdict is Verdict.REJECTED
+    assert master_checks.judge(dark, None, nres01).verdict is Verdict.REJECTED
 
 
 def test_what_the_last_good_master_shows_as_well_is_told_and_asks_for_no_review():
     own = Judgement((Finding("a", 3.0, 1.0, 2.0, "a {value}"),))
     new = Judgement((Finding("a", 4.0, 1.0, 2.0, "a {value}"), Finding("b", 3.0, 1.0, 2.0, "b {value}")))
-    beside = new.beside(own)
-    assert [finding.verdict for finding in beside.findings] == [Verdict.FLAGGED, Verdict.REVIEW]
-    assert beside.reasons == ["b 3.0", "a 4.0"]
-    assert beside.changed
-    alone = Judgement(new.findings[:1]).beside(own)
+    compared = new.compared_with(own)
+    assert [finding.verdict for finding in compared.findings] == [Verdict.FLAGGED, Verdict.REVIEW]
+    assert compared.reasons == ["b 3.0", "a 4.0"]
+    assert compared.changed
+    alone = Judgement(new.findings[:1]).compared_with(own)
     assert (alone.verdict, alone.changed) == (Verdict.FLAGGED, False)
-    worse = Judgement((Finding("a", 9.0, 1.0, 2.0, "a {value}", useless=5.0),)).beside(own)
+    worse = Judgement((Finding("a", 9.0, 1.0, 2.0, "a {value}", useless=5.0),)).compared_with(own)
     assert worse.verdict is Verdict.REJECTED

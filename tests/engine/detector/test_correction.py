@@ -35,7 +35,7 @@ def noisy(rng, light=0.0, level=1000.0, shape=(204, 250)):
 def test_deferred_charge_in_the_overscan_does_not_lift_the_level():
     adu = noisy(np.random.default_rng(1))
     adu[:, 210:214] += 400 * np.exp(-np.arange(4))
-    assert np.abs(correction.overscan_level(frame(adu)) - 1000).max() < 0.6
+    assert np.abs(correction.overscan(frame(adu)).level - 1000).max() < 0.6
 
 
 @pytest.mark.parametrize("rows", [slice(60, 61), slice(60, 69), slice(0, 200)])
@@ -48,7 +48,7 @@ def test_a_long_tail_behind_saturated_rows_moves_no_level_by_a_tenth(rows):
     tailed[rows, 200:258] += 1e-3 * 59_000 * np.exp(-np.arange(58) / 4)
     sections = Section(206, 258, 0, 200), Section(0, 200, 0, 200)
     first, second = (
-        correction.overscan_level(dataclasses.replace(frame(adu), bias_section=sections[0], data_section=sections[1]))
+        correction.overscan(dataclasses.replace(frame(adu), bias_section=sections[0], data_section=sections[1])).level
         for adu in (clean, tailed)
     )
     assert np.abs(second - first).max() < 0.1
@@ -60,7 +60,7 @@ def test_a_hit_in_the_overscan_moves_no_level_by_a_tenth(charge):
     hit = clean.copy()
     hit[50:53, 230:233] += charge
     hit[120, 225:250] += charge
-    moved = np.abs(correction.overscan_level(frame(hit)) - correction.overscan_level(frame(clean)))
+    moved = np.abs(correction.overscan(frame(hit)).level - correction.overscan(frame(clean)).level)
     assert np.delete(moved, range(104, 137)).max() < 0.1
 
 
@@ -120,7 +120,7 @@ def test_a_frame_that_is_noisier_than_the_biases_has_its_own_read_noise_and_a_qu
         rng = np.random.default_rng(12)
         raw = frame(rng.normal(1000, noise, (204, 250)).astype(np.float32))
         floor = correction.correct(raw, bias, dark, _limits(), 1.0).floor_variance
-        expected = used**2 + 0.8 + correction.level_variance(raw)
+        expected = used**2 + 0.8 + correction.overscan(raw).variance
         assert np.median(floor) == pytest.approx(expected, rel=0.06)
 
 
@@ -140,9 +140,9 @@ def test_a_half_whose_level_has_jumped_is_found_and_put_right_beside_orders_of_a
         "upper": np.s_[100:200, :200],
     }
     bias, dark = masters((200, 200))
-    assert not any(correction.jumps(frame(adu), bias))
+    assert not any(correction.level_steps(frame(adu), bias))
     adu[part[half]] += excess
-    jumped = correction.jumps(frame(adu), bias)
+    jumped = correction.level_steps(frame(adu), bias)
     sides = ("left", "right") if half in ("left", "right") else ("lower", "upper")
     other = sides[1 - sides.index(half)]
     assert getattr(jumped, half) - getattr(jumped, other) == pytest.approx(excess, abs=2.5)
@@ -168,5 +168,5 @@ def test_the_error_of_the_level_of_a_row_is_known():
     wander = np.cumsum(rng.normal(0, 0.03, 4096)) + rng.normal(0, 0.15, 4096)
     adu = (1000 + wander[:, np.newaxis] + rng.normal(0, 2.2, (4096, 100))).astype(np.float32)
     raw = SimpleNamespace(adu=adu, data_section=Section(0, 42, 0, 4096), bias_section=Section(42, 100, 0, 4096))
-    error = correction.overscan_level(raw) - (1000 + wander)
-    assert correction.level_variance(raw) == pytest.approx(np.var(error), rel=0.15)
+    error = correction.overscan(raw).level - (1000 + wander)
+    assert correction.overscan(raw).variance == pytest.approx(np.var(error), rel=0.15)

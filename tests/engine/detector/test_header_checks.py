@@ -34,7 +34,7 @@ def frame(noise=2.2, **header):
 def test_limits_that_make_no_sense_are_named_and_replaced(saturation, linear, used, quality):
     raw = frame(saturation_adu=saturation, max_linear_adu=linear)
     assert header_checks.limits(raw, TABLE, 3.2) == used
-    assert header_checks.doubts(raw, TABLE, 2.2, 3.2) == quality
+    assert header_checks.flags(raw, TABLE, 2.2, 3.2) == quality
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_limits_of_a_header_are_believed_for_the_gain_that_was_measured():
     raw = frame(saturation_adu=47_500.0, max_linear_adu=40_000.0)
     assert header_checks.limits(raw, TABLE, 1.0) == (47_500, 40_000)
     low = frame(saturation_adu=12_000.0, max_linear_adu=10_000.0)
-    assert header_checks.doubts(low, TABLE, 2.2, 3.2) == Quality.HEADER_DISAGREES
-    assert header_checks.doubts(low, TABLE, 2.2, 10.0) == Quality(0)
+    assert header_checks.flags(low, TABLE, 2.2, 3.2) == Quality.HEADER_DISAGREES
+    assert header_checks.flags(low, TABLE, 2.2, 10.0) == Quality(0)
 
 
 def test_where_the_pixels_pile_up_they_are_saturated_whatever_header_and_table_say():
@@ -106,7 +106,7 @@ def test_the_noise_of_the_overscan_is_measured_whatever_the_levels_of_the_rows(n
     ],
 )
 def test_a_frame_whose_noise_is_not_that_of_the_biases_is_named(noise, expected, quality):
-    assert header_checks.doubts(frame(noise), TABLE, expected, 3.2) == quality
+    assert header_checks.flags(frame(noise), TABLE, expected, 3.2) == quality
 
 
 def test_only_a_noisier_overscan_changes_the_read_noise_of_a_frame():
@@ -122,7 +122,7 @@ def test_only_a_noisier_overscan_changes_the_read_noise_of_a_frame():
 def test_a_gain_that_no_flat_tells_is_that_of_a_sensible_header_and_may_be_off_by_what_the_table_says(
     header, gain, error
 ):
-    found = header_checks.gain([frame(header_gain_e_per_adu=header)], TABLE)
+    found = header_checks.nominal_gain([frame(header_gain_e_per_adu=header)], TABLE)
     assert found == pytest.approx((gain, error))
 
 
@@ -135,10 +135,10 @@ def test_the_read_noise_of_a_header_is_taken_by_the_gain_that_fits():
 
 def test_values_that_contradict_a_measurement_are_named():
     flag = Quality.HEADER_DISAGREES
-    assert header_checks.contradicted(None, 3.2, 0.1, flag) == Quality(0)
-    assert header_checks.contradicted(3.1, 3.2, 0.1, flag) == Quality(0)
-    assert header_checks.contradicted(1.0, 3.2, 0.1, flag) == flag
-    assert header_checks.contradicted(np.nan, 3.2, 0.1, flag) == flag
+    assert header_checks.flag_difference(None, 3.2, 0.1, flag) == Quality(0)
+    assert header_checks.flag_difference(3.1, 3.2, 0.1, flag) == Quality(0)
+    assert header_checks.flag_difference(1.0, 3.2, 0.1, flag) == flag
+    assert header_checks.flag_difference(np.nan, 3.2, 0.1, flag) == flag
 
 
 def test_the_noise_of_the_overscan_is_that_of_counts_as_the_camera_writes_them_too():

@@ -65,7 +65,7 @@ def test_lean_and_bend_of_two_lamps_are_recovered_over_the_whole_detector(night,
     """To one and a third of a thousandth of a pixel, a pixel away from the trace."""
     traces, flat = night
     found = line_tilt.measure(arc(traces, flat, (0, 1), many, fwhm=fwhm), traces, flat, (0, 1))
-    lean, bend = line_tilt.of(found, traces, (0, 1))
+    lean, bend = line_tilt.per_pixel(found, traces, (0, 1))
     assert np.sqrt(np.mean((lean - LEAN) ** 2)) < 1e-3
     assert np.abs(lean - LEAN).max() < 4e-3
     assert np.sqrt(np.mean((bend - BEND) ** 2)) < 3e-4
@@ -77,7 +77,7 @@ def test_a_flaw_of_the_profile_is_not_taken_for_a_slant(night):
     traces, flat = night
     moved = Traces(traces.fibers, ORDERS, traces.centers + 0.05)
     found = line_tilt.measure(arc(traces, flat, (0, 1), many), moved, flat, (0, 1))
-    lean, _ = line_tilt.of(found, moved, (0, 1))
+    lean, _ = line_tilt.per_pixel(found, moved, (0, 1))
     assert np.sqrt(np.mean((lean - LEAN) ** 2)) < 1.2e-3
 
 
@@ -87,7 +87,7 @@ def test_cosmic_rays_do_not_change_the_slant(night):
     rng = np.random.default_rng(7)
     hit = image.electrons + np.where(rng.random(image.electrons.shape) < 1e-3, rng.exponential(5000), 0)
     struck = Image(hit.astype(np.float32), image.floor_variance, image.mask, 60.0)
-    lean, bend = line_tilt.of(line_tilt.measure(struck, traces, flat, (0, 1)), traces, (0, 1))
+    lean, bend = line_tilt.per_pixel(line_tilt.measure(struck, traces, flat, (0, 1)), traces, (0, 1))
     assert np.sqrt(np.mean((lean - LEAN) ** 2)) < 1.2e-3
     assert np.sqrt(np.mean((bend - BEND) ** 2)) < 4e-4
 
@@ -100,7 +100,9 @@ def test_an_order_half_off_the_detector_does_not_spoil_the_others(night):
     electrons = image.electrons.copy()
     electrons[270:, 300:] = 0
     cut = Image(electrons, image.floor_variance, image.mask, 60.0)
-    lean, _ = line_tilt.of(line_tilt.measure(cut, Traces(traces.fibers, ORDERS, centers), flat, (0, 1)), traces, (0, 1))
+    lean, _ = line_tilt.per_pixel(
+        line_tilt.measure(cut, Traces(traces.fibers, ORDERS, centers), flat, (0, 1)), traces, (0, 1)
+    )
     assert np.sqrt(np.mean((lean - LEAN)[:, :-1] ** 2)) < 1.2e-3
 
 
@@ -108,13 +110,13 @@ def test_without_a_lamp_the_lines_stand_upright(night):
     traces, flat = night
     found = line_tilt.measure(arc(traces, flat, (0,), many), traces, flat, ())
     assert found.fibers == ()
-    assert not np.any(line_tilt.of(found, traces, (0, 1)))
+    assert not np.any(line_tilt.per_pixel(found, traces, (0, 1)))
 
 
 def test_nothing_is_known_of_a_fiber_that_no_lamp_lit(night):
     traces, flat = night
     found = line_tilt.measure(arc(traces, flat, (1,), many), traces, flat, (1,))
-    lean, bend = line_tilt.of(found, traces, (0, 1))
+    lean, bend = line_tilt.per_pixel(found, traces, (0, 1))
     assert not lean[0].any()
     assert not bend[0].any()
     assert np.sqrt(np.mean((lean[1] - LEAN[1]) ** 2)) < 1.2e-3
@@ -133,7 +135,7 @@ def test_nothing_is_known_of_a_fiber_that_no_lamp_lit(night):
 def test_too_few_lines_say_nothing(night, places, height):
     traces, flat = night
     found = line_tilt.measure(arc(traces, flat, (0, 1), places, height), traces, flat, (0, 1))
-    assert not np.any(line_tilt.of(found, traces, (0, 1)))
+    assert not np.any(line_tilt.per_pixel(found, traces, (0, 1)))
 
 
 @pytest.mark.parametrize(
@@ -146,14 +148,14 @@ def test_a_slant_is_not_wild_where_there_are_no_lines(night, places, height):
     traces, flat = night
     for seed in range(2):
         image = arc(traces, flat, (0, 1), places, height, seed=seed)
-        lean, bend = line_tilt.of(line_tilt.measure(image, traces, flat, (0, 1)), traces, (0, 1))
+        lean, bend = line_tilt.per_pixel(line_tilt.measure(image, traces, flat, (0, 1)), traces, (0, 1))
         assert np.abs(lean - LEAN).max() < 0.04
         assert np.abs(bend - BEND).max() < 0.01
 
 
 def test_the_mean_of_slants_is_taken_fiber_by_fiber(night):
     traces, _ = night
-    blank = line_tilt.nothing(traces, (0, 1))
+    blank = line_tilt.upright(traces, (0, 1))
     n = len(blank.degrees)
 
     def known(fibers, lean):
@@ -169,12 +171,12 @@ def test_the_mean_of_slants_is_taken_fiber_by_fiber(night):
 
 def test_the_slant_of_a_pixel_is_the_sum_of_legendre_products_in_x_and_m(night):
     traces, _ = night
-    blank = line_tilt.nothing(traces, (1,))
+    blank = line_tilt.upright(traces, (1,))
     coefficients = np.zeros((1, len(blank.degrees)))
     for degrees, value in (((0, 0), 0.03), ((1, 0), 0.006), ((0, 1), -0.004), ((1, 1), 0.003)):
         coefficients[0, np.flatnonzero((blank.degrees == degrees).all(axis=1))] = value
     known = type(blank)((1,), blank.orders, blank.n_pixels, blank.degrees, coefficients, 0 * coefficients)
-    lean, bend = line_tilt.of(known, traces, (0, 1))
+    lean, bend = line_tilt.per_pixel(known, traces, (0, 1))
     np.testing.assert_allclose(lean[1], LEAN[0], atol=1e-12)
     assert not lean[0].any()
     assert not bend.any()

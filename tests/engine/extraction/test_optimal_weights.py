@@ -51,7 +51,7 @@ def painted(flat, fwhm, lean=LEAN, bend=BEND):
 
 
 def known(flat, lean=LEAN, bend=BEND):
-    blank = line_tilt.nothing(flat.traces, (0,))
+    blank = line_tilt.upright(flat.traces, (0,))
     of = np.zeros((2, 1, len(blank.degrees)))
     of[:, 0, 0] = lean, bend
     return Slant(blank.fibers, blank.orders, blank.n_pixels, blank.degrees, *of)

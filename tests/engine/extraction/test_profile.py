@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine.extraction import profile
+from nrespipe.engine.extraction import pixel_response, profile
 from nrespipe.engine.extraction.scattered_light import DISTANCES
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
@@ -67,7 +67,7 @@ def flat():
 
 
 def responded(flat, flux=None):
-    return profile.respond(flat.image, flat.traces, flat.profile, flat.flux if flux is None else flux, (0, 2))
+    return pixel_response.measure(flat.image, flat.traces, flat.profile, flat.flux if flux is None else flux, (0, 2))
 
 
 @pytest.mark.slow
@@ -152,7 +152,7 @@ def test_pixels_without_light_keep_one_and_the_error_of_the_scatter(flat):
 
 def test_pixels_that_are_masked_say_nothing(flat):
     blind = Image(flat.image.electrons, flat.image.floor_variance, np.ones_like(flat.image.mask), 60.0)
-    response, error, weight, mask = profile.respond(blind, flat.traces, flat.profile, flat.flux, (0, 2))
+    response, error, weight, mask = pixel_response.measure(blind, flat.traces, flat.profile, flat.flux, (0, 2))
     assert (response == 1).all()
     assert not weight.any()
     assert not mask.any()

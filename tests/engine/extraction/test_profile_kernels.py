@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine.extraction import profile
+from nrespipe.engine.extraction import pixel_response, profile
 
 OFFSETS = np.arange(-10, 10.01, 0.05)
 CHUNKS = np.array([5.0, 20.0, 33.0])
@@ -29,7 +29,7 @@ def share(tables, k, x, u):
 
 def test_the_model_of_an_image_is_the_sum_of_its_traces(crowd):
     _, centers, tables, flux = crowd
-    model = profile._model_image(N[::-1], centers, tables, CHUNKS, -10.0, 0.05, 8.5, flux)
+    model = pixel_response._model_image(N[::-1], centers, tables, CHUNKS, -10.0, 0.05, 8.5, flux)
     expected, rows = np.zeros(N), np.arange(N[1])
     for x, k in np.ndindex(*centers.shape):
         u = rows - centers[x, k]

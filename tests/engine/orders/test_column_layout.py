@@ -62,3 +62,15 @@ def test_traces_are_sorted_by_row_and_put_back(scene):
     values = np.random.default_rng(1).random((2, 2, 5))
     np.testing.assert_array_equal(laid.unsort(laid.sort(values)), values)
     np.testing.assert_allclose(laid.unsort(laid.centers.T), traces.centers[[1, 0]])
+
+
+def test_the_same_pixels_with_moved_traces_are_those_of_a_layout_from_the_start(scene):
+    image, traces, flat = scene
+    laid = column_layout.lay_out(image, traces, flat, (0, 1), 4)
+    # fiber 1 moves below fiber 0
+    moved = Traces((0, 1), traces.orders, traces.centers[:2] + np.array([[[2.0]], [[-12.0]]]))
+    found, expected = laid.moved(moved, (0, 1)), column_layout.lay_out(image, moved, flat, (0, 1), 4)
+    for name in ("data", "bad", "centers", "tables", "order"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    found.bad[:] = 2
+    assert not (laid.bad == 2).any()

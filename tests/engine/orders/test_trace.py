@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nrespipe import instruments
-from nrespipe.engine.orders import order_pattern, trace
+from nrespipe.engine.orders import trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Traces
@@ -70,13 +70,13 @@ def test_fibers_that_lie_the_other_way_round_are_noticed_and_renamed(nres01):
     # fiber 0 is the lower one here, whatever the table says, so find has named both pairs upside down
     pair = parallel((0, 1), [np.arange(6) * 40 + 118, np.arange(6) * 40 + 100])
     other = parallel((1, 2), [np.arange(6) * 40 + 136, np.arange(6) * 40 + 118])
-    assert not trace.upright([pair, other], nres01)
-    merged, _ = trace.merge([trace.turned(pair), trace.turned(other)], nres01)
+    assert not trace.fibers_agree([pair, other], nres01)
+    merged, _ = trace.merge([trace.reversed_fibers(pair), trace.reversed_fibers(other)], nres01)
     np.testing.assert_allclose(merged.centers[:, 0, 0], [100, 118, 136])
 
 
 def test_a_single_flat_cannot_tell_which_way_the_fibers_lie(nres01):
-    assert trace.upright([parallel((0, 1), [np.arange(6) * 40 + 118, np.arange(6) * 40 + 100])], nres01)
+    assert trace.fibers_agree([parallel((0, 1), [np.arange(6) * 40 + 118, np.arange(6) * 40 + 100])], nres01)
 
 
 @pytest.mark.parametrize("lit", [(1, 0), (2, 1), (2, 0)])
@@ -86,15 +86,15 @@ def test_either_pair_of_fibers_is_numbered_right_on_any_bench_and_with_orders_mi
         bench = benches.build(spectrograph, seed)
         crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in lit])
         for lost in (0, 4):
-            highest = order_pattern.highest(crossing[:, lost : 67 - 3 * lost], lit, spectrograph.fibers.upward)
-            assert order_pattern.first_order(highest, spectrograph) == 52 + lost
+            highest = trace.highest_fiber(crossing[:, lost : 67 - 3 * lost], lit, spectrograph.fibers.upward)
+            assert trace.first_order(highest, spectrograph) == 52 + lost
 
 
 def test_a_missing_ridge_does_not_spoil_the_numbers(nres01):
     bench = benches.build(nres01)
     crossing = np.stack([benches.row(bench, fiber, np.array([2048.0]))[:, 0] for fiber in (2, 1)])
     crossing[0, 7], crossing[1, [20, 21]] = np.nan, np.nan
-    assert order_pattern.first_order(order_pattern.highest(crossing, (2, 1), nres01.fibers.upward), nres01) == 52
+    assert trace.first_order(trace.highest_fiber(crossing, (2, 1), nres01.fibers.upward), nres01) == 52
 
 
 def test_an_order_that_is_seen_along_a_third_of_its_length_is_kept_when_flats_are_joined(nres01):

@@ -69,7 +69,7 @@ def lines(seed=5, number=400):
 
 
 def followed(image, flat, lit=(0, 1), **options):
-    return trace_shift.orders(image, trace_shift.roughly(image, flat.traces, lit), flat, lit, stride=2, **options)
+    return trace_shift.measure(image, trace_shift.coarse(image, flat.traces, lit), flat, lit, stride=2, **options)
 
 
 @pytest.mark.parametrize("shift", [-6.0, -2.0, -0.7, 0.0, 0.1, 0.7, 2.0, 3.3, 6.0])
@@ -125,7 +125,7 @@ def test_a_frame_without_light_has_no_motion_and_no_claim_to_one(flat, hits):
 @pytest.mark.parametrize(("shift", "light"), [(18.0, even(2000.0)), (-18.0, even(500.0)), (25.0, even(900.0, (1, 0)))])
 def test_orders_that_lie_in_the_gaps_or_in_the_window_of_another_fiber_are_refused(flat, shift, light):
     with pytest.raises(BadFrame, match="not where the flat saw them: their light lies"):
-        trace_shift.roughly(expose(flat, light, shift), flat.traces, (0, 1))
+        trace_shift.coarse(expose(flat, light, shift), flat.traces, (0, 1))
 
 
 def test_an_order_that_leaves_the_detector_is_not_followed_beyond(flat):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from nrespipe import instruments
-from nrespipe.engine.orders import order_pattern, trace
+from nrespipe.engine.orders import trace
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
-from nrespipe.simulator.scene import Switches
+from nrespipe.simulator.frame import Switches
 
 pytestmark = pytest.mark.slow
 
@@ -163,7 +163,7 @@ def test_a_bench_that_stands_half_an_order_off_is_not_numbered_at_all(nres01):
     # by the pattern alone: where two numberings fit alike depends on how the bench is bent
     rows = np.polynomial.polynomial.polyval(np.arange(0.5, 60), nres01.order_rows)
     with pytest.raises(BadFrame, match="between two numberings: the lowest of 60 may be"):
-        order_pattern.first_order(rows, nres01)
+        trace.first_order(rows, nres01)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nrespipe import data
 from nrespipe.engine.spectrum import ccf
-from nrespipe.engine.star import activity, order_scale
+from nrespipe.engine.star import activity
 from nrespipe.engine.velocity import measurement
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.velocity import TemplateVelocity
@@ -183,7 +183,7 @@ def test_the_error_tells_what_is_lost_with_the_core_of_a_line(bright, lost):
 def test_the_mean_of_a_band_of_light_that_rises_evenly_is_that_of_its_center(center, width, triangular, missing, slope):
     wavelength = np.linspace(0.0, 20.0, 201)[None]
     good = np.arange(201) != missing
-    weights = order_scale.band_weights(ccf.pixel_edges(wavelength)[0], good, center, width, triangular)
+    weights = activity.band_weights(ccf.pixel_edges(wavelength)[0], good, center, width, triangular)
     assert weights.sum() == pytest.approx(1.0)
     assert weights[missing] == 0.0
     # a pixel is a tenth: its light stands at its middle, the weight of a cut pixel does not
@@ -192,7 +192,7 @@ def test_the_mean_of_a_band_of_light_that_rises_evenly_is_that_of_its_center(cen
 
 def test_a_band_beyond_the_order_has_no_weights():
     edges = ccf.pixel_edges(np.linspace(0.0, 20.0, 201)[None])[0]
-    assert order_scale.band_weights(edges, np.ones(201, bool), 19.9, 1.0) is None
+    assert activity.band_weights(edges, np.ones(201, bool), 19.9, 1.0) is None
 
 
 def test_the_ratio_of_two_orders_is_that_of_their_lamps_within_its_error():
@@ -206,7 +206,7 @@ def test_the_ratio_of_two_orders_is_that_of_their_lamps_within_its_error():
         flux = level * star + np.sqrt(variance) * rng.standard_normal(star.shape)
         good = np.broadcast_to(blaze > 0.05, star.shape)
         orders = [(flux[i], variance[i], good[i], wavelength[i], blaze[0]) for i in range(2)]
-        ln_ratio, error = order_scale.ratio(*orders)
+        ln_ratio, error = activity.brightness_ratio(*orders)
         pulls.append((ln_ratio - np.log(3.0)) / error)
     assert np.std(pulls) == pytest.approx(1.0, abs=0.3)
     assert abs(np.mean(pulls)) < 0.4

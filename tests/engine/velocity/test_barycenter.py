@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from nrespipe import instruments
 from nrespipe.engine.velocity import barycenter
 from nrespipe.frames.raw import ExposureMeter, Kind, RawFrame, Section
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 LIGHT_MS = 299792458.0
 DAY_S = 86400.0

@@ -10,7 +10,8 @@ from astropy import units as u
 from nrespipe import data
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import from_arrays, template
-from nrespipe.frames.velocity import LineMask, Star
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import LineMask
 
 C_MS = 299792458.0
 RV_MS, BERV_MS = 12345.0, 8000.0

@@ -14,7 +14,8 @@ from nrespipe import data
 from nrespipe.engine.spectrum import ccf
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.velocity import from_arrays, template
-from nrespipe.frames.velocity import LineMask, Star
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import LineMask
 
 C_MS = 299792458.0
 ROOT = Path(__file__).parents[3]

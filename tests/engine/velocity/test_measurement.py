@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from nrespipe import data
-from nrespipe.engine.star import temperature
+from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import measurement, template
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.velocity import Barycentric, Star
-from nrespipe.simulator import bench_stars, stars
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric
+from nrespipe.simulator import extracted_stars, stars
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
 
@@ -203,16 +204,16 @@ def test_a_wavelength_scale_that_bends_is_found_inconsistent(starlight):
     [("G5 V", None, "G2"), ("K9V", None, "M0"), ("M3.5 V", None, "M0"), ("dK3", None, "K2"), ("F0V", 4400.0, "K5")],
 )
 def test_the_mask_is_that_of_the_nearest_temperature(spectral_type, teff_k, mask):
-    teff_k = temperature.of_star(Star("x", spectral_type=spectral_type, teff_k=teff_k))
+    teff_k = stellar_type.catalog_temperature(Star("x", spectral_type=spectral_type, teff_k=teff_k))
     assert min(MASKS.values(), key=lambda m: abs(m.teff_k - teff_k)).name == mask
 
 
 def seen(bench, target, berv_ms, seed=0, spectra=None, **options):
     """Measure an extracted star of the bench."""
-    spectra = spectra or bench_stars.expose(bench, target, berv_ms, seed=seed)
+    spectra = spectra or extracted_stars.expose(bench, target, berv_ms, seed=seed)
     motion = Barycentric(58000.0, 2458000.5, berv_ms, True)
     return measurement.measure(
-        spectra, bench_stars.wavelengths(bench), 0, target.star, MASKS, data.tellurics(), motion, **options
+        spectra, extracted_stars.wavelengths(bench), 0, target.star, MASKS, data.tellurics(), motion, **options
     )
 
 
@@ -220,8 +221,8 @@ def seen(bench, target, berv_ms, seed=0, spectra=None, **options):
 def test_the_velocity_does_not_depend_on_how_bright_the_star_was(bench):
     target, means = stars.target("HD201091"), []
     for snr in (20.0, 150.0):
-        noisy = bench_stars.expose(bench, replace(target, snr=snr), 5e3, seed=3, hits=0.0)
-        light = snr**2 * bench_stars.spectrum(bench, target, 5e3)
+        noisy = extracted_stars.expose(bench, replace(target, snr=snr), 5e3, seed=3, cosmic_share=0.0)
+        light = snr**2 * extracted_stars.spectrum(bench, target, 5e3)
         # noise and its opposite: what is linear in it cancels, and what it biases stays
         pair = [replace(noisy, flux=flux) for flux in (noisy.flux, 2 * light - noisy.flux)]
         means.append(np.mean([seen(bench, target, 5e3, spectra=one).rv_ms for one in pair]))
@@ -232,9 +233,11 @@ def test_the_velocity_does_not_depend_on_how_bright_the_star_was(bench):
 def made(bench):
     """A template of nine exposures of one star."""
     target, exposures = stars.target("HD102365"), []
-    wavelengths = bench_stars.wavelengths(bench)
+    wavelengths = extracted_stars.wavelengths(bench)
     for seed, berv_ms in enumerate(np.linspace(-24e3, 24e3, 9)):
-        orders, numbers = measurement.prepared(bench_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
+        orders, numbers = measurement.prepared(
+            extracted_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0
+        )
         exposures.append(template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed)))
     return template.build(exposures, target.star, rounds=1, tellurics=data.tellurics())
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from nrespipe.engine.spectrum.spectrum_orders import Orders
-from nrespipe.engine.velocity import template, template_choice, template_fit
+from nrespipe.engine.velocity import template, template_fit
 from nrespipe.engine.velocity.template import Exposure
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Star, Tellurics
+from nrespipe.frames.velocity import Tellurics
 
 C_MS = 299792458.0
 STAR = Star("HD1", teff_k=5700.0, aliases=("Alpha One",))
@@ -250,30 +251,30 @@ def made(name, n=9, teff_k=None, site="lsc", berv_range_ms=2e4, logg=None):
 
 def test_a_template_of_the_star_itself_comes_first_even_a_young_one():
     own, other = made("alpha one", n=3), made("HD2", teff_k=5700.0)
-    assert template_choice.choose([other, own], STAR) is own
-    assert template_choice.is_of(own, STAR)
-    assert not template_choice.is_of(other, STAR)
+    assert template.choose([other, own], STAR) is own
+    assert template.is_same_star(own, STAR)
+    assert not template.is_same_star(other, STAR)
 
 
 def test_of_several_of_the_star_a_trusted_one_of_the_site_is_chosen():
     young, far, near = made("HD1", n=3), made("HD1", site="elp"), made("HD1")
-    assert template_choice.choose([young, far, near], STAR, site="lsc") is near
-    assert template_choice.choose([young, far], STAR, site="lsc") is far
+    assert template.choose([young, far, near], STAR, site="lsc") is near
+    assert template.choose([young, far], STAR, site="lsc") is far
 
 
 def test_else_the_nearest_type_serves_if_it_is_trusted_and_near():
     cool, warm, young = made("HD3", teff_k=5500.0), made("HD2", teff_k=5790.0), made("HD4", n=7, teff_k=5700.0)
-    assert template_choice.choose([cool, warm, young], STAR) is warm
-    assert template_choice.choose([made("HD5", teff_k=4900.0), young], STAR) is None
+    assert template.choose([cool, warm, young], STAR) is warm
+    assert template.choose([made("HD5", teff_k=4900.0), young], STAR) is None
     giant = made("HD6", teff_k=5700.0, logg=2.5)
-    assert template_choice.choose([giant], replace(STAR, logg=4.4)) is None
-    assert template_choice.choose([warm], Star("unknown")) is None
+    assert template.choose([giant], replace(STAR, logg=4.4)) is None
+    assert template.choose([warm], Star("unknown")) is None
 
 
 def test_the_catalog_may_name_the_star_whose_template_serves():
     named, nearest = made("HD7", teff_k=6200.0), made("HD2", teff_k=5700.0)
-    assert template_choice.choose([named, nearest], replace(STAR, template="hd 7")) is named
-    assert template_choice.choose([nearest], replace(STAR, template="hd 7")) is nearest
+    assert template.choose([named, nearest], replace(STAR, template="hd 7")) is named
+    assert template.choose([nearest], replace(STAR, template="hd 7")) is nearest
 
 
 def test_the_fingerprint_tells_two_templates_apart():

@@ -1,13 +1,15 @@
 from dataclasses import replace
 
+import extracted_arcs
 import numpy as np
 import pytest
 
-from nrespipe import data, instruments
+from nrespipe import instruments
 from nrespipe.engine.wavelength import arc_lines
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
-from nrespipe.simulator import arc_spectra
+from nrespipe.simulator import bench as benches
+from nrespipe.simulator import lamps
 
 
 def _gaussians(centers, flux, fwhm=4.0, variance=100.0, seed=None, n_pixels=400, level=0.0):
@@ -80,12 +82,13 @@ def test_noise_alone_gives_less_than_one_line_an_order():
 
 
 def test_most_bright_lines_of_a_realistic_order_are_found_where_they_are():
-    truth = arc_spectra.truth(instruments.load("nres01"), data.lamp_lines(), seed=3, unlisted=1000)
-    spectra = arc_spectra.expose(truth, (1,), seed=4, orders=[80], level=6)
+    bench = benches.build(instruments.load("nres01"), seed=3)
+    spectra = extracted_arcs.expose(bench, (1,), seed=4, orders=[80], lamp=6)
     lines = arc_lines.find(spectra, 1)
-    wavelength = truth.wavelength(1, 80, np.arange(4096))
-    center = np.interp(truth.vacuum_angstrom, wavelength, np.arange(4096), left=np.nan, right=np.nan)
-    bright = np.isfinite(center) & (truth.electrons > 10_000) & (center > 500) & (center < 3500)
+    angstrom, flux, _ = lamps.thorium_argon()
+    wavelength = extracted_arcs.wavelength(bench, 1, np.arange(4096), orders=[80])[0]
+    center = np.interp(angstrom, wavelength, np.arange(4096), left=np.nan, right=np.nan)
+    bright = np.isfinite(center) & (flux > 10_000) & (center > 500) & (center < 3500)
     distance = np.array([np.min(np.abs(lines.x - c)) for c in center[bright]])
     assert bright.sum() > 10
     assert np.mean(distance < 0.3) > 0.8

@@ -3,14 +3,14 @@
 import textwrap
 from pathlib import Path
 
+import box_arcs
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import blind, calibrate
+from nrespipe.engine.wavelength import blind
 from nrespipe.errors import BadFrame
-from nrespipe.simulator import box_arcs
 
 _C_MS = 299792458.0
 _COLUMN = np.arange(4096)
@@ -215,16 +215,9 @@ def test_the_rows_of_two_fibers_are_refused_and_the_message_says_one():
     assert "one fiber" in message
 
 
-def test_the_old_form_of_the_arguments_gives_the_same(arc):
-    scale, lines = calibrate.solve(arc[1], None, NRES03, LAMP, 1, _ORDERS + 1)
-    found = blind.solve(arc[1], NRES03, orders=_ORDERS + 1)
-    assert scale.coefficients.tobytes() == found.solution.coefficients.tobytes()
-    assert np.array_equal(lines.x, found.lines.x)
-
-
 def test_the_example_of_the_manual_works(arc, tmp_path, monkeypatch):
-    manual = Path(__file__).parents[3] / "docs/algorithms/identify.rst"
-    block = manual.read_text(encoding="utf-8").split(".. code-block:: python\n\n")[1].split("\n\nThe unit")[0]
+    manual = Path(__file__).parents[3] / "docs/algorithms/line_identification.rst"
+    block = manual.read_text(encoding="utf-8").split(".. code-block:: python\n\n")[1].split("\n\n* The unit")[0]
     fits.PrimaryHDU(arc[1].astype("f4")).writeto(tmp_path / "arc_fiber1.fits")
     monkeypatch.chdir(tmp_path)
     names = {}

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import extracted_arcs
 import numpy as np
 import pytest
 
@@ -7,15 +8,15 @@ from nrespipe import data, instruments
 from nrespipe.engine.wavelength import calibrate
 from nrespipe.errors import BadFrame
 from nrespipe.frames.spectra import Spectra
-from nrespipe.simulator import arc_spectra
+from nrespipe.simulator import bench as benches
 
 _NAMES = ("flux", "variance", "quality", "blaze")
 
 
 @pytest.fixture(scope="module")
 def arc():
-    truth = arc_spectra.truth(instruments.load("nres03"), data.lamp_lines(), seed=50)
-    return arc_spectra.expose(truth, (1,), 0)
+    bench = benches.build(instruments.load("nres03"), seed=50)
+    return extracted_arcs.expose(bench, (1,), seed=0)
 
 
 def _changed(arc, change):
@@ -33,7 +34,7 @@ def _rolled(arc):
 
 def _refused(arc):
     with pytest.raises(BadFrame) as error:
-        calibrate.calibrate([arc], instruments.load("nres03"), data.lamp_lines())
+        calibrate.night([arc], instruments.load("nres03"), data.lamp_lines())
     return str(error.value)
 
 

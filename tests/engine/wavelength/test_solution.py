@@ -107,7 +107,7 @@ def test_another_fiber_follows_from_the_lines_it_shares_even_if_their_laboratory
     wrong = base.vacuum_angstrom * (1 + np.random.default_rng(6).normal(size=len(base.x)) * 200 / _C_MS)
     names = ("fiber", "order", "x", "x_error", "flux", "fwhm")
     base, other = (ArcLines(*(getattr(lines, name) for name in names), wrong, lines.used) for lines in (base, other))
-    one, error_ms = fiber_offset.relative(scale, replace(other, x=other.x + 3.0), base, 0)
+    one, error_ms = fiber_offset.fit(scale, replace(other, x=other.x + 3.0), base, 0)
     difference = _C_MS * (solution.evaluate(one, 0, 80, 2003.0) / _wavelength(80, 2000.0) - 1)
     assert abs(difference) < 5
     assert error_ms < 1

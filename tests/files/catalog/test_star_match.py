@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nrespipe.files.catalog import star_match, targets
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 BARNARD = Star("Barnard", 269.4520825, 4.69339088, 2000.0, -798.58, 10328.12, 546.98, -110.51, aliases=("GJ 699",))
 

@@ -7,7 +7,7 @@ import pytest
 
 from nrespipe.files.catalog import star_match, target_check, targets
 from nrespipe.frames.raw import Kind, RawFrame, Section, Telescope
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star
 
 HEADER = ",".join(target_check.COLUMNS)
 GOOD = "Aa1,one;uno,10.0,-20.0,2000.0,100.0,-50.0,20.0,5.0,6.0,5800,4.4,0.1,G2V,,somebody"

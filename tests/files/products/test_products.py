@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from nrespipe import instruments
 from nrespipe.errors import BadFrame
-from nrespipe.files.products import common, frame_products, spectra
-from nrespipe.files.products.account import iso, public_date
-from nrespipe.files.products.primary import card, sexagesimal
-from nrespipe.files.raw import cdp
+from nrespipe.files.products import common_parts, frame_products, observed_spectra, primary_header
+from nrespipe.files.products.primary_header import card, sexagesimal
+from nrespipe.files.products.product_inputs import iso, public_date
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.velocity import Barycentric, Star, Velocity
+from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 WORD, COUNT, REAL, TRUTH = str, int, (float, int), bool
@@ -122,7 +123,7 @@ def make(write_raw, tmp_path):
     opened = []
 
     def made(objects="51 Peg&thar&none", changes=None, header=None, **options):
-        raw = cdp.read(write_raw(OBJECTS=objects, **(header or {})))
+        raw = raw_file.read(write_raw(OBJECTS=objects, **(header or {})))
         reduction = reduction_of(raw, **(changes or {}))
         paths = frame_products.write(raw, reduction, MASTERS, NRES01, tmp_path / "out", **options)
         opened.extend(fits.open(path) for path in paths)
@@ -147,10 +148,23 @@ def test_a_star_without_a_velocity_has_its_products_all_the_same(make):
     assert level4["RV2"].header["RVSUM"] == pytest.approx(bad.rv_ms / 1000)
 
 
-def test_a_frame_has_all_of_its_products_or_none(write_raw, tmp_path, monkeypatch):
-    raw = cdp.read(write_raw(OBJECTS="51 Peg&thar&none"))
+def test_no_comment_of_a_number_or_a_short_word_is_cut(make, monkeypatch):
+    cut = []
 
-    def broken(account, filename):
+    def shortened(comment, length):
+        if len(comment) > length:
+            cut.append((comment, length))
+        return comment[:length]
+
+    monkeypatch.setattr(primary_header, "_shortened", shortened)
+    make()
+    assert cut == []
+
+
+def test_a_frame_has_all_of_its_products_or_none(write_raw, tmp_path, monkeypatch):
+    raw = raw_file.read(write_raw(OBJECTS="51 Peg&thar&none"))
+
+    def broken(inputs, filename):
         raise ValueError("the second product cannot be made")
 
     monkeypatch.setattr(frame_products.l4, "build", broken)
@@ -305,9 +319,9 @@ _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.tex
 @given(st.dictionaries(_KEYWORDS, st.tuples(_VALUES, st.text(max_size=60)), max_size=5))
 @pytest.mark.slow
 def test_no_raw_header_is_too_odd_to_be_carried(cards):
-    account = SimpleNamespace(raw=SimpleNamespace(header={"OBJECT": ("51 Peg", "name"), **cards}))
+    inputs = SimpleNamespace(raw=SimpleNamespace(header={"OBJECT": ("51 Peg", "name"), **cards}))
     buffer = io.BytesIO()
-    hdus = fits.HDUList([fits.PrimaryHDU(), common.instrument_header(account)])
+    hdus = fits.HDUList([fits.PrimaryHDU(), common_parts.instrument_header(inputs)])
     hdus.writeto(buffer, output_verify="exception")
     buffer.seek(0)
     with fits.open(buffer) as found:
@@ -316,7 +330,7 @@ def test_no_raw_header_is_too_odd_to_be_carried(cards):
 
 
 def test_the_same_input_gives_the_same_bytes_at_another_time_of_day(write_raw, tmp_path, monkeypatch):
-    raw = cdp.read(write_raw())
+    raw = raw_file.read(write_raw())
     reduction = reduction_of(raw)
     one = frame_products.write(raw, reduction, MASTERS, NRES01, tmp_path / "one")
     monkeypatch.setattr("time.time", lambda: 1.9e9)
@@ -376,7 +390,7 @@ def test_the_exposure_meter_is_kept(make):
 
 
 def test_calibration_frames_have_no_products(write_raw, tmp_path):
-    raw = cdp.read(write_raw(OBSTYPE="LAMPFLAT", OBJECTS="tung&tung&none"))
+    raw = raw_file.read(write_raw(OBSTYPE="LAMPFLAT", OBJECTS="tung&tung&none"))
     assert frame_products.write(raw, Reduction(spectra=spectra_of((0, 1))), {}, NRES01, tmp_path / "out") == []
     assert not (tmp_path / "out").exists()
 
@@ -417,7 +431,7 @@ def test_a_date_is_written_to_the_millisecond():
 @pytest.mark.parametrize("fiber", [0, 2])
 def test_the_spectrum_of_a_star_is_read_back_with_its_motion(make, fiber):
     _, reduction, (level2, _) = make("51 Peg&thar&HD 10700")
-    observed = spectra.read(level2.filename(), fiber)
+    observed = observed_spectra.read(level2.filename(), fiber)
     flux, _, quality, _ = reduction.spectra.of(fiber)
     np.testing.assert_array_equal(observed.spectra.flux[0], flux.astype(np.float32))
     np.testing.assert_array_equal(observed.spectra.quality[0], quality)
@@ -430,7 +444,7 @@ def test_the_spectrum_of_a_star_is_read_back_with_its_motion(make, fiber):
 def test_a_fiber_without_a_star_is_refused(make):
     *_, (level2, _) = make()
     with pytest.raises(BadFrame, match="no spectrum of fiber 1 with a barycentric correction"):
-        spectra.read(level2.filename(), 1)
+        observed_spectra.read(level2.filename(), 1)
 
 
 @pytest.mark.filterwarnings("error")

@@ -14,8 +14,9 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.star import Star
 from nrespipe.frames.traces import Profile, Slant, Traces
-from nrespipe.frames.velocity import Barycentric, Star, Velocity
+from nrespipe.frames.velocity import Barycentric, Velocity
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution, Wavelengths
 
 ORDERS, PIXELS = np.array([90, 91]), 8
@@ -85,18 +86,8 @@ class Calibration:
         assert all(getattr(refs, kind).origin.kind is kind for kind in self.NEEDS)
         return Reduction(measurements={"level_adu": float(raw.adu.mean())})
 
-    def odd(self, lit, measured):
+    def outlier_frames(self, lit, measured):
         return ["asked for" if each["level_adu"] > ODD_ADU else "" for each in measured]
-
-    def judge(self, new, last, spectrograph):
-        if self.kind is not Kind.BIAS:
-            return Judgement(())
-        level = float(np.mean(new.adu))
-        own = (Finding("high_adu", level, HIGH_ADU, HIGH_ADU, "its level is {value:.0f} ADU"),) * (level > HIGH_ADU)
-        if last is None:
-            return Judgement(own)
-        change = Finding("level_adu", level - float(np.mean(last.adu)), 100, 1000, CHANGED)
-        return Judgement((*own, change))
 
     def combine(self, frames, refs, spectrograph):
         first = frames[0]
@@ -113,6 +104,18 @@ class Calibration:
         mean = np.mean([raw.adu for raw in frames], axis=0).astype(np.float32)
         mean = mean[light.first_row : light.end_row, light.first_column : light.end_column]
         return MAKERS[self.kind](origin, mean, fibers)
+
+
+def judge(new, last, spectrograph):
+    """Judge biases by their level, and accept every other master."""
+    if new.origin.kind is not Kind.BIAS:
+        return Judgement(())
+    level = float(np.mean(new.adu))
+    own = (Finding("high_adu", level, HIGH_ADU, HIGH_ADU, "its level is {value:.0f} ADU"),) * (level > HIGH_ADU)
+    if last is None:
+        return Judgement(own)
+    change = Finding("level_adu", level - float(np.mean(last.adu)), 100, 1000, CHANGED)
+    return Judgement((*own, change))
 
 
 def bias(origin, mean, fibers):

@@ -12,7 +12,7 @@ from nrespipe import logs
 from nrespipe.database import claims
 from nrespipe.database.administration import connection
 from nrespipe.service import assembly
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.work import execution
 from nrespipe.settings import Settings
@@ -40,7 +40,7 @@ if __name__ == "__main__":
     output, database_url, row, where = sys.argv[1:]
     connection.LONGEST_SILENCE_S = 1.0
     settings = Settings(processes=0, database_url=database_url, time_limit_s=1.0)
-    built = assembly.build(Path(output), settings, fake_recipes.RECIPES, fake_recipes.spectrograph)
+    built = assembly.build(Path(output), settings, fake_recipes.RECIPES, fake_recipes.spectrograph, fake_recipes.judge)
     module, name = STATEMENTS[where]
     setattr(module, name, stopping(getattr(module, name)))
-    execution.frame(replace(built, pace=Pace(margin_s=0.0, patience_s=0.5)), int(row), "frozen")
+    execution.reduce_frame(replace(built, pace=Pace(margin_s=0.0, patience_s=0.5)), int(row), "frozen")

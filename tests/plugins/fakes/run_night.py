@@ -13,5 +13,7 @@ from nrespipe.settings import Settings
 if __name__ == "__main__":
     logs.configure("WARNING")
     raw_root, output = map(Path, sys.argv[1:])
-    built = assembly.build(output, Settings(processes=1), fake_recipes.RECIPES, fake_recipes.spectrograph)
+    built = assembly.build(
+        output, Settings(processes=1), fake_recipes.RECIPES, fake_recipes.spectrograph, fake_recipes.judge
+    )
     sys.exit(night.reduce_all(built, raw_root).exit_status)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from nrespipe.database import velocities
-from nrespipe.database.columns import Standing, State
+from nrespipe.database import measurements
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, Product, StarVelocity
 from nrespipe.files.layout import OutputRefused
 from nrespipe.frames.raw import Kind
@@ -397,7 +397,7 @@ def test_a_good_result_survives_a_later_attempt_that_must_wait(archive, run, ser
     with service.sessions.begin() as session:
         for master in session.scalars(select(Master)):
             master.standing = Standing.REPLACED
-        before = velocities.table(session)
+        before = measurements.velocity_table(session)
     summary = night.reduce_files(service, [path])
     assert (summary.exit_status, summary.counts) == (3, {State.DONE: 1})
     ((_, _, reason),) = summary.unhappy
@@ -406,5 +406,5 @@ def test_a_good_result_survives_a_later_attempt_that_must_wait(archive, run, ser
         (frame,) = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE))
         assert [attempt.outcome for attempt in frame.attempts] == [State.DONE, State.WAITING]
         assert len(frame.products) == 2
-        assert velocities.table(session) == before
+        assert measurements.velocity_table(session) == before
     assert len(before) == 1

@@ -8,9 +8,8 @@ from astropy.io import fits
 from sqlalchemy import select
 
 from nrespipe.analysis import master_list
-from nrespipe.database.columns import Standing, State
-from nrespipe.database.reprocessings import Reprocessing
-from nrespipe.database.tables import Attempt, Frame, Master
+from nrespipe.database.states import Standing, State
+from nrespipe.database.tables import Attempt, Frame, Master, Reprocessing
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import reprocessing
@@ -59,14 +58,14 @@ def test_other_nights_and_sites_are_left_alone(reduced, service, query):
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(reduced, service, query, monkeypatch):
-    masters = reprocessing.runner.masters
+    masters = reprocessing.runner.make_masters
 
     def interrupted(run, kind, nights, **options):
         if kind is Kind.FLAT:
             raise KeyboardInterrupt
         masters(run, kind, nights, **options)
 
-    monkeypatch.setattr(reprocessing.runner, "masters", interrupted)
+    monkeypatch.setattr(reprocessing.runner, "make_masters", interrupted)
     with pytest.raises(KeyboardInterrupt):
         reprocessing.reprocess(service, "lsc", "20190405", "20190406")
     monkeypatch.undo()
@@ -81,7 +80,7 @@ def test_an_interrupted_run_goes_on_where_it_was(reduced, service, query, monkey
 @pytest.fixture
 def interrupted(reduced, service, monkeypatch):
     """A run that was interrupted at the last of its stars; return a function that asks for it again."""
-    finish = reprocessing.runner.finish
+    finish = reprocessing.runner.execute
 
     def stop(run, label, orders, **options):
         if not label.startswith("science"):
@@ -89,7 +88,7 @@ def interrupted(reduced, service, monkeypatch):
         finish(run, label, orders[:1])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reprocessing.runner, "finish", stop)
+    monkeypatch.setattr(reprocessing.runner, "execute", stop)
     with pytest.raises(KeyboardInterrupt):
         reprocessing.reprocess(service, "lsc", "20190405", "20190406", why="new flat field")
     monkeypatch.undo()
@@ -123,7 +122,7 @@ def test_a_run_that_goes_on_leaves_nothing_with_a_master_that_was_called_bad_mea
     assert others[-2:] == ["to be looked at:", f"{name}  rejected  {others[-1].split('  ')[-1]}"]
     with query.sessions() as session:
         bad = master_list.find(session, name)
-        assert redo.of_bad(session, bad) == ({}, [])
+        assert redo.affected_by_rejection(session, bad) == ({}, [])
         arc = master_list.find(session, "arc_lsc_nres01_fa09_20190405")
         assert arc.created > max(frame.attempts[-1].finished for frame in arc.inputs)
 

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database.columns import State, now
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Delivery, Frame, Product
 from nrespipe.errors import Unavailable
 from nrespipe.service import outcome
@@ -64,7 +65,7 @@ def test_a_night_outlives_a_database_that_goes_away_for_a_moment(archive, servic
         return record(*arguments)
 
     monkeypatch.setattr(runner.execution.reduction, "record", fail)
-    monkeypatch.setattr(runner.lease.time, "sleep", lambda _: None)
+    monkeypatch.setattr(runner.leases.time, "sleep", lambda _: None)
     assert night.reduce_all(service, archive.root).exit_status == 0
     assert {attempt.outcome for attempt in query.all(select(Attempt))} == {State.DONE}
 
@@ -73,10 +74,10 @@ def test_rows_that_an_interrupted_run_has_in_hand_are_given_back_and_count_as_no
     archive.add("b")
 
     def interrupted():
-        with runner.begun(service, "night", lambda *_: None) as run:
+        with runner.start(service, "night", lambda *_: None) as run:
             night._arrive(service, [*archive.root.rglob("*.fits")], (), (), night.progress.lines)
             (frame,) = query.all(select(Frame))
-            order = runner.of_frames(run, [frame])[0]
+            order = runner.frame_orders(run, [frame])[0]
             with service.sessions.begin() as session:
                 assert runner.claims.claim(session, Frame, frame.id, order.owner, seen=order.seen)
             raise KeyboardInterrupt

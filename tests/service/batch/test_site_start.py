@@ -9,7 +9,7 @@ from nrespipe import instruments
 from nrespipe.analysis import flat_looks, site_report
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.sitereport import FlatLook
+from nrespipe.frames.reports import FlatLook
 from nrespipe.plots import site as plots
 from nrespipe.service.batch import site_start
 
@@ -143,7 +143,7 @@ def test_a_gain_that_the_flats_do_not_tell_is_said_to_be_that_of_the_table(start
     archive.calibrations()
     text, working = start()
     assert working
-    assert "gain 3.200 electron / ADU, assumed: these flats do not tell it" in text
+    assert "gain 3.200 electron / ADU, assumed: it cannot be measured from these flats" in text
     assert "flat: take two flats or more of each pair of fibers, for the gain was not measured" in text
     assert "correct gain_e_per_adu" not in text
 

@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import calibrations
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.errors import BadFrame
-from nrespipe.files.masters import read
+from nrespipe.files.master_files import read
 from nrespipe.frames.judgement import Finding, Judgement
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -160,16 +160,16 @@ def test_a_first_master_that_cannot_be_compared_is_used_and_accepted_when_the_ne
 
 
 def test_a_master_that_cannot_serve_is_rejected_and_leaves_the_one_that_does_where_it_is(
-    service, archive, run, masters, query, monkeypatch
+    service, archive, run, masters, query
 ):
     biases(archive, "20190405", 1000)
     run()
     (good,) = query.all(select(Master))
     content = (service.output / good.path).read_bytes()
     finding = Finding("bad_share", 0.9, 0.01, 0.1, "{value:.0%} of the pixels are bad", useless=0.5)
-    monkeypatch.setattr(type(service.recipes[Kind.BIAS]), "judge", lambda *_: Judgement((finding,)))
+    strict = replace(service, judge=lambda *_: Judgement((finding,)))
     biases(archive, "20190405", 1000, n=1)
-    summary = run()
+    summary = night.reduce_all(strict, archive.root)
     assert [(standing, reason) for _, standing, reason in summary.masters] == [
         (Standing.REJECTED, "90% of the pixels are bad")
     ]
@@ -281,7 +281,7 @@ def test_a_master_that_needs_review_is_not_made_again_and_a_person_may_accept_it
     run()
     with service.sessions.begin() as session:
         (unlike,) = session.scalars(select(Master).where(Master.standing == Standing.REVIEW))
-        calibrations.judge(session, unlike, Standing.CURRENT, "ada: the amplifier was replaced")
+        calibrations.set_standing(session, unlike, Standing.CURRENT, "ada: the amplifier was replaced")
     run()
     assert masters()["20190406"] == (Standing.CURRENT, "ada: the amplifier was replaced")
 

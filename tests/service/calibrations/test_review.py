@@ -10,8 +10,8 @@ from sqlalchemy import select
 from nrespipe import cli
 from nrespipe.analysis import master_list
 from nrespipe.database import claims
-from nrespipe.database.columns import Standing, State
 from nrespipe.database.masters import lineage
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind

@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from nrespipe import cli
 from nrespipe.database import claims
-from nrespipe.database.administration import revisions
-from nrespipe.database.columns import State
+from nrespipe.database.administration import schema
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.service import assembly
 from nrespipe.service.batch import night
@@ -128,7 +128,7 @@ def test_the_doctor_finds_a_healthy_service(archive, service, command):
     assert result.exit_code == 0, result.output
     told = {line.split("  ")[0]: line for line in result.stdout.splitlines()}
     assert "1 cameras have all that their stars need" in told["masters"]
-    assert f"sqlite, revision {revisions.known()[-1]}, 9 frames" in told["database"]
+    assert f"sqlite, revision {schema.known()[-1]}, 9 frames" in told["database"]
 
 
 def test_the_doctor_tells_of_masters_that_are_missing(archive, service, command):

@@ -10,7 +10,7 @@ from kombu.transport import memory
 from sqlalchemy import select, update
 from sqlalchemy.exc import DataError, InternalError, OperationalError, ProgrammingError
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.service.ingest import listener as listeners
 from nrespipe.service.ingest import messages
@@ -156,14 +156,14 @@ def test_a_broker_that_cannot_wake_a_worker_loses_no_frame(listening, archive, q
 
 @pytest.mark.parametrize("trouble", [OperationalError, InternalError, ProgrammingError])
 def test_while_the_database_is_away_messages_wait(listening, archive, query, monkeypatch, trouble):
-    announce, away = listeners.registration.announce, iter(range(2))
+    announce, away = listeners.registration.register_message, iter(range(2))
 
     def fail(*arguments):
         for _ in away:
             raise trouble("insert", {}, Exception("server closed the connection"))
         return announce(*arguments)
 
-    monkeypatch.setattr(listeners.registration, "announce", fail)
+    monkeypatch.setattr(listeners.registration, "register_message", fail)
     listening.publish(*(json.dumps({"path": str(archive.add("b"))}) for _ in range(3)))
     listening.consume_all()
     assert query.all(select(Frame)) == []
@@ -178,14 +178,14 @@ def test_while_the_database_is_away_messages_wait(listening, archive, query, mon
     "trouble", [DataError("insert", {}, Exception("out of range")), KeyError("x"), RecursionError()]
 )
 def test_whatever_goes_wrong_with_one_message_holds_up_no_other(listening, archive, query, monkeypatch, trouble):
-    announce, bad = listeners.registration.announce, archive.add("b")
+    announce, bad = listeners.registration.register_message, archive.add("b")
 
     def refuse(session, assembly, arrival):
         if arrival.path == str(bad):
             raise trouble
         return announce(session, assembly, arrival)
 
-    monkeypatch.setattr(listeners.registration, "announce", refuse)
+    monkeypatch.setattr(listeners.registration, "register_message", refuse)
     listening.publish(*(json.dumps({"path": str(path)}) for path in (bad, archive.add("b"))))
     listening.consume_all()
     assert len(query.all(select(Frame))) == 1

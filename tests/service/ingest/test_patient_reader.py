@@ -24,17 +24,17 @@ def test_what_was_read_comes_back_and_an_error_is_raised(tmp_path):
     def refuse(path):
         raise BadFrame(f"{path.name}: is empty")
 
-    assert patient_reader.do(lambda path: path.name, tmp_path / "some.fits", 10.0) == "some.fits"
+    assert patient_reader.call(lambda path: path.name, tmp_path / "some.fits", 10.0) == "some.fits"
     with pytest.raises(BadFrame, match="is empty"):
-        patient_reader.do(refuse, tmp_path / "some.fits", 10.0)
+        patient_reader.call(refuse, tmp_path / "some.fits", 10.0)
 
 
 def test_a_file_that_hangs_is_given_up_and_others_are_read(tmp_path, hanging):
     good = tmp_path / "good.fits"
     good.write_bytes(b"light")
     with pytest.raises(Unavailable, match=r"hanging.fits: the disk at / does not answer within 0.1 s"):
-        patient_reader.do(lambda path: path.read_bytes(), hanging, 0.1)
-    assert patient_reader.do(lambda path: path.read_bytes(), good, 10.0) == b"light"
+        patient_reader.call(lambda path: path.read_bytes(), hanging, 0.1)
+    assert patient_reader.call(lambda path: path.read_bytes(), good, 10.0) == b"light"
 
 
 def test_where_many_hang_no_other_is_begun_until_the_disk_is_back_and_other_disks_are_read(tmp_path, monkeypatch):
@@ -47,14 +47,14 @@ def test_where_many_hang_no_other_is_begun_until_the_disk_is_back_and_other_disk
 
     for _ in range(patient_reader.MOST_HUNG + 3):
         with pytest.raises(Unavailable, match="does not answer"):
-            patient_reader.do(hang, Path("/away/some.fits"), 0.05)
+            patient_reader.call(hang, Path("/away/some.fits"), 0.05)
     assert len(begun) == patient_reader.MOST_HUNG
-    assert patient_reader.do(lambda path: "read", Path("/here/some.fits"), 10.0) == "read"
+    assert patient_reader.call(lambda path: "read", Path("/here/some.fits"), 10.0) == "read"
     waiting = list(patient_reader._hung["away"])
     back.set()
     for thread in waiting:
         thread.join(30)
-    assert patient_reader.do(lambda path: "read", Path("/away/some.fits"), 10.0) == "read"
+    assert patient_reader.call(lambda path: "read", Path("/away/some.fits"), 10.0) == "read"
 
 
 def test_a_machine_that_starts_no_thread_is_no_fault_of_the_file(monkeypatch):
@@ -63,7 +63,7 @@ def test_a_machine_that_starts_no_thread_is_no_fault_of_the_file(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", full)
     with pytest.raises(Unavailable, match="no more threads"):
-        patient_reader.do(lambda path: "read", Path("/here/some.fits"), 1.0)
+        patient_reader.call(lambda path: "read", Path("/here/some.fits"), 1.0)
 
 
 TABLE = """22 1 8:1 / / rw - ext4 /dev/sda1 rw

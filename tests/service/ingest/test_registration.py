@@ -12,22 +12,23 @@ from servers import with_tables
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
-from nrespipe.database import claims, frames, velocities
-from nrespipe.database.columns import State, clock
+from nrespipe.database import claims, frames, measurements
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import stackings
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import intake, messages, raw_files, registration
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import execution
 
 
 def did(service, row, owner="me"):
     """Let a worker do a row; return what came of it."""
-    result = execution.frame(service, row, owner)
+    result = execution.reduce_frame(service, row, owner)
     return result and result.state
 
 
@@ -44,7 +45,7 @@ def tell(service):
     def announce(path, **others):
         arrival = messages.read(json.dumps({"path": str(path), **others}))
         with service.sessions.begin() as session:
-            return registration.announce(session, service, arrival)[0]
+            return registration.register_message(session, service, arrival)[0]
 
     return announce
 
@@ -74,16 +75,16 @@ def test_a_frame_that_is_done_stays_while_another_path_of_it_never_appears(archi
         assert work(tmp_path / "elsewhere" / path.name) is State.RETRY
     assert versions(query, star) == [(1, State.DONE), (None, State.RETRY)]
     with query.sessions.begin() as session:
-        assert [row["filename"] for row in velocities.table(session)] == [star.stem]
+        assert [row["filename"] for row in measurements.velocity_table(session)] == [star.stem]
         assert good_biases(session) == 2
-        assert [frame.state for frame in frames.unhappy(session)] == [State.RETRY] * 3
+        assert [frame.state for frame in frames.with_problems(session)] == [State.RETRY] * 3
         session.execute(update(Frame).where(Frame.version.is_(None)).values(retries=frames.MOST_RETRIES - 1))
     assert [did(service, row, "me") for row in _due_now(service)] == [State.RETRY] * 3
     given_up = query.all(select(Frame).where(Frame.version.is_(None)))
     assert {(frame.state, frame.next_try) for frame in given_up} == {(State.FAILED, None)}
     assert all(frame.reason.startswith("given up after 40 attempts") for frame in given_up)
     with query.sessions.begin() as session:
-        assert len(velocities.table(session)) == 1
+        assert len(measurements.velocity_table(session)) == 1
 
 
 @pytest.mark.parametrize("part", [0.5, 0.8, 0.99])
@@ -108,7 +109,7 @@ def test_a_copy_that_is_cut_off_hides_no_frame_that_is_done(archive, service, wo
 def _due_now(service):
     with service.sessions.begin() as session:
         session.execute(update(Frame).where(Frame.next_try.is_not(None)).values(next_try=clock(session)))
-        return claims.pick(session, Frame, 0.0, 100)
+        return claims.select_for_dispatch(session, Frame, 0.0, 100)
 
 
 def test_the_same_content_at_another_place_is_the_same_frame_and_keeps_its_path_while_that_is_there(
@@ -152,7 +153,7 @@ def test_another_content_is_a_version_once_it_was_read(archive, service, tell, q
 
 
 def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, service, tell, query, monkeypatch):
-    path, look = archive.add("b"), raw_files.look
+    path, look = archive.add("b"), raw_files.inspect
     row = tell(path)
 
     def meanwhile(given):
@@ -161,9 +162,9 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(execution.raw_files, "look", meanwhile)
+    monkeypatch.setattr(execution.raw_files, "inspect", meanwhile)
     assert did(service, row, "me") is None
-    monkeypatch.setattr(execution.raw_files, "look", look)
+    monkeypatch.setattr(execution.raw_files, "inspect", look)
     assert _due_now(service) == [row]
     assert did(service, row, "me") is State.DONE
     (frame,) = query.all(select(Frame))
@@ -171,7 +172,7 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
 
 
 def test_what_is_told_of_while_it_cannot_be_found_is_looked_for_again(archive, service, tell, query, monkeypatch):
-    path, look = archive.add("b"), raw_files.look
+    path, look = archive.add("b"), raw_files.inspect
     hidden = path.rename(path.with_suffix(".hidden"))
     row = tell(path)
 
@@ -181,9 +182,9 @@ def test_what_is_told_of_while_it_cannot_be_found_is_looked_for_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(execution.raw_files, "look", meanwhile)
+    monkeypatch.setattr(execution.raw_files, "inspect", meanwhile)
     did(service, row, "me")
-    monkeypatch.setattr(execution.raw_files, "look", look)
+    monkeypatch.setattr(execution.raw_files, "inspect", look)
     (frame,) = query.all(select(Frame))
     assert (frame.state, frame.owner) == (State.QUEUED, "")
     assert did(service, row, "me") is State.DONE
@@ -224,10 +225,10 @@ def test_what_is_no_file_is_refused_at_once_and_looked_at_again_when_it_is_told_
 def test_a_file_that_its_disk_does_not_give_is_tried_later_and_is_not_at_fault(
     archive, service, tell, query, monkeypatch
 ):
-    path, back, look = archive.add("b"), threading.Event(), raw_files.look
+    path, back, look = archive.add("b"), threading.Event(), raw_files.inspect
     hurried = replace(service, pace=Pace(read_s=0.1))
     row = tell(path)
-    monkeypatch.setattr(execution.raw_files, "look", lambda given: back.wait(30) and look(given))
+    monkeypatch.setattr(execution.raw_files, "inspect", lambda given: back.wait(30) and look(given))
     assert did(hurried, row, "me") is State.RETRY
     back.set()
     (frame,) = query.all(select(Frame))
@@ -245,17 +246,17 @@ def test_a_file_that_changes_while_it_is_read_is_read_later(archive, monkeypatch
         return found
 
     monkeypatch.setattr(raw_files, "md5", meanwhile)
-    facts, looked = raw_files.look(path)
+    facts, looked = raw_files.inspect(path)
     assert (looked.state, looked.reason, "md5" in facts) == (State.RETRY, f"{path.name}: it is being written", False)
 
 
 def test_a_night_finds_the_file_that_an_earlier_one_could_not_read(archive, service, query):
     path = archive.add("b")
     away = outcome.attempt(open, archive.root / "none")
-    registration.register(service.sessions, path, raw_files.named(path.name), away)
+    registration.register_file(service.sessions, path, raw_files.parse_name(path.name), away)
     assert versions(query, path) == [(None, State.RETRY)]
     assert night.reduce_all(service, archive.root).counts == {State.DONE: 1}
-    registration.register(service.sessions, path, raw_files.named(path.name), away)
+    registration.register_file(service.sessions, path, raw_files.parse_name(path.name), away)
     assert versions(query, path) == [(1, State.DONE), (None, State.RETRY)]
     night.reduce_all(service, archive.root)
     assert versions(query, path) == [(1, State.DONE)]
@@ -276,7 +277,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
 
     monkeypatch.setattr(execution.archive, "fetch", fetch)
     with service.sessions.begin() as session:
-        row, is_due = registration.announce(session, service, arrival)
+        row, is_due = registration.register_message(session, service, arrival)
         claims.request(session, session.get_one(Frame, row))
     assert not is_due, "it is done"
     assert did(service, row, "me") is State.DONE
@@ -297,7 +298,7 @@ def test_a_file_that_waited_for_its_turn_is_told_of_when_the_other_is_done(archi
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     assert did(service, row, "me") is State.DONE
     with service.sessions.begin() as session:
-        assert claims.pick(session, Frame, 3600.0, 100) == told
+        assert claims.select_for_dispatch(session, Frame, 3600.0, 100) == told
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
     assert did(service, told[0], "me") is State.DONE
     assert versions(query, path) == [(1, State.DONE), (2, State.DONE)]
@@ -307,7 +308,7 @@ def test_frames_that_were_announced_at_a_place_where_they_are_not_are_still_miss
     path = archive.add("b")
     tell(tmp_path / path.name)
     with service.sessions.begin() as session:
-        assert intake.missed(session, archive.root, "lsc", "20190405") == [path]
+        assert intake.find_missed(session, archive.root, "lsc", "20190405") == [path]
 
 
 def test_one_content_that_is_read_at_many_places_at_once_is_one_version(archive, database_url, tmp_path):
@@ -319,7 +320,7 @@ def test_one_content_that_is_read_at_many_places_at_once_is_one_version(archive,
         with sessions.begin() as session:
             frames.announce(session, path.stem, str(place))
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda place: registration.register(sessions, place, *raw_files.look(place)), places))
+        list(pool.map(lambda place: registration.register_file(sessions, place, *raw_files.inspect(place)), places))
     with sessions.begin() as session:
         assert sorted(frame.version for frame in frames.find(session, path.stem)) == [1, 2]
     sessions.kw["bind"].dispose()
@@ -352,7 +353,7 @@ def test_a_frame_that_cannot_be_planned_is_tried_later_with_its_traceback_and_it
     archive, service, query
 ):
     path = archive.add("b")
-    row = registration.register(service.sessions, path, *raw_files.look(path)).id
+    row = registration.register_file(service.sessions, path, *raw_files.inspect(path)).id
     with service.sessions.begin() as session:
         # of a later program
         session.execute(text("update frames set kind = 'skyflat'"))
@@ -365,7 +366,7 @@ def test_a_frame_that_cannot_be_planned_is_tried_later_with_its_traceback_and_it
 def test_a_path_that_does_not_exist_is_named_with_its_defect_in_words(service, archive):
     path = archive.add("b")
     path.unlink()
-    _, result = raw_files.look(path)
+    _, result = raw_files.inspect(path)
     assert (result.state, result.reason) == (
         State.RETRY, f"{path.name}: the disk does not give the file: No such file or directory",
     )  # fmt: skip

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe import cli
-from nrespipe.database.administration import access, connection, revisions
+from nrespipe.database.administration import access, connection, schema
 from nrespipe.database.tables import Frame
 from nrespipe.service import assembly
 from nrespipe.service.batch import night
@@ -94,7 +94,11 @@ def anywhere(archive, tmp_path, build, database_url, monkeypatch):
     archive.add("e", "STAR A&thar&none")
     fakes = __import__("fake_recipes")
     made = assembly.build(
-        tmp_path / "out", Settings(processes=0, database_url=database_url), fakes.RECIPES, fakes.spectrograph
+        tmp_path / "out",
+        Settings(processes=0, database_url=database_url),
+        fakes.RECIPES,
+        fakes.spectrograph,
+        fakes.judge,
     )
     night.reduce_all(made, archive.root)
     yield made
@@ -168,7 +172,7 @@ def reader_of(engine):
 @pytest.mark.slow
 def test_no_command_but_the_upgrade_migrates_and_each_tells_of_it(anywhere, invoke, monkeypatch):
     engine = anywhere.sessions.kw["bind"]
-    revisions.downgrade(engine, "0010")
+    schema.downgrade(engine, "0010")
     before = fingerprint(engine)
     monkeypatch.setenv("BROKER_URL", "amqp://127.0.0.1:1/")
     monkeypatch.setenv("FITS_BROKER", "amqp://127.0.0.1:1/")
@@ -180,9 +184,9 @@ def test_no_command_but_the_upgrade_migrates_and_each_tells_of_it(anywhere, invo
             assert "run `nrespipe database upgrade`" in result.output, name
             assert fingerprint(engine) == before, name
     result = invoke("database upgrade")
-    assert (result.exit_code, result.output.split()[:4]) == (0, ["revision", "0010", "->", revisions.known()[-1]])
+    assert (result.exit_code, result.output.split()[:4]) == (0, ["revision", "0010", "->", schema.known()[-1]])
     assert invoke("status").exit_code == 0
-    assert invoke("database upgrade").output.strip() == f"revision {revisions.known()[-1]}: nothing to do"
+    assert invoke("database upgrade").output.strip() == f"revision {schema.known()[-1]}: nothing to do"
 
 
 @pytest.fixture
@@ -228,13 +232,13 @@ def test_the_doctor_tells_of_an_empty_database_and_makes_no_tables(tmp_path, mon
     assert result.exit_code == 1
     assert "the database has no tables yet" in result.output
     with engine.connect() as opened:
-        assert revisions.read(opened).revision == ""
+        assert schema.read(opened).revision == ""
     engine.dispose()
 
 
 def test_a_program_that_writes_makes_the_tables_of_an_empty_database(tmp_path, database_url):
     made = assembly.build(tmp_path / "out", Settings(database_url=database_url))
-    assert revisions.require(made.sessions.kw["bind"]) == revisions.known()[-1]
+    assert schema.require(made.sessions.kw["bind"]) == schema.known()[-1]
     made.sessions.kw["bind"].dispose()
 
 
@@ -242,19 +246,19 @@ def test_an_upgrade_keeps_a_copy_of_an_sqlite_file_and_one_that_fails_keeps_none
     given = Settings()
     path = tmp_path / "nrespipe.sqlite"
     engine = connection.open_engine(f"sqlite:///{path}")
-    revisions.upgrade(engine, "0009")
+    schema.upgrade(engine, "0009")
 
     def fail(*_):
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(revisions, "upgrade", fail)
+        patch.setattr(schema, "upgrade", fail)
         with pytest.raises(OSError, match="no space"):
             database_upkeep.upgrade(tmp_path, given)
     assert [found.name for found in tmp_path.glob("*0009*")] == []
     assert database_upkeep.upgrade(tmp_path, given)[1].endswith("nrespipe-0009.sqlite")
     with connection.connect_to_read(f"sqlite:///{tmp_path}/nrespipe-0009.sqlite")() as session:
-        assert revisions.read(session.connection()).revision == "0009"
+        assert schema.read(session.connection()).revision == "0009"
     database_upkeep.downgrade(tmp_path, given, "0009")
     assert database_upkeep.upgrade(tmp_path, given)[1].endswith("nrespipe-0009-1.sqlite")
 

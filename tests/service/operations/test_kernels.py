@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import nrespipe
-from nrespipe.database.columns import State, now
+from nrespipe.database.dialects import now
+from nrespipe.database.states import State
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.work import process_pool
@@ -18,7 +19,7 @@ from nrespipe import logs
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.work import process_pool
 logs.configure()
-done = kernels.prepare(process_pool.in_turn, progress.lines, ("simulator",))
+done = kernels.prepare(process_pool.run_serially, progress.lines, ("simulator",))
 assert not done.failed, done.failed
 print(done.compiled, done.loaded, sep="\\n")
 """
@@ -102,7 +103,7 @@ def test_what_is_on_disk_is_loaded_by_one_process_and_the_rest_compiled_by_all(m
 
 
 def test_a_kernel_that_came_with_one_that_calls_it_was_compiled_too(tmp_path):
-    load = "[kernels.load(f'numerics.selection.{name}')[0] for name in ('median', 'select')]"
+    load = "[kernels.load(f'numerics.robust_statistics.{name}')[0] for name in ('median', 'select')]"
     words = f"from nrespipe.service.operations import kernels; print({load})"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     told = [subprocess.check_output([sys.executable, "-c", words], env=environment, text=True) for _ in range(2)]
@@ -110,9 +111,9 @@ def test_a_kernel_that_came_with_one_that_calls_it_was_compiled_too(tmp_path):
 
 
 def test_a_kernel_that_cannot_be_compiled_is_named_and_stops_nothing(monkeypatch):
-    monkeypatch.setattr(kernels, "recorded", lambda: {"numerics.lookup.chunk_of": ("(nonsense,)",)})
-    done = kernels.prepare(process_pool.in_turn, progress.lines)
-    assert done.failed == (("numerics.lookup.chunk_of", "NameError: name 'nonsense' is not defined"),)
+    monkeypatch.setattr(kernels, "recorded", lambda: {"numerics.profile_table.chunk_of": ("(nonsense,)",)})
+    done = kernels.prepare(process_pool.run_serially, progress.lines)
+    assert done.failed == (("numerics.profile_table.chunk_of", "NameError: name 'nonsense' is not defined"),)
 
 
 def test_what_was_compiled_is_told_in_lines(tmp_path):

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, example, strategies
 from hypothesis import given as for_all
 from hypothesis import settings as bounds
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from nrespipe import cli, logs, settings
@@ -19,7 +20,7 @@ from nrespipe.database.administration import access
 from nrespipe.database.administration.connection import open_engine
 from nrespipe.service import assembly
 from nrespipe.service.ingest.listener import Listener
-from nrespipe.service.operations import health, mail
+from nrespipe.service.operations import health, night_summary
 from nrespipe.service.work import celery_app
 
 #: A word that is in no other text.
@@ -73,7 +74,7 @@ def secret_settings(**others):
 
 def test_every_setting_that_is_a_password_or_may_hold_one_is_of_the_type_that_shows_none():
     kinds = {field.validation_alias: field.annotation for field in settings.Settings.model_fields.values()}
-    assert {name for name, kind in kinds.items() if kind is settings.SecretStr} == SECRET
+    assert {name for name, kind in kinds.items() if kind is SecretStr} == SECRET
 
 
 def test_what_is_built_of_the_settings_shows_no_secret(service):
@@ -108,7 +109,7 @@ def test_what_fails_is_told_without_a_secret(service):
         Listener(built, None, None).connection.ensure_connection(max_retries=1, interval_start=0.01, timeout=1)
 
     def post():
-        mail.send(EmailMessage(), given)
+        night_summary.send_message(EmailMessage(), given)
 
     for work in (connect, wake, listen, post):
         error = failure(work)

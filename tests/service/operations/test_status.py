@@ -12,7 +12,7 @@ import structlog
 from click.testing import CliRunner
 
 from nrespipe import cli
-from nrespipe.database import drifts, velocities
+from nrespipe.database import measurements
 from nrespipe.service import assembly
 
 
@@ -163,21 +163,21 @@ def test_why_of_an_unknown_frame_fails_with_a_sentence(command, reduced):
 def test_velocities_as_csv_hold_every_digit_under_the_agreed_names(command, reduced):
     text = command(["velocities", "--output", str(reduced), "--format", "csv"]).stdout
     (row,) = csv.DictReader(io.StringIO(text))
-    assert tuple(row) == velocities.COLUMNS
+    assert tuple(row) == measurements.VELOCITY_COLUMNS
     assert (row["object"], row["fiber"], row["rv_ms"], row["rv_err_ms"]) == ("STAR A", "0", "100.0", "5.0")
     assert (row["drift_ms"], row["quality"]) == ("5.0", "no_meter")
 
 
 def test_velocities_as_a_table_have_a_line_for_each_star(command, reduced):
     head, row = command(["velocities", "--output", str(reduced)]).stdout.splitlines()
-    assert head.split() == list(velocities.COLUMNS)
+    assert head.split() == list(measurements.VELOCITY_COLUMNS)
     assert "STAR A" in row
 
 
 def test_drifts_as_csv_stand_beside_pressure_and_temperature(command, reduced):
     text = command(["drifts", "--output", str(reduced), "--format", "csv"]).stdout
     (row,) = csv.DictReader(io.StringIO(text))
-    assert tuple(row) == drifts.COLUMNS
+    assert tuple(row) == measurements.DRIFT_COLUMNS
     assert (row["velocity_ms"], row["velocity_err_ms"], row["n_lines"]) == ("5.0", "1.0", "100")
     assert (row["shift_px"], row["shift_err_px"], row["stretch_px"]) == ("0.01", "0.001", "0.0")
     assert (row["pressure_psi"], row["temperature_c"]) == ("12.25", "21.5")
@@ -187,7 +187,7 @@ def test_drifts_as_csv_stand_beside_pressure_and_temperature(command, reduced):
 
 def test_drifts_as_a_table_have_a_line_for_each_frame(command, reduced):
     head, row = command(["drifts", "--output", str(reduced)]).stdout.splitlines()
-    assert head.split() == list(drifts.COLUMNS)
+    assert head.split() == list(measurements.DRIFT_COLUMNS)
     assert "0.01000" in row
 
 

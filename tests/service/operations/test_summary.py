@@ -18,10 +18,11 @@ from structlog.testing import capture_logs
 
 from nrespipe import cli
 from nrespipe.database import claims
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.errors import Unavailable
-from nrespipe.service.operations import mail, queue_status, summary
+from nrespipe.service.operations import night_summary, status
 from nrespipe.service.work import outbound
 from nrespipe.settings import Settings, change
 
@@ -81,7 +82,7 @@ def a_message():
 
 @pytest.fixture
 def unused_port():
-    from brokers import free_ports
+    from servers import free_ports
 
     return free_ports(1)[0]
 
@@ -106,7 +107,7 @@ def known(service):
 @pytest.fixture
 def report(reduced, service):
     with service.sessions() as session:
-        return summary.gather(session, "lsc", DAY, service.output)
+        return night_summary.gather(session, "lsc", DAY, service.output)
 
 
 def test_a_summary_counts_frames_and_names_what_is_not_done(report):
@@ -125,7 +126,7 @@ def test_a_summary_counts_frames_and_names_what_is_not_done(report):
 
 
 def test_the_page_shows_no_name_as_markup(report):
-    text = summary.page(report)
+    text = night_summary.page(report)
     assert "&lt;script&gt;" in text
     assert "<script" not in text
     assert "asked for" in text
@@ -133,14 +134,14 @@ def test_the_page_shows_no_name_as_markup(report):
 
 @pytest.mark.slow
 def test_the_document_is_always_the_same(report):
-    first = summary.document(report)
+    first = night_summary.document(report)
     assert first.startswith(b"%PDF")
-    assert first == summary.document(report)
+    assert first == night_summary.document(report)
 
 
 def test_a_night_that_nobody_knows_has_no_summary(reduced, service):
     with service.sessions() as session, pytest.raises(LookupError, match="no frame of elp 20190405"):
-        summary.gather(session, "elp", DAY, service.output)
+        night_summary.gather(session, "elp", DAY, service.output)
 
 
 @pytest.mark.slow
@@ -165,39 +166,39 @@ def settings(post):
 
 @pytest.mark.slow
 def test_a_summary_is_mailed_with_its_page_and_its_document(report, post, service):
-    paths = summary.write(report, service.output)
-    assert summary.mail(report, paths, settings(post)) == ""
+    paths = night_summary.write(report, service.output)
+    assert night_summary.send(report, paths, settings(post)) == ""
     (message,) = post.messages
     assert post.recipients == ["ada@example.org", "ben@example.org"]
     assert message["Subject"] == f"NRES lsc {DAY}"
     assert "science" in message.get_body(("plain",)).get_content()
     assert "<h1>lsc 20190405</h1>" in message.get_body(("html",)).get_content()
     (attached,) = message.iter_attachments()
-    assert attached.get_content() == summary.document(report)
+    assert attached.get_content() == night_summary.document(report)
 
 
 @pytest.mark.slow
 def test_a_mail_server_that_refuses_or_is_away_is_told_of(post):
     post.answer = "451 later"
     with pytest.raises(Unavailable, match="answers 451 later"):
-        mail.send(a_message(), settings(post))
+        night_summary.send_message(a_message(), settings(post))
     with pytest.raises(Unavailable, match="refused"):
-        mail.send(a_message(), change(settings(post), summary_server="127.0.0.1:1"))
+        night_summary.send_message(a_message(), change(settings(post), summary_server="127.0.0.1:1"))
 
 
 def test_recipients_that_the_server_does_not_know_keep_nobody_else_from_the_mail(post):
     post.unknown = {"ben@example.org"}
-    assert mail.send(a_message(), settings(post)) == "ben@example.org: 550 nobody"
+    assert night_summary.send_message(a_message(), settings(post)) == "ben@example.org: 550 nobody"
     assert len(post.messages) == 1
     post.unknown = {"ben@example.org", "ada@example.org"}
     with pytest.raises(Unavailable, match=r"knows no recipient: ada@example.org: 550 nobody; ben@"):
-        mail.send(a_message(), settings(post))
+        night_summary.send_message(a_message(), settings(post))
 
 
 def test_a_password_goes_over_no_line_without_tls(post):
     given = change(settings(post), summary_password="canary")
     with pytest.raises(Unavailable, match="offers no TLS: the password is not sent") as refusal:
-        mail.send(a_message(), given)
+        night_summary.send_message(a_message(), given)
     assert "canary" not in str(refusal.value)
     assert post.words == post.messages == []
 
@@ -211,24 +212,24 @@ def test_a_password_is_shown_only_to_a_server_that_proves_its_name(unused_port, 
     known = trustme.CA() if issuer == "unknown" else authority
     known.cert_pem.write_to_path(str(tmp_path / "known.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "known.pem"))
-    monkeypatch.setattr(mail, "_SMTPS", unused_port if smtps else 465)
+    monkeypatch.setattr(night_summary, "_SMTPS", unused_port if smtps else 465)
     with served(unused_port, **({"ssl_context": context} if smtps else {"tls_context": context})) as post:
         given = change(settings(post), summary_password="canary")
         if issuer == "known":
-            mail.send(a_message(), given)
+            night_summary.send_message(a_message(), given)
             assert post.words == [("nres@example.org", "canary")]
             assert len(post.messages) == 1
             return
         with pytest.raises(Unavailable, match="certificate verify failed"):
-            mail.send(a_message(), given)
+            night_summary.send_message(a_message(), given)
         assert post.words == post.messages == []
 
 
 def owed(service, moment, monkeypatch):
     """Let the scheduler look what is owed at some moment; return the rows that are due."""
-    monkeypatch.setattr(summary, "clock", lambda session: moment)
+    monkeypatch.setattr(night_summary, "clock", lambda session: moment)
     monkeypatch.setattr(outbound, "clock", lambda session: moment)
-    summary.owe(service)
+    night_summary.schedule(service)
     with service.sessions.begin() as session:
         return list(session.scalars(select(NightSummary).where(NightSummary.next_try.is_not(None))))
 
@@ -239,19 +240,19 @@ def test_a_night_is_mailed_once_and_drawn_once_although_the_server_was_away(know
     (row,) = owed(away, AFTER, monkeypatch)
     assert owed(away, AFTER, monkeypatch)[0].id == row.id
     drawn = []
-    document = summary.document
-    monkeypatch.setattr(summary, "document", lambda report: drawn.append(report) or document(report))
+    document = night_summary.document
+    monkeypatch.setattr(night_summary, "document", lambda report: drawn.append(report) or document(report))
     pauses = []
     for _ in range(3):
-        result = outbound.night_summary(away, row.id, "me", seen=len(pauses))
+        result = outbound.send_summary(away, row.id, "me", seen=len(pauses))
         assert (result.state, "refused" in result.reason) == (State.RETRY, True)
         (row,) = owed(away, AFTER, monkeypatch)
         pauses.append((row.next_try - AFTER).total_seconds())
     assert pauses == [30, 60, 120]
     there = replace(service, settings=settings(post))
-    assert outbound.night_summary(there, row.id, "me", seen=3).state is State.DONE
+    assert outbound.send_summary(there, row.id, "me", seen=3).state is State.DONE
     assert owed(there, AFTER, monkeypatch) == []
-    assert outbound.night_summary(there, row.id, "me") is None
+    assert outbound.send_summary(there, row.id, "me") is None
     assert (len(post.messages), len(drawn)) == (1, 1)
     assert str(post.messages[0]["Message-ID"]) == f"<nrespipe.summary.lsc.{DAY}@example.org>"
 
@@ -265,9 +266,9 @@ def test_a_summary_that_could_not_be_written_is_written_anew(known, service, mon
     for path in old:
         path.write_bytes(b"of the middle of the night")
     with monkeypatch.context() as full:
-        full.setattr(summary, "document", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        assert outbound.night_summary(service, row.id, "me", seen=0).state is State.RETRY
-    assert outbound.night_summary(service, row.id, "me", seen=1).state is State.DONE
+        full.setattr(night_summary, "document", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert outbound.send_summary(service, row.id, "me", seen=0).state is State.RETRY
+    assert outbound.send_summary(service, row.id, "me", seen=1).state is State.DONE
     assert all(b"of the middle" not in path.read_bytes() for path in old)
 
 
@@ -293,10 +294,10 @@ def test_a_night_that_an_earlier_version_has_mailed_is_not_mailed_again(known, s
 def test_a_mail_that_nobody_takes_is_given_up_when_nobody_wants_it_any_more(known, service, post, monkeypatch):
     away = replace(service, settings=change(settings(post), summary_server="127.0.0.1:1"))
     (row,) = owed(away, AFTER, monkeypatch)
-    monkeypatch.setattr(summary, "write", lambda report, output: (output, output))
-    monkeypatch.setattr(summary, "mail", lambda *_: (_ for _ in ()).throw(Unavailable("away")))
+    monkeypatch.setattr(night_summary, "write", lambda report, output: (output, output))
+    monkeypatch.setattr(night_summary, "send", lambda *_: (_ for _ in ()).throw(Unavailable("away")))
     assert owed(away, AFTER + timedelta(days=20), monkeypatch) != []
-    assert outbound.night_summary(away, row.id, "me", seen=0).state is State.RETRY
+    assert outbound.send_summary(away, row.id, "me", seen=0).state is State.RETRY
     assert owed(away, AFTER + timedelta(days=20), monkeypatch) == []
 
 
@@ -316,9 +317,9 @@ def test_a_night_is_summed_up_when_it_is_over_and_its_frames_are_reduced(archive
         (datetime(2019, 4, 6, 23, tzinfo=UTC), [("lsc", DAY)]),
         (datetime(2019, 5, 6, 23, tzinfo=UTC), []),
     ):
-        monkeypatch.setattr(summary, "clock", lambda session, moment=moment: moment)
+        monkeypatch.setattr(night_summary, "clock", lambda session, moment=moment: moment)
         with service.sessions() as session:
-            assert summary.ended(session, service) == expected
+            assert night_summary.finished_nights(session, service) == expected
 
 
 def test_a_frame_that_was_told_of_and_never_comes_keeps_no_summary_waiting(archive, run, service, monkeypatch):
@@ -327,21 +328,21 @@ def test_a_frame_that_was_told_of_and_never_comes_keeps_no_summary_waiting(archi
     facts = {"site": "lsc", "day": DAY, "state": State.RETRY, "next_try": AFTER}
     with service.sessions.begin() as session:
         session.add(Frame(filename="c", path="/nowhere/c", **facts))
-    monkeypatch.setattr(summary, "clock", lambda session: AFTER)
+    monkeypatch.setattr(night_summary, "clock", lambda session: AFTER)
     with service.sessions() as session:
-        assert summary.ended(session, service) == [("lsc", DAY)]
+        assert night_summary.finished_nights(session, service) == [("lsc", DAY)]
     with service.sessions.begin() as session:
         session.add(Frame(filename="d", path="/d", md5="1", version=1, **facts))
     with service.sessions() as session:
-        assert summary.ended(session, service) == []
+        assert night_summary.finished_nights(session, service) == []
 
 
 def test_a_summary_that_fails_in_a_way_that_nobody_thought_of_logs_its_traceback(service, monkeypatch):
     with service.sessions.begin() as session:
         session.add(NightSummary(site="lsc", day="20190405", next_try=clock(session)))
-    monkeypatch.setattr(summary, "gather", lambda *_: 1 / 0)
+    monkeypatch.setattr(night_summary, "gather", lambda *_: 1 / 0)
     with capture_logs() as log:
-        assert outbound.night_summary(service, 1, "me").state is State.FAILED
+        assert outbound.send_summary(service, 1, "me").state is State.FAILED
     (line,) = [line for line in log if line["event"] == "failed"]
     assert "ZeroDivisionError" in line["exception"]
 
@@ -353,5 +354,5 @@ def test_a_night_whose_summary_was_given_up_is_told_of(service):
         session.add(NightSummary(day=f"{moment:%Y%m%d}", next_try=None, **facts))
         session.add(NightSummary(day="20190405", next_try=None, **facts))
     with service.sessions.begin() as session:
-        told = queue_status.told(session)
+        told = status.progress_lines(session)
     assert told == [f"1 night not summed up yet, 1 of them given up; lsc {moment:%Y%m%d}: ValueError: odd"]

@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
-from nrespipe.files.raw import cdp
+from nrespipe.files.raw import raw_file
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
 
@@ -113,7 +113,7 @@ def test_files_that_the_disk_does_not_give_at_first_are_reduced_when_it_does(arc
         raise Unavailable(f"{path.name}: the disk does not give the file")
 
     with monkeypatch.context() as patched:
-        patched.setattr(cdp, "identify", away)
+        patched.setattr(raw_file, "identify", away)
         assert run().counts == {State.RETRY: 9}
         summary = night.reduce_files(service, [path])
     assert summary.unhappy == ((path.stem, State.RETRY, "the disk does not give the file"),)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes import RECIPES
@@ -106,7 +106,7 @@ def test_every_defect_ends_in_its_state_with_its_words(archive, service, query, 
         intake.submit(service, [path])
         (row,) = query.all(select(Frame).where(Frame.filename == path.stem))
         if row.next_try is not None:
-            execution.frame(service, row.id, "me")
+            execution.reduce_frame(service, row.id, "me")
             (row,) = query.all(select(Frame).where(Frame.filename == path.stem))
         named = path.stem in row.reason or state is State.DONE
         if row.state != state or words not in row.reason or not named or row.owner or row.next_try:
@@ -134,10 +134,10 @@ def test_no_header_makes_the_reduction_of_any_kind_crash(archive, service, query
     objects = {"w": "tung&tung&none", "a": "thar&thar&none", "e": STAR}.get(code, "")
     path = archive.add(code, objects)
     cards(**changes)(path)
-    facts, looked = raw_files.look(path)
+    facts, looked = raw_files.inspect(path)
     assert looked.state in (State.DONE, State.BAD, State.SKIPPED), looked.traceback
     if looked.state is State.DONE:
-        row = registration.register(service.sessions, path, facts, looked)
+        row = registration.register_file(service.sessions, path, facts, looked)
         with service.sessions.begin() as session:
             job = frame_reduction.plan(session, session.get_one(Frame, row.id), service)
         # by the recipes of the package, where masters this small are enough: a flat without orders must say so

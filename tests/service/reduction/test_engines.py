@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nrespipe.database import frames
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.service import assembly, metrics
 from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule
@@ -17,7 +17,7 @@ from nrespipe.settings import Settings
 
 def did(service, row, owner="me"):
     """Let a worker do a row; return what came of it."""
-    result = execution.frame(service, row, owner)
+    result = execution.reduce_frame(service, row, owner)
     return result and result.state
 
 
@@ -26,7 +26,7 @@ def anywhere(tmp_path, build, database_url):
     """An assembly on an empty database of either engine."""
     fakes = __import__("fake_recipes")
     given = Settings(processes=0, database_url=database_url)
-    made = assembly.build(tmp_path / "out", given, fakes.RECIPES, fakes.spectrograph)
+    made = assembly.build(tmp_path / "out", given, fakes.RECIPES, fakes.spectrograph, fakes.judge)
     yield made
     made.sessions.kw["bind"].dispose()
 
@@ -43,10 +43,10 @@ def test_a_night_is_reduced_and_every_question_is_answered(archive, anywhere):
         assert any("2 inputs" in line for line in status.why(session, star.name, anywhere.output))
         assert "STAR A" in status.velocity_table(session, "csv")
         assert {point.value for point in metrics.of_database(session) if point.name == "nrespipe.masters"} == {4.0}
-        assert master_schedule.owe_all(session, anywhere) == master_schedule.remind(session) == 0
+        assert master_schedule.add_all(session, anywhere) == master_schedule.release_waiting(session) == 0
         assert intake.requeue(session, states=[State.FAILED]) == ["lscnrs01-fa09-20190405-0010-e00"]
         assert any(line.startswith("1 frame due") for line in status.status(session))
-        assert intake.missed(session, archive.root, "lsc", "20190405") == []
+        assert intake.find_missed(session, archive.root, "lsc", "20190405") == []
     assert {found.state for found in health.examine(anywhere)} <= {"ok", "doubt"}
     told = []
     assert dispatch.sweep(anywhere, lambda *work: told.append(work)) == 1
@@ -64,15 +64,15 @@ def test_what_is_accepted_can_be_stored_and_comes_to_one_version_of_each_content
     rows = []
     for body in bodies * 2:
         with anywhere.sessions.begin() as session:
-            rows.append(registration.announce(session, anywhere, messages.read(json.dumps(body))))
+            rows.append(registration.register_message(session, anywhere, messages.read(json.dumps(body))))
     assert [row for row, _ in rows[:4]] == [row for row, _ in rows[4:]]
     first = did(anywhere, rows[0][0], "me")
     assert first is State.DONE
     path.write_bytes(path.read_bytes() + b"\0" * 2880)
-    again = registration.register(anywhere.sessions, path, *raw_files.look(path))
+    again = registration.register_file(anywhere.sessions, path, *raw_files.inspect(path))
     assert (again.version, again.id != rows[0][0]) == (2, True)
     with anywhere.sessions.begin() as session:
-        row_id, is_due = registration.announce(session, anywhere, messages.read(json.dumps(bodies[0])))
+        row_id, is_due = registration.register_message(session, anywhere, messages.read(json.dumps(bodies[0])))
     assert is_due
     assert did(anywhere, row_id, "me") is None
     with anywhere.sessions.begin() as session:

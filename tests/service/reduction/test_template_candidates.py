@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from nrespipe.analysis import template_building
-from nrespipe.database import templates as rows
-from nrespipe.database.columns import Standing
-from nrespipe.database.tables import Frame, StarVelocity
-from nrespipe.database.templates import StarTemplate
+from nrespipe.database import star_templates as rows
+from nrespipe.database.states import Standing
+from nrespipe.database.tables import Frame, StarTemplate, StarVelocity
 from nrespipe.errors import MissingCalibration
-from nrespipe.files import templates as files
+from nrespipe.files import template_files as files
+from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Star
 from nrespipe.service import assembly
 from nrespipe.service.ingest.raw_files import md5
 from nrespipe.service.reduction import template_candidates

@@ -13,10 +13,11 @@ from servers import with_tables
 from sqlalchemy import delete, func, select, update
 
 from nrespipe import cli
-from nrespipe.database import claims, frames, outside
-from nrespipe.database.columns import State, clock
+from nrespipe.database import breakers, claims, frames
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
-from nrespipe.files.checksum import md5
+from nrespipe.files.disk import md5
 from nrespipe.service.ingest import patient_reader
 from nrespipe.service.work import celery_app, dispatch, outbound
 from nrespipe.settings import change
@@ -80,7 +81,7 @@ def shop(service, server):
         """Sweep, deliver what workers are told of, and return what came of each."""
         told = []
         dispatch.sweep(service, lambda table, row_id: told.append(row_id) if table is Delivery else None)
-        return [getattr(outbound.delivery(service, row_id, "me"), "state", None) for row_id in told]
+        return [getattr(outbound.deliver_product(service, row_id, "me"), "state", None) for row_id in told]
 
     def rows(table=Delivery):
         with service.sessions.begin() as session:
@@ -180,18 +181,18 @@ def test_a_target_that_is_changed_has_a_breaker_of_its_own(shop, server, tmp_pat
     shop.turn()
     elsewhere = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=elsewhere)
-    assert outbound.delivery(moved, shop.rows()[1].id, "me").state is State.DONE
+    assert outbound.deliver_product(moved, shop.rows()[1].id, "me").state is State.DONE
 
 
 def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_path, monkeypatch):
     def hang(work, path, patience_s):
         raise patient_reader.Unavailable(f"{path.name}: the disk does not answer within 300 s")
 
-    monkeypatch.setattr(patient_reader, "do", hang)
+    monkeypatch.setattr(patient_reader, "call", hang)
     settings = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=settings)
-    assert outbound.delivery(moved, shop.rows()[0].id, "me").state is State.RETRY
-    assert outbound.delivery(moved, shop.rows()[1].id, "me") is None
+    assert outbound.deliver_product(moved, shop.rows()[0].id, "me").state is State.RETRY
+    assert outbound.deliver_product(moved, shop.rows()[1].id, "me") is None
     assert "does not answer" in shop.rows()[0].reason
     assert shop.rows()[0].refusals == 0
 
@@ -206,13 +207,13 @@ def test_status_tells_of_a_server_that_serves_nobody(shop, server):
 def test_of_many_that_ask_at_once_whether_a_server_is_back_one_does(database_url):
     sessions = with_tables(database_url)
     with sessions.begin() as session:
-        outside.failed(session, "there", "away", "yes")
-        assert outside.admit(session, "there", 60.0) == "no"
+        breakers.record_failure(session, "there", "away", "yes")
+        assert breakers.request_permission(session, "there", 60.0) == "no"
         session.execute(update(Breaker).values(next_try=clock(session)))
 
     def ask(_):
         with sessions.begin() as session:
-            return outside.admit(session, "there", 60.0)
+            return breakers.request_permission(session, "there", 60.0)
 
     with ThreadPoolExecutor(6) as pool:
         assert sorted(pool.map(ask, range(6))) == ["no"] * 5 + ["probe"]
@@ -223,7 +224,7 @@ def test_many_that_fail_at_once_are_one_outage(database_url):
 
     def fail(_):
         with sessions.begin() as session:
-            outside.failed(session, "there", "away", "yes")
+            breakers.record_failure(session, "there", "away", "yes")
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(fail, range(6)))

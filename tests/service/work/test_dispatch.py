@@ -4,17 +4,17 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, nodes
 from nrespipe.database.administration import connection
-from nrespipe.database.columns import clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame, Node, Stacking
 from nrespipe.frames.raw import Kind
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import dispatch
 from nrespipe.settings import Settings
 
@@ -25,7 +25,7 @@ TONIGHT = f"{datetime.now(UTC):%Y%m%d}"
 def service(database_url):
     """A database, and what was told to the workers."""
     sessions = with_tables(database_url)
-    readers = connection.readers(sessions)
+    readers = connection.read_only(sessions)
     yield SimpleNamespace(sessions=sessions, readers=readers, pace=Pace(), settings=Settings(), told=[])
     sessions.kw["bind"].dispose()
 
@@ -74,10 +74,10 @@ def test_no_more_messages_wait_than_the_workers_need_until_the_next_sweep(servic
 def test_many_processes_are_told_of_more_and_those_that_are_silent_of_none(service):
     rows = add(service, 60)
     with service.sessions.begin() as session:
-        nodes.take(session, "one@a", "one", processes=8, queues="reduction")
-        nodes.take(session, "two@a", "two", processes=4, queues="periodic,reduction")
-        nodes.take(session, "three@a", "three", processes=8, queues="periodic")
-        nodes.take(session, "four@a", "four", processes=8, queues="reduction")
+        nodes.register(session, "one@a", "one", processes=8, queues="reduction")
+        nodes.register(session, "two@a", "two", processes=4, queues="periodic,reduction")
+        nodes.register(session, "three@a", "three", processes=8, queues="periodic")
+        nodes.register(session, "four@a", "four", processes=8, queues="reduction")
         session.get_one(Node, "four@a").heartbeat -= timedelta(minutes=5)
     assert swept(service) == rows[:48]
 
@@ -140,7 +140,7 @@ def test_messages_that_were_lost_hold_nothing_up_for_long(service):
 
 def test_new_frames_wake_a_worker_at_once_while_few_messages_wait_and_others_wait_for_their_turn(service):
     sent, backlog = [], []
-    wake = dispatch.waker(service, lambda table, row: sent.append(row))
+    wake = dispatch.notifier(service, lambda table, row: sent.append(row))
     for _ in range(50):
         with service.sessions.begin() as session:
             moment = clock(session)
@@ -154,7 +154,7 @@ def test_new_frames_wake_a_worker_at_once_while_few_messages_wait_and_others_wai
     found = swept(service)
     assert found == [*tonight, *backlog[len(sent) :]][: len(found)]
     with service.sessions.begin() as session:
-        assert claims.outstanding(session, Frame, 3600.0) == 16
+        assert claims.count_dispatched(session, Frame, 3600.0) == 16
 
 
 def test_a_frame_of_which_no_worker_could_be_told_is_told_of_by_the_next_sweep(service):
@@ -166,7 +166,7 @@ def test_a_frame_of_which_no_worker_could_be_told_is_told_of_by_the_next_sweep(s
         raise ConnectionError("broker away")
 
     with pytest.raises(ConnectionError):
-        dispatch.waker(service, away)(Frame, row)
+        dispatch.notifier(service, away)(Frame, row)
     assert swept(service, send=away) == []
     assert swept(service) == [row]
 
@@ -188,9 +188,9 @@ def test_a_new_frame_is_told_of_by_the_sweep_where_nobody_could_find_out_whether
     def away(*_):
         raise OperationalError("select", {}, Exception("away"))
 
-    wake = dispatch.waker(service, lambda *_: None)
+    wake = dispatch.notifier(service, lambda *_: None)
     with monkeypatch.context() as patched:
-        patched.setattr(dispatch, "room", away)
+        patched.setattr(dispatch, "capacity", away)
         with pytest.raises(OperationalError):
             wake(Frame, row)
     assert swept(service) == [row]

@@ -11,25 +11,26 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, frames
-from nrespipe.database.columns import Standing, State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import lineage
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, Stacking
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
-from nrespipe.files.exchange import archive as remote
+from nrespipe.files.exchange import archive_download as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule, review
 from nrespipe.service.ingest import intake, raw_files, registration
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.reduction import references
-from nrespipe.service.work import dispatch, execution, lease, outbound
+from nrespipe.service.work import dispatch, execution, leases, outbound
 from nrespipe.settings import change
 
 
 def submit(service, *paths):
     for path in paths:
-        registration.register(service.sessions, path, *raw_files.look(path))
+        registration.register_file(service.sessions, path, *raw_files.inspect(path))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def work(service):
             told.clear()
             dispatch.sweep(service, lambda *row: told.append(row), lambda _: True)
             for table, row in told:
-                do = execution.frame if table is Frame else execution.master
+                do = execution.reduce_frame if table is Frame else execution.make_master
                 ended = do(paced, row, owner)
                 done.append((table, row, ended and ended.state))
             if not told:
@@ -81,7 +82,7 @@ def test_a_master_waits_until_the_sequence_is_complete(archive, service, work, q
     submit(service, archive.add("b"))
     with service.sessions.begin() as session:
         (stacking,) = session.scalars(select(Stacking.id))
-    assert execution.master(replace(service, pace=Pace(quiet_s=0.0, past_s=0.0)), stacking, "me") is None
+    assert execution.make_master(replace(service, pace=Pace(quiet_s=0.0, past_s=0.0)), stacking, "me") is None
     work()
     assert [m.n_inputs for m in query.all(select(Master))] == [4]
 
@@ -104,15 +105,15 @@ def test_where_another_master_serves_the_next_is_made_after_the_night(archive, s
 
 @pytest.mark.parametrize("row", [None, "1", -1, 2**64, True, [1]])
 def test_a_task_that_names_no_row_is_passed_over(service, row):
-    assert execution.frame(service, row, "me") is execution.master(service, row, "me") is None
+    assert execution.reduce_frame(service, row, "me") is execution.make_master(service, row, "me") is None
 
 
 def test_a_frame_told_twice_is_done_once(archive, service, query):
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
-    assert execution.frame(service, row.id, "me").state is State.DONE
-    assert execution.frame(service, row.id, "me") is None
-    assert execution.frame(service, 4711, "me") is None
+    assert execution.reduce_frame(service, row.id, "me").state is State.DONE
+    assert execution.reduce_frame(service, row.id, "me") is None
+    assert execution.reduce_frame(service, 4711, "me") is None
     assert len(query.all(select(Attempt))) == 1
 
 
@@ -153,7 +154,7 @@ def test_a_process_whose_frame_was_given_to_another_replaces_no_product(archive,
     with service.sessions.begin() as session:
         claims.request(session, session.get_one(Frame, star.id))
     rob()
-    assert execution.frame(service, star.id, "me") is None
+    assert execution.reduce_frame(service, star.id, "me") is None
     assert snapshot(service.output / "lsc") == products
     assert query.all(select(Frame.owner).where(Frame.id == star.id)) == ["another"]
     assert len(query.all(select(Attempt).where(Attempt.frame_id == star.id, Attempt.outcome == State.DONE))) == 1
@@ -166,11 +167,11 @@ def test_a_process_whose_master_was_given_to_another_replaces_none(archive, serv
     submit(service, archive.add("b", adu=1010))
     (row,) = query.all(select(Stacking))
     (bias,) = query.all(select(Frame).where(Frame.next_try.is_not(None)))
-    execution.frame(service, bias.id, "me")
+    execution.reduce_frame(service, bias.id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=clock(session)))
     rob()
-    assert execution.master(service, row.id, "me") is None
+    assert execution.make_master(service, row.id, "me") is None
     assert snapshot(service.output / "lsc") == masters
     assert len(query.all(select(Master))) == 1
 
@@ -188,7 +189,7 @@ def test_a_frame_waits_where_the_database_does_not_tell_whose_it_is(archive, ser
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     given = service.settings.model_copy(update={"time_limit_s": 0.1})
     given = replace(service, settings=given, pace=Pace(margin_s=0.0))
-    assert execution.frame(given, star.id, "me").state is State.RETRY
+    assert execution.reduce_frame(given, star.id, "me").state is State.RETRY
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert (star.state, star.reason) == (State.RETRY, "the database is away: gone")
     assert not list(service.output.rglob("*-L2.fits.fz"))
@@ -207,7 +208,7 @@ def test_a_result_that_comes_too_late_is_not_recorded(archive, service, query, m
         raise Unavailable("too late")
 
     monkeypatch.setattr(execution.frame_reduction, "reduce", slow)
-    assert execution.frame(service, row.id, "me") is None
+    assert execution.reduce_frame(service, row.id, "me") is None
     (row,) = query.all(select(Frame))
     assert (row.owner, row.state) == ("another", State.RUNNING)
     assert ["ran" in a.reason or "took longer" in a.reason for a in query.all(select(Attempt))] == [True]
@@ -216,7 +217,7 @@ def test_a_result_that_comes_too_late_is_not_recorded(archive, service, query, m
 def test_a_result_survives_a_database_that_is_away_for_a_while(archive, service, query, monkeypatch):
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
-    monkeypatch.setattr(lease.time, "sleep", lambda _: None)
+    monkeypatch.setattr(leases.time, "sleep", lambda _: None)
     record, away = execution.frame_reduction.record, iter(range(3))
 
     def fail(session, job, result, assembly):
@@ -225,7 +226,7 @@ def test_a_result_survives_a_database_that_is_away_for_a_while(archive, service,
         return record(session, job, result, assembly)
 
     monkeypatch.setattr(execution.frame_reduction, "record", fail)
-    assert execution.frame(service, row.id, "me").state is State.DONE
+    assert execution.reduce_frame(service, row.id, "me").state is State.DONE
     assert states(query) == [State.DONE]
 
 
@@ -256,7 +257,7 @@ def test_a_message_that_was_lost_is_sent_again_once_the_queue_is_empty(archive, 
 def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(archive, service, query):
     submit(service, *(archive.add("b") for _ in range(7)))
     for row in query.all(select(Frame)):
-        assert execution.frame(service, row.id, "me").state is State.DONE
+        assert execution.reduce_frame(service, row.id, "me").state is State.DONE
     with service.sessions.begin() as session:
         for frame in session.scalars(select(Frame).order_by(Frame.id).limit(6)):
             claims.request(session, frame, low_priority=True)
@@ -266,7 +267,7 @@ def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(a
         dispatch.sweep(service, lambda table, row: told.append(row), lambda _, empty=empty: empty)
     # the seventh first, then four while nothing waits, and two when nothing waits again
     assert told == [7, 1, 2, 3, 4, 5, 6]
-    assert execution.frame(service, 1, "me").state is State.DONE
+    assert execution.reduce_frame(service, 1, "me").state is State.DONE
     (first, *_) = query.all(select(Frame).order_by(Frame.id))
     assert (first.state, first.low_priority, first.next_try) == (State.DONE, False, None)
 
@@ -303,19 +304,19 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
 
     monkeypatch.setattr(remote, "fetch", fetch)
     with service.sessions.begin() as session:
-        facts = {"archive_id": 17, **raw_files.named(store.name)}
+        facts = {"archive_id": 17, **raw_files.parse_name(store.name)}
         frame, _ = frames.announce(session, store.stem, str(target), **facts)
-    assert execution.frame(service, frame.id, "me").state is State.RETRY
+    assert execution.reduce_frame(service, frame.id, "me").state is State.RETRY
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(next_try=clock(session)))
-    assert execution.frame(service, frame.id, "me").state is State.DONE
+    assert execution.reduce_frame(service, frame.id, "me").state is State.DONE
     (row,) = query.all(select(Frame))
     assert (row.md5, row.version, row.kind, fetched) == (md5, 1, Kind.BIAS, [17, 17])
     assert row.path == str(target)
     with service.sessions.begin() as session:
         again, is_due = frames.announce(session, store.stem, str(target), **facts)
         assert is_due, "without its checksum nobody knows that it is the same"
-    assert execution.frame(service, again.id, "me") is None
+    assert execution.reduce_frame(service, again.id, "me") is None
     assert [row.id for row in query.all(select(Frame))] == [frame.id]
 
 
@@ -341,21 +342,21 @@ def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service,
     work(quiet_s=600.0)
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=None))
-        assert master_schedule.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
+        assert master_schedule.add_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
     work()
     assert len(query.all(select(Master))) == 1
     with service.sessions.begin() as session:
-        assert master_schedule.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
+        assert master_schedule.add_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
         # a frame that was done once more changes nothing either, once a worker has looked
         session.execute(update(Frame).values(updated=clock(session)))
-        assert master_schedule.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
+        assert master_schedule.add_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
     work()
     assert len(query.all(select(Master))) == 1
     with service.sessions.begin() as session:
-        assert master_schedule.owe_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
+        assert master_schedule.add_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 0
     late = replace(service, recipes={Kind.SCIENCE: service.recipes[Kind.SCIENCE]})
     with service.sessions.begin() as session:
-        assert master_schedule.owe_all(session, late) == 0
+        assert master_schedule.add_all(session, late) == 0
 
 
 @pytest.mark.parametrize("of", [Kind.FLAT, Kind.BIAS])
@@ -416,18 +417,18 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     given = change(service.settings, do_ingest=True, ingest_to=f"file://{target}")
     delivering = replace(service, settings=given)
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
-    assert execution.frame(delivering, star.id, "me").state is State.DONE
+    assert execution.reduce_frame(delivering, star.id, "me").state is State.DONE
     rows = query.all(select(Delivery))
-    assert outbound.delivery(delivering, rows[0].id, "me").state is State.RETRY
+    assert outbound.deliver_product(delivering, rows[0].id, "me").state is State.RETRY
     # the directory takes nothing now: the other is not even tried
-    assert outbound.delivery(delivering, rows[1].id, "me") is None
+    assert outbound.deliver_product(delivering, rows[1].id, "me") is None
     assert ["cannot be delivered" in row.reason for row in query.all(select(Delivery))] == [True, False]
     assert all(row.next_try for row in query.all(select(Delivery)))
     target.unlink()
     with service.sessions.begin() as session:
         session.execute(update(Delivery).values(next_try=clock(session)))
         session.execute(update(Breaker).values(next_try=clock(session)))
-    assert [outbound.delivery(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
+    assert [outbound.deliver_product(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
     assert all(row.delivered and not row.reason and not row.next_try for row in query.all(select(Delivery)))
     delivered = {path.relative_to(target) for path in target.rglob("*.fz")}
     assert delivered == {path.relative_to(service.output) for path in service.output.rglob("*-L[24].fits.fz")}
@@ -442,7 +443,7 @@ def test_products_that_are_made_again_are_delivered_again(archive, service, work
     for _ in range(2):
         with service.sessions.begin() as session:
             claims.request(session, session.get_one(Frame, star.id))
-        assert execution.frame(replace(service, settings=given), star.id, "me").state is State.DONE
+        assert execution.reduce_frame(replace(service, settings=given), star.id, "me").state is State.DONE
     assert len(query.all(select(Delivery))) == 2
 
 
@@ -458,13 +459,13 @@ def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it
 
     def meanwhile(job, **others):
         # another worker makes the master bias between the plan of the dark and its end
-        assert execution.master(service, stacking.id, "another").state is State.DONE
+        assert execution.make_master(service, stacking.id, "another").state is State.DONE
         return reduce(job, **others)
 
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=clock(session)))
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
-    assert execution.frame(service, dark.id, "me").state is State.WAITING
+    assert execution.reduce_frame(service, dark.id, "me").state is State.WAITING
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
     assert work()[0] == (Frame, dark.id, State.DONE)
 
@@ -489,7 +490,7 @@ def test_a_master_whose_own_master_is_made_while_it_is_looked_at_does_not_wait_f
         return combine(job, **others)
 
     monkeypatch.setattr(execution.master_making, "combine", meanwhile)
-    assert execution.master(service, stacking.id, "me").state is State.WAITING
+    assert execution.make_master(service, stacking.id, "me").state is State.WAITING
     monkeypatch.setattr(execution.master_making, "combine", combine)
     assert (Stacking, stacking.id, State.DONE) in work()
 
@@ -503,12 +504,12 @@ def test_a_frame_that_was_overlooked_when_its_master_was_made_is_woken_once(arch
     with service.sessions.begin() as session:
         # it looked at the moment when the last master was made
         session.execute(update(Master).values(created=session.scalar(select(Frame.updated).where(star))))
-        assert master_schedule.remind(session) == 1
-        assert master_schedule.remind(session) == 0, "it is due"
+        assert master_schedule.release_waiting(session) == 1
+        assert master_schedule.release_waiting(session) == 0, "it is due"
     assert [(row, state) for _, row, state in work()] == [(query.all(select(Frame.id).where(star))[0], State.WAITING)]
     with service.sessions.begin() as session:
         session.execute(update(Master).values(created=clock(session) - timedelta(minutes=1)))
-        assert master_schedule.remind(session) == 0, "it has looked since"
+        assert master_schedule.release_waiting(session) == 0, "it has looked since"
 
 
 def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, work, query):
@@ -588,9 +589,9 @@ def test_what_comes_from_a_bad_master_is_made_again_in_whatever_order_it_comes(a
         last_first = select(Stacking.id).where(Stacking.day == "20190406", Stacking.next_try.is_not(None))
         owed = list(session.scalars(last_first.order_by(Stacking.kind == Kind.DARK, Stacking.kind == Kind.FLAT)))
     paced = replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))
-    assert [execution.frame(paced, row, "me").state for row in rows] == [State.DONE] * 6
+    assert [execution.reduce_frame(paced, row, "me").state for row in rows] == [State.DONE] * 6
     # the arc with a flat and the flat with a dark that come from the bad bias
-    assert [execution.master(paced, row, "me").state for row in owed] == [State.DONE] * 3
+    assert [execution.make_master(paced, row, "me").state for row in owed] == [State.DONE] * 3
     work()
     with query.sessions() as session:
         star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.day == "20190406")).one()
@@ -640,7 +641,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
     with service.sessions.begin() as session:
         claims.request(session, session.get_one(Frame, dark.id))
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
-    execution.frame(service, dark.id, "me")
+    execution.reduce_frame(service, dark.id, "me")
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
     assert work()[0] == (Frame, dark.id, State.DONE)
     with query.sessions() as session:
@@ -656,7 +657,7 @@ def test_what_fails_around_the_recipe_is_told_with_its_traceback_and_the_frame_i
         raise KeyError("a strange row")
 
     monkeypatch.setattr(execution.frame_reduction, "plan", fail)
-    assert execution.frame(service, 1, "me").state is State.RETRY
+    assert execution.reduce_frame(service, 1, "me").state is State.RETRY
     (frame,) = query.all(select(Frame))
     (attempt,) = query.all(select(Attempt))
     assert (frame.state, frame.owner, frame.deaths) == (State.RETRY, "", 0)

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 
 import pytest
 from kombu import Connection
-from rigs import Rig, begun, child
+from service_rig import Rig, begun, child
 from sqlalchemy import select
 
 from nrespipe import settings
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt
 from nrespipe.service import assembly
 from nrespipe.service.ingest import intake
@@ -43,9 +43,9 @@ def test_a_thousand_foreign_messages_pass_and_hostile_ones_are_put_aside_with_th
         json.dumps({"path": f"{archive.root}/../{name}"}),
     ]  # fmt: skip
     rig.publish(*foreign[:500], *hostile[:5])
-    rig.tell(archive.add("b"))
+    rig.announce(archive.add("b"))
     rig.publish(*foreign[500:], *hostile[5:])
-    rig.tell(archive.add("b"))
+    rig.announce(archive.add("b"))
     listener = rig.start("listen", NRES_RAW_ROOT=str(archive.root))
     rig.start("work", "one")
     rig.settled(2)
@@ -63,7 +63,7 @@ def test_a_thousand_foreign_messages_pass_and_hostile_ones_are_put_aside_with_th
 def test_a_worker_in_a_container_that_is_started_anew_takes_over_from_the_former_one_when_that_is_silent(rig, night):
     rig.start("listen")
     former = rig.start("work", "one", host="alpha")
-    rig.tell(*night)
+    rig.announce(*night)
     frame = begun(rig)
     rig.end(former)
     rig.start("work", "one", host="alpha")
@@ -76,7 +76,7 @@ def test_a_worker_in_a_container_that_is_started_anew_takes_over_from_the_former
 def test_the_service_in_one_program_listens_where_it_is_told_of_a_broker(rig, archive):
     archive.calibrations()
     rig.start("run", BROKER_URL=settings.MEMORY.get_secret_value())
-    rig.tell(*archive.root.rglob("*.fits"))
+    rig.announce(*archive.root.rglob("*.fits"))
     rig.settled(8)
 
 

@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import select
 
 from nrespipe.database import claims
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
 from nrespipe.service.calibrations import review
 from nrespipe.service.ingest import intake
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 
@@ -32,7 +32,7 @@ def service(tmp_path, postgres, build):
     """An assembly with the database of a server."""
     fakes = build(tmp_path / "fakes")
     settings = Settings(processes=0, database_url=postgres.create())
-    built = assembly.build(tmp_path / "out", settings, fakes.recipes, fakes.spectrographs)
+    built = assembly.build(tmp_path / "out", settings, fakes.recipes, fakes.spectrographs, fakes.judge)
     yield replace(built, pace=Pace(quiet_s=0.0, past_s=0.0))
     built.sessions.kw["bind"].dispose()
 
@@ -68,7 +68,9 @@ def finished_by_another(service):
     while True:
         told.clear()
         dispatch.sweep(service, lambda *row: told.append(row))
-        outcomes = [execution.frame(service, row, "another") for table, row in told if table.__tablename__ == "frames"]
+        outcomes = [
+            execution.reduce_frame(service, row, "another") for table, row in told if table.__tablename__ == "frames"
+        ]
         if outcomes:
             return outcomes
         assert time.monotonic() < end, "nobody was told of the frame"
@@ -99,7 +101,7 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
     finished_by_another(service)
     with service.sessions.begin() as session:
         stackings = list(session.scalars(select(Stacking.id)))
-    assert [execution.master(service, row, "another").state for row in stackings] == [State.DONE] * 2
+    assert [execution.make_master(service, row, "another").state for row in stackings] == [State.DONE] * 2
     intake.submit(service, [archive.add("d", day="20190406")])
     finished_by_another(service)
     with service.sessions.begin() as session:
@@ -114,7 +116,7 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
         return reduce(job, **others)
 
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
-    worker = threading.Thread(target=execution.frame, args=(service, dark.id, "another"))
+    worker = threading.Thread(target=execution.reduce_frame, args=(service, dark.id, "another"))
     worker.start()
     assert taken.wait(60)
     with service.sessions.begin() as session:

@@ -14,15 +14,16 @@ from structlog.testing import capture_logs
 
 from nrespipe import instruments
 from nrespipe.analysis import star_catalog
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
 from nrespipe.database.masters import stackings
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files.catalog import targets
 from nrespipe.service import metrics
 from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import raw_files, registration
-from nrespipe.service.operations import summary
+from nrespipe.service.operations import night_summary
 from nrespipe.service.work import dispatch, execution, programs
 from nrespipe.settings import change
 
@@ -31,7 +32,7 @@ YESTERDAY = f"{datetime.now(UTC) - timedelta(days=2):%Y%m%d}"
 
 def did(service, row, owner="me"):
     """Let a worker do a row; return what came of it."""
-    result = execution.frame(service, row, owner)
+    result = execution.reduce_frame(service, row, owner)
     return result and result.state
 
 
@@ -75,10 +76,10 @@ def test_a_damaged_table_is_told_by_its_file_and_holds_up_no_other_spectrograph(
         content = whole.encode().replace(*content)
     table.write_bytes(whole.replace("nres02", "nres01").encode() if content is None else content)
     bad, good = archive.add("b", site="elp", camera="fa17"), archive.add("b")
-    rows = [registration.register(service.sessions, path, *raw_files.look(path)).id for path in (bad, good)]
+    rows = [registration.register_file(service.sessions, path, *raw_files.inspect(path)).id for path in (bad, good)]
     assert [did(service, row, "me") for row in rows] == [State.RETRY, State.DONE]
     (reason,) = query.all(select(Frame.reason).where(Frame.id == rows[0]))
-    assert f"{bad.stem}: the table of nres02 cannot be used, mend it: " in reason
+    assert f"{bad.stem}: the table of nres02 cannot be used, correct it: " in reason
     assert str(table) in reason
     assert star_catalog.site_of(service.output, "lsc") == "lsc"
     table.write_text(whole, encoding="utf-8")
@@ -99,7 +100,7 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
     """A spectrograph without a table, a day that is none, a kind that this program does not know."""
     paths = [archive.add("b", day="20190405") for _ in range(2)]
     for path in paths:
-        did(service, registration.register(service.sessions, path, *raw_files.look(path)).id, "me")
+        did(service, registration.register_file(service.sessions, path, *raw_files.inspect(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(day=YESTERDAY))
         session.execute(update(Stacking).values(next_try=None, day=YESTERDAY, sent=None))
@@ -109,29 +110,29 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
             session.execute(text(f"{copied} where filename like 'lsc%'"))
             session.execute(text(f"update frames set {changed} where filename like '{name}%'"))
     with service.sessions.begin() as session:
-        assert master_schedule.owe_all(session, service) == 1
+        assert master_schedule.add_all(session, service) == 1
         owed = session.scalars(select(Stacking).where(Stacking.next_try.is_not(None))).all()
         assert [(row.instrument, row.day) for row in owed] == [("nres01", YESTERDAY)]
-        assert ("lsc", YESTERDAY) in summary.ended(session, service)
+        assert ("lsc", YESTERDAY) in night_summary.finished_nights(session, service)
         assert metrics.of_database(session)
 
 
 def test_a_master_that_cannot_be_scheduled_keeps_no_other_from_being(archive, service, query, monkeypatch):
     for day in ("20190405", "20190406"):
         for path in [archive.add("b", day=day) for _ in range(2)]:
-            did(service, registration.register(service.sessions, path, *raw_files.look(path)).id, "me")
+            did(service, registration.register_file(service.sessions, path, *raw_files.inspect(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=None))
-    of = stackings.of
+    of = stackings.get_or_create
 
     def strange(session, kind, night):
         if night.day == "20190405":
             raise LookupError("a strange row")
         return of(session, kind, night)
 
-    monkeypatch.setattr(master_schedule.stackings, "of", strange)
+    monkeypatch.setattr(master_schedule.stackings, "get_or_create", strange)
     with service.sessions.begin() as session:
-        assert master_schedule.owe_all(session, service) == 1
+        assert master_schedule.add_all(session, service) == 1
 
 
 def test_a_damaged_catalog_stops_the_stars_alone_and_the_summary_goes_without_it(archive, service, query):
@@ -143,15 +144,15 @@ def test_a_damaged_catalog_stops_the_stars_alone_and_the_summary_goes_without_it
     done = night.reduce_all(service, archive.root)
     assert done.counts == {State.DONE: 8, State.RETRY: 1}
     ((_, _, reason),) = done.unhappy
-    assert f"the catalog of stars {path} cannot be used, mend it: " in reason
+    assert f"the catalog of stars {path} cannot be used, correct it: " in reason
     with service.sessions.begin() as session:
-        assert summary.gather(session, "lsc", "20190405", service.output).counts
+        assert night_summary.gather(session, "lsc", "20190405", service.output).counts
     path.unlink()
     assert night.reduce_all(service, archive.root).counts == {State.DONE: 9}
     assert star.is_file()
 
 
-JOBS = {"owe_all": master_schedule, "remind": master_schedule, "owe": summary}
+JOBS = {"add_all": master_schedule, "release_waiting": master_schedule, "schedule": night_summary}
 
 
 @pytest.mark.parametrize("failing", list(JOBS))
@@ -161,7 +162,7 @@ def test_a_job_that_fails_is_logged_and_the_others_are_done(service, monkeypatch
         work = (lambda *_, **__: 1 / 0) if name == failing else (lambda *_, name=name, **__: done.append(name))
         monkeypatch.setattr(module, name, work)
     with capture_logs() as lines:
-        programs._look_ahead(service)
+        programs._schedule(service)
     assert done == [name for name in JOBS if name != failing]
     assert [(line["event"], line["exc_info"]) for line in lines] == [("job failed", True)]
 
@@ -169,12 +170,12 @@ def test_a_job_that_fails_is_logged_and_the_others_are_done(service, monkeypatch
 def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_other_from_its_workers(
     archive, service, monkeypatch
 ):
-    registration.register(service.sessions, path := archive.add("b"), *raw_files.look(path))
+    registration.register_file(service.sessions, path := archive.add("b"), *raw_files.inspect(path))
 
     def away(*_):
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
-    monkeypatch.setattr(dispatch.orphans, "bury", away)
+    monkeypatch.setattr(dispatch.leases, "release_abandoned", away)
     pick = dispatch.claims.pick
 
     def strange(session, table, *others, **more):
@@ -182,7 +183,7 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
             raise LookupError("a strange row")
         return pick(session, table, *others, **more)
 
-    monkeypatch.setattr(dispatch.claims, "pick", strange)
+    monkeypatch.setattr(dispatch.claims, "select_for_dispatch", strange)
     told = []
     dispatch.Timer(service, lambda *work: told.append(work), lambda _: True).tick()
     assert told == [(Frame, 1)]
@@ -193,7 +194,7 @@ def test_the_numbers_of_a_frame_never_stop_it(archive, service):
         def send(self, _points):
             raise RuntimeError("can't start new thread")
 
-    row = registration.register(service.sessions, path := archive.add("b"), *raw_files.look(path)).id
+    row = registration.register_file(service.sessions, path := archive.add("b"), *raw_files.inspect(path)).id
     assert did(replace(service, recorder=Broken()), row, "me") is State.DONE
 
 
@@ -209,7 +210,7 @@ def test_where_a_part_of_the_service_ends_the_whole_ends_and_says_so(service, mo
 
         monkeypatch.setattr(programs, "signals", SimpleNamespace(worker_ready=ready))
         monkeypatch.setattr(programs, "work", work)
-        monkeypatch.setattr(programs, "_attend", lambda *_: 1 / 0)
+        monkeypatch.setattr(programs, "_sweep_and_schedule", lambda *_: 1 / 0)
         assert programs.run(service) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -217,7 +218,7 @@ def test_where_a_part_of_the_service_ends_the_whole_ends_and_says_so(service, mo
 
 def test_a_scheduler_whose_port_for_numbers_another_program_has_goes_on(service, monkeypatch):
     looked = []
-    monkeypatch.setattr(programs, "_look_ahead", looked.append)
+    monkeypatch.setattr(programs, "_schedule", looked.append)
     monkeypatch.setattr(programs.signal, "signal", lambda *_: None)
     monkeypatch.setattr(programs.threading, "Event", lambda: SimpleNamespace(wait=lambda _: True, set=None))
     monkeypatch.setattr(programs.dispatch, "Timer", lambda *_: SimpleNamespace(tick=lambda: None))
@@ -236,7 +237,7 @@ def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_
         session.execute(update(Stacking).values(next_try=clock(session), kind="skyflat"))
     (before,) = query.all(select(Stacking))
     with capture_logs() as log:
-        assert execution.master(service, before.id, "me").state is State.RETRY
+        assert execution.make_master(service, before.id, "me").state is State.RETRY
     (row,) = query.all(select(Stacking))
     assert (row.owner, row.deaths, row.next_try > before.next_try) == ("", 0, True)
     assert ["KeyError" in line["exception"] for line in log if line["event"] == "failed"] == [True]
@@ -244,9 +245,9 @@ def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_
 
 def test_a_frame_whose_master_cannot_be_scheduled_keeps_its_result(archive, service, query, monkeypatch):
     path = archive.add("b")
-    row = registration.register(service.sessions, path, *raw_files.look(path)).id
-    monkeypatch.setattr(master_schedule, "owe", lambda *_: 1 / 0)
+    row = registration.register_file(service.sessions, path, *raw_files.inspect(path)).id
+    monkeypatch.setattr(master_schedule, "add", lambda *_: 1 / 0)
     with capture_logs() as log:
         assert did(service, row) is State.DONE
     assert [frame.state for frame in query.all(select(Frame))] == [State.DONE]
-    assert [line["job"] for line in log if line["event"] == "job failed"] == ["master that is owed"]
+    assert [line["job"] for line in log if line["event"] == "job failed"] == ["schedule of the master"]

@@ -33,8 +33,8 @@ def child():
 
 def test_a_child_that_holds_too_much_is_ended_and_no_other(child):
     small, large, told = child(1), child(200), []
-    known = owner.of(large.pid)
-    memory_guard.look(150, lambda *words: told.append(words))
+    known = owner.process(large.pid)
+    memory_guard.check(150, lambda *words: told.append(words))
     assert large.wait(10) == -signal.SIGKILL
     ((process, reason),) = told
     assert process == known
@@ -61,7 +61,7 @@ def test_a_child_that_ends_or_cannot_be_looked_at_or_told_of_does_not_spare_the_
         told.append(process)
         raise RuntimeError("the database is upset")
 
-    memory_guard.look(150, tell, lambda: children)
+    memory_guard.check(150, tell, lambda: children)
     assert [process.wait(10) for process in large] == [-signal.SIGKILL] * 2
     assert len(told) == 2
 
@@ -71,7 +71,7 @@ def test_a_number_that_was_given_to_another_process_meanwhile_is_left_alone(chil
     # as psutil remembers a process that has ended: by its number and its start
     former._ident = (former.pid, 1.0)
     former._create_time = 1.0
-    memory_guard.look(1, lambda *words: told.append(words), lambda: [former])
+    memory_guard.check(1, lambda *words: told.append(words), lambda: [former])
     assert psutil.pid_exists(former.pid)
     assert psutil.Process(former.pid).status() != psutil.STATUS_ZOMBIE
     assert not told
@@ -87,7 +87,7 @@ def test_the_guard_goes_on_after_a_look_that_failed(monkeypatch):
             raise SystemExit
         raise OSError("/proc: too many open files")
 
-    monkeypatch.setattr(memory_guard, "look", look)
+    monkeypatch.setattr(memory_guard, "check", look)
     monkeypatch.setattr(memory_guard, "_PERIOD_S", 0.0)
     with pytest.raises(SystemExit):
         memory_guard._watch(150, None, memory_guard.threading.Event())

@@ -9,21 +9,22 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from known import arrive
+from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from nrespipe.database import claims, nodes
-from nrespipe.database.columns import State, clock
+from nrespipe.database.dialects import clock
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Node
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
-from nrespipe.service.pace import Pace
+from nrespipe.service.limits import Pace
 from nrespipe.service.work import node, owner, programs
 
 NAME = "one@nrespipe"
-_, PLACE, PROCESS = owner.here(NAME).split("/")
+_, PLACE, PROCESS = owner.this_process(NAME).split("/")
 MACHINE, BOOT, _ = PLACE.split(":")
 #: A process of another container, and one of another host whose container has the same name.
 CONTAINER, HOST = f"{MACHINE}:{BOOT}:1/1.100", ":another:4026531836/1.100"
@@ -41,7 +42,7 @@ def service(database_url):
 def held(service, process, name=NAME):
     """A node has a name and one frame in hand; return the frame."""
     with service.sessions.begin() as session:
-        nodes.take(session, name, f"{name}/{process}", processes=1, queues="reduction")
+        nodes.register(session, name, f"{name}/{process}", processes=1, queues="reduction")
         facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
         row = arrive(session, f"{name}{process}-e00", "1" * 32, **facts)[0]
         assert claims.claim(session, Frame, row.id, f"{name}/{process}/task")
@@ -49,7 +50,7 @@ def held(service, process, name=NAME):
 
 
 def take(service, name=NAME):
-    return node.named(service, name, 2, "reduction")
+    return node.register(service, name, 2, "reduction")
 
 
 def row(service, table, key):
@@ -66,7 +67,7 @@ def alive(service):
         def beat():
             while not stopped.wait(0.02):
                 with service.sessions.begin() as session:
-                    nodes.beat(session, name, f"{name}/{process}")
+                    nodes.record_heartbeat(session, name, f"{name}/{process}")
 
         threads.append(threading.Thread(target=beat))
         threads[-1].start()
@@ -82,7 +83,7 @@ def test_a_name_that_nobody_has_is_taken_at_once_and_given_back_at_the_end(servi
     for _ in range(2):
         with take(service):
             mine = row(service, Node, NAME)
-            assert (mine.owner, mine.processes, mine.queues) == (owner.here(NAME), 2, "reduction")
+            assert (mine.owner, mine.processes, mine.queues) == (owner.this_process(NAME), 2, "reduction")
         assert row(service, Node, NAME) is None
 
 
@@ -103,7 +104,7 @@ def test_a_node_that_was_killed_gives_its_name_and_its_frames_to_the_next_withou
     other = held(service, DEAD, "two@nrespipe")
     with take(service):
         freed = row(service, Frame, frame)
-        assert (freed.owner, freed.state, freed.reason) == ("", State.RETRY, node.ANEW)
+        assert (freed.owner, freed.state, freed.reason) == ("", State.RETRY, node.RESTARTED)
     assert row(service, Frame, other).owner, "of another name"
 
 
@@ -113,8 +114,8 @@ def test_a_node_of_a_container_that_was_started_anew_waits_until_the_former_one_
     begin = time.monotonic()
     with take(service):
         assert time.monotonic() - begin > service.pace.stale_s
-        assert row(service, Frame, frame).reason == node.ANEW
-        assert row(service, Node, NAME).owner == owner.here(NAME)
+        assert row(service, Frame, frame).reason == node.RESTARTED
+        assert row(service, Node, NAME).owner == owner.this_process(NAME)
 
 
 def test_rows_of_a_namesake_elsewhere_that_never_had_the_name_are_left_alone(service):
@@ -142,12 +143,12 @@ def test_a_live_node_that_could_not_speak_while_the_database_was_away_keeps_its_
 def test_of_many_that_want_the_name_of_a_dead_node_one_gets_it(service):
     held(service, DEAD)
     with service.sessions.begin() as session:
-        seen = nodes.holder(session, NAME)
+        seen = nodes.find(session, NAME)
     taken = []
     for number in range(3):
         with service.sessions.begin() as session:
-            taken.append(nodes.take(session, NAME, f"{NAME}/{PLACE}/{number}", seen, processes=1, queues=""))
-            assert not nodes.take(session, NAME, "late", processes=1, queues="")
+            taken.append(nodes.register(session, NAME, f"{NAME}/{PLACE}/{number}", seen, processes=1, queues=""))
+            assert not nodes.register(session, NAME, "late", processes=1, queues="")
     assert taken == [True, False, False]
 
 
@@ -156,9 +157,9 @@ def test_a_node_whose_name_was_taken_while_it_was_frozen_ends_and_takes_nothing_
     monkeypatch.setattr(node.os, "kill", lambda *words: told.append(words))
     with take(service) as lost:
         with service.sessions.begin() as session:
-            mine = nodes.holder(session, NAME)
+            mine = nodes.find(session, NAME)
             # in the same container, as nobody can tell a frozen process from a dead one
-            assert nodes.take(session, NAME, f"{NAME}/{PLACE}/1.1", mine, processes=1, queues="reduction")
+            assert nodes.register(session, NAME, f"{NAME}/{PLACE}/1.1", mine, processes=1, queues="reduction")
             facts = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
             frame = arrive(session, "a-e00", "1" * 32, **facts)[0].id
             assert claims.claim(session, Frame, frame, f"{NAME}/{PLACE}/2.2/task")
@@ -169,7 +170,7 @@ def test_a_node_whose_name_was_taken_while_it_was_frozen_ends_and_takes_nothing_
 
 
 def test_a_node_goes_on_while_the_database_is_away_and_says_that_it_lives_when_it_is_back(service, monkeypatch):
-    beat, calls, back = nodes.beat, [], threading.Event()
+    beat, calls, back = nodes.record_heartbeat, [], threading.Event()
 
     def away(*words):
         calls.append(words)
@@ -178,7 +179,7 @@ def test_a_node_goes_on_while_the_database_is_away_and_says_that_it_lives_when_i
         back.set()
         return beat(*words)
 
-    monkeypatch.setattr(nodes, "beat", away)
+    monkeypatch.setattr(nodes, "record_heartbeat", away)
     with take(service) as lost:
         assert back.wait(10)
         assert not lost.is_set()
@@ -198,16 +199,16 @@ def test_processes_of_nodes_that_are_silent_or_serve_other_queues_do_not_count(s
     with service.sessions.begin() as session:
         since = clock(session)
         for number, queues in enumerate(["reduction", "periodic,reduction", "periodic", "reduction"]):
-            nodes.take(session, str(number), "x", processes=2 + number, queues=queues)
+            nodes.register(session, str(number), "x", processes=2 + number, queues=queues)
         session.get_one(Node, "3").heartbeat = since.replace(year=2019)
         session.flush()
-        assert nodes.processes(session, "reduction", since) == 5
+        assert nodes.count_processes(session, "reduction", since) == 5
 
 
 def test_a_node_that_is_silent_for_days_is_forgotten_and_one_that_lives_after_all_keeps_its_name(service):
     with service.sessions.begin() as session:
-        nodes.take(session, "gone@host", "gone/x/1.1", processes=1, queues="reduction")
-        nodes.take(session, "quiet@host", "quiet/x/1.1", processes=1, queues="reduction")
+        nodes.register(session, "gone@host", "gone/x/1.1", processes=1, queues="reduction")
+        nodes.register(session, "quiet@host", "quiet/x/1.1", processes=1, queues="reduction")
         session.get_one(Node, "gone@host").heartbeat = clock(session) - timedelta(days=programs._GONE_DAYS, seconds=60)
         session.get_one(Node, "quiet@host").heartbeat = clock(session) - timedelta(days=programs._GONE_DAYS / 2)
     with service.sessions.begin() as session:
@@ -215,19 +216,19 @@ def test_a_node_that_is_silent_for_days_is_forgotten_and_one_that_lives_after_al
         assert list(session.scalars(select(Node.name))) == ["quiet@host"]
     with take(service) as lost:
         with service.sessions.begin() as session:
-            assert nodes.forget(session, clock(session) + timedelta(days=1)) == [NAME, "quiet@host"]
+            assert nodes.delete_silent(session, clock(session) + timedelta(days=1)) == [NAME, "quiet@host"]
         end = time.monotonic() + 10
         while row(service, Node, NAME) is None:
             assert time.monotonic() < end
             time.sleep(0.01)
         assert not lost.is_set()
         kept = row(service, Node, NAME)
-        assert (kept.owner, kept.processes, kept.queues) == (owner.here(NAME), 2, "reduction")
+        assert (kept.owner, kept.processes, kept.queues) == (owner.this_process(NAME), 2, "reduction")
     assert row(service, Node, NAME) is None
 
 
 def test_a_name_that_somebody_took_and_gave_back_at_the_same_moment_is_taken(service, monkeypatch):
-    tries, real = iter([False]), nodes.take
-    monkeypatch.setattr(nodes, "take", lambda *words, **facts: next(tries, None) is None and real(*words, **facts))
+    tries, real = iter([False]), nodes.register
+    monkeypatch.setattr(nodes, "register", lambda *words, **facts: next(tries, None) is None and real(*words, **facts))
     with take(service):
-        assert row(service, Node, NAME).owner == owner.here(NAME)
+        assert row(service, Node, NAME).owner == owner.this_process(NAME)

@@ -13,7 +13,7 @@ from nrespipe.service.work import owner
 @pytest.fixture
 def words():
     """Machine, boot and namespace of this process, and its number with the moment of its start."""
-    _, place, process = owner.here("night").split("/")
+    _, place, process = owner.this_process("night").split("/")
     return *place.split(":"), process
 
 
@@ -23,7 +23,7 @@ def name(machine, boot, namespace, process):
 
 def test_a_process_is_known_by_its_place_its_number_and_its_start(words):
     assert words[3].split(".")[0] == str(os.getpid())
-    assert not owner.is_dead(owner.here("night"))
+    assert not owner.is_dead(owner.this_process("night"))
     assert not owner.is_dead(name(*words))
     assert owner.is_dead(name(*words[:3], f"{words[3]}0")), "another process has got the number since"
 
@@ -32,7 +32,7 @@ def test_the_name_of_the_host_tells_nothing(words, monkeypatch):
     monkeypatch.setattr(owner.socket, "gethostname", lambda: "nrespipe")
     owner._place.cache_clear()
     try:
-        machine, boot, namespace = owner.here("night").split("/")[1].split(":")
+        machine, boot, namespace = owner.this_process("night").split("/")[1].split(":")
     finally:
         monkeypatch.undo()
         owner._place.cache_clear()
@@ -90,7 +90,7 @@ def test_of_names_that_an_earlier_version_or_nobody_gave_nothing_is_known(told):
 def test_a_process_that_ended_and_that_nobody_has_waited_for_is_dead(words):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        mine = f"night/{owner.of(child.pid)}/1"
+        mine = f"night/{owner.process(child.pid)}/1"
         assert not owner.is_dead(mine)
         child.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, child.pid, os.WSTOPPED)
@@ -105,11 +105,11 @@ def test_a_process_that_ended_and_that_nobody_has_waited_for_is_dead(words):
 
 
 def test_rows_of_a_process_are_told_from_those_of_others(words):
-    mine, here = f"{owner.here('one@host')}/task", owner.of(os.getpid())
-    assert owner.is_process(mine, here)
-    assert not owner.is_process(f"one@host/{here}0/task", here), "the number was given again"
-    assert not owner.is_process("", here)
-    assert owner.is_child(mine, owner.here("one@host"))
-    assert not owner.is_child(mine, owner.here("two@host"))
+    mine, here = f"{owner.this_process('one@host')}/task", owner.process(os.getpid())
+    assert owner.is_of_process(mine, here)
+    assert not owner.is_of_process(f"one@host/{here}0/task", here), "the number was given again"
+    assert not owner.is_of_process("", here)
+    assert owner.is_of_node(mine, owner.this_process("one@host"))
+    assert not owner.is_of_node(mine, owner.this_process("two@host"))
     machine, boot, _, process = words
-    assert not owner.is_child(f"one@host/{machine}:{boot}:1/{process}/task", owner.here("one@host"))
+    assert not owner.is_of_node(f"one@host/{machine}:{boot}:1/{process}/task", owner.this_process("one@host"))

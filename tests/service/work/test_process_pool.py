@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits
 from nrespipe.service.work import process_pool
@@ -23,13 +23,13 @@ def work(monkeypatch):
 
 
 def test_no_processes_means_the_work_is_done_here(work):
-    with process_pool.team(0) as run:
+    with process_pool.open(0) as run:
         assert [result.value for _, result in run(work.process, [1, 2])] == [os.getpid()] * 2
 
 
 def test_a_process_uses_one_thread_for_linear_algebra_and_ours_keeps_its_own(work, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    with process_pool.team(1) as run:
+    with process_pool.open(1) as run:
         ((_, result),) = run(work.environment, ["OMP_NUM_THREADS"])
     assert result.value == "1"
     assert os.environ["OMP_NUM_THREADS"] == "7"
@@ -37,7 +37,7 @@ def test_a_process_uses_one_thread_for_linear_algebra_and_ours_keeps_its_own(wor
 
 def test_a_process_that_dies_takes_no_other_work_with_it(work):
     jobs = ["a", "death", "b", "c"]
-    with process_pool.team(2) as run:
+    with process_pool.open(2) as run:
         results = dict(run(work.die_at, jobs))
         # and the team goes on
         assert [result.value for _, result in run(work.die_at, ["d"])] == ["d"]
@@ -50,7 +50,7 @@ def test_a_process_that_dies_takes_no_other_work_with_it(work):
 def test_a_program_that_does_not_load_is_told_as_such(work):
     import broken_work
 
-    with process_pool.team(1) as run:
+    with process_pool.open(1) as run:
         results = dict(run(broken_work.same, [1, 2]))
         assert [result.value for _, result in run(work.die_at, ["c"])] == ["c"]
     assert {result.state for result in results.values()} == {State.FAILED}
@@ -59,7 +59,7 @@ def test_a_program_that_does_not_load_is_told_as_such(work):
 
 @pytest.mark.slow
 def test_work_that_takes_too_long_or_too_much_memory_is_ended_with_its_reason_and_takes_no_other_with_it(work):
-    with process_pool.team(2, time_limit_s=2.0, memory_limit_mb=400) as run:
+    with process_pool.open(2, time_limit_s=2.0, memory_limit_mb=400) as run:
         results = dict(run(work.exceed, ["time", "a", "memory", "b"]))
     assert {job: result.value for job, result in results.items()} == {"a": "a", "b": "b", "time": None, "memory": None}
     assert results["time"].reason == "it took longer than it may and was stopped"
@@ -77,7 +77,7 @@ def test_work_in_flight_is_handed_on_when_the_program_is_asked_to_end(work, tmp_
         os.kill(os.getpid(), signal.SIGTERM)
 
     def spread():
-        with process_pool.team(1) as run:
+        with process_pool.open(1) as run:
             threading.Thread(target=ask_to_end, daemon=True).start()
             for job, result in run(work.take_time, jobs):
                 assert result.value == job
@@ -96,7 +96,7 @@ def test_work_in_flight_is_handed_on_when_the_program_is_asked_to_end(work, tmp_
 
 
 def test_a_result_that_cannot_travel_is_a_failure_of_the_program(work):
-    with process_pool.team(1) as run:
+    with process_pool.open(1) as run:
         ((_, result),) = run(work.unpicklable, [1])
     assert result.state is State.FAILED
     assert "pickle" in result.reason
@@ -113,5 +113,5 @@ def fail(job):
 def test_work_that_must_not_fail_says_why_it_did_and_where_the_program_is_at_fault():
     for job, logged in (("disk", False), ("program", True)):
         with capture_logs() as lines, pytest.raises(Unavailable, match=job):
-            list(process_pool.values(process_pool.in_turn(fail, [job])))
+            list(process_pool.require_values(process_pool.run_serially(fail, [job])))
         assert any("in fail" in line["exception"] for line in lines) is logged

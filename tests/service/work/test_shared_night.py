@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from nrespipe.database.columns import Standing, State
+from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, Stacking
 from nrespipe.service.batch import night
 from nrespipe.service.work import owner

@@ -4,10 +4,10 @@ import signal
 import urllib.request
 
 import pytest
-from rigs import begun
+from service_rig import begun
 from sqlalchemy import select
 
-from nrespipe.database.columns import State
+from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
@@ -15,13 +15,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 def test_a_restart_with_frames_in_flight_finishes_them_and_loses_nothing(rig, archive, supervised):
     archive.calibrations()
-    rig.tell(*sorted(archive.root.rglob("*.fits")))
+    rig.announce(*sorted(archive.root.rglob("*.fits")))
     rig.settled(8)
     with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/metrics", timeout=30) as answer:
         numbers = answer.read().decode()
     assert 'nrespipe_frames{state="done"} 8.0' in numbers
     assert 'nrespipe_queue_length{queue="reduction"} 0.0' in numbers
-    rig.tell(*(archive.add("e", "STAR SLOW&thar&none") for _ in range(12)))
+    rig.announce(*(archive.add("e", "STAR SLOW&thar&none") for _ in range(12)))
     begun(rig)
     told = supervised.control("restart", "worker:*", "listener", "scheduler")
     assert told.count("stopped") == told.count("started") == 6, told
@@ -41,5 +41,5 @@ def test_programs_that_cannot_start_without_the_database_start_when_it_is_back(r
     rig.until(lambda: "database" in rig.log("supervisord") and "listener" not in supervised.running())
     postgres.start()
     rig.until(lambda: len(supervised.running()) == 6)
-    rig.tell(archive.add("b"))
+    rig.announce(archive.add("b"))
     rig.settled(1)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from nrespipe.database.administration import ddl
+from nrespipe.database.administration import migration_steps
 
 revision = "0002"
 down_revision = "0001"
@@ -14,7 +14,7 @@ depends_on = None
 def upgrade():
     """Add the columns and the table; what was unfinished is due."""
     # an interrupted migration is begun anew: all of it may have been done before
-    ddl.add_columns("frames", *_work(), *_arrival())
+    migration_steps.add_columns("frames", *_work(), *_arrival())
     op.create_table(
         "stackings",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -27,9 +27,9 @@ def upgrade():
         if_not_exists=True,
     )
     op.create_index(op.f("ix_stackings_next_try"), "stackings", ["next_try"], if_not_exists=True)
-    ddl.in_batches("frames", _make_due)
-    ddl.create_index("ix_frames_next_try", "frames", ["next_try"])
-    ddl.create_unique("uq_frames_filename_version", "frames", ["filename", "version"])
+    migration_steps.in_batches("frames", _make_due)
+    migration_steps.create_index("ix_frames_next_try", "frames", ["next_try"])
+    migration_steps.create_unique("uq_frames_filename_version", "frames", ["filename", "version"])
 
 
 def _make_due(connection, first, last):

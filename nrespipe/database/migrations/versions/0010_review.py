@@ -5,7 +5,7 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-from nrespipe.database.administration import ddl
+from nrespipe.database.administration import migration_steps
 
 revision = "0010"
 down_revision = "0009"
@@ -61,4 +61,4 @@ def _rename(words):
                 connection.execute(sa.update(masters).where(masters.c.id == row_id).values(findings=said))
 
     # first of all: an interrupted migration is begun anew, and this may be done twice
-    ddl.in_batches("masters", rename)
+    migration_steps.in_batches("masters", rename)

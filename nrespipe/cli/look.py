@@ -1,0 +1,164 @@
+"""Commands that show what the service has done: frames, masters, drifts, tables, summaries of nights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from nrespipe.analysis import exports, star_catalog
+from nrespipe.cli import options
+from nrespipe.database.administration import access
+from nrespipe.errors import Unavailable
+from nrespipe.files import plain_table
+from nrespipe.service.operations import status
+
+if TYPE_CHECKING:
+    from nrespipe.settings import Settings
+
+_TABLES = {"standards": exports.standards, "velocities": exports.velocities, "masters": exports.masters}
+
+
+@click.command("status")
+@options.output_option
+@options.database_option
+@click.pass_obj
+def status_command(given: "Settings", output: Path | None, database: str | None) -> None:
+    """Count the frames of each night by kind and state, and list those that are not done, with the reason.
+
+    \b
+    Example:
+      nrespipe status --output reduced
+    """
+    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
+        lines = status.status(session)
+    click.echo("\n".join(lines))
+
+
+@click.command("why")
+@click.argument("name")
+@options.output_option
+@options.database_option
+@click.pass_obj
+def why_command(given: "Settings", name: str, output: Path | None, database: str | None) -> None:
+    """Show everything about the frame or the master NAME: state, reason, every attempt, products.
+
+    \b
+    Example:
+      nrespipe why lscnrs01-fa09-20190405-0021-e00 --output reduced
+    """
+    output, given = options.places(given, output, database)
+    with options.complaints(), access.to_read(output, given).begin() as session:
+        lines = status.why(session, name, output.resolve())
+    click.echo("\n".join(lines))
+
+
+@click.command("drifts")
+@options.output_option
+@options.database_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "table"]),
+    default="table",
+    show_default=True,
+    help="Form of the list.",
+)
+@click.pass_obj
+def drifts_command(given: "Settings", output: Path | None, database: str | None, form: Literal["csv", "table"]) -> None:
+    """List the drift of the spectrograph in every frame that is done, in order of time.
+
+    Velocities are in m/s, shifts in pixels, both from the master arc that the last column names; mid_mjd is the middle
+    of the exposure in UTC. Further columns are the pressure in PSI and the temperature in degree Celsius of the sensors
+    of the spectrograph. Values that could not be measured are empty.
+
+    \b
+    Example:
+      nrespipe drifts --output reduced --format csv > drifts.csv
+    """
+    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
+        text = status.drift_table(session, form)
+    click.echo(text)
+
+
+@click.command("export")
+@click.argument("table", type=click.Choice([*_TABLES]))
+@options.output_option
+@options.database_option
+@click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc. Default: all.")
+@click.option("--from", "first_day", metavar="YYYYMMDD", default="", help="First night.")
+@click.option("--to", "last_day", metavar="YYYYMMDD", default="", help="Last night.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    default="-",
+    help="Write the table there. Default: standard output.",
+)
+@click.pass_obj
+def export_command(
+    given: "Settings",
+    table: str,
+    output: Path | None,
+    database: str | None,
+    site: str,
+    first_day: str,
+    last_day: str,
+    out: Path,
+) -> None:
+    """Write TABLE as comma-separated text: the calibrations, the velocities, or the masters with their review.
+
+    The first line is a remark with the units, the second has the names of the columns. Such a file is never read back:
+    other commands change the database.
+
+    \b
+    Example:
+      nrespipe export velocities --site lsc --from 20190401 --to 20190430 --output reduced -o velocities.csv
+    """
+    output, given = options.places(given, output, database)
+    first_day, last_day = options.nights(first_day, last_day)
+    with options.complaints():
+        site = star_catalog.site_of(output, site)
+    with options.complaints(), access.to_read(output, given).begin() as session:
+        text = _TABLES[table](session, site=site, first_day=first_day, last_day=last_day)
+    if str(out) == "-":
+        click.echo(text, nl=False)
+        return
+    with options.complaints():
+        plain_table.write(text, out)
+
+
+@click.command("summary")
+@click.option("--site", required=True, metavar="S", help="Site, e.g. lsc.")
+@click.option("--day", required=True, metavar="YYYYMMDD", callback=options.check_day, help="Night.")
+@click.option("--mail", is_flag=True, help="Also send it to SUMMARY_RECIPIENTS.")
+@options.output_option
+@options.database_option
+@click.pass_obj
+def summary_command(
+    given: "Settings", site: str, day: str, mail: bool, output: Path | None, database: str | None
+) -> None:
+    """Write the summary of a night as a page and as a PDF: frames by state, problems, masters, stars, drift.
+
+    The scheduler writes it for every night that is over, and mails it where SUMMARY_RECIPIENTS are set.
+
+    \b
+    Example:
+      nrespipe summary --site lsc --day 20190405 --output reduced
+    """
+    # the other commands start without the templates of pages
+    from nrespipe.service.operations import night_summary
+
+    if mail and not given.summary_recipients:
+        raise click.UsageError("no recipient of mail: set SUMMARY_RECIPIENTS and SUMMARY_SENDER")
+    output, given = options.places(given, output, database)
+    with options.complaints():
+        with access.to_read(output, given).begin() as session:
+            report = night_summary.gather(session, site, day, output.resolve())
+        paths = night_summary.write(report, output.resolve())
+        try:
+            if mail:
+                night_summary.send(report, paths, given)
+        except Unavailable as error:
+            raise click.ClickException(str(error)) from error
+    click.echo("\n".join(map(str, paths)))

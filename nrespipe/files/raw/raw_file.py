@@ -1,0 +1,151 @@
+"""Files of raw frames: read one as a ``RawFrame``, or only its identity."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nrespipe.errors import BadFrame
+from nrespipe.files import fits_io
+from nrespipe.files.raw import identity, other_extensions, stored_pixels
+from nrespipe.files.raw.card_values import Cards, number, positive, section, value
+from nrespipe.frames.arrays import Floats
+from nrespipe.frames.raw import RawFrame, Section
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList, ImageHDU
+
+    from nrespipe.files.raw.identity import Identity
+
+
+def identify(path: str | Path) -> "Identity":
+    """Return the identity of a raw frame, from its name, its headers and its length alone (some milliseconds).
+
+    Parameters
+    ----------
+    path
+        Raw frame, fpacked or not.
+
+    Raises
+    ------
+    Skipped, BadFrame, Unavailable
+        As `read`, without the defects that only the pixels show.
+    """
+    identity.require_raw_name(path)
+    with fits_io.reading(path) as hdus:
+        found = identity.of(path, _header(hdus, stored_pixels.spectrum(hdus)))
+        fits_io.require_whole(hdus, path)
+    return found
+
+
+def read(path: str | Path, whole: bool = True) -> RawFrame:
+    """Read a raw frame.
+
+    Parameters
+    ----------
+    path
+        Raw frame, fpacked or not. It is never changed.
+    whole
+        False leaves the pixels in the file, to be read in parts when they are used, so that any number of frames can be
+        stacked. They are not checked here; a part that is too damaged to be read raises `BadFrame` then.
+
+    Raises
+    ------
+    Skipped
+        If the file is not ours to reduce: a guider or experimental frame, a frame of another camera or of the
+        detector's own software, or one that is already reduced.
+    BadFrame
+        If it can never be reduced; the message names the defect.
+    Unavailable
+        If the disk does not give the file.
+    """
+    identity.require_raw_name(path)
+    name = Path(path).name
+    with fits_io.reading(path) as hdus:
+        spectrum = stored_pixels.spectrum(hdus)
+        header = _header(hdus, spectrum)
+        frame = identity.of(path, header)
+        fits_io.require_whole(hdus, path)
+        _require_image(spectrum, name)
+        shape = (int(spectrum.shape[-2]), int(spectrum.shape[-1]))
+        image = spectrum.data if whole else None
+        meter_table = other_extensions.meter_columns(hdus)
+        telescope_headers = other_extensions.telescope_headers(hdus)
+    data_section, bias_section = _sections(header, shape, name)
+    # the recipes index an image with two slices, whichever of the two it is
+    adu: Any = stored_pixels.StoredPixels(Path(path), shape)
+    if image is not None:
+        adu = np.ascontiguousarray(image.reshape(shape), dtype=np.float32)
+        _require_signal(adu[data_section.slices], name)
+    return RawFrame(
+        **vars(frame),
+        adu=adu,
+        bias_section=bias_section,
+        data_section=data_section,
+        **_detector_values(header),
+        meter=other_extensions.meter(meter_table),
+        telescopes=tuple(other_extensions.telescope(cards) for cards in telescope_headers),
+        header=header,
+    )
+
+
+def _header(hdus: "HDUList", spectrum: "ImageHDU") -> Cards:
+    """Return the cards of the spectrum, after those that only the primary part has."""
+    own = fits_io.cards(spectrum.header)
+    return own if spectrum is hdus[0] else fits_io.cards(hdus[0].header) | own
+
+
+def _require_image(spectrum: "ImageHDU", name: str) -> None:
+    shape = tuple(n for n in spectrum.shape)
+    if len(shape) < 2 or any(n != 1 for n in shape[:-2]) or min(shape[-2:]) < 2:
+        raise BadFrame(f"{name}: no image in it" if not shape else f"{name}: its image has the axes {shape}")
+    if np.prod(shape, dtype=float) > 2**28:
+        raise BadFrame(f"{name}: its header claims an image of {shape[-1]} x {shape[-2]} pixels")
+
+
+def _sections(header: Cards, shape: tuple[int, int], name: str) -> tuple[Section, Section]:
+    """Return the data section, which must lie inside the image, and an overscan beside it."""
+    rows, columns = shape
+    data = section(value(header, "DATASEC")) or section(value(header, "TRIMSEC"))
+    if data is None:
+        raise BadFrame(f"{name}: neither DATASEC nor TRIMSEC gives the light-sensitive part")
+    if data.end_column > columns or data.end_row > rows:
+        raise BadFrame(
+            f"{name}: the image has {columns} x {rows} pixels, DATASEC is {data.end_column} x {data.end_row}"
+        )
+    claimed = section(value(header, "BIASSEC"))
+    first = data.end_column
+    if claimed and max(claimed.first_column, first) < min(claimed.end_column, columns):
+        return data, Section(max(claimed.first_column, first), min(claimed.end_column, columns), *_rows(data))
+    if columns - first < 8:
+        raise BadFrame(f"{name}: no overscan: BIASSEC is {value(header, 'BIASSEC')!r}, the image ends at {columns}")
+    # The first columns after the light still have some of it: a real BIASSEC leaves out six.
+    return data, Section(first + 6, columns, *_rows(data))
+
+
+def _rows(data: Section) -> tuple[int, int]:
+    return data.first_row, data.end_row
+
+
+def _require_signal(adu: Floats, name: str) -> None:
+    lowest, highest = adu.min(axis=1), adu.max(axis=1)
+    if not np.isfinite(lowest + highest).all():
+        raise BadFrame(f"{name}: the image has pixels that are not numbers")
+    if lowest.min() == highest.max():
+        raise BadFrame(f"{name}: every pixel has the value {highest.max():g}")
+    # Read noise alone makes the pixels of a row differ: a row of one value was never read out.
+    empty = int((lowest == highest).sum())
+    if empty > 0.02 * len(adu):
+        raise BadFrame(f"{name}: {empty} of {len(adu)} rows hold a single value: the read-out is not complete")
+
+
+def _detector_values(header: Cards) -> dict[str, Any]:
+    """Return the header values of the detector and its surroundings."""
+    return {
+        "header_gain_e_per_adu": positive(value(header, "GAIN")),
+        "header_read_noise_e": positive(value(header, "RDNOISE")),
+        "saturation_adu": number(value(header, "SATURATE")),
+        "max_linear_adu": number(value(header, "MAXLIN")),
+        "pressure_psi": number(value(header, "NRESPRES")),
+        "temperature_c": number(value(header, "NRESTEMP")),
+    }

@@ -1,0 +1,206 @@
+"""Leases of rows: acquire a row, record the outcome while it is still ours, release the rows of dead processes."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from nrespipe.database import claims
+from nrespipe.database.administration import failures
+from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
+from nrespipe.errors import Unavailable
+from nrespipe.service import limits
+from nrespipe.service.assembly import Assembly
+from nrespipe.service.work import owner as owners
+
+if TYPE_CHECKING:
+    from nrespipe.service.outcome import Outcome
+
+#: A table whose rows are work for one process at a time.
+WorkTable = type[Frame] | type[Stacking] | type[Delivery] | type[NightSummary]
+R = TypeVar("R", Frame, Stacking, Delivery, NightSummary)
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+#: Why rows are released, in the words that a person reads later.
+OUT_OF_TIME = "its process took longer than it may, or its machine went away"
+DEAD = "its process died"
+
+
+@dataclass(frozen=True)
+class Lease(Generic[R]):
+    """A row that this process has acquired.
+
+    Attributes
+    ----------
+    assembly
+        What to work with.
+    row
+        The row as it was when it was acquired.
+    owner
+        Name of this process.
+    end
+        Moment of the monotonic clock at which the lease ends.
+    """
+
+    assembly: Assembly
+    row: R
+    owner: str
+    end: float
+
+    def write(self, work: Callable[[Session, R], T]) -> T | None:
+        """Do something in a transaction if the row is still ours; retry while the database is away.
+
+        Parameters
+        ----------
+        work
+            ``work(session, row)``, with the row as it is now.
+
+        Returns
+        -------
+        object
+            Return value of the work; None where the row was taken away.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            As `persist` does.
+        """
+        table, row_id = type(self.row), self.row.id
+
+        def if_ours(session: Session) -> T | None:
+            if not claims.confirm_owner(session, table, row_id, self.owner):
+                return None
+            return work(session, session.get_one(table, row_id, populate_existing=True))
+
+        return persist(self.assembly.sessions, if_ours, self.end)
+
+    def is_ours(self) -> bool:
+        """Return whether the row is still ours; asked just before files are replaced.
+
+        Raises
+        ------
+        Unavailable
+            If the database stays away.
+        """
+        table, row_id = type(self.row), self.row.id
+        try:
+            return persist(
+                self.assembly.sessions,
+                lambda session: claims.is_owner(session, table, row_id, self.owner),
+                self.end,
+            )
+        except SQLAlchemyError as error:
+            # not the fault of the frame
+            raise Unavailable(f"the database is away: {failures.message(error)}") from error
+
+    def close(self, result: "Outcome[object]", is_recorded: bool | None) -> "Outcome[object] | None":
+        """Log the end of the work and return its outcome.
+
+        Parameters
+        ----------
+        is_recorded
+            Return value of `write` for the record of the outcome.
+
+        Returns
+        -------
+        Outcome or None
+            Without its value; None where the row was taken away.
+        """
+        if result.traceback:
+            # not every table has a place for it
+            _log.error("failed", table=self.row.__tablename__, row=self.row.id, exception=result.traceback)
+        if not is_recorded:
+            _log.warning("row was taken away: another process does it", table=self.row.__tablename__, row=self.row.id)
+            return None
+        return replace(result, value=None)
+
+
+def acquire(assembly: Assembly, table: type[R], row_id: int, owner: str, seen: int | None = None) -> Lease[R] | None:
+    """Acquire a row.
+
+    Parameters
+    ----------
+    table
+        One of ``claims.KINDS_OF_WORK``.
+    seen
+        How often it had been tried when somebody decided that it is to be done; it need not be due then. Without it the
+        row must be due now.
+
+    Returns
+    -------
+    Lease or None
+        None where it is not to be done, or another process has it.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        If the database is away for longer than ``pace.patience_s``.
+    """
+    # a task is a message too, and anybody may write to a broker
+    if type(row_id) is not int or not 0 < row_id < 1 << 63:
+        _log.error("a task names no row", table=table.__tablename__, row=repr(row_id)[:100])
+        return None
+    lease_s, begun = limits.of(assembly.settings, assembly.pace).lease_s, time.monotonic()
+
+    def claimed(session: Session) -> R | None:
+        is_claimed = claims.claim(session, table, row_id, owner, lease_s, seen)
+        return session.get_one(table, row_id, populate_existing=True) if is_claimed else None
+
+    row = persist(assembly.sessions, claimed, begun + assembly.pace.patience_s)
+    return None if row is None else Lease(assembly, row, owner, begun + lease_s)
+
+
+def release_abandoned(session: Session) -> list[tuple[type, int]]:
+    """Release the rows of processes that died or have run out of time.
+
+    Returns
+    -------
+    list of tuple (type, int)
+        Table and key of each row that is free again.
+    """
+    released = claims.release(session, OUT_OF_TIME)
+    dead = [name for name in claims.owners(session) if owners.is_dead(name)]
+    return released + (claims.release(session, DEAD, dead) if dead else [])
+
+
+def persist(sessions: sessionmaker[Session], work: Callable[[Session], T], end: float) -> T:
+    """Do something in a transaction; retry while the database is away.
+
+    Parameters
+    ----------
+    work
+        Takes a session; done from the beginning each time.
+    end
+        Moment of the monotonic clock after which no more than one try is begun.
+
+    Returns
+    -------
+    object
+        Return value of the work.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        If the database does not come back in time, or the query itself is wrong.
+    """
+    pause_s = 1.0
+    while True:
+        # not when it failed: a process that was frozen meanwhile looks once more what has become of its work
+        last = time.monotonic() > end
+        try:
+            with sessions.begin() as session:
+                return work(session)
+        except SQLAlchemyError as error:
+            if last or not failures.is_temporary(error):
+                raise
+            _log.warning("database away", reason=failures.message(error), pause_s=pause_s)
+            # many workers that come back at once would push it over again
+            time.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, 30.0)
