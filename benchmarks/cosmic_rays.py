@@ -33,6 +33,7 @@ from nrespipe.engine.extraction import optimal
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Traces
+from nrespipe.numerics import cosmic_ray_kernels as kernels
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, lineshape, starlight, stars
 from nrespipe.simulator import frame as frames
