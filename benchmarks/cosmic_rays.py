@@ -28,7 +28,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, maximum_filter1d
 from scipy.special import ndtr
 
-from nrespipe import instruments
+from nrespipe import doppler, instruments
 from nrespipe.engine.extraction import optimal
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
@@ -197,7 +197,7 @@ def _condition(name):
 def _with_lines(transmission, wavelength):
     thickness, height = np.zeros(wavelength.shape), np.zeros(wavelength.shape)
     for center, depth in zip(*_sharp_lines()):
-        sigma = center * _LINE_MS / benches.C_MS
+        sigma = center * _LINE_MS / doppler.C_MS
         for row in np.flatnonzero((wavelength[:, 0] < center) & (wavelength[:, -1] > center)):
             ends = np.searchsorted(wavelength[row], (center - 6 * sigma, center + 6 * sigma))
             near = slice(*ends)
@@ -299,7 +299,7 @@ def _extracted(case, refs, names):
 def _velocity(result, quiet, flux, wavelength):
     """Shift of the velocity from cosmic rays, in photon errors: least squares of unflagged pixels against the truth."""
     good = (result.quality == 0) & np.isfinite(result.flux) & (quiet.quality & _FIXED == 0) & np.isfinite(quiet.flux)
-    slope = np.gradient(flux, axis=1) / np.gradient(wavelength, axis=1) * wavelength / benches.C_MS
+    slope = np.gradient(flux, axis=1) / np.gradient(wavelength, axis=1) * wavelength / doppler.C_MS
     above = -np.sum((slope * (result.flux - quiet.flux) / quiet.variance)[good])
     return above / np.sqrt(np.sum((slope**2 / quiet.variance)[good]))
 
