@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/cosmic_rays.py [--seeds N] [--quick]``. The extraction removes cosmic rays by five mechanisms:
 
-* ``fit`` rejects the worst pixel of a column and fits again (``columns.fit``);
+* ``fit`` rejects the worst pixel of a column and fits again (``column_model.fit``);
 * ``reveal`` rejects pixels that are too bright for the flux that the neighboring columns suggest;
 * ``runs`` rejects runs of pixels along a column;
 * ``grow`` rejects pixels next to rejected ones at a lower threshold;
@@ -28,7 +28,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, maximum_filter1d
 from scipy.special import ndtr
 
-from nrespipe import instruments
+from nrespipe import doppler, instruments
 from nrespipe.engine.extraction import optimal
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
@@ -59,12 +59,10 @@ _COLUMNS = (
 _LEGEND = """
 found: share of pixels above 8 standard deviations [%]; > 5, unflag: pixels of the star off by more than 5 errors, and
 those of them without a flag; lamp>5: the latter of the lamp [1e-4]; false, lines, lamp: share of clean pixels rejected
-near the star, in its sharp lines, near the lamp [1e-6]; clean: flagged columns without charge [1e-4]; lost:
-columns
-with charge that have no flux [%]; width: pulls of the columns with charge over those of the same columns without,
-lowest and
-highest of S/N and condition; bias: their mean pull; off: nine of ten are closer to the truth [errors without cosmic
-rays]; rv: rms shift of the velocity from unflagged pixels [photon errors]; CPU: of the extraction [ms]
+near the star, in its sharp lines, near the lamp [1e-6]; clean: flagged columns without charge [1e-4]; lost: columns
+with charge that have no flux [%]; width: pulls of columns with charge over those of the same columns without, lowest
+and highest of S/N and condition; bias: their mean pull; off: nine of ten are closer to the truth [errors without
+cosmic rays]; rv: rms shift of the velocity from unflagged pixels [photon errors]; CPU: of the extraction [ms]
 """
 
 
@@ -199,7 +197,7 @@ def _condition(name):
 def _with_lines(transmission, wavelength):
     thickness, height = np.zeros(wavelength.shape), np.zeros(wavelength.shape)
     for center, depth in zip(*_sharp_lines()):
-        sigma = center * _LINE_MS / benches.C_MS
+        sigma = center * _LINE_MS / doppler.C_MS
         for row in np.flatnonzero((wavelength[:, 0] < center) & (wavelength[:, -1] > center)):
             ends = np.searchsorted(wavelength[row], (center - 6 * sigma, center + 6 * sigma))
             near = slice(*ends)
@@ -301,7 +299,7 @@ def _extracted(case, refs, names):
 def _velocity(result, quiet, flux, wavelength):
     """Shift of the velocity from cosmic rays, in photon errors: least squares of unflagged pixels against the truth."""
     good = (result.quality == 0) & np.isfinite(result.flux) & (quiet.quality & _FIXED == 0) & np.isfinite(quiet.flux)
-    slope = np.gradient(flux, axis=1) / np.gradient(wavelength, axis=1) * wavelength / benches.C_MS
+    slope = np.gradient(flux, axis=1) / np.gradient(wavelength, axis=1) * wavelength / doppler.C_MS
     above = -np.sum((slope * (result.flux - quiet.flux) / quiet.variance)[good])
     return above / np.sqrt(np.sum((slope**2 / quiet.variance)[good]))
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_mask, synthetic
 from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
 from nrespipe.engine.velocity import mask_fit_state, order_velocities
