@@ -1,4 +1,4 @@
-"""What a star would send if it had no lines."""
+"""The continuum of a star, and the noise that belongs to an expected flux."""
 
 from dataclasses import dataclass
 
@@ -7,35 +7,6 @@ from numpy.polynomial import legendre
 from scipy.special import ndtr
 
 from nrespipe.frames.arrays import Booleans, Floats
-from nrespipe.frames.spectra import Spectra
-
-
-def normalise(spectra: Spectra, *, degree: int = 5) -> Floats:
-    """Return spectra relative to the continuum of the star.
-
-    Parameters
-    ----------
-    degree
-        Degree of the polynomial that the ratio of star and lamp follows along an order.
-
-    Returns
-    -------
-    ndarray of float, shape (n_fibers, n_orders, n_pixels)
-        Flux over continuum, NaN where a pixel or a whole order gives none.
-
-    Notes
-    -----
-    The flat lamp takes out the blaze and the response; what remains is smooth, and its upper envelope is the continuum.
-    Where lines leave no gap between them (the blue of cool stars) the envelope is a pseudo-continuum.
-    """
-    result = np.full(spectra.flux.shape, np.nan)
-    for i in range(len(spectra.fibers)):
-        flux, variance, good = above_blaze(
-            *(a[i] for a in (spectra.flux, spectra.variance, spectra.quality, spectra.blaze))
-        )
-        level = envelope(flux, variance, good, degree=degree)
-        np.divide(flux, level, out=result[i], where=good & (level > 0))
-    return result
 
 
 def above_blaze(
@@ -65,7 +36,7 @@ def above_blaze(
 def envelope(
     flux: Floats, variance: Floats, good: Booleans, *, degree: int = 5, fewest: int = 200, rounds: int = 16
 ) -> Floats:
-    """Return a smooth upper envelope of each order.
+    """Return the continuum of each order: a smooth upper envelope of the flux.
 
     Parameters
     ----------
@@ -86,13 +57,18 @@ def envelope(
     -------
     ndarray of float, shape (n_orders, n_pixels)
         NaN in an order without one.
+
+    Notes
+    -----
+    The lamp takes out blaze and response; what remains is smooth. Where lines leave no gap between them (the blue of
+    cool stars) the envelope is a pseudo-continuum.
     """
     kept, depends = good, noise(flux, variance, good)
     count = np.maximum(good.sum(axis=1, keepdims=True), 1)
     level = np.broadcast_to(np.where(good, flux, 0.0).sum(axis=1, keepdims=True) / count, flux.shape)
-    sigma, lift = 0.0, _lift(np.ones(1))
+    sigma, lift = np.zeros(1), _lift(np.ones(1))
     for number in range(rounds):
-        # the light lies below the level, which only what lies above it has settled
+        # the flux lies below the level, which is fitted only to what lies above
         variance = depends.at(level - lift * sigma)
         sigma = np.sqrt(variance)
         level = _smooth(flux, np.where(kept, 1 / variance, 0.0), degree)

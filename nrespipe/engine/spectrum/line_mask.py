@@ -60,15 +60,14 @@ def clear(
     usable = (mask.depth > shallowest) & ~_spoiled(mask.vacuum_angstrom, low, high, tellurics)
     snr2 = smooth_snr2(orders)
     found = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))]
-    for order in range(len(orders.wavelength)):
-        seen = np.flatnonzero(snr2[order] > 0)
+    for row, wavelength in enumerate(orders.wavelength):
+        seen = np.flatnonzero(snr2[row] > 0)
         if len(seen) == 0:
             continue
-        first, last = max(seen[0], margin), min(seen[-1], orders.wavelength.shape[1] - 1 - margin)
-        wavelength = orders.wavelength[order]
+        first, last = max(seen[0], margin), min(seen[-1], len(wavelength) - 1 - margin)
         here = np.flatnonzero(usable & (low > wavelength[first]) & (high < wavelength[last]))
-        weight = mask.depth[here] * np.interp(center[here], wavelength, snr2[order])
-        found.append((np.full(len(here), order), mask.vacuum_angstrom[here], weight))
+        weight = mask.depth[here] * np.interp(center[here], wavelength, snr2[row])
+        found.append((np.full(len(here), row), mask.vacuum_angstrom[here], weight))
     order, angstrom, weight = (np.concatenate(part) for part in zip(*found))
     kept = weight > 0
     return Lines(order=order[kept], angstrom=angstrom[kept], weight=weight[kept])

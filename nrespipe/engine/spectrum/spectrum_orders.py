@@ -48,8 +48,25 @@ class Orders:
         return self.variance if self.usual_variance is None else self.usual_variance
 
     def noise(self) -> "Noise":
-        """Return how the variance of the pixels depends on the light that is expected on them."""
+        """Return how the variance of the pixels depends on the flux that is expected on them."""
         return continuum.noise(self.flux, self.variance, self.good)
+
+    def relative(self, model: Floats) -> tuple[Floats, Floats]:
+        """Return flux and variance relative to the continuum.
+
+        Parameters
+        ----------
+        model : shape (n_orders, n_pixels)
+            Stands in for the flux of pixels that are not to be used, relative to the continuum.
+
+        Returns
+        -------
+        flux, variance : ndarray of float, shape (n_orders, n_pixels)
+            The variance is 0 where the model stands in.
+        """
+        good = self.good & (self.continuum > 0)
+        level = np.where(good, self.continuum, 1.0)
+        return np.where(good, self.flux / level, model), np.where(good, self.variance / level**2, 0.0)
 
 
 def smooth_snr2(orders: Orders, *, bin_pixels: int = 64) -> Floats:

@@ -121,7 +121,7 @@ def of(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) -> tuple[
     """
     indices = measure(spectra, wavelengths, velocity.fiber, velocity.rv_ms, velocity.barycentric.berv_ms)
     middle = (velocity.order_start_angstrom + velocity.order_end_angstrom) / 2
-    color = chromatic(velocity.order_rv_ms, velocity.order_error_ms, middle)
+    color = chromatic(velocity.by_order.rv_ms, velocity.by_order.error_ms, middle)
     return (*indices, color, _width_change(velocity.template))
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _LIGHT_MS = 299792458.0
 _FWHM2 = 8 * np.log(2)
-#: Standard deviation of a rotation profile in units of v sin i, with the limb darkening of ``linemodel``
+#: Standard deviation of a rotation profile in units of v sin i, with the limb darkening of ``synthetic``
 _ROTATION_DEVIATION = 0.4743
-#: What widens the lines of a star that hardly rotates, as linefit sees it in spectra of HARPS: GJ 581, and the Sun less
-#: the 1.9 km/s of its rotation; temperature [kelvin], standard deviation [m / s]
-_COOL, _SUN = (3450.0, 1560.0), (5777.0, 2790.0)
+#: Broadening of stars that hardly rotate, by ``mask_fit`` of spectra of HARPS: GJ 581, and the Sun less the 1.9 km/s of
+#: its rotation; temperature [kelvin], standard deviation [m / s]
+_QUIET_K, _QUIET_MS = (3450.0, 5777.0), (1560.0, 2790.0)
 #: Where the lines of all types stand apart, and the atmosphere has few [angstrom]
 _RANGE = (4150.0, 5900.0)
 #: Effective temperature of a dwarf of subtype 0 of each class [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
@@ -160,7 +160,7 @@ def rotation(
     what else moves in the atmosphere, is what spectra of GJ 581 and of the Sun show, on a straight line in between;
     above the temperature of the Sun half the macroturbulence of Doyle et al. 2014, MNRAS 444, 3592, adds to it.
     """
-    motions_ms = np.interp(teff_k, *zip(_COOL, _SUN))
+    motions_ms = np.interp(teff_k, _QUIET_K, _QUIET_MS)
     hotter_k = np.clip(teff_k, 5777.0, 6400.0) - 5777.0
     macro_ms = 3210.0 + 2.33 * hotter_k + 2.00e-3 * hotter_k**2
     motions_ms = np.sqrt(motions_ms**2 + (macro_ms**2 - 3210.0**2) / 4)

@@ -50,9 +50,12 @@ def midpoint(raw: RawFrame, fiber: int, *, largest_gap: float = 0.25, spike: flo
         return middle, False
     start_s = (raw.meter.start_mjd - raw.start_mjd) * _DAY_S
     samples = _samples(start_s, raw.meter.exposure_s, _star_counts(raw, fiber, start_s))
-    if samples is None or _longest_gap(*samples[:2], raw.exposure_s) > largest_gap * raw.exposure_s:
+    if samples is None:
         return middle, False
-    begin, end, rate = _filled(*samples, raw.exposure_s, spike)
+    begin, end, rate = samples
+    if _longest_gap(begin, end, raw.exposure_s) > largest_gap * raw.exposure_s:
+        return middle, False
+    begin, end, rate = _filled(begin, end, rate, raw.exposure_s, spike)
     light = rate * (end - begin)
     if not light.sum() > 0 or -light[light < 0].sum() > 0.05 * light.sum():
         return middle, False

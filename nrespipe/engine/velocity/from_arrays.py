@@ -9,7 +9,7 @@ from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
 from nrespipe.engine.velocity import arrays, mask_fit, template_fit
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import LineMask, Tellurics
+from nrespipe.frames.velocity import LineMask, OrderVelocities, Tellurics
 
 _LIGHT_MS = 299792458.0
 
@@ -19,7 +19,7 @@ _PIECE = 4096
 
 @dataclass(frozen=True)
 class Measurement:
-    """A velocity, and what was found beside it.
+    """A velocity that was measured from arrays, with its errors.
 
     Attributes
     ----------
@@ -30,10 +30,10 @@ class Measurement:
         Part of the error that the noise makes [m / s].
     mask_error_ms
         What the list of lines adds to the error of the absolute velocity; NaN where no model tells [m / s].
-    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
-        Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
+    by_order
+        The velocity from each order.
     fwhm_ms, contrast, bisector_ms
-        Of the cross-correlation function; NaN for a template [m / s, 1, m / s].
+        Of the CCF; NaN for a template [m / s, 1, m / s].
     order_chi2
         Scatter of the orders over what their errors allow, squared.
     """
@@ -42,9 +42,7 @@ class Measurement:
     error_ms: float
     photon_error_ms: float
     mask_error_ms: float
-    order_rv_ms: np.ndarray
-    order_error_ms: np.ndarray
-    order_weight: np.ndarray
+    by_order: OrderVelocities
     fwhm_ms: float
     contrast: float
     bisector_ms: float
@@ -112,15 +110,12 @@ def velocity(
     known_ms = None if velocity_ms is None else arrays.speed_ms(velocity_ms, "velocity_ms")
     options = {"tellurics": tellurics, "motion_ms": motion_ms}
     if isinstance(reference, Template):
-        fit = _by_template(orders, numbers, reference, known_ms, berv_ms, options)
-        shape = {"fwhm_ms": np.nan, "contrast": np.nan, "bisector_ms": np.nan, "mask_error_ms": np.nan}
-        further_ms = np.hypot(drift_scatter_ms, fit.mismatch_ms)
-    else:
-        further_ms = drift_scatter_ms
-        fit = _by_mask(orders, reference, known_ms, berv_ms, options)
-        shape = {name: getattr(fit, name) for name in ("fwhm_ms", "contrast", "bisector_ms", "mask_error_ms")}
-    by_order = fit.order_rv_ms, fit.order_error_ms, fit.order_weight
-    return _measurement(fit.rv_ms, fit.photon_error_ms, further_ms, *by_order, **shape)
+        by_template = _by_template(orders, numbers, reference, known_ms, berv_ms, options)
+        further_ms = np.hypot(drift_scatter_ms, by_template.mismatch_ms)
+        return _measurement(by_template.rv_ms, by_template.photon_error_ms, further_ms, by_template.by_order)
+    fit = _by_mask(orders, reference, known_ms, berv_ms, options)
+    shape = {name: getattr(fit, name) for name in ("fwhm_ms", "contrast", "bisector_ms", "mask_error_ms")}
+    return _measurement(fit.rv_ms, fit.photon_error_ms, drift_scatter_ms, fit.by_order, **shape)
 
 
 def gaussian(
@@ -196,11 +191,13 @@ def gaussian(
     error = np.sqrt(np.sum(single**2 * noise, axis=1))
     able = np.isfinite(error) & (error > 0)
     weight = np.where(able, 1 / np.where(able, error, 1.0) ** 2, 0.0)
-    return _measurement(
-        found.center_ms, total, drift_scatter_ms,
-        np.where(able, [peak.center_ms for peak, _ in fits[1:]], np.nan), np.where(able, error, np.nan),
+    by_order = OrderVelocities(
+        np.where(able, [peak.center_ms for peak, _ in fits[1:]], np.nan),
+        np.where(able, error, np.nan),
         weight / max(weight.sum(), 1e-300),
-        fwhm_ms=found.fwhm_ms, contrast=found.contrast, mask_error_ms=np.nan,
+    )
+    return _measurement(
+        found.center_ms, total, drift_scatter_ms, by_order, fwhm_ms=found.fwhm_ms, contrast=found.contrast,
         bisector_ms=ccf.bisector_span(grid_ms, each.sum(axis=0), found),
     )  # fmt: skip
 
@@ -298,16 +295,20 @@ def _within(mask, wavelength, good, blaze, seen_ms, box_ms):
     return ccf.Lines(order[weight > 0], angstrom[weight > 0], weight[weight > 0])
 
 
-def _measurement(rv_ms, photon_error_ms, further_ms, order_rv_ms, order_error_ms, order_weight, **shape):
-    able = np.isfinite(order_rv_ms) & (order_weight > 0)
-    pulls = (order_rv_ms[able] - rv_ms) / order_error_ms[able]
+def _measurement(
+    rv_ms, photon_error_ms, further_ms, by_order, *,
+    fwhm_ms=np.nan, contrast=np.nan, bisector_ms=np.nan, mask_error_ms=np.nan,
+):  # fmt: skip
+    able = np.isfinite(by_order.rv_ms) & (by_order.weight > 0)
+    pulls = (by_order.rv_ms[able] - rv_ms) / by_order.error_ms[able]
     return Measurement(
         rv_ms=float(rv_ms),
         error_ms=float(np.hypot(photon_error_ms, further_ms)),
         photon_error_ms=float(photon_error_ms),
-        order_rv_ms=order_rv_ms,
-        order_error_ms=order_error_ms,
-        order_weight=order_weight,
+        mask_error_ms=float(mask_error_ms),
+        by_order=by_order,
+        fwhm_ms=float(fwhm_ms),
+        contrast=float(contrast),
+        bisector_ms=float(bisector_ms),
         order_chi2=float(np.sum(pulls**2) / max(able.sum() - 1, 1)),
-        **{name: float(value) for name, value in shape.items()},
     )

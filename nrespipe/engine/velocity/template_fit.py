@@ -10,9 +10,9 @@ from scipy.interpolate import CubicSpline
 
 from nrespipe.engine.spectrum import line_mask
 from nrespipe.engine.velocity import order_velocities
-from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Tellurics
+from nrespipe.frames.velocity import OrderVelocities, Tellurics
 
 if TYPE_CHECKING:
     from nrespipe.engine.spectrum.spectrum_orders import Orders
@@ -25,26 +25,24 @@ AT_KNOT = 1.2035
 
 @dataclass(frozen=True)
 class TemplateFit:
-    """What `fit` finds.
+    """The velocity of a spectrum by a template.
 
     Attributes
     ----------
     rv_ms, photon_error_ms
         Barycentric velocity, and its error by the noise of the spectrum and of the template [m / s].
     mismatch_ms
-        Its error by all else that makes parts of the spectrum disagree: the lines of another star, noise of the
-        template that was not told, what is wrong with an order [m / s].
+        Its error by all else that makes parts of the spectrum disagree: the lines of another star, noise that the
+        template does not know of, defects of an order [m / s].
     consistent
         Whether neighboring parts of the spectrum disagree as independent ones would.
-    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
-        Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
+    by_order
+        The velocity from each order.
     order_chi2
         Scatter of the orders about the velocity over what their errors allow, squared, of the orders as far as they
         count in it; 1 is expected.
     odd_even_ms, odd_even_error_ms
         Velocity of the odd orders minus that of the even ones, and its error [m / s].
-    chi2
-        Mean square of the residuals of the pixels in units of their errors.
     used : shape (n_orders, n_pixels)
         Pixels that took part.
     leverage : shape (n_orders, n_pixels)
@@ -55,15 +53,12 @@ class TemplateFit:
     photon_error_ms: float
     mismatch_ms: float
     consistent: bool
-    order_rv_ms: np.ndarray
-    order_error_ms: np.ndarray
-    order_weight: np.ndarray
+    by_order: OrderVelocities
     order_chi2: float
     odd_even_ms: float
     odd_even_error_ms: float
-    chi2: float
-    used: np.ndarray
-    leverage: np.ndarray
+    used: Booleans
+    leverage: Floats
 
     @property
     def error_ms(self) -> float:
@@ -374,13 +369,12 @@ def _result(rv_ms, solved, orders, numbers):
         photon_error_ms=solved.error_ms,
         mismatch_ms=float(np.sqrt(max(by_blocks_ms**2, by_orders))),
         consistent=consistent,
-        order_rv_ms=np.where(able, rv_ms + off, np.nan),
-        order_error_ms=np.where(able, 1 / np.sqrt(information), np.nan),
-        order_weight=part,
+        by_order=OrderVelocities(
+            np.where(able, rv_ms + off, np.nan), np.where(able, 1 / np.sqrt(information), np.nan), part
+        ),
         order_chi2=float(np.sum(weight * off**2) / max(solved.share.sum() - 1, 1)),
         odd_even_ms=float(means[0] - means[1]),
         odd_even_error_ms=float(np.sqrt(errors[0] + errors[1])),
-        chi2=float(np.mean(solved.residual[used] ** 2 / solved.variance[used])) if used.any() else np.nan,
         used=used,
         leverage=solved.leverage,
     )

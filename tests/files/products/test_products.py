@@ -19,7 +19,7 @@ from nrespipe.files.raw import cdp
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.velocity import Barycentric, Star, Velocity
+from nrespipe.frames.velocity import Barycentric, OrderVelocities, Star, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 WORD, COUNT, REAL, TRUTH = str, int, (float, int), bool
@@ -89,12 +89,12 @@ def velocity_of(fiber, name, barycentric):
     rng = np.random.default_rng(fiber)
     known = {"pm_ra_mas_yr": 207.25, "rv_kms": -33.2, "source": "Gaia DR3", "aliases": ("HD 217014",)}
     star = Star(name, 344.366585, 20.768833, **known)
-    per_order = [rng.normal(size=N_ORDERS) for _ in range(5)]
+    by_order, *ends = OrderVelocities(*rng.normal(size=(3, N_ORDERS))), *rng.normal(size=(2, N_ORDERS))
     grid = np.linspace(-20000.0, 20000.0, 81)
     ccfs = rng.normal(size=(2, N_ORDERS, 81))
     errors = (1.5, 1.0, 0.8, 0.5)
     shape = (120.0, 7000.0, 0.4, -12.0)
-    return Velocity(fiber, star, "G2", -33200.5, *errors, barycentric, *shape, grid, *ccfs, ORDERS, *per_order)
+    return Velocity(fiber, star, "G2", -33200.5, *errors, barycentric, *shape, grid, *ccfs, ORDERS, by_order, *ends)
 
 
 def reduction_of(raw, drift=True, **changes):

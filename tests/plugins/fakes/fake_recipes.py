@@ -15,7 +15,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.traces import Profile, Slant, Traces
-from nrespipe.frames.velocity import Barycentric, Star, Velocity
+from nrespipe.frames.velocity import Barycentric, OrderVelocities, Star, Velocity
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution, Wavelengths
 
 ORDERS, PIXELS = np.array([90, 91]), 8
@@ -163,10 +163,7 @@ def spectra_of(fibers):
 
 def velocity(raw, fiber):
     n, hot = len(ORDERS), raw.objects[fiber] == "STAR HOT"
-    numbers = {
-        name: np.ones(n)
-        for name in ("order_rv_ms", "order_error_ms", "order_weight", "order_start_angstrom", "order_end_angstrom")
-    }
+    numbers = {name: np.ones(n) for name in ("order_start_angstrom", "order_end_angstrom")}
     return Velocity(
         fiber=fiber,
         star=Star(raw.objects[fiber], ra_deg=10.0, dec_deg=-30.0),
@@ -186,6 +183,7 @@ def velocity(raw, fiber):
         ccf_variance=np.ones((n, 3)),
         quality=Quality.NO_METER,
         orders=ORDERS,
+        by_order=OrderVelocities(*np.ones((3, n))),
         **numbers,
     )
 
