@@ -155,10 +155,9 @@ class OrderVelocities:
         rows : shape (n,)
             Index in the frame of each order that is here.
         """
-        placed = np.full((2, n_orders), np.nan)
-        weight = np.zeros(n_orders)
-        placed[:, rows], weight[rows] = (self.rv_ms, self.error_ms), self.weight
-        return OrderVelocities(*placed, weight)
+        rv_ms, error_ms, weight = np.full(n_orders, np.nan), np.full(n_orders, np.nan), np.zeros(n_orders)
+        rv_ms[rows], error_ms[rows], weight[rows] = self.rv_ms, self.error_ms, self.weight
+        return OrderVelocities(rv_ms, error_ms, weight)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nrespipe import instruments
 from nrespipe.errors import BadFrame
-from nrespipe.files.products import common, frame_products, spectra
+from nrespipe.files.products import common, frame_products, reductions, spectra
 from nrespipe.files.products.account import iso, public_date
 from nrespipe.files.products.primary import card, sexagesimal
 from nrespipe.files.raw import cdp
@@ -441,3 +441,35 @@ def test_a_text_of_any_length_is_kept_whole_and_its_comment_as_far_as_there_is_r
         read = fits.Card.fromstring(str(made))
         assert read.value == "x" * length
         assert comment.startswith(read.comment)
+
+
+def test_spectra_are_read_back_as_they_were_written(make):
+    _, reduction, (level2, _) = make("51 Peg&thar&HD 10700")
+    found = reductions.read(level2.filename())
+    assert found.quality == reduction.quality
+    assert found.barycentric.keys() == reduction.barycentric.keys()
+    for name in ("orders", "flux", "variance", "quality", "blaze"):
+        np.testing.assert_allclose(getattr(found.spectra, name), getattr(reduction.spectra, name), rtol=1e-6)
+    np.testing.assert_array_equal(found.wavelengths.vacuum_angstrom, reduction.wavelengths.vacuum_angstrom)
+    for name in ("shift", "stretch_error", "velocity_ms", "n_lines"):
+        assert getattr(found.wavelengths.drift, name) == getattr(reduction.wavelengths.drift, name)
+
+
+def test_velocities_are_read_back_as_they_were_written(make):
+    _, reduction, (_, level4) = make("51 Peg&thar&HD 10700")
+    found = reductions.read(level4.filename())
+    assert found.measurements == pytest.approx(reduction.measurements)
+    assert len(found.velocities) == 2
+    for one, other in zip(found.velocities, reduction.velocities):
+        assert (one.fiber, one.star.name, one.mask, one.quality) == (other.fiber, other.star.name, "G2", other.quality)
+        for name in ("rv_ms", "error_ms", "mask_error_ms", "fwhm_ms", "contrast", "bisector_ms", "snr"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name)), name
+        assert one.barycentric.berv_ms == pytest.approx(other.barycentric.berv_ms)
+        np.testing.assert_allclose(one.by_order.rv_ms, other.by_order.rv_ms)
+        np.testing.assert_allclose(one.grid_ms, other.grid_ms)
+        np.testing.assert_array_equal(one.ccf, other.ccf)
+
+
+def test_a_raw_frame_is_not_read_as_a_product(write_raw):
+    with pytest.raises(BadFrame, match="DATALVL is None; expected L2 or L4"):
+        reductions.read(write_raw())
