@@ -12,7 +12,7 @@ from nrespipe.frames.arrays import Booleans, Floats
 def above_blaze(
     flux: np.ndarray, variance: np.ndarray, quality: np.ndarray, blaze: np.ndarray, *, faintest: float = 0.05
 ) -> tuple[Floats, Floats, Booleans]:
-    """Return a spectrum divided by the blaze, and which of its pixels are to be used.
+    """Return a spectrum divided by the blaze, and its good pixels.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def above_blaze(
     flux, variance : ndarray of float, shape (n_orders, n_pixels)
         Divided by the blaze and its square; 0 and 1 where not to be used.
     good : ndarray of bool, shape (n_orders, n_pixels)
-        Whether nothing is known against the pixel.
+        Pixels without a flag, with light of the lamp.
     """
     good = (quality == 0) & (blaze > faintest) & np.isfinite(flux) & np.isfinite(variance) & (variance > 0)
     blaze = np.where(good, blaze, 1.0)
@@ -73,7 +73,7 @@ def envelope(
         sigma = np.sqrt(variance)
         level = _smooth(flux, np.where(kept, 1 / variance, 0.0), degree)
         above = flux - level
-        # at first the continuum itself lies far above the level, so only later does a hit stand out
+        # at first the continuum itself lies far above the level, so only later does a cosmic ray stand out
         ceiling = 4 * sigma + (0.02 if number > rounds / 2 else 3.0) * np.abs(level)
         near = good & (above > -sigma - 0.005 * np.abs(level)) & (above < ceiling)
         kept = np.where(near.sum(axis=1, keepdims=True) < fewest / 4, kept, near)
@@ -82,7 +82,7 @@ def envelope(
 
 
 def _lift(cut):
-    """Return by how much, in units of the noise, a level rises above it that counts only what lies above level - cut.
+    """Return the bias of a level that is fitted only to values above ``level - cut``, in units of the noise.
 
     It is the solution of ``lift = h(lift - cut)`` with the hazard function of the normal distribution.
     """
@@ -94,14 +94,14 @@ def _lift(cut):
 
 @dataclass(frozen=True)
 class Noise:
-    """How the variance of each pixel depends on the light that is expected on it.
+    """The variance of each pixel as a function of its expected flux.
 
     Attributes
     ----------
     variance, light : shape (n_orders, n_pixels)
-        Variance of each pixel, and the light that was found in it and that this variance belongs to.
+        Variance of each pixel, and the measured flux that this variance belongs to.
     slope : shape (n_orders, n_pixels)
-        What each unit of light adds to the variance.
+        Derivative of the variance with respect to the flux.
     least : shape (n_orders, n_pixels)
         Smallest variance that was found nearby: no expectation lies below it.
     """
@@ -112,7 +112,7 @@ class Noise:
     least: np.ndarray
 
     def at(self, light: Floats) -> Floats:
-        """Return the variance of pixels on which some light is expected.
+        """Return the variance of pixels at an expected flux.
 
         Parameters
         ----------
@@ -127,14 +127,14 @@ class Noise:
 
 
 def noise(flux: Floats, variance: Floats, good: Booleans, *, bin_pixels: int = 128, fewest: int = 16) -> Noise:
-    """Return how the variance of the pixels depends on their light.
+    """Return the variance of the pixels as a function of their flux.
 
     Parameters
     ----------
     flux, variance : shape (n_orders, n_pixels)
         Spectrum and its variance.
     good : shape (n_orders, n_pixels)
-        Pixels to use; what is returned of the others is finite and means nothing.
+        Pixels to use; the result for the others is finite and without meaning.
     bin_pixels
         Length of the pieces of an order in each of which the variance grows with the flux at one rate.
     fewest
@@ -143,19 +143,19 @@ def noise(flux: Floats, variance: Floats, good: Booleans, *, bin_pixels: int = 1
 
     Notes
     -----
-    The variance of an extracted pixel is that of the flux that was found in it, noise included: pixels that came out
+    The variance of an extracted pixel is that of its measured flux, noise included: pixels that came out
     low have a low variance. A mean with the inverse of such a variance as weight is too low: the continuum of a star at
     a signal-to-noise ratio of 3 by 10 percent. Weights are therefore made from the variance at the light that is
     expected: each pixel keeps its own, moved by the rate at which variance grows with light around it. The noise of the
-    pixel then cancels, and what is particular to it, as a row that is left out, stays.
+    pixel then cancels, and what is particular to it, as a row that is left out, remains.
     """
     n_orders, n_pixels = flux.shape
     good = good & np.isfinite(flux) & np.isfinite(variance) & (variance > 0)
-    # where more is subtracted than there is light, the variance is that of no light
+    # where the background is larger than the flux, the variance is that of no flux
     light, variance = np.where(good, np.maximum(flux, 0), 0.0), np.where(good, variance, 1.0)
     edges = np.linspace(0, n_pixels, max(n_pixels // bin_pixels, 1) + 1).round().astype(int)
     slope, level, count = _growth(light, variance, good, edges)
-    # a pixel that is known much less well than its neighbors says nothing of them
+    # a pixel that is known much less well than its neighbors has another relation
     usual = good & (variance < 2 * np.repeat(level, np.diff(edges), axis=1))
     slope, _, count = _growth(light, variance, usual, edges)
     middles, x = (edges[1:] + edges[:-1] - 1) / 2, np.arange(n_pixels)
@@ -169,14 +169,14 @@ def noise(flux: Floats, variance: Floats, good: Booleans, *, bin_pixels: int = 1
 
 
 def _growth(light, variance, usual, edges):
-    """Return slope of the variance with light, its largest value on that line, and the number of pixels, by piece."""
+    """Return the slope of variance with flux, the variance at the largest flux, and the count of pixels, by piece."""
     pieces = lambda values: np.add.reduceat(usual * values, edges[:-1], axis=1)
     count = pieces(np.ones(light.shape))
     sums = [pieces(values) for values in (light, variance, light**2, light * variance)]
     mean, level, square, product = (total / np.maximum(count, 1) for total in sums)
     scatter = square - mean**2
     slope = np.where(scatter > 1e-12 * square, (product - mean * level) / np.maximum(scatter, 1e-300), 0.0)
-    # light adds no less than nothing, and no more than there is
+    # the slope is not negative, and the flux adds no more than the whole variance
     slope = np.clip(slope, 0.0, np.where(mean > 0, level / np.where(mean > 0, mean, 1.0), 0.0))
     brightest = np.maximum.reduceat(np.where(usual, light, 0.0), edges[:-1], axis=1)
     return slope, level + slope * (brightest - mean), count

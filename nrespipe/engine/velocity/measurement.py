@@ -29,7 +29,7 @@ from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Wavelengths
 
 _LIGHT_MS = 299792458.0
 
-#: Noise of the detector that weights reckon with, as a share of the typical light of the star: that at a ratio of
+#: Noise of the detector in the weights, as a share of the typical flux of the star: that at a ratio of
 #: signal to noise of 40. With the true noise the velocity of a K5 dwarf moved by 1.5 m/s between ratios of 20 and 150,
 #: with none the error at 20 was 44 percent larger; so it is 0.1 m/s and 4 percent
 _FLOOR = 0.3
@@ -316,7 +316,7 @@ def _sampling(line_shape, fiber, orders):
 
 
 def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
-    """Return the best fit or None, its mask, and whether that is another one than the catalog asks for."""
+    """Return the best fit or None, its mask, and whether the mask is another one than that of the catalog."""
     spare = (data.stellar_lines("F2"),) if "F5" in masks else ()
     by_temperature = sorted((*masks.values(), *spare), key=lambda mask: mask.teff_k)
     teff_k = stellar_type.catalog_temperature(star)
@@ -329,9 +329,9 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     for candidate in (place, place - 1, place + 1):
         if 0 <= candidate < len(by_temperature):
             fits[candidate] = fit(by_temperature[candidate])
-            doubted = not fits[place].resembles
-            doubted |= not fits[place].mask_error_ms < max(list_noise_ms, 2 * fits[place].photon_error_ms)
-            if teff_k is not None and not doubted:
+            poor = not fits[place].resembles
+            poor |= not fits[place].mask_error_ms < max(list_noise_ms, 2 * fits[place].photon_error_ms)
+            if teff_k is not None and not poor:
                 break
     error_ms = lambda fit: np.nan_to_num(np.hypot(fit.photon_error_ms, fit.mask_error_ms), nan=np.inf)
     best = min(fits, key=lambda i: (not fits[i].resembles, error_ms(fits[i])))
@@ -340,7 +340,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
 
 
 def _recognised(orders, candidates, teff_k, star, tellurics, berv_ms):
-    """Return the mask to begin with, where it sees the star, and how clearly."""
+    """Return the first mask, the velocity at which it matches best, and the significance of the match."""
     known_ms = None if star.rv_kms is None else star.rv_kms * 1e3
     half_range_ms = max(300e3, abs(known_ms or 0.0) + 50e3)
     if teff_k is not None:

@@ -139,7 +139,7 @@ def fit(
 def expected(
     orders: "Orders", numbers: Integers, template: Template, rv_ms: float, berv_ms: float = 0.0
 ) -> tuple[Floats, Floats, Floats]:
-    """Return what a template lets expect of a spectrum.
+    """Return the spectrum that is expected from a template.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def expected(
     Returns
     -------
     flux : ndarray of float, shape (n_orders, n_pixels)
-        Relative to the continuum, NaN where the template does not tell.
+        Relative to the continuum, NaN where the template does not cover it.
     slope : ndarray of float, shape (n_orders, n_pixels)
         Derivative of it with respect to the velocity [1 / (m / s)].
     variance : ndarray of float, shape (n_orders, n_pixels)
@@ -190,15 +190,15 @@ def width_change(
     Returns
     -------
     value_m2_s2, error_m2_s2 : float
-        Half of what is added to the variance of the lines, and its photon error; NaN and infinite where no order
-        tells [m2 / s2].
+        Half of the increase of the variance of the lines, and its photon error; NaN and infinite where no order
+        can be used [m2 / s2].
 
     Notes
     -----
     A line that widens by a little changes by ``sigma d(sigma) T''`` with the second derivative of the template with
-    respect to the velocity (Zechmeister et al. 2018, A&A 609, A12); that is fitted to what the velocity leaves, with
-    the level and the velocity of each order free. The noise of the template makes it look less curved than it is,
-    so that a change comes out too small by the share that this noise has in the curvature.
+    respect to the velocity (Zechmeister et al. 2018, A&A 609, A12); that is fitted to the residuals, with the level and
+    the velocity of each order free. The noise of the template makes it look less curved than it is, so that a change
+    comes out too small by the share that this noise has in the curvature.
     """
     flux, slope, noise = expected(orders, numbers, template, measured.rv_ms, berv_ms)
     after, before = (
@@ -226,7 +226,7 @@ def width_change(
 
 
 class _Light:
-    """A spectrum and the template that lies below it."""
+    """A spectrum and the splines of its template."""
 
     def __init__(self, orders, numbers, template, berv_ms):
         self.orders, self.berv_ms = orders, berv_ms
@@ -256,19 +256,19 @@ class _Light:
 
 @lru_cache(maxsize=4)
 def _splines(template):
-    """Return what `_spline` gives of each order of a template, by its number."""
+    """Return the splines of each order of a template, by its number."""
     rows = zip(template.vacuum_angstrom, template.flux, template.variance)
     return {int(number): _spline(*row) for number, row in zip(template.orders, rows)}
 
 
 def _spline(angstrom, flux, variance):
-    """Return functions of one order of a template: knot of a wavelength, flux at a knot; and where they hold."""
+    """Return splines of one order of a template, knot of a wavelength and flux at a knot; and their range."""
     known = np.isfinite(flux) & np.isfinite(variance)
     n = int(np.isfinite(angstrom).sum())
     if known.sum() < 20:
         return None
     knots = np.arange(n)
-    # a spline feels a hole, and its own end, a few knots away
+    # a hole, and the end, disturb a spline a few knots away
     edge = np.convolve(~known[:n], np.ones(9), mode="same") > 0
     ln_angstrom = np.log(angstrom[:n])
     filled = np.interp(knots, knots[known[:n]], flux[:n][known[:n]])
@@ -361,7 +361,7 @@ def _result(rv_ms, solved, orders, numbers):
     by_blocks_ms, consistent = order_velocities.disagreement(
         solved.signal, solved.leverage, solved.shift_ms, solved.error_ms, orders.wavelength
     )
-    # blocks of wavelength hold what neighboring orders share, orders what is wrong with one of them from end to end
+    # blocks of wavelength show the errors that neighboring orders share, orders those of a whole order
     part = weight / weight.sum()
     by_orders = np.sum((part * off) ** 2) / max(1 - np.sum(part**2), 1e-9) - solved.error_ms**2
     return TemplateFit(
