@@ -8,7 +8,7 @@ from nrespipe.frames.raw import ExposureMeter, Kind, RawFrame, Section
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.star import Star
-from nrespipe.frames.velocity import Barycentric, TemplateVelocity, Velocity
+from nrespipe.frames.velocity import Barycentric, OrderVelocities, TemplateVelocity, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 _FIBERS, _ORDERS, _PIXELS, _VELOCITIES = (0, 1), np.array([90, 91]), 64, 3
@@ -72,8 +72,7 @@ def _velocity(seen):
     n = len(_ORDERS)
     numbers = ("rv_ms", "error_ms", "photon_error_ms", "wavelength_error_ms", "drift_error_ms")
     numbers += ("snr", "fwhm_ms", "contrast", "bisector_ms")
-    per_order = ("order_rv_ms", "order_error_ms", "order_weight", "order_start_angstrom", "order_end_angstrom")
-    by_order = dict.fromkeys(("order_rv_ms", "order_error_ms", "order_weight"), np.ones(n))
+    by_order = OrderVelocities(*np.ones((3, n)))
     return Velocity(
         fiber=0,
         star=Star("HD102365"),
@@ -84,6 +83,7 @@ def _velocity(seen):
         ccf_variance=np.ones((n, _VELOCITIES)),
         orders=_ORDERS,
         **dict.fromkeys(numbers, 1.0),
-        **dict.fromkeys(per_order, np.ones(n)),
-        template=TemplateVelocity("HD102365", "0123456789ab", True, 12, 1.0, 1.0, 1.0, 0.0, 1.0, **by_order),
+        by_order=by_order,
+        **dict.fromkeys(("order_start_angstrom", "order_end_angstrom"), np.ones(n)),
+        template=TemplateVelocity("HD102365", "0123456789ab", True, 12, 1.0, 1.0, 1.0, 0.0, 1.0, by_order),
     )

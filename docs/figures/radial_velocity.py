@@ -36,11 +36,11 @@ def orders(night):
     function.set(xlim=(target.rv_ms / 1e3 - 25, target.rv_ms / 1e3 + 25))
     function.legend(loc="lower left")
     style.label(function, "velocity [km/s]", "cross-correlation function")
-    known = np.isfinite(found.order_rv_ms) & (found.order_error_ms < 200)
+    known = np.isfinite(found.by_order.rv_ms) & (found.by_order.error_ms < 200)
     single.errorbar(
         found.orders[known],
-        found.order_rv_ms[known] - target.rv_ms,
-        found.order_error_ms[known],
+        found.by_order.rv_ms[known] - target.rv_ms,
+        found.by_order.error_ms[known],
         fmt="o",
         ms=3,
         lw=0.8,
@@ -82,10 +82,10 @@ def by_template():
     light.set(ylim=(0.42, 1.08))
     light.legend(loc="lower left")
     style.label(light, "wavelength [Å]", "flux / continuum")
-    known = np.isfinite(found.order_rv_ms) & (found.order_error_ms < 60)
+    known = np.isfinite(found.by_order.rv_ms) & (found.by_order.error_ms < 60)
     single.errorbar(
-        numbers[known], found.order_rv_ms[known] - target.rv_ms, found.order_error_ms[known], fmt="o", ms=3, lw=0.8,
-        color=style.BLUE,
+        numbers[known], found.by_order.rv_ms[known] - target.rv_ms, found.by_order.error_ms[known], fmt="o", ms=3,
+        lw=0.8, color=style.BLUE,
     )  # fmt: skip
     single.axhline(0, color=style.VERMILION, lw=0.9)
     total = f"all: {found.rv_ms - target.rv_ms:+.1f} ± {found.photon_error_ms:.1f} m/s".replace("-", "−")

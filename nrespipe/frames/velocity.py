@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nrespipe.frames.arrays import frozen
+from nrespipe.frames.arrays import Floats, Integers, frozen
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.star import Index, Star, StellarType
 
@@ -76,6 +76,41 @@ class Barycentric:
 
 
 @dataclass(frozen=True)
+class OrderVelocities:
+    """The velocity that each order gives alone, with its error and its weight in the mean of the orders.
+
+    Attributes
+    ----------
+    rv_ms, error_ms : shape (n_orders,)
+        Velocity and its photon error; NaN where an order gives none [m / s].
+    weight : shape (n_orders,)
+        Share of each order in the mean; 0 where an order gives no velocity.
+    """
+
+    rv_ms: Floats
+    error_ms: Floats
+    weight: Floats
+
+    def __post_init__(self) -> None:
+        n = len(self.rv_ms)
+        frozen(self, rv_ms=(n,), error_ms=(n,), weight=(n,))
+
+    def among(self, n_orders: int, rows: Integers) -> "OrderVelocities":
+        """Return the same velocities among all orders of a frame.
+
+        Parameters
+        ----------
+        n_orders
+            Number of orders of the frame.
+        rows : shape (n,)
+            Index in the frame of each order that is here.
+        """
+        rv_ms, error_ms, weight = np.full(n_orders, np.nan), np.full(n_orders, np.nan), np.zeros(n_orders)
+        rv_ms[rows], error_ms[rows], weight[rows] = self.rv_ms, self.error_ms, self.weight
+        return OrderVelocities(rv_ms, error_ms, weight)
+
+
+@dataclass(frozen=True)
 class TemplateVelocity:
     """Radial velocity of a star by a template of its spectrum.
 
@@ -96,8 +131,8 @@ class TemplateVelocity:
         Reduced chi squared of the velocities of the orders, by their weights; 1 is expected.
     odd_even_ms, odd_even_error_ms
         Velocity of the odd orders minus that of the even ones, and its error [m / s].
-    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
-        As in ``Velocity``.
+    by_order
+        The velocity from each order.
     wavelength_error_ms, drift_error_ms, transfer_error_ms, mismatch_error_ms
         Other parts of the error; the last is the disagreement of parts of the spectrum beyond noise, as by the lines
         of another star [m / s].
@@ -118,9 +153,7 @@ class TemplateVelocity:
     order_chi2: float
     odd_even_ms: float
     odd_even_error_ms: float
-    order_rv_ms: np.ndarray
-    order_error_ms: np.ndarray
-    order_weight: np.ndarray
+    by_order: OrderVelocities
     error_ms: float = 0.0
     wavelength_error_ms: float = 0.0
     drift_error_ms: float = 0.0
@@ -130,10 +163,6 @@ class TemplateVelocity:
     consistent: bool = True
     width_change_m2_s2: float = float("nan")
     width_change_error_m2_s2: float = float("inf")
-
-    def __post_init__(self) -> None:
-        n = len(self.order_rv_ms)
-        frozen(self, order_rv_ms=(n,), order_error_ms=(n,), order_weight=(n,))
 
 
 @dataclass(frozen=True)
@@ -166,8 +195,8 @@ class Velocity:
         line-spread function make a fit to the dip differ from `rv_ms`.
     orders : shape (n_orders,)
         Diffraction orders.
-    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
-        Velocity of each order with its photon error, NaN where there is none [m / s]; its weight in the mean.
+    by_order
+        The velocity from each order.
     order_start_angstrom, order_end_angstrom : shape (n_orders,)
         Range of the wavelengths that were used, vacuum, observatory frame, NaN where none [angstrom].
     quality
@@ -207,9 +236,7 @@ class Velocity:
     ccf: np.ndarray
     ccf_variance: np.ndarray
     orders: np.ndarray
-    order_rv_ms: np.ndarray
-    order_error_ms: np.ndarray
-    order_weight: np.ndarray
+    by_order: OrderVelocities
     order_start_angstrom: np.ndarray
     order_end_angstrom: np.ndarray
     quality: Quality = field(default=Quality(0))
@@ -225,9 +252,10 @@ class Velocity:
 
     def __post_init__(self) -> None:
         n, k = len(self.orders), len(self.grid_ms)
-        per_order = ("orders", "order_rv_ms", "order_error_ms", "order_weight")
-        frozen(self, grid_ms=(k,), ccf=(n, k), ccf_variance=(n, k), **dict.fromkeys(per_order, (n,)))
+        frozen(self, grid_ms=(k,), ccf=(n, k), ccf_variance=(n, k), orders=(n,))
         frozen(self, order_start_angstrom=(n,), order_end_angstrom=(n,))
+        if len(self.by_order.rv_ms) != n:
+            raise ValueError(f"Velocity.by_order has {len(self.by_order.rv_ms)} orders, expected {n}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The sentences: one recipe per kind of frame, each a list of steps in the order in which they are done."""
+"""One recipe for each kind of frame: the steps of its reduction in their order, and how a master is made of it."""
 
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes import arc, bias, dark, flat, science

@@ -1,4 +1,4 @@
-"""Arcs, the thorium-argon lamp in two fibers: the wavelength scale of a night."""
+"""Arcs, frames of the thorium-argon lamp in two fibers: the wavelength scale of a night."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.extraction import line_tilt
 from nrespipe.engine.wavelength import calibrate, identify
-from nrespipe.errors import BadFrame
+from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
@@ -29,9 +29,9 @@ _MOVED_PX = 0.5
 #: Arcs of a night whose lines lie further apart along the orders were not taken with the same bench, and their sum has
 #: skewed lines; pressure and temperature move them by some tenths [pixel].
 _SHIFTED_PX = 1.0
-#: An arc whose lamp shows fewer or more bright pixels than the others by more than this factor is not like them.
+#: An arc that has fewer or more bright pixels than the others by more than this factor is an outlier.
 _FACTOR = 3.0
-#: A solution whose lines scatter more than this deserves a remark [m / s].
+#: Scatter of the lines of a solution above which it is flagged [m / s].
 _POOR_MS = 300.0
 
 
@@ -46,16 +46,18 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     Returns
     -------
     Reduction
-        With its spectra and the measurements of its motion, ``bright_pixels_per_order``, ``saturated`` and, for each
-        lit fiber, how far its lines lie from the optical model, as ``lines_fiber1_px``.
+        With its spectra and the measurements of its trace shift, ``bright_pixels_per_order``, ``saturated`` and, for
+        each lit fiber, the shift of its lines from the optical model, as ``lines_fiber1_px``.
 
     Raises
     ------
     BadFrame
         If the lamp was off.
     MissingCalibration
-        If the flat does not know a lit fiber.
+        If there is no master bias or flat, or the flat has no trace of a lit fiber.
     """
+    if refs.bias is None or refs.flat is None or refs.lamp is None:
+        raise MissingCalibration(f"{raw.filename}: an arc needs a master bias, a master flat and lamp lines")
     spectra, motion, _ = extract_frame(raw, refs, spectrograph)
     with np.errstate(invalid="ignore"):
         bright = np.sum(spectra.flux > 20 * np.sqrt(spectra.variance), axis=2)
@@ -79,27 +81,27 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
 
 
-def outlier_frames(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
-    """Tell which arcs of a night do not belong with the others.
+def outlier_frames(objects: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return why arcs of a night differ from the others.
 
     Parameters
     ----------
-    lit
-        What lights the fibers of each, as OBJECTS has it.
+    objects
+        OBJECTS of each: the lamp in each fiber.
     measured
         Measurements of each.
 
     Returns
     -------
     list of str
-        Reasons; '' for those that do.
+        The reason for each frame; '' for a frame that agrees with the others.
     """
     bright = np.array([each.get("bright_pixels_per_order", np.nan) for each in measured])
     shifts = [each.get("trace_shift_px", np.nan) for each in measured]
-    dim = outliers.by_objects(lit, _dim, np.log10(np.maximum(bright, 0.1)))
-    says = "its orders lie {value:+.2f} px from those of the flat, those of the other arcs {usual:+.2f} px"
-    moved = outliers.by_objects(lit, lambda values: outliers.find(values, _MOVED_PX, says), shifts)
-    return [one or other or third for one, other, third in zip(dim, moved, _shifted(measured))]
+    dim = outliers.by_objects(objects, _dim, np.log10(np.maximum(bright, 0.1)))
+    message = "its orders lie {value:+.2f} px from those of the flat, those of the other arcs {usual:+.2f} px"
+    shifted = outliers.by_objects(objects, lambda values: outliers.find(values, _MOVED_PX, message), shifts)
+    return [one or other or third for one, other, third in zip(dim, shifted, _shifted_lines(measured))]
 
 
 def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrograph) -> Arc:
@@ -123,7 +125,11 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     ------
     BadFrame
         If no trustworthy solution is found.
+    MissingCalibration
+        If there are no lamp lines.
     """
+    if refs.lamp is None:
+        raise MissingCalibration("a master arc needs lamp lines")
     arcs, _, slants = zip(*(extract_frame(raw, refs, spectrograph) for raw in frames))
     found = calibrate.night(arcs, spectrograph, refs.lamp)
     quality = Quality.FEW_CALIBRATIONS if len(arcs) < USUAL else Quality(0)
@@ -145,20 +151,20 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     )
 
 
-def _shifted(measured):
-    """Reasons against arcs whose lines lie elsewhere along the orders, in any fiber."""
+def _shifted_lines(measured):
+    """Return the reasons against arcs whose lines are shifted along the orders, in any fiber."""
     reasons = [""] * len(measured)
     for name in sorted({name for each in measured for name in each if name.startswith("lines_fiber")}):
         fiber = name.removeprefix("lines_").removesuffix("_px").replace("fiber", "fiber ")
-        says = (
+        message = (
             f"the lines of {fiber} lie {{value:+.2f}} px from the optical model, "
             f"those of the other arcs {{usual:+.2f}} px"
         )
-        found = outliers.find([each.get(name, np.nan) for each in measured], _SHIFTED_PX, says)
+        found = outliers.find([each.get(name, np.nan) for each in measured], _SHIFTED_PX, message)
         reasons = [one or other for one, other in zip(reasons, found)]
     return reasons
 
 
 def _dim(brightness):
-    says = "its orders have 10^{value:.1f} bright pixels, those of the other arcs 10^{usual:.1f}"
-    return outliers.find(brightness, np.log10(_FACTOR), says)
+    message = "its orders have 10^{value:.1f} bright pixels, those of the other arcs 10^{usual:.1f}"
+    return outliers.find(brightness, np.log10(_FACTOR), message)

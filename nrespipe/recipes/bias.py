@@ -1,4 +1,4 @@
-"""Bias frames: the structure that the overscan does not show, and the read noise."""
+"""Bias frames: the fixed pattern that the overscan does not show, and the read noise."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,12 +18,12 @@ from nrespipe.recipes.origin import origin_of
 NEEDS = ()
 #: Fewest frames that make a master, and the number below which it is flagged.
 MINIMUM, USUAL = 2, 5
-#: Biases of so many nights before join in where nothing has changed: five alone leave a pattern of noise.
+#: Biases of so many nights before are included where nothing has changed: five alone leave a pattern of noise.
 LOOKBACK_DAYS = 10
-#: Noise that the image may have beside that of the overscan, as a share of the variance, and least variance of light
-#: per count: that of the largest gain there is.
+#: Noise that the image may have in excess of the overscan, as a share of the variance; and least variance of light per
+#: count, that of the largest gain there is.
 _ALIKE, _FAINTEST = 0.2, 1 / 30
-#: Difference between the read noise that is measured and that of header or table which is worth a word, relative.
+#: Relative difference of the measured read noise from that of header or table that is flagged.
 _TOLERANCE = 0.3
 
 
@@ -38,7 +38,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     Returns
     -------
     Reduction
-        With doubts about header and noise, and the measurements ``level_adu``, ``structure_adu`` and ``noise_adu``.
+        With flags of header and noise, and the measurements ``level_adu``, ``structure_adu`` and ``noise_adu``.
 
     Raises
     ------
@@ -73,8 +73,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     return Reduction(quality=quality, measurements=measurements)
 
 
-def outlier_frames(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
-    """Tell which biases of a night do not belong with the others.
+def outlier_frames(_objects: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return why biases of a night differ from the others.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def outlier_frames(_lit: Sequence[str], measured: Sequence[Mapping[str, float]])
     Returns
     -------
     list of str
-        Reasons; '' for those that do.
+        The reason for each frame; '' for a frame that agrees with the others.
     """
     noise = np.array([each.get("noise_adu", np.nan) for each in measured])
     structure = [each.get("structure_adu", np.nan) for each in measured]
@@ -102,7 +102,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     frames
         Checked biases of one camera.
     spectrograph
-        Its table of the detector is held against the frames.
+        Its table of the detector is compared with the frames.
     far_off
         A pixel or a column whose level differs from its surroundings by more than this many times the read noise is
         marked bad.
@@ -121,7 +121,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     jumped = {raw.filename: each for raw, each in zip(frames, off)}
 
     def band_of(raw, rows):
-        return _levelled(correction.trim(raw, rows), jumped[raw.filename], shape[0], rows)
+        return _subtract_offsets(correction.trim(raw, rows), jumped[raw.filename], shape[0], rows)
 
     mean, variance, _, unsteady = stacking.mean(frames, band_of, shape, read_noise**2)
     adu, variance, deviation = fixed_pattern.settle(mean, variance)
@@ -139,7 +139,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
 
 
 def _samples(frames, n_rows):
-    """Read noise of one frame from the differences of successive ones, and the levels of the quarters of each [ADU]."""
+    """Return the read noise by the differences of successive frames, and the levels of their quarters [ADU]."""
     samples = stacking.samples(n_rows, 64, 8)
     found, levels, before = [], [], None
     for raw in frames:
@@ -154,12 +154,12 @@ def _samples(frames, n_rows):
 
 
 def _quarters(adu):
-    """Quarters of an image, or of rows that are spread evenly over it."""
+    """Return the quarters of an image, or of rows that are spread evenly over it."""
     return [half for part in np.array_split(adu, 2) for half in np.array_split(part, 2, axis=1)]
 
 
-def _levelled(adu, off, n_rows, rows):
-    """Subtract from rows of a frame what each quarter lies off, in place."""
+def _subtract_offsets(adu, off, n_rows, rows):
+    """Subtract from rows of a frame the offset of the level of each quarter, in place."""
     start, end, _ = rows.indices(n_rows)
     border = int(np.clip(n_rows // 2 - start, 0, end - start))
     parts = [half for part in (adu[:border], adu[border:]) for half in np.array_split(part, 2, axis=1)]
@@ -169,5 +169,5 @@ def _levelled(adu, off, n_rows, rows):
 
 
 def _noise(adu):
-    """Scatter of neighboring columns: blind to any smooth structure."""
+    """Return the scatter of neighboring columns, which no smooth structure changes."""
     return float(spread(adu[::4, 1:] - adu[::4, :-1]) / np.sqrt(2))

@@ -1,4 +1,4 @@
-"""Dark frames: the current that needs no light, and the hot pixels."""
+"""Dark frames: the dark current and the hot pixels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
-from nrespipe.errors import BadFrame
+from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Dark
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
@@ -16,7 +16,7 @@ from nrespipe.recipes.origin import origin_of
 
 NEEDS = (Kind.BIAS,)
 MINIMUM, USUAL = 1, 3
-#: Darks of so many nights before join in where nothing has changed: three alone are little more than read noise.
+#: Darks of so many nights before are included where nothing has changed: three alone are little more than read noise.
 LOOKBACK_DAYS = 10
 #: Darks of a night whose rates differ by more than this were not all taken in the dark [ADU / second].
 _LEAK_ADU_PER_S = 1 / 300
@@ -35,13 +35,17 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     Returns
     -------
     Reduction
-        With doubts about header and noise, and the measurements ``level_adu`` and ``rate_adu_per_s``.
+        With flags of header and noise, and the measurements ``level_adu`` and ``rate_adu_per_s``.
 
     Raises
     ------
     BadFrame
         If the exposure time is not positive, or light has reached the detector.
+    MissingCalibration
+        If there is no master bias.
     """
+    if refs.bias is None:
+        raise MissingCalibration(f"{raw.filename}: a dark needs a master bias")
     if not raw.exposure_s > 0:
         raise BadFrame(f"{raw.filename}: a dark of {raw.exposure_s} s")
     adu = correction.trim(raw) - refs.bias.adu
@@ -57,8 +61,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 
 
-def outlier_frames(_lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
-    """Tell which darks of a night do not belong with the others.
+def outlier_frames(_objects: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return why darks of a night differ from the others.
 
     Parameters
     ----------
@@ -68,11 +72,11 @@ def outlier_frames(_lit: Sequence[str], measured: Sequence[Mapping[str, float]])
     Returns
     -------
     list of str
-        Reasons; '' for those that do.
+        The reason for each frame; '' for a frame that agrees with the others.
     """
     rates = [each.get("rate_adu_per_s", np.nan) for each in measured]
-    says = "it gains {value:.4f} ADU a second, the other darks {usual:.4f} ADU a second"
-    return outliers.find(rates, _LEAK_ADU_PER_S, says)
+    message = "it gains {value:.4f} ADU a second, the other darks {usual:.4f} ADU a second"
+    return outliers.find(rates, _LEAK_ADU_PER_S, message)
 
 
 def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrograph, hot_sigma: float = 4.5) -> Dark:
@@ -85,9 +89,9 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     refs
         With the master bias.
     spectrograph
-        Its table of the detector, or the headers, tell the gain, on which the photon noise of the hot pixels depends.
+        Its table of the detector, or the headers, have the gain, on which the photon noise of the hot pixels depends.
     hot_sigma
-        Pixels that stand out by more than this keep their own value; all others take that of their surroundings,
+        Pixels that exceed their surroundings by more than this keep their own value; all others take that of these,
         because the read noise of a few darks exceeds their dark current.
 
     Returns
@@ -96,6 +100,8 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         Marked bad are pixels whose charge in the longest input exceeds a tenth of the linear range, those whose charge
         does not grow with the exposure time, and, where one dark alone cannot tell them from cosmic rays, all hot ones.
     """
+    if refs.bias is None:
+        raise MissingCalibration("a master dark needs a master bias")
     longest = max(raw.exposure_s for raw in frames)
     exposures_s = np.array([raw.exposure_s for raw in frames])
     bias = refs.bias
@@ -108,11 +114,11 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
             correction.trim(raw, rows) - bias.adu[rows], jumped[raw.filename], len(bias.adu), rows
         )
 
-    # no flat has told the gain yet: of two claims the one with more noise, so that no good pixel is called unsteady
+    # the gain is not measured yet: of two values the one with more noise, so that no good pixel is called unsteady
     gains = header_checks.nominal_gain(frames, spectrograph.detector).e_per_adu, spectrograph.detector.gain_e_per_adu
-    noise = np.mean([header_checks.read_noise(raw, bias.read_noise_adu, samples[0]) ** 2 for raw in frames])
+    noise = float(np.mean([header_checks.read_noise(raw, bias.read_noise_adu, samples[0]) ** 2 for raw in frames]))
     rate, variance, _, unsteady = stacking.mean(
-        frames, band_of, bias.adu.shape, noise, 1 / min(gains), scales=exposures_s
+        frames, band_of, bias.adu.shape, noise, 1 / min(gains), scales=list(exposures_s)
     )
     # the error of the master bias is the same in all inputs
     variance += bias.variance * np.float32(len(frames) / exposures_s.sum()) ** 2

@@ -1,4 +1,4 @@
-"""Lamp flats: where the orders lie, how their light spreads, the blaze, the response of the pixels, the gain."""
+"""Lamp flats: the traces of the orders, their profiles, the blaze, the response of the pixels, the gain."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,8 @@ from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, gain, header_checks, stacking
 from nrespipe.engine.extraction import blaze, pixel_response, profile, scattered_light
 from nrespipe.engine.orders import ridges, trace
-from nrespipe.errors import BadFrame
+from nrespipe.errors import BadFrame, MissingCalibration
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel, Quality
@@ -29,11 +30,11 @@ LOOKBACK_DAYS = 0
 _MOVED_PX = 0.5
 #: The light of two pairs of fibers lies some twenty pixels apart; what is nearer is the same light.
 _TWIN_PX = 5.0
-#: Share of saturated pixels beyond which the rest of a flat does not tell the profiles any more: with 1.1 percent the
+#: Share of saturated pixels beyond which the profiles cannot be measured on the rest of a flat: with 1.1 percent the
 #: flux of a star is as right as with none, with 3.2 percent it is off by a fifth of its error, with 8.8 percent no arc
 #: can be solved.
 _OVEREXPOSED = 0.02
-#: Difference between the gain that is measured and that of header or table which is worth a word, relative.
+#: Relative difference of the measured gain from that of header or table that is flagged.
 _TOLERANCE = 0.1
 
 
@@ -50,14 +51,18 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     Returns
     -------
     Reduction
-        With doubts about header and noise, and the measurements ``brightest_adu``, ``middle_row_px``, ``ridges`` and
+        With flags of header and noise, and the measurements ``brightest_adu``, ``middle_row_px``, ``ridges`` and
         ``saturated``.
 
     Raises
     ------
     BadFrame
         If the lamp was off, the orders are saturated, or they cannot be found and numbered.
+    MissingCalibration
+        If there is no master bias.
     """
+    if refs.bias is None:
+        raise MissingCalibration(f"{raw.filename}: a flat needs a master bias")
     if len(raw.lit_fibers) < 2:
         raise BadFrame(f"{raw.filename}: a flat must light two fibers, OBJECTS names {raw.objects}")
     # the gain is not known yet, and does not matter but for the limits
@@ -88,29 +93,32 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     return Reduction(quality=quality, measurements=measurements)
 
 
-def outlier_frames(lit: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
-    """Tell which flats of a night do not belong with the others.
+def outlier_frames(objects: Sequence[str], measured: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return why flats of a night differ from the others.
 
     Parameters
     ----------
-    lit
-        What lights the fibers of each, as OBJECTS has it.
+    objects
+        OBJECTS of each: the lamp in each fiber.
     measured
         Measurements of each.
 
     Returns
     -------
     list of str
-        Reasons; '' for those that do.
+        The reason for each frame; '' for a frame that agrees with the others.
     """
     rows = [each.get("middle_row_px", np.nan) for each in measured]
-    others = {name: np.median([row for row, own in zip(rows, lit) if own != name] or [np.nan]) for name in set(lit)}
-    twins = [abs(row - others[name]) < _TWIN_PX for row, name in zip(rows, lit)]
+    others = {
+        name: np.median([row for row, other in zip(rows, objects) if other != name] or [np.nan])
+        for name in set(objects)
+    }
+    twins = [abs(row - others[name]) < _TWIN_PX for row, name in zip(rows, objects)]
     if all(twins):
-        # nobody can tell which pair it is
+        # which pair it is cannot be decided
         twins = [False] * len(rows)
     rows = [np.nan if twin else row for row, twin in zip(rows, twins)]
-    far = outliers.by_objects(lit, _moved, rows)
+    far = outliers.by_objects(objects, _shifted, rows)
     wrong = "its light lies in the fibers of another pair than its header says"
     return [wrong if twin else reason for twin, reason in zip(twins, far)]
 
@@ -123,21 +131,25 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     frames
         Checked flats of one camera.
     refs
-        With the masters bias and dark, and as `previous` the last good flat of the camera, whose gain goes on.
+        With the masters bias and dark, and as `previous` the last good flat of the camera, whose gain is continued.
     spectrograph
         Detector and pattern of the orders.
 
     Returns
     -------
     Flat
-        Of all fibers that the flats lit. Its gain is the mean of what these flats show and of the running value of the
-        camera; where they do not show it the running value, and without one that of the headers or of the table.
+        Of all fibers that the flats lit. Its gain is the mean of that of these flats and of the running value of the
+        camera; where they do not measure it the running value, and without one that of the headers or of the table.
 
     Raises
     ------
     BadFrame
         If no trace can be found, or the fiber pairs contradict each other.
+    MissingCalibration
+        If there is no master bias.
     """
+    if refs.bias is None:
+        raise MissingCalibration("a master flat needs a master bias")
     pairs = _by_fibers(frames, spectrograph)
     samples, points, single = _samples(pairs, refs.bias)
     before = _running(refs.previous, frames)
@@ -150,7 +162,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         quality |= Quality.FIBERS_REVERSED
     traces, shifts = trace.merge(found, spectrograph)
     mask = np.bitwise_and.reduce([image.mask for image in stacked]) & np.uint8(Pixel.BAD)
-    pieces, best = [], ()
+    pieces, best = [], list[Floats]()
     for lit, shift in zip(pairs, shifts):
         here = Traces(traces.fibers, traces.orders, traces.centers + shift)
         # a stack is not needed any more once its background is gone
@@ -172,21 +184,30 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         quality |= Quality.FEW_CALIBRATIONS
     origin = origin_of(Kind.FLAT, frames, quality)
     peak_e_per_s = blaze.peaks(lamp) / seconds[:, np.newaxis]
-    own = night if night.is_known else (None, None)
     header = header_checks.median_known([raw.header_gain_e_per_adu for raw in frames])
     return Flat(
-        origin, traces, shape, blaze.normalise(lamp, variance), *adopted, mask, peak_e_per_s, *own, header
-    )  # fmt: skip
+        origin=origin,
+        traces=traces,
+        profile=shape,
+        blaze=blaze.normalise(lamp, variance),
+        gain_e_per_adu=adopted.e_per_adu,
+        gain_error=adopted.error,
+        mask=mask,
+        peak_e_per_s=peak_e_per_s,
+        night_gain_e_per_adu=night.e_per_adu if night.is_known else None,
+        night_gain_error=night.error if night.is_known else None,
+        header_gain_e_per_adu=header,
+    )
 
 
-def _moved(rows):
+def _shifted(rows):
     return outliers.find(
         rows, _MOVED_PX, "its orders lie at {value:.2f} px, those of the other flats at {usual:.2f} px"
     )
 
 
 def _middle_row(traces, spectrograph):
-    """Median distance of the traces from the pattern of the spectrograph, in the middle of the detector [pixel]."""
+    """Return the median distance of the traces from the pattern of the spectrograph, at the middle column [pixel]."""
     middle = traces.centers[:, :, traces.centers.shape[2] // 2]
     pattern = np.polynomial.polynomial.polyval(traces.orders - spectrograph.first_order, spectrograph.order_rows)
     return float(np.nanmedian(middle - pattern))
@@ -202,7 +223,7 @@ def _by_fibers(frames, spectrograph):
 
 
 class _Sample(NamedTuple):
-    """What some rows of a flat show: bias level, light, read noise, jumps of the level, where saturation piles up."""
+    """Bias level, flux, read noise, jumps of the level and level of saturation of a flat, measured on some rows."""
 
     level_adu: float
     light_adu: float
@@ -212,7 +233,7 @@ class _Sample(NamedTuple):
 
 
 def _samples(pairs, bias):
-    """Sample of each flat by its name, bins of the photon transfer, and whether these are of single flats."""
+    """Return a sample of each flat by its name, bins of the photon transfer, and whether these are of single flats."""
     samples, points = {}, []
     bands = stacking.samples(len(bias.adu))
 
@@ -242,7 +263,7 @@ def _samples(pairs, bias):
 
 
 def _running(previous, frames):
-    """Gain of the last flat of the camera, and the days since; unknown for the first, and if these flats are in it."""
+    """Return the gain of the last flat, and the days since; unknown for the first, and if these flats are in it."""
     names = {raw.filename for raw in frames}
     if previous is None or Quality.GAIN_ASSUMED in previous.origin.quality or names & set(previous.origin.inputs):
         return gain.Gain(), 0.0
@@ -251,10 +272,10 @@ def _running(previous, frames):
 
 
 def _night_gain(frames, samples, points, single, before, table):
-    """Measured gain of the flats of a night."""
+    """Return the measured gain of the flats of a night."""
     running, _ = before
     noise = float(np.mean([sample.read_noise_adu for sample in samples.values()]))
-    # of what may be claimed of the gain the smallest: a limit in counts is that of the header then, or of the counter
+    # the smallest gain that header and table may have: a limit in counts is that of the header then, or of the counter
     smallest = running.e_per_adu if running.is_known else min(header_checks.nominal_gain(frames, table).e_per_adu, 0.5)
     linear_adu = min(
         header_checks.limits(raw, table, smallest, samples[raw.filename].pile_adu).max_linear_adu
@@ -266,10 +287,10 @@ def _night_gain(frames, samples, points, single, before, table):
 
 
 def _adopted(night, single, before, frames, table):
-    """Gain to use, and quality flags."""
+    """Return the gain to use, and quality flags."""
     assumed = header_checks.nominal_gain(frames, table)
     adopted, changed = gain.follow(night, *before, single)
-    # a poor measurement is better than a claim that may be off by more
+    # a poor measurement is better than a nominal value that may be off by more
     if not adopted.is_known or adopted.error * assumed.e_per_adu > assumed.error * adopted.e_per_adu:
         return assumed, Quality.GAIN_ASSUMED
     quality = Quality.GAIN_CHANGED if changed else Quality(0)
@@ -314,7 +335,7 @@ def _stack(frames, refs, spectrograph, gain_e_per_adu, samples):
 
 
 def _merge(fibers, pieces):
-    """Take each fiber from the first pair that lit it."""
+    """Return the profiles, blaze, variance and exposure time of each fiber, from the first pair that lit it."""
     chosen = {}
     for lit, shape, *others in pieces:
         for i, fiber in enumerate(lit):
@@ -323,7 +344,7 @@ def _merge(fibers, pieces):
 
 
 def _better(maps, others):
-    """Take each pixel from the pair whose flat decided most of its response; the maps are changed in place."""
+    """Take each pixel from the pair that measured its response best; the first maps are changed in place."""
     better = others[2] > maps[2]
     for one, other in zip(maps, others):
         np.copyto(one, other, where=better)

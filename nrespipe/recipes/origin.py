@@ -1,4 +1,4 @@
-"""What a master says about its inputs."""
+"""Describes a master by its inputs."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,10 @@ from nrespipe.frames.raw import Kind, RawFrame
 
 
 def origin_of(kind: Kind, frames: Sequence[RawFrame], quality: Quality) -> Origin:
-    """Describe the inputs of a master.
+    """Return the origin of a master: kind, camera, night and inputs.
 
     Parameters
     ----------
-    kind
-        What the master calibrates.
     frames
         Its inputs, all of one camera.
 

@@ -10,7 +10,7 @@ from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.star import activity
 from nrespipe.engine.velocity import barycenter, measurement
 from nrespipe.engine.wavelength import calibrate, drift, order_numbers
-from nrespipe.errors import BadFrame
+from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction, References
@@ -21,7 +21,7 @@ from nrespipe.recipes.spectra import extract_frame
 _LIT_SNR, _UNLIT_SNR = 3.0, 0.5
 
 NEEDS = (Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC)
-#: What masters tell of the camera, and what is true of every frame that it takes.
+#: Flags of masters that concern the camera, and so every frame that it takes.
 _OF_THE_CAMERA = (
     Quality.GAIN_DISAGREES
     | Quality.GAIN_ASSUMED
@@ -49,12 +49,14 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     Raises
     ------
     BadFrame
-        If no fiber carries a star, or if the numbers of the orders cannot be told.
+        If no fiber carries a star, or if the orders cannot be numbered.
     MissingCalibration
-        If a master does not know a lit fiber.
+        If a master is missing, or has nothing of a lit fiber.
     """
     if not raw.star_fibers:
         raise BadFrame(f"{raw.filename}: no fiber carries a star, OBJECTS names {raw.objects}")
+    if refs.bias is None or refs.dark is None or refs.flat is None or refs.arc is None:
+        raise MissingCalibration(f"{raw.filename}: a star needs a master bias, dark, flat and arc")
     spectra, motion, _ = extract_frame(raw, refs, spectrograph)
     spectra, renumbered, shift_px = _numbered(raw, spectra, refs.arc)
     moved = drift.measure(spectra, refs.arc, shift_px)
@@ -62,18 +64,15 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     wavelengths = calibrate.frame(spectra, refs.arc, moved)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
-    quality = _doubts(raw, spectra, moved, motion, refs)
+    frame_flags = _detector_flags(raw, refs, spectrograph) | _spectra_flags(raw, spectra, moved, motion, refs)
     if renumbered:
-        quality |= Quality.ORDERS_RENUMBERED
-    quality |= header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    if any(correction.level_steps(raw, refs.bias)):
-        quality |= Quality.LEVEL_JUMPED
-    doubts = {fiber: _doubts_of_star(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
+        frame_flags |= Quality.ORDERS_RENUMBERED
+    star_flags = {fiber: _star_flags(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
-        quality=functools.reduce(operator.or_, doubts.values(), quality),
+        quality=functools.reduce(operator.or_, star_flags.values(), frame_flags),
         measurements={
             **motion.measurements,
-            **_told_of_drift(moved, refs),
+            **_drift_measurements(moved, refs),
             "gain_e_per_adu": refs.flat.gain_e_per_adu,
             "gain_error": refs.flat.gain_error,
             "read_noise_adu": header_checks.read_noise(raw, refs.bias.read_noise_adu),
@@ -82,13 +81,18 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         wavelengths=wavelengths,
         barycentric=barycentric,
         velocities=tuple(
-            replace(v, quality=v.quality | quality | doubts[v.fiber], activity=activity.of(v, spectra, wavelengths))
-            for v in velocities
+            replace(
+                velocity,
+                quality=velocity.quality | frame_flags | star_flags[velocity.fiber],
+                activity=activity.of(velocity, spectra, wavelengths),
+            )
+            for velocity in velocities
         ),
     )
 
 
 def _numbered(raw, spectra, arc):
+    """Return the spectra with the order numbers of the arc, and whether these had to be changed."""
     try:
         return order_numbers.of_frame(spectra, arc)
     except BadFrame as error:
@@ -96,9 +100,10 @@ def _numbered(raw, spectra, arc):
 
 
 def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference) -> None:
-    """Raise BadFrame if the fiber of the lamp shows no lamp but light, and no star has any.
+    """Raise BadFrame if the fiber of the lamp has flux but no lamp lines, and no star fiber has flux.
 
-    A bench that has moved by the distance of two fibers puts a star there, and nothing else tells if the lamp was off.
+    A bench that has moved by the distance of two fibers puts a star there, and this is the only sign if the lamp was
+    off.
     """
     if moved.n_lines or reference in raw.star_fibers or reference not in spectra.fibers:
         return
@@ -116,14 +121,14 @@ def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference) -> None:
         )
 
 
-def _told_of_drift(moved, refs):
-    """Measurements of the drift; the scatter only where it counts, so that other products do not depend on it."""
-    told = {"drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)}
-    return told if moved.n_lines > 0 else told | {"drift_scatter_ms": refs.drift_scatter_ms}
+def _drift_measurements(moved, refs):
+    """Return the measurements of the drift; with its scatter only where it counts, so that no other product has it."""
+    found = {"drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)}
+    return found if moved.n_lines > 0 else found | {"drift_scatter_ms": refs.drift_scatter_ms}
 
 
 def _velocities(spectra, wavelengths, barycentric, refs):
-    """Velocity of each star that has coordinates."""
+    """Return the velocity of each star that has coordinates; none without line masks."""
     if not refs.masks:
         return ()
     return tuple(
@@ -137,7 +142,7 @@ def _velocities(spectra, wavelengths, barycentric, refs):
 
 
 def _barycentric(raw, stars, spectrograph):
-    """Motion and time for each star that has coordinates, seen from the telescope that feeds its fiber."""
+    """Return barycentric motion and time for each star with coordinates, at the telescope that feeds its fiber."""
     found = {}
     for fiber in raw.star_fibers:
         star = stars.get(fiber)
@@ -145,7 +150,7 @@ def _barycentric(raw, stars, spectrograph):
             continue
         place = _place(raw, fiber, spectrograph)
         if np.isnan(place.longitude_deg):
-            # neither the header nor the table of the spectrograph tells where it stands
+            # neither the header nor the table of the spectrograph has its position
             continue
         middle, from_meter = barycenter.midpoint(raw, fiber)
         found[fiber] = barycenter.at(star, middle, place, from_meter)
@@ -153,7 +158,7 @@ def _barycentric(raw, stars, spectrograph):
 
 
 def _place(raw, fiber, spectrograph):
-    """Return the telescope that feeds a fiber, or the spectrograph where the header does not say where it stands."""
+    """Return the telescope that feeds a fiber, or the spectrograph where the header has no position of it."""
     if fiber in spectrograph.fibers.star:
         number = spectrograph.fibers.star.index(fiber)
         telescope = raw.telescopes[number] if number < len(raw.telescopes) else None
@@ -162,11 +167,19 @@ def _place(raw, fiber, spectrograph):
     return spectrograph
 
 
-def _doubts(raw, spectra, moved, motion, refs):
-    """Doubts about the frame as a whole."""
-    quality = refs.arc.origin.quality & Quality.POOR_WAVELENGTHS
+def _detector_flags(raw, refs, spectrograph):
+    """Return the flags of the masters of the camera, of the header, and of the level of the detector."""
+    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
     for master in (refs.bias, refs.dark, refs.flat):
         quality |= master.origin.quality & _OF_THE_CAMERA
+    if any(correction.level_steps(raw, refs.bias)):
+        quality |= Quality.LEVEL_JUMPED
+    return quality
+
+
+def _spectra_flags(raw, spectra, moved, motion, refs):
+    """Return the flags of wavelengths, traces and drift, and of fibers that blend into those of stars."""
+    quality = refs.arc.origin.quality & Quality.POOR_WAVELENGTHS
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
     if moved.n_lines == 0:
@@ -177,8 +190,8 @@ def _doubts(raw, spectra, moved, motion, refs):
     return quality
 
 
-def _doubts_of_star(raw, fiber, spectra, barycentric, stars):
-    """Doubts about the star of one fiber alone."""
+def _star_flags(raw, fiber, spectra, barycentric, stars):
+    """Return the flags of the star in one fiber alone."""
     quality = Quality(0)
     if fiber not in barycentric:
         quality |= Quality.NO_COORDINATES

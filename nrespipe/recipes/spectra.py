@@ -1,4 +1,4 @@
-"""The part that arcs and stars have in common: from a raw frame to extracted spectra."""
+"""From a raw frame to extracted spectra, for arcs and stars."""
 
 from nrespipe.engine.detector import bleeding, correction
 from nrespipe.engine.extraction import line_tilt, optimal, scattered_light
@@ -20,25 +20,27 @@ def extract_frame(raw: RawFrame, refs: References, spectrograph: Spectrograph) -
     raw
         A frame with light in its fibers.
     refs
-        With the masters bias, dark and flat; the slant of the lines is that of the master arc, or, without one, that of
-        the frame's own lamps.
+        With the masters bias, dark and flat; the line tilt is that of the master arc, or, without one, that of the
+        lamps of this frame.
 
     Returns
     -------
     spectra : Spectra
         Of the lit fibers.
     motion : Motion
-        How the orders lie against where the flat saw them.
-    leaning : Slant
-        How the images of lines lean and bend, as it was used.
+        Shift of the traces since the flat.
+    tilt : Slant
+        Line tilt and line curvature that were used.
 
     Raises
     ------
     BadFrame
-        If the orders are not where the flat saw them, nor within eight pixels.
+        If the orders are further than eight pixels from those of the flat.
     MissingCalibration
-        If the master flat does not know one of the lit fibers.
+        If there is no master bias or flat, or the flat has no trace of a lit fiber.
     """
+    if refs.bias is None or refs.flat is None:
+        raise MissingCalibration(f"{raw.filename}: a master bias and a master flat are needed")
     flat = refs.flat
     unknown = [fiber for fiber in raw.lit_fibers if fiber not in flat.traces.fibers]
     if unknown:
@@ -55,5 +57,5 @@ def extract_frame(raw: RawFrame, refs: References, spectrograph: Spectrograph) -
     image = scattered_light.subtract(image, traces, flat, raw.lit_fibers)
     traces, motion = trace_shift.measure(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
-    leaning = refs.arc.slant if refs.arc else line_tilt.measure(image, traces, flat, lamps)
-    return optimal.optimal(image, traces, flat, raw.lit_fibers, leaning, lamps), motion, leaning
+    tilt = refs.arc.slant if refs.arc else line_tilt.measure(image, traces, flat, lamps)
+    return optimal.optimal(image, traces, flat, raw.lit_fibers, tilt, lamps), motion, tilt

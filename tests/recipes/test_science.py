@@ -153,7 +153,7 @@ def test_a_saturated_star_has_a_velocity_from_the_pixels_that_are_left_and_says_
     (found,) = reduction.velocities
     assert Quality.SATURATED_STAR in found.quality
     assert abs(found.rv_ms - targets[0].rv_ms) < 5 * np.hypot(found.error_ms, found.mask_error_ms)
-    assert np.mean(found.order_weight > 0) > 0.2
+    assert np.mean(found.by_order.weight > 0) > 0.2
 
 
 def test_a_star_of_a_signal_of_two_and_one_of_no_catalog_have_results_with_their_reasons(reduced):

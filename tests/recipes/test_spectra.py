@@ -20,4 +20,4 @@ def test_a_frame_whose_orders_lie_elsewhere_is_refused_by_its_name(monkeypatch, 
     flat = SimpleNamespace(traces=Traces((0,), np.arange(60, 65), rows), gain_e_per_adu=3.2, mask=image.mask)
     raw = SimpleNamespace(filename="lscnrs01-fa09-20190405-0021-e00", lit_fibers=(0,))
     with pytest.raises(BadFrame, match=r"^lscnrs01-fa09-20190405-0021-e00: the orders are not where the flat saw them"):
-        spectra.extract_frame(raw, References(flat=flat), spectrograph)
+        spectra.extract_frame(raw, References(bias=SimpleNamespace(), flat=flat), spectrograph)

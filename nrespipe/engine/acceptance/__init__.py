@@ -1,1 +1,1 @@
-"""Whether new masters, and the frames that they are made of, are fit for use."""
+"""Acceptance of new masters, and of the frames that they are made of."""

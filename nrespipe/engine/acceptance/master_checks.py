@@ -1,4 +1,4 @@
-"""New masters against the last good ones of their camera, or on their own merits where there is none."""
+"""Compares a new master with the last good one of its camera, or checks a first one by itself."""
 
 import numpy as np
 
@@ -13,79 +13,81 @@ from nrespipe.numerics.robust_statistics import spread
 
 #: Side of the squares over which structure is compared: noise of the pixels averages out [pixel].
 _SQUARE = 64
-#: A lamp that gives less than this share of its light, or as much more, deserves a look: lamps vary by some percent
+#: A lamp that gives less than this share of its light, or as much more, is flagged: lamps vary by some percent
 #: from night to night. At a fifth a fiber is cut, a filter in the way or the lamp at its end, and the errors of what
 #: is calibrated with it more than double.
 _DIMMED, _DARK = 0.7, 0.2
-#: Length of the orders for which the number of lines is told; shorter ones have fewer [pixel].
+#: Length of the orders to which the limit of the number of lines applies; shorter ones have fewer [pixel].
 _WIDE = 4096
-#: A table is a guess until frames have been seen: what speaks against it alone never calls for a person. The number is
-#: finite because the database keeps it.
+#: Limit of a difference from the table of the spectrograph, which is a guess until there are frames: alone it
+#: never makes a master need review. It is finite because the database keeps it.
 _NEVER = 1e6
 
 
 def judge(
     new: Bias | Dark | Flat | Arc, last: Bias | Dark | Flat | Arc | None, spectrograph: Spectrograph
 ) -> Judgement:
-    """Judge a master.
+    """Judge whether a master may be used.
 
     Parameters
     ----------
     last
         The last good one of the same kind and camera; None for the first.
     spectrograph
-        Its table says what a first one should be like.
+        Its table has the values that are expected of a first one.
 
     Returns
     -------
     Judgement
-        A first master is judged by what it shows itself, a later one also by what has changed.
+        Findings about the master itself, and about its differences from the last one.
     """
-    own, compare = {
-        Kind.BIAS: (_own_bias, _bias),
-        Kind.DARK: (_own_dark, _dark),
-        Kind.FLAT: (_own_flat, _flat),
-        Kind.ARC: (_own_arc, _arc),
+    check, compare = {
+        Kind.BIAS: (_check_bias, _compare_biases),
+        Kind.DARK: (_check_dark, _compare_darks),
+        Kind.FLAT: (_check_flat, _compare_flats),
+        Kind.ARC: (_check_arc, _compare_arcs),
     }[new.origin.kind]
-    findings = own(new, spectrograph)
+    findings = check(new, spectrograph)
     if last is not None:
         findings += compare(new, last)
     return Judgement(tuple(findings))
 
 
-def _noise_by_table(new, table):
+def _read_noise_finding(new, table):
     known = table.read_noise_e / table.gain_e_per_adu
-    words = _three(f"read noise {new.read_noise_adu:.1f} ADU", new.header_read_noise_adu, known, ".1f")
-    return _against("read_noise_share", new.read_noise_adu, new.header_read_noise_adu, known, 0.25, words)
+    words = _with_nominal(f"read noise {new.read_noise_adu:.1f} ADU", new.header_read_noise_adu, known, ".1f")
+    return _nominal_difference("read_noise_share", new.read_noise_adu, new.header_read_noise_adu, known, 0.25, words)
 
 
-def _gain_by_table(new, table):
+def _gain_finding(new, table):
     words = f"gain {new.gain_e_per_adu:.3f} +- {new.gain_error:.3f} electron / ADU"
     if Quality.GAIN_ASSUMED in new.origin.quality:
         words += " (no flat tells it)"
-    words = _three(words, new.header_gain_e_per_adu, table.gain_e_per_adu, ".2f")
-    return _against("gain_share", new.gain_e_per_adu, new.header_gain_e_per_adu, table.gain_e_per_adu, 0.1, words)
+    words = _with_nominal(words, new.header_gain_e_per_adu, table.gain_e_per_adu, ".2f")
+    return _nominal_difference(
+        "gain_share", new.gain_e_per_adu, new.header_gain_e_per_adu, table.gain_e_per_adu, 0.1, words
+    )
 
 
-def _against(name, measured, header, table, usual, words):
-    """Finding of a number by that of header and table from which it differs most."""
+def _nominal_difference(name, measured, header, table, usual, words):
+    """Return the finding of a measured number, from that of header and table from which it differs most."""
     shares = [measured / known - 1 for known in (header, table) if known]
     return Finding(name, max(shares, key=abs), usual, _NEVER, words)
 
 
-def _three(words, header, table, digits):
-    said = "the header does not say" if header is None else f"the header says {header:{digits}}"
-    return f"{words}, {said}, the table {table:{digits}}"
+def _with_nominal(words, header, table, digits):
+    by_header = "the header does not say" if header is None else f"the header says {header:{digits}}"
+    return f"{words}, {by_header}, the table {table:{digits}}"
 
 
-def _own_bias(new, spectrograph):
+def _check_bias(new, spectrograph):
     return [
-        _noise_by_table(new, spectrograph.detector),
+        _read_noise_finding(new, spectrograph.detector),
         Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels are bad", useless=0.5),
     ]
 
 
-def _bias(new, last):
+def _compare_biases(new, last):
     noise = last.read_noise_adu
     change = new.adu - last.adu
     level = float(np.median(change))
@@ -98,7 +100,7 @@ def _bias(new, last):
     ]
 
 
-def _own_dark(new, spectrograph):
+def _check_dark(new, spectrograph):
     # charge of the longest usual exposure against the linear range
     rate = float(np.median(new.adu_per_s))
     worst = 0.01 * spectrograph.detector.max_linear_adu / 900
@@ -110,7 +112,7 @@ def _own_dark(new, spectrograph):
     ]
 
 
-def _dark(new, last):
+def _compare_darks(new, last):
     change = new.adu_per_s - last.adu_per_s
     rate = float(np.median(change))
     # two and thirty ADU in a quarter of an hour
@@ -133,18 +135,18 @@ def _dark(new, last):
     ]
 
 
-def _own_flat(new, spectrograph):
+def _check_flat(new, spectrograph):
     missing = len(np.setdiff1d(spectrograph.orders, new.traces.orders))
     dark = float(np.mean(new.blaze <= 0))
     return [
         Finding("orders_missing", float(missing), 0, 5, "{value:.0f} orders were not found"),
-        _gain_by_table(new, spectrograph.detector),
+        _gain_finding(new, spectrograph.detector),
         Finding("dark_share", dark, 0.1, 0.4, "{value:.0%} of the spectrum has too little light", useless=0.9),
         Finding("bad_share", _share(new.mask), 0.01, 0.1, "{value:.1%} of the pixels respond badly", useless=0.5),
     ]
 
 
-def _flat(new, last):
+def _compare_flats(new, last):
     fibers = sorted(set(new.traces.fibers) & set(last.traces.fibers))
     lost = sorted(set(last.traces.fibers) - set(new.traces.fibers))
     findings = [_fibers_lost(lost, "light")]
@@ -173,40 +175,40 @@ def _flat(new, last):
         Finding("width_change", width, 0.05, 0.25, "the width of the orders has changed by {value:+.0%}"),
         Finding("blaze_change", blaze, 0.05, 0.3, "the color of the lamp has changed by {value:.0%}"),
         _gain_change(new, last),
-        *_flat_light(new, last, fibers, rows, before),
+        *_flat_flux(new, last, fibers, rows, before),
     ]
 
 
 def _gain_change(new, last):
-    """Change of the gain: of what this night's flats show, where they show it."""
+    """Return the finding of a change of the gain, of the gain of this night's flats where they measure it."""
     now = new.night_gain_e_per_adu or new.gain_e_per_adu
     error = new.night_gain_error or new.gain_error
-    # what the error of the night explains is no change
+    # a difference within the error of the night is no change
     usual = max(0.01, 4 * np.hypot(error, last.gain_error) / last.gain_e_per_adu)
     words = f"the gain has changed from {last.gain_e_per_adu:.3f} to {now:.3f} electron / ADU ({{value:+.1%}})"
     return Finding("gain_change", now / last.gain_e_per_adu - 1, usual, max(0.2, usual), words)
 
 
-def _flat_light(new, last, fibers, rows, before):
-    """Light of the lamp at the blaze peaks of each fiber, by the orders that both flats have."""
+def _flat_flux(new, last, fibers, rows, before):
+    """Return the findings of the flux of the lamp at the blaze peaks of each fiber, by the orders of both flats."""
     if new.peak_e_per_s is None or last.peak_e_per_s is None:
         return []
     pairs = [
         (new.peak_e_per_s[new.traces.fibers.index(f), rows], last.peak_e_per_s[last.traces.fibers.index(f), before])
         for f in fibers
     ]
-    return [_light(fiber, now, then) for fiber, (now, then) in zip(fibers, pairs)]
+    return [_flux_change(fiber, now, then) for fiber, (now, then) in zip(fibers, pairs)]
 
 
-def _light(fiber, now, then):
-    """Median over orders or lines of the light in one fiber against that of the last master, as a decimal logarithm."""
+def _flux_change(fiber, now, then):
+    """Return the finding of the flux in one fiber relative to the last master, the median over orders or lines."""
     lit = (now > 0) & (then > 0)
     factor = float(np.median(now[lit] / then[lit])) if lit.any() else np.nan
-    says = f"the lamp gives fiber {fiber} {factor:.2f} times the light of the last one"
-    return Finding(f"light_fiber{fiber}_dex", float(np.log10(factor)), -np.log10(_DIMMED), -np.log10(_DARK), says)
+    words = f"the lamp gives fiber {fiber} {factor:.2f} times the light of the last one"
+    return Finding(f"light_fiber{fiber}_dex", float(np.log10(factor)), -np.log10(_DIMMED), -np.log10(_DARK), words)
 
 
-def _own_arc(new, spectrograph):
+def _check_arc(new, spectrograph):
     fewest = float(np.min(new.solution.n_lines) / len(new.solution.orders) * (_WIDE / spectrograph.detector.columns))
     # a fiber shows some fifty usable lines an order of a wide detector
     return [
@@ -222,7 +224,7 @@ def _own_arc(new, spectrograph):
     ]
 
 
-def _arc(new, last):
+def _compare_arcs(new, last):
     fibers = sorted(set(new.solution.fibers) & set(last.solution.fibers))
     lost = sorted(set(last.solution.fibers) - set(new.solution.fibers))
     findings = [_fibers_lost(lost, "lamp")]
@@ -243,13 +245,13 @@ def _arc(new, last):
         Finding("zero_ms", float(np.median(zero_ms)), 500, 5000, "the wavelengths have moved by {value:+.0f} m/s"),
         Finding("apart_ms", apart_ms, 20, 200, "the fibers have moved apart by {value:.0f} m/s"),
         Finding("bent_ms", bent_ms, 100, 500, "the wavelengths have bent by {value:.0f} m/s"),
-        *_arc_lamp(new, last),
-        *_arc_light(new, last, fibers),
+        *_lamp_difference(new, last),
+        *_arc_flux(new, last, fibers),
     ]
 
 
-def _arc_lamp(new, last):
-    """What of the change the lamp itself does not show, line by line: then one of the solutions is at fault."""
+def _lamp_difference(new, last):
+    """Return the findings of a change that the lines of the lamp do not show: one of the solutions is wrong then."""
     if new.line_shape is None or last.line_shape is None:
         return []
     found = diagnostics.night_to_night(new, last)
@@ -262,29 +264,29 @@ def _arc_lamp(new, last):
     ]
 
 
-def _arc_light(new, last, fibers):
-    """Light of the lines of each fiber, by those that both arcs use."""
+def _arc_flux(new, last, fibers):
+    """Return the findings of the flux of the lines in each fiber, by the lines that both arcs use."""
     if new.exposure_s is None or last.exposure_s is None:
         return []
-    return [_light(fiber, *_shared(_rates(new, fiber), _rates(last, fiber))) for fiber in fibers]
+    return [_flux_change(fiber, *_shared(_rates(new, fiber), _rates(last, fiber))) for fiber in fibers]
 
 
 def _rates(arc, fiber):
-    """Light of the used lines of a fiber by order and wavelength [electron / second]."""
+    """Return the flux of the used lines of a fiber by order and wavelength [electron / second]."""
     lines, seconds = arc.lines, arc.exposure_s[arc.solution.fibers.index(fiber)]
     used = lines.used & (lines.fiber == fiber) & np.isfinite(lines.vacuum_angstrom)
     return dict(zip(zip(lines.order[used], lines.vacuum_angstrom[used]), lines.flux[used] / seconds))
 
 
 def _shared(new, last):
-    """Values of the keys that two mappings share, in the order of the first."""
+    """Return the values of the keys that two mappings share, in the order of the first."""
     keys = [key for key in new if key in last]
     return np.array([new[key] for key in keys]), np.array([last[key] for key in keys])
 
 
 def _fibers_lost(lost, what):
-    says = f"fibers {lost} have no {what} any more" if lost else f"every fiber still has its {what}"
-    return Finding("fibers_lost", float(len(lost)), 0, 2, says)
+    words = f"fibers {lost} have no {what} any more" if lost else f"every fiber still has its {what}"
+    return Finding("fibers_lost", float(len(lost)), 0, 2, words)
 
 
 def _share(mask):
@@ -292,14 +294,14 @@ def _share(mask):
 
 
 def _structure(change):
-    """Robust scatter of the means of squares about their median."""
+    """Return the robust scatter of the medians of square blocks of an image."""
     rows, columns = (n // _SQUARE * _SQUARE for n in change.shape)
     squares = change[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE)
     return spread(np.median(squares[:, ::4, :, ::4], axis=(1, 3)))
 
 
 def _widths(flat, fibers):
-    """Standard deviation of the profiles of some fibers, in the middle of the detector [pixel]."""
+    """Return the standard deviation of the profiles of some fibers, in the middle of the detector [pixel]."""
     values = flat.profile.values[
         [flat.traces.fibers.index(fiber) for fiber in fibers], :, flat.profile.values.shape[2] // 2
     ]

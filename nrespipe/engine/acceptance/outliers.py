@@ -1,49 +1,50 @@
-"""Which frames of a night do not belong with the others, by what was measured on each."""
+"""Frames of a night that differ from the others, by the numbers that were measured on each."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 #: A majority is more than half of at least so many.
 _FEWEST = 3
 
 
-def find(values: Sequence[float], limit: float, says: str) -> list[str]:
-    """Find the frames that differ from the majority.
+def find(values: ArrayLike, limit: float, message: str) -> list[str]:
+    """Return why frames differ from the majority.
 
     Parameters
     ----------
-    values
+    values : shape (n_frames,)
         The same number of each frame; NaN where it was not measured.
     limit
-        A frame that lies further than this from the median is odd, if most others lie nearer.
-    says
-        What that means; ``{value}`` and ``{usual}`` stand for its number and the median.
+        A frame is an outlier if it lies further than this from the median, and most others lie nearer.
+    message
+        Reason against an outlier; ``{value}`` and ``{usual}`` stand for its number and the median.
 
     Returns
     -------
     list of str
-        For each frame the reason, '' where it belongs with the others or nobody can tell.
+        The reason for each frame; '' for a frame that agrees with the others, and where there is no majority.
     """
-    values = np.asarray(values, float)
-    known = np.isfinite(values)
+    numbers = np.asarray(values, float)
+    known = np.isfinite(numbers)
     if known.sum() < _FEWEST:
-        return [""] * len(values)
-    usual = float(np.median(values[known]))
-    far = known & (np.abs(values - usual) > limit)
+        return [""] * len(numbers)
+    usual = float(np.median(numbers[known]))
+    far = known & (np.abs(numbers - usual) > limit)
     if 2 * far.sum() >= known.sum():
-        return [""] * len(values)
-    return [says.format(value=value, usual=usual) if is_far else "" for value, is_far in zip(values, far)]
+        return [""] * len(numbers)
+    return [message.format(value=value, usual=usual) if is_far else "" for value, is_far in zip(numbers, far)]
 
 
-def by_objects(lit: Sequence[str], test: Callable[..., Any], *columns: Sequence[float]) -> list[str]:
-    """Apply a test to the frames of each set of lit fibers by itself.
+def by_objects(objects: Sequence[str], test: Callable[..., Any], *columns: Sequence[float]) -> list[str]:
+    """Apply a test to the frames of each setting of the lamps by itself.
 
     Parameters
     ----------
-    lit
-        What lights the fibers of each frame.
+    objects
+        OBJECTS of each frame: the lamp or star in each fiber.
     test
         Takes the values of some frames, one sequence for each of `columns`, and returns the reasons against them.
     *columns
@@ -52,11 +53,11 @@ def by_objects(lit: Sequence[str], test: Callable[..., Any], *columns: Sequence[
     Returns
     -------
     list of str
-        The reasons against each frame, as `test` gives them.
+        The reason against each frame, as `test` returns it.
     """
-    reasons = [""] * len(lit)
-    for group in sorted(set(lit)):
-        members = [i for i, name in enumerate(lit) if name == group]
+    reasons = [""] * len(objects)
+    for group in sorted(set(objects)):
+        members = [i for i, name in enumerate(objects) if name == group]
         for i, reason in zip(members, test(*([column[i] for i in members] for column in columns))):
             reasons[i] = reason
     return reasons

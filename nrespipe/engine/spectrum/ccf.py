@@ -1,6 +1,7 @@
-"""Cross-correlation of spectra with a line mask, and what its peak says."""
+"""Cross-correlation function (CCF) of a spectrum with a line mask, and the shape of its dip."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -9,6 +10,12 @@ from scipy.optimize import least_squares
 from nrespipe import doppler
 from nrespipe.frames.arrays import Floats
 from nrespipe.numerics.robust_statistics import interval_of
+
+if TYPE_CHECKING:
+    from nrespipe.engine.spectrum.spectrum_orders import Orders
+
+#: Full width at half maximum of a Gaussian in units of its standard deviation
+_FWHM = 2.3548200450309493
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Peak:
-    """A Gaussian fitted to the dip of a cross-correlation function.
+    """A Gaussian fitted to the dip of a CCF.
 
     Attributes
     ----------
@@ -48,6 +55,16 @@ class Peak:
     fwhm_ms: float
     contrast: float
     level: float
+
+    @property
+    def sigma_ms(self) -> float:
+        """Standard deviation of the Gaussian [m / s]."""
+        return self.fwhm_ms / _FWHM
+
+    @property
+    def area_ms(self) -> float:
+        """Contrast times width, and no less than 1 mm/s, so that it has a logarithm [m / s]."""
+        return max(self.contrast * self.fwhm_ms, 1e-3)
 
 
 def pixel_edges(wavelength: Floats) -> Floats:
@@ -70,7 +87,7 @@ def pixel_edges(wavelength: Floats) -> Floats:
 
 
 def correlate(spectra: Floats, edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float) -> Floats:
-    """Return the weighted sum of spectra under the lines of a mask as the mask moves.
+    """Return the CCF of each order: the weighted sum of a spectrum under the lines of a mask, at each velocity.
 
     Parameters
     ----------
@@ -81,7 +98,7 @@ def correlate(spectra: Floats, edges: Floats, lines: Lines, grid_ms: Floats, box
     grid_ms : shape (n_velocities,)
         Velocities, increasing [m / s].
     box_ms
-        Full width of the box in which a line looks at the spectrum [m / s].
+        Full width of the box around a line in which the spectrum is averaged [m / s].
 
     Returns
     -------
@@ -94,7 +111,7 @@ def correlate(spectra: Floats, edges: Floats, lines: Lines, grid_ms: Floats, box
 
 
 def variance(pixel_variance: Floats, edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float) -> Floats:
-    """Return the variance of what `correlate` gives.
+    """Return the variance of the CCF of each order.
 
     Parameters
     ----------
@@ -110,7 +127,7 @@ def variance(pixel_variance: Floats, edges: Floats, lines: Lines, grid_ms: Float
     Returns
     -------
     ndarray of float, shape (n_orders, n_velocities)
-        Lines that look at the same pixel are correlated, and that is in it.
+        It includes the correlation of lines that share a pixel.
     """
     factors = doppler.factor(np.asarray(grid_ms))
     half = box_ms / 2 / doppler.C_MS
@@ -118,7 +135,7 @@ def variance(pixel_variance: Floats, edges: Floats, lines: Lines, grid_ms: Float
 
 
 def projection(edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float, coefficients: Floats) -> Floats:
-    """Return the spectrum whose scalar product with another one is a linear function of its correlation.
+    """Return the weights of pixels that give a linear function of the CCF of their spectrum.
 
     Parameters
     ----------
@@ -129,7 +146,7 @@ def projection(edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float, coef
     box_ms
         Full width of the box [m / s].
     coefficients : shape (n_orders, n_velocities)
-        The linear function: sum of coefficient times correlation.
+        The linear function: sum of coefficient times CCF.
 
     Returns
     -------
@@ -142,12 +159,12 @@ def projection(edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float, coef
 
 
 def peak(grid_ms: Floats, function: Floats) -> Peak:
-    """Fit a Gaussian and a constant to the dip of a cross-correlation function.
+    """Fit a Gaussian and a constant to the dip of a CCF.
 
     Parameters
     ----------
     grid_ms, function : shape (n_velocities,)
-        The function, with one dip in its range.
+        Velocities [m / s] and the CCF, with one dip in its range.
     """
     scale = (grid_ms[-1] - grid_ms[0]) / 2
     place = (grid_ms - grid_ms.mean()) / scale
@@ -171,12 +188,12 @@ def bisector_span(
     top: tuple[float, float] = (0.1, 0.4),
     bottom: tuple[float, float] = (0.55, 0.9),
 ) -> float:
-    """Return the bisector span of the dip of a cross-correlation function.
+    """Return the bisector span of the dip of a CCF.
 
     Parameters
     ----------
     grid_ms, function : shape (n_velocities,)
-        The function.
+        Velocities [m / s] and the CCF.
     fitted
         From `peak`.
     top, bottom
@@ -200,6 +217,81 @@ def bisector_span(
         right = np.interp(depth, np.maximum.accumulate(reached[lowest:][::-1]), grid_ms[lowest:][::-1], left=np.nan)
         means.append(np.mean(left + right) / 2)
     return float(means[0] - means[1])
+
+
+def shape_errors(
+    orders: "Orders",
+    lines: Lines,
+    model: Floats,
+    rv_ms: float,
+    fwhm_ms: float,
+    berv_ms: float = 0.0,
+    *,
+    window: float = 1.25,
+) -> tuple[float, float, float]:
+    """Return the photon errors of width, contrast and bisector span of a CCF.
+
+    Parameters
+    ----------
+    orders
+        The spectrum.
+    model : shape (n_orders, n_pixels)
+        Its model relative to the continuum, in the place of pixels that are not used.
+    rv_ms, berv_ms
+        Barycentric velocity of the star and barycentric correction [m / s].
+    fwhm_ms
+        Width of the CCF [m / s].
+    window
+        Half width of the fitted range of the CCF, in units of `fwhm_ms`.
+
+    Returns
+    -------
+    fwhm_ms, contrast, bisector_ms : float
+        Their errors; infinite where the CCF has no dip [m / s, 1, m / s].
+
+    Notes
+    -----
+    The points of the CCF are correlated, because a pixel lies under many lines and a line on many points. So the
+    derivative of each number with respect to the points is carried back to the pixels, whose noise is independent:
+    ``error**2 = sum over pixels of (sum over points of dX/df df/dpixel)**2 variance``.
+    """
+    reach_ms = window * fwhm_ms
+    grid_ms = np.linspace(-reach_ms, reach_ms, 81)
+    box_ms = grid_ms[1] - grid_ms[0]
+    seen_ms = doppler.seen_ms(rv_ms + grid_ms, berv_ms)
+    flux, noise = orders.relative(model)
+    edges, total = pixel_edges(orders.wavelength), lines.weight.sum()
+    function = correlate(flux[None], edges, lines, seen_ms, box_ms)[0].sum(axis=0) / total
+    fitted = peak(grid_ms, function)
+    if not (fitted.sigma_ms > 0 and fitted.contrast * fitted.level > 0 and fitted.level > 0):
+        return np.inf, np.inf, np.inf
+
+    def error(derivative: Floats) -> float:
+        coefficients = np.broadcast_to(derivative / total, (len(orders.flux), len(grid_ms)))
+        pixels = projection(edges, lines, seen_ms, box_ms, np.ascontiguousarray(coefficients))
+        found = float(np.sqrt(np.sum(pixels**2 * noise)))
+        return found if found > 0 else np.inf
+
+    width, contrast = _gaussian_derivatives(grid_ms, fitted)
+    return error(width), error(contrast), error(_bisector_derivative(grid_ms, function, fitted))
+
+
+def _gaussian_derivatives(grid_ms, fitted):
+    """Return the derivatives of width and contrast of a fitted Gaussian with respect to each point of the CCF."""
+    sigma_ms, depth = fitted.sigma_ms, fitted.contrast * fitted.level
+    u = (grid_ms - fitted.center_ms) / sigma_ms
+    bell = np.exp(-0.5 * u**2)
+    # level, depth, center, width
+    slopes = np.stack([np.ones(len(u)), -bell, -depth * bell * u / sigma_ms, -depth * bell * u**2 / sigma_ms], axis=1)
+    level, deep, _, width = np.linalg.pinv(slopes)
+    return _FWHM * width, deep / fitted.level - depth / fitted.level**2 * level
+
+
+def _bisector_derivative(grid_ms, function, fitted, step=1e-4):
+    """Return the derivative of the bisector span with respect to each point of the CCF; NaN where it has none."""
+    steps = step * np.ptp(function) * np.eye(len(function))
+    span = lambda moved: bisector_span(grid_ms, moved, fitted)
+    return np.array([span(function + move) - span(function - move) for move in steps]) / (2 * step * np.ptp(function))
 
 
 @njit(cache=True)

@@ -1,4 +1,4 @@
-"""What a star would send if it had no lines."""
+"""The continuum of a star, and the noise that belongs to an expected flux."""
 
 from dataclasses import dataclass
 
@@ -7,41 +7,12 @@ from numpy.polynomial import legendre
 from scipy.special import ndtr
 
 from nrespipe.frames.arrays import Booleans, Floats
-from nrespipe.frames.spectra import Spectra
-
-
-def normalise(spectra: Spectra, *, degree: int = 5) -> Floats:
-    """Return spectra relative to the continuum of the star.
-
-    Parameters
-    ----------
-    degree
-        Degree of the polynomial that the ratio of star and lamp follows along an order.
-
-    Returns
-    -------
-    ndarray of float, shape (n_fibers, n_orders, n_pixels)
-        Flux over continuum, NaN where a pixel or a whole order gives none.
-
-    Notes
-    -----
-    The flat lamp takes out the blaze and the response; what remains is smooth, and its upper envelope is the continuum.
-    Where lines leave no gap between them (the blue of cool stars) the envelope is a pseudo-continuum.
-    """
-    result = np.full(spectra.flux.shape, np.nan)
-    for i in range(len(spectra.fibers)):
-        flux, variance, good = above_blaze(
-            *(a[i] for a in (spectra.flux, spectra.variance, spectra.quality, spectra.blaze))
-        )
-        level = envelope(flux, variance, good, degree=degree)
-        np.divide(flux, level, out=result[i], where=good & (level > 0))
-    return result
 
 
 def above_blaze(
     flux: np.ndarray, variance: np.ndarray, quality: np.ndarray, blaze: np.ndarray, *, faintest: float = 0.05
 ) -> tuple[Floats, Floats, Booleans]:
-    """Return a spectrum divided by the blaze, and which of its pixels are to be used.
+    """Return a spectrum divided by the blaze, and its good pixels.
 
     Parameters
     ----------
@@ -55,7 +26,7 @@ def above_blaze(
     flux, variance : ndarray of float, shape (n_orders, n_pixels)
         Divided by the blaze and its square; 0 and 1 where not to be used.
     good : ndarray of bool, shape (n_orders, n_pixels)
-        Whether nothing is known against the pixel.
+        Pixels without a flag, with light of the lamp.
     """
     good = (quality == 0) & (blaze > faintest) & np.isfinite(flux) & np.isfinite(variance) & (variance > 0)
     blaze = np.where(good, blaze, 1.0)
@@ -65,7 +36,7 @@ def above_blaze(
 def envelope(
     flux: Floats, variance: Floats, good: Booleans, *, degree: int = 5, fewest: int = 200, rounds: int = 16
 ) -> Floats:
-    """Return a smooth upper envelope of each order.
+    """Return the continuum of each order: a smooth upper envelope of the flux.
 
     Parameters
     ----------
@@ -86,18 +57,23 @@ def envelope(
     -------
     ndarray of float, shape (n_orders, n_pixels)
         NaN in an order without one.
+
+    Notes
+    -----
+    The lamp takes out blaze and response; what remains is smooth. Where lines leave no gap between them (the blue of
+    cool stars) the envelope is a pseudo-continuum.
     """
     kept, depends = good, noise(flux, variance, good)
     count = np.maximum(good.sum(axis=1, keepdims=True), 1)
     level = np.broadcast_to(np.where(good, flux, 0.0).sum(axis=1, keepdims=True) / count, flux.shape)
-    sigma, lift = 0.0, _lift(np.ones(1))
+    sigma, lift = np.zeros(1), _lift(np.ones(1))
     for number in range(rounds):
-        # the light lies below the level, which only what lies above it has settled
+        # the flux lies below the level, which is fitted only to what lies above
         variance = depends.at(level - lift * sigma)
         sigma = np.sqrt(variance)
         level = _smooth(flux, np.where(kept, 1 / variance, 0.0), degree)
         above = flux - level
-        # at first the continuum itself lies far above the level, so only later does a hit stand out
+        # at first the continuum itself lies far above the level, so only later does a cosmic ray stand out
         ceiling = 4 * sigma + (0.02 if number > rounds / 2 else 3.0) * np.abs(level)
         near = good & (above > -sigma - 0.005 * np.abs(level)) & (above < ceiling)
         kept = np.where(near.sum(axis=1, keepdims=True) < fewest / 4, kept, near)
@@ -106,7 +82,7 @@ def envelope(
 
 
 def _lift(cut):
-    """Return by how much, in units of the noise, a level rises above it that counts only what lies above level - cut.
+    """Return the bias of a level that is fitted only to values above ``level - cut``, in units of the noise.
 
     It is the solution of ``lift = h(lift - cut)`` with the hazard function of the normal distribution.
     """
@@ -118,14 +94,14 @@ def _lift(cut):
 
 @dataclass(frozen=True)
 class Noise:
-    """How the variance of each pixel depends on the light that is expected on it.
+    """The variance of each pixel as a function of its expected flux.
 
     Attributes
     ----------
     variance, light : shape (n_orders, n_pixels)
-        Variance of each pixel, and the light that was found in it and that this variance belongs to.
+        Variance of each pixel, and the measured flux that this variance belongs to.
     slope : shape (n_orders, n_pixels)
-        What each unit of light adds to the variance.
+        Derivative of the variance with respect to the flux.
     least : shape (n_orders, n_pixels)
         Smallest variance that was found nearby: no expectation lies below it.
     """
@@ -136,7 +112,7 @@ class Noise:
     least: np.ndarray
 
     def at(self, light: Floats) -> Floats:
-        """Return the variance of pixels on which some light is expected.
+        """Return the variance of pixels at an expected flux.
 
         Parameters
         ----------
@@ -151,14 +127,14 @@ class Noise:
 
 
 def noise(flux: Floats, variance: Floats, good: Booleans, *, bin_pixels: int = 128, fewest: int = 16) -> Noise:
-    """Return how the variance of the pixels depends on their light.
+    """Return the variance of the pixels as a function of their flux.
 
     Parameters
     ----------
     flux, variance : shape (n_orders, n_pixels)
         Spectrum and its variance.
     good : shape (n_orders, n_pixels)
-        Pixels to use; what is returned of the others is finite and means nothing.
+        Pixels to use; the result for the others is finite and without meaning.
     bin_pixels
         Length of the pieces of an order in each of which the variance grows with the flux at one rate.
     fewest
@@ -167,19 +143,19 @@ def noise(flux: Floats, variance: Floats, good: Booleans, *, bin_pixels: int = 1
 
     Notes
     -----
-    The variance of an extracted pixel is that of the flux that was found in it, noise included: pixels that came out
+    The variance of an extracted pixel is that of its measured flux, noise included: pixels that came out
     low have a low variance. A mean with the inverse of such a variance as weight is too low: the continuum of a star at
     a signal-to-noise ratio of 3 by 10 percent. Weights are therefore made from the variance at the light that is
     expected: each pixel keeps its own, moved by the rate at which variance grows with light around it. The noise of the
-    pixel then cancels, and what is particular to it, as a row that is left out, stays.
+    pixel then cancels, and what is particular to it, as a row that is left out, remains.
     """
     n_orders, n_pixels = flux.shape
     good = good & np.isfinite(flux) & np.isfinite(variance) & (variance > 0)
-    # where more is subtracted than there is light, the variance is that of no light
+    # where the background is larger than the flux, the variance is that of no flux
     light, variance = np.where(good, np.maximum(flux, 0), 0.0), np.where(good, variance, 1.0)
     edges = np.linspace(0, n_pixels, max(n_pixels // bin_pixels, 1) + 1).round().astype(int)
     slope, level, count = _growth(light, variance, good, edges)
-    # a pixel that is known much less well than its neighbors says nothing of them
+    # a pixel that is known much less well than its neighbors has another relation
     usual = good & (variance < 2 * np.repeat(level, np.diff(edges), axis=1))
     slope, _, count = _growth(light, variance, usual, edges)
     middles, x = (edges[1:] + edges[:-1] - 1) / 2, np.arange(n_pixels)
@@ -193,14 +169,14 @@ def noise(flux: Floats, variance: Floats, good: Booleans, *, bin_pixels: int = 1
 
 
 def _growth(light, variance, usual, edges):
-    """Return slope of the variance with light, its largest value on that line, and the number of pixels, by piece."""
+    """Return the slope of variance with flux, the variance at the largest flux, and the count of pixels, by piece."""
     pieces = lambda values: np.add.reduceat(usual * values, edges[:-1], axis=1)
     count = pieces(np.ones(light.shape))
     sums = [pieces(values) for values in (light, variance, light**2, light * variance)]
     mean, level, square, product = (total / np.maximum(count, 1) for total in sums)
     scatter = square - mean**2
     slope = np.where(scatter > 1e-12 * square, (product - mean * level) / np.maximum(scatter, 1e-300), 0.0)
-    # light adds no less than nothing, and no more than there is
+    # the slope is not negative, and the flux adds no more than the whole variance
     slope = np.clip(slope, 0.0, np.where(mean > 0, level / np.where(mean > 0, mean, 1.0), 0.0))
     brightest = np.maximum.reduceat(np.where(usual, light, 0.0), edges[:-1], axis=1)
     return slope, level + slope * (brightest - mean), count

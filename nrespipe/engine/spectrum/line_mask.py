@@ -1,4 +1,4 @@
-"""Which lines of a mask are fit to measure a velocity with, and a first velocity."""
+"""Selects the lines of a mask and the pixels for a velocity, and finds a first velocity."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from nrespipe.engine.spectrum.spectrum_orders import Orders, smooth_snr2
 from nrespipe.frames.arrays import Booleans, Floats
 from nrespipe.frames.velocity import LineMask, Tellurics
 
-#: Lines that answer to the chromosphere, to the gas between the stars or to sodium in our own atmosphere, with half
-#: the width that they spoil: Ca K, Ca H, H gamma, H beta, Na D, H alpha [angstrom]
+#: Lines of the chromosphere, of the gas between the stars or of sodium in our own atmosphere, with half the width that
+#: they affect: Ca K, Ca H, H gamma, H beta, Na D, H alpha [angstrom]
 _UNSTEADY = (
     (3934.78, 3.0), (3969.59, 3.0), (4341.69, 2.0), (4862.69, 3.0), (5891.58, 1.5), (5897.56, 1.5), (6564.61, 4.0),
 )  # fmt: skip
@@ -30,20 +30,20 @@ def clear(
     shallowest: float = 0.05,
     margin: int = 20,
 ) -> Lines:
-    """Return the lines that stay clear of the atmosphere and of the ends of orders the whole year round.
+    """Return the lines that stay clear of the atmosphere and of the ends of orders all year.
 
     Parameters
     ----------
     velocity_ms
         Barycentric velocity of the star [m / s].
     reach_ms
-        How far from its center a line is looked at [m / s].
+        Half width of a line on either side of its center [m / s].
     tellurics
         Where the atmosphere absorbs.
     motion_ms
         Largest motion of the observer: with the room it needs, every frame of a star uses the same lines [m / s].
     shallowest
-        Depth below which a line is not worth its noise.
+        Depth below which a line adds more noise than signal.
     margin
         Pixels at either end of an order that are not used.
 
@@ -56,18 +56,17 @@ def clear(
     center = mask.vacuum_angstrom * doppler.factor(velocity_ms)
     room = (motion_ms + reach_ms) / doppler.C_MS
     low, high = center * (1 - room), center * (1 + room)
-    usable = (mask.depth > shallowest) & ~_spoiled(mask.vacuum_angstrom, low, high, tellurics)
+    usable = (mask.depth > shallowest) & ~_affected(mask.vacuum_angstrom, low, high, tellurics)
     snr2 = smooth_snr2(orders)
     found = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))]
-    for order in range(len(orders.wavelength)):
-        seen = np.flatnonzero(snr2[order] > 0)
+    for row, wavelength in enumerate(orders.wavelength):
+        seen = np.flatnonzero(snr2[row] > 0)
         if len(seen) == 0:
             continue
-        first, last = max(seen[0], margin), min(seen[-1], orders.wavelength.shape[1] - 1 - margin)
-        wavelength = orders.wavelength[order]
+        first, last = max(seen[0], margin), min(seen[-1], len(wavelength) - 1 - margin)
         here = np.flatnonzero(usable & (low > wavelength[first]) & (high < wavelength[last]))
-        weight = mask.depth[here] * np.interp(center[here], wavelength, snr2[order])
-        found.append((np.full(len(here), order), mask.vacuum_angstrom[here], weight))
+        weight = mask.depth[here] * np.interp(center[here], wavelength, snr2[row])
+        found.append((np.full(len(here), row), mask.vacuum_angstrom[here], weight))
     order, angstrom, weight = (np.concatenate(part) for part in zip(*found))
     kept = weight > 0
     return Lines(order=order[kept], angstrom=angstrom[kept], weight=weight[kept])
@@ -82,7 +81,7 @@ def window(
     motion_ms: float = 31000.0,
     margin: int = 20,
 ) -> Booleans:
-    """Tell which pixels stay clear of the atmosphere, the ends of orders and the chromosphere the whole year round.
+    """Return the pixels that stay clear of the atmosphere, the ends of orders and the chromosphere all year.
 
     Parameters
     ----------
@@ -102,25 +101,25 @@ def window(
     Returns
     -------
     ndarray of bool, shape (n_orders, n_pixels)
-        Which pixels they are follows from their barycentric wavelength: every frame of a star uses the same ones.
+        They follow from the barycentric wavelength: every frame of a star uses the same ones.
     """
     seen, room = wavelength * doppler.factor(berv_ms), motion_ms / doppler.C_MS
     with np.errstate(invalid="ignore"):
         clear_ = seen * (1 - room) > wavelength[:, [margin]]
         clear_ &= seen * (1 + room) < wavelength[:, [-1 - margin]]
     rest = seen / doppler.factor(velocity_ms)
-    return clear_ & ~_spoiled(rest, seen * (1 - room), seen * (1 + room), tellurics)
+    return clear_ & ~_affected(rest, seen * (1 - room), seen * (1 + room), tellurics)
 
 
 def telluric_pixels(wavelength: Floats, tellurics: Tellurics | None) -> Booleans:
-    """Tell which pixels the atmosphere darkens.
+    """Return the pixels in which the atmosphere absorbs.
 
     Parameters
     ----------
     wavelength : shape (n_orders, n_pixels)
         Vacuum, frame of the observer [angstrom].
     tellurics
-        Where the atmosphere absorbs; the stretches that it closes are known without.
+        Intervals in which the atmosphere absorbs, besides those where it is opaque.
 
     Returns
     -------
@@ -145,7 +144,7 @@ def search(
     step_ms: float = 1500.0,
     most: int = 1500,
 ) -> tuple[float, float, float]:
-    """Return the velocity at which a mask finds most absorption, without a first guess.
+    """Search the velocity at which a mask finds most absorption, without a first guess.
 
     Parameters
     ----------
@@ -158,15 +157,15 @@ def search(
     step_ms
         Step of them [m / s].
     most
-        The velocity is sought with no more than this many lines, those that tell most: in the forest of a cool star
-        all of them together see something everywhere.
+        Largest number of lines to search with, those that stand out most: in the forest of a cool star all of them
+        together find absorption everywhere.
 
     Returns
     -------
     velocity_ms : float
         Barycentric [m / s].
     significance : float
-        Height of the peak over the robust scatter of the rest of the function.
+        Height of the peak over the robust scatter of the rest of the CCF.
     match : float
         Likeness of the spectrum and all deep lines of the mask at that velocity, to compare masks by.
     """
@@ -179,11 +178,11 @@ def search(
         return 0.0, 0.0, 0.0
     seen = lambda grid_ms: doppler.seen_ms(grid_ms, berv_ms)
     grid_ms = np.arange(-half_range_ms, half_range_ms + step_ms / 2, step_ms)
-    telling = _most_telling(lines, orders.wavelength, snr2, most)
-    height = ccf.correlate(absorbed, edges, telling, seen(grid_ms), step_ms)[0].sum(axis=0)
+    strongest = _most_significant(lines, orders.wavelength, snr2, most)
+    height = ccf.correlate(absorbed, edges, strongest, seen(grid_ms), step_ms)[0].sum(axis=0)
     height -= np.median(height)
     best, spread = int(np.argmax(height)), 1.4826 * np.median(np.abs(height))
-    # the peak and forty velocities that say what the mask sees where the star is not
+    # the peak and forty velocities away from the star
     probes_ms = np.append(grid_ms[:: len(grid_ms) // 40], grid_ms[best])
     place = np.argsort(probes_ms, kind="stable")
     probed = np.empty(len(place))
@@ -192,17 +191,17 @@ def search(
     return float(grid_ms[best]), float(height[best] / spread) if spread > 0 else 0.0, float(match)
 
 
-def _spoiled(vacuum_angstrom, low, high, tellurics):
-    spoiled = np.zeros(low.shape, bool)
+def _affected(vacuum_angstrom, low, high, tellurics):
+    affected = np.zeros(low.shape, bool)
     for center, half_width in _UNSTEADY:
-        spoiled |= np.abs(vacuum_angstrom - center) < half_width
+        affected |= np.abs(vacuum_angstrom - center) < half_width
     for start, end in _OPAQUE:
-        spoiled |= (high > start) & (low < end)
+        affected |= (high > start) & (low < end)
     if tellurics is not None and len(tellurics.start_angstrom):
         next_band = np.searchsorted(tellurics.end_angstrom, low)
         start = np.append(tellurics.start_angstrom, np.inf)[next_band]
-        spoiled |= start < high
-    return spoiled
+        affected |= start < high
+    return affected
 
 
 def _deep_lines(mask, wavelength, shallowest=0.3):
@@ -217,13 +216,13 @@ def _deep_lines(mask, wavelength, shallowest=0.3):
     return Lines(order, angstrom[where], depth[where])
 
 
-def _most_telling(lines, wavelength, snr2, most):
+def _most_significant(lines, wavelength, snr2, most):
     """Return the lines whose depth stands out most above the noise."""
     if len(lines.order) <= most:
         return lines
-    telling = np.empty(len(lines.order))
+    significance = np.empty(len(lines.order))
     for order in np.unique(lines.order):
         here = lines.order == order
-        telling[here] = lines.weight[here] ** 2 * np.interp(lines.angstrom[here], wavelength[order], snr2[order])
-    kept = np.sort(np.argsort(telling, kind="stable")[::-1][:most])
+        significance[here] = lines.weight[here] ** 2 * np.interp(lines.angstrom[here], wavelength[order], snr2[order])
+    kept = np.sort(np.argsort(significance, kind="stable")[::-1][:most])
     return Lines(lines.order[kept], lines.angstrom[kept], lines.weight[kept])

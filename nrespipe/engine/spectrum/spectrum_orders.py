@@ -48,14 +48,31 @@ class Orders:
         return self.variance if self.usual_variance is None else self.usual_variance
 
     def noise(self) -> "Noise":
-        """Return how the variance of the pixels depends on the light that is expected on them."""
+        """Return how the variance of the pixels depends on the flux that is expected on them."""
         return continuum.noise(self.flux, self.variance, self.good)
+
+    def relative(self, model: Floats) -> tuple[Floats, Floats]:
+        """Return flux and variance relative to the continuum.
+
+        Parameters
+        ----------
+        model : shape (n_orders, n_pixels)
+            Stands in for the flux of pixels that are not to be used, relative to the continuum.
+
+        Returns
+        -------
+        flux, variance : ndarray of float, shape (n_orders, n_pixels)
+            The variance is 0 where the model stands in.
+        """
+        good = self.good & (self.continuum > 0)
+        level = np.where(good, self.continuum, 1.0)
+        return np.where(good, self.flux / level, model), np.where(good, self.variance / level**2, 0.0)
 
 
 def smooth_snr2(orders: Orders, *, bin_pixels: int = 64) -> Floats:
     """Return the square of the signal-to-noise ratio of each pixel, smoothed over noise and lines.
 
-    It is that of the usual brightness, up to a factor, where the orders know one.
+    It is that of the usual brightness, up to a factor, where the orders have a usual variance.
 
     Parameters
     ----------
@@ -65,7 +82,7 @@ def smooth_snr2(orders: Orders, *, bin_pixels: int = 64) -> Floats:
     Returns
     -------
     ndarray of float, shape (n_orders, n_pixels)
-        0 where there is no light.
+        0 where there is no flux.
     """
     n_orders, n_pixels = orders.flux.shape
     n_bins = max(n_pixels // bin_pixels, 1)
@@ -85,15 +102,15 @@ def line_depth(orders: Orders, model: Floats, used: Booleans | None = None) -> t
     Parameters
     ----------
     model : shape (n_orders, n_pixels)
-        What is expected, relative to the continuum.
+        Expected flux relative to the continuum.
     used : shape (n_orders, n_pixels)
         Pixels that count; those that are good if not given.
 
     Returns
     -------
     depth, error : float
-        Regression of the light on the model, each less its mean in the order, and what noise adds to it: 1 where they
-        have the same lines, 0 where the spectrum has none there; NaN and infinite where the model has none.
+        Regression of the flux on the model, each less its mean in the order, and its photon error: 1 where they have
+        the same lines, 0 where the spectrum has none there; NaN and infinite where the model has none.
     """
     used = orders.good & (orders.continuum > 0) if used is None else used
     level, model = np.where(used, orders.continuum, 1.0), np.where(used, model, 0.0)
@@ -107,19 +124,16 @@ def line_depth(orders: Orders, model: Floats, used: Booleans | None = None) -> t
     return (float(np.sum(weight * model * light) / square), float(square**-0.5)) if square > 0 else (np.nan, np.inf)
 
 
-def resembles(orders, model, used=None) -> bool:
-    """Tell whether a spectrum has the lines of a model.
+def resembles(orders: Orders, model: Floats, used: Booleans | None = None) -> bool:
+    """Return whether a spectrum has the lines of a model.
+
+    They must stand out of the noise, and be at least half and at most four times as deep: the Sun and GJ 581 in spectra
+    of HARPS have lines 1.2 to 2.3 times as deep as models by lists from F2 to M0.
 
     Parameters
     ----------
     orders, model, used
         As in `line_depth`.
-
-    Returns
-    -------
-    bool
-        Whether they stand out of the noise, and are at least half and at most four times as deep: the Sun and GJ 581 as
-        HARPS saw them have lines 1.2 to 2.3 times as deep as models by lists from F2 to M0.
     """
     depth, error = line_depth(orders, model, used)
     return bool(0.5 < depth < 4.0 and depth > 8 * error)

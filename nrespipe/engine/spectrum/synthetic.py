@@ -1,4 +1,4 @@
-"""The spectrum that a list of absorption lines would give in a spectrograph, free of noise."""
+"""Synthetic spectra of a list of absorption lines, as a spectrograph sees them, without noise."""
 
 from dataclasses import dataclass
 
@@ -81,14 +81,14 @@ def at_rest(
     thermal_ms: float = 1800.0,
     step_ms: float = 400.0,
 ) -> RestSpectrum:
-    """Return the spectrum of a list of lines.
+    """Return the spectrum of a star with a list of lines.
 
     Parameters
     ----------
     start_angstrom, end_angstrom
         Range of the spectrum, vacuum [angstrom].
     broadening_ms
-        Standard deviation of all that widens the lines of the star [m / s].
+        Standard deviation of the total broadening of the lines of the star [m / s].
     strength
         Factor on the optical depth of every line.
     thermal_ms
@@ -99,7 +99,7 @@ def at_rest(
     Notes
     -----
     ``exp(-sum tau_l g(v - v_l))`` with Gaussian ``g`` and ``tau_l = -strength ln(1 - depth_l)``, so that a lone line of
-    strength 1 has its listed depth, then convolved with what widens the light of the whole disk. Of the broadening, up
+    strength 1 has its listed depth, then convolved with the broadening of the whole disk. Of the broadening, up
     to `thermal_ms` are heat and small eddies, which widen a saturated line; up to 2.5 km/s large eddies, a Gaussian
     again; what remains is rotation (Gray 2005, *The Observation and Analysis of Stellar Photospheres*, eq. 18.14, limb
     darkening 0.6). At 10 km/s of rotation a Gaussian instead of it doubles the errors that blends leave.
@@ -125,7 +125,7 @@ def observed(
     Parameters
     ----------
     rest
-        What the star sends.
+        Spectrum of the star at rest.
     velocity_ms
         Radial velocity relative to the observer: ``wavelength = rest * (1 + v / c)`` [m / s].
     wavelength : shape (n_orders, n_pixels)
@@ -176,15 +176,12 @@ def _rotation(offsets, width):
 def at_bound(strength: float) -> bool:
     """Return whether the strength of the lines of a model is at a bound of its range.
 
+    The star is unlike the list then: its lines are weaker or stronger than the model can make them.
+
     Parameters
     ----------
     strength
         As in `at_rest`.
-
-    Returns
-    -------
-    bool
-        Whether the star is unlike the list: its own lines are weaker or stronger than the model can make them.
     """
     return not 1.01 * STRENGTHS[0] < strength < 0.99 * STRENGTHS[1]
 

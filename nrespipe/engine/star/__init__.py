@@ -1,1 +1,1 @@
-"""What the spectrum says of the star: type, rotation, temperature, activity."""
+"""Type, rotation, temperature and activity of a star, from its spectrum."""

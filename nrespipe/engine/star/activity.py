@@ -1,4 +1,4 @@
-"""Lines that answer to the chromosphere of a star, measured against the light beside them."""
+"""Activity indices of a star: lines of the chromosphere relative to the flux next to them, color of the velocity."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from nrespipe.frames.star import Index
 from nrespipe.frames.velocity import Velocity
 from nrespipe.frames.wavelength import Wavelengths
 
-#: Where the blaze is below this share of its peak the lamp tells too little
+#: Pixels where the blaze is below this share of its peak are not used
 _FAINTEST = 0.05
 
 
 @dataclass(frozen=True)
 class Band:
-    """A stretch of the spectrum whose mean light is taken.
+    """A band of the spectrum in which the flux is averaged.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Band:
 
     @property
     def reach_angstrom(self) -> float:
-        """No light farther than this from the center counts [angstrom]."""
+        """Half width beyond which the weight is 0 [angstrom]."""
         return self.width_angstrom * (1.0 if self.triangular else 0.5)
 
 
@@ -91,10 +91,10 @@ def measure(
 
     Notes
     -----
-    An index is ``factor * sum(lines) / sum(references)`` of the mean light of its bands relative to the flat lamp. The
+    An index is ``factor * sum(lines) / sum(references)`` of the mean flux of its bands relative to the flat lamp. The
     bands may lie on several orders, which are brought to one scale where they overlap; a band on two orders is their
     weighted mean. The lamp is part of the scale of an index, so that a series of one spectrograph is consistent, and
-    stars of known index must tell how it compares with another one.
+    stars of known index are needed to compare it with another one.
     """
     if not np.isfinite(rv_ms):
         return tuple(Index(name, reason="the star has no velocity") for name, *_ in INDICES)
@@ -105,7 +105,7 @@ def measure(
 
 
 def of(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) -> tuple[Index, ...]:
-    """Return all that is known of the activity of a star whose velocity was measured.
+    """Measure all activity indices of a star whose velocity was measured.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def of(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) -> tuple[
     """
     indices = measure(spectra, wavelengths, velocity.fiber, velocity.rv_ms, velocity.barycentric.berv_ms)
     middle = (velocity.order_start_angstrom + velocity.order_end_angstrom) / 2
-    color = chromatic(velocity.order_rv_ms, velocity.order_error_ms, middle)
+    color = chromatic(velocity.by_order.rv_ms, velocity.by_order.error_ms, middle)
     return (*indices, color, _width_change(velocity.template))
 
 
@@ -150,8 +150,8 @@ def chromatic(order_rv_ms: Floats, order_error_ms: Floats, wavelength_angstrom: 
 
     Notes
     -----
-    Zechmeister et al. 2018, A&A 609, A12: spots move the blue more than the red, a planet does not. The line mask gives
-    every star a slope of its own, so that only its changes within a series count; the error is that of the photons.
+    Zechmeister et al. 2018, A&A 609, A12: spots shift the blue more than the red, a planet does not. By the line mask
+    every star has a slope of its own, so that only its changes within a series count; the error is that of the photons.
     """
     usable = np.isfinite(order_rv_ms) & np.isfinite(order_error_ms) & np.isfinite(wavelength_angstrom)
     if usable.sum() < fewest:
@@ -173,20 +173,20 @@ def band_weights(
     *,
     widest_gap: int = 6,
 ) -> Floats | None:
-    """Return the weights of pixels whose sum of products with the light is the mean light of a band.
+    """Return the weights of pixels in the mean flux of a band.
 
     Parameters
     ----------
     edges_angstrom : shape (n_pixels + 1,)
         Wavelengths of the edges of the pixels, increasing [angstrom].
     good : shape (n_pixels,)
-        Pixels to use. In the place of another one stands the straight line between its neighbors.
+        Pixels to use; another one is interpolated linearly between its neighbors.
     center_angstrom, width_angstrom
         Band; of a triangle the full width at half maximum [angstrom].
     triangular
         Whether the weight falls off from the center to both sides.
     widest_gap
-        Distance of two good pixels across which a line may be drawn.
+        Largest distance of two good pixels between which others are interpolated.
 
     Returns
     -------
@@ -218,7 +218,7 @@ def band_weights(
 
 
 def brightness_ratio(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -> tuple[float, float]:
-    """Return how bright an order is against another one where both see the same wavelengths.
+    """Return the flux of an order relative to another one where both cover the same wavelengths.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def brightness_ratio(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ..
     Returns
     -------
     ln_ratio, error : float
-        Natural logarithm of first over second, and its error; NaN and infinite where they share too little light.
+        Natural logarithm of first over second, and its error; NaN and infinite where they share too little flux.
     """
     flux, variance, good, wavelength, blaze = first
     flux2, variance2, good2, wavelength2, blaze2 = second
@@ -240,7 +240,7 @@ def brightness_ratio(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ..
     share = (wavelength - wavelength2[place - 1]) / (wavelength2[place] - wavelength2[place - 1])
     other = (1 - share) * flux2[place - 1] + share * flux2[place]
     blazes = blaze**2, blaze2[place] ** 2
-    # from the lamp and not from the star: weights that know the noise of a pixel would favor the faint
+    # from the lamp and not from the star: weights by the noise of a pixel would favor the faint ones
     weight = np.where(here, blazes[0] * blazes[1] / np.where(here, sum(blazes), 1.0), 0.0)
     one, two = np.sum(weight * flux), np.sum(weight * other)
     one_variance, two_variance = np.sum(weight**2 * variance), np.sum(weight**2 * variance2[place])
@@ -260,7 +260,7 @@ def bright_range(wavelength: Floats, blaze: Floats) -> tuple[Floats, Floats]:
     Returns
     -------
     start, end : ndarray of float, shape (n_orders,)
-        NaN for an order without light [angstrom].
+        NaN for an order that the lamp does not light [angstrom].
     """
     lit = (blaze > _FAINTEST) & np.isfinite(wavelength)
     some = lit.any(axis=1)
@@ -272,7 +272,7 @@ def bright_range(wavelength: Floats, blaze: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class _Light:
-    """Light above the blaze, and where the lamp lights the orders."""
+    """Flux divided by the blaze, and the range of each order that the lamp lights."""
 
     flux: np.ndarray
     variance: np.ndarray
@@ -284,7 +284,7 @@ class _Light:
 
     @classmethod
     def of(cls, spectra, wavelengths, fiber):
-        flux, variance, good = _with_hits(*spectra.of(fiber))
+        flux, variance, good = _with_cosmic_rays(*spectra.of(fiber))
         wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
         known = np.all(np.diff(wavelength, axis=1) > 0, axis=1)
         blaze = np.where(known[:, None], spectra.of(fiber)[3], 0.0)
@@ -296,20 +296,21 @@ class _Light:
         return self.flux[o], self.variance[o], self.good[o], self.wavelength[o], self.blaze[o]
 
 
-def _with_hits(flux, variance, quality, blaze, *, errors=5.0, share=0.3):
-    """Return light above the blaze, with what is left of pixels that a cosmic ray hit where it can be believed.
+def _with_cosmic_rays(flux, variance, quality, blaze, *, errors=5.0, share=0.3):
+    """Return flux divided by the blaze, including pixels with a cosmic ray whose flux is plausible.
 
-    The extraction takes the rows that were hit out of a pixel, and its light is right with a larger error. A straight
-    line across such pixels cuts the core of a line off: 16 errors of an index in a simulated frame. Light that lies
-    `errors` and `share` away from that line is of the hit.
+    The extraction leaves the affected rows out, and the flux is right with a larger error. A straight line across such
+    pixels cuts the core of a line off: 16 errors of an index in a simulated frame. Flux that lies further than `errors`
+    and `share` from that line is that of the cosmic ray.
     """
     sure = continuum.above_blaze(flux, variance, quality, blaze)[2]
     flux, variance, able = continuum.above_blaze(flux, variance, quality & ~np.uint8(Pixel.COSMIC), blaze)
     good = sure.copy()
     for o in np.flatnonzero((able & ~sure).any(axis=1) & sure.any(axis=1)):
-        hit = np.flatnonzero(able[o] & ~sure[o])
-        line = np.interp(hit, np.flatnonzero(sure[o]), flux[o, sure[o]])
-        good[o, hit] = np.abs(flux[o, hit] - line) < errors * np.sqrt(variance[o, hit]) + share * np.abs(line)
+        struck = np.flatnonzero(able[o] & ~sure[o])
+        line = np.interp(struck, np.flatnonzero(sure[o]), flux[o, sure[o]])
+        limit = errors * np.sqrt(variance[o, struck]) + share * np.abs(line)
+        good[o, struck] = np.abs(flux[o, struck] - line) < limit
     return flux, variance, good
 
 
@@ -343,9 +344,9 @@ def _index(light, shift, room, definition, faintest):
 
 
 def _on_orders(light, band, shift, room):
-    """Return mean light of a band, its variance, and what more light adds to that, on each order, or what is missing.
+    """Return mean flux of a band, its variance, and the slope of that with flux, on each order; or what is missing.
 
-    An order must show all of the band all the year.
+    An order must cover all of the band all year.
     """
     low, high = band.center_angstrom - band.reach_angstrom, band.center_angstrom + band.reach_angstrom
     start, end = light.bright
@@ -390,7 +391,7 @@ def _join(found, scale):
     variances = {order: variance * scale[order] ** 2 for order, (_, variance, _) in found.items()}
     mean = sum(values.values()) / len(values)
     for _ in range(2):
-        # the variance of an order at the light of all of them: its own would follow its noise
+        # the variance of an order at the mean flux of all of them: that of its own flux would follow its noise
         weights = {
             order: 1 / max(variances[order] + slope * scale[order] * (mean - values[order]), 0.1 * variances[order])
             for order, (*_, slope) in found.items()
@@ -402,7 +403,7 @@ def _join(found, scale):
 
 
 def _slope(joined, bands, order, value):
-    """Return how an index answers to the logarithm of the ratio of an order and the next one."""
+    """Return the derivative of an index by the logarithm of the ratio of an order and the next one."""
     sums = []
     for counted in bands:
         moved = sum(n * part for band, n in counted.items() for o, part in joined[band][2].items() if o > order)

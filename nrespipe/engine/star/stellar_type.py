@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from nrespipe.engine.velocity.mask_fit import Fit
 
 _FWHM2 = 8 * np.log(2)
-#: Standard deviation of a rotation profile in units of v sin i, with the limb darkening of ``linemodel``
+#: Standard deviation of a rotation profile in units of v sin i, with the limb darkening of ``synthetic``
 _ROTATION_DEVIATION = 0.4743
-#: What widens the lines of a star that hardly rotates, as linefit sees it in spectra of HARPS: GJ 581, and the Sun less
-#: the 1.9 km/s of its rotation; temperature [kelvin], standard deviation [m / s]
-_COOL, _SUN = (3450.0, 1560.0), (5777.0, 2790.0)
-#: Where the lines of all types stand apart, and the atmosphere has few [angstrom]
+#: Broadening of stars that hardly rotate, by ``mask_fit`` of spectra of HARPS: GJ 581, and the Sun less the 1.9 km/s of
+#: its rotation; temperature [kelvin], standard deviation [m / s]
+_QUIET_K, _QUIET_MS = (3450.0, 5777.0), (1560.0, 2790.0)
+#: Where the lines of all types are resolved, and the atmosphere has few [angstrom]
 _RANGE = (4150.0, 5900.0)
 #: Effective temperature of a dwarf of subtype 0 of each class [kelvin] (Pecaut & Mamajek 2013, ApJS 208, 9)
 _SUBTYPE_0_K = {
@@ -91,9 +91,9 @@ def estimate(
     tellurics
         Where the atmosphere absorbs.
     deepest
-        Pixels that a model darkens more are not used: what saturation does to deep lines no list tells.
+        Pixels with a deeper absorption in the model are not used: no list contains the saturation of deep lines.
     list_error_k
-        Error of the temperature that the lists and the way in which lines form leave at any signal [kelvin].
+        Systematic error of the temperature, of the lists and of the model of the lines [kelvin].
     end_error_k
         Error where the star may be beyond the hottest or the coolest list, or is less than 60 K inside [kelvin].
     unlike_error_k
@@ -142,7 +142,7 @@ def rotation(
     found
         From ``mask_fit.fit`` with a line-spread function, which takes out what the spectrograph adds to the width.
     teff_k
-        Effective temperature: the motions in the atmosphere grow with it [kelvin].
+        Effective temperature, with which the motions in the atmosphere increase [kelvin].
     motions_error_ms
         Error of the standard deviation of these motions, and of the model of the lines [m / s].
     width_error
@@ -155,12 +155,12 @@ def rotation(
 
     Notes
     -----
-    ``b**2 = s0**2 + (0.4743 v sin i)**2`` with the broadening ``b`` of the model that fits the cross-correlation
-    function best, whose line shape is that of rotation (Gray 2005, limb darkening 0.6) and not a Gaussian. ``s0``,
-    what else moves in the atmosphere, is what spectra of GJ 581 and of the Sun show, on a straight line in between;
-    above the temperature of the Sun half the macroturbulence of Doyle et al. 2014, MNRAS 444, 3592, adds to it.
+    ``b**2 = s0**2 + (0.4743 v sin i)**2`` with the broadening ``b`` of the model whose CCF fits best, with the line
+    shape of rotation (Gray 2005, limb darkening 0.6) and not of a Gaussian. ``s0``, the other motions in the
+    atmosphere, is the broadening of GJ 581 and of the Sun, linear in temperature in between; above the temperature of
+    the Sun half the macroturbulence of Doyle et al. 2014, MNRAS 444, 3592, adds to it.
     """
-    motions_ms = np.interp(teff_k, *zip(_COOL, _SUN))
+    motions_ms = np.interp(teff_k, _QUIET_K, _QUIET_MS)
     hotter_k = np.clip(teff_k, 5777.0, 6400.0) - 5777.0
     macro_ms = 3210.0 + 2.33 * hotter_k + 2.00e-3 * hotter_k**2
     motions_ms = np.sqrt(motions_ms**2 + (macro_ms**2 - 3210.0**2) / 4)
@@ -216,7 +216,7 @@ def _equations(found, masks, berv_ms, sampling, tellurics, deepest, blocks=12):
 
 
 def _absorption(found, masks, berv_ms, sampling, chosen):
-    """Return what each list absorbs, with the width and the strength of the lines of the star."""
+    """Return the absorption of each list with the width and the strength of the lines of the star."""
     wavelength = np.ascontiguousarray(found.orders.wavelength[chosen])
     if sampling is not None:
         fwhm = np.ascontiguousarray(sampling.fwhm[chosen])

@@ -1,4 +1,4 @@
-"""When an exposure was taken, and how fast the observer moved towards the star then."""
+"""The photon-weighted midpoint of an exposure, and the barycentric time and motion at it."""
 
 import numpy as np
 from astropy import constants, units
@@ -18,7 +18,7 @@ _YEAR_S = 365.25 * _DAY_S
 _MAS_RAD = np.pi / 180 / 3600e3
 #: G M_sun / c3, half the scale of the Shapiro delay [second]
 _SUN_DELAY_S = 4.925490947e-6
-#: How often the path of the light is found anew; each time it is known better by the velocity of the star over c
+#: Iterations of the path of the light; each is more precise by a factor of the velocity of the star over c
 _LIGHT_ROUNDS = 6
 
 
@@ -30,16 +30,16 @@ def midpoint(raw: RawFrame, fiber: int, *, largest_gap: float = 0.25, spike: flo
     fiber
         Fiber that carries the star.
     largest_gap
-        Share of the exposure that may pass without a sample of the meter.
+        Largest share of the exposure without a sample of the meter.
     spike
-        A sample this many times brighter than its neighbors is a cosmic ray or a glitch and counts as they do.
+        A sample this many times brighter than its neighbors, a cosmic ray or a glitch, is replaced by their median.
 
     Returns
     -------
     midpoint_mjd : float
         Midpoint, UTC [MJD].
     from_meter : bool
-        False where the exposure meter was of no use and the midpoint is the geometric one.
+        False where the exposure meter cannot be used and the midpoint is the geometric one.
 
     Notes
     -----
@@ -51,9 +51,12 @@ def midpoint(raw: RawFrame, fiber: int, *, largest_gap: float = 0.25, spike: flo
         return middle, False
     start_s = (raw.meter.start_mjd - raw.start_mjd) * _DAY_S
     samples = _samples(start_s, raw.meter.exposure_s, _star_counts(raw, fiber, start_s))
-    if samples is None or _longest_gap(*samples[:2], raw.exposure_s) > largest_gap * raw.exposure_s:
+    if samples is None:
         return middle, False
-    begin, end, rate = _filled(*samples, raw.exposure_s, spike)
+    begin, end, rate = samples
+    if _longest_gap(begin, end, raw.exposure_s) > largest_gap * raw.exposure_s:
+        return middle, False
+    begin, end, rate = _filled(begin, end, rate, raw.exposure_s, spike)
     light = rate * (end - begin)
     if not light.sum() > 0 or -light[light < 0].sum() > 0.05 * light.sum():
         return middle, False
@@ -87,12 +90,12 @@ def at(star: Star, midpoint_mjd: float, place: Spectrograph | Telescope, from_me
 
     Notes
     -----
-    Equation 28 of Wright & Eastman (2014, PASP 126, 838) without the Shapiro term (below 0.1 mm/s): the velocity is
-    the one the star had at the epoch of its position, so the perspective acceleration of a star with known parallax is
-    taken out of a series. The star stands where the light that arrives has left it, and its proper motion is what is
-    seen as that light arrives, ``1 / (1 + v_r / c)`` times the true one (Butkevich & Lindegren 2014, A&A 570, A62). To
-    first order this adds ``-v_r d mu**2 t / c`` to the correction, as their equation D.11 and the program of Wright &
-    Eastman have it: 0.17 cm/s a year for Barnard's star. The ephemeris is the one built into ERFA (0.5 cm/s); nothing
+    Equation 28 of Wright & Eastman (2014, PASP 126, 838) without the Shapiro term (below 0.1 mm/s): the velocity is the
+    one the star had at the epoch of its position, so the perspective acceleration of a star with known parallax is
+    taken out of a series. The position of the star is that at which the arriving light left it, and its proper motion
+    is that in the time of arrival, ``1 / (1 + v_r / c)`` times the true one (Butkevich & Lindegren 2014, A&A 570, A62).
+    To first order this adds ``-v_r d mu**2 t / c`` to the correction, as their equation D.11 and the program of Wright
+    & Eastman have it: 0.17 cm/s a year for Barnard's star. The ephemeris is the one built into ERFA (0.5 cm/s); nothing
     is fetched from a network.
     """
     if star.ra_deg is None or star.dec_deg is None:
@@ -122,8 +125,8 @@ def at(star: Star, midpoint_mjd: float, place: Spectrograph | Telescope, from_me
 def _star_counts(raw, fiber, start_s):
     """Return the counts of a star, above those of the dark fiber where there is one.
 
-    The columns of the meter are mirrored against the fibers of the spectrograph in every frame that was looked at, but
-    no document says so: a lone star is the brighter of the two columns, whatever they are called.
+    The columns of the meter are in the reverse order of the fibers of the spectrograph in every frame that was
+    examined, but no document says so: a lone star is the brighter of the two columns.
     """
     mirrored, straight = raw.meter.counts[:, 2 - fiber], raw.meter.counts[:, fiber]
     if fiber == 1:
@@ -144,7 +147,7 @@ def _samples(start_s, exposure_s, counts):
     begin, length, counts = (a[usable][order] for a in (start_s, exposure_s, counts))
     if len(begin) < 2:
         return None
-    # a sample that claims to last into the next one ends where that begins
+    # a sample that would last into the next one ends where that begins
     end = np.minimum(begin + length, np.append(begin[1:], np.inf))
     kept = end > begin
     return begin[kept], end[kept], counts[kept] / length[kept]

@@ -7,10 +7,10 @@ import numpy as np
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
-from nrespipe.engine.velocity import arrays, mask_fit, template_fit
+from nrespipe.engine.velocity import inputs, mask_fit, template_fit
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import LineMask, Tellurics
+from nrespipe.frames.velocity import LineMask, OrderVelocities, Tellurics
 
 #: An order longer than twice this is a merged spectrum and is cut into pieces of about this length [pixel]
 _PIECE = 4096
@@ -18,32 +18,30 @@ _PIECE = 4096
 
 @dataclass(frozen=True)
 class Measurement:
-    """A velocity, and what was found beside it.
+    """A velocity that was measured from arrays, with its errors.
 
     Attributes
     ----------
     rv_ms, error_ms
         Radial velocity, barycentric if the barycentric correction was given, and its error: that of the photons and of
-        the drift, and with a template what that does not match [m / s].
+        the drift, and with a template their mismatch [m / s].
     photon_error_ms
-        Part of the error that the noise makes [m / s].
+        Part of the error from the noise of the pixels [m / s].
     mask_error_ms
-        What the list of lines adds to the error of the absolute velocity; NaN where no model tells [m / s].
-    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
-        Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
+        Error of the absolute velocity from the list of lines; NaN without a model of the lines [m / s].
+    by_order
+        The velocity from each order.
     fwhm_ms, contrast, bisector_ms
-        Of the cross-correlation function; NaN for a template [m / s, 1, m / s].
+        Of the CCF; NaN for a template [m / s, 1, m / s].
     order_chi2
-        Scatter of the orders over what their errors allow, squared.
+        Chi-square of the velocities of the orders over their degrees of freedom.
     """
 
     rv_ms: float
     error_ms: float
     photon_error_ms: float
     mask_error_ms: float
-    order_rv_ms: np.ndarray
-    order_error_ms: np.ndarray
-    order_weight: np.ndarray
+    by_order: OrderVelocities
     fwhm_ms: float
     contrast: float
     bisector_ms: float
@@ -81,7 +79,7 @@ def velocity(
     berv_ms
         Barycentric correction c z: ``v = c ((1 + v_seen / c) (1 + berv / c) - 1)`` [m / s].
     blaze : shape of `wavelength`
-        What the flux is to be divided by; pixels below 5 percent of its peak are not used.
+        Blaze to divide the flux by; pixels below 5 percent of its peak are not used.
     numbers : shape (n_orders,)
         Diffraction orders, to find those of a template by; 0, 1, 2 ... without.
     tellurics
@@ -91,35 +89,31 @@ def velocity(
         anywhere within it are not used; 0 for a spectrum that is at rest in the barycenter [m / s].
     drift_scatter_ms
         Scatter of the drift of the spectrograph since its wavelengths were measured, where they are not corrected for
-        it: the error of their zero point. Arrays do not tell of it, so without it the error is that of the photons
-        alone [m / s].
+        it: the error of their zero point. Without it the error is that of the photons alone [m / s].
 
     Raises
     ------
     ValueError
-        If the arrays do not match or hold nothing to use, nothing of `reference` falls on usable pixels, or its lines
+        If the arrays do not match or have no usable pixels, nothing of `reference` falls on usable pixels, or its lines
         are not those of the spectrum near the velocity.
 
     Notes
     -----
     Quantities of astropy count with their units. A merged spectrum (one long order) is cut into pieces of about 4096
     pixels. See ``mask_fit.fit`` and ``template_fit.fit`` for the methods, and `gaussian` for the plain
-    cross-correlation of other pipelines.
+    CCF of other pipelines.
     """
     orders = _orders(*_arrays(wavelength, flux, variance, blaze))
-    berv_ms = arrays.speed_ms(berv_ms, "berv_ms")
-    known_ms = None if velocity_ms is None else arrays.speed_ms(velocity_ms, "velocity_ms")
+    berv_ms = inputs.speed_ms(berv_ms, "berv_ms")
+    known_ms = None if velocity_ms is None else inputs.speed_ms(velocity_ms, "velocity_ms")
     options = {"tellurics": tellurics, "motion_ms": motion_ms}
     if isinstance(reference, Template):
-        fit = _by_template(orders, numbers, reference, known_ms, berv_ms, options)
-        shape = {"fwhm_ms": np.nan, "contrast": np.nan, "bisector_ms": np.nan, "mask_error_ms": np.nan}
-        further_ms = np.hypot(drift_scatter_ms, fit.mismatch_ms)
-    else:
-        further_ms = drift_scatter_ms
-        fit = _by_mask(orders, reference, known_ms, berv_ms, options)
-        shape = {name: getattr(fit, name) for name in ("fwhm_ms", "contrast", "bisector_ms", "mask_error_ms")}
-    by_order = fit.order_rv_ms, fit.order_error_ms, fit.order_weight
-    return _measurement(fit.rv_ms, fit.photon_error_ms, further_ms, *by_order, **shape)
+        by_template = _by_template(orders, numbers, reference, known_ms, berv_ms, options)
+        further_ms = np.hypot(drift_scatter_ms, by_template.mismatch_ms)
+        return _measurement(by_template.rv_ms, by_template.photon_error_ms, further_ms, by_template.by_order)
+    fit = _by_mask(orders, reference, known_ms, berv_ms, options)
+    shape = {name: getattr(fit, name) for name in ("fwhm_ms", "contrast", "bisector_ms", "mask_error_ms")}
+    return _measurement(fit.rv_ms, fit.photon_error_ms, drift_scatter_ms, fit.by_order, **shape)
 
 
 def gaussian(
@@ -136,7 +130,7 @@ def gaussian(
     step_ms: float = 100.0,
     drift_scatter_ms=0.0,
 ) -> Measurement:
-    """Measure a velocity as HARPS does: a Gaussian fitted to the plain cross-correlation function of all orders.
+    """Measure a velocity as the pipeline of HARPS does: a Gaussian fitted to the plain CCF of all orders.
 
     Parameters
     ----------
@@ -148,7 +142,7 @@ def gaussian(
     berv_ms, blaze
         As in `velocity`; a line counts with the blaze at its place.
     box_ms
-        Full width of the box in which a line looks at the spectrum [m / s].
+        Full width of the box around a line in which the spectrum is averaged [m / s].
     reach_ms
         Half width of the range that is fitted; the velocity depends on it by some m/s, because lines blend [m / s].
     step_ms
@@ -164,7 +158,7 @@ def gaussian(
     Raises
     ------
     ValueError
-        If no line of the mask falls on usable pixels, with all of its range, or the function has no dip in it.
+        If no line of the mask falls on usable pixels, with all of its range, or the CCF has no dip in it.
 
     Notes
     -----
@@ -172,9 +166,9 @@ def gaussian(
     632); `velocity` is the better one, as this depends on blends, on the ends of the orders and on the line-spread
     function. Lines that leave an order within the range, or meet a pixel that is left out, are not used.
     """
-    arrays.check_lines(mask)
+    inputs.check_lines(mask)
     wavelength, flux, variance, blaze = _arrays(wavelength, flux, variance, blaze, cut=False)
-    velocity_ms, berv_ms = arrays.speed_ms(velocity_ms, "velocity_ms"), arrays.speed_ms(berv_ms, "berv_ms")
+    velocity_ms, berv_ms = inputs.speed_ms(velocity_ms, "velocity_ms"), inputs.speed_ms(berv_ms, "berv_ms")
     grid_ms = velocity_ms + np.arange(-round(reach_ms / step_ms), round(reach_ms / step_ms) + 1) * step_ms
     seen_ms = doppler.seen_ms(grid_ms, berv_ms)
     good = np.isfinite(flux) & np.isfinite(variance) & (variance > 0) & (blaze > 0)
@@ -195,23 +189,25 @@ def gaussian(
     error = np.sqrt(np.sum(single**2 * noise, axis=1))
     able = np.isfinite(error) & (error > 0)
     weight = np.where(able, 1 / np.where(able, error, 1.0) ** 2, 0.0)
-    return _measurement(
-        found.center_ms, total, drift_scatter_ms,
-        np.where(able, [peak.center_ms for peak, _ in fits[1:]], np.nan), np.where(able, error, np.nan),
+    by_order = OrderVelocities(
+        np.where(able, [peak.center_ms for peak, _ in fits[1:]], np.nan),
+        np.where(able, error, np.nan),
         weight / max(weight.sum(), 1e-300),
-        fwhm_ms=found.fwhm_ms, contrast=found.contrast, mask_error_ms=np.nan,
+    )
+    return _measurement(
+        found.center_ms, total, drift_scatter_ms, by_order, fwhm_ms=found.fwhm_ms, contrast=found.contrast,
         bisector_ms=ccf.bisector_span(grid_ms, each.sum(axis=0), found),
     )  # fmt: skip
 
 
 def _shift(grid_ms, function):
-    """Return the peak of a function, and the combination of its points that tells by how much it is shifted."""
+    """Return the dip of a CCF, and the weights of its points in the shift of the dip."""
     if not np.ptp(function) > 0:
         return ccf.Peak(np.nan, np.nan, 0.0, 0.0), np.zeros(len(grid_ms))
     found = ccf.peak(grid_ms, function)
     u = (grid_ms - found.center_ms) / (found.fwhm_ms / 2.3548)
     dip = np.exp(-0.5 * u**2)
-    # what answers to a shift and to no change of level, depth or width
+    # the combination that a shift changes, and no level, depth or width
     columns = np.stack([np.ones(len(u)), dip, u**2 * dip, u * dip], axis=1)
     depth = found.contrast * found.level / (found.fwhm_ms / 2.3548)
     return found, -np.linalg.pinv(columns)[3] / depth if depth != 0 else np.zeros(len(u))
@@ -230,7 +226,7 @@ def _by_template(orders, numbers, template, known_ms, berv_ms, options):
 
 
 def _by_mask(orders, mask, known_ms, berv_ms, options):
-    arrays.check_lines(mask)
+    inputs.check_lines(mask)
     guess_ms = known_ms
     if known_ms is None:
         guess_ms, significance, _ = line_mask.search(mask, orders, berv_ms, options["tellurics"])
@@ -252,12 +248,12 @@ def _unlike(reference, guess_ms):
 def _arrays(wavelength, flux, variance, blaze, cut=True):
     """Return the arrays with the axes order and pixel; a merged spectrum is cut into pieces."""
     blaze = np.ones(np.shape(flux)) if blaze is None else blaze
-    given = arrays.plain(wavelength, "angstrom"), *(arrays.plain(a) for a in (flux, variance, blaze))
+    given = inputs.plain(wavelength, "angstrom"), *(inputs.plain(a) for a in (flux, variance, blaze))
     found = [np.atleast_2d(a) for a in given]
     shape = found[0].shape
     if len(shape) != 2 or any(a.shape != shape for a in found):
         raise ValueError(f"wavelength, flux, variance and blaze must match: {', '.join(str(a.shape) for a in found)}")
-    arrays.check_wavelength(found[0])
+    inputs.check_wavelength(found[0])
     if cut and shape[0] == 1 and shape[1] > 2 * _PIECE:
         pieces = shape[1] // _PIECE
         length = shape[1] // pieces
@@ -297,16 +293,20 @@ def _within(mask, wavelength, good, blaze, seen_ms, box_ms):
     return ccf.Lines(order[weight > 0], angstrom[weight > 0], weight[weight > 0])
 
 
-def _measurement(rv_ms, photon_error_ms, further_ms, order_rv_ms, order_error_ms, order_weight, **shape):
-    able = np.isfinite(order_rv_ms) & (order_weight > 0)
-    pulls = (order_rv_ms[able] - rv_ms) / order_error_ms[able]
+def _measurement(
+    rv_ms, photon_error_ms, further_ms, by_order, *,
+    fwhm_ms=np.nan, contrast=np.nan, bisector_ms=np.nan, mask_error_ms=np.nan,
+):  # fmt: skip
+    able = np.isfinite(by_order.rv_ms) & (by_order.weight > 0)
+    pulls = (by_order.rv_ms[able] - rv_ms) / by_order.error_ms[able]
     return Measurement(
         rv_ms=float(rv_ms),
         error_ms=float(np.hypot(photon_error_ms, further_ms)),
         photon_error_ms=float(photon_error_ms),
-        order_rv_ms=order_rv_ms,
-        order_error_ms=order_error_ms,
-        order_weight=order_weight,
+        mask_error_ms=float(mask_error_ms),
+        by_order=by_order,
+        fwhm_ms=float(fwhm_ms),
+        contrast=float(contrast),
+        bisector_ms=float(bisector_ms),
         order_chi2=float(np.sum(pulls**2) / max(able.sum() - 1, 1)),
-        **{name: float(value) for name, value in shape.items()},
     )

@@ -1,24 +1,33 @@
-"""The radial velocity of a star."""
+"""The radial velocity of a star in a fiber: by a line mask and by a template, with errors and quality flags."""
 
 from collections.abc import Mapping
+from typing import TypedDict
 
 import numpy as np
 
-from nrespipe import data
-from nrespipe.engine.spectrum import ccf_errors, continuum, line_mask, synthetic
+from nrespipe import data, doppler
+from nrespipe.engine.spectrum import ccf, continuum, line_mask, synthetic
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.star import stellar_type
-from nrespipe.engine.velocity import error_budget, mask_fit, published, template_fit
+from nrespipe.engine.velocity import mask_fit, template_fit
 from nrespipe.engine.velocity.template import is_same_star
-from nrespipe.frames.arrays import Integers
+from nrespipe.engine.wavelength import calibrate
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Barycentric, LineMask, Tellurics, TemplateVelocity, Velocity
+from nrespipe.frames.velocity import (
+    Barycentric,
+    LineMask,
+    OrderVelocities,
+    Tellurics,
+    TemplateVelocity,
+    Velocity,
+)
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Wavelengths
 
-#: Noise of the detector that weights reckon with, as a share of the typical light of the star: that at a ratio of
+#: Noise of the detector in the weights, as a share of the typical flux of the star: that at a ratio of
 #: signal to noise of 40. With the true noise the velocity of a K5 dwarf moved by 1.5 m/s between ratios of 20 and 150,
 #: with none the error at 20 was 44 percent larger; so it is 0.1 m/s and 4 percent
 _FLOOR = 0.3
@@ -26,7 +35,16 @@ _FLOOR = 0.3
 #: Orders of a spectrograph of the design that carry velocities: below are fringes and water, above too little light
 _FIRST_ORDER, _LAST_ORDER = 58, 117
 
-_SHAPE_ERRORS = ("fwhm_error_ms", "contrast_error", "bisector_error_ms")
+
+class Errors(TypedDict):
+    """Total error of a velocity and its parts, as the attributes of a ``Velocity`` [m / s]."""
+
+    error_ms: float
+    photon_error_ms: float
+    wavelength_error_ms: float
+    drift_error_ms: float
+    transfer_error_ms: float
+    scale_error_ms: float
 
 
 def measure(
@@ -52,22 +70,22 @@ def measure(
     fiber
         Fiber of the star.
     star
-        What is known of it.
+        Its catalog entry.
     tellurics
         Where the atmosphere absorbs.
     template
-        Of the star, or of one like it: then the velocity is measured with it as well.
+        Of the star, or of one like it: the velocity is then measured with it as well.
     transfer_ms
         Error of the zero point of the fiber relative to the reference fiber; part of that of the wavelengths [m / s].
     drift_scatter_ms
         Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
     list_noise_ms
-        Disagreement of the orders that a list of lines may cause; more is doubted [m / s].
+        Disagreement of the orders that a list of lines may cause; more is flagged [m / s].
 
     Returns
     -------
     Velocity
-        With a velocity and a function of NaN, infinite errors and ``NO_VELOCITY`` where no mask finds a star, or the
+        With a velocity and a CCF of NaN, infinite errors and ``NO_VELOCITY`` where no mask finds a star, or the
         lines of none are those of the spectrum.
 
     Notes
@@ -80,40 +98,49 @@ def measure(
     chosen = _usable_orders(spectra, wavelengths, fiber)
     orders = _orders(spectra, wavelengths, fiber, chosen)
     sampling = _sampling(wavelengths.line_shape, fiber, spectra.orders[chosen])
-    quality = Quality.LOW_SIGNAL if _snr(spectra, fiber) < 10 else Quality(0)
-    common = {"fiber": fiber, "star": star, "barycentric": barycentric, "snr": _snr(spectra, fiber)}
-    found, mask, guessed = _fitted(orders, sampling, masks, star, tellurics, barycentric.berv_ms, list_noise_ms)
-    quality |= Quality.TYPE_GUESSED if guessed else Quality(0)
+    berv_ms, snr, n_orders = barycentric.berv_ms, _snr(spectra, fiber), len(spectra.orders)
+    found, mask, guessed = _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms)
     if found is None:
-        return published.nothing(spectra.orders, quality | Quality.NO_VELOCITY, mask=mask.name, **common)
-    if not found.consistent or found.mask_error_ms > max(list_noise_ms, 3 * found.photon_error_ms):
-        quality |= Quality.VELOCITY_INCONSISTENT
+        quality = _signal_flags(snr, guessed) | Quality.NO_VELOCITY
+        return _unmeasured(fiber, star, mask.name, barycentric, snr, spectra.orders, quality)
 
-    def errors(fit, **further):
+    def errors(photon_ms: float, leverage: Floats, mismatch_ms: float | None = None) -> Errors:
         weight = np.zeros(spectra.of(fiber)[0].shape)
-        weight[chosen] = fit.leverage
-        allowance = {"transfer_ms": transfer_ms, "drift_scatter_ms": drift_scatter_ms}
-        return error_budget.parts(fit.photon_error_ms, wavelengths, fiber, weight, **allowance, **further)
+        weight[chosen] = leverage
+        return error_parts(
+            photon_ms, wavelengths, fiber, weight, mismatch_ms=mismatch_ms, transfer_ms=transfer_ms,
+            drift_scatter_ms=drift_scatter_ms,
+        )  # fmt: skip
 
-    kind = stellar_type.estimate(found, masks, barycentric.berv_ms, sampling, tellurics)
-    second = _second(found, template, star, spectra.orders, chosen, tellurics, barycentric.berv_ms, errors)
-    quality |= _doubts(found, second, template)
+    second = _by_template(found, template, star, spectra.orders, chosen, tellurics, berv_ms, errors)
+    shape_errors = ccf.shape_errors(found.orders, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
+    grid_ms, function, function_variance = _published_ccf(found, n_orders, chosen, berv_ms)
+    start_angstrom, end_angstrom = _wavelength_ranges(found, n_orders, chosen)
     return Velocity(
+        fiber=fiber,
+        star=star,
+        mask=mask.name,
+        barycentric=barycentric,
+        snr=snr,
         rv_ms=found.rv_ms,
-        **errors(found),
+        **errors(found.photon_error_ms, found.leverage),
         mask_error_ms=found.mask_error_ms,
         fwhm_ms=found.fwhm_ms,
         contrast=found.contrast,
         bisector_ms=found.bisector_ms,
-        **dict(zip(_SHAPE_ERRORS, ccf_errors.errors(found, barycentric.berv_ms))),
-        stellar_type=kind,
-        **published.function(found, len(spectra.orders), chosen, barycentric.berv_ms),
+        fwhm_error_ms=shape_errors[0],
+        contrast_error=shape_errors[1],
+        bisector_error_ms=shape_errors[2],
+        stellar_type=stellar_type.estimate(found, masks, berv_ms, sampling, tellurics),
+        grid_ms=grid_ms,
+        ccf=function,
+        ccf_variance=function_variance,
         orders=spectra.orders,
-        **published.by_order(found, len(spectra.orders), chosen),
-        quality=quality,
-        mask=mask.name,
+        by_order=found.by_order.among(n_orders, chosen),
+        order_start_angstrom=start_angstrom,
+        order_end_angstrom=end_angstrom,
+        quality=_signal_flags(snr, guessed) | _velocity_flags(found, second, template, list_noise_ms),
         template=second,
-        **common,
     )
 
 
@@ -138,8 +165,62 @@ def prepared(spectra: Spectra, wavelengths: Wavelengths, fiber: int) -> tuple[Or
     return _orders(spectra, wavelengths, fiber, chosen), spectra.orders[chosen]
 
 
-def _second(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
-    """Return the velocity by the template; None where there is none, or where it does not cover the spectrum."""
+def error_parts(
+    photon_ms: float,
+    wavelengths: Wavelengths,
+    fiber: int,
+    weight: Floats,
+    *,
+    mismatch_ms: float | None = None,
+    transfer_ms: float = 0.0,
+    drift_scatter_ms: float = DRIFT_SCATTER_MS,
+) -> Errors:
+    """Return the total error of a velocity and the parts whose squares add up to it.
+
+    Parameters
+    ----------
+    photon_ms
+        Error by the noise of the pixels [m / s].
+    fiber
+        Fiber of the star.
+    weight : shape (n_orders, n_pixels)
+        Share of each pixel of the frame in the velocity.
+    mismatch_ms
+        Error by the differences between spectrum and template beyond noise; None where there is no template [m / s].
+    transfer_ms
+        Error of the zero point of the fiber relative to the reference fiber, of this night [m / s].
+    drift_scatter_ms
+        Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
+
+    Notes
+    -----
+    The covariances of the wavelength solution and of the drift are carried through the weights where the wavelengths
+    know them; else the errors of their zero points count, and are taken to differ from night to night. The error of the
+    wavelengths contains that of the fiber, which is reported by itself here.
+    """
+    if wavelengths.solution is not None:
+        night_ms, common_ms, drift_ms = calibrate.mean_error_ms(wavelengths, fiber, weight)
+    else:
+        night_ms, common_ms = float(wavelengths.error_ms[wavelengths.fibers.index(fiber)]), 0.0
+        drift_ms = wavelengths.drift.velocity_error_ms
+    transfer_ms = min(float(transfer_ms), night_ms)
+    wavelength_ms = float(np.sqrt(night_ms**2 - transfer_ms**2)) if np.isfinite(night_ms) else night_ms
+    drift_ms = float(drift_scatter_ms if wavelengths.drift.n_lines == 0 else drift_ms)
+    parts_ms = [float(photon_ms), wavelength_ms, drift_ms, transfer_ms]
+    if mismatch_ms is not None:
+        parts_ms.append(float(mismatch_ms))
+    return {
+        "error_ms": float(np.sqrt(sum(part**2 for part in parts_ms))),
+        "photon_error_ms": float(photon_ms),
+        "wavelength_error_ms": wavelength_ms,
+        "drift_error_ms": drift_ms,
+        "transfer_error_ms": transfer_ms,
+        "scale_error_ms": common_ms,
+    }
+
+
+def _by_template(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
+    """Return the velocity by the template; None without a template, or where it does not cover the spectrum."""
     if template is None:
         return None
     try:
@@ -147,41 +228,46 @@ def _second(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
     except ValueError:
         return None
     wider, wider_error = template_fit.width_change(found.orders, numbers[chosen], template, fit, berv_ms)
-    by_order = {}
-    for name, nothing in (("order_rv_ms", np.nan), ("order_error_ms", np.nan), ("order_weight", 0.0)):
-        by_order[name] = np.full(len(numbers), nothing)
-        by_order[name][chosen] = getattr(fit, name)
     return TemplateVelocity(
         name=template.star.name,
         fingerprint=template.fingerprint,
         own=is_same_star(template, star),
         n_spectra=len(template.inputs),
         rv_ms=fit.rv_ms,
-        **errors(fit, mismatch_ms=fit.mismatch_ms),
+        **errors(fit.photon_error_ms, fit.leverage, fit.mismatch_ms),
+        mismatch_error_ms=float(fit.mismatch_ms),
         order_chi2=fit.order_chi2,
         consistent=fit.consistent,
         odd_even_ms=fit.odd_even_ms,
         odd_even_error_ms=fit.odd_even_error_ms,
         width_change_m2_s2=wider,
         width_change_error_m2_s2=wider_error,
-        **by_order,
+        by_order=fit.by_order.among(len(numbers), chosen),
     )
 
 
-def _doubts(found, second, template, *, alarm=2.0, farthest=4.0):
-    """Return what is to be doubted where a velocity by a template stands beside that by the mask."""
-    if template is None:
-        return Quality(0)
-    quality = Quality(0) if template.trusted else Quality.YOUNG_TEMPLATE
+def _signal_flags(snr, guessed):
+    """Return the flags that a star can have without a velocity: faint, and of a type that the catalog does not know."""
+    quality = Quality.LOW_SIGNAL if snr < 10 else Quality(0)
+    return quality | (Quality.TYPE_GUESSED if guessed else Quality(0))
+
+
+def _velocity_flags(found, second, template, list_noise_ms, *, alarm=2.0, farthest=4.0):
+    """Return the flags of the velocity by the mask, of that by the template, and of their difference."""
+    quality = Quality(0)
+    if not found.consistent or found.mask_error_ms > max(list_noise_ms, 3 * found.photon_error_ms):
+        quality |= Quality.VELOCITY_INCONSISTENT
+    if template is not None and not template.trusted:
+        quality |= Quality.YOUNG_TEMPLATE
     if second is None:
         return quality
-    # the lines of another star always disagree by more than noise, which its error tells
+    # the lines of another star always disagree by more than noise, and the mismatch error contains it
     odd_even = abs(second.odd_even_ms) > farthest * second.odd_even_error_ms
     if not second.consistent or (second.own and (second.order_chi2 > alarm or odd_even)):
         quality |= Quality.VELOCITY_INCONSISTENT
     # a template of the star itself has the zero point of its mask; that of another one has that of another star
     list_ms = 0.0 if second.own else np.sqrt(2) * found.mask_error_ms
-    # a template of the star that does not fit has a larger error, which must not hide that
+    # a template of the star that does not fit has a larger error, which must not hide the disagreement
     other_ms = 0.0 if second.own else second.mismatch_error_ms
     expected_ms = np.sqrt(found.photon_error_ms**2 + second.photon_error_ms**2 + list_ms**2 + other_ms**2 + 1.0)
     if abs(second.rv_ms - found.rv_ms) > farthest * expected_ms:
@@ -197,12 +283,12 @@ def _usable_orders(spectra, wavelengths, fiber):
 
 
 def _orders(spectra, wavelengths, fiber, chosen):
-    arrays = [a[chosen] for a in spectra.of(fiber)]
-    flux, variance, good = continuum.above_blaze(*arrays)
+    flux, variance, quality, blaze = (a[chosen] for a in spectra.of(fiber))
+    flux, variance, good = continuum.above_blaze(flux, variance, quality, blaze)
     level = continuum.envelope(flux, variance, good)
     known = np.isfinite(level) & (level > 0)
     lit = good & known
-    electrons, blaze = np.where(lit, level * arrays[3], 0.0), np.where(good, arrays[3], 1.0)
+    electrons, blaze = np.where(lit, level * blaze, 0.0), np.where(good, blaze, 1.0)
     floor = _FLOOR * np.median(electrons[lit]) if lit.any() else 1.0
     wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][chosen]
     return Orders(
@@ -228,7 +314,7 @@ def _sampling(line_shape, fiber, orders):
 
 
 def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
-    """Return the best fit or None, its mask, and whether that is another one than the catalog asks for."""
+    """Return the best fit or None, its mask, and whether the mask is another one than that of the catalog."""
     spare = (data.stellar_lines("F2"),) if "F5" in masks else ()
     by_temperature = sorted((*masks.values(), *spare), key=lambda mask: mask.teff_k)
     teff_k = stellar_type.catalog_temperature(star)
@@ -241,9 +327,9 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     for candidate in (place, place - 1, place + 1):
         if 0 <= candidate < len(by_temperature):
             fits[candidate] = fit(by_temperature[candidate])
-            doubted = not fits[place].resembles
-            doubted |= not fits[place].mask_error_ms < max(list_noise_ms, 2 * fits[place].photon_error_ms)
-            if teff_k is not None and not doubted:
+            poor = not fits[place].resembles
+            poor |= not fits[place].mask_error_ms < max(list_noise_ms, 2 * fits[place].photon_error_ms)
+            if teff_k is not None and not poor:
                 break
     error_ms = lambda fit: np.nan_to_num(np.hypot(fit.photon_error_ms, fit.mask_error_ms), nan=np.inf)
     best = min(fits, key=lambda i: (not fits[i].resembles, error_ms(fits[i])))
@@ -252,7 +338,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
 
 
 def _recognised(orders, candidates, teff_k, star, tellurics, berv_ms):
-    """Return the mask to begin with, where it sees the star, and how clearly."""
+    """Return the first mask, the velocity at which it matches best, and the significance of the match."""
     known_ms = None if star.rv_kms is None else star.rv_kms * 1e3
     half_range_ms = max(300e3, abs(known_ms or 0.0) + 50e3)
     if teff_k is not None:
@@ -264,6 +350,63 @@ def _recognised(orders, candidates, teff_k, star, tellurics, berv_ms):
     if known_ms is not None and abs(known_ms - guess_ms) < 3e3 and significance > 3:
         guess_ms, significance = known_ms, np.inf
     return candidates[best], guess_ms, significance
+
+
+def _published_ccf(found, n_orders, chosen, berv_ms, step_ms=500.0):
+    """Return an even grid of barycentric velocities, the CCF of each order of the frame on it, and its variance."""
+    reach_ms = max(20e3, 2 * found.fwhm_ms)
+    center = np.round(found.rv_ms / step_ms)
+    steps = int(np.ceil(reach_ms / step_ms))
+    grid_ms = (center + np.arange(-steps, steps + 1)) * step_ms
+    seen_ms = doppler.seen_ms(grid_ms, berv_ms)
+    flux, noise = found.orders.relative(found.model)
+    edges, total = ccf.pixel_edges(found.orders.wavelength), found.lines.weight.sum()
+    function, variance = np.zeros((2, n_orders, len(grid_ms)))
+    function[chosen] = ccf.correlate(flux[None], edges, found.lines, seen_ms, step_ms)[0] / total
+    variance[chosen] = ccf.variance(noise, edges, found.lines, seen_ms, step_ms) / total**2
+    return grid_ms, function, variance
+
+
+def _wavelength_ranges(found, n_orders, chosen):
+    """Return the first and the last wavelength used in each order of the frame; NaN where none is [angstrom]."""
+    wavelength = np.where(found.used, found.orders.wavelength, np.nan)
+    some = found.used.any(axis=1)
+    start, end = np.full((2, n_orders), np.nan)
+    start[chosen[some]] = np.nanmin(wavelength, axis=1, where=found.used, initial=np.inf)[some]
+    end[chosen[some]] = np.nanmax(wavelength, axis=1, where=found.used, initial=-np.inf)[some]
+    return start, end
+
+
+def _unmeasured(fiber, star, mask, barycentric, snr, orders, quality):
+    """Return the result for a star whose velocity could not be measured: NaN with infinite errors."""
+    # as long as a usual one, so that products of stars with and without a velocity are alike
+    grid_ms = np.linspace(-20e3, 20e3, 81)
+    none, empty = np.full(len(orders), np.nan), np.full((len(orders), len(grid_ms)), np.nan)
+    return Velocity(
+        fiber=fiber,
+        star=star,
+        mask=mask,
+        barycentric=barycentric,
+        snr=snr,
+        rv_ms=np.nan,
+        error_ms=np.inf,
+        photon_error_ms=np.inf,
+        wavelength_error_ms=np.inf,
+        drift_error_ms=np.inf,
+        transfer_error_ms=np.inf,
+        mask_error_ms=np.inf,
+        fwhm_ms=np.nan,
+        contrast=np.nan,
+        bisector_ms=np.nan,
+        grid_ms=grid_ms,
+        ccf=empty,
+        ccf_variance=empty,
+        orders=orders,
+        by_order=OrderVelocities(none, none, np.zeros(len(orders))),
+        order_start_angstrom=none,
+        order_end_angstrom=none,
+        quality=quality,
+    )
 
 
 def _snr(spectra, fiber):

@@ -1,4 +1,4 @@
-"""Zero points of nights: what all constant stars of a night are off together."""
+"""The common velocity offset of the constant stars of each night."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,7 +7,7 @@ from nrespipe.frames.velocity import ZeroPoints
 
 #: Rounds after which means, zero points and jitters do not change any more.
 _ROUNDS = 40
-#: The scatter of a star is its own where it exceeds that of the others by more than so many of its errors.
+#: The jitter of a star counts where its scatter exceeds that of the others by more than so many of its errors.
 _SIGNIFICANT = 2.0
 #: Further off than so many errors is no jitter.
 _WILD = 5.0
@@ -35,13 +35,13 @@ def measure(
     velocity_ms, error_ms : shape (n,)
         Barycentric velocities with their errors, all of the same fiber and made with the same list of lines [m / s].
     fewest_stars
-        A night that fewer stars tell of has no zero point of its own.
+        A night with fewer stars has no measured zero point.
     fewest_nights
-        A star of fewer nights tells nothing.
+        A star with fewer nights is not used.
     window_days
-        A night without a zero point of its own has the median of those at most so many days away.
+        A night without a measured zero point has the median of those at most so many days away.
     fewest_around
-        If these are fewer, it has none.
+        With fewer of these it has none.
 
     Returns
     -------
@@ -55,13 +55,13 @@ def measure(
 
     Notes
     -----
-    The velocity of star s in night n is m_s + z_n, with the error of its light and an intrinsic jitter j_s. As in
-    Trifonov et al. 2020 (A&A 636, A74) each star is held against its mean of the other nights, so that a night does
-    not hide in the mean that it is held against, and z_n is the weighted mean of these deviations; unlike there the
+    The velocity of star s in night n is m_s + z_n, with its photon error and an intrinsic jitter j_s. As in
+    Trifonov et al. 2020 (A&A 636, A74) each star is compared with its mean of the other nights, so that a night is
+    not part of the mean that it is compared with, and z_n is the weighted mean of these deviations; unlike there the
     means are freed of the zero points of their nights in turn, which matters where a star was seen in few of them.
     Weights fall beyond 2.5 sigma as Huber's do. The jitter of a star is the excess of its scatter about the zero
-    points that the *other* stars tell, and where it is not significant that of all stars: a star with a planet loses
-    its weight and needs no person to say so.
+    points by the *other* stars, and where it is not significant that of all stars: a star with a planet loses its
+    weight without a list of such stars.
     """
     star, night = np.asarray(star, str), np.asarray(night, int)
     velocity_ms, error_ms = np.asarray(velocity_ms, float), np.asarray(error_ms, float)
@@ -101,12 +101,12 @@ def measure(
 
 
 def combine(deviation_ms: ArrayLike, error_ms: ArrayLike, *, fewest_stars: int = 2) -> tuple[float, float]:
-    """Return the zero point that some stars of a night tell.
+    """Return the zero point of a night from the deviations of its stars.
 
     Parameters
     ----------
     deviation_ms, error_ms : shape (n_stars,)
-        How far each star was off, and the error, as `ZeroPoints` has them; NaN where a star was not seen. To correct
+        Deviation of each star and its error, as `ZeroPoints` has them; NaN where a star was not seen. To correct
         a star that is itself among them, leave it out: else it is drawn to its own mean [m / s].
 
     Returns
@@ -127,7 +127,7 @@ def combine(deviation_ms: ArrayLike, error_ms: ArrayLike, *, fewest_stars: int =
 
 
 def _by_night(star, night, velocity_ms, error_ms):
-    """Means of the velocities of each star in each night and their variances; NaN where there is none."""
+    """Return the means of the velocities of each star in each night and their variances; NaN where there is none."""
     names, rows = np.unique(star, return_inverse=True)
     nights, columns = np.unique(night, return_inverse=True)
     weights, sums = np.zeros((2, len(names), len(nights)))
@@ -138,7 +138,7 @@ def _by_night(star, night, velocity_ms, error_ms):
 
 
 def _deviations(seen, trusted, total, zero):
-    """Distance of every velocity from the mean of the other nights of its star, and the variance of that."""
+    """Return the distance of every velocity from the mean of the other nights of its star, and the variance of that."""
     weights = np.where(np.isfinite(trusted), 1 / trusted, 0.0)
     corrected = np.where(np.isfinite(seen), seen - zero, 0.0)
     others = weights.sum(axis=1, keepdims=True) - weights
@@ -149,7 +149,7 @@ def _deviations(seen, trusted, total, zero):
 
 
 def _huber(residual, variance, limit=2.5):
-    """Share of its weight that a residual keeps."""
+    """Return the share of its weight that a residual keeps."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.minimum(1.0, limit * np.sqrt(variance) / np.abs(residual))
 
@@ -168,7 +168,7 @@ def _errors(weights, enough):
 
 
 def _jitters(deviation, spread, weights, jitter, enough):
-    """Jitter of every star, by its distance from the zero points that the other stars tell."""
+    """Return the jitter of every star, by its distance from the zero points by the other stars."""
     weights = np.where(np.isfinite(deviation), weights, 0.0)
     products = weights * np.nan_to_num(deviation)
     others = weights.sum(axis=0) - weights
@@ -178,15 +178,15 @@ def _jitters(deviation, spread, weights, jitter, enough):
         expected = spread + 1 / others
     if not usable.any():
         return jitter
-    # a night that hardly another star tells of says little; one wild night is no jitter
+    # a night with hardly another star counts little; one wild night is no jitter
     share = np.where(usable & (residual**2 < _WILD**2 * expected), expected**-2.0, 0.0)
     total = share.sum(axis=1)
     # variances, below zero too where chance has it so: cut there they would be too large on the average
     own = np.sum(share * np.nan_to_num(residual**2 - expected), axis=1) / np.where(total > 0, total, np.nan) + jitter**2
-    doubt = np.sqrt(2 / np.where(total > 0, total, np.nan))
+    uncertainty = np.sqrt(2 / np.where(total > 0, total, np.nan))
     usual = max(0.0, np.nanmedian(own)) if np.isfinite(own).any() else 0.0
     for _ in range(3):
-        restless = own > usual + _SIGNIFICANT * doubt
+        restless = own > usual + _SIGNIFICANT * uncertainty
         calm = ~restless & (total > 0)
         usual = max(0.0, np.average(own[calm], weights=total[calm])) if calm.any() else usual
     # half way, or jitters that are too large and too small follow on each other
@@ -194,7 +194,7 @@ def _jitters(deviation, spread, weights, jitter, enough):
 
 
 def _around(nights, own, error, *, window_days, fewest):
-    """Give nights without a zero point of their own the median of those around them."""
+    """Return the zero points, the median of the nights around it for a night without a measured one."""
     value, error = own.copy(), error.copy()
     for i in np.flatnonzero(~np.isfinite(own)):
         near = (np.abs(nights - nights[i]) <= window_days) & np.isfinite(own)

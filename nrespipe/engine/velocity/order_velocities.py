@@ -1,4 +1,4 @@
-"""How the orders of a spectrum are joined to one velocity, and by how much its parts disagree."""
+"""Joins the velocities of the orders of a spectrum to one, and measures by how much parts of it disagree."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from nrespipe.frames.arrays import Floats
 _ROUNDS = 30
 
 
-def mean(value: Floats, weight: Floats, error: Floats, *, bend: float = 2.5) -> tuple[float, Floats]:
-    """Return the weighted mean of orders that a few of them do not move.
+def mean(value: Floats, weight: Floats, error: Floats, *, limit: float = 2.5) -> tuple[float, Floats]:
+    """Return the weighted mean of the velocities of orders, robust against a few of them that are far off.
 
     Parameters
     ----------
@@ -18,8 +18,9 @@ def mean(value: Floats, weight: Floats, error: Floats, *, bend: float = 2.5) -> 
         Its weight, 0 for an order that is not used.
     error : shape (n_orders,)
         Its error [m / s].
-    bend
-        From so many errors on, or scatters of the orders where these are larger, an order loses weight.
+    limit
+        Distance from the mean, in errors or in scatters of the orders where these are larger, beyond which an order
+        loses weight.
 
     Returns
     -------
@@ -30,9 +31,9 @@ def mean(value: Floats, weight: Floats, error: Floats, *, bend: float = 2.5) -> 
 
     Notes
     -----
-    An order that lies *r* errors from the mean keeps ``(bend / r)**2`` of its weight if *r* is more than `bend`. What
-    it adds falls with its distance, so that an order with a band of the atmosphere that no list has, or with the trail
-    of a saturated line, does not count whatever it says (a redescending M-estimator: Maronna, Martin & Yohai 2006,
+    An order at a distance of *r* errors from the mean keeps ``(limit / r)**2`` of its weight if *r* is more than
+    `limit`. Its contribution falls with its distance, so that an order with a band of the atmosphere that no list has,
+    or with the trail of a saturated line, does not count (a redescending M-estimator: Maronna, Martin & Yohai 2006,
     Robust Statistics, section 2.2). It begins at the weighted median. The distance counts in units of the robust
     scatter of the orders where that exceeds their errors, as it does where all of them disagree with a list or a
     template; with the factor of Rousseeuw & Leroy (1987, Robust Regression and Outlier Detection, section 5.1) for few
@@ -46,11 +47,11 @@ def mean(value: Floats, weight: Floats, error: Floats, *, bend: float = 2.5) -> 
     value, error = np.where(used, value, 0.0), np.where(used, error, 1.0)
     center = _median(value, weight)
     # once, about the median: about a mean that bad orders draw to them it would grow, and let them draw it further
-    few = 1 + 5 / max(np.count_nonzero(used) - 1, 1)
+    few = 1 + 5 / max(int(np.count_nonzero(used)) - 1, 1)
     scatter = max(1.0, 1.4826 * few * float(np.median((np.abs(value - center) / error)[used])))
     for _ in range(_ROUNDS):
         pulls = np.abs(value - center) / error
-        share = np.where(used, np.minimum(1.0, (bend * scatter / np.maximum(pulls, 1e-9)) ** 2), 0.0)
+        share = np.where(used, np.minimum(1.0, (limit * scatter / np.maximum(pulls, 1e-9)) ** 2), 0.0)
         now = share * weight / (share @ weight)
         center, before = float(now @ value), center
         if abs(center - before) < 1e-3 * np.sqrt(np.sum((now * error) ** 2)):
@@ -69,7 +70,7 @@ def disagreement(
     coarse: int = 12,
     alarm: float = 3.0,
 ) -> tuple[float, bool]:
-    """Return what the scatter of parts of a spectrum adds to the photon error, and whether they are independent.
+    """Return the excess of the scatter of parts of a spectrum over the photon error, and whether they are independent.
 
     Parameters
     ----------
@@ -87,15 +88,16 @@ def disagreement(
     Returns
     -------
     excess_ms : float
-        Its square is what the variance of the mean by the scatter of the blocks exceeds that of the photons by [m / s].
+        Its square is the variance of the mean by the scatter of the blocks, less that of the photons [m / s].
     consistent : bool
-        Whether fine and coarse blocks give the same.
+        Whether fine and coarse blocks give the same variance.
 
     Notes
     -----
-    Blocks of wavelength and not orders: neighboring orders share lines, and share what is wrong with them. Lines err
-    independently, so wide blocks give the same error of the mean as narrow ones; a bent wavelength scale moves
-    neighbors together, and then the wide ones tell the truth. The variance ratio passes 3 by chance once in 400 times.
+    Blocks of wavelength and not orders: neighboring orders share lines and their errors. Lines are in error
+    independently, so wide blocks give the same error of the mean as narrow ones; a distorted wavelength scale shifts
+    neighbors together, and then the error by the wide ones is the right one. The variance ratio passes 3 by chance once
+    in 400 times.
     """
     place = np.argsort(wavelength, axis=None, kind="stable")
     signal, leverage = signal.ravel()[place], leverage.ravel()[place]

@@ -11,7 +11,7 @@ from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.star import stellar_type
-from nrespipe.engine.velocity import arrays, template_fit
+from nrespipe.engine.velocity import inputs, template_fit
 from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Tellurics
@@ -80,9 +80,9 @@ def build(
     tellurics
         Where the atmosphere absorbs: those pixels do not count.
     rounds
-        How often the velocities and the levels of the exposures are found anew against the template.
+        How often the velocities and the levels of the exposures are fitted anew to the template.
     clip
-        Pixels further off than this many errors, of noise and 1 percent of the level, are hits and are left out.
+        Pixels further off than this many errors, of noise and 1 percent of the level, are left out as cosmic rays.
     leave_out
         Whether each exposure is measured with a template of all the others, where there are two others.
 
@@ -200,7 +200,7 @@ class _Stack:
         self.knots = [_knots(exposures[0], row, self.rv_ms[0]) for row in self.rows[0]]
         self.places = [CubicSpline(ln_angstrom, np.arange(len(ln_angstrom))) for ln_angstrom in self.knots]
         self.leveled = [e.orders for e in exposures]
-        # nothing is known of the lines yet
+        # the lines are not known yet
         self.expected = [np.ones(e.orders.flux.shape) for e in exposures]
         self.kept = [_clean(e, tellurics) for e in exposures]
 
@@ -228,7 +228,7 @@ class _Stack:
             )
 
     def spectrum(self, without=None):
-        """Return flux and variance at the knots of each order, NaN where nothing is known."""
+        """Return flux and variance at the knots of each order, NaN where there is no exposure."""
         n = max(map(len, self.knots))
         flux, variance = np.full((2, len(self.knots), n), np.nan)
         for o, knots in enumerate(self.knots):
@@ -269,7 +269,7 @@ class _Stack:
         )
 
     def by_the_others(self, star):
-        """Return what a template of all the others gives of each exposure."""
+        """Return the fit of each exposure with a template of all the others."""
         return [
             template_fit.fit(
                 self.leveled[i], e.numbers, self.template(self.exposures, star, without=i), self.rv_ms[i], e.berv_ms,
@@ -280,7 +280,7 @@ class _Stack:
 
 
 def _coadded(exposures, tellurics, rounds, clip):
-    """Return a stack whose velocities, levels and hits have settled."""
+    """Return a stack whose velocities, levels and rejected pixels have converged."""
     if len(exposures) < 2:
         raise ValueError(f"a template needs at least two spectra of its star, there are {len(exposures)}")
     stack = _Stack(exposures, tellurics)
@@ -304,7 +304,7 @@ def _coadded(exposures, tellurics, rounds, clip):
 
 
 def _compared(stack, i, template, clip):
-    """Return an exposure at the level that the template asks for, its clean pixels, and the light that is expected."""
+    """Return an exposure with the continuum of the template, its clean pixels, and the expected flux."""
     e, orders = stack.exposures[i], stack.leveled[i]
     flux, _, noise = template_fit.expected(orders, e.numbers, template, stack.rv_ms[i], e.berv_ms)
     able = _clean(e, stack.tellurics) & np.isfinite(flux)
@@ -314,17 +314,17 @@ def _compared(stack, i, template, clip):
     level = np.where(known, level, 0.0)
     error = np.sqrt(orders.noise().at(level * model) + level**2 * (np.where(able, noise, 0.0) + 1e-4))
     near = np.abs(orders.flux - level * model) < clip * error
-    # where the template knows nothing yet nothing can be said against a pixel
+    # where the template does not cover a pixel it cannot be rejected
     kept = _clean(e, stack.tellurics) & (near | ~np.isfinite(flux))
     return replace(orders, continuum=np.where(known, level, orders.continuum)), kept, np.where(able, flux, 1.0)
 
 
 def _check(exposure, rows, tellurics, name) -> None:
-    """Refuse an exposure that can be no part of a template, in words."""
+    """Refuse an exposure that cannot be part of a template; the message names it and the defect."""
     try:
-        arrays.speed_ms(exposure.rv_ms, "rv_ms")
-        arrays.speed_ms(exposure.berv_ms, "berv_ms")
-        arrays.check_wavelength(exposure.orders.wavelength[rows])
+        inputs.speed_ms(exposure.rv_ms, "rv_ms")
+        inputs.speed_ms(exposure.berv_ms, "berv_ms")
+        inputs.check_wavelength(exposure.orders.wavelength[rows])
     except ValueError as error:
         raise ValueError(f"exposure {name}: {error}") from error
     if not _clean(exposure, tellurics)[rows].any():

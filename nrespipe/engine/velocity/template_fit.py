@@ -11,9 +11,9 @@ from scipy.interpolate import CubicSpline
 from nrespipe import doppler
 from nrespipe.engine.spectrum import line_mask
 from nrespipe.engine.velocity import order_velocities
-from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Tellurics
+from nrespipe.frames.velocity import OrderVelocities, Tellurics
 
 if TYPE_CHECKING:
     from nrespipe.engine.spectrum.spectrum_orders import Orders
@@ -25,26 +25,24 @@ AT_KNOT = 1.2035
 
 @dataclass(frozen=True)
 class TemplateFit:
-    """What `fit` finds.
+    """The velocity of a spectrum by a template.
 
     Attributes
     ----------
     rv_ms, photon_error_ms
         Barycentric velocity, and its error by the noise of the spectrum and of the template [m / s].
     mismatch_ms
-        Its error by all else that makes parts of the spectrum disagree: the lines of another star, noise of the
-        template that was not told, what is wrong with an order [m / s].
+        Its error by all else that makes parts of the spectrum disagree: the lines of another star, noise that the
+        template does not know of, defects of an order [m / s].
     consistent
         Whether neighboring parts of the spectrum disagree as independent ones would.
-    order_rv_ms, order_error_ms, order_weight : shape (n_orders,)
-        Velocity of each order, its photon error, its share in the mean; NaN, NaN, 0 where there is none.
+    by_order
+        The velocity from each order.
     order_chi2
         Scatter of the orders about the velocity over what their errors allow, squared, of the orders as far as they
         count in it; 1 is expected.
     odd_even_ms, odd_even_error_ms
         Velocity of the odd orders minus that of the even ones, and its error [m / s].
-    chi2
-        Mean square of the residuals of the pixels in units of their errors.
     used : shape (n_orders, n_pixels)
         Pixels that took part.
     leverage : shape (n_orders, n_pixels)
@@ -55,15 +53,12 @@ class TemplateFit:
     photon_error_ms: float
     mismatch_ms: float
     consistent: bool
-    order_rv_ms: np.ndarray
-    order_error_ms: np.ndarray
-    order_weight: np.ndarray
+    by_order: OrderVelocities
     order_chi2: float
     odd_even_ms: float
     odd_even_error_ms: float
-    chi2: float
-    used: np.ndarray
-    leverage: np.ndarray
+    used: Booleans
+    leverage: Floats
 
     @property
     def error_ms(self) -> float:
@@ -144,7 +139,7 @@ def fit(
 def expected(
     orders: "Orders", numbers: Integers, template: Template, rv_ms: float, berv_ms: float = 0.0
 ) -> tuple[Floats, Floats, Floats]:
-    """Return what a template lets expect of a spectrum.
+    """Return the spectrum that is expected from a template.
 
     Parameters
     ----------
@@ -158,7 +153,7 @@ def expected(
     Returns
     -------
     flux : ndarray of float, shape (n_orders, n_pixels)
-        Relative to the continuum, NaN where the template does not tell.
+        Relative to the continuum, NaN where the template does not cover it.
     slope : ndarray of float, shape (n_orders, n_pixels)
         Derivative of it with respect to the velocity [1 / (m / s)].
     variance : ndarray of float, shape (n_orders, n_pixels)
@@ -195,15 +190,15 @@ def width_change(
     Returns
     -------
     value_m2_s2, error_m2_s2 : float
-        Half of what is added to the variance of the lines, and its photon error; NaN and infinite where no order
-        tells [m2 / s2].
+        Half of the increase of the variance of the lines, and its photon error; NaN and infinite where no order
+        can be used [m2 / s2].
 
     Notes
     -----
     A line that widens by a little changes by ``sigma d(sigma) T''`` with the second derivative of the template with
-    respect to the velocity (Zechmeister et al. 2018, A&A 609, A12); that is fitted to what the velocity leaves, with
-    the level and the velocity of each order free. The noise of the template makes it look less curved than it is,
-    so that a change comes out too small by the share that this noise has in the curvature.
+    respect to the velocity (Zechmeister et al. 2018, A&A 609, A12); that is fitted to the residuals, with the level and
+    the velocity of each order free. The noise of the template makes it look less curved than it is, so that a change
+    comes out too small by the share that this noise has in the curvature.
     """
     flux, slope, noise = expected(orders, numbers, template, measured.rv_ms, berv_ms)
     after, before = (
@@ -231,7 +226,7 @@ def width_change(
 
 
 class _Light:
-    """A spectrum and the template that lies below it."""
+    """A spectrum and the splines of its template."""
 
     def __init__(self, orders, numbers, template, berv_ms):
         self.orders, self.berv_ms = orders, berv_ms
@@ -261,19 +256,19 @@ class _Light:
 
 @lru_cache(maxsize=4)
 def _splines(template):
-    """Return what `_spline` gives of each order of a template, by its number."""
+    """Return the splines of each order of a template, by its number."""
     rows = zip(template.vacuum_angstrom, template.flux, template.variance)
     return {int(number): _spline(*row) for number, row in zip(template.orders, rows)}
 
 
 def _spline(angstrom, flux, variance):
-    """Return functions of one order of a template: knot of a wavelength, flux at a knot; and where they hold."""
+    """Return splines of one order of a template, knot of a wavelength and flux at a knot; and their range."""
     known = np.isfinite(flux) & np.isfinite(variance)
     n = int(np.isfinite(angstrom).sum())
     if known.sum() < 20:
         return None
     knots = np.arange(n)
-    # a spline feels a hole, and its own end, a few knots away
+    # a hole, and the end, disturb a spline a few knots away
     edge = np.convolve(~known[:n], np.ones(9), mode="same") > 0
     ln_angstrom = np.log(angstrom[:n])
     filled = np.interp(knots, knots[known[:n]], flux[:n][known[:n]])
@@ -366,7 +361,7 @@ def _result(rv_ms, solved, orders, numbers):
     by_blocks_ms, consistent = order_velocities.disagreement(
         solved.signal, solved.leverage, solved.shift_ms, solved.error_ms, orders.wavelength
     )
-    # blocks of wavelength hold what neighboring orders share, orders what is wrong with one of them from end to end
+    # blocks of wavelength show the errors that neighboring orders share, orders those of a whole order
     part = weight / weight.sum()
     by_orders = np.sum((part * off) ** 2) / max(1 - np.sum(part**2), 1e-9) - solved.error_ms**2
     return TemplateFit(
@@ -374,13 +369,12 @@ def _result(rv_ms, solved, orders, numbers):
         photon_error_ms=solved.error_ms,
         mismatch_ms=float(np.sqrt(max(by_blocks_ms**2, by_orders))),
         consistent=consistent,
-        order_rv_ms=np.where(able, rv_ms + off, np.nan),
-        order_error_ms=np.where(able, 1 / np.sqrt(information), np.nan),
-        order_weight=part,
+        by_order=OrderVelocities(
+            np.where(able, rv_ms + off, np.nan), np.where(able, 1 / np.sqrt(information), np.nan), part
+        ),
         order_chi2=float(np.sum(weight * off**2) / max(solved.share.sum() - 1, 1)),
         odd_even_ms=float(means[0] - means[1]),
         odd_even_error_ms=float(np.sqrt(errors[0] + errors[1])),
-        chi2=float(np.mean(solved.residual[used] ** 2 / solved.variance[used])) if used.any() else np.nan,
         used=used,
         leverage=solved.leverage,
     )

@@ -83,14 +83,14 @@ def _orders(i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableH
     n = len(velocity.orders)
     columns = [
         fits.Column("BJD_TDB", "D", "d", array=np.full(n, velocity.barycentric.bjd_tdb)),
-        fits.Column("RV", "D", "km/s", array=velocity.order_rv_ms / 1000),
-        fits.Column("RV_ERR", "D", "km/s", array=velocity.order_error_ms / 1000),
+        fits.Column("RV", "D", "km/s", array=velocity.by_order.rv_ms / 1000),
+        fits.Column("RV_ERR", "D", "km/s", array=velocity.by_order.error_ms / 1000),
         fits.Column("BERV", "D", "km/s", array=np.full(n, velocity.barycentric.berv_ms / 1000)),
         fits.Column("WAVE_START", "D", "Angstrom", array=velocity.order_start_angstrom),
         fits.Column("WAVE_END", "D", "Angstrom", array=velocity.order_end_angstrom),
         fits.Column("ORDER_INDEX", "J", array=np.arange(n)),
         fits.Column("ECHELLE_ORDER", "J", array=velocity.orders),
-        fits.Column("WEIGHT", "D", array=velocity.order_weight),
+        fits.Column("WEIGHT", "D", array=velocity.by_order.weight),
     ]
     cards = [
         card("CTYPE1", "Quantity", "name of axis 1"),
@@ -114,10 +114,10 @@ def _orders(i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableH
 
 def _template(name: str, velocity: "Velocity", second: "TemplateVelocity", whose: "list[Card]") -> fits.BinTableHDU:
     columns = [
-        fits.Column("RV", "D", "km/s", array=second.order_rv_ms / 1000),
-        fits.Column("RV_ERR", "D", "km/s", array=second.order_error_ms / 1000),
+        fits.Column("RV", "D", "km/s", array=second.by_order.rv_ms / 1000),
+        fits.Column("RV_ERR", "D", "km/s", array=second.by_order.error_ms / 1000),
         fits.Column("ECHELLE_ORDER", "J", array=velocity.orders),
-        fits.Column("WEIGHT", "D", array=second.order_weight),
+        fits.Column("WEIGHT", "D", array=second.by_order.weight),
     ]
     cards = [
         card("RVMETHOD", "TEMPLATE", "least squares of all orders against a template"),

@@ -12,7 +12,7 @@ from nrespipe.engine.spectrum import ccf
 from nrespipe.engine.star import activity
 from nrespipe.engine.velocity import measurement
 from nrespipe.frames.quality import Pixel
-from nrespipe.frames.velocity import TemplateVelocity
+from nrespipe.frames.velocity import OrderVelocities, TemplateVelocity
 
 LIGHT_MS = 299792458.0
 PLACES = {"s_index_r": (3934.777, 3969.591), "h_alpha": (6564.614,), "na_d": (5891.583, 5897.558)}
@@ -249,7 +249,7 @@ def test_the_width_of_the_lines_stands_beside_the_other_indices_where_there_is_a
     assert (without.name, without.reason, without.unit) == ("dlw", "no template", "m2/s2")
     nothing = np.zeros(len(one.orders))
     second = TemplateVelocity(
-        "HD1", "", True, 9, one.rv_ms, 1.0, 1.0, 0.0, 1.0, nothing, nothing, nothing,
+        "HD1", "", True, 9, one.rv_ms, 1.0, 1.0, 0.0, 1.0, OrderVelocities(nothing, nothing, nothing),
         width_change_m2_s2=4e4, width_change_error_m2_s2=5e3,
     )  # fmt: skip
     wide = activity.of(replace(one, template=second), light.spectra, light.wavelengths)[-1]

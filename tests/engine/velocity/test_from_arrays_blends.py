@@ -89,7 +89,7 @@ def test_arrays_and_a_mask_give_the_velocity_within_its_error(berv_ms):
     found = from_arrays.velocity(WAVELENGTH, flux, variance, LINES, berv_ms=berv_ms, tellurics=data.tellurics())
     assert found.rv_ms == pytest.approx(-31e3, abs=4 * np.hypot(found.error_ms, found.mask_error_ms))
     assert found.error_ms < 8
-    assert found.order_weight.sum() == pytest.approx(1)
+    assert found.by_order.weight.sum() == pytest.approx(1)
     plain = from_arrays.gaussian(WAVELENGTH, flux, variance, LINES, -31e3, berv_ms=berv_ms)
     assert plain.rv_ms == pytest.approx(-31e3, abs=100)
 
@@ -99,8 +99,8 @@ def test_the_error_of_the_plain_gaussian_is_the_scatter_of_spectra():
     found = [from_arrays.gaussian(WAVELENGTH, *light(500.0, seed=seed, snr=50.0), LINES, 500.0) for seed in range(40)]
     scatter = np.std([f.rv_ms for f in found], ddof=1)
     assert scatter / np.mean([f.error_ms for f in found]) == pytest.approx(1.0, abs=0.35)
-    single = np.array([f.order_rv_ms for f in found])
-    ratios = single.std(axis=0, ddof=1) / np.mean([f.order_error_ms for f in found], axis=0)
+    single = np.array([f.by_order.rv_ms for f in found])
+    ratios = single.std(axis=0, ddof=1) / np.mean([f.by_order.error_ms for f in found], axis=0)
     np.testing.assert_allclose(ratios, 1.0, atol=0.45)
 
 
@@ -122,7 +122,7 @@ def test_a_merged_spectrum_is_one_long_row():
     wavelength = np.linspace(5000.0, 5300.0, 10000)
     flux, variance = light(1e3, wavelength=wavelength)
     found = from_arrays.velocity(wavelength, flux, variance, LINES)
-    assert len(found.order_rv_ms) == 2
+    assert len(found.by_order.rv_ms) == 2
     assert found.rv_ms == pytest.approx(1e3, abs=4 * np.hypot(found.error_ms, found.mask_error_ms))
 
 

@@ -43,10 +43,10 @@ def test_the_parts_of_the_error_add_up(starlight):
     found = measured(starlight())
     parts = (found.photon_error_ms, found.wavelength_error_ms, found.drift_error_ms, found.transfer_error_ms)
     assert found.error_ms == pytest.approx(np.sqrt(np.sum(np.square(parts))))
-    assert found.order_weight.sum() == pytest.approx(1.0)
-    kept = found.order_weight > 0
-    assert np.sum(found.order_weight[kept] * found.order_rv_ms[kept]) == pytest.approx(found.rv_ms, abs=0.1)
-    by_order = found.order_weight[kept] * found.order_error_ms[kept]
+    assert found.by_order.weight.sum() == pytest.approx(1.0)
+    kept = found.by_order.weight > 0
+    assert np.sum(found.by_order.weight[kept] * found.by_order.rv_ms[kept]) == pytest.approx(found.rv_ms, abs=0.1)
+    by_order = found.by_order.weight[kept] * found.by_order.error_ms[kept]
     assert found.photon_error_ms == pytest.approx(np.sqrt(np.sum(by_order**2)))
 
 
@@ -151,7 +151,7 @@ def test_an_order_without_wavelengths_is_left_out(starlight):
     holes[0, 30] = np.nan
     light.wavelengths = replace(light.wavelengths, vacuum_angstrom=holes)
     found = measured(light)
-    assert np.isnan(found.order_rv_ms[30])
+    assert np.isnan(found.by_order.rv_ms[30])
     assert found.rv_ms == pytest.approx(whole.rv_ms, abs=2 * whole.photon_error_ms)
 
 
@@ -160,13 +160,13 @@ def test_an_order_far_from_all_others_does_not_move_the_velocity(starlight):
     light = starlight("G2", snr=100.0, hits=0.0)
     whole = measured(light)
     wrong = light.wavelengths.vacuum_angstrom.copy()
-    order = int(np.argmax(whole.order_weight))
+    order = int(np.argmax(whole.by_order.weight))
     wrong[0, order] *= 1 + 600.0 / 299792458.0
     light.wavelengths = replace(light.wavelengths, vacuum_angstrom=wrong)
     found = measured(light)
-    assert found.order_rv_ms[order] == pytest.approx(whole.order_rv_ms[order] + 600.0, abs=30.0)
+    assert found.by_order.rv_ms[order] == pytest.approx(whole.by_order.rv_ms[order] + 600.0, abs=30.0)
     # with all of its weight it would move the mean by more than ten errors
-    assert whole.order_weight[order] * 600.0 > 10 * whole.photon_error_ms
+    assert whole.by_order.weight[order] * 600.0 > 10 * whole.photon_error_ms
     assert found.rv_ms == pytest.approx(whole.rv_ms, abs=whole.photon_error_ms)
 
 
@@ -253,7 +253,7 @@ def test_where_there_is_a_template_both_velocities_are_measured_and_agree(bench,
     assert (second.own, second.n_spectra, second.fingerprint) == (True, 9, made.fingerprint)
     doubts = Quality.ENGINES_DISAGREE | Quality.YOUNG_TEMPLATE | Quality.VELOCITY_INCONSISTENT
     assert not found.quality & doubts
-    assert second.order_rv_ms.shape == found.order_rv_ms.shape
+    assert second.by_order.rv_ms.shape == found.by_order.rv_ms.shape
     assert second.mismatch_error_ms < second.photon_error_ms
 
 

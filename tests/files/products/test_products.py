@@ -20,7 +20,7 @@ from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.star import Star
-from nrespipe.frames.velocity import Barycentric, Velocity
+from nrespipe.frames.velocity import Barycentric, OrderVelocities, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 WORD, COUNT, REAL, TRUTH = str, int, (float, int), bool
@@ -90,12 +90,12 @@ def velocity_of(fiber, name, barycentric):
     rng = np.random.default_rng(fiber)
     known = {"pm_ra_mas_yr": 207.25, "rv_kms": -33.2, "source": "Gaia DR3", "aliases": ("HD 217014",)}
     star = Star(name, 344.366585, 20.768833, **known)
-    per_order = [rng.normal(size=N_ORDERS) for _ in range(5)]
+    by_order, *ends = OrderVelocities(*rng.normal(size=(3, N_ORDERS))), *rng.normal(size=(2, N_ORDERS))
     grid = np.linspace(-20000.0, 20000.0, 81)
     ccfs = rng.normal(size=(2, N_ORDERS, 81))
     errors = (1.5, 1.0, 0.8, 0.5)
     shape = (120.0, 7000.0, 0.4, -12.0)
-    return Velocity(fiber, star, "G2", -33200.5, *errors, barycentric, *shape, grid, *ccfs, ORDERS, *per_order)
+    return Velocity(fiber, star, "G2", -33200.5, *errors, barycentric, *shape, grid, *ccfs, ORDERS, by_order, *ends)
 
 
 def reduction_of(raw, drift=True, **changes):
@@ -455,3 +455,35 @@ def test_a_text_of_any_length_is_kept_whole_and_its_comment_as_far_as_there_is_r
         read = fits.Card.fromstring(str(made))
         assert read.value == "x" * length
         assert comment.startswith(read.comment)
+
+
+def test_spectra_are_read_back_as_they_were_written(make):
+    _, reduction, (level2, _) = make("51 Peg&thar&HD 10700")
+    found = reductions.read(level2.filename())
+    assert found.quality == reduction.quality
+    assert found.barycentric.keys() == reduction.barycentric.keys()
+    for name in ("orders", "flux", "variance", "quality", "blaze"):
+        np.testing.assert_allclose(getattr(found.spectra, name), getattr(reduction.spectra, name), rtol=1e-6)
+    np.testing.assert_array_equal(found.wavelengths.vacuum_angstrom, reduction.wavelengths.vacuum_angstrom)
+    for name in ("shift", "stretch_error", "velocity_ms", "n_lines"):
+        assert getattr(found.wavelengths.drift, name) == getattr(reduction.wavelengths.drift, name)
+
+
+def test_velocities_are_read_back_as_they_were_written(make):
+    _, reduction, (_, level4) = make("51 Peg&thar&HD 10700")
+    found = reductions.read(level4.filename())
+    assert found.measurements == pytest.approx(reduction.measurements)
+    assert len(found.velocities) == 2
+    for one, other in zip(found.velocities, reduction.velocities):
+        assert (one.fiber, one.star.name, one.mask, one.quality) == (other.fiber, other.star.name, "G2", other.quality)
+        for name in ("rv_ms", "error_ms", "mask_error_ms", "fwhm_ms", "contrast", "bisector_ms", "snr"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name)), name
+        assert one.barycentric.berv_ms == pytest.approx(other.barycentric.berv_ms)
+        np.testing.assert_allclose(one.by_order.rv_ms, other.by_order.rv_ms)
+        np.testing.assert_allclose(one.grid_ms, other.grid_ms)
+        np.testing.assert_array_equal(one.ccf, other.ccf)
+
+
+def test_a_raw_frame_is_not_read_as_a_product(write_raw):
+    with pytest.raises(BadFrame, match="DATALVL is None; expected L2 or L4"):
+        reductions.read(write_raw())

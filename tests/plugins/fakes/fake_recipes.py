@@ -16,7 +16,7 @@ from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.star import Star
 from nrespipe.frames.traces import Profile, Slant, Traces
-from nrespipe.frames.velocity import Barycentric, Velocity
+from nrespipe.frames.velocity import Barycentric, OrderVelocities, Velocity
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution, Wavelengths
 
 ORDERS, PIXELS = np.array([90, 91]), 8
@@ -164,10 +164,7 @@ def spectra_of(fibers):
 
 def velocity(raw, fiber):
     n, hot = len(ORDERS), raw.objects[fiber] == "STAR HOT"
-    numbers = {
-        name: np.ones(n)
-        for name in ("order_rv_ms", "order_error_ms", "order_weight", "order_start_angstrom", "order_end_angstrom")
-    }
+    numbers = {name: np.ones(n) for name in ("order_start_angstrom", "order_end_angstrom")}
     return Velocity(
         fiber=fiber,
         star=Star(raw.objects[fiber], ra_deg=10.0, dec_deg=-30.0),
@@ -187,6 +184,7 @@ def velocity(raw, fiber):
         ccf_variance=np.ones((n, 3)),
         quality=Quality.NO_METER,
         orders=ORDERS,
+        by_order=OrderVelocities(*np.ones((3, n))),
         **numbers,
     )
 

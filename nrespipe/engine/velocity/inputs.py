@@ -1,4 +1,6 @@
-"""Spectra as other programs hand them over: plain or masked arrays, lists, quantities with a unit."""
+"""Checks the arrays and velocities that a caller hands over: plain or masked arrays, lists, quantities with a unit."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,19 +10,19 @@ from nrespipe.frames.velocity import LineMask
 
 
 def plain(values: ArrayLike, unit: str | None = None) -> Floats:
-    """Return numbers as an array that says of a pixel all that can be known of it.
+    """Return numbers as a plain array of floats.
 
     Parameters
     ----------
     values
-        Numbers; of a masked array, or with an astropy unit, if need be.
+        Numbers, as a masked array or with an astropy unit if need be.
     unit
-        Unit to which values that have one are brought; they stay as they are without.
+        Unit to which values with a unit are converted; without it they stay as they are.
 
     Returns
     -------
     ndarray of float
-        NaN where a masked array hides something.
+        NaN in the place of masked values.
 
     Raises
     ------
@@ -29,18 +31,19 @@ def plain(values: ArrayLike, unit: str | None = None) -> Floats:
     """
     if hasattr(values, "to_value"):
         values = values.to_value(unit)
-    return np.ma.asarray(values).astype(float).filled(np.nan)
+    numbers: Any = np.ma.asarray(values).astype(float)
+    return numbers.filled(np.nan)
 
 
-def speed_ms(value, name: str) -> float:
+def speed_ms(value: Any, name: str) -> float:
     """Return a velocity as a plain number.
 
     Parameters
     ----------
-    value : float or Quantity
-        The velocity, in m/s where it has no unit.
+    value
+        A number in m/s, or a quantity with a unit of velocity.
     name
-        What it is called, for the message.
+        Its name, for the message.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def speed_ms(value, name: str) -> float:
 
 
 def check_wavelength(wavelength: Floats) -> None:
-    """Refuse wavelengths that do not increase, in words that tell where.
+    """Refuse wavelengths that do not increase; the message names the order and the pixel.
 
     Parameters
     ----------
@@ -88,12 +91,12 @@ def check_wavelength(wavelength: Floats) -> None:
 
 
 def check_lines(mask: LineMask) -> None:
-    """Refuse what is no list of lines.
+    """Refuse an object that is no list of lines.
 
     Raises
     ------
     ValueError
-        If it is something else, or its lines do not stand in the order of their wavelengths.
+        If it is something else, or its lines do not increase in wavelength.
     """
     if not hasattr(mask, "vacuum_angstrom") or not hasattr(mask, "depth"):
         raise ValueError(f"{mask!r:.60} is no LineMask: take one, as nrespipe.data.stellar_lines('G2')")
