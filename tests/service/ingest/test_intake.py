@@ -117,7 +117,7 @@ def test_raw_files_that_nobody_told_of_are_found(archive, command, query):
 def test_an_archive_that_is_away_does_not_look_like_a_night_without_frames(archive, command):
     result = command("reconcile", "--raw", archive.root, "--site", "elp", "--day", "20190405")
     assert result.exit_code == 1
-    assert "is the raw archive mounted?" in result.output
+    assert "no such directory; mount the raw archive" in result.output
 
 
 def test_the_doctor_finds_a_healthy_service(archive, service, command):

@@ -148,7 +148,7 @@ def test_a_broker_that_cannot_wake_a_worker_loses_no_frame(listening, archive, q
     def deaf(*_):
         raise ConnectionRefusedError
 
-    listening._wake = deaf
+    listening._notify = deaf
     listening.publish(json.dumps({"path": str(archive.add("b"))}))
     listening.consume_all()
     assert len(query.all(select(Frame))) == 1
@@ -207,7 +207,7 @@ HOSTILE = (
 )
 
 
-def test_hostile_messages_are_put_aside_and_good_ones_between_them_are_not(listening, archive, query):
+def test_hostile_messages_are_store_and_good_ones_between_them_are_not(listening, archive, query):
     for body in HOSTILE:
         listening.publish(body, json.dumps({"path": str(archive.add("b"))}))
     # what the library itself cannot unpack
@@ -241,23 +241,23 @@ def test_a_path_outside_of_the_raw_frames_is_refused_unless_it_is_allowed(servic
         assert len(refused()) == 3 - rows
 
 
-def test_while_refused_messages_cannot_be_put_aside_they_wait_and_good_ones_do_not(
+def test_while_refused_messages_cannot_be_stored_they_wait_and_good_ones_do_not(
     listening, archive, query, monkeypatch
 ):
-    put_aside, asked = listening._put_aside, []
+    put_aside, asked = listening._store, []
 
     def away(*arguments):
         asked.append(arguments)
-        raise listeners._NotTaken("timed out")
+        raise listeners._NotStored("timed out")
 
-    monkeypatch.setattr(listening, "_put_aside", away)
+    monkeypatch.setattr(listening, "_store", away)
     listening.publish("not json", "[]", json.dumps({"path": str(archive.add("b"))}))
     listening.consume_all()
     assert (len(query.all(select(Frame))), refused(), len(asked)) == (1, [], 1)
     listening._refuse_from = 0.0
     listening._flush()
     assert (refused(), len(asked)) == ([], 2)
-    monkeypatch.setattr(listening, "_put_aside", put_aside)
+    monkeypatch.setattr(listening, "_store", put_aside)
     for _ in range(2):
         listening._refuse_from = 0.0
         listening._flush()
@@ -269,7 +269,7 @@ def test_where_refused_messages_may_not_be_kept_they_are_rejected(listening, arc
     def forbid(*_):
         raise PermissionError("ACCESS_REFUSED") from None
 
-    monkeypatch.setattr(listening, "_put_aside", forbid)
+    monkeypatch.setattr(listening, "_store", forbid)
     listening.publish("not json", json.dumps({"path": str(archive.add("b"))}))
     listening.consume_all()
     assert (len(query.all(select(Frame))), left()) == (1, 0)
