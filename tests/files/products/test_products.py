@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nrespipe import instruments
 from nrespipe.errors import BadFrame
-from nrespipe.files.products import common_parts, frame_products, observed_spectra, primary_header
+from nrespipe.files.products import common_parts, frame_products, observed_spectra, primary_header, reductions
 from nrespipe.files.products.primary_header import card, sexagesimal
 from nrespipe.files.products.product_inputs import iso, public_date
 from nrespipe.files.raw import raw_file

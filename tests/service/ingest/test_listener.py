@@ -241,9 +241,7 @@ def test_a_path_outside_of_the_raw_frames_is_refused_unless_it_is_allowed(servic
         assert len(refused()) == 3 - rows
 
 
-def test_while_refused_messages_cannot_be_stored_they_wait_and_good_ones_do_not(
-    listening, archive, query, monkeypatch
-):
+def test_while_refused_messages_cannot_be_stored_they_wait_and_good_ones_do_not(listening, archive, query, monkeypatch):
     put_aside, asked = listening._store, []
 
     def away(*arguments):
