@@ -112,30 +112,6 @@ def fill(model: Floats, shares: Floats, first: Integers, flux: Floats, extra: Fl
 
 
 @njit(cache=True)
-def all_columns(shape: tuple[int, int], shares: Floats, first: Integers, flux: Floats) -> Floats:
-    """Return the model of all columns: 0 outside the windows of the traces.
-
-    Parameters
-    ----------
-    shape
-        Columns and rows.
-    shares, first
-        From `shares_of`.
-    flux : shape (n_traces, n_columns)
-        Of the traces, NaN counts as 0 [electron].
-
-    Returns
-    -------
-    ndarray of float, shape (n_columns, n_rows)
-        In electrons.
-    """
-    model, nothing = np.zeros(shape), np.zeros(shape[1])
-    for x in range(shape[0]):
-        fill(model[x], shares[x], first[x], flux[:, x], nothing, -np.inf)
-    return model
-
-
-@njit(cache=True)
 def add_traces(
     model: Floats,
     flux: Floats,

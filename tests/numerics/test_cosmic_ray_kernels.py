@@ -232,7 +232,7 @@ def pulls_of(frame, flux, variance, where):
 
 @pytest.mark.parametrize(("length", "sigmas"), [(2, 8), (3, 8), (4, 20), (5, 20), (6, 20)])
 @pytest.mark.parametrize("level", [300, 2000, 20_000])
-def test_nine_in_ten_hits_along_a_column_are_found(length, sigmas, level):
+def test_nine_in_ten_cosmic_rays_along_a_column_are_found(length, sigmas, level):
     """The more of the core they cover the more they look like light of the trace."""
     frame, where = struck(length, sigmas, level, length)
     flux, _, _ = frame.fit()
@@ -243,7 +243,7 @@ def test_nine_in_ten_hits_along_a_column_are_found(length, sigmas, level):
 
 @pytest.mark.parametrize(("length", "sigmas"), [(2, 8), (3, 8), (3, 20)])
 @pytest.mark.parametrize("level", [300, 2000, 20_000])
-def test_the_light_is_right_within_its_error_after_hits_of_two_and_three_pixels(length, sigmas, level):
+def test_the_flux_is_right_within_its_error_after_cosmic_rays_of_two_and_three_pixels(length, sigmas, level):
     frame, where = struck(length, sigmas, level, length + 10)
     flux, variance, _ = frame.fit()
     assert np.median(pulls_of(frame, flux, variance, where)) > 4
@@ -255,7 +255,7 @@ def test_the_light_is_right_within_its_error_after_hits_of_two_and_three_pixels(
 
 @pytest.mark.parametrize(("level", "read"), [(100, 6.0), (1000, 4.0), (50_000, 6.0)])
 @pytest.mark.slow
-def test_noise_alone_is_no_hit_in_a_million_pixels(level, read):
+def test_noise_alone_is_no_cosmic_ray_in_a_million_pixels(level, read):
     marked, pixels = 0, 0
     for seed in range(8):
         frame = Frame(even(level, 4000), seed=seed, read=read, guard=0.0)
@@ -267,7 +267,7 @@ def test_noise_alone_is_no_hit_in_a_million_pixels(level, read):
 
 
 @pytest.mark.parametrize(("sign", "guard"), [(1, 0.02), (-1, 0.004)])
-def test_emission_and_absorption_lines_are_no_hits_once_their_slant_is_known(sign, guard):
+def test_emission_and_absorption_lines_are_no_cosmic_rays_once_their_tilt_is_known(sign, guard):
     """Lines of 2.8 pixels that lean by 0.03, as bright as lamps and as deep as stars have them."""
     x, sigma = np.arange(600.0), 2.8 / 2.3548
     places = np.arange(20.3, 590, 23.7)
@@ -298,7 +298,7 @@ def test_at_least_the_share_that_was_asked_for_remains_of_a_trace():
     assert remains.min() >= 0.3 - 1e-6
 
 
-def test_pixels_that_are_darker_than_the_fit_are_no_hits():
+def test_pixels_that_are_darker_than_the_fit_are_no_cosmic_rays():
     frame = Frame(even(20_000, 100), seed=4)
     frame.data[::5, 24:28] *= 0.5
     flux, _, _ = frame.fit()

@@ -6,7 +6,7 @@ from nrespipe.numerics import column_model, tilt_kernels
 #: Lines of an arc: column and height [pixel, electron].
 LINES = ((40.3, 30_000), (71.8, 60_000), (75.9, 20_000), (110.1, 45_000), (160.6, 80_000), (203.2, 50_000))
 N_COLUMNS, N_ROWS = 240, 64
-LEAN, BEND = 0.03, 0.0015
+TILT, CURVATURE = 0.03, 0.0015
 
 
 def lines(x, fwhm):
@@ -34,11 +34,11 @@ def distances(shares, first, centers):
     return u, np.sum(shares * u**2, axis=2) / np.sum(shares, axis=2)
 
 
-def painted(shares, first, centers, fwhm, lean=LEAN, bend=BEND):
+def painted(shares, first, centers, fwhm, tilt=TILT, curvature=CURVATURE):
     """An image of leaning lines, every row with its own copy of the spectrum; also without the slant, and the light."""
     u, q = distances(shares, first, centers)
     x = np.arange(N_COLUMNS)[:, None, None]
-    shifted = lines(x - lean * u - bend * (u**2 - q[..., None]), fwhm)
+    shifted = lines(x - tilt * u - curvature * (u**2 - q[..., None]), fwhm)
     upright = np.broadcast_to(lines(x, fwhm), shifted.shape)
     images = np.zeros((2, N_COLUMNS, N_ROWS))
     for column, k in np.argwhere(first >= 0):
@@ -88,7 +88,7 @@ def test_the_second_moment_is_that_of_the_profile_about_its_center():
     assert tilt_kernels.moment(np.zeros(18, np.float32), 5, 9.0) == 0.0
 
 
-def displaced_by_numpy(shares, first, centers, flux, lean, bend):
+def displaced_by_numpy(shares, first, centers, flux, tilt, curvature):
     """The Taylor series with derivatives by convolution."""
     kernels = np.array(
         [
@@ -101,7 +101,7 @@ def displaced_by_numpy(shares, first, centers, flux, lean, bend):
     image = np.zeros((N_COLUMNS, N_ROWS))
     for k in range(centers.shape[1]):
         s = [np.pad(np.correlate(flux[k], kernel, "valid"), 3) for kernel in kernels]
-        d = lean[k][:, None] * u[:, k] + bend[k][:, None] * (u[:, k] ** 2 - q[:, k, None])
+        d = tilt[k][:, None] * u[:, k] + curvature[k][:, None] * (u[:, k] ** 2 - q[:, k, None])
         series = -d * s[0][:, None] + d**2 / 2 * s[1][:, None] - d**3 / 6 * s[2][:, None]
         # the kernel leaves out what lies so far from the trace that next to no light is displaced there
         series = series * (np.abs(u[:, k]) <= 6.5)
@@ -116,19 +116,19 @@ def test_displaced_light_agrees_with_the_series_by_whole_arrays(apart):
     shares, first, centers = laid(skew=0.1, apart=apart)
     rng = np.random.default_rng(4)
     flux = rng.uniform(0, 50_000, (2, N_COLUMNS))
-    lean = 0.03 + 1e-4 * rng.standard_normal(flux.shape).cumsum(axis=1)
-    bend = 0.001 + 1e-5 * rng.standard_normal(flux.shape).cumsum(axis=1)
-    found = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
-    expected = displaced_by_numpy(shares, first, centers, flux, lean, bend)
+    tilt = 0.03 + 1e-4 * rng.standard_normal(flux.shape).cumsum(axis=1)
+    curvature = 0.001 + 1e-5 * rng.standard_normal(flux.shape).cumsum(axis=1)
+    found = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, tilt, curvature)
+    expected = displaced_by_numpy(shares, first, centers, flux, tilt, curvature)
     np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("fwhm", "permille"), [(2.8, 1.2), (4.5, 0.2)])
-def test_an_image_of_leaning_lines_is_predicted_to_a_permille_of_its_peak(fwhm, permille):
+def test_an_image_of_tilted_lines_is_predicted_to_a_permille_of_its_peak(fwhm, permille):
     shares, first, centers = laid()
     slanting, upright, flux = painted(shares, first, centers, fwhm)
-    lean, bend = np.full(flux.shape, LEAN), np.full(flux.shape, BEND)
-    extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
+    tilt, curvature = np.full(flux.shape, TILT), np.full(flux.shape, CURVATURE)
+    extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, tilt, curvature)
     error = np.abs(upright + extra - slanting)[4:-4]
     assert 1000 * error.max() / slanting.max() < permille
     # without the slant it would be off by ten permille and more
@@ -140,8 +140,8 @@ def test_light_that_is_unknown_is_not_displaced():
     _, _, flux = painted(shares, first, centers, 3.5)
     flux[0, 100:120] = np.nan
     first[150:, 1] = -1
-    lean, bend = np.full(flux.shape, LEAN), np.full(flux.shape, BEND)
-    extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
+    tilt, curvature = np.full(flux.shape, TILT), np.full(flux.shape, CURVATURE)
+    extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, tilt, curvature)
     assert np.isfinite(extra).all()
     assert not extra[97:123, :30].any()
     assert not extra[150:, 36:].any()
@@ -149,7 +149,7 @@ def test_light_that_is_unknown_is_not_displaced():
 
 
 def slant_of(data, shares, first, centers, flux, extra, bad=None, edges=(0, N_COLUMNS)):
-    """Lean and bend that are missing, for each trace and piece, and their errors."""
+    """Lean and curvature that are missing, for each trace and piece, and their errors."""
     bad = np.zeros(data.shape, np.uint8) if bad is None else bad
     floor = np.full(data.shape, 49, np.float32)
     arrays = (data.astype(np.float32), floor, bad, shares, first, centers, flux, extra)
@@ -159,39 +159,39 @@ def slant_of(data, shares, first, centers, flux, extra, bad=None, edges=(0, N_CO
 
 def recovered(data, shares, first, centers, rounds=3, bad=None):
     """Fit light and slant in turn."""
-    lean, bend = np.zeros((2, 2, N_COLUMNS))
+    tilt, curvature = np.zeros((2, 2, N_COLUMNS))
     extra, flux = np.zeros(data.shape, np.float32), np.full((2, N_COLUMNS), np.nan)
     floor, none = np.full(data.shape, 49, np.float32), np.zeros(data.shape, np.float32)
     bad = np.zeros(data.shape, np.uint8) if bad is None else bad
     for _ in range(rounds):
         arrays = (data.astype(np.float32), floor, none, bad, shares, first, extra)
         flux, _, _ = column_model.fit(*arrays, np.zeros(2), np.inf, flux, 4)
-        extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, lean, bend)
+        extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, tilt, curvature)
         more, errors = slant_of(data, shares, first, centers, flux, extra, bad)
-        lean, bend = lean + more[:, :, 0], bend + more[:, :, 1]
-    return lean[:, 0], bend[:, 0], errors[:, 0]
+        tilt, curvature = tilt + more[:, :, 0], curvature + more[:, :, 1]
+    return tilt[:, 0], curvature[:, 0], errors[:, 0]
 
 
 @pytest.mark.parametrize("fwhm", [2.8, 4.5])
 @pytest.mark.parametrize("skew", [0.0, 0.15])
-def test_lean_and_bend_of_lines_without_noise_are_recovered_to_two_percent(fwhm, skew):
+def test_tilt_and_curvature_of_lines_without_noise_are_recovered_to_two_percent(fwhm, skew):
     shares, first, centers = laid(skew)
     slanting, _, _ = painted(shares, first, centers, fwhm)
-    lean, bend, _ = recovered(slanting, shares, first, centers)
-    np.testing.assert_allclose(lean, LEAN, atol=0.02 * LEAN)
-    np.testing.assert_allclose(bend, BEND, atol=0.02 * BEND)
+    tilt, curvature, _ = recovered(slanting, shares, first, centers)
+    np.testing.assert_allclose(tilt, TILT, atol=0.02 * TILT)
+    np.testing.assert_allclose(curvature, CURVATURE, atol=0.02 * CURVATURE)
 
 
-def test_lean_and_bend_of_noisy_lines_are_recovered_within_their_errors():
+def test_tilt_and_curvature_of_noisy_lines_are_recovered_within_their_errors():
     shares, first, centers = laid()
     slanting, _, _ = painted(shares, first, centers, 4.5)
     pulls = []
     for seed in range(15):
         rng = np.random.default_rng(seed)
         noisy = rng.poisson(slanting) + rng.normal(0, 7, slanting.shape)
-        lean, bend, errors = recovered(noisy, shares, first, centers)
+        tilt, curvature, errors = recovered(noisy, shares, first, centers)
         assert (errors < (1.3e-3, 6e-4)).all()
-        pulls.append((np.stack([lean, bend], axis=1) - (LEAN, BEND)) / errors)
+        pulls.append((np.stack([tilt, curvature], axis=1) - (TILT, CURVATURE)) / errors)
     # the guard, an error of the profile that these lines do not have, makes the errors larger than the noise
     assert 0.7 < np.std(pulls) < 1.2
     assert abs(np.mean(pulls)) < 0.35
@@ -202,13 +202,13 @@ def test_bad_pixels_do_not_count_in_the_slant():
     slanting, _, _ = painted(shares, first, centers, 4.5)
     bad = (np.random.default_rng(1).random(slanting.shape) < 0.03).astype(np.uint8)
     spoiled = np.where(bad > 0, 1e5, slanting)
-    lean, bend, _ = recovered(spoiled, shares, first, centers, bad=bad)
-    np.testing.assert_allclose(lean, LEAN, atol=0.02 * LEAN)
-    np.testing.assert_allclose(bend, BEND, atol=0.05 * BEND)
+    tilt, curvature, _ = recovered(spoiled, shares, first, centers, bad=bad)
+    np.testing.assert_allclose(tilt, TILT, atol=0.02 * TILT)
+    np.testing.assert_allclose(curvature, CURVATURE, atol=0.05 * CURVATURE)
 
 
 def test_the_normal_equations_are_those_of_dense_least_squares():
-    """Of light, lean and bend of one trace together: the light of each column takes what the slant cannot have."""
+    """Of light, tilt and curvature of one trace together: the light of each column takes what the slant cannot have."""
     shares, first, centers = laid(skew=0.1)
     slanting, _, flux = painted(shares, first, centers, 3.5)
     rng = np.random.default_rng(8)

@@ -128,7 +128,9 @@ def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], strid
         laid.data, laid.floor, laid.error, laid.bad, shares, first, nothing, np.full(n, _GUARD), _COSMIC,
         np.full((n, len(laid.data)), np.nan), 6,
     )  # fmt: skip
-    model = column_model.all_columns(laid.data.shape, shares, first, flux)
+    model = np.zeros(laid.data.shape)
+    for x in range(len(model)):
+        column_model.fill(model[x], shares[x], first[x], flux[:, x], nothing[x], -np.inf)
     noise = laid.floor + np.maximum(model, 0) + (laid.error * model) ** 2
     left, good = (laid.data - model) ** 2, laid.bad == 0
     found = np.array(

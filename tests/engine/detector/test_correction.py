@@ -55,7 +55,7 @@ def test_a_long_tail_behind_saturated_rows_moves_no_level_by_a_tenth(rows):
 
 
 @pytest.mark.parametrize("charge", [15, 100, 40_000])
-def test_a_hit_in_the_overscan_moves_no_level_by_a_tenth(charge):
+def test_a_cosmic_ray_in_the_overscan_changes_no_level_by_a_tenth(charge):
     clean = noisy(np.random.default_rng(9))
     hit = clean.copy()
     hit[50:53, 230:233] += charge

@@ -119,7 +119,7 @@ def test_a_gain_that_creeps_is_followed_within_its_error():
         (Gain(3.1, 0.05), False, False),
     ],
 )
-def test_a_gain_that_is_another_one_counts_at_once_and_is_told_if_it_matters(now, adopted_alone, changed):
+def test_a_changed_gain_is_adopted_at_once_and_reported_if_the_change_matters(now, adopted_alone, changed):
     adopted, told = gain.follow(now, Gain(3.2, 0.002), 1)
     assert (adopted == now) is adopted_alone
     assert told is changed

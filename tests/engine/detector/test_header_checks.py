@@ -119,7 +119,7 @@ def test_only_a_noisier_overscan_changes_the_read_noise_of_a_frame():
     ("header", "gain", "error"),
     [(None, 3.2, 0.96), (3.0, 3.0, 0.9), (1.0, 1.0, 2.2), (0.001, 3.2, 0.96), (65535.0, 3.2, 0.96)],
 )
-def test_a_gain_that_no_flat_tells_is_that_of_a_sensible_header_and_may_be_off_by_what_the_table_says(
+def test_without_a_flat_the_gain_is_that_of_a_sensible_header_and_its_error_is_the_distance_from_the_table(
     header, gain, error
 ):
     found = header_checks.nominal_gain([frame(header_gain_e_per_adu=header)], TABLE)

@@ -11,9 +11,9 @@ N_COLUMNS, N_ROWS = 600, 330
 ORDERS = np.arange(60, 68)
 X = np.linspace(-1, 1, N_COLUMNS)
 M = np.linspace(-1, 1, len(ORDERS))[:, None]
-#: What the images have: lean and bend of fibers 0 and 1 [pixel / pixel, pixel / pixel2].
-LEAN = np.array([0.03 + 0.006 * X - 0.004 * M + 0.003 * X * M, -0.012 + 0.004 * X**2 + 0.002 * M])
-BEND = np.array([0.0012 + 0.0004 * X + 0 * M, -0.0008 + 0.0003 * M + 0 * X])
+#: What the images have: tilt and curvature of fibers 0 and 1 [pixel / pixel, pixel / pixel2].
+TILT = np.array([0.03 + 0.006 * X - 0.004 * M + 0.003 * X * M, -0.012 + 0.004 * X**2 + 0.002 * M])
+CURVATURE = np.array([0.0012 + 0.0004 * X + 0 * M, -0.0008 + 0.0003 * M + 0 * X])
 
 
 def scene(fibers=(0, 1), skew=0.1):
@@ -32,7 +32,7 @@ def scene(fibers=(0, 1), skew=0.1):
     return traces, SimpleNamespace(traces=traces, profile=profile)
 
 
-def arc(traces, flat, lit, places, height=40_000, fwhm=3.5, seed=1, lean=LEAN, bend=BEND):
+def arc(traces, flat, lit, places, height=40_000, fwhm=3.5, seed=1, tilt=TILT, curvature=CURVATURE):
     """An image of lines; `places` tells the columns of those of one order from a generator of random numbers."""
     rng = np.random.default_rng(seed)
     light, column = np.zeros((N_ROWS, N_COLUMNS)), np.arange(N_COLUMNS)
@@ -43,7 +43,7 @@ def arc(traces, flat, lit, places, height=40_000, fwhm=3.5, seed=1, lean=LEAN, b
         rows = np.round(traces.centers[fiber, k]).astype(int) + np.arange(-9, 10)[:, None]
         u = rows - traces.centers[fiber, k]
         share = np.interp(u, flat.profile.offsets, shape) * (np.abs(u) <= 8.5)
-        x = column - lean[fiber, k] * u - bend[fiber, k] * (u**2 - np.sum(share * u**2, axis=0))
+        x = column - tilt[fiber, k] * u - curvature[fiber, k] * (u**2 - np.sum(share * u**2, axis=0))
         for place in places(rng):
             peak = height * rng.lognormal(0, 0.7)
             light[rows, column] += share * peak * np.exp(-0.5 * ((x - place) * 2.3548 / fwhm) ** 2)
@@ -61,15 +61,15 @@ def night():
 
 
 @pytest.mark.parametrize("fwhm", [2.8, 4.5])
-def test_lean_and_bend_of_two_lamps_are_recovered_over_the_whole_detector(night, fwhm):
+def test_tilt_and_curvature_of_two_lamps_are_recovered_over_the_whole_detector(night, fwhm):
     """To one and a third of a thousandth of a pixel, a pixel away from the trace."""
     traces, flat = night
     found = line_tilt.measure(arc(traces, flat, (0, 1), many, fwhm=fwhm), traces, flat, (0, 1))
-    lean, bend = line_tilt.per_pixel(found, traces, (0, 1))
-    assert np.sqrt(np.mean((lean - LEAN) ** 2)) < 1e-3
-    assert np.abs(lean - LEAN).max() < 4e-3
-    assert np.sqrt(np.mean((bend - BEND) ** 2)) < 3e-4
-    assert np.abs(bend - BEND).max() < 1.5e-3
+    tilt, curvature = line_tilt.per_pixel(found, traces, (0, 1))
+    assert np.sqrt(np.mean((tilt - TILT) ** 2)) < 1e-3
+    assert np.abs(tilt - TILT).max() < 4e-3
+    assert np.sqrt(np.mean((curvature - CURVATURE) ** 2)) < 3e-4
+    assert np.abs(curvature - CURVATURE).max() < 1.5e-3
 
 
 def test_a_flaw_of_the_profile_is_not_taken_for_a_slant(night):
@@ -77,8 +77,8 @@ def test_a_flaw_of_the_profile_is_not_taken_for_a_slant(night):
     traces, flat = night
     moved = Traces(traces.fibers, ORDERS, traces.centers + 0.05)
     found = line_tilt.measure(arc(traces, flat, (0, 1), many), moved, flat, (0, 1))
-    lean, _ = line_tilt.per_pixel(found, moved, (0, 1))
-    assert np.sqrt(np.mean((lean - LEAN) ** 2)) < 1.2e-3
+    tilt, _ = line_tilt.per_pixel(found, moved, (0, 1))
+    assert np.sqrt(np.mean((tilt - TILT) ** 2)) < 1.2e-3
 
 
 def test_cosmic_rays_do_not_change_the_slant(night):
@@ -87,9 +87,9 @@ def test_cosmic_rays_do_not_change_the_slant(night):
     rng = np.random.default_rng(7)
     hit = image.electrons + np.where(rng.random(image.electrons.shape) < 1e-3, rng.exponential(5000), 0)
     struck = Image(hit.astype(np.float32), image.floor_variance, image.mask, 60.0)
-    lean, bend = line_tilt.per_pixel(line_tilt.measure(struck, traces, flat, (0, 1)), traces, (0, 1))
-    assert np.sqrt(np.mean((lean - LEAN) ** 2)) < 1.2e-3
-    assert np.sqrt(np.mean((bend - BEND) ** 2)) < 4e-4
+    tilt, curvature = line_tilt.per_pixel(line_tilt.measure(struck, traces, flat, (0, 1)), traces, (0, 1))
+    assert np.sqrt(np.mean((tilt - TILT) ** 2)) < 1.2e-3
+    assert np.sqrt(np.mean((curvature - CURVATURE) ** 2)) < 4e-4
 
 
 def test_an_order_half_off_the_detector_does_not_spoil_the_others(night):
@@ -100,10 +100,10 @@ def test_an_order_half_off_the_detector_does_not_spoil_the_others(night):
     electrons = image.electrons.copy()
     electrons[270:, 300:] = 0
     cut = Image(electrons, image.floor_variance, image.mask, 60.0)
-    lean, _ = line_tilt.per_pixel(
+    tilt, _ = line_tilt.per_pixel(
         line_tilt.measure(cut, Traces(traces.fibers, ORDERS, centers), flat, (0, 1)), traces, (0, 1)
     )
-    assert np.sqrt(np.mean((lean - LEAN)[:, :-1] ** 2)) < 1.2e-3
+    assert np.sqrt(np.mean((tilt - TILT)[:, :-1] ** 2)) < 1.2e-3
 
 
 def test_without_a_lamp_the_lines_stand_upright(night):
@@ -116,10 +116,10 @@ def test_without_a_lamp_the_lines_stand_upright(night):
 def test_nothing_is_known_of_a_fiber_that_no_lamp_lit(night):
     traces, flat = night
     found = line_tilt.measure(arc(traces, flat, (1,), many), traces, flat, (1,))
-    lean, bend = line_tilt.per_pixel(found, traces, (0, 1))
-    assert not lean[0].any()
-    assert not bend[0].any()
-    assert np.sqrt(np.mean((lean[1] - LEAN[1]) ** 2)) < 1.2e-3
+    tilt, curvature = line_tilt.per_pixel(found, traces, (0, 1))
+    assert not tilt[0].any()
+    assert not curvature[0].any()
+    assert np.sqrt(np.mean((tilt[1] - TILT[1]) ** 2)) < 1.2e-3
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_a_slant_is_not_wild_where_there_are_no_lines(night, places, height):
     traces, flat = night
     for seed in range(2):
         image = arc(traces, flat, (0, 1), places, height, seed=seed)
-        lean, bend = line_tilt.per_pixel(line_tilt.measure(image, traces, flat, (0, 1)), traces, (0, 1))
-        assert np.abs(lean - LEAN).max() < 0.04
-        assert np.abs(bend - BEND).max() < 0.01
+        tilt, curvature = line_tilt.per_pixel(line_tilt.measure(image, traces, flat, (0, 1)), traces, (0, 1))
+        assert np.abs(tilt - TILT).max() < 0.04
+        assert np.abs(curvature - CURVATURE).max() < 0.01
 
 
 def test_the_mean_of_slants_is_taken_fiber_by_fiber(night):
@@ -158,9 +158,9 @@ def test_the_mean_of_slants_is_taken_fiber_by_fiber(night):
     blank = line_tilt.upright(traces, (0, 1))
     n = len(blank.degrees)
 
-    def known(fibers, lean):
-        lean = np.multiply.outer(lean, np.arange(1.0, n + 1))
-        return type(blank)(fibers, blank.orders, blank.n_pixels, blank.degrees, lean, lean / 10)
+    def known(fibers, tilt):
+        tilt = np.multiply.outer(tilt, np.arange(1.0, n + 1))
+        return type(blank)(fibers, blank.orders, blank.n_pixels, blank.degrees, tilt, tilt / 10)
 
     mean = line_tilt.mean([known((0, 1), [0.02, 0.03]), known((1, 2), [0.05, 0.07]), known((1,), [0.04])])
     assert mean.fibers == (0, 1, 2)
@@ -176,7 +176,7 @@ def test_the_slant_of_a_pixel_is_the_sum_of_legendre_products_in_x_and_m(night):
     for degrees, value in (((0, 0), 0.03), ((1, 0), 0.006), ((0, 1), -0.004), ((1, 1), 0.003)):
         coefficients[0, np.flatnonzero((blank.degrees == degrees).all(axis=1))] = value
     known = type(blank)((1,), blank.orders, blank.n_pixels, blank.degrees, coefficients, 0 * coefficients)
-    lean, bend = line_tilt.per_pixel(known, traces, (0, 1))
-    np.testing.assert_allclose(lean[1], LEAN[0], atol=1e-12)
-    assert not lean[0].any()
-    assert not bend.any()
+    tilt, curvature = line_tilt.per_pixel(known, traces, (0, 1))
+    np.testing.assert_allclose(tilt[1], TILT[0], atol=1e-12)
+    assert not tilt[0].any()
+    assert not curvature.any()

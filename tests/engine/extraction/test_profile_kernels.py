@@ -11,7 +11,7 @@ N = (40, 64)
 
 
 @pytest.fixture
-def crowd():
+def close_traces():
     """Three overlapping traces with a profile that changes along them; one center and one flux are missing."""
     rng = np.random.default_rng(3)
     sigma = np.array([[1.6, 1.8, 2.0]]).T * np.array([1.0, 1.1, 1.3])
@@ -27,8 +27,8 @@ def share(tables, k, x, u):
     return np.interp(u, OFFSETS, table, 0, 0)
 
 
-def test_the_model_of_an_image_is_the_sum_of_its_traces(crowd):
-    _, centers, tables, flux = crowd
+def test_the_model_of_an_image_is_the_sum_of_its_traces(close_traces):
+    _, centers, tables, flux = close_traces
     model = pixel_response._model_image(N[::-1], centers, tables, CHUNKS, -10.0, 0.05, 8.5, flux)
     expected, rows = np.zeros(N), np.arange(N[1])
     for x, k in np.ndindex(*centers.shape):
@@ -38,8 +38,8 @@ def test_the_model_of_an_image_is_the_sum_of_its_traces(crowd):
 
 
 @pytest.mark.slow
-def test_the_points_of_a_profile_are_the_pixels_without_the_light_of_the_neighbors(crowd):
-    rng, centers, tables, flux = crowd
+def test_the_points_of_a_profile_are_the_pixels_without_the_light_of_the_neighbors(close_traces):
+    rng, centers, tables, flux = close_traces
     flux[1, 7] = -3.0
     data, floor = rng.normal(50, 20, N), rng.uniform(20, 30, N)
     bad = (rng.random(N) < 0.05).astype(np.uint8)

@@ -36,14 +36,14 @@ def expose(flat, light, sigma=2.0, hits=0, seed=1):
 
 
 @pytest.mark.parametrize("light", [300, 30_000])
-def test_a_profile_that_is_true_leaves_noise(flat, light):
+def test_a_true_profile_leaves_noise(flat, light):
     chi2, share = profile.misfit(expose(flat, light), flat.traces, flat, (0, 1), stride=2)
     assert chi2.shape == (2, 2)
     np.testing.assert_allclose(chi2, 1, atol=0.1)
     assert share.max() < 0.05 * np.sqrt(300 / light)
 
 
-def test_a_profile_that_is_too_wide_is_told_by_the_share_of_the_light_that_it_leaves(flat):
+def test_a_profile_that_is_too_wide_leaves_a_share_of_the_light(flat):
     light, sigma = 100_000, 1.95
     chi2, share = profile.misfit(expose(flat, light, sigma), flat.traces, flat, (0, 1), stride=2)
     u = np.arange(-4.5, 4.5, 0.01)

@@ -115,7 +115,7 @@ def test_a_term_that_the_light_does_not_determine_is_left_out(flat):
 
 
 @pytest.mark.parametrize("hits", [0, 1000])
-def test_a_frame_without_light_has_no_motion_and_no_claim_to_one(flat, hits):
+def test_a_frame_without_light_has_no_motion_and_an_infinite_error(flat, hits):
     moved, motion = followed(expose(flat, even(0.0), hits=hits), flat)
     assert motion.shift_px == 0
     assert motion.shift_error_px == np.inf

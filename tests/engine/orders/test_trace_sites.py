@@ -79,7 +79,7 @@ def test_two_flats_of_the_same_light_agree_to_a_thousandth_of_a_pixel(light):
     assert np.abs(difference).max() < 0.05
 
 
-def test_three_fibers_at_once_are_told_apart_where_they_do_not_overlap(light):
+def test_three_fibers_at_once_are_found_where_they_do_not_overlap(light):
     found = find(flat(light, (1, 1, 1)), (0, 1, 2))
     # in the red, fiber 2 of an order falls upon fiber 0 of the one below
     free = found.orders > 85
@@ -153,13 +153,13 @@ def test_no_center_is_given_where_the_flat_shows_no_light(light):
 
 
 @pytest.mark.parametrize("shift", [25, -20])
-def test_a_bench_that_stands_higher_or_lower_than_any_other_is_numbered_right(light, shift):
+def test_a_bench_higher_or_lower_than_any_other_is_numbered_right(light, shift):
     found = find(np.roll(flat(light, (1, 1, 0)), shift, axis=0))
     truth = np.stack([light[1][fiber][found.orders - 52] for fiber in found.fibers]) + shift
     assert np.nanmedian(np.abs(found.centers - truth)) < 0.3
 
 
-def test_a_bench_that_stands_half_an_order_off_is_not_numbered_at_all(nres01):
+def test_a_bench_half_an_order_off_is_not_numbered_at_all(nres01):
     # by the pattern alone: where two numberings fit alike depends on how the bench is bent
     rows = np.polynomial.polynomial.polyval(np.arange(0.5, 60), nres01.order_rows)
     with pytest.raises(BadFrame, match="between two numberings: the lowest of 60 may be"):

@@ -45,7 +45,7 @@ def spectrum(flat, electrons):
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("level", [500, 5000, 30_000])
-def test_light_that_was_hit_is_right_within_its_error_or_says_that_it_was_hit(flat, length, level):
+def test_flux_under_a_cosmic_ray_is_right_within_its_error_or_flagged(flat, length, level):
     wrong, harmed, lost = 0, 0, 0
     for seed in range(3):
         rng, star, light, electrons = observed(flat, level, seed)
@@ -68,7 +68,7 @@ def test_light_that_was_hit_is_right_within_its_error_or_says_that_it_was_hit(fl
     assert lost <= (0.1 if length < 5 else 0.75) * n
 
 
-def test_a_star_without_hits_loses_next_to_nothing(flat):
+def test_a_star_without_cosmic_rays_loses_next_to_nothing(flat):
     for seed in range(3):
         _, star, _, electrons = observed(flat, 20_000, seed)
         flux, variance, quality = spectrum(flat, electrons)
