@@ -280,7 +280,7 @@ def test_every_part_of_every_product_is_told_with_its_meaning(code):
     assert directives("product") == {"L2", "L4"}
     for level, writer in (("L2", l2), ("L4", l4)):
         text = code.shelves.product(level)
-        for hdu in writer.build(code.shelves.specimen.account(), "x-L2.fits.fz"):
+        for hdu in writer.build(code.shelves.specimen.inputs(), "x-L2.fits.fz"):
             assert re.search(rf"\* - ``{hdu.name}``\n     - \S.*\n     - \S", text), hdu.name
             for column in hdu.columns.names if "ZIMAGE" not in hdu.header and hasattr(hdu, "columns") else ():
                 assert f"``{column}``" in text, f"{hdu.name}.{column}"

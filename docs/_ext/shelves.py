@@ -70,7 +70,7 @@ def product(level):
     str
         In reStructuredText.
     """
-    hdus = _PRODUCTS[level].build(specimen.account(), "specimen.fits.fz")
+    hdus = _PRODUCTS[level].build(specimen.inputs(), "specimen.fits.fz")
     told = hdus["EXT_DESCRIPT"].data
     meanings = {row["Name"]: row["Description"] for row in told}
     rows = [(f"``{hdu.name}``", _form(hdu), escaped(meanings[hdu.name])) for hdu in hdus]

@@ -275,7 +275,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
         target.write_bytes(content)
         fetched.append(target)
 
-    monkeypatch.setattr(execution.archive, "fetch", fetch)
+    monkeypatch.setattr(execution.archive_download, "fetch", fetch)
     with service.sessions.begin() as session:
         row, is_due = registration.announce(session, service, arrival)
         claims.request(session, session.get_one(Frame, row))

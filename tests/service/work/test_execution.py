@@ -523,7 +523,7 @@ def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, 
         assembly = replace(service, settings=change(service.settings, do_rv=do_rv))
         with service.sessions.begin() as session:
             job = execution.frame_reduction.plan(session, session.get_one(Frame, star.id), assembly)
-        raw = execution.frame_reduction.cdp.read(job.path)
+        raw = execution.frame_reduction.raw_file.read(job.path)
         real = service.spectrographs("nres01")
         refs = execution.frame_reduction.references.fetch(job.masters, raw.kind, real, raw, job.output, job.velocities)
         fetched[do_rv] = (bool(refs.masks), bool(refs.tellurics), bool(refs.stars), bool(refs.lamp), bool(refs.arc))
