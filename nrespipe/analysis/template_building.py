@@ -143,10 +143,10 @@ def _exposures(found: "list[tuple[Frame, StarVelocity]]", output: Path) -> "tupl
             continue
         product = next((p for p in frame.products if "-L2." in p.path), None)
         try:
-            if measured.rv_ms is None:
-                raise BadFrame(f"{frame.filename}: it has no velocity")
             if product is None:
                 raise BadFrame(f"{frame.filename}: its spectrum was not written")
+            if measured.rv_ms is None:
+                raise BadFrame(f"{frame.filename}: it has no velocity")
             seen = observed_spectra.read(output / product.path, measured.fiber)
         except BadFrame as error:
             broken.append(f"left out: {error}")
