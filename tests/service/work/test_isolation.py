@@ -176,7 +176,7 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
     monkeypatch.setattr(dispatch.leases, "release_abandoned", away)
-    pick = dispatch.claims.pick
+    pick = dispatch.claims.select_for_dispatch
 
     def strange(session, table, *others, **more):
         if table is Stacking:
