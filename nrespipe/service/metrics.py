@@ -1,19 +1,14 @@
 """Numbers for the dashboards, pushed to OpenTSDB and scraped by Prometheus; a dead server never stops a frame."""
 
-import gzip
-import json
 import math
 import os
 import re
-import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -23,25 +18,14 @@ from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 
 if TYPE_CHECKING:
-    import urllib3
     from prometheus_client.core import Metric
 
+    from nrespipe.service.opentsdb_client import Client
     from nrespipe.service.outcome import Outcome
     from nrespipe.service.reduction.frame_reduction import Result
 
 #: Columns of a velocity that are worth a curve.
 _OF_STAR = {"snr": "snr", "rv_err_ms": "rv_error_ms", "drift_ms": "drift_ms"}
-#: How many points wait at most while the server is away, the oldest go first; and how many are sent at a time.
-_MOST_POINTS, _BATCH = 10_000, 50
-#: Points at which a server failed so often are dropped: they may be the cause, and all others wait behind them. While
-#: it does not answer at all none are.
-_MOST_FAILURES = 60
-#: Pause between two tries, and how long the server may take to answer [second].
-_PAUSE_S, _SEND_S = 1.0, 2.0
-#: How often the log repeats that the server takes no points [second].
-_TELL_S = 600.0
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -123,7 +107,7 @@ class Recorder:
 
     def __init__(self, hostname: str = "", port: int = 4242) -> None:
         self._where = (hostname, port)
-        self._senders: dict[int, _Sender] = {}
+        self._clients: dict[int, Client] = {}
 
     def __reduce__(self) -> "tuple[type[Recorder], tuple[str, int]]":
         # in another process it sends by itself
@@ -134,10 +118,15 @@ class Recorder:
         if not self._where[0]:
             return
         # a thread does not survive a fork: every process has its own
-        sender = self._senders.get(os.getpid())
-        if sender is None:
-            self._senders = {os.getpid(): (sender := _Sender(*self._where))}
-        sender.add([point for point in points if math.isfinite(point.value)])
+        client = self._clients.get(os.getpid())
+        if client is None:
+            # most commands send nothing, and start without the library
+            from nrespipe.service.opentsdb_client import Client
+
+            self._clients = {os.getpid(): (client := Client(*self._where))}
+        for point in points:
+            if math.isfinite(point.value):
+                client.send(_clean(point.name), float(point.value), **{k: _clean(v) for k, v in point.tags.items()})
 
     def flush(self, longest_s: float = 2.0) -> bool:
         """Wait until all is sent, but not for ever.
@@ -152,90 +141,12 @@ class Recorder:
         bool
             Whether it was.
         """
-        sender, end = self._senders.get(os.getpid()), time.monotonic() + longest_s
-        while sender is not None and not sender.has_sent_all():
+        client, end = self._clients.get(os.getpid()), time.monotonic() + longest_s
+        while client is not None and not client.has_sent_all():
             if time.monotonic() > end:
                 return False
             time.sleep(0.02)
         return True
-
-
-class _Sender:
-    """A thread that sends points to a server, and drops the oldest while it is away."""
-
-    def __init__(self, hostname: str, port: int) -> None:
-        self._server, self._host = f"http://{hostname}:{port}", socket.gethostname()
-        self._waiting: deque[dict[str, object]] = deque()
-        self._batch: list[dict[str, object]] = []
-        self._changed = threading.Condition()
-        self._n_lost, self._told_at = 0, -math.inf
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def add(self, points: Sequence[Point]) -> None:
-        moment = int(time.time())
-        with self._changed:
-            for point in points:
-                tags = {"host": self._host, **point.tags}
-                self._waiting.append({
-                    "metric": _clean(point.name), "timestamp": moment, "value": float(point.value),
-                    "tags": {name: _clean(value) for name, value in tags.items()},
-                })  # fmt: skip
-            while len(self._waiting) > _MOST_POINTS:
-                self._waiting.popleft()
-                self._n_lost += 1
-            self._changed.notify()
-
-    def has_sent_all(self) -> bool:
-        """Return whether the server has taken or refused every point."""
-        with self._changed:
-            return not self._waiting and not self._batch
-
-    def _run(self) -> None:
-        # most commands send nothing, and start without the library
-        import urllib3
-
-        with urllib3.PoolManager(timeout=_SEND_S, retries=False) as pool:
-            while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._waiting)
-                    self._batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
-                self._send(pool)
-                with self._changed:
-                    self._batch = []
-
-    def _send(self, pool: "urllib3.PoolManager") -> None:
-        """Send the batch until the server takes it, refuses it, or fails at it too often."""
-        from urllib3.exceptions import HTTPError
-
-        body, failures = gzip.compress(json.dumps(self._batch).encode()), 0
-        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-        while True:
-            try:
-                answer = pool.request("POST", f"{self._server}/api/put?details=true", body=body, headers=headers)
-            except (HTTPError, OSError) as error:
-                self._complain(f"does not answer: {type(error).__name__}")
-            else:
-                # InfluxDB and others answer 204 without a body
-                if answer.status < 300:
-                    return self._recover()
-                failures += 1
-                words = " ".join(answer.data[:200].decode("utf-8", "replace").split())
-                is_final = answer.status < 500 or failures >= _MOST_FAILURES
-                self._n_lost += len(self._batch) * is_final
-                self._complain(f"answers {answer.status} {words}")
-                if is_final:
-                    return None
-            time.sleep(_PAUSE_S)
-
-    def _recover(self) -> None:
-        if self._told_at > -math.inf:
-            _log.info("metrics server takes points again", lost=self._n_lost)
-            self._n_lost, self._told_at = 0, -math.inf
-
-    def _complain(self, reason: str) -> None:
-        if time.monotonic() > self._told_at + _TELL_S:
-            self._told_at = time.monotonic()
-            _log.warning("metrics server takes no points", reason=reason, lost=self._n_lost, server=self._server)
 
 
 def serve(port: int, points: Callable[[], Iterable[Point]], address: str = "127.0.0.1") -> Callable[[], None]:

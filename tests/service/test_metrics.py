@@ -13,16 +13,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import structlog
+from opentsdb import push_thread
 from servers import free_ports
 from sqlalchemy import select
 
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import metrics
+from nrespipe.service import metrics, opentsdb_client
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import intake
 from nrespipe.service.outcome import Outcome
@@ -209,7 +211,7 @@ class Puzzled(BaseHTTPRequestHandler):
 
 
 def test_numbers_at_which_a_server_fails_again_and_again_are_dropped_and_counted(monkeypatch):
-    monkeypatch.setattr(metrics, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(push_thread, "time", SimpleNamespace(sleep=lambda _: None, time=time.time))
     with ThreadingHTTPServer(("127.0.0.1", 0), Puzzled) as server, structlog.testing.capture_logs() as log:
         server.seen, server.failures = [], 0
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -223,7 +225,7 @@ def test_numbers_at_which_a_server_fails_again_and_again_are_dropped_and_counted
         finally:
             server.shutdown()
             thread.join()
-    assert (server.failures, line["lost"]) == (metrics._MOST_FAILURES, 1)
+    assert (server.failures, line["lost"]) == (opentsdb_client._MOST_FAILURES, 1)
     assert [point["metric"] for point in server.seen] == ["nrespipe.good"]
     assert recorder.flush(20)
 
@@ -242,7 +244,7 @@ def test_prometheus_is_answered_on_this_machine_alone_unless_told_otherwise():
 def test_without_a_server_nothing_is_sent_and_no_thread_is_started(reduced):
     recorder = metrics.Recorder()
     recorder.send(metrics.of_frame(*reduced))
-    assert recorder._senders == {}
+    assert recorder._clients == {}
     assert recorder.flush()
 
 

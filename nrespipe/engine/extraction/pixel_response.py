@@ -142,8 +142,7 @@ def _responses(electrons, floor, mask, model, inner, scatter, typical, flawed):
         for x in range(n_columns):
             if inverse[y, x] == 0:
                 continue
-            own = scatter[y // _TILE[0], x // _TILE[1]]
-            noise = (floor[y, x] + model[y, x]) / model[y, x] ** 2
+            own, noise = scatter[y // _TILE[0], x // _TILE[1]], (floor[y, x] + model[y, x]) / model[y, x] ** 2
             deviation = electrons[y, x] / model[y, x] - 1
             if abs(deviation) > flawed:
                 # outside the core that is a flaw of the model, which is no response either
@@ -172,8 +171,7 @@ def _responses(electrons, floor, mask, model, inner, scatter, typical, flawed):
             variance = usual * (own**2 * (1 - share) + (share * deviation - mean) ** 2)
             variance += dust * (_DEPTH**2 * (1 - all_) + (all_ * deviation - mean) ** 2)
             variance += light * (own**2 + mean**2)
-            response[y, x] = 1 + mean
-            error[y, x] = np.sqrt(variance)
+            response[y, x], error[y, x] = 1 + mean, np.sqrt(variance)
             weight[y, x] = usual * share + dust * all_
     return response, error, weight, bad
 
