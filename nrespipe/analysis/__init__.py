@@ -1,1 +1,1 @@
-"""What the reduced frames say together: series, zero points, templates, tables and reports; no queue, no work."""
+"""Results of many reduced frames: series, zero points, templates, tables and reports; no queue, no work."""

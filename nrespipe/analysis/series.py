@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nrespipe.frames.template import LeftOut
 
 #: Flags that take a velocity out of a series unless they are accepted: its error, or its star, is uncertain.
-DOUBTFUL = (
+UNCERTAIN = (
     Quality.NO_VELOCITY | Quality.NO_COORDINATES | Quality.NO_DRIFT | Quality.LOW_SIGNAL | Quality.SATURATED_STAR
     | Quality.ORDERS_RENUMBERED | Quality.POOR_WAVELENGTHS | Quality.VELOCITY_INCONSISTENT | Quality.ENGINES_DISAGREE
 )  # fmt: skip
@@ -103,7 +103,7 @@ def of_star(
     first_day, last_day
         Only these nights, ``YYYYMMDD``, both included.
     keep
-        Flags that are accepted; a velocity with another flag of `DOUBTFUL` is left out.
+        Flags that are accepted; a velocity with another flag of `UNCERTAIN` is left out.
     engine
         Whether ``rv`` is the velocity by the line mask, or that by a template of the star; exposures without one are
         left out. An exposure that is part of the template has the velocity by a template of all the others.
@@ -235,7 +235,7 @@ def _unseen(session: "Session", output: Path, star: str, names: set[str]) -> str
 
 def _reason(velocity: StarVelocity, keep: Quality, engine: str) -> str:
     """Return the reason why a velocity is left out; '' where it is not."""
-    flags = Quality(velocity.quality) & DOUBTFUL & ~keep
+    flags = Quality(velocity.quality) & UNCERTAIN & ~keep
     if velocity.rv_ms is None or velocity.bjd_tdb is None:
         return "no_velocity"
     if engine == "template" and velocity.template_rv_ms is None:

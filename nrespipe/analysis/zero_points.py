@@ -170,7 +170,7 @@ def _constant(
         and (not wanted or star_match.key(velocity.star) in wanted)
         and velocity.rv_ms is not None
         and velocity.rv_err_ms
-        and not Quality(velocity.quality) & series.DOUBTFUL
+        and not Quality(velocity.quality) & series.UNCERTAIN
     ]
     counts = Counter((velocity.star, velocity.mask) for _, velocity in good)
     usual = {star: mask for (star, mask), _ in sorted(counts.items(), key=lambda item: (item[1], item[0]))}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nrespipe.settings import Settings
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_BITS = [bit.name.lower() for bit in Quality if bit in series.DOUBTFUL and bit.name]
+_BITS = [bit.name.lower() for bit in Quality if bit in series.UNCERTAIN and bit.name]
 
 
 @click.command("velocities")
@@ -105,7 +105,7 @@ def velocities_command(
         # not before the transaction has ended: a pager may wait for hours
         click.echo(text)
         return
-    kept = series.DOUBTFUL if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
+    kept = series.UNCERTAIN if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
     with options.complaints():
         site = star_catalog.site_of(output, site)
     with options.complaints(), access.to_read(output, given).begin() as session:

@@ -1,1 +1,1 @@
-"""What is known of every frame: its state and its history, the masters, the products, the velocities."""
+"""Every frame with its state and history, the masters, the products, the velocities."""

@@ -1,4 +1,4 @@
-"""What the reduced frames measured: velocities of stars, and drifts of the spectrographs, as time series."""
+"""Measurements of the reduced frames as time series: velocities of stars and drifts of the spectrographs."""
 
 from collections.abc import Callable
 from math import hypot

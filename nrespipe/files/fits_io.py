@@ -96,7 +96,7 @@ def _require_fits(start: bytes, name: str) -> None:
 
 
 def require_whole(hdus: "HDUList", path: str | Path) -> None:
-    """Check that a file is as long as its headers claim.
+    """Check that a file has the length that its headers give.
 
     Raises
     ------

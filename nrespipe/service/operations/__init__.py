@@ -1,1 +1,1 @@
-"""What operators look at: status, health, the summary of a night, the database as a whole."""
+"""For operators: status, health, the summary of a night, the database as a whole."""

@@ -1,4 +1,4 @@
-"""Rows as work: who has a frame, until when, when its turn comes; and the masters that are owed."""
+"""Rows as work: who has a frame, until when, when its turn comes; and the masters that are scheduled."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What people have asked to be reduced again."""
+"""Requests of people to reduce frames again."""
 
 import sqlalchemy as sa
 from alembic import op

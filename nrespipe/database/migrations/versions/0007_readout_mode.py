@@ -24,7 +24,7 @@ def upgrade():
 
 
 def downgrade():
-    """Drop it; of masters that are owed in several modes one stays, and the others are found again."""
+    """Drop it; of masters that are scheduled in several modes one stays, and the others are scheduled again."""
     place = ", ".join((*_PLACE, "day"))
     op.execute(f"delete from stackings where id not in (select min(id) from stackings group by {place})")
     with op.batch_alter_table("stackings") as batch:
