@@ -55,7 +55,7 @@ class FlatLook:
     cut : shape (n_rows,)
         Mean flux of the columns in the middle [electron].
     chi2, share : shape (n_lit, n_orders)
-        As from ``engine.misfit.by_order``.
+        As from ``engine.extraction.profile.misfit``.
     """
 
     filename: str
@@ -83,7 +83,7 @@ class CameraReport:
     looks
         One flat for each set of lit fibers.
     numbering
-        Misfit of each numbering of the orders, as from ``engine.pattern.costs``.
+        Misfit of each numbering of the orders, as from ``engine.orders.trace.numbering_costs``.
     arcs
         Time of each arc [MJD], and offset of its lines from the optical model by fiber [pixel].
     """

@@ -78,7 +78,7 @@ def displaced(
     n_rows
         Height of the image.
     shares, first
-        From ``columns.shares_of``.
+        From ``column_model.shares_of``.
     centers : shape (n_columns, n_traces)
         Rows of the traces [pixel].
     flux : shape (n_traces, n_columns)
