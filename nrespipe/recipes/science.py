@@ -58,16 +58,16 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if refs.bias is None or refs.dark is None or refs.flat is None or refs.arc is None:
         raise MissingCalibration(f"{raw.filename}: a star needs a master bias, dark, flat and arc")
     spectra, motion, _ = extract_frame(raw, refs, spectrograph)
-    spectra, renumbered, shift_px = _numbered(raw, spectra, refs.arc)
+    spectra, added, shift_px = _numbered(raw, spectra, refs.arc)
     moved = drift.measure(spectra, refs.arc, shift_px)
     _refuse_light_in_the_wrong_fiber(raw, spectra, moved, refs.arc.reference.fibers[0])
     wavelengths = calibrate.frame(spectra, refs.arc, moved)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
     frame_flags = _detector_flags(raw, refs, spectrograph) | _spectra_flags(raw, spectra, moved, motion, refs)
-    if renumbered:
+    if added:
         frame_flags |= Quality.ORDERS_RENUMBERED
-    star_flags = {fiber: _star_flags(raw, fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
+    star_flags = {fiber: _star_flags(fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
         quality=functools.reduce(operator.or_, star_flags.values(), frame_flags),
         measurements={
@@ -92,7 +92,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
 
 
 def _numbered(raw, spectra, arc):
-    """Return the spectra with the order numbers of the arc, and whether these had to be changed."""
+    """Return spectra with true order numbers, the number that was added, and the shift of the lamp [pixel]."""
     try:
         return order_numbers.of_frame(spectra, arc)
     except BadFrame as error:
@@ -190,7 +190,7 @@ def _spectra_flags(raw, spectra, moved, motion, refs):
     return quality
 
 
-def _star_flags(raw, fiber, spectra, barycentric, stars):
+def _star_flags(fiber, spectra, barycentric, stars):
     """Return the flags of the star in one fiber alone."""
     quality = Quality(0)
     if fiber not in barycentric:
