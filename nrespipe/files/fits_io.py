@@ -29,7 +29,7 @@ STRUCTURAL = frozenset(
     | {"LONGSTRN", "END"}
 )
 
-# What astropy raises on bytes that are not what their header claims. Found by cutting and scrambling files; an
+# What astropy raises on bytes that are not what their header says. Found by cutting and scrambling files; an
 # OSError without a number is astropy's own, one with a number is the disk's.
 _DAMAGE = (
     ArithmeticError,

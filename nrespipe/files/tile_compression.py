@@ -1,8 +1,8 @@
 """Compressed FITS images: without any loss, and always the same bytes.
 
 The tiled-image convention of FITS (Pence et al. 2010, A&A 524 A42) is written here and not by astropy for two reasons:
-astropy puts the time of day into every gzip stream, and packs at the slowest level of gzip. What is written is read by
-astropy and cfitsio alike.
+astropy puts the time of day into every gzip stream, and packs at the slowest level of gzip. Astropy and cfitsio read
+the result alike.
 """
 
 import zlib

@@ -1,1 +1,1 @@
-"""The nouns: frozen dataclasses that hold read-only arrays."""
+"""The types: frozen dataclasses that hold read-only arrays."""

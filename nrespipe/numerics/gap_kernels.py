@@ -104,7 +104,7 @@ def wings_in(
     centers : shape (n_traces, n_columns)
         Rows of the traces, increasing along the first axis [pixel].
     light, brightest : shape (n_traces, n_columns)
-        Light of the traces, and another light for which the same is asked [electron].
+        Flux of the traces, and another flux for which the same is asked [electron].
     table, step
         As in ``background_surface.wings_at``.
 

@@ -49,7 +49,7 @@ def clipped(
     clip
         Points further below and above the fit than these many times the scatter are left out.
     least
-        Least scatter of the normalised residuals: 1 where the claimed errors are not to be undercut.
+        Least scatter of the normalised residuals: 1 where the given errors are not to be undercut.
     rounds
         Most fits.
     of_kept
@@ -100,7 +100,7 @@ def robust(
     -------
     coefficients : ndarray of float, shape (n_terms,)
     covariance : ndarray of float, shape (n_terms, n_terms)
-        Scaled by the scatter of the points kept where that exceeds the claimed errors.
+        Scaled by the scatter of the points kept where that exceeds the given errors.
     kept : ndarray of bool, shape (n_points,)
 
     Raises
@@ -171,13 +171,13 @@ def huber(
     turn
         From this many times the robust scatter of the normalised residuals on a point counts by its absolute residual.
     iterations
-        Most rounds of new weights, with the claimed errors and again with the scatter of the points.
+        Most rounds of new weights, with the given errors and again with the scatter of the points.
 
     Returns
     -------
     coefficients : ndarray of float, shape (n_terms,)
     covariance : ndarray of float, shape (n_terms, n_terms)
-        Scaled by the scatter of the points where that exceeds the claimed errors.
+        Scaled by the scatter of the points where that exceeds the given errors.
     influence : ndarray of float, shape (n_points,)
         1 for a point that counts by its square, less the further it lies from the fit.
 
@@ -193,7 +193,7 @@ def huber(
     """
     root, influence, scatter = np.sqrt(weights), np.ones(len(values)), 1.0
     coefficients = np.full(matrix.shape[1], np.inf)
-    # with the claimed errors there is one solution, from which the scatter of most points follows
+    # with the given errors there is one solution, from which the scatter of most points follows
     for claimed in (True, False):
         for _ in range(iterations):
             previous = coefficients

@@ -1,1 +1,1 @@
-"""Drawings of what was measured; each function takes nouns and returns a figure."""
+"""Drawings of what was measured; each function takes types of ``frames`` and returns figures."""

@@ -65,7 +65,7 @@ def _orders(axes, looks, traces):
     for order, centers in zip(traces.orders, traces.centers[0]):
         seen = np.flatnonzero(np.isfinite(centers))
         if len(seen) and (order % 5 == 0 or order in traces.orders[[0, -1]]):
-            # where the order ends at the right, so that the numbers stand in a column
+            # where the order ends at the right, so that the numbers form a column
             axes.text(seen[-1] + 20, centers[seen[-1]], str(order), fontsize=6.5, va="center", in_layout=False)
     axes.set(xlim=(0, 1.05 * columns), ylim=(0, rows), xlabel="column [pixel]", ylabel="row [pixel]")
     names = ", ".join(f"{name} fiber {fiber}" for fiber, name in enumerate(("blue", "orange", "green")))

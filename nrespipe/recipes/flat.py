@@ -169,7 +169,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         image, wings = scattered_light.of_flat(stacked.pop(0), here, lit)
         shape, flux, variance = profile.measure(image, here, lit, wings)
         lamp = blaze.smooth(flux, variance)
-        # the response is not known yet, and a stand-in needs no memory
+        # the response is not known yet, and this view of one number needs no memory
         even = np.broadcast_to(np.float32(1), mask.shape)
         shape = replace(shape, response=even, response_error=even)
         pieces.append((lit, shape, lamp, variance, np.full(len(lit), image.exposure_s)))

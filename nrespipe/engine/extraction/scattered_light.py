@@ -81,7 +81,7 @@ def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3)
 
     Returns
     -------
-    Image
+    image : Image
         As from `subtract`.
     wings : ndarray of float, shape (2, n_distances)
         Light per pixel at `DISTANCES` below and above a trace, relative to its light within 4 pixels; 0 where the

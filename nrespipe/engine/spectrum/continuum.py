@@ -51,7 +51,7 @@ def envelope(
     fewest
         An order with fewer good pixels has no envelope.
     rounds
-        How often the pixels below the envelope are put aside.
+        How often the pixels below the envelope are left out.
 
     Returns
     -------

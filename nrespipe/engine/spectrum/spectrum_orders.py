@@ -57,7 +57,7 @@ class Orders:
         Parameters
         ----------
         model : shape (n_orders, n_pixels)
-            Stands in for the flux of pixels that are not to be used, relative to the continuum.
+            Takes the place of the flux of pixels that are not to be used, relative to the continuum.
 
         Returns
         -------

@@ -98,7 +98,7 @@ def fit(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tu
 
     Returns
     -------
-    Solution
+    solution : Solution
         Of the other fiber alone, with the terms of `base`; its covariance includes that of `base`.
     zero_error_ms : float
         Error of the mean of the difference [m / s].

@@ -176,7 +176,7 @@ def velocity_table(session: Session, form: Literal["csv", "table"]) -> str:
     Returns
     -------
     str
-        A line for each star of each frame, after one with the names of the columns. Doubts are words joined by ``|``.
+        A line for each star of each frame, after one with the names of the columns. Flags are words joined by ``|``.
     """
     rows = [{**row, "quality": "|".join(row["quality"])} for row in measurements.velocity_table(session)]
     return _listed(measurements.VELOCITY_COLUMNS, rows, form)

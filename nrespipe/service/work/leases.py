@@ -193,7 +193,7 @@ def persist(sessions: sessionmaker[Session], work: Callable[[Session], T], end: 
     """
     pause_s = 1.0
     while True:
-        # not when it failed: a process that was frozen meanwhile looks once more what has become of its work
+        # not when it failed: a process that was frozen meanwhile checks once more whether its work was recorded
         last = time.monotonic() > end
         try:
             with sessions.begin() as session:
