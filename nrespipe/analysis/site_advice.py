@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from nrespipe.analysis.master_list import name_of
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, Master
-from nrespipe.files import layout
-from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -26,7 +25,7 @@ _ADVICE = {
     Quality.GAIN_ASSUMED: "{kind}: take two flats or more of each pair of fibers, for the gain was not measured",
     Quality.GAIN_DISAGREES: "{kind}: measure the gain again with more flats, or correct gain_e_per_adu in the table",
     Quality.READ_NOISE_DISAGREES: "{kind}: correct read_noise_e in the table, or find what makes noise",
-    Quality.HEADER_DISAGREES: "{kind}: the raw headers claim another gain or read noise than the frames show",
+    Quality.HEADER_DISAGREES: "{kind}: the raw headers give another gain or read noise than the frames show",
     Quality.FIBERS_REVERSED: "{kind}: the fibers lie the other way round; turn the list `upward` of the table",
     Quality.ORDERS_RENUMBERED: "{kind}: the lamp contradicts the numbers of the flat; correct `rows` of the table",
     Quality.POOR_WAVELENGTHS: "{kind}: the lines scatter widely; look at the page of the wavelengths, and at the focus",
@@ -81,7 +80,7 @@ def of(
     words = {"kind": kind, "n": row.n_inputs, "wanted": _wanted(kind, recipe)}
     advice = [text.format(**words) for flag, text in _ADVICE.items() if flag in quality]
     advice += [
-        f"{kind}: look at {_name(m)}, then `nrespipe masters good` or `bad`"
+        f"{kind}: look at {name_of(m)}, then `nrespipe masters good` or `bad`"
         for m in tries
         if m.standing is Standing.REVIEW
     ]
@@ -105,10 +104,6 @@ def _wanted(kind: Kind, recipe: ModuleType) -> str:
     each = " of each pair of fibers" if kind in (Kind.FLAT, Kind.ARC) else ""
     several = "biases" if kind is Kind.BIAS else f"{kind}s"
     return f"{getattr(recipe, 'USUAL', recipe.MINIMUM)} {several}{each}"
-
-
-def _name(master: Master) -> str:
-    return identity.stem(layout.master_name(master))
 
 
 def _bias(master: "Bias") -> list[str]:

@@ -107,7 +107,7 @@ def require_whole(hdus: "HDUList", path: str | Path) -> None:
     places = [hdus.fileinfo(i) for i in range(len(hdus))]
     end = max(place["datLoc"] + place["datSpan"] for place in places)
     if size < end:
-        raise BadFrame(f"{Path(path).name}: truncated: {size} bytes where its headers claim {end}")
+        raise BadFrame(f"{Path(path).name}: truncated: {size} bytes; expected {end} by its headers")
     if size > end:
         with open(path, "rb") as stream:
             stream.seek(end)

@@ -266,5 +266,5 @@ class Settings(BaseSettings):
             if not self.allow_http:
                 raise ValueError(f"{name} is an http address; expected https, or NRES_ALLOW_HTTP=true")
         if self.summary_recipients and not self.summary_sender:
-            raise ValueError("SUMMARY_RECIPIENTS is set, but SUMMARY_SENDER does not tell whom the mail comes from")
+            raise ValueError("SUMMARY_RECIPIENTS is set, but SUMMARY_SENDER, the sender of the mail, is empty")
         return self

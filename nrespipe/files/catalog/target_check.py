@@ -133,13 +133,13 @@ def _cells(line: str, fewest: int = 1) -> list[str]:
 def _header_defects(line: int, header: list[str]) -> list[Defect]:
     for mark, name in ((";", "';'"), ("\t", "a tab")):
         if len(header) == 1 and mark in header[0]:
-            return [Defect(line, "", f"{name} stands between the columns; a comma is needed")]
+            return [Defect(line, "", f"{name} separates the columns; expected a comma")]
     missing = [column for column in COLUMNS if column not in header]
     strange = [column for column in header if column not in COLUMNS]
     twice = sorted({column for column in header if header.count(column) > 1})
     found = [Defect(line, column, "this column is missing") for column in missing]
     found += [Defect(line, column or "a column without a name", "no such column is known") for column in strange]
-    return found + [Defect(line, column, "stands there twice") for column in twice]
+    return found + [Defect(line, column, "is there twice") for column in twice]
 
 
 def _row(line: int, cells: list[str], header: list[str]) -> tuple[dict[str, str], list[Defect]]:

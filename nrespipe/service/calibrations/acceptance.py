@@ -97,7 +97,7 @@ def judge(
     unchanged : bool
         Whether it agrees with the last good one in everything.
     """
-    last = _read(others.last)
+    last = read_reference(others.last)
     judged = compare(master, last, judge_master, spectrograph)
     standing = _STANDINGS.get(judged.verdict, Standing.CURRENT)
     columns: dict[str, Any] = {"standing": standing, "reason": "; ".join(judged.reasons), "findings": _numbered(judged)}
@@ -106,7 +106,7 @@ def judge(
     if standing is Standing.CURRENT:
         agrees_with, _ = _agreeing(master, (others.unreviewed,), judge_master, spectrograph)
         return columns, agrees_with, last is not None and not judged.changed
-    if others.accepted and _is_like(master, _read(others.accepted[0]), judge_master, spectrograph):
+    if others.accepted and _is_like(master, read_reference(others.accepted[0]), judge_master, spectrograph):
         return columns | {"standing": Standing.CURRENT, "reason": others.accepted[1]}, None, False
     agrees_with, words = _agreeing(master, (others.unreviewed, others.later), judge_master, spectrograph)
     if agrees_with is not None:
@@ -122,7 +122,7 @@ def _agreeing(
 ) -> tuple[int | None, str]:
     """Row of the first of some masters of other nights that agrees with a master, and the reason to record."""
     for row, path, words in filter(None, others):
-        if _is_like(master, _read(path), judge_master, spectrograph):
+        if _is_like(master, read_reference(path), judge_master, spectrograph):
             return row, words
     return None, ""
 
@@ -250,8 +250,8 @@ def _agrees(master: Master) -> str:
     return f"the one of {master.day} agrees with it"
 
 
-def _read(path: str) -> "AnyMaster | None":
-    """Read a master that another is compared with; None where there is none, or none that can be read."""
+def read_reference(path: str) -> "AnyMaster | None":
+    """Read a master that another is compared with; None where there is none ('') or the file cannot be read."""
     with suppress(MissingCalibration):
         return master_files.read(path) if path else None
     return None

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from nrespipe.analysis.master_list import name_of
 from nrespipe.database import frames, measurements
 from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, NightSummary, Stacking, StarVelocity
-from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
@@ -38,7 +38,7 @@ def status(session: Session) -> list[str]:
         nights.setdefault((where, str(kind or "unknown")), {})[state] = count
     rows = [[where, kind, *(str(states.get(state, "")) for state in State)] for (where, kind), states in nights.items()]
     lines = aligned([["night", "kind", *State], *rows])
-    unhappy = [[_name(master), master.standing, master.reason] for master in calibrations.with_problems(session)]
+    unhappy = [[name_of(master), master.standing, master.reason] for master in calibrations.with_problems(session)]
     unhappy += [[f.filename, f.state, bare(f.reason, f.filename)] for f in frames.with_problems(session)]
     return lines + ["", *progress_lines(session)] + (["", *aligned(unhappy)] if unhappy else [])
 
@@ -157,7 +157,7 @@ def why(session: Session, name: str, output: Path) -> list[str]:
     """
     stem = identity.stem(name)
     found = frames.find(session, stem)
-    made = [m for m in session.scalars(select(Master).order_by(Master.id.desc())) if _name(m) == stem]
+    made = [m for m in session.scalars(select(Master).order_by(Master.id.desc())) if name_of(m) == stem]
     if not found and not made:
         raise LookupError(f"nothing is known of {stem}: no such frame was found so far")
     return [line for one in found for line in _frame(one, output)] + [
@@ -232,10 +232,6 @@ def _velocity(velocity: StarVelocity) -> str:
         measured = f"{velocity.rv_ms:.2f} +- {_shown(velocity.rv_err_ms, 'rv_err_ms')} m/s"
     flags = " ".join(Quality(velocity.quality).names())
     return f"fiber {velocity.fiber} {velocity.object}: {measured}{f' ({flags})' if flags else ''}"
-
-
-def _name(master: Master) -> str:
-    return identity.stem(layout.master_name(master))
 
 
 def _attempt(number: int, attempt: Attempt, output: Path) -> Iterator[tuple[str, str]]:

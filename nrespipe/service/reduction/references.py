@@ -1,13 +1,12 @@
 """References of a recipe: masters from their files, stars from the catalog, tables from the package."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nrespipe import data
-from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
+from nrespipe.errors import BadFrame, Skipped, Unavailable
 from nrespipe.files import master_files
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind, RawFrame
@@ -84,24 +83,6 @@ def fetch(
     read["templates"] = template_candidates.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
     return References(**read, masks=masks, tellurics=data.tellurics())
-
-
-def previous(path: str) -> "Bias | Dark | Flat | Arc | None":
-    """Read the last good master of the kind and camera of a new one.
-
-    Parameters
-    ----------
-    path
-        File; '' for the first.
-
-    Returns
-    -------
-    Bias, Dark, Flat, Arc or None
-        None for the first, and where it cannot be read: the new one can be made without it.
-    """
-    with suppress(MissingCalibration):
-        return master_files.read(path) if path else None
-    return None
 
 
 def spectrograph_of(load: "Callable[[str], Spectrograph]", name: str, what: str) -> "Spectrograph":

@@ -109,7 +109,7 @@ def test_empty_rows_and_columns_that_a_spreadsheet_adds_do_not_count(tmp_path):
 def test_another_mark_between_the_columns_is_one_defect(tmp_path, mark, name):
     path = tmp_path / "stars.csv"
     path.write_text(HEADER.replace(",", mark) + "\n" + row().replace(",", mark), encoding="utf-8")
-    assert [*map(str, target_check.read(path)[1])] == [f"line 1: {name} stands between the columns; a comma is needed"]
+    assert [*map(str, target_check.read(path)[1])] == [f"line 1: {name} separates the columns; expected a comma"]
 
 
 def test_a_catalog_without_a_star_is_none(tmp_path):
