@@ -7,7 +7,7 @@ import pytest
 from simulated_frames import SMALL_TABLES, SimulatedFrames, small_spectrograph
 
 from nrespipe import instruments
-from nrespipe.service.work import process_pool
+from nrespipe.service import limits
 
 pytest_plugins = ["servers", "service_rig", "made_once", "small_service"]
 
@@ -21,13 +21,16 @@ def pytest_collection_modifyitems(items):
 
     ``--dist worksteal`` gives each process a run of neighbours to begin with.
     """
-    names = ("test_whole_night", "test_fault_table", "test_fortnight", "test_hard_nights")
+    names = ("test_fault_table", "test_fortnight", "test_hard_nights")
     long = [item for item in items if any(name in item.nodeid for name in names)]
-    short = [item for item in items if item not in long]
+    # they share one night: a second process would wait for the first one to make it
+    night = [item for item in items if "test_whole_night" in item.nodeid]
+    short = [item for item in items if item not in long and item not in night]
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     bounds = [len(short) * i // processes for i in range(processes + 1)]
-    shares = [long[i::processes] + short[bounds[i] : bounds[i + 1]] for i in range(processes)]
-    items[:] = [item for share in shares for item in share]
+    long = [[*night], *([item] for item in long)]
+    shares = [[*long[i::processes], short[bounds[i] : bounds[i + 1]]] for i in range(processes)]
+    items[:] = [item for share in shares for group in share for item in group]
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +96,7 @@ def references(light):
 def small_sites(monkeypatch):
     """Let all that runs in this process take the small spectrographs for those of the package."""
     monkeypatch.setattr(instruments, "files", lambda _: SMALL_TABLES)
-    monkeypatch.setattr(process_pool, "default_processes", lambda: 0)
+    monkeypatch.setattr(limits, "default_processes", lambda: 0)
     instruments.load.cache_clear()
     yield
     instruments.load.cache_clear()

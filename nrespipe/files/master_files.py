@@ -17,7 +17,6 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from nrespipe.engine.wavelength import diagnostics
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.files import fits_io, tile_compression
 from nrespipe.files.layout import master_name
@@ -167,6 +166,9 @@ def _collect(value: Any, path: str, units: Mapping[str, str], values: dict[str, 
 
 def _for_people(arc: Arc, units: Mapping[str, str]) -> Iterator[fits.BinTableHDU]:
     """Yield the tables of the quality of the wavelengths of an arc."""
+    # here, not above: it brings the compiler of the kernels with it, and most commands write no master
+    from nrespipe.engine.wavelength import diagnostics
+
     residual_ms, photon_ms = diagnostics.residuals(arc.solution, arc.lines)
     yield _table({"residual_ms": residual_ms, "photon_ms": photon_ms}, "line_residuals", units)
     yield _table(diagnostics.by_order(arc.solution, arc.lines), "order_quality", units)

@@ -16,8 +16,8 @@ def frozen(instance: object, **shapes: tuple[int | None, ...]) -> None:
 
     Parameters
     ----------
-    instance : dataclass instance
-        The instance, in its ``__post_init__``.
+    instance
+        A dataclass, in its ``__post_init__``.
     **shapes
         Name of a field and the shape its array must have; None for any length.
 

@@ -82,6 +82,8 @@ class Assembly:
         Recipe of each kind of frame.
     spectrographs
         Returns the spectrograph of a name.
+    judge
+        Compares a new master with the last good one, as `judge_master`.
     processes
         Frames at a time; 0 works in this process.
     log_level

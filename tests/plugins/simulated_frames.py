@@ -142,8 +142,8 @@ class SimulatedFrames:
 
     @property
     def calibrations(self):
-        """References: the masters that an arc needs."""
-        return References(bias=self.bias, dark=self.dark, flat=self.flat)
+        """References: the masters and the lines that an arc needs."""
+        return References(bias=self.bias, dark=self.dark, flat=self.flat, lamp=data.lamp_lines())
 
     @cached_property
     def references(self):

@@ -35,12 +35,10 @@ class Projection:
 
     Parameters
     ----------
-    spectrograph : Spectrograph
+    spectrograph
         Spectrograph with the model.
-    lamp : LampLines
+    lamp
         Laboratory lines.
-    fiber : int
-        Fiber number.
     """
 
     def __init__(self, spectrograph: Spectrograph, lamp: LampLines, fiber: int) -> None:

@@ -127,9 +127,9 @@ def test_two_nights_differ_by_what_the_spectrograph_has_moved_and_by_nothing_els
 def test_a_solution_that_has_moved_where_the_lamp_has_not_is_told(nights, wrong_ms, verdict):
     last, new = nights
     wrong = replace(new.solution, coefficients=new.solution.coefficients * (1 + wrong_ms / 299792458))
-    judged = master_checks.master(replace(new, solution=wrong), last, instruments.load("nres01"))
+    judged = master_checks.judge(replace(new, solution=wrong), last, instruments.load("nres01"))
     (found,) = [finding for finding in judged.findings if finding.name == "offset_ms"]
     assert found.value == pytest.approx(wrong_ms, abs=5)
     assert found.verdict is verdict
-    sound = master_checks.master(new, last, instruments.load("nres01"))
+    sound = master_checks.judge(new, last, instruments.load("nres01"))
     assert {f.name: f.verdict for f in sound.findings}["offset_ms"] is Verdict.ACCEPTED

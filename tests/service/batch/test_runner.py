@@ -57,14 +57,14 @@ def test_new_products_of_a_reprocessing_are_delivered(archive, delivering, query
 @pytest.mark.slow
 def test_a_night_outlives_a_database_that_goes_away_for_a_moment(archive, service, query, monkeypatch):
     archive.calibrations()
-    record, away = runner.execution.reduction.record, iter(range(2))
+    record, away = runner.execution.frame_reduction.record, iter(range(2))
 
     def fail(*arguments):
         for _ in away:
             raise OperationalError("insert", {}, Exception("server closed the connection"))
         return record(*arguments)
 
-    monkeypatch.setattr(runner.execution.reduction, "record", fail)
+    monkeypatch.setattr(runner.execution.frame_reduction, "record", fail)
     monkeypatch.setattr(runner.leases.time, "sleep", lambda _: None)
     assert night.reduce_all(service, archive.root).exit_status == 0
     assert {attempt.outcome for attempt in query.all(select(Attempt))} == {State.DONE}

@@ -83,7 +83,7 @@ def test_the_service_in_one_program_listens_where_it_is_told_of_a_broker(rig, ar
 BROKEN = """import fake_recipes, run_cli
 from nrespipe.service.work import programs
 run_cli.assembly.build = run_cli.build
-programs._attend = lambda *_: 1 / 0
+programs._sweep_and_schedule = lambda *_: 1 / 0
 run_cli.cli.main(["run"])
 """
 
