@@ -28,7 +28,7 @@ else
     check manual "$venv/bin/sphinx-build" -W --keep-going -q -j 2 -b html docs docs/_build/html
 fi
 # the tests run last, so that their summary is the end of the output
-check tests "$venv/bin/pytest" -q -n 4 --dist worksteal -r fEs --durations=20 "$@"
+check tests "$venv/bin/pytest" -q -n 3 --dist worksteal -r fEs --durations=20 "$@"
 
 if [ "${#failed[@]}" -gt 0 ]; then
     fail "failed: ${failed[*]}"

@@ -9,6 +9,9 @@ from simulated_frames import SMALL_TABLES, SimulatedFrames, small_spectrograph
 from nrespipe import instruments
 from nrespipe.service import limits
 
+# what fails in them shows its values
+pytest.register_assert_rewrite("faults", "service_rig")
+
 pytest_plugins = ["servers", "service_rig", "made_once", "small_service"]
 
 # kernels compile within the first example, and the machine that runs the tests may be busy
