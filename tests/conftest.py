@@ -22,16 +22,18 @@ hypothesis.settings.load_profile("nrespipe")
 def pytest_collection_modifyitems(items):
     """Let each process begin with tests that take a minute: one that had them last would work alone for as long.
 
-    ``--dist worksteal`` gives each process a run of neighbours to begin with.
+    ``--dist worksteal`` gives each process a run of neighbours to begin with. The tests of the whole night share one
+    night, and the fault tables run programs with a limit of time: each of these two groups stays in one process.
     """
-    names = ("test_fault_table", "test_fortnight", "test_hard_nights")
-    long = [item for item in items if any(name in item.nodeid for name in names)]
-    # they share one night: a second process would wait for the first one to make it
-    night = [item for item in items if "test_whole_night" in item.nodeid]
-    short = [item for item in items if item not in long and item not in night]
+    alone, groups = ("test_whole_night", "test_fault_table"), {}
+    for item in items:
+        if group := next((name for name in (*alone, "test_fortnight", "test_hard_nights") if name in item.nodeid), ""):
+            groups.setdefault(group if group in alone else item.nodeid, []).append(item)
+    long = list(groups.values())
+    taken = {item for group in long for item in group}
+    short = [item for item in items if item not in taken]
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     bounds = [len(short) * i // processes for i in range(processes + 1)]
-    long = [[*night], *([item] for item in long)]
     shares = [[*long[i::processes], short[bounds[i] : bounds[i + 1]]] for i in range(processes)]
     items[:] = [item for share in shares for group in share for item in group]
 

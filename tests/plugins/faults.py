@@ -38,7 +38,7 @@ _PRODUCTS = """
         SELECT 1 FROM frames newer WHERE newer.filename = frames.filename AND newer.version > frames.version
     )
 """
-LIMITS = {"NRES_TIME_LIMIT": "10", "NRES_MEMORY_LIMIT": "700"}
+LIMITS = {"NRES_TIME_LIMIT": "4", "NRES_MEMORY_LIMIT": "700"}
 
 
 class World:
