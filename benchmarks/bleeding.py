@@ -47,7 +47,7 @@ def spilled(bench, rendered):
     detector.bloom(after, detector.FULL_WELL_E)
     rows = np.round(rendered.truth.rows).astype(int)
     column = np.arange(rows.shape[-1])
-    inside = lambda y: np.clip(y, 0, len(after) - 1)
+    inside = lambda y: np.clip(y, 0, len(after) - 1)  # noqa: E731
     return sum((after - before)[inside(rows + step), column] for step in range(-4, 5))
 
 

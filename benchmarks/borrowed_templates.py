@@ -105,7 +105,7 @@ def harps(path):
     )
     inside = np.flatnonzero((air > 4300) & (air < 6800))
     length = len(inside) // len(NUMBERS)
-    cut = lambda a: np.ascontiguousarray(a[inside[: length * len(NUMBERS)]].reshape(len(NUMBERS), length))
+    cut = lambda a: np.ascontiguousarray(a[inside[: length * len(NUMBERS)]].reshape(len(NUMBERS), length))  # noqa: E731
     flux, wavelength = cut(flux), cut(air * index)
     # a signal-to-noise ratio of about 200
     variance = np.maximum(flux, np.median(flux) / 20) * np.median(flux) / 200**2

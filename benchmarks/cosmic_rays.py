@@ -311,7 +311,7 @@ class Place:
         truth, shape = case.rendered.truth, case.rendered.electrons.shape
         noise = bench.read_noise_e**2 + bench.gain_e_per_adu**2 / 12 + 0.0015 * extraction.EXPOSURE_S
         sigma = np.sqrt(case.rendered.electrons + noise)
-        window = lambda fiber: extraction.usable_window(bench, quiet.spectra, case.rendered, refs.flat, fiber)
+        window = lambda fiber: extraction.usable_window(bench, quiet.spectra, case.rendered, refs.flat, fiber)  # noqa: E731
         star, lamp = window(0), window(1)
         total = case.charge.sum(axis=0)
         away = ~maximum_filter(total > 1, (3, 3))
@@ -407,7 +407,7 @@ def _ratio(pairs, scale):
 def _line(rows):
     """One row of the table, of the frames by (condition, S/N, density, seed)."""
     values = list(rows.values())
-    pick = lambda name: [value[name] for value in values]
+    pick = lambda name: [value[name] for value in values]  # noqa: E731
     groups = {}
     for (condition, snr, *_), value in rows.items():
         groups.setdefault((condition, snr), []).append(value)
@@ -488,9 +488,10 @@ def main():
 
 def _parts(rows):
     """Unflagged outliers by kind, signal-to-noise ratio and condition, and the share found by kind."""
-    total = lambda name, chosen=None: np.sum(
-        [value[name] for key, value in rows.items() if chosen is None or chosen in key[:2]], axis=0
-    )
+
+    def total(name, chosen=None):
+        return np.sum([value[name] for key, value in rows.items() if chosen is None or chosen in key[:2]], axis=0)
+
     counts = [*total("unflagged"), *(total("unflagged", one).sum() for one in (*SNRS, *CONDITIONS))]
     shares = 100 * total("found") / np.maximum(total("strong"), 1)
     return [*(f"{count:6}" for count in counts), *(f"{share:6.2f}" for share in shares)]
@@ -499,7 +500,7 @@ def _parts(rows):
 def _print_seconds(rows, seconds):
     """Print the CPU time of each mechanism; that of the prediction from neighbors is only needed to reveal."""
     n = sum(len(found[()]) for found in rows.values())
-    middle = lambda names: np.mean(
+    middle = lambda names: np.mean(  # noqa: E731
         [np.median([v["seconds"] for v in found[names].values()]) for found in rows.values()]
     )
     spent = {name: seconds[name] / n for name in MECHANISMS}

@@ -127,7 +127,7 @@ class Archive:
         """Return the masters of a night: arcs of its own, the others of the first night; switches are of the flats."""
         masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
         refs = References(lamp=data.lamp_lines(), masks=masks, tellurics=data.tellurics())
-        lamps = lambda source, n: [*[(source, source, "none")] * n, *[("none", source, source)] * n]
+        lamps = lambda source, n: [*[(source, source, "none")] * n, *[("none", source, source)] * n]  # noqa: E731
         first = NIGHTS[0]
         scenes = (
             ("bias", first, bias, [frames.Scene(Kind.BIAS)] * 5),

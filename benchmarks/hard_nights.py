@@ -304,7 +304,7 @@ def fluxes(path, true, fiber):
     """Return `flux_pull`, `flux_bias` and `gain_error` of a product."""
     with fits.open(path) as units, np.load(true) as arrays:
         name = next(u.name for u in units if u.name.endswith("_FLUX") and u.header["FIBER"] == fiber)
-        part = lambda word: np.array(units[name.replace("FLUX", word)].data, float)
+        part = lambda word: np.array(units[name.replace("FLUX", word)].data, float)  # noqa: E731
         gain_error = units[0].header["GAINERR"] / units[0].header["GAINUSED"]
         flux, variance, quality = part("FLUX"), part("VAR"), part("QUALITY")
         expected = arrays["flux_electron"][list(arrays["fibers"]).index(fiber)]

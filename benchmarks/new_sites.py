@@ -89,7 +89,7 @@ def start(work, raw, site, table):
 def mean_state(raw, kind):
     """Return where the bench was in the frames of a kind."""
     rows = np.genfromtxt(raw / "truth" / "frames.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
-    mean = lambda name: float(rows[name][rows["kind"] == kind].mean())
+    mean = lambda name: float(rows[name][rows["kind"] == kind].mean())  # noqa: E731
     moved = {name: mean(name) for name in ("velocity_ms", "shift_px", "stretch_px", "rise_px")}
     return benches.State(**moved, fiber_ms=tuple(mean(f"fiber{fiber}_ms") for fiber in range(3)))
 

@@ -75,7 +75,7 @@ def row(name, snr, engine, off_ms, made_ms, photon_ms, total_ms, orders):
 def by_template(target, exposures):
     """Measure all exposures with one template of them, and each with one of the others."""
     made = template.build(exposures, target.star, tellurics=TELLURICS)
-    fit = lambda e: template_fit.fit(e.orders, e.numbers, made, e.rv_ms, e.berv_ms, tellurics=TELLURICS)
+    fit = lambda e: template_fit.fit(e.orders, e.numbers, made, e.rv_ms, e.berv_ms, tellurics=TELLURICS)  # noqa: E731
     return made, [fit(e) for e in exposures], template.leave_one_out(exposures, target.star, tellurics=TELLURICS)
 
 
@@ -86,7 +86,7 @@ def statistics(bench, epochs, names, seeds):
     for snr in (100.0, 30.0):
         for name, seed in itertools.product(names, range(seeds)):
             target, truth, made_ms, found, exposures = series(bench, name, snr, epochs, seed)
-            column = lambda attribute: np.array([getattr(one, attribute) for one in found])  # noqa: B023
+            column = lambda attribute: np.array([getattr(one, attribute) for one in found])  # noqa: B023, E731
             one = row(
                 name, snr, "mask", column("rv_ms") - truth, made_ms, column("photon_error_ms"), column("error_ms"),
                 np.nan,
@@ -158,8 +158,8 @@ def main(epochs, names=STARS, seeds=1):
     bench, began = benches.build(instruments.load("nres01")), time.process_time()
     pulls, ratios, templates = statistics(bench, epochs, names, seeds)
     dependence, season = brightness(bench, names), seasons(bench, templates, names)
-    pooled = lambda key: np.sqrt(np.mean([r[0] ** 2 for r in ratios[key]]))
-    worst = lambda key: np.sqrt(np.mean([r[1] ** 2 for r in ratios[key]]))
+    pooled = lambda key: np.sqrt(np.mean([r[0] ** 2 for r in ratios[key]]))  # noqa: E731
+    worst = lambda key: np.sqrt(np.mean([r[1] ** 2 for r in ratios[key]]))  # noqa: E731
     sigma = 1 / np.sqrt(2 * (epochs - 1) * len(names) * seeds)
     print(f"ratios of scatter and photon error are known to {sigma:.2f} (one standard deviation)")
     verdict("mask, S/N 100: scatter / photon error", pooled(("mask", 100.0)), 0, 1.2)

@@ -210,7 +210,7 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
 
 def _star(orders):
     """Where the velocity of a cool star comes from, at the columns of the check and at all."""
-    weigh = lambda x: np.exp(-0.5 * ((x - 2048) / 900) ** 2) * np.exp(-0.5 * ((orders - 97) / 12.0) ** 2)[:, None]
+    weigh = lambda x: np.exp(-0.5 * ((x - 2048) / 900) ** 2) * np.exp(-0.5 * ((orders - 97) / 12.0) ** 2)[:, None]  # noqa: E731
     return weigh(_X) / weigh(_X).sum(), weigh(np.arange(4096.0))
 
 

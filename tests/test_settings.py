@@ -269,7 +269,7 @@ def test_a_password_of_any_characters_arrives_as_it_is(password):
 
 def test_the_host_of_the_broker_stands_in_for_its_url():
     given = {"RABBITMQ_HOST": "rabbit", "BROKER_USERNAME": "nres", "BROKER_PASSWORD": "a/b@c"}
-    url_of = lambda given: settings.read(given).broker_url.get_secret_value()
+    url_of = lambda given: settings.read(given).broker_url.get_secret_value()  # noqa: E731
     assert url_of(given) == "amqp://nres:a%2Fb%40c@rabbit/"
     assert url_of({"RABBITMQ_HOST": "rabbit:5673"}) == "amqp://guest:guest@rabbit:5673/"
     url = "amqp://other:word@elsewhere/"

@@ -137,7 +137,7 @@ def of_star(
     if engine == "template":
         found = _with_left_out(found, _template_velocities(session, output, names, site))
     reasons = [_reason(velocity, keep, engine) for _, velocity in found]
-    by = lambda velocity: velocity.mask if engine == "mask" else velocity.template
+    by = lambda velocity: velocity.mask if engine == "mask" else velocity.template  # noqa: E731
     used = Counter(by(velocity) for (_, velocity), reason in zip(found, reasons) if not reason)
     usual = max(used, key=lambda name: (used[name], name), default="")
     reasons = [
@@ -289,7 +289,7 @@ def _error_ms(velocity: StarVelocity, engine: str) -> float:
 
 def _table(rows: list[tuple[Frame, StarVelocity]], engine: str) -> "QTable":
     frames, found = zip(*rows) if rows else ((), ())
-    number = lambda value: np.nan if value is None else float(value)
+    number = lambda value: np.nan if value is None else float(value)  # noqa: E731
     columns = {
         name: np.array([number(getattr(velocity, attribute)) for velocity in found], float) * unit
         for name, attribute, unit in _NUMBERS

@@ -95,7 +95,7 @@ def listed(session: "Session") -> list[str]:
         Lines.
     """
     head = ["star", "site", "spectra", "berv_range_kms", "teff_k", "logg", "metallicity", "serves", "trusted", "file"]
-    shown = lambda value, form: "-" if value is None else format(value, form)
+    shown = lambda value, form: "-" if value is None else format(value, form)  # noqa: E731
     lines = [
         [
             row.star, row.site, str(len(row.inputs)), shown((row.berv_range_ms or 0) / 1e3, ".1f"),

@@ -123,7 +123,7 @@ def build(spectrograph: Spectrograph, seed: int | None = None) -> Bench:
         seen = x - warp["x"](x - half, row - half) - 0.8 * rng.standard_normal() * (1 + 0.3 * v[:, None])
         wavelengths.append(optics.wavelength(spectrograph, fiber, spectrograph.orders[:, None], seen))
         rows.append(row + warp["y"](x - half, row - half))
-    fit = lambda values: chebyshev.chebfit(nodes, np.reshape(values, (-1, len(nodes))).T, _DEGREE).T
+    fit = lambda values: chebyshev.chebfit(nodes, np.reshape(values, (-1, len(nodes))).T, _DEGREE).T  # noqa: E731
     shape = (n_fibers, n_orders, _DEGREE + 1)
     return Bench(
         spectrograph=spectrograph,

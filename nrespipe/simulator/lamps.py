@@ -54,7 +54,7 @@ def planck(wavelength_angstrom: Floats, temperature_k: float) -> Floats:
     ndarray of float
         Photons per second and angstrom, 1 at 5500 angstrom.
     """
-    rate = lambda w: w**-4 / np.expm1(1.438777e8 / (w * temperature_k))
+    rate = lambda w: w**-4 / np.expm1(1.438777e8 / (w * temperature_k))  # noqa: E731
     return rate(np.asarray(wavelength_angstrom, float)) / rate(5500.0)
 
 

@@ -43,7 +43,7 @@ def _cumulative(components, grid):
 def _half_maximum_width(grid, density):
     above = np.flatnonzero(density >= density.max() / 2)
     first, last = above[0], above[-1]
-    edge = lambda i, j: np.interp(density.max() / 2, (density[i], density[j]), (grid[i], grid[j]))
+    edge = lambda i, j: np.interp(density.max() / 2, (density[i], density[j]), (grid[i], grid[j]))  # noqa: E731
     return edge(last + 1, last) - edge(first - 1, first)
 
 

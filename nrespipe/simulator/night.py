@@ -95,7 +95,7 @@ def plan(
     spectrograph = bench.spectrograph
     movement = drift.through(bench, day, still=still)
     pairs = [(0, 1), (1, 2)][: len(spectrograph.fibers.star)]
-    lamps = lambda name, count: [_lit(name, pair) for pair in pairs for _ in range(count)]
+    lamps = lambda name, count: [_lit(name, pair) for pair in pairs for _ in range(count)]  # noqa: E731
     calibrations = [
         *[Scene(Kind.BIAS, exposure_s=_BIAS_S)] * n_bias,
         *[Scene(Kind.DARK, exposure_s=_DARK_S)] * n_dark,

@@ -277,7 +277,7 @@ def _pointing(shot):
 
 def _bench(shot):
     lit = {name if name in ("none", "thar", "tung") else "star" for name in shot.objects}
-    shutter = lambda is_open: "open" if is_open else "closed"
+    shutter = lambda is_open: "open" if is_open else "closed"  # noqa: E731
     state = shot.state
     return [
         ("SHUTTER2", shutter("thar" in lit or "tung" in lit), "Cal out spec shutter"),

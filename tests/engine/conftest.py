@@ -67,7 +67,7 @@ def _atmosphere(wavelength):
 
 def _light(wavelength, teff_k, orders):
     """Counts of a star over those of the lamp, and the blaze, both 1 where they peak."""
-    planck = lambda t: 1 / wavelength**4 / np.expm1(1.4388e8 / wavelength / t)
+    planck = lambda t: 1 / wavelength**4 / np.expm1(1.4388e8 / wavelength / t)  # noqa: E731
     color = planck(teff_k) / planck(2900.0)
     amount = np.interp(orders, [52, 60, 90, 105, 112, 118], [1.0, 1.6, 1.0, 0.5, 0.27, 0.08])
     steepness = np.linspace(0.75, 1.9, len(orders))[:, None]

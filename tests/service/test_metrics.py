@@ -102,7 +102,7 @@ def test_the_time_of_every_step_of_a_frame_arrives(influx, archive, service):
     assert execution.reduce_frame(replace(service, recorder=recorder), row.id, "me").state is State.DONE
     assert recorder.flush(20)
     end = time.monotonic() + 20
-    ours = lambda name: [point for point in influx.points(name) if point["instrument"] == "nres02"]
+    ours = lambda name: [point for point in influx.points(name) if point["instrument"] == "nres02"]  # noqa: E731
     while len(points := ours("nrespipe.step.seconds")) < 4:
         assert time.monotonic() < end, points
         time.sleep(0.05)

@@ -34,7 +34,7 @@ def write(engine: "Engine", path: Path) -> None:
     # not named by the number of the process, which can be the same in two containers
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
-        # for nobody else to read: it has all that is in the database
+        # readable by its owner alone: it contains the whole database
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         if engine.dialect.name == "sqlite":
             _copy_file(engine, partial)

@@ -170,7 +170,7 @@ def peak(grid_ms: Floats, function: Floats) -> Peak:
     place = (grid_ms - grid_ms.mean()) / scale
     level, lowest = function.max(), int(np.argmin(function))
     start = np.array([level, level - function[lowest], place[lowest], 0.4])
-    shape = lambda p: p[0] - p[1] * np.exp(-0.5 * ((place - p[2]) / p[3]) ** 2)
+    shape = lambda p: p[0] - p[1] * np.exp(-0.5 * ((place - p[2]) / p[3]) ** 2)  # noqa: E731
     p = least_squares(lambda p: shape(p) - function, start, method="lm", max_nfev=400).x
     return Peak(
         center_ms=float(p[2] * scale + grid_ms.mean()),
@@ -290,7 +290,7 @@ def _gaussian_derivatives(grid_ms, fitted):
 def _bisector_derivative(grid_ms, function, fitted, step=1e-4):
     """Return the derivative of the bisector span with respect to each point of the CCF; NaN where it has none."""
     steps = step * np.ptp(function) * np.eye(len(function))
-    span = lambda moved: bisector_span(grid_ms, moved, fitted)
+    span = lambda moved: bisector_span(grid_ms, moved, fitted)  # noqa: E731
     return np.array([span(function + move) - span(function - move) for move in steps]) / (2 * step * np.ptp(function))
 
 

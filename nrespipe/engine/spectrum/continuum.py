@@ -170,7 +170,7 @@ def noise(flux: Floats, variance: Floats, good: Booleans, *, bin_pixels: int = 1
 
 def _growth(light, variance, usual, edges):
     """Return the slope of variance with flux, the variance at the largest flux, and the count of pixels, by piece."""
-    pieces = lambda values: np.add.reduceat(usual * values, edges[:-1], axis=1)
+    pieces = lambda values: np.add.reduceat(usual * values, edges[:-1], axis=1)  # noqa: E731
     count = pieces(np.ones(light.shape))
     sums = [pieces(values) for values in (light, variance, light**2, light * variance)]
     mean, level, square, product = (total / np.maximum(count, 1) for total in sums)

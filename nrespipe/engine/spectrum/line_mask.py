@@ -176,7 +176,7 @@ def search(
     edges, lines = ccf.pixel_edges(orders.wavelength), _deep_lines(mask, orders.wavelength)
     if len(lines.order) == 0 or not counted.any():
         return 0.0, 0.0, 0.0
-    seen = lambda grid_ms: doppler.seen_ms(grid_ms, berv_ms)
+    seen = lambda grid_ms: doppler.seen_ms(grid_ms, berv_ms)  # noqa: E731
     grid_ms = np.arange(-half_range_ms, half_range_ms + step_ms / 2, step_ms)
     strongest = _most_significant(lines, orders.wavelength, snr2, most)
     height = ccf.correlate(absorbed, edges, strongest, seen(grid_ms), step_ms)[0].sum(axis=0)

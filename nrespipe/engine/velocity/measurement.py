@@ -322,7 +322,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     clear = line_mask.clear(first, orders, guess_ms, 20e3, tellurics)
     if significance < 5 or len(clear.order) < 20:
         return None, first, teff_k is None
-    fit = lambda mask: mask_fit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)
+    fit = lambda mask: mask_fit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
     place, fits = by_temperature.index(first), {}
     for candidate in (place, place - 1, place + 1):
         if 0 <= candidate < len(by_temperature):
@@ -331,7 +331,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
             poor |= not fits[place].mask_error_ms < max(list_noise_ms, 2 * fits[place].photon_error_ms)
             if teff_k is not None and not poor:
                 break
-    error_ms = lambda fit: np.nan_to_num(np.hypot(fit.photon_error_ms, fit.mask_error_ms), nan=np.inf)
+    error_ms = lambda fit: np.nan_to_num(np.hypot(fit.photon_error_ms, fit.mask_error_ms), nan=np.inf)  # noqa: E731
     best = min(fits, key=lambda i: (not fits[i].resembles, error_ms(fits[i])))
     found = fits[best] if fits[best].resembles and np.isfinite(fits[best].rv_ms) else None
     return found, by_temperature[best], teff_k is None or best != place

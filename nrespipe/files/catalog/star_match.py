@@ -138,7 +138,7 @@ def match(
     named = (star for star in catalog if wanted in keys(star))
     if ra_deg is None or dec_deg is None:
         return next(named, None)
-    distance = lambda star: separation_arcsec(star, ra_deg, dec_deg, julian_year)
+    distance = lambda star: separation_arcsec(star, ra_deg, dec_deg, julian_year)  # noqa: E731
     for star in named:
         if distance(star) < same_name_arcsec:
             return star

@@ -65,7 +65,7 @@ def _observed(hdus: "HDUList", fiber: int, name: str) -> Observed:
         raise BadFrame(f"{name}: has no spectrum of fiber {fiber} with a barycentric correction")
     trace = flux.name.removesuffix("_FLUX")
     orders = np.asarray(hdus["ORDER_TABLE"].data["ECHELLE_ORDER"], np.int64)
-    array = lambda part, dtype: np.asarray(hdus[f"{trace}_{part}"].data, dtype)[None]
+    array = lambda part, dtype: np.asarray(hdus[f"{trace}_{part}"].data, dtype)[None]  # noqa: E731
     spectra = Spectra(
         (fiber,), orders, array("FLUX", np.float64), array("VAR", np.float64), array("QUALITY", np.uint8),
         array("BLAZE", np.float64),

@@ -51,13 +51,6 @@ def bar(label: str, total: int) -> Iterator[Advance]:
 def lines(label: str, total: int) -> Iterator[Advance]:
     """Log a line for each piece.
 
-    Parameters
-    ----------
-    label
-        What is being done.
-    total
-        How many pieces there are.
-
     Yields
     ------
     callable
@@ -76,13 +69,6 @@ def lines(label: str, total: int) -> Iterator[Advance]:
 @contextmanager
 def words(label: str, total: int) -> Iterator[Advance]:
     """Print a line when the work begins and one when it has ended.
-
-    Parameters
-    ----------
-    label
-        What is being done.
-    total
-        How many pieces there are.
 
     Yields
     ------

@@ -57,7 +57,7 @@ def mean_relative_to_lamp(bright, center, width, triangular, emission):
     spectra = bright.make(snr=20000.0, emission=emission)
     with np.errstate(divide="ignore", invalid="ignore"):
         normalised = spectra.flux[0, order] / spectra.blaze[0, order] / light.level[order]
-    planck = lambda t: 1 / np.expm1(1.4388e8 / wavelength[order] / t)
+    planck = lambda t: 1 / np.expm1(1.4388e8 / wavelength[order] / t)  # noqa: E731
     relative = normalised * planck(data.stellar_lines("G2").teff_k) / planck(2900.0)
     offset = np.abs(wavelength[order] - center) / width
     weight = np.clip(1 - offset, 0, None) if triangular else (offset < 0.5).astype(float)

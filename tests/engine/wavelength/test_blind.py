@@ -258,7 +258,7 @@ def test_doubled_and_shuffled_rows_are_refused_and_named(arc, rows):
 def _foreign_lamps():
     random = np.random.default_rng(12)
     listed, electrons = box_arcs.thorium(LAMP, 12)
-    anywhere = lambda n: (np.sort(random.uniform(3800, 9100, n)), 2000 * 10 ** random.normal(0, 0.8, n))
+    anywhere = lambda n: (np.sort(random.uniform(3800, 9100, n)), 2000 * 10 ** random.normal(0, 0.8, n))  # noqa: E731
     return {
         "as dense as uranium": anywhere(12000),
         "as dense as iron": anywhere(3000),

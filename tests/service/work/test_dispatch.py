@@ -116,7 +116,7 @@ def test_frames_that_are_reduced_again_come_when_nothing_else_is_due_and_few_mes
         for row in again:
             claims.request(session, session.get_one(Frame, row), low_priority=True)
     new = add(service, 17)
-    empty = lambda _: True
+    empty = lambda _: True  # noqa: E731
     assert swept(service, empty) == new[:16]
     assert swept(service, empty) == [], "one is due, and enough wait"
     take(service, new[:16])
