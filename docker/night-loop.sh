@@ -8,10 +8,20 @@ interval_s=${2:-300}
 nights=${3:-3}
 child=
 stopping=
+untold=
+
+# tell: pass TERM on to the child, as soon as it runs its command: before that the signal would be lost in the copy of
+# this shell that it still is
+tell() {
+    while cmp -s "/proc/$child/cmdline" "/proc/$$/cmdline"; do
+        sleep 0.1
+    done
+    kill -TERM "$child" 2>/dev/null
+}
 
 stop() {
     stopping=yes
-    [ -z "$child" ] || kill -TERM "$child" 2>/dev/null
+    if [ -n "$child" ]; then tell; else untold=yes; fi
 }
 trap stop TERM INT
 
@@ -20,7 +30,7 @@ attend() {
     "$@" &
     child=$!
     # a signal that came before the child had a number
-    [ -z "$stopping" ] || kill -TERM "$child" 2>/dev/null
+    [ -z "$untold" ] || tell
     # wait returns early when a signal comes; the child may still have work to finish
     while kill -0 "$child" 2>/dev/null; do
         wait "$child"

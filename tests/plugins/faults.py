@@ -31,14 +31,16 @@ from nrespipe.service.work import celery_app
 
 #: Programs that the service has at work, by what their logs are called.
 PROGRAMS = {"listen": ("listen", ""), "one": ("work", "one"), "two": ("work", "two"), "schedule": ("schedule", "")}
-#: Long enough for a frame on a machine that does other things, short enough to wait for [second].
 _PRODUCTS = """
     SELECT products.path, products.md5 FROM products JOIN frames ON frames.id = products.frame_id
     WHERE NOT EXISTS (
         SELECT 1 FROM frames newer WHERE newer.filename = frames.filename AND newer.version > frames.version
     )
 """
-LIMITS = {"NRES_TIME_LIMIT": "4", "NRES_MEMORY_LIMIT": "700"}
+#: A new process needs seconds until its first frame, on a machine that does other things.
+LIMITS = {"NRES_TIME_LIMIT": "30", "NRES_MEMORY_LIMIT": "700"}
+#: Where a fault waits until a limit is reached.
+SHORT = {"NRES_TIME_LIMIT": "6"}
 
 
 class World:
@@ -55,19 +57,29 @@ class World:
 
     def start(self, name, **others):
         """Start a program of the service."""
-        self.processes[name] = self.rig.start(*PROGRAMS[name], **LIMITS, **others)
+        self.processes[name] = self.rig.start(*PROGRAMS[name], **LIMITS | others)
 
     def kill(self, name):
         """End a program and its children at once."""
         self.rig.end(self.processes.pop(name))
 
     def restart(self, name, **others):
-        """Tell a program to end, and start it again."""
-        process = self.processes.pop(name)
-        process.send_signal(signal.SIGTERM)
-        # 143: the signal came before it had begun
-        assert process.wait(90) in (0, 143), f"{name} ended with {process.returncode}"
+        """Tell a program to end if it runs, and start it again."""
+        if process := self.processes.pop(name, None):
+            process.send_signal(signal.SIGTERM)
+            # 143: the signal came before it had begun
+            assert process.wait(90) in (0, 143), f"{name} ended with {process.returncode}"
         self.start(name, **others)
+
+    @contextmanager
+    def workers(self, **variables):
+        """Give the workers other settings for as long as the block lasts."""
+        for name in ("one", "two"):
+            self.restart(name, **variables)
+        yield
+        self.quiet()
+        for name in ("one", "two"):
+            self.restart(name)
 
     def stars(self, number, word="A"):
         """Write raw frames of stars, and return their paths."""
@@ -226,25 +238,26 @@ def restarted(world, number):
 
 def frozen_worker(world, number):
     """A worker is frozen while it reduces a frame until its lease has run out, and goes on."""
-    world.bring(number, "SLOW")
-    frame = world.begun()
-    name = frame.owner.split("@")[0]
-    frozen = world.processes.pop(name)
-    os.killpg(frozen.pid, signal.SIGSTOP)
-    world.quiet()
-    os.killpg(frozen.pid, signal.SIGCONT)
-    # it goes on, or has noticed that its name was taken for dead
-    world.rig.end(frozen)
-    world.start(name)
+    with world.workers(**SHORT):
+        world.bring(number, "SLOW")
+        frame = world.begun()
+        name = frame.owner.split("@")[0]
+        frozen = world.processes.pop(name)
+        os.killpg(frozen.pid, signal.SIGSTOP)
+        world.quiet()
+        os.killpg(frozen.pid, signal.SIGCONT)
+        # it goes on, or has noticed that its name was taken for dead
+        world.rig.end(frozen)
     return {"done": number}
 
 
 def frames_that_kill(world, number):
     """Frames crash, hang, kill their process, take all memory, contradict themselves; others are among them."""
     world.bring(number)
-    bad = [world.bring(1, word)[0] for word in ("CRASH", "SLEEPER", "KILL", "HOG", "BAD")]
-    world.bring(number)
-    world.quiet()
+    with world.workers(**SHORT):
+        bad = [world.bring(1, word)[0] for word in ("CRASH", "SLEEPER", "KILL", "HOG", "BAD")]
+        world.bring(number)
+        world.quiet()
     crash, sleeper, kill, hog, contradictory = (frame.reason for frame in world.rows(bad))
     assert "asked for" in crash, crash
     assert sleeper.endswith("it took longer than it may and was stopped"), sleeper
@@ -340,7 +353,8 @@ def hung_disk(world, number):
 def other_host(world, number):
     """A worker of the same name runs on another host, and goes away while it reduces a frame."""
     world.kill("one")
-    away = world.rig.start("work", "one", host="alpha", **LIMITS)
+    # nobody can see on another host that its process has gone: its lease must run out
+    away = world.rig.start("work", "one", host="alpha", **LIMITS | SHORT)
     world.bring(number + 1, "SLOW")
     world.begun()
     world.rig.end(away)
@@ -502,15 +516,12 @@ def sick_receiver(world, number):
     """The server that products are delivered to has a fault for a while."""
     with receiver() as server:
         given = {"DO_INGEST": "true", "NRES_INGEST_TO": f"http://127.0.0.1:{server.server_port}/"}
-        for name in ("one", "two"):
-            world.restart(name, **given)
-        world.bring(number)
-        world.quiet()
-        world.rig.until(lambda: world.rig.all(select(Breaker).where(Breaker.next_try.is_not(None))))
-        server.well.set()
-        world.rig.until(lambda: not world.rig.all(select(Delivery).where(Delivery.delivered.is_(None))))
-        for name in ("one", "two"):
-            world.restart(name)
+        with world.workers(**given):
+            world.bring(number)
+            world.quiet()
+            world.rig.until(lambda: world.rig.all(select(Breaker).where(Breaker.next_try.is_not(None))))
+            server.well.set()
+            world.rig.until(lambda: not world.rig.all(select(Delivery).where(Delivery.delivered.is_(None))))
     return {"done": number}
 
 

@@ -64,11 +64,10 @@ class Science:
 
 
 def eat():
-    """Take memory, some more every moment, for longer than anybody may."""
-    held = []
-    for _ in range(100):
-        held.append(b"x" * 50_000_000)
-        time.sleep(0.1)
+    """Take more memory than anybody may, and keep it for longer than anybody may."""
+    held = b"x" * 1_000_000_000
+    time.sleep(300.0)
+    del held
 
 
 @dataclass(frozen=True)
