@@ -13,11 +13,11 @@ from extraction import EXPOSURE_S, RISE_PX, masters, raw_of
 
 from nrespipe import instruments
 from nrespipe.engine.detector import bleeding
-from nrespipe.engine.extraction import optimal
+from nrespipe.engine.extraction import optimal_extraction
 from nrespipe.engine.wavelength import drift
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
-from nrespipe.recipes.spectra import extract_frame
+from nrespipe.recipes.extraction import extract_frame
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import detector, stars
 from nrespipe.simulator import frame as frames
@@ -91,7 +91,7 @@ def main():
     bench = benches.build(instruments.load("nres01"))
     refs = masters(bench, (3, 3))
     spent = {}
-    timed(optimal, "optimal", spent)
+    timed(optimal_extraction, "optimal", spent)
     timed(bleeding, "mark", spent)
     print("\n  charge: share of pixels with spilled charge above half an error; flagged: share with BLOOMED;")
     print("  > 1, > 2: pixels without a flag with more charge than so many errors; pull, width, > 6: of pixels without")

@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/cosmic_rays.py [--seeds N] [--quick]``. The extraction removes cosmic rays by five mechanisms:
 
-* ``fit`` rejects the worst pixel of a column and fits again (``column_model.fit``);
+* ``fit`` rejects the worst pixel of a column and fits again (``trace_fit_kernels.fit``);
 * ``reveal`` rejects pixels that are too bright for the flux that the neighboring columns suggest;
 * ``runs`` rejects runs of pixels along a column;
 * ``grow`` rejects pixels next to rejected ones at a lower threshold;
@@ -29,7 +29,7 @@ from scipy.ndimage import maximum_filter, maximum_filter1d
 from scipy.special import ndtr
 
 from nrespipe import doppler, instruments
-from nrespipe.engine.extraction import optimal
+from nrespipe.engine.extraction import optimal_extraction
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.traces import Traces
@@ -214,7 +214,11 @@ def without(names):
         "reveal": (kernels, "reveal", lambda *_: 0),
         "runs": (kernels, "runs", lambda *_: 0),
         "grow": (kernels, "grow", lambda *_: 0),
-        "hidden": (optimal, "_hidden", lambda _, __, flux, *___: (np.zeros_like(flux), np.zeros(flux.shape, bool))),
+        "hidden": (
+            optimal_extraction,
+            "_hidden",
+            lambda _, __, flux, *___: (np.zeros_like(flux), np.zeros(flux.shape, bool)),
+        ),
     }
     with ExitStack() as stack:
         for name in names:
@@ -240,7 +244,9 @@ def _timed(seconds):
         for name in ("reveal", "runs", "grow"):
             stack.enter_context(mock.patch.object(kernels, name, clocked(name, getattr(kernels, name))))
         for name in ("_hidden", "_reject"):
-            stack.enter_context(mock.patch.object(optimal, name, clocked(name, getattr(optimal, name))))
+            stack.enter_context(
+                mock.patch.object(optimal_extraction, name, clocked(name, getattr(optimal_extraction, name)))
+            )
         yield
 
 
@@ -289,7 +295,9 @@ def _case(bench, refs, condition, snr, source, seed):
 def _extracted(case, refs, names):
     with without(names) as threshold:
         began = time.process_time()
-        spectra = optimal.optimal(case.clean, case.traces, refs.flat, case.lit, refs.arc.slant, threshold=threshold)
+        spectra = optimal_extraction.optimal(
+            case.clean, case.traces, refs.flat, case.lit, refs.arc.slant, threshold=threshold
+        )
         seconds = time.process_time() - began
     rejected = np.zeros(case.rendered.electrons.shape, bool)
     rejected[tuple(spectra.rejected.T.astype(int))] = True

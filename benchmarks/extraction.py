@@ -15,7 +15,7 @@ from scipy.ndimage import maximum_filter
 
 from nrespipe import data, doppler, instruments
 from nrespipe.engine.detector import correction
-from nrespipe.engine.extraction import optimal, scattered_light
+from nrespipe.engine.extraction import optimal_extraction, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
@@ -105,7 +105,7 @@ def reduced(raw, refs, nres):
     """Extract a frame; return spectra, background, motion of the orders and the CPU time of the steps [second]."""
     clean, traces, motion, background, seconds = prepared(raw, refs, nres)
     began = time.process_time()
-    spectra = optimal.optimal(clean, traces, refs.flat, raw.lit_fibers, refs.arc.slant)
+    spectra = optimal_extraction.optimal(clean, traces, refs.flat, raw.lit_fibers, refs.arc.slant)
     return spectra, background, motion, (*seconds, time.process_time() - began)
 
 
@@ -263,7 +263,7 @@ def weighting(bench, refs, slanted):
     for scale in (1.0, 0.9 * (20 / 150) ** 2):
         image = Image(light * np.float32(scale), floor, refs.flat.mask, EXPOSURE_S)
         slant = refs.arc.slant if slanted else None
-        found = optimal.optimal(image, traces, even, (0, 1), slant, threshold=1e6)
+        found = optimal_extraction.optimal(image, traces, even, (0, 1), slant, threshold=1e6)
         spectra.append((found.of(0)[0] / scale, found.of(0)[1] / scale**2, found.of(0)[2]))
     return _shift_ms(*spectra, rendered.truth.wavelength[0])
 

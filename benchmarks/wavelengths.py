@@ -22,7 +22,7 @@ from nrespipe import data, doppler, instruments
 from nrespipe.engine.wavelength import arc_lines, calibrate, diagnostics, drift, line_spread, solution
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.raw import Kind
-from nrespipe.recipes.spectra import extract_frame
+from nrespipe.recipes.extraction import extract_frame
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
 from nrespipe.simulator import lamps, stars

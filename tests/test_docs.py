@@ -94,9 +94,9 @@ def test_the_reference_tells_what_each_module_defines_and_nothing_that_it_import
     modules = {".".join(path.parts).removesuffix(".__init__") for path in modules}
     assert set(re.findall(r"^\.\. automodule:: (.*)$", text, re.MULTILINE)) == modules
     (told,) = re.findall(
-        r"^\.\. automodule:: nrespipe.engine.extraction.optimal\n   :members: (.*)$", text, re.MULTILINE
+        r"^\.\. automodule:: nrespipe.engine.extraction.optimal_extraction\n   :members: (.*)$", text, re.MULTILINE
     )
-    extract = importlib.import_module("nrespipe.engine.extraction.optimal")
+    extract = importlib.import_module("nrespipe.engine.extraction.optimal_extraction")
     assert {"optimal"} <= set(told.split(", ")) <= {name for name in vars(extract) if not name.startswith("_")}
     assert not {"Spectra", "np"} & set(told.split(", "))
 
@@ -175,7 +175,11 @@ def test_a_figure_comes_from_the_modules_that_it_uses_and_from_no_others(figures
         "nrespipe.simulator.frame",
         "nrespipe.data.thorium_argon.csv",
     }
-    assert {"figures.simulated", "figures.style", "nrespipe.engine.extraction.optimal"} | through_others <= set(pulls)
+    assert {
+        "figures.simulated",
+        "figures.style",
+        "nrespipe.engine.extraction.optimal_extraction",
+    } | through_others <= set(pulls)
     assert not {
         "nrespipe.engine.velocity.measurement",
         "nrespipe.recipes.science",
@@ -211,8 +215,8 @@ def test_a_changed_function_makes_stale_the_figures_that_use_it_and_no_others(fi
     ids=["default", "constant", "decorator", "comment", "docstring", "types and layout"],
 )
 def test_a_fingerprint_tells_what_code_does_and_not_how_it_is_written(figures, checkout, changes, tells):
-    rewrite(checkout / "nrespipe/engine/extraction/optimal.py", *changes)
-    module = "nrespipe.engine.extraction.optimal"
+    rewrite(checkout / "nrespipe/engine/extraction/optimal_extraction.py", *changes)
+    module = "nrespipe.engine.extraction.optimal_extraction"
     assert (figures.of_checkout(checkout).of(module)[module] != figures.sources.of(module)[module]) is tells
 
 
@@ -248,7 +252,7 @@ def test_drawing_makes_a_figure_what_the_code_would_draw_and_leaves_no_other(fig
 def test_the_caption_of_a_stale_figure_says_what_has_changed(figures):
     age = figures.shown.age
     assert age(()) == ""
-    one = age(["nrespipe.engine.extraction.optimal"])
+    one = age(["nrespipe.engine.extraction.optimal_extraction"])
     assert one == "*Drawn before the last change of* ``engine.extraction.optimal``."
     many = age(["figures.extraction", "nrespipe.a", "nrespipe.b", "nrespipe.c", "nrespipe.d"])
     assert many == "*Drawn before the last change of* ``figures.extraction``, ``a``, ``b`` and 2 more modules."

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from nrespipe import data, instruments
 from nrespipe.engine.detector import correction
-from nrespipe.engine.extraction import optimal, scattered_light
+from nrespipe.engine.extraction import optimal_extraction, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.engine.wavelength import calibrate, drift
 from nrespipe.frames.image import Image
@@ -119,7 +119,7 @@ class Night:
     def star_spectra(self):
         """Spectra: of the star and the lamp beside it."""
         refs, lit = self.references, self.star.raw.lit_fibers
-        return optimal.optimal(self.star_clean, self.star_place[0], refs.flat, lit, refs.arc.slant, (1,))
+        return optimal_extraction.optimal(self.star_clean, self.star_place[0], refs.flat, lit, refs.arc.slant, (1,))
 
     @cached_property
     def star_wavelengths(self):

@@ -112,9 +112,9 @@ def _camera(session: Session, assembly: "Assembly", place: tuple[str, str, str],
     looks: tuple[FlatLook, ...] = ()
     if {Kind.BIAS, Kind.DARK, Kind.FLAT} <= set(made):
         # the engine compiles kernels and is slow to load; the other commands do not need it
-        from nrespipe.analysis import flat_looks
+        from nrespipe.analysis import flat_comparison
 
-        looks = flat_looks.gather(rows[Kind.FLAT], made, spectrograph)
+        looks = flat_comparison.gather(rows[Kind.FLAT], made, spectrograph)
     arcs = _arcs(rows[Kind.ARC]) if Kind.ARC in made else ()
     return CameraReport(" ".join(place), tuple(told), tuple(advice), made, looks, numbering, arcs)
 

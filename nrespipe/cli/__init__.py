@@ -11,10 +11,10 @@ from nrespipe import __version__
 
 #: Module of each command, and the first sentence of its help: the list of commands is shown without importing any.
 _COMMANDS = {
-    "compile": ("trial:compile_command", "Compile the numerical kernels, so that no frame has to wait for it."),
+    "compile": ("simulation:compile_command", "Compile the numerical kernels, so that no frame has to wait for it."),
     "database": ("service:database_group", "Upgrade, check and back up the database."),
     "demo": (
-        "trial:demo_command",
+        "simulation:demo_command",
         "Simulate a small night, reduce it, and print injected against measured velocities.",
     ),
     "doctor": (
@@ -22,11 +22,11 @@ _COMMANDS = {
         "Check whether the service can work: database, brokers, disk, masters, clock.",
     ),
     "drifts": (
-        "look:drifts_command",
+        "inspection:drifts_command",
         "List the drift of the spectrograph in every frame that is done, in order of time.",
     ),
     "export": (
-        "look:export_command",
+        "inspection:export_command",
         "Write TABLE as comma-separated text: the calibrations, the velocities, or the masters with their review.",
     ),
     "listen": (
@@ -53,15 +53,15 @@ _COMMANDS = {
         "service:schedule_command",
         "Schedule masters and summaries, and notify workers of everything that is due; two of these do no harm.",
     ),
-    "simulate": ("trial:simulate_group", "Make raw frames with known truth."),
+    "simulate": ("simulation:simulate_group", "Make raw frames with known truth."),
     "site": ("reduction:site_group", "Put a new site, or a new spectrograph, to work."),
     "status": (
-        "look:status_command",
+        "inspection:status_command",
         "Count the frames of each night by kind and state, and list those that are not done, with the reason.",
     ),
     "submit": ("service:submit_command", "Submit raw frames to the service: files, or directories of files."),
     "summary": (
-        "look:summary_command",
+        "inspection:summary_command",
         "Write the summary of a night as a page and as a PDF: frames by state, problems, masters, stars, drift.",
     ),
     "targets": ("velocities:targets_group", "Check the catalog of stars, and deploy a new one."),
@@ -71,7 +71,7 @@ _COMMANDS = {
         "List radial velocities: of every star of every frame that is done, or the series of STAR over all sites.",
     ),
     "why": (
-        "look:why_command",
+        "inspection:why_command",
         "Show everything about the frame or the master NAME: state, reason, every attempt, products.",
     ),
     "work": (

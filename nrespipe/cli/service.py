@@ -14,7 +14,7 @@ from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import layout, plain_table
 from nrespipe.service import assembly
-from nrespipe.service.ingest import intake
+from nrespipe.service.ingest import submission
 from nrespipe.service.operations import database_upkeep
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def submit_command(given: "Settings", paths: tuple[Path, ...], output: Path | No
       nrespipe submit /archive/engineering/lsc/nres01/20190405/raw --output reduced
     """
     with options.complaints():
-        submitted = intake.submit(_assembled(given, output, database), paths)
+        submitted = submission.submit(_assembled(given, output, database), paths)
     click.echo("\n".join(plain_table.aligned([[path.name, str(state), reason] for path, state, reason in submitted])))
     sys.exit(1 if any(state in (State.BAD, State.FAILED) for _, state, _ in submitted) else 0)
 
@@ -189,7 +189,7 @@ def requeue_command(
         raise click.UsageError("no frames chosen: give NAMES, or --state")
     moment = datetime.now(UTC) - timedelta(hours=since) if since is not None else None
     with options.complaints(), access.to_change(*options.places(given, output, database)).begin() as session:
-        requeued = intake.requeue(session, names, [State(state) for state in states], moment)
+        requeued = submission.requeue(session, names, [State(state) for state in states], moment)
     click.echo("\n".join([*requeued, f"{len(requeued)} frames are due"]))
 
 
@@ -222,9 +222,9 @@ def reconcile_command(
     with options.complaints():
         assembled = _assembled(given, output, database)
         with assembled.readers.begin() as session:
-            paths = intake.find_missed(session, raw_root, site, day)
+            paths = submission.find_missed(session, raw_root, site, day)
         if not dry_run:
-            intake.submit(assembled, paths)
+            submission.submit(assembled, paths)
     click.echo("\n".join([*map(str, paths), f"{len(paths)} frames were missed"]))
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nrespipe.files import fits_io, master_files, template_files
-from nrespipe.files.products import reductions
+from nrespipe.files.products import product_reader
 from nrespipe.files.raw import raw_file
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import RawFrame
@@ -45,7 +45,7 @@ def read(path: str | Path) -> RawFrame | Bias | Dark | Flat | Arc | Template | R
         is_product, is_combined = "DATALVL" in header, "NCOMBINE" in header
         is_template = header.get("OBSTYPE") == "TEMPLATE"
     if is_product:
-        return reductions.read(path)
+        return product_reader.read(path)
     if is_template:
         return template_files.read(path)
     return master_files.read(path) if is_combined else raw_file.read(path)

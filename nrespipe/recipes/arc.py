@@ -14,8 +14,8 @@ from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.recipes.extraction import extract_frame
 from nrespipe.recipes.origin import origin_of
-from nrespipe.recipes.spectra import extract_frame
 
 NEEDS = (Kind.BIAS, Kind.DARK, Kind.FLAT)
 MINIMUM, USUAL = 1, 4

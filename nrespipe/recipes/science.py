@@ -15,7 +15,7 @@ from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.recipes.spectra import extract_frame
+from nrespipe.recipes.extraction import extract_frame
 
 #: Typical signal-to-noise ratio of a pixel above which a fiber has light, and below which it has none.
 _LIT_SNR, _UNLIT_SNR = 3.0, 0.5

@@ -8,9 +8,11 @@ from typing import Generic, Never, Protocol, TypeVar
 
 import structlog
 
+from nrespipe import __version__
 from nrespipe.database.administration import failures
 from nrespipe.database.dialects import now
 from nrespipe.database.states import State
+from nrespipe.database.tables import Attempt
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 
 J = TypeVar("J")
@@ -116,6 +118,20 @@ def of(error: BaseException, started: datetime) -> Outcome[Never]:
     named = ours or isinstance(error, OSError | MemoryError)
     trace = "" if named else "".join(tracebacks.format_exception(error))
     return Outcome(state, reason, trace, started, now())
+
+
+def attempt_row(frame_id: int, result: Outcome[object], **others: object) -> Attempt:
+    """Return the row of an attempt, not yet in any session."""
+    return Attempt(
+        frame_id=frame_id,
+        started=result.started,
+        finished=result.finished,
+        outcome=result.state,
+        reason=result.reason,
+        traceback=result.traceback,
+        code_version=__version__,
+        **{"measurements": {}, **others},
+    )
 
 
 def attempt_or_log(job: str, work: Callable[..., T], *arguments: object) -> T | None:

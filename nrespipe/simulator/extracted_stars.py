@@ -80,7 +80,7 @@ def expose(
     )
 
 
-def spectrum(bench, target, berv_ms, *, fiber=0, airmass=1.2) -> Floats:
+def spectrum(bench: Bench, target: "Target", berv_ms: float, *, fiber: int = 0, airmass: float = 1.2) -> Floats:
     """Return the light of a star without noise.
 
     Parameters

@@ -28,6 +28,7 @@ from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, StarVelo
 from nrespipe.files.catalog import targets
 from nrespipe.files.disk import md5
 from nrespipe.service.work import celery_app
+from nrespipe.service.work.queues import QUEUES
 
 #: Programs that the service has at work, by what their logs are called.
 PROGRAMS = {"listen": ("listen", ""), "one": ("work", "one"), "two": ("work", "two"), "schedule": ("schedule", "")}
@@ -306,7 +307,7 @@ def purged_queues(world, number):
     world.bring(number, "SLOW")
     app = celery_app.application(settings.Settings(broker_url=world.rig.broker_url))
     with app.connection_for_write() as connection:
-        for queue in sorted(set(celery_app.QUEUES.values())):
+        for queue in sorted(set(QUEUES.values())):
             connection.default_channel.queue_purge(queue)
     return {"done": number}
 

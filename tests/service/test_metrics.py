@@ -26,7 +26,7 @@ from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.service import metrics, opentsdb_client
 from nrespipe.service.batch import night
-from nrespipe.service.ingest import intake
+from nrespipe.service.ingest import submission
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction.frame_reduction import Result
 from nrespipe.service.work import execution
@@ -96,7 +96,7 @@ def test_every_point_arrives_once_with_its_tags(influx, reduced):
 def test_the_time_of_every_step_of_a_frame_arrives(influx, archive, service):
     recorder = metrics.Recorder("127.0.0.1", influx.port)
     # the numbers of other tests are those of another spectrograph
-    intake.submit(service, [archive.add("b", site="elp", camera="fa17")])
+    submission.submit(service, [archive.add("b", site="elp", camera="fa17")])
     with service.sessions.begin() as session:
         row = session.scalars(select(Frame)).one()
     assert execution.reduce_frame(replace(service, recorder=recorder), row.id, "me").state is State.DONE

@@ -11,7 +11,7 @@ from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders
 from nrespipe.engine.star import stellar_type
-from nrespipe.engine.velocity import inputs, template_fit
+from nrespipe.engine.velocity import array_checks, template_fit
 from nrespipe.frames.star import Star
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Tellurics
@@ -109,7 +109,7 @@ def build(
 
 
 def leave_one_out(
-    exposures: Sequence[Exposure], star: Star, *, tellurics: Tellurics | None = None, rounds=3, clip=5.0
+    exposures: Sequence[Exposure], star: Star, *, tellurics: Tellurics | None = None, rounds: int = 3, clip: float = 5.0
 ) -> "list[TemplateFit]":
     """Measure each exposure with a template of all the others.
 
@@ -322,9 +322,9 @@ def _compared(stack, i, template, clip):
 def _check(exposure, rows, tellurics, name) -> None:
     """Refuse an exposure that cannot be part of a template; the message names it and the defect."""
     try:
-        inputs.speed_ms(exposure.rv_ms, "rv_ms")
-        inputs.speed_ms(exposure.berv_ms, "berv_ms")
-        inputs.check_wavelength(exposure.orders.wavelength[rows])
+        array_checks.speed_ms(exposure.rv_ms, "rv_ms")
+        array_checks.speed_ms(exposure.berv_ms, "berv_ms")
+        array_checks.check_wavelength(exposure.orders.wavelength[rows])
     except ValueError as error:
         raise ValueError(f"exposure {name}: {error}") from error
     if not _clean(exposure, tellurics)[rows].any():

@@ -13,8 +13,8 @@ from nrespipe.engine.wavelength import (
     line_spread,
     match_lines,
     order_numbers,
-    scale_errors,
     solution,
+    wavelength_errors,
 )
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.arrays import Floats, Integers
@@ -144,7 +144,7 @@ def frame(spectra: Spectra, arc: Arc, moved: Drift) -> Wavelengths:
     error_ms = np.full(spectra.flux.shape, np.nan, np.float32)
     for i, fiber in enumerate(spectra.fibers):
         wavelength[i, known] = _drifted(arc.solution, fiber, orders[known], moved)
-        error_ms[i, known] = scale_errors.per_pixel(arc.solution, moved, fiber, orders[known])
+        error_ms[i, known] = wavelength_errors.per_pixel(arc.solution, moved, fiber, orders[known])
     places = [arc.solution.fibers.index(fiber) for fiber in spectra.fibers]
     return Wavelengths(
         fibers=spectra.fibers,
@@ -195,7 +195,7 @@ def mean_error_ms(wavelengths: Wavelengths, fiber: int, weight: Floats) -> tuple
     if wavelengths.solution is None:
         raise ValueError("the wavelengths have no solution, and so no covariance")
     known = np.isin(wavelengths.orders, wavelengths.solution.orders)
-    night_ms, common_ms, drift_ms = scale_errors.of_mean(
+    night_ms, common_ms, drift_ms = wavelength_errors.of_mean(
         wavelengths.solution, wavelengths.drift, fiber, wavelengths.orders[known], np.asarray(weight)[known]
     )
     return night_ms, float(np.hypot(common_ms, _PROFILE_MS)), drift_ms

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine.wavelength import scale_fit, solution
+from nrespipe.engine.wavelength import solution, solution_fit
 from nrespipe.engine.wavelength.identify import Identification
 from nrespipe.errors import BadFrame
 from nrespipe.frames.arrays import Floats, Integers
@@ -105,7 +105,7 @@ def _placed(spectrograph, start, fiber):
 def _fit(lines, orders, *given):
     """Fit the solution; raise BadFrame if the lines do not determine it, for instance in one order only."""
     try:
-        return scale_fit.fit(lines, orders, *given)
+        return solution_fit.fit(lines, orders, *given)
     except np.linalg.LinAlgError:
         raise BadFrame(
             f"no wavelength solution to trust, orders numbered {orders[0]} to {orders[-1]}: the lines that could be "

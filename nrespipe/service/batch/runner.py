@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from nrespipe import __version__
 from nrespipe.database import claims
 from nrespipe.database.dialects import clock
-from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Product, Row, Stacking
 from nrespipe.service import outcome
@@ -167,7 +167,7 @@ def make_masters(
         first = _first_of_each_camera(nights)
         with batch.assembly.sessions.begin() as session:
             leases.release_abandoned(session)
-            rows = {night: stackings.get_or_create(session, kind, night) for night in first}
+            rows = {night: scheduled_masters.get_or_create(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
         # files are read for this, and writers need not wait for that
         with batch.assembly.readers.begin() as session:
@@ -178,7 +178,7 @@ def make_masters(
         execute(batch, f"master {kind}", [orders[night] for night in orders if night in jobs], **options)
         with batch.assembly.sessions.begin() as session:
             moment = clock(session)
-            now = {night: stackings.get_or_create(session, kind, night) for night in first}
+            now = {night: scheduled_masters.get_or_create(session, kind, night) for night in first}
         # another run makes it; or its own masters were at fault, and there are others
         left = [n for n, row in now.items() if row.owner or (row.next_try is not None and row.next_try <= moment)]
         nights = [night for night in nights if night not in first or night in left]
@@ -239,7 +239,7 @@ def _release(batch: Batch, order: Order, result: Outcome[object]) -> list[Order]
 
 def _is_to_be_made(session: Session, assembly: Assembly, row: Stacking, options: Mapping[str, Any]) -> bool:
     """Whether there is anything to make; where the plan fails, a process records why."""
-    night, inputs = calibrations.night_of(row), stackings.inputs(session, row)
+    night, inputs = calibrations.night_of(row), scheduled_masters.inputs(session, row)
     planned = outcome.attempt(partial(master_making.plan, **options), session, row.kind, night, inputs, assembly)
     return planned.state is not State.DONE or planned.value is not None
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
-from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master, Stacking
 from nrespipe.files.disk import md5
@@ -66,7 +66,7 @@ def add(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     if after_night is None:
         # where the end of the night is not known `add_all` tries again
         return False
-    row = stackings.get_or_create(session, frame.kind, calibrations.night_of(frame))
+    row = scheduled_masters.get_or_create(session, frame.kind, calibrations.night_of(frame))
     moment = clock(session)
     pace = assembly.pace
     when = moment + timedelta(seconds=pace.quiet_s if moment < after_night else pace.past_s)
@@ -111,7 +111,7 @@ def remake(session: Session, rows: Sequence[int]) -> None:
     """
     for row in rows:
         master = session.get_one(Master, row)
-        stackings.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
+        scheduled_masters.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
 def _counts(session: Session, frame: Frame, kind: Kind) -> bool:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, aliased
 from nrespipe.database import claims
 from nrespipe.database.dialects import clock
 from nrespipe.database.frames import latest
-from nrespipe.database.masters import calibrations, lineage, stackings
+from nrespipe.database.masters import calibrations, lineage, scheduled_masters
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, attempt_masters, master_inputs, master_parents
 from nrespipe.frames.quality import Quality
@@ -168,14 +168,14 @@ def _make_again(session: Session, masters: Iterable[Master]) -> None:
     """Schedule masters again that come from a bad one."""
     for master in masters:
         master.outdated = True
-        stackings.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
+        scheduled_masters.get_or_create(session, master.kind, calibrations.night_of(master)).next_try = clock(session)
 
 
 def _try_again(session: Session, rows: Collection[int]) -> None:
     """Schedule masters again that could not be made with some others."""
     for one in _made_with(session, rows):
         if one.standing is Standing.REJECTED and not one.path:
-            stackings.get_or_create(session, one.kind, calibrations.night_of(one)).next_try = clock(session)
+            scheduled_masters.get_or_create(session, one.kind, calibrations.night_of(one)).next_try = clock(session)
 
 
 def _its_night(row: Master) -> tuple[ColumnElement[bool], ...]:

@@ -8,13 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from nrespipe import __version__
 from nrespipe.database import claims, frames
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt, Frame
+from nrespipe.database.tables import Frame
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
+from nrespipe.service import outcome
 from nrespipe.service.ingest import raw_files
 from nrespipe.service.ingest.raw_files import Facts
 
@@ -91,7 +91,7 @@ def register_file(sessions: sessionmaker[Session], path: Path, facts: Facts, res
         if md5 is not None:
             frame = identify(session, frame, path, facts, result, moved)
         if result.state is not State.DONE and frame.state in (State.QUEUED, State.RETRY) and not frame.owner:
-            frames.record(session, attempt_row(frame.id, result))
+            frames.record(session, outcome.attempt_row(frame.id, result))
         return frame
 
 
@@ -171,20 +171,6 @@ def has_moved(
     query = select(Frame.path).where(Frame.filename == identity.stem(path), Frame.md5 == md5)
     seen = ask(lambda session: session.scalar(query))
     return seen is not None and seen != str(path) and not exists(Path(seen))
-
-
-def attempt_row(frame_id: int, result: "Outcome[object]", **others: object) -> Attempt:
-    """Return the row of an attempt, not yet in any session."""
-    return Attempt(
-        frame_id=frame_id,
-        started=result.started,
-        finished=result.finished,
-        outcome=result.state,
-        reason=result.reason,
-        traceback=result.traceback,
-        code_version=__version__,
-        **{"measurements": {}, **others},
-    )
 
 
 def _known(session: Session, filename: str, md5: str | None) -> Frame | None:

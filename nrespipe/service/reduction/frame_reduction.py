@@ -22,9 +22,10 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
-from nrespipe.service.ingest.registration import attempt_row
+from nrespipe.service.calibrations import master_choice
+from nrespipe.service.calibrations.master_choice import MasterFile
+from nrespipe.service.outcome import attempt_row
 from nrespipe.service.reduction import references
-from nrespipe.service.reduction.references import MasterFile
 from nrespipe.service.reduction.template_candidates import Candidate, candidates
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from nrespipe.frames.velocity import Velocity
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.outcome import Outcome
-    from nrespipe.settings import Settings
 
 #: Values of a row of the database by column.
 Columns = Mapping[str, Any]
@@ -122,7 +122,7 @@ def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
     if frame.kind is None:
         raise BadFrame(f"{frame.filename}: kind of frame unknown; expected one of {', '.join(map(str, Kind))}")
     recipe = assembly.recipes[frame.kind]
-    chosen, missing = choose_masters(session, frame, recipe, assembly)
+    chosen, missing = master_choice.choose(session, frame, recipe, assembly)
     used = [session.get_one(Master, file.row_id) for file in chosen.values()]
     is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
     flags = Quality.OLD_CALIBRATION if is_far else Quality(0)
@@ -136,63 +136,6 @@ def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
         return job
     templates = candidates(session, assembly.output, frame.day)
     return replace(job, templates=templates, drift_scatter_ms=measurements.drift_scatter_ms(session, frame))
-
-
-def choose_masters(
-    session: "Session", frame: Frame | Master, recipe: ModuleType, assembly: "Assembly"
-) -> tuple[dict[Kind, MasterFile], str]:
-    """Choose the masters that a recipe needs.
-
-    Parameters
-    ----------
-    frame
-        A frame, or a master that is to be made.
-    recipe
-        Its recipe, which names the kinds of masters that it needs.
-
-    Returns
-    -------
-    chosen : dict of Kind to MasterFile
-        File of each.
-    missing : str
-        Why others are not there; '' where all are. Of masters that need each other the first is described in full.
-    """
-    chosen: dict[Kind, MasterFile] = {}
-    missing: list[Kind] = []
-    far, future = _impatient(session, frame, assembly.settings), assembly.settings.future_masters
-    mistrusted = lineage.suspects(session, frame)
-    for kind in recipe.NEEDS:
-        master = calibrations.nearest(session, kind, frame, far=far, future=future, without=mistrusted)
-        master = master or calibrations.nearest(session, kind, frame, far=far, future=future)
-        if master is None:
-            missing.append(kind)
-        else:
-            chosen[kind] = MasterFile(master.id, str(assembly.output / master.path), master.md5)
-    return chosen, _missing(session, frame, missing, assembly.recipes)
-
-
-def _impatient(session: "Session", frame: Frame | Master, settings: "Settings") -> bool:
-    """Whether a frame has waited for so long that a master far away in time is better than none."""
-    if not isinstance(frame, Frame) or frame.kind is not Kind.SCIENCE:
-        return False
-    return clock(session) - frame.created > timedelta(days=settings.master_patience_days)
-
-
-def _missing(
-    session: "Session", frame: Frame | Master, kinds: Sequence[Kind], recipes: Mapping[Kind, ModuleType]
-) -> str:
-    """Return why masters are missing, without those whose frames only wait for another of these."""
-    roots = [
-        kind
-        for kind in kinds
-        if not set(recipes[kind].NEEDS) & set(kinds)
-        or calibrations.count_candidates(session, kind, frame) < recipes[kind].MINIMUM
-    ]
-    if not roots:
-        return ""
-    first, *others = roots
-    also = f"; there is no master {', '.join(others)} either" if others else ""
-    return calibrations.why_none(session, first, frame, recipes[first].MINIMUM) + also
 
 
 def reduce(job: Job, still_mine: Callable[[], bool] | None = None) -> Result:

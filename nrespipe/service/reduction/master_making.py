@@ -12,7 +12,7 @@ import structlog
 
 from nrespipe import __version__
 from nrespipe.database.dialects import clock
-from nrespipe.database.masters import calibrations, lineage, neighbors, stackings
+from nrespipe.database.masters import calibrations, lineage, neighbors, scheduled_masters
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
@@ -21,9 +21,8 @@ from nrespipe.files.disk import md5
 from nrespipe.files.raw import identity, raw_file
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.service.calibrations import acceptance, redo
+from nrespipe.service.calibrations import acceptance, master_choice, redo
 from nrespipe.service.reduction import references
-from nrespipe.service.reduction.frame_reduction import choose_masters
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -98,7 +97,7 @@ class Job:
     recipe: ModuleType
     judge: "Judge"
     spectrographs: Callable[[str], Spectrograph]
-    masters: Mapping[Kind, references.MasterFile]
+    masters: Mapping[Kind, master_choice.MasterFile]
     missing: str
     output: Path
     peers: acceptance.Peers = acceptance.Peers()
@@ -147,7 +146,7 @@ def plan(
         return None
     middle = sum(_start_mjd(frame) for frame in frames) / len(frames)
     wanted = Master(kind=kind, mean_mjd=middle, **night._asdict())
-    chosen, missing = choose_masters(session, wanted, recipe, assembly)
+    chosen, missing = master_choice.choose(session, wanted, recipe, assembly)
     if last is not None and is_recent and _settled(last, frames, earlier, version, assembly.output):
         rows = {file.row_id for file in chosen.values()}
         refusals = lineage.rejections(session, kind, night)
@@ -248,7 +247,7 @@ def record(session: "Session", job: Job, outcome: "Outcome[Columns]") -> Master:
     if master.standing in USABLE:
         redo.after_new_master(session, master, replaced)
         if master.outdated:
-            stackings.get_or_create(session, job.kind, job.night).next_try = clock(session)
+            scheduled_masters.get_or_create(session, job.kind, job.night).next_try = clock(session)
     if agrees_with is not None and master.standing is Standing.CURRENT:
         acceptance.accept(session, agrees_with, master)
     if master.standing is Standing.REVIEW:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nrespipe import data
 from nrespipe.errors import BadFrame, Skipped, Unavailable
@@ -17,27 +17,12 @@ if TYPE_CHECKING:
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
     from nrespipe.frames.spectrograph import Detector, Spectrograph
     from nrespipe.frames.star import Star
+    from nrespipe.service.calibrations.master_choice import MasterFile
     from nrespipe.service.reduction.template_candidates import Candidate
 
 
-class MasterFile(NamedTuple):
-    """File of a master that was chosen.
-
-    Attributes
-    ----------
-    row_id
-        Key of its row.
-    path, md5
-        File and its checksum.
-    """
-
-    row_id: int
-    path: str
-    md5: str
-
-
 def fetch(
-    chosen: Mapping[Kind, MasterFile],
+    chosen: "Mapping[Kind, MasterFile]",
     kind: Kind,
     spectrograph: "Spectrograph",
     raw: RawFrame | None = None,

@@ -11,37 +11,18 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
 from nrespipe.database.administration import failures
-from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
 from nrespipe.service.operations import kernels, progress
 from nrespipe.service.work import execution, memory_guard, node, owner, process_pool
 from nrespipe.service.work.leases import WorkTable
+from nrespipe.service.work.queues import QUEUES, TASKS, IsEmpty, Send
 
 if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome
     from nrespipe.settings import Settings
 
 _log = structlog.get_logger(__name__)
-
-#: Notifies a worker of a row; may raise whatever the library of the broker raises.
-Send = Callable[[WorkTable, int], object]
-#: Returns whether no message about rows of a table waits for a worker; False where the broker does not answer.
-IsEmpty = Callable[[WorkTable], bool]
-
-#: Queue and task of each kind of work.
-QUEUES: dict[WorkTable, str] = {
-    Frame: "reduction",
-    Stacking: "periodic",
-    NightSummary: "periodic",
-    Delivery: "deliveries",
-}
-TASKS: dict[WorkTable, str] = {
-    Frame: "nrespipe.reduce_frame",
-    Stacking: "nrespipe.make_master",
-    NightSummary: "nrespipe.summarise",
-    Delivery: "nrespipe.deliver",
-}
 
 
 def application(settings: "Settings") -> Celery:

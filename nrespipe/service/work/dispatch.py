@@ -15,8 +15,8 @@ from nrespipe.database.frames import latest
 from nrespipe.database.tables import Delivery, Frame
 from nrespipe.service import outcome
 from nrespipe.service.work import leases
-from nrespipe.service.work.celery_app import QUEUES, IsEmpty, Send
 from nrespipe.service.work.leases import WorkTable
+from nrespipe.service.work.queues import QUEUES, IsEmpty, Send
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly

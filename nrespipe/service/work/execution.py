@@ -14,7 +14,7 @@ from nrespipe import __version__
 from nrespipe.database import claims, frames
 from nrespipe.database.administration import failures
 from nrespipe.database.dialects import clock, now
-from nrespipe.database.masters import calibrations, stackings
+from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files.disk import md5
@@ -25,7 +25,7 @@ from nrespipe.service.ingest import patient_reader, raw_files, registration
 from nrespipe.service.ingest.raw_files import Facts
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction import frame_reduction, master_making
-from nrespipe.service.work import leases, outbound
+from nrespipe.service.work import delivery, leases
 from nrespipe.service.work.leases import Lease, WorkTable
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def make_master(
     Parameters
     ----------
     row_id, owner, seen
-        As for ``leases.acquire``; a row of ``stackings``.
+        As for ``leases.acquire``; a row of ``Stacking``.
     version
         Version of the program: a master on which another version failed is tried again.
     since
@@ -234,7 +234,7 @@ def _schedule_master(session: Session, frame: Frame, assembly: "Assembly") -> No
 def _record_unread(session: Session, frame: Frame, lease: Lease[Frame], inspected: Outcome[object]) -> bool:
     """Record an attempt that ended before the reduction."""
     is_announced_again = frame.next_try != lease.row.next_try
-    frame = frames.record(session, registration.attempt_row(frame.id, inspected))
+    frame = frames.record(session, outcome.attempt_row(frame.id, inspected))
     if frame.version is not None:
         outcome.attempt_or_log("schedule of the master", _schedule_master, session, frame, lease.assembly)
     elif is_announced_again and frame.state in frames.UNFINISHED:
@@ -247,18 +247,18 @@ def _plan_master(
     session: Session, row: Stacking, assembly: "Assembly", is_ready: bool, version: str, since: datetime | None
 ) -> master_making.Job | None:
     if not is_ready and not master_schedule.is_ready(session, row):
-        stackings.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
+        scheduled_masters.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
         return None
     night = calibrations.night_of(row)
-    job = master_making.plan(session, row.kind, night, stackings.inputs(session, row), assembly, version, since)
+    job = master_making.plan(session, row.kind, night, scheduled_masters.inputs(session, row), assembly, version, since)
     if job is None:
         acceptance.withdraw(session, row.kind, night, assembly.recipes[row.kind].MINIMUM)
-        stackings.finish(row)
+        scheduled_masters.finish(row)
     return job
 
 
 def _put_off(session: Session, row: Stacking) -> bool:
-    stackings.finish(row, clock(session) + timedelta(seconds=10 * frames.SHORTEST_PAUSE_S))
+    scheduled_masters.finish(row, clock(session) + timedelta(seconds=10 * frames.SHORTEST_PAUSE_S))
     return True
 
 
@@ -272,14 +272,14 @@ def _record_master(
 ) -> bool:
     master_schedule.remake(session, damaged)
     # before the record: the new master releases what waits for it, and this row does not wait
-    stackings.finish(row)
+    scheduled_masters.finish(row)
     session.flush()
     made = master_making.record(session, job, result)
     pauses_s = {State.RETRY: 10 * frames.SHORTEST_PAUSE_S, State.WAITING: frames.LOOK_AGAIN_S}
     if result.state in pauses_s:
         row.next_try = clock(session) + timedelta(seconds=pauses_s[result.state])
     if result.state is State.WAITING or made.standing is Standing.REJECTED:
-        job_now = master_making.plan(session, row.kind, job.night, stackings.inputs(session, row), assembly)
+        job_now = master_making.plan(session, row.kind, job.night, scheduled_masters.inputs(session, row), assembly)
         if job_now is not None and job_now.masters != job.masters:
             # made meanwhile, as for a frame; or one that needs review was at fault, and there is another
             row.next_try = clock(session)
@@ -290,6 +290,6 @@ def _record_master(
 WORK: dict[WorkTable, tuple[str, Callable[..., Outcome[object] | None]]] = {
     Frame: ("frame", reduce_frame),
     Stacking: ("master", make_master),
-    NightSummary: ("summary", outbound.send_summary),
-    Delivery: ("delivery", outbound.deliver_product),
+    NightSummary: ("summary", delivery.send_summary),
+    Delivery: ("delivery", delivery.deliver_product),
 }

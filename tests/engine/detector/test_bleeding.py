@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nrespipe.engine.detector import bleeding
-from nrespipe.engine.extraction import optimal, scattered_light
+from nrespipe.engine.extraction import optimal_extraction, scattered_light
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile, Traces
@@ -100,7 +100,7 @@ def observed(flat, charge, seed, full=WELL):
 def extracted(flat, image):
     marked = bleeding.mark(image, flat.traces, flat, (0, 1))
     clean = scattered_light.subtract(marked, flat.traces, flat, (0, 1))
-    return marked, optimal.optimal(clean, flat.traces, flat, (0, 1))
+    return marked, optimal_extraction.optimal(clean, flat.traces, flat, (0, 1))
 
 
 def compare(flat, flux, image):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine.wavelength import fiber_offset, scale_fit, solution
+from nrespipe.engine.wavelength import fiber_offset, solution, solution_fit
 from nrespipe.errors import BadFrame
 from nrespipe.frames.wavelength import ArcLines, LampLines
 
@@ -40,7 +40,7 @@ def _lamp(lines, use=2, species="Th"):
 def _fit(lines, lamp, index=None):
     per_pixel = _wavelength(lines.order, lines.x + 1) - _wavelength(lines.order, lines.x)
     index = np.arange(len(lines.x)) if index is None else index
-    return scale_fit.fit(lines, _ORDERS, _N_PIXELS, lamp, index, per_pixel, 1)[:2]
+    return solution_fit.fit(lines, _ORDERS, _N_PIXELS, lamp, index, per_pixel, 1)[:2]
 
 
 def _errors_ms(scale, fiber=1, velocity_ms=0.0):

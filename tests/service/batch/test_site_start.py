@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nrespipe import instruments
-from nrespipe.analysis import flat_looks, site_report
+from nrespipe.analysis import flat_comparison, site_report
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reports import FlatLook
@@ -23,7 +23,7 @@ def look(raw, made, spectrograph):
 
 @pytest.fixture
 def start(service, archive, monkeypatch):
-    monkeypatch.setattr(flat_looks, "look", look)
+    monkeypatch.setattr(flat_comparison, "look", look)
 
     def begin(*days):
         lines, working = site_start.start(service, archive.root, "lsc", days)

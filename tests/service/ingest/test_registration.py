@@ -14,14 +14,14 @@ from structlog.testing import capture_logs
 
 from nrespipe.database import claims, frames, measurements
 from nrespipe.database.dialects import clock
-from nrespipe.database.masters import stackings
+from nrespipe.database.masters import scheduled_masters
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import night
-from nrespipe.service.ingest import intake, messages, raw_files, registration
+from nrespipe.service.ingest import messages, raw_files, registration, submission
 from nrespipe.service.limits import Pace
 from nrespipe.service.work import execution
 
@@ -35,7 +35,7 @@ def did(service, row, owner="me"):
 def good_biases(session):
     """Count the frames of which the master bias of the night can be made."""
     (row,) = session.scalars(select(Stacking).where(Stacking.kind == Kind.BIAS))
-    return len(stackings.inputs(session, row))
+    return len(scheduled_masters.inputs(session, row))
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_copy_that_is_cut_off_hides_no_frame_that_is_done(archive, service, wo
     copy.write_bytes(whole[: header + int(part * (len(whole) - header))])
     assert work(copy) is State.BAD
     assert versions(query, bias) == [(1, State.DONE), (None, State.BAD)]
-    intake.submit(service, [copy])
+    submission.submit(service, [copy])
     assert versions(query, bias) == [(1, State.DONE), (None, State.BAD)]
     with query.sessions.begin() as session:
         assert "truncated" in session.scalar(select(Frame.reason).where(Frame.version.is_(None)))
@@ -134,7 +134,7 @@ def test_a_frame_whose_file_went_away_goes_on_where_it_is_told_of_at_another_pla
     archive, service, work, query, tmp_path
 ):
     path = archive.add("b")
-    intake.submit(service, [path])
+    submission.submit(service, [path])
     moved = path.rename(tmp_path / path.name)
     (row,) = query.all(select(Frame))
     assert did(service, row.id, "me") is State.RETRY
@@ -312,7 +312,7 @@ def test_frames_that_were_announced_at_a_place_where_they_are_not_are_still_miss
     path = archive.add("b")
     tell(tmp_path / path.name)
     with service.sessions.begin() as session:
-        assert intake.find_missed(session, archive.root, "lsc", "20190405") == [path]
+        assert submission.find_missed(session, archive.root, "lsc", "20190405") == [path]
 
 
 def test_one_content_that_is_read_at_many_places_at_once_is_one_version(archive, database_url, tmp_path):
@@ -345,7 +345,7 @@ def test_a_directory_whose_name_is_no_text_keeps_no_other_from_being_reduced(arc
         assert night.reduce_all(service, archive.root).counts == {State.DONE: 1}
     (line,) = [line for line in log if line["event"] == "directory left out"]
     assert line["reason"] == f"{archive.root}/caf\\xe9: a name in this path is not text in UTF-8: give it another name"
-    told = intake.submit(service, [unspeakable, good])
+    told = submission.submit(service, [unspeakable, good])
     assert [state for _, state, _ in told] == [State.BAD, State.DONE]
     assert "caf\\xe9/lscnrs01" in told[0][2]
     for work in (night.reduce_all, lambda *_: night.reduce_files(service, [unspeakable])):

@@ -21,10 +21,10 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule, review
-from nrespipe.service.ingest import intake, raw_files, registration
+from nrespipe.service.ingest import raw_files, registration, submission
 from nrespipe.service.limits import Pace
 from nrespipe.service.reduction import references
-from nrespipe.service.work import dispatch, execution, leases, outbound
+from nrespipe.service.work import delivery, dispatch, execution, leases
 from nrespipe.settings import change
 
 
@@ -386,7 +386,7 @@ def test_a_calibration_that_is_bad_when_it_is_looked_at_again_leaves_its_master(
     with fits.open(flat, mode="update") as hdus:
         hdus[0].data[:] = 40_000
     with service.sessions.begin() as session:
-        assert intake.requeue(session, [flat.name]) == [flat.stem]
+        assert submission.requeue(session, [flat.name]) == [flat.stem]
     work()
     made = query.all(select(Master).where(Master.kind == Kind.FLAT).order_by(Master.id))
     assert [(m.standing, m.n_inputs) for m in made] == [(Standing.REPLACED, 3), (Standing.CURRENT, 2)]
@@ -419,16 +419,16 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert execution.reduce_frame(delivering, star.id, "me").state is State.DONE
     rows = query.all(select(Delivery))
-    assert outbound.deliver_product(delivering, rows[0].id, "me").state is State.RETRY
+    assert delivery.deliver_product(delivering, rows[0].id, "me").state is State.RETRY
     # the directory takes nothing now: the other is not even tried
-    assert outbound.deliver_product(delivering, rows[1].id, "me") is None
+    assert delivery.deliver_product(delivering, rows[1].id, "me") is None
     assert ["cannot be delivered" in row.reason for row in query.all(select(Delivery))] == [True, False]
     assert all(row.next_try for row in query.all(select(Delivery)))
     target.unlink()
     with service.sessions.begin() as session:
         session.execute(update(Delivery).values(next_try=clock(session)))
         session.execute(update(Breaker).values(next_try=clock(session)))
-    assert [outbound.deliver_product(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
+    assert [delivery.deliver_product(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
     assert all(row.delivered and not row.reason and not row.next_try for row in query.all(select(Delivery)))
     delivered = {path.relative_to(target) for path in target.rglob("*.fz")}
     assert delivered == {path.relative_to(service.output) for path in service.output.rglob("*-L[24].fits.fz")}

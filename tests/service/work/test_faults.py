@@ -18,7 +18,7 @@ from nrespipe import settings
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt
 from nrespipe.service import assembly
-from nrespipe.service.ingest import intake
+from nrespipe.service.ingest import submission
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
@@ -121,14 +121,14 @@ def test_the_whole_service_in_one_program_needs_no_server(tmp_path, archive):
         first = rig.start("run", NRES_PROCESSES="2")
         rig.until(lambda: "ready" in rig.log("run"))
         built = assembly.build(rig.output, settings.Settings(database_url=rig.database_url), raw=[archive.root])
-        intake.submit(built, [archive.root])
+        submission.submit(built, [archive.root])
         rig.settled(8)
         star = archive.add("e", "STAR SLOW&thar&none")
-        intake.submit(built, [star])
+        submission.submit(built, [star])
         os.kill(child(begun(rig)), signal.SIGKILL)
         rig.settled(9)
         # what was told to one program is told again to the next
-        intake.submit(built, [archive.add("e", "STAR SLOW&thar&none") for _ in range(4)])
+        submission.submit(built, [archive.add("e", "STAR SLOW&thar&none") for _ in range(4)])
         begun(rig)
         rig.end(first)
         second = rig.start("run", NRES_PROCESSES="2")

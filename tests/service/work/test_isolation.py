@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from nrespipe import instruments
 from nrespipe.analysis import star_catalog
 from nrespipe.database.dialects import clock
-from nrespipe.database.masters import stackings
+from nrespipe.database.masters import scheduled_masters
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files.catalog import targets
@@ -123,14 +123,14 @@ def test_a_master_that_cannot_be_scheduled_keeps_no_other_from_being(archive, se
             did(service, registration.register_file(service.sessions, path, *raw_files.inspect(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Stacking).values(next_try=None))
-    of = stackings.get_or_create
+    of = scheduled_masters.get_or_create
 
     def strange(session, kind, night):
         if night.day == "20190405":
             raise LookupError("a strange row")
         return of(session, kind, night)
 
-    monkeypatch.setattr(master_schedule.stackings, "get_or_create", strange)
+    monkeypatch.setattr(master_schedule.scheduled_masters, "get_or_create", strange)
     with service.sessions.begin() as session:
         assert master_schedule.add_all(session, service) == 1
 

@@ -14,7 +14,7 @@ from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes import RECIPES
 from nrespipe.service import outcome
-from nrespipe.service.ingest import intake, raw_files, registration
+from nrespipe.service.ingest import raw_files, registration, submission
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.work import execution
 
@@ -103,7 +103,7 @@ def test_every_defect_ends_in_its_state_with_its_words(archive, service, query, 
     for defect, (code, damage, state, words) in DEFECTS.items():
         path = archive.add(code, STAR if code == "e" else "")
         damage(path)
-        intake.submit(service, [path])
+        submission.submit(service, [path])
         (row,) = query.all(select(Frame).where(Frame.filename == path.stem))
         if row.next_try is not None:
             execution.reduce_frame(service, row.id, "me")

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, norm
 
-from nrespipe.engine.extraction import optimal
+from nrespipe.engine.extraction import optimal_extraction
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
-from nrespipe.recipes.spectra import extract_frame
+from nrespipe.recipes.extraction import extract_frame
 from nrespipe.simulator import bench as benches
 from nrespipe.simulator import frame as frames
 from nrespipe.simulator import stars
@@ -66,5 +66,5 @@ def test_the_chances_of_outliers_are_those_of_the_normal_and_the_chi_square_dist
     chi_square = rng.exponential(20, 1000)
     far = excess > 2 * error
     expected = np.where(far, norm.sf(excess / error) * chi2.sf(chi_square, np.maximum(count - 1, 1)), 1.0)
-    np.testing.assert_allclose(optimal._chance(excess, error, chi_square, count), expected, rtol=1e-12)
-    np.testing.assert_allclose(optimal._RUN_LIMITS, chi2.isf(1e-9, np.arange(1, 9)), rtol=1e-12)
+    np.testing.assert_allclose(optimal_extraction._chance(excess, error, chi_square, count), expected, rtol=1e-12)
+    np.testing.assert_allclose(optimal_extraction._RUN_LIMITS, chi2.isf(1e-9, np.arange(1, 9)), rtol=1e-12)

@@ -18,7 +18,7 @@ from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
 from nrespipe.service.calibrations import review
-from nrespipe.service.ingest import intake
+from nrespipe.service.ingest import submission
 from nrespipe.service.limits import Pace
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
@@ -81,7 +81,7 @@ def finished_by_another(service):
 @pytest.mark.slow
 def test_a_worker_that_is_frozen_within_a_transaction_loses_its_frame_and_does_no_harm(service, archive, freeze, where):
     path = archive.add("b")
-    intake.submit(service, [path])
+    submission.submit(service, [path])
     frozen = freeze(1, where)
     assert [ended.state for ended in finished_by_another(service)] == [State.DONE]
     frozen.send_signal(signal.SIGCONT)
@@ -97,12 +97,12 @@ def test_a_worker_that_is_frozen_within_a_transaction_loses_its_frame_and_does_n
 @pytest.mark.slow
 def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(service, archive, monkeypatch):
     paths = [archive.add("b", day=day) for day in ("20190405", "20190406") for _ in range(2)]
-    intake.submit(service, paths)
+    submission.submit(service, paths)
     finished_by_another(service)
     with service.sessions.begin() as session:
         stackings = list(session.scalars(select(Stacking.id)))
     assert [execution.make_master(service, row, "another").state for row in stackings] == [State.DONE] * 2
-    intake.submit(service, [archive.add("d", day="20190406")])
+    submission.submit(service, [archive.add("d", day="20190406")])
     finished_by_another(service)
     with service.sessions.begin() as session:
         dark = session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one()

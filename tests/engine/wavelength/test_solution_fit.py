@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine.wavelength import scale_fit, solution
+from nrespipe.engine.wavelength import solution, solution_fit
 from nrespipe.frames.wavelength import ArcLines, LampLines
 
 _C_MS = 299792458.0
@@ -29,7 +29,7 @@ def _fit(seed, crowd, floor_px, n=3000, exposure=0):
     lines = ArcLines(same, order, x + off, noise, flux, 4 * same, laboratory, same > 0)
     lamp = LampLines(laboratory, laboratory * 1 / _C_MS, same, np.full(n, "Th"), np.full(n, 2))
     per_pixel = _wavelength(order, x + 1) - laboratory
-    found, used, x_error = scale_fit.fit(lines, _ORDERS, _N_PIXELS, lamp, np.arange(n), per_pixel, 1)
+    found, used, x_error = solution_fit.fit(lines, _ORDERS, _N_PIXELS, lamp, np.arange(n), per_pixel, 1)
     return found, used, off, x_error, noise, flux
 
 

@@ -1,7 +1,7 @@
 """From a raw frame to extracted spectra, for arcs and stars."""
 
 from nrespipe.engine.detector import bleeding, correction
-from nrespipe.engine.extraction import line_tilt, optimal, scattered_light
+from nrespipe.engine.extraction import line_tilt, optimal_extraction, scattered_light
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.image import Image
@@ -58,4 +58,4 @@ def extract_frame(raw: RawFrame, refs: References, spectrograph: Spectrograph) -
     traces, motion = trace_shift.measure(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
     tilt = refs.arc.slant if refs.arc else line_tilt.measure(image, traces, flat, lamps)
-    return optimal.optimal(image, traces, flat, raw.lit_fibers, tilt, lamps), motion, tilt
+    return optimal_extraction.optimal(image, traces, flat, raw.lit_fibers, tilt, lamps), motion, tilt

@@ -16,7 +16,7 @@ from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Stacking
 from nrespipe.service import assembly
 from nrespipe.service.batch import night
-from nrespipe.service.ingest import intake
+from nrespipe.service.ingest import submission
 from nrespipe.service.operations import health
 from nrespipe.settings import change
 
@@ -89,8 +89,8 @@ def test_only_what_changed_since_is_asked_for_again(archive, service, query):
     night.reduce_all(service, archive.root)
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(updated=datetime.now(UTC) - timedelta(hours=2)))
-        assert intake.requeue(session, states=[State.DONE], since=datetime.now(UTC) - timedelta(hours=1)) == []
-        assert len(intake.requeue(session, states=[State.DONE], since=datetime.now(UTC) - timedelta(hours=3))) == 1
+        assert submission.requeue(session, states=[State.DONE], since=datetime.now(UTC) - timedelta(hours=1)) == []
+        assert len(submission.requeue(session, states=[State.DONE], since=datetime.now(UTC) - timedelta(hours=3))) == 1
 
 
 def test_a_frame_in_somebodys_hands_is_not_asked_for_again(archive, service):
@@ -98,7 +98,7 @@ def test_a_frame_in_somebodys_hands_is_not_asked_for_again(archive, service):
     night.reduce_all(service, archive.root)
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(owner="somebody"))
-        assert intake.requeue(session, states=[State.DONE]) == []
+        assert submission.requeue(session, states=[State.DONE]) == []
 
 
 def test_raw_files_that_nobody_told_of_are_found(archive, command, query):

@@ -19,7 +19,8 @@ from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
 from nrespipe.files.disk import md5
 from nrespipe.service.ingest import patient_reader
-from nrespipe.service.work import celery_app, dispatch, outbound
+from nrespipe.service.work import delivery, dispatch
+from nrespipe.service.work.queues import QUEUES
 from nrespipe.settings import change
 
 
@@ -81,7 +82,7 @@ def shop(service, server):
         """Sweep, deliver what workers are told of, and return what came of each."""
         told = []
         dispatch.sweep(service, lambda table, row_id: told.append(row_id) if table is Delivery else None)
-        return [getattr(outbound.deliver_product(service, row_id, "me"), "state", None) for row_id in told]
+        return [getattr(delivery.deliver_product(service, row_id, "me"), "state", None) for row_id in told]
 
     def rows(table=Delivery):
         with service.sessions.begin() as session:
@@ -91,8 +92,8 @@ def shop(service, server):
 
 
 def test_deliveries_have_a_queue_and_a_program_of_their_own():
-    queues = [celery_app.QUEUES[table] for table in claims.KINDS_OF_WORK]
-    assert queues.count(celery_app.QUEUES[Delivery]) == 1
+    queues = [QUEUES[table] for table in claims.KINDS_OF_WORK]
+    assert queues.count(QUEUES[Delivery]) == 1
     assert CliRunner().invoke(cli.main, ["work", "--queue", "deliveries", "--help"]).exit_code == 0
 
 
@@ -181,7 +182,7 @@ def test_a_target_that_is_changed_has_a_breaker_of_its_own(shop, server, tmp_pat
     shop.turn()
     elsewhere = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=elsewhere)
-    assert outbound.deliver_product(moved, shop.rows()[1].id, "me").state is State.DONE
+    assert delivery.deliver_product(moved, shop.rows()[1].id, "me").state is State.DONE
 
 
 def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_path, monkeypatch):
@@ -191,8 +192,8 @@ def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_pa
     monkeypatch.setattr(patient_reader, "call", hang)
     settings = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=settings)
-    assert outbound.deliver_product(moved, shop.rows()[0].id, "me").state is State.RETRY
-    assert outbound.deliver_product(moved, shop.rows()[1].id, "me") is None
+    assert delivery.deliver_product(moved, shop.rows()[0].id, "me").state is State.RETRY
+    assert delivery.deliver_product(moved, shop.rows()[1].id, "me") is None
     assert "does not answer" in shop.rows()[0].reason
     assert shop.rows()[0].refusals == 0
 
@@ -239,7 +240,7 @@ def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_i
     shop.turn()
     shop.later(2000)
     server.answers.clear()
-    deliver = outbound._deliver
+    deliver = delivery._deliver
 
     def replaced(assembly, product):
         away = deliver(assembly, product)
@@ -248,7 +249,7 @@ def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_i
         return away
 
     with monkeypatch.context() as patched:
-        patched.setattr(outbound, "_deliver", replaced)
+        patched.setattr(delivery, "_deliver", replaced)
         assert shop.turn() == [None]
     assert [breaker.next_try for breaker in shop.rows(Breaker)] == [None]
     assert shop.turn() == [State.DONE] * 4

@@ -7,7 +7,7 @@ import numpy as np
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_mask
 from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
-from nrespipe.engine.velocity import inputs, mask_fit, template_fit
+from nrespipe.engine.velocity import array_checks, mask_fit, template_fit
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import LineMask, OrderVelocities, Tellurics
@@ -104,8 +104,8 @@ def velocity(
     CCF of other pipelines.
     """
     orders = _orders(*_arrays(wavelength, flux, variance, blaze))
-    berv_ms = inputs.speed_ms(berv_ms, "berv_ms")
-    known_ms = None if velocity_ms is None else inputs.speed_ms(velocity_ms, "velocity_ms")
+    berv_ms = array_checks.speed_ms(berv_ms, "berv_ms")
+    known_ms = None if velocity_ms is None else array_checks.speed_ms(velocity_ms, "velocity_ms")
     options = {"tellurics": tellurics, "motion_ms": motion_ms}
     if isinstance(reference, Template):
         by_template = _by_template(orders, numbers, reference, known_ms, berv_ms, options)
@@ -117,18 +117,18 @@ def velocity(
 
 
 def gaussian(
-    wavelength,
-    flux,
-    variance,
-    mask,
+    wavelength: Floats,
+    flux: Floats,
+    variance: Floats,
+    mask: LineMask,
     velocity_ms: float,
     *,
-    berv_ms=0.0,
-    blaze=None,
+    berv_ms: float = 0.0,
+    blaze: Floats | None = None,
     box_ms: float = 820.0,
     reach_ms: float = 6000.0,
     step_ms: float = 100.0,
-    drift_scatter_ms=0.0,
+    drift_scatter_ms: float = 0.0,
 ) -> Measurement:
     """Measure a velocity as the pipeline of HARPS does: a Gaussian fitted to the plain CCF of all orders.
 
@@ -166,9 +166,9 @@ def gaussian(
     632); `velocity` is the better one, as this depends on blends, on the ends of the orders and on the line-spread
     function. Lines that leave an order within the range, or meet a pixel that is left out, are not used.
     """
-    inputs.check_lines(mask)
+    array_checks.check_lines(mask)
     wavelength, flux, variance, blaze = _arrays(wavelength, flux, variance, blaze, cut=False)
-    velocity_ms, berv_ms = inputs.speed_ms(velocity_ms, "velocity_ms"), inputs.speed_ms(berv_ms, "berv_ms")
+    velocity_ms, berv_ms = array_checks.speed_ms(velocity_ms, "velocity_ms"), array_checks.speed_ms(berv_ms, "berv_ms")
     grid_ms = velocity_ms + np.arange(-round(reach_ms / step_ms), round(reach_ms / step_ms) + 1) * step_ms
     seen_ms = doppler.seen_ms(grid_ms, berv_ms)
     good = np.isfinite(flux) & np.isfinite(variance) & (variance > 0) & (blaze > 0)
@@ -226,7 +226,7 @@ def _by_template(orders, numbers, template, known_ms, berv_ms, options):
 
 
 def _by_mask(orders, mask, known_ms, berv_ms, options):
-    inputs.check_lines(mask)
+    array_checks.check_lines(mask)
     guess_ms = known_ms
     if known_ms is None:
         guess_ms, significance, _ = line_mask.search(mask, orders, berv_ms, options["tellurics"])
@@ -248,12 +248,12 @@ def _unlike(reference, guess_ms):
 def _arrays(wavelength, flux, variance, blaze, cut=True):
     """Return the arrays with the axes order and pixel; a merged spectrum is cut into pieces."""
     blaze = np.ones(np.shape(flux)) if blaze is None else blaze
-    given = inputs.plain(wavelength, "angstrom"), *(inputs.plain(a) for a in (flux, variance, blaze))
+    given = array_checks.plain(wavelength, "angstrom"), *(array_checks.plain(a) for a in (flux, variance, blaze))
     found = [np.atleast_2d(a) for a in given]
     shape = found[0].shape
     if len(shape) != 2 or any(a.shape != shape for a in found):
         raise ValueError(f"wavelength, flux, variance and blaze must match: {', '.join(str(a.shape) for a in found)}")
-    inputs.check_wavelength(found[0])
+    array_checks.check_wavelength(found[0])
     if cut and shape[0] == 1 and shape[1] > 2 * _PIECE:
         pieces = shape[1] // _PIECE
         length = shape[1] // pieces

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nrespipe import instruments
 from nrespipe.errors import BadFrame
-from nrespipe.files.products import common_parts, frame_products, observed_spectra, primary_header, reductions
+from nrespipe.files.products import common_parts, frame_products, observed_spectra, primary_header, product_reader
 from nrespipe.files.products.primary_header import card, sexagesimal
 from nrespipe.files.products.product_inputs import iso, public_date
 from nrespipe.files.raw import raw_file
@@ -459,7 +459,7 @@ def test_a_text_of_any_length_is_kept_whole_and_its_comment_as_far_as_there_is_r
 
 def test_spectra_are_read_back_as_they_were_written(make):
     _, reduction, (level2, _) = make("51 Peg&thar&HD 10700")
-    found = reductions.read(level2.filename())
+    found = product_reader.read(level2.filename())
     assert found.quality == reduction.quality
     assert found.barycentric.keys() == reduction.barycentric.keys()
     for name in ("orders", "flux", "variance", "quality", "blaze"):
@@ -471,7 +471,7 @@ def test_spectra_are_read_back_as_they_were_written(make):
 
 def test_velocities_are_read_back_as_they_were_written(make):
     _, reduction, (_, level4) = make("51 Peg&thar&HD 10700")
-    found = reductions.read(level4.filename())
+    found = product_reader.read(level4.filename())
     assert found.measurements == pytest.approx(reduction.measurements)
     assert len(found.velocities) == 2
     for one, other in zip(found.velocities, reduction.velocities):
@@ -486,4 +486,4 @@ def test_velocities_are_read_back_as_they_were_written(make):
 
 def test_a_raw_frame_is_not_read_as_a_product(write_raw):
     with pytest.raises(BadFrame, match="DATALVL is None; expected L2 or L4"):
-        reductions.read(write_raw())
+        product_reader.read(write_raw())

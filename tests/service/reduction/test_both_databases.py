@@ -9,7 +9,7 @@ from nrespipe.database.states import State
 from nrespipe.service import assembly, metrics
 from nrespipe.service.batch import night
 from nrespipe.service.calibrations import master_schedule
-from nrespipe.service.ingest import intake, messages, raw_files, registration
+from nrespipe.service.ingest import messages, raw_files, registration, submission
 from nrespipe.service.operations import health, status
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
@@ -44,9 +44,9 @@ def test_a_night_is_reduced_and_every_question_is_answered(archive, anywhere):
         assert "STAR A" in status.velocity_table(session, "csv")
         assert {point.value for point in metrics.of_database(session) if point.name == "nrespipe.masters"} == {4.0}
         assert master_schedule.add_all(session, anywhere) == master_schedule.release_waiting(session) == 0
-        assert intake.requeue(session, states=[State.FAILED]) == ["lscnrs01-fa09-20190405-0010-e00"]
+        assert submission.requeue(session, states=[State.FAILED]) == ["lscnrs01-fa09-20190405-0010-e00"]
         assert any(line.startswith("1 frame due") for line in status.status(session))
-        assert intake.find_missed(session, archive.root, "lsc", "20190405") == []
+        assert submission.find_missed(session, archive.root, "lsc", "20190405") == []
     assert {found.state for found in health.examine(anywhere)} <= {"ok", "warning"}
     told = []
     assert dispatch.sweep(anywhere, lambda *work: told.append(work)) == 1

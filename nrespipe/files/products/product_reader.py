@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from astropy.io import fits
 
 from nrespipe.errors import BadFrame
 from nrespipe.files import fits_io
@@ -52,7 +53,7 @@ def read(path: str | Path) -> Reduction:
     raise BadFrame(f"{Path(path).name}: DATALVL is {level}; expected L2 or L4")
 
 
-def _spectra(hdus: Any) -> Reduction:
+def _spectra(hdus: fits.HDUList) -> Reduction:
     traces = [hdu.name.removesuffix("_FLUX") for hdu in hdus if re.fullmatch(r"TRACE\d+_FLUX", hdu.name)]
     headers = [hdus[f"{trace}_FLUX"].header for trace in traces]
     fibers = tuple(int(header["FIBER"]) for header in headers)
@@ -118,7 +119,7 @@ class _Diagnostic(NamedTuple):
     reason: str = ""
 
 
-def _velocities(hdus: Any) -> Reduction:
+def _velocities(hdus: fits.HDUList) -> Reduction:
     velocities: list[Velocity] = []
     measurements: dict[str, float] = {}
     while f"RV{len(velocities) + 1}" in hdus:
@@ -137,7 +138,7 @@ def _velocities(hdus: Any) -> Reduction:
     )
 
 
-def _diagnostics(table: Any) -> dict[str, _Diagnostic]:
+def _diagnostics(table: fits.FITS_rec) -> dict[str, _Diagnostic]:
     rows = {}
     for row in table:
         unit = str(row["UNIT"])
@@ -147,7 +148,7 @@ def _diagnostics(table: Any) -> dict[str, _Diagnostic]:
     return rows
 
 
-def _velocity(hdus: Any, i: int, rows: Mapping[str, _Diagnostic]) -> Velocity:
+def _velocity(hdus: fits.HDUList, i: int, rows: Mapping[str, _Diagnostic]) -> Velocity:
     table, header, ccf = hdus[f"RV{i}"].data, hdus[f"RV{i}"].header, hdus[f"CCF{i}"]
     start_ms, step_ms = (1e3 * float(ccf.header[keyword]) for keyword in ("VELSTART", "VELSTEP"))
     fwhm, contrast, bisector, teff, vsini = (
@@ -192,7 +193,7 @@ def _velocity(hdus: Any, i: int, rows: Mapping[str, _Diagnostic]) -> Velocity:
     )
 
 
-def _template(hdu: Any, width: _Diagnostic) -> TemplateVelocity:
+def _template(hdu: fits.BinTableHDU, width: _Diagnostic) -> TemplateVelocity:
     header = hdu.header
     return TemplateVelocity(
         name=str(header["TEMPLATE"]),
@@ -215,11 +216,11 @@ def _template(hdu: Any, width: _Diagnostic) -> TemplateVelocity:
     )
 
 
-def _by_order(table: Any) -> OrderVelocities:
+def _by_order(table: fits.FITS_rec) -> OrderVelocities:
     return OrderVelocities(1e3 * _native(table["RV"]), 1e3 * _native(table["RV_ERR"]), _native(table["WEIGHT"]))
 
 
-def _quality(hdus: Any) -> Quality:
+def _quality(hdus: fits.HDUList) -> Quality:
     return Quality(int(hdus[0].header["DQLVL2"]))
 
 
