@@ -16,7 +16,7 @@ from astropy.io import fits
 
 from nrespipe import data, instruments
 from nrespipe.engine.spectrum import continuum
-from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.velocity import measurement, template, template_fit
 from nrespipe.frames.star import Star
 from nrespipe.simulator import bench as benches

@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/cosmic_rays.py [--seeds N] [--quick]``. The extraction removes cosmic rays by five mechanisms:
 
-* ``fit`` rejects the worst pixel of a column and fits again (``trace_fit_kernels.fit``);
+* ``fit`` rejects the worst pixel of a column and fits again (``column_fit_kernels.fit``);
 * ``reveal`` rejects pixels that are too bright for the flux that the neighboring columns suggest;
 * ``runs`` rejects runs of pixels along a column;
 * ``grow`` rejects pixels next to rejected ones at a lower threshold;

@@ -20,7 +20,7 @@ from nrespipe.files import master_files as shelf
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.reduction import References
 from nrespipe.recipes import arc, bias, dark, flat, science
-from nrespipe.simulator import drift, sky, stars
+from nrespipe.simulator import drift, observing_conditions, stars
 from nrespipe.simulator import frame as frames
 
 #: Star of each fiber; fiber 2 is lit in every second frame.
@@ -81,12 +81,16 @@ def _epoch(bench, night, number, snr, state):
         target = replace(stars.target(name), snr=snr)
         rv_ms = target.rv_ms + PLANET_MS * np.sin(2 * np.pi * start_mjd / 4.2)
         targets[fiber] = replace(target, rv_ms=rv_ms)
-        clouds[fiber] = sky.clouds(rng, EXPOSURE_S)
-        bervs[fiber] = sky.see(bench.spectrograph, target.star, start_mjd, EXPOSURE_S, clouds[fiber]).berv_ms
+        clouds[fiber] = observing_conditions.clouds(rng, EXPOSURE_S)
+        bervs[fiber] = observing_conditions.see(
+            bench.spectrograph, target.star, start_mjd, EXPOSURE_S, clouds[fiber]
+        ).berv_ms
     counts = dict.fromkeys(lit, 4000.0 * (snr / 100) ** 2)
     sources = ("star", "thar", "star" if 2 in lit else "none")
     scene = frames.Scene(Kind.SCIENCE, sources, EXPOSURE_S, targets, bervs, rng.uniform(1.0, 1.8), lamp=0.7)
-    return Epoch(f"star{number:02d}", night, scene, state, start_mjd, sky.meter(rng, start_mjd, clouds, counts))
+    return Epoch(
+        f"star{number:02d}", night, scene, state, start_mjd, observing_conditions.meter(rng, start_mjd, clouds, counts)
+    )
 
 
 class Archive:

@@ -15,7 +15,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.files import plain_table
 
 # one thread for the linear algebra, as in the workers of the service
@@ -129,7 +129,7 @@ def try_site(work, site):
     head = [site, f"{len(traces.fibers)} x {len(traces.orders)}", str(scale.n_lines.sum())]
     head += [f"{np.median(scale.scatter_ms):.0f}", " ".join(f"{zero:+.1f}" for zero in zeros)]
     rows, tail = [], [f"{seconds:.0f}", "yes"]
-    for star in simulation.compare(access.to_read(output, Settings()), raw / "truth" / "velocities.csv"):
+    for star in simulation.compare(opening.to_read(output, Settings()), raw / "truth" / "velocities.csv"):
         name, fiber, _, _, _, error, off, _ = star.cells()
         rows.append([*head, name, fiber, off, error, *tail])
         if not star.error_ms or abs(star.measured_ms - star.injected_ms) > MOST_ERRORS * star.error_ms:

@@ -1,7 +1,7 @@
 """What an extension in C would gain over numba: installing, compiling and running one kernel in both.
 
 Run ``python benchmarks/toolchains.py``; it needs the package index, and 4 GB of memory, takes two minutes, and leaves
-nothing behind. ``benchmarks/column_fit.c`` is the fit of ``nrespipe/numerics/trace_fit_kernels.py`` in C. It is
+nothing behind. ``benchmarks/column_fit.c`` is the fit of ``nrespipe/numerics/column_fit_kernels.py`` in C. It is
 compiled by the compiler of the machine, ``cc``, where there is one, and by the one that the package ``ziglang`` brings.
 """
 
@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import nrespipe
-from nrespipe.engine.orders.trace_layout import HALF_WINDOW
-from nrespipe.numerics import trace_fit_kernels
+from nrespipe.engine.orders.trace_columns import HALF_WINDOW
+from nrespipe.numerics import column_fit_kernels
 
 _SOURCE = Path(__file__).with_name("column_fit.c")
 #: What the C file has of the package.
@@ -98,7 +98,7 @@ def problem():
 
 
 def in_c(library):
-    """Return the fit of a library as a function that is called as `trace_fit_kernels.fit` is."""
+    """Return the fit of a library as a function that is called as `column_fit_kernels.fit` is."""
 
     def fit(*arguments):
         shape = arguments[0].shape + arguments[4].shape[1:]
@@ -152,7 +152,7 @@ def lines_of_kernels():
 def main():
     """Print the tables."""
     with TemporaryDirectory(prefix="nrespipe-toolchains-") as name:
-        folder, fits, compiled = Path(name), {"numba": trace_fit_kernels._fit}, {}
+        folder, fits, compiled = Path(name), {"numba": column_fit_kernels._fit}, {}
         print("installation by pip beside NumPy, its cache as it is:\n              CPU s  wall s      MB")
         install(folder / "numba", "numba")
         zig = install(folder / "zig", "ziglang")

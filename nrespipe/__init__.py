@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from nrespipe.analysis.series import read as star_series
     from nrespipe.engine.velocity.array_velocity import velocity as measure_velocity
     from nrespipe.engine.wavelength.array_solution import solve as solve_wavelengths
-    from nrespipe.files.readers import read
+    from nrespipe.files.any_file import read
 else:
     _PLACES = {
         "measure_velocity": ("nrespipe.engine.velocity.array_velocity", "velocity"),
-        "read": ("nrespipe.files.readers", "read"),
+        "read": ("nrespipe.files.any_file", "read"),
         "solve_wavelengths": ("nrespipe.engine.wavelength.array_solution", "solve"),
         "star_series": ("nrespipe.analysis.series", "read"),
     }

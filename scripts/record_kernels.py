@@ -25,17 +25,17 @@ def exercise(folder):
     from nrespipe.recipes import RECIPES
     from nrespipe.service import assembly
     from nrespipe.service.batch import night, simulation
-    from nrespipe.service.operations import progress
+    from nrespipe.service.operations import progress_bar
 
     (path,) = simulation.write_nights(
-        folder / "archive", "lsc", "20190405", 1, 7, _STARS, progress.words, table=_TABLE, **_NIGHT
+        folder / "archive", "lsc", "20190405", 1, 7, _STARS, progress_bar.words, table=_TABLE, **_NIGHT
     )
     (folder / "reduced" / "instruments").mkdir(parents=True)
     shutil.copy(_TABLE, folder / "reduced" / "instruments")
     given = settings.Settings(processes=0)
     # a mapping of its own: with that of the service the recorded kernels would be loaded first
     assembled = assembly.build(folder / "reduced", given, dict(RECIPES))
-    summary = night.reduce_all(assembled, path / "raw", report=progress.words)
+    summary = night.reduce_all(assembled, path / "raw", report=progress_bar.words)
     if summary.exit_status:
         sys.exit(f"the night was not reduced: {summary}")
 

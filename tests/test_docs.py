@@ -231,7 +231,7 @@ def test_the_words_of_an_error_leave_a_fingerprint_as_it_is_and_its_kind_does_no
 
 def test_a_changed_table_makes_a_figure_stale(figures, checkout):
     rewrite(checkout / "nrespipe/data/tellurics.csv", ("\n7", "\n8"))
-    module = "nrespipe.data.stellar"
+    module = "nrespipe.data.absorption_lines"
     then, now = figures.sources.of(module).items(), figures.of_checkout(checkout).of(module).items()
     assert {name for name, _ in then ^ now} == {"nrespipe.data.tellurics.csv"}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nrespipe import data
-from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.velocity import array_velocity, template
 from nrespipe.frames.star import Star
 

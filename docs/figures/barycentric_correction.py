@@ -6,7 +6,7 @@ from figures import figure, style
 from nrespipe import instruments
 from nrespipe.engine.velocity import barycenter
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.simulator import sky, stars
+from nrespipe.simulator import observing_conditions, stars
 
 _SEED, _START_MJD, _EXPOSURE_S = 51, 58578.2, 1800.0
 
@@ -21,11 +21,11 @@ def midpoint():
     """
     nres, star = instruments.load("nres01"), stars.target("HD102365").star
     rng = np.random.default_rng(_SEED)
-    seen = sky.clouds(rng, _EXPOSURE_S)
-    meter = sky.meter(rng, _START_MJD, {0: seen}, {0: 4000.0})
+    seen = observing_conditions.clouds(rng, _EXPOSURE_S)
+    meter = observing_conditions.meter(rng, _START_MJD, {0: seen}, {0: 4000.0})
     frame = _frame(meter)
     found, _ = barycenter.midpoint(frame, 0)
-    true = sky.see(nres, star, _START_MJD, _EXPOSURE_S, seen)
+    true = observing_conditions.see(nres, star, _START_MJD, _EXPOSURE_S, seen)
     result, (light, motion) = style.panels(1, 2, 2.7)
     seconds = (meter.start_mjd - _START_MJD) * 86400
     light.step(seconds, meter.counts[:, 2], where="post", color=style.GREY, lw=0.9)

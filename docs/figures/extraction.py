@@ -4,9 +4,9 @@ import numpy as np
 
 from figures import figure, style
 from nrespipe.engine.extraction import line_tilt
-from nrespipe.engine.orders import trace_layout
+from nrespipe.engine.orders import trace_columns
 from nrespipe.frames.quality import Pixel
-from nrespipe.numerics import background_surface, tilt_kernels, trace_fit_kernels
+from nrespipe.numerics import background_surface, column_fit_kernels, tilt_kernels
 
 
 @figure("star")
@@ -110,8 +110,8 @@ def _hit(night):
 def _model(night):
     """The light of the extracted spectra on the detector [electron]."""
     refs, traces, lit = night.references, night.star_place[0], night.star.raw.lit_fibers
-    laid = trace_layout.lay_out(night.star_clean, traces, refs.flat, lit)
-    shares, first = trace_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    laid = trace_columns.lay_out(night.star_clean, traces, refs.flat, lit)
+    shares, first = column_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     flux = laid.sort(night.star_spectra.flux)
     lean, bend = (laid.sort(values) for values in line_tilt.per_pixel(refs.arc.slant, traces, lit))
     model = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, lean, bend)

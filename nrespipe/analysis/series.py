@@ -10,9 +10,9 @@ from astropy import units as u
 from numpy.typing import NDArray
 
 from nrespipe import settings
-from nrespipe.analysis import star_catalog
+from nrespipe.analysis import catalog_deployment
 from nrespipe.database import measurements, star_templates
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import plain_table, template_files
@@ -77,7 +77,7 @@ def read(output: str | Path, star: str, **choice: Any) -> "QTable":
         If there is no velocity of the star.
     """
     output = Path(output)
-    with access.to_read(output, settings.read()).begin() as session:
+    with opening.to_read(output, settings.read()).begin() as session:
         return of_star(session, output, star, **choice)
 
 
@@ -212,7 +212,7 @@ def names_of(output: Path, site: str, star: str) -> set[str]:
         Only the given one where it is in no catalog.
     """
     wanted = star_match.key(star)
-    for known in star_catalog.stars(output, site):
+    for known in catalog_deployment.stars(output, site):
         if wanted in star_match.keys(known):
             return star_match.keys(known)
     return {wanted}
@@ -227,7 +227,7 @@ def _unseen(session: "Session", output: Path, star: str, names: set[str]) -> str
         sites = ", ".join(sorted({frame.site for frame in seen}))
         return f"it was seen at {sites} from {days[0]} to {days[-1]}, but not in these nights at this site"
     known = {star_match.key(velocity.object): velocity.object for _, velocity in every}
-    for other in star_catalog.stars(output):
+    for other in catalog_deployment.stars(output):
         if star_match.keys(other) & set(known):
             known |= {star_match.key(name): name for name in (other.name, *other.aliases)}
     return f"no frame that is done shows it{star_match.near(star, known)}"

@@ -15,7 +15,7 @@ from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.engine.orders import trace
 from nrespipe.files import layout, master_files
-from nrespipe.files.disk import temporary_path
+from nrespipe.files.atomic_files import temporary_path
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.reports import CameraReport, FlatLook

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nrespipe import __version__, data
-from nrespipe.analysis import series, star_catalog
+from nrespipe.analysis import catalog_deployment, series
 from nrespipe.database import star_templates as rows
 from nrespipe.database.measurements import velocities_of_star
 from nrespipe.database.states import Standing
@@ -12,8 +12,8 @@ from nrespipe.database.tables import StarTemplate
 from nrespipe.errors import BadFrame
 from nrespipe.files import layout, plain_table
 from nrespipe.files import template_files as files
+from nrespipe.files.atomic_files import md5
 from nrespipe.files.catalog import star_match
-from nrespipe.files.disk import md5
 from nrespipe.files.products import observed_spectra
 from nrespipe.frames.velocity import Star
 
@@ -109,7 +109,7 @@ def listed(session: "Session") -> list[str]:
 
 def _star(output: Path, site: str, name: str) -> Star:
     """Return the star of the catalog, or one that only has a name."""
-    return star_match.match(star_catalog.stars(output, site), name, None, None, 2000.0) or Star(
+    return star_match.match(catalog_deployment.stars(output, site), name, None, None, 2000.0) or Star(
         name, source="telescope"
     )
 

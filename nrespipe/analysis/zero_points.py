@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.analysis import series, star_catalog
+from nrespipe.analysis import catalog_deployment, series
 from nrespipe.database import measurements, zero_point_versions
 from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint, ZeroPointVersion
 from nrespipe.engine.velocity import night_zero_points
@@ -156,7 +156,7 @@ def _constant(
     session: Session, output: Path, site: str, first_day: str, last_day: str, stars: Sequence[str]
 ) -> list[tuple[Frame, StarVelocity]]:
     """Return the velocities without flags of the constant stars, each by the most frequent line mask of the star."""
-    stars_known = star_catalog.stars(output, site)
+    stars_known = catalog_deployment.stars(output, site)
     known = {star_match.key(name): name for star in stars_known for name in (star.name, *star.aliases)}
     for star in stars:
         if star_match.key(star) not in known:

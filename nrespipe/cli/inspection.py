@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from nrespipe.analysis import exports, star_catalog
+from nrespipe.analysis import catalog_deployment, exports
 from nrespipe.cli import options
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.errors import Unavailable
 from nrespipe.files import plain_table
 from nrespipe.service.operations import status
@@ -29,7 +29,7 @@ def status_command(given: "Settings", output: Path | None, database: str | None)
     Example:
       nrespipe status --output reduced
     """
-    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
         lines = status.status(session)
     click.echo("\n".join(lines))
 
@@ -47,7 +47,7 @@ def why_command(given: "Settings", name: str, output: Path | None, database: str
       nrespipe why lscnrs01-fa09-20190405-0021-e00 --output reduced
     """
     output, given = options.places(given, output, database)
-    with options.complaints(), access.to_read(output, given).begin() as session:
+    with options.complaints(), opening.to_read(output, given).begin() as session:
         lines = status.why(session, name, output.resolve())
     click.echo("\n".join(lines))
 
@@ -75,7 +75,7 @@ def drifts_command(given: "Settings", output: Path | None, database: str | None,
     Example:
       nrespipe drifts --output reduced --format csv > drifts.csv
     """
-    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
         text = status.drift_table(session, form)
     click.echo(text)
 
@@ -118,8 +118,8 @@ def export_command(
     output, given = options.places(given, output, database)
     first_day, last_day = options.nights(first_day, last_day)
     with options.complaints():
-        site = star_catalog.site_of(output, site)
-    with options.complaints(), access.to_read(output, given).begin() as session:
+        site = catalog_deployment.site_of(output, site)
+    with options.complaints(), opening.to_read(output, given).begin() as session:
         text = _TABLES[table](session, site=site, first_day=first_day, last_day=last_day)
     if str(out) == "-":
         click.echo(text, nl=False)
@@ -153,7 +153,7 @@ def summary_command(
         raise click.UsageError("no recipient of mail: set SUMMARY_RECIPIENTS and SUMMARY_SENDER")
     output, given = options.places(given, output, database)
     with options.complaints():
-        with access.to_read(output, given).begin() as session:
+        with opening.to_read(output, given).begin() as session:
             report = night_summary.gather(session, site, day, output.resolve())
         paths = night_summary.write(report, output.resolve())
         try:

@@ -8,10 +8,10 @@ import click
 
 from nrespipe.analysis import master_list
 from nrespipe.cli import options
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.database.states import Standing
 from nrespipe.frames.raw import Kind
-from nrespipe.service.calibrations import review
+from nrespipe.service.masters import review
 from nrespipe.service.operations import status
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def list_command(
     Example:
       nrespipe masters list --output reduced --kind flat
     """
-    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
         lines = master_list.listing(session, kind or "", site, every)
     click.echo("\n".join(lines))
 
@@ -60,7 +60,7 @@ def show_command(given: "Settings", name: str, output: Path | None, database: st
       nrespipe masters show flat_lsc_nres01_fa09_20190405 --output reduced
     """
     output, given = options.places(given, output, database)
-    with options.complaints(), access.to_read(output, given).begin() as session:
+    with options.complaints(), opening.to_read(output, given).begin() as session:
         lines = status.why(session, name, output.resolve())
     click.echo("\n".join(lines))
 
@@ -79,7 +79,7 @@ def compare_command(given: "Settings", name: str, other: str, output: Path | Non
       nrespipe masters compare flat_lsc_nres01_fa09_20190406 --output reduced
     """
     output, given = options.places(given, output, database)
-    with options.complaints(), access.to_read(output, given).begin() as session:
+    with options.complaints(), opening.to_read(output, given).begin() as session:
         lines = review.compare(session, name, output.resolve(), other)
     click.echo("\n".join(lines))
 
@@ -142,7 +142,7 @@ def plot_command(given: "Settings", name: str, out: Path, output: Path | None, d
     if out.suffix not in (".pdf", ".png"):
         raise click.BadParameter(f"{out.name}: a drawing is a .pdf or a .png", param_hint="--out")
     output, given = options.places(given, output, database)
-    with options.complaints(), access.to_read(output, given).begin() as session:
+    with options.complaints(), opening.to_read(output, given).begin() as session:
         written = master_drawing.draw_master(session, name, output.resolve(), out)
     click.echo("\n".join(map(str, written)))
 
@@ -165,7 +165,7 @@ def region_command(given: "Settings", name: str, out: Path, output: Path | None,
     from nrespipe.analysis import master_drawing
 
     output, given = options.places(given, output, database)
-    with options.complaints(), access.to_read(output, given).begin() as session:
+    with options.complaints(), opening.to_read(output, given).begin() as session:
         out.write_text(master_drawing.outline(session, name, output.resolve()), encoding="ascii")
     click.echo(out)
 
@@ -173,7 +173,7 @@ def region_command(given: "Settings", name: str, out: Path, output: Path | None,
 def _decide(
     given: "Settings", name: str, standing: Standing, why: str, output: Path | None, database: str | None
 ) -> None:
-    with options.complaints(), access.to_change(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), opening.to_change(*options.places(given, output, database)).begin() as session:
         lines = review.decide(session, name, standing, why)
     if "nrespipe reprocess" in lines[-1]:
         # a command that can be pasted; a URL may contain a password

@@ -16,7 +16,7 @@ from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.files import plain_table
 from nrespipe.files.layout import OutputRefused
 from nrespipe.service.limits import DoNotFit
-from nrespipe.service.operations import progress
+from nrespipe.service.operations import progress_bar
 
 if TYPE_CHECKING:
     from nrespipe.service.batch.night import Summary
@@ -121,9 +121,9 @@ def places(
     return output, settings.change(given, processes=processes or given.processes)
 
 
-def progress_bar() -> progress.Report:
-    """Return ``progress.bar`` at a terminal, ``progress.lines`` anywhere else."""
-    return progress.bar if sys.stderr.isatty() else progress.lines
+def progress_report() -> progress_bar.Report:
+    """Return ``progress_bar.bar`` at a terminal, ``progress_bar.lines`` anywhere else."""
+    return progress_bar.bar if sys.stderr.isatty() else progress_bar.lines
 
 
 def summary_lines(summary: "Summary") -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nrespipe.cli import options
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
 from nrespipe.service.batch import night
@@ -57,7 +57,7 @@ def night_command(
     """
     with options.complaints():
         assembled = assembly.build(*options.places(given, output, database, processes), raw=[raw_root])
-        summary = night.reduce_all(assembled, raw_root, sites, days, options.progress_bar(), again)
+        summary = night.reduce_all(assembled, raw_root, sites, days, options.progress_report(), again)
     _finish(summary)
 
 
@@ -82,7 +82,7 @@ def reduce_command(
     with options.complaints():
         raw = sorted({path.parent for path in files})
         assembled = assembly.build(*options.places(given, output, database, processes), raw=raw)
-        summary = night.reduce_files(assembled, files, options.progress_bar())
+        summary = night.reduce_files(assembled, files, options.progress_report())
     _finish(summary)
 
 
@@ -132,10 +132,10 @@ def reprocess_command(
         raise click.UsageError(f"--from {first} is after --to {last}")
     output, given = options.places(given, output, database, processes)
     with options.complaints():
-        access.to_read(output, given)
+        opening.to_read(output, given)
         assembled = assembly.build(output, given)
         chosen = tuple(Kind(kind) for kind in kinds) or tuple(Kind)
-        lines, _ = reprocessing.reprocess(assembled, site, first, last, chosen, why, options.progress_bar())
+        lines, _ = reprocessing.reprocess(assembled, site, first, last, chosen, why, options.progress_report())
     click.echo("\n".join(lines))
 
 
@@ -195,7 +195,7 @@ def start_command(
                 site_start.register(table, output, name)
             except ValueError as error:
                 raise click.ClickException(str(error)) from error
-        lines, working = site_start.start(assembled, raw_root, name, days, options.progress_bar())
+        lines, working = site_start.start(assembled, raw_root, name, days, options.progress_report())
     click.echo("\n".join(lines))
     sys.exit(0 if working else 1)
 

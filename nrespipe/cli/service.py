@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nrespipe.cli import options
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
 from nrespipe.files import layout, plain_table
@@ -188,7 +188,7 @@ def requeue_command(
     if not names and not states:
         raise click.UsageError("no frames chosen: give NAMES, or --state")
     moment = datetime.now(UTC) - timedelta(hours=since) if since is not None else None
-    with options.complaints(), access.to_change(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), opening.to_change(*options.places(given, output, database)).begin() as session:
         requeued = submission.requeue(session, names, [State(state) for state in states], moment)
     click.echo("\n".join([*requeued, f"{len(requeued)} frames are due"]))
 

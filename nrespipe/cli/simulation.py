@@ -11,7 +11,7 @@ from nrespipe.cli import options
 from nrespipe.files import plain_table
 from nrespipe.service import assembly, limits
 from nrespipe.service.batch import simulation
-from nrespipe.service.operations import kernels, progress
+from nrespipe.service.operations import kernels, progress_bar
 from nrespipe.service.work import process_pool
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ def simulate_night_command(
     processes = limits.default_processes() if given.processes is None else given.processes
     with options.complaints(), process_pool.open(processes, given.log_level) as run:
         try:
-            kernels.prepare(run, options.progress_bar(), kernels.SIMULATION)
+            kernels.prepare(run, options.progress_report(), kernels.SIMULATION)
             paths = simulation.write_nights(
-                out, site, day, nights, seed, stars.split(","), options.progress_bar(), run, table=table, **counts
+                out, site, day, nights, seed, stars.split(","), options.progress_report(), run, table=table, **counts
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from error
@@ -118,7 +118,7 @@ def demo_command(given: "Settings", output: Path, processes: int | None) -> None
     logs.configure(alone.log_level)
     with options.complaints():
         assembled = assembly.build(output / "reduced", alone)
-        report = progress.bar if sys.stderr.isatty() else progress.words
+        report = progress_bar.bar if sys.stderr.isatty() else progress_bar.words
         stars, summary = simulation.demonstrate(assembled, output / "archive", report)
     click.echo("\n".join([*options.summary_lines(summary), "", "radial velocities in m/s"]))
     click.echo("\n".join(plain_table.aligned([simulation.HEADINGS, *(star.cells() for star in stars)])))
@@ -143,7 +143,7 @@ def compile_command(given: "Settings") -> None:
     """
     processes = limits.default_processes() if given.processes is None else given.processes
     with process_pool.open(processes, given.log_level) as run:
-        report = progress.bar if sys.stderr.isatty() else progress.words
+        report = progress_bar.bar if sys.stderr.isatty() else progress_bar.words
         compiled = kernels.prepare(run, report, kernels.REDUCTION + kernels.SIMULATION)
     click.echo("\n".join(compiled.lines()))
     sys.exit(1 if compiled.failed else 0)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from nrespipe.analysis import series, star_catalog, template_building, zero_points
+from nrespipe.analysis import catalog_deployment, series, template_building, zero_points
 from nrespipe.cli import options
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.files import series_formats as forms
 from nrespipe.frames.quality import Quality
 from nrespipe.service import assembly
@@ -100,15 +100,15 @@ def velocities_command(
         chosen = any((site, first_day, last_day, keep, out, version, engine != "mask"))
         if chosen or (form != "csv" and form != "table"):
             raise click.UsageError("without a STAR the only option is --format csv or table")
-        with options.complaints(), access.to_read(output, given).begin() as session:
+        with options.complaints(), opening.to_read(output, given).begin() as session:
             text = status.velocity_table(session, form)
         # not before the transaction has ended: a pager may wait for hours
         click.echo(text)
         return
     kept = series.UNCERTAIN if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
     with options.complaints():
-        site = star_catalog.site_of(output, site)
-    with options.complaints(), access.to_read(output, given).begin() as session:
+        site = catalog_deployment.site_of(output, site)
+    with options.complaints(), opening.to_read(output, given).begin() as session:
         table = series.of_star(
             session, output, star, site=site, first_day=first_day, last_day=last_day, keep=kept, engine=engine
         )
@@ -179,12 +179,12 @@ def make_zeropoints_command(
     output, given = options.places(given, output, database)
     first_day, last_day = options.nights(first_day, last_day)
     with options.complaints():
-        site = star_catalog.site_of(output, site)
-    with options.complaints(), access.to_read(output, given).begin() as session:
+        site = catalog_deployment.site_of(output, site)
+    with options.complaints(), opening.to_read(output, given).begin() as session:
         made = zero_points.measure(
             session, output, site=site, first_day=first_day, last_day=last_day, stars=stars, fewest_stars=fewest_stars
         )
-    with options.complaints(), access.to_change(output, given).begin() as session:
+    with options.complaints(), opening.to_change(output, given).begin() as session:
         session.add(made)
         session.flush()
         lines = zero_points.listing(session, made.id)
@@ -204,7 +204,7 @@ def list_zeropoints_command(given: "Settings", version: int | None, output: Path
     Example:
       nrespipe zeropoints list 3 --output reduced
     """
-    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
         lines = zero_points.listing(session, version)
     click.echo("\n".join(lines))
 
@@ -249,8 +249,8 @@ def build_template_command(
     first_day, last_day = options.nights(first_day, last_day)
     serves_from, serves_to = options.nights(serves_from, serves_to, "--serves-")
     with options.complaints():
-        site = star_catalog.site_of(output, site)
-        access.to_read(output, given)
+        site = catalog_deployment.site_of(output, site)
+        opening.to_read(output, given)
         lines = template_building.build(
             assembly.build(output, given), target, site, first_day=first_day, last_day=last_day,
             serves=(serves_from, serves_to),
@@ -269,7 +269,7 @@ def list_templates_command(given: "Settings", output: Path | None, database: str
     Example:
       nrespipe template list --output reduced
     """
-    with options.complaints(), access.to_read(*options.places(given, output, database)).begin() as session:
+    with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
         lines = template_building.listed(session)
     click.echo("\n".join(lines))
 
@@ -291,7 +291,7 @@ def check_targets_command(file: Path | None) -> None:
       nrespipe targets check targets.csv
     """
     with options.complaints():
-        lines, valid = star_catalog.check(file)
+        lines, valid = catalog_deployment.check(file)
     click.echo("\n".join(lines))
     sys.exit(0 if valid else 1)
 
@@ -314,7 +314,7 @@ def deploy_targets_command(given: "Settings", file: Path, output: Path | None, s
     output, _ = options.places(given, output, None)
     with options.complaints():
         try:
-            lines = star_catalog.deploy(file, output, site)
+            lines = catalog_deployment.deploy(file, output, site)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
     click.echo("\n".join(lines))

@@ -1,7 +1,7 @@
 """Tables of lamp lines, stellar lines and telluric intervals, each with unit and source."""
 
+from nrespipe.data.absorption_lines import stellar_lines as stellar_lines
+from nrespipe.data.absorption_lines import stellar_types as stellar_types
+from nrespipe.data.absorption_lines import tellurics as tellurics
 from nrespipe.data.lamp import lamp_lines as lamp_lines
 from nrespipe.data.lamp import line_lists as line_lists
-from nrespipe.data.stellar import stellar_lines as stellar_lines
-from nrespipe.data.stellar import stellar_types as stellar_types
-from nrespipe.data.stellar import tellurics as tellurics

@@ -14,7 +14,7 @@ from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files.disk import open_regular, temporary_path
+from nrespipe.files.atomic_files import open_regular, temporary_path
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nrespipe.files.disk import temporary_path
+from nrespipe.files.atomic_files import temporary_path
 
 
 def text(remark: str, columns: Mapping[str, int | None], rows: Iterable[Mapping[str, object]]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from nrespipe.files import plain_table
-from nrespipe.files.disk import temporary_path
+from nrespipe.files.atomic_files import temporary_path
 
 if TYPE_CHECKING:
     from astropy.table import QTable

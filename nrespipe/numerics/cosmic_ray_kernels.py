@@ -4,8 +4,8 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats, Integers
+from nrespipe.numerics.column_fit_kernels import fill
 from nrespipe.numerics.robust_statistics import median
-from nrespipe.numerics.trace_fit_kernels import fill
 
 
 @njit(cache=True)
@@ -25,7 +25,7 @@ def misfit(
     Parameters
     ----------
     data, floor, error, bad, shares, first, extra
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     flux : shape (n_traces, n_columns)
         Flux of each trace [electron].
     stride
@@ -82,11 +82,11 @@ def chi_square(
     Parameters
     ----------
     data, floor, error, bad, shares, first, extra
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     flux : shape (n_traces, n_columns)
         Flux of each trace [electron].
     guard : shape (n_traces,)
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
 
     Returns
     -------
@@ -132,11 +132,11 @@ def reveal(
     Parameters
     ----------
     data, floor, error
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     bad : shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used; 2 is written, and taken back where it was written for the wrong flux.
     shares, first, extra
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     flux : shape (n_traces, n_columns)
         Flux of each trace [electron].
     expected : shape (n_traces, n_columns)
@@ -197,15 +197,15 @@ def grow(
     Parameters
     ----------
     data, floor, error
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     bad : shape (n_columns, n_rows)
         2 where an outlier was found; more are marked.
     shares, first, extra
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     flux : shape (n_traces, n_columns)
         Flux of each trace [electron].
     guard : shape (n_traces,)
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     threshold
         A pixel that is brighter than the fit by this many standard deviations is marked.
 
@@ -270,15 +270,15 @@ def runs(
     Parameters
     ----------
     data, floor, error
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     bad : shape (n_columns, n_rows)
         Not 0 where a pixel is not to be used; 2 is written where a run is found.
     shares, first, extra
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     flux : shape (n_traces, n_columns)
         Flux of each trace [electron].
     guard : shape (n_traces,)
-        As in ``trace_fit_kernels.fit``.
+        As in ``column_fit_kernels.fit``.
     limits : shape (n_longest,)
         By how much leaving out a run of 1, 2 ... pixels must lower chi-square.
     least

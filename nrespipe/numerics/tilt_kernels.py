@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.numerics.trace_fit_kernels import fill
+from nrespipe.numerics.column_fit_kernels import fill
 
 # Derivatives of a sequence by its six nearest neighbors (central differences of the sixth order, fourth for the third)
 _FIRST = (3 / 4, -3 / 20, 1 / 60)
@@ -78,7 +78,7 @@ def displaced(
     n_rows
         Height of the image.
     shares, first
-        From ``trace_fit_kernels.shares_of``.
+        From ``column_fit_kernels.shares_of``.
     centers : shape (n_columns, n_traces)
         Rows of the traces [pixel].
     flux : shape (n_traces, n_columns)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import instruments
-from nrespipe.database.administration import access, connection, schema
+from nrespipe.database.administration import connection, opening, schema
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
@@ -145,7 +145,7 @@ def build(
     for folder in raw:
         layout.require_apart(output, folder)
     output.mkdir(parents=True, exist_ok=True)
-    sessions = connection.connect(access.url(output, settings))
+    sessions = connection.connect(opening.url(output, settings))
     schema.prepare(sessions.kw["bind"])
     return _assembled(sessions, output, settings, recipes, spectrographs, judge)
 
@@ -163,7 +163,7 @@ def inspect(output: Path, settings: Settings) -> Assembly:
     Assembly
         Its database may be away, or have any tables.
     """
-    sessions = connection.connect_to_read(access.url(output, settings))
+    sessions = connection.connect_to_read(opening.url(output, settings))
     return _assembled(sessions, output, settings, RECIPES, None, judge_master)
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from nrespipe.settings.fields import Settings
-from nrespipe.settings.values import MEMORY, is_private
+from nrespipe.settings.validators import MEMORY, is_private
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -14,7 +14,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import frame, light, lineshape
+from nrespipe.simulator import frame, lineshape, pixel_kernels
 from nrespipe.simulator.bench import Bench, State
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def line_shape(bench: Bench, fiber: int = 0) -> LineShape:
     width, softness = lineshape.widths(bench, fiber, x), lineshape.softness(bench, fiber, places)
     offsets, typical = np.linspace(-3.2, 3.2, 161), np.interp(places, x, np.median(width, axis=0))
     values = np.stack(
-        [light.pixel_shape(offsets * w, w, s) * w for w, s in zip(typical, softness)]
+        [pixel_kernels.pixel_shape(offsets * w, w, s) * w for w, s in zip(typical, softness)]
     )  # fmt: skip
     values /= values.sum(axis=1, keepdims=True) * (offsets[1] - offsets[0])
     return LineShape((fiber,), bench.spectrograph.orders, width[None], offsets, places, values[None])
@@ -179,5 +179,5 @@ def _light(bench, target, berv_ms, fiber, airmass):
 
 def _pixels(bench, scene, fiber):
     samples = frame.spectra(bench, scene, State())[fiber]
-    first, columns = light.PADDING * light.OVERSAMPLING, bench.spectrograph.detector.columns
-    return samples[:, first : first + columns * light.OVERSAMPLING : light.OVERSAMPLING]
+    first, columns = pixel_kernels.PADDING * pixel_kernels.OVERSAMPLING, bench.spectrograph.detector.columns
+    return samples[:, first : first + columns * pixel_kernels.OVERSAMPLING : pixel_kernels.OVERSAMPLING]

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from nrespipe.frames.arrays import Floats, Integers, frozen
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import detector, lamps, light, lineshape, starlight
+from nrespipe.simulator import detector, lamps, lineshape, pixel_kernels, starlight
 from nrespipe.simulator.bench import Bench, State
 from nrespipe.simulator.stars import Target
 
@@ -162,7 +162,7 @@ def spectra(
     Returns
     -------
     dict of int to ndarray of float, shape (n_orders, n_samples)
-        By fiber; what a pixel centered on each sample of ``light.grid`` collects [electron].
+        By fiber; what a pixel centered on each sample of ``pixel_kernels.grid`` collects [electron].
     """
     index = _numbers(bench, orders) - bench.spectrograph.first_order
     lit = {fiber: source for fiber, source in enumerate(scene.sources) if source != "none"}
@@ -214,8 +214,8 @@ def _truth(bench, state, orders, blurred, background, cosmics, level_adu):
     columns = bench.spectrograph.detector.columns
     x, fibers = np.arange(columns), tuple(blurred)
     index = orders - bench.spectrograph.first_order
-    first = light.PADDING * light.OVERSAMPLING
-    pick = slice(first, first + columns * light.OVERSAMPLING, light.OVERSAMPLING)
+    first = pixel_kernels.PADDING * pixel_kernels.OVERSAMPLING
+    pick = slice(first, first + columns * pixel_kernels.OVERSAMPLING, pixel_kernels.OVERSAMPLING)
     empty = np.zeros((0, len(orders), columns))
     return Truth(
         fibers=fibers,
@@ -246,22 +246,22 @@ def _throughput(bench, index, wavelength):
 
 def _continuum(bench, state, fiber, index, temperature_k):
     """Wavelength of the samples, and light in them up to a factor, before any line."""
-    x = light.grid(bench.spectrograph.detector.columns)
+    x = pixel_kernels.grid(bench.spectrograph.detector.columns)
     wavelength = benches.wavelength(bench, fiber, x, state)[index]
     sample = np.gradient(wavelength, axis=1)
     return wavelength, lamps.planck(wavelength, temperature_k) * sample * _throughput(bench, index, wavelength)
 
 
 def _blurred(bench, fiber, index, samples):
-    x = light.grid(bench.spectrograph.detector.columns)
+    x = pixel_kernels.grid(bench.spectrograph.detector.columns)
     width, softness = lineshape.widths(bench, fiber, x)[index], lineshape.softness(bench, fiber, x)
-    return np.array([light.blur(one, w, softness) for one, w in zip(samples, width)])
+    return np.array([pixel_kernels.blur(one, w, softness) for one, w in zip(samples, width)])
 
 
 def _flat(bench, scene, state, fiber, index):
     every = np.arange(len(bench.spectrograph.orders))
     _, samples = _continuum(bench, state, fiber, every, lamps.TUNGSTEN_K)
-    scale = scene.lamp * FLAT_LEVEL * (1.0, 0.94, 0.9)[fiber] / (samples.max() * light.OVERSAMPLING)
+    scale = scene.lamp * FLAT_LEVEL * (1.0, 0.94, 0.9)[fiber] / (samples.max() * pixel_kernels.OVERSAMPLING)
     return _blurred(bench, fiber, index, samples[index] * scale)
 
 
@@ -273,7 +273,7 @@ def _star(bench, scene, state, fiber, index):
     samples = samples * starlight.transmission(wavelength, scene.airmass)
     # blur conserves light, so the level can be set before it
     judged = (bench.spectrograph.orders >= 85) & (bench.spectrograph.orders <= 95)
-    typical = np.median(samples[judged]) * light.OVERSAMPLING
+    typical = np.median(samples[judged]) * pixel_kernels.OVERSAMPLING
     floor, square = _ROWS * bench.read_noise_e**2, target.snr**2
     wanted = (square + np.sqrt(square**2 + 4 * square * floor)) / 2
     return _blurred(bench, fiber, index, samples[index] * (wanted / typical))
@@ -282,7 +282,7 @@ def _star(bench, scene, state, fiber, index):
 def _arc(bench, scene, state, fiber, index):
     every, flux, _ = lamps.thorium_argon(scene.lamp_seed, scene.saturated_lines)
     columns = bench.spectrograph.detector.columns
-    grid, out = np.arange(-light.PADDING, columns + light.PADDING, 8.0), []
+    grid, out = np.arange(-pixel_kernels.PADDING, columns + pixel_kernels.PADDING, 8.0), []
     widths, softness = lineshape.widths(bench, fiber, grid), lineshape.softness(bench, fiber, grid)
     for i in index:
         here = slice(*np.searchsorted(every, benches.wavelength(bench, fiber, grid[[0, -1]], state)[i]))
@@ -290,7 +290,7 @@ def _arc(bench, scene, state, fiber, index):
         efficiency = _throughput(bench, np.array([i]), every[None, here])[0]
         strength = scene.lamp * (1.0, 1.0, 0.95)[fiber] * flux[here] * np.sqrt(efficiency * efficiency.max(initial=0))
         shape = np.interp(x, grid, widths[i]), np.interp(x, grid, softness)
-        out.append(light.lines(x, strength, *shape, columns))
+        out.append(pixel_kernels.lines(x, strength, *shape, columns))
     return np.array(out)
 
 
@@ -308,7 +308,7 @@ def _paint(image, bench, state, fiber, orders, samples):
         scale = scales[0] * (1 - v) + scales[1] * v + 0.004 * fiber
         skew = 0.5 + 0.4 * (skews[0] * (1 - v) + skews[1] * v)
         line_tilt = np.stack([tilt, np.full(columns, bench.bow[fiber, i])])
-        light.paint(image, spectrum, rows[i], line_tilt, scale, skew, symmetric, odd, lineshape.STEP)
+        pixel_kernels.paint(image, spectrum, rows[i], line_tilt, scale, skew, symmetric, odd, lineshape.STEP)
 
 
 def _scattered(image):

@@ -10,7 +10,7 @@ import numpy as np
 from nrespipe.frames.raw import ExposureMeter, Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import drift, raw_file, sky, truth
+from nrespipe.simulator import drift, observing_conditions, raw_file, truth
 from nrespipe.simulator.bench import Bench, State
 from nrespipe.simulator.frame import Rendered, Scene, render
 from nrespipe.simulator.lamps import SATURATED_LINES
@@ -51,7 +51,7 @@ class Shot:
     objects: tuple[str, ...]
     scene: Scene
     state: State
-    sights: Mapping[int, sky.Sight] = field(default_factory=dict)
+    sights: Mapping[int, observing_conditions.Sight] = field(default_factory=dict)
     meter: ExposureMeter | None = None
 
 
@@ -141,9 +141,9 @@ def _observation(bench, day, number, start, exposure, movement, seed, saturated_
     if not_fed:
         raise ValueError(f"{spectrograph.name}: no telescope feeds fiber {not_fed.pop()}")
     rng = np.random.default_rng([seed, int(day), number, 31])
-    clouds = {fiber: sky.clouds(rng, exposure.exposure_s) for fiber in exposure.targets}
+    clouds = {fiber: observing_conditions.clouds(rng, exposure.exposure_s) for fiber in exposure.targets}
     sights = {
-        fiber: sky.see(spectrograph, target.star, start, exposure.exposure_s, clouds[fiber])
+        fiber: observing_conditions.see(spectrograph, target.star, start, exposure.exposure_s, clouds[fiber])
         for fiber, target in exposure.targets.items()
     }
     sources = tuple("star" if f in exposure.targets else "thar" if f == 1 else "none" for f in range(3))
@@ -159,7 +159,7 @@ def _observation(bench, day, number, start, exposure, movement, seed, saturated_
         saturated_lines=saturated_lines,
     )
     counts = {fiber: _METER_COUNTS * (target.snr / 100) ** 2 for fiber, target in exposure.targets.items()}
-    meter = sky.meter(rng, start, clouds, counts)
+    meter = observing_conditions.meter(rng, start, clouds, counts)
     state = movement.at(start + exposure.exposure_s / 2 / 86400)
     return Shot(number, _filename(bench, day, number, Kind.SCIENCE), start, objects, scene, state, sights, meter)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from nrespipe import data, doppler
 from nrespipe.frames.arrays import Floats
-from nrespipe.simulator import light
+from nrespipe.simulator import pixel_kernels
 from nrespipe.simulator.stars import Target, key
 
 #: Spacing of the grid of ln(wavelength) on which spectra are made: 0.25 km / s.
@@ -71,13 +71,13 @@ def rest_spectrum(spectral_type: str, vsini_kms: float, seed: int, emission: flo
     depth = np.concatenate([depth, np.minimum(rng.exponential(0.015, count), 0.1)])
     thickness = np.zeros(int(np.log(_END / _START) / STEP))
     sigma_ms = rng.uniform(1900.0, 2300.0)
-    light.add_gaussians(
+    pixel_kernels.add_gaussians(
         thickness, np.log(wavelength / _START) / STEP, -np.log1p(-depth), sigma_ms / doppler.C_MS / STEP
     )
     thickness += _wings(len(thickness), _HYDROGEN[spectral_type])
     spectrum = np.exp(-thickness)
     cores = np.log(np.array(_CALCIUM_HK) / _START) / STEP
-    light.add_gaussians(spectrum, cores, np.full(2, float(emission)), 13000.0 / doppler.C_MS / STEP)
+    pixel_kernels.add_gaussians(spectrum, cores, np.full(2, float(emission)), 13000.0 / doppler.C_MS / STEP)
     return _rotated(spectrum, vsini_kms * 1e3 / doppler.C_MS / STEP)
 
 
@@ -119,7 +119,7 @@ def _telluric_thickness():
     # an interval that the mask gives more room has the deeper lines
     strength = np.minimum(rng.exponential(typical * (0.5 + 2 * np.minimum(width[which], 0.5))), 4.0)
     thickness = np.zeros(int(np.log(_END / _START) / STEP))
-    light.add_gaussians(thickness, np.log(center / _START) / STEP, strength, 1500.0 / doppler.C_MS / STEP)
+    pixel_kernels.add_gaussians(thickness, np.log(center / _START) / STEP, strength, 1500.0 / doppler.C_MS / STEP)
     return thickness
 
 
@@ -150,7 +150,7 @@ def transmission(wavelength_angstrom: Floats, airmass: float) -> Floats:
         1 outside the telluric intervals.
     """
     places = np.log(np.ravel(wavelength_angstrom))
-    thickness = light.sampled(_telluric_thickness(), np.log(_START), STEP, places)
+    thickness = pixel_kernels.sampled(_telluric_thickness(), np.log(_START), STEP, places)
     return np.exp(-airmass * thickness).reshape(np.shape(wavelength_angstrom))
 
 
@@ -174,4 +174,4 @@ def seen(target: Target, wavelength_angstrom: Floats, berv_ms: float) -> Floats:
     )
     shift = doppler.ln_seen(target.rv_ms, berv_ms)
     places = np.log(np.ravel(wavelength_angstrom)) - shift
-    return light.sampled(spectrum, np.log(_START), STEP, places).reshape(np.shape(wavelength_angstrom))
+    return pixel_kernels.sampled(spectrum, np.log(_START), STEP, places).reshape(np.shape(wavelength_angstrom))

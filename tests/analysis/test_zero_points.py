@@ -10,7 +10,7 @@ from sqlalchemy import select
 from nrespipe import cli
 from nrespipe.analysis import series, zero_points
 from nrespipe.database import zero_point_versions as versions
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint
 from nrespipe.frames.quality import Quality
@@ -61,7 +61,7 @@ def add(session, site, day, star, rv_ms, quality=Quality(0), mask="G2", known=Tr
 
 @pytest.fixture
 def session(output):
-    with access.to_change(output, Settings()).begin() as opened:
+    with opening.to_change(output, Settings()).begin() as opened:
         yield opened
 
 

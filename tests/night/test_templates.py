@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from simulated_frames import SMALL_TABLES, install_tables
 
 from nrespipe import cli
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.database.tables import StarVelocity
 from nrespipe.settings import Settings
 
@@ -36,7 +36,7 @@ def run(*words, status=0):
 
 
 def velocities(output):
-    with access.to_read(output, Settings()).begin() as session:
+    with opening.to_read(output, Settings()).begin() as session:
         return {v.frame.filename: (v, v.frame.state) for v in session.query(StarVelocity)}
 
 

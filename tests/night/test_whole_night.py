@@ -9,7 +9,7 @@ from astropy.io import fits
 from sqlalchemy import select
 
 from nrespipe.database import measurements
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.engine.wavelength import solution
@@ -20,7 +20,7 @@ from nrespipe.service import assembly
 from nrespipe.service.batch import night, simulation
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import detector, frame, light, stars
+from nrespipe.simulator import detector, frame, pixel_kernels, stars
 from nrespipe.simulator import night as simulated
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def whole(shelf, nres01):
         bench=bench,
         fixed=detector.pattern(bench.seed),
         shots=simulated.plan(bench, DAY, seed=SEED, stars=exposures, **COUNTS),
-        sessions=access.to_read(root / "out", Settings()),
+        sessions=opening.to_read(root / "out", Settings()),
         truth=root / "archive" / "lsc" / "nres01" / DAY / "truth",
         products=root / "out" / "lsc" / "nres01" / DAY,
     )
@@ -134,11 +134,11 @@ def test_the_flat_measures_the_true_gain_to_a_percent(whole, master):
 
 
 def test_no_cosmic_ray_is_seen_in_the_lines_of_the_lamp(whole):
-    shot, reach = whole.shots[-3], light.PADDING * light.OVERSAMPLING
+    shot, reach = whole.shots[-3], pixel_kernels.PADDING * pixel_kernels.OVERSAMPLING
     orders, flux = observed(whole, shot, 1, "FLUX")
     _, quality = observed(whole, shot, 1, "QUALITY")
     samples = frame.spectra(whole.bench, shot.scene, shot.state)[1][orders - 52]
-    true = samples[:, reach : samples.shape[1] - reach : light.OVERSAMPLING]
+    true = samples[:, reach : samples.shape[1] - reach : pixel_kernels.OVERSAMPLING]
     bright = (true > 3000) & (true < 60_000) & (quality & ~np.uint8(Pixel.COSMIC) == 0)
     assert np.median(flux[bright] / true[bright]) == pytest.approx(1, abs=0.02)
     assert np.mean(quality[bright] & np.uint8(Pixel.COSMIC) > 0) < 0.01

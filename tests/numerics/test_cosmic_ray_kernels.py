@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 from scipy.stats import chi2
 
-from nrespipe.numerics import cosmic_ray_kernels, tilt_kernels, trace_fit_kernels
+from nrespipe.numerics import column_fit_kernels, cosmic_ray_kernels, tilt_kernels
 
 LIMITS = chi2.isf(1e-9, np.arange(1, 9))
 N_ROWS = 60
@@ -15,7 +15,7 @@ def profiles(centers, sigma=1.9):
     shape = np.exp(-0.5 * (offsets / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
     tables = np.tile(shape.astype(np.float32), (centers.shape[1], 1, 1))
     response = np.ones((len(centers), N_ROWS), np.float32)
-    return trace_fit_kernels.shares_of(response, centers, tables, np.array([100.0]), -10.0, 0.05, 8.5)
+    return column_fit_kernels.shares_of(response, centers, tables, np.array([100.0]), -10.0, 0.05, 8.5)
 
 
 def spread_out(shares, first):
@@ -50,7 +50,7 @@ class Frame:
 
     def fit(self, threshold=np.inf):
         start = np.full(self.flux.shape, np.nan)
-        return trace_fit_kernels.fit(*self.arrays, self.extra, self.guard, threshold, start, 12)
+        return column_fit_kernels.fit(*self.arrays, self.extra, self.guard, threshold, start, 12)
 
     def misfit(self, flux, stride=1):
         return cosmic_ray_kernels.misfit(*self.arrays, self.extra, flux, stride)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.numerics import tilt_kernels, trace_fit_kernels
+from nrespipe.numerics import column_fit_kernels, tilt_kernels
 
 #: Lines of an arc: column and height [pixel, electron].
 LINES = ((40.3, 30_000), (71.8, 60_000), (75.9, 20_000), (110.1, 45_000), (160.6, 80_000), (203.2, 50_000))
@@ -24,7 +24,7 @@ def laid(skew=0.0, apart=18.0, sigma=1.9):
     centers = 20.3 + apart * np.arange(2) + 0.03 * np.arange(N_COLUMNS)[:, None]
     tables = np.tile(np.interp(offsets + offsets_of_mean, offsets, shape).astype(np.float32), (2, 1, 1))
     response = np.ones((N_COLUMNS, N_ROWS), np.float32)
-    shares, first = trace_fit_kernels.shares_of(response, centers, tables, np.array([100.0]), -10.0, 0.05, 8.5)
+    shares, first = column_fit_kernels.shares_of(response, centers, tables, np.array([100.0]), -10.0, 0.05, 8.5)
     return shares, first, centers
 
 
@@ -165,7 +165,7 @@ def recovered(data, shares, first, centers, rounds=3, bad=None):
     bad = np.zeros(data.shape, np.uint8) if bad is None else bad
     for _ in range(rounds):
         arrays = (data.astype(np.float32), floor, none, bad, shares, first, extra)
-        flux, _, _ = trace_fit_kernels.fit(*arrays, np.zeros(2), np.inf, flux, 4)
+        flux, _, _ = column_fit_kernels.fit(*arrays, np.zeros(2), np.inf, flux, 4)
         extra = tilt_kernels.displaced(N_ROWS, shares, first, centers, flux, tilt, curvature)
         more, errors = slant_of(data, shares, first, centers, flux, extra, bad)
         tilt, curvature = tilt + more[:, :, 0], curvature + more[:, :, 1]

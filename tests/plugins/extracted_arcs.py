@@ -10,7 +10,7 @@ from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectra import Spectra
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import frame, lamps, light, lineshape
+from nrespipe.simulator import frame, lamps, lineshape, pixel_kernels
 from nrespipe.simulator.bench import Bench, State
 
 #: Light of a pixel of an extracted spectrum whose brightest pixel of the detector is full [electron].
@@ -77,8 +77,8 @@ def expose(
 def _light(bench, fibers, state, lamp_seed, orders):
     sources = tuple("thar" if fiber in fibers else "none" for fiber in range(3))
     samples = frame.spectra(bench, frame.Scene(Kind.ARC, sources, 600.0, lamp_seed=lamp_seed), state, orders=orders)
-    first, columns = light.PADDING * light.OVERSAMPLING, bench.spectrograph.detector.columns
-    pick = slice(first, first + columns * light.OVERSAMPLING, light.OVERSAMPLING)
+    first, columns = pixel_kernels.PADDING * pixel_kernels.OVERSAMPLING, bench.spectrograph.detector.columns
+    pick = slice(first, first + columns * pixel_kernels.OVERSAMPLING, pixel_kernels.OVERSAMPLING)
     return [samples[fiber][:, pick] for fiber in fibers]
 
 
@@ -150,7 +150,7 @@ def shape_along(bench: Bench, fiber: int, nodes: int = 33) -> tuple[Floats, Floa
 
 def _center(width, softness):
     u = np.arange(-30, 30, 0.02)
-    values = light.pixel_shape(u, width, softness)
+    values = pixel_kernels.pixel_shape(u, width, softness)
     half, above = values.max() / 2, np.flatnonzero(values > values.max() / 2)
     first, last = above[0], above[-1]
     left = np.interp(half, values[first - 1 : first + 1], u[first - 1 : first + 1])

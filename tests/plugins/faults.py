@@ -25,8 +25,8 @@ from sqlalchemy import select, text
 from nrespipe import settings
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, StarVelocity
+from nrespipe.files.atomic_files import md5
 from nrespipe.files.catalog import targets
-from nrespipe.files.disk import md5
 from nrespipe.service.work import celery_app
 from nrespipe.service.work.queues import QUEUES
 

@@ -8,7 +8,7 @@ from nrespipe import instruments
 from nrespipe.doppler import C_MS
 from nrespipe.frames.raw import Kind
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import detector, frame, lamps, light, lineshape, starlight, stars
+from nrespipe.simulator import detector, frame, lamps, lineshape, pixel_kernels, starlight, stars
 from nrespipe.simulator.bench import State
 from nrespipe.simulator.frame import Scene, Switches
 
@@ -60,10 +60,12 @@ def test_the_light_of_a_star_agrees_with_a_plain_integral_and_moves_with_its_vel
         target = _star(rv_ms=velocity)
         scene = _science(target)
         samples = frame.spectra(bench, scene, orders=[order])[0][0]
-        got.append(samples[(x + light.PADDING) * light.OVERSAMPLING])
-        width = np.interp(fine, light.grid(4096), lineshape.widths(bench, 0, light.grid(4096))[order - 52])
+        got.append(samples[(x + pixel_kernels.PADDING) * pixel_kernels.OVERSAMPLING])
+        width = np.interp(
+            fine, pixel_kernels.grid(4096), lineshape.widths(bench, 0, pixel_kernels.grid(4096))[order - 52]
+        )
         softness = lineshape.softness(bench, 0, fine)
-        shape = light.pixel_shape(x[:, None] - fine, width, softness)
+        shape = pixel_kernels.pixel_shape(x[:, None] - fine, width, softness)
         source = starlight.seen(target, terms, 0.0) * starlight.transmission(terms, scene.airmass)
         source = source * lamps.planck(terms, starlight.temperature_k(target)) * np.gradient(terms)
         source = source * frame._throughput(bench, np.array([order - 52]), terms[None])[0]
@@ -102,8 +104,8 @@ def test_peaks_of_an_arc_are_as_many_and_as_high_as_on_a_real_one(bench):
     orders = np.arange(78, 95, 2)
     noise = bench.read_noise_e * np.sqrt(17)
     rng = np.random.default_rng(1)
-    first = light.PADDING * light.OVERSAMPLING
-    flux = frame.spectra(bench, ARC, orders=orders)[1][:, first : first + 4096 * light.OVERSAMPLING : 4]
+    first = pixel_kernels.PADDING * pixel_kernels.OVERSAMPLING
+    flux = frame.spectra(bench, ARC, orders=orders)[1][:, first : first + 4096 * pixel_kernels.OVERSAMPLING : 4]
     counts, percentiles = [], []
     for one in flux:
         seen = one + rng.standard_normal(4096) * np.sqrt(one + noise**2)
@@ -129,7 +131,7 @@ def test_lines_double_in_width_along_the_order_as_on_a_real_arc(bench):
     for place, real in zip((0.1, 0.3, 0.5, 0.7, 0.9), (2.85, 3.2, 3.6, 4.4, 5.8)):
         x = np.array([place * 4096])
         width, softness = np.median(lineshape.widths(bench, 1, x)), lineshape.softness(bench, 1, x)
-        share = light.pixel_shape(offsets - 0.2, width, softness)
+        share = pixel_kernels.pixel_shape(offsets - 0.2, width, softness)
         electrons = share / share.max() * 2e4
         error = np.sqrt(electrons + 29**2)
         fit, _ = curve_fit(gaussian, offsets, electrons, (electrons.sum(), 0.2, real / 2.35), error)
@@ -147,7 +149,10 @@ def test_red_argon_saturates_and_the_sodium_of_the_lamp_is_among_the_brightest_l
     assert np.sum(image[1600:] > 47500) < 20
     sodium = benches.position(bench, 1, 79, np.array([5891.583, 5897.558]))
     flux = frame.spectra(bench, ARC, orders=[79])[1][0]
-    near = [flux[int((x + light.PADDING) * 4) - 40 : int((x + light.PADDING) * 4) + 40].max() for x in sodium]
+    near = [
+        flux[int((x + pixel_kernels.PADDING) * 4) - 40 : int((x + pixel_kernels.PADDING) * 4) + 40].max()
+        for x in sodium
+    ]
     assert min(near) > np.percentile(flux, 99.5)
 
 

@@ -14,7 +14,7 @@ from nrespipe import instruments
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.star import Star
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import drift, night, sky, stars
+from nrespipe.simulator import drift, night, observing_conditions, stars
 
 DAY = "20190405"
 
@@ -136,10 +136,10 @@ def test_the_barycentric_truth_is_that_of_astropy_for_a_star_that_stands_still()
     spectrograph = instruments.load("nres01")
     star = Star(name="X", ra_deg=176.6, dec_deg=-40.5)
     times = np.array([58579.1, 58700.3])
-    berv_ms, _ = sky.barycenter(spectrograph, star, times)
+    berv_ms, _ = observing_conditions.barycenter(spectrograph, star, times)
     place = SkyCoord(star.ra_deg, star.dec_deg, unit="deg")
-    with sky._offline():
-        time = Time(times, format="mjd", location=sky._place(spectrograph))
+    with observing_conditions._offline():
+        time = Time(times, format="mjd", location=observing_conditions._place(spectrograph))
         expected = place.radial_velocity_correction("barycentric", time).to_value(u.m / u.s)
     np.testing.assert_allclose(berv_ms, expected, atol=1e-3)
 
@@ -148,7 +148,10 @@ def test_proper_motion_and_parallax_move_the_barycentric_truth_by_metres_per_sec
     spectrograph, times = instruments.load("nres01"), np.arange(61041, 61406, 20.0)
     fast = Star("B", 269.452, 4.694, 2000.0, -801.6, 10362.4, 546.98, -110.5)
     still = Star("B", 269.452, 4.694)
-    difference = sky.barycenter(spectrograph, fast, times)[0] - sky.barycenter(spectrograph, still, times)[0]
+    difference = (
+        observing_conditions.barycenter(spectrograph, fast, times)[0]
+        - observing_conditions.barycenter(spectrograph, still, times)[0]
+    )
     # 38 m/s peak to peak over 2026 for Barnard's star, with coordinates of 2000
     assert np.ptp(difference) == pytest.approx(38, abs=5)
 
@@ -156,14 +159,14 @@ def test_proper_motion_and_parallax_move_the_barycentric_truth_by_metres_per_sec
 def test_the_velocity_of_a_near_star_holds_at_the_epoch_of_its_position_as_in_astropy():
     spectrograph, times = instruments.load("nres03"), np.array([58000.2, 61041.7])
     star = Star("B", 269.452, 4.694, 2000.0, -801.6, 10362.4, 546.98, -110.5)
-    berv_ms, _ = sky.barycenter(spectrograph, star, times)
+    berv_ms, _ = observing_conditions.barycenter(spectrograph, star, times)
     place = SkyCoord(
         star.ra_deg * u.deg, star.dec_deg * u.deg, distance=1000 / star.parallax_mas * u.pc,
         pm_ra_cosdec=star.pm_ra_mas_yr * u.mas / u.yr, pm_dec=star.pm_dec_mas_yr * u.mas / u.yr,
         radial_velocity=star.rv_kms * u.km / u.s, obstime=Time(2000.0, format="jyear"),
     )  # fmt: skip
-    with sky._offline():
-        location = sky._place(spectrograph)
+    with observing_conditions._offline():
+        location = observing_conditions._place(spectrograph)
         expected = [
             place.radial_velocity_correction("barycentric", Time(mjd, format="mjd"), location).to_value(u.m / u.s)
             for mjd in times
@@ -188,9 +191,11 @@ def test_the_exposure_meter_is_mirrored_and_tells_the_true_midpoint_to_half_a_se
 def test_clouds_move_the_midpoint_off_the_middle_of_the_exposure():
     moved = []
     for seed in range(20):
-        throughput = sky.clouds(np.random.default_rng(seed), 600.0)
+        throughput = observing_conditions.clouds(np.random.default_rng(seed), 600.0)
         assert 0 < throughput.rate.min() <= throughput.rate.max() <= 1
-        sight = sky.see(instruments.load("nres01"), stars.target("HD10700").star, 58579.0, 600.0, throughput)
+        sight = observing_conditions.see(
+            instruments.load("nres01"), stars.target("HD10700").star, 58579.0, 600.0, throughput
+        )
         moved.append((sight.midpoint_mjd - 58579.0) * 86400 - 300)
     assert 2 < np.std(moved) < 60
 

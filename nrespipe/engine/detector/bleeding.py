@@ -8,7 +8,7 @@ from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import background_levels
+from nrespipe.numerics import bleeding_kernels
 
 #: Pixels closer to a trace contain its own light [pixel].
 _CLEAR = 6.5
@@ -72,20 +72,20 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     """
     centers = _filled(traces.centers[[traces.fibers.index(fiber) for fiber in lit]])
     low, high, below = _pieces(centers, len(image.electrons))
-    mean, lowest, variance, count = background_levels.levels(
+    mean, lowest, variance, count = bleeding_kernels.levels(
         image.electrons, image.floor_variance, image.mask, np.uint8(Pixel.SATURATED | Pixel.NONLINEAR), low, high
     )
-    light = background_levels.core_light(image.electrons, centers, _CORE)
+    light = bleeding_kernels.core_light(image.electrons, centers, _CORE)
     table, step = np.array(flat.profile.wings), flat.profile.distances[1]
     brightest = maximum_filter1d(light, 2 * _BESIDE + 1, axis=1)
-    wings, wing_error, faintest = background_levels.wings_in(low, high, below, centers, light, brightest, table, step)
+    wings, wing_error, faintest = bleeding_kernels.wings_in(low, high, below, centers, light, brightest, table, step)
     wing_error *= _UNLIKE
     known, usable = count > 0, np.maximum(count, 1)
-    full = background_levels.pixels_with(image.mask, np.uint8(Pixel.SATURATED))
-    source = background_levels.beside(*full, low, high)
+    full = bleeding_kernels.pixels_with(image.mask, np.uint8(Pixel.SATURATED))
+    source = bleeding_kernels.beside(*full, low, high)
     # a star that saturates spills charge into all columns of a block
     calm = np.where(maximum_filter1d(source, 2 * _AROUND + 1, axis=0), 0, count) if len(full[0]) else count
-    base = _smooth(background_levels.block_levels(mean - wings, variance + wings, calm, _BLOCK), mean.shape[1])
+    base = _smooth(bleeding_kernels.block_levels(mean - wings, variance + wings, calm, _BLOCK), mean.shape[1])
     noise = variance + wings + np.maximum(base, 0)
     limit = wing_error + _UNEVEN * np.maximum(base, 0)
     strong = lowest - wings - base > _SURELY * np.sqrt(noise) + limit
@@ -100,7 +100,7 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     mask = image.mask.copy()
     for step in range(-_NEAR, _NEAR + 1):
         mask[np.clip(full[0] + step, 0, len(mask) - 1), full[1]] |= np.uint8(Pixel.BLOOMED)
-    background_levels.fill(mask, np.uint8(Pixel.BLOOMED), spilled, low, high)
+    bleeding_kernels.fill(mask, np.uint8(Pixel.BLOOMED), spilled, low, high)
     return Image(image.electrons, image.floor_variance, mask, image.exposure_s)
 
 
@@ -140,7 +140,7 @@ def _standing_out(excess, error, known, limit):
 
 def _connected(weak, blind, origin):
     """Pieces with charge: the bright ones that are connected with its origin, and those that may hide it."""
-    upward, downward = background_levels.carried(weak, blind)
+    upward, downward = bleeding_kernels.carried(weak, blind)
     weak = upward & downward
     # noise may hide the charge of one piece
     weak[1:-1] |= weak[2:] & weak[:-2]
@@ -150,7 +150,7 @@ def _connected(weak, blind, origin):
     chosen[0] = False
     # between two columns with charge there is charge, whatever a bright line beside it hides
     seen = binary_closing(chosen[part] & weak, np.ones((1, _HIDDEN + 1), bool))
-    upward, downward = background_levels.carried(seen, blind)
+    upward, downward = bleeding_kernels.carried(seen, blind)
     return upward | downward
 
 

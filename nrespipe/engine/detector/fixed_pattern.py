@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from nrespipe.frames.arrays import Booleans, Floats
-from nrespipe.numerics.trace_fit_kernels import transposed
+from nrespipe.numerics.column_fit_kernels import transposed
 
 #: Pixels along a column, then along a row, over which the structure is averaged.
 _WINDOW = 257

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nrespipe.engine.orders import trace_layout
+from nrespipe.engine.orders import trace_columns
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Slant, Traces
-from nrespipe.numerics import legendre2d, tilt_kernels, trace_fit_kernels
+from nrespipe.numerics import column_fit_kernels, legendre2d, tilt_kernels
 from nrespipe.numerics.leastsquares import clipped
 
 #: Terms of the surfaces in (x, m): tilt and curvature change slowly over the detector.
@@ -61,15 +61,15 @@ def measure(
     known = upright(traces, lamps)
     if not lamps:
         return known
-    laid = trace_layout.lay_out(image, traces, flat, lamps)
-    shares, first = trace_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    laid = trace_columns.lay_out(image, traces, flat, lamps)
+    shares, first = column_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     guard = np.full(len(laid.order), 0.15)
     edges = np.linspace(0, len(laid.data), _PIECES + 1).astype(np.int64)
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
     extra = np.zeros_like(laid.data)
     for _ in range(rounds):
         arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
-        flux, _, _ = trace_fit_kernels.fit(*arrays, extra, guard, 8.0, flux, 3)
+        flux, _, _ = column_fit_kernels.fit(*arrays, extra, guard, 8.0, flux, 3)
         tilt, curvature = (laid.sort(values) for values in per_pixel(known, traces, lamps))
         extra = tilt_kernels.displaced(laid.data.shape[1], shares, first, laid.centers, flux, tilt, curvature)
         matrix, right = tilt_kernels.sums(

@@ -5,14 +5,14 @@ from scipy.ndimage import maximum_filter1d
 from scipy.special import chdtrc, chdtri, ndtr
 
 from nrespipe.engine.extraction import line_tilt
-from nrespipe.engine.orders import trace_layout
+from nrespipe.engine.orders import trace_columns
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.traces import Slant, Traces
-from nrespipe.numerics import background_surface, cosmic_ray_kernels, tilt_kernels, trace_fit_kernels
+from nrespipe.numerics import background_surface, column_fit_kernels, cosmic_ray_kernels, tilt_kernels
 
 #: Least distance of two lit traces that can be told apart [pixel].
 _BLENDED = 3.5
@@ -25,7 +25,7 @@ _RUN_LIMITS = chdtri(np.arange(1, 9), 1e-9)
 #: A single column is too bright by so many errors; variance without light that is typical of a column.
 _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
 #: Chi-square of a column that noise exceeds once in twenty cases.
-_POOR_FIT = chdtri(round(2 * trace_layout.HALF_WINDOW), 0.05)
+_POOR_FIT = chdtri(round(2 * trace_columns.HALF_WINDOW), 0.05)
 #: A column has a cosmic ray where its flux and its fit together are less likely than this.
 _HIDDEN = 1e-6
 #: First arguments of the kernels: data, floor, error, bad, shares, first, and light that is known besides.
@@ -77,22 +77,22 @@ def optimal(
     and the fit repeated until none remains; then runs of pixels of one cosmic ray along the column, and the
     fainter ones beside the outliers, also in the neighboring columns.
     """
-    laid = trace_layout.lay_out(image, traces, flat, lit)
-    shares, first = trace_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    laid = trace_columns.lay_out(image, traces, flat, lit)
+    shares, first = column_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
     of_lamp = np.isin(np.repeat(lit, len(traces.orders))[laid.order], lamps)
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
     upright = np.zeros_like(laid.data)
-    flux, _, _ = trace_fit_kernels.fit(*arrays, upright, np.where(of_lamp, *_UNTILTED), 1.2 * threshold, flux, 8)
+    flux, _, _ = column_fit_kernels.fit(*arrays, upright, np.where(of_lamp, *_UNTILTED), 1.2 * threshold, flux, 8)
     tilt, curvature = (
         laid.sort(values) for values in line_tilt.per_pixel(slant or line_tilt.upright(traces, lit), traces, lit)
     )
     extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * cosmic_ray_kernels.misfit(*arrays, extra, flux, 8))
-    flux, variance, used = trace_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)
     extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     _reject((*arrays, extra), guard, flux, variance, used, of_lamp)
-    flux, variance, used = trace_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)
     excess, hidden = _hidden((*arrays, extra), guard, flux, variance, used, of_lamp)
     variance = np.where(hidden, variance + excess**2, variance)
     quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden, np.uint8(Pixel.COSMIC), np.uint8(0)))

@@ -4,12 +4,12 @@ import numpy as np
 from numba import njit
 
 from nrespipe.engine.extraction.profile import SPACING
-from nrespipe.engine.orders.trace_layout import HALF_WINDOW
+from nrespipe.engine.orders.trace_columns import HALF_WINDOW
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile, Traces
-from nrespipe.numerics.trace_fit_kernels import add_traces
+from nrespipe.numerics.column_fit_kernels import add_traces
 
 # The scatter of the response is measured in tiles of this size: fringes make it larger in the red [pixel].
 _TILE = (128, 256)

@@ -5,13 +5,13 @@ from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.extraction.scattered_light import DISTANCES
-from nrespipe.engine.orders import trace_layout
-from nrespipe.engine.orders.trace_layout import HALF_WINDOW
+from nrespipe.engine.orders import trace_columns
+from nrespipe.engine.orders.trace_columns import HALF_WINDOW
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Profile, Traces
-from nrespipe.numerics import background_surface, bspline, profile_table, trace_fit_kernels
+from nrespipe.numerics import background_surface, bspline, column_fit_kernels, profile_table
 
 _REACH = HALF_WINDOW + 1.5  # the tables go a little beyond the window, for shifted traces [pixel]
 SPACING = 0.05  # spacing of the tables [pixel]
@@ -66,10 +66,10 @@ def measure(
     integration over a pixel, is a spline in the distance from the center with knots finer than a pixel. Light and
     profile are fitted in turn, each with the other fixed; neighboring traces are subtracted meanwhile.
     """
-    centers, order = trace_layout.sorted_rows(traces, lit)
+    centers, order = trace_columns.sorted_rows(traces, lit)
     n_fibers, n_orders, n_columns = len(lit), len(traces.orders), len(centers)
-    data, floor = (trace_fit_kernels.transposed(a) for a in (image.electrons, image.floor_variance))
-    bad = trace_fit_kernels.transposed((image.mask > 0).view(np.uint8))
+    data, floor = (column_fit_kernels.transposed(a) for a in (image.electrons, image.floor_variance))
+    bad = column_fit_kernels.transposed((image.mask > 0).view(np.uint8))
     even, nothing = np.ones_like(data), np.zeros_like(data)
     offsets = np.arange(-_REACH, _REACH + SPACING / 2, SPACING)
     columns = (np.arange(n_chunks) + 0.5) * n_columns / n_chunks - 0.5
@@ -78,9 +78,9 @@ def measure(
     flux = np.full((len(order), n_columns), np.nan)
     for attempt in range(rounds + 1):
         tables = table.reshape(len(order), n_chunks, -1)[order]
-        shares, first = trace_fit_kernels.shares_of(even, centers, tables, columns, offsets[0], SPACING, HALF_WINDOW)
+        shares, first = column_fit_kernels.shares_of(even, centers, tables, columns, offsets[0], SPACING, HALF_WINDOW)
         threshold = np.inf if attempt < 2 else 8.0
-        flux, variance, _ = trace_fit_kernels.fit(
+        flux, variance, _ = column_fit_kernels.fit(
             data, floor, nothing, bad, shares, first, extra, guard, threshold, flux, 3
         )
         if attempt == rounds:
@@ -88,7 +88,7 @@ def measure(
         rest = data - extra
         del extra
         splines, weights = _fit_chunks(rest, floor, bad, centers, tables, columns, flux)
-        splines, weights = (trace_layout.unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
+        splines, weights = (trace_columns.unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
         table, beyond = _with_wings(
             _tabulate(_smooth_over_orders(splines, weights, order_smoothing), offsets), offsets, wings
         )
@@ -98,7 +98,7 @@ def measure(
         background_surface.add_wings(extra, centers, light, beyond, DISTANCES[1], HALF_WINDOW)
     even, sure = (np.broadcast_to(np.float32(value), image.electrons.shape) for value in (1, 0))
     profile = Profile(offsets, columns, table, DISTANCES, beyond, even, sure)
-    flux, variance = (trace_layout.unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
+    flux, variance = (trace_columns.unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
     return profile, flux, variance
 
 
@@ -123,16 +123,16 @@ def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], strid
     share : ndarray of float, shape (n_lit, n_orders)
         Root mean square of the residuals beyond the noise, as a share of that of the light.
     """
-    laid = trace_layout.lay_out(image, traces, flat, lit, stride)
-    shares, first = trace_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
+    laid = trace_columns.lay_out(image, traces, flat, lit, stride)
+    shares, first = column_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     nothing, n = np.zeros_like(laid.data), len(laid.order)
-    flux, _, _ = trace_fit_kernels.fit(
+    flux, _, _ = column_fit_kernels.fit(
         laid.data, laid.floor, laid.error, laid.bad, shares, first, nothing, np.full(n, _GUARD), _COSMIC,
         np.full((n, len(laid.data)), np.nan), 6,
     )  # fmt: skip
     model = np.zeros(laid.data.shape)
     for x in range(len(model)):
-        trace_fit_kernels.fill(model[x], shares[x], first[x], flux[:, x], nothing[x], -np.inf)
+        column_fit_kernels.fill(model[x], shares[x], first[x], flux[:, x], nothing[x], -np.inf)
     noise = laid.floor + np.maximum(model, 0) + (laid.error * model) ** 2
     left, good = (laid.data - model) ** 2, laid.bad == 0
     found = np.array(

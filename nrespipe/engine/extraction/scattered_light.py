@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from nrespipe.engine.orders import trace_layout
+from nrespipe.engine.orders import trace_columns
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import background_surface, trace_fit_kernels
+from nrespipe.numerics import background_surface, column_fit_kernels
 from nrespipe.numerics.leastsquares import clipped
 
 #: Distances from the nearest trace at which free pixels are averaged apart from each other [pixel].
@@ -58,9 +58,9 @@ def subtract(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> 
     belong to the profile. Where orders are so close that no pixel is free of wings, the flat knows them from the orders
     that are far apart.
     """
-    laid = trace_layout.lay_out(image, traces, flat, lit, _STRIDE)
+    laid = trace_columns.lay_out(image, traces, flat, lit, _STRIDE)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, _, _ = trace_fit_kernels.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
+    flux, _, _ = column_fit_kernels.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
     light = np.ascontiguousarray(flux.T)
     points, strength, _ = _cells(laid.data, laid.floor, laid.bad, laid.centers, light, flat.profile.wings, _KNOTS[:0])
     fit = _robust(points, strength[:, np.newaxis], image.electrons.shape, 0.0, _ALIKE)
@@ -88,9 +88,9 @@ def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3)
         profile itself knows it better.
     """
     thin = slice(_STRIDE // 2, None, _STRIDE)
-    centers, _ = trace_layout.sorted_rows(traces, lit, thin)
+    centers, _ = trace_columns.sorted_rows(traces, lit, thin)
     data, floor, mask = (
-        trace_fit_kernels.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask)
+        column_fit_kernels.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask)
     )
     light = _core_light(data, centers)
     wings = np.zeros((2, len(DISTANCES)))

@@ -3,13 +3,13 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from nrespipe.engine.orders import trace_layout
+from nrespipe.engine.orders import trace_columns
 from nrespipe.errors import BadFrame
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.traces import Motion, Traces
-from nrespipe.numerics import trace_fit_kernels
+from nrespipe.numerics import column_fit_kernels
 from nrespipe.numerics.leastsquares import huber
 
 _BLOCK = 8  # columns that a cut adds up: the orders climb by a pixel at most within it
@@ -120,7 +120,7 @@ def measure(
     design = _design(base, image.electrons.shape[0])
     begin = np.array([np.nanmedian(traces.centers - flat.traces.centers), 0.0, 0.0])
     terms = begin
-    laid = trace_layout.lay_out(image, flat.traces, flat, lit, stride)
+    laid = trace_columns.lay_out(image, flat.traces, flat, lit, stride)
     for attempt in range(rounds):
         moved = _moved(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
         points = _offsets(laid, moved, lit, design, np.inf if attempt == 0 else _COSMIC)
@@ -149,12 +149,12 @@ def _moved(lit, orders, centers, distance, rows):
     return Traces(lit, orders, np.where(off, np.nan, centers))
 
 
-def _offsets(laid: trace_layout.Columns, moved, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
+def _offsets(laid: trace_columns.Columns, moved, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
     laid = laid.moved(moved, lit)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, variance, _ = trace_fit_kernels.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
-    offset, weight = trace_fit_kernels.trace_offsets(*laid.pieces, flux, 1)
+    flux, variance, _ = column_fit_kernels.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
+    offset, weight = column_fit_kernels.trace_offsets(*laid.pieces, flux, 1)
     seen = weight > 0
     thin = design[:, :, laid.thin].reshape(*flux.shape, 3)[laid.order][seen]
     # the square of a flux is too large by its variance, and so is the weight

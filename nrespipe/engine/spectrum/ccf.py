@@ -12,7 +12,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.numerics.robust_statistics import interval_of
 
 if TYPE_CHECKING:
-    from nrespipe.engine.spectrum.spectrum_orders import Orders
+    from nrespipe.engine.spectrum.order_spectra import Orders
 
 #: Full width at half maximum of a Gaussian in units of its standard deviation
 _FWHM = 2.3548200450309493

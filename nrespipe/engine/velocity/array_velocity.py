@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nrespipe import doppler
-from nrespipe.engine.spectrum import ccf, continuum, line_mask
-from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
+from nrespipe.engine.spectrum import ccf, continuum, line_selection
+from nrespipe.engine.spectrum.order_spectra import Orders, resembles
 from nrespipe.engine.velocity import array_checks, mask_fit, template_fit
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.template import Template
@@ -229,7 +229,7 @@ def _by_mask(orders, mask, known_ms, berv_ms, options):
     array_checks.check_lines(mask)
     guess_ms = known_ms
     if known_ms is None:
-        guess_ms, significance, _ = line_mask.search(mask, orders, berv_ms, options["tellurics"])
+        guess_ms, significance, _ = line_selection.search(mask, orders, berv_ms, options["tellurics"])
         if significance < 5:
             raise ValueError(f"mask {mask.name} finds no lines in the spectrum: give a first guess")
     fit = mask_fit.fit(orders, mask, guess_ms, berv_ms, **options)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nrespipe.engine.spectrum import ccf, continuum, line_mask
-from nrespipe.engine.spectrum.spectrum_orders import Orders, resembles
+from nrespipe.engine.spectrum import ccf, continuum, line_selection
+from nrespipe.engine.spectrum.order_spectra import Orders, resembles
 from nrespipe.engine.velocity import order_velocities, stellar_model
 from nrespipe.engine.velocity.stellar_model import StellarModel
 from nrespipe.frames.arrays import Booleans, Floats
@@ -89,7 +89,7 @@ def fit(
     mask
         All lines of the type of the star, at rest.
     velocity_ms
-        First guess, barycentric, to a few km/s; ``line_mask.search`` gives one [m / s].
+        First guess, barycentric, to a few km/s; ``line_selection.search`` gives one [m / s].
     berv_ms
         Barycentric correction, as in ``Barycentric`` [m / s].
     sampling
@@ -101,7 +101,7 @@ def fit(
     rounds
         Largest number of iterations.
     **clear
-        Passed on to ``line_mask.clear``.
+        Passed on to ``line_selection.clear``.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def _settled(orders, mask, model, berv_ms, *, sampling, tellurics, window, round
         if number > 0:
             orders = _releveled(orders, flux)
         reach_ms = window * model.fwhm_ms
-        lines = line_mask.clear(mask, orders, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
+        lines = line_selection.clear(mask, orders, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
         if len(lines.order) == 0:
             raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
         compared = stellar_model.compare(orders, flux, slope, lines, mask, model.rv_ms, berv_ms, reach_ms)

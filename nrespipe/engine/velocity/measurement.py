@@ -6,8 +6,8 @@ from typing import TypedDict
 import numpy as np
 
 from nrespipe import data, doppler
-from nrespipe.engine.spectrum import ccf, continuum, line_mask, synthetic
-from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.spectrum import ccf, continuum, line_selection, synthetic
+from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import mask_fit, template_fit
 from nrespipe.engine.velocity.template import is_same_star
@@ -319,7 +319,7 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     by_temperature = sorted((*masks.values(), *spare), key=lambda mask: mask.teff_k)
     teff_k = stellar_type.catalog_temperature(star)
     first, guess_ms, significance = _recognised(orders, by_temperature, teff_k, star, tellurics, berv_ms)
-    clear = line_mask.clear(first, orders, guess_ms, 20e3, tellurics)
+    clear = line_selection.clear(first, orders, guess_ms, 20e3, tellurics)
     if significance < 5 or len(clear.order) < 20:
         return None, first, teff_k is None
     fit = lambda mask: mask_fit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
@@ -343,7 +343,9 @@ def _recognised(orders, candidates, teff_k, star, tellurics, berv_ms):
     half_range_ms = max(300e3, abs(known_ms or 0.0) + 50e3)
     if teff_k is not None:
         candidates = [min(candidates, key=lambda mask: abs(mask.teff_k - teff_k))]
-    searches = [line_mask.search(mask, orders, berv_ms, tellurics, half_range_ms=half_range_ms) for mask in candidates]
+    searches = [
+        line_selection.search(mask, orders, berv_ms, tellurics, half_range_ms=half_range_ms) for mask in candidates
+    ]
     best = int(np.argmax([match for _, _, match in searches]))
     guess_ms, significance, _ = searches[best]
     # the lines that are used depend on the guess, so every frame of a star should begin with the same one

@@ -12,7 +12,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.velocity import LineMask, OrderVelocities
 
 if TYPE_CHECKING:
-    from nrespipe.engine.spectrum.spectrum_orders import Orders
+    from nrespipe.engine.spectrum.order_spectra import Orders
     from nrespipe.engine.spectrum.synthetic import Sampling
 
 #: Errors, or robust scatters of the orders where these are larger, beyond which an order loses weight. The faults of a

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from nrespipe import doppler
-from nrespipe.engine.spectrum import continuum, line_mask
-from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.spectrum import continuum, line_selection
+from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import array_checks, template_fit
 from nrespipe.frames.star import Star
@@ -334,7 +334,7 @@ def _check(exposure, rows, tellurics, name) -> None:
 def _clean(exposure, tellurics):
     orders = exposure.orders
     known = orders.good & (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
-    return known & ~line_mask.telluric_pixels(orders.wavelength, tellurics)
+    return known & ~line_selection.telluric_pixels(orders.wavelength, tellurics)
 
 
 def _knots(exposure, row, rv_ms):

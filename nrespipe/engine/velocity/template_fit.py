@@ -9,14 +9,14 @@ from numpy.polynomial import legendre
 from scipy.interpolate import CubicSpline
 
 from nrespipe import doppler
-from nrespipe.engine.spectrum import line_mask
+from nrespipe.engine.spectrum import line_selection
 from nrespipe.engine.velocity import order_velocities
 from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import OrderVelocities, Tellurics
 
 if TYPE_CHECKING:
-    from nrespipe.engine.spectrum.spectrum_orders import Orders
+    from nrespipe.engine.spectrum.order_spectra import Orders
 
 
 #: Variance of a cubic spline at a knot over the inverse of the weight of the points around it, where they lie densely
@@ -99,7 +99,7 @@ def fit(
     clip
         Pixels further off than this many errors, of noise and 1 percent of the level, are left out.
     **window
-        `motion_ms` and `margin`, as in ``line_mask.window``.
+        `motion_ms` and `margin`, as in ``line_selection.window``.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def fit(
     pixels are chosen by their wavelength in the frame of the barycenter, so that they are the same in every frame of a
     star.
     """
-    able = line_mask.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
+    able = line_selection.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
     able &= (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
     light = _Light(orders, numbers, template, berv_ms)
     kept, rv_ms = able, velocity_ms

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nrespipe.files.atomic_files import temporary_path
 from nrespipe.files.catalog import star_match, target_check
-from nrespipe.files.disk import temporary_path
 from nrespipe.frames.velocity import Star
 
 if TYPE_CHECKING:

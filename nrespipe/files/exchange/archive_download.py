@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from nrespipe.errors import Unavailable
-from nrespipe.files.disk import temporary_path
+from nrespipe.files.atomic_files import temporary_path
 from nrespipe.files.exchange import http_client
 
 if TYPE_CHECKING:

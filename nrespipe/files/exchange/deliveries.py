@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files.disk import md5 as checksum
-from nrespipe.files.disk import temporary_path
+from nrespipe.files.atomic_files import md5 as checksum
+from nrespipe.files.atomic_files import temporary_path
 from nrespipe.files.exchange import http_client
 from nrespipe.files.exchange.http_client import ServerAway
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from nrespipe.errors import BadFrame
 from nrespipe.files import fits_io
-from nrespipe.files.raw import identity, other_extensions, stored_pixels
+from nrespipe.files.raw import identity, lazy_pixels, other_extensions
 from nrespipe.files.raw.card_values import Cards, number, positive, section, value
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.raw import RawFrame, Section
@@ -33,7 +33,7 @@ def identify(path: str | Path) -> "Identity":
     """
     identity.require_raw_name(path)
     with fits_io.reading(path) as hdus:
-        found = identity.of(path, _header(hdus, stored_pixels.spectrum(hdus)))
+        found = identity.of(path, _header(hdus, lazy_pixels.spectrum(hdus)))
         fits_io.require_whole(hdus, path)
     return found
 
@@ -62,7 +62,7 @@ def read(path: str | Path, whole: bool = True) -> RawFrame:
     identity.require_raw_name(path)
     name = Path(path).name
     with fits_io.reading(path) as hdus:
-        spectrum = stored_pixels.spectrum(hdus)
+        spectrum = lazy_pixels.spectrum(hdus)
         header = _header(hdus, spectrum)
         frame = identity.of(path, header)
         fits_io.require_whole(hdus, path)
@@ -73,7 +73,7 @@ def read(path: str | Path, whole: bool = True) -> RawFrame:
         telescope_headers = other_extensions.telescope_headers(hdus)
     data_section, bias_section = _sections(header, shape, name)
     # the recipes index an image with two slices, whichever of the two it is
-    adu: Any = stored_pixels.StoredPixels(Path(path), shape)
+    adu: Any = lazy_pixels.StoredPixels(Path(path), shape)
     if image is not None:
         adu = np.ascontiguousarray(image.reshape(shape), dtype=np.float32)
         _require_signal(adu[data_section.slices], name)

@@ -22,8 +22,8 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import runner
 from nrespipe.service.ingest import raw_files, registration
-from nrespipe.service.operations import progress
-from nrespipe.service.operations.progress import Report
+from nrespipe.service.operations import progress_bar
+from nrespipe.service.operations.progress_bar import Report
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.work import leases
 
@@ -75,7 +75,7 @@ def reduce_all(
     raw_root: Path,
     sites: Collection[str] = (),
     days: Collection[str] = (),
-    report: Report = progress.lines,
+    report: Report = progress_bar.lines,
     again: bool = False,
 ) -> Summary:
     """Reduce every raw frame below a directory that was not reduced yet.
@@ -116,7 +116,7 @@ def reduce_all(
     return replace(_summary(assembly, found, new + n_again), left=n_left)
 
 
-def reduce_files(assembly: "Assembly", paths: Sequence[Path], report: Report = progress.lines) -> Summary:
+def reduce_files(assembly: "Assembly", paths: Sequence[Path], report: Report = progress_bar.lines) -> Summary:
     """Reduce some raw files again, or for the first time, with the masters that exist.
 
     Raises

@@ -17,13 +17,13 @@ from nrespipe.database.masters import calibrations
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
 from nrespipe.files import layout, plain_table
-from nrespipe.files.disk import replacing
+from nrespipe.files.atomic_files import replacing
 from nrespipe.files.raw import identity
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import runner
-from nrespipe.service.operations import progress
-from nrespipe.service.operations.progress import Report
+from nrespipe.service.operations import progress_bar
+from nrespipe.service.operations.progress_bar import Report
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.work import leases
 
@@ -45,7 +45,7 @@ def reprocess(
     last_day: str,
     kinds: Collection[Kind] = tuple(Kind),
     why: str = "",
-    report: Report = progress.lines,
+    report: Report = progress_bar.lines,
 ) -> tuple[list[str], Path]:
     """Reduce the frames of some nights again, and make their masters again.
 

@@ -22,10 +22,10 @@ from nrespipe.database.tables import Delivery, Frame, NightSummary, Product, Row
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.operations import kernels
-from nrespipe.service.operations.progress import Report
+from nrespipe.service.operations.progress_bar import Report
 from nrespipe.service.outcome import Outcome, Run
 from nrespipe.service.reduction import master_making
-from nrespipe.service.work import execution, leases, owner, process_pool
+from nrespipe.service.work import execution, leases, process_names, process_pool
 from nrespipe.service.work.leases import WorkTable
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def start(assembly: Assembly, name: str, report: Report, processes: int | None =
         How many; those of the assembly if not given.
     """
     processes, settings = assembly.processes if processes is None else processes, assembly.settings
-    mine = f"{owner.this_process(name)}/{next(_numbers)}"
+    mine = f"{process_names.this_process(name)}/{next(_numbers)}"
     try:
         with process_pool.open(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
             yield Batch(assembly, run, report, mine)

@@ -17,7 +17,7 @@ from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files.catalog import targets
 from nrespipe.service.batch import night as nights
 from nrespipe.service.operations import kernels
-from nrespipe.service.operations.progress import Report
+from nrespipe.service.operations.progress_bar import Report
 from nrespipe.service.outcome import Run
 from nrespipe.service.work import process_pool
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from nrespipe import instruments
 from nrespipe.analysis import site_report
 from nrespipe.files import layout
-from nrespipe.files.disk import replacing
+from nrespipe.files.atomic_files import replacing
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.service.batch import night
-from nrespipe.service.operations import progress
-from nrespipe.service.operations.progress import Report
+from nrespipe.service.operations import progress_bar
+from nrespipe.service.operations.progress_bar import Report
 
 if TYPE_CHECKING:
     from nrespipe.frames.spectrograph import Spectrograph
@@ -56,7 +56,7 @@ def start(
     raw_root: Path,
     site: str,
     days: Collection[str] = (),
-    report: Report = progress.lines,
+    report: Report = progress_bar.lines,
 ) -> tuple[list[str], bool]:
     """Make the first masters of a site, and write a report.
 

@@ -10,7 +10,7 @@ import structlog
 from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
-from nrespipe.files.disk import md5
+from nrespipe.files.atomic_files import md5
 from nrespipe.files.raw import identity
 from nrespipe.service import outcome
 from nrespipe.service.outcome import Outcome

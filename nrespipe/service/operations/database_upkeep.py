@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from nrespipe.database.administration import access, backups, connection, integrity, schema
+from nrespipe.database.administration import backups, connection, integrity, opening, schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -42,7 +42,7 @@ def upgrade(output: Path, settings: "Settings", wait_s: float = 0.0) -> list[str
         If this program cannot bring them there.
     """
     output.mkdir(parents=True, exist_ok=True)
-    engine = connection.open_engine(access.url(output, settings))
+    engine = connection.open_engine(opening.url(output, settings))
     _wait(engine, wait_s)
     return _migrated(engine, schema.upgrade, schema.known()[-1])
 
@@ -62,8 +62,8 @@ def downgrade(output: Path, settings: "Settings", revision: str) -> list[str]:
     WrongRevision
         If this program cannot take them there.
     """
-    access.require(output, settings)
-    engine = connection.open_engine(access.url(output, settings))
+    opening.require(output, settings)
+    engine = connection.open_engine(opening.url(output, settings))
     return _migrated(engine, schema.downgrade, revision)
 
 
@@ -80,8 +80,8 @@ def check(output: Path, settings: "Settings") -> dict[str, list[str]]:
     FileNotFoundError
         If there is no database.
     """
-    access.require(output, settings)
-    sessions = connection.connect_to_read(access.url(output, settings))
+    opening.require(output, settings)
+    sessions = connection.connect_to_read(opening.url(output, settings))
     return integrity.defects(sessions.kw["bind"])
 
 
@@ -93,8 +93,8 @@ def backup(output: Path, settings: "Settings", path: Path) -> None:
     OSError
         If there is no database, or as ``backups.write`` does.
     """
-    access.require(output, settings)
-    sessions = connection.connect_to_read(access.url(output, settings))
+    opening.require(output, settings)
+    sessions = connection.connect_to_read(opening.url(output, settings))
     backups.write(sessions.kw["bind"], path)
 
 

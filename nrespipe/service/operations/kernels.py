@@ -16,7 +16,7 @@ import structlog
 if TYPE_CHECKING:
     from numba.core.dispatcher import Dispatcher
 
-    from nrespipe.service.operations.progress import Advance, Report
+    from nrespipe.service.operations.progress_bar import Advance, Report
     from nrespipe.service.outcome import Outcome, Run
 
 _log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ def prepare(run: "Run", report: "Report", packages: tuple[str, ...] = REDUCTION)
     run
         Runs a function on jobs, as ``process_pool.open`` gives it: its processes share the work.
     report
-        Shows progress, only if anything is compiled: `progress.bar` or `progress.lines`.
+        Shows progress, only if anything is compiled: `progress_bar.bar` or `progress_bar.lines`.
 
     Notes
     -----

@@ -24,13 +24,13 @@ from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
+from nrespipe.files.atomic_files import replacing
 from nrespipe.files.catalog import star_match, targets
-from nrespipe.files.disk import replacing
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.reports import NightReport
-from nrespipe.service.calibrations import master_schedule
+from nrespipe.service.masters import master_schedule
 
 if TYPE_CHECKING:
     from nrespipe.frames.star import Star

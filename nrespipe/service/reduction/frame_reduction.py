@@ -15,18 +15,18 @@ from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
 from nrespipe.errors import BadFrame, MissingCalibration
-from nrespipe.files.disk import md5
+from nrespipe.files.atomic_files import md5
 from nrespipe.files.products import frame_products
 from nrespipe.files.raw import raw_file
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
-from nrespipe.service.calibrations import master_choice
-from nrespipe.service.calibrations.master_choice import MasterFile
+from nrespipe.service.masters import master_choice
+from nrespipe.service.masters.master_choice import MasterFile
 from nrespipe.service.outcome import attempt_row
 from nrespipe.service.reduction import references
-from nrespipe.service.reduction.template_candidates import Candidate, candidates
+from nrespipe.service.reduction.template_choice import Candidate, candidates
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -17,11 +17,11 @@ from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files import layout, master_files
-from nrespipe.files.disk import md5
+from nrespipe.files.atomic_files import md5
 from nrespipe.files.raw import identity, raw_file
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.service.calibrations import acceptance, master_choice, redo
+from nrespipe.service.masters import acceptance, master_choice, redo
 from nrespipe.service.reduction import references
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from nrespipe.files import master_files
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import References
-from nrespipe.service.reduction import template_candidates
+from nrespipe.service.reduction import template_choice
 
 if TYPE_CHECKING:
     from nrespipe.frames.masters import Arc, Bias, Dark, Flat
     from nrespipe.frames.spectrograph import Detector, Spectrograph
     from nrespipe.frames.star import Star
-    from nrespipe.service.calibrations.master_choice import MasterFile
-    from nrespipe.service.reduction.template_candidates import Candidate
+    from nrespipe.service.masters.master_choice import MasterFile
+    from nrespipe.service.reduction.template_choice import Candidate
 
 
 def fetch(
@@ -65,7 +65,7 @@ def fetch(
     read |= {"lamp": lamp, "stars": stars, **measured}
     if not velocities:
         return References(**read)
-    read["templates"] = template_candidates.choose(among, stars, raw.filename, raw.site)
+    read["templates"] = template_choice.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
     return References(**read, masks=masks, tellurics=data.tellurics())
 

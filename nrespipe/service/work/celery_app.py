@@ -13,8 +13,8 @@ from nrespipe import logs
 from nrespipe.database.administration import failures
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
-from nrespipe.service.operations import kernels, progress
-from nrespipe.service.work import execution, memory_guard, node, owner, process_pool
+from nrespipe.service.operations import kernels, progress_bar
+from nrespipe.service.work import execution, memory_guard, node, process_names, process_pool
 from nrespipe.service.work.leases import WorkTable
 from nrespipe.service.work.queues import QUEUES, TASKS, IsEmpty, Send
 
@@ -103,11 +103,11 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
     name
         Name of this node, with that of its host.
     """
-    mine = owner.this_process(name)
+    mine = process_names.this_process(name)
     # loaded once, by the parent: each of its processes would load them anew
     list(assembly.recipes)
     if assembly.recipes is RECIPES:
-        kernels.prepare(process_pool.run_serially, progress.lines)
+        kernels.prepare(process_pool.run_serially, progress_bar.lines)
     for table, (title, work) in execution.WORK.items():
         _define(app, table, title, partial(work, assembly))
 
@@ -119,7 +119,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     def _release_rows_of(process: str, reason: str) -> None:
-        node.release(assembly, lambda one: owner.is_of_process(one, process), reason)
+        node.release(assembly, lambda one: process_names.is_of_process(one, process), reason)
 
     @signals.worker_ready.connect(weak=False)
     def _guard_memory(**_: object) -> None:
@@ -139,7 +139,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
     def _release_row(task_id: str, exception: BaseException, **_: object) -> None:
         # a message that came twice has one number, and two nodes may work on it
         def is_gone(one: str) -> bool:
-            return owner.is_of_node(one, mine) and one.endswith(f"/{task_id}")
+            return process_names.is_of_node(one, mine) and one.endswith(f"/{task_id}")
 
         # a database that stayed away for longer than anybody waits is no fault of the frame
         node.release(assembly, is_gone, _words(exception), is_death=not failures.is_temporary(exception))
@@ -149,7 +149,7 @@ def _define(app: Celery, table: WorkTable, title: str, work: "Callable[[int, str
     def run(task: Any, row_id: int) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(node=task.request.hostname)
-        ended = work(row_id, f"{owner.this_process(task.request.hostname)}/{task.request.id}")
+        ended = work(row_id, f"{process_names.this_process(task.request.hostname)}/{task.request.id}")
         if ended is not None:
             _log.info(title, **ended.log_facts())
 

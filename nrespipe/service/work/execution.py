@@ -17,15 +17,16 @@ from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.files.disk import md5
+from nrespipe.files import timed_read
+from nrespipe.files.atomic_files import md5
 from nrespipe.files.exchange import archive_download
 from nrespipe.service import limits, metrics, outcome
-from nrespipe.service.calibrations import acceptance, master_schedule
-from nrespipe.service.ingest import patient_reader, raw_files, registration
+from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.ingest.raw_files import Facts
+from nrespipe.service.masters import acceptance, master_schedule
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction import frame_reduction, master_making
-from nrespipe.service.work import delivery, leases
+from nrespipe.service.work import leases, sending
 from nrespipe.service.work.leases import Lease, WorkTable
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _inspect(assembly: "Assembly", row: Frame) -> tuple[Path, Facts, Outcome[obj
     """Fetch the file and inspect it, unless that was done before; return its path, columns, and an outcome."""
     path, may = Path(row.path), limits.of(assembly.settings, assembly.pace)
     # another version of it may be there
-    if row.archive_id is not None and not patient_reader.call(partial(_is_whole, row.md5), path, may.read_s):
+    if row.archive_id is not None and not timed_read.call(partial(_is_whole, row.md5), path, may.read_s):
         given, path = assembly.settings, registration.fetched_path(assembly.output, path.name)
         archive_download.fetch(
             row.archive_id,
@@ -149,9 +150,9 @@ def _inspect(assembly: "Assembly", row: Frame) -> tuple[Path, Facts, Outcome[obj
         )
     if row.start_mjd is not None:
         # a reduction that hangs would be taken for one that takes too long
-        patient_reader.call(patient_reader.touch, path, may.read_s)
+        timed_read.call(timed_read.touch, path, may.read_s)
         return path, {}, outcome.attempt(lambda: None)
-    return path, *patient_reader.call(raw_files.inspect, path, may.read_s)
+    return path, *timed_read.call(raw_files.inspect, path, may.read_s)
 
 
 def _is_whole(checksum: str | None, path: Path) -> bool:
@@ -167,7 +168,7 @@ def _has_moved(lease: Lease[Frame], path: Path, facts: Facts) -> bool:
 
     def exists(seen: Path) -> bool:
         read_s = limits.of(assembly.settings, assembly.pace).read_s
-        found = outcome.attempt(patient_reader.call, Path.exists, seen, read_s)
+        found = outcome.attempt(timed_read.call, Path.exists, seen, read_s)
         # one that the disk does not give at this moment is not gone
         return found.value is not False
 
@@ -290,6 +291,6 @@ def _record_master(
 WORK: dict[WorkTable, tuple[str, Callable[..., Outcome[object] | None]]] = {
     Frame: ("frame", reduce_frame),
     Stacking: ("master", make_master),
-    NightSummary: ("summary", delivery.send_summary),
-    Delivery: ("delivery", delivery.deliver_product),
+    NightSummary: ("summary", sending.send_summary),
+    Delivery: ("delivery", sending.deliver_product),
 }

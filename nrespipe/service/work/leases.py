@@ -17,7 +17,7 @@ from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits
 from nrespipe.service.assembly import Assembly
-from nrespipe.service.work import owner as owners
+from nrespipe.service.work import process_names as owners
 
 if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import psutil
 import structlog
 
-from nrespipe.service.work import owner
+from nrespipe.service.work import process_names
 
 _log = structlog.get_logger(__name__)
 
@@ -49,14 +49,14 @@ def check(limit_mb: int, report: Report, children: Callable[[], Iterable[psutil.
     limit_mb
         How much one may take [MB].
     report
-        ``report(process, reason)`` is called for each child that was ended, named as by `owner.process`, with the
-        reason in plain words. Whatever it raises is logged.
+        ``report(process, reason)`` is called for each child that was ended, named as by `process_names.process`, with
+        the reason in plain words. Whatever it raises is logged.
     children
         Returns them; all children of this process if not given.
     """
     for child in (children or psutil.Process().children)():
         try:
-            process, taken_mb = owner.process(child.pid), child.memory_info().rss / 1e6
+            process, taken_mb = process_names.process(child.pid), child.memory_info().rss / 1e6
             if taken_mb <= limit_mb:
                 continue
             # not where the number belongs to another process by now

@@ -18,8 +18,8 @@ from nrespipe import settings
 from nrespipe.database import nodes
 from nrespipe.database.dialects import clock
 from nrespipe.service import limits, metrics, outcome
-from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest.listener import Listener
+from nrespipe.service.masters import master_schedule
 from nrespipe.service.operations import night_summary
 from nrespipe.service.work import celery_app, dispatch, node
 from nrespipe.service.work.leases import WorkTable, persist

@@ -8,7 +8,7 @@ import pytest
 from astropy import units as u
 
 from nrespipe import data
-from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.velocity import array_velocity, template
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import LineMask

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from nrespipe import data
 from nrespipe.engine.spectrum import ccf
-from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.velocity import array_velocity, template
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import LineMask

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine.spectrum.spectrum_orders import Orders
+from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.velocity import template, template_fit
 from nrespipe.engine.velocity.template import Exposure
 from nrespipe.frames.star import Star

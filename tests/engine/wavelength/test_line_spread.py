@@ -5,7 +5,7 @@ import pytest
 from nrespipe import instruments
 from nrespipe.engine.wavelength import arc_lines, line_spread
 from nrespipe.simulator import bench as benches
-from nrespipe.simulator import lamps, light, lineshape
+from nrespipe.simulator import lamps, lineshape, pixel_kernels
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +23,14 @@ def shape(arc):
     flux, variance, weight = arc_lines.without_background(arc, 1)
     row, fits = arc_lines.fit(flux, variance, weight, arc.orders, 1)
     clean = arc_lines.undisturbed(arc, 1, row, fits)
-    light = np.where(weight > 0, flux, np.nan)
-    return line_spread.measure(light, variance, row[clean], fits[clean], arc.orders, 1)
+    seen = np.where(weight > 0, flux, np.nan)
+    return line_spread.measure(seen, variance, row[clean], fits[clean], arc.orders, 1)
 
 
 def _profile(bench, order, x, u):
     """Image of a line, which the pixel widens, at distances `u` from its center of light [pixel]."""
     width = lineshape.widths(bench, 1, np.array([x]))[order - bench.spectrograph.first_order, 0]
-    return light.pixel_shape(u, width, lineshape.softness(bench, 1, x))
+    return pixel_kernels.pixel_shape(u, width, lineshape.softness(bench, 1, x))
 
 
 def _around_its_gaussian(bench, order, x, u):

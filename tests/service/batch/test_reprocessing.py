@@ -13,7 +13,7 @@ from nrespipe.database.tables import Attempt, Frame, Master, Reprocessing
 from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import reprocessing
-from nrespipe.service.calibrations import redo, review
+from nrespipe.service.masters import redo, review
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from nrespipe import cli
-from nrespipe.database.administration import access, connection, schema
+from nrespipe.database.administration import connection, opening, schema
 from nrespipe.database.tables import Frame
 from nrespipe.service import assembly
 from nrespipe.service.batch import night
@@ -272,7 +272,7 @@ def test_a_database_that_is_away_is_waited_for_as_long_as_was_asked(tmp_path, po
 
     def come_back(seconds):
         pauses.append(seconds)
-        monkeypatch.setattr(access, "url", lambda *_: url)
+        monkeypatch.setattr(opening, "url", lambda *_: url)
         with connection.open_engine(url).connect() as opened:
             opened.execution_options(isolation_level="AUTOCOMMIT").execute(text("create database nobody"))
 

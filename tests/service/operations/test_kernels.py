@@ -9,7 +9,7 @@ import pytest
 import nrespipe
 from nrespipe.database.dialects import now
 from nrespipe.database.states import State
-from nrespipe.service.operations import kernels, progress
+from nrespipe.service.operations import kernels, progress_bar
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.work import process_pool
 
@@ -97,7 +97,7 @@ def test_what_is_on_disk_is_loaded_by_one_process_and_the_rest_compiled_by_all(m
         return ((name, Outcome(State.DONE, "", "", now(), now(), (name == "b.b.b", "folder"))) for name in names)
 
     monkeypatch.setattr(kernels, "recorded", lambda: dict.fromkeys(("b.b.a", "b.b.b", "b.b.c", "b.b.d"), ("",)))
-    done = kernels.prepare(run, progress.lines, ("b",))
+    done = kernels.prepare(run, progress_bar.lines, ("b",))
     assert calls == [["b.b.a"], ["b.b.b"], ["b.b.c", "b.b.d"]]
     assert (done.compiled, done.loaded) == (("b.b.b",), ("b.b.a", "b.b.c", "b.b.d"))
 
@@ -112,7 +112,7 @@ def test_a_kernel_that_came_with_one_that_calls_it_was_compiled_too(tmp_path):
 
 def test_a_kernel_that_cannot_be_compiled_is_named_and_stops_nothing(monkeypatch):
     monkeypatch.setattr(kernels, "recorded", lambda: {"numerics.profile_table.chunk_of": ("(nonsense,)",)})
-    done = kernels.prepare(process_pool.run_serially, progress.lines)
+    done = kernels.prepare(process_pool.run_serially, progress_bar.lines)
     assert done.failed == (("numerics.profile_table.chunk_of", "NameError: name 'nonsense' is not defined"),)
 
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from nrespipe import cli, logs, settings
-from nrespipe.database.administration import access
+from nrespipe.database.administration import opening
 from nrespipe.database.administration.connection import open_engine
 from nrespipe.service import assembly
 from nrespipe.service.ingest.listener import Listener
@@ -83,7 +83,7 @@ def test_what_is_built_of_the_settings_shows_no_secret(service):
     built = assembly.Assembly(service.sessions, service.output, service.recipes, settings=given)
     app = celery_app.application(given)
     listener = Listener(built, None, None)
-    url = access.url(service.output, given)
+    url = opening.url(service.output, given)
     shown = [
         given, built, url, open_engine(url), app, app.connection_for_write(), app.conf.humanize(), listener.connection,
         listener.__dict__, vars(built), given.model_dump(),
@@ -100,7 +100,7 @@ def test_what_fails_is_told_without_a_secret(service):
     logs.configure("DEBUG", stream)
 
     def connect():
-        with open_engine(access.url(service.output, given)).connect() as connection:
+        with open_engine(opening.url(service.output, given)).connect() as connection:
             connection.execute(text("select 1"))
 
     def wake():

@@ -8,8 +8,8 @@ from nrespipe.database import frames
 from nrespipe.database.states import State
 from nrespipe.service import assembly, metrics
 from nrespipe.service.batch import night
-from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import messages, raw_files, registration, submission
+from nrespipe.service.masters import master_schedule
 from nrespipe.service.operations import health, status
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings

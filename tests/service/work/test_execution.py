@@ -20,11 +20,11 @@ from nrespipe.files.exchange import archive_download as remote
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
-from nrespipe.service.calibrations import master_schedule, review
 from nrespipe.service.ingest import raw_files, registration, submission
 from nrespipe.service.limits import Pace
+from nrespipe.service.masters import master_schedule, review
 from nrespipe.service.reduction import references
-from nrespipe.service.work import delivery, dispatch, execution, leases
+from nrespipe.service.work import dispatch, execution, leases, sending
 from nrespipe.settings import change
 
 
@@ -419,16 +419,16 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert execution.reduce_frame(delivering, star.id, "me").state is State.DONE
     rows = query.all(select(Delivery))
-    assert delivery.deliver_product(delivering, rows[0].id, "me").state is State.RETRY
+    assert sending.deliver_product(delivering, rows[0].id, "me").state is State.RETRY
     # the directory takes nothing now: the other is not even tried
-    assert delivery.deliver_product(delivering, rows[1].id, "me") is None
+    assert sending.deliver_product(delivering, rows[1].id, "me") is None
     assert ["cannot be delivered" in row.reason for row in query.all(select(Delivery))] == [True, False]
     assert all(row.next_try for row in query.all(select(Delivery)))
     target.unlink()
     with service.sessions.begin() as session:
         session.execute(update(Delivery).values(next_try=clock(session)))
         session.execute(update(Breaker).values(next_try=clock(session)))
-    assert [delivery.deliver_product(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
+    assert [sending.deliver_product(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
     assert all(row.delivered and not row.reason and not row.next_try for row in query.all(select(Delivery)))
     delivered = {path.relative_to(target) for path in target.rglob("*.fz")}
     assert delivered == {path.relative_to(service.output) for path in service.output.rglob("*-L[24].fits.fz")}

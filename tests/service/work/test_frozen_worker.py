@@ -17,9 +17,9 @@ from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
-from nrespipe.service.calibrations import review
 from nrespipe.service.ingest import submission
 from nrespipe.service.limits import Pace
+from nrespipe.service.masters import review
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 

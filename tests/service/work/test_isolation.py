@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from nrespipe import instruments
-from nrespipe.analysis import star_catalog
+from nrespipe.analysis import catalog_deployment
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import scheduled_masters
 from nrespipe.database.states import State
@@ -21,8 +21,8 @@ from nrespipe.database.tables import Frame, Stacking
 from nrespipe.files.catalog import targets
 from nrespipe.service import metrics
 from nrespipe.service.batch import night
-from nrespipe.service.calibrations import master_schedule
 from nrespipe.service.ingest import raw_files, registration
+from nrespipe.service.masters import master_schedule
 from nrespipe.service.operations import night_summary
 from nrespipe.service.work import dispatch, execution, programs
 from nrespipe.settings import change
@@ -81,7 +81,7 @@ def test_a_damaged_table_is_told_by_its_file_and_holds_up_no_other_spectrograph(
     (reason,) = query.all(select(Frame.reason).where(Frame.id == rows[0]))
     assert f"{bad.stem}: the table of nres02 cannot be used, correct it: " in reason
     assert str(table) in reason
-    assert star_catalog.site_of(service.output, "lsc") == "lsc"
+    assert catalog_deployment.site_of(service.output, "lsc") == "lsc"
     table.write_text(whole, encoding="utf-8")
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(next_try=datetime(2020, 1, 1, tzinfo=UTC), state=State.RETRY))

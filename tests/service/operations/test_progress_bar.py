@@ -5,7 +5,7 @@ import io
 import pytest
 import structlog
 
-from nrespipe.service.operations import progress
+from nrespipe.service.operations import progress_bar
 
 
 class Terminal(io.StringIO):
@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
 def test_the_bar_of_a_terminal_shows_the_share_and_the_name(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr("sys.stderr", screen)
-    with progress.bar("flat frames", 2) as advance:
+    with progress_bar.bar("flat frames", 2) as advance:
         advance("first", state="done")
         advance("second", state="bad")
     shown = screen.getvalue()
@@ -28,7 +28,7 @@ def test_the_bar_of_a_terminal_shows_the_share_and_the_name(monkeypatch):
 
 
 def test_a_log_gets_a_line_for_each_piece_with_its_facts():
-    with structlog.testing.capture_logs() as lines, progress.lines("flat frames", 2) as advance:
+    with structlog.testing.capture_logs() as lines, progress_bar.lines("flat frames", 2) as advance:
         advance("first", state="done")
         advance("second", state="bad", reason="dark")
     assert [(line["event"], line["name"], line["progress"]) for line in lines] == [
@@ -39,7 +39,7 @@ def test_a_log_gets_a_line_for_each_piece_with_its_facts():
     assert lines[0]["log_level"] == "info"
 
 
-@pytest.mark.parametrize("shown", [progress.bar, progress.lines])
+@pytest.mark.parametrize("shown", [progress_bar.bar, progress_bar.lines])
 def test_nothing_to_do_is_no_error(shown):
     with shown("flat frames", 0):
         pass

@@ -17,9 +17,9 @@ from nrespipe.database import breakers, claims, frames
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
-from nrespipe.files.disk import md5
-from nrespipe.service.ingest import patient_reader
-from nrespipe.service.work import delivery, dispatch
+from nrespipe.files import timed_read
+from nrespipe.files.atomic_files import md5
+from nrespipe.service.work import dispatch, sending
 from nrespipe.service.work.queues import QUEUES
 from nrespipe.settings import change
 
@@ -82,7 +82,7 @@ def shop(service, server):
         """Sweep, deliver what workers are told of, and return what came of each."""
         told = []
         dispatch.sweep(service, lambda table, row_id: told.append(row_id) if table is Delivery else None)
-        return [getattr(delivery.deliver_product(service, row_id, "me"), "state", None) for row_id in told]
+        return [getattr(sending.deliver_product(service, row_id, "me"), "state", None) for row_id in told]
 
     def rows(table=Delivery):
         with service.sessions.begin() as session:
@@ -182,18 +182,18 @@ def test_a_target_that_is_changed_has_a_breaker_of_its_own(shop, server, tmp_pat
     shop.turn()
     elsewhere = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=elsewhere)
-    assert delivery.deliver_product(moved, shop.rows()[1].id, "me").state is State.DONE
+    assert sending.deliver_product(moved, shop.rows()[1].id, "me").state is State.DONE
 
 
 def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_path, monkeypatch):
     def hang(work, path, patience_s):
-        raise patient_reader.Unavailable(f"{path.name}: the disk does not answer within 300 s")
+        raise timed_read.Unavailable(f"{path.name}: the disk does not answer within 300 s")
 
-    monkeypatch.setattr(patient_reader, "call", hang)
+    monkeypatch.setattr(timed_read, "call", hang)
     settings = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=settings)
-    assert delivery.deliver_product(moved, shop.rows()[0].id, "me").state is State.RETRY
-    assert delivery.deliver_product(moved, shop.rows()[1].id, "me") is None
+    assert sending.deliver_product(moved, shop.rows()[0].id, "me").state is State.RETRY
+    assert sending.deliver_product(moved, shop.rows()[1].id, "me") is None
     assert "does not answer" in shop.rows()[0].reason
     assert shop.rows()[0].refusals == 0
 
@@ -240,7 +240,7 @@ def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_i
     shop.turn()
     shop.later(2000)
     server.answers.clear()
-    deliver = delivery._deliver
+    deliver = sending._deliver
 
     def replaced(assembly, product):
         away = deliver(assembly, product)
@@ -249,7 +249,7 @@ def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_i
         return away
 
     with monkeypatch.context() as patched:
-        patched.setattr(delivery, "_deliver", replaced)
+        patched.setattr(sending, "_deliver", replaced)
         assert shop.turn() == [None]
     assert [breaker.next_try for breaker in shop.rows(Breaker)] == [None]
     assert shop.turn() == [State.DONE] * 4

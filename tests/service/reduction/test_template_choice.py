@@ -15,7 +15,7 @@ from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
 from nrespipe.service import assembly
 from nrespipe.service.ingest.raw_files import md5
-from nrespipe.service.reduction import template_candidates
+from nrespipe.service.reduction import template_choice
 from nrespipe.settings import Settings
 
 TAU_CET = Star("HD10700", teff_k=5463.0, logg=4.52, aliases=("tau Cet",))
@@ -42,8 +42,8 @@ def kept(service, star=TAU_CET, site="lsc", n=9, serves=("", ""), berv_range_ms=
 
 def chosen(service, star, filename="new", site="lsc", day="20190405"):
     with service.sessions.begin() as session:
-        among = template_candidates.candidates(session, service.output, day)
-    return template_candidates.choose(among, {2: star}, filename, site).get(2)
+        among = template_choice.candidates(session, service.output, day)
+    return template_choice.choose(among, {2: star}, filename, site).get(2)
 
 
 def test_the_template_of_a_star_is_read_with_its_spectrum_by_any_name(service):

@@ -14,7 +14,7 @@ from nrespipe.database.tables import Master
 from nrespipe.files import layout
 from nrespipe.files.plain_table import aligned
 from nrespipe.service.assembly import judge_master
-from nrespipe.service.calibrations import redo
+from nrespipe.service.masters import redo
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -42,7 +42,7 @@ def compare(session: "Session", name: str, output: Path, other: str = "") -> lis
     """
     # a list of masters is made without astropy.io.fits
     from nrespipe.files import master_files
-    from nrespipe.service.calibrations import acceptance
+    from nrespipe.service.masters import acceptance
 
     row = master_list.find(session, name)
     peer = master_list.find(session, other) if other else _peer(session, row)

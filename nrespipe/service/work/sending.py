@@ -15,9 +15,9 @@ from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, NightSummary, Product
 from nrespipe.errors import Unavailable
+from nrespipe.files import timed_read
 from nrespipe.files.exchange import deliveries
 from nrespipe.service import limits, outcome
-from nrespipe.service.ingest import patient_reader
 from nrespipe.service.operations import night_summary
 from nrespipe.service.work import leases
 
@@ -129,7 +129,7 @@ def _deliver(assembly: "Assembly", product: Product) -> deliveries.ServerAway | 
 def _in_time(deliver: Callable[[], object], path: Path, longest_s: float) -> None:
     """Deliver into a directory; a disk that does not answer is no fault of the product, and delays nothing else."""
     try:
-        failure = patient_reader.call(lambda _: _error_of(deliver), path, longest_s)
+        failure = timed_read.call(lambda _: _error_of(deliver), path, longest_s)
     except Unavailable as error:
         raise deliveries.ServerAway(str(error)) from error
     if failure is not None:

@@ -15,7 +15,7 @@ from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master, Stacking
-from nrespipe.files.disk import md5
+from nrespipe.files.atomic_files import md5
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 

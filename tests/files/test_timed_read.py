@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.service.ingest import patient_reader
+from nrespipe.files import timed_read
 
 
 @pytest.fixture
@@ -24,37 +24,37 @@ def test_what_was_read_comes_back_and_an_error_is_raised(tmp_path):
     def refuse(path):
         raise BadFrame(f"{path.name}: is empty")
 
-    assert patient_reader.call(lambda path: path.name, tmp_path / "some.fits", 10.0) == "some.fits"
+    assert timed_read.call(lambda path: path.name, tmp_path / "some.fits", 10.0) == "some.fits"
     with pytest.raises(BadFrame, match="is empty"):
-        patient_reader.call(refuse, tmp_path / "some.fits", 10.0)
+        timed_read.call(refuse, tmp_path / "some.fits", 10.0)
 
 
 def test_a_file_that_hangs_is_given_up_and_others_are_read(tmp_path, hanging):
     good = tmp_path / "good.fits"
     good.write_bytes(b"light")
     with pytest.raises(Unavailable, match=r"hanging.fits: the disk at / does not answer within 0.1 s"):
-        patient_reader.call(lambda path: path.read_bytes(), hanging, 0.1)
-    assert patient_reader.call(lambda path: path.read_bytes(), good, 10.0) == b"light"
+        timed_read.call(lambda path: path.read_bytes(), hanging, 0.1)
+    assert timed_read.call(lambda path: path.read_bytes(), good, 10.0) == b"light"
 
 
 def test_where_many_hang_no_other_is_begun_until_the_disk_is_back_and_other_disks_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(patient_reader, "mount_of", lambda path: path.parts[1])
+    monkeypatch.setattr(timed_read, "mount_of", lambda path: path.parts[1])
     back, begun = threading.Event(), []
 
     def hang(path):
         begun.append(path)
         assert back.wait(30)
 
-    for _ in range(patient_reader.MOST_HUNG + 3):
+    for _ in range(timed_read.MOST_HUNG + 3):
         with pytest.raises(Unavailable, match="does not answer"):
-            patient_reader.call(hang, Path("/away/some.fits"), 0.05)
-    assert len(begun) == patient_reader.MOST_HUNG
-    assert patient_reader.call(lambda path: "read", Path("/here/some.fits"), 10.0) == "read"
-    waiting = list(patient_reader._hung["away"])
+            timed_read.call(hang, Path("/away/some.fits"), 0.05)
+    assert len(begun) == timed_read.MOST_HUNG
+    assert timed_read.call(lambda path: "read", Path("/here/some.fits"), 10.0) == "read"
+    waiting = list(timed_read._hung["away"])
     back.set()
     for thread in waiting:
         thread.join(30)
-    assert patient_reader.call(lambda path: "read", Path("/away/some.fits"), 10.0) == "read"
+    assert timed_read.call(lambda path: "read", Path("/away/some.fits"), 10.0) == "read"
 
 
 def test_a_machine_that_starts_no_thread_is_no_fault_of_the_file(monkeypatch):
@@ -63,7 +63,7 @@ def test_a_machine_that_starts_no_thread_is_no_fault_of_the_file(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", full)
     with pytest.raises(Unavailable, match="no more threads"):
-        patient_reader.call(lambda path: "read", Path("/here/some.fits"), 1.0)
+        timed_read.call(lambda path: "read", Path("/here/some.fits"), 1.0)
 
 
 TABLE = """22 1 8:1 / / rw - ext4 /dev/sda1 rw
@@ -85,23 +85,23 @@ odd
     ],
 )
 def test_the_disk_of_a_file_is_the_nearest_mount_above_it(path, mount):
-    assert patient_reader.mount_of(Path(path), TABLE) == mount
+    assert timed_read.mount_of(Path(path), TABLE) == mount
 
 
 def test_a_link_on_the_disk_of_the_system_leads_to_the_disk_behind_it(tmp_path):
     (tmp_path / "link").symlink_to("/archive/new disk")
     (tmp_path / "loop").symlink_to("loop")
-    assert patient_reader.mount_of(tmp_path / "link/lsc/a.fits", TABLE) == "/archive/new disk"
-    assert patient_reader.mount_of(tmp_path / "loop/a.fits", TABLE) == "/"
+    assert timed_read.mount_of(tmp_path / "link/lsc/a.fits", TABLE) == "/archive/new disk"
+    assert timed_read.mount_of(tmp_path / "loop/a.fits", TABLE) == "/"
 
 
 def test_the_mounts_of_this_machine_are_known(tmp_path):
-    assert patient_reader.mount_of(Path("/proc/self/stat")) == "/proc"
-    assert tmp_path.is_relative_to(patient_reader.mount_of(tmp_path / "some.fits"))
+    assert timed_read.mount_of(Path("/proc/self/stat")) == "/proc"
+    assert tmp_path.is_relative_to(timed_read.mount_of(tmp_path / "some.fits"))
 
 
 def test_the_touch_of_a_file_waits_for_its_disk_and_does_not_mind_that_there_is_none(tmp_path):
-    patient_reader.touch(tmp_path / "none.fits")
+    timed_read.touch(tmp_path / "none.fits")
     path = tmp_path / "some.fits"
     path.write_bytes(b"light")
-    patient_reader.touch(path)
+    timed_read.touch(path)

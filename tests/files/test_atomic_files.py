@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 from nrespipe.errors import Unavailable
-from nrespipe.files import disk, fits_io
+from nrespipe.files import atomic_files, fits_io
 
 
 def hdus(value):
@@ -60,7 +60,7 @@ def test_where_one_file_cannot_be_written_none_is_replaced(paths, tmp_path):
 
 def test_two_processes_of_one_number_write_one_file_without_mixing(tmp_path):
     path = tmp_path / "a.fits"
-    one, two = disk.temporary_path(path), disk.temporary_path(path)
+    one, two = atomic_files.temporary_path(path), atomic_files.temporary_path(path)
     assert one != two
     assert one.parent == path.parent
     assert one.name.startswith(".a.fits.")
@@ -69,18 +69,18 @@ def test_two_processes_of_one_number_write_one_file_without_mixing(tmp_path):
 
 def test_no_file_that_is_not_whole_yet_is_named_by_the_number_of_a_process():
     """Two containers that share an output directory have processes of the same numbers."""
-    package = Path(disk.__file__).parents[1]
+    package = Path(atomic_files.__file__).parents[1]
     texts = {path.name: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
     assert [name for name, text in texts.items() if re.search(r"getpid\(\).*partial|\(\"\.partial\"\)", text)] == []
 
 
 def test_a_file_that_cannot_be_finished_leaves_nothing_behind(tmp_path):
     path = tmp_path / "night" / "a.csv"
-    with disk.replacing(path) as written:
+    with atomic_files.replacing(path) as written:
         written.write_text("1")
 
     def fail():
-        with disk.replacing(path) as written:
+        with atomic_files.replacing(path) as written:
             written.write_text("2")
             raise OSError("the disk is full")
 

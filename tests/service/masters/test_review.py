@@ -16,7 +16,7 @@ from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night, reprocessing
-from nrespipe.service.calibrations import review
+from nrespipe.service.masters import review
 from nrespipe.service.reduction import master_making
 
 NAME = "bias_lsc_nres01_fa09_20190406"

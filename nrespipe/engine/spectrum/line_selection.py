@@ -5,7 +5,7 @@ import numpy as np
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf
 from nrespipe.engine.spectrum.ccf import Lines
-from nrespipe.engine.spectrum.spectrum_orders import Orders, smooth_snr2
+from nrespipe.engine.spectrum.order_spectra import Orders, smooth_snr2
 from nrespipe.frames.arrays import Booleans, Floats
 from nrespipe.frames.velocity import LineMask, Tellurics
 

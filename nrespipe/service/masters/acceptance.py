@@ -17,7 +17,7 @@ from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import master_files
 from nrespipe.frames.judgement import Judgement, Verdict
-from nrespipe.service.calibrations import redo
+from nrespipe.service.masters import redo
 
 if TYPE_CHECKING:
     from nrespipe.database.masters.calibrations import Night

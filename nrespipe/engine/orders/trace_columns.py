@@ -9,7 +9,7 @@ from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Traces
-from nrespipe.numerics import trace_fit_kernels
+from nrespipe.numerics import column_fit_kernels
 
 #: Half width of the window across an order [pixel].
 HALF_WINDOW = 8.5
@@ -177,13 +177,13 @@ def lay_out(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stri
     tables = profile.values[[flat.traces.fibers.index(fiber) for fiber in lit]]
     tables = tables.reshape(-1, *tables.shape[2:])
     unusable = np.uint8(Pixel.BAD | Pixel.SATURATED | Pixel.BLOOMED)
-    response = trace_fit_kernels.transposed(profile.response[:, thin])
+    response = column_fit_kernels.transposed(profile.response[:, thin])
     return Columns(
-        data=trace_fit_kernels.transposed(image.electrons[:, thin]),
-        floor=trace_fit_kernels.transposed(image.floor_variance[:, thin]),
-        bad=trace_fit_kernels.transposed((image.mask[:, thin] & unusable > 0).view(np.uint8)),
+        data=column_fit_kernels.transposed(image.electrons[:, thin]),
+        floor=column_fit_kernels.transposed(image.floor_variance[:, thin]),
+        bad=column_fit_kernels.transposed((image.mask[:, thin] & unusable > 0).view(np.uint8)),
         response=response,
-        error=trace_fit_kernels.transposed(profile.response_error[:, thin]) / response,
+        error=column_fit_kernels.transposed(profile.response_error[:, thin]) / response,
         centers=centers,
         tables=np.ascontiguousarray(tables[order]),
         order=order,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.numerics import trace_fit_kernels
+from nrespipe.numerics import column_fit_kernels
 
 
 def scene(seed=1, n_columns=40, n_rows=120):
@@ -28,7 +28,7 @@ class SimpleScene:
         bad = np.zeros(data.shape, np.uint8) if bad is None else bad
         arrays = (data.astype(np.float32), np.full(data.shape, floor, np.float32), bad, np.ones(data.shape, np.float32))
         start = np.full(self.flux.shape, np.nan)
-        result = trace_fit_kernels.extract(
+        result = column_fit_kernels.extract(
             *arrays, self.centers, self.tables, *self.grid, np.full(3, guard), threshold, start, 12
         )
         return (*result, bad)
@@ -115,7 +115,7 @@ def test_the_offset_of_a_trace_is_measured_to_a_thousandth_of_a_pixel():
         bad,
         np.ones_like(s.light, np.float32),
     )
-    offset, weight = trace_fit_kernels.trace_offsets(*arrays, moved, s.tables, *s.grid, flux, 1)
+    offset, weight = column_fit_kernels.trace_offsets(*arrays, moved, s.tables, *s.grid, flux, 1)
     assert abs(np.average(offset, weights=weight) + 0.02) < 1e-3
 
 
@@ -158,12 +158,12 @@ def on_columns(shares, first, n_rows):
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
 def test_a_transposed_image_has_its_columns_as_contiguous_rows(shape, kind):
     image = np.arange(np.prod(shape)).reshape(shape).astype(kind)
-    turned = trace_fit_kernels.transposed(image[:, ::1])
+    turned = column_fit_kernels.transposed(image[:, ::1])
     np.testing.assert_array_equal(turned, image.T)
     assert turned.flags.c_contiguous
     assert turned.dtype == kind
     np.testing.assert_array_equal(
-        trace_fit_kernels.transposed(image[:, shape[1] // 2 :: 3]), image[:, shape[1] // 2 :: 3].T
+        column_fit_kernels.transposed(image[:, shape[1] // 2 :: 3]), image[:, shape[1] // 2 :: 3].T
     )
 
 
@@ -171,7 +171,7 @@ def test_a_transposed_image_has_its_columns_as_contiguous_rows(shape, kind):
 def test_shares_agree_with_plain_interpolation_wherever_the_traces_lie(bottom):
     _, centers, tables, response = close_traces(bottom)
     centers[7:12, 1] = np.nan
-    shares, first = trace_fit_kernels.shares_of(response, centers, tables, *GRID)
+    shares, first = column_fit_kernels.shares_of(response, centers, tables, *GRID)
     expected = shares_by_numpy(response, np.nan_to_num(centers, nan=-1e3), tables)
     np.testing.assert_allclose(on_columns(shares, first, 64), expected, atol=1e-6)
     assert (first[7:12, 1] == -1).all()
@@ -194,7 +194,7 @@ def dense_fit(data, floor, error, bad, full, extra, start, passes):
 def test_light_and_variance_agree_with_dense_algebra_to_a_part_in_ten_thousand(bottom):
     """With an uncertain response, light that is known, bad pixels, and traces at the edges of the detector."""
     rng, centers, tables, response = close_traces(bottom)
-    shares, first = trace_fit_kernels.shares_of(response, centers, tables, *GRID)
+    shares, first = column_fit_kernels.shares_of(response, centers, tables, *GRID)
     full = on_columns(shares, first, 64)
     truth = rng.uniform(500, 60_000, (3, 40))
     extra = rng.normal(20, 30, (40, 64)).astype(np.float32)
@@ -204,7 +204,7 @@ def test_light_and_variance_agree_with_dense_algebra_to_a_part_in_ten_thousand(b
     bad = (rng.random((40, 64)) < 0.04).astype(np.uint8)
     start, guard = truth * rng.uniform(0.5, 1.5, truth.shape), np.full(3, 0.01)
     arrays = (data, floor, error, bad.copy(), shares, first, extra)
-    flux, variance, used = trace_fit_kernels.fit(*arrays, guard, np.inf, start, 3)
+    flux, variance, used = column_fit_kernels.fit(*arrays, guard, np.inf, start, 3)
     share = np.einsum("xky,xy->kx", full, bad == 0)
     np.testing.assert_allclose(used, share, atol=1e-5)
     for x in range(40):
@@ -222,7 +222,7 @@ def test_errors_are_true_where_the_response_is_uncertain_by_two_percent():
     pulls = []
     for seed in range(25):
         rng, centers, tables, response = close_traces(20.5, seed=seed, apart=9.0)
-        shares, first = trace_fit_kernels.shares_of(response, centers, tables, *GRID)
+        shares, first = column_fit_kernels.shares_of(response, centers, tables, *GRID)
         truth = np.full((3, 40), 40_000.0)
         light = np.einsum("kx,xky->xy", truth, on_columns(shares, first, 64))
         wrong = light * rng.normal(1, 0.02, light.shape)
@@ -230,7 +230,7 @@ def test_errors_are_true_where_the_response_is_uncertain_by_two_percent():
         floor, error = np.full_like(data, 36), np.full_like(data, 0.02)
         bad, none = np.zeros(data.shape, np.uint8), np.zeros_like(data)
         arrays = (data, floor, error, bad, shares, first, none)
-        flux, variance, _ = trace_fit_kernels.fit(*arrays, np.zeros(3), np.inf, np.full(truth.shape, np.nan), 4)
+        flux, variance, _ = column_fit_kernels.fit(*arrays, np.zeros(3), np.inf, np.full(truth.shape, np.nan), 4)
         pulls.append((flux - truth) / np.sqrt(variance))
     assert abs(np.std(pulls) - 1) < 0.04
     assert abs(np.mean(pulls)) < 0.06
@@ -238,20 +238,20 @@ def test_errors_are_true_where_the_response_is_uncertain_by_two_percent():
 
 def test_light_that_is_known_is_not_fitted_again():
     rng, centers, tables, response = close_traces(20.5)
-    shares, first = trace_fit_kernels.shares_of(response, centers, tables, *GRID)
+    shares, first = column_fit_kernels.shares_of(response, centers, tables, *GRID)
     truth = rng.uniform(500, 60_000, (3, 40))
     light = np.einsum("kx,xky->xy", truth, on_columns(shares, first, 64))
     known = (0.3 * light + 50).astype(np.float32)
     data = (light + known).astype(np.float32)
     bad, floor, none = np.zeros(data.shape, np.uint8), np.full_like(data, 49), np.zeros_like(data)
     arrays = (data, floor, none, bad, shares, first, known)
-    flux, _, _ = trace_fit_kernels.fit(*arrays, np.zeros(3), np.inf, np.full(truth.shape, np.nan), 4)
+    flux, _, _ = column_fit_kernels.fit(*arrays, np.zeros(3), np.inf, np.full(truth.shape, np.nan), 4)
     np.testing.assert_allclose(flux, truth, rtol=2e-5)
 
 
 def test_a_cosmic_ray_on_one_of_three_close_traces_is_found_and_moves_no_flux_between_them():
     rng, centers, tables, response = close_traces(20.5)
-    shares, first = trace_fit_kernels.shares_of(response, centers, tables, *GRID)
+    shares, first = column_fit_kernels.shares_of(response, centers, tables, *GRID)
     truth = rng.uniform(3000, 60_000, (3, 40))
     light = np.einsum("kx,xky->xy", truth, on_columns(shares, first, 64))
     data = (rng.poisson(np.maximum(light, 0)) + rng.normal(0, 7, light.shape)).astype(np.float32)
@@ -263,7 +263,7 @@ def test_a_cosmic_ray_on_one_of_three_close_traces_is_found_and_moves_no_flux_be
     for image in (data, struck):
         bad, floor, none = np.zeros(data.shape, np.uint8), np.full_like(data, 49), np.zeros_like(data)
         arrays = (image, floor, none, bad, shares, first, none)
-        results.append((*trace_fit_kernels.fit(*arrays, np.full(3, 0.01), 5.5, np.full(truth.shape, np.nan), 12), bad))
+        results.append((*column_fit_kernels.fit(*arrays, np.full(3, 0.01), 5.5, np.full(truth.shape, np.nan), 12), bad))
     (clean, _, _, none_found), (flux, variance, _, found) = results
     assert all(found[hit] == 2 for hit in hits)
     # the hit draws the light of the next trace with it, which may lose a few pixels as well before the hit is gone
@@ -277,12 +277,12 @@ def test_a_cosmic_ray_on_one_of_three_close_traces_is_found_and_moves_no_flux_be
 
 def test_a_column_without_any_usable_pixel_gives_no_light():
     _, centers, tables, response = close_traces(20.5)
-    shares, first = trace_fit_kernels.shares_of(response, centers, tables, *GRID)
+    shares, first = column_fit_kernels.shares_of(response, centers, tables, *GRID)
     data, bad = np.full(response.shape, 100, np.float32), np.zeros(response.shape, np.uint8)
     bad[9] = 1
     none = np.zeros_like(data)
     arrays = (data, data, none, bad, shares, first, none)
-    flux, variance, used = trace_fit_kernels.fit(*arrays, np.zeros(3), 5.0, np.full((3, 40), np.nan), 6)
+    flux, variance, used = column_fit_kernels.fit(*arrays, np.zeros(3), 5.0, np.full((3, 40), np.nan), 6)
     assert np.isnan(flux[:, 9]).all()
     assert np.isnan(variance[:, 9]).all()
     assert (used[:, 9] == 0).all()
@@ -292,14 +292,14 @@ def test_a_column_without_any_usable_pixel_gives_no_light():
 @pytest.mark.parametrize("least", [0.0, -np.inf])
 def test_the_model_of_a_column_is_the_sum_of_its_traces_and_of_the_light_that_is_known(least):
     rng, centers, tables, response = close_traces(25.0)
-    shares, first = trace_fit_kernels.shares_of(response, centers, tables, *GRID)
+    shares, first = column_fit_kernels.shares_of(response, centers, tables, *GRID)
     flux, extra = rng.uniform(100, 9000, (3, 40)), rng.normal(0, 10, 64).astype(np.float32)
     first[10, 1] = -1
     flux[0, 20], flux[1, 21] = np.nan, -300.0
     full = on_columns(shares, first, 64)
     for x in (0, 10, 20, 21, 29):
         model = np.full(64, 777.0)
-        trace_fit_kernels.fill(model, shares[x], first[x], flux[:, x], extra, least)
+        column_fit_kernels.fill(model, shares[x], first[x], flux[:, x], extra, least)
         inside = np.zeros(64, bool)
         for start in first[x][first[x] >= 0]:
             inside[start : start + 18] = True
@@ -325,7 +325,7 @@ def test_the_offset_of_each_column_is_that_of_a_plain_least_squares_fit(bottom):
     bad = (rng.random((40, 64)) < 0.03).astype(np.uint8)
     flux = rng.uniform(100, 900, (3, 40))
     flux[2, 9] = np.nan
-    offset, weight = trace_fit_kernels.trace_offsets(
+    offset, weight = column_fit_kernels.trace_offsets(
         data, floor, bad, response, centers, tables, GRID[0], -10.0, 0.05, 8.5, flux, 1
     )
     rows = np.arange(64)
@@ -353,5 +353,5 @@ def test_only_every_so_manyth_column_is_used():
     table = np.exp(-0.5 * (_OFFSETS / 2) ** 2)[None, None].astype(np.float32) / 5
     centers, even = np.full((40, 1), 30.0), np.ones((40, 64), np.float32)
     grid = np.array([20.0]), -10.0, 0.05, 8.5
-    _, weight = trace_fit_kernels.trace_offsets(*arrays, even, centers, table, *grid, np.full((1, 40), 100.0), 8)
+    _, weight = column_fit_kernels.trace_offsets(*arrays, even, centers, table, *grid, np.full((1, 40), 100.0), 8)
     np.testing.assert_array_equal(np.flatnonzero(weight[0]), np.arange(4, 40, 8))
