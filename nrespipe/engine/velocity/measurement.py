@@ -10,12 +10,11 @@ from nrespipe.engine.spectrum import ccf, continuum, line_selection, synthetic
 from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import mask_fit, template_fit
-from nrespipe.engine.velocity.template import is_same_star
 from nrespipe.engine.wavelength import calibrate
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.star import Star
+from nrespipe.frames.star import Star, is_same_star
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import (
     Barycentric,
@@ -231,7 +230,7 @@ def _by_template(found, template, star, numbers, chosen, tellurics, berv_ms, err
     return TemplateVelocity(
         name=template.star.name,
         fingerprint=template.fingerprint,
-        own=is_same_star(template, star),
+        own=is_same_star(template.star, star),
         n_spectra=len(template.inputs),
         rv_ms=fit.rv_ms,
         **errors(fit.photon_error_ms, fit.leverage, fit.mismatch_ms),

@@ -12,7 +12,7 @@ from nrespipe.engine.spectrum import continuum, line_selection
 from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import array_checks, template_fit
-from nrespipe.frames.star import Star
+from nrespipe.frames.star import Star, is_same_star, name_key, name_keys
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Tellurics
 from nrespipe.numerics import bspline
@@ -157,8 +157,10 @@ def choose(
         The best template of the star that the catalog names for this one, else of the star itself; else a trusted one
         of the star whose temperature is nearest, if that is near enough; else None.
     """
-    named = [template for template in templates if star.template and _key(star.template) in _names(template.star)]
-    own = named or [template for template in templates if is_same_star(template, star)]
+    named = [
+        template for template in templates if star.template and name_key(star.template) in name_keys(template.star)
+    ]
+    own = named or [template for template in templates if is_same_star(template.star, star)]
     if own:
         return max(own, key=lambda t: (t.trusted, t.site == site, len(t.inputs), t.end_mjd, t.fingerprint))
     wanted_k, near = stellar_type.catalog_temperature(star), []
@@ -170,19 +172,6 @@ def choose(
         if logg is None or its_logg is None or abs(logg - its_logg) <= farthest_logg:
             near.append((template.site != site, abs(its_k - wanted_k), template.fingerprint, template))
     return min(near, key=lambda row: row[:3])[3] if near else None
-
-
-def is_same_star(template: Template, star: Star) -> bool:
-    """Return whether a template was made of a star itself: they share a name, apart from blanks and capitals."""
-    return bool(_names(template.star) & _names(star))
-
-
-def _names(star):
-    return {_key(name) for name in (star.name, *star.aliases)}
-
-
-def _key(name):
-    return "".join(name.split()).upper()
 
 
 class _Stack:

@@ -251,8 +251,17 @@ def made(name, n=9, teff_k=None, site="lsc", berv_range_ms=2e4, logg=None):
 def test_a_template_of_the_star_itself_comes_first_even_a_young_one():
     own, other = made("alpha one", n=3), made("HD2", teff_k=5700.0)
     assert template.choose([other, own], STAR) is own
-    assert template.is_same_star(own, STAR)
-    assert not template.is_same_star(other, STAR)
+
+
+@pytest.mark.parametrize("name", ["HD 010700", "hd-10700", "HD10700_templ", "tau. Cet", "* tau Cet"])
+def test_a_template_of_the_star_itself_is_known_however_its_name_is_spelled(name):
+    star, one = Star("HD10700", aliases=("TAU CET",)), made(name)
+    assert template.choose([made("HD1070", teff_k=5300.0), one], star) is one
+
+
+def test_the_catalog_may_name_the_star_of_a_template_in_any_spelling():
+    one = made("HD 010700")
+    assert template.choose([made("HD2"), one], Star("HD3", template="hd10700")) is one
 
 
 def test_of_several_of_the_star_a_trusted_one_of_the_site_is_chosen():
