@@ -23,6 +23,7 @@ from nrespipe.simulator import extracted_stars, stars
 
 STARS = ("HD102365", "HD22049", "HD201091")
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
+SPARE = (data.stellar_lines("F2"),)
 TELLURICS = data.tellurics()
 #: Errors that are made and claimed: zero point of a night, drift of a frame, fiber of a night [m / s].
 ZERO_MS, DRIFT_MS, TRANSFER_MS = 0.8, 1.0, 0.6
@@ -33,7 +34,9 @@ _HEADINGS = ("star", "S/N", "engine", "photon", "scatter", "ratio", "excess", "p
 def measured(spectra, wavelengths, target, berv_ms, **options):
     """Measure one exposure."""
     motion = Barycentric(58000.0, 2458000.5, berv_ms, True)
-    return measurement.measure(spectra, wavelengths, 0, target.star, MASKS, TELLURICS, motion, **options)
+    return measurement.measure(
+        spectra, wavelengths, 0, target.star, MASKS, TELLURICS, motion, spare_masks=SPARE, **options
+    )
 
 
 def series(bench, name, snr, epochs, seed=0):

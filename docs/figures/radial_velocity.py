@@ -28,8 +28,9 @@ def orders(night):
     target, refs = stars.target(night.star.raw.objects[0]), night.references
     motion = Barycentric(night.star.raw.start_mjd, night.star.raw.start_mjd + 2400000.5, night.berv_ms, False)
     found = measurement.measure(
-        night.star_spectra, night.star_wavelengths, 0, target.star, refs.masks, refs.tellurics, motion
-    )
+        night.star_spectra, night.star_wavelengths, 0, target.star, refs.masks, refs.tellurics, motion,
+        spare_masks=refs.spare_masks,
+    )  # fmt: skip
     result, (function, single) = style.panels(1, 2, 2.8, width_ratios=(1, 1.4))
     function.plot(found.grid_ms / 1e3, found.ccf.sum(axis=0), color=style.BLUE)
     function.axvline(target.rv_ms / 1e3, color=style.VERMILION, lw=0.9, label="true velocity")

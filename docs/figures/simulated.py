@@ -173,7 +173,8 @@ def make():
     """
     nres = instruments.load("nres01")
     bench = benches.build(nres)
-    refs = References(lamp=data.lamp_lines(), tellurics=data.tellurics())
+    spare = (data.stellar_lines("F2"),)
+    refs = References(lamp=data.lamp_lines(), tellurics=data.tellurics(), spare_masks=spare)
     refs = replace(refs, masks={name: data.stellar_lines(name) for name in data.stellar_types()})
     biases = [expose(bench, frames.Scene(Kind.BIAS), seed).raw for seed in _BIASES]
     refs = replace(refs, bias=bias.combine(biases, refs, nres))

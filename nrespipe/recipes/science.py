@@ -134,8 +134,8 @@ def _velocities(spectra, wavelengths, barycentric, refs):
     return tuple(
         measurement.measure(
             spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber],
-            template=refs.templates.get(fiber), transfer_ms=calibrate.transfer_noise_ms(refs.arc, fiber),
-            drift_scatter_ms=refs.drift_scatter_ms,
+            spare_masks=refs.spare_masks, template=refs.templates.get(fiber),
+            transfer_ms=calibrate.transfer_noise_ms(refs.arc, fiber), drift_scatter_ms=refs.drift_scatter_ms,
         )
         for fiber in sorted(barycentric)
     )  # fmt: skip

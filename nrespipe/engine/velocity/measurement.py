@@ -1,11 +1,11 @@
 """The radial velocity of a star in a fiber: by a line mask and by a template, with errors and quality flags."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
 
-from nrespipe import data, doppler
+from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_selection, synthetic
 from nrespipe.engine.spectrum.order_spectra import Orders
 from nrespipe.engine.star import stellar_type
@@ -55,6 +55,7 @@ def measure(
     tellurics: Tellurics | None,
     barycentric: Barycentric,
     *,
+    spare_masks: Sequence[LineMask] = (),
     template: Template | None = None,
     transfer_ms: float = 0.0,
     drift_scatter_ms: float = DRIFT_SCATTER_MS,
@@ -70,8 +71,12 @@ def measure(
         Fiber of the star.
     star
         Its catalog entry.
+    masks
+        Line masks by spectral type, which measure the velocity and the type.
     tellurics
         Where the atmosphere absorbs.
+    spare_masks
+        Further masks for the velocity of a star that none of `masks` fits.
     template
         Of the star, or of one like it: the velocity is then measured with it as well.
     transfer_ms
@@ -98,7 +103,8 @@ def measure(
     orders = _orders(spectra, wavelengths, fiber, chosen)
     sampling = _sampling(wavelengths.line_shape, fiber, spectra.orders[chosen])
     berv_ms, snr, n_orders = barycentric.berv_ms, _snr(spectra, fiber), len(spectra.orders)
-    found, mask, guessed = _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms)
+    by_temperature = sorted((*masks.values(), *spare_masks), key=lambda mask: mask.teff_k)
+    found, mask, guessed = _fitted(orders, sampling, by_temperature, star, tellurics, berv_ms, list_noise_ms)
     if found is None:
         quality = _signal_flags(snr, guessed) | Quality.NO_VELOCITY
         return _unmeasured(fiber, star, mask.name, barycentric, snr, spectra.orders, quality)
@@ -312,10 +318,8 @@ def _sampling(line_shape, fiber, orders):
     return synthetic.Sampling(np.where(sane, fwhm, typical), offsets, kernels, line_shape.columns)
 
 
-def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
+def _fitted(orders, sampling, by_temperature, star, tellurics, berv_ms, list_noise_ms):
     """Return the best fit or None, its mask, and whether the mask is another one than that of the catalog."""
-    spare = (data.stellar_lines("F2"),) if "F5" in masks else ()
-    by_temperature = sorted((*masks.values(), *spare), key=lambda mask: mask.teff_k)
     teff_k = stellar_type.catalog_temperature(star)
     first, guess_ms, significance = _recognised(orders, by_temperature, teff_k, star, tellurics, berv_ms)
     clear = line_selection.clear(first, orders, guess_ms, 20e3, tellurics)

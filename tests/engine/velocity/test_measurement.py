@@ -14,6 +14,7 @@ from nrespipe.frames.velocity import Barycentric
 from nrespipe.simulator import extracted_stars, stars
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
+SPARE = (data.stellar_lines("F2"),)
 
 
 def absolute_error_ms(found):
@@ -24,7 +25,7 @@ def absolute_error_ms(found):
 def measured(light, star=None, **changes):
     spectra = replace(light.spectra, **changes) if changes else light.spectra
     return measurement.measure(
-        spectra, light.wavelengths, 0, star or light.star, MASKS, data.tellurics(), light.barycentric
+        spectra, light.wavelengths, 0, star or light.star, MASKS, data.tellurics(), light.barycentric, spare_masks=SPARE
     )  # fmt: skip
 
 
@@ -213,8 +214,9 @@ def seen(bench, target, berv_ms, seed=0, spectra=None, **options):
     spectra = spectra or extracted_stars.expose(bench, target, berv_ms, seed=seed)
     motion = Barycentric(58000.0, 2458000.5, berv_ms, True)
     return measurement.measure(
-        spectra, extracted_stars.wavelengths(bench), 0, target.star, MASKS, data.tellurics(), motion, **options
-    )
+        spectra, extracted_stars.wavelengths(bench), 0, target.star, MASKS, data.tellurics(), motion,
+        spare_masks=SPARE, **options,
+    )  # fmt: skip
 
 
 @pytest.mark.slow
