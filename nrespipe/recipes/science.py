@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine.detector import correction, header_checks
+from nrespipe.engine.detector import correction, detector_values, header_checks
 from nrespipe.engine.star import activity
 from nrespipe.engine.velocity import barycenter, measurement
 from nrespipe.engine.wavelength import calibrate, drift, order_numbers
@@ -75,7 +75,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
             **_drift_measurements(moved, refs),
             "gain_e_per_adu": refs.flat.gain_e_per_adu,
             "gain_error": refs.flat.gain_error,
-            "read_noise_adu": header_checks.read_noise(raw, refs.bias.read_noise_adu),
+            "read_noise_adu": detector_values.read_noise(raw, refs.bias.read_noise_adu),
         },
         spectra=spectra,
         wavelengths=wavelengths,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from nrespipe.engine.detector import header_checks
+from nrespipe.engine.detector import detector_values
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Bias, Dark
@@ -16,7 +16,7 @@ from nrespipe.frames.spectrograph import Detector
 from nrespipe.numerics.robust_statistics import spread
 
 if TYPE_CHECKING:
-    from nrespipe.engine.detector.header_checks import Limits
+    from nrespipe.engine.detector.detector_values import Limits
 
 #: The share of the overscan that is left out at its beginning: it holds charge that the serial register left behind,
 #: which behind a saturated pixel is found twenty columns on.
@@ -272,7 +272,7 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     detector
         Limits and bad columns.
     gain_e_per_adu
-        Gain that was measured, or that of `header_checks.nominal_gain` [electron / ADU].
+        Gain that was measured, or that of `detector_values.nominal_gain` [electron / ADU].
 
     Returns
     -------
@@ -288,7 +288,7 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     adu, (level, level_variance) = raw.adu[raw.data_section.slices], overscan(raw)
     if adu.shape != bias.adu.shape or (dark is not None and adu.shape != dark.adu_per_s.shape):
         raise ValueError(f"{raw.filename}: {adu.shape[1]} x {adu.shape[0]} pixels do not fit the masters")
-    limits = header_checks.limits(raw, detector, gain_e_per_adu, header_checks.pile(adu, float(np.median(level))))
+    limits = detector_values.limits(raw, detector, gain_e_per_adu, detector_values.pile(adu, float(np.median(level))))
     mask = flags(adu, limits, detector)
     if bias.mask is not None:
         mask |= bias.mask
@@ -298,7 +298,7 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     beside, near = adu[:, middle_column - _BESIDE : middle_column + _BESIDE], adu[middle_row - _ABOVE :][: 2 * _ABOVE]
     steps = _level_steps(beside, near, bias.read_noise_adu)
     subtract_steps(adu, steps, len(adu))
-    variance = bias.variance + np.float32(header_checks.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance)
+    variance = bias.variance + np.float32(detector_values.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance)
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)
         adu -= charge

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine.detector import correction, header_checks
+from nrespipe.engine.detector import correction, detector_values
 from nrespipe.frames.masters import Bias, Dark, Origin
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind, RawFrame, Section
@@ -107,7 +107,7 @@ def test_saturated_and_nonlinear_pixels_and_the_copied_column_are_marked():
     adu = noisy(np.random.default_rng(4))
     adu[10, 10], adu[20, 20] = 60_000, 45_000
     raw = frame(adu, saturation_adu=55_000.0)
-    mask = correction.flags(correction.counts(raw)[0], header_checks.limits(raw, _limits(), 3.0), _limits())
+    mask = correction.flags(correction.counts(raw)[0], detector_values.limits(raw, _limits(), 3.0), _limits())
     assert mask[10, 10] == Pixel.SATURATED | Pixel.NONLINEAR
     assert mask[20, 20] == Pixel.NONLINEAR
     assert (mask[:, -1] == Pixel.BAD).all()
