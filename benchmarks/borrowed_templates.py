@@ -16,7 +16,7 @@ from astropy.io import fits
 
 from nrespipe import data, instruments
 from nrespipe.engine.spectrum import continuum
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.velocity import measurement, template, template_fit
 from nrespipe.frames.star import Star
 from nrespipe.simulator import bench as benches
@@ -112,7 +112,7 @@ def harps(path):
     good = np.isfinite(flux) & (flux > 0)
     level = continuum.envelope(flux, variance, good)
     known = good & np.isfinite(level) & (level > 0)
-    return Orders(flux, variance, known, wavelength, np.where(known, level, 0.0))
+    return OrderSpectra(flux, variance, known, wavelength, np.where(known, level, 0.0))
 
 
 def _rms(values):

@@ -12,7 +12,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.numerics.robust_statistics import interval_of
 
 if TYPE_CHECKING:
-    from nrespipe.engine.spectrum.order_spectra import Orders
+    from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 
 #: Full width at half maximum of a Gaussian in units of its standard deviation
 _FWHM = 2.3548200450309493
@@ -220,7 +220,7 @@ def bisector_span(
 
 
 def shape_errors(
-    orders: "Orders",
+    orders: "OrderSpectra",
     lines: Lines,
     model: Floats,
     rv_ms: float,

@@ -5,7 +5,7 @@ import numpy as np
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf
 from nrespipe.engine.spectrum.ccf import Lines
-from nrespipe.engine.spectrum.order_spectra import Orders, smooth_snr2
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra, smooth_snr2
 from nrespipe.frames.arrays import Booleans, Floats
 from nrespipe.frames.velocity import LineMask, Tellurics
 
@@ -21,7 +21,7 @@ _OPAQUE = ((6867.0, 6929.0), (7160.0, 7345.0), (7590.0, 7710.0), (8125.0, 8355.0
 
 def clear(
     mask: LineMask,
-    orders: Orders,
+    orders: OrderSpectra,
     velocity_ms: float,
     reach_ms: float,
     tellurics: Tellurics | None = None,
@@ -136,7 +136,7 @@ def telluric_pixels(wavelength: Floats, tellurics: Tellurics | None) -> Booleans
 
 def search(
     mask: LineMask,
-    orders: Orders,
+    orders: OrderSpectra,
     berv_ms: float,
     tellurics: Tellurics | None = None,
     *,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Orders:
+class OrderSpectra:
     """A spectrum in orders, from any spectrograph.
 
     Attributes
@@ -69,7 +69,7 @@ class Orders:
         return np.where(good, self.flux / level, model), np.where(good, self.variance / level**2, 0.0)
 
 
-def smooth_snr2(orders: Orders, *, bin_pixels: int = 64) -> Floats:
+def smooth_snr2(orders: OrderSpectra, *, bin_pixels: int = 64) -> Floats:
     """Return the square of the signal-to-noise ratio of each pixel, smoothed over noise and lines.
 
     It is that of the usual brightness, up to a factor, where the orders have a usual variance.
@@ -96,7 +96,7 @@ def smooth_snr2(orders: Orders, *, bin_pixels: int = 64) -> Floats:
     return np.stack([np.interp(np.arange(n_pixels), centers, row) for row in middle])
 
 
-def line_depth(orders: Orders, model: Floats, used: Booleans | None = None) -> tuple[float, float]:
+def line_depth(orders: OrderSpectra, model: Floats, used: Booleans | None = None) -> tuple[float, float]:
     """Return how deep the lines of a spectrum are, relative to those of a model.
 
     Parameters
@@ -124,7 +124,7 @@ def line_depth(orders: Orders, model: Floats, used: Booleans | None = None) -> t
     return (float(np.sum(weight * model * light) / square), float(square**-0.5)) if square > 0 else (np.nan, np.inf)
 
 
-def resembles(orders: Orders, model: Floats, used: Booleans | None = None) -> bool:
+def resembles(orders: OrderSpectra, model: Floats, used: Booleans | None = None) -> bool:
     """Return whether a spectrum has the lines of a model.
 
     They must stand out of the noise, and be at least half and at most four times as deep: the Sun and GJ 581 in spectra

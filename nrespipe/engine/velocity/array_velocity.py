@@ -6,7 +6,7 @@ import numpy as np
 
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_selection
-from nrespipe.engine.spectrum.order_spectra import Orders, resembles
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra, resembles
 from nrespipe.engine.velocity import array_checks, mask_fit, template_fit
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.template import Template
@@ -273,7 +273,7 @@ def _orders(wavelength, flux, variance, blaze):
             "no order has 200 pixels that can be used: with finite flux, a variance that is finite and positive, and a "
             "blaze above 5 percent of its peak"
         )
-    return Orders(flux, variance, usable, wavelength, np.where(np.isfinite(level) & (level > 0), level, 0.0))
+    return OrderSpectra(flux, variance, usable, wavelength, np.where(np.isfinite(level) & (level > 0), level, 0.0))
 
 
 def _within(mask, wavelength, good, blaze, seen_ms, box_ms):

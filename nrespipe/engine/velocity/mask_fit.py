@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nrespipe.engine.spectrum import ccf, continuum, line_selection
-from nrespipe.engine.spectrum.order_spectra import Orders, resembles
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra, resembles
 from nrespipe.engine.velocity import order_velocities, stellar_model
 from nrespipe.engine.velocity.stellar_model import StellarModel
 from nrespipe.frames.arrays import Booleans, Floats
@@ -60,7 +60,7 @@ class Fit:
     leverage: Floats
     lines: ccf.Lines
     model: Floats
-    orders: Orders
+    orders: OrderSpectra
 
     @property
     def used(self) -> Booleans:
@@ -69,7 +69,7 @@ class Fit:
 
 
 def fit(
-    orders: Orders,
+    orders: OrderSpectra,
     mask: LineMask,
     velocity_ms: float,
     berv_ms: float = 0.0,

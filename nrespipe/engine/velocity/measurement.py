@@ -7,7 +7,7 @@ import numpy as np
 
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_selection, synthetic
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import mask_fit, template_fit
 from nrespipe.engine.wavelength import calibrate
@@ -31,7 +31,7 @@ from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Wavelengths
 #: with none the error at 20 was 44 percent larger; so it is 0.1 m/s and 4 percent
 _FLOOR = 0.3
 
-#: Orders of a spectrograph of the design that carry velocities: below are fringes and water, above too little light
+#: OrderSpectra of a spectrograph of the design that carry velocities: below are fringes and water, above too little light
 _FIRST_ORDER, _LAST_ORDER = 58, 117
 
 
@@ -149,7 +149,7 @@ def measure(
     )
 
 
-def prepared(spectra: Spectra, wavelengths: Wavelengths, fiber: int) -> tuple[Orders, Integers]:
+def prepared(spectra: Spectra, wavelengths: Wavelengths, fiber: int) -> tuple[OrderSpectra, Integers]:
     """Return the orders of a fiber that carry velocities, without blaze and with their continuum.
 
     Parameters
@@ -161,7 +161,7 @@ def prepared(spectra: Spectra, wavelengths: Wavelengths, fiber: int) -> tuple[Or
 
     Returns
     -------
-    orders : Orders
+    orders : OrderSpectra
         As ``mask_fit.fit``, ``template_fit.fit`` and ``template.build`` take them.
     numbers : ndarray of int, shape (n_orders,)
         Their diffraction orders.
@@ -296,7 +296,7 @@ def _orders(spectra, wavelengths, fiber, chosen):
     electrons, blaze = np.where(lit, level * blaze, 0.0), np.where(good, blaze, 1.0)
     floor = _FLOOR * np.median(electrons[lit]) if lit.any() else 1.0
     wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][chosen]
-    return Orders(
+    return OrderSpectra(
         flux=flux,
         variance=variance,
         good=good & known,

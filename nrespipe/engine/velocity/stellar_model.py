@@ -12,7 +12,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.velocity import LineMask, OrderVelocities
 
 if TYPE_CHECKING:
-    from nrespipe.engine.spectrum.order_spectra import Orders
+    from nrespipe.engine.spectrum.order_spectra import OrderSpectra
     from nrespipe.engine.spectrum.synthetic import Sampling
 
 #: Errors, or robust scatters of the orders where these are larger, beyond which an order loses weight. The faults of a
@@ -112,7 +112,7 @@ def wide(velocity_ms: float, fwhm_ms: float) -> StellarModel:
 
 
 def spectrum(
-    model: StellarModel, mask: LineMask, orders: "Orders", berv_ms: float, sampling: "Sampling | None"
+    model: StellarModel, mask: LineMask, orders: "OrderSpectra", berv_ms: float, sampling: "Sampling | None"
 ) -> tuple[Floats, Floats]:
     """Return the spectrum of a model on the pixels of a spectrum, and its derivative.
 
@@ -144,7 +144,7 @@ def spectrum(
 
 
 def compare(
-    orders: "Orders",
+    orders: "OrderSpectra",
     flux: Floats,
     slope: Floats,
     lines: ccf.Lines,

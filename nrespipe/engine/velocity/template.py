@@ -9,7 +9,7 @@ from scipy.interpolate import CubicSpline
 
 from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum, line_selection
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import array_checks, template_fit
 from nrespipe.frames.star import Star, is_same_star, name_key, name_keys
@@ -48,7 +48,7 @@ class Exposure:
         Full width at half maximum of the line-spread function, to place the knots by [pixel].
     """
 
-    orders: Orders
+    orders: OrderSpectra
     numbers: np.ndarray
     rv_ms: float
     berv_ms: float

@@ -16,7 +16,7 @@ from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import OrderVelocities, Tellurics
 
 if TYPE_CHECKING:
-    from nrespipe.engine.spectrum.order_spectra import Orders
+    from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 
 
 #: Variance of a cubic spline at a knot over the inverse of the weight of the points around it, where they lie densely
@@ -67,7 +67,7 @@ class TemplateFit:
 
 
 def fit(
-    orders: "Orders",
+    orders: "OrderSpectra",
     numbers: Integers,
     template: Template,
     velocity_ms: float,
@@ -137,7 +137,7 @@ def fit(
 
 
 def expected(
-    orders: "Orders", numbers: Integers, template: Template, rv_ms: float, berv_ms: float = 0.0
+    orders: "OrderSpectra", numbers: Integers, template: Template, rv_ms: float, berv_ms: float = 0.0
 ) -> tuple[Floats, Floats, Floats]:
     """Return the spectrum that is expected from a template.
 
@@ -163,7 +163,7 @@ def expected(
 
 
 def width_change(
-    orders: "Orders",
+    orders: "OrderSpectra",
     numbers: Integers,
     template: Template,
     measured: TemplateFit,

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from nrespipe import data
 from nrespipe.engine.spectrum import ccf
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.velocity import array_velocity, template
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import LineMask
@@ -110,7 +110,7 @@ def test_a_template_serves_as_a_mask_does_and_pixels_that_are_no_numbers_are_lef
     exposures = []
     for seed, berv_ms in enumerate(np.linspace(-15e3, 15e3, 8)):
         flux, variance = light(2e3, berv_ms, seed=seed)
-        orders = Orders(flux, variance, np.ones(flux.shape, bool), WAVELENGTH, np.full(flux.shape, 1e4))
+        orders = OrderSpectra(flux, variance, np.ones(flux.shape, bool), WAVELENGTH, np.full(flux.shape, 1e4))
         exposures.append(template.Exposure(orders, np.arange(3), 2e3, berv_ms))
     made = template.build(exposures, Star("x"), rounds=1)
     flux, variance = light(2040.0, 5e3, seed=77)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.velocity import template, template_fit
 from nrespipe.engine.velocity.template import Exposure
 from nrespipe.frames.star import Star
@@ -42,7 +42,7 @@ def exposure(rv_ms=0.0, berv_ms=0.0, snr=None, seed=0, guess_ms=None):
     variance = flux.copy() if snr is not None else np.full(flux.shape, 1e-4)
     if snr is not None:
         flux = flux + np.sqrt(variance) * rng.standard_normal(flux.shape)
-    orders = Orders(flux, variance, np.ones(flux.shape, bool), np.exp(LN_WAVELENGTH), level * 1.02)
+    orders = OrderSpectra(flux, variance, np.ones(flux.shape, bool), np.exp(LN_WAVELENGTH), level * 1.02)
     return Exposure(orders, NUMBERS, rv_ms if guess_ms is None else guess_ms, berv_ms, f"frame{seed}", 58000.0 + seed)
 
 
@@ -206,7 +206,7 @@ def other_star(seed, berv_ms, snr=200.0):
         flux[near] *= 1 - depth * np.exp(-0.5 * ((ln_rest[near] - line) / WIDTH) ** 2)
     variance = snr**2 * flux
     flux = variance + np.sqrt(variance) * rng.standard_normal(flux.shape)
-    return Orders(flux, variance, np.ones(flux.shape, bool), np.exp(LN_WAVELENGTH), np.full(flux.shape, snr**2))
+    return OrderSpectra(flux, variance, np.ones(flux.shape, bool), np.exp(LN_WAVELENGTH), np.full(flux.shape, snr**2))
 
 
 @pytest.mark.parametrize("snr", [40.0, 200.0])

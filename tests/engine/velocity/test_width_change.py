@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.velocity import template, template_fit
 from nrespipe.engine.velocity.template import Exposure
 from nrespipe.frames.star import Star
@@ -30,7 +30,7 @@ def exposure(berv_ms, added_m2_s2=0.0, snr=None, seed=0):
     if snr is not None:
         variance = signal * np.maximum(light, 0.05)
         flux = flux + np.sqrt(variance) * np.random.default_rng([seed, 3]).standard_normal(flux.shape)
-    orders = Orders(flux, variance, np.ones(flux.shape, bool), np.exp(LN_WAVELENGTH), np.full(flux.shape, signal))
+    orders = OrderSpectra(flux, variance, np.ones(flux.shape, bool), np.exp(LN_WAVELENGTH), np.full(flux.shape, signal))
     return Exposure(orders, NUMBERS, 0.0, berv_ms, f"frame{seed}")
 
 
