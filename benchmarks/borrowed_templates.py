@@ -42,9 +42,9 @@ def star(name, kind, vsini_kms, snr):
 def exposed(bench, target, berv_ms, seed):
     """Return an exposure, with its true velocity."""
     wavelengths = extracted_stars.wavelengths(bench)
-    orders, numbers = measurement.prepared(extracted_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
+    spectrum, numbers = measurement.prepared(extracted_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
     fwhm = wavelengths.line_shape.fwhm[0][np.isin(bench.spectrograph.orders, numbers)]
-    return template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed), fwhm=fwhm)
+    return template.Exposure(spectrum, numbers, target.rv_ms, berv_ms, str(seed), fwhm=fwhm)
 
 
 def simulated(bench):
@@ -62,7 +62,7 @@ def simulated(bench):
         for of, one in made:
             which = "same type" if of == kind else "next type" if (kind, of) in NEXT else None
             if which:
-                fit = template_fit.fit(seen.orders, seen.numbers, one, RV_MS, berv_ms, tellurics=TELLURICS)
+                fit = template_fit.fit(seen.spectrum, seen.numbers, one, RV_MS, berv_ms, tellurics=TELLURICS)
                 by_chi2_ms = fit.photon_error_ms * np.sqrt(max(fit.order_chi2, 1.0))
                 row = fit.rv_ms - RV_MS, fit.photon_error_ms, by_chi2_ms, fit.error_ms, fit.order_chi2
                 rows.setdefault((which, snr), []).append(row)

@@ -211,7 +211,7 @@ def reduced(bench, refs, raw, epoch, line_shape=None):
             spectra, true, one.fiber, one.star, refs.masks, refs.tellurics, one.barycentric,
             spare_masks=refs.spare_masks,
         )  # fmt: skip
-        orders, numbers = measurement.prepared(spectra, scale, one.fiber)
-        exposure = template.Exposure(orders, numbers, one.rv_ms, one.barycentric.berv_ms, raw.filename)
+        spectrum, numbers = measurement.prepared(spectra, scale, one.fiber)
+        exposure = template.Exposure(spectrum, numbers, one.rv_ms, one.barycentric.berv_ms, raw.filename)
         every.append(Found(epoch, epoch.scene.targets[one.fiber].rv_ms, one, ideal, exposure))
     return every, seconds

@@ -151,10 +151,10 @@ def _exposures(found: "list[tuple[Frame, StarVelocity]]", output: Path) -> "tupl
         except BadFrame as error:
             broken.append(f"left out: {error}")
             continue
-        orders, numbers = measurement.prepared(seen.spectra, seen.wavelengths, measured.fiber)
+        spectrum, numbers = measurement.prepared(seen.spectra, seen.wavelengths, measured.fiber)
         exposures.append(
             engine.Exposure(
-                orders, numbers, measured.rv_ms, seen.berv_ms, frame.filename, seen.midpoint_mjd, measured.fiber
+                spectrum, numbers, measured.rv_ms, seen.berv_ms, frame.filename, seen.midpoint_mjd, measured.fiber
             )
         )
     return exposures, broken

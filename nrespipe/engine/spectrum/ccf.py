@@ -220,7 +220,7 @@ def bisector_span(
 
 
 def shape_errors(
-    orders: "OrderSpectra",
+    spectrum: "OrderSpectra",
     lines: Lines,
     model: Floats,
     rv_ms: float,
@@ -233,7 +233,7 @@ def shape_errors(
 
     Parameters
     ----------
-    orders
+    spectrum
         The spectrum.
     model : shape (n_orders, n_pixels)
         Its model relative to the continuum, in the place of pixels that are not used.
@@ -259,15 +259,15 @@ def shape_errors(
     grid_ms = np.linspace(-reach_ms, reach_ms, 81)
     box_ms = grid_ms[1] - grid_ms[0]
     seen_ms = doppler.seen_ms(rv_ms + grid_ms, berv_ms)
-    flux, noise = orders.relative(model)
-    edges, total = pixel_edges(orders.wavelength), lines.weight.sum()
+    flux, noise = spectrum.relative(model)
+    edges, total = pixel_edges(spectrum.wavelength), lines.weight.sum()
     function = correlate(flux[None], edges, lines, seen_ms, box_ms)[0].sum(axis=0) / total
     fitted = peak(grid_ms, function)
     if not (fitted.sigma_ms > 0 and fitted.contrast * fitted.level > 0 and fitted.level > 0):
         return np.inf, np.inf, np.inf
 
     def error(derivative: Floats) -> float:
-        coefficients = np.broadcast_to(derivative / total, (len(orders.flux), len(grid_ms)))
+        coefficients = np.broadcast_to(derivative / total, (len(spectrum.flux), len(grid_ms)))
         pixels = projection(edges, lines, seen_ms, box_ms, np.ascontiguousarray(coefficients))
         found = float(np.sqrt(np.sum(pixels**2 * noise)))
         return found if found > 0 else np.inf

@@ -21,7 +21,7 @@ _OPAQUE = ((6867.0, 6929.0), (7160.0, 7345.0), (7590.0, 7710.0), (8125.0, 8355.0
 
 def clear(
     mask: LineMask,
-    orders: OrderSpectra,
+    spectrum: OrderSpectra,
     velocity_ms: float,
     reach_ms: float,
     tellurics: Tellurics | None = None,
@@ -57,9 +57,9 @@ def clear(
     room = (motion_ms + reach_ms) / doppler.C_MS
     low, high = center * (1 - room), center * (1 + room)
     usable = (mask.depth > shallowest) & ~_affected(mask.vacuum_angstrom, low, high, tellurics)
-    snr2 = smooth_snr2(orders)
+    snr2 = smooth_snr2(spectrum)
     found = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))]
-    for row, wavelength in enumerate(orders.wavelength):
+    for row, wavelength in enumerate(spectrum.wavelength):
         seen = np.flatnonzero(snr2[row] > 0)
         if len(seen) == 0:
             continue
@@ -136,7 +136,7 @@ def telluric_pixels(wavelength: Floats, tellurics: Tellurics | None) -> Booleans
 
 def search(
     mask: LineMask,
-    orders: OrderSpectra,
+    spectrum: OrderSpectra,
     berv_ms: float,
     tellurics: Tellurics | None = None,
     *,
@@ -169,16 +169,16 @@ def search(
     match : float
         Likeness of the spectrum and all deep lines of the mask at that velocity, to compare masks by.
     """
-    snr2 = smooth_snr2(orders)
-    counted = orders.good & (snr2 > 0) & ~telluric_pixels(orders.wavelength, tellurics)
-    level = np.where(orders.continuum > 0, orders.continuum, 1.0)
-    absorbed = np.where(counted, np.clip(1 - orders.flux / level, -1, 1) * snr2, 0.0)[None]
-    edges, lines = ccf.pixel_edges(orders.wavelength), _deep_lines(mask, orders.wavelength)
+    snr2 = smooth_snr2(spectrum)
+    counted = spectrum.good & (snr2 > 0) & ~telluric_pixels(spectrum.wavelength, tellurics)
+    level = np.where(spectrum.continuum > 0, spectrum.continuum, 1.0)
+    absorbed = np.where(counted, np.clip(1 - spectrum.flux / level, -1, 1) * snr2, 0.0)[None]
+    edges, lines = ccf.pixel_edges(spectrum.wavelength), _deep_lines(mask, spectrum.wavelength)
     if len(lines.order) == 0 or not counted.any():
         return 0.0, 0.0, 0.0
     seen = lambda grid_ms: doppler.seen_ms(grid_ms, berv_ms)  # noqa: E731
     grid_ms = np.arange(-half_range_ms, half_range_ms + step_ms / 2, step_ms)
-    strongest = _most_significant(lines, orders.wavelength, snr2, most)
+    strongest = _most_significant(lines, spectrum.wavelength, snr2, most)
     height = ccf.correlate(absorbed, edges, strongest, seen(grid_ms), step_ms)[0].sum(axis=0)
     height -= np.median(height)
     best, spread = int(np.argmax(height)), 1.4826 * np.median(np.abs(height))

@@ -41,7 +41,7 @@ class Fit:
         Lines of the mask that were used.
     model : shape (n_orders, n_pixels)
         Model spectrum relative to the continuum.
-    orders
+    spectrum
         The spectrum with its final continuum.
     """
 
@@ -60,7 +60,7 @@ class Fit:
     leverage: Floats
     lines: ccf.Lines
     model: Floats
-    orders: OrderSpectra
+    spectrum: OrderSpectra
 
     @property
     def used(self) -> Booleans:
@@ -69,7 +69,7 @@ class Fit:
 
 
 def fit(
-    orders: OrderSpectra,
+    spectrum: OrderSpectra,
     mask: LineMask,
     velocity_ms: float,
     berv_ms: float = 0.0,
@@ -84,7 +84,7 @@ def fit(
 
     Parameters
     ----------
-    orders
+    spectrum
         The spectrum; its continuum need only be near.
     mask
         All lines of the type of the star, at rest.
@@ -130,7 +130,7 @@ def fit(
     found, failures = None, []
     for model in (StellarModel(velocity_ms), *wider):
         try:
-            tried = _settled(orders, mask, model, berv_ms, **options)
+            tried = _settled(spectrum, mask, model, berv_ms, **options)
         except ValueError as error:
             # lines that are so wide, or have become so, stay clear of the ends of no order
             failures.append(error)
@@ -143,34 +143,34 @@ def fit(
     return found
 
 
-def _settled(orders, mask, model, berv_ms, *, sampling, tellurics, window, rounds, **clear):
+def _settled(spectrum, mask, model, berv_ms, *, sampling, tellurics, window, rounds, **clear):
     """Return the fit that a first model leads to."""
     velocity_ms = model.rv_ms
     for number in range(rounds):
-        flux, slope = stellar_model.spectrum(model, mask, orders, berv_ms, sampling)
+        flux, slope = stellar_model.expected(model, mask, spectrum, berv_ms, sampling)
         if number > 0:
-            orders = _releveled(orders, flux)
+            spectrum = _releveled(spectrum, flux)
         reach_ms = window * model.fwhm_ms
-        lines = line_selection.clear(mask, orders, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
+        lines = line_selection.clear(mask, spectrum, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
         if len(lines.order) == 0:
             raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
-        compared = stellar_model.compare(orders, flux, slope, lines, mask, model.rv_ms, berv_ms, reach_ms)
+        compared = stellar_model.compare(spectrum, flux, slope, lines, mask, model.rv_ms, berv_ms, reach_ms)
         settled = abs(compared.shift_ms) < max(0.5, 0.05 * compared.photon_ms) and compared.shapes_agree
         model = stellar_model.improved(model, compared, settled)
         if settled and number > 1:
             break
-    return _result(model, compared, orders, lines, flux)
+    return _result(model, compared, spectrum, lines, flux)
 
 
-def _releveled(orders, model):
-    level = continuum.against_model(orders.flux, orders.variance, orders.good, model)
+def _releveled(spectrum, model):
+    level = continuum.against_model(spectrum.flux, spectrum.variance, spectrum.good, model)
     known = np.isfinite(level) & (level > 0)
-    return replace(orders, continuum=np.where(known, level, 0.0), good=orders.good & known)
+    return replace(spectrum, continuum=np.where(known, level, 0.0), good=spectrum.good & known)
 
 
-def _result(model, compared, orders, lines, flux):
+def _result(model, compared, spectrum, lines, flux):
     mask_error_ms, consistent = order_velocities.disagreement(
-        compared.signal, compared.leverage, compared.shift_ms, compared.photon_ms, orders.wavelength
+        compared.signal, compared.leverage, compared.shift_ms, compared.photon_ms, spectrum.wavelength
     )
     shifts = compared.by_order
     return Fit(
@@ -178,7 +178,7 @@ def _result(model, compared, orders, lines, flux):
         photon_error_ms=compared.photon_ms,
         mask_error_ms=mask_error_ms,
         consistent=consistent,
-        resembles=compared.shapes_are_near and resembles(orders, flux),
+        resembles=compared.shapes_are_near and resembles(spectrum, flux),
         fwhm_ms=compared.peak.fwhm_ms,
         contrast=compared.peak.contrast,
         bisector_ms=compared.bisector_ms,
@@ -189,5 +189,5 @@ def _result(model, compared, orders, lines, flux):
         leverage=compared.leverage,
         lines=lines,
         model=flux,
-        orders=orders,
+        spectrum=spectrum,
     )

@@ -31,7 +31,7 @@ from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Wavelengths
 #: with none the error at 20 was 44 percent larger; so it is 0.1 m/s and 4 percent
 _FLOOR = 0.3
 
-#: OrderSpectra of a spectrograph of the design that carry velocities: below are fringes and water, above too little light
+#: Orders of a spectrograph of the design that carry velocities: below are fringes and water, above too little light
 _FIRST_ORDER, _LAST_ORDER = 58, 117
 
 
@@ -100,11 +100,11 @@ def measure(
     ``template_fit.fit``.
     """
     chosen = _usable_orders(spectra, wavelengths, fiber)
-    orders = _orders(spectra, wavelengths, fiber, chosen)
+    spectrum = _spectrum(spectra, wavelengths, fiber, chosen)
     sampling = _sampling(wavelengths.line_shape, fiber, spectra.orders[chosen])
     berv_ms, snr, n_orders = barycentric.berv_ms, _snr(spectra, fiber), len(spectra.orders)
     by_temperature = sorted((*masks.values(), *spare_masks), key=lambda mask: mask.teff_k)
-    found, mask, guessed = _fitted(orders, sampling, by_temperature, star, tellurics, berv_ms, list_noise_ms)
+    found, mask, guessed = _fitted(spectrum, sampling, by_temperature, star, tellurics, berv_ms, list_noise_ms)
     if found is None:
         quality = _signal_flags(snr, guessed) | Quality.NO_VELOCITY
         return _unmeasured(fiber, star, mask.name, barycentric, snr, spectra.orders, quality)
@@ -118,7 +118,7 @@ def measure(
         )  # fmt: skip
 
     second = _by_template(found, template, star, spectra.orders, chosen, tellurics, berv_ms, errors)
-    shape_errors = ccf.shape_errors(found.orders, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
+    shape_errors = ccf.shape_errors(found.spectrum, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
     grid_ms, function, function_variance = _published_ccf(found, n_orders, chosen, berv_ms)
     start_angstrom, end_angstrom = _wavelength_ranges(found, n_orders, chosen)
     return Velocity(
@@ -161,13 +161,13 @@ def prepared(spectra: Spectra, wavelengths: Wavelengths, fiber: int) -> tuple[Or
 
     Returns
     -------
-    orders : OrderSpectra
+    spectrum : OrderSpectra
         As ``mask_fit.fit``, ``template_fit.fit`` and ``template.build`` take them.
-    numbers : ndarray of int, shape (n_orders,)
+    orders : ndarray of int, shape (n_orders,)
         Their diffraction orders.
     """
     chosen = _usable_orders(spectra, wavelengths, fiber)
-    return _orders(spectra, wavelengths, fiber, chosen), spectra.orders[chosen]
+    return _spectrum(spectra, wavelengths, fiber, chosen), spectra.orders[chosen]
 
 
 def error_parts(
@@ -224,15 +224,15 @@ def error_parts(
     }
 
 
-def _by_template(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
+def _by_template(found, template, star, orders, chosen, tellurics, berv_ms, errors):
     """Return the velocity by the template; None without a template, or where it does not cover the spectrum."""
     if template is None:
         return None
     try:
-        fit = template_fit.fit(found.orders, numbers[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics)
+        fit = template_fit.fit(found.spectrum, orders[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics)
     except ValueError:
         return None
-    wider, wider_error = template_fit.width_change(found.orders, numbers[chosen], template, fit, berv_ms)
+    wider, wider_error = template_fit.width_change(found.spectrum, orders[chosen], template, fit, berv_ms)
     return TemplateVelocity(
         name=template.star.name,
         fingerprint=template.fingerprint,
@@ -247,7 +247,7 @@ def _by_template(found, template, star, numbers, chosen, tellurics, berv_ms, err
         odd_even_error_ms=fit.odd_even_error_ms,
         width_change_m2_s2=wider,
         width_change_error_m2_s2=wider_error,
-        by_order=fit.by_order.among(len(numbers), chosen),
+        by_order=fit.by_order.among(len(orders), chosen),
     )
 
 
@@ -287,7 +287,7 @@ def _usable_orders(spectra, wavelengths, fiber):
     return np.flatnonzero((spectra.orders >= _FIRST_ORDER) & (spectra.orders <= _LAST_ORDER) & known)
 
 
-def _orders(spectra, wavelengths, fiber, chosen):
+def _spectrum(spectra, wavelengths, fiber, chosen):
     flux, variance, quality, blaze = (a[chosen] for a in spectra.of(fiber))
     flux, variance, good = continuum.above_blaze(flux, variance, quality, blaze)
     level = continuum.envelope(flux, variance, good)
@@ -318,14 +318,14 @@ def _sampling(line_shape, fiber, orders):
     return synthetic.Sampling(np.where(sane, fwhm, typical), offsets, kernels, line_shape.columns)
 
 
-def _fitted(orders, sampling, by_temperature, star, tellurics, berv_ms, list_noise_ms):
+def _fitted(spectrum, sampling, by_temperature, star, tellurics, berv_ms, list_noise_ms):
     """Return the best fit or None, its mask, and whether the mask is another one than that of the catalog."""
     teff_k = stellar_type.catalog_temperature(star)
-    first, guess_ms, significance = _recognised(orders, by_temperature, teff_k, star, tellurics, berv_ms)
-    clear = line_selection.clear(first, orders, guess_ms, 20e3, tellurics)
+    first, guess_ms, significance = _recognised(spectrum, by_temperature, teff_k, star, tellurics, berv_ms)
+    clear = line_selection.clear(first, spectrum, guess_ms, 20e3, tellurics)
     if significance < 5 or len(clear.order) < 20:
         return None, first, teff_k is None
-    fit = lambda mask: mask_fit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
+    fit = lambda mask: mask_fit.fit(spectrum, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
     place, fits = by_temperature.index(first), {}
     for candidate in (place, place - 1, place + 1):
         if 0 <= candidate < len(by_temperature):
@@ -340,14 +340,14 @@ def _fitted(orders, sampling, by_temperature, star, tellurics, berv_ms, list_noi
     return found, by_temperature[best], teff_k is None or best != place
 
 
-def _recognised(orders, candidates, teff_k, star, tellurics, berv_ms):
+def _recognised(spectrum, candidates, teff_k, star, tellurics, berv_ms):
     """Return the first mask, the velocity at which it matches best, and the significance of the match."""
     known_ms = None if star.rv_kms is None else star.rv_kms * 1e3
     half_range_ms = max(300e3, abs(known_ms or 0.0) + 50e3)
     if teff_k is not None:
         candidates = [min(candidates, key=lambda mask: abs(mask.teff_k - teff_k))]
     searches = [
-        line_selection.search(mask, orders, berv_ms, tellurics, half_range_ms=half_range_ms) for mask in candidates
+        line_selection.search(mask, spectrum, berv_ms, tellurics, half_range_ms=half_range_ms) for mask in candidates
     ]
     best = int(np.argmax([match for _, _, match in searches]))
     guess_ms, significance, _ = searches[best]
@@ -364,8 +364,8 @@ def _published_ccf(found, n_orders, chosen, berv_ms, step_ms=500.0):
     steps = int(np.ceil(reach_ms / step_ms))
     grid_ms = (center + np.arange(-steps, steps + 1)) * step_ms
     seen_ms = doppler.seen_ms(grid_ms, berv_ms)
-    flux, noise = found.orders.relative(found.model)
-    edges, total = ccf.pixel_edges(found.orders.wavelength), found.lines.weight.sum()
+    flux, noise = found.spectrum.relative(found.model)
+    edges, total = ccf.pixel_edges(found.spectrum.wavelength), found.lines.weight.sum()
     function, variance = np.zeros((2, n_orders, len(grid_ms)))
     function[chosen] = ccf.correlate(flux[None], edges, found.lines, seen_ms, step_ms)[0] / total
     variance[chosen] = ccf.variance(noise, edges, found.lines, seen_ms, step_ms) / total**2
@@ -374,7 +374,7 @@ def _published_ccf(found, n_orders, chosen, berv_ms, step_ms=500.0):
 
 def _wavelength_ranges(found, n_orders, chosen):
     """Return the first and the last wavelength used in each order of the frame; NaN where none is [angstrom]."""
-    wavelength = np.where(found.used, found.orders.wavelength, np.nan)
+    wavelength = np.where(found.used, found.spectrum.wavelength, np.nan)
     some = found.used.any(axis=1)
     start, end = np.full((2, n_orders), np.nan)
     start[chosen[some]] = np.nanmin(wavelength, axis=1, where=found.used, initial=np.inf)[some]

@@ -111,8 +111,8 @@ def wide(velocity_ms: float, fwhm_ms: float) -> StellarModel:
     return StellarModel(velocity_ms, broadening_ms=fwhm_ms / 3.0, fwhm_ms=fwhm_ms)
 
 
-def spectrum(
-    model: StellarModel, mask: LineMask, orders: "OrderSpectra", berv_ms: float, sampling: "Sampling | None"
+def expected(
+    model: StellarModel, mask: LineMask, spectrum: "OrderSpectra", berv_ms: float, sampling: "Sampling | None"
 ) -> tuple[Floats, Floats]:
     """Return the spectrum of a model on the pixels of a spectrum, and its derivative.
 
@@ -120,7 +120,7 @@ def spectrum(
     ----------
     mask
         All lines of the type of the star, at rest.
-    orders
+    spectrum
         The spectrum, for its wavelengths.
     berv_ms
         Barycentric correction [m / s].
@@ -134,17 +134,17 @@ def spectrum(
     slope : ndarray of float, shape (n_orders, n_pixels)
         Derivative of `flux` with respect to the barycentric velocity [1 / (m / s)].
     """
-    start, end = orders.wavelength.min(), orders.wavelength.max()
+    start, end = spectrum.wavelength.min(), spectrum.wavelength.max()
     rest = synthetic.at_rest(
         mask, start * 0.995, end * 1.005, model.broadening_ms, strength=model.strength, thermal_ms=model.thermal_ms
     )
     seen_ms = doppler.seen_ms(model.rv_ms, berv_ms)
-    flux, slope = synthetic.observed(rest, seen_ms, orders.wavelength, sampling)
+    flux, slope = synthetic.observed(rest, seen_ms, spectrum.wavelength, sampling)
     return flux, slope / doppler.factor(berv_ms)
 
 
 def compare(
-    orders: "OrderSpectra",
+    spectrum: "OrderSpectra",
     flux: Floats,
     slope: Floats,
     lines: ccf.Lines,
@@ -157,10 +157,10 @@ def compare(
 
     Parameters
     ----------
-    orders
+    spectrum
         The spectrum.
     flux, slope : shape (n_orders, n_pixels)
-        Of the model, from `spectrum`.
+        Of the model, from `expected`.
     lines, mask
         Lines of the CCF, and the list that they are from.
     rv_ms, berv_ms
@@ -168,10 +168,10 @@ def compare(
     reach_ms
         Half width of the range of velocities that is compared [m / s].
     """
-    model, halves, edges = flux, _halves(lines, mask), ccf.pixel_edges(orders.wavelength)
-    level = np.where(orders.good & (orders.continuum > 0), orders.continuum, 1.0)
-    good = orders.good & (orders.continuum > 0)
-    flux = np.where(good, orders.flux / level, model)
+    model, halves, edges = flux, _halves(lines, mask), ccf.pixel_edges(spectrum.wavelength)
+    level = np.where(spectrum.good & (spectrum.continuum > 0), spectrum.continuum, 1.0)
+    good = spectrum.good & (spectrum.continuum > 0)
+    flux = np.where(good, spectrum.flux / level, model)
     grid_ms = np.linspace(-reach_ms, reach_ms, 81)
     box_ms = grid_ms[1] - grid_ms[0]
     seen_ms = doppler.seen_ms(rv_ms + grid_ms, berv_ms)
@@ -184,7 +184,7 @@ def compare(
     leverage = np.where(good, weights * slope, 0.0)
     noise, usual = (
         np.where(good, weights**2 * variance / level**2, 0.0).sum(axis=1)
-        for variance in (orders.variance, orders.weighing_variance * np.maximum(model, 0.05))
+        for variance in (spectrum.variance, spectrum.weighing_variance * np.maximum(model, 0.05))
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = signal.sum(axis=1) / leverage.sum(axis=1)

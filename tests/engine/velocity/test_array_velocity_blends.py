@@ -110,8 +110,8 @@ def test_a_template_serves_as_a_mask_does_and_pixels_that_are_no_numbers_are_lef
     exposures = []
     for seed, berv_ms in enumerate(np.linspace(-15e3, 15e3, 8)):
         flux, variance = light(2e3, berv_ms, seed=seed)
-        orders = OrderSpectra(flux, variance, np.ones(flux.shape, bool), WAVELENGTH, np.full(flux.shape, 1e4))
-        exposures.append(template.Exposure(orders, np.arange(3), 2e3, berv_ms))
+        order_spectra = OrderSpectra(flux, variance, np.ones(flux.shape, bool), WAVELENGTH, np.full(flux.shape, 1e4))
+        exposures.append(template.Exposure(order_spectra, np.arange(3), 2e3, berv_ms))
     made = template.build(exposures, Star("x"), rounds=1)
     flux, variance = light(2040.0, 5e3, seed=77)
     flux[1, 700:720], variance[2, 300:310] = np.nan, 0.0

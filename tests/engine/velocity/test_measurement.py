@@ -237,10 +237,10 @@ def made(bench):
     target, exposures = stars.target("HD102365"), []
     wavelengths = extracted_stars.wavelengths(bench)
     for seed, berv_ms in enumerate(np.linspace(-24e3, 24e3, 9)):
-        orders, numbers = measurement.prepared(
+        spectrum, numbers = measurement.prepared(
             extracted_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0
         )
-        exposures.append(template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed)))
+        exposures.append(template.Exposure(spectrum, numbers, target.rv_ms, berv_ms, str(seed)))
     return template.build(exposures, target.star, rounds=1, tellurics=data.tellurics())
 
 
