@@ -8,7 +8,7 @@ from nrespipe import data, instruments
 from nrespipe.engine.detector import correction
 from nrespipe.engine.extraction import optimal_extraction, scattered_light
 from nrespipe.engine.orders import trace_shift
-from nrespipe.engine.wavelength import calibrate, drift
+from nrespipe.engine.wavelength import drift, frame_wavelengths
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.reduction import References
@@ -125,7 +125,7 @@ class Night:
     def star_wavelengths(self):
         """Wavelengths: of the star and the lamp beside it, with the drift since the arc."""
         moved = drift.measure(self.star_spectra, self.references.arc)
-        return calibrate.frame(self.star_spectra, self.references.arc, moved)
+        return frame_wavelengths.compute(self.star_spectra, self.references.arc, moved)
 
 
 def expose(bench, scene, seed, state=None):

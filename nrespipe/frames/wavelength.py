@@ -239,7 +239,7 @@ class Wavelengths:
         Line-spread function of the same fibers and orders.
     pixel_error_ms : shape (n_fibers, n_orders, n_pixels), optional
         Error of the wavelength of each pixel by solution, drift and fiber, with their covariances. Errors of near
-        pixels are correlated; ``engine.wavelength.calibrate.mean_error_ms`` has the error of a mean [m / s].
+        pixels are correlated; ``engine.wavelength.wavelength_errors.of_mean`` has the error of a mean [m / s].
     solution
         Solution of the master arc.
     """

@@ -7,7 +7,7 @@ import numpy as np
 from nrespipe.engine.acceptance import outliers
 from nrespipe.engine.detector import correction, header_checks
 from nrespipe.engine.extraction import line_tilt
-from nrespipe.engine.wavelength import calibrate, identify
+from nrespipe.engine.wavelength import identify, night_solution
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
@@ -131,7 +131,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     if refs.lamp is None:
         raise MissingCalibration("a master arc needs lamp lines")
     arcs, _, slants = zip(*(extract_frame(raw, refs, spectrograph) for raw in frames))
-    found = calibrate.night(arcs, spectrograph, refs.lamp)
+    found = night_solution.solve(arcs, spectrograph, refs.lamp)
     quality = Quality.FEW_CALIBRATIONS if len(arcs) < USUAL else Quality(0)
     if found.renumbered:
         quality |= Quality.ORDERS_RENUMBERED

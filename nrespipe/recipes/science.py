@@ -9,7 +9,8 @@ import numpy as np
 from nrespipe.engine.detector import correction, detector_values, header_checks
 from nrespipe.engine.star import activity
 from nrespipe.engine.velocity import barycenter, measurement
-from nrespipe.engine.wavelength import calibrate, drift, order_numbers
+from nrespipe.engine.wavelength import frame_wavelengths, order_numbers, wavelength_errors
+from nrespipe.engine.wavelength.drift import measure as measure_drift
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
@@ -59,12 +60,12 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         raise MissingCalibration(f"{raw.filename}: a star needs a master bias, dark, flat and arc")
     spectra, motion, _ = extract_frame(raw, refs, spectrograph)
     spectra, added, shift_px = _numbered(raw, spectra, refs.arc)
-    moved = drift.measure(spectra, refs.arc, shift_px)
-    _refuse_light_in_the_wrong_fiber(raw, spectra, moved, refs.arc.reference.fibers[0])
-    wavelengths = calibrate.frame(spectra, refs.arc, moved)
+    drift = measure_drift(spectra, refs.arc, shift_px)
+    _refuse_light_in_the_wrong_fiber(raw, spectra, drift, refs.arc.reference.fibers[0])
+    wavelengths = frame_wavelengths.compute(spectra, refs.arc, drift)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
-    frame_flags = _detector_flags(raw, refs, spectrograph) | _spectra_flags(raw, spectra, moved, motion, refs)
+    frame_flags = _detector_flags(raw, refs, spectrograph) | _spectra_flags(raw, spectra, drift, motion, refs)
     if added:
         frame_flags |= Quality.ORDERS_RENUMBERED
     star_flags = {fiber: _star_flags(fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
@@ -72,7 +73,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         quality=functools.reduce(operator.or_, star_flags.values(), frame_flags),
         measurements={
             **motion.measurements,
-            **_drift_measurements(moved, refs),
+            **_drift_measurements(drift, refs),
             "gain_e_per_adu": refs.flat.gain_e_per_adu,
             "gain_error": refs.flat.gain_error,
             "read_noise_adu": detector_values.read_noise(raw, refs.bias.read_noise_adu),
@@ -99,13 +100,13 @@ def _numbered(raw, spectra, arc):
         raise BadFrame(f"{raw.filename}: {error}") from error
 
 
-def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference) -> None:
+def _refuse_light_in_the_wrong_fiber(raw, spectra, drift, reference) -> None:
     """Raise BadFrame if the fiber of the lamp has flux but no lamp lines, and no star fiber has flux.
 
     A bench that has moved by the distance of two fibers puts a star there, and this is the only sign if the lamp was
     off.
     """
-    if moved.n_lines or reference in raw.star_fibers or reference not in spectra.fibers:
+    if drift.n_lines or reference in raw.star_fibers or reference not in spectra.fibers:
         return
     ratio = spectra.flux / np.sqrt(spectra.variance)
     signal = {
@@ -121,10 +122,10 @@ def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference) -> None:
         )
 
 
-def _drift_measurements(moved, refs):
+def _drift_measurements(drift, refs):
     """Return the measurements of the drift; with its scatter only where it counts, so that no other product has it."""
-    found = {"drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)}
-    return found if moved.n_lines > 0 else found | {"drift_scatter_ms": refs.drift_scatter_ms}
+    found = {"drift_ms": drift.velocity_ms, "drift_lines": float(drift.n_lines)}
+    return found if drift.n_lines > 0 else found | {"drift_scatter_ms": refs.drift_scatter_ms}
 
 
 def _velocities(spectra, wavelengths, barycentric, refs):
@@ -135,7 +136,7 @@ def _velocities(spectra, wavelengths, barycentric, refs):
         measurement.measure(
             spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber],
             spare_masks=refs.spare_masks, template=refs.templates.get(fiber),
-            transfer_ms=calibrate.transfer_noise_ms(refs.arc, fiber), drift_scatter_ms=refs.drift_scatter_ms,
+            transfer_ms=wavelength_errors.transfer_noise_ms(refs.arc, fiber), drift_scatter_ms=refs.drift_scatter_ms,
         )
         for fiber in sorted(barycentric)
     )  # fmt: skip
@@ -177,12 +178,12 @@ def _detector_flags(raw, refs, spectrograph):
     return quality
 
 
-def _spectra_flags(raw, spectra, moved, motion, refs):
+def _spectra_flags(raw, spectra, drift, motion, refs):
     """Return the flags of wavelengths, traces and drift, and of fibers that blend into those of stars."""
     quality = refs.arc.origin.quality & Quality.POOR_WAVELENGTHS
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
-    if moved.n_lines == 0:
+    if drift.n_lines == 0:
         quality |= Quality.NO_DRIFT
     stars = [spectra.fibers.index(fiber) for fiber in raw.star_fibers]
     if np.any(spectra.quality[stars] & np.uint8(Pixel.BLENDED)):

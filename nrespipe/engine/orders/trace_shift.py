@@ -104,7 +104,7 @@ def measure(
 
     Returns
     -------
-    moved : Traces
+    shifted : Traces
         The lit fibers at their place in this frame.
     motion : Motion
         The distance from where the flat saw them.
@@ -122,8 +122,8 @@ def measure(
     terms = begin
     laid = trace_columns.lay_out(image, flat.traces, flat, lit, stride)
     for attempt in range(rounds):
-        moved = _moved(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
-        points = _offsets(laid, moved, lit, design, np.inf if attempt == 0 else _COSMIC)
+        shifted = _shifted(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
+        points = _offsets(laid, shifted, lit, design, np.inf if attempt == 0 else _COSMIC)
         if attempt < 2:
             kept = _worth(*points, terms, worth_px)
             terms = np.where(kept, terms, begin)
@@ -131,8 +131,8 @@ def measure(
         terms = terms + step
         if attempt > 0 and np.all(np.abs(step) < max(0.0003, 0.1 * np.sqrt(covariance[0, 0]))):
             break
-    moved = _moved(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
-    return moved, _motion(terms, covariance, design[np.isfinite(base)])
+    shifted = _shifted(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
+    return shifted, _motion(terms, covariance, design[np.isfinite(base)])
 
 
 def _design(centers, rows):
@@ -143,15 +143,15 @@ def _design(centers, rows):
     return np.stack([np.ones(centers.shape), v, u], axis=-1)
 
 
-def _moved(lit, orders, centers, distance, rows):
+def _shifted(lit, orders, centers, distance, rows):
     centers = centers + distance
     off = (centers < 0) | (centers > rows - 1)
     return Traces(lit, orders, np.where(off, np.nan, centers))
 
 
-def _offsets(laid: trace_columns.Columns, moved, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
+def _offsets(laid: trace_columns.Columns, shifted, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
-    laid = laid.moved(moved, lit)
+    laid = laid.moved(shifted, lit)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
     flux, variance, _ = column_fit_kernels.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
     offset, weight = column_fit_kernels.trace_offsets(*laid.pieces, flux, 1)

@@ -10,7 +10,7 @@ from nrespipe.engine.spectrum import ccf, continuum, line_selection, synthetic
 from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import mask_fit, template_fit
-from nrespipe.engine.wavelength import calibrate
+from nrespipe.engine.wavelength import wavelength_errors
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.spectra import Spectra
@@ -204,7 +204,7 @@ def error_parts(
     wavelengths contains that of the fiber, which is reported by itself here.
     """
     if wavelengths.solution is not None:
-        night_ms, common_ms, drift_ms = calibrate.mean_error_ms(wavelengths, fiber, weight)
+        night_ms, common_ms, drift_ms = wavelength_errors.of_mean(wavelengths, fiber, weight)
     else:
         night_ms, common_ms = float(wavelengths.error_ms[wavelengths.fibers.index(fiber)]), 0.0
         drift_ms = wavelengths.drift.velocity_error_ms

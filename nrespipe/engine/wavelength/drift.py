@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from nrespipe.engine.wavelength import arc_lines, line_spread, order_numbers, solution
+from nrespipe.engine.wavelength import arc_lines, line_spread, order_numbers
+from nrespipe.engine.wavelength.solution import velocity_per_pixel
 from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.spectra import Spectra
@@ -53,7 +54,7 @@ def of_fiber(
     reference: Spectra,
     lines: ArcLines,
     line_shape: LineShape,
-    scale: Solution,
+    solution: Solution,
     shift_px: int | None = None,
 ) -> Drift:
     """Measure the drift of the lamp in one fiber.
@@ -66,7 +67,7 @@ def of_fiber(
         Spectra to compare with, order by order.
     lines
         Lines in `reference`.
-    scale
+    solution
         Solution that converts the drift to a velocity.
     shift_px
         Whole pixels of the shift; measured where absent.
@@ -90,12 +91,12 @@ def of_fiber(
         line_shape, fiber, np.searchsorted(line_shape.orders, lines.order[here]), lines.x[here]
     )
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
-    which, moved, error = _line_shifts(*lamps, row, start, tables)
+    which, shifts_px, error = _line_shifts(*lamps, row, start, tables)
     x, order = lines.x[here][which], lines.order[here][which].astype(float)
-    return _fitted(order, x, moved + shift_px, error, scale, fiber)
+    return _fitted(order, x, shifts_px + shift_px, error, solution, fiber)
 
 
-def undo(moved: Drift, x: Floats, n_pixels: int) -> Floats:
+def undo(drift: Drift, x: Floats, n_pixels: int) -> Floats:
     """Return the columns of the master arc that correspond to columns of a drifted frame, by shift and stretch.
 
     Parameters
@@ -111,10 +112,10 @@ def undo(moved: Drift, x: Floats, n_pixels: int) -> Floats:
         Columns in the master arc [pixel].
     """
     middle = (n_pixels - 1) / 2
-    return middle + (np.asarray(x, float) - moved.shift - middle) / (1 + moved.stretch / middle)
+    return middle + (np.asarray(x, float) - drift.shift - middle) / (1 + drift.stretch / middle)
 
 
-def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
+def terms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return the derivatives of the column of a line with respect to the terms of a drift.
 
     Parameters
@@ -128,18 +129,18 @@ def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floa
         For shift, stretch and turn [1], and pressure without its linear part [pixel / (m / s)].
     """
     x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
-    columns, orders = np.broadcast_arrays(_middles(scale.n_pixels), scale.orders[:, None])
-    everywhere = _straight(scale, orders, columns).reshape(-1, 3)
-    pressure = 1 / solution.velocity_per_pixel(scale, fiber, orders, columns)
+    columns, orders = np.broadcast_arrays(_middles(solution.n_pixels), solution.orders[:, None])
+    everywhere = _straight(solution, orders, columns).reshape(-1, 3)
+    pressure = 1 / velocity_per_pixel(solution, fiber, orders, columns)
     as_straight = np.linalg.lstsq(everywhere, pressure.ravel())[0]
-    straight = _straight(scale, order, x)
-    bend = 1 / solution.velocity_per_pixel(scale, fiber, order, x) - straight @ as_straight
+    straight = _straight(solution, order, x)
+    bend = 1 / velocity_per_pixel(solution, fiber, order, x) - straight @ as_straight
     return np.concatenate([straight, bend[..., None]], axis=-1)
 
 
-def _straight(scale, order, x):
-    scaled_x = legendre2d.scaled(x, 0, scale.n_pixels - 1)
-    scaled_m = legendre2d.scaled(order, scale.orders.min(), scale.orders.max())
+def _straight(solution, order, x):
+    scaled_x = legendre2d.scaled(x, 0, solution.n_pixels - 1)
+    scaled_m = legendre2d.scaled(order, solution.orders.min(), solution.orders.max())
     return np.stack([np.ones(x.shape), scaled_x, scaled_m], axis=-1)
 
 
@@ -147,7 +148,7 @@ def _middles(n_pixels, blocks=64):
     return (np.arange(blocks) + 0.5) / blocks * n_pixels - 0.5
 
 
-def effect_ms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
+def effect_ms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return the derivatives of the wavelength of a fixed pixel with respect to the terms of a drift.
 
     Parameters
@@ -160,10 +161,10 @@ def effect_ms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> 
     ndarray of float, shape (..., 4)
         For shift, stretch and turn [m / s / pixel], and pressure [1].
     """
-    return -solution.velocity_per_pixel(scale, fiber, order, x)[..., None] * terms(scale, fiber, order, x)
+    return -velocity_per_pixel(solution, fiber, order, x)[..., None] * terms(solution, fiber, order, x)
 
 
-def _fitted(order, x, moved, error, scale, fiber):
+def _fitted(order, x, shifts_px, error, solution, fiber):
     """Fit shift, stretch, turn and pressure to the shifts of lines."""
     if len(x) < 10:
         return UNKNOWN
@@ -171,9 +172,9 @@ def _fitted(order, x, moved, error, scale, fiber):
     best = _significant(sigma)
     prior = np.zeros(4), _PRIOR
     values, covariance, kept = leastsquares.robust(
-        terms(scale, fiber, order[best], x[best]), moved[best], sigma[best], prior
+        terms(solution, fiber, order[best], x[best]), shifts_px[best], sigma[best], prior
     )
-    mean = effect_ms(scale, fiber, scale.orders[:, None], _middles(scale.n_pixels)).mean(axis=(0, 1))
+    mean = effect_ms(solution, fiber, solution.orders[:, None], _middles(solution.n_pixels)).mean(axis=(0, 1))
     (shift, stretch, turn, pressure), errors = values.tolist(), np.sqrt(np.diag(covariance)).tolist()
     return Drift(
         shift=shift,

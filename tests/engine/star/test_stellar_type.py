@@ -21,7 +21,8 @@ def fitted(light, kind):
     spectrum, numbers = measurement.prepared(light.spectra, light.wavelengths, 0)
     sampling = measurement._sampling(light.wavelengths.line_shape, 0, numbers)
     found = mask_fit.fit(
-        spectrum, MASKS[kind], light.rv_ms + 200, light.barycentric.berv_ms, sampling=sampling, tellurics=data.tellurics()
+        spectrum, MASKS[kind], light.rv_ms + 200, light.barycentric.berv_ms, sampling=sampling,
+        tellurics=data.tellurics(),
     )  # fmt: skip
     return found, sampling
 

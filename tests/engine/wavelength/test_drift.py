@@ -6,7 +6,7 @@ import pytest
 from scipy.ndimage import maximum_filter1d
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import calibrate, drift, solution
+from nrespipe.engine.wavelength import drift, frame_wavelengths, night_solution, solution, wavelength_errors
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel
 from nrespipe.simulator import bench as benches
@@ -23,7 +23,7 @@ def bench():
 @pytest.fixture(scope="module")
 def arc(bench):
     arcs = [extracted_arcs.expose(bench, (1,), seed=20 + i, orders=_ORDERS) for i in range(4)]
-    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+    found = night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
     return Arc(None, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 
@@ -78,7 +78,9 @@ def test_cosmic_rays_do_not_move_the_drift(bench, arc):
 def _error_ms(frame, arc, ratio):
     """Error of what the drift does to the wavelengths of the reference fiber."""
     x = np.arange(32, 4096, 64)
-    found = calibrate.frame(frame, arc, drift.measure(frame, arc)).vacuum_angstrom[frame.fibers.index(1)][:, x]
+    found = frame_wavelengths.compute(frame, arc, drift.measure(frame, arc)).vacuum_angstrom[frame.fibers.index(1)][
+        :, x
+    ]
     return 299792458 * (found / solution.on_grid(arc.solution, 1, arc.solution.orders, x) / ratio(x) - 1)
 
 
@@ -108,10 +110,10 @@ def test_the_covariance_of_the_terms_tells_the_error_of_any_mean(bench, arc):
     pulls, claims = [], []
     for seed in range(12):
         frame = _frame(bench, 60 + seed, fibers=(1,))
-        found = calibrate.frame(frame, arc, drift.measure(frame, arc))
+        found = frame_wavelengths.compute(frame, arc, drift.measure(frame, arc))
         night = solution.on_grid(arc.solution, 1, _ORDERS, np.arange(4096.0))
         change = 299792458 * (found.vacuum_angstrom[0] / night - 1)
-        *_, claimed = calibrate.mean_error_ms(found, 1, left)
+        *_, claimed = wavelength_errors.of_mean(found, 1, left)
         pulls.append(np.sum(change * left) / left.sum() / claimed)
         claims.append(claimed)
     # the noise of the master arc is common to all frames
