@@ -114,7 +114,8 @@ def followed(bench, refs, snr, lamp, shift, seed):
     _, other = trace_shift.measure(clean, trace_shift.coarse(image, there.traces, lit), there, lit)
     print(
         f"{snr:4} {lamp:5} {shift:+6.1f} {1e3 * (motion.shift_px - shift):+9.2f} {1e3 * motion.shift_error_px:6.2f}"
-        f" {1e3 * motion.scale_px:+9.2f} {1e3 * (other.scale_px - _SCALE):+9.2f} {1e3 * other.scale_error_px:6.2f}"
+        f" {1e3 * motion.stretch_px:+9.2f} {1e3 * (other.stretch_px - _SCALE):+9.2f}"
+        f" {1e3 * other.stretch_error_px:6.2f}"
         f" {seconds:6.2f}"
     )
 

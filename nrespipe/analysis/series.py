@@ -274,7 +274,7 @@ def _with_left_out(
             # a copy outside the session, which would write changes of the row
             values = {column.key: getattr(velocity, column.key) for column in velocity.__table__.columns}
             others = [getattr(velocity, name) or 0.0 for name in (*_PARTS[1:], "transfer_err_ms")]
-            error_ms = float(np.linalg.norm([one.photon_error_ms, *others]))
+            error_ms = float(np.linalg.norm([one.error_ms, *others]))
             values |= {"template": star, "template_rv_ms": one.rv_ms, "template_err_ms": error_ms}
             velocity = StarVelocity(**values)
         rows.append((frame, velocity))

@@ -77,7 +77,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         f"lines_fiber{fiber}_px": identify.shift_from_model(spectra, fiber, spectrograph, refs.lamp)
         for fiber in spectra.fibers
     }
-    measurements = {**motion.measurements, "bright_pixels_per_order": typical, "saturated": saturated, **shifts}
+    measurements = {**motion.shift_and_stretch, "bright_pixels_per_order": typical, "saturated": saturated, **shifts}
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
 
 

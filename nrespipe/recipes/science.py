@@ -72,7 +72,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     return Reduction(
         quality=functools.reduce(operator.or_, star_flags.values(), frame_flags),
         measurements={
-            **motion.measurements,
+            **motion.shift_and_stretch,
             **_drift_measurements(drift, refs),
             "gain_e_per_adu": refs.flat.gain_e_per_adu,
             "gain_error": refs.flat.gain_error,

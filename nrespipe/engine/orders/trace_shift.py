@@ -187,9 +187,9 @@ def _motion(terms, covariance, design):
     typical = np.array([1.0, *np.median(design[:, 1:], axis=0)])
     known = np.isfinite(np.diag(covariance))
     error = np.sqrt(typical[known] @ covariance[np.ix_(known, known)] @ typical[known]) if known.any() else np.inf
-    (_, scale, turn), (_, scale_error, turn_error) = terms, np.sqrt(np.diag(covariance))
+    (_, stretch, turn), (_, stretch_error, turn_error) = terms, np.sqrt(np.diag(covariance))
     shift = float(np.median(design @ terms))
-    return Motion(shift, float(error), float(scale), float(scale_error), float(turn), float(turn_error))
+    return Motion(shift, float(error), float(stretch), float(stretch_error), float(turn), float(turn_error))
 
 
 def _ridge(light, floor):

@@ -151,10 +151,10 @@ def night_to_night(new: Arc, old: Arc) -> dict[str, float]:
     found = {
         "zero_ms": drift.velocity_ms,
         "zero_error_ms": drift.velocity_error_ms,
-        "shift_px": drift.shift,
-        "stretch_px": drift.stretch,
-        "turn_px": drift.turn,
-        "pressure_ms": drift.pressure_ms,
+        "shift_px": drift.shift_px,
+        "stretch_px": drift.stretch_px,
+        "turn_px": drift.turn_px,
+        "pressure_ms": drift.bend_ms,
         "lines": float(drift.n_lines),
     }
     rest = _disagreement_ms(new, old, drift, fiber)
@@ -175,7 +175,7 @@ def _disagreement_ms(new, old, drift, fiber):
     nodes = (np.arange(64) + 0.5) / 64 * old.solution.n_pixels - 0.5
     nodes = nodes[3:-3]
     moves = drift_terms(old.solution, fiber, orders[:, None], nodes)
-    back = moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]
+    back = moves @ [drift.shift_px, drift.stretch_px, drift.turn_px, drift.bend_ms]
     then = evaluate(old.solution, fiber, orders[:, None], nodes - back)
     return doppler.velocity_ms(evaluate(new.solution, fiber, orders[:, None], nodes) / then)
 

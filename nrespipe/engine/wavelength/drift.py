@@ -10,14 +10,14 @@ from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, ArcLines, Drift, LineShape, Solution
 from nrespipe.numerics import leastsquares, legendre2d, peaks
 
-#: Expected size of shift, stretch, turn [pixel] and pressure [m / s]. It hardly matters with a normal lamp, but a faint
+#: Expected size of shift, stretch, turn [pixel] and bend [m / s]. It hardly matters with a normal lamp, but a faint
 #: lamp cannot separate the terms.
 _PRIOR = np.array([np.inf, np.inf, 0.03, DRIFT_SCATTER_MS])
 #: Scatter of the shifts of lines beyond photon noise [pixel].
 _FLOOR_PX = 0.002
 #: Fraction of the weight of all lines that the lines of the fit have.
 _WEIGHT = 0.99
-#: A drift that could not be measured.
+#: A drift that could not be measured. Turn and bend are not fitted then: they have no error of their own.
 UNKNOWN = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
 
@@ -34,16 +34,16 @@ def measure(spectra: Spectra, arc: Arc, shift_px: int | None = None) -> Drift:
     Returns
     -------
     Drift
-        With ``n_lines`` 0, no shift and infinite errors where the frame has no reference fiber, or too few lines in it.
+        `UNKNOWN` where the frame has no reference fiber, or too few lines in it.
 
     Notes
     -----
     Each line of the arc is fitted in the arc and in the frame with the same profile and weights, so that the effects of
     blends and of an imperfect profile cancel. The differences are fitted with four terms: a shift and its change along
-    the order (stretch) and over the orders (turn), and the curvature by a velocity common to all wavelengths
-    (pressure), because pixels are not equally wide in velocity. Without the curvature a change of the pressure by 400
-    m/s leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a twelfth of the
-    precision.
+    the order (stretch) and over the orders (turn), and the curvature by a velocity common to all wavelengths (bend), as
+    by a change of the air pressure, because pixels are not equally wide in velocity. Without the curvature a change of
+    the pressure by 400 m/s leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a
+    twelfth of the precision.
     """
     return of_fiber(spectra, arc.reference.fibers[0], arc.reference, arc.lines, arc.line_shape, arc.solution, shift_px)
 
@@ -112,7 +112,7 @@ def undo(drift: Drift, x: Floats, n_pixels: int) -> Floats:
         Columns in the master arc [pixel].
     """
     middle = (n_pixels - 1) / 2
-    return middle + (np.asarray(x, float) - drift.shift - middle) / (1 + drift.stretch / middle)
+    return middle + (np.asarray(x, float) - drift.shift_px - middle) / (1 + drift.stretch_px / middle)
 
 
 def terms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
@@ -126,7 +126,7 @@ def terms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> F
     Returns
     -------
     ndarray of float, shape (..., 4)
-        For shift, stretch and turn [1], and pressure without its linear part [pixel / (m / s)].
+        For shift, stretch and turn [1], and bend without its linear part [pixel / (m / s)].
     """
     x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
     columns, orders = np.broadcast_arrays(_middles(solution.n_pixels), solution.orders[:, None])
@@ -159,13 +159,13 @@ def effect_ms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) 
     Returns
     -------
     ndarray of float, shape (..., 4)
-        For shift, stretch and turn [m / s / pixel], and pressure [1].
+        For shift, stretch and turn [m / s / pixel], and bend [1].
     """
     return -velocity_per_pixel(solution, fiber, order, x)[..., None] * terms(solution, fiber, order, x)
 
 
 def _fitted(order, x, shifts_px, error, solution, fiber):
-    """Fit shift, stretch, turn and pressure to the shifts of lines."""
+    """Fit shift, stretch, turn and bend to the shifts of lines."""
     if len(x) < 10:
         return UNKNOWN
     sigma = np.hypot(error, _FLOOR_PX)
@@ -175,19 +175,19 @@ def _fitted(order, x, shifts_px, error, solution, fiber):
         terms(solution, fiber, order[best], x[best]), shifts_px[best], sigma[best], prior
     )
     mean = effect_ms(solution, fiber, solution.orders[:, None], _middles(solution.n_pixels)).mean(axis=(0, 1))
-    (shift, stretch, turn, pressure), errors = values.tolist(), np.sqrt(np.diag(covariance)).tolist()
+    (shift, stretch, turn, bend), errors = values.tolist(), np.sqrt(np.diag(covariance)).tolist()
     return Drift(
-        shift=shift,
-        shift_error=errors[0],
-        stretch=stretch,
-        stretch_error=errors[1],
+        shift_px=shift,
+        shift_error_px=errors[0],
+        stretch_px=stretch,
+        stretch_error_px=errors[1],
         velocity_ms=float(mean @ values),
         velocity_error_ms=float(np.sqrt(mean @ covariance @ mean)),
         n_lines=int(kept.sum()),
-        turn=turn,
-        turn_error=errors[2],
-        pressure_ms=pressure,
-        pressure_error_ms=errors[3],
+        turn_px=turn,
+        turn_error_px=errors[2],
+        bend_ms=bend,
+        bend_error_ms=errors[3],
         covariance=covariance,
     )
 

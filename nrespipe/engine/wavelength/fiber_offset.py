@@ -83,7 +83,7 @@ def without_drift(lines: ArcLines, drift: Drift, base: Solution) -> ArcLines:
     base
         Of the reference fiber.
     """
-    values = np.array([drift.shift, drift.stretch, drift.turn, drift.pressure_ms])
+    values = np.array([drift.shift_px, drift.stretch_px, drift.turn_px, drift.bend_ms])
     return replace(lines, x=lines.x - drift_terms(base, base.fibers[0], lines.order, lines.x) @ values)
 
 

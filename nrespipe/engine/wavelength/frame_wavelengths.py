@@ -60,6 +60,6 @@ def _drifted(solution, fiber, orders, drift):
     columns = np.arange(solution.n_pixels, dtype=float)
     wavelength = on_grid(solution, fiber, orders, undo_drift(drift, columns, solution.n_pixels))
     nodes = np.linspace(0, solution.n_pixels - 1, 129)
-    bent = drift_terms(solution, fiber, orders[:, None], nodes)[..., 2:] @ [drift.turn, drift.pressure_ms]
+    bent = drift_terms(solution, fiber, orders[:, None], nodes)[..., 2:] @ [drift.turn_px, drift.bend_ms]
     further = np.array([np.interp(columns, nodes, one) for one in bent])
     return wavelength - further * np.gradient(wavelength, axis=1)

@@ -129,7 +129,7 @@ def test_a_template_tells_the_velocity_of_each_exposure_by_all_the_others():
     # the first exposure lays the knots
     np.testing.assert_allclose([one.rv_ms for one in made.left_out], [fit.rv_ms for fit in fits], atol=1.5)
     off = np.array([one.rv_ms for one in made.left_out]) - truth
-    assert np.all(np.abs(off - off.mean()) < 4 * np.array([one.photon_error_ms for one in made.left_out]))
+    assert np.all(np.abs(off - off.mean()) < 4 * np.array([one.error_ms for one in made.left_out]))
     assert template.build(exposures[:2], STAR, leave_out=True).left_out == ()
 
 
