@@ -88,7 +88,7 @@ def masters(bench, flats):
 def prepared(raw, refs, nres):
     """Return a frame without its background, its orders, the background, and the CPU time of the steps [second]."""
     flat_, lit, clock = refs.flat, raw.lit_fibers, [time.process_time()]
-    image = correction.correct(raw, refs.bias, refs.dark, nres.detector, flat_.gain_e_per_adu)
+    image, _ = correction.correct(raw, refs.bias, refs.dark, nres.detector, flat_.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat_.mask, image.exposure_s)
     clock.append(time.process_time())
     traces = trace_shift.coarse(image, flat_.traces, lit)

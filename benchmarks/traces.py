@@ -102,7 +102,7 @@ def followed(bench, refs, snr, lamp, shift, seed):
     scene = frames.Scene(Kind.SCIENCE, ("star", lamp, "none"), 600.0, targets, {0: 0.0})
     raw, _ = raw_of(bench, scene, seed, benches.State(rise_px=shift))
     nres, lit = bench.spectrograph, raw.lit_fibers
-    image = correction.correct(raw, refs.bias, refs.dark, nres.detector, refs.flat.gain_e_per_adu)
+    image, _ = correction.correct(raw, refs.bias, refs.dark, nres.detector, refs.flat.gain_e_per_adu)
     began = time.process_time()
     start = trace_shift.coarse(image, refs.flat.traces, lit)
     seconds = time.process_time() - began

@@ -95,7 +95,7 @@ class Night:
         Image
         """
         refs, table = self.references, self.bench.spectrograph.detector
-        image = correction.correct(exposure.raw, refs.bias, refs.dark, table, refs.flat.gain_e_per_adu)
+        image, _ = correction.correct(exposure.raw, refs.bias, refs.dark, table, refs.flat.gain_e_per_adu)
         return Image(image.electrons, image.floor_variance, image.mask | refs.flat.mask, image.exposure_s)
 
     @cached_property

@@ -51,12 +51,12 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if noise == 0:
         raise BadFrame(f"{raw.filename}: the image has no noise, all its pixels are alike")
     bright = float(np.mean(adu > 20 * noise + structure))
-    quality = header_checks.flags(
-        raw, spectrograph.detector, noise, detector_values.nominal_gain([raw], spectrograph.detector).e_per_adu
-    )
+    gain_e, dark = (
+        detector_values.nominal_gain([raw], spectrograph.detector).e_per_adu, detector_values.overscan_noise(raw)
+    )  # fmt: skip
+    quality = header_checks.flags(raw, spectrograph.detector, noise, gain_e, dark)
     if abs(structure) > 10 * noise:
         # light brings its own noise with it, a level of the amplifier does not
-        dark = detector_values.overscan_noise(raw)
         if structure > 0 and noise**2 > (1 + _ALIKE) * dark**2 + _FAINTEST * structure:
             raise BadFrame(
                 f"{raw.filename}: not a bias: the image lies {structure:.0f} ADU above its overscan, with the noise of "

@@ -56,7 +56,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if bright > 0.02 or level > 100 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: not a dark: median {level:.0f} ADU, {bright:.1%} of the pixels are bright")
     gain_e = detector_values.nominal_gain([raw], spectrograph.detector).e_per_adu
-    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
+    seen_adu = detector_values.overscan_noise(raw)
+    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e, seen_adu)
     quality |= Quality.LEVEL_JUMPED if any(jumped) else Quality(0)
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 

@@ -67,7 +67,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         raise BadFrame(f"{raw.filename}: a flat must light two fibers, OBJECTS names {raw.objects}")
     # the gain is not known yet, and does not matter but for the limits
     gain_e = detector_values.nominal_gain([raw], spectrograph.detector).e_per_adu
-    image = correction.correct(raw, refs.bias, refs.dark, spectrograph.detector, gain_e)
+    image, state = correction.correct(raw, refs.bias, refs.dark, spectrograph.detector, gain_e)
     brightest = float(np.percentile(image.electrons[::4, ::4], 99)) / gain_e
     if brightest < 20 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: the lamp was off: the brightest pixels have {brightest:.0f} ADU")
@@ -77,8 +77,10 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     crossing = ridges.count(image.electrons)
     if crossing < 5 * len(raw.lit_fibers):
         raise BadFrame(f"{raw.filename}: only {crossing} orders with light cross the middle of the detector")
-    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
-    if any(correction.level_steps(raw, refs.bias)):
+    quality = header_checks.flags(
+        raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e, state.overscan_noise_adu
+    )
+    if any(state.steps):
         quality |= Quality.LEVEL_JUMPED
     try:
         traces = trace.find(image.electrons, raw.lit_fibers, spectrograph)

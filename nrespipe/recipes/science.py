@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine.detector import correction, detector_values, header_checks
+from nrespipe.engine.detector import header_checks
 from nrespipe.engine.star import activity
 from nrespipe.engine.velocity import barycenter, measurement
 from nrespipe.engine.wavelength import frame_wavelengths, order_numbers, wavelength_errors
@@ -58,14 +58,14 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         raise BadFrame(f"{raw.filename}: no fiber carries a star, OBJECTS names {raw.objects}")
     if refs.bias is None or refs.dark is None or refs.flat is None or refs.arc is None:
         raise MissingCalibration(f"{raw.filename}: a star needs a master bias, dark, flat and arc")
-    spectra, motion, _ = extract_frame(raw, refs, spectrograph)
+    spectra, motion, _, detector = extract_frame(raw, refs, spectrograph)
     spectra, added, shift_px = _numbered(raw, spectra, refs.arc)
     drift = measure_drift(spectra, refs.arc, shift_px)
     _refuse_light_in_the_wrong_fiber(raw, spectra, drift, refs.arc.reference.fibers[0])
     wavelengths = frame_wavelengths.compute(spectra, refs.arc, drift)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
-    frame_flags = _detector_flags(raw, refs, spectrograph) | _spectra_flags(raw, spectra, drift, motion, refs)
+    frame_flags = _detector_flags(raw, refs, spectrograph, detector) | _spectra_flags(raw, spectra, drift, motion, refs)
     if added:
         frame_flags |= Quality.ORDERS_RENUMBERED
     star_flags = {fiber: _star_flags(fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
@@ -76,7 +76,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
             **_drift_measurements(drift, refs),
             "gain_e_per_adu": refs.flat.gain_e_per_adu,
             "gain_error": refs.flat.gain_error,
-            "read_noise_adu": detector_values.read_noise(raw, refs.bias.read_noise_adu),
+            "read_noise_adu": detector.read_noise_adu,
         },
         spectra=spectra,
         wavelengths=wavelengths,
@@ -168,12 +168,14 @@ def _place(raw, fiber, spectrograph):
     return spectrograph
 
 
-def _detector_flags(raw, refs, spectrograph):
+def _detector_flags(raw, refs, spectrograph, detector):
     """Return the flags of the masters of the camera, of the header, and of the level of the detector."""
-    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    quality = header_checks.flags(
+        raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu, detector.overscan_noise_adu
+    )
     for master in (refs.bias, refs.dark, refs.flat):
         quality |= master.origin.quality & _OF_THE_CAMERA
-    if any(correction.level_steps(raw, refs.bias)):
+    if any(detector.steps):
         quality |= Quality.LEVEL_JUMPED
     return quality
 

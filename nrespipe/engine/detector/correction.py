@@ -258,7 +258,27 @@ def flags(adu: Floats, limits: "Limits", detector: Detector) -> Integers:
     return mask
 
 
-def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, gain_e_per_adu: float) -> Image:
+class DetectorState(NamedTuple):
+    """State of the detector in one exposure.
+
+    Attributes
+    ----------
+    steps
+        Errors of the bias levels of its halves.
+    overscan_noise_adu
+        Read noise that the overscan shows [ADU].
+    read_noise_adu
+        Read noise that the frame is reduced with [ADU].
+    """
+
+    steps: LevelSteps
+    overscan_noise_adu: float
+    read_noise_adu: float
+
+
+def correct(
+    raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, gain_e_per_adu: float
+) -> tuple[Image, DetectorState]:
     """Turn a raw frame into electrons with the variance of everything but its own light.
 
     Parameters
@@ -276,9 +296,11 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
 
     Returns
     -------
-    Image
+    image : Image
         In electrons. Its mask has those of the masters, and the pixels that their dark charge fills to a tenth of the
         linear range in this exposure.
+    state : DetectorState
+        Level steps and noise of this exposure.
 
     Raises
     ------
@@ -298,7 +320,9 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     beside, near = adu[:, middle_column - _BESIDE : middle_column + _BESIDE], adu[middle_row - _ABOVE :][: 2 * _ABOVE]
     steps = _level_steps(beside, near, bias.read_noise_adu)
     subtract_steps(adu, steps, len(adu))
-    variance = bias.variance + np.float32(detector_values.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance)
+    seen_adu = detector_values.overscan_noise(raw)
+    noise_adu = detector_values.adopted_noise(seen_adu, bias.read_noise_adu)
+    variance = bias.variance + np.float32(noise_adu**2 + level_variance)
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)
         adu -= charge
@@ -307,4 +331,5 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
         mask |= dark.mask
         mask[charge > _HOT * limits.max_linear_adu] |= np.uint8(Pixel.BAD)
     gain = np.float32(gain_e_per_adu)
-    return Image(adu * gain, variance * gain**2, mask, raw.exposure_s)
+    image = Image(adu * gain, variance * gain**2, mask, raw.exposure_s)
+    return image, DetectorState(steps, seen_adu, noise_adu)

@@ -170,11 +170,24 @@ def read_noise(raw: RawFrame, biases_adu: float, rows: slice | None = None) -> f
     Returns
     -------
     float
-        In ADU. A frame whose overscan is more quiet keeps that of the biases: an overscan may be all alike, an
-        amplifier is not.
+        In ADU.
     """
-    seen = overscan_noise(raw, rows)
-    return seen if seen > (1 + NOISIER) * biases_adu else biases_adu
+    return adopted_noise(overscan_noise(raw, rows), biases_adu)
+
+
+def adopted_noise(overscan_adu: float, biases_adu: float) -> float:
+    """Return the read noise to reduce a frame with: that of the biases, or that of its overscan if that is noisier.
+
+    A frame whose overscan is more quiet keeps that of the biases: an overscan may be all alike, an amplifier is not.
+
+    Parameters
+    ----------
+    overscan_adu
+        From `overscan_noise` [ADU].
+    biases_adu
+        Read noise of the master bias [ADU].
+    """
+    return overscan_adu if overscan_adu > (1 + NOISIER) * biases_adu else biases_adu
 
 
 def header_noise(frames: Sequence[RawFrame], detector: Detector, measured_adu: float) -> float | None:

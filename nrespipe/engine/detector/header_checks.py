@@ -13,6 +13,7 @@ def flags(
     detector: Detector,
     read_noise_adu: float,
     gain_e_per_adu: float,
+    overscan_noise_adu: float,
     tolerance: float = detector_values.NOISIER,
 ) -> Quality:
     """Return the flags of a frame whose header limits or overscan noise are wrong.
@@ -23,6 +24,8 @@ def flags(
         Read noise of the master bias [ADU].
     gain_e_per_adu
         Gain that was measured, or that of `detector_values.nominal_gain` [electron / ADU].
+    overscan_noise_adu
+        Noise of the overscan of this frame [ADU].
     tolerance
         By how much the noise of the overscan may differ from it, relative.
 
@@ -38,7 +41,7 @@ def flags(
     absurd = any(value is not None and not detector_values.is_plausible(value, expected) for value, expected in pairs)
     if absurd or (raw.max_linear_adu or 0) > (raw.saturation_adu or np.inf):
         quality |= Quality.HEADER_DISAGREES
-    differs = read_noise_adu > 0 and not abs(detector_values.overscan_noise(raw) / read_noise_adu - 1) <= tolerance
+    differs = read_noise_adu > 0 and not abs(overscan_noise_adu / read_noise_adu - 1) <= tolerance
     return quality | (Quality.READ_NOISE_DISAGREES if differs else Quality(0))
 
 

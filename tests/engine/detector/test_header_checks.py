@@ -34,7 +34,7 @@ def frame(noise=2.2, **header):
 def test_limits_that_make_no_sense_are_named_and_replaced(saturation, linear, used, quality):
     raw = frame(saturation_adu=saturation, max_linear_adu=linear)
     assert detector_values.limits(raw, TABLE, 3.2) == used
-    assert header_checks.flags(raw, TABLE, 2.2, 3.2) == quality
+    assert header_checks.flags(raw, TABLE, 2.2, 3.2, detector_values.overscan_noise(raw)) == quality
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_limits_of_a_header_are_believed_for_the_gain_that_was_measured():
     raw = frame(saturation_adu=47_500.0, max_linear_adu=40_000.0)
     assert detector_values.limits(raw, TABLE, 1.0) == (47_500, 40_000)
     low = frame(saturation_adu=12_000.0, max_linear_adu=10_000.0)
-    assert header_checks.flags(low, TABLE, 2.2, 3.2) == Quality.HEADER_DISAGREES
-    assert header_checks.flags(low, TABLE, 2.2, 10.0) == Quality(0)
+    assert header_checks.flags(low, TABLE, 2.2, 3.2, detector_values.overscan_noise(low)) == Quality.HEADER_DISAGREES
+    assert header_checks.flags(low, TABLE, 2.2, 10.0, detector_values.overscan_noise(low)) == Quality(0)
 
 
 def test_where_the_pixels_pile_up_they_are_saturated_whatever_header_and_table_say():
@@ -106,7 +106,9 @@ def test_the_noise_of_the_overscan_is_measured_whatever_the_levels_of_the_rows(n
     ],
 )
 def test_a_frame_whose_noise_is_not_that_of_the_biases_is_named(noise, expected, quality):
-    assert header_checks.flags(frame(noise), TABLE, expected, 3.2) == quality
+    assert (
+        header_checks.flags(frame(noise), TABLE, expected, 3.2, detector_values.overscan_noise(frame(noise))) == quality
+    )
 
 
 def test_only_a_noisier_overscan_changes_the_read_noise_of_a_frame():
