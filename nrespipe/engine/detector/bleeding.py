@@ -14,7 +14,7 @@ from nrespipe.numerics import bleeding_kernels
 _CLEAR = 6.5
 #: Gaps are looked at in pieces of about this height [pixel].
 _PIECE = 8.0
-#: Pixels on either side of a trace that tell its light.
+#: Pixels on either side of a trace whose sum is its flux, to scale its wings with [pixel].
 _CORE = 4
 #: Error of the wings relative to themselves: those of a line have not the form of the flat's, and reach columns beside.
 _UNLIKE, _BESIDE = np.float32(0.3), 6
@@ -75,7 +75,7 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     mean, lowest, variance, count = bleeding_kernels.levels(
         image.electrons, image.floor_variance, image.mask, np.uint8(Pixel.SATURATED | Pixel.NONLINEAR), low, high
     )
-    light = bleeding_kernels.core_light(image.electrons, centers, _CORE)
+    light = bleeding_kernels.clipped_core_flux(image.electrons, centers, _CORE)
     table, step = np.array(flat.profile.wings), flat.profile.distances[1]
     brightest = maximum_filter1d(light, 2 * _BESIDE + 1, axis=1)
     wings, wing_error, faintest = bleeding_kernels.wings_in(low, high, below, centers, light, brightest, table, step)
@@ -100,7 +100,7 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     mask = image.mask.copy()
     for step in range(-_NEAR, _NEAR + 1):
         mask[np.clip(full[0] + step, 0, len(mask) - 1), full[1]] |= np.uint8(Pixel.BLOOMED)
-    bleeding_kernels.fill(mask, np.uint8(Pixel.BLOOMED), spilled, low, high)
+    bleeding_kernels.flag_pieces(mask, np.uint8(Pixel.BLOOMED), spilled, low, high)
     return Image(image.electrons, image.floor_variance, mask, image.exposure_s)
 
 

@@ -15,7 +15,7 @@ from nrespipe.numerics.leastsquares import huber
 _BLOCK = 8  # columns that a cut adds up: the orders climb by a pixel at most within it
 _NEAR, _FAR = 8.0, 40.0  # shifts that are accepted, and shifts that are looked for to be rejected [pixel]
 _RIDGE = 2.0  # standard deviation of a trace across the order, roughly [pixel]
-_COSMIC, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of the profile that is none of them
+_COSMIC_SIGMA, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of the profile that is none of them
 _UNEVEN = 0.05  # error of the offset of one column that no light mends: lines are tilted against the columns [pixel]
 
 
@@ -123,7 +123,7 @@ def measure(
     laid = trace_columns.lay_out(image, flat.traces, flat, lit, stride)
     for attempt in range(rounds):
         shifted = _shifted(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
-        points = _offsets(laid, shifted, lit, design, np.inf if attempt == 0 else _COSMIC)
+        points = _offsets(laid, shifted, lit, design, np.inf if attempt == 0 else _COSMIC_SIGMA)
         if attempt < 2:
             kept = _worth(*points, terms, worth_px)
             terms = np.where(kept, terms, begin)
@@ -153,7 +153,9 @@ def _offsets(laid: trace_columns.Columns, shifted, lit, design, threshold) -> tu
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
     laid = laid.moved(shifted, lit)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, variance, _ = column_fit_kernels.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
+    flux, variance, _ = column_fit_kernels.fit_exact_response(
+        *laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4
+    )
     offset, weight = column_fit_kernels.trace_offsets(*laid.pieces, flux, 1)
     seen = weight > 0
     thin = design[:, :, laid.thin].reshape(*flux.shape, 3)[laid.order][seen]
