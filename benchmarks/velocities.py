@@ -56,7 +56,7 @@ def series(bench, name, snr, epochs, seed=0):
         wavelengths = extracted_stars.wavelengths(
             bench, zero_ms=made_ms, error_ms=np.hypot(ZERO_MS, TRANSFER_MS), drift_error_ms=DRIFT_MS
         )
-        one = measured(spectra, wavelengths, target, bervs[epoch], transfer_ms=TRANSFER_MS)
+        one = measured(spectra, wavelengths, target, bervs[epoch], transfer_noise_ms=TRANSFER_MS)
         found.append((made_ms, one))
         spectrum, numbers = measurement.prepared(spectra, wavelengths, 0)
         fwhm = wavelengths.line_shape.fwhm[0][np.isin(spectra.orders, numbers)]

@@ -119,7 +119,7 @@ class Night:
     def star_spectra(self):
         """Spectra: of the star and the lamp beside it."""
         refs, lit = self.references, self.star.raw.lit_fibers
-        return optimal_extraction.optimal(self.star_clean, self.star_place[0], refs.flat, lit, refs.arc.slant, (1,))
+        return optimal_extraction.optimal(self.star_clean, self.star_place[0], refs.flat, lit, (1,), refs.arc.slant)
 
     @cached_property
     def star_wavelengths(self):

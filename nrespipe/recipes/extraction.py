@@ -73,5 +73,5 @@ def extract_frame(raw: RawFrame, refs: References, spectrograph: Spectrograph) -
     traces, motion = trace_shift.measure(image, traces, flat, raw.lit_fibers)
     lamps = tuple(fiber for fiber in raw.lit_fibers if raw.objects[fiber] == "thar")
     slant = refs.arc.slant if refs.arc else line_tilt.measure(image, traces, flat, lamps)
-    spectra = optimal_extraction.optimal(image, traces, flat, raw.lit_fibers, slant, lamps)
+    spectra = optimal_extraction.optimal(image, traces, flat, raw.lit_fibers, lamps, slant)
     return Extraction(spectra, motion, slant, state)

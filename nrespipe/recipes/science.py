@@ -136,7 +136,8 @@ def _velocities(spectra, wavelengths, barycentric, refs):
         measurement.measure(
             spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber],
             spare_masks=refs.spare_masks, template=refs.templates.get(fiber),
-            transfer_ms=wavelength_errors.transfer_noise_ms(refs.arc, fiber), drift_scatter_ms=refs.drift_scatter_ms,
+            transfer_noise_ms=wavelength_errors.transfer_noise_ms(refs.arc, fiber),
+            drift_scatter_ms=refs.drift_scatter_ms,
         )
         for fiber in sorted(barycentric)
     )  # fmt: skip
@@ -149,23 +150,13 @@ def _barycentric(raw, stars, spectrograph):
         star = stars.get(fiber)
         if star is None or star.ra_deg is None or star.dec_deg is None:
             continue
-        place = _place(raw, fiber, spectrograph)
+        place = spectrograph.place(raw, fiber)
         if np.isnan(place.longitude_deg):
             # neither the header nor the table of the spectrograph has its position
             continue
-        middle, from_meter = barycenter.midpoint(raw, fiber)
+        middle, from_meter = barycenter.midpoint(raw, fiber, spectrograph.fibers)
         found[fiber] = barycenter.at(star, middle, place, from_meter)
     return found
-
-
-def _place(raw, fiber, spectrograph):
-    """Return the telescope that feeds a fiber, or the spectrograph where the header has no position of it."""
-    if fiber in spectrograph.fibers.star:
-        number = spectrograph.fibers.star.index(fiber)
-        telescope = raw.telescopes[number] if number < len(raw.telescopes) else None
-        if telescope is not None and None not in (telescope.longitude_deg, telescope.latitude_deg, telescope.height_m):
-            return telescope
-    return spectrograph
 
 
 def _detector_flags(raw, refs, spectrograph, detector):

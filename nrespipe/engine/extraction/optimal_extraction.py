@@ -36,8 +36,8 @@ def optimal(
     traces: Traces,
     flat: Flat,
     lit: tuple[int, ...],
+    lamps: tuple[int, ...],
     slant: Slant | None = None,
-    lamps: tuple[int, ...] = (1,),
     threshold: float = 5.0,
 ) -> Spectra:
     """Extract the lit fibers of a frame.
@@ -48,10 +48,10 @@ def optimal(
         Where the orders lie in this frame.
     lit
         Fibers that carry light.
-    slant
-        Tilt and curvature of the images of lines; None if they are upright.
     lamps
         Those of `lit` that carry a line lamp.
+    slant
+        Tilt and curvature of the images of lines; None if they are upright.
     threshold
         Pixels further than this many standard deviations from the fitted profile are left out as cosmic rays.
 

@@ -57,7 +57,7 @@ def measure(
     *,
     spare_masks: Sequence[LineMask] = (),
     template: Template | None = None,
-    transfer_ms: float = 0.0,
+    transfer_noise_ms: float = 0.0,
     drift_scatter_ms: float = DRIFT_SCATTER_MS,
     list_noise_ms: float = 30.0,
 ) -> Velocity:
@@ -79,8 +79,9 @@ def measure(
         Further masks for the velocity of a star that none of `masks` fits.
     template
         Of the star, or of one like it: the velocity is then measured with it as well.
-    transfer_ms
-        Error of the zero point of the fiber relative to the reference fiber; part of that of the wavelengths [m / s].
+    transfer_noise_ms
+        Part of the error of the zero point of the fiber relative to the reference fiber by the photon noise of the
+        arcs of this night; part of that of the wavelengths [m / s].
     drift_scatter_ms
         Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
     list_noise_ms
@@ -113,7 +114,7 @@ def measure(
         weight = np.zeros(spectra.of(fiber)[0].shape)
         weight[chosen] = leverage
         return error_parts(
-            photon_ms, wavelengths, fiber, weight, mismatch_ms=mismatch_ms, transfer_ms=transfer_ms,
+            photon_ms, wavelengths, fiber, weight, mismatch_ms=mismatch_ms, transfer_noise_ms=transfer_noise_ms,
             drift_scatter_ms=drift_scatter_ms,
         )  # fmt: skip
 
@@ -177,7 +178,7 @@ def error_parts(
     weight: Floats,
     *,
     mismatch_ms: float | None = None,
-    transfer_ms: float = 0.0,
+    transfer_noise_ms: float = 0.0,
     drift_scatter_ms: float = DRIFT_SCATTER_MS,
 ) -> Errors:
     """Return the total error of a velocity and the parts whose squares add up to it.
@@ -192,8 +193,9 @@ def error_parts(
         Share of each pixel of the frame in the velocity.
     mismatch_ms
         Error by the differences between spectrum and template beyond noise; None where there is no template [m / s].
-    transfer_ms
-        Error of the zero point of the fiber relative to the reference fiber, of this night [m / s].
+    transfer_noise_ms
+        Part of the error of the zero point of the fiber relative to the reference fiber by the photon noise of the
+        arcs of this night [m / s].
     drift_scatter_ms
         Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
 
@@ -208,7 +210,7 @@ def error_parts(
     else:
         night_ms, common_ms = float(wavelengths.error_ms[wavelengths.fibers.index(fiber)]), 0.0
         drift_ms = wavelengths.drift.velocity_error_ms
-    transfer_ms = min(float(transfer_ms), night_ms)
+    transfer_ms = min(float(transfer_noise_ms), night_ms)
     wavelength_ms = float(np.sqrt(night_ms**2 - transfer_ms**2)) if np.isfinite(night_ms) else night_ms
     drift_ms = float(drift_scatter_ms if wavelengths.drift.n_lines == 0 else drift_ms)
     parts_ms = [float(photon_ms), wavelength_ms, drift_ms, transfer_ms]

@@ -247,7 +247,7 @@ def made(bench):
 @pytest.mark.slow
 def test_where_there_is_a_template_both_velocities_are_measured_and_agree(bench, made):
     target = stars.target("HD102365")
-    found = seen(bench, target, 7e3, seed=50, template=made, transfer_ms=0.4)
+    found = seen(bench, target, 7e3, seed=50, template=made, transfer_noise_ms=0.4)
     second = found.template
     assert abs(second.rv_ms - target.rv_ms) < 4 * second.photon_error_ms
     assert abs(found.rv_ms - target.rv_ms) < 4 * absolute_error_ms(found)
@@ -262,7 +262,7 @@ def test_where_there_is_a_template_both_velocities_are_measured_and_agree(bench,
 @pytest.mark.slow
 def test_a_template_of_another_star_has_an_error_of_its_own_and_casts_no_doubt_on_the_frame(bench, made):
     target = stars.target("HD126053")
-    found = seen(bench, target, 7e3, seed=51, template=made, transfer_ms=0.4)
+    found = seen(bench, target, 7e3, seed=51, template=made, transfer_noise_ms=0.4)
     second = found.template
     assert not second.own
     assert second.mismatch_error_ms > second.photon_error_ms
