@@ -103,8 +103,7 @@ def _numbered(raw, spectra, arc):
 def _refuse_light_in_the_wrong_fiber(raw, spectra, drift, reference) -> None:
     """Raise BadFrame if the fiber of the lamp has flux but no lamp lines, and no star fiber has flux.
 
-    A bench that has moved by the distance of two fibers puts a star there, and this is the only sign if the lamp was
-    off.
+    If the bench moved by two fibers, the star's light lies in the lamp fiber. Without lamp lines nothing else shows it.
     """
     if drift.n_lines or reference in raw.star_fibers or reference not in spectra.fibers:
         return

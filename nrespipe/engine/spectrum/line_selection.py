@@ -15,18 +15,21 @@ _UNSTEADY = (
     (3934.78, 3.0), (3969.59, 3.0), (4341.69, 2.0), (4862.69, 3.0), (5891.58, 1.5), (5897.56, 1.5), (6564.61, 4.0),
 )  # fmt: skip
 
+#: Largest motion of an observer on the Earth about the barycenter [m / s]
+MOTION_MS = 31000.0
+
 #: Stretches where water and oxygen leave nothing between their lines [angstrom]
 _OPAQUE = ((6867.0, 6929.0), (7160.0, 7345.0), (7590.0, 7710.0), (8125.0, 8355.0), (8930.0, 9900.0))
 
 
-def clear(
+def clear_lines(
     mask: LineMask,
     spectrum: OrderSpectra,
     velocity_ms: float,
     reach_ms: float,
     tellurics: Tellurics | None = None,
     *,
-    motion_ms: float = 31000.0,
+    motion_ms: float = MOTION_MS,
     shallowest: float = 0.05,
     margin: int = 20,
 ) -> Lines:
@@ -72,13 +75,13 @@ def clear(
     return Lines(order=order[kept], angstrom=angstrom[kept], weight=weight[kept])
 
 
-def window(
+def clear_pixels(
     wavelength: Floats,
     berv_ms: float,
     velocity_ms: float,
     tellurics: Tellurics | None = None,
     *,
-    motion_ms: float = 31000.0,
+    motion_ms: float = MOTION_MS,
     margin: int = 20,
 ) -> Booleans:
     """Return the pixels that stay clear of the atmosphere, the ends of orders and the chromosphere all year.
@@ -134,7 +137,7 @@ def telluric_pixels(wavelength: Floats, tellurics: Tellurics | None) -> Booleans
     return inside
 
 
-def search(
+def search_velocity(
     mask: LineMask,
     spectrum: OrderSpectra,
     berv_ms: float,

@@ -203,7 +203,7 @@ def _equations(found, masks, berv_ms, sampling, tellurics, deepest, blocks=12):
     wavelength, level = spectrum.wavelength[chosen], spectrum.continuum[chosen]
     absorption = _absorption(found, masks, berv_ms, sampling, chosen)
     good = spectrum.good[chosen] & (level > 0) & (absorption.max(axis=0) < deepest)
-    good &= line_selection.window(wavelength, berv_ms, found.rv_ms, tellurics)
+    good &= line_selection.clear_pixels(wavelength, berv_ms, found.rv_ms, tellurics)
     level = np.where(good, level, 1.0)
     # a mismatch of three percent, which the lists have anywhere, keeps a bright star from resting on few pixels
     root = np.where(good, (spectrum.variance[chosen] / level**2 + 0.03**2) ** -0.5, 0.0)

@@ -229,7 +229,7 @@ def _by_mask(spectrum, mask, known_ms, berv_ms, options):
     array_checks.check_lines(mask)
     guess_ms = known_ms
     if known_ms is None:
-        guess_ms, significance, _ = line_selection.search(mask, spectrum, berv_ms, options["tellurics"])
+        guess_ms, significance, _ = line_selection.search_velocity(mask, spectrum, berv_ms, options["tellurics"])
         if significance < 5:
             raise ValueError(f"mask {mask.name} finds no lines in the spectrum: give a first guess")
     fit = mask_fit.fit(spectrum, mask, guess_ms, berv_ms, **options)

@@ -76,9 +76,9 @@ def fit(
     *,
     sampling: "Sampling | None" = None,
     tellurics: Tellurics | None = None,
-    window: float = 1.25,
+    half_width: float = 1.25,
     rounds: int = 12,
-    **clear,
+    motion_ms: float = line_selection.MOTION_MS,
 ) -> Fit:
     """Measure the radial velocity of a spectrum with a line mask.
 
@@ -89,19 +89,19 @@ def fit(
     mask
         All lines of the type of the star, at rest.
     velocity_ms
-        First guess, barycentric, to a few km/s; ``line_selection.search`` gives one [m / s].
+        First guess, barycentric, to a few km/s; ``line_selection.search_velocity`` gives one [m / s].
     berv_ms
         Barycentric correction, as in ``Barycentric`` [m / s].
     sampling
         Line-spread function; without one it counts as part of the broadening of the star.
     tellurics
         Where the atmosphere absorbs.
-    window
+    half_width
         Half width of the fitted part of the CCF, in units of the width of its dip.
     rounds
         Largest number of iterations.
-    **clear
-        Passed on to ``line_selection.clear``.
+    motion_ms
+        Largest motion of the observer: every frame of a star uses the same lines [m / s].
 
     Raises
     ------
@@ -125,7 +125,13 @@ def fit(
     narrow lines in the noise of a dip that is much wider, hundreds of errors from the truth. Where it does not resemble
     the spectrum in the end, the fit begins anew with wider lines.
     """
-    options = {"sampling": sampling, "tellurics": tellurics, "window": window, "rounds": rounds, **clear}
+    options = {
+        "sampling": sampling,
+        "tellurics": tellurics,
+        "half_width": half_width,
+        "rounds": rounds,
+        "motion_ms": motion_ms,
+    }
     wider = (stellar_model.wide(velocity_ms, fwhm) for fwhm in (160e3, 80e3, 40e3))
     found, failures = None, []
     for model in (StellarModel(velocity_ms), *wider):
@@ -143,15 +149,15 @@ def fit(
     return found
 
 
-def _settled(spectrum, mask, model, berv_ms, *, sampling, tellurics, window, rounds, **clear):
+def _settled(spectrum, mask, model, berv_ms, *, sampling, tellurics, half_width, rounds, motion_ms):
     """Return the fit that a first model leads to."""
     velocity_ms = model.rv_ms
     for number in range(rounds):
         flux, slope = stellar_model.expected(model, mask, spectrum, berv_ms, sampling)
         if number > 0:
             spectrum = _releveled(spectrum, flux)
-        reach_ms = window * model.fwhm_ms
-        lines = line_selection.clear(mask, spectrum, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
+        reach_ms = half_width * model.fwhm_ms
+        lines = line_selection.clear_lines(mask, spectrum, velocity_ms, 1.1 * reach_ms, tellurics, motion_ms=motion_ms)
         if len(lines.order) == 0:
             raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
         compared = stellar_model.compare(spectrum, flux, slope, lines, mask, model.rv_ms, berv_ms, reach_ms)

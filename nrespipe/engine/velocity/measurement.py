@@ -324,7 +324,7 @@ def _fitted(spectrum, sampling, by_temperature, star, tellurics, berv_ms, list_n
     """Return the best fit or None, its mask, and whether the mask is another one than that of the catalog."""
     teff_k = stellar_type.catalog_temperature(star)
     first, guess_ms, significance = _recognised(spectrum, by_temperature, teff_k, star, tellurics, berv_ms)
-    clear = line_selection.clear(first, spectrum, guess_ms, 20e3, tellurics)
+    clear = line_selection.clear_lines(first, spectrum, guess_ms, 20e3, tellurics)
     if significance < 5 or len(clear.order) < 20:
         return None, first, teff_k is None
     fit = lambda mask: mask_fit.fit(spectrum, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
@@ -349,7 +349,8 @@ def _recognised(spectrum, candidates, teff_k, star, tellurics, berv_ms):
     if teff_k is not None:
         candidates = [min(candidates, key=lambda mask: abs(mask.teff_k - teff_k))]
     searches = [
-        line_selection.search(mask, spectrum, berv_ms, tellurics, half_range_ms=half_range_ms) for mask in candidates
+        line_selection.search_velocity(mask, spectrum, berv_ms, tellurics, half_range_ms=half_range_ms)
+        for mask in candidates
     ]
     best = int(np.argmax([match for _, _, match in searches]))
     guess_ms, significance, _ = searches[best]

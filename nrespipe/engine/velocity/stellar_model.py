@@ -145,8 +145,8 @@ def expected(
 
 def compare(
     spectrum: "OrderSpectra",
-    flux: Floats,
-    slope: Floats,
+    model_flux: Floats,
+    model_slope: Floats,
     lines: ccf.Lines,
     mask: LineMask,
     rv_ms: float,
@@ -159,7 +159,7 @@ def compare(
     ----------
     spectrum
         The spectrum.
-    flux, slope : shape (n_orders, n_pixels)
+    model_flux, model_slope : shape (n_orders, n_pixels)
         Of the model, from `expected`.
     lines, mask
         Lines of the CCF, and the list that they are from.
@@ -168,23 +168,23 @@ def compare(
     reach_ms
         Half width of the range of velocities that is compared [m / s].
     """
-    model, halves, edges = flux, _halves(lines, mask), ccf.pixel_edges(spectrum.wavelength)
+    halves, edges = _halves(lines, mask), ccf.pixel_edges(spectrum.wavelength)
     level = np.where(spectrum.good & (spectrum.continuum > 0), spectrum.continuum, 1.0)
     good = spectrum.good & (spectrum.continuum > 0)
-    flux = np.where(good, spectrum.flux / level, model)
+    flux = np.where(good, spectrum.flux / level, model_flux)
     grid_ms = np.linspace(-reach_ms, reach_ms, 81)
     box_ms = grid_ms[1] - grid_ms[0]
     seen_ms = doppler.seen_ms(rv_ms + grid_ms, berv_ms)
-    parts = [ccf.correlate(np.stack([flux, model, slope]), edges, half, seen_ms, box_ms) for half in halves]
+    parts = [ccf.correlate(np.stack([flux, model_flux, model_slope]), edges, half, seen_ms, box_ms) for half in halves]
     functions = parts[0] + parts[1]
     coefficients = _shift_coefficients(functions[1], functions[2])
     shallow, deep = (ccf.projection(edges, half, seen_ms, box_ms, coefficients) for half in halves)
     weights = shallow + deep
-    signal = np.where(good, weights * (flux - model), 0.0)
-    leverage = np.where(good, weights * slope, 0.0)
+    signal = np.where(good, weights * (flux - model_flux), 0.0)
+    leverage = np.where(good, weights * model_slope, 0.0)
     noise, usual = (
         np.where(good, weights**2 * variance / level**2, 0.0).sum(axis=1)
-        for variance in (spectrum.variance, spectrum.weighing_variance * np.maximum(model, 0.05))
+        for variance in (spectrum.variance, spectrum.weighing_variance * np.maximum(model_flux, 0.05))
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = signal.sum(axis=1) / leverage.sum(axis=1)

@@ -76,7 +76,7 @@ def fit(
     tellurics: Tellurics | None = None,
     degree: int = 3,
     clip: float = 5.0,
-    **window,
+    motion_ms: float = line_selection.MOTION_MS,
 ) -> TemplateFit:
     """Measure the radial velocity of a spectrum with a template.
 
@@ -98,8 +98,8 @@ def fit(
         Degree of the polynomial by which the level of an order may differ from that of the template.
     clip
         Pixels further off than this many errors, of noise and 1 percent of the level, are left out.
-    **window
-        `motion_ms` and `margin`, as in ``line_selection.window``.
+    motion_ms
+        Largest motion of the observer: every frame of a star uses the same pixels [m / s].
 
     Raises
     ------
@@ -117,7 +117,10 @@ def fit(
     pixels are chosen by their wavelength in the frame of the barycenter, so that they are the same in every frame of a
     star.
     """
-    able = line_selection.window(spectrum.wavelength, berv_ms, velocity_ms, tellurics, **window) & spectrum.good
+    able = (
+        line_selection.clear_pixels(spectrum.wavelength, berv_ms, velocity_ms, tellurics, motion_ms=motion_ms)
+        & spectrum.good
+    )
     able &= (spectrum.continuum > 0) & (spectrum.variance > 0) & np.isfinite(spectrum.flux)
     light = _Light(spectrum, numbers, template, berv_ms)
     kept, rv_ms = able, velocity_ms
