@@ -85,7 +85,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
             replace(
                 velocity,
                 quality=velocity.quality | frame_flags | star_flags[velocity.fiber],
-                activity=activity.of(velocity, spectra, wavelengths),
+                activity=activity.measure_all(velocity, spectra, wavelengths),
             )
             for velocity in velocities
         ),

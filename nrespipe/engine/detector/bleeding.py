@@ -64,11 +64,16 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     -----
     Between the traces there is little light but scattered one, so spilled charge is seen there whatever the orders
     show. Each gap between neighboring traces is cut into pieces of some eight rows, and each piece of a column compared
-    with the same piece of other columns. Charge is followed along the column, in both directions, from saturated pixels
-    and from pieces all of whose pixels stand out, together with a neighbor, as no cosmic ray and no line makes them: a
-    detector may spill below the level at which its header has it saturated. It is followed as far as pieces stand out
-    by 2.5 errors, one that does not left aside, and through pieces in which the wings of bright light may hide charge
-    that is more than the noise of a trace beside them; the next piece and the trace before it are flagged too.
+    with the same piece of other columns. Four rules decide which pieces are flagged:
+
+    1. Charge begins at saturated pixels, and at a piece all of whose pixels stand out, if a neighboring piece does as
+       well. No cosmic ray and no line makes such a pair. A detector may spill below the level at which its header has
+       it saturated.
+    2. From there it is followed along the column, in both directions, through pieces that stand out by 2.5 errors. A
+       single piece that does not is passed over.
+    3. It is also followed through pieces in which the wings of bright light may hide charge that is more than the noise
+       of a trace beside them.
+    4. The piece after the last one is flagged too, and the trace before it.
     """
     centers = _filled(traces.centers[[traces.fibers.index(fiber) for fiber in lit]])
     low, high, below = _pieces(centers, len(image.electrons))

@@ -91,8 +91,13 @@ def pile(adu: Floats, level_adu: float) -> float:
     Notes
     -----
     The number of pixels of lines and stars falls with their brightness, and that of the tops of the orders of a flat is
-    even. Where forty pixels and more, and five times as many as at the levels below, have the same level within some
-    percent, and hardly any has a higher one, it is the highest that there is.
+    even. A level, to some percent, is that of a pile where
+
+    1. forty pixels or more have it;
+    2. five times as many have it as have each of the levels below;
+    3. no more than a tenth as many have a higher one.
+
+    Of several such levels the one with most pixels is taken.
     """
     bright = adu[adu > level_adu + _PILE_EDGES[0]]
     if bright.size < _PILE:

@@ -38,7 +38,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Peak:
+class Dip:
     """A Gaussian fitted to the dip of a CCF.
 
     Attributes
@@ -158,7 +158,7 @@ def projection(edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float, coef
     return _projection(edges, lines.order, lines.angstrom, lines.weight, factors, half, coefficients)
 
 
-def peak(grid_ms: Floats, function: Floats) -> Peak:
+def measure_dip(grid_ms: Floats, function: Floats) -> Dip:
     """Fit a Gaussian and a constant to the dip of a CCF.
 
     Parameters
@@ -172,7 +172,7 @@ def peak(grid_ms: Floats, function: Floats) -> Peak:
     start = np.array([level, level - function[lowest], place[lowest], 0.4])
     shape = lambda p: p[0] - p[1] * np.exp(-0.5 * ((place - p[2]) / p[3]) ** 2)  # noqa: E731
     p = least_squares(lambda p: shape(p) - function, start, method="lm", max_nfev=400).x
-    return Peak(
+    return Dip(
         center_ms=float(p[2] * scale + grid_ms.mean()),
         fwhm_ms=float(2 * np.sqrt(2 * np.log(2)) * abs(p[3]) * scale),
         contrast=float(p[1] / p[0]) if p[0] != 0 else 0.0,
@@ -183,7 +183,7 @@ def peak(grid_ms: Floats, function: Floats) -> Peak:
 def bisector_span(
     grid_ms: Floats,
     function: Floats,
-    fitted: Peak,
+    fitted: Dip,
     *,
     top: tuple[float, float] = (0.1, 0.4),
     bottom: tuple[float, float] = (0.55, 0.9),
@@ -195,7 +195,7 @@ def bisector_span(
     grid_ms, function : shape (n_velocities,)
         Velocities [m / s] and the CCF.
     fitted
-        From `peak`.
+        From `measure_dip`.
     top, bottom
         Ranges of depth whose mean bisectors are compared, 0 at the level and 1 at the deepest point.
 
@@ -262,7 +262,7 @@ def shape_errors(
     flux, noise = spectrum.relative(model)
     edges, total = pixel_edges(spectrum.wavelength), lines.weight.sum()
     function = correlate(flux[None], edges, lines, seen_ms, box_ms)[0].sum(axis=0) / total
-    fitted = peak(grid_ms, function)
+    fitted = measure_dip(grid_ms, function)
     if not (fitted.sigma_ms > 0 and fitted.contrast * fitted.level > 0 and fitted.level > 0):
         return np.inf, np.inf, np.inf
 

@@ -190,7 +190,7 @@ def gaussian(
     able = np.isfinite(error) & (error > 0)
     weight = np.where(able, 1 / np.where(able, error, 1.0) ** 2, 0.0)
     by_order = OrderVelocities(
-        np.where(able, [peak.center_ms for peak, _ in fits[1:]], np.nan),
+        np.where(able, [dip.center_ms for dip, _ in fits[1:]], np.nan),
         np.where(able, error, np.nan),
         weight / max(weight.sum(), 1e-300),
     )
@@ -203,8 +203,8 @@ def gaussian(
 def _shift(grid_ms, function):
     """Return the dip of a CCF, and the weights of its points in the shift of the dip."""
     if not np.ptp(function) > 0:
-        return ccf.Peak(np.nan, np.nan, 0.0, 0.0), np.zeros(len(grid_ms))
-    found = ccf.peak(grid_ms, function)
+        return ccf.Dip(np.nan, np.nan, 0.0, 0.0), np.zeros(len(grid_ms))
+    found = ccf.measure_dip(grid_ms, function)
     u = (grid_ms - found.center_ms) / (found.fwhm_ms / 2.3548)
     dip = np.exp(-0.5 * u**2)
     # the combination that a shift changes, and no level, depth or width

@@ -46,7 +46,7 @@ def test_a_peak_of_harps_is_where_its_own_pipeline_found_it():
     with fits.open(harps("gl581_harps_ccf_M2.fits")) as hdus:
         header, function = hdus[0].header, hdus[0].data[-1].astype(float)
     grid_ms = 1e3 * (header["CRVAL1"] + header["CDELT1"] * np.arange(len(function)))
-    found = ccf.peak(grid_ms, function)
+    found = ccf.measure_dip(grid_ms, function)
     assert found.center_ms == pytest.approx(1e3 * header["ESO DRS CCF RVC"], abs=0.05)
     assert found.fwhm_ms == pytest.approx(1e3 * header["ESO DRS CCF FWHM"], abs=1.0)
     assert 100 * found.contrast == pytest.approx(header["ESO DRS CCF CONTRAST"], abs=0.05)
