@@ -51,9 +51,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if noise == 0:
         raise BadFrame(f"{raw.filename}: the image has no noise, all its pixels are alike")
     bright = float(np.mean(adu > 20 * noise + structure))
-    gain_e, dark = (
-        detector_values.nominal_gain([raw], spectrograph.detector).e_per_adu, detector_values.overscan_noise(raw)
-    )  # fmt: skip
+    gain_e = detector_values.nominal_gain([raw], spectrograph.detector).e_per_adu
+    dark = detector_values.overscan_noise(raw)
     quality = header_checks.flags(raw, spectrograph.detector, noise, gain_e, dark)
     if abs(structure) > 10 * noise:
         # light brings its own noise with it, a level of the amplifier does not

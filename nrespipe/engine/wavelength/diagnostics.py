@@ -135,7 +135,7 @@ def night_to_night(new: Arc, old: Arc) -> dict[str, float]:
     dict of str to float
         ``zero_ms`` and ``zero_error_ms``: change of the wavelength of a fixed pixel of the reference fiber, mean over
         orders and columns, by the lamp alone, and its error; ``shift_px``, ``stretch_px``, ``turn_px``,
-        ``pressure_ms``: the terms of that drift, as in ``Drift``; ``lines``: lines compared.
+        ``bend_ms``: the terms of that drift, as in ``Drift``; ``lines``: lines compared.
         ``shape_ms``: rms over the detector of the difference of the two solutions of the reference fiber after that
         drift, and ``offset_ms`` its mean; ``fiber{n}_ms`` and ``fiber{n}_error_ms``: change of the offset of fiber n
         from the reference fiber; ``width``: median ratio of the widths of lines, new to old.
@@ -154,7 +154,7 @@ def night_to_night(new: Arc, old: Arc) -> dict[str, float]:
         "shift_px": drift.shift_px,
         "stretch_px": drift.stretch_px,
         "turn_px": drift.turn_px,
-        "pressure_ms": drift.bend_ms,
+        "bend_ms": drift.bend_ms,
         "lines": float(drift.n_lines),
     }
     rest = _disagreement_ms(new, old, drift, fiber)
