@@ -11,6 +11,7 @@ from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.numerics.matrices import solve_banded
 from nrespipe.numerics.profile_table import chunk_of, profile_of
 
+OUTLIER = 2  # mark of a pixel that the fit has rejected, in the array of bad pixels
 _NEIGHBORS = 3  # traces above a trace whose light may overlap with it
 _BLOCK = 64  # rows of an image that are transposed at a time, so that they stay in the fastest cache
 
@@ -81,7 +82,7 @@ def shares_of(
 
 
 @njit(cache=True)
-def fill(model: Floats, shares: Floats, first: Integers, flux: Floats, extra: Floats, least: float) -> None:
+def model_column(model: Floats, shares: Floats, first: Integers, flux: Floats, extra: Floats, least: float) -> None:
     """Fill the windows of a column with the flux of its traces, spread over their profiles.
 
     Parameters
@@ -171,7 +172,7 @@ def fit(
     error : shape (n_columns, n_rows)
         Error of the response of the pixels, relative to it.
     bad : shape (n_columns, n_rows)
-        Not 0 where a pixel is not to be used. On return 2 where an outlier was found.
+        Not 0 where a pixel is not to be used. On return `OUTLIER` where one was found.
     shares, first
         From `shares_of`.
     extra : shape (n_columns, n_rows)
@@ -217,7 +218,7 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
             if first[x, k] >= 0:
                 solution[k] = start[k, x] if not np.isnan(start[k, x]) else _sum(data[x], bad[x], first[x, k], window)
         for attempt in range(passes):
-            fill(model, shares[x], first[x], solution, extra[x], 0.0)
+            model_column(model, shares[x], first[x], solution, extra[x], 0.0)
             _guards(guards, shares[x], first[x], solution, guard)
             _noise(noise, floor[x], error[x], model, first[x], window)
             if attempt > 0 and np.isfinite(threshold):
@@ -237,7 +238,7 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
     return flux, variance, used
 
 
-def extract(
+def fit_exact_response(
     data: Floats,
     floor: Floats,
     bad: Integers,
@@ -332,12 +333,12 @@ def _outliers(data, bad, model, noise, guards, first, window, threshold):
             if square > worst * noise[y] and not bad[y] and square > worst * (noise[y] + guards[y]):
                 worst, where = square / (noise[y] + guards[y]), at
         if where >= 0:
-            bad[where] = 2
+            bad[where] = OUTLIER
             found += 1
             for y in range(max(first[k], where - 1), min(len(model), first[k] + window, where + 2)):
                 residual = data[y] - model[y]
                 if not bad[y] and residual > 0 and residual**2 > 6.25 * (noise[y] + guards[y]):
-                    bad[y] = 2
+                    bad[y] = OUTLIER
     return found
 
 
@@ -389,7 +390,7 @@ def trace_offsets(
     Parameters
     ----------
     data, floor, bad, response, centers, tables, columns, low, step, half
-        As in `extract`.
+        As in `fit_exact_response`.
     flux : shape (n_traces, n_columns)
         Flux of each trace [electron].
     stride
