@@ -13,6 +13,10 @@ Templates of stars::
 
     {output}/{site}/templates/template_HD10700_lsc_0123456789ab.fits
 
+Images of masters, unpacked for all processes of a machine::
+
+    {output}/.unpacked/0123456789abcdef0123456789abcdef/PROFILE_RESPONSE.npy
+
 Raw frames that were fetched from the archive::
 
     {output}/{site}/{instrument}/{day}/fetched/lscnrs01-fa09-20190405-0021-e00.fits.fz
@@ -196,6 +200,17 @@ def fetched_path(output: str | Path, frame: "RawFrame | Identity | Frame", name:
         Name of the file.
     """
     return Path(output, *filter(None, (frame.site, frame.instrument, frame.day)), "fetched", name)
+
+
+def unpacked_path(output: str | Path, checksum: str) -> Path:
+    """Return the directory of the unpacked images of a master, which may be removed at any time.
+
+    Parameters
+    ----------
+    checksum
+        Of the file of the master.
+    """
+    return Path(output, ".unpacked", checksum)
 
 
 def _night(output: str | Path, what: "Origin | RawFrame | Identity | Master") -> Path:

@@ -82,7 +82,8 @@ def optimal(
     arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
     of_lamp = np.isin(np.repeat(lit, len(traces.orders))[laid.order], lamps)
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
-    upright = np.zeros_like(laid.data)
+    # unlike zeros_like this takes no memory until it is written to
+    upright = np.zeros(laid.data.shape, laid.data.dtype)
     flux, _, _ = column_fit_kernels.fit(*arrays, upright, np.where(of_lamp, *_UNTILTED), 1.2 * threshold, flux, 8)
     tilt, curvature = (
         laid.sort(values) for values in line_tilt.per_pixel(slant or line_tilt.upright(traces, lit), traces, lit)

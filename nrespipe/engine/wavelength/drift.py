@@ -127,8 +127,7 @@ def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floa
     ndarray of float, shape (..., 4)
         For shift, stretch and turn [1], and pressure without its linear part [pixel / (m / s)].
     """
-    x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
-    columns, orders = np.broadcast_arrays(_middles(scale.n_pixels), scale.orders[:, None])
+    columns, orders = _middles(scale.n_pixels), scale.orders[:, None]
     everywhere = _straight(scale, orders, columns).reshape(-1, 3)
     pressure = 1 / solution.velocity_per_pixel(scale, fiber, orders, columns)
     as_straight = np.linalg.lstsq(everywhere, pressure.ravel())[0]
@@ -138,6 +137,7 @@ def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floa
 
 
 def _straight(scale, order, x):
+    x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
     scaled_x = legendre2d.scaled(x, 0, scale.n_pixels - 1)
     scaled_m = legendre2d.scaled(order, scale.orders.min(), scale.orders.max())
     return np.stack([np.ones(x.shape), scaled_x, scaled_m], axis=-1)

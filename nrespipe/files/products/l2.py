@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from nrespipe.frames.wavelength import Wavelengths
 
 
+#: Columns between which the drift is interpolated.
+_NODES = 129
+
 _AXES = (card("CTYPE1", "Pixel", "name of axis 1"), card("CTYPE2", "Order", "name of axis 2"))
 
 
@@ -225,9 +228,10 @@ def _drift_px(wavelengths: "Wavelengths", fiber: int) -> Floats:
     # here, not above: the engine brings the compiler of the kernels with it, and most commands write no product
     from nrespipe.engine.wavelength.drift import terms
 
-    moves: Floats = terms(scale, fiber, wavelengths.orders[:, None], columns)
-    drift_px: Floats = moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]
-    return drift_px
+    nodes = np.linspace(0, columns[-1], _NODES)
+    moves = terms(scale, fiber, wavelengths.orders[:, None], nodes)
+    drift_px = moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]
+    return np.array([np.interp(columns, nodes, one) for one in drift_px])
 
 
 def _wave_error(wavelengths: "Wavelengths", pixel_error_ms: Floats, name: str, fiber: int) -> "ExtensionHDU":

@@ -187,7 +187,7 @@ def combine(job: Job, still_mine: Callable[[], bool] | None = None) -> Columns:
     )
     # the pixels stay in the files: any number of frames needs the same memory
     raws = [raw_file.read(path, whole=False) for path in job.paths]
-    refs = references.fetch(job.masters, job.kind, spectrograph)
+    refs = references.fetch(job.masters, job.kind, spectrograph, output=job.output)
     refs = replace(refs, previous=acceptance.read_reference(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
     columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.judge, spectrograph)
