@@ -91,6 +91,8 @@ def optimal(
     extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * cosmic_ray_kernels.misfit(*arrays, extra, flux, 8))
     flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    # an array of the size of the detector, of which there is to be one at a time
+    del extra, upright
     extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     _reject((*arrays, extra), guard, flux, variance, used, of_lamp)
     flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)

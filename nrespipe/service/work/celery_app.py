@@ -128,6 +128,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
 
     @signals.worker_process_init.connect(weak=False)
     def _begin(**_: object) -> None:
+        memory_guard.keep_freed_memory()
         # connections are not to be shared with the parent
         assembly.sessions.kw["bind"].dispose(close=False)
 

@@ -199,6 +199,7 @@ def _enter(log_level: str) -> None:
     # a Ctrl-C at the terminal reaches all: the parent alone decides, and lets the frames in flight finish
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    memory_guard.keep_freed_memory()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     logs.configure(log_level)
 
