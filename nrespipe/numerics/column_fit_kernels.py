@@ -219,7 +219,7 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
     used = np.zeros((n, n_columns), np.float32)
     model = np.zeros(n_rows)
     noise = np.zeros(n_rows)
-    weight = np.zeros(n_rows)
+    weight, weighted = np.zeros(n_rows), np.zeros(n_rows)
     guards = np.zeros(n_rows)
     bands = np.zeros((n, _NEIGHBORS + 1))
     right = np.zeros(n)
@@ -231,17 +231,18 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
             if first[x, k] >= 0:
                 solution[k] = start[k, x] if not np.isnan(start[k, x]) else _sum(data[x], bad[x], first[x, k], window)
         for attempt in range(passes):
-            fill(model, shares[x], first[x], solution, extra[x], 0.0)
-            _noise(noise, floor[x], error[x], model, first[x], window)
+            _model(model, noise, shares[x], first[x], solution, extra[x], floor[x], error[x])
             if attempt > 0 and np.isfinite(threshold):
                 _guards(guards, shares[x], first[x], solution, guard)
-                found = _outliers(data[x], bad[x], model, noise, guards, first[x], window, threshold)
+                found = 0
+                if _has_outlier(data[x], bad[x], model, noise, guards, threshold):
+                    found = _outliers(data[x], bad[x], model, noise, guards, first[x], window, threshold)
                 if found == 0 and attempt >= least:
                     break
             elif attempt >= least:
                 break
-            _weights(weight, noise, bad[x], first[x], window)
-            _normal_equations(bands, right, data[x], extra[x], weight, shares[x], first[x])
+            _weights(weight, weighted, data[x], extra[x], noise, bad[x])
+            _normal_equations(bands, right, weight, weighted, shares[x], first[x])
             solution, inverse = solve_banded(bands, right)
         for k in range(n):
             if first[x, k] >= 0:
@@ -309,28 +310,49 @@ def _share_used(bad, shares, first):
 
 
 @njit(cache=True)
-def _guards(guards, shares, first, solution, guard):
-    """Squares of the errors of the profiles, which no outlier test may undercut."""
-    window = shares.shape[1]
+def _model(model, noise, shares, first, solution, extra, floor, error):
+    """Fill a column with the light of its traces, and with its variance."""
+    n_rows, window = len(model), shares.shape[1]
+    for y in range(n_rows):
+        model[y] = extra[y]
     for k in range(len(first)):
         if first[k] >= 0:
-            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, len(guards)))):
-                guards[y] = 0.0
-    for k in range(len(first)):
-        if first[k] < 0:
-            continue
-        light = max(solution[k], 0.0)
-        for j in range(min(window, len(guards) - first[k])):
-            guards[np.uint64(first[k] + j)] += (guard[k] * light * shares[k, j]) ** 2
+            light = max(solution[k], 0.0)
+            for j in range(min(window, n_rows - first[k])):
+                model[np.uint64(first[k] + j)] += light * shares[k, j]
+    # over the whole column, which the compiler can do for several pixels at a time
+    for y in range(n_rows):
+        light = max(model[y], 0.0)
+        noise[y] = floor[y] + light + (error[y] * light) ** 2
 
 
 @njit(cache=True)
-def _noise(noise, floor, error, model, first, window):
+def _guards(guards, shares, first, solution, guard):
+    """Squares of the errors of the profiles, which no outlier test may undercut."""
+    window = shares.shape[1]
+    guards[:] = 0.0
     for k in range(len(first)):
-        if first[k] >= 0:
-            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, len(model)))):
-                light = max(model[y], 0.0)
-                noise[y] = floor[y] + light + (error[y] * light) ** 2
+        if first[k] < 0:
+            continue
+        light = guard[k] * max(solution[k], 0.0)
+        for j in range(min(window, len(guards) - first[k])):
+            guards[np.uint64(first[k] + j)] += (light * shares[k, j]) ** 2
+
+
+@njit(cache=True)
+def _weights(weight, weighted, data, extra, noise, bad):
+    """Inverse variances of the pixels, 0 for those that are not used, and the light that is weighted with them."""
+    for y in range(len(weight)):
+        weight[y] = 0.0 if bad[y] else 1 / noise[y]
+        weighted[y] = weight[y] * (data[y] - extra[y])
+
+
+@njit(cache=True)
+def _has_outlier(data, bad, model, noise, guards, threshold):
+    found = 0
+    for y in range(len(model)):
+        found += ((data[y] - model[y]) ** 2 > threshold**2 * (noise[y] + guards[y])) & (bad[y] == 0)
+    return found > 0
 
 
 @njit(cache=True)
@@ -357,37 +379,33 @@ def _outliers(data, bad, model, noise, guards, first, window, threshold):
 
 
 @njit(cache=True)
-def _weights(weight, noise, bad, first, window):
-    for k in range(len(first)):
-        if first[k] >= 0:
-            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, len(noise)))):
-                weight[y] = 0.0 if bad[y] else 1 / noise[y]
-
-
-@njit(cache=True)
-def _normal_equations(bands, right, data, extra, weight, shares, first):
+def _normal_equations(bands, right, weight, weighted, shares, first):
     bands[:] = 0.0
-    right[:] = 0.0
     window = shares.shape[1]
     n = len(first)
     for k in range(n):
+        right[k] = 0.0
         if first[k] < 0:
             bands[k, 0] = 1.0
             continue
-        end = min(window, len(data) - first[k])
+        end = min(window, len(weight) - first[k])
+        # sums in variables of their own, which stay in registers
+        light = square = 0.0
         for j in range(end):
             y = np.uint64(first[k] + j)
-            w = shares[k, np.uint64(j)] * weight[y]
-            right[k] += w * (data[y] - extra[y])
-            bands[k, 0] += w * shares[k, np.uint64(j)]
+            share = shares[k, np.uint64(j)]
+            light += share * weighted[y]
+            square += share * share * weight[y]
+        right[k], bands[k, 0] = light, square * (1 + 1e-9) + 1e-12
         for i in range(1, min(_NEIGHBORS + 1, n - k)):
             apart = first[k + i] - first[k]
             if first[k + i] < 0 or apart >= window:
                 continue
+            overlap = 0.0
             for j in range(max(apart, 0), min(end, window + apart)):
-                overlap = shares[k, np.uint64(j)] * shares[k + i, np.uint64(j - apart)]
-                bands[k, i] += overlap * weight[np.uint64(first[k] + j)]
-        bands[k, 0] = bands[k, 0] * (1 + 1e-9) + 1e-12
+                both = shares[k, np.uint64(j)] * shares[k + i, np.uint64(j - apart)]
+                overlap += both * weight[np.uint64(first[k] + j)]
+            bands[k, i] = overlap
 
 
 def trace_offsets(

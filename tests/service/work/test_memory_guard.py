@@ -107,7 +107,11 @@ def test_a_process_that_keeps_freed_memory_gets_it_again_without_new_pages():
     # 128 MB an array; without huge pages each would be 32,768 pages
     environment = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
     kept, given_back = (
-        int(subprocess.run([sys.executable, "-c", program, word], capture_output=True, check=True, env=environment).stdout)
+        int(
+            subprocess.run(
+                [sys.executable, "-c", program, word], capture_output=True, check=True, env=environment
+            ).stdout
+        )
         for word in ("kept", "given back")
     )
     assert given_back > 100_000
