@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LEAST_BYTES = 1 << 20
 #: Images whose columns are contiguous in their copy, as the extraction reads them.
 _BY_COLUMNS = frozenset({"PROFILE_RESPONSE", "PROFILE_RESPONSE_ERROR"})
-#: Directories that are kept: those of two nights of every spectrograph [number], and all that were used lately [second].
+#: Directories that are kept: two nights of every spectrograph [number], and all that were used lately [second].
 _KEPT, _RECENT_S = 32, 3600.0
 
 

@@ -1,7 +1,7 @@
 """A process that takes too much memory is ended, and it is told why."""
 
-import signal
 import os
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -106,12 +106,9 @@ def test_a_process_that_keeps_freed_memory_gets_it_again_without_new_pages():
     )
     # 128 MB an array; without huge pages each would be 32,768 pages
     environment = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
+    command = [sys.executable, "-c", program]
     kept, given_back = (
-        int(
-            subprocess.run(
-                [sys.executable, "-c", program, word], capture_output=True, check=True, env=environment
-            ).stdout
-        )
+        int(subprocess.run([*command, word], capture_output=True, check=True, env=environment).stdout)
         for word in ("kept", "given back")
     )
     assert given_back > 100_000
