@@ -102,7 +102,7 @@ def main():
     for seed, (name, scene) in enumerate([("", next(scenes())[1]), *scenes()]):
         raw, rendered = raw_of(bench, scene, 30 + seed, state=state)
         known = refs if scene.kind is Kind.SCIENCE else replace(refs, arc=None)
-        spectra, motion, _ = extract_frame(raw, known, bench.spectrograph)
+        spectra, motion, *_ = extract_frame(raw, known, bench.spectrograph)
         if not name:
             continue  # that one has compiled the kernels
         moved, charge = drift.measure(spectra, refs.arc), spilled(bench, rendered)

@@ -16,7 +16,7 @@ from astropy.io import fits
 
 from nrespipe import data, instruments
 from nrespipe.engine.spectrum import continuum
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.velocity import measurement, template, template_fit
 from nrespipe.frames.star import Star
 from nrespipe.simulator import bench as benches
@@ -42,9 +42,9 @@ def star(name, kind, vsini_kms, snr):
 def exposed(bench, target, berv_ms, seed):
     """Return an exposure, with its true velocity."""
     wavelengths = extracted_stars.wavelengths(bench)
-    orders, numbers = measurement.prepared(extracted_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
+    spectrum, numbers = measurement.prepared(extracted_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0)
     fwhm = wavelengths.line_shape.fwhm[0][np.isin(bench.spectrograph.orders, numbers)]
-    return template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed), fwhm=fwhm)
+    return template.Exposure(spectrum, numbers, target.rv_ms, berv_ms, str(seed), fwhm=fwhm)
 
 
 def simulated(bench):
@@ -62,7 +62,7 @@ def simulated(bench):
         for of, one in made:
             which = "same type" if of == kind else "next type" if (kind, of) in NEXT else None
             if which:
-                fit = template_fit.fit(seen.orders, seen.numbers, one, RV_MS, berv_ms, tellurics=TELLURICS)
+                fit = template_fit.fit(seen.spectrum, seen.numbers, one, RV_MS, berv_ms, tellurics=TELLURICS)
                 by_chi2_ms = fit.photon_error_ms * np.sqrt(max(fit.order_chi2, 1.0))
                 row = fit.rv_ms - RV_MS, fit.photon_error_ms, by_chi2_ms, fit.error_ms, fit.order_chi2
                 rows.setdefault((which, snr), []).append(row)
@@ -112,7 +112,7 @@ def harps(path):
     good = np.isfinite(flux) & (flux > 0)
     level = continuum.envelope(flux, variance, good)
     known = good & np.isfinite(level) & (level > 0)
-    return Orders(flux, variance, known, wavelength, np.where(known, level, 0.0))
+    return OrderSpectra(flux, variance, known, wavelength, np.where(known, level, 0.0))
 
 
 def _rms(values):

@@ -296,7 +296,7 @@ def _extracted(case, refs, names):
     with without(names) as threshold:
         began = time.process_time()
         spectra = optimal_extraction.optimal(
-            case.clean, case.traces, refs.flat, case.lit, refs.arc.slant, threshold=threshold
+            case.clean, case.traces, refs.flat, case.lit, (1,), refs.arc.slant, threshold=threshold
         )
         seconds = time.process_time() - began
     rejected = np.zeros(case.rendered.electrons.shape, bool)

@@ -9,6 +9,7 @@ import numpy as np
 
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.star import name_key
 from nrespipe.simulator import night as simulated
 from nrespipe.simulator import raw_file, stars, truth
 
@@ -162,7 +163,7 @@ def plan(work, bench, number, damages=None, counts=None, bumped=None):
     damages = DAMAGES.get((site, number), ()) if damages is None else damages
     counts = dict(COUNTS if counts is None else counts)
     counts |= {f"n_{damage.kind}": 3 for damage in damages if not damage.every}
-    known = {stars.key(name): star for star in targets.read(targets.installed()) for name in (star.name, *star.aliases)}
+    known = {name_key(name): star for star in targets.read(targets.installed()) for name in (star.name, *star.aliases)}
     observed = [stars.parse(STARS[site][number % len(STARS[site])], known)]
     shots = simulated.plan(bench, day, seed=SEED, stars=observed, **counts)
     if bumped is not None and number >= bumped:

@@ -88,7 +88,7 @@ def masters(bench, flats):
 def prepared(raw, refs, nres):
     """Return a frame without its background, its orders, the background, and the CPU time of the steps [second]."""
     flat_, lit, clock = refs.flat, raw.lit_fibers, [time.process_time()]
-    image = correction.correct(raw, refs.bias, refs.dark, nres.detector, flat_.gain_e_per_adu)
+    image, _ = correction.correct(raw, refs.bias, refs.dark, nres.detector, flat_.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat_.mask, image.exposure_s)
     clock.append(time.process_time())
     traces = trace_shift.coarse(image, flat_.traces, lit)
@@ -105,7 +105,7 @@ def reduced(raw, refs, nres):
     """Extract a frame; return spectra, background, motion of the orders and the CPU time of the steps [second]."""
     clean, traces, motion, background, seconds = prepared(raw, refs, nres)
     began = time.process_time()
-    spectra = optimal_extraction.optimal(clean, traces, refs.flat, raw.lit_fibers, refs.arc.slant)
+    spectra = optimal_extraction.optimal(clean, traces, refs.flat, raw.lit_fibers, (1,), refs.arc.slant)
     return spectra, background, motion, (*seconds, time.process_time() - began)
 
 
@@ -263,7 +263,7 @@ def weighting(bench, refs, slanted):
     for scale in (1.0, 0.9 * (20 / 150) ** 2):
         image = Image(light * np.float32(scale), floor, refs.flat.mask, EXPOSURE_S)
         slant = refs.arc.slant if slanted else None
-        found = optimal_extraction.optimal(image, traces, even, (0, 1), slant, threshold=1e6)
+        found = optimal_extraction.optimal(image, traces, even, (0, 1), (1,), slant, threshold=1e6)
         spectra.append((found.of(0)[0] / scale, found.of(0)[1] / scale**2, found.of(0)[2]))
     return _shift_ms(*spectra, rendered.truth.wavelength[0])
 

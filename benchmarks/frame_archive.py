@@ -130,7 +130,9 @@ class Archive:
     def references(self, night, n_flat=5, flat_switches=None):
         """Return the masters of a night: arcs of its own, the others of the first night; switches are of the flats."""
         masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
-        refs = References(lamp=data.lamp_lines(), masks=masks, tellurics=data.tellurics())
+        refs = References(
+            lamp=data.lamp_lines(), masks=masks, spare_masks=(data.stellar_lines("F2"),), tellurics=data.tellurics()
+        )
         lamps = lambda source, n: [*[(source, source, "none")] * n, *[("none", source, source)] * n]  # noqa: E731
         first = NIGHTS[0]
         scenes = (
@@ -205,8 +207,11 @@ def reduced(bench, refs, raw, epoch, line_shape=None):
         angstrom = scale.vacuum_angstrom.copy()
         angstrom[scale.fibers.index(one.fiber)] = extracted_arcs.wavelength(bench, one.fiber, x, epoch.state)[there]
         true = replace(scale, vacuum_angstrom=angstrom, line_shape=line_shape or scale.line_shape)
-        ideal = measurement.measure(spectra, true, one.fiber, one.star, refs.masks, refs.tellurics, one.barycentric)
-        orders, numbers = measurement.prepared(spectra, scale, one.fiber)
-        exposure = template.Exposure(orders, numbers, one.rv_ms, one.barycentric.berv_ms, raw.filename)
+        ideal = measurement.measure(
+            spectra, true, one.fiber, one.star, refs.masks, refs.tellurics, one.barycentric,
+            spare_masks=refs.spare_masks,
+        )  # fmt: skip
+        spectrum, numbers = measurement.prepared(spectra, scale, one.fiber)
+        exposure = template.Exposure(spectrum, numbers, one.rv_ms, one.barycentric.berv_ms, raw.filename)
         every.append(Found(epoch, epoch.scene.targets[one.fiber].rv_ms, one, ideal, exposure))
     return every, seconds

@@ -30,6 +30,7 @@ from nrespipe.engine.wavelength import solution
 from nrespipe.files import master_files
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.star import name_key
 from nrespipe.service.batch import simulation
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches
@@ -67,7 +68,7 @@ def simulate(work, spectrograph):
     """Write the raw frames of a day and their truth if they are not there yet; return their directory."""
     folder = work / "raw" / spectrograph.site / spectrograph.name / DAY
     if not folder.exists():
-        known = {stars.key(n): star for star in targets.read(targets.installed()) for n in (star.name, *star.aliases)}
+        known = {name_key(n): star for star in targets.read(targets.installed()) for n in (star.name, *star.aliases)}
         observed = [stars.parse(STARS[len(spectrograph.fibers.star)], known)]
         os.renames(night.write(work / "partial", spectrograph, DAY, seed=SEED, stars=observed, **COUNTS), folder)
     return folder

@@ -102,7 +102,7 @@ def followed(bench, refs, snr, lamp, shift, seed):
     scene = frames.Scene(Kind.SCIENCE, ("star", lamp, "none"), 600.0, targets, {0: 0.0})
     raw, _ = raw_of(bench, scene, seed, benches.State(rise_px=shift))
     nres, lit = bench.spectrograph, raw.lit_fibers
-    image = correction.correct(raw, refs.bias, refs.dark, nres.detector, refs.flat.gain_e_per_adu)
+    image, _ = correction.correct(raw, refs.bias, refs.dark, nres.detector, refs.flat.gain_e_per_adu)
     began = time.process_time()
     start = trace_shift.coarse(image, refs.flat.traces, lit)
     seconds = time.process_time() - began
@@ -114,7 +114,8 @@ def followed(bench, refs, snr, lamp, shift, seed):
     _, other = trace_shift.measure(clean, trace_shift.coarse(image, there.traces, lit), there, lit)
     print(
         f"{snr:4} {lamp:5} {shift:+6.1f} {1e3 * (motion.shift_px - shift):+9.2f} {1e3 * motion.shift_error_px:6.2f}"
-        f" {1e3 * motion.scale_px:+9.2f} {1e3 * (other.scale_px - _SCALE):+9.2f} {1e3 * other.scale_error_px:6.2f}"
+        f" {1e3 * motion.stretch_px:+9.2f} {1e3 * (other.stretch_px - _SCALE):+9.2f}"
+        f" {1e3 * other.stretch_error_px:6.2f}"
         f" {seconds:6.2f}"
     )
 

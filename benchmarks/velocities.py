@@ -23,6 +23,7 @@ from nrespipe.simulator import extracted_stars, stars
 
 STARS = ("HD102365", "HD22049", "HD201091")
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
+SPARE = (data.stellar_lines("F2"),)
 TELLURICS = data.tellurics()
 #: Errors that are made and claimed: zero point of a night, drift of a frame, fiber of a night [m / s].
 ZERO_MS, DRIFT_MS, TRANSFER_MS = 0.8, 1.0, 0.6
@@ -33,7 +34,9 @@ _HEADINGS = ("star", "S/N", "engine", "photon", "scatter", "ratio", "excess", "p
 def measured(spectra, wavelengths, target, berv_ms, **options):
     """Measure one exposure."""
     motion = Barycentric(58000.0, 2458000.5, berv_ms, True)
-    return measurement.measure(spectra, wavelengths, 0, target.star, MASKS, TELLURICS, motion, **options)
+    return measurement.measure(
+        spectra, wavelengths, 0, target.star, MASKS, TELLURICS, motion, spare_masks=SPARE, **options
+    )
 
 
 def series(bench, name, snr, epochs, seed=0):
@@ -53,11 +56,11 @@ def series(bench, name, snr, epochs, seed=0):
         wavelengths = extracted_stars.wavelengths(
             bench, zero_ms=made_ms, error_ms=np.hypot(ZERO_MS, TRANSFER_MS), drift_error_ms=DRIFT_MS
         )
-        one = measured(spectra, wavelengths, target, bervs[epoch], transfer_ms=TRANSFER_MS)
+        one = measured(spectra, wavelengths, target, bervs[epoch], transfer_noise_ms=TRANSFER_MS)
         found.append((made_ms, one))
-        orders, numbers = measurement.prepared(spectra, wavelengths, 0)
+        spectrum, numbers = measurement.prepared(spectra, wavelengths, 0)
         fwhm = wavelengths.line_shape.fwhm[0][np.isin(spectra.orders, numbers)]
-        exposures.append(template.Exposure(orders, numbers, one.rv_ms, bervs[epoch], str(epoch), fwhm=fwhm))
+        exposures.append(template.Exposure(spectrum, numbers, one.rv_ms, bervs[epoch], str(epoch), fwhm=fwhm))
     return target, truth, np.array([made for made, _ in found]), [one for _, one in found], exposures
 
 
@@ -75,7 +78,7 @@ def row(name, snr, engine, off_ms, made_ms, photon_ms, total_ms, orders):
 def by_template(target, exposures):
     """Measure all exposures with one template of them, and each with one of the others."""
     made = template.build(exposures, target.star, tellurics=TELLURICS)
-    fit = lambda e: template_fit.fit(e.orders, e.numbers, made, e.rv_ms, e.berv_ms, tellurics=TELLURICS)  # noqa: E731
+    fit = lambda e: template_fit.fit(e.spectrum, e.numbers, made, e.rv_ms, e.berv_ms, tellurics=TELLURICS)  # noqa: E731
     return made, [fit(e) for e in exposures], template.leave_one_out(exposures, target.star, tellurics=TELLURICS)
 
 
@@ -132,10 +135,10 @@ def seasons(bench, templates, names):
         for berv_ms in np.linspace(-27e3, 27e3, 7):
             spectra = extracted_stars.expose(bench, target, berv_ms, seed=0)
             moved.setdefault("mask", []).append(measured(spectra, wavelengths, target, berv_ms).rv_ms)
-            orders, numbers = measurement.prepared(spectra, wavelengths, 0)
+            spectrum, numbers = measurement.prepared(spectra, wavelengths, 0)
             for snr in (100.0, 30.0):
                 fit = template_fit.fit(
-                    orders, numbers, templates[name, snr], target.rv_ms, berv_ms, tellurics=TELLURICS
+                    spectrum, numbers, templates[name, snr], target.rv_ms, berv_ms, tellurics=TELLURICS
                 )  # fmt: skip
                 moved.setdefault(f"template of S/N {snr:.0f}", []).append(fit.rv_ms)
         words = ", ".join(f"{engine} {np.std(v):.2f}" for engine, v in moved.items())

@@ -19,7 +19,16 @@ import extraction
 import numpy as np
 
 from nrespipe import data, doppler, instruments
-from nrespipe.engine.wavelength import arc_lines, calibrate, diagnostics, drift, line_spread, solution
+from nrespipe.engine.wavelength import (
+    arc_lines,
+    diagnostics,
+    drift,
+    frame_wavelengths,
+    line_spread,
+    night_solution,
+    solution,
+    wavelength_errors,
+)
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.raw import Kind
 from nrespipe.recipes.extraction import extract_frame
@@ -111,11 +120,11 @@ def of_nights():
         states = walk(20 + seed, 4)
         arcs = night(bench, 40 + seed, states, lamp_seed=1 + seed)
         began = time.process_time()
-        found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+        found = night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
         seconds.append((time.process_time() - began) / 3)
         state = mean_state(states)
         error = {fiber: errors_ms(bench, found.solution, state, fiber) for fiber in (0, 1, 2)}
-        claimed = calibrate.zero_error_ms(arc_of(found))
+        claimed = wavelength_errors.zero_point_ms(arc_of(found))
         zeros.append(error[1].mean() / claimed)
         claims.append((claimed, *found.transfer_error_ms[[0, 2]]))
         for fiber, transfer_ms in ((0, found.transfer_error_ms[0]), (2, found.transfer_error_ms[2])):
@@ -188,7 +197,7 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
     for spectra, state in zip(moved, states):
         began = time.process_time()
         found = drift.measure(spectra, arc)
-        wavelengths = calibrate.frame(spectra, arc, found)
+        wavelengths = frame_wavelengths.compute(spectra, arc, found)
         seconds.append(time.process_time() - began)
         ratio = extracted_arcs.wavelength(bench, fiber, _X, state) / extracted_arcs.wavelength(
             bench, fiber, _X, reference
@@ -197,7 +206,7 @@ def of_frames(arc, moved, states, reference, bench, fiber=1):
         error = doppler.C_MS * (now / solution.on_grid(arc.solution, fiber, wavelengths.orders, _X) / ratio - 1)
         weight, shares = _star(wavelengths.orders)
         star = float(np.sum(error * weight))
-        *_, claimed = calibrate.mean_error_ms(wavelengths, fiber, shares)
+        *_, claimed = wavelength_errors.of_mean(wavelengths, fiber, shares)
         means.append(star)
         pulls.append(star / claimed)
         name = f"{state.velocity_ms:+.0f} m/s, {state.shift_px:+.2f} px, {state.stretch_px:+.2f} px of stretch"
@@ -220,15 +229,15 @@ def of_damage(bench, states, arcs, found, state):
     lamp, base = data.lamp_lines(), errors_ms(bench, found.solution, state, 1).mean()
     kept = np.random.default_rng(5).uniform(size=len(lamp.use)) > 0.4
     fewer = replace(lamp, **{field.name: getattr(lamp, field.name)[kept] for field in fields(lamp)})
-    again = calibrate.night(arcs, bench.spectrograph, fewer)
+    again = night_solution.solve(arcs, bench.spectrograph, fewer)
     told("two fifths of the list missing", errors_ms(bench, again.solution, state, 1).mean() - base, -5, 5)
-    again = calibrate.night(night(bench, 9, states, lamp=5.0), bench.spectrograph, lamp)
+    again = night_solution.solve(night(bench, 9, states, lamp=5.0), bench.spectrograph, lamp)
     told("lamp five times as bright, saturated", errors_ms(bench, again.solution, state, 1).mean() - base, -5, 5)
     for velocity_ms in (100.0, 1000.0):
         steady = [State(velocity_ms=velocity_ms * (i + 0.5) / 8) for i in range(8)]
         # one pair of fibers after the other, so that all of the drift lies between them
         drifted = [extracted_arcs.expose(bench, _PAIRS[i // 4], one, seed=8000 + i) for i, one in enumerate(steady)]
-        again = calibrate.night(drifted, bench.spectrograph, lamp)
+        again = night_solution.solve(drifted, bench.spectrograph, lamp)
         error = {f: errors_ms(bench, again.solution, mean_state(steady), f).mean() for f in (0, 1, 2)}
         for fiber in (0, 2):
             what = f"drift of {velocity_ms:.0f} m/s during the arcs: fiber {fiber} against 1"
@@ -245,14 +254,14 @@ def of_shared_photons(bench, nights, n_arcs):
     for night_number in range(nights):
         seed = 5000 + 100 * night_number
         arcs = [extracted_arcs.expose(bench, (0, 1), state, seed=seed + i) for i in range(n_arcs)]
-        found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+        found = night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
         frame = extracted_arcs.expose(bench, (0, 1), state, seed=seed + 50, lamp=0.7)
-        wavelengths = calibrate.frame(frame, arc_of(found), drift.measure(frame, arc_of(found)))
+        wavelengths = frame_wavelengths.compute(frame, arc_of(found), drift.measure(frame, arc_of(found)))
         for fiber, lines in rows.items():
             now = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][:, _X.astype(int)]
             total = doppler.C_MS * np.sum(weight * (now / extracted_arcs.wavelength(bench, fiber, _X, state) - 1))
             scale = np.sum(weight * errors_ms(bench, found.solution, state, fiber))
-            night_ms, _, drift_ms = calibrate.mean_error_ms(wavelengths, fiber, shares)
+            night_ms, _, drift_ms = wavelength_errors.of_mean(wavelengths, fiber, shares)
             lines.append((scale, total - scale, total, night_ms, drift_ms, np.hypot(night_ms, drift_ms)))
     for fiber, lines in rows.items():
         values = np.array(lines)
@@ -315,9 +324,9 @@ def of_spectra(bench):
     """Print all that needs no detector."""
     states = walk(5)
     arcs, state = night(bench, 1, states), mean_state(states)
-    calibrate.night([arcs[0]], bench.spectrograph, data.lamp_lines())  # compiles the kernels
+    night_solution.solve([arcs[0]], bench.spectrograph, data.lamp_lines())  # compiles the kernels
     began = time.process_time()
-    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+    found = night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
     print(f"8 arcs to wavelengths of 3 fibers: {time.process_time() - began:.1f} s CPU")
     of_pixels(bench, found, state)
     of_lines(bench, found, state)

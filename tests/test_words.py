@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nrespipe"
 
 #: Names that stay: master files call their extensions after the first three, the database its columns after the others.
-KEPT = {"Slant", "slant", "lean", "bend", "bend_ms", "bend_err_ms"}
+KEPT = {"Slant", "slant", "lean", "bend", "bend_ms", "bend_err_ms", "bend_error_ms"}
 
 #: Phrases to replace, and the words to use instead. A phrase is here only if it has no good use in this project:
 #: processes hold locks and claim rows, so "hold" and "claim" are not.

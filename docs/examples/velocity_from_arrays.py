@@ -3,7 +3,7 @@
 import numpy as np
 
 from nrespipe import data
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.velocity import array_velocity, template
 from nrespipe.frames.star import Star
 
@@ -35,8 +35,8 @@ exposures = []
 for seed, berv_ms in enumerate(np.linspace(-20e3, 20e3, 10), 10):
     light, noise = exposure(12_345.0, berv_ms, seed)
     every = np.ones(light.shape, bool)
-    orders = Orders(light / BLAZE, noise / BLAZE**2, every, wavelength, np.full(light.shape, SNR**2))
-    exposures.append(template.Exposure(orders, np.arange(5), 12_345.0, berv_ms))
+    spectrum = OrderSpectra(light / BLAZE, noise / BLAZE**2, every, wavelength, np.full(light.shape, SNR**2))
+    exposures.append(template.Exposure(spectrum, np.arange(5), 12_345.0, berv_ms))
 made = template.build(exposures, Star("my star"))
 again = array_velocity.velocity(wavelength, flux / BLAZE, variance / BLAZE**2, made, berv_ms=8_000.0)
 print(f"template: {again.rv_ms:.1f} +- {again.error_ms:.1f} m/s, chi-square of the orders {again.order_chi2:.1f}")

@@ -24,7 +24,7 @@ def bands(night):
     """
     spectra, wavelengths = night.star_spectra, night.star_wavelengths
     rv_ms = stars.target(night.star.raw.objects[0]).rv_ms
-    found = {i.name: i for i in activity.measure(spectra, wavelengths, 0, rv_ms, night.berv_ms)}
+    found = {i.name: i for i in activity.measure_bands(spectra, wavelengths, 0, rv_ms, night.berv_ms)}
     flux, _, good = continuum.above_blaze(*spectra.of(0))
     rest = wavelengths.vacuum_angstrom[wavelengths.fibers.index(0)] / doppler.seen(rv_ms, night.berv_ms)
     result, panels = style.panels(1, 3, 2.8)

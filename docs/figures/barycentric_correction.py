@@ -24,7 +24,7 @@ def midpoint():
     seen = observing_conditions.clouds(rng, _EXPOSURE_S)
     meter = observing_conditions.meter(rng, _START_MJD, {0: seen}, {0: 4000.0})
     frame = _frame(meter)
-    found, _ = barycenter.midpoint(frame, 0)
+    found, _ = barycenter.midpoint(frame, 0, nres.fibers)
     true = observing_conditions.see(nres, star, _START_MJD, _EXPOSURE_S, seen)
     result, (light, motion) = style.panels(1, 2, 2.7)
     seconds = (meter.start_mjd - _START_MJD) * 86400

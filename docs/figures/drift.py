@@ -28,7 +28,7 @@ def lines(night):
     result, (points, binned) = style.panels(1, 2, 2.7)
     column = np.linspace(0, 4095, 33)
     terms = drift.terms(arc.solution, 1, float(np.median(known.order)), column)
-    fitted = terms @ [moved.shift, moved.stretch, moved.turn, moved.pressure_ms]
+    fitted = terms @ [moved.shift_px, moved.stretch_px, moved.turn_px, moved.bend_ms]
     true = lamp.true_columns(night.bench, known, state) - lamp.true_columns(night.bench, known)
     points.plot(x, 1e3 * difference, ".", ms=1.5, color=style.GREY, rasterized=True)
     places = np.digitize(x, np.linspace(0, 4096, 17))

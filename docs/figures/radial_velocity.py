@@ -28,8 +28,9 @@ def orders(night):
     target, refs = stars.target(night.star.raw.objects[0]), night.references
     motion = Barycentric(night.star.raw.start_mjd, night.star.raw.start_mjd + 2400000.5, night.berv_ms, False)
     found = measurement.measure(
-        night.star_spectra, night.star_wavelengths, 0, target.star, refs.masks, refs.tellurics, motion
-    )
+        night.star_spectra, night.star_wavelengths, 0, target.star, refs.masks, refs.tellurics, motion,
+        spare_masks=refs.spare_masks,
+    )  # fmt: skip
     result, (function, single) = style.panels(1, 2, 2.8, width_ratios=(1, 1.4))
     function.plot(found.grid_ms / 1e3, found.ccf.sum(axis=0), color=style.BLUE)
     function.axvline(target.rv_ms / 1e3, color=style.VERMILION, lw=0.9, label="true velocity")
@@ -64,20 +65,20 @@ def by_template():
     bench, target = benches.build(instruments.load("nres01")), replace(stars.target("HD22049"), snr=60.0)
     wavelengths, exposures = extracted_stars.wavelengths(bench), []
     for seed, berv_ms in enumerate(np.linspace(-24e3, 24e3, 10)):
-        orders, numbers = measurement.prepared(
+        spectrum, numbers = measurement.prepared(
             extracted_stars.expose(bench, target, berv_ms, seed=seed), wavelengths, 0
         )
-        exposures.append(template.Exposure(orders, numbers, target.rv_ms, berv_ms, str(seed)))
+        exposures.append(template.Exposure(spectrum, numbers, target.rv_ms, berv_ms, str(seed)))
     made = template.build(exposures[:9], target.star, tellurics=data.tellurics())
     last = exposures[9]
-    found = template_fit.fit(last.orders, numbers, made, target.rv_ms, last.berv_ms, tellurics=data.tellurics())
-    expected, *_ = template_fit.expected(last.orders, numbers, made, found.rv_ms, last.berv_ms)
+    found = template_fit.fit(last.spectrum, numbers, made, target.rv_ms, last.berv_ms, tellurics=data.tellurics())
+    expected, *_ = template_fit.expected(last.spectrum, numbers, made, found.rv_ms, last.berv_ms)
     result, (light, single) = style.panels(1, 2, 2.8, width_ratios=(1.3, 1))
     row, near = int(np.flatnonzero(numbers == 97)[0]), slice(1700, 1830)
-    angstrom, level = last.orders.wavelength[row, near], last.orders.continuum[row, near]
-    good = last.orders.good[row, near]
-    ratio = np.median((last.orders.flux[row, near] / level / expected[row, near])[good])
-    light.plot(angstrom[good], (last.orders.flux[row, near] / level)[good] / ratio, ".", color=style.BLUE)
+    angstrom, level = last.spectrum.wavelength[row, near], last.spectrum.continuum[row, near]
+    good = last.spectrum.good[row, near]
+    ratio = np.median((last.spectrum.flux[row, near] / level / expected[row, near])[good])
+    light.plot(angstrom[good], (last.spectrum.flux[row, near] / level)[good] / ratio, ".", color=style.BLUE)
     light.plot(angstrom, expected[row, near], color=style.VERMILION, lw=0.9, label="template of nine others")
     light.set(ylim=(0.42, 1.08))
     light.legend(loc="lower left")

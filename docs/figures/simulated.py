@@ -8,7 +8,7 @@ from nrespipe import data, instruments
 from nrespipe.engine.detector import correction
 from nrespipe.engine.extraction import optimal_extraction, scattered_light
 from nrespipe.engine.orders import trace_shift
-from nrespipe.engine.wavelength import calibrate, drift
+from nrespipe.engine.wavelength import drift, frame_wavelengths
 from nrespipe.frames.image import Image
 from nrespipe.frames.raw import Kind, RawFrame, Section
 from nrespipe.frames.reduction import References
@@ -95,7 +95,7 @@ class Night:
         Image
         """
         refs, table = self.references, self.bench.spectrograph.detector
-        image = correction.correct(exposure.raw, refs.bias, refs.dark, table, refs.flat.gain_e_per_adu)
+        image, _ = correction.correct(exposure.raw, refs.bias, refs.dark, table, refs.flat.gain_e_per_adu)
         return Image(image.electrons, image.floor_variance, image.mask | refs.flat.mask, image.exposure_s)
 
     @cached_property
@@ -119,13 +119,13 @@ class Night:
     def star_spectra(self):
         """Spectra: of the star and the lamp beside it."""
         refs, lit = self.references, self.star.raw.lit_fibers
-        return optimal_extraction.optimal(self.star_clean, self.star_place[0], refs.flat, lit, refs.arc.slant, (1,))
+        return optimal_extraction.optimal(self.star_clean, self.star_place[0], refs.flat, lit, (1,), refs.arc.slant)
 
     @cached_property
     def star_wavelengths(self):
         """Wavelengths: of the star and the lamp beside it, with the drift since the arc."""
         moved = drift.measure(self.star_spectra, self.references.arc)
-        return calibrate.frame(self.star_spectra, self.references.arc, moved)
+        return frame_wavelengths.compute(self.star_spectra, self.references.arc, moved)
 
 
 def expose(bench, scene, seed, state=None):
@@ -173,7 +173,8 @@ def make():
     """
     nres = instruments.load("nres01")
     bench = benches.build(nres)
-    refs = References(lamp=data.lamp_lines(), tellurics=data.tellurics())
+    spare = (data.stellar_lines("F2"),)
+    refs = References(lamp=data.lamp_lines(), tellurics=data.tellurics(), spare_masks=spare)
     refs = replace(refs, masks={name: data.stellar_lines(name) for name in data.stellar_types()})
     biases = [expose(bench, frames.Scene(Kind.BIAS), seed).raw for seed in _BIASES]
     refs = replace(refs, bias=bias.combine(biases, refs, nres))

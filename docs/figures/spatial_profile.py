@@ -52,7 +52,7 @@ def _pixels(night, columns=slice(1920, 2560)):
     """Distance from the center, and share of the light, of the pixels about a piece of an order."""
     refs, lit = night.references, (0, 1)
     clean = scattered_light.subtract(night.corrected(night.flat), refs.flat.traces, refs.flat, lit)
-    flux = optimal_extraction.optimal(clean, refs.flat.traces, refs.flat, lit, lamps=()).flux[0, _order(night), columns]
+    flux = optimal_extraction.optimal(clean, refs.flat.traces, refs.flat, lit, ()).flux[0, _order(night), columns]
     center = refs.flat.traces.centers[0, _order(night), columns]
     rows = np.round(center).astype(int) + np.arange(-22, 23)[:, np.newaxis]
     x = np.broadcast_to(np.arange(columns.start, columns.stop), rows.shape)

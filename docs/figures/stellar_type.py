@@ -22,18 +22,18 @@ def lists(night):
     matplotlib.figure.Figure
     """
     target, refs = stars.target(night.star.raw.objects[0]), night.references
-    orders, _ = measurement.prepared(night.star_spectra, night.star_wavelengths, 0)
+    spectrum, _ = measurement.prepared(night.star_spectra, night.star_wavelengths, 0)
     result, axes = style.panels(1, 1, 2.8)
     for name, color in (("G2", style.VERMILION), ("K5", style.GREEN)):
-        found = mask_fit.fit(orders, refs.masks[name], target.rv_ms, night.berv_ms, tellurics=refs.tellurics)
+        found = mask_fit.fit(spectrum, refs.masks[name], target.rv_ms, night.berv_ms, tellurics=refs.tellurics)
         if name == "G2":
             kind = stellar_type.estimate(found, refs.masks, night.berv_ms, None, refs.tellurics)
-        row = int(np.argmin(np.abs(found.orders.wavelength[:, 2048] - 5300.0)))
-        wavelength, level = found.orders.wavelength[row], found.orders.continuum[row]
-        near = found.orders.good[row] & (np.abs(wavelength - 5300.0) < 4.0) & (level > 0)
+        row = int(np.argmin(np.abs(found.spectrum.wavelength[:, 2048] - 5300.0)))
+        wavelength, level = found.spectrum.wavelength[row], found.spectrum.continuum[row]
+        near = found.spectrum.good[row] & (np.abs(wavelength - 5300.0) < 4.0) & (level > 0)
         if name == "G2":
             axes.plot(
-                wavelength[near], (found.orders.flux[row] / level)[near], ".", ms=3, color=style.BLUE, label="star"
+                wavelength[near], (found.spectrum.flux[row] / level)[near], ".", ms=3, color=style.BLUE, label="star"
             )
         axes.plot(wavelength[near], found.model[row][near], lw=0.9, color=color, label=f"list of type {name}")
     axes.legend(loc="lower left", ncols=3)

@@ -75,8 +75,8 @@ def _measured(night):
             (
                 # the shift is that of the typical trace
                 (rise + np.median(distance[mine][seen]), stretch, turn),
-                (moved.shift_px, moved.scale_px, moved.turn_px),
-                (moved.shift_error_px, moved.scale_error_px, moved.turn_error_px),
+                (moved.shift_px, moved.stretch_px, moved.turn_px),
+                (moved.shift_error_px, moved.stretch_error_px, moved.turn_error_px),
             )
         )
     return np.swapaxes(result, 0, 1)

@@ -68,7 +68,7 @@ def look(raw: RawFrame, made: Masters, spectrograph: "Spectrograph") -> FlatLook
     bias, dark, flat, lit = made.get(Kind.BIAS), made.get(Kind.DARK), made.get(Kind.FLAT), raw.lit_fibers
     if not isinstance(bias, Bias) or not isinstance(dark, Dark) or not isinstance(flat, Flat):
         raise MissingCalibration(f"{raw.filename}: bias, dark and flat are needed to compare it with its master")
-    image = correction.correct(raw, bias, dark, spectrograph.detector, flat.gain_e_per_adu)
+    image, _ = correction.correct(raw, bias, dark, spectrograph.detector, flat.gain_e_per_adu)
     image = Image(image.electrons, image.floor_variance, image.mask | flat.mask, image.exposure_s)
     rows, columns = (n // _SQUARE * _SQUARE for n in image.electrons.shape)
     squares = image.electrons[:rows, :columns].reshape(rows // _SQUARE, _SQUARE, columns // _SQUARE, _SQUARE)

@@ -18,6 +18,7 @@ from nrespipe.errors import MissingCalibration
 from nrespipe.files import plain_table, template_files
 from nrespipe.files.catalog import star_match
 from nrespipe.frames.quality import Quality
+from nrespipe.frames.star import name_key, name_keys
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -130,7 +131,7 @@ def of_star(
         raise ValueError(f"{engine!r} is no engine: 'mask' or 'template'")
     names = names_of(output, site, star)
     found = measurements.velocities_of_star(
-        session, lambda name: star_match.key(name) in names, site=site, first_day=first_day, last_day=last_day
+        session, lambda name: name_key(name) in names, site=site, first_day=first_day, last_day=last_day
     )  # fmt: skip
     if not found:
         raise LookupError(f"no velocity of {star} is known: {_unseen(session, output, star, names)}")
@@ -195,7 +196,7 @@ def for_the_eye(table: "QTable") -> str:
 
 
 def names_of(output: Path, site: str, star: str) -> set[str]:
-    """Return all names of a star, as ``star_match.key`` has them.
+    """Return all names of a star, as ``name_key`` has them.
 
     Parameters
     ----------
@@ -211,25 +212,25 @@ def names_of(output: Path, site: str, star: str) -> set[str]:
     set of str
         Only the given one where it is in no catalog.
     """
-    wanted = star_match.key(star)
+    wanted = name_key(star)
     for known in catalog_deployment.stars(output, site):
-        if wanted in star_match.keys(known):
-            return star_match.keys(known)
+        if wanted in name_keys(known):
+            return name_keys(known)
     return {wanted}
 
 
 def _unseen(session: "Session", output: Path, star: str, names: set[str]) -> str:
     """Return the reason why there is no velocity of a star."""
     every = measurements.velocities_of_star(session, lambda _: True)
-    seen = [frame for frame, velocity in every if star_match.key(velocity.object) in names]
+    seen = [frame for frame, velocity in every if name_key(velocity.object) in names]
     if seen:
         days = sorted({frame.day for frame in seen})
         sites = ", ".join(sorted({frame.site for frame in seen}))
         return f"it was seen at {sites} from {days[0]} to {days[-1]}, but not in these nights at this site"
-    known = {star_match.key(velocity.object): velocity.object for _, velocity in every}
+    known = {name_key(velocity.object): velocity.object for _, velocity in every}
     for other in catalog_deployment.stars(output):
-        if star_match.keys(other) & set(known):
-            known |= {star_match.key(name): name for name in (other.name, *other.aliases)}
+        if name_keys(other) & set(known):
+            known |= {name_key(name): name for name in (other.name, *other.aliases)}
     return f"no frame that is done shows it{star_match.near(star, known)}"
 
 
@@ -251,7 +252,7 @@ def _template_velocities(
     """Return, by frame and fiber, the star of the newest template made of it, and its velocity by the others."""
     found: dict[tuple[str, int], tuple[str, LeftOut]] = {}
     for row in star_templates.current(session):
-        if star_match.key(row.star) not in names or site not in ("", row.site):
+        if name_key(row.star) not in names or site not in ("", row.site):
             continue
         try:
             template = template_files.read(output / row.path)
@@ -273,7 +274,7 @@ def _with_left_out(
             # a copy outside the session, which would write changes of the row
             values = {column.key: getattr(velocity, column.key) for column in velocity.__table__.columns}
             others = [getattr(velocity, name) or 0.0 for name in (*_PARTS[1:], "transfer_err_ms")]
-            error_ms = float(np.linalg.norm([one.photon_error_ms, *others]))
+            error_ms = float(np.linalg.norm([one.error_ms, *others]))
             values |= {"template": star, "template_rv_ms": one.rv_ms, "template_err_ms": error_ms}
             velocity = StarVelocity(**values)
         rows.append((frame, velocity))

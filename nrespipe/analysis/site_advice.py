@@ -127,14 +127,16 @@ def _flat(master: "Flat") -> list[str]:
 
 def _arc(master: "Arc") -> list[str]:
     # the engine compiles kernels and is slow to load, and the other commands do not need it
-    from nrespipe.engine.wavelength import calibrate
+    from nrespipe.engine.wavelength import wavelength_errors
 
-    scale, reference = master.solution, master.reference.fibers[0]
+    solution, reference = master.solution, master.reference.fibers[0]
     errors = [f"+- {error:.1f} m/s against fiber {reference}" for error in master.transfer_error_ms]
-    errors[scale.fibers.index(reference)] = f"zero point +- {calibrate.zero_error_ms(master):.1f} m/s"
+    errors[solution.fibers.index(reference)] = f"zero point +- {wavelength_errors.zero_point_ms(master):.1f} m/s"
     return [
         f"fiber {fiber}: {lines} lines, scatter {scatter:.0f} m/s, {error}"
-        for fiber, lines, scatter, error in zip(scale.fibers, scale.n_lines, scale.scatter_ms, errors, strict=True)
+        for fiber, lines, scatter, error in zip(
+            solution.fibers, solution.n_lines, solution.scatter_ms, errors, strict=True
+        )
     ]
 
 

@@ -15,7 +15,7 @@ from nrespipe.files import template_files as files
 from nrespipe.files.atomic_files import md5
 from nrespipe.files.catalog import star_match
 from nrespipe.files.products import observed_spectra
-from nrespipe.frames.velocity import Star
+from nrespipe.frames.star import Star, name_key, name_keys
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -120,8 +120,8 @@ def _inputs(
     """Return frame and velocity of each spectrum from which a template may be made."""
     table = series.of_star(session, output, star.name, site=site, first_day=first_day, last_day=last_day)
     wanted = {(row["filename"], row["fiber"]) for row in table}
-    names = star_match.keys(star)
-    found = velocities_of_star(session, lambda name: star_match.key(name) in names, site=site)
+    names = name_keys(star)
+    found = velocities_of_star(session, lambda name: name_key(name) in names, site=site)
     found = [(frame, measured) for frame, measured in found if (frame.filename, measured.fiber) in wanted]
     for frame, _ in found:
         frame.products  # noqa: B018  # read while the session is open
@@ -151,10 +151,10 @@ def _exposures(found: "list[tuple[Frame, StarVelocity]]", output: Path) -> "tupl
         except BadFrame as error:
             broken.append(f"left out: {error}")
             continue
-        orders, numbers = measurement.prepared(seen.spectra, seen.wavelengths, measured.fiber)
+        spectrum, numbers = measurement.prepared(seen.spectra, seen.wavelengths, measured.fiber)
         exposures.append(
             engine.Exposure(
-                orders, numbers, measured.rv_ms, seen.berv_ms, frame.filename, seen.midpoint_mjd, measured.fiber
+                spectrum, numbers, measured.rv_ms, seen.berv_ms, frame.filename, seen.midpoint_mjd, measured.fiber
             )
         )
     return exposures, broken

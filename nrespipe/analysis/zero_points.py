@@ -19,6 +19,7 @@ from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files.catalog import star_match
 from nrespipe.files.plain_table import aligned
 from nrespipe.frames.quality import Quality
+from nrespipe.frames.star import name_key
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -157,9 +158,9 @@ def _constant(
 ) -> list[tuple[Frame, StarVelocity]]:
     """Return the velocities without flags of the constant stars, each by the most frequent line mask of the star."""
     stars_known = catalog_deployment.stars(output, site)
-    known = {star_match.key(name): name for star in stars_known for name in (star.name, *star.aliases)}
+    known = {name_key(name): name for star in stars_known for name in (star.name, *star.aliases)}
     for star in stars:
-        if star_match.key(star) not in known:
+        if name_key(star) not in known:
             raise LookupError(f"{star} is no star of the catalog{star_match.near(star, known)}")
     wanted = set().union(*(series.names_of(output, site, star) for star in stars))
     rows = measurements.velocities_of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
@@ -167,7 +168,7 @@ def _constant(
         (frame, velocity)
         for frame, velocity in rows
         if velocity.star
-        and (not wanted or star_match.key(velocity.star) in wanted)
+        and (not wanted or name_key(velocity.star) in wanted)
         and velocity.rv_ms is not None
         and velocity.rv_err_ms
         and not Quality(velocity.quality) & series.UNCERTAIN
@@ -209,7 +210,7 @@ def _for(zero: ZeroPoint | None, names: set[str], fewest: int) -> tuple[float, f
     """Return zero point and error for a star; NaN where there is none."""
     if zero is None or zero.value_ms is None or zero.error_ms is None:
         return np.nan, np.nan
-    others = [pair for star, pair in zero.stars.items() if star_match.key(star) not in names]
+    others = [pair for star, pair in zero.stars.items() if name_key(star) not in names]
     if zero.method == "stars" and len(others) < len(zero.stars):
         return night_zero_points.combine(*zip(*others), fewest_stars=fewest) if others else (np.nan, np.nan)
     return zero.value_ms, zero.error_ms

@@ -1,23 +1,24 @@
 """Rows of the templates of stars: record them, and find those that may be used."""
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe.database.states import Standing
 from nrespipe.database.tables import StarTemplate
+from nrespipe.frames.star import Star, is_same_star
 from nrespipe.frames.template import Template
-from nrespipe.frames.velocity import Star
 
 
 def record(session: Session, template: StarTemplate) -> None:
     """Record a template; it replaces the one of the same star, site and nights."""
-    same = (
-        StarTemplate.star == template.star, StarTemplate.site == template.site,
+    alike = (
+        StarTemplate.site == template.site, StarTemplate.standing == Standing.CURRENT,
         StarTemplate.first_day == template.first_day, StarTemplate.last_day == template.last_day,
-        StarTemplate.standing == Standing.CURRENT,
     )  # fmt: skip
-    session.execute(update(StarTemplate).where(*same).values(standing=Standing.REPLACED))
+    for row in session.scalars(select(StarTemplate).where(*alike)):
+        if is_same_star(_star(row), _star(template)):
+            row.standing = Standing.REPLACED
     session.add(template)
 
 
@@ -47,12 +48,15 @@ def known(row: StarTemplate) -> Template:
     Template
         With empty arrays.
     """
-    star = Star(
-        row.star, teff_k=row.teff_k, logg=row.logg, metallicity=row.metallicity, spectral_type=row.spectral_type,
-        aliases=tuple(row.aliases),
-    )  # fmt: skip
     nothing = np.zeros((0, 0))
     return Template(
-        star, np.zeros(0, int), nothing, nothing, nothing, 0.0, row.site, row.instrument, (), row.start_mjd or 0.0,
-        row.end_mjd or 0.0, row.berv_range_ms or 0.0, tuple(row.inputs),
+        _star(row), np.zeros(0, int), nothing, nothing, nothing, 0.0, row.site, row.instrument, (),
+        row.start_mjd or 0.0, row.end_mjd or 0.0, row.berv_range_ms or 0.0, tuple(row.inputs),
+    )  # fmt: skip
+
+
+def _star(row: StarTemplate) -> Star:
+    return Star(
+        row.star, teff_k=row.teff_k, logg=row.logg, metallicity=row.metallicity, spectral_type=row.spectral_type,
+        aliases=tuple(row.aliases or ()),
     )  # fmt: skip

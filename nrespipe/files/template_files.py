@@ -107,7 +107,7 @@ def _left_out(rows: tuple[LeftOut, ...]) -> fits.BinTableHDU:
         fits.Column(name, form, unit, array=np.array([getattr(row, field) for row in rows]))
         for name, field, form, unit in (
             ("NAME", "name", f"{max(len(row.name) for row in rows)}A", None), ("FIBER", "fiber", "J", None),
-            ("RV", "rv_ms", "D", "m/s"), ("RV_ERR", "photon_error_ms", "D", "m/s"),
+            ("RV", "rv_ms", "D", "m/s"), ("RV_ERR", "error_ms", "D", "m/s"),
             ("ORDCHI2", "order_chi2", "D", None),
         )
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Reduction of one raw frame: the masters and tables that it needs, and its results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
@@ -26,6 +26,8 @@ class References:
         Catalog entry of the star in a fiber, by fiber.
     masks
         Line masks by spectral type; without any, no velocity is measured.
+    spare_masks
+        Further line masks, for stars that none of `masks` fits.
     lamp
         Laboratory lines.
     tellurics
@@ -44,6 +46,7 @@ class References:
     previous: Bias | Dark | Flat | Arc | None = None
     stars: Mapping[int, Star] = field(default_factory=dict)
     masks: Mapping[str, LineMask] = field(default_factory=dict)
+    spare_masks: Sequence[LineMask] = ()
     lamp: LampLines | None = None
     tellurics: Tellurics | None = None
     templates: Mapping[int, Template] = field(default_factory=dict)

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from nrespipe.frames.arrays import Integers, frozen
+from nrespipe.frames.raw import RawFrame, Telescope
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Fibers:
     star: tuple[int, ...]
     reference: int
     upward: tuple[int, ...]
+
+
+class Place(NamedTuple):
+    """Geodetic position, east positive [degree, degree, metre]."""
+
+    longitude_deg: float
+    latitude_deg: float
+    height_m: float
 
 
 @dataclass(frozen=True)
@@ -140,3 +150,24 @@ class Spectrograph:
     def orders(self) -> Integers:
         """All diffraction orders, increasing."""
         return np.arange(self.first_order, self.last_order + 1)
+
+    def telescope(self, raw: RawFrame, fiber: int) -> tuple[int, Telescope]:
+        """Return the telescope that feeds a fiber in a frame.
+
+        Returns
+        -------
+        number : int
+            1 or 2; 0 for a fiber that no telescope feeds.
+        telescope : Telescope
+            Its header; empty where it is absent.
+        """
+        number = self.fibers.star.index(fiber) + 1 if fiber in self.fibers.star else 0
+        known = raw.telescopes[number - 1] if 0 < number <= len(raw.telescopes) else None
+        return number, known or Telescope()
+
+    def place(self, raw: RawFrame, fiber: int | None) -> Place:
+        """Return the place of the telescope that feeds a fiber, or of the spectrograph where the header has none."""
+        own = Telescope() if fiber is None else self.telescope(raw, fiber)[1]
+        if own.longitude_deg is None or own.latitude_deg is None or own.height_m is None:
+            return Place(self.longitude_deg, self.latitude_deg, self.height_m)
+        return Place(own.longitude_deg, own.latitude_deg, own.height_m)

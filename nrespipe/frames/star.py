@@ -1,6 +1,22 @@
 """Stars: their entries in a catalog, and the properties that a spectrum shows."""
 
+import re
 from dataclasses import dataclass
+
+#: Catalogs whose stars are numbered, with what observers write for them
+_NUMBERED = re.compile(r"(HD|HIP|HR|GJ|GL|GLIESE|SAO|TIC|LHS)-?0*(\d.*)")
+
+#: Letters of Bayer by the three letters that SIMBAD has for them
+_GREEK = {
+    "ALF": "ALF ALPHA ALP", "BET": "BET BETA", "GAM": "GAM GAMMA", "DEL": "DEL DELTA", "EPS": "EPS EPSILON",
+    "ZET": "ZET ZETA", "ETA": "ETA", "TET": "TET THETA THE", "IOT": "IOT IOTA", "KAP": "KAP KAPPA",
+    "LAM": "LAM LAMBDA", "MU": "MU", "NU": "NU", "KSI": "KSI XI", "OMI": "OMI OMICRON", "PI": "PI", "RHO": "RHO",
+    "SIG": "SIG SIGMA", "TAU": "TAU", "UPS": "UPS UPSILON", "PHI": "PHI", "CHI": "CHI", "PSI": "PSI",
+    "OME": "OME OMEGA",
+}  # fmt: skip
+_LETTERS = {spelling: code for code, spellings in _GREEK.items() for spelling in spellings.split()}
+#: Letter, number of the component, constellation
+_BAYER = re.compile(rf"({'|'.join(sorted(_LETTERS, key=len, reverse=True))})(\d*)([A-Z]{{3}}[AB]?)")
 
 
 @dataclass(frozen=True)
@@ -97,3 +113,39 @@ class Index:
     error: float = float("inf")
     unit: str = ""
     reason: str = ""
+
+
+def name_key(name: str) -> str:
+    """Return the form of a name by which stars are compared.
+
+    Parameters
+    ----------
+    name
+        As in OBJECTS or in a catalog.
+
+    Returns
+    -------
+    str
+        Upper case, without blanks, dots, leading zeros and hyphens of a number, the marks that SIMBAD puts before a
+        name (``*``, ``V*``) and what an observer hung on it after an underscore; Greek letters shortened as SIMBAD
+        does: ``hd-010700`` is ``HD10700``, ``epsilon Eri`` is ``EPSERI``.
+    """
+    word = re.sub(r"^(V\*|\*+)\s", "", name.split("_")[0].strip().upper())
+    word = re.sub(r"\s+|(?<!\d)\.|\.(?!\d)", "", word)
+    if numbered := _NUMBERED.fullmatch(word):
+        catalog, number = numbered.groups()
+        return ("GJ" if catalog.startswith("GL") else catalog) + number
+    if bayer := _BAYER.fullmatch(word):
+        letter, number, constellation = bayer.groups()
+        return _LETTERS[letter] + number.lstrip("0") + constellation
+    return word
+
+
+def name_keys(star: Star) -> set[str]:
+    """Return all names of a star in the form of `name_key`."""
+    return {name_key(star.name), *map(name_key, star.aliases)}
+
+
+def is_same_star(one: Star, other: Star) -> bool:
+    """Return whether two entries have a name in common, however each of them spells it."""
+    return bool(name_keys(one) & name_keys(other))

@@ -19,7 +19,7 @@ class LeftOut:
         File of the exposure.
     fiber
         Fiber of the star.
-    rv_ms, photon_error_ms
+    rv_ms, error_ms
         Barycentric velocity, and its error by the noise of both spectra and by the disagreement of their parts beyond
         that noise [m / s].
     order_chi2
@@ -29,7 +29,7 @@ class LeftOut:
     name: str
     fiber: int
     rv_ms: float
-    photon_error_ms: float
+    error_ms: float
     order_chi2: float
 
 

@@ -109,41 +109,42 @@ class Slant:
 class Motion:
     """Shift of the traces of a frame against those of the master flat.
 
-    A trace at row y and column x lies higher by ``middle + scale_px * v + turn_px * u``, where v and u are the
-    distances of the row and the column from the middle of the detector in units of half its size.
+    A trace at row y and column x lies higher by ``s + stretch_px * v + turn_px * u``, where v and u are the distances
+    of the row and the column from the middle of the detector in units of half its size, and s is the shift there.
+    The median of this sum over all points of the traces is `shift_px`.
 
     Attributes
     ----------
     shift_px, shift_error_px
         Median over all traces, upward positive, and its error; the error is infinite where the frame has too little
         flux [pixel].
-    scale_px, scale_error_px
+    stretch_px, stretch_error_px
         Further shift of the uppermost row by a stretch about the middle row [pixel].
     turn_px, turn_error_px
         Further shift of the last column by a rotation [pixel].
 
     Notes
     -----
-    A scale or turn that the frame does not determine is 0, and its error infinite.
+    A stretch or turn that the frame does not determine is 0, and its error infinite.
     """
 
     shift_px: float
     shift_error_px: float
-    scale_px: float = 0.0
-    scale_error_px: float = float("inf")
+    stretch_px: float = 0.0
+    stretch_error_px: float = float("inf")
     turn_px: float = 0.0
     turn_error_px: float = float("inf")
 
     @property
     def farthest_px(self) -> float:
-        """Largest shift of any point of a trace [pixel]."""
-        return abs(self.shift_px) + 2 * abs(self.scale_px) + abs(self.turn_px)
+        """Upper limit of the shift of any point of a trace [pixel]."""
+        return abs(self.shift_px) + 2 * abs(self.stretch_px) + abs(self.turn_px)
 
     @property
-    def measurements(self) -> dict[str, float]:
-        """Shift, its error and scale under their names in the database [pixel]."""
+    def shift_and_stretch(self) -> dict[str, float]:
+        """Shift, its error and stretch under their names in the database [pixel]."""
         return {
             "trace_shift_px": self.shift_px,
             "trace_shift_error_px": self.shift_error_px,
-            "trace_scale_px": self.scale_px,
+            "trace_scale_px": self.stretch_px,
         }

@@ -181,40 +181,42 @@ class Drift:
 
     Attributes
     ----------
-    shift, shift_error
+    shift_px, shift_error_px
         Shift at the middle of the detector, towards larger x positive [pixel].
-    stretch, stretch_error
+    stretch_px, stretch_error_px
         Change of the shift from the middle to the last column [pixel].
     velocity_ms, velocity_error_ms
         The drift as one velocity: mean change of the wavelength of a fixed pixel over all orders; negative where lines
         move to larger x [m / s].
     n_lines
-        Number of lines; 0 where the drift could not be measured: then the shift is 0, and the errors are infinite.
-    turn, turn_error
+        Number of lines; 0 where the drift could not be measured: then all terms are 0, the errors of shift, stretch and
+        velocity are infinite and those of turn and bend 0. No covariance is used then: the errors of wavelengths are
+        infinite, and that of a velocity is the scatter of the drifts.
+    turn_px, turn_error_px
         Change of the shift from the middle order to the highest [pixel].
-    pressure_ms, pressure_error_ms
+    bend_ms, bend_error_ms
         Curvature of the drift along the orders, as the common velocity of all wavelengths that causes it, as by a
         change of the air pressure; the linear part of such a drift is in shift, stretch and turn [m / s].
     covariance : shape (4, 4)
-        Of shift, stretch, turn [pixel] and pressure [m / s], in this order; diagonal where it is not given.
+        Of shift, stretch, turn [pixel] and bend [m / s], in this order; diagonal where it is not given.
     """
 
-    shift: float
-    shift_error: float
-    stretch: float
-    stretch_error: float
+    shift_px: float
+    shift_error_px: float
+    stretch_px: float
+    stretch_error_px: float
     velocity_ms: float
     velocity_error_ms: float
     n_lines: int
-    turn: float = 0.0
-    turn_error: float = 0.0
-    pressure_ms: float = 0.0
-    pressure_error_ms: float = 0.0
+    turn_px: float = 0.0
+    turn_error_px: float = 0.0
+    bend_ms: float = 0.0
+    bend_error_ms: float = 0.0
     covariance: np.ndarray = None  # type: ignore[assignment]  # made of the errors where it is not given
 
     def __post_init__(self) -> None:
         if self.covariance is None:
-            errors = self.shift_error, self.stretch_error, self.turn_error, self.pressure_error_ms
+            errors = self.shift_error_px, self.stretch_error_px, self.turn_error_px, self.bend_error_ms
             object.__setattr__(self, "covariance", np.diag(np.square(errors)))
         frozen(self, covariance=(4, 4))
 
@@ -239,7 +241,7 @@ class Wavelengths:
         Line-spread function of the same fibers and orders.
     pixel_error_ms : shape (n_fibers, n_orders, n_pixels), optional
         Error of the wavelength of each pixel by solution, drift and fiber, with their covariances. Errors of near
-        pixels are correlated; ``engine.wavelength.calibrate.mean_error_ms`` has the error of a mean [m / s].
+        pixels are correlated; ``engine.wavelength.wavelength_errors.of_mean`` has the error of a mean [m / s].
     solution
         Solution of the master arc.
     """

@@ -55,8 +55,8 @@ def levels(
 
 
 @njit(cache=True)
-def core_light(electrons: Floats, centers: Floats, half: int) -> Floats:
-    """Sum the pixels around every trace.
+def clipped_core_flux(electrons: Floats, centers: Floats, half: int) -> Floats:
+    """Sum the pixels around every trace, as far as they are on the detector.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def carried(marked: Booleans, blind: Booleans) -> tuple[Booleans, Booleans]:
 
 
 @njit(cache=True)
-def fill(mask: Integers, bit: int | np.uint8, chosen: Booleans, low: Integers, high: Integers) -> None:
+def flag_pieces(mask: Integers, bit: int | np.uint8, chosen: Booleans, low: Integers, high: Integers) -> None:
     """Set a bit in the pixels of pieces, of the traces beside them, and of the next pieces, in place.
 
     Parameters

@@ -11,6 +11,7 @@ from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.numerics.matrices import solve_banded
 from nrespipe.numerics.profile_table import chunk_of, profile_of
 
+OUTLIER = 2  # mark of a pixel that the fit has rejected, in the array of bad pixels
 _NEIGHBORS = 3  # traces above a trace whose light may overlap with it
 _BLOCK = 64  # rows of an image that are transposed at a time, so that they stay in the fastest cache
 
@@ -94,7 +95,7 @@ def _shares_of(response, centers, tables, columns, low, step, half):
 
 
 @njit(cache=True)
-def fill(model: Floats, shares: Floats, first: Integers, flux: Floats, extra: Floats, least: float) -> None:
+def model_column(model: Floats, shares: Floats, first: Integers, flux: Floats, extra: Floats, least: float) -> None:
     """Fill the windows of a column with the flux of its traces, spread over their profiles.
 
     Parameters
@@ -184,7 +185,7 @@ def fit(
     error : shape (n_columns, n_rows)
         Error of the response of the pixels, relative to it.
     bad : shape (n_columns, n_rows)
-        Not 0 where a pixel is not to be used. On return 2 where an outlier was found.
+        Not 0 where a pixel is not to be used. On return `OUTLIER` where one was found.
     shares, first
         From `shares_of`.
     extra : shape (n_columns, n_rows)
@@ -253,7 +254,7 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
     return flux, variance, used
 
 
-def extract(
+def fit_exact_response(
     data: Floats,
     floor: Floats,
     bad: Integers,
@@ -369,12 +370,12 @@ def _outliers(data, bad, model, noise, guards, first, window, threshold):
             if square > worst * noise[y] and not bad[y] and square > worst * (noise[y] + guards[y]):
                 worst, where = square / (noise[y] + guards[y]), at
         if where >= 0:
-            bad[where] = 2
+            bad[where] = OUTLIER
             found += 1
             for y in range(max(first[k], where - 1), min(len(model), first[k] + window, where + 2)):
                 residual = data[y] - model[y]
                 if not bad[y] and residual > 0 and residual**2 > 6.25 * (noise[y] + guards[y]):
-                    bad[y] = 2
+                    bad[y] = OUTLIER
     return found
 
 
@@ -427,7 +428,7 @@ def trace_offsets(
     Parameters
     ----------
     data, floor, bad, response, centers, tables, columns, low, step, half
-        As in `extract`.
+        As in `fit_exact_response`.
     flux : shape (n_traces, n_columns)
         Flux of each trace [electron].
     stride

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.numerics.column_fit_kernels import fill
+from nrespipe.numerics.column_fit_kernels import OUTLIER, model_column
 from nrespipe.numerics.robust_statistics import median
 
 
@@ -44,7 +44,7 @@ def misfit(
     count = np.zeros(n, np.int64)
     model = np.zeros(n_rows)
     for x in range(stride // 2, n_columns, stride):
-        fill(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
+        model_column(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
         for k in range(n):
             if first[x, k] < 0:
                 continue
@@ -100,7 +100,7 @@ def chi_square(
     total, count = np.zeros((n, n_columns)), np.zeros((n, n_columns), np.int64)
     model = np.zeros(n_rows)
     for x in range(n_columns):
-        fill(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
+        model_column(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
         for k in range(n):
             if first[x, k] < 0 or np.isnan(flux[k, x]):
                 continue
@@ -134,7 +134,8 @@ def reveal(
     data, floor, error
         As in ``column_fit_kernels.fit``.
     bad : shape (n_columns, n_rows)
-        Not 0 where a pixel is not to be used; 2 is written, and taken back where it was written for the wrong flux.
+        Not 0 where a pixel is not to be used; `OUTLIER` is written, and taken back where it was written for the wrong
+        flux.
     shares, first, extra
         As in ``column_fit_kernels.fit``.
     flux : shape (n_traces, n_columns)
@@ -160,21 +161,21 @@ def reveal(
         for k in range(n):
             if first[x, k] >= 0 and not np.isnan(expected[k, x]):
                 for y in range(first[x, k], min(first[x, k] + window, n_rows)):
-                    if bad[x, y] == 2:
+                    if bad[x, y] == OUTLIER:
                         bad[x, y] = 0
         for k in range(n):
             if first[x, k] < 0 or np.isnan(expected[k, x]):
                 continue
             light[:] = flux[:, x]
             light[k] = expected[k, x]
-            fill(model, shares[x], first[x], light, extra[x], 0.0)
+            model_column(model, shares[x], first[x], light, extra[x], 0.0)
             for j in range(min(window, n_rows - first[x, k])):
                 y = first[x, k] + j
                 residual, level = data[x, y] - model[y], max(model[y], 0.0)
                 mistaken = (guard * max(expected[k, x], 0.0) * shares[x, k, j]) ** 2
                 variance = floor[x, y] + level + (error[x, y] * level) ** 2 + mistaken
                 if not bad[x, y] and residual > 0 and residual**2 > threshold**2 * variance:
-                    bad[x, y] = 2
+                    bad[x, y] = OUTLIER
                     total += 1
     return total
 
@@ -199,7 +200,7 @@ def grow(
     data, floor, error
         As in ``column_fit_kernels.fit``.
     bad : shape (n_columns, n_rows)
-        2 where an outlier was found; more are marked.
+        `OUTLIER` where one was found; more are marked.
     shares, first, extra
         As in ``column_fit_kernels.fit``.
     flux : shape (n_traces, n_columns)
@@ -225,12 +226,12 @@ def grow(
         near[:] = False
         for column in range(max(0, x - 1), min(n_columns, x + 2)):
             for y in range(n_rows):
-                if bad[column, y] == 2:
+                if bad[column, y] == OUTLIER:
                     touched = True
                     near[max(0, y - 1) : y + 2] = True
         if not touched:
             continue
-        fill(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
+        model_column(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
         for k in range(n):
             if first[x, k] < 0:
                 continue
@@ -242,12 +243,12 @@ def grow(
                 light = max(model[y], 0.0)
                 variance = floor[x, y] + light + (error[x, y] ** 2 + guard[k] ** 2) * light**2
                 if residual**2 > threshold**2 * variance:
-                    marked[x, y] = 2
+                    marked[x, y] = OUTLIER
                     total += 1
     for x in range(n_columns):
         for y in range(n_rows):
-            if marked[x, y] == 2:
-                bad[x, y] = 2
+            if marked[x, y] == OUTLIER:
+                bad[x, y] = OUTLIER
     return total
 
 
@@ -272,7 +273,7 @@ def runs(
     data, floor, error
         As in ``column_fit_kernels.fit``.
     bad : shape (n_columns, n_rows)
-        Not 0 where a pixel is not to be used; 2 is written where a run is found.
+        Not 0 where a pixel is not to be used; `OUTLIER` is written where a run is found.
     shares, first, extra
         As in ``column_fit_kernels.fit``.
     flux : shape (n_traces, n_columns)
@@ -304,7 +305,7 @@ def runs(
     residual, weight = np.zeros(window), np.zeros(window)
     total = 0
     for x in range(n_columns):
-        fill(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
+        model_column(model, shares[x], first[x], flux[:, x], extra[x], 0.0)
         for k in range(n):
             if first[x, k] < 0 or np.isnan(flux[k, x]):
                 continue
@@ -324,7 +325,7 @@ def runs(
             begin, length = _best_run(residual, weight, shares[x, k], squares, whole, limits, least)
             for j in range(begin, begin + length):
                 if weight[j] > 0:
-                    bad[x, first[x, k] + j] = 2
+                    bad[x, first[x, k] + j] = OUTLIER
                     total += 1
     return total
 

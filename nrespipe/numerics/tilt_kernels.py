@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.numerics.column_fit_kernels import fill
+from nrespipe.numerics.column_fit_kernels import model_column
 
 # Derivatives of a sequence by its six nearest neighbors (central differences of the sixth order, fourth for the third)
 _FIRST = (3 / 4, -3 / 20, 1 / 60)
@@ -12,7 +12,8 @@ _SECOND = (3 / 2, -3 / 20, 1 / 90)
 _SECOND_MIDDLE = -49 / 18
 _THIRD = (-13 / 8, 1.0, -1 / 8)
 
-_CORE = 6.5  # further from its trace there is too little light for the tilt to matter [pixel]
+#: Half width within which light is displaced: further out there is too little for the tilt to matter [pixel].
+_CORE = 6.5
 
 
 @njit(cache=True)
@@ -163,7 +164,7 @@ def sums(
     weights = np.zeros(window)
     for piece in range(n_pieces):
         for x in range(edges[piece], edges[piece + 1]):
-            fill(model, shares[x], first[x], flux[:, x], extra[x], -np.inf)
+            model_column(model, shares[x], first[x], flux[:, x], extra[x], -np.inf)
             for k in range(n):
                 slope = 0.0
                 if first[x, k] >= 0 and flux[k, x] > least_snr**2:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nrespipe.engine.acceptance import outliers
-from nrespipe.engine.detector import correction, header_checks
+from nrespipe.engine.detector import header_checks
 from nrespipe.engine.extraction import line_tilt
-from nrespipe.engine.wavelength import calibrate, identify
+from nrespipe.engine.wavelength import identify, night_solution
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel, Quality
@@ -58,7 +58,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     """
     if refs.bias is None or refs.flat is None or refs.lamp is None:
         raise MissingCalibration(f"{raw.filename}: an arc needs a master bias, a master flat and lamp lines")
-    spectra, motion, _ = extract_frame(raw, refs, spectrograph)
+    spectra, motion, _, detector = extract_frame(raw, refs, spectrograph)
     with np.errstate(invalid="ignore"):
         bright = np.sum(spectra.flux > 20 * np.sqrt(spectra.variance), axis=2)
     typical = float(np.median(bright, axis=1).min())
@@ -68,8 +68,10 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
             f"not even {_BRIGHT_PIXELS}"
         )
     saturated = float(np.mean(spectra.quality & np.uint8(Pixel.SATURATED) > 0))
-    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
-    if any(correction.level_steps(raw, refs.bias)):
+    quality = header_checks.flags(
+        raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu, detector.overscan_noise_adu
+    )
+    if any(detector.steps):
         quality |= Quality.LEVEL_JUMPED
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
@@ -77,7 +79,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         f"lines_fiber{fiber}_px": identify.shift_from_model(spectra, fiber, spectrograph, refs.lamp)
         for fiber in spectra.fibers
     }
-    measurements = {**motion.measurements, "bright_pixels_per_order": typical, "saturated": saturated, **shifts}
+    measurements = {**motion.shift_and_stretch, "bright_pixels_per_order": typical, "saturated": saturated, **shifts}
     return Reduction(quality=quality, measurements=measurements, spectra=spectra)
 
 
@@ -130,8 +132,8 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     """
     if refs.lamp is None:
         raise MissingCalibration("a master arc needs lamp lines")
-    arcs, _, slants = zip(*(extract_frame(raw, refs, spectrograph) for raw in frames))
-    found = calibrate.night(arcs, spectrograph, refs.lamp)
+    arcs, _, slants, _ = zip(*(extract_frame(raw, refs, spectrograph) for raw in frames))
+    found = night_solution.solve(arcs, spectrograph, refs.lamp)
     quality = Quality.FEW_CALIBRATIONS if len(arcs) < USUAL else Quality(0)
     if found.renumbered:
         quality |= Quality.ORDERS_RENUMBERED

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nrespipe.engine.acceptance import outliers
-from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
+from nrespipe.engine.detector import correction, detector_values, fixed_pattern, header_checks, stacking
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
 from nrespipe.frames.quality import Pixel, Quality
@@ -51,12 +51,11 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if noise == 0:
         raise BadFrame(f"{raw.filename}: the image has no noise, all its pixels are alike")
     bright = float(np.mean(adu > 20 * noise + structure))
-    quality = header_checks.flags(
-        raw, spectrograph.detector, noise, header_checks.nominal_gain([raw], spectrograph.detector).e_per_adu
-    )
+    gain_e = detector_values.nominal_gain([raw], spectrograph.detector).e_per_adu
+    dark = detector_values.overscan_noise(raw)
+    quality = header_checks.flags(raw, spectrograph.detector, noise, gain_e, dark)
     if abs(structure) > 10 * noise:
         # light brings its own noise with it, a level of the amplifier does not
-        dark = header_checks.overscan_noise(raw)
         if structure > 0 and noise**2 > (1 + _ALIKE) * dark**2 + _FAINTEST * structure:
             raise BadFrame(
                 f"{raw.filename}: not a bias: the image lies {structure:.0f} ADU above its overscan, with the noise of "
@@ -130,7 +129,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
     quality = Quality.FEW_CALIBRATIONS if len(frames) < USUAL else Quality(0)
     if off.any():
         quality |= Quality.LEVEL_JUMPED
-    header = header_checks.header_noise(frames, table, read_noise)
+    header = detector_values.header_noise(frames, table, read_noise)
     known = table.read_noise_e / table.gain_e_per_adu
     quality |= header_checks.flag_difference(known, read_noise, _TOLERANCE, Quality.READ_NOISE_DISAGREES)
     quality |= header_checks.flag_difference(header, read_noise, _TOLERANCE, Quality.HEADER_DISAGREES)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nrespipe.engine.acceptance import outliers
-from nrespipe.engine.detector import correction, fixed_pattern, header_checks, stacking
+from nrespipe.engine.detector import correction, detector_values, fixed_pattern, header_checks, stacking
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Dark
 from nrespipe.frames.quality import Pixel, Quality
@@ -55,8 +55,9 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     bright = float(np.mean(adu > level + 30 * refs.bias.read_noise_adu))
     if bright > 0.02 or level > 100 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: not a dark: median {level:.0f} ADU, {bright:.1%} of the pixels are bright")
-    gain_e = header_checks.nominal_gain([raw], spectrograph.detector).e_per_adu
-    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
+    gain_e = detector_values.nominal_gain([raw], spectrograph.detector).e_per_adu
+    seen_adu = detector_values.overscan_noise(raw)
+    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e, seen_adu)
     quality |= Quality.LEVEL_JUMPED if any(jumped) else Quality(0)
     return Reduction(quality=quality, measurements={"level_adu": level, "rate_adu_per_s": level / raw.exposure_s})
 
@@ -115,15 +116,15 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         )
 
     # the gain is not measured yet: of two values the one with more noise, so that no good pixel is called unsteady
-    gains = header_checks.nominal_gain(frames, spectrograph.detector).e_per_adu, spectrograph.detector.gain_e_per_adu
-    noise = float(np.mean([header_checks.read_noise(raw, bias.read_noise_adu, samples[0]) ** 2 for raw in frames]))
+    gains = detector_values.nominal_gain(frames, spectrograph.detector).e_per_adu, spectrograph.detector.gain_e_per_adu
+    noise = float(np.mean([detector_values.read_noise(raw, bias.read_noise_adu, samples[0]) ** 2 for raw in frames]))
     rate, variance, _, unsteady = stacking.mean(
         frames, band_of, bias.adu.shape, noise, 1 / min(gains), scales=list(exposures_s)
     )
     # the error of the master bias is the same in all inputs
     variance += bias.variance * np.float32(len(frames) / exposures_s.sum()) ** 2
     pattern, error, deviation = fixed_pattern.settle(rate, variance, hot_sigma)
-    linear_adu = header_checks.limits(frames[0], spectrograph.detector, gains[0]).max_linear_adu
+    linear_adu = detector_values.limits(frames[0], spectrograph.detector, gains[0]).max_linear_adu
     bad = unsteady | (pattern * longest > 0.1 * linear_adu)
     if len(frames) == 1:
         bad |= deviation > hot_sigma * np.sqrt(variance)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nrespipe.engine.acceptance import outliers
-from nrespipe.engine.detector import correction, gain, header_checks, stacking
+from nrespipe.engine.detector import correction, detector_values, gain, header_checks, stacking
 from nrespipe.engine.extraction import blaze, pixel_response, profile, scattered_light
 from nrespipe.engine.orders import ridges, trace
 from nrespipe.errors import BadFrame, MissingCalibration
@@ -66,8 +66,8 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     if len(raw.lit_fibers) < 2:
         raise BadFrame(f"{raw.filename}: a flat must light two fibers, OBJECTS names {raw.objects}")
     # the gain is not known yet, and does not matter but for the limits
-    gain_e = header_checks.nominal_gain([raw], spectrograph.detector).e_per_adu
-    image = correction.correct(raw, refs.bias, refs.dark, spectrograph.detector, gain_e)
+    gain_e = detector_values.nominal_gain([raw], spectrograph.detector).e_per_adu
+    image, state = correction.correct(raw, refs.bias, refs.dark, spectrograph.detector, gain_e)
     brightest = float(np.percentile(image.electrons[::4, ::4], 99)) / gain_e
     if brightest < 20 * refs.bias.read_noise_adu:
         raise BadFrame(f"{raw.filename}: the lamp was off: the brightest pixels have {brightest:.0f} ADU")
@@ -77,8 +77,10 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     crossing = ridges.count(image.electrons)
     if crossing < 5 * len(raw.lit_fibers):
         raise BadFrame(f"{raw.filename}: only {crossing} orders with light cross the middle of the detector")
-    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e)
-    if any(correction.level_steps(raw, refs.bias)):
+    quality = header_checks.flags(
+        raw, spectrograph.detector, refs.bias.read_noise_adu, gain_e, state.overscan_noise_adu
+    )
+    if any(state.steps):
         quality |= Quality.LEVEL_JUMPED
     try:
         traces = trace.find(image.electrons, raw.lit_fibers, spectrograph)
@@ -184,7 +186,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
         quality |= Quality.FEW_CALIBRATIONS
     origin = origin_of(Kind.FLAT, frames, quality)
     peak_e_per_s = blaze.peaks(lamp) / seconds[:, np.newaxis]
-    header = header_checks.median_known([raw.header_gain_e_per_adu for raw in frames])
+    header = detector_values.median_known([raw.header_gain_e_per_adu for raw in frames])
     return Flat(
         origin=origin,
         traces=traces,
@@ -246,9 +248,9 @@ def _samples(pairs, bias):
         ]
         jumped = correction.level_steps(raw, bias, bands)
         above = [correction.subtract_steps(part, jumped, len(bias.adu), rows) for part, rows in zip(above, bands)]
-        noise = float(np.median([header_checks.read_noise(raw, bias.read_noise_adu, rows) for rows in bands]))
+        noise = float(np.median([detector_values.read_noise(raw, bias.read_noise_adu, rows) for rows in bands]))
         light = float(np.percentile([part[::4, ::4] for part in above], 98))
-        pile = min(header_checks.pile(adu, level) for adu, _ in counts)
+        pile = min(detector_values.pile(adu, level) for adu, _ in counts)
         samples[raw.filename] = _Sample(level, light, noise, jumped, pile)
         return above
 
@@ -276,9 +278,11 @@ def _night_gain(frames, samples, points, single, before, table):
     running, _ = before
     noise = float(np.mean([sample.read_noise_adu for sample in samples.values()]))
     # the smallest gain that header and table may have: a limit in counts is that of the header then, or of the counter
-    smallest = running.e_per_adu if running.is_known else min(header_checks.nominal_gain(frames, table).e_per_adu, 0.5)
+    smallest = (
+        running.e_per_adu if running.is_known else min(detector_values.nominal_gain(frames, table).e_per_adu, 0.5)
+    )
     linear_adu = min(
-        header_checks.limits(raw, table, smallest, samples[raw.filename].pile_adu).max_linear_adu
+        detector_values.limits(raw, table, smallest, samples[raw.filename].pile_adu).max_linear_adu
         - samples[raw.filename].level_adu
         for raw in frames
     )
@@ -288,13 +292,13 @@ def _night_gain(frames, samples, points, single, before, table):
 
 def _adopted(night, single, before, frames, table):
     """Return the gain to use, and quality flags."""
-    assumed = header_checks.nominal_gain(frames, table)
+    assumed = detector_values.nominal_gain(frames, table)
     adopted, changed = gain.follow(night, *before, single)
     # a poor measurement is better than a nominal value that may be off by more
     if not adopted.is_known or adopted.error * assumed.e_per_adu > assumed.error * adopted.e_per_adu:
         return assumed, Quality.GAIN_ASSUMED
     quality = Quality.GAIN_CHANGED if changed else Quality(0)
-    header = header_checks.median_known([raw.header_gain_e_per_adu for raw in frames])
+    header = detector_values.median_known([raw.header_gain_e_per_adu for raw in frames])
     tolerance = max(_TOLERANCE, 3 * adopted.error / adopted.e_per_adu)
     quality |= header_checks.flag_difference(table.gain_e_per_adu, adopted.e_per_adu, tolerance, Quality.GAIN_DISAGREES)
     return adopted, quality | header_checks.flag_difference(
@@ -309,7 +313,7 @@ def _stack(frames, refs, spectrograph, gain_e_per_adu, samples):
     mask = bias.mask | dark.mask
     electron = np.float32(gain_e_per_adu)
     limits = {
-        raw.filename: header_checks.limits(raw, spectrograph.detector, gain_e_per_adu, samples[raw.filename].pile_adu)
+        raw.filename: detector_values.limits(raw, spectrograph.detector, gain_e_per_adu, samples[raw.filename].pile_adu)
         for raw in frames
     }
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine.detector import correction, header_checks
+from nrespipe.engine.detector import header_checks
 from nrespipe.engine.star import activity
 from nrespipe.engine.velocity import barycenter, measurement
-from nrespipe.engine.wavelength import calibrate, drift, order_numbers
+from nrespipe.engine.wavelength import frame_wavelengths, order_numbers, wavelength_errors
+from nrespipe.engine.wavelength.drift import measure as measure_drift
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
@@ -57,25 +58,25 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         raise BadFrame(f"{raw.filename}: no fiber carries a star, OBJECTS names {raw.objects}")
     if refs.bias is None or refs.dark is None or refs.flat is None or refs.arc is None:
         raise MissingCalibration(f"{raw.filename}: a star needs a master bias, dark, flat and arc")
-    spectra, motion, _ = extract_frame(raw, refs, spectrograph)
+    spectra, motion, _, detector = extract_frame(raw, refs, spectrograph)
     spectra, added, shift_px = _numbered(raw, spectra, refs.arc)
-    moved = drift.measure(spectra, refs.arc, shift_px)
-    _refuse_light_in_the_wrong_fiber(raw, spectra, moved, refs.arc.reference.fibers[0])
-    wavelengths = calibrate.frame(spectra, refs.arc, moved)
+    drift = measure_drift(spectra, refs.arc, shift_px)
+    _refuse_light_in_the_wrong_fiber(raw, spectra, drift, refs.arc.reference.fibers[0])
+    wavelengths = frame_wavelengths.compute(spectra, refs.arc, drift)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
-    frame_flags = _detector_flags(raw, refs, spectrograph) | _spectra_flags(raw, spectra, moved, motion, refs)
+    frame_flags = _detector_flags(raw, refs, spectrograph, detector) | _spectra_flags(raw, spectra, drift, motion, refs)
     if added:
         frame_flags |= Quality.ORDERS_RENUMBERED
     star_flags = {fiber: _star_flags(fiber, spectra, barycentric, refs.stars) for fiber in raw.star_fibers}
     return Reduction(
         quality=functools.reduce(operator.or_, star_flags.values(), frame_flags),
         measurements={
-            **motion.measurements,
-            **_drift_measurements(moved, refs),
+            **motion.shift_and_stretch,
+            **_drift_measurements(drift, refs),
             "gain_e_per_adu": refs.flat.gain_e_per_adu,
             "gain_error": refs.flat.gain_error,
-            "read_noise_adu": header_checks.read_noise(raw, refs.bias.read_noise_adu),
+            "read_noise_adu": detector.read_noise_adu,
         },
         spectra=spectra,
         wavelengths=wavelengths,
@@ -84,7 +85,7 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
             replace(
                 velocity,
                 quality=velocity.quality | frame_flags | star_flags[velocity.fiber],
-                activity=activity.of(velocity, spectra, wavelengths),
+                activity=activity.measure_all(velocity, spectra, wavelengths),
             )
             for velocity in velocities
         ),
@@ -99,13 +100,12 @@ def _numbered(raw, spectra, arc):
         raise BadFrame(f"{raw.filename}: {error}") from error
 
 
-def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference) -> None:
+def _refuse_light_in_the_wrong_fiber(raw, spectra, drift, reference) -> None:
     """Raise BadFrame if the fiber of the lamp has flux but no lamp lines, and no star fiber has flux.
 
-    A bench that has moved by the distance of two fibers puts a star there, and this is the only sign if the lamp was
-    off.
+    If the bench moved by two fibers, the star's light lies in the lamp fiber. Without lamp lines nothing else shows it.
     """
-    if moved.n_lines or reference in raw.star_fibers or reference not in spectra.fibers:
+    if drift.n_lines or reference in raw.star_fibers or reference not in spectra.fibers:
         return
     ratio = spectra.flux / np.sqrt(spectra.variance)
     signal = {
@@ -121,10 +121,10 @@ def _refuse_light_in_the_wrong_fiber(raw, spectra, moved, reference) -> None:
         )
 
 
-def _drift_measurements(moved, refs):
+def _drift_measurements(drift, refs):
     """Return the measurements of the drift; with its scatter only where it counts, so that no other product has it."""
-    found = {"drift_ms": moved.velocity_ms, "drift_lines": float(moved.n_lines)}
-    return found if moved.n_lines > 0 else found | {"drift_scatter_ms": refs.drift_scatter_ms}
+    found = {"drift_ms": drift.velocity_ms, "drift_lines": float(drift.n_lines)}
+    return found if drift.n_lines > 0 else found | {"drift_scatter_ms": refs.drift_scatter_ms}
 
 
 def _velocities(spectra, wavelengths, barycentric, refs):
@@ -134,7 +134,8 @@ def _velocities(spectra, wavelengths, barycentric, refs):
     return tuple(
         measurement.measure(
             spectra, wavelengths, fiber, refs.stars[fiber], refs.masks, refs.tellurics, barycentric[fiber],
-            template=refs.templates.get(fiber), transfer_ms=calibrate.transfer_noise_ms(refs.arc, fiber),
+            spare_masks=refs.spare_masks, template=refs.templates.get(fiber),
+            transfer_noise_ms=wavelength_errors.transfer_noise_ms(refs.arc, fiber),
             drift_scatter_ms=refs.drift_scatter_ms,
         )
         for fiber in sorted(barycentric)
@@ -148,41 +149,33 @@ def _barycentric(raw, stars, spectrograph):
         star = stars.get(fiber)
         if star is None or star.ra_deg is None or star.dec_deg is None:
             continue
-        place = _place(raw, fiber, spectrograph)
+        place = spectrograph.place(raw, fiber)
         if np.isnan(place.longitude_deg):
             # neither the header nor the table of the spectrograph has its position
             continue
-        middle, from_meter = barycenter.midpoint(raw, fiber)
+        middle, from_meter = barycenter.midpoint(raw, fiber, spectrograph.fibers)
         found[fiber] = barycenter.at(star, middle, place, from_meter)
     return found
 
 
-def _place(raw, fiber, spectrograph):
-    """Return the telescope that feeds a fiber, or the spectrograph where the header has no position of it."""
-    if fiber in spectrograph.fibers.star:
-        number = spectrograph.fibers.star.index(fiber)
-        telescope = raw.telescopes[number] if number < len(raw.telescopes) else None
-        if telescope is not None and None not in (telescope.longitude_deg, telescope.latitude_deg, telescope.height_m):
-            return telescope
-    return spectrograph
-
-
-def _detector_flags(raw, refs, spectrograph):
+def _detector_flags(raw, refs, spectrograph, detector):
     """Return the flags of the masters of the camera, of the header, and of the level of the detector."""
-    quality = header_checks.flags(raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu)
+    quality = header_checks.flags(
+        raw, spectrograph.detector, refs.bias.read_noise_adu, refs.flat.gain_e_per_adu, detector.overscan_noise_adu
+    )
     for master in (refs.bias, refs.dark, refs.flat):
         quality |= master.origin.quality & _OF_THE_CAMERA
-    if any(correction.level_steps(raw, refs.bias)):
+    if any(detector.steps):
         quality |= Quality.LEVEL_JUMPED
     return quality
 
 
-def _spectra_flags(raw, spectra, moved, motion, refs):
+def _spectra_flags(raw, spectra, drift, motion, refs):
     """Return the flags of wavelengths, traces and drift, and of fibers that blend into those of stars."""
     quality = refs.arc.origin.quality & Quality.POOR_WAVELENGTHS
     if motion.farthest_px > 1:
         quality |= Quality.TRACE_SHIFTED
-    if moved.n_lines == 0:
+    if drift.n_lines == 0:
         quality |= Quality.NO_DRIFT
     stars = [spectra.fibers.index(fiber) for fiber in raw.star_fibers]
     if np.any(spectra.quality[stars] & np.uint8(Pixel.BLENDED)):

@@ -7,8 +7,9 @@ import numpy as np
 
 from nrespipe import data, doppler
 from nrespipe.frames.arrays import Floats
+from nrespipe.frames.star import name_key
 from nrespipe.simulator import pixel_kernels
-from nrespipe.simulator.stars import Target, key
+from nrespipe.simulator.stars import Target
 
 #: Spacing of the grid of ln(wavelength) on which spectra are made: 0.25 km / s.
 STEP = 250.0 / doppler.C_MS
@@ -170,7 +171,7 @@ def seen(target: Target, wavelength_angstrom: Floats, berv_ms: float) -> Floats:
         Light relative to the continuum.
     """
     spectrum = rest_spectrum(
-        target.spectral_type, target.vsini_kms, zlib.crc32(key(target.star.name).encode()), target.emission
+        target.spectral_type, target.vsini_kms, zlib.crc32(name_key(target.star.name).encode()), target.emission
     )
     shift = doppler.ln_seen(target.rv_ms, berv_ms)
     places = np.log(np.ravel(wavelength_angstrom)) - shift

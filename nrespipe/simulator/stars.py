@@ -8,7 +8,7 @@ import numpy as np
 
 from nrespipe import data
 from nrespipe.engine.star import stellar_type
-from nrespipe.frames.star import Star
+from nrespipe.frames.star import Star, name_key
 
 # Stars whose coordinates the simulator knows: RA, Dec [degree, ICRS, epoch 2000], proper motion with cos(dec)
 # [mas / yr], parallax [mas], radial velocity [km / s], V, type; rounded catalog values.
@@ -124,7 +124,7 @@ def target(name: str, catalog: Mapping[str, Star] | None = None) -> Target:
     Target
         At signal-to-noise ratio 100.
     """
-    known_as = key(name)
+    known_as = name_key(name)
     rng = np.random.default_rng(zlib.crc32(known_as.encode()))
     star = (catalog or {}).get(name) or (catalog or {}).get(known_as) or _listed(name, known_as) or _invented(name, rng)
     rv_ms = star.rv_kms * 1e3 if star.rv_kms is not None else rng.uniform(-40e3, 40e3)
@@ -132,22 +132,6 @@ def target(name: str, catalog: Mapping[str, Star] | None = None) -> Target:
     if star.ra_deg is None or star.dec_deg is None:
         star = _invented(name, rng)
     return Target(replace(star, name=name), kind, rv_ms, vsini_kms=rng.uniform(1.5, 7.0 if kind == "F5" else 3.5))
-
-
-def key(name: str) -> str:
-    """Return the name that makes a star: without blanks, and without what an observer hung on it.
-
-    Parameters
-    ----------
-    name
-        ``HD49933_templ``, ``51 Peg``.
-
-    Returns
-    -------
-    str
-        ``HD49933``, ``51PEG``.
-    """
-    return name.upper().replace(" ", "").split("_")[0]
 
 
 def _listed(name, known_as):

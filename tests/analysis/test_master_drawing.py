@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from nrespipe import cli, data, instruments
 from nrespipe.database.tables import Master
-from nrespipe.engine.wavelength import calibrate
+from nrespipe.engine.wavelength import night_solution
 from nrespipe.files import master_files
 from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
@@ -40,7 +40,7 @@ def made(service, archive, run, monkeypatch, query):
 def real_arc():
     bench = benches.build(instruments.load("nres01"), seed=3)
     arcs = [extracted_arcs.expose(bench, (0, 1), seed=300 + i, orders=np.arange(88, 94)) for i in range(2)]
-    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+    found = night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
     names = ("solution", "lines", "line_shape", "reference", "transfer_error_ms")
     slant = Slant((0, 1), (52, 118), 4096, np.zeros((1, 2), int), np.zeros((2, 1)), np.zeros((2, 1)))
     origin = Origin(Kind.ARC, "lsc", "nres01", "fa09", "20190405", 58579.0, ("a", "b"))

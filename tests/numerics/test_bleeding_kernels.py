@@ -56,7 +56,7 @@ def test_pixels_belong_to_their_piece_or_to_those_on_both_sides_of_their_trace()
 def test_pieces_are_filled_with_the_traces_on_both_sides_and_the_next_pieces():
     low, high = (np.array([rows], np.int32).T for rows in ([0, 20, 40, 60], [10, 30, 50, 70]))
     mask = np.ones((80, 1), np.uint8)
-    bleeding_kernels.fill(mask, np.uint8(128), np.array([[0, 1, 0, 0]], bool).T, low, high)
+    bleeding_kernels.flag_pieces(mask, np.uint8(128), np.array([[0, 1, 0, 0]], bool).T, low, high)
     np.testing.assert_array_equal(np.flatnonzero(mask[:, 0] == 129), np.arange(50))
 
 

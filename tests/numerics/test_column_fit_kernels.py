@@ -28,7 +28,7 @@ class SimpleScene:
         bad = np.zeros(data.shape, np.uint8) if bad is None else bad
         arrays = (data.astype(np.float32), np.full(data.shape, floor, np.float32), bad, np.ones(data.shape, np.float32))
         start = np.full(self.flux.shape, np.nan)
-        result = column_fit_kernels.extract(
+        result = column_fit_kernels.fit_exact_response(
             *arrays, self.centers, self.tables, *self.grid, np.full(3, guard), threshold, start, 12
         )
         return (*result, bad)
@@ -299,7 +299,7 @@ def test_the_model_of_a_column_is_the_sum_of_its_traces_and_of_the_light_that_is
     full = on_columns(shares, first, 64)
     for x in (0, 10, 20, 21, 29):
         model = np.full(64, 777.0)
-        column_fit_kernels.fill(model, shares[x], first[x], flux[:, x], extra, least)
+        column_fit_kernels.model_column(model, shares[x], first[x], flux[:, x], extra, least)
         inside = np.zeros(64, bool)
         for start in first[x][first[x] >= 0]:
             inside[start : start + 18] = True

@@ -156,7 +156,10 @@ class SimulatedFrames:
             return arc.combine(arcs, needed, self.spectrograph)
 
         masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
-        return replace(needed, arc=self._kept("arc", make), masks=masks, tellurics=data.tellurics())
+        return replace(
+            needed, arc=self._kept("arc", make), masks=masks, spare_masks=(data.stellar_lines("F2"),),
+            tellurics=data.tellurics(),
+        )  # fmt: skip
 
     def _kept(self, name, make):
         rows = self.spectrograph.detector.rows

@@ -27,7 +27,7 @@ def fixed(bench):
 def unlit(expose, bench, spectrograph, master_bias, master_dark):
     """A long exposure without light, corrected; pulls of its pixels, nan where they are masked or were hit."""
     raw = expose(frames.Scene(Kind.DARK, exposure_s=1200.0), seed=90).raw
-    image = correction.correct(raw, master_bias, master_dark, spectrograph.detector, bench.gain_e_per_adu)
+    image, _ = correction.correct(raw, master_bias, master_dark, spectrograph.detector, bench.gain_e_per_adu)
     pull = image.electrons / np.sqrt(image.floor_variance)
     return np.where((image.mask == 0) & (np.abs(pull) < 5), pull, np.nan)
 

@@ -14,7 +14,7 @@ from nrespipe.numerics import bleeding_kernels
 _CLEAR = 6.5
 #: Gaps are looked at in pieces of about this height [pixel].
 _PIECE = 8.0
-#: Pixels on either side of a trace that tell its light.
+#: Pixels on either side of a trace whose sum is its flux, to scale its wings with [pixel].
 _CORE = 4
 #: Error of the wings relative to themselves: those of a line have not the form of the flat's, and reach columns beside.
 _UNLIKE, _BESIDE = np.float32(0.3), 6
@@ -64,18 +64,23 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     -----
     Between the traces there is little light but scattered one, so spilled charge is seen there whatever the orders
     show. Each gap between neighboring traces is cut into pieces of some eight rows, and each piece of a column compared
-    with the same piece of other columns. Charge is followed along the column, in both directions, from saturated pixels
-    and from pieces all of whose pixels stand out, together with a neighbor, as no cosmic ray and no line makes them: a
-    detector may spill below the level at which its header has it saturated. It is followed as far as pieces stand out
-    by 2.5 errors, one that does not left aside, and through pieces in which the wings of bright light may hide charge
-    that is more than the noise of a trace beside them; the next piece and the trace before it are flagged too.
+    with the same piece of other columns. Four rules decide which pieces are flagged:
+
+    1. Charge begins at saturated pixels, and at a piece all of whose pixels stand out, if a neighboring piece does as
+       well. No cosmic ray and no line makes such a pair. A detector may spill below the level at which its header has
+       it saturated.
+    2. From there it is followed along the column, in both directions, through pieces that stand out by 2.5 errors. A
+       single piece that does not is passed over.
+    3. It is also followed through pieces in which the wings of bright light may hide charge that is more than the noise
+       of a trace beside them.
+    4. The piece after the last one is flagged too, and the trace before it.
     """
     centers = _filled(traces.centers[[traces.fibers.index(fiber) for fiber in lit]])
     low, high, below = _pieces(centers, len(image.electrons))
     mean, lowest, variance, count = bleeding_kernels.levels(
         image.electrons, image.floor_variance, image.mask, np.uint8(Pixel.SATURATED | Pixel.NONLINEAR), low, high
     )
-    light = bleeding_kernels.core_light(image.electrons, centers, _CORE)
+    light = bleeding_kernels.clipped_core_flux(image.electrons, centers, _CORE)
     table, step = np.array(flat.profile.wings), flat.profile.distances[1]
     brightest = maximum_filter1d(light, 2 * _BESIDE + 1, axis=1)
     wings, wing_error, faintest = bleeding_kernels.wings_in(low, high, below, centers, light, brightest, table, step)
@@ -100,7 +105,7 @@ def mark(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> Imag
     mask = image.mask.copy()
     for step in range(-_NEAR, _NEAR + 1):
         mask[np.clip(full[0] + step, 0, len(mask) - 1), full[1]] |= np.uint8(Pixel.BLOOMED)
-    bleeding_kernels.fill(mask, np.uint8(Pixel.BLOOMED), spilled, low, high)
+    bleeding_kernels.flag_pieces(mask, np.uint8(Pixel.BLOOMED), spilled, low, high)
     return Image(image.electrons, image.floor_variance, mask, image.exposure_s)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from nrespipe.engine.detector import header_checks
+from nrespipe.engine.detector import detector_values
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Bias, Dark
@@ -16,7 +16,7 @@ from nrespipe.frames.spectrograph import Detector
 from nrespipe.numerics.robust_statistics import spread
 
 if TYPE_CHECKING:
-    from nrespipe.engine.detector.header_checks import Limits
+    from nrespipe.engine.detector.detector_values import Limits
 
 #: The share of the overscan that is left out at its beginning: it holds charge that the serial register left behind,
 #: which behind a saturated pixel is found twenty columns on.
@@ -258,7 +258,27 @@ def flags(adu: Floats, limits: "Limits", detector: Detector) -> Integers:
     return mask
 
 
-def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, gain_e_per_adu: float) -> Image:
+class DetectorState(NamedTuple):
+    """State of the detector in one exposure.
+
+    Attributes
+    ----------
+    steps
+        Errors of the bias levels of its halves.
+    overscan_noise_adu
+        Read noise that the overscan shows [ADU].
+    read_noise_adu
+        Read noise that the frame is reduced with [ADU].
+    """
+
+    steps: LevelSteps
+    overscan_noise_adu: float
+    read_noise_adu: float
+
+
+def correct(
+    raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, gain_e_per_adu: float
+) -> tuple[Image, DetectorState]:
     """Turn a raw frame into electrons with the variance of everything but its own light.
 
     Parameters
@@ -272,13 +292,15 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     detector
         Limits and bad columns.
     gain_e_per_adu
-        Gain that was measured, or that of `header_checks.nominal_gain` [electron / ADU].
+        Gain that was measured, or that of `detector_values.nominal_gain` [electron / ADU].
 
     Returns
     -------
-    Image
+    image : Image
         In electrons. Its mask has those of the masters, and the pixels that their dark charge fills to a tenth of the
         linear range in this exposure.
+    state : DetectorState
+        Level steps and noise of this exposure.
 
     Raises
     ------
@@ -288,7 +310,7 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     adu, (level, level_variance) = raw.adu[raw.data_section.slices], overscan(raw)
     if adu.shape != bias.adu.shape or (dark is not None and adu.shape != dark.adu_per_s.shape):
         raise ValueError(f"{raw.filename}: {adu.shape[1]} x {adu.shape[0]} pixels do not fit the masters")
-    limits = header_checks.limits(raw, detector, gain_e_per_adu, header_checks.pile(adu, float(np.median(level))))
+    limits = detector_values.limits(raw, detector, gain_e_per_adu, detector_values.pile(adu, float(np.median(level))))
     mask = flags(adu, limits, detector)
     if bias.mask is not None:
         mask |= bias.mask
@@ -298,7 +320,9 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
     beside, near = adu[:, middle_column - _BESIDE : middle_column + _BESIDE], adu[middle_row - _ABOVE :][: 2 * _ABOVE]
     steps = _level_steps(beside, near, bias.read_noise_adu)
     subtract_steps(adu, steps, len(adu))
-    variance = bias.variance + np.float32(header_checks.read_noise(raw, bias.read_noise_adu) ** 2 + level_variance)
+    seen_adu = detector_values.overscan_noise(raw)
+    noise_adu = detector_values.adopted_noise(seen_adu, bias.read_noise_adu)
+    variance = bias.variance + np.float32(noise_adu**2 + level_variance)
     if dark is not None:
         charge = dark.adu_per_s * np.float32(raw.exposure_s)
         adu -= charge
@@ -307,4 +331,5 @@ def correct(raw: RawFrame, bias: Bias, dark: Dark | None, detector: Detector, ga
         mask |= dark.mask
         mask[charge > _HOT * limits.max_linear_adu] |= np.uint8(Pixel.BAD)
     gain = np.float32(gain_e_per_adu)
-    return Image(adu * gain, variance * gain**2, mask, raw.exposure_s)
+    image = Image(adu * gain, variance * gain**2, mask, raw.exposure_s)
+    return image, DetectorState(steps, seen_adu, noise_adu)

@@ -1,144 +1,20 @@
-"""Header values and table values of the detector, compared with each other and with the frames."""
-
-from collections.abc import Sequence
-from typing import NamedTuple, TypeGuard
+"""Flags of frames whose headers contradict the table of the detector or the measurements."""
 
 import numpy as np
 
-from nrespipe.engine.detector.gain import Gain
-from nrespipe.frames.arrays import Floats
+from nrespipe.engine.detector import detector_values
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import RawFrame
 from nrespipe.frames.spectrograph import Detector
-from nrespipe.numerics.robust_statistics import spread
-
-#: Largest count of 16 bits [ADU].
-_MOST_ADU = 65535.0
-#: Gains that an amplifier may have [electron / ADU].
-_GAINS = 0.1, 30.0
-#: Relative error of a gain that was not measured, where nothing contradicts it.
-_UNMEASURED = 0.3
-#: A frame whose overscan is noisier by more than this than the biases were has its own read noise, relative.
-_NOISIER = 0.25
-#: Bins of brightness in which a pile of saturated pixels is looked for, above the bias level [ADU].
-_PILE_EDGES = np.geomspace(4000.0, 66000.0, 142)
-#: A pile has at least so many pixels, and so many times those of as many bins below it.
-_PILE, _PILE_FACTOR = 40, 5.0
-
-
-class Limits(NamedTuple):
-    """Levels of a raw frame, its bias level included.
-
-    Attributes
-    ----------
-    saturation_adu
-        At and above it a pixel is saturated [ADU].
-    max_linear_adu
-        Up to it the detector is linear; never above `saturation_adu` [ADU].
-    """
-
-    saturation_adu: float
-    max_linear_adu: float
-
-
-def limits(raw: RawFrame, detector: Detector, gain_e_per_adu: float, pile_adu: float = np.inf) -> Limits:
-    """Return the levels above which a frame is saturated and no longer linear.
-
-    Parameters
-    ----------
-    raw
-        The frame; its header may have limits.
-    detector
-        Its table, for what the header does not tell.
-    gain_e_per_adu
-        Gain that was measured, or that of `nominal_gain` [electron / ADU].
-    pile_adu
-        Level at which the saturated pixels of this frame pile up, from `pile`; infinite where none do.
-
-    Notes
-    -----
-    A pixel saturates at a number of electrons: a limit of the table, which is in counts at its own gain, is scaled to
-    the measured gain, up to the largest count of 16 bits. A limit of the header is used if it lies between a third of
-    that and the largest count, and not above the level at which the pixels pile up. Without one, the pile decides.
-    """
-    saturation, linear = _expected(detector, gain_e_per_adu)
-    ratio = detector.max_linear_adu / detector.saturation_adu
-    if _sensible(raw.saturation_adu, saturation):
-        saturation = min(raw.saturation_adu, pile_adu)
-    elif np.isfinite(pile_adu):
-        saturation = pile_adu
-    if _sensible(raw.max_linear_adu, linear):
-        linear = raw.max_linear_adu
-    if np.isfinite(pile_adu):
-        linear = min(linear, ratio * pile_adu)
-    return Limits(float(saturation), float(min(linear, saturation)))
-
-
-def pile(adu: Floats, level_adu: float) -> float:
-    """Find the level at which saturated pixels pile up: a full well, or the end of the counter.
-
-    Parameters
-    ----------
-    adu : shape (n_rows, n_columns)
-        Counts as they were read; a large part of a frame or all of it [ADU].
-    level_adu
-        Its bias level [ADU].
-
-    Returns
-    -------
-    float
-        Lower end of the pile [ADU]; infinite where there is none.
-
-    Notes
-    -----
-    The number of pixels of lines and stars falls with their brightness, and that of the tops of the orders of a flat is
-    even. Where forty pixels and more, and five times as many as at the levels below, have the same level within some
-    percent, and hardly any has a higher one, it is the highest that there is.
-    """
-    bright = adu[adu > level_adu + _PILE_EDGES[0]]
-    if bright.size < _PILE:
-        return np.inf
-    counts = np.histogram(bright - np.float32(level_adu), _PILE_EDGES)[0]
-    width, below = 3, 12
-    # pixels of three neighboring bins, of the twelve below them, and of all above them
-    total = np.concatenate([[0], np.cumsum(counts), np.full(width, counts.sum())])
-    first = np.arange(below, len(counts))
-    here = total[first + width] - total[first]
-    lower, above = total[first] - total[first - below], total[-1] - total[first + width]
-    piled = (here >= _PILE) & (here >= _PILE_FACTOR * width / below * lower) & (here >= 10 * above)
-    if not piled.any():
-        return np.inf
-    return float(level_adu + _PILE_EDGES[first[np.argmax(np.where(piled, here, 0))]])
-
-
-def nominal_gain(frames: Sequence[RawFrame], detector: Detector) -> Gain:
-    """Return the gain of frames that cannot be measured: that of their headers where it makes sense, else the table's.
-
-    Returns
-    -------
-    Gain
-        Its error is 30 percent, or by how much header and table differ.
-    """
-    header, table = median_known([raw.header_gain_e_per_adu for raw in frames]), detector.gain_e_per_adu
-    if header is None or not _GAINS[0] <= header <= _GAINS[1]:
-        return Gain(table, _UNMEASURED * table)
-    return Gain(header, max(_UNMEASURED * header, abs(header - table)))
-
-
-def median_known(values: Sequence[float | None]) -> float | None:
-    """Return the median of the header values that are known.
-
-    Parameters
-    ----------
-    values
-        None where a header has no value.
-    """
-    known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
 
 
 def flags(
-    raw: RawFrame, detector: Detector, read_noise_adu: float, gain_e_per_adu: float, tolerance: float = _NOISIER
+    raw: RawFrame,
+    detector: Detector,
+    read_noise_adu: float,
+    gain_e_per_adu: float,
+    overscan_noise_adu: float,
+    tolerance: float = detector_values.NOISIER,
 ) -> Quality:
     """Return the flags of a frame whose header limits or overscan noise are wrong.
 
@@ -147,7 +23,9 @@ def flags(
     read_noise_adu
         Read noise of the master bias [ADU].
     gain_e_per_adu
-        Gain that was measured, or that of `nominal_gain` [electron / ADU].
+        Gain that was measured, or that of `detector_values.nominal_gain` [electron / ADU].
+    overscan_noise_adu
+        Noise of the overscan of this frame [ADU].
     tolerance
         By how much the noise of the overscan may differ from it, relative.
 
@@ -159,74 +37,12 @@ def flags(
         do not have.
     """
     quality = Quality(0)
-    pairs = zip((raw.saturation_adu, raw.max_linear_adu), _expected(detector, gain_e_per_adu))
-    absurd = any(value is not None and not _sensible(value, expected) for value, expected in pairs)
+    pairs = zip((raw.saturation_adu, raw.max_linear_adu), detector_values.table_limits(detector, gain_e_per_adu))
+    absurd = any(value is not None and not detector_values.is_plausible(value, expected) for value, expected in pairs)
     if absurd or (raw.max_linear_adu or 0) > (raw.saturation_adu or np.inf):
         quality |= Quality.HEADER_DISAGREES
-    differs = read_noise_adu > 0 and not abs(overscan_noise(raw) / read_noise_adu - 1) <= tolerance
+    differs = read_noise_adu > 0 and not abs(overscan_noise_adu / read_noise_adu - 1) <= tolerance
     return quality | (Quality.READ_NOISE_DISAGREES if differs else Quality(0))
-
-
-def overscan_noise(raw: RawFrame, rows: slice | None = None) -> float:
-    """Measure the read noise of a single frame in its overscan.
-
-    Parameters
-    ----------
-    raw
-        Frame with its overscan.
-    rows
-        Rows of the image to look at; those of the overscan by default.
-
-    Returns
-    -------
-    float
-        Scatter of neighboring columns, which is blind to the level of the rows [ADU].
-    """
-    own, columns = raw.bias_section.slices
-    half = (columns.start + columns.stop) // 2
-    overscan = raw.adu[rows or own, half : columns.stop].astype(np.float32)
-    return float(spread(overscan[:, 1:] - overscan[:, :-1]) / np.sqrt(2))
-
-
-def read_noise(raw: RawFrame, biases_adu: float, rows: slice | None = None) -> float:
-    """Return the read noise of a frame: that of the biases, or its own if its overscan is noisier.
-
-    Parameters
-    ----------
-    biases_adu
-        Read noise of the master bias [ADU].
-    rows
-        As for `overscan_noise`.
-
-    Returns
-    -------
-    float
-        In ADU. A frame whose overscan is more quiet keeps that of the biases: an overscan may be all alike, an
-        amplifier is not.
-    """
-    seen = overscan_noise(raw, rows)
-    return seen if seen > (1 + _NOISIER) * biases_adu else biases_adu
-
-
-def header_noise(frames: Sequence[RawFrame], detector: Detector, measured_adu: float) -> float | None:
-    """Return the median read noise of the headers in counts.
-
-    Parameters
-    ----------
-    measured_adu
-        Read noise that was measured [ADU].
-
-    Returns
-    -------
-    float or None
-        In ADU; None where no header has it. Headers have it in electrons, and their gain may be wrong: by the gain of
-        the header or by that of the table, whichever comes nearer to the measurement.
-    """
-    known = median_known([raw.header_read_noise_e for raw in frames])
-    if known is None:
-        return None
-    gains = {nominal_gain(frames, detector).e_per_adu, detector.gain_e_per_adu}
-    return float(min((known / g for g in sorted(gains)), key=lambda noise: abs(noise / measured_adu - 1)))
 
 
 def flag_difference(value: float | None, measured: float, tolerance: float, flag: Quality) -> Quality:
@@ -249,13 +65,3 @@ def flag_difference(value: float | None, measured: float, tolerance: float, flag
         `flag` or nothing.
     """
     return flag if value is not None and not abs(value / measured - 1) <= tolerance else Quality(0)
-
-
-def _expected(detector, gain_e_per_adu):
-    """Limits of the table for another gain than its own [ADU]."""
-    ratio = detector.gain_e_per_adu / gain_e_per_adu
-    return tuple(min(ratio * known, _MOST_ADU) for known in (detector.saturation_adu, detector.max_linear_adu))
-
-
-def _sensible(value: float | None, expected: float) -> TypeGuard[float]:
-    return value is not None and expected / 3 <= value <= _MOST_ADU

@@ -16,7 +16,7 @@ from nrespipe.numerics.leastsquares import clipped
 _DEGREES = legendre2d.degrees(3)
 #: Pieces of an order with a tilt of their own before the surfaces are fitted.
 _PIECES = 8
-#: Beyond this distance from a trace its neighbors disturb the measurement [pixel].
+#: Half width of the core, from which tilt and curvature are measured: further out neighbors disturb them [pixel].
 _CORE = 4.5
 #: Error of the profile relative to the light: the residuals of sharp lines while the tilt is not known [1].
 _GUARD = 0.05

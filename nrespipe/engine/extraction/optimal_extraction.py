@@ -19,7 +19,6 @@ _BLENDED = 3.5
 #: Relative error of the profile that an outlier must exceed, of lamps and stars: before the tilt of the lines is
 #: known, and afterwards.
 _UNTILTED, _GUARD = (0.12, 0.02), (0.02, 0.004)
-_COSMIC = 2
 #: Chi-square that a run of 1, 2 ... 8 pixels must save: noise does so once in a thousand million cases.
 _RUN_LIMITS = chdtri(np.arange(1, 9), 1e-9)
 #: A single column is too bright by so many errors; variance without light that is typical of a column.
@@ -37,8 +36,8 @@ def optimal(
     traces: Traces,
     flat: Flat,
     lit: tuple[int, ...],
+    lamps: tuple[int, ...],
     slant: Slant | None = None,
-    lamps: tuple[int, ...] = (1,),
     threshold: float = 5.0,
 ) -> Spectra:
     """Extract the lit fibers of a frame.
@@ -49,10 +48,10 @@ def optimal(
         Where the orders lie in this frame.
     lit
         Fibers that carry light.
-    slant
-        Tilt and curvature of the images of lines; None if they are upright.
     lamps
         Those of `lit` that carry a line lamp.
+    slant
+        Tilt and curvature of the images of lines; None if they are upright.
     threshold
         Pixels further than this many standard deviations from the fitted profile are left out as cosmic rays.
 
@@ -101,7 +100,7 @@ def optimal(
     quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden, np.uint8(Pixel.COSMIC), np.uint8(0)))
     blaze = flat.blaze[[flat.traces.fibers.index(fiber) for fiber in lit]]
     quality[blaze <= 0] |= np.uint8(Pixel.DARK)
-    rejected = np.argwhere(laid.bad == _COSMIC)[:, ::-1].astype(np.int16)
+    rejected = np.argwhere(laid.bad == column_fit_kernels.OUTLIER)[:, ::-1].astype(np.int16)
     return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected)
 
 
@@ -180,7 +179,9 @@ def _quality(mask, laid, used, core=3):
         for step in range(-core, core + 1):
             y = np.clip(place + step, 0, rows - 1)
             quality[k] |= flipped[column, y]
-            quality[k] |= np.where(laid.bad[column, y] == _COSMIC, np.uint8(Pixel.COSMIC), np.uint8(0))
+            quality[k] |= np.where(
+                laid.bad[column, y] == column_fit_kernels.OUTLIER, np.uint8(Pixel.COSMIC), np.uint8(0)
+            )
         # the tilt of the lines mixes light of saturated pixels into the columns beside them
         saturated = np.convolve(quality[k] & np.uint8(Pixel.SATURATED) > 0, np.ones(7), "same") > 0
         quality[k, saturated] |= np.uint8(Pixel.BLOOMED)

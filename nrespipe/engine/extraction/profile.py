@@ -19,10 +19,10 @@ _KNOT = 0.5  # knots of the splines [pixel]
 # Their smoothing bridges gaps. It is relative to the mean weight, which the dark flanks of a bright flat dominate: 1e-4
 # already flattened the core by half a percent.
 _SMOOTHING = 1e-6
-#: Half width of the core, which has most of the light [pixel].
+#: Half width of the core, over which the misfit of a profile is measured: it has most of the light [pixel].
 _CORE = 4.5
 #: Cosmic rays are further off than so many standard deviations and so large a share of the light.
-_COSMIC, _GUARD = 6.0, 0.05
+_COSMIC_SIGMA, _GUARD = 6.0, 0.05
 
 
 def measure(
@@ -127,12 +127,12 @@ def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], strid
     shares, first = column_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     nothing, n = np.zeros_like(laid.data), len(laid.order)
     flux, _, _ = column_fit_kernels.fit(
-        laid.data, laid.floor, laid.error, laid.bad, shares, first, nothing, np.full(n, _GUARD), _COSMIC,
+        laid.data, laid.floor, laid.error, laid.bad, shares, first, nothing, np.full(n, _GUARD), _COSMIC_SIGMA,
         np.full((n, len(laid.data)), np.nan), 6,
     )  # fmt: skip
     model = np.zeros(laid.data.shape)
     for x in range(len(model)):
-        column_fit_kernels.fill(model[x], shares[x], first[x], flux[:, x], nothing[x], -np.inf)
+        column_fit_kernels.model_column(model[x], shares[x], first[x], flux[:, x], nothing[x], -np.inf)
     noise = laid.floor + np.maximum(model, 0) + (laid.error * model) ** 2
     left, good = (laid.data - model) ** 2, laid.bad == 0
     found = np.array(

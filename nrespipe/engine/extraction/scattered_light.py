@@ -60,7 +60,7 @@ def subtract(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> 
     """
     laid = trace_columns.lay_out(image, traces, flat, lit, _STRIDE)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, _, _ = column_fit_kernels.extract(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
+    flux, _, _ = column_fit_kernels.fit_exact_response(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
     light = np.ascontiguousarray(flux.T)
     points, strength, _ = _cells(laid.data, laid.floor, laid.bad, laid.centers, light, flat.profile.wings, _KNOTS[:0])
     fit = _robust(points, strength[:, np.newaxis], image.electrons.shape, 0.0, _ALIKE)
@@ -92,7 +92,7 @@ def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3)
     data, floor, mask = (
         column_fit_kernels.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask)
     )
-    light = _core_light(data, centers)
+    light = _whole_core_flux(data, centers)
     wings = np.zeros((2, len(DISTANCES)))
     for attempt in range(rounds):
         points, strength, hats = _cells(data, floor, mask, centers, light, wings, _KNOTS)
@@ -107,8 +107,8 @@ def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3)
     return _without(image, fit), wings
 
 
-def _core_light(data, centers):
-    """Sum of the pixels around each trace; NaN where the window leaves the detector."""
+def _whole_core_flux(data, centers):
+    """Return the sum of the pixels around each trace; NaN where the window leaves the detector."""
     column = np.arange(len(data))[:, np.newaxis]
     inside = (centers > _CORE) & (centers < data.shape[1] - 1 - _CORE)
     middle = np.where(inside, np.round(centers), _CORE).astype(int)

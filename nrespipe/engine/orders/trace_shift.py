@@ -15,7 +15,7 @@ from nrespipe.numerics.leastsquares import huber
 _BLOCK = 8  # columns that a cut adds up: the orders climb by a pixel at most within it
 _NEAR, _FAR = 8.0, 40.0  # shifts that are accepted, and shifts that are looked for to be rejected [pixel]
 _RIDGE = 2.0  # standard deviation of a trace across the order, roughly [pixel]
-_COSMIC, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of the profile that is none of them
+_COSMIC_SIGMA, _GUARD = 6.0, 0.3  # outliers [standard deviation], and the error of the profile that is none of them
 _UNEVEN = 0.05  # error of the offset of one column that no light mends: lines are tilted against the columns [pixel]
 
 
@@ -104,7 +104,7 @@ def measure(
 
     Returns
     -------
-    moved : Traces
+    shifted : Traces
         The lit fibers at their place in this frame.
     motion : Motion
         The distance from where the flat saw them.
@@ -122,8 +122,8 @@ def measure(
     terms = begin
     laid = trace_columns.lay_out(image, flat.traces, flat, lit, stride)
     for attempt in range(rounds):
-        moved = _moved(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
-        points = _offsets(laid, moved, lit, design, np.inf if attempt == 0 else _COSMIC)
+        shifted = _shifted(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
+        points = _offsets(laid, shifted, lit, design, np.inf if attempt == 0 else _COSMIC_SIGMA)
         if attempt < 2:
             kept = _worth(*points, terms, worth_px)
             terms = np.where(kept, terms, begin)
@@ -131,8 +131,8 @@ def measure(
         terms = terms + step
         if attempt > 0 and np.all(np.abs(step) < max(0.0003, 0.1 * np.sqrt(covariance[0, 0]))):
             break
-    moved = _moved(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
-    return moved, _motion(terms, covariance, design[np.isfinite(base)])
+    shifted = _shifted(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
+    return shifted, _motion(terms, covariance, design[np.isfinite(base)])
 
 
 def _design(centers, rows):
@@ -143,17 +143,19 @@ def _design(centers, rows):
     return np.stack([np.ones(centers.shape), v, u], axis=-1)
 
 
-def _moved(lit, orders, centers, distance, rows):
+def _shifted(lit, orders, centers, distance, rows):
     centers = centers + distance
     off = (centers < 0) | (centers > rows - 1)
     return Traces(lit, orders, np.where(off, np.nan, centers))
 
 
-def _offsets(laid: trace_columns.Columns, moved, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
+def _offsets(laid: trace_columns.Columns, shifted, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
-    laid = laid.moved(moved, lit)
+    laid = laid.moved(shifted, lit)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
-    flux, variance, _ = column_fit_kernels.extract(*laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4)
+    flux, variance, _ = column_fit_kernels.fit_exact_response(
+        *laid.pieces, np.full(len(laid.order), _GUARD), threshold, start, 4
+    )
     offset, weight = column_fit_kernels.trace_offsets(*laid.pieces, flux, 1)
     seen = weight > 0
     thin = design[:, :, laid.thin].reshape(*flux.shape, 3)[laid.order][seen]
@@ -187,9 +189,9 @@ def _motion(terms, covariance, design):
     typical = np.array([1.0, *np.median(design[:, 1:], axis=0)])
     known = np.isfinite(np.diag(covariance))
     error = np.sqrt(typical[known] @ covariance[np.ix_(known, known)] @ typical[known]) if known.any() else np.inf
-    (_, scale, turn), (_, scale_error, turn_error) = terms, np.sqrt(np.diag(covariance))
+    (_, stretch, turn), (_, stretch_error, turn_error) = terms, np.sqrt(np.diag(covariance))
     shift = float(np.median(design @ terms))
-    return Motion(shift, float(error), float(scale), float(scale_error), float(turn), float(turn_error))
+    return Motion(shift, float(error), float(stretch), float(stretch_error), float(turn), float(turn_error))
 
 
 def _ridge(light, floor):

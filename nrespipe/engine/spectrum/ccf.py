@@ -12,7 +12,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.numerics.robust_statistics import interval_of
 
 if TYPE_CHECKING:
-    from nrespipe.engine.spectrum.order_spectra import Orders
+    from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 
 #: Full width at half maximum of a Gaussian in units of its standard deviation
 _FWHM = 2.3548200450309493
@@ -38,7 +38,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Peak:
+class Dip:
     """A Gaussian fitted to the dip of a CCF.
 
     Attributes
@@ -158,7 +158,7 @@ def projection(edges: Floats, lines: Lines, grid_ms: Floats, box_ms: float, coef
     return _projection(edges, lines.order, lines.angstrom, lines.weight, factors, half, coefficients)
 
 
-def peak(grid_ms: Floats, function: Floats) -> Peak:
+def measure_dip(grid_ms: Floats, function: Floats) -> Dip:
     """Fit a Gaussian and a constant to the dip of a CCF.
 
     Parameters
@@ -172,7 +172,7 @@ def peak(grid_ms: Floats, function: Floats) -> Peak:
     start = np.array([level, level - function[lowest], place[lowest], 0.4])
     shape = lambda p: p[0] - p[1] * np.exp(-0.5 * ((place - p[2]) / p[3]) ** 2)  # noqa: E731
     p = least_squares(lambda p: shape(p) - function, start, method="lm", max_nfev=400).x
-    return Peak(
+    return Dip(
         center_ms=float(p[2] * scale + grid_ms.mean()),
         fwhm_ms=float(2 * np.sqrt(2 * np.log(2)) * abs(p[3]) * scale),
         contrast=float(p[1] / p[0]) if p[0] != 0 else 0.0,
@@ -183,7 +183,7 @@ def peak(grid_ms: Floats, function: Floats) -> Peak:
 def bisector_span(
     grid_ms: Floats,
     function: Floats,
-    fitted: Peak,
+    fitted: Dip,
     *,
     top: tuple[float, float] = (0.1, 0.4),
     bottom: tuple[float, float] = (0.55, 0.9),
@@ -195,7 +195,7 @@ def bisector_span(
     grid_ms, function : shape (n_velocities,)
         Velocities [m / s] and the CCF.
     fitted
-        From `peak`.
+        From `measure_dip`.
     top, bottom
         Ranges of depth whose mean bisectors are compared, 0 at the level and 1 at the deepest point.
 
@@ -220,7 +220,7 @@ def bisector_span(
 
 
 def shape_errors(
-    orders: "Orders",
+    spectrum: "OrderSpectra",
     lines: Lines,
     model: Floats,
     rv_ms: float,
@@ -233,7 +233,7 @@ def shape_errors(
 
     Parameters
     ----------
-    orders
+    spectrum
         The spectrum.
     model : shape (n_orders, n_pixels)
         Its model relative to the continuum, in the place of pixels that are not used.
@@ -259,15 +259,15 @@ def shape_errors(
     grid_ms = np.linspace(-reach_ms, reach_ms, 81)
     box_ms = grid_ms[1] - grid_ms[0]
     seen_ms = doppler.seen_ms(rv_ms + grid_ms, berv_ms)
-    flux, noise = orders.relative(model)
-    edges, total = pixel_edges(orders.wavelength), lines.weight.sum()
+    flux, noise = spectrum.relative(model)
+    edges, total = pixel_edges(spectrum.wavelength), lines.weight.sum()
     function = correlate(flux[None], edges, lines, seen_ms, box_ms)[0].sum(axis=0) / total
-    fitted = peak(grid_ms, function)
+    fitted = measure_dip(grid_ms, function)
     if not (fitted.sigma_ms > 0 and fitted.contrast * fitted.level > 0 and fitted.level > 0):
         return np.inf, np.inf, np.inf
 
     def error(derivative: Floats) -> float:
-        coefficients = np.broadcast_to(derivative / total, (len(orders.flux), len(grid_ms)))
+        coefficients = np.broadcast_to(derivative / total, (len(spectrum.flux), len(grid_ms)))
         pixels = projection(edges, lines, seen_ms, box_ms, np.ascontiguousarray(coefficients))
         found = float(np.sqrt(np.sum(pixels**2 * noise)))
         return found if found > 0 else np.inf

@@ -5,7 +5,7 @@ import numpy as np
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf
 from nrespipe.engine.spectrum.ccf import Lines
-from nrespipe.engine.spectrum.order_spectra import Orders, smooth_snr2
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra, smooth_snr2
 from nrespipe.frames.arrays import Booleans, Floats
 from nrespipe.frames.velocity import LineMask, Tellurics
 
@@ -15,18 +15,21 @@ _UNSTEADY = (
     (3934.78, 3.0), (3969.59, 3.0), (4341.69, 2.0), (4862.69, 3.0), (5891.58, 1.5), (5897.56, 1.5), (6564.61, 4.0),
 )  # fmt: skip
 
+#: Largest motion of an observer on the Earth about the barycenter [m / s]
+MOTION_MS = 31000.0
+
 #: Stretches where water and oxygen leave nothing between their lines [angstrom]
 _OPAQUE = ((6867.0, 6929.0), (7160.0, 7345.0), (7590.0, 7710.0), (8125.0, 8355.0), (8930.0, 9900.0))
 
 
-def clear(
+def clear_lines(
     mask: LineMask,
-    orders: Orders,
+    spectrum: OrderSpectra,
     velocity_ms: float,
     reach_ms: float,
     tellurics: Tellurics | None = None,
     *,
-    motion_ms: float = 31000.0,
+    motion_ms: float = MOTION_MS,
     shallowest: float = 0.05,
     margin: int = 20,
 ) -> Lines:
@@ -57,9 +60,9 @@ def clear(
     room = (motion_ms + reach_ms) / doppler.C_MS
     low, high = center * (1 - room), center * (1 + room)
     usable = (mask.depth > shallowest) & ~_affected(mask.vacuum_angstrom, low, high, tellurics)
-    snr2 = smooth_snr2(orders)
+    snr2 = smooth_snr2(spectrum)
     found = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))]
-    for row, wavelength in enumerate(orders.wavelength):
+    for row, wavelength in enumerate(spectrum.wavelength):
         seen = np.flatnonzero(snr2[row] > 0)
         if len(seen) == 0:
             continue
@@ -72,13 +75,13 @@ def clear(
     return Lines(order=order[kept], angstrom=angstrom[kept], weight=weight[kept])
 
 
-def window(
+def clear_pixels(
     wavelength: Floats,
     berv_ms: float,
     velocity_ms: float,
     tellurics: Tellurics | None = None,
     *,
-    motion_ms: float = 31000.0,
+    motion_ms: float = MOTION_MS,
     margin: int = 20,
 ) -> Booleans:
     """Return the pixels that stay clear of the atmosphere, the ends of orders and the chromosphere all year.
@@ -134,9 +137,9 @@ def telluric_pixels(wavelength: Floats, tellurics: Tellurics | None) -> Booleans
     return inside
 
 
-def search(
+def search_velocity(
     mask: LineMask,
-    orders: Orders,
+    spectrum: OrderSpectra,
     berv_ms: float,
     tellurics: Tellurics | None = None,
     *,
@@ -169,16 +172,16 @@ def search(
     match : float
         Likeness of the spectrum and all deep lines of the mask at that velocity, to compare masks by.
     """
-    snr2 = smooth_snr2(orders)
-    counted = orders.good & (snr2 > 0) & ~telluric_pixels(orders.wavelength, tellurics)
-    level = np.where(orders.continuum > 0, orders.continuum, 1.0)
-    absorbed = np.where(counted, np.clip(1 - orders.flux / level, -1, 1) * snr2, 0.0)[None]
-    edges, lines = ccf.pixel_edges(orders.wavelength), _deep_lines(mask, orders.wavelength)
+    snr2 = smooth_snr2(spectrum)
+    counted = spectrum.good & (snr2 > 0) & ~telluric_pixels(spectrum.wavelength, tellurics)
+    level = np.where(spectrum.continuum > 0, spectrum.continuum, 1.0)
+    absorbed = np.where(counted, np.clip(1 - spectrum.flux / level, -1, 1) * snr2, 0.0)[None]
+    edges, lines = ccf.pixel_edges(spectrum.wavelength), _deep_lines(mask, spectrum.wavelength)
     if len(lines.order) == 0 or not counted.any():
         return 0.0, 0.0, 0.0
     seen = lambda grid_ms: doppler.seen_ms(grid_ms, berv_ms)  # noqa: E731
     grid_ms = np.arange(-half_range_ms, half_range_ms + step_ms / 2, step_ms)
-    strongest = _most_significant(lines, orders.wavelength, snr2, most)
+    strongest = _most_significant(lines, spectrum.wavelength, snr2, most)
     height = ccf.correlate(absorbed, edges, strongest, seen(grid_ms), step_ms)[0].sum(axis=0)
     height -= np.median(height)
     best, spread = int(np.argmax(height)), 1.4826 * np.median(np.abs(height))

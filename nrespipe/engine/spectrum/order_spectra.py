@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Orders:
+class OrderSpectra:
     """A spectrum in orders, from any spectrograph.
 
     Attributes
@@ -69,7 +69,7 @@ class Orders:
         return np.where(good, self.flux / level, model), np.where(good, self.variance / level**2, 0.0)
 
 
-def smooth_snr2(orders: Orders, *, bin_pixels: int = 64) -> Floats:
+def smooth_snr2(spectrum: OrderSpectra, *, bin_pixels: int = 64) -> Floats:
     """Return the square of the signal-to-noise ratio of each pixel, smoothed over noise and lines.
 
     It is that of the usual brightness, up to a factor, where the orders have a usual variance.
@@ -84,9 +84,9 @@ def smooth_snr2(orders: Orders, *, bin_pixels: int = 64) -> Floats:
     ndarray of float, shape (n_orders, n_pixels)
         0 where there is no flux.
     """
-    n_orders, n_pixels = orders.flux.shape
+    n_orders, n_pixels = spectrum.flux.shape
     n_bins = max(n_pixels // bin_pixels, 1)
-    ratio = np.where(orders.good, orders.continuum**2 / orders.weighing_variance, np.nan)
+    ratio = np.where(spectrum.good, spectrum.continuum**2 / spectrum.weighing_variance, np.nan)
     ratio = ratio[:, : n_bins * bin_pixels].reshape(n_orders, n_bins, -1)
     counts = np.isfinite(ratio).sum(axis=2)
     sorted_ratio = np.sort(ratio, axis=2)
@@ -96,7 +96,7 @@ def smooth_snr2(orders: Orders, *, bin_pixels: int = 64) -> Floats:
     return np.stack([np.interp(np.arange(n_pixels), centers, row) for row in middle])
 
 
-def line_depth(orders: Orders, model: Floats, used: Booleans | None = None) -> tuple[float, float]:
+def line_depth(spectrum: OrderSpectra, model: Floats, used: Booleans | None = None) -> tuple[float, float]:
     """Return how deep the lines of a spectrum are, relative to those of a model.
 
     Parameters
@@ -112,19 +112,19 @@ def line_depth(orders: Orders, model: Floats, used: Booleans | None = None) -> t
         Regression of the flux on the model, each less its mean in the order, and its photon error: 1 where they have
         the same lines, 0 where the spectrum has none there; NaN and infinite where the model has none.
     """
-    used = orders.good & (orders.continuum > 0) if used is None else used
-    level, model = np.where(used, orders.continuum, 1.0), np.where(used, model, 0.0)
-    weight = np.where(used, level**2 / orders.noise().at(level), 0.0)
+    used = spectrum.good & (spectrum.continuum > 0) if used is None else used
+    level, model = np.where(used, spectrum.continuum, 1.0), np.where(used, model, 0.0)
+    weight = np.where(used, level**2 / spectrum.noise().at(level), 0.0)
     total = np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
     light, model = (
         values - np.sum(weight * values, axis=1, keepdims=True) / total
-        for values in (np.where(used, orders.flux, 0.0) / level, model)
+        for values in (np.where(used, spectrum.flux, 0.0) / level, model)
     )
     square = np.sum(weight * model**2)
     return (float(np.sum(weight * model * light) / square), float(square**-0.5)) if square > 0 else (np.nan, np.inf)
 
 
-def resembles(orders: Orders, model: Floats, used: Booleans | None = None) -> bool:
+def resembles(spectrum: OrderSpectra, model: Floats, used: Booleans | None = None) -> bool:
     """Return whether a spectrum has the lines of a model.
 
     They must stand out of the noise, and be at least half and at most four times as deep: the Sun and GJ 581 in spectra
@@ -132,8 +132,8 @@ def resembles(orders: Orders, model: Floats, used: Booleans | None = None) -> bo
 
     Parameters
     ----------
-    orders, model, used
+    spectrum, model, used
         As in `line_depth`.
     """
-    depth, error = line_depth(orders, model, used)
+    depth, error = line_depth(spectrum, model, used)
     return bool(0.5 < depth < 4.0 and depth > 8 * error)

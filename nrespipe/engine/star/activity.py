@@ -57,7 +57,7 @@ INDICES = (
 )
 
 
-def measure(
+def measure_bands(
     spectra: Spectra,
     wavelengths: Wavelengths,
     fiber: int,
@@ -67,7 +67,7 @@ def measure(
     faintest: float = 5.0,
     motion_ms: float = 31000.0,
 ) -> tuple[Index, ...]:
-    """Measure the activity indices of the star in a fiber.
+    """Measure the activity indices of the star in a fiber that are made of bands.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def measure(
     return tuple(_index(light, shift, room, definition, faintest) for definition in INDICES)
 
 
-def of(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) -> tuple[Index, ...]:
+def measure_all(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) -> tuple[Index, ...]:
     """Measure all activity indices of a star whose velocity was measured.
 
     Parameters
@@ -117,9 +117,9 @@ def of(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) -> tuple[
     Returns
     -------
     tuple of Index
-        Those of `measure`, that of `chromatic`, and ``dlw``, the differential line width against the template.
+        Those of `measure_bands`, that of `chromatic`, and ``dlw``, the differential line width against the template.
     """
-    indices = measure(spectra, wavelengths, velocity.fiber, velocity.rv_ms, velocity.barycentric.berv_ms)
+    indices = measure_bands(spectra, wavelengths, velocity.fiber, velocity.rv_ms, velocity.barycentric.berv_ms)
     middle = (velocity.order_start_angstrom + velocity.order_end_angstrom) / 2
     color = chromatic(velocity.by_order.rv_ms, velocity.by_order.error_ms, middle)
     return (*indices, color, _width_change(velocity.template))

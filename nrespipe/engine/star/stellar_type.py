@@ -195,19 +195,19 @@ def subtype(teff_k: float) -> str:
 
 def _equations(found, masks, berv_ms, sampling, tellurics, deepest, blocks=12):
     """Return normal matrix and right side of the fit of all masks, for each stretch of the spectrum."""
-    orders = found.orders
-    middle = orders.wavelength[:, orders.wavelength.shape[1] // 2]
-    chosen = np.flatnonzero((middle > _RANGE[0]) & (middle < _RANGE[1]) & orders.good.any(axis=1))
+    spectrum = found.spectrum
+    middle = spectrum.wavelength[:, spectrum.wavelength.shape[1] // 2]
+    chosen = np.flatnonzero((middle > _RANGE[0]) & (middle < _RANGE[1]) & spectrum.good.any(axis=1))
     if len(chosen) == 0:
         return np.zeros((0, len(masks), len(masks))), np.zeros((0, len(masks)))
-    wavelength, level = orders.wavelength[chosen], orders.continuum[chosen]
+    wavelength, level = spectrum.wavelength[chosen], spectrum.continuum[chosen]
     absorption = _absorption(found, masks, berv_ms, sampling, chosen)
-    good = orders.good[chosen] & (level > 0) & (absorption.max(axis=0) < deepest)
-    good &= line_selection.window(wavelength, berv_ms, found.rv_ms, tellurics)
+    good = spectrum.good[chosen] & (level > 0) & (absorption.max(axis=0) < deepest)
+    good &= line_selection.clear_pixels(wavelength, berv_ms, found.rv_ms, tellurics)
     level = np.where(good, level, 1.0)
     # a mismatch of three percent, which the lists have anywhere, keeps a bright star from resting on few pixels
-    root = np.where(good, (orders.variance[chosen] / level**2 + 0.03**2) ** -0.5, 0.0)
-    columns = np.concatenate([absorption, (1 - orders.flux[chosen] / level)[None]]) * root
+    root = np.where(good, (spectrum.variance[chosen] / level**2 + 0.03**2) ** -0.5, 0.0)
+    columns = np.concatenate([absorption, (1 - spectrum.flux[chosen] / level)[None]]) * root
     columns = _without_parabola(columns, root)
     products = np.einsum("aop,bop->oab", columns, columns)
     stretches = np.array_split(np.arange(len(chosen)), min(blocks, len(chosen)))
@@ -217,7 +217,7 @@ def _equations(found, masks, berv_ms, sampling, tellurics, deepest, blocks=12):
 
 def _absorption(found, masks, berv_ms, sampling, chosen):
     """Return the absorption of each list with the width and the strength of the lines of the star."""
-    wavelength = np.ascontiguousarray(found.orders.wavelength[chosen])
+    wavelength = np.ascontiguousarray(found.spectrum.wavelength[chosen])
     if sampling is not None:
         fwhm = np.ascontiguousarray(sampling.fwhm[chosen])
         sampling = synthetic.Sampling(fwhm, sampling.offsets, sampling.kernels, sampling.columns)

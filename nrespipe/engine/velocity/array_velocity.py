@@ -6,7 +6,7 @@ import numpy as np
 
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_selection
-from nrespipe.engine.spectrum.order_spectra import Orders, resembles
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra, resembles
 from nrespipe.engine.velocity import array_checks, mask_fit, template_fit
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.template import Template
@@ -103,15 +103,15 @@ def velocity(
     pixels. See ``mask_fit.fit`` and ``template_fit.fit`` for the methods, and `gaussian` for the plain
     CCF of other pipelines.
     """
-    orders = _orders(*_arrays(wavelength, flux, variance, blaze))
+    spectrum = _spectrum(*_arrays(wavelength, flux, variance, blaze))
     berv_ms = array_checks.speed_ms(berv_ms, "berv_ms")
     known_ms = None if velocity_ms is None else array_checks.speed_ms(velocity_ms, "velocity_ms")
     options = {"tellurics": tellurics, "motion_ms": motion_ms}
     if isinstance(reference, Template):
-        by_template = _by_template(orders, numbers, reference, known_ms, berv_ms, options)
+        by_template = _by_template(spectrum, numbers, reference, known_ms, berv_ms, options)
         further_ms = np.hypot(drift_scatter_ms, by_template.mismatch_ms)
         return _measurement(by_template.rv_ms, by_template.photon_error_ms, further_ms, by_template.by_order)
-    fit = _by_mask(orders, reference, known_ms, berv_ms, options)
+    fit = _by_mask(spectrum, reference, known_ms, berv_ms, options)
     shape = {name: getattr(fit, name) for name in ("fwhm_ms", "contrast", "bisector_ms", "mask_error_ms")}
     return _measurement(fit.rv_ms, fit.photon_error_ms, drift_scatter_ms, fit.by_order, **shape)
 
@@ -190,7 +190,7 @@ def gaussian(
     able = np.isfinite(error) & (error > 0)
     weight = np.where(able, 1 / np.where(able, error, 1.0) ** 2, 0.0)
     by_order = OrderVelocities(
-        np.where(able, [peak.center_ms for peak, _ in fits[1:]], np.nan),
+        np.where(able, [dip.center_ms for dip, _ in fits[1:]], np.nan),
         np.where(able, error, np.nan),
         weight / max(weight.sum(), 1e-300),
     )
@@ -203,8 +203,8 @@ def gaussian(
 def _shift(grid_ms, function):
     """Return the dip of a CCF, and the weights of its points in the shift of the dip."""
     if not np.ptp(function) > 0:
-        return ccf.Peak(np.nan, np.nan, 0.0, 0.0), np.zeros(len(grid_ms))
-    found = ccf.peak(grid_ms, function)
+        return ccf.Dip(np.nan, np.nan, 0.0, 0.0), np.zeros(len(grid_ms))
+    found = ccf.measure_dip(grid_ms, function)
     u = (grid_ms - found.center_ms) / (found.fwhm_ms / 2.3548)
     dip = np.exp(-0.5 * u**2)
     # the combination that a shift changes, and no level, depth or width
@@ -213,26 +213,26 @@ def _shift(grid_ms, function):
     return found, -np.linalg.pinv(columns)[3] / depth if depth != 0 else np.zeros(len(u))
 
 
-def _by_template(orders, numbers, template, known_ms, berv_ms, options):
-    rows = np.arange(len(orders.flux)) if numbers is None else np.asarray(numbers)
-    if rows.shape != (len(orders.flux),):
-        raise ValueError(f"numbers must name each of the {len(orders.flux)} orders, not {rows.size}")
+def _by_template(spectrum, numbers, template, known_ms, berv_ms, options):
+    rows = np.arange(len(spectrum.flux)) if numbers is None else np.asarray(numbers)
+    if rows.shape != (len(spectrum.flux),):
+        raise ValueError(f"numbers must name each of the {len(spectrum.flux)} orders, not {rows.size}")
     guess_ms = template.rv_ms if known_ms is None else known_ms
-    fit = template_fit.fit(orders, rows, template, guess_ms, berv_ms, **options)
-    light, _, _ = template_fit.expected(orders, rows, template, fit.rv_ms, berv_ms)
-    if not resembles(orders, light, fit.used):
+    fit = template_fit.fit(spectrum, rows, template, guess_ms, berv_ms, **options)
+    light, _, _ = template_fit.expected(spectrum, rows, template, fit.rv_ms, berv_ms)
+    if not resembles(spectrum, light, fit.used):
         raise ValueError(_unlike(f"the template of {template.star.name}", guess_ms))
     return fit
 
 
-def _by_mask(orders, mask, known_ms, berv_ms, options):
+def _by_mask(spectrum, mask, known_ms, berv_ms, options):
     array_checks.check_lines(mask)
     guess_ms = known_ms
     if known_ms is None:
-        guess_ms, significance, _ = line_selection.search(mask, orders, berv_ms, options["tellurics"])
+        guess_ms, significance, _ = line_selection.search_velocity(mask, spectrum, berv_ms, options["tellurics"])
         if significance < 5:
             raise ValueError(f"mask {mask.name} finds no lines in the spectrum: give a first guess")
-    fit = mask_fit.fit(orders, mask, guess_ms, berv_ms, **options)
+    fit = mask_fit.fit(spectrum, mask, guess_ms, berv_ms, **options)
     if not fit.resembles:
         raise ValueError(_unlike(f"mask {mask.name}", guess_ms))
     return fit
@@ -261,7 +261,7 @@ def _arrays(wavelength, flux, variance, blaze, cut=True):
     return [np.ascontiguousarray(a) for a in found]
 
 
-def _orders(wavelength, flux, variance, blaze):
+def _spectrum(wavelength, flux, variance, blaze):
     peak = np.max(np.where(np.isfinite(blaze), blaze, 0.0), axis=1, keepdims=True)
     flux, variance, good = continuum.above_blaze(
         flux, variance, np.zeros(flux.shape, np.uint8), blaze / np.where(peak > 0, peak, 1.0)
@@ -273,7 +273,7 @@ def _orders(wavelength, flux, variance, blaze):
             "no order has 200 pixels that can be used: with finite flux, a variance that is finite and positive, and a "
             "blaze above 5 percent of its peak"
         )
-    return Orders(flux, variance, usable, wavelength, np.where(np.isfinite(level) & (level > 0), level, 0.0))
+    return OrderSpectra(flux, variance, usable, wavelength, np.where(np.isfinite(level) & (level > 0), level, 0.0))
 
 
 def _within(mask, wavelength, good, blaze, seen_ms, box_ms):

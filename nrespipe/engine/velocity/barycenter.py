@@ -7,8 +7,8 @@ from astropy.time import Time
 from astropy.utils import iers
 
 from nrespipe import doppler
-from nrespipe.frames.raw import RawFrame, Telescope
-from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.raw import RawFrame
+from nrespipe.frames.spectrograph import Fibers, Place, Spectrograph
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import Barycentric
 
@@ -22,13 +22,17 @@ _SUN_DELAY_S = 4.925490947e-6
 _LIGHT_ROUNDS = 6
 
 
-def midpoint(raw: RawFrame, fiber: int, *, largest_gap: float = 0.25, spike: float = 5.0) -> tuple[float, bool]:
+def midpoint(
+    raw: RawFrame, fiber: int, fibers: Fibers, *, largest_gap: float = 0.25, spike: float = 5.0
+) -> tuple[float, bool]:
     """Return the photon-weighted midpoint of an exposure.
 
     Parameters
     ----------
     fiber
         Fiber that carries the star.
+    fibers
+        Those of the spectrograph.
     largest_gap
         Largest share of the exposure without a sample of the meter.
     spike
@@ -50,7 +54,7 @@ def midpoint(raw: RawFrame, fiber: int, *, largest_gap: float = 0.25, spike: flo
     if raw.meter is None or raw.exposure_s <= 0 or len(raw.meter.start_mjd) < 2:
         return middle, False
     start_s = (raw.meter.start_mjd - raw.start_mjd) * _DAY_S
-    samples = _samples(start_s, raw.meter.exposure_s, _star_counts(raw, fiber, start_s))
+    samples = _samples(start_s, raw.meter.exposure_s, _star_counts(raw, fiber, fibers, start_s))
     if samples is None:
         return middle, False
     begin, end, rate = samples
@@ -64,7 +68,7 @@ def midpoint(raw: RawFrame, fiber: int, *, largest_gap: float = 0.25, spike: flo
     return raw.start_mjd + seconds / _DAY_S, True
 
 
-def at(star: Star, midpoint_mjd: float, place: Spectrograph | Telescope, from_meter: bool = False) -> Barycentric:
+def at(star: Star, midpoint_mjd: float, place: Place | Spectrograph, from_meter: bool = False) -> Barycentric:
     """Return the barycentric motion and time of an observation.
 
     Parameters
@@ -74,7 +78,7 @@ def at(star: Star, midpoint_mjd: float, place: Spectrograph | Telescope, from_me
     midpoint_mjd
         Photon-weighted midpoint, UTC [MJD].
     place
-        Anything with `longitude_deg`, `latitude_deg` and `height_m`.
+        Place of the telescope.
     from_meter
         Whether the exposure meter weighted the midpoint; carried along.
 
@@ -122,16 +126,15 @@ def at(star: Star, midpoint_mjd: float, place: Spectrograph | Telescope, from_me
     )
 
 
-def _star_counts(raw, fiber, start_s):
+def _star_counts(raw, fiber, fibers, start_s):
     """Return the counts of a star, above those of the dark fiber where there is one.
 
     The columns of the meter are in the reverse order of the fibers of the spectrograph in every frame that was
     examined, but no document says so: a lone star is the brighter of the two columns.
     """
-    mirrored, straight = raw.meter.counts[:, 2 - fiber], raw.meter.counts[:, fiber]
-    if fiber == 1:
-        return mirrored
-    if len(raw.star_fibers) > 1 or raw.objects[2 - fiber] != "none":
+    mirrored, straight = raw.meter.counts[:, -1 - fiber], raw.meter.counts[:, fiber]
+    others = [other for other in fibers.star if other != fiber]
+    if fiber not in fibers.star or any(raw.objects[other] != "none" for other in others):
         return mirrored
     seen = (start_s + raw.meter.exposure_s > 0) & (start_s < raw.exposure_s)
     totals = [np.nansum(counts[seen]) for counts in (mirrored, straight)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nrespipe.engine.spectrum import ccf, continuum, line_selection
-from nrespipe.engine.spectrum.order_spectra import Orders, resembles
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra, resembles
 from nrespipe.engine.velocity import order_velocities, stellar_model
 from nrespipe.engine.velocity.stellar_model import StellarModel
 from nrespipe.frames.arrays import Booleans, Floats
@@ -41,7 +41,7 @@ class Fit:
         Lines of the mask that were used.
     model : shape (n_orders, n_pixels)
         Model spectrum relative to the continuum.
-    orders
+    spectrum
         The spectrum with its final continuum.
     """
 
@@ -60,7 +60,7 @@ class Fit:
     leverage: Floats
     lines: ccf.Lines
     model: Floats
-    orders: Orders
+    spectrum: OrderSpectra
 
     @property
     def used(self) -> Booleans:
@@ -69,39 +69,39 @@ class Fit:
 
 
 def fit(
-    orders: Orders,
+    spectrum: OrderSpectra,
     mask: LineMask,
     velocity_ms: float,
     berv_ms: float = 0.0,
     *,
     sampling: "Sampling | None" = None,
     tellurics: Tellurics | None = None,
-    window: float = 1.25,
+    half_width: float = 1.25,
     rounds: int = 12,
-    **clear,
+    motion_ms: float = line_selection.MOTION_MS,
 ) -> Fit:
     """Measure the radial velocity of a spectrum with a line mask.
 
     Parameters
     ----------
-    orders
+    spectrum
         The spectrum; its continuum need only be near.
     mask
         All lines of the type of the star, at rest.
     velocity_ms
-        First guess, barycentric, to a few km/s; ``line_selection.search`` gives one [m / s].
+        First guess, barycentric, to a few km/s; ``line_selection.search_velocity`` gives one [m / s].
     berv_ms
         Barycentric correction, as in ``Barycentric`` [m / s].
     sampling
         Line-spread function; without one it counts as part of the broadening of the star.
     tellurics
         Where the atmosphere absorbs.
-    window
+    half_width
         Half width of the fitted part of the CCF, in units of the width of its dip.
     rounds
         Largest number of iterations.
-    **clear
-        Passed on to ``line_selection.clear``.
+    motion_ms
+        Largest motion of the observer: every frame of a star uses the same lines [m / s].
 
     Raises
     ------
@@ -125,12 +125,18 @@ def fit(
     narrow lines in the noise of a dip that is much wider, hundreds of errors from the truth. Where it does not resemble
     the spectrum in the end, the fit begins anew with wider lines.
     """
-    options = {"sampling": sampling, "tellurics": tellurics, "window": window, "rounds": rounds, **clear}
+    options = {
+        "sampling": sampling,
+        "tellurics": tellurics,
+        "half_width": half_width,
+        "rounds": rounds,
+        "motion_ms": motion_ms,
+    }
     wider = (stellar_model.wide(velocity_ms, fwhm) for fwhm in (160e3, 80e3, 40e3))
     found, failures = None, []
     for model in (StellarModel(velocity_ms), *wider):
         try:
-            tried = _settled(orders, mask, model, berv_ms, **options)
+            tried = _settled(spectrum, mask, model, berv_ms, **options)
         except ValueError as error:
             # lines that are so wide, or have become so, stay clear of the ends of no order
             failures.append(error)
@@ -143,34 +149,34 @@ def fit(
     return found
 
 
-def _settled(orders, mask, model, berv_ms, *, sampling, tellurics, window, rounds, **clear):
+def _settled(spectrum, mask, model, berv_ms, *, sampling, tellurics, half_width, rounds, motion_ms):
     """Return the fit that a first model leads to."""
     velocity_ms = model.rv_ms
     for number in range(rounds):
-        flux, slope = stellar_model.spectrum(model, mask, orders, berv_ms, sampling)
+        flux, slope = stellar_model.expected(model, mask, spectrum, berv_ms, sampling)
         if number > 0:
-            orders = _releveled(orders, flux)
-        reach_ms = window * model.fwhm_ms
-        lines = line_selection.clear(mask, orders, velocity_ms, 1.1 * reach_ms, tellurics, **clear)
+            spectrum = _releveled(spectrum, flux)
+        reach_ms = half_width * model.fwhm_ms
+        lines = line_selection.clear_lines(mask, spectrum, velocity_ms, 1.1 * reach_ms, tellurics, motion_ms=motion_ms)
         if len(lines.order) == 0:
             raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
-        compared = stellar_model.compare(orders, flux, slope, lines, mask, model.rv_ms, berv_ms, reach_ms)
+        compared = stellar_model.compare(spectrum, flux, slope, lines, mask, model.rv_ms, berv_ms, reach_ms)
         settled = abs(compared.shift_ms) < max(0.5, 0.05 * compared.photon_ms) and compared.shapes_agree
         model = stellar_model.improved(model, compared, settled)
         if settled and number > 1:
             break
-    return _result(model, compared, orders, lines, flux)
+    return _result(model, compared, spectrum, lines, flux)
 
 
-def _releveled(orders, model):
-    level = continuum.against_model(orders.flux, orders.variance, orders.good, model)
+def _releveled(spectrum, model):
+    level = continuum.against_model(spectrum.flux, spectrum.variance, spectrum.good, model)
     known = np.isfinite(level) & (level > 0)
-    return replace(orders, continuum=np.where(known, level, 0.0), good=orders.good & known)
+    return replace(spectrum, continuum=np.where(known, level, 0.0), good=spectrum.good & known)
 
 
-def _result(model, compared, orders, lines, flux):
+def _result(model, compared, spectrum, lines, flux):
     mask_error_ms, consistent = order_velocities.disagreement(
-        compared.signal, compared.leverage, compared.shift_ms, compared.photon_ms, orders.wavelength
+        compared.signal, compared.leverage, compared.shift_ms, compared.photon_ms, spectrum.wavelength
     )
     shifts = compared.by_order
     return Fit(
@@ -178,9 +184,9 @@ def _result(model, compared, orders, lines, flux):
         photon_error_ms=compared.photon_ms,
         mask_error_ms=mask_error_ms,
         consistent=consistent,
-        resembles=compared.shapes_are_near and resembles(orders, flux),
-        fwhm_ms=compared.peak.fwhm_ms,
-        contrast=compared.peak.contrast,
+        resembles=compared.shapes_are_near and resembles(spectrum, flux),
+        fwhm_ms=compared.dip.fwhm_ms,
+        contrast=compared.dip.contrast,
         bisector_ms=compared.bisector_ms,
         broadening_ms=model.broadening_ms,
         strength=model.strength,
@@ -189,5 +195,5 @@ def _result(model, compared, orders, lines, flux):
         leverage=compared.leverage,
         lines=lines,
         model=flux,
-        orders=orders,
+        spectrum=spectrum,
     )

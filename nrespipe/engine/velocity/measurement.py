@@ -1,21 +1,20 @@
 """The radial velocity of a star in a fiber: by a line mask and by a template, with errors and quality flags."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
 
-from nrespipe import data, doppler
+from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_selection, synthetic
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import mask_fit, template_fit
-from nrespipe.engine.velocity.template import is_same_star
-from nrespipe.engine.wavelength import calibrate
+from nrespipe.engine.wavelength import wavelength_errors
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.star import Star
+from nrespipe.frames.star import Star, is_same_star
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import (
     Barycentric,
@@ -56,8 +55,9 @@ def measure(
     tellurics: Tellurics | None,
     barycentric: Barycentric,
     *,
+    spare_masks: Sequence[LineMask] = (),
     template: Template | None = None,
-    transfer_ms: float = 0.0,
+    transfer_noise_ms: float = 0.0,
     drift_scatter_ms: float = DRIFT_SCATTER_MS,
     list_noise_ms: float = 30.0,
 ) -> Velocity:
@@ -71,12 +71,17 @@ def measure(
         Fiber of the star.
     star
         Its catalog entry.
+    masks
+        Line masks by spectral type, which measure the velocity and the type.
     tellurics
         Where the atmosphere absorbs.
+    spare_masks
+        Further masks for the velocity of a star that none of `masks` fits.
     template
         Of the star, or of one like it: the velocity is then measured with it as well.
-    transfer_ms
-        Error of the zero point of the fiber relative to the reference fiber; part of that of the wavelengths [m / s].
+    transfer_noise_ms
+        Part of the error of the zero point of the fiber relative to the reference fiber by the photon noise of the
+        arcs of this night; part of that of the wavelengths [m / s].
     drift_scatter_ms
         Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
     list_noise_ms
@@ -96,10 +101,11 @@ def measure(
     ``template_fit.fit``.
     """
     chosen = _usable_orders(spectra, wavelengths, fiber)
-    orders = _orders(spectra, wavelengths, fiber, chosen)
+    spectrum = _spectrum(spectra, wavelengths, fiber, chosen)
     sampling = _sampling(wavelengths.line_shape, fiber, spectra.orders[chosen])
     berv_ms, snr, n_orders = barycentric.berv_ms, _snr(spectra, fiber), len(spectra.orders)
-    found, mask, guessed = _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms)
+    by_temperature = sorted((*masks.values(), *spare_masks), key=lambda mask: mask.teff_k)
+    found, mask, guessed = _fitted(spectrum, sampling, by_temperature, star, tellurics, berv_ms, list_noise_ms)
     if found is None:
         quality = _signal_flags(snr, guessed) | Quality.NO_VELOCITY
         return _unmeasured(fiber, star, mask.name, barycentric, snr, spectra.orders, quality)
@@ -108,12 +114,12 @@ def measure(
         weight = np.zeros(spectra.of(fiber)[0].shape)
         weight[chosen] = leverage
         return error_parts(
-            photon_ms, wavelengths, fiber, weight, mismatch_ms=mismatch_ms, transfer_ms=transfer_ms,
+            photon_ms, wavelengths, fiber, weight, mismatch_ms=mismatch_ms, transfer_noise_ms=transfer_noise_ms,
             drift_scatter_ms=drift_scatter_ms,
         )  # fmt: skip
 
     second = _by_template(found, template, star, spectra.orders, chosen, tellurics, berv_ms, errors)
-    shape_errors = ccf.shape_errors(found.orders, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
+    shape_errors = ccf.shape_errors(found.spectrum, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
     grid_ms, function, function_variance = _published_ccf(found, n_orders, chosen, berv_ms)
     start_angstrom, end_angstrom = _wavelength_ranges(found, n_orders, chosen)
     return Velocity(
@@ -144,7 +150,7 @@ def measure(
     )
 
 
-def prepared(spectra: Spectra, wavelengths: Wavelengths, fiber: int) -> tuple[Orders, Integers]:
+def prepared(spectra: Spectra, wavelengths: Wavelengths, fiber: int) -> tuple[OrderSpectra, Integers]:
     """Return the orders of a fiber that carry velocities, without blaze and with their continuum.
 
     Parameters
@@ -156,13 +162,13 @@ def prepared(spectra: Spectra, wavelengths: Wavelengths, fiber: int) -> tuple[Or
 
     Returns
     -------
-    orders : Orders
+    spectrum : OrderSpectra
         As ``mask_fit.fit``, ``template_fit.fit`` and ``template.build`` take them.
-    numbers : ndarray of int, shape (n_orders,)
+    orders : ndarray of int, shape (n_orders,)
         Their diffraction orders.
     """
     chosen = _usable_orders(spectra, wavelengths, fiber)
-    return _orders(spectra, wavelengths, fiber, chosen), spectra.orders[chosen]
+    return _spectrum(spectra, wavelengths, fiber, chosen), spectra.orders[chosen]
 
 
 def error_parts(
@@ -172,7 +178,7 @@ def error_parts(
     weight: Floats,
     *,
     mismatch_ms: float | None = None,
-    transfer_ms: float = 0.0,
+    transfer_noise_ms: float = 0.0,
     drift_scatter_ms: float = DRIFT_SCATTER_MS,
 ) -> Errors:
     """Return the total error of a velocity and the parts whose squares add up to it.
@@ -187,8 +193,9 @@ def error_parts(
         Share of each pixel of the frame in the velocity.
     mismatch_ms
         Error by the differences between spectrum and template beyond noise; None where there is no template [m / s].
-    transfer_ms
-        Error of the zero point of the fiber relative to the reference fiber, of this night [m / s].
+    transfer_noise_ms
+        Part of the error of the zero point of the fiber relative to the reference fiber by the photon noise of the
+        arcs of this night [m / s].
     drift_scatter_ms
         Scatter of the drifts of the spectrograph, which is the error where that of the frame was not measured [m / s].
 
@@ -199,11 +206,11 @@ def error_parts(
     wavelengths contains that of the fiber, which is reported by itself here.
     """
     if wavelengths.solution is not None:
-        night_ms, common_ms, drift_ms = calibrate.mean_error_ms(wavelengths, fiber, weight)
+        night_ms, common_ms, drift_ms = wavelength_errors.of_mean(wavelengths, fiber, weight)
     else:
         night_ms, common_ms = float(wavelengths.error_ms[wavelengths.fibers.index(fiber)]), 0.0
         drift_ms = wavelengths.drift.velocity_error_ms
-    transfer_ms = min(float(transfer_ms), night_ms)
+    transfer_ms = min(float(transfer_noise_ms), night_ms)
     wavelength_ms = float(np.sqrt(night_ms**2 - transfer_ms**2)) if np.isfinite(night_ms) else night_ms
     drift_ms = float(drift_scatter_ms if wavelengths.drift.n_lines == 0 else drift_ms)
     parts_ms = [float(photon_ms), wavelength_ms, drift_ms, transfer_ms]
@@ -219,19 +226,19 @@ def error_parts(
     }
 
 
-def _by_template(found, template, star, numbers, chosen, tellurics, berv_ms, errors):
+def _by_template(found, template, star, orders, chosen, tellurics, berv_ms, errors):
     """Return the velocity by the template; None without a template, or where it does not cover the spectrum."""
     if template is None:
         return None
     try:
-        fit = template_fit.fit(found.orders, numbers[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics)
+        fit = template_fit.fit(found.spectrum, orders[chosen], template, found.rv_ms, berv_ms, tellurics=tellurics)
     except ValueError:
         return None
-    wider, wider_error = template_fit.width_change(found.orders, numbers[chosen], template, fit, berv_ms)
+    wider, wider_error = template_fit.width_change(found.spectrum, orders[chosen], template, fit, berv_ms)
     return TemplateVelocity(
         name=template.star.name,
         fingerprint=template.fingerprint,
-        own=is_same_star(template, star),
+        own=is_same_star(template.star, star),
         n_spectra=len(template.inputs),
         rv_ms=fit.rv_ms,
         **errors(fit.photon_error_ms, fit.leverage, fit.mismatch_ms),
@@ -242,7 +249,7 @@ def _by_template(found, template, star, numbers, chosen, tellurics, berv_ms, err
         odd_even_error_ms=fit.odd_even_error_ms,
         width_change_m2_s2=wider,
         width_change_error_m2_s2=wider_error,
-        by_order=fit.by_order.among(len(numbers), chosen),
+        by_order=fit.by_order.among(len(orders), chosen),
     )
 
 
@@ -282,7 +289,7 @@ def _usable_orders(spectra, wavelengths, fiber):
     return np.flatnonzero((spectra.orders >= _FIRST_ORDER) & (spectra.orders <= _LAST_ORDER) & known)
 
 
-def _orders(spectra, wavelengths, fiber, chosen):
+def _spectrum(spectra, wavelengths, fiber, chosen):
     flux, variance, quality, blaze = (a[chosen] for a in spectra.of(fiber))
     flux, variance, good = continuum.above_blaze(flux, variance, quality, blaze)
     level = continuum.envelope(flux, variance, good)
@@ -291,7 +298,7 @@ def _orders(spectra, wavelengths, fiber, chosen):
     electrons, blaze = np.where(lit, level * blaze, 0.0), np.where(good, blaze, 1.0)
     floor = _FLOOR * np.median(electrons[lit]) if lit.any() else 1.0
     wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)][chosen]
-    return Orders(
+    return OrderSpectra(
         flux=flux,
         variance=variance,
         good=good & known,
@@ -313,16 +320,14 @@ def _sampling(line_shape, fiber, orders):
     return synthetic.Sampling(np.where(sane, fwhm, typical), offsets, kernels, line_shape.columns)
 
 
-def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
+def _fitted(spectrum, sampling, by_temperature, star, tellurics, berv_ms, list_noise_ms):
     """Return the best fit or None, its mask, and whether the mask is another one than that of the catalog."""
-    spare = (data.stellar_lines("F2"),) if "F5" in masks else ()
-    by_temperature = sorted((*masks.values(), *spare), key=lambda mask: mask.teff_k)
     teff_k = stellar_type.catalog_temperature(star)
-    first, guess_ms, significance = _recognised(orders, by_temperature, teff_k, star, tellurics, berv_ms)
-    clear = line_selection.clear(first, orders, guess_ms, 20e3, tellurics)
+    first, guess_ms, significance = _recognised(spectrum, by_temperature, teff_k, star, tellurics, berv_ms)
+    clear = line_selection.clear_lines(first, spectrum, guess_ms, 20e3, tellurics)
     if significance < 5 or len(clear.order) < 20:
         return None, first, teff_k is None
-    fit = lambda mask: mask_fit.fit(orders, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
+    fit = lambda mask: mask_fit.fit(spectrum, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
     place, fits = by_temperature.index(first), {}
     for candidate in (place, place - 1, place + 1):
         if 0 <= candidate < len(by_temperature):
@@ -337,14 +342,15 @@ def _fitted(orders, sampling, masks, star, tellurics, berv_ms, list_noise_ms):
     return found, by_temperature[best], teff_k is None or best != place
 
 
-def _recognised(orders, candidates, teff_k, star, tellurics, berv_ms):
+def _recognised(spectrum, candidates, teff_k, star, tellurics, berv_ms):
     """Return the first mask, the velocity at which it matches best, and the significance of the match."""
     known_ms = None if star.rv_kms is None else star.rv_kms * 1e3
     half_range_ms = max(300e3, abs(known_ms or 0.0) + 50e3)
     if teff_k is not None:
         candidates = [min(candidates, key=lambda mask: abs(mask.teff_k - teff_k))]
     searches = [
-        line_selection.search(mask, orders, berv_ms, tellurics, half_range_ms=half_range_ms) for mask in candidates
+        line_selection.search_velocity(mask, spectrum, berv_ms, tellurics, half_range_ms=half_range_ms)
+        for mask in candidates
     ]
     best = int(np.argmax([match for _, _, match in searches]))
     guess_ms, significance, _ = searches[best]
@@ -361,8 +367,8 @@ def _published_ccf(found, n_orders, chosen, berv_ms, step_ms=500.0):
     steps = int(np.ceil(reach_ms / step_ms))
     grid_ms = (center + np.arange(-steps, steps + 1)) * step_ms
     seen_ms = doppler.seen_ms(grid_ms, berv_ms)
-    flux, noise = found.orders.relative(found.model)
-    edges, total = ccf.pixel_edges(found.orders.wavelength), found.lines.weight.sum()
+    flux, noise = found.spectrum.relative(found.model)
+    edges, total = ccf.pixel_edges(found.spectrum.wavelength), found.lines.weight.sum()
     function, variance = np.zeros((2, n_orders, len(grid_ms)))
     function[chosen] = ccf.correlate(flux[None], edges, found.lines, seen_ms, step_ms)[0] / total
     variance[chosen] = ccf.variance(noise, edges, found.lines, seen_ms, step_ms) / total**2
@@ -371,7 +377,7 @@ def _published_ccf(found, n_orders, chosen, berv_ms, step_ms=500.0):
 
 def _wavelength_ranges(found, n_orders, chosen):
     """Return the first and the last wavelength used in each order of the frame; NaN where none is [angstrom]."""
-    wavelength = np.where(found.used, found.orders.wavelength, np.nan)
+    wavelength = np.where(found.used, found.spectrum.wavelength, np.nan)
     some = found.used.any(axis=1)
     start, end = np.full((2, n_orders), np.nan)
     start[chosen[some]] = np.nanmin(wavelength, axis=1, where=found.used, initial=np.inf)[some]

@@ -12,7 +12,7 @@ from nrespipe.frames.arrays import Floats
 from nrespipe.frames.velocity import LineMask, OrderVelocities
 
 if TYPE_CHECKING:
-    from nrespipe.engine.spectrum.order_spectra import Orders
+    from nrespipe.engine.spectrum.order_spectra import OrderSpectra
     from nrespipe.engine.spectrum.synthetic import Sampling
 
 #: Errors, or robust scatters of the orders where these are larger, beyond which an order loses weight. The faults of a
@@ -56,7 +56,7 @@ class Comparison:
     ----------
     shift_ms, photon_ms
         Velocity of the spectrum less that of the model, and its photon error [m / s].
-    peak, model_peak
+    dip, model_dip
         Dips of the CCF of the spectrum and of the model.
     saturation
         Logarithm of the area of deep lines over that of shallow ones, spectrum less model; NaN with too few lines.
@@ -70,8 +70,8 @@ class Comparison:
 
     shift_ms: float
     photon_ms: float
-    peak: ccf.Peak
-    model_peak: ccf.Peak
+    dip: ccf.Dip
+    model_dip: ccf.Dip
     saturation: float
     bisector_ms: float
     by_order: OrderVelocities
@@ -82,8 +82,8 @@ class Comparison:
     def shapes_agree(self) -> bool:
         """Whether model and spectrum have lines of equal width and depth."""
         return (
-            abs(self.peak.fwhm_ms / self.model_peak.fwhm_ms - 1) < 0.006
-            and abs(self.peak.contrast / self.model_peak.contrast - 1) < 0.015
+            abs(self.dip.fwhm_ms / self.model_dip.fwhm_ms - 1) < 0.006
+            and abs(self.dip.contrast / self.model_dip.contrast - 1) < 0.015
             and not abs(self.saturation) > 0.015
         )
 
@@ -93,7 +93,7 @@ class Comparison:
 
         Whatever list of lines is fitted to whatever dwarf, they agree within a percent.
         """
-        pairs = (self.peak.fwhm_ms, self.model_peak.fwhm_ms), (self.peak.contrast, self.model_peak.contrast)
+        pairs = (self.dip.fwhm_ms, self.model_dip.fwhm_ms), (self.dip.contrast, self.model_dip.contrast)
         return all(expected < 1.3 * value and value < 1.3 * expected for value, expected in pairs)
 
 
@@ -111,8 +111,8 @@ def wide(velocity_ms: float, fwhm_ms: float) -> StellarModel:
     return StellarModel(velocity_ms, broadening_ms=fwhm_ms / 3.0, fwhm_ms=fwhm_ms)
 
 
-def spectrum(
-    model: StellarModel, mask: LineMask, orders: "Orders", berv_ms: float, sampling: "Sampling | None"
+def expected(
+    model: StellarModel, mask: LineMask, spectrum: "OrderSpectra", berv_ms: float, sampling: "Sampling | None"
 ) -> tuple[Floats, Floats]:
     """Return the spectrum of a model on the pixels of a spectrum, and its derivative.
 
@@ -120,7 +120,7 @@ def spectrum(
     ----------
     mask
         All lines of the type of the star, at rest.
-    orders
+    spectrum
         The spectrum, for its wavelengths.
     berv_ms
         Barycentric correction [m / s].
@@ -134,19 +134,19 @@ def spectrum(
     slope : ndarray of float, shape (n_orders, n_pixels)
         Derivative of `flux` with respect to the barycentric velocity [1 / (m / s)].
     """
-    start, end = orders.wavelength.min(), orders.wavelength.max()
+    start, end = spectrum.wavelength.min(), spectrum.wavelength.max()
     rest = synthetic.at_rest(
         mask, start * 0.995, end * 1.005, model.broadening_ms, strength=model.strength, thermal_ms=model.thermal_ms
     )
     seen_ms = doppler.seen_ms(model.rv_ms, berv_ms)
-    flux, slope = synthetic.observed(rest, seen_ms, orders.wavelength, sampling)
+    flux, slope = synthetic.observed(rest, seen_ms, spectrum.wavelength, sampling)
     return flux, slope / doppler.factor(berv_ms)
 
 
 def compare(
-    orders: "Orders",
-    flux: Floats,
-    slope: Floats,
+    spectrum: "OrderSpectra",
+    model_flux: Floats,
+    model_slope: Floats,
     lines: ccf.Lines,
     mask: LineMask,
     rv_ms: float,
@@ -157,10 +157,10 @@ def compare(
 
     Parameters
     ----------
-    orders
+    spectrum
         The spectrum.
-    flux, slope : shape (n_orders, n_pixels)
-        Of the model, from `spectrum`.
+    model_flux, model_slope : shape (n_orders, n_pixels)
+        Of the model, from `expected`.
     lines, mask
         Lines of the CCF, and the list that they are from.
     rv_ms, berv_ms
@@ -168,23 +168,23 @@ def compare(
     reach_ms
         Half width of the range of velocities that is compared [m / s].
     """
-    model, halves, edges = flux, _halves(lines, mask), ccf.pixel_edges(orders.wavelength)
-    level = np.where(orders.good & (orders.continuum > 0), orders.continuum, 1.0)
-    good = orders.good & (orders.continuum > 0)
-    flux = np.where(good, orders.flux / level, model)
+    halves, edges = _halves(lines, mask), ccf.pixel_edges(spectrum.wavelength)
+    level = np.where(spectrum.good & (spectrum.continuum > 0), spectrum.continuum, 1.0)
+    good = spectrum.good & (spectrum.continuum > 0)
+    flux = np.where(good, spectrum.flux / level, model_flux)
     grid_ms = np.linspace(-reach_ms, reach_ms, 81)
     box_ms = grid_ms[1] - grid_ms[0]
     seen_ms = doppler.seen_ms(rv_ms + grid_ms, berv_ms)
-    parts = [ccf.correlate(np.stack([flux, model, slope]), edges, half, seen_ms, box_ms) for half in halves]
+    parts = [ccf.correlate(np.stack([flux, model_flux, model_slope]), edges, half, seen_ms, box_ms) for half in halves]
     functions = parts[0] + parts[1]
     coefficients = _shift_coefficients(functions[1], functions[2])
     shallow, deep = (ccf.projection(edges, half, seen_ms, box_ms, coefficients) for half in halves)
     weights = shallow + deep
-    signal = np.where(good, weights * (flux - model), 0.0)
-    leverage = np.where(good, weights * slope, 0.0)
+    signal = np.where(good, weights * (flux - model_flux), 0.0)
+    leverage = np.where(good, weights * model_slope, 0.0)
     noise, usual = (
         np.where(good, weights**2 * variance / level**2, 0.0).sum(axis=1)
-        for variance in (orders.variance, orders.weighing_variance * np.maximum(model, 0.05))
+        for variance in (spectrum.variance, spectrum.weighing_variance * np.maximum(model_flux, 0.05))
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = signal.sum(axis=1) / leverage.sum(axis=1)
@@ -196,14 +196,14 @@ def compare(
     # pixels in the unit of the mean over orders: their sums are then the shift itself, and 1
     scale = np.where(able, weight / weight.sum() / np.where(able, leverage.sum(axis=1), 1.0), 0.0)[:, None]
     mean = functions[:2].sum(axis=1) / sum(half.weight.sum() for half in halves)
-    peak = ccf.peak(grid_ms, mean[0])
+    dip = ccf.measure_dip(grid_ms, mean[0])
     return Comparison(
         shift_ms=float(np.sum(signal * scale)),
         photon_ms=float(np.sqrt(np.sum((weight * np.where(able, error, 0.0)) ** 2)) / weight.sum()),
-        peak=peak,
-        model_peak=ccf.peak(grid_ms, mean[1]),
+        dip=dip,
+        model_dip=ccf.measure_dip(grid_ms, mean[1]),
         saturation=_saturation(grid_ms, parts, halves),
-        bisector_ms=ccf.bisector_span(grid_ms, mean[0], peak),
+        bisector_ms=ccf.bisector_span(grid_ms, mean[0], dip),
         by_order=OrderVelocities(np.where(able, shift, np.nan), np.where(able, error, np.nan), weight / weight.sum()),
         signal=signal * scale,
         leverage=leverage * scale,
@@ -230,12 +230,12 @@ def improved(model: StellarModel, found: Comparison, settled: bool) -> StellarMo
     rv_ms = model.rv_ms + float(np.clip(found.shift_ms, -3e3, 3e3))
     if settled:
         return replace(model, rv_ms=rv_ms)
-    tried, given = model.broadening_ms**2, found.model_peak.sigma_ms**2
+    tried, given = model.broadening_ms**2, found.model_dip.sigma_ms**2
     response = 1.0
     if model.last and abs(tried - model.last[0]) > 1e-3 * tried:
         response = float(np.clip((given - model.last[1]) / (tried - model.last[0]), 0.4, 2.5))
-    square = tried + (found.peak.sigma_ms**2 - given) / response
-    grown = np.log(found.peak.area_ms / found.model_peak.area_ms)
+    square = tried + (found.dip.sigma_ms**2 - given) / response
+    grown = np.log(found.dip.area_ms / found.model_dip.area_ms)
     stronger = np.clip(-found.saturation / 0.28, -0.4, 0.4) if np.isfinite(found.saturation) else grown / 0.75
     stronger = np.clip(np.log(model.strength) + stronger, *np.log(synthetic.STRENGTHS)) - np.log(model.strength)
     wanted_ms = model.thermal_ms * np.exp(np.clip((grown - 0.67 * stronger) / 1.05, -0.3, 0.3))
@@ -249,7 +249,7 @@ def improved(model: StellarModel, found: Comparison, settled: bool) -> StellarMo
         rv_ms=rv_ms,
         broadening_ms=float(np.sqrt(np.clip(square, tried / 4, tried * 4))),
         strength=model.strength * float(np.exp(stronger)),
-        fwhm_ms=float(np.clip(found.peak.fwhm_ms, model.fwhm_ms / 2, model.fwhm_ms * 2)),
+        fwhm_ms=float(np.clip(found.dip.fwhm_ms, model.fwhm_ms / 2, model.fwhm_ms * 2)),
         thermal_ms=thermal_ms,
         last=(tried, given),
     )
@@ -269,7 +269,7 @@ def _saturation(grid_ms, parts, halves):
     areas = np.full((2, 2), np.nan)
     for i, (part, half) in enumerate(zip(parts, halves)):
         if len(half.order) >= 20:
-            areas[i] = [ccf.peak(grid_ms, one.sum(axis=0) / half.weight.sum()).area_ms for one in part[:2]]
+            areas[i] = [ccf.measure_dip(grid_ms, one.sum(axis=0) / half.weight.sum()).area_ms for one in part[:2]]
     (shallow, shallow_model), (deep, deep_model) = np.log(areas)
     return float(deep - shallow - deep_model + shallow_model)
 

@@ -9,10 +9,10 @@ from scipy.interpolate import CubicSpline
 
 from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum, line_selection
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.star import stellar_type
 from nrespipe.engine.velocity import array_checks, template_fit
-from nrespipe.frames.star import Star
+from nrespipe.frames.star import Star, is_same_star, name_key, name_keys
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Tellurics
 from nrespipe.numerics import bspline
@@ -32,7 +32,7 @@ class Exposure:
 
     Attributes
     ----------
-    orders
+    spectrum
         Its spectrum.
     numbers : shape (n_orders,)
         Diffraction orders.
@@ -48,7 +48,7 @@ class Exposure:
         Full width at half maximum of the line-spread function, to place the knots by [pixel].
     """
 
-    orders: Orders
+    spectrum: OrderSpectra
     numbers: np.ndarray
     rv_ms: float
     berv_ms: float
@@ -157,8 +157,10 @@ def choose(
         The best template of the star that the catalog names for this one, else of the star itself; else a trusted one
         of the star whose temperature is nearest, if that is near enough; else None.
     """
-    named = [template for template in templates if star.template and _key(star.template) in _names(template.star)]
-    own = named or [template for template in templates if is_same_star(template, star)]
+    named = [
+        template for template in templates if star.template and name_key(star.template) in name_keys(template.star)
+    ]
+    own = named or [template for template in templates if is_same_star(template.star, star)]
     if own:
         return max(own, key=lambda t: (t.trusted, t.site == site, len(t.inputs), t.end_mjd, t.fingerprint))
     wanted_k, near = stellar_type.catalog_temperature(star), []
@@ -170,19 +172,6 @@ def choose(
         if logg is None or its_logg is None or abs(logg - its_logg) <= farthest_logg:
             near.append((template.site != site, abs(its_k - wanted_k), template.fingerprint, template))
     return min(near, key=lambda row: row[:3])[3] if near else None
-
-
-def is_same_star(template: Template, star: Star) -> bool:
-    """Return whether a template was made of a star itself: they share a name, apart from blanks and capitals."""
-    return bool(_names(template.star) & _names(star))
-
-
-def _names(star):
-    return {_key(name) for name in (star.name, *star.aliases)}
-
-
-def _key(name):
-    return "".join(name.split()).upper()
 
 
 class _Stack:
@@ -199,27 +188,27 @@ class _Stack:
         self.rv_ms = np.array([e.rv_ms for e in exposures], float)
         self.knots = [_knots(exposures[0], row, self.rv_ms[0]) for row in self.rows[0]]
         self.places = [CubicSpline(ln_angstrom, np.arange(len(ln_angstrom))) for ln_angstrom in self.knots]
-        self.leveled = [e.orders for e in exposures]
+        self.leveled = [e.spectrum for e in exposures]
         # the lines are not known yet
-        self.expected = [np.ones(e.orders.flux.shape) for e in exposures]
+        self.expected = [np.ones(e.spectrum.flux.shape) for e in exposures]
         self.kept = [_clean(e, tellurics) for e in exposures]
 
     def knot_of_pixels(self, i):
         """Return where the pixels of an exposure lie between the knots."""
         e = self.exposures[i]
         ln_seen = doppler.ln_seen(self.rv_ms[i], e.berv_ms)
-        ln_rest = np.log(e.orders.wavelength[self.rows[i]]) - ln_seen
+        ln_rest = np.log(e.spectrum.wavelength[self.rows[i]]) - ln_seen
         return np.stack([place(row) for place, row in zip(self.places, ln_rest)])
 
     def add(self) -> None:
         """Gather the equations of all exposures anew."""
         self.equations = []
-        for i, orders in enumerate(self.leveled):
+        for i, spectrum in enumerate(self.leveled):
             rows, u = self.rows[i], self.knot_of_pixels(i)
-            kept = self.kept[i][rows] & (orders.continuum[rows] > 0)
-            level = np.where(kept, orders.continuum[rows], 1.0)
-            weight = np.where(kept, level**2 / orders.noise().at(orders.continuum * self.expected[i])[rows], 0.0)
-            flux = np.where(kept, orders.flux[rows] / level, 0.0)
+            kept = self.kept[i][rows] & (spectrum.continuum[rows] > 0)
+            level = np.where(kept, spectrum.continuum[rows], 1.0)
+            weight = np.where(kept, level**2 / spectrum.noise().at(spectrum.continuum * self.expected[i])[rows], 0.0)
+            flux = np.where(kept, spectrum.flux[rows] / level, 0.0)
             self.equations.append(
                 [
                     (*bspline.normal_equations(*o, -1.0, 1.0, len(k) + 4), _information(o[0], o[2], len(k)))
@@ -305,18 +294,18 @@ def _coadded(exposures, tellurics, rounds, clip):
 
 def _compared(stack, i, template, clip):
     """Return an exposure with the continuum of the template, its clean pixels, and the expected flux."""
-    e, orders = stack.exposures[i], stack.leveled[i]
-    flux, _, noise = template_fit.expected(orders, e.numbers, template, stack.rv_ms[i], e.berv_ms)
+    e, spectrum = stack.exposures[i], stack.leveled[i]
+    flux, _, noise = template_fit.expected(spectrum, e.numbers, template, stack.rv_ms[i], e.berv_ms)
     able = _clean(e, stack.tellurics) & np.isfinite(flux)
     model = np.where(able, flux, 0.0)
-    level = continuum.against_model(orders.flux, orders.variance, stack.kept[i] & able, model)
+    level = continuum.against_model(spectrum.flux, spectrum.variance, stack.kept[i] & able, model)
     known = np.isfinite(level) & (level > 0)
     level = np.where(known, level, 0.0)
-    error = np.sqrt(orders.noise().at(level * model) + level**2 * (np.where(able, noise, 0.0) + 1e-4))
-    near = np.abs(orders.flux - level * model) < clip * error
+    error = np.sqrt(spectrum.noise().at(level * model) + level**2 * (np.where(able, noise, 0.0) + 1e-4))
+    near = np.abs(spectrum.flux - level * model) < clip * error
     # where the template does not cover a pixel it cannot be rejected
     kept = _clean(e, stack.tellurics) & (near | ~np.isfinite(flux))
-    return replace(orders, continuum=np.where(known, level, orders.continuum)), kept, np.where(able, flux, 1.0)
+    return replace(spectrum, continuum=np.where(known, level, spectrum.continuum)), kept, np.where(able, flux, 1.0)
 
 
 def _check(exposure, rows, tellurics, name) -> None:
@@ -324,7 +313,7 @@ def _check(exposure, rows, tellurics, name) -> None:
     try:
         array_checks.speed_ms(exposure.rv_ms, "rv_ms")
         array_checks.speed_ms(exposure.berv_ms, "berv_ms")
-        array_checks.check_wavelength(exposure.orders.wavelength[rows])
+        array_checks.check_wavelength(exposure.spectrum.wavelength[rows])
     except ValueError as error:
         raise ValueError(f"exposure {name}: {error}") from error
     if not _clean(exposure, tellurics)[rows].any():
@@ -332,14 +321,14 @@ def _check(exposure, rows, tellurics, name) -> None:
 
 
 def _clean(exposure, tellurics):
-    orders = exposure.orders
-    known = orders.good & (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
-    return known & ~line_selection.telluric_pixels(orders.wavelength, tellurics)
+    spectrum = exposure.spectrum
+    known = spectrum.good & (spectrum.continuum > 0) & (spectrum.variance > 0) & np.isfinite(spectrum.flux)
+    return known & ~line_selection.telluric_pixels(spectrum.wavelength, tellurics)
 
 
 def _knots(exposure, row, rv_ms):
     """Return the logarithms of the wavelengths of the knots of an order, at rest."""
-    wavelength = exposure.orders.wavelength[row]
+    wavelength = exposure.spectrum.wavelength[row]
     n = len(wavelength)
     ln_seen = doppler.ln_seen(rv_ms, exposure.berv_ms)
     x = np.arange(-_BEYOND, n + _BEYOND, dtype=float)

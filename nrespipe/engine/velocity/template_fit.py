@@ -16,7 +16,7 @@ from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import OrderVelocities, Tellurics
 
 if TYPE_CHECKING:
-    from nrespipe.engine.spectrum.order_spectra import Orders
+    from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 
 
 #: Variance of a cubic spline at a knot over the inverse of the weight of the points around it, where they lie densely
@@ -67,7 +67,7 @@ class TemplateFit:
 
 
 def fit(
-    orders: "Orders",
+    spectrum: "OrderSpectra",
     numbers: Integers,
     template: Template,
     velocity_ms: float,
@@ -76,13 +76,13 @@ def fit(
     tellurics: Tellurics | None = None,
     degree: int = 3,
     clip: float = 5.0,
-    **window,
+    motion_ms: float = line_selection.MOTION_MS,
 ) -> TemplateFit:
     """Measure the radial velocity of a spectrum with a template.
 
     Parameters
     ----------
-    orders
+    spectrum
         The spectrum; its continuum need only be near.
     numbers : shape (n_orders,)
         Diffraction orders, to find those of the template by.
@@ -98,8 +98,8 @@ def fit(
         Degree of the polynomial by which the level of an order may differ from that of the template.
     clip
         Pixels further off than this many errors, of noise and 1 percent of the level, are left out.
-    **window
-        `motion_ms` and `margin`, as in ``line_selection.window``.
+    motion_ms
+        Largest motion of the observer: every frame of a star uses the same pixels [m / s].
 
     Raises
     ------
@@ -117,9 +117,12 @@ def fit(
     pixels are chosen by their wavelength in the frame of the barycenter, so that they are the same in every frame of a
     star.
     """
-    able = line_selection.window(orders.wavelength, berv_ms, velocity_ms, tellurics, **window) & orders.good
-    able &= (orders.continuum > 0) & (orders.variance > 0) & np.isfinite(orders.flux)
-    light = _Light(orders, numbers, template, berv_ms)
+    able = (
+        line_selection.clear_pixels(spectrum.wavelength, berv_ms, velocity_ms, tellurics, motion_ms=motion_ms)
+        & spectrum.good
+    )
+    able &= (spectrum.continuum > 0) & (spectrum.variance > 0) & np.isfinite(spectrum.flux)
+    light = _Light(spectrum, numbers, template, berv_ms)
     kept, rv_ms = able, velocity_ms
     for number in range(12):
         flux, slope, noise = light.model(rv_ms)
@@ -133,17 +136,17 @@ def fit(
             kept, before = able & near, kept
             if abs(solved.shift_ms) < 0.02 * solved.error_ms and np.array_equal(kept, before):
                 break
-    return _result(rv_ms, solved, orders, numbers)
+    return _result(rv_ms, solved, spectrum, numbers)
 
 
 def expected(
-    orders: "Orders", numbers: Integers, template: Template, rv_ms: float, berv_ms: float = 0.0
+    spectrum: "OrderSpectra", numbers: Integers, template: Template, rv_ms: float, berv_ms: float = 0.0
 ) -> tuple[Floats, Floats, Floats]:
     """Return the spectrum that is expected from a template.
 
     Parameters
     ----------
-    orders, numbers, template
+    spectrum, numbers, template
         As in `fit`.
     rv_ms
         Barycentric velocity of the star [m / s].
@@ -159,11 +162,11 @@ def expected(
     variance : ndarray of float, shape (n_orders, n_pixels)
         That of independent pixels which carry as much noise into a velocity as the template does.
     """
-    return _Light(orders, numbers, template, berv_ms).model(rv_ms)
+    return _Light(spectrum, numbers, template, berv_ms).model(rv_ms)
 
 
 def width_change(
-    orders: "Orders",
+    spectrum: "OrderSpectra",
     numbers: Integers,
     template: Template,
     measured: TemplateFit,
@@ -176,7 +179,7 @@ def width_change(
 
     Parameters
     ----------
-    orders, numbers, template
+    spectrum, numbers, template
         As in `fit`.
     measured
         From `fit`: the velocity, and the pixels that were used.
@@ -200,21 +203,21 @@ def width_change(
     the velocity of each order free. The noise of the template makes it look less curved than it is, so that a change
     comes out too small by the share that this noise has in the curvature.
     """
-    flux, slope, noise = expected(orders, numbers, template, measured.rv_ms, berv_ms)
+    flux, slope, noise = expected(spectrum, numbers, template, measured.rv_ms, berv_ms)
     after, before = (
-        expected(orders, numbers, template, measured.rv_ms + step, berv_ms)[1] for step in (step_ms, -step_ms)
+        expected(spectrum, numbers, template, measured.rv_ms + step, berv_ms)[1] for step in (step_ms, -step_ms)
     )
     curvature = (after - before) / (2 * step_ms)
     used = measured.used & np.isfinite(curvature)
-    level = np.where(used, orders.continuum, 0.0)
+    level = np.where(used, spectrum.continuum, 0.0)
     flux, slope, curvature, noise = (np.where(used, a, 0.0) for a in (flux, slope, curvature, noise))
-    weight = np.where(used, 1 / np.where(used, orders.noise().at(level * flux) + level**2 * noise, 1.0), 0.0)
+    weight = np.where(used, 1 / np.where(used, spectrum.noise().at(level * flux) + level**2 * noise, 1.0), 0.0)
     basis = legendre.legvander(np.linspace(-1, 1, used.shape[1]), degree)
     signal = information = 0.0
     for o in np.flatnonzero(used.sum(axis=1) > 10 * (degree + 3)):
         # a shift of 10 km/s is of the size of the level
         columns = np.column_stack([basis * (flux[o] * level[o])[:, None], 1e4 * level[o] * slope[o]])
-        data = np.where(used[o], orders.flux[o], 0.0)
+        data = np.where(used[o], spectrum.flux[o], 0.0)
         terms = least_squares(columns, data, weight[o])
         moving = (basis @ terms[:-1]) * level[o] * curvature[o]
         pure = moving - columns @ least_squares(columns, moving, weight[o])
@@ -228,22 +231,22 @@ def width_change(
 class _Light:
     """A spectrum and the splines of its template."""
 
-    def __init__(self, orders, numbers, template, berv_ms):
-        self.orders, self.berv_ms = orders, berv_ms
-        self.level = np.maximum(orders.continuum, 0)
+    def __init__(self, spectrum, numbers, template, berv_ms):
+        self.spectrum, self.berv_ms = spectrum, berv_ms
+        self.level = np.maximum(spectrum.continuum, 0)
         self.rest = [_splines(template).get(int(number)) for number in numbers]
-        self.noise = orders.noise()
+        self.noise = spectrum.noise()
 
     def model(self, rv_ms):
         """Return template, its slope with velocity, and its variance per pixel; NaN beyond it."""
-        shape = self.orders.wavelength.shape
+        shape = self.spectrum.wavelength.shape
         flux, slope, noise = np.full((3, *shape), np.nan)
         ln_seen = doppler.ln_seen(rv_ms, self.berv_ms)
         for i, splines in enumerate(self.rest):
             if splines is None:
                 continue
             place, light, variance, first, last = splines
-            ln_rest = np.log(self.orders.wavelength[i]) - ln_seen
+            ln_rest = np.log(self.spectrum.wavelength[i]) - ln_seen
             inside = (ln_rest > first) & (ln_rest < last)
             if inside.sum() < 2:
                 continue
@@ -302,7 +305,7 @@ def _solve(light, used, flux, slope, noise, degree):
     flux, slope = np.where(used, flux, 0.0), np.where(used, slope, 0.0)
     variance = light.noise.at(light.level * flux) + light.level**2 * np.where(used, noise, 0.0)
     weight = np.where(used, 1 / variance, 0.0)
-    data = np.where(used, light.orders.flux, 0.0)
+    data = np.where(used, light.spectrum.flux, 0.0)
     shift, information = np.zeros(n_orders), np.zeros(n_orders)
     residual, signal, leverage = np.zeros((3, *used.shape))
     for o in np.flatnonzero(used.sum(axis=1) > 10 * (degree + 2)):
@@ -350,7 +353,7 @@ def least_squares(columns: Floats, values: Floats, weight: Floats) -> Floats:
     return np.linalg.solve(normal + ridge, columns.T @ (weight * values))
 
 
-def _result(rv_ms, solved, orders, numbers):
+def _result(rv_ms, solved, spectrum, numbers):
     able = solved.information > 0
     information = np.where(able, solved.information, 1.0)
     off, weight = solved.order_shift_ms - solved.shift_ms, np.where(able, solved.share * information, 0.0)
@@ -359,7 +362,7 @@ def _result(rv_ms, solved, orders, numbers):
     errors = [np.sum(solved.share[s] * weight[s]) / weight[s].sum() ** 2 if s.any() else np.nan for s in sides]
     used = solved.used & able[:, None]
     by_blocks_ms, consistent = order_velocities.disagreement(
-        solved.signal, solved.leverage, solved.shift_ms, solved.error_ms, orders.wavelength
+        solved.signal, solved.leverage, solved.shift_ms, solved.error_ms, spectrum.wavelength
     )
     # blocks of wavelength show the errors that neighboring orders share, orders those of a whole order
     part = weight / weight.sum()

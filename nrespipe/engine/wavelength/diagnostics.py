@@ -5,7 +5,9 @@ from itertools import pairwise
 import numpy as np
 
 from nrespipe import doppler
-from nrespipe.engine.wavelength import drift, solution
+from nrespipe.engine.wavelength.drift import of_fiber as drift_of_fiber
+from nrespipe.engine.wavelength.drift import terms as drift_terms
+from nrespipe.engine.wavelength.solution import evaluate, velocity_per_pixel
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.wavelength import ArcLines, Solution
@@ -15,7 +17,7 @@ from nrespipe.numerics.robust_statistics import spread
 _FLOOR_MS = 20.0
 
 
-def residuals(scale: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
+def residuals(solution: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
     """Return the residual of each line from its laboratory wavelength, and its photon error.
 
     Parameters
@@ -30,16 +32,16 @@ def residuals(scale: Solution, lines: ArcLines) -> tuple[Floats, Floats]:
         its error by photon noise [m / s].
     """
     residual_ms, photon_ms = np.full(len(lines.x), np.nan), np.full(len(lines.x), np.nan)
-    for fiber in scale.fibers:
+    for fiber in solution.fibers:
         here = lines.fiber == fiber
         order, x = lines.order[here], lines.x[here]
-        found = solution.evaluate(scale, fiber, order, x)
+        found = evaluate(solution, fiber, order, x)
         residual_ms[here] = doppler.velocity_ms(found / lines.vacuum_angstrom[here])
-        photon_ms[here] = lines.x_noise[here] * solution.velocity_per_pixel(scale, fiber, order, x)
+        photon_ms[here] = lines.x_noise[here] * velocity_per_pixel(solution, fiber, order, x)
     return residual_ms, photon_ms
 
 
-def by_order(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
+def by_order(solution: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
     """Return statistics of the lines of each order of each fiber.
 
     Parameters
@@ -54,10 +56,10 @@ def by_order(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
         and of those that were used ``mean_ms`` (weighted by their errors), ``mean_error_ms``, ``rms_ms`` (robust
         scatter) and ``photon_ms`` (median photon error), NaN where fewer than three were.
     """
-    residual_ms, photon_ms = residuals(scale, lines)
+    residual_ms, photon_ms = residuals(solution, lines)
     rows = []
-    for fiber in scale.fibers:
-        for order in scale.orders:
+    for fiber in solution.fibers:
+        for order in solution.orders:
             here = (lines.fiber == fiber) & (lines.order == order)
             known, used = here & np.isfinite(residual_ms), here & lines.used & np.isfinite(residual_ms)
             measured = [np.nan] * 4
@@ -79,7 +81,7 @@ def _mean(residual_ms, photon_ms):
     return mean, np.sqrt(max(1.0, excess) / np.sum(weight))
 
 
-def overlaps(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
+def overlaps(solution: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
     """Return the differences of lines that two neighboring orders show.
 
     Parameters
@@ -98,7 +100,7 @@ def overlaps(scale: Solution, lines: ArcLines) -> dict[str, np.ndarray]:
     -----
     Laboratory wavelengths cancel: a line must have the same wavelength in both orders.
     """
-    residual_ms, photon_ms = residuals(scale, lines)
+    residual_ms, photon_ms = residuals(solution, lines)
     known = np.flatnonzero(np.isfinite(residual_ms) & (lines.x_noise < 0.2))
     known = known[np.lexsort((lines.order[known], lines.vacuum_angstrom[known], lines.fiber[known]))]
     same = [
@@ -133,7 +135,7 @@ def night_to_night(new: Arc, old: Arc) -> dict[str, float]:
     dict of str to float
         ``zero_ms`` and ``zero_error_ms``: change of the wavelength of a fixed pixel of the reference fiber, mean over
         orders and columns, by the lamp alone, and its error; ``shift_px``, ``stretch_px``, ``turn_px``,
-        ``pressure_ms``: the terms of that drift, as in ``Drift``; ``lines``: lines compared.
+        ``bend_ms``: the terms of that drift, as in ``Drift``; ``lines``: lines compared.
         ``shape_ms``: rms over the detector of the difference of the two solutions of the reference fiber after that
         drift, and ``offset_ms`` its mean; ``fiber{n}_ms`` and ``fiber{n}_error_ms``: change of the offset of fiber n
         from the reference fiber; ``width``: median ratio of the widths of lines, new to old.
@@ -145,21 +147,21 @@ def night_to_night(new: Arc, old: Arc) -> dict[str, float]:
     one solution, and a ``shape_ms`` of more than some tens a wrong shape.
     """
     fiber = new.reference.fibers[0]
-    moved = drift.of_fiber(new.reference, fiber, old.reference, old.lines, old.line_shape, old.solution)
+    drift = drift_of_fiber(new.reference, fiber, old.reference, old.lines, old.line_shape, old.solution)
     found = {
-        "zero_ms": moved.velocity_ms,
-        "zero_error_ms": moved.velocity_error_ms,
-        "shift_px": moved.shift,
-        "stretch_px": moved.stretch,
-        "turn_px": moved.turn,
-        "pressure_ms": moved.pressure_ms,
-        "lines": float(moved.n_lines),
+        "zero_ms": drift.velocity_ms,
+        "zero_error_ms": drift.velocity_error_ms,
+        "shift_px": drift.shift_px,
+        "stretch_px": drift.stretch_px,
+        "turn_px": drift.turn_px,
+        "bend_ms": drift.bend_ms,
+        "lines": float(drift.n_lines),
     }
-    rest = _disagreement_ms(new, old, moved, fiber)
+    rest = _disagreement_ms(new, old, drift, fiber)
     found |= {"shape_ms": float(np.std(rest)), "offset_ms": float(np.mean(rest))}
     for other in new.solution.fibers:
         if other != fiber and other in old.solution.fibers:
-            further = _disagreement_ms(new, old, moved, other)
+            further = _disagreement_ms(new, old, drift, other)
             errors = [a.transfer_error_ms[a.solution.fibers.index(other)] for a in (new, old)]
             found[f"fiber{other}_ms"] = float(np.mean(further - rest))
             found[f"fiber{other}_error_ms"] = float(np.hypot(*errors))
@@ -167,15 +169,15 @@ def night_to_night(new: Arc, old: Arc) -> dict[str, float]:
     return found
 
 
-def _disagreement_ms(new, old, moved, fiber):
+def _disagreement_ms(new, old, drift, fiber):
     """New minus old wavelength, corrected for the drift, over the common orders without their ends."""
     orders = np.intersect1d(new.solution.orders, old.solution.orders)
     nodes = (np.arange(64) + 0.5) / 64 * old.solution.n_pixels - 0.5
     nodes = nodes[3:-3]
-    moves = drift.terms(old.solution, fiber, orders[:, None], nodes)
-    back = moves @ [moved.shift, moved.stretch, moved.turn, moved.pressure_ms]
-    then = solution.evaluate(old.solution, fiber, orders[:, None], nodes - back)
-    return doppler.velocity_ms(solution.evaluate(new.solution, fiber, orders[:, None], nodes) / then)
+    moves = drift_terms(old.solution, fiber, orders[:, None], nodes)
+    back = moves @ [drift.shift_px, drift.stretch_px, drift.turn_px, drift.bend_ms]
+    then = evaluate(old.solution, fiber, orders[:, None], nodes - back)
+    return doppler.velocity_ms(evaluate(new.solution, fiber, orders[:, None], nodes) / then)
 
 
 def _width(new, old, fiber):

@@ -2,21 +2,22 @@
 
 import numpy as np
 
-from nrespipe.engine.wavelength import arc_lines, line_spread, order_numbers, solution
+from nrespipe.engine.wavelength import arc_lines, line_spread, order_numbers
+from nrespipe.engine.wavelength.solution import velocity_per_pixel
 from nrespipe.frames.arrays import Booleans, Floats, Integers
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, ArcLines, Drift, LineShape, Solution
 from nrespipe.numerics import leastsquares, legendre2d, peaks
 
-#: Expected size of shift, stretch, turn [pixel] and pressure [m / s]. It hardly matters with a normal lamp, but a faint
+#: Expected size of shift, stretch, turn [pixel] and bend [m / s]. It hardly matters with a normal lamp, but a faint
 #: lamp cannot separate the terms.
 _PRIOR = np.array([np.inf, np.inf, 0.03, DRIFT_SCATTER_MS])
 #: Scatter of the shifts of lines beyond photon noise [pixel].
 _FLOOR_PX = 0.002
 #: Fraction of the weight of all lines that the lines of the fit have.
 _WEIGHT = 0.99
-#: A drift that could not be measured.
+#: A drift that could not be measured. Turn and bend are not fitted then: they have no error of their own.
 UNKNOWN = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
 
@@ -33,16 +34,16 @@ def measure(spectra: Spectra, arc: Arc, shift_px: int | None = None) -> Drift:
     Returns
     -------
     Drift
-        With ``n_lines`` 0, no shift and infinite errors where the frame has no reference fiber, or too few lines in it.
+        `UNKNOWN` where the frame has no reference fiber, or too few lines in it.
 
     Notes
     -----
     Each line of the arc is fitted in the arc and in the frame with the same profile and weights, so that the effects of
     blends and of an imperfect profile cancel. The differences are fitted with four terms: a shift and its change along
-    the order (stretch) and over the orders (turn), and the curvature by a velocity common to all wavelengths
-    (pressure), because pixels are not equally wide in velocity. Without the curvature a change of the pressure by 400
-    m/s leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a twelfth of the
-    precision.
+    the order (stretch) and over the orders (turn), and the curvature by a velocity common to all wavelengths (bend), as
+    by a change of the air pressure, because pixels are not equally wide in velocity. Without the curvature a change of
+    the pressure by 400 m/s leaves 4 m/s in the mean over the orders of a star, and 12 m/s rms in the pixels; it costs a
+    twelfth of the precision.
     """
     return of_fiber(spectra, arc.reference.fibers[0], arc.reference, arc.lines, arc.line_shape, arc.solution, shift_px)
 
@@ -53,7 +54,7 @@ def of_fiber(
     reference: Spectra,
     lines: ArcLines,
     line_shape: LineShape,
-    scale: Solution,
+    solution: Solution,
     shift_px: int | None = None,
 ) -> Drift:
     """Measure the drift of the lamp in one fiber.
@@ -66,7 +67,7 @@ def of_fiber(
         Spectra to compare with, order by order.
     lines
         Lines in `reference`.
-    scale
+    solution
         Solution that converts the drift to a velocity.
     shift_px
         Whole pixels of the shift; measured where absent.
@@ -90,12 +91,12 @@ def of_fiber(
         line_shape, fiber, np.searchsorted(line_shape.orders, lines.order[here]), lines.x[here]
     )
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
-    which, moved, error = _line_shifts(*lamps, row, start, tables)
+    which, shifts_px, error = _line_shifts(*lamps, row, start, tables)
     x, order = lines.x[here][which], lines.order[here][which].astype(float)
-    return _fitted(order, x, moved + shift_px, error, scale, fiber)
+    return _fitted(order, x, shifts_px + shift_px, error, solution, fiber)
 
 
-def undo(moved: Drift, x: Floats, n_pixels: int) -> Floats:
+def undo(drift: Drift, x: Floats, n_pixels: int) -> Floats:
     """Return the columns of the master arc that correspond to columns of a drifted frame, by shift and stretch.
 
     Parameters
@@ -111,10 +112,10 @@ def undo(moved: Drift, x: Floats, n_pixels: int) -> Floats:
         Columns in the master arc [pixel].
     """
     middle = (n_pixels - 1) / 2
-    return middle + (np.asarray(x, float) - moved.shift - middle) / (1 + moved.stretch / middle)
+    return middle + (np.asarray(x, float) - drift.shift_px - middle) / (1 + drift.stretch_px / middle)
 
 
-def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
+def terms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return the derivatives of the column of a line with respect to the terms of a drift.
 
     Parameters
@@ -125,21 +126,21 @@ def terms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floa
     Returns
     -------
     ndarray of float, shape (..., 4)
-        For shift, stretch and turn [1], and pressure without its linear part [pixel / (m / s)].
+        For shift, stretch and turn [1], and bend without its linear part [pixel / (m / s)].
     """
-    columns, orders = _middles(scale.n_pixels), scale.orders[:, None]
-    everywhere = _straight(scale, orders, columns).reshape(-1, 3)
-    pressure = 1 / solution.velocity_per_pixel(scale, fiber, orders, columns)
+    columns, orders = _middles(solution.n_pixels), solution.orders[:, None]
+    everywhere = _straight(solution, orders, columns).reshape(-1, 3)
+    pressure = 1 / velocity_per_pixel(solution, fiber, orders, columns)
     as_straight = np.linalg.lstsq(everywhere, pressure.ravel())[0]
-    straight = _straight(scale, order, x)
-    bend = 1 / solution.velocity_per_pixel(scale, fiber, order, x) - straight @ as_straight
+    straight = _straight(solution, order, x)
+    bend = 1 / velocity_per_pixel(solution, fiber, order, x) - straight @ as_straight
     return np.concatenate([straight, bend[..., None]], axis=-1)
 
 
-def _straight(scale, order, x):
+def _straight(solution, order, x):
     x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
-    scaled_x = legendre2d.scaled(x, 0, scale.n_pixels - 1)
-    scaled_m = legendre2d.scaled(order, scale.orders.min(), scale.orders.max())
+    scaled_x = legendre2d.scaled(x, 0, solution.n_pixels - 1)
+    scaled_m = legendre2d.scaled(order, solution.orders.min(), solution.orders.max())
     return np.stack([np.ones(x.shape), scaled_x, scaled_m], axis=-1)
 
 
@@ -147,7 +148,7 @@ def _middles(n_pixels, blocks=64):
     return (np.arange(blocks) + 0.5) / blocks * n_pixels - 0.5
 
 
-def effect_ms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
+def effect_ms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> Floats:
     """Return the derivatives of the wavelength of a fixed pixel with respect to the terms of a drift.
 
     Parameters
@@ -158,35 +159,35 @@ def effect_ms(scale: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> 
     Returns
     -------
     ndarray of float, shape (..., 4)
-        For shift, stretch and turn [m / s / pixel], and pressure [1].
+        For shift, stretch and turn [m / s / pixel], and bend [1].
     """
-    return -solution.velocity_per_pixel(scale, fiber, order, x)[..., None] * terms(scale, fiber, order, x)
+    return -velocity_per_pixel(solution, fiber, order, x)[..., None] * terms(solution, fiber, order, x)
 
 
-def _fitted(order, x, moved, error, scale, fiber):
-    """Fit shift, stretch, turn and pressure to the shifts of lines."""
+def _fitted(order, x, shifts_px, error, solution, fiber):
+    """Fit shift, stretch, turn and bend to the shifts of lines."""
     if len(x) < 10:
         return UNKNOWN
     sigma = np.hypot(error, _FLOOR_PX)
     best = _significant(sigma)
     prior = np.zeros(4), _PRIOR
     values, covariance, kept = leastsquares.robust(
-        terms(scale, fiber, order[best], x[best]), moved[best], sigma[best], prior
+        terms(solution, fiber, order[best], x[best]), shifts_px[best], sigma[best], prior
     )
-    mean = effect_ms(scale, fiber, scale.orders[:, None], _middles(scale.n_pixels)).mean(axis=(0, 1))
-    (shift, stretch, turn, pressure), errors = values.tolist(), np.sqrt(np.diag(covariance)).tolist()
+    mean = effect_ms(solution, fiber, solution.orders[:, None], _middles(solution.n_pixels)).mean(axis=(0, 1))
+    (shift, stretch, turn, bend), errors = values.tolist(), np.sqrt(np.diag(covariance)).tolist()
     return Drift(
-        shift=shift,
-        shift_error=errors[0],
-        stretch=stretch,
-        stretch_error=errors[1],
+        shift_px=shift,
+        shift_error_px=errors[0],
+        stretch_px=stretch,
+        stretch_error_px=errors[1],
         velocity_ms=float(mean @ values),
         velocity_error_ms=float(np.sqrt(mean @ covariance @ mean)),
         n_lines=int(kept.sum()),
-        turn=turn,
-        turn_error=errors[2],
-        pressure_ms=pressure,
-        pressure_error_ms=errors[3],
+        turn_px=turn,
+        turn_error_px=errors[2],
+        bend_ms=bend,
+        bend_error_ms=errors[3],
         covariance=covariance,
     )
 

@@ -6,7 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from nrespipe import doppler
-from nrespipe.engine.wavelength import arc_lines, coadd, drift, solution
+from nrespipe.engine.wavelength import arc_lines, coadd, wavelength_errors
+from nrespipe.engine.wavelength.drift import UNKNOWN
+from nrespipe.engine.wavelength.drift import of_fiber as drift_of_fiber
+from nrespipe.engine.wavelength.drift import terms as drift_terms
+from nrespipe.engine.wavelength.solution import evaluate, scaled, velocity_per_pixel
+from nrespipe.engine.wavelength.solution import of_fiber as solution_of_fiber
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.wavelength import ArcLines, Drift, LineShape, Solution
@@ -42,7 +47,7 @@ def reference_lines(
     -------
     lines : ArcLines
         Of the reference fiber in the sum of these arcs, identified.
-    moved : Drift
+    drift : Drift
         Their drift from the sum of all arcs; ``n_lines`` is 0 where no arc lights both fibers: then the lines are those
         of all arcs.
 
@@ -57,29 +62,29 @@ def reference_lines(
     if len(both) == len(with_it):
         return lines, Drift(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, len(lines.x))
     if not both:
-        return lines, drift.UNKNOWN
+        return lines, UNKNOWN
     total, _ = coadd.arcs([arc.select(reference) for arc in both])
-    moved = drift.of_fiber(total, reference, stack, lines, shape, base)
+    drift = drift_of_fiber(total, reference, stack, lines, shape, base)
     found = arc_lines.find(total, reference, arc_lines.line_shape(total, reference))
-    there = without_drift(found, moved, base)
-    expected = solution.evaluate(base, reference, there.order, there.x)
-    return replace(found, vacuum_angstrom=_nearest(lines, there.order, expected)), moved
+    there = without_drift(found, drift, base)
+    expected = evaluate(base, reference, there.order, there.x)
+    return replace(found, vacuum_angstrom=_nearest(lines, there.order, expected)), drift
 
 
-def without_drift(lines: ArcLines, moved: Drift, base: Solution) -> ArcLines:
+def without_drift(lines: ArcLines, drift: Drift, base: Solution) -> ArcLines:
     """Return lines with their centers corrected for a drift.
 
     Parameters
     ----------
     lines
         Lines of any fiber.
-    moved
+    drift
         Drift of the lines.
     base
         Of the reference fiber.
     """
-    values = np.array([moved.shift, moved.stretch, moved.turn, moved.pressure_ms])
-    return replace(lines, x=lines.x - drift.terms(base, base.fibers[0], lines.order, lines.x) @ values)
+    values = np.array([drift.shift_px, drift.stretch_px, drift.turn_px, drift.bend_ms])
+    return replace(lines, x=lines.x - drift_terms(base, base.fibers[0], lines.order, lines.x) @ values)
 
 
 def fit(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tuple[Solution, float]:
@@ -110,11 +115,11 @@ def fit(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tu
     mine, theirs = _common(lines, base_lines)
     m = lines.order[mine].astype(float)
     reference = base.fibers[0]
-    target = m * solution.evaluate(base, reference, m, base_lines.x[theirs])
-    per_pixel = solution.velocity_per_pixel(base, reference, m, base_lines.x[theirs])
+    target = m * evaluate(base, reference, m, base_lines.x[theirs])
+    per_pixel = velocity_per_pixel(base, reference, m, base_lines.x[theirs])
     noise_ms = per_pixel * np.hypot(lines.x_noise[mine], base_lines.x_noise[theirs])
     error_ms = np.hypot(noise_ms, _FLOOR_MS)
-    design = legendre2d.design(base.degrees, *solution.scaled(base, m, lines.x[mine]))
+    design = legendre2d.design(base.degrees, *scaled(base, m, lines.x[mine]))
     inside = base.degrees.sum(axis=1) <= (5 if len(mine) > 400 else 3)
     difference, covariance, kept = leastsquares.robust(
         design[:, inside], target - design @ base.coefficients[0], target * error_ms / doppler.C_MS
@@ -127,15 +132,15 @@ def fit(base: Solution, lines: ArcLines, base_lines: ArcLines, fiber: int) -> tu
     coefficients[inside] += difference
     full[np.ix_(inside, inside)] += covariance
     photons[np.ix_(inside, inside)] += noise
-    zero = solution.mean_error_ms(design[kept][:, inside], covariance, coefficients[0])
+    zero = wavelength_errors.of_design_mean(design[kept][:, inside], covariance, coefficients[0])
     covariances = full, photons
-    found = solution.of_fiber(
+    found = solution_of_fiber(
         fiber, base.orders, base.n_pixels, base.degrees, coefficients, covariances, 0.0, kept.sum()
     )
     return found, float(zero)
 
 
-def with_zero_error(scale: Solution, error_ms: float) -> Solution:
+def with_zero_error(solution: Solution, error_ms: float) -> Solution:
     """Return a solution with a covariance that includes an error of its zero point.
 
     Parameters
@@ -149,9 +154,9 @@ def with_zero_error(scale: Solution, error_ms: float) -> Solution:
         With a larger covariance.
     """
     if not np.isfinite(error_ms):
-        return scale
-    all_of_it = scale.coefficients[:, :, None] * scale.coefficients[:, None, :]
-    return replace(scale, covariance=scale.covariance + all_of_it * (error_ms / doppler.C_MS) ** 2)
+        return solution
+    all_of_it = solution.coefficients[:, :, None] * solution.coefficients[:, None, :]
+    return replace(solution, covariance=solution.covariance + all_of_it * (error_ms / doppler.C_MS) ** 2)
 
 
 def _nearest(lines, order, expected):

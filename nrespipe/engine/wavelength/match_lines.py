@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from nrespipe.engine.wavelength import solution, solution_fit
+from nrespipe.engine.wavelength import solution_fit
 from nrespipe.engine.wavelength.identify import Identification
+from nrespipe.engine.wavelength.solution import evaluate
 from nrespipe.errors import BadFrame
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.spectrograph import Spectrograph
@@ -56,11 +57,11 @@ def solve(
     for window in (0.7, 0.5, 0.35, 0.3, 0.3):
         index = _nearest(lines, predicted, per_pixel, lamp, window)
         index = np.where(_bright_as_others(lines, lamp, index), index, -1)
-        scale, used, x_error = _fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
-        predicted = solution.evaluate(scale, fiber, lines.order, lines.x)
+        solution, used, x_error = _fit(lines, orders, spectrograph.detector.columns, lamp, index, per_pixel, fiber)
+        predicted = evaluate(solution, fiber, lines.order, lines.x)
     _check(lines, orders, predicted, per_pixel, place, lamp, start)
     wavelength = np.where(index >= 0, lamp.vacuum_angstrom[index], np.nan)
-    return scale, replace(lines, vacuum_angstrom=wavelength, used=used, x_error=x_error)
+    return solution, replace(lines, vacuum_angstrom=wavelength, used=used, x_error=x_error)
 
 
 def plausible(
@@ -146,8 +147,8 @@ def identified_fractions(lines: ArcLines, orders: Integers, lamp: LampLines, one
     ndarray of float, shape (n_orders,)
         Fraction of the 25 brightest within a quarter of a pixel of a line; NaN for an order with fewer than ten.
     """
-    predicted = solution.evaluate(one, one.fibers[0], lines.order, lines.x)
-    per_pixel = solution.evaluate(one, one.fibers[0], lines.order, lines.x + 1) - predicted
+    predicted = evaluate(one, one.fibers[0], lines.order, lines.x)
+    per_pixel = evaluate(one, one.fibers[0], lines.order, lines.x + 1) - predicted
     matched = _distance(lamp, predicted) < 0.25 * per_pixel
     chosen = _brightest(lines, orders)
     return np.array([np.mean(matched[here]) if len(here) >= _FEWEST else np.nan for here in chosen.values()])

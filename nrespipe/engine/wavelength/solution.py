@@ -1,4 +1,4 @@
-"""Wavelength solution: its values, dispersion and errors."""
+"""Wavelength solution: its values and dispersion."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, Integers
-from nrespipe.frames.wavelength import ArcLines, Solution
+from nrespipe.frames.wavelength import Solution
 from nrespipe.numerics import legendre2d
 
 
@@ -109,46 +109,6 @@ def join(solutions: Sequence[Solution]) -> Solution:
             for name in ("coefficients", "covariance", "scatter_ms", "n_lines", "noise_covariance")
         ),
     )
-
-
-def zero_error_ms(solution: Solution, lines: ArcLines, fiber: int) -> float:
-    """Return the statistical error of the mean wavelength of a fiber.
-
-    Returns
-    -------
-    float
-        Of the mean over the places of the used lines, as a velocity [m / s].
-
-    Notes
-    -----
-    The solution is extrapolated to ends of orders without lines, with errors of hundreds of m/s. Stars have no flux
-    there either, so the mean excludes them.
-    """
-    i = solution.fibers.index(fiber)
-    there = lines.used & (lines.fiber == fiber)
-    design = legendre2d.design(solution.degrees, *scaled(solution, lines.order[there].astype(float), lines.x[there]))
-    return mean_error_ms(design, solution.covariance[i], solution.coefficients[i][0])
-
-
-def mean_error_ms(design: Floats, covariance: Floats, scale: float) -> float:
-    """Return the error of the mean wavelength of some places.
-
-    Parameters
-    ----------
-    design : shape (n_places, n_terms)
-        Terms of the solution there.
-    covariance : shape (n_terms, n_terms)
-        Of their coefficients [angstrom2].
-    scale
-        The first coefficient, the mean of m * wavelength [angstrom].
-
-    Returns
-    -------
-    float
-        As a velocity [m / s].
-    """
-    mean = design.mean(axis=0)
-    return float(doppler.C_MS * np.sqrt(mean @ covariance @ mean) / scale)
 
 
 def of_fiber(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nrespipe.files.catalog import star_match
-from nrespipe.frames.star import Star
+from nrespipe.frames.star import Star, is_same_star, name_key, name_keys
 
 #: Columns of the catalog, in order
 COLUMNS = (
@@ -185,12 +185,12 @@ def _names_twice(named: list[_Placed]) -> list[Defect]:
     found: list[Defect] = []
     names: dict[str, int] = {}
     for line, star in named:
-        for name in sorted(star_match.keys(star)):
+        for name in sorted(name_keys(star)):
             if name in names:
                 found.append(Defect(line, "name", f"{star.name}: the name {name} belongs to line {names[name]} too"))
             names.setdefault(name, line)
     for line, star in named:
-        if star.template and star_match.key(star.template) not in names:
+        if star.template and name_key(star.template) not in names:
             found.append(Defect(line, "template", f"{star.template} is no star of this catalog"))
     return found
 
@@ -200,7 +200,7 @@ def _places_twice(placed: list[_Placed], *, same_arcsec: float = 3.0) -> list[De
     found = []
     for place, (line, star) in enumerate(placed):
         for earlier, other in placed[:place]:
-            if _apart(star, other) < same_arcsec and not star_match.keys(star) & star_match.keys(other):
+            if _apart(star, other) < same_arcsec and not is_same_star(star, other):
                 words = f"{star.name} lies {_apart(star, other):.1f} arcsec from {other.name} of line {earlier}"
                 found.append(Defect(line, "ra_deg", f"{words}: the same star under another name"))
     return found
@@ -243,7 +243,7 @@ def _hours(placed: list[_Placed], *, tolerance_deg: float = 15.0) -> list[Defect
 
 
 def _expected_ra_deg(star: Star) -> float | None:
-    for name in sorted(star_match.keys(star), reverse=True):
+    for name in sorted(name_keys(star), reverse=True):
         if numbered := re.fullmatch(r"(HIP|HD)(\d+)[A-C]?", name):
             numbers, degrees = (_HIPPARCOS if numbered[1] == "HIP" else _DRAPER).T
             # extensions of the Draper catalog are in no such order

@@ -14,12 +14,10 @@ from nrespipe.frames.velocity import Star
 
 if TYPE_CHECKING:
     from nrespipe.frames.raw import RawFrame, Telescope
+    from nrespipe.frames.spectrograph import Fibers
 
 #: Name of a catalog wherever one lies
 FILENAME = "targets.csv"
-
-#: The star fibers in the order of the telescopes that feed them
-_FIBERS = (0, 2)
 
 
 def installed() -> Path:
@@ -132,11 +130,13 @@ def _read(path: Path, *_state: int) -> tuple[Star, ...]:
     return stars
 
 
-def stars(raw: "RawFrame", catalog: Iterable[Star] | None = None) -> dict[int, Star]:
+def stars(raw: "RawFrame", fibers: "Fibers", catalog: Iterable[Star] | None = None) -> dict[int, Star]:
     """Return the stars of a frame.
 
     Parameters
     ----------
+    fibers
+        Those of its spectrograph.
     catalog
         Stars to choose from; the catalog that came with the program by default.
 
@@ -150,16 +150,16 @@ def stars(raw: "RawFrame", catalog: Iterable[Star] | None = None) -> dict[int, S
     julian_year = 2000.0 + (raw.start_mjd - 51544.5) / 365.25
     found = {}
     for fiber in raw.star_fibers:
-        telescope = _telescope(raw, fiber)
+        telescope = _telescope(raw, fiber, fibers.star)
         ra_deg, dec_deg = _pointing(telescope)
         known = star_match.match(catalog, raw.objects[fiber], ra_deg, dec_deg, julian_year)
         found[fiber] = known or _from_header(raw.objects[fiber], telescope, julian_year)
     return found
 
 
-def _telescope(raw: "RawFrame", fiber: int) -> "Telescope | None":
+def _telescope(raw: "RawFrame", fiber: int, fed: tuple[int, ...]) -> "Telescope | None":
     """Return the telescope that feeds a fiber; of a frame with one star, whichever has coordinates."""
-    number = _FIBERS.index(fiber) if fiber in _FIBERS else 0
+    number = fed.index(fiber) if fiber in fed else 0
     own = raw.telescopes[number] if number < len(raw.telescopes) else None
     if _pointing(own)[0] is not None or len(raw.star_fibers) > 1:
         return own

@@ -203,14 +203,14 @@ def _drift(inputs: "ProductInputs", name: str, fiber: int) -> fits.ImageHDU:
         card("CTYPE1", "Order", "name of axis 1"),
         card("BUNIT", "Angstrom", "unit"),
         card("FIBER", fiber, "fiber"),
-        card("DRIFTPX", drift.shift, "[pixel] shift at the middle of the detector"),
-        card("DRIFTPXE", drift.shift_error, "[pixel] its error"),
-        card("STRETCH", drift.stretch, "[pixel] its change from there to the edge"),
-        card("STRETCHE", drift.stretch_error, "[pixel] its error"),
-        card("TURN", drift.turn, "[pixel] change from middle to highest order"),
-        card("TURNE", drift.turn_error, "[pixel] its error"),
-        card("BENDV", drift.pressure_ms, "[m/s] bend, as the velocity that causes it"),
-        card("BENDVE", drift.pressure_error_ms, "[m/s] its error"),
+        card("DRIFTPX", drift.shift_px, "[pixel] shift at the middle of the detector"),
+        card("DRIFTPXE", drift.shift_error_px, "[pixel] its error"),
+        card("STRETCH", drift.stretch_px, "[pixel] its change from there to the edge"),
+        card("STRETCHE", drift.stretch_error_px, "[pixel] its error"),
+        card("TURN", drift.turn_px, "[pixel] change from middle to highest order"),
+        card("TURNE", drift.turn_error_px, "[pixel] its error"),
+        card("BENDV", drift.bend_ms, "[m/s] bend, as the velocity that causes it"),
+        card("BENDVE", drift.bend_error_ms, "[m/s] its error"),
         card("DRIFTV", drift.velocity_ms, "[m/s] the drift as a velocity"),
         card("DRIFTVE", drift.velocity_error_ms, "[m/s] its error"),
         card("NLINES", drift.n_lines, "lamp lines compared"),
@@ -220,17 +220,17 @@ def _drift(inputs: "ProductInputs", name: str, fiber: int) -> fits.ImageHDU:
 
 def _drift_px(wavelengths: "Wavelengths", fiber: int) -> Floats:
     """Return the drift of the light at every pixel since the master arc [pixel]."""
-    drift, scale = wavelengths.drift, wavelengths.solution
+    drift, solution = wavelengths.drift, wavelengths.solution
     columns = np.arange(wavelengths.vacuum_angstrom.shape[2], dtype=float)
-    if scale is None:
-        shift_px: Floats = drift.shift + drift.stretch * (2 * columns / columns[-1] - 1)
+    if solution is None:
+        shift_px: Floats = drift.shift_px + drift.stretch_px * (2 * columns / columns[-1] - 1)
         return shift_px
     # here, not above: the engine brings the compiler of the kernels with it, and most commands write no product
     from nrespipe.engine.wavelength.drift import terms
 
     nodes = np.linspace(0, columns[-1], _NODES)
-    moves = terms(scale, fiber, wavelengths.orders[:, None], nodes)
-    drift_px = moves @ [drift.shift, drift.stretch, drift.turn, drift.pressure_ms]
+    moves = terms(solution, fiber, wavelengths.orders[:, None], nodes)
+    drift_px = moves @ [drift.shift_px, drift.stretch_px, drift.turn_px, drift.bend_ms]
     return np.array([np.interp(columns, nodes, one) for one in drift_px])
 
 

@@ -9,6 +9,7 @@ from astropy.io import fits
 from nrespipe.files.products.product_inputs import ProductInputs, public_date
 from nrespipe.files.raw.card_values import number, text, value
 from nrespipe.frames.quality import Quality
+from nrespipe.frames.star import name_key
 
 if TYPE_CHECKING:
     from astropy.io.fits import Card, Header
@@ -157,7 +158,7 @@ def _observation(inputs: ProductInputs) -> "list[Card]":
         card("EXPTIME", float(raw.exposure_s), "[s] exposure time"),
         card("NUMTRACE", len(inputs.traces), "number of traces: lit fibers"),
         card("NUMORDER", len(inputs.spectra.orders), "number of orders"),
-        card("ISSOLAR", name.lower() == "sun", "whether the star is the Sun"),
+        card("ISSOLAR", name_key(name) == "SUN", "whether the star is the Sun"),
     ]
 
 

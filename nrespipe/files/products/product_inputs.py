@@ -10,7 +10,7 @@ from nrespipe.files.raw.card_values import text, value
 from nrespipe.frames.raw import RawFrame, Telescope
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
-from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.spectrograph import Place, Spectrograph
 from nrespipe.frames.star import Star
 from nrespipe.frames.wavelength import Wavelengths
 
@@ -107,32 +107,12 @@ class ProductInputs:
         return self.stars.get(fiber) or measured.get(fiber) or Star(name=self.raw.objects[fiber])
 
     def telescope(self, fiber: int) -> tuple[int, Telescope]:
-        """Return the telescope that feeds a fiber.
+        """Return number and header of the telescope that feeds a fiber, as ``Spectrograph.telescope`` does."""
+        return self.spectrograph.telescope(self.raw, fiber)
 
-        Returns
-        -------
-        number : int
-            1 or 2; 0 for a fiber that no telescope feeds.
-        telescope : Telescope
-            Its header; empty where it is absent.
-        """
-        fed = self.spectrograph.fibers.star
-        number = fed.index(fiber) + 1 if fiber in fed else 0
-        known = self.raw.telescopes[number - 1] if 0 < number <= len(self.raw.telescopes) else None
-        return number, known or Telescope()
-
-    def place(self, fiber: int | None) -> tuple[float, float, float]:
-        """Return the place of the observer: the telescope, or the spectrograph where the header does not have it.
-
-        Returns
-        -------
-        tuple of float
-            Longitude, latitude, height [degree, degree, metre].
-        """
-        own = Telescope() if fiber is None else self.telescope(fiber)[1]
-        if own.longitude_deg is None or own.latitude_deg is None or own.height_m is None:
-            return self.spectrograph.longitude_deg, self.spectrograph.latitude_deg, self.spectrograph.height_m
-        return own.longitude_deg, own.latitude_deg, own.height_m
+    def place(self, fiber: int | None) -> Place:
+        """Return the place of the observer, as ``Spectrograph.place`` does."""
+        return self.spectrograph.place(self.raw, fiber)
 
 
 def master_names(masters: Mapping[str, str | Path]) -> dict[str, str]:

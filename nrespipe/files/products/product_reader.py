@@ -96,17 +96,17 @@ def _spectra(hdus: fits.HDUList) -> Reduction:
 def _drift(header: Mapping[str, Any]) -> Drift:
     """Return the drift; one that was not measured has no lines and infinite errors."""
     return Drift(
-        shift=_number(header, "DRIFTPX", 0.0),
-        shift_error=_number(header, "DRIFTPXE", _INF),
-        stretch=_number(header, "STRETCH", 0.0),
-        stretch_error=_number(header, "STRETCHE", _INF),
+        shift_px=_number(header, "DRIFTPX", 0.0),
+        shift_error_px=_number(header, "DRIFTPXE", _INF),
+        stretch_px=_number(header, "STRETCH", 0.0),
+        stretch_error_px=_number(header, "STRETCHE", _INF),
         velocity_ms=_number(header, "DRIFTV", 0.0),
         velocity_error_ms=_number(header, "DRIFTVE", _INF),
         n_lines=int(_number(header, "NLINES", 0)),
-        turn=_number(header, "TURN", 0.0),
-        turn_error=_number(header, "TURNE", _INF),
-        pressure_ms=_number(header, "BENDV", 0.0),
-        pressure_error_ms=_number(header, "BENDVE", _INF),
+        turn_px=_number(header, "TURN", 0.0),
+        turn_error_px=_number(header, "TURNE", _INF),
+        bend_ms=_number(header, "BENDV", 0.0),
+        bend_error_ms=_number(header, "BENDVE", _INF),
     )
 
 

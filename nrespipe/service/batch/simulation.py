@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from nrespipe import instruments
 from nrespipe.database import measurements
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files.catalog import targets
+from nrespipe.frames.star import name_key
 from nrespipe.service.batch import night as nights
 from nrespipe.service.operations import kernels
 from nrespipe.service.operations.progress_bar import Report
@@ -163,7 +164,7 @@ def write_nights(
     from nrespipe.simulator import night, stars
 
     spectrograph = spectrograph_at(site) if table is None else _tabled(table, site)
-    exposures = [stars.parse(text, _catalog(stars.key)) for text in observed]
+    exposures = [stars.parse(text, _catalog()) for text in observed]
     first = _date(day)
     written = []
     for one in (f"{first + timedelta(days=i):%Y%m%d}" for i in range(n_nights)):
@@ -273,10 +274,10 @@ def _date(day: str) -> date:
         raise ValueError(f"no day {day!r}; expected YYYYMMDD") from None
 
 
-def _catalog(key: Callable[[str], str]) -> "dict[str, Star]":
+def _catalog() -> "dict[str, Star]":
     """Stars of the catalog by every name they have, so that a simulated star is where the reduction looks for it."""
     known = targets.read(targets.installed())
-    return {key(name): star for star in known for name in (star.name, *star.aliases)}
+    return {name_key(name): star for star in known for name in (star.name, *star.aliases)}
 
 
 def _compared(row: Mapping[str, str], measured: Mapping[tuple[str, int], Mapping[str, Any]]) -> Comparison:

@@ -62,13 +62,13 @@ def fetch(
     lamp = data.lamp_lines(spectrograph.line_list) if kind in (Kind.ARC, Kind.SCIENCE) else None
     if raw is None or kind is not Kind.SCIENCE:
         return References(**read, lamp=lamp)
-    stars = _stars(raw, output)
+    stars = _stars(raw, spectrograph, output)
     read |= {"lamp": lamp, "stars": stars, **measured}
     if not velocities:
         return References(**read)
     read["templates"] = template_choice.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
-    return References(**read, masks=masks, tellurics=data.tellurics())
+    return References(**read, masks=masks, spare_masks=(data.stellar_lines("F2"),), tellurics=data.tellurics())
 
 
 def spectrograph_of(load: "Callable[[str], Spectrograph]", name: str, what: str) -> "Spectrograph":
@@ -120,10 +120,10 @@ def require_size(raw: RawFrame, detector: "Detector") -> None:
         )
 
 
-def _stars(raw: RawFrame, output: Path | None) -> "Mapping[int, Star]":
+def _stars(raw: RawFrame, spectrograph: "Spectrograph", output: Path | None) -> "Mapping[int, Star]":
     path = targets.installed() if output is None else targets.in_use(output, raw.site)
     try:
-        return targets.stars(raw, targets.read(path))
+        return targets.stars(raw, spectrograph.fibers, targets.read(path))
     except (OSError, ValueError) as error:
         raise Unavailable(f"{raw.filename}: the catalog of stars {path} cannot be used, correct it: {error}") from error
 

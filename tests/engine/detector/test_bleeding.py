@@ -100,7 +100,7 @@ def observed(flat, charge, seed, full=WELL):
 def extracted(flat, image):
     marked = bleeding.mark(image, flat.traces, flat, (0, 1))
     clean = scattered_light.subtract(marked, flat.traces, flat, (0, 1))
-    return marked, optimal_extraction.optimal(clean, flat.traces, flat, (0, 1))
+    return marked, optimal_extraction.optimal(clean, flat.traces, flat, (0, 1), (1,))
 
 
 def compare(flat, flux, image):

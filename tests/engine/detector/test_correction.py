@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine.detector import correction, header_checks
+from nrespipe.engine.detector import correction, detector_values
 from nrespipe.frames.masters import Bias, Dark, Origin
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.raw import Kind, RawFrame, Section
@@ -79,7 +79,7 @@ def test_the_masks_of_the_masters_and_hot_pixels_of_a_long_exposure_are_applied(
     bias, dark = dataclasses.replace(bias, mask=flawed), dataclasses.replace(dark, mask=hot, adu_per_s=rate)
     for exposure_s, bad in ((10.0, {(3, 4), (5, 6)}), (100.0, {(3, 4), (5, 6), (7, 8)})):
         raw = frame(noisy(np.random.default_rng(11)), exposure_s)
-        mask = correction.correct(raw, bias, dark, _limits(), 3.0).mask[:, :-1]
+        mask = correction.correct(raw, bias, dark, _limits(), 3.0)[0].mask[:, :-1]
         assert {tuple(place) for place in np.argwhere(mask)} == bad
 
 
@@ -97,7 +97,7 @@ def test_electrons_and_their_noise_are_those_that_were_collected():
     bias, dark = masters((200, 200), rate=0.1)
     adu[:200, :200] += 10
     bench = _limits()
-    image = correction.correct(frame(adu), bias, dark, bench, e_per_adu)
+    image, _ = correction.correct(frame(adu), bias, dark, bench, e_per_adu)
     assert abs(np.mean(image.electrons[:, :-1]) - light) < 0.5
     expected = light + np.median(image.floor_variance) - 0.8 * e_per_adu**2 - 10 * e_per_adu
     assert np.var(image.electrons[:, :-1]) == pytest.approx(expected, rel=0.03)
@@ -107,7 +107,7 @@ def test_saturated_and_nonlinear_pixels_and_the_copied_column_are_marked():
     adu = noisy(np.random.default_rng(4))
     adu[10, 10], adu[20, 20] = 60_000, 45_000
     raw = frame(adu, saturation_adu=55_000.0)
-    mask = correction.flags(correction.counts(raw)[0], header_checks.limits(raw, _limits(), 3.0), _limits())
+    mask = correction.flags(correction.counts(raw)[0], detector_values.limits(raw, _limits(), 3.0), _limits())
     assert mask[10, 10] == Pixel.SATURATED | Pixel.NONLINEAR
     assert mask[20, 20] == Pixel.NONLINEAR
     assert (mask[:, -1] == Pixel.BAD).all()
@@ -119,7 +119,7 @@ def test_a_frame_that_is_noisier_than_the_biases_has_its_own_read_noise_and_a_qu
     for noise, used in ((4.0, 4.0), (1.0, 2.0)):
         rng = np.random.default_rng(12)
         raw = frame(rng.normal(1000, noise, (204, 250)).astype(np.float32))
-        floor = correction.correct(raw, bias, dark, _limits(), 1.0).floor_variance
+        floor = correction.correct(raw, bias, dark, _limits(), 1.0)[0].floor_variance
         expected = used**2 + 0.8 + correction.overscan(raw).variance
         assert np.median(floor) == pytest.approx(expected, rel=0.06)
 
@@ -146,7 +146,7 @@ def test_a_half_whose_level_has_jumped_is_found_and_put_right_beside_orders_of_a
     sides = ("left", "right") if half in ("left", "right") else ("lower", "upper")
     other = sides[1 - sides.index(half)]
     assert getattr(jumped, half) - getattr(jumped, other) == pytest.approx(excess, abs=2.5)
-    image = correction.correct(frame(adu), bias, dark, _limits(), 1.0)
+    image, _ = correction.correct(frame(adu), bias, dark, _limits(), 1.0)
     left = image.electrons - light
     assert np.ptp([np.median(left[place]) for place in part.values()]) < 2.5
 

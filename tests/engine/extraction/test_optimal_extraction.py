@@ -18,7 +18,7 @@ def observed(expose, calibrations, spectrograph):
     targets = {0: stars.target("HD102365")}
     scene = frames.Scene(Kind.SCIENCE, ("star", "thar", "none"), 600.0, targets, {0: 1000.0})
     shot = expose(scene, seed=91, state=benches.State(rise_px=0.13))
-    spectra, motion, _ = extract_frame(shot.raw, calibrations, spectrograph)
+    spectra, motion, *_ = extract_frame(shot.raw, calibrations, spectrograph)
     return shot.truth, spectra, motion
 
 

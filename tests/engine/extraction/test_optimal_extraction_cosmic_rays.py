@@ -40,7 +40,7 @@ def extracted(flat, electrons, lamps=(1,)):
     """Flux, variance and quality of the trace, and which pixels were rejected."""
     shape = electrons.shape
     image = Image(electrons.astype(np.float32), np.full(shape, READ**2, np.float32), np.zeros(shape, np.uint8), 60.0)
-    spectra = optimal_extraction.optimal(image, flat.traces, flat, (0,), lamps=lamps)
+    spectra = optimal_extraction.optimal(image, flat.traces, flat, (0,), lamps)
     rejected = np.zeros(shape, bool)
     rejected[tuple(spectra.rejected.T.astype(int))] = True
     return spectra.flux[0, 0], spectra.variance[0, 0], spectra.quality[0, 0], rejected

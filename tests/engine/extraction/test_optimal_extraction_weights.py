@@ -62,7 +62,7 @@ def extracted(image, flat, snr, slanting):
     # the light of a column falls on about seven pixels
     floor = np.full(image.shape, max((LIGHT / snr) ** 2 - LIGHT, 7.0) / 7, np.float32)
     frame = Image(image, floor, np.zeros(image.shape, np.uint8), 60.0)
-    spectra = optimal_extraction.optimal(frame, flat.traces, flat, (0,), slanting)
+    spectra = optimal_extraction.optimal(frame, flat.traces, flat, (0,), (), slanting)
     assert np.median(spectra.flux[0] / np.sqrt(spectra.variance[0])) == pytest.approx(snr, rel=0.2)
     assert len(spectra.rejected) == 0
     return spectra.flux[0]

@@ -84,7 +84,7 @@ def test_the_claimed_errors_of_shift_scale_and_turn_are_their_scatter(flat):
     pulls = []
     for seed in range(25):
         _, found = followed(expose(flat, even(300.0), 0.3, 0.2, -0.1, seed=seed), flat)
-        pulls.append([(found.scale_px - 0.2) / found.scale_error_px, (found.turn_px + 0.1) / found.turn_error_px])
+        pulls.append([(found.stretch_px - 0.2) / found.stretch_error_px, (found.turn_px + 0.1) / found.turn_error_px])
     assert np.std(pulls, axis=0) == pytest.approx([1, 1], abs=0.35)
     assert np.abs(np.mean(pulls, axis=0)).max() < 0.7
 
@@ -109,8 +109,8 @@ def test_a_lamp_alone_is_followed_although_the_other_fiber_is_dark(flat):
 
 def test_a_term_that_the_light_does_not_determine_is_left_out(flat):
     _, motion = followed(expose(flat, even(40.0), 0.0), flat, worth_px=0.012)
-    assert (motion.scale_px, motion.turn_px) == (0, 0)
-    assert motion.scale_error_px == np.inf
+    assert (motion.stretch_px, motion.turn_px) == (0, 0)
+    assert motion.stretch_error_px == np.inf
     assert motion.shift_error_px < 0.012
 
 

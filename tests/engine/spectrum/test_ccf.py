@@ -58,7 +58,7 @@ def test_the_projection_is_the_transpose_of_the_correlation(case):
 def test_a_gaussian_dip_is_recovered_exactly():
     grid_ms = np.arange(-20e3, 20e3, 500.0) + 31e3
     dip = 0.9 * (1 - 0.3 * np.exp(-0.5 * ((grid_ms - 31234.5) / 3400.0) ** 2))
-    found = ccf.peak(grid_ms, dip)
+    found = ccf.measure_dip(grid_ms, dip)
     assert found.center_ms == pytest.approx(31234.5, abs=1e-3)
     assert found.fwhm_ms == pytest.approx(3400.0 * 2.35482, rel=1e-5)
     assert (found.contrast, found.level) == pytest.approx((0.3, 0.9), rel=1e-6)
@@ -68,5 +68,5 @@ def test_the_bisector_of_a_symmetric_dip_is_upright_and_of_a_leaning_one_leans()
     grid_ms = np.arange(-20e3, 20e3, 100.0)
     upright = 1 - 0.3 * np.exp(-0.5 * (grid_ms / 3400.0) ** 2)
     leaning = upright - 0.03 * np.exp(-0.5 * ((grid_ms - 4000.0) / 2500.0) ** 2)
-    assert abs(ccf.bisector_span(grid_ms, upright, ccf.peak(grid_ms, upright))) < 1.0
-    assert ccf.bisector_span(grid_ms, leaning, ccf.Peak(0.0, 8000.0, 0.3, 1.0)) > 20.0
+    assert abs(ccf.bisector_span(grid_ms, upright, ccf.measure_dip(grid_ms, upright))) < 1.0
+    assert ccf.bisector_span(grid_ms, leaning, ccf.Dip(0.0, 8000.0, 0.3, 1.0)) > 20.0

@@ -41,7 +41,7 @@ def bright(starlight):
         return replace(light.spectra, flux=flux, variance=variance, quality=quality)
 
     def measured(**what):
-        found = activity.measure(make(**what), light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms)
+        found = activity.measure_bands(make(**what), light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms)
         return {index.name: index for index in found}
 
     measured.light, measured.make = light, make
@@ -98,7 +98,7 @@ def test_the_s_index_does_not_move_with_the_earth(starlight):
     values = []
     for berv_ms in (-28e3, -5e3, 12e3, 29e3):
         light = starlight("K5", snr=20000.0, berv_ms=berv_ms, hits=0.0)
-        found = activity.measure(light.spectra, light.wavelengths, 0, light.rv_ms, berv_ms)
+        found = activity.measure_bands(light.spectra, light.wavelengths, 0, light.rv_ms, berv_ms)
         values.append(found[1].value)
     assert np.ptp(values) < 0.005 * np.mean(values)
 
@@ -113,7 +113,7 @@ def test_a_band_that_no_order_shows_is_named(bright):
 def test_a_band_where_the_lamp_is_too_faint_is_named(bright):
     light, spectra = bright.light, bright.make()
     blaze = np.where(light.wavelengths.vacuum_angstrom < 4100, 0.0, spectra.blaze)
-    found = activity.measure(
+    found = activity.measure_bands(
         replace(spectra, blaze=blaze), light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms
     )
     assert found[1].reason == "the lamp is too faint at 3934.8 angstrom"
@@ -128,7 +128,7 @@ def test_a_faint_star_has_a_reason_and_no_number(bright):
 
 def test_a_star_without_a_velocity_has_no_index(bright):
     light = bright.light
-    found = activity.measure(light.spectra, light.wavelengths, 0, np.nan, 0.0)
+    found = activity.measure_bands(light.spectra, light.wavelengths, 0, np.nan, 0.0)
     assert {index.reason for index in found} == {"the star has no velocity"}
 
 
@@ -136,7 +136,7 @@ def test_a_core_that_is_saturated_has_a_reason(bright):
     light, spectra = bright.light, bright.make()
     quality = spectra.quality.copy()
     quality[np.abs(light.wavelengths.vacuum_angstrom - 6565.06) < 0.4] |= 2
-    found = activity.measure(
+    found = activity.measure_bands(
         replace(spectra, quality=quality), light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms
     )
     assert found[2].reason == "too many pixels are missing at 6564.6 angstrom"
@@ -151,7 +151,7 @@ def test_light_that_is_left_of_a_pixel_beside_a_hit_is_not_bridged(bright):
     values = []
     for changes in ({}, {"quality": hit}, {"quality": hit, "flux": spoiled}):
         some = replace(spectra, **changes)
-        found = activity.measure(some, light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms)
+        found = activity.measure_bands(some, light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms)
         values.append(found[2].value)
     assert values[1] == values[0]
     # what the hit has left is not believed where it lies far from the light around it
@@ -167,7 +167,7 @@ def test_the_error_tells_what_is_lost_with_the_core_of_a_line(bright, lost):
     quality = spectra.quality.copy()
     quality[0, order, core + lost[0] : core + lost[1]] |= np.uint8(Pixel.SATURATED)
     whole, holed = (
-        activity.measure(
+        activity.measure_bands(
             replace(spectra, quality=q), light.wavelengths, 0, light.rv_ms, light.barycentric.berv_ms
         )[3]
         for q in (spectra.quality, quality)
@@ -236,7 +236,9 @@ def test_velocities_that_change_with_color_are_found_in_the_orders_of_a_spectrum
         colored = wavelength * (1 + slope_ms * np.log(wavelength / 5500.0) / LIGHT_MS)
         scale = replace(light.wavelengths, vacuum_angstrom=colored)
         one = measurement.measure(light.spectra, scale, 0, light.star, masks, data.tellurics(), light.barycentric)
-        found.append(next(index for index in activity.of(one, light.spectra, scale) if index.name == "chromatic"))
+        found.append(
+            next(index for index in activity.measure_all(one, light.spectra, scale) if index.name == "chromatic")
+        )
     assert found[1].value - found[0].value == pytest.approx(80.0, abs=5.0)
     assert found[1].error < 80.0
 
@@ -245,12 +247,12 @@ def test_velocities_that_change_with_color_are_found_in_the_orders_of_a_spectrum
 def test_the_width_of_the_lines_stands_beside_the_other_indices_where_there_is_a_template(starlight):
     light, masks = starlight("K2", snr=60.0), {"K2": data.stellar_lines("K2")}
     one = measurement.measure(light.spectra, light.wavelengths, 0, light.star, masks, None, light.barycentric)
-    without = activity.of(one, light.spectra, light.wavelengths)[-1]
+    without = activity.measure_all(one, light.spectra, light.wavelengths)[-1]
     assert (without.name, without.reason, without.unit) == ("dlw", "no template", "m2/s2")
     nothing = np.zeros(len(one.orders))
     second = TemplateVelocity(
         "HD1", "", True, 9, one.rv_ms, 1.0, 1.0, 0.0, 1.0, OrderVelocities(nothing, nothing, nothing),
         width_change_m2_s2=4e4, width_change_error_m2_s2=5e3,
     )  # fmt: skip
-    wide = activity.of(replace(one, template=second), light.spectra, light.wavelengths)[-1]
+    wide = activity.measure_all(replace(one, template=second), light.spectra, light.wavelengths)[-1]
     assert (wide.value, wide.error, wide.reason) == (4e4, 5e3, "")

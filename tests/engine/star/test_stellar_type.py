@@ -18,10 +18,11 @@ REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[3].pa
 
 
 def fitted(light, kind):
-    orders, numbers = measurement.prepared(light.spectra, light.wavelengths, 0)
+    spectrum, numbers = measurement.prepared(light.spectra, light.wavelengths, 0)
     sampling = measurement._sampling(light.wavelengths.line_shape, 0, numbers)
     found = mask_fit.fit(
-        orders, MASKS[kind], light.rv_ms + 200, light.barycentric.berv_ms, sampling=sampling, tellurics=data.tellurics()
+        spectrum, MASKS[kind], light.rv_ms + 200, light.barycentric.berv_ms, sampling=sampling,
+        tellurics=data.tellurics(),
     )  # fmt: skip
     return found, sampling
 
@@ -106,8 +107,8 @@ def test_without_a_line_spread_function_there_is_no_rotation(starlight):
 def test_without_the_orders_that_tell_there_is_a_reason(starlight):
     light = starlight("G2", snr=60.0)
     found, sampling = fitted(light, "G2")
-    red = replace(found.orders, good=found.orders.good & (found.orders.wavelength > 6000))
-    result = stellar_type.estimate(replace(found, orders=red), MASKS, light.barycentric.berv_ms, sampling)
+    red = replace(found.spectrum, good=found.spectrum.good & (found.spectrum.wavelength > 6000))
+    result = stellar_type.estimate(replace(found, spectrum=red), MASKS, light.barycentric.berv_ms, sampling)
     assert result.reason == "too few orders between 415 and 590 nm"
     assert np.isnan(result.teff_k)
 
@@ -136,13 +137,15 @@ def test_the_sun_and_a_dwarf_of_type_m3_as_harps_saw_them(name, mask, rv_ms, tef
     s2 = (1e4 / air) ** 2
     # Ciddor 1996, Appl. Opt. 35, 1566, in the form of Morton
     index = 1 + 8.336624e-5 + 2.4089269e-2 / (130.10659 - s2) + 1.5997409e-4 / (38.925688 - s2)
-    orders = array_velocity._orders(*array_velocity._arrays(air * index, flux, np.where(flux > 0, flux, np.nan), None))
+    spectrum = array_velocity._spectrum(
+        *array_velocity._arrays(air * index, flux, np.where(flux > 0, flux, np.nan), None)
+    )
     offsets = np.linspace(-2.5, 2.5, 41)
     # resolving power 115,000
-    fwhm = orders.wavelength / 115e3 / header["CDELT1"]
+    fwhm = spectrum.wavelength / 115e3 / header["CDELT1"]
     kernel = np.exp(-4 * np.log(2) * offsets**2)[None]
     sampling = synthetic.Sampling(fwhm, offsets, kernel, np.zeros(1))
-    found = mask_fit.fit(orders, MASKS[mask], rv_ms, sampling=sampling, tellurics=data.tellurics(), motion_ms=0.0)
+    found = mask_fit.fit(spectrum, MASKS[mask], rv_ms, sampling=sampling, tellurics=data.tellurics(), motion_ms=0.0)
     result = stellar_type.estimate(found, MASKS, 0.0, sampling, data.tellurics())
     assert result.teff_k == pytest.approx(teff_k, abs=1.3 * result.teff_error_k)
     assert result.reason == reason
@@ -152,7 +155,7 @@ def test_the_sun_and_a_dwarf_of_type_m3_as_harps_saw_them(name, mask, rv_ms, tef
 
 def shape_errors(found, berv_ms):
     """Return the errors of width, contrast and bisector span of a fit."""
-    return ccf.shape_errors(found.orders, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
+    return ccf.shape_errors(found.spectrum, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
 
 
 @pytest.mark.slow
@@ -170,5 +173,5 @@ def test_errors_of_the_shape_are_the_scatter_of_repeated_exposures(starlight):
 def test_a_function_without_a_dip_has_no_shape(starlight):
     light = starlight("G2", snr=60.0)
     found, _ = fitted(light, "G2")
-    flat = replace(found, orders=replace(found.orders, flux=found.orders.continuum + 0.0))
+    flat = replace(found, spectrum=replace(found.spectrum, flux=found.spectrum.continuum + 0.0))
     assert shape_errors(flat, light.barycentric.berv_ms)[0] > 1e3

@@ -8,7 +8,7 @@ import pytest
 from astropy import units as u
 
 from nrespipe import data
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.velocity import array_velocity, template
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import LineMask
@@ -189,10 +189,14 @@ def exposures(**changes):
     made = []
     for seed, berv_ms in enumerate(np.linspace(-2e4, 2e4, 6)):
         flux, variance = seen(spectrum(WAVELENGTH[:2, :1500], berv_ms=berv_ms), seed=seed)
-        orders = Orders(flux, variance, np.ones(flux.shape, bool), WAVELENGTH[:2, :1500], np.full(flux.shape, 1e4))
-        made.append(template.Exposure(orders, np.arange(2), RV_MS, berv_ms, name=f"e{seed}"))
-    shape = {name: changes.pop(name)(getattr(made[2].orders, name)) for name in [*changes] if hasattr(orders, name)}
-    made[2] = replace(made[2], orders=replace(made[2].orders, **shape), **changes)
+        order_spectra = OrderSpectra(
+            flux, variance, np.ones(flux.shape, bool), WAVELENGTH[:2, :1500], np.full(flux.shape, 1e4)
+        )
+        made.append(template.Exposure(order_spectra, np.arange(2), RV_MS, berv_ms, name=f"e{seed}"))
+    shape = {
+        name: changes.pop(name)(getattr(made[2].spectrum, name)) for name in [*changes] if hasattr(order_spectra, name)
+    }
+    made[2] = replace(made[2], spectrum=replace(made[2].spectrum, **shape), **changes)
     return made
 
 

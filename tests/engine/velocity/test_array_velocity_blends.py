@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from nrespipe import data
 from nrespipe.engine.spectrum import ccf
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.velocity import array_velocity, template
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import LineMask
@@ -46,7 +46,7 @@ def test_a_peak_of_harps_is_where_its_own_pipeline_found_it():
     with fits.open(harps("gl581_harps_ccf_M2.fits")) as hdus:
         header, function = hdus[0].header, hdus[0].data[-1].astype(float)
     grid_ms = 1e3 * (header["CRVAL1"] + header["CDELT1"] * np.arange(len(function)))
-    found = ccf.peak(grid_ms, function)
+    found = ccf.measure_dip(grid_ms, function)
     assert found.center_ms == pytest.approx(1e3 * header["ESO DRS CCF RVC"], abs=0.05)
     assert found.fwhm_ms == pytest.approx(1e3 * header["ESO DRS CCF FWHM"], abs=1.0)
     assert 100 * found.contrast == pytest.approx(header["ESO DRS CCF CONTRAST"], abs=0.05)
@@ -110,8 +110,8 @@ def test_a_template_serves_as_a_mask_does_and_pixels_that_are_no_numbers_are_lef
     exposures = []
     for seed, berv_ms in enumerate(np.linspace(-15e3, 15e3, 8)):
         flux, variance = light(2e3, berv_ms, seed=seed)
-        orders = Orders(flux, variance, np.ones(flux.shape, bool), WAVELENGTH, np.full(flux.shape, 1e4))
-        exposures.append(template.Exposure(orders, np.arange(3), 2e3, berv_ms))
+        order_spectra = OrderSpectra(flux, variance, np.ones(flux.shape, bool), WAVELENGTH, np.full(flux.shape, 1e4))
+        exposures.append(template.Exposure(order_spectra, np.arange(3), 2e3, berv_ms))
     made = template.build(exposures, Star("x"), rounds=1)
     flux, variance = light(2040.0, 5e3, seed=77)
     flux[1, 700:720], variance[2, 300:310] = np.nan, 0.0

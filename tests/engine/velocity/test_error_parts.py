@@ -15,7 +15,7 @@ def wavelengths(moved):
 
 
 def test_without_a_drift_the_error_is_the_scatter_of_the_drifts_of_the_spectrograph():
-    options = {"transfer_ms": 0.5, "drift_scatter_ms": 240.0}
+    options = {"transfer_noise_ms": 0.5, "drift_scatter_ms": 240.0}
     unknown = measurement.error_parts(2.0, wavelengths(drift.UNKNOWN), 0, np.ones((1, 4)), **options)
     assert unknown["drift_error_ms"] == 240.0
     assert unknown["error_ms"] == pytest.approx(np.sqrt(2.0**2 + 0.9**2 + 240.0**2))

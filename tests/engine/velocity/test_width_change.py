@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine.spectrum.order_spectra import Orders
+from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.velocity import template, template_fit
 from nrespipe.engine.velocity.template import Exposure
 from nrespipe.frames.star import Star
@@ -30,8 +30,10 @@ def exposure(berv_ms, added_m2_s2=0.0, snr=None, seed=0):
     if snr is not None:
         variance = signal * np.maximum(light, 0.05)
         flux = flux + np.sqrt(variance) * np.random.default_rng([seed, 3]).standard_normal(flux.shape)
-    orders = Orders(flux, variance, np.ones(flux.shape, bool), np.exp(LN_WAVELENGTH), np.full(flux.shape, signal))
-    return Exposure(orders, NUMBERS, 0.0, berv_ms, f"frame{seed}")
+    order_spectra = OrderSpectra(
+        flux, variance, np.ones(flux.shape, bool), np.exp(LN_WAVELENGTH), np.full(flux.shape, signal)
+    )
+    return Exposure(order_spectra, NUMBERS, 0.0, berv_ms, f"frame{seed}")
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +44,8 @@ def noisy():
 
 
 def measured(made, light):
-    fit = template_fit.fit(light.orders, light.numbers, made, 0.0, light.berv_ms)
-    return template_fit.width_change(light.orders, light.numbers, made, fit, light.berv_ms)
+    fit = template_fit.fit(light.spectrum, light.numbers, made, 0.0, light.berv_ms)
+    return template_fit.width_change(light.spectrum, light.numbers, made, fit, light.berv_ms)
 
 
 def test_a_series_shows_how_much_its_lines_have_widened(noisy):
@@ -61,16 +63,16 @@ def test_its_error_is_the_scatter_of_repeated_exposures(noisy):
 
 def test_a_doppler_shift_is_no_change_of_width(noisy):
     still, moved = exposure(5e3), exposure(5e3)
-    fit = template_fit.fit(moved.orders, NUMBERS, noisy, 0.0, 5e3 + 400.0)
-    shifted = template_fit.width_change(moved.orders, NUMBERS, noisy, fit, 5e3 + 400.0)[0]
+    fit = template_fit.fit(moved.spectrum, NUMBERS, noisy, 0.0, 5e3 + 400.0)
+    shifted = template_fit.width_change(moved.spectrum, NUMBERS, noisy, fit, 5e3 + 400.0)[0]
     assert abs(fit.rv_ms - 400.0) < 5
     assert abs(shifted - measured(noisy, still)[0]) < 2e3
 
 
 def test_a_spectrum_of_which_no_pixel_takes_part_has_no_width(noisy):
     light = exposure(5e3)
-    fit = template_fit.fit(light.orders, NUMBERS, noisy, 0.0, 5e3)
+    fit = template_fit.fit(light.spectrum, NUMBERS, noisy, 0.0, 5e3)
     nothing = type(fit)(**{**vars(fit), "used": np.zeros(fit.used.shape, bool)})
-    value, error = template_fit.width_change(light.orders, NUMBERS, noisy, nothing, 5e3)
+    value, error = template_fit.width_change(light.spectrum, NUMBERS, noisy, nothing, 5e3)
     assert np.isnan(value)
     assert np.isinf(error)

@@ -6,7 +6,7 @@ import pytest
 
 from nrespipe import data, instruments
 from nrespipe.engine.acceptance import master_checks
-from nrespipe.engine.wavelength import calibrate, diagnostics, solution
+from nrespipe.engine.wavelength import diagnostics, night_solution, solution
 from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.masters import Arc, Origin
 from nrespipe.frames.raw import Kind
@@ -26,7 +26,7 @@ def calibration():
             lamps, "thorium_argon", lambda *choice: tuple(part[emitted(*choice)[2]] for part in emitted(*choice))
         )
         arcs = [extracted_arcs.expose(bench, (0, 1), seed=300 + i, orders=np.arange(88, 94)) for i in range(2)]
-    return calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+    return night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ _ORIGIN = Origin(Kind.ARC, "lsc", "nres01", "fa09", "20190405", 58578.5, ("a", "
 def _arc(bench, seed, moved=State()):
     pairs = [(0, 1), (0, 1), (1, 2), (1, 2)]
     arcs = [extracted_arcs.expose(bench, pair, moved, seed=seed + i, orders=_ORDERS) for i, pair in enumerate(pairs)]
-    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+    found = night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
     return Arc(_ORIGIN, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.ndimage import maximum_filter1d
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import calibrate, drift, solution
+from nrespipe.engine.wavelength import drift, frame_wavelengths, night_solution, solution, wavelength_errors
 from nrespipe.frames.masters import Arc
 from nrespipe.frames.quality import Pixel
 from nrespipe.simulator import bench as benches
@@ -23,7 +23,7 @@ def bench():
 @pytest.fixture(scope="module")
 def arc(bench):
     arcs = [extracted_arcs.expose(bench, (1,), seed=20 + i, orders=_ORDERS) for i in range(4)]
-    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+    found = night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
     return Arc(None, found.solution, found.lines, found.line_shape, None, found.reference, found.transfer_error_ms)
 
 
@@ -41,7 +41,9 @@ def test_the_drift_of_a_frame_is_measured_within_its_error(bench, arc):
     for seed in range(12):
         moved = random.normal(0, 0.15), random.normal(0, 0.05)
         found = drift.measure(_frame(bench, 100 + seed, _moved(*moved)), arc)
-        pulls.append([(found.shift - moved[0]) / found.shift_error, (found.stretch - moved[1]) / found.stretch_error])
+        pulls.append(
+            [(found.shift_px - moved[0]) / found.shift_error_px, (found.stretch_px - moved[1]) / found.stretch_error_px]
+        )
         x = np.linspace(0, 4095, 33)
         still, now = (extracted_arcs.wavelength(bench, 1, x, s, orders=_ORDERS) for s in (State(), _moved(*moved)))
         expected = np.mean(now / still - 1) * 299792458
@@ -53,7 +55,7 @@ def test_the_drift_of_a_frame_is_measured_within_its_error(bench, arc):
 def test_a_faint_lamp_gives_a_larger_error_and_no_wrong_drift(bench, arc):
     found = drift.measure(_frame(bench, 30, _moved(0.1, 0.02), lamp=0.05), arc)
     assert 1.5 < found.velocity_error_ms < 20
-    assert abs(found.shift - 0.1) < 4 * found.shift_error
+    assert abs(found.shift_px - 0.1) < 4 * found.shift_error_px
 
 
 def test_faint_lines_that_scatter_by_more_than_they_claim_do_not_raise_the_error(bench, arc):
@@ -72,13 +74,15 @@ def test_cosmic_rays_do_not_move_the_drift(bench, arc):
     hits = random.integers(0, flux.shape[1], 3000), random.integers(0, flux.shape[2], 3000)
     flux[1, hits[0], hits[1]] += random.uniform(500, 20_000, 3000)
     found = drift.measure(replace(frame, flux=flux), arc)
-    assert abs(found.shift - 0.1) < 5 * found.shift_error
+    assert abs(found.shift_px - 0.1) < 5 * found.shift_error_px
 
 
 def _error_ms(frame, arc, ratio):
     """Error of what the drift does to the wavelengths of the reference fiber."""
     x = np.arange(32, 4096, 64)
-    found = calibrate.frame(frame, arc, drift.measure(frame, arc)).vacuum_angstrom[frame.fibers.index(1)][:, x]
+    found = frame_wavelengths.compute(frame, arc, drift.measure(frame, arc)).vacuum_angstrom[frame.fibers.index(1)][
+        :, x
+    ]
     return 299792458 * (found / solution.on_grid(arc.solution, 1, arc.solution.orders, x) / ratio(x) - 1)
 
 
@@ -108,10 +112,10 @@ def test_the_covariance_of_the_terms_tells_the_error_of_any_mean(bench, arc):
     pulls, claims = [], []
     for seed in range(12):
         frame = _frame(bench, 60 + seed, fibers=(1,))
-        found = calibrate.frame(frame, arc, drift.measure(frame, arc))
+        found = frame_wavelengths.compute(frame, arc, drift.measure(frame, arc))
         night = solution.on_grid(arc.solution, 1, _ORDERS, np.arange(4096.0))
         change = 299792458 * (found.vacuum_angstrom[0] / night - 1)
-        *_, claimed = calibrate.mean_error_ms(found, 1, left)
+        *_, claimed = wavelength_errors.of_mean(found, 1, left)
         pulls.append(np.sum(change * left) / left.sum() / claimed)
         claims.append(claimed)
     # the noise of the master arc is common to all frames
@@ -124,7 +128,7 @@ def test_without_the_reference_fiber_there_is_no_drift_and_no_finite_error(bench
     star = _frame(bench, 33, fibers=(0,))
     found = drift.measure(star, arc)
     assert found.n_lines == 0
-    assert found.shift == 0
+    assert found.shift_px == 0
     assert np.isinf(found.velocity_error_ms)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import calibrate
+from nrespipe.engine.wavelength import night_solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.spectra import Spectra
 from nrespipe.simulator import bench as benches
@@ -34,7 +34,7 @@ def _rolled(arc):
 
 def _refused(arc):
     with pytest.raises(BadFrame) as error:
-        calibrate.night([arc], instruments.load("nres03"), data.lamp_lines())
+        night_solution.solve([arc], instruments.load("nres03"), data.lamp_lines())
     return str(error.value)
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nrespipe.engine.wavelength import fiber_offset, solution, solution_fit
+from nrespipe.engine.wavelength import fiber_offset, solution, solution_fit, wavelength_errors
 from nrespipe.errors import BadFrame
 from nrespipe.frames.wavelength import ArcLines, LampLines
 
@@ -84,7 +84,7 @@ def test_the_claimed_error_of_the_zero_point_is_its_scatter():
     for seed in range(30):
         lines = _lines(seed, n=600)
         scale, used = _fit(lines, _lamp(lines))
-        pulls.append(np.mean(_errors_ms(scale)) / solution.zero_error_ms(scale, replace(lines, used=used), 1))
+        pulls.append(np.mean(_errors_ms(scale)) / wavelength_errors.of_line_mean(scale, replace(lines, used=used), 1))
     assert 0.5 < np.std(pulls) < 1.3
 
 
@@ -96,7 +96,7 @@ def test_order_ends_without_a_line_do_not_inflate_the_error_of_the_zero_point():
     claims = []
     for lines in (full, gaps):
         scale, used = _fit(lines, _lamp(lines))
-        claims.append(solution.zero_error_ms(scale, replace(lines, used=used), 1))
+        claims.append(wavelength_errors.of_line_mean(scale, replace(lines, used=used), 1))
     assert claims[1] < 1.5 * claims[0]
     assert claims[1] < 1.5
 

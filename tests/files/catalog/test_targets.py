@@ -7,8 +7,10 @@ import pytest
 
 from nrespipe.files.catalog import star_match, target_check, targets
 from nrespipe.frames.raw import Kind, RawFrame, Section, Telescope
+from nrespipe.frames.spectrograph import Fibers
 from nrespipe.frames.star import Star
 
+FIBERS = Fibers(star=(0, 2), reference=1, upward=(0, 1, 2))
 HEADER = ",".join(target_check.COLUMNS)
 GOOD = "Aa1,one;uno,10.0,-20.0,2000.0,100.0,-50.0,20.0,5.0,6.0,5800,4.4,0.1,G2V,,somebody"
 BARNARD = Star("Barnard", 269.4520825, 4.69339088, 2000.0, -798.58, 10328.12, 546.98, -110.51, aliases=("GJ 699",))
@@ -82,7 +84,7 @@ def test_a_star_in_no_catalog_takes_the_header_with_the_cosine_put_in():
         ra_deg=50.001, dec_deg=60.0, catalog_ra_deg=50.0, catalog_dec_deg=60.0, pm_ra_mas_yr=200.0, pm_dec_mas_yr=-30.0,
         parallax_mas=12.0,
     )  # fmt: skip
-    star = targets.stars(frame(("somestar", "thar", "none"), (telescope, None)), [BARNARD])[0]
+    star = targets.stars(frame(("somestar", "thar", "none"), (telescope, None)), FIBERS, [BARNARD])[0]
     assert star.source == "telescope"
     assert star.pm_ra_mas_yr == pytest.approx(100.0)
     assert (star.ra_deg, star.epoch_year, star.parallax_mas) == (50.0, 2000.0, 12.0)
@@ -90,21 +92,21 @@ def test_a_star_in_no_catalog_takes_the_header_with_the_cosine_put_in():
 
 def test_a_bare_pointing_holds_at_the_time_of_the_frame():
     telescope = Telescope(ra_deg=50.0, dec_deg=60.0)
-    star = targets.stars(frame(("somestar", "thar", "none"), (telescope, None)), [BARNARD])[0]
+    star = targets.stars(frame(("somestar", "thar", "none"), (telescope, None)), FIBERS, [BARNARD])[0]
     assert star.epoch_year == pytest.approx(2019.0, abs=0.01)
 
 
 def test_each_fiber_takes_its_own_telescope():
     telescopes = (Telescope(ra_deg=50.0, dec_deg=60.0), Telescope(ra_deg=51.0, dec_deg=61.0))
-    found = targets.stars(frame(("a", "thar", "b"), telescopes), [])
+    found = targets.stars(frame(("a", "thar", "b"), telescopes), FIBERS, [])
     assert (found[0].ra_deg, found[2].ra_deg) == (50.0, 51.0)
 
 
 def test_a_lone_star_takes_the_only_telescope_there_is():
-    found = targets.stars(frame(("none", "thar", "b"), (Telescope(ra_deg=50.0, dec_deg=60.0), None)), [])
+    found = targets.stars(frame(("none", "thar", "b"), (Telescope(ra_deg=50.0, dec_deg=60.0), None)), FIBERS, [])
     assert found[2].ra_deg == 50.0
 
 
 def test_without_coordinates_there_is_a_name_and_no_more():
-    star = targets.stars(frame(("a", "thar", "none")), [])[0]
+    star = targets.stars(frame(("a", "thar", "none")), FIBERS, [])[0]
     assert star == replace(Star("a"), source="telescope")

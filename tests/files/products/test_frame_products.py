@@ -465,7 +465,7 @@ def test_spectra_are_read_back_as_they_were_written(make):
     for name in ("orders", "flux", "variance", "quality", "blaze"):
         np.testing.assert_allclose(getattr(found.spectra, name), getattr(reduction.spectra, name), rtol=1e-6)
     np.testing.assert_array_equal(found.wavelengths.vacuum_angstrom, reduction.wavelengths.vacuum_angstrom)
-    for name in ("shift", "stretch_error", "velocity_ms", "n_lines"):
+    for name in ("shift_px", "stretch_error_px", "velocity_ms", "n_lines"):
         assert getattr(found.wavelengths.drift, name) == getattr(reduction.wavelengths.drift, name)
 
 

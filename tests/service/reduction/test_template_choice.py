@@ -88,6 +88,14 @@ def test_a_new_template_replaces_the_old_one_of_the_same_star_and_site(service):
     assert [line.split()[:3] for line in lines[1:]] == [["HD10700", "elp", "9"], ["HD10700", "lsc", "12"]]
 
 
+def test_a_new_template_replaces_the_old_one_of_a_star_whose_name_was_spelled_otherwise(service):
+    kept(service, Star("hd 010700"), n=9)
+    kept(service, n=12)
+    with service.sessions.begin() as session:
+        standings = {t.star: t.standing for t in session.query(StarTemplate)}
+    assert standings == {"hd 010700": Standing.REPLACED, "HD10700": Standing.CURRENT}
+
+
 def test_a_template_whose_file_is_gone_lets_the_frame_wait_and_says_how_to_make_it_again(service):
     kept(service)
     next(service.output.rglob("HD10700_9.fits")).unlink()

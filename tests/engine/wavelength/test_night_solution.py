@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import array_solution, calibrate, drift, order_numbers, solution
+from nrespipe.engine.wavelength import array_solution, drift, frame_wavelengths, night_solution, order_numbers, solution
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Arc
 from nrespipe.simulator import bench as benches
@@ -25,7 +25,7 @@ def bench():
 def calibration(bench):
     pairs = [(0, 1)] * 3 + [(1, 2)] * 3
     arcs = [extracted_arcs.expose(bench, pairs[i], _STATES[i], seed=300 + i, renumber=1) for i in range(6)]
-    return calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+    return night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_wavelengths_of_a_frame_follow_its_drift(bench, calibration, arc):
     moved = State(shift_px=0.2, stretch_px=0.05)
     frame = extracted_arcs.expose(bench, (0, 1, 2), moved, seed=400, renumber=1)
     frame, *_ = order_numbers.of_frame(frame, arc)
-    found = calibrate.frame(frame, arc, drift.measure(frame, arc))
+    found = frame_wavelengths.compute(frame, arc, drift.measure(frame, arc))
     assert list(found.orders) == list(range(52, 119))
     assert found.line_shape.fibers == (0, 1, 2)
     for i, fiber in enumerate(found.fibers):
@@ -111,7 +111,7 @@ def test_the_error_of_a_pixel_is_how_far_its_wavelength_is_off(bench, arc):
     moved = State(shift_px=-0.1, stretch_px=0.02)
     frame = extracted_arcs.expose(bench, (0, 1, 2), moved, seed=410, renumber=1)
     frame, *_ = order_numbers.of_frame(frame, arc)
-    found = calibrate.frame(frame, arc, drift.measure(frame, arc))
+    found = frame_wavelengths.compute(frame, arc, drift.measure(frame, arc))
     pulls = []
     for i, fiber in enumerate(found.fibers):
         columns = _X.astype(int)
@@ -123,14 +123,14 @@ def test_the_error_of_a_pixel_is_how_far_its_wavelength_is_off(bench, arc):
 @pytest.mark.slow
 def test_a_fiber_that_no_arc_lit_has_no_wavelengths(bench, calibration, arc):
     i = calibration.solution.fibers.index(1)
-    one = calibrate.Solution(
+    one = night_solution.Solution(
         (1,), arc.solution.orders, 4096, arc.solution.degrees,
         *(getattr(arc.solution, name)[i : i + 1] for name in ("coefficients", "covariance", "scatter_ms", "n_lines")),
     )  # fmt: skip
     poor = Arc(None, one, arc.lines, arc.line_shape, None, arc.reference, np.zeros(1))
     star = extracted_arcs.expose(bench, (0,), seed=401, orders=arc.solution.orders)
     with pytest.raises(MissingCalibration, match="fiber 0"):
-        calibrate.frame(star, poor, drift.measure(star, poor))
+        frame_wavelengths.compute(star, poor, drift.measure(star, poor))
 
 
 def test_three_orders_in_plain_arrays_are_enough_for_a_solution(bench):
@@ -148,7 +148,7 @@ def test_three_orders_in_plain_arrays_are_enough_for_a_solution(bench):
 
 def test_the_same_arcs_give_the_same_bytes(bench):
     arcs = [extracted_arcs.expose(bench, (0, 1), seed=500 + i, orders=np.arange(80, 90)) for i in range(2)]
-    first, again = (calibrate.night(arcs, bench.spectrograph, data.lamp_lines()) for _ in range(2))
+    first, again = (night_solution.solve(arcs, bench.spectrograph, data.lamp_lines()) for _ in range(2))
     assert first.solution.coefficients.tobytes() == again.solution.coefficients.tobytes()
     assert first.line_shape.values.tobytes() == again.line_shape.values.tobytes()
 
@@ -156,7 +156,7 @@ def test_the_same_arcs_give_the_same_bytes(bench):
 def test_arcs_without_the_reference_fiber_are_refused(bench):
     arc = extracted_arcs.expose(bench, (0,), seed=403, orders=np.arange(80, 84))
     with pytest.raises(BadFrame, match="reference fiber 1"):
-        calibrate.night([arc], bench.spectrograph, data.lamp_lines())
+        night_solution.solve([arc], bench.spectrograph, data.lamp_lines())
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_a_drift_while_the_arcs_were_taken_does_not_come_between_the_fibers():
     arcs = [
         extracted_arcs.expose(bench, ((0, 1), (1, 2))[i // 2], state, seed=30 + i) for i, state in enumerate(states)
     ]
-    found = calibrate.night(arcs, bench.spectrograph, data.lamp_lines())
+    found = night_solution.solve(arcs, bench.spectrograph, data.lamp_lines())
     zero = []
     for fiber in (0, 1, 2):
         expected = extracted_arcs.wavelength(bench, fiber, _X, State(velocity_ms=500.0))
