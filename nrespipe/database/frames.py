@@ -91,7 +91,7 @@ def assign_version(session: Session, frame: Frame) -> None:
     _close_older(session, frame)
 
 
-def identify(frame: Frame, facts: Mapping[str, object], moment: datetime) -> None:
+def record_header(frame: Frame, facts: Mapping[str, object], moment: datetime) -> None:
     """Record the header values of a frame of which only the file name was known; it is queued again.
 
     Parameters

@@ -197,7 +197,7 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
         lambda session, _: frames.record_wait(session, row, "no master"),
         lambda session, frame: claims.request(session, frame),
         lambda session, frame: claims.record_death(session, frame, "killed"),
-        lambda session, frame: frames.identify(frame, {}, now()),
+        lambda session, frame: frames.record_header(frame, {}, now()),
         lambda session, _: add(session, md5="2" * 32),
     )
     assert [changed(work) for work in loud] == [True] * 5

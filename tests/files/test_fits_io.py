@@ -73,7 +73,7 @@ def test_a_header_that_asks_for_an_absurd_size_is_bad_before_anything_is_allocat
     place = content.index(f"{keyword:8}=".encode(), content.index(part))
     content[place + 10 : place + 30] = f"{number:20d}".encode()
     path.write_bytes(content)
-    for read in (raw_file.identify, raw_file.read):
+    for read in (raw_file.read_identity, raw_file.read):
         with pytest.raises(BadFrame, match=words):
             read(path)
 

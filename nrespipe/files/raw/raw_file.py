@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nrespipe.files.raw.identity import Identity
 
 
-def identify(path: str | Path) -> "Identity":
+def read_identity(path: str | Path) -> "Identity":
     """Return the identity of a raw frame, from its name, its headers and its length alone (some milliseconds).
 
     Parameters

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -17,12 +16,9 @@ from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.files import timed_read
-from nrespipe.files.atomic_files import md5
-from nrespipe.files.exchange import archive_download
-from nrespipe.service import limits, metrics, outcome
-from nrespipe.service.ingest import raw_files, registration
-from nrespipe.service.ingest.raw_files import Facts
+from nrespipe.service import metrics, outcome
+from nrespipe.service.ingest import inspection
+from nrespipe.service.ingest.inspection import Content, Inspection
 from nrespipe.service.masters import acceptance, master_schedule
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction import frame_reduction, master_making
@@ -63,7 +59,7 @@ def reduce_frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None
             raise
         # the fault lies around the recipe: the attempt keeps the traceback, and the frame is tried again
         failed = replace(outcome.of(error, begun), state=State.RETRY)
-        return lease.close(failed, lease.write(partial(_record_unread, lease=lease, inspected=failed)))
+        return lease.close(failed, lease.write(partial(_record_failure, lease=lease, ended=failed)))
 
 
 def make_master(
@@ -111,17 +107,20 @@ def make_master(
 
 
 def _reduce(lease: Lease[Frame]) -> Outcome[object] | None:
-    """Inspect the file of a frame, plan the reduction, run it, and record its outcome."""
+    """Inspect the file of a frame, record its content, plan the reduction, run it, and record its outcome."""
     assembly, row = lease.assembly, lease.row
-    found = outcome.attempt(_inspect, assembly, row)
-    if found.value is None:
-        return lease.close(found, lease.write(partial(_record_unread, lease=lease, inspected=found)))
-    path, facts, inspected = found.value
-    has_moved = _has_moved(lease, path, facts)
-    job = lease.write(partial(_plan, lease=lease, path=path, facts=facts, inspected=inspected, has_moved=has_moved))
-    if inspected.state is not State.DONE and job is not None:
-        return lease.close(inspected, lease.write(partial(_record_unread, lease=lease, inspected=inspected)))
-    if not isinstance(job, frame_reduction.Job):
+    inspected = outcome.attempt(inspection.fetch_and_inspect, assembly, row)
+    found = inspected.value
+    if found is None:
+        return lease.close(inspected, lease.write(partial(_record_failure, lease=lease, ended=inspected)))
+    has_moved = inspection.has_moved(partial(_ask, lease), found, partial(inspection.exists, assembly))
+    content = lease.write(partial(_record_content, lease=lease, found=found, has_moved=has_moved))
+    if content is not Content.RECORDED:
+        return None
+    if found.ended.state is not State.DONE:
+        return lease.close(found.ended, lease.write(partial(_record_failure, lease=lease, ended=found.ended)))
+    job = lease.write(partial(_plan, assembly=assembly))
+    if job is None:
         return None
     result = outcome.attempt(partial(frame_reduction.reduce, still_mine=lease.is_ours), job)
     damaged = master_schedule.find_damaged(job, result)
@@ -132,74 +131,22 @@ def _reduce(lease: Lease[Frame]) -> Outcome[object] | None:
     return lease.close(result, is_recorded)
 
 
-def _inspect(assembly: "Assembly", row: Frame) -> tuple[Path, Facts, Outcome[object]]:
-    """Fetch the file and inspect it, unless that was done before; return its path, columns, and an outcome."""
-    path, may = Path(row.path), limits.of(assembly.settings, assembly.pace)
-    # another version of it may be there
-    if row.archive_id is not None and not timed_read.call(partial(_is_whole, row.md5), path, may.read_s):
-        given, path = assembly.settings, registration.fetched_path(assembly.output, path.name)
-        archive_download.fetch(
-            row.archive_id,
-            path,
-            row.md5 or "",
-            api_root=given.api_root,
-            token=given.auth_token.get_secret_value(),
-            hosts=given.archive_hosts,
-            allow_http=given.allow_http,
-            longest_s=may.fetch_s,
-        )
-    if row.start_mjd is not None:
-        # a reduction that hangs would be taken for one that takes too long
-        timed_read.call(timed_read.touch, path, may.read_s)
-        return path, {}, outcome.attempt(lambda: None)
-    return path, *timed_read.call(raw_files.inspect, path, may.read_s)
+def _ask(lease: Lease[Frame], query: Callable[[Session], T]) -> T:
+    return leases.persist(lease.assembly.sessions, query, lease.end)
 
 
-def _is_whole(checksum: str | None, path: Path) -> bool:
-    return checksum is not None and path.is_file() and md5(path) == checksum
-
-
-def _has_moved(lease: Lease[Frame], path: Path, facts: Facts) -> bool:
-    """Return whether the content is known from another path, where it is no more."""
-    assembly = lease.assembly
-
-    def ask(work: Callable[[Session], T]) -> T:
-        return leases.persist(assembly.sessions, work, lease.end)
-
-    def exists(seen: Path) -> bool:
-        read_s = limits.of(assembly.settings, assembly.pace).read_s
-        found = outcome.attempt(timed_read.call, Path.exists, seen, read_s)
-        # one that the disk does not give at this moment is not gone
-        return found.value is not False
-
-    return registration.has_moved(ask, path, facts.get("md5"), exists)
-
-
-def _plan(
-    session: Session,
-    frame: Frame,
-    lease: Lease[Frame],
-    path: Path,
-    facts: Facts,
-    inspected: Outcome[object],
-    has_moved: bool,
-) -> frame_reduction.Job | Frame | None:
-    """Record the identity of the file; return the job, the frame itself if it cannot be reduced, or None if settled."""
+def _record_content(session: Session, frame: Frame, lease: Lease[Frame], found: Inspection, has_moved: bool) -> Content:
+    """Record the content of the file that was inspected; give the frame back if it was announced again meanwhile."""
     if frame.version is None and frame.next_try != lease.row.next_try:
-        # announced once more since it was acquired: the file may have changed after it was read
+        # since it was acquired: the file may have changed after it was read
         claims.give_back(session, Frame, frame.id, lease.owner)
-        return None
-    if "md5" in facts:
-        known = registration.identify(session, frame, path, facts, inspected, has_moved)
-        if known is not frame:
-            _log.info("content is known already", version=known.version)
-            return None
-    else:
-        frame.path = str(path)
-    session.flush()
-    if inspected.state is not State.DONE:
-        return frame
-    job = frame_reduction.plan(session, frame, lease.assembly)
+        return Content.ANNOUNCED_AGAIN
+    return inspection.record(session, frame, found, has_moved)
+
+
+def _plan(session: Session, frame: Frame, assembly: "Assembly") -> frame_reduction.Job | None:
+    """Return the job; None where the frame goes on waiting for a master, which is recorded."""
+    job = frame_reduction.plan(session, frame, assembly)
     if job.missing and frame.attempts and frame.attempts[-1].outcome == State.WAITING:
         frames.record_wait(session, frame.id, job.missing)
         return None
@@ -232,10 +179,10 @@ def _schedule_master(session: Session, frame: Frame, assembly: "Assembly") -> No
         master_schedule.add(session, frame, assembly)
 
 
-def _record_unread(session: Session, frame: Frame, lease: Lease[Frame], inspected: Outcome[object]) -> bool:
-    """Record an attempt that ended before the reduction."""
+def _record_failure(session: Session, frame: Frame, lease: Lease[Frame], ended: Outcome[object]) -> bool:
+    """Record an attempt that ended without a result: at the inspection, or by an error around the reduction."""
     is_announced_again = frame.next_try != lease.row.next_try
-    frame = frames.record(session, outcome.attempt_row(frame.id, inspected))
+    frame = frames.record(session, outcome.attempt_row(frame.id, ended))
     if frame.version is not None:
         outcome.attempt_or_log("schedule of the master", _schedule_master, session, frame, lease.assembly)
     elif is_announced_again and frame.state in frames.UNFINISHED:

@@ -18,10 +18,11 @@ from nrespipe.database.masters import scheduled_masters
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Stacking
 from nrespipe.errors import Unavailable
+from nrespipe.files.raw import identity
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import night
-from nrespipe.service.ingest import messages, raw_files, registration, submission
+from nrespipe.service.ingest import inspection, messages, raw_files, registration, submission
 from nrespipe.service.limits import Pace
 from nrespipe.service.work import execution
 
@@ -162,9 +163,9 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(execution.raw_files, "inspect", meanwhile)
+    monkeypatch.setattr(inspection.raw_files, "inspect", meanwhile)
     assert did(service, row, "me") is None
-    monkeypatch.setattr(execution.raw_files, "inspect", look)
+    monkeypatch.setattr(inspection.raw_files, "inspect", look)
     assert _due_now(service) == [row]
     assert did(service, row, "me") is State.DONE
     (frame,) = query.all(select(Frame))
@@ -182,9 +183,9 @@ def test_what_is_told_of_while_it_cannot_be_found_is_looked_for_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(execution.raw_files, "inspect", meanwhile)
+    monkeypatch.setattr(inspection.raw_files, "inspect", meanwhile)
     did(service, row, "me")
-    monkeypatch.setattr(execution.raw_files, "inspect", look)
+    monkeypatch.setattr(inspection.raw_files, "inspect", look)
     (frame,) = query.all(select(Frame))
     assert (frame.state, frame.owner) == (State.QUEUED, "")
     assert did(service, row, "me") is State.DONE
@@ -228,7 +229,7 @@ def test_a_file_that_its_disk_does_not_give_is_tried_later_and_is_not_at_fault(
     path, back, look = archive.add("b"), threading.Event(), raw_files.inspect
     hurried = replace(service, pace=Pace(read_s=0.1))
     row = tell(path)
-    monkeypatch.setattr(execution.raw_files, "inspect", lambda given: back.wait(30) and look(given))
+    monkeypatch.setattr(inspection.raw_files, "inspect", lambda given: back.wait(30) and look(given))
     assert did(hurried, row, "me") is State.RETRY
     back.set()
     (frame,) = query.all(select(Frame))
@@ -257,10 +258,10 @@ def test_a_file_that_changes_while_it_is_read_is_read_later(archive, monkeypatch
 def test_a_night_finds_the_file_that_an_earlier_one_could_not_read(archive, service, query):
     path = archive.add("b")
     away = outcome.attempt(open, archive.root / "none")
-    registration.register_file(service.sessions, path, raw_files.parse_name(path.name), away)
+    registration.register_file(service.sessions, path, identity.parse_name(path.name), away)
     assert versions(query, path) == [(None, State.RETRY)]
     assert night.reduce_all(service, archive.root).counts == {State.DONE: 1}
-    registration.register_file(service.sessions, path, raw_files.parse_name(path.name), away)
+    registration.register_file(service.sessions, path, identity.parse_name(path.name), away)
     assert versions(query, path) == [(1, State.DONE), (None, State.RETRY)]
     night.reduce_all(service, archive.root)
     assert versions(query, path) == [(1, State.DONE)]
@@ -279,7 +280,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
         target.write_bytes(content)
         fetched.append(target)
 
-    monkeypatch.setattr(execution.archive_download, "fetch", fetch)
+    monkeypatch.setattr(inspection.archive_download, "fetch", fetch)
     with service.sessions.begin() as session:
         row, is_due = registration.register_message(session, service, arrival)
         claims.request(session, session.get_one(Frame, row))

@@ -16,7 +16,9 @@ from nrespipe.database.masters import lineage
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, Stacking
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
+from nrespipe.files import layout
 from nrespipe.files.exchange import archive_download as remote
+from nrespipe.files.raw import identity
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
@@ -293,7 +295,7 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
     store = archive.root.parent / path.name
     path.rename(store)
     md5, fetched = raw_files.md5(store), []
-    target = registration.fetched_path(service.output, store.name)
+    target = layout.fetched_path(service.output, store.name)
 
     def fetch(frame_id, path, _md5, **_):
         fetched.append(frame_id)
@@ -304,7 +306,7 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
 
     monkeypatch.setattr(remote, "fetch", fetch)
     with service.sessions.begin() as session:
-        facts = {"archive_id": 17, **raw_files.parse_name(store.name)}
+        facts = {"archive_id": 17, **identity.parse_name(store.name)}
         frame, _ = frames.announce(session, store.stem, str(target), **facts)
     assert execution.reduce_frame(service, frame.id, "me").state is State.RETRY
     with service.sessions.begin() as session:
