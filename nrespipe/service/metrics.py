@@ -13,7 +13,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from nrespipe.database.dialects import clock
-from nrespipe.database.frames import latest
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 
@@ -74,7 +73,7 @@ def of_database(session: Session) -> list[Point]:
         needs review, and frames that are to be reduced again; for how long the oldest other frame that is due has
         waited [second].
     """
-    states = select(Frame.state, func.count()).where(latest()).group_by(Frame.state)
+    states = select(Frame.state, func.count()).where(Frame.is_latest()).group_by(Frame.state)
     outcomes = select(Attempt.outcome, func.count()).group_by(Attempt.outcome)
     standings = select(Master.standing, func.count()).group_by(Master.standing)
     points = [
@@ -83,13 +82,15 @@ def of_database(session: Session) -> list[Point]:
         *(Point("nrespipe.masters", float(n), {"standing": str(word)}) for word, n in session.execute(standings)),
     ]
     moment = clock(session)
-    oldest = session.scalar(select(func.min(Frame.next_try)).where(Frame.owner == "", ~Frame.low_priority, latest()))
+    oldest = session.scalar(
+        select(func.min(Frame.next_try)).where(Frame.owner == "", ~Frame.low_priority, Frame.is_latest())
+    )
     waited_s = max((moment - oldest).total_seconds(), 0.0) if oldest else 0.0
     flagged = Frame.quality.op("&")(int(Quality.UNREVIEWED_MASTER)) != 0
     # few have a moment, which has an index
     to_redo = Frame.low_priority & Frame.next_try.is_not(None)
     for name, condition in (("unreviewed", flagged), ("to_redo", to_redo)):
-        count = session.scalar(select(func.count()).select_from(Frame).where(condition, latest()))
+        count = session.scalar(select(func.count()).select_from(Frame).where(condition, Frame.is_latest()))
         points.append(Point(f"nrespipe.frames.{name}", float(count or 0)))
     return [*points, Point("nrespipe.oldest_due.seconds", waited_s)]
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from nrespipe.database import claims, frames
+from nrespipe.database import dispatches, frames
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
@@ -84,14 +84,14 @@ def fetch_and_inspect(assembly: "Assembly", frame: Frame) -> Inspection:
     if frame.start_mjd is not None:
         # a reduction that hangs would be taken for one that takes too long
         timed_read.call(timed_read.touch, path, may.read_s)
-        return Inspection(path, {}, outcome.attempt(lambda: None))
+        return Inspection(path, {}, outcome.run(lambda: None))
     return Inspection(path, *timed_read.call(raw_files.inspect, path, may.read_s))
 
 
 def exists(assembly: "Assembly", path: Path) -> bool:
     """Return whether a file is there; one that the disk does not give at this moment is not gone."""
     read_s = limits.of(assembly.settings, assembly.pace).read_s
-    return outcome.attempt(timed_read.call, Path.exists, path, read_s).value is not False
+    return outcome.run(timed_read.call, Path.exists, path, read_s).value is not False
 
 
 def record(session: Session, frame: Frame, found: Inspection, moved: bool) -> Content:
@@ -145,12 +145,12 @@ def record_content(session: Session, frame: Frame, found: Inspection, moved: boo
     if moved:
         known.path = str(path)
         if known.state in (State.RETRY, State.FAILED) and not known.owner:
-            claims.request(session, known)
+            dispatches.request(session, known)
     if known.id != frame.id:
         known.archive_id = frame.archive_id if known.archive_id is None else known.archive_id
         for attempt in frame.attempts:
             session.delete(attempt)
-        frames.cancel_dispatch_of_versions(session, frame.id)
+        dispatches.cancel_versions(session, frame.id)
         session.delete(frame)
         session.flush()
     if is_read and known.start_mjd is None:

@@ -64,7 +64,7 @@ class Listener(ConsumerMixin):
     A message is acknowledged when its row is committed, not before: a listener that dies in between gets it once more,
     and finds the row. While the database is away messages stay unacknowledged and are tried again. A message of which
     no row can be made, whatever the reason, is moved to the queue ``<queue>.refused``, with the reason in its headers.
-    No disk is read: the worker that acquires the row inspects the file.
+    No disk is read: the worker that claims the row inspects the file.
     """
 
     def __init__(

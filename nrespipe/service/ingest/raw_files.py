@@ -79,7 +79,7 @@ def inspect(path: Path) -> tuple[Facts, Outcome[object]]:
     -------
     facts : dict of str to Any
         Columns of its row; with its checksum as `md5`, unless the disk does not give the file.
-    result : Outcome
+    ended : Outcome
         Done, or why it cannot be reduced.
     """
     # a command that inspects no raw file starts without the reader, and without astropy.io.fits
@@ -87,18 +87,18 @@ def inspect(path: Path) -> tuple[Facts, Outcome[object]]:
 
     before, facts = _state(path), identity.parse_name(path.name)
     # a file that cannot be read is filed under the night in its name, so that a person finds it
-    result = outcome.attempt(raw_file.read_identity, path)
-    if result.value is not None:
-        facts = {**vars(result.value), "objects": "&".join(result.value.objects)}
+    ended = outcome.run(raw_file.read_identity, path)
+    if ended.value is not None:
+        facts = {**vars(ended.value), "objects": "&".join(ended.value.objects)}
         del facts["filename"]
-    checksum = outcome.attempt(md5, path)
+    checksum = outcome.run(md5, path)
     if checksum.state is not State.DONE:
         # the reader of the header has the better reason
-        return facts, result if result.state is State.RETRY else checksum
+        return facts, ended if ended.state is State.RETRY else checksum
     if _state(path) != before:
-        return facts, outcome.of(Unavailable(f"{path.name}: it is being written; it is tried again"), result.started)
+        return facts, outcome.of(Unavailable(f"{path.name}: it is being written; it is tried again"), ended.started)
     # where the header could not be read for the moment, the checksum alone does not identify the file
-    return facts if result.state is State.RETRY else facts | {"md5": checksum.value}, result
+    return facts if ended.state is State.RETRY else facts | {"md5": checksum.value}, ended
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

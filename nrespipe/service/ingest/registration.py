@@ -43,12 +43,12 @@ def register_message(session: Session, assembly: "Assembly", arrival: "Arrival")
     return frame.id, is_due
 
 
-def register_file(sessions: sessionmaker[Session], path: Path, facts: Facts, result: "Outcome[object]") -> Frame:
+def register_file(sessions: sessionmaker[Session], path: Path, facts: Facts, ended: "Outcome[object]") -> Frame:
     """Make or find the row of a raw file that was inspected.
 
     Parameters
     ----------
-    facts, result
+    facts, ended
         As ``raw_files.inspect`` returns them.
 
     Returns
@@ -68,7 +68,7 @@ def register_file(sessions: sessionmaker[Session], path: Path, facts: Facts, res
         with sessions.begin() as session:
             return work(session)
 
-    found = Inspection(path, facts, result)
+    found = Inspection(path, facts, ended)
     moved = inspection.has_moved(ask, found, Path.exists)
     with sessions.begin() as session:
         known = session.scalar(select(Frame).where(Frame.filename == stem, Frame.md5 == md5)) if md5 else None
@@ -84,6 +84,6 @@ def register_file(sessions: sessionmaker[Session], path: Path, facts: Facts, res
                 return known or frame
         if md5 is not None:
             frame = inspection.record_content(session, frame, found, moved)
-        if result.state is not State.DONE and frame.state in (State.QUEUED, State.RETRY) and not frame.owner:
-            frames.record(session, outcome.attempt_row(frame.id, result))
+        if ended.state is not State.DONE and frame.state in (State.QUEUED, State.RETRY) and not frame.owner:
+            frames.record(session, outcome.attempt_row(frame.id, ended))
         return frame

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nrespipe.database import claims, frames, measurements
+from nrespipe.database import dispatches, frames, measurements
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.states import State
@@ -183,7 +183,7 @@ def reduce(job: Job, still_mine: Callable[[], bool] | None = None) -> Result:
     )
 
 
-def record(session: "Session", job: Job, outcome: "Outcome[Result]", assembly: "Assembly") -> Frame:
+def record(session: "Session", job: Job, ended: "Outcome[Result]", assembly: "Assembly") -> Frame:
     """Record the outcome of a job; a frame that has better masters by now is requested once more.
 
     Returns
@@ -191,21 +191,21 @@ def record(session: "Session", job: Job, outcome: "Outcome[Result]", assembly: "
     Frame
         In its new state.
     """
-    result = outcome.value or Result(0, {}, (), ())
+    result = ended.value or Result(0, {}, (), ())
     used = [session.get_one(Master, file.row_id) for file in job.masters.values()]
     measurements = {**result.measurements, **_kept(result.velocities)}
-    attempt = attempt_row(job.frame_id, outcome, measurements=measurements, masters=used)
+    attempt = attempt_row(job.frame_id, ended, measurements=measurements, masters=used)
     files = [Product(path=path, level=_level(path), md5=checksum) for path, checksum in result.products]
     velocities = [StarVelocity(**columns) for columns in result.velocities]
     drift = FrameDrift(**result.drift) if result.drift else None
     frame = frames.record(session, attempt, result.quality, files, velocities, drift)
     session.flush()
-    is_settled = frame.state in (State.DONE, State.BAD) and outcome.state is not State.RETRY
+    is_settled = frame.state in (State.DONE, State.BAD) and ended.state is not State.RETRY
     if is_settled and _is_outdated(session, frame, job, assembly):
-        claims.request(session, frame, low_priority=frame.state is State.DONE)
-    elif is_settled and outcome.state is State.WAITING and not job.missing:
+        dispatches.request(session, frame, low_priority=frame.state is State.DONE)
+    elif is_settled and ended.state is State.WAITING and not job.missing:
         # the file of a master is gone or damaged; the next run, or another worker, makes it again
-        claims.request(session, frame, low_priority=True)
+        dispatches.request(session, frame, low_priority=True)
         frame.next_try = clock(session) + timedelta(seconds=frames.LOOK_AGAIN_S)
     return frame
 

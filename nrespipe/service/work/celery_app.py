@@ -11,11 +11,11 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
 from nrespipe.database.administration import failures
+from nrespipe.database.tables import WorkTable
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
 from nrespipe.service.operations import kernels, progress_bar
 from nrespipe.service.work import execution, memory_guard, node, process_names, process_pool
-from nrespipe.service.work.leases import WorkTable
 from nrespipe.service.work.queues import QUEUES, TASKS, IsEmpty, Send
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Reduce a frame or make a master: acquire the row, do the work, record the outcome."""
+"""Reduce a frame or make a master: claim the row, do the work, record the outcome."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,12 +10,12 @@ import structlog
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database import claims, frames
+from nrespipe.database import claims, dispatches, frames
 from nrespipe.database.administration import failures
 from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import Standing, State
-from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
+from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster, WorkTable
 from nrespipe.service import metrics, outcome
 from nrespipe.service.ingest import inspection
 from nrespipe.service.ingest.inspection import Content, Inspection
@@ -23,7 +23,7 @@ from nrespipe.service.masters import acceptance, master_schedule
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction import frame_reduction, master_making
 from nrespipe.service.work import leases, sending
-from nrespipe.service.work.leases import Lease, WorkTable
+from nrespipe.service.work.leases import Lease
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -39,14 +39,14 @@ def reduce_frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None
     Parameters
     ----------
     row_id, owner, seen
-        As for ``leases.acquire``; a row of ``frames``.
+        As for ``leases.claim``; a row of ``frames``.
 
     Returns
     -------
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.acquire(assembly, Frame, row_id, owner, seen)
+    lease = leases.claim(assembly, Frame, row_id, owner, seen)
     if lease is None:
         return None
     row = lease.row
@@ -75,7 +75,7 @@ def make_master(
     Parameters
     ----------
     row_id, owner, seen
-        As for ``leases.acquire``; a row of ``Stacking``.
+        As for ``leases.claim``; a row of ``ScheduledMaster``.
     version
         Version of the program: a master on which another version failed is tried again.
     since
@@ -86,30 +86,30 @@ def make_master(
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.acquire(assembly, Stacking, row_id, owner, seen)
+    lease = leases.claim(assembly, ScheduledMaster, row_id, owner, seen)
     if lease is None:
         return None
     row = lease.row
     structlog.contextvars.bind_contextvars(master=f"{row.kind} of {row.instrument} {row.camera} {row.day}")
     # a caller that wants one that is not due has checked its frames
     plan = partial(_plan_master, assembly=assembly, is_ready=seen is not None, version=version, since=since)
-    planned = outcome.attempt(lease.write, plan)
+    planned = outcome.run(lease.write, plan)
     if planned.state is not State.DONE:
         # around the recipe: it is tried later, and this is no death of a process
         return lease.close(replace(planned, state=State.RETRY), lease.write(_put_off))
     job = planned.value
     if job is None:
         return None
-    result = outcome.attempt(partial(master_making.combine, still_mine=lease.is_ours), job)
-    damaged = master_schedule.find_damaged(job, result)
-    record = partial(_record_master, assembly=assembly, job=job, result=result, damaged=damaged)
-    return lease.close(result, lease.write(record))
+    ended = outcome.run(partial(master_making.combine, still_mine=lease.is_ours), job)
+    damaged = master_schedule.find_damaged(job, ended)
+    record = partial(_record_master, assembly=assembly, job=job, ended=ended, damaged=damaged)
+    return lease.close(ended, lease.write(record))
 
 
 def _reduce(lease: Lease[Frame]) -> Outcome[object] | None:
     """Inspect the file of a frame, record its content, plan the reduction, run it, and record its outcome."""
     assembly, row = lease.assembly, lease.row
-    inspected = outcome.attempt(inspection.fetch_and_inspect, assembly, row)
+    inspected = outcome.run(inspection.fetch_and_inspect, assembly, row)
     found = inspected.value
     if found is None:
         return lease.close(inspected, lease.write(partial(_record_failure, lease=lease, ended=inspected)))
@@ -122,13 +122,13 @@ def _reduce(lease: Lease[Frame]) -> Outcome[object] | None:
     job = lease.write(partial(_plan, assembly=assembly))
     if job is None:
         return None
-    result = outcome.attempt(partial(frame_reduction.reduce, still_mine=lease.is_ours), job)
-    damaged = master_schedule.find_damaged(job, result)
-    is_recorded = lease.write(partial(_record, assembly=assembly, job=job, result=result, damaged=damaged))
+    ended = outcome.run(partial(frame_reduction.reduce, still_mine=lease.is_ours), job)
+    damaged = master_schedule.find_damaged(job, ended)
+    is_recorded = lease.write(partial(_record, assembly=assembly, job=job, ended=ended, damaged=damaged))
     if is_recorded:
-        # columns of the row that were not known when it was acquired do not matter here
-        outcome.attempt_or_log("metrics", lambda: assembly.recorder.send(metrics.of_frame(row, result)))
-    return lease.close(result, is_recorded)
+        # columns of the row that were not known when it was claimed do not matter here
+        outcome.run_or_log("metrics", lambda: assembly.recorder.send(metrics.of_frame(row, ended)))
+    return lease.close(ended, is_recorded)
 
 
 def _ask(lease: Lease[Frame], query: Callable[[Session], T]) -> T:
@@ -138,7 +138,7 @@ def _ask(lease: Lease[Frame], query: Callable[[Session], T]) -> T:
 def _record_content(session: Session, frame: Frame, lease: Lease[Frame], found: Inspection, has_moved: bool) -> Content:
     """Record the content of the file that was inspected; give the frame back if it was announced again meanwhile."""
     if frame.version is None and frame.next_try != lease.row.next_try:
-        # since it was acquired: the file may have changed after it was read
+        # since it was claimed: the file may have changed after it was read
         claims.give_back(session, Frame, frame.id, lease.owner)
         return Content.ANNOUNCED_AGAIN
     return inspection.record(session, frame, found, has_moved)
@@ -158,15 +158,15 @@ def _record(
     _row: Frame,
     assembly: "Assembly",
     job: frame_reduction.Job,
-    result: Outcome[frame_reduction.Result],
+    ended: Outcome[frame_reduction.Result],
     damaged: Sequence[int],
 ) -> bool:
     master_schedule.remake(session, damaged)
-    frame = frame_reduction.record(session, job, result, assembly)
-    if assembly.settings.do_ingest and result.state is State.DONE:
+    frame = frame_reduction.record(session, job, ended, assembly)
+    if assembly.settings.do_ingest and ended.state is State.DONE:
         for product in frame.products:
             product.delivery = Delivery(next_try=clock(session))
-    outcome.attempt_or_log("schedule of the master", _schedule_master, session, frame, assembly)
+    outcome.run_or_log("schedule of the master", _schedule_master, session, frame, assembly)
     if frame.state == State.WAITING and frame_reduction.plan(session, frame, assembly).masters != job.masters:
         # a master that was made meanwhile has released the frames that waited then, and this one did not wait yet
         frame.next_try = clock(session)
@@ -174,7 +174,7 @@ def _record(
 
 
 def _schedule_master(session: Session, frame: Frame, assembly: "Assembly") -> None:
-    # an error here costs no result: the scheduler adds the master later
+    # an error here costs no ended: the scheduler adds the master later
     with session.begin_nested():
         master_schedule.add(session, frame, assembly)
 
@@ -184,15 +184,15 @@ def _record_failure(session: Session, frame: Frame, lease: Lease[Frame], ended: 
     is_announced_again = frame.next_try != lease.row.next_try
     frame = frames.record(session, outcome.attempt_row(frame.id, ended))
     if frame.version is not None:
-        outcome.attempt_or_log("schedule of the master", _schedule_master, session, frame, lease.assembly)
+        outcome.run_or_log("schedule of the master", _schedule_master, session, frame, lease.assembly)
     elif is_announced_again and frame.state in frames.UNFINISHED:
-        # since it was acquired: the file may be there now
-        claims.request(session, frame)
+        # since it was claimed: the file may be there now
+        dispatches.request(session, frame)
     return True
 
 
 def _plan_master(
-    session: Session, row: Stacking, assembly: "Assembly", is_ready: bool, version: str, since: datetime | None
+    session: Session, row: ScheduledMaster, assembly: "Assembly", is_ready: bool, version: str, since: datetime | None
 ) -> master_making.Job | None:
     if not is_ready and not master_schedule.is_ready(session, row):
         scheduled_masters.finish(row, clock(session) + timedelta(seconds=assembly.pace.past_s))
@@ -205,28 +205,28 @@ def _plan_master(
     return job
 
 
-def _put_off(session: Session, row: Stacking) -> bool:
+def _put_off(session: Session, row: ScheduledMaster) -> bool:
     scheduled_masters.finish(row, clock(session) + timedelta(seconds=10 * frames.SHORTEST_PAUSE_S))
     return True
 
 
 def _record_master(
     session: Session,
-    row: Stacking,
+    row: ScheduledMaster,
     assembly: "Assembly",
     job: master_making.Job,
-    result: Outcome[master_making.Columns],
+    ended: Outcome[master_making.Columns],
     damaged: Sequence[int],
 ) -> bool:
     master_schedule.remake(session, damaged)
     # before the record: the new master releases what waits for it, and this row does not wait
     scheduled_masters.finish(row)
     session.flush()
-    made = master_making.record(session, job, result)
+    made = master_making.record(session, job, ended)
     pauses_s = {State.RETRY: 10 * frames.SHORTEST_PAUSE_S, State.WAITING: frames.LOOK_AGAIN_S}
-    if result.state in pauses_s:
-        row.next_try = clock(session) + timedelta(seconds=pauses_s[result.state])
-    if result.state is State.WAITING or made.standing is Standing.REJECTED:
+    if ended.state in pauses_s:
+        row.next_try = clock(session) + timedelta(seconds=pauses_s[ended.state])
+    if ended.state is State.WAITING or made.standing is Standing.REJECTED:
         job_now = master_making.plan(session, row.kind, job.night, scheduled_masters.inputs(session, row), assembly)
         if job_now is not None and job_now.masters != job.masters:
             # made meanwhile, as for a frame; or one that needs review was at fault, and there is another
@@ -237,7 +237,7 @@ def _record_master(
 #: Title of each kind of row in the log, and the function that does its work.
 WORK: dict[WorkTable, tuple[str, Callable[..., Outcome[object] | None]]] = {
     Frame: ("frame", reduce_frame),
-    Stacking: ("master", make_master),
+    ScheduledMaster: ("master", make_master),
     NightSummary: ("summary", sending.send_summary),
     Delivery: ("delivery", sending.deliver_product),
 }

@@ -1,4 +1,4 @@
-"""Leases of rows: acquire a row, record the outcome while it is still ours, release the rows of dead processes."""
+"""Leases of rows: claim a row, record the outcome while it is still ours, release the rows of dead processes."""
 
 import random
 import time
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database import claims
 from nrespipe.database.administration import failures
-from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
+from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster
 from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
 from nrespipe.service import limits
@@ -22,9 +22,7 @@ from nrespipe.service.work import process_names as owners
 if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome
 
-#: A table whose rows are work for one process at a time.
-WorkTable = type[Frame] | type[Stacking] | type[Delivery] | type[NightSummary]
-R = TypeVar("R", Frame, Stacking, Delivery, NightSummary)
+R = TypeVar("R", Frame, ScheduledMaster, Delivery, NightSummary)
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
@@ -36,14 +34,14 @@ DEAD = "its process died"
 
 @dataclass(frozen=True)
 class Lease(Generic[R]):
-    """A row that this process has acquired.
+    """A row that this process has claimed.
 
     Attributes
     ----------
     assembly
         What to work with.
     row
-        The row as it was when it was acquired.
+        The row as it was when it was claimed.
     owner
         Name of this process.
     end
@@ -101,7 +99,7 @@ class Lease(Generic[R]):
             # not the fault of the frame
             raise Unavailable(f"the database is away: {failures.message(error)}") from error
 
-    def close(self, result: "Outcome[object]", is_recorded: bool | None) -> "Outcome[object] | None":
+    def close(self, ended: "Outcome[object]", is_recorded: bool | None) -> "Outcome[object] | None":
         """Log the end of the work and return its outcome.
 
         Parameters
@@ -114,22 +112,22 @@ class Lease(Generic[R]):
         Outcome or None
             Without its value; None where the row was taken away.
         """
-        if result.traceback:
+        if ended.traceback:
             # not every table has a place for it
-            _log.error("failed", table=self.row.__tablename__, row=self.row.id, exception=result.traceback)
+            _log.error("failed", table=self.row.__tablename__, row=self.row.id, exception=ended.traceback)
         if not is_recorded:
             _log.warning("row was taken away: another process does it", table=self.row.__tablename__, row=self.row.id)
             return None
-        return replace(result, value=None)
+        return replace(ended, value=None)
 
 
-def acquire(assembly: Assembly, table: type[R], row_id: int, owner: str, seen: int | None = None) -> Lease[R] | None:
-    """Acquire a row.
+def claim(assembly: Assembly, table: type[R], row_id: int, owner: str, seen: int | None = None) -> Lease[R] | None:
+    """Claim a row: this process works on it until it is recorded, or the lease ends.
 
     Parameters
     ----------
     table
-        One of ``claims.KINDS_OF_WORK``.
+        One of ``tables.WORK_TABLES``.
     seen
         How often it had been tried when somebody decided that it is to be done; it need not be due then. Without it the
         row must be due now.

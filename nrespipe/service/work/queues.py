@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
-from nrespipe.service.work.leases import WorkTable
+from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster, WorkTable
 
 #: Notifies a worker of a row; may raise whatever the library of the broker raises.
 Send = Callable[[WorkTable, int], object]
@@ -13,13 +12,13 @@ IsEmpty = Callable[[WorkTable], bool]
 #: Queue and task of each kind of work.
 QUEUES: dict[WorkTable, str] = {
     Frame: "reduction",
-    Stacking: "periodic",
+    ScheduledMaster: "periodic",
     NightSummary: "periodic",
     Delivery: "deliveries",
 }
 TASKS: dict[WorkTable, str] = {
     Frame: "nrespipe.reduce_frame",
-    Stacking: "nrespipe.make_master",
+    ScheduledMaster: "nrespipe.make_master",
     NightSummary: "nrespipe.summarise",
     Delivery: "nrespipe.deliver",
 }

@@ -1,4 +1,4 @@
-"""Deliver products and send summaries: acquire the row, do the work, record the outcome."""
+"""Deliver products and send summaries: claim the row, do the work, record the outcome."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,14 +32,14 @@ def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | N
     Parameters
     ----------
     row_id, owner, seen
-        As for ``leases.acquire``; a row of ``deliveries``.
+        As for ``leases.claim``; a row of ``deliveries``.
 
     Returns
     -------
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.acquire(assembly, Delivery, row_id, owner, seen)
+    lease = leases.claim(assembly, Delivery, row_id, owner, seen)
     if lease is None:
         return None
     server = assembly.settings.ingest_to
@@ -48,26 +48,26 @@ def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | N
         return None
     product, admitted_as = admitted
     structlog.contextvars.bind_contextvars(product=product.path)
-    result = outcome.attempt(_deliver, assembly, product)
-    away = result.value
+    ended = outcome.run(_deliver, assembly, product)
+    away = ended.value
     if away is not None:
-        result = replace(result, state=State.RETRY, reason=str(away))
+        ended = replace(ended, state=State.RETRY, reason=str(away))
 
     def record(session: Session) -> bool:
         is_ours = claims.confirm_owner(session, Delivery, row_id, owner)
         # also where the product was replaced meanwhile and this row is gone: all others wait for the server too
         if away is not None:
-            breakers.record_failure(session, server, result.reason, admitted_as, away.pause_s)
-        elif result.state is State.DONE:
+            breakers.record_failure(session, server, ended.reason, admitted_as, away.pause_s)
+        elif ended.state is State.DONE:
             breakers.record_success(session, server)
         elif admitted_as == "probe":
             breakers.cancel_probe(session, server)
         if is_ours:
             row = session.get_one(Delivery, row_id, populate_existing=True)
-            _record_delivery(session, row, result, is_away=away is not None)
+            _record_delivery(session, row, ended, is_away=away is not None)
         return is_ours
 
-    return lease.close(result, leases.persist(assembly.sessions, record, lease.end))
+    return lease.close(ended, leases.persist(assembly.sessions, record, lease.end))
 
 
 def send_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome[object] | None":
@@ -76,23 +76,23 @@ def send_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None
     Parameters
     ----------
     row_id, owner, seen
-        As for ``leases.acquire``; a row of ``summaries``.
+        As for ``leases.claim``; a row of ``summaries``.
 
     Returns
     -------
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.acquire(assembly, NightSummary, row_id, owner, seen)
+    lease = leases.claim(assembly, NightSummary, row_id, owner, seen)
     if lease is None:
         return None
     row = lease.row
     structlog.contextvars.bind_contextvars(site=row.site, day=row.day)
-    result = outcome.attempt(night_summary.make, assembly, row.site, row.day, row.written is not None)
-    is_written = result.state is State.DONE
-    if isinstance(result.value, Unavailable):
-        result = replace(result, state=State.RETRY, reason=str(result.value))
-    return lease.close(result, lease.write(partial(_record_summary, result=result, is_written=is_written)))
+    ended = outcome.run(night_summary.make, assembly, row.site, row.day, row.written is not None)
+    is_written = ended.state is State.DONE
+    if isinstance(ended.value, Unavailable):
+        ended = replace(ended, state=State.RETRY, reason=str(ended.value))
+    return lease.close(ended, lease.write(partial(_record_summary, ended=ended, is_written=is_written)))
 
 
 def _admit(
@@ -144,28 +144,28 @@ def _error_of(work: Callable[[], object]) -> Exception | None:
     return None
 
 
-def _record_delivery(session: Session, row: Delivery, result: "Outcome[object]", is_away: bool) -> None:
-    row.owner, row.lease, row.reason, row.next_try = "", None, result.reason, None
+def _record_delivery(session: Session, row: Delivery, ended: "Outcome[object]", is_away: bool) -> None:
+    row.owner, row.lease, row.reason, row.next_try = "", None, ended.reason, None
     row.tries += 1
     # an outage is no refusal, however long it takes
-    row.refusals += result.state is not State.DONE and not is_away
-    if result.state is State.DONE:
+    row.refusals += ended.state is not State.DONE and not is_away
+    if ended.state is State.DONE:
         row.delivered = clock(session)
-    elif result.state is State.RETRY and row.refusals < frames.MOST_RETRIES:
+    elif ended.state is State.RETRY and row.refusals < frames.MOST_RETRIES:
         # also where the server is away: should this product be the cause, another finds out that it is not
         row.next_try = clock(session) + timedelta(seconds=frames.pause_s(row.tries))
 
 
 def _record_summary(
-    session: Session, row: NightSummary, result: "Outcome[str | Unavailable | None]", is_written: bool
+    session: Session, row: NightSummary, ended: "Outcome[str | Unavailable | None]", is_written: bool
 ) -> bool:
     moment = clock(session)
-    row.owner, row.lease, row.next_try, row.reason = "", None, None, result.reason
+    row.owner, row.lease, row.next_try, row.reason = "", None, None, ended.reason
     row.tries += 1
     if is_written:
         row.written = row.written or moment
-    if result.state is State.DONE:
-        row.mailed, row.reason = (moment, result.value) if isinstance(result.value, str) else (None, "")
-    elif result.state is State.RETRY and row.day >= night_summary.first_recent_night(moment):
+    if ended.state is State.DONE:
+        row.mailed, row.reason = (moment, ended.value) if isinstance(ended.value, str) else (None, "")
+    elif ended.state is State.RETRY and row.day >= night_summary.first_recent_night(moment):
         row.next_try = moment + timedelta(seconds=frames.pause_s(row.tries))
     return True
