@@ -22,7 +22,12 @@ MOST_DEATHS = 3
 
 
 def claim(
-    session: Session, table: type[Work], row_id: int, owner: str, lease_s: float = LEASE_S, seen: int | None = None
+    session: Session,
+    table: type[Work],
+    row_id: int,
+    owner: str,
+    lease_s: float = LEASE_S,
+    tries_seen: int | None = None,
 ) -> bool:
     """Claim a row to work on it, if no other process has it.
 
@@ -34,7 +39,7 @@ def claim(
         One of ``tables.WORK_TABLES``.
     lease_s
         Longest time that the process may keep the row [second].
-    seen
+    tries_seen
         Number of tries that the caller has seen: the row is then claimed if nobody has tried it since. Without it the
         row must be due now.
 
@@ -50,7 +55,7 @@ def claim(
     """
     moment = clock(session)
     conditions = [table.id == row_id, table.owner == ""]
-    conditions.append(table.next_try <= moment if seen is None else table.tries == seen)
+    conditions.append(table.next_try <= moment if tries_seen is None else table.tries == tries_seen)
     values = {"owner": owner, "lease": moment + timedelta(seconds=lease_s)}
     statement = update(table)
     if table is Frame:

@@ -82,17 +82,17 @@ def test_a_frame_is_not_taken_before_its_time_unless_somebody_insists(sessions):
         frame.next_try = clock(session) + timedelta(hours=1)
         session.flush()
         assert not claims.claim(session, Frame, frame.id, "one")
-        assert claims.claim(session, Frame, frame.id, "one", seen=frame.tries)
+        assert claims.claim(session, Frame, frame.id, "one", tries_seen=frame.tries)
 
 
 def test_who_insists_does_not_repeat_what_another_has_done_since(sessions):
     with sessions.begin() as session:
         frame = add(session)
         seen = frame.tries
-        claims.claim(session, Frame, frame.id, "one", seen=seen)
+        claims.claim(session, Frame, frame.id, "one", tries_seen=seen)
         frame.owner, frame.tries = "", seen + 1
         session.flush()
-        assert not claims.claim(session, Frame, frame.id, "two", seen=seen)
+        assert not claims.claim(session, Frame, frame.id, "two", tries_seen=seen)
 
 
 def test_a_frame_that_is_done_again_stays_done(sessions):
@@ -160,7 +160,7 @@ def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions)
     with sessions.begin() as session:
         frame = add(session)
         for _ in range(claims.MOST_DEATHS):
-            assert claims.claim(session, Frame, frame.id, "one", seen=frame.tries)
+            assert claims.claim(session, Frame, frame.id, "one", tries_seen=frame.tries)
             claims.release(session, "killed", ["one"])
             session.flush()
         assert (frame.state, frame.next_try) == (State.FAILED, None)
@@ -210,8 +210,8 @@ def test_a_master_is_taken_once_and_given_up_like_a_frame(sessions):
         session.add(work)
         session.flush()
         for _ in range(claims.MOST_DEATHS):
-            assert claims.claim(session, ScheduledMaster, work.id, "one", seen=work.tries)
-            assert not claims.claim(session, ScheduledMaster, work.id, "two", seen=work.tries)
+            assert claims.claim(session, ScheduledMaster, work.id, "one", tries_seen=work.tries)
+            assert not claims.claim(session, ScheduledMaster, work.id, "two", tries_seen=work.tries)
             claims.release(session, "killed", ["one"])
             session.flush()
         assert session.scalars(select(ScheduledMaster)).one().next_try is None

@@ -59,7 +59,7 @@ class Order:
         Name for a person.
     table
         One of ``tables.WORK_TABLES``.
-    row_id, seen
+    row_id, tries_seen
         Key of the row, and how often it had been tried when the order was given: it is done if nobody has tried it
         since.
     owner
@@ -69,7 +69,7 @@ class Order:
     name: str
     table: WorkTable
     row_id: int
-    seen: int
+    tries_seen: int
     owner: str
 
 
@@ -210,9 +210,9 @@ def frame_orders(batch: Batch, frames: Sequence[Frame]) -> list[Order]:
 def _do(assembly: Assembly, options: Mapping[str, Any], order: Order) -> Outcome[object] | None:
     """Do the work of a row; runs in any process."""
     structlog.contextvars.clear_contextvars()
-    _, work = execution.WORK[order.table]
+    work = execution.WORK[order.table]
     try:
-        return work(assembly, order.row_id, order.owner, seen=order.seen, **options)
+        return work(assembly, order.row_id, order.owner, tries_seen=order.tries_seen, **options)
     finally:
         structlog.contextvars.clear_contextvars()
         # this process may be ended before its next piece of work

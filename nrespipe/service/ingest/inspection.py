@@ -20,7 +20,7 @@ from nrespipe.files import layout, timed_read
 from nrespipe.files.atomic_files import md5
 from nrespipe.files.exchange import archive_download
 from nrespipe.files.raw import identity
-from nrespipe.service import limits, outcome
+from nrespipe.service import outcome
 from nrespipe.service.ingest import raw_files
 from nrespipe.service.ingest.raw_files import Facts
 from nrespipe.service.outcome import Outcome
@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Content(Enum):
-    """What the record of the content of a file has led to."""
+    """End of the record of the content of a file."""
 
     RECORDED = auto()  #: the row has this content; the frame can be worked on, or its failure recorded
     KNOWN = auto()  #: another row has this content, and has taken the place of this one
@@ -67,7 +67,7 @@ def fetch_and_inspect(assembly: "Assembly", frame: Frame) -> Inspection:
     Unavailable
         If the archive or the disk does not give it in time.
     """
-    path, may = Path(frame.path), limits.of(assembly.settings, assembly.pace)
+    path, may = Path(frame.path), assembly.limits
     # another version of it may be there
     if frame.archive_id is not None and not timed_read.call(partial(_is_whole, frame.md5), path, may.read_s):
         given, path = assembly.settings, layout.fetched_path(assembly.output, path.name)
@@ -90,7 +90,7 @@ def fetch_and_inspect(assembly: "Assembly", frame: Frame) -> Inspection:
 
 def exists(assembly: "Assembly", path: Path) -> bool:
     """Return whether a file is there; one that the disk does not give at this moment is not gone."""
-    read_s = limits.of(assembly.settings, assembly.pace).read_s
+    read_s = assembly.limits.read_s
     return outcome.run(timed_read.call, Path.exists, path, read_s).value is not False
 
 

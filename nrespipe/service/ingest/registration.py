@@ -37,6 +37,8 @@ def register_message(session: Session, assembly: "Assembly", arrival: "Arrival")
         Whether a worker is to be notified.
     """
     facts, moment = identity.parse_name(arrival.name), clock(session)
+    # as if a worker were notified already: the listener does so right after the commit, and a sweep in between would
+    # send a second message; where it sends none, the notifier marks the row as not sent
     announced = {"archive_id": arrival.archive_id, "body": arrival.body, "sent": moment}
     path = arrival.path or str(layout.fetched_path(assembly.output, arrival.name))
     frame, is_due = frames.announce(session, identity.stem(arrival.name), path, arrival.md5, **facts, **announced)

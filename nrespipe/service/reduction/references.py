@@ -27,7 +27,7 @@ def fetch(
     spectrograph: "Spectrograph",
     raw: RawFrame | None = None,
     output: Path | None = None,
-    velocities: bool = True,
+    with_velocities: bool = True,
     among: "Sequence[Candidate]" = (),
     **measured: float,
 ) -> References:
@@ -45,7 +45,7 @@ def fetch(
         The frame; None where a master is made. A star needs one.
     output
         Output directory, where a catalog of stars may be deployed; without it that of the program is used.
-    velocities
+    with_velocities
         Whether velocities are to be measured; without them there are no masks.
     among
         Templates to choose from.
@@ -63,7 +63,7 @@ def fetch(
         return References(**read, lamp=lamp)
     stars = _stars(raw, output)
     read |= {"lamp": lamp, "stars": stars, **measured}
-    if not velocities:
+    if not with_velocities:
         return References(**read)
     read["templates"] = template_choice.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}

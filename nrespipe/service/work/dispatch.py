@@ -14,7 +14,7 @@ from nrespipe.database.dialects import clock
 from nrespipe.database.tables import WORK_TABLES, Delivery, Frame, WorkTable
 from nrespipe.service import outcome
 from nrespipe.service.work import leases
-from nrespipe.service.work.queues import QUEUES, IsEmpty, Send
+from nrespipe.service.work.queues import ROUTES, IsEmpty, Send
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -128,14 +128,14 @@ def capacity(session: Session, table: WorkTable, pace: "Pace", patience_s: float
         0 or less where enough wait: what comes first is decided when a message is sent, not when it is received.
     """
     since = clock(session) - timedelta(seconds=pace.stale_s)
-    processes = nodes.count_processes(session, QUEUES[table], since)
+    processes = nodes.count_processes(session, ROUTES[table].queue, since)
     return max(_LEAST, _EACH * processes) - dispatches.count(session, table, patience_s)
 
 
 def _release_abandoned(assembly: "Assembly") -> None:
     with assembly.sessions.begin() as session:
-        for table, row_id in leases.release_abandoned(session):
-            _log.warning("row released: its process died", table=table.__tablename__, row=row_id)
+        for table, row_id, reason in leases.release_abandoned(session):
+            _log.warning("row released", table=table.__tablename__, row=row_id, reason=reason)
 
 
 def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty) -> int:

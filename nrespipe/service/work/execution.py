@@ -33,12 +33,14 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-def reduce_frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> Outcome[object] | None:
+def reduce_frame(
+    assembly: "Assembly", row_id: int, owner: str, tries_seen: int | None = None
+) -> Outcome[object] | None:
     """Reduce a frame, if it is due and no other process does.
 
     Parameters
     ----------
-    row_id, owner, seen
+    row_id, owner, tries_seen
         As for ``leases.claim``; a row of ``frames``.
 
     Returns
@@ -46,7 +48,7 @@ def reduce_frame(assembly: "Assembly", row_id: int, owner: str, seen: int | None
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.claim(assembly, Frame, row_id, owner, seen)
+    lease = leases.claim(assembly, Frame, row_id, owner, tries_seen)
     if lease is None:
         return None
     row = lease.row
@@ -66,7 +68,7 @@ def make_master(
     assembly: "Assembly",
     row_id: int,
     owner: str,
-    seen: int | None = None,
+    tries_seen: int | None = None,
     version: str = __version__,
     since: datetime | None = None,
 ) -> Outcome[object] | None:
@@ -74,7 +76,7 @@ def make_master(
 
     Parameters
     ----------
-    row_id, owner, seen
+    row_id, owner, tries_seen
         As for ``leases.claim``; a row of ``ScheduledMaster``.
     version
         Version of the program: a master on which another version failed is tried again.
@@ -86,13 +88,13 @@ def make_master(
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.claim(assembly, ScheduledMaster, row_id, owner, seen)
+    lease = leases.claim(assembly, ScheduledMaster, row_id, owner, tries_seen)
     if lease is None:
         return None
     row = lease.row
     structlog.contextvars.bind_contextvars(master=f"{row.kind} of {row.instrument} {row.camera} {row.day}")
     # a caller that wants one that is not due has checked its frames
-    plan = partial(_plan_master, assembly=assembly, is_ready=seen is not None, version=version, since=since)
+    plan = partial(_plan_master, assembly=assembly, is_ready=tries_seen is not None, version=version, since=since)
     planned = outcome.run(lease.write, plan)
     if planned.state is not State.DONE:
         # around the recipe: it is tried later, and this is no death of a process
@@ -167,9 +169,6 @@ def _record(
         for product in frame.products:
             product.delivery = Delivery(next_try=clock(session))
     outcome.run_or_log("schedule of the master", _schedule_master, session, frame, assembly)
-    if frame.state == State.WAITING and frame_reduction.plan(session, frame, assembly).masters != job.masters:
-        # a master that was made meanwhile has released the frames that waited then, and this one did not wait yet
-        frame.next_try = clock(session)
     return True
 
 
@@ -234,10 +233,10 @@ def _record_master(
     return True
 
 
-#: Title of each kind of row in the log, and the function that does its work.
-WORK: dict[WorkTable, tuple[str, Callable[..., Outcome[object] | None]]] = {
-    Frame: ("frame", reduce_frame),
-    ScheduledMaster: ("master", make_master),
-    NightSummary: ("summary", sending.send_summary),
-    Delivery: ("delivery", sending.deliver_product),
+#: Function that does the work of a row of each table.
+WORK: dict[WorkTable, Callable[..., Outcome[object] | None]] = {
+    Frame: reduce_frame,
+    ScheduledMaster: make_master,
+    NightSummary: sending.send_summary,
+    Delivery: sending.deliver_product,
 }

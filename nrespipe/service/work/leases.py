@@ -15,7 +15,6 @@ from nrespipe.database.administration import failures
 from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster
 from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
-from nrespipe.service import limits
 from nrespipe.service.assembly import Assembly
 from nrespipe.service.work import process_names as owners
 
@@ -121,14 +120,16 @@ class Lease(Generic[R]):
         return replace(ended, value=None)
 
 
-def claim(assembly: Assembly, table: type[R], row_id: int, owner: str, seen: int | None = None) -> Lease[R] | None:
+def claim(
+    assembly: Assembly, table: type[R], row_id: int, owner: str, tries_seen: int | None = None
+) -> Lease[R] | None:
     """Claim a row: this process works on it until it is recorded, or the lease ends.
 
     Parameters
     ----------
     table
         One of ``tables.WORK_TABLES``.
-    seen
+    tries_seen
         How often it had been tried when somebody decided that it is to be done; it need not be due then. Without it the
         row must be due now.
 
@@ -146,27 +147,28 @@ def claim(assembly: Assembly, table: type[R], row_id: int, owner: str, seen: int
     if type(row_id) is not int or not 0 < row_id < 1 << 63:
         _log.error("a task names no row", table=table.__tablename__, row=repr(row_id)[:100])
         return None
-    lease_s, begun = limits.of(assembly.settings, assembly.pace).lease_s, time.monotonic()
+    lease_s, begun = assembly.limits.lease_s, time.monotonic()
 
     def claimed(session: Session) -> R | None:
-        is_claimed = claims.claim(session, table, row_id, owner, lease_s, seen)
+        is_claimed = claims.claim(session, table, row_id, owner, lease_s, tries_seen)
         return session.get_one(table, row_id, populate_existing=True) if is_claimed else None
 
     row = persist(assembly.sessions, claimed, begun + assembly.pace.patience_s)
     return None if row is None else Lease(assembly, row, owner, begun + lease_s)
 
 
-def release_abandoned(session: Session) -> list[tuple[type[Work], int]]:
+def release_abandoned(session: Session) -> list[tuple[type[Work], int, str]]:
     """Release the rows of processes that died or have run out of time.
 
     Returns
     -------
-    list of tuple (type of Work, int)
-        Table and key of each row that is free again.
+    list of tuple (type of Work, int, str)
+        Table and key of each row that is free again, and the reason.
     """
-    released = claims.release(session, OUT_OF_TIME)
+    released = [(table, row_id, OUT_OF_TIME) for table, row_id in claims.release(session, OUT_OF_TIME)]
     dead = [name for name in claims.owners(session) if owners.is_dead(name)]
-    return released + (claims.release(session, DEAD, dead) if dead else [])
+    more = claims.release(session, DEAD, dead) if dead else []
+    return released + [(table, row_id, DEAD) for table, row_id in more]
 
 
 def persist(sessions: sessionmaker[Session], work: Callable[[Session], T], end: float) -> T:

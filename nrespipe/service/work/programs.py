@@ -24,7 +24,7 @@ from nrespipe.service.masters import master_schedule
 from nrespipe.service.operations import night_summary
 from nrespipe.service.work import celery_app, dispatch, node
 from nrespipe.service.work.leases import persist
-from nrespipe.service.work.queues import QUEUES
+from nrespipe.service.work.queues import ROUTES
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -72,7 +72,7 @@ def work(assembly: "Assembly", name: str, tables: Sequence[WorkTable]) -> int:
     """
     limits.require_fit(assembly.settings, assembly.pace)
     app = celery_app.application(assembly.settings)
-    queues = ",".join(sorted({QUEUES[table] for table in tables}))
+    queues = ",".join(sorted({ROUTES[table].queue for table in tables}))
     processes, full_name = max(assembly.processes, 1), f"{name}@{socket.gethostname()}"
     options = {
         "--pool": "prefork",
@@ -145,7 +145,7 @@ def run(assembly: "Assembly") -> int:
         for part in parts:
             threading.Thread(target=_run_part, args=(ended, part, assembly, sender.app), daemon=True).start()
 
-    status = work(assembly, "nrespipe", list(QUEUES))
+    status = work(assembly, "nrespipe", list(ROUTES))
     return 1 if ended else status
 
 
@@ -200,7 +200,7 @@ def _points(assembly: "Assembly", app: Celery) -> list[metrics.Point]:
     job = "numbers of the database"
     points = outcome.run_or_log(job, _persist, assembly, assembly.readers, metrics.of_database) or []
     # one table of each queue
-    tables = {queue: table for table, queue in QUEUES.items()}
+    tables = {queue: table for table, (queue, _, _) in ROUTES.items()}
     lengths = ((queue, celery_app.queue_length(app, table)) for queue, table in tables.items())
     known = [(queue, length) for queue, length in lengths if length is not None]
     return [*points, *(metrics.Point("nrespipe.queue_length", float(n), {"queue": queue}) for queue, n in known)]

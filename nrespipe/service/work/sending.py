@@ -17,7 +17,7 @@ from nrespipe.database.tables import Delivery, NightSummary, Product
 from nrespipe.errors import Unavailable
 from nrespipe.files import timed_read
 from nrespipe.files.exchange import deliveries
-from nrespipe.service import limits, outcome
+from nrespipe.service import outcome
 from nrespipe.service.operations import night_summary
 from nrespipe.service.work import leases
 
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome
 
 
-def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome[object] | None":
+def deliver_product(
+    assembly: "Assembly", row_id: int, owner: str, tries_seen: int | None = None
+) -> "Outcome[object] | None":
     """Deliver a product, if it is due and no other process does.
 
     Parameters
     ----------
-    row_id, owner, seen
+    row_id, owner, tries_seen
         As for ``leases.claim``; a row of ``deliveries``.
 
     Returns
@@ -39,7 +41,7 @@ def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | N
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.claim(assembly, Delivery, row_id, owner, seen)
+    lease = leases.claim(assembly, Delivery, row_id, owner, tries_seen)
     if lease is None:
         return None
     server = assembly.settings.ingest_to
@@ -70,12 +72,14 @@ def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | N
     return lease.close(ended, leases.persist(assembly.sessions, record, lease.end))
 
 
-def send_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome[object] | None":
+def send_summary(
+    assembly: "Assembly", row_id: int, owner: str, tries_seen: int | None = None
+) -> "Outcome[object] | None":
     """Write the summary of a night and mail it, if it is due and no other process does.
 
     Parameters
     ----------
-    row_id, owner, seen
+    row_id, owner, tries_seen
         As for ``leases.claim``; a row of ``summaries``.
 
     Returns
@@ -83,7 +87,7 @@ def send_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.claim(assembly, NightSummary, row_id, owner, seen)
+    lease = leases.claim(assembly, NightSummary, row_id, owner, tries_seen)
     if lease is None:
         return None
     row = lease.row
@@ -99,7 +103,7 @@ def _admit(
     session: Session, row: Delivery, lease: leases.Lease[Delivery], server: str
 ) -> tuple[Product, Literal["yes", "probe"]] | None:
     """Return the product and how the server may be used; None where it takes nothing at the moment."""
-    lease_s = limits.of(lease.assembly.settings, lease.assembly.pace).lease_s
+    lease_s = lease.assembly.limits.lease_s
     admitted = breakers.request_permission(session, server, lease_s)
     if admitted == "no":
         # its turn comes when the server is back; the sweep notifies a worker then
@@ -110,7 +114,7 @@ def _admit(
 
 def _deliver(assembly: "Assembly", product: Product) -> deliveries.ServerAway | None:
     """Deliver a product; return the error of a server that takes nothing now, if there is one."""
-    given, longest_s = assembly.settings, limits.of(assembly.settings, assembly.pace).deliver_s
+    given, longest_s = assembly.settings, assembly.limits.deliver_s
     deliver = partial(
         deliveries.deliver, product.path, product.md5, assembly.output, given.ingest_to,
         token=given.auth_token.get_secret_value(), allow_http=given.allow_http, longest_s=longest_s,

@@ -20,7 +20,7 @@ from nrespipe.database.tables import WORK_TABLES, Attempt, Breaker, Delivery, Fr
 from nrespipe.files import timed_read
 from nrespipe.files.atomic_files import md5
 from nrespipe.service.work import dispatch, sending
-from nrespipe.service.work.queues import QUEUES
+from nrespipe.service.work.queues import ROUTES
 from nrespipe.settings import change
 
 
@@ -92,8 +92,8 @@ def shop(service, server):
 
 
 def test_deliveries_have_a_queue_and_a_program_of_their_own():
-    queues = [QUEUES[table] for table in WORK_TABLES]
-    assert queues.count(QUEUES[Delivery]) == 1
+    queues = [ROUTES[table].queue for table in WORK_TABLES]
+    assert queues.count(ROUTES[Delivery].queue) == 1
     assert CliRunner().invoke(cli.main, ["work", "--queue", "deliveries", "--help"]).exit_code == 0
 
 
