@@ -46,18 +46,18 @@ class Point:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def of_frame(row: Frame, result: "Outcome[Result]") -> list[Point]:
+def of_frame(row: Frame, ended: "Outcome[Result]") -> list[Point]:
     """Return the numbers of the reduction of a frame; finite ones only."""
     tags = {"site": row.site, "instrument": row.instrument, "kind": str(row.kind or "unknown")}
-    seconds = (result.finished - result.started).total_seconds()
+    seconds = (ended.finished - ended.started).total_seconds()
     numbers: list[tuple[str, float | None, dict[str, str]]] = [
-        ("nrespipe.frame.seconds", seconds, {**tags, "state": str(result.state)})
+        ("nrespipe.frame.seconds", seconds, {**tags, "state": str(ended.state)})
     ]
-    if result.value is not None:
-        numbers += [(f"nrespipe.frame.{name}", value, tags) for name, value in result.value.measurements.items()]
-        steps = result.value.seconds.items()
+    if ended.value is not None:
+        numbers += [(f"nrespipe.frame.{name}", value, tags) for name, value in ended.value.measurements.items()]
+        steps = ended.value.seconds.items()
         numbers += [("nrespipe.step.seconds", value, {**tags, "step": name}) for name, value in steps]
-        for star in result.value.velocities:
+        for star in ended.value.velocities:
             of_star = {**tags, "fiber": str(star["fiber"])}
             numbers += [(f"nrespipe.star.{name}", star[column], of_star) for column, name in _OF_STAR.items()]
     return [Point(name, value, tags) for name, value, tags in numbers if value is not None and math.isfinite(value)]

@@ -217,20 +217,6 @@ def test_a_master_is_taken_once_and_given_up_like_a_frame(sessions):
         assert session.scalars(select(ScheduledMaster)).one().next_try is None
 
 
-def test_no_more_rows_are_picked_than_were_asked_for(sessions):
-    with sessions.begin() as session:
-        found = [add(session, f"{number}-e00") for number in range(7)]
-        for frame in found:
-            dispatches.request(session, frame, low_priority=True)
-        rows = [frame.id for frame in found]
-    picked = []
-    for _ in range(3):
-        with sessions.begin() as session:
-            assert dispatches.select(session, Frame, 60.0, 500) == []
-            picked.append(dispatches.select(session, Frame, 60.0, 4, low_priority=True))
-    assert picked == [rows[:4], rows[4:], []]
-
-
 def test_of_two_rows_of_one_file_that_are_asked_for_at_once_one_is_taken(database_url):
     sessions = with_tables(database_url)
     with sessions.begin() as session:

@@ -143,9 +143,9 @@ def _register(
     found: set[int] = set()
     with report("finding frames", len(paths)) as advance:
         for path in paths:
-            facts, result = raw_files.inspect(path)
+            facts, ended = raw_files.inspect(path)
             if _wanted(facts.get("site"), sites) and _wanted(facts.get("day"), days):
-                found.add(registration.register_file(assembly.sessions, path, facts, result).id)
+                found.add(registration.register_file(assembly.sessions, path, facts, ended).id)
             advance(path.name)
     return found
 

@@ -145,10 +145,10 @@ def execute(batch: Batch, label: str, orders: Sequence[Order], **options: object
     done = 0
     again: list[Order] = []
     with batch.report(label, len(orders)) as advance:
-        for order, result in batch.run(partial(_do, batch.assembly, options), orders):
-            if result.state is not State.DONE:
-                again += _release(batch, order, result)
-            ended = result.value if result.state is State.DONE else result
+        for order, of_process in batch.run(partial(_do, batch.assembly, options), orders):
+            if of_process.state is not State.DONE:
+                again += _release(batch, order, of_process)
+            ended = of_process.value if of_process.state is State.DONE else of_process
             if ended is not None:
                 done += 1
                 advance(order.name, **ended.log_facts())
@@ -226,16 +226,16 @@ def _give_back(session: Session, mine: str) -> None:
             claims.give_back(session, table, row_id, owner_of_order)
 
 
-def _release(batch: Batch, order: Order, result: Outcome[object]) -> list[Order]:
+def _release(batch: Batch, order: Order, ended: Outcome[object]) -> list[Order]:
     """Release the row of a process that died, or failed around it; return the order to do it once more, if any."""
-    if result.traceback:
-        _log.error("job failed", name=order.name, exception=result.traceback)
+    if ended.traceback:
+        _log.error("job failed", name=order.name, exception=ended.traceback)
 
     # a database that stayed away for longer than anybody waits is no fault of the row
-    is_death = result.state is not State.RETRY or not result.traceback
+    is_death = ended.state is not State.RETRY or not ended.traceback
 
     def release(session: Session) -> Row | None:
-        claims.release(session, result.reason, [order.owner], is_death)
+        claims.release(session, ended.reason, [order.owner], is_death)
         return session.get(order.table, order.row_id, populate_existing=True)
 
     row = leases.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)

@@ -183,7 +183,7 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
             raise LookupError("a strange row")
         return pick(session, table, *others, **more)
 
-    monkeypatch.setattr(dispatch.claims, "select_for_dispatch", strange)
+    monkeypatch.setattr(dispatch.dispatches, "select", strange)
     told = []
     dispatch.SweepTimer(service, lambda *work: told.append(work), lambda _: True).tick()
     assert told == [(Frame, 1)]
