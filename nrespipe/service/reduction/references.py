@@ -27,7 +27,7 @@ def fetch(
     spectrograph: "Spectrograph",
     raw: RawFrame | None = None,
     output: Path | None = None,
-    velocities: bool = True,
+    with_velocities: bool = True,
     among: "Sequence[Candidate]" = (),
     **measured: float,
 ) -> References:
@@ -46,7 +46,7 @@ def fetch(
     output
         Output directory, where a catalog of stars may be deployed, and images of masters are kept unpacked; without it
         the catalog of the program is used.
-    velocities
+    with_velocities
         Whether velocities are to be measured; without them there are no masks.
     among
         Templates to choose from.
@@ -64,7 +64,7 @@ def fetch(
         return References(**read, lamp=lamp)
     stars = _stars(raw, spectrograph, output)
     read |= {"lamp": lamp, "stars": stars, **measured}
-    if not velocities:
+    if not with_velocities:
         return References(**read)
     read["templates"] = template_choice.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
