@@ -190,12 +190,16 @@ def compared(row, before, version):
     if before is None:
         return f"not in {version}", False
     by, noise = change(row, before)
-    # of factors, not of differences: twice as fast is as far as twice as slow
+    # twice as fast is as far from the baseline as twice as slow
     if abs(math.log1p(by)) <= noise:
-        return f"as {version}, within {noise:.0%}", False
+        return f"as {version}, within {_percent(noise)}", False
     is_slower = by > max(MOST_SLOWER, MOST_SCATTERS * noise)
-    words = f"{abs(by):.0%} {'slower' if by > 0 else 'faster'} than {version}".replace("%", " %")
+    words = f"{_percent(abs(by))} {'slower' if by > 0 else 'faster'} than {version}"
     return f"{words}: TOO SLOW" if is_slower else words, is_slower
+
+
+def _percent(share):
+    return f"{100 * share:.0f} %"
 
 
 def judged(name, row):
@@ -215,8 +219,9 @@ def lines(record, baseline=None):
     for name, row in record["rows"].items():
         cpu, wall, loops = (statistics.median(values) for values in (row["cpu"], row["wall"], ratios(row)))
         digits = 3 if cpu < 1 else 2
-        noise = f"{scatter(row):.0%}" if len(row["cpu"]) > 1 else "-"
-        numbers = [f"{cpu:.{digits}f}", f"{wall:.{digits}f}", f"{row['peak_mb']:.0f}", f"{loops:.2f}", noise]
+        noise = _percent(scatter(row)) if len(row["cpu"]) > 1 else "-"
+        peak = "-" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
+        numbers = [f"{cpu:.{digits}f}", f"{wall:.{digits}f}", peak, f"{loops:.2f}", noise]
         words, is_slow = compared(row, baseline["rows"].get(name), baseline["version"]) if baseline else ("", False)
         slow += [name] * is_slow
         cells.append([name, *numbers, *judged(name, row), words])
