@@ -327,27 +327,29 @@ def _one_result(assembled):
 def _against_rows(assembled, engine, template, done, most):
     """Yield the name and the row of the queries of a frame, for more and more frames in the database."""
     n_frames = next(len(rows) for table, rows in template if table.name == "frames")
+    with assembled.sessions.begin() as session:
+        row_id = _rows_of(session, FRAMES, "science")[0].id
     copies, size = 1, 1000
     while size <= most:
         wanted = max(size // n_frames, 1)
         fill(assembled.sessions.kw["bind"], template, copies, wanted)
         copies = max(copies, wanted)
-        _one_frame(assembled, done)
-        measured = _repeated(lambda: _one_frame(assembled, done), 20)
+        _one_frame(assembled, row_id, done)
+        measured = _repeated(lambda: _one_frame(assembled, row_id, done), 20)
         # the memory of this process is that of the reduction before
         yield f"queries of a frame, {engine}, {size} frames", {**measured, "peak_mb": None}
         size *= 10
 
 
-def _one_frame(assembled, done):
+def _one_frame(assembled, row_id, done):
     """Acquire the row of a frame, plan its reduction, and record the outcome."""
     from nrespipe.database.tables import Frame
     from nrespipe.service.reduction import frame_reduction
     from nrespipe.service.work import leases, process_names
 
     with assembled.sessions.begin() as session:
-        frame = _rows_of(session, FRAMES, "science")[0]
-    lease = leases.acquire(assembled, Frame, frame.id, process_names.this_process("speed"), seen=frame.tries)
+        tries = session.get_one(Frame, row_id).tries
+    lease = leases.acquire(assembled, Frame, row_id, process_names.this_process("speed"), seen=tries)
     job = lease.write(lambda session, row: frame_reduction.plan(session, row, assembled))
     recorded = lease.write(lambda session, _row: frame_reduction.record(session, job, done, assembled) is not None)
     assert recorded, "the frame was not recorded"
