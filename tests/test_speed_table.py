@@ -79,6 +79,15 @@ def test_one_repetition_is_uncertain(speed):
     assert speed.compared(row(6.0), row(3.0), "1.2.0") == ("100 % slower than 1.2.0: TOO SLOW", True)
 
 
+def test_a_step_of_a_millisecond_is_not_too_slow(speed):
+    before, now = row(0.0010, 0.0011, 0.0009), row(0.0020, 0.0021, 0.0019)
+    assert speed.compared(now, before, "1.2.0")[1] is False
+
+
+def test_a_record_is_read_as_it_was_written(speed, recorded):
+    assert json.loads(speed.text(recorded)) == recorded
+
+
 def test_a_slow_row_is_named(speed, recorded):
     now = copy.deepcopy(recorded)
     now["rows"]["two stars, warm"]["cpu"] = [9 * seconds for seconds in now["rows"]["two stars, warm"]["cpu"]]
