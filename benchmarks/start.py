@@ -8,12 +8,12 @@ import statistics
 import subprocess
 import sys
 
-_COMMAND = "from nrespipe.cli import main; main(prog_name='nrespipe')"
+COMMAND = "from nrespipe.cli import main; main(prog_name='nrespipe')"
 _STARTS = (
     ("python -c pass", "pass", ()),
-    ("nrespipe --version", _COMMAND, ("--version",)),
-    ("nrespipe --help", _COMMAND, ("--help",)),
-    ("nrespipe status --help", _COMMAND, ("status", "--help")),
+    ("nrespipe --version", COMMAND, ("--version",)),
+    ("nrespipe --help", COMMAND, ("--help",)),
+    ("nrespipe status --help", COMMAND, ("status", "--help")),
     ("import nrespipe.recipes.science", "import nrespipe.recipes.science", ()),
     ("import nrespipe.service.batch.night", "import nrespipe.service.batch.night", ()),
 )

@@ -26,6 +26,7 @@ measure() {
 chosen=("$@")
 measure start
 measure compiling
+measure speed --large --service --rows 100000 --baseline benchmarks/speed_baseline.json
 measure masters
 measure traces
 measure extraction

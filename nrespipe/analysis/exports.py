@@ -6,7 +6,6 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from nrespipe import doppler
-from nrespipe.database.frames import latest
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, StarVelocity
 from nrespipe.files import plain_table
@@ -107,7 +106,7 @@ def velocities(session: Session, *, site: str = "", first_day: str = "", last_da
     str
         A line for each star of each frame, last versions only, in order of time.
     """
-    query = select(StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, latest())
+    query = select(StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, Frame.is_latest())
     parts = (selectinload(Frame.products), selectinload(Frame.attempts), selectinload(Frame.drift))
     query = query.options(joinedload(StarVelocity.frame).options(*parts))
     found = session.scalars(query.where(*_within(Frame, site, first_day, last_day)))

@@ -8,7 +8,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe.analysis.master_list import name_of
-from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, Master
@@ -90,7 +89,7 @@ def of(
 def _frames(session: Session, kind: Kind, place: tuple[str, str, str]) -> Sequence[Frame]:
     site, instrument, camera = place
     same = (Frame.kind == kind, Frame.site == site, Frame.instrument == instrument, Frame.camera == camera)
-    return session.scalars(select(Frame).where(*same, latest()).order_by(Frame.filename)).all()
+    return session.scalars(select(Frame).where(*same, Frame.is_latest()).order_by(Frame.filename)).all()
 
 
 def _problems(frames: Sequence[Frame]) -> list[str]:

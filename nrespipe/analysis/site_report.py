@@ -10,7 +10,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe.analysis import master_drawing, site_advice
-from nrespipe.database.frames import latest
 from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.engine.orders import trace
@@ -46,7 +45,7 @@ def gather(session: Session, assembly: "Assembly", site: str, days: Collection[s
     list of CameraReport
         By spectrograph and camera.
     """
-    known = select(Frame.instrument, Frame.camera).where(Frame.site == site, Frame.instrument != "", latest())
+    known = select(Frame.instrument, Frame.camera).where(Frame.site == site, Frame.instrument != "", Frame.is_latest())
     places = sorted((instrument, camera) for instrument, camera in session.execute(known.distinct()).all())
     return [_camera(session, assembly, (site, *place), days) for place in places]
 

@@ -100,7 +100,7 @@ def listed(session: "Session") -> list[str]:
         [
             row.star, row.site, str(len(row.inputs)), shown((row.berv_range_ms or 0) / 1e3, ".1f"),
             shown(row.teff_k, ".0f"), shown(row.logg, ".2f"), shown(row.metallicity, ".2f"),
-            f"{row.first_day or '...'}-{row.last_day or '...'}", "yes" if rows.known(row).trusted else "no", row.path,
+            f"{row.first_day or '...'}-{row.last_day or '...'}", "yes" if rows.summary(row).trusted else "no", row.path,
         ]
         for row in rows.current(session)
     ]  # fmt: skip

@@ -11,21 +11,21 @@ import click
 from nrespipe.cli import options
 from nrespipe.database.administration import opening
 from nrespipe.database.states import State
-from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
+from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster
 from nrespipe.files import layout, plain_table
 from nrespipe.service import assembly
 from nrespipe.service.ingest import submission
 from nrespipe.service.operations import database_upkeep
 
 if TYPE_CHECKING:
-    from nrespipe.service.work.leases import WorkTable
+    from nrespipe.database.tables import WorkTable
     from nrespipe.settings import Settings
 
 _QUEUES: "dict[str, list[WorkTable]]" = {
     "reduction": [Frame],
-    "periodic": [Stacking, NightSummary],
+    "periodic": [ScheduledMaster, NightSummary],
     "deliveries": [Delivery],
-    "all": [Frame, Stacking, NightSummary, Delivery],
+    "all": [Frame, ScheduledMaster, NightSummary, Delivery],
 }
 
 

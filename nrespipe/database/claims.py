@@ -1,19 +1,18 @@
 """Claims on rows that are work: one process works on a row at a time, and a process that died loses its rows."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sqlalchemy import ColumnElement, case, func, literal, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy import case, func, select, update
+from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database.dialects import clock, now
-from nrespipe.database.frames import SHORTEST_PAUSE_S, cancel_dispatch_of_versions, latest, record
+from nrespipe.database import dispatches
+from nrespipe.database.dialects import clock
+from nrespipe.database.frames import SHORTEST_PAUSE_S, record
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt, Delivery, Frame, NightSummary, Stacking, Work
+from nrespipe.database.tables import WORK_TABLES, Attempt, Delivery, Frame, NightSummary, Work
 
-#: Tables whose rows are work.
-KINDS_OF_WORK: tuple[type[Work], ...] = (Frame, Stacking, Delivery, NightSummary)
 #: A process that keeps a row longer than this is taken for dead [second], unless it says otherwise.
 LEASE_S = 7200.0
 #: Number of the PostgreSQL locks of this module; any number that no other lock has.
@@ -23,7 +22,12 @@ MOST_DEATHS = 3
 
 
 def claim(
-    session: Session, table: type[Work], row_id: int, owner: str, lease_s: float = LEASE_S, seen: int | None = None
+    session: Session,
+    table: type[Work],
+    row_id: int,
+    owner: str,
+    lease_s: float = LEASE_S,
+    tries_seen: int | None = None,
 ) -> bool:
     """Claim a row to work on it, if no other process has it.
 
@@ -32,10 +36,10 @@ def claim(
     session
         An open session; the row is claimed once the caller commits.
     table
-        One of `KINDS_OF_WORK`.
+        One of ``tables.WORK_TABLES``.
     lease_s
         Longest time that the process may keep the row [second].
-    seen
+    tries_seen
         Number of tries that the caller has seen: the row is then claimed if nobody has tried it since. Without it the
         row must be due now.
 
@@ -51,12 +55,12 @@ def claim(
     """
     moment = clock(session)
     conditions = [table.id == row_id, table.owner == ""]
-    conditions.append(table.next_try <= moment if seen is None else table.tries == seen)
+    conditions.append(table.next_try <= moment if tries_seen is None else table.tries == tries_seen)
     values = {"owner": owner, "lease": moment + timedelta(seconds=lease_s)}
     statement = update(table)
     if table is Frame:
         _take_turns(session, row_id)
-        conditions += [latest(), _no_version_at_work()]
+        conditions += [Frame.is_latest(), Frame.no_version_at_work()]
         statement = statement.values(state=case((Frame.state == State.DONE, State.DONE), else_=State.RUNNING))
     claimed = statement.where(*conditions).values(**values).returning(table.id)
     return session.scalar(claimed.execution_options(synchronize_session=False)) is not None
@@ -68,7 +72,7 @@ def confirm_owner(session: Session, table: type[Work], row_id: int, owner: str) 
     Parameters
     ----------
     table
-        One of `KINDS_OF_WORK`.
+        One of ``tables.WORK_TABLES``.
     """
     kept = update(table).where(table.id == row_id, table.owner == owner).values(owner=owner).returning(table.id)
     return session.scalar(kept.execution_options(synchronize_session=False)) is not None
@@ -80,7 +84,7 @@ def is_owner(session: Session, table: type[Work], row_id: int, owner: str) -> bo
     Parameters
     ----------
     table
-        One of `KINDS_OF_WORK`.
+        One of ``tables.WORK_TABLES``.
     """
     return session.scalar(select(table.id).where(table.id == row_id, table.owner == owner)) is not None
 
@@ -91,7 +95,7 @@ def give_back(session: Session, table: type[Work], row_id: int, owner: str) -> N
     Parameters
     ----------
     table
-        One of `KINDS_OF_WORK`.
+        One of ``tables.WORK_TABLES``.
     owner
         The process that claimed it; nothing happens where the row belongs to another by now.
     """
@@ -101,102 +105,16 @@ def give_back(session: Session, table: type[Work], row_id: int, owner: str) -> N
         back = back.values(state=case((Frame.state == State.RUNNING, State.QUEUED), else_=Frame.state))
     session.execute(back.execution_options(synchronize_session=False))
     if table is Frame:
-        cancel_dispatch_of_versions(session, row_id)
+        dispatches.cancel_versions(session, row_id)
 
 
 def owners(session: Session) -> set[str]:
     """Return the processes that own rows."""
     return {
         name
-        for table in KINDS_OF_WORK
+        for table in WORK_TABLES
         for name in session.scalars(select(table.owner).where(table.owner != "").distinct())
     }
-
-
-def select_for_dispatch(
-    session: Session, table: type[Work], patience_s: float, most: int, low_priority: bool = False
-) -> list[int]:
-    """Select due rows about which a worker is to be notified, and note that it is.
-
-    Parameters
-    ----------
-    session
-        An open session; the caller commits, and notifies the workers then.
-    table
-        One of `KINDS_OF_WORK`.
-    patience_s
-        Time after which a row that no worker has claimed is dispatched again [second].
-    most
-        Largest number of rows.
-    low_priority
-        Whether to select frames that are reduced when nothing else is due, or all others.
-
-    Returns
-    -------
-    list of int
-        Keys of due rows: first those of the nights that go on now, then all others, each the oldest first. Processes
-        that select at the same time get different rows. A row that another process has locked at this moment is left
-        to the next call: a process that hangs must not stop the service.
-    """
-    moment = clock(session)
-    never_sent = (table.sent.is_(None)) | (table.sent < table.next_try)
-    conditions = [
-        table.owner == "",
-        table.next_try <= moment,
-        never_sent | (table.sent < moment - timedelta(seconds=patience_s)),
-    ]
-    if table is Frame:
-        conditions += [latest(), Frame.low_priority == low_priority, _no_version_at_work()]
-    order = (_rank_of_night(table, moment), table.next_try, table.id)
-    # a table of its own: PostgreSQL may ask a subquery row by row, and find others when these are stamped
-    first = select(table.id).where(*conditions).order_by(*order).limit(most)
-    first_rows = first.with_for_update(skip_locked=True).cte("first")
-    # the conditions once more: another process that selects at the same time may have been first
-    stamped = update(table).where(table.id.in_(select(first_rows.c.id)), *conditions).values(sent=moment)
-    rows = session.execute(stamped.returning(*order).execution_options(synchronize_session=False)).all()
-    return [row_id for _, _, row_id in sorted((rank, due, row_id) for rank, due, row_id in rows)]
-
-
-def _rank_of_night(table: type[Work], moment: datetime) -> ColumnElement[int]:
-    """Rank the nights that go on now, or have just ended, before all others."""
-    day: InstrumentedAttribute[str] | None = getattr(table, "day", None)
-    if day is None:
-        return literal(0)
-    first, last = (f"{moment + timedelta(days=days):%Y%m%d}" for days in (-1, 1))
-    return case((day.between(first, last), 0), else_=1)
-
-
-def count_dispatched(session: Session, table: type[Work], patience_s: float) -> int:
-    """Count the rows about which a worker was notified and which no worker has claimed yet.
-
-    Parameters
-    ----------
-    table
-        One of `KINDS_OF_WORK`.
-    patience_s
-        Messages that were sent longer ago than this count as lost [second].
-    """
-    moment = clock(session)
-    conditions = [table.owner == "", table.next_try <= moment, table.sent >= table.next_try]
-    conditions.append(table.sent >= moment - timedelta(seconds=patience_s))
-    if table is Frame:
-        # a worker that was notified of another version of a file at work has left it alone
-        conditions += [latest(), _no_version_at_work()]
-    return session.scalars(select(func.count()).select_from(table).where(*conditions)).one()
-
-
-def cancel_dispatch(session: Session, table: type[Work], rows: Collection[int] | None = None) -> None:
-    """Note that the messages about some rows were not sent, or are lost.
-
-    Parameters
-    ----------
-    table
-        One of `KINDS_OF_WORK`.
-    rows
-        Keys as `select_for_dispatch` returned them; all if not given.
-    """
-    which = table.next_try.is_not(None) if rows is None else table.id.in_(rows)
-    session.execute(update(table).where(which).values(sent=None).execution_options(synchronize_session=False))
 
 
 def release(
@@ -219,8 +137,8 @@ def release(
         Table and key of each row that was released. A row whose lease has run out but that is locked at this moment is
         left to the next call.
     """
-    released = []
-    for table in KINDS_OF_WORK:
+    released: list[tuple[type[Work], int]] = []
+    for table in WORK_TABLES:
         lost = select(table.id, table.owner)
         if owners:
             # asked for once: this waits for a server that still ends the statements of the dead process
@@ -275,31 +193,8 @@ def record_death(session: Session, work: Work, reason: str) -> None:
     work.next_try = None if given_up else moment + timedelta(seconds=SHORTEST_PAUSE_S * (work.deaths - 1))
 
 
-def request(session: Session, frame: Frame, low_priority: bool = False) -> None:
-    """Request that a frame is reduced now, whatever its state.
-
-    Parameters
-    ----------
-    frame
-        One that no process is working on. One that is done stays done until then.
-    low_priority
-        Whether it is reduced only when nothing else is due.
-    """
-    frame.low_priority = low_priority
-    frame.next_try, frame.sent, frame.deaths, frame.retries = clock(session), None, 0, 0
-    if frame.state != State.DONE:
-        frame.state, frame.reason, frame.updated = State.QUEUED, "", now()
-
-
 def _take_turns(session: Session, row_id: int) -> None:
     """Let processes that claim rows of the same file wait for each other: both would find no version at work."""
     if session.get_bind().dialect.name == "postgresql":
         name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
         session.execute(select(func.pg_advisory_xact_lock(_TURNS, func.hashtext(name))))
-
-
-def _no_version_at_work() -> ColumnElement[bool]:
-    """Two versions of a frame write the same products: they take turns."""
-    other = aliased(Frame)
-    at_work = (other.filename == Frame.filename, other.id != Frame.id, other.owner != "")
-    return ~select(other.id).where(*at_work).exists()

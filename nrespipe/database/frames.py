@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
+from nrespipe.database import dispatches
 from nrespipe.database.dialects import clock, insert, now
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
@@ -91,7 +92,7 @@ def assign_version(session: Session, frame: Frame) -> None:
     _close_older(session, frame)
 
 
-def identify(frame: Frame, facts: Mapping[str, object], moment: datetime) -> None:
+def record_header(frame: Frame, facts: Mapping[str, object], moment: datetime) -> None:
     """Record the header values of a frame of which only the file name was known; it is queued again.
 
     Parameters
@@ -105,19 +106,6 @@ def identify(frame: Frame, facts: Mapping[str, object], moment: datetime) -> Non
         setattr(frame, name, value)
     if not frame.owner:
         frame.state, frame.reason, frame.next_try, frame.updated = State.QUEUED, "", moment, now()
-
-
-def latest() -> ColumnElement[bool]:
-    """Return the condition that a row is the last version of its file, or an announcement.
-
-    Returns
-    -------
-    sqlalchemy.ColumnElement
-        For the ``where`` of a select from `Frame`. An announcement, which has no version, neither hides one nor is
-        hidden by one.
-    """
-    newer = aliased(Frame)
-    return ~select(newer.id).where(newer.filename == Frame.filename, newer.version > Frame.version).exists()
 
 
 def pending(session: Session, kind: "Kind", code_version: str) -> list[Frame]:
@@ -136,7 +124,7 @@ def pending(session: Session, kind: "Kind", code_version: str) -> list[Frame]:
     """
     open_again = (Frame.state == State.FAILED) & (Frame.code_version != code_version)
     is_due = (Frame.state.in_(UNFINISHED) | open_again) & Frame.start_mjd.is_not(None) & (Frame.owner == "")
-    query = select(Frame).where(Frame.kind == kind, is_due, latest())
+    query = select(Frame).where(Frame.kind == kind, is_due, Frame.is_latest())
     return list(session.scalars(query.order_by(Frame.filename)))
 
 
@@ -149,7 +137,7 @@ def to_reduce_again(session: Session, kind: "Kind") -> list[Frame]:
         The oldest request first.
     """
     asked = (Frame.low_priority, Frame.next_try <= clock(session), Frame.owner == "")
-    query = select(Frame).where(Frame.kind == kind, *asked, latest())
+    query = select(Frame).where(Frame.kind == kind, *asked, Frame.is_latest())
     return list(session.scalars(query.order_by(Frame.next_try, Frame.filename)))
 
 
@@ -182,6 +170,8 @@ def record(
     Frame
         The frame in its new state, without an owner. One that was done stays done with its result, and its reason says
         how the later attempt ended; but a calibration, which has no products, is no longer good where it is found bad.
+        One that has failed `MOST_RETRIES` times in a row for a reason outside the frame ends failed, and so does the
+        attempt.
     """
     session.flush()  # otherwise changes of this session would be overwritten by the values that are read
     frame = session.get_one(Frame, attempt.frame_id, populate_existing=True)
@@ -193,7 +183,7 @@ def record(
     if frame.retries >= MOST_RETRIES:
         attempt.outcome = State.FAILED
         attempt.reason = f"given up after {frame.retries} attempts: {attempt.reason}"
-    cancel_dispatch_of_versions(session, frame.id)
+    dispatches.cancel_versions(session, frame.id)
     frame.next_try = _next_try(session, frame, attempt.outcome)
     frame.low_priority = frame.low_priority and frame.next_try is not None
     if _keeps_result(frame, attempt.outcome):
@@ -227,26 +217,10 @@ def record_wait(session: Session, frame_id: int, reason: str) -> None:
     frame = session.get_one(Frame, frame_id, populate_existing=True)
     frame.owner, frame.lease, frame.next_try, frame.low_priority = "", None, None, False
     frame.updated = now()
-    cancel_dispatch_of_versions(session, frame.id)
+    dispatches.cancel_versions(session, frame.id)
     if frame.state != State.DONE:
         frame.state, frame.reason = State.WAITING, reason
         frame.next_try = clock(session) + timedelta(seconds=LOOK_AGAIN_S)
-
-
-def cancel_dispatch_of_versions(session: Session, row_id: int) -> None:
-    """Make the next sweep dispatch the other versions of a file, which have waited for their turn.
-
-    Parameters
-    ----------
-    row_id
-        The frame whose work has ended.
-    """
-    name = select(Frame.filename).where(Frame.id == row_id).scalar_subquery()
-    others = (Frame.filename == name, Frame.id != row_id, Frame.owner == "", Frame.next_try.is_not(None))
-    # rows that other processes have locked change without this, and two processes could wait for each other
-    free = list(session.scalars(select(Frame.id).where(*others).with_for_update(skip_locked=True)))
-    cancelled = update(Frame).where(Frame.id.in_(free)).values(sent=None)
-    session.execute(cancelled.execution_options(synchronize_session=False))
 
 
 def find(session: Session, name: str) -> list[Frame]:
@@ -292,7 +266,7 @@ def counts(session: Session) -> list[tuple[Any, ...]]:
         (site, instrument, camera, day, kind, state, count), sorted; last versions only.
     """
     columns = (Frame.site, Frame.instrument, Frame.camera, Frame.day, Frame.kind, Frame.state)
-    rows = session.execute(select(*columns, func.count()).where(latest()).group_by(*columns))
+    rows = session.execute(select(*columns, func.count()).where(Frame.is_latest()).group_by(*columns))
     return sorted(
         (tuple(row) for row in rows), key=lambda row: tuple("" if cell is None else str(cell) for cell in row)
     )
@@ -306,7 +280,7 @@ def with_problems(session: Session) -> list[Frame]:
     list of Frame
         Last versions only, by file name.
     """
-    query = select(Frame).where(Frame.state.not_in((State.DONE, State.QUEUED, State.RUNNING)), latest())
+    query = select(Frame).where(Frame.state.not_in((State.DONE, State.QUEUED, State.RUNNING)), Frame.is_latest())
     return list(session.scalars(query.order_by(Frame.filename)))
 
 

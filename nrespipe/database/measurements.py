@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.frames import latest
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, StarVelocity
 from nrespipe.frames.quality import Quality
@@ -29,7 +28,11 @@ def velocity_table(session: Session) -> list[dict[str, Any]]:
     list of dict
         `VELOCITY_COLUMNS` of each star of each frame, last versions only, in order of time; `quality` is words.
     """
-    query = select(Frame.filename, StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, latest())
+    query = (
+        select(Frame.filename, StarVelocity)
+        .join(StarVelocity.frame)
+        .where(Frame.state == State.DONE, Frame.is_latest())
+    )
     rows = session.execute(query.order_by(Frame.start_mjd, Frame.filename, StarVelocity.fiber))
     return [_velocity_row(filename, velocity) for filename, velocity in rows]
 
@@ -53,7 +56,7 @@ def velocities_of_star(
     list of (Frame, StarVelocity)
         Of the frames that are done, last versions only, in order of time.
     """
-    query = select(Frame, StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, latest())
+    query = select(Frame, StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, Frame.is_latest())
     if site:
         query = query.where(Frame.site == site)
     if first_day:
@@ -85,7 +88,7 @@ def drift_table(session: Session) -> list[dict[str, Any]]:
     list of dict
         `DRIFT_COLUMNS` of each frame, last versions only, in order of spectrograph and time.
     """
-    query = select(Frame, FrameDrift).join(FrameDrift.frame).where(Frame.state == State.DONE, latest())
+    query = select(Frame, FrameDrift).join(FrameDrift.frame).where(Frame.state == State.DONE, Frame.is_latest())
     rows = session.execute(query.order_by(Frame.instrument, Frame.start_mjd, Frame.filename))
     return [
         {name: getattr(frame if name in _OF_FRAME else drift, name) for name in DRIFT_COLUMNS} for frame, drift in rows
@@ -127,7 +130,7 @@ def drift_scatter_ms(session: Session, frame: Frame, *, days: float = 30.0, most
         Frame.state == State.DONE,
         FrameDrift.velocity_ms.is_not(None),
     )
-    query = select(FrameDrift.velocity_ms).join(FrameDrift.frame).where(*before, of_its_night, latest())
+    query = select(FrameDrift.velocity_ms).join(FrameDrift.frame).where(*before, of_its_night, Frame.is_latest())
     found = session.scalars(query.order_by(Frame.start_mjd.desc(), Frame.filename).limit(most))
     drifts = [drift for drift in found if drift is not None]
     if len(drifts) < fewest:

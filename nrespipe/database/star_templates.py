@@ -40,7 +40,7 @@ def current(session: Session, day: str = "") -> list[StarTemplate]:
     return [t for t in found if not day or (t.first_day or day) <= day <= (t.last_day or day)]
 
 
-def known(row: StarTemplate) -> Template:
+def summary(row: StarTemplate) -> Template:
     """Return the template of a row, without its spectrum.
 
     Returns

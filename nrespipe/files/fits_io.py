@@ -1,6 +1,8 @@
 """Open and write FITS files; failures of the disk are told apart from defects of the file."""
 
+import math
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -14,9 +16,11 @@ from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.errors import BadFrame, Unavailable
-from nrespipe.files.atomic_files import open_regular, temporary_path
+from nrespipe.files.atomic_files import md5, open_regular, temporary_path
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from astropy.io.fits import HDUList, Header
 
 #: Bytes of a FITS block.
@@ -30,7 +34,8 @@ STRUCTURAL = frozenset(
 )
 
 # What astropy raises on bytes that are not what their header says. Found by cutting and scrambling files; an
-# OSError without a number is astropy's own, one with a number is the disk's.
+# OSError without a number is astropy's own, one with a number is the disk's. A MemoryError is the machine's: sizes
+# that no file has are refused by its headers, before anything is allocated.
 _DAMAGE = (
     ArithmeticError,
     AssertionError,
@@ -39,7 +44,6 @@ _DAMAGE = (
     CfitsioException,
     EOFError,
     LookupError,
-    MemoryError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -47,6 +51,12 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
+
+
+#: Largest numbers of axes and of columns that the FITS standard allows; of pixels and of bytes that a part of a file of
+#: ours may have.
+_MOST_AXES, _MOST_PIXELS, _MOST_BYTES = 999, 2**28, 2**40
+_SIZE_CARD = re.compile(rb"(BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|TFIELDS) *= +(-?\d{1,20})(?= |/)")
 
 
 @contextmanager
@@ -65,6 +75,8 @@ def reading(path: str | Path) -> "Iterator[HDUList]":
         If the file is no FITS file, or a part that is asked for cannot be read.
     Unavailable
         If the disk does not give the file.
+    MemoryError
+        If the machine has too little memory for it.
     """
     name = Path(path).name
     try:
@@ -72,14 +84,19 @@ def reading(path: str | Path) -> "Iterator[HDUList]":
         with open_regular(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             _require_fits(stream.read(BLOCK), name)
+            _require_sizes(stream, name)
             stream.seek(0)
             with fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
                 yield hdus
     except OSError as error:
         if error.errno is not None:
             raise Unavailable(f"{name}: the disk does not give the file: {error.strerror}") from error
+        _require_readable(path)
         raise BadFrame(f"{name}: damaged FITS file: {error}") from error
     except _DAMAGE as error:
+        if isinstance(error, CfitsioException) and "insufficient memory" in str(error):
+            raise MemoryError(f"{name}: {error}") from error
+        _require_readable(path)
         raise BadFrame(f"{name}: damaged FITS file, a part of it makes no sense: {error!r}") from error
 
 
@@ -93,6 +110,53 @@ def _require_fits(start: bytes, name: str) -> None:
     if not start.strip(b"\0"):
         raise BadFrame(f"{name}: not a FITS file: it begins with empty bytes")
     raise BadFrame(f"{name}: not a FITS file")
+
+
+def _require_sizes(stream: "BufferedReader", name: str) -> None:
+    """Refuse a file whose headers ask for a size that no file has: astropy would allocate it, or count up to it."""
+    place = 0
+    while sizes := _sizes(stream, place):
+        for keyword in ("NAXIS", "ZNAXIS", "TFIELDS"):
+            if sizes.get(keyword, 0) > _MOST_AXES:
+                raise BadFrame(f"{name}: {keyword} is {sizes[keyword]}; expected at most {_MOST_AXES}")
+        packed = _axes(sizes, "ZNAXIS")
+        if math.prod(packed) > _MOST_PIXELS:
+            raise BadFrame(f"{name}: its header claims an image of {' x '.join(map(str, packed))} pixels")
+        # of a primary part with random groups the first axis is 0
+        length = math.prod(n for n in _axes(sizes, "NAXIS") if n) if sizes.get("NAXIS") else 0
+        n_bytes = abs(sizes.get("BITPIX", 0)) // 8 * sizes.get("GCOUNT", 1) * (sizes.get("PCOUNT", 0) + length)
+        if n_bytes > _MOST_BYTES:
+            raise BadFrame(f"{name}: its header claims a part of {n_bytes} bytes")
+        if n_bytes < 0:
+            return
+        place = stream.tell() + -(-n_bytes // BLOCK) * BLOCK
+
+
+def _sizes(stream: "BufferedReader", place: int) -> dict[str, int]:
+    """Return the cards of a header that give sizes, and go to its end; none where there is no header."""
+    found: dict[str, int] = {}
+    stream.seek(place)
+    while len(block := stream.read(BLOCK)) == BLOCK:
+        cards = [block[i : i + 80] for i in range(0, BLOCK, 80)]
+        for card in cards:
+            # the first of several cards counts, as for astropy
+            if match := _SIZE_CARD.match(card):
+                found.setdefault(match[1].decode(), int(match[2]))
+        if any(card.rstrip() == b"END" for card in cards):
+            return found
+    return {}
+
+
+def _axes(sizes: dict[str, int], keyword: str) -> list[int]:
+    return [sizes.get(f"{keyword}{i}", 0) for i in range(1, sizes.get(keyword, 0) + 1)]
+
+
+def _require_readable(path: str | Path) -> None:
+    """Check that the disk gives every byte of a file: numpy takes a read that fails for the end of the file."""
+    try:
+        md5(path)
+    except OSError as error:
+        raise Unavailable(f"{Path(path).name}: the disk does not give the file: {error.strerror}") from error
 
 
 def require_whole(hdus: "HDUList", path: str | Path) -> None:

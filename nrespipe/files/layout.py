@@ -2,7 +2,7 @@
 
 Raw frames::
 
-    {archive}/{site}/{instrument}/{day}/raw/lscnrs01-fa09-20190405-0021-e00.fits.fz
+    {raw_root}/{site}/{instrument}/{day}/raw/lscnrs01-fa09-20190405-0021-e00.fits.fz
 
 Masters and products::
 
@@ -12,6 +12,10 @@ Masters and products::
 Templates of stars::
 
     {output}/{site}/templates/template_HD10700_lsc_0123456789ab.fits
+
+Images of masters, unpacked for all processes of a machine::
+
+    {output}/.unpacked/0123456789abcdef0123456789abcdef/PROFILE_RESPONSE.npy
 
 Raw frames that were fetched from the archive::
 
@@ -23,10 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nrespipe.errors import Skipped
-from nrespipe.files.raw.identity import Identity, require_raw_name, stem
+from nrespipe.files.raw.identity import Identity, parse_name, require_raw_name, stem
 
 if TYPE_CHECKING:
-    from nrespipe.database.tables import Frame, Master
+    from nrespipe.database.tables import Master
     from nrespipe.frames.masters import Origin
     from nrespipe.frames.raw import RawFrame
 
@@ -34,17 +38,17 @@ if TYPE_CHECKING:
 _USUAL_MODE = "lco2_500kHz_1amp_DRH_B"
 
 
-def raw_directory(archive: str | Path, site: str, instrument: str, day: str) -> Path:
+def raw_directory(raw_root: str | Path, site: str, instrument: str, day: str) -> Path:
     """Return the directory of the raw frames of a night.
 
     Parameters
     ----------
-    archive
+    raw_root
         Root of the raw archive.
     site, instrument, day
         ``lsc``, ``nres01``, ``YYYYMMDD``.
     """
-    return Path(archive) / site / instrument / day / "raw"
+    return Path(raw_root) / site / instrument / day / "raw"
 
 
 def raw_frames(directory: str | Path) -> list[Path]:
@@ -185,17 +189,27 @@ def product_path(output: str | Path, frame: "RawFrame | Identity", suffix: str) 
     return _night(output, frame) / "processed" / f"{reduced_stem(frame.filename)}{suffix}"
 
 
-def fetched_path(output: str | Path, frame: "RawFrame | Identity | Frame", name: str) -> Path:
-    """Return the path of a raw frame that was fetched from the archive.
+def fetched_path(output: str | Path, name: str) -> Path:
+    """Return the path of a raw frame that was fetched from the archive, by the night in its name.
 
     Parameters
     ----------
-    frame
-        The raw frame; directories whose names are not known are left out.
     name
-        Name of the file.
+        Name of the file; one that names no night is stored next to the sites.
     """
-    return Path(output, *filter(None, (frame.site, frame.instrument, frame.day)), "fetched", name)
+    place = parse_name(name)
+    return Path(output, *(place[key] for key in ("site", "instrument", "day") if place), "fetched", name)
+
+
+def unpacked_path(output: str | Path, checksum: str) -> Path:
+    """Return the directory of the unpacked images of a master, which may be removed at any time.
+
+    Parameters
+    ----------
+    checksum
+        Of the file of the master.
+    """
+    return Path(output, ".unpacked", checksum)
 
 
 def _night(output: str | Path, what: "Origin | RawFrame | Identity | Master") -> Path:

@@ -9,6 +9,7 @@ order (``ORDER_QUALITY``), and differences of lines that two orders show (``ORDE
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -18,13 +19,14 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from nrespipe.errors import BadFrame, MissingCalibration
-from nrespipe.files import fits_io, tile_compression
+from nrespipe.files import fits_io, tile_compression, unpacked_images
 from nrespipe.files.layout import master_name
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 
 _Extension: TypeAlias = fits.ImageHDU | fits.BinTableHDU
+_Pixels: TypeAlias = Callable[[_Extension], NDArray[Any]]
 _CLASSES: dict[Kind, type[Bias] | type[Dark] | type[Flat] | type[Arc]] = {
     Kind.BIAS: Bias,
     Kind.DARK: Dark,
@@ -115,13 +117,16 @@ def write(master: Bias | Dark | Flat | Arc, path: str | Path, still_mine: Callab
     fits_io.write(fits.HDUList([_primary(master), *table, *hdus]), path, still_mine)
 
 
-def read(path: str | Path) -> Bias | Dark | Flat | Arc:
+def read(path: str | Path, unpacked: Path | None = None) -> Bias | Dark | Flat | Arc:
     """Read a master.
 
     Parameters
     ----------
     path
         File that `write` made.
+    unpacked
+        Directory of the unpacked images of this very file. They are mapped into memory, which all processes of a
+        machine share, and written first where there are none; without a directory each process has its own.
 
     Returns
     -------
@@ -143,7 +148,8 @@ def read(path: str | Path) -> Bias | Dark | Flat | Arc:
             fits_io.require_whole(hdus, path)
             origin = _origin(hdus[0].header)
             master: Bias | Dark | Flat | Arc
-            master = _restore(_CLASSES[origin.kind], "", {hdu.name: hdu for hdu in hdus}, origin)
+            pixels = _native_pixels if unpacked is None else partial(unpacked_images.pixels, unpacked)
+            master = _restore(_CLASSES[origin.kind], "", {hdu.name: hdu for hdu in hdus}, pixels, origin)
             return master
     except BadFrame as error:
         raise MissingCalibration(f"the master cannot be read, make it again: {error}") from error
@@ -251,7 +257,9 @@ def _origin(header: fits.Header) -> Origin:
     )
 
 
-def _restore(noun: type, path: str, hdus: Mapping[str, _Extension], origin: Origin | None = None) -> Any:
+def _restore(
+    noun: type, path: str, hdus: Mapping[str, _Extension], pixels: _Pixels, origin: Origin | None = None
+) -> Any:
     """Make a noun from the extensions whose names begin with its path."""
     if _is_table(noun):
         table = hdus[_name(path)].data
@@ -261,7 +269,7 @@ def _restore(noun: type, path: str, hdus: Mapping[str, _Extension], origin: Orig
     for field in fields(noun):
         if field.name not in found:
             where = f"{path}.{field.name}" if path else field.name
-            found[field.name] = _restore_field(_plain(hints[field.name]), where, hdus)
+            found[field.name] = _restore_field(_plain(hints[field.name]), where, hdus, pixels)
     return noun(**found)
 
 
@@ -272,16 +280,20 @@ def _plain(hint: Any) -> Any:
     return np.ndarray if get_origin(hint) is np.ndarray else hint
 
 
-def _restore_field(hint: Any, path: str, hdus: Mapping[str, _Extension]) -> Any:
+def _restore_field(hint: Any, path: str, hdus: Mapping[str, _Extension], pixels: _Pixels) -> Any:
     if isinstance(hint, type) and is_dataclass(hint):
-        return _restore(hint, path, hdus)
+        return _restore(hint, path, hdus, pixels)
     if hint is np.ndarray:
-        return _native(hdus[_name(path)].data) if _name(path) in hdus else None
+        return pixels(hdus[_name(path)]) if _name(path) in hdus else None
     table = hdus["VALUES"].data
     if _name(path) not in table.names:
         return None
     value = np.atleast_1d(table[_name(path)][0]).tolist()
     return tuple(value) if hint not in (int, float) else value[0]
+
+
+def _native_pixels(hdu: _Extension) -> NDArray[Any]:
+    return _native(hdu.data)
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:

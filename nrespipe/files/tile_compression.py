@@ -53,12 +53,13 @@ def image(array: NDArray[Any], name: str, cards: "Iterable[Card]" = ()) -> "BinT
         raise ValueError(f"{name}: cannot pack an array of {array.dtype} and shape {array.shape}")
     cards = list(cards)
     shape = tile_shape(array.shape, array.itemsize)
-    tiles = list(_tiles(array, shape))
-    if len(_pack(tiles[0])) > _WORTHWHILE * tiles[0].nbytes:
+    first, *others = _tiles(array, shape)
+    packed = [_pack(first)]
+    if len(packed[0]) > _WORTHWHILE * first.nbytes:
         return fits.ImageHDU(array, fits.Header(cards), name=name)
-    streams = np.empty(len(tiles), dtype=object)
-    for i, tile in enumerate(tiles):
-        streams[i] = np.frombuffer(_pack(tile), np.uint8)
+    packed += map(_pack, others)
+    streams = np.empty(len(packed), dtype=object)
+    streams[:] = [np.frombuffer(stream, np.uint8) for stream in packed]
     table = fits.BinTableHDU.from_columns([fits.Column("COMPRESSED_DATA", "1PB()", array=streams)])
     table.header.extend([*_description(array, code, shape), fits.Card("EXTNAME", name), *cards], end=True)
     return table

@@ -34,7 +34,8 @@ class Traces:
         frozen(self, orders=(n,), centers=(len(self.fibers), n, None), errors=np.shape(self.centers))
 
 
-@dataclass(frozen=True)
+# compared by identity, so that what follows from one can be kept
+@dataclass(frozen=True, eq=False)
 class Profile:
     """Cross-dispersion profile of each trace as a function of distance from its center.
 

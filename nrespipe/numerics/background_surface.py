@@ -277,7 +277,8 @@ def on_image(coefficients: Floats, shape: tuple[int, int]) -> Floats:
     ndarray of float32, shape (n_rows, n_columns)
     """
     along = [_matrix(np.arange(size), size, n - 3) for size, n in zip(shape, coefficients.shape)]
-    return (along[0] @ coefficients @ along[1].T).astype(np.float32)
+    rows, columns = (along[0] @ coefficients).astype(np.float32), along[1].astype(np.float32)
+    return rows @ columns.T
 
 
 def at_points(coefficients: Floats, row: Floats, column: Floats, shape: tuple[int, int]) -> Floats:

@@ -27,15 +27,23 @@ def transposed(image: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n_columns, n_rows)
-        A copy; four times faster than a plain copy of the transpose.
+        A copy, four times faster than a plain copy of the transpose; of an image whose columns are contiguous a view.
     """
+    if image.flags.f_contiguous:
+        return image.T
     out = np.empty(image.shape[::-1], image.dtype)
     for top in range(0, len(image), _BLOCK):
         out[:, top : top + _BLOCK] = image[top : top + _BLOCK].T
     return out
 
 
-@njit(cache=True)
+def _read_only(array):
+    """Return a view: the kernels are compiled for arrays that nobody may write to, as those of a master are."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def shares_of(
     response: Floats, centers: Floats, tables: Floats, columns: Floats, low: float, step: float, half: float
 ) -> tuple[Floats, Integers]:
@@ -61,6 +69,11 @@ def shares_of(
     first : ndarray of int32, shape (n_columns, n_traces)
         Row of the first pixel of the window; -1 where there is no trace.
     """
+    return _shares_of(_read_only(response), centers, tables, columns, low, step, half)
+
+
+@njit(cache=True)
+def _shares_of(response, centers, tables, columns, low, step, half):
     n_columns, n_rows = response.shape
     n = centers.shape[1]
     window = int(2 * half) + 1
@@ -207,6 +220,7 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
     used = np.zeros((n, n_columns), np.float32)
     model = np.zeros(n_rows)
     noise = np.zeros(n_rows)
+    weight, weighted = np.zeros(n_rows), np.zeros(n_rows)
     guards = np.zeros(n_rows)
     bands = np.zeros((n, _NEIGHBORS + 1))
     right = np.zeros(n)
@@ -218,16 +232,18 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
             if first[x, k] >= 0:
                 solution[k] = start[k, x] if not np.isnan(start[k, x]) else _sum(data[x], bad[x], first[x, k], window)
         for attempt in range(passes):
-            model_column(model, shares[x], first[x], solution, extra[x], 0.0)
-            _guards(guards, shares[x], first[x], solution, guard)
-            _noise(noise, floor[x], error[x], model, first[x], window)
+            _model(model, noise, shares[x], first[x], solution, extra[x], floor[x], error[x])
             if attempt > 0 and np.isfinite(threshold):
-                found = _outliers(data[x], bad[x], model, noise, guards, first[x], window, threshold)
+                _guards(guards, shares[x], first[x], solution, guard)
+                found = 0
+                if _has_outlier(data[x], bad[x], model, noise, guards, threshold):
+                    found = _outliers(data[x], bad[x], model, noise, guards, first[x], window, threshold)
                 if found == 0 and attempt >= least:
                     break
             elif attempt >= least:
                 break
-            _normal_equations(bands, right, data[x], extra[x], bad[x], noise, shares[x], first[x])
+            _weights(weight, weighted, data[x], extra[x], noise, bad[x])
+            _normal_equations(bands, right, weight, weighted, shares[x], first[x])
             solution, inverse = solve_banded(bands, right)
         for k in range(n):
             if first[x, k] >= 0:
@@ -295,28 +311,49 @@ def _share_used(bad, shares, first):
 
 
 @njit(cache=True)
-def _guards(guards, shares, first, solution, guard):
-    """Squares of the errors of the profiles, which no outlier test may undercut."""
-    window = shares.shape[1]
+def _model(model, noise, shares, first, solution, extra, floor, error):
+    """Fill a column with the light of its traces, and with its variance."""
+    n_rows, window = len(model), shares.shape[1]
+    for y in range(n_rows):
+        model[y] = extra[y]
     for k in range(len(first)):
         if first[k] >= 0:
-            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, len(guards)))):
-                guards[y] = 0.0
-    for k in range(len(first)):
-        if first[k] < 0:
-            continue
-        light = max(solution[k], 0.0)
-        for j in range(min(window, len(guards) - first[k])):
-            guards[np.uint64(first[k] + j)] += (guard[k] * light * shares[k, j]) ** 2
+            light = max(solution[k], 0.0)
+            for j in range(min(window, n_rows - first[k])):
+                model[np.uint64(first[k] + j)] += light * shares[k, j]
+    # over the whole column, which the compiler can do for several pixels at a time
+    for y in range(n_rows):
+        light = max(model[y], 0.0)
+        noise[y] = floor[y] + light + (error[y] * light) ** 2
 
 
 @njit(cache=True)
-def _noise(noise, floor, error, model, first, window):
+def _guards(guards, shares, first, solution, guard):
+    """Squares of the errors of the profiles, which no outlier test may undercut."""
+    window = shares.shape[1]
+    guards[:] = 0.0
     for k in range(len(first)):
-        if first[k] >= 0:
-            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, len(model)))):
-                light = max(model[y], 0.0)
-                noise[y] = floor[y] + light + (error[y] * light) ** 2
+        if first[k] < 0:
+            continue
+        light = guard[k] * max(solution[k], 0.0)
+        for j in range(min(window, len(guards) - first[k])):
+            guards[np.uint64(first[k] + j)] += (light * shares[k, j]) ** 2
+
+
+@njit(cache=True)
+def _weights(weight, weighted, data, extra, noise, bad):
+    """Inverse variances of the pixels, 0 for those that are not used, and the light that is weighted with them."""
+    for y in range(len(weight)):
+        weight[y] = 0.0 if bad[y] else 1 / noise[y]
+        weighted[y] = weight[y] * (data[y] - extra[y])
+
+
+@njit(cache=True)
+def _has_outlier(data, bad, model, noise, guards, threshold):
+    found = 0
+    for y in range(len(model)):
+        found += ((data[y] - model[y]) ** 2 > threshold**2 * (noise[y] + guards[y])) & (bad[y] == 0)
+    return found > 0
 
 
 @njit(cache=True)
@@ -343,34 +380,35 @@ def _outliers(data, bad, model, noise, guards, first, window, threshold):
 
 
 @njit(cache=True)
-def _normal_equations(bands, right, data, extra, bad, noise, shares, first):
+def _normal_equations(bands, right, weight, weighted, shares, first):
     bands[:] = 0.0
-    right[:] = 0.0
     window = shares.shape[1]
     n = len(first)
     for k in range(n):
+        right[k] = 0.0
         if first[k] < 0:
             bands[k, 0] = 1.0
             continue
-        end = min(window, len(data) - first[k])
+        end = min(window, len(weight) - first[k])
+        # sums in variables of their own, which stay in registers
+        light = square = 0.0
         for j in range(end):
             y = np.uint64(first[k] + j)
-            if not bad[y]:
-                w = shares[k, j] / noise[y]
-                right[k] += w * (data[y] - extra[y])
-                bands[k, 0] += w * shares[k, j]
+            share = shares[k, np.uint64(j)]
+            light += share * weighted[y]
+            square += share * share * weight[y]
+        right[k], bands[k, 0] = light, square * (1 + 1e-9) + 1e-12
         for i in range(1, min(_NEIGHBORS + 1, n - k)):
             apart = first[k + i] - first[k]
             if first[k + i] < 0 or apart >= window:
                 continue
+            overlap = 0.0
             for j in range(max(apart, 0), min(end, window + apart)):
-                y = np.uint64(first[k] + j)
-                if not bad[y]:
-                    bands[k, i] += shares[k, np.uint64(j)] * shares[k + i, np.uint64(j - apart)] / noise[y]
-        bands[k, 0] = bands[k, 0] * (1 + 1e-9) + 1e-12
+                both = shares[k, np.uint64(j)] * shares[k + i, np.uint64(j - apart)]
+                overlap += both * weight[np.uint64(first[k] + j)]
+            bands[k, i] = overlap
 
 
-@njit(cache=True)
 def trace_offsets(
     data: Floats,
     floor: Floats,
@@ -402,6 +440,13 @@ def trace_offsets(
         Least-squares offset of the light from the trace, upward positive, and its inverse variance
         [pixel, pixel-2]; weight 0 where nothing was measured.
     """
+    grid = low, step, half
+    return _trace_offsets(data, floor, bad, _read_only(response), centers, tables, columns, grid, flux, stride)
+
+
+@njit(cache=True)
+def _trace_offsets(data, floor, bad, response, centers, tables, columns, grid, flux, stride):
+    low, step, half = grid
     n_columns, n_rows = data.shape
     n = centers.shape[1]
     offset = np.zeros((n, n_columns))
@@ -410,7 +455,7 @@ def trace_offsets(
     for x in range(stride // 2, n_columns, stride):
         place, weight = chunk_of(columns, float(x))
         model[:] = 0.0
-        add_traces(model, flux[:, x], centers[x], tables, columns, x, (low, step, half), response[x])
+        add_traces(model, flux[:, x], centers[x], tables, columns, x, grid, response[x])
         for k in range(n):
             c = centers[x, k]
             if np.isnan(c) or np.isnan(flux[k, x]):

@@ -95,8 +95,8 @@ def displaced(
     """
     n_columns, n, window = shares.shape
     extra = np.zeros((n_columns, n_rows), np.float32)
-    for k in range(n):
-        for x in range(n_columns):
+    for x in range(n_columns):
+        for k in range(n):
             if first[x, k] < 0 or np.isnan(flux[k, x]):
                 continue
             slope, second, third = derivatives(flux[k], x)

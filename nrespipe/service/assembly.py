@@ -15,7 +15,7 @@ from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service import limits, metrics
-from nrespipe.service.limits import Pace
+from nrespipe.service.limits import Limits, Pace
 from nrespipe.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ class Assembly:
     settings: Settings = Settings()
     pace: Pace = Pace()
     recorder: metrics.Recorder = field(default_factory=metrics.Recorder)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of time that follow from the settings and the pace."""
+        return limits.of(self.settings, self.pace)
 
     @cached_property
     def readers(self) -> sessionmaker[Session]:

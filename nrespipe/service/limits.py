@@ -36,7 +36,8 @@ class Pace:
     patience_s
         For how long a database may be away before a message is given up; the row stays [second].
     read_s
-        How long a disk may take to identify a file; after that the frame is tried again later [second].
+        How long a disk may take to read the header of a file, where half of the time limit of a frame is not shorter;
+        after that the frame is tried again later [second].
     beat_s, stale_s
         Interval of the heartbeat of a node of workers; and how long another that wants its name waits for a heartbeat
         before the node counts as dead [second].
@@ -61,7 +62,8 @@ class Limits:
     Attributes
     ----------
     read_s
-        How long a disk may take to identify a file [second].
+        How long a disk may take to read the header of a file [second]: ``Pace.read_s``, or half of `work_s` where that
+        is shorter.
     deliver_s
         How long a product may take to be delivered [second]: a server or a directory that needs longer is away.
     fetch_s

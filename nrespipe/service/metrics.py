@@ -13,7 +13,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from nrespipe.database.dialects import clock
-from nrespipe.database.frames import latest
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 
@@ -47,18 +46,18 @@ class Point:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def of_frame(row: Frame, result: "Outcome[Result]") -> list[Point]:
+def of_frame(row: Frame, ended: "Outcome[Result]") -> list[Point]:
     """Return the numbers of the reduction of a frame; finite ones only."""
     tags = {"site": row.site, "instrument": row.instrument, "kind": str(row.kind or "unknown")}
-    seconds = (result.finished - result.started).total_seconds()
+    seconds = (ended.finished - ended.started).total_seconds()
     numbers: list[tuple[str, float | None, dict[str, str]]] = [
-        ("nrespipe.frame.seconds", seconds, {**tags, "state": str(result.state)})
+        ("nrespipe.frame.seconds", seconds, {**tags, "state": str(ended.state)})
     ]
-    if result.value is not None:
-        numbers += [(f"nrespipe.frame.{name}", value, tags) for name, value in result.value.measurements.items()]
-        steps = result.value.seconds.items()
+    if ended.value is not None:
+        numbers += [(f"nrespipe.frame.{name}", value, tags) for name, value in ended.value.measurements.items()]
+        steps = ended.value.seconds.items()
         numbers += [("nrespipe.step.seconds", value, {**tags, "step": name}) for name, value in steps]
-        for star in result.value.velocities:
+        for star in ended.value.velocities:
             of_star = {**tags, "fiber": str(star["fiber"])}
             numbers += [(f"nrespipe.star.{name}", star[column], of_star) for column, name in _OF_STAR.items()]
     return [Point(name, value, tags) for name, value, tags in numbers if value is not None and math.isfinite(value)]
@@ -74,7 +73,7 @@ def of_database(session: Session) -> list[Point]:
         needs review, and frames that are to be reduced again; for how long the oldest other frame that is due has
         waited [second].
     """
-    states = select(Frame.state, func.count()).where(latest()).group_by(Frame.state)
+    states = select(Frame.state, func.count()).where(Frame.is_latest()).group_by(Frame.state)
     outcomes = select(Attempt.outcome, func.count()).group_by(Attempt.outcome)
     standings = select(Master.standing, func.count()).group_by(Master.standing)
     points = [
@@ -83,13 +82,15 @@ def of_database(session: Session) -> list[Point]:
         *(Point("nrespipe.masters", float(n), {"standing": str(word)}) for word, n in session.execute(standings)),
     ]
     moment = clock(session)
-    oldest = session.scalar(select(func.min(Frame.next_try)).where(Frame.owner == "", ~Frame.low_priority, latest()))
+    oldest = session.scalar(
+        select(func.min(Frame.next_try)).where(Frame.owner == "", ~Frame.low_priority, Frame.is_latest())
+    )
     waited_s = max((moment - oldest).total_seconds(), 0.0) if oldest else 0.0
     flagged = Frame.quality.op("&")(int(Quality.UNREVIEWED_MASTER)) != 0
     # few have a moment, which has an index
     to_redo = Frame.low_priority & Frame.next_try.is_not(None)
     for name, condition in (("unreviewed", flagged), ("to_redo", to_redo)):
-        count = session.scalar(select(func.count()).select_from(Frame).where(condition, latest()))
+        count = session.scalar(select(func.count()).select_from(Frame).where(condition, Frame.is_latest()))
         points.append(Point(f"nrespipe.frames.{name}", float(count or 0)))
     return [*points, Point("nrespipe.oldest_due.seconds", waited_s)]
 

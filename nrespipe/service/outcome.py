@@ -73,14 +73,14 @@ class Outcome(Generic[T_co]):
         return facts | ({"reason": self.reason} if self.reason else {})
 
 
-class Run(Protocol):
+class RunJobs(Protocol):
     """Runs a function on jobs, in one process or in several."""
 
     def __call__(self, work: Callable[[J], T], jobs: Iterable[J]) -> Iterator[tuple[J, Outcome[T]]]:
         """Yield each job with its outcome as it ends, in any order."""
 
 
-def attempt(work: Callable[..., T], *arguments: object) -> Outcome[T]:
+def run(work: Callable[..., T], *arguments: object) -> Outcome[T]:
     """Do a piece of work and turn its end, also an error, into an outcome: the task boundary.
 
     Returns
@@ -120,21 +120,21 @@ def of(error: BaseException, started: datetime) -> Outcome[Never]:
     return Outcome(state, reason, trace, started, now())
 
 
-def attempt_row(frame_id: int, result: Outcome[object], **others: object) -> Attempt:
+def attempt_row(frame_id: int, ended: Outcome[object], **others: object) -> Attempt:
     """Return the row of an attempt, not yet in any session."""
     return Attempt(
         frame_id=frame_id,
-        started=result.started,
-        finished=result.finished,
-        outcome=result.state,
-        reason=result.reason,
-        traceback=result.traceback,
+        started=ended.started,
+        finished=ended.finished,
+        outcome=ended.state,
+        reason=ended.reason,
+        traceback=ended.traceback,
         code_version=__version__,
         **{"measurements": {}, **others},
     )
 
 
-def attempt_or_log(job: str, work: Callable[..., T], *arguments: object) -> T | None:
+def run_or_log(job: str, work: Callable[..., T], *arguments: object) -> T | None:
     """Do a piece of work that must not stop anything else: an error is logged, and the caller goes on.
 
     Parameters

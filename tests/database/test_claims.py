@@ -9,10 +9,10 @@ from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select
 
-from nrespipe.database import claims, frames
+from nrespipe.database import claims, dispatches, frames
 from nrespipe.database.dialects import clock, now
 from nrespipe.database.states import State
-from nrespipe.database.tables import Frame, Stacking
+from nrespipe.database.tables import Frame, ScheduledMaster
 from nrespipe.frames.raw import Kind
 
 FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
@@ -82,17 +82,17 @@ def test_a_frame_is_not_taken_before_its_time_unless_somebody_insists(sessions):
         frame.next_try = clock(session) + timedelta(hours=1)
         session.flush()
         assert not claims.claim(session, Frame, frame.id, "one")
-        assert claims.claim(session, Frame, frame.id, "one", seen=frame.tries)
+        assert claims.claim(session, Frame, frame.id, "one", tries_seen=frame.tries)
 
 
 def test_who_insists_does_not_repeat_what_another_has_done_since(sessions):
     with sessions.begin() as session:
         frame = add(session)
         seen = frame.tries
-        claims.claim(session, Frame, frame.id, "one", seen=seen)
+        claims.claim(session, Frame, frame.id, "one", tries_seen=seen)
         frame.owner, frame.tries = "", seen + 1
         session.flush()
-        assert not claims.claim(session, Frame, frame.id, "two", seen=seen)
+        assert not claims.claim(session, Frame, frame.id, "two", tries_seen=seen)
 
 
 def test_a_frame_that_is_done_again_stays_done(sessions):
@@ -160,12 +160,12 @@ def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions)
     with sessions.begin() as session:
         frame = add(session)
         for _ in range(claims.MOST_DEATHS):
-            assert claims.claim(session, Frame, frame.id, "one", seen=frame.tries)
+            assert claims.claim(session, Frame, frame.id, "one", tries_seen=frame.tries)
             claims.release(session, "killed", ["one"])
             session.flush()
         assert (frame.state, frame.next_try) == (State.FAILED, None)
         assert frame.reason == "given up: the process died at it 3 times; the last time: killed"
-        claims.request(session, frame)
+        dispatches.request(session, frame)
         session.flush()
         assert (frame.state, frame.deaths) == (State.QUEUED, 0)
         assert claims.claim(session, Frame, frame.id, "two")
@@ -185,8 +185,8 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
             return frame.updated != before
 
     quiet = (
-        lambda session, _: claims.select_for_dispatch(session, Frame, 60.0, 1),
-        lambda session, _: claims.cancel_dispatch(session, Frame),
+        lambda session, _: dispatches.select(session, Frame, 60.0, 1),
+        lambda session, _: dispatches.cancel(session, Frame),
         lambda session, _: claims.claim(session, Frame, row, "one"),
         lambda session, _: claims.confirm_owner(session, Frame, row, "one"),
         lambda session, _: claims.give_back(session, Frame, row, "one"),
@@ -195,9 +195,9 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
     assert [changed(work) for work in quiet] == [False] * 6
     loud = (
         lambda session, _: frames.record_wait(session, row, "no master"),
-        lambda session, frame: claims.request(session, frame),
+        lambda session, frame: dispatches.request(session, frame),
         lambda session, frame: claims.record_death(session, frame, "killed"),
-        lambda session, frame: frames.identify(frame, {}, now()),
+        lambda session, frame: frames.record_header(frame, {}, now()),
         lambda session, _: add(session, md5="2" * 32),
     )
     assert [changed(work) for work in loud] == [True] * 5
@@ -206,29 +206,15 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
 def test_a_master_is_taken_once_and_given_up_like_a_frame(sessions):
     place = dict.fromkeys(("site", "instrument", "camera", "binning", "readout_mode", "day"), "x")
     with sessions.begin() as session:
-        work = Stacking(kind=Kind.BIAS, next_try=clock(session), **place)
+        work = ScheduledMaster(kind=Kind.BIAS, next_try=clock(session), **place)
         session.add(work)
         session.flush()
         for _ in range(claims.MOST_DEATHS):
-            assert claims.claim(session, Stacking, work.id, "one", seen=work.tries)
-            assert not claims.claim(session, Stacking, work.id, "two", seen=work.tries)
+            assert claims.claim(session, ScheduledMaster, work.id, "one", tries_seen=work.tries)
+            assert not claims.claim(session, ScheduledMaster, work.id, "two", tries_seen=work.tries)
             claims.release(session, "killed", ["one"])
             session.flush()
-        assert session.scalars(select(Stacking)).one().next_try is None
-
-
-def test_no_more_rows_are_picked_than_were_asked_for(sessions):
-    with sessions.begin() as session:
-        found = [add(session, f"{number}-e00") for number in range(7)]
-        for frame in found:
-            claims.request(session, frame, low_priority=True)
-        rows = [frame.id for frame in found]
-    picked = []
-    for _ in range(3):
-        with sessions.begin() as session:
-            assert claims.select_for_dispatch(session, Frame, 60.0, 500) == []
-            picked.append(claims.select_for_dispatch(session, Frame, 60.0, 4, low_priority=True))
-    assert picked == [rows[:4], rows[4:], []]
+        assert session.scalars(select(ScheduledMaster)).one().next_try is None
 
 
 def test_of_two_rows_of_one_file_that_are_asked_for_at_once_one_is_taken(database_url):

@@ -47,7 +47,7 @@ def test_an_announcement_hides_nothing_and_is_one_for_each_path(session):
     assert told[0][0].id == told[2][0].id
     assert [is_due for _, is_due in told] == [True, True, False]
     assert {frame.version for frame, _ in told} == {None}
-    assert {frame.id for frame in session.scalars(select(Frame).where(frames.latest()))} == {
+    assert {frame.id for frame in session.scalars(select(Frame).where(Frame.is_latest()))} == {
         done.id, told[0][0].id, told[1][0].id,
     }  # fmt: skip
     assert frames.find(session, "a-e00")[-1] == done

@@ -27,5 +27,14 @@ def test_raw_frames_are_listed_once_in_the_order_of_their_numbers(tmp_path):
     assert found == [names[2], names[3], names[0]]
 
 
+def test_a_fetched_frame_lies_under_the_night_in_its_name_or_next_to_the_sites():
+    names = ("lscnrs01-fa09-20190405-0021-e00.fits.fz", "lscnrs01-latest-e00.fits.fz", "a-e00.fits")
+    assert [layout.fetched_path("/out", name).as_posix() for name in names] == [
+        "/out/lsc/nres01/20190405/fetched/lscnrs01-fa09-20190405-0021-e00.fits.fz",
+        "/out/fetched/lscnrs01-latest-e00.fits.fz",
+        "/out/fetched/a-e00.fits",
+    ]
+
+
 def test_a_night_without_frames_is_empty(tmp_path):
     assert layout.raw_frames(tmp_path / "nowhere") == []

@@ -28,7 +28,7 @@ from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, StarVelo
 from nrespipe.files.atomic_files import md5
 from nrespipe.files.catalog import targets
 from nrespipe.service.work import celery_app
-from nrespipe.service.work.queues import QUEUES
+from nrespipe.service.work.queues import ROUTES
 
 #: Programs that the service has at work, by what their logs are called.
 PROGRAMS = {"listen": ("listen", ""), "one": ("work", "one"), "two": ("work", "two"), "schedule": ("schedule", "")}
@@ -307,7 +307,7 @@ def purged_queues(world, number):
     world.bring(number, "SLOW")
     app = celery_app.application(settings.Settings(broker_url=world.rig.broker_url))
     with app.connection_for_write() as connection:
-        for queue in sorted(set(QUEUES.values())):
+        for queue in sorted({route.queue for route in ROUTES.values()}):
             connection.default_channel.queue_purge(queue)
     return {"done": number}
 

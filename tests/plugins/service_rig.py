@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from supervisor.xmlrpc import SupervisorTransport
 
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt, Frame, Master, Product, Stacking, StarVelocity
+from nrespipe.database.tables import Attempt, Frame, Master, Product, ScheduledMaster, StarVelocity
 
 ROOT = Path(__file__).parents[2]
 FAKES = ROOT / "tests/plugins/fakes"
@@ -123,7 +123,7 @@ class Rig:
         """Return unfinished rows and the ends of all logs, to explain a failure."""
         lines = [f"now {datetime.now(UTC)}"]
         try:
-            for table in (Frame, Stacking):
+            for table in (Frame, ScheduledMaster):
                 for row in self.all(select(table).order_by(table.id)):
                     if getattr(row, "state", None) != State.DONE or row.owner or row.next_try:
                         facts = {name: value for name, value in vars(row).items() if value and name in _TELLING}
@@ -150,7 +150,7 @@ class Rig:
 
     def n_pending(self):
         """Return the number of rows that are at work or scheduled."""
-        busy = [(table.owner != "") | table.next_try.is_not(None) for table in (Frame, Stacking)]
+        busy = [(table.owner != "") | table.next_try.is_not(None) for table in (Frame, ScheduledMaster)]
         with self.sessions.begin() as session:
             return sum(session.scalar(select(func.count()).where(condition)) for condition in busy)
 

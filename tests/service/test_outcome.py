@@ -29,20 +29,20 @@ def fail(error):
     ],
 )
 def test_each_of_our_errors_has_its_consequence_and_its_message_is_the_reason(error, state):
-    result = outcome.attempt(fail, error)
+    result = outcome.run(fail, error)
     assert (result.state, result.reason, result.traceback, result.value) == (state, "not ours", "", None)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError("too big")])
 def test_a_full_disk_or_memory_is_tried_again_and_named(error):
-    result = outcome.attempt(fail, error)
+    result = outcome.run(fail, error)
     assert result.state is State.RETRY
     assert type(error).__name__ in result.reason
     assert str(error) in result.reason
 
 
 def test_any_other_error_is_a_failure_of_the_program_with_its_traceback():
-    result = outcome.attempt(fail, ZeroDivisionError("oh"))
+    result = outcome.run(fail, ZeroDivisionError("oh"))
     assert result.state is State.FAILED
     assert result.reason == "ZeroDivisionError: oh"
     assert "in fail" in result.traceback
@@ -59,17 +59,17 @@ def test_any_other_error_is_a_failure_of_the_program_with_its_traceback():
     ],
 )
 def test_a_server_that_is_away_is_no_fault_of_the_frame(error):
-    result = outcome.attempt(fail, error)
+    result = outcome.run(fail, error)
     assert (result.state, "in fail" in result.traceback) == (State.RETRY, True)
 
 
 def test_an_interruption_is_no_outcome():
     with pytest.raises(KeyboardInterrupt):
-        outcome.attempt(fail, KeyboardInterrupt())
+        outcome.run(fail, KeyboardInterrupt())
 
 
 def test_work_that_succeeds_is_done_with_its_value():
-    result = outcome.attempt(lambda a, b: a + b, 1, 2)
+    result = outcome.run(lambda a, b: a + b, 1, 2)
     assert (result.state, result.reason, result.value) == (State.DONE, "", 3)
     assert result.started <= result.finished
 

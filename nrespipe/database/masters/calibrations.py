@@ -7,9 +7,8 @@ from sqlalchemy import ColumnElement, ScalarResult, Select, literal, or_, select
 from sqlalchemy.orm import Session
 
 from nrespipe.database.dialects import clock
-from nrespipe.database.frames import latest
 from nrespipe.database.states import USABLE, Standing, State
-from nrespipe.database.tables import Frame, Master, Stacking
+from nrespipe.database.tables import Frame, Master, ScheduledMaster
 from nrespipe.frames.raw import Kind
 
 #: Largest distance in time between a frame and its master [day]. Structure of the bias and dark changes with the
@@ -34,12 +33,12 @@ class Night(NamedTuple):
     day: str
 
 
-def night_of(row: Frame | Master | Stacking) -> Night:
+def night_of(row: Frame | Master | ScheduledMaster) -> Night:
     """Return the night that a frame or a master belongs to."""
     return Night(row.site, row.instrument, row.camera, row.binning, row.readout_mode, row.day)
 
 
-def last_attempt(session: Session, kind: Kind, night: Night) -> Master | None:
+def last_master(session: Session, kind: Kind, night: Night) -> Master | None:
     """Return the last master of a night, or the last attempt at one; None where there was none."""
     return session.scalar(of_night(kind, night).order_by(Master.id.desc()).limit(1))
 
@@ -120,7 +119,7 @@ def why_none(session: Session, kind: Kind, frame: Frame | Master, minimum: int) 
         One sentence, in plain words.
     """
     reason = f"no master {kind} of {frame.instrument} {frame.camera} within {REACH_DAYS[kind]:g} days of {frame.day}"
-    tried = last_attempt(session, kind, night_of(frame))
+    tried = last_master(session, kind, night_of(frame))
     if tried is not None and tried.reason and tried.standing not in USABLE:
         end = "was called bad" if tried.path else "could not be made"
         return f"{reason}: the one of this night {end}: {tried.reason}"
@@ -159,7 +158,7 @@ def with_problems(session: Session) -> list[Master]:
     """
     problems = (Standing.REVIEW, Standing.REJECTED, Standing.FAILED, Standing.RETRY)
     tries = session.scalars(select(Master).where(Master.standing.in_(problems)).order_by(Master.id))
-    return [master for master in tries if last_attempt(session, master.kind, night_of(master)) is master]
+    return [master for master in tries if last_master(session, master.kind, night_of(master)) is master]
 
 
 def record(session: Session, master: Master) -> Master | None:
@@ -211,14 +210,14 @@ def set_standing(session: Session, master: Master, standing: Standing, reason: s
 def _make_due(session: Session, master: Master) -> None:
     """Make all rows due that wait for a master of this camera; a row that must wait on is postponed again quickly."""
     frames = update(Frame).where(Frame.state == State.WAITING, Frame.owner == "", *same_detector(Frame, master))
-    masters = update(Stacking).where(Stacking.next_try.is_not(None), Stacking.owner == "")
-    for waiting in (frames, masters.where(*same_detector(Stacking, master))):
+    masters = update(ScheduledMaster).where(ScheduledMaster.next_try.is_not(None), ScheduledMaster.owner == "")
+    for waiting in (frames, masters.where(*same_detector(ScheduledMaster, master))):
         due = waiting.values(next_try=clock(session))
         session.execute(due.execution_options(synchronize_session=False))
 
 
 def _states(session: Session, kind: Kind, frame: Frame | Master) -> list[State]:
-    same = (Frame.kind == kind, *_same_night(Frame, night_of(frame)), latest())
+    same = (Frame.kind == kind, *_same_night(Frame, night_of(frame)), Frame.is_latest())
     return list(session.scalars(select(Frame.state).where(*same)))
 
 
@@ -254,14 +253,14 @@ def _of_other_modes(session: Session, kind: Kind, frame: Frame | Master) -> Scal
 
 
 def same_detector(
-    table: type[Frame] | type[Master] | type[Stacking], row: Frame | Master | Night | type[Frame]
+    table: type[Frame] | type[Master] | type[ScheduledMaster], row: Frame | Master | Night | type[Frame]
 ) -> list[ColumnElement[bool]]:
     """Return the conditions that a row is of the same detector, read out in the same way.
 
     Parameters
     ----------
     table
-        Table that is selected from: `Frame`, `Master` or `Stacking`.
+        Table that is selected from: `Frame`, `Master` or `ScheduledMaster`.
     row
         Row whose detector it is; a table in a join.
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database.frames import latest
 from nrespipe.database.masters.calibrations import Night, of_detector
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, master_inputs
@@ -101,7 +100,9 @@ def earlier_frames(session: Session, kind: "Kind", night: Night, days: int) -> l
     for day in sorted(good, reverse=True):
         # a frame that was left out of the master of its own night must not enter the next one
         entered = select(master_inputs.c.frame_id).where(master_inputs.c.master_id == good[day].id)
-        query = select(Frame).where(Frame.id.in_(entered), Frame.day == day, Frame.state == State.DONE, latest())
+        query = select(Frame).where(
+            Frame.id.in_(entered), Frame.day == day, Frame.state == State.DONE, Frame.is_latest()
+        )
         found += session.scalars(query.order_by(Frame.start_mjd.desc(), Frame.filename.desc()))
         if _has_changed(good[day]):
             break

@@ -9,7 +9,7 @@ from nrespipe.database.tables.frame_rows import (
     FrameDrift,
     Master,
     Product,
-    Stacking,
+    ScheduledMaster,
     StarVelocity,
     attempt_masters,
     master_inputs,
@@ -18,8 +18,12 @@ from nrespipe.database.tables.frame_rows import (
 from nrespipe.database.tables.service_rows import Breaker, Compatibility, NightSummary, Node, Reprocessing
 from nrespipe.database.tables.star_rows import StarTemplate, ZeroPoint, ZeroPointVersion
 
+#: A table whose rows are work for one process at a time; and all of them.
+WorkTable = type[Frame] | type[ScheduledMaster] | type[Delivery] | type[NightSummary]
+WORK_TABLES: tuple[WorkTable, ...] = (Frame, ScheduledMaster, Delivery, NightSummary)
+
 __all__ = [
-    "Attempt", "Breaker", "Compatibility", "Delivery", "Finding", "Frame", "FrameDrift", "Master", "NightSummary",
-    "Node", "Product", "Reprocessing", "Row", "Stacking", "StarTemplate", "StarVelocity", "Work",
-    "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs", "master_parents",
+    "WORK_TABLES", "Attempt", "Breaker", "Compatibility", "Delivery", "Finding", "Frame", "FrameDrift", "Master",
+    "NightSummary", "Node", "Product", "Reprocessing", "Row", "ScheduledMaster", "StarTemplate", "StarVelocity", "Work",
+    "WorkTable", "ZeroPoint", "ZeroPointVersion", "attempt_masters", "master_inputs", "master_parents",
 ]  # fmt: skip

@@ -35,7 +35,7 @@ class Work(Row):
     next_try
         From when on it is due; None where nothing is left to do.
     sent
-        When a worker was last notified of it.
+        When a worker was last notified of it, or is about to be; None where no message is on its way.
     tries, deaths
         How often it was tried; how many of these tries ended with the death of the process since the last request.
     """

@@ -3,8 +3,21 @@
 from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint, false
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    select,
+)
+from sqlalchemy.orm import Mapped, aliased, mapped_column, relationship
 
 from nrespipe.database.dialects import now
 from nrespipe.database.states import Standing, State
@@ -159,6 +172,22 @@ class Frame(Work):
         back_populates="frame", cascade="all, delete-orphan", order_by="StarVelocity.fiber"
     )
     drift: Mapped["FrameDrift | None"] = relationship(back_populates="frame", cascade="all, delete-orphan")
+
+    @classmethod
+    def is_latest(cls) -> ColumnElement[bool]:
+        """Return the condition that a row is the last version of its file, or an announcement.
+
+        An announcement, which has no version, neither hides a version nor is hidden by one.
+        """
+        newer = aliased(cls)
+        return ~select(newer.id).where(newer.filename == cls.filename, newer.version > cls.version).exists()
+
+    @classmethod
+    def no_version_at_work(cls) -> ColumnElement[bool]:
+        """Return the condition that no process works on another version of the file: both write the same products."""
+        other = aliased(cls)
+        at_work = (other.filename == cls.filename, other.id != cls.id, other.owner != "")
+        return ~select(other.id).where(*at_work).exists()
 
 
 class Attempt(Row):
@@ -449,8 +478,8 @@ class Master(Row):
     )
 
 
-class Stacking(Work):
-    """The masters to be made: one of each kind for every night that has frames of it.
+class ScheduledMaster(Work):
+    """A master that is to be made: there is one of each kind for every night that has frames of it.
 
     Attributes
     ----------

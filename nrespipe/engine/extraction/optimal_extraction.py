@@ -81,7 +81,8 @@ def optimal(
     arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
     of_lamp = np.isin(np.repeat(lit, len(traces.orders))[laid.order], lamps)
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
-    upright = np.zeros_like(laid.data)
+    # unlike zeros_like this takes no memory until it is written to
+    upright = np.zeros(laid.data.shape, laid.data.dtype)
     flux, _, _ = column_fit_kernels.fit(*arrays, upright, np.where(of_lamp, *_UNTILTED), 1.2 * threshold, flux, 8)
     tilt, curvature = (
         laid.sort(values) for values in line_tilt.per_pixel(slant or line_tilt.upright(traces, lit), traces, lit)
@@ -89,6 +90,8 @@ def optimal(
     extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * cosmic_ray_kernels.misfit(*arrays, extra, flux, 8))
     flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    # an array of the size of the detector, of which there is to be one at a time
+    del extra, upright
     extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     _reject((*arrays, extra), guard, flux, variance, used, of_lamp)
     flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)

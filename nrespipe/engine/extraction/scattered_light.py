@@ -156,5 +156,9 @@ def _without(image, fit):
     shape = image.electrons.shape
     surface = background_surface.on_image(coefficients, shape)
     variance = background_surface.variance_on_image(covariance, shape, _intervals(shape))
-    floor = image.floor_variance + np.maximum(surface, 0) + variance
-    return Image(image.electrons - surface, floor, image.mask, image.exposure_s)
+    electrons = image.electrons - surface
+    # in place: these are arrays of a whole detector
+    floor = np.maximum(surface, 0, out=surface)
+    floor += image.floor_variance
+    floor += variance
+    return Image(electrons, floor, image.mask, image.exposure_s)

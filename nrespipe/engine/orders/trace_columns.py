@@ -1,6 +1,7 @@
 """The lit traces of a frame, column by column, as the kernels want them."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
 from nrespipe.frames.quality import Pixel
-from nrespipe.frames.traces import Traces
+from nrespipe.frames.traces import Profile, Traces
 from nrespipe.numerics import column_fit_kernels
 
 #: Half width of the window across an order [pixel].
@@ -177,13 +178,13 @@ def lay_out(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stri
     tables = profile.values[[flat.traces.fibers.index(fiber) for fiber in lit]]
     tables = tables.reshape(-1, *tables.shape[2:])
     unusable = np.uint8(Pixel.BAD | Pixel.SATURATED | Pixel.BLOOMED)
-    response = column_fit_kernels.transposed(profile.response[:, thin])
+    response, error = (np.ascontiguousarray(values[thin]) for values in _sensitivity(profile))
     return Columns(
         data=column_fit_kernels.transposed(image.electrons[:, thin]),
         floor=column_fit_kernels.transposed(image.floor_variance[:, thin]),
         bad=column_fit_kernels.transposed((image.mask[:, thin] & unusable > 0).view(np.uint8)),
         response=response,
-        error=column_fit_kernels.transposed(profile.response_error[:, thin]) / response,
+        error=error,
         centers=centers,
         tables=np.ascontiguousarray(tables[order]),
         order=order,
@@ -196,3 +197,11 @@ def lay_out(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], stri
             HALF_WINDOW,
         ),
     )
+
+
+# all frames of a night have the same
+@lru_cache(maxsize=1)
+def _sensitivity(profile: Profile) -> tuple[Floats, Floats]:
+    """Return the response of the pixels and its relative error, shape (n_columns, n_rows)."""
+    response = column_fit_kernels.transposed(profile.response)
+    return response, column_fit_kernels.transposed(profile.response_error) / response

@@ -203,18 +203,21 @@ def _convolve(flux, slope, grid, fwhm, offsets, kernels, columns):
     kernel = _kernel_of_each_pixel(n_pixels, kernels, columns)
     out_flux, out_slope = np.empty((n_orders, n_pixels)), np.empty((n_orders, n_pixels))
     last = len(flux) - 2
-    for order in range(n_orders):
-        for pixel in range(n_pixels):
+    # unsigned indices, as in numerics/column_fit_kernels
+    for order in range(np.uint64(n_orders)):
+        for pixel in range(np.uint64(n_pixels)):
             sum_flux = sum_slope = 0.0
-            for k in range(len(offsets)):
+            for k in range(np.uint64(len(offsets))):
                 # light that belongs to column x - u arrives at x
                 x = pixel - offsets[k] * fwhm[order, pixel]
-                i = min(max(int(x), 0), n_pixels - 2)
-                place = grid[order, i] + (x - i) * (grid[order, i + 1] - grid[order, i])
-                j = min(max(int(place), 0), last)
-                part = min(max(place - j, 0.0), 1.0)
-                sum_flux += kernel[pixel, k] * (flux[j] + part * (flux[j + 1] - flux[j]))
-                sum_slope += kernel[pixel, k] * (slope[j] + part * (slope[j + 1] - slope[j]))
+                left = min(max(int(x), 0), n_pixels - 2)
+                i = np.uint64(left)
+                place = grid[order, i] + (x - left) * (grid[order, i + np.uint64(1)] - grid[order, i])
+                first = min(max(int(place), 0), last)
+                part = min(max(place - first, 0.0), 1.0)
+                j, next_j = np.uint64(first), np.uint64(first + 1)
+                sum_flux += kernel[pixel, k] * (flux[j] + part * (flux[next_j] - flux[j]))
+                sum_slope += kernel[pixel, k] * (slope[j] + part * (slope[next_j] - slope[j]))
             out_flux[order, pixel], out_slope[order, pixel] = sum_flux, sum_slope
     return out_flux, out_slope
 

@@ -128,8 +128,7 @@ def terms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> F
     ndarray of float, shape (..., 4)
         For shift, stretch and turn [1], and bend without its linear part [pixel / (m / s)].
     """
-    x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
-    columns, orders = np.broadcast_arrays(_middles(solution.n_pixels), solution.orders[:, None])
+    columns, orders = _middles(solution.n_pixels), solution.orders[:, None]
     everywhere = _straight(solution, orders, columns).reshape(-1, 3)
     pressure = 1 / velocity_per_pixel(solution, fiber, orders, columns)
     as_straight = np.linalg.lstsq(everywhere, pressure.ravel())[0]
@@ -139,6 +138,7 @@ def terms(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -> F
 
 
 def _straight(solution, order, x):
+    x, order = np.broadcast_arrays(np.asarray(x, float), np.asarray(order, float))
     scaled_x = legendre2d.scaled(x, 0, solution.n_pixels - 1)
     scaled_m = legendre2d.scaled(order, solution.orders.min(), solution.orders.max())
     return np.stack([np.ones(x.shape), scaled_x, scaled_m], axis=-1)

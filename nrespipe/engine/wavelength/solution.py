@@ -23,7 +23,10 @@ def evaluate(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -
     ndarray of float
         Vacuum wavelength [angstrom].
     """
-    order, x = np.broadcast_arrays(np.asarray(order, float), np.asarray(x, float))
+    order, x = np.asarray(order, float), np.asarray(x, float)
+    if order.shape[1:] == (1,) and x.ndim == 1:
+        return on_grid(solution, fiber, order[:, 0], x)
+    order, x = np.broadcast_arrays(order, x)
     design = legendre2d.design(solution.degrees, *scaled(solution, order.ravel(), x.ravel()))
     coefficients = solution.coefficients[solution.fibers.index(fiber)]
     return ((design @ coefficients) / order.ravel()).reshape(order.shape)

@@ -25,7 +25,7 @@ def write(
     stars: "Mapping[int, Star] | None" = None,
     steps: Sequence[tuple[str, str]] = (),
     still_mine: Callable[[], bool] | None = None,
-) -> list[Path]:
+) -> list[tuple[str, Path]]:
     """Write the products of a frame; the same input always gives the same bytes.
 
     Parameters
@@ -43,8 +43,9 @@ def write(
 
     Returns
     -------
-    list of Path
-        What was written: the spectra (L2), and the velocities (L4) if there are any. Nothing for calibrations.
+    list of (str, Path)
+        Level and file of each product: the spectra (``L2``), and the velocities (``L4``) if there are any; none for
+        calibrations.
 
     Raises
     ------
@@ -56,11 +57,11 @@ def write(
     names = master_names(masters)
     steps = tuple(steps) or ((f"nrespipe.recipes.{raw.kind}.reduce", " ".join([raw.filename, *names.values()])),)
     inputs = ProductInputs(raw, reduction, names, spectrograph, stars or {}, steps)
-    builders = {"-L2.fits.fz": l2.build}
+    builders = {"L2": l2.build}
     if reduction.velocities:
-        builders["-L4.fits.fz"] = l4.build
-    paths = {suffix: layout.product_path(output, raw, suffix) for suffix in builders}
+        builders["L4"] = l4.build
+    paths = {level: layout.product_path(output, raw, f"-{level}.fits.fz") for level in builders}
     # all are made before the first is written: a frame has all of its products or none
-    made = [(build(inputs, paths[suffix].name), paths[suffix]) for suffix, build in builders.items()]
+    made = [(build(inputs, paths[level].name), paths[level]) for level, build in builders.items()]
     fits_io.write_together(made, still_mine)
-    return list(paths.values())
+    return list(paths.items())

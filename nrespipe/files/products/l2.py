@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from nrespipe.frames.wavelength import Wavelengths
 
 
+#: Columns between which the drift is interpolated.
+_NODES = 129
+
 _AXES = (card("CTYPE1", "Pixel", "name of axis 1"), card("CTYPE2", "Order", "name of axis 2"))
 
 
@@ -217,17 +220,18 @@ def _drift(inputs: "ProductInputs", name: str, fiber: int) -> fits.ImageHDU:
 
 def _drift_px(wavelengths: "Wavelengths", fiber: int) -> Floats:
     """Return the drift of the light at every pixel since the master arc [pixel]."""
-    drift, scale = wavelengths.drift, wavelengths.solution
+    drift, solution = wavelengths.drift, wavelengths.solution
     columns = np.arange(wavelengths.vacuum_angstrom.shape[2], dtype=float)
-    if scale is None:
+    if solution is None:
         shift_px: Floats = drift.shift_px + drift.stretch_px * (2 * columns / columns[-1] - 1)
         return shift_px
     # here, not above: the engine brings the compiler of the kernels with it, and most commands write no product
     from nrespipe.engine.wavelength.drift import terms
 
-    moves: Floats = terms(scale, fiber, wavelengths.orders[:, None], columns)
-    drift_px: Floats = moves @ [drift.shift_px, drift.stretch_px, drift.turn_px, drift.bend_ms]
-    return drift_px
+    nodes = np.linspace(0, columns[-1], _NODES)
+    moves = terms(solution, fiber, wavelengths.orders[:, None], nodes)
+    drift_px = moves @ [drift.shift_px, drift.stretch_px, drift.turn_px, drift.bend_ms]
+    return np.array([np.interp(columns, nodes, one) for one in drift_px])
 
 
 def _wave_error(wavelengths: "Wavelengths", pixel_error_ms: Floats, name: str, fiber: int) -> "ExtensionHDU":

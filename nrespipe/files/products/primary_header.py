@@ -77,9 +77,11 @@ def card(keyword: str, content: str | bool | int | float | None, comment: str = 
         content = float(content) if math.isfinite(content) else None
     if isinstance(content, str):
         content = content.encode("ascii", "replace").decode()
+    # one that certainly fits is made only once: making a card takes as long as all else about it
+    text_length = max(20, len(content) + 2 + content.count("'")) if isinstance(content, str) else 20
+    if len(comment) <= min(_COMMENT_FITS, 67 - text_length):
+        return fits.Card(keyword, content, comment)
     made = fits.Card(keyword, content, comment)
-    if len(comment) <= _COMMENT_FITS and not isinstance(content, str):
-        return made
     bare = len(str(fits.Card(keyword, content)).rstrip())
     # astropy cuts a long comment too, with a warning; a long value goes on in further cards and takes any comment
     return made if bare > 80 else fits.Card(keyword, content, _shortened(comment, max(77 - max(30, bare), 0)))

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from nrespipe.errors import BadFrame, Skipped
 from nrespipe.files.raw.card_values import Cards, number, text, value
@@ -28,7 +29,10 @@ _KIND_OF_OBSTYPE = {
 
 _LAMP_OF_KIND = {Kind.FLAT: "tung", Kind.ARC: "thar"}
 
-_NAME = re.compile(r"(?P<site>[a-z]{3})nrs(?P<number>\d{2})-(?P<camera>[a-z]{2}\d{2})-(?P<day>\d{8})-\d+-[a-z]\d{2}")
+# its beginning alone names the spectrograph, and with the night the place of the file
+_NAME = re.compile(
+    r"(?P<site>[a-z]{3})nrs(?P<number>\d{2})-((?P<camera>[a-z]{2}\d{2})-(?P<day>\d{8})-(?P<frame>\d+-[a-z]\d{2}\Z)?)?"
+)
 _CODE = re.compile(r"-([a-z])(\d{2})$")
 
 #: Years 2000 to 2100; a clock that was never set says 1858 or 1970 [MJD].
@@ -105,6 +109,27 @@ def kind_named(path: str | Path) -> Kind | None:
     return _KIND_OF_CODE.get(code[1]) if code else None
 
 
+def has_nres_name(filename: str) -> bool:
+    """Return whether the name of a file begins like that of a frame of an NRES spectrograph."""
+    return _NAME.match(filename) is not None
+
+
+def parse_name(filename: str) -> dict[str, Any]:
+    """Return what the name of a raw file says of the frame.
+
+    Returns
+    -------
+    dict of str to Any
+        ``site``, ``instrument``, ``camera``, ``day``, and ``kind`` (None where its letter stands for none); empty where
+        the file is named otherwise.
+    """
+    name = _NAME.match(filename)
+    if not name or not name["day"]:
+        return {}
+    place = {key: name[key] for key in ("site", "camera", "day")}
+    return {"instrument": f"nres{name['number']}", "kind": kind_named(filename), **place}
+
+
 def require_raw_name(path: str | Path) -> None:
     """Check that the name of a file is that of a frame to reduce.
 
@@ -146,9 +171,9 @@ def of(path: str | Path, header: Cards) -> Identity:
         If the header lacks a value that the reduction needs, or contradicts itself.
     """
     name = Path(path).name
-    named = _NAME.fullmatch(stem(path))
-    _require_ours(header, named is not None, name)
-    parts = named.groupdict() if named else {}
+    named = _NAME.match(stem(path))
+    parts = named.groupdict() if named and named["frame"] else {}
+    _require_ours(header, bool(parts), name)
     telescope = text(value(header, "TELESCOP")).lower() or f"nres{parts.get('number', '')}"
     if not re.fullmatch(r"nres\d{2}", telescope):
         raise BadFrame(f"{name}: TELESCOP is {telescope!r}, no spectrograph has that name")

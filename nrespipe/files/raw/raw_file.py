@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nrespipe.files.raw.identity import Identity
 
 
-def identify(path: str | Path) -> "Identity":
+def read_identity(path: str | Path) -> "Identity":
     """Return the identity of a raw frame, from its name, its headers and its length alone (some milliseconds).
 
     Parameters
@@ -99,8 +99,6 @@ def _require_image(spectrum: "ImageHDU", name: str) -> None:
     shape = tuple(n for n in spectrum.shape)
     if len(shape) < 2 or any(n != 1 for n in shape[:-2]) or min(shape[-2:]) < 2:
         raise BadFrame(f"{name}: no image in it" if not shape else f"{name}: its image has the axes {shape}")
-    if np.prod(shape, dtype=float) > 2**28:
-        raise BadFrame(f"{name}: its header claims an image of {shape[-1]} x {shape[-2]} pixels")
 
 
 def _sections(header: Cards, shape: tuple[int, int], name: str) -> tuple[Section, Section]:

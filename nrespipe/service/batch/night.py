@@ -143,9 +143,9 @@ def _register(
     found: set[int] = set()
     with report("finding frames", len(paths)) as advance:
         for path in paths:
-            facts, result = raw_files.inspect(path)
+            facts, ended = raw_files.inspect(path)
             if _wanted(facts.get("site"), sites) and _wanted(facts.get("day"), days):
-                found.add(registration.register_file(assembly.sessions, path, facts, result).id)
+                found.add(registration.register_file(assembly.sessions, path, facts, ended).id)
             advance(path.name)
     return found
 
@@ -220,7 +220,7 @@ def _ready(session: Session, assembly: "Assembly", due: Sequence[Frame]) -> list
             ready.append(frame)
             continue
         # one that cannot be planned fails once more in a process, which records it
-        job = outcome.attempt(frame_reduction.plan, session, frame, assembly).value
+        job = outcome.run(frame_reduction.plan, session, frame, assembly).value
         if job is not None and job.missing:
             frames.record_wait(session, frame.id, job.missing)
         else:
@@ -233,7 +233,7 @@ def _make_masters(run: runner.Batch, kind: Kind, found: Collection[int], version
     with run.assembly.sessions.begin() as session:
         # bad ones too: a master may have been made of them
         ended = Frame.state.in_((State.DONE, State.BAD, State.SKIPPED)) & Frame.start_mjd.is_not(None)
-        rows = session.scalars(select(Frame).where(Frame.kind == kind, ended, frames.latest()))
+        rows = session.scalars(select(Frame).where(Frame.kind == kind, ended, Frame.is_latest()))
         nights = sorted({calibrations.night_of(frame) for frame in rows if frame.id in found})
     runner.make_masters(run, kind, nights, version)
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database import frames, reprocessings
+from nrespipe.database import reprocessings
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations
 from nrespipe.database.states import State
@@ -111,7 +111,7 @@ def _redo(run: runner.Batch, kind: Kind, nights: tuple[str, str, str], moment: d
         leases.release_abandoned(session)
         mine = _frames(session, *nights, (kind,))
         # one that cannot be planned fails once more in a process, which records it
-        jobs = {f: outcome.attempt(frame_reduction.plan, session, f, run.assembly).value for f in mine}
+        jobs = {f: outcome.run(frame_reduction.plan, session, f, run.assembly).value for f in mine}
         due = [f for f, job in jobs.items() if job is None or not _is_done(f, job, moment)]
         of_masters = sorted({calibrations.night_of(frame) for frame in mine})
     done = runner.execute(run, f"{kind} frames", runner.frame_orders(run, due))
@@ -147,7 +147,7 @@ def _unsuccessful(session: Session, tried: Sequence[Frame], kinds: Collection[Ki
 def _frames(session: Session, site: str, first_day: str, last_day: str, kinds: Collection[Kind]) -> list[Frame]:
     query = select(Frame).where(
         Frame.site == site, Frame.day >= first_day, Frame.day <= last_day, Frame.kind.in_(kinds),
-        Frame.start_mjd.is_not(None), frames.latest(),
+        Frame.start_mjd.is_not(None), Frame.is_latest(),
     )  # fmt: skip
     return list(session.scalars(query.order_by(Frame.filename)))
 

@@ -18,15 +18,23 @@ from nrespipe.database import claims
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import State
-from nrespipe.database.tables import Delivery, Frame, NightSummary, Product, Row, Stacking
+from nrespipe.database.tables import (
+    WORK_TABLES,
+    Delivery,
+    Frame,
+    NightSummary,
+    Product,
+    Row,
+    ScheduledMaster,
+    WorkTable,
+)
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.operations import kernels
 from nrespipe.service.operations.progress_bar import Report
-from nrespipe.service.outcome import Outcome, Run
+from nrespipe.service.outcome import Outcome, RunJobs
 from nrespipe.service.reduction import master_making
 from nrespipe.service.work import execution, leases, process_names, process_pool
-from nrespipe.service.work.leases import WorkTable
 
 if TYPE_CHECKING:
     from nrespipe.database.masters.calibrations import Night
@@ -50,8 +58,8 @@ class Order:
     name
         Name for a person.
     table
-        One of ``claims.KINDS_OF_WORK``.
-    row_id, seen
+        One of ``tables.WORK_TABLES``.
+    row_id, tries_seen
         Key of the row, and how often it had been tried when the order was given: it is done if nobody has tried it
         since.
     owner
@@ -61,7 +69,7 @@ class Order:
     name: str
     table: WorkTable
     row_id: int
-    seen: int
+    tries_seen: int
     owner: str
 
 
@@ -82,7 +90,7 @@ class Batch:
     """
 
     assembly: Assembly
-    run: Run
+    run: RunJobs
     report: Report
     owner: str = field(repr=False)
 
@@ -91,7 +99,7 @@ class Batch:
         """The kernels, which all processes compile together before the first frame."""
         return kernels.prepare(self.run, self.report) if self.assembly.recipes is RECIPES else None
 
-    def order(self, name: str, row: Frame | Stacking | Delivery | NightSummary) -> Order:
+    def order(self, name: str, row: Frame | ScheduledMaster | Delivery | NightSummary) -> Order:
         """Return the order to do the work of a row as it is now."""
         return Order(name, type(row), row.id, row.tries, f"{self.owner}.{next(_numbers)}")
 
@@ -137,10 +145,10 @@ def execute(batch: Batch, label: str, orders: Sequence[Order], **options: object
     done = 0
     again: list[Order] = []
     with batch.report(label, len(orders)) as advance:
-        for order, result in batch.run(partial(_do, batch.assembly, options), orders):
-            if result.state is not State.DONE:
-                again += _release(batch, order, result)
-            ended = result.value if result.state is State.DONE else result
+        for order, of_process in batch.run(partial(_do, batch.assembly, options), orders):
+            if of_process.state is not State.DONE:
+                again += _release(batch, order, of_process)
+            ended = of_process.value if of_process.state is State.DONE else of_process
             if ended is not None:
                 done += 1
                 advance(order.name, **ended.log_facts())
@@ -202,9 +210,9 @@ def frame_orders(batch: Batch, frames: Sequence[Frame]) -> list[Order]:
 def _do(assembly: Assembly, options: Mapping[str, Any], order: Order) -> Outcome[object] | None:
     """Do the work of a row; runs in any process."""
     structlog.contextvars.clear_contextvars()
-    _, work = execution.WORK[order.table]
+    work = execution.WORK[order.table]
     try:
-        return work(assembly, order.row_id, order.owner, seen=order.seen, **options)
+        return work(assembly, order.row_id, order.owner, tries_seen=order.tries_seen, **options)
     finally:
         structlog.contextvars.clear_contextvars()
         # this process may be ended before its next piece of work
@@ -212,35 +220,35 @@ def _do(assembly: Assembly, options: Mapping[str, Any], order: Order) -> Outcome
 
 
 def _give_back(session: Session, mine: str) -> None:
-    for table in claims.KINDS_OF_WORK:
+    for table in WORK_TABLES:
         kept = session.execute(select(table.id, table.owner).where(table.owner.startswith(f"{mine}."))).all()
         for row_id, owner_of_order in kept:
             claims.give_back(session, table, row_id, owner_of_order)
 
 
-def _release(batch: Batch, order: Order, result: Outcome[object]) -> list[Order]:
+def _release(batch: Batch, order: Order, ended: Outcome[object]) -> list[Order]:
     """Release the row of a process that died, or failed around it; return the order to do it once more, if any."""
-    if result.traceback:
-        _log.error("job failed", name=order.name, exception=result.traceback)
+    if ended.traceback:
+        _log.error("job failed", name=order.name, exception=ended.traceback)
 
     # a database that stayed away for longer than anybody waits is no fault of the row
-    is_death = result.state is not State.RETRY or not result.traceback
+    is_death = ended.state is not State.RETRY or not ended.traceback
 
     def release(session: Session) -> Row | None:
-        claims.release(session, result.reason, [order.owner], is_death)
+        claims.release(session, ended.reason, [order.owner], is_death)
         return session.get(order.table, order.row_id, populate_existing=True)
 
     row = leases.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)
     # None: the product of a delivery was replaced meanwhile
-    if not isinstance(row, Frame | Stacking | Delivery | NightSummary):
+    if not isinstance(row, Frame | ScheduledMaster | Delivery | NightSummary):
         return []
     return [batch.order(order.name, row)] if row.deaths == 1 and not row.owner else []
 
 
-def _is_to_be_made(session: Session, assembly: Assembly, row: Stacking, options: Mapping[str, Any]) -> bool:
+def _is_to_be_made(session: Session, assembly: Assembly, row: ScheduledMaster, options: Mapping[str, Any]) -> bool:
     """Whether there is anything to make; where the plan fails, a process records why."""
     night, inputs = calibrations.night_of(row), scheduled_masters.inputs(session, row)
-    planned = outcome.attempt(partial(master_making.plan, **options), session, row.kind, night, inputs, assembly)
+    planned = outcome.run(partial(master_making.plan, **options), session, row.kind, night, inputs, assembly)
     return planned.state is not State.DONE or planned.value is not None
 
 

@@ -19,7 +19,7 @@ from nrespipe.frames.star import name_key
 from nrespipe.service.batch import night as nights
 from nrespipe.service.operations import kernels
 from nrespipe.service.operations.progress_bar import Report
-from nrespipe.service.outcome import Run
+from nrespipe.service.outcome import RunJobs
 from nrespipe.service.work import process_pool
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def write_nights(
     seed: int,
     observed: Sequence[str],
     report: Report,
-    run: Run = process_pool.run_serially,
+    run: RunJobs = process_pool.run_serially,
     keep: bool = False,
     table: Path | None = None,
     **counts: Unpack[Counts],

@@ -62,9 +62,9 @@ class Listener(ConsumerMixin):
     Notes
     -----
     A message is acknowledged when its row is committed, not before: a listener that dies in between gets it once more,
-    and finds the row. While the database is away messages stay unacknowledged and are tried again. A message of which
-    no row can be made, whatever the reason, is moved to the queue ``<queue>.refused``, with the reason in its headers.
-    No disk is read: the worker that acquires the row inspects the file.
+    and finds the row. While the database is away, or this machine has no memory, messages stay unacknowledged and are
+    tried again. A message of which no row can be made for any other reason is moved to the queue ``<queue>.refused``,
+    with the reason in its headers. No disk is read: the worker that claims the row inspects the file.
     """
 
     def __init__(
@@ -160,10 +160,11 @@ class Listener(ConsumerMixin):
                 self._refuse_from = time.monotonic() + _LONGEST_PAUSE_S
                 self._refusals.append(self._pending.pop(0))
                 continue
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, _MachineFails) as error:
                 self._pause_s = min(max(1.0, 2 * self._pause_s), _LONGEST_PAUSE_S)
                 self._not_before = time.monotonic() + self._pause_s
-                _log.warning("database away", reason=failures.message(error), pause_s=self._pause_s)
+                event = "this machine fails" if isinstance(error, _MachineFails) else "database away"
+                _log.warning(event, reason=failures.message(error), pause_s=self._pause_s)
                 return
             self._pause_s = 0.0
             self._pending.pop(0)
@@ -182,6 +183,9 @@ class Listener(ConsumerMixin):
         except Exception as error:
             if failures.is_temporary(error):
                 raise
+            if defect is None and isinstance(error, OSError | MemoryError):
+                # no fault of the message: its body is short, and no disk was read
+                raise _MachineFails(f"{type(error).__name__}: {error}") from error
             self._refuse(message, error)
         else:
             message.ack()
@@ -244,6 +248,10 @@ class Listener(ConsumerMixin):
         except Exception as error:
             # the row is there: the next sweep notifies a worker
             _log.warning("workers not notified", reason=f"{type(error).__name__}: {error}")
+
+
+class _MachineFails(Exception):
+    """This machine lacks memory, or its system refuses something; it may not do so later."""
 
 
 class _NotStored(Exception):

@@ -25,7 +25,6 @@ _LONGEST_BODY = 1 << 22
 KEPT_BODY = 1 << 16
 Message = dict[str, Any]
 
-_OURS = re.compile(r"[a-z]{3}nrs\d\d-")
 _NAME = re.compile(r"[\w.+-]{1,200}", re.ASCII)
 
 
@@ -117,7 +116,7 @@ def read(body: bytes | str, below: Path | None = None) -> Arrival:
     name = PurePosixPath(path).name if path else _filename(message)
     if not _NAME.fullmatch(name):
         raise Malformed(f"the message names the file {name[:80]!r}; expected 1 to 200 letters, digits, and . _ + -")
-    if not _OURS.match(name) and "nres" not in _text(message, "TELESCOP").lower():
+    if not identity.has_nres_name(name) and "nres" not in _text(message, "TELESCOP").lower():
         raise Skipped(f"{name}: not a frame of an NRES spectrograph")
     identity.require_raw_name(name)
     if path:

@@ -1,7 +1,6 @@
 """Raw files on a disk: find them, and inspect each one."""
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,6 @@ from nrespipe.service.outcome import Outcome
 Facts = dict[str, Any]
 
 _log = structlog.get_logger(__name__)
-
-# a file that cannot be read is filed under the night in its name, so that a person finds it
-_NAME = re.compile(r"(?P<site>[a-z]{3})nrs(?P<number>\d\d)-(?P<camera>[a-z]{2}\d\d)-(?P<day>\d{8})-")
 
 
 def find(raw_root: Path, output: Path) -> list[Path]:
@@ -83,34 +79,26 @@ def inspect(path: Path) -> tuple[Facts, Outcome[object]]:
     -------
     facts : dict of str to Any
         Columns of its row; with its checksum as `md5`, unless the disk does not give the file.
-    result : Outcome
+    ended : Outcome
         Done, or why it cannot be reduced.
     """
     # a command that inspects no raw file starts without the reader, and without astropy.io.fits
     from nrespipe.files.raw import raw_file
 
-    before, facts = _state(path), parse_name(path.name)
-    result = outcome.attempt(raw_file.identify, path)
-    if result.value is not None:
-        facts = {**vars(result.value), "objects": "&".join(result.value.objects)}
+    before, facts = _state(path), identity.parse_name(path.name)
+    # a file that cannot be read is filed under the night in its name, so that a person finds it
+    ended = outcome.run(raw_file.read_identity, path)
+    if ended.value is not None:
+        facts = {**vars(ended.value), "objects": "&".join(ended.value.objects)}
         del facts["filename"]
-    checksum = outcome.attempt(md5, path)
+    checksum = outcome.run(md5, path)
     if checksum.state is not State.DONE:
         # the reader of the header has the better reason
-        return facts, result if result.state is State.RETRY else checksum
+        return facts, ended if ended.state is State.RETRY else checksum
     if _state(path) != before:
-        return facts, outcome.of(Unavailable(f"{path.name}: it is being written; it is tried again"), result.started)
+        return facts, outcome.of(Unavailable(f"{path.name}: it is being written; it is tried again"), ended.started)
     # where the header could not be read for the moment, the checksum alone does not identify the file
-    return facts if result.state is State.RETRY else facts | {"md5": checksum.value}, result
-
-
-def parse_name(filename: str) -> Facts:
-    """Return the columns that the name of a raw file determines; none where it is named otherwise."""
-    name = _NAME.match(filename)
-    if not name:
-        return {}
-    place = {key: name[key] for key in ("site", "camera", "day")}
-    return {"instrument": f"nres{name['number']}", "kind": identity.kind_named(filename), **place}
+    return facts if ended.state is State.RETRY else facts | {"md5": checksum.value}, ended
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

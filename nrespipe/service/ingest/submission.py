@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import claims, frames
+from nrespipe.database import dispatches, frames
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
@@ -82,13 +82,13 @@ def requeue(
     unknown = sorted(stem for stem in stems if not frames.find(session, stem))
     if unknown:
         raise LookupError(f"nothing is known of {', '.join(unknown)}: no such frame was found so far")
-    conditions = [frames.latest(), Frame.owner == ""]
+    conditions = [Frame.is_latest(), Frame.owner == ""]
     conditions += [Frame.filename.in_(stems)] if stems else []
     conditions += [Frame.state.in_(states)] if states else []
     conditions += [Frame.updated >= since] if since else []
     found = list(session.scalars(select(Frame).where(*conditions).order_by(Frame.filename)))
     for frame in found:
-        claims.request(session, frame)
+        dispatches.request(session, frame)
     return [frame.filename for frame in found]
 
 

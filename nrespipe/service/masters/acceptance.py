@@ -10,7 +10,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, neighbors
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
@@ -207,11 +206,11 @@ def withdraw(session: Session, kind: "Kind", night: "Night", minimum: int) -> No
     minimum
         How many good frames a master needs.
     """
-    made = calibrations.last_attempt(session, kind, night)
+    made = calibrations.last_master(session, kind, night)
     if made is None or made.standing not in USABLE:
         return
     names = [frame.filename for frame in made.inputs if frame.day == night.day]
-    here = (Frame.filename.in_(names), Frame.version.is_not(None), latest())
+    here = (Frame.filename.in_(names), Frame.version.is_not(None), Frame.is_latest())
     now = list(session.scalars(select(Frame).where(*here).order_by(Frame.filename)))
     # a frame that waits or was not tried yet may still be good
     gone = sum(frame.state in (State.BAD, State.SKIPPED) for frame in now)

@@ -11,10 +11,9 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from nrespipe.database.dialects import clock
-from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import USABLE, State
-from nrespipe.database.tables import Frame, Master, Stacking
+from nrespipe.database.tables import Frame, Master, ScheduledMaster
 from nrespipe.files.atomic_files import md5
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
@@ -76,7 +75,7 @@ def add(session: Session, frame: Frame, assembly: "Assembly") -> bool:
     return True
 
 
-def find_damaged(job: _Job, result: "Outcome[object]") -> list[int]:
+def find_damaged(job: _Job, ended: "Outcome[object]") -> list[int]:
     """Return the masters whose files are gone or damaged, where a job waits for them although they were made.
 
     Not within a transaction, which a slow disk would prolong.
@@ -91,14 +90,14 @@ def find_damaged(job: _Job, result: "Outcome[object]") -> list[int]:
     list of int
         Keys of their rows.
     """
-    if result.state is not State.WAITING or job.missing:
+    if ended.state is not State.WAITING or job.missing:
         return []
     return [row for row, path, checksum in job.masters.values() if not _is_whole(Path(path), checksum)]
 
 
 def _is_whole(path: Path, checksum: str) -> bool:
     # a file that the disk does not give at this moment is not lost
-    return path.is_file() and outcome.attempt(md5, path).value in (checksum, None)
+    return path.is_file() and outcome.run(md5, path).value in (checksum, None)
 
 
 def remake(session: Session, rows: Sequence[int]) -> None:
@@ -115,7 +114,7 @@ def remake(session: Session, rows: Sequence[int]) -> None:
 
 
 def _counts(session: Session, frame: Frame, kind: Kind) -> bool:
-    last = calibrations.last_attempt(session, kind, calibrations.night_of(frame))
+    last = calibrations.last_master(session, kind, calibrations.night_of(frame))
     # by its name: an earlier version of the file may have been good
     is_in = last is not None and frame.filename in {one.filename for one in last.inputs}
     return frame.state == State.DONE or (is_in and frame.state in (State.BAD, State.SKIPPED))
@@ -148,21 +147,21 @@ def _log_once(instrument: str, day: str, reason: str) -> None:
     )
 
 
-def is_ready(session: Session, stacking: Stacking) -> bool:
+def is_ready(session: Session, scheduled: ScheduledMaster) -> bool:
     """Return whether all frames of a night that may enter its master have been tried.
 
     Parameters
     ----------
-    stacking
+    scheduled
         The scheduled master.
     """
-    night = calibrations.night_of(stacking)
+    night = calibrations.night_of(scheduled)
     same = {name: getattr(Frame, name) == value for name, value in night._asdict().items()}
     # of a frame that was not read yet only its name is known
     unread = [Frame.start_mjd.is_(None), *(same[name] for name in ("site", "instrument", "camera", "day"))]
     open_yet = or_(Frame.owner != "", Frame.state == State.QUEUED, Frame.next_try <= clock(session))
     either = or_(and_(*same.values()), and_(*unread))
-    query = select(Frame.id).where(Frame.kind == stacking.kind, either, latest(), open_yet)
+    query = select(Frame.id).where(Frame.kind == scheduled.kind, either, Frame.is_latest(), open_yet)
     return session.scalar(query.limit(1)) is None
 
 
@@ -177,12 +176,13 @@ def add_all(session: Session, assembly: "Assembly") -> int:
     """
     key = ("kind", *calibrations.Night._fields)
     made = _newest(session, key, Master, Master.created)
-    looked = _newest(session, key, Stacking, Stacking.sent)
+    looked = _newest(session, key, ScheduledMaster, ScheduledMaster.sent)
     open_yet = {
-        row[:-1] for row in session.execute(_by(key, Stacking, func.count()).where(Stacking.next_try.is_not(None)))
+        row[:-1]
+        for row in session.execute(_by(key, ScheduledMaster, func.count()).where(ScheduledMaster.next_try.is_not(None)))
     }
     good = _by(key, Frame, func.count(), func.max(Frame.updated), func.min(Frame.id)).where(
-        Frame.state == State.DONE, latest()
+        Frame.state == State.DONE, Frame.is_latest()
     )
     n_added = 0
     for row in session.execute(good):
@@ -197,7 +197,7 @@ def add_all(session: Session, assembly: "Assembly") -> int:
             and changed > max(seen, default=_EVER)
         ):
             job = f"schedule of the master {' '.join(map(str, place))}"
-            n_added += bool(outcome.attempt_or_log(job, _add_one, session, frame_id, assembly))
+            n_added += bool(outcome.run_or_log(job, _add_one, session, frame_id, assembly))
     return n_added
 
 
@@ -207,7 +207,7 @@ def _add_one(session: Session, frame_id: int, assembly: "Assembly") -> bool:
         return add(session, session.get_one(Frame, frame_id), assembly)
 
 
-def release_waiting(session: Session) -> int:
+def make_waiting_due(session: Session) -> int:
     """Make frames due that wait although a master of their camera was made after they looked for one.
 
     A new master releases the frames that wait for it, but not a frame that began to wait at the same moment.
@@ -219,7 +219,7 @@ def release_waiting(session: Session) -> int:
     """
     moment = clock(session)
     same = calibrations.same_detector(Master, Frame)
-    waiting = (Frame.state == State.WAITING, Frame.owner == "", Frame.next_try > moment, latest())
+    waiting = (Frame.state == State.WAITING, Frame.owner == "", Frame.next_try > moment, Frame.is_latest())
     newest = (
         select(Frame, func.max(Master.created))
         .join(Master, and_(*same, Master.standing.in_(USABLE)))
@@ -233,7 +233,7 @@ def release_waiting(session: Session) -> int:
 
 
 def _by(
-    key: Sequence[str], table: type[Frame] | type[Master] | type[Stacking], *measures: ColumnElement[Any]
+    key: Sequence[str], table: type[Frame] | type[Master] | type[ScheduledMaster], *measures: ColumnElement[Any]
 ) -> Select[Any]:
     columns = [getattr(table, name) for name in key]
     return select(*columns, *measures).group_by(*columns)
@@ -242,7 +242,7 @@ def _by(
 def _newest(
     session: Session,
     key: Sequence[str],
-    table: type[Master] | type[Stacking],
+    table: type[Master] | type[ScheduledMaster],
     moment: ColumnElement[datetime] | InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None],
 ) -> dict[tuple[Any, ...], datetime | None]:
     """Return the last of some moments by kind and night."""

@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, aliased
 
-from nrespipe.database import claims
+from nrespipe.database import dispatches
 from nrespipe.database.dialects import clock
-from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations, lineage, scheduled_masters
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, attempt_masters, master_inputs, master_parents
@@ -161,7 +160,7 @@ def _ask_again(session: Session, frames: Iterable[Frame]) -> None:
     query = select(Frame).where(Frame.id.in_(rows)).order_by(Frame.id).with_for_update()
     for frame in session.scalars(query.execution_options(populate_existing=True)):
         if frame.owner == "" and frame.next_try is None:
-            claims.request(session, frame, low_priority=True)
+            dispatches.request(session, frame, low_priority=True)
 
 
 def _make_again(session: Session, masters: Iterable[Master]) -> None:
@@ -219,5 +218,5 @@ def _last() -> "Select[Frame, Attempt]":
     # of each frame by itself: the cost must not grow with the number of all attempts
     of_frame = select(func.max(later.id)).where(later.frame_id == Frame.id, later.outcome == Frame.state)
     last = of_frame.correlate(Frame).scalar_subquery()
-    settled = (Frame.state.in_((State.DONE, State.BAD)), latest(), Attempt.id == last)
+    settled = (Frame.state.in_((State.DONE, State.BAD)), Frame.is_latest(), Attempt.id == last)
     return select(Frame, Attempt).join(Attempt.frame).where(*settled).order_by(Frame.filename)

@@ -113,7 +113,7 @@ def _limits(assembly: "Assembly") -> tuple[str, str]:
         limits.require_fit(assembly.settings, assembly.pace)
     except limits.DoNotFit as error:
         return "broken", str(error)
-    given = limits.of(assembly.settings, assembly.pace)
+    given = assembly.limits
     return "ok", f"a frame may take {given.work_s:g} s, a worker {given.stop_s:g} s to stop"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numba.core.dispatcher import Dispatcher
 
     from nrespipe.service.operations.progress_bar import Advance, Report
-    from nrespipe.service.outcome import Outcome, Run
+    from nrespipe.service.outcome import Outcome, RunJobs
 
 _log = structlog.get_logger(__name__)
 
@@ -94,7 +94,7 @@ def recorded() -> dict[str, tuple[str, ...]]:
     return signatures
 
 
-def prepare(run: "Run", report: "Report", packages: tuple[str, ...] = REDUCTION) -> Compiled:
+def prepare(run: "RunJobs", report: "Report", packages: tuple[str, ...] = REDUCTION) -> Compiled:
     """Load every kernel of some packages, and compile those that are not on disk.
 
     Parameters
@@ -137,7 +137,7 @@ def prepare(run: "Run", report: "Report", packages: tuple[str, ...] = REDUCTION)
     )
 
 
-def _in_order(run: "Run", names: Sequence[str]) -> "Iterator[tuple[str, Outcome[tuple[bool, Path]]]]":
+def _in_order(run: "RunJobs", names: Sequence[str]) -> "Iterator[tuple[str, Outcome[tuple[bool, Path]]]]":
     """Load kernels one by one as long as they are on disk, which one process does; then all processes compile."""
     for done, name in enumerate(names, 1):
         ((_, outcome),) = run(load, [name])

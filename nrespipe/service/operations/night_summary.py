@@ -19,7 +19,6 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from nrespipe.database.dialects import clock, insert
-from nrespipe.database.frames import latest
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
@@ -82,7 +81,7 @@ def gather(session: Session, site: str, day: str, output: Path) -> NightReport:
     LookupError
         If no frame of the night is known.
     """
-    here = (Frame.site == site, Frame.day == day, latest())
+    here = (Frame.site == site, Frame.day == day, Frame.is_latest())
     numbers = select(Frame.kind, Frame.state, func.count()).where(*here).group_by(Frame.kind, Frame.state)
     counts = tuple(sorted((str(kind or "unknown"), str(state), n) for kind, state, n in session.execute(numbers)))
     if not counts:
@@ -264,9 +263,10 @@ def finished_nights(session: Session, assembly: "Assembly") -> list[tuple[str, s
     tried_again = (Frame.state == State.RETRY) & Frame.version.is_not(None)
     busy = (Frame.owner != "") | (Frame.state == State.QUEUED) | tried_again
     open_yet = {
-        (site, day) for site, day in session.execute(select(Frame.site, Frame.day).where(busy, latest()).distinct())
+        (site, day)
+        for site, day in session.execute(select(Frame.site, Frame.day).where(busy, Frame.is_latest()).distinct())
     }
-    known = (Frame.day >= first_recent_night(moment), Frame.start_mjd.is_not(None), latest())
+    known = (Frame.day >= first_recent_night(moment), Frame.start_mjd.is_not(None), Frame.is_latest())
     ends: dict[tuple[str, str], datetime] = {}
     for row in session.execute(select(Frame.site, Frame.day, Frame.instrument).where(*known).distinct()):
         # a night of an unknown spectrograph has no end: the others of the site have theirs

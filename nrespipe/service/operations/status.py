@@ -13,10 +13,18 @@ from sqlalchemy.orm import Session
 from nrespipe.analysis.master_list import name_of
 from nrespipe.database import frames, measurements
 from nrespipe.database.dialects import clock
-from nrespipe.database.frames import latest
 from nrespipe.database.masters import calibrations
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, NightSummary, Stacking, StarVelocity
+from nrespipe.database.tables import (
+    Attempt,
+    Breaker,
+    Delivery,
+    Frame,
+    Master,
+    NightSummary,
+    ScheduledMaster,
+    StarVelocity,
+)
 from nrespipe.files.plain_table import aligned
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
@@ -67,13 +75,13 @@ def progress_lines(session: Session) -> list[str]:
 
 
 def _due(session: Session, moment: datetime) -> str:
-    due = (Frame.owner == "", Frame.next_try <= moment, ~Frame.low_priority, latest())
+    due = (Frame.owner == "", Frame.next_try <= moment, ~Frame.low_priority, Frame.is_latest())
     count, oldest = session.execute(select(func.count(), func.min(Frame.next_try)).where(*due)).one()
     return f"{_n(count, 'frame')} due, the oldest for {_span(moment - oldest)}" if oldest is not None else ""
 
 
 def _again(session: Session, moment: datetime) -> str:
-    again = (Frame.owner == "", Frame.next_try <= moment, Frame.low_priority, latest())
+    again = (Frame.owner == "", Frame.next_try <= moment, Frame.low_priority, Frame.is_latest())
     count = session.scalar(select(func.count()).where(*again)) or 0
     return f"{_n(count, 'frame')} to be reduced again with better masters, when nothing else is due" if count else ""
 
@@ -85,7 +93,7 @@ def _in_hand(session: Session) -> str:
 
 
 def _scheduled(session: Session) -> str:
-    open_yet = select(func.count(), func.min(Stacking.next_try)).where(Stacking.next_try.is_not(None))
+    open_yet = select(func.count(), func.min(ScheduledMaster.next_try)).where(ScheduledMaster.next_try.is_not(None))
     count, first = session.execute(open_yet).one()
     return f"{_n(count, 'master')} scheduled, the next at {first:%Y-%m-%d %H:%M} UTC" if count else ""
 

@@ -1,6 +1,5 @@
 """Reduce one frame: choose its masters, run the recipe, write the products, record the result."""
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nrespipe.database import claims, frames, measurements
+from nrespipe.database import dispatches, frames, measurements
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.states import State
@@ -62,7 +61,7 @@ class Job:
         Where products go.
     flags
         Quality flags that follow from the choice of masters.
-    velocities
+    with_velocities
         Whether velocities are measured.
     templates
         Templates to choose from.
@@ -78,7 +77,7 @@ class Job:
     missing: str
     output: Path
     flags: Quality = Quality(0)
-    velocities: bool = True
+    with_velocities: bool = True
     templates: tuple[Candidate, ...] = ()
     drift_scatter_ms: float = DRIFT_SCATTER_MS
 
@@ -96,7 +95,7 @@ class Result:
     velocities
         Columns of each velocity.
     products
-        Path below the output directory and checksum of each file.
+        Level, path below the output directory, and checksum of each file.
     drift
         Columns of the drift; empty where none was to be measured.
     seconds
@@ -106,7 +105,7 @@ class Result:
     quality: int
     measurements: Mapping[str, float]
     velocities: tuple[Columns, ...]
-    products: tuple[tuple[str, str], ...]
+    products: tuple[tuple[str, str, str], ...]
     drift: Columns = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -123,14 +122,14 @@ def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
         raise BadFrame(f"{frame.filename}: kind of frame unknown; expected one of {', '.join(map(str, Kind))}")
     recipe = assembly.recipes[frame.kind]
     chosen, missing = master_choice.choose(session, frame, recipe, assembly)
-    used = [session.get_one(Master, file.row_id) for file in chosen.values()]
-    is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in used)
+    masters = [session.get_one(Master, file.row_id) for file in chosen.values()]
+    is_far = any(abs(calibrations.distance_days(one, frame)) > calibrations.REACH_DAYS[one.kind] for one in masters)
     flags = Quality.OLD_CALIBRATION if is_far else Quality(0)
-    if frame.kind is Kind.SCIENCE and lineage.unreviewed(session, used):
+    if frame.kind is Kind.SCIENCE and lineage.unreviewed(session, masters):
         flags |= Quality.UNREVIEWED_MASTER
     job = Job(
         frame.id, frame.path, recipe, assembly.spectrographs, chosen, missing, assembly.output, flags,
-        velocities=assembly.settings.do_rv,
+        with_velocities=assembly.settings.do_rv,
     )  # fmt: skip
     if frame.kind is not Kind.SCIENCE:
         return job
@@ -161,53 +160,62 @@ def reduce(job: Job, still_mine: Callable[[], bool] | None = None) -> Result:
         # not before the frame was read: a damaged one would wait for nothing
         raise MissingCalibration(job.missing)
     refs = references.fetch(
-        job.masters, raw.kind, spectrograph, raw, job.output, job.velocities, job.templates,
+        job.masters, raw.kind, spectrograph, raw, job.output, job.with_velocities, job.templates,
         drift_scatter_ms=job.drift_scatter_ms,
     )  # fmt: skip
     watch.lap("references")
     reduction = _flagged(job.recipe.reduce(raw, refs, spectrograph), job.flags)
     watch.lap("recipe")
-    used: dict[str, str] = {kind: file.path for kind, file in job.masters.items()}
+    paths: dict[str, str] = {kind: file.path for kind, file in job.masters.items()}
     written = frame_products.write(
-        raw, reduction, used, spectrograph, job.output, stars=refs.stars, still_mine=still_mine
+        raw, reduction, paths, spectrograph, job.output, stars=refs.stars, still_mine=still_mine
     )
-    checksums = tuple((str(path.relative_to(job.output)), md5(path)) for path in written)
+    products = tuple((level, str(path.relative_to(job.output)), md5(path)) for level, path in written)
     watch.lap("products")
     return Result(
         quality=int(reduction.quality),
         measurements=dict(reduction.measurements),
         velocities=tuple(_velocity_columns(raw, velocity, reduction) for velocity in reduction.velocities),
-        products=checksums,
+        products=products,
         seconds=watch.laps,
-        drift=_drift_columns(raw, reduction, used, job.output),
+        drift=_drift_columns(raw, reduction, paths, job.output),
     )
 
 
-def record(session: "Session", job: Job, outcome: "Outcome[Result]", assembly: "Assembly") -> Frame:
-    """Record the outcome of a job; a frame that has better masters by now is requested once more.
+def record(session: "Session", job: Job, ended: "Outcome[Result]", assembly: "Assembly") -> Frame:
+    """Record the outcome of a job; a frame that has better masters by now is due once more.
 
     Returns
     -------
     Frame
         In its new state.
     """
-    result = outcome.value or Result(0, {}, (), ())
-    used = [session.get_one(Master, file.row_id) for file in job.masters.values()]
+    result = ended.value or Result(0, {}, (), ())
+    masters = [session.get_one(Master, file.row_id) for file in job.masters.values()]
     measurements = {**result.measurements, **_kept(result.velocities)}
-    attempt = attempt_row(job.frame_id, outcome, measurements=measurements, masters=used)
-    files = [Product(path=path, level=_level(path), md5=checksum) for path, checksum in result.products]
+    attempt = attempt_row(job.frame_id, ended, measurements=measurements, masters=masters)
+    files = [Product(level=level, path=path, md5=checksum) for level, path, checksum in result.products]
     velocities = [StarVelocity(**columns) for columns in result.velocities]
     drift = FrameDrift(**result.drift) if result.drift else None
     frame = frames.record(session, attempt, result.quality, files, velocities, drift)
     session.flush()
-    is_settled = frame.state in (State.DONE, State.BAD) and outcome.state is not State.RETRY
-    if is_settled and _is_outdated(session, frame, job, assembly):
-        claims.request(session, frame, low_priority=frame.state is State.DONE)
-    elif is_settled and outcome.state is State.WAITING and not job.missing:
-        # the file of a master is gone or damaged; the next run, or another worker, makes it again
-        claims.request(session, frame, low_priority=True)
-        frame.next_try = clock(session) + timedelta(seconds=frames.LOOK_AGAIN_S)
+    _look_again(session, frame, job, ended, assembly)
     return frame
+
+
+def _look_again(session: "Session", frame: Frame, job: Job, ended: "Outcome[Result]", assembly: "Assembly") -> None:
+    """Make a frame that was just tried due once more where its masters have changed meanwhile, or are gone."""
+    is_settled = frame.state in (State.DONE, State.BAD) and ended.state is not State.RETRY
+    if frame.state == State.WAITING:
+        if plan(session, frame, assembly).masters != job.masters:
+            # a master that was made meanwhile has released the frames that waited then, and this one did not wait yet
+            frame.next_try = clock(session)
+    elif is_settled and _is_outdated(session, frame, job, assembly):
+        dispatches.request(session, frame, low_priority=frame.state is State.DONE)
+    elif is_settled and ended.state is State.WAITING and not job.missing:
+        # the file of a master is gone or damaged; the next run, or another worker, makes it again
+        dispatches.request(session, frame, low_priority=True)
+        frame.next_try = clock(session) + timedelta(seconds=frames.LOOK_AGAIN_S)
 
 
 def _is_outdated(session: "Session", frame: Frame, job: Job, assembly: "Assembly") -> bool:
@@ -243,12 +251,6 @@ class _Watch:
 def _flagged(reduction: "Reduction", flags: Quality) -> "Reduction":
     velocities = tuple(replace(velocity, quality=velocity.quality | flags) for velocity in reduction.velocities)
     return replace(reduction, quality=reduction.quality | flags, velocities=velocities)
-
-
-def _level(path: str) -> str:
-    """Level of a product in its name, ``L2`` in ``...-e91-L2.fits.fz``."""
-    level = re.search(r"-(L\d)\.", Path(path).name)
-    return level[1] if level else ""
 
 
 def _velocity_columns(raw: RawFrame, velocity: "Velocity", reduction: "Reduction") -> Columns:

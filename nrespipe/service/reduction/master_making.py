@@ -137,7 +137,7 @@ def plan(
     before = neighbors.earlier_frames(session, kind, night, recipe.LOOKBACK_DAYS)
     copies = _copies([*frames, *before])
     earlier = [frame for frame in before if frame.id not in copies][:MOST_EARLIER]
-    last, refused = calibrations.last_attempt(session, kind, night), neighbors.rejected_master(session, kind, night)
+    last, refused = calibrations.last_master(session, kind, night), neighbors.rejected_master(session, kind, night)
     # its frames may have been tried since with other masters than those that it was made with
     tried = [frame.attempts[-1].finished for frame in frames if frame.attempts]
     is_recent = last is not None and (since is None or last.created >= max([since, *tried]))
@@ -187,7 +187,7 @@ def combine(job: Job, still_mine: Callable[[], bool] | None = None) -> Columns:
     )
     # the pixels stay in the files: any number of frames needs the same memory
     raws = [raw_file.read(path, whole=False) for path in job.paths]
-    refs = references.fetch(job.masters, job.kind, spectrograph)
+    refs = references.fetch(job.masters, job.kind, spectrograph, output=job.output)
     refs = replace(refs, previous=acceptance.read_reference(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
     columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.judge, spectrograph)
@@ -217,7 +217,7 @@ def combine(job: Job, still_mine: Callable[[], bool] | None = None) -> Columns:
     }
 
 
-def record(session: "Session", job: Job, outcome: "Outcome[Columns]") -> Master:
+def record(session: "Session", job: Job, ended: "Outcome[Columns]") -> Master:
     """Record the outcome of a job.
 
     Returns
@@ -225,7 +225,7 @@ def record(session: "Session", job: Job, outcome: "Outcome[Columns]") -> Master:
     Master
         The new row.
     """
-    columns: Columns = {"standing": _STANDINGS[outcome.state], "reason": outcome.reason, **(outcome.value or {})}
+    columns: Columns = {"standing": _STANDINGS[ended.state], "reason": ended.reason, **(ended.value or {})}
     agrees_with, inputs = columns.pop("agrees_with", None), columns.pop("inputs", job.frame_ids)
     if columns.get("path"):
         # a person may have decided while it was made
@@ -238,7 +238,7 @@ def record(session: "Session", job: Job, outcome: "Outcome[Columns]") -> Master:
         inputs=used,
         parents=parents,
         outdated=_is_outdated(session, job, used, parents),
-        traceback=outcome.traceback,
+        traceback=ended.traceback,
         code_version=__version__,
         **job.night._asdict(),
         **columns,

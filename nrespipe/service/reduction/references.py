@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nrespipe import data
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files import master_files
+from nrespipe.files import layout, master_files, unpacked_images
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import References
@@ -27,7 +27,7 @@ def fetch(
     spectrograph: "Spectrograph",
     raw: RawFrame | None = None,
     output: Path | None = None,
-    velocities: bool = True,
+    with_velocities: bool = True,
     among: "Sequence[Candidate]" = (),
     **measured: float,
 ) -> References:
@@ -44,8 +44,9 @@ def fetch(
     raw
         The frame; None where a master is made. A star needs one.
     output
-        Output directory, where a catalog of stars may be deployed; without it that of the program is used.
-    velocities
+        Output directory, where a catalog of stars may be deployed, and images of masters are kept unpacked; without it
+        the catalog of the program is used.
+    with_velocities
         Whether velocities are to be measured; without them there are no masks.
     among
         Templates to choose from.
@@ -57,13 +58,13 @@ def fetch(
     MissingCalibration, Unavailable
         If a master, a template or the catalog of stars cannot be read.
     """
-    read: dict[str, Any] = {str(of): _master(file.path, file.md5) for of, file in chosen.items()}
+    read: dict[str, Any] = {str(of): _master(file.path, file.md5, output) for of, file in chosen.items()}
     lamp = data.lamp_lines(spectrograph.line_list) if kind in (Kind.ARC, Kind.SCIENCE) else None
     if raw is None or kind is not Kind.SCIENCE:
         return References(**read, lamp=lamp)
     stars = _stars(raw, spectrograph, output)
     read |= {"lamp": lamp, "stars": stars, **measured}
-    if not velocities:
+    if not with_velocities:
         return References(**read)
     read["templates"] = template_choice.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
@@ -129,5 +130,10 @@ def _stars(raw: RawFrame, spectrograph: "Spectrograph", output: Path | None) -> 
 
 # the frames of a night use the same few masters, which take longer to read than a frame
 @lru_cache(maxsize=6)
-def _master(path: str, _checksum: str) -> "Bias | Dark | Flat | Arc":
-    return master_files.read(path)
+def _master(path: str, checksum: str, output: Path | None) -> "Bias | Dark | Flat | Arc":
+    if output is None:
+        return master_files.read(path)
+    unpacked = layout.unpacked_path(output, checksum)
+    master = master_files.read(path, unpacked)
+    unpacked_images.remove_old(unpacked)
+    return master

@@ -25,13 +25,13 @@ class Candidate:
     ----------
     path, md5
         The file and its checksum.
-    known
-        Its row in the database: star, site, inputs, times.
+    summary
+        The columns of its row: star, site, inputs, times; its arrays are empty.
     """
 
     path: str
     md5: str
-    known: Template
+    summary: Template
 
 
 def candidates(session: "Session", output: Path, day: str) -> tuple[Candidate, ...]:
@@ -42,7 +42,7 @@ def candidates(session: "Session", output: Path, day: str) -> tuple[Candidate, .
     day
         The night, ``YYYYMMDD``.
     """
-    return tuple(Candidate(str(output / row.path), row.md5, rows.known(row)) for row in rows.current(session, day))
+    return tuple(Candidate(str(output / row.path), row.md5, rows.summary(row)) for row in rows.current(session, day))
 
 
 def choose(among: Sequence[Candidate], stars: "Mapping[int, Star]", filename: str, site: str) -> dict[int, Template]:
@@ -63,10 +63,10 @@ def choose(among: Sequence[Candidate], stars: "Mapping[int, Star]", filename: st
     # here, not above: the engine brings the compiler of the kernels with it
     from nrespipe.engine.velocity import template
 
-    able = {id(one.known): one for one in among if filename not in one.known.inputs}
+    able = {id(one.summary): one for one in among if filename not in one.summary.inputs}
     chosen = {}
     for fiber, star in stars.items():
-        known = template.choose([one.known for one in able.values()], star, site=site)
+        known = template.choose([one.summary for one in able.values()], star, site=site)
         if known is not None:
             chosen[fiber] = _read(able[id(known)].path, able[id(known)].md5)
     return chosen

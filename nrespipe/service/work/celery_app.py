@@ -11,12 +11,12 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from nrespipe import logs
 from nrespipe.database.administration import failures
+from nrespipe.database.tables import WorkTable
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
 from nrespipe.service.operations import kernels, progress_bar
 from nrespipe.service.work import execution, memory_guard, node, process_names, process_pool
-from nrespipe.service.work.leases import WorkTable
-from nrespipe.service.work.queues import QUEUES, TASKS, IsEmpty, Send
+from nrespipe.service.work.queues import ROUTES, IsEmpty, Route, Send
 
 if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome
@@ -45,7 +45,7 @@ def application(settings: "Settings") -> Celery:
         task_ignore_result=True,
         # a soft limit has no effect within compiled code; what else must follow from this one: service/limits
         task_time_limit=settings.time_limit_s,
-        task_routes={TASKS[table]: {"queue": QUEUES[table]} for table in QUEUES},
+        task_routes={route.task: {"queue": route.queue} for route in ROUTES.values()},
         # a sender finds out quickly that the broker is away; the sweep sends again
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0},
         worker_prefetch_multiplier=1,
@@ -69,7 +69,7 @@ def application(settings: "Settings") -> Celery:
 
 def sender(app: Celery) -> Send:
     """Return the function that notifies a worker of a row."""
-    return lambda table, row_id: app.send_task(TASKS[table], args=[row_id], queue=QUEUES[table])
+    return lambda table, row_id: app.send_task(ROUTES[table].task, args=[row_id], queue=ROUTES[table].queue)
 
 
 def queue_length(app: Celery, table: WorkTable) -> int | None:
@@ -83,7 +83,7 @@ def queue_length(app: Celery, table: WorkTable) -> int | None:
     connection = app.connection_for_write()
     try:
         with connection:
-            return int(connection.default_channel.queue_declare(QUEUES[table], passive=True).message_count)
+            return int(connection.default_channel.queue_declare(ROUTES[table].queue, passive=True).message_count)
     except (*connection.connection_errors, *connection.channel_errors, BrokerError):
         return None
 
@@ -94,7 +94,7 @@ def emptiness_check(app: Celery) -> IsEmpty:
 
 
 def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
-    """Define the tasks of a worker, and release the row when one of its processes dies.
+    """Load and compile the recipes, define the tasks of a worker, and release the row of a process that dies.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
     list(assembly.recipes)
     if assembly.recipes is RECIPES:
         kernels.prepare(process_pool.run_serially, progress_bar.lines)
-    for table, (title, work) in execution.WORK.items():
-        _define(app, table, title, partial(work, assembly))
+    for table, work in execution.WORK.items():
+        _define(app, ROUTES[table], partial(work, assembly))
 
     @signals.setup_logging.connect(weak=False)
     def _configure_logs(**_: object) -> None:
@@ -128,6 +128,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
 
     @signals.worker_process_init.connect(weak=False)
     def _begin(**_: object) -> None:
+        memory_guard.keep_freed_memory()
         # connections are not to be shared with the parent
         assembly.sessions.kw["bind"].dispose(close=False)
 
@@ -145,15 +146,15 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
         node.release(assembly, is_gone, _words(exception), is_death=not failures.is_temporary(exception))
 
 
-def _define(app: Celery, table: WorkTable, title: str, work: "Callable[[int, str], Outcome[object] | None]") -> None:
+def _define(app: Celery, route: Route, work: "Callable[[int, str], Outcome[object] | None]") -> None:
     def run(task: Any, row_id: int) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(node=task.request.hostname)
         ended = work(row_id, f"{process_names.this_process(task.request.hostname)}/{task.request.id}")
         if ended is not None:
-            _log.info(title, **ended.log_facts())
+            _log.info(route.title, **ended.log_facts())
 
-    app.task(run, name=TASKS[table], bind=True)
+    app.task(run, name=route.task, bind=True)
 
 
 def _words(exception: BaseException) -> str:

@@ -9,14 +9,12 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import breakers, claims, nodes
+from nrespipe.database import breakers, dispatches, nodes
 from nrespipe.database.dialects import clock
-from nrespipe.database.frames import latest
-from nrespipe.database.tables import Delivery, Frame
+from nrespipe.database.tables import WORK_TABLES, Delivery, Frame, WorkTable
 from nrespipe.service import outcome
 from nrespipe.service.work import leases
-from nrespipe.service.work.leases import WorkTable
-from nrespipe.service.work.queues import QUEUES, IsEmpty, Send
+from nrespipe.service.work.queues import ROUTES, IsEmpty, Send
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -37,7 +35,7 @@ def sweep(assembly: "Assembly", send: Send, is_empty: IsEmpty = lambda _table: F
     Parameters
     ----------
     send
-        Notifies a worker of a row of one of ``claims.KINDS_OF_WORK``.
+        Notifies a worker of a row of one of ``tables.WORK_TABLES``.
     is_empty
         Returns whether no message about such rows waits for a worker.
 
@@ -46,15 +44,15 @@ def sweep(assembly: "Assembly", send: Send, is_empty: IsEmpty = lambda _table: F
     int
         How many messages were sent.
     """
-    outcome.attempt_or_log("rows of processes that died", _release_abandoned, assembly)
+    outcome.run_or_log("rows of processes that died", _release_abandoned, assembly)
     sent = [
-        outcome.attempt_or_log(f"sweep of {table.__tablename__}", _send, assembly, table, send, is_empty)
-        for table in claims.KINDS_OF_WORK
+        outcome.run_or_log(f"sweep of {table.__tablename__}", _send, assembly, table, send, is_empty)
+        for table in WORK_TABLES
     ]
     return sum(n for n in sent if n is not None)
 
 
-class Timer:
+class SweepTimer:
     """Sweep every now and then, from a loop that has other things to do as well.
 
     Parameters
@@ -120,7 +118,7 @@ def capacity(session: Session, table: WorkTable, pace: "Pace", patience_s: float
     Parameters
     ----------
     table
-        One of ``claims.KINDS_OF_WORK``.
+        One of ``tables.WORK_TABLES``.
     patience_s
         Messages that were sent longer ago than this count as lost [second].
 
@@ -130,14 +128,14 @@ def capacity(session: Session, table: WorkTable, pace: "Pace", patience_s: float
         0 or less where enough wait: what comes first is decided when a message is sent, not when it is received.
     """
     since = clock(session) - timedelta(seconds=pace.stale_s)
-    processes = nodes.count_processes(session, QUEUES[table], since)
-    return max(_LEAST, _EACH * processes) - claims.count_dispatched(session, table, patience_s)
+    processes = nodes.count_processes(session, ROUTES[table].queue, since)
+    return max(_LEAST, _EACH * processes) - dispatches.count(session, table, patience_s)
 
 
 def _release_abandoned(assembly: "Assembly") -> None:
     with assembly.sessions.begin() as session:
-        for table, row_id in leases.release_abandoned(session):
-            _log.warning("row released: its process died", table=table.__tablename__, row=row_id)
+        for table, row_id, reason in leases.release_abandoned(session):
+            _log.warning("row released", table=table.__tablename__, row=row_id, reason=reason)
 
 
 def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty) -> int:
@@ -152,7 +150,7 @@ def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty)
             # a server that takes nothing is tried by one delivery, now and then
             allowed = breakers.allowed_requests(session, assembly.settings.ingest_to)
             most = most if allowed is None else min(most, allowed)
-        rows = claims.select_for_dispatch(session, table, patience_s, most) if most > 0 else []
+        rows = dispatches.select(session, table, patience_s, most) if most > 0 else []
     if table is Frame and most > 0 and not rows:
         rows = _spare(assembly, is_empty)
     for number, row_id in enumerate(rows):
@@ -168,18 +166,18 @@ def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty)
 
 def _mark_unsent(assembly: "Assembly", table: WorkTable, rows: Collection[int]) -> None:
     with assembly.sessions.begin() as session:
-        claims.cancel_dispatch(session, table, rows)
+        dispatches.cancel(session, table, rows)
 
 
 def _spare(assembly: "Assembly", is_empty: IsEmpty) -> list[int]:
     """Choose some frames that have a result and can have a better one, if the workers have nothing else to do."""
     with assembly.readers.begin() as session:
-        due = (Frame.low_priority, Frame.owner == "", Frame.next_try <= clock(session), latest())
+        due = (Frame.low_priority, Frame.owner == "", Frame.next_try <= clock(session), Frame.is_latest())
         waiting = session.scalar(select(Frame.id).where(*due).limit(1))
     if waiting is None or not is_empty(Frame):
         return []
     with assembly.sessions.begin() as session:
-        return claims.select_for_dispatch(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
+        return dispatches.select(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
 
 
 def _is_overdue(session: Session, table: WorkTable, patience_s: float) -> bool:
@@ -191,5 +189,5 @@ def _is_overdue(session: Session, table: WorkTable, patience_s: float) -> bool:
 
 def forget_messages(session: Session) -> None:
     """Mark all rows as not sent: the broker was started anew without the messages that waited in it."""
-    for table in claims.KINDS_OF_WORK:
-        claims.cancel_dispatch(session, table)
+    for table in WORK_TABLES:
+        dispatches.cancel(session, table)

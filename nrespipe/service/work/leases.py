@@ -1,4 +1,4 @@
-"""Leases of rows: acquire a row, record the outcome while it is still ours, release the rows of dead processes."""
+"""Leases of rows: claim a row, record the outcome while it is still ours, release the rows of dead processes."""
 
 import random
 import time
@@ -12,19 +12,16 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database import claims
 from nrespipe.database.administration import failures
-from nrespipe.database.tables import Delivery, Frame, NightSummary, Stacking
+from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster
 from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
-from nrespipe.service import limits
 from nrespipe.service.assembly import Assembly
 from nrespipe.service.work import process_names as owners
 
 if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome
 
-#: A table whose rows are work for one process at a time.
-WorkTable = type[Frame] | type[Stacking] | type[Delivery] | type[NightSummary]
-R = TypeVar("R", Frame, Stacking, Delivery, NightSummary)
+R = TypeVar("R", Frame, ScheduledMaster, Delivery, NightSummary)
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
@@ -36,14 +33,14 @@ DEAD = "its process died"
 
 @dataclass(frozen=True)
 class Lease(Generic[R]):
-    """A row that this process has acquired.
+    """A row that this process has claimed.
 
     Attributes
     ----------
     assembly
         What to work with.
     row
-        The row as it was when it was acquired.
+        The row as it was when it was claimed.
     owner
         Name of this process.
     end
@@ -101,7 +98,7 @@ class Lease(Generic[R]):
             # not the fault of the frame
             raise Unavailable(f"the database is away: {failures.message(error)}") from error
 
-    def close(self, result: "Outcome[object]", is_recorded: bool | None) -> "Outcome[object] | None":
+    def close(self, ended: "Outcome[object]", is_recorded: bool | None) -> "Outcome[object] | None":
         """Log the end of the work and return its outcome.
 
         Parameters
@@ -114,23 +111,25 @@ class Lease(Generic[R]):
         Outcome or None
             Without its value; None where the row was taken away.
         """
-        if result.traceback:
+        if ended.traceback:
             # not every table has a place for it
-            _log.error("failed", table=self.row.__tablename__, row=self.row.id, exception=result.traceback)
+            _log.error("failed", table=self.row.__tablename__, row=self.row.id, exception=ended.traceback)
         if not is_recorded:
             _log.warning("row was taken away: another process does it", table=self.row.__tablename__, row=self.row.id)
             return None
-        return replace(result, value=None)
+        return replace(ended, value=None)
 
 
-def acquire(assembly: Assembly, table: type[R], row_id: int, owner: str, seen: int | None = None) -> Lease[R] | None:
-    """Acquire a row.
+def claim(
+    assembly: Assembly, table: type[R], row_id: int, owner: str, tries_seen: int | None = None
+) -> Lease[R] | None:
+    """Claim a row: this process works on it until it is recorded, or the lease ends.
 
     Parameters
     ----------
     table
-        One of ``claims.KINDS_OF_WORK``.
-    seen
+        One of ``tables.WORK_TABLES``.
+    tries_seen
         How often it had been tried when somebody decided that it is to be done; it need not be due then. Without it the
         row must be due now.
 
@@ -148,27 +147,28 @@ def acquire(assembly: Assembly, table: type[R], row_id: int, owner: str, seen: i
     if type(row_id) is not int or not 0 < row_id < 1 << 63:
         _log.error("a task names no row", table=table.__tablename__, row=repr(row_id)[:100])
         return None
-    lease_s, begun = limits.of(assembly.settings, assembly.pace).lease_s, time.monotonic()
+    lease_s, begun = assembly.limits.lease_s, time.monotonic()
 
     def claimed(session: Session) -> R | None:
-        is_claimed = claims.claim(session, table, row_id, owner, lease_s, seen)
+        is_claimed = claims.claim(session, table, row_id, owner, lease_s, tries_seen)
         return session.get_one(table, row_id, populate_existing=True) if is_claimed else None
 
     row = persist(assembly.sessions, claimed, begun + assembly.pace.patience_s)
     return None if row is None else Lease(assembly, row, owner, begun + lease_s)
 
 
-def release_abandoned(session: Session) -> list[tuple[type[Work], int]]:
+def release_abandoned(session: Session) -> list[tuple[type[Work], int, str]]:
     """Release the rows of processes that died or have run out of time.
 
     Returns
     -------
-    list of tuple (type of Work, int)
-        Table and key of each row that is free again.
+    list of tuple (type of Work, int, str)
+        Table and key of each row that is free again, and the reason.
     """
-    released = claims.release(session, OUT_OF_TIME)
+    released = [(table, row_id, OUT_OF_TIME) for table, row_id in claims.release(session, OUT_OF_TIME)]
     dead = [name for name in claims.owners(session) if owners.is_dead(name)]
-    return released + (claims.release(session, DEAD, dead) if dead else [])
+    more = claims.release(session, DEAD, dead) if dead else []
+    return released + [(table, row_id, DEAD) for table, row_id in more]
 
 
 def persist(sessions: sessionmaker[Session], work: Callable[[Session], T], end: float) -> T:

@@ -188,4 +188,4 @@ def _release(session: Session, is_gone: Callable[[str], bool], reason: str, is_d
 
 def _log_released(rows: _Rows, reason: str) -> None:
     for table, row_id in rows:
-        _log.warning("row released: its process died", table=table.__tablename__, row=row_id, reason=reason)
+        _log.warning("row released", table=table.__tablename__, row=row_id, reason=reason)

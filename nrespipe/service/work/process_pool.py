@@ -25,7 +25,7 @@ from nrespipe.service import outcome
 from nrespipe.service.work import memory_guard
 
 if TYPE_CHECKING:
-    from nrespipe.service.outcome import Outcome, Run
+    from nrespipe.service.outcome import Outcome, RunJobs
 
 J = TypeVar("J")
 T = TypeVar("T")
@@ -43,7 +43,7 @@ ForkingPickler.register(ModuleType, lambda module: (import_module, (module.__nam
 @contextmanager
 def open(
     processes: int, log_level: str = "INFO", time_limit_s: float | None = None, memory_limit_mb: int | None = None
-) -> Iterator["Run"]:
+) -> Iterator["RunJobs"]:
     """Open a pool of processes for as long as the block lasts.
 
     Parameters
@@ -84,7 +84,7 @@ def open(
 def run_serially(work: Callable[[J], T], jobs: Iterable[J]) -> "Iterator[tuple[J, Outcome[T]]]":
     """Run a function on jobs in this process, one after the other, as ``run`` of `open` does in several."""
     for job in jobs:
-        yield job, outcome.attempt(work, job)
+        yield job, outcome.run(work, job)
 
 
 def require_values(results: "Iterable[tuple[J, Outcome[T]]]") -> Iterator[T | None]:
@@ -105,12 +105,12 @@ def require_values(results: "Iterable[tuple[J, Outcome[T]]]") -> Iterator[T | No
     Unavailable
         If a job was not done; the message is its reason, and where the program failed is logged.
     """
-    for _, result in results:
-        if result.state is not State.DONE:
-            if result.traceback:
-                _log.error("job failed", exception=result.traceback)
-            raise Unavailable(result.reason)
-        yield result.value
+    for _, ended in results:
+        if ended.state is not State.DONE:
+            if ended.traceback:
+                _log.error("job failed", exception=ended.traceback)
+            raise Unavailable(ended.reason)
+        yield ended.value
 
 
 class _Pool:
@@ -169,8 +169,8 @@ class _Pool:
     def _outcome(self, future: "Future[bytes]") -> "Outcome[Any]":
         error = future.exception()
         if error is None:
-            result: Outcome[Any] = pickle.loads(future.result())
-            return result
+            ended: Outcome[Any] = pickle.loads(future.result())
+            return ended
         if isinstance(error, TimeoutError):
             return outcome.of(Unavailable("it took longer than it may and was stopped"), now())
         if isinstance(error, ProcessExpired):
@@ -189,7 +189,7 @@ def _perform(packed: bytes) -> bytes:
     begun = now()
     try:
         work, job = pickle.loads(packed)
-        return bytes(ForkingPickler.dumps(outcome.attempt(work, job)))
+        return bytes(ForkingPickler.dumps(outcome.run(work, job)))
     except Exception as error:
         return pickle.dumps(outcome.of(error, begun))
 
@@ -199,6 +199,7 @@ def _enter(log_level: str) -> None:
     # a Ctrl-C at the terminal reaches all: the parent alone decides, and lets the frames in flight finish
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    memory_guard.keep_freed_memory()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     logs.configure(log_level)
 

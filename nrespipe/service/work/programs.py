@@ -17,13 +17,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from nrespipe import settings
 from nrespipe.database import nodes
 from nrespipe.database.dialects import clock
+from nrespipe.database.tables import WorkTable
 from nrespipe.service import limits, metrics, outcome
 from nrespipe.service.ingest.listener import Listener
 from nrespipe.service.masters import master_schedule
 from nrespipe.service.operations import night_summary
 from nrespipe.service.work import celery_app, dispatch, node
-from nrespipe.service.work.leases import WorkTable, persist
-from nrespipe.service.work.queues import QUEUES
+from nrespipe.service.work.leases import persist
+from nrespipe.service.work.queues import ROUTES
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -55,7 +56,7 @@ def work(assembly: "Assembly", name: str, tables: Sequence[WorkTable]) -> int:
     name
         Name of this node, unique on its host and the same after a new start.
     tables
-        Tables whose queues are served: `Frame`, `Stacking`, `NightSummary`, `Delivery`.
+        Tables whose queues are served: `Frame`, `ScheduledMaster`, `NightSummary`, `Delivery`.
 
     Returns
     -------
@@ -71,7 +72,7 @@ def work(assembly: "Assembly", name: str, tables: Sequence[WorkTable]) -> int:
     """
     limits.require_fit(assembly.settings, assembly.pace)
     app = celery_app.application(assembly.settings)
-    queues = ",".join(sorted({QUEUES[table] for table in tables}))
+    queues = ",".join(sorted({ROUTES[table].queue for table in tables}))
     processes, full_name = max(assembly.processes, 1), f"{name}@{socket.gethostname()}"
     options = {
         "--pool": "prefork",
@@ -106,12 +107,12 @@ def schedule(assembly: "Assembly", once: bool = False) -> None:
         port, address = assembly.settings.metrics_port, assembly.settings.metrics_address
         points = partial(_points, assembly, app)
         # a port that another program has, a second scheduler perhaps, delays no frame
-        outcome.attempt_or_log("numbers for Prometheus", metrics.serve, port, points, address)
+        outcome.run_or_log("numbers for Prometheus", metrics.serve, port, points, address)
     next_plan = 0.0
     while True:
         if time.monotonic() >= next_plan:
             _schedule(assembly)
-            outcome.attempt_or_log("metrics", lambda: assembly.recorder.send(_points(assembly, app)))
+            outcome.run_or_log("metrics", lambda: assembly.recorder.send(_points(assembly, app)))
             next_plan = time.monotonic() + PERIOD_S
         timer.tick()
         if once or stopped.wait(assembly.pace.sweep_s):
@@ -144,7 +145,7 @@ def run(assembly: "Assembly") -> int:
         for part in parts:
             threading.Thread(target=_run_part, args=(ended, part, assembly, sender.app), daemon=True).start()
 
-    status = work(assembly, "nrespipe", list(QUEUES))
+    status = work(assembly, "nrespipe", list(ROUTES))
     return 1 if ended else status
 
 
@@ -159,8 +160,8 @@ def _run_part(ended: list[str], part: "Callable[[Assembly, Celery], None]", asse
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _timer(assembly: "Assembly", app: Celery) -> dispatch.Timer:
-    return dispatch.Timer(assembly, celery_app.sender(app), celery_app.emptiness_check(app))
+def _timer(assembly: "Assembly", app: Celery) -> dispatch.SweepTimer:
+    return dispatch.SweepTimer(assembly, celery_app.sender(app), celery_app.emptiness_check(app))
 
 
 def _listener(assembly: "Assembly", app: Celery) -> Listener:
@@ -176,7 +177,7 @@ def _sweep_and_schedule(assembly: "Assembly", app: Celery) -> None:
     if assembly.settings.broker_url == settings.MEMORY:
         # messages in memory do not survive a program
         job = "messages of an earlier program"
-        outcome.attempt_or_log(job, _persist, assembly, assembly.sessions, dispatch.forget_messages)
+        outcome.run_or_log(job, _persist, assembly, assembly.sessions, dispatch.forget_messages)
     while True:
         timer.tick()
         if time.monotonic() >= next_plan:
@@ -188,18 +189,18 @@ def _sweep_and_schedule(assembly: "Assembly", app: Celery) -> None:
 def _schedule(assembly: "Assembly") -> None:
     """Schedule masters and summaries, and release frames that were overlooked; an error of one stops no other."""
     mine, add_all = assembly.sessions, partial(master_schedule.add_all, assembly=assembly)
-    outcome.attempt_or_log("schedule of masters", _persist, assembly, mine, add_all)
-    outcome.attempt_or_log("frames that were overlooked", _persist, assembly, mine, master_schedule.release_waiting)
-    outcome.attempt_or_log("schedule of summaries", night_summary.schedule, assembly)
-    outcome.attempt_or_log("nodes that are gone", _persist, assembly, mine, _forget_nodes)
+    outcome.run_or_log("schedule of masters", _persist, assembly, mine, add_all)
+    outcome.run_or_log("frames that were overlooked", _persist, assembly, mine, master_schedule.make_waiting_due)
+    outcome.run_or_log("schedule of summaries", night_summary.schedule, assembly)
+    outcome.run_or_log("nodes that are gone", _persist, assembly, mine, _forget_nodes)
 
 
 def _points(assembly: "Assembly", app: Celery) -> list[metrics.Point]:
     """Return the numbers of the database and of the queues."""
     job = "numbers of the database"
-    points = outcome.attempt_or_log(job, _persist, assembly, assembly.readers, metrics.of_database) or []
+    points = outcome.run_or_log(job, _persist, assembly, assembly.readers, metrics.of_database) or []
     # one table of each queue
-    tables = {queue: table for table, queue in QUEUES.items()}
+    tables = {queue: table for table, (queue, _, _) in ROUTES.items()}
     lengths = ((queue, celery_app.queue_length(app, table)) for queue, table in tables.items())
     known = [(queue, length) for queue, length in lengths if length is not None]
     return [*points, *(metrics.Point("nrespipe.queue_length", float(n), {"queue": queue}) for queue, n in known)]

@@ -1,4 +1,4 @@
-"""Deliver products and send summaries: acquire the row, do the work, record the outcome."""
+"""Deliver products and send summaries: claim the row, do the work, record the outcome."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ from nrespipe.database.tables import Delivery, NightSummary, Product
 from nrespipe.errors import Unavailable
 from nrespipe.files import timed_read
 from nrespipe.files.exchange import deliveries
-from nrespipe.service import limits, outcome
+from nrespipe.service import outcome
 from nrespipe.service.operations import night_summary
 from nrespipe.service.work import leases
 
@@ -26,20 +26,22 @@ if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome
 
 
-def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome[object] | None":
+def deliver_product(
+    assembly: "Assembly", row_id: int, owner: str, tries_seen: int | None = None
+) -> "Outcome[object] | None":
     """Deliver a product, if it is due and no other process does.
 
     Parameters
     ----------
-    row_id, owner, seen
-        As for ``leases.acquire``; a row of ``deliveries``.
+    row_id, owner, tries_seen
+        As for ``leases.claim``; a row of ``deliveries``.
 
     Returns
     -------
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.acquire(assembly, Delivery, row_id, owner, seen)
+    lease = leases.claim(assembly, Delivery, row_id, owner, tries_seen)
     if lease is None:
         return None
     server = assembly.settings.ingest_to
@@ -48,58 +50,60 @@ def deliver_product(assembly: "Assembly", row_id: int, owner: str, seen: int | N
         return None
     product, admitted_as = admitted
     structlog.contextvars.bind_contextvars(product=product.path)
-    result = outcome.attempt(_deliver, assembly, product)
-    away = result.value
+    ended = outcome.run(_deliver, assembly, product)
+    away = ended.value
     if away is not None:
-        result = replace(result, state=State.RETRY, reason=str(away))
+        ended = replace(ended, state=State.RETRY, reason=str(away))
 
     def record(session: Session) -> bool:
         is_ours = claims.confirm_owner(session, Delivery, row_id, owner)
         # also where the product was replaced meanwhile and this row is gone: all others wait for the server too
         if away is not None:
-            breakers.record_failure(session, server, result.reason, admitted_as, away.pause_s)
-        elif result.state is State.DONE:
+            breakers.record_failure(session, server, ended.reason, admitted_as, away.pause_s)
+        elif ended.state is State.DONE:
             breakers.record_success(session, server)
         elif admitted_as == "probe":
             breakers.cancel_probe(session, server)
         if is_ours:
             row = session.get_one(Delivery, row_id, populate_existing=True)
-            _record_delivery(session, row, result, is_away=away is not None)
+            _record_delivery(session, row, ended, is_away=away is not None)
         return is_ours
 
-    return lease.close(result, leases.persist(assembly.sessions, record, lease.end))
+    return lease.close(ended, leases.persist(assembly.sessions, record, lease.end))
 
 
-def send_summary(assembly: "Assembly", row_id: int, owner: str, seen: int | None = None) -> "Outcome[object] | None":
+def send_summary(
+    assembly: "Assembly", row_id: int, owner: str, tries_seen: int | None = None
+) -> "Outcome[object] | None":
     """Write the summary of a night and mail it, if it is due and no other process does.
 
     Parameters
     ----------
-    row_id, owner, seen
-        As for ``leases.acquire``; a row of ``summaries``.
+    row_id, owner, tries_seen
+        As for ``leases.claim``; a row of ``summaries``.
 
     Returns
     -------
     Outcome or None
         Without its value; None where there was nothing to do, or another process has done it.
     """
-    lease = leases.acquire(assembly, NightSummary, row_id, owner, seen)
+    lease = leases.claim(assembly, NightSummary, row_id, owner, tries_seen)
     if lease is None:
         return None
     row = lease.row
     structlog.contextvars.bind_contextvars(site=row.site, day=row.day)
-    result = outcome.attempt(night_summary.make, assembly, row.site, row.day, row.written is not None)
-    is_written = result.state is State.DONE
-    if isinstance(result.value, Unavailable):
-        result = replace(result, state=State.RETRY, reason=str(result.value))
-    return lease.close(result, lease.write(partial(_record_summary, result=result, is_written=is_written)))
+    ended = outcome.run(night_summary.make, assembly, row.site, row.day, row.written is not None)
+    is_written = ended.state is State.DONE
+    if isinstance(ended.value, Unavailable):
+        ended = replace(ended, state=State.RETRY, reason=str(ended.value))
+    return lease.close(ended, lease.write(partial(_record_summary, ended=ended, is_written=is_written)))
 
 
 def _admit(
     session: Session, row: Delivery, lease: leases.Lease[Delivery], server: str
 ) -> tuple[Product, Literal["yes", "probe"]] | None:
     """Return the product and how the server may be used; None where it takes nothing at the moment."""
-    lease_s = limits.of(lease.assembly.settings, lease.assembly.pace).lease_s
+    lease_s = lease.assembly.limits.lease_s
     admitted = breakers.request_permission(session, server, lease_s)
     if admitted == "no":
         # its turn comes when the server is back; the sweep notifies a worker then
@@ -110,7 +114,7 @@ def _admit(
 
 def _deliver(assembly: "Assembly", product: Product) -> deliveries.ServerAway | None:
     """Deliver a product; return the error of a server that takes nothing now, if there is one."""
-    given, longest_s = assembly.settings, limits.of(assembly.settings, assembly.pace).deliver_s
+    given, longest_s = assembly.settings, assembly.limits.deliver_s
     deliver = partial(
         deliveries.deliver, product.path, product.md5, assembly.output, given.ingest_to,
         token=given.auth_token.get_secret_value(), allow_http=given.allow_http, longest_s=longest_s,
@@ -144,28 +148,28 @@ def _error_of(work: Callable[[], object]) -> Exception | None:
     return None
 
 
-def _record_delivery(session: Session, row: Delivery, result: "Outcome[object]", is_away: bool) -> None:
-    row.owner, row.lease, row.reason, row.next_try = "", None, result.reason, None
+def _record_delivery(session: Session, row: Delivery, ended: "Outcome[object]", is_away: bool) -> None:
+    row.owner, row.lease, row.reason, row.next_try = "", None, ended.reason, None
     row.tries += 1
     # an outage is no refusal, however long it takes
-    row.refusals += result.state is not State.DONE and not is_away
-    if result.state is State.DONE:
+    row.refusals += ended.state is not State.DONE and not is_away
+    if ended.state is State.DONE:
         row.delivered = clock(session)
-    elif result.state is State.RETRY and row.refusals < frames.MOST_RETRIES:
+    elif ended.state is State.RETRY and row.refusals < frames.MOST_RETRIES:
         # also where the server is away: should this product be the cause, another finds out that it is not
         row.next_try = clock(session) + timedelta(seconds=frames.pause_s(row.tries))
 
 
 def _record_summary(
-    session: Session, row: NightSummary, result: "Outcome[str | Unavailable | None]", is_written: bool
+    session: Session, row: NightSummary, ended: "Outcome[str | Unavailable | None]", is_written: bool
 ) -> bool:
     moment = clock(session)
-    row.owner, row.lease, row.next_try, row.reason = "", None, None, result.reason
+    row.owner, row.lease, row.next_try, row.reason = "", None, None, ended.reason
     row.tries += 1
     if is_written:
         row.written = row.written or moment
-    if result.state is State.DONE:
-        row.mailed, row.reason = (moment, result.value) if isinstance(result.value, str) else (None, "")
-    elif result.state is State.RETRY and row.day >= night_summary.first_recent_night(moment):
+    if ended.state is State.DONE:
+        row.mailed, row.reason = (moment, ended.value) if isinstance(ended.value, str) else (None, "")
+    elif ended.state is State.RETRY and row.day >= night_summary.first_recent_night(moment):
         row.next_try = moment + timedelta(seconds=frames.pause_s(row.tries))
     return True

@@ -124,5 +124,5 @@ def test_a_try_that_the_disk_made_fail_is_forgotten_with_the_next(session):
     add(session, 0, standing=Standing.RETRY)
     last = add(session, 0)
     night = calibrations.night_of(last)
-    assert calibrations.last_attempt(session, Kind.FLAT, night) is last
+    assert calibrations.last_master(session, Kind.FLAT, night) is last
     assert session.query(Master).count() == 1

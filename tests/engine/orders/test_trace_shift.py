@@ -8,7 +8,7 @@ import pytest
 from nrespipe.engine.orders import trace_shift
 from nrespipe.errors import BadFrame
 from nrespipe.frames.image import Image
-from nrespipe.frames.traces import Traces
+from nrespipe.frames.traces import Profile, Traces
 
 SIZE, READ_NOISE = 768, 5.0
 OFFSETS = np.arange(-10, 10.01, 0.05)
@@ -31,8 +31,8 @@ def flat():
     centers[(centers < 0) | (centers > SIZE - 1)] = np.nan
     table = np.tile(_profile(OFFSETS), (2, len(index), 2, 1)).astype(np.float32)
     even = np.ones((SIZE, SIZE), np.float32)
-    profile = SimpleNamespace(offsets=OFFSETS, columns=np.array([0.0, SIZE - 1.0]), values=table, response=even)
-    profile.response_error = np.zeros_like(even)
+    none = np.zeros(1)
+    profile = Profile(OFFSETS, np.array([0.0, SIZE - 1.0]), table, none, np.zeros((2, 1)), even, np.zeros_like(even))
     return SimpleNamespace(traces=Traces((0, 1), 60 + index, centers), profile=profile)
 
 

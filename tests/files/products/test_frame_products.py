@@ -125,7 +125,7 @@ def make(write_raw, tmp_path):
     def made(objects="51 Peg&thar&none", changes=None, header=None, **options):
         raw = raw_file.read(write_raw(OBJECTS=objects, **(header or {})))
         reduction = reduction_of(raw, **(changes or {}))
-        paths = frame_products.write(raw, reduction, MASTERS, NRES01, tmp_path / "out", **options)
+        paths = [path for _, path in frame_products.write(raw, reduction, MASTERS, NRES01, tmp_path / "out", **options)]
         opened.extend(fits.open(path) for path in paths)
         return raw, reduction, opened[-len(paths) :]
 
@@ -335,8 +335,9 @@ def test_the_same_input_gives_the_same_bytes_at_another_time_of_day(write_raw, t
     one = frame_products.write(raw, reduction, MASTERS, NRES01, tmp_path / "one")
     monkeypatch.setattr("time.time", lambda: 1.9e9)
     two = frame_products.write(raw, reduction, dict(reversed(MASTERS.items())), NRES01, tmp_path / "two")
-    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
-    assert [path.name for path in one] == [f"lscnrs01-fa09-20190405-0021-e91-{level}.fits.fz" for level in ("L2", "L4")]
+    assert [path.read_bytes() for _, path in one] == [path.read_bytes() for _, path in two]
+    names = [(level, f"lscnrs01-fa09-20190405-0021-e91-{level}.fits.fz") for level in ("L2", "L4")]
+    assert [(level, path.name) for level, path in one] == names
 
 
 def test_a_doubt_labels_the_products_and_hides_none(make):

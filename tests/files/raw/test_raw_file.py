@@ -146,7 +146,7 @@ def test_the_kind_of_a_frame_follows_from_its_header_or_else_its_name(write_raw,
     exposure = 0.0 if kind is Kind.BIAS else 60.0
     path = write_raw(name=raw.name[:-3] + code, OBSTYPE=obstype, OBJECTS=objects, EXPTIME=exposure)
     assert raw_file.read(path).kind is kind
-    assert raw_file.identify(path).kind is kind
+    assert raw_file.read_identity(path).kind is kind
 
 
 def test_bias_and_dark_have_no_objects(write_raw):
@@ -155,7 +155,7 @@ def test_bias_and_dark_have_no_objects(write_raw):
 
 def test_identify_and_read_agree(write_raw):
     path = write_raw()
-    frame, identity = raw_file.read(path), raw_file.identify(path)
+    frame, identity = raw_file.read(path), raw_file.read_identity(path)
     assert {name: getattr(frame, name) for name in vars(identity)} == vars(identity)
 
 
@@ -292,7 +292,7 @@ def test_a_file_that_the_disk_does_not_give_is_unavailable_and_what_is_no_file_i
         raw_file.read(tmp_path / f"{raw.name}.fits.fz")
     (tmp_path / f"{raw.name}.fits").mkdir()
     with pytest.raises(BadFrame, match="not a file but a directory"):
-        raw_file.identify(tmp_path / f"{raw.name}.fits")
+        raw_file.read_identity(tmp_path / f"{raw.name}.fits")
 
 
 def test_reading_changes_nothing_and_leaves_nothing_open(write_raw):
@@ -300,7 +300,7 @@ def test_reading_changes_nothing_and_leaves_nothing_open(write_raw):
     before, open_before = path.read_bytes(), len(os.listdir("/proc/self/fd"))
     path.chmod(0o400)
     raw_file.read(path)
-    raw_file.identify(path)
+    raw_file.read_identity(path)
     assert path.read_bytes() == before
     assert len(os.listdir("/proc/self/fd")) == open_before
 

@@ -357,7 +357,7 @@ def test_an_interrupted_night_keeps_what_is_done_and_the_next_run_does_the_rest(
     def report(label, total):
         if label == "flat frames":
             raise Stop
-        return night.progress.lines(label, total)
+        return night.progress_bar.lines(label, total)
 
     with pytest.raises(Stop):
         run(report=report)

@@ -75,11 +75,11 @@ def test_rows_that_an_interrupted_run_has_in_hand_are_given_back_and_count_as_no
 
     def interrupted():
         with runner.start(service, "night", lambda *_: None) as run:
-            night._register(service, [*archive.root.rglob("*.fits")], (), (), night.progress.lines)
+            night._register(service, [*archive.root.rglob("*.fits")], (), (), night.progress_bar.lines)
             (frame,) = query.all(select(Frame))
             order = runner.frame_orders(run, [frame])[0]
             with service.sessions.begin() as session:
-                assert runner.claims.claim(session, Frame, frame.id, order.owner, seen=order.seen)
+                assert runner.claims.claim(session, Frame, frame.id, order.owner, tries_seen=order.tries_seen)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,7 +1,9 @@
 """Messages become rows, once, and none is lost whatever fails."""
 
+import errno
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -154,13 +156,23 @@ def test_a_broker_that_cannot_wake_a_worker_loses_no_frame(listening, archive, q
     assert len(query.all(select(Frame))) == 1
 
 
-@pytest.mark.parametrize("trouble", [OperationalError, InternalError, ProgrammingError])
-def test_while_the_database_is_away_messages_wait(listening, archive, query, monkeypatch, trouble):
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        *(
+            partial(kind, "insert", {}, Exception("server closed the connection"))
+            for kind in (OperationalError, InternalError, ProgrammingError)
+        ),
+        partial(MemoryError, "Unable to allocate"),
+        partial(OSError, errno.EMFILE, "Too many open files"),
+    ],
+)
+def test_while_the_database_is_away_or_the_machine_fails_messages_wait(listening, archive, query, monkeypatch, trouble):
     announce, away = listeners.registration.register_message, iter(range(2))
 
     def fail(*arguments):
         for _ in away:
-            raise trouble("insert", {}, Exception("server closed the connection"))
+            raise trouble()
         return announce(*arguments)
 
     monkeypatch.setattr(listeners.registration, "register_message", fail)

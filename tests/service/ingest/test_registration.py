@@ -12,16 +12,17 @@ from servers import with_tables
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
-from nrespipe.database import claims, frames, measurements
+from nrespipe.database import dispatches, frames, measurements
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import scheduled_masters
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt, Frame, Stacking
+from nrespipe.database.tables import Attempt, Frame, ScheduledMaster
 from nrespipe.errors import Unavailable
+from nrespipe.files.raw import identity
 from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import night
-from nrespipe.service.ingest import messages, raw_files, registration, submission
+from nrespipe.service.ingest import inspection, messages, raw_files, registration, submission
 from nrespipe.service.limits import Pace
 from nrespipe.service.work import execution
 
@@ -34,7 +35,7 @@ def did(service, row, owner="me"):
 
 def good_biases(session):
     """Count the frames of which the master bias of the night can be made."""
-    (row,) = session.scalars(select(Stacking).where(Stacking.kind == Kind.BIAS))
+    (row,) = session.scalars(select(ScheduledMaster).where(ScheduledMaster.kind == Kind.BIAS))
     return len(scheduled_masters.inputs(session, row))
 
 
@@ -109,7 +110,7 @@ def test_a_copy_that_is_cut_off_hides_no_frame_that_is_done(archive, service, wo
 def _due_now(service):
     with service.sessions.begin() as session:
         session.execute(update(Frame).where(Frame.next_try.is_not(None)).values(next_try=clock(session)))
-        return claims.select_for_dispatch(session, Frame, 0.0, 100)
+        return dispatches.select(session, Frame, 0.0, 100)
 
 
 def test_the_same_content_at_another_place_is_the_same_frame_and_keeps_its_path_while_that_is_there(
@@ -162,9 +163,9 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(execution.raw_files, "inspect", meanwhile)
+    monkeypatch.setattr(inspection.raw_files, "inspect", meanwhile)
     assert did(service, row, "me") is None
-    monkeypatch.setattr(execution.raw_files, "inspect", look)
+    monkeypatch.setattr(inspection.raw_files, "inspect", look)
     assert _due_now(service) == [row]
     assert did(service, row, "me") is State.DONE
     (frame,) = query.all(select(Frame))
@@ -182,9 +183,9 @@ def test_what_is_told_of_while_it_cannot_be_found_is_looked_for_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(execution.raw_files, "inspect", meanwhile)
+    monkeypatch.setattr(inspection.raw_files, "inspect", meanwhile)
     did(service, row, "me")
-    monkeypatch.setattr(execution.raw_files, "inspect", look)
+    monkeypatch.setattr(inspection.raw_files, "inspect", look)
     (frame,) = query.all(select(Frame))
     assert (frame.state, frame.owner) == (State.QUEUED, "")
     assert did(service, row, "me") is State.DONE
@@ -206,7 +207,7 @@ def test_a_content_that_cannot_be_understood_is_a_version_only_where_there_is_no
     assert work(path) is None, "it is known"
     assert versions(query, path) == [(1, State.BAD), (2, State.DONE), (None, State.BAD)]
     with query.sessions.begin() as session:
-        assert [frame.version for frame in session.scalars(select(Frame).where(frames.latest()))] == [2, None]
+        assert [frame.version for frame in session.scalars(select(Frame).where(Frame.is_latest()))] == [2, None]
 
 
 def test_what_is_no_file_is_refused_at_once_and_looked_at_again_when_it_is_told_of(archive, service, work, query):
@@ -228,7 +229,7 @@ def test_a_file_that_its_disk_does_not_give_is_tried_later_and_is_not_at_fault(
     path, back, look = archive.add("b"), threading.Event(), raw_files.inspect
     hurried = replace(service, pace=Pace(read_s=0.1))
     row = tell(path)
-    monkeypatch.setattr(execution.raw_files, "inspect", lambda given: back.wait(30) and look(given))
+    monkeypatch.setattr(inspection.raw_files, "inspect", lambda given: back.wait(30) and look(given))
     assert did(hurried, row, "me") is State.RETRY
     back.set()
     (frame,) = query.all(select(Frame))
@@ -256,11 +257,11 @@ def test_a_file_that_changes_while_it_is_read_is_read_later(archive, monkeypatch
 
 def test_a_night_finds_the_file_that_an_earlier_one_could_not_read(archive, service, query):
     path = archive.add("b")
-    away = outcome.attempt(open, archive.root / "none")
-    registration.register_file(service.sessions, path, raw_files.parse_name(path.name), away)
+    away = outcome.run(open, archive.root / "none")
+    registration.register_file(service.sessions, path, identity.parse_name(path.name), away)
     assert versions(query, path) == [(None, State.RETRY)]
     assert night.reduce_all(service, archive.root).counts == {State.DONE: 1}
-    registration.register_file(service.sessions, path, raw_files.parse_name(path.name), away)
+    registration.register_file(service.sessions, path, identity.parse_name(path.name), away)
     assert versions(query, path) == [(1, State.DONE), (None, State.RETRY)]
     night.reduce_all(service, archive.root)
     assert versions(query, path) == [(1, State.DONE)]
@@ -279,10 +280,10 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
         target.write_bytes(content)
         fetched.append(target)
 
-    monkeypatch.setattr(execution.archive_download, "fetch", fetch)
+    monkeypatch.setattr(inspection.archive_download, "fetch", fetch)
     with service.sessions.begin() as session:
         row, is_due = registration.register_message(session, service, arrival)
-        claims.request(session, session.get_one(Frame, row))
+        dispatches.request(session, session.get_one(Frame, row))
     assert not is_due, "it is done"
     assert did(service, row, "me") is State.DONE
     assert fetched == [service.output / "lsc/nres01/20190405/fetched" / path.name]
@@ -302,7 +303,7 @@ def test_a_file_that_waited_for_its_turn_is_told_of_when_the_other_is_done(archi
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     assert did(service, row, "me") is State.DONE
     with service.sessions.begin() as session:
-        assert claims.select_for_dispatch(session, Frame, 3600.0, 100) == told
+        assert dispatches.select(session, Frame, 3600.0, 100) == told
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
     assert did(service, told[0], "me") is State.DONE
     assert versions(query, path) == [(1, State.DONE), (2, State.DONE)]

@@ -13,7 +13,7 @@ from nrespipe import cli
 from nrespipe.database import claims
 from nrespipe.database.administration import schema
 from nrespipe.database.states import State
-from nrespipe.database.tables import Frame, Stacking
+from nrespipe.database.tables import Frame, ScheduledMaster
 from nrespipe.service import assembly
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import submission
@@ -168,7 +168,7 @@ def test_status_tells_what_is_due_in_hand_owed_and_done(archive, service, comman
         due = list(session.scalars(select(Frame).where(Frame.state == State.QUEUED)))
         assert claims.claim(session, Frame, due[0].id, "worker1@host/x/1.1")
         due[1].next_try -= timedelta(hours=3)
-        session.scalars(select(Stacking).where(Stacking.kind == "bias")).one().next_try = datetime(
+        session.scalars(select(ScheduledMaster).where(ScheduledMaster.kind == "bias")).one().next_try = datetime(
             2030, 1, 2, tzinfo=UTC
         )
     told = command("status").stdout

@@ -16,10 +16,10 @@ from nrespipe.service.work import process_pool
 _ROOT = Path(__file__).parents[3]
 _PREPARE = """
 from nrespipe import logs
-from nrespipe.service.operations import kernels, progress
+from nrespipe.service.operations import kernels, progress_bar
 from nrespipe.service.work import process_pool
 logs.configure()
-done = kernels.prepare(process_pool.run_serially, progress.lines, ("simulator",))
+done = kernels.prepare(process_pool.run_serially, progress_bar.lines, ("simulator",))
 assert not done.failed, done.failed
 print(done.compiled, done.loaded, sep="\\n")
 """

@@ -244,13 +244,13 @@ def test_a_night_is_mailed_once_and_drawn_once_although_the_server_was_away(know
     monkeypatch.setattr(night_summary, "document", lambda report: drawn.append(report) or document(report))
     pauses = []
     for _ in range(3):
-        result = sending.send_summary(away, row.id, "me", seen=len(pauses))
+        result = sending.send_summary(away, row.id, "me", tries_seen=len(pauses))
         assert (result.state, "refused" in result.reason) == (State.RETRY, True)
         (row,) = owed(away, AFTER, monkeypatch)
         pauses.append((row.next_try - AFTER).total_seconds())
     assert pauses == [30, 60, 120]
     there = replace(service, settings=settings(post))
-    assert sending.send_summary(there, row.id, "me", seen=3).state is State.DONE
+    assert sending.send_summary(there, row.id, "me", tries_seen=3).state is State.DONE
     assert owed(there, AFTER, monkeypatch) == []
     assert sending.send_summary(there, row.id, "me") is None
     assert (len(post.messages), len(drawn)) == (1, 1)
@@ -267,15 +267,15 @@ def test_a_summary_that_could_not_be_written_is_written_anew(known, service, mon
         path.write_bytes(b"of the middle of the night")
     with monkeypatch.context() as full:
         full.setattr(night_summary, "document", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        assert sending.send_summary(service, row.id, "me", seen=0).state is State.RETRY
-    assert sending.send_summary(service, row.id, "me", seen=1).state is State.DONE
+        assert sending.send_summary(service, row.id, "me", tries_seen=0).state is State.RETRY
+    assert sending.send_summary(service, row.id, "me", tries_seen=1).state is State.DONE
     assert all(b"of the middle" not in path.read_bytes() for path in old)
 
 
 def test_a_worker_that_died_over_a_summary_leaves_it_to_another(known, service, monkeypatch):
     (row,) = owed(service, AFTER, monkeypatch)
     with service.sessions.begin() as session:
-        assert claims.claim(session, NightSummary, row.id, "dead", seen=0)
+        assert claims.claim(session, NightSummary, row.id, "dead", tries_seen=0)
         claims.release(session, "its process died", ["dead"])
         row = session.get_one(NightSummary, row.id)
         assert (row.owner, row.reason, row.deaths) == ("", "its process died", 1)
@@ -297,7 +297,7 @@ def test_a_mail_that_nobody_takes_is_given_up_when_nobody_wants_it_any_more(know
     monkeypatch.setattr(night_summary, "write", lambda report, output: (output, output))
     monkeypatch.setattr(night_summary, "send", lambda *_: (_ for _ in ()).throw(Unavailable("away")))
     assert owed(away, AFTER + timedelta(days=20), monkeypatch) != []
-    assert sending.send_summary(away, row.id, "me", seen=0).state is State.RETRY
+    assert sending.send_summary(away, row.id, "me", tries_seen=0).state is State.RETRY
     assert owed(away, AFTER + timedelta(days=20), monkeypatch) == []
 
 

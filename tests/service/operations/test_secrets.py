@@ -22,7 +22,7 @@ from nrespipe.service import assembly
 from nrespipe.service.ingest.listener import Listener
 from nrespipe.service.operations import health, night_summary
 from nrespipe.service.work import celery_app
-from nrespipe.service.work.queues import QUEUES
+from nrespipe.service.work.queues import ROUTES
 
 #: A word that is in no other text.
 CANARY = "kanarienvogel"
@@ -104,7 +104,7 @@ def test_what_fails_is_told_without_a_secret(service):
             connection.execute(text("select 1"))
 
     def wake():
-        celery_app.sender(celery_app.application(given))(next(iter(QUEUES)), 1)
+        celery_app.sender(celery_app.application(given))(next(iter(ROUTES)), 1)
 
     def listen():
         Listener(built, None, None).connection.ensure_connection(max_retries=1, interval_start=0.01, timeout=1)

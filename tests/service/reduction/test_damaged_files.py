@@ -113,12 +113,25 @@ def test_files_that_the_disk_does_not_give_at_first_are_reduced_when_it_does(arc
         raise Unavailable(f"{path.name}: the disk does not give the file")
 
     with monkeypatch.context() as patched:
-        patched.setattr(raw_file, "identify", away)
+        patched.setattr(raw_file, "read_identity", away)
         assert run().counts == {State.RETRY: 9}
         summary = night.reduce_files(service, [path])
     assert summary.unhappy == ((path.stem, State.RETRY, "the disk does not give the file"),)
     assert {frame.kind for frame in query.all(select(Frame))} == set(Kind)
     assert run().counts == {State.DONE: 9}
+
+
+@pytest.mark.parametrize("step", ["_header", "_require_image"])
+def test_a_frame_that_is_read_while_the_machine_has_no_memory_is_tried_again(archive, run, monkeypatch, step):
+    archive.add("b")
+
+    def out_of_memory(*_):
+        raise MemoryError("Unable to allocate 64 MiB")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(raw_file, step, out_of_memory)
+        assert run().counts == {State.RETRY: 1}
+    assert run().counts == {State.DONE: 1}
 
 
 def test_a_foreign_frame_is_skipped_with_a_reason(archive, run, query):

@@ -143,5 +143,5 @@ def test_no_header_makes_the_reduction_of_any_kind_crash(archive, service, query
         # by the recipes of the package, where masters this small are enough: a flat without orders must say so
         if row.kind not in (Kind.ARC, Kind.SCIENCE):
             job = replace(job, recipe=RECIPES[row.kind])
-        result = outcome.attempt(frame_reduction.reduce, job)
+        result = outcome.run(frame_reduction.reduce, job)
         assert result.state is not State.FAILED, result.traceback

@@ -9,10 +9,10 @@ from servers import with_tables
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, nodes
+from nrespipe.database import claims, dispatches, nodes
 from nrespipe.database.administration import connection
 from nrespipe.database.dialects import clock
-from nrespipe.database.tables import Frame, Node, Stacking
+from nrespipe.database.tables import Frame, Node, ScheduledMaster
 from nrespipe.frames.raw import Kind
 from nrespipe.service.limits import Pace
 from nrespipe.service.work import dispatch
@@ -102,19 +102,19 @@ def test_masters_of_tonight_come_before_others(service):
         place = dict.fromkeys(("site", "instrument", "camera", "binning"), "x")
         for number in range(20):
             day = TONIGHT if number == 19 else f"201904{number + 1:02d}"
-            session.add(Stacking(kind=Kind.BIAS, day=day, next_try=clock(session), **place))
+            session.add(ScheduledMaster(kind=Kind.BIAS, day=day, next_try=clock(session), **place))
     swept(service)
-    rows = [row for table, row in service.told if table is Stacking]
+    rows = [row for table, row in service.told if table is ScheduledMaster]
     assert len(rows) == 16
     with service.sessions.begin() as session:
-        assert session.get_one(Stacking, rows[0]).day == TONIGHT
+        assert session.get_one(ScheduledMaster, rows[0]).day == TONIGHT
 
 
 def test_frames_that_are_reduced_again_come_when_nothing_else_is_due_and_few_messages_wait(service):
     again = add(service, 30)
     with service.sessions.begin() as session:
         for row in again:
-            claims.request(session, session.get_one(Frame, row), low_priority=True)
+            dispatches.request(session, session.get_one(Frame, row), low_priority=True)
     new = add(service, 17)
     empty = lambda _: True  # noqa: E731
     assert swept(service, empty) == new[:16]
@@ -154,7 +154,7 @@ def test_new_frames_wake_a_worker_at_once_while_few_messages_wait_and_others_wai
     found = swept(service)
     assert found == [*tonight, *backlog[len(sent) :]][: len(found)]
     with service.sessions.begin() as session:
-        assert claims.count_dispatched(session, Frame, 3600.0) == 16
+        assert dispatches.count(session, Frame, 3600.0) == 16
 
 
 def test_a_frame_of_which_no_worker_could_be_told_is_told_of_by_the_next_sweep(service):

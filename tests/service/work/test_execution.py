@@ -10,13 +10,15 @@ from astropy.io import fits
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, frames
+from nrespipe.database import claims, dispatches, frames
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import lineage
 from nrespipe.database.states import Standing, State
-from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, Stacking
+from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, ScheduledMaster
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
+from nrespipe.files import layout
 from nrespipe.files.exchange import archive_download as remote
+from nrespipe.files.raw import identity
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
@@ -67,7 +69,7 @@ def test_a_night_in_any_order_is_done_with_all_its_masters(archive, service, wor
     assert states(query) == [State.DONE] * 9
     assert [m.standing for m in query.all(select(Master))] == [Standing.CURRENT] * 4
     assert night.reduce_all(service, archive.root).new == 0, "a night finds nothing left to do"
-    assert {row.next_try for row in query.all(select(Stacking))} == {None}
+    assert {row.next_try for row in query.all(select(ScheduledMaster))} == {None}
 
 
 def test_a_master_waits_until_the_sequence_is_complete(archive, service, work, query):
@@ -75,13 +77,13 @@ def test_a_master_waits_until_the_sequence_is_complete(archive, service, work, q
     work(quiet_s=600.0)
     assert query.all(select(Master)) == []
     with service.sessions.begin() as session:
-        row = session.scalars(select(Stacking)).one()
+        row = session.scalars(select(ScheduledMaster)).one()
         assert timedelta(seconds=500) < row.next_try - clock(session) < timedelta(seconds=700)
         row.next_try = clock(session)
         # one more that nobody has reduced yet
     submit(service, archive.add("b"))
     with service.sessions.begin() as session:
-        (stacking,) = session.scalars(select(Stacking.id))
+        (stacking,) = session.scalars(select(ScheduledMaster.id))
     assert execution.make_master(replace(service, pace=Pace(quiet_s=0.0, past_s=0.0)), stacking, "me") is None
     work()
     assert [m.n_inputs for m in query.all(select(Master))] == [4]
@@ -97,7 +99,7 @@ def test_where_another_master_serves_the_next_is_made_after_the_night(archive, s
         session.execute(update(Master).values(day="20190405"))
     work()
     with service.sessions.begin() as session:
-        owed = session.scalars(select(Stacking).where(Stacking.next_try.is_not(None))).one()
+        owed = session.scalars(select(ScheduledMaster).where(ScheduledMaster.next_try.is_not(None))).one()
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         # nres01 begins its night at 16 h, and the delay is 4 h
         assert owed.next_try == today + timedelta(days=1, hours=20)
@@ -152,7 +154,7 @@ def test_a_process_whose_frame_was_given_to_another_replaces_no_product(archive,
     # another result than before, if it were written
     fits.setval(star.path, "EXPTIME", value=30.0)
     with service.sessions.begin() as session:
-        claims.request(session, session.get_one(Frame, star.id))
+        dispatches.request(session, session.get_one(Frame, star.id))
     rob()
     assert execution.reduce_frame(service, star.id, "me") is None
     assert snapshot(service.output / "lsc") == products
@@ -165,11 +167,11 @@ def test_a_process_whose_master_was_given_to_another_replaces_none(archive, serv
     work()
     masters = snapshot(service.output / "lsc")
     submit(service, archive.add("b", adu=1010))
-    (row,) = query.all(select(Stacking))
+    (row,) = query.all(select(ScheduledMaster))
     (bias,) = query.all(select(Frame).where(Frame.next_try.is_not(None)))
     execution.reduce_frame(service, bias.id, "me")
     with service.sessions.begin() as session:
-        session.execute(update(Stacking).values(next_try=clock(session)))
+        session.execute(update(ScheduledMaster).values(next_try=clock(session)))
     rob()
     assert execution.make_master(service, row.id, "me") is None
     assert snapshot(service.output / "lsc") == masters
@@ -260,8 +262,8 @@ def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(a
         assert execution.reduce_frame(service, row.id, "me").state is State.DONE
     with service.sessions.begin() as session:
         for frame in session.scalars(select(Frame).order_by(Frame.id).limit(6)):
-            claims.request(session, frame, low_priority=True)
-        claims.request(session, session.get_one(Frame, 7))
+            dispatches.request(session, frame, low_priority=True)
+        dispatches.request(session, session.get_one(Frame, 7))
     told = []
     for empty in (True, True, False, True):
         dispatch.sweep(service, lambda table, row: told.append(row), lambda _, empty=empty: empty)
@@ -293,7 +295,7 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
     store = archive.root.parent / path.name
     path.rename(store)
     md5, fetched = raw_files.md5(store), []
-    target = registration.fetched_path(service.output, store.name)
+    target = layout.fetched_path(service.output, store.name)
 
     def fetch(frame_id, path, _md5, **_):
         fetched.append(frame_id)
@@ -304,7 +306,7 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
 
     monkeypatch.setattr(remote, "fetch", fetch)
     with service.sessions.begin() as session:
-        facts = {"archive_id": 17, **raw_files.parse_name(store.name)}
+        facts = {"archive_id": 17, **identity.parse_name(store.name)}
         frame, _ = frames.announce(session, store.stem, str(target), **facts)
     assert execution.reduce_frame(service, frame.id, "me").state is State.RETRY
     with service.sessions.begin() as session:
@@ -341,7 +343,7 @@ def test_what_nobody_has_written_down_is_found_to_be_owed_once(archive, service,
     submit(service, archive.add("b"), archive.add("b"))
     work(quiet_s=600.0)
     with service.sessions.begin() as session:
-        session.execute(update(Stacking).values(next_try=None))
+        session.execute(update(ScheduledMaster).values(next_try=None))
         assert master_schedule.add_all(session, replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))) == 1
     work()
     assert len(query.all(select(Master))) == 1
@@ -374,7 +376,7 @@ def test_a_master_whose_file_is_gone_is_made_again_for_what_waits_for_it(archive
     assert [m.standing for m in query.all(select(Master).where(Master.kind == of).order_by(Master.id))] == [
         Standing.REPLACED, Standing.CURRENT,
     ]  # fmt: skip
-    assert {row.next_try for row in query.all(select(Stacking))} == {None}
+    assert {row.next_try for row in query.all(select(ScheduledMaster))} == {None}
 
 
 def test_a_calibration_that_is_bad_when_it_is_looked_at_again_leaves_its_master(archive, service, work, query):
@@ -400,7 +402,7 @@ def test_a_frame_that_was_asked_for_again_stays_done_and_is_done_again(archive, 
     submit(service, archive.add("b"))
     work()
     with service.sessions.begin() as session:
-        claims.request(session, session.scalars(select(Frame)).one())
+        dispatches.request(session, session.scalars(select(Frame)).one())
     assert states(query) == [State.DONE]
     assert [state for table, _, state in work() if table is Frame] == [State.DONE]
     assert json.dumps([a.outcome for a in query.all(select(Attempt))]) == '["done", "done"]'
@@ -442,7 +444,7 @@ def test_products_that_are_made_again_are_delivered_again(archive, service, work
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     for _ in range(2):
         with service.sessions.begin() as session:
-            claims.request(session, session.get_one(Frame, star.id))
+            dispatches.request(session, session.get_one(Frame, star.id))
         assert execution.reduce_frame(replace(service, settings=given), star.id, "me").state is State.DONE
     assert len(query.all(select(Delivery))) == 2
 
@@ -453,7 +455,7 @@ def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it
     submit(service, archive.add("b"), archive.add("b"))
     work(quiet_s=600.0)
     submit(service, archive.add("d"))
-    (stacking,) = query.all(select(Stacking))
+    (stacking,) = query.all(select(ScheduledMaster))
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
     reduce = execution.frame_reduction.reduce
 
@@ -463,7 +465,7 @@ def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it
         return reduce(job, **others)
 
     with service.sessions.begin() as session:
-        session.execute(update(Stacking).values(next_try=clock(session)))
+        session.execute(update(ScheduledMaster).values(next_try=clock(session)))
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     assert execution.reduce_frame(service, dark.id, "me").state is State.WAITING
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
@@ -477,11 +479,13 @@ def test_a_master_whose_own_master_is_made_while_it_is_looked_at_does_not_wait_f
     submit(service, *sorted(archive.root.rglob("*.fits")))
     work()
     with service.sessions.begin() as session:
-        session.execute(update(Stacking).where(Stacking.kind == Kind.DARK).values(next_try=clock(session)))
+        session.execute(
+            update(ScheduledMaster).where(ScheduledMaster.kind == Kind.DARK).values(next_try=clock(session))
+        )
         session.execute(
             update(Master).where(Master.kind.in_((Kind.BIAS, Kind.DARK))).values(standing=Standing.REPLACED)
         )
-    (stacking,) = query.all(select(Stacking).where(Stacking.kind == Kind.DARK))
+    (stacking,) = query.all(select(ScheduledMaster).where(ScheduledMaster.kind == Kind.DARK))
     combine = execution.master_making.combine
 
     def meanwhile(job, **others):
@@ -492,7 +496,7 @@ def test_a_master_whose_own_master_is_made_while_it_is_looked_at_does_not_wait_f
     monkeypatch.setattr(execution.master_making, "combine", meanwhile)
     assert execution.make_master(service, stacking.id, "me").state is State.WAITING
     monkeypatch.setattr(execution.master_making, "combine", combine)
-    assert (Stacking, stacking.id, State.DONE) in work()
+    assert (ScheduledMaster, stacking.id, State.DONE) in work()
 
 
 def test_a_frame_that_was_overlooked_when_its_master_was_made_is_woken_once(archive, service, work, query):
@@ -504,12 +508,12 @@ def test_a_frame_that_was_overlooked_when_its_master_was_made_is_woken_once(arch
     with service.sessions.begin() as session:
         # it looked at the moment when the last master was made
         session.execute(update(Master).values(created=session.scalar(select(Frame.updated).where(star))))
-        assert master_schedule.release_waiting(session) == 1
-        assert master_schedule.release_waiting(session) == 0, "it is due"
+        assert master_schedule.make_waiting_due(session) == 1
+        assert master_schedule.make_waiting_due(session) == 0, "it is due"
     assert [(row, state) for _, row, state in work()] == [(query.all(select(Frame.id).where(star))[0], State.WAITING)]
     with service.sessions.begin() as session:
         session.execute(update(Master).values(created=clock(session) - timedelta(minutes=1)))
-        assert master_schedule.release_waiting(session) == 0, "it has looked since"
+        assert master_schedule.make_waiting_due(session) == 0, "it has looked since"
 
 
 def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, work, query):
@@ -525,7 +529,8 @@ def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, 
             job = execution.frame_reduction.plan(session, session.get_one(Frame, star.id), assembly)
         raw = execution.frame_reduction.raw_file.read(job.path)
         real = service.spectrographs("nres01")
-        refs = execution.frame_reduction.references.fetch(job.masters, raw.kind, real, raw, job.output, job.velocities)
+        find = execution.frame_reduction.references.fetch
+        refs = find(job.masters, raw.kind, real, raw, job.output, job.with_velocities)
         fetched[do_rv] = (bool(refs.masks), bool(refs.tellurics), bool(refs.stars), bool(refs.lamp), bool(refs.arc))
     assert fetched == {True: (True,) * 5, False: (False, False, True, True, True)}
 
@@ -586,8 +591,12 @@ def test_what_comes_from_a_bad_master_is_made_again_in_whatever_order_it_comes(a
         review.decide(session, "bias_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
         calibrations_again = select(Frame).where(Frame.low_priority, Frame.kind != Kind.SCIENCE)
         rows = [frame.id for frame in session.scalars(calibrations_again)]
-        last_first = select(Stacking.id).where(Stacking.day == "20190406", Stacking.next_try.is_not(None))
-        owed = list(session.scalars(last_first.order_by(Stacking.kind == Kind.DARK, Stacking.kind == Kind.FLAT)))
+        last_first = select(ScheduledMaster.id).where(
+            ScheduledMaster.day == "20190406", ScheduledMaster.next_try.is_not(None)
+        )
+        owed = list(
+            session.scalars(last_first.order_by(ScheduledMaster.kind == Kind.DARK, ScheduledMaster.kind == Kind.FLAT))
+        )
     paced = replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))
     assert [execution.reduce_frame(paced, row, "me").state for row in rows] == [State.DONE] * 6
     # the arc with a flat and the flat with a dark that come from the bad bias
@@ -639,7 +648,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
         raise {"CRASH": ValueError, "MISSING": MissingCalibration}[end]("asked for")
 
     with service.sessions.begin() as session:
-        claims.request(session, session.get_one(Frame, dark.id))
+        dispatches.request(session, session.get_one(Frame, dark.id))
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     execution.reduce_frame(service, dark.id, "me")
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from nrespipe.database import claims
+from nrespipe.database import dispatches
 from nrespipe.database.states import Standing, State
-from nrespipe.database.tables import Attempt, Frame, Stacking
+from nrespipe.database.tables import Attempt, Frame, ScheduledMaster
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
 from nrespipe.service.ingest import submission
@@ -100,13 +100,13 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
     submission.submit(service, paths)
     finished_by_another(service)
     with service.sessions.begin() as session:
-        stackings = list(session.scalars(select(Stacking.id)))
+        stackings = list(session.scalars(select(ScheduledMaster.id)))
     assert [execution.make_master(service, row, "another").state for row in stackings] == [State.DONE] * 2
     submission.submit(service, [archive.add("d", day="20190406")])
     finished_by_another(service)
     with service.sessions.begin() as session:
         dark = session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one()
-        claims.request(session, dark)
+        dispatches.request(session, dark)
     taken, said = threading.Event(), threading.Event()
     reduce = execution.frame_reduction.reduce
 

@@ -17,7 +17,7 @@ from nrespipe.analysis import catalog_deployment
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import scheduled_masters
 from nrespipe.database.states import State
-from nrespipe.database.tables import Frame, Stacking
+from nrespipe.database.tables import Frame, ScheduledMaster
 from nrespipe.files.catalog import targets
 from nrespipe.service import metrics
 from nrespipe.service.batch import night
@@ -103,7 +103,7 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
         did(service, registration.register_file(service.sessions, path, *raw_files.inspect(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(day=YESTERDAY))
-        session.execute(update(Stacking).values(next_try=None, day=YESTERDAY, sent=None))
+        session.execute(update(ScheduledMaster).values(next_try=None, day=YESTERDAY, sent=None))
         columns = ", ".join(column.name for column in Frame.__table__.columns if column.name not in ("id", "filename"))
         for name, changed in (("x", "instrument = 'nres99'"), ("y", "day = '99999999'"), ("z", "kind = 'skyflat'")):
             copied = f"insert into frames (filename, {columns}) select '{name}' || filename, {columns} from frames"
@@ -111,7 +111,7 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
             session.execute(text(f"update frames set {changed} where filename like '{name}%'"))
     with service.sessions.begin() as session:
         assert master_schedule.add_all(session, service) == 1
-        owed = session.scalars(select(Stacking).where(Stacking.next_try.is_not(None))).all()
+        owed = session.scalars(select(ScheduledMaster).where(ScheduledMaster.next_try.is_not(None))).all()
         assert [(row.instrument, row.day) for row in owed] == [("nres01", YESTERDAY)]
         assert ("lsc", YESTERDAY) in night_summary.finished_nights(session, service)
         assert metrics.of_database(session)
@@ -122,7 +122,7 @@ def test_a_master_that_cannot_be_scheduled_keeps_no_other_from_being(archive, se
         for path in [archive.add("b", day=day) for _ in range(2)]:
             did(service, registration.register_file(service.sessions, path, *raw_files.inspect(path)).id, "me")
     with service.sessions.begin() as session:
-        session.execute(update(Stacking).values(next_try=None))
+        session.execute(update(ScheduledMaster).values(next_try=None))
     of = scheduled_masters.get_or_create
 
     def strange(session, kind, night):
@@ -152,7 +152,7 @@ def test_a_damaged_catalog_stops_the_stars_alone_and_the_summary_goes_without_it
     assert star.is_file()
 
 
-JOBS = {"add_all": master_schedule, "release_waiting": master_schedule, "schedule": night_summary}
+JOBS = {"add_all": master_schedule, "make_waiting_due": master_schedule, "schedule": night_summary}
 
 
 @pytest.mark.parametrize("failing", list(JOBS))
@@ -176,16 +176,16 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
     monkeypatch.setattr(dispatch.leases, "release_abandoned", away)
-    pick = dispatch.claims.select_for_dispatch
+    pick = dispatch.dispatches.select
 
     def strange(session, table, *others, **more):
-        if table is Stacking:
+        if table is ScheduledMaster:
             raise LookupError("a strange row")
         return pick(session, table, *others, **more)
 
-    monkeypatch.setattr(dispatch.claims, "select_for_dispatch", strange)
+    monkeypatch.setattr(dispatch.dispatches, "select", strange)
     told = []
-    dispatch.Timer(service, lambda *work: told.append(work), lambda _: True).tick()
+    dispatch.SweepTimer(service, lambda *work: told.append(work), lambda _: True).tick()
     assert told == [(Frame, 1)]
 
 
@@ -221,7 +221,7 @@ def test_a_scheduler_whose_port_for_numbers_another_program_has_goes_on(service,
     monkeypatch.setattr(programs, "_schedule", looked.append)
     monkeypatch.setattr(programs.signal, "signal", lambda *_: None)
     monkeypatch.setattr(programs.threading, "Event", lambda: SimpleNamespace(wait=lambda _: True, set=None))
-    monkeypatch.setattr(programs.dispatch, "Timer", lambda *_: SimpleNamespace(tick=lambda: None))
+    monkeypatch.setattr(programs.dispatch, "SweepTimer", lambda *_: SimpleNamespace(tick=lambda: None))
     with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as log:
         given = change(service.settings, metrics_port=taken.getsockname()[1])
         programs.schedule(replace(service, settings=given))
@@ -234,11 +234,11 @@ def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_
         archive.add("b")
     run()
     with service.sessions.begin() as session:
-        session.execute(update(Stacking).values(next_try=clock(session), kind="skyflat"))
-    (before,) = query.all(select(Stacking))
+        session.execute(update(ScheduledMaster).values(next_try=clock(session), kind="skyflat"))
+    (before,) = query.all(select(ScheduledMaster))
     with capture_logs() as log:
         assert execution.make_master(service, before.id, "me").state is State.RETRY
-    (row,) = query.all(select(Stacking))
+    (row,) = query.all(select(ScheduledMaster))
     assert (row.owner, row.deaths, row.next_try > before.next_try) == ("", 0, True)
     assert ["KeyError" in line["exception"] for line in log if line["event"] == "failed"] == [True]
 

@@ -1,5 +1,6 @@
 """A process that takes too much memory is ended, and it is told why."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -91,3 +92,24 @@ def test_the_guard_goes_on_after_a_look_that_failed(monkeypatch):
     monkeypatch.setattr(memory_guard, "_PERIOD_S", 0.0)
     with pytest.raises(SystemExit):
         memory_guard._watch(150, None, memory_guard.threading.Event())
+
+
+def test_a_process_that_keeps_freed_memory_gets_it_again_without_new_pages():
+    program = (
+        "import resource, numpy as np, sys\n"
+        "from nrespipe.service.work import memory_guard\n"
+        "if sys.argv[1] == 'kept': memory_guard.keep_freed_memory()\n"
+        "np.ones(1 << 24)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(5): np.ones(1 << 24)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    # 128 MB an array; without huge pages each would be 32,768 pages
+    environment = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
+    command = [sys.executable, "-c", program]
+    kept, given_back = (
+        int(subprocess.run([*command, word], capture_output=True, check=True, env=environment).stdout)
+        for word in ("kept", "given back")
+    )
+    assert given_back > 100_000
+    assert kept < 1000

@@ -13,14 +13,14 @@ from servers import with_tables
 from sqlalchemy import delete, func, select, update
 
 from nrespipe import cli
-from nrespipe.database import breakers, claims, frames
+from nrespipe.database import breakers, frames
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Product
+from nrespipe.database.tables import WORK_TABLES, Attempt, Breaker, Delivery, Frame, Product
 from nrespipe.files import timed_read
 from nrespipe.files.atomic_files import md5
 from nrespipe.service.work import dispatch, sending
-from nrespipe.service.work.queues import QUEUES
+from nrespipe.service.work.queues import ROUTES
 from nrespipe.settings import change
 
 
@@ -92,8 +92,8 @@ def shop(service, server):
 
 
 def test_deliveries_have_a_queue_and_a_program_of_their_own():
-    queues = [QUEUES[table] for table in claims.KINDS_OF_WORK]
-    assert queues.count(QUEUES[Delivery]) == 1
+    queues = [ROUTES[table].queue for table in WORK_TABLES]
+    assert queues.count(ROUTES[Delivery].queue) == 1
     assert CliRunner().invoke(cli.main, ["work", "--queue", "deliveries", "--help"]).exit_code == 0
 
 

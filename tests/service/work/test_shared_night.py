@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from nrespipe.database.states import Standing, State
-from nrespipe.database.tables import Attempt, Frame, Master, Stacking
+from nrespipe.database.tables import Attempt, Frame, Master, ScheduledMaster
 from nrespipe.service.batch import night
 from nrespipe.service.work import process_names
 
@@ -48,7 +48,7 @@ def test_two_runs_at_once_do_no_work_twice(archive, service, query):
     assert sum(summary.new for summary in summaries) == 18
     assert Counter(attempt.outcome for attempt in query.all(select(Attempt))) == {State.DONE: 18}
     assert [(m.standing, m.n_inputs) for m in query.all(select(Master))] == [(Standing.CURRENT, 3)] * 4
-    assert {(row.owner, row.next_try) for table in (Frame, Stacking) for row in query.all(select(table))} == {
+    assert {(row.owner, row.next_try) for table in (Frame, ScheduledMaster) for row in query.all(select(table))} == {
         ("", None)
     }
 
