@@ -221,7 +221,7 @@ def lines(record, baseline=None):
     for name, row in record["rows"].items():
         cpu, wall, loops = (statistics.median(values) for values in (row["cpu"], row["wall"], ratios(row)))
         digits = 3 if cpu < 1 else 2
-        noise = _percent(scatter(row)) if len(row["cpu"]) > 1 else "-"
+        noise = _percent(scatter(row)) if len(row["cpu"]) > 1 and loops > 2 * _LEAST_LOOPS else "-"
         peak = "-" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
         numbers = [f"{cpu:.{digits}f}", f"{wall:.{digits}f}", peak, f"{loops:.2f}", noise]
         words, is_slow = compared(row, baseline["rows"].get(name), baseline["version"]) if baseline else ("", False)
