@@ -1,7 +1,6 @@
 """The commands for the catalog of stars, and whom a deployed one reaches."""
 
 from importlib import resources
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,8 +42,7 @@ def star_seen(tmp_path, site="lsc"):
         start_mjd=58484.0, exposure_s=60.0, objects=("tau Cet", "thar", "none"), adu=np.zeros((4, 4)),
         bias_section=section, data_section=section,
     )  # fmt: skip
-    spectrograph = SimpleNamespace(line_list=instruments.load("nres01").line_list)
-    return references.fetch({}, Kind.SCIENCE, spectrograph, raw, tmp_path / "out").stars[0]
+    return references.fetch({}, Kind.SCIENCE, instruments.load("nres01"), raw, tmp_path / "out").stars[0]
 
 
 def test_a_good_catalog_is_checked_with_a_summary(command):
