@@ -184,7 +184,8 @@ def record_death(session: Session, work: Work, reason: str) -> None:
             code_version=__version__,
             measurements={},
         )
-        record(session, attempt)
+        # or after too many attempts of any kind
+        given_up |= record(session, attempt).state is State.FAILED
     else:
         work.tries += 1
         work.owner, work.lease = "", None

@@ -30,7 +30,15 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
 LOOK_AGAIN_S = 1800.0
 
 
-def announce(session: Session, filename: str, path: str, md5: str | None = None, **facts: object) -> tuple[Frame, bool]:
+def announce(
+    session: Session,
+    filename: str,
+    path: str,
+    md5: str | None = None,
+    *,
+    is_notified: bool = False,
+    **facts: object,
+) -> tuple[Frame, bool]:
     """Return the row of a raw file that a message announces, and create it if there is none; the file is not read.
 
     Parameters
@@ -41,6 +49,8 @@ def announce(session: Session, filename: str, path: str, md5: str | None = None,
         Where the message says that it is.
     md5
         Checksum of the whole file, if that is known.
+    is_notified
+        Whether the caller notifies a worker of a row that is due: it then counts as sent.
     **facts
         Other columns of the row.
 
@@ -65,8 +75,9 @@ def announce(session: Session, filename: str, path: str, md5: str | None = None,
         # until the end of the transaction no process can claim it
         frame = session.scalar(known.with_for_update().execution_options(populate_existing=True).limit(1))
         if frame is not None:
-            return frame, _request_again(frame, moment, facts)
-        created = _insert(session, filename=filename, path=path, md5=md5, next_try=moment, **facts)
+            return frame, _request_again(frame, moment, is_notified, facts)
+        sent = moment if is_notified else None
+        created = _insert(session, filename=filename, path=path, md5=md5, next_try=moment, sent=sent, **facts)
         # None where another process has inserted it between the question and the answer
         if created is not None:
             return session.get_one(Frame, created), True
@@ -290,7 +301,7 @@ def _insert(session: Session, **columns: object) -> int | None:
     return session.scalar(row.on_conflict_do_nothing().returning(Frame.id))
 
 
-def _request_again(frame: Frame, moment: datetime, facts: Mapping[str, Any]) -> bool:
+def _request_again(frame: Frame, moment: datetime, is_notified: bool, facts: Mapping[str, Any]) -> bool:
     """Make a row due that is announced once more, if there is anything new; return whether it is due now."""
     if frame.archive_id is None:
         frame.archive_id = facts.get("archive_id")
@@ -303,7 +314,8 @@ def _request_again(frame: Frame, moment: datetime, facts: Mapping[str, Any]) -> 
     frame.next_try, frame.body = moment, facts.get("body", frame.body)
     if frame.owner:
         return False
-    frame.state, frame.reason, frame.sent, frame.updated = State.QUEUED, "", facts.get("sent"), now()
+    frame.state, frame.reason, frame.updated = State.QUEUED, "", now()
+    frame.sent = moment if is_notified else None
     frame.deaths = frame.retries = 0
     return True
 

@@ -122,9 +122,9 @@ def _refuse_light_in_the_wrong_fiber(raw, spectra, drift, reference) -> None:
 
 
 def _drift_measurements(drift, refs):
-    """Return the measurements of the drift; with its scatter only where it counts, so that no other product has it."""
-    found = {"drift_ms": drift.velocity_ms, "drift_lines": float(drift.n_lines)}
-    return found if drift.n_lines > 0 else found | {"drift_scatter_ms": refs.drift_scatter_ms}
+    """Return the measurements of the drift, or where none was measured its usual scatter."""
+    known = {"drift_ms": drift.velocity_ms} if drift.n_lines > 0 else {"drift_scatter_ms": refs.drift_scatter_ms}
+    return {**known, "drift_lines": float(drift.n_lines)}
 
 
 def _velocities(spectra, wavelengths, barycentric, refs):

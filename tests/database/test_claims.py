@@ -171,6 +171,15 @@ def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions)
         assert claims.claim(session, Frame, frame.id, "two")
 
 
+def test_a_frame_that_is_given_up_after_many_attempts_stays_given_up_if_the_last_was_a_death(sessions):
+    with sessions.begin() as session:
+        frame = add(session)
+        frame.retries = frames.MOST_RETRIES - 1
+        claims.claim(session, Frame, frame.id, "one")
+        claims.release(session, "killed", ["one"])
+        assert (frame.state, frame.next_try) == (State.FAILED, None)
+
+
 def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told_of_it(sessions):
     with sessions.begin() as session:
         row = add(session, updated=datetime(2019, 4, 6, tzinfo=UTC)).id

@@ -4,7 +4,8 @@ import pytest
 from frame_rows import arrive
 from servers import with_tables
 
-from nrespipe.database import dispatches
+from nrespipe.database import dispatches, frames
+from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
 
@@ -32,3 +33,26 @@ def test_no_more_rows_are_picked_than_were_asked_for(sessions):
             assert dispatches.select(session, Frame, 60.0, 500) == []
             picked.append(dispatches.select(session, Frame, 60.0, 4, low_priority=True))
     assert picked == [rows[:4], rows[4:], []]
+
+
+def test_a_worker_that_the_listener_notifies_itself_is_not_notified_once_more(sessions):
+    with sessions.begin() as session:
+        frames.announce(session, "a-e00", "/a", is_notified=True)
+        frames.announce(session, "b-e00", "/b")
+    with sessions.begin() as session:
+        assert dispatches.count(session, Frame, 60.0) == 1
+        selected = dispatches.select(session, Frame, 60.0, 10)
+        assert [session.get_one(Frame, row).filename for row in selected] == ["b-e00"]
+        assert dispatches.count(session, Frame, 60.0) == 2
+
+
+def test_a_frame_that_is_announced_once_more_and_was_notified_counts_as_sent(sessions):
+    with sessions.begin() as session:
+        frame, _ = frames.announce(session, "a-e00", "/a", is_notified=True)
+        frame.state, frame.next_try = State.RETRY, None
+    with sessions.begin() as session:
+        _, is_due = frames.announce(session, "a-e00", "/a", is_notified=True)
+        assert is_due
+    with sessions.begin() as session:
+        assert dispatches.select(session, Frame, 60.0, 10) == []
+        assert dispatches.count(session, Frame, 60.0) == 1

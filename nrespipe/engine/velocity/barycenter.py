@@ -166,8 +166,8 @@ def _longest_gap(begin, end, exposure_s):
 def _filled(begin, end, rate, exposure_s, spike):
     """Return begin, end and rate of samples and of the gaps between them, cut to the exposure."""
     if len(rate) >= 5:
-        around = np.stack([np.roll(rate, k) for k in (-2, -1, 1, 2)])
-        around[:2, -1], around[2:, 0] = rate[-3:-1], rate[1:3]
+        padded = np.pad(rate, 2, mode="reflect")
+        around = np.stack([padded[k : k + len(rate)] for k in (0, 1, 3, 4)])
         quiet = np.median(around, axis=0)
         rate = np.where((rate > spike * quiet) & (quiet > 0), quiet, rate)
     between = (np.append(rate[0], rate) + np.append(rate, rate[-1])) / 2

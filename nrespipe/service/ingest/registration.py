@@ -8,7 +8,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database import frames
-from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.files import layout
@@ -36,12 +35,13 @@ def register_message(session: Session, assembly: "Assembly", arrival: "Arrival")
     is_due : bool
         Whether a worker is to be notified.
     """
-    facts, moment = identity.parse_name(arrival.name), clock(session)
-    # as if a worker were notified already: the listener does so right after the commit, and a sweep in between would
-    # send a second message; where it sends none, the notifier marks the row as not sent
-    announced = {"archive_id": arrival.archive_id, "body": arrival.body, "sent": moment}
+    announced = {**identity.parse_name(arrival.name), "archive_id": arrival.archive_id, "body": arrival.body}
     path = arrival.path or str(layout.fetched_path(assembly.output, arrival.name))
-    frame, is_due = frames.announce(session, identity.stem(arrival.name), path, arrival.md5, **facts, **announced)
+    # the listener notifies a worker right after the commit, and a sweep in between would send a second message; where
+    # it sends none, the notifier marks the row as not sent
+    frame, is_due = frames.announce(
+        session, identity.stem(arrival.name), path, arrival.md5, is_notified=True, **announced
+    )
     return frame.id, is_due
 
 

@@ -1,5 +1,6 @@
 """Reduce one frame: choose its masters, run the recipe, write the products, record the result."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from nrespipe.frames.reduction import Reduction
+    from nrespipe.frames.star import Index
     from nrespipe.frames.velocity import Velocity
     from nrespipe.service.assembly import Assembly
     from nrespipe.service.outcome import Outcome
@@ -294,8 +296,15 @@ def _further_columns(velocity: "Velocity") -> Columns:
         "teff_err_k": kind.teff_error_k,
         "vsini_ms": kind.vsini_ms,
         "vsini_err_ms": kind.vsini_error_ms,
-        "activity": {i.name: [None, i.reason] if i.reason else [i.value, i.error] for i in velocity.activity},
+        "activity": {i.name: _activity(i) for i in velocity.activity},
     }
+
+
+def _activity(index: "Index") -> list[float | str | None]:
+    """Return value and error of an index, or None and why there is none: a JSON column takes no NaN."""
+    if index.reason or not (math.isfinite(index.value) and math.isfinite(index.error)):
+        return [None, index.reason or "not a number"]
+    return [index.value, index.error]
 
 
 def _drift_columns(raw: RawFrame, reduction: "Reduction", masters: Mapping[str, str], output: Path) -> Columns:

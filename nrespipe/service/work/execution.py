@@ -173,7 +173,7 @@ def _record(
 
 
 def _schedule_master(session: Session, frame: Frame, assembly: "Assembly") -> None:
-    # an error here costs no ended: the scheduler adds the master later
+    # an error here costs no outcome: the scheduler adds the master later
     with session.begin_nested():
         master_schedule.add(session, frame, assembly)
 
