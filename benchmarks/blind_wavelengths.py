@@ -22,7 +22,7 @@ import extracted_arcs
 import numpy as np
 
 from nrespipe import data, doppler, instruments
-from nrespipe.engine.wavelength import array_solution
+from nrespipe.engine.wavelength import solution_of_arrays
 from nrespipe.errors import BadFrame
 from nrespipe.simulator import bench as benches
 
@@ -60,7 +60,7 @@ def solved(flux, spectrograph, fiber, orders, wavelength, given):
     """Return outcome, zero point, rms and median pull of the pixels [m / s], and seconds."""
     began = time.process_time()
     try:
-        found = array_solution.solve(flux, spectrograph, fiber=fiber, **given)
+        found = solution_of_arrays.solve(flux, spectrograph, fiber=fiber, **given)
     except BadFrame as error:
         return f"refused: {error}", np.nan, np.nan, np.nan, time.process_time() - began
     seconds = time.process_time() - began

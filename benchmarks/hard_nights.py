@@ -31,7 +31,7 @@ from nrespipe.service import assembly
 from nrespipe.service.batch import night as nights
 from nrespipe.service.batch import simulation
 from nrespipe.service.ingest import raw_files, registration
-from nrespipe.service.limits import Pace
+from nrespipe.service.time_limits import Pace
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 from nrespipe.simulator import bench as benches

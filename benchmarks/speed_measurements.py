@@ -32,7 +32,7 @@ FRAMES, DOZEN, SIXTY = (NIGHTS[name][0] for name in ("frames", "dozen", "sixty")
 #: What a stellar frame does, and the functions of each step as the recipe and the service call them.
 STEPS = {
     "read": ["files.raw.raw_file.read"],
-    "masters": ["service.reduction.references.fetch"],
+    "masters": ["service.reduction.recipe_references.fetch"],
     "correction": ["engine.detector.correction.correct"],
     "traces": ["engine.orders.trace_shift.coarse", "engine.orders.trace_shift.measure"],
     "bleeding": ["engine.detector.bleeding.mark"],
@@ -345,11 +345,11 @@ def _one_frame(assembled, row_id, done):
     """Acquire the row of a frame, plan its reduction, and record the outcome."""
     from nrespipe.database.tables import Frame
     from nrespipe.service.reduction import frame_reduction
-    from nrespipe.service.work import leases, process_names
+    from nrespipe.service.work import leases, owners
 
     with assembled.sessions.begin() as session:
         tries = session.get_one(Frame, row_id).tries
-    lease = leases.acquire(assembled, Frame, row_id, process_names.this_process("speed"), seen=tries)
+    lease = leases.acquire(assembled, Frame, row_id, owners.this_process("speed"), seen=tries)
     job = lease.write(lambda session, row: frame_reduction.plan(session, row, assembled))
     recorded = lease.write(lambda session, _row: frame_reduction.record(session, job, done, assembled) is not None)
     assert recorded, "the frame was not recorded"

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import nrespipe
-from nrespipe.engine.orders.trace_columns import HALF_WINDOW
+from nrespipe.engine.orders.kernel_layout import HALF_WINDOW
 from nrespipe.numerics import column_fit_kernels
 
 _SOURCE = Path(__file__).with_name("column_fit.c")

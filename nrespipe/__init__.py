@@ -18,14 +18,14 @@ __all__ = ["__version__", "measure_velocity", "read", "solve_wavelengths", "star
 
 if TYPE_CHECKING:
     from nrespipe.analysis.series import read as star_series
-    from nrespipe.engine.velocity.array_velocity import velocity as measure_velocity
-    from nrespipe.engine.wavelength.array_solution import solve as solve_wavelengths
+    from nrespipe.engine.velocity.velocity_of_arrays import velocity as measure_velocity
+    from nrespipe.engine.wavelength.solution_of_arrays import solve as solve_wavelengths
     from nrespipe.files.any_file import read
 else:
     _PLACES = {
-        "measure_velocity": ("nrespipe.engine.velocity.array_velocity", "velocity"),
+        "measure_velocity": ("nrespipe.engine.velocity.velocity_of_arrays", "velocity"),
         "read": ("nrespipe.files.any_file", "read"),
-        "solve_wavelengths": ("nrespipe.engine.wavelength.array_solution", "solve"),
+        "solve_wavelengths": ("nrespipe.engine.wavelength.solution_of_arrays", "solve"),
         "star_series": ("nrespipe.analysis.series", "read"),
     }
 

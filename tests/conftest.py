@@ -7,7 +7,7 @@ import pytest
 from simulated_frames import SMALL_TABLES, SimulatedFrames, small_spectrograph
 
 from nrespipe import instruments
-from nrespipe.service import limits
+from nrespipe.service import time_limits
 
 # what fails in them shows its values
 pytest.register_assert_rewrite("faults", "service_rig")
@@ -101,7 +101,7 @@ def references(light):
 def small_sites(monkeypatch):
     """Let all that runs in this process take the small spectrographs for those of the package."""
     monkeypatch.setattr(instruments, "files", lambda _: SMALL_TABLES)
-    monkeypatch.setattr(limits, "default_processes", lambda: 0)
+    monkeypatch.setattr(time_limits, "default_processes", lambda: 0)
     instruments.load.cache_clear()
     yield
     instruments.load.cache_clear()

@@ -4,7 +4,7 @@ import numpy as np
 
 from nrespipe import data
 from nrespipe.engine.spectrum.order_spectra import OrderSpectra
-from nrespipe.engine.velocity import array_velocity, template
+from nrespipe.engine.velocity import template, velocity_of_arrays
 from nrespipe.frames.star import Star
 
 C_MS = 299792458.0
@@ -27,7 +27,7 @@ def exposure(rv_ms, berv_ms, seed):
 
 # one spectrum, one list of lines
 flux, variance = exposure(12_345.0, 8_000.0, seed=1)
-found = array_velocity.velocity(wavelength, flux, variance, lines, berv_ms=8_000.0, blaze=BLAZE * np.ones((5, 1)))
+found = velocity_of_arrays.velocity(wavelength, flux, variance, lines, berv_ms=8_000.0, blaze=BLAZE * np.ones((5, 1)))
 print(f"mask: {found.rv_ms:.1f} +- {found.error_ms:.1f} m/s")
 
 # ten spectra of the star make a template, with which the first one is measured again
@@ -38,5 +38,5 @@ for seed, berv_ms in enumerate(np.linspace(-20e3, 20e3, 10), 10):
     spectrum = OrderSpectra(light / BLAZE, noise / BLAZE**2, every, wavelength, np.full(light.shape, SNR**2))
     exposures.append(template.Exposure(spectrum, np.arange(5), 12_345.0, berv_ms))
 made = template.build(exposures, Star("my star"))
-again = array_velocity.velocity(wavelength, flux / BLAZE, variance / BLAZE**2, made, berv_ms=8_000.0)
+again = velocity_of_arrays.velocity(wavelength, flux / BLAZE, variance / BLAZE**2, made, berv_ms=8_000.0)
 print(f"template: {again.rv_ms:.1f} +- {again.error_ms:.1f} m/s, chi-square of the orders {again.order_chi2:.1f}")

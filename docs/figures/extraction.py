@@ -4,7 +4,7 @@ import numpy as np
 
 from figures import figure, style
 from nrespipe.engine.extraction import line_tilt
-from nrespipe.engine.orders import trace_columns
+from nrespipe.engine.orders import kernel_layout
 from nrespipe.frames.quality import Pixel
 from nrespipe.numerics import background_surface, column_fit_kernels, tilt_kernels
 
@@ -110,7 +110,7 @@ def _hit(night):
 def _model(night):
     """The light of the extracted spectra on the detector [electron]."""
     refs, traces, lit = night.references, night.star_place[0], night.star.raw.lit_fibers
-    laid = trace_columns.lay_out(night.star_clean, traces, refs.flat, lit)
+    laid = kernel_layout.lay_out(night.star_clean, traces, refs.flat, lit)
     shares, first = column_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     flux = laid.sort(night.star_spectra.flux)
     lean, bend = (laid.sort(values) for values in line_tilt.per_pixel(refs.arc.slant, traces, lit))

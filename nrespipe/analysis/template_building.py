@@ -14,7 +14,7 @@ from nrespipe.files import layout, plain_table
 from nrespipe.files import template_files as files
 from nrespipe.files.atomic_files import md5
 from nrespipe.files.catalog import star_match
-from nrespipe.files.products import observed_spectra
+from nrespipe.files.products import star_spectra_reader
 from nrespipe.frames.star import Star, name_key, name_keys
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _exposures(found: "list[tuple[Frame, StarVelocity]]", output: Path) -> "tupl
                 raise BadFrame(f"{frame.filename}: its spectrum was not written")
             if measured.rv_ms is None:
                 raise BadFrame(f"{frame.filename}: it has no velocity")
-            seen = observed_spectra.read(output / product.path, measured.fiber)
+            seen = star_spectra_reader.read(output / product.path, measured.fiber)
         except BadFrame as error:
             broken.append(f"left out: {error}")
             continue

@@ -22,11 +22,11 @@ _COMMANDS = {
         "Check whether the service can work: database, brokers, disk, masters, clock.",
     ),
     "drifts": (
-        "inspection:drifts_command",
+        "results:drifts_command",
         "List the drift of the spectrograph in every frame that is done, in order of time.",
     ),
     "export": (
-        "inspection:export_command",
+        "results:export_command",
         "Write TABLE as comma-separated text: the calibrations, the velocities, or the masters with their review.",
     ),
     "listen": (
@@ -56,12 +56,12 @@ _COMMANDS = {
     "simulate": ("simulation:simulate_group", "Make raw frames with known truth."),
     "site": ("reduction:site_group", "Put a new site, or a new spectrograph, to work."),
     "status": (
-        "inspection:status_command",
+        "results:status_command",
         "Count the frames of each night by kind and state, and list those that are not done, with the reason.",
     ),
     "submit": ("service:submit_command", "Submit raw frames to the service: files, or directories of files."),
     "summary": (
-        "inspection:summary_command",
+        "results:summary_command",
         "Write the summary of a night as a page and as a PDF: frames by state, problems, masters, stars, drift.",
     ),
     "targets": ("velocities:targets_group", "Check the catalog of stars, and deploy a new one."),
@@ -71,7 +71,7 @@ _COMMANDS = {
         "List radial velocities: of every star of every frame that is done, or the series of STAR over all sites.",
     ),
     "why": (
-        "inspection:why_command",
+        "results:why_command",
         "Show everything about the frame or the master NAME: state, reason, every attempt, products.",
     ),
     "work": (

@@ -15,8 +15,8 @@ from nrespipe.database.administration.schema import WrongRevision
 from nrespipe.errors import MissingCalibration, Unavailable
 from nrespipe.files import plain_table
 from nrespipe.files.layout import OutputRefused
-from nrespipe.service.limits import DoNotFit
 from nrespipe.service.operations import progress_bar
+from nrespipe.service.time_limits import DoNotFit
 
 if TYPE_CHECKING:
     from nrespipe.service.batch.night import Summary

@@ -185,17 +185,17 @@ def start_command(
       nrespipe site start /archive/engineering --site lsc --day 20190405 --output reduced
     """
     # the other commands start without the report
-    from nrespipe.service.batch import site_start
+    from nrespipe.service.batch import new_site
 
     output, given = options.places(given, output, database, processes)
     with options.complaints():
         assembled = assembly.build(output, given, raw=[raw_root])
         if table is not None:
             try:
-                site_start.register(table, output, name)
+                new_site.register(table, output, name)
             except ValueError as error:
                 raise click.ClickException(str(error)) from error
-        lines, working = site_start.start(assembled, raw_root, name, days, options.progress_report())
+        lines, working = new_site.start(assembled, raw_root, name, days, options.progress_report())
     click.echo("\n".join(lines))
     sys.exit(0 if working else 1)
 

@@ -15,7 +15,7 @@ from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMas
 from nrespipe.files import layout, plain_table
 from nrespipe.service import assembly
 from nrespipe.service.ingest import submission
-from nrespipe.service.operations import database_upkeep
+from nrespipe.service.operations import database_commands
 
 if TYPE_CHECKING:
     from nrespipe.database.tables import WorkTable
@@ -280,7 +280,7 @@ def upgrade_command(given: "Settings", wait_s: float, output: Path | None, datab
       nrespipe database upgrade --output reduced
     """
     with options.complaints():
-        lines = database_upkeep.upgrade(*options.places(given, output, database), wait_s)
+        lines = database_commands.upgrade(*options.places(given, output, database), wait_s)
     click.echo("\n".join(lines))
 
 
@@ -300,7 +300,7 @@ def downgrade_command(given: "Settings", revision: str, output: Path | None, dat
       nrespipe database downgrade --to 0010 --output reduced
     """
     with options.complaints():
-        lines = database_upkeep.downgrade(*options.places(given, output, database), revision)
+        lines = database_commands.downgrade(*options.places(given, output, database), revision)
     click.echo("\n".join(lines))
 
 
@@ -318,7 +318,7 @@ def check_database_command(given: "Settings", output: Path | None, database: str
       nrespipe database check --output reduced
     """
     with options.complaints():
-        found = database_upkeep.check(*options.places(given, output, database))
+        found = database_commands.check(*options.places(given, output, database))
     rows = [[name, words] for name, defects in found.items() for words in defects or ["ok"]]
     click.echo("\n".join(plain_table.aligned(rows)))
     sys.exit(1 if any(found.values()) else 0)
@@ -339,7 +339,7 @@ def backup_command(given: "Settings", path: Path, output: Path | None, database:
       nrespipe database backup backups/20190405.sqlite --output reduced
     """
     with options.complaints():
-        database_upkeep.backup(*options.places(given, output, database), path)
+        database_commands.backup(*options.places(given, output, database), path)
     click.echo(path)
 
 

@@ -9,7 +9,7 @@ import click
 from nrespipe import logs, settings
 from nrespipe.cli import options
 from nrespipe.files import plain_table
-from nrespipe.service import assembly, limits
+from nrespipe.service import assembly, time_limits
 from nrespipe.service.batch import simulation
 from nrespipe.service.operations import kernels, progress_bar
 from nrespipe.service.work import process_pool
@@ -77,7 +77,7 @@ def simulate_night_command(
     Example:
       nrespipe simulate night archive --day 20190405 --stars "HD102365:120,HD10700:80:2,HD22049:90+HD76151:70"
     """
-    processes = limits.default_processes() if given.processes is None else given.processes
+    processes = time_limits.default_processes() if given.processes is None else given.processes
     with options.complaints(), process_pool.open(processes, given.log_level) as run:
         try:
             kernels.prepare(run, options.progress_report(), kernels.SIMULATION)
@@ -141,7 +141,7 @@ def compile_command(given: "Settings") -> None:
     Example:
       NUMBA_CACHE_DIR=/var/cache/nrespipe nrespipe compile
     """
-    processes = limits.default_processes() if given.processes is None else given.processes
+    processes = time_limits.default_processes() if given.processes is None else given.processes
     with process_pool.open(processes, given.log_level) as run:
         report = progress_bar.bar if sys.stderr.isatty() else progress_bar.words
         compiled = kernels.prepare(run, report, kernels.REDUCTION + kernels.SIMULATION)

@@ -7,7 +7,7 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database import dispatches
+from nrespipe.database import notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.frames import SHORTEST_PAUSE_S, record
 from nrespipe.database.states import State
@@ -105,7 +105,7 @@ def give_back(session: Session, table: type[Work], row_id: int, owner: str) -> N
         back = back.values(state=case((Frame.state == State.RUNNING, State.QUEUED), else_=Frame.state))
     session.execute(back.execution_options(synchronize_session=False))
     if table is Frame:
-        dispatches.cancel_versions(session, row_id)
+        notifications.cancel_versions(session, row_id)
 
 
 def owners(session: Session) -> set[str]:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from nrespipe.database import dispatches
+from nrespipe.database import notifications
 from nrespipe.database.dialects import clock, insert, now
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame
@@ -194,7 +194,7 @@ def record(
     if frame.retries >= MOST_RETRIES:
         attempt.outcome = State.FAILED
         attempt.reason = f"given up after {frame.retries} attempts: {attempt.reason}"
-    dispatches.cancel_versions(session, frame.id)
+    notifications.cancel_versions(session, frame.id)
     frame.next_try = _next_try(session, frame, attempt.outcome)
     frame.low_priority = frame.low_priority and frame.next_try is not None
     if _keeps_result(frame, attempt.outcome):
@@ -228,7 +228,7 @@ def record_wait(session: Session, frame_id: int, reason: str) -> None:
     frame = session.get_one(Frame, frame_id, populate_existing=True)
     frame.owner, frame.lease, frame.next_try, frame.low_priority = "", None, None, False
     frame.updated = now()
-    dispatches.cancel_versions(session, frame.id)
+    notifications.cancel_versions(session, frame.id)
     if frame.state != State.DONE:
         frame.state, frame.reason = State.WAITING, reason
         frame.next_try = clock(session) + timedelta(seconds=LOOK_AGAIN_S)

@@ -19,7 +19,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from nrespipe.errors import BadFrame, MissingCalibration
-from nrespipe.files import fits_io, tile_compression, unpacked_images
+from nrespipe.files import fits_io, image_compression, unpacked_images
 from nrespipe.files.layout import master_name
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat, Origin
 from nrespipe.frames.quality import Quality
@@ -193,7 +193,7 @@ def _name(path: str) -> str:
 def _image(array: NDArray[Any], path: str, units: Mapping[str, str]) -> _Extension:
     cards = [fits.Card("BUNIT", units[path], "unit of the pixels")] if path in units else []
     if array.nbytes >= _SMALL_BYTES:
-        return tile_compression.image(array, _name(path), cards)
+        return image_compression.image(array, _name(path), cards)
     return fits.ImageHDU(array, fits.Header(cards), name=_name(path))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outliers
+from nrespipe.engine.acceptance import frame_outliers
 from nrespipe.engine.detector import header_checks
 from nrespipe.engine.extraction import line_tilt
 from nrespipe.engine.wavelength import identify, night_solution
@@ -100,9 +100,9 @@ def outlier_frames(objects: Sequence[str], measured: Sequence[Mapping[str, float
     """
     bright = np.array([each.get("bright_pixels_per_order", np.nan) for each in measured])
     shifts = [each.get("trace_shift_px", np.nan) for each in measured]
-    dim = outliers.by_objects(objects, _dim, np.log10(np.maximum(bright, 0.1)))
+    dim = frame_outliers.by_objects(objects, _dim, np.log10(np.maximum(bright, 0.1)))
     message = "its orders lie {value:+.2f} px from those of the flat, those of the other arcs {usual:+.2f} px"
-    shifted = outliers.by_objects(objects, lambda values: outliers.find(values, _MOVED_PX, message), shifts)
+    shifted = frame_outliers.by_objects(objects, lambda values: frame_outliers.find(values, _MOVED_PX, message), shifts)
     return [one or other or third for one, other, third in zip(dim, shifted, _shifted_lines(measured))]
 
 
@@ -162,11 +162,11 @@ def _shifted_lines(measured):
             f"the lines of {fiber} lie {{value:+.2f}} px from the optical model, "
             f"those of the other arcs {{usual:+.2f}} px"
         )
-        found = outliers.find([each.get(name, np.nan) for each in measured], _SHIFTED_PX, message)
+        found = frame_outliers.find([each.get(name, np.nan) for each in measured], _SHIFTED_PX, message)
         reasons = [one or other for one, other in zip(reasons, found)]
     return reasons
 
 
 def _dim(brightness):
     message = "its orders have 10^{value:.1f} bright pixels, those of the other arcs 10^{usual:.1f}"
-    return outliers.find(brightness, np.log10(_FACTOR), message)
+    return frame_outliers.find(brightness, np.log10(_FACTOR), message)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outliers
+from nrespipe.engine.acceptance import frame_outliers
 from nrespipe.engine.detector import correction, detector_values, fixed_pattern, header_checks, stacking
 from nrespipe.errors import BadFrame
 from nrespipe.frames.masters import Bias
@@ -88,8 +88,12 @@ def outlier_frames(_objects: Sequence[str], measured: Sequence[Mapping[str, floa
     noise = np.array([each.get("noise_adu", np.nan) for each in measured])
     structure = [each.get("structure_adu", np.nan) for each in measured]
     usual = np.nanmedian(noise) if np.isfinite(noise).any() else np.nan
-    noisy = outliers.find(noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU")
-    high = outliers.find(structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU")
+    noisy = frame_outliers.find(
+        noise, 0.5 * usual, "its noise is {value:.2f} ADU, that of the other biases {usual:.2f} ADU"
+    )
+    high = frame_outliers.find(
+        structure, usual, "it lies {value:+.2f} ADU above its overscan, the others {usual:+.2f} ADU"
+    )
     return [one or other for one, other in zip(noisy, high)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outliers
+from nrespipe.engine.acceptance import frame_outliers
 from nrespipe.engine.detector import correction, detector_values, fixed_pattern, header_checks, stacking
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Dark
@@ -77,7 +77,7 @@ def outlier_frames(_objects: Sequence[str], measured: Sequence[Mapping[str, floa
     """
     rates = [each.get("rate_adu_per_s", np.nan) for each in measured]
     message = "it gains {value:.4f} ADU a second, the other darks {usual:.4f} ADU a second"
-    return outliers.find(rates, _LEAK_ADU_PER_S, message)
+    return frame_outliers.find(rates, _LEAK_ADU_PER_S, message)
 
 
 def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrograph, hot_sigma: float = 4.5) -> Dark:

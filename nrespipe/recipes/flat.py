@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nrespipe.engine.acceptance import outliers
+from nrespipe.engine.acceptance import frame_outliers
 from nrespipe.engine.detector import correction, detector_values, gain, header_checks, stacking
 from nrespipe.engine.extraction import blaze, pixel_response, profile, scattered_light
 from nrespipe.engine.orders import ridges, trace
@@ -120,7 +120,7 @@ def outlier_frames(objects: Sequence[str], measured: Sequence[Mapping[str, float
         # which pair it is cannot be decided
         twins = [False] * len(rows)
     rows = [np.nan if twin else row for row, twin in zip(rows, twins)]
-    far = outliers.by_objects(objects, _shifted, rows)
+    far = frame_outliers.by_objects(objects, _shifted, rows)
     wrong = "its light lies in the fibers of another pair than its header says"
     return [wrong if twin else reason for twin, reason in zip(twins, far)]
 
@@ -203,7 +203,7 @@ def combine(frames: Sequence[RawFrame], refs: References, spectrograph: Spectrog
 
 
 def _shifted(rows):
-    return outliers.find(
+    return frame_outliers.find(
         rows, _MOVED_PX, "its orders lie at {value:.2f} px, those of the other flats at {usual:.2f} px"
     )
 

@@ -14,8 +14,8 @@ from nrespipe.database.administration import connection, opening, schema
 from nrespipe.files import layout
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
-from nrespipe.service import limits, metrics
-from nrespipe.service.limits import Limits, Pace
+from nrespipe.service import metrics, time_limits
+from nrespipe.service.time_limits import Limits, Pace
 from nrespipe.settings import Settings
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Assembly:
     @property
     def limits(self) -> Limits:
         """The limits of time that follow from the settings and the pace."""
-        return limits.of(self.settings, self.pace)
+        return time_limits.of(self.settings, self.pace)
 
     @cached_property
     def readers(self) -> sessionmaker[Session]:
@@ -181,7 +181,7 @@ def _assembled(
     judge: "Judge",
 ) -> Assembly:
     recorder = metrics.Recorder(settings.opentsdb_hostname, settings.opentsdb_port)
-    processes = limits.default_processes() if settings.processes is None else settings.processes
+    processes = time_limits.default_processes() if settings.processes is None else settings.processes
     spectrographs = spectrographs or partial(instruments.load, folder=layout.instruments(output.resolve()))
     return Assembly(
         sessions, output.resolve(), recipes, spectrographs, judge, processes, settings.log_level, settings,

@@ -11,7 +11,7 @@ from nrespipe.errors import Unavailable
 from nrespipe.files import layout
 from nrespipe.files.catalog import targets
 from nrespipe.frames.raw import Kind, RawFrame, Section
-from nrespipe.service.reduction import references
+from nrespipe.service.reduction import recipe_references
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def star_seen(tmp_path, site="lsc"):
         start_mjd=58484.0, exposure_s=60.0, objects=("tau Cet", "thar", "none"), adu=np.zeros((4, 4)),
         bias_section=section, data_section=section,
     )  # fmt: skip
-    return references.fetch({}, Kind.SCIENCE, instruments.load("nres01"), raw, tmp_path / "out").stars[0]
+    return recipe_references.fetch({}, Kind.SCIENCE, instruments.load("nres01"), raw, tmp_path / "out").stars[0]
 
 
 def test_a_good_catalog_is_checked_with_a_summary(command):

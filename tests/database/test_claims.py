@@ -9,7 +9,7 @@ from frame_rows import arrive
 from servers import with_tables
 from sqlalchemy import select
 
-from nrespipe.database import claims, dispatches, frames
+from nrespipe.database import claims, frames, notifications
 from nrespipe.database.dialects import clock, now
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, ScheduledMaster
@@ -165,7 +165,7 @@ def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions)
             session.flush()
         assert (frame.state, frame.next_try) == (State.FAILED, None)
         assert frame.reason == "given up: the process died at it 3 times; the last time: killed"
-        dispatches.request(session, frame)
+        notifications.request(session, frame)
         session.flush()
         assert (frame.state, frame.deaths) == (State.QUEUED, 0)
         assert claims.claim(session, Frame, frame.id, "two")
@@ -194,8 +194,8 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
             return frame.updated != before
 
     quiet = (
-        lambda session, _: dispatches.select(session, Frame, 60.0, 1),
-        lambda session, _: dispatches.cancel(session, Frame),
+        lambda session, _: notifications.select(session, Frame, 60.0, 1),
+        lambda session, _: notifications.cancel(session, Frame),
         lambda session, _: claims.claim(session, Frame, row, "one"),
         lambda session, _: claims.confirm_owner(session, Frame, row, "one"),
         lambda session, _: claims.give_back(session, Frame, row, "one"),
@@ -204,7 +204,7 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
     assert [changed(work) for work in quiet] == [False] * 6
     loud = (
         lambda session, _: frames.record_wait(session, row, "no master"),
-        lambda session, frame: dispatches.request(session, frame),
+        lambda session, frame: notifications.request(session, frame),
         lambda session, frame: claims.record_death(session, frame, "killed"),
         lambda session, frame: frames.record_header(frame, {}, now()),
         lambda session, _: add(session, md5="2" * 32),

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrespipe.engine.acceptance import outliers
+from nrespipe.engine.acceptance import frame_outliers
 from nrespipe.recipes import arc, bias, dark, flat
 
 ONE, TWO = "tung&tung&none", "none&tung&tung"
@@ -80,5 +80,5 @@ def test_frames_without_measurements_are_kept(recipe):
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=9), st.floats(0, 1e6))
 def test_the_majority_is_never_left_out(values, limit):
-    reasons = outliers.find(values, limit, "{value} {usual}")
+    reasons = frame_outliers.find(values, limit, "{value} {usual}")
     assert 2 * sum(map(bool, reasons)) < max(1, np.isfinite(values).sum())

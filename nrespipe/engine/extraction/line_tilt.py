@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nrespipe.engine.orders import trace_columns
+from nrespipe.engine.orders import kernel_layout
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
@@ -61,7 +61,7 @@ def measure(
     known = upright(traces, lamps)
     if not lamps:
         return known
-    laid = trace_columns.lay_out(image, traces, flat, lamps)
+    laid = kernel_layout.lay_out(image, traces, flat, lamps)
     shares, first = column_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     guard = np.full(len(laid.order), 0.15)
     edges = np.linspace(0, len(laid.data), _PIECES + 1).astype(np.int64)

@@ -5,7 +5,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.special import chdtrc, chdtri, ndtr
 
 from nrespipe.engine.extraction import line_tilt
-from nrespipe.engine.orders import trace_columns
+from nrespipe.engine.orders import kernel_layout
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
@@ -24,7 +24,7 @@ _RUN_LIMITS = chdtri(np.arange(1, 9), 1e-9)
 #: A single column is too bright by so many errors; variance without light that is typical of a column.
 _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
 #: Chi-square of a column that noise exceeds once in twenty cases.
-_POOR_FIT = chdtri(round(2 * trace_columns.HALF_WINDOW), 0.05)
+_POOR_FIT = chdtri(round(2 * kernel_layout.HALF_WINDOW), 0.05)
 #: A column has a cosmic ray where its flux and its fit together are less likely than this.
 _HIDDEN = 1e-6
 #: First arguments of the kernels: data, floor, error, bad, shares, first, and light that is known besides.
@@ -76,7 +76,7 @@ def optimal(
     and the fit repeated until none remains; then runs of pixels of one cosmic ray along the column, and the
     fainter ones beside the outliers, also in the neighboring columns.
     """
-    laid = trace_columns.lay_out(image, traces, flat, lit)
+    laid = kernel_layout.lay_out(image, traces, flat, lit)
     shares, first = column_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     arrays = (laid.data, laid.floor, laid.error, laid.bad, shares, first)
     of_lamp = np.isin(np.repeat(lit, len(traces.orders))[laid.order], lamps)

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from nrespipe.engine.extraction.profile import SPACING
-from nrespipe.engine.orders.trace_columns import HALF_WINDOW
+from nrespipe.engine.orders.kernel_layout import HALF_WINDOW
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel

@@ -5,8 +5,8 @@ from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
 from nrespipe.engine.extraction.scattered_light import DISTANCES
-from nrespipe.engine.orders import trace_columns
-from nrespipe.engine.orders.trace_columns import HALF_WINDOW
+from nrespipe.engine.orders import kernel_layout
+from nrespipe.engine.orders.kernel_layout import HALF_WINDOW
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
@@ -66,7 +66,7 @@ def measure(
     integration over a pixel, is a spline in the distance from the center with knots finer than a pixel. Light and
     profile are fitted in turn, each with the other fixed; neighboring traces are subtracted meanwhile.
     """
-    centers, order = trace_columns.sorted_rows(traces, lit)
+    centers, order = kernel_layout.sorted_rows(traces, lit)
     n_fibers, n_orders, n_columns = len(lit), len(traces.orders), len(centers)
     data, floor = (column_fit_kernels.transposed(a) for a in (image.electrons, image.floor_variance))
     bad = column_fit_kernels.transposed((image.mask > 0).view(np.uint8))
@@ -88,7 +88,7 @@ def measure(
         rest = data - extra
         del extra
         splines, weights = _fit_chunks(rest, floor, bad, centers, tables, columns, flux)
-        splines, weights = (trace_columns.unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
+        splines, weights = (kernel_layout.unsort(a, order, (n_fibers, n_orders)) for a in (splines, weights))
         table, beyond = _with_wings(
             _tabulate(_smooth_over_orders(splines, weights, order_smoothing), offsets), offsets, wings
         )
@@ -98,7 +98,7 @@ def measure(
         background_surface.add_wings(extra, centers, light, beyond, DISTANCES[1], HALF_WINDOW)
     even, sure = (np.broadcast_to(np.float32(value), image.electrons.shape) for value in (1, 0))
     profile = Profile(offsets, columns, table, DISTANCES, beyond, even, sure)
-    flux, variance = (trace_columns.unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
+    flux, variance = (kernel_layout.unsort(a, order, (n_fibers, n_orders)) for a in (flux, variance))
     return profile, flux, variance
 
 
@@ -123,7 +123,7 @@ def misfit(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...], strid
     share : ndarray of float, shape (n_lit, n_orders)
         Root mean square of the residuals beyond the noise, as a share of that of the light.
     """
-    laid = trace_columns.lay_out(image, traces, flat, lit, stride)
+    laid = kernel_layout.lay_out(image, traces, flat, lit, stride)
     shares, first = column_fit_kernels.shares_of(laid.response, laid.centers, laid.tables, *laid.grid)
     nothing, n = np.zeros_like(laid.data), len(laid.order)
     flux, _, _ = column_fit_kernels.fit(

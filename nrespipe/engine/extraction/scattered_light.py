@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nrespipe.engine.orders import trace_columns
+from nrespipe.engine.orders import kernel_layout
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Flat
@@ -58,7 +58,7 @@ def subtract(image: Image, traces: Traces, flat: Flat, lit: tuple[int, ...]) -> 
     belong to the profile. Where orders are so close that no pixel is free of wings, the flat knows them from the orders
     that are far apart.
     """
-    laid = trace_columns.lay_out(image, traces, flat, lit, _STRIDE)
+    laid = kernel_layout.lay_out(image, traces, flat, lit, _STRIDE)
     start = np.full((len(laid.order), len(laid.data)), np.nan)
     flux, _, _ = column_fit_kernels.fit_exact_response(*laid.pieces, np.zeros(len(laid.order)), np.inf, start, 2)
     light = np.ascontiguousarray(flux.T)
@@ -88,7 +88,7 @@ def of_flat(image: Image, traces: Traces, lit: tuple[int, ...], rounds: int = 3)
         profile itself knows it better.
     """
     thin = slice(_STRIDE // 2, None, _STRIDE)
-    centers, _ = trace_columns.sorted_rows(traces, lit, thin)
+    centers, _ = kernel_layout.sorted_rows(traces, lit, thin)
     data, floor, mask = (
         column_fit_kernels.transposed(a[:, thin]) for a in (image.electrons, image.floor_variance, image.mask)
     )

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from nrespipe.engine.orders import trace_columns
+from nrespipe.engine.orders import kernel_layout
 from nrespipe.errors import BadFrame
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.image import Image
@@ -120,7 +120,7 @@ def measure(
     design = _design(base, image.electrons.shape[0])
     begin = np.array([np.nanmedian(traces.centers - flat.traces.centers), 0.0, 0.0])
     terms = begin
-    laid = trace_columns.lay_out(image, flat.traces, flat, lit, stride)
+    laid = kernel_layout.lay_out(image, flat.traces, flat, lit, stride)
     for attempt in range(rounds):
         shifted = _shifted(lit, traces.orders, base, design @ terms, image.electrons.shape[0])
         points = _offsets(laid, shifted, lit, design, np.inf if attempt == 0 else _COSMIC_SIGMA)
@@ -149,7 +149,7 @@ def _shifted(lit, orders, centers, distance, rows):
     return Traces(lit, orders, np.where(off, np.nan, centers))
 
 
-def _offsets(laid: trace_columns.Columns, shifted, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
+def _offsets(laid: kernel_layout.Columns, shifted, lit, design, threshold) -> tuple[Floats, Floats, Floats, Floats]:
     """Terms, offset, weight of each point that was measured, and the share of the weight that is light, not noise."""
     laid = laid.moved(shifted, lit)
     start = np.full((len(laid.order), len(laid.data)), np.nan)

@@ -11,7 +11,7 @@ from nrespipe import doppler
 from nrespipe.engine.spectrum import continuum, line_selection
 from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.star import stellar_type
-from nrespipe.engine.velocity import array_checks, template_fit
+from nrespipe.engine.velocity import array_input_checks, template_fit
 from nrespipe.frames.star import Star, is_same_star, name_key, name_keys
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.frames.velocity import Tellurics
@@ -311,9 +311,9 @@ def _compared(stack, i, template, clip):
 def _check(exposure, rows, tellurics, name) -> None:
     """Refuse an exposure that cannot be part of a template; the message names it and the defect."""
     try:
-        array_checks.speed_ms(exposure.rv_ms, "rv_ms")
-        array_checks.speed_ms(exposure.berv_ms, "berv_ms")
-        array_checks.check_wavelength(exposure.spectrum.wavelength[rows])
+        array_input_checks.speed_ms(exposure.rv_ms, "rv_ms")
+        array_input_checks.speed_ms(exposure.berv_ms, "berv_ms")
+        array_input_checks.check_wavelength(exposure.spectrum.wavelength[rows])
     except ValueError as error:
         raise ValueError(f"exposure {name}: {error}") from error
     if not _clean(exposure, tellurics)[rows].any():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from nrespipe import doppler
-from nrespipe.engine.wavelength import arc_lines, coadd, wavelength_errors
+from nrespipe.engine.wavelength import arc_coaddition, arc_lines, wavelength_errors
 from nrespipe.engine.wavelength.drift import UNKNOWN
 from nrespipe.engine.wavelength.drift import of_fiber as drift_of_fiber
 from nrespipe.engine.wavelength.drift import terms as drift_terms
@@ -63,7 +63,7 @@ def reference_lines(
         return lines, Drift(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, len(lines.x))
     if not both:
         return lines, UNKNOWN
-    total, _ = coadd.arcs([arc.select(reference) for arc in both])
+    total, _ = arc_coaddition.arcs([arc.select(reference) for arc in both])
     drift = drift_of_fiber(total, reference, stack, lines, shape, base)
     found = arc_lines.find(total, reference, arc_lines.line_shape(total, reference))
     there = without_drift(found, drift, base)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nrespipe.engine.wavelength import (
+    arc_coaddition,
     arc_lines,
-    coadd,
     fiber_offset,
     line_spread,
     match_lines,
@@ -80,7 +80,7 @@ def solve(arcs: Sequence[Spectra], spectrograph: Spectrograph, lamp: LampLines) 
     reference = spectrograph.fibers.reference
     if not any(reference in arc.fibers for arc in arcs):
         raise BadFrame(f"no arc lights the reference fiber {reference}: there is no wavelength scale to find")
-    stack, levels = coadd.arcs(arcs)
+    stack, levels = arc_coaddition.arcs(arcs)
     stack, starts, renumbered = order_numbers.of_arc(stack, spectrograph, lamp)
     arcs = [replace(arc, orders=stack.orders) for arc in arcs]
     shape = line_spread.join([arc_lines.line_shape(stack, fiber) for fiber in stack.fibers])

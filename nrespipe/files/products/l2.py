@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from nrespipe import doppler
-from nrespipe.files import tile_compression
+from nrespipe.files import image_compression
 from nrespipe.files.products import common_parts, primary_header
 from nrespipe.files.products.primary_header import card
 from nrespipe.frames.arrays import Floats, Integers
@@ -127,7 +127,7 @@ def _image(
     name: str, array: Floats, dtype: type[np.floating[Any]], unit: str, description: str, cards: "Sequence[Card]"
 ) -> tuple[str, "ExtensionHDU", str]:
     unit_card = [card("BUNIT", unit, "unit of the pixels")] if unit else []
-    hdu = tile_compression.image(np.asarray(array, dtype), name, [*cards, *unit_card])
+    hdu = image_compression.image(np.asarray(array, dtype), name, [*cards, *unit_card])
     return name, hdu, description
 
 
@@ -237,13 +237,13 @@ def _drift_px(wavelengths: "Wavelengths", fiber: int) -> Floats:
 def _wave_error(wavelengths: "Wavelengths", pixel_error_ms: Floats, name: str, fiber: int) -> "ExtensionHDU":
     error = pixel_error_ms[wavelengths.fibers.index(fiber)]
     cards = [*_AXES, card("BUNIT", "m / s", "unit of the pixels"), card("FIBER", fiber, "fiber")]
-    return tile_compression.image(np.asarray(error, np.float32), name, cards)
+    return image_compression.image(np.asarray(error, np.float32), name, cards)
 
 
 def _quality(inputs: "ProductInputs", name: str, fiber: int) -> "ExtensionHDU":
     _, _, quality, _ = inputs.spectra.of(fiber)
     bits = [card(f"BIT{i}", bit.name, f"meaning of {int(bit)}") for i, bit in enumerate(Pixel)]
-    return tile_compression.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
+    return image_compression.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
 
 
 def _rejected(pixels: Integers) -> fits.BinTableHDU:

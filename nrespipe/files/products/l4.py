@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from nrespipe.files import tile_compression
+from nrespipe.files import image_compression
 from nrespipe.files.products import common_parts, primary_header
 from nrespipe.files.products.primary_header import card
 from nrespipe.frames.arrays import Floats
@@ -152,7 +152,7 @@ def _ccf(name: str, velocity: "Velocity", array: Floats, whose: "list[Card]") ->
         card("CCFMASK", f"nrespipe {velocity.mask}", "line mask"),
         *whose,
     ]
-    return tile_compression.image(np.asarray(array, np.float64), name, cards)
+    return image_compression.image(np.asarray(array, np.float64), name, cards)
 
 
 def _diagnostics(inputs: "ProductInputs", i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableHDU:

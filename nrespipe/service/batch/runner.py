@@ -34,7 +34,7 @@ from nrespipe.service.operations import kernels
 from nrespipe.service.operations.progress_bar import Report
 from nrespipe.service.outcome import Outcome, RunJobs
 from nrespipe.service.reduction import master_making
-from nrespipe.service.work import execution, leases, process_names, process_pool
+from nrespipe.service.work import execution, leases, owners, process_pool
 
 if TYPE_CHECKING:
     from nrespipe.database.masters.calibrations import Night
@@ -118,7 +118,7 @@ def start(assembly: Assembly, name: str, report: Report, processes: int | None =
         How many; those of the assembly if not given.
     """
     processes, settings = assembly.processes if processes is None else processes, assembly.settings
-    mine = f"{process_names.this_process(name)}/{next(_numbers)}"
+    mine = f"{owners.this_process(name)}/{next(_numbers)}"
     try:
         with process_pool.open(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
             yield Batch(assembly, run, report, mine)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from nrespipe.database import dispatches, frames
+from nrespipe.database import frames, notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
@@ -145,12 +145,12 @@ def record_content(session: Session, frame: Frame, found: Inspection, moved: boo
     if moved:
         known.path = str(path)
         if known.state in (State.RETRY, State.FAILED) and not known.owner:
-            dispatches.request(session, known)
+            notifications.request(session, known)
     if known.id != frame.id:
         known.archive_id = frame.archive_id if known.archive_id is None else known.archive_id
         for attempt in frame.attempts:
             session.delete(attempt)
-        dispatches.cancel_versions(session, frame.id)
+        notifications.cancel_versions(session, frame.id)
         session.delete(frame)
         session.flush()
     if is_read and known.start_mjd is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import dispatches, frames
+from nrespipe.database import frames, notifications
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Unavailable
@@ -88,7 +88,7 @@ def requeue(
     conditions += [Frame.updated >= since] if since else []
     found = list(session.scalars(select(Frame).where(*conditions).order_by(Frame.filename)))
     for frame in found:
-        dispatches.request(session, frame)
+        notifications.request(session, frame)
     return [frame.filename for frame in found]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.masters import calibrations, comparison_masters
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import MissingCalibration
@@ -53,13 +53,16 @@ class Peers(NamedTuple):
 
 def choose_peers(session: Session, kind: "Kind", night: "Night", mean_mjd: float, output: Path) -> Peers:
     """Choose the masters that a new one is compared with."""
-    last, own = neighbors.reference_master(session, kind, night, mean_mjd), neighbors.used_master(session, kind, night)
+    last, own = (
+        comparison_masters.reference_master(session, kind, night, mean_mjd),
+        comparison_masters.used_master(session, kind, night),
+    )
     if last is not None and last.mean_mjd is not None and last.mean_mjd > mean_mjd:
         last = own or last
-    unreviewed = neighbors.reference_master(session, kind, night, mean_mjd, Standing.REVIEW)
-    if unreviewed is not None and neighbors.rejected_master(session, kind, calibrations.night_of(unreviewed)):
+    unreviewed = comparison_masters.reference_master(session, kind, night, mean_mjd, Standing.REVIEW)
+    if unreviewed is not None and comparison_masters.rejected_master(session, kind, calibrations.night_of(unreviewed)):
         unreviewed = None
-    later = neighbors.next_master(session, kind, night)
+    later = comparison_masters.next_master(session, kind, night)
 
     def described(other: Master | None) -> tuple[int, str, str] | None:
         return (other.id, str(output / other.path), _agrees(other)) if other is not None else None
@@ -175,8 +178,8 @@ def apply_decision(
         must not bring back the others. A master of the same frames as one that was accepted meanwhile is accepted too.
     """
     standing, reason = columns["standing"], columns["reason"]
-    refused = neighbors.rejected_master(session, kind, night)
-    own = neighbors.used_master(session, kind, night)
+    refused = comparison_masters.rejected_master(session, kind, night)
+    own = comparison_masters.used_master(session, kind, night)
     shared = {frame.id for frame in refused.inputs} & set(frame_ids) if refused is not None else set()
     if refused is not None and shared:
         share = f"{len(shared)} of its {len(frame_ids)} frames"
@@ -242,7 +245,7 @@ def accept(session: Session, row_id: int, master: Master) -> None:
 
 def _was_accepted(master: Master) -> bool:
     """Whether a master is in use although it needed review."""
-    return master.standing is Standing.CURRENT and neighbors.needed_review(master)
+    return master.standing is Standing.CURRENT and comparison_masters.needed_review(master)
 
 
 def _agrees(master: Master) -> str:

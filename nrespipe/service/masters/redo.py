@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, aliased
 
-from nrespipe.database import dispatches
+from nrespipe.database import notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage, scheduled_masters
 from nrespipe.database.states import USABLE, Standing, State
@@ -160,7 +160,7 @@ def _ask_again(session: Session, frames: Iterable[Frame]) -> None:
     query = select(Frame).where(Frame.id.in_(rows)).order_by(Frame.id).with_for_update()
     for frame in session.scalars(query.execution_options(populate_existing=True)):
         if frame.owner == "" and frame.next_try is None:
-            dispatches.request(session, frame, low_priority=True)
+            notifications.request(session, frame, low_priority=True)
 
 
 def _make_again(session: Session, masters: Iterable[Master]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nrespipe import instruments
 from nrespipe.analysis import master_list
 from nrespipe.analysis.master_list import name_of
-from nrespipe.database.masters import calibrations, neighbors
+from nrespipe.database.masters import calibrations, comparison_masters
 from nrespipe.database.states import Standing
 from nrespipe.database.tables import Master
 from nrespipe.files import layout
@@ -116,4 +116,4 @@ def _affected(session: "Session", row: Master) -> tuple[list[str], list[str]]:
 def _peer(session: "Session", row: Master) -> Master | None:
     if row.mean_mjd is None:
         return None
-    return neighbors.reference_master(session, row.kind, calibrations.night_of(row), row.mean_mjd)
+    return comparison_masters.reference_master(session, row.kind, calibrations.night_of(row), row.mean_mjd)

@@ -21,7 +21,7 @@ from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
-from nrespipe.service import limits
+from nrespipe.service import time_limits
 from nrespipe.settings import MEMORY
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def _broker(url: SecretStr) -> tuple[str, str]:
 
 def _limits(assembly: "Assembly") -> tuple[str, str]:
     try:
-        limits.require_fit(assembly.settings, assembly.pace)
-    except limits.DoNotFit as error:
+        time_limits.require_fit(assembly.settings, assembly.pace)
+    except time_limits.DoNotFit as error:
         return "broken", str(error)
     given = assembly.limits
     return "ok", f"a frame may take {given.work_s:g} s, a worker {given.stop_s:g} s to stop"

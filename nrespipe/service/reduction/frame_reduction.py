@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nrespipe.database import dispatches, frames, measurements
+from nrespipe.database import frames, measurements, notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.states import State
@@ -25,7 +25,7 @@ from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 from nrespipe.service.masters import master_choice
 from nrespipe.service.masters.master_choice import MasterFile
 from nrespipe.service.outcome import attempt_row
-from nrespipe.service.reduction import references
+from nrespipe.service.reduction import recipe_references
 from nrespipe.service.reduction.template_choice import Candidate, candidates
 
 if TYPE_CHECKING:
@@ -156,12 +156,12 @@ def reduce(job: Job, still_mine: Callable[[], bool] | None = None) -> Result:
     watch = _Watch()
     raw = raw_file.read(job.path)
     watch.lap("read")
-    spectrograph = references.spectrograph_of(job.spectrographs, raw.instrument, raw.filename)
-    references.require_size(raw, spectrograph.detector)
+    spectrograph = recipe_references.spectrograph_of(job.spectrographs, raw.instrument, raw.filename)
+    recipe_references.require_size(raw, spectrograph.detector)
     if job.missing:
         # not before the frame was read: a damaged one would wait for nothing
         raise MissingCalibration(job.missing)
-    refs = references.fetch(
+    refs = recipe_references.fetch(
         job.masters, raw.kind, spectrograph, raw, job.output, job.with_velocities, job.templates,
         drift_scatter_ms=job.drift_scatter_ms,
     )  # fmt: skip
@@ -213,10 +213,10 @@ def _look_again(session: "Session", frame: Frame, job: Job, ended: "Outcome[Resu
             # a master that was made meanwhile has released the frames that waited then, and this one did not wait yet
             frame.next_try = clock(session)
     elif is_settled and _is_outdated(session, frame, job, assembly):
-        dispatches.request(session, frame, low_priority=frame.state is State.DONE)
+        notifications.request(session, frame, low_priority=frame.state is State.DONE)
     elif is_settled and ended.state is State.WAITING and not job.missing:
         # the file of a master is gone or damaged; the next run, or another worker, makes it again
-        dispatches.request(session, frame, low_priority=True)
+        notifications.request(session, frame, low_priority=True)
         frame.next_try = clock(session) + timedelta(seconds=frames.LOOK_AGAIN_S)
 
 

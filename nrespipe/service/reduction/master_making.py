@@ -12,7 +12,7 @@ import structlog
 
 from nrespipe import __version__
 from nrespipe.database.dialects import clock
-from nrespipe.database.masters import calibrations, lineage, neighbors, scheduled_masters
+from nrespipe.database.masters import calibrations, comparison_masters, lineage, scheduled_masters
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
@@ -22,7 +22,7 @@ from nrespipe.files.raw import identity, raw_file
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.service.masters import acceptance, master_choice, redo
-from nrespipe.service.reduction import references
+from nrespipe.service.reduction import recipe_references
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -134,10 +134,13 @@ def plan(
     recipe = assembly.recipes[kind]
     frames, left_out = _fitting(frames, recipe)
     frames = _select(frames)
-    before = neighbors.earlier_frames(session, kind, night, recipe.LOOKBACK_DAYS)
+    before = comparison_masters.earlier_frames(session, kind, night, recipe.LOOKBACK_DAYS)
     copies = _copies([*frames, *before])
     earlier = [frame for frame in before if frame.id not in copies][:MOST_EARLIER]
-    last, refused = calibrations.last_master(session, kind, night), neighbors.rejected_master(session, kind, night)
+    last, refused = (
+        calibrations.last_master(session, kind, night),
+        comparison_masters.rejected_master(session, kind, night),
+    )
     # its frames may have been tried since with other masters than those that it was made with
     tried = [frame.attempts[-1].finished for frame in frames if frame.attempts]
     is_recent = last is not None and (since is None or last.created >= max([since, *tried]))
@@ -182,12 +185,12 @@ def combine(job: Job, still_mine: Callable[[], bool] | None = None) -> Columns:
     """
     if job.missing:
         raise MissingCalibration(job.missing)
-    spectrograph = references.spectrograph_of(
+    spectrograph = recipe_references.spectrograph_of(
         job.spectrographs, job.night.instrument, f"master {job.kind} of {job.night.day}"
     )
     # the pixels stay in the files: any number of frames needs the same memory
     raws = [raw_file.read(path, whole=False) for path in job.paths]
-    refs = references.fetch(job.masters, job.kind, spectrograph, output=job.output)
+    refs = recipe_references.fetch(job.masters, job.kind, spectrograph, output=job.output)
     refs = replace(refs, previous=acceptance.read_reference(job.peers.last))
     master = job.recipe.combine(raws, refs, spectrograph)
     columns, agrees_with, unchanged = acceptance.judge(master, job.peers, job.judge, spectrograph)
@@ -260,7 +263,7 @@ def _is_outdated(session: "Session", job: Job, inputs: Sequence[Frame], parents:
     if any(parent.outdated or parent.standing is Standing.REJECTED for parent in parents):
         return True
     nights = {calibrations.night_of(frame) for frame in inputs if frame.day != job.night.day}
-    return any(neighbors.rejected_master(session, job.kind, night) is not None for night in nights)
+    return any(comparison_masters.rejected_master(session, job.kind, night) is not None for night in nights)
 
 
 def _join(

@@ -15,7 +15,7 @@ from nrespipe.database.tables import WorkTable
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
 from nrespipe.service.operations import kernels, progress_bar
-from nrespipe.service.work import execution, memory_guard, node, process_names, process_pool
+from nrespipe.service.work import execution, memory_guard, node, owners, process_pool
 from nrespipe.service.work.queues import ROUTES, IsEmpty, Route, Send
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def application(settings: "Settings") -> Celery:
         task_reject_on_worker_lost=False,
         task_acks_on_failure_or_timeout=True,
         task_ignore_result=True,
-        # a soft limit has no effect within compiled code; what else must follow from this one: service/limits
+        # a soft limit has no effect within compiled code; what else must follow from this one: service/time_limits
         task_time_limit=settings.time_limit_s,
         task_routes={route.task: {"queue": route.queue} for route in ROUTES.values()},
         # a sender finds out quickly that the broker is away; the sweep sends again
@@ -103,7 +103,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
     name
         Name of this node, with that of its host.
     """
-    mine = process_names.this_process(name)
+    mine = owners.this_process(name)
     # loaded once, by the parent: each of its processes would load them anew
     list(assembly.recipes)
     if assembly.recipes is RECIPES:
@@ -119,7 +119,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     def _release_rows_of(process: str, reason: str) -> None:
-        node.release(assembly, lambda one: process_names.is_of_process(one, process), reason)
+        node.release(assembly, lambda one: owners.is_of_process(one, process), reason)
 
     @signals.worker_ready.connect(weak=False)
     def _guard_memory(**_: object) -> None:
@@ -140,7 +140,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
     def _release_row(task_id: str, exception: BaseException, **_: object) -> None:
         # a message that came twice has one number, and two nodes may work on it
         def is_gone(one: str) -> bool:
-            return process_names.is_of_node(one, mine) and one.endswith(f"/{task_id}")
+            return owners.is_of_node(one, mine) and one.endswith(f"/{task_id}")
 
         # a database that stayed away for longer than anybody waits is no fault of the frame
         node.release(assembly, is_gone, _words(exception), is_death=not failures.is_temporary(exception))
@@ -150,7 +150,7 @@ def _define(app: Celery, route: Route, work: "Callable[[int, str], Outcome[objec
     def run(task: Any, row_id: int) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(node=task.request.hostname)
-        ended = work(row_id, f"{process_names.this_process(task.request.hostname)}/{task.request.id}")
+        ended = work(row_id, f"{owners.this_process(task.request.hostname)}/{task.request.id}")
         if ended is not None:
             _log.info(route.title, **ended.log_facts())
 

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import breakers, dispatches, nodes
+from nrespipe.database import breakers, nodes, notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.tables import WORK_TABLES, Delivery, Frame, WorkTable
 from nrespipe.service import outcome
@@ -18,7 +18,7 @@ from nrespipe.service.work.queues import ROUTES, IsEmpty, Send
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
-    from nrespipe.service.limits import Pace
+    from nrespipe.service.time_limits import Pace
 
 _log = structlog.get_logger(__name__)
 
@@ -129,7 +129,7 @@ def capacity(session: Session, table: WorkTable, pace: "Pace", patience_s: float
     """
     since = clock(session) - timedelta(seconds=pace.stale_s)
     processes = nodes.count_processes(session, ROUTES[table].queue, since)
-    return max(_LEAST, _EACH * processes) - dispatches.count(session, table, patience_s)
+    return max(_LEAST, _EACH * processes) - notifications.count(session, table, patience_s)
 
 
 def _release_abandoned(assembly: "Assembly") -> None:
@@ -150,7 +150,7 @@ def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty)
             # a server that takes nothing is tried by one delivery, now and then
             allowed = breakers.allowed_requests(session, assembly.settings.ingest_to)
             most = most if allowed is None else min(most, allowed)
-        rows = dispatches.select(session, table, patience_s, most) if most > 0 else []
+        rows = notifications.select(session, table, patience_s, most) if most > 0 else []
     if table is Frame and most > 0 and not rows:
         rows = _spare(assembly, is_empty)
     for number, row_id in enumerate(rows):
@@ -166,7 +166,7 @@ def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty)
 
 def _mark_unsent(assembly: "Assembly", table: WorkTable, rows: Collection[int]) -> None:
     with assembly.sessions.begin() as session:
-        dispatches.cancel(session, table, rows)
+        notifications.cancel(session, table, rows)
 
 
 def _spare(assembly: "Assembly", is_empty: IsEmpty) -> list[int]:
@@ -177,7 +177,7 @@ def _spare(assembly: "Assembly", is_empty: IsEmpty) -> list[int]:
     if waiting is None or not is_empty(Frame):
         return []
     with assembly.sessions.begin() as session:
-        return dispatches.select(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
+        return notifications.select(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
 
 
 def _is_overdue(session: Session, table: WorkTable, patience_s: float) -> bool:
@@ -190,4 +190,4 @@ def _is_overdue(session: Session, table: WorkTable, patience_s: float) -> bool:
 def forget_messages(session: Session) -> None:
     """Mark all rows as not sent: the broker was started anew without the messages that waited in it."""
     for table in WORK_TABLES:
-        dispatches.cancel(session, table)
+        notifications.cancel(session, table)

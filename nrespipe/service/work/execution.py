@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database import claims, dispatches, frames
+from nrespipe.database import claims, frames, notifications
 from nrespipe.database.administration import failures
 from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations, scheduled_masters
@@ -22,7 +22,7 @@ from nrespipe.service.ingest.inspection import Content, Inspection
 from nrespipe.service.masters import acceptance, master_schedule
 from nrespipe.service.outcome import Outcome
 from nrespipe.service.reduction import frame_reduction, master_making
-from nrespipe.service.work import leases, sending
+from nrespipe.service.work import delivery_work, leases
 from nrespipe.service.work.leases import Lease
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _record_failure(session: Session, frame: Frame, lease: Lease[Frame], ended: 
         outcome.run_or_log("schedule of the master", _schedule_master, session, frame, lease.assembly)
     elif is_announced_again and frame.state in frames.UNFINISHED:
         # since it was claimed: the file may be there now
-        dispatches.request(session, frame)
+        notifications.request(session, frame)
     return True
 
 
@@ -237,6 +237,6 @@ def _record_master(
 WORK: dict[WorkTable, Callable[..., Outcome[object] | None]] = {
     Frame: reduce_frame,
     ScheduledMaster: make_master,
-    NightSummary: sending.send_summary,
-    Delivery: sending.deliver_product,
+    NightSummary: delivery_work.send_summary,
+    Delivery: delivery_work.deliver_product,
 }

@@ -16,7 +16,7 @@ from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMas
 from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
 from nrespipe.service.assembly import Assembly
-from nrespipe.service.work import process_names as owners
+from nrespipe.service.work import owners
 
 if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome

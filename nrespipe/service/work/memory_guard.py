@@ -8,7 +8,7 @@ from contextlib import suppress
 import psutil
 import structlog
 
-from nrespipe.service.work import process_names
+from nrespipe.service.work import owners
 
 _log = structlog.get_logger(__name__)
 
@@ -69,14 +69,14 @@ def check(limit_mb: int, report: Report, children: Callable[[], Iterable[psutil.
     limit_mb
         How much one may take [MB].
     report
-        ``report(process, reason)`` is called for each child that was ended, named as by `process_names.process`, with
+        ``report(process, reason)`` is called for each child that was ended, named as by `owners.process`, with
         the reason in plain words. Whatever it raises is logged.
     children
         Returns them; all children of this process if not given.
     """
     for child in (children or psutil.Process().children)():
         try:
-            process, taken_mb = process_names.process(child.pid), child.memory_info().rss / 1e6
+            process, taken_mb = owners.process(child.pid), child.memory_info().rss / 1e6
             if taken_mb <= limit_mb:
                 continue
             # not where the number belongs to another process by now

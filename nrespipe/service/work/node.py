@@ -17,7 +17,7 @@ from nrespipe.database import claims, nodes
 from nrespipe.database.tables import Node
 from nrespipe.database.tables.base import Work
 from nrespipe.errors import Unavailable
-from nrespipe.service.work import process_names
+from nrespipe.service.work import owners
 from nrespipe.service.work.leases import persist
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ def register(assembly: "Assembly", name: str, processes: int, queues: str) -> It
 
     Notes
     -----
-    A former process that provably is dead (`process_names.is_dead`) loses the name at once. Of one in another
+    A former process that provably is dead (`owners.is_dead`) loses the name at once. Of one in another
     container, or on another machine, that cannot be known: it counts as dead if no heartbeat comes for
     ``pace.stale_s``. That time is measured here and not from its last heartbeat, as the database may have been away
     since.
     """
-    mine, stopped, lost = process_names.this_process(name), threading.Event(), threading.Event()
+    mine, stopped, lost = owners.this_process(name), threading.Event(), threading.Event()
     _acquire(assembly, name, mine, processes, queues)
     arguments = (assembly, name, mine, processes, queues, stopped, lost)
     thread = threading.Thread(target=_beat, args=arguments, daemon=True)
@@ -113,18 +113,14 @@ def _acquire(assembly: "Assembly", name: str, mine: str, processes: int, queues:
     def attempt(session: Session) -> tuple[bool, Node | None, _Rows]:
         holder = nodes.find(session, name)
         is_stale = holder is not None and _same(holder, seen) and time.monotonic() - since > pace.stale_s
-        if holder is not None and not is_stale and not process_names.is_dead(holder.owner):
+        if holder is not None and not is_stale and not owners.is_dead(holder.owner):
             return False, holder, []
         if not nodes.register(session, name, mine, holder, processes=processes, queues=queues):
             # another was faster, who may be gone again by now
             return False, nodes.find(session, name), []
         # together with the name, or the owner of the rows could not be found any more
         former = holder.owner if holder is not None else None
-        rows = (
-            _release(session, lambda one: process_names.is_of_node(one, former), RESTARTED)
-            if former is not None
-            else []
-        )
+        rows = _release(session, lambda one: owners.is_of_node(one, former), RESTARTED) if former is not None else []
         return True, holder, rows
 
     while True:
@@ -178,7 +174,7 @@ def _leave(session: Session, name: str, mine: str) -> _Rows:
     # rows that are left are those of processes that were asked to end without their frames
     if not nodes.unregister(session, name, mine):
         return []
-    return _release(session, lambda one: process_names.is_of_node(one, mine), STOPPED)
+    return _release(session, lambda one: owners.is_of_node(one, mine), STOPPED)
 
 
 def _release(session: Session, is_gone: Callable[[str], bool], reason: str, is_death: bool = True) -> _Rows:

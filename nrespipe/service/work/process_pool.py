@@ -119,7 +119,7 @@ class _Pool:
     def __init__(self, processes: int, log_level: str, time_limit_s: float | None) -> None:
         self._processes, self._log_level, self._time_limit_s = processes, log_level, time_limit_s
         self._pool: ProcessPool | None = None
-        #: Reasons by name of the process, as ``process_names.process`` gives it.
+        #: Reasons by name of the process, as ``owners.process`` gives it.
         self.ended: dict[str, str] = {}
 
     def run(self, work: Callable[[J], T], jobs: Iterable[J]) -> "Iterator[tuple[J, Outcome[T]]]":

@@ -18,7 +18,7 @@ from nrespipe import settings
 from nrespipe.database import nodes
 from nrespipe.database.dialects import clock
 from nrespipe.database.tables import WorkTable
-from nrespipe.service import limits, metrics, outcome
+from nrespipe.service import metrics, outcome, time_limits
 from nrespipe.service.ingest.listener import Listener
 from nrespipe.service.masters import master_schedule
 from nrespipe.service.operations import night_summary
@@ -70,7 +70,7 @@ def work(assembly: "Assembly", name: str, tables: Sequence[WorkTable]) -> int:
     Unavailable
         If a live node has the name.
     """
-    limits.require_fit(assembly.settings, assembly.pace)
+    time_limits.require_fit(assembly.settings, assembly.pace)
     app = celery_app.application(assembly.settings)
     queues = ",".join(sorted({ROUTES[table].queue for table in tables}))
     processes, full_name = max(assembly.processes, 1), f"{name}@{socket.gethostname()}"

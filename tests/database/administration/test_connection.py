@@ -13,7 +13,7 @@ from servers import with_tables
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from nrespipe.database import claims, dispatches
+from nrespipe.database import claims, notifications
 from nrespipe.database.administration import connection
 from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame
@@ -122,9 +122,9 @@ def test_workers_are_told_of_all_other_rows_while_one_is_locked(url):
         assert claims.claim(silent, Frame, locked, "silent")
         with sessions.begin() as session:
             at_once(session)
-            assert dispatches.select(session, Frame, 60.0, 500) == [free]
+            assert notifications.select(session, Frame, 60.0, 500) == [free]
     with sessions.begin() as session:
-        assert dispatches.select(session, Frame, 60.0, 500) == [locked]
+        assert notifications.select(session, Frame, 60.0, 500) == [locked]
     sessions.kw["bind"].dispose()
 
 

@@ -11,7 +11,7 @@ from astropy.io import fits
 from nrespipe import data
 from nrespipe.engine.spectrum import ccf, synthetic
 from nrespipe.engine.star import stellar_type
-from nrespipe.engine.velocity import array_velocity, mask_fit, measurement
+from nrespipe.engine.velocity import mask_fit, measurement, velocity_of_arrays
 
 MASKS = {name: data.stellar_lines(name) for name in data.stellar_types()}
 REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[3].parent / "shared" / "realdata"))
@@ -137,8 +137,8 @@ def test_the_sun_and_a_dwarf_of_type_m3_as_harps_saw_them(name, mask, rv_ms, tef
     s2 = (1e4 / air) ** 2
     # Ciddor 1996, Appl. Opt. 35, 1566, in the form of Morton
     index = 1 + 8.336624e-5 + 2.4089269e-2 / (130.10659 - s2) + 1.5997409e-4 / (38.925688 - s2)
-    spectrum = array_velocity._spectrum(
-        *array_velocity._arrays(air * index, flux, np.where(flux > 0, flux, np.nan), None)
+    spectrum = velocity_of_arrays._spectrum(
+        *velocity_of_arrays._arrays(air * index, flux, np.where(flux > 0, flux, np.nan), None)
     )
     offsets = np.linspace(-2.5, 2.5, 41)
     # resolving power 115,000

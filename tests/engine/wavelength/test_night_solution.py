@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import array_solution, drift, frame_wavelengths, night_solution, order_numbers, solution
+from nrespipe.engine.wavelength import (
+    drift,
+    frame_wavelengths,
+    night_solution,
+    order_numbers,
+    solution,
+    solution_of_arrays,
+)
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.frames.masters import Arc
 from nrespipe.simulator import bench as benches
@@ -138,7 +145,7 @@ def test_three_orders_in_plain_arrays_are_enough_for_a_solution(bench):
     spectra = extracted_arcs.expose(bench, (1,), seed=402, orders=orders)
     flux, variance, _, _ = spectra.of(1)
     for guess in (None, orders + 2):
-        found = array_solution.solve(flux, bench.spectrograph, fiber=1, orders=guess, variance=variance)
+        found = solution_of_arrays.solve(flux, bench.spectrograph, fiber=1, orders=guess, variance=variance)
         assert list(found.orders) == [80, 81, 82]
         wavelength = solution.evaluate(found.solution, 1, orders[:, None], _X)
         errors = _errors_ms(bench, 1, orders, wavelength)

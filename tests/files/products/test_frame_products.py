@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nrespipe import instruments
 from nrespipe.errors import BadFrame
-from nrespipe.files.products import common_parts, frame_products, observed_spectra, primary_header, product_reader
+from nrespipe.files.products import common_parts, frame_products, primary_header, product_reader, star_spectra_reader
 from nrespipe.files.products.primary_header import card, sexagesimal
 from nrespipe.files.products.product_inputs import iso, public_date
 from nrespipe.files.raw import raw_file
@@ -432,7 +432,7 @@ def test_a_date_is_written_to_the_millisecond():
 @pytest.mark.parametrize("fiber", [0, 2])
 def test_the_spectrum_of_a_star_is_read_back_with_its_motion(make, fiber):
     _, reduction, (level2, _) = make("51 Peg&thar&HD 10700")
-    observed = observed_spectra.read(level2.filename(), fiber)
+    observed = star_spectra_reader.read(level2.filename(), fiber)
     flux, _, quality, _ = reduction.spectra.of(fiber)
     np.testing.assert_array_equal(observed.spectra.flux[0], flux.astype(np.float32))
     np.testing.assert_array_equal(observed.spectra.quality[0], quality)
@@ -445,7 +445,7 @@ def test_the_spectrum_of_a_star_is_read_back_with_its_motion(make, fiber):
 def test_a_fiber_without_a_star_is_refused(make):
     *_, (level2, _) = make()
     with pytest.raises(BadFrame, match="no spectrum of fiber 1 with a barycentric correction"):
-        observed_spectra.read(level2.filename(), 1)
+        star_spectra_reader.read(level2.filename(), 1)
 
 
 @pytest.mark.filterwarnings("error")

@@ -12,8 +12,8 @@ from nrespipe import logs
 from nrespipe.database import claims
 from nrespipe.database.administration import connection
 from nrespipe.service import assembly
-from nrespipe.service.limits import Pace
 from nrespipe.service.reduction import frame_reduction
+from nrespipe.service.time_limits import Pace
 from nrespipe.service.work import execution
 from nrespipe.settings import Settings
 

@@ -8,7 +8,7 @@ from nrespipe import cli
 from nrespipe.database import breakers, claims, frames
 from nrespipe.database.administration import connection
 from nrespipe.service import assembly
-from nrespipe.service.limits import Pace
+from nrespipe.service.time_limits import Pace
 
 PACE = Pace(
     sweep_s=0.15, lost_s=3.0, queued_s=20.0, quiet_s=0.2, past_s=0.2, margin_s=1.0, patience_s=20.0, read_s=1.0,

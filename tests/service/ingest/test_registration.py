@@ -12,7 +12,7 @@ from servers import with_tables
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
-from nrespipe.database import dispatches, frames, measurements
+from nrespipe.database import frames, measurements, notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import scheduled_masters
 from nrespipe.database.states import State
@@ -23,7 +23,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import inspection, messages, raw_files, registration, submission
-from nrespipe.service.limits import Pace
+from nrespipe.service.time_limits import Pace
 from nrespipe.service.work import execution
 
 
@@ -110,7 +110,7 @@ def test_a_copy_that_is_cut_off_hides_no_frame_that_is_done(archive, service, wo
 def _due_now(service):
     with service.sessions.begin() as session:
         session.execute(update(Frame).where(Frame.next_try.is_not(None)).values(next_try=clock(session)))
-        return dispatches.select(session, Frame, 0.0, 100)
+        return notifications.select(session, Frame, 0.0, 100)
 
 
 def test_the_same_content_at_another_place_is_the_same_frame_and_keeps_its_path_while_that_is_there(
@@ -283,7 +283,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
     monkeypatch.setattr(inspection.archive_download, "fetch", fetch)
     with service.sessions.begin() as session:
         row, is_due = registration.register_message(session, service, arrival)
-        dispatches.request(session, session.get_one(Frame, row))
+        notifications.request(session, session.get_one(Frame, row))
     assert not is_due, "it is done"
     assert did(service, row, "me") is State.DONE
     assert fetched == [service.output / "lsc/nres01/20190405/fetched" / path.name]
@@ -303,7 +303,7 @@ def test_a_file_that_waited_for_its_turn_is_told_of_when_the_other_is_done(archi
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     assert did(service, row, "me") is State.DONE
     with service.sessions.begin() as session:
-        assert dispatches.select(session, Frame, 3600.0, 100) == told
+        assert notifications.select(session, Frame, 3600.0, 100) == told
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
     assert did(service, told[0], "me") is State.DONE
     assert versions(query, path) == [(1, State.DONE), (2, State.DONE)]

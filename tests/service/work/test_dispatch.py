@@ -9,12 +9,12 @@ from servers import with_tables
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, dispatches, nodes
+from nrespipe.database import claims, nodes, notifications
 from nrespipe.database.administration import connection
 from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame, Node, ScheduledMaster
 from nrespipe.frames.raw import Kind
-from nrespipe.service.limits import Pace
+from nrespipe.service.time_limits import Pace
 from nrespipe.service.work import dispatch
 from nrespipe.settings import Settings
 
@@ -114,7 +114,7 @@ def test_frames_that_are_reduced_again_come_when_nothing_else_is_due_and_few_mes
     again = add(service, 30)
     with service.sessions.begin() as session:
         for row in again:
-            dispatches.request(session, session.get_one(Frame, row), low_priority=True)
+            notifications.request(session, session.get_one(Frame, row), low_priority=True)
     new = add(service, 17)
     empty = lambda _: True  # noqa: E731
     assert swept(service, empty) == new[:16]
@@ -154,7 +154,7 @@ def test_new_frames_wake_a_worker_at_once_while_few_messages_wait_and_others_wai
     found = swept(service)
     assert found == [*tonight, *backlog[len(sent) :]][: len(found)]
     with service.sessions.begin() as session:
-        assert dispatches.count(session, Frame, 3600.0) == 16
+        assert notifications.count(session, Frame, 3600.0) == 16
 
 
 def test_a_frame_of_which_no_worker_could_be_told_is_told_of_by_the_next_sweep(service):

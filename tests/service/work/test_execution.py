@@ -10,7 +10,7 @@ from astropy.io import fits
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, dispatches, frames
+from nrespipe.database import claims, frames, notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import lineage
 from nrespipe.database.states import Standing, State
@@ -23,10 +23,10 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import raw_files, registration, submission
-from nrespipe.service.limits import Pace
 from nrespipe.service.masters import master_schedule, review
-from nrespipe.service.reduction import references
-from nrespipe.service.work import dispatch, execution, leases, sending
+from nrespipe.service.reduction import recipe_references
+from nrespipe.service.time_limits import Pace
+from nrespipe.service.work import delivery_work, dispatch, execution, leases
 from nrespipe.settings import change
 
 
@@ -154,7 +154,7 @@ def test_a_process_whose_frame_was_given_to_another_replaces_no_product(archive,
     # another result than before, if it were written
     fits.setval(star.path, "EXPTIME", value=30.0)
     with service.sessions.begin() as session:
-        dispatches.request(session, session.get_one(Frame, star.id))
+        notifications.request(session, session.get_one(Frame, star.id))
     rob()
     assert execution.reduce_frame(service, star.id, "me") is None
     assert snapshot(service.output / "lsc") == products
@@ -262,8 +262,8 @@ def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(a
         assert execution.reduce_frame(service, row.id, "me").state is State.DONE
     with service.sessions.begin() as session:
         for frame in session.scalars(select(Frame).order_by(Frame.id).limit(6)):
-            dispatches.request(session, frame, low_priority=True)
-        dispatches.request(session, session.get_one(Frame, 7))
+            notifications.request(session, frame, low_priority=True)
+        notifications.request(session, session.get_one(Frame, 7))
     told = []
     for empty in (True, True, False, True):
         dispatch.sweep(service, lambda table, row: told.append(row), lambda _, empty=empty: empty)
@@ -369,7 +369,7 @@ def test_a_master_whose_file_is_gone_is_made_again_for_what_waits_for_it(archive
     work()
     (made,) = query.all(select(Master).where(Master.kind == of))
     (service.output / made.path).unlink()
-    references._master.cache_clear()
+    recipe_references._master.cache_clear()
     submit(service, archive.add("e", "STAR A&thar&none"), archive.add("a", "thar&thar&none"))
     work()
     assert states(query) == [State.DONE] * 10
@@ -402,7 +402,7 @@ def test_a_frame_that_was_asked_for_again_stays_done_and_is_done_again(archive, 
     submit(service, archive.add("b"))
     work()
     with service.sessions.begin() as session:
-        dispatches.request(session, session.scalars(select(Frame)).one())
+        notifications.request(session, session.scalars(select(Frame)).one())
     assert states(query) == [State.DONE]
     assert [state for table, _, state in work() if table is Frame] == [State.DONE]
     assert json.dumps([a.outcome for a in query.all(select(Attempt))]) == '["done", "done"]'
@@ -421,16 +421,16 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert execution.reduce_frame(delivering, star.id, "me").state is State.DONE
     rows = query.all(select(Delivery))
-    assert sending.deliver_product(delivering, rows[0].id, "me").state is State.RETRY
+    assert delivery_work.deliver_product(delivering, rows[0].id, "me").state is State.RETRY
     # the directory takes nothing now: the other is not even tried
-    assert sending.deliver_product(delivering, rows[1].id, "me") is None
+    assert delivery_work.deliver_product(delivering, rows[1].id, "me") is None
     assert ["cannot be delivered" in row.reason for row in query.all(select(Delivery))] == [True, False]
     assert all(row.next_try for row in query.all(select(Delivery)))
     target.unlink()
     with service.sessions.begin() as session:
         session.execute(update(Delivery).values(next_try=clock(session)))
         session.execute(update(Breaker).values(next_try=clock(session)))
-    assert [sending.deliver_product(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
+    assert [delivery_work.deliver_product(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
     assert all(row.delivered and not row.reason and not row.next_try for row in query.all(select(Delivery)))
     delivered = {path.relative_to(target) for path in target.rglob("*.fz")}
     assert delivered == {path.relative_to(service.output) for path in service.output.rglob("*-L[24].fits.fz")}
@@ -444,7 +444,7 @@ def test_products_that_are_made_again_are_delivered_again(archive, service, work
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     for _ in range(2):
         with service.sessions.begin() as session:
-            dispatches.request(session, session.get_one(Frame, star.id))
+            notifications.request(session, session.get_one(Frame, star.id))
         assert execution.reduce_frame(replace(service, settings=given), star.id, "me").state is State.DONE
     assert len(query.all(select(Delivery))) == 2
 
@@ -619,7 +619,7 @@ def test_a_frame_that_is_reduced_again_comes_once_more_when_the_file_of_a_master
     work()
     (flat,) = query.all(select(Master).where(Master.kind == Kind.FLAT, Master.day == "20190406"))
     (service.output / flat.path).unlink()
-    references._master.cache_clear()
+    recipe_references._master.cache_clear()
     with service.sessions.begin() as session:
         review.decide(session, "arc_lsc_nres01_fa09_20190406", Standing.REJECTED, "said")
     work()
@@ -648,7 +648,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
         raise {"CRASH": ValueError, "MISSING": MissingCalibration}[end]("asked for")
 
     with service.sessions.begin() as session:
-        dispatches.request(session, session.get_one(Frame, dark.id))
+        notifications.request(session, session.get_one(Frame, dark.id))
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     execution.reduce_frame(service, dark.id, "me")
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from nrespipe.service.work import memory_guard, process_names
+from nrespipe.service.work import memory_guard, owners
 
 _HOG = "held = b'x' * int({mb}e6); print('held', flush=True); import time; time.sleep(60)"
 
@@ -34,7 +34,7 @@ def child():
 
 def test_a_child_that_holds_too_much_is_ended_and_no_other(child):
     small, large, told = child(1), child(200), []
-    known = process_names.process(large.pid)
+    known = owners.process(large.pid)
     memory_guard.check(150, lambda *words: told.append(words))
     assert large.wait(10) == -signal.SIGKILL
     ((process, reason),) = told

@@ -20,11 +20,11 @@ from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Node
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
-from nrespipe.service.limits import Pace
-from nrespipe.service.work import node, process_names, programs
+from nrespipe.service.time_limits import Pace
+from nrespipe.service.work import node, owners, programs
 
 NAME = "one@nrespipe"
-_, PLACE, PROCESS = process_names.this_process(NAME).split("/")
+_, PLACE, PROCESS = owners.this_process(NAME).split("/")
 MACHINE, BOOT, _ = PLACE.split(":")
 #: A process of another container, and one of another host whose container has the same name.
 CONTAINER, HOST = f"{MACHINE}:{BOOT}:1/1.100", ":another:4026531836/1.100"
@@ -83,7 +83,7 @@ def test_a_name_that_nobody_has_is_taken_at_once_and_given_back_at_the_end(servi
     for _ in range(2):
         with take(service):
             mine = row(service, Node, NAME)
-            assert (mine.owner, mine.processes, mine.queues) == (process_names.this_process(NAME), 2, "reduction")
+            assert (mine.owner, mine.processes, mine.queues) == (owners.this_process(NAME), 2, "reduction")
         assert row(service, Node, NAME) is None
 
 
@@ -115,7 +115,7 @@ def test_a_node_of_a_container_that_was_started_anew_waits_until_the_former_one_
     with take(service):
         assert time.monotonic() - begin > service.pace.stale_s
         assert row(service, Frame, frame).reason == node.RESTARTED
-        assert row(service, Node, NAME).owner == process_names.this_process(NAME)
+        assert row(service, Node, NAME).owner == owners.this_process(NAME)
 
 
 def test_rows_of_a_namesake_elsewhere_that_never_had_the_name_are_left_alone(service):
@@ -223,7 +223,7 @@ def test_a_node_that_is_silent_for_days_is_forgotten_and_one_that_lives_after_al
             time.sleep(0.01)
         assert not lost.is_set()
         kept = row(service, Node, NAME)
-        assert (kept.owner, kept.processes, kept.queues) == (process_names.this_process(NAME), 2, "reduction")
+        assert (kept.owner, kept.processes, kept.queues) == (owners.this_process(NAME), 2, "reduction")
     assert row(service, Node, NAME) is None
 
 
@@ -231,4 +231,4 @@ def test_a_name_that_somebody_took_and_gave_back_at_the_same_moment_is_taken(ser
     tries, real = iter([False]), nodes.register
     monkeypatch.setattr(nodes, "register", lambda *words, **facts: next(tries, None) is None and real(*words, **facts))
     with take(service):
-        assert row(service, Node, NAME).owner == process_names.this_process(NAME)
+        assert row(service, Node, NAME).owner == owners.this_process(NAME)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
-from nrespipe.service import limits
+from nrespipe.service import time_limits
 from nrespipe.service.work import process_pool
 
 
@@ -103,7 +103,7 @@ def test_a_result_that_cannot_travel_is_a_failure_of_the_program(work):
 
 
 def test_there_is_at_least_one_process_and_never_too_many():
-    assert 1 <= limits.default_processes() <= limits.MOST_PROCESSES
+    assert 1 <= time_limits.default_processes() <= time_limits.MOST_PROCESSES
 
 
 def fail(job):

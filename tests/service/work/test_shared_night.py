@@ -14,7 +14,7 @@ from sqlalchemy import select
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, ScheduledMaster
 from nrespipe.service.batch import night
-from nrespipe.service.work import process_names
+from nrespipe.service.work import owners
 
 ROOT = Path(__file__).parents[3]
 FAKES = ROOT / "tests/plugins/fakes"
@@ -60,10 +60,10 @@ def test_a_run_that_was_killed_leaves_nothing_that_the_next_does_not_finish(arch
     first = start()
     assert first.stdout.readline().strip().endswith("e00")
     (frame,) = query.all(select(Frame).where(Frame.state == State.RUNNING))
-    assert not process_names.is_dead(frame.owner)
+    assert not owners.is_dead(frame.owner)
     first.kill()
     first.wait()
-    assert process_names.is_dead(frame.owner)
+    assert owners.is_dead(frame.owner)
     second = start()
     # it takes the frame at once, long before the lease ends
     assert second.stdout.readline().strip() == frame.filename

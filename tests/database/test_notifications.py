@@ -4,7 +4,7 @@ import pytest
 from frame_rows import arrive
 from servers import with_tables
 
-from nrespipe.database import dispatches, frames
+from nrespipe.database import frames, notifications
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.frames.raw import Kind
@@ -25,13 +25,13 @@ def test_no_more_rows_are_picked_than_were_asked_for(sessions):
     with sessions.begin() as session:
         found = [add(session, f"{number}-e00") for number in range(7)]
         for frame in found:
-            dispatches.request(session, frame, low_priority=True)
+            notifications.request(session, frame, low_priority=True)
         rows = [frame.id for frame in found]
     picked = []
     for _ in range(3):
         with sessions.begin() as session:
-            assert dispatches.select(session, Frame, 60.0, 500) == []
-            picked.append(dispatches.select(session, Frame, 60.0, 4, low_priority=True))
+            assert notifications.select(session, Frame, 60.0, 500) == []
+            picked.append(notifications.select(session, Frame, 60.0, 4, low_priority=True))
     assert picked == [rows[:4], rows[4:], []]
 
 
@@ -40,10 +40,10 @@ def test_a_worker_that_the_listener_notifies_itself_is_not_notified_once_more(se
         frames.announce(session, "a-e00", "/a", is_notified=True)
         frames.announce(session, "b-e00", "/b")
     with sessions.begin() as session:
-        assert dispatches.count(session, Frame, 60.0) == 1
-        selected = dispatches.select(session, Frame, 60.0, 10)
+        assert notifications.count(session, Frame, 60.0) == 1
+        selected = notifications.select(session, Frame, 60.0, 10)
         assert [session.get_one(Frame, row).filename for row in selected] == ["b-e00"]
-        assert dispatches.count(session, Frame, 60.0) == 2
+        assert notifications.count(session, Frame, 60.0) == 2
 
 
 def test_a_frame_that_is_announced_once_more_and_was_notified_counts_as_sent(sessions):
@@ -54,5 +54,5 @@ def test_a_frame_that_is_announced_once_more_and_was_notified_counts_as_sent(ses
         _, is_due = frames.announce(session, "a-e00", "/a", is_notified=True)
         assert is_due
     with sessions.begin() as session:
-        assert dispatches.select(session, Frame, 60.0, 10) == []
-        assert dispatches.count(session, Frame, 60.0) == 1
+        assert notifications.select(session, Frame, 60.0, 10) == []
+        assert notifications.count(session, Frame, 60.0) == 1

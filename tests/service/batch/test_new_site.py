@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from nrespipe import instruments
-from nrespipe.analysis import flat_comparison, site_report
+from nrespipe.analysis import new_site_flats, new_site_report
+from nrespipe.frames.night_and_site_reports import FlatLook
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.reports import FlatLook
-from nrespipe.plots import site as plots
-from nrespipe.service.batch import site_start
+from nrespipe.plots import new_site as plots
+from nrespipe.service.batch import new_site
 
 
 def look(raw, made, spectrograph):
@@ -23,10 +23,10 @@ def look(raw, made, spectrograph):
 
 @pytest.fixture
 def start(service, archive, monkeypatch):
-    monkeypatch.setattr(flat_comparison, "look", look)
+    monkeypatch.setattr(new_site_flats, "look", look)
 
     def begin(*days):
-        lines, working = site_start.start(service, archive.root, "lsc", days)
+        lines, working = new_site.start(service, archive.root, "lsc", days)
         return "\n".join(lines), working
 
     return begin
@@ -38,7 +38,7 @@ def words(service):
 
     def read():
         with service.sessions.begin() as session:
-            found = site_report.gather(session, service, "lsc")
+            found = new_site_report.gather(session, service, "lsc")
         pages = [page for camera in found for page in plots.pages(camera)]
         return "\n".join(text.get_text() for page in pages for text in page.texts), len(pages)
 
@@ -153,9 +153,9 @@ def test_a_table_of_another_site_is_refused_and_not_kept(tmp_path):
     table = tmp_path / "new.toml"
     table.write_text(text.replace("nres03", "nres05"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"new\.toml: site is cpt; expected ogg"):
-        site_start.register(table, tmp_path / "out", "ogg")
+        new_site.register(table, tmp_path / "out", "ogg")
     assert not (tmp_path / "out").exists()
-    assert site_start.register(table, tmp_path / "out", "cpt").name == "nres05"
+    assert new_site.register(table, tmp_path / "out", "cpt").name == "nres05"
     assert instruments.names(tmp_path / "out" / "instruments").count("nres05") == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import array_solution
+from nrespipe.engine.wavelength import solution_of_arrays
 from nrespipe.errors import BadFrame
 
 _C_MS = 299792458.0
@@ -44,14 +44,14 @@ def _is_right(bench, found, orders=_ORDERS):
 
 def _refused(flux, **options):
     with pytest.raises(BadFrame) as error:
-        array_solution.solve(flux, NRES03, **options)
+        solution_of_arrays.solve(flux, NRES03, **options)
     return str(error.value)
 
 
 @pytest.mark.parametrize("orders", [None, _ORDERS + 2, _ORDERS - 5, _ORDERS + 25])
 @pytest.mark.slow
 def test_three_orders_are_enough_whatever_they_are_called(arc, orders):
-    assert _is_right(arc[0], array_solution.solve(arc[1], NRES03, orders=orders))
+    assert _is_right(arc[0], solution_of_arrays.solve(arc[1], NRES03, orders=orders))
 
 
 def _with_cosmics(flux):
@@ -90,40 +90,40 @@ def _without_edges(flux, value):
 )  # fmt: skip
 @pytest.mark.slow
 def test_the_unit_the_background_and_damage_do_not_matter(arc, change):
-    assert _is_right(arc[0], array_solution.solve(change(arc[1]), NRES03))
+    assert _is_right(arc[0], solution_of_arrays.solve(change(arc[1]), NRES03))
 
 
 @pytest.mark.parametrize("plane_px", [(60, 10, 0), (-60, -10, 11), (20, 50, -11), (0, -50, 5)])
 def test_the_light_may_lie_far_from_where_the_model_has_it(plane_px):
     bench, flux = _arc(6, plane_px=plane_px, bend=2.0)
-    assert _is_right(bench, array_solution.solve(flux, NRES03))
+    assert _is_right(bench, solution_of_arrays.solve(flux, NRES03))
 
 
 @pytest.mark.parametrize("n_pixels", [4056, 4136])
 def test_rows_may_be_cut_or_extended(n_pixels):
     bench, flux = _arc(7, n_pixels=n_pixels)
-    assert _is_right(bench, array_solution.solve(flux, NRES03))
+    assert _is_right(bench, solution_of_arrays.solve(flux, NRES03))
 
 
 @pytest.mark.parametrize("level", [0.05, 20.0])
 def test_the_lamp_may_be_faint_or_bright(level):
     bench, flux = _arc(8, level=level)
-    assert _is_right(bench, array_solution.solve(flux, NRES03))
+    assert _is_right(bench, solution_of_arrays.solve(flux, NRES03))
 
 
 @pytest.mark.parametrize("orders", [(75, 76, 79, 84), (84, 79, 76, 75), (92, 91, 90)])
 @pytest.mark.slow
 def test_rows_may_decrease_and_have_gaps(orders):
     bench, flux = _arc(9, orders=orders)
-    assert _is_right(bench, array_solution.solve(flux, NRES03), orders)
-    assert _is_right(bench, array_solution.solve(flux, NRES03, orders=np.array(orders) - 2), orders)
+    assert _is_right(bench, solution_of_arrays.solve(flux, NRES03), orders)
+    assert _is_right(bench, solution_of_arrays.solve(flux, NRES03, orders=np.array(orders) - 2), orders)
 
 
 @pytest.mark.slow
 def test_all_orders_are_found_and_nearly_all_their_bright_peaks_are_lines():
     orders = np.arange(52, 119)
     bench, flux = _arc(10, orders=orders)
-    found = array_solution.solve(flux, NRES03)
+    found = solution_of_arrays.solve(flux, NRES03)
     errors_ms, claimed_ms = _errors_ms(bench, found)
     assert _is_right(bench, found, orders)
     assert np.std(errors_ms[10:50]) < 15
@@ -137,7 +137,7 @@ def test_a_handful_of_orders_claims_the_errors_that_it_has():
     pulls = []
     for seed in range(20, 26):
         bench, flux = _arc(seed, orders=70 + 7 * (seed - 20) + np.arange(3))
-        errors_ms, claimed_ms = _errors_ms(bench, array_solution.solve(flux, NRES03))
+        errors_ms, claimed_ms = _errors_ms(bench, solution_of_arrays.solve(flux, NRES03))
         pulls.append((errors_ms - np.median(errors_ms)) / claimed_ms)
     assert 0.4 < 1.4826 * np.median(np.abs(pulls)) < 1.3
     assert np.mean(np.abs(pulls) > 4) < 0.03
@@ -162,7 +162,7 @@ def test_a_whole_arc_of_raw_counts_with_all_that_spoils_one_is_solved(whole):
     scattered = 800 * np.exp(-(((_COLUMN - 2000) / 1500) ** 2)) + 200 * np.sin(_COLUMN / 300)
     counts = np.clip(np.rint(flux / 3.2 + 1000 + scattered), 0, 65535).astype(np.uint16)
     counts[-1, :900], counts[-1, 3500:], counts[30], counts[31] = 0, 0, 0, 0
-    found = array_solution.solve(counts[::-1], NRES03)
+    found = solution_of_arrays.solve(counts[::-1], NRES03)
     assert _is_right(bench, found, np.arange(118, 51, -1))
     errors_ms, _ = _errors_ms(bench, found)
     assert np.std(errors_ms[15:55]) < 25
@@ -174,7 +174,7 @@ def test_a_whole_arc_normalised_order_by_order_with_a_row_too_many_and_some_pixe
     random = np.random.default_rng(18)
     flux = np.vstack([flux / flux.max(axis=1)[:, None], 1e-3 * random.normal(size=4096)])
     flux[random.uniform(size=flux.shape) < 0.02] = np.nan
-    found = array_solution.solve(np.ma.masked_invalid(flux[:, 6:].astype(">f4")), "nres03")
+    found = solution_of_arrays.solve(np.ma.masked_invalid(flux[:, 6:].astype(">f4")), "nres03")
     assert list(found.orders) == list(range(52, 120))
     x = np.arange(60, 4000, 40)
     errors_ms = _C_MS * (found.vacuum_angstrom[:67, x] / bench.wavelength(found.orders[:67, None], x + 6) - 1)
@@ -183,7 +183,7 @@ def test_a_whole_arc_normalised_order_by_order_with_a_row_too_many_and_some_pixe
 
 
 def test_a_spectrograph_may_be_named_and_every_line_tells_how_far_off_it_is(arc):
-    found = array_solution.solve([list(row) for row in arc[1].astype("f4")], "nres03")
+    found = solution_of_arrays.solve([list(row) for row in arc[1].astype("f4")], "nres03")
     known = np.isfinite(found.lines.vacuum_angstrom)
     assert found.residual_ms.shape == found.lines.x.shape
     assert np.array_equal(np.isfinite(found.residual_ms), known)
@@ -205,7 +205,7 @@ def test_every_third_order_is_enough_although_one_of_them_is_not_told_by_its_own
     for seed in (9, 14):
         bench, flux = _arc(seed, orders=orders)
         flux[3] = np.random.default_rng(seed).normal(0, 33, 4096)
-        assert _is_right(bench, array_solution.solve(flux, NRES03), orders)
+        assert _is_right(bench, solution_of_arrays.solve(flux, NRES03), orders)
 
 
 def test_the_rows_of_two_fibers_are_refused_and_the_message_says_one():
@@ -244,7 +244,7 @@ def test_a_missing_order_is_either_known_or_named(place):
     whole = 60 + np.arange(9)
     orders = np.delete(whole, place)
     bench, flux = _arc(11, orders=orders)
-    assert _is_right(bench, array_solution.solve(flux, NRES03), orders)
+    assert _is_right(bench, solution_of_arrays.solve(flux, NRES03), orders)
     if place == 4:
         assert "rows 0-3 show orders 60-63, rows 4-7 show orders 65-68" in _refused(flux, orders=whole[:-1])
 
@@ -315,4 +315,4 @@ def test_what_is_no_arc_is_refused(flux):
 )
 def test_arrays_of_the_wrong_shape_are_named(flux, options, words):
     with pytest.raises(ValueError, match=words):
-        array_solution.solve(flux, NRES03, **options)
+        solution_of_arrays.solve(flux, NRES03, **options)

@@ -19,7 +19,7 @@ from nrespipe.database.states import State
 from nrespipe.database.tables import WORK_TABLES, Attempt, Breaker, Delivery, Frame, Product
 from nrespipe.files import timed_read
 from nrespipe.files.atomic_files import md5
-from nrespipe.service.work import dispatch, sending
+from nrespipe.service.work import delivery_work, dispatch
 from nrespipe.service.work.queues import ROUTES
 from nrespipe.settings import change
 
@@ -82,7 +82,7 @@ def shop(service, server):
         """Sweep, deliver what workers are told of, and return what came of each."""
         told = []
         dispatch.sweep(service, lambda table, row_id: told.append(row_id) if table is Delivery else None)
-        return [getattr(sending.deliver_product(service, row_id, "me"), "state", None) for row_id in told]
+        return [getattr(delivery_work.deliver_product(service, row_id, "me"), "state", None) for row_id in told]
 
     def rows(table=Delivery):
         with service.sessions.begin() as session:
@@ -182,7 +182,7 @@ def test_a_target_that_is_changed_has_a_breaker_of_its_own(shop, server, tmp_pat
     shop.turn()
     elsewhere = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=elsewhere)
-    assert sending.deliver_product(moved, shop.rows()[1].id, "me").state is State.DONE
+    assert delivery_work.deliver_product(moved, shop.rows()[1].id, "me").state is State.DONE
 
 
 def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_path, monkeypatch):
@@ -192,8 +192,8 @@ def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_pa
     monkeypatch.setattr(timed_read, "call", hang)
     settings = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=settings)
-    assert sending.deliver_product(moved, shop.rows()[0].id, "me").state is State.RETRY
-    assert sending.deliver_product(moved, shop.rows()[1].id, "me") is None
+    assert delivery_work.deliver_product(moved, shop.rows()[0].id, "me").state is State.RETRY
+    assert delivery_work.deliver_product(moved, shop.rows()[1].id, "me") is None
     assert "does not answer" in shop.rows()[0].reason
     assert shop.rows()[0].refusals == 0
 
@@ -240,7 +240,7 @@ def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_i
     shop.turn()
     shop.later(2000)
     server.answers.clear()
-    deliver = sending._deliver
+    deliver = delivery_work._deliver
 
     def replaced(assembly, product):
         away = deliver(assembly, product)
@@ -249,7 +249,7 @@ def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_i
         return away
 
     with monkeypatch.context() as patched:
-        patched.setattr(sending, "_deliver", replaced)
+        patched.setattr(delivery_work, "_deliver", replaced)
         assert shop.turn() == [None]
     assert [breaker.next_try for breaker in shop.rows(Breaker)] == [None]
     assert shop.turn() == [State.DONE] * 4

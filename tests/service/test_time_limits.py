@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nrespipe import settings
-from nrespipe.service import limits
-from nrespipe.service.limits import Pace
+from nrespipe.service import time_limits
+from nrespipe.service.time_limits import Pace
 from nrespipe.service.work import programs
 
 ROOT = Path(__file__).parents[2]
@@ -17,40 +17,40 @@ BROKER = {"BROKER_URL": "amqp://user:secret@broker/"}
 
 
 def require(**given):
-    limits.require_fit(settings.read({**BROKER, **given}), Pace())
+    time_limits.require_fit(settings.read({**BROKER, **given}), Pace())
 
 
 @pytest.mark.parametrize("given", [1, 3, 60, 1200, 86_400])
 def test_whatever_a_frame_may_take_each_limit_is_longer_than_those_that_come_before(given):
-    times = list(vars(limits.of(settings.Settings(time_limit_s=given), Pace())).values())
+    times = list(vars(time_limits.of(settings.Settings(time_limit_s=given), Pace())).values())
     assert times == sorted(set(times))
 
 
 def test_the_default_fits_a_broker_as_it_is_installed():
     require()
-    assert limits.of(settings.Settings(), Pace()).lease_s < 1800
+    assert time_limits.of(settings.Settings(), Pace()).lease_s < 1800
 
 
 def test_a_limit_beyond_the_patience_of_the_broker_is_refused_with_the_names_of_both():
     require(NRES_TIME_LIMIT="1740")
     words = r"NRES_TIME_LIMIT is 1741 s, but .*1800 s.*\(NRES_CONSUMER_TIMEOUT\).*; expected at most 1740 s"
-    with pytest.raises(limits.DoNotFit, match=words):
+    with pytest.raises(time_limits.DoNotFit, match=words):
         require(NRES_TIME_LIMIT="1741")
     require(NRES_TIME_LIMIT="3600", NRES_CONSUMER_TIMEOUT="36000")
     # within one program nobody waits for a message
-    limits.require_fit(settings.read({"NRES_TIME_LIMIT": "3600"}), Pace())
+    time_limits.require_fit(settings.read({"NRES_TIME_LIMIT": "3600"}), Pace())
 
 
 def test_a_limit_beyond_the_patience_of_who_stops_the_worker_is_refused_with_the_names_of_both():
     require(NRES_STOP_WAIT="1320")
     words = r"NRES_TIME_LIMIT is 1200 s, but .*1319 s \(NRES_STOP_WAIT\).*; expected at least 1320 s"
-    with pytest.raises(limits.DoNotFit, match=words):
+    with pytest.raises(time_limits.DoNotFit, match=words):
         require(NRES_STOP_WAIT="1319")
 
 
 def test_a_worker_whose_limits_do_not_fit_begins_nothing(service):
     given = settings.read({**BROKER, "NRES_TIME_LIMIT": "7200"})
-    with pytest.raises(limits.DoNotFit) as refusal:
+    with pytest.raises(time_limits.DoNotFit) as refusal:
         programs.work(replace(service, settings=given), "one", [])
     assert "secret" not in str(refusal.value)
 
@@ -58,7 +58,7 @@ def test_a_worker_whose_limits_do_not_fit_begins_nothing(service):
 @pytest.mark.parametrize("limit", [None, "", "300", "1200", "7200"])
 def test_the_container_and_supervisord_wait_for_as_long_as_the_program_may_need(tmp_path, limit):
     given = {} if limit is None else {"NRES_TIME_LIMIT": limit}
-    expected = limits.of(settings.read(given), Pace())
+    expected = time_limits.of(settings.read(given), Pace())
     told = tmp_path / "supervisord"
     told.write_text('#!/bin/sh\necho "$NRES_STOP_WAIT"\n', encoding="utf-8")
     told.chmod(0o755)
@@ -94,4 +94,4 @@ def test_supervisord_takes_the_time_for_frames_in_hand_from_the_environment(name
     text = (ROOT / name).read_text(encoding="utf-8")
     waits = set(re.findall(r"^stopwaitsecs=(.*)$", text, re.MULTILINE))
     assert "%(ENV_NRES_STOP_WAIT)s" in waits
-    assert waits <= {"%(ENV_NRES_STOP_WAIT)s", f"{limits._OTHERS_S:g}"}
+    assert waits <= {"%(ENV_NRES_STOP_WAIT)s", f"{time_limits._OTHERS_S:g}"}

@@ -8,12 +8,12 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nrespipe.files import tile_compression
+from nrespipe.files import image_compression
 
 
 def pack_and_unpack(array, **options):
     buffer = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), tile_compression.image(array, "THING", **options)]).writeto(buffer)
+    fits.HDUList([fits.PrimaryHDU(), image_compression.image(array, "THING", **options)]).writeto(buffer)
     buffer.seek(0)
     with fits.open(buffer) as hdus:
         found = hdus["THING"].data
@@ -54,8 +54,8 @@ def test_an_image_of_many_tiles_comes_back_as_it_was(dtype, shape):
 
 def test_smooth_images_shrink_and_noise_is_left_as_it_is():
     smooth, noise = np.ones((500, 500)), np.random.default_rng(0).normal(size=(500, 500))
-    assert tile_compression.image(smooth, "A").filebytes() < smooth.nbytes / 50
-    assert isinstance(tile_compression.image(noise.astype("f4"), "A"), fits.ImageHDU)
+    assert image_compression.image(smooth, "A").filebytes() < smooth.nbytes / 50
+    assert isinstance(image_compression.image(noise.astype("f4"), "A"), fits.ImageHDU)
 
 
 @pytest.mark.skipif(shutil.which("funpack") is None, reason="funpack, of the cfitsio tools, is not installed")
@@ -68,7 +68,7 @@ def test_cfitsio_unpacks_what_is_packed_here(tmp_path):
         "NOISE": np.random.default_rng(0).normal(size=(300, 500)).astype("f4"),
     }
     arrays["F8"][1, 3, :50] = np.nan
-    hdus = [tile_compression.image(array, name) for name, array in arrays.items()]
+    hdus = [image_compression.image(array, name) for name, array in arrays.items()]
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "all.fits.fz")
     subprocess.run(["funpack", "all.fits.fz"], cwd=tmp_path, check=True)
     with fits.open(tmp_path / "all.fits") as unpacked:
@@ -79,6 +79,6 @@ def test_cfitsio_unpacks_what_is_packed_here(tmp_path):
 
 def test_an_image_without_elements_or_of_words_is_refused():
     with pytest.raises(ValueError, match="THING: cannot pack"):
-        tile_compression.image(np.zeros((0, 3)), "THING")
+        image_compression.image(np.zeros((0, 3)), "THING")
     with pytest.raises(ValueError, match="THING: cannot pack"):
-        tile_compression.image(np.array(["a"]), "THING")
+        image_compression.image(np.array(["a"]), "THING")

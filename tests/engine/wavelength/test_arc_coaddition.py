@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nrespipe.engine.wavelength import coadd
+from nrespipe.engine.wavelength import arc_coaddition
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
@@ -23,7 +23,7 @@ def _arc(fibers, level=1.0, orders=(80, 81), spikes=(), flag=None):
 
 
 def test_a_stack_holds_the_light_of_all_arcs_and_knows_their_levels():
-    stack, levels = coadd.arcs([_arc((0, 1)), _arc((0, 1), 2.0), _arc((1, 2)), _arc((1, 2))])
+    stack, levels = arc_coaddition.arcs([_arc((0, 1)), _arc((0, 1), 2.0), _arc((1, 2)), _arc((1, 2))])
     assert stack.fibers == (0, 1, 2)
     assert stack.of(1)[0][0, 20] == pytest.approx(50_000)
     assert stack.of(0)[0][0, 20] == pytest.approx(30_000)
@@ -33,7 +33,7 @@ def test_a_stack_holds_the_light_of_all_arcs_and_knows_their_levels():
 
 
 def test_a_cosmic_ray_in_one_of_three_arcs_leaves_no_trace():
-    stack, _ = coadd.arcs([_arc((1,)), _arc((1,), spikes=[(0, 1, 110), (0, 1, 60)]), _arc((1,))])
+    stack, _ = arc_coaddition.arcs([_arc((1,)), _arc((1,), spikes=[(0, 1, 110), (0, 1, 60)]), _arc((1,))])
     assert stack.flux[0, 1, 110] == pytest.approx(0, abs=1e-6)
     assert stack.flux[0, 1, 60] == pytest.approx(30_000)
 
@@ -43,7 +43,7 @@ def test_light_that_is_saturated_in_one_arc_stays_flagged_and_a_cosmic_flag_is_h
         _arc((1,), flag=((0, 0, 20), Pixel.SATURATED)),
         _arc((1,), spikes=[(0, 0, 108)], flag=((0, 0, 108), Pixel.COSMIC)),
     )
-    stack, _ = coadd.arcs([saturated, hit, _arc((1,))])
+    stack, _ = arc_coaddition.arcs([saturated, hit, _arc((1,))])
     assert stack.quality[0, 0, 20] == Pixel.SATURATED
     assert stack.quality[0, 0, 108] == 0
     assert stack.flux[0, 0, 108] == pytest.approx(0, abs=1e-6)
@@ -51,22 +51,22 @@ def test_light_that_is_saturated_in_one_arc_stays_flagged_and_a_cosmic_flag_is_h
 
 def test_a_pixel_that_is_bad_in_every_arc_has_no_value():
     arcs = [_arc((1,), flag=((0, 0, 33), Pixel.BAD)) for _ in range(2)]
-    stack, _ = coadd.arcs(arcs)
+    stack, _ = arc_coaddition.arcs(arcs)
     assert np.isnan(stack.flux[0, 0, 33])
     assert stack.quality[0, 0, 33] == Pixel.BAD
 
 
 def test_an_arc_whose_lamp_failed_is_left_out():
-    stack, levels = coadd.arcs([_arc((1,)), _arc((1,)), _arc((1,), 0.001)])
+    stack, levels = arc_coaddition.arcs([_arc((1,)), _arc((1,)), _arc((1,), 0.001)])
     assert stack.flux[0, 0, 20] == pytest.approx(20_000)
     assert levels[0, 2] < 0.01
 
 
 def test_arcs_without_light_or_along_different_orders_cannot_be_added():
     with pytest.raises(BadFrame, match="no light"):
-        coadd.arcs([_arc((1,), 0.0)])
+        arc_coaddition.arcs([_arc((1,), 0.0)])
     with pytest.raises(BadFrame, match="different orders"):
-        coadd.arcs([_arc((1,)), _arc((1,), orders=(81, 82))])
+        arc_coaddition.arcs([_arc((1,)), _arc((1,), orders=(81, 82))])
 
 
 def test_saturated_lines_do_not_tell_the_level_of_a_lamp_and_keep_their_light():
@@ -82,7 +82,7 @@ def test_saturated_lines_do_not_tell_the_level_of_a_lamp_and_keep_their_light():
         flux = np.minimum(factor * light, well)[None]
         quality = np.where(flux >= well, Pixel.SATURATED, 0).astype(np.uint8)
         arcs.append(Spectra(arc.fibers, arc.orders, flux, arc.variance, quality, arc.blaze))
-    stack, levels = coadd.arcs(arcs)
+    stack, levels = arc_coaddition.arcs(arcs)
     assert levels[0] == pytest.approx(factors)
     # a line that no arc saturates is the sum of all
     assert stack.flux[0, 0, 60] == pytest.approx(sum(factors) * 10_000)

@@ -18,7 +18,7 @@ from nrespipe.database.administration import connection, opening, schema
 from nrespipe.database.tables import Frame
 from nrespipe.service import assembly
 from nrespipe.service.batch import night
-from nrespipe.service.operations import database_upkeep
+from nrespipe.service.operations import database_commands
 from nrespipe.settings import Settings
 
 FLAT = "flat_lsc_nres01_fa09_20190405"
@@ -254,13 +254,13 @@ def test_an_upgrade_keeps_a_copy_of_an_sqlite_file_and_one_that_fails_keeps_none
     with monkeypatch.context() as patch:
         patch.setattr(schema, "upgrade", fail)
         with pytest.raises(OSError, match="no space"):
-            database_upkeep.upgrade(tmp_path, given)
+            database_commands.upgrade(tmp_path, given)
     assert [found.name for found in tmp_path.glob("*0009*")] == []
-    assert database_upkeep.upgrade(tmp_path, given)[1].endswith("nrespipe-0009.sqlite")
+    assert database_commands.upgrade(tmp_path, given)[1].endswith("nrespipe-0009.sqlite")
     with connection.connect_to_read(f"sqlite:///{tmp_path}/nrespipe-0009.sqlite")() as session:
         assert schema.read(session.connection()).revision == "0009"
-    database_upkeep.downgrade(tmp_path, given, "0009")
-    assert database_upkeep.upgrade(tmp_path, given)[1].endswith("nrespipe-0009-1.sqlite")
+    database_commands.downgrade(tmp_path, given, "0009")
+    assert database_commands.upgrade(tmp_path, given)[1].endswith("nrespipe-0009-1.sqlite")
 
 
 def test_a_database_that_is_away_is_waited_for_as_long_as_was_asked(tmp_path, postgres, monkeypatch, invoke):
@@ -278,7 +278,7 @@ def test_a_database_that_is_away_is_waited_for_as_long_as_was_asked(tmp_path, po
 
     # of this module alone: threads of other tests sleep as well
     monkeypatch.setattr(
-        database_upkeep, "time", SimpleNamespace(sleep=come_back, monotonic=database_upkeep.time.monotonic)
+        database_commands, "time", SimpleNamespace(sleep=come_back, monotonic=database_commands.time.monotonic)
     )
     result = invoke("database upgrade", ["--wait", "60"])
     assert (result.exit_code, len(pauses)) == (0, 1), result.output

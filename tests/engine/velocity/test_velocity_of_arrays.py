@@ -9,7 +9,7 @@ from astropy import units as u
 
 from nrespipe import data
 from nrespipe.engine.spectrum.order_spectra import OrderSpectra
-from nrespipe.engine.velocity import array_velocity, template
+from nrespipe.engine.velocity import template, velocity_of_arrays
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import LineMask
 
@@ -72,11 +72,11 @@ FLUX, VARIANCE = seen(LIGHT)
 
 
 def velocity(wavelength=WAVELENGTH, flux=FLUX, variance=VARIANCE, reference=MASK, **options):
-    return array_velocity.velocity(wavelength, flux, variance, reference, **{"berv_ms": BERV_MS, **options})
+    return velocity_of_arrays.velocity(wavelength, flux, variance, reference, **{"berv_ms": BERV_MS, **options})
 
 
 def gaussian(wavelength=WAVELENGTH, flux=FLUX, variance=VARIANCE, mask=MASK, velocity_ms=RV_MS, **options):
-    return array_velocity.gaussian(wavelength, flux, variance, mask, velocity_ms, **{"berv_ms": BERV_MS, **options})
+    return velocity_of_arrays.gaussian(wavelength, flux, variance, mask, velocity_ms, **{"berv_ms": BERV_MS, **options})
 
 
 def assert_true(found, rv_ms=RV_MS, errors=4.0):
@@ -88,7 +88,7 @@ def assert_true(found, rv_ms=RV_MS, errors=4.0):
 def test_a_star_that_rotates_with_a_hundred_km_s_is_where_it_is(vsini_ms, snr):
     wavelength = scale(20, start=4400.0)
     flux, variance = seen(spectrum(wavelength, mask=HOT, vsini_ms=vsini_ms), snr, seed=7)
-    found = array_velocity.velocity(wavelength, flux, variance, HOT, berv_ms=BERV_MS, velocity_ms=14e3)
+    found = velocity_of_arrays.velocity(wavelength, flux, variance, HOT, berv_ms=BERV_MS, velocity_ms=14e3)
     assert_true(found)
     assert 1.2 * vsini_ms < found.fwhm_ms < 1.8 * vsini_ms
 
@@ -208,7 +208,7 @@ def made():
 
 def with_template(made, light=None, **options):
     light = spectrum(WAVELENGTH[:2, :1500]) if light is None else light
-    return array_velocity.velocity(WAVELENGTH[:2, :1500], *seen(light, seed=9), made, berv_ms=BERV_MS, **options)
+    return velocity_of_arrays.velocity(WAVELENGTH[:2, :1500], *seen(light, seed=9), made, berv_ms=BERV_MS, **options)
 
 
 def test_lines_that_are_not_those_of_the_template_are_refused(made):

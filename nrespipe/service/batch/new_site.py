@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nrespipe import instruments
-from nrespipe.analysis import site_report
+from nrespipe.analysis import new_site_report
 from nrespipe.files import layout
 from nrespipe.files.atomic_files import replacing
 from nrespipe.files.raw.identity import without_name as bare
@@ -86,7 +86,7 @@ def start(
     """
     summary = night.reduce_all(assembly, raw_root, {site}, set(days), report)
     with assembly.readers.begin() as session:
-        found = site_report.gather(session, assembly, site, days)
+        found = new_site_report.gather(session, assembly, site, days)
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     lines = [f"{sum(summary.counts.values())} frames of {site}: {counts or 'none found'}"]
     for camera in found:
@@ -100,8 +100,8 @@ def start(
         for name, _, reason in summary.unhappy
         if not any(name in line for line in lines)
     ]
-    path = site_report.write(found, assembly.output, site, others)
-    working = any(set(camera.masters) == set(site_report.KINDS) for camera in found)
+    path = new_site_report.write(found, assembly.output, site, others)
+    working = any(set(camera.masters) == set(new_site_report.KINDS) for camera in found)
     return [*lines, *others, f"report: {path}"], working
 
 

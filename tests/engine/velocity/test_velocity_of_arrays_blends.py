@@ -13,7 +13,7 @@ from astropy.io import fits
 from nrespipe import data
 from nrespipe.engine.spectrum import ccf
 from nrespipe.engine.spectrum.order_spectra import OrderSpectra
-from nrespipe.engine.velocity import array_velocity, template
+from nrespipe.engine.velocity import template, velocity_of_arrays
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import LineMask
 
@@ -59,7 +59,7 @@ def test_a_spectrum_of_harps_and_its_mask_give_the_velocity_and_the_shape_that_h
     # the spectrum is at rest in the barycenter already, in air like its mask
     wavelength = header["CRVAL1"] + header["CDELT1"] * np.arange(len(flux))
     mask = LineMask("M2", 3400.0, (start + end) / 2, weight)
-    found = array_velocity.gaussian(wavelength, flux, np.where(flux > 0, flux, np.nan), mask, -9200.0)
+    found = velocity_of_arrays.gaussian(wavelength, flux, np.where(flux > 0, flux, np.nan), mask, -9200.0)
     assert found.rv_ms == pytest.approx(-9198.84, abs=1.0)
     assert found.fwhm_ms == pytest.approx(3807.2, rel=0.01)
     assert 0.5 < found.error_ms < 2
@@ -71,14 +71,14 @@ def test_the_sun_is_at_rest_for_the_mask_of_harps_and_falls_out_of_its_own_gravi
         header, flux = hdus[0].header, hdus[0].data.astype(float)
     air = header["CRVAL1"] + header["CDELT1"] * np.arange(len(flux))
     noise = np.where(flux > 0, flux / 1e5, np.nan)
-    by_harps = array_velocity.gaussian(air, flux, noise, LineMask("G2", 5770.0, (start + end) / 2, weight), 0.0)
+    by_harps = velocity_of_arrays.gaussian(air, flux, noise, LineMask("G2", 5770.0, (start + end) / 2, weight), 0.0)
     assert abs(by_harps.rv_ms) < 20
     # Ciddor 1996, Appl. Opt. 35, 1566, in the form of Morton
     s2 = (1e4 / air) ** 2
     index = (
         1 + 8.336624212083e-5 + 2.408926869968e-2 / (130.1065924522 - s2) + 1.599740894897e-4 / (38.92568793293 - s2)
     )
-    found = array_velocity.velocity(air * index, flux, noise, LINES, tellurics=data.tellurics(), motion_ms=0.0)
+    found = velocity_of_arrays.velocity(air * index, flux, noise, LINES, tellurics=data.tellurics(), motion_ms=0.0)
     # 633 m/s of gravity less the rise of hot gas, 200 to 400 m/s
     assert 150 < found.rv_ms < 450
 
@@ -86,18 +86,18 @@ def test_the_sun_is_at_rest_for_the_mask_of_harps_and_falls_out_of_its_own_gravi
 @pytest.mark.parametrize("berv_ms", [0.0, 21e3])
 def test_arrays_and_a_mask_give_the_velocity_within_its_error(berv_ms):
     flux, variance = light(-31e3, berv_ms)
-    found = array_velocity.velocity(WAVELENGTH, flux, variance, LINES, berv_ms=berv_ms, tellurics=data.tellurics())
+    found = velocity_of_arrays.velocity(WAVELENGTH, flux, variance, LINES, berv_ms=berv_ms, tellurics=data.tellurics())
     assert found.rv_ms == pytest.approx(-31e3, abs=4 * np.hypot(found.error_ms, found.mask_error_ms))
     assert found.error_ms < 8
     assert found.by_order.weight.sum() == pytest.approx(1)
-    plain = array_velocity.gaussian(WAVELENGTH, flux, variance, LINES, -31e3, berv_ms=berv_ms)
+    plain = velocity_of_arrays.gaussian(WAVELENGTH, flux, variance, LINES, -31e3, berv_ms=berv_ms)
     assert plain.rv_ms == pytest.approx(-31e3, abs=100)
 
 
 @pytest.mark.slow
 def test_the_error_of_the_plain_gaussian_is_the_scatter_of_spectra():
     found = [
-        array_velocity.gaussian(WAVELENGTH, *light(500.0, seed=seed, snr=50.0), LINES, 500.0) for seed in range(40)
+        velocity_of_arrays.gaussian(WAVELENGTH, *light(500.0, seed=seed, snr=50.0), LINES, 500.0) for seed in range(40)
     ]
     scatter = np.std([f.rv_ms for f in found], ddof=1)
     assert scatter / np.mean([f.error_ms for f in found]) == pytest.approx(1.0, abs=0.35)
@@ -115,7 +115,7 @@ def test_a_template_serves_as_a_mask_does_and_pixels_that_are_no_numbers_are_lef
     made = template.build(exposures, Star("x"), rounds=1)
     flux, variance = light(2040.0, 5e3, seed=77)
     flux[1, 700:720], variance[2, 300:310] = np.nan, 0.0
-    found = array_velocity.velocity(WAVELENGTH, flux, variance, made, berv_ms=5e3)
+    found = velocity_of_arrays.velocity(WAVELENGTH, flux, variance, made, berv_ms=5e3)
     assert found.rv_ms == pytest.approx(2040.0, abs=4 * found.error_ms)
     assert np.isnan(found.fwhm_ms)
 
@@ -123,14 +123,14 @@ def test_a_template_serves_as_a_mask_does_and_pixels_that_are_no_numbers_are_lef
 def test_a_merged_spectrum_is_one_long_row():
     wavelength = np.linspace(5000.0, 5300.0, 10000)
     flux, variance = light(1e3, wavelength=wavelength)
-    found = array_velocity.velocity(wavelength, flux, variance, LINES)
+    found = velocity_of_arrays.velocity(wavelength, flux, variance, LINES)
     assert len(found.by_order.rv_ms) == 2
     assert found.rv_ms == pytest.approx(1e3, abs=4 * np.hypot(found.error_ms, found.mask_error_ms))
 
 
 def test_an_error_of_the_zero_point_that_is_told_is_part_of_the_error():
     flux, variance = light(500.0)
-    for measure in (array_velocity.velocity, array_velocity.gaussian):
+    for measure in (velocity_of_arrays.velocity, velocity_of_arrays.gaussian):
         options = {"velocity_ms": 500.0}
         alone, both = (measure(WAVELENGTH, flux, variance, LINES, drift_scatter_ms=s, **options) for s in (0.0, 80.0))
         assert alone.error_ms == alone.photon_error_ms == both.photon_error_ms
@@ -140,13 +140,13 @@ def test_an_error_of_the_zero_point_that_is_told_is_part_of_the_error():
 def test_what_makes_no_sense_is_refused_in_words():
     flux, variance = light(0.0)
     with pytest.raises(ValueError, match="must match"):
-        array_velocity.velocity(WAVELENGTH, flux[:2], variance, LINES)
+        velocity_of_arrays.velocity(WAVELENGTH, flux[:2], variance, LINES)
     with pytest.raises(ValueError, match="increase along every order"):
-        array_velocity.velocity(WAVELENGTH[:, ::-1], flux, variance, LINES)
+        velocity_of_arrays.velocity(WAVELENGTH[:, ::-1], flux, variance, LINES)
     with pytest.raises(ValueError, match="finds no lines in the spectrum"):
-        array_velocity.velocity(WAVELENGTH, variance * 0 + 1e4 + flux - variance, variance * 0 + 1e4, LINES)
+        velocity_of_arrays.velocity(WAVELENGTH, variance * 0 + 1e4 + flux - variance, variance * 0 + 1e4, LINES)
     with pytest.raises(ValueError, match="no line of mask G2 falls on usable pixels"):
-        array_velocity.gaussian(WAVELENGTH + 9000, flux, variance, LINES, 0.0)
+        velocity_of_arrays.gaussian(WAVELENGTH + 9000, flux, variance, LINES, 0.0)
 
 
 @pytest.mark.slow

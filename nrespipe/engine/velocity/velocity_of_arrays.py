@@ -7,7 +7,7 @@ import numpy as np
 from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_selection
 from nrespipe.engine.spectrum.order_spectra import OrderSpectra, resembles
-from nrespipe.engine.velocity import array_checks, mask_fit, template_fit
+from nrespipe.engine.velocity import array_input_checks, mask_fit, template_fit
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import LineMask, OrderVelocities, Tellurics
@@ -104,8 +104,8 @@ def velocity(
     CCF of other pipelines.
     """
     spectrum = _spectrum(*_arrays(wavelength, flux, variance, blaze))
-    berv_ms = array_checks.speed_ms(berv_ms, "berv_ms")
-    known_ms = None if velocity_ms is None else array_checks.speed_ms(velocity_ms, "velocity_ms")
+    berv_ms = array_input_checks.speed_ms(berv_ms, "berv_ms")
+    known_ms = None if velocity_ms is None else array_input_checks.speed_ms(velocity_ms, "velocity_ms")
     options = {"tellurics": tellurics, "motion_ms": motion_ms}
     if isinstance(reference, Template):
         by_template = _by_template(spectrum, numbers, reference, known_ms, berv_ms, options)
@@ -166,9 +166,12 @@ def gaussian(
     632); `velocity` is the better one, as this depends on blends, on the ends of the orders and on the line-spread
     function. Lines that leave an order within the range, or meet a pixel that is left out, are not used.
     """
-    array_checks.check_lines(mask)
+    array_input_checks.check_lines(mask)
     wavelength, flux, variance, blaze = _arrays(wavelength, flux, variance, blaze, cut=False)
-    velocity_ms, berv_ms = array_checks.speed_ms(velocity_ms, "velocity_ms"), array_checks.speed_ms(berv_ms, "berv_ms")
+    velocity_ms, berv_ms = (
+        array_input_checks.speed_ms(velocity_ms, "velocity_ms"),
+        array_input_checks.speed_ms(berv_ms, "berv_ms"),
+    )
     grid_ms = velocity_ms + np.arange(-round(reach_ms / step_ms), round(reach_ms / step_ms) + 1) * step_ms
     seen_ms = doppler.seen_ms(grid_ms, berv_ms)
     good = np.isfinite(flux) & np.isfinite(variance) & (variance > 0) & (blaze > 0)
@@ -226,7 +229,7 @@ def _by_template(spectrum, numbers, template, known_ms, berv_ms, options):
 
 
 def _by_mask(spectrum, mask, known_ms, berv_ms, options):
-    array_checks.check_lines(mask)
+    array_input_checks.check_lines(mask)
     guess_ms = known_ms
     if known_ms is None:
         guess_ms, significance, _ = line_selection.search_velocity(mask, spectrum, berv_ms, options["tellurics"])
@@ -248,12 +251,15 @@ def _unlike(reference, guess_ms):
 def _arrays(wavelength, flux, variance, blaze, cut=True):
     """Return the arrays with the axes order and pixel; a merged spectrum is cut into pieces."""
     blaze = np.ones(np.shape(flux)) if blaze is None else blaze
-    given = array_checks.plain(wavelength, "angstrom"), *(array_checks.plain(a) for a in (flux, variance, blaze))
+    given = (
+        array_input_checks.plain(wavelength, "angstrom"),
+        *(array_input_checks.plain(a) for a in (flux, variance, blaze)),
+    )
     found = [np.atleast_2d(a) for a in given]
     shape = found[0].shape
     if len(shape) != 2 or any(a.shape != shape for a in found):
         raise ValueError(f"wavelength, flux, variance and blaze must match: {', '.join(str(a.shape) for a in found)}")
-    array_checks.check_wavelength(found[0])
+    array_input_checks.check_wavelength(found[0])
     if cut and shape[0] == 1 and shape[1] > 2 * _PIECE:
         pieces = shape[1] // _PIECE
         length = shape[1] // pieces

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nrespipe.engine.orders import trace_columns
+from nrespipe.engine.orders import kernel_layout
 from nrespipe.frames.image import Image
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.traces import Profile, Traces
@@ -34,7 +34,7 @@ def scene():
 @pytest.mark.parametrize("stride", [1, 4])
 def test_columns_lie_contiguous_in_memory_and_every_few_of_them_are_taken(scene, stride):
     image, traces, flat = scene
-    laid = trace_columns.lay_out(image, traces, flat, (0, 1), stride)
+    laid = kernel_layout.lay_out(image, traces, flat, (0, 1), stride)
     taken = np.arange(SHAPE[1])[stride // 2 :: stride]
     np.testing.assert_array_equal(laid.data, image.electrons.T[taken])
     np.testing.assert_array_equal(laid.floor, image.floor_variance.T[taken])
@@ -49,13 +49,13 @@ def test_columns_lie_contiguous_in_memory_and_every_few_of_them_are_taken(scene,
 def test_the_error_of_the_response_is_relative_to_it(scene):
     """The light that is expected of a pixel has its response in it already."""
     image, traces, flat = scene
-    laid = trace_columns.lay_out(image, traces, flat, (0, 1))
+    laid = kernel_layout.lay_out(image, traces, flat, (0, 1))
     np.testing.assert_allclose(laid.error, (flat.profile.response_error / flat.profile.response).T, rtol=1e-6)
 
 
 def test_traces_are_sorted_by_row_and_put_back(scene):
     image, traces, flat = scene
-    laid = trace_columns.lay_out(image, traces, flat, (1, 0))
+    laid = kernel_layout.lay_out(image, traces, flat, (1, 0))
     np.testing.assert_allclose(laid.centers[0, :3], [10, 17, 30])
     assert np.isnan(laid.centers[:, 3]).all()
     np.testing.assert_array_equal(laid.tables[:, 0, 0], [0, 2, 1, 3])
@@ -66,10 +66,10 @@ def test_traces_are_sorted_by_row_and_put_back(scene):
 
 def test_the_same_pixels_with_moved_traces_are_those_of_a_layout_from_the_start(scene):
     image, traces, flat = scene
-    laid = trace_columns.lay_out(image, traces, flat, (0, 1), 4)
+    laid = kernel_layout.lay_out(image, traces, flat, (0, 1), 4)
     # fiber 1 moves below fiber 0
     moved = Traces((0, 1), traces.orders, traces.centers[:2] + np.array([[[2.0]], [[-12.0]]]))
-    found, expected = laid.moved(moved, (0, 1)), trace_columns.lay_out(image, moved, flat, (0, 1), 4)
+    found, expected = laid.moved(moved, (0, 1)), kernel_layout.lay_out(image, moved, flat, (0, 1), 4)
     for name in ("data", "bad", "centers", "tables", "order"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     found.bad[:] = 2

@@ -9,15 +9,15 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.analysis import master_drawing, site_advice
+from nrespipe.analysis import master_drawing, new_site_advice
 from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master
 from nrespipe.engine.orders import trace
 from nrespipe.files import layout, master_files
 from nrespipe.files.atomic_files import temporary_path
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
+from nrespipe.frames.night_and_site_reports import CameraReport, FlatLook
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.reports import CameraReport, FlatLook
 
 if TYPE_CHECKING:
     from nrespipe.frames.spectrograph import Spectrograph
@@ -68,8 +68,8 @@ def write(reports: Sequence[CameraReport], output: Path, site: str, others: Sequ
         The document (PDF); the same reports always give the same bytes.
     """
     # matplotlib is slow to load, and no other command needs it
+    from nrespipe.plots import new_site as plots
     from nrespipe.plots import page
-    from nrespipe.plots import site as plots
 
     pages = [drawing for report in reports for drawing in plots.pages(report)]
     pages += page.of_text(f"{site}: other frames that are of no use", others) if others else []
@@ -101,7 +101,7 @@ def _camera(session: Session, assembly: "Assembly", place: tuple[str, str, str],
     advice: list[str] = []
     for kind in KINDS:
         here = (rows[kind], made[kind], assembly.judge(made[kind], None, spectrograph)) if kind in made else None
-        more, further = site_advice.of(session, kind, place, assembly.recipes[kind], here)
+        more, further = new_site_advice.of(session, kind, place, assembly.recipes[kind], here)
         told, advice = told + more, advice + further
     flat, arc = made.get(Kind.FLAT), made.get(Kind.ARC)
     numbering = _numbering(flat.traces, spectrograph) if isinstance(flat, Flat) else {}
@@ -111,9 +111,9 @@ def _camera(session: Session, assembly: "Assembly", place: tuple[str, str, str],
     looks: tuple[FlatLook, ...] = ()
     if {Kind.BIAS, Kind.DARK, Kind.FLAT} <= set(made):
         # the engine compiles kernels and is slow to load; the other commands do not need it
-        from nrespipe.analysis import flat_comparison
+        from nrespipe.analysis import new_site_flats
 
-        looks = flat_comparison.gather(rows[Kind.FLAT], made, spectrograph)
+        looks = new_site_flats.gather(rows[Kind.FLAT], made, spectrograph)
     arcs = _arcs(rows[Kind.ARC]) if Kind.ARC in made else ()
     return CameraReport(" ".join(place), tuple(told), tuple(advice), made, looks, numbering, arcs)
 
