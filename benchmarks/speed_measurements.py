@@ -38,12 +38,12 @@ STEPS = {
     "bleeding": ["engine.detector.bleeding.mark"],
     "scattered light": ["engine.extraction.scattered_light.subtract"],
     "extraction": ["engine.extraction.optimal_extraction.optimal"],
-    "order numbers, drift": ["engine.wavelength.order_numbers.of_frame", "engine.wavelength.drift.measure"],
-    "wavelengths": ["engine.wavelength.calibrate.frame"],
+    "order numbers, drift": ["engine.wavelength.order_numbers.of_frame", "recipes.science.measure_drift"],
+    "wavelengths": ["engine.wavelength.frame_wavelengths.compute"],
     "barycenter": ["engine.velocity.barycenter.midpoint", "engine.velocity.barycenter.at"],
     "velocity": ["engine.velocity.measurement.measure"],
     "stellar type": ["engine.star.stellar_type.estimate"],
-    "activity": ["engine.star.activity.of"],
+    "activity": ["engine.star.activity.measure_all"],
     "products": ["files.products.frame_products.write", "service.reduction.frame_reduction.md5"],
 }
 

@@ -96,3 +96,12 @@ def test_a_slow_row_is_named(speed, recorded):
     (line,) = [line for line in table if line.startswith("two stars, warm")]
     assert "missed" in line
     assert line.endswith("TOO SLOW")
+
+
+def test_every_step_that_is_measured_is_a_function_of_the_program(speed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "speed", speed)
+    steps = importlib.import_module("speed_measurements").STEPS
+    for functions in steps.values():
+        for path in functions:
+            module, name = f"nrespipe.{path}".rsplit(".", 1)
+            assert callable(getattr(importlib.import_module(module), name)), path
