@@ -253,7 +253,7 @@ def test_the_caption_of_a_stale_figure_says_what_has_changed(figures):
     age = figures.shown.age
     assert age(()) == ""
     one = age(["nrespipe.engine.extraction.optimal_extraction"])
-    assert one == "*Drawn before the last change of* ``engine.extraction.optimal``."
+    assert one == "*Drawn before the last change of* ``engine.extraction.optimal_extraction``."
     many = age(["figures.extraction", "nrespipe.a", "nrespipe.b", "nrespipe.c", "nrespipe.d"])
     assert many == "*Drawn before the last change of* ``figures.extraction``, ``a``, ``b`` and 2 more modules."
 
