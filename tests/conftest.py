@@ -4,6 +4,7 @@ import os
 
 import hypothesis
 import pytest
+import structlog
 from simulated_frames import SMALL_TABLES, SimulatedFrames, small_spectrograph
 
 from nrespipe import instruments
@@ -36,6 +37,13 @@ def pytest_collection_modifyitems(items):
     bounds = [len(short) * i // processes for i in range(processes + 1)]
     shares = [[*long[i::processes], short[bounds[i] : bounds[i + 1]]] for i in range(processes)]
     items[:] = [item for share in shares for group in share for item in group]
+
+
+@pytest.fixture(autouse=True)
+def log_as_before():
+    """Forget how a test has configured the log: the next one may look for lines that this one suppresses."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,11 @@ class Fibers:
     reference: int
     upward: tuple[int, ...]
 
+    @property
+    def by_telescope(self) -> tuple[int, ...]:
+        """All fibers but that of the lamp, in the order of the telescopes, also of those that feed none today."""
+        return tuple(sorted(fiber for fiber in self.upward if fiber != self.reference))
+
 
 class Place(NamedTuple):
     """Geodetic position, east positive [degree, degree, metre]."""
@@ -161,7 +166,8 @@ class Spectrograph:
         telescope : Telescope
             Its header; empty where it is absent.
         """
-        number = self.fibers.star.index(fiber) + 1 if fiber in self.fibers.star else 0
+        fed = self.fibers.by_telescope
+        number = fed.index(fiber) + 1 if fiber in fed else 0
         known = raw.telescopes[number - 1] if 0 < number <= len(raw.telescopes) else None
         return number, known or Telescope()
 

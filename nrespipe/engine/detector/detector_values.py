@@ -217,11 +217,25 @@ def header_noise(frames: Sequence[RawFrame], detector: Detector, measured_adu: f
 
 
 def table_limits(detector: Detector, gain_e_per_adu: float) -> Limits:
-    """Return the limits of the table for another gain than its own."""
+    """Return the limits of the table for another gain than its own.
+
+    Parameters
+    ----------
+    gain_e_per_adu
+        Gain of the frame [electron / ADU].
+    """
     ratio = detector.gain_e_per_adu / gain_e_per_adu
     return Limits(min(ratio * detector.saturation_adu, _MOST_ADU), min(ratio * detector.max_linear_adu, _MOST_ADU))
 
 
 def is_plausible(limit_adu: float | None, table_adu: float) -> TypeGuard[float]:
-    """Return whether a limit of a header makes sense: it is between a third of that of the table and 16 bits."""
+    """Return whether a limit of a header makes sense.
+
+    Parameters
+    ----------
+    limit_adu
+        That of the header; None if it has none [ADU].
+    table_adu
+        That of the table at the gain of the frame [ADU]: a third of it is the least that makes sense, 16 bits the most.
+    """
     return limit_adu is not None and table_adu / 3 <= limit_adu <= _MOST_ADU

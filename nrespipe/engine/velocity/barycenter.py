@@ -133,8 +133,8 @@ def _star_counts(raw, fiber, fibers, start_s):
     examined, but no document says so: a lone star is the brighter of the two columns.
     """
     mirrored, straight = raw.meter.counts[:, -1 - fiber], raw.meter.counts[:, fiber]
-    others = [other for other in fibers.star if other != fiber]
-    if fiber not in fibers.star or any(raw.objects[other] != "none" for other in others):
+    others = [other for other in fibers.by_telescope if other != fiber]
+    if fiber not in fibers.by_telescope or any(raw.objects[other] != "none" for other in others):
         return mirrored
     seen = (start_s + raw.meter.exposure_s > 0) & (start_s < raw.exposure_s)
     totals = [np.nansum(counts[seen]) for counts in (mirrored, straight)]

@@ -150,7 +150,7 @@ def stars(raw: "RawFrame", fibers: "Fibers", catalog: Iterable[Star] | None = No
     julian_year = 2000.0 + (raw.start_mjd - 51544.5) / 365.25
     found = {}
     for fiber in raw.star_fibers:
-        telescope = _telescope(raw, fiber, fibers.star)
+        telescope = _telescope(raw, fiber, fibers.by_telescope)
         ra_deg, dec_deg = _pointing(telescope)
         known = star_match.match(catalog, raw.objects[fiber], ra_deg, dec_deg, julian_year)
         found[fiber] = known or _from_header(raw.objects[fiber], telescope, julian_year)

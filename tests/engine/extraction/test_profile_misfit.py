@@ -5,7 +5,7 @@ import pytest
 
 from nrespipe.engine.extraction import profile
 from nrespipe.frames.image import Image
-from nrespipe.frames.traces import Traces
+from nrespipe.frames.traces import Profile, Traces
 
 N_ROWS, N_COLUMNS, ORDERS = 160, 600, np.array([60, 61])
 OFFSETS = np.arange(-10, 10.01, 0.05)
@@ -21,8 +21,8 @@ def flat():
     centers = np.array([[30.0, 90.0], [50.0, 110.0]])[..., None] + 6 * (X / N_COLUMNS - 0.5) ** 2 + 0.2
     table = np.tile(gaussian(OFFSETS), (2, 2, 2, 1)).astype(np.float32)
     even = np.ones((N_ROWS, N_COLUMNS), np.float32)
-    shape = SimpleNamespace(offsets=OFFSETS, columns=np.array([0.0, 599.0]), values=table, response=even)
-    shape.response_error = np.zeros_like(even)
+    none = np.zeros(1)
+    shape = Profile(OFFSETS, np.array([0.0, 599.0]), table, none, np.zeros((2, 1)), even, np.zeros_like(even))
     return SimpleNamespace(traces=Traces((0, 1), ORDERS, centers), profile=shape)
 
 

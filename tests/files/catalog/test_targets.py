@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nrespipe import instruments
 from nrespipe.files.catalog import star_match, target_check, targets
 from nrespipe.frames.raw import Kind, RawFrame, Section, Telescope
 from nrespipe.frames.spectrograph import Fibers
@@ -96,10 +97,16 @@ def test_a_bare_pointing_holds_at_the_time_of_the_frame():
     assert star.epoch_year == pytest.approx(2019.0, abs=0.01)
 
 
-def test_each_fiber_takes_its_own_telescope():
+@pytest.mark.parametrize("fed", [(0, 2), (0,)])
+def test_each_fiber_takes_its_own_telescope_also_where_only_one_is_in_use_today(fed):
     telescopes = (Telescope(ra_deg=50.0, dec_deg=60.0), Telescope(ra_deg=51.0, dec_deg=61.0))
-    found = targets.stars(frame(("a", "thar", "b"), telescopes), FIBERS, [])
+    raw, fibers = frame(("a", "thar", "b"), telescopes), replace(FIBERS, star=fed)
+    found = targets.stars(raw, fibers, [])
     assert (found[0].ra_deg, found[2].ra_deg) == (50.0, 51.0)
+    spectrograph = replace(instruments.load("nres01"), fibers=fibers)
+    assert [spectrograph.telescope(raw, fiber) for fiber in (0, 1, 2)] == [
+        (1, telescopes[0]), (0, Telescope()), (2, telescopes[1]),
+    ]  # fmt: skip
 
 
 def test_a_lone_star_takes_the_only_telescope_there_is():
