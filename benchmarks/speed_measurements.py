@@ -55,8 +55,13 @@ def cpu_s():
 
 
 def peak_mb():
-    """Return the largest memory that this process has had [MB]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the largest memory that this process has had for itself [MB].
+
+    Mapped files, the libraries and the unpacked masters, are in memory once for all processes and are left out.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    shared_kb = sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssFile"))
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - shared_kb) / 1024
 
 
 def row(taken, loops):
@@ -124,9 +129,12 @@ def opened(output, url=""):
     """Return the service on an output directory."""
     from nrespipe import logs
     from nrespipe.service import assembly
+    from nrespipe.service.work import memory_guard
     from nrespipe.settings import Settings
 
     logs.configure("ERROR")
+    # as the processes of the service do
+    memory_guard.keep_freed_memory()
     return assembly.build(Path(output), Settings(processes=0, log_level="ERROR", database_url=url))
 
 

@@ -11,6 +11,9 @@ from nrespipe.database.dialects import clock, now
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Work
 
+#: Number of the PostgreSQL locks of this module; any number that no other lock has.
+_TURNS = 2
+
 
 def select(session: Session, table: type[Work], patience_s: float, most: int, low_priority: bool = False) -> list[int]:
     """Select due rows about which a worker is to be notified, and note that it is.
@@ -52,6 +55,19 @@ def select(session: Session, table: type[Work], patience_s: float, most: int, lo
     stamped = update(table).where(table.id.in_(sql.select(first_rows.c.id)), *conditions).values(sent=moment)
     rows = session.execute(stamped.returning(*order).execution_options(synchronize_session=False)).all()
     return [row_id for _, _, row_id in sorted((rank, due, row_id) for rank, due, row_id in rows)]
+
+
+def take_turns(session: Session, table: type[Work]) -> None:
+    """Let sweeps of a table wait for each other, to the end of the transaction: two would both find the same room.
+
+    Parameters
+    ----------
+    table
+        One of ``tables.WORK_TABLES``.
+    """
+    # on SQLite only one transaction writes at a time
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sql.select(func.pg_advisory_xact_lock(_TURNS, func.hashtext(table.__tablename__))))
 
 
 def count(session: Session, table: type[Work], patience_s: float) -> int:

@@ -145,6 +145,7 @@ def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty)
         is_overdue = _is_overdue(session, table, pace.lost_s)
     patience_s = pace.lost_s if is_overdue and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
+        notifications.take_turns(session, table)
         most = capacity(session, table, pace, patience_s)
         if table is Delivery:
             # a server that takes nothing is tried by one delivery, now and then

@@ -1,5 +1,7 @@
 """Few messages wait for the workers at a time, and what is sent next is what comes first."""
 
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -69,6 +71,30 @@ def test_no_more_messages_wait_than_the_workers_need_until_the_next_sweep(servic
     take(service, rows[:3])
     assert swept(service) == rows[16:19]
     assert swept(service) == []
+
+
+def test_two_sweeps_at_once_send_no_more_messages_than_one(service, monkeypatch):
+    add(service, 40)
+    counted, capacity = threading.Barrier(2), dispatch.capacity
+
+    def slow(session, table, *others):
+        found = capacity(session, table, *others)
+        # a sweep that lets the other one wait counts alone
+        with suppress(threading.BrokenBarrierError):
+            counted.wait(0.5)
+        return found
+
+    monkeypatch.setattr(dispatch, "capacity", slow)
+    told = []
+    sweeps = [
+        threading.Thread(target=dispatch.sweep, args=(service, lambda table, row: told.append((table, row))))
+        for _ in range(2)
+    ]
+    for sweep in sweeps:
+        sweep.start()
+    for sweep in sweeps:
+        sweep.join()
+    assert len([row for table, row in told if table is Frame]) == 16
 
 
 def test_many_processes_are_told_of_more_and_those_that_are_silent_of_none(service):

@@ -529,7 +529,7 @@ def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, 
             job = execution.frame_reduction.plan(session, session.get_one(Frame, star.id), assembly)
         raw = execution.frame_reduction.raw_file.read(job.path)
         real = service.spectrographs("nres01")
-        find = execution.frame_reduction.references.fetch
+        find = execution.frame_reduction.recipe_references.fetch
         refs = find(job.masters, raw.kind, real, raw, job.output, job.with_velocities)
         fetched[do_rv] = (bool(refs.masks), bool(refs.tellurics), bool(refs.stars), bool(refs.lamp), bool(refs.arc))
     assert fetched == {True: (True,) * 5, False: (False, False, True, True, True)}

@@ -176,14 +176,14 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
     monkeypatch.setattr(dispatch.leases, "release_abandoned", away)
-    pick = dispatch.dispatches.select
+    pick = dispatch.notifications.select
 
     def strange(session, table, *others, **more):
         if table is ScheduledMaster:
             raise LookupError("a strange row")
         return pick(session, table, *others, **more)
 
-    monkeypatch.setattr(dispatch.dispatches, "select", strange)
+    monkeypatch.setattr(dispatch.notifications, "select", strange)
     told = []
     dispatch.SweepTimer(service, lambda *work: told.append(work), lambda _: True).tick()
     assert told == [(Frame, 1)]
