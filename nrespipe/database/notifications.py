@@ -1,4 +1,4 @@
-"""Dispatch of rows that are work: select those of which a worker is to be notified, and request more work."""
+"""Notifications of workers: select the rows of which a worker is to be notified, and make rows due."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta

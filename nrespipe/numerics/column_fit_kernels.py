@@ -38,7 +38,7 @@ def transposed(image: np.ndarray) -> np.ndarray:
 
 
 def _read_only(array):
-    """Return a view: the kernels are compiled for arrays that nobody may write to, as those of a master are."""
+    """Return a read-only view: the kernels are compiled for one, as the arrays of a master are read-only."""
     view = array.view()
     view.flags.writeable = False
     return view
@@ -96,12 +96,12 @@ def _shares_of(response, centers, tables, columns, low, step, half):
 
 @njit(cache=True)
 def model_column(model: Floats, shares: Floats, first: Integers, flux: Floats, extra: Floats, least: float) -> None:
-    """Fill the windows of a column with the flux of its traces, spread over their profiles.
+    """Fill a column with the light that is known, and the flux of its traces spread over their profiles.
 
     Parameters
     ----------
     model : shape (n_rows,)
-        Is overwritten inside the windows of the traces [electron].
+        Is overwritten [electron].
     shares : shape (n_traces, n_window)
         Of this column, from `shares_of`.
     first : shape (n_traces,)
@@ -114,10 +114,8 @@ def model_column(model: Floats, shares: Floats, first: Integers, flux: Floats, e
         A fainter trace is taken to have this flux: 0, or minus infinity to take each as it is [electron].
     """
     n_rows, window = len(model), shares.shape[1]
-    for k in range(len(first)):
-        if first[k] >= 0:
-            for y in range(np.uint64(first[k]), np.uint64(min(first[k] + window, n_rows))):
-                model[y] = extra[y]
+    for y in range(n_rows):
+        model[y] = extra[y]
     for k in range(len(first)):
         if first[k] >= 0 and not np.isnan(flux[k]):
             light = max(flux[k], least)
@@ -232,7 +230,8 @@ def _fit(data, floor, error, bad, shares, first, extra, guard, threshold, start,
             if first[x, k] >= 0:
                 solution[k] = start[k, x] if not np.isnan(start[k, x]) else _sum(data[x], bad[x], first[x, k], window)
         for attempt in range(passes):
-            _model(model, noise, shares[x], first[x], solution, extra[x], floor[x], error[x])
+            model_column(model, shares[x], first[x], solution, extra[x], 0.0)
+            _noise(noise, floor[x], error[x], model)
             if attempt > 0 and np.isfinite(threshold):
                 _guards(guards, shares[x], first[x], solution, guard)
                 found = 0
@@ -311,18 +310,10 @@ def _share_used(bad, shares, first):
 
 
 @njit(cache=True)
-def _model(model, noise, shares, first, solution, extra, floor, error):
-    """Fill a column with the light of its traces, and with its variance."""
-    n_rows, window = len(model), shares.shape[1]
-    for y in range(n_rows):
-        model[y] = extra[y]
-    for k in range(len(first)):
-        if first[k] >= 0:
-            light = max(solution[k], 0.0)
-            for j in range(min(window, n_rows - first[k])):
-                model[np.uint64(first[k] + j)] += light * shares[k, j]
-    # over the whole column, which the compiler can do for several pixels at a time
-    for y in range(n_rows):
+def _noise(noise, floor, error, model):
+    """Fill a column with the variance of its pixels."""
+    # the whole column, also between the traces: the compiler then does several pixels at a time
+    for y in range(len(noise)):
         light = max(model[y], 0.0)
         noise[y] = floor[y] + light + (error[y] * light) ** 2
 

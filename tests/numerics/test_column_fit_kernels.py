@@ -300,12 +300,9 @@ def test_the_model_of_a_column_is_the_sum_of_its_traces_and_of_the_light_that_is
     for x in (0, 10, 20, 21, 29):
         model = np.full(64, 777.0)
         column_fit_kernels.model_column(model, shares[x], first[x], flux[:, x], extra, least)
-        inside = np.zeros(64, bool)
-        for start in first[x][first[x] >= 0]:
-            inside[start : start + 18] = True
         expected = extra + np.maximum(np.nan_to_num(flux[:, x]), least) @ full[x]
-        np.testing.assert_allclose(model[inside], expected[inside], rtol=1e-5, atol=1e-3)
-        assert (model[~inside] == 777).all()
+        # also between the windows of the traces, where the light that is known is all there is
+        np.testing.assert_allclose(model, expected, rtol=1e-5, atol=1e-3)
 
 
 _OFFSETS = np.arange(-10, 10.01, 0.05)

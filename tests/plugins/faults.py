@@ -354,7 +354,7 @@ def hung_disk(world, number):
 def other_host(world, number):
     """A worker of the same name runs on another host, and goes away while it reduces a frame."""
     world.kill("one")
-    # nobody can see on another host that its process has gone: its lease must run out
+    # another host cannot see that the process has ended: its lease must run out
     away = world.rig.start("work", "one", host="alpha", **LIMITS | SHORT)
     world.bring(number + 1, "SLOW")
     world.begun()

@@ -121,7 +121,7 @@ def nominal_gain(frames: Sequence[RawFrame], detector: Detector) -> Gain:
     Returns
     -------
     Gain
-        Its error is 30 percent, or by how much header and table differ.
+        Its error is 30 percent, or the difference between header and table if that is larger.
     """
     header, table = median_known([raw.header_gain_e_per_adu for raw in frames]), detector.gain_e_per_adu
     if header is None or not _GAINS[0] <= header <= _GAINS[1]:

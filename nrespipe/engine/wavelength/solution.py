@@ -24,6 +24,7 @@ def evaluate(solution: Solution, fiber: int, order: np.ndarray, x: np.ndarray) -
         Vacuum wavelength [angstrom].
     """
     order, x = np.asarray(order, float), np.asarray(x, float)
+    # all columns of whole orders, as most callers ask for: a product of two small matrices instead of a term a pixel
     if order.shape[1:] == (1,) and x.ndim == 1:
         return on_grid(solution, fiber, order[:, 0], x)
     order, x = np.broadcast_arrays(order, x)

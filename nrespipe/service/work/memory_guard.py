@@ -27,8 +27,7 @@ def keep_freed_memory() -> None:
     Notes
     -----
     A frame allocates and frees some thirty arrays of the size of the detector. The C library gives such arrays back to
-    the system at once, which then hands the same pages out again, emptied one by one: a seventh of the CPU time of a
-    frame (``benchmarks/speed.py``).
+    the system at once, which then hands the same pages out again, emptied one by one.
     """
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -77,7 +77,7 @@ def test_a_container_knows_no_machine_and_a_proc_of_other_processes_no_namespace
     assert places[1] == ["", "b", "4026532179"]
     assert places[2] == ["", "b", ""]
     monkeypatch.setattr(owners, "_place", lambda: ":".join(places[2]))
-    assert not owners.is_dead("night/:b:/4194304.1"), "whose processes these are nobody knows"
+    assert not owners.is_dead("night/:b:/4194304.1"), "a process of an unknown machine may live"
 
 
 @pytest.mark.parametrize(
