@@ -102,3 +102,20 @@ def check_lines(mask: LineMask) -> None:
         raise ValueError(f"{mask!r:.60} is no LineMask: take one, as nrespipe.data.stellar_lines('G2')")
     if not (np.all(np.diff(mask.vacuum_angstrom) >= 0) and np.all(np.isfinite(mask.depth))):
         raise ValueError(f"the lines of mask {mask.name} must increase in wavelength, and no depth may be NaN")
+
+
+def check_depths(mask: LineMask) -> None:
+    """Refuse weights of lines that are no depths.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or greater than 1: a model of the lines cannot be made from it.
+    """
+    check_lines(mask)
+    low, high = (float(end(mask.depth)) for end in (np.min, np.max)) if len(mask.depth) else (0.0, 0.0)
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"the weights of mask {mask.name} run from {low:.3g} to {high:.3g}, so they are no depths below a "
+            "continuum of 1, which the model of the lines needs; velocity_of_arrays.gaussian takes any weights"
+        )

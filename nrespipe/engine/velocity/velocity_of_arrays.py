@@ -1,6 +1,7 @@
 """The radial velocity of a spectrum from arrays alone, for any spectrograph."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from nrespipe.frames.velocity import LineMask, OrderVelocities, Tellurics
 
 #: An order longer than twice this is a merged spectrum and is cut into pieces of about this length [pixel]
 _PIECE = 4096
+#: Of HARPS: full width of the box of a line [m / s], and the mean of 1 / sqrt(1 - (v / c)**2) and of gravity at the
+#: Earth, by which its pipeline multiplies the Doppler factor
+_HARPS_BOX_MS, _HARPS_FACTOR = 820.0, 1 + 1.55e-8
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,8 @@ def velocity(
     Raises
     ------
     ValueError
-        If the arrays do not match or have no usable pixels, nothing of `reference` falls on usable pixels, or its lines
-        are not those of the spectrum near the velocity.
+        If the arrays do not match or have no usable pixels, nothing of `reference` falls on usable pixels, its lines
+        are not those of the spectrum near the velocity, or the weights of a mask are no depths (0 to 1).
 
     Notes
     -----
@@ -125,7 +129,8 @@ def gaussian(
     *,
     berv_ms: float = 0.0,
     blaze: Floats | None = None,
-    box_ms: float = 820.0,
+    convention: Literal["harps"] | None = None,
+    box_ms: float = _HARPS_BOX_MS,
     reach_ms: float = 6000.0,
     step_ms: float = 100.0,
     drift_scatter_ms: float = 0.0,
@@ -135,14 +140,18 @@ def gaussian(
     Parameters
     ----------
     wavelength, flux, variance, mask
-        As in `velocity`; the depths of the mask are the weights of its lines. Flux is that of the pixel, not per
-        angstrom.
+        As in `velocity`, but any weights do as the depths of the mask, and its medium (HARPS: air) is that of the
+        wavelengths. Flux is that of the pixel, as extracted, not per angstrom.
     velocity_ms
         Middle of the range of velocities that is fitted [m / s].
     berv_ms, blaze
         As in `velocity`; a line counts with the blaze at its place.
+    convention
+        ``"harps"``: velocities are ``(1 + v / c) = (1 + v_seen / c) (1 + berv / c) (1 + 1.55e-8)``, with the header's
+        ``ESO DRS BERV`` as `berv_ms`, and the box is that of HARPS. A spectrum that is at rest in the barycenter
+        (``S1D``) includes all factors; it has no `berv_ms`.
     box_ms
-        Full width of the box around a line in which the spectrum is averaged [m / s].
+        Full width of the box around a line, from which the light is summed [m / s].
     reach_ms
         Half width of the range that is fitted; the velocity depends on it by some m/s, because lines blend [m / s].
     step_ms
@@ -158,49 +167,69 @@ def gaussian(
     Raises
     ------
     ValueError
-        If no line of the mask falls on usable pixels, with all of its range, or the CCF has no dip in it.
+        If no line of the mask falls on usable pixels, with all of its range, the CCF has no dip in it, or the
+        convention is unknown or has another box.
 
     Notes
     -----
     It reproduces the velocity of another pipeline where its mask and conventions are known (Pepe et al. 2002, A&A 388,
     632); `velocity` is the better one, as this depends on blends, on the ends of the orders and on the line-spread
-    function. Lines that leave an order within the range, or meet a pixel that is left out, are not used.
+    function. The light in a box is the flux of each pixel times the share of *the pixel* that the box covers: the mean
+    flux per pixel in the box instead tilts every line where the dispersion changes along the order. Lines that leave
+    an order within the range, or meet a pixel that is left out, are not used.
     """
     array_input_checks.check_lines(mask)
     wavelength, flux, variance, blaze = _arrays(wavelength, flux, variance, blaze, cut=False)
-    velocity_ms, berv_ms = (
-        array_input_checks.speed_ms(velocity_ms, "velocity_ms"),
-        array_input_checks.speed_ms(berv_ms, "berv_ms"),
-    )
+    velocity_ms = array_input_checks.speed_ms(velocity_ms, "velocity_ms")
+    berv_ms = _motion_ms(array_input_checks.speed_ms(berv_ms, "berv_ms"), convention, box_ms)
     grid_ms = velocity_ms + np.arange(-round(reach_ms / step_ms), round(reach_ms / step_ms) + 1) * step_ms
     seen_ms = doppler.seen_ms(grid_ms, berv_ms)
     good = np.isfinite(flux) & np.isfinite(variance) & (variance > 0) & (blaze > 0)
-    divided = np.where(good, flux / np.where(good, blaze, 1.0), 0.0)
     lines = _within(mask, wavelength, good, blaze, seen_ms, box_ms)
     if len(lines.order) == 0:
         raise ValueError(f"no line of mask {mask.name} falls on usable pixels")
     edges = ccf.pixel_edges(wavelength)
-    each = ccf.correlate(divided[None], edges, lines, seen_ms, box_ms)[0]
-    noise = np.where(good, variance / np.where(good, blaze, 1.0) ** 2, 0.0)
+    per_blaze = np.where(good, 1 / (np.where(good, blaze, 1.0) * np.diff(edges, axis=1)), 0.0)
+    light, noise = np.where(good, flux, 0.0) * per_blaze, np.where(good, variance, 0.0) * per_blaze**2
+    # the mean per angstrom in the box times the width of the box, which grows with the velocity
+    growth = doppler.factor(seen_ms)
+    each = growth * ccf.correlate(light[None], edges, lines, seen_ms, box_ms)[0]
     fits = [_shift(grid_ms, function) for function in (each.sum(axis=0), *each)]
-    projected = ccf.projection(edges, lines, seen_ms, box_ms, np.tile(fits[0][1], (len(each), 1)))
+    pulls = [growth * pull for _, pull in fits]
+    projected = ccf.projection(edges, lines, seen_ms, box_ms, np.tile(pulls[0], (len(each), 1)))
     found, total = fits[0][0], float(np.sqrt(np.sum(projected**2 * noise)))
     if not (found.contrast > 0 and grid_ms[0] < found.center_ms < grid_ms[-1]):
         ends = " to ".join(f"{end / 1e3:.1f}" for end in grid_ms[[0, -1]])
         raise ValueError(f"the lines of mask {mask.name} make no dip within {ends} km/s")
-    single = ccf.projection(edges, lines, seen_ms, box_ms, np.array([pull for _, pull in fits[1:]]))
-    error = np.sqrt(np.sum(single**2 * noise, axis=1))
-    able = np.isfinite(error) & (error > 0)
-    weight = np.where(able, 1 / np.where(able, error, 1.0) ** 2, 0.0)
-    by_order = OrderVelocities(
-        np.where(able, [dip.center_ms for dip, _ in fits[1:]], np.nan),
-        np.where(able, error, np.nan),
-        weight / max(weight.sum(), 1e-300),
-    )
+    single = ccf.projection(edges, lines, seen_ms, box_ms, np.array(pulls[1:]))
+    by_order = _by_order(fits[1:], np.sqrt(np.sum(single**2 * noise, axis=1)))
     return _measurement(
         found.center_ms, total, drift_scatter_ms, by_order, fwhm_ms=found.fwhm_ms, contrast=found.contrast,
         bisector_ms=ccf.bisector_span(grid_ms, each.sum(axis=0), found),
     )  # fmt: skip
+
+
+def _motion_ms(berv_ms, convention, box_ms):
+    """Return the barycentric correction c z of a convention."""
+    if convention is None:
+        return berv_ms
+    if convention != "harps":
+        raise ValueError(f"convention {convention!r} is unknown: give 'harps' or none")
+    if box_ms != _HARPS_BOX_MS:
+        raise ValueError(f"the box of convention 'harps' is {_HARPS_BOX_MS:.0f} m/s wide, not {box_ms:g} m/s")
+    # an S1D is at rest in the barycenter, with the same factor
+    return 0.0 if berv_ms == 0 else doppler.C_MS * (doppler.factor(berv_ms) * _HARPS_FACTOR - 1)
+
+
+def _by_order(fits, error_ms):
+    """Return the velocities of the orders from their dips; NaN where an order has none."""
+    able = np.isfinite(error_ms) & (error_ms > 0)
+    weight = np.where(able, 1 / np.where(able, error_ms, 1.0) ** 2, 0.0)
+    return OrderVelocities(
+        np.where(able, [dip.center_ms for dip, _ in fits], np.nan),
+        np.where(able, error_ms, np.nan),
+        weight / max(weight.sum(), 1e-300),
+    )
 
 
 def _shift(grid_ms, function):
@@ -229,7 +258,7 @@ def _by_template(spectrum, numbers, template, known_ms, berv_ms, options):
 
 
 def _by_mask(spectrum, mask, known_ms, berv_ms, options):
-    array_input_checks.check_lines(mask)
+    array_input_checks.check_depths(mask)
     guess_ms = known_ms
     if known_ms is None:
         guess_ms, significance, _ = line_selection.search_velocity(mask, spectrum, berv_ms, options["tellurics"])
@@ -283,7 +312,7 @@ def _spectrum(wavelength, flux, variance, blaze):
 
 
 def _within(mask, wavelength, good, blaze, seen_ms, box_ms):
-    """Return the lines that stay on good pixels of an order over the whole range of velocities."""
+    """Return the lines that stay on good pixels over the whole range of velocities; weights include their boxes."""
     ends_ms = seen_ms[[0, -1]] + np.array([-box_ms, box_ms])
     low, high = (mask.vacuum_angstrom * doppler.factor(end) for end in ends_ms)
     center = mask.vacuum_angstrom * doppler.factor(seen_ms[len(seen_ms) // 2])
@@ -293,7 +322,8 @@ def _within(mask, wavelength, good, blaze, seen_ms, box_ms):
         bad_before = np.append(0, np.cumsum(~good[order]))
         first, end = np.searchsorted(edges, low[here], "right") - 1, np.searchsorted(edges, high[here])
         here = here[bad_before[end] == bad_before[first]]
-        weight = mask.depth[here] * np.interp(center[here], row, blaze[order])
+        width = mask.vacuum_angstrom[here] * box_ms / doppler.C_MS
+        weight = mask.depth[here] * np.interp(center[here], row, blaze[order]) * width
         parts.append((np.full(len(here), order), mask.vacuum_angstrom[here], weight))
     order, angstrom, weight = (np.concatenate(part) for part in zip(*parts))
     return ccf.Lines(order[weight > 0], angstrom[weight > 0], weight[weight > 0])

@@ -65,6 +65,93 @@ def test_a_spectrum_of_harps_and_its_mask_give_the_velocity_and_the_shape_that_h
     assert 0.5 < found.error_ms < 2
 
 
+def merged_factor(header):
+    """Return the factor from the wavelengths of the spectrograph to those of a merged spectrum."""
+    return (1 + 1e3 * header["ESO DRS BERV"] / C_MS) * (1 + 1.55e-8)
+
+
+def as_extracted(header, wavelength, flux):
+    """Return a merged spectrum of HARPS on its orders, as they were extracted: wavelengths, flux of pixels, and blaze.
+
+    The dispersion changes by a quarter along an order, that of the merged spectrum not at all.
+    """
+    degree = header["ESO DRS CAL TH DEG LL"]
+    n = (degree + 1) * 72
+    terms = np.array([header[f"ESO DRS CAL TH COEFF LL{i}"] for i in range(n)]).reshape(72, degree + 1)
+    orders_angstrom = np.polynomial.polynomial.polyval(np.arange(4096.0), terms.T)
+    at_rest = orders_angstrom * merged_factor(header)
+    step, edges = header["CDELT1"], ccf.pixel_edges(at_rest)
+    ends = np.append(wavelength - step / 2, wavelength[-1] + step / 2)
+    light = np.diff(np.interp(edges, ends, np.append(0, np.cumsum(flux * step))), axis=1)
+    light[(edges[:, :-1] < ends[0]) | (edges[:, 1:] > ends[-1]) | (light <= 0)] = np.nan
+    number = np.setdiff1d(np.arange(89, 162), [115])[::-1][:, None]
+    center = np.median(number * orders_angstrom[:, 2048:2049])
+    blaze = np.sinc(number * (number * orders_angstrom / center - 1)) ** 2
+    return orders_angstrom, light * blaze, blaze
+
+
+def test_the_orders_of_harps_give_the_velocity_of_harps_though_the_dispersion_changes_along_them():
+    start, end, weight = np.loadtxt(harps("M2_ceres_harps.mas"), unpack=True)
+    with fits.open(harps("gl581_harps_s1d.fits")) as hdus:
+        header, flux = hdus[0].header, hdus[0].data.astype(float)
+    merged = header["CRVAL1"] + header["CDELT1"] * np.arange(len(flux))
+    mask = LineMask("M2", 3400.0, (start + end) / 2, weight)
+    wavelength, light, blaze = as_extracted(header, merged, flux)
+    found = velocity_of_arrays.gaussian(
+        wavelength, light, light, mask, -9200.0, blaze=blaze, berv_ms=1e3 * header["ESO DRS BERV"], convention="harps"
+    )
+    assert found.rv_ms == pytest.approx(-9198.84, abs=1.0)
+    # the same stretches with their constant step
+    apart = []
+    for row, shape, alone in zip(wavelength * merged_factor(header), blaze, found.by_order.rv_ms):
+        here = np.flatnonzero((merged > row[0]) & (merged < row[-1]) & (flux > 0))
+        if np.isfinite(alone) and len(here) and np.ptp(here) == len(here) - 1:
+            part = flux[here] * np.interp(merged[here], row, shape)
+            options = {"blaze": np.interp(merged[here], row, shape), "convention": "harps"}
+            same = velocity_of_arrays.gaussian(merged[here], part, part, mask, -9200.0, **options)
+            apart.append(alone - same.rv_ms)
+    assert len(apart) > 40
+    assert np.median(np.abs(apart)) < 1.5
+
+
+def test_the_dispersion_may_double_along_an_order_and_the_plain_gaussian_stays_where_it_is():
+    center = np.linspace(5010.0, 5095.0, 120)
+    mask = LineMask("a hundred", 5000.0, center, np.full(120, 0.5))
+    ends = 5000 + 70 * np.linspace(0, 1, 5001) + 35 * np.linspace(0, 1, 5001) ** 2
+    for edges in (ends, (ends[0] + ends[-1] - ends)[::-1]):
+        fine = np.linspace(edges[0], edges[-1], 200_001)
+        shape = 1 - 0.5 * np.exp(-0.5 * ((fine[:, None] - center) / 0.03) ** 2).sum(axis=1)
+        total = np.append(0, np.cumsum((shape[1:] + shape[:-1]) / 2 * np.diff(fine)))
+        flux = np.diff(np.interp(edges, fine, total))
+        found = velocity_of_arrays.gaussian((edges[1:] + edges[:-1]) / 2, flux, 1e-4 * flux, mask, 0.0)
+        assert abs(found.rv_ms) < 0.3
+
+
+def test_the_convention_of_harps_has_one_factor_and_one_box():
+    flux, variance = light(-31e3, 21e3)
+    given = WAVELENGTH, flux, variance, LINES, -31e3
+    plain, by_harps = (velocity_of_arrays.gaussian(*given, berv_ms=21e3, convention=c) for c in (None, "harps"))
+    assert by_harps.rv_ms - plain.rv_ms == pytest.approx(1.55e-8 * C_MS, abs=0.02)
+    # a spectrum that its pipeline has put to rest includes the factor
+    at_rest = [velocity_of_arrays.gaussian(*given[:4], -52e3, convention=c).rv_ms for c in (None, "harps")]
+    assert at_rest[0] == at_rest[1]
+    with pytest.raises(ValueError, match="the box of convention 'harps' is 820 m/s wide, not 500 m/s"):
+        velocity_of_arrays.gaussian(*given, convention="harps", box_ms=500.0)
+    with pytest.raises(ValueError, match="convention 'sophie' is unknown"):
+        velocity_of_arrays.gaussian(*given, convention="sophie")
+
+
+def test_weights_that_are_no_depths_are_refused_by_the_model_of_the_lines_alone():
+    flux, variance = light(500.0)
+    for weights in (7.7 * LINES.depth, -LINES.depth):
+        mask = LineMask("contrasts", 5000.0, LINES.vacuum_angstrom, weights)
+        with pytest.raises(ValueError, match=r"the weights of mask contrasts run from .* so they are no depths"):
+            velocity_of_arrays.velocity(WAVELENGTH, flux, variance, mask)
+    mask = LineMask("contrasts", 5000.0, LINES.vacuum_angstrom, 7.7 * LINES.depth)
+    found = velocity_of_arrays.gaussian(WAVELENGTH, flux, variance, mask, 500.0)
+    assert found.rv_ms == pytest.approx(velocity_of_arrays.gaussian(WAVELENGTH, flux, variance, LINES, 500.0).rv_ms)
+
+
 def test_the_sun_is_at_rest_for_the_mask_of_harps_and_falls_out_of_its_own_gravity_for_laboratory_wavelengths():
     start, end, weight = np.loadtxt(harps("G2_ceres_harps.mas"), unpack=True)
     with fits.open(harps("sun_harps_s1d.fits")) as hdus:
