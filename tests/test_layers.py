@@ -35,7 +35,7 @@ VIOLATIONS = [
     (LIGHT, "engine/wrong.py", "A_MODULE_THAT_HAS_NO_ROOM = True"),
     (WAY, "service/ingest/wrong.py", "from nrespipe.service.work import leases"),
     (FILES, "files/raw/wrong.py", "from nrespipe.files.products import l2"),
-    (DATABASE, "database/tables/wrong.py", "from nrespipe.database import claims"),
+    (DATABASE, "database/tables/wrong.py", "from nrespipe.database.work import claims"),
     (NO_QUEUE, "analysis/wrong.py", "import kombu"),
     (NO_SERVICE, "engine/detector/wrong.py", "import sqlalchemy"),
     (NO_SERVICE, "recipes/wrong.py", "def late():\n    from celery import Celery\n    return Celery"),

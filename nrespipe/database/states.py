@@ -16,6 +16,12 @@ class State(StrEnum):
     FAILED = "failed"  #: the program failed, and the traceback is kept
 
 
+#: States of a frame that is tried again without a request.
+UNFINISHED = (State.QUEUED, State.WAITING, State.RETRY)
+#: States that depend on the content of the file alone: another attempt ends in the same.
+FINAL = (State.BAD, State.SKIPPED)
+
+
 class Standing(StrEnum):
     """Whether a master may be used."""
 

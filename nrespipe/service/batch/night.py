@@ -16,6 +16,7 @@ from nrespipe.database import frames
 from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame
+from nrespipe.database.work import attempts
 from nrespipe.files import layout
 from nrespipe.files.raw.identity import without_name as bare
 from nrespipe.frames.raw import Kind
@@ -222,7 +223,7 @@ def _ready(session: Session, assembly: "Assembly", due: Sequence[Frame]) -> list
         # one that cannot be planned fails once more in a process, which records it
         job = outcome.run(frame_reduction.plan, session, frame, assembly).value
         if job is not None and job.missing:
-            frames.record_wait(session, frame.id, job.missing)
+            attempts.record_wait(session, frame.id, job.missing)
         else:
             ready.append(frame)
     return ready

@@ -14,7 +14,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database import claims
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import State
@@ -28,6 +27,7 @@ from nrespipe.database.tables import (
     ScheduledMaster,
     WorkTable,
 )
+from nrespipe.database.work import claims, releases
 from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.operations import kernels
@@ -235,7 +235,7 @@ def _release(batch: Batch, order: Order, ended: Outcome[object]) -> list[Order]:
     is_death = ended.state is not State.RETRY or not ended.traceback
 
     def release(session: Session) -> Row | None:
-        claims.release(session, ended.reason, [order.owner], is_death)
+        releases.release(session, ended.reason, [order.owner], is_death)
         return session.get(order.table, order.row_id, populate_existing=True)
 
     row = leases.persist(batch.assembly.sessions, release, monotonic() + batch.assembly.pace.patience_s)

@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from nrespipe.database import frames, notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
+from nrespipe.database.work import announcements, contents, notifications
 from nrespipe.files import layout, timed_read
 from nrespipe.files.atomic_files import md5
 from nrespipe.files.exchange import archive_download
@@ -145,19 +145,19 @@ def record_content(session: Session, frame: Frame, found: Inspection, moved: boo
     if moved:
         known.path = str(path)
         if known.state in (State.RETRY, State.FAILED) and not known.owner:
-            notifications.request(session, known)
+            announcements.request(session, known)
     if known.id != frame.id:
         known.archive_id = frame.archive_id if known.archive_id is None else known.archive_id
         for attempt in frame.attempts:
             session.delete(attempt)
-        notifications.cancel_versions(session, frame.id)
+        notifications.resend_other_versions(session, frame.id)
         session.delete(frame)
         session.flush()
     if is_read and known.start_mjd is None:
-        frames.record_header(known, facts, clock(session))
+        contents.record_header(known, facts, clock(session))
     others = select(Frame.id).where(Frame.filename == known.filename, Frame.version.is_not(None))
     if is_read or session.scalar(others.limit(1)) is None:
-        frames.assign_version(session, known)
+        contents.assign_version(session, known)
     return known
 
 

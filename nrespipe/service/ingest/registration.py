@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from nrespipe.database import frames
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
+from nrespipe.database.work import announcements, attempts
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
 from nrespipe.service import outcome
@@ -39,7 +39,7 @@ def register_message(session: Session, assembly: "Assembly", arrival: "Arrival")
     path = arrival.path or str(layout.fetched_path(assembly.output, arrival.name))
     # the listener notifies a worker right after the commit, and a sweep in between would send a second message; where
     # it sends none, the notifier marks the row as not sent
-    frame, is_due = frames.announce(
+    frame, is_due = announcements.announce(
         session, identity.stem(arrival.name), path, arrival.md5, is_notified=True, **announced
     )
     return frame.id, is_due
@@ -80,12 +80,12 @@ def register_file(sessions: sessionmaker[Session], path: Path, facts: Facts, end
             # as a rule: nothing is new
             return frame
         if frame is None or is_announced:
-            frame, _ = frames.announce(session, stem, str(path), **identity.parse_name(path.name))
+            frame, _ = announcements.announce(session, stem, str(path), **identity.parse_name(path.name))
             if frame.owner:
                 # a worker reads it at this moment, and will identify it
                 return known or frame
         if md5 is not None:
             frame = inspection.record_content(session, frame, found, moved)
         if ended.state is not State.DONE and frame.state in (State.QUEUED, State.RETRY) and not frame.owner:
-            frames.record(session, outcome.attempt_row(frame.id, ended))
+            attempts.record_attempt(session, outcome.attempt_row(frame.id, ended))
         return frame

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import frames, notifications
+from nrespipe.database import frames
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
+from nrespipe.database.work import announcements
 from nrespipe.errors import Unavailable
 from nrespipe.files import layout
 from nrespipe.files.raw import identity
@@ -88,7 +89,7 @@ def requeue(
     conditions += [Frame.updated >= since] if since else []
     found = list(session.scalars(select(Frame).where(*conditions).order_by(Frame.filename)))
     for frame in found:
-        notifications.request(session, frame)
+        announcements.request(session, frame)
     return [frame.filename for frame in found]
 
 

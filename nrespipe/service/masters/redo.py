@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, aliased
 
-from nrespipe.database import notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage, scheduled_masters
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master, attempt_masters, master_inputs, master_parents
+from nrespipe.database.work import announcements
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 
@@ -160,7 +160,7 @@ def _ask_again(session: Session, frames: Iterable[Frame]) -> None:
     query = select(Frame).where(Frame.id.in_(rows)).order_by(Frame.id).with_for_update()
     for frame in session.scalars(query.execution_options(populate_existing=True)):
         if frame.owner == "" and frame.next_try is None:
-            notifications.request(session, frame, low_priority=True)
+            announcements.request(session, frame, low_priority=True)
 
 
 def _make_again(session: Session, masters: Iterable[Master]) -> None:

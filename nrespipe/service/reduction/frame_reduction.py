@@ -9,11 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nrespipe.database import frames, measurements, notifications
+from nrespipe.database import measurements
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, Product, StarVelocity
+from nrespipe.database.work import announcements, attempts
 from nrespipe.errors import BadFrame, MissingCalibration
 from nrespipe.files.atomic_files import md5
 from nrespipe.files.products import frame_products
@@ -199,7 +200,7 @@ def record(session: "Session", job: Job, ended: "Outcome[Result]", assembly: "As
     files = [Product(level=level, path=path, md5=checksum) for level, path, checksum in result.products]
     velocities = [StarVelocity(**columns) for columns in result.velocities]
     drift = FrameDrift(**result.drift) if result.drift else None
-    frame = frames.record(session, attempt, result.quality, files, velocities, drift)
+    frame = attempts.record_attempt(session, attempt, result.quality, files, velocities, drift)
     session.flush()
     _look_again(session, frame, job, ended, assembly)
     return frame
@@ -213,11 +214,11 @@ def _look_again(session: "Session", frame: Frame, job: Job, ended: "Outcome[Resu
             # a master that was made meanwhile has released the frames that waited then, and this one did not wait yet
             frame.next_try = clock(session)
     elif is_settled and _is_outdated(session, frame, job, assembly):
-        notifications.request(session, frame, low_priority=frame.state is State.DONE)
+        announcements.request(session, frame, low_priority=frame.state is State.DONE)
     elif is_settled and ended.state is State.WAITING and not job.missing:
         # the file of a master is gone or damaged; the next run, or another worker, makes it again
-        notifications.request(session, frame, low_priority=True)
-        frame.next_try = clock(session) + timedelta(seconds=frames.LOOK_AGAIN_S)
+        announcements.request(session, frame, low_priority=True)
+        frame.next_try = clock(session) + timedelta(seconds=attempts.LOOK_AGAIN_S)
 
 
 def _is_outdated(session: "Session", frame: Frame, job: Job, assembly: "Assembly") -> bool:

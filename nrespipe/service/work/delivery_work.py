@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 from sqlalchemy.orm import Session
 
-from nrespipe.database import breakers, claims, frames
+from nrespipe.database import breakers
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, NightSummary, Product
+from nrespipe.database.work import attempts, claims
 from nrespipe.errors import Unavailable
 from nrespipe.files import timed_read
 from nrespipe.files.exchange import deliveries
@@ -155,9 +156,9 @@ def _record_delivery(session: Session, row: Delivery, ended: "Outcome[object]", 
     row.refusals += ended.state is not State.DONE and not is_away
     if ended.state is State.DONE:
         row.delivered = clock(session)
-    elif ended.state is State.RETRY and row.refusals < frames.MOST_RETRIES:
+    elif ended.state is State.RETRY and row.refusals < attempts.MOST_RETRIES:
         # also where the server is away: should this product be the cause, another finds out that it is not
-        row.next_try = clock(session) + timedelta(seconds=frames.pause_s(row.tries))
+        row.next_try = clock(session) + timedelta(seconds=attempts.pause_s(row.tries))
 
 
 def _record_summary(
@@ -171,5 +172,5 @@ def _record_summary(
     if ended.state is State.DONE:
         row.mailed, row.reason = (moment, ended.value) if isinstance(ended.value, str) else (None, "")
     elif ended.state is State.RETRY and row.day >= night_summary.first_recent_night(moment):
-        row.next_try = moment + timedelta(seconds=frames.pause_s(row.tries))
+        row.next_try = moment + timedelta(seconds=attempts.pause_s(row.tries))
     return True

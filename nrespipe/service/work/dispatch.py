@@ -9,9 +9,10 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nrespipe.database import breakers, nodes, notifications
+from nrespipe.database import breakers, nodes
 from nrespipe.database.dialects import clock
 from nrespipe.database.tables import WORK_TABLES, Delivery, Frame, WorkTable
+from nrespipe.database.work import notifications
 from nrespipe.service import outcome
 from nrespipe.service.work import leases
 from nrespipe.service.work.queues import ROUTES, IsEmpty, Send
@@ -167,7 +168,7 @@ def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty)
 
 def _mark_unsent(assembly: "Assembly", table: WorkTable, rows: Collection[int]) -> None:
     with assembly.sessions.begin() as session:
-        notifications.cancel(session, table, rows)
+        notifications.mark_unsent(session, table, rows)
 
 
 def _spare(assembly: "Assembly", is_empty: IsEmpty) -> list[int]:
@@ -191,4 +192,4 @@ def _is_overdue(session: Session, table: WorkTable, patience_s: float) -> bool:
 def forget_messages(session: Session) -> None:
     """Mark all rows as not sent: the broker was started anew without the messages that waited in it."""
     for table in WORK_TABLES:
-        notifications.cancel(session, table)
+        notifications.mark_unsent(session, table)

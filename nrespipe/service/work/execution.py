@@ -10,12 +10,12 @@ import structlog
 from sqlalchemy.orm import Session
 
 from nrespipe import __version__
-from nrespipe.database import claims, frames, notifications
 from nrespipe.database.administration import failures
 from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations, scheduled_masters
-from nrespipe.database.states import Standing, State
+from nrespipe.database.states import UNFINISHED, Standing, State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster, WorkTable
+from nrespipe.database.work import announcements, attempts, claims
 from nrespipe.service import metrics, outcome
 from nrespipe.service.ingest import inspection
 from nrespipe.service.ingest.inspection import Content, Inspection
@@ -150,7 +150,7 @@ def _plan(session: Session, frame: Frame, assembly: "Assembly") -> frame_reducti
     """Return the job; None where the frame goes on waiting for a master, which is recorded."""
     job = frame_reduction.plan(session, frame, assembly)
     if job.missing and frame.attempts and frame.attempts[-1].outcome == State.WAITING:
-        frames.record_wait(session, frame.id, job.missing)
+        attempts.record_wait(session, frame.id, job.missing)
         return None
     return job
 
@@ -181,12 +181,12 @@ def _schedule_master(session: Session, frame: Frame, assembly: "Assembly") -> No
 def _record_failure(session: Session, frame: Frame, lease: Lease[Frame], ended: Outcome[object]) -> bool:
     """Record an attempt that ended without a result: at the inspection, or by an error around the reduction."""
     is_announced_again = frame.next_try != lease.row.next_try
-    frame = frames.record(session, outcome.attempt_row(frame.id, ended))
+    frame = attempts.record_attempt(session, outcome.attempt_row(frame.id, ended))
     if frame.version is not None:
         outcome.run_or_log("schedule of the master", _schedule_master, session, frame, lease.assembly)
-    elif is_announced_again and frame.state in frames.UNFINISHED:
+    elif is_announced_again and frame.state in UNFINISHED:
         # since it was claimed: the file may be there now
-        notifications.request(session, frame)
+        announcements.request(session, frame)
     return True
 
 
@@ -205,7 +205,7 @@ def _plan_master(
 
 
 def _put_off(session: Session, row: ScheduledMaster) -> bool:
-    scheduled_masters.finish(row, clock(session) + timedelta(seconds=10 * frames.SHORTEST_PAUSE_S))
+    scheduled_masters.finish(row, clock(session) + timedelta(seconds=10 * attempts.SHORTEST_PAUSE_S))
     return True
 
 
@@ -222,7 +222,7 @@ def _record_master(
     scheduled_masters.finish(row)
     session.flush()
     made = master_making.record(session, job, ended)
-    pauses_s = {State.RETRY: 10 * frames.SHORTEST_PAUSE_S, State.WAITING: frames.LOOK_AGAIN_S}
+    pauses_s = {State.RETRY: 10 * attempts.SHORTEST_PAUSE_S, State.WAITING: attempts.LOOK_AGAIN_S}
     if ended.state in pauses_s:
         row.next_try = clock(session) + timedelta(seconds=pauses_s[ended.state])
     if ended.state is State.WAITING or made.standing is Standing.REJECTED:

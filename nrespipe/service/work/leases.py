@@ -10,10 +10,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from nrespipe.database import claims
 from nrespipe.database.administration import failures
 from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster
 from nrespipe.database.tables.base import Work
+from nrespipe.database.work import claims, releases
 from nrespipe.errors import Unavailable
 from nrespipe.service.assembly import Assembly
 from nrespipe.service.work import owners
@@ -165,9 +165,9 @@ def release_abandoned(session: Session) -> list[tuple[type[Work], int, str]]:
     list of tuple (type of Work, int, str)
         Table and key of each row that is free again, and the reason.
     """
-    released = [(table, row_id, OUT_OF_TIME) for table, row_id in claims.release(session, OUT_OF_TIME)]
-    dead = [name for name in claims.owners(session) if owners.is_dead(name)]
-    more = claims.release(session, DEAD, dead) if dead else []
+    released = [(table, row_id, OUT_OF_TIME) for table, row_id in releases.release(session, OUT_OF_TIME)]
+    dead = [name for name in releases.owners(session) if owners.is_dead(name)]
+    more = releases.release(session, DEAD, dead) if dead else []
     return released + [(table, row_id, DEAD) for table, row_id in more]
 
 

@@ -13,9 +13,10 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from nrespipe.database import claims, nodes
+from nrespipe.database import nodes
 from nrespipe.database.tables import Node
 from nrespipe.database.tables.base import Work
+from nrespipe.database.work import releases
 from nrespipe.errors import Unavailable
 from nrespipe.service.work import owners
 from nrespipe.service.work.leases import persist
@@ -94,7 +95,7 @@ def release(assembly: "Assembly", is_gone: Callable[[str], bool], reason: str, i
     reason
         Why, in plain words.
     is_death
-        As for ``claims.release``.
+        As for ``releases.release``.
 
     Raises
     ------
@@ -178,8 +179,8 @@ def _leave(session: Session, name: str, mine: str) -> _Rows:
 
 
 def _release(session: Session, is_gone: Callable[[str], bool], reason: str, is_death: bool = True) -> _Rows:
-    names = [one for one in claims.owners(session) if is_gone(one)]
-    return claims.release(session, reason, names, is_death) if names else []
+    names = [one for one in releases.owners(session) if is_gone(one)]
+    return releases.release(session, reason, names, is_death) if names else []
 
 
 def _log_released(rows: _Rows, reason: str) -> None:

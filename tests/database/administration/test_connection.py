@@ -13,10 +13,10 @@ from servers import with_tables
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from nrespipe.database import claims, notifications
 from nrespipe.database.administration import connection
 from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame
+from nrespipe.database.work import claims, notifications, releases
 from nrespipe.frames.raw import Kind
 
 FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
@@ -75,7 +75,7 @@ def test_a_process_that_falls_silent_within_a_transaction_does_not_keep_its_row(
     row = add(sessions, owner="silent")
     with sessions() as silent:
         assert claims.confirm_owner(silent, Frame, row, "silent")
-        assert until(sessions, lambda session: claims.release(session, "took too long")) == [(Frame, row)]
+        assert until(sessions, lambda session: releases.release(session, "took too long")) == [(Frame, row)]
         assert until(sessions, lambda session: claims.claim(session, Frame, row, "another"))
         silent.invalidate()
 
@@ -99,7 +99,7 @@ def test_one_that_wakes_after_its_transaction_was_ended_is_told_and_has_written_
             silent.commit()
     assert told.value.connection_invalidated
     with sessions.begin() as session:
-        assert claims.owners(session) == {"another"}
+        assert releases.owners(session) == {"another"}
 
 
 @pytest.mark.slow
@@ -135,9 +135,9 @@ def test_of_leases_that_have_run_out_all_others_are_released_while_one_row_is_lo
         assert claims.confirm_owner(silent, Frame, locked, "silent")
         with sessions.begin() as session:
             at_once(session)
-            assert claims.release(session, "took too long") == [(Frame, free)]
+            assert releases.release(session, "took too long") == [(Frame, free)]
     with sessions.begin() as session:
-        assert claims.release(session, "took too long") == [(Frame, locked)]
+        assert releases.release(session, "took too long") == [(Frame, locked)]
     sessions.kw["bind"].dispose()
 
 

@@ -17,10 +17,10 @@ from sqlalchemy import event, inspect, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import sessionmaker
 
-from nrespipe.database import frames
 from nrespipe.database.administration import connection, integrity, migration_steps, schema
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Frame, Master, Row
+from nrespipe.database.work import announcements
 
 FIRST, *_, LAST = schema.known()
 #: What a column holds in rows that are there to be counted.
@@ -438,7 +438,7 @@ def test_rows_that_nobody_has_read_are_announcements_and_what_they_hid_is_back(d
         assert [(frame.state, frame.next_try is not None) for frame in (found[2], found[4])] == [
             (State.QUEUED, True), (State.SKIPPED, False),
         ]  # fmt: skip
-        frames.announce(session, "a", "/elsewhere")
+        announcements.announce(session, "a", "/elsewhere")
     schema.downgrade(engine, "0010")
     with engine.begin() as opened:
         left = opened.execute(text("select filename, md5, version, path from frames order by filename, version")).all()

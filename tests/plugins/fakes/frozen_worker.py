@@ -9,8 +9,8 @@ from pathlib import Path
 import fake_recipes
 
 from nrespipe import logs
-from nrespipe.database import claims
 from nrespipe.database.administration import connection
+from nrespipe.database.work import claims
 from nrespipe.service import assembly
 from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.time_limits import Pace

@@ -5,8 +5,9 @@ from dataclasses import replace
 import fake_recipes
 
 from nrespipe import cli
-from nrespipe.database import breakers, claims, frames
+from nrespipe.database import breakers
 from nrespipe.database.administration import connection
+from nrespipe.database.work import attempts, releases
 from nrespipe.service import assembly
 from nrespipe.service.time_limits import Pace
 
@@ -24,7 +25,7 @@ def build(output, settings, **others):
 
 
 if __name__ == "__main__":
-    claims.SHORTEST_PAUSE_S = frames.SHORTEST_PAUSE_S = breakers.SHORTEST_PAUSE_S = 0.3
+    releases.SHORTEST_PAUSE_S = attempts.SHORTEST_PAUSE_S = breakers.SHORTEST_PAUSE_S = 0.3
     connection.LONGEST_SILENCE_S = 5.0
     assembly.build = build
     cli.main()

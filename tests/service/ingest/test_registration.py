@@ -12,11 +12,12 @@ from servers import with_tables
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
-from nrespipe.database import frames, measurements, notifications
+from nrespipe.database import frames, measurements
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import scheduled_masters
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, ScheduledMaster
+from nrespipe.database.work import announcements, attempts, notifications
 from nrespipe.errors import Unavailable
 from nrespipe.files.raw import identity
 from nrespipe.frames.raw import Kind
@@ -79,7 +80,7 @@ def test_a_frame_that_is_done_stays_while_another_path_of_it_never_appears(archi
         assert [row["filename"] for row in measurements.velocity_table(session)] == [star.stem]
         assert good_biases(session) == 2
         assert [frame.state for frame in frames.with_problems(session)] == [State.RETRY] * 3
-        session.execute(update(Frame).where(Frame.version.is_(None)).values(retries=frames.MOST_RETRIES - 1))
+        session.execute(update(Frame).where(Frame.version.is_(None)).values(retries=attempts.MOST_RETRIES - 1))
     assert [did(service, row, "me") for row in _due_now(service)] == [State.RETRY] * 3
     given_up = query.all(select(Frame).where(Frame.version.is_(None)))
     assert {(frame.state, frame.next_try) for frame in given_up} == {(State.FAILED, None)}
@@ -283,7 +284,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
     monkeypatch.setattr(inspection.archive_download, "fetch", fetch)
     with service.sessions.begin() as session:
         row, is_due = registration.register_message(session, service, arrival)
-        notifications.request(session, session.get_one(Frame, row))
+        announcements.request(session, session.get_one(Frame, row))
     assert not is_due, "it is done"
     assert did(service, row, "me") is State.DONE
     assert fetched == [service.output / "lsc/nres01/20190405/fetched" / path.name]
@@ -323,7 +324,7 @@ def test_one_content_that_is_read_at_many_places_at_once_is_one_version(archive,
         place.parent.mkdir()
         place.write_bytes(path.read_bytes() + b"\0" * 2880 * (number % 2))
         with sessions.begin() as session:
-            frames.announce(session, path.stem, str(place))
+            announcements.announce(session, path.stem, str(place))
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda place: registration.register_file(sessions, place, *raw_files.inspect(place)), places))
     with sessions.begin() as session:

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from nrespipe import cli
-from nrespipe.database import claims
 from nrespipe.database.administration import schema
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, ScheduledMaster
+from nrespipe.database.work import claims
 from nrespipe.service import assembly
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import submission

@@ -9,10 +9,10 @@ from sqlalchemy import select
 
 from nrespipe import cli
 from nrespipe.analysis import master_list
-from nrespipe.database import notifications
 from nrespipe.database.masters import lineage
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
+from nrespipe.database.work import announcements
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night, reprocessing
@@ -363,7 +363,7 @@ def test_a_master_that_was_called_bad_and_then_good_leaves_no_flag(service, arch
 
 def test_a_frame_that_a_person_has_asked_for_does_not_lose_its_turn(masters, service, query):
     with service.sessions.begin() as session:
-        notifications.request(session, session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one())
+        announcements.request(session, session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one())
     masters("bad", NAME, "--why", "light leak")
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
     assert not dark.low_priority

@@ -17,10 +17,10 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from nrespipe import cli
-from nrespipe.database import claims
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, NightSummary
+from nrespipe.database.work import claims, releases
 from nrespipe.errors import Unavailable
 from nrespipe.service.operations import night_summary, status
 from nrespipe.service.work import delivery_work
@@ -276,7 +276,7 @@ def test_a_worker_that_died_over_a_summary_leaves_it_to_another(known, service, 
     (row,) = owed(service, AFTER, monkeypatch)
     with service.sessions.begin() as session:
         assert claims.claim(session, NightSummary, row.id, "dead", tries_seen=0)
-        claims.release(session, "its process died", ["dead"])
+        releases.release(session, "its process died", ["dead"])
         row = session.get_one(NightSummary, row.id)
         assert (row.owner, row.reason, row.deaths) == ("", "its process died", 1)
         assert row.next_try is not None

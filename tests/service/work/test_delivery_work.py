@@ -13,10 +13,11 @@ from servers import with_tables
 from sqlalchemy import delete, func, select, update
 
 from nrespipe import cli
-from nrespipe.database import breakers, frames
+from nrespipe.database import breakers
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import WORK_TABLES, Attempt, Breaker, Delivery, Frame, Product
+from nrespipe.database.work import attempts
 from nrespipe.files import timed_read
 from nrespipe.files.atomic_files import md5
 from nrespipe.service.work import delivery_work, dispatch
@@ -118,12 +119,12 @@ def test_after_one_failure_the_server_is_asked_by_one_now_and_then_and_by_all_wh
 
 
 def test_an_outage_of_days_exhausts_no_delivery(shop, server, monkeypatch):
-    monkeypatch.setattr(frames, "MOST_RETRIES", 3)
+    monkeypatch.setattr(attempts, "MOST_RETRIES", 3)
     server.answers["all"] = 503
-    for _ in range(5 * frames.MOST_RETRIES + 10):
+    for _ in range(5 * attempts.MOST_RETRIES + 10):
         shop.later(4000)
         shop.turn()
-    assert len(server.asked) > 5 * frames.MOST_RETRIES
+    assert len(server.asked) > 5 * attempts.MOST_RETRIES
     assert all(row.next_try and not row.refusals for row in shop.rows())
     server.answers.clear()
     for _ in range(2):
@@ -133,15 +134,15 @@ def test_an_outage_of_days_exhausts_no_delivery(shop, server, monkeypatch):
 
 
 def test_a_file_that_is_refused_for_itself_holds_up_no_other_and_is_given_up(shop, server, monkeypatch):
-    monkeypatch.setattr(frames, "MOST_RETRIES", 3)
+    monkeypatch.setattr(attempts, "MOST_RETRIES", 3)
     server.answers["/nres/p2.fz"] = 422
     assert sorted(shop.turn()) == [State.DONE] * 4 + [State.RETRY]
     assert shop.rows(Breaker) == []
-    for _ in range(frames.MOST_RETRIES):
+    for _ in range(attempts.MOST_RETRIES):
         shop.later(4000)
         shop.turn()
     (left,) = [row for row in shop.rows() if not row.delivered]
-    assert (left.next_try, left.refusals) == (None, frames.MOST_RETRIES)
+    assert (left.next_try, left.refusals) == (None, attempts.MOST_RETRIES)
     assert "422" in left.reason
 
 

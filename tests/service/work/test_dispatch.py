@@ -11,10 +11,11 @@ from servers import with_tables
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, nodes, notifications
+from nrespipe.database import nodes
 from nrespipe.database.administration import connection
 from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame, Node, ScheduledMaster
+from nrespipe.database.work import announcements, claims, notifications
 from nrespipe.frames.raw import Kind
 from nrespipe.service.time_limits import Pace
 from nrespipe.service.work import dispatch
@@ -140,7 +141,7 @@ def test_frames_that_are_reduced_again_come_when_nothing_else_is_due_and_few_mes
     again = add(service, 30)
     with service.sessions.begin() as session:
         for row in again:
-            notifications.request(session, session.get_one(Frame, row), low_priority=True)
+            announcements.request(session, session.get_one(Frame, row), low_priority=True)
     new = add(service, 17)
     empty = lambda _: True  # noqa: E731
     assert swept(service, empty) == new[:16]

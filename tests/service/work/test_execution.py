@@ -10,11 +10,11 @@ from astropy.io import fits
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, frames, notifications
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import lineage
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Breaker, Delivery, Frame, Master, ScheduledMaster
+from nrespipe.database.work import announcements, claims, releases
 from nrespipe.errors import BadFrame, MissingCalibration, Unavailable
 from nrespipe.files import layout
 from nrespipe.files.exchange import archive_download as remote
@@ -154,7 +154,7 @@ def test_a_process_whose_frame_was_given_to_another_replaces_no_product(archive,
     # another result than before, if it were written
     fits.setval(star.path, "EXPTIME", value=30.0)
     with service.sessions.begin() as session:
-        notifications.request(session, session.get_one(Frame, star.id))
+        announcements.request(session, session.get_one(Frame, star.id))
     rob()
     assert execution.reduce_frame(service, star.id, "me") is None
     assert snapshot(service.output / "lsc") == products
@@ -262,8 +262,8 @@ def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(a
         assert execution.reduce_frame(service, row.id, "me").state is State.DONE
     with service.sessions.begin() as session:
         for frame in session.scalars(select(Frame).order_by(Frame.id).limit(6)):
-            notifications.request(session, frame, low_priority=True)
-        notifications.request(session, session.get_one(Frame, 7))
+            announcements.request(session, frame, low_priority=True)
+        announcements.request(session, session.get_one(Frame, 7))
     told = []
     for empty in (True, True, False, True):
         dispatch.sweep(service, lambda table, row: told.append(row), lambda _, empty=empty: empty)
@@ -307,7 +307,7 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
     monkeypatch.setattr(remote, "fetch", fetch)
     with service.sessions.begin() as session:
         facts = {"archive_id": 17, **identity.parse_name(store.name)}
-        frame, _ = frames.announce(session, store.stem, str(target), **facts)
+        frame, _ = announcements.announce(session, store.stem, str(target), **facts)
     assert execution.reduce_frame(service, frame.id, "me").state is State.RETRY
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(next_try=clock(session)))
@@ -316,7 +316,7 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
     assert (row.md5, row.version, row.kind, fetched) == (md5, 1, Kind.BIAS, [17, 17])
     assert row.path == str(target)
     with service.sessions.begin() as session:
-        again, is_due = frames.announce(session, store.stem, str(target), **facts)
+        again, is_due = announcements.announce(session, store.stem, str(target), **facts)
         assert is_due, "without its checksum nobody knows that it is the same"
     assert execution.reduce_frame(service, again.id, "me") is None
     assert [row.id for row in query.all(select(Frame))] == [frame.id]
@@ -402,7 +402,7 @@ def test_a_frame_that_was_asked_for_again_stays_done_and_is_done_again(archive, 
     submit(service, archive.add("b"))
     work()
     with service.sessions.begin() as session:
-        notifications.request(session, session.scalars(select(Frame)).one())
+        announcements.request(session, session.scalars(select(Frame)).one())
     assert states(query) == [State.DONE]
     assert [state for table, _, state in work() if table is Frame] == [State.DONE]
     assert json.dumps([a.outcome for a in query.all(select(Attempt))]) == '["done", "done"]'
@@ -444,7 +444,7 @@ def test_products_that_are_made_again_are_delivered_again(archive, service, work
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     for _ in range(2):
         with service.sessions.begin() as session:
-            notifications.request(session, session.get_one(Frame, star.id))
+            announcements.request(session, session.get_one(Frame, star.id))
         assert execution.reduce_frame(replace(service, settings=given), star.id, "me").state is State.DONE
     assert len(query.all(select(Delivery))) == 2
 
@@ -648,7 +648,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
         raise {"CRASH": ValueError, "MISSING": MissingCalibration}[end]("asked for")
 
     with service.sessions.begin() as session:
-        notifications.request(session, session.get_one(Frame, dark.id))
+        announcements.request(session, session.get_one(Frame, dark.id))
     monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
     execution.reduce_frame(service, dark.id, "me")
     monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
@@ -678,7 +678,7 @@ def test_a_row_whose_process_could_write_nothing_for_lack_of_a_database_is_due_a
     submit(service, archive.add("b"))
     with service.sessions.begin() as session:
         assert claims.claim(session, Frame, 1, "me")
-        assert claims.release(session, "the database was away", ["me"], is_death=False) == [(Frame, 1)]
+        assert releases.release(session, "the database was away", ["me"], is_death=False) == [(Frame, 1)]
     (frame,) = query.all(select(Frame))
     assert (frame.state, frame.owner, frame.deaths) == (State.QUEUED, "", 0)
     assert query.all(select(Attempt)) == []

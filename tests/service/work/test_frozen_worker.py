@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from nrespipe.database import notifications
 from nrespipe.database.states import Standing, State
 from nrespipe.database.tables import Attempt, Frame, ScheduledMaster
+from nrespipe.database.work import announcements
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
 from nrespipe.service.ingest import submission
@@ -106,7 +106,7 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
     finished_by_another(service)
     with service.sessions.begin() as session:
         dark = session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one()
-        notifications.request(session, dark)
+        announcements.request(session, dark)
     taken, said = threading.Event(), threading.Event()
     reduce = execution.frame_reduction.reduce
 

@@ -14,10 +14,11 @@ from servers import with_tables
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from nrespipe.database import claims, nodes
+from nrespipe.database import nodes
 from nrespipe.database.dialects import clock
 from nrespipe.database.states import State
 from nrespipe.database.tables import Attempt, Frame, Node
+from nrespipe.database.work import claims
 from nrespipe.errors import Unavailable
 from nrespipe.frames.raw import Kind
 from nrespipe.service.time_limits import Pace

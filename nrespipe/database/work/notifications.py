@@ -1,4 +1,4 @@
-"""Notifications of workers: select the rows of which a worker is to be notified, and make rows due."""
+"""Notifications of workers: select the due rows about which a worker is to be notified."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -7,8 +7,7 @@ import sqlalchemy as sql
 from sqlalchemy import ColumnElement, case, func, literal, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from nrespipe.database.dialects import clock, now
-from nrespipe.database.states import State
+from nrespipe.database.dialects import clock
 from nrespipe.database.tables import Frame, Work
 
 #: Number of the PostgreSQL locks of this module; any number that no other lock has.
@@ -89,7 +88,7 @@ def count(session: Session, table: type[Work], patience_s: float) -> int:
     return session.scalars(sql.select(func.count()).select_from(table).where(*conditions)).one()
 
 
-def cancel(session: Session, table: type[Work], rows: Collection[int] | None = None) -> None:
+def mark_unsent(session: Session, table: type[Work], rows: Collection[int] | None = None) -> None:
     """Note that the messages about some rows were not sent, or are lost.
 
     Parameters
@@ -103,7 +102,7 @@ def cancel(session: Session, table: type[Work], rows: Collection[int] | None = N
     session.execute(update(table).where(which).values(sent=None).execution_options(synchronize_session=False))
 
 
-def cancel_versions(session: Session, row_id: int) -> None:
+def resend_other_versions(session: Session, row_id: int) -> None:
     """Make the next sweep dispatch the other versions of a file, which have waited for their turn.
 
     Parameters
@@ -117,22 +116,6 @@ def cancel_versions(session: Session, row_id: int) -> None:
     free = list(session.scalars(sql.select(Frame.id).where(*others).with_for_update(skip_locked=True)))
     cancelled = update(Frame).where(Frame.id.in_(free)).values(sent=None)
     session.execute(cancelled.execution_options(synchronize_session=False))
-
-
-def request(session: Session, frame: Frame, low_priority: bool = False) -> None:
-    """Request that a frame is reduced now, whatever its state.
-
-    Parameters
-    ----------
-    frame
-        One that no process is working on. One that is done stays done until then.
-    low_priority
-        Whether it is reduced only when nothing else is due.
-    """
-    frame.low_priority = low_priority
-    frame.next_try, frame.sent, frame.deaths, frame.retries = clock(session), None, 0, 0
-    if frame.state != State.DONE:
-        frame.state, frame.reason, frame.updated = State.QUEUED, "", now()
 
 
 def _rank_of_night(table: type[Work], moment: datetime) -> ColumnElement[int]:

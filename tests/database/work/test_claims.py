@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from frame_rows import arrive
 from servers import with_tables
-from sqlalchemy import select
 
-from nrespipe.database import claims, frames, notifications
 from nrespipe.database.dialects import clock, now
 from nrespipe.database.states import State
-from nrespipe.database.tables import Frame, ScheduledMaster
+from nrespipe.database.tables import Frame
+from nrespipe.database.work import announcements, attempts, claims, contents, notifications, releases
 from nrespipe.frames.raw import Kind
 
 FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
@@ -58,24 +57,6 @@ def test_of_many_that_ask_at_once_each_frame_has_one_owner(sessions):
     assert sorted(row for rows in taken for row in rows) == rows
 
 
-def test_of_many_that_insert_the_same_file_at_once_one_row_is_made(sessions):
-    def bring(_):
-        with sessions.begin() as session:
-            return arrive(session, "a-e00", "1" * 32, **FACTS)[1]
-
-    with ThreadPoolExecutor(6) as pool:
-        assert sorted(pool.map(bring, range(12))) == [False] * 11 + [True]
-
-
-def test_two_contents_that_come_at_once_are_two_versions(sessions):
-    def bring(number):
-        with sessions.begin() as session:
-            return arrive(session, "a-e00", str(number) * 32, **FACTS)[0].version
-
-    with ThreadPoolExecutor(4) as pool:
-        assert sorted(pool.map(bring, range(4))) == [1, 2, 3, 4]
-
-
 def test_a_frame_is_not_taken_before_its_time_unless_somebody_insists(sessions):
     with sessions.begin() as session:
         frame = add(session)
@@ -115,15 +96,6 @@ def test_only_the_last_version_is_worked_on_and_not_while_the_one_before_is(sess
         assert claims.claim(session, Frame, second.id, "two")
 
 
-def test_a_version_that_was_replaced_before_its_turn_says_so(sessions):
-    with sessions.begin() as session:
-        first = add(session)
-        add(session, md5="2" * 32)
-        session.refresh(first)
-        assert (first.state, first.next_try) == (State.SKIPPED, None)
-        assert first.reason == "replaced by version 2 of the file"
-
-
 def test_what_was_given_back_is_due_and_was_no_attempt(sessions):
     with sessions.begin() as session:
         frame = add(session)
@@ -133,51 +105,6 @@ def test_what_was_given_back_is_due_and_was_no_attempt(sessions):
         session.refresh(frame)
         assert (frame.state, frame.owner, frame.tries, frame.attempts) == (State.QUEUED, "", 0, [])
         assert claims.claim(session, Frame, frame.id, "two")
-
-
-def test_the_frame_of_a_process_that_died_is_tried_again_and_its_death_is_told(sessions):
-    with sessions.begin() as session:
-        frame = add(session)
-        claims.claim(session, Frame, frame.id, "one")
-        assert claims.release(session, "killed", ["another"]) == []
-        assert claims.release(session, "killed", ["one"]) == [(Frame, frame.id)]
-        assert (frame.state, frame.reason, frame.deaths, frame.owner) == (State.RETRY, "killed", 1, "")
-        assert [attempt.reason for attempt in frame.attempts] == ["killed"]
-        session.flush()
-        assert claims.claim(session, Frame, frame.id, "two")
-
-
-def test_only_a_lease_that_has_run_out_is_taken_away(sessions):
-    with sessions.begin() as session:
-        slow, quick = add(session, "slow-e00"), add(session, "quick-e00")
-        claims.claim(session, Frame, slow.id, "one", lease_s=-1)
-        claims.claim(session, Frame, quick.id, "two", lease_s=60)
-        assert claims.release(session, "took too long") == [(Frame, slow.id)]
-        assert claims.owners(session) == {"two"}
-
-
-def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions):
-    with sessions.begin() as session:
-        frame = add(session)
-        for _ in range(claims.MOST_DEATHS):
-            assert claims.claim(session, Frame, frame.id, "one", tries_seen=frame.tries)
-            claims.release(session, "killed", ["one"])
-            session.flush()
-        assert (frame.state, frame.next_try) == (State.FAILED, None)
-        assert frame.reason == "given up: the process died at it 3 times; the last time: killed"
-        notifications.request(session, frame)
-        session.flush()
-        assert (frame.state, frame.deaths) == (State.QUEUED, 0)
-        assert claims.claim(session, Frame, frame.id, "two")
-
-
-def test_a_frame_that_is_given_up_after_many_attempts_stays_given_up_if_the_last_was_a_death(sessions):
-    with sessions.begin() as session:
-        frame = add(session)
-        frame.retries = frames.MOST_RETRIES - 1
-        claims.claim(session, Frame, frame.id, "one")
-        claims.release(session, "killed", ["one"])
-        assert (frame.state, frame.next_try) == (State.FAILED, None)
 
 
 def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told_of_it(sessions):
@@ -195,7 +122,7 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
 
     quiet = (
         lambda session, _: notifications.select(session, Frame, 60.0, 1),
-        lambda session, _: notifications.cancel(session, Frame),
+        lambda session, _: notifications.mark_unsent(session, Frame),
         lambda session, _: claims.claim(session, Frame, row, "one"),
         lambda session, _: claims.confirm_owner(session, Frame, row, "one"),
         lambda session, _: claims.give_back(session, Frame, row, "one"),
@@ -203,27 +130,13 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
     )
     assert [changed(work) for work in quiet] == [False] * 6
     loud = (
-        lambda session, _: frames.record_wait(session, row, "no master"),
-        lambda session, frame: notifications.request(session, frame),
-        lambda session, frame: claims.record_death(session, frame, "killed"),
-        lambda session, frame: frames.record_header(frame, {}, now()),
+        lambda session, _: attempts.record_wait(session, row, "no master"),
+        lambda session, frame: announcements.request(session, frame),
+        lambda session, frame: releases.record_death(session, frame, "killed"),
+        lambda session, frame: contents.record_header(frame, {}, now()),
         lambda session, _: add(session, md5="2" * 32),
     )
     assert [changed(work) for work in loud] == [True] * 5
-
-
-def test_a_master_is_taken_once_and_given_up_like_a_frame(sessions):
-    place = dict.fromkeys(("site", "instrument", "camera", "binning", "readout_mode", "day"), "x")
-    with sessions.begin() as session:
-        work = ScheduledMaster(kind=Kind.BIAS, next_try=clock(session), **place)
-        session.add(work)
-        session.flush()
-        for _ in range(claims.MOST_DEATHS):
-            assert claims.claim(session, ScheduledMaster, work.id, "one", tries_seen=work.tries)
-            assert not claims.claim(session, ScheduledMaster, work.id, "two", tries_seen=work.tries)
-            claims.release(session, "killed", ["one"])
-            session.flush()
-        assert session.scalars(select(ScheduledMaster)).one().next_try is None
 
 
 def test_of_two_rows_of_one_file_that_are_asked_for_at_once_one_is_taken(database_url):

@@ -1,0 +1,1 @@
+"""The way of a row from its announcement to its result, one module for each stage."""
