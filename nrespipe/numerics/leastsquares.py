@@ -143,6 +143,30 @@ def carried(matrix: Floats, sigma: Floats, noise: Floats, prior: Prior | None = 
     return effect.T @ effect
 
 
+def leverage(matrix: Floats, sigma: Floats, kept: Booleans, prior: Prior | None = None) -> Floats:
+    """Return by how much the fit at each point follows that point.
+
+    Parameters
+    ----------
+    matrix : shape (n_points, n_terms)
+        Model terms at the points.
+    sigma : shape (n_points,)
+        Errors of the points.
+    kept : shape (n_points,)
+        Points of the fit.
+    prior : each of shape (n_terms,)
+        As in `robust`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_points,)
+        Diagonal of the hat matrix: variance of the fit over that of the point. Without a point of the fit its residual
+        is that of the fit divided by 1 less this number.
+    """
+    _, inverse = _solve(matrix[kept], np.zeros(kept.sum()), sigma[kept], prior)
+    return np.einsum("ij,jk,ik->i", matrix, inverse, matrix) / sigma**2
+
+
 def _solve(matrix, values, sigma, prior):
     weighted = matrix / sigma[:, None]
     normal, right = weighted.T @ weighted, weighted.T @ (values / sigma)

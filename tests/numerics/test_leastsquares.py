@@ -110,3 +110,18 @@ def test_a_fit_is_repeated_without_its_outliers_until_they_stay_the_same(of_kept
     assert np.flatnonzero(~state.kept[:10]).tolist() == [0, 1, 2, 7]
     np.testing.assert_array_equal(fits[-1], state.kept)
     assert len(fits) < 10
+
+
+def test_the_leverage_gives_the_residual_of_a_point_without_itself():
+    random = np.random.default_rng(3)
+    x, sigma = random.uniform(-1, 1, 30), random.uniform(0.5, 2.0, 30)
+    matrix = np.vander(x, 4)
+    values = random.normal(size=30)
+    every = np.ones(30, bool)
+    prior = np.zeros(4), np.array([np.inf, np.inf, 2.0, np.inf])
+    share = leastsquares.leverage(matrix, sigma, every, prior)
+    fitted = lambda kept: leastsquares.robust(matrix[kept], values[kept], sigma[kept], prior, clip=1e9)[0]  # noqa: E731
+    for point in (0, 7, int(np.argmax(x))):
+        alone = values[point] - matrix[point] @ fitted(np.arange(30) != point)
+        together = values[point] - matrix[point] @ fitted(every)
+        assert together / (1 - share[point]) == pytest.approx(alone)

@@ -66,6 +66,27 @@ def at(shape: LineShape, fiber: int, row: Integers, x: Floats) -> tuple[Floats, 
     return shape.fwhm[f, row, column], tables
 
 
+def centroid_px(shape: LineShape, fiber: int, columns: Floats, *, reach: float = 1.5) -> Floats:
+    """Return the centroid of a line minus its center.
+
+    Parameters
+    ----------
+    columns : shape (n_columns,)
+        Columns [pixel].
+    reach
+        Light further from the center does not count, as in the fits of lines [full width at half maximum].
+
+    Returns
+    -------
+    ndarray of float, shape (n_orders, n_columns)
+        [pixel].
+    """
+    f, near = shape.fibers.index(fiber), np.abs(shape.offsets) <= reach
+    values = shape.values[f][:, near]
+    centroid = np.interp(columns, shape.columns, values @ shape.offsets[near] / values.sum(axis=1))
+    return centroid * shape.fwhm[f][:, np.clip(np.rint(columns).astype(int), 0, shape.fwhm.shape[2] - 1)]
+
+
 def measure(
     flux: Floats,
     variance: Floats,

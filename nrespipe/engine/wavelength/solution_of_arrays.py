@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nrespipe import data, doppler, instruments
-from nrespipe.engine.wavelength import arc_lines, identify, match_lines, order_numbers, solution
+from nrespipe.engine.wavelength import arc_lines, identify, line_spread, match_lines, order_numbers, solution
 from nrespipe.errors import BadFrame
 from nrespipe.frames.quality import Pixel
 from nrespipe.frames.spectra import Spectra
@@ -47,8 +47,12 @@ class Found:
         All measured lines, with the laboratory wavelengths of the identified ones.
     residual_ms : shape (n_lines,)
         Wavelength of each of `lines` by the solution minus that of the laboratory; NaN where not identified [m / s].
-    rms_ms
-        Root of the mean square of the residuals of the lines that were used [m / s].
+    rms_ms, bright_rms_ms
+        Root of the mean square of the residuals of the lines that were used, and of the brighter half of them, which
+        carry the solution [m / s].
+    centroid_ms
+        Centroid of a line minus its center, the median over the pixels. The wavelengths are those of the centers, as of
+        lines of a star; a scale that is defined by the centroids of asymmetric lines is lower by this [m / s].
     """
 
     orders: np.ndarray
@@ -59,6 +63,8 @@ class Found:
     lines: ArcLines
     residual_ms: np.ndarray
     rms_ms: float
+    bright_rms_ms: float
+    centroid_ms: float
 
 
 def solve(
@@ -108,15 +114,16 @@ def solve(
     values, noise2, guess = _arrays(flux, variance, orders, spectrograph)
     task = _Task(spectrograph, fiber, lamp, orders is not None)
     try:
-        true, one, lines = _numbered(values, noise2, guess, task)
+        true, one, lines, centroid_ms = _numbered(values, noise2, guess, task)
     except BadFrame as error:
         turned = _turned(values, noise2, guess, task)
         raise BadFrame(f"{error}{turned}") from None
     wavelength, error_ms = _pixels(one, true, values.shape[1])
     residual_ms = doppler.velocity_ms(solution.evaluate(one, fiber, lines.order, lines.x) / lines.vacuum_angstrom)
-    rms_ms = float(np.sqrt(np.mean(residual_ms[lines.used] ** 2)))
+    bright = lines.used & (lines.flux >= np.median(lines.flux[lines.used]))
+    rms_ms, bright_rms_ms = (float(np.sqrt(np.mean(residual_ms[some] ** 2))) for some in (lines.used, bright))
     share = match_lines.identified_fractions(lines, true, lamp, one)
-    return Found(true, wavelength, error_ms, share, one, lines, residual_ms, rms_ms)
+    return Found(true, wavelength, error_ms, share, one, lines, residual_ms, rms_ms, bright_rms_ms, centroid_ms)
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,7 @@ def _quiet(values, rounds=6):
 
 
 def _numbered(flux, variance, guess, task):
-    """Return the true orders of the rows, the solution and its lines."""
+    """Return the true orders of the rows, the solution, its lines, and how far their centroids are off [m / s]."""
     lines = arc_lines.find(_spectra(flux, variance, guess, task.fiber), task.fiber)
     given = task.spectrograph, task.lamp, task.fiber
     numbers, start = guess, identify.blindly(lines, np.sort(guess), *given, trusted=task.trusted)
@@ -266,7 +273,10 @@ def _solved(flux, variance, lines, start, task, numbers):
     shape = arc_lines.line_shape(spectra, task.fiber)
     lines = arc_lines.find(spectra, task.fiber, shape)
     one, lines = match_lines.solve(lines, spectra.orders, *given)
-    return orders, one, lines
+    columns = np.linspace(0, one.n_pixels - 1, 65)
+    dispersion_ms = solution.velocity_per_pixel(one, task.fiber, spectra.orders[:, None], columns)
+    off_ms = line_spread.centroid_px(shape, task.fiber, columns) * dispersion_ms
+    return orders, one, lines, float(np.median(off_ms))
 
 
 def _turned(flux, variance, guess, task):

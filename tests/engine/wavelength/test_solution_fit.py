@@ -71,3 +71,34 @@ def test_two_nights_of_one_lamp_differ_by_what_their_photons_make():
         pulls.append(apart_ms / np.sqrt(np.einsum("...i,ij,...j->...", slopes, noise, slopes)))
         assert np.trace(first.noise_covariance[0]) < 0.7 * np.trace(first.covariance[0])
     assert np.std(pulls) == pytest.approx(1, abs=0.25)
+
+
+def _few(seed, bend, n=120):
+    """Fit few lines in three orders; `bend` is the highest degree in x, with 0.1 px."""
+    random, orders = np.random.default_rng(seed), np.array([80, 81, 82])
+    order, x = random.choice(orders, n), random.uniform(0, _N_PIXELS - 1, n)
+
+    def true(order, x):
+        scaled = 2 * np.asarray(x) / (_N_PIXELS - 1) - 1
+        return _wavelength(order, x) * (1 + 6e-7 * np.cos(bend * np.arccos(np.clip(scaled, -1, 1))))
+
+    noise, same = np.full(n, 0.01), np.ones(n)
+    laboratory = true(order, x)
+    lines = ArcLines(same, order, x + noise * random.normal(size=n), noise, 1e4 * same, 4 * same, laboratory, same > 0)
+    lamp = LampLines(laboratory, laboratory / _C_MS, same, np.full(n, "Th"), np.full(n, 2))
+    per_pixel = _wavelength(order, x + 1) - _wavelength(order, x)
+    found, *_ = solution_fit.fit(lines, orders, _N_PIXELS, lamp, np.arange(n), per_pixel, 1)
+    columns = np.linspace(30, _N_PIXELS - 30, 60)
+    wrong_ms = _C_MS * (solution.on_grid(found, 1, orders, columns) / true(orders[:, None], columns) - 1)
+    slopes = solution.slopes_ms(found, 1, orders[:, None], columns)
+    claimed_ms = np.sqrt(np.einsum("...i,ij,...j->...", slopes, found.covariance[0], slopes))
+    return found.degrees[:, 0].max(), wrong_ms, claimed_ms
+
+
+def test_few_lines_choose_the_degree_that_predicts_the_lines_left_out():
+    for bend in (4, 5, 6, 7):
+        degrees, wrong, claimed = zip(*(_few(seed, bend) for seed in range(8)))
+        assert min(degrees) >= bend
+        assert np.median(degrees) <= bend + 1
+        # the fit has chosen itself among four, which it does not claim
+        assert 0.7 < np.sqrt(np.mean((np.array(wrong) / claimed) ** 2)) < 1.4

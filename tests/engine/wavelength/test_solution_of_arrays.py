@@ -1,6 +1,7 @@
 """Wavelengths of arrays that are made in other ways than the program's own arcs, and arrays that deserve none."""
 
 import textwrap
+from dataclasses import fields, replace
 from pathlib import Path
 
 import box_arcs
@@ -9,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from nrespipe import data, instruments
-from nrespipe.engine.wavelength import solution_of_arrays
+from nrespipe.engine.wavelength import solution, solution_of_arrays
 from nrespipe.errors import BadFrame
 
 _C_MS = 299792458.0
@@ -141,6 +142,63 @@ def test_a_handful_of_orders_claims_the_errors_that_it_has():
         pulls.append((errors_ms - np.median(errors_ms)) / claimed_ms)
     assert 0.4 < 1.4826 * np.median(np.abs(pulls)) < 1.3
     assert np.mean(np.abs(pulls) > 4) < 0.03
+
+
+def _without(lamp, lines):
+    kept = np.setdiff1d(np.arange(len(lamp.vacuum_angstrom)), lines)
+    return replace(lamp, **{field.name: getattr(lamp, field.name)[kept] for field in fields(lamp)})
+
+
+def _left_out(found, again, line, of_lamp):
+    """Return the residual of a line that the list of the lamp lacked, over its claimed error, and its light."""
+    near = (again.lines.order == found.lines.order[line]) & (np.abs(again.lines.x - found.lines.x[line]) < 0.05)
+    if not near.any():
+        return None
+    i, fiber = np.flatnonzero(near)[0], again.solution.fibers[0]
+    place = again.lines.order[i], again.lines.x[i]
+    laboratory = LAMP.vacuum_angstrom[of_lamp]
+    pixel_ms = again.error_ms[list(again.orders).index(place[0]), int(np.clip(np.rint(place[1]), 0, 4095))]
+    center_ms = again.lines.x_error[i] * solution.velocity_per_pixel(again.solution, fiber, *place)
+    claimed_ms = np.sqrt(pixel_ms**2 + center_ms**2 + (_C_MS * LAMP.error_angstrom[of_lamp] / laboratory) ** 2)
+    residual_ms = _C_MS * (solution.evaluate(again.solution, fiber, *place) / laboratory - 1)
+    return residual_ms / claimed_ms, again.lines.flux[i]
+
+
+@pytest.mark.slow
+def test_lines_that_the_list_of_the_lamp_lacks_are_where_three_orders_say_within_the_errors_that_they_claim():
+    pulls, fluxes, terms = [], [], []
+    for seed, bend in ((20, 2.5), (22, 1.0), (24, 2.5)):
+        _, flux = _arc(seed, orders=70 + 7 * (seed - 20) + np.arange(3), bend=bend)
+        found = solution_of_arrays.solve(flux, NRES03)
+        terms.append(len(found.solution.degrees))
+        used = np.flatnonzero(found.lines.used)
+        of_lamp = np.searchsorted(LAMP.vacuum_angstrom, found.lines.vacuum_angstrom[used])
+        for fold in (0, 2):
+            lacking = np.unique(of_lamp)[fold::4]
+            again = solution_of_arrays.solve(flux, NRES03, lamp=_without(LAMP, lacking))
+            for line, its_own in zip(used, of_lamp):
+                one = _left_out(found, again, line, its_own) if its_own in lacking else None
+                if one is not None:
+                    pulls.append(one[0]), fluxes.append(one[1])
+    bright = np.array(fluxes) > np.median(fluxes)
+    assert len(pulls) > 150
+    assert min(terms) > 15
+    for some in (np.array(pulls), np.array(pulls)[bright]):
+        assert np.sqrt(np.mean(some**2)) == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.slow
+def test_the_asymmetry_of_lines_is_what_wavelengths_are_off_on_a_scale_of_centroids():
+    zero_ms, left_ms = [], []
+    for seed in range(20, 24):
+        bench, flux = _arc(seed, orders=60 + 7 * (seed - 20) + np.arange(5))
+        found = solution_of_arrays.solve(flux, NRES03)
+        errors_ms, _ = _errors_ms(bench, found)
+        zero_ms.append(np.median(errors_ms))
+        left_ms.append(zero_ms[-1] - found.centroid_ms)
+        assert found.bright_rms_ms < found.rms_ms
+    assert np.mean(zero_ms) > 25
+    assert abs(np.mean(left_ms)) < 15
 
 
 @pytest.fixture(scope="module")
