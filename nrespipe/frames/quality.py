@@ -44,6 +44,8 @@ class Quality(IntFlag):
     GAIN_CHANGED = 1 << 22  #: the gain differs from that of the camera on the nights before
     UNREVIEWED_MASTER = 1 << 23  #: a master that was used needs review, or was made with one that does
     LEVEL_JUMPED = 1 << 24  #: the level of a part of the detector against the overscan jumped
+    STAR_DISAGREES = 1 << 25  #: name and place in the header are those of different stars: the star at the place counts
+    MOTION_IMPLAUSIBLE = 1 << 26  #: proper motion, parallax or epoch in the header are impossible, and were not used
 
     def names(self) -> list[str]:
         """Return the lower-case names of the flags that are set, in the order of the bits."""

@@ -79,7 +79,9 @@ class Telescope:
     ra_deg, dec_deg
         Position to which the telescope pointed, ICRS [degree].
     catalog_ra_deg, catalog_dec_deg
-        CAT-RA, CAT-DEC: the requested position, ICRS, epoch J2000 [degree].
+        CAT-RA, CAT-DEC: the requested position, ICRS [degree].
+    catalog_epoch_year
+        CAT-EPOC: Julian year of the requested position; None means 2000.
     pm_ra_mas_yr, pm_dec_mas_yr
         Proper motion in the header, RA **without** cos(dec) [mas / yr].
     parallax_mas
@@ -95,6 +97,7 @@ class Telescope:
     dec_deg: float | None = None
     catalog_ra_deg: float | None = None
     catalog_dec_deg: float | None = None
+    catalog_epoch_year: float | None = None
     pm_ra_mas_yr: float | None = None
     pm_dec_mas_yr: float | None = None
     parallax_mas: float | None = None

@@ -190,8 +190,10 @@ def _star_flags(fiber, spectra, barycentric, stars):
         quality |= Quality.NO_COORDINATES
     elif not barycentric[fiber].from_meter:
         quality |= Quality.NO_METER
-    if fiber in stars and stars[fiber].source == "telescope":
-        quality |= Quality.NO_CATALOG_STAR
+    if fiber in stars:
+        quality |= stars[fiber].quality
+        if stars[fiber].source == "telescope":
+            quality |= Quality.NO_CATALOG_STAR
     if np.mean(spectra.of(fiber)[2] & np.uint8(Pixel.SATURATED) > 0) > 1e-3:
         quality |= Quality.SATURATED_STAR
     return quality

@@ -98,6 +98,20 @@ def read(path: Path | str) -> tuple[tuple[Star, ...], list[Defect]]:
         return (), [Defect(0, "", f"cannot be understood: {error}")]
 
 
+def is_possible(column: str, value: float) -> bool:
+    """Return whether a star can have a number in a column of the catalog.
+
+    Parameters
+    ----------
+    column
+        One that has numbers.
+    value
+        The number, in the unit of the column.
+    """
+    low, high = _RANGES[column]
+    return low <= value <= high
+
+
 def _read(text: str) -> tuple[tuple[Star, ...], list[Defect]]:
     numbered = enumerate(text.splitlines(), 1)
     lines = [(number, line) for number, line in numbered if line.strip(', "\t') and line.lstrip('"')[0] != "#"]
@@ -161,7 +175,6 @@ def _row(line: int, cells: list[str], header: list[str]) -> tuple[dict[str, str]
 
 
 def _number_defect(column: str, text: str) -> str:
-    low, high = _RANGES[column]
     try:
         value = float(text)
     except ValueError:
@@ -170,7 +183,8 @@ def _number_defect(column: str, text: str) -> str:
         return f"{text!r} is no number"
     if value in _SENTINELS[column == "rv_kms" :]:
         return f"{text} stands for unknown; leave the field empty"
-    return "" if low <= value <= high else f"{text} lies outside {low:g}..{high:g}"
+    low, high = _RANGES[column]
+    return "" if is_possible(column, value) else f"{text} lies outside {low:g}..{high:g}"
 
 
 def _star(row: dict[str, str]) -> Star:

@@ -1,23 +1,28 @@
 """The catalog of stars: where it is deployed, and the stars of a frame."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nrespipe.files.atomic_files import temporary_path
 from nrespipe.files.catalog import star_match, target_check
-from nrespipe.frames.velocity import Star
+from nrespipe.files.catalog.star_match import Position
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import Telescope
+from nrespipe.frames.star import Star
 
 if TYPE_CHECKING:
-    from nrespipe.frames.raw import RawFrame, Telescope
+    from nrespipe.frames.raw import RawFrame
     from nrespipe.frames.spectrograph import Fibers
 
 #: Name of a catalog wherever one lies
 FILENAME = "targets.csv"
+_KMS_PER_AU_YR = 4.74047
 
 
 def installed() -> Path:
@@ -143,58 +148,90 @@ def stars(raw: "RawFrame", fibers: "Fibers", catalog: Iterable[Star] | None = No
     Returns
     -------
     dict of int to Star
-        By star fiber. A star in no catalog has the coordinates of its telescope's header and the source
-        ``telescope``; without those it has none.
+        By star fiber, with the flags of its identification. A star in no catalog has the coordinates of the header of
+        the telescope that feeds the fiber, and the source ``telescope``; without those it has none. Where its name is
+        that of a star elsewhere, it is named by its place.
     """
-    catalog = read(installed()) if catalog is None else catalog
+    catalog = read(installed()) if catalog is None else tuple(catalog)
     julian_year = 2000.0 + (raw.start_mjd - 51544.5) / 365.25
-    found = {}
-    for fiber in raw.star_fibers:
-        telescope = _telescope(raw, fiber, fibers.by_telescope)
-        ra_deg, dec_deg = _pointing(telescope)
-        known = star_match.match(catalog, raw.objects[fiber], ra_deg, dec_deg, julian_year)
-        found[fiber] = known or _from_header(raw.objects[fiber], telescope, julian_year)
-    return found
+    return {
+        fiber: _star(raw.objects[fiber], _telescope(raw, fiber, fibers), catalog, julian_year)
+        for fiber in raw.star_fibers
+    }
 
 
-def _telescope(raw: "RawFrame", fiber: int, fed: tuple[int, ...]) -> "Telescope | None":
-    """Return the telescope that feeds a fiber; of a frame with one star, whichever has coordinates."""
-    number = fed.index(fiber) if fiber in fed else 0
+def _telescope(raw: "RawFrame", fiber: int, fibers: "Fibers") -> Telescope:
+    """Return the telescope that feeds a fiber, never another one: it looks at another place."""
+    fed = fibers.by_telescope
+    number = fed.index(fiber) if fiber in fed else len(raw.telescopes)
     own = raw.telescopes[number] if number < len(raw.telescopes) else None
-    if _pointing(own)[0] is not None or len(raw.star_fibers) > 1:
-        return own
-    return next((other for other in raw.telescopes if _pointing(other)[0] is not None), own)
+    if own is None and len(fibers.star) == 1:
+        # the only telescope feeds whatever fiber has the star
+        own = next((other for other in raw.telescopes if other is not None), None)
+    return own or Telescope()
 
 
-def _pointing(telescope: "Telescope | None") -> tuple[float, float] | tuple[None, None]:
-    """Return the position at which a telescope pointed, or was asked to point."""
-    if telescope is None:
-        return None, None
-    for ra_deg, dec_deg in (
-        (telescope.ra_deg, telescope.dec_deg),
-        (telescope.catalog_ra_deg, telescope.catalog_dec_deg),
-    ):
-        if ra_deg is not None and dec_deg is not None:
-            return ra_deg, dec_deg
-    return None, None
+def _star(name: str, telescope: Telescope, catalog: Sequence[Star], julian_year: float) -> Star:
+    """Return the star that a telescope observed under a name, with the flags of its identification."""
+    names = [name, telescope.object_name] if telescope.object_name else [name]
+    places = []
+    if telescope.ra_deg is not None and telescope.dec_deg is not None:
+        places.append(Position(telescope.ra_deg, telescope.dec_deg, julian_year))
+    if telescope.catalog_ra_deg is not None and telescope.catalog_dec_deg is not None:
+        epoch = telescope.catalog_epoch_year
+        year = epoch if epoch is not None and target_check.is_possible("epoch_year", epoch) else 2000.0
+        places.append(Position(telescope.catalog_ra_deg, telescope.catalog_dec_deg, year))
+    known, quality = star_match.identify(catalog, names, places, julian_year)
+    if known is not None:
+        return replace(known, quality=quality)
+    star = _from_header(name, telescope, places, julian_year)
+    if quality and star.ra_deg is not None and star.dec_deg is not None:
+        # its name is that of another star
+        star = replace(star, name=_by_place(star.ra_deg, star.dec_deg))
+    return replace(star, source="telescope", quality=star.quality | quality)
 
 
-def _from_header(name: str, telescope: "Telescope | None", julian_year: float) -> Star:
-    """Return a star by the header of the telescope."""
-    ra_deg, dec_deg = _pointing(telescope)
-    if telescope is None or ra_deg is None:
-        return Star(name, source="telescope")
-    if telescope.catalog_ra_deg is None or telescope.catalog_dec_deg is None:
-        return Star(name, ra_deg, dec_deg, julian_year, source="telescope")
+def _from_header(name: str, telescope: Telescope, places: Sequence[Position], julian_year: float) -> Star:
+    """Return a star that no catalog has by the header of its telescope: as requested, if the telescope pointed there.
+
+    A proper motion or parallax that no star has is not used; nor is a motion that leads away from the pointing.
+    """
+    if not places:
+        return Star(name)
+    at, requested = places[0], places[-1]
+    motion, quality = _motion(telescope)
+    resting = Star(name, requested.ra_deg, requested.dec_deg, requested.year)
+    star = replace(resting, **motion)
+    if star_match.separation_arcsec(star, at.ra_deg, at.dec_deg, julian_year) < star_match.NAMED_ARCSEC:
+        return replace(star, quality=quality)
+    if star_match.from_path_arcsec(resting, at, julian_year) < star_match.NAMED_ARCSEC:
+        return replace(resting, quality=Quality.MOTION_IMPLAUSIBLE)
+    return Star(name, at.ra_deg, at.dec_deg, at.year, quality=quality | Quality.STAR_DISAGREES)
+
+
+def _motion(telescope: Telescope, *, fastest_kms: float = 1000.0) -> tuple[dict[str, Any], Quality]:
+    """Return proper motion and parallax of a header, None where no star has such, and a flag for that."""
+    cosine = float(np.cos(np.radians(telescope.catalog_dec_deg or 0.0)))
     # the header's proper motion in right ascension lacks the cosine of the declination
-    cosine = np.cos(np.radians(telescope.catalog_dec_deg))
-    motion = telescope.pm_ra_mas_yr
-    return Star(
-        name=name,
-        ra_deg=telescope.catalog_ra_deg,
-        dec_deg=telescope.catalog_dec_deg,
-        pm_ra_mas_yr=None if motion is None else float(motion * cosine),
-        pm_dec_mas_yr=telescope.pm_dec_mas_yr,
-        parallax_mas=telescope.parallax_mas,
-        source="telescope",
-    )
+    pm_ra = None if telescope.pm_ra_mas_yr is None else telescope.pm_ra_mas_yr * cosine
+    given = {"pm_ra_mas_yr": pm_ra, "pm_dec_mas_yr": telescope.pm_dec_mas_yr, "parallax_mas": telescope.parallax_mas}
+    kept = {name: number for name, number in given.items() if number is None or target_check.is_possible(name, number)}
+    if (parallax := kept.get("parallax_mas")) and _KMS_PER_AU_YR * _total(kept) > fastest_kms * parallax:
+        kept = {}
+    epoch = telescope.catalog_epoch_year
+    has_epoch = epoch is None or target_check.is_possible("epoch_year", epoch)
+    is_whole = has_epoch and kept == given
+    return dict.fromkeys(given) | kept, Quality(0) if is_whole else Quality.MOTION_IMPLAUSIBLE
+
+
+def _total(motion: Mapping[str, float | None]) -> float:
+    return float(np.hypot(motion.get("pm_ra_mas_yr") or 0.0, motion.get("pm_dec_mas_yr") or 0.0))
+
+
+def _by_place(ra_deg: float, dec_deg: float) -> str:
+    """Return a name for a star by its position, as catalogs of surveys have it: ``J114628.5-402943``."""
+    tenths = round(ra_deg / 15 * 36000) % 864000
+    seconds = round(abs(dec_deg) * 3600)
+    sign = "-" if dec_deg < 0 else "+"
+    clock = f"{tenths // 36000:02d}{tenths // 600 % 60:02d}{tenths // 10 % 60:02d}.{tenths % 10}"
+    return f"J{clock}{sign}{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"

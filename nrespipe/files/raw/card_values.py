@@ -14,7 +14,10 @@ Cards = Mapping[str, tuple[Any, str]]
 ABSENT = frozenset({"", "N/A", "NA", "NAN", "NULL", "UNKNOWN", "UNSPECIFIED", "UNDEFINED"})
 
 _SECTION = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]")
-_SEXAGESIMAL = re.compile(r"([+-]?)\s*(\d{1,3})[:\s]\s*(\d{1,2})[:\s]\s*(\d{1,2}(?:\.\d*)?)")
+#: Three numbers, or two, between colons, blanks or the letters of their units
+_SEXAGESIMAL = re.compile(
+    r"([+-]?)\s*(\d{1,3})\s*(?:[:\shdHD]|\u00b0)\s*(\d{1,2})\s*(?:(?:[:\smM'\u2032])\s*(?:(\d{1,2}(?:[.,]\d*)?)\s*[sS\"\u2033]?)?)?"
+)
 
 
 def value(header: Cards, keyword: str) -> object:
@@ -108,7 +111,8 @@ def right_ascension_deg(value: object, comment: str = "") -> float | None:
     Parameters
     ----------
     value
-        Sexagesimal text (hours), or a decimal number or its text (degrees, unless the comment says hours).
+        Sexagesimal text (hours; degrees where it is too large for hours, or marked so), or a decimal number or its text
+        (degrees, unless the comment says hours).
     comment
         Comment of the card.
 
@@ -118,39 +122,68 @@ def right_ascension_deg(value: object, comment: str = "") -> float | None:
         From 0 up to 360 [degree]; None where the value is no right ascension.
     """
     angle = _sexagesimal(value)
-    in_hours = angle is not None or "hour" in comment.lower()
+    in_hours = "hour" in comment.lower() if angle is None else angle <= 24 and "d" not in text(value).lower()
     if angle is None:
         angle = number(value)
-    if angle is None or not 0 <= angle < (24 if in_hours else 360):
+    if angle is None or not 0 <= angle <= (24 if in_hours else 360):
         return None
-    return angle * 15 if in_hours else angle
+    return (angle * 15 if in_hours else angle) % 360
 
 
 def declination_deg(value: object) -> float | None:
-    """Return a declination in degrees.
+    """Return a declination, or a latitude, in degrees.
 
     Parameters
     ----------
     value
-        Sexagesimal text, or a decimal number or its text [degree].
+        Sexagesimal text, or a decimal number or its text [degree]; an S after it means south.
 
     Returns
     -------
     float or None
         From -90 to 90 [degree]; None where the value is no declination.
     """
-    angle = _sexagesimal(value)
-    if angle is None:
-        angle = number(value)
+    angle = _angle_deg(value)
     return angle if angle is not None and -90 <= angle <= 90 else None
 
 
+def longitude_east_deg(value: object) -> float | None:
+    """Return a longitude in degrees.
+
+    Parameters
+    ----------
+    value
+        Sexagesimal text, or a decimal number or its text [degree]; a W after it means west.
+
+    Returns
+    -------
+    float or None
+        East positive, from -180 to 180 [degree]; None where the value is no longitude.
+    """
+    angle = _angle_deg(value)
+    if angle is None or abs(angle) > 360:
+        return None
+    return angle if abs(angle) <= 180 else (angle + 180) % 360 - 180
+
+
+def _angle_deg(value: object) -> float | None:
+    """Return an angle in degrees, with the sign that a letter of a direction after it gives."""
+    words = text(value)
+    turned = -1 if words[-1:] in ("S", "W") and isinstance(value, str) else 1
+    bare = words.rstrip("NSEW ") if isinstance(value, str) else value
+    angle = _sexagesimal(bare)
+    if angle is None:
+        angle = number(bare)
+    return None if angle is None else turned * angle
+
+
 def _sexagesimal(value: object) -> float | None:
-    match = _SEXAGESIMAL.fullmatch(text(value)) if isinstance(value, str) else None
+    match = _SEXAGESIMAL.fullmatch(text(value).replace("\u2212", "-")) if isinstance(value, str) else None
     if match is None:
         return None
-    sign, whole, minutes, seconds = match[1], int(match[2]), int(match[3]), float(match[4])
-    if minutes >= 60 or seconds >= 60:
+    sign, whole, minutes, seconds = match[1], int(match[2]), int(match[3]), float((match[4] or "0").replace(",", "."))
+    # rounding makes a minute of 60.000 seconds
+    if minutes > 60 or seconds > 60:
         return None
     # The sign stands for the whole value: -00:30 is half a degree south.
     return (-1 if sign == "-" else 1) * (whole + minutes / 60 + seconds / 3600)

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 
 from nrespipe.files import fits_io
-from nrespipe.files.raw.card_values import Cards, declination_deg, number, right_ascension_deg, text
+from nrespipe.files.raw.card_values import Cards, declination_deg, longitude_east_deg, number, right_ascension_deg, text
 from nrespipe.frames.arrays import Floats
 from nrespipe.frames.raw import ExposureMeter, Telescope
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 #: Names that the start of a meter exposure has had over the years, newest first.
 _TIME_COLUMNS = ("JD_START", "JD_UTC", "MJD_START", "UT_START")
+_NO_CARD = (None, "")
 _COUNTS_COLUMNS = ("FIB0COUNTS", "FIB1COUNTS", "FIB2COUNTS")
 
 
@@ -98,22 +100,52 @@ def telescope(cards: Cards) -> Telescope | None:
         None for a telescope that is not there: a header without a longitude.
     """
     values = {keyword: value for keyword, (value, _) in cards.items()}
-    longitude_deg = _within(values.get("LONGITUD"), 360)
-    if longitude_deg is None:
+    if not text(values.get("LONGITUD")):
         return None
+    to_icrs = partial(_icrs, frame=text(values.get("RADESYS")).upper(), equinox=_year(values.get("EQUINOX")))
+    ra_deg, dec_deg = to_icrs(right_ascension_deg(*cards.get("RA", _NO_CARD)), declination_deg(values.get("DEC")))
+    catalog_ra_deg, catalog_dec_deg = to_icrs(
+        right_ascension_deg(*cards.get("CAT-RA", _NO_CARD)), declination_deg(values.get("CAT-DEC"))
+    )
     return Telescope(
-        longitude_deg=longitude_deg,
-        latitude_deg=_within(values.get("LATITUDE"), 90),
+        longitude_deg=longitude_east_deg(values.get("LONGITUD")),
+        latitude_deg=declination_deg(values.get("LATITUDE")),
         height_m=_within(values.get("HEIGHT"), 9000),
-        ra_deg=right_ascension_deg(*cards.get("RA", (None, ""))),
-        dec_deg=declination_deg(values.get("DEC")),
-        catalog_ra_deg=right_ascension_deg(*cards.get("CAT-RA", (None, ""))),
-        catalog_dec_deg=declination_deg(values.get("CAT-DEC")),
-        pm_ra_mas_yr=_thousandfold(values.get("PM-RA")),
-        pm_dec_mas_yr=_thousandfold(values.get("PM-DEC")),
-        parallax_mas=_thousandfold(values.get("PARALLAX")),
+        ra_deg=ra_deg,
+        dec_deg=dec_deg,
+        catalog_ra_deg=catalog_ra_deg,
+        catalog_dec_deg=catalog_dec_deg,
+        catalog_epoch_year=_year(values.get("CAT-EPOC")),
+        pm_ra_mas_yr=_milliarcseconds(*cards.get("PM-RA", _NO_CARD)),
+        pm_dec_mas_yr=_milliarcseconds(*cards.get("PM-DEC", _NO_CARD)),
+        parallax_mas=_milliarcseconds(*cards.get("PARALLAX", _NO_CARD)),
         object_name=text(values.get("OBJECT")),
     )
+
+
+def _icrs(
+    ra_deg: float | None, dec_deg: float | None, frame: str, equinox: float | None
+) -> tuple[float, float] | tuple[None, None]:
+    """Return a position in ICRS; one of an older system, or of another equinox than 2000, is turned."""
+    if ra_deg is None or dec_deg is None:
+        return None, None
+    is_old = frame.startswith("FK4") or (frame != "ICRS" and equinox is not None and equinox < 1980)
+    if not is_old and (equinox is None or equinox == 2000 or frame == "ICRS"):
+        return ra_deg, dec_deg
+    # here, not above: most frames need none of it
+    from astropy.coordinates import FK4, FK5, SkyCoord
+    from astropy.time import Time
+
+    system = (
+        FK4(equinox=Time(equinox or 1950, format="byear")) if is_old else FK5(equinox=Time(equinox, format="jyear"))
+    )
+    turned = SkyCoord(ra_deg, dec_deg, unit="deg", frame=system).icrs
+    return float(turned.ra.deg), float(turned.dec.deg)
+
+
+def _year(value: object) -> float | None:
+    """Return a year like ``2015.5`` or ``J2015.5``."""
+    return number(text(value).upper().lstrip("JB ")) if isinstance(value, str) else number(value)
 
 
 def _within(value: object, limit: float) -> float | None:
@@ -121,10 +153,12 @@ def _within(value: object, limit: float) -> float | None:
     return result if result is not None and abs(result) <= limit else None
 
 
-def _thousandfold(value: object) -> float | None:
-    """Convert arcsec to mas."""
-    result = number(value)
-    return None if result is None else 1000 * result
+def _milliarcseconds(value: object, comment: str = "") -> float | None:
+    """Return an angle in mas; a header has it in arcsec, unless its comment says otherwise."""
+    angle = number(value)
+    if angle is None or re.search(r"\bmas\b|milli-?arcsec", comment, re.IGNORECASE):
+        return angle
+    return 1000 * angle
 
 
 def _numbers(values: Iterable[object]) -> Floats:

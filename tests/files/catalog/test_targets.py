@@ -109,9 +109,11 @@ def test_each_fiber_takes_its_own_telescope_also_where_only_one_is_in_use_today(
     ]  # fmt: skip
 
 
-def test_a_lone_star_takes_the_only_telescope_there_is():
-    found = targets.stars(frame(("none", "thar", "b"), (Telescope(ra_deg=50.0, dec_deg=60.0), None)), FIBERS, [])
-    assert found[2].ra_deg == 50.0
+def test_a_lone_star_takes_the_only_telescope_of_its_spectrograph():
+    raw, single = frame(("none", "thar", "b"), (Telescope(ra_deg=50.0, dec_deg=60.0), None)), replace(FIBERS, star=(0,))
+    assert targets.stars(raw, single, [])[2].ra_deg == 50.0
+    # of two telescopes the other one looks elsewhere
+    assert targets.stars(raw, FIBERS, [])[2].ra_deg is None
 
 
 def test_without_coordinates_there_is_a_name_and_no_more():
