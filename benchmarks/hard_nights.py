@@ -238,7 +238,7 @@ def settle(service):
         if not told:
             return
         for table, row in told:
-            (execution.reduce_frame if table is Frame else execution.make_master)(service, row, "bench")
+            execution.execute(service, table, row, "bench")
 
 
 @dataclass(frozen=True)

@@ -177,13 +177,13 @@ def stepwise(stack):
 
 def frame(cache, began, name, kind, index, repetitions, steps):
     """Reduce one frame as the service does: in this new process, and then again."""
-    from nrespipe.service.reduction import frame_reduction
+    from nrespipe.service.reduction import frame_jobs, frame_reduction
 
     assembled, index, repetitions = opened(f"{cache}/out"), int(index), int(repetitions)
 
     def reduce():
         with assembled.sessions.begin() as session:
-            job = frame_reduction.plan(session, _rows_of(session, FRAMES, kind)[index], assembled)
+            job = frame_jobs.plan(session, _rows_of(session, FRAMES, kind)[index], assembled)
         frame_reduction.reduce(job)
 
     with ExitStack() as stack:
@@ -325,11 +325,11 @@ def queries(cache, _began, most, with_postgres):
 def _one_result(assembled):
     """Return the outcome of the reduction of one frame."""
     from nrespipe.service import outcome
-    from nrespipe.service.reduction import frame_reduction
+    from nrespipe.service.reduction import frame_jobs, frame_reduction
 
     with assembled.sessions.begin() as session:
-        job = frame_reduction.plan(session, _rows_of(session, FRAMES, "science")[0], assembled)
-    return outcome.attempt(frame_reduction.reduce, job)
+        job = frame_jobs.plan(session, _rows_of(session, FRAMES, "science")[0], assembled)
+    return outcome.run(frame_reduction.reduce, job)
 
 
 def _against_rows(assembled, engine, template, done, most):
@@ -352,15 +352,14 @@ def _against_rows(assembled, engine, template, done, most):
 def _one_frame(assembled, row_id, done):
     """Acquire the row of a frame, plan its reduction, and record the outcome."""
     from nrespipe.database.tables import Frame
-    from nrespipe.service.reduction import frame_reduction
+    from nrespipe.service.reduction import frame_jobs, frame_results
     from nrespipe.service.work import leases, owners
 
     with assembled.sessions.begin() as session:
         tries = session.get_one(Frame, row_id).tries
-    lease = leases.acquire(assembled, Frame, row_id, owners.this_process("speed"), seen=tries)
-    job = lease.write(lambda session, row: frame_reduction.plan(session, row, assembled))
-    recorded = lease.write(lambda session, _row: frame_reduction.record(session, job, done, assembled) is not None)
-    assert recorded, "the frame was not recorded"
+    lease = leases.claim(assembled, Frame, row_id, owners.this_process("speed"), tries)
+    job = lease.write(lambda session, row: frame_jobs.plan(session, row, assembled))
+    lease.finish(done, lambda session, _row: frame_results.record_result(session, job, done, assembled))
 
 
 def service(cache, _began):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from nrespipe.service.opentsdb_client import Client
     from nrespipe.service.outcome import Outcome
-    from nrespipe.service.reduction.frame_reduction import Result
+    from nrespipe.service.reduction.frame_results import Result
 
 #: Columns of a velocity that are worth a curve.
 _OF_STAR = {"snr": "snr", "rv_err_ms": "rv_error_ms", "drift_ms": "drift_ms"}

@@ -4,6 +4,7 @@ import traceback as tracebacks
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from typing import Generic, Never, Protocol, TypeVar
 
 import structlog
@@ -71,6 +72,19 @@ class Outcome(Generic[T_co]):
         seconds = round((self.finished - self.started).total_seconds(), 3)
         facts: dict[str, object] = {"state": str(self.state), "seconds": seconds}
         return facts | ({"reason": self.reason} if self.reason else {})
+
+
+class NoOutcome(Enum):
+    """Why the work of a row ended without an outcome: no attempt was made, and none is recorded."""
+
+    NOT_DUE = auto()  #: it is not to be done now, or another process has it
+    LEASE_LOST = auto()  #: it was taken away from this process, which took too long
+    CONTENT_KNOWN = auto()  #: another row has the content of its file, and has taken its place
+    ANNOUNCED_AGAIN = auto()  #: its file may have changed since it was read: the row was given back
+    STILL_WAITING = auto()  #: a frame goes on waiting for a master
+    FRAMES_MISSING = auto()  #: frames of which a master is to be made are still to come
+    NOTHING_TO_MAKE = auto()  #: a master has too few frames, or is made of them already
+    SERVER_AWAY = auto()  #: the server takes no products now
 
 
 class RunJobs(Protocol):

@@ -28,7 +28,7 @@ from nrespipe.service import metrics, opentsdb_client
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import submission
 from nrespipe.service.outcome import Outcome
-from nrespipe.service.reduction.frame_reduction import Result
+from nrespipe.service.reduction.frame_results import Result
 from nrespipe.service.work import execution
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def test_the_time_of_every_step_of_a_frame_arrives(influx, archive, service):
     submission.submit(service, [archive.add("b", site="elp", camera="fa17")])
     with service.sessions.begin() as session:
         row = session.scalars(select(Frame)).one()
-    assert execution.reduce_frame(replace(service, recorder=recorder), row.id, "me").state is State.DONE
+    assert execution.execute(replace(service, recorder=recorder), Frame, row.id, "me").state is State.DONE
     assert recorder.flush(20)
     end = time.monotonic() + 20
     ours = lambda name: [point for point in influx.points(name) if point["instrument"] == "nres02"]  # noqa: E731

@@ -35,9 +35,17 @@ class Work(Row):
     next_try
         From when on it is due; None where nothing is left to do.
     sent
-        When a worker was last notified of it, or is about to be; None where no message is on its way.
+        When a worker was last notified of it, or is about to be; None where none was, or its message was lost.
     tries, deaths
         How often it was tried; how many of these tries ended with the death of the process since the last request.
+
+    Notes
+    -----
+    A row is due once `next_try` has come and `owner` is ''. Whoever notifies a worker of it writes the moment to
+    `sent`: where ``sent >= next_try`` a message is under way, and no other is sent until it counts as lost. The worker
+    that claims the row writes `owner` and `lease`; a `next_try` that changes from then on tells it that the row was
+    announced again. With the result it clears both, and writes the time of the next try, which is later than `sent`: no
+    message is under way any more. The same happens where a row is given back, or released because its process died.
     """
 
     __abstract__ = True

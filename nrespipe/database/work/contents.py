@@ -1,15 +1,80 @@
-"""The content of a raw file that was read: its version and its header values in the row."""
+"""The content of a raw file that was read: the row that has it, its version and its header values."""
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from nrespipe.database.dialects import now
+from nrespipe.database.dialects import clock, now
 from nrespipe.database.states import FINAL, UNFINISHED, State
 from nrespipe.database.tables import Frame
+from nrespipe.database.work import announcements, notifications
+
+
+def last_path(session: Session, filename: str, md5: str | None) -> str | None:
+    """Return where the file of a content was seen last; None where the content is not known."""
+    return session.scalar(select(Frame.path).where(Frame.filename == filename, Frame.md5 == md5)) if md5 else None
+
+
+def record_content(
+    session: Session,
+    frame: Frame,
+    path: Path,
+    facts: Mapping[str, Any],
+    *,
+    is_read: bool,
+    has_moved: bool = False,
+) -> Frame:
+    """Record the content of a file that was read; a row with the same content takes its place.
+
+    Parameters
+    ----------
+    frame
+        Row of the file; no process owns it, or the caller does.
+    path
+        Where it was read.
+    facts
+        Columns that its file determines, with its checksum as `md5`.
+    is_read
+        Whether the header could be read.
+    has_moved
+        Whether the content is known from `last_path`, and no more there.
+
+    Returns
+    -------
+    Frame
+        Row of this content: the given one; or that which had this content before, and the given one is deleted. It has
+        a version now, unless its content cannot be understood and another version exists.
+    """
+    while (known := _lock(session, frame.filename, facts["md5"])) is None:
+        try:
+            with session.begin_nested():
+                frame.md5, frame.path = facts["md5"], str(path)
+                session.flush()
+        except IntegrityError:
+            # another process has read the same content at the same time
+            session.refresh(frame)
+    if has_moved:
+        known.path = str(path)
+        if known.state in (State.RETRY, State.FAILED) and not known.owner:
+            announcements.request(session, known)
+    if known.id != frame.id:
+        known.archive_id = frame.archive_id if known.archive_id is None else known.archive_id
+        for attempt in frame.attempts:
+            session.delete(attempt)
+        notifications.resend_other_versions(session, frame.id)
+        session.delete(frame)
+        session.flush()
+    if is_read and known.start_mjd is None:
+        record_header(known, facts, clock(session))
+    others = select(Frame.id).where(Frame.filename == known.filename, Frame.version.is_not(None))
+    if is_read or session.scalar(others.limit(1)) is None:
+        assign_version(session, known)
+    return known
 
 
 def assign_version(session: Session, frame: Frame) -> None:
@@ -46,6 +111,12 @@ def record_header(frame: Frame, facts: Mapping[str, object], moment: datetime) -
         setattr(frame, name, value)
     if not frame.owner:
         frame.state, frame.reason, frame.next_try, frame.updated = State.QUEUED, "", moment, now()
+
+
+def _lock(session: Session, filename: str, md5: str) -> Frame | None:
+    """Return the row of a content, and keep others from changing it; None where there is none."""
+    known = select(Frame).where(Frame.filename == filename, Frame.md5 == md5)
+    return session.scalar(known.with_for_update().execution_options(populate_existing=True))
 
 
 def _number(session: Session, row_id: int) -> None:

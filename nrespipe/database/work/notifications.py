@@ -1,4 +1,4 @@
-"""Notifications of workers: select the due rows about which a worker is to be notified."""
+"""Notifications of workers: select the due rows of which no message is under way (`Work.sent`), and note that it is."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta

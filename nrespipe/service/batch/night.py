@@ -25,8 +25,8 @@ from nrespipe.service.batch import runner
 from nrespipe.service.ingest import raw_files, registration
 from nrespipe.service.operations import progress_bar
 from nrespipe.service.operations.progress_bar import Report
-from nrespipe.service.reduction import frame_reduction
-from nrespipe.service.work import leases
+from nrespipe.service.reduction import frame_jobs
+from nrespipe.service.work import abandoned_rows
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -130,7 +130,7 @@ def reduce_files(assembly: "Assembly", paths: Sequence[Path], report: Report = p
     with runner.start(assembly, "reduce", report, min(assembly.processes, len(paths))) as run:
         found = _register(assembly, [path.resolve() for path in paths], (), (), report)
         with assembly.sessions.begin() as session:
-            leases.release_abandoned(session)
+            abandoned_rows.release_abandoned(session)
             given = [session.get_one(Frame, row) for row in sorted(found)]
         new = runner.execute(run, "frames", runner.frame_orders(run, [f for f in given if f.start_mjd is not None]))
         runner.deliver(run)
@@ -162,7 +162,7 @@ def _finish_kind(run: runner.Batch, kind: Kind, found: Collection[int], version:
     new = 0
     while True:
         with run.assembly.sessions.begin() as session:
-            leases.release_abandoned(session)
+            abandoned_rows.release_abandoned(session)
             # a frame that is queued after its turn was refused with a master that needs review, and there is another
             due = [
                 frame
@@ -203,7 +203,7 @@ def _wait(assembly: "Assembly", kind: Kind, found: Collection[int]) -> bool:
     at_work = select(Frame.id, Frame.owner).where(Frame.kind == kind, Frame.owner != "")
     for turn in range(1_000_000):
         with assembly.sessions.begin() as session:
-            leases.release_abandoned(session)
+            abandoned_rows.release_abandoned(session)
             owners = {owner for row, owner in session.execute(at_work) if row in found}
         if not owners:
             return turn > 0
@@ -221,7 +221,7 @@ def _ready(session: Session, assembly: "Assembly", due: Sequence[Frame]) -> list
             ready.append(frame)
             continue
         # one that cannot be planned fails once more in a process, which records it
-        job = outcome.run(frame_reduction.plan, session, frame, assembly).value
+        job = outcome.run(frame_jobs.plan, session, frame, assembly).value
         if job is not None and job.missing:
             attempts.record_wait(session, frame.id, job.missing)
         else:

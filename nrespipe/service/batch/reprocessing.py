@@ -24,8 +24,8 @@ from nrespipe.service import outcome
 from nrespipe.service.batch import runner
 from nrespipe.service.operations import progress_bar
 from nrespipe.service.operations.progress_bar import Report
-from nrespipe.service.reduction import frame_reduction
-from nrespipe.service.work import leases
+from nrespipe.service.reduction import frame_jobs
+from nrespipe.service.work import abandoned_rows
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
@@ -108,10 +108,10 @@ def reprocess(
 def _redo(run: runner.Batch, kind: Kind, nights: tuple[str, str, str], moment: datetime) -> int:
     """Reduce frames of a kind and make its masters, where that was not done since the run began; return how many."""
     with run.assembly.sessions.begin() as session:
-        leases.release_abandoned(session)
+        abandoned_rows.release_abandoned(session)
         mine = _frames(session, *nights, (kind,))
         # one that cannot be planned fails once more in a process, which records it
-        jobs = {f: outcome.run(frame_reduction.plan, session, f, run.assembly).value for f in mine}
+        jobs = {f: outcome.run(frame_jobs.plan, session, f, run.assembly).value for f in mine}
         due = [f for f, job in jobs.items() if job is None or not _is_done(f, job, moment)]
         of_masters = sorted({calibrations.night_of(frame) for frame in mine})
     done = runner.execute(run, f"{kind} frames", runner.frame_orders(run, due))
@@ -120,7 +120,7 @@ def _redo(run: runner.Batch, kind: Kind, nights: tuple[str, str, str], moment: d
     return done
 
 
-def _is_done(frame: Frame, job: frame_reduction.Job, moment: datetime) -> bool:
+def _is_done(frame: Frame, job: frame_jobs.Job, moment: datetime) -> bool:
     """Whether a frame was tried since the run began, with the masters that it would have now."""
     last = frame.attempts[-1] if frame.attempts else None
     chosen = {file.row_id for file in job.masters.values()}

@@ -32,9 +32,9 @@ from nrespipe.service import outcome
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.operations import kernels
 from nrespipe.service.operations.progress_bar import Report
-from nrespipe.service.outcome import Outcome, RunJobs
+from nrespipe.service.outcome import NoOutcome, Outcome, RunJobs
 from nrespipe.service.reduction import master_making
-from nrespipe.service.work import execution, leases, owners, process_pool
+from nrespipe.service.work import abandoned_rows, execution, leases, owners, process_pool
 
 if TYPE_CHECKING:
     from nrespipe.database.masters.calibrations import Night
@@ -132,7 +132,7 @@ def execute(batch: Batch, label: str, orders: Sequence[Order], **options: object
     Parameters
     ----------
     **options
-        For the function of ``execution.WORK``.
+        For ``execution.execute``.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def execute(batch: Batch, label: str, orders: Sequence[Order], **options: object
             if of_process.state is not State.DONE:
                 again += _release(batch, order, of_process)
             ended = of_process.value if of_process.state is State.DONE else of_process
-            if ended is not None:
+            if isinstance(ended, Outcome):
                 done += 1
                 advance(order.name, **ended.log_facts())
     return done + execute(batch, f"{label} again", again, **options)
@@ -174,7 +174,7 @@ def make_masters(
     while nights:
         first = _first_of_each_camera(nights)
         with batch.assembly.sessions.begin() as session:
-            leases.release_abandoned(session)
+            abandoned_rows.release_abandoned(session)
             rows = {night: scheduled_masters.get_or_create(session, kind, night) for night in first}
             orders = {n: batch.order(f"{n.instrument} {n.day}", row) for n, row in rows.items() if not row.owner}
         # files are read for this, and writers need not wait for that
@@ -207,12 +207,13 @@ def frame_orders(batch: Batch, frames: Sequence[Frame]) -> list[Order]:
     return [batch.order(frame.filename, frame) for frame in frames]
 
 
-def _do(assembly: Assembly, options: Mapping[str, Any], order: Order) -> Outcome[object] | None:
+def _do(assembly: Assembly, options: Mapping[str, Any], order: Order) -> Outcome[object] | NoOutcome:
     """Do the work of a row; runs in any process."""
     structlog.contextvars.clear_contextvars()
-    work = execution.WORK[order.table]
     try:
-        return work(assembly, order.row_id, order.owner, tries_seen=order.tries_seen, **options)
+        return execution.execute(
+            assembly, order.table, order.row_id, order.owner, tries_seen=order.tries_seen, **options
+        )
     finally:
         structlog.contextvars.clear_contextvars()
         # this process may be ended before its next piece of work

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nrespipe.database.administration import failures
 from nrespipe.database.tables import Frame
 from nrespipe.errors import Skipped
-from nrespipe.service.ingest import messages, registration
+from nrespipe.service.ingest import messages
 
 if TYPE_CHECKING:
     from kombu import Message
@@ -53,9 +53,10 @@ class Listener(ConsumerMixin):
     assembly
         Its settings name the broker and the exchange.
     notify
-        ``notify(table, row_id)`` notifies a worker; whatever it raises, the row stays.
+        ``notify(table, row_id)`` notifies a worker of the row, as ``dispatch.notifier``; whatever it raises, the row
+        stays.
     timer
-        Periodic work between messages.
+        Periodic work between messages, the sweep for rows that are due: ``dispatch.SweepTimer``.
     queue
         Name of the queue.
 
@@ -177,7 +178,7 @@ class Listener(ConsumerMixin):
                 raise defect
             arrival = messages.read(message.body, self._below)
             with self._assembly.sessions.begin() as session:
-                row_id, is_due = registration.register_message(session, self._assembly, arrival)
+                row_id, is_due = messages.register(session, arrival, self._assembly.output)
         except Skipped as foreign:
             _log.debug("not ours", reason=str(foreign))
             message.ack()

@@ -1,4 +1,4 @@
-"""Messages of the broker: the body of a message becomes an `Arrival`."""
+"""Messages of the broker: the body of a message becomes an `Arrival`, and that a row."""
 
 import bz2
 import json
@@ -10,10 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nrespipe.database.work import announcements
 from nrespipe.errors import Skipped
+from nrespipe.files import layout
 from nrespipe.files.raw import identity
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 #: Largest number of a frame that the database can hold.
 _LARGEST_ID = 2**63 - 1
@@ -122,6 +127,31 @@ def read(body: bytes | str, below: Path | None = None) -> Arrival:
     if path:
         return Arrival(name, path=path if below is None else _confined(path, below), body=text[:KEPT_BODY])
     return Arrival(name, archive_id=_archive_id(message), md5=_md5(message), body=text[:KEPT_BODY])
+
+
+def register(session: "Session", arrival: Arrival, output: Path) -> tuple[int, bool]:
+    """Make the row of the raw frame that a message announces, if there is none; no disk is read.
+
+    Parameters
+    ----------
+    output
+        Output directory; a file of the archive is fetched below it.
+
+    Returns
+    -------
+    row_id : int
+        Key of the row.
+    is_due : bool
+        Whether a worker is to be notified.
+    """
+    announced = {**identity.parse_name(arrival.name), "archive_id": arrival.archive_id, "body": arrival.body}
+    path = arrival.path or str(layout.fetched_path(output, arrival.name))
+    # the listener notifies a worker right after the commit, and a sweep in between would send a second message; where
+    # it sends none, the notifier marks the row as not sent
+    frame, is_due = announcements.announce(
+        session, identity.stem(arrival.name), path, arrival.md5, is_notified=True, **announced
+    )
+    return frame.id, is_due
 
 
 def _decoded(body: bytes | str) -> str:

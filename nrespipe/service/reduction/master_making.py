@@ -220,7 +220,7 @@ def combine(job: Job, still_mine: Callable[[], bool] | None = None) -> Columns:
     }
 
 
-def record(session: "Session", job: Job, ended: "Outcome[Columns]") -> Master:
+def record_master(session: "Session", job: Job, ended: "Outcome[Columns]") -> Master:
     """Record the outcome of a job.
 
     Returns

@@ -15,11 +15,11 @@ from nrespipe.database.tables import WorkTable
 from nrespipe.service.assembly import RECIPES, Assembly
 from nrespipe.service.ingest import messages
 from nrespipe.service.operations import kernels, progress_bar
-from nrespipe.service.work import execution, memory_guard, node, owners, process_pool
+from nrespipe.service.outcome import NoOutcome, Outcome
+from nrespipe.service.work import abandoned_rows, execution, memory_guard, owners, process_pool
 from nrespipe.service.work.queues import ROUTES, IsEmpty, Route, Send
 
 if TYPE_CHECKING:
-    from nrespipe.service.outcome import Outcome
     from nrespipe.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -108,8 +108,8 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
     list(assembly.recipes)
     if assembly.recipes is RECIPES:
         kernels.prepare(process_pool.run_serially, progress_bar.lines)
-    for table, work in execution.WORK.items():
-        _define(app, ROUTES[table], partial(work, assembly))
+    for table, route in ROUTES.items():
+        _define(app, route, partial(execution.execute, assembly, table))
 
     @signals.setup_logging.connect(weak=False)
     def _configure_logs(**_: object) -> None:
@@ -119,7 +119,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     def _release_rows_of(process: str, reason: str) -> None:
-        node.release(assembly, lambda one: owners.is_of_process(one, process), reason)
+        abandoned_rows.release(assembly, lambda one: owners.is_of_process(one, process), reason)
 
     @signals.worker_ready.connect(weak=False)
     def _guard_memory(**_: object) -> None:
@@ -143,15 +143,15 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
             return owners.is_of_node(one, mine) and one.endswith(f"/{task_id}")
 
         # a database that stayed away for longer than anybody waits is no fault of the frame
-        node.release(assembly, is_gone, _words(exception), is_death=not failures.is_temporary(exception))
+        abandoned_rows.release(assembly, is_gone, _words(exception), is_death=not failures.is_temporary(exception))
 
 
-def _define(app: Celery, route: Route, work: "Callable[[int, str], Outcome[object] | None]") -> None:
+def _define(app: Celery, route: Route, work: Callable[[int, str], Outcome[object] | NoOutcome]) -> None:
     def run(task: Any, row_id: int) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(node=task.request.hostname)
         ended = work(row_id, f"{owners.this_process(task.request.hostname)}/{task.request.id}")
-        if ended is not None:
+        if isinstance(ended, Outcome):
             _log.info(route.title, **ended.log_facts())
 
     app.task(run, name=route.task, bind=True)

@@ -1,4 +1,4 @@
-"""Deliver products and send summaries: claim the row, do the work, record the outcome."""
+"""Deliver products and send summaries: do the work, record the outcome."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,35 +20,26 @@ from nrespipe.files import timed_read
 from nrespipe.files.exchange import deliveries
 from nrespipe.service import outcome
 from nrespipe.service.operations import night_summary
-from nrespipe.service.work import leases
+from nrespipe.service.outcome import NoOutcome, Outcome
+from nrespipe.service.work.leases import Lease, LeaseLost
 
 if TYPE_CHECKING:
     from nrespipe.service.assembly import Assembly
-    from nrespipe.service.outcome import Outcome
 
 
-def deliver_product(
-    assembly: "Assembly", row_id: int, owner: str, tries_seen: int | None = None
-) -> "Outcome[object] | None":
-    """Deliver a product, if it is due and no other process does.
+def deliver_product(lease: Lease[Delivery]) -> Outcome[object] | NoOutcome:
+    """Deliver the product that this process has claimed.
 
-    Parameters
-    ----------
-    row_id, owner, tries_seen
-        As for ``leases.claim``; a row of ``deliveries``.
-
-    Returns
-    -------
-    Outcome or None
-        Without its value; None where there was nothing to do, or another process has done it.
+    Raises
+    ------
+    LeaseLost
+        If the row was taken away.
     """
-    lease = leases.claim(assembly, Delivery, row_id, owner, tries_seen)
-    if lease is None:
-        return None
+    assembly = lease.assembly
     server = assembly.settings.ingest_to
     admitted = lease.write(partial(_admit, lease=lease, server=server))
-    if admitted is None:
-        return None
+    if isinstance(admitted, NoOutcome):
+        return admitted
     product, admitted_as = admitted
     structlog.contextvars.bind_contextvars(product=product.path)
     ended = outcome.run(_deliver, assembly, product)
@@ -57,7 +48,7 @@ def deliver_product(
         ended = replace(ended, state=State.RETRY, reason=str(away))
 
     def record(session: Session) -> bool:
-        is_ours = claims.confirm_owner(session, Delivery, row_id, owner)
+        is_ours = claims.confirm_owner(session, Delivery, lease.row.id, lease.owner)
         # also where the product was replaced meanwhile and this row is gone: all others wait for the server too
         if away is not None:
             breakers.record_failure(session, server, ended.reason, admitted_as, away.pause_s)
@@ -66,50 +57,43 @@ def deliver_product(
         elif admitted_as == "probe":
             breakers.cancel_probe(session, server)
         if is_ours:
-            row = session.get_one(Delivery, row_id, populate_existing=True)
+            row = session.get_one(Delivery, lease.row.id, populate_existing=True)
             _record_delivery(session, row, ended, is_away=away is not None)
         return is_ours
 
-    return lease.close(ended, leases.persist(assembly.sessions, record, lease.end))
+    lease.log_defect(ended)
+    if not lease.persist(record):
+        raise LeaseLost
+    return ended
 
 
-def send_summary(
-    assembly: "Assembly", row_id: int, owner: str, tries_seen: int | None = None
-) -> "Outcome[object] | None":
-    """Write the summary of a night and mail it, if it is due and no other process does.
+def send_summary(lease: Lease[NightSummary]) -> Outcome[object] | NoOutcome:
+    """Write the summary of the night that this process has claimed, and mail it.
 
-    Parameters
-    ----------
-    row_id, owner, tries_seen
-        As for ``leases.claim``; a row of ``summaries``.
-
-    Returns
-    -------
-    Outcome or None
-        Without its value; None where there was nothing to do, or another process has done it.
+    Raises
+    ------
+    LeaseLost
+        If the row was taken away.
     """
-    lease = leases.claim(assembly, NightSummary, row_id, owner, tries_seen)
-    if lease is None:
-        return None
     row = lease.row
     structlog.contextvars.bind_contextvars(site=row.site, day=row.day)
-    ended = outcome.run(night_summary.make, assembly, row.site, row.day, row.written is not None)
+    ended = outcome.run(night_summary.make, lease.assembly, row.site, row.day, row.written is not None)
     is_written = ended.state is State.DONE
     if isinstance(ended.value, Unavailable):
         ended = replace(ended, state=State.RETRY, reason=str(ended.value))
-    return lease.close(ended, lease.write(partial(_record_summary, ended=ended, is_written=is_written)))
+    return lease.finish(ended, partial(_record_summary, ended=ended, is_written=is_written))
 
 
 def _admit(
-    session: Session, row: Delivery, lease: leases.Lease[Delivery], server: str
-) -> tuple[Product, Literal["yes", "probe"]] | None:
-    """Return the product and how the server may be used; None where it takes nothing at the moment."""
+    session: Session, row: Delivery, lease: Lease[Delivery], server: str
+) -> tuple[Product, Literal["yes", "probe"]] | NoOutcome:
+    """Return the product and how the server may be used; give the row back where it takes nothing at the moment."""
     lease_s = lease.assembly.limits.lease_s
     admitted = breakers.request_permission(session, server, lease_s)
     if admitted == "no":
         # its turn comes when the server is back; the sweep notifies a worker then
         claims.give_back(session, Delivery, row.id, lease.owner)
-        return None
+        return NoOutcome.SERVER_AWAY
     return row.product, admitted
 
 
@@ -149,7 +133,7 @@ def _error_of(work: Callable[[], object]) -> Exception | None:
     return None
 
 
-def _record_delivery(session: Session, row: Delivery, ended: "Outcome[object]", is_away: bool) -> None:
+def _record_delivery(session: Session, row: Delivery, ended: Outcome[object], is_away: bool) -> None:
     row.owner, row.lease, row.reason, row.next_try = "", None, ended.reason, None
     row.tries += 1
     # an outage is no refusal, however long it takes
@@ -162,8 +146,8 @@ def _record_delivery(session: Session, row: Delivery, ended: "Outcome[object]", 
 
 
 def _record_summary(
-    session: Session, row: NightSummary, ended: "Outcome[str | Unavailable | None]", is_written: bool
-) -> bool:
+    session: Session, row: NightSummary, ended: Outcome[str | Unavailable | None], is_written: bool
+) -> None:
     moment = clock(session)
     row.owner, row.lease, row.next_try, row.reason = "", None, None, ended.reason
     row.tries += 1
@@ -173,4 +157,3 @@ def _record_summary(
         row.mailed, row.reason = (moment, ended.value) if isinstance(ended.value, str) else (None, "")
     elif ended.state is State.RETRY and row.day >= night_summary.first_recent_night(moment):
         row.next_try = moment + timedelta(seconds=attempts.pause_s(row.tries))
-    return True

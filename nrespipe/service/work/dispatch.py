@@ -1,4 +1,4 @@
-"""Notify workers of rows that are due, and release the rows of processes that died."""
+"""Notify workers of rows that are due (``Work.sent`` tells of which), and release the rows of processes that died."""
 
 import time
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from nrespipe.database.dialects import clock
 from nrespipe.database.tables import WORK_TABLES, Delivery, Frame, WorkTable
 from nrespipe.database.work import notifications
 from nrespipe.service import outcome
-from nrespipe.service.work import leases
+from nrespipe.service.work import abandoned_rows
 from nrespipe.service.work.queues import ROUTES, IsEmpty, Send
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def capacity(session: Session, table: WorkTable, pace: "Pace", patience_s: float
 
 def _release_abandoned(assembly: "Assembly") -> None:
     with assembly.sessions.begin() as session:
-        for table, row_id, reason in leases.release_abandoned(session):
+        for table, row_id, reason in abandoned_rows.release_abandoned(session):
             _log.warning("row released", table=table.__tablename__, row=row_id, reason=reason)
 
 

@@ -1,9 +1,9 @@
-"""Leases of rows: claim a row, record the outcome while it is still ours, release the rows of dead processes."""
+"""Leases of rows: claim a row, and record the outcome while it is still ours."""
 
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
@@ -11,24 +11,22 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe.database.administration import failures
-from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster
 from nrespipe.database.tables.base import Work
-from nrespipe.database.work import claims, releases
+from nrespipe.database.work import claims
 from nrespipe.errors import Unavailable
 from nrespipe.service.assembly import Assembly
-from nrespipe.service.work import owners
 
 if TYPE_CHECKING:
     from nrespipe.service.outcome import Outcome
 
-R = TypeVar("R", Frame, ScheduledMaster, Delivery, NightSummary)
+R = TypeVar("R", bound=Work)
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-#: Why rows are released, in the words that a person reads later.
-OUT_OF_TIME = "its process took longer than it may, or its machine went away"
-DEAD = "its process died"
+
+class LeaseLost(Exception):
+    """The row was taken away from this process, which took too long: another does the work."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,21 @@ class Lease(Generic[R]):
         Name of this process.
     end
         Moment of the monotonic clock at which the lease ends.
+    is_insisted_on
+        Whether somebody decided that it is to be done, due or not.
     """
 
     assembly: Assembly
     row: R
     owner: str
     end: float
+    is_insisted_on: bool = False
 
-    def write(self, work: Callable[[Session, R], T]) -> T | None:
+    def persist(self, work: Callable[[Session], T]) -> T:
+        """Do something in a transaction, whoever owns the row by now; as `persist` to the end of the lease."""
+        return persist(self.assembly.sessions, work, self.end)
+
+    def write(self, work: Callable[[Session, R], T]) -> T:
         """Do something in a transaction if the row is still ours; retry while the database is away.
 
         Parameters
@@ -63,21 +68,23 @@ class Lease(Generic[R]):
         Returns
         -------
         object
-            Return value of the work; None where the row was taken away.
+            Return value of the work.
 
         Raises
         ------
+        LeaseLost
+            If the row was taken away; then nothing was done.
         sqlalchemy.exc.SQLAlchemyError
             As `persist` does.
         """
         table, row_id = type(self.row), self.row.id
 
-        def if_ours(session: Session) -> T | None:
+        def if_ours(session: Session) -> T:
             if not claims.confirm_owner(session, table, row_id, self.owner):
-                return None
+                raise LeaseLost
             return work(session, session.get_one(table, row_id, populate_existing=True))
 
-        return persist(self.assembly.sessions, if_ours, self.end)
+        return self.persist(if_ours)
 
     def is_ours(self) -> bool:
         """Return whether the row is still ours; called just before files are replaced.
@@ -89,35 +96,32 @@ class Lease(Generic[R]):
         """
         table, row_id = type(self.row), self.row.id
         try:
-            return persist(
-                self.assembly.sessions,
-                lambda session: claims.is_owner(session, table, row_id, self.owner),
-                self.end,
-            )
+            return self.persist(lambda session: claims.is_owner(session, table, row_id, self.owner))
         except SQLAlchemyError as error:
             # not the fault of the frame
             raise Unavailable(f"the database is away: {failures.message(error)}") from error
 
-    def close(self, ended: "Outcome[object]", is_recorded: bool | None) -> "Outcome[object] | None":
-        """Log the end of the work and return its outcome.
+    def finish(self, ended: "Outcome[T]", record: Callable[[Session, R], object]) -> "Outcome[T]":
+        """Record the outcome of the work, and return it.
 
         Parameters
         ----------
-        is_recorded
-            Return value of `write` for the record of the outcome.
+        record
+            ``record(session, row)`` records it, and gives up the ownership of the row.
 
-        Returns
-        -------
-        Outcome or None
-            Without its value; None where the row was taken away.
+        Raises
+        ------
+        LeaseLost
+            If the row was taken away.
         """
+        self.log_defect(ended)
+        self.write(record)
+        return ended
+
+    def log_defect(self, ended: "Outcome[object]") -> None:
+        """Log where the program failed, if it did: not every table has a place for it."""
         if ended.traceback:
-            # not every table has a place for it
             _log.error("failed", table=self.row.__tablename__, row=self.row.id, exception=ended.traceback)
-        if not is_recorded:
-            _log.warning("row was taken away: another process does it", table=self.row.__tablename__, row=self.row.id)
-            return None
-        return replace(ended, value=None)
 
 
 def claim(
@@ -154,21 +158,7 @@ def claim(
         return session.get_one(table, row_id, populate_existing=True) if is_claimed else None
 
     row = persist(assembly.sessions, claimed, begun + assembly.pace.patience_s)
-    return None if row is None else Lease(assembly, row, owner, begun + lease_s)
-
-
-def release_abandoned(session: Session) -> list[tuple[type[Work], int, str]]:
-    """Release the rows of processes that died or have run out of time.
-
-    Returns
-    -------
-    list of tuple (type of Work, int, str)
-        Table and key of each row that is free again, and the reason.
-    """
-    released = [(table, row_id, OUT_OF_TIME) for table, row_id in releases.release(session, OUT_OF_TIME)]
-    dead = [name for name in releases.owners(session) if owners.is_dead(name)]
-    more = releases.release(session, DEAD, dead) if dead else []
-    return released + [(table, row_id, DEAD) for table, row_id in more]
+    return None if row is None else Lease(assembly, row, owner, begun + lease_s, tries_seen is not None)
 
 
 def persist(sessions: sessionmaker[Session], work: Callable[[Session], T], end: float) -> T:

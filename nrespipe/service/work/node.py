@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
 from typing import TYPE_CHECKING
@@ -15,10 +15,9 @@ from sqlalchemy.orm import Session
 
 from nrespipe.database import nodes
 from nrespipe.database.tables import Node
-from nrespipe.database.tables.base import Work
-from nrespipe.database.work import releases
 from nrespipe.errors import Unavailable
 from nrespipe.service.work import owners
+from nrespipe.service.work.abandoned_rows import Rows, log_released, release_owners
 from nrespipe.service.work.leases import persist
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ RESTARTED = "its worker was started anew"
 STOPPED = "its worker was stopped"
 #: A node retries its heartbeat at least this often while the database is away [second].
 _TURN_S = 2.0
-
-_Rows = list[tuple[type[Work], int]]
 
 
 @contextmanager
@@ -78,32 +75,11 @@ def register(assembly: "Assembly", name: str, processes: int, queues: str) -> It
         # not while it writes: it would take a name that was given back for one that was lost
         thread.join(assembly.pace.patience_s)
         try:
-            _log_released(
+            log_released(
                 persist(assembly.sessions, lambda session: _leave(session, name, mine), time.monotonic()), STOPPED
             )
         except DBAPIError as error:
             _log.warning("name of this node not given back", node=name, reason=str(error.orig).strip())
-
-
-def release(assembly: "Assembly", is_gone: Callable[[str], bool], reason: str, is_death: bool = True) -> None:
-    """Release the rows of owners that are gone; the next sweep notifies workers of them.
-
-    Parameters
-    ----------
-    is_gone
-        Returns whether the rows of an owner are released.
-    reason
-        Why, in plain words.
-    is_death
-        As for ``releases.release``.
-
-    Raises
-    ------
-    sqlalchemy.exc.DBAPIError
-        If the database stays away.
-    """
-    end = time.monotonic() + assembly.pace.patience_s
-    _log_released(persist(assembly.sessions, lambda session: _release(session, is_gone, reason, is_death), end), reason)
 
 
 def _acquire(assembly: "Assembly", name: str, mine: str, processes: int, queues: str) -> None:
@@ -111,7 +87,7 @@ def _acquire(assembly: "Assembly", name: str, mine: str, processes: int, queues:
     pace, since = assembly.pace, time.monotonic()
     seen: Node | None = None
 
-    def attempt(session: Session) -> tuple[bool, Node | None, _Rows]:
+    def attempt(session: Session) -> tuple[bool, Node | None, Rows]:
         holder = nodes.find(session, name)
         is_stale = holder is not None and _same(holder, seen) and time.monotonic() - since > pace.stale_s
         if holder is not None and not is_stale and not owners.is_dead(holder.owner):
@@ -120,14 +96,15 @@ def _acquire(assembly: "Assembly", name: str, mine: str, processes: int, queues:
             # another was faster, who may be gone again by now
             return False, nodes.find(session, name), []
         # together with the name, or the owner of the rows could not be found any more
-        former = holder.owner if holder is not None else None
-        rows = _release(session, lambda one: owners.is_of_node(one, former), RESTARTED) if former is not None else []
-        return True, holder, rows
+        if holder is None:
+            return True, None, []
+        former = holder.owner
+        return True, holder, release_owners(session, lambda one: owners.is_of_node(one, former), RESTARTED)
 
     while True:
         is_mine, holder, rows = persist(assembly.sessions, attempt, time.monotonic() + pace.patience_s)
         if is_mine:
-            return _log_released(rows, RESTARTED)
+            return log_released(rows, RESTARTED)
         if holder is None:
             continue
         if seen is None:
@@ -171,18 +148,8 @@ def _beat(assembly: "Assembly", name: str, mine: str, processes: int, queues: st
             return
 
 
-def _leave(session: Session, name: str, mine: str) -> _Rows:
+def _leave(session: Session, name: str, mine: str) -> Rows:
     # rows that are left are those of processes that were asked to end without their frames
     if not nodes.unregister(session, name, mine):
         return []
-    return _release(session, lambda one: owners.is_of_node(one, mine), STOPPED)
-
-
-def _release(session: Session, is_gone: Callable[[str], bool], reason: str, is_death: bool = True) -> _Rows:
-    names = [one for one in releases.owners(session) if is_gone(one)]
-    return releases.release(session, reason, names, is_death) if names else []
-
-
-def _log_released(rows: _Rows, reason: str) -> None:
-    for table, row_id in rows:
-        _log.warning("row released", table=table.__tablename__, row=row_id, reason=reason)
+    return release_owners(session, lambda one: owners.is_of_node(one, mine), STOPPED)

@@ -10,15 +10,16 @@ import fake_recipes
 
 from nrespipe import logs
 from nrespipe.database.administration import connection
+from nrespipe.database.tables import Frame
 from nrespipe.database.work import claims
 from nrespipe.service import assembly
-from nrespipe.service.reduction import frame_reduction
+from nrespipe.service.reduction import frame_results
 from nrespipe.service.time_limits import Pace
 from nrespipe.service.work import execution
 from nrespipe.settings import Settings
 
 #: What is done last before it stops.
-STATEMENTS = {"take": (claims, "claim"), "record": (frame_reduction, "record")}
+STATEMENTS = {"take": (claims, "claim"), "record": (frame_results, "record_result")}
 
 
 def stopping(work):
@@ -43,4 +44,4 @@ if __name__ == "__main__":
     built = assembly.build(Path(output), settings, fake_recipes.RECIPES, fake_recipes.spectrograph, fake_recipes.judge)
     module, name = STATEMENTS[where]
     setattr(module, name, stopping(getattr(module, name)))
-    execution.reduce_frame(replace(built, pace=Pace(margin_s=0.0, patience_s=0.5)), int(row), "frozen")
+    execution.execute(replace(built, pace=Pace(margin_s=0.0, patience_s=0.5)), Frame, int(row), "frozen")

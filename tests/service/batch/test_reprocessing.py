@@ -14,6 +14,7 @@ from nrespipe.errors import BadFrame
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import reprocessing
 from nrespipe.service.masters import redo, review
+from nrespipe.service.reduction import frame_reduction
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
 ):
     star = archive.add("e", "STAR A&thar&none", day="20190405")
     run()
-    reduce = reprocessing.frame_reduction.reduce
+    reduce = frame_reduction.reduce
 
     def judged_meanwhile(job, **others):
         if job.path == str(star):
@@ -142,7 +143,7 @@ def test_a_verdict_holds_for_what_is_reduced_after_it_in_a_run_under_way(
             review.decide(session, "flat_lsc_nres01_fa09_20190405", Standing.REJECTED, "lamp flickered")
         return reduce(job, **others)
 
-    monkeypatch.setattr(reprocessing.frame_reduction, "reduce", judged_meanwhile)
+    monkeypatch.setattr(frame_reduction, "reduce", judged_meanwhile)
     reprocessing.reprocess(service, "lsc", "20190405", "20190405", kinds=(Kind.SCIENCE,))
     with query.sessions() as session:
         last = session.scalars(select(Attempt).order_by(Attempt.id.desc())).first()

@@ -13,6 +13,7 @@ from nrespipe.database.tables import Attempt, Delivery, Frame, Product
 from nrespipe.errors import Unavailable
 from nrespipe.service import outcome
 from nrespipe.service.batch import night, reprocessing, runner
+from nrespipe.service.reduction import frame_results
 from nrespipe.settings import Settings
 
 
@@ -57,14 +58,14 @@ def test_new_products_of_a_reprocessing_are_delivered(archive, delivering, query
 @pytest.mark.slow
 def test_a_night_outlives_a_database_that_goes_away_for_a_moment(archive, service, query, monkeypatch):
     archive.calibrations()
-    record, away = runner.execution.frame_reduction.record, iter(range(2))
+    record, away = frame_results.record_result, iter(range(2))
 
     def fail(*arguments):
         for _ in away:
             raise OperationalError("insert", {}, Exception("server closed the connection"))
         return record(*arguments)
 
-    monkeypatch.setattr(runner.execution.frame_reduction, "record", fail)
+    monkeypatch.setattr(frame_results, "record_result", fail)
     monkeypatch.setattr(runner.leases.time, "sleep", lambda _: None)
     assert night.reduce_all(service, archive.root).exit_status == 0
     assert {attempt.outcome for attempt in query.all(select(Attempt))} == {State.DONE}
@@ -99,14 +100,14 @@ def test_a_frame_that_cannot_be_planned_is_told_of_and_the_night_goes_on(archive
     strange = archive.add("e", "STAR A&thar&none", camera="fa17")
     night.reduce_all(service, archive.root)
     later = archive.add("e", "STAR A&thar&none")
-    plan = night.frame_reduction.plan
+    plan = night.frame_jobs.plan
 
     def fail(session, frame, assembly):
         if frame.filename == strange.stem:
             raise KeyError("a strange row")
         return plan(session, frame, assembly)
 
-    monkeypatch.setattr(night.frame_reduction, "plan", fail)
+    monkeypatch.setattr(night.frame_jobs, "plan", fail)
     summary = night.reduce_all(service, archive.root)
     assert [row[:2] for row in summary.unhappy] == [(strange.stem, State.RETRY)]
     assert "a strange row" in summary.unhappy[0][2]

@@ -168,14 +168,14 @@ def test_a_broker_that_cannot_wake_a_worker_loses_no_frame(listening, archive, q
     ],
 )
 def test_while_the_database_is_away_or_the_machine_fails_messages_wait(listening, archive, query, monkeypatch, trouble):
-    announce, away = listeners.registration.register_message, iter(range(2))
+    announce, away = listeners.messages.register, iter(range(2))
 
     def fail(*arguments):
         for _ in away:
             raise trouble()
         return announce(*arguments)
 
-    monkeypatch.setattr(listeners.registration, "register_message", fail)
+    monkeypatch.setattr(listeners.messages, "register", fail)
     listening.publish(*(json.dumps({"path": str(archive.add("b"))}) for _ in range(3)))
     listening.consume_all()
     assert query.all(select(Frame)) == []
@@ -190,14 +190,14 @@ def test_while_the_database_is_away_or_the_machine_fails_messages_wait(listening
     "trouble", [DataError("insert", {}, Exception("out of range")), KeyError("x"), RecursionError()]
 )
 def test_whatever_goes_wrong_with_one_message_holds_up_no_other(listening, archive, query, monkeypatch, trouble):
-    announce, bad = listeners.registration.register_message, archive.add("b")
+    announce, bad = listeners.messages.register, archive.add("b")
 
-    def refuse(session, assembly, arrival):
+    def refuse(session, arrival, output):
         if arrival.path == str(bad):
             raise trouble
-        return announce(session, assembly, arrival)
+        return announce(session, arrival, output)
 
-    monkeypatch.setattr(listeners.registration, "register_message", refuse)
+    monkeypatch.setattr(listeners.messages, "register", refuse)
     listening.publish(*(json.dumps({"path": str(path)}) for path in (bad, archive.add("b"))))
     listening.consume_all()
     assert len(query.all(select(Frame))) == 1

@@ -24,14 +24,16 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service import outcome
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import inspection, messages, raw_files, registration, submission
+from nrespipe.service.outcome import NoOutcome
+from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.time_limits import Pace
 from nrespipe.service.work import execution
 
 
 def did(service, row, owner="me"):
     """Let a worker do a row; return what came of it."""
-    result = execution.reduce_frame(service, row, owner)
-    return result and result.state
+    result = execution.execute(service, Frame, row, owner)
+    return getattr(result, "state", result)
 
 
 def good_biases(session):
@@ -47,7 +49,7 @@ def tell(service):
     def announce(path, **others):
         arrival = messages.read(json.dumps({"path": str(path), **others}))
         with service.sessions.begin() as session:
-            return registration.register_message(session, service, arrival)[0]
+            return messages.register(session, arrival, service.output)[0]
 
     return announce
 
@@ -122,11 +124,11 @@ def test_the_same_content_at_another_place_is_the_same_frame_and_keeps_its_path_
     copy = tmp_path / "copy" / path.name
     copy.parent.mkdir()
     copy.write_bytes(path.read_bytes())
-    assert work(copy) is None
+    assert work(copy) is NoOutcome.CONTENT_KNOWN
     (row,) = query.all(select(Frame))
     assert (row.state, row.path, row.version) == (State.DONE, str(path), 1)
     path.unlink()
-    assert work(copy) is None
+    assert work(copy) is NoOutcome.CONTENT_KNOWN
     (row,) = query.all(select(Frame))
     assert (row.state, row.path) == (State.DONE, str(copy))
     assert len(query.all(select(Attempt))) == 1, "nothing that is done is done again"
@@ -140,7 +142,7 @@ def test_a_frame_whose_file_went_away_goes_on_where_it_is_told_of_at_another_pla
     moved = path.rename(tmp_path / path.name)
     (row,) = query.all(select(Frame))
     assert did(service, row.id, "me") is State.RETRY
-    assert work(moved) is None
+    assert work(moved) is NoOutcome.CONTENT_KNOWN
     assert did(service, row.id, "me") is State.DONE
 
 
@@ -165,7 +167,7 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
         return seen
 
     monkeypatch.setattr(inspection.raw_files, "inspect", meanwhile)
-    assert did(service, row, "me") is None
+    assert did(service, row, "me") is NoOutcome.ANNOUNCED_AGAIN
     monkeypatch.setattr(inspection.raw_files, "inspect", look)
     assert _due_now(service) == [row]
     assert did(service, row, "me") is State.DONE
@@ -205,7 +207,7 @@ def test_a_content_that_cannot_be_understood_is_a_version_only_where_there_is_no
     assert work(path) is State.DONE
     path.write_bytes(damaged + b" ")
     assert work(path) is State.BAD
-    assert work(path) is None, "it is known"
+    assert work(path) is NoOutcome.CONTENT_KNOWN, "it is known"
     assert versions(query, path) == [(1, State.BAD), (2, State.DONE), (None, State.BAD)]
     with query.sessions.begin() as session:
         assert [frame.version for frame in session.scalars(select(Frame).where(Frame.is_latest()))] == [2, None]
@@ -283,7 +285,7 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
 
     monkeypatch.setattr(inspection.archive_download, "fetch", fetch)
     with service.sessions.begin() as session:
-        row, is_due = registration.register_message(session, service, arrival)
+        row, is_due = messages.register(session, arrival, service.output)
         announcements.request(session, session.get_one(Frame, row))
     assert not is_due, "it is done"
     assert did(service, row, "me") is State.DONE
@@ -293,19 +295,19 @@ def test_a_frame_of_the_archive_never_goes_among_the_raw_files(archive, service,
 
 def test_a_file_that_waited_for_its_turn_is_told_of_when_the_other_is_done(archive, service, tell, query, monkeypatch):
     path, told = archive.add("b"), []
-    row, reduce = tell(path), execution.frame_reduction.reduce
+    row, reduce = tell(path), frame_reduction.reduce
 
     def meanwhile(job, **options):
         change(path)
         told.append(tell(path))
-        assert did(service, told[0], "another") is None, "they write the same products"
+        assert did(service, told[0], "another") is NoOutcome.NOT_DUE, "they write the same products"
         return reduce(job, **options)
 
-    monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
+    monkeypatch.setattr(frame_reduction, "reduce", meanwhile)
     assert did(service, row, "me") is State.DONE
     with service.sessions.begin() as session:
         assert notifications.select(session, Frame, 3600.0, 100) == told
-    monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
+    monkeypatch.setattr(frame_reduction, "reduce", reduce)
     assert did(service, told[0], "me") is State.DONE
     assert versions(query, path) == [(1, State.DONE), (2, State.DONE)]
 

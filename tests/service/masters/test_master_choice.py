@@ -12,7 +12,7 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
 from nrespipe.service.operations import status
-from nrespipe.service.reduction import frame_reduction
+from nrespipe.service.reduction import frame_jobs
 from nrespipe.settings import change
 
 STAR = "STAR A&thar&none"
@@ -59,7 +59,7 @@ def test_a_star_is_told_the_scatter_of_the_drifts_of_earlier_nights(service, arc
     scatters_ms = {}
     with query.sessions() as session:
         for frame in session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE)):
-            scatters_ms.setdefault(frame.day, set()).add(frame_reduction.plan(session, frame, service).drift_scatter_ms)
+            scatters_ms.setdefault(frame.day, set()).add(frame_jobs.plan(session, frame, service).drift_scatter_ms)
     # every star of these recipes has a drift of 5 m/s
     assert scatters_ms == {"20190405": {300.0}, "20190406": {5.0}}
 

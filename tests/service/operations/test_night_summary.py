@@ -23,7 +23,8 @@ from nrespipe.database.tables import Frame, NightSummary
 from nrespipe.database.work import claims, releases
 from nrespipe.errors import Unavailable
 from nrespipe.service.operations import night_summary, status
-from nrespipe.service.work import delivery_work
+from nrespipe.service.outcome import NoOutcome
+from nrespipe.service.work import delivery_work, execution
 from nrespipe.settings import Settings, change
 
 DAY = "20190405"
@@ -244,15 +245,15 @@ def test_a_night_is_mailed_once_and_drawn_once_although_the_server_was_away(know
     monkeypatch.setattr(night_summary, "document", lambda report: drawn.append(report) or document(report))
     pauses = []
     for _ in range(3):
-        result = delivery_work.send_summary(away, row.id, "me", tries_seen=len(pauses))
+        result = execution.execute(away, NightSummary, row.id, "me", tries_seen=len(pauses))
         assert (result.state, "refused" in result.reason) == (State.RETRY, True)
         (row,) = owed(away, AFTER, monkeypatch)
         pauses.append((row.next_try - AFTER).total_seconds())
     assert pauses == [30, 60, 120]
     there = replace(service, settings=settings(post))
-    assert delivery_work.send_summary(there, row.id, "me", tries_seen=3).state is State.DONE
+    assert execution.execute(there, NightSummary, row.id, "me", tries_seen=3).state is State.DONE
     assert owed(there, AFTER, monkeypatch) == []
-    assert delivery_work.send_summary(there, row.id, "me") is None
+    assert execution.execute(there, NightSummary, row.id, "me") is NoOutcome.NOT_DUE
     assert (len(post.messages), len(drawn)) == (1, 1)
     assert str(post.messages[0]["Message-ID"]) == f"<nrespipe.summary.lsc.{DAY}@example.org>"
 
@@ -267,8 +268,8 @@ def test_a_summary_that_could_not_be_written_is_written_anew(known, service, mon
         path.write_bytes(b"of the middle of the night")
     with monkeypatch.context() as full:
         full.setattr(night_summary, "document", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        assert delivery_work.send_summary(service, row.id, "me", tries_seen=0).state is State.RETRY
-    assert delivery_work.send_summary(service, row.id, "me", tries_seen=1).state is State.DONE
+        assert execution.execute(service, NightSummary, row.id, "me", tries_seen=0).state is State.RETRY
+    assert execution.execute(service, NightSummary, row.id, "me", tries_seen=1).state is State.DONE
     assert all(b"of the middle" not in path.read_bytes() for path in old)
 
 
@@ -297,7 +298,7 @@ def test_a_mail_that_nobody_takes_is_given_up_when_nobody_wants_it_any_more(know
     monkeypatch.setattr(night_summary, "write", lambda report, output: (output, output))
     monkeypatch.setattr(night_summary, "send", lambda *_: (_ for _ in ()).throw(Unavailable("away")))
     assert owed(away, AFTER + timedelta(days=20), monkeypatch) != []
-    assert delivery_work.send_summary(away, row.id, "me", tries_seen=0).state is State.RETRY
+    assert execution.execute(away, NightSummary, row.id, "me", tries_seen=0).state is State.RETRY
     assert owed(away, AFTER + timedelta(days=20), monkeypatch) == []
 
 
@@ -342,7 +343,7 @@ def test_a_summary_that_fails_in_a_way_that_nobody_thought_of_logs_its_traceback
         session.add(NightSummary(site="lsc", day="20190405", next_try=clock(session)))
     monkeypatch.setattr(night_summary, "gather", lambda *_: 1 / 0)
     with capture_logs() as log:
-        assert delivery_work.send_summary(service, 1, "me").state is State.FAILED
+        assert execution.execute(service, NightSummary, 1, "me").state is State.FAILED
     (line,) = [line for line in log if line["event"] == "failed"]
     assert "ZeroDivisionError" in line["exception"]
 

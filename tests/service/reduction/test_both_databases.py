@@ -6,19 +6,21 @@ import pytest
 
 from nrespipe.database import frames
 from nrespipe.database.states import State
+from nrespipe.database.tables import Frame
 from nrespipe.service import assembly, metrics
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import messages, raw_files, registration, submission
 from nrespipe.service.masters import master_schedule
 from nrespipe.service.operations import health, status
+from nrespipe.service.outcome import NoOutcome
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
 
 
 def did(service, row, owner="me"):
     """Let a worker do a row; return what came of it."""
-    result = execution.reduce_frame(service, row, owner)
-    return result and result.state
+    result = execution.execute(service, Frame, row, owner)
+    return getattr(result, "state", result)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_what_is_accepted_can_be_stored_and_comes_to_one_version_of_each_content
     rows = []
     for body in bodies * 2:
         with anywhere.sessions.begin() as session:
-            rows.append(registration.register_message(session, anywhere, messages.read(json.dumps(body))))
+            rows.append(messages.register(session, messages.read(json.dumps(body)), anywhere.output))
     assert [row for row, _ in rows[:4]] == [row for row, _ in rows[4:]]
     first = did(anywhere, rows[0][0], "me")
     assert first is State.DONE
@@ -72,8 +74,8 @@ def test_what_is_accepted_can_be_stored_and_comes_to_one_version_of_each_content
     again = registration.register_file(anywhere.sessions, path, *raw_files.inspect(path))
     assert (again.version, again.id != rows[0][0]) == (2, True)
     with anywhere.sessions.begin() as session:
-        row_id, is_due = registration.register_message(session, anywhere, messages.read(json.dumps(bodies[0])))
+        row_id, is_due = messages.register(session, messages.read(json.dumps(bodies[0])), anywhere.output)
     assert is_due
-    assert did(anywhere, row_id, "me") is None
+    assert did(anywhere, row_id, "me") is NoOutcome.CONTENT_KNOWN
     with anywhere.sessions.begin() as session:
         assert [frame.version for frame in frames.find(session, path.stem)] == [2, 1]

@@ -15,7 +15,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.recipes import RECIPES
 from nrespipe.service import outcome
 from nrespipe.service.ingest import raw_files, registration, submission
-from nrespipe.service.reduction import frame_reduction
+from nrespipe.service.reduction import frame_jobs, frame_reduction
 from nrespipe.service.work import execution
 
 STAR = "STAR A&thar&none"
@@ -106,7 +106,7 @@ def test_every_defect_ends_in_its_state_with_its_words(archive, service, query, 
         submission.submit(service, [path])
         (row,) = query.all(select(Frame).where(Frame.filename == path.stem))
         if row.next_try is not None:
-            execution.reduce_frame(service, row.id, "me")
+            execution.execute(service, Frame, row.id, "me")
             (row,) = query.all(select(Frame).where(Frame.filename == path.stem))
         named = path.stem in row.reason or state is State.DONE
         if row.state != state or words not in row.reason or not named or row.owner or row.next_try:
@@ -139,7 +139,7 @@ def test_no_header_makes_the_reduction_of_any_kind_crash(archive, service, query
     if looked.state is State.DONE:
         row = registration.register_file(service.sessions, path, facts, looked)
         with service.sessions.begin() as session:
-            job = frame_reduction.plan(session, session.get_one(Frame, row.id), service)
+            job = frame_jobs.plan(session, session.get_one(Frame, row.id), service)
         # by the recipes of the package, where masters this small are enough: a flat without orders must say so
         if row.kind not in (Kind.ARC, Kind.SCIENCE):
             job = replace(job, recipe=RECIPES[row.kind])

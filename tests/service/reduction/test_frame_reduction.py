@@ -8,7 +8,7 @@ from nrespipe.engine.wavelength.drift import UNKNOWN
 from nrespipe.frames.reduction import References
 from nrespipe.frames.star import Index
 from nrespipe.recipes import science
-from nrespipe.service.reduction import frame_reduction
+from nrespipe.service.reduction import frame_results
 
 
 def test_a_drift_that_was_not_measured_is_no_measurement():
@@ -26,6 +26,6 @@ def test_a_drift_that_was_not_measured_is_no_measurement():
     ],
 )
 def test_an_index_that_is_no_number_is_stored_as_json_without_one(index, columns):
-    stored = frame_reduction._activity(index)
+    stored = frame_results._activity(index)
     assert stored == columns
     json.dumps(stored, allow_nan=False)

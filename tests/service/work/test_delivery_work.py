@@ -20,7 +20,8 @@ from nrespipe.database.tables import WORK_TABLES, Attempt, Breaker, Delivery, Fr
 from nrespipe.database.work import attempts
 from nrespipe.files import timed_read
 from nrespipe.files.atomic_files import md5
-from nrespipe.service.work import delivery_work, dispatch
+from nrespipe.service.outcome import NoOutcome
+from nrespipe.service.work import delivery_work, dispatch, execution
 from nrespipe.service.work.queues import ROUTES
 from nrespipe.settings import change
 
@@ -83,7 +84,10 @@ def shop(service, server):
         """Sweep, deliver what workers are told of, and return what came of each."""
         told = []
         dispatch.sweep(service, lambda table, row_id: told.append(row_id) if table is Delivery else None)
-        return [getattr(delivery_work.deliver_product(service, row_id, "me"), "state", None) for row_id in told]
+        return [
+            getattr(ended, "state", ended)
+            for ended in (execution.execute(service, Delivery, row, "me") for row in told)
+        ]
 
     def rows(table=Delivery):
         with service.sessions.begin() as session:
@@ -101,7 +105,7 @@ def test_deliveries_have_a_queue_and_a_program_of_their_own():
 @pytest.mark.parametrize("code", [401, 403, 429, 500, 503])
 def test_after_one_failure_the_server_is_asked_by_one_now_and_then_and_by_all_when_it_is_back(shop, server, code):
     server.answers["all"] = code
-    assert shop.turn() == [State.RETRY] + [None] * 4
+    assert shop.turn() == [State.RETRY] + [NoOutcome.SERVER_AWAY] * 4
     assert shop.turn() == []
     assert len(server.asked) == 1
     for failures in (2, 3):
@@ -183,7 +187,7 @@ def test_a_target_that_is_changed_has_a_breaker_of_its_own(shop, server, tmp_pat
     shop.turn()
     elsewhere = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=elsewhere)
-    assert delivery_work.deliver_product(moved, shop.rows()[1].id, "me").state is State.DONE
+    assert execution.execute(moved, Delivery, shop.rows()[1].id, "me").state is State.DONE
 
 
 def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_path, monkeypatch):
@@ -193,8 +197,8 @@ def test_a_directory_that_does_not_answer_is_an_outage_and_no_death(shop, tmp_pa
     monkeypatch.setattr(timed_read, "call", hang)
     settings = change(shop.service.settings, ingest_to=f"file://{tmp_path}/there")
     moved = replace(shop.service, settings=settings)
-    assert delivery_work.deliver_product(moved, shop.rows()[0].id, "me").state is State.RETRY
-    assert delivery_work.deliver_product(moved, shop.rows()[1].id, "me") is None
+    assert execution.execute(moved, Delivery, shop.rows()[0].id, "me").state is State.RETRY
+    assert execution.execute(moved, Delivery, shop.rows()[1].id, "me") is NoOutcome.SERVER_AWAY
     assert "does not answer" in shop.rows()[0].reason
     assert shop.rows()[0].refusals == 0
 
@@ -251,6 +255,6 @@ def test_a_product_that_is_replaced_while_its_delivery_asks_whether_the_server_i
 
     with monkeypatch.context() as patched:
         patched.setattr(delivery_work, "_deliver", replaced)
-        assert shop.turn() == [None]
+        assert shop.turn() == [NoOutcome.LEASE_LOST]
     assert [breaker.next_try for breaker in shop.rows(Breaker)] == [None]
     assert shop.turn() == [State.DONE] * 4

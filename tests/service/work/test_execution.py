@@ -24,9 +24,10 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service.batch import night
 from nrespipe.service.ingest import raw_files, registration, submission
 from nrespipe.service.masters import master_schedule, review
-from nrespipe.service.reduction import recipe_references
+from nrespipe.service.outcome import NoOutcome
+from nrespipe.service.reduction import frame_jobs, frame_reduction, frame_results, master_making, recipe_references
 from nrespipe.service.time_limits import Pace
-from nrespipe.service.work import delivery_work, dispatch, execution, leases
+from nrespipe.service.work import dispatch, execution, leases
 from nrespipe.settings import change
 
 
@@ -46,9 +47,8 @@ def work(service):
             told.clear()
             dispatch.sweep(service, lambda *row: told.append(row), lambda _: True)
             for table, row in told:
-                do = execution.reduce_frame if table is Frame else execution.make_master
-                ended = do(paced, row, owner)
-                done.append((table, row, ended and ended.state))
+                ended = execution.execute(paced, table, row, owner)
+                done.append((table, row, getattr(ended, "state", ended)))
             if not told:
                 return done
         raise AssertionError("it never ends")
@@ -84,7 +84,10 @@ def test_a_master_waits_until_the_sequence_is_complete(archive, service, work, q
     submit(service, archive.add("b"))
     with service.sessions.begin() as session:
         (stacking,) = session.scalars(select(ScheduledMaster.id))
-    assert execution.make_master(replace(service, pace=Pace(quiet_s=0.0, past_s=0.0)), stacking, "me") is None
+    assert (
+        execution.execute(replace(service, pace=Pace(quiet_s=0.0, past_s=0.0)), ScheduledMaster, stacking, "me")
+        is NoOutcome.FRAMES_MISSING
+    )
     work()
     assert [m.n_inputs for m in query.all(select(Master))] == [4]
 
@@ -107,15 +110,16 @@ def test_where_another_master_serves_the_next_is_made_after_the_night(archive, s
 
 @pytest.mark.parametrize("row", [None, "1", -1, 2**64, True, [1]])
 def test_a_task_that_names_no_row_is_passed_over(service, row):
-    assert execution.reduce_frame(service, row, "me") is execution.make_master(service, row, "me") is None
+    assert execution.execute(service, Frame, row, "me") is NoOutcome.NOT_DUE
+    assert execution.execute(service, ScheduledMaster, row, "me") is NoOutcome.NOT_DUE
 
 
 def test_a_frame_told_twice_is_done_once(archive, service, query):
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
-    assert execution.reduce_frame(service, row.id, "me").state is State.DONE
-    assert execution.reduce_frame(service, row.id, "me") is None
-    assert execution.reduce_frame(service, 4711, "me") is None
+    assert execution.execute(service, Frame, row.id, "me").state is State.DONE
+    assert execution.execute(service, Frame, row.id, "me") is NoOutcome.NOT_DUE
+    assert execution.execute(service, Frame, 4711, "me") is NoOutcome.NOT_DUE
     assert len(query.all(select(Attempt))) == 1
 
 
@@ -156,7 +160,7 @@ def test_a_process_whose_frame_was_given_to_another_replaces_no_product(archive,
     with service.sessions.begin() as session:
         announcements.request(session, session.get_one(Frame, star.id))
     rob()
-    assert execution.reduce_frame(service, star.id, "me") is None
+    assert execution.execute(service, Frame, star.id, "me") is NoOutcome.LEASE_LOST
     assert snapshot(service.output / "lsc") == products
     assert query.all(select(Frame.owner).where(Frame.id == star.id)) == ["another"]
     assert len(query.all(select(Attempt).where(Attempt.frame_id == star.id, Attempt.outcome == State.DONE))) == 1
@@ -169,11 +173,11 @@ def test_a_process_whose_master_was_given_to_another_replaces_none(archive, serv
     submit(service, archive.add("b", adu=1010))
     (row,) = query.all(select(ScheduledMaster))
     (bias,) = query.all(select(Frame).where(Frame.next_try.is_not(None)))
-    execution.reduce_frame(service, bias.id, "me")
+    execution.execute(service, Frame, bias.id, "me")
     with service.sessions.begin() as session:
         session.execute(update(ScheduledMaster).values(next_try=clock(session)))
     rob()
-    assert execution.make_master(service, row.id, "me") is None
+    assert execution.execute(service, ScheduledMaster, row.id, "me") is NoOutcome.LEASE_LOST
     assert snapshot(service.output / "lsc") == masters
     assert len(query.all(select(Master))) == 1
 
@@ -191,7 +195,7 @@ def test_a_frame_waits_where_the_database_does_not_tell_whose_it_is(archive, ser
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     given = service.settings.model_copy(update={"time_limit_s": 0.1})
     given = replace(service, settings=given, pace=Pace(margin_s=0.0))
-    assert execution.reduce_frame(given, star.id, "me").state is State.RETRY
+    assert execution.execute(given, Frame, star.id, "me").state is State.RETRY
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
     assert (star.state, star.reason) == (State.RETRY, "the database is away: gone")
     assert not list(service.output.rglob("*-L2.fits.fz"))
@@ -209,8 +213,8 @@ def test_a_result_that_comes_too_late_is_not_recorded(archive, service, query, m
             assert claims.claim(session, Frame, row.id, "another")
         raise Unavailable("too late")
 
-    monkeypatch.setattr(execution.frame_reduction, "reduce", slow)
-    assert execution.reduce_frame(service, row.id, "me") is None
+    monkeypatch.setattr(frame_reduction, "reduce", slow)
+    assert execution.execute(service, Frame, row.id, "me") is NoOutcome.LEASE_LOST
     (row,) = query.all(select(Frame))
     assert (row.owner, row.state) == ("another", State.RUNNING)
     assert ["ran" in a.reason or "took longer" in a.reason for a in query.all(select(Attempt))] == [True]
@@ -220,15 +224,15 @@ def test_a_result_survives_a_database_that_is_away_for_a_while(archive, service,
     submit(service, archive.add("b"))
     (row,) = query.all(select(Frame))
     monkeypatch.setattr(leases.time, "sleep", lambda _: None)
-    record, away = execution.frame_reduction.record, iter(range(3))
+    record, away = frame_results.record_result, iter(range(3))
 
     def fail(session, job, result, assembly):
         for _ in away:
             raise OperationalError("insert", {}, Exception("server closed the connection"))
         return record(session, job, result, assembly)
 
-    monkeypatch.setattr(execution.frame_reduction, "record", fail)
-    assert execution.reduce_frame(service, row.id, "me").state is State.DONE
+    monkeypatch.setattr(frame_results, "record_result", fail)
+    assert execution.execute(service, Frame, row.id, "me").state is State.DONE
     assert states(query) == [State.DONE]
 
 
@@ -259,7 +263,7 @@ def test_a_message_that_was_lost_is_sent_again_once_the_queue_is_empty(archive, 
 def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(archive, service, query):
     submit(service, *(archive.add("b") for _ in range(7)))
     for row in query.all(select(Frame)):
-        assert execution.reduce_frame(service, row.id, "me").state is State.DONE
+        assert execution.execute(service, Frame, row.id, "me").state is State.DONE
     with service.sessions.begin() as session:
         for frame in session.scalars(select(Frame).order_by(Frame.id).limit(6)):
             announcements.request(session, frame, low_priority=True)
@@ -269,7 +273,7 @@ def test_frames_that_have_a_result_come_when_no_other_is_due_and_few_at_a_time(a
         dispatch.sweep(service, lambda table, row: told.append(row), lambda _, empty=empty: empty)
     # the seventh first, then four while nothing waits, and two when nothing waits again
     assert told == [7, 1, 2, 3, 4, 5, 6]
-    assert execution.reduce_frame(service, 1, "me").state is State.DONE
+    assert execution.execute(service, Frame, 1, "me").state is State.DONE
     (first, *_) = query.all(select(Frame).order_by(Frame.id))
     assert (first.state, first.low_priority, first.next_try) == (State.DONE, False, None)
 
@@ -308,17 +312,17 @@ def test_a_frame_of_the_archive_is_fetched_looked_at_and_reduced(archive, servic
     with service.sessions.begin() as session:
         facts = {"archive_id": 17, **identity.parse_name(store.name)}
         frame, _ = announcements.announce(session, store.stem, str(target), **facts)
-    assert execution.reduce_frame(service, frame.id, "me").state is State.RETRY
+    assert execution.execute(service, Frame, frame.id, "me").state is State.RETRY
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(next_try=clock(session)))
-    assert execution.reduce_frame(service, frame.id, "me").state is State.DONE
+    assert execution.execute(service, Frame, frame.id, "me").state is State.DONE
     (row,) = query.all(select(Frame))
     assert (row.md5, row.version, row.kind, fetched) == (md5, 1, Kind.BIAS, [17, 17])
     assert row.path == str(target)
     with service.sessions.begin() as session:
         again, is_due = announcements.announce(session, store.stem, str(target), **facts)
         assert is_due, "without its checksum nobody knows that it is the same"
-    assert execution.reduce_frame(service, again.id, "me") is None
+    assert execution.execute(service, Frame, again.id, "me") is NoOutcome.CONTENT_KNOWN
     assert [row.id for row in query.all(select(Frame))] == [frame.id]
 
 
@@ -419,18 +423,18 @@ def test_products_are_delivered_and_a_disk_that_is_away_is_tried_again(archive, 
     given = change(service.settings, do_ingest=True, ingest_to=f"file://{target}")
     delivering = replace(service, settings=given)
     (star,) = query.all(select(Frame).where(Frame.kind == Kind.SCIENCE))
-    assert execution.reduce_frame(delivering, star.id, "me").state is State.DONE
+    assert execution.execute(delivering, Frame, star.id, "me").state is State.DONE
     rows = query.all(select(Delivery))
-    assert delivery_work.deliver_product(delivering, rows[0].id, "me").state is State.RETRY
+    assert execution.execute(delivering, Delivery, rows[0].id, "me").state is State.RETRY
     # the directory takes nothing now: the other is not even tried
-    assert delivery_work.deliver_product(delivering, rows[1].id, "me") is None
+    assert execution.execute(delivering, Delivery, rows[1].id, "me") is NoOutcome.SERVER_AWAY
     assert ["cannot be delivered" in row.reason for row in query.all(select(Delivery))] == [True, False]
     assert all(row.next_try for row in query.all(select(Delivery)))
     target.unlink()
     with service.sessions.begin() as session:
         session.execute(update(Delivery).values(next_try=clock(session)))
         session.execute(update(Breaker).values(next_try=clock(session)))
-    assert [delivery_work.deliver_product(delivering, row.id, "me").state for row in rows] == [State.DONE] * 2
+    assert [execution.execute(delivering, Delivery, row.id, "me").state for row in rows] == [State.DONE] * 2
     assert all(row.delivered and not row.reason and not row.next_try for row in query.all(select(Delivery)))
     delivered = {path.relative_to(target) for path in target.rglob("*.fz")}
     assert delivered == {path.relative_to(service.output) for path in service.output.rglob("*-L[24].fits.fz")}
@@ -445,7 +449,7 @@ def test_products_that_are_made_again_are_delivered_again(archive, service, work
     for _ in range(2):
         with service.sessions.begin() as session:
             announcements.request(session, session.get_one(Frame, star.id))
-        assert execution.reduce_frame(replace(service, settings=given), star.id, "me").state is State.DONE
+        assert execution.execute(replace(service, settings=given), Frame, star.id, "me").state is State.DONE
     assert len(query.all(select(Delivery))) == 2
 
 
@@ -457,18 +461,18 @@ def test_a_frame_whose_master_is_made_while_it_is_looked_at_does_not_wait_for_it
     submit(service, archive.add("d"))
     (stacking,) = query.all(select(ScheduledMaster))
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
-    reduce = execution.frame_reduction.reduce
+    reduce = frame_reduction.reduce
 
     def meanwhile(job, **others):
         # another worker makes the master bias between the plan of the dark and its end
-        assert execution.make_master(service, stacking.id, "another").state is State.DONE
+        assert execution.execute(service, ScheduledMaster, stacking.id, "another").state is State.DONE
         return reduce(job, **others)
 
     with service.sessions.begin() as session:
         session.execute(update(ScheduledMaster).values(next_try=clock(session)))
-    monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
-    assert execution.reduce_frame(service, dark.id, "me").state is State.WAITING
-    monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
+    monkeypatch.setattr(frame_reduction, "reduce", meanwhile)
+    assert execution.execute(service, Frame, dark.id, "me").state is State.WAITING
+    monkeypatch.setattr(frame_reduction, "reduce", reduce)
     assert work()[0] == (Frame, dark.id, State.DONE)
 
 
@@ -486,16 +490,16 @@ def test_a_master_whose_own_master_is_made_while_it_is_looked_at_does_not_wait_f
             update(Master).where(Master.kind.in_((Kind.BIAS, Kind.DARK))).values(standing=Standing.REPLACED)
         )
     (stacking,) = query.all(select(ScheduledMaster).where(ScheduledMaster.kind == Kind.DARK))
-    combine = execution.master_making.combine
+    combine = master_making.combine
 
     def meanwhile(job, **others):
         with service.sessions.begin() as session:
             session.execute(update(Master).where(Master.kind == Kind.BIAS).values(standing=Standing.CURRENT))
         return combine(job, **others)
 
-    monkeypatch.setattr(execution.master_making, "combine", meanwhile)
-    assert execution.make_master(service, stacking.id, "me").state is State.WAITING
-    monkeypatch.setattr(execution.master_making, "combine", combine)
+    monkeypatch.setattr(master_making, "combine", meanwhile)
+    assert execution.execute(service, ScheduledMaster, stacking.id, "me").state is State.WAITING
+    monkeypatch.setattr(master_making, "combine", combine)
     assert (ScheduledMaster, stacking.id, State.DONE) in work()
 
 
@@ -526,10 +530,10 @@ def test_without_velocities_a_star_gets_no_masks_and_all_else(archive, service, 
     for do_rv in (True, False):
         assembly = replace(service, settings=change(service.settings, do_rv=do_rv))
         with service.sessions.begin() as session:
-            job = execution.frame_reduction.plan(session, session.get_one(Frame, star.id), assembly)
-        raw = execution.frame_reduction.raw_file.read(job.path)
+            job = frame_jobs.plan(session, session.get_one(Frame, star.id), assembly)
+        raw = frame_reduction.raw_file.read(job.path)
         real = service.spectrographs("nres01")
-        find = execution.frame_reduction.recipe_references.fetch
+        find = frame_reduction.recipe_references.fetch
         refs = find(job.masters, raw.kind, real, raw, job.output, job.with_velocities)
         fetched[do_rv] = (bool(refs.masks), bool(refs.tellurics), bool(refs.stars), bool(refs.lamp), bool(refs.arc))
     assert fetched == {True: (True,) * 5, False: (False, False, True, True, True)}
@@ -598,9 +602,9 @@ def test_what_comes_from_a_bad_master_is_made_again_in_whatever_order_it_comes(a
             session.scalars(last_first.order_by(ScheduledMaster.kind == Kind.DARK, ScheduledMaster.kind == Kind.FLAT))
         )
     paced = replace(service, pace=Pace(quiet_s=0.0, past_s=0.0))
-    assert [execution.reduce_frame(paced, row, "me").state for row in rows] == [State.DONE] * 6
+    assert [execution.execute(paced, Frame, row, "me").state for row in rows] == [State.DONE] * 6
     # the arc with a flat and the flat with a dark that come from the bad bias
-    assert [execution.make_master(paced, row, "me").state for row in owed] == [State.DONE] * 3
+    assert [execution.execute(paced, ScheduledMaster, row, "me").state for row in owed] == [State.DONE] * 3
     work()
     with query.sessions() as session:
         star = session.scalars(select(Frame).where(Frame.kind == Kind.SCIENCE, Frame.day == "20190406")).one()
@@ -640,7 +644,7 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
     submit(service, archive.add("d", day="20190406"))
     work()
     (dark,) = query.all(select(Frame).where(Frame.kind == Kind.DARK))
-    reduce = execution.frame_reduction.reduce
+    reduce = frame_reduction.reduce
 
     def meanwhile(job, **others):
         with service.sessions.begin() as session:
@@ -649,9 +653,9 @@ def test_a_frame_whose_master_is_called_bad_while_it_is_reduced_again_comes_once
 
     with service.sessions.begin() as session:
         announcements.request(session, session.get_one(Frame, dark.id))
-    monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
-    execution.reduce_frame(service, dark.id, "me")
-    monkeypatch.setattr(execution.frame_reduction, "reduce", reduce)
+    monkeypatch.setattr(frame_reduction, "reduce", meanwhile)
+    execution.execute(service, Frame, dark.id, "me")
+    monkeypatch.setattr(frame_reduction, "reduce", reduce)
     assert work()[0] == (Frame, dark.id, State.DONE)
     with query.sessions() as session:
         assert [one.day for one in session.get_one(Frame, dark.id).attempts[-1].masters] == ["20190405"]
@@ -665,8 +669,8 @@ def test_what_fails_around_the_recipe_is_told_with_its_traceback_and_the_frame_i
     def fail(*_):
         raise KeyError("a strange row")
 
-    monkeypatch.setattr(execution.frame_reduction, "plan", fail)
-    assert execution.reduce_frame(service, 1, "me").state is State.RETRY
+    monkeypatch.setattr(frame_jobs, "plan", fail)
+    assert execution.execute(service, Frame, 1, "me").state is State.RETRY
     (frame,) = query.all(select(Frame))
     (attempt,) = query.all(select(Attempt))
     assert (frame.state, frame.owner, frame.deaths) == (State.RETRY, "", 0)

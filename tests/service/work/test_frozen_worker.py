@@ -19,6 +19,7 @@ from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
 from nrespipe.service.ingest import submission
 from nrespipe.service.masters import review
+from nrespipe.service.reduction import frame_reduction
 from nrespipe.service.time_limits import Pace
 from nrespipe.service.work import dispatch, execution
 from nrespipe.settings import Settings
@@ -69,7 +70,7 @@ def finished_by_another(service):
         told.clear()
         dispatch.sweep(service, lambda *row: told.append(row))
         outcomes = [
-            execution.reduce_frame(service, row, "another") for table, row in told if table.__tablename__ == "frames"
+            execution.execute(service, Frame, row, "another") for table, row in told if table.__tablename__ == "frames"
         ]
         if outcomes:
             return outcomes
@@ -101,22 +102,22 @@ def test_a_frame_that_is_finished_while_its_master_is_called_bad_comes_again(ser
     finished_by_another(service)
     with service.sessions.begin() as session:
         stackings = list(session.scalars(select(ScheduledMaster.id)))
-    assert [execution.make_master(service, row, "another").state for row in stackings] == [State.DONE] * 2
+    assert [execution.execute(service, ScheduledMaster, row, "another").state for row in stackings] == [State.DONE] * 2
     submission.submit(service, [archive.add("d", day="20190406")])
     finished_by_another(service)
     with service.sessions.begin() as session:
         dark = session.scalars(select(Frame).where(Frame.kind == Kind.DARK)).one()
         announcements.request(session, dark)
     taken, said = threading.Event(), threading.Event()
-    reduce = execution.frame_reduction.reduce
+    reduce = frame_reduction.reduce
 
     def meanwhile(job, **others):
         taken.set()
         assert said.wait(60)
         return reduce(job, **others)
 
-    monkeypatch.setattr(execution.frame_reduction, "reduce", meanwhile)
-    worker = threading.Thread(target=execution.reduce_frame, args=(service, dark.id, "another"))
+    monkeypatch.setattr(frame_reduction, "reduce", meanwhile)
+    worker = threading.Thread(target=execution.execute, args=(service, Frame, dark.id, "another"))
     worker.start()
     assert taken.wait(60)
     with service.sessions.begin() as session:

@@ -32,8 +32,8 @@ YESTERDAY = f"{datetime.now(UTC) - timedelta(days=2):%Y%m%d}"
 
 def did(service, row, owner="me"):
     """Let a worker do a row; return what came of it."""
-    result = execution.reduce_frame(service, row, owner)
-    return result and result.state
+    result = execution.execute(service, Frame, row, owner)
+    return getattr(result, "state", result)
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_oth
     def away(*_):
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
-    monkeypatch.setattr(dispatch.leases, "release_abandoned", away)
+    monkeypatch.setattr(dispatch.abandoned_rows, "release_abandoned", away)
     pick = dispatch.notifications.select
 
     def strange(session, table, *others, **more):
@@ -237,7 +237,7 @@ def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_
         session.execute(update(ScheduledMaster).values(next_try=clock(session), kind="skyflat"))
     (before,) = query.all(select(ScheduledMaster))
     with capture_logs() as log:
-        assert execution.make_master(service, before.id, "me").state is State.RETRY
+        assert execution.execute(service, ScheduledMaster, before.id, "me").state is State.RETRY
     (row,) = query.all(select(ScheduledMaster))
     assert (row.owner, row.deaths, row.next_try > before.next_try) == ("", 0, True)
     assert ["KeyError" in line["exception"] for line in log if line["event"] == "failed"] == [True]
