@@ -1,9 +1,9 @@
-"""Log lines: colored text at a terminal, one JSON object a line anywhere else, on standard error."""
+"""Log lines on standard error: text for people, or one JSON object a line for programs."""
 
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import astropy
 import structlog
@@ -16,16 +16,26 @@ _ECS = {"timestamp": "@timestamp", "level": "log.level", "logger": "log.logger",
 _TRACEBACK = {"exception": "error.stack_trace", "stack": "error.stack_trace"}
 
 
-def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
+#: Text, JSON, or text at a terminal and JSON anywhere else.
+Form = Literal["text", "json", "auto"]
+
+_chosen: tuple[str, Form] = ("INFO", "auto")
+
+
+def configure(level: str = "INFO", form: Form = "auto", stream: TextIO | None = None) -> None:
     """Send all log lines of the program and its libraries to one stream.
 
     Parameters
     ----------
     level
         Least severe lines to log.
+    form
+        Form of the lines.
     stream
         Where to; standard error if not given.
     """
+    global _chosen
+    _chosen = level, form
     stream = sys.stderr if stream is None else stream
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -34,7 +44,8 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(stream)))
+    renderers = _renderers(form, stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=renderers))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -53,11 +64,19 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     )
 
 
-def _renderers(stream: TextIO) -> "list[Processor]":
+def chosen() -> tuple[str, Form]:
+    """Return level and form as last configured, for processes that log like this one."""
+    return _chosen
+
+
+def _renderers(form: Form, stream: TextIO) -> "list[Processor]":
     clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    if stream.isatty():
+    is_terminal = stream.isatty()
+    if form == "text" or (form == "auto" and is_terminal):
         # a traceback with the values of variables would show passwords
-        return [clean, structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)]
+        text = structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=structlog.dev.plain_traceback)
+        # a progress bar may stand where the line begins: it is drawn again below
+        return [clean, lambda *event: f"\r\x1b[K{text(*event)}" if is_terminal else text(*event)]
     return [clean, structlog.processors.format_exc_info, _ecs, structlog.processors.JSONRenderer(default=str)]
 
 

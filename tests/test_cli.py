@@ -2,8 +2,13 @@
 
 import importlib
 import logging
+import os
+import pty
+import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -65,14 +70,17 @@ def loaded(code, names, *words):
     return done.stdout, done.stderr.split()
 
 
-@pytest.mark.parametrize("width", [30, 50, 78, 100, 300])
-def test_the_list_of_commands_tells_what_each_command_tells_of_itself(width):
-    context, shown, expected = click.Context(cli.main), *(click.HelpFormatter(width=width) for _ in range(2))
-    cli.main.format_commands(context, shown)
-    # click asks every command for its own words
-    click.Group.format_commands(cli.main, context, expected)
-    assert shown.getvalue() == expected.getvalue()
-    assert len(shown.getvalue().splitlines()) > len(cli.main.commands)
+def test_the_list_of_commands_has_the_first_sentence_of_the_help_of_each():
+    listed = CliRunner().invoke(cli.main, ["--help"]).stdout
+    for name, command in cli.main.commands.items():
+        assert re.search(rf"^  {name} +{re.escape(command.get_short_help_str(limit=1000))}", listed, re.MULTILINE), name
+
+
+def test_no_line_of_the_list_of_commands_is_cut_or_wrapped_at_eighty_columns():
+    listed = CliRunner(env={"COLUMNS": "80"}).invoke(cli.main, ["--help"]).stdout.split("\nReduce:")[1]
+    assert "..." not in listed
+    assert len([line for line in listed.splitlines() if line.startswith("  ")]) == len(cli.main.commands)
+    assert max(map(len, listed.splitlines())) <= 80
 
 
 def test_every_command_is_there_under_its_own_name():
@@ -118,3 +126,54 @@ def test_a_recipe_loads_only_the_parts_of_scipy_that_it_uses():
 def test_a_reader_that_has_seen_enough_is_no_complaint():
     with pytest.raises(BrokenPipeError), options.complaints():
         raise BrokenPipeError
+
+
+def interrupted(words, pauses, **variables):
+    """Run a command at a terminal of its own, press Ctrl-C after each pause; return its status and what is on it.
+
+    A pause is a text to wait for on the terminal.
+    """
+    ours, its = pty.openpty()
+    command = [sys.executable, "-c", "from nrespipe.cli import main; main()", *map(str, words)]
+    process = subprocess.Popen(
+        command, stdin=its, stdout=its, stderr=its, start_new_session=True, env={**os.environ, **variables}
+    )
+    os.close(its)
+    shown, waiting = "", [*pauses]
+    # reading fails when the last process has closed the terminal
+    with suppress(OSError):
+        while piece := os.read(ours, 4096):
+            shown += piece.decode(errors="replace")
+            if waiting and waiting[0] in shown:
+                del waiting[0]
+                # as the terminal does, to every process of the group
+                os.killpg(process.pid, signal.SIGINT)
+    os.close(ours)
+    return process.wait(), shown
+
+
+@pytest.mark.slow
+def test_ctrl_c_tells_what_it_waits_for_and_the_same_command_goes_on(tmp_path):
+    table = Path(__file__).parent / "small" / "nres01.toml"
+    words = ["simulate", "night", tmp_path / "out", "--table", table, "--bias", 4, "--dark", 0, "--flat", 0, "--arc", 0]
+    status, shown = interrupted(words, ["1/"], NRES_PROCESSES="1")
+    assert status == 130
+    assert "stopping as soon as this is done; Ctrl-C again stops now" in shown
+    assert "give the same command again to do the rest" in shown
+    assert "Traceback" not in shown
+    begun = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.fits*")}
+    assert len(begun) in (1, 2)
+    done = CliRunner().invoke(cli.main, list(map(str, words)))
+    assert done.exit_code == 0, done.output
+    complete = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.fits*")}
+    assert begun.items() <= complete.items()
+    assert len(complete) == 5
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    table = Path(__file__).parent / "small" / "nres01.toml"
+    words = ["simulate", "night", tmp_path / "out", "--table", table, "--bias", 4]
+    status, shown = interrupted(words, ["1/", "again stops now"], NRES_PROCESSES="1")
+    assert status == 130
+    assert "Traceback" not in shown

@@ -77,3 +77,24 @@ def test_lines_below_the_level_are_left_out():
     structlog.get_logger().info("chatter")
     logging.getLogger("some.module").info("chatter")
     assert stream.getvalue() == ""
+
+
+@pytest.mark.usefixtures("restored_logging")
+@pytest.mark.parametrize(
+    ("form", "stream", "is_json"),
+    [
+        ("text", io.StringIO, False),
+        ("json", Terminal, True),
+        ("auto", io.StringIO, True),
+        ("auto", Terminal, False),
+    ],
+)
+def test_the_form_of_the_lines_is_the_one_that_was_chosen_and_auto_goes_by_the_stream(form, stream, is_json):
+    written = stream()
+    logs.configure("WARNING", form, written)
+    structlog.get_logger("nrespipe.test").warning("frame bad", filename="lsc-e00")
+    assert written.getvalue().lstrip("\r\x1b[K").startswith("{") is is_json
+    assert ("\x1b" in written.getvalue()) is (stream is Terminal and not is_json)
+    assert "frame bad" in written.getvalue()
+    # processes that are started log in the same way
+    assert logs.chosen() == ("WARNING", form)

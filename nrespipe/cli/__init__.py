@@ -9,80 +9,47 @@ import click
 
 from nrespipe import __version__
 
-#: Module of each command, and the first sentence of its help: the list of commands is shown without importing any.
-_COMMANDS = {
-    "compile": ("simulation:compile_command", "Compile the numerical kernels, so that no frame has to wait for it."),
-    "database": ("service:database_group", "Upgrade, check and back up the database."),
-    "demo": (
-        "simulation:demo_command",
-        "Simulate a small night, reduce it, and print injected against measured velocities.",
-    ),
-    "doctor": (
-        "service:doctor_command",
-        "Check whether the service can work: database, brokers, disk, masters, clock.",
-    ),
-    "drifts": (
-        "results:drifts_command",
-        "List the drift of the spectrograph in every frame that is done, in order of time.",
-    ),
-    "export": (
-        "results:export_command",
-        "Write TABLE as comma-separated text: the calibrations, the velocities, or the masters with their review.",
-    ),
-    "listen": (
-        "service:listen_command",
-        "Register the raw frames that messages of the broker FITS_BROKER announce, and notify the workers.",
-    ),
-    "masters": ("masters:masters_group", "List, compare, draw and review master calibrations."),
-    "night": ("reduction:night_command", "Reduce every raw frame below RAW_ROOT, masters first."),
-    "reconcile": (
-        "service:reconcile_command",
-        "Find the raw frames of a night that no message has announced, and submit them to the service.",
-    ),
-    "reduce": (
-        "reduction:reduce_command",
-        "Reduce raw FILES with the masters in DIR, whether or not they were reduced before.",
-    ),
-    "reprocess": (
-        "reduction:reprocess_command",
-        "Reduce the frames of some nights again and make their masters again, after a change of program or masters.",
-    ),
-    "requeue": ("service:requeue_command", "Make frames due again: by their NAMES, their state, or both."),
-    "run": ("service:run_command", "Run the whole service in one program, without a broker or a database server."),
-    "schedule": (
-        "service:schedule_command",
-        "Schedule masters and summaries, and notify workers of everything that is due; two of these do no harm.",
-    ),
-    "simulate": ("simulation:simulate_group", "Make raw frames with known truth."),
-    "site": ("reduction:site_group", "Put a new site, or a new spectrograph, to work."),
-    "status": (
-        "results:status_command",
-        "Count the frames of each night by kind and state, and list those that are not done, with the reason.",
-    ),
-    "submit": ("service:submit_command", "Submit raw frames to the service: files, or directories of files."),
-    "summary": (
-        "results:summary_command",
-        "Write the summary of a night as a page and as a PDF: frames by state, problems, masters, stars, drift.",
-    ),
-    "targets": ("velocities:targets_group", "Check the catalog of stars, and deploy a new one."),
-    "template": ("velocities:template_group", "Make templates of stars from their spectra, and list those in use."),
-    "velocities": (
-        "velocities:velocities_command",
-        "List radial velocities: of every star of every frame that is done, or the series of STAR over all sites.",
-    ),
-    "why": (
-        "results:why_command",
-        "Show everything about the frame or the master NAME: state, reason, every attempt, products.",
-    ),
-    "work": (
-        "service:work_command",
-        "Reduce frames (queue reduction), make masters (periodic) or deliver products (deliveries).",
-    ),
-    "zeropoints": (
-        "velocities:zeropoints_group",
-        "Measure and list the common velocity offset of the standard stars of each night.",
-    ),
+#: The commands by group: module of each, and the first sentence of its help. The list of commands is shown from here,
+#: without importing any.
+_GROUPS = {
+    "Reduce": {
+        "night": ("reduction:night_command", "Reduce every raw frame below RAW_ROOT, masters first."),
+        "reduce": ("reduction:reduce_command", "Reduce raw FILES with the masters that exist."),
+        "reprocess": ("reduction:reprocess_command", "Make the masters and products of some nights again."),
+        "site": ("reduction:site_group", "Put a new site or a new spectrograph to work."),
+    },
+    "Look": {
+        "status": ("results:status_command", "Count frames by night and state; list the problems."),
+        "why": ("results:why_command", "Show the history of the frame or the master NAME."),
+        "velocities": ("velocities:velocities_command", "List radial velocities: of all stars, or of STAR."),
+        "drifts": ("results:drifts_command", "List the drift of the spectrograph in every frame."),
+        "summary": ("results:summary_command", "Write the summary of a night as a page and a PDF."),
+        "export": ("results:export_command", "Write a TABLE of results as comma-separated text."),
+    },
+    "Masters": {
+        "masters": ("masters:masters_group", "List, compare, draw and review master calibrations."),
+        "zeropoints": ("velocities:zeropoints_group", "Measure and list the zero points of nights."),
+        "template": ("velocities:template_group", "Make and list templates of stars."),
+        "targets": ("velocities:targets_group", "Check the catalog of stars, or deploy a new one."),
+    },
+    "Service": {
+        "run": ("service:run_command", "Run the whole service in one program."),
+        "listen": ("service:listen_command", "Register the raw frames that the broker announces."),
+        "work": ("service:work_command", "Reduce frames, make masters, or deliver products."),
+        "schedule": ("service:schedule_command", "Schedule masters and summaries; notify workers."),
+        "submit": ("service:submit_command", "Submit raw frames to the service."),
+        "requeue": ("service:requeue_command", "Make frames due again."),
+        "reconcile": ("service:reconcile_command", "Submit the raw frames that no message announced."),
+        "doctor": ("service:doctor_command", "Check whether the service can work."),
+        "database": ("service:database_group", "Upgrade, check and back up the database."),
+    },
+    "Try": {
+        "demo": ("simulation:demo_command", "Simulate a small night and reduce it."),
+        "simulate": ("simulation:simulate_group", "Make raw frames with known truth."),
+        "compile": ("simulation:compile_command", "Compile the numerical kernels."),
+    },
 }
+_COMMANDS = {name: command for group in _GROUPS.values() for name, command in group.items()}
 
 
 class _Loaded(Mapping[str, click.Command]):
@@ -103,10 +70,20 @@ class _Loaded(Mapping[str, click.Command]):
 class _LazyGroup(click.Group):
     """A group that lists its commands without importing them: with the libraries below them that takes a second."""
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; an interrupt ends it with the status that shells expect."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nStopped. Whatever is done is kept: give the same command again to do the rest.", err=True)
+            sys.exit(128 + signal.SIGINT)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands as click does, from the table."""
-        names_only = click.Group(commands=[click.Command(name, help=text) for name, (_, text) in _COMMANDS.items()])
-        names_only.format_commands(ctx, formatter)
+        """Write the commands by group, from the table."""
+        widest = max(map(len, _COMMANDS))
+        for heading, group in _GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(f"{name:<{widest}}", words) for name, (_, words) in group.items()])
 
 
 @click.group(
@@ -115,8 +92,13 @@ class _LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="%(version)s")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json", "auto"]),
+    help="Form of log lines. Default: NRES_LOG_FORMAT, or text at a terminal and JSON elsewhere.",
+)
 @click.pass_context
-def main(context: click.Context) -> None:
+def main(context: click.Context, log_format: str | None) -> None:
     """Reduce raw frames of the NRES spectrographs to spectra and radial velocities.
 
     Log lines go to standard error, results to standard output.
@@ -127,7 +109,8 @@ def main(context: click.Context) -> None:
     # a plain kill ends the processes of a night as well
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        context.obj = settings.read()
+        given = settings.read()
+        context.obj = settings.change(given, log_format=log_format or given.log_format)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    logs.configure(context.obj.log_level)
+    logs.configure(context.obj.log_level, context.obj.log_format)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nrespipe import settings
 from nrespipe.database.administration.schema import WrongRevision
 from nrespipe.errors import MissingCalibration, Unavailable
-from nrespipe.files import plain_table
+from nrespipe.files import layout, plain_table
 from nrespipe.files.layout import OutputRefused
 from nrespipe.service.operations import progress_bar
 from nrespipe.service.time_limits import DoNotFit
@@ -28,7 +28,8 @@ output_option = click.option(
     "--output",
     type=DIRECTORY,
     metavar="DIR",
-    help="Directory of masters and products, and of the database unless --database is given. Default: NRES_DATA_ROOT.",
+    help="Directory of masters and products, and of the database unless --database is given. Default: NRES_DATA_ROOT, "
+    "or the output directory in which the command is given.",
 )
 database_option = click.option("--database", metavar="URL", help="Database, as an SQLAlchemy URL. Default: DB_URL.")
 processes_option = click.option(
@@ -110,15 +111,25 @@ def places(
     click.UsageError
         If there is no output directory, or the URL names no database.
     """
-    output = output or given.data_root
+    output = output or given.data_root or _here()
     if output is None:
-        raise click.UsageError("no output directory: give --output DIR, or set NRES_DATA_ROOT")
+        raise click.UsageError(
+            "no output directory: give --output DIR, set NRES_DATA_ROOT, or change to one that is in use or empty"
+        )
     try:
         if database:
             given = settings.change(given, database_url=database)
     except ValueError as error:
         raise click.BadParameter(str(error).replace("DB_URL", "it"), param_hint="--database") from error
     return output, settings.change(given, processes=processes or given.processes)
+
+
+def _here() -> Path | None:
+    """Return the output directory in which the program was started, if it is one."""
+    try:
+        return layout.output_around(Path.cwd())
+    except OSError:
+        return None
 
 
 def progress_report() -> progress_bar.Report:
@@ -130,7 +141,7 @@ def summary_lines(summary: "Summary") -> list[str]:
     """Return lines for a person that sum up a run."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     total = sum(summary.counts.values())
-    first = f"{total} frame{'s' * (total != 1)}: {states or 'none found'}; {summary.new} worked on now"
+    first = f"{total} frame{'s' * (total != 1)}: {states}; {summary.new} worked on now"
     problems = plain_table.aligned([*summary.masters, *summary.unhappy])
     left = f"{summary.left} frames can have a better result, by the next run"
     return [first, *problems, *[left] * bool(summary.left)]

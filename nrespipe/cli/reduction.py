@@ -70,10 +70,11 @@ def night_command(
 def reduce_command(
     given: "Settings", files: tuple[Path, ...], output: Path | None, database: str | None, processes: int | None
 ) -> None:
-    """Reduce raw FILES with the masters in DIR, whether or not they were reduced before.
+    """Reduce raw FILES with the masters that exist.
 
-    No master is made; see `night` for that. A frame that was done before keeps its products and velocities if it cannot
-    be reduced now. The exit status is that of `night`, and 3 where a frame keeps an earlier result.
+    It does not matter whether they were reduced before. No master is made; see `night` for that. A frame that was done
+    before keeps its products and velocities if it cannot be reduced now. The exit status is that of `night`, and 3
+    where a frame keeps an earlier result.
 
     \b
     Example:
@@ -115,11 +116,12 @@ def reprocess_command(
     database: str | None,
     processes: int | None,
 ) -> None:
-    """Reduce the frames of some nights again and make their masters again, after a change of program or masters.
+    """Make the masters and products of some nights again.
 
-    Products are replaced one by one; earlier results stay in the database, and a table of the velocities before and
-    after is written. A run that was interrupted goes on where it was when the same command is given again, with the
-    same reason. Frames that cannot be reduced again are listed, and keep their results.
+    This is for a new version of the program, or better masters. Products are replaced one by one; earlier results stay
+    in the database, and a table of the velocities before and after is written. A run that was interrupted goes on where
+    it was when the same command is given again, with the same reason. Frames that cannot be reduced again are listed,
+    and keep their results.
 
     \b
     Example:
@@ -141,7 +143,7 @@ def reprocess_command(
 
 @click.group("site")
 def site_group() -> None:
-    """Put a new site, or a new spectrograph, to work."""
+    """Put a new site or a new spectrograph to work."""
 
 
 @site_group.command("start")

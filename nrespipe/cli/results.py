@@ -23,7 +23,9 @@ _TABLES = {"standards": exports.standards, "velocities": exports.velocities, "ma
 @options.database_option
 @click.pass_obj
 def status_command(given: "Settings", output: Path | None, database: str | None) -> None:
-    """Count the frames of each night by kind and state, and list those that are not done, with the reason.
+    """Count frames by night and state; list the problems.
+
+    Problems are the frames and masters that are not done, each with its reason.
 
     \b
     Example:
@@ -40,7 +42,9 @@ def status_command(given: "Settings", output: Path | None, database: str | None)
 @options.database_option
 @click.pass_obj
 def why_command(given: "Settings", name: str, output: Path | None, database: str | None) -> None:
-    """Show everything about the frame or the master NAME: state, reason, every attempt, products.
+    """Show the history of the frame or the master NAME.
+
+    It has the state with its reason, every attempt with its masters and measurements, and the products.
 
     \b
     Example:
@@ -65,11 +69,12 @@ def why_command(given: "Settings", name: str, output: Path | None, database: str
 )
 @click.pass_obj
 def drifts_command(given: "Settings", output: Path | None, database: str | None, form: Literal["csv", "table"]) -> None:
-    """List the drift of the spectrograph in every frame that is done, in order of time.
+    """List the drift of the spectrograph in every frame.
 
-    Velocities are in m/s, shifts in pixels, both from the master arc that the last column names; mid_mjd is the middle
-    of the exposure in UTC. Further columns are the pressure in PSI and the temperature in degree Celsius of the sensors
-    of the spectrograph. Values that could not be measured are empty.
+    Frames that are done are listed in order of time. Velocities are in m/s, shifts in pixels, both from the master arc
+    that the last column names; mid_mjd is the middle of the exposure in UTC. Further columns are the pressure in PSI
+    and the temperature in degree Celsius of the sensors of the spectrograph. Values that could not be measured are
+    empty.
 
     \b
     Example:
@@ -106,10 +111,11 @@ def export_command(
     last_day: str,
     out: Path,
 ) -> None:
-    """Write TABLE as comma-separated text: the calibrations, the velocities, or the masters with their review.
+    """Write a TABLE of results as comma-separated text.
 
-    The first line is a remark with the units, the second has the names of the columns. Such a file is never read back:
-    other commands change the database.
+    TABLE is standards, the calibrations in the form of the commissioning pipeline; velocities; or masters, with their
+    review. The first line is a remark with the units, the second has the names of the columns. Such a file is never
+    read back: other commands change the database.
 
     \b
     Example:
@@ -138,9 +144,10 @@ def export_command(
 def summary_command(
     given: "Settings", site: str, day: str, mail: bool, output: Path | None, database: str | None
 ) -> None:
-    """Write the summary of a night as a page and as a PDF: frames by state, problems, masters, stars, drift.
+    """Write the summary of a night as a page and a PDF.
 
-    The scheduler writes it for every night that is over, and mails it where SUMMARY_RECIPIENTS are set.
+    It has the frames by state, problems, masters, stars and drift. The scheduler writes it for every night that is
+    over, and mails it where SUMMARY_RECIPIENTS are set.
 
     \b
     Example:

@@ -40,9 +40,10 @@ def _check_node_name(_context: click.Context, _option: click.Parameter, name: st
 @options.database_option
 @click.pass_obj
 def listen_command(given: "Settings", output: Path | None, database: str | None) -> None:
-    """Register the raw frames that messages of the broker FITS_BROKER announce, and notify the workers.
+    """Register the raw frames that the broker announces.
 
-    Runs until it is stopped (TERM). Messages that it has not acknowledged by then come again.
+    The broker is FITS_BROKER; a worker is notified of each frame. Runs until it is stopped (TERM). Messages that it has
+    not acknowledged by then come again.
 
     \b
     Example:
@@ -78,10 +79,11 @@ def work_command(
     queue: str,
     name: str | None,
 ) -> None:
-    """Reduce frames (queue reduction), make masters (periodic) or deliver products (deliveries).
+    """Reduce frames, make masters, or deliver products.
 
-    Any number of these may run, on any number of hosts, with one database, each node under a name of its own: a second
-    node of one name is refused. TERM lets the frames at work finish.
+    The queue says which: reduction, periodic, or deliveries. Any number of these may run, on any number of hosts, with
+    one database, each node under a name of its own: a second node of one name is refused. TERM lets the frames at work
+    finish.
 
     \b
     Example:
@@ -102,7 +104,9 @@ def work_command(
 @click.option("--once", is_flag=True, help="Schedule and notify once, and end.")
 @click.pass_obj
 def schedule_command(given: "Settings", output: Path | None, database: str | None, once: bool) -> None:
-    """Schedule masters and summaries, and notify workers of everything that is due; two of these do no harm.
+    """Schedule masters and summaries; notify workers.
+
+    Workers are notified of everything that is due. Two of these programs do no harm.
 
     \b
     Example:
@@ -121,9 +125,10 @@ def schedule_command(given: "Settings", output: Path | None, database: str | Non
 @options.processes_option
 @click.pass_obj
 def run_command(given: "Settings", output: Path | None, database: str | None, processes: int | None) -> None:
-    """Run the whole service in one program, without a broker or a database server.
+    """Run the whole service in one program.
 
-    Bring it frames with `nrespipe submit`, or set FITS_BROKER. TERM or Ctrl-C lets the frames at work finish.
+    It needs neither a broker nor a database server. Bring it frames with `nrespipe submit`, or set FITS_BROKER. TERM or
+    Ctrl-C lets the frames at work finish.
 
     \b
     Example:
@@ -142,9 +147,10 @@ def run_command(given: "Settings", output: Path | None, database: str | None, pr
 @options.database_option
 @click.pass_obj
 def submit_command(given: "Settings", paths: tuple[Path, ...], output: Path | None, database: str | None) -> None:
-    """Submit raw frames to the service: files, or directories of files.
+    """Submit raw frames to the service.
 
-    The service begins with them within some seconds. The exit status is 1 where a file can never be reduced.
+    PATHS are files, or directories of files. The service begins with them within some seconds. The exit status is 1
+    where a file can never be reduced.
 
     \b
     Example:
@@ -177,9 +183,10 @@ def requeue_command(
     states: tuple[str, ...],
     since: float | None,
 ) -> None:
-    """Make frames due again: by their NAMES, their state, or both.
+    """Make frames due again.
 
-    A frame that is done keeps its results until it is done again.
+    Choose them by their NAMES, their star, their state, or several of these. A frame that is done keeps its results
+    until it is done again.
 
     \b
     Example:
@@ -210,7 +217,9 @@ def reconcile_command(
     day: str,
     dry_run: bool,
 ) -> None:
-    """Find the raw frames of a night that no message has announced, and submit them to the service.
+    """Submit the raw frames that no message announced.
+
+    They are searched in the directory of one night.
 
     \b
     Example:
@@ -233,9 +242,10 @@ def reconcile_command(
 @options.database_option
 @click.pass_obj
 def doctor_command(given: "Settings", output: Path | None, database: str | None) -> None:
-    """Check whether the service can work: database, brokers, disk, masters, clock.
+    """Check whether the service can work.
 
-    The exit status is 1 where something is broken, and 0 where there are only warnings.
+    Database, brokers, disk, masters and clock are checked. The exit status is 1 where something is broken, and 0 where
+    there are only warnings.
 
     \b
     Example:

@@ -78,7 +78,7 @@ def simulate_night_command(
       nrespipe simulate night archive --day 20190405 --stars "HD102365:120,HD10700:80:2,HD22049:90+HD76151:70"
     """
     processes = time_limits.default_processes() if given.processes is None else given.processes
-    with options.complaints(), process_pool.open(processes, given.log_level) as run:
+    with options.complaints(), process_pool.open(processes) as run:
         try:
             kernels.prepare(run, options.progress_report(), kernels.SIMULATION)
             paths = simulation.write_nights(
@@ -101,10 +101,11 @@ def simulate_night_command(
 @options.processes_option
 @click.pass_obj
 def demo_command(given: "Settings", output: Path, processes: int | None) -> None:
-    """Simulate a small night, reduce it, and print injected against measured velocities.
+    """Simulate a small night and reduce it.
 
-    Two minutes on two cores. A second run uses the frames and the results of the first. The exit status is 0 where
-    every star agrees within 5 of its errors and 30 m/s.
+    The velocities that were put in are printed next to those that were measured. Two minutes on two cores. A second run
+    uses the frames and the results of the first. The exit status is 0 where every star agrees within 5 of its errors
+    and 30 m/s.
 
     \b
     Example:
@@ -113,9 +114,14 @@ def demo_command(given: "Settings", output: Path, processes: int | None) -> None
     click.echo(f"A small night of one spectrograph is simulated and reduced. All files go to {output}.", err=True)
     # its own database, not the one that the environment names; and text for a person in place of a log
     alone = settings.change(
-        given, database_url="", database_host="", processes=processes or given.processes, log_level="ERROR"
+        given,
+        database_url="",
+        database_host="",
+        processes=processes or given.processes,
+        log_level="WARNING",
+        log_format="text",
     )
-    logs.configure(alone.log_level)
+    logs.configure(alone.log_level, alone.log_format)
     with options.complaints():
         assembled = assembly.build(output / "reduced", alone)
         report = progress_bar.bar if sys.stderr.isatty() else progress_bar.words
@@ -131,10 +137,11 @@ def demo_command(given: "Settings", output: Path, processes: int | None) -> None
 @click.command("compile")
 @click.pass_obj
 def compile_command(given: "Settings") -> None:
-    """Compile the numerical kernels, so that no frame has to wait for it.
+    """Compile the numerical kernels.
 
-    It takes half a minute of one core, shared by all cores. The kernels are kept in NUMBA_CACHE_DIR or, where that is
-    not set, next to the modules. Run it once after each installation, as a user who may write there. The exit status is
+    After that no frame has to wait for them. It takes half a minute of one core, shared by all cores. The kernels are
+    kept in NUMBA_CACHE_DIR or, where that is not set, next to the modules. Run it once after each installation, as a
+    user who may write there. The exit status is
     0 where every kernel was compiled.
 
     \b
@@ -142,7 +149,7 @@ def compile_command(given: "Settings") -> None:
       NUMBA_CACHE_DIR=/var/cache/nrespipe nrespipe compile
     """
     processes = time_limits.default_processes() if given.processes is None else given.processes
-    with process_pool.open(processes, given.log_level) as run:
+    with process_pool.open(processes) as run:
         report = progress_bar.bar if sys.stderr.isatty() else progress_bar.words
         compiled = kernels.prepare(run, report, kernels.REDUCTION + kernels.SIMULATION)
     click.echo("\n".join(compiled.lines()))

@@ -79,7 +79,9 @@ def velocities_command(
     out: Path | None,
     form: Literal["csv", "table", "radvel", "juliet", "ecsv"],
 ) -> None:
-    """List radial velocities: of every star of every frame that is done, or the series of STAR over all sites.
+    """List radial velocities: of all stars, or of STAR.
+
+    Without STAR every star of every frame that is done is listed; with STAR its series over all sites.
 
     Velocities and their errors are barycentric, in m/s; BJD is in TDB. Quality flags are words joined by |.
 
@@ -138,7 +140,10 @@ def _number(version: str) -> int | None:
 
 @click.group("zeropoints")
 def zeropoints_group() -> None:
-    """Measure and list the common velocity offset of the standard stars of each night."""
+    """Measure and list the zero points of nights.
+
+    The zero point of a night is the velocity offset that its standard stars have in common.
+    """
 
 
 @zeropoints_group.command("make")
@@ -211,7 +216,10 @@ def list_zeropoints_command(given: "Settings", version: int | None, output: Path
 
 @click.group("template")
 def template_group() -> None:
-    """Make templates of stars from their spectra, and list those in use."""
+    """Make and list templates of stars.
+
+    A template is made of the spectra of one star, and velocities of that star are measured with it.
+    """
 
 
 @template_group.command("build")
@@ -276,7 +284,7 @@ def list_templates_command(given: "Settings", output: Path | None, database: str
 
 @click.group("targets")
 def targets_group() -> None:
-    """Check the catalog of stars, and deploy a new one."""
+    """Check the catalog of stars, or deploy a new one."""
 
 
 @targets_group.command("check")

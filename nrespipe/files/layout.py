@@ -20,6 +20,10 @@ Images of masters, unpacked for all processes of a machine::
 Raw frames that were fetched from the archive::
 
     {output}/{site}/{instrument}/{day}/fetched/lscnrs01-fa09-20190405-0021-e00.fits.fz
+
+Mark of an output directory, an empty file::
+
+    {output}/.nrespipe
 """
 
 import re
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from nrespipe.frames.masters import Origin
     from nrespipe.frames.raw import RawFrame
 
+_MARKER = ".nrespipe"
 #: Read-out mode that names of masters leave out: that of all cameras, by the header of a real frame of 2019-04-05.
 _USUAL_MODE = "lco2_500kHz_1amp_DRH_B"
 
@@ -214,6 +219,26 @@ def unpacked_path(output: str | Path, checksum: str) -> Path:
 
 def _night(output: str | Path, what: "Origin | RawFrame | Identity | Master") -> Path:
     return Path(output) / what.site / what.instrument / what.day
+
+
+def make_output(output: Path) -> None:
+    """Make an output directory, and the empty file by which `output_around` knows it."""
+    output.mkdir(parents=True, exist_ok=True)
+    if not (marker := output / _MARKER).exists():
+        marker.touch()
+
+
+def output_around(folder: Path) -> Path | None:
+    """Return the output directory that a directory is, or lies in; None where there is none.
+
+    Parameters
+    ----------
+    folder
+        Absolute. An empty directory counts as an output directory.
+    """
+    if not any(folder.iterdir()):
+        return folder
+    return next((one for one in (folder, *folder.parents) if (one / _MARKER).is_file()), None)
 
 
 class OutputRefused(ValueError):

@@ -86,8 +86,6 @@ class Assembly:
         Compares a new master with the last good one, as `judge_master`.
     processes
         Frames at a time; 0 works in this process.
-    log_level
-        Least severe lines to log.
     settings
         From the environment and the command line.
     pace
@@ -102,7 +100,6 @@ class Assembly:
     spectrographs: Callable[[str], Spectrograph] = instruments.load
     judge: "Judge" = judge_master
     processes: int = 0
-    log_level: str = "INFO"
     settings: Settings = Settings()
     pace: Pace = Pace()
     recorder: metrics.Recorder = field(default_factory=metrics.Recorder)
@@ -149,7 +146,7 @@ def build(
     """
     for folder in raw:
         layout.require_apart(output, folder)
-    output.mkdir(parents=True, exist_ok=True)
+    layout.make_output(output)
     sessions = connection.connect(opening.url(output, settings))
     schema.prepare(sessions.kw["bind"])
     return _assembled(sessions, output, settings, recipes, spectrographs, judge)
@@ -184,6 +181,6 @@ def _assembled(
     processes = time_limits.default_processes() if settings.processes is None else settings.processes
     spectrographs = spectrographs or partial(instruments.load, folder=layout.instruments(output.resolve()))
     return Assembly(
-        sessions, output.resolve(), recipes, spectrographs, judge, processes, settings.log_level, settings,
+        sessions, output.resolve(), recipes, spectrographs, judge, processes, settings,
         recorder=recorder,
     )  # fmt: skip

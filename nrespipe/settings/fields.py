@@ -25,6 +25,7 @@ from nrespipe.settings.validators import (
     is_given,
     is_private,
     joined,
+    lower,
     split_words,
     upper,
     web_address,
@@ -88,6 +89,11 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(upper)] = _of(
         "NRES_LOG_LEVEL", "INFO", "one of DEBUG, INFO, WARNING, ERROR", "Least severe lines to log: DEBUG to ERROR."
     )
+    log_format: Annotated[Literal["text", "json", "auto"], BeforeValidator(lower)] = _of(
+        "NRES_LOG_FORMAT", "auto", "one of text, json, auto",
+        "Form of log lines: ``text``, ``json`` (one object a line), or ``auto``, which is text at a terminal and JSON "
+        "anywhere else.",
+    )  # fmt: skip
     fits_broker_host: Host = _of(
         "FITS_BROKER_HOST", "", "the name of a host, e.g. rabbit or rabbit:5673",
         "Host of the broker that announces new raw frames, where ``FITS_BROKER`` is not set; with a port as "

@@ -22,6 +22,11 @@ def _stripped(given: object) -> object:
     return given.strip() if isinstance(given, str) else given
 
 
+def lower(given: str) -> str:
+    """Return a word in small letters, without blanks."""
+    return given.strip().lower()
+
+
 def upper(given: str) -> str:
     """Return a word in capital letters, without blanks."""
     return given.strip().upper()

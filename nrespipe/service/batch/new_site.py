@@ -81,14 +81,14 @@ def start(
 
     Raises
     ------
-    OutputRefused
-        If the output directory is among the raw files.
+    OutputRefused, LookupError
+        As `night.reduce_all` does.
     """
     summary = night.reduce_all(assembly, raw_root, {site}, set(days), report)
     with assembly.readers.begin() as session:
         found = new_site_report.gather(session, assembly, site, days)
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
-    lines = [f"{sum(summary.counts.values())} frames of {site}: {counts or 'none found'}"]
+    lines = [f"{sum(summary.counts.values())} frames of {site}: {counts}"]
     for camera in found:
         lines += [
             camera.name,

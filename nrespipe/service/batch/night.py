@@ -35,6 +35,8 @@ _log = structlog.get_logger(__name__)
 
 #: A run reduces no more frames than this again for a better result; the next one goes on with it.
 _MOST_REDONE = 200
+#: An error lists no more nights of a site than this one by one.
+_MOST_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def reduce_all(
     ------
     OutputRefused
         If the output directory is among the raw files.
+    LookupError
+        If there is no raw frame, or none of these sites and nights; the message lists those that are there.
     """
     layout.require_apart(assembly.output, raw_root)
     # frames on which another version failed are tried again, and this version is no other
@@ -107,6 +111,8 @@ def reduce_all(
     paths = raw_files.find(raw_root, assembly.output)
     with runner.start(assembly, "night", report) as run:
         found = _register(assembly, paths, sites, days, report)
+        if not found:
+            raise LookupError(_nothing(raw_root, paths, sites, days))
         new = 0
         for kind in Kind:
             new += _finish_kind(run, kind, found, version)
@@ -149,6 +155,24 @@ def _register(
                 found.add(registration.register_file(assembly.sessions, path, facts, ended).id)
             advance(path.name)
     return found
+
+
+def _nothing(raw_root: Path, paths: Sequence[Path], sites: Collection[str], days: Collection[str]) -> str:
+    """Say that no raw frame was found, and which there are."""
+    if not paths:
+        return f"no raw frame below {raw_root}: no file has a name such as lscnrs01-fa09-20190405-0021-e00.fits.fz"
+    there = [raw_files.inspect(path)[0] for path in paths]
+    nights: dict[str, set[str]] = {}
+    for facts in there:
+        nights.setdefault(facts.get("site") or "an unknown site", set()).add(facts.get("day") or "an unknown night")
+    wanted = [f"site {' or '.join(sorted(sites))}"] * bool(sites) + [f"night {' or '.join(sorted(days))}"] * bool(days)
+    listed = "; ".join(f"{site} has {_span(sorted(found))}" for site, found in sorted(nights.items()))
+    return f"no raw frame of {', '.join(wanted)} below {raw_root}: {listed}"
+
+
+def _span(days: Sequence[str]) -> str:
+    """Return days as words: all of them, or the first and the last."""
+    return ", ".join(days) if len(days) <= _MOST_LISTED else f"{len(days)} nights from {days[0]} to {days[-1]}"
 
 
 def _wanted(value: str | None, choices: Collection[str]) -> bool:

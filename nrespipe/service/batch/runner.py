@@ -120,7 +120,7 @@ def start(assembly: Assembly, name: str, report: Report, processes: int | None =
     processes, settings = assembly.processes if processes is None else processes, assembly.settings
     mine = f"{owners.this_process(name)}/{next(_numbers)}"
     try:
-        with process_pool.open(processes, assembly.log_level, settings.time_limit_s, settings.memory_limit_mb) as run:
+        with process_pool.open(processes, settings.time_limit_s, settings.memory_limit_mb) as run:
             yield Batch(assembly, run, report, mine)
     finally:
         leases.persist(assembly.sessions, partial(_give_back, mine=mine), monotonic() + assembly.pace.patience_s)

@@ -234,7 +234,7 @@ def demonstrate(assembly: "Assembly", raw_root: Path, report: Report) -> "tuple[
     summary : Summary
         Of the reduction.
     """
-    with process_pool.open(assembly.processes, assembly.log_level) as run:
+    with process_pool.open(assembly.processes) as run:
         kernels.prepare(run, report, kernels.SIMULATION + kernels.REDUCTION)
         (path,) = write_nights(raw_root, "lsc", "20190405", 1, 7, DEMO_STARS, report, run, keep=True, **_DEMO_COUNTS)
     summary = nights.reduce_all(assembly, path / "raw", report=report)

@@ -1,5 +1,6 @@
 """Progress of a long command: a bar at a terminal, plain lines in a log."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,9 +24,13 @@ class Advance(Protocol):
 Report = Callable[[str, int], AbstractContextManager[Advance]]
 
 
+#: Characters of the label and of the bar: with the count, the time and the name of a frame they fit 80 columns.
+_LABEL_WIDTH, _BAR_WIDTH = 16, 10
+
+
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Advance]:
-    """Show a bar on standard error.
+    """Show a bar on standard error, with the count, the time since its beginning and the last name, on one line.
 
     Parameters
     ----------
@@ -39,7 +44,25 @@ def bar(label: str, total: int) -> Iterator[Advance]:
     callable
         ``advance(name, **facts)`` after each piece.
     """
-    with click.progressbar(length=total, label=f"{label:<16}", file=sys.stderr, item_show_func=_shown) as shown:
+    start = time.monotonic()
+
+    def info(name: str | None) -> str:
+        seconds = int(time.monotonic() - start)
+        used = len(f"{label:<{_LABEL_WIDTH}}  [{' ' * _BAR_WIDTH}]  {total}/{total}  00:00  ")
+        # the last column stays free: some terminals begin a new line where it is written
+        room = max(shutil.get_terminal_size().columns - 1 - used, 0)
+        return f"{seconds // 60:02d}:{seconds % 60:02d}  {_end_of(name or '', room)}"
+
+    with click.progressbar(
+        length=total,
+        label=f"{label:<{_LABEL_WIDTH}}",
+        file=sys.stderr,
+        width=_BAR_WIDTH,
+        show_eta=False,
+        show_percent=False,
+        show_pos=True,
+        item_show_func=info,
+    ) as shown:
 
         def advance(name: str, **_: object) -> None:
             shown.update(1, name)
@@ -86,5 +109,6 @@ def words(label: str, total: int) -> Iterator[Advance]:
     click.echo(f"{label} ({total}) took {time.monotonic() - start:.0f} s", err=True)
 
 
-def _shown(name: str | None) -> str:
-    return name or ""
+def _end_of(name: str, room: int) -> str:
+    """Return the end of a name, which is where names of frames and kernels differ."""
+    return name if len(name) <= room else ("…" + name[len(name) - room + 1 :] if room > 1 else "")

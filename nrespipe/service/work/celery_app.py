@@ -113,7 +113,7 @@ def configure_worker(app: Celery, assembly: Assembly, name: str) -> None:
 
     @signals.setup_logging.connect(weak=False)
     def _configure_logs(**_: object) -> None:
-        logs.configure(assembly.log_level)
+        logs.configure(*logs.chosen())
         # two lines for each message, with less in them than ours
         for name in ("celery.worker.strategy", "celery.app.trace"):
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from multiprocessing import get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
@@ -36,22 +36,21 @@ _log = structlog.get_logger(__name__)
 #: sums that are split over threads differ in their last digits.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+#: How often to look whether the program was asked to end [second].
+_LOOK_S = 0.2
+
 # recipes are modules, and travel to a process by their names
 ForkingPickler.register(ModuleType, lambda module: (import_module, (module.__name__,)))
 
 
 @contextmanager
-def open(
-    processes: int, log_level: str = "INFO", time_limit_s: float | None = None, memory_limit_mb: int | None = None
-) -> Iterator["RunJobs"]:
+def open(processes: int, time_limit_s: float | None = None, memory_limit_mb: int | None = None) -> Iterator["RunJobs"]:
     """Open a pool of processes for as long as the block lasts.
 
     Parameters
     ----------
     processes
         How many. 0 does the work in this process, one piece after the other and without limits, and starts none.
-    log_level
-        Least severe lines that they log.
     time_limit_s
         A piece of work that takes longer ends with its process [second]; none is ended for its time if not given.
     memory_limit_mb
@@ -62,14 +61,14 @@ def open(
     callable
         ``run(work, jobs)`` yields a pair (job, Outcome) for each job as it ends, in any order. Jobs are fetched from
         `jobs` as there is a process for them. A process that dies, or is ended by one of the limits, takes no other job
-        with it; its own ends in state retry, with the reason. An interrupt or an exit while it waits is put off until
-        the jobs that have begun are handed on; a second one is not.
+        with it; its own ends in state retry, with the reason. Ctrl-C and a plain kill are put off until the jobs that
+        have begun are handed on; a second one is not.
     """
     if processes == 0:
         yield run_serially
         return
     with _environment(_ONE_THREAD):
-        pool = _Pool(processes, log_level, time_limit_s)
+        pool = _Pool(processes, time_limit_s)
         unguard = memory_guard.start(memory_limit_mb, pool.ended.__setitem__) if memory_limit_mb else lambda: None
         try:
             yield pool.run
@@ -116,40 +115,59 @@ def require_values(results: "Iterable[tuple[J, Outcome[T]]]") -> Iterator[T | No
 class _Pool:
     """A pool of processes, and why some of them were ended."""
 
-    def __init__(self, processes: int, log_level: str, time_limit_s: float | None) -> None:
-        self._processes, self._log_level, self._time_limit_s = processes, log_level, time_limit_s
+    def __init__(self, processes: int, time_limit_s: float | None) -> None:
+        self._processes, self._time_limit_s = processes, time_limit_s
         self._pool: ProcessPool | None = None
+        self._signals = ExitStack()
         #: Reasons by name of the process, as ``owners.process`` gives it.
         self.ended: dict[str, str] = {}
 
     def run(self, work: Callable[[J], T], jobs: Iterable[J]) -> "Iterator[tuple[J, Outcome[T]]]":
         coming = iter(jobs)
         pending: dict[Future[bytes], J] = {}
-        interrupt: BaseException | None = None
-        is_exhausted = False
+        is_exhausted = is_told = False
+        # work that the processes have begun is finished and handed on, or it would be done once more
+        asked = self._put_off_signals()
         while True:
-            try:
-                while interrupt is None and not is_exhausted and len(pending) < self._processes:
-                    for job in coming:
-                        pending[self._submit(work, job)] = job
-                        break
-                    else:
-                        is_exhausted = True
-                if not pending:
+            while not asked and not is_exhausted and len(pending) < self._processes:
+                for job in coming:
+                    pending[self._submit(work, job)] = job
                     break
-                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-            except (KeyboardInterrupt, SystemExit) as asked:
-                if interrupt is not None:
-                    raise
-                # work that the processes have begun is finished and handed on, or it would be done once more
-                interrupt = asked
-                continue
+                else:
+                    is_exhausted = True
+            if not pending:
+                break
+            finished, _ = wait(pending, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+            if asked and not is_told:
+                is_told = True
+                at_work = [str(getattr(job, "name", job)) for job in pending.values()]
+                _log.warning("stopping as soon as this is done; Ctrl-C again stops now", at_work=", ".join(at_work))
             for future in finished:
                 yield pending.pop(future), self._outcome(future)
-        if interrupt is not None:
-            raise interrupt
+        self._signals.close()
+        if asked:
+            signal.raise_signal(asked[0])
+
+    def _put_off_signals(self) -> list[int]:
+        """Return a list to which the first interrupt or plain kill is added; the next one acts as before."""
+        asked: list[int] = []
+        if threading.current_thread() is not threading.main_thread():
+            return asked
+
+        def note(number: int, _frame: object) -> None:
+            asked.append(number)
+            self._signals.close()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # without a function of Python for it, a signal ends the process or does nothing
+            if callable(before := signal.getsignal(number)):
+                self._signals.callback(signal.signal, number, before)
+                signal.signal(number, note)
+        return asked
 
     def close(self, at_once: bool = False) -> None:
+        # whoever has stopped to ask for results has left them
+        self._signals.close()
         if self._pool is not None:
             (self._pool.stop if at_once else self._pool.close)()
             self._pool.join()
@@ -162,7 +180,7 @@ class _Pool:
         if self._pool is None:
             # forked children would inherit the locks of threads that do not exist in them
             self._pool = ProcessPool(
-                self._processes, context=get_context("spawn"), initializer=_enter, initargs=(self._log_level,)
+                self._processes, context=get_context("spawn"), initializer=_enter, initargs=logs.chosen()
             )
         return self._pool.schedule(_perform, (packed,), timeout=self._time_limit_s)
 
@@ -194,14 +212,14 @@ def _perform(packed: bytes) -> bytes:
         return pickle.dumps(outcome.of(error, begun))
 
 
-def _enter(log_level: str) -> None:
+def _enter(log_level: str, log_form: logs.Form) -> None:
     """Begin a process of the pool."""
     # a Ctrl-C at the terminal reaches all: the parent alone decides, and lets the frames in flight finish
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     memory_guard.keep_freed_memory()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    logs.configure(log_level)
+    logs.configure(log_level, log_form)
 
 
 def _leave_with_parent() -> None:

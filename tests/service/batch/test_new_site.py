@@ -159,12 +159,11 @@ def test_a_table_of_another_site_is_refused_and_not_kept(tmp_path):
     assert instruments.names(tmp_path / "out" / "instruments").count("nres05") == 1
 
 
-def test_a_site_without_frames_has_a_report_that_says_so(start, archive, service):
+def test_a_site_without_frames_is_refused_and_has_no_report(start, archive, service):
     archive.root.mkdir()
-    text, working = start()
-    assert not working
-    assert "none found" in text
-    assert (service.output / "lsc" / "summaries" / "start_lsc.pdf").stat().st_size > 0
+    with pytest.raises(LookupError, match="no raw frame below"):
+        start()
+    assert not (service.output / "lsc").exists()
 
 
 @pytest.mark.slow

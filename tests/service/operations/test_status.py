@@ -60,11 +60,47 @@ def test_progress_off_a_terminal_is_one_json_line_a_frame_on_standard_error(arch
     assert result.stdout.startswith("8 frames: 8 done")
 
 
-def test_an_empty_directory_is_told_so(command, tmp_path):
+@pytest.mark.parametrize("name", ["night", "site start --site lsc"])
+def test_an_empty_directory_is_an_error_that_tells_how_raw_frames_are_named(command, tmp_path, name):
     (tmp_path / "nothing").mkdir()
-    result = command(["night", str(tmp_path / "nothing"), "--output", str(tmp_path / "out")])
-    assert result.exit_code == 0
-    assert "none found" in result.stdout
+    result = command([*name.split(), str(tmp_path / "nothing"), "--output", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"Error: no raw frame below {tmp_path / 'nothing'}: "
+        "no file has a name such as lscnrs01-fa09-20190405-0021-e00.fits.fz"
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "wanted"),
+    [
+        (["--site", "lcs"], "site lcs"),
+        (["--site", "lsc", "--day", "20190316"], "site lsc, night 20190316"),
+        (["--day", "20190316", "--day", "20190317"], "night 20190316 or 20190317"),
+    ],
+)
+def test_a_site_or_a_night_without_frames_is_an_error_that_lists_those_with_frames(
+    archive, command, tmp_path, choice, wanted
+):
+    archive.add("b")
+    result = command(["night", str(archive.root), "--output", str(tmp_path / "out"), *choice])
+    assert result.exit_code == 1
+    assert f"Error: no raw frame of {wanted} below {archive.root}: lsc has 20190405" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_command_finds_the_output_directory_in_which_it_is_given(command, reduced, tmp_path, monkeypatch):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    (tmp_path / "empty").mkdir()
+    expected = command(["status", "--output", str(reduced)]).stdout
+    for place in (reduced, next(reduced.glob("lsc/*/*"))):
+        monkeypatch.chdir(place)
+        assert command(["status"]).stdout == expected
+    monkeypatch.chdir(tmp_path / "full")
+    assert "no output directory" in command(["status"]).stderr
+    monkeypatch.chdir(tmp_path / "empty")
+    assert "nothing was reduced into this directory yet" in command(["status"]).stderr
 
 
 def test_a_night_into_the_raw_directory_is_refused(archive, command):
@@ -216,7 +252,6 @@ def test_a_database_elsewhere_is_used_when_told(command, reduced, tmp_path):
 @pytest.mark.parametrize(
     ("words", "status", "complaint"),
     [
-        (["status"], 2, "no output directory"),
         (["status", "--output", "nowhere"], 1, "no database in nowhere"),
         (["status", "--output", "nowhere", "--database", "nonsense"], 2, "--database"),
         (["status", "--output", "nowhere", "--database", "sqlite:////nowhere/at/all.sqlite"], 1, "database"),
