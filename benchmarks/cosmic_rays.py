@@ -363,8 +363,10 @@ def _known(result):
 def _lamp_outliers(result, quiet, case):
     """Unflagged pixels of the lamp that only cosmic rays put off by more than five errors."""
     flux = case.rendered.truth.flux[1]
-    pulls, before = ((each.of(1)[0] - flux) / np.sqrt(each.of(1)[1]) for each in (result.spectra, quiet.spectra))
-    return np.count_nonzero((np.abs(pulls) > 5) & (np.abs(before) < 3) & (result.spectra.of(1)[2] == 0))
+    pulls, before = (
+        (each.of(1).flux - flux) / np.sqrt(each.of(1).variance) for each in (result.spectra, quiet.spectra)
+    )
+    return np.count_nonzero((np.abs(pulls) > 5) & (np.abs(before) < 3) & (result.spectra.of(1).quality == 0))
 
 
 def _measured(result, quiet, place, case, flux):

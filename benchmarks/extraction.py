@@ -264,7 +264,7 @@ def weighting(bench, refs, slanted):
         image = Image(light * np.float32(scale), floor, refs.flat.mask, EXPOSURE_S)
         slant = refs.arc.slant if slanted else None
         found = optimal_extraction.optimal(image, traces, even, (0, 1), (1,), slant, threshold=1e6)
-        spectra.append((found.of(0)[0] / scale, found.of(0)[1] / scale**2, found.of(0)[2]))
+        spectra.append((found.of(0).flux / scale, found.of(0).variance / scale**2, found.of(0).quality))
     return _shift_ms(*spectra, rendered.truth.wavelength[0])
 
 

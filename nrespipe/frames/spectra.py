@@ -1,10 +1,20 @@
 """Extracted spectra and their wavelengths."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from nrespipe.frames.arrays import frozen
+
+
+class FiberSpectra(NamedTuple):
+    """The arrays of one fiber of `Spectra`, each of shape (n_orders, n_pixels)."""
+
+    flux: np.ndarray
+    variance: np.ndarray
+    quality: np.ndarray
+    blaze: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Spectra:
         shape = (len(self.fibers), len(self.orders), np.shape(self.flux)[-1])
         frozen(self, orders=shape[1:2], flux=shape, variance=shape, quality=shape, blaze=shape, rejected=(None, 2))
 
-    def of(self, fiber: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def of(self, fiber: int) -> "FiberSpectra":
         """Return the arrays of one fiber.
 
         Parameters
@@ -51,11 +61,11 @@ class Spectra:
 
         Returns
         -------
-        flux, variance, quality, blaze : ndarray, shape (n_orders, n_pixels)
+        FiberSpectra
             Views of the arrays.
         """
         i = self.fibers.index(fiber)
-        return self.flux[i], self.variance[i], self.quality[i], self.blaze[i]
+        return FiberSpectra(self.flux[i], self.variance[i], self.quality[i], self.blaze[i])
 
     def select(self, fiber: int) -> "Spectra":
         """Return the spectra of one fiber alone, without the list of rejected pixels."""

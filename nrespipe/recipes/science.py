@@ -194,6 +194,6 @@ def _star_flags(fiber, spectra, barycentric, stars):
         quality |= stars[fiber].quality
         if stars[fiber].source == "telescope":
             quality |= Quality.NO_CATALOG_STAR
-    if np.mean(spectra.of(fiber)[2] & np.uint8(Pixel.SATURATED) > 0) > 1e-3:
+    if np.mean(spectra.of(fiber).quality & np.uint8(Pixel.SATURATED) > 0) > 1e-3:
         quality |= Quality.SATURATED_STAR
     return quality

@@ -58,7 +58,7 @@ def check(reduction, truth, within_ms=400.0):
         off_ms = 299792458 * (wavelengths.vacuum_angstrom[i][known] / true - 1)
         assert np.abs(np.median(off_ms[:, MIDDLE], axis=1)).max() < within_ms
     light = truth.flux[truth.fibers.index(0)][rows][:, MIDDLE]
-    share = np.nansum(spectra.of(0)[0][:, MIDDLE], axis=1) / light.sum(axis=1)
+    share = np.nansum(spectra.of(0).flux[:, MIDDLE], axis=1) / light.sum(axis=1)
     assert np.abs(share - 1).max() < 0.02
 
 

@@ -287,7 +287,7 @@ class _Light:
         flux, variance, good = _with_cosmic_rays(*spectra.of(fiber))
         wavelength = wavelengths.vacuum_angstrom[wavelengths.fibers.index(fiber)]
         known = np.all(np.diff(wavelength, axis=1) > 0, axis=1)
-        blaze = np.where(known[:, None], spectra.of(fiber)[3], 0.0)
+        blaze = np.where(known[:, None], spectra.of(fiber).blaze, 0.0)
         bright = bright_range(wavelength, blaze)
         slope = continuum.noise(flux, variance, good).slope
         return cls(flux, variance, slope, good & known[:, None], wavelength, blaze, bright)

@@ -111,7 +111,7 @@ def measure(
         return _unmeasured(fiber, star, mask.name, barycentric, snr, spectra.orders, quality)
 
     def errors(photon_ms: float, leverage: Floats, mismatch_ms: float | None = None) -> Errors:
-        weight = np.zeros(spectra.of(fiber)[0].shape)
+        weight = np.zeros(spectra.of(fiber).flux.shape)
         weight[chosen] = leverage
         return error_parts(
             photon_ms, wavelengths, fiber, weight, mismatch_ms=mismatch_ms, transfer_noise_ms=transfer_noise_ms,

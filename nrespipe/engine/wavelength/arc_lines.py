@@ -225,10 +225,10 @@ def _of_typical_width(spectra, row, fits):
 
 def _touched(spectra, fiber, row, fits):
     """Which lines have a flagged pixel in their core, or leave the detector."""
-    _, _, quality, _ = spectra.of(fiber)
+    quality = spectra.of(fiber).quality
     n = spectra.flux.shape[2]
     flagged = (quality & (_BAD | _FALSE_CENTER)) != 0
-    flagged |= ~np.isfinite(spectra.of(fiber)[0])
+    flagged |= ~np.isfinite(spectra.of(fiber).flux)
     count = np.pad(np.cumsum(flagged, axis=1), ((0, 0), (1, 0)))
     first = np.floor(fits[:, 1] - 1.2 * fits[:, 2]).astype(int)
     last = np.ceil(fits[:, 1] + 1.2 * fits[:, 2]).astype(int)

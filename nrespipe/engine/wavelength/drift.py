@@ -81,7 +81,7 @@ def of_fiber(
         return UNKNOWN
     orders, mine, theirs = np.intersect1d(spectra.orders, reference.orders, return_indices=True)
     if shift_px is None:
-        shift_px = order_numbers.lamp_shift_px(spectra.of(fiber)[0][mine], reference.of(fiber)[0][theirs])
+        shift_px = order_numbers.lamp_shift_px(spectra.of(fiber).flux[mine], reference.of(fiber).flux[theirs])
     if shift_px is None:
         return UNKNOWN
     lamps = _Lamp(spectra, fiber, mine, shift_px), _Lamp(reference, fiber, theirs, 0)

@@ -226,7 +226,7 @@ def compare(spectra: Spectra, reference: Spectra, fiber: int) -> tuple[int, int]
     Every row of one is correlated with every row of the other, at shifts of up to 13 pixels. A numbering is a set of
     pairs; its score is the correlation of all its pairs together, times the root of their number.
     """
-    ours, theirs = (_outline(lamp.of(fiber)[0]) for lamp in (spectra, reference))
+    ours, theirs = (_outline(lamp.of(fiber).flux) for lamp in (spectra, reference))
     fewest = min(_FEWEST_ROWS, len(ours), len(theirs))
     norms = _square(ours)[:, None] * _square(theirs)
     alike = np.array([_inner(ours, shift) @ _inner(theirs).T for shift in _shifts()])

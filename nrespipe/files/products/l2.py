@@ -241,7 +241,7 @@ def _wave_error(wavelengths: "Wavelengths", pixel_error_ms: Floats, name: str, f
 
 
 def _quality(inputs: "ProductInputs", name: str, fiber: int) -> "ExtensionHDU":
-    _, _, quality, _ = inputs.spectra.of(fiber)
+    quality = inputs.spectra.of(fiber).quality
     bits = [card(f"BIT{i}", bit.name, f"meaning of {int(bit)}") for i, bit in enumerate(Pixel)]
     return image_compression.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
 

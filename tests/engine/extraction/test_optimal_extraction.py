@@ -54,7 +54,7 @@ def test_lamp_lines_keep_their_light(observed):
 
 def test_light_of_an_order_that_leaves_the_detector_is_marked(observed):
     truth, spectra, _ = observed
-    quality = spectra.of(0)[2]
+    quality = spectra.of(0).quality
     outside = truth.rows[0] > 704
     assert outside.any()
     assert (quality[outside] & np.uint8(Pixel.OUTSIDE) > 0).all()

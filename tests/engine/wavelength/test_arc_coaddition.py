@@ -25,9 +25,9 @@ def _arc(fibers, level=1.0, orders=(80, 81), spikes=(), flag=None):
 def test_a_stack_holds_the_light_of_all_arcs_and_knows_their_levels():
     stack, levels = arc_coaddition.arcs([_arc((0, 1)), _arc((0, 1), 2.0), _arc((1, 2)), _arc((1, 2))])
     assert stack.fibers == (0, 1, 2)
-    assert stack.of(1)[0][0, 20] == pytest.approx(50_000)
-    assert stack.of(0)[0][0, 20] == pytest.approx(30_000)
-    assert np.all(stack.of(1)[1] == 1600)
+    assert stack.of(1).flux[0, 20] == pytest.approx(50_000)
+    assert stack.of(0).flux[0, 20] == pytest.approx(30_000)
+    assert np.all(stack.of(1).variance == 1600)
     assert levels[0, 2] == 0
     assert levels[1] == pytest.approx([1, 2, 1, 1])
 
