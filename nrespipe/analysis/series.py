@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 UNCERTAIN = (
     Quality.NO_VELOCITY | Quality.NO_COORDINATES | Quality.NO_DRIFT | Quality.LOW_SIGNAL | Quality.SATURATED_STAR
     | Quality.ORDERS_RENUMBERED | Quality.POOR_WAVELENGTHS | Quality.VELOCITY_INCONSISTENT | Quality.ENGINES_DISAGREE
-    | Quality.STAR_DISAGREES
+    | Quality.STAR_DISAGREES | Quality.TIME_UNCERTAIN | Quality.NAME_DISAGREES
 )  # fmt: skip
 
 #: No flag.

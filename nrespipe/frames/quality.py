@@ -46,6 +46,10 @@ class Quality(IntFlag):
     LEVEL_JUMPED = 1 << 24  #: the level of a part of the detector against the overscan jumped
     STAR_DISAGREES = 1 << 25  #: name and place in the header are those of different stars: the star at the place counts
     MOTION_IMPLAUSIBLE = 1 << 26  #: proper motion, parallax or epoch in the header are impossible, and were not used
+    TIME_DISAGREES = 1 << 27  #: times in the header, file name and exposure meter differ: most of them decided
+    TIME_UNCERTAIN = 1 << 28  #: these times differ, or have too few digits, and nothing decides between them
+    SITE_DISAGREES = 1 << 29  #: the header has another place of the telescope than the table, which was used
+    NAME_DISAGREES = 1 << 30  #: kind, site, spectrograph or camera differ between header and file name; experimental
 
     def names(self) -> list[str]:
         """Return the lower-case names of the flags that are set, in the order of the bits."""

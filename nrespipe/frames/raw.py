@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nrespipe.frames.arrays import frozen
+from nrespipe.frames.quality import Quality
 
 
 class Kind(StrEnum):
@@ -145,6 +146,8 @@ class RawFrame:
         TELESCOPE_1 and TELESCOPE_2; None for an absent one.
     header
         Value and comment of every card of the primary header, in order, to be copied into the products.
+    quality
+        Flags of facts in header, file name and exposure meter that contradict each other.
     """
 
     filename: str
@@ -170,6 +173,7 @@ class RawFrame:
     meter: ExposureMeter | None = None
     telescopes: tuple[Telescope | None, ...] = (None, None)
     header: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    quality: Quality = Quality(0)
 
     def __post_init__(self) -> None:
         if isinstance(self.adu, np.ndarray):

@@ -7,7 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from nrespipe.frames.arrays import Integers, frozen
+from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import RawFrame, Telescope
+
+#: Farthest telescope of a site from the position in the table of its spectrograph [metre].
+_SAME_SITE_M = 100.0
+#: Length of a degree of a great circle of the Earth [metre].
+_DEGREE_M = 111.2e3
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,13 @@ class Place(NamedTuple):
     longitude_deg: float
     latitude_deg: float
     height_m: float
+
+    def apart_m(self, other: "Place") -> float:
+        """Return the distance of two places, NaN where one is unknown [metre]."""
+        east = (self.longitude_deg - other.longitude_deg + 180) % 360 - 180
+        east_m = east * np.cos(np.radians(self.latitude_deg)) * _DEGREE_M
+        north_m = (self.latitude_deg - other.latitude_deg) * _DEGREE_M
+        return float(np.sqrt(east_m**2 + north_m**2 + (self.height_m - other.height_m) ** 2))
 
 
 @dataclass(frozen=True)
@@ -172,8 +185,25 @@ class Spectrograph:
         return number, known or Telescope()
 
     def place(self, raw: RawFrame, fiber: int | None) -> Place:
-        """Return the place of the telescope that feeds a fiber, or of the spectrograph where the header has none."""
+        """Return the place of the telescope that feeds a fiber, as the header has it if that is at the spectrograph.
+
+        The table is right where the two differ: a header has a wrong sign, another site, or other units.
+        """
+        table = Place(self.longitude_deg, self.latitude_deg, self.height_m)
         own = Telescope() if fiber is None else self.telescope(raw, fiber)[1]
         if own.longitude_deg is None or own.latitude_deg is None or own.height_m is None:
-            return Place(self.longitude_deg, self.latitude_deg, self.height_m)
-        return Place(own.longitude_deg, own.latitude_deg, own.height_m)
+            return table
+        given = Place(own.longitude_deg, own.latitude_deg, own.height_m)
+        return table if table.apart_m(given) > _SAME_SITE_M else given
+
+    def place_flags(self, raw: RawFrame) -> Quality:
+        """Return ``SITE_DISAGREES`` if the telescope of a star is not at the spectrograph by its header."""
+        table = Place(self.longitude_deg, self.latitude_deg, self.height_m)
+        for fiber in raw.star_fibers:
+            own = self.telescope(raw, fiber)[1]
+            parts = zip((own.longitude_deg, own.latitude_deg, own.height_m), table)
+            # a value that is missing contradicts nothing
+            given = Place(*(there if here is None else here for here, there in parts))
+            if table.apart_m(given) > _SAME_SITE_M:
+                return Quality.SITE_DISAGREES
+        return Quality(0)

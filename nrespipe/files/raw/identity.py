@@ -1,14 +1,21 @@
 """Identity of a raw frame, by its name and its header: kind, site, camera, night, start, objects."""
 
+import math
 import re
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nrespipe import instruments
 from nrespipe.errors import BadFrame, Skipped
+from nrespipe.files.raw import header_times
 from nrespipe.files.raw.card_values import Cards, number, text, value
-from nrespipe.frames.raw import Kind
+from nrespipe.frames.quality import Quality
+from nrespipe.frames.raw import ExposureMeter, Kind, Telescope
+
+if TYPE_CHECKING:
+    from nrespipe.frames.spectrograph import Spectrograph
 
 #: Codes of raw file names that are no frames to reduce.
 _FOREIGN_CODES = {"g": "a guider frame", "x": "an experimental frame"}
@@ -35,9 +42,6 @@ _NAME = re.compile(
 )
 _CODE = re.compile(r"-([a-z])(\d{2})$")
 
-#: Years 2000 to 2100; a clock that was never set says 1858 or 1970 [MJD].
-_MJD_RANGE = (51544.0, 88069.0)
-
 
 @dataclass(frozen=True)
 class Identity:
@@ -61,6 +65,8 @@ class Identity:
         CCDSUM, e.g. ``1 1``.
     readout_mode
         CONFMODE, '' where absent.
+    quality
+        Flags of facts in header, file name and exposure meter that contradict each other.
     """
 
     filename: str
@@ -74,6 +80,7 @@ class Identity:
     objects: tuple[str, ...]
     binning: str
     readout_mode: str
+    quality: Quality
 
 
 def stem(path: str | Path) -> str:
@@ -155,45 +162,86 @@ def require_raw_name(path: str | Path) -> None:
         raise Skipped(f"{name}: not the name of a raw frame, which ends in 00")
 
 
-def of(path: str | Path, header: Cards) -> Identity:
+def of(
+    path: str | Path,
+    header: Cards,
+    meter: ExposureMeter | None = None,
+    telescopes: Sequence[Telescope | None] = (),
+) -> Identity:
     """Return the identity of a raw frame.
 
     Parameters
     ----------
     header
         Cards of its spectrum.
+    meter
+        The series of its exposure meter; None where there is none.
+    telescopes
+        TELESCOPE_1 and TELESCOPE_2; None for an absent one.
 
     Raises
     ------
     Skipped
         If it is no frame of an NRES spectrograph, or already reduced.
     BadFrame
-        If the header lacks a value that the reduction needs, or contradicts itself.
+        If the header lacks a value that the reduction needs and nothing else gives, or contradicts itself.
     """
     name = Path(path).name
     named = _NAME.match(stem(path))
     parts = named.groupdict() if named and named["frame"] else {}
     _require_ours(header, bool(parts), name)
-    telescope = text(value(header, "TELESCOP")).lower() or f"nres{parts.get('number', '')}"
+    by_name = f"nres{parts.get('number', '')}"
+    telescope = text(value(header, "TELESCOP")).lower() or by_name
     if not re.fullmatch(r"nres\d{2}", telescope):
         raise BadFrame(f"{name}: TELESCOP is {telescope!r}, no spectrograph has that name")
-    kind = _kind(header, path)
-    start_mjd = number(value(header, "MJD-OBS"))
-    if start_mjd is None or not _MJD_RANGE[0] < start_mjd < _MJD_RANGE[1]:
-        raise BadFrame(f"{name}: MJD-OBS is {value(header, 'MJD-OBS')!r}: nobody knows when it was taken")
+    kind, is_experimental = _kind(header, path)
+    site = _word(header, "SITEID", r"[a-z]{3}", parts.get("site", ""), name)
+    camera = _word(header, "INSTRUME", r"[a-z]{2}\d{2}", parts.get("camera", ""), name)
+    if parts and telescope != by_name and _site_of(by_name) == site and _site_of(telescope) not in ("", site):
+        telescope = by_name
+    if parts and site != parts["site"] == _site_of(telescope):
+        site = parts["site"]
+    told = (text(value(header, "SITEID")).lower() or site, text(value(header, "TELESCOP")).lower() or telescope, camera)
+    contradicts = bool(parts) and told != (parts["site"], by_name, parts["camera"])
+    contradicts |= kind_named(path) not in (None, kind)
+    times = header_times.weigh(
+        header, kind, parts.get("day") or "", meter, _observing(kind, telescope, telescopes), name
+    )
     return Identity(
         filename=stem(path),
         kind=kind,
-        site=_word(header, "SITEID", r"[a-z]{3}", parts.get("site", ""), name),
+        site=site,
         instrument=telescope,
-        camera=_word(header, "INSTRUME", r"[a-z]{2}\d{2}", parts.get("camera", ""), name),
-        day=_day(header, start_mjd, parts.get("day", ""), name),
-        start_mjd=start_mjd,
-        exposure_s=_exposure_s(header, kind, name),
+        camera=camera,
+        day=times.day,
+        start_mjd=times.start_mjd,
+        exposure_s=times.exposure_s,
         objects=_objects(header, kind, name),
         binning=" ".join(text(value(header, "CCDSUM")).split()) or "1 1",
         readout_mode=text(value(header, "CONFMODE")),
+        quality=times.quality | (Quality.NAME_DISAGREES if contradicts or is_experimental else Quality(0)),
     )
+
+
+def _observing(kind: Kind, instrument: str, telescopes: Sequence[Telescope | None]) -> list[Telescope]:
+    """Return the telescopes that looked at a star, at the place of the spectrograph where its table has one."""
+    table = _table(instrument)
+    found = [one for one in telescopes if one is not None and one.ra_deg is not None and kind is Kind.SCIENCE]
+    if table is None or math.isnan(table.longitude_deg):
+        return found
+    return [replace(one, longitude_deg=table.longitude_deg, latitude_deg=table.latitude_deg) for one in found]
+
+
+def _table(instrument: str) -> "Spectrograph | None":
+    try:
+        return instruments.load(instrument)
+    except KeyError:
+        return None
+
+
+def _site_of(instrument: str) -> str:
+    table = _table(instrument)
+    return "" if table is None else table.site
 
 
 def _require_ours(header: Cards, is_named: bool, name: str) -> None:
@@ -205,13 +253,14 @@ def _require_ours(header: Cards, is_named: bool, name: str) -> None:
         raise Skipped(f"{name}: already reduced, RLEVEL is {level!r}")
 
 
-def _kind(header: Cards, path: str | Path) -> Kind:
+def _kind(header: Cards, path: str | Path) -> tuple[Kind, bool]:
+    """Return the kind of a frame, and whether its header calls it experimental."""
     # A header with OBSTYPE 'fibers' exists: where the word is none of ours the letter of the name decides.
     word = text(value(header, "OBSTYPE")).upper()
     kind = _KIND_OF_OBSTYPE.get(word) or kind_named(path)
     if kind is None:
         raise BadFrame(f"{Path(path).name}: OBSTYPE is {value(header, 'OBSTYPE')!r}, which is no kind of frame")
-    return kind
+    return kind, word == "EXPERIMENTAL"
 
 
 def _word(header: Cards, keyword: str, pattern: str, fallback: str, name: str) -> str:
@@ -219,32 +268,6 @@ def _word(header: Cards, keyword: str, pattern: str, fallback: str, name: str) -
     if not re.fullmatch(pattern, word):
         raise BadFrame(f"{name}: {keyword} is {value(header, keyword)!r}")
     return word
-
-
-def _day(header: Cards, start_mjd: float, fallback: str, name: str) -> str:
-    word = text(value(header, "DAY-OBS")).replace("-", "") or fallback
-    try:
-        if not re.fullmatch(r"\d{8}", word):
-            raise ValueError
-        day = date(int(word[:4]), int(word[4:6]), int(word[6:]))
-    except ValueError:
-        raise BadFrame(f"{name}: DAY-OBS is {value(header, 'DAY-OBS')!r}, which is no date") from None
-    midnight_mjd = day.toordinal() - date(1858, 11, 17).toordinal()
-    # A local night that began on this date ends before the end of the next one in UTC, wherever the site is.
-    if not -1 <= start_mjd - midnight_mjd <= 2:
-        raise BadFrame(f"{name}: MJD-OBS {start_mjd} does not fall into the night of DAY-OBS {word}")
-    return word
-
-
-def _exposure_s(header: Cards, kind: Kind, name: str) -> float:
-    exposure_s = number(value(header, "EXPTIME"))
-    if kind is Kind.BIAS:
-        if exposure_s is not None and not 0 <= exposure_s <= 1:
-            raise BadFrame(f"{name}: EXPTIME is {exposure_s} s, which no bias has")
-        return exposure_s or 0.0
-    if exposure_s is None or not 0 < exposure_s <= 86400:
-        raise BadFrame(f"{name}: EXPTIME is {value(header, 'EXPTIME')!r}, which is no exposure time")
-    return exposure_s
 
 
 def _objects(header: Cards, kind: Kind, name: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from nrespipe.files import fits_io
 from nrespipe.files.raw import identity, lazy_pixels, other_extensions
 from nrespipe.files.raw.card_values import Cards, number, positive, section, value
 from nrespipe.frames.arrays import Floats
-from nrespipe.frames.raw import RawFrame, Section
+from nrespipe.frames.raw import ExposureMeter, RawFrame, Section, Telescope
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, ImageHDU
@@ -33,9 +33,10 @@ def read_identity(path: str | Path) -> "Identity":
     """
     identity.require_raw_name(path)
     with fits_io.reading(path) as hdus:
-        found = identity.of(path, _header(hdus, lazy_pixels.spectrum(hdus)))
+        header = _header(hdus, lazy_pixels.spectrum(hdus))
         fits_io.require_whole(hdus, path)
-    return found
+        others = _others(hdus)
+    return identity.of(path, header, *others)
 
 
 def read(path: str | Path, whole: bool = True) -> RawFrame:
@@ -64,13 +65,12 @@ def read(path: str | Path, whole: bool = True) -> RawFrame:
     with fits_io.reading(path) as hdus:
         spectrum = lazy_pixels.spectrum(hdus)
         header = _header(hdus, spectrum)
-        frame = identity.of(path, header)
         fits_io.require_whole(hdus, path)
+        meter, telescopes = _others(hdus)
         _require_image(spectrum, name)
         shape = (int(spectrum.shape[-2]), int(spectrum.shape[-1]))
         image = spectrum.data if whole else None
-        meter_table = other_extensions.meter_columns(hdus)
-        telescope_headers = other_extensions.telescope_headers(hdus)
+    frame = identity.of(path, header, meter, telescopes)
     data_section, bias_section = _sections(header, shape, name)
     # the recipes index an image with two slices, whichever of the two it is
     adu: Any = lazy_pixels.StoredPixels(Path(path), shape)
@@ -83,10 +83,16 @@ def read(path: str | Path, whole: bool = True) -> RawFrame:
         bias_section=bias_section,
         data_section=data_section,
         **_detector_values(header),
-        meter=other_extensions.meter(meter_table),
-        telescopes=tuple(other_extensions.telescope(cards) for cards in telescope_headers),
+        meter=meter,
+        telescopes=telescopes,
         header=header,
     )
+
+
+def _others(hdus: "HDUList") -> tuple[ExposureMeter | None, tuple[Telescope | None, ...]]:
+    """Return the exposure meter and the telescopes."""
+    telescopes = (other_extensions.telescope(cards) for cards in other_extensions.telescope_headers(hdus))
+    return other_extensions.meter(other_extensions.meter_columns(hdus)), tuple(telescopes)
 
 
 def _header(hdus: "HDUList", spectrum: "ImageHDU") -> Cards:

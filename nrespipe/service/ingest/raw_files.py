@@ -89,7 +89,7 @@ def inspect(path: Path) -> tuple[Facts, Outcome[object]]:
     # a file that cannot be read is filed under the night in its name, so that a person finds it
     ended = outcome.run(raw_file.read_identity, path)
     if ended.value is not None:
-        facts = {**vars(ended.value), "objects": "&".join(ended.value.objects)}
+        facts = {**vars(ended.value), "objects": "&".join(ended.value.objects), "quality": int(ended.value.quality)}
         del facts["filename"]
     checksum = outcome.run(md5, path)
     if checksum.state is not State.DONE:

@@ -45,7 +45,9 @@ def reduce(job: "Job", still_mine: Callable[[], bool] | None = None) -> "Result"
         drift_scatter_ms=job.drift_scatter_ms,
     )  # fmt: skip
     watch.lap("references")
-    reduction = _flagged(job.recipe.reduce(raw, refs, spectrograph), job.flags)
+    reduction = _flagged(
+        job.recipe.reduce(raw, refs, spectrograph), job.flags | raw.quality | spectrograph.place_flags(raw)
+    )
     watch.lap("recipe")
     paths: dict[str, str] = {kind: file.path for kind, file in job.masters.items()}
     written = frame_products.write(

@@ -13,7 +13,7 @@ from nrespipe.files.catalog import star_match, targets
 from nrespipe.files.catalog.star_match import Position
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind, RawFrame, Section, Telescope
-from nrespipe.frames.spectrograph import Fibers
+from nrespipe.frames.spectrograph import Fibers, Place
 from nrespipe.frames.star import Star, name_key, primary_key
 
 FIBERS = Fibers(star=(0, 2), reference=1, upward=(0, 1, 2))
@@ -32,14 +32,17 @@ def now(star, year=YEAR, east_arcsec=0.0, north_arcsec=0.0):
 
 def observed(name, *telescopes, fiber=0, fibers=FIBERS, catalog=CATALOG):
     """Return the star that a frame shows in a fiber."""
+    return targets.stars(frame_of(*telescopes, name=name, fiber=fiber), fibers, catalog)[fiber]
+
+
+def frame_of(*telescopes, name="HD102365", fiber=0):
     objects = tuple(name if f == fiber else "thar" if f == 1 else "none" for f in range(3))
     section = Section(0, 4, 0, 4)
-    raw = RawFrame(
+    return RawFrame(
         filename="x", kind=Kind.SCIENCE, site="lsc", instrument="nres01", camera="fa09", day="20190420",
         start_mjd=51544.5 + (YEAR - 2000) * 365.25, exposure_s=60.0, objects=objects, adu=np.zeros((4, 4)),
         bias_section=section, data_section=section, telescopes=(*telescopes, None, None)[:2],
     )  # fmt: skip
-    return targets.stars(raw, fibers, catalog)[fiber]
 
 
 def at(star, **offset):
@@ -224,3 +227,23 @@ def test_without_a_place_a_name_of_the_catalog_is_enough():
 
 def test_a_star_without_a_position_is_nowhere():
     assert star_match.from_path_arcsec(Star("x"), Position(1.0, 2.0, 2000.0), YEAR) == np.inf
+
+
+@given(st.floats(-180, 360), st.floats(-90, 90), st.floats(-500, 9000))
+def test_no_place_of_a_header_moves_a_velocity_without_a_flag(longitude, latitude, height):
+    nres, star = instruments.load("nres01"), BY_NAME["HD102365"]
+    own = replace(at(star), longitude_deg=longitude, latitude_deg=latitude, height_m=height)
+    raw, table = frame_of(own), nres.place(None, None)
+    used, right = (barycenter.at(star, 58579.1, place).berv_ms for place in (nres.place(raw, 0), table))
+    assert abs(used - right) < 0.02
+    distance_m = table.apart_m(Place(longitude, latitude, height))
+    assert (Quality.SITE_DISAGREES in nres.place_flags(raw)) == (distance_m > 100)
+
+
+def test_the_wrong_sign_of_a_longitude_is_flagged_and_a_missing_one_is_not():
+    nres = instruments.load("nres01")
+    right = replace(at(BY_NAME["HD102365"]), longitude_deg=-70.8047, latitude_deg=-30.1673, height_m=2201.0)
+    assert nres.place_flags(frame_of(right)) == Quality(0)
+    assert nres.place_flags(frame_of(replace(right, longitude_deg=70.8047))) == Quality.SITE_DISAGREES
+    assert nres.place(frame_of(replace(right, longitude_deg=70.8047)), 0) == nres.place(None, None)
+    assert nres.place_flags(frame_of(replace(right, height_m=None))) == Quality(0)

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nrespipe.errors import BadFrame, Skipped, Unavailable
-from nrespipe.files.raw import raw_file
+from nrespipe.files.raw import card_values, raw_file
+from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind, Section
 
 REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[3] / "../shared/realdata"))
@@ -149,6 +150,76 @@ def test_the_kind_of_a_frame_follows_from_its_header_or_else_its_name(write_raw,
     assert raw_file.read_identity(path).kind is kind
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ("lsc", "nres01", "fa09")),
+        ({"SITEID": "cpt"}, ("lsc", "nres01", "fa09")),
+        ({"TELESCOP": "nres03"}, ("lsc", "nres01", "fa09")),
+        ({"INSTRUME": "fa13"}, ("lsc", "nres01", "fa13")),
+        ({"OBSTYPE": "EXPERIMENTAL"}, ("lsc", "nres01", "fa09")),
+        ({"OBSTYPE": "DARK"}, ("lsc", "nres01", "fa09")),
+    ],
+)
+def test_a_header_that_contradicts_the_file_name_is_flagged_and_the_table_decides_the_site(write_raw, changes, told):
+    frame = raw_file.read(write_raw(**changes))
+    assert (frame.site, frame.instrument, frame.camera) == told
+    assert frame.quality == (Quality.NAME_DISAGREES if changes else Quality(0))
+    assert raw_file.read_identity(write_raw(**changes)).quality == frame.quality
+
+
+@pytest.mark.parametrize(
+    ("value", "ra_deg", "dec_deg"),
+    [
+        ("11:45:60.000", 176.5, 11 + 46 / 60), ("11h45m31s", 176.3791667, None), ("11 45 31.5", 176.38125, None),
+        ("-00:30:00", None, -0.5), ("-0 0 1.0", None, -1 / 3600), ("176:22:30", 176.375, None), ("24:00:00", 0.0, 24.0),
+        ("-40d30m01.3s", None, -40.5003611), ("−12:30:00", None, -12.5), ("11:45:61", None, None),
+        ("12:61:00", None, None),
+    ],
+)  # fmt: skip
+def test_coordinates_are_read_as_headers_write_them(value, ra_deg, dec_deg):
+    assert card_values.right_ascension_deg(value) == (ra_deg if ra_deg is None else pytest.approx(ra_deg))
+    if dec_deg is not None:
+        assert card_values.declination_deg(value) == pytest.approx(dec_deg)
+
+
+@given(st.floats(0, 359.9999), st.floats(-89.9999, 89.9999), st.sampled_from([":: ", "hms", "   "]), st.integers(0, 4))
+def test_every_position_survives_being_written_in_the_base_of_sixty(ra_deg, dec_deg, marks, digits):
+    def written(angle, sign):
+        units = round(abs(angle) * 3600 * 10**digits)
+        whole, part = divmod(units, 3600 * 10**digits)
+        minutes, seconds = divmod(part, 60 * 10**digits)
+        return f"{sign}{whole}{marks[0]}{minutes}{marks[1]}{seconds / 10**digits:.{digits}f}{marks[2].strip()}"
+
+    tolerance = 15.1 / 3600 / 10**digits
+    found = card_values.right_ascension_deg(written(ra_deg / 15, ""))
+    assert abs((found - ra_deg + 180) % 360 - 180) < tolerance
+    declination = written(dec_deg, "-" if dec_deg < 0 else "+").replace("h", "d")
+    assert card_values.declination_deg(declination) == pytest.approx(dec_deg, abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("words", "longitude_deg"),
+    [("-70.8", -70.8), (289.2, -70.8), ("70.8 W", -70.8), ("20.8E", 20.8), ("-70:48:00", -70.8), ("400", None)],
+)
+def test_longitudes_are_east_of_greenwich_however_they_are_counted(words, longitude_deg):
+    found = card_values.longitude_east_deg(words)
+    assert found == (longitude_deg if longitude_deg is None else pytest.approx(longitude_deg))
+
+
+def test_positions_of_older_systems_become_icrs(write_raw, raw):
+    def at(**cards):
+        others = [raw.meter_hdu(), raw.telescope_hdu(1, RA="00:00:00", DEC="00:00:00", **cards)]
+        return raw_file.read(write_raw(others=others)).telescopes[0]
+
+    # precession of a century moves a star on the equator by 1.28 degrees in right ascension and 0.56 in declination
+    assert at(RADESYS="FK4", EQUINOX=1950.0).ra_deg == pytest.approx(0.6407, abs=1e-3)
+    assert at(RADESYS="FK5", EQUINOX=2019.5).dec_deg == pytest.approx(-0.1086, abs=1e-3)
+    assert at(RADESYS="ICRS", EQUINOX=1950.0).ra_deg == at(RADESYS="FK5", EQUINOX=2000.0).ra_deg == 0.0
+    assert at().catalog_epoch_year is None
+    assert at(CAT_EPOC="J2015.5").catalog_epoch_year == 2015.5
+
+
 def test_bias_and_dark_have_no_objects(write_raw):
     assert raw_file.read(write_raw(OBSTYPE="DARK", OBJECTS="none&none&none")).objects == ()
 
@@ -207,11 +278,11 @@ def test_a_raw_level_in_any_spelling_is_raw(write_raw, level):
         ({"OBJECTS": "a&b&c&d"}, "what three fibers see"),
         ({"OBJECTS": "51 Peg&thar&none", "OBSTYPE": "LAMPFLAT"}, "no flat"),
         ({"OBJECTS": "tung&tung&none", "OBSTYPE": "DOUBLE"}, "no arc"),
-        ({"MJD-OBS": None}, "MJD-OBS is None"),
-        ({"MJD-OBS": "N/A"}, "MJD-OBS is 'N/A'"),
-        ({"MJD-OBS": 0.0}, "MJD-OBS is 0.0"),
-        ({"MJD-OBS": 58600.0}, "does not fall into the night"),
-        ({"DAY-OBS": "20191345"}, "DAY-OBS is '20191345', which is no date"),
+        ({"MJD-OBS": None, "DATE-OBS": None}, "MJD-OBS is None"),
+        ({"MJD-OBS": "N/A", "DATE-OBS": "N/A"}, "MJD-OBS is 'N/A'"),
+        ({"MJD-OBS": 0.0, "DATE-OBS": "0000-00-00T00:00:00"}, "MJD-OBS is 0.0"),
+        ({"MJD-OBS": 58600.0, "DATE-OBS": None}, "does not fall into the night"),
+        ({"DAY-OBS": "20191345", "name": "some00"}, "DAY-OBS is '20191345', which is no date"),
         ({"EXPTIME": None}, "EXPTIME is None"),
         ({"EXPTIME": -5.0}, "EXPTIME is -5.0"),
         ({"EXPTIME": "NaN"}, "EXPTIME is 'NaN'"),

@@ -68,7 +68,8 @@ DEFECTS = {
     "no start": ("e", cards(MJD_OBS=None), State.BAD, "nobody knows when it was taken"),
     "absurd start": ("e", cards(MJD_OBS=12.5), State.BAD, "MJD-OBS"),
     "start in another night": ("e", cards(MJD_OBS=58000.5), State.BAD, "does not fall into the night"),
-    "absurd day": ("e", cards(DAY_OBS="20191399"), State.BAD, "which is no date"),
+    # the name of the file has it
+    "absurd day": ("e", cards(DAY_OBS="20191399"), State.DONE, ""),
     "absurd exposure": ("e", cards(EXPTIME=-5.0), State.BAD, "EXPTIME"),
     "a bias that was exposed": ("b", cards(EXPTIME=600.0), State.BAD, "which no bias has"),
     "another shape than its header": ("e", cards(DATASEC="[1:400,1:160]"), State.BAD, "pixels"),
