@@ -6,14 +6,17 @@ from sqlalchemy.orm import Session
 from nrespipe.database.states import Standing
 from nrespipe.database.tables import Master
 from nrespipe.files import layout
-from nrespipe.files.plain_table import aligned
 from nrespipe.files.raw import identity
 from nrespipe.frames.quality import Quality
 
 _LAST = (Standing.REPLACED, Standing.RETRY)
 
 
-def listing(session: Session, kind: str = "", site: str = "", every: bool = False) -> list[str]:
+#: Columns of the list, as `plain_table.listed` takes them.
+COLUMNS = dict.fromkeys(("master", "standing", "inputs", "flags", "reason"))
+
+
+def listing(session: Session, kind: str = "", site: str = "", every: bool = False) -> list[dict[str, object]]:
     """List masters.
 
     Parameters
@@ -25,20 +28,25 @@ def listing(session: Session, kind: str = "", site: str = "", every: bool = Fals
 
     Returns
     -------
-    list of str
-        Lines: name, standing, number of inputs, quality flags, reason; in the order of nights.
+    list of dict
+        Values by column, in the order of nights.
     """
     query = select(Master).order_by(Master.day, Master.instrument, Master.camera, Master.kind, Master.id)
     if kind:
         query = query.where(Master.kind == kind)
     if site:
         query = query.where(Master.site == site)
-    rows = [
-        [name_of(m), str(m.standing), str(m.n_inputs), " ".join(Quality(m.quality).names()) or "-", m.reason]
-        for m in session.scalars(query)
-        if every or m.standing not in _LAST
+    return [
+        {
+            "master": name_of(master),
+            "standing": str(master.standing),
+            "inputs": master.n_inputs,
+            "flags": list(Quality(master.quality).names()),
+            "reason": master.reason,
+        }
+        for master in session.scalars(query)
+        if every or master.standing not in _LAST
     ]
-    return aligned([["master", "standing", "inputs", "flags", "reason"], *rows])
 
 
 def find(session: Session, name: str) -> Master:

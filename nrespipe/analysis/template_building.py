@@ -10,7 +10,7 @@ from nrespipe.database.measurements import velocities_of_star
 from nrespipe.database.states import Standing
 from nrespipe.database.tables import StarTemplate
 from nrespipe.errors import BadFrame
-from nrespipe.files import layout, plain_table
+from nrespipe.files import layout
 from nrespipe.files import template_files as files
 from nrespipe.files.atomic_files import md5
 from nrespipe.files.catalog import star_match
@@ -86,25 +86,37 @@ def build(
     return [*_told(made, path), *broken]
 
 
-def listed(session: "Session") -> list[str]:
+#: Columns of the list of templates, as `plain_table.listed` takes them.
+COLUMNS = {
+    "star": None, "site": None, "spectra": None, "berv_range_kms": 1, "teff_k": 0, "logg": 2, "metallicity": 2,
+    "first_day": None, "last_day": None, "trusted": None, "file": None,
+}  # fmt: skip
+
+
+def listed(session: "Session") -> list[dict[str, object]]:
     """List the templates that are in use.
 
     Returns
     -------
-    list of str
-        Lines.
+    list of dict
+        Values by column; the first and the last night that a template serves are '' where there is no limit.
     """
-    head = ["star", "site", "spectra", "berv_range_kms", "teff_k", "logg", "metallicity", "serves", "trusted", "file"]
-    shown = lambda value, form: "-" if value is None else format(value, form)  # noqa: E731
-    lines = [
-        [
-            row.star, row.site, str(len(row.inputs)), shown((row.berv_range_ms or 0) / 1e3, ".1f"),
-            shown(row.teff_k, ".0f"), shown(row.logg, ".2f"), shown(row.metallicity, ".2f"),
-            f"{row.first_day or '...'}-{row.last_day or '...'}", "yes" if rows.summary(row).trusted else "no", row.path,
-        ]
+    return [
+        {
+            "star": row.star,
+            "site": row.site,
+            "spectra": len(row.inputs),
+            "berv_range_kms": (row.berv_range_ms or 0) / 1e3,
+            "teff_k": row.teff_k,
+            "logg": row.logg,
+            "metallicity": row.metallicity,
+            "first_day": row.first_day,
+            "last_day": row.last_day,
+            "trusted": rows.summary(row).trusted,
+            "file": row.path,
+        }
         for row in rows.current(session)
-    ]  # fmt: skip
-    return plain_table.aligned([head, *lines])
+    ]
 
 
 def _star(output: Path, site: str, name: str) -> Star:

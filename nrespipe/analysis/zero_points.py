@@ -17,7 +17,6 @@ from nrespipe.database import measurements, zero_point_versions
 from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint, ZeroPointVersion
 from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files.catalog import star_match
-from nrespipe.files.plain_table import aligned
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.star import name_key
 
@@ -75,42 +74,55 @@ def measure(
     return made
 
 
-def listing(session: Session, number: int | None = None) -> list[str]:
-    """List the versions, or the zero points of one of them.
+#: Columns of the lists of versions and of zero points, as `plain_table.listed` takes them.
+VERSION_COLUMNS = dict.fromkeys(("version", "made_utc", "by", "velocities", "nights", "of"))
+COLUMNS = {"tel": None, "night": None, "value_ms": 2, "error_ms": 2, "stars": None, "method": None}
+
+
+def versions(session: Session) -> list[dict[str, object]]:
+    """List the versions; values by column."""
+    return [
+        {
+            "version": one.id,
+            "made_utc": one.created,
+            "by": one.code_version,
+            "velocities": one.n_velocities,
+            "nights": len(one.zeros),
+            "of": _asked(one),
+        }
+        for one in zero_point_versions.listed(session)
+    ]
+
+
+def listing(session: Session, number: int | None = None) -> list[dict[str, object]]:
+    """List the zero points of a version.
 
     Parameters
     ----------
     number
-        Of the version; 0 for the last one.
+        Of the version; the last one if not given.
 
     Returns
     -------
-    list of str
-        Lines.
+    list of dict
+        Values by column.
 
     Raises
     ------
     LookupError
         If there is no such version.
     """
-    if number is None:
-        rows = [
-            [
-                str(v.id),
-                f"{v.created:%Y-%m-%d %H:%M}",
-                v.code_version,
-                str(v.n_velocities),
-                str(len(v.zeros)),
-                _asked(v),
-            ]
-            for v in zero_point_versions.listed(session)
-        ]
-        return aligned([["version", "made (UTC)", "by", "velocities", "nights", "of"], *rows])
-    rows = [
-        [f"{z.instrument}{z.camera}f{z.fiber}", z.day, _shown(z.value_ms), _shown(z.error_ms), str(z.n_stars), z.method]
-        for z in zero_point_versions.find(session, number or None).zeros
+    return [
+        {
+            "tel": f"{zero.instrument}{zero.camera}f{zero.fiber}",
+            "night": zero.day,
+            "value_ms": zero.value_ms,
+            "error_ms": zero.error_ms,
+            "stars": zero.n_stars,
+            "method": zero.method,
+        }
+        for zero in zero_point_versions.find(session, number).zeros
     ]
-    return aligned([["tel", "night", "value_ms", "error_ms", "stars", "method"], *rows])
 
 
 def apply(session: Session, output: Path, table: "QTable", number: int | None = None) -> "QTable":
@@ -220,7 +232,3 @@ def _asked(version: ZeroPointVersion) -> str:
     asked = version.parameters
     nights = " to ".join(filter(None, (asked["first_day"], asked["last_day"])))
     return ", ".join(filter(None, (asked["site"] or "all sites", nights, *asked["stars"])))
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None or np.isnan(value) else f"{value:+.2f}"

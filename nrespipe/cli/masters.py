@@ -10,6 +10,7 @@ from nrespipe.analysis import master_list
 from nrespipe.cli import options
 from nrespipe.database.administration import opening
 from nrespipe.database.states import Standing
+from nrespipe.files import plain_table
 from nrespipe.frames.raw import Kind
 from nrespipe.service.masters import review
 from nrespipe.service.operations import status
@@ -32,9 +33,16 @@ def masters_group() -> None:
 @click.option("--kind", type=click.Choice([str(k) for k in Kind if k is not Kind.SCIENCE]), help="Only this kind.")
 @click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc.")
 @click.option("--every", is_flag=True, help="Also those that were replaced.")
+@options.format_option
 @click.pass_obj
 def list_command(
-    given: "Settings", output: Path | None, database: str | None, kind: str | None, site: str, every: bool
+    given: "Settings",
+    output: Path | None,
+    database: str | None,
+    kind: str | None,
+    site: str,
+    every: bool,
+    form: plain_table.Form,
 ) -> None:
     """List the masters, with the reason for the standing of each.
 
@@ -43,8 +51,8 @@ def list_command(
       nrespipe masters list --output reduced --kind flat
     """
     with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
-        lines = master_list.listing(session, kind or "", site, every)
-    click.echo("\n".join(lines))
+        rows = master_list.listing(session, kind or "", site, every)
+    click.echo(plain_table.listed(master_list.COLUMNS, rows, form))
 
 
 @masters_group.command("show")

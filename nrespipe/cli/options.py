@@ -39,6 +39,15 @@ processes_option = click.option(
     help="How many frames at a time. Default: NRES_PROCESSES, or all cores.",
 )
 
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="Form of the list.",
+)
+
 
 def day(text: str) -> str:
     """Return a day that was given as ``YYYYMMDD``, unchanged.

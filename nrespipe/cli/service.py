@@ -13,6 +13,7 @@ from nrespipe.database.administration import opening
 from nrespipe.database.states import State
 from nrespipe.database.tables import Delivery, Frame, NightSummary, ScheduledMaster
 from nrespipe.files import layout, plain_table
+from nrespipe.files.raw import identity
 from nrespipe.service import assembly
 from nrespipe.service.ingest import submission
 from nrespipe.service.operations import database_commands
@@ -145,8 +146,11 @@ def run_command(given: "Settings", output: Path | None, database: str | None, pr
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @options.output_option
 @options.database_option
+@options.format_option
 @click.pass_obj
-def submit_command(given: "Settings", paths: tuple[Path, ...], output: Path | None, database: str | None) -> None:
+def submit_command(
+    given: "Settings", paths: tuple[Path, ...], output: Path | None, database: str | None, form: plain_table.Form
+) -> None:
     """Submit raw frames to the service.
 
     PATHS are files, or directories of files. The service begins with them within some seconds. The exit status is 1
@@ -158,7 +162,12 @@ def submit_command(given: "Settings", paths: tuple[Path, ...], output: Path | No
     """
     with options.complaints():
         submitted = submission.submit(_assembled(given, output, database), paths)
-    click.echo("\n".join(plain_table.aligned([[path.name, str(state), reason] for path, state, reason in submitted])))
+    columns = dict.fromkeys(("file", "state", "reason"))
+    rows = [
+        {"file": path.name, "state": str(state), "reason": identity.without_name(reason, identity.stem(path))}
+        for path, state, reason in submitted
+    ]
+    click.echo(plain_table.listed(columns, rows, form))
     sys.exit(1 if any(state in (State.BAD, State.FAILED) for _, state, _ in submitted) else 0)
 
 
@@ -240,8 +249,9 @@ def reconcile_command(
 @click.command("doctor")
 @options.output_option
 @options.database_option
+@options.format_option
 @click.pass_obj
-def doctor_command(given: "Settings", output: Path | None, database: str | None) -> None:
+def doctor_command(given: "Settings", output: Path | None, database: str | None, form: plain_table.Form) -> None:
     """Check whether the service can work.
 
     Database, brokers, disk, masters and clock are checked. The exit status is 1 where something is broken, and 0 where
@@ -258,7 +268,8 @@ def doctor_command(given: "Settings", output: Path | None, database: str | None)
         if given.raw_root:
             layout.require_apart(output, given.raw_root)
         findings = health.examine(assembly.inspect(output, given))
-    click.echo("\n".join(plain_table.aligned([[found.name, found.state, found.words] for found in findings])))
+    rows = [{"check": found.name, "state": found.state, "words": found.words} for found in findings]
+    click.echo(plain_table.listed(dict.fromkeys(("check", "state", "words")), rows, form))
     sys.exit(1 if any(found.state == "broken" for found in findings) else 0)
 
 
@@ -317,8 +328,11 @@ def downgrade_command(given: "Settings", revision: str, output: Path | None, dat
 @database_group.command("check")
 @options.output_option
 @options.database_option
+@options.format_option
 @click.pass_obj
-def check_database_command(given: "Settings", output: Path | None, database: str | None) -> None:
+def check_database_command(
+    given: "Settings", output: Path | None, database: str | None, form: plain_table.Form
+) -> None:
     """Check whether the tables are those of this program and the database is sound; nothing is changed.
 
     The exit status is 1 where something is wrong.
@@ -329,8 +343,8 @@ def check_database_command(given: "Settings", output: Path | None, database: str
     """
     with options.complaints():
         found = database_commands.check(*options.places(given, output, database))
-    rows = [[name, words] for name, defects in found.items() for words in defects or ["ok"]]
-    click.echo("\n".join(plain_table.aligned(rows)))
+    rows = [{"check": name, "words": words} for name, defects in found.items() for words in defects or ["ok"]]
+    click.echo(plain_table.listed(dict.fromkeys(("check", "words")), rows, form))
     sys.exit(1 if any(found.values()) else 0)
 
 

@@ -9,6 +9,7 @@ import click
 from nrespipe.analysis import catalog_deployment, series, template_building, zero_points
 from nrespipe.cli import options
 from nrespipe.database.administration import opening
+from nrespipe.files import plain_table
 from nrespipe.files import series_formats as forms
 from nrespipe.frames.quality import Quality
 from nrespipe.service import assembly
@@ -192,17 +193,20 @@ def make_zeropoints_command(
     with options.complaints(), opening.to_change(output, given).begin() as session:
         session.add(made)
         session.flush()
-        lines = zero_points.listing(session, made.id)
+        rows = zero_points.listing(session, made.id)
     click.echo(f"version {made.id}, of {made.n_velocities} velocities", err=True)
-    click.echo("\n".join(lines))
+    click.echo(plain_table.listed(zero_points.COLUMNS, rows, "table"))
 
 
 @zeropoints_group.command("list")
 @click.argument("version", type=click.IntRange(min=1), required=False)
 @options.output_option
 @options.database_option
+@options.format_option
 @click.pass_obj
-def list_zeropoints_command(given: "Settings", version: int | None, output: Path | None, database: str | None) -> None:
+def list_zeropoints_command(
+    given: "Settings", version: int | None, output: Path | None, database: str | None, form: plain_table.Form
+) -> None:
     """List the versions, or the zero points of VERSION.
 
     \b
@@ -210,8 +214,11 @@ def list_zeropoints_command(given: "Settings", version: int | None, output: Path
       nrespipe zeropoints list 3 --output reduced
     """
     with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
-        lines = zero_points.listing(session, version)
-    click.echo("\n".join(lines))
+        if version is None:
+            columns, rows = zero_points.VERSION_COLUMNS, zero_points.versions(session)
+        else:
+            columns, rows = zero_points.COLUMNS, zero_points.listing(session, version)
+    click.echo(plain_table.listed(columns, rows, form))
 
 
 @click.group("template")
@@ -269,8 +276,11 @@ def build_template_command(
 @template_group.command("list")
 @options.output_option
 @options.database_option
+@options.format_option
 @click.pass_obj
-def list_templates_command(given: "Settings", output: Path | None, database: str | None) -> None:
+def list_templates_command(
+    given: "Settings", output: Path | None, database: str | None, form: plain_table.Form
+) -> None:
     """List the templates that are in use.
 
     \b
@@ -278,8 +288,8 @@ def list_templates_command(given: "Settings", output: Path | None, database: str
       nrespipe template list --output reduced
     """
     with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
-        lines = template_building.listed(session)
-    click.echo("\n".join(lines))
+        rows = template_building.listed(session)
+    click.echo(plain_table.listed(template_building.COLUMNS, rows, form))
 
 
 @click.group("targets")

@@ -1,13 +1,19 @@
-"""Tables as comma-separated or aligned text, for people and for other programs."""
+"""Tables as text: aligned for people, comma-separated or JSON for other programs."""
 
 import csv
 import io
+import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from nrespipe.files.atomic_files import temporary_path
+
+#: Form of a list: aligned for the eye, an array of JSON objects, or comma-separated with the names of the columns.
+Form = Literal["table", "json", "csv"]
 
 
 def text(remark: str, columns: Mapping[str, int | None], rows: Iterable[Mapping[str, object]]) -> str:
@@ -102,3 +108,55 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def listed(columns: Mapping[str, int | None], rows: Iterable[Mapping[str, object]], form: Form) -> str:
+    """Return a list in the form that was asked for.
+
+    Parameters
+    ----------
+    columns
+        Digits behind the point of the numbers of each column in a table for the eye; None for words and whole numbers.
+    rows
+        Values by column: words, numbers, moments, lists of words, or None. A number that is not finite counts as None.
+
+    Returns
+    -------
+    str
+        Lines without the last end of line. JSON and CSV have all digits.
+    """
+    rows = [{name: _finite(row[name]) for name in columns} for row in rows]
+    if form == "json":
+        return json.dumps(rows, default=_plain, indent=1, ensure_ascii=False, allow_nan=False)
+    if form == "csv":
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_joined(value, "|") for value in row.values()] for row in rows)
+        return stream.getvalue().rstrip("\n")
+    return "\n".join(aligned([[*columns], *([_seen(row[c], digits) for c, digits in columns.items()] for row in rows)]))
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _seen(value: object, digits: int | None) -> str:
+    """Return a value for the eye."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, float):
+        return str(value) if digits is None else f"{value:.{digits}f}"
+    return _joined(value, " ") or "-"
+
+
+def _joined(value: object, by: str) -> str:
+    """Return a value as one cell."""
+    if value is None:
+        return ""
+    return by.join(map(str, value)) if isinstance(value, list) else str(_plain(value))
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON has it."""
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -39,10 +39,13 @@ def test_files_and_directories_are_submitted_and_told_of(archive, command, query
     empty = archive.add("b")
     empty.write_bytes(b"")
     result = command("submit", paths[0])
-    assert (result.exit_code, result.stdout.split()) == (0, [paths[0].name, "queued"])
+    heading, *told = [line.split() for line in result.stdout.splitlines()]
+    assert (result.exit_code, heading, told) == (0, ["file", "state", "reason"], [[paths[0].name, "queued", "-"]])
     result = command("submit", archive.root)
     assert result.exit_code == 1
-    assert f"{empty.name}: the file is empty" in result.stdout
+    # its name is there once
+    (told,) = (line for line in result.stdout.splitlines() if empty.name in line)
+    assert told.split(maxsplit=2) == [empty.name, "bad", "the file is empty"]
     assert sorted(frame.state for frame in query.all(select(Frame))) == [State.BAD, State.QUEUED, State.QUEUED]
 
 

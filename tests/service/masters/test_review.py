@@ -1,6 +1,7 @@
 """A person lists, compares and judges masters; recipes take no time here."""
 
 import getpass
+import json
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,9 @@ def test_the_list_tells_what_was_said_of_each_master(masters):
     assert second.split()[:3] == [NAME, "needs", "review"]
     assert "its level has changed by" in second
     assert len(masters("list", "--site", "elp")) == 1
+    listed = json.loads("".join(masters("list", "--kind", "bias", "--format", "json")))
+    assert [(row["master"], row["inputs"]) for row in listed] == [("bias_lsc_nres01_fa09_20190405", 3), (NAME, 3)]
+    assert listed[1]["reason"] in second
 
 
 def test_a_person_accepts_a_master_that_needs_review(masters, service, query):

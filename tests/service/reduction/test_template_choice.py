@@ -81,11 +81,14 @@ def test_a_new_template_replaces_the_old_one_of_the_same_star_and_site(service):
     assert chosen(service, TAU_CET).fingerprint == newer.fingerprint
     with service.sessions.begin() as session:
         standings = {(t.site, len(t.inputs)): t.standing for t in session.query(StarTemplate)}
-        lines = template_building.listed(session)
+        rows = template_building.listed(session)
     assert standings == {
         ("lsc", 9): Standing.REPLACED, ("elp", 9): Standing.CURRENT, ("lsc", 12): Standing.CURRENT,
     }  # fmt: skip
-    assert [line.split()[:3] for line in lines[1:]] == [["HD10700", "elp", "9"], ["HD10700", "lsc", "12"]]
+    assert [(row["star"], row["site"], row["spectra"]) for row in rows] == [
+        ("HD10700", "elp", 9),
+        ("HD10700", "lsc", 12),
+    ]
 
 
 def test_a_new_template_replaces_the_old_one_of_a_star_whose_name_was_spelled_otherwise(service):
