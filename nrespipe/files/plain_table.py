@@ -123,7 +123,7 @@ def listed(columns: Mapping[str, int | None], rows: Iterable[Mapping[str, object
     Returns
     -------
     str
-        Lines without the last end of line. JSON and CSV have all digits.
+        Lines without the last end of line. JSON and CSV have all digits; only JSON keeps line breaks in words.
     """
     rows = [{name: _finite(row[name]) for name in columns} for row in rows]
     if form == "json":
@@ -154,7 +154,9 @@ def _joined(value: object, by: str) -> str:
     """Return a value as one cell."""
     if value is None:
         return ""
-    return by.join(map(str, value)) if isinstance(value, list) else str(_plain(value))
+    cell = by.join(map(str, value)) if isinstance(value, list) else str(_plain(value))
+    # a table of lines has no place for a line break
+    return " ".join(cell.split())
 
 
 def _plain(value: object) -> object:
