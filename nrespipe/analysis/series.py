@@ -9,7 +9,7 @@ import numpy as np
 from astropy import units as u
 from numpy.typing import NDArray
 
-from nrespipe import settings
+from nrespipe import doppler, settings
 from nrespipe.analysis import catalog_deployment
 from nrespipe.database import measurements, star_templates
 from nrespipe.database.administration import opening
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 UNCERTAIN = (
     Quality.NO_VELOCITY | Quality.NO_COORDINATES | Quality.NO_DRIFT | Quality.LOW_SIGNAL | Quality.SATURATED_STAR
     | Quality.ORDERS_RENUMBERED | Quality.POOR_WAVELENGTHS | Quality.VELOCITY_INCONSISTENT | Quality.ENGINES_DISAGREE
-    | Quality.STAR_DISAGREES | Quality.TIME_UNCERTAIN | Quality.NAME_DISAGREES
+    | Quality.STAR_DISAGREES | Quality.TIME_UNCERTAIN | Quality.NAME_DISAGREES | Quality.SECOND_STAR
 )  # fmt: skip
 
 #: No flag.
@@ -42,6 +42,7 @@ _NUMBERS = (
     ("bjd_tdb", "bjd_tdb", u.day), ("rv", "rv_ms", u.m / u.s), ("photon_err", "photon_err_ms", u.m / u.s),
     ("wavelength_err", "wavelength_err_ms", u.m / u.s), ("drift_err", "drift_err_ms", u.m / u.s),
     ("berv", "berv_ms", u.m / u.s), ("drift", "drift_ms", u.m / u.s), ("snr", "snr", u.one),
+    ("perspective", "perspective_ms", u.m / u.s),
     ("fwhm", "fwhm_ms", u.m / u.s), ("fwhm_err", "fwhm_err_ms", u.m / u.s), ("contrast", "contrast", u.one),
     ("contrast_err", "contrast_err", u.one), ("bisector", "bisector_ms", u.m / u.s),
     ("bisector_err", "bisector_err_ms", u.m / u.s), ("rv_mask", "rv_ms", u.m / u.s),
@@ -114,7 +115,9 @@ def of_star(
     -------
     astropy.table.QTable
         In order of time, with units. ``rv_err`` includes photons, wavelengths, drift and fiber, and not the error of
-        the absolute velocity from the line mask, which is the same in all rows. Activity indices have columns of their
+        the absolute velocity from the line mask, which is the same in all rows. ``rv`` is at the epoch of the catalog's
+        position, as a series needs it; ``rv_observed`` at the time of observation, as published absolute velocities
+        are. Activity indices have columns of their
         name and of their error, NaN where there is none. ``tel`` names spectrograph, camera and fiber: each has a zero
         point of its own. ``meta`` has the star, and the number of velocities that were left out for each reason.
 
@@ -299,6 +302,8 @@ def _table(rows: list[tuple[Frame, StarVelocity]], engine: str) -> "QTable":
     columns["rv_err"] = np.array([_error_ms(velocity, engine) for velocity in found], float) * u.m / u.s
     if engine == "template":
         columns["rv"] = columns["rv_template"]
+    later = np.nan_to_num(columns["perspective"])
+    columns["rv_observed"] = columns["rv"] * (1 + later.value / doppler.C_MS) + later
     for name, unit in _INDICES:
         values = [_index(velocity, name) for velocity in found]
         columns[name], columns[f"{name}_err"] = np.array(values, float).reshape(-1, 2).T * unit

@@ -50,6 +50,7 @@ class Quality(IntFlag):
     TIME_UNCERTAIN = 1 << 28  #: these times differ, or have too few digits, and nothing decides between them
     SITE_DISAGREES = 1 << 29  #: the header has another place of the telescope than the table, which was used
     NAME_DISAGREES = 1 << 30  #: kind, site, spectrograph or camera differ between header and file name; experimental
+    SECOND_STAR = 1 << 31  #: a second dip in the cross-correlation function: another star, or the sky, in the fiber
 
     def names(self) -> list[str]:
         """Return the lower-case names of the flags that are set, in the order of the bits."""

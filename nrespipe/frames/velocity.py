@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nrespipe import doppler
 from nrespipe.frames.arrays import Floats, Integers, frozen
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.star import Index, Star, StellarType
@@ -67,12 +68,16 @@ class Barycentric:
         Barycentric correction c * z_b: v_true = c * ((1 + v_measured / c) * (1 + z_b) - 1) [m / s].
     from_meter
         Whether the midpoint is weighted by the exposure meter.
+    perspective_ms
+        Change c z of the velocity of the star since the epoch of its position, because its motion across the sky turns
+        its direction; the velocities of a series do not contain it [m / s].
     """
 
     midpoint_mjd: float
     bjd_tdb: float
     berv_ms: float
     from_meter: bool
+    perspective_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,25 @@ class OrderVelocities:
         rv_ms, error_ms, weight = np.full(n_orders, np.nan), np.full(n_orders, np.nan), np.zeros(n_orders)
         rv_ms[rows], error_ms[rows], weight[rows] = self.rv_ms, self.error_ms, self.weight
         return OrderVelocities(rv_ms, error_ms, weight)
+
+
+@dataclass(frozen=True)
+class SecondDip:
+    """A second dip in the CCF: of another star, or of the sky, in the same fiber.
+
+    Attributes
+    ----------
+    rv_ms
+        Barycentric velocity [m / s].
+    contrast
+        Depth relative to the continuum, as the contrast of the star.
+    significance
+        Depth over its noise.
+    """
+
+    rv_ms: float
+    contrast: float
+    significance: float
 
 
 @dataclass(frozen=True)
@@ -217,6 +241,8 @@ class Velocity:
         Temperature and rotation measured in the spectrum.
     activity
         Indices of the activity of the star.
+    second_dip
+        Another star, or the sky, in the same fiber; None where there is none.
     """
 
     fiber: int
@@ -249,6 +275,7 @@ class Velocity:
     bisector_error_ms: float = float("inf")
     stellar_type: StellarType = StellarType()
     activity: tuple[Index, ...] = ()
+    second_dip: SecondDip | None = None
 
     def __post_init__(self) -> None:
         n, k = len(self.orders), len(self.grid_ms)
@@ -256,6 +283,11 @@ class Velocity:
         frozen(self, order_start_angstrom=(n,), order_end_angstrom=(n,))
         if len(self.by_order.rv_ms) != n:
             raise ValueError(f"Velocity.by_order has {len(self.by_order.rv_ms)} orders, expected {n}")
+
+    @property
+    def rv_at_observation_ms(self) -> float:
+        """Barycentric velocity at the time of observation; `rv_ms` is at the epoch of the position [m / s]."""
+        return doppler.velocity_ms(doppler.factor(self.rv_ms) * doppler.factor(self.barycentric.perspective_ms))
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,7 +161,7 @@ class Frame(Work):
     body: Mapped[str] = mapped_column(Text, default="", server_default="")
     retries: Mapped[int] = mapped_column(default=0, server_default="0")
     low_priority: Mapped[bool] = mapped_column(default=False, server_default=false())
-    quality: Mapped[int] = mapped_column(default=0)
+    quality: Mapped[int] = mapped_column(BigInteger, default=0)
     code_version: Mapped[str] = mapped_column(Text, default="")
     created: Mapped[datetime] = mapped_column(Moment, default=now)
     updated: Mapped[datetime] = mapped_column(Moment, default=now)
@@ -291,7 +291,13 @@ class StarVelocity(Row):
     bjd_tdb
         Photon-weighted midpoint at the barycenter [JD, TDB].
     rv_ms, rv_err_ms
-        Barycentric radial velocity and its total error [m / s].
+        Barycentric radial velocity and its total error; that at the epoch of the catalog's position [m / s].
+    perspective_ms
+        Change of the velocity since that epoch by perspective: at the time of observation it is greater by this
+        [m / s].
+    second_rv_ms, second_contrast
+        Barycentric velocity and depth of a second dip in the cross-correlation function; None where there is none
+        [m / s, 1].
     photon_err_ms, wavelength_err_ms, drift_err_ms, mask_err_ms
         The parts of the error [m / s].
     transfer_err_ms
@@ -339,7 +345,7 @@ class StarVelocity(Row):
     fwhm_ms: Mapped[float | None] = mapped_column(Real)
     contrast: Mapped[float | None] = mapped_column(Real)
     bisector_ms: Mapped[float | None] = mapped_column(Real)
-    quality: Mapped[int] = mapped_column(default=0)
+    quality: Mapped[int] = mapped_column(BigInteger, default=0)
     star: Mapped[str] = mapped_column(Text, default="", server_default="")
     transfer_err_ms: Mapped[float | None] = mapped_column(Real)
     scale_err_ms: Mapped[float | None] = mapped_column(Real)
@@ -354,6 +360,9 @@ class StarVelocity(Row):
     vsini_ms: Mapped[float | None] = mapped_column(Real)
     vsini_err_ms: Mapped[float | None] = mapped_column(Real)
     activity: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    perspective_ms: Mapped[float | None] = mapped_column(Real)
+    second_rv_ms: Mapped[float | None] = mapped_column(Real)
+    second_contrast: Mapped[float | None] = mapped_column(Real)
 
     frame: Mapped["Frame"] = relationship(back_populates="velocities")
 
@@ -460,7 +469,7 @@ class Master(Row):
     md5: Mapped[str] = mapped_column(String(32), default="")
     mean_mjd: Mapped[float | None] = mapped_column(Real)
     n_inputs: Mapped[int]
-    quality: Mapped[int] = mapped_column(default=0)
+    quality: Mapped[int] = mapped_column(BigInteger, default=0)
     standing: Mapped[Standing] = mapped_column(words(Standing))
     reason: Mapped[str] = mapped_column(Text, default="")
     findings: Mapped[list[Finding] | None] = mapped_column(JSON)

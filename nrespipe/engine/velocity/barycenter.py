@@ -116,13 +116,15 @@ def at(star: Star, midpoint_mjd: float, place: Place | Spectrograph, from_meter:
     distance = np.linalg.norm(seen)
     gamma = 1 / np.sqrt(1 - beta @ beta)
     ratio = gamma * (1 + beta @ seen / distance) / (1 + redshift)
-    ratio *= (1 + beta_star @ at_epoch) / (1 + beta_star @ seen / distance)
+    perspective = (1 + beta_star @ seen / distance) / (1 + beta_star @ at_epoch)
+    ratio /= perspective
     delay_s = _light_travel_s(here, seen, position_m) + _sun_delay_s(here, sun_m)
     return Barycentric(
         midpoint_mjd=float(midpoint_mjd),
         bjd_tdb=float(tdb.jd1 + (tdb.jd2 + delay_s / _DAY_S)),
         berv_ms=float(doppler.velocity_ms(ratio)),
         from_meter=bool(from_meter),
+        perspective_ms=float(doppler.velocity_ms(perspective)),
     )
 
 

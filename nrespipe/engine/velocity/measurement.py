@@ -9,7 +9,7 @@ from nrespipe import doppler
 from nrespipe.engine.spectrum import ccf, continuum, line_selection, synthetic
 from nrespipe.engine.spectrum.order_spectra import OrderSpectra
 from nrespipe.engine.star import stellar_type
-from nrespipe.engine.velocity import mask_fit, template_fit
+from nrespipe.engine.velocity import mask_fit, second_star, template_fit
 from nrespipe.engine.wavelength import wavelength_errors
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Quality
@@ -118,7 +118,8 @@ def measure(
             drift_scatter_ms=drift_scatter_ms,
         )  # fmt: skip
 
-    second = _by_template(found, template, star, spectra.orders, chosen, tellurics, berv_ms, errors)
+    by_template = _by_template(found, template, star, spectra.orders, chosen, tellurics, berv_ms, errors)
+    second_dip = second_star.search(found, berv_ms, tellurics)
     shape_errors = ccf.shape_errors(found.spectrum, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
     grid_ms, function, function_variance = _published_ccf(found, n_orders, chosen, berv_ms)
     start_angstrom, end_angstrom = _wavelength_ranges(found, n_orders, chosen)
@@ -145,8 +146,11 @@ def measure(
         by_order=found.by_order.among(n_orders, chosen),
         order_start_angstrom=start_angstrom,
         order_end_angstrom=end_angstrom,
-        quality=_signal_flags(snr, guessed) | _velocity_flags(found, second, template, list_noise_ms),
-        template=second,
+        quality=_signal_flags(snr, guessed)
+        | _velocity_flags(found, by_template, template, list_noise_ms)
+        | (Quality(0) if second_dip is None else Quality.SECOND_STAR),
+        template=by_template,
+        second_dip=second_dip,
     )
 
 

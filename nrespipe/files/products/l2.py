@@ -139,6 +139,7 @@ def _time_cards(inputs: "ProductInputs", fiber: int) -> "list[Card]":
         cards += [
             card("BJDTDB", seen.bjd_tdb, "[d] barycentric Julian date, TDB, of midpoint"),
             card("BERV", seen.berv_ms / 1000, "[km/s] barycentric correction, c z"),
+            card("RVPERSP", seen.perspective_ms / 1000, "[km/s] change by perspective since the epoch"),
             card("MJD-MID", seen.midpoint_mjd, "[d] UTC, photon-weighted midpoint"),
             card("EXPMETER", seen.from_meter, "whether the exposure meter weighted it"),
         ]

@@ -54,6 +54,7 @@ def _answer(velocity: "Velocity") -> "list[Card]":
         card("RVERR", velocity.error_ms / 1000, "[km/s] its error, of all known sources"),
         card("BERV", velocity.barycentric.berv_ms / 1000, "[km/s] barycentric correction, c z"),
         card("RVMETHOD", _METHOD, "method"),
+        card("RVOBS", velocity.rv_at_observation_ms / 1000, "[km/s] RV at this time, not at the epoch"),
         card("SYSVEL", 0.0, "[km/s] nothing was subtracted from the velocity"),
     ]
 
@@ -100,6 +101,9 @@ def _orders(i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableH
         card("TELLRMVD", False, "lines near telluric ones were left out instead"),
         card("RVSUM", velocity.rv_ms / 1000, "[km/s] all orders together"),
         card("RVSUMERR", velocity.error_ms / 1000, "[km/s] its error, of all known sources"),
+        card("RVOBS", velocity.rv_at_observation_ms / 1000, "[km/s] at this time; RVSUM: at the epoch"),
+        card("RVPERSP", velocity.barycentric.perspective_ms / 1000, "[km/s] change by perspective since the epoch"),
+        *_second(velocity),
         card("RVERRPHO", velocity.photon_error_ms / 1000, "[km/s] part of the photon and read noise"),
         card("RVERRWAV", velocity.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
         card("RVERRDRI", velocity.drift_error_ms / 1000, "[km/s] part of the drift"),
@@ -110,6 +114,18 @@ def _orders(i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableH
         *whose,
     ]
     return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name=f"RV{i}")
+
+
+def _second(velocity: "Velocity") -> "list[Card]":
+    """Return the cards of a second star in the fiber, if there is one."""
+    dip = velocity.second_dip
+    if dip is None:
+        return []
+    return [
+        card("RV2ND", dip.rv_ms / 1000, "[km/s] second dip of the CCF, barycentric"),
+        card("RV2NDCON", dip.contrast, "its depth relative to the continuum"),
+        card("RV2NDSIG", dip.significance, "its depth over the noise"),
+    ]
 
 
 def _template(name: str, velocity: "Velocity", second: "TemplateVelocity", whose: "list[Card]") -> fits.BinTableHDU:

@@ -14,7 +14,7 @@ from nrespipe.frames.quality import Quality
 from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.star import Index, Star, StellarType
-from nrespipe.frames.velocity import Barycentric, OrderVelocities, TemplateVelocity, Velocity
+from nrespipe.frames.velocity import Barycentric, OrderVelocities, SecondDip, TemplateVelocity, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
 
 _NAN, _INF = float("nan"), float("inf")
@@ -87,6 +87,7 @@ def _spectra(hdus: fits.HDUList) -> Reduction:
                 _number(header, "BJDTDB", _NAN),
                 1e3 * _number(header, "BERV", _NAN),
                 bool(header["EXPMETER"]),
+                1e3 * _number(header, "RVPERSP", 0.0),
             )
             for fiber, header in seen.items()
         },
@@ -148,6 +149,11 @@ def _diagnostics(table: fits.FITS_rec) -> dict[str, _Diagnostic]:
     return rows
 
 
+def _second_dip(header: Mapping[str, Any]) -> SecondDip | None:
+    numbers = [_number(header, keyword, _NAN) for keyword in ("RV2ND", "RV2NDCON", "RV2NDSIG")]
+    return SecondDip(1e3 * numbers[0], *numbers[1:]) if "RV2ND" in header else None
+
+
 def _velocity(hdus: fits.HDUList, i: int, rows: Mapping[str, _Diagnostic]) -> Velocity:
     table, header, ccf = hdus[f"RV{i}"].data, hdus[f"RV{i}"].header, hdus[f"CCF{i}"]
     start_ms, step_ms = (1e3 * float(ccf.header[keyword]) for keyword in ("VELSTART", "VELSTEP"))
@@ -167,7 +173,14 @@ def _velocity(hdus: fits.HDUList, i: int, rows: Mapping[str, _Diagnostic]) -> Ve
         transfer_error_ms=1e3 * _number(header, "RVERRTRA", _INF),
         mask_error_ms=1e3 * _number(header, "RVERRMSK", _INF),
         scale_error_ms=1e3 * _number(header, "RVERRSCL", _INF),
-        barycentric=Barycentric(_NAN, float(table["BJD_TDB"][0]), 1e3 * float(table["BERV"][0]), False),
+        barycentric=Barycentric(
+            _NAN,
+            float(table["BJD_TDB"][0]),
+            1e3 * float(table["BERV"][0]),
+            False,
+            1e3 * _number(header, "RVPERSP", 0.0),
+        ),
+        second_dip=_second_dip(header),
         snr=rows.get("SNR", _Diagnostic()).value,
         fwhm_ms=fwhm.value,
         fwhm_error_ms=fwhm.error,

@@ -290,3 +290,14 @@ def test_a_star_without_parallax_still_moves():
 def test_a_star_without_a_position_is_refused():
     with pytest.raises(ValueError, match="nowhere"):
         barycenter.at(Star("nowhere"), 58000.0, instruments.load("nres01"))
+
+
+def test_the_change_of_a_velocity_by_perspective_is_told():
+    star = Star("HD102365", 176.6292, -40.5003, 2000.0, -1530.55, 403.4, 107.39, 17.4)
+    found = barycenter.at(star, 58578.0, instruments.load("nres01"))
+    motion = np.hypot(star.pm_ra_mas_yr, star.pm_dec_mas_yr) / 1e3
+    years = (58578.0 - 51544.5) / 365.25
+    assert found.perspective_ms == pytest.approx(0.0229786 * motion**2 / (star.parallax_mas / 1e3) * years, abs=0.05)
+    assert found.perspective_ms == pytest.approx(10.4, abs=0.2)
+    without = barycenter.at(replace(star, parallax_mas=None), 58578.0, instruments.load("nres01"))
+    assert without.perspective_ms == 0.0

@@ -11,9 +11,9 @@ import pytest
 from astropy.io import fits
 
 from nrespipe import data
-from nrespipe.engine.spectrum import ccf
+from nrespipe.engine.spectrum import ccf, continuum
 from nrespipe.engine.spectrum.order_spectra import OrderSpectra
-from nrespipe.engine.velocity import template, velocity_of_arrays
+from nrespipe.engine.velocity import mask_fit, second_star, template, velocity_of_arrays
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import LineMask
 
@@ -168,6 +168,23 @@ def test_the_sun_is_at_rest_for_the_mask_of_harps_and_falls_out_of_its_own_gravi
     found = velocity_of_arrays.velocity(air * index, flux, noise, LINES, tellurics=data.tellurics(), motion_ms=0.0)
     # 633 m/s of gravity less the rise of hot gas, 200 to 400 m/s
     assert 150 < found.rv_ms < 450
+
+
+@pytest.mark.parametrize(("name", "velocity_ms"), [("sun_harps_s1d.fits", 300.0), ("gl581_harps_s1d.fits", -9200.0)])
+@pytest.mark.parametrize("kind", ["F5", "K2", "M0"])
+@pytest.mark.slow
+def test_single_stars_of_harps_have_no_second_dip_whatever_list_measures_them(name, velocity_ms, kind):
+    with fits.open(harps(name)) as hdus:
+        header, flux = hdus[0].header, hdus[0].data.astype(float)
+    air = header["CRVAL1"] + header["CDELT1"] * np.arange(len(flux))
+    # Ciddor 1996; to 1 m/s over the range of the lines
+    vacuum = air * (1 + 8.336624212083e-5 + 2.408926869968e-2 / (130.1065924522 - (1e4 / air) ** 2))
+    pieces = [a[: 75 * 4096].reshape(75, 4096) for a in (vacuum, flux)]
+    good = pieces[1] > 0
+    level = continuum.envelope(pieces[1], np.where(good, pieces[1], 1.0), good)
+    spectrum = OrderSpectra(pieces[1], np.where(good, pieces[1], 1.0), good & (level > 0), pieces[0], level)
+    found = mask_fit.fit(spectrum, data.stellar_lines(kind), velocity_ms, tellurics=data.tellurics(), motion_ms=0.0)
+    assert second_star.search(found, 0.0, data.tellurics()) is None
 
 
 @pytest.mark.parametrize("berv_ms", [0.0, 21e3])
