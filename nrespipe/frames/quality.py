@@ -23,7 +23,7 @@ class Quality(IntFlag):
     FEW_CALIBRATIONS = 1 << 1  #: a master was made of fewer frames than usual
     NO_METER = 1 << 2  #: no usable exposure meter: the midpoint is the middle of the exposure
     NO_CATALOG_STAR = 1 << 3  #: the catalogs lack the star: coordinates of the telescope, no proper motion
-    NO_COORDINATES = 1 << 4  #: no coordinates: neither barycentric correction nor velocity
+    NO_COORDINATES = 1 << 4  #: no coordinates, or no star: neither barycentric correction nor velocity
     NO_DRIFT = 1 << 5  #: the drift could not be measured: the zero point is that of the master arc
     LOW_SIGNAL = 1 << 6  #: signal-to-noise ratio per pixel below the limit for reliable errors
     SATURATED_STAR = 1 << 7  #: part of the stellar spectrum is saturated

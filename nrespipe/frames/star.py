@@ -46,6 +46,8 @@ _IN_CONSTELLATION = re.compile(
 _NUMBERED = re.compile(rf"(?P<catalog>{'|'.join(_CATALOGS)})(?P<number>\d[\d.]*)(?P<component>[A-H]{{0,2}})")
 _ANY_NUMBER = re.compile(r".*[A-Z].*\d(?P<component>[A-H]{0,2})")
 _COMPONENT = re.compile(r"[A-H][A-Ha-h]?")
+#: Sources of light that are no stars: sunlight on bodies of known motion, and on the sky and on all other bodies
+REFLECTED, SKY = "reflected", "sky"
 #: How far apart two positions of one star can be, as telescopes point [arcsecond]
 SAME_PLACE_ARCSEC = 10.0
 
@@ -75,7 +77,7 @@ class Star:
     aliases
         Other names.
     source
-        Source of the values; ``telescope`` for header coordinates.
+        Source of the values; ``telescope`` for header coordinates, `REFLECTED` and `SKY` for the light of the Sun.
     template
         Star whose template measures this one; '' for the template of the star itself, else that of the nearest type.
     quality

@@ -16,6 +16,7 @@ from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind, RawFrame
 from nrespipe.frames.reduction import Reduction, References
 from nrespipe.frames.spectrograph import Spectrograph
+from nrespipe.frames.star import REFLECTED
 from nrespipe.recipes.extraction import extract_frame
 
 #: Typical signal-to-noise ratio of a pixel above which a fiber has light, and below which it has none.
@@ -147,14 +148,17 @@ def _barycentric(raw, stars, spectrograph):
     found = {}
     for fiber in raw.star_fibers:
         star = stars.get(fiber)
-        if star is None or star.ra_deg is None or star.dec_deg is None:
+        if star is None or (star.source != REFLECTED and (star.ra_deg is None or star.dec_deg is None)):
             continue
         place = spectrograph.place(raw, fiber)
         if np.isnan(place.longitude_deg):
             # neither the header nor the table of the spectrograph has its position
             continue
         middle, from_meter = barycenter.midpoint(raw, fiber, spectrograph.fibers)
-        found[fiber] = barycenter.at(star, middle, place, from_meter)
+        if star.source == REFLECTED:
+            found[fiber] = barycenter.of_body(star.name, middle, place, from_meter)
+        else:
+            found[fiber] = barycenter.at(star, middle, place, from_meter)
     return found
 
 

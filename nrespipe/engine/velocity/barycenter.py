@@ -128,6 +128,59 @@ def at(star: Star, midpoint_mjd: float, place: Place | Spectrograph, from_meter:
     )
 
 
+def of_body(name: str, midpoint_mjd: float, place: Place | Spectrograph, from_meter: bool = False) -> Barycentric:
+    """Return the correction for sunlight that a body reflects, or that comes from the Sun itself.
+
+    Parameters
+    ----------
+    name
+        ``Sun``, ``Moon`` or a planet.
+    midpoint_mjd, place, from_meter
+        As in `at`.
+
+    Returns
+    -------
+    Barycentric
+        The velocity is that of the Sun, 0 but for its gravity and convection. The time is TDB at the observer: the
+        barycenter is not on the way of the light.
+
+    Notes
+    -----
+    The light goes from the Sun to the body and to the observer on a path of the length L: it leaves ``dt (1 - L' / c)``
+    in a time dt in which it arrives. With the clock of the observer, ``1 + z_b = gamma (1 - L' / c) / (1 + z_g)``. The
+    derivative is the difference over two minutes. The rotation of the body is not contained: it moves the light of a
+    limb of Jupiter by 12 km/s, and that of the Moon by 5 m/s.
+    """
+    time = Time(midpoint_mjd, format="mjd", scale="utc")
+    location = EarthLocation.from_geodetic(place.longitude_deg, place.latitude_deg, place.height_m)
+    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("auto_max_age", None):
+        _, beta, redshift = _observer(location, time)
+        before, after = (_path_m(name.lower(), location, time + offset * units.s) for offset in (-60.0, 60.0))
+        tdb = time.tdb
+    gamma = 1 / np.sqrt(1 - beta @ beta)
+    ratio = gamma * (1 - (after - before) / 120.0 / doppler.C_MS) / (1 + redshift)
+    return Barycentric(
+        midpoint_mjd=float(midpoint_mjd),
+        bjd_tdb=float(tdb.jd1 + tdb.jd2),
+        berv_ms=float(doppler.velocity_ms(ratio)),
+        from_meter=bool(from_meter),
+    )
+
+
+def _path_m(body, location, time):
+    """Return the length of the path of sunlight by way of a body to an observer [metre]."""
+    position = lambda name, when: get_body_barycentric(name, when, "builtin").xyz.to_value(units.m)  # noqa: E731
+    earth, site = get_body_barycentric("earth", time, "builtin"), location.get_gcrs_posvel(time)[0]
+    here, when, total = (earth + site).xyz.to_value(units.m), time, 0.0
+    for name in (body, "sun") if body != "sun" else ("sun",):
+        length = 0.0
+        for _ in range(_LIGHT_ROUNDS):
+            there = position(name, when - length / doppler.C_MS * units.s)
+            length = float(np.linalg.norm(there - here))
+        here, when, total = there, when - length / doppler.C_MS * units.s, total + length
+    return total
+
+
 def _star_counts(raw, fiber, fibers, start_s):
     """Return the counts of a star, above those of the dark fiber where there is one.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nrespipe.files.atomic_files import temporary_path
-from nrespipe.files.catalog import star_match, target_check
+from nrespipe.files.catalog import solar_system, star_match, target_check
 from nrespipe.files.catalog.star_match import Position
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Telescope
@@ -173,6 +173,9 @@ def _telescope(raw: "RawFrame", fiber: int, fibers: "Fibers") -> Telescope:
 
 def _star(name: str, telescope: Telescope, catalog: Sequence[Star], julian_year: float) -> Star:
     """Return the star that a telescope observed under a name, with the flags of its identification."""
+    other = solar_system.recognised(name) or solar_system.recognised(telescope.object_name or "")
+    if other is not None:
+        return other
     names = [name, telescope.object_name] if telescope.object_name else [name]
     places = []
     if telescope.ra_deg is not None and telescope.dec_deg is not None:

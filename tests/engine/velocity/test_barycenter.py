@@ -1,6 +1,7 @@
 """Midpoints of exposures, and the motion of the observer."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -301,3 +302,29 @@ def test_the_change_of_a_velocity_by_perspective_is_told():
     assert found.perspective_ms == pytest.approx(10.4, abs=0.2)
     without = barycenter.at(replace(star, parallax_mas=None), 58578.0, instruments.load("nres01"))
     assert without.perspective_ms == 0.0
+
+
+@pytest.mark.parametrize("body", ["Sun", "Moon", "Venus", "Mars", "Jupiter"])
+@pytest.mark.parametrize("mjd", [58578.1, 58592.3, 58700.45])
+def test_sunlight_by_way_of_a_body_is_shifted_by_the_motions_along_the_way(body, mjd):
+    nres = instruments.load("nres01")
+    time = Time(mjd, format="mjd", scale="utc")
+    location = EarthLocation.from_geodetic(nres.longitude_deg, nres.latitude_deg, nres.height_m)
+
+    def place(name, days):
+        when = time + days * units.day
+        if name == "observer":
+            site = location.get_gcrs_posvel(when)[0]
+            return (get_body_barycentric("earth", when, "builtin") + site).xyz.to_value(units.m)
+        return get_body_barycentric(name, when, "builtin").xyz.to_value(units.m)
+
+    def moves(name):
+        return (place(name, 1e-3) - place(name, -1e-3)) / 2e-3 / DAY_S
+
+    way = ["sun", "observer"] if body == "Sun" else ["sun", body.lower(), "observer"]
+    rate = 0.0
+    for here, there in pairwise(way):
+        apart = place(there, 0.0) - place(here, 0.0)
+        rate += (moves(there) - moves(here)) @ apart / np.linalg.norm(apart)
+    # the time that the light takes is left out here: the Earth turns by half a degree an hour, and squares of v / c
+    assert barycenter.of_body(body, mjd, nres).berv_ms == pytest.approx(-rate, abs=30.0)
