@@ -295,7 +295,7 @@ def look(service, folders):
             if spectra:
                 light = fluxes(service.output / spectra[0], folder / "truth" / f"{star.filename}.npz", star.fiber)
             measured = star.measured_ms is not None
-            off, error = (star.measured_ms - star.injected_ms, star.error_ms) if measured else (np.nan, np.nan)
+            off, error = (star.measured_ms - star.injected_ms, star.absolute_error_ms) if measured else (np.nan, np.nan)
             rows.append(Row(folder.name, star.fiber, state, off, error, *light, flags))
     return rows
 

@@ -28,7 +28,7 @@ def inputs():
     spectrograph = instruments.load("nres01")
     masters = {kind: f"{kind}_lsc_nres01_fa09_20190405.fits.fz" for kind in ("bias", "dark", "flat", "arc")}
     steps = (("nrespipe.recipes.science.reduce", "lscnrs01-fa09-20190405-0021-e00"),)
-    return ProductInputs(_raw(), _reduction(), masters, spectrograph, {}, steps)
+    return ProductInputs(_raw(), _reduction(), 0, masters, spectrograph, {}, steps)
 
 
 def _raw():

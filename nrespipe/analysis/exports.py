@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from nrespipe import doppler
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, StarVelocity
-from nrespipe.files import plain_table
+from nrespipe.files import layout, plain_table
 from nrespipe.frames.judgement import Verdict
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
@@ -150,7 +150,7 @@ def _time(velocity: StarVelocity) -> tuple[float, str, int]:
 
 def _velocity(frame: Frame, velocity: StarVelocity) -> dict[str, object]:
     done = [attempt for attempt in frame.attempts if attempt.outcome is State.DONE]
-    spectra = [product.path for product in frame.products if product.path.endswith("-L2.fits.fz")]
+    spectra = [product.path for product in frame.products if layout.is_product(product.path, "L2", velocity.fiber)]
     own = {name: getattr(velocity, name) for name in VELOCITIES if hasattr(velocity, name)}
     return {
         **_place(frame),

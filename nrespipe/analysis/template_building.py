@@ -153,7 +153,7 @@ def _exposures(found: "list[tuple[Frame, StarVelocity]]", output: Path) -> "tupl
         if first != frame.filename:
             broken.append(f"left out: {frame.filename}: the same content as {first}")
             continue
-        product = next((p for p in frame.products if "-L2." in p.path), None)
+        product = next((p for p in frame.products if layout.is_product(p.path, "L2", measured.fiber)), None)
         try:
             if product is None:
                 raise BadFrame(f"{frame.filename}: its spectrum was not written")

@@ -86,7 +86,9 @@ def velocities_command(
 
     Velocities and their errors are barycentric, in m/s; BJD is in TDB. Quality flags are words joined by |.
 
-    Without STAR the columns are filename, object, fiber, bjd_tdb, rv_ms, rv_err_ms, berv_ms, drift_ms, snr, quality.
+    Without STAR the columns are filename, object, fiber, bjd_tdb, rv_ms, rv_err_ms, rv_abs_err_ms, berv_ms, drift_ms,
+    snr, quality. rv_err_ms is the error within a series of the star; rv_abs_err_ms, the error of the absolute velocity,
+    also contains what is the same in every frame.
     With STAR, by any of its names, flagged velocities are left out (see --keep), and standard error tells how many and
     why; each spectrograph, camera and fiber (tel) has a zero point of its own. With --zeropoints the columns
     zero_point, zero_point_err, rv_corrected and rv_corrected_err follow the others, which stay as they are.

@@ -16,7 +16,8 @@ from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 
 #: Columns of the list of velocities, in their order.
 VELOCITY_COLUMNS = (
-    "filename", "object", "fiber", "bjd_tdb", "rv_ms", "rv_err_ms", "berv_ms", "drift_ms", "snr", "quality",
+    "filename", "object", "fiber", "bjd_tdb", "rv_ms", "rv_err_ms", "rv_abs_err_ms", "berv_ms", "drift_ms", "snr",
+    "quality",
 )  # fmt: skip
 
 

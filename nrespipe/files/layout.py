@@ -183,15 +183,32 @@ def reduced_stem(filename: str) -> str:
     return filename.removesuffix("00") + "91"
 
 
-def product_path(output: str | Path, frame: "RawFrame | Identity", suffix: str) -> Path:
+def product_path(output: str | Path, frame: "RawFrame | Identity", suffix: str, fiber: int | None = None) -> Path:
     """Return the path of a product of a raw frame.
 
     Parameters
     ----------
     suffix
         What follows the base name: ``-L2.fits.fz``, ``-L4.fits.fz``, ``.pdf``.
+    fiber
+        Fiber of the star, for a frame of several.
     """
-    return _night(output, frame) / "processed" / f"{reduced_stem(frame.filename)}{suffix}"
+    star = "" if fiber is None else f"-fiber{fiber}"
+    return _night(output, frame) / "processed" / f"{reduced_stem(frame.filename)}{star}{suffix}"
+
+
+def is_product(path: str, level: str, fiber: int) -> bool:
+    """Return whether a file is the product of a level of the star in a fiber, by its name.
+
+    Parameters
+    ----------
+    path
+        A product of the frame of the star.
+    level
+        ``L2``, ``L4`` ...
+    """
+    name = path.rpartition("/")[2]
+    return name.endswith(f"-{level}.fits.fz") and ("-fiber" not in name or f"-fiber{fiber}-" in name)
 
 
 def fetched_path(output: str | Path, name: str) -> Path:

@@ -184,13 +184,13 @@ class Spectrograph:
         known = raw.telescopes[number - 1] if 0 < number <= len(raw.telescopes) else None
         return number, known or Telescope()
 
-    def place(self, raw: RawFrame, fiber: int | None) -> Place:
+    def place(self, raw: RawFrame, fiber: int) -> Place:
         """Return the place of the telescope that feeds a fiber, as the header has it if that is at the spectrograph.
 
         The table is right where the two differ: a header has a wrong sign, another site, or other units.
         """
         table = Place(self.longitude_deg, self.latitude_deg, self.height_m)
-        own = Telescope() if fiber is None else self.telescope(raw, fiber)[1]
+        own = self.telescope(raw, fiber)[1]
         if own.longitude_deg is None or own.latitude_deg is None or own.height_m is None:
             return table
         given = Place(own.longitude_deg, own.latitude_deg, own.height_m)

@@ -1,5 +1,6 @@
 """Radial velocities: line lists, barycentric corrections, results of a frame, and zero points of nights."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -276,6 +277,11 @@ class Velocity:
     stellar_type: StellarType = StellarType()
     activity: tuple[Index, ...] = ()
     second_dip: SecondDip | None = None
+
+    @property
+    def absolute_error_ms(self) -> float:
+        """Error of the velocity as an absolute one: with those of the line mask and of the lamp scale [m / s]."""
+        return math.hypot(self.error_ms, self.mask_error_ms, self.scale_error_ms)
 
     def __post_init__(self) -> None:
         n, k = len(self.orders), len(self.grid_ms)

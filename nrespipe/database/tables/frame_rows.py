@@ -1,6 +1,7 @@
 """Rows of frames and masters, and of their attempts, products, deliveries, velocities and drifts."""
 
 from datetime import datetime
+from math import hypot
 from typing import Any, NotRequired, TypedDict
 
 from sqlalchemy import (
@@ -291,7 +292,8 @@ class StarVelocity(Row):
     bjd_tdb
         Photon-weighted midpoint at the barycenter [JD, TDB].
     rv_ms, rv_err_ms
-        Barycentric radial velocity and its total error; that at the epoch of the catalog's position [m / s].
+        Barycentric radial velocity at the epoch of the catalog's position, and its error within a series of the star
+        [m / s].
     perspective_ms
         Change of the velocity since that epoch by perspective: at the time of observation it is greater by this
         [m / s].
@@ -365,6 +367,13 @@ class StarVelocity(Row):
     second_contrast: Mapped[float | None] = mapped_column(Real)
 
     frame: Mapped["Frame"] = relationship(back_populates="velocities")
+
+    @property
+    def rv_abs_err_ms(self) -> float | None:
+        """Error of the absolute velocity: that of a series, and those of line mask and lamp scale [m / s]."""
+        if self.rv_err_ms is None:
+            return None
+        return hypot(self.rv_err_ms, self.mask_err_ms or 0.0, self.scale_err_ms or 0.0)
 
 
 class FrameDrift(Row):

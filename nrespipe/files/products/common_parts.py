@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import astropy
@@ -12,7 +13,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.files import fits_io
-from nrespipe.files.products.primary_header import card
+from nrespipe.files.products.cards import card
 
 if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, Card, HDUList, Header, ImageHDU
@@ -28,7 +29,7 @@ _ALLOWED = re.compile(r"[A-Z0-9_-]{1,8}|[A-Z0-9_-]+( [A-Z0-9_-]+)*")
 
 
 def instrument_header(inputs: "ProductInputs") -> "ImageHDU":
-    """Return every card of the raw header but for those that describe its arrays.
+    """Return every card of the raw header but for those that describe its arrays, and no comment cut off.
 
     Parameters
     ----------
@@ -38,26 +39,30 @@ def instrument_header(inputs: "ProductInputs") -> "ImageHDU":
     Returns
     -------
     astropy.io.fits.ImageHDU
-        Without data.
+        With one pixel of 0: the reader of the standard (rvdata 1.0.0) writes no image without any.
     """
     made = fits.Header()
     with warnings.catch_warnings():
-        # long comments are cut and long keywords become HIERARCH cards: astropy warns of both
+        # long keywords become HIERARCH cards: astropy warns of them
         warnings.simplefilter("ignore", AstropyWarning)
         for keyword, (content, comment) in inputs.raw.header.items():
             if keyword in ("COMMENT", "HISTORY", ""):
                 for line in str(content).split("\n"):
                     made.append(fits.Card(keyword, _ascii(line)), end=True)
             elif keyword not in fits_io.STRUCTURAL and not keyword.startswith(_STRUCTURAL):
-                made.append(_carried(keyword, content, comment), end=True)
-        return fits.ImageHDU(header=made, name="INSTRUMENT_HEADER")
+                for one in _carried(keyword, _ascii(content), _ascii(comment)):
+                    made.append(one, end=True)
+        return fits.ImageHDU(np.zeros(1, np.float32), made, name="INSTRUMENT_HEADER")
 
 
-def _carried(keyword: str, content: Any, comment: str) -> "Card":
+def _carried(keyword: str, content: Any, comment: str) -> "list[Card]":
     if not _ALLOWED.fullmatch(keyword) or keyword in ("CONTINUE", "HIERARCH"):
         # kept as words: it would not come back as the card it was
-        return fits.Card("COMMENT", _ascii(f"{keyword} = {content!r} / {comment}"))
-    return card(keyword, _ascii(content), _ascii(comment))
+        return [fits.Card("COMMENT", f"{keyword} = {content!r} / {comment}")]
+    if len(keyword) <= 8:
+        with suppress(ValueError):
+            return [card(keyword, content, comment)]
+    return [fits.Card(keyword, content), fits.Card("COMMENT", f"{keyword}: {comment}")]
 
 
 def _ascii(content: Any) -> Any:

@@ -26,7 +26,7 @@ def write(
     steps: Sequence[tuple[str, str]] = (),
     still_mine: Callable[[], bool] | None = None,
 ) -> list[tuple[str, Path]]:
-    """Write the products of a frame; the same input always gives the same bytes.
+    """Write the products of each star of a frame; the same input always gives the same bytes.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def write(
     Returns
     -------
     list of (str, Path)
-        Level and file of each product: the spectra (``L2``), and the velocities (``L4``) if there are any; none for
-        calibrations.
+        Level and file of each product: for each star the spectra (``L2``), and the velocity (``L4``) if there is one;
+        none for calibrations. Where a frame has two stars, the names have the fiber.
 
     Raises
     ------
@@ -56,12 +56,14 @@ def write(
         return []
     names = master_names(masters)
     steps = tuple(steps) or ((f"nrespipe.recipes.{raw.kind}.reduce", " ".join([raw.filename, *names.values()])),)
-    inputs = ProductInputs(raw, reduction, names, spectrograph, stars or {}, steps)
-    builders = {"L2": l2.build}
-    if reduction.velocities:
-        builders["L4"] = l4.build
-    paths = {level: layout.product_path(output, raw, f"-{level}.fits.fz") for level in builders}
     # all are made before the first is written: a frame has all of its products or none
-    made = [(build(inputs, paths[level].name), paths[level]) for level, build in builders.items()]
-    fits_io.write_together(made, still_mine)
-    return list(paths.items())
+    made = []
+    for fiber in raw.star_fibers:
+        inputs = ProductInputs(raw, reduction, fiber, names, spectrograph, stars or {}, steps)
+        for level, build in (("L2", l2.build), ("L4", l4.build)):
+            if level == "L2" or inputs.velocity is not None:
+                which = fiber if len(raw.star_fibers) > 1 else None
+                path = layout.product_path(output, raw, f"-{level}.fits.fz", which)
+                made.append((level, build(inputs, path.name), path))
+    fits_io.write_together([(hdus, path) for _, hdus, path in made], still_mine)
+    return [(level, path) for level, _, path in made]

@@ -9,7 +9,7 @@ from astropy.io import fits
 from nrespipe import doppler
 from nrespipe.files import image_compression
 from nrespipe.files.products import common_parts, primary_header
-from nrespipe.files.products.primary_header import card
+from nrespipe.files.products.cards import card
 from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.quality import Pixel
 
@@ -29,7 +29,7 @@ _AXES = (card("CTYPE1", "Pixel", "name of axis 1"), card("CTYPE2", "Order", "nam
 
 
 def build(inputs: "ProductInputs", filename: str) -> "HDUList":
-    """Put the level 2 product of a frame together.
+    """Put the level 2 product of a star together.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def build(inputs: "ProductInputs", filename: str) -> "HDUList":
     Returns
     -------
     astropy.io.fits.HDUList
-        A trace is a lit fiber; TRACE1 is the one with the lowest number.
+        A trace is a lit fiber: the star's and the lamp's; TRACE1 is the one with the lower number.
 
     Notes
     -----
@@ -79,8 +79,12 @@ def _parts(inputs: "ProductInputs") -> Iterator[tuple[str, "ExtensionHDU", str]]
     for trace, fiber in inputs.traces:
         name = f"TRACE{trace}_QUALITY"
         yield name, _quality(inputs, name, fiber), "quality flags of each pixel, as bits; 0 is good"
-    if inputs.spectra.rejected is not None:
-        yield "REJECTED", _rejected(inputs.spectra.rejected), "pixels left out as cosmic rays"
+    if inputs.spectra.rejected is not None and len(inputs.spectra.rejected):
+        yield (
+            "IMAGE_REJECTED",
+            _rejected(inputs.spectra.rejected),
+            "row and column of each cosmic-ray pixel",
+        )
     if inputs.raw.meter is not None:
         yield "EXPMETER", _meter(inputs.raw.meter), "counts of the exposure meter"
 
@@ -171,7 +175,7 @@ def _wave_cards(orders: Integers, angstrom: Floats, fiber: int) -> "list[Card]":
 
 
 def _barycentric(inputs: "ProductInputs") -> Iterator[tuple[str, "ExtensionHDU", str]]:
-    seen = None if inputs.star_fiber is None else inputs.reduction.barycentric.get(inputs.star_fiber)
+    seen = inputs.barycentric
     berv_kms = np.nan if seen is None else seen.berv_ms / 1000
     time = np.nan if seen is None else seen.bjd_tdb
     for name, content, unit, description in (
@@ -179,15 +183,15 @@ def _barycentric(inputs: "ProductInputs") -> Iterator[tuple[str, "ExtensionHDU",
             "BARYCORR_KMS",
             berv_kms,
             "km s-1",
-            "barycentric correction of the first star, c z; one value for all",
+            "barycentric correction of the star, c z; one value for all",
         ),
         (
             "BARYCORR_Z",
             berv_kms / (doppler.C_MS / 1000),
             "",
-            "barycentric correction of the first star: wavelengths times 1 + z",
+            "barycentric correction of the star: wavelengths times 1 + z",
         ),
-        ("BJD_TDB", time, "d", "photon-weighted midpoint at the barycenter, first star"),
+        ("BJD_TDB", time, "d", "photon-weighted midpoint at the barycenter"),
     ):
         cards = [*_AXES, card("BUNIT", unit, "unit")] if unit else [*_AXES]
         yield name, fits.ImageHDU(np.array([content], float), fits.Header(cards), name=name), description
@@ -247,9 +251,13 @@ def _quality(inputs: "ProductInputs", name: str, fiber: int) -> "ExtensionHDU":
     return image_compression.image(np.asarray(quality, np.uint8), name, [*_AXES, card("FIBER", fiber, "fiber"), *bits])
 
 
-def _rejected(pixels: Integers) -> fits.BinTableHDU:
-    row, column = (fits.Column(name, "I", "pixel", array=pixels[:, i]) for i, name in enumerate(("ROW", "COLUMN")))
-    return fits.BinTableHDU.from_columns([row, column], name="REJECTED")
+def _rejected(pixels: Integers) -> fits.ImageHDU:
+    """Return a list of pixels as an image of two columns: the standard has no table for it."""
+    cards = [
+        card("CTYPE1", "Place", "1 is the row, 2 the column, from 0"),
+        card("CTYPE2", "Pixel", "one rejected pixel each"),
+    ]
+    return fits.ImageHDU(np.asarray(pixels, np.int16), fits.Header(cards), name="IMAGE_REJECTED")
 
 
 def _meter(meter: "ExposureMeter") -> fits.BinTableHDU:

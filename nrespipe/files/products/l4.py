@@ -8,50 +8,57 @@ from astropy.io import fits
 
 from nrespipe.files import image_compression
 from nrespipe.files.products import common_parts, primary_header
-from nrespipe.files.products.primary_header import card
+from nrespipe.files.products.cards import card
 from nrespipe.frames.arrays import Floats
 
 if TYPE_CHECKING:
-    from astropy.io.fits import Card, HDUList
+    from astropy.io.fits import Card, Column, HDUList
     from astropy.io.fits.hdu.base import ExtensionHDU
 
     from nrespipe.files.products.product_inputs import ProductInputs
     from nrespipe.frames.star import Index
-    from nrespipe.frames.velocity import TemplateVelocity, Velocity
+    from nrespipe.frames.velocity import OrderVelocities, TemplateVelocity, Velocity
 
 _METHOD = "CCF"
 
 
 def build(inputs: "ProductInputs", filename: str) -> "HDUList":
-    """Put the level 4 product of a frame together.
+    """Put the level 4 product of a star together.
 
     Parameters
     ----------
     inputs
-        The inputs of the products, with at least one velocity.
+        The inputs of the products, with the velocity of the star.
 
     Returns
     -------
     astropy.io.fits.HDUList
-        RV1, CCF1, DIAGNOSTICS1 belong to the first star, RV2 ... to the second; TRACE in their headers tells whose
-        spectrum it is in the level 2 product.
+        RV1, CCF1, DIAGNOSTICS1, and CUSTOM_RV1 where there is a template; TRACE in their headers is the trace of the
+        star in the level 2 product.
+
+    Raises
+    ------
+    ValueError
+        If the star has no velocity.
     """
+    if inputs.velocity is None:
+        raise ValueError(f"{inputs.raw.filename}: fiber {inputs.fiber} has no velocity")
     header = primary_header.header(inputs, "L4", filename)
-    header.extend(_answer(inputs.reduction.velocities[0]))
+    header.extend(_answer(inputs.velocity))
     parts = common_parts.first(inputs)
     words: dict[str, str] = {}
-    for i, velocity in enumerate(inputs.reduction.velocities, 1):
-        for name, hdu, description in _parts(inputs, i, velocity):
-            parts.append(hdu)
-            words[name] = description
+    for name, hdu, description in _parts(inputs, inputs.velocity):
+        parts.append(hdu)
+        words[name] = description
     return common_parts.assemble(header, parts, words)
 
 
 def _answer(velocity: "Velocity") -> "list[Card]":
     return [
         card("BJDTDB", velocity.barycentric.bjd_tdb, "[d] barycentric Julian date, TDB, of midpoint"),
-        card("RV", velocity.rv_ms / 1000, "[km/s] barycentric velocity of the first star"),
-        card("RVERR", velocity.error_ms / 1000, "[km/s] its error, of all known sources"),
+        card("RV", velocity.rv_ms / 1000, "[km/s] barycentric velocity of the star"),
+        card("RVERR", velocity.error_ms / 1000, "[km/s] its error within a series of the star"),
+        *_error_parts(velocity),
         card("BERV", velocity.barycentric.berv_ms / 1000, "[km/s] barycentric correction, c z"),
         card("RVMETHOD", _METHOD, "method"),
         card("RVOBS", velocity.rv_at_observation_ms / 1000, "[km/s] RV at this time, not at the epoch"),
@@ -59,40 +66,52 @@ def _answer(velocity: "Velocity") -> "list[Card]":
     ]
 
 
-def _parts(inputs: "ProductInputs", i: int, velocity: "Velocity") -> Iterator[tuple[str, "ExtensionHDU", str]]:
-    trace = {fiber: number for number, fiber in inputs.traces}[velocity.fiber]
+def _error_parts(velocity: "Velocity") -> "list[Card]":
+    """Return the parts of the error, and the error of the velocity as an absolute one."""
+    return [
+        card("RVERRPHO", velocity.photon_error_ms / 1000, "[km/s] part of the photon and read noise"),
+        card("RVERRWAV", velocity.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
+        card("RVERRDRI", velocity.drift_error_ms / 1000, "[km/s] part of the drift"),
+        card("RVERRTRA", velocity.transfer_error_ms / 1000, "[km/s] part of star fiber to reference fiber"),
+        card("RVERRMSK", velocity.mask_error_ms / 1000, "[km/s] line mask; constant, only in RVERRABS"),
+        card("RVERRSCL", velocity.scale_error_ms / 1000, "[km/s] lamp scale; constant, only in RVERRABS"),
+        card("RVERRABS", velocity.absolute_error_ms / 1000, "[km/s] error of the absolute velocity"),
+    ]
+
+
+def _parts(inputs: "ProductInputs", velocity: "Velocity") -> Iterator[tuple[str, "ExtensionHDU", str]]:
     whose = [
-        card("TRACE", trace, "trace of the star in the level 2 product"),
+        card("TRACE", inputs.star_trace, "trace of the star in the level 2 product"),
         card("FIBER", velocity.fiber, "its fiber"),
         card("OBJECT", velocity.star.name, "the star"),
     ]
-    yield f"RV{i}", _orders(i, velocity, whose), f"velocity of {velocity.star.name} from each order [km/s]"
-    yield f"CCF{i}", _ccf(f"CCF{i}", velocity, velocity.ccf, whose), "cross-correlation function of each order"
-    name = f"CCF{i}_VAR"
-    yield name, _ccf(name, velocity, velocity.ccf_variance, whose), "variance of the cross-correlation functions"
-    yield f"DIAGNOSTICS{i}", _diagnostics(inputs, i, velocity, whose), "other measurements of the star"
+    yield "RV1", _orders(velocity, whose), f"velocity of {velocity.star.name} from each order [km/s]"
+    ccf_cards = [*whose, *_dip(velocity)]
+    yield "CCF1", _ccf("CCF1", velocity, velocity.ccf, ccf_cards), "cross-correlation function of each order"
+    yield "CCF1_VAR", _ccf("CCF1_VAR", velocity, velocity.ccf_variance, whose), "variance of CCF1"
+    yield "DIAGNOSTICS1", _diagnostics(inputs, velocity, whose), "other measurements of the star"
     if velocity.template is not None:
-        name = f"TEMPLATE{i}"
-        yield (
-            name,
-            _template(name, velocity, velocity.template, whose),
-            "velocity of the star by a template, from each order [km/s]",
-        )
+        second = _template(velocity, velocity.template, whose)
+        yield "CUSTOM_RV1", second, "velocity of the star by a template, from each order [km/s]"
 
 
-def _orders(i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableHDU:
+def _by_order(velocity: "Velocity", by_order: "OrderVelocities") -> "list[Column]":
+    """Return the columns of a table of velocities that the standard requires, and further ones that it knows."""
     n = len(velocity.orders)
-    columns = [
+    return [
         fits.Column("BJD_TDB", "D", "d", array=np.full(n, velocity.barycentric.bjd_tdb)),
-        fits.Column("RV", "D", "km/s", array=velocity.by_order.rv_ms / 1000),
-        fits.Column("RV_ERR", "D", "km/s", array=velocity.by_order.error_ms / 1000),
+        fits.Column("RV", "D", "km/s", array=by_order.rv_ms / 1000),
+        fits.Column("RV_ERR", "D", "km/s", array=by_order.error_ms / 1000),
         fits.Column("BERV", "D", "km/s", array=np.full(n, velocity.barycentric.berv_ms / 1000)),
         fits.Column("WAVE_START", "D", "Angstrom", array=velocity.order_start_angstrom),
         fits.Column("WAVE_END", "D", "Angstrom", array=velocity.order_end_angstrom),
         fits.Column("ORDER_INDEX", "J", array=np.arange(n)),
         fits.Column("ECHELLE_ORDER", "J", array=velocity.orders),
-        fits.Column("WEIGHT", "D", array=velocity.by_order.weight),
+        fits.Column("WEIGHT", "D", array=by_order.weight),
     ]
+
+
+def _orders(velocity: "Velocity", whose: "list[Card]") -> fits.BinTableHDU:
     cards = [
         card("CTYPE1", "Quantity", "name of axis 1"),
         card("CTYPE2", "Order", "name of axis 2"),
@@ -100,20 +119,16 @@ def _orders(i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableH
         card("SKYRMVD", False, "no model of the sky was removed"),
         card("TELLRMVD", False, "lines near telluric ones were left out instead"),
         card("RVSUM", velocity.rv_ms / 1000, "[km/s] all orders together"),
-        card("RVSUMERR", velocity.error_ms / 1000, "[km/s] its error, of all known sources"),
+        card("RVSUMERR", velocity.error_ms / 1000, "[km/s] its error within a series of the star"),
         card("RVOBS", velocity.rv_at_observation_ms / 1000, "[km/s] at this time; RVSUM: at the epoch"),
         card("RVPERSP", velocity.barycentric.perspective_ms / 1000, "[km/s] change by perspective since the epoch"),
         *_second(velocity),
-        card("RVERRPHO", velocity.photon_error_ms / 1000, "[km/s] part of the photon and read noise"),
-        card("RVERRWAV", velocity.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
-        card("RVERRDRI", velocity.drift_error_ms / 1000, "[km/s] part of the drift"),
-        card("RVERRTRA", velocity.transfer_error_ms / 1000, "[km/s] part of star fiber to reference fiber"),
-        card("RVERRMSK", velocity.mask_error_ms / 1000, "[km/s] line mask; constant, not in RVSUMERR"),
-        card("RVERRSCL", velocity.scale_error_ms / 1000, "[km/s] lamp scale; constant, not in RVSUMERR"),
+        *_error_parts(velocity),
         card("DQWORDS", " ".join(velocity.quality.names()), "quality flags"),
         *whose,
     ]
-    return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name=f"RV{i}")
+    columns = _by_order(velocity, velocity.by_order)
+    return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name="RV1")
 
 
 def _second(velocity: "Velocity") -> "list[Card]":
@@ -128,13 +143,7 @@ def _second(velocity: "Velocity") -> "list[Card]":
     ]
 
 
-def _template(name: str, velocity: "Velocity", second: "TemplateVelocity", whose: "list[Card]") -> fits.BinTableHDU:
-    columns = [
-        fits.Column("RV", "D", "km/s", array=second.by_order.rv_ms / 1000),
-        fits.Column("RV_ERR", "D", "km/s", array=second.by_order.error_ms / 1000),
-        fits.Column("ECHELLE_ORDER", "J", array=velocity.orders),
-        fits.Column("WEIGHT", "D", array=second.by_order.weight),
-    ]
+def _template(velocity: "Velocity", second: "TemplateVelocity", whose: "list[Card]") -> fits.BinTableHDU:
     cards = [
         card("RVMETHOD", "TEMPLATE", "least squares of all orders against a template"),
         card("TEMPLATE", second.name, "star of the template"),
@@ -142,7 +151,7 @@ def _template(name: str, velocity: "Velocity", second: "TemplateVelocity", whose
         card("TEMPLOWN", second.own, "whether it is of the star itself"),
         card("TEMPLNUM", second.n_spectra, "exposures in it"),
         card("RVSUM", second.rv_ms / 1000, "[km/s] all orders together"),
-        card("RVSUMERR", second.error_ms / 1000, "[km/s] its error, of all known sources"),
+        card("RVSUMERR", second.error_ms / 1000, "[km/s] its error within a series of the star"),
         card("RVERRPHO", second.photon_error_ms / 1000, "[km/s] noise of spectrum and template"),
         card("RVERRMIS", second.mismatch_error_ms / 1000, "[km/s] part of what the template does not match"),
         card("RVERRWAV", second.wavelength_error_ms / 1000, "[km/s] part of the wavelengths"),
@@ -154,7 +163,25 @@ def _template(name: str, velocity: "Velocity", second: "TemplateVelocity", whose
         card("ODDEVENE", second.odd_even_error_ms / 1000, "[km/s] its error"),
         *whose,
     ]
-    return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name=name)
+    columns = _by_order(velocity, second.by_order)
+    return fits.BinTableHDU.from_columns(columns, fits.Header(cards), name="CUSTOM_RV1")
+
+
+def _dip(velocity: "Velocity") -> "list[Card]":
+    """Return how the dip of the CCF of all orders relates to the velocity."""
+    # here, not above: the engine brings the compiler of the kernels with it, and most commands write no product
+    from nrespipe.engine.spectrum import ccf
+
+    total = velocity.ccf.sum(axis=0)
+    # a Gaussian on a level has four numbers
+    fittable = np.isfinite(total).all() and len(total) > 4
+    center_ms = ccf.measure_dip(velocity.grid_ms, total).center_ms if fittable else np.nan
+    return [
+        card("CCFRV", center_ms / 1000, "[km/s] Gaussian fit to the sum over orders"),
+        card("CCFRVDIF", (center_ms - velocity.rv_ms) / 1000, "[km/s] CCFRV less RV"),
+        fits.Card("COMMENT", "RV is not the minimum of this function: blends, ends of orders and the"),
+        fits.Card("COMMENT", "line-spread function shift it by CCFRVDIF, which a model takes out of RV."),
+    ]
 
 
 def _ccf(name: str, velocity: "Velocity", array: Floats, whose: "list[Card]") -> "ExtensionHDU":
@@ -171,7 +198,7 @@ def _ccf(name: str, velocity: "Velocity", array: Floats, whose: "list[Card]") ->
     return image_compression.image(np.asarray(array, np.float64), name, cards)
 
 
-def _diagnostics(inputs: "ProductInputs", i: int, velocity: "Velocity", whose: "list[Card]") -> fits.BinTableHDU:
+def _diagnostics(inputs: "ProductInputs", velocity: "Velocity", whose: "list[Card]") -> fits.BinTableHDU:
     kind, unknown = velocity.stellar_type, np.nan
     rows = [
         ("SNR", velocity.snr, unknown, "", ""),
@@ -192,7 +219,7 @@ def _diagnostics(inputs: "ProductInputs", i: int, velocity: "Velocity", whose: "
         fits.Column("UNIT", "8A", array=np.array(units)),
         fits.Column("REASON", f"{max(1, *map(len, reasons))}A", array=np.array(reasons)),
     ]
-    return fits.BinTableHDU.from_columns(columns, fits.Header(whose), name=f"DIAGNOSTICS{i}")
+    return fits.BinTableHDU.from_columns(columns, fits.Header(whose), name="DIAGNOSTICS1")
 
 
 def _index_row(index: "Index") -> tuple[str, float, float, str, str]:

@@ -1,4 +1,4 @@
-"""The inputs of the products of one science frame."""
+"""The inputs of the products of one star of a science frame."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from nrespipe.frames.reduction import Reduction
 from nrespipe.frames.spectra import Spectra
 from nrespipe.frames.spectrograph import Place, Spectrograph
 from nrespipe.frames.star import Star
+from nrespipe.frames.velocity import Barycentric, Velocity
 from nrespipe.frames.wavelength import Wavelengths
 
 _MJD_ZERO = datetime(1858, 11, 17)
@@ -22,7 +23,7 @@ _PUBLIC = ("calib", "standard", "pointing", "epo")
 
 @dataclass(frozen=True)
 class ProductInputs:
-    """The inputs of the products of one frame: the frame, its reduction, the masters, the stars.
+    """The inputs of the products of one star: the frame, its reduction, the masters, the stars.
 
     Attributes
     ----------
@@ -30,6 +31,9 @@ class ProductInputs:
         The frame.
     reduction
         Its reduction, with spectra and wavelengths.
+    fiber
+        The fiber of the star. A frame of two stars has products for each: the EPRV standard has one barycentric
+        correction and one time in a file, and its reader (rvdata 1.0.0) opens no level 4 with two velocities.
     masters
         Kind and file name of every master that was used.
     spectrograph
@@ -42,6 +46,7 @@ class ProductInputs:
 
     raw: RawFrame
     reduction: Reduction
+    fiber: int
     masters: Mapping[str, str]
     spectrograph: Spectrograph
     stars: Mapping[int, Star] = field(default_factory=dict)
@@ -63,18 +68,24 @@ class ProductInputs:
 
     @property
     def traces(self) -> list[tuple[int, int]]:
-        """Number of each trace, from 1, and its fiber."""
-        return list(enumerate(self.spectra.fibers, 1))
+        """Number of each trace, from 1, and its fiber: the lit fibers in their order, without other stars."""
+        others = set(self.raw.star_fibers) - {self.fiber}
+        return list(enumerate((fiber for fiber in self.spectra.fibers if fiber not in others), 1))
 
     @property
-    def star_traces(self) -> list[tuple[int, int]]:
-        """Number and fiber of the traces that carry a star."""
-        return [(trace, fiber) for trace, fiber in self.traces if fiber in self.raw.star_fibers]
+    def star_trace(self) -> int:
+        """Number of the trace of the star."""
+        return next(trace for trace, fiber in self.traces if fiber == self.fiber)
 
     @property
-    def star_fiber(self) -> int | None:
-        """The fiber of the first star, which the keywords without a number describe."""
-        return next((fiber for _, fiber in self.star_traces), None)
+    def barycentric(self) -> Barycentric | None:
+        """Barycentric correction of the star; None where it has no coordinates."""
+        return self.reduction.barycentric.get(self.fiber)
+
+    @property
+    def velocity(self) -> Velocity | None:
+        """The velocity of the star; None where none was measured."""
+        return next((one for one in self.reduction.velocities if one.fiber == self.fiber), None)
 
     @property
     def date(self) -> str:
@@ -95,6 +106,10 @@ class ProductInputs:
         """The version of the pipeline."""
         return f"v{__version__}"
 
+    def raw_text(self, keyword: str) -> str:
+        """Return the text of a card of the raw header, 'UNKNOWN' where it has none."""
+        return text(value(self.raw.header, keyword)) or "UNKNOWN"
+
     def star(self, fiber: int) -> Star:
         """Return the star in a fiber.
 
@@ -110,9 +125,10 @@ class ProductInputs:
         """Return number and header of the telescope that feeds a fiber, as ``Spectrograph.telescope`` does."""
         return self.spectrograph.telescope(self.raw, fiber)
 
-    def place(self, fiber: int | None) -> Place:
-        """Return the place of the observer, as ``Spectrograph.place`` does."""
-        return self.spectrograph.place(self.raw, fiber)
+    @property
+    def place(self) -> Place:
+        """Place of the telescope that feeds the fiber of the star, as ``Spectrograph.place`` has it."""
+        return self.spectrograph.place(self.raw, self.fiber)
 
 
 def master_names(masters: Mapping[str, str | Path]) -> dict[str, str]:

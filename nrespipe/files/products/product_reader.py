@@ -62,11 +62,11 @@ def _spectra(hdus: fits.HDUList) -> Reduction:
     def stack(part: str, dtype: type) -> Any:
         return np.stack([np.asarray(hdus[f"{trace}_{part}"].data, dtype) for trace in traces])
 
-    rejected = hdus["REJECTED"].data if "REJECTED" in hdus else None
+    rejected = hdus["IMAGE_REJECTED"].data if "IMAGE_REJECTED" in hdus else np.zeros((0, 2))
     spectra = Spectra(
         fibers, orders, stack("FLUX", np.float64), stack("VAR", np.float64), stack("QUALITY", np.uint8),
         stack("BLAZE", np.float64),
-        None if rejected is None else np.stack([np.asarray(rejected[n], int) for n in ("ROW", "COLUMN")], axis=1),
+        np.asarray(rejected, int),
     )  # fmt: skip
     angstrom = stack("WAVE", np.float64)
     unknown = LineShape(
@@ -121,21 +121,15 @@ class _Diagnostic(NamedTuple):
 
 
 def _velocities(hdus: fits.HDUList) -> Reduction:
-    velocities: list[Velocity] = []
-    measurements: dict[str, float] = {}
-    while f"RV{len(velocities) + 1}" in hdus:
-        i = len(velocities) + 1
-        rows = _diagnostics(hdus[f"DIAGNOSTICS{i}"].data)
-        velocities.append(_velocity(hdus, i, rows))
-        # numbers of the frame have no error, those of the star have one
-        measurements = {
-            name.lower(): row.value for name, row in rows.items() if name != "SNR" and row.error != row.error
-        }
+    rows = _diagnostics(hdus["DIAGNOSTICS1"].data)
+    velocity = _velocity(hdus, rows)
+    # numbers of the frame have no error, those of the star have one
+    measurements = {name.lower(): row.value for name, row in rows.items() if name != "SNR" and row.error != row.error}
     return Reduction(
         quality=_quality(hdus),
         measurements=measurements,
-        barycentric={velocity.fiber: velocity.barycentric for velocity in velocities},
-        velocities=tuple(velocities),
+        barycentric={velocity.fiber: velocity.barycentric},
+        velocities=(velocity,),
     )
 
 
@@ -154,8 +148,8 @@ def _second_dip(header: Mapping[str, Any]) -> SecondDip | None:
     return SecondDip(1e3 * numbers[0], *numbers[1:]) if "RV2ND" in header else None
 
 
-def _velocity(hdus: fits.HDUList, i: int, rows: Mapping[str, _Diagnostic]) -> Velocity:
-    table, header, ccf = hdus[f"RV{i}"].data, hdus[f"RV{i}"].header, hdus[f"CCF{i}"]
+def _velocity(hdus: fits.HDUList, rows: Mapping[str, _Diagnostic]) -> Velocity:
+    table, header, ccf = hdus["RV1"].data, hdus["RV1"].header, hdus["CCF1"]
     start_ms, step_ms = (1e3 * float(ccf.header[keyword]) for keyword in ("VELSTART", "VELSTEP"))
     fwhm, contrast, bisector, teff, vsini = (
         rows.get(name, _Diagnostic()) for name in ("FWHM", "CONTRAST", "BISECTOR", "TEFF", "VSINI")
@@ -190,13 +184,13 @@ def _velocity(hdus: fits.HDUList, i: int, rows: Mapping[str, _Diagnostic]) -> Ve
         bisector_error_ms=bisector.error,
         grid_ms=start_ms + step_ms * np.arange(int(ccf.header["VELNSTEP"])),
         ccf=_native(ccf.data),
-        ccf_variance=_native(hdus[f"CCF{i}_VAR"].data),
+        ccf_variance=_native(hdus["CCF1_VAR"].data),
         orders=np.asarray(table["ECHELLE_ORDER"], np.int64),
         by_order=_by_order(table),
         order_start_angstrom=_native(table["WAVE_START"]),
         order_end_angstrom=_native(table["WAVE_END"]),
         quality=_flags(str(header["DQWORDS"])),
-        template=_template(hdus[f"TEMPLATE{i}"], rows.get("DLW", _Diagnostic())) if f"TEMPLATE{i}" in hdus else None,
+        template=_template(hdus["CUSTOM_RV1"], rows.get("DLW", _Diagnostic())) if "CUSTOM_RV1" in hdus else None,
         stellar_type=StellarType(
             teff.value, teff.error, vsini_ms=vsini.value, vsini_error_ms=vsini.error, reason=teff.reason
         ),

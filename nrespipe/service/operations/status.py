@@ -238,6 +238,7 @@ def _velocity(velocity: StarVelocity) -> str:
     measured = "no velocity"
     if velocity.rv_ms is not None:
         measured = f"{velocity.rv_ms:.2f} +- {_shown(velocity.rv_err_ms, 'rv_err_ms')} m/s"
+        measured += f", absolute +- {_shown(velocity.rv_abs_err_ms, 'rv_abs_err_ms')}"
     flags = " ".join(Quality(velocity.quality).names())
     return f"fiber {velocity.fiber} {velocity.object}: {measured}{f' ({flags})' if flags else ''}"
 

@@ -12,8 +12,9 @@ from nrespipe.service.batch.simulation import Comparison
 from nrespipe.simulator import stars
 
 
-def comparison(off_ms, error_ms, snr=100.0):
-    return Comparison("f", "STAR", 0, snr, 1000.0, None if off_ms is None else 1000.0 + off_ms, error_ms)
+def comparison(off_ms, absolute_error_ms, snr=100.0):
+    measured_ms = None if off_ms is None else 1000.0 + off_ms
+    return Comparison("f", "STAR", 0, snr, 1000.0, measured_ms, 1.5, absolute_error_ms)
 
 
 @pytest.mark.parametrize(
@@ -34,13 +35,13 @@ def test_a_star_agrees_within_five_errors_and_thirty_meters_a_second(off_ms, err
 
 
 @pytest.mark.parametrize("off_ms", [None, 2.0])
-@pytest.mark.parametrize("error_ms", [None, 0.0, 4.0])
-def test_a_comparison_fills_every_column(off_ms, error_ms):
-    assert len(comparison(off_ms, error_ms).cells()) == len(simulation.HEADINGS)
+@pytest.mark.parametrize("absolute_error_ms", [None, 0.0, 4.0])
+def test_a_comparison_fills_every_column(off_ms, absolute_error_ms):
+    assert len(comparison(off_ms, absolute_error_ms).cells()) == len(simulation.HEADINGS)
 
 
-def test_the_difference_is_measured_minus_injected_and_scaled_by_the_error():
-    assert comparison(-8.0, 4.0).cells() == ["STAR", "0", "100", "1000.00", "992.00", "4.00", "-8.00", "-2.0"]
+def test_the_difference_is_measured_minus_injected_and_scaled_by_the_absolute_error():
+    assert comparison(-8.0, 4.0).cells() == ["STAR", "0", "100", "1000.00", "992.00", "1.50", "4.00", "-8.00", "-2.0"]
 
 
 @pytest.mark.slow

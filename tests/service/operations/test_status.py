@@ -147,7 +147,7 @@ def test_why_tells_the_masters_of_a_frame_that_is_done(command, reduced):
     for kind in ("bias", "dark", "flat", "arc"):
         assert f"{kind}_lsc_nres01_fa09_20190405.fits.fz" in text
     assert "e91-L2.fits.fz" in text
-    assert "fiber 0 STAR A: 100.00 +- 5.00 m/s (no_meter)" in text
+    assert "fiber 0 STAR A: 100.00 +- 5.00 m/s, absolute +- 5.00 (no_meter)" in text
 
 
 def test_a_star_without_a_velocity_is_listed_with_empty_numbers(archive, command, tmp_path):
