@@ -24,7 +24,7 @@ from sqlalchemy import select
 from nrespipe import instruments, logs
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, Master
-from nrespipe.files import plain_table
+from nrespipe.files import layout, plain_table
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
@@ -291,7 +291,7 @@ def look(service, folders):
                 frame = session.scalars(select(Frame).where(Frame.filename == star.filename)).one()
                 state, flags, paths = frame.state, Quality(frame.quality), [p.path for p in frame.products]
             light = np.nan, np.nan, np.nan
-            spectra = [path for path in paths if path.endswith("-L2.fits.fz")]
+            spectra = [path for path in paths if layout.is_product(path, "L2", star.fiber)]
             if spectra:
                 light = fluxes(service.output / spectra[0], folder / "truth" / f"{star.filename}.npz", star.fiber)
             measured = star.measured_ms is not None

@@ -21,7 +21,7 @@ _C_MS = 299792458.0
 
 def main(before, after):
     """Print the largest differences; return the exit status."""
-    names = sorted(path.relative_to(before) for path in before.rglob("*-e91-L[24].fits*"))
+    names = sorted(path.relative_to(before) for path in before.rglob("*-e91*-L[24].fits*"))
     if missing := [name for name in names if not (after / name).exists()]:
         sys.exit(f"not in {after}: {', '.join(map(str, missing))}")
     if not names:

@@ -13,7 +13,7 @@ from nrespipe.database.administration import opening
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.engine.wavelength import solution
-from nrespipe.files import master_files
+from nrespipe.files import layout, master_files
 from nrespipe.frames.quality import Pixel, Quality
 from nrespipe.frames.raw import Kind
 from nrespipe.service import assembly
@@ -62,8 +62,9 @@ def master(whole):
 
 def observed(whole, shot, fiber, part):
     """Return the orders of a product, and what it has of a fiber."""
-    name = shot.filename.replace("-e00", "-e91-L2.fits.fz")
-    with fits.open(whole.products / "processed" / name) as units:
+    stem = shot.filename.replace("-e00", "-e91")
+    names = whole.products.glob(f"processed/{stem}*-L2.fits.fz")
+    with fits.open(next(path for path in names if layout.is_product(path.name, "L2", fiber) or fiber == 1)) as units:
         flux = next(unit.name for unit in units if unit.name.endswith("_FLUX") and unit.header["FIBER"] == fiber)
         return np.array(units["ORDER_TABLE"].data["ECHELLE_ORDER"]), np.array(units[flux.replace("FLUX", part)].data)
 

@@ -18,7 +18,7 @@ _C_MS = 299792458.0
 def numbers(folder):
     """Return numbers with their errors: the flux and the mean wavelength of each order, the velocity of each star."""
     found = {}
-    for path in sorted(folder.rglob("*-e91-L[24].fits*")):
+    for path in sorted(folder.rglob("*-e91*-L[24].fits*")):
         with fits.open(path) as units:
             for unit in units:
                 name = f"{path.name.partition('.')[0]} {unit.name}"
