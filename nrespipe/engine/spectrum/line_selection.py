@@ -146,6 +146,7 @@ def search_velocity(
     half_range_ms: float = 300e3,
     step_ms: float = 1500.0,
     most: int = 1500,
+    width_ms: float = 0.0,
 ) -> tuple[float, float, float]:
     """Search the velocity at which a mask finds most absorption, without a first guess.
 
@@ -162,6 +163,8 @@ def search_velocity(
     most
         Largest number of lines to search with, those that stand out most: in the forest of a cool star all of them
         together find absorption everywhere.
+    width_ms
+        Half width of the lines of a star that rotates fast; the CCF is smoothed by it [m / s].
 
     Returns
     -------
@@ -183,6 +186,8 @@ def search_velocity(
     grid_ms = np.arange(-half_range_ms, half_range_ms + step_ms / 2, step_ms)
     strongest = _most_significant(lines, spectrum.wavelength, snr2, most)
     height = ccf.correlate(absorbed, edges, strongest, seen(grid_ms), step_ms)[0].sum(axis=0)
+    if width_ms > step_ms:
+        height = _smoothed(height, width_ms / step_ms)
     height -= np.median(height)
     best, spread = int(np.argmax(height)), 1.4826 * np.median(np.abs(height))
     # the peak and forty velocities away from the star
@@ -192,6 +197,14 @@ def search_velocity(
     probed[place] = ccf.correlate(absorbed, edges, lines, seen(probes_ms[place]), step_ms)[0].sum(axis=0)
     match = (probed[-1] - np.median(probed[:-1])) / np.sqrt(np.sum(lines.weight**2) * np.sum(snr2[counted]))
     return float(grid_ms[best]), float(height[best] / spread) if spread > 0 else 0.0, float(match)
+
+
+def _smoothed(values, half_width):
+    """Return values smoothed with a parabola, the shape of a rotating star; ends count as often as they are there."""
+    steps = np.arange(-int(half_width), int(half_width) + 1)
+    kernel = np.clip(1 - (steps / half_width) ** 2, 0, None)
+    total = np.convolve(np.ones(len(values)), kernel, mode="same")
+    return np.convolve(values, kernel, mode="same") / total
 
 
 def _affected(vacuum_angstrom, low, high, tellurics):

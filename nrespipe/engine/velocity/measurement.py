@@ -35,6 +35,15 @@ _FLOOR = 0.3
 _FIRST_ORDER, _LAST_ORDER = 58, 117
 
 
+#: Width of the CCF up to which velocities are within their errors, that of a star that rotates with 150 km/s: the
+#: continuum of an order follows wider lines, and at 200 km/s the velocity was off by three of its errors [m / s]
+_WIDEST_MS = 270e3
+#: Significance of the first velocity from which on a star is there; the fit tells whether it has the lines of the mask
+_FOUND = 5.0
+#: Range of velocities and half width of the lines that are searched, in this sequence [m / s]
+_SEARCHES = ((300e3, 0.0), (600e3, 0.0), (600e3, 60e3), (600e3, 150e3))
+
+
 class Errors(TypedDict):
     """Total error of a velocity and its parts, as the attributes of a ``Velocity`` [m / s]."""
 
@@ -97,8 +106,8 @@ def measure(
     -----
     The mask is that of the nearest temperature; without one in the catalog, the mask that resembles the spectrum most.
     Where parts of the spectrum disagree beyond `list_noise_ms` its neighbors are tried too, because a wrong list can
-    be hundreds of m/s off. The velocity is first sought over +-300 km/s. For the methods see ``mask_fit.fit`` and
-    ``template_fit.fit``.
+    be hundreds of m/s off. The velocity is first sought over +-300 km/s, then over +-600 km/s, then with broad lines.
+    For the methods see ``mask_fit.fit`` and ``template_fit.fit``.
     """
     chosen = _usable_orders(spectra, wavelengths, fiber)
     spectrum = _spectrum(spectra, wavelengths, fiber, chosen)
@@ -268,6 +277,8 @@ def _velocity_flags(found, second, template, list_noise_ms, *, alarm=2.0, farthe
     quality = Quality(0)
     if not found.consistent or found.mask_error_ms > max(list_noise_ms, 3 * found.photon_error_ms):
         quality |= Quality.VELOCITY_INCONSISTENT
+    if found.fwhm_ms > _WIDEST_MS:
+        quality |= Quality.VELOCITY_INCONSISTENT
     if template is not None and not template.trusted:
         quality |= Quality.YOUNG_TEMPLATE
     if second is None:
@@ -329,7 +340,7 @@ def _fitted(spectrum, sampling, by_temperature, star, tellurics, berv_ms, list_n
     teff_k = stellar_type.catalog_temperature(star)
     first, guess_ms, significance = _recognised(spectrum, by_temperature, teff_k, star, tellurics, berv_ms)
     clear = line_selection.clear_lines(first, spectrum, guess_ms, 20e3, tellurics)
-    if significance < 5 or len(clear.order) < 20:
+    if significance < _FOUND or len(clear.order) < 20:
         return None, first, teff_k is None
     fit = lambda mask: mask_fit.fit(spectrum, mask, guess_ms, berv_ms, sampling=sampling, tellurics=tellurics)  # noqa: E731
     place, fits = by_temperature.index(first), {}
@@ -349,15 +360,23 @@ def _fitted(spectrum, sampling, by_temperature, star, tellurics, berv_ms, list_n
 def _recognised(spectrum, candidates, teff_k, star, tellurics, berv_ms):
     """Return the first mask, the velocity at which it matches best, and the significance of the match."""
     known_ms = None if star.rv_kms is None else star.rv_kms * 1e3
-    half_range_ms = max(300e3, abs(known_ms or 0.0) + 50e3)
+    nearest_ms = abs(known_ms or 0.0) + 50e3
     if teff_k is not None:
         candidates = [min(candidates, key=lambda mask: abs(mask.teff_k - teff_k))]
-    searches = [
-        line_selection.search_velocity(mask, spectrum, berv_ms, tellurics, half_range_ms=half_range_ms)
-        for mask in candidates
-    ]
-    best = int(np.argmax([match for _, _, match in searches]))
-    guess_ms, significance, _ = searches[best]
+    best, guess_ms, significance = 0, 0.0, 0.0
+    # a fast star, and then one that rotates fast, where the usual range of velocities has no narrow lines
+    for half_range_ms, width_ms in _SEARCHES:
+        searches = [
+            line_selection.search_velocity(
+                mask, spectrum, berv_ms, tellurics, half_range_ms=max(half_range_ms, nearest_ms), width_ms=width_ms
+            )
+            for mask in candidates
+        ]
+        likest = int(np.argmax([match for _, _, match in searches]))
+        if searches[likest][1] > significance:
+            best, (guess_ms, significance, _) = likest, searches[likest]
+        if significance >= _FOUND:
+            break
     # the lines that are used depend on the guess, so every frame of a star should begin with the same one
     if known_ms is not None and abs(known_ms - guess_ms) < 3e3 and significance > 3:
         guess_ms, significance = known_ms, np.inf
