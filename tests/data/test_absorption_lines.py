@@ -16,6 +16,15 @@ def test_a_line_list_covers_the_spectrograph_in_increasing_order(name):
     assert np.all((mask.depth > 0) & (mask.depth < 1))
 
 
+def test_the_list_of_the_coolest_stars_covers_the_orders_that_their_light_fills():
+    mask = data.stellar_lines("M3")
+    assert mask.vacuum_angstrom[0] < 4000
+    assert mask.vacuum_angstrom[-1] > 7800
+    assert np.all(np.diff(mask.vacuum_angstrom) > 0)
+    assert np.all((mask.depth > 0) & (mask.depth < 1))
+    assert mask.teff_k < min(data.stellar_lines(name).teff_k for name in data.stellar_types())
+
+
 def test_cooler_stars_have_more_lines():
     temperatures = [data.stellar_lines(name).teff_k for name in data.stellar_types()]
     counts = [len(data.stellar_lines(name).depth) for name in data.stellar_types()]

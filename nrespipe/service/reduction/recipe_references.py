@@ -68,7 +68,8 @@ def fetch(
         return References(**read)
     read["templates"] = template_choice.choose(among, stars, raw.filename, raw.site)
     masks = {name: data.stellar_lines(name) for name in data.stellar_types()}
-    return References(**read, masks=masks, spare_masks=(data.stellar_lines("F2"),), tellurics=data.tellurics())
+    spare = tuple(data.stellar_lines(name) for name in data.SPARE_TYPES)
+    return References(**read, masks=masks, spare_masks=spare, tellurics=data.tellurics())
 
 
 def spectrograph_of(load: "Callable[[str], Spectrograph]", name: str, what: str) -> "Spectrograph":

@@ -170,6 +170,27 @@ def test_the_sun_is_at_rest_for_the_mask_of_harps_and_falls_out_of_its_own_gravi
     assert 150 < found.rv_ms < 450
 
 
+@pytest.mark.slow
+def test_the_list_of_a_cool_star_that_was_measured_on_stars_gives_the_velocity_that_is_published():
+    with fits.open(harps("gl581_harps_s1d.fits")) as hdus:
+        header, flux = hdus[0].header, hdus[0].data.astype(float)
+    air = header["CRVAL1"] + header["CDELT1"] * np.arange(len(flux))
+    s2 = (1e4 / air) ** 2
+    index = (
+        1 + 8.336624212083e-5 + 2.408926869968e-2 / (130.1065924522 - s2) + 1.599740894897e-4 / (38.92568793293 - s2)
+    )
+    found, computed = (
+        velocity_of_arrays.velocity(
+            air * index, flux, np.where(flux > 0, flux, np.nan), data.stellar_lines(kind), velocity_ms=-9200.0,
+            tellurics=data.tellurics(), motion_ms=0.0,
+        )
+        for kind in ("M3", "M0")
+    )  # fmt: skip
+    assert found.rv_ms == pytest.approx(-9198.84, abs=30.0)
+    assert found.mask_error_ms < 0.3 * computed.mask_error_ms
+    assert found.photon_error_ms < 0.5 * computed.photon_error_ms
+
+
 @pytest.mark.parametrize(("name", "velocity_ms"), [("sun_harps_s1d.fits", 300.0), ("gl581_harps_s1d.fits", -9200.0)])
 @pytest.mark.parametrize("kind", ["F5", "K2", "M0"])
 @pytest.mark.slow
