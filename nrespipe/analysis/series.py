@@ -18,7 +18,7 @@ from nrespipe.errors import MissingCalibration
 from nrespipe.files import plain_table, template_files
 from nrespipe.files.catalog import star_match
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.star import name_key, name_keys
+from nrespipe.frames.star import SAME_PLACE_ARCSEC, Star, apart_arcsec, name_key, name_keys
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -33,6 +33,8 @@ UNCERTAIN = (
     | Quality.STAR_DISAGREES | Quality.TIME_UNCERTAIN | Quality.NAME_DISAGREES | Quality.SECOND_STAR
 )  # fmt: skip
 
+#: Farthest place of a star that no catalog has from that of another one with its name [arcsecond].
+_SAME_STAR_ARCSEC = 30.0
 #: No flag.
 NOTHING = Quality(0)
 
@@ -134,14 +136,20 @@ def of_star(
     if engine not in ("mask", "template"):
         raise ValueError(f"{engine!r} is no engine: 'mask' or 'template'")
     names = names_of(output, site, star)
-    found = measurements.velocities_of_star(
-        session, lambda name: name_key(name) in names, site=site, first_day=first_day, last_day=last_day
-    )  # fmt: skip
+    nights = {"site": site, "first_day": first_day, "last_day": last_day}
+    found = measurements.velocities_of_star(session, names.__contains__, **nights)
+    if not found and len(others := measurements.identified(session, names)) == 1:
+        # an observer's own name of a star
+        return of_star(session, output, others[0], keep=keep, engine=engine, **nights)
     if not found:
         raise LookupError(f"no velocity of {star} is known: {_unseen(session, output, star, names)}")
     if engine == "template":
         found = _with_left_out(found, _template_velocities(session, output, names, site))
-    reasons = [_reason(velocity, keep, engine) for _, velocity in found]
+    elsewhere = _elsewhere([velocity for _, velocity in found], _known(output, site, star))
+    reasons = [
+        "another place" if is_elsewhere else _reason(velocity, keep, engine)
+        for (_, velocity), is_elsewhere in zip(found, elsewhere)
+    ]
     by = lambda velocity: velocity.mask if engine == "mask" else velocity.template  # noqa: E731
     used = Counter(by(velocity) for (_, velocity), reason in zip(found, reasons) if not reason)
     usual = max(used, key=lambda name: (used[name], name), default="")
@@ -216,17 +224,43 @@ def names_of(output: Path, site: str, star: str) -> set[str]:
     set of str
         Only the given one where it is in no catalog.
     """
-    wanted = name_key(star)
-    for known in catalog_deployment.stars(output, site):
-        if wanted in name_keys(known):
-            return name_keys(known)
-    return {wanted}
+    known = _known(output, site, star)
+    return {name_key(star)} if known is None else name_keys(known)
+
+
+def _known(output: Path, site: str, star: str) -> Star | None:
+    """Return the star of the catalog with a name."""
+    return star_match.match(catalog_deployment.stars(output, site), star, None, None, 2000.0)
+
+
+def _elsewhere(velocities: list[StarVelocity], known: Star | None) -> list[bool]:
+    """Return which velocities are those of another star with the name: one that no catalog has, at another place.
+
+    Of a name that no catalog has, the star is at the place with most velocities.
+    """
+    seen = [
+        Star(velocity.object, velocity.ra_deg, velocity.dec_deg, source="telescope")
+        if Quality.NO_CATALOG_STAR in Quality(velocity.quality) and velocity.ra_deg is not None
+        else None
+        for velocity in velocities
+    ]
+    places = Counter((star.ra_deg, star.dec_deg) for star in seen if star is not None)
+    if known is None and places:
+        stars = {place: Star("", *place) for place in sorted(places)}
+        crowd = {
+            place: sum(places[other] for other in stars if apart_arcsec(stars[place], stars[other]) < SAME_PLACE_ARCSEC)
+            for place in stars
+        }
+        known = stars[max(crowd, key=lambda place: crowd[place])]
+    if known is None:
+        return [False] * len(velocities)
+    return [star is not None and apart_arcsec(star, known) > _SAME_STAR_ARCSEC for star in seen]
 
 
 def _unseen(session: "Session", output: Path, star: str, names: set[str]) -> str:
     """Return the reason why there is no velocity of a star."""
     every = measurements.velocities_of_star(session, lambda _: True)
-    seen = [frame for frame, velocity in every if name_key(velocity.object) in names]
+    seen = [frame for frame, velocity in every if measurements.key_of(velocity) in names]
     if seen:
         days = sorted({frame.day for frame in seen})
         sites = ", ".join(sorted({frame.site for frame in seen}))

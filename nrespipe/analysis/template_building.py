@@ -1,5 +1,6 @@
 """Build the template of a star from its reduced spectra, and list the templates."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from nrespipe.files import template_files as files
 from nrespipe.files.atomic_files import md5
 from nrespipe.files.catalog import star_match
 from nrespipe.files.products import star_spectra_reader
-from nrespipe.frames.star import Star, name_key, name_keys
+from nrespipe.frames.star import Star, name_keys
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -63,6 +64,9 @@ def build(
     star = _star(assembly.output, site, name)
     with assembly.readers.begin() as session:
         found = _inputs(session, assembly.output, star, site, first_day, last_day)
+    if star.source == "telescope" and found:
+        # other stars may have the name
+        star = replace(star, ra_deg=found[0][1].ra_deg, dec_deg=found[0][1].dec_deg)
     exposures, broken = _exposures(found, assembly.output)
     if len(exposures) < 2:
         raise LookupError(
@@ -133,7 +137,7 @@ def _inputs(
     table = series.of_star(session, output, star.name, site=site, first_day=first_day, last_day=last_day)
     wanted = {(row["filename"], row["fiber"]) for row in table}
     names = name_keys(star)
-    found = velocities_of_star(session, lambda name: name_key(name) in names, site=site)
+    found = velocities_of_star(session, names.__contains__, site=site)
     found = [(frame, measured) for frame, measured in found if (frame.filename, measured.fiber) in wanted]
     for frame, _ in found:
         frame.products  # noqa: B018  # read while the session is open
@@ -174,8 +178,11 @@ def _exposures(found: "list[tuple[Frame, StarVelocity]]", output: Path) -> "tupl
 
 def _row(made: "Template", path: Path, output: Path, serves: tuple[str, str]) -> StarTemplate:
     star = made.star
+    # the position tells apart stars that no catalog has
+    ra_deg, dec_deg = (star.ra_deg, star.dec_deg) if star.source == "telescope" else (None, None)
     return StarTemplate(
-        star=star.name, site=made.site, instrument=made.instrument, path=str(path.relative_to(output)), md5=md5(path),
+        star=star.name, ra_deg=ra_deg, dec_deg=dec_deg, site=made.site, instrument=made.instrument,
+        path=str(path.relative_to(output)), md5=md5(path),
         fingerprint=made.fingerprint, teff_k=star.teff_k, logg=star.logg, metallicity=star.metallicity,
         spectral_type=star.spectral_type, aliases=list(star.aliases), inputs=list(made.inputs),
         berv_range_ms=made.berv_range_ms, start_mjd=made.start_mjd, end_mjd=made.end_mjd, first_day=serves[0],

@@ -18,7 +18,7 @@ from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint, ZeroPointVe
 from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files.catalog import star_match
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.star import name_key
+from nrespipe.frames.star import name_key, name_keys
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LIMITS = {"fewest_stars": 2, "fewest_nights": 3, "window_days": 10}
 
 _UNIT = u.m / u.s
+#: Frame, velocity, and name of the star in the catalog
+_Row = tuple[Frame, StarVelocity, str]
 
 
 def measure(
@@ -69,8 +71,8 @@ def measure(
         raise LookupError("no velocity of a constant star is known in these nights")
     asked = {"site": site, "first_day": first_day, "last_day": last_day, "stars": sorted(stars), **limits}
     made = ZeroPointVersion(code_version=__version__, parameters=asked, n_velocities=len(found))
-    for place in sorted({_place(*row) for row in found}):
-        made.zeros += [*_of_fiber(place, [row for row in found if _place(*row) == place], limits)]
+    for place in sorted({_place(*row[:2]) for row in found}):
+        made.zeros += [*_of_fiber(place, [row for row in found if _place(*row[:2]) == place], limits)]
     return made
 
 
@@ -167,40 +169,39 @@ def apply(session: Session, output: Path, table: "QTable", number: int | None = 
 
 def _constant(
     session: Session, output: Path, site: str, first_day: str, last_day: str, stars: Sequence[str]
-) -> list[tuple[Frame, StarVelocity]]:
+) -> list[_Row]:
     """Return the velocities without flags of the constant stars, each by the most frequent line mask of the star."""
     stars_known = catalog_deployment.stars(output, site)
-    known = {name_key(name): name for star in stars_known for name in (star.name, *star.aliases)}
+    known = {key: star.name for star in stars_known for key in name_keys(star)}
     for star in stars:
         if name_key(star) not in known:
-            raise LookupError(f"{star} is no star of the catalog{star_match.near(star, known)}")
+            names = {name_key(name): name for one in stars_known for name in (one.name, *one.aliases)}
+            raise LookupError(f"{star} is no star of the catalog{star_match.near(star, names)}")
     wanted = set().union(*(series.names_of(output, site, star) for star in stars))
     rows = measurements.velocities_of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
     good = [
-        (frame, velocity)
+        (frame, velocity, known.get(name_key(velocity.star), velocity.star))
         for frame, velocity in rows
         if velocity.star
         and (not wanted or name_key(velocity.star) in wanted)
         and velocity.rv_ms is not None
         and velocity.rv_err_ms
-        and not Quality(velocity.quality) & series.UNCERTAIN
+        and not Quality(velocity.quality) & (series.UNCERTAIN | Quality.NO_CATALOG_STAR)
     ]
-    counts = Counter((velocity.star, velocity.mask) for _, velocity in good)
+    counts = Counter((star, velocity.mask) for _, velocity, star in good)
     usual = {star: mask for (star, mask), _ in sorted(counts.items(), key=lambda item: (item[1], item[0]))}
-    return [(frame, velocity) for frame, velocity in good if usual[velocity.star] == velocity.mask]
+    return [row for row in good if usual[row[2]] == row[1].mask]
 
 
 def _place(frame: Frame, velocity: StarVelocity) -> tuple[str, str, int]:
     return frame.instrument, frame.camera, velocity.fiber
 
 
-def _of_fiber(
-    place: tuple[str, str, int], rows: list[tuple[Frame, StarVelocity]], limits: Mapping[str, int]
-) -> Iterator[ZeroPoint]:
+def _of_fiber(place: tuple[str, str, int], rows: list[_Row], limits: Mapping[str, int]) -> Iterator[ZeroPoint]:
     """Yield the rows of the zero points of one fiber."""
-    nights = [datetime.strptime(frame.day, "%Y%m%d").toordinal() for frame, _ in rows]
-    columns = [[getattr(velocity, name) for _, velocity in rows] for name in ("star", "rv_ms", "rv_err_ms")]
-    found = night_zero_points.measure(columns[0], nights, *columns[1:], **limits)
+    nights = [datetime.strptime(frame.day, "%Y%m%d").toordinal() for frame, _, _ in rows]
+    rv_ms, error_ms = ([getattr(velocity, name) for _, velocity, _ in rows] for name in ("rv_ms", "rv_err_ms"))
+    found = night_zero_points.measure([star for _, _, star in rows], nights, rv_ms, error_ms, **limits)
     for i, night in enumerate(found.nights):
         known = np.flatnonzero(np.isfinite(found.deviation_ms[:, i]))
         pairs = np.stack([found.deviation_ms[known, i], found.deviation_error_ms[known, i]], axis=-1)

@@ -1,6 +1,6 @@
 """Measurements of the reduced frames as time series: velocities of stars and drifts of the spectrographs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import hypot
 from statistics import median
 from typing import Any
@@ -12,6 +12,7 @@ from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, StarVelocity
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.star import name_key
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 
 #: Columns of the list of velocities, in their order.
@@ -46,7 +47,7 @@ def velocities_of_star(
     Parameters
     ----------
     belongs
-        Whether a name in OBJECTS is that of the star.
+        Whether a name in the form of ``name_key`` is that of the star.
     site
         Only those of this site.
     first_day, last_day
@@ -65,7 +66,24 @@ def velocities_of_star(
     if last_day:
         query = query.where(Frame.day <= last_day)
     rows = session.execute(query.order_by(StarVelocity.bjd_tdb, Frame.filename, StarVelocity.fiber))
-    return [(frame, velocity) for frame, velocity in rows if belongs(velocity.object)]
+    return [(frame, velocity) for frame, velocity in rows if belongs(key_of(velocity))]
+
+
+def key_of(velocity: StarVelocity) -> str:
+    """Return the name of the star that was identified, in the form of ``name_key``."""
+    return name_key(velocity.star or velocity.object)
+
+
+def identified(session: Session, keys: Collection[str]) -> list[str]:
+    """Return the stars that were identified in frames with other names in OBJECTS.
+
+    Parameters
+    ----------
+    keys
+        Names in OBJECTS in the form of ``name_key``.
+    """
+    names = session.execute(select(StarVelocity.object, StarVelocity.star).where(StarVelocity.star != "").distinct())
+    return sorted({star for name, star in names if name_key(name) in keys})
 
 
 def _velocity_row(filename: str, velocity: StarVelocity) -> dict[str, Any]:

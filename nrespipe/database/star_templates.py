@@ -57,6 +57,7 @@ def summary(row: StarTemplate) -> Template:
 
 def _star(row: StarTemplate) -> Star:
     return Star(
-        row.star, teff_k=row.teff_k, logg=row.logg, metallicity=row.metallicity, spectral_type=row.spectral_type,
+        row.star, ra_deg=row.ra_deg, dec_deg=row.dec_deg, source="" if row.ra_deg is None else "telescope",
+        teff_k=row.teff_k, logg=row.logg, metallicity=row.metallicity, spectral_type=row.spectral_type,
         aliases=tuple(row.aliases or ()),
     )  # fmt: skip

@@ -17,6 +17,7 @@ from astropy.utils.exceptions import AstropyWarning
 
 from nrespipe.errors import BadFrame, Unavailable
 from nrespipe.files.atomic_files import md5, open_regular, temporary_path
+from nrespipe.frames.quality import Quality
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -57,11 +58,18 @@ _DAMAGE = (
 #: ours may have.
 _MOST_AXES, _MOST_PIXELS, _MOST_BYTES = 999, 2**28, 2**40
 _SIZE_CARD = re.compile(rb"(BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|TFIELDS) *= +(-?\d{1,20})(?= |/)")
+#: Keyword and text of a card
+_TEXT_CARD = re.compile(rb"([A-Z0-9_ -]{8})= '((?:[^']|'')*)'")
 
 
 @contextmanager
-def reading(path: str | Path) -> "Iterator[HDUList]":
+def reading(path: str | Path, as_stored: bool = False) -> "Iterator[HDUList]":
     """Open a FITS file to read it; nothing is memory-mapped and nothing stays open.
+
+    Parameters
+    ----------
+    as_stored
+        Whether a packed image is the table of its tiles.
 
     Yields
     ------
@@ -86,7 +94,8 @@ def reading(path: str | Path) -> "Iterator[HDUList]":
             _require_fits(stream.read(BLOCK), name)
             _require_sizes(stream, name)
             stream.seek(0)
-            with fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
+            options = {"memmap": False, "lazy_load_hdus": True, "disable_image_compression": as_stored}
+            with fits.open(stream, mode="readonly", **options) as hdus:
                 yield hdus
     except OSError as error:
         if error.errno is not None:
@@ -179,6 +188,29 @@ def require_whole(hdus: "HDUList", path: str | Path) -> None:
                 raise BadFrame(f"{Path(path).name}: truncated or damaged in the header of its part {len(hdus)}")
 
 
+def checksum_flags(path: str | Path) -> Quality:
+    """Return ``CHANGED_FILE`` if DATASUM of a part of a file is not that of its data.
+
+    Parameters
+    ----------
+    path
+        FITS file.
+
+    Raises
+    ------
+    BadFrame, Unavailable
+        As `reading`.
+
+    Notes
+    -----
+    The data are those in the file, packed or not. CHECKSUM, which includes the header, proves nothing: archives and
+    observers change headers.
+    """
+    with reading(path, as_stored=True) as hdus:
+        wrong = any(hdu.verify_datasum() == 0 for hdu in hdus)
+    return Quality.CHANGED_FILE if wrong else Quality(0)
+
+
 def cards(header: "Header") -> dict[str, tuple[Any, str]]:
     """Return the cards of a header as plain values.
 
@@ -206,6 +238,37 @@ def cards(header: "Header") -> dict[str, tuple[Any, str]]:
         if keyword in ("COMMENT", "HISTORY", "") and keyword in found:
             value = f"{found[keyword][0]}\n{value}"
         found[keyword] = (value, comment)
+    return found
+
+
+def cards_of_part(hdus: "HDUList", number: int, path: str | Path) -> dict[str, tuple[Any, str]]:
+    """Return the cards of a part of a file, with its texts in UTF-8, which the standard forbids and observers write.
+
+    Parameters
+    ----------
+    hdus
+        The open file.
+    number
+        Of the part, from 0.
+
+    Returns
+    -------
+    dict
+        As `cards`.
+    """
+    found = cards(hdus[number].header)
+    # astropy gives a question mark for every byte that is not ASCII
+    if any(isinstance(value, str) and "?" in value for value, _ in found.values()):
+        place = hdus.fileinfo(number)
+        with open(path, "rb") as stream:
+            stream.seek(place["hdrLoc"])
+            block = stream.read(place["datLoc"] - place["hdrLoc"])
+        for start in range(0, len(block), 80):
+            match = _TEXT_CARD.match(block[start : start + 80])
+            keyword = match[1].decode().strip() if match else ""
+            if match and not match[2].isascii() and keyword in found:
+                words = match[2].decode("utf-8", "replace").replace("''", "'").rstrip()
+                found[keyword] = (words, found[keyword][1])
     return found
 
 

@@ -51,6 +51,7 @@ class Quality(IntFlag):
     SITE_DISAGREES = 1 << 29  #: the header has another place of the telescope than the table, which was used
     NAME_DISAGREES = 1 << 30  #: kind, site, spectrograph or camera differ between header and file name; experimental
     SECOND_STAR = 1 << 31  #: a second dip in the cross-correlation function: another star, or the sky, in the fiber
+    CHANGED_FILE = 1 << 32  #: data of the raw file are not those of its DATASUM: damaged, or changed by somebody
 
     def names(self) -> list[str]:
         """Return the lower-case names of the flags that are set, in the order of the bits."""

@@ -1,5 +1,6 @@
 """Stars: their entries in a catalog, and the properties that a spectrum shows."""
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -203,9 +204,27 @@ def name_keys(star: Star) -> set[str]:
     return {name_key(star.name), *map(name_key, star.aliases)}
 
 
-def is_same_star(one: Star, other: Star) -> bool:
-    """Return whether two entries have a name in common, however each of them spells it."""
-    return bool(name_keys(one) & name_keys(other))
+def is_same_star(one: Star, other: Star, *, same_place_arcsec: float = 30.0) -> bool:
+    """Return whether two entries have a name in common, however each of them spells it, and are at one place.
+
+    Parameters
+    ----------
+    same_place_arcsec
+        Largest distance of a star that is in no catalog from another one with its name: observers use a name, as
+        ``target``, for many stars [arcsecond].
+    """
+    if not name_keys(one) & name_keys(other):
+        return False
+    return "telescope" not in (one.source, other.source) or not apart_arcsec(one, other) > same_place_arcsec
+
+
+def apart_arcsec(one: Star, other: Star) -> float:
+    """Return the angle between two stars as they are in their catalogs [arcsecond]; NaN without two positions."""
+    if one.ra_deg is None or one.dec_deg is None or other.ra_deg is None or other.dec_deg is None:
+        return float("nan")
+    ra, dec = math.radians(one.ra_deg - other.ra_deg), (math.radians(one.dec_deg), math.radians(other.dec_deg))
+    haversine = math.sin((dec[0] - dec[1]) / 2) ** 2 + math.cos(dec[0]) * math.cos(dec[1]) * math.sin(ra / 2) ** 2
+    return math.degrees(2 * math.asin(math.sqrt(min(haversine, 1.0)))) * 3600
 
 
 def _parts(name: str) -> list[tuple[str, bool]]:

@@ -21,6 +21,8 @@ from nrespipe.recipes.extraction import extract_frame
 
 #: Typical signal-to-noise ratio of a pixel above which a fiber has light, and below which it has none.
 _LIT_SNR, _UNLIT_SNR = 3.0, 0.5
+#: Typical signal-to-noise ratio of a pixel below which a fiber had no light at all: read noise alone scatters by 0.01.
+_DARK_SNR = 0.1
 
 NEEDS = (Kind.BIAS, Kind.DARK, Kind.FLAT, Kind.ARC)
 #: Flags of masters that concern the camera, and so every frame that it takes.
@@ -62,7 +64,12 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
     spectra, motion, _, detector = extract_frame(raw, refs, spectrograph)
     spectra, added, shift_px = _numbered(raw, spectra, refs.arc)
     drift = measure_drift(spectra, refs.arc, shift_px)
-    _refuse_light_in_the_wrong_fiber(raw, spectra, drift, refs.arc.reference.fibers[0])
+    signal = _signal(spectra)
+    if drift.n_lines == 0 and all(signal.get(fiber, 0.0) < _DARK_SNR for fiber in raw.lit_fibers):
+        raise BadFrame(
+            f"{raw.filename}: no light in the fibers {raw.lit_fibers}, which OBJECTS calls lit: shutter closed?"
+        )
+    _refuse_light_in_the_wrong_fiber(raw, signal, drift, refs.arc.reference.fibers[0])
     wavelengths = frame_wavelengths.compute(spectra, refs.arc, drift)
     barycentric = _barycentric(raw, refs.stars, spectrograph)
     velocities = _velocities(spectra, wavelengths, barycentric, refs)
@@ -101,18 +108,20 @@ def _numbered(raw, spectra, arc):
         raise BadFrame(f"{raw.filename}: {error}") from error
 
 
-def _refuse_light_in_the_wrong_fiber(raw, spectra, drift, reference) -> None:
+def _signal(spectra):
+    """Return the typical signal-to-noise ratio of the pixels of each fiber."""
+    ratio = spectra.flux / np.sqrt(spectra.variance)
+    return {
+        f: float(np.median(one[np.isfinite(one)])) for f, one in zip(spectra.fibers, ratio) if np.isfinite(one).any()
+    }
+
+
+def _refuse_light_in_the_wrong_fiber(raw, signal, drift, reference) -> None:
     """Raise BadFrame if the fiber of the lamp has flux but no lamp lines, and no star fiber has flux.
 
     If the bench moved by two fibers, the star's light lies in the lamp fiber. Without lamp lines nothing else shows it.
     """
-    if drift.n_lines or reference in raw.star_fibers or reference not in spectra.fibers:
-        return
-    ratio = spectra.flux / np.sqrt(spectra.variance)
-    signal = {
-        f: float(np.median(one[np.isfinite(one)])) for f, one in zip(spectra.fibers, ratio) if np.isfinite(one).any()
-    }
-    if reference not in signal:
+    if drift.n_lines or reference in raw.star_fibers or reference not in signal:
         return
     if signal[reference] > _LIT_SNR and all(signal.get(fiber, 0.0) < _UNLIT_SNR for fiber in raw.star_fibers):
         raise BadFrame(

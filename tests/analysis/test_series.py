@@ -5,6 +5,8 @@ import pytest
 from astropy import units as u
 from astropy.table import QTable
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nrespipe import cli
 from nrespipe.analysis import series, template_building
@@ -14,7 +16,7 @@ from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.files import template_files
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
-from nrespipe.frames.star import Star
+from nrespipe.frames.star import Star, name_key
 from nrespipe.frames.template import LeftOut, Template
 from nrespipe.service import assembly
 from nrespipe.settings import Settings
@@ -127,7 +129,7 @@ def test_a_star_that_nobody_observed_is_told(output):
     assert "no velocity of HD1 is known" in result.output
 
 
-@pytest.mark.parametrize(("asked", "near"), [("tau Ceti", "tau Cet"), ("HD10701", "HD10700"), ("HIP8120", "HIP8102")])
+@pytest.mark.parametrize(("asked", "near"), [("tau Cetx", "tau Cet"), ("HD10701", "HD10700"), ("HIP8120", "HIP8102")])
 def test_a_star_that_is_misspelled_is_told_with_the_nearest_names(output, asked, near):
     result = run(asked, "--output", output)
     assert result.exit_code == 1
@@ -241,3 +243,80 @@ def test_what_cannot_be_asked_is_told(output, words, message):
     result = run(*words, "--output", output)
     assert result.exit_code != 0
     assert message in result.output
+
+
+def observe(output, *rows):
+    """Add frames: name in OBJECTS, identified star, position, velocity."""
+    with assembly.build(output, Settings()).sessions.begin() as session:
+        for number, (name, star, place, rv_ms, quality) in enumerate(rows, 100):
+            frame = Frame(
+                filename=f"lscnrs01-fa09-20190501-{number:04d}-e00", path="/a", md5=str(number), kind=Kind.SCIENCE,
+                site="lsc", instrument="nres01", camera="fa09", day="20190501", state=State.DONE, start_mjd=58604.1,
+            )  # fmt: skip
+            frame.velocities = [
+                StarVelocity(
+                    fiber=0, object=name, star=star, mask="G2", bjd_tdb=2458604.6 + number, rv_ms=rv_ms, rv_err_ms=9.0,
+                    photon_err_ms=3.0, wavelength_err_ms=0.0, drift_err_ms=4.0, quality=int(quality),
+                    ra_deg=place[0], dec_deg=place[1],
+                )
+            ]  # fmt: skip
+            session.add(frame)
+
+
+UNLISTED = Quality.NO_CATALOG_STAR
+
+
+def test_a_series_has_the_star_that_was_identified_whatever_it_was_called(output):
+    here = (176.629458, -40.500361)
+    observe(
+        output,
+        ("HD10700", "HD102365", here, 16900.0, Quality.STAR_DISAGREES),
+        ("HD102365", "HD102365", here, 16901.0, Quality(0)),
+        ("my target", "HD102365", here, 16902.0, Quality(0)),
+        ("HD 102365 B", "", (176.631, -40.500361), 16800.0, UNLISTED),
+    )
+    table = series.read(output, "HD102365")
+    assert list(table["rv"].to_value(u.m / u.s)) == [16901.0, 16902.0]
+    assert table.meta["left_out"] == {"star_disagrees": 1}
+    assert list(series.read(output, "my target")["object"]) == ["HD102365", "my target"]
+    assert list(series.read(output, "HD 102365 B")["rv"].to_value(u.m / u.s)) == [16800.0]
+    assert 16900.0 not in series.read(output, "tau Cet", engine="mask")["rv"].to_value(u.m / u.s)
+
+
+def test_stars_that_no_catalog_has_share_no_series_at_two_places(output):
+    observe(
+        output,
+        ("target", "", (10.0, -20.0), 1.0, UNLISTED),
+        ("target", "", (10.001, -20.0), 2.0, UNLISTED),
+        ("target", "", (50.0, 10.0), 3.0, UNLISTED),
+        # by its name a star of the catalog, which is elsewhere
+        ("HD22049", "", (50.0, 10.0), 4.0, UNLISTED),
+    )
+    table = series.read(output, "target")
+    assert list(table["rv"].to_value(u.m / u.s)) == [1.0, 2.0]
+    assert table.meta["left_out"] == {"another place": 1}
+    assert series.read(output, "eps Eri").meta["left_out"] == {"another place": 1}
+
+
+def test_a_star_that_was_never_observed_has_no_series(output):
+    observe(output, ("HD_12345", "", (10.0, -20.0), 1.0, UNLISTED), ("HD_54321", "", (50.0, 10.0), 3.0, UNLISTED))
+    with pytest.raises(LookupError, match="no velocity of HD_99999"):
+        series.read(output, "HD_99999")
+    assert len(series.read(output, "HD 12345")) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["HD_1", "HD_2", "HD 1", "target", "target_2", "tau_Cet", "TOI-3"]),
+            st.sampled_from([(10.0, -20.0), (10.0, -20.01), (50.0, 10.0), (350.0, 80.0)]),
+        ),
+        min_size=1, max_size=12,
+    )
+)  # fmt: skip
+def test_no_two_stars_share_a_series(seen):
+    velocities = [StarVelocity(object=name, ra_deg=p[0], dec_deg=p[1], quality=int(UNLISTED)) for name, p in seen]
+    of_name = [v for v in velocities if name_key(v.object) == name_key(seen[0][0])]
+    kept = [v for v, elsewhere in zip(of_name, series._elsewhere(of_name, None)) if not elsewhere]
+    assert kept
+    assert len({(v.ra_deg, v.dec_deg) for v in kept}) == 1

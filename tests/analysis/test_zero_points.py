@@ -165,9 +165,9 @@ def test_what_cannot_be_is_said_in_words(output, tmp_path):
 
 
 def test_a_star_that_the_catalog_does_not_know_is_told_with_the_nearest_names(output):
-    result = run("zeropoints", "make", "--star", "HD115617", "--star", "tau Ceti", output=output)
+    result = run("zeropoints", "make", "--star", "HD115617", "--star", "tau Cetx", output=output)
     assert result.exit_code == 1
-    assert "tau Ceti is no star of the catalog; near in name: tau Cet" in result.output
+    assert "tau Cetx is no star of the catalog; near in name: tau Cet" in result.output
     assert "no zero points were measured" in run("velocities", "HD10700", "--zeropoints", output=output).output
 
 
@@ -182,3 +182,13 @@ def test_a_version_that_goes_takes_its_zero_points_along(session, output):
     session.delete(made)
     session.flush()
     assert session.query(ZeroPoint).count() == 0
+
+
+def test_a_star_under_two_names_of_the_catalog_is_one_constant_star(session, output):
+    before = make(session, output)
+    for velocity in session.query(StarVelocity).filter(StarVelocity.star == "HD10700").limit(5):
+        velocity.star = "tau Cet"
+    after = make(session, output)
+    values = [[zero.value_ms for zero in made.zeros] for made in (before, after)]
+    np.testing.assert_array_equal(*values)
+    assert all("tau Cet" not in zero.stars for zero in after.zeros)

@@ -120,6 +120,14 @@ def test_a_frame_without_a_star_is_refused(observed, spectrograph):
         science.reduce(replace(raw, objects=("none", "thar", "none")), refs, spectrograph)
 
 
+def test_a_frame_without_light_is_refused(expose, references, spectrograph):
+    dark = expose(frames.Scene(Kind.SCIENCE, ("none", "none", "none"), 600.0, {}, {}), seed=8).raw
+    raw = replace(dark, objects=(NAMES[0], "thar", "none"), start_mjd=58578.5)
+    refs = replace(references, stars={0: stars.target(NAMES[0]).star})
+    with pytest.raises(BadFrame, match="no light in the fibers"):
+        science.reduce(raw, refs, spectrograph)
+
+
 def test_the_arc_knows_the_numbers_of_all_orders_and_the_wavelengths_of_all_fibers(references, spectrograph):
     scale = references.arc.solution
     assert scale.fibers == (0, 1, 2)

@@ -288,7 +288,10 @@ class StarVelocity(Row):
     frame_id, fiber
         Where it was measured.
     object, star, mask
-        Name of the star in OBJECTS and in the catalog ('' where it is not there); line mask.
+        Name of the star in OBJECTS, and of the star that was identified ('' where that is the same and in no catalog);
+        line mask.
+    ra_deg, dec_deg
+        ICRS position of the star that was identified; None in a row of a program before migration 0016 [degree].
     bjd_tdb
         Photon-weighted midpoint at the barycenter [JD, TDB].
     rv_ms, rv_err_ms
@@ -333,6 +336,8 @@ class StarVelocity(Row):
     frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"))
     fiber: Mapped[int]
     object: Mapped[str] = mapped_column(Text, index=True)
+    ra_deg: Mapped[float | None] = mapped_column(Real)
+    dec_deg: Mapped[float | None] = mapped_column(Real)
     mask: Mapped[str] = mapped_column(Text)
     bjd_tdb: Mapped[float | None] = mapped_column(Real)
     rv_ms: Mapped[float | None] = mapped_column(Real)

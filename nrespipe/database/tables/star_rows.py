@@ -19,6 +19,8 @@ class StarTemplate(Row):
     ----------
     star
         Name of the star by the catalog.
+    ra_deg, dec_deg
+        ICRS position of a star that no catalog has; None for others [degree].
     site, instrument
         Where it was seen.
     path, md5
@@ -49,6 +51,8 @@ class StarTemplate(Row):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     star: Mapped[str] = mapped_column(Text, index=True)
+    ra_deg: Mapped[float | None] = mapped_column(Real)
+    dec_deg: Mapped[float | None] = mapped_column(Real)
     site: Mapped[str] = mapped_column(Text)
     instrument: Mapped[str] = mapped_column(Text)
     path: Mapped[str] = mapped_column(Text)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 STANDARD = "v1.1.0"
 
 #: Flags of frames that are not to be used without inspection.
-_GRAVE = Quality.NO_COORDINATES | Quality.POOR_WAVELENGTHS | Quality.ORDERS_RENUMBERED
+_GRAVE = (
+    Quality.NO_COORDINATES | Quality.POOR_WAVELENGTHS | Quality.ORDERS_RENUMBERED | Quality.STAR_DISAGREES
+    | Quality.TIME_UNCERTAIN
+)  # fmt: skip
 
 #: Wavelengths near which the signal-to-noise ratio is given, vacuum [angstrom].
 _SNR_ANGSTROM = (4300.0, 5180.0, 6000.0, 7000.0)
@@ -47,7 +50,7 @@ def header(inputs: ProductInputs, level: str, filename: str) -> "Header":
     made.extend([*_file(inputs, level, filename), *_observation(inputs)])
     for trace, fiber in inputs.traces:
         made.extend(_trace(inputs, trace, fiber))
-    made.extend([*site_cards.cards(inputs), *_camera(inputs), *_pipeline(inputs), *_snr(inputs)])
+    made.extend([*site_cards.cards(inputs), *_camera(inputs), *_pipeline(inputs, level), *_snr(inputs)])
     return made
 
 
@@ -140,8 +143,11 @@ def _camera(inputs: ProductInputs) -> "list[Card]":
     ]
 
 
-def _pipeline(inputs: ProductInputs) -> "list[Card]":
-    quality = inputs.reduction.quality
+def _pipeline(inputs: ProductInputs, level: str) -> "list[Card]":
+    spectra = quality = inputs.reduction.quality
+    if level == "L4":
+        for velocity in inputs.reduction.velocities:
+            quality |= velocity.quality
     grave = bool(quality & _GRAVE)
     return [
         card("DRPTAG", inputs.version, "version of nrespipe"),
@@ -153,14 +159,15 @@ def _pipeline(inputs: ProductInputs) -> "list[Card]":
         card("FULLCOMP", "Yes", "every required part of the standard is here"),
         card("TELFLAG", "Pass", "telescope"),
         card("INSTFLAG", "Pass", "instrument"),
-        card("DRPFLAG", "Fail" if grave else "Warn" if quality else "Pass", "pipeline; reasons in DQLVL2"),
+        card("DRPFLAG", "Fail" if grave else "Warn" if quality else "Pass", "pipeline; reasons in DQWORDS"),
         card("ADDFLAG", None, "no further flag"),
         card("OBSFLAG", None, "judgement of the observer"),
         card("SUMMFLAG", "Fail" if grave else "Pass", "all together"),
         card("DQLVL0", 0, "quality flags of the raw frame, as bits"),
         card("DQLVL1", 0, "quality flags of the image, as bits"),
-        card("DQLVL2", int(quality), "quality flags of the spectra, as bits"),
-        card("DQWORDS", " ".join(quality.names()), "the same in words"),
+        card("DQLVL2", int(spectra), "quality flags of the spectra, as bits"),
+        *([card("DQLVL4", int(quality), "the same with those of the velocities")] if level == "L4" else []),
+        card("DQWORDS", " ".join(quality.names()), "all of them in words"),
         *(card(f"L1ID{kind.upper()}"[:8], name, "master") for kind, name in inputs.masters.items()),
         *_drift_scatter(inputs),
     ]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,22 +69,24 @@ def meter(columns: Mapping[str, list[Any]]) -> ExposureMeter | None:
     return ExposureMeter(start_mjd[keep], exposure_s[keep], counts[keep])
 
 
-def telescope_headers(hdus: "HDUList") -> tuple[Cards, ...]:
+def telescope_headers(hdus: "HDUList", path: str | Path) -> tuple[Cards, ...]:
     """Fetch the headers of the telescopes.
 
     Parameters
     ----------
     hdus
         An open raw frame.
+    path
+        Its file.
 
     Returns
     -------
     tuple
         Of TELESCOPE_1 and TELESCOPE_2; empty for an absent one.
     """
-    by_name = {hdu.name: hdu for hdu in hdus}
+    by_name = {hdu.name: number for number, hdu in enumerate(hdus)}
     names = ("TELESCOPE_1", "TELESCOPE_2")
-    return tuple(fits_io.cards(by_name[name].header) if name in by_name else {} for name in names)
+    return tuple(fits_io.cards_of_part(hdus, by_name[name], path) if name in by_name else {} for name in names)
 
 
 def telescope(cards: Cards) -> Telescope | None:

@@ -8,8 +8,9 @@ import numpy as np
 from nrespipe.errors import BadFrame
 from nrespipe.files import fits_io
 from nrespipe.files.raw import identity, lazy_pixels, other_extensions
-from nrespipe.files.raw.card_values import Cards, number, positive, section, value
+from nrespipe.files.raw.card_values import Cards, number, positive, section, text, value
 from nrespipe.frames.arrays import Floats
+from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import ExposureMeter, RawFrame, Section, Telescope
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def read_identity(path: str | Path) -> "Identity":
     """
     identity.require_raw_name(path)
     with fits_io.reading(path) as hdus:
-        header = _header(hdus, lazy_pixels.spectrum(hdus))
+        header = _header(hdus, lazy_pixels.spectrum(hdus), path)
         fits_io.require_whole(hdus, path)
-        others = _others(hdus)
+        others = _others(hdus, path)
     return identity.of(path, header, *others)
 
 
@@ -64,12 +65,13 @@ def read(path: str | Path, whole: bool = True) -> RawFrame:
     name = Path(path).name
     with fits_io.reading(path) as hdus:
         spectrum = lazy_pixels.spectrum(hdus)
-        header = _header(hdus, spectrum)
+        header = _header(hdus, spectrum, path)
         fits_io.require_whole(hdus, path)
-        meter, telescopes = _others(hdus)
+        meter, telescopes = _others(hdus, path)
         _require_image(spectrum, name)
         shape = (int(spectrum.shape[-2]), int(spectrum.shape[-1]))
         image = spectrum.data if whole else None
+    checksums = fits_io.checksum_flags(path) if whole else Quality(0)
     frame = identity.of(path, header, meter, telescopes)
     data_section, bias_section = _sections(header, shape, name)
     # the recipes index an image with two slices, whichever of the two it is
@@ -77,8 +79,9 @@ def read(path: str | Path, whole: bool = True) -> RawFrame:
     if image is not None:
         adu = np.ascontiguousarray(image.reshape(shape), dtype=np.float32)
         _require_signal(adu[data_section.slices], name)
+    quality = frame.quality | _section_flags(header, shape) | checksums
     return RawFrame(
-        **vars(frame),
+        **{**vars(frame), "quality": quality},
         adu=adu,
         bias_section=bias_section,
         data_section=data_section,
@@ -89,16 +92,17 @@ def read(path: str | Path, whole: bool = True) -> RawFrame:
     )
 
 
-def _others(hdus: "HDUList") -> tuple[ExposureMeter | None, tuple[Telescope | None, ...]]:
+def _others(hdus: "HDUList", path: str | Path) -> tuple[ExposureMeter | None, tuple[Telescope | None, ...]]:
     """Return the exposure meter and the telescopes."""
-    telescopes = (other_extensions.telescope(cards) for cards in other_extensions.telescope_headers(hdus))
+    telescopes = (other_extensions.telescope(cards) for cards in other_extensions.telescope_headers(hdus, path))
     return other_extensions.meter(other_extensions.meter_columns(hdus)), tuple(telescopes)
 
 
-def _header(hdus: "HDUList", spectrum: "ImageHDU") -> Cards:
+def _header(hdus: "HDUList", spectrum: "ImageHDU", path: str | Path) -> Cards:
     """Return the cards of the spectrum, after those that only the primary part has."""
-    own = fits_io.cards(spectrum.header)
-    return own if spectrum is hdus[0] else fits_io.cards(hdus[0].header) | own
+    number = next(i for i, hdu in enumerate(hdus) if hdu is spectrum)
+    own = fits_io.cards_of_part(hdus, number, path)
+    return own if number == 0 else fits_io.cards_of_part(hdus, 0, path) | own
 
 
 def _require_image(spectrum: "ImageHDU", name: str) -> None:
@@ -117,6 +121,7 @@ def _sections(header: Cards, shape: tuple[int, int], name: str) -> tuple[Section
         raise BadFrame(
             f"{name}: the image has {columns} x {rows} pixels, DATASEC is {data.end_column} x {data.end_row}"
         )
+    _refuse_transposed(header, shape, name)
     claimed = section(value(header, "BIASSEC"))
     first = data.end_column
     if claimed and max(claimed.first_column, first) < min(claimed.end_column, columns):
@@ -125,6 +130,22 @@ def _sections(header: Cards, shape: tuple[int, int], name: str) -> tuple[Section
         raise BadFrame(f"{name}: no overscan: BIASSEC is {value(header, 'BIASSEC')!r}, the image ends at {columns}")
     # The first columns after the light still have some of it: a real BIASSEC leaves out six.
     return data, Section(first + 6, columns, *_rows(data))
+
+
+def _refuse_transposed(header: Cards, shape: tuple[int, int], name: str) -> None:
+    """Raise BadFrame if rows and columns of an image have changed places: nothing tells which way it was turned."""
+    whole = section(value(header, "DETSIZE"))
+    rows, columns = shape
+    if whole and rows != columns and (whole.end_column, whole.end_row) == (rows, columns):
+        raise BadFrame(f"{name}: the image is transposed: {columns} x {rows} pixels, DETSIZE is {rows} x {columns}")
+
+
+def _section_flags(header: Cards, shape: tuple[int, int]) -> Quality:
+    """Return a flag if BIASSEC is not in the image."""
+    claimed = section(value(header, "BIASSEC"))
+    given = text(value(header, "BIASSEC"))
+    is_inside = claimed is not None and claimed.end_column <= shape[1] and claimed.end_row <= shape[0]
+    return Quality.HEADER_DISAGREES if given and not is_inside else Quality(0)
 
 
 def _rows(data: Section) -> tuple[int, int]:

@@ -163,14 +163,16 @@ def _velocity_columns(raw: RawFrame, velocity: "Velocity", reduction: "Reduction
         "contrast": velocity.contrast,
         "bisector_ms": velocity.bisector_ms,
         "quality": int(velocity.quality),
-        **_further_columns(velocity),
+        **_further_columns(velocity, raw.objects[velocity.fiber]),
     }
 
 
-def _further_columns(velocity: "Velocity") -> Columns:
+def _further_columns(velocity: "Velocity", name: str) -> Columns:
     kind, second = velocity.stellar_type, velocity.template
     return {
-        "star": "" if velocity.star.source == "telescope" else velocity.star.name,
+        "star": "" if velocity.star.source == "telescope" and velocity.star.name == name else velocity.star.name,
+        "ra_deg": velocity.star.ra_deg,
+        "dec_deg": velocity.star.dec_deg,
         "transfer_err_ms": velocity.transfer_error_ms,
         "scale_err_ms": velocity.scale_error_ms,
         "fwhm_err_ms": velocity.fwhm_error_ms,

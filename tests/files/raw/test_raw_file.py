@@ -106,8 +106,45 @@ def test_the_spectrum_is_found_by_name_behind_another_image(tmp_path, raw):
     assert raw_file.read(path).adu.shape == (66, 100)
 
 
-def test_wrong_checksums_are_no_matter(write_raw):
-    assert raw_file.read(write_raw(CHECKSUM="XWACXT2CXT8CXT8C", DATASUM="2524588644")).adu.shape == (66, 100)
+def test_data_that_are_not_those_of_their_checksum_are_read_and_flagged(write_raw):
+    assert raw_file.read(write_raw(CHECKSUM="XWACXT2CXT8CXT8C")).quality == Quality(0)
+    path = write_raw(packed=False, CHECKSUM="XWACXT2CXT8CXT8C", DATASUM="2524588644")
+    frame = raw_file.read(path)
+    assert frame.adu.shape == (66, 100)
+    assert frame.quality == Quality.CHANGED_FILE
+    with fits.open(path, mode="update", checksum=True) as hdus:
+        hdus[0].add_checksum()
+    assert raw_file.read(path).quality == Quality(0)
+    content = bytearray(path.read_bytes())
+    content[2880 * 2 + 100] ^= 1
+    path.write_bytes(content)
+    assert raw_file.read(path).quality == Quality.CHANGED_FILE
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_names_in_utf_8_stay_different(write_raw, packed):
+    names = {}
+    for letter in ("β", "α"):
+        path = write_raw(packed=packed, OBJECTS="@@ Pic&thar&none")
+        path.write_bytes(path.read_bytes().replace(b"@@ Pic", f"{letter} Pic".encode(), 1))
+        names[letter] = raw_file.read(path).objects[0]
+        assert raw_file.read_identity(path).objects[0] == names[letter]
+    assert names == {"β": "β Pic", "α": "α Pic"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "flag"),
+    [("[200:220,1:64]", True), ("[87:104,1:64]", True), ("[87:100,1:99]", True), ("nonsense", True), ("UNKNOWN", False),
+     (None, False), ("[87:100,1:64]", False)],
+)  # fmt: skip
+def test_an_overscan_section_outside_the_image_is_flagged(write_raw, claim, flag):
+    assert (Quality.HEADER_DISAGREES in raw_file.read(write_raw(BIASSEC=claim)).quality) == flag
+
+
+def test_a_transposed_image_is_refused(write_raw, raw):
+    turned = np.ascontiguousarray(raw.pixels().T)
+    with pytest.raises(BadFrame, match="transposed: 66 x 100 pixels, DETSIZE is 100 x 66"):
+        raw_file.read(write_raw(image=turned, DATASEC="[1:50,1:64]"))
 
 
 @pytest.mark.parametrize("words", ["N/A", "NaN", "UNKNOWN", "", "  "])
