@@ -290,10 +290,10 @@ def test_every_column_of_the_database_is_told_with_its_meaning(code):
 
 
 def test_every_part_of_every_product_is_told_with_its_meaning(code):
-    from nrespipe.files.products import l2, l4
+    from nrespipe.files.products import l2, l3, l4
 
-    assert directives("product") == {"L2", "L4"}
-    for level, writer in (("L2", l2), ("L4", l4)):
+    assert directives("product") == {"L2", "L3", "L4"}
+    for level, writer in (("L2", l2), ("L3", l3), ("L4", l4)):
         text = code.shelves.product(level)
         for hdu in writer.build(code.shelves.specimen.inputs(), "x-L2.fits.fz"):
             assert re.search(rf"\* - ``{hdu.name}``\n     - \S.*\n     - \S", text), hdu.name

@@ -16,12 +16,12 @@ import nrespipe
 from nrespipe.database.tables import Row
 from nrespipe.files import fits_io, master_files
 from nrespipe.files.catalog import target_check, targets
-from nrespipe.files.products import l2, l4
+from nrespipe.files.products import l2, l3, l4
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.raw import Kind
 from nrespipe.frames.star import Star
 
-_PRODUCTS = {"L2": l2, "L4": l4}
+_PRODUCTS = {"L2": l2, "L3": l3, "L4": l4}
 _MASTERS = {Kind.BIAS: Bias, Kind.DARK: Dark, Kind.FLAT: Flat, Kind.ARC: Arc}
 
 
@@ -65,7 +65,7 @@ def product(level):
     Parameters
     ----------
     level : str
-        ``L2`` or ``L4``.
+        ``L2``, ``L3`` or ``L4``.
 
     Returns
     -------

@@ -6,7 +6,7 @@ from nrespipe import instruments
 from nrespipe.files.products.product_inputs import ProductInputs
 from nrespipe.frames.raw import ExposureMeter, Kind, RawFrame, Section
 from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.spectra import Spectra, Stitched
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import Barycentric, OrderVelocities, TemplateVelocity, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
@@ -61,10 +61,11 @@ def _reduction():
     seen = Barycentric(58579.0, 2458579.5, 1000.0, True)
     return Reduction(
         measurements={"trace_shift_px": 0.0},
-        spectra=Spectra(_FIBERS, _ORDERS, ones, ones, np.zeros(shape, np.uint8), ones),
+        spectra=Spectra(_FIBERS, _ORDERS, ones, ones, np.zeros(shape, np.uint8), ones, None, ones[:, :, 0]),
         wavelengths=Wavelengths(_FIBERS, _ORDERS, angstrom, np.ones(len(_FIBERS)), drift, line_shape),
         barycentric={0: seen},
         velocities=(_velocity(seen),),
+        stitched={0: Stitched(0, np.linspace(5000, 5060, _PIXELS), *np.ones((4, _PIXELS)))},
     )
 
 

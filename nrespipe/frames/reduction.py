@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
 from nrespipe.frames.quality import Quality
-from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.spectra import Spectra, Stitched
 from nrespipe.frames.star import Star
 from nrespipe.frames.template import Template
 from nrespipe.frames.velocity import Barycentric, LineMask, Tellurics, Velocity
@@ -71,6 +71,8 @@ class Reduction:
         Barycentric correction by star fiber.
     velocities
         One for each star fiber whose velocity could be measured.
+    stitched
+        Spectrum of joined orders by star fiber, for stars with a barycentric correction.
     """
 
     quality: Quality = Quality(0)
@@ -79,3 +81,4 @@ class Reduction:
     wavelengths: Wavelengths | None = None
     barycentric: Mapping[int, Barycentric] = field(default_factory=dict)
     velocities: tuple[Velocity, ...] = ()
+    stitched: Mapping[int, Stitched] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from nrespipe.engine.detector import header_checks
+from nrespipe.engine.spectrum import stitching
 from nrespipe.engine.star import activity
 from nrespipe.engine.velocity import barycenter, measurement
 from nrespipe.engine.wavelength import frame_wavelengths, order_numbers, wavelength_errors
@@ -89,6 +90,11 @@ def reduce(raw: RawFrame, refs: References, spectrograph: Spectrograph) -> Reduc
         spectra=spectra,
         wavelengths=wavelengths,
         barycentric=barycentric,
+        stitched={
+            fiber: stitching.stitch(spectra, wavelengths, fiber, seen.berv_ms)
+            for fiber, seen in barycentric.items()
+            if stitching.has_light(spectra, wavelengths, fiber)
+        },
         velocities=tuple(
             replace(
                 velocity,

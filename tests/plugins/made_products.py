@@ -6,7 +6,7 @@ import numpy as np
 
 from nrespipe import instruments
 from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.spectra import Spectra, Stitched
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import Barycentric, OrderVelocities, Velocity
 from nrespipe.frames.wavelength import Drift, LineShape, Wavelengths
@@ -33,7 +33,16 @@ def spectra_of(fibers):
     flux = rng.normal(10000, 100, shape)
     flux[0, 1, :10] = np.nan
     quality = rng.integers(0, 256, shape).astype(np.uint8)
-    return Spectra(fibers, ORDERS, flux, np.full(shape, 1e4), quality, np.ones(shape), np.array([[3, 4], [2000, 4095]]))
+    rejected, lamp = np.array([[3, 4], [2000, 4095]]), 1e4 + rng.normal(size=shape[:2])
+    return Spectra(fibers, ORDERS, flux, np.full(shape, 1e4), quality, np.ones(shape), rejected, lamp)
+
+
+def stitched_of(fiber):
+    rng = np.random.default_rng(fiber)
+    angstrom = 5000 * np.exp(np.arange(700) * 1500 / 299792458.0)
+    arrays = rng.normal(100, 1, (4, 700))
+    arrays[:, 5] = np.nan
+    return Stitched(fiber, angstrom, *arrays)
 
 
 def velocity_of(fiber, name, barycentric):
@@ -58,6 +67,7 @@ def reduction_of(raw, drift=True, **changes):
         spectra=spectra_of(fibers),
         wavelengths=wavelengths_of(fibers, found),
         barycentric=seen,
+        stitched={i: stitched_of(i) for i in raw.star_fibers},
         velocities=tuple(velocity_of(fiber, raw.objects[fiber], seen[fiber]) for fiber in raw.star_fibers),
     )
     return replace(made, **changes)

@@ -98,10 +98,11 @@ def optimal(
     excess, hidden = _hidden((*arrays, extra), guard, flux, variance, used, of_lamp)
     variance = np.where(hidden, variance + excess**2, variance)
     quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden, np.uint8(Pixel.COSMIC), np.uint8(0)))
-    blaze = flat.blaze[[flat.traces.fibers.index(fiber) for fiber in lit]]
+    rows = [flat.traces.fibers.index(fiber) for fiber in lit]
+    blaze, lamp = flat.blaze[rows], None if flat.peak_e_per_s is None else flat.peak_e_per_s[rows]
     quality[blaze <= 0] |= np.uint8(Pixel.DARK)
     rejected = np.argwhere(laid.bad == column_fit_kernels.OUTLIER)[:, ::-1].astype(np.int16)
-    return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected)
+    return Spectra(lit, traces.orders, laid.unsort(flux), laid.unsort(variance), quality, blaze, rejected, lamp)
 
 
 def _reject(arrays: _Arrays, guard, flux, variance, used, of_lamp) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nrespipe.files import fits_io, layout
-from nrespipe.files.products import l2, l4
+from nrespipe.files.products import l2, l3, l4
 from nrespipe.files.products.product_inputs import ProductInputs, master_names
 from nrespipe.frames.raw import Kind, RawFrame
 
@@ -44,8 +44,8 @@ def write(
     Returns
     -------
     list of (str, Path)
-        Level and file of each product: for each star the spectra (``L2``), and the velocity (``L4``) if there is one;
-        none for calibrations. Where a frame has two stars, the names have the fiber.
+        Level and file of each product: for each star the spectra (``L2``), the joined orders (``L3``) and the velocity
+        (``L4``) if there are such; none for calibrations. Where a frame has two stars, the names have the fiber.
 
     Raises
     ------
@@ -60,8 +60,9 @@ def write(
     made = []
     for fiber in raw.star_fibers:
         inputs = ProductInputs(raw, reduction, fiber, names, spectrograph, stars or {}, steps)
-        for level, build in (("L2", l2.build), ("L4", l4.build)):
-            if level == "L2" or inputs.velocity is not None:
+        levels = (("L2", l2.build, True), ("L3", l3.build, inputs.stitched), ("L4", l4.build, inputs.velocity))
+        for level, build, known in levels:
+            if known is not None:
                 which = fiber if len(raw.star_fibers) > 1 else None
                 path = layout.product_path(output, raw, f"-{level}.fits.fz", which)
                 made.append((level, build(inputs, path.name), path))

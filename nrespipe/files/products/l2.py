@@ -55,7 +55,7 @@ def build(inputs: "ProductInputs", filename: str) -> "HDUList":
 
 
 def _parts(inputs: "ProductInputs") -> Iterator[tuple[str, "ExtensionHDU", str]]:
-    yield "ORDER_TABLE", _order_table(inputs), "orders of trace 1 and the wavelengths they cover [Angstrom]"
+    yield "ORDER_TABLE", order_table(inputs), "orders of trace 1, the wavelengths they cover, the level of the lamp"
     for trace, fiber in inputs.traces:
         yield from _trace(inputs, trace, fiber)
     yield from _barycentric(inputs)
@@ -89,7 +89,8 @@ def _parts(inputs: "ProductInputs") -> Iterator[tuple[str, "ExtensionHDU", str]]
         yield "EXPMETER", _meter(inputs.raw.meter), "counts of the exposure meter"
 
 
-def _order_table(inputs: "ProductInputs") -> fits.BinTableHDU:
+def order_table(inputs: "ProductInputs") -> fits.BinTableHDU:
+    """Return the table of orders, with the flux of the lamp at the peak of each: blaze times it joins the orders."""
     spectra, wavelengths = inputs.spectra, inputs.wavelengths
     angstrom = wavelengths.vacuum_angstrom[wavelengths.fibers.index(spectra.fibers[0])]
     columns = [
@@ -98,6 +99,9 @@ def _order_table(inputs: "ProductInputs") -> fits.BinTableHDU:
         fits.Column("WAVE_START", "D", "Angstrom", array=_extreme(angstrom, np.fmin)),
         fits.Column("WAVE_END", "D", "Angstrom", array=_extreme(angstrom, np.fmax)),
     ]
+    if spectra.lamp_e_per_s is not None:
+        lamps = [(trace, spectra.lamp_e_per_s[spectra.fibers.index(fiber)]) for trace, fiber in inputs.traces]
+        columns += [fits.Column(f"TRACE{trace}_LAMP", "D", "electron/s", array=lamp) for trace, lamp in lamps]
     return fits.BinTableHDU.from_columns(columns, name="ORDER_TABLE")
 
 

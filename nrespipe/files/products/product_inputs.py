@@ -9,7 +9,7 @@ from nrespipe import __version__
 from nrespipe.files.raw.card_values import text, value
 from nrespipe.frames.raw import RawFrame, Telescope
 from nrespipe.frames.reduction import Reduction
-from nrespipe.frames.spectra import Spectra
+from nrespipe.frames.spectra import Spectra, Stitched
 from nrespipe.frames.spectrograph import Place, Spectrograph
 from nrespipe.frames.star import Star
 from nrespipe.frames.velocity import Barycentric, Velocity
@@ -81,6 +81,11 @@ class ProductInputs:
     def barycentric(self) -> Barycentric | None:
         """Barycentric correction of the star; None where it has no coordinates."""
         return self.reduction.barycentric.get(self.fiber)
+
+    @property
+    def stitched(self) -> Stitched | None:
+        """The joined orders of the star; None where it has no barycentric correction."""
+        return self.reduction.stitched.get(self.fiber)
 
     @property
     def velocity(self) -> Velocity | None:

@@ -62,11 +62,14 @@ def _spectra(hdus: fits.HDUList) -> Reduction:
     def stack(part: str, dtype: type) -> Any:
         return np.stack([np.asarray(hdus[f"{trace}_{part}"].data, dtype) for trace in traces])
 
+    table = hdus["ORDER_TABLE"].data
+    lamps = [f"{trace}_LAMP" for trace in traces]
     rejected = hdus["IMAGE_REJECTED"].data if "IMAGE_REJECTED" in hdus else np.zeros((0, 2))
     spectra = Spectra(
         fibers, orders, stack("FLUX", np.float64), stack("VAR", np.float64), stack("QUALITY", np.uint8),
         stack("BLAZE", np.float64),
         np.asarray(rejected, int),
+        np.stack([_native(table[name]) for name in lamps]) if lamps[0] in table.names else None,
     )  # fmt: skip
     angstrom = stack("WAVE", np.float64)
     unknown = LineShape(

@@ -71,7 +71,7 @@ def test_a_star_without_a_velocity_has_its_products_all_the_same(make):
 
     _raw, reduction, _ = make("51 Peg&thar&HD 10700")
     good, bad = reduction.velocities
-    _, _, (_, level4, _, other) = make("51 Peg&thar&HD 10700", changes={"velocities": (lost(good), bad)})
+    _, _, (_, _, level4, _, _, other) = make("51 Peg&thar&HD 10700", changes={"velocities": (lost(good), bad)})
     assert level4["RV1"].header["DQWORDS"] == "no_velocity"
     assert level4[0].header["RV"] is level4["CCF1"].header["CCFRV"] is None
     assert np.isnan(level4["CCF1"].data).all()
@@ -96,8 +96,8 @@ def test_a_frame_has_all_of_its_products_or_none(write_raw, tmp_path, monkeypatc
         ("51 Peg&thar&none", 0, (0, 1)),
         ("none&thar&51 Peg", 0, (1, 2)),
         ("51 Peg&thar&HD 10700", 0, (0, 1)),
-        ("51 Peg&thar&HD 10700", 2, (1, 2)),
-        ("51 Peg&none&HD 10700", 2, (2,)),
+        ("51 Peg&thar&HD 10700", 3, (1, 2)),
+        ("51 Peg&none&HD 10700", 3, (2,)),
     ],
 )
 def test_the_spectra_of_each_star_have_every_required_part_of_the_standard(make, objects, place, fibers):
@@ -125,7 +125,7 @@ def test_the_spectra_of_each_star_have_every_required_part_of_the_standard(make,
 
 
 def test_the_velocities_have_every_required_part_of_the_standard(make):
-    raw, _, (_, one, _, other) = make("51 Peg&thar&HD 10700")
+    raw, _, (_, _, one, _, _, other) = make("51 Peg&thar&HD 10700")
     for level4, fiber, trace in ((one, 0, 1), (other, 2, 2)):
         assert [hdu.name for hdu in level4][:6] == [*BASE, "RV1"]
         has(level4[0].header, PRIMARY)
@@ -143,7 +143,7 @@ def test_the_error_of_a_velocity_has_its_parts_and_its_absolute_form_beside_it_w
     velocity = velocity_of(0, "51 Peg", Barycentric(58579.1035, 2458579.6, 12345.6, True))
     parts = {"error_ms": 13.0, "photon_error_ms": 3.0, "wavelength_error_ms": 4.0, "drift_error_ms": 12.0}
     velocity = replace(velocity, **parts, mask_error_ms=84.0, scale_error_ms=0.0)
-    _, _, (_, level4) = make(changes={"velocities": (velocity,)})
+    _, _, (_, _, level4) = make(changes={"velocities": (velocity,)})
     for header, total in ((level4[0].header, "RVERR"), (level4["RV1"].header, "RVSUMERR")):
         shown = [header[f"RVERR{part}"] for part in ("PHO", "WAV", "DRI", "TRA")]
         assert header[total] == pytest.approx(np.linalg.norm(shown)) == pytest.approx(0.013)
@@ -154,13 +154,29 @@ def test_the_header_of_a_ccf_says_how_its_dip_relates_to_the_velocity(make):
     velocity = velocity_of(0, "51 Peg", Barycentric(58579.1035, 2458579.6, 12345.6, True))
     dip = (1 - 0.5 * np.exp(-0.5 * ((velocity.grid_ms + 4000) / 3000) ** 2)) / N_ORDERS
     velocity = replace(velocity, rv_ms=-4100.0, ccf=np.tile(dip, (N_ORDERS, 1)))
-    _, _, (_, level4) = make(changes={"velocities": (velocity,)})
+    _, _, (_, _, level4) = make(changes={"velocities": (velocity,)})
     assert level4["CCF1"].header["CCFRV"] == pytest.approx(-4.0, abs=1e-4)
     assert level4["CCF1"].header["CCFRVDIF"] == pytest.approx(0.1, abs=1e-4)
 
 
+def test_the_joined_orders_have_every_required_part_of_the_standard(make):
+    _, reduction, (_, level3, _) = make()
+    joined = reduction.stitched[0]
+    assert [hdu.name for hdu in level3][:6] == [*BASE, "ORDER_TABLE"]
+    has(level3[0].header, {**PRIMARY, TRUTH: "BLZCORR LMPCORR SEDCORR DISPCORR", WORD: "INTERPMD FLXNRMMD"})
+    np.testing.assert_array_equal(level3["STITCHED_CORR_SCI_WAVE"].data, joined.vacuum_angstrom)
+    for part, array in (
+        ("CORR_SCI_FLUX", joined.flux),
+        ("CORR_SCI_VAR", joined.variance),
+        ("CUSTOMCORR1_SCI_FLUX", joined.normalized),
+        ("CUSTOMCORR1_SCI_VAR", joined.normalized_variance),
+    ):
+        np.testing.assert_array_equal(level3[f"STITCHED_{part}"].data, array.astype("f4"))
+    assert level3["STITCHED_CORR_SCI_FLUX"].header["VELSTEP"] == pytest.approx(1.5)
+
+
 def test_every_table_has_the_columns_of_the_standard_and_every_part_is_described(make):
-    _, _, (level2, level4) = make()
+    _, _, (level2, _, level4) = make()
     for hdus in (level2, level4):
         for name in set(COLUMNS) & {hdu.name for hdu in hdus}:
             assert set(COLUMNS[name].split()) <= set(hdus[name].columns.names)
@@ -172,7 +188,7 @@ def test_every_table_has_the_columns_of_the_standard_and_every_part_is_described
 
 
 def test_wavelengths_come_back_to_the_last_bit_and_light_in_single_precision(make):
-    _, reduction, (level2, _) = make()
+    _, reduction, (level2, *_) = make()
     for i in range(2):
         wave, flux = level2[f"TRACE{i + 1}_WAVE"].data, level2[f"TRACE{i + 1}_FLUX"].data
         assert wave.dtype == np.float64
@@ -184,7 +200,7 @@ def test_wavelengths_come_back_to_the_last_bit_and_light_in_single_precision(mak
 
 
 def test_the_order_table_tells_where_each_order_begins_and_ends(make):
-    _, reduction, (level2, _) = make()
+    _, reduction, (level2, *_) = make()
     table = level2["ORDER_TABLE"].data
     assert table["ECHELLE_ORDER"].tolist() == ORDERS.tolist()
     assert table["WAVE_START"][0] == reduction.wavelengths.vacuum_angstrom[0, 0, 100]
@@ -194,8 +210,8 @@ def test_the_order_table_tells_where_each_order_begins_and_ends(make):
 def test_barycentric_parts_agree_with_each_other_and_each_star_keeps_its_own(make):
     _, _, files = make("51 Peg&thar&HD 10700")
     for level2, level4, trace, berv_kms, bjd in (
-        (*files[:2], "TRACE1", 12.3456, 2458579.6),
-        (*files[2:], "TRACE2", 12.3436, 2458581.6),
+        (*files[0:3:2], "TRACE1", 12.3456, 2458579.6),
+        (*files[3:6:2], "TRACE2", 12.3436, 2458581.6),
     ):
         assert level2["BARYCORR_KMS"].data[0] == pytest.approx(berv_kms, abs=1e-12)
         assert level2["BARYCORR_Z"].data[0] * LIGHT_MS == pytest.approx(1e3 * berv_kms, abs=1e-6)
@@ -207,7 +223,7 @@ def test_barycentric_parts_agree_with_each_other_and_each_star_keeps_its_own(mak
 
 
 def test_a_drift_to_higher_columns_lowers_the_wavelength_of_a_pixel(make):
-    _, reduction, (level2, _) = make()
+    _, reduction, (level2, *_) = make()
     step = np.nanmean(np.gradient(reduction.wavelengths.vacuum_angstrom[0, 1]))
     assert level2["TRACE1_DRIFT"].data.shape == (N_ORDERS,)
     assert level2["TRACE1_DRIFT"].data[1] == pytest.approx(-0.5 * step, rel=1e-6)
@@ -215,7 +231,7 @@ def test_a_drift_to_higher_columns_lowers_the_wavelength_of_a_pixel(make):
 
 
 def test_the_header_names_what_lit_each_trace_and_which_masters_were_used(make):
-    _, _, (level2, _) = make("none&thar&51 Peg")
+    _, _, (level2, *_) = make("none&thar&51 Peg")
     header = level2[0].header
     assert (header["TRACE1"], header["CLSRC1"], header["FIBER1"]) == ("CAL", "ThAr", 1)
     assert (header["TRACE2"], header["CID2"], header["FIBER2"]) == ("SCI", "51 Peg", 2)
@@ -229,7 +245,7 @@ def test_the_header_names_what_lit_each_trace_and_which_masters_were_used(make):
 
 def test_steps_stand_in_the_receipt_in_their_order(make):
     steps = [("detector.correct", "bias dark"), ("extract.optimal", "")]
-    _, _, (level2, _) = make(steps=steps)
+    _, _, (level2, *_) = make(steps=steps)
     assert list(zip(level2["RECEIPT"].data["FUNCTION"], level2["RECEIPT"].data["ARGS"])) == steps
     assert set(level2["RECEIPT"].data["TIME"]) == {"2019-04-06"}
 
@@ -244,7 +260,7 @@ def test_the_raw_header_is_carried_with_all_its_oddities(make):
         "HISTORY": "one",
         "WMSDEWPT": 1.399999976158142,
     }
-    raw, _, (level2, level4) = make(header=odd)
+    raw, _, (level2, _, level4) = make(header=odd)
     for hdus in (level2, level4):
         carried = hdus["INSTRUMENT_HEADER"].header
         for keyword, (value, comment) in raw.header.items():
@@ -284,7 +300,7 @@ def test_the_same_input_gives_the_same_bytes_at_another_time_of_day(write_raw, t
     monkeypatch.setattr("time.time", lambda: 1.9e9)
     two = frame_products.write(raw, reduction, dict(reversed(MASTERS.items())), NRES01, tmp_path / "two")
     assert [path.read_bytes() for _, path in one] == [path.read_bytes() for _, path in two]
-    names = [(level, f"lscnrs01-fa09-20190405-0021-e91-{level}.fits.fz") for level in ("L2", "L4")]
+    names = [(level, f"lscnrs01-fa09-20190405-0021-e91-{level}.fits.fz") for level in ("L2", "L3", "L4")]
     assert [(level, path.name) for level, path in one] == names
 
 
@@ -299,7 +315,7 @@ def test_the_flags_of_velocities_reach_the_header_of_the_velocities_and_not_that
 
 
 def test_a_doubt_labels_the_products_and_hides_none(make):
-    _, _, (level2, level4) = make(changes={"quality": Quality.NO_METER | Quality.POOR_WAVELENGTHS})
+    _, _, (level2, _, level4) = make(changes={"quality": Quality.NO_METER | Quality.POOR_WAVELENGTHS})
     for hdus in (level2, level4):
         header = hdus[0].header
         assert (header["DQLVL2"], header["DQWORDS"]) == (2052, "no_meter poor_wavelengths")
@@ -318,13 +334,15 @@ def test_gain_and_read_noise_of_frames_header_and_table_stand_side_by_side(make)
 
 
 def test_the_bits_of_the_quality_are_explained_beside_it(make):
-    _, _, (level2, _) = make()
+    _, _, (level2, *_) = make()
     header = level2["TRACE1_QUALITY"].header
     assert [header[f"BIT{i}"] for i in range(8)] == [bit.name for bit in Pixel]
 
 
 def test_a_star_without_coordinates_has_spectra_and_no_velocity(make):
-    _, _, files = make(changes={"barycentric": {}, "velocities": (), "drift": False, "quality": Quality.NO_COORDINATES})
+    _, _, files = make(
+        changes={"barycentric": {}, "stitched": {}, "velocities": (), "drift": False, "quality": Quality.NO_COORDINATES}
+    )
     assert len(files) == 1
     header = files[0][0].header
     has(header, PRIMARY)
@@ -337,13 +355,13 @@ def test_a_star_without_coordinates_has_spectra_and_no_velocity(make):
 def test_the_scatter_of_earlier_drifts_is_in_the_headers_where_it_stands_for_a_drift_and_nowhere_else(make):
     measurements = {"drift_ms": 0.0, "drift_lines": 0.0, "drift_scatter_ms": 218.5}
     _, _, without = make(changes={"drift": False, "measurements": measurements})
-    assert [product[0].header["DRIFTSCT"] for product in without] == [218.5, 218.5]
+    assert [product[0].header["DRIFTSCT"] for product in without] == [218.5] * 3
     _, _, measured = make()
     assert not any("DRIFTSCT" in product[0].header for product in measured)
 
 
 def test_the_exposure_meter_is_kept(make):
-    raw, _, (level2, _) = make()
+    raw, _, (level2, *_) = make()
     np.testing.assert_array_equal(level2["EXPMETER"].data["MJD_START"], raw.meter.start_mjd)
     np.testing.assert_array_equal(level2["EXPMETER"].data["FIB2COUNTS"], raw.meter.counts[:, 2])
 
@@ -390,7 +408,7 @@ def test_a_date_is_written_to_the_millisecond():
 @pytest.mark.parametrize("fiber", [0, 2])
 def test_the_spectrum_of_a_star_is_read_back_with_its_motion(make, fiber):
     _, reduction, files = make("51 Peg&thar&HD 10700")
-    observed = star_spectra_reader.read(files[fiber].filename(), fiber)
+    observed = star_spectra_reader.read(files[fiber * 3 // 2].filename(), fiber)
     flux, _, quality, _ = reduction.spectra.of(fiber)
     np.testing.assert_array_equal(observed.spectra.flux[0], flux.astype(np.float32))
     np.testing.assert_array_equal(observed.spectra.quality[0], quality)
@@ -401,17 +419,18 @@ def test_the_spectrum_of_a_star_is_read_back_with_its_motion(make, fiber):
 
 
 def test_a_fiber_without_a_star_is_refused(make):
-    *_, (level2, _) = make()
+    *_, (level2, *_) = make()
     with pytest.raises(BadFrame, match="no spectrum of fiber 1 with a barycentric correction"):
         star_spectra_reader.read(level2.filename(), 1)
 
 
 def test_spectra_are_read_back_as_they_were_written(make):
-    _, reduction, (level2, _) = make()
+    _, reduction, (level2, *_) = make()
     found = product_reader.read(level2.filename())
     assert found.quality == reduction.quality
     assert found.barycentric.keys() == reduction.barycentric.keys()
     np.testing.assert_array_equal(found.spectra.rejected, [[3, 4], [2000, 4095]])
+    np.testing.assert_array_equal(found.spectra.lamp_e_per_s, reduction.spectra.lamp_e_per_s)
     for name in ("orders", "flux", "variance", "quality", "blaze"):
         np.testing.assert_allclose(getattr(found.spectra, name), getattr(reduction.spectra, name), rtol=1e-6)
     np.testing.assert_array_equal(found.wavelengths.vacuum_angstrom, reduction.wavelengths.vacuum_angstrom)
@@ -420,8 +439,8 @@ def test_spectra_are_read_back_as_they_were_written(make):
 
 
 def test_velocities_are_read_back_as_they_were_written(make):
-    _, reduction, (_, *level4) = make("51 Peg&thar&HD 10700")
-    read = [product_reader.read(hdus.filename()) for hdus in level4[::2]]
+    _, reduction, (_, _, *level4) = make("51 Peg&thar&HD 10700")
+    read = [product_reader.read(hdus.filename()) for hdus in level4[::3]]
     assert read[0].measurements == pytest.approx(reduction.measurements)
     for (one,), other in zip((found.velocities for found in read), reduction.velocities, strict=True):
         assert (one.fiber, one.star.name, one.mask, one.quality) == (other.fiber, other.star.name, "G2", other.quality)
