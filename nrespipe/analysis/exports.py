@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from nrespipe import doppler
+from nrespipe.database.frames import of_nights
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, StarVelocity
 from nrespipe.files import layout, plain_table
@@ -109,21 +110,15 @@ def velocities(session: Session, *, site: str = "", first_day: str = "", last_da
     query = select(StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, Frame.is_latest())
     parts = (selectinload(Frame.products), selectinload(Frame.attempts), selectinload(Frame.drift))
     query = query.options(joinedload(StarVelocity.frame).options(*parts))
-    found = session.scalars(query.where(*_within(Frame, site, first_day, last_day)))
+    found = session.scalars(query.where(*of_nights(Frame, site, first_day, last_day)))
     rows = [_velocity(velocity.frame, velocity) for velocity in sorted(found, key=_time)]
     remark = "velocities; created_mjd: UTC, bjd_tdb: TDB [day]; _ms: m/s, _kms: km/s, _s: second; empty: not measured"
     return plain_table.text(remark, VELOCITIES, rows)
 
 
-def _within(table: type[Frame] | type[Master], site: str, first_day: str, last_day: str) -> list[ColumnElement[bool]]:
-    conditions = [table.site == site] if site else []
-    conditions += [table.day >= first_day] if first_day else []
-    return conditions + ([table.day <= last_day] if last_day else [])
-
-
 def _masters(session: Session, site: str, first_day: str, last_day: str) -> list[Master]:
     order = (Master.day, Master.instrument, Master.camera, Master.kind, Master.id)
-    return list(session.scalars(select(Master).where(*_within(Master, site, first_day, last_day)).order_by(*order)))
+    return list(session.scalars(select(Master).where(*of_nights(Master, site, first_day, last_day)).order_by(*order)))
 
 
 def _place(row: Frame | Master) -> dict[str, str]:

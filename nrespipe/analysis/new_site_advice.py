@@ -58,7 +58,9 @@ def of(
         Lines of the findings, and of what to do about them.
     """
     tries = [
-        m for m in calibrations.with_problems(session) if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)
+        m
+        for m in calibrations.with_problems(session, site=place[0])
+        if (m.kind, m.site, m.instrument, m.camera) == (kind, *place)
     ]
     said = [f"  {m.day}: {m.standing}: {m.reason or 'no reason is known'}" for m in tries]
     frames = _frames(session, kind, place)

@@ -137,7 +137,7 @@ def of_star(
         raise ValueError(f"{engine!r} is no engine: 'mask' or 'template'")
     names = names_of(output, site, star)
     nights = {"site": site, "first_day": first_day, "last_day": last_day}
-    found = measurements.velocities_of_star(session, names.__contains__, **nights)
+    found = measurements.velocities(session, names, **nights)
     if not found and len(others := measurements.identified(session, names)) == 1:
         # an observer's own name of a star
         return of_star(session, output, others[0], keep=keep, engine=engine, **nights)
@@ -259,13 +259,12 @@ def _elsewhere(velocities: list[StarVelocity], known: Star | None) -> list[bool]
 
 def _unseen(session: "Session", output: Path, star: str, names: set[str]) -> str:
     """Return the reason why there is no velocity of a star."""
-    every = measurements.velocities_of_star(session, lambda _: True)
-    seen = [frame for frame, velocity in every if measurements.key_of(velocity) in names]
+    seen = [frame for frame, _ in measurements.velocities(session, names)]
     if seen:
         days = sorted({frame.day for frame in seen})
         sites = ", ".join(sorted({frame.site for frame in seen}))
         return f"it was seen at {sites} from {days[0]} to {days[-1]}, but not in these nights at this site"
-    known = {name_key(velocity.object): velocity.object for _, velocity in every}
+    known = {name_key(name): name for name in measurements.observed_names(session)}
     for other in catalog_deployment.stars(output):
         if name_keys(other) & set(known):
             known |= {name_key(name): name for name in (other.name, *other.aliases)}

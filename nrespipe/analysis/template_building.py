@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nrespipe import __version__, data
 from nrespipe.analysis import catalog_deployment, series
 from nrespipe.database import star_templates as rows
-from nrespipe.database.measurements import velocities_of_star
+from nrespipe.database.measurements import velocities
 from nrespipe.database.states import Standing
 from nrespipe.database.tables import StarTemplate
 from nrespipe.errors import BadFrame
@@ -136,8 +136,7 @@ def _inputs(
     """Return frame and velocity of each spectrum from which a template may be made."""
     table = series.of_star(session, output, star.name, site=site, first_day=first_day, last_day=last_day)
     wanted = {(row["filename"], row["fiber"]) for row in table}
-    names = name_keys(star)
-    found = velocities_of_star(session, names.__contains__, site=site)
+    found = velocities(session, name_keys(star), site=site)
     found = [(frame, measured) for frame, measured in found if (frame.filename, measured.fiber) in wanted]
     for frame, _ in found:
         frame.products  # noqa: B018  # read while the session is open

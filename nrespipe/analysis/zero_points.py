@@ -178,7 +178,7 @@ def _constant(
             names = {name_key(name): name for one in stars_known for name in (one.name, *one.aliases)}
             raise LookupError(f"{star} is no star of the catalog{star_match.near(star, names)}")
     wanted = set().union(*(series.names_of(output, site, star) for star in stars))
-    rows = measurements.velocities_of_star(session, lambda _: True, site=site, first_day=first_day, last_day=last_day)
+    rows = measurements.velocities(session, site=site, first_day=first_day, last_day=last_day)
     good = [
         (frame, velocity, known.get(name_key(velocity.star), velocity.star))
         for frame, velocity in rows

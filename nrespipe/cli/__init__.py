@@ -22,7 +22,7 @@ _GROUPS = {
         "status": ("results:status_command", "Count frames by night and state; list the problems."),
         "why": ("results:why_command", "Show the history of the frame or the master NAME."),
         "velocities": ("velocities:velocities_command", "List radial velocities: of all stars, or of STAR."),
-        "drifts": ("results:drifts_command", "List the drift of the spectrograph in every frame."),
+        "drifts": ("results:drifts_command", "List the drift of the spectrograph in the last nights."),
         "summary": ("results:summary_command", "Write the summary of a night as a page and a PDF."),
         "export": ("results:export_command", "Write a TABLE of results as comma-separated text."),
     },

@@ -8,6 +8,7 @@ import click
 
 from nrespipe.analysis import master_list
 from nrespipe.cli import options
+from nrespipe.database import frames
 from nrespipe.database.administration import opening
 from nrespipe.database.states import Standing
 from nrespipe.files import plain_table
@@ -33,6 +34,8 @@ def masters_group() -> None:
 @click.option("--kind", type=click.Choice([str(k) for k in Kind if k is not Kind.SCIENCE]), help="Only this kind.")
 @click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc.")
 @click.option("--every", is_flag=True, help="Also those that were replaced.")
+@click.option("--from", "first_day", metavar="YYYYMMDD", default="", help="First night. Default: the last 14.")
+@click.option("--to", "last_day", metavar="YYYYMMDD", default="", help="Last night.")
 @options.format_option
 @click.pass_obj
 def list_command(
@@ -42,17 +45,23 @@ def list_command(
     kind: str | None,
     site: str,
     every: bool,
+    first_day: str,
+    last_day: str,
     form: plain_table.Form,
 ) -> None:
-    """List the masters, with the reason for the standing of each.
+    """List the masters of the last nights, with the reason for the standing of each.
 
     \b
     Example:
       nrespipe masters list --output reduced --kind flat
+      nrespipe masters list --from 20190101 --to 20190405 --output reduced
     """
+    first_day, last_day = options.nights(first_day, last_day)
     with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
-        rows = master_list.listing(session, kind or "", site, every)
+        nights, cut = frames.last_nights(session, site, first_day, last_day)
+        rows = master_list.listing(session, kind or "", every=every, **nights)
     click.echo(plain_table.listed(master_list.COLUMNS, rows, form))
+    options.warn_of_earlier(cut)
 
 
 @masters_group.command("show")

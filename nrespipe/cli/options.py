@@ -98,6 +98,18 @@ def nights(first: str, last: str, prefix: str = "--") -> tuple[str, str]:
     return first, last
 
 
+def warn_of_earlier(first: str) -> None:
+    """Say on standard error that a list begins with a night, and that there are earlier ones.
+
+    Parameters
+    ----------
+    first
+        The night, ``YYYYMMDD``; '' where nothing was left out.
+    """
+    if first:
+        click.echo(f"nights since {first}; for earlier ones see --from", err=True)
+
+
 def places(
     given: "Settings", output: Path | None, database: str | None, processes: int | None = None
 ) -> "tuple[Path, Settings]":

@@ -7,7 +7,9 @@ import click
 
 from nrespipe.analysis import catalog_deployment, exports
 from nrespipe.cli import options
+from nrespipe.database import frames
 from nrespipe.database.administration import opening
+from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
 from nrespipe.files import plain_table
 from nrespipe.service.operations import status
@@ -21,18 +23,53 @@ _TABLES = {"standards": exports.standards, "velocities": exports.velocities, "ma
 @click.command("status")
 @options.output_option
 @options.database_option
+@click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc. Default: all.")
+@click.option("--day", metavar="YYYYMMDD", default="", help="Only this night.")
+@click.option("--since", metavar="YYYYMMDD", default="", help="This night and all later ones. Default: the last 14.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([str(state) for state in State]),
+    help="Only frames in this state; may be repeated.",
+)
+@click.option(
+    "--limit",
+    "most",
+    type=click.IntRange(min=1),
+    default=status.RECENT.most,
+    show_default=True,
+    metavar="N",
+    help="Longest list of nights, of masters and of frames.",
+)
 @click.pass_obj
-def status_command(given: "Settings", output: Path | None, database: str | None) -> None:
+def status_command(
+    given: "Settings",
+    output: Path | None,
+    database: str | None,
+    site: str,
+    day: str,
+    since: str,
+    states: tuple[str, ...],
+    most: int,
+) -> None:
     """Count frames by night and state; list the problems.
 
-    Problems are the frames and masters that are not done, each with its reason.
+    Problems are the frames and masters that are not done, each with its reason. Both lists are those of the last 14
+    nights of which there are frames, unless others are asked for; the lines about the progress of the work are those of
+    all nights.
 
     \b
     Example:
       nrespipe status --output reduced
+      nrespipe status --site lsc --since 20190401 --state failed --state bad --output reduced
     """
+    if day and since:
+        raise click.UsageError("--day and --since exclude each other")
+    first, last = options.nights(day or since, day)
+    choice = status.Choice(site, first, last, tuple(map(State, states)), most)
     with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
-        lines = status.status(session)
+        lines = status.status(session, choice)
     click.echo("\n".join(lines))
 
 
@@ -67,9 +104,20 @@ def why_command(given: "Settings", name: str, output: Path | None, database: str
     show_default=True,
     help="Form of the list.",
 )
+@click.option("--site", default="", metavar="S", help="Only this site, e.g. lsc. Default: all.")
+@click.option("--from", "first_day", metavar="YYYYMMDD", default="", help="First night. Default: the last 14.")
+@click.option("--to", "last_day", metavar="YYYYMMDD", default="", help="Last night.")
 @click.pass_obj
-def drifts_command(given: "Settings", output: Path | None, database: str | None, form: Literal["csv", "table"]) -> None:
-    """List the drift of the spectrograph in every frame.
+def drifts_command(
+    given: "Settings",
+    output: Path | None,
+    database: str | None,
+    form: Literal["csv", "table"],
+    site: str,
+    first_day: str,
+    last_day: str,
+) -> None:
+    """List the drift of the spectrograph in the last nights.
 
     Frames that are done are listed in order of time. Velocities are in m/s, shifts in pixels, both from the master arc
     that the last column names; mid_mjd is the middle of the exposure in UTC. Further columns are the pressure in PSI
@@ -81,7 +129,9 @@ def drifts_command(given: "Settings", output: Path | None, database: str | None,
       nrespipe drifts --output reduced --format csv > drifts.csv
     """
     with options.complaints(), opening.to_read(*options.places(given, output, database)).begin() as session:
-        text = status.drift_table(session, form)
+        nights, cut = frames.last_nights(session, site, first_day, last_day)
+        text = status.drift_table(session, form, nights)
+    options.warn_of_earlier(cut)
     click.echo(text)
 
 

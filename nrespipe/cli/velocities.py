@@ -8,6 +8,7 @@ import click
 
 from nrespipe.analysis import catalog_deployment, series, template_building, zero_points
 from nrespipe.cli import options
+from nrespipe.database import frames
 from nrespipe.database.administration import opening
 from nrespipe.files import plain_table
 from nrespipe.files import series_formats as forms
@@ -82,7 +83,7 @@ def velocities_command(
 ) -> None:
     """List radial velocities: of all stars, or of STAR.
 
-    Without STAR every star of every frame that is done is listed; with STAR its series over all sites.
+    Without STAR every star in the frames of the last 14 nights is listed; with STAR its series over all sites.
 
     Velocities and their errors are barycentric, in m/s; BJD is in TDB. Quality flags are words joined by |.
 
@@ -96,17 +97,18 @@ def velocities_command(
     \b
     Example:
       nrespipe velocities "tau Cet" --from 20190401 --to 20190930 --output reduced -o tau_cet.csv
-      nrespipe velocities --output reduced --format csv > velocities.csv
+      nrespipe velocities --output reduced --from 20190101 --format csv > velocities.csv
     """
     output, given = options.places(given, output, database)
     first_day, last_day = options.nights(first_day, last_day)
     number = _number(version) if version else None
     if not star:
-        chosen = any((site, first_day, last_day, keep, out, version, engine != "mask"))
-        if chosen or (form != "csv" and form != "table"):
-            raise click.UsageError("without a STAR the only option is --format csv or table")
+        if any((keep, out, version, engine != "mask")) or (form != "csv" and form != "table"):
+            raise click.UsageError("without a STAR the only options are --site, --from, --to, --format csv and table")
         with options.complaints(), opening.to_read(output, given).begin() as session:
-            text = status.velocity_table(session, form)
+            nights, cut = frames.last_nights(session, site, first_day, last_day)
+            text = status.velocity_table(session, form, nights)
+        options.warn_of_earlier(cut)
         # not before the transaction has ended: a pager may wait for hours
         click.echo(text)
         return

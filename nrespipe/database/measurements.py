@@ -1,13 +1,15 @@
 """Measurements of the reduced frames as time series: velocities of stars and drifts of the spectrographs."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from math import hypot
 from statistics import median
 from typing import Any
 
-from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Select, exists, func, select
+from sqlalchemy.orm import Session, defer
 
+from nrespipe.database import frames
+from nrespipe.database.frames import of_nights
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, StarVelocity
 from nrespipe.frames.quality import Quality
@@ -22,32 +24,55 @@ VELOCITY_COLUMNS = (
 )  # fmt: skip
 
 
-def velocity_table(session: Session) -> list[dict[str, Any]]:
+def velocity_table(
+    session: Session, *, site: str = "", first_day: str = "", last_day: str = ""
+) -> list[dict[str, Any]]:
     """Return the velocities of the frames that are done.
+
+    Parameters
+    ----------
+    site, first_day, last_day
+        As for `velocities`.
 
     Returns
     -------
     list of dict
         `VELOCITY_COLUMNS` of each star of each frame, last versions only, in order of time; `quality` is words.
     """
-    query = (
-        select(Frame.filename, StarVelocity)
-        .join(StarVelocity.frame)
-        .where(Frame.state == State.DONE, Frame.is_latest())
-    )
-    rows = session.execute(query.order_by(Frame.start_mjd, Frame.filename, StarVelocity.fiber))
-    return [_velocity_row(filename, velocity) for filename, velocity in rows]
+    query = select(Frame.start_mjd, Frame.filename, StarVelocity).join(StarVelocity.frame)
+    rows = _of_nights(session, query.options(defer(StarVelocity.activity)), site, first_day, last_day)
+    rows.sort(key=lambda row: (row.start_mjd or 0.0, row.filename, row.StarVelocity.fiber))
+    return [_velocity_row(row.filename, row.StarVelocity) for row in rows]
 
 
-def velocities_of_star(
-    session: Session, belongs: Callable[[str], bool], *, site: str = "", first_day: str = "", last_day: str = ""
+def _velocity_row(filename: str, velocity: StarVelocity) -> dict[str, Any]:
+    row = {name: getattr(velocity, name) for name in VELOCITY_COLUMNS[1:-1]}
+    return {"filename": filename, **row, "quality": Quality(velocity.quality).names()}
+
+
+def _of_nights(
+    session: Session, query: Select[*tuple[Any, ...]], site: str, first_day: str, last_day: str
+) -> list[Row[Any]]:
+    """Return the rows of a query about frames that are done, asked for in parts of few nights."""
+    done = query.where(Frame.state == State.DONE, Frame.is_latest())
+    parts = frames.spans(session, first_day, last_day)
+    return [row for first, last in parts for row in session.execute(done.where(*of_nights(Frame, site, first, last)))]
+
+
+def velocities(
+    session: Session,
+    keys: Collection[str] | None = None,
+    *,
+    site: str = "",
+    first_day: str = "",
+    last_day: str = "",
 ) -> list[tuple[Frame, StarVelocity]]:
-    """Return the velocities of a star.
+    """Return velocities, of one star or of all.
 
     Parameters
     ----------
-    belongs
-        Whether a name in the form of ``name_key`` is that of the star.
+    keys
+        Names of the star in the form of ``name_key``; all stars if not given.
     site
         Only those of this site.
     first_day, last_day
@@ -59,14 +84,12 @@ def velocities_of_star(
         Of the frames that are done, last versions only, in order of time.
     """
     query = select(Frame, StarVelocity).join(StarVelocity.frame).where(Frame.state == State.DONE, Frame.is_latest())
-    if site:
-        query = query.where(Frame.site == site)
-    if first_day:
-        query = query.where(Frame.day >= first_day)
-    if last_day:
-        query = query.where(Frame.day <= last_day)
+    query = query.where(*of_nights(Frame, site, first_day, last_day))
+    if keys is not None:
+        # an earlier program that works on the same tables writes no keys
+        query = query.where(StarVelocity.star_key.in_({*keys, ""}))
     rows = session.execute(query.order_by(StarVelocity.bjd_tdb, Frame.filename, StarVelocity.fiber))
-    return [(frame, velocity) for frame, velocity in rows if belongs(key_of(velocity))]
+    return [(frame, velocity) for frame, velocity in rows if keys is None or key_of(velocity) in keys]
 
 
 def key_of(velocity: StarVelocity) -> str:
@@ -82,13 +105,22 @@ def identified(session: Session, keys: Collection[str]) -> list[str]:
     keys
         Names in OBJECTS in the form of ``name_key``.
     """
-    names = session.execute(select(StarVelocity.object, StarVelocity.star).where(StarVelocity.star != "").distinct())
+    alike = (StarVelocity.object_key.in_({*keys, ""}), StarVelocity.star != "")
+    names = session.execute(select(StarVelocity.object, StarVelocity.star).where(*alike).distinct())
     return sorted({star for name, star in names if name_key(name) in keys})
 
 
-def _velocity_row(filename: str, velocity: StarVelocity) -> dict[str, Any]:
-    row = {name: getattr(velocity, name) for name in VELOCITY_COLUMNS[1:-1]}
-    return {"filename": filename, **row, "quality": Quality(velocity.quality).names()}
+def observed_names(session: Session) -> list[str]:
+    """Return the names in OBJECTS of which there are velocities, each once.
+
+    Notes
+    -----
+    One look into the index for each name: the cost does not grow with the number of velocities.
+    """
+    first = select(func.min(StarVelocity.object).label("name")).cte("names", recursive=True)
+    following = select(func.min(StarVelocity.object)).where(StarVelocity.object > first.c.name).scalar_subquery()
+    names = first.union_all(select(following).where(first.c.name.is_not(None)))
+    return list(session.scalars(select(names.c.name).where(names.c.name.is_not(None))))
 
 
 _OF_FRAME = ("filename", "instrument", "exposure_s")
@@ -99,19 +131,23 @@ DRIFT_COLUMNS = (
 )  # fmt: skip
 
 
-def drift_table(session: Session) -> list[dict[str, Any]]:
+def drift_table(session: Session, *, site: str = "", first_day: str = "", last_day: str = "") -> list[dict[str, Any]]:
     """Return the drifts of the frames that are done.
+
+    Parameters
+    ----------
+    site, first_day, last_day
+        As for `velocities`.
 
     Returns
     -------
     list of dict
         `DRIFT_COLUMNS` of each frame, last versions only, in order of spectrograph and time.
     """
-    query = select(Frame, FrameDrift).join(FrameDrift.frame).where(Frame.state == State.DONE, Frame.is_latest())
-    rows = session.execute(query.order_by(Frame.instrument, Frame.start_mjd, Frame.filename))
-    return [
-        {name: getattr(frame if name in _OF_FRAME else drift, name) for name in DRIFT_COLUMNS} for frame, drift in rows
-    ]
+    names = [getattr(Frame if name in _OF_FRAME else FrameDrift, name) for name in DRIFT_COLUMNS]
+    rows = _of_nights(session, select(Frame.start_mjd, *names).join(FrameDrift.frame), site, first_day, last_day)
+    rows.sort(key=lambda row: (row.instrument, row.start_mjd or 0.0, row.filename))
+    return [dict(zip(DRIFT_COLUMNS, row[1:])) for row in rows]
 
 
 def drift_scatter_ms(session: Session, frame: Frame, *, days: float = 30.0, most: int = 300, fewest: int = 10) -> float:

@@ -5,14 +5,18 @@ import os
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from nrespipe.database import frames
 from nrespipe.database.dialects import clock
+from nrespipe.database.states import UNFINISHED, Standing, State
 from nrespipe.database.tables import Attempt, Frame, Master
 from nrespipe.frames.quality import Quality
 
@@ -25,6 +29,11 @@ if TYPE_CHECKING:
 
 #: Columns of a velocity that are worth a curve.
 _OF_STAR = {"snr": "snr", "rv_err_ms": "rv_error_ms", "drift_ms": "drift_ms"}
+
+#: So many frames that are to be reduced again are counted one by one.
+_MOST = 5000
+#: States of frames that have an end before them.
+_OPEN = (*UNFINISHED, State.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -64,35 +73,62 @@ def of_frame(row: Frame, ended: "Outcome[Result]") -> list[Point]:
 
 
 def of_database(session: Session) -> list[Point]:
-    """Return the numbers of the database as a whole.
+    """Return the numbers of the database as a whole, at a cost that does not grow with the number of frames.
 
     Returns
     -------
     list of Point
-        Frames by state, attempts by outcome, masters by standing; frames whose last result comes from a master that
-        needs review, and frames that are to be reduced again; for how long the oldest other frame that is due has
-        waited [second].
+        Of the last nights of which there are frames (`frames.RECENT_NIGHTS`): frames by state, those whose last result
+        comes from a master that needs review, and masters by standing. Frames of earlier nights count where they are
+        queued, at work or waiting, masters where they need review. Attempts of the last 24 hours by outcome. Of all
+        nights: frames that are to be reduced again (up to `_MOST`), and for how long the oldest other frame that is due
+        has waited [second].
     """
-    states = select(Frame.state, func.count()).where(Frame.is_latest()).group_by(Frame.state)
-    outcomes = select(Attempt.outcome, func.count()).group_by(Attempt.outcome)
-    standings = select(Master.standing, func.count()).group_by(Master.standing)
-    points = [
-        *(Point("nrespipe.frames", float(n), {"state": str(word)}) for word, n in session.execute(states)),
-        *(Point("nrespipe.attempts", float(n), {"outcome": str(word)}) for word, n in session.execute(outcomes)),
-        *(Point("nrespipe.masters", float(n), {"standing": str(word)}) for word, n in session.execute(standings)),
-    ]
-    moment = clock(session)
-    oldest = session.scalar(
-        select(func.min(Frame.next_try)).where(Frame.owner == "", ~Frame.low_priority, Frame.is_latest())
+    since = frames.first_of_last_nights(session)
+    recent, older = (*frames.of_nights(Frame, "", since), Frame.is_latest()), (Frame.day < since, Frame.is_latest())
+    flagged = func.sum(case((Frame.quality.op("&")(int(Quality.UNREVIEWED_MASTER)) != 0, 1), else_=0))
+    states: Counter[str] = Counter()
+    unreviewed = 0
+    counts = select(Frame.state, func.count().label("n"), flagged.label("flagged")).where(*recent)
+    for row in session.execute(counts.group_by(Frame.state)):
+        states[str(row.state)] += row.n
+        unreviewed += row.flagged
+    open_yet = (
+        select(Frame.state, func.count())
+        .where(Frame.is_not_done(), Frame.state.in_(_OPEN), *older)
+        .group_by(Frame.state)
     )
-    waited_s = max((moment - oldest).total_seconds(), 0.0) if oldest else 0.0
-    flagged = Frame.quality.op("&")(int(Quality.UNREVIEWED_MASTER)) != 0
-    # few have a moment, which has an index
-    to_redo = Frame.low_priority & Frame.next_try.is_not(None)
-    for name, condition in (("unreviewed", flagged), ("to_redo", to_redo)):
-        count = session.scalar(select(func.count()).select_from(Frame).where(condition, Frame.is_latest()))
-        points.append(Point(f"nrespipe.frames.{name}", float(count or 0)))
-    return [*points, Point("nrespipe.oldest_due.seconds", waited_s)]
+    states.update({str(state): count for state, count in session.execute(open_yet)})
+    day = Attempt.finished > clock(session) - timedelta(days=1)
+    outcomes = session.execute(select(Attempt.outcome, func.count()).where(day).group_by(Attempt.outcome))
+    return [
+        *(Point("nrespipe.frames", float(count), {"state": state}) for state, count in states.items()),
+        *(Point("nrespipe.attempts", float(count), {"outcome": str(outcome)}) for outcome, count in outcomes),
+        *_of_masters(session, since),
+        Point("nrespipe.frames.unreviewed", float(unreviewed)),
+        *_of_due(session),
+    ]
+
+
+def _of_masters(session: Session, since: str) -> list[Point]:
+    """Masters of the last nights by standing, and all that need review."""
+    recent = select(Master.standing, func.count()).where(*frames.of_nights(Master, "", since)).group_by(Master.standing)
+    standings = {str(word): count for word, count in session.execute(recent)}
+    older = select(Master.id).where(Master.standing == Standing.REVIEW, Master.day < since).limit(_MOST)
+    count = session.scalar(select(func.count()).select_from(older.subquery())) or 0
+    review = str(Standing.REVIEW)
+    standings |= {review: standings.get(review, 0) + count} if count else {}
+    return [Point("nrespipe.masters", float(count), {"standing": word}) for word, count in standings.items()]
+
+
+def _of_due(session: Session) -> list[Point]:
+    """How long the oldest frame that is due has waited, and how many are to be reduced again."""
+    to_redo = select(Frame.id).where(Frame.low_priority, Frame.next_try.is_not(None), Frame.is_latest()).limit(_MOST)
+    count = session.scalar(select(func.count()).select_from(to_redo.subquery()))
+    due = (Frame.owner == "", Frame.next_try.is_not(None), ~Frame.low_priority, Frame.is_latest())
+    oldest = session.scalar(select(Frame.next_try).where(*due).order_by(Frame.next_try).limit(1))
+    waited_s = max((clock(session) - oldest).total_seconds(), 0.0) if oldest else 0.0
+    return [Point("nrespipe.frames.to_redo", float(count or 0)), Point("nrespipe.oldest_due.seconds", waited_s)]
 
 
 class Recorder:

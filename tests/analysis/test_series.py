@@ -233,7 +233,7 @@ def test_a_series_of_which_nothing_is_left_has_its_header_and_says_why(output, t
         (("--zeropoints", "tau Cet"), "'tau Cet' is no number of a version; write STAR before --zeropoints"),
         (("tau Cet", "--site", "xyz"), "no spectrograph stands at xyz; sites: cpt, elp, lsc, tlv"),
         (("tau Cet", "--from", "20190410", "--to", "20190401"), "--from 20190410 is after --to 20190401"),
-        (("--site", "lsc"), "without a STAR the only option is --format csv or table"),
+        (("--site", "lsc", "--keep", "all"), "without a STAR the only options are --site, --from, --to"),
         (("tau Cet", "--from", "yesterday"), "'yesterday' is no day"),
         (("tau Cet", "-o", "x.fits"), "its suffix belongs to no form"),
         (("tau Cet", "--keep", "rain"), "'rain' is not one of"),

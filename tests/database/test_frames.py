@@ -1,6 +1,6 @@
 """Rows of frames: one a content, states that follow from attempts."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from frame_rows import arrive
@@ -87,3 +87,39 @@ def test_counts_go_by_night_kind_and_state(session):
         ("", None, State.QUEUED, 1),
         ("lsc", Kind.BIAS, State.QUEUED, 2),
     ]
+
+
+def of_days(session, *days):
+    for number, day in enumerate(days):
+        arrive(session, f"f{number}-b00", "1" * 32, path="/a", kind=Kind.BIAS, site="lsc", day=day)
+
+
+def test_the_last_nights_are_those_of_which_there_are_frames_whatever_the_year(session):
+    assert frames.last_nights(session, "lsc", "", "") == ({"site": "lsc", "first_day": "", "last_day": ""}, "")
+    # a header may give any day
+    of_days(session, "20190405", "20190301", "88069999", "")
+    assert frames.last_nights(session, "", "", "")[0] == {"site": "", "first_day": "20190323", "last_day": ""}
+    assert frames.last_nights(session, "", "", "")[1] == "20190323"
+    asked = {"site": "", "first_day": "20190301", "last_day": ""}
+    assert frames.last_nights(session, "", "20190301", "") == (asked, "")
+    assert [row[3] for row in frames.counts(session, first_day="20190323")] == ["20190405", "88069999"]
+
+
+def test_all_nights_are_in_one_of_the_parts_and_no_part_is_long(session):
+    days = ("20190405", "20190301", "20180101", "", "88069999")
+    of_days(session, *days)
+    for limits in (("", ""), ("20180101", "20190405"), ("20190302", "")):
+        parts = frames.spans(session, *limits)
+        within = [row[3] for part in parts for row in frames.counts(session, first_day=part[0], last_day=part[1])]
+        first, last = limits[0], limits[1] or "99999999"
+        assert sorted(within) == sorted(day for day in days if first <= day <= last)
+        lengths = [datetime.strptime(b, "%Y%m%d") - datetime.strptime(a, "%Y%m%d") for a, b in parts if a and b]
+        assert all(length <= timedelta(days=7) for length in lengths)
+
+
+def test_frames_with_problems_are_those_of_the_last_nights_where_there_are_too_many(session):
+    of_days(session, "20190405", "20190406", "20190407")
+    session.execute(text("update frames set state = 'failed'"))
+    assert [frame.filename for frame in frames.with_problems(session, most=2)] == ["f1-b00", "f2-b00"]
+    assert [frame.filename for frame in frames.with_problems(session, last_day="20190405")] == ["f0-b00"]
+    assert frames.with_problems(session, states=[State.BAD]) == []

@@ -19,10 +19,10 @@ import pytest
 import structlog
 from opentsdb import push_thread
 from servers import free_ports
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from nrespipe.database.states import State
-from nrespipe.database.tables import Frame
+from nrespipe.database.states import Standing, State
+from nrespipe.database.tables import Frame, Master
 from nrespipe.frames.raw import Kind
 from nrespipe.service import metrics, opentsdb_client
 from nrespipe.service.batch import night
@@ -70,6 +70,23 @@ def test_the_database_tells_how_many_frames_are_in_each_state(archive, run, quer
     assert points["nrespipe.attempts", "done"] == 8
     assert points["nrespipe.masters", "current"] == 4
     assert points["nrespipe.oldest_due.seconds",] == 0
+
+
+def test_of_earlier_nights_only_frames_without_an_end_and_masters_without_a_review_are_counted(archive, run, query):
+    for day in ("20180405", "20190405"):
+        archive.calibrations(day=day)
+    run()
+    with query.sessions.begin() as session:
+        for of_state, name in ((State.WAITING, "0001"), (State.FAILED, "0002")):
+            changed = update(Frame).where(Frame.day == "20180405", Frame.filename.like(f"%-{name}-%"))
+            session.execute(changed.values(state=of_state))
+        reviewed = update(Master).where(Master.day == "20180405", Master.kind == Kind.BIAS)
+        session.execute(reviewed.values(standing=Standing.REVIEW))
+    with query.sessions.begin() as session:
+        points = {(p.name, *p.tags.values()): p.value for p in metrics.of_database(session)}
+    assert {key[1]: value for key, value in points.items() if key[0] == "nrespipe.frames"} == {"done": 8, "waiting": 1}
+    assert points["nrespipe.masters", "needs review"] == 1
+    assert points["nrespipe.masters", "current"] == 4
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def add_columns(table: str, *columns: sa.Column[Any]) -> None:
         op.add_column(table, column, if_not_exists=True)
 
 
-def create_index(name: str, table: str, columns: Sequence[str], unique: bool = False) -> None:
+def create_index(name: str, table: str, columns: Sequence[str], unique: bool = False, where: str = "") -> None:
     """Build an index while others read and write the table.
 
     Parameters
@@ -46,13 +46,16 @@ def create_index(name: str, table: str, columns: Sequence[str], unique: bool = F
         What it orders by.
     unique
         Whether no two rows may be equal in these columns.
+    where
+        Condition of the rows that it has, in SQL; all if not given.
 
     Notes
     -----
     A build that was interrupted leaves an index that is invalid: it is dropped and built anew.
     """
+    condition = sa.text(where) if where else None
     if _is_sqlite():
-        op.create_index(op.f(name), table, columns, unique=unique)
+        op.create_index(op.f(name), table, columns, unique=unique, sqlite_where=condition)
         return
     with _own_transactions():
         is_valid = op.get_bind().scalar(
@@ -66,7 +69,24 @@ def create_index(name: str, table: str, columns: Sequence[str], unique: bool = F
             return
         if is_valid is not None:
             op.drop_index(op.f(name), table_name=table, postgresql_concurrently=True)
-        op.create_index(op.f(name), table, columns, unique=unique, postgresql_concurrently=True)
+        op.create_index(
+            op.f(name), table, columns, unique=unique, postgresql_concurrently=True, postgresql_where=condition
+        )
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drop an index while others read and write the table, if it is there.
+
+    Parameters
+    ----------
+    name, table
+        Of the index, of the table.
+    """
+    if _is_sqlite():
+        op.drop_index(op.f(name), table_name=table, if_exists=True)
+        return
+    with _own_transactions():
+        op.drop_index(op.f(name), table_name=table, if_exists=True, postgresql_concurrently=True)
 
 
 def create_unique(name: str, table: str, columns: Sequence[str]) -> None:

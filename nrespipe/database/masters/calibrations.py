@@ -3,10 +3,11 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, ScalarResult, Select, literal, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, literal, not_, or_, select, true, update
+from sqlalchemy.orm import Session, aliased
 
 from nrespipe.database.dialects import clock
+from nrespipe.database.frames import of_nights
 from nrespipe.database.states import USABLE, Standing, State
 from nrespipe.database.tables import Frame, Master, ScheduledMaster
 from nrespipe.frames.raw import Kind
@@ -67,16 +68,36 @@ def nearest(
         Whether it may be of a later night.
     without
         Keys of masters that are not to be used.
+
+    Returns
+    -------
+    Master or None
+        None where there is none, or the time of the frame is not known.
     """
-    near = [
-        (master.day != frame.day, abs(distance_days(master, frame)), master.id, master)
-        for master in session.scalars(of_detector(kind, frame))
-        if (far or abs(distance_days(master, frame)) <= REACH_DAYS[kind])
-        and (future or master.day <= frame.day)
-        and _covers(master, frame)
-        and master.id not in without
-    ]
-    return min(near)[-1] if near else None
+    moment = _time_of(frame)
+    if moment is None:
+        return None
+    able = of_detector(kind, frame).where(*_covers(frame), Master.id.not_in(without))
+    if not future:
+        able = able.where(Master.day <= frame.day)
+    reach = REACH_DAYS[kind]
+    of_its_night = case((Master.day == frame.day, 0), else_=1)
+    near = able.where(Master.mean_mjd.between(moment - reach, moment + reach))
+    near = near.order_by(of_its_night, func.abs(Master.mean_mjd - moment), Master.id).limit(1)
+    found = session.scalar(near)
+    return found if found is not None or not far else min(_around(session, able, moment), default=(None,))[-1]
+
+
+def _around(session: Session, able: Select[Master], moment: float) -> list[tuple[float, int, Master]]:
+    """Return the last of some masters before a time and the first one after it, with their distances [day]."""
+    before = able.where(Master.mean_mjd <= moment).order_by(Master.mean_mjd.desc(), Master.id).limit(1)
+    after = able.where(Master.mean_mjd > moment).order_by(Master.mean_mjd, Master.id).limit(1)
+    found = [session.scalar(query) for query in (before, after)]
+    return [(abs(one.mean_mjd - moment), one.id, one) for one in found if one is not None and one.mean_mjd is not None]
+
+
+def _time_of(row: Frame | Master) -> float | None:
+    return row.mean_mjd if isinstance(row, Master) else row.start_mjd
 
 
 def distance_days(master: Master, frame: Frame | Master) -> float:
@@ -97,7 +118,7 @@ def distance_days(master: Master, frame: Frame | Master) -> float:
     ValueError
         If the time of one of them is not known.
     """
-    time = frame.mean_mjd if isinstance(frame, Master) else frame.start_mjd
+    time = _time_of(frame)
     if master.mean_mjd is None or time is None:
         raise ValueError(f"the time of a {frame.kind} of {frame.day} or of its master of {master.day} is not known")
     return master.mean_mjd - time
@@ -123,11 +144,11 @@ def why_none(session: Session, kind: Kind, frame: Frame | Master, minimum: int) 
     if tried is not None and tried.reason and tried.standing not in USABLE:
         end = "was called bad" if tried.path else "could not be made"
         return f"{reason}: the one of this night {end}: {tried.reason}"
-    if any(abs(distance_days(master, frame)) <= REACH_DAYS[kind] for master in _of_other_modes(session, kind, frame)):
+    if session.scalar(_of_other_modes(kind, frame).limit(1)) is not None:
         return f"{reason} was read out in mode {frame.readout_mode}"
-    unusable = [master for master in session.scalars(of_detector(kind, frame)) if not _covers(master, frame)]
-    if unusable and isinstance(frame, Frame):
-        return f"{reason} covers the lit fibers of {frame.objects}"
+    covers = _covers(frame)
+    if covers and session.scalar(of_detector(kind, frame).where(not_(and_(*covers))).limit(1)) is not None:
+        return f"{reason} covers the lit fibers of {getattr(frame, 'objects', '')}"
     states = _states(session, kind, frame)
     good = states.count(State.DONE)
     if good >= minimum:
@@ -148,8 +169,19 @@ def count_candidates(session: Session, kind: Kind, frame: Frame | Master) -> int
     return sum(state not in (State.BAD, State.SKIPPED) for state in _states(session, kind, frame))
 
 
-def with_problems(session: Session) -> list[Master]:
+def with_problems(
+    session: Session, *, site: str = "", first_day: str = "", last_day: str = "", most: int | None = None
+) -> list[Master]:
     """Return the masters that need review, and the last attempts at a master that failed.
+
+    Parameters
+    ----------
+    site
+        Only those of this site.
+    first_day, last_day
+        Only those of these nights, ``YYYYMMDD``, both included.
+    most
+        Largest number, of the last nights.
 
     Returns
     -------
@@ -157,8 +189,14 @@ def with_problems(session: Session) -> list[Master]:
         With their reasons, the oldest first.
     """
     problems = (Standing.REVIEW, Standing.REJECTED, Standing.FAILED, Standing.RETRY)
-    tries = session.scalars(select(Master).where(Master.standing.in_(problems)).order_by(Master.id))
-    return [master for master in tries if last_master(session, master.kind, night_of(master)) is master]
+    later = aliased(Master)
+    same = [getattr(later, name) == getattr(Master, name) for name in ("kind", *Night._fields)]
+    is_last = ~select(later.id).where(*same, later.id > Master.id).exists()
+    within = of_nights(Master, site, first_day, last_day)
+    query = select(Master).where(Master.standing.in_(problems), *within, is_last)
+    return sorted(
+        session.scalars(query.order_by(Master.day.desc(), Master.id.desc()).limit(most)), key=lambda one: one.id
+    )
 
 
 def record(session: Session, master: Master) -> Master | None:
@@ -209,7 +247,8 @@ def set_standing(session: Session, master: Master, standing: Standing, reason: s
 
 def _make_due(session: Session, master: Master) -> None:
     """Make all rows due that wait for a master of this camera; a row that must wait on is postponed again quickly."""
-    frames = update(Frame).where(Frame.state == State.WAITING, Frame.owner == "", *same_detector(Frame, master))
+    frames = update(Frame).where(Frame.is_not_done(), Frame.state == State.WAITING, Frame.owner == "")
+    frames = frames.where(*same_detector(Frame, master))
     masters = update(ScheduledMaster).where(ScheduledMaster.next_try.is_not(None), ScheduledMaster.owner == "")
     for waiting in (frames, masters.where(*same_detector(ScheduledMaster, master))):
         due = waiting.values(next_try=clock(session))
@@ -246,10 +285,13 @@ def of_detector(kind: Kind, frame: Frame | Master | Night, standings: Sequence[S
     )
 
 
-def _of_other_modes(session: Session, kind: Kind, frame: Frame | Master) -> ScalarResult[Master]:
+def _of_other_modes(kind: Kind, frame: Frame | Master) -> Select[Master]:
+    """Select the masters near a frame that were read out in another mode."""
     same = [getattr(Master, name) == getattr(frame, name) for name in ("instrument", "camera", "binning")]
     good = (Master.standing.in_(USABLE), Master.readout_mode != frame.readout_mode)
-    return session.scalars(select(Master).where(Master.kind == kind, *same, *good, Master.mean_mjd.is_not(None)))
+    moment, reach = _time_of(frame), REACH_DAYS[kind]
+    near = false() if moment is None else Master.mean_mjd.between(moment - reach, moment + reach)
+    return select(Master).where(Master.kind == kind, *same, *good, near)
 
 
 def same_detector(
@@ -274,9 +316,9 @@ def same_detector(
     return [*same, or_(table.readout_mode == other, table.readout_mode == "", other == "")]
 
 
-def _covers(master: Master, frame: Frame | Master) -> bool:
-    """Return whether a master of some fibers covers all lit ones of a frame; a master needs none."""
-    if not master.fibers or isinstance(frame, Master) or not frame.objects:
-        return True
-    lit = {str(fiber) for fiber, name in enumerate(frame.objects.split("&")) if name.strip().lower() != "none"}
-    return lit <= set(master.fibers)
+def _covers(frame: Frame | Master) -> list[ColumnElement[bool]]:
+    """Return the conditions that a master of some fibers covers all lit ones of a frame; a master needs none."""
+    if isinstance(frame, Master) or not frame.objects:
+        return []
+    lit = [str(fiber) for fiber, name in enumerate(frame.objects.split("&")) if name.strip().lower() != "none"]
+    return [or_(Master.fibers == "", and_(true(), *(Master.fibers.contains(fiber) for fiber in lit)))]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from nrespipe.frames.raw import Kind
 
 _GOOD = (Standing.CURRENT,)
+#: Number of the day MJD 0 in the calendar of Python.
+_MJD_EPOCH = 678576
 
 
 def reference_master(
@@ -34,12 +36,11 @@ def reference_master(
     Master or None
         The last one of the same detector, read out in the same way, before the new one, or else the first one after it.
     """
-    others = [
-        (master.mean_mjd > mean_mjd, abs(master.mean_mjd - mean_mjd), master.id, master)
-        for master in session.scalars(of_detector(kind, night, [standing]))
-        if master.day != night.day and master.mean_mjd is not None
-    ]
-    return min(others)[-1] if others else None
+    others = of_detector(kind, night, [standing]).where(Master.day != night.day)
+    before = others.where(Master.mean_mjd <= mean_mjd).order_by(Master.mean_mjd.desc(), Master.id)
+    after = others.where(Master.mean_mjd > mean_mjd).order_by(Master.mean_mjd, Master.id)
+    last = session.scalar(before.limit(1))
+    return last if last is not None else session.scalar(after.limit(1))
 
 
 def next_master(session: Session, kind: "Kind", night: Night) -> Master | None:
@@ -50,8 +51,10 @@ def next_master(session: Session, kind: "Kind", night: Night) -> Master | None:
     Master or None
         Of the same detector, read out in the same way; None where there is none.
     """
-    after = [master for master in session.scalars(of_detector(kind, night, _GOOD)) if master.day > night.day]
-    return min(after, key=lambda master: (master.mean_mjd or 0.0, master.id), default=None)
+    # a night is named after the day on which it begins: its index is that of the time
+    begins_mjd = datetime.strptime(night.day, "%Y%m%d").toordinal() - _MJD_EPOCH - 1.0
+    after = of_detector(kind, night, _GOOD).where(Master.day > night.day, Master.mean_mjd > begins_mjd)
+    return session.scalar(after.order_by(Master.mean_mjd, Master.id).limit(1))
 
 
 def used_master(session: Session, kind: "Kind", night: Night) -> Master | None:
@@ -94,8 +97,8 @@ def earlier_frames(session: Session, kind: "Kind", night: Night, days: int) -> l
         flagged is the last one.
     """
     first = datetime.strptime(night.day, "%Y%m%d") - timedelta(days=days)
-    masters = session.scalars(of_detector(kind, night, _GOOD))
-    good = {master.day: master for master in masters if f"{first:%Y%m%d}" <= master.day < night.day}
+    within = (Master.day >= f"{first:%Y%m%d}", Master.day < night.day)
+    good = {master.day: master for master in session.scalars(of_detector(kind, night, _GOOD).where(*within))}
     found: list[Frame] = []
     for day in sorted(good, reverse=True):
         # a frame that was left out of the master of its own night must not enter the next one

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import MetaData, Text
+from sqlalchemy import Index, MetaData, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from nrespipe.database.tables.column_types import Moment
@@ -15,6 +15,43 @@ _NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+def part_index(name: str, *columns: str, where: str) -> Index:
+    """Return an index of the few rows of a large table that fulfil a condition.
+
+    Parameters
+    ----------
+    name
+        Name of the index.
+    *columns
+        What it orders by.
+    where
+        The condition, in SQL. SQLite uses the index for a query that has the same condition in the same words; of ``is
+        not null`` a comparison is enough.
+    """
+    condition = text(where)
+    return Index(name, *columns, postgresql_where=condition, sqlite_where=condition)
+
+
+def work_indices(table: str) -> tuple[Index, ...]:
+    """Return the indices of a table of work: few of its rows are due, or have an owner.
+
+    Parameters
+    ----------
+    table
+        Name of the table.
+    """
+    is_open = "next_try is not null"
+    return (
+        part_index(f"ix_{table}_due", "next_try", where=is_open),
+        part_index(f"ix_{table}_sent", "sent", where=is_open),
+        part_index(f"ix_{table}_owner", "owner", where=OWNED),
+    )
+
+
+#: Condition that a process works on a row.
+OWNED = "owner <> ''"
 
 
 class Row(DeclarativeBase):
@@ -55,7 +92,7 @@ class Work(Row):
 
     owner: Mapped[str] = mapped_column(Text, default="", server_default="")
     lease: Mapped[datetime | None] = mapped_column(Moment)
-    next_try: Mapped[datetime | None] = mapped_column(Moment, index=True)
+    next_try: Mapped[datetime | None] = mapped_column(Moment)
     sent: Mapped[datetime | None] = mapped_column(Moment)
     tries: Mapped[int] = mapped_column(default=0, server_default="0")
     deaths: Mapped[int] = mapped_column(default=0, server_default="0")

@@ -16,15 +16,18 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    literal_column,
     select,
 )
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, aliased, mapped_column, relationship
 
 from nrespipe.database.dialects import now
 from nrespipe.database.states import Standing, State
-from nrespipe.database.tables.base import Row, Work
+from nrespipe.database.tables.base import Row, Work, part_index, work_indices
 from nrespipe.database.tables.column_types import Moment, Real, words
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.star import name_key
 
 _PLACE = ("site", "instrument", "camera", "binning", "readout_mode")
 
@@ -139,6 +142,11 @@ class Frame(Work):
         UniqueConstraint("filename", "md5"),
         UniqueConstraint("filename", "version"),
         Index(None, "site", "instrument", "camera", "day", "kind"),
+        Index(None, "day", "site"),
+        Index(None, "instrument", "start_mjd"),
+        part_index("ix_frames_open", "state", where="state <> 'done'"),
+        part_index("ix_frames_newer", "filename", "version", where="version > 1"),
+        *work_indices("frames"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -156,10 +164,10 @@ class Frame(Work):
     objects: Mapped[str] = mapped_column(Text, default="")
     start_mjd: Mapped[float | None] = mapped_column(Real)
     exposure_s: Mapped[float | None] = mapped_column(Real)
-    state: Mapped[State] = mapped_column(words(State), default=State.QUEUED, index=True)
+    state: Mapped[State] = mapped_column(words(State), default=State.QUEUED)
     reason: Mapped[str] = mapped_column(Text, default="")
     archive_id: Mapped[int | None] = mapped_column(BigInteger)
-    body: Mapped[str] = mapped_column(Text, default="", server_default="")
+    body: Mapped[str] = mapped_column(Text, default="", server_default="", deferred=True)
     retries: Mapped[int] = mapped_column(default=0, server_default="0")
     low_priority: Mapped[bool] = mapped_column(default=False, server_default=false())
     quality: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -181,13 +189,20 @@ class Frame(Work):
         An announcement, which has no version, neither hides a version nor is hidden by one.
         """
         newer = aliased(cls)
-        return ~select(newer.id).where(newer.filename == cls.filename, newer.version > cls.version).exists()
+        # what is newer than another is at least the second: few files have one, and these have an index of their own
+        is_second = newer.version > literal_column("1")
+        return ~select(newer.id).where(newer.filename == cls.filename, newer.version > cls.version, is_second).exists()
+
+    @classmethod
+    def is_not_done(cls) -> ColumnElement[bool]:
+        """Return the condition that a frame is not done, in the words of the index of such frames."""
+        return cls.state != literal_column("'done'")
 
     @classmethod
     def no_version_at_work(cls) -> ColumnElement[bool]:
         """Return the condition that no process works on another version of the file: both write the same products."""
         other = aliased(cls)
-        at_work = (other.filename == cls.filename, other.id != cls.id, other.owner != "")
+        at_work = (other.filename == cls.filename, other.id != cls.id, other.owner != literal_column("''"))
         return ~select(other.id).where(*at_work).exists()
 
 
@@ -213,6 +228,7 @@ class Attempt(Row):
     """
 
     __tablename__ = "attempts"
+    __table_args__ = (Index(None, "finished", "outcome"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id"), index=True)
@@ -269,7 +285,11 @@ class Delivery(Work):
     """
 
     __tablename__ = "deliveries"
-    __table_args__ = (UniqueConstraint("product_id"),)
+    __table_args__ = (
+        UniqueConstraint("product_id"),
+        part_index("ix_deliveries_undelivered", "next_try", where="delivered is null"),
+        *work_indices("deliveries"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     product_id: Mapped[int] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"))
@@ -278,6 +298,15 @@ class Delivery(Work):
     reason: Mapped[str] = mapped_column(Text, default="")
 
     product: Mapped[Product] = relationship(back_populates="delivery")
+
+
+def _object_key(context: DefaultExecutionContext) -> str:
+    return name_key(context.get_current_parameters()["object"])
+
+
+def _star_key(context: DefaultExecutionContext) -> str:
+    row = context.get_current_parameters()
+    return name_key(row.get("star") or row["object"])
 
 
 class StarVelocity(Row):
@@ -292,6 +321,9 @@ class StarVelocity(Row):
         line mask.
     ra_deg, dec_deg
         ICRS position of the star that was identified; None in a row of a program before migration 0016 [degree].
+    object_key, star_key
+        `object`, and the star that was identified, in the form by which names are compared (``frames.star.name_key``):
+        velocities are found by them. '' in a row of a program before migration 0017.
     bjd_tdb
         Photon-weighted midpoint at the barycenter [JD, TDB].
     rv_ms, rv_err_ms
@@ -338,6 +370,8 @@ class StarVelocity(Row):
     object: Mapped[str] = mapped_column(Text, index=True)
     ra_deg: Mapped[float | None] = mapped_column(Real)
     dec_deg: Mapped[float | None] = mapped_column(Real)
+    object_key: Mapped[str] = mapped_column(Text, default=_object_key, server_default="", index=True)
+    star_key: Mapped[str] = mapped_column(Text, default=_star_key, server_default="", index=True)
     mask: Mapped[str] = mapped_column(Text)
     bjd_tdb: Mapped[float | None] = mapped_column(Real)
     rv_ms: Mapped[float | None] = mapped_column(Real)
@@ -468,7 +502,14 @@ class Master(Row):
     """
 
     __tablename__ = "masters"
-    __table_args__ = (Index(None, "kind", "instrument", "camera", "binning", "standing"),)
+    __table_args__ = (
+        Index(None, "instrument", "kind", "mean_mjd"),
+        Index(None, "day", "instrument"),
+        Index(None, "standing", "day"),
+        Index(None, "created"),
+        Index(None, "path"),
+        Index(None, "outdated", "kind"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[Kind] = mapped_column(words(Kind))
@@ -513,7 +554,11 @@ class ScheduledMaster(Work):
     """
 
     __tablename__ = "stackings"
-    __table_args__ = (UniqueConstraint("kind", *_PLACE, "day", name="uq_stackings_night"),)
+    __table_args__ = (
+        UniqueConstraint("kind", *_PLACE, "day", name="uq_stackings_night"),
+        Index(None, "day"),
+        *work_indices("stackings"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[Kind] = mapped_column(words(Kind))

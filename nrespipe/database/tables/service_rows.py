@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import JSON, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from nrespipe.database.tables.base import Row, Work
+from nrespipe.database.tables.base import Row, Work, work_indices
 from nrespipe.database.tables.column_types import Moment
 
 
@@ -75,7 +75,7 @@ class NightSummary(Work):
     """
 
     __tablename__ = "summaries"
-    __table_args__ = (UniqueConstraint("site", "day", name="uq_summaries_night"),)
+    __table_args__ = (UniqueConstraint("site", "day", name="uq_summaries_night"), *work_indices("summaries"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     site: Mapped[str] = mapped_column(Text)

@@ -258,18 +258,20 @@ def _make_masters(run: runner.Batch, kind: Kind, found: Collection[int], version
     with run.assembly.sessions.begin() as session:
         # bad ones too: a master may have been made of them
         ended = Frame.state.in_((State.DONE, State.BAD, State.SKIPPED)) & Frame.start_mjd.is_not(None)
-        rows = session.scalars(select(Frame).where(Frame.kind == kind, ended, Frame.is_latest()))
-        nights = sorted({calibrations.night_of(frame) for frame in rows if frame.id in found})
+        rows = frames.of_keys(session, found, Frame.kind == kind, ended, Frame.is_latest())
+        nights = sorted({calibrations.night_of(frame) for frame in rows})
     runner.make_masters(run, kind, nights, version)
 
 
 def _summary(assembly: "Assembly", found: Collection[int], new: int, kept: bool = False) -> Summary:
     with assembly.sessions.begin() as session:
-        rows = session.execute(select(Frame.id, Frame.filename, Frame.state, Frame.reason))
-        ends = sorted((name, state, bare(reason, name)) for _id, name, state, reason in rows if _id in found)
+        rows = frames.of_keys(session, found)
+        ends = sorted((frame.filename, frame.state, bare(frame.reason, frame.filename)) for frame in rows)
+        # earlier frames may have joined the master of a later night
+        first = min((frame.day for frame in rows), default="")
         masters = tuple(
             (layout.master_name(master), master.standing, master.reason)
-            for master in calibrations.with_problems(session)
+            for master in calibrations.with_problems(session, first_day=first)
             if any(frame.id in found for frame in master.inputs)
         )
     content = (State.DONE, State.SKIPPED)

@@ -130,9 +130,10 @@ def _is_done(frame: Frame, job: frame_jobs.Job, moment: datetime) -> bool:
 def _unsuccessful(session: Session, tried: Sequence[Frame], kinds: Collection[Kind], moment: datetime) -> list[str]:
     """Lines about masters that could not be made or need review, and about frames whose last attempt failed."""
     nights = {calibrations.night_of(frame) for frame in tried}
+    days = sorted(night.day for night in nights) or [""]
     masters = [
         (identity.stem(layout.master_name(master)), str(master.standing), master.reason)
-        for master in calibrations.with_problems(session)
+        for master in calibrations.with_problems(session, first_day=days[0], last_day=days[-1])
         if master.kind in kinds and calibrations.night_of(master) in nights
     ]
     ends = [(frame.filename, frame.attempts[-1]) for frame in tried if frame.attempts]

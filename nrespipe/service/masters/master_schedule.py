@@ -10,7 +10,9 @@ import structlog
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from nrespipe.database import frames
 from nrespipe.database.dialects import clock
+from nrespipe.database.frames import of_nights
 from nrespipe.database.masters import calibrations, scheduled_masters
 from nrespipe.database.states import USABLE, State
 from nrespipe.database.tables import Frame, Master, ScheduledMaster
@@ -165,8 +167,27 @@ def is_ready(session: Session, scheduled: ScheduledMaster) -> bool:
     return session.scalar(query.limit(1)) is None
 
 
-def add_all(session: Session, assembly: "Assembly") -> int:
-    """Schedule all masters of the nights of the database that are missing from the schedule.
+def nights_to_check(session: Session) -> list[tuple[str, str]]:
+    """Return the nights whose masters are looked at in a minute: the recent ones, and in turn all others.
+
+    Returns
+    -------
+    list of (str, str)
+        As ``frames.spans`` returns them: the first part, and another one each minute. Those of ten years come once in
+        nine hours.
+    """
+    recent, *older = frames.spans(session)
+    minute = int(clock(session).timestamp() // 60)
+    return [recent, older[minute % len(older)]] if older else [recent]
+
+
+def add_all(session: Session, assembly: "Assembly", first_day: str = "", last_day: str = "") -> int:
+    """Schedule all masters of some nights that are missing from the schedule.
+
+    Parameters
+    ----------
+    first_day, last_day
+        Nights, ``YYYYMMDD``, both included; '' for no limit.
 
     Returns
     -------
@@ -175,14 +196,18 @@ def add_all(session: Session, assembly: "Assembly") -> int:
         changed are not among them: a second call changes nothing.
     """
     key = ("kind", *calibrations.Night._fields)
-    made = _newest(session, key, Master, Master.created)
-    looked = _newest(session, key, ScheduledMaster, ScheduledMaster.sent)
-    open_yet = {
-        row[:-1]
-        for row in session.execute(_by(key, ScheduledMaster, func.count()).where(ScheduledMaster.next_try.is_not(None)))
-    }
+
+    def within(table: type[Frame] | type[Master] | type[ScheduledMaster]) -> list[ColumnElement[bool]]:
+        return of_nights(table, "", first_day, last_day)
+
+    made = _newest(session, key, Master, Master.created, within(Master))
+    looked = _newest(session, key, ScheduledMaster, ScheduledMaster.sent, within(ScheduledMaster))
+    is_open = _by(key, ScheduledMaster, func.count()).where(
+        ScheduledMaster.next_try.is_not(None), *within(ScheduledMaster)
+    )
+    open_yet = {row[:-1] for row in session.execute(is_open)}
     good = _by(key, Frame, func.count(), func.max(Frame.updated), func.min(Frame.id)).where(
-        Frame.state == State.DONE, Frame.is_latest()
+        Frame.state == State.DONE, *within(Frame), Frame.is_latest()
     )
     n_added = 0
     for row in session.execute(good):
@@ -218,18 +243,32 @@ def make_waiting_due(session: Session) -> int:
         How many frames were released.
     """
     moment = clock(session)
-    same = calibrations.same_detector(Master, Frame)
-    waiting = (Frame.state == State.WAITING, Frame.owner == "", Frame.next_try > moment, Frame.is_latest())
-    newest = (
-        select(Frame, func.max(Master.created))
-        .join(Master, and_(*same, Master.standing.in_(USABLE)))
-        .where(*waiting)
-        .group_by(Frame.id)
+    waiting = (Frame.state == State.WAITING, Frame.is_not_done(), Frame.owner == "", Frame.next_try > moment)
+    oldest = session.scalar(select(func.min(Frame.updated)).where(*waiting))
+    if oldest is None:
+        return 0
+    # few masters are new: compared with these alone
+    columns = (Master.instrument, Master.camera, Master.binning, Master.readout_mode)
+    new = select(*columns, func.max(Master.created)).where(
+        Master.standing.in_(USABLE), Master.created > oldest - _AT_ONCE
     )
-    missed = [frame for frame, made in session.execute(newest) if made > frame.updated - _AT_ONCE]
+    made = {tuple(row[:-1]): row[-1] for row in session.execute(new.group_by(*columns))}
+    alike = select(Frame).where(*waiting, Frame.instrument.in_({place[0] for place in made}), Frame.is_latest())
+    missed = [
+        frame
+        for frame in session.scalars(alike)
+        if any(_is_alike(frame, place) and created > frame.updated - _AT_ONCE for place, created in made.items())
+    ]
     for frame in missed:
         frame.next_try = moment
     return len(missed)
+
+
+def _is_alike(frame: Frame, place: tuple[str, ...]) -> bool:
+    """Whether a frame is of a detector, read out in the same way; as ``calibrations.same_detector``."""
+    *detector, mode = place
+    is_same_mode = mode == frame.readout_mode or "" in (mode, frame.readout_mode)
+    return [frame.instrument, frame.camera, frame.binning] == detector and is_same_mode
 
 
 def _by(
@@ -244,6 +283,7 @@ def _newest(
     key: Sequence[str],
     table: type[Master] | type[ScheduledMaster],
     moment: ColumnElement[datetime] | InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None],
+    within: Sequence[ColumnElement[bool]],
 ) -> dict[tuple[Any, ...], datetime | None]:
     """Return the last of some moments by kind and night."""
-    return {tuple(row[:-1]): row[-1] for row in session.execute(_by(key, table, func.max(moment)))}
+    return {tuple(row[:-1]): row[-1] for row in session.execute(_by(key, table, func.max(moment)).where(*within))}

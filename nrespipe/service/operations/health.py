@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from nrespipe.database import frames
 from nrespipe.database.administration import schema
 from nrespipe.database.dialects import clock, now
 from nrespipe.database.masters import calibrations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _ENOUGH_DISK = 20e9
 #: A clock that is off by this much moves a barycentric velocity by 1 cm/s or more [second].
 _CLOCK_S = 5.0
-_RECENT_DAYS = 7.0
+_RECENT_NIGHTS = 7
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ def _database(assembly: "Assembly") -> tuple[str, str]:
         return "warning", f"no {path} yet: the first program that writes makes it"
     revision = schema.require(assembly.readers.kw["bind"])
     with assembly.readers.begin() as session:
-        count = session.scalar(select(func.count()).select_from(Frame))
-        return "ok", f"{session.get_bind().dialect.name}, revision {revision}, {count} frames"
+        newest = frames.newest_night(session)
+        words = f"last night {newest}" if newest else "no frames yet"
+        return "ok", f"{session.get_bind().dialect.name}, revision {revision}, {words}"
 
 
 def _absent(assembly: "Assembly") -> str | None:
@@ -138,16 +140,19 @@ def _masters(assembly: "Assembly") -> tuple[str, str]:
     if _absent(assembly) is not None:
         return "ok", "no stars yet"
     with assembly.readers.begin() as session:
-        newest = session.scalar(select(func.max(Frame.start_mjd)).where(Frame.kind == Kind.SCIENCE))
-        if newest is None:
-            return "ok", "no stars yet"
-        recent = (Frame.kind == Kind.SCIENCE, Frame.start_mjd > newest - _RECENT_DAYS)
-        last = {}
-        for frame in session.scalars(select(Frame).where(*recent).order_by(Frame.start_mjd)):
-            last[calibrations.night_of(frame)._replace(day="")] = frame
+        # of each camera the last star of the last nights
+        nights = frames.of_nights(Frame, "", frames.first_of_last_nights(session, _RECENT_NIGHTS))
+        recent = (*nights, Frame.kind == Kind.SCIENCE)
+        place = [getattr(Frame, name) for name in calibrations.Night._fields if name != "day"]
+        newest = session.scalars(
+            select(func.max(Frame.id)).where(*recent, Frame.start_mjd.is_not(None)).group_by(*place)
+        )
+        last = list(session.scalars(select(Frame).where(Frame.id.in_(newest.all())).order_by(Frame.start_mjd)))
+        if not last:
+            return "ok", "no stars lately"
         lacking = [
             f"{frame.instrument} {frame.camera} lacks a {kind} for {frame.day}"
-            for frame in last.values()
+            for frame in last
             for kind in assembly.recipes[Kind.SCIENCE].NEEDS
             if calibrations.nearest(session, kind, frame) is None
         ]

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 import jinja2
 import structlog
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from nrespipe.database.dialects import clock, insert
+from nrespipe.database.frames import of_nights
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame, FrameDrift, Master, NightSummary, StarVelocity
 from nrespipe.errors import Unavailable
@@ -262,15 +263,17 @@ def finished_nights(session: Session, assembly: "Assembly") -> list[tuple[str, s
     # what was announced and never came has no version: the summary does not wait a day and a half for it
     tried_again = (Frame.state == State.RETRY) & Frame.version.is_not(None)
     busy = (Frame.owner != "") | (Frame.state == State.QUEUED) | tried_again
-    open_yet = {
-        (site, day)
-        for site, day in session.execute(select(Frame.site, Frame.day).where(busy, Frame.is_latest()).distinct())
-    }
-    known = (Frame.day >= first_recent_night(moment), Frame.start_mjd.is_not(None), Frame.is_latest())
+    recent = (*of_nights(Frame, "", first_recent_night(moment)), Frame.is_latest())
+    columns = (Frame.site, Frame.day, Frame.instrument)
+    is_busy, last_mjd = func.max(case((busy, 1), else_=0)).label("is_busy"), func.max(Frame.start_mjd).label("last_mjd")
+    known = select(*columns, is_busy, last_mjd).where(*recent).group_by(*columns)
+    open_yet: set[tuple[str, str]] = set()
     ends: dict[tuple[str, str], datetime] = {}
-    for row in session.execute(select(Frame.site, Frame.day, Frame.instrument).where(*known).distinct()):
+    for row in session.execute(known):
+        open_yet |= {(row.site, row.day)} if row.is_busy else set()
         # a night of an unknown spectrograph has no end: the others of the site have theirs
-        if (end := master_schedule.due_after(row.instrument, row.day, assembly)) is not None:
+        end = None if row.last_mjd is None else master_schedule.due_after(row.instrument, row.day, assembly)
+        if end is not None:
             ends[row.site, row.day] = max(end, ends.get((row.site, row.day), end))
     return sorted(night for night, end in ends.items() if night not in open_yet and moment > end + _AFTER_MASTERS)
 

@@ -5,12 +5,12 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from nrespipe.analysis.master_list import name_of
+from nrespipe.analysis.master_list import name_of, of_name
 from nrespipe.database import frames, measurements
 from nrespipe.database.dialects import clock
 from nrespipe.database.masters import calibrations
@@ -34,21 +34,76 @@ from nrespipe.frames.quality import Quality
 _PERIODS_H = (1, 24)
 #: A night whose summary was given up is listed for so long.
 _RECENT = timedelta(days=14)
+#: So many rows are counted one by one.
+_MOST_COUNTED = 5000
 #: Digits after the point in a table for the eye, where not as usual.
 _DIGITS = {"bjd_tdb": 6, "mid_mjd": 6, "pressure_psi": 4}
 
 
-def status(session: Session) -> list[str]:
-    """Return lines with counts of frames, the progress of the work, and whatever is not done, with the reason."""
-    nights: dict[tuple[str, str], dict[State, int]] = {}
-    for site, instrument, camera, day, kind, state, count in frames.counts(session):
+class Choice(NamedTuple):
+    """Nights and states of a status.
+
+    Attributes
+    ----------
+    site
+        '' for all.
+    first_day, last_day
+        Nights, ``YYYYMMDD``, both included. If neither is given: the last nights of which there are frames.
+    states
+        Of frames; all if empty.
+    most
+        Largest number of lines of each of the three lists: nights, masters and frames with a problem.
+    """
+
+    site: str = ""
+    first_day: str = ""
+    last_day: str = ""
+    states: tuple[State, ...] = ()
+    most: int = 200
+
+
+#: All of the last nights.
+RECENT = Choice()
+
+
+def status(session: Session, choice: Choice = RECENT) -> list[str]:
+    """Return lines with counts of frames, the progress of the work, and whatever is not done, with the reason.
+
+    Parameters
+    ----------
+    choice
+        Which nights and states.
+    """
+    nights, cut = frames.last_nights(session, choice.site, choice.first_day, choice.last_day)
+    lines = [*_nights(session, nights, choice), "", *progress_lines(session)]
+    lines += [f"nights since {cut}; for earlier ones see --since and --day"] if cut else []
+    # one more than are listed: whether there are more
+    most = choice.most + 1
+    masters = [] if choice.states else calibrations.with_problems(session, **nights, most=most)
+    unhappy = _last([[name_of(master), master.standing, master.reason] for master in masters], choice)
+    found = frames.with_problems(session, **nights, states=choice.states, most=most)
+    unhappy += _last([[f.filename, f.state, bare(f.reason, f.filename)] for f in found], choice)
+    return lines + (["", *aligned(unhappy)] if unhappy else [])
+
+
+def _nights(session: Session, of: Mapping[str, str], choice: Choice) -> list[str]:
+    """Return a line with the counts of each kind of frames of each night."""
+    nights: dict[tuple[str, ...], dict[State, int]] = {}
+    for site, instrument, camera, day, kind, state, count in frames.counts(session, **of, states=choice.states):
         where = " ".join(word for word in (site, instrument, camera, day) if word) or "(unknown)"
-        nights.setdefault((where, str(kind or "unknown")), {})[state] = count
-    rows = [[where, kind, *(str(states.get(state, "")) for state in State)] for (where, kind), states in nights.items()]
-    lines = aligned([["night", "kind", *State], *rows])
-    unhappy = [[name_of(master), master.standing, master.reason] for master in calibrations.with_problems(session)]
-    unhappy += [[f.filename, f.state, bare(f.reason, f.filename)] for f in frames.with_problems(session)]
-    return lines + ["", *progress_lines(session)] + (["", *aligned(unhappy)] if unhappy else [])
+        nights.setdefault((day, where, str(kind or "unknown")), {})[state] = count
+    # the last nights where there are too many, in the order of their places
+    shown = sorted(sorted(nights)[-choice.most :], key=lambda night: night[1:])
+    rows = [[*night[1:], *(str(nights[night].get(state, "")) for state in State)] for night in shown]
+    cut = len(nights) - len(shown)
+    more = [f"{cut} earlier lines: see --limit"] * (cut > 0)
+    return [*aligned([["night", "kind", *State], *rows]), *more]
+
+
+def _last(rows: list[list[str]], choice: Choice) -> list[list[str]]:
+    """Return the last rows of a list, and one that says that there are more."""
+    cut = len(rows) > choice.most
+    return rows[-choice.most :] + [["...", "", "and more: see --limit"]] * cut
 
 
 def progress_lines(session: Session) -> list[str]:
@@ -76,13 +131,14 @@ def progress_lines(session: Session) -> list[str]:
 
 def _due(session: Session, moment: datetime) -> str:
     due = (Frame.owner == "", Frame.next_try <= moment, ~Frame.low_priority, Frame.is_latest())
-    count, oldest = session.execute(select(func.count(), func.min(Frame.next_try)).where(*due)).one()
+    count = _count(session, select(Frame.id).where(*due))
+    oldest = session.scalar(select(Frame.next_try).where(*due).order_by(Frame.next_try).limit(1))
     return f"{_n(count, 'frame')} due, the oldest for {_span(moment - oldest)}" if oldest is not None else ""
 
 
 def _again(session: Session, moment: datetime) -> str:
     again = (Frame.owner == "", Frame.next_try <= moment, Frame.low_priority, Frame.is_latest())
-    count = session.scalar(select(func.count()).where(*again)) or 0
+    count = _count(session, select(Frame.id).where(*again))
     return f"{_n(count, 'frame')} to be reduced again with better masters, when nothing else is due" if count else ""
 
 
@@ -99,10 +155,10 @@ def _scheduled(session: Session) -> str:
 
 
 def _undelivered(session: Session) -> str:
-    waiting = select(func.count()).where(Delivery.delivered.is_(None))
-    count = session.scalar(waiting) or 0
-    failed = session.scalar(waiting.where(Delivery.next_try.is_(None), Delivery.owner == ""))
-    given_up = f", {failed} of them given up" if failed else ""
+    waiting = select(Delivery.id).where(Delivery.delivered.is_(None))
+    count = _count(session, waiting)
+    failed = _count(session, waiting.where(Delivery.next_try.is_(None), Delivery.owner == ""))
+    given_up = f", {_number(failed)} of them given up" if failed else ""
     alone = session.scalars(select(Breaker).where(Breaker.next_try.is_not(None)).order_by(Breaker.since)).first()
     away = f"; {alone.server} takes nothing since {alone.since:%Y-%m-%d %H:%M} UTC: {alone.reason}" if alone else ""
     return f"{_n(count, 'file')} not delivered yet{given_up}{away}" if count else ""
@@ -131,8 +187,17 @@ def _done(session: Session, moment: datetime, hours: int) -> str:
     return f"attempts in the last {'hour' if hours == 1 else f'{hours} hours'}: {words}" if words else ""
 
 
+def _count(session: Session, rows: Select[Any]) -> int:
+    """Count rows up to `_MOST_COUNTED`, and one more: the cost does not grow with the backlog."""
+    return session.scalar(select(func.count()).select_from(rows.limit(_MOST_COUNTED + 1).subquery())) or 0
+
+
+def _number(count: int) -> str:
+    return str(count) if count <= _MOST_COUNTED else f"more than {_MOST_COUNTED}"
+
+
 def _n(count: int, word: str) -> str:
-    return f"{count} {word}{'s' * (count != 1)}"
+    return f"{_number(count)} {word}{'s' * (count != 1)}"
 
 
 def _span(delta: timedelta) -> str:
@@ -165,7 +230,7 @@ def why(session: Session, name: str, output: Path) -> list[str]:
     """
     stem = identity.stem(name)
     found = frames.find(session, stem)
-    made = [m for m in session.scalars(select(Master).order_by(Master.id.desc())) if name_of(m) == stem]
+    made = of_name(session, stem)
     if not found and not made:
         raise LookupError(f"nothing is known of {stem}: no such frame was found so far")
     return [line for one in found for line in _frame(one, output)] + [
@@ -173,37 +238,39 @@ def why(session: Session, name: str, output: Path) -> list[str]:
     ]
 
 
-def velocity_table(session: Session, form: Literal["csv", "table"]) -> str:
-    """Return the velocities of all frames that are done.
+def velocity_table(session: Session, form: Literal["csv", "table"], nights: Mapping[str, str]) -> str:
+    """Return the velocities of the frames that are done.
 
     Parameters
     ----------
     form
         Comma-separated with all digits, or aligned for the eye.
+    nights
+        ``site``, ``first_day`` and ``last_day``, as for ``measurements.velocity_table``.
 
     Returns
     -------
     str
         A line for each star of each frame, after one with the names of the columns. Flags are words joined by ``|``.
     """
-    rows = [{**row, "quality": "|".join(row["quality"])} for row in measurements.velocity_table(session)]
+    rows = [{**row, "quality": "|".join(row["quality"])} for row in measurements.velocity_table(session, **nights)]
     return _listed(measurements.VELOCITY_COLUMNS, rows, form)
 
 
-def drift_table(session: Session, form: Literal["csv", "table"]) -> str:
-    """Return the drift of the spectrograph in all frames that are done.
+def drift_table(session: Session, form: Literal["csv", "table"], nights: Mapping[str, str]) -> str:
+    """Return the drift of the spectrograph in the frames that are done.
 
     Parameters
     ----------
-    form
-        Comma-separated with all digits, or aligned for the eye.
+    form, nights
+        As for `velocity_table`.
 
     Returns
     -------
     str
         A line for each frame, after one with the names of the columns.
     """
-    return _listed(measurements.DRIFT_COLUMNS, measurements.drift_table(session), form)
+    return _listed(measurements.DRIFT_COLUMNS, measurements.drift_table(session, **nights), form)
 
 
 def _listed(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Literal["csv", "table"]) -> str:

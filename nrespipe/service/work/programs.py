@@ -15,7 +15,7 @@ from celery import Celery, signals
 from sqlalchemy.orm import Session, sessionmaker
 
 from nrespipe import settings
-from nrespipe.database import nodes
+from nrespipe.database import frames, nodes
 from nrespipe.database.dialects import clock
 from nrespipe.database.tables import WorkTable
 from nrespipe.service import metrics, outcome, time_limits
@@ -111,7 +111,7 @@ def schedule(assembly: "Assembly", once: bool = False) -> None:
     next_plan = 0.0
     while True:
         if time.monotonic() >= next_plan:
-            _schedule(assembly)
+            _schedule(assembly, is_first=next_plan == 0.0)
             outcome.run_or_log("metrics", lambda: assembly.recorder.send(_points(assembly, app)))
             next_plan = time.monotonic() + PERIOD_S
         timer.tick()
@@ -181,15 +181,20 @@ def _sweep_and_schedule(assembly: "Assembly", app: Celery) -> None:
     while True:
         timer.tick()
         if time.monotonic() >= next_plan:
-            _schedule(assembly)
+            _schedule(assembly, is_first=next_plan == 0.0)
             next_plan = time.monotonic() + PERIOD_S
         time.sleep(min(_TURN_S, assembly.pace.sweep_s))
 
 
-def _schedule(assembly: "Assembly") -> None:
-    """Schedule masters and summaries, and release frames that were overlooked; an error of one stops no other."""
-    mine, add_all = assembly.sessions, partial(master_schedule.add_all, assembly=assembly)
-    outcome.run_or_log("schedule of masters", _persist, assembly, mine, add_all)
+def _schedule(assembly: "Assembly", is_first: bool = False) -> None:
+    """Schedule masters and summaries, and release frames that were overlooked; an error of one stops no other.
+
+    Where a program has just started all nights are looked at; later the recent ones, and in turn the others.
+    """
+    mine, choose = assembly.sessions, frames.spans if is_first else master_schedule.nights_to_check
+    for first, last in outcome.run_or_log("nights", _persist, assembly, mine, choose) or ():
+        add_all = partial(master_schedule.add_all, assembly=assembly, first_day=first, last_day=last)
+        outcome.run_or_log("schedule of masters", _persist, assembly, mine, add_all)
     outcome.run_or_log("frames that were overlooked", _persist, assembly, mine, master_schedule.make_waiting_due)
     outcome.run_or_log("schedule of summaries", night_summary.schedule, assembly)
     outcome.run_or_log("nodes that are gone", _persist, assembly, mine, _forget_nodes)

@@ -47,11 +47,17 @@ def described(engine):
     return {
         table: [
             {column["name"]: (str(column["type"]), column["nullable"], column["default"]) for column in columns},
-            *(sorted(map(str, told)) if isinstance(told := fact(table), list) else told for fact in facts),
+            *(sorted(map(worded, told)) if isinstance(told := fact(table), list) else told for fact in facts),
         ]
         for table in look.get_table_names()
         for columns in [look.get_columns(table)]
     }
+
+
+def worded(fact):
+    """Tell a fact of a table in words; the condition of an index is one as well."""
+    conditions = {name: str(value) for name, value in fact.get("dialect_options", {}).items()}
+    return str({**fact, "dialect_options": conditions})
 
 
 def fill(engine):
@@ -182,6 +188,28 @@ def test_an_upgrade_that_is_cut_off_at_any_statement_goes_on_when_it_is_started_
         if done:
             break
     assert done > 10, "nothing was cut off"
+
+
+@pytest.mark.slow
+def test_the_velocities_of_an_earlier_program_get_the_key_of_their_star(engine):
+    schema.upgrade(engine, "0014")
+    names = ("HD 010700", "eps Eri", "")
+    with engine.begin() as opened:
+        opened.execute(text(a_frame("f", "done")))
+        for fiber, name in enumerate(names):
+            values = f"(1, {fiber}, '{name}', '', 0)"
+            opened.execute(text(f"insert into velocities (frame_id, fiber, object, mask, quality) values {values}"))
+    schema.upgrade(engine)
+    with engine.begin() as opened:
+        keys = list(opened.scalars(text("select object_key from velocities order by fiber")))
+    assert keys == ["HD10700", "EPSERI", ""]
+
+
+def test_a_column_that_a_later_program_adds_leaves_the_indices_of_parts_of_a_table(engine, later):
+    later("with op.batch_alter_table('frames') as t: t.add_column(sa.Column('more', sa.Text()))", additive=True)
+    indices = {index["name"]: worded(index) for index in inspect(engine).get_indexes("frames")}
+    assert "next_try is not null" in indices["ix_frames_due"].lower()
+    assert "owner <> ''" in indices["ix_frames_owner"]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from kombu import Connection, Exchange
 from kombu.transport import memory
 from sqlalchemy import select, update
 from sqlalchemy.exc import DataError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.orm import undefer
 
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
@@ -95,7 +96,7 @@ def test_a_message_becomes_a_row_that_wakes_a_worker_once(listening, archive, qu
     body = json.dumps({"path": str(path)})
     listening.publish(body, body, body)
     listening.consume_all()
-    (row,) = query.all(select(Frame))
+    (row,) = query.all(select(Frame).options(undefer(Frame.body)))
     assert (row.filename, row.path, row.body, row.state) == (path.stem, str(path), body, State.QUEUED)
     assert listening.woken == [(Frame, row.id)]
 
@@ -238,7 +239,7 @@ def test_of_a_long_message_the_beginning_is_kept(listening, query):
     body = json.dumps({"path": f"/a/{NAME}", "rest": "x" * 1_000_000})
     listening.publish(body)
     listening.consume_all()
-    (row,) = query.all(select(Frame))
+    (row,) = query.all(select(Frame).options(undefer(Frame.body)))
     assert row.body == body[: messages.KEPT_BODY]
 
 

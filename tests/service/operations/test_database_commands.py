@@ -329,12 +329,12 @@ def test_a_check_tells_of_what_is_wrong(empty, invoke):
     result = invoke("database check")
     assert (result.exit_code, {line.split()[-1] for line in result.output.splitlines()[1:]}) == (0, {"ok"})
     with engine.begin() as opened:
-        opened.execute(text("drop index ix_frames_state"))
+        opened.execute(text("drop index ix_frames_due"))
     if engine.dialect.name == "sqlite":
         with closing(sqlite3.connect(engine.url.database)) as opened, opened:
             opened.execute("insert into master_inputs values (7, 8)")
     result = invoke("database check")
     assert result.exit_code == 1
-    assert "ix_frames_state" in result.output
+    assert "ix_frames_due" in result.output
     if engine.dialect.name == "sqlite":
         assert "1 rows of master_inputs refer to rows of masters that are not there" in result.output

@@ -293,3 +293,44 @@ def test_why_shows_where_files_lie_now(command, reduced, tmp_path):
     assert f"with      bias of 20190405, 2 inputs, of the same night: {moved}/lsc/nres01/20190405/masters/bias_" in text
     assert f"product     {moved}/lsc/nres01/20190405/processed/" in text
     assert f"file        {moved}/" in command(["why", "bias_lsc_nres01_fa09_20190405", "--output", str(moved)]).stdout
+
+
+@pytest.fixture
+def of_two_years(archive, command, tmp_path):
+    """Reduce a night of 2018 and two of 2019; return the output directory."""
+    for day in ("20180405", "20190404", "20190405"):
+        archive.calibrations(day=day)
+        archive.add("e", "STAR CRASH&thar&none", day=day)
+    command(["night", str(archive.root), "--output", str(tmp_path / "out")])
+    return tmp_path / "out"
+
+
+def test_a_status_is_that_of_the_last_nights_unless_others_are_asked_for(of_two_years, command):
+    status = partial(command, env={"NRES_DATA_ROOT": str(of_two_years)})
+    shown = lambda *words: status(["status", *words]).stdout  # noqa: E731
+    assert "20180405" not in shown()
+    assert "nights since 20190323; for earlier ones see --since and --day" in shown()
+    assert {"20180405", "20190404", "20190405"} <= set(shown("--since", "20180101").replace("-", " ").split())
+    assert "20190405" not in shown("--day", "20180405")
+    assert "nights since" not in shown("--day", "20180405")
+    assert "night" in shown("--state", "bad")
+    assert "fa09-20190405-" not in shown("--state", "bad")
+    assert "fa09-20190405-" in shown("--state", "failed")
+    assert "fa09" not in shown("--site", "elp")
+    few = shown("--limit", "1", "--since", "20180101")
+    assert few.count("nres01 fa09") == 1
+    assert "earlier lines: see --limit" in few
+    assert "and more: see --limit" in few
+    assert "exclude each other" in status(["status", "--day", "20180405", "--since", "20180405"]).output
+
+
+def test_lists_of_masters_velocities_and_drifts_begin_with_the_last_nights(of_two_years, command):
+    listed = partial(command, env={"NRES_DATA_ROOT": str(of_two_years)})
+    result = listed(["masters", "list"])
+    assert "bias_lsc_nres01_fa09_20190405" in result.stdout
+    assert "20180405" not in result.stdout
+    assert "nights since 20190323; for earlier ones see --from" in result.stderr
+    assert "bias_lsc_nres01_fa09_20180405" in listed(["masters", "list", "--from", "20180101"]).stdout
+    for words in (["velocities"], ["drifts"]):
+        assert "nights since 20190323" in listed(words).stderr
+        assert "nights since" not in listed([*words, "--from", "20180101", "--site", "lsc"]).stderr

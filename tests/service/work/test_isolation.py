@@ -218,7 +218,7 @@ def test_where_a_part_of_the_service_ends_the_whole_ends_and_says_so(service, mo
 
 def test_a_scheduler_whose_port_for_numbers_another_program_has_goes_on(service, monkeypatch):
     looked = []
-    monkeypatch.setattr(programs, "_schedule", looked.append)
+    monkeypatch.setattr(programs, "_schedule", lambda *_, **__: looked.append(1))
     monkeypatch.setattr(programs.signal, "signal", lambda *_: None)
     monkeypatch.setattr(programs.threading, "Event", lambda: SimpleNamespace(wait=lambda _: True, set=None))
     monkeypatch.setattr(programs.dispatch, "SweepTimer", lambda *_: SimpleNamespace(tick=lambda: None))
