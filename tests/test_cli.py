@@ -52,7 +52,7 @@ def test_the_commands_are_those_of_the_manual():
     assert {" ".join(words) for words in commands(cli.main)} == {
         "compile", "database backup", "database check", "database downgrade", "database upgrade", "demo", "doctor",
         "drifts", "export", "listen", "masters bad", "masters compare", "masters good", "masters list",
-        "masters plot", "masters region", "masters show", "night", "reconcile",
+        "masters plot", "masters region", "masters show", "night", "plot", "reconcile",
         "reduce", "reprocess", "requeue", "run", "schedule", "simulate night", "site start",
         "status", "submit", "summary", "targets check", "targets deploy", "template build",
         "template list", "velocities", "why", "work", "zeropoints list", "zeropoints make",

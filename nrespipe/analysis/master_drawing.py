@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from nrespipe.analysis import master_list
 from nrespipe.errors import BadFrame, Skipped, Unavailable
@@ -70,19 +70,23 @@ def save(pages: "list[Figure]", target: str | Path, title: str) -> list[Path]:
     list of Path
         What was written.
     """
-    from matplotlib.backends.backend_pdf import PdfPages
-
     target = Path(target)
     if target.suffix == ".pdf":
-        # the same masters give the same bytes: the time of drawing is left out
-        with PdfPages(target, metadata={"CreationDate": None, "Title": title}) as pdf:
-            for page in pages:
-                pdf.savefig(page, dpi=130)
+        save_pdf(pages, target, title)
         return [target]
     paths = [target, *(target.with_stem(f"{target.stem}-{i}") for i in range(2, len(pages) + 1))]
     for path, page in zip(paths, pages, strict=True):
         page.savefig(path, dpi=130)
     return paths
+
+
+def save_pdf(pages: "list[Figure]", target: "Path | IO[bytes]", title: str) -> None:
+    """Write drawings as a PDF; the same drawings always give the same bytes, as the time of drawing is left out."""
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    with PdfPages(target, metadata={"CreationDate": None, "Title": title}) as pdf:
+        for page in pages:
+            pdf.savefig(page, dpi=130)
 
 
 def outline(session: "Session", name: str, output: Path) -> str:

@@ -10,8 +10,8 @@ from nrespipe.errors import BadFrame, MissingCalibration, Skipped, Unavailable
 from nrespipe.files.raw import raw_file
 from nrespipe.frames.image import Image
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
-from nrespipe.frames.night_and_site_reports import FlatLook
 from nrespipe.frames.raw import Kind, RawFrame
+from nrespipe.frames.reports import FlatLook
 
 if TYPE_CHECKING:
     from nrespipe.database.tables import Master

@@ -16,8 +16,8 @@ from nrespipe.engine.orders import trace
 from nrespipe.files import layout, master_files
 from nrespipe.files.atomic_files import temporary_path
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
-from nrespipe.frames.night_and_site_reports import CameraReport, FlatLook
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.reports import CameraReport, FlatLook
 
 if TYPE_CHECKING:
     from nrespipe.frames.spectrograph import Spectrograph

@@ -17,7 +17,7 @@ from nrespipe.database.tables import Frame, StarVelocity
 from nrespipe.errors import MissingCalibration
 from nrespipe.files import plain_table, template_files
 from nrespipe.files.catalog import star_match
-from nrespipe.frames.quality import Quality
+from nrespipe.frames.quality import UNCERTAIN, Quality
 from nrespipe.frames.star import SAME_PLACE_ARCSEC, Star, apart_arcsec, name_key, name_keys
 
 if TYPE_CHECKING:
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from nrespipe.frames.template import LeftOut
-
-#: Flags that take a velocity out of a series unless they are accepted: its error, or its star, is uncertain.
-UNCERTAIN = (
-    Quality.NO_VELOCITY | Quality.NO_COORDINATES | Quality.NO_DRIFT | Quality.LOW_SIGNAL | Quality.SATURATED_STAR
-    | Quality.ORDERS_RENUMBERED | Quality.POOR_WAVELENGTHS | Quality.VELOCITY_INCONSISTENT | Quality.ENGINES_DISAGREE
-    | Quality.STAR_DISAGREES | Quality.TIME_UNCERTAIN | Quality.NAME_DISAGREES | Quality.SECOND_STAR
-)  # fmt: skip
 
 #: Farthest place of a star that no catalog has from that of another one with its name [arcsecond].
 _SAME_STAR_ARCSEC = 30.0

@@ -17,7 +17,7 @@ from nrespipe.database import measurements, zero_point_versions
 from nrespipe.database.tables import Frame, StarVelocity, ZeroPoint, ZeroPointVersion
 from nrespipe.engine.velocity import night_zero_points
 from nrespipe.files.catalog import star_match
-from nrespipe.frames.quality import Quality
+from nrespipe.frames.quality import UNCERTAIN, Quality
 from nrespipe.frames.star import name_key, name_keys
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _constant(
         and (not wanted or name_key(velocity.star) in wanted)
         and velocity.rv_ms is not None
         and velocity.rv_err_ms
-        and not Quality(velocity.quality) & (series.UNCERTAIN | Quality.NO_CATALOG_STAR)
+        and not Quality(velocity.quality) & (UNCERTAIN | Quality.NO_CATALOG_STAR)
     ]
     counts = Counter((star, velocity.mask) for _, velocity, star in good)
     usual = {star: mask for (star, mask), _ in sorted(counts.items(), key=lambda item: (item[1], item[0]))}

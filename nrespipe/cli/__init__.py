@@ -21,6 +21,7 @@ _GROUPS = {
     "Look": {
         "status": ("results:status_command", "Count frames by night and state; list the problems."),
         "why": ("results:why_command", "Show the history of the frame or the master NAME."),
+        "plot": ("results:plot_command", "Draw the frame NAME again."),
         "velocities": ("velocities:velocities_command", "List radial velocities: of all stars, or of STAR."),
         "drifts": ("results:drifts_command", "List the drift of the spectrograph in the last nights."),
         "summary": ("results:summary_command", "Write the summary of a night as a page and a PDF."),

@@ -11,7 +11,8 @@ from nrespipe.database import frames
 from nrespipe.database.administration import opening
 from nrespipe.database.states import State
 from nrespipe.errors import Unavailable
-from nrespipe.files import plain_table
+from nrespipe.files import layout, plain_table
+from nrespipe.files.raw import identity
 from nrespipe.service.operations import status
 
 if TYPE_CHECKING:
@@ -91,6 +92,44 @@ def why_command(given: "Settings", name: str, output: Path | None, database: str
     with options.complaints(), opening.to_read(output, given).begin() as session:
         lines = status.why(session, name, output.resolve())
     click.echo("\n".join(lines))
+
+
+@click.command("plot")
+@click.argument("name")
+@click.option("--page", type=click.IntRange(min=1), metavar="N", help="Only this page. Default: all.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The drawing, .pdf or .png. Default: a PDF of the name of the product, in this directory.",
+)
+@options.output_option
+@options.database_option
+@click.pass_obj
+def plot_command(
+    given: "Settings", name: str, page: int | None, out: Path | None, output: Path | None, database: str | None
+) -> None:
+    """Draw the frame NAME again.
+
+    The pages show the velocity, lines of the star, and the exposure. The same PDF lies beside the products of each
+    frame. A frame that could not be reduced has the page of its exposure alone, with the reason. As .png each page is
+    an image of its own.
+
+    \b
+    Example:
+      nrespipe plot lscnrs01-fa09-20190405-0021-e00 --page 1 -o velocity.png --output reduced
+    """
+    # the other commands read no FITS file, and start without astropy.io.fits
+    from nrespipe.analysis import frame_drawing
+
+    out = out or Path(f"{layout.reduced_stem(identity.stem(name))}.pdf")
+    if out.suffix not in (".pdf", ".png"):
+        raise click.BadParameter(f"{out.name}: a drawing is a .pdf or a .png", param_hint="--out")
+    output, given = options.places(given, output, database)
+    with options.complaints(), opening.to_read(output, given).begin() as session:
+        written = frame_drawing.draw_frame(session, name, output.resolve(), out, page)
+    click.echo("\n".join(map(str, written)))
 
 
 @click.command("drifts")

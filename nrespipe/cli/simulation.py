@@ -131,6 +131,8 @@ def demo_command(given: "Settings", output: Path, processes: int | None) -> None
     agrees = all(star.agrees for star in stars)
     verdict = "agrees" if agrees else "DOES NOT AGREE"
     click.echo(f"\nThe reduction {verdict} with the velocities that were simulated. Spectra: {output / 'reduced'}")
+    drawn = sorted((output / "reduced").rglob("*-e91.pdf"))
+    click.echo("\n".join(["Drawings of the frames:", *map(str, drawn)]))
     sys.exit(summary.exit_status or (0 if agrees else 1))
 
 

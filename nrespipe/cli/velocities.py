@@ -12,7 +12,7 @@ from nrespipe.database import frames
 from nrespipe.database.administration import opening
 from nrespipe.files import plain_table
 from nrespipe.files import series_formats as forms
-from nrespipe.frames.quality import Quality
+from nrespipe.frames.quality import UNCERTAIN, Quality
 from nrespipe.service import assembly
 from nrespipe.service.operations import status
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nrespipe.settings import Settings
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_BITS = [bit.name.lower() for bit in Quality if bit in series.UNCERTAIN and bit.name]
+_BITS = [bit.name.lower() for bit in Quality if bit in UNCERTAIN and bit.name]
 
 
 @click.command("velocities")
@@ -112,7 +112,7 @@ def velocities_command(
         # not before the transaction has ended: a pager may wait for hours
         click.echo(text)
         return
-    kept = series.UNCERTAIN if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
+    kept = UNCERTAIN if "all" in keep else Quality(sum(Quality[bit.upper()] for bit in keep))
     with options.complaints():
         site = catalog_deployment.site_of(output, site)
     with options.complaints(), opening.to_read(output, given).begin() as session:

@@ -123,6 +123,34 @@ def observed_names(session: Session) -> list[str]:
     return list(session.scalars(select(names.c.name).where(names.c.name.is_not(None))))
 
 
+def velocities_before(session: Session, name: str, day: str, *, most: int = 500) -> list[tuple[Frame, StarVelocity]]:
+    """Return the velocities of a star in the nights before one.
+
+    Parameters
+    ----------
+    name
+        Name of the star, exactly as in OBJECTS.
+    day
+        The night, ``YYYYMMDD``.
+    most
+        Largest number of velocities, the last ones.
+
+    Returns
+    -------
+    list of (Frame, StarVelocity)
+        Of the frames that are done, last versions only, in order of time.
+    """
+    measured = StarVelocity.rv_ms.is_not(None), StarVelocity.rv_err_ms.is_not(None), StarVelocity.bjd_tdb.is_not(None)
+    query = (
+        select(Frame, StarVelocity)
+        .join(StarVelocity.frame)
+        .where(StarVelocity.object == name, Frame.day < day, Frame.state == State.DONE, Frame.is_latest(), *measured)
+        .order_by(StarVelocity.bjd_tdb.desc(), Frame.filename.desc(), StarVelocity.fiber.desc())
+        .limit(most)
+    )
+    return [(frame, velocity) for frame, velocity in session.execute(query)][::-1]
+
+
 _OF_FRAME = ("filename", "instrument", "exposure_s")
 #: Columns of the list of drifts, in their order.
 DRIFT_COLUMNS = (

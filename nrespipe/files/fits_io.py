@@ -290,13 +290,16 @@ def write(hdus: "HDUList", path: str | Path, still_mine: Callable[[], bool] | No
     write_together([(hdus, path)], still_mine)
 
 
-def write_together(files: "Sequence[tuple[HDUList, str | Path]]", still_mine: Callable[[], bool] | None = None) -> None:
-    """Write FITS files so that nobody ever sees a part of one, nor some of them long before the others.
+def write_together(
+    files: "Sequence[tuple[HDUList | bytes, str | Path]]", still_mine: Callable[[], bool] | None = None
+) -> None:
+    """Write files so that nobody ever sees a part of one, nor some of them long before the others.
 
     Parameters
     ----------
     files
-        What to write, and where: directories are made, and files of these names are replaced, when all are written.
+        What to write, FITS or bytes, and where: directories are made, and files of these names are replaced, when all
+        are written.
     still_mine
         Called just before the files take their places; returns whether this process still owns the work. A process that
         was frozen for long, or is too slow, was taken for dead: another has done its work by then.
@@ -308,13 +311,16 @@ def write_together(files: "Sequence[tuple[HDUList, str | Path]]", still_mine: Ca
     """
     written: list[tuple[Path, Path]] = []
     try:
-        for hdus, path in files:
+        for content, path in files:
             path = Path(path)
             with _taking(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 written.append((temporary_path(path), path))
                 with open(written[-1][0], "wb") as stream:
-                    hdus.writeto(stream, output_verify="exception", checksum=False)
+                    if isinstance(content, bytes):
+                        stream.write(content)
+                    else:
+                        content.writeto(stream, output_verify="exception", checksum=False)
                     stream.flush()
                     os.fsync(stream.fileno())
         if still_mine is not None and not still_mine():

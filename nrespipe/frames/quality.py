@@ -52,7 +52,16 @@ class Quality(IntFlag):
     NAME_DISAGREES = 1 << 30  #: kind, site, spectrograph or camera differ between header and file name; experimental
     SECOND_STAR = 1 << 31  #: a second dip in the cross-correlation function: another star, or the sky, in the fiber
     CHANGED_FILE = 1 << 32  #: data of the raw file are not those of its DATASUM: damaged, or changed by somebody
+    NOT_DRAWN = 1 << 33  #: the drawing of the frame failed: it has no PDF, and the log says why
 
     def names(self) -> list[str]:
         """Return the lower-case names of the flags that are set, in the order of the bits."""
         return [name.lower() for name, bit in Quality.__members__.items() if bit in self]
+
+
+#: Flags that take a velocity out of a series unless they are accepted: its error, or its star, is uncertain.
+UNCERTAIN = (
+    Quality.NO_VELOCITY | Quality.NO_COORDINATES | Quality.NO_DRIFT | Quality.LOW_SIGNAL | Quality.SATURATED_STAR
+    | Quality.ORDERS_RENUMBERED | Quality.POOR_WAVELENGTHS | Quality.VELOCITY_INCONSISTENT | Quality.ENGINES_DISAGREE
+    | Quality.STAR_DISAGREES | Quality.TIME_UNCERTAIN | Quality.NAME_DISAGREES | Quality.SECOND_STAR
+)  # fmt: skip

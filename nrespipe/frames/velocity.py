@@ -244,6 +244,11 @@ class Velocity:
         Indices of the activity of the star.
     second_dip
         Another star, or the sky, in the same fiber; None where there is none.
+    broadening_ms, thermal_ms, line_strength
+        Of the model whose lines were fitted, as in ``engine.spectrum.synthetic.at_rest``; NaN where unknown
+        [m / s, m / s, 1].
+    ccf_model : shape (n_velocities,), optional
+        CCF of this model, the sum over all orders; None where there is none.
     """
 
     fiber: int
@@ -277,6 +282,10 @@ class Velocity:
     stellar_type: StellarType = StellarType()
     activity: tuple[Index, ...] = ()
     second_dip: SecondDip | None = None
+    broadening_ms: float = float("nan")
+    thermal_ms: float = float("nan")
+    line_strength: float = float("nan")
+    ccf_model: np.ndarray | None = None
 
     @property
     def absolute_error_ms(self) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nrespipe.frames.masters import Arc, Bias, Dark, Flat
-from nrespipe.frames.night_and_site_reports import CameraReport
+from nrespipe.frames.reports import CameraReport
 from nrespipe.plots import arc, detector, flat, page, resolution
 
 Master = TypeVar("Master", Bias, Dark, Flat, Arc)

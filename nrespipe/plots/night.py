@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from nrespipe.frames.night_and_site_reports import NightReport
+from nrespipe.frames.reports import NightReport
 from nrespipe.plots import page
 
 _BLUE, _VERMILION, _GREEN = page.COLORS

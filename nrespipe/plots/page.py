@@ -4,8 +4,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
+from nrespipe.frames.arrays import Floats, Integers
 from nrespipe.frames.masters import Origin
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ def color(fiber: int) -> str:
 def label(axes: "Axes", x: str, y: str, title: str) -> None:
     """Write the labels of the axes and the title of a panel."""
     axes.set(xlabel=x, ylabel=y)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=mpl.rcParams["font.size"])
     axes.grid(alpha=0.3)
 
 
@@ -63,3 +66,48 @@ def _text(heading, lines):
         weight = "normal" if line.startswith(" ") else "bold"
         figure.text(0.04, 0.90 - 0.0187 * row, line, va="top", family="monospace", fontsize=8.5, weight=weight)
     return figure
+
+
+def empty(axes: "Axes", words: str) -> None:
+    """Say in the middle of a panel why it is empty."""
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="0.35", fontsize=9)
+
+
+def cut(axes: "Axes", x: Floats | Integers, y: Floats, limit: float) -> None:
+    """Limit a panel to values between plus and minus a limit, and mark those beyond it by arrows at its edge.
+
+    Parameters
+    ----------
+    x, y : shape (n,)
+        The points that are drawn.
+    limit
+        Of `y`.
+    """
+    axes.set_ylim(-limit, limit)
+    for beyond, place, mark in ((y > limit, 0.97, "^"), (y < -limit, -0.97, "v")):
+        if beyond.any():
+            axes.plot(x[beyond], np.full(beyond.sum(), place * limit), mark, ms=4, color="0.3", clip_on=False)
+
+
+def columns_of_text(
+    axes: "Axes", columns: Sequence[Sequence[str]], places: Sequence[float], size: float = 7.0, top: float = 1.0
+) -> None:
+    """Write columns of text into a panel without axes.
+
+    Parameters
+    ----------
+    columns
+        Lines of each column.
+    places
+        Left end of each column, in units of the width of the panel.
+    size
+        Height of the letters [point].
+    top
+        Top of the first line, in units of the height of the panel.
+    """
+    axes.set_axis_off()
+    for lines, place in zip(columns, places):
+        axes.text(
+            place, top, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=size, linespacing=1.5,
+            parse_math=False,
+        )  # fmt: skip

@@ -156,6 +156,10 @@ class Settings(BaseSettings):
         "Whether velocities are measured; without them a star gets its spectra and wavelengths, and the correction to "
         "the barycenter.",
     )  # fmt: skip
+    do_draw: bool = _of(
+        "NRES_DO_DRAW", True, "true or false",
+        "Whether a PDF with the velocity, the lines and the exposure is drawn beside the products of each star.",
+    )  # fmt: skip
     stack_delay_h: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _of(
         "CAL_STACK_DELAY", 4.0, "a number from 0", "How long after the end of a night its masters are made [hour]."
     )

@@ -70,7 +70,7 @@ def build(monkeypatch):
     monkeypatch.syspath_prepend(FAKES)
     fakes = __import__("fake_recipes")
     return lambda output, processes=0, **others: build_assembly(
-        output, Settings(processes=processes), fakes.RECIPES, fakes.spectrograph, fakes.judge, **others
+        output, Settings(processes=processes, do_draw=False), fakes.RECIPES, fakes.spectrograph, fakes.judge, **others
     )
 
 

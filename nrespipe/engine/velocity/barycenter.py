@@ -7,6 +7,7 @@ from astropy.time import Time
 from astropy.utils import iers
 
 from nrespipe import doppler
+from nrespipe.frames.arrays import Floats
 from nrespipe.frames.raw import RawFrame
 from nrespipe.frames.spectrograph import Fibers, Place, Spectrograph
 from nrespipe.frames.star import Star
@@ -53,8 +54,7 @@ def midpoint(
     middle = raw.start_mjd + raw.exposure_s / 2 / _DAY_S
     if raw.meter is None or raw.exposure_s <= 0 or len(raw.meter.start_mjd) < 2:
         return middle, False
-    start_s = (raw.meter.start_mjd - raw.start_mjd) * _DAY_S
-    samples = _samples(start_s, raw.meter.exposure_s, _star_counts(raw, fiber, fibers, start_s))
+    samples = meter_rates(raw, fiber, fibers)
     if samples is None:
         return middle, False
     begin, end, rate = samples
@@ -66,6 +66,28 @@ def midpoint(
         return middle, False
     seconds = float(np.sum(light * (begin + end) / 2) / light.sum())
     return raw.start_mjd + seconds / _DAY_S, True
+
+
+def meter_rates(raw: RawFrame, fiber: int, fibers: Fibers) -> tuple[Floats, Floats, Floats] | None:
+    """Return the rates of a star in the exposure meter.
+
+    Parameters
+    ----------
+    fiber
+        Fiber that carries the star.
+    fibers
+        Those of the spectrograph.
+
+    Returns
+    -------
+    begin_s, end_s, rate : ndarray of float, shape (n_samples,), or None
+        Begin and end of each usable sample after the shutter opened, and its rate [second, second, ADU / s]; None
+        without a meter, or where fewer than two samples are usable.
+    """
+    if raw.meter is None:
+        return None
+    start_s = (raw.meter.start_mjd - raw.start_mjd) * _DAY_S
+    return _samples(start_s, raw.meter.exposure_s, _star_counts(raw, fiber, fibers, start_s))
 
 
 def at(star: Star, midpoint_mjd: float, place: Place | Spectrograph, from_meter: bool = False) -> Barycentric:

@@ -24,7 +24,7 @@ from nrespipe.frames.velocity import (
     TemplateVelocity,
     Velocity,
 )
-from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, Wavelengths
+from nrespipe.frames.wavelength import DRIFT_SCATTER_MS, LineShape, Wavelengths
 
 #: Noise of the detector in the weights, as a share of the typical flux of the star: that at a ratio of
 #: signal to noise of 40. With the true noise the velocity of a K5 dwarf moved by 1.5 m/s between ratios of 20 and 150,
@@ -111,7 +111,7 @@ def measure(
     """
     chosen = _usable_orders(spectra, wavelengths, fiber)
     spectrum = _spectrum(spectra, wavelengths, fiber, chosen)
-    sampling = _sampling(wavelengths.line_shape, fiber, spectra.orders[chosen])
+    sampling = line_sampling(wavelengths.line_shape, fiber, spectra.orders[chosen])
     berv_ms, snr, n_orders = barycentric.berv_ms, _snr(spectra, fiber), len(spectra.orders)
     by_temperature = sorted((*masks.values(), *spare_masks), key=lambda mask: mask.teff_k)
     found, mask, guessed = _fitted(spectrum, sampling, by_temperature, star, tellurics, berv_ms, list_noise_ms)
@@ -129,8 +129,7 @@ def measure(
 
     by_template = _by_template(found, template, star, spectra.orders, chosen, tellurics, berv_ms, errors)
     second_dip = second_star.search(found, berv_ms, tellurics)
-    shape_errors = ccf.shape_errors(found.spectrum, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
-    grid_ms, function, function_variance = _published_ccf(found, n_orders, chosen, berv_ms)
+    grid_ms, function, function_variance, ccf_model = _published_ccf(found, n_orders, chosen, berv_ms)
     start_angstrom, end_angstrom = _wavelength_ranges(found, n_orders, chosen)
     return Velocity(
         fiber=fiber,
@@ -141,12 +140,7 @@ def measure(
         rv_ms=found.rv_ms,
         **errors(found.photon_error_ms, found.leverage),
         mask_error_ms=found.mask_error_ms,
-        fwhm_ms=found.fwhm_ms,
-        contrast=found.contrast,
-        bisector_ms=found.bisector_ms,
-        fwhm_error_ms=shape_errors[0],
-        contrast_error=shape_errors[1],
-        bisector_error_ms=shape_errors[2],
+        **_ccf_shape(found, berv_ms),
         stellar_type=stellar_type.estimate(found, masks, berv_ms, sampling, tellurics),
         grid_ms=grid_ms,
         ccf=function,
@@ -160,6 +154,8 @@ def measure(
         | (Quality(0) if second_dip is None else Quality.SECOND_STAR),
         template=by_template,
         second_dip=second_dip,
+        **_of_model(found),
+        ccf_model=ccf_model,
     )
 
 
@@ -323,8 +319,14 @@ def _spectrum(spectra, wavelengths, fiber, chosen):
     )
 
 
-def _sampling(line_shape, fiber, orders):
-    """Return the line-spread function on a grid no finer than the model needs."""
+def line_sampling(line_shape: LineShape, fiber: int, orders: Integers) -> synthetic.Sampling:
+    """Return the line-spread function on a grid no finer than a model of a star needs.
+
+    Parameters
+    ----------
+    orders : shape (n_orders,)
+        Diffraction orders; one that `line_shape` lacks has the function of the nearest one.
+    """
     i = line_shape.fibers.index(fiber)
     nearest = np.abs(line_shape.orders[:, None] - orders[None, :]).argmin(axis=0)
     fwhm = line_shape.fwhm[i][nearest]
@@ -383,8 +385,23 @@ def _recognised(spectrum, candidates, teff_k, star, tellurics, berv_ms):
     return candidates[best], guess_ms, significance
 
 
+def _ccf_shape(found, berv_ms):
+    """Return width, depth and bisector of the CCF with their errors, as the attributes of a ``Velocity``."""
+    errors = ccf.shape_errors(found.spectrum, found.lines, found.model, found.rv_ms, found.fwhm_ms, berv_ms)
+    names = ("fwhm_error_ms", "contrast_error", "bisector_error_ms")
+    shape = {name: getattr(found, name) for name in ("fwhm_ms", "contrast", "bisector_ms")}
+    return {**shape, **dict(zip(names, errors))}
+
+
+def _of_model(found):
+    """Return the numbers of the model whose lines were fitted, as the attributes of a ``Velocity``."""
+    return {
+        "broadening_ms": found.broadening_ms, "thermal_ms": found.thermal_ms, "line_strength": found.strength,
+    }  # fmt: skip
+
+
 def _published_ccf(found, n_orders, chosen, berv_ms, step_ms=500.0):
-    """Return an even grid of barycentric velocities, the CCF of each order of the frame on it, and its variance."""
+    """Return an even grid of velocities, the CCF of each order of the frame and its variance, and that of the model."""
     reach_ms = max(20e3, 2 * found.fwhm_ms)
     center = np.round(found.rv_ms / step_ms)
     steps = int(np.ceil(reach_ms / step_ms))
@@ -393,9 +410,10 @@ def _published_ccf(found, n_orders, chosen, berv_ms, step_ms=500.0):
     flux, noise = found.spectrum.relative(found.model)
     edges, total = ccf.pixel_edges(found.spectrum.wavelength), found.lines.weight.sum()
     function, variance = np.zeros((2, n_orders, len(grid_ms)))
-    function[chosen] = ccf.correlate(flux[None], edges, found.lines, seen_ms, step_ms)[0] / total
+    both = ccf.correlate(np.stack([flux, found.model]), edges, found.lines, seen_ms, step_ms) / total
+    function[chosen] = both[0]
     variance[chosen] = ccf.variance(noise, edges, found.lines, seen_ms, step_ms) / total**2
-    return grid_ms, function, variance
+    return grid_ms, function, variance, both[1].sum(axis=0)
 
 
 def _wavelength_ranges(found, n_orders, chosen):

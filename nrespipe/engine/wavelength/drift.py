@@ -17,6 +17,8 @@ _PRIOR = np.array([np.inf, np.inf, 0.03, DRIFT_SCATTER_MS])
 _FLOOR_PX = 0.002
 #: Fraction of the weight of all lines that the lines of the fit have.
 _WEIGHT = 0.99
+#: Errors beyond which a line does not count in the mean of its order.
+_FARTHEST = 5.0
 #: A drift that could not be measured. Turn and bend are not fitted then: they have no error of their own.
 UNKNOWN = Drift(0.0, np.inf, 0.0, np.inf, 0.0, np.inf, 0)
 
@@ -77,13 +79,57 @@ def of_fiber(
     Drift
         As from `measure`.
     """
+    order, x, shifts_px, error = _shifts(spectra, fiber, reference, lines, line_shape, shift_px)
+    return _fitted(order, x, shifts_px, error, solution, fiber)
+
+
+def by_order(spectra: Spectra, arc: Arc, drift: Drift) -> tuple[Integers, Floats, Floats]:
+    """Return what the drift of a frame leaves in each order: a check of its terms.
+
+    Parameters
+    ----------
+    spectra
+        The frame.
+    drift
+        Of the same frame, from `measure`.
+
+    Returns
+    -------
+    orders : ndarray of int, shape (n_orders,)
+        Diffraction orders with lines in both; empty where the drift was not measured.
+    residual_ms, error_ms : ndarray of float, shape (n_orders,)
+        Weighted mean of the shifts of the lines less the fitted drift, as the change of the wavelength of a fixed
+        pixel, and its error [m / s].
+    """
+    nothing = np.zeros(0, int), np.zeros(0), np.zeros(0)
+    if drift.n_lines == 0:
+        return nothing
+    fiber, solution = arc.reference.fibers[0], arc.solution
+    coarse = round(drift.shift_px)
+    order, x, shifts_px, error = _shifts(spectra, fiber, arc.reference, arc.lines, arc.line_shape, coarse)
+    if not len(x):
+        return nothing
+    moves = terms(solution, fiber, order, x) @ [drift.shift_px, drift.stretch_px, drift.turn_px, drift.bend_ms]
+    residual_px, sigma = shifts_px - moves, np.hypot(error, _FLOOR_PX)
+    near = np.abs(residual_px) < _FARTHEST * sigma
+    orders, row = np.unique(order[near].astype(int), return_inverse=True)
+    scale = -velocity_per_pixel(solution, fiber, order[near], x[near])
+    weight = 1 / (scale * sigma[near]) ** 2
+    total = np.bincount(row, weight, len(orders))
+    mean = np.bincount(row, weight * scale * residual_px[near], len(orders)) / total
+    return orders, mean, total**-0.5
+
+
+def _shifts(spectra, fiber, reference, lines, line_shape, shift_px):
+    """Return order, column, shift and its error of the lines of a lamp in a frame; empty where there are none."""
+    nothing = (np.zeros(0),) * 4
     if fiber not in spectra.fibers:
-        return UNKNOWN
+        return nothing
     orders, mine, theirs = np.intersect1d(spectra.orders, reference.orders, return_indices=True)
     if shift_px is None:
         shift_px = order_numbers.lamp_shift_px(spectra.of(fiber).flux[mine], reference.of(fiber).flux[theirs])
     if shift_px is None:
-        return UNKNOWN
+        return nothing
     lamps = _Lamp(spectra, fiber, mine, shift_px), _Lamp(reference, fiber, theirs, 0)
     here = (lines.fiber == fiber) & np.isin(lines.order, orders)
     row = np.searchsorted(orders, lines.order[here])
@@ -93,7 +139,7 @@ def of_fiber(
     start = np.column_stack([lines.flux[here], lines.x[here], fwhm])
     which, shifts_px, error = _line_shifts(*lamps, row, start, tables)
     x, order = lines.x[here][which], lines.order[here][which].astype(float)
-    return _fitted(order, x, shifts_px + shift_px, error, solution, fiber)
+    return order, x, shifts_px + shift_px, error
 
 
 def undo(drift: Drift, x: Floats, n_pixels: int) -> Floats:

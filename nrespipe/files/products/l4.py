@@ -89,6 +89,9 @@ def _parts(inputs: "ProductInputs", velocity: "Velocity") -> Iterator[tuple[str,
     ccf_cards = [*whose, *_dip(velocity)]
     yield "CCF1", _ccf("CCF1", velocity, velocity.ccf, ccf_cards), "cross-correlation function of each order"
     yield "CCF1_VAR", _ccf("CCF1_VAR", velocity, velocity.ccf_variance, whose), "variance of CCF1"
+    if velocity.ccf_model is not None:
+        model = _ccf("CUSTOM_CCF1", velocity, velocity.ccf_model[None], whose)
+        yield "CUSTOM_CCF1", model, "CCF of the fitted model, sum of all orders"
     yield "DIAGNOSTICS1", _diagnostics(inputs, velocity, whose), "other measurements of the star"
     if velocity.template is not None:
         second = _template(velocity, velocity.template, whose)
@@ -124,6 +127,9 @@ def _orders(velocity: "Velocity", whose: "list[Card]") -> fits.BinTableHDU:
         card("RVPERSP", velocity.barycentric.perspective_ms / 1000, "[km/s] change by perspective since the epoch"),
         *_second(velocity),
         *_error_parts(velocity),
+        card("MODBROAD", velocity.broadening_ms / 1000, "[km/s] broadening of the fitted model"),
+        card("MODTHERM", velocity.thermal_ms / 1000, "[km/s] thermal motion in the fitted model"),
+        card("MODSTREN", velocity.line_strength, "strength of lines of the fitted model"),
         card("DQWORDS", " ".join(velocity.quality.names()), "quality flags"),
         *whose,
     ]

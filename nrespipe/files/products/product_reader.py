@@ -197,10 +197,22 @@ def _velocity(hdus: fits.HDUList, rows: Mapping[str, _Diagnostic]) -> Velocity:
         stellar_type=StellarType(
             teff.value, teff.error, vsini_ms=vsini.value, vsini_error_ms=vsini.error, reason=teff.reason
         ),
+        **_model(hdus),
         activity=tuple(
             Index(name.lower(), *row) for name, row in rows.items() if name not in own and row.error == row.error
         ),
     )
+
+
+def _model(hdus: fits.HDUList) -> dict[str, Any]:
+    """Return the attributes of a velocity that describe the model of its lines."""
+    header = hdus["RV1"].header
+    return {
+        "ccf_model": _native(hdus["CUSTOM_CCF1"].data)[0] if "CUSTOM_CCF1" in hdus else None,
+        "broadening_ms": 1e3 * _number(header, "MODBROAD", _NAN),
+        "thermal_ms": 1e3 * _number(header, "MODTHERM", _NAN),
+        "line_strength": _number(header, "MODSTREN", _NAN),
+    }
 
 
 def _template(hdu: fits.BinTableHDU, width: _Diagnostic) -> TemplateVelocity:

@@ -28,8 +28,8 @@ from nrespipe.files.atomic_files import replacing
 from nrespipe.files.catalog import star_match, targets
 from nrespipe.files.raw import identity
 from nrespipe.files.raw.identity import without_name as bare
-from nrespipe.frames.night_and_site_reports import NightReport
 from nrespipe.frames.quality import Quality
+from nrespipe.frames.reports import NightReport
 from nrespipe.service.masters import master_schedule
 
 if TYPE_CHECKING:

@@ -1,17 +1,19 @@
 """Plan the reduction of one frame: choose its masters and its templates."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from nrespipe.analysis import frame_drawing
 from nrespipe.database import measurements
 from nrespipe.database.masters import calibrations, lineage
 from nrespipe.database.tables import Frame, Master
 from nrespipe.errors import Unavailable
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.reports import EarlierVelocities, MasterUse
 from nrespipe.frames.spectrograph import Spectrograph
 from nrespipe.frames.wavelength import DRIFT_SCATTER_MS
 from nrespipe.service.masters import master_choice
@@ -52,6 +54,10 @@ class Job:
         Templates to choose from.
     drift_scatter_ms
         As in ``References`` [m / s].
+    is_drawn
+        Whether the frame is drawn.
+    masters_used, earlier
+        As in ``FrameReport``, for the drawing.
     """
 
     frame_id: int
@@ -65,6 +71,9 @@ class Job:
     with_velocities: bool = True
     templates: tuple[Candidate, ...] = ()
     drift_scatter_ms: float = DRIFT_SCATTER_MS
+    is_drawn: bool = False
+    masters_used: tuple[MasterUse, ...] = ()
+    earlier: Mapping[int, EarlierVelocities] = field(default_factory=dict)
 
 
 def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
@@ -94,4 +103,8 @@ def plan(session: "Session", frame: Frame, assembly: "Assembly") -> Job:
     if frame.kind is not Kind.SCIENCE:
         return job
     templates = candidates(session, assembly.output, frame.day)
-    return replace(job, templates=templates, drift_scatter_ms=measurements.drift_scatter_ms(session, frame))
+    job = replace(job, templates=templates, drift_scatter_ms=measurements.drift_scatter_ms(session, frame))
+    if not assembly.settings.do_draw:
+        return job
+    used, earlier = frame_drawing.masters_of(masters, frame), frame_drawing.earlier_velocities(session, frame)
+    return replace(job, is_drawn=True, masters_used=used, earlier=earlier)

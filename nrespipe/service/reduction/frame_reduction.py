@@ -5,6 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import structlog
+
+from nrespipe import __version__
+from nrespipe.analysis import frame_drawing
 from nrespipe.errors import MissingCalibration
 from nrespipe.files.atomic_files import md5
 from nrespipe.files.products import frame_products
@@ -13,9 +17,13 @@ from nrespipe.frames.quality import Quality
 from nrespipe.service.reduction import frame_results, recipe_references
 
 if TYPE_CHECKING:
-    from nrespipe.frames.reduction import Reduction
+    from nrespipe.frames.raw import RawFrame
+    from nrespipe.frames.reduction import Reduction, References
+    from nrespipe.frames.spectrograph import Spectrograph
     from nrespipe.service.reduction.frame_jobs import Job
     from nrespipe.service.reduction.frame_results import Result
+
+_log = structlog.get_logger(__name__)
 
 
 def reduce(job: "Job", still_mine: Callable[[], bool] | None = None) -> "Result":
@@ -49,13 +57,37 @@ def reduce(job: "Job", still_mine: Callable[[], bool] | None = None) -> "Result"
         job.recipe.reduce(raw, refs, spectrograph), job.flags | raw.quality | spectrograph.place_flags(raw)
     )
     watch.lap("recipe")
+    picture = _picture(job, raw, reduction, refs, spectrograph)
+    if job.is_drawn and not picture:
+        reduction = _flagged(reduction, Quality.NOT_DRAWN)
+    watch.lap("drawing")
     paths: dict[str, str] = {kind: file.path for kind, file in job.masters.items()}
     written = frame_products.write(
-        raw, reduction, paths, spectrograph, job.output, stars=refs.stars, still_mine=still_mine
-    )
+        raw, reduction, paths, spectrograph, job.output, stars=refs.stars, picture=picture,
+        still_mine=still_mine,
+    )  # fmt: skip
     products = tuple((level, str(path.relative_to(job.output)), md5(path)) for level, path in written)
     watch.lap("products")
     return frame_results.of_reduction(raw, reduction, products, paths, job.output, watch.laps)
+
+
+def _picture(
+    job: "Job", raw: "RawFrame", reduction: "Reduction", refs: "References", spectrograph: "Spectrograph"
+) -> bytes:
+    """Return the drawing of a frame as a PDF; nothing where there is none, or where drawing fails."""
+    if not job.is_drawn or reduction.spectra is None:
+        return b""
+    try:
+        return frame_drawing.pdf(
+            frame_drawing.report_of(
+                raw, reduction, spectrograph, flat=refs.flat, arc=refs.arc, masters=job.masters_used,
+                earlier=job.earlier, version=__version__,
+            )
+        )  # fmt: skip
+    except Exception:
+        # whatever fails here, the spectra and the velocities are as good as without it
+        _log.exception("frame not drawn", filename=raw.filename)
+        return b""
 
 
 class _Watch:

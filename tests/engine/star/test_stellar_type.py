@@ -19,7 +19,7 @@ REALDATA = Path(os.environ.get("NRESPIPE_REALDATA", Path(__file__).parents[3].pa
 
 def fitted(light, kind):
     spectrum, numbers = measurement.prepared(light.spectra, light.wavelengths, 0)
-    sampling = measurement._sampling(light.wavelengths.line_shape, 0, numbers)
+    sampling = measurement.line_sampling(light.wavelengths.line_shape, 0, numbers)
     found = mask_fit.fit(
         spectrum, MASKS[kind], light.rv_ms + 200, light.barycentric.berv_ms, sampling=sampling,
         tellurics=data.tellurics(),

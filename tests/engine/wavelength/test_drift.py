@@ -139,3 +139,16 @@ def test_a_dark_reference_fiber_gives_no_drift(bench, arc):
     assert drift.measure(replace(frame, flux=np.full(frame.flux.shape, np.nan)), arc).n_lines == 0
     bad = np.full(frame.quality.shape, Pixel.BAD, np.uint8)
     assert drift.measure(replace(frame, quality=bad), arc).n_lines == 0
+
+
+@pytest.mark.parametrize("moved", [(0.1, 0.02), (3.4, -0.05)])
+def test_a_fitted_drift_leaves_only_noise_in_the_orders_and_a_wrong_one_is_seen(bench, arc, moved):
+    spectra = _frame(bench, 31, _moved(*moved))
+    found = drift.measure(spectra, arc)
+    orders, residual_ms, error_ms = drift.by_order(spectra, arc, found)
+    assert set(orders) <= set(_ORDERS)
+    assert len(orders) > 25
+    assert np.mean((residual_ms / error_ms) ** 2) < 2.5
+    _, wrong_ms, _ = drift.by_order(spectra, arc, replace(found, shift_px=found.shift_px + 0.005))
+    assert np.average(wrong_ms, weights=error_ms**-2) - np.average(residual_ms, weights=error_ms**-2) > 5
+    assert len(drift.by_order(spectra, arc, drift.UNKNOWN)[0]) == 0

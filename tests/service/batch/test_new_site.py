@@ -7,9 +7,9 @@ import pytest
 
 from nrespipe import instruments
 from nrespipe.analysis import new_site_flats, new_site_report
-from nrespipe.frames.night_and_site_reports import FlatLook
 from nrespipe.frames.quality import Quality
 from nrespipe.frames.raw import Kind
+from nrespipe.frames.reports import FlatLook
 from nrespipe.plots import new_site as plots
 from nrespipe.service.batch import new_site
 

@@ -37,6 +37,7 @@ READING = {
     "masters plot": [FLAT, "-o", "HERE/flat.png"],
     "masters region": [FLAT, "-o", "HERE/flat.reg"],
     "masters show": [FLAT],
+    "plot": [STAR, "-o", "HERE/star.png"],
     "status": [],
     "summary": NIGHT,
     "template list": [],
