@@ -36,8 +36,9 @@ class Archive:
             "INSTRUME": camera,
             "OBSTYPE": OBSTYPES[code],
             "DAY-OBS": day,
-            # of a day with very many the later ones come as early again: all fall into its night
-            "MJD-OBS": midnight + 0.9 + self.number % 300 * 120 / 86400,
+            # of a day with very many the later ones come as early again: all fall into its night, between dusk in Texas
+            # and dawn in Chile
+            "MJD-OBS": midnight + 1.1 + self.number % 300 * 80 / 86400,
             "EXPTIME": 0.0 if code == "b" else 60.0,
             "OBJECTS": objects,
             "DATASEC": "[1:24,1:16]",

@@ -23,7 +23,7 @@ def flat():
     blank, far = np.ones((N_ROWS, N_COLUMNS), np.float32), np.arange(0, 22.1, 0.25)
     table = shape.astype(np.float32)[None, None, None]
     profile = Profile(offsets, np.array([450.0]), table, far, np.zeros((2, len(far))), blank, np.zeros_like(blank))
-    return SimpleNamespace(traces=traces, profile=profile, blaze=np.ones(traces.centers.shape))
+    return SimpleNamespace(traces=traces, profile=profile, blaze=np.ones(traces.centers.shape), peak_e_per_s=None)
 
 
 def observed(flat, level, seed):

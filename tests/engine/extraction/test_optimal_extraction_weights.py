@@ -37,7 +37,7 @@ def flat():
     table = np.tile(shape.astype(np.float32), (1, 3, 1, 1))
     middle, none = np.array([N_COLUMNS / 2]), np.zeros((2, len(far)))
     profile = Profile(offsets, middle, table, far, none, blank, np.zeros_like(blank))
-    return SimpleNamespace(traces=traces, profile=profile, blaze=np.ones(traces.centers.shape))
+    return SimpleNamespace(traces=traces, profile=profile, blaze=np.ones(traces.centers.shape), peak_e_per_s=None)
 
 
 def painted(flat, fwhm, lean=LEAN, bend=BEND):

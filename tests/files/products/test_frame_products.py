@@ -307,7 +307,7 @@ def test_the_same_input_gives_the_same_bytes_at_another_time_of_day(write_raw, t
 def test_the_flags_of_velocities_reach_the_header_of_the_velocities_and_not_that_of_the_spectra(make):
     _, reduction, _ = make()
     flagged = tuple(replace(v, quality=v.quality | Quality.STAR_DISAGREES) for v in reduction.velocities)
-    _, _, (level2, level4) = make(changes={"velocities": flagged})
+    _, _, (level2, _, level4) = make(changes={"velocities": flagged})
     assert (level2[0].header["DRPFLAG"], level4[0].header["DRPFLAG"]) == ("Pass", "Fail")
     assert "DQLVL4" not in level2[0].header
     assert Quality.STAR_DISAGREES in Quality(level4[0].header["DQLVL4"])

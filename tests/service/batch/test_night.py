@@ -282,7 +282,9 @@ def test_sites_and_days_choose_frames(archive, run, query):
     archive.calibrations(day="20190406", count=1)
     run(days=["20190406"])
     assert {frame.day for frame in query.all(select(Frame))} == {"20190406"}
-    assert run(sites=["elp"]).counts == {}
+    with pytest.raises(LookupError, match="no raw frame of site elp below .*: lsc has 20190405, 20190406"):
+        run(sites=["elp"])
+    assert {frame.day for frame in query.all(select(Frame))} == {"20190406"}
 
 
 def test_an_output_directory_among_raw_files_is_refused_before_anything_is_written(archive, build, snapshot):

@@ -131,7 +131,7 @@ def test_the_doctor_finds_a_healthy_service(archive, service, command):
     assert result.exit_code == 0, result.output
     told = {line.split("  ")[0]: line for line in result.stdout.splitlines()}
     assert "1 cameras have all that their stars need" in told["masters"]
-    assert f"sqlite, revision {schema.known()[-1]}, 9 frames" in told["database"]
+    assert f"sqlite, revision {schema.known()[-1]}, last night 20190405" in told["database"]
 
 
 def test_the_doctor_tells_of_masters_that_are_missing(archive, service, command):
