@@ -226,7 +226,7 @@ def by_workers(service, folders):
     for folder in folders:
         for _, sequence in groupby(sorted((folder / "raw").iterdir()), lambda path: path.name.split("-")[4][0]):
             for path in sequence:
-                registration.register_file(service.sessions, path, *raw_files.inspect(path))
+                registration.register_file(service.sessions, path, *raw_files.identify(path))
             settle(paced)
 
 

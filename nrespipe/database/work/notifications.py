@@ -1,4 +1,4 @@
-"""Notifications of workers: select the due rows of which no message is under way (`Work.sent`), and note that it is."""
+"""Notifications: select the due rows of which no message is under way, and stamp them as sent (see `Work.sent`)."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -14,8 +14,10 @@ from nrespipe.database.tables import Frame, Work
 _TURNS = 2
 
 
-def select(session: Session, table: type[Work], patience_s: float, most: int, low_priority: bool = False) -> list[int]:
-    """Select due rows about which a worker is to be notified, and note that it is.
+def select(
+    session: Session, table: type[Work], lost_after_s: float, most: int, low_priority: bool = False
+) -> list[int]:
+    """Select due rows about which a worker is to be notified, and stamp them as sent.
 
     Parameters
     ----------
@@ -23,8 +25,8 @@ def select(session: Session, table: type[Work], patience_s: float, most: int, lo
         An open session; the caller commits, and notifies the workers then.
     table
         One of ``tables.WORK_TABLES``.
-    patience_s
-        Time after which a row that no worker has claimed is dispatched again [second].
+    lost_after_s
+        Time after which a worker is notified again of a row that no worker has claimed [second].
     most
         Largest number of rows.
     low_priority
@@ -42,7 +44,7 @@ def select(session: Session, table: type[Work], patience_s: float, most: int, lo
     conditions = [
         table.owner == "",
         table.next_try <= moment,
-        never_sent | (table.sent < moment - timedelta(seconds=patience_s)),
+        never_sent | (table.sent < moment - timedelta(seconds=lost_after_s)),
     ]
     if table is Frame:
         conditions += [Frame.is_latest(), Frame.low_priority == low_priority, Frame.no_version_at_work()]
@@ -57,7 +59,9 @@ def select(session: Session, table: type[Work], patience_s: float, most: int, lo
 
 
 def take_turns(session: Session, table: type[Work]) -> None:
-    """Let sweeps of a table wait for each other, to the end of the transaction: two would both find the same room.
+    """Let sweeps of a table wait for each other: two would both count the same free places.
+
+    They wait to the end of the transaction.
 
     Parameters
     ----------
@@ -69,21 +73,21 @@ def take_turns(session: Session, table: type[Work]) -> None:
         session.execute(sql.select(func.pg_advisory_xact_lock(_TURNS, func.hashtext(table.__tablename__))))
 
 
-def count(session: Session, table: type[Work], patience_s: float) -> int:
+def count(session: Session, table: type[Work], lost_after_s: float) -> int:
     """Count the rows about which a worker was notified and which no worker has claimed yet.
 
     Parameters
     ----------
     table
         One of ``tables.WORK_TABLES``.
-    patience_s
+    lost_after_s
         Messages that were sent longer ago than this count as lost [second].
     """
     moment = clock(session)
     conditions = [table.owner == "", table.next_try <= moment, table.sent >= table.next_try]
-    conditions.append(table.sent >= moment - timedelta(seconds=patience_s))
+    conditions.append(table.sent >= moment - timedelta(seconds=lost_after_s))
     if table is Frame:
-        # a worker that was notified of another version of a file at work has left it alone
+        # a worker that was notified of a row leaves it alone while another version of its file is worked on
         conditions += [Frame.is_latest(), Frame.no_version_at_work()]
     return session.scalars(sql.select(func.count()).select_from(table).where(*conditions)).one()
 
@@ -103,7 +107,7 @@ def mark_unsent(session: Session, table: type[Work], rows: Collection[int] | Non
 
 
 def resend_other_versions(session: Session, row_id: int) -> None:
-    """Make the next sweep dispatch the other versions of a file, which have waited for their turn.
+    """Make the next sweep notify workers of the other versions of a file, which have waited for their turn.
 
     Parameters
     ----------

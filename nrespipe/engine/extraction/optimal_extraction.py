@@ -23,6 +23,15 @@ _UNTILTED, _GUARD = (0.12, 0.02), (0.02, 0.004)
 _RUN_LIMITS = chdtri(np.arange(1, 9), 1e-9)
 #: A single column is too bright by so many errors; variance without light that is typical of a column.
 _SPIKE, _TYPICAL_FLOOR = 4.0, 500.0
+#: Largest number of fits of a column before the outliers are known, and afterwards, when the weights are good from the
+#: start and one fit may do.
+_FIRST_PASSES, _PASSES, _FEWEST_PASSES = 8, 12, 1
+#: The misfit of the profile is measured in every so many columns.
+_STRIDE = 8
+#: Errors by which a pixel exceeds the flux that the neighboring columns suggest, and the error of that, relative to it.
+_REVEALED, _SUGGESTION = 4.0, 0.03
+#: Share of a trace that must remain beside a run of outliers; errors by which a neighbor of an outlier is too bright.
+_LEAST_SHARE, _BESIDE_OUTLIER = 0.3, 2.5
 #: Chi-square of a column that noise exceeds once in twenty cases.
 _POOR_FIT = chdtri(round(2 * kernel_layout.HALF_WINDOW), 0.05)
 #: A column has a cosmic ray where its flux and its fit together are less likely than this.
@@ -83,18 +92,20 @@ def optimal(
     flux = np.full((len(laid.order), len(laid.data)), np.nan)
     # unlike zeros_like this takes no memory until it is written to
     upright = np.zeros(laid.data.shape, laid.data.dtype)
-    flux, _, _ = column_fit_kernels.fit(*arrays, upright, np.where(of_lamp, *_UNTILTED), 1.2 * threshold, flux, 8)
+    flux, _, _ = column_fit_kernels.fit(
+        *arrays, upright, np.where(of_lamp, *_UNTILTED), 1.2 * threshold, flux, _FIRST_PASSES
+    )
     tilt, curvature = (
         laid.sort(values) for values in line_tilt.per_pixel(slant or line_tilt.upright(traces, lit), traces, lit)
     )
     extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
-    guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * cosmic_ray_kernels.misfit(*arrays, extra, flux, 8))
-    flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    guard = np.hypot(np.where(of_lamp, *_GUARD), 2 * cosmic_ray_kernels.misfit(*arrays, extra, flux, _STRIDE))
+    flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, _PASSES, _FEWEST_PASSES)
     # an array of the size of the detector, of which there is to be one at a time
     del extra, upright
     extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     _reject((*arrays, extra), guard, flux, variance, used, of_lamp)
-    flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, 12, 1)
+    flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, _PASSES, _FEWEST_PASSES)
     excess, hidden = _hidden((*arrays, extra), guard, flux, variance, used, of_lamp)
     variance = np.where(hidden, variance + excess**2, variance)
     quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden, np.uint8(Pixel.COSMIC), np.uint8(0)))
@@ -112,9 +123,9 @@ def _reject(arrays: _Arrays, guard, flux, variance, used, of_lamp) -> None:
     poor = cosmic_ray_kernels.chi_square(*arrays, flux, guard)[0] > _POOR_FIT
     poor |= (used < 0.95) | (excess > 0.2 * flux)
     expected = np.where(poor & (excess > _SPIKE * error), flux - excess, np.nan)
-    cosmic_ray_kernels.reveal(*arrays, flux, expected, 0.03, 4.0)
-    cosmic_ray_kernels.runs(*arrays, flux, guard, _RUN_LIMITS, 0.3)
-    cosmic_ray_kernels.grow(*arrays, flux, guard, 2.5)
+    cosmic_ray_kernels.reveal(*arrays, flux, expected, _SUGGESTION, _REVEALED)
+    cosmic_ray_kernels.runs(*arrays, flux, guard, _RUN_LIMITS, _LEAST_SHARE)
+    cosmic_ray_kernels.grow(*arrays, flux, guard, _BESIDE_OUTLIER)
 
 
 def _hidden(arrays: _Arrays, guard, flux, variance, used, of_lamp):

@@ -274,12 +274,15 @@ def _line_shifts(frame, reference, row, start, tables, rounds=3):
             found = np.isfinite(fit[:, 1])
             now = np.where(found[:, None], np.column_stack([fit[:, :2], start[:, 2]]), now * [0, 1, 1])
         fits.append(fit)
-    a, b = fits
-    error = np.hypot(a[:, 4], b[:, 4])
-    sound = np.isfinite(error) & (a[:, 0] > 3 * a[:, 5]) & (b[:, 0] > 3 * b[:, 5])
+    seen, known = (dict(zip(peaks.COLUMNS, fit.T, strict=True)) for fit in fits)
+    error = np.hypot(seen["center_error"], known["center_error"])
+    sound = np.isfinite(error)
+    for line in (seen, known):
+        sound &= line["flux"] > 3 * line["flux_error"]
     # a peak of the noise, or a cosmic ray, is not as bright as the lamp makes the line
-    sound &= np.abs(a[:, 0] - level * b[:, 0]) < 0.5 * level * b[:, 0] + 2.5 * a[:, 5]
-    return np.flatnonzero(sound), (a - b)[sound, 1], error[sound]
+    expected = level * known["flux"]
+    sound &= np.abs(seen["flux"] - expected) < 0.5 * expected + 2.5 * seen["flux_error"]
+    return np.flatnonzero(sound), (seen["center"] - known["center"])[sound], error[sound]
 
 
 def _floor(frame):

@@ -150,7 +150,7 @@ def _register(
     found: set[int] = set()
     with report("finding frames", len(paths)) as advance:
         for path in paths:
-            facts, ended = raw_files.inspect(path)
+            facts, ended = raw_files.identify(path)
             if _wanted(facts.get("site"), sites) and _wanted(facts.get("day"), days):
                 found.add(registration.register_file(assembly.sessions, path, facts, ended).id)
             advance(path.name)
@@ -161,7 +161,7 @@ def _nothing(raw_root: Path, paths: Sequence[Path], sites: Collection[str], days
     """Say that no raw frame was found, and which there are."""
     if not paths:
         return f"no raw frame below {raw_root}: no file has a name such as lscnrs01-fa09-20190405-0021-e00.fits.fz"
-    there = [raw_files.inspect(path)[0] for path in paths]
+    there = [raw_files.identify(path)[0] for path in paths]
     nights: dict[str, set[str]] = {}
     for facts in there:
         nights.setdefault(facts.get("site") or "an unknown site", set()).add(facts.get("day") or "an unknown night")

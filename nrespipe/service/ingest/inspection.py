@@ -31,15 +31,15 @@ class Inspection:
     path
         Where it was read.
     facts
-        Columns of its row, with its checksum as `md5`, as ``raw_files.inspect`` returns them; empty where the content
+        Columns of its row, with its checksum as `md5`, as ``raw_files.identify`` returns them; empty where the content
         was recorded before.
-    ended
+    identified
         Done, or why it cannot be reduced.
     """
 
     path: Path
     facts: Facts
-    ended: Outcome[object]
+    identified: Outcome[object]
 
 
 def fetch_and_inspect(assembly: "Assembly", frame: Frame) -> Inspection:
@@ -68,7 +68,7 @@ def fetch_and_inspect(assembly: "Assembly", frame: Frame) -> Inspection:
         # a reduction that hangs would be taken for one that takes too long
         timed_read.call(timed_read.touch, path, may.read_s)
         return Inspection(path, {}, outcome.run(lambda: None))
-    return Inspection(path, *timed_read.call(raw_files.inspect, path, may.read_s))
+    return Inspection(path, *timed_read.call(raw_files.identify, path, may.read_s))
 
 
 def exists(assembly: "Assembly", path: Path) -> bool:

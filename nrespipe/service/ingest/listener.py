@@ -92,8 +92,8 @@ class Listener(ConsumerMixin):
         self._pending: list[_Pending] = []
         self._pause_s, self._not_before = 0.0, 0.0
         self._live: Connection | None = None
-        # refused messages that the broker has not stored yet; others do not wait for that, unless there are as many of
-        # these as it hands out at a time
+        # refused messages that the broker has not stored yet; others do not wait for them, unless these are _PREFETCH,
+        # which is all that the broker hands out at a time
         self._refusals: list[_Pending] = []
         self._refuse_from = 0.0
 

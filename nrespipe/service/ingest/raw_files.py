@@ -72,7 +72,7 @@ def require_utf8(path: str | Path) -> None:
         raise Unavailable(f"{shown}: a name in this path is not text in UTF-8: give it another name") from None
 
 
-def inspect(path: Path) -> tuple[Facts, Outcome[object]]:
+def identify(path: Path) -> tuple[Facts, Outcome[object]]:
     """Identify a raw file by its header, or by its name where the header cannot be read.
 
     Returns

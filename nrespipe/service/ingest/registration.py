@@ -24,7 +24,7 @@ def register_file(sessions: sessionmaker[Session], path: Path, facts: Facts, end
     Parameters
     ----------
     facts, ended
-        As ``raw_files.inspect`` returns them.
+        As ``raw_files.identify`` returns them.
 
     Returns
     -------

@@ -46,7 +46,7 @@ def submit(assembly: "Assembly", paths: Sequence[Path]) -> list[tuple[Path, Stat
     submitted: list[tuple[Path, State, str]] = []
     for path in files:
         try:
-            frame = registration.register_file(assembly.sessions, path, *raw_files.inspect(path))
+            frame = registration.register_file(assembly.sessions, path, *raw_files.identify(path))
         except Unavailable as error:
             # it has no row, and the others have theirs
             submitted.append((path, State.BAD, str(error)))

@@ -62,7 +62,7 @@ def deliver_product(lease: Lease[Delivery]) -> Outcome[object] | NoOutcome:
         return is_ours
 
     lease.log_defect(ended)
-    if not lease.persist(record):
+    if not lease.ask(record):
         raise LeaseLost
     return ended
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 #: So many frames that are reduced again may come before a new one in the queue.
-_SPARE = 4
+_MOST_LOW_PRIORITY = 4
 #: So many messages may wait for each process of the workers, and for all together where few are known: enough to have
 #: work until the next sweep, and a frame of tonight does not wait long behind those that were sent before it.
 _EACH, _LEAST = 4, 16
@@ -113,14 +113,14 @@ def notifier(assembly: "Assembly", send: Send) -> Send:
     return notify
 
 
-def capacity(session: Session, table: WorkTable, pace: "Pace", patience_s: float) -> int:
+def capacity(session: Session, table: WorkTable, pace: "Pace", lost_after_s: float) -> int:
     """Return how many more messages may wait for the workers.
 
     Parameters
     ----------
     table
         One of ``tables.WORK_TABLES``.
-    patience_s
+    lost_after_s
         Messages that were sent longer ago than this count as lost [second].
 
     Returns
@@ -130,7 +130,7 @@ def capacity(session: Session, table: WorkTable, pace: "Pace", patience_s: float
     """
     since = clock(session) - timedelta(seconds=pace.stale_s)
     processes = nodes.count_processes(session, ROUTES[table].queue, since)
-    return max(_LEAST, _EACH * processes) - notifications.count(session, table, patience_s)
+    return max(_LEAST, _EACH * processes) - notifications.count(session, table, lost_after_s)
 
 
 def _release_abandoned(assembly: "Assembly") -> None:
@@ -144,17 +144,17 @@ def _send(assembly: "Assembly", table: WorkTable, send: Send, is_empty: IsEmpty)
     # the broker is not queried at every sweep: only where it matters whether a message waits or was lost
     with assembly.readers.begin() as session:
         is_overdue = _is_overdue(session, table, pace.lost_s)
-    patience_s = pace.lost_s if is_overdue and is_empty(table) else pace.queued_s
+    lost_after_s = pace.lost_s if is_overdue and is_empty(table) else pace.queued_s
     with assembly.sessions.begin() as session:
         notifications.take_turns(session, table)
-        most = capacity(session, table, pace, patience_s)
+        most = capacity(session, table, pace, lost_after_s)
         if table is Delivery:
             # a server that takes nothing is tried by one delivery, now and then
             allowed = breakers.allowed_requests(session, assembly.settings.ingest_to)
             most = most if allowed is None else min(most, allowed)
-        rows = notifications.select(session, table, patience_s, most) if most > 0 else []
+        rows = notifications.select(session, table, lost_after_s, most) if most > 0 else []
     if table is Frame and most > 0 and not rows:
-        rows = _spare(assembly, is_empty)
+        rows = _low_priority(assembly, is_empty)
     for number, row_id in enumerate(rows):
         try:
             send(table, row_id)
@@ -171,7 +171,7 @@ def _mark_unsent(assembly: "Assembly", table: WorkTable, rows: Collection[int]) 
         notifications.mark_unsent(session, table, rows)
 
 
-def _spare(assembly: "Assembly", is_empty: IsEmpty) -> list[int]:
+def _low_priority(assembly: "Assembly", is_empty: IsEmpty) -> list[int]:
     """Choose some frames that have a result and can have a better one, if the workers have nothing else to do."""
     with assembly.readers.begin() as session:
         due = (Frame.low_priority, Frame.owner == "", Frame.next_try <= clock(session), Frame.is_latest())
@@ -179,13 +179,13 @@ def _spare(assembly: "Assembly", is_empty: IsEmpty) -> list[int]:
     if waiting is None or not is_empty(Frame):
         return []
     with assembly.sessions.begin() as session:
-        return notifications.select(session, Frame, assembly.pace.lost_s, _SPARE, low_priority=True)
+        return notifications.select(session, Frame, assembly.pace.lost_s, _MOST_LOW_PRIORITY, low_priority=True)
 
 
-def _is_overdue(session: Session, table: WorkTable, patience_s: float) -> bool:
+def _is_overdue(session: Session, table: WorkTable, lost_after_s: float) -> bool:
     """Whether a worker was notified of a row long ago and has not taken it."""
     moment = clock(session)
-    overdue = (table.owner == "", table.next_try <= moment, table.sent < moment - timedelta(seconds=patience_s))
+    overdue = (table.owner == "", table.next_try <= moment, table.sent < moment - timedelta(seconds=lost_after_s))
     return session.scalar(select(table.id).where(*overdue).limit(1)) is not None
 
 

@@ -61,8 +61,8 @@ def _reduce(lease: Lease[Frame]) -> Outcome[object] | NoOutcome:
     recorded = lease.write(partial(_record_content, lease=lease, found=found, has_moved=has_moved))
     if isinstance(recorded, NoOutcome):
         return recorded
-    if found.ended.state is not State.DONE:
-        return lease.finish(found.ended, partial(_record_failure, lease=lease, ended=found.ended))
+    if found.identified.state is not State.DONE:
+        return lease.finish(found.identified, partial(_record_failure, lease=lease, ended=found.identified))
     job = lease.write(partial(_plan, assembly=assembly))
     if isinstance(job, NoOutcome):
         return job
@@ -77,7 +77,7 @@ def _reduce(lease: Lease[Frame]) -> Outcome[object] | NoOutcome:
 def _has_moved(lease: Lease[Frame], found: Inspection) -> bool:
     """Return whether the content is known from another place, and no more there; no transaction waits for the disk."""
     stem, md5 = lease.row.filename, found.facts.get("md5")
-    seen = lease.persist(lambda session: contents.last_path(session, stem, md5))
+    seen = lease.ask(lambda session: contents.last_path(session, stem, md5))
     return seen is not None and seen != str(found.path) and not inspection.exists(lease.assembly, Path(seen))
 
 
@@ -93,7 +93,7 @@ def _record_content(
         # recorded before, or the disk does not give it
         frame.path = str(found.path)
         return frame
-    is_read = found.ended.state is State.DONE
+    is_read = found.identified.state is State.DONE
     known = contents.record_content(session, frame, found.path, found.facts, is_read=is_read, has_moved=has_moved)
     if known is not frame:
         _log.info("content is known already", version=known.version)

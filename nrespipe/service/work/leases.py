@@ -53,8 +53,8 @@ class Lease(Generic[R]):
     end: float
     is_insisted_on: bool = False
 
-    def persist(self, work: Callable[[Session], T]) -> T:
-        """Do something in a transaction, whoever owns the row by now; as `persist` to the end of the lease."""
+    def ask(self, work: Callable[[Session], T]) -> T:
+        """Do something in a transaction, whoever owns the row by now; retry until the end of the lease."""
         return persist(self.assembly.sessions, work, self.end)
 
     def write(self, work: Callable[[Session, R], T]) -> T:
@@ -84,7 +84,7 @@ class Lease(Generic[R]):
                 raise LeaseLost
             return work(session, session.get_one(table, row_id, populate_existing=True))
 
-        return self.persist(if_ours)
+        return self.ask(if_ours)
 
     def is_ours(self) -> bool:
         """Return whether the row is still ours; called just before files are replaced.
@@ -96,7 +96,7 @@ class Lease(Generic[R]):
         """
         table, row_id = type(self.row), self.row.id
         try:
-            return self.persist(lambda session: claims.is_owner(session, table, row_id, self.owner))
+            return self.ask(lambda session: claims.is_owner(session, table, row_id, self.owner))
         except SQLAlchemyError as error:
             # not the fault of the frame
             raise Unavailable(f"the database is away: {failures.message(error)}") from error
@@ -183,7 +183,7 @@ def persist(sessions: sessionmaker[Session], work: Callable[[Session], T], end: 
     """
     pause_s = 1.0
     while True:
-        # not when it failed: a process that was frozen meanwhile checks once more whether its work was recorded
+        # taken before the try: a process that was frozen in it checks once more whether its work was recorded
         last = time.monotonic() > end
         try:
             with sessions.begin() as session:

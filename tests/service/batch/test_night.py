@@ -282,7 +282,7 @@ def test_sites_and_days_choose_frames(archive, run, query):
     archive.calibrations(day="20190406", count=1)
     run(days=["20190406"])
     assert {frame.day for frame in query.all(select(Frame))} == {"20190406"}
-    with pytest.raises(LookupError, match="no raw frame of site elp below .*: lsc has 20190405, 20190406"):
+    with pytest.raises(LookupError, match=r"no raw frame of site elp below .*: lsc has 20190405, 20190406"):
         run(sites=["elp"])
     assert {frame.day for frame in query.all(select(Frame))} == {"20190406"}
 

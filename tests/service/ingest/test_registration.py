@@ -157,7 +157,7 @@ def test_another_content_is_a_version_once_it_was_read(archive, service, tell, q
 
 
 def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, service, tell, query, monkeypatch):
-    path, look = archive.add("b"), raw_files.inspect
+    path, look = archive.add("b"), raw_files.identify
     row = tell(path)
 
     def meanwhile(given):
@@ -166,9 +166,9 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(inspection.raw_files, "inspect", meanwhile)
+    monkeypatch.setattr(inspection.raw_files, "identify", meanwhile)
     assert did(service, row, "me") is NoOutcome.ANNOUNCED_AGAIN
-    monkeypatch.setattr(inspection.raw_files, "inspect", look)
+    monkeypatch.setattr(inspection.raw_files, "identify", look)
     assert _due_now(service) == [row]
     assert did(service, row, "me") is State.DONE
     (frame,) = query.all(select(Frame))
@@ -176,7 +176,7 @@ def test_what_is_told_of_while_an_older_content_is_read_is_read_again(archive, s
 
 
 def test_what_is_told_of_while_it_cannot_be_found_is_looked_for_again(archive, service, tell, query, monkeypatch):
-    path, look = archive.add("b"), raw_files.inspect
+    path, look = archive.add("b"), raw_files.identify
     hidden = path.rename(path.with_suffix(".hidden"))
     row = tell(path)
 
@@ -186,9 +186,9 @@ def test_what_is_told_of_while_it_cannot_be_found_is_looked_for_again(archive, s
         tell(path)
         return seen
 
-    monkeypatch.setattr(inspection.raw_files, "inspect", meanwhile)
+    monkeypatch.setattr(inspection.raw_files, "identify", meanwhile)
     did(service, row, "me")
-    monkeypatch.setattr(inspection.raw_files, "inspect", look)
+    monkeypatch.setattr(inspection.raw_files, "identify", look)
     (frame,) = query.all(select(Frame))
     assert (frame.state, frame.owner) == (State.QUEUED, "")
     assert did(service, row, "me") is State.DONE
@@ -229,10 +229,10 @@ def test_what_is_no_file_is_refused_at_once_and_looked_at_again_when_it_is_told_
 def test_a_file_that_its_disk_does_not_give_is_tried_later_and_is_not_at_fault(
     archive, service, tell, query, monkeypatch
 ):
-    path, back, look = archive.add("b"), threading.Event(), raw_files.inspect
+    path, back, look = archive.add("b"), threading.Event(), raw_files.identify
     hurried = replace(service, pace=Pace(read_s=0.1))
     row = tell(path)
-    monkeypatch.setattr(inspection.raw_files, "inspect", lambda given: back.wait(30) and look(given))
+    monkeypatch.setattr(inspection.raw_files, "identify", lambda given: back.wait(30) and look(given))
     assert did(hurried, row, "me") is State.RETRY
     back.set()
     (frame,) = query.all(select(Frame))
@@ -250,7 +250,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_later(archive, monkeypatch
         return found
 
     monkeypatch.setattr(raw_files, "md5", meanwhile)
-    facts, looked = raw_files.inspect(path)
+    facts, looked = raw_files.identify(path)
     assert (looked.state, looked.reason, "md5" in facts) == (
         State.RETRY,
         f"{path.name}: it is being written; it is tried again",
@@ -328,7 +328,7 @@ def test_one_content_that_is_read_at_many_places_at_once_is_one_version(archive,
         with sessions.begin() as session:
             announcements.announce(session, path.stem, str(place))
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda place: registration.register_file(sessions, place, *raw_files.inspect(place)), places))
+        list(pool.map(lambda place: registration.register_file(sessions, place, *raw_files.identify(place)), places))
     with sessions.begin() as session:
         assert sorted(frame.version for frame in frames.find(session, path.stem)) == [1, 2]
     sessions.kw["bind"].dispose()
@@ -361,7 +361,7 @@ def test_a_frame_that_cannot_be_planned_is_tried_later_with_its_traceback_and_it
     archive, service, query
 ):
     path = archive.add("b")
-    row = registration.register_file(service.sessions, path, *raw_files.inspect(path)).id
+    row = registration.register_file(service.sessions, path, *raw_files.identify(path)).id
     with service.sessions.begin() as session:
         # of a later program
         session.execute(text("update frames set kind = 'skyflat'"))
@@ -374,7 +374,7 @@ def test_a_frame_that_cannot_be_planned_is_tried_later_with_its_traceback_and_it
 def test_a_path_that_does_not_exist_is_named_with_its_defect_in_words(service, archive):
     path = archive.add("b")
     path.unlink()
-    _, result = raw_files.inspect(path)
+    _, result = raw_files.identify(path)
     assert (result.state, result.reason) == (
         State.RETRY, f"{path.name}: the disk does not give the file: No such file or directory",
     )  # fmt: skip

@@ -71,7 +71,7 @@ def test_what_is_accepted_can_be_stored_and_comes_to_one_version_of_each_content
     first = did(anywhere, rows[0][0], "me")
     assert first is State.DONE
     path.write_bytes(path.read_bytes() + b"\0" * 2880)
-    again = registration.register_file(anywhere.sessions, path, *raw_files.inspect(path))
+    again = registration.register_file(anywhere.sessions, path, *raw_files.identify(path))
     assert (again.version, again.id != rows[0][0]) == (2, True)
     with anywhere.sessions.begin() as session:
         row_id, is_due = messages.register(session, messages.read(json.dumps(bodies[0])), anywhere.output)

@@ -135,7 +135,7 @@ def test_no_header_makes_the_reduction_of_any_kind_crash(archive, service, query
     objects = {"w": "tung&tung&none", "a": "thar&thar&none", "e": STAR}.get(code, "")
     path = archive.add(code, objects)
     cards(**changes)(path)
-    facts, looked = raw_files.inspect(path)
+    facts, looked = raw_files.identify(path)
     assert looked.state in (State.DONE, State.BAD, State.SKIPPED), looked.traceback
     if looked.state is State.DONE:
         row = registration.register_file(service.sessions, path, facts, looked)

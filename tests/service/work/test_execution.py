@@ -33,7 +33,7 @@ from nrespipe.settings import change
 
 def submit(service, *paths):
     for path in paths:
-        registration.register_file(service.sessions, path, *raw_files.inspect(path))
+        registration.register_file(service.sessions, path, *raw_files.identify(path))
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_damaged_table_is_told_by_its_file_and_holds_up_no_other_spectrograph(
         content = whole.encode().replace(*content)
     table.write_bytes(whole.replace("nres02", "nres01").encode() if content is None else content)
     bad, good = archive.add("b", site="elp", camera="fa17"), archive.add("b")
-    rows = [registration.register_file(service.sessions, path, *raw_files.inspect(path)).id for path in (bad, good)]
+    rows = [registration.register_file(service.sessions, path, *raw_files.identify(path)).id for path in (bad, good)]
     assert [did(service, row, "me") for row in rows] == [State.RETRY, State.DONE]
     (reason,) = query.all(select(Frame.reason).where(Frame.id == rows[0]))
     assert f"{bad.stem}: the table of nres02 cannot be used, correct it: " in reason
@@ -100,7 +100,7 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
     """A spectrograph without a table, a day that is none, a kind that this program does not know."""
     paths = [archive.add("b", day="20190405") for _ in range(2)]
     for path in paths:
-        did(service, registration.register_file(service.sessions, path, *raw_files.inspect(path)).id, "me")
+        did(service, registration.register_file(service.sessions, path, *raw_files.identify(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(Frame).values(day=YESTERDAY))
         session.execute(update(ScheduledMaster).values(next_try=None, day=YESTERDAY, sent=None))
@@ -120,7 +120,7 @@ def test_one_strange_night_keeps_no_other_from_its_master_and_its_summary(archiv
 def test_a_master_that_cannot_be_scheduled_keeps_no_other_from_being(archive, service, query, monkeypatch):
     for day in ("20190405", "20190406"):
         for path in [archive.add("b", day=day) for _ in range(2)]:
-            did(service, registration.register_file(service.sessions, path, *raw_files.inspect(path)).id, "me")
+            did(service, registration.register_file(service.sessions, path, *raw_files.identify(path)).id, "me")
     with service.sessions.begin() as session:
         session.execute(update(ScheduledMaster).values(next_try=None))
     of = scheduled_masters.get_or_create
@@ -170,7 +170,7 @@ def test_a_job_that_fails_is_logged_and_the_others_are_done(service, monkeypatch
 def test_a_database_that_is_away_ends_no_job_and_a_table_that_fails_keeps_no_other_from_its_workers(
     archive, service, monkeypatch
 ):
-    registration.register_file(service.sessions, path := archive.add("b"), *raw_files.inspect(path))
+    registration.register_file(service.sessions, path := archive.add("b"), *raw_files.identify(path))
 
     def away(*_):
         raise OperationalError("select", {}, Exception("server closed the connection"))
@@ -194,7 +194,7 @@ def test_the_numbers_of_a_frame_never_stop_it(archive, service):
         def send(self, _points):
             raise RuntimeError("can't start new thread")
 
-    row = registration.register_file(service.sessions, path := archive.add("b"), *raw_files.inspect(path)).id
+    row = registration.register_file(service.sessions, path := archive.add("b"), *raw_files.identify(path)).id
     assert did(replace(service, recorder=Broken()), row, "me") is State.DONE
 
 
@@ -245,7 +245,7 @@ def test_a_master_that_cannot_be_planned_is_tried_later_and_its_process_has_not_
 
 def test_a_frame_whose_master_cannot_be_scheduled_keeps_its_result(archive, service, query, monkeypatch):
     path = archive.add("b")
-    row = registration.register_file(service.sessions, path, *raw_files.inspect(path)).id
+    row = registration.register_file(service.sessions, path, *raw_files.identify(path)).id
     monkeypatch.setattr(master_schedule, "add", lambda *_: 1 / 0)
     with capture_logs() as log:
         assert did(service, row) is State.DONE
