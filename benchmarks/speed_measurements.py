@@ -135,7 +135,8 @@ def opened(output, url=""):
     logs.configure("ERROR")
     # as the processes of the service do
     memory_guard.keep_freed_memory()
-    return assembly.build(Path(output), Settings(processes=0, log_level="ERROR", database_url=url))
+    # the drawing of a frame has a target of its own
+    return assembly.build(Path(output), Settings(processes=0, log_level="ERROR", database_url=url, do_draw=False))
 
 
 def _rows_of(session, day, kind):

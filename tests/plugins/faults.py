@@ -135,6 +135,7 @@ class World:
         environment |= {
             "NRES_DATA_ROOT": str(self.rig.output),
             "NRES_PROCESSES": "1",
+            "NRES_DO_DRAW": "false",
             "BROKER_URL": self.rig.broker_url,
         }
         command = [sys.executable, FAKES / "run_cli.py", *map(str, words)]

@@ -57,10 +57,12 @@ def reduce(job: "Job", still_mine: Callable[[], bool] | None = None) -> "Result"
         job.recipe.reduce(raw, refs, spectrograph), job.flags | raw.quality | spectrograph.place_flags(raw)
     )
     watch.lap("recipe")
-    picture = _picture(job, raw, reduction, refs, spectrograph)
-    if job.is_drawn and not picture:
-        reduction = _flagged(reduction, Quality.NOT_DRAWN)
-    watch.lap("drawing")
+    picture = b""
+    if job.is_drawn:
+        picture = _picture(job, raw, reduction, refs, spectrograph)
+        if not picture:
+            reduction = _flagged(reduction, Quality.NOT_DRAWN)
+        watch.lap("drawing")
     paths: dict[str, str] = {kind: file.path for kind, file in job.masters.items()}
     written = frame_products.write(
         raw, reduction, paths, spectrograph, job.output, stars=refs.stars, picture=picture,
@@ -75,7 +77,7 @@ def _picture(
     job: "Job", raw: "RawFrame", reduction: "Reduction", refs: "References", spectrograph: "Spectrograph"
 ) -> bytes:
     """Return the drawing of a frame as a PDF; nothing where there is none, or where drawing fails."""
-    if not job.is_drawn or reduction.spectra is None:
+    if reduction.spectra is None:
         return b""
     try:
         return frame_drawing.pdf(

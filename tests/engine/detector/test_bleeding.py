@@ -37,7 +37,7 @@ def flat():
     profile = Profile(
         offsets, np.array([512.0]), table, DISTANCES, np.stack([WINGS, WINGS]), blank, np.zeros_like(blank)
     )
-    return SimpleNamespace(traces=traces, profile=profile, blaze=np.ones(traces.centers.shape))
+    return SimpleNamespace(traces=traces, profile=profile, blaze=np.ones(traces.centers.shape), peak_e_per_s=None)
 
 
 def light_of(flat, rng, star=3000.0):

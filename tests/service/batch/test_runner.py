@@ -46,13 +46,14 @@ def test_new_products_of_a_reprocessing_are_delivered(archive, delivering, query
     archive.add("e", "STAR A&thar&none")
     night.reduce_all(delivering, archive.root)
     target = tmp_path / "deliveries"
-    first = {path.relative_to(target) for path in target.rglob("*.fz")}
+    first = {path.relative_to(target) for path in target.rglob("*.*")}
     assert first == {Path(product.path) for product in query.all(select(Product))}
-    for path in target.rglob("*.fz"):
-        path.unlink()
+    assert sorted(path.suffix for path in first) == [".fz", ".fz", ".pdf"]
+    for path in first:
+        (target / path).unlink()
     reprocessing.reprocess(delivering, "lsc", "20190405", "20190405")
-    assert {path.relative_to(target) for path in target.rglob("*.fz")} == first
-    assert len(query.all(select(Delivery).where(Delivery.delivered.is_not(None)))) == 2
+    assert {path.relative_to(target) for path in target.rglob("*.*")} == first
+    assert len(query.all(select(Delivery).where(Delivery.delivered.is_not(None)))) == 3
 
 
 @pytest.mark.slow

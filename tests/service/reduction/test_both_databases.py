@@ -43,7 +43,7 @@ def test_a_night_is_reduced_and_every_question_is_answered(archive, anywhere):
     with anywhere.sessions.begin() as session:
         assert any("attempts in the last hour: 9 done, 1 failed" in line for line in status.status(session))
         assert any("2 inputs" in line for line in status.why(session, star.name, anywhere.output))
-        assert "STAR A" in status.velocity_table(session, "csv")
+        assert "STAR A" in status.velocity_table(session, "csv", {})
         assert {point.value for point in metrics.of_database(session) if point.name == "nrespipe.masters"} == {4.0}
         assert master_schedule.add_all(session, anywhere) == master_schedule.make_waiting_due(session) == 0
         assert submission.requeue(session, states=[State.FAILED]) == ["lscnrs01-fa09-20190405-0010-e00"]
