@@ -213,7 +213,7 @@ def plan(inputs, cores):
     )
     return [
         ("frames an hour", f"{3600 * rate:,.0f}"),
-        ("a night of one site", f"{sum(NIGHT.values()) / rate / 60:.1f} min"),
+        ("a night of one site", f"{sum(NIGHT.values()) / rate:.1f} s"),
         (f"{FRAMES:,} frames", f"{FRAMES / rate / 86400:.1f} days"),
         ("read from the archive", f"{rate * read_mb:.0f} MB/s"),
         ("written", f"{rate * written_mb:.0f} MB/s"),
