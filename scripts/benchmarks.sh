@@ -27,6 +27,8 @@ chosen=("$@")
 measure start
 measure compiling
 measure speed --large --service --rows 100000 --baseline benchmarks/speed_baseline.json
+measure rows
+measure planning --cache "$work/planning"
 measure masters
 measure traces
 measure extraction
@@ -34,6 +36,7 @@ measure cosmic_rays
 measure wavelengths
 measure wavelengths --frames
 measure wavelengths --shared 60
+measure few_orders
 measure blind_wavelengths
 measure velocities 32 --seeds 4
 measure velocities --frames --cache "$work/frames"
